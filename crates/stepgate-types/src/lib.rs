@@ -1,0 +1,25 @@
+//! The words of Stepgate that every crate shares: ids, names, SQLSTATEs, labels and classes, strengths,
+//! kinds and uses, actions, and the doors for time and randomness.
+//!
+//! Pure: nothing here reads a clock, a file or a random number.
+
+mod access;
+mod action;
+mod clock;
+mod id;
+mod keyword;
+mod label;
+mod name;
+mod person;
+mod sqlstate;
+mod strength;
+
+pub use access::{BulkShape, Certainty, Kind, Use};
+pub use action::Action;
+pub use clock::{Clock, Entropy, Timestamp};
+pub use id::{GrantId, ParseIdError, RequestId, SessionId, StatementId};
+pub use label::{Class, Label};
+pub use name::{ColumnName, RelationName, quote_ident};
+pub use person::{GroupName, InvalidName, PersonName};
+pub use sqlstate::SqlState;
+pub use strength::Strength;

@@ -1,0 +1,2 @@
+//! The `stepgate` command.
+fn main() {}
