@@ -1,1 +1,5 @@
-//! stub
+//! PII map and policy: load, compile, decide, explain. Pure: text in, decisions out.
+
+mod decision;
+
+pub use decision::{Approval, Circumstances, Decision, Remember, ScopePart, Touched};

@@ -1,0 +1,124 @@
+//! What is asked of people: the immutable part of a request.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use stepgate_types::{
+    Action, GroupName, Kind, Label, PersonName, RelationName, RequestId, StatementId, Strength, Timestamp,
+    Use,
+};
+
+/// Everything an approval is bound to, besides the held bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ask {
+    /// The request's id.
+    pub id: RequestId,
+    /// The statement that waits.
+    pub statement: StatementId,
+    /// Who asks.
+    pub person: PersonName,
+    /// Database role used upstream.
+    pub db_user: String,
+    /// Peer address.
+    pub address: IpAddr,
+    /// `application_name`.
+    pub client: String,
+    /// Name of the database in the gate's configuration.
+    pub database: String,
+    /// Kinds of the message's statements.
+    pub kinds: BTreeSet<Kind>,
+    /// All uses of classified columns.
+    pub uses: BTreeSet<Use>,
+    /// All base relations reached.
+    pub relations: BTreeSet<RelationName>,
+    /// Labels touched.
+    pub labels: BTreeSet<Label>,
+    /// Rank of the most sensitive class touched.
+    pub class_rank: u32,
+    /// Facts of certainty `unknown` are never covered by, and never make, a grant.
+    pub exactly_known: bool,
+    /// Whether the statement stores what it reads; such statements neither make nor use grants yet.
+    pub has_sink: bool,
+    /// `step-up` or `approve`.
+    pub action: Action,
+    /// Rules that asked for it.
+    pub rules: Vec<String>,
+    /// One line for people: what it reads, of which class, about how many rows, by which rule. Catalog
+    /// names only.
+    pub summary: String,
+    /// SHA-256 (hex) of map and policy.
+    pub policy_sha256: String,
+    /// Who may answer, how, until when.
+    pub terms: Terms,
+    /// When it was opened.
+    pub opened: Timestamp,
+    /// When it lapses.
+    pub expires: Timestamp,
+}
+
+/// Who may answer a request, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// Name of the approval in the policy.
+    pub approval: String,
+    /// The person answers it themselves.
+    pub itself: bool,
+    /// Groups whose members may answer it.
+    pub groups: BTreeSet<GroupName>,
+    /// How many distinct people must approve.
+    pub count: u32,
+    /// The least strength of the factor.
+    pub strength: Strength,
+    /// Whether a reason must be given.
+    pub reason_required: bool,
+    /// How long an approval is remembered as a grant; `None`: once.
+    pub remember: Option<Duration>,
+    /// Whether the grant is bound to `client`, to `address`, to the session, to the labels.
+    pub scope: Scope,
+}
+
+/// What, besides person, database and relations, a grant is bound to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent switches of the policy's scope list")]
+pub struct Scope {
+    /// `application_name` must be the same.
+    pub client: bool,
+    /// The peer's address must be the same.
+    pub network: bool,
+    /// The session must be the same.
+    pub session: bool,
+    /// Labels must be among those approved.
+    pub labels: bool,
+}
+
+/// The held statement itself: in memory only, shown to approvers from here, wiped when the request ends.
+pub struct Held {
+    /// The exact SQL bytes.
+    pub sql: Vec<u8>,
+    /// Bind values as they came, `None` is NULL.
+    pub parameters: Vec<Option<Vec<u8>>>,
+    /// Format codes of the values, one for each: 0 text, 1 binary.
+    pub formats: Vec<i16>,
+    /// Type OIDs that Parse gave, 0 where it gave none.
+    pub types: Vec<u32>,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held")
+            .field("sql_bytes", &self.sql.len())
+            .field("parameters", &self.parameters.len())
+            .finish()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        self.sql.zeroize();
+        for value in self.parameters.iter_mut().flatten() {
+            value.zeroize();
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A decision and everything that led to it.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Serialize;
+use stepgate_types::{Action, Class, ColumnName, GroupName, Label, PersonName, Strength, Use};
+
+/// Who asks, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Circumstances {
+    /// The person, as authenticated by the gate.
+    pub person: PersonName,
+    /// Their groups at this moment.
+    pub groups: BTreeSet<GroupName>,
+    /// Whether the person is a service: it never gets a `self` step-up.
+    pub service: bool,
+    /// Name of the database in the gate's configuration.
+    pub database: String,
+    /// The role used upstream.
+    pub db_user: String,
+    /// Peer address.
+    pub address: IpAddr,
+    /// `application_name`.
+    pub client: String,
+}
+
+/// The outcome for one message (the most severe of its statements), with all that led to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decision {
+    /// The most severe action of all that matched.
+    pub action: Action,
+    /// Whether the policy enforces it; `false` under `mode: monitor`, where everything is forwarded.
+    pub enforced: bool,
+    /// Names of the rules that matched, most severe first. The map's `unknown:` entries appear as
+    /// `unknown.functions` and so on, `control` as `control`.
+    pub rules: Vec<String>,
+    /// How the statement can be approved, where the action is `step-up` or `approve`.
+    pub approval: Option<Approval>,
+    /// Classified columns it touches (other than unlabelled ones), most sensitive first.
+    pub touched: Vec<Touched>,
+    /// The most sensitive class touched other than by `write` alone; for facts of certainty `unknown`
+    /// the most sensitive class there is.
+    pub class: Option<Class>,
+    /// Whether the statement must be treated as flagged: it touches a label other than by `write`
+    /// alone, its certainty is unknown, or its kind is `control`.
+    pub risky: bool,
+}
+
+/// A classified column and what the statement does with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Touched {
+    /// The base column.
+    pub column: ColumnName,
+    /// Its label, where it has one.
+    pub label: Option<Label>,
+    /// Its class.
+    pub class: Class,
+    /// Its uses.
+    pub uses: BTreeSet<Use>,
+}
+
+/// An entry of the policy's `approvals:`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Approval {
+    /// Its name.
+    pub name: String,
+    /// Whether the person verifies themselves (`self: true`) rather than others approving.
+    pub itself: bool,
+    /// Groups whose members may approve.
+    pub groups: BTreeSet<GroupName>,
+    /// How many distinct people must approve; 1 where `itself`.
+    pub count: u32,
+    /// The least strength of the factor used.
+    pub strength: Strength,
+    /// Whether the approver must give a reason.
+    pub reason_required: bool,
+    /// How long the request stays open.
+    pub expires: Duration,
+    /// Whether, and how long, an approval is remembered as a grant.
+    pub remember: Option<Remember>,
+}
+
+/// How an approval is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Remember {
+    /// For how long, from the approval on.
+    pub for_: Duration,
+    /// What must be the same for the grant to cover a later statement. `person` always is.
+    pub scope: BTreeSet<ScopePart>,
+}
+
+/// A part of a grant's scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScopePart {
+    /// The person; always part.
+    Person,
+    /// `application_name`.
+    Client,
+    /// The peer's address.
+    Network,
+    /// The session.
+    Session,
+    /// The base relations. Always checked, named or not.
+    Relations,
+    /// The labels.
+    Labels,
+}

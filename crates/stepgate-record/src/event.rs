@@ -1,0 +1,359 @@
+//! What is recorded. Every event is a variant; nothing in any of them can hold a literal, a parameter or
+//! a row of a statement.
+
+use serde::{Deserialize, Serialize};
+use stepgate_types::{
+    Action, BulkShape, Certainty, GrantId, GroupName, Kind, PersonName, RequestId, SessionId, Use,
+};
+
+/// One thing that happened. `type` names it in the record, in the words of the event list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", deny_unknown_fields)]
+pub enum Event {
+    /// A gate opened the log.
+    #[serde(rename = "log.started")]
+    LogStarted {
+        /// The gate's version.
+        version: String,
+    },
+    /// The gate closed the log in an orderly way.
+    #[serde(rename = "log.stopped")]
+    LogStopped {},
+    /// A person connected and proved who they are.
+    #[serde(rename = "session.opened")]
+    SessionOpened {
+        /// The session.
+        session: SessionId,
+        /// Who.
+        person: PersonName,
+        /// Name of the database in the gate's configuration.
+        database: String,
+        /// The role the gate uses upstream.
+        db_user: String,
+        /// Peer address, without port.
+        address: String,
+        /// `application_name`, if it is made of harmless characters only.
+        client: String,
+        /// Whether the client's side is encrypted.
+        tls: bool,
+    },
+    /// Somebody failed to prove who they are. The name is kept only if the gate knows it.
+    #[serde(rename = "session.auth_failed")]
+    SessionAuthFailed {
+        /// Who, if known to the gate.
+        person: Option<PersonName>,
+        /// Peer address, without port.
+        address: String,
+    },
+    /// A session ended.
+    #[serde(rename = "session.closed")]
+    SessionClosed {
+        /// The session.
+        session: SessionId,
+        /// Why, in a word: `terminate`, `client-gone`, `server-gone`, `protocol`, `killed`, `shutdown`.
+        reason: String,
+    },
+    /// A statement was decided on. The first record of its life, made before a byte of it moves.
+    #[serde(rename = "statement.decided")]
+    StatementDecided(Box<Statement>),
+    /// A forwarded statement ended.
+    #[serde(rename = "statement.completed")]
+    StatementCompleted {
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// SQLSTATE, where it ended in an error.
+        sqlstate: Option<String>,
+        /// Rows that went to the client.
+        rows: u64,
+        /// Bytes of rows and COPY data that went to the client.
+        bytes: u64,
+        /// From forwarding to completion.
+        duration_us: u64,
+    },
+    /// A statement had been forwarded when the gate stopped; how it ended is not known.
+    #[serde(rename = "statement.outcome_unknown")]
+    StatementOutcomeUnknown {
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+    },
+    /// A step-up was asked for.
+    #[serde(rename = "stepup.requested")]
+    StepupRequested {
+        /// The request.
+        request: RequestId,
+        /// The session that waits.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// Who asks.
+        person: PersonName,
+        /// The database.
+        database: String,
+        /// Name of the approval in the policy.
+        approval: String,
+        /// Whether the person may answer it themselves.
+        itself: bool,
+        /// Who else may answer it.
+        groups: Vec<GroupName>,
+        /// How many must approve.
+        count: u32,
+        /// SHA-256 (hex) of the canonical request.
+        canonical_sha256: String,
+        /// When it lapses.
+        expires_us: i64,
+    },
+    /// A statement joined a request that was open already.
+    #[serde(rename = "stepup.joined")]
+    StepupJoined {
+        /// The request.
+        request: RequestId,
+        /// The session that waits too.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+    },
+    /// A factor was verified; its counter is spent from here on.
+    #[serde(rename = "stepup.factor_verified")]
+    FactorVerified {
+        /// Whose.
+        person: PersonName,
+        /// Which, for example `totp`.
+        factor: String,
+        /// The TOTP time step that is spent (RFC 6238).
+        step: u64,
+        /// For which request, if for one.
+        request: Option<RequestId>,
+    },
+    /// A factor was offered and refused.
+    #[serde(rename = "stepup.factor_failed")]
+    FactorFailed {
+        /// Whose.
+        person: PersonName,
+        /// Which.
+        factor: String,
+        /// Why: `wrong`, `replayed`, `throttled`, `not-enrolled`.
+        reason: String,
+        /// For which request, if for one.
+        request: Option<RequestId>,
+    },
+    /// One of several needed answers.
+    #[serde(rename = "stepup.voted")]
+    StepupVoted {
+        /// The request.
+        request: RequestId,
+        /// Who answered.
+        person: PersonName,
+        /// What they answered.
+        approve: bool,
+        /// SHA-256 (hex) of the canonical request they answered.
+        canonical_sha256: String,
+    },
+    /// A request ended. This record *is* its end state.
+    #[serde(rename = "stepup.ended")]
+    StepupEnded {
+        /// The request.
+        request: RequestId,
+        /// How.
+        outcome: Outcome,
+        /// By whom, where a person ended it.
+        by: Option<PersonName>,
+        /// HMAC-SHA-256 (hex) of the reason given, under a key of the vault.
+        reason_hmac: Option<String>,
+    },
+    /// An approval is remembered.
+    #[serde(rename = "grant.issued")]
+    GrantIssued {
+        /// The grant.
+        grant: GrantId,
+        /// The request that was approved.
+        request: RequestId,
+        /// For whom.
+        person: PersonName,
+        /// In which database.
+        database: String,
+        /// Covered kinds.
+        kinds: Vec<Kind>,
+        /// Covered uses.
+        uses: Vec<Use>,
+        /// Covered base relations, as `schema.name`.
+        relations: Vec<String>,
+        /// Covered labels.
+        labels: Vec<String>,
+        /// Rank of the most sensitive class covered.
+        class_rank: u32,
+        /// The most severe action covered.
+        action: Action,
+        /// The approval it answers.
+        approval: String,
+        /// The client it is bound to, if it is.
+        client: Option<String>,
+        /// The address it is bound to, if it is.
+        network: Option<String>,
+        /// The session it is bound to, if it is.
+        session: Option<SessionId>,
+        /// SHA-256 (hex) of the policy and map it was issued under.
+        policy_sha256: String,
+        /// When it ends, whatever happens.
+        expires_us: i64,
+    },
+    /// A grant was taken back.
+    #[serde(rename = "grant.revoked")]
+    GrantRevoked {
+        /// The grant.
+        grant: GrantId,
+        /// By whom; `None` is the operator at the gate's own machine.
+        by: Option<PersonName>,
+    },
+    /// Map and policy came into force.
+    #[serde(rename = "policy.loaded")]
+    PolicyLoaded {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+        /// How many rules.
+        rules: u64,
+        /// How many columns carry a label.
+        columns: u64,
+    },
+    /// Map or policy failed to load; the old ones stay in force.
+    #[serde(rename = "policy.rejected")]
+    PolicyRejected {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+    },
+    /// People or their factors changed.
+    #[serde(rename = "admin.action")]
+    AdminAction {
+        /// What: `user.added`, `user.removed`, `user.password_set`, `user.groups_set`,
+        /// `factor.enrolled`, `factor.removed`, `session.killed`.
+        action: String,
+        /// Whom it concerns.
+        person: Option<PersonName>,
+        /// By whom; `None` is the operator at the gate's own machine.
+        by: Option<PersonName>,
+        /// Groups, where they were set.
+        groups: Vec<GroupName>,
+    },
+    /// Somebody logged in to the API.
+    #[serde(rename = "admin.login")]
+    AdminLogin {
+        /// Who.
+        person: PersonName,
+        /// Peer address, without port.
+        address: String,
+    },
+    /// The log was exported.
+    #[serde(rename = "audit.exported")]
+    AuditExported {
+        /// How many records.
+        records: u64,
+    },
+    /// The log was checked.
+    #[serde(rename = "integrity.checked")]
+    IntegrityChecked {
+        /// How many records.
+        records: u64,
+        /// Whether all was well.
+        ok: bool,
+    },
+}
+
+/// A decided statement: facts, circumstances, rules and outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Statement {
+    /// The session.
+    pub session: SessionId,
+    /// Its number in the session.
+    pub statement: u64,
+    /// Who.
+    pub person: PersonName,
+    /// Groups at the time.
+    pub groups: Vec<GroupName>,
+    /// Name of the database in the gate's configuration.
+    pub database: String,
+    /// `simple` or `extended`.
+    pub protocol: String,
+    /// What each statement of the message is.
+    pub kinds: Vec<Kind>,
+    /// How far the facts can be trusted.
+    pub certainty: Certainty,
+    /// Codes of the reasons for doubt.
+    pub reasons: Vec<String>,
+    /// Base relations, as `schema.name`.
+    pub relations: Vec<String>,
+    /// Labelled base columns.
+    pub columns: Vec<LabelledColumn>,
+    /// Kinds of the places it stores what it reads in.
+    pub sinks: Vec<String>,
+    /// Whether it counts as bulk.
+    pub bulk: BulkShape,
+    /// Upper bound of its rows, if known.
+    pub estimate: Option<u64>,
+    /// SHA-256 (hex) of the normalised statement.
+    pub fingerprint: String,
+    /// Keywords and catalog names only.
+    pub normalised: String,
+    /// How many bind values.
+    pub parameters: u64,
+    /// Every rule that matched.
+    pub rules: Vec<String>,
+    /// The most severe action among them, or the default.
+    pub action: Action,
+    /// What happens: `forward`, `hold`, `deny`, or `monitor` where a policy in monitor mode would have
+    /// held or denied.
+    pub verdict: String,
+    /// The request that was approved, where this record follows one.
+    pub request: Option<RequestId>,
+    /// The grant that covers it, where one does.
+    pub grant: Option<GrantId>,
+    /// SHA-256 (hex) of the policy and map it was decided under.
+    pub policy_sha256: String,
+}
+
+/// A labelled column and its uses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelledColumn {
+    /// `schema.relation.column` of the base table.
+    pub column: String,
+    /// Its label, or empty where the class comes from `unlisted_columns` or `unknown.tables`.
+    pub label: String,
+    /// Its class.
+    pub class: String,
+    /// Its uses.
+    pub uses: Vec<Use>,
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Verified or approved.
+    Approved,
+    /// Denied by a person.
+    Denied,
+    /// Nobody answered in time.
+    Expired,
+    /// Cancelled by the person who asked (Ctrl-C, or `request cancel`).
+    Cancelled,
+    /// The client or the gate went away, or what was asked is no longer what would run.
+    Withdrawn,
+}
+
+impl Outcome {
+    /// The word used in records and listings.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Denied => "denied",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}

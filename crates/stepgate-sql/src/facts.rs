@@ -1,0 +1,115 @@
+//! What the analysis knows of one statement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use stepgate_types::{BulkShape, Certainty, ColumnName, Kind, RelationName, Use};
+
+/// What the analysis knows of one statement. All names are the catalog's; nothing in here comes from a
+/// literal, a comment or an alias of the statement, so that all of it may be recorded and shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// The line within the message at which the statement begins, from 1.
+    pub line: usize,
+    /// What it is.
+    pub kind: Kind,
+    /// How far the rest can be trusted.
+    pub certainty: Certainty,
+    /// Why certainty is not exact; empty where it is.
+    pub reasons: BTreeSet<Reason>,
+    /// Base relations it reaches (tables, foreign tables, materialised views), views seen through.
+    pub relations: BTreeSet<RelationName>,
+    /// Base columns it touches, and how.
+    pub columns: BTreeMap<ColumnName, BTreeSet<Use>>,
+    /// Functions it calls, as `schema.name` of the catalog.
+    pub functions: BTreeSet<String>,
+    /// Where it stores what it reads.
+    pub sinks: BTreeSet<Sink>,
+    /// Whether, and why, it counts as an export in bulk.
+    pub bulk: BulkShape,
+    /// An upper bound of the rows it returns or copies, from catalog statistics; `None` is unknown,
+    /// and unknown matches any threshold.
+    pub estimate: Option<u64>,
+    /// Proven to change nothing, neither data nor session nor catalog.
+    pub read_only: bool,
+    /// What it may change that later analysis depends on.
+    pub effect: Effect,
+    /// SHA-256 (hex) of the normalised statement.
+    pub fingerprint: String,
+    /// The statement with only keywords and names that the catalog knows; all else is a placeholder.
+    /// At most [`Facts::MAX_NORMALISED`] bytes.
+    pub normalised: String,
+}
+
+impl Facts {
+    /// The longest normalised statement, in bytes: a record holds at most 4 KiB in all.
+    pub const MAX_NORMALISED: usize = 1024;
+}
+
+/// Why facts are not exact: a stable code for records and `analyze`, and what the doubt is about, which
+/// decides the entry of the map's `unknown:` that applies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reason {
+    /// Kebab-case, for example `unknown-function`.
+    pub code: &'static str,
+    /// What could not be known.
+    pub doubt: Doubt,
+}
+
+impl Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code)
+    }
+}
+
+/// What a reason doubts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Doubt {
+    /// Nothing: an over-approximation that misses nothing.
+    Nothing,
+    /// The statement as a whole (`unknown.statements`).
+    Statement,
+    /// A function, operator or cast that is not known to be pure (`unknown.functions`).
+    Function,
+    /// SQL made at run time: DO, CALL, EXECUTE of unknown text (`unknown.dynamic_sql`).
+    DynamicSql,
+}
+
+/// A place where a statement stores what it reads.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Sink {
+    /// Which kind of place.
+    pub kind: SinkKind,
+    /// The relation written to, where the catalog knows it.
+    pub relation: Option<RelationName>,
+}
+
+/// Kinds of sinks (DESIGN §2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SinkKind {
+    /// CREATE TABLE AS, SELECT INTO.
+    Table,
+    /// INSERT … SELECT, UPDATE … FROM, MERGE.
+    Rows,
+    /// CREATE VIEW or MATERIALIZED VIEW.
+    View,
+    /// COPY TO a file or program of the server.
+    ServerFile,
+    /// A large object.
+    LargeObject,
+}
+
+/// What a statement may change that the analysis of later statements depends on. Over-approximated.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Effect {
+    /// search_path, role, settings: the session's state must be read from the server again.
+    pub session: bool,
+    /// Objects of the database: the catalog must be loaded again.
+    pub catalog: bool,
+    /// Ends, begins or partly undoes a transaction.
+    pub transaction: bool,
+    /// Names a prepared statement or a cursor that the extended protocol could use as well
+    /// (PREPARE, DECLARE).
+    pub names: BTreeSet<String>,
+}

@@ -1,0 +1,24 @@
+/// What name resolution depends on besides the catalog, as read from the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionState {
+    /// `pg_catalog.current_schemas(true)`: the effective path, implicit schemas included.
+    /// `None`: not known at present, and every statement that names a relation or function is unknown.
+    pub search_path: Option<Vec<String>>,
+    /// The setting of that name, as reported by ParameterStatus. `false` makes every statement
+    /// unreadable, since quotes would mean something else.
+    pub standard_conforming_strings: bool,
+    /// Whether `client_encoding` is UTF8. If not, text beyond ASCII is unreadable.
+    pub utf8: bool,
+}
+
+impl SessionState {
+    /// The state of a fresh session with this effective search path.
+    #[must_use]
+    pub fn with_search_path(path: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self {
+            search_path: Some(path.into_iter().map(Into::into).collect()),
+            standard_conforming_strings: true,
+            utf8: true,
+        }
+    }
+}
