@@ -46,6 +46,13 @@ pub struct Decision {
     /// Whether the statement must be treated as flagged: it touches a label other than by `write`
     /// alone, its certainty is unknown, or its kind is `control`.
     pub risky: bool,
+    /// Codes of what could not be known of it; empty where its certainty is not `unknown`.
+    pub doubts: BTreeSet<&'static str>,
+    /// An upper bound of the rows it returns or copies, summed over the message; `None` is unknown.
+    pub estimate: Option<u64>,
+    /// A service met a `step-up` by itself, which services never get: the action became `deny`. The
+    /// HINT then says to have others approve it beforehand.
+    pub service_denied: bool,
 }
 
 /// A classified column and what the statement does with it.
