@@ -1,0 +1,497 @@
+//! The command line, as clap reads it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
+
+/// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has
+/// verified them; everything is recorded.
+#[derive(Debug, Parser)]
+#[command(
+    name = "stepgate",
+    version,
+    propagate_version = true,
+    after_help = "Start here:\n  stepgate demo                  see it work on a throwaway database\n  stepgate init DIR              write a configuration for your own\n  stepgate serve                 start the gate\n\nExit status: 0 done, 1 the answer is no, 2 wrong usage or configuration, 3 not reachable."
+)]
+pub(crate) struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", env = "STEPGATE_CONFIG", default_value = "stepgate.yaml")]
+    pub(crate) config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a working configuration, keys and a development CA
+    #[command(
+        after_help = "Example:\n  stepgate init gate --database shop=postgresql://stepgate_analyst@db.example:5432/shop --sslmode verify-full"
+    )]
+    Init(InitArgs),
+    /// Run the gate
+    #[command(after_help = "Example:\n  stepgate --config gate/stepgate.yaml serve")]
+    Serve(ServeArgs),
+    /// See it work: a throwaway PostgreSQL, a gate, and a held statement
+    #[command(after_help = "Example:\n  stepgate demo --once")]
+    Demo(DemoArgs),
+    /// Check configuration, map, policy, certificates and permissions
+    #[command(after_help = "Example:\n  stepgate check --connect")]
+    Check(CheckArgs),
+    /// Examine a gate and all it depends on, live
+    #[command(after_help = "Example:\n  stepgate doctor -o json")]
+    Doctor(ListArgs),
+    /// People: add, list, remove, passwords, groups
+    #[command(
+        subcommand,
+        after_help = "Example:\n  stepgate user add dana --groups analysts\n\nFor the operator, on the gate's own machine."
+    )]
+    User(UserCommand),
+    /// Log in to the gate's API, for verify, request and grant
+    #[command(after_help = "Example:\n  stepgate login dana --url https://gate.example --ca ca.pem")]
+    Login(LoginArgs),
+    /// Enrol a factor
+    #[command(
+        subcommand,
+        after_help = "Example:\n  stepgate enroll totp --as dana\n\nFor the operator, on the gate's own machine: a stolen password must not be enough to enrol."
+    )]
+    Enroll(EnrollCommand),
+    /// Verify your own held statement with a code
+    #[command(
+        after_help = "Example:\n  stepgate verify 7K4M-9QXD\n\nThe code is asked for, or read as one line where standard input is no terminal."
+    )]
+    Verify(VerifyArgs),
+    /// Requests: list, show, approve, deny, cancel
+    #[command(subcommand, after_help = "Example:\n  stepgate request approve 7K4M-9QXD --as omar")]
+    Request(RequestCommand),
+    /// Grants: remembered approvals
+    #[command(subcommand, after_help = "Example:\n  stepgate grant ls -o json")]
+    Grant(GrantCommand),
+    /// Sessions of the running gate (operator)
+    #[command(subcommand, after_help = "Example:\n  stepgate session ls")]
+    Session(SessionCommand),
+    /// The PII map
+    #[command(subcommand, after_help = "Example:\n  stepgate map lint --database shop")]
+    Map(MapCommand),
+    /// The policy
+    #[command(subcommand, after_help = "Example:\n  stepgate policy lint")]
+    Policy(PolicyCommand),
+    /// The audit log: read, verify, export
+    #[command(subcommand, after_help = "Example:\n  stepgate audit verify")]
+    Audit(AuditCommand),
+    /// Say what SQL reads and writes, without running it
+    #[command(
+        after_help = "Examples:\n  stepgate analyze --schema schema.sql --name shop queries.sql\n  echo '{\"sql\": \"select ssn from hr.employees\"}' | stepgate analyze --database postgresql://dana@localhost/shop --input jsonl -"
+    )]
+    Analyze(AnalyzeArgs),
+}
+
+/// How a listing is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub(crate) enum Format {
+    /// Columns, for reading.
+    #[default]
+    Table,
+    /// A JSON array, snake_case, RFC 3339 UTC.
+    Json,
+    /// RFC 4180, with a header line.
+    Csv,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// How to write the list.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// Which person's login a command uses.
+#[derive(Debug, Args, Clone)]
+pub(crate) struct AsArgs {
+    /// Whose login to use, where several people have logged in here.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) person: Option<PersonName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArgs {
+    /// Where to write; made if missing.
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+    /// A database behind the gate, `NAME=postgresql://USER@HOST:PORT/DBNAME`; its password is asked for.
+    #[arg(long, value_name = "NAME=URL")]
+    pub(crate) database: Option<String>,
+    /// How the gate encrypts its own connection to that database.
+    #[arg(long, value_name = "MODE", default_value = "verify-full")]
+    pub(crate) sslmode: String,
+    /// Where clients connect.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6432")]
+    pub(crate) listen: SocketAddr,
+    /// Where the HTTPS API listens.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6480")]
+    pub(crate) console: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// How to write the gate's own log, on standard error (level: STEPGATE_LOG, such as `debug`).
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) log: LogFormat,
+}
+
+/// How the gate's own log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub(crate) enum LogFormat {
+    /// Lines for reading.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// End after the play, also at a terminal.
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    /// Connect to the databases as well.
+    #[arg(long)]
+    pub(crate) connect: bool,
+    /// How to write the list.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a person
+    #[command(after_help = "Example:\n  stepgate user add dana --groups analysts")]
+    Add {
+        /// The name they connect with.
+        name: PersonName,
+        /// Their groups, as policies name them.
+        #[arg(long, value_delimiter = ',')]
+        groups: Vec<GroupName>,
+        /// A program, not a person: it never gets a step-up of its own.
+        #[arg(long)]
+        service: bool,
+        /// Read the password from this file's first line (`-`: standard input) instead of asking.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// List people
+    #[command(after_help = "Example:\n  stepgate user ls -o csv")]
+    Ls(ListArgs),
+    /// Remove a person, their factors and grants
+    #[command(after_help = "Example:\n  stepgate user rm dana")]
+    Rm {
+        /// Whom.
+        name: PersonName,
+    },
+    /// Set a person's password
+    #[command(after_help = "Example:\n  stepgate user passwd dana")]
+    Passwd {
+        /// Whose.
+        name: PersonName,
+        /// Read the password from this file's first line (`-`: standard input) instead of asking.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Set a person's groups
+    #[command(after_help = "Example:\n  stepgate user groups dana analysts,data-owners\n  stepgate user groups dana   (none)")]
+    Groups {
+        /// Whose.
+        name: PersonName,
+        /// All their groups from now on.
+        #[arg(value_delimiter = ',')]
+        groups: Vec<GroupName>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LoginArgs {
+    /// Who you are.
+    pub(crate) name: PersonName,
+    /// Address of the gate's API, such as https://gate.example; from the configuration where there is one.
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// The CA that signed the gate's certificate (PEM); default: the configuration's, else the system's.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnrollCommand {
+    /// Enrol a TOTP authenticator
+    #[command(
+        after_help = "Examples:\n  stepgate enroll totp --as dana\n  stepgate enroll totp --as dana -o json    (prints the otpauth URI, then waits for a code)"
+    )]
+    Totp {
+        /// Whose authenticator.
+        #[arg(long = "as", value_name = "NAME")]
+        person: PersonName,
+        /// A QR code for reading, or one JSON line.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: EnrollFormat,
+        /// Replace an authenticator that is enrolled already.
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+/// How an enrolment is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub(crate) enum EnrollFormat {
+    /// A QR code and the URI.
+    #[default]
+    Text,
+    /// `{"otpauth_uri": …}`.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The request, as the notice shows it.
+    pub(crate) request: RequestId,
+    #[command(flatten)]
+    pub(crate) who: AsArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RequestCommand {
+    /// List open requests: yours and those you can answer
+    #[command(after_help = "Example:\n  stepgate request ls --as omar -o json")]
+    Ls {
+        #[command(flatten)]
+        who: AsArgs,
+        /// As the operator, on the gate's own machine: all open requests, without their SQL.
+        #[arg(long, conflicts_with = "person")]
+        operator: bool,
+        /// How to write the list.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Show a request: who asks, the exact SQL, what it reads
+    #[command(after_help = "Example:\n  stepgate request show 7K4M-9QXD --as omar")]
+    Show {
+        /// The request.
+        request: RequestId,
+        #[command(flatten)]
+        who: AsArgs,
+        /// As the operator, on the gate's own machine: without the SQL.
+        #[arg(long, conflicts_with = "person")]
+        operator: bool,
+        /// How to write it.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Wait for requests that you can answer, and print each as it comes
+    #[command(after_help = "Example:\n  stepgate request watch --as omar")]
+    Watch {
+        #[command(flatten)]
+        who: AsArgs,
+    },
+    /// Approve somebody's request, with a fresh code
+    #[command(after_help = "Example:\n  stepgate request approve 7K4M-9QXD --reason 'ticket 4711'")]
+    Approve(AnswerArgs),
+    /// Deny somebody's request, with a fresh code
+    #[command(after_help = "Example:\n  stepgate request deny 7K4M-9QXD --reason 'use customers_masked'")]
+    Deny(AnswerArgs),
+    /// Cancel a request of your own
+    #[command(after_help = "Example:\n  stepgate request cancel 7K4M-9QXD")]
+    Cancel {
+        /// The request.
+        request: RequestId,
+        #[command(flatten)]
+        who: AsArgs,
+        /// As the operator, on the gate's own machine: anybody's request.
+        #[arg(long, conflicts_with = "person")]
+        operator: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AnswerArgs {
+    /// The request.
+    pub(crate) request: RequestId,
+    /// Why; shown to the person who asked.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) who: AsArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum GrantCommand {
+    /// List grants in force: yours
+    #[command(after_help = "Example:\n  stepgate grant ls")]
+    Ls {
+        #[command(flatten)]
+        who: AsArgs,
+        /// As the operator, on the gate's own machine: everybody's.
+        #[arg(long, conflicts_with = "person")]
+        operator: bool,
+        /// How to write the list.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Give a grant back before it ends
+    #[command(after_help = "Example:\n  stepgate grant revoke 0123456789abcdef")]
+    Revoke {
+        /// The grant.
+        grant: GrantId,
+        #[command(flatten)]
+        who: AsArgs,
+        /// As the operator, on the gate's own machine: anybody's.
+        #[arg(long, conflicts_with = "person")]
+        operator: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SessionCommand {
+    /// List connected sessions
+    #[command(after_help = "Example:\n  stepgate session ls")]
+    Ls(ListArgs),
+    /// End a session
+    #[command(after_help = "Example:\n  stepgate session kill 0123456789abcdef0123456789abcdef")]
+    Kill {
+        /// The session.
+        session: SessionId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MapCommand {
+    /// Check the PII map, and whether what it names exists
+    #[command(after_help = "Example:\n  stepgate map lint --database shop")]
+    Lint {
+        /// Compare with this database's catalog as well.
+        #[arg(long, value_name = "NAME")]
+        database: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Check map and policy
+    #[command(after_help = "Example:\n  stepgate policy lint")]
+    Lint,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show the last records
+    #[command(after_help = "Example:\n  stepgate audit tail -f")]
+    Tail {
+        /// How many.
+        #[arg(short = 'n', long, default_value_t = 20)]
+        lines: u64,
+        /// Go on with new ones until interrupted.
+        #[arg(short, long)]
+        follow: bool,
+        /// How to write them; `json` is one object a line.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Check the log, an export, or a copy of the data directory against signed checkpoints
+    #[command(
+        after_help = "Examples:\n  stepgate audit verify\n  stepgate audit verify export.jsonl --offline --checkpoint checkpoint.json"
+    )]
+    Verify {
+        /// An export, or a copy of a data directory; default: the configured log.
+        path: Option<PathBuf>,
+        /// Read nothing but what is named here: no configuration, no gate.
+        #[arg(long)]
+        offline: bool,
+        /// A checkpoint that was kept elsewhere.
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+    },
+    /// Write all records out, with what is needed to verify them
+    #[command(after_help = "Example:\n  stepgate audit export --format jsonl --out audit.jsonl")]
+    Export {
+        /// The format.
+        #[arg(long, value_enum, default_value_t)]
+        format: ExportFormat,
+        /// Where to write; default: standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Sign a checkpoint over all records so far and print it, to be kept elsewhere
+    #[command(after_help = "Example:\n  stepgate audit checkpoint > /mnt/elsewhere/checkpoint.json")]
+    Checkpoint,
+}
+
+/// Formats of an export.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub(crate) enum ExportFormat {
+    /// One JSON object a line.
+    #[default]
+    Jsonl,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("catalog").required(true).args(["database", "schema"]))]
+pub(crate) struct AnalyzeArgs {
+    /// Take the catalog from this database (postgresql://…; its password from PGPASSWORD or ~/.pgpass, or asked for).
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+    /// Take the catalog from these SQL files, loaded into a throwaway PostgreSQL in this order.
+    #[arg(long, value_name = "FILE.sql", num_args = 1..)]
+    pub(crate) schema: Vec<PathBuf>,
+    /// What the database is called in the map and in the output.
+    #[arg(long, value_name = "DB")]
+    pub(crate) name: Option<String>,
+    /// The search_path to begin with; default: the server's.
+    #[arg(long, value_name = "a,b", value_delimiter = ',')]
+    pub(crate) search_path: Option<Vec<String>>,
+    /// The PII map.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: Option<PathBuf>,
+    /// How the input is cut into messages.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) input: InputFormat,
+    /// The SQL; `-` is standard input.
+    #[arg(value_name = "FILE|-", default_value = "-")]
+    pub(crate) file: PathBuf,
+}
+
+/// How the input of `analyze` is cut into messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub(crate) enum InputFormat {
+    /// All of it is one message.
+    #[default]
+    Sql,
+    /// Each line `{"sql": …}` is one message, `{"reset": true}` a new session.
+    Jsonl,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_help_with_an_example() {
+        fn visit(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains("stepgate "), "no example: {path}");
+            assert!(command.get_about().is_some(), "nothing said of: {path}");
+            command.get_subcommands().for_each(|inner| visit(inner, &path));
+        }
+        visit(&Cli::command(), "");
+    }
+}
