@@ -1,0 +1,261 @@
+//! Cutting a byte stream into frames.
+
+use bytes::{Bytes, BytesMut};
+
+/// Bytes before a frame's body: the tag and the length word.
+pub const HEADER: usize = 5;
+
+/// The largest whole frame that is buffered, in bytes. A statement with its values must be read whole before
+/// it can be judged; PostgreSQL itself would take up to 1 GiB. 16 MiB is far beyond any statement that people
+/// or drivers write, and small enough that a few hundred sessions cannot exhaust memory by it.
+pub const MAX_FRAME: usize = 16 << 20;
+
+/// The largest streamed frame, in bytes: PostgreSQL's own limit for a message (`PQ_LARGE_MESSAGE_LIMIT`,
+/// `MaxAllocSize` - 1).
+pub const MAX_STREAMED: usize = 0x3fff_fffe;
+
+/// The largest frame of the client's small messages (Close, Describe, Execute, Sync …), in bytes:
+/// `PQ_SMALL_MESSAGE_LIMIT` of PostgreSQL's `libpq/libpq.h`.
+pub const MAX_SMALL: usize = 10_000;
+
+/// The largest frame of the server's small messages, in bytes: libpq refuses longer ones
+/// (`VALID_LONG_MESSAGE_TYPE` in `fe-protocol3.c`).
+pub const MAX_SERVER_SMALL: usize = 30_000;
+
+/// A frame's tag and the length of what follows its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header {
+    /// The message type, for example `b'Q'`.
+    pub tag: u8,
+    /// Bytes of the body: the length word less its own four bytes.
+    pub len: usize,
+}
+
+impl Header {
+    /// Bytes of the whole frame.
+    #[must_use]
+    pub const fn total(self) -> usize {
+        self.len.saturating_add(HEADER)
+    }
+}
+
+/// The stream cannot be cut any further; the connection must end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The length word is smaller than itself.
+    #[error("message {tag:#04x} has an invalid length")]
+    Length {
+        /// The message type.
+        tag: u8,
+    },
+    /// The frame is longer than its kind may be.
+    #[error("message {tag:#04x} of {len} bytes is longer than {limit}")]
+    TooLong {
+        /// The message type.
+        tag: u8,
+        /// Bytes of the whole frame.
+        len: usize,
+        /// The most it may have.
+        limit: usize,
+    },
+    /// No message of this type exists in this direction.
+    #[error("unknown message type {tag:#04x}")]
+    UnknownTag {
+        /// The message type.
+        tag: u8,
+    },
+}
+
+/// Reads a header without consuming it; `None` while fewer than five bytes are there.
+///
+/// Checks only what holds for every message: the limits of each tag are [`Cutter`]'s, which knows the direction.
+///
+/// # Errors
+/// The length is below 4 or above [`MAX_STREAMED`].
+pub fn peek(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
+    let Some(([tag, length @ ..], _)) = bytes.split_first_chunk::<HEADER>() else { return Ok(None) };
+    let tag = *tag;
+    let len = i32::from_be_bytes(*length)
+        .checked_sub(4)
+        .and_then(|len| usize::try_from(len).ok())
+        .ok_or(FrameError::Length { tag })?;
+    let header = Header { tag, len };
+    if header.total() > MAX_STREAMED {
+        return Err(FrameError::TooLong { tag, len: header.total(), limit: MAX_STREAMED });
+    }
+    Ok(Some(header))
+}
+
+/// Who sends the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The stream comes from the client.
+    Client,
+    /// The stream comes from the server.
+    Server,
+}
+
+impl Side {
+    /// The most bytes a frame of this type may have, or `None` if the type does not exist in this direction.
+    const fn limit(self, tag: u8) -> Option<usize> {
+        match (self, tag) {
+            (Self::Client, b'Q' | b'P' | b'B' | b'F') => Some(MAX_FRAME),
+            (Self::Client, b'C' | b'D' | b'E' | b'H' | b'S' | b'X' | b'c' | b'f') => Some(MAX_SMALL),
+            // Passwords and SASL responses: PG_MAX_AUTH_TOKEN_LENGTH is larger, but only for GSSAPI.
+            (Self::Client, b'p') => Some(MAX_SMALL),
+            (Self::Client | Self::Server, b'd') | (Self::Server, b'D' | b'V') => Some(MAX_STREAMED),
+            (Self::Server, b'T' | b'E' | b'N' | b'A' | b't' | b'S') => Some(MAX_FRAME),
+            (
+                Self::Server,
+                b'R' | b'K' | b'Z' | b'C' | b'1' | b'2' | b'3' | b'n' | b's' | b'I' | b'G' | b'H' | b'W'
+                | b'c' | b'v',
+            ) => Some(MAX_SERVER_SMALL),
+            _ => None,
+        }
+    }
+}
+
+/// One frame, or a piece of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// A complete frame, header included.
+    Whole {
+        /// The message type.
+        tag: u8,
+        /// All of its bytes as they came.
+        bytes: Bytes,
+    },
+    /// A piece of a streamed frame.
+    Part {
+        /// The message type.
+        tag: u8,
+        /// The next bytes as they came. The first piece begins with the complete header.
+        bytes: Bytes,
+        /// Whether the frame begins here.
+        first: bool,
+        /// Whether the frame ends here.
+        last: bool,
+    },
+}
+
+impl Piece {
+    /// The message type.
+    #[must_use]
+    pub const fn tag(&self) -> u8 {
+        match self {
+            Self::Whole { tag, .. } | Self::Part { tag, .. } => *tag,
+        }
+    }
+
+    /// The bytes as they came.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        match self {
+            Self::Whole { bytes, .. } | Self::Part { bytes, .. } => bytes,
+        }
+    }
+}
+
+/// Cuts what one side sends into frames, without copying.
+///
+/// Holds at most one incomplete frame of at most [`MAX_FRAME`] bytes, besides what the caller has read ahead.
+#[derive(Debug)]
+pub struct Cutter {
+    side: Side,
+    streamed: &'static [u8],
+    buffer: BytesMut,
+    /// The streamed frame that is under way, and how many of its bytes are still to come.
+    rest: Option<(u8, usize)>,
+}
+
+impl Cutter {
+    /// Cuts what `side` sends; frames of the `streamed` types come in pieces.
+    #[must_use]
+    pub fn new(side: Side, streamed: &'static [u8]) -> Self {
+        Self { side, streamed, buffer: BytesMut::new(), rest: None }
+    }
+
+    /// For what a client sends after authentication: CopyData is streamed.
+    #[must_use]
+    pub fn client() -> Self {
+        Self::new(Side::Client, b"d")
+    }
+
+    /// For what a server sends: DataRow, CopyData and FunctionCallResponse are streamed.
+    #[must_use]
+    pub fn server() -> Self {
+        Self::new(Side::Server, b"DdV")
+    }
+
+    /// Starts with bytes that were already read.
+    #[must_use]
+    pub fn with(mut self, leftover: BytesMut) -> Self {
+        self.buffer = leftover;
+        self
+    }
+
+    /// Takes a copy of the next bytes of the stream.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The buffer to append the next bytes of the stream to. Bytes in it must not be changed or removed.
+    pub const fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    /// Bytes that were read but not yet handed out.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether the stream stands between two frames: where it may end, and where other messages may be put in.
+    #[must_use]
+    pub fn at_boundary(&self) -> bool {
+        self.buffer.is_empty() && self.rest.is_none()
+    }
+
+    /// Whether a streamed frame has been begun but not handed out completely.
+    #[must_use]
+    pub const fn in_streamed_frame(&self) -> bool {
+        self.rest.is_some()
+    }
+
+    /// The next frame or piece; `None` until more bytes have come.
+    ///
+    /// # Errors
+    /// The stream cannot be cut further; every later call fails likewise.
+    #[expect(clippy::should_implement_trait, reason = "an iterator that can be resumed would be a trap")]
+    pub fn next(&mut self) -> Result<Option<Piece>, FrameError> {
+        if let Some((tag, rest)) = self.rest {
+            return Ok(self.part(tag, rest, false));
+        }
+        let Some(header) = peek(&self.buffer)? else { return Ok(None) };
+        let tag = header.tag;
+        let limit = self.side.limit(tag).ok_or(FrameError::UnknownTag { tag })?;
+        let streamed = self.streamed.contains(&tag);
+        let limit = if streamed { limit } else { limit.min(MAX_FRAME) };
+        if header.total() > limit {
+            return Err(FrameError::TooLong { tag, len: header.total(), limit });
+        }
+        if streamed {
+            return Ok(self.part(tag, header.total(), true));
+        }
+        if self.buffer.len() < header.total() {
+            return Ok(None);
+        }
+        let bytes = self.buffer.split_to(header.total()).freeze();
+        Ok(Some(Piece::Whole { tag, bytes }))
+    }
+
+    fn part(&mut self, tag: u8, rest: usize, first: bool) -> Option<Piece> {
+        if self.buffer.is_empty() {
+            return None;
+        }
+        let bytes = self.buffer.split_to(rest.min(self.buffer.len())).freeze();
+        let rest = rest.saturating_sub(bytes.len());
+        self.rest = (rest > 0).then_some((tag, rest));
+        Some(Piece::Part { tag, bytes, first, last: rest == 0 })
+    }
+}

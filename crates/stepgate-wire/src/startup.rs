@@ -1,0 +1,10 @@
+//! Startup packets: the only messages without a tag, and the first thing a peer sends.
+
+mod opening;
+mod options;
+mod packet;
+
+pub use opening::Opening;
+pub use packet::{
+    CancelKey, First, MAX_STARTUP, SSL_REQUEST_PACKET, StartupError, StartupPacket, packet_len, parse,
+};

@@ -1,0 +1,118 @@
+use stepgate_types::SqlState;
+
+use crate::{Problem, plain_ascii};
+
+/// One setting that a client asks for at startup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Setting {
+    pub(super) name: String,
+    pub(super) value: String,
+}
+
+/// The settings that a client may choose at startup: they change how results look, how long things may take,
+/// and where names are looked up, all of which the session knows. What is missing here is refused: a setting
+/// can change what a statement means or does (`standard_conforming_strings`, `session_preload_libraries`,
+/// `role`), and the list of those is never complete.
+const ALLOWED: [&str; 31] = [
+    "application_name",
+    "backend_flush_after",
+    "bytea_output",
+    "client_connection_check_interval",
+    "client_encoding",
+    "client_min_messages",
+    "datestyle",
+    "default_transaction_deferrable",
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "enable_hashjoin",
+    "enable_mergejoin",
+    "enable_nestloop",
+    "enable_seqscan",
+    "extra_float_digits",
+    "geqo",
+    "hash_mem_multiplier",
+    "idle_in_transaction_session_timeout",
+    "idle_session_timeout",
+    "intervalstyle",
+    "jit",
+    "lock_timeout",
+    "plan_cache_mode",
+    "random_page_cost",
+    "search_path",
+    "statement_timeout",
+    "tcp_keepalives_idle",
+    "tcp_keepalives_interval",
+    "timezone",
+    "transaction_timeout",
+    "work_mem",
+];
+
+/// Lets a setting pass under its lower-case name, or says why not.
+pub(super) fn allowed(setting: Setting) -> Result<Setting, Problem> {
+    let name = setting.name.to_ascii_lowercase();
+    if ALLOWED.contains(&name.as_str()) {
+        return Ok(Setting { name, value: setting.value });
+    }
+    Err(Problem::fatal(
+        SqlState::FEATURE_NOT_SUPPORTED,
+        format!("setting \"{}\" cannot be chosen at connection start", shown(&name)),
+    )
+    .with_hint("Leave it out of the connection options; SET it in the session if the policy lets you."))
+}
+
+/// A name as it can be shown: what a client invents is cut short.
+fn shown(name: &str) -> String {
+    plain_ascii(name).chars().take(63).collect()
+}
+
+/// Reads the `options` parameter as `process_postgres_switches` would: only `-c name=value` and `--name=value`.
+pub(super) fn parse(options: &str) -> Result<Vec<Setting>, Problem> {
+    let mut settings = Vec::new();
+    let mut words = split(options).into_iter();
+    while let Some(word) = words.next() {
+        let assignment = if let Some(long) = word.strip_prefix("--") {
+            long.to_owned()
+        } else if word == "-c" {
+            words.next().ok_or_else(refused)?
+        } else if let Some(short) = word.strip_prefix("-c") {
+            short.to_owned()
+        } else {
+            return Err(refused());
+        };
+        let (name, value) = assignment.split_once('=').ok_or_else(refused)?;
+        // ParseLongOption: dashes in the name are underscores.
+        settings.push(Setting { name: name.replace('-', "_"), value: value.to_owned() });
+    }
+    Ok(settings)
+}
+
+fn refused() -> Problem {
+    Problem::fatal(SqlState::FEATURE_NOT_SUPPORTED, "command-line options are not supported").with_detail(
+        "Only \"-c name=value\" and \"--name=value\" are understood in the connection's options.",
+    )
+}
+
+/// Splits at white space; a backslash keeps the next character (`pg_split_opts`).
+fn split(options: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut letters = options.chars().peekable();
+    loop {
+        while letters.next_if(|letter| is_space(*letter)).is_some() {}
+        if letters.peek().is_none() {
+            return words;
+        }
+        let mut word = String::new();
+        while let Some(letter) = letters.next_if(|letter| !is_space(*letter)) {
+            match letter {
+                '\\' => word.extend(letters.next()),
+                other => word.push(other),
+            }
+        }
+        words.push(word);
+    }
+}
+
+/// C's `isspace` for ASCII, which `pg_split_opts` uses.
+const fn is_space(letter: char) -> bool {
+    matches!(letter, ' ' | '\t' | '\n' | '\r' | '\x0b' | '\x0c')
+}
