@@ -1,1 +1,27 @@
-//! stub
+//! Throwaway PostgreSQL, supervised processes, fake clock and entropy, an authenticator: what tests and
+//! the demo need, and nothing that the gate itself uses.
+//!
+//! Nothing started here outlives the process that started it, also when that is killed: see
+//! [`Supervised`].
+
+mod authenticator;
+mod binaries;
+mod clock;
+mod cluster;
+mod entropy;
+mod error;
+mod supervised;
+mod temp_tree;
+mod template;
+mod user;
+mod wait;
+
+pub use authenticator::{Authenticator, serve as serve_authenticator};
+pub use binaries::Binaries;
+pub use clock::FakeClock;
+pub use cluster::{Cluster, ClusterBuilder, HostAuth};
+pub use entropy::FakeEntropy;
+pub use error::Error;
+pub use supervised::{Supervised, SupervisedBuilder};
+pub use temp_tree::TempTree;
+pub use wait::{until, until_some};
