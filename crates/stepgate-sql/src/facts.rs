@@ -44,6 +44,46 @@ pub struct Facts {
 impl Facts {
     /// The longest normalised statement, in bytes: a record holds at most 4 KiB in all.
     pub const MAX_NORMALISED: usize = 1024;
+
+    /// A statement of this kind at this line of which nothing else is known yet: exact, read-only.
+    pub(crate) fn new(kind: Kind, line: usize) -> Self {
+        Self {
+            line,
+            kind,
+            certainty: Certainty::Exact,
+            reasons: BTreeSet::new(),
+            relations: BTreeSet::new(),
+            columns: BTreeMap::new(),
+            functions: BTreeSet::new(),
+            sinks: BTreeSet::new(),
+            bulk: BulkShape::None,
+            estimate: Some(0),
+            read_only: true,
+            effect: Effect::default(),
+            fingerprint: String::new(),
+            normalised: String::new(),
+        }
+    }
+
+    /// A whole message that cannot be read. It may do anything.
+    pub(crate) fn unreadable(code: &'static str) -> Self {
+        let mut facts = Self::new(Kind::Unknown, 1);
+        facts.doubt(Reason { code, doubt: Doubt::Statement });
+        facts.effect = Effect { session: true, catalog: true, transaction: true, names: BTreeSet::new() };
+        facts
+    }
+
+    /// Records a reason. Unless it doubts nothing, certainty, estimate and read-only are lost by it.
+    pub(crate) fn doubt(&mut self, reason: Reason) {
+        self.reasons.insert(reason);
+        if reason.doubt == Doubt::Nothing {
+            self.certainty = self.certainty.max(Certainty::Over);
+        } else {
+            self.certainty = Certainty::Unknown;
+            self.estimate = None;
+            self.read_only = false;
+        }
+    }
 }
 
 /// Why facts are not exact: a stable code for records and `analyze`, and what the doubt is about, which

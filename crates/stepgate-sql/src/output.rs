@@ -1,0 +1,48 @@
+use serde_json::{Value, json};
+use stepgate_types::{Certainty, Kind, Label, quote_ident};
+
+use crate::Facts;
+
+/// One object of `stepgate analyze`'s output (DESIGN §7).
+///
+/// `line` is the statement's (or the message's) input line, `index` counts statements within a message,
+/// `database` is the name shown before the schema, `labels` are those the map gives to the touched
+/// columns, and `risky` is the policy's word on it.
+#[must_use]
+pub fn json_line(
+    facts: &Facts,
+    line: usize,
+    index: usize,
+    database: &str,
+    labels: &[Label],
+    risky: bool,
+) -> Value {
+    let database = quote_ident(database);
+    let columns: Vec<Value> = facts
+        .columns
+        .iter()
+        .map(|(column, uses)| json!({"column": format!("{database}.{column}"), "uses": uses}))
+        .collect();
+    let sinks: Vec<Value> = facts
+        .sinks
+        .iter()
+        .map(|sink| {
+            let relation = sink.relation.as_ref().map(|relation| format!("{database}.{relation}"));
+            json!({"kind": sink.kind, "relation": relation})
+        })
+        .collect();
+    json!({
+        "line": line,
+        "index": index,
+        "kind": facts.kind,
+        "certainty": facts.certainty,
+        "reasons": facts.reasons,
+        "columns": columns,
+        "labels": labels,
+        "functions": facts.functions,
+        "sinks": sinks,
+        "bulk": {"shape": facts.bulk},
+        "fingerprint": facts.fingerprint,
+        "risky": risky || facts.certainty == Certainty::Unknown || facts.kind == Kind::Control,
+    })
+}
