@@ -37,6 +37,9 @@ pub(crate) enum Command {
     /// See it work: a throwaway PostgreSQL, a gate, and a held statement
     #[command(after_help = "Example:\n  stepgate demo --once")]
     Demo(DemoArgs),
+    /// An authenticator app for the demo: reads an otpauth URI, then answers each line with a code
+    #[command(hide = true, after_help = "Example:\n  stepgate demo-authenticator")]
+    DemoAuthenticator,
     /// Check configuration, map, policy, certificates and permissions
     #[command(after_help = "Example:\n  stepgate check --connect")]
     Check(CheckArgs),
