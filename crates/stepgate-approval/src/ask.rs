@@ -34,8 +34,11 @@ pub struct Ask {
     pub relations: BTreeSet<RelationName>,
     /// Labels touched.
     pub labels: BTreeSet<Label>,
-    /// Rank of the most sensitive class touched.
+    /// Rank of the most sensitive class touched other than by `write` alone; 0 where none is.
     pub class_rank: u32,
+    /// Rank of the most sensitive class among the columns with the use `output`; 0 where none is. An
+    /// approval to compare by a restricted column is none to show it.
+    pub output_rank: u32,
     /// Facts of certainty `unknown` are never covered by, and never make, a grant.
     pub exactly_known: bool,
     /// Whether the statement stores what it reads; such statements neither make nor use grants yet.

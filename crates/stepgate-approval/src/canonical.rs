@@ -1,0 +1,185 @@
+//! The canonical request: what an approval is bound to (DESIGN §4.3).
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256};
+use stepgate_types::Entropy;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::{Ask, Held};
+
+/// Separates this hash from every other that Stepgate makes. A change of the encoding changes it.
+const DOMAIN: &[u8] = b"stepgate canonical request v1\0";
+
+/// Bytes of a salt: 256 bits, so that a commitment tells nothing about a value that could be guessed.
+const SALT: usize = 32;
+
+/// Bytes of a block of SHA-256 (FIPS 180-4).
+const BLOCK: usize = 64;
+
+/// SHA-256 of the canonical request.
+pub type Canonical = [u8; 32];
+
+/// One random 256-bit salt for the SQL and for each bind value. Lives as long as the held bytes, and is
+/// wiped with them.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Salts {
+    sql: [u8; SALT],
+    parameters: Vec<[u8; SALT]>,
+}
+
+impl Salts {
+    /// Fresh salts for this held statement.
+    ///
+    /// # Errors
+    /// The source of randomness failed: the statement cannot be asked for.
+    pub fn generate(held: &Held, entropy: &dyn Entropy) -> std::io::Result<Self> {
+        let mut salts = Self { sql: [0; SALT], parameters: vec![[0; SALT]; held.parameters.len()] };
+        entropy.fill(&mut salts.sql)?;
+        salts.parameters.iter_mut().try_for_each(|salt| entropy.fill(salt))?;
+        Ok(salts)
+    }
+}
+
+impl std::fmt::Debug for Salts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Salts").finish_non_exhaustive()
+    }
+}
+
+/// The salts were made for another statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the salts do not belong to this statement")]
+pub struct WrongSalts;
+
+/// SHA-256 of the canonical request: of everything that an approval answers. Two requests that differ in
+/// anything have different hashes, since every field is preceded by its length.
+///
+/// # Errors
+/// [`WrongSalts`]: the number of salts is not that of the bind values.
+pub fn canonical(ask: &Ask, held: &Held, salts: &Salts) -> Result<Canonical, WrongSalts> {
+    if salts.parameters.len() != held.parameters.len() {
+        return Err(WrongSalts);
+    }
+    let mut encoder = Encoder::new();
+    what_runs(&mut encoder, held, salts);
+    who_asks(&mut encoder, ask);
+    what_it_touches(&mut encoder, ask);
+    on_which_terms(&mut encoder, ask);
+    Ok(encoder.finish())
+}
+
+fn what_runs(encoder: &mut Encoder, held: &Held, salts: &Salts) {
+    encoder.field(&commitment(&salts.sql, Some(&held.sql)));
+    encoder.count(held.parameters.len());
+    for (value, salt) in held.parameters.iter().zip(&salts.parameters) {
+        encoder.field(&commitment(salt, value.as_deref()));
+    }
+    encoder.count(held.types.len());
+    held.types.iter().for_each(|oid| encoder.field(&oid.to_be_bytes()));
+    encoder.count(held.formats.len());
+    held.formats.iter().for_each(|format| encoder.field(&format.to_be_bytes()));
+}
+
+fn who_asks(encoder: &mut Encoder, ask: &Ask) {
+    encoder.field(&ask.id.bytes());
+    encoder.text("hold");
+    encoder.field(&ask.statement.session.bytes());
+    encoder.number(ask.statement.number);
+    encoder.text(ask.person.as_str());
+    encoder.text(&ask.db_user);
+    encoder.text(&ask.address.to_string());
+    encoder.text(&ask.client);
+    encoder.text(&ask.database);
+}
+
+fn what_it_touches(encoder: &mut Encoder, ask: &Ask) {
+    encoder.texts(ask.kinds.iter().map(|kind| kind.as_str()));
+    encoder.texts(ask.uses.iter().map(|use_| use_.as_str()));
+    encoder.count(ask.relations.len());
+    for relation in &ask.relations {
+        encoder.text(&relation.schema);
+        encoder.text(&relation.name);
+    }
+    encoder.texts(ask.labels.iter().map(|label| label.as_str()));
+    encoder.number(u64::from(ask.class_rank));
+    encoder.number(u64::from(ask.output_rank));
+    encoder.flag(ask.exactly_known);
+    encoder.flag(ask.has_sink);
+    encoder.text(ask.action.as_str());
+    encoder.texts(ask.rules.iter().map(String::as_str));
+    encoder.text(&ask.summary);
+    encoder.text(&ask.policy_sha256);
+}
+
+fn on_which_terms(encoder: &mut Encoder, ask: &Ask) {
+    let terms = &ask.terms;
+    encoder.text(&terms.approval);
+    encoder.flag(terms.itself);
+    encoder.texts(terms.groups.iter().map(|group| group.as_str()));
+    encoder.number(u64::from(terms.count));
+    encoder.text(terms.strength.as_str());
+    encoder.flag(terms.reason_required);
+    encoder.flag(terms.remember.is_some());
+    encoder.field(&terms.remember.unwrap_or_default().as_nanos().to_be_bytes());
+    let scope = terms.scope;
+    for bound in [scope.client, scope.network, scope.session, scope.labels] {
+        encoder.flag(bound);
+    }
+    encoder.field(&ask.opened.micros().to_be_bytes());
+    encoder.field(&ask.expires.micros().to_be_bytes());
+}
+
+/// HMAC-SHA-256 of the value under its salt. The leading byte keeps NULL apart from an empty value.
+fn commitment(salt: &[u8; SALT], value: Option<&[u8]>) -> [u8; 32] {
+    // A key shorter than a block is padded with zeros (RFC 2104 section 2).
+    let mut key = Zeroizing::new([0; BLOCK]);
+    key.iter_mut().zip(salt).for_each(|(padded, byte)| *padded = *byte);
+    let mut mac = <Hmac<Sha256> as KeyInit>::new((&*key).into());
+    match value {
+        None => mac.update(&[0]),
+        Some(value) => {
+            mac.update(&[1]);
+            mac.update(value);
+        }
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// Feeds the hash with fields, each preceded by its length in eight bytes, and lists by their count.
+struct Encoder(Sha256);
+
+impl Encoder {
+    fn new() -> Self {
+        Self(Sha256::new_with_prefix(DOMAIN))
+    }
+
+    fn field(&mut self, bytes: &[u8]) {
+        self.count(bytes.len());
+        self.0.update(bytes);
+    }
+
+    fn count(&mut self, count: usize) {
+        self.0.update(u64::try_from(count).unwrap_or(u64::MAX).to_be_bytes());
+    }
+
+    fn number(&mut self, number: u64) {
+        self.field(&number.to_be_bytes());
+    }
+
+    fn flag(&mut self, flag: bool) {
+        self.field(&[u8::from(flag)]);
+    }
+
+    fn text(&mut self, text: &str) {
+        self.field(text.as_bytes());
+    }
+
+    fn texts<'a>(&mut self, texts: impl ExactSizeIterator<Item = &'a str>) {
+        self.count(texts.len());
+        texts.for_each(|text| self.text(text));
+    }
+
+    fn finish(self) -> Canonical {
+        self.0.finalize().into()
+    }
+}
