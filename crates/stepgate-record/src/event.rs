@@ -181,15 +181,20 @@ pub enum Event {
         uses: Vec<Use>,
         /// Covered base relations, as `schema.name`.
         relations: Vec<String>,
-        /// Covered labels.
+        /// Labels it was approved for.
         labels: Vec<String>,
+        /// Whether it covers those labels only.
+        labels_bound: bool,
         /// Rank of the most sensitive class covered.
         class_rank: u32,
+        /// Rank of the most sensitive class whose values it lets out.
+        output_rank: u32,
         /// The most severe action covered.
         action: Action,
         /// The approval it answers.
         approval: String,
-        /// The client it is bound to, if it is.
+        /// The client it is bound to, if it is; a keyed hash where its name is not made of harmless
+        /// characters only.
         client: Option<String>,
         /// The address it is bound to, if it is.
         network: Option<String>,
