@@ -1,0 +1,41 @@
+# make demo   see it work, on a throwaway PostgreSQL
+# make test   every test this machine can run (installs what is missing)
+# make check  formatting, lints, what may come into the tree
+# make build  the release binary, target/release/stepgate
+
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+DEMO ?=
+
+.PHONY: demo test check build clean
+
+demo:
+	@tests/tools/postgres.sh
+	@$(CARGO) build --locked -p stepgate
+	@exec "$(TARGET)/debug/stepgate" demo $(DEMO)
+
+test:
+	@tests/tools/postgres.sh
+	@tests/tools/clients.sh
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --locked --workspace $(if $(CI),--profile ci); \
+	else \
+		$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast; \
+	fi
+	@$(CARGO) test --locked --workspace --doc
+
+check:
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+		$(CARGO) deny --offline check bans licenses sources; \
+	else \
+		echo "SKIP: cargo-deny is not installed (cargo install cargo-deny --locked)"; \
+	fi
+
+build:
+	@$(CARGO) build --locked --release -p stepgate
+
+clean:
+	@$(CARGO) clean
+	@rm -rf .work
