@@ -1,6 +1,7 @@
 //! The `stepgate` command.
 
 mod args;
+mod config;
 mod demo;
 mod failure;
 mod harmless;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Demo(args) => demo::run(args),
+        Command::DemoAuthenticator => demo::authenticator(),
         _ => Err(Failure::usage("this command is being written")),
     }
 }

@@ -61,7 +61,7 @@ impl Listing {
 
     fn table(&self) -> String {
         let mut table = comfy_table::Table::new();
-        table.load_preset(comfy_table::presets::NOTHING);
+        table.load_style(comfy_table::presets::NOTHING);
         let heads = self.columns.iter().map(|column| column.replace('_', " ").to_uppercase());
         table.set_header(heads);
         for cells in self.cells() {

@@ -1,0 +1,293 @@
+//! Reading `stepgate.yaml`.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use super::yaml::{At, Problems, Section, Value};
+use super::{Config, Console, Tls, database, relative_to};
+use crate::failure::Failure;
+
+/// The largest configuration that is read, in bytes: far beyond any sensible one.
+const MAX_CONFIG: u64 = 1024 * 1024;
+
+/// The port of the API where none is configured.
+const CONSOLE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 6480);
+
+impl Config {
+    /// Reads the file; every error at once.
+    pub(crate) fn load(file: &Path) -> Result<Self, Failure> {
+        let meta = std::fs::metadata(file).map_err(|error| {
+            Failure::file("read the configuration", file, &error)
+                .hint("write one with `stepgate init DIR`, or name it with --config FILE")
+        })?;
+        if meta.len() > MAX_CONFIG {
+            return Err(Failure::usage(format!("{} is larger than {MAX_CONFIG} bytes", file.display())));
+        }
+        let text =
+            std::fs::read_to_string(file).map_err(|error| Failure::file("read the configuration", file, &error))?;
+        Self::parse(file, &text)
+    }
+
+    /// Reads the text of such a file.
+    pub(crate) fn parse(file: &Path, text: &str) -> Result<Self, Failure> {
+        let mut problems = Problems::new(file, text);
+        let config = read(file, &mut problems);
+        match config {
+            Some(config) if !problems.any() => Ok(config),
+            _ => {
+                let list: Vec<_> = problems.finish().iter().map(ToString::to_string).collect();
+                Err(Failure::usage(format!("the configuration is not valid\n{}", list.join("\n").trim_end())))
+            }
+        }
+    }
+}
+
+fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
+    let tree = problems.parse()?;
+    let mut top = Section::open("", &tree, problems)?;
+    version(&mut top, problems);
+    let tls = tls(file, &mut top, problems);
+    let listen = listen("listen", &mut top, problems);
+    if let (Some((address, at)), false) = (listen, tls.given) {
+        refuse_plain("listen", address, at, problems);
+    }
+    let console = console(&mut top, tls.given, problems);
+    let data = top.need_text("data", problems).map(|(path, _)| relative_to(file, path));
+    let master_file = section_path(file, &mut top, "keys", "master_file", problems);
+    let databases = databases(file, &mut top, problems);
+    let (map, rules) = policies(file, &mut top, problems);
+    let ordinary_durable = audit(&mut top, problems);
+    top.finish(problems);
+    Some(Config {
+        file: file.to_owned(),
+        listen: listen?.0,
+        console: console?,
+        data: data?,
+        master_file: master_file?,
+        tls: tls.files,
+        databases,
+        map: map?,
+        rules: rules?,
+        ordinary_durable,
+    })
+}
+
+fn version(top: &mut Section<'_>, problems: &mut Problems<'_>) {
+    let Some(node) = top.need("version", problems) else { return };
+    if !matches!(node.value, Value::Integer(1)) {
+        problems.add(node.at, "version must be 1, the only one this stepgate knows", None);
+    }
+}
+
+/// An address such as `127.0.0.1:6432`, `[::1]:6432` or `localhost:6432`.
+fn listen(key: &'static str, section: &mut Section<'_>, problems: &mut Problems<'_>) -> Option<(SocketAddr, At)> {
+    let (text, at) = section.need_text(key, problems)?;
+    let address = text.replacen("localhost:", "127.0.0.1:", 1).parse();
+    match address {
+        Ok(address) => Some((address, at)),
+        Err(_) => {
+            let help = Some("an address and a port, such as 127.0.0.1:6432".to_owned());
+            problems.add(at, format!("{} is not an address to listen at", section.path(key)), help);
+            None
+        }
+    }
+}
+
+/// Without `tls` passwords and rows would cross the network in the clear.
+fn refuse_plain(what: &str, address: SocketAddr, at: At, problems: &mut Problems<'_>) {
+    if !address.ip().is_loopback() {
+        let help = Some("add `tls: {cert: …, key: …}`, or listen on 127.0.0.1".to_owned());
+        problems.add(at, format!("{what} is not a loopback address, and there is no tls"), help);
+    }
+}
+
+struct GivenTls {
+    given: bool,
+    files: Option<Tls>,
+}
+
+fn tls(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'_>) -> GivenTls {
+    let Some(mut section) = top.section("tls", problems) else { return GivenTls { given: false, files: None } };
+    let cert = section.need_text("cert", problems).map(|(path, _)| relative_to(file, path));
+    let key = section.need_text("key", problems).map(|(path, _)| relative_to(file, path));
+    if let Some((_, at)) = section.text("client_ca", problems) {
+        problems.add(at, "tls.client_ca is not built yet", Some("remove it".to_owned()));
+    }
+    section.finish(problems);
+    GivenTls { given: true, files: cert.zip(key).map(|(cert, key)| Tls { cert, key }) }
+}
+
+fn console(top: &mut Section<'_>, encrypted: bool, problems: &mut Problems<'_>) -> Option<Console> {
+    let scheme = if encrypted { "https" } else { "http" };
+    let Some(node) = top.take("console") else {
+        return Some(Console { listen: CONSOLE, url: format!("{scheme}://{CONSOLE}") });
+    };
+    let mut section = Section::open("console", node, problems)?;
+    let address = listen("listen", &mut section, problems);
+    if let (Some((address, at)), false) = (address, encrypted) {
+        refuse_plain("console.listen", address, at, problems);
+    }
+    let url = match section.text("url", problems) {
+        Some((url, at)) => url_of(url, at, problems),
+        None => address.map(|(address, _)| format!("{scheme}://{address}")),
+    };
+    section.finish(problems);
+    Some(Console { listen: address?.0, url: url? })
+}
+
+fn url_of(url: &str, at: At, problems: &mut Problems<'_>) -> Option<String> {
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    // It is printed into notices and web pages: plain ASCII without spaces or quotes.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]".contains(&byte);
+    match host {
+        Some(host) if !host.is_empty() && host.bytes().all(plain) => {
+            Some(url.trim_end_matches('/').to_owned())
+        }
+        _ => {
+            problems.add(at, "console.url must be like https://gate.example", None);
+            None
+        }
+    }
+}
+
+fn section_path(
+    file: &Path,
+    top: &mut Section<'_>,
+    name: &'static str,
+    key: &'static str,
+    problems: &mut Problems<'_>,
+) -> Option<PathBuf> {
+    let node = top.need(name, problems)?;
+    let mut section = Section::open(name, node, problems)?;
+    let path = section.need_text(key, problems).map(|(path, _)| relative_to(file, path));
+    section.finish(problems);
+    path
+}
+
+fn databases(
+    file: &Path,
+    top: &mut Section<'_>,
+    problems: &mut Problems<'_>,
+) -> BTreeMap<String, database::Database> {
+    let Some(node) = top.need("databases", problems) else { return BTreeMap::new() };
+    let Some(section) = Section::open("databases", node, problems) else { return BTreeMap::new() };
+    let mut databases = BTreeMap::new();
+    for (name, at, node) in section.names() {
+        let harmless = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+        if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(harmless) {
+            let help = Some("1 to 63 of A-Z, a-z, 0-9, '_', '-', '.'".to_owned());
+            problems.add(at, "a database's name in the gate cannot be this", help);
+        }
+        if let Some(database) = database::read(file, name, node, problems) {
+            databases.insert(name.to_owned(), database);
+        }
+    }
+    if databases.is_empty() && !problems.any() {
+        problems.add(node.at, "databases names none", None);
+    }
+    databases
+}
+
+/// The longest name of a database, in bytes: PostgreSQL's NAMEDATALEN - 1.
+const MAX_NAME: usize = 63;
+
+fn policies(
+    file: &Path,
+    top: &mut Section<'_>,
+    problems: &mut Problems<'_>,
+) -> (Option<PathBuf>, Option<PathBuf>) {
+    let Some(node) = top.need("policies", problems) else { return (None, None) };
+    let Some(mut section) = Section::open("policies", node, problems) else { return (None, None) };
+    let map = section.need_text("map", problems).map(|(path, _)| relative_to(file, path));
+    let rules = section.need_text("rules", problems).map(|(path, _)| relative_to(file, path));
+    section.finish(problems);
+    (map, rules)
+}
+
+fn audit(top: &mut Section<'_>, problems: &mut Problems<'_>) -> bool {
+    let Some(mut section) = top.section("audit", problems) else { return true };
+    let durable = match section.text("ordinary", problems) {
+        None | Some(("durable", _)) => true,
+        Some(("buffered", _)) => false,
+        Some((_, at)) => {
+            problems.add(at, "audit.ordinary must be durable or buffered", None);
+            true
+        }
+    };
+    section.finish(problems);
+    durable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SslMode;
+
+    const GOOD: &str = "version: 1
+listen: 127.0.0.1:6432
+console: {listen: 127.0.0.1:6480, url: \"https://gate.example/\"}
+data: ./data
+keys: {master_file: secrets/master.key}
+tls: {cert: cert.pem, key: key.pem}
+databases:
+  shop: {host: 127.0.0.1, port: 5433, dbname: shop, sslmode: verify-full, user: stepgate_analyst, password_file: secrets/shop,
+         catalog_user: stepgate_catalog, catalog_password_file: secrets/shop-catalog}
+policies: {map: policies/pii-map.yaml, rules: policies/policy.yaml}
+audit: {ordinary: buffered}
+";
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("/etc/gate/stepgate.yaml"), text).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn the_documented_file_is_read_and_paths_are_relative_to_it() {
+        let config = parse(GOOD).unwrap();
+        assert_eq!(config.data, Path::new("/etc/gate/./data"));
+        assert_eq!(config.console.url, "https://gate.example");
+        let shop = &config.databases["shop"];
+        assert_eq!((shop.port, shop.sslmode), (5433, SslMode::VerifyFull));
+        assert_eq!(shop.catalog.user, "stepgate_catalog");
+        assert!(!config.ordinary_durable);
+    }
+
+    #[test]
+    fn all_errors_are_told_at_once_each_with_its_place_and_line() {
+        let broken = GOOD
+            .replace("data: ./data", "dat: ./data")
+            .replace("sslmode: verify-full", "sslmode: prefer")
+            .replace("ordinary: buffered", "ordinary: often")
+            .replace("key: key.pem", "key: key.pem, client_ca: ca.pem");
+        let text = parse(&broken).unwrap_err();
+        for expected in [
+            "data is missing",
+            "unknown key dat",
+            "databases.shop.sslmode must be",
+            "audit.ordinary must be durable or buffered",
+            "tls.client_ca is not built yet",
+            "/etc/gate/stepgate.yaml:4:1: ",
+            "audit: {ordinary: often}",
+        ] {
+            assert!(text.contains(expected), "{expected} is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn without_tls_the_gate_listens_on_loopback_only() {
+        let plain = GOOD.replace("tls: {cert: cert.pem, key: key.pem}\n", "");
+        assert!(parse(&plain).is_ok());
+        let open = plain.replace("listen: 127.0.0.1:6432", "listen: 0.0.0.0:6432");
+        assert!(parse(&open).unwrap_err().contains("there is no tls"));
+        let open = plain.replace("{listen: 127.0.0.1:6480", "{listen: 0.0.0.0:6480");
+        assert!(parse(&open).unwrap_err().contains("console.listen is not a loopback address"));
+    }
+
+    #[test]
+    fn what_is_not_yaml_and_keys_given_twice_are_refused_with_their_place() {
+        let text = parse("version: 1\nlisten: [").unwrap_err();
+        assert!(text.contains("stepgate.yaml:2:"), "{text}");
+        let text = parse(&format!("{GOOD}data: elsewhere\n")).unwrap_err();
+        assert!(text.contains("stepgate.yaml:12:"), "{text}");
+    }
+}

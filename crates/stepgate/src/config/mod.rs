@@ -1,0 +1,72 @@
+//! `stepgate.yaml` (DESIGN §6): raw YAML in, a configuration that can be served out.
+
+mod database;
+mod load;
+pub(crate) mod yaml;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub(crate) use database::{Database, Login, SslMode};
+
+/// A configuration whose every value makes sense by itself; files it names are not read yet.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The file it comes from.
+    pub(crate) file: PathBuf,
+    /// Where clients connect.
+    pub(crate) listen: SocketAddr,
+    /// The HTTPS API.
+    pub(crate) console: Console,
+    /// The data directory.
+    pub(crate) data: PathBuf,
+    /// The file of the master key.
+    pub(crate) master_file: PathBuf,
+    /// Certificate and key of the gate, if it encrypts.
+    pub(crate) tls: Option<Tls>,
+    /// The databases behind the gate, by the name clients ask for.
+    pub(crate) databases: BTreeMap<String, Database>,
+    /// The PII map.
+    pub(crate) map: PathBuf,
+    /// The policy.
+    pub(crate) rules: PathBuf,
+    /// Whether replies to ordinary statements wait for the disk.
+    pub(crate) ordinary_durable: bool,
+}
+
+/// Where people's commands and browsers go.
+#[derive(Debug, Clone)]
+pub(crate) struct Console {
+    /// Address to listen at.
+    pub(crate) listen: SocketAddr,
+    /// The address that people see, without a slash at the end.
+    pub(crate) url: String,
+}
+
+/// Files of the gate's own certificate.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls {
+    /// Certificate chain, PEM.
+    pub(crate) cert: PathBuf,
+    /// Private key, PEM.
+    pub(crate) key: PathBuf,
+}
+
+impl Config {
+    /// The socket that operator commands use while a gate serves.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        self.data.join("admin.sock")
+    }
+
+    /// The CA that `init` puts beside the certificate, where it is there.
+    pub(crate) fn own_ca(&self) -> Option<PathBuf> {
+        let ca = self.tls.as_ref()?.cert.parent()?.join("ca.pem");
+        ca.is_file().then_some(ca)
+    }
+}
+
+/// A path as the file means it: relative to the directory of the file that names it.
+fn relative_to(file: &Path, path: &str) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(path)
+}
