@@ -1,0 +1,90 @@
+//! Why the desk does not do what it is asked.
+
+use stepgate_approval::{BadCode, Refusal, Throttled, TooLong};
+use stepgate_record::Outcome;
+
+use crate::{LogError, PersonError};
+
+/// A request cannot be opened, ended, shown or taken back. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeskError {
+    /// The audit log refused: nothing passes.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// One person has too many open requests.
+    #[error("you have {0} open requests; answer or cancel one first")]
+    TooManyOfPerson(usize),
+    /// The gate has too many open requests, waiters or held bytes.
+    #[error("too much is waiting for verification at this gate; try again later")]
+    Full,
+    /// Nobody could answer it.
+    #[error("this request cannot be answered: {0}")]
+    Unanswerable(&'static str),
+    /// There is no such request or grant, or it is not for this person to see.
+    #[error("there is no such request")]
+    Unknown,
+    /// It has ended already; an ended request stays as it ended.
+    #[error("this request has ended: {}", .0.as_str())]
+    Ended(Outcome),
+    /// The operating system gave no randomness.
+    #[error("no randomness")]
+    NoEntropy,
+    /// The gate is stopping.
+    #[error("the gate is stopping")]
+    Stopping,
+}
+
+/// An answer does not count. Nothing has been approved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// There is no such request, it has ended, or the gate cannot go on.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
+    /// The answer is not allowed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The person has no factor that could be verified.
+    #[error("no authenticator is enrolled; run: stepgate enroll totp")]
+    NotEnrolled,
+    /// The code is wrong or spent.
+    #[error(transparent)]
+    BadCode(#[from] BadCode),
+    /// Too many wrong codes.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
+    /// The statement is longer than what was shown of it.
+    #[error("the statement is long; read all of it before you approve it")]
+    NotFullyShown,
+    /// The reason is too long.
+    #[error(transparent)]
+    Reason(#[from] TooLong),
+}
+
+impl From<LogError> for VerifyError {
+    fn from(error: LogError) -> Self {
+        Self::Desk(error.into())
+    }
+}
+
+/// An authenticator cannot be enrolled. What was enrolled before stays.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnrolError {
+    /// There is no such person.
+    #[error("there is no such person")]
+    UnknownPerson,
+    /// One is enrolled already: a password alone must not replace it.
+    #[error("an authenticator is enrolled already; give a code of it to replace it")]
+    CodeNeeded,
+    /// Too many enrolments are under way.
+    #[error("too many enrolments are under way; try again later")]
+    Full,
+    /// None was begun, or it took longer than ten minutes.
+    #[error("no enrolment is under way; begin again")]
+    NotBegun,
+    /// The code is wrong, or too many were.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The factor could not be stored.
+    #[error(transparent)]
+    Person(#[from] PersonError),
+}

@@ -1,0 +1,157 @@
+//! What the desk tells others: ends, listings, and the held statement for those who may see it.
+
+use serde::Serialize;
+use stepgate_approval::Page;
+use stepgate_record::Outcome;
+use stepgate_types::{GrantId, GroupName, PersonName, RequestId, StatementId, Timestamp};
+use tokio::sync::oneshot;
+
+/// A statement waits for a request to end. Whoever holds it says so when they stop waiting
+/// (`Desk::withdraw`, `Desk::cancel`); a request whose waiters are all gone is withdrawn at the next tick.
+#[derive(Debug)]
+pub struct Waiting {
+    /// The request, which may be one that was open already.
+    pub request: RequestId,
+    /// Whether it was.
+    pub joined: bool,
+    /// When it lapses.
+    pub expires: Timestamp,
+    /// SHA-256 (hex) of the canonical request.
+    pub canonical_sha256: String,
+    /// How it ends. Closed without a word: the gate cannot go on, and nothing may pass.
+    pub ended: oneshot::Receiver<End>,
+}
+
+/// How a request ended. Its record is on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// The request.
+    pub request: RequestId,
+    /// How.
+    pub outcome: Outcome,
+    /// By whom, where a person ended it.
+    pub by: Option<PersonName>,
+    /// The reason given, as one harmless line of ASCII. For the waiting client only, never for a log.
+    pub reason: Option<String>,
+    /// Who approved it.
+    pub approvers: Vec<PersonName>,
+    /// The grant that the approval is remembered as. A statement that joined runs by it alone.
+    pub grant: Option<GrantId>,
+}
+
+/// What an answer has led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// How the request ended, if it did.
+    pub ended: Option<End>,
+    /// How many have approved.
+    pub approvals: usize,
+    /// How many must.
+    pub needed: usize,
+}
+
+/// A request, as listed. Nothing of the statement's text is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RequestInfo {
+    /// Its id.
+    pub request: RequestId,
+    /// `open`, `approved`, `denied`, `expired`, `cancelled` or `withdrawn`.
+    pub state: &'static str,
+    /// Who asks.
+    pub person: PersonName,
+    /// In which database.
+    pub database: String,
+    /// Name of the approval in the policy.
+    pub approval: String,
+    /// Whether the person answers it themselves.
+    pub itself: bool,
+    /// Groups whose members may answer.
+    pub groups: Vec<GroupName>,
+    /// How many must approve.
+    pub count: u32,
+    /// Who has approved so far.
+    pub approvers: Vec<PersonName>,
+    /// One line on what it reads, while it is open.
+    pub summary: Option<String>,
+    /// How many statements wait.
+    pub waiting: usize,
+    /// When it was opened, if this is known.
+    pub opened: Option<String>,
+    /// When it lapses or would have.
+    pub expires: String,
+}
+
+/// A grant, as listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GrantInfo {
+    /// Its id.
+    pub grant: GrantId,
+    /// The request that was approved.
+    pub request: RequestId,
+    /// For whom.
+    pub person: PersonName,
+    /// In which database.
+    pub database: String,
+    /// Covered kinds.
+    pub kinds: Vec<&'static str>,
+    /// Covered uses.
+    pub uses: Vec<&'static str>,
+    /// Covered base relations.
+    pub relations: Vec<String>,
+    /// Labels it was approved for.
+    pub labels: Vec<String>,
+    /// The approval it answers.
+    pub approval: String,
+    /// When it ends.
+    pub expires: String,
+}
+
+/// A held statement, for the eyes of its approvers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The request.
+    pub info: RequestInfo,
+    /// The statement that waits.
+    pub statement: StatementId,
+    /// Peer address of who asks.
+    pub address: String,
+    /// `application_name`, made safe for display.
+    pub client: String,
+    /// Role used upstream.
+    pub db_user: String,
+    /// Relations it reaches.
+    pub relations: Vec<String>,
+    /// Labels it touches.
+    pub labels: Vec<String>,
+    /// Rules that asked.
+    pub rules: Vec<String>,
+    /// SHA-256 (hex) of the canonical request.
+    pub canonical_sha256: String,
+    /// The SQL, made safe for display.
+    pub sql: Page,
+    /// The bind values.
+    pub parameters: Vec<ShownParameter>,
+    /// Whether something is not shown here. An approval is refused until all of it has been fetched
+    /// with `Desk::show_more`.
+    pub truncated: bool,
+}
+
+/// A bind value, for the eyes of approvers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownParameter {
+    /// Type OID that Parse gave, 0 for none.
+    pub type_oid: u32,
+    /// 0 text, 1 binary.
+    pub format: i16,
+    /// The value; `None` is NULL.
+    pub value: Option<Page>,
+}
+
+/// A part of a held statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The SQL.
+    Sql,
+    /// A bind value, counted from 0.
+    Parameter(usize),
+}
