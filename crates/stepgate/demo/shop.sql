@@ -96,7 +96,8 @@ select n,
     (array['consumer', 'consumer', 'consumer', 'business', 'reseller'])[1 + n % 5]
 from generate_series(1, 50000) as n
 join first_names f on f.i = n % 32
-join last_names l on l.i = n % 27;
+join last_names l on l.i = n % 27
+order by n;
 
 insert into public.products
 select n,
@@ -136,7 +137,8 @@ select n, f.name || ' ' || l.name,
     date '2010-01-04' + (n * 11 % 5500)::integer
 from generate_series(1, 2000) as n
 join first_names f on f.i = n * 3 % 32
-join last_names l on l.i = n * 5 % 27;
+join last_names l on l.i = n * 5 % 27
+order by n;
 
 alter table public.orders add foreign key (customer_id) references public.customers (id);
 alter table public.order_items add foreign key (order_id) references public.orders (id);
