@@ -1,10 +1,26 @@
 //! Audit records: what is recorded, its canonical bytes, the Merkle tree over them, and the tokens that
 //! only a sealed record can make.
 
+mod canonical;
+mod checkpoint;
 mod event;
+mod fit;
+mod frontier;
+mod hash;
+mod note;
+mod proof;
 mod record;
 mod token;
+mod tree;
+pub mod verify;
 
+pub use checkpoint::Checkpoint;
 pub use event::{Event, LabelledColumn, Outcome, Statement};
-pub use record::Record;
+pub use fit::Fitted;
+pub use frontier::Frontier;
+pub use hash::{Hash, ParseHashError};
+pub use note::{NoteError, NoteSigner, SignedNote, VerifierKey};
+pub use proof::{consistency_holds, inclusion_holds};
+pub use record::{MAX_RECORD_BYTES, RECORD_VERSION, Record, RecordError, is_log_id};
 pub use token::{NotSealed, Permit, Release, Seal, Ticket};
+pub use tree::Tree;

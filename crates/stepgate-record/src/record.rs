@@ -1,10 +1,20 @@
-//! One entry of the log.
+//! One entry of the log and its canonical bytes.
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
 use stepgate_types::Timestamp;
 
-use crate::Event;
+use crate::canonical::{NotCanonical, canonical};
+use crate::fit::marks_make_sense;
+use crate::{Event, Hash};
+
+/// The longest record, in bytes. sled puts large values into files that it never syncs; up to this size it
+/// does not (measured; see the store's `log` module).
+pub const MAX_RECORD_BYTES: usize = 4096;
+
+/// The format of records that this version writes and reads.
+pub const RECORD_VERSION: u64 = 1;
 
 /// One entry of the log: an event, its place and what came before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,11 +25,132 @@ pub struct Record {
     pub seq: u64,
     /// When it was made, by the gate's clock.
     pub at: Timestamp,
-    /// Leaf hash of the record before it (hex); 64 zeros for the first.
-    pub prev: String,
+    /// Leaf hash of the record before it; [`Hash::ZERO`] for the first.
+    pub prev: Hash,
     /// Fields that were too long for a record, and how long they had been (entries of a list, bytes of a
     /// text). Empty for almost all records.
     pub shortened: BTreeMap<String, u64>,
     /// What happened.
     pub event: Event,
+}
+
+/// Bytes are no record, or an event makes none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Longer than [`MAX_RECORD_BYTES`].
+    #[error("longer than {MAX_RECORD_BYTES} bytes")]
+    TooLong,
+    /// Not JSON, or not an object.
+    #[error("not a JSON object")]
+    NotJson,
+    /// A member of every record is missing or of the wrong type.
+    #[error("`{0}` is missing or malformed")]
+    Malformed(&'static str),
+    /// A format that this version does not know.
+    #[error("record format {0} is not known to this version")]
+    Version(u64),
+    /// The rest is no event of a known type: unknown, missing or ill-typed members.
+    #[error("not a known event, or with unknown or missing members")]
+    NotAnEvent,
+    /// `shortened` does not describe the record.
+    #[error("`shortened` does not fit the record")]
+    Marks,
+    /// Readable, but not in the one form that records are written in.
+    #[error("not in canonical form")]
+    NotCanonical,
+}
+
+impl From<NotCanonical> for RecordError {
+    fn from(_: NotCanonical) -> Self {
+        Self::NotCanonical
+    }
+}
+
+impl Record {
+    /// The canonical bytes (RFC 8785): what is stored, hashed and exported.
+    ///
+    /// # Errors
+    /// It is too long, or holds a number beyond 2^53.
+    pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
+        let Value::Object(fields) = serde_json::to_value(&self.event).map_err(|_| RecordError::NotAnEvent)?
+        else {
+            return Err(RecordError::NotAnEvent);
+        };
+        let prev = self.prev.to_string();
+        assemble(fields, &self.log_id, self.seq, self.at.micros(), &prev, &self.shortened)
+    }
+
+    /// Reads canonical bytes, and nothing but those: what does not encode to the very same bytes again is
+    /// no record.
+    ///
+    /// # Errors
+    /// See [`RecordError`]. No error repeats what the bytes hold.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        if bytes.len() > MAX_RECORD_BYTES {
+            return Err(RecordError::TooLong);
+        }
+        let Ok(Value::Object(mut fields)) = serde_json::from_slice(bytes) else {
+            return Err(RecordError::NotJson);
+        };
+        match fields.remove("v").as_ref().and_then(Value::as_u64) {
+            Some(RECORD_VERSION) => {}
+            Some(other) => return Err(RecordError::Version(other)),
+            None => return Err(RecordError::Malformed("v")),
+        }
+        let log_id = take_text(&mut fields, "log_id").filter(|id| is_log_id(id));
+        let seq = fields.remove("seq").as_ref().and_then(Value::as_u64);
+        let ts_us = fields.remove("ts_us").as_ref().and_then(Value::as_i64);
+        let prev = take_text(&mut fields, "prev").and_then(|prev| prev.parse().ok());
+        let shortened = match fields.remove("shortened") {
+            None => BTreeMap::new(),
+            Some(marks) => serde_json::from_value(marks).map_err(|_| RecordError::Marks)?,
+        };
+        if !marks_make_sense(&fields, &shortened) {
+            return Err(RecordError::Marks);
+        }
+        let record = Self {
+            log_id: log_id.ok_or(RecordError::Malformed("log_id"))?,
+            seq: seq.ok_or(RecordError::Malformed("seq"))?,
+            at: Timestamp::from_micros(ts_us.ok_or(RecordError::Malformed("ts_us"))?),
+            prev: prev.ok_or(RecordError::Malformed("prev"))?,
+            shortened,
+            event: serde_json::from_value(Value::Object(fields)).map_err(|_| RecordError::NotAnEvent)?,
+        };
+        if record.encode()? == bytes { Ok(record) } else { Err(RecordError::NotCanonical) }
+    }
+}
+
+/// The canonical bytes of a record of these parts.
+pub(crate) fn assemble(
+    mut fields: Map<String, Value>,
+    log_id: &str,
+    seq: u64,
+    ts_us: i64,
+    prev: &str,
+    shortened: &BTreeMap<String, u64>,
+) -> Result<Vec<u8>, RecordError> {
+    fields.insert("v".to_owned(), RECORD_VERSION.into());
+    fields.insert("log_id".to_owned(), log_id.into());
+    fields.insert("seq".to_owned(), seq.into());
+    fields.insert("ts_us".to_owned(), ts_us.into());
+    fields.insert("prev".to_owned(), prev.into());
+    if !shortened.is_empty() {
+        let marks = shortened.iter().map(|(name, was)| (name.clone(), Value::from(*was)));
+        fields.insert("shortened".to_owned(), Value::Object(marks.collect()));
+    }
+    let bytes = canonical(&Value::Object(fields))?;
+    if bytes.len() > MAX_RECORD_BYTES { Err(RecordError::TooLong) } else { Ok(bytes) }
+}
+
+/// Whether a text is a log's id: 32 lower-case hexadecimal digits.
+#[must_use]
+pub fn is_log_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
+    match fields.remove(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
 }

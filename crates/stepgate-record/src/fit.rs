@@ -1,0 +1,124 @@
+//! Makes an event fit into a record: what is too long is shortened, and the record says so.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::canonical::{MAX_SAFE, canonical};
+use crate::record::{MAX_RECORD_BYTES, RecordError, assemble};
+use crate::{Event, Hash};
+
+/// Lists that may lose entries from their end. Whoever makes an event puts the most sensitive first.
+const LISTS: [&str; 9] =
+    ["columns", "relations", "reasons", "rules", "sinks", "kinds", "groups", "labels", "uses"];
+
+/// Texts that may lose their end.
+const TEXTS: [&str; 2] = ["normalised", "client"];
+
+/// An event that is known to fit, whatever number and time its record gets.
+#[derive(Debug, Clone)]
+pub struct Fitted {
+    fields: Map<String, Value>,
+    shortened: BTreeMap<String, u64>,
+}
+
+impl Fitted {
+    /// Makes `event` fit into [`MAX_RECORD_BYTES`].
+    ///
+    /// # Errors
+    /// It does not fit even with every list and text that may be shortened gone.
+    pub fn new(event: &Event) -> Result<Self, RecordError> {
+        let Value::Object(fields) = serde_json::to_value(event).map_err(|_| RecordError::NotAnEvent)? else {
+            return Err(RecordError::NotAnEvent);
+        };
+        let mut fitted = Self { fields, shortened: BTreeMap::new() };
+        fitted.cap_numbers();
+        while fitted.longest()? > MAX_RECORD_BYTES {
+            if !fitted.shorten_the_largest()? {
+                return Err(RecordError::TooLong);
+            }
+        }
+        Ok(fitted)
+    }
+
+    /// The canonical bytes of the record of this event.
+    ///
+    /// # Errors
+    /// `seq` or `ts_us` lies beyond 2^53 (after some hundred years).
+    pub fn record(&self, log_id: &str, seq: u64, ts_us: i64, prev: &Hash) -> Result<Vec<u8>, RecordError> {
+        assemble(self.fields.clone(), log_id, seq, ts_us, &prev.to_string(), &self.shortened)
+    }
+
+    /// Numbers above 2^53 (an upper bound that saturated) become 2^53-1 and are marked.
+    fn cap_numbers(&mut self) {
+        for (name, value) in &mut self.fields {
+            if value.as_u64().is_some_and(|number| number > MAX_SAFE) {
+                *value = MAX_SAFE.into();
+                self.shortened.insert(name.clone(), MAX_SAFE);
+            }
+        }
+    }
+
+    /// How long the record will be at most.
+    fn longest(&self) -> Result<usize, RecordError> {
+        let ts_us = i64::try_from(MAX_SAFE).map_or(i64::MIN, |max| -max);
+        let widest = self.record(&"f".repeat(32), MAX_SAFE, ts_us, &Hash::ZERO);
+        match widest {
+            Ok(bytes) => Ok(bytes.len()),
+            Err(RecordError::TooLong) => Ok(usize::MAX),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes an eighth (at least one entry or character) off the field that takes most room.
+    fn shorten_the_largest(&mut self) -> Result<bool, RecordError> {
+        let mut largest: Option<(usize, &'static str)> = None;
+        for name in LISTS.into_iter().chain(TEXTS) {
+            let Some(value) = self.fields.get(name).filter(|value| length(value) > 0) else { continue };
+            let size = canonical(value)?.len();
+            if largest.is_none_or(|(most, _)| size > most) {
+                largest = Some((size, name));
+            }
+        }
+        let Some((_, name)) = largest else { return Ok(false) };
+        let Some(value) = self.fields.get_mut(name) else { return Ok(false) };
+        let before = length(value);
+        match value {
+            Value::Array(entries) => entries.truncate(entries.len() * 7 / 8),
+            Value::String(text) => {
+                let mut end = text.len() * 7 / 8;
+                while !text.is_char_boundary(end) {
+                    end = end.saturating_sub(1);
+                }
+                text.truncate(end);
+            }
+            _ => return Ok(false),
+        }
+        self.shortened.entry(name.to_owned()).or_insert(before);
+        Ok(true)
+    }
+}
+
+/// Entries of a list, bytes of a text; 0 for anything else.
+fn length(value: &Value) -> u64 {
+    let length = match value {
+        Value::Array(entries) => entries.len(),
+        Value::String(text) => text.len(),
+        _ => 0,
+    };
+    u64::try_from(length).unwrap_or(MAX_SAFE)
+}
+
+/// Whether each mark names a field that is shorter now than it says it was.
+pub(crate) fn marks_make_sense(fields: &Map<String, Value>, shortened: &BTreeMap<String, u64>) -> bool {
+    shortened.iter().all(|(name, was)| match fields.get(name) {
+        Some(Value::Array(entries)) if LISTS.contains(&name.as_str()) => {
+            u64::try_from(entries.len()).is_ok_and(|is| is < *was)
+        }
+        Some(Value::String(text)) if TEXTS.contains(&name.as_str()) => {
+            u64::try_from(text.len()).is_ok_and(|is| is < *was)
+        }
+        Some(Value::Number(number)) => number.as_u64() == Some(MAX_SAFE) && *was == MAX_SAFE,
+        _ => false,
+    })
+}

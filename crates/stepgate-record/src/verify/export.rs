@@ -1,0 +1,255 @@
+//! Exports: one header line, one line a record (its canonical bytes), one line with the signed checkpoint.
+
+use std::io::{BufRead, Read as _};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::canonical::canonical;
+use crate::record::is_log_id;
+use crate::verify::{Anchor, Chain, Failure, Known, Outcome, Verified};
+use crate::{Checkpoint, Frontier, Hash, Record, SignedNote, VerifierKey};
+
+/// The longest header or checkpoint line, in bytes: a header has at most 192 hashes of 67 bytes.
+const MAX_LINE_BYTES: u64 = 32 * 1024;
+
+/// First line of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// [`Header::FORMAT`].
+    pub format: String,
+    /// [`Header::VERSION`].
+    pub version: u64,
+    /// The log.
+    pub log_id: String,
+    /// Its name in checkpoints.
+    pub origin: String,
+    /// What checks the checkpoint: proves that the file is consistent, not whose it is.
+    pub verifier_key: String,
+    /// Number of the first record.
+    pub first: u64,
+    /// How many records follow.
+    pub records: u64,
+    /// Leaf hash of the last record (hex); empty if there is none.
+    pub last_hash: String,
+    /// Size of the tree that the checkpoint signs.
+    pub tree_size: u64,
+    /// Hashes (hex) of the complete subtrees over the records before the first.
+    pub before: Vec<String>,
+    /// Hashes (hex) of the complete subtrees over the records after the last.
+    pub after: Vec<String>,
+}
+
+impl Header {
+    /// What `format` says.
+    pub const FORMAT: &str = "stepgate-export";
+    /// The format this version writes and reads.
+    pub const VERSION: u64 = 1;
+
+    /// The header's line, without its newline.
+    ///
+    /// # Errors
+    /// A number lies beyond 2^53.
+    pub fn line(&self) -> Result<Vec<u8>, Failure> {
+        let value = serde_json::to_value(self).map_err(|error| Failure::header(error.to_string()))?;
+        canonical(&value).map_err(|error| Failure::header(error.to_string()))
+    }
+}
+
+/// The last line of an export, without its newline.
+#[must_use]
+pub fn checkpoint_line(note: &SignedNote) -> Vec<u8> {
+    let line = serde_json::json!({ "checkpoint": note.to_string() });
+    canonical(&line).unwrap_or_default()
+}
+
+/// Verifies an export.
+///
+/// # Errors
+/// The first thing that is wrong: any changed byte, any line added, removed or moved is found.
+pub fn verify_export(reader: &mut dyn BufRead, anchor: Option<&Anchor>) -> Outcome {
+    let (header, key, before, after) = read_header(reader)?;
+    let mut known = Vec::new();
+    if let Some(anchor) = anchor
+        && let Some(checkpoint) = anchor.check(&key).map_err(Failure::checkpoint)?
+    {
+        if checkpoint.size < header.first {
+            return Err(Failure::checkpoint(format!(
+                "the checkpoint given covers {} records, this export starts at record {}: export from an \
+                 earlier record to compare them",
+                checkpoint.size, header.first
+            )));
+        }
+        known.push(checkpoint);
+    }
+    let end = header.first.saturating_add(header.records);
+    // A checkpoint within the records is met on the way; one beyond them only if it is the file's own.
+    let within = known.iter().filter(|known| known.size <= end).map(|known| Known {
+        size: known.size,
+        root: known.root,
+        source: "the checkpoint given".to_owned(),
+    });
+    let mut chain = Chain::new(&header.log_id, before, within.collect());
+    while chain.next() < end {
+        let next = chain.next();
+        let line = match read_line(reader, MAX_LINE_BYTES) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Err(chain.blame(next, "it is missing; the file ends before it")),
+            Err(failure) => return Err(chain.blame(next, failure.why)),
+        };
+        if line.starts_with(b"{\"checkpoint\":") {
+            return Err(chain.blame(next, "it is missing; the checkpoint stands in its place"));
+        }
+        chain.push(&line)?;
+    }
+    let note = read_checkpoint(reader, chain.next())?;
+    let last_hash = if header.records == 0 { None } else { header.last_hash.parse().ok() };
+    let mut frontier = chain.finish(last_hash)?;
+    frontier.extend(&after).ok_or_else(|| Failure::header("`after` does not continue the records"))?;
+    let root = frontier.root().ok_or_else(|| Failure::header("`before` does not begin at record 0"))?;
+    let checkpoint =
+        Checkpoint::verified(&note, &key).map_err(|error| Failure::checkpoint(error.to_string()))?;
+    if checkpoint.size != header.tree_size {
+        return Err(Failure::checkpoint("it is over another number of records than the header says"));
+    }
+    if checkpoint.root != root {
+        return Err(not_the_signed_root(&header, end));
+    }
+    if let Some(given) = known.iter().find(|given| given.size > end) {
+        compare_beyond(given, &checkpoint)?;
+    }
+    Ok(Verified {
+        records: header.records,
+        tree_size: checkpoint.size,
+        root,
+        notes: notes(&header, end, anchor.is_some()),
+    })
+}
+
+fn not_the_signed_root(header: &Header, end: u64) -> Failure {
+    let why = "the records are linked, but are not those that the checkpoint signs: the links were made anew \
+               after an alteration, or the header was altered";
+    if header.records == 0 {
+        Failure::header(why)
+    } else {
+        let (first, last) = (header.first, end.saturating_sub(1));
+        Failure::record(first, format!("from here to record {last}: {why}"))
+    }
+}
+
+/// The checkpoint given lies beyond the exported records.
+fn compare_beyond(given: &Checkpoint, own: &Checkpoint) -> Result<(), Failure> {
+    if given.size > own.size {
+        let why = format!("it is missing; the checkpoint given covers {} records", given.size);
+        return Err(Failure::record(own.size, why));
+    }
+    if given.size == own.size && given.root == own.root {
+        return Ok(());
+    }
+    Err(Failure::checkpoint(if given.size == own.size {
+        "the checkpoint given has another root over as many records: the log was rewritten"
+    } else {
+        "the checkpoint given lies after the exported records: export up to it to compare them"
+    }))
+}
+
+fn notes(header: &Header, end: u64, anchored: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if end != header.tree_size || header.first != 0 {
+        notes.push(format!(
+            "a part of the log: {} records from record {} on, of {} in all",
+            header.records, header.first, header.tree_size
+        ));
+    }
+    if !anchored {
+        notes.push(
+            "checked against the key and checkpoint inside the file, which proves that it is consistent, not \
+             that it is your gate's or complete; give --checkpoint FILE with a checkpoint or verifier key \
+             obtained elsewhere"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+fn read_header(reader: &mut dyn BufRead) -> Result<(Header, VerifierKey, Frontier, Frontier), Failure> {
+    let line = read_line(reader, MAX_LINE_BYTES)
+        .map_err(|failure| Failure::header(failure.why))?
+        .ok_or_else(|| Failure::header("the file is empty"))?;
+    let header: Header =
+        serde_json::from_slice(&line).map_err(|_| Failure::header("it is no header of an export"))?;
+    if header.format != Header::FORMAT || header.version != Header::VERSION {
+        return Err(Failure::header("an export of a format that this version does not know"));
+    }
+    if header.line()? != line {
+        return Err(Failure::header("not in canonical form"));
+    }
+    if !is_log_id(&header.log_id) || header.origin != Checkpoint::origin(&header.log_id) {
+        return Err(Failure::header("the log's id and origin do not fit"));
+    }
+    let key: VerifierKey =
+        header.verifier_key.parse().map_err(|_| Failure::header("the verifier key is malformed"))?;
+    if key.name() != header.origin {
+        return Err(Failure::header("the verifier key is of another log"));
+    }
+    if (header.records == 0) != header.last_hash.is_empty()
+        || (header.records > 0 && header.last_hash.parse::<Hash>().is_err())
+    {
+        return Err(Failure::header("`last_hash` is malformed"));
+    }
+    let end = header.first.checked_add(header.records).filter(|end| *end <= header.tree_size);
+    let end = end.ok_or_else(|| Failure::header("more records than the tree has"))?;
+    let before = frontier(0, header.first, &header.before)
+        .ok_or_else(|| Failure::header("`before` does not fit the first record"))?;
+    let after = frontier(end, header.tree_size, &header.after)
+        .ok_or_else(|| Failure::header("`after` does not fit the last record"))?;
+    Ok((header, key, before, after))
+}
+
+fn frontier(begin: u64, end: u64, hashes: &[String]) -> Option<Frontier> {
+    let hashes = hashes.iter().map(|hash| hash.parse().ok()).collect::<Option<Vec<Hash>>>()?;
+    Frontier::from_hashes(begin, end, &hashes)
+}
+
+fn read_checkpoint(reader: &mut dyn BufRead, next: u64) -> Result<SignedNote, Failure> {
+    let Some(line) = read_line(reader, MAX_LINE_BYTES).map_err(|failure| Failure::checkpoint(failure.why))?
+    else {
+        return Err(Failure::checkpoint("it is missing; the file ends before it"));
+    };
+    if Record::decode(&line).is_ok() {
+        return Err(Failure::record(next, "it was added: the header promises no such record"));
+    }
+    let Ok(Value::Object(members)) = serde_json::from_slice(&line) else {
+        return Err(Failure::checkpoint("the line is not JSON"));
+    };
+    let note = match members.get("checkpoint") {
+        Some(Value::String(note)) => note.parse().map_err(|error: crate::NoteError| error.to_string()),
+        _ => Err("the line holds none".to_owned()),
+    };
+    let note: SignedNote = note.map_err(Failure::checkpoint)?;
+    if checkpoint_line(&note) != line {
+        return Err(Failure::checkpoint("the line is not in canonical form"));
+    }
+    if read_line(reader, MAX_LINE_BYTES).map_err(|failure| Failure::checkpoint(failure.why))?.is_some() {
+        return Err(Failure::record(
+            next,
+            "something stands after the checkpoint, which must be the last line",
+        ));
+    }
+    Ok(note)
+}
+
+/// The next line without its newline, which it must have; `None` at the end of the file.
+fn read_line(reader: &mut dyn BufRead, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+    let mut line = Vec::new();
+    let read = reader.take(limit).read_until(b'\n', &mut line);
+    read.map_err(|error| Failure::files(format!("cannot be read: {error}")))?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.pop_if(|byte| *byte == b'\n').is_none() {
+        return Err(Failure::files("a line is too long, or the file ends within it"));
+    }
+    Ok(Some(line))
+}

@@ -1,0 +1,102 @@
+//! What verification says, in the words that scripts rely on.
+
+use std::fmt;
+
+use crate::Hash;
+
+/// Verified, or the first thing that is wrong.
+pub type Outcome = Result<Verified, Failure>;
+
+/// All is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// How many records were checked.
+    pub records: u64,
+    /// Size of the tree that the checkpoint signs.
+    pub tree_size: u64,
+    /// Its root.
+    pub root: Hash,
+    /// What the reader should know besides, one line each.
+    pub notes: Vec<String>,
+}
+
+/// The first thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Where.
+    pub place: Place,
+    /// What. Never repeats what a record holds.
+    pub why: String,
+}
+
+/// Where something is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// First line of an export.
+    Header,
+    /// The record of this number.
+    Record(u64),
+    /// A checkpoint.
+    Checkpoint,
+    /// The files themselves cannot be read.
+    Files,
+}
+
+impl Failure {
+    /// At the record of number `seq`.
+    pub fn record(seq: u64, why: impl Into<String>) -> Self {
+        Self { place: Place::Record(seq), why: why.into() }
+    }
+
+    /// At the checkpoint.
+    pub fn checkpoint(why: impl Into<String>) -> Self {
+        Self { place: Place::Checkpoint, why: why.into() }
+    }
+
+    /// At the header.
+    pub fn header(why: impl Into<String>) -> Self {
+        Self { place: Place::Header, why: why.into() }
+    }
+
+    /// At the files.
+    pub fn files(why: impl Into<String>) -> Self {
+        Self { place: Place::Files, why: why.into() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => f.write_str("header"),
+            Self::Record(seq) => write!(f, "record {seq}"),
+            Self::Checkpoint => f.write_str("checkpoint"),
+            Self::Files => f.write_str("files"),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FAILED: {}: {}", self.place, self.why)
+    }
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { records, tree_size, root, .. } = self;
+        write!(f, "ok: {records} records, tree size {tree_size}, root {}", root.to_base64())
+    }
+}
+
+/// What `audit verify` prints: notes, then the one line `ok: …` or `FAILED: …`.
+#[must_use]
+pub fn report(outcome: &Outcome) -> String {
+    match outcome {
+        Err(failure) => failure.to_string(),
+        Ok(verified) => {
+            let mut lines: Vec<String> = verified.notes.iter().map(|note| format!("note: {note}")).collect();
+            lines.push(verified.to_string());
+            lines.join("\n")
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Records and their canonical bytes.
+
+use std::collections::BTreeMap;
+
+use stepgate_record::{
+    Event, Fitted, Hash, LabelledColumn, MAX_RECORD_BYTES, Record, RecordError, Statement,
+};
+use stepgate_types::{Action, BulkShape, Certainty, Kind, SessionId, Timestamp, Use};
+
+const LOG: &str = "00112233445566778899aabbccddeeff";
+
+fn statement(columns: usize) -> Statement {
+    Statement {
+        session: SessionId::from_bytes([7; 16]),
+        statement: 1,
+        person: "dana".parse().unwrap(),
+        groups: vec!["analysts".parse().unwrap()],
+        database: "shop".to_owned(),
+        protocol: "simple".to_owned(),
+        kinds: vec![Kind::Select],
+        certainty: Certainty::Exact,
+        reasons: vec![],
+        relations: vec!["public.customers".to_owned()],
+        columns: (0..columns)
+            .map(|i| LabelledColumn {
+                column: format!("public.\"Stra\u{df}e \u{1f600}\\\"\".c{i}"),
+                label: "email".to_owned(),
+                class: "confidential".to_owned(),
+                uses: vec![Use::Output],
+            })
+            .collect(),
+        sinks: vec![],
+        bulk: BulkShape::None,
+        estimate: Some(5),
+        fingerprint: "f".repeat(64),
+        normalised: "select $1".to_owned(),
+        parameters: 0,
+        rules: vec!["restricted-read".to_owned()],
+        action: Action::StepUp,
+        verdict: "hold".to_owned(),
+        request: None,
+        grant: None,
+        policy_sha256: "a".repeat(64),
+    }
+}
+
+fn record(event: Event) -> Record {
+    Record {
+        log_id: LOG.to_owned(),
+        seq: 3,
+        at: Timestamp::from_micros(1_795_318_325_000_001),
+        prev: Hash::leaf(b"x"),
+        shortened: BTreeMap::new(),
+        event,
+    }
+}
+
+#[test]
+fn the_canonical_bytes_of_a_record_are_these() {
+    let record = record(Event::LogStarted { version: "0.1\n\u{e9}".to_owned() });
+    let expected = "{\"log_id\":\"00112233445566778899aabbccddeeff\",\
+        \"prev\":\"86d75c02f1c39a01b78a41f20e74e99ee0ec40e5e4fdc78eb3d2ff33f4d40cd4\",\
+        \"seq\":3,\"ts_us\":1795318325000001,\"type\":\"log.started\",\"v\":1,\"version\":\"0.1\\n\u{e9}\"}";
+    let expected = expected.replace(
+        "86d75c02f1c39a01b78a41f20e74e99ee0ec40e5e4fdc78eb3d2ff33f4d40cd4",
+        &Hash::leaf(b"x").to_string(),
+    );
+    assert_eq!(String::from_utf8(record.encode().unwrap()).unwrap(), expected);
+    assert_eq!(Record::decode(expected.as_bytes()), Ok(record));
+}
+
+#[test]
+fn a_record_survives_encoding() {
+    let record = record(Event::StatementDecided(Box::new(statement(3))));
+    assert_eq!(Record::decode(&record.encode().unwrap()), Ok(record));
+}
+
+#[test]
+fn anything_but_the_canonical_form_is_refused() {
+    let good = record(Event::SessionAuthFailed { person: None, address: "::1".to_owned() }).encode().unwrap();
+    let good = String::from_utf8(good).unwrap();
+    assert!(Record::decode(good.as_bytes()).is_ok());
+    for (from, to) in [
+        ("\"v\":1", "\"v\":1,\"x\":1"),
+        ("\"v\":1", "\"v\":2"),
+        ("\"v\":1", "\"v\":1.0"),
+        ("\"v\":1", "\"v\":1 "),
+        ("\"seq\":3", "\"seq\":3,\"seq\":3"),
+        ("\"seq\":3", "\"seq\":-3"),
+        ("\"seq\":3", "\"seq\":\"3\""),
+        ("\"seq\":3,", ""),
+        ("\"person\":null,", ""),
+        ("::1", "\\u003a:1"),
+        ("\"address\":\"::1\",", ""),
+        ("\"prev\":\"", "\"prev\":\"A"),
+        ("session.auth_failed", "session.auth_filed"),
+        ("\"v\":1", "\"shortened\":{},\"v\":1"),
+        ("\"v\":1", "\"shortened\":{\"address\":9},\"v\":1"),
+        ("00112233", "0011223G"),
+        ("}", "}\n"),
+    ] {
+        let bad = good.replacen(from, to, 1);
+        assert_ne!(bad, good);
+        assert!(Record::decode(bad.as_bytes()).is_err(), "{bad}");
+    }
+    assert_eq!(Record::decode(&[b' '; MAX_RECORD_BYTES + 1]), Err(RecordError::TooLong));
+}
+
+#[test]
+fn no_flipped_bit_of_a_record_decodes_to_the_same_record() {
+    let record = record(Event::StatementDecided(Box::new(statement(2))));
+    let good = record.encode().unwrap();
+    for at in 0..good.len() {
+        for bit in 0..8 {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << bit;
+            assert_ne!(Record::decode(&bad).as_ref(), Ok(&record), "byte {at} bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_record_that_is_too_long_is_shortened_and_says_so() {
+    let mut long = statement(312);
+    long.estimate = Some(u64::MAX);
+    long.normalised = "select \u{e9}".repeat(1000);
+    let fitted = Fitted::new(&Event::StatementDecided(Box::new(long.clone()))).unwrap();
+    let bytes = fitted.record(LOG, 7, 1, &Hash::ZERO).unwrap();
+    assert!(bytes.len() <= MAX_RECORD_BYTES);
+    assert!(bytes.len() > MAX_RECORD_BYTES / 2, "shortened more than needed: {}", bytes.len());
+    let record = Record::decode(&bytes).unwrap();
+    assert_eq!(record.shortened["columns"], 312);
+    assert_eq!(record.shortened["normalised"], 9000);
+    assert_eq!(record.shortened["estimate"], (1 << 53) - 1);
+    let Event::StatementDecided(short) = record.event else { panic!("another event") };
+    assert!(!short.columns.is_empty());
+    assert_eq!(short.columns[..], long.columns[..short.columns.len()], "the first are kept");
+    assert!(long.normalised.starts_with(&short.normalised));
+}
+
+#[test]
+fn an_event_that_fits_is_not_touched() {
+    let event = Event::StatementDecided(Box::new(statement(3)));
+    let bytes =
+        Fitted::new(&event).unwrap().record(LOG, 3, 1_795_318_325_000_001, &Hash::leaf(b"x")).unwrap();
+    assert_eq!(bytes, record(event).encode().unwrap());
+}
+
+#[test]
+fn what_may_not_be_shortened_and_does_not_fit_is_refused() {
+    let event = Event::LogStarted { version: "x".repeat(5000) };
+    assert!(matches!(Fitted::new(&event), Err(RecordError::TooLong)));
+}
