@@ -183,3 +183,129 @@ impl Encoder {
         self.0.finalize().into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use stepgate_testkit::FakeEntropy;
+    use stepgate_types::{Action, Kind, Label, RelationName, RequestId, SessionId, Strength, Timestamp, Use};
+
+    use super::*;
+    use crate::fixture::{held, person, step_up};
+
+    fn salts(held: &Held) -> Salts {
+        Salts::generate(held, &FakeEntropy::seeded(1)).unwrap()
+    }
+
+    fn hash(ask: &Ask, held: &Held) -> Canonical {
+        canonical(ask, held, &salts(held)).unwrap()
+    }
+
+    #[test]
+    fn the_same_request_has_the_same_hash() {
+        assert_eq!(hash(&step_up(), &held()), hash(&step_up(), &held()));
+    }
+
+    #[test]
+    fn approving_one_statement_and_running_another_is_defeated() {
+        let alter: [fn(&mut Held); 8] = [
+            |held| held.sql.push(b' '),
+            |held| held.sql = b"select * from payments".to_vec(),
+            |held| held.parameters = vec![Some(b"4".to_vec()), None],
+            |held| held.parameters = vec![Some(b"3".to_vec()), Some(Vec::new())],
+            |held| held.parameters = vec![None, Some(b"3".to_vec())],
+            |held| held.types = vec![25, 25],
+            |held| held.formats = vec![1, 0],
+            |held| held.formats = Vec::new(),
+        ];
+        let original = hash(&step_up(), &held());
+        for alter in alter {
+            let mut other = held();
+            alter(&mut other);
+            assert_ne!(hash(&step_up(), &other), original, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn a_hash_answers_for_every_circumstance() {
+        let alter: [fn(&mut Ask); 33] = [
+            |ask| ask.id = RequestId::from_bytes([9; 5]),
+            |ask| ask.statement.session = SessionId::from_bytes([9; 16]),
+            |ask| ask.statement.number = 4,
+            |ask| ask.person = person("omar"),
+            |ask| ask.db_user = "admin".to_owned(),
+            |ask| ask.address = "192.0.2.8".parse().unwrap(),
+            |ask| ask.client = "pgcli".to_owned(),
+            |ask| ask.database = "hr".to_owned(),
+            |ask| ask.kinds = BTreeSet::from([Kind::CopyOut]),
+            |ask| ask.uses = BTreeSet::from([Use::Predicate]),
+            |ask| ask.relations = BTreeSet::from([RelationName::new("public", "payments")]),
+            |ask| ask.relations = BTreeSet::new(),
+            |ask| ask.labels = BTreeSet::from([Label::new("emailssn")]),
+            |ask| ask.labels = BTreeSet::from([Label::new("email")]),
+            |ask| ask.class_rank = 2,
+            |ask| ask.output_rank = 2,
+            |ask| ask.exactly_known = false,
+            |ask| ask.has_sink = true,
+            |ask| ask.action = Action::Approve,
+            |ask| ask.rules = vec!["other".to_owned()],
+            |ask| ask.summary = String::new(),
+            |ask| ask.policy_sha256 = "cd".repeat(32),
+            |ask| ask.terms.approval = "four-eyes".to_owned(),
+            |ask| ask.terms.itself = false,
+            |ask| ask.terms.groups = crate::fixture::groups(&["data-owners"]),
+            |ask| ask.terms.count = 2,
+            |ask| ask.terms.strength = Strength::Strong,
+            |ask| ask.terms.reason_required = true,
+            |ask| ask.terms.remember = None,
+            |ask| ask.terms.remember = Some(Duration::ZERO),
+            |ask| ask.terms.scope.labels = true,
+            |ask| ask.opened = Timestamp::from_micros(0),
+            |ask| ask.expires = Timestamp::from_micros(0),
+        ];
+        let mut seen = BTreeSet::from([hash(&step_up(), &held())]);
+        for (number, alter) in alter.into_iter().enumerate() {
+            let mut other = step_up();
+            alter(&mut other);
+            assert!(seen.insert(hash(&other, &held())), "alteration {number}");
+        }
+    }
+
+    #[test]
+    fn text_cannot_slip_from_one_field_into_the_next() {
+        let mut one = step_up();
+        one.client = "psqlsh".to_owned();
+        one.database = "op".to_owned();
+        let mut other = step_up();
+        other.client = "psql".to_owned();
+        other.database = "shop".to_owned();
+        assert_ne!(hash(&one, &held()), hash(&other, &held()));
+    }
+
+    #[test]
+    fn a_value_cannot_be_guessed_from_the_hash_because_salts_differ() {
+        let entropy = FakeEntropy::seeded(1);
+        let first = Salts::generate(&held(), &entropy).unwrap();
+        let second = Salts::generate(&held(), &entropy).unwrap();
+        assert_ne!(
+            canonical(&step_up(), &held(), &first).unwrap(),
+            canonical(&step_up(), &held(), &second).unwrap()
+        );
+        assert_eq!(format!("{first:?}"), "Salts { .. }");
+    }
+
+    #[test]
+    fn salts_of_another_statement_are_refused() {
+        let mut other = held();
+        other.parameters.push(None);
+        assert_eq!(canonical(&step_up(), &other, &salts(&held())), Err(WrongSalts));
+    }
+
+    #[test]
+    fn held_bytes_are_not_printed() {
+        let shown = format!("{:?}", held());
+        assert_eq!(shown, "Held { sql_bytes: 59, parameters: 2 }");
+    }
+}

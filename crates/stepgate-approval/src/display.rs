@@ -224,7 +224,7 @@ mod tests {
     fn a_reason_cannot_take_over_the_terminal_of_the_one_who_asked() {
         let reason = Reason::parse("  no\u{1b}[2J\n: use \u{202E}customers_masked ").unwrap().unwrap();
         assert_eq!(reason.shown(), "no[2J: use \\u{202E}customers_masked");
-        assert_eq!(format!("{reason:?}"), "Reason(35 bytes)");
+        assert_eq!(format!("{reason:?}"), "Reason(32 bytes)");
         let long = Reason::parse(&"é".repeat(300)).unwrap().unwrap().shown();
         assert!(long.len() <= 200 && long.ends_with('}'), "{long}");
     }

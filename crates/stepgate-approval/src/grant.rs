@@ -210,3 +210,191 @@ impl Grant {
         implied || self.uses.contains(&use_)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+    use proptest::sample::subsequence;
+
+    use super::*;
+    use crate::fixture::{OPENED, person, step_up};
+
+    fn grant(ask: &Ask) -> Grant {
+        Grant::of(ask, GrantId::from_bytes([1; 8]), OPENED).unwrap()
+    }
+
+    fn covered(alter: fn(&mut Wanted)) -> Result<(), &'static str> {
+        let mut wanted = Wanted::from(&step_up());
+        alter(&mut wanted);
+        grant(&step_up()).covers(&wanted, OPENED).map_err(NotCovered::what)
+    }
+
+    #[test]
+    fn one_approval_covers_the_next_statements_on_the_same_relations() {
+        assert_eq!(covered(|_| {}), Ok(()));
+        // select full_name from customers where id = 3 order by email
+        let narrower = |wanted: &mut Wanted| {
+            wanted.uses = BTreeSet::from([Use::Output, Use::Predicate, Use::Ordering]);
+            wanted.labels = BTreeSet::from([Label::new("email")]);
+            (wanted.class_rank, wanted.output_rank) = (2, 2);
+        };
+        assert_eq!(covered(narrower), Ok(()));
+        let behind_begin = |wanted: &mut Wanted| {
+            wanted.kinds.insert(Kind::Transaction);
+        };
+        assert_eq!(covered(behind_begin), Ok(()));
+    }
+
+    #[test]
+    fn whatever_differs_asks_again() {
+        type Alteration = (&'static str, fn(&mut Wanted));
+        let alterations: [Alteration; 18] = [
+            ("person", |wanted| wanted.person = person("eve")),
+            ("database", |wanted| wanted.database = "hr".to_owned()),
+            ("policy", |wanted| wanted.policy_sha256 = "cd".repeat(32)),
+            ("approval", |wanted| wanted.approval = "four-eyes".to_owned()),
+            ("client", |wanted| wanted.client = "dump".to_owned()),
+            ("network", |wanted| wanted.address = "198.51.100.1".parse().unwrap()),
+            ("action", |wanted| wanted.action = Action::Approve),
+            ("action", |wanted| wanted.action = Action::Deny),
+            ("class", |wanted| wanted.class_rank = 4),
+            ("class", |wanted| wanted.output_rank = 4),
+            ("kinds", |wanted| wanted.kinds = BTreeSet::from([Kind::CopyOut])),
+            ("kinds", |wanted| wanted.kinds = BTreeSet::from([Kind::Select, Kind::Delete])),
+            ("kinds", |wanted| wanted.kinds = BTreeSet::from([Kind::Unknown])),
+            ("uses", |wanted| wanted.uses = BTreeSet::from([Use::Output, Use::Write])),
+            ("relations", |wanted| {
+                wanted.relations.insert(RelationName::new("hr", "employees"));
+            }),
+            ("relations", |wanted| {
+                wanted.relations = BTreeSet::from([RelationName::new("Public", "customers")]);
+            }),
+            ("certainty", |wanted| wanted.exactly_known = false),
+            ("sink", |wanted| wanted.has_sink = true),
+        ];
+        for (what, alter) in alterations {
+            assert_eq!(covered(alter), Err(what));
+        }
+    }
+
+    #[test]
+    fn an_approval_to_compare_is_none_to_see() {
+        let mut ask = step_up();
+        ask.uses = BTreeSet::from([Use::Predicate]);
+        ask.output_rank = 0;
+        let mut wanted = Wanted::from(&ask);
+        wanted.uses = BTreeSet::from([Use::Output]);
+        assert_eq!(grant(&ask).covers(&wanted, OPENED).map_err(NotCovered::what), Err("uses"));
+    }
+
+    #[test]
+    fn seeing_the_harmless_and_comparing_the_restricted_is_not_seeing_the_restricted() {
+        // select email from customers where ssn = …, then: select ssn from customers
+        let mut ask = step_up();
+        ask.uses = BTreeSet::from([Use::Output, Use::Predicate]);
+        (ask.class_rank, ask.output_rank) = (3, 2);
+        let mut wanted = Wanted::from(&ask);
+        wanted.output_rank = 3;
+        assert_eq!(grant(&ask).covers(&wanted, OPENED).map_err(NotCovered::what), Err("class"));
+    }
+
+    #[test]
+    fn a_grant_ends_when_it_says_whatever_happens() {
+        let (grant, wanted) = (grant(&step_up()), Wanted::from(&step_up()));
+        let end = OPENED.plus(Duration::from_secs(900));
+        assert!(grant.covers(&wanted, Timestamp::from_micros(end.micros() - 1)).is_ok());
+        assert_eq!(grant.covers(&wanted, end).map_err(NotCovered::what), Err("expired"));
+    }
+
+    #[test]
+    fn the_scope_says_what_it_is_bound_to() {
+        let mut ask = step_up();
+        ask.terms.scope.client = false;
+        ask.terms.scope.network = false;
+        let mut wanted = Wanted::from(&ask);
+        wanted.client = "pgcli".to_owned();
+        wanted.address = "198.51.100.1".parse().unwrap();
+        assert!(grant(&ask).covers(&wanted, OPENED).is_ok());
+        ask.terms.scope.session = true;
+        wanted.session = SessionId::from_bytes([8; 16]);
+        assert_eq!(grant(&ask).covers(&wanted, OPENED).map_err(NotCovered::what), Err("session"));
+        ask.terms.scope.session = false;
+        wanted.labels.insert(Label::new("iban"));
+        assert!(grant(&ask).covers(&wanted, OPENED).is_ok());
+        ask.terms.scope.labels = true;
+        assert_eq!(grant(&ask).covers(&wanted, OPENED).map_err(NotCovered::what), Err("labels"));
+    }
+
+    #[test]
+    fn what_is_unknown_stored_or_not_to_be_remembered_makes_no_grant() {
+        let alter: [fn(&mut Ask); 3] =
+            [|ask| ask.terms.remember = None, |ask| ask.exactly_known = false, |ask| ask.has_sink = true];
+        for alter in alter {
+            let mut ask = step_up();
+            alter(&mut ask);
+            assert_eq!(Grant::of(&ask, GrantId::from_bytes([1; 8]), OPENED), None);
+        }
+    }
+
+    const USES: [Use; 6] =
+        [Use::Output, Use::Predicate, Use::Grouping, Use::Ordering, Use::Write, Use::Hidden];
+
+    fn asks() -> impl Strategy<Value = Ask> {
+        let relations: Vec<_> =
+            ["a", "b", "c", "a.b"].map(|name| RelationName::new("public", name)).into_iter().collect();
+        let labels: Vec<_> = ["email", "iban", "ssn"].map(Label::new).into_iter().collect();
+        (
+            subsequence(USES.to_vec(), 0..=6),
+            subsequence(relations, 0..=4),
+            subsequence(labels, 0..=3),
+            subsequence(vec![Kind::Select, Kind::CopyOut, Kind::Update, Kind::Unknown], 0..=4),
+            (0_u32..4, 0_u32..4, any::<bool>(), any::<bool>(), any::<bool>()),
+        )
+            .prop_map(|(uses, relations, labels, kinds, (class, output, bound, approve, remote))| {
+                let mut ask = step_up();
+                ask.uses = uses.into_iter().collect();
+                ask.relations = relations.into_iter().collect();
+                ask.labels = labels.into_iter().collect();
+                ask.kinds = kinds.into_iter().collect();
+                (ask.class_rank, ask.output_rank) = (class, output);
+                ask.terms.scope.labels = bound;
+                ask.action = if approve { Action::Approve } else { Action::StepUp };
+                if remote {
+                    ask.address = "198.51.100.1".parse().unwrap();
+                }
+                ask
+            })
+    }
+
+    proptest! {
+        /// The rules written down once more, the other way round: from what a covered statement may be.
+        #[test]
+        fn a_grant_never_widens(approved in asks(), later in asks()) {
+            let wanted = Wanted::from(&later);
+            if grant(&approved).covers(&wanted, OPENED).is_ok() {
+                prop_assert!(wanted.relations.is_subset(&approved.relations));
+                prop_assert!(wanted.kinds.is_subset(&approved.kinds));
+                prop_assert!(!wanted.kinds.contains(&Kind::Unknown));
+                for use_ in wanted.uses.difference(&approved.uses) {
+                    prop_assert!(!matches!(use_, Use::Output | Use::Write));
+                    prop_assert!(approved.uses.contains(&Use::Output));
+                }
+                prop_assert!(wanted.class_rank <= approved.class_rank);
+                prop_assert!(wanted.output_rank <= approved.output_rank);
+                prop_assert!(wanted.action <= approved.action);
+                prop_assert_eq!(wanted.address, approved.address);
+                if approved.terms.scope.labels {
+                    prop_assert!(wanted.labels.is_subset(&approved.labels));
+                }
+            }
+        }
+
+        #[test]
+        fn a_grant_covers_what_was_approved(ask in asks()) {
+            let known = !ask.kinds.contains(&Kind::Unknown);
+            prop_assert_eq!(grant(&ask).covers(&Wanted::from(&ask), OPENED).is_ok(), known);
+        }
+    }
+}

@@ -112,3 +112,90 @@ fn delay(failures: u32) -> Duration {
         Some(beyond) => FIRST_DELAY.saturating_mul(2_u32.saturating_pow(beyond)).min(LONGEST_DELAY),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::person;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    fn wait(guard: &Guard, source: IpAddr, now: Duration) -> Duration {
+        guard.check(&person("dana"), source, now).map_or_else(|throttled| throttled.wait, |()| Duration::ZERO)
+    }
+
+    #[test]
+    fn mistyping_costs_nothing_and_guessing_ever_more() {
+        let (mut guard, dana, source) = (Guard::default(), person("dana"), address(1));
+        let mut now = Duration::ZERO;
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            guard.failed(&dana, source, now);
+            let wait = wait(&guard, source, now);
+            waits.push(wait.as_secs());
+            now += wait;
+        }
+        assert_eq!(waits, [0, 0, 0, 0, 30, 60, 120, 240, 480, 900, 900, 900]);
+    }
+
+    #[test]
+    fn guessing_from_many_addresses_counts_as_one() {
+        let (mut guard, dana) = (Guard::default(), person("dana"));
+        for last in 1..=5 {
+            guard.failed(&dana, address(last), Duration::ZERO);
+        }
+        assert_eq!(wait(&guard, address(99), Duration::ZERO), FIRST_DELAY);
+    }
+
+    #[test]
+    fn an_attacker_cannot_lock_the_victim_out() {
+        let (mut guard, dana, home) = (Guard::default(), person("dana"), address(1));
+        guard.succeeded(&dana, home);
+        for _ in 0..1000 {
+            guard.failed(&dana, address(66), Duration::ZERO);
+        }
+        assert_eq!(wait(&guard, address(66), Duration::ZERO), LONGEST_DELAY);
+        assert_eq!(wait(&guard, home, Duration::ZERO), Duration::ZERO);
+        assert!(guard.check(&person("omar"), address(66), Duration::ZERO).is_ok());
+    }
+
+    #[test]
+    fn a_trusted_address_is_guarded_too() {
+        let (mut guard, dana, home) = (Guard::default(), person("dana"), address(1));
+        guard.succeeded(&dana, home);
+        for _ in 0..5 {
+            guard.failed(&dana, home, Duration::ZERO);
+        }
+        assert_eq!(wait(&guard, home, Duration::ZERO), FIRST_DELAY);
+        assert_eq!(wait(&guard, address(2), Duration::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_success_starts_the_count_anew() {
+        let (mut guard, dana, source) = (Guard::default(), person("dana"), address(1));
+        for _ in 0..4 {
+            guard.failed(&dana, source, Duration::ZERO);
+        }
+        guard.succeeded(&dana, source);
+        guard.failed(&dana, source, Duration::ZERO);
+        assert_eq!(wait(&guard, source, Duration::ZERO), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_tables_stay_bounded() {
+        let mut guard = Guard::default();
+        for number in 0..MAX_ENTRIES + 10 {
+            let name = person(&format!("p{number}"));
+            guard.failed(&name, address(1), Duration::ZERO);
+            guard.succeeded(&name, address(1));
+            guard.failed(&name, address(2), Duration::ZERO);
+        }
+        assert!(guard.failures.len() <= MAX_ENTRIES && guard.trusted.len() <= MAX_ENTRIES);
+        for last in 0..20 {
+            guard.succeeded(&person("p0"), address(last));
+        }
+        assert_eq!(guard.trusted[&person("p0")].len(), MAX_TRUSTED);
+    }
+}

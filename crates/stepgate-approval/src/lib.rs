@@ -6,6 +6,8 @@
 mod ask;
 mod canonical;
 mod display;
+#[cfg(test)]
+mod fixture;
 mod grant;
 mod guard;
 mod request;

@@ -230,3 +230,178 @@ impl Open {
         Ended { ask: self.ask, canonical: self.canonical, outcome, by, approvers: BTreeSet::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::fixture::{OPENED, expires, four_eyes, groups, person, step_up};
+
+    const HASH: Canonical = [1; 32];
+
+    /// Who owns data: amir, omar and, against the rules of good order, dana herself.
+    fn groups_of(name: &PersonName) -> BTreeSet<GroupName> {
+        match name.as_str() {
+            "amir" | "omar" | "dana" => groups(&["data-owners", "analysts"]),
+            _ => groups(&["analysts"]),
+        }
+    }
+
+    fn ballot(person: &PersonName, approve: bool) -> Ballot<'_> {
+        Ballot { person, approve, reason: None, strength: Strength::Standard, canonical: &HASH }
+    }
+
+    fn answer(open: &Open, name: &str, approve: bool) -> Result<Counted, Refusal> {
+        open.count(&ballot(&person(name), approve), OPENED, groups_of)
+    }
+
+    fn still_open(next: Next) -> Open {
+        match next {
+            Next::Open(open) => open,
+            Next::Ended(ended) => panic!("{ended:?}"),
+        }
+    }
+
+    fn ended(next: Next) -> Ended {
+        match next {
+            Next::Ended(ended) => ended,
+            Next::Open(open) => panic!("{open:?}"),
+        }
+    }
+
+    #[test]
+    fn a_person_verifies_their_own_step_up() {
+        let open = Open::new(step_up(), HASH);
+        let counted = answer(&open, "dana", true).unwrap();
+        assert_eq!(counted.outcome(), Some(Outcome::Approved));
+        let ended = ended(open.commit(counted));
+        assert_eq!((ended.outcome, ended.by), (Outcome::Approved, Some(person("dana"))));
+        assert_eq!(ended.approvers, BTreeSet::from([person("dana")]));
+    }
+
+    #[test]
+    fn nobody_else_answers_a_step_up_of_ones_own() {
+        let open = Open::new(step_up(), HASH);
+        for (name, approve) in [("omar", true), ("omar", false), ("eve", true)] {
+            assert_eq!(answer(&open, name, approve).unwrap_err(), Refusal::NotEligible);
+        }
+    }
+
+    #[test]
+    fn two_distinct_people_approve_and_one_is_not_enough() {
+        let open = Open::new(four_eyes(), HASH);
+        let counted = answer(&open, "omar", true).unwrap();
+        assert_eq!(counted.outcome(), None);
+        let open = still_open(open.commit(counted));
+        assert_eq!(answer(&open, "omar", true).unwrap_err(), Refusal::AlreadyVoted);
+        let counted = answer(&open, "amir", true).unwrap();
+        let ended = ended(open.commit(counted));
+        assert_eq!(ended.outcome, Outcome::Approved);
+        assert_eq!(ended.approvers, BTreeSet::from([person("amir"), person("omar")]));
+    }
+
+    #[test]
+    fn self_approval_is_refused_even_to_a_member_of_the_group() {
+        let open = Open::new(four_eyes(), HASH);
+        for approve in [true, false] {
+            assert_eq!(answer(&open, "dana", approve).unwrap_err(), Refusal::NotEligible);
+        }
+    }
+
+    #[test]
+    fn an_outsider_neither_approves_nor_denies() {
+        let open = Open::new(four_eyes(), HASH);
+        for approve in [true, false] {
+            assert_eq!(answer(&open, "eve", approve).unwrap_err(), Refusal::NotEligible);
+        }
+    }
+
+    #[test]
+    fn one_denial_ends_it_even_after_an_approval() {
+        let open = Open::new(four_eyes(), HASH);
+        let counted = answer(&open, "omar", true).unwrap();
+        let open = still_open(open.commit(counted));
+        let counted = answer(&open, "omar", false).unwrap();
+        let ended = ended(open.commit(counted));
+        assert_eq!((ended.outcome, ended.by), (Outcome::Denied, Some(person("omar"))));
+        assert!(ended.approvers.is_empty());
+    }
+
+    #[test]
+    fn an_approver_removed_between_the_votes_no_longer_counts() {
+        let open = Open::new(four_eyes(), HASH);
+        let counted = answer(&open, "omar", true).unwrap();
+        let open = still_open(open.commit(counted));
+        let without_omar = |name: &PersonName| {
+            if name.as_str() == "omar" { BTreeSet::new() } else { groups_of(name) }
+        };
+        let counted = open.count(&ballot(&person("amir"), true), OPENED, without_omar).unwrap();
+        assert_eq!(counted.outcome(), None);
+    }
+
+    #[test]
+    fn a_late_answer_is_refused() {
+        let open = Open::new(step_up(), HASH);
+        let dana = person("dana");
+        let last = Timestamp::from_micros(expires().micros() - 1);
+        assert!(open.count(&ballot(&dana, true), last, groups_of).is_ok());
+        assert_eq!(open.count(&ballot(&dana, true), expires(), groups_of).unwrap_err(), Refusal::Expired);
+    }
+
+    #[test]
+    fn an_answer_to_another_request_does_not_count() {
+        let open = Open::new(step_up(), HASH);
+        let (dana, other) = (person("dana"), [2; 32]);
+        let ballot = Ballot { canonical: &other, ..ballot(&dana, true) };
+        assert_eq!(open.count(&ballot, OPENED, groups_of).unwrap_err(), Refusal::OtherRequest);
+    }
+
+    #[test]
+    fn a_weaker_factor_than_asked_for_is_refused() {
+        let mut ask = step_up();
+        ask.terms.strength = Strength::PhishingResistant;
+        let open = Open::new(ask, HASH);
+        assert_eq!(answer(&open, "dana", true).unwrap_err(), Refusal::TooWeak(Strength::PhishingResistant));
+    }
+
+    #[test]
+    fn a_reason_is_asked_for_where_the_policy_wants_one() {
+        let mut ask = four_eyes();
+        ask.terms.reason_required = true;
+        let open = Open::new(ask, HASH);
+        assert_eq!(answer(&open, "omar", true).unwrap_err(), Refusal::ReasonRequired);
+        let (omar, reason) = (person("omar"), Reason::parse("ticket 4711").unwrap());
+        let ballot = Ballot { reason: reason.as_ref(), ..ballot(&omar, true) };
+        assert!(open.count(&ballot, OPENED, groups_of).is_ok());
+    }
+
+    #[test]
+    fn a_count_of_zero_is_no_way_round_the_approvers() {
+        let mut ask = four_eyes();
+        ask.terms.count = 0;
+        let open = Open::new(ask, HASH);
+        let counted = answer(&open, "omar", true).unwrap();
+        assert_eq!(counted.outcome(), Some(Outcome::Approved));
+        assert_eq!(answer(&open, "eve", true).unwrap_err(), Refusal::NotEligible);
+    }
+
+    #[test]
+    fn only_an_answer_ends_it_as_approved() {
+        for (asked, becomes) in [
+            (Outcome::Expired, Outcome::Expired),
+            (Outcome::Cancelled, Outcome::Cancelled),
+            (Outcome::Withdrawn, Outcome::Withdrawn),
+            (Outcome::Approved, Outcome::Withdrawn),
+        ] {
+            assert_eq!(Open::new(step_up(), HASH).end(asked, None).outcome, becomes);
+        }
+    }
+
+    #[test]
+    fn time_is_over_at_the_very_instant_it_says() {
+        let open = Open::new(step_up(), HASH);
+        assert!(!open.is_due(OPENED));
+        assert!(open.is_due(OPENED.plus(Duration::from_secs(300))));
+    }
+}

@@ -115,3 +115,96 @@ impl fmt::Debug for Secret {
         f.write_str("Secret")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use stepgate_testkit::FakeEntropy;
+
+    use super::*;
+
+    /// RFC 6238 appendix B: the secret of its SHA-1 vectors.
+    fn rfc_secret() -> Secret {
+        Secret::from_bytes(b"12345678901234567890").unwrap()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+
+    #[test]
+    fn the_codes_are_those_of_rfc_6238() {
+        for (seconds, code) in [
+            (59, "287082"),
+            (1_111_111_109, "081804"),
+            (1_111_111_111, "050471"),
+            (1_234_567_890, "005924"),
+            (2_000_000_000, "279037"),
+        ] {
+            let step = u64::try_from(seconds).unwrap() / 30;
+            assert_eq!(rfc_secret().check(code, at(seconds), None), Ok(step), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_good_one_step_before_and_after_and_no_longer() {
+        let secret = rfc_secret();
+        let step = Ok(1_111_111_111 / 30);
+        for (late, expected) in
+            [(-60, Err(BadCode::Wrong)), (-30, step), (0, step), (30, step), (60, Err(BadCode::Wrong))]
+        {
+            assert_eq!(secret.check("050471", at(1_111_111_111 + late), None), expected, "{late}");
+        }
+    }
+
+    #[test]
+    fn a_replayed_code_and_any_before_it_are_refused() {
+        let secret = rfc_secret();
+        let step = 1_111_111_111 / 30;
+        let now = at(1_111_111_111);
+        assert_eq!(secret.check("050471", now, Some(step - 1)), Ok(step));
+        assert_eq!(secret.check("050471", now, Some(step)), Err(BadCode::Replayed));
+        // The code of the step before, still within the skew, after a later one was spent.
+        assert_eq!(secret.check("081804", now, Some(step)), Err(BadCode::Replayed));
+    }
+
+    #[test]
+    fn what_is_no_code_is_wrong() {
+        for text in ["", "05047", "0504710", "+50471", "05047a", "٠٥٠٤٧١", "-50471"] {
+            assert_eq!(rfc_secret().check(text, at(1_111_111_111), None), Err(BadCode::Wrong), "{text}");
+        }
+        assert!(rfc_secret().check(" 050 471 ", at(1_111_111_111), None).is_ok());
+    }
+
+    #[test]
+    fn the_uri_is_what_authenticator_apps_read() {
+        let uri = rfc_secret().otpauth_uri(&"dana".parse().unwrap());
+        assert!(uri.starts_with("otpauth://totp/Stepgate:dana?"), "{}", *uri);
+        for part in ["secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ", "issuer=Stepgate"] {
+            assert!(uri.contains(part), "{}", *uri);
+        }
+        let read = Totp::from_url(uri.as_str()).unwrap();
+        assert_eq!((read.digits(), read.step(), read.algorithm()), (6, 30, Algorithm::SHA1));
+        let mail = rfc_secret().otpauth_uri(&"a.b@c.example".parse().unwrap());
+        assert_eq!(Totp::from_url(mail.as_str()).unwrap().account_name(), "a.b@c.example");
+    }
+
+    #[test]
+    fn secrets_are_160_bits_differ_and_do_not_print() {
+        let entropy = FakeEntropy::seeded(1);
+        let (one, other) = (Secret::generate(&entropy).unwrap(), Secret::generate(&entropy).unwrap());
+        assert_eq!(one.as_bytes().len(), 20);
+        assert_ne!(one.as_bytes(), other.as_bytes());
+        assert_eq!(format!("{one:?}"), "Secret");
+        assert!(Secret::from_bytes(&[0; 19]).is_none());
+    }
+
+    #[test]
+    fn the_clock_may_stand_at_either_end_of_time() {
+        for now in [i64::MIN, 0, i64::MAX] {
+            let now = Timestamp::from_micros(now).plus(Duration::ZERO);
+            let _ = rfc_secret().check("000000", now, None);
+        }
+    }
+}
