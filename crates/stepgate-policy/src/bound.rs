@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::Serialize;
-use stepgate_types::RelationName;
+use stepgate_types::{RelationName, quote_ident};
 
 /// What the map needs to know of a catalog.
 pub trait Columns {
@@ -13,11 +14,18 @@ pub trait Columns {
 /// are loaded, and handed to every decision on that database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Bound {
-    /// What does not fit; each is to be logged loudly.
-    pub alarms: Vec<Alarm>,
+    pub(crate) alarms: Vec<Alarm>,
     /// Relations of which something is labelled that is not there: statements that reach them are
     /// unknown until map or table is mended.
     pub(crate) doubtful: BTreeSet<RelationName>,
+}
+
+impl Bound {
+    /// What does not fit; each is to be logged loudly.
+    #[must_use]
+    pub fn alarms(&self) -> &[Alarm] {
+        &self.alarms
+    }
 }
 
 /// An entry of the map that names nothing in the catalog.
@@ -25,24 +33,44 @@ pub struct Bound {
 pub struct Alarm {
     /// The database, as the gate's configuration names it.
     pub database: String,
-    /// The relation the entry names.
+    /// The relation that the entry names.
     pub relation: RelationName,
-    /// The column that is missing; `None`: the relation itself is.
-    pub column: Option<String>,
+    /// What is missing.
+    pub missing: Missing,
 }
 
-impl std::fmt::Display for Alarm {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { database, relation, column } = self;
-        match column {
-            Some(column) => write!(
+/// What an entry of the map names in vain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missing {
+    /// The relation itself.
+    Relation,
+    /// This column of it, which has a label.
+    Column(String),
+    /// The column that tells whom a row is about.
+    SubjectKey(String),
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { database, relation, missing } = self;
+        write!(f, "database {database}: ")?;
+        match missing {
+            Missing::Relation => {
+                write!(f, "the map lists {relation}, and there is no such relation; was it renamed?")
+            }
+            Missing::Column(column) => write!(
                 f,
-                "the map labels {relation}.{} of database {database}, and there is no such column: \
-                 statements that reach {relation} are treated as unknown until map or table is mended",
-                stepgate_types::quote_ident(column)
+                "the map labels {relation}.{}, and there is no such column; until map or table is mended, \
+                 statements that reach {relation} are treated as unknown",
+                quote_ident(column)
             ),
-            None => {
-                write!(f, "the map names {relation} of database {database}, and there is no such relation")
+            Missing::SubjectKey(column) => {
+                write!(
+                    f,
+                    "the subject_key of {relation} is {}, and there is no such column",
+                    quote_ident(column)
+                )
             }
         }
     }

@@ -50,9 +50,9 @@ pub struct Decision {
     pub doubts: BTreeSet<&'static str>,
     /// An upper bound of the rows it returns or copies, summed over the message; `None` is unknown.
     pub estimate: Option<u64>,
-    /// A service met a `step-up` by itself, which services never get: the action became `deny`. The
-    /// HINT then says to have others approve it beforehand.
-    pub service_denied: bool,
+    /// What the HINT says in addition, where the action became `deny` for a reason of its own: a service
+    /// met a `step-up`, or no group is asked by all rules that ask for approval.
+    pub hint: Option<&'static str>,
 }
 
 /// A classified column and what the statement does with it.

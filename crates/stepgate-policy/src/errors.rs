@@ -3,6 +3,9 @@ use std::fmt;
 use serde::Serialize;
 
 /// Everything wrong with the files, in order of file, line and column. Never empty.
+///
+/// Shown as text (for people) or as JSON ([`Errors::to_json`]). Excerpts quote the files; nothing else
+/// is in here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Errors(Vec<LoadError>);
@@ -14,17 +17,23 @@ pub struct LoadError {
     pub file: String,
     /// Line from 1; 0 where the error is about the file as a whole.
     pub line: u64,
-    /// Column in characters, from 1; 0 where unknown.
+    /// Column in characters, from 1; 0 where the error is about the file as a whole.
     pub column: u64,
-    /// What is wrong, in one sentence without a full stop.
+    /// What is wrong, without a full stop.
     pub message: String,
     /// What to do about it, where that is known.
     pub help: Option<String>,
-    /// The line as it stands in the file, shortened where it is very long.
+    /// The line as it stands in the file: cut where it is very long, tabs and control characters as
+    /// blanks. Empty where there is no line.
     pub excerpt: String,
+    /// Where in `excerpt` the caret goes, in characters from 1; 0 where there is no excerpt.
+    pub caret: usize,
+    /// How many characters the caret underlines, at least 1.
+    pub width: usize,
 }
 
 impl Errors {
+    /// `errors` must not be empty.
     pub(crate) fn new(errors: Vec<LoadError>) -> Self {
         Self(errors)
     }
@@ -34,10 +43,16 @@ impl Errors {
         self.0.iter()
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// A JSON array of objects with the fields of [`LoadError`].
     #[must_use]
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_default()
+        serde_json::to_string(self).unwrap_or_else(|_| "[]".to_owned())
     }
 }
 
@@ -45,8 +60,11 @@ impl std::error::Error for Errors {}
 
 impl fmt::Display for Errors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for error in &self.0 {
-            writeln!(f, "{error}")?;
+        for (index, error) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            write!(f, "{error}")?;
         }
         Ok(())
     }
@@ -54,6 +72,21 @@ impl fmt::Display for Errors {
 
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.message)
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        write!(f, ": {}", self.message)?;
+        if self.caret > 0 {
+            let gutter = self.line.to_string();
+            let blank = " ".repeat(gutter.len());
+            write!(f, "\n  {gutter} | {}", self.excerpt)?;
+            let before = " ".repeat(self.caret.saturating_sub(1));
+            write!(f, "\n  {blank} | {before}{}", "^".repeat(self.width))?;
+        }
+        match &self.help {
+            Some(help) => write!(f, "\n  help: {help}"),
+            None => Ok(()),
+        }
     }
 }

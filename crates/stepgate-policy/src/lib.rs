@@ -1,28 +1,34 @@
 //! PII map and policy: load, compile, decide, explain. Pure: text in, decisions out.
 //!
-//! [`Ruleset::load`] reads both files; [`Map::bind`] holds the map against a catalog;
-//! [`Ruleset::decide`] turns facts and circumstances into a [`Decision`].
+//! [`Ruleset::load`] reads both files and reports all that is wrong with them; [`Ruleset::bind`] holds the
+//! map against a catalog; [`Ruleset::decide`] turns facts and circumstances into a [`Decision`].
+//!
+//! Every rule that matches counts and the most severe wins, so that order never matters. A statement that
+//! is not fully understood may match any rule about what it touches, and `not` does not turn that doubt
+//! around (module `truth`).
 
+mod approval_load;
 mod bound;
+mod condition;
+mod condition_load;
+mod decide;
 mod decision;
 mod errors;
+mod key;
 mod map;
+mod map_load;
+mod policy;
+mod policy_load;
+mod read;
+mod report;
 mod ruleset;
+mod statement;
 mod summary;
+mod truth;
+mod yaml;
 
-pub use bound::{Alarm, Bound, Columns};
+pub use bound::{Alarm, Bound, Columns, Missing};
 pub use decision::{Approval, Circumstances, Decision, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
 pub use map::Map;
 pub use ruleset::Ruleset;
-
-fn not_yet(file: &str) -> Errors {
-    Errors::new(vec![LoadError {
-        file: file.to_owned(),
-        line: 0,
-        column: 0,
-        message: "the loader is being written".to_owned(),
-        help: None,
-        excerpt: String::new(),
-    }])
-}

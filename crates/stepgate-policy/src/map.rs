@@ -1,38 +1,162 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use stepgate_sql::Facts;
-use stepgate_types::Label;
+use stepgate_types::{Action, Certainty, Class, ColumnName, Kind, Label, RelationName, Use};
 
-use crate::{Bound, Columns, Errors};
+use crate::bound::{Alarm, Missing};
+use crate::report::Report;
+use crate::{Bound, Columns, Errors, map_load};
 
 /// The DBA's PII map (DESIGN §6): which columns hold what, and how sensitive that is.
 #[derive(Debug, Clone)]
-pub struct Map {}
+pub struct Map {
+    pub(crate) classes: BTreeSet<Class>,
+    pub(crate) labels: BTreeMap<Label, Class>,
+    pub(crate) databases: BTreeMap<String, Database>,
+    pub(crate) unknown: Unknown,
+}
+
+/// The entries of one database.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Database {
+    pub(crate) relations: HashMap<RelationName, Relation>,
+}
+
+/// The entry of one relation.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Relation {
+    pub(crate) columns: BTreeMap<String, Label>,
+    pub(crate) subject_key: Option<String>,
+    pub(crate) unlisted_columns: Option<Class>,
+}
+
+/// The map's `unknown:`.
+#[derive(Debug, Clone)]
+pub(crate) struct Unknown {
+    /// The class of every column of a table that the map does not list; `None` is `allow`.
+    pub(crate) tables: Option<Class>,
+    pub(crate) functions: Action,
+    pub(crate) dynamic_sql: Action,
+    pub(crate) statements: Action,
+}
+
+/// What a column is to the map.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Classified<'m> {
+    pub(crate) label: Option<&'m Label>,
+    pub(crate) class: &'m Class,
+}
 
 impl Map {
     /// Reads a map. `file` is the name that errors show.
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub fn load(file: &str, _text: &str) -> Result<Self, Errors> {
-        Err(crate::not_yet(file))
+    pub fn load(file: &str, text: &str) -> Result<Self, Errors> {
+        let mut report = Report::new(file, text);
+        let map = map_load::load(&mut report, text);
+        let errors = report.into_errors();
+        match map {
+            Some(map) if errors.is_empty() => Ok(map),
+            _ => Err(Errors::new(errors)),
+        }
     }
 
     /// The databases it names.
     pub fn databases(&self) -> impl Iterator<Item = &str> {
-        std::iter::empty()
+        self.databases.keys().map(String::as_str)
     }
 
     /// Labels that the statement touches by other uses than `write` alone, and whether it is risky:
-    /// that, or its certainty is unknown, or its kind is `control`.
+    /// whether it so touches any classified column, or its certainty is unknown, or its kind `control`.
     #[must_use]
-    pub fn labels_of(&self, _database: &str, _facts: &Facts) -> (BTreeSet<Label>, bool) {
-        (BTreeSet::new(), true)
+    pub fn labels_of(&self, database: &str, facts: &Facts) -> (BTreeSet<Label>, bool) {
+        let mut labels = BTreeSet::new();
+        let mut risky = facts.certainty == Certainty::Unknown || facts.kind == Kind::Control;
+        for (column, uses) in &facts.columns {
+            if reads(uses)
+                && let Some(classified) = self.classify(database, column)
+            {
+                risky = true;
+                labels.extend(classified.label.cloned());
+            }
+        }
+        (labels, risky)
     }
 
     /// Holds the entries for `database` against its catalog.
     #[must_use]
-    pub fn bind(&self, _database: &str, _catalog: &impl Columns) -> Bound {
-        Bound::default()
+    pub fn bind(&self, database: &str, catalog: &impl Columns) -> Bound {
+        let mut bound = Bound::default();
+        let Some(entries) = self.databases.get(database) else { return bound };
+        let in_order: BTreeMap<&RelationName, &Relation> = entries.relations.iter().collect();
+        for (name, entry) in in_order {
+            let missing = entry.missing(catalog.columns(name).as_deref());
+            if missing.iter().any(|missing| !matches!(missing, Missing::SubjectKey(_))) {
+                bound.doubtful.insert(name.clone());
+            }
+            bound.alarms.extend(missing.into_iter().map(|missing| Alarm {
+                database: database.to_owned(),
+                relation: name.clone(),
+                missing,
+            }));
+        }
+        bound
     }
+
+    /// The most sensitive class there is.
+    pub(crate) fn highest(&self) -> Option<&Class> {
+        self.classes.last()
+    }
+
+    pub(crate) fn class(&self, name: &str) -> Option<&Class> {
+        self.classes.iter().find(|class| class.name == name)
+    }
+
+    /// What the map says of a column; `None` is unclassified.
+    pub(crate) fn classify(&self, database: &str, column: &ColumnName) -> Option<Classified<'_>> {
+        let entry = self.databases.get(database).and_then(|db| db.relations.get(&column.relation));
+        let Some(entry) = entry else {
+            let class = self.unknown.tables.as_ref().filter(|_| !is_system(&column.relation))?;
+            return Some(Classified { label: None, class });
+        };
+        match entry.columns.get(&column.column) {
+            Some(label) => Some(Classified { label: Some(label), class: self.labels.get(label)? }),
+            None => entry.unlisted_columns.as_ref().map(|class| Classified { label: None, class }),
+        }
+    }
+
+    /// Whether any database lists this relation.
+    pub(crate) fn lists(&self, relation: &RelationName) -> bool {
+        self.databases.values().any(|db| db.relations.contains_key(relation))
+    }
+
+    /// Whether any database classifies this column by an entry of its own or of its table.
+    pub(crate) fn lists_column(&self, column: &ColumnName) -> bool {
+        self.databases
+            .values()
+            .filter_map(|db| db.relations.get(&column.relation))
+            .any(|entry| entry.columns.contains_key(&column.column) || entry.unlisted_columns.is_some())
+    }
+}
+
+impl Relation {
+    fn missing(&self, there: Option<&[&str]>) -> Vec<Missing> {
+        let Some(there) = there else { return vec![Missing::Relation] };
+        let gone = |column: &&String| !there.contains(&column.as_str());
+        let columns = self.columns.keys().filter(gone).cloned().map(Missing::Column);
+        let subject_key = self.subject_key.iter().filter(gone).cloned().map(Missing::SubjectKey);
+        columns.chain(subject_key).collect()
+    }
+}
+
+/// Whether these uses go beyond `write`. No use at all is taken as one that could not be named.
+pub(crate) fn reads(uses: &BTreeSet<Use>) -> bool {
+    uses.is_empty() || uses.iter().any(|used| *used != Use::Write)
+}
+
+/// The catalog's own relations, which `unknown.tables` does not concern: clients read them all the time.
+/// `pg_toast` is not among them, since its rows are pieces of user data.
+fn is_system(relation: &RelationName) -> bool {
+    matches!(relation.schema.as_str(), "pg_catalog" | "information_schema")
 }

@@ -1,16 +1,20 @@
+use std::fmt::Write as _;
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
 use stepgate_sql::Facts;
 
-use crate::{Bound, Circumstances, Decision, Errors, Map};
+use crate::map::Map;
+use crate::policy::Policy;
+use crate::report::Report;
+use crate::{Approval, Bound, Circumstances, Columns, Decision, Errors, decide, map_load, policy_load};
 
 /// Map and policy together, checked against each other and ready to decide.
 #[derive(Debug, Clone)]
 pub struct Ruleset {
     map: Map,
+    policy: Policy,
     sha256: String,
-    enforced: bool,
-    hold: Duration,
 }
 
 impl Ruleset {
@@ -18,9 +22,18 @@ impl Ruleset {
     ///
     /// # Errors
     /// All that is wrong with either.
-    pub fn load(map: (&str, &str), _policy: (&str, &str)) -> Result<Self, Errors> {
-        let map = Map::load(map.0, map.1)?;
-        Ok(Self { map, sha256: String::new(), enforced: true, hold: Duration::ZERO })
+    pub fn load(map: (&str, &str), policy: (&str, &str)) -> Result<Self, Errors> {
+        let sha256 = sha256(map.1, policy.1);
+        let mut map_report = Report::new(map.0, map.1);
+        let map = map_load::load(&mut map_report, map.1);
+        let mut policy_report = Report::new(policy.0, policy.1);
+        let policy = policy_load::load(&mut policy_report, policy.1, map.as_ref());
+        let mut errors = map_report.into_errors();
+        errors.extend(policy_report.into_errors());
+        match (map, policy) {
+            (Some(map), Some(policy)) if errors.is_empty() => Ok(Self { map, policy, sha256 }),
+            _ => Err(Errors::new(errors)),
+        }
     }
 
     /// The map.
@@ -29,7 +42,7 @@ impl Ruleset {
         &self.map
     }
 
-    /// SHA-256 (hex) over the SHA-256 of the map's text and that of the policy's.
+    /// SHA-256 (hex) over the SHA-256 of the map's text, then that of the policy's.
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
@@ -38,29 +51,49 @@ impl Ruleset {
     /// Whether decisions are enforced (`mode: enforce`) or only recorded (`mode: monitor`).
     #[must_use]
     pub fn enforced(&self) -> bool {
-        self.enforced
+        self.policy.enforced
     }
 
-    /// How long a statement is held at most (`defaults.hold`).
+    /// How long a statement waits where its approval does not say (`defaults.hold`).
     #[must_use]
     pub fn hold(&self) -> Duration {
-        self.hold
+        self.policy.hold
+    }
+
+    /// The policy's approvals, in the file's order.
+    #[must_use]
+    pub fn approvals(&self) -> &[Approval] {
+        &self.policy.approvals
+    }
+
+    /// Names of the policy's rules, in the file's order.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        self.policy.rules.iter().map(|rule| rule.name.as_str())
+    }
+
+    /// Holds the map's entries for `database` against its catalog.
+    #[must_use]
+    pub fn bind(&self, database: &str, catalog: &impl Columns) -> Bound {
+        self.map.bind(database, catalog)
     }
 
     /// Decides about one message of these statements. Pure; `bound` is of the database in `who`.
+    ///
+    /// A message without statements gets `defaults.action`: there is nothing in it to look at. What
+    /// cannot be read must come as facts of kind `unknown`.
     #[must_use]
-    pub fn decide(&self, _who: &Circumstances, _bound: &Bound, _message: &[Facts]) -> Decision {
-        Decision {
-            action: stepgate_types::Action::Deny,
-            enforced: self.enforced,
-            rules: Vec::new(),
-            approval: None,
-            touched: Vec::new(),
-            class: None,
-            risky: true,
-            doubts: std::collections::BTreeSet::new(),
-            estimate: None,
-            service_denied: false,
-        }
+    pub fn decide(&self, who: &Circumstances, bound: &Bound, message: &[Facts]) -> Decision {
+        decide::decide(&self.map, &self.policy, who, bound, message)
     }
+}
+
+fn sha256(map: &str, policy: &str) -> String {
+    let mut both = Sha256::new();
+    both.update(Sha256::digest(map));
+    both.update(Sha256::digest(policy));
+    both.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }

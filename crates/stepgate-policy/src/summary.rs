@@ -1,10 +1,126 @@
-use crate::Decision;
+//! The DETAIL line of DESIGN §8.
+
+use std::fmt::Write as _;
+
+use crate::map::reads;
+use crate::{Decision, Touched};
+
+/// How many columns are named before "and N more".
+const NAMED_COLUMNS: usize = 3;
+/// How many rules are named before "and N more".
+const NAMED_RULES: usize = 3;
+/// How many reason codes are named.
+const NAMED_DOUBTS: usize = 3;
 
 impl Decision {
-    /// One line for people, ASCII: what the statement reads, of which class, about how many rows, by
-    /// which rule. Names of the catalog, the map and the policy only.
+    /// One line for people, ASCII: what the message reads, of which class, about how many rows, by which
+    /// rule. Names of the catalog, the map and the policy only.
+    ///
+    /// `Reads public.customers.ssn (restricted), about 18,200 rows. Rule: restricted-read.`
     #[must_use]
     pub fn summary(&self) -> String {
-        String::new()
+        let mut line = String::new();
+        if !self.doubts.is_empty() || (self.risky && self.touched.is_empty()) {
+            self.cannot_be_understood(&mut line);
+        }
+        let reads: Vec<&Touched> = self.touched.iter().filter(|touched| reads(&touched.uses)).collect();
+        if reads.is_empty() {
+            let writes: Vec<&Touched> = self.touched.iter().collect();
+            part(&mut line, &columns("Writes", &writes, None));
+        } else {
+            part(&mut line, &columns("Reads", &reads, Some(self.estimate)));
+        }
+        part(&mut line, &list("Rule", "Rules", &self.rules, NAMED_RULES));
+        ascii(&line)
     }
+
+    fn cannot_be_understood(&self, line: &mut String) {
+        if self.rules.iter().any(|rule| rule == "control") && self.doubts.is_empty() {
+            part(line, "Changes who may do what.");
+            return;
+        }
+        if self.doubts.is_empty() && self.class.is_none() {
+            return;
+        }
+        let codes: Vec<&str> = self.doubts.iter().copied().take(NAMED_DOUBTS).collect();
+        let codes = if codes.is_empty() { String::new() } else { format!(" ({})", codes.join(", ")) };
+        let class = self.class.as_ref().map_or("the most sensitive", |class| class.name.as_str());
+        part(line, &format!("Cannot be fully understood{codes}, so it is treated as reading {class} data."));
+    }
+}
+
+fn part(line: &mut String, text: &str) {
+    if !line.is_empty() && !text.is_empty() {
+        line.push(' ');
+    }
+    line.push_str(text);
+}
+
+/// `Reads a (restricted), b (confidential) and 2 more, about 5 rows.`; empty where there are none.
+fn columns(verb: &str, columns: &[&Touched], rows: Option<Option<u64>>) -> String {
+    if columns.is_empty() {
+        return String::new();
+    }
+    let named: Vec<String> = columns
+        .iter()
+        .take(NAMED_COLUMNS)
+        .map(|touched| format!("{} ({})", touched.column, touched.class))
+        .collect();
+    let mut text = format!("{verb} {}", named.join(", "));
+    and_more(&mut text, columns.len(), NAMED_COLUMNS);
+    match rows {
+        Some(Some(1)) => text.push_str(", about 1 row"),
+        Some(Some(rows)) => {
+            let _ = write!(text, ", about {} rows", thousands(rows));
+        }
+        Some(None) => text.push_str(", an unknown number of rows"),
+        None => {}
+    }
+    text.push('.');
+    text
+}
+
+fn list(one: &str, many: &str, names: &[String], most: usize) -> String {
+    if names.is_empty() {
+        return String::new();
+    }
+    let word = if names.len() == 1 { one } else { many };
+    let named: Vec<&str> = names.iter().map(String::as_str).take(most).collect();
+    let mut text = format!("{word}: {}", named.join(", "));
+    and_more(&mut text, names.len(), most);
+    text.push('.');
+    text
+}
+
+fn and_more(text: &mut String, all: usize, named: usize) {
+    if let Some(more) = all.checked_sub(named).filter(|more| *more > 0) {
+        let _ = write!(text, " and {more} more");
+    }
+}
+
+/// `18200` as `18,200`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Everything beyond printable ASCII as an escape: the client's encoding may be any, and a table's name
+/// may hold what moves a terminal's cursor.
+fn ascii(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == ' ' || c.is_ascii_graphic() {
+            shown.push(c);
+        } else {
+            shown.extend(c.escape_default());
+        }
+    }
+    shown
 }

@@ -1,0 +1,172 @@
+//! Conditions of rules, and whether they hold.
+
+use std::collections::{BTreeSet, HashSet};
+
+use ipnet::IpNet;
+use stepgate_types::{
+    BulkShape, Certainty, ColumnName, GroupName, Kind, Label, PersonName, RelationName, Use,
+};
+
+use crate::Circumstances;
+use crate::map::reads;
+use crate::statement::{Column, Statement};
+use crate::truth::Truth;
+
+/// A rule's `match`, or a part of it: holds where all its parts do.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Condition {
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One thing that a condition asks.
+#[derive(Debug, Clone)]
+pub(crate) enum Part {
+    Touch(Touch),
+    Kind(BTreeSet<Kind>),
+    Certainty(BTreeSet<Certainty>),
+    Bulk(bool),
+    Sink(bool),
+    Estimate(Threshold),
+    Person(BTreeSet<PersonName>),
+    Groups(BTreeSet<GroupName>),
+    Database(BTreeSet<String>),
+    Client(BTreeSet<String>),
+    Network(Vec<IpNet>),
+    Any(Vec<Condition>),
+    All(Vec<Condition>),
+    Not(Box<Condition>),
+}
+
+/// What `class`, `labels`, `tables`, `columns` and `use` of one condition ask, of one and the same column.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Touch {
+    pub(crate) class: Option<ClassTest>,
+    pub(crate) labels: Option<HashSet<Label>>,
+    pub(crate) tables: Option<HashSet<RelationName>>,
+    pub(crate) columns: Option<HashSet<ColumnName>>,
+    pub(crate) uses: Option<BTreeSet<Use>>,
+}
+
+/// `restricted`, or `>=restricted`, by rank.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ClassTest {
+    Is(u32),
+    AtLeast(u32),
+}
+
+/// `>N` as N + 1, `>=N` as N: matches from so many rows on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Threshold {
+    pub(crate) from: u64,
+}
+
+impl Condition {
+    pub(crate) fn holds(&self, statement: &Statement<'_>, who: &Circumstances) -> Truth {
+        Truth::all(self.parts.iter().map(|part| part.holds(statement, who)))
+    }
+
+    /// Whether it can hold only for statements that it expects to be of kind `control`: what lets a rule
+    /// stand in for the standing denial. A `control` in one branch of `any`, or under `not`, does not.
+    pub(crate) fn names_control(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Kind(kinds) => kinds.contains(&Kind::Control),
+            Part::All(conditions) => conditions.iter().any(Self::names_control),
+            Part::Any(conditions) => conditions.iter().all(Self::names_control),
+            _ => false,
+        })
+    }
+}
+
+impl Part {
+    fn holds(&self, statement: &Statement<'_>, who: &Circumstances) -> Truth {
+        let facts = statement.facts;
+        let doubt = statement.unknown();
+        let known = |holds| Truth::seen(holds, false);
+        match self {
+            Self::Touch(touch) => touch.holds(statement),
+            Self::Kind(kinds) => Truth::seen(kinds.contains(&facts.kind), facts.kind == Kind::Unknown),
+            Self::Certainty(wanted) => {
+                let certainty = if doubt { Certainty::Unknown } else { facts.certainty };
+                known(wanted.contains(&certainty))
+            }
+            Self::Bulk(wanted) => Truth::seen(facts.bulk != BulkShape::None, doubt).is(*wanted),
+            Self::Sink(wanted) => Truth::seen(!facts.sinks.is_empty(), doubt).is(*wanted),
+            Self::Estimate(threshold) => threshold.holds(statement),
+            Self::Person(people) => known(people.contains(&who.person)),
+            Self::Groups(groups) => known(!groups.is_disjoint(&who.groups)),
+            Self::Database(names) => known(names.contains(&who.database)),
+            Self::Client(names) => known(names.contains(&who.client)),
+            Self::Network(networks) => {
+                // A dual-stack listener shows 10.0.0.7 as ::ffff:10.0.0.7; it is the same peer.
+                let address = who.address.to_canonical();
+                known(networks.iter().any(|network| network.contains(&address)))
+            }
+            Self::Any(conditions) => Truth::any(conditions.iter().map(|c| c.holds(statement, who))),
+            Self::All(conditions) => Truth::all(conditions.iter().map(|c| c.holds(statement, who))),
+            Self::Not(condition) => condition.holds(statement, who).not(),
+        }
+    }
+}
+
+impl Truth {
+    /// The truth of "it is `wanted`".
+    const fn is(self, wanted: bool) -> Self {
+        if wanted { self } else { self.not() }
+    }
+}
+
+impl Threshold {
+    /// An unknown estimate matches every threshold, and so does the estimate of an unknown statement: a
+    /// function may return a table in one row.
+    fn holds(self, statement: &Statement<'_>) -> Truth {
+        match statement.facts.estimate {
+            Some(rows) => Truth::seen(rows >= self.from, statement.unknown()),
+            None => Truth::seen(false, !statement.without_rows()),
+        }
+    }
+}
+
+impl Touch {
+    fn holds(&self, statement: &Statement<'_>) -> Truth {
+        let column = statement.columns.iter().any(|column| self.fits(column));
+        Truth::seen(column || self.table_is_reached(statement), statement.unknown())
+    }
+
+    /// `tables` alone also matches a statement that reaches a table without touching any column of it,
+    /// such as `count(*)`.
+    fn table_is_reached(&self, statement: &Statement<'_>) -> bool {
+        let alone =
+            self.class.is_none() && self.labels.is_none() && self.columns.is_none() && self.uses.is_none();
+        let reached = |tables: &HashSet<RelationName>| {
+            statement.facts.relations.iter().any(|relation| tables.contains(relation))
+        };
+        alone && self.tables.as_ref().is_some_and(reached)
+    }
+
+    fn fits(&self, column: &Column<'_>) -> bool {
+        let class = column.classified.map(|classified| classified.class.rank);
+        let label = column.classified.and_then(|classified| classified.label);
+        self.class.is_none_or(|test| class.is_some_and(|rank| test.fits(rank)))
+            && self.labels.as_ref().is_none_or(|labels| label.is_some_and(|label| labels.contains(label)))
+            && self.tables.as_ref().is_none_or(|tables| tables.contains(&column.name.relation))
+            && self.columns.as_ref().is_none_or(|columns| columns.contains(column.name))
+            && self.used(column.uses)
+    }
+
+    /// Class and labels mean touched other than by `write` alone, unless `use` says otherwise (DESIGN §6).
+    fn used(&self, uses: &BTreeSet<Use>) -> bool {
+        match &self.uses {
+            Some(wanted) => uses.is_empty() || !wanted.is_disjoint(uses),
+            None => reads(uses) || (self.class.is_none() && self.labels.is_none()),
+        }
+    }
+}
+
+impl ClassTest {
+    const fn fits(self, rank: u32) -> bool {
+        match self {
+            Self::Is(wanted) => rank == wanted,
+            Self::AtLeast(least) => rank >= least,
+        }
+    }
+}

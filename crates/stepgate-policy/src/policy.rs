@@ -1,0 +1,52 @@
+use std::time::Duration;
+
+use stepgate_types::Action;
+
+use crate::Approval;
+use crate::condition::Condition;
+
+/// The policy's rules, checked against its approvals and the map.
+#[derive(Debug, Clone)]
+pub(crate) struct Policy {
+    pub(crate) enforced: bool,
+    /// What happens to a statement that no rule matched: `allow`, `monitor` or `deny`.
+    pub(crate) default: Action,
+    pub(crate) hold: Duration,
+    pub(crate) approvals: Vec<Approval>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) unknown: UnknownRules,
+}
+
+/// One rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    pub(crate) name: String,
+    pub(crate) condition: Condition,
+    pub(crate) action: Action,
+    /// Index into the policy's approvals; there where the action asks somebody.
+    pub(crate) approval: Option<usize>,
+    /// Whether it may stand in for the standing denial of `control`.
+    pub(crate) names_control: bool,
+}
+
+/// The map's `unknown:` as rules.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct UnknownRules {
+    pub(crate) functions: UnknownRule,
+    pub(crate) dynamic_sql: UnknownRule,
+    pub(crate) statements: UnknownRule,
+}
+
+/// One entry of `unknown:` as a rule.
+#[derive(Debug, Clone)]
+pub(crate) struct UnknownRule {
+    pub(crate) name: &'static str,
+    pub(crate) action: Action,
+    pub(crate) approval: Option<usize>,
+}
+
+impl Default for UnknownRule {
+    fn default() -> Self {
+        Self { name: "unknown", action: Action::Deny, approval: None }
+    }
+}

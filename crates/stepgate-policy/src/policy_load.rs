@@ -1,0 +1,242 @@
+//! The policy's file, read and checked against the map.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use stepgate_types::Action;
+
+use crate::map::Map;
+use crate::map_load;
+use crate::policy::{Policy, Rule, UnknownRule, UnknownRules};
+use crate::read::{self, Fields};
+use crate::report::Report;
+use crate::yaml::{self, Node, Place, Value};
+use crate::{Approval, approval_load, condition_load};
+
+/// The longest hold: beyond it, firewalls and pools have given the connection up.
+pub(crate) const MAX_HOLD: Duration = Duration::from_secs(3600);
+/// `defaults.hold` where the policy does not say.
+const USUAL_HOLD: Duration = Duration::from_secs(300);
+/// The most rules: a decision looks at each one.
+const MAX_RULES: usize = 1000;
+
+/// Reads a policy as far as it can be read; valid only if nothing was reported.
+pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Option<Policy> {
+    let root = yaml::read(report, text)?;
+    if matches!(root.value, Value::Null) {
+        report.error(Place::FILE, "the policy is empty; it needs at least `version: 1`");
+        return None;
+    }
+    let known = ["version", "mode", "defaults", "approvals", "rules", "risk", "tests"];
+    let fields = Fields::read(report, &root, "the policy", &known, &["masks", "signals"])?;
+    read::version(report, &fields, "the policy");
+    later(report, &fields);
+    let modes = [("enforce", true), ("monitor", false)];
+    let enforced = fields.get("mode").and_then(|node| read::word(report, node, "`mode`", &modes));
+    let (default, hold) = defaults(report, fields.get("defaults"));
+    let approvals = approval_load::load(report, fields.get("approvals"), hold);
+    let declared = declared(&fields);
+    let rules = rules(report, fields.get("rules"), &approvals, &declared, map);
+    let at = fields.entry("approvals").map_or(Place::FILE, |(key, _)| key.at);
+    let unknown = map.map(|map| unknown(report, at, map, &approvals)).unwrap_or_default();
+    Some(Policy { enforced: enforced.unwrap_or(true), default, hold, approvals, rules, unknown })
+}
+
+/// Whole sections of the design that this version does not have. Refused, and never ignored.
+fn later(report: &mut Report<'_>, fields: &Fields<'_>) {
+    if let Some((key, _)) = fields.entry("risk") {
+        report.not_built(key.at, "`risk` (signals and their weights)");
+    }
+    if let Some((key, _)) = fields.entry("tests") {
+        report.error_with_help(
+            key.at,
+            "`tests` needs `stepgate policy test`, which is not built yet",
+            "keep them in a file of their own until then; tests that do not run prove nothing",
+        );
+    }
+}
+
+/// Names of approvals, of wrong ones too, so that a rule that names such a one is not reported as well.
+fn declared<'n>(fields: &Fields<'n>) -> HashSet<&'n str> {
+    match fields.get("approvals").map(|node| &node.value) {
+        Some(Value::Map(entries)) => entries.iter().map(|(key, _)| key.name.as_str()).collect(),
+        _ => HashSet::new(),
+    }
+}
+
+fn defaults(report: &mut Report<'_>, node: Option<&Node>) -> (Action, Duration) {
+    let usual = (Action::Allow, USUAL_HOLD);
+    let known = ["action", "on_error", "hold", "in_transaction", "on_client_gone"];
+    let Some(fields) = node.and_then(|node| Fields::read(report, node, "`defaults`", &known, &["risk"]))
+    else {
+        return usual;
+    };
+    if let Some(node) = fields.get("on_error") {
+        let action = map_load::action(report, node, "`on_error`");
+        if action.is_some_and(|action| action != Action::Deny) {
+            report.error(node.at, "`on_error` can only be `deny`: what fails must not open the gate");
+        }
+    }
+    only(report, &fields, "in_transaction", "auto", &["defer", "hold"]);
+    only(report, &fields, "on_client_gone", "withdraw", &["defer"]);
+    let hold = fields.get("hold").and_then(|node| read::duration(report, node, "`hold`", MAX_HOLD));
+    let action = fields.get("action").and_then(|node| default_action(report, node));
+    (action.unwrap_or(usual.0), hold.unwrap_or(usual.1))
+}
+
+fn default_action(report: &mut Report<'_>, node: &Node) -> Option<Action> {
+    let action = map_load::action(report, node, "`defaults.action`")?;
+    if matches!(action, Action::StepUp | Action::Approve) {
+        report.error_with_help(
+            node.at,
+            format!("`defaults.action` is `allow`, `monitor` or `deny`, not `{action}`"),
+            "write a rule with `match: {}`: it can name its approval",
+        );
+        return None;
+    }
+    Some(action)
+}
+
+/// A setting of which this version has one value, and the design others.
+fn only(report: &mut Report<'_>, fields: &Fields<'_>, name: &str, built: &str, later: &[&str]) {
+    let Some(node) = fields.get(name) else { return };
+    let what = format!("`{name}`");
+    let Some(value) = read::text(report, node, &what) else { return };
+    if later.contains(&value) {
+        report.error_with_help(
+            node.at,
+            format!("`{name}: {value}` is not built yet"),
+            format!("use `{built}`, which is also what holds where {what} is not given"),
+        );
+    } else if value != built {
+        report.unknown_word(node.at, format!("{what} cannot be `{value}`"), value, [built].into_iter());
+    }
+}
+
+fn rules(
+    report: &mut Report<'_>,
+    node: Option<&Node>,
+    approvals: &[Approval],
+    declared: &HashSet<&str>,
+    map: Option<&Map>,
+) -> Vec<Rule> {
+    let Some(node) = node else { return Vec::new() };
+    let Value::List(list) = &node.value else {
+        read::expected(report, node, "`rules`", "a list");
+        return Vec::new();
+    };
+    if list.len() > MAX_RULES {
+        report.error(node.at, format!("there are more than {MAX_RULES} rules"));
+        return Vec::new();
+    }
+    let mut names = HashSet::new();
+    let mut rules = Vec::new();
+    for node in list {
+        let known = ["name", "match", "action", "approval"];
+        let later = ["limit", "unmask", "mask", "hold", "note", "until"];
+        let Some(fields) = Fields::read(report, node, "a rule", &known, &later) else { continue };
+        let name = name(report, &fields, &mut names);
+        let condition = fields
+            .require(report, "a rule", "match")
+            .map(|node| condition_load::load(report, node, map))
+            .unwrap_or_default();
+        let action = fields
+            .require(report, "a rule", "action")
+            .and_then(|node| map_load::action(report, node, "`action`"));
+        let Some(action) = action else { continue };
+        let approval = approval(report, &fields, action, approvals, declared);
+        let names_control = condition.names_control();
+        rules.push(Rule { name: name.unwrap_or_default(), condition, action, approval, names_control });
+    }
+    rules
+}
+
+fn name(report: &mut Report<'_>, fields: &Fields<'_>, names: &mut HashSet<String>) -> Option<String> {
+    let node = fields.require(report, "a rule", "name")?;
+    let name = read::text(report, node, "a rule's name")?;
+    if !read::name_is_good(report, node.at, "a rule's name", name) {
+        return None;
+    }
+    if name == "control" {
+        report.error(node.at, "`control` is the name of the gate's own rule against control statements");
+    }
+    if !names.insert(name.to_owned()) {
+        report.error(node.at, format!("there is another rule named `{name}`"));
+    }
+    Some(name.to_owned())
+}
+
+/// The index of the approval that the rule names, which must be there and fit its action.
+fn approval(
+    report: &mut Report<'_>,
+    fields: &Fields<'_>,
+    action: Action,
+    approvals: &[Approval],
+    declared: &HashSet<&str>,
+) -> Option<usize> {
+    let itself = match action {
+        Action::StepUp => true,
+        Action::Approve => false,
+        Action::Allow | Action::Monitor | Action::Deny => {
+            if let Some((key, _)) = fields.entry("approval") {
+                report.error(key.at, format!("`approval` has no effect with action `{action}`"));
+            }
+            return None;
+        }
+    };
+    let Some(node) = fields.get("approval") else {
+        let message =
+            format!("a rule with action `{action}` needs `approval`: the name of one of `approvals`");
+        report.error(fields.at, message);
+        return None;
+    };
+    let name = read::text(report, node, "`approval`")?;
+    let Some(index) = approvals.iter().position(|approval| approval.name == name) else {
+        if !declared.contains(name) {
+            let known = declared.iter().copied();
+            report.unknown_word(
+                node.at,
+                format!("there is no approval `{name}` in `approvals`"),
+                name,
+                known,
+            );
+        }
+        return None;
+    };
+    if approvals.get(index).is_some_and(|approval| approval.itself != itself) {
+        let message = if itself {
+            format!("`step-up` needs an approval with `self: true`, and `{name}` asks others")
+        } else {
+            format!("`approve` needs an approval by `groups`, and `{name}` asks the person")
+        };
+        report.error(node.at, message);
+    }
+    Some(index)
+}
+
+/// The map's `unknown:` as rules. Those that ask somebody take the first approval of fitting kind.
+fn unknown(report: &mut Report<'_>, at: Place, map: &Map, approvals: &[Approval]) -> UnknownRules {
+    let mut rule = |name: &'static str, action: Action| {
+        let wants = match action {
+            Action::StepUp => Some(true),
+            Action::Approve => Some(false),
+            Action::Allow | Action::Monitor | Action::Deny => None,
+        };
+        let approval =
+            wants.and_then(|itself| approvals.iter().position(|approval| approval.itself == itself));
+        if let (Some(itself), None) = (wants, approval) {
+            let who = if itself { "with `self: true`" } else { "by `groups`" };
+            report.error_with_help(
+                at,
+                format!("the map's `{name}` is `{}`, and there is no approval {who} for it", action),
+                format!("add one to `approvals`, or set `{name}` in the map to `deny`"),
+            );
+        }
+        UnknownRule { name, action, approval }
+    };
+    UnknownRules {
+        functions: rule("unknown.functions", map.unknown.functions),
+        dynamic_sql: rule("unknown.dynamic_sql", map.unknown.dynamic_sql),
+        statements: rule("unknown.statements", map.unknown.statements),
+    }
+}
