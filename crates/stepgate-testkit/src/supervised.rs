@@ -207,7 +207,7 @@ impl SupervisedBuilder {
 }
 
 /// kill(1): the standard library cannot send signals, and this crate has no unsafe code.
-fn signal(pid: u32, name: &str) -> Result<(), Error> {
+pub(crate) fn signal(pid: u32, name: &str) -> Result<(), Error> {
     let status = Command::new("kill")
         .arg(format!("-{name}"))
         .arg(pid.to_string())
