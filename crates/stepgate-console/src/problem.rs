@@ -1,0 +1,141 @@
+//! What the API answers when it does not do what was asked.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use stepgate_approval::{BadCode, Refusal};
+use stepgate_record::Outcome;
+use stepgate_store::{DeskError, VerifyError};
+
+/// An answer other than yes. `error` is for programs, `message` and `hint` for people.
+#[derive(Debug, Serialize)]
+pub(crate) struct Problem {
+    #[serde(skip)]
+    status: StatusCode,
+    error: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
+    /// How an ended request ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+    /// Seconds until it makes sense to try again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after: Option<u64>,
+    /// The `WWW-Authenticate` header.
+    #[serde(skip)]
+    challenge: Option<&'static str>,
+}
+
+/// RFC 9470 section 3: the token is good, what is missing is a fresh proof. TOTP is the one factor there
+/// is so far.
+const STEP_UP: &str = "Bearer error=\"insufficient_user_authentication\", \
+                       error_description=\"a fresh code is needed\", acr_values=\"standard\", max_age=0";
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self { status, error, message, hint: None, state: None, retry_after: None, challenge: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: &'static str) -> Self {
+        self.hint = Some(hint);
+        self
+    }
+
+    fn step_up(mut self) -> Self {
+        self.challenge = Some(STEP_UP);
+        self
+    }
+
+    pub(crate) fn login_required() -> Self {
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "login_required", "you are not logged in");
+        Self { challenge: Some("Bearer"), ..problem }.hint("run: stepgate login NAME")
+    }
+
+    pub(crate) fn throttled(error: &'static str, message: String, seconds: u64) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, error, message);
+        Self { retry_after: Some(seconds.max(1)), ..problem }
+    }
+
+    /// Also for what exists and is not for this person to see.
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such thing, or it is not for you to see")
+    }
+
+    pub(crate) fn ended(outcome: Outcome) -> Self {
+        let state = outcome.as_str();
+        let problem = Self::new(StatusCode::CONFLICT, "ended", format!("this request has ended: {state}"));
+        Self { state: Some(state), ..problem }
+    }
+
+    /// Neither causes nor texts of the log reach a person: they may name files of the gate.
+    pub(crate) fn gate_trouble() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "gate", "the gate cannot record this, so it is not done")
+            .hint("ask the operator of the gate to look at its log")
+    }
+}
+
+impl From<DeskError> for Problem {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::Unknown => Self::not_found(),
+            DeskError::Ended(outcome) => Self::ended(outcome),
+            DeskError::Log(_) | DeskError::NoEntropy => Self::gate_trouble(),
+            DeskError::TooManyOfPerson(_) | DeskError::Full | DeskError::Stopping => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string())
+            }
+            DeskError::Unanswerable(_) => Self::new(StatusCode::CONFLICT, "unanswerable", error.to_string()),
+        }
+    }
+}
+
+impl From<VerifyError> for Problem {
+    fn from(error: VerifyError) -> Self {
+        let message = error.to_string();
+        match error {
+            VerifyError::Desk(error) => error.into(),
+            VerifyError::Refused(refusal) => refused(refusal, message),
+            VerifyError::NotEnrolled => Self::new(StatusCode::FORBIDDEN, "not_enrolled", message)
+                .hint("ask the operator of the gate to run: stepgate enroll totp --as NAME"),
+            VerifyError::BadCode(BadCode::Wrong) => {
+                Self::new(StatusCode::UNAUTHORIZED, "wrong_code", message).step_up()
+            }
+            VerifyError::BadCode(BadCode::Replayed) => {
+                Self::new(StatusCode::UNAUTHORIZED, "code_replayed", message).step_up()
+            }
+            VerifyError::Throttled(throttled) => {
+                Self::throttled("throttled", message, throttled.wait.as_secs())
+            }
+            VerifyError::NotFullyShown => Self::new(StatusCode::CONFLICT, "not_fully_shown", message)
+                .hint("run: stepgate request show REQUEST"),
+            VerifyError::Reason(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reason_too_long", message),
+        }
+    }
+}
+
+fn refused(refusal: Refusal, message: String) -> Problem {
+    match refusal {
+        Refusal::NotEligible => Problem::new(StatusCode::FORBIDDEN, "not_eligible", message),
+        Refusal::AlreadyVoted => Problem::new(StatusCode::CONFLICT, "already_answered", message),
+        Refusal::TooWeak(_) => Problem::new(StatusCode::UNAUTHORIZED, "too_weak", message).step_up(),
+        Refusal::ReasonRequired => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "reason_required", message)
+            .hint("give --reason TEXT"),
+        Refusal::Expired => Problem::ended(Outcome::Expired),
+        Refusal::OtherRequest => Problem::new(StatusCode::CONFLICT, "other_request", message),
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, axum::Json(&self)).into_response();
+        let headers = response.headers_mut();
+        if let Some(challenge) = self.challenge {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
