@@ -1,1 +1,34 @@
-//! stub
+//! One client's session, without I/O: frames, verdicts, tokens and ticks go in, actions come out.
+//!
+//! ```text
+//!            client ──frames──▶ inbox ─▶ park ─▶ decide ─▶ ToServer ──▶ server
+//!                                               (hold)
+//!            client ◀─────── ToClient ◀── expect ◀──────── frames ─── server
+//! ```
+//!
+//! What always holds here:
+//!
+//! * Bytes of a Query, Bind or Execute reach [`ToServer`](outlet) only by spending a
+//!   [`Permit`](stepgate_record::Permit) or [`Ticket`](stepgate_record::Ticket) made out for that very
+//!   statement; an Execute of a portal that was let through goes on under the same one.
+//! * While a statement that went ahead on a ticket is not released, no byte of the server's reaches
+//!   the client.
+//! * Client frames are judged strictly one after another, by what the *server* will make of them: names
+//!   are registered when the server confirms them, and a name that is in doubt is waited for.
+//! * A refusal is a message that must fail in that very place, so that PostgreSQL itself produces order,
+//!   skip-until-Sync and transaction status; only the text of the error is the gate's.
+
+mod advance;
+mod expect;
+mod outlet;
+mod park;
+mod probe;
+mod registry;
+mod replies;
+mod session;
+mod subject;
+mod tally;
+
+pub use outlet::{Pass, WrongToken};
+pub use session::{Action, Ending, Session, Setup};
+pub use subject::{Pending, Protocol, TransactionSoFar};

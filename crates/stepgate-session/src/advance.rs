@@ -1,0 +1,427 @@
+//! The client's side: frames are taken one after another, for as long as nothing has to be waited for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stepgate_sql::Facts;
+use stepgate_types::{Certainty, Kind, SqlState};
+use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, expect_empty};
+use stepgate_wire::{Piece, Problem, ReadError};
+
+use crate::expect::Owed;
+use crate::outlet::Opened;
+use crate::park::{self, Parked};
+use crate::registry::{Meaning, Prepared};
+use crate::session::{Action, Ending, Gate, Session};
+use crate::subject::{Frame, Pending, Protocol, Subject, opaque_facts};
+
+/// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper.
+const MAX_OWED: usize = 8_192;
+
+/// What a name stands for, or that it is too early to say.
+enum Lookup {
+    Means(Meaning),
+    /// A Parse of an earlier segment is unanswered: it may yet fail.
+    Wait,
+}
+
+/// What comes of a statement before it can be decided on.
+enum Judged {
+    Facts(Arc<[Facts]>),
+    /// `gate` says what is waited for.
+    Later,
+}
+
+impl Session {
+    /// Takes frames until one has to wait.
+    pub(crate) fn advance(&mut self) {
+        while matches!(self.gate, Gate::Open) {
+            if self.expect.len() >= MAX_OWED {
+                // Without a Flush the server might keep its replies, and nothing would ever move again.
+                self.server.flush();
+                return;
+            }
+            if self.leaving {
+                self.leave_park();
+                continue;
+            }
+            let Some(piece) = self.inbox.front() else { return };
+            match piece {
+                Piece::Part { .. } => self.copy_data(),
+                Piece::Whole { tag, bytes } => {
+                    let (tag, frame) = (*tag, bytes.clone());
+                    if self.take(tag, &frame).is_err() {
+                        self.protocol_violation("a message of the client's is malformed");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes the frame at the head of the inbox, or leaves it there and says in `gate` or `leaving` why.
+    fn take(&mut self, tag: u8, frame: &Bytes) -> Result<(), ReadError> {
+        match tag {
+            b'X' => {
+                self.server.harmless(tag, frame);
+                self.gate = Gate::Ended;
+                self.actions.push_back(Action::End(Ending::Terminate));
+            }
+            b'S' => {
+                expect_empty(frame, tag)?;
+                self.sync(frame);
+            }
+            _ if self.skipping => {
+                self.next_piece();
+            }
+            b'P' | b'B' | b'D' | b'C' => {
+                let parked = read_parked(tag, frame)?;
+                self.next_piece();
+                self.park.push(parked);
+                self.leaving = self.park.is_full();
+            }
+            _ if !self.park.is_empty() => self.leaving = true,
+            b'H' => {
+                expect_empty(frame, tag)?;
+                self.next_piece();
+                self.server.harmless(tag, frame);
+            }
+            b'c' | b'f' => {
+                self.next_piece();
+                self.copy_in = false;
+                self.server.harmless(tag, frame);
+                self.mark_copy_end();
+            }
+            b'Q' => {
+                let sql = frame.slice_ref(Query::read(frame)?.sql);
+                self.query(frame, &sql);
+            }
+            b'E' => {
+                let portal = frame.slice_ref(Execute::read(frame)?.portal);
+                self.execute(frame, &portal);
+            }
+            b'F' => self.function_call(),
+            _ => self.protocol_violation("a message of this type has no place here"),
+        }
+        Ok(())
+    }
+
+    /// Sync: ends skipping and the segment.
+    fn sync(&mut self, frame: &Bytes) {
+        if !self.park.is_empty() {
+            self.leaving = true;
+            return;
+        }
+        self.next_piece();
+        self.server.harmless(b'S', frame);
+        if self.copy_in {
+            // PostgreSQL ignores Sync while it reads COPY data (`CopyGetData`).
+            return;
+        }
+        self.skipping = false;
+        self.owe(Owed::Sync);
+        self.segment = self.segment.saturating_add(1);
+    }
+
+    /// CopyData executes nothing: outside COPY FROM STDIN, PostgreSQL ignores it.
+    fn copy_data(&mut self) {
+        if !self.park.is_empty() && !self.skipping {
+            self.leaving = true;
+            return;
+        }
+        let Some(Piece::Part { tag, bytes, first, .. }) = self.next_piece() else { return };
+        if self.skipping {
+            return;
+        }
+        if first {
+            self.server.harmless(tag, &bytes);
+        } else {
+            self.server.copy_data_rest(&bytes);
+        }
+    }
+
+    /// Remembers where CopyDone stands, for as long as it matters.
+    fn mark_copy_end(&mut self) {
+        if self.expect.iter().any(|entry| matches!(entry.owed, Owed::Execute { .. })) {
+            let segment = self.segment;
+            self.expect.push_back(crate::expect::Entry { owed: Owed::CopyEnd, segment });
+        }
+    }
+
+    fn query(&mut self, frame: &Bytes, sql: &Bytes) {
+        let Judged::Facts(facts) = self.judge(sql) else { return };
+        self.next_piece();
+        let pending = self.pending(Protocol::Simple, facts, sql.clone());
+        self.decide(Subject { frame: Frame::Query(frame.clone()), opaque: false, pending });
+    }
+
+    fn execute(&mut self, frame: &Bytes, portal: &Bytes) {
+        match self.portal(portal) {
+            Portal::Opened { number, traces } => {
+                let sent = match self.opened(portal) {
+                    Some(index) => match self.expect.get(index).map(|entry| &entry.owed) {
+                        Some(Owed::Bind { opened, .. }) => {
+                            self.server.go_on(opened, frame);
+                            true
+                        }
+                        _ => false,
+                    },
+                    None => match self.registry.portal(portal) {
+                        Some(opened) => {
+                            self.server.go_on(opened, frame);
+                            true
+                        }
+                        None => false,
+                    },
+                };
+                self.next_piece();
+                if sent {
+                    self.owe(Owed::Execute { number, traces });
+                }
+            }
+            Portal::Wait => self.gate = Gate::Settling,
+            Portal::Opaque => {
+                self.next_piece();
+                let pending = self.pending(Protocol::Extended, opaque_facts(), Bytes::new());
+                self.decide(Subject { frame: Frame::Execute(frame.clone()), opaque: true, pending });
+            }
+        }
+    }
+
+    /// The fast path calls any function by OID, past all analysis. No driver of today uses it for
+    /// anything but large objects.
+    fn function_call(&mut self) {
+        self.next_piece();
+        let pending = self.pending(Protocol::Simple, opaque_facts(), Bytes::new());
+        self.gate = Gate::Deciding(Subject { frame: Frame::Query(Bytes::new()), opaque: true, pending });
+        self.refuse(
+            &Problem::error(
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                "function calls by the fast path are not let through",
+            )
+            .with_hint("Call the function in a SELECT. psql's \\lo_ commands use the fast path."),
+        );
+    }
+
+    /// Sends what is parked, once every Bind in it is decided on.
+    fn leave_park(&mut self) {
+        let Some((bind, frame, newest)) = self.park.undecided() else {
+            while self.forward_parked() {}
+            self.leaving = false;
+            return;
+        };
+        let (bind, _frame) = (bind.clone(), frame.clone());
+        let meaning = match newest {
+            Some(statement) => Meaning::Known(statement),
+            None => match self.statement(&bind.statement) {
+                Lookup::Means(meaning) => meaning,
+                Lookup::Wait => {
+                    self.gate = Gate::Settling;
+                    return;
+                }
+            },
+        };
+        let (facts, sql, types, opaque) = match meaning {
+            Meaning::Known(statement) => match self.judge(&statement.sql) {
+                Judged::Facts(facts) => (facts, statement.sql.clone(), statement.types.clone(), false),
+                Judged::Later => return,
+            },
+            Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), true),
+        };
+        let pending = Pending {
+            values: bind.values,
+            formats: bind.formats,
+            types,
+            ..self.pending(Protocol::Extended, facts, sql)
+        };
+        self.decide(Subject { frame: Frame::Bind, opaque, pending });
+    }
+
+    /// Sends the parked frames before the first undecided Bind.
+    pub(crate) fn forward_park_before_undecided(&mut self) {
+        while !self.park.next_is_undecided() && self.forward_parked() {}
+    }
+
+    /// Sends the next parked frame; `false` if there is none or it may not go.
+    fn forward_parked(&mut self) -> bool {
+        let Some(parked) = self.park.pop() else { return false };
+        match parked {
+            Parked::Parse { name, statement, frame } => {
+                self.server.harmless(b'P', &frame);
+                self.owe(Owed::Parse { name, statement });
+            }
+            Parked::Describe { frame } => {
+                self.server.harmless(b'D', &frame);
+                self.owe(Owed::Describe);
+            }
+            Parked::Close { portal, name, frame } => {
+                self.server.harmless(b'C', &frame);
+                self.owe(Owed::Close { portal, name });
+            }
+            Parked::Bind { bind, pass: Some(passed), frame } => {
+                let park::Passed { pass, number, traces } = passed;
+                match self.server.spend(pass, number, traces, &frame) {
+                    Ok(opened) => self.owe(Owed::Bind { portal: bind.portal, opened }),
+                    Err(_) => self.defect(),
+                }
+            }
+            Parked::Bind { pass: None, .. } => {
+                // Never: callers look first. A Bind without a pass must not move.
+                self.defect();
+                return false;
+            }
+        }
+        true
+    }
+
+    fn defect(&mut self) {
+        let problem = Problem::fatal(SqlState::SYSTEM_ERROR, "the session's state is inconsistent");
+        self.end(&problem.with_hint("Connect again and tell the gate's operator."), Ending::Defect);
+    }
+
+    /// What a prepared statement's name will mean when the server gets there.
+    fn statement(&self, name: &Bytes) -> Lookup {
+        for entry in self.expect.iter().rev() {
+            match &entry.owed {
+                owed if owed.may_name(name) => return Lookup::Means(Meaning::Opaque),
+                Owed::Parse { name: parsed, statement } if parsed == name => {
+                    // In this segment: should it fail, whatever uses the name is skipped as well.
+                    return if entry.segment == self.segment {
+                        Lookup::Means(Meaning::Known(Arc::clone(statement)))
+                    } else {
+                        Lookup::Wait
+                    };
+                }
+                _ => {}
+            }
+        }
+        Lookup::Means(self.registry.statement(name))
+    }
+
+    /// What a portal's name will mean when the server gets there.
+    fn portal(&self, name: &Bytes) -> Portal {
+        for entry in self.expect.iter().rev() {
+            match &entry.owed {
+                owed if owed.may_name(name) => return Portal::Opaque,
+                Owed::Bind { portal, opened } if portal == name => {
+                    return if entry.segment == self.segment { Portal::of(opened) } else { Portal::Wait };
+                }
+                _ => {}
+            }
+        }
+        self.registry.portal(name).map_or(Portal::Opaque, Portal::of)
+    }
+
+    /// The newest unanswered Bind of this portal.
+    fn opened(&self, name: &Bytes) -> Option<usize> {
+        self.expect
+            .iter()
+            .rposition(|entry| matches!(&entry.owed, Owed::Bind { portal, .. } if portal == name))
+    }
+
+    fn pending(&mut self, protocol: Protocol, facts: Arc<[Facts]>, sql: Bytes) -> Pending {
+        self.number = self.number.saturating_add(1);
+        let aborted = match &*facts {
+            [only] => {
+                self.status == b'E'
+                    && self.expect.is_empty()
+                    && !matches!(only.kind, Kind::Transaction | Kind::Unknown | Kind::Empty)
+            }
+            _ => false,
+        };
+        Pending {
+            number: self.number,
+            protocol,
+            facts,
+            sql,
+            values: Vec::new(),
+            formats: Vec::new(),
+            types: Vec::new(),
+            transaction: self.so_far,
+            aborted,
+        }
+    }
+
+    fn decide(&mut self, subject: Subject) {
+        self.actions.push_back(Action::Decide(Box::new(subject.pending.clone())));
+        self.gate = Gate::Deciding(subject);
+    }
+
+    /// The facts of a statement; where they would be better after a wait or a question, `gate` says so.
+    fn judge(&mut self, sql: &Bytes) -> Judged {
+        let facts = self.facts_now(sql);
+        let blind = self.state.search_path.is_none() || self.catalog_stale();
+        if !blind || facts.iter().all(|facts| facts.certainty != Certainty::Unknown) {
+            return Judged::Facts(facts);
+        }
+        if !self.expect.is_empty() {
+            let answers_will_come = self.expect.back().is_some_and(|entry| entry.owed.ends_with_ready());
+            if answers_will_come && !self.copy_in {
+                self.gate = Gate::Settling;
+                return Judged::Later;
+            }
+            // In the middle of a segment nothing can be asked without ending it.
+            return Judged::Facts(facts);
+        }
+        if self.probe_failed || self.segment_begun {
+            return Judged::Facts(facts);
+        }
+        if self.catalog_stale() {
+            if self.status != b'I' {
+                // Uncommitted changes are visible in here alone; nobody else can look them up.
+                return Judged::Facts(facts);
+            }
+            self.actions.push_back(Action::LoadCatalog { change: self.catalog_changes });
+            self.gate = Gate::AwaitingCatalog;
+            return Judged::Later;
+        }
+        if self.status == b'E' {
+            return Judged::Facts(facts);
+        }
+        self.server.probe();
+        self.owe(Owed::Probe);
+        self.gate = Gate::Probing;
+        Judged::Later
+    }
+}
+
+/// What a portal's name stands for.
+enum Portal {
+    Opened { number: u64, traces: Arc<crate::outlet::Traces> },
+    Opaque,
+    Wait,
+}
+
+impl Portal {
+    fn of(opened: &Opened) -> Self {
+        Self::Opened { number: opened.number(), traces: Arc::clone(opened.traces()) }
+    }
+}
+
+fn read_parked(tag: u8, frame: &Bytes) -> Result<Parked, ReadError> {
+    let frame = frame.clone();
+    Ok(match tag {
+        b'P' => {
+            let Parse { name, sql, types } = Parse::read(&frame)?;
+            let statement = Arc::new(Prepared { sql: frame.slice_ref(sql), types });
+            Parked::Parse { name: frame.slice_ref(name), statement, frame }
+        }
+        b'B' => {
+            let read = Bind::read(&frame)?;
+            let bind = park::Bind {
+                portal: frame.slice_ref(read.portal),
+                statement: frame.slice_ref(read.statement),
+                formats: (0..read.values.len()).map(|index| read.format(index)).collect(),
+                values: read.values.iter().map(|value| value.map(|value| frame.slice_ref(value))).collect(),
+            };
+            Parked::Bind { bind, pass: None, frame }
+        }
+        b'D' => {
+            Describe::read(&frame)?;
+            Parked::Describe { frame }
+        }
+        _ => {
+            let Close { kind, name } = Close::read(&frame)?;
+            Parked::Close { portal: kind == Target::Portal, name: frame.slice_ref(name), frame }
+        }
+    })
+}

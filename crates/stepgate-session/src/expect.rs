@@ -1,0 +1,79 @@
+//! What the server still owes: one entry a forwarded message that has a reply, in order.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::outlet::{Opened, Traces};
+use crate::registry::Prepared;
+
+/// A refusal on its way: a message that must fail, and the error the client gets in place of the server's.
+#[derive(Debug)]
+pub(crate) struct Poison {
+    /// Appears in the server's error and shows that it is the one.
+    pub(crate) nonce: String,
+    /// The gate's ErrorResponse.
+    pub(crate) error: Bytes,
+}
+
+/// One reply that is owed.
+#[derive(Debug)]
+pub(crate) enum Owed {
+    /// `1`
+    Parse { name: Bytes, statement: Arc<Prepared> },
+    /// `2`; the portal's entry once it comes.
+    Bind { portal: Bytes, opened: Opened },
+    /// `3`
+    Close { portal: bool, name: Bytes },
+    /// `T` or `n`, for a statement after `t`.
+    Describe,
+    /// Rows, then `C`, `I` or `s`.
+    Execute { number: u64, traces: Arc<Traces> },
+    /// Anything, then `Z`.
+    Query { number: u64, traces: Arc<Traces>, failed: bool },
+    /// `Z`
+    Sync,
+    /// An error, in place of a Bind or Execute.
+    Refused(Poison),
+    /// An error, then `Z`.
+    RefusedQuery(Option<Poison>),
+    /// The gate's own question: all of it is swallowed, up to and including `Z`.
+    Probe,
+    /// A Sync of the gate's own, whose `Z` is swallowed.
+    OwnSync,
+    /// Nothing: marks where the client's CopyDone or CopyFail stands among the messages.
+    CopyEnd,
+}
+
+impl Owed {
+    /// Whether `Z` ends it.
+    pub(crate) const fn ends_with_ready(&self) -> bool {
+        matches!(self, Self::Query { .. } | Self::Sync | Self::RefusedQuery(_) | Self::Probe | Self::OwnSync)
+    }
+
+    /// The statement whose execution it is.
+    pub(crate) const fn number(&self) -> Option<u64> {
+        match self {
+            Self::Bind { opened, .. } => Some(opened.number()),
+            Self::Execute { number, .. } | Self::Query { number, .. } => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Whether SQL that is still running may make a prepared statement or cursor of this name.
+    pub(crate) fn may_name(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Execute { traces, .. } | Self::Query { traces, .. } => {
+                traces.wild || traces.names.iter().any(|taken| taken.as_bytes() == name)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// An entry and the segment (the stretch up to a Sync) that it belongs to.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) owed: Owed,
+    pub(crate) segment: u64,
+}

@@ -1,0 +1,217 @@
+//! The two ways out of a session. Statement bytes leave only through [`ToServer::spend`] and
+//! [`ToServer::go_on`].
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use stepgate_record::{Permit, Release, Ticket};
+use stepgate_types::{SessionId, StatementId};
+
+/// What lets a statement through to the server.
+#[derive(Debug)]
+pub enum Pass {
+    /// Its record is on disk.
+    Permit(Permit),
+    /// Its record is queued, and it is proven read-only and unflagged. Its reply waits for a release.
+    Ticket(Ticket),
+}
+
+impl Pass {
+    fn statement(&self) -> StatementId {
+        match self {
+            Self::Permit(permit) => permit.statement(),
+            Self::Ticket(ticket) => ticket.statement(),
+        }
+    }
+}
+
+/// A token was made out for another statement than the one it was used for: a defect of the gate's, and
+/// the session ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a token was used for another statement than its own")]
+pub struct WrongToken;
+
+/// Shows that a statement was let through. Made only by spending a pass; a portal keeps it for as long as
+/// it lives, so that the rest of its rows can be fetched.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    number: u64,
+    traces: Arc<Traces>,
+}
+
+/// What running a statement may leave behind in the name space that SQL and protocol share.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traces {
+    /// Prepared statements and cursors it makes.
+    pub(crate) names: BTreeSet<String>,
+    /// Whether it may make others too, since not all of it is understood.
+    pub(crate) wild: bool,
+}
+
+impl Opened {
+    /// The statement's number.
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What running it may leave behind.
+    pub(crate) const fn traces(&self) -> &Arc<Traces> {
+        &self.traces
+    }
+}
+
+/// Client frames that execute nothing, whatever the server's state, and so need no token.
+///
+/// `B`, `E`, `F` and `Q` are not among them and never may be.
+const HARMLESS: &[u8] = b"PDCSHdcfX";
+
+/// Bytes on their way to PostgreSQL.
+#[derive(Debug)]
+pub(crate) struct ToServer {
+    session: SessionId,
+    queue: BytesMut,
+    /// Statements that went ahead on a ticket and whose replies must wait.
+    unreleased: BTreeSet<u64>,
+}
+
+impl ToServer {
+    pub(crate) fn new(session: SessionId) -> Self {
+        Self { session, queue: BytesMut::new(), unreleased: BTreeSet::new() }
+    }
+
+    /// Sends the Query, Bind or Execute of statement `number`.
+    pub(crate) fn spend(
+        &mut self,
+        pass: Pass,
+        number: u64,
+        traces: Arc<Traces>,
+        frame: &Bytes,
+    ) -> Result<Opened, WrongToken> {
+        if pass.statement() != (StatementId { session: self.session, number }) {
+            return Err(WrongToken);
+        }
+        if let Pass::Ticket(_) = pass {
+            self.unreleased.insert(number);
+        }
+        self.queue.extend_from_slice(frame);
+        Ok(Opened { number, traces })
+    }
+
+    /// Sends an Execute of a portal whose Bind was let through.
+    pub(crate) fn go_on(&mut self, _opened: &Opened, execute: &Bytes) {
+        self.queue.extend_from_slice(execute);
+    }
+
+    /// Sends a frame that executes nothing; `false`, and nothing is sent, if it is none of those.
+    pub(crate) fn harmless(&mut self, tag: u8, frame: &Bytes) -> bool {
+        let harmless = HARMLESS.contains(&tag) && frame.first().is_none_or(|first| *first == tag);
+        if harmless {
+            self.queue.extend_from_slice(frame);
+        }
+        harmless
+    }
+
+    /// Sends the rest of a CopyData frame whose head was sent.
+    pub(crate) fn copy_data_rest(&mut self, part: &Bytes) {
+        self.queue.extend_from_slice(part);
+    }
+
+    /// Sends a Query that must fail to parse.
+    pub(crate) fn poison_query(&mut self, nonce: &str) {
+        self.message(b'Q', &[nonce.as_bytes(), b"\0"]);
+    }
+
+    /// Sends a Bind that must fail, since no such prepared statement exists.
+    pub(crate) fn poison_bind(&mut self, nonce: &str) {
+        self.message(b'B', &[b"\0", nonce.as_bytes(), b"\0\0\0\0\0\0\0"]);
+    }
+
+    /// Sends an Execute that must fail, since no such portal exists.
+    pub(crate) fn poison_execute(&mut self, nonce: &str) {
+        self.message(b'E', &[nonce.as_bytes(), b"\0\0\0\0\0"]);
+    }
+
+    /// Sends the gate's own question about the session's state.
+    pub(crate) fn probe(&mut self) {
+        self.message(b'Q', &[crate::probe::SQL.as_bytes(), b"\0"]);
+    }
+
+    /// Sends a Flush of the gate's own, which has no reply.
+    pub(crate) fn flush(&mut self) {
+        self.message(b'H', &[]);
+    }
+
+    /// Sends a Sync of the gate's own.
+    pub(crate) fn sync(&mut self) {
+        self.message(b'S', &[]);
+    }
+
+    fn message(&mut self, tag: u8, body: &[&[u8]]) {
+        let length = body.iter().map(|part| part.len()).sum::<usize>().saturating_add(4);
+        // Only the gate's own short texts come here.
+        let Ok(length) = i32::try_from(length) else { return };
+        self.queue.put_u8(tag);
+        self.queue.put_i32(length);
+        for part in body {
+            self.queue.extend_from_slice(part);
+        }
+    }
+
+    /// Takes the release of a statement's reply.
+    pub(crate) fn release(&mut self, release: Release) -> Result<(), WrongToken> {
+        let StatementId { session, number } = release.statement();
+        if session == self.session && self.unreleased.remove(&number) { Ok(()) } else { Err(WrongToken) }
+    }
+
+    /// Whether every reply that the server may be sending may go to the client.
+    pub(crate) fn all_released(&self) -> bool {
+        self.unreleased.is_empty()
+    }
+
+    /// What is to be written.
+    pub(crate) const fn queue(&mut self) -> &mut BytesMut {
+        &mut self.queue
+    }
+}
+
+/// Bytes on their way to the client. The gate's own messages go between the server's frames, never into
+/// one.
+#[derive(Debug, Default)]
+pub(crate) struct ToClient {
+    queue: BytesMut,
+    /// Own messages that wait for the end of the frame under way.
+    own: BytesMut,
+    mid_frame: bool,
+}
+
+impl ToClient {
+    /// Relays a whole frame.
+    pub(crate) fn relay(&mut self, frame: &Bytes) {
+        self.queue.extend_from_slice(frame);
+    }
+
+    /// Relays a part of a frame; `last` if the frame ends with it.
+    pub(crate) fn relay_part(&mut self, part: &Bytes, last: bool) {
+        self.queue.extend_from_slice(part);
+        self.mid_frame = !last;
+        if last {
+            let own = self.own.split();
+            self.queue.unsplit(own);
+        }
+    }
+
+    /// Sends a message of the gate's own at the next boundary.
+    pub(crate) fn own(&mut self, message: &[u8]) {
+        if self.mid_frame {
+            self.own.extend_from_slice(message)
+        } else {
+            self.queue.extend_from_slice(message)
+        }
+    }
+
+    /// What is to be written.
+    pub(crate) const fn queue(&mut self) -> &mut BytesMut {
+        &mut self.queue
+    }
+}

@@ -1,0 +1,122 @@
+//! Parse, Bind, Describe and Close wait here until something makes the server act on them. PostgreSQL
+//! answers them only at Flush or Sync, so nobody can tell.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::outlet::{Pass, Traces};
+use crate::registry::Prepared;
+
+/// The most bytes that wait before they are sent on anyhow.
+pub(crate) const MAX_PARKED: usize = 1 << 20;
+
+/// A Bind, read.
+#[derive(Debug, Clone)]
+pub(crate) struct Bind {
+    pub(crate) portal: Bytes,
+    pub(crate) statement: Bytes,
+    pub(crate) formats: Vec<i16>,
+    pub(crate) values: Vec<Option<Bytes>>,
+}
+
+/// A Bind's pass, until the Bind leaves.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) pass: Pass,
+    pub(crate) number: u64,
+    pub(crate) traces: Arc<Traces>,
+}
+
+/// One frame that waits.
+#[derive(Debug)]
+pub(crate) enum Parked {
+    Parse {
+        name: Bytes,
+        statement: Arc<Prepared>,
+        frame: Bytes,
+    },
+    /// `pass` is there once the statement was let through.
+    Bind {
+        bind: Bind,
+        pass: Option<Passed>,
+        frame: Bytes,
+    },
+    Describe {
+        frame: Bytes,
+    },
+    Close {
+        portal: bool,
+        name: Bytes,
+        frame: Bytes,
+    },
+}
+
+impl Parked {
+    const fn frame(&self) -> &Bytes {
+        match self {
+            Self::Parse { frame, .. }
+            | Self::Bind { frame, .. }
+            | Self::Describe { frame }
+            | Self::Close { frame, .. } => frame,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Park {
+    frames: VecDeque<Parked>,
+    bytes: usize,
+}
+
+impl Park {
+    pub(crate) fn push(&mut self, parked: Parked) {
+        self.bytes = self.bytes.saturating_add(parked.frame().len());
+        self.frames.push_back(parked);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Parked> {
+        let parked = self.frames.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(parked.frame().len());
+        Some(parked)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.frames.clear();
+        self.bytes = 0;
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    pub(crate) const fn is_full(&self) -> bool {
+        self.bytes > MAX_PARKED
+    }
+
+    /// Whether the next frame is a Bind that nobody has decided on.
+    pub(crate) fn next_is_undecided(&self) -> bool {
+        matches!(self.frames.front(), Some(Parked::Bind { pass: None, .. }))
+    }
+
+    /// The first Bind that nobody has decided on, with the newest Parse of its statement's name before it.
+    pub(crate) fn undecided(&self) -> Option<(&Bind, &Bytes, Option<Arc<Prepared>>)> {
+        let position =
+            self.frames.iter().position(|parked| matches!(parked, Parked::Bind { pass: None, .. }))?;
+        let Some(Parked::Bind { bind, frame, .. }) = self.frames.get(position) else { return None };
+        let newest = self.frames.iter().take(position).rev().find_map(|parked| match parked {
+            Parked::Parse { name, statement, .. } if *name == bind.statement => Some(Arc::clone(statement)),
+            _ => None,
+        });
+        Some((bind, frame, newest))
+    }
+
+    /// Where the pass of the first undecided Bind goes.
+    pub(crate) fn undecided_pass(&mut self) -> Option<&mut Option<Passed>> {
+        self.frames.iter_mut().find_map(|parked| match parked {
+            Parked::Bind { pass, .. } if pass.is_none() => Some(pass),
+            _ => None,
+        })
+    }
+}

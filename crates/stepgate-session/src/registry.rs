@@ -1,0 +1,136 @@
+//! Prepared statements and portals as the server has confirmed them.
+//!
+//! SQL and protocol share one name space (PREPARE and Parse, DECLARE and Bind), and names that SQL made
+//! are opaque to this registry: what uses them is unknown, and so risky.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::outlet::Opened;
+
+/// The most prepared statements remembered for a session. A driver's own cache holds a few hundred; what
+/// falls out is not forgotten silently but becomes unknown.
+const MAX_STATEMENTS: usize = 4_096;
+
+/// The most bytes of SQL remembered for a session.
+const MAX_STATEMENT_BYTES: usize = 32 << 20;
+
+/// The most portals remembered for a session.
+const MAX_PORTALS: usize = 1_024;
+
+/// A prepared statement of the extended protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Prepared {
+    /// The text of its Parse.
+    pub(crate) sql: Bytes,
+    /// Type OIDs of its parameters that Parse gave.
+    pub(crate) types: Vec<u32>,
+}
+
+/// What a name of a prepared statement stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    /// The Parse with this text.
+    Known(Arc<Prepared>),
+    /// Something the gate did not see being made.
+    Opaque,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    statements: HashMap<Bytes, Meaning>,
+    /// Names in the order they were confirmed, oldest first; may name one twice.
+    order: VecDeque<Bytes>,
+    bytes: usize,
+    portals: HashMap<Bytes, Opened>,
+}
+
+impl Registry {
+    /// The server confirmed a Parse.
+    pub(crate) fn prepared(&mut self, name: Bytes, statement: Arc<Prepared>) {
+        self.forget_statement(&name);
+        self.bytes = self.bytes.saturating_add(statement.sql.len());
+        self.order.push_back(name.clone());
+        self.statements.insert(name, Meaning::Known(statement));
+        while self.statements.len() > MAX_STATEMENTS || self.bytes > MAX_STATEMENT_BYTES {
+            let Some(oldest) = self.order.pop_front() else { break };
+            self.forget_statement(&oldest);
+        }
+        if self.order.len() > 2 * MAX_STATEMENTS {
+            self.order.retain(|name| self.statements.contains_key(name));
+        }
+    }
+
+    /// The server confirmed that a prepared statement was closed, or it must not be relied on any more.
+    pub(crate) fn forget_statement(&mut self, name: &Bytes) {
+        if let Some(Meaning::Known(gone)) = self.statements.remove(name) {
+            self.bytes = self.bytes.saturating_sub(gone.sql.len());
+        }
+    }
+
+    /// What a statement's name means now. What is not known is opaque.
+    pub(crate) fn statement(&self, name: &Bytes) -> Meaning {
+        self.statements.get(name).cloned().unwrap_or(Meaning::Opaque)
+    }
+
+    /// The server confirmed a Bind that was let through.
+    pub(crate) fn bound(&mut self, portal: Bytes, opened: Opened) {
+        if self.portals.len() >= MAX_PORTALS {
+            // Forgetting them makes their next Execute unknown: asked again rather than let through.
+            self.portals.clear();
+        }
+        self.portals.insert(portal, opened);
+    }
+
+    /// The portal of this name, if its Bind was let through.
+    pub(crate) fn portal(&self, name: &Bytes) -> Option<&Opened> {
+        self.portals.get(name)
+    }
+
+    /// The portal of this name is gone, or is no longer the one that was let through.
+    pub(crate) fn forget_portal(&mut self, name: &Bytes) {
+        self.portals.remove(name);
+    }
+
+    /// The transaction ended, or something ran that may have made any portal anew.
+    pub(crate) fn forget_portals(&mut self) {
+        self.portals.clear();
+    }
+
+    /// SQL made, or may have made, a prepared statement or cursor of this name.
+    pub(crate) fn taken_by_sql(&mut self, name: &str) {
+        let name = Bytes::copy_from_slice(name.as_bytes());
+        self.forget_statement(&name);
+        self.forget_portal(&name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepared(sql: &str) -> Arc<Prepared> {
+        Arc::new(Prepared { sql: Bytes::copy_from_slice(sql.as_bytes()), types: Vec::new() })
+    }
+
+    #[test]
+    fn a_name_that_falls_out_becomes_opaque_and_not_harmless() {
+        let mut registry = Registry::default();
+        for number in 0..=MAX_STATEMENTS {
+            registry.prepared(Bytes::from(format!("s{number}")), prepared("select 1"));
+        }
+        assert_eq!(registry.statement(&Bytes::from("s0")), Meaning::Opaque);
+        assert_eq!(registry.statement(&Bytes::from("s1")), Meaning::Known(prepared("select 1")));
+        assert_eq!(registry.bytes, MAX_STATEMENTS * "select 1".len());
+    }
+
+    #[test]
+    fn a_name_that_sql_took_over_no_longer_means_what_parse_made_of_it() {
+        let mut registry = Registry::default();
+        registry.prepared(Bytes::from("s"), prepared("select 1"));
+        registry.taken_by_sql("s");
+        assert_eq!(registry.statement(&Bytes::from("s")), Meaning::Opaque);
+    }
+}

@@ -1,0 +1,258 @@
+//! The server's side: replies are matched with what is owed, relayed, and counted.
+
+use bytes::Bytes;
+use stepgate_types::SqlState;
+use stepgate_wire::read::{ErrorFields, ParameterStatus, ReadyForQuery};
+use stepgate_wire::{Piece, Problem};
+
+use crate::expect::Owed;
+use crate::session::{Action, Ending, Gate, Session};
+use crate::subject::TransactionSoFar;
+
+impl Session {
+    /// Takes what the server sent. Only to be called while [`Session::wants_server`].
+    pub fn on_server(&mut self, piece: &Piece) {
+        if !self.server.all_released() {
+            self.lost_track();
+            return;
+        }
+        self.drop_copy_marks();
+        match piece {
+            Piece::Part { bytes, first, last, .. } => self.data(bytes, *first, *last),
+            Piece::Whole { tag, bytes } => self.reply(*tag, bytes),
+        }
+        self.drop_copy_marks();
+        self.settle();
+        self.advance();
+    }
+
+    /// A DataRow or CopyData.
+    fn data(&mut self, bytes: &Bytes, first: bool, last: bool) {
+        match self.expect.front().map(|entry| &entry.owed) {
+            Some(Owed::Probe) => self.answer.row_part(bytes),
+            Some(Owed::Query { .. } | Owed::Execute { .. }) => {
+                self.tally.count(bytes.len(), first);
+                self.client.relay_part(bytes, last);
+            }
+            _ => self.lost_track(),
+        }
+    }
+
+    fn reply(&mut self, tag: u8, frame: &Bytes) {
+        match tag {
+            b'N' | b'A' => return self.client.relay(frame),
+            b'S' => return self.parameter_status(frame),
+            b'E' => return self.error(frame),
+            b'Z' => return self.ready(frame),
+            _ => {}
+        }
+        let Some(owed) = self.expect.front().map(|entry| &entry.owed) else { return self.lost_track() };
+        match (owed, tag) {
+            (Owed::Probe, b'T' | b'C') => {}
+            (Owed::Query { .. }, b'T' | b'C' | b'I' | b'G' | b'H' | b'c') => self.client.relay(frame),
+            (Owed::Execute { .. }, b'H' | b'c') => self.client.relay(frame),
+            (Owed::Execute { .. }, b'G') => {
+                self.client.relay(frame);
+                self.copy_in_begins();
+            }
+            (Owed::Execute { .. }, b'C' | b'I' | b's') | (Owed::Describe, b'T' | b'n') => {
+                self.client.relay(frame);
+                self.done(None);
+            }
+            (Owed::Describe, b't') => self.client.relay(frame),
+            (Owed::Parse { .. }, b'1') | (Owed::Bind { .. }, b'2') | (Owed::Close { .. }, b'3') => {
+                self.client.relay(frame);
+                self.confirmed();
+            }
+            _ => self.lost_track(),
+        }
+    }
+
+    /// `1`, `2` or `3`: names change on the server's word alone.
+    fn confirmed(&mut self) {
+        match self.expect.pop_front().map(|entry| entry.owed) {
+            Some(Owed::Parse { name, statement }) => self.registry.prepared(name, statement),
+            Some(Owed::Bind { portal, opened }) => self.registry.bound(portal, opened),
+            Some(Owed::Close { portal: true, name }) => self.registry.forget_portal(&name),
+            Some(Owed::Close { portal: false, name }) => self.registry.forget_statement(&name),
+            _ => {}
+        }
+    }
+
+    /// The reply at the head is complete.
+    fn done(&mut self, sqlstate: Option<String>) {
+        let Some(entry) = self.expect.pop_front() else { return };
+        if let Owed::Execute { traces, .. } | Owed::Query { traces, .. } = &entry.owed {
+            self.leave_traces(traces);
+        }
+        if let Some(number) = entry.owed.number() {
+            let tally = self.tally.take();
+            self.actions.push_back(Action::Completed {
+                number,
+                sqlstate,
+                rows: tally.rows,
+                bytes: tally.bytes,
+            });
+        }
+    }
+
+    fn parameter_status(&mut self, frame: &Bytes) {
+        let Ok(ParameterStatus { name, value }) = ParameterStatus::read(frame) else {
+            return self.lost_track();
+        };
+        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+        self.parameter(&name, &value);
+        self.client.relay(frame);
+    }
+
+    fn error(&mut self, frame: &Bytes) {
+        let Ok(fields) = ErrorFields::read(frame) else { return self.lost_track() };
+        self.fatal |= [b'V', b'S'].iter().any(|code| {
+            fields.get(*code).is_some_and(|severity| matches!(severity, b"FATAL" | b"PANIC"))
+        });
+        let sqlstate = fields.get(b'C').map(|code| String::from_utf8_lossy(code).into_owned());
+        let names = |nonce: &str| fields.get(b'M').is_some_and(|text| contains(text, nonce.as_bytes()));
+        match self.expect.front_mut().map(|entry| &mut entry.owed) {
+            // Nothing is owed: the server ends the connection.
+            None => self.client.relay(frame),
+            Some(Owed::Query { failed, .. }) => {
+                *failed = true;
+                self.failure = sqlstate;
+                self.client.relay(frame);
+            }
+            Some(Owed::RefusedQuery(poison)) => match poison.take_if(|poison| names(&poison.nonce)) {
+                Some(poison) => self.client.relay(&poison.error),
+                None => self.client.relay(frame),
+            },
+            Some(Owed::Probe) => self.probe_failed = true,
+            // A Sync can fail: it ends an implicit transaction. Its ReadyForQuery still comes.
+            Some(Owed::Sync | Owed::OwnSync) => self.client.relay(frame),
+            Some(Owed::Refused(poison)) if names(&poison.nonce) => {
+                let error = poison.error.clone();
+                self.client.relay(&error);
+                self.skip_to_sync(None);
+            }
+            Some(_) => {
+                self.client.relay(frame);
+                self.skip_to_sync(sqlstate);
+            }
+        }
+    }
+
+    /// After an error in the extended protocol the server ignores everything up to the next Sync.
+    fn skip_to_sync(&mut self, sqlstate: Option<String>) {
+        self.copy_in = false;
+        let mut last = None;
+        while let Some(entry) = self.expect.front() {
+            if matches!(entry.owed, Owed::Sync) {
+                return;
+            }
+            let number = entry.owed.number();
+            if number.is_some() && number == last {
+                // A Bind and its Execute are one statement.
+                self.expect.pop_front();
+            } else {
+                last = number;
+                self.done(sqlstate.clone());
+            }
+        }
+        self.skip();
+        if let Gate::Deciding(subject) | Gate::Held(subject) = &self.gate {
+            self.actions.push_back(Action::Withdraw { number: subject.pending.number });
+            self.gate = Gate::Open;
+        }
+    }
+
+    fn ready(&mut self, frame: &Bytes) {
+        let Ok(ReadyForQuery { status }) = ReadyForQuery::read(frame) else { return self.lost_track() };
+        self.status = status;
+        if status == b'I' {
+            self.registry.forget_portals();
+            self.so_far = TransactionSoFar::Nothing;
+        }
+        loop {
+            match self.expect.front().map(|entry| &entry.owed) {
+                Some(Owed::Query { .. }) => {
+                    self.client.relay(frame);
+                    let failure = self.failure.take();
+                    self.done(failure);
+                    break;
+                }
+                Some(Owed::Sync | Owed::RefusedQuery(_)) => {
+                    self.client.relay(frame);
+                    self.expect.pop_front();
+                    break;
+                }
+                Some(Owed::Probe) => {
+                    self.expect.pop_front();
+                    self.state.search_path = self.answer.search_path();
+                    self.probe_failed = self.state.search_path.is_none();
+                    self.forget_facts();
+                    break;
+                }
+                Some(Owed::OwnSync) => {
+                    self.expect.pop_front();
+                    break;
+                }
+                // A Sync that was taken for one that COPY swallowed.
+                None => {
+                    self.client.relay(frame);
+                    self.skipping = false;
+                    break;
+                }
+                // Owed, and yet it will not come any more: only a swallowed Sync explains that.
+                Some(_) => self.done(None),
+            }
+        }
+        if status == b'I' && self.expect.is_empty() {
+            self.touched = self.touched && self.state.search_path.is_none();
+            if self.catalog_stale() && !matches!(self.gate, Gate::AwaitingCatalog) {
+                self.actions.push_back(Action::LoadCatalog { change: self.catalog_changes });
+            }
+        }
+    }
+
+    /// COPY FROM STDIN begins in the extended protocol: Syncs sent before CopyDone have no reply.
+    fn copy_in_begins(&mut self) {
+        let ended = self.expect.iter().position(|entry| matches!(entry.owed, Owed::CopyEnd));
+        self.copy_in = ended.is_none();
+        let until = ended.unwrap_or(self.expect.len());
+        let mut index = 0;
+        self.expect.retain(|entry| {
+            let swallowed = index < until && matches!(entry.owed, Owed::Sync);
+            index += 1;
+            !swallowed
+        });
+    }
+
+    fn drop_copy_marks(&mut self) {
+        while self.expect.front().is_some_and(|entry| matches!(entry.owed, Owed::CopyEnd)) {
+            self.expect.pop_front();
+        }
+    }
+
+    /// What was waited for may have come.
+    fn settle(&mut self) {
+        let ready = match self.gate {
+            Gate::Settling => true,
+            Gate::Probing => !self.expect.iter().any(|entry| matches!(entry.owed, Owed::Probe)),
+            _ => false,
+        };
+        if ready {
+            self.gate = Gate::Open;
+        }
+    }
+
+    /// The server sent what nothing explains: nothing it sends can be attributed any more.
+    fn lost_track(&mut self) {
+        self.end(
+            &Problem::fatal(SqlState::PROTOCOL_VIOLATION, "the server's reply does not fit what was asked")
+                .with_hint("Connect again and tell the gate's operator."),
+            Ending::Protocol,
+        );
+    }
+}
+
+fn contains(text: &[u8], needle: &[u8]) -> bool {
+    text.windows(needle.len().max(1)).any(|window| window == needle)
+}

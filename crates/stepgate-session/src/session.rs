@@ -1,0 +1,509 @@
+//! The session: what goes in, what comes out, and where it stands.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use stepgate_record::Release;
+use stepgate_sql::{Catalog, Facts, SessionState, analyze};
+use stepgate_types::{SessionId, SqlState};
+use stepgate_wire::{Piece, Problem, reply};
+
+use crate::expect::{Entry, Owed, Poison};
+use crate::outlet::{Pass, ToClient, ToServer, Traces, WrongToken};
+use crate::park::{Park, Passed};
+use crate::probe::Answer;
+use crate::registry::Registry;
+use crate::subject::{Frame, Pending, Subject, TransactionSoFar, empty_facts, is_wild, opaque_facts};
+use crate::tally::Tally;
+
+/// How many bytes of the client's are read ahead of what can be judged. More would only sit here; less
+/// would hide a client that has gone behind its own pipeline.
+const MAX_READ_AHEAD: usize = 1 << 20;
+
+/// The most facts remembered, counted in bytes of SQL.
+const MAX_CACHED_SQL: usize = 1 << 20;
+
+/// What a session starts with: what the server said at startup, and what is random.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The session's id.
+    pub id: SessionId,
+    /// The catalog of its database.
+    pub catalog: Arc<Catalog>,
+    /// ParameterStatus as the server reported it.
+    pub parameters: Vec<(String, String)>,
+    /// Random; makes the messages that must fail recognisable.
+    pub nonce: u64,
+}
+
+/// What the driver has to do.
+#[derive(Debug)]
+pub enum Action {
+    /// Decide on this message and answer with [`Session::pass`], [`Session::hold`] or [`Session::refuse`].
+    Decide(Box<Pending>),
+    /// What was being decided or held will not run: the server has failed something before it.
+    Withdraw {
+        /// The statement's number.
+        number: u64,
+    },
+    /// A forwarded statement ended.
+    Completed {
+        /// The statement's number.
+        number: u64,
+        /// SQLSTATE where it failed.
+        sqlstate: Option<String>,
+        /// Rows that went to the client.
+        rows: u64,
+        /// Bytes of rows and COPY data that went to the client.
+        bytes: u64,
+    },
+    /// The catalog may have changed: load it again and call [`Session::catalog_loaded`].
+    LoadCatalog {
+        /// Counts the session's changes; to be handed back.
+        change: u64,
+    },
+    /// Write what is queued, then end the session.
+    End(Ending),
+}
+
+/// Why a session ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The client sent Terminate.
+    Terminate,
+    /// One side broke the protocol.
+    Protocol,
+    /// The gate itself is at fault.
+    Defect,
+}
+
+/// Where the client's side stands.
+#[derive(Debug)]
+pub(crate) enum Gate {
+    /// Frames are taken as they come.
+    Open,
+    /// Until the server has answered what it owes.
+    Settling,
+    /// Until the server has said what names mean.
+    Probing,
+    /// Until the catalog is loaded again.
+    AwaitingCatalog,
+    /// Until the driver has decided.
+    Deciding(Subject),
+    /// Until a person has.
+    Held(Subject),
+    /// No frame is taken any more.
+    Ended,
+}
+
+/// One client's session. See the crate's documentation.
+#[derive(Debug)]
+pub struct Session {
+    pub(crate) gate: Gate,
+    pub(crate) inbox: VecDeque<Piece>,
+    inbox_bytes: usize,
+    pub(crate) park: Park,
+    /// The park must be emptied before anything else.
+    pub(crate) leaving: bool,
+    /// The server ignores everything up to Sync.
+    pub(crate) skipping: bool,
+    /// CopyData is expected, and Sync and Flush are ignored by the server.
+    pub(crate) copy_in: bool,
+    pub(crate) registry: Registry,
+    pub(crate) expect: VecDeque<Entry>,
+    pub(crate) segment: u64,
+    /// Something of the current segment has been sent.
+    pub(crate) segment_begun: bool,
+    /// `I`, `T` or `E`, as of the last ReadyForQuery.
+    pub(crate) status: u8,
+    pub(crate) so_far: TransactionSoFar,
+    pub(crate) server: ToServer,
+    pub(crate) client: ToClient,
+    pub(crate) actions: VecDeque<Action>,
+    pub(crate) number: u64,
+    pub(crate) tally: Tally,
+    pub(crate) failure: Option<String>,
+    pub(crate) fatal: bool,
+    pub(crate) state: SessionState,
+    /// The session's state was changed within the open transaction, whose end may change it back.
+    pub(crate) touched: bool,
+    /// The server refused the probe; names stay unknown until the state changes again.
+    pub(crate) probe_failed: bool,
+    pub(crate) answer: Answer,
+    /// Statements of this session that may have changed the catalog.
+    pub(crate) catalog_changes: u64,
+    /// How many of them the catalog in use was loaded after.
+    catalog_seen: u64,
+    catalog: Arc<Catalog>,
+    cache: HashMap<Bytes, Arc<[Facts]>>,
+    cached: usize,
+    application_name: String,
+    nonce: u64,
+    nonces: u64,
+}
+
+impl Session {
+    /// A session that has just seen its first ReadyForQuery.
+    #[must_use]
+    pub fn new(setup: Setup) -> Self {
+        let mut session = Self {
+            gate: Gate::Open,
+            inbox: VecDeque::new(),
+            inbox_bytes: 0,
+            park: Park::default(),
+            leaving: false,
+            skipping: false,
+            copy_in: false,
+            registry: Registry::default(),
+            expect: VecDeque::new(),
+            segment: 0,
+            segment_begun: false,
+            status: b'I',
+            so_far: TransactionSoFar::Nothing,
+            server: ToServer::new(setup.id),
+            client: ToClient::default(),
+            actions: VecDeque::new(),
+            number: 0,
+            tally: Tally::default(),
+            failure: None,
+            fatal: false,
+            state: SessionState { search_path: None, standard_conforming_strings: false, utf8: false },
+            touched: false,
+            probe_failed: false,
+            answer: Answer::default(),
+            catalog_changes: 0,
+            catalog_seen: 0,
+            catalog: setup.catalog,
+            cache: HashMap::new(),
+            cached: 0,
+            application_name: String::new(),
+            nonce: setup.nonce,
+            nonces: 0,
+        };
+        for (name, value) in &setup.parameters {
+            session.parameter(name, value);
+        }
+        session
+    }
+
+    /// Takes what the client sent.
+    pub fn on_client(&mut self, piece: Piece) {
+        self.inbox_bytes = self.inbox_bytes.saturating_add(piece.bytes().len());
+        self.inbox.push_back(piece);
+        self.advance();
+    }
+
+    /// Whether more of the client's bytes are wanted now.
+    #[must_use]
+    pub fn wants_client(&self) -> bool {
+        self.inbox_bytes < MAX_READ_AHEAD && !matches!(self.gate, Gate::Ended)
+    }
+
+    /// Whether the server's bytes may be taken now: not while a reply waits for its release.
+    #[must_use]
+    pub fn wants_server(&self) -> bool {
+        self.server.all_released()
+    }
+
+    /// What is to be done next.
+    pub fn action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// Bytes to be written to the server.
+    pub const fn to_server(&mut self) -> &mut BytesMut {
+        self.server.queue()
+    }
+
+    /// Bytes to be written to the client.
+    pub const fn to_client(&mut self) -> &mut BytesMut {
+        self.client.queue()
+    }
+
+    /// Lets the statement through that is being decided or held.
+    ///
+    /// # Errors
+    /// Nothing waits, or the token is another statement's: the session must end.
+    pub fn pass(&mut self, pass: Pass) -> Result<(), WrongToken> {
+        let subject = self.take_subject().ok_or(WrongToken)?;
+        let traces = subject.traces();
+        let number = subject.pending.number;
+        match subject.frame {
+            Frame::Query(ref frame) => {
+                self.server.spend(pass, number, Arc::clone(&traces), frame)?;
+                self.owe(Owed::Query { number, traces, failed: false });
+            }
+            Frame::Bind => {
+                *self.park.undecided_pass().ok_or(WrongToken)? = Some(Passed { pass, number, traces });
+            }
+            Frame::Execute(ref frame) => {
+                self.server.spend(pass, number, Arc::clone(&traces), frame)?;
+                self.owe(Owed::Execute { number, traces });
+            }
+        }
+        self.take_effect(&subject.pending.facts);
+        self.advance();
+        Ok(())
+    }
+
+    /// Holds the statement that was to be decided, or goes on holding it; `notice` tells the client why.
+    pub fn hold(&mut self, notice: &Problem) {
+        match std::mem::replace(&mut self.gate, Gate::Open) {
+            Gate::Deciding(subject) | Gate::Held(subject) => self.gate = Gate::Held(subject),
+            other => {
+                self.gate = other;
+                return;
+            }
+        }
+        self.client.own(&notice.notice_bytes());
+        if self.expect.back().is_some_and(|entry| !entry.owed.ends_with_ready()) {
+            // Replies to what went before may still sit in the server's buffer.
+            self.server.flush();
+        }
+    }
+
+    /// Refuses the statement that is being decided or held: a message goes in its place that must fail,
+    /// and `problem` replaces the server's error.
+    pub fn refuse(&mut self, problem: &Problem) {
+        let Some(subject) = self.take_subject() else { return };
+        self.nonces = self.nonces.saturating_add(1);
+        let nonce = format!("sg_denied_{:016x}_{}", self.nonce, self.nonces);
+        let poison = Poison { nonce, error: problem.error_bytes() };
+        match subject.frame {
+            Frame::Query(_) => {
+                self.server.poison_query(&poison.nonce);
+                self.owe(Owed::RefusedQuery(Some(poison)));
+            }
+            Frame::Bind => {
+                self.forward_park_before_undecided();
+                self.server.poison_bind(&poison.nonce);
+                self.owe(Owed::Refused(poison));
+                self.skip();
+            }
+            Frame::Execute(_) => {
+                self.server.poison_execute(&poison.nonce);
+                self.owe(Owed::Refused(poison));
+                self.skip();
+            }
+        }
+        self.advance();
+    }
+
+    /// Lets the reply of a statement go that went ahead on a ticket.
+    ///
+    /// # Errors
+    /// The token is not for a statement of this session that waits: the session must end.
+    pub fn release(&mut self, release: Release) -> Result<(), WrongToken> {
+        self.server.release(release)
+    }
+
+    /// Judges again what is held, by catalog and state as they are now. `None` if nothing is held.
+    pub fn judge_again(&mut self) -> Option<Arc<[Facts]>> {
+        let (opaque, sql) = match &self.gate {
+            Gate::Held(subject) | Gate::Deciding(subject) => (subject.opaque, subject.pending.sql.clone()),
+            _ => return None,
+        };
+        let facts = if opaque { opaque_facts() } else { self.facts_now(&sql) };
+        if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
+            subject.pending.facts = Arc::clone(&facts);
+        }
+        Some(facts)
+    }
+
+    /// Whether the server has sent a FATAL, after which it closes the connection.
+    #[must_use]
+    pub const fn server_said_fatal(&self) -> bool {
+        self.fatal
+    }
+
+    /// The number of the statement that is held.
+    #[must_use]
+    pub const fn held(&self) -> Option<u64> {
+        match &self.gate {
+            Gate::Held(subject) => Some(subject.pending.number),
+            _ => None,
+        }
+    }
+
+    /// Shows the client, silently, that the connection lives, and the server too if that changes nothing.
+    pub fn keep_alive(&mut self) {
+        let status = reply::parameter_status("application_name", &self.application_name);
+        self.client.own(&status);
+        if self.expect.is_empty() && !self.segment_begun {
+            // Resets the server's idle timers; outside a segment a Sync does nothing else.
+            self.server.sync();
+            self.expect.push_back(Entry { owed: Owed::OwnSync, segment: self.segment });
+        }
+    }
+
+    /// Takes a newer catalog.
+    pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
+        if !Arc::ptr_eq(&catalog, &self.catalog) {
+            self.catalog = catalog;
+            self.forget_facts();
+        }
+    }
+
+    /// The load that [`Action::LoadCatalog`] asked for is done, and `catalog` its result.
+    pub fn catalog_loaded(&mut self, change: u64, catalog: Arc<Catalog>) {
+        self.set_catalog(catalog);
+        self.catalog_seen = self.catalog_seen.max(change);
+        self.forget_facts();
+        if matches!(self.gate, Gate::AwaitingCatalog) {
+            self.gate = Gate::Open;
+            self.advance();
+        }
+    }
+
+    /// The catalog could not be loaded: what depends on it stays unknown.
+    pub fn catalog_failed(&mut self) {
+        if matches!(self.gate, Gate::AwaitingCatalog) {
+            self.probe_failed = true;
+            self.gate = Gate::Open;
+            self.advance();
+        }
+    }
+
+    /// Ends the session with an error that the client sees.
+    pub fn end(&mut self, problem: &Problem, ending: Ending) {
+        if matches!(self.gate, Gate::Ended) {
+            return;
+        }
+        self.client.own(&problem.fatal_bytes());
+        self.gate = Gate::Ended;
+        self.actions.push_back(Action::End(ending));
+    }
+
+    pub(crate) fn protocol_violation(&mut self, what: &str) {
+        self.end(&Problem::fatal(SqlState::PROTOCOL_VIOLATION, what.to_owned()), Ending::Protocol);
+    }
+
+    pub(crate) fn next_piece(&mut self) -> Option<Piece> {
+        let piece = self.inbox.pop_front()?;
+        self.inbox_bytes = self.inbox_bytes.saturating_sub(piece.bytes().len());
+        Some(piece)
+    }
+
+    pub(crate) fn owe(&mut self, owed: Owed) {
+        self.segment_begun = !owed.ends_with_ready();
+        self.expect.push_back(Entry { owed, segment: self.segment });
+    }
+
+    fn take_subject(&mut self) -> Option<Subject> {
+        match std::mem::replace(&mut self.gate, Gate::Open) {
+            Gate::Deciding(subject) | Gate::Held(subject) => Some(subject),
+            other => {
+                self.gate = other;
+                None
+            }
+        }
+    }
+
+    /// The server ignores everything up to Sync, and so does the gate.
+    pub(crate) fn skip(&mut self) {
+        self.skipping = true;
+        self.leaving = false;
+        self.park.clear();
+    }
+
+    /// A ParameterStatus, from startup or later.
+    pub(crate) fn parameter(&mut self, name: &str, value: &str) {
+        match name {
+            "application_name" => value.clone_into(&mut self.application_name),
+            "standard_conforming_strings" => {
+                self.state.standard_conforming_strings = value == "on";
+                self.forget_facts();
+            }
+            "client_encoding" => {
+                self.state.utf8 = value.eq_ignore_ascii_case("UTF8");
+                self.forget_facts();
+            }
+            _ => {}
+        }
+    }
+
+    /// What must be assumed from the moment a statement is on its way.
+    fn take_effect(&mut self, facts: &[Facts]) {
+        for facts in facts {
+            let wild = is_wild(facts);
+            if facts.effect.session || facts.effect.catalog || wild {
+                self.forget_path();
+                self.touched = true;
+            }
+            if facts.effect.transaction && self.touched {
+                self.forget_path();
+            }
+            if facts.effect.catalog || wild {
+                self.catalog_changes = self.catalog_changes.saturating_add(1);
+            }
+            for name in &facts.effect.names {
+                self.registry.taken_by_sql(name);
+            }
+            if wild {
+                self.registry.forget_portals();
+            }
+            self.so_far = self.so_far.max(so_far(facts));
+        }
+    }
+
+    /// What a statement left behind, once it has run.
+    pub(crate) fn leave_traces(&mut self, traces: &Traces) {
+        for name in &traces.names {
+            self.registry.taken_by_sql(name);
+        }
+        if traces.wild {
+            self.registry.forget_portals();
+        }
+    }
+
+    pub(crate) fn forget_path(&mut self) {
+        self.state.search_path = None;
+        self.probe_failed = false;
+        self.forget_facts();
+    }
+
+    pub(crate) fn forget_facts(&mut self) {
+        self.cache.clear();
+        self.cached = 0;
+    }
+
+    /// Whether this session may have changed what the catalog in use does not know.
+    pub(crate) const fn catalog_stale(&self) -> bool {
+        self.catalog_seen < self.catalog_changes
+    }
+
+    /// Facts by catalog and state as they are now.
+    pub(crate) fn facts_now(&mut self, sql: &Bytes) -> Arc<[Facts]> {
+        if self.catalog_stale() {
+            // Objects may exist, or mean, what the snapshot does not know.
+            let blind = SessionState { search_path: None, ..self.state.clone() };
+            return or_empty(analyze(sql, &self.catalog, &blind));
+        }
+        if let Some(known) = self.cache.get(sql) {
+            return Arc::clone(known);
+        }
+        let facts = or_empty(analyze(sql, &self.catalog, &self.state));
+        if self.cached.saturating_add(sql.len()) > MAX_CACHED_SQL {
+            self.forget_facts();
+        }
+        self.cached = self.cached.saturating_add(sql.len());
+        self.cache.insert(sql.clone(), Arc::clone(&facts));
+        facts
+    }
+}
+
+/// An empty message is forwarded too, and so needs facts: PostgreSQL answers it.
+fn or_empty(facts: Vec<Facts>) -> Arc<[Facts]> {
+    if facts.is_empty() { empty_facts() } else { facts.into() }
+}
+
+/// What running this would add to the open transaction.
+fn so_far(facts: &Facts) -> TransactionSoFar {
+    use stepgate_types::Kind;
+    match facts.kind {
+        Kind::Transaction | Kind::Session | Kind::Empty => TransactionSoFar::Nothing,
+        _ if facts.read_only => TransactionSoFar::Read,
+        _ => TransactionSoFar::Wrote,
+    }
+}

@@ -1,0 +1,136 @@
+//! What waits for a decision.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stepgate_sql::{Doubt, Effect, Facts, Reason};
+use stepgate_types::{BulkShape, Certainty, Kind};
+
+use crate::outlet::Traces;
+
+/// Which protocol brought the statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Query.
+    Simple,
+    /// Parse, Bind, Execute.
+    Extended,
+}
+
+impl Protocol {
+    /// The word used in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Simple => "simple",
+            Self::Extended => "extended",
+        }
+    }
+}
+
+/// What the open transaction has done so far, and so what a hold would keep locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TransactionSoFar {
+    /// Nothing has run, or no transaction is open: a hold keeps nothing.
+    Nothing,
+    /// It has only read.
+    Read,
+    /// It has written, or may have.
+    Wrote,
+}
+
+/// A message that needs a decision: all of it, since PostgreSQL runs all of it.
+#[derive(Debug, Clone)]
+pub struct Pending {
+    /// Its number in the session; tokens must be made out for it.
+    pub number: u64,
+    /// How it came.
+    pub protocol: Protocol,
+    /// The facts of each of its statements; never empty.
+    pub facts: Arc<[Facts]>,
+    /// The exact SQL bytes; empty where the gate does not know them (a portal that SQL made).
+    pub sql: Bytes,
+    /// Bind values as they came.
+    pub values: Vec<Option<Bytes>>,
+    /// A format code for each value.
+    pub formats: Vec<i16>,
+    /// Type OIDs that Parse gave.
+    pub types: Vec<u32>,
+    /// What the open transaction has done.
+    pub transaction: TransactionSoFar,
+    /// The transaction has failed and this does not end it: PostgreSQL will refuse it unseen.
+    pub aborted: bool,
+}
+
+/// The frame that waits for its token.
+#[derive(Debug)]
+pub(crate) enum Frame {
+    Query(Bytes),
+    /// The first undecided Bind in the park.
+    Bind,
+    /// An Execute of a portal that the gate did not see being made.
+    Execute(Bytes),
+}
+
+/// What waits: the frame, and what is needed to judge it again.
+#[derive(Debug)]
+pub(crate) struct Subject {
+    pub(crate) frame: Frame,
+    /// The gate does not know what the name stands for.
+    pub(crate) opaque: bool,
+    pub(crate) pending: Pending,
+}
+
+impl Subject {
+    pub(crate) fn traces(&self) -> Arc<Traces> {
+        let facts = &self.pending.facts;
+        Arc::new(Traces {
+            names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
+            wild: facts.iter().any(is_wild),
+        })
+    }
+}
+
+/// Whether a statement may do more than its facts say.
+pub(crate) fn is_wild(facts: &Facts) -> bool {
+    facts.certainty == Certainty::Unknown || matches!(facts.kind, Kind::Do | Kind::Call | Kind::Execute)
+}
+
+/// The facts of something that the gate did not see being made.
+pub(crate) fn opaque_facts() -> Arc<[Facts]> {
+    const REASON: Reason = Reason { code: "unseen-statement", doubt: Doubt::DynamicSql };
+    Arc::from([Facts {
+        kind: Kind::Execute,
+        certainty: Certainty::Unknown,
+        reasons: BTreeSet::from([REASON]),
+        estimate: None,
+        read_only: false,
+        effect: Effect { session: true, catalog: true, ..Effect::default() },
+        ..nothing()
+    }])
+}
+
+/// The facts of a message without a statement.
+pub(crate) fn empty_facts() -> Arc<[Facts]> {
+    Arc::from([nothing()])
+}
+
+fn nothing() -> Facts {
+    Facts {
+        line: 1,
+        kind: Kind::Empty,
+        certainty: Certainty::Exact,
+        reasons: BTreeSet::new(),
+        relations: BTreeSet::new(),
+        columns: BTreeMap::new(),
+        functions: BTreeSet::new(),
+        sinks: BTreeSet::new(),
+        bulk: BulkShape::None,
+        estimate: Some(0),
+        read_only: true,
+        effect: Effect::default(),
+        fingerprint: String::new(),
+        normalised: String::new(),
+    }
+}
