@@ -28,6 +28,8 @@ const MAX_ENTRIES: usize = 20_000;
 pub struct Throttled {
     /// How long from now on.
     pub wait: Duration,
+    /// Whether this is the first refusal of this delay, and worth recording.
+    pub first: bool,
 }
 
 /// Counts failures for each person, apart for each address they have succeeded from and for all others
@@ -47,6 +49,8 @@ struct Failures {
     count: u32,
     /// On the monotonic clock.
     until: Duration,
+    /// Whether a try has been refused during this delay.
+    refused: bool,
 }
 
 impl Guard {
@@ -54,11 +58,14 @@ impl Guard {
     ///
     /// # Errors
     /// [`Throttled`].
-    pub fn check(&self, person: &PersonName, source: IpAddr, now: Duration) -> Result<(), Throttled> {
-        let until =
-            self.failures.get(&self.counter(person, source)).map_or(Duration::ZERO, |entry| entry.until);
-        match until.checked_sub(now) {
-            Some(wait) if !wait.is_zero() => Err(Throttled { wait }),
+    pub fn check(&mut self, person: &PersonName, source: IpAddr, now: Duration) -> Result<(), Throttled> {
+        let counter = self.counter(person, source);
+        let Some(entry) = self.failures.get_mut(&counter) else { return Ok(()) };
+        match entry.until.checked_sub(now) {
+            Some(wait) if !wait.is_zero() => {
+                let first = !std::mem::replace(&mut entry.refused, true);
+                Err(Throttled { wait, first })
+            }
             _ => Ok(()),
         }
     }
@@ -66,12 +73,14 @@ impl Guard {
     /// A wrong code was offered.
     pub fn failed(&mut self, person: &PersonName, source: IpAddr, now: Duration) {
         self.make_room(now);
-        let entry = self
-            .failures
-            .entry(self.counter(person, source))
-            .or_insert(Failures { count: 0, until: Duration::ZERO });
+        let entry = self.failures.entry(self.counter(person, source)).or_insert(Failures {
+            count: 0,
+            until: Duration::ZERO,
+            refused: false,
+        });
         entry.count = entry.count.saturating_add(1);
         entry.until = now.saturating_add(delay(entry.count));
+        entry.refused = false;
     }
 
     /// A right code was offered: the address is trusted from now on.
@@ -122,7 +131,7 @@ mod tests {
         IpAddr::from([192, 0, 2, last])
     }
 
-    fn wait(guard: &Guard, source: IpAddr, now: Duration) -> Duration {
+    fn wait(guard: &mut Guard, source: IpAddr, now: Duration) -> Duration {
         guard.check(&person("dana"), source, now).map_or_else(|throttled| throttled.wait, |()| Duration::ZERO)
     }
 
@@ -133,7 +142,7 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..12 {
             guard.failed(&dana, source, now);
-            let wait = wait(&guard, source, now);
+            let wait = wait(&mut guard, source, now);
             waits.push(wait.as_secs());
             now += wait;
         }
@@ -146,7 +155,7 @@ mod tests {
         for last in 1..=5 {
             guard.failed(&dana, address(last), Duration::ZERO);
         }
-        assert_eq!(wait(&guard, address(99), Duration::ZERO), FIRST_DELAY);
+        assert_eq!(wait(&mut guard, address(99), Duration::ZERO), FIRST_DELAY);
     }
 
     #[test]
@@ -156,9 +165,11 @@ mod tests {
         for _ in 0..1000 {
             guard.failed(&dana, address(66), Duration::ZERO);
         }
-        assert_eq!(wait(&guard, address(66), Duration::ZERO), LONGEST_DELAY);
-        assert_eq!(wait(&guard, home, Duration::ZERO), Duration::ZERO);
+        assert_eq!(wait(&mut guard, address(66), Duration::ZERO), LONGEST_DELAY);
+        assert_eq!(wait(&mut guard, home, Duration::ZERO), Duration::ZERO);
         assert!(guard.check(&person("omar"), address(66), Duration::ZERO).is_ok());
+        let again = guard.check(&dana, address(66), Duration::ZERO);
+        assert_eq!(again, Err(Throttled { wait: LONGEST_DELAY, first: false }));
     }
 
     #[test]
@@ -168,8 +179,8 @@ mod tests {
         for _ in 0..5 {
             guard.failed(&dana, home, Duration::ZERO);
         }
-        assert_eq!(wait(&guard, home, Duration::ZERO), FIRST_DELAY);
-        assert_eq!(wait(&guard, address(2), Duration::ZERO), Duration::ZERO);
+        assert_eq!(wait(&mut guard, home, Duration::ZERO), FIRST_DELAY);
+        assert_eq!(wait(&mut guard, address(2), Duration::ZERO), Duration::ZERO);
     }
 
     #[test]
@@ -180,7 +191,7 @@ mod tests {
         }
         guard.succeeded(&dana, source);
         guard.failed(&dana, source, Duration::ZERO);
-        assert_eq!(wait(&guard, source, Duration::ZERO), Duration::ZERO);
+        assert_eq!(wait(&mut guard, source, Duration::ZERO), Duration::ZERO);
     }
 
     #[test]

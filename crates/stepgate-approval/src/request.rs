@@ -196,7 +196,9 @@ impl Open {
         Ok(())
     }
 
-    fn needed(&self) -> usize {
+    /// How many distinct people must approve.
+    #[must_use]
+    pub fn needed(&self) -> usize {
         if self.ask.terms.itself {
             return 1;
         }
