@@ -1,11 +1,20 @@
 //! Finding out who a client is: SCRAM-SHA-256 and SCRAM-SHA-256-PLUS.
 
 use std::io;
+use std::time::Duration;
 
 use stepgate_store::ScramSecret;
-use stepgate_types::PersonName;
+use stepgate_types::{PersonName, SqlState};
+use stepgate_wire::read::{SaslInitialResponse, SaslResponse};
+use stepgate_wire::{HEADER, MAX_SMALL, Problem, peek, reply};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 
-use crate::{Client, ServerTls};
+use crate::scram::{self, Offer, Refused};
+use crate::{Client, ServerTls, Stream};
+
+/// How long a client may take to authenticate: PostgreSQL's `authentication_timeout`.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a name is challenged with.
 #[derive(Clone)]
@@ -40,11 +49,11 @@ pub enum AuthenticateError {
     /// It took too long.
     #[error("authentication took too long")]
     Timeout,
-    /// The connection failed or ended.
+    /// The connection failed or ended (psql does that, to ask for the password and come back).
     #[error("connection failed: {0}")]
     Io(#[from] io::Error),
     /// It broke the protocol.
-    #[error("{0}")]
+    #[error("authentication: {0}")]
     Protocol(&'static str),
     /// Wrong password or no such person.
     #[error("password authentication failed")]
@@ -53,6 +62,9 @@ pub enum AuthenticateError {
 
 /// Asks the client for proof of its password. When it returns the person, AuthenticationOk has been sent.
 ///
+/// Names that nobody has go through the same steps with the same kind of challenge and fail at the same one,
+/// so that trying logins does not tell who exists.
+///
 /// # Errors
 /// See [`AuthenticateError`].
 pub async fn authenticate(
@@ -60,6 +72,99 @@ pub async fn authenticate(
     people: &dyn People,
     tls: Option<&ServerTls>,
 ) -> Result<PersonName, AuthenticateError> {
-    let _ = (client, people, tls);
-    Err(AuthenticateError::Failed)
+    let secure = client.stream.is_secure();
+    let end_point = tls.filter(|_| secure).and_then(|tls| tls.end_point.as_deref());
+    let verdict = match timeout(TIME_LIMIT, exchange(client, people, Offer::new(end_point))).await {
+        Ok(verdict) => verdict,
+        Err(_) => Err(AuthenticateError::Timeout),
+    };
+    if let Err(error) = &verdict
+        && let Some(problem) = answer(error, &client.opening.user)
+    {
+        // It fails already; that it cannot be told does not change how.
+        let _ = timeout(TIME_LIMIT, last_words(&mut client.stream, &problem)).await;
+    }
+    verdict
+}
+
+/// What the client is told.
+fn answer(error: &AuthenticateError, user: &str) -> Option<Problem> {
+    /// As much of a name as PostgreSQL would keep of it.
+    const NAMEDATALEN: usize = 63;
+    let user: String = user.chars().take(NAMEDATALEN).collect();
+    match error {
+        AuthenticateError::Io(_) => None,
+        AuthenticateError::Timeout => Some(Problem {
+            bare: true,
+            ..Problem::fatal(SqlState::QUERY_CANCELED, "canceling authentication due to timeout")
+        }),
+        AuthenticateError::Protocol(_) => Some(Problem {
+            bare: true,
+            ..Problem::fatal(SqlState::PROTOCOL_VIOLATION, "malformed SCRAM message")
+        }),
+        AuthenticateError::Failed => Some(Problem::authentication_failed(&user)),
+    }
+}
+
+async fn last_words(stream: &mut Stream, problem: &Problem) -> io::Result<()> {
+    stream.write_all(&problem.fatal_bytes()).await?;
+    stream.shutdown().await
+}
+
+async fn exchange(
+    client: &mut Client,
+    people: &dyn People,
+    offer: Offer<'_>,
+) -> Result<PersonName, AuthenticateError> {
+    let stream = &mut client.stream;
+    send(stream, &reply::authentication_sasl(offer.mechanisms())).await?;
+
+    let frame = receive(stream).await?;
+    let initial = SaslInitialResponse::read(&frame)
+        .map_err(|_| AuthenticateError::Protocol("malformed SASLInitialResponse"))?;
+    let first = initial.data.ok_or(AuthenticateError::Protocol("no first message"))?;
+    let (person, secret) = match people.challenge(&client.opening.user) {
+        Challenge::Person(person, secret) => (Some(person), secret),
+        Challenge::Nobody(secret) => (None, secret),
+    };
+    let (expect, first) =
+        offer.begin(initial.mechanism, first, &secret, &scram::nonce()?).map_err(refused)?;
+    send(stream, &reply::authentication_sasl_continue(&first)).await?;
+
+    let frame = receive(stream).await?;
+    let response =
+        SaslResponse::read(&frame).map_err(|_| AuthenticateError::Protocol("malformed SASLResponse"))?;
+    let proven = expect.finish(response.data).map_err(refused)?;
+    // Even who finds a password for a mock secret is nobody.
+    let person = person.ok_or(AuthenticateError::Failed)?;
+    let done = [reply::authentication_sasl_final(&proven), reply::authentication_ok()].concat();
+    send(stream, &done).await?;
+    Ok(person)
+}
+
+const fn refused(why: Refused) -> AuthenticateError {
+    match why {
+        Refused::Malformed(what) => AuthenticateError::Protocol(what),
+        Refused::Proof => AuthenticateError::Failed,
+    }
+}
+
+async fn send(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes).await?;
+    stream.flush().await
+}
+
+/// Exactly one frame of type `p`, and not a byte beyond it.
+async fn receive(stream: &mut Stream) -> Result<Vec<u8>, AuthenticateError> {
+    const MALFORMED: AuthenticateError = AuthenticateError::Protocol("SASL response expected");
+    let mut frame = vec![0; HEADER];
+    stream.read_exact(&mut frame).await?;
+    let header = peek(&frame).ok().flatten().filter(|header| header.tag == b'p').ok_or(MALFORMED)?;
+    if header.total() > MAX_SMALL {
+        return Err(MALFORMED);
+    }
+    frame.resize(header.total(), 0);
+    let body = frame.get_mut(HEADER..).ok_or(MALFORMED)?;
+    stream.read_exact(body).await?;
+    Ok(frame)
 }

@@ -1,5 +1,10 @@
 //! Connections to PostgreSQL.
 
+mod dial;
+mod login;
+mod query;
+mod tls;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +13,10 @@ use bytes::BytesMut;
 use stepgate_types::SqlState;
 use stepgate_wire::Problem;
 use zeroize::Zeroizing;
+
+pub(crate) use dial::dial;
+pub use login::connect;
+pub use query::simple_query;
 
 use crate::Stream;
 
@@ -61,8 +70,7 @@ pub struct UpstreamConfig {
     pub allow_untested: bool,
 }
 
-/// A connection that is ready for queries.
-#[derive(Debug)]
+/// A connection that is ready for queries. Neither the secret nor what was read shows in debug output.
 pub struct Upstream {
     /// The connection.
     pub stream: Stream,
@@ -76,6 +84,12 @@ pub struct Upstream {
     pub leftover: BytesMut,
     /// The transaction status of the last ReadyForQuery: `I`, `T` or `E`.
     pub status: u8,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream").field("pid", &self.pid).finish_non_exhaustive()
+    }
 }
 
 /// Why there is no connection. The text is for the operator; clients get [`UpstreamError::problem`].
@@ -129,34 +143,40 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
-    /// What a client may know, for the database of this name.
+    /// What a client may know, for the database of this name: no text of the server's, which may hold
+    /// addresses and names that are none of the client's business.
     #[must_use]
     pub fn problem(&self, database: &str) -> Problem {
-        Problem::fatal(SqlState::CONNECTION_FAILURE, format!("cannot reach database \"{database}\""))
+        let cannot = |state| Problem::fatal(state, format!("cannot reach database \"{database}\""));
+        let state = if let Self::Server { state, .. } = self { state.as_str() } else { "" };
+        match state {
+            "3D000" => cannot(SqlState::UNDEFINED_DATABASE)
+                .with_detail("The server behind the gate has no such database.")
+                .with_hint("Ask the gate's operator to correct dbname in its configuration."),
+            "53300" => cannot(SqlState::TOO_MANY_CONNECTIONS)
+                .with_detail("The server behind the gate has no connection left.")
+                .with_hint("Try again when others have disconnected."),
+            "57P03" => cannot(SqlState::CANNOT_CONNECT_NOW)
+                .with_detail("The server behind the gate is starting up, shutting down or recovering.")
+                .with_hint("Try again in a moment."),
+            _ => cannot(SqlState::CONNECTION_FAILURE)
+                .with_hint("Try again in a moment. If it stays so, the gate's log tells its operator why."),
+        }
     }
 }
 
-/// Connects and authenticates, with these settings on top of the gate's own.
-///
-/// # Errors
-/// See [`UpstreamError`].
-pub async fn connect(
-    config: &UpstreamConfig,
-    credentials: &Credentials,
-    settings: &[(String, String)],
-) -> Result<Upstream, UpstreamError> {
-    let _ = (config, credentials, settings);
-    Err(UpstreamError::Timeout(0))
-}
+impl Upstream {
+    /// What ParameterStatus last reported for this setting.
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 
-/// Runs a query of the gate's own and returns its rows as text.
-///
-/// # Errors
-/// See [`UpstreamError`].
-pub async fn simple_query(
-    upstream: &mut Upstream,
-    sql: &str,
-) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
-    let _ = (upstream, sql);
-    Err(UpstreamError::Timeout(0))
+    /// Takes note of a ParameterStatus.
+    pub fn learn(&mut self, (name, value): (String, String)) {
+        match self.params.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, place)) => *place = value,
+            None => self.params.push((name, value)),
+        }
+    }
 }

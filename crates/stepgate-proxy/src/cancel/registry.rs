@@ -1,0 +1,237 @@
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use stepgate_types::SessionId;
+use stepgate_wire::startup::CancelKey;
+use subtle::ConstantTimeEq as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::failures::Failures;
+use crate::peer;
+
+/// The most sessions that can be registered: far above what the gate takes.
+const MAX_SESSIONS: usize = 65_536;
+/// How many requests wait for one session. More of them say nothing more.
+const MAX_WAITING: usize = 4;
+/// How long a request waits for its session to deal with it, before its connection is closed all the same.
+const DEALT_WITH_LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes of the secret in protocol 3.0 and in 3.2.
+const SHORT_SECRET: usize = 4;
+const LONG_SECRET: usize = 32;
+
+/// Tells a session that its client wants its statement cancelled. The client's cancel connection stays open
+/// until this is dropped: by then either the held statement is over, or the server has dealt with the request.
+#[derive(Debug)]
+pub struct CancelNotice {
+    _done: oneshot::Sender<()>,
+}
+
+/// A session cannot be registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// There are as many sessions as can be.
+    #[error("too many sessions")]
+    Full,
+    /// There is no randomness for a secret.
+    #[error("no randomness: {0}")]
+    Entropy(getrandom::Error),
+}
+
+/// The sessions that can be cancelled. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct CancelRegistry {
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By process id: several, since each server counts its own.
+    sessions: HashMap<i32, Vec<Entry>>,
+    count: usize,
+    failures: Failures,
+}
+
+struct Entry {
+    session: SessionId,
+    secret: Bytes,
+    address: IpAddr,
+    notices: mpsc::Sender<CancelNotice>,
+}
+
+/// A session's entry; dropping it takes it out.
+pub struct Registration {
+    /// What the client gets in BackendKeyData.
+    pub key: CancelKey,
+    /// Where notices arrive.
+    pub notices: mpsc::Receiver<CancelNotice>,
+    session: SessionId,
+    registry: CancelRegistry,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.registry.remove(self.key.pid, self.session);
+    }
+}
+
+impl CancelRegistry {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Enters a session under the server's process id, with a random secret as long as the client's minor
+    /// version of the protocol has it.
+    ///
+    /// # Errors
+    /// See [`RegisterError`].
+    pub fn register(
+        &self,
+        session: SessionId,
+        pid: i32,
+        minor: u16,
+        peer: SocketAddr,
+    ) -> Result<Registration, RegisterError> {
+        let mut secret = vec![0; if minor >= 2 { LONG_SECRET } else { SHORT_SECRET }];
+        getrandom::fill(&mut secret).map_err(RegisterError::Entropy)?;
+        let secret = Bytes::from(secret);
+        let (sender, notices) = mpsc::channel(MAX_WAITING);
+        let mut state = self.lock();
+        if state.count >= MAX_SESSIONS {
+            return Err(RegisterError::Full);
+        }
+        let entry = Entry { session, secret: secret.clone(), address: peer::address(peer), notices: sender };
+        state.sessions.entry(pid).or_default().push(entry);
+        state.count = state.count.saturating_add(1);
+        drop(state);
+        Ok(Registration { key: CancelKey { pid, secret }, notices, session, registry: self.clone() })
+    }
+
+    /// Deals with a CancelRequest: tells the session, and returns once it is dealt with. `false`: unknown key,
+    /// other address, or too many failures; the client must not learn which.
+    pub async fn cancel(&self, key: &CancelKey, peer: SocketAddr) -> bool {
+        let Some(notices) = self.find(key, peer::address(peer), Instant::now()) else { return false };
+        let (done, dealt_with) = oneshot::channel();
+        // A full queue: so many are asked for already that this one is among them. A closed one: too late.
+        if notices.try_send(CancelNotice { _done: done }).is_ok() {
+            // However it ends: dropped, or not dealt with in time.
+            let _ = timeout(DEALT_WITH_LIMIT, dealt_with).await;
+        }
+        true
+    }
+
+    fn find(&self, key: &CancelKey, address: IpAddr, now: Instant) -> Option<mpsc::Sender<CancelNotice>> {
+        let mut state = self.lock();
+        if state.failures.exhausted(address, now) {
+            return None;
+        }
+        let found = state.sessions.get(&key.pid).into_iter().flatten().fold(None, |found, entry| {
+            // Always compared, so that time tells neither the secret nor the address.
+            let same = bool::from(entry.secret.ct_eq(&key.secret));
+            if same & (entry.address == address) { Some(entry.notices.clone()) } else { found }
+        });
+        if found.is_none() {
+            state.failures.count(address, now);
+        }
+        found
+    }
+
+    fn remove(&self, pid: i32, session: SessionId) {
+        let mut state = self.lock();
+        let Some(entries) = state.sessions.get_mut(&pid) else { return };
+        let before = entries.len();
+        entries.retain(|entry| entry.session != session);
+        let removed = before.saturating_sub(entries.len());
+        if entries.is_empty() {
+            state.sessions.remove(&pid);
+        }
+        state.count = state.count.saturating_sub(removed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held; if it did, the map would still be whole.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(last: u8, port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, last], port))
+    }
+
+    fn session(number: u8) -> SessionId {
+        SessionId::from_bytes([number; 16])
+    }
+
+    #[tokio::test]
+    async fn a_cancel_request_reaches_its_session_and_waits_until_it_is_dealt_with() {
+        let registry = CancelRegistry::new();
+        let mut registration = registry.register(session(1), 42, 0, peer(1, 1000)).unwrap();
+        let key = registration.key.clone();
+        let asked = tokio::spawn({
+            let registry = registry.clone();
+            async move { registry.cancel(&key, peer(1, 2000)).await }
+        });
+        let notice = registration.notices.recv().await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(!asked.is_finished());
+        drop(notice);
+        assert!(asked.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_guessed_key_or_one_from_another_address_cancels_nothing() {
+        let registry = CancelRegistry::new();
+        let mut registration = registry.register(session(1), 42, 2, peer(1, 1000)).unwrap();
+        let key = registration.key.clone();
+        assert_eq!(key.secret.len(), LONG_SECRET);
+        let guess = |pid, secret| CancelKey { pid, secret };
+        assert!(!registry.cancel(&guess(42, Bytes::from(vec![0; LONG_SECRET])), peer(1, 1)).await);
+        assert!(!registry.cancel(&guess(42, key.secret.slice(..4)), peer(1, 1)).await);
+        assert!(!registry.cancel(&guess(42, Bytes::new()), peer(1, 1)).await);
+        assert!(!registry.cancel(&guess(43, key.secret.clone()), peer(1, 1)).await);
+        assert!(!registry.cancel(&key, peer(2, 1)).await);
+        assert!(registration.notices.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn two_servers_with_the_same_process_id_do_not_mix() {
+        let registry = CancelRegistry::new();
+        let mut first = registry.register(session(1), 42, 2, peer(1, 1)).unwrap();
+        let second = registry.register(session(2), 42, 2, peer(1, 1)).unwrap();
+        let key = second.key.clone();
+        drop(second);
+        assert!(!registry.cancel(&key, peer(1, 1)).await);
+        assert!(first.notices.try_recv().is_err());
+        assert_eq!(registry.lock().count, 1);
+        drop(first);
+        assert!(registry.lock().sessions.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_requests_for_one_session_waits_for_nobody() {
+        let registry = CancelRegistry::new();
+        let registration = registry.register(session(1), 42, 0, peer(1, 1)).unwrap();
+        let asked: Vec<_> = (0..MAX_WAITING)
+            .map(|_| {
+                let (registry, key) = (registry.clone(), registration.key.clone());
+                tokio::spawn(async move { registry.cancel(&key, peer(1, 1)).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(registry.cancel(&registration.key, peer(1, 1)).await);
+        drop(registration);
+        for each in asked {
+            assert!(each.await.unwrap());
+        }
+    }
+}

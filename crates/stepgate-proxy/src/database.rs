@@ -1,0 +1,143 @@
+//! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use stepgate_policy::{Bound, Ruleset};
+use stepgate_sql::Catalog;
+use tokio::sync::{Mutex, watch};
+
+use crate::{CatalogError, Upstream, UpstreamConfig, connect_for_catalog, fingerprint, load_from};
+
+/// How often the server is asked whether its catalog has changed. What changes through the gate is known
+/// at once; this is for what changes beside it.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Catalog and rules as they are at one moment, fitted to each other.
+#[derive(Debug)]
+pub struct View {
+    /// The catalog.
+    pub catalog: Arc<Catalog>,
+    /// Map and policy.
+    pub rules: Arc<Ruleset>,
+    /// How the map fits the catalog.
+    pub bound: Bound,
+}
+
+/// One database behind the gate.
+pub struct Database {
+    /// How it is reached.
+    pub config: UpstreamConfig,
+    view: watch::Sender<Option<Arc<View>>>,
+    rules: watch::Receiver<Arc<Ruleset>>,
+    /// The catalog's connection; one load at a time.
+    reader: Mutex<Reader>,
+}
+
+#[derive(Default)]
+struct Reader {
+    connection: Option<Upstream>,
+    fingerprint: Option<String>,
+}
+
+impl Database {
+    pub(crate) fn new(config: UpstreamConfig, rules: watch::Receiver<Arc<Ruleset>>) -> Self {
+        Self { config, view: watch::Sender::new(None), rules, reader: Mutex::default() }
+    }
+
+    /// Catalog and rules as of now; `None` until the catalog has been loaded once.
+    #[must_use]
+    pub fn view(&self) -> Option<Arc<View>> {
+        self.view.borrow().clone()
+    }
+
+    /// Catalog and rules, loading the catalog if it never was.
+    pub(crate) async fn ensure_view(&self) -> Result<Arc<View>, CatalogError> {
+        match self.view() {
+            Some(view) => Ok(view),
+            None => self.load().await,
+        }
+    }
+
+    /// Loads the catalog again.
+    ///
+    /// # Errors
+    /// See [`CatalogError`]; the catalog that was known stays.
+    pub async fn load(&self) -> Result<Arc<View>, CatalogError> {
+        let mut reader = self.reader.lock().await;
+        self.load_with(&mut reader).await
+    }
+
+    async fn load_with(&self, reader: &mut Reader) -> Result<Arc<View>, CatalogError> {
+        // Taken out, so that a connection that failed half-way is never used again.
+        let mut connection = match reader.connection.take() {
+            Some(connection) => connection,
+            None => connect_for_catalog(&self.config).await?,
+        };
+        // Asked first: what changes in between is found by the next poll.
+        let now = fingerprint(&mut connection).await?;
+        let catalog = Arc::new(load_from(&mut connection).await?);
+        reader.connection = Some(connection);
+        reader.fingerprint = Some(now);
+        Ok(self.set(catalog))
+    }
+
+    /// Takes new rules into use.
+    pub(crate) fn rules_changed(&self) {
+        if let Some(view) = self.view() {
+            self.set(Arc::clone(&view.catalog));
+        }
+    }
+
+    fn set(&self, catalog: Arc<Catalog>) -> Arc<View> {
+        let rules = Arc::clone(&self.rules.borrow());
+        let bound = rules.bind(&self.config.name, &*catalog);
+        let known = self.view();
+        for alarm in bound.alarms() {
+            if known.as_ref().is_none_or(|known| !known.bound.alarms().contains(alarm)) {
+                tracing::error!(database = %self.config.name, "{alarm}");
+            }
+        }
+        let view = Arc::new(View { catalog, rules, bound });
+        self.view.send_replace(Some(Arc::clone(&view)));
+        view
+    }
+
+    /// Keeps the catalog fresh for as long as the gate runs.
+    pub(crate) async fn watch(&self, mut shutdown: watch::Receiver<bool>) {
+        let mut reachable = true;
+        loop {
+            tokio::select! {
+                _ = shutdown.wait_for(|down| *down) => return,
+                () = tokio::time::sleep(POLL) => {}
+            }
+            match self.refresh().await {
+                Ok(()) if reachable => {}
+                Ok(()) => {
+                    reachable = true;
+                    tracing::info!(database = %self.config.name, "catalog can be read again");
+                }
+                Err(error) if reachable => {
+                    reachable = false;
+                    tracing::warn!(database = %self.config.name, %error, "catalog cannot be read");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Loads the catalog if the server says that it has changed.
+    async fn refresh(&self) -> Result<(), CatalogError> {
+        let mut reader = self.reader.lock().await;
+        if let (Some(mut connection), Some(_)) = (reader.connection.take(), self.view()) {
+            // A connection that fails is dropped, and the load opens another.
+            if let Ok(now) = fingerprint(&mut connection).await {
+                reader.connection = Some(connection);
+                if reader.fingerprint.as_ref() == Some(&now) {
+                    return Ok(());
+                }
+            }
+        }
+        self.load_with(&mut reader).await.map(drop)
+    }
+}

@@ -1,0 +1,497 @@
+//! Drives one session: moves bytes both ways, independently and bounded, and asks the judge.
+//!
+//! One task a session. Whatever it waits for, it also waits for: the other side, a cancel request, the
+//! end of a hold, the gate's end. Nothing is awaited outside the one `select!` but the log and the desk,
+//! which answer within an fsync or fail.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, BytesMut};
+use stepgate_record::Event;
+use stepgate_session::{Action, Ending, Pending, Session};
+use stepgate_store::{End, Log, LogError, PendingRelease};
+use stepgate_types::SqlState;
+use stepgate_wire::{Cutter, FrameError, Problem};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::database::View;
+use crate::judge::{Hold, Judge, Verdict};
+use crate::{CancelNotice, Registration, Stream, forward_cancel, refusal};
+
+/// Bytes that may wait to be written to either side before no more are read from the other.
+const MAX_QUEUED: usize = 256 << 10;
+
+/// Bytes asked for at a time. PostgreSQL sends 8 KiB at a time.
+const READ: usize = 16 << 10;
+
+/// How often a held client is shown that its connection lives: the shortest read timeout seen in a driver
+/// is 2 s.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// How long the last words to a client may take.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// One side of the session and what waits to be written to it.
+struct Side {
+    stream: Stream,
+    cutter: Cutter,
+    out: BytesMut,
+    /// Something was written since the last flush: TLS keeps what it could not send at once.
+    unflushed: bool,
+}
+
+impl Side {
+    fn new(stream: Stream, cutter: Cutter, out: BytesMut) -> Self {
+        Self { stream, cutter, out, unflushed: false }
+    }
+
+    fn has_work(&self) -> bool {
+        self.unflushed || !self.out.is_empty()
+    }
+
+    /// Takes the result of [`write`]; `false` if the side is gone.
+    fn wrote(&mut self, written: std::io::Result<usize>) -> bool {
+        let flushed = self.out.is_empty();
+        match written {
+            Ok(_) if flushed => self.unflushed = false,
+            Ok(written @ 1..) => {
+                self.out.advance(written);
+                self.unflushed = true;
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// Why a session ended; the word in `session.closed`.
+pub(crate) type Reason = &'static str;
+
+/// What is driven.
+pub(crate) struct Drive {
+    pub(crate) judge: Judge,
+    pub(crate) session: Session,
+    pub(crate) registration: Registration,
+    pub(crate) kill: Arc<Notify>,
+    pub(crate) shutdown: watch::Receiver<bool>,
+    /// The server's process id and cancel secret.
+    pub(crate) server_key: (i32, Vec<u8>),
+}
+
+/// What has happened.
+enum Occurred {
+    FromClient(std::io::Result<usize>),
+    FromServer(std::io::Result<usize>),
+    ToClient(std::io::Result<usize>),
+    ToServer(std::io::Result<usize>),
+    Released(Result<stepgate_record::Release, LogError>),
+    Answered(Option<End>),
+    CatalogLoaded(Option<Arc<View>>),
+    Cancel(Option<CancelNotice>),
+    Tick,
+    Kill,
+    Shutdown,
+}
+
+struct State {
+    client: Side,
+    server: Side,
+    releases: VecDeque<PendingRelease>,
+    hold: Option<(Box<Hold>, Instant)>,
+    pending: Option<Pending>,
+    loading: Option<(u64, oneshot::Receiver<Option<Arc<View>>>)>,
+    started: HashMap<u64, Instant>,
+    ending: Option<Reason>,
+}
+
+impl Drive {
+    /// Runs the session to its end; `opening` is what the client is told first. Returns why it ended.
+    pub(crate) async fn run(mut self, client: Stream, server: Stream, leftover: BytesMut, opening: BytesMut) -> Reason {
+        let mut state = State {
+            client: Side::new(client, Cutter::client(), opening),
+            server: Side::new(server, Cutter::server().with(leftover), BytesMut::new()),
+            releases: VecDeque::new(),
+            hold: None,
+            pending: None,
+            loading: None,
+            started: HashMap::new(),
+            ending: None,
+        };
+        let mut second = tokio::time::interval(KEEP_ALIVE);
+        second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while state.ending.is_none() {
+            let occurred = self.wait(&mut state, &mut second).await;
+            self.react(&mut state, occurred).await;
+            self.work(&mut state).await;
+        }
+        self.finish(state).await
+    }
+
+    /// Waits for the next thing to happen.
+    async fn wait(&mut self, state: &mut State, second: &mut tokio::time::Interval) -> Occurred {
+        let State { client, server, releases, hold, loading, .. } = state;
+        let read_client = server.out.len() < MAX_QUEUED && self.session.wants_client();
+        let read_server = client.out.len() < MAX_QUEUED && self.session.wants_server();
+        let (to_client, to_server) = (client.has_work(), server.has_work());
+        let holding = hold.is_some();
+        let (mut client_in, mut client_out) = tokio::io::split(&mut client.stream);
+        let (mut server_in, mut server_out) = tokio::io::split(&mut server.stream);
+        tokio::select! {
+            _ = self.shutdown.wait_for(|down| *down) => Occurred::Shutdown,
+            () = self.kill.notified() => Occurred::Kill,
+            notice = self.registration.notices.recv() => Occurred::Cancel(notice),
+            release = front(releases), if !releases.is_empty() => Occurred::Released(release),
+            end = answer(hold), if holding => Occurred::Answered(end),
+            view = loaded(loading), if loading.is_some() => Occurred::CatalogLoaded(view),
+            written = write(&mut client_out, &client.out), if to_client => Occurred::ToClient(written),
+            written = write(&mut server_out, &server.out), if to_server => Occurred::ToServer(written),
+            read = read(&mut server_in, &mut server.cutter), if read_server => Occurred::FromServer(read),
+            read = read(&mut client_in, &mut client.cutter), if read_client => Occurred::FromClient(read),
+            _ = second.tick(), if holding => Occurred::Tick,
+        }
+    }
+
+    async fn react(&mut self, state: &mut State, occurred: Occurred) {
+        match occurred {
+            Occurred::FromClient(Ok(1..)) | Occurred::FromServer(Ok(1..)) => {}
+            Occurred::FromClient(_) => state.ending = Some("client-gone"),
+            Occurred::FromServer(_) => self.server_gone(state),
+            Occurred::ToClient(written) => {
+                if !state.client.wrote(written) {
+                    state.ending = Some("client-gone");
+                }
+            }
+            Occurred::ToServer(written) => {
+                if !state.server.wrote(written) {
+                    // What the server said before it went may still be there to read.
+                    state.server.out.clear();
+                    state.server.unflushed = false;
+                }
+            }
+            Occurred::Released(release) => self.released(state, release),
+            Occurred::Answered(end) => self.answered(state, end).await,
+            Occurred::CatalogLoaded(view) => self.catalog_loaded(state, view),
+            Occurred::Cancel(notice) => self.cancelled(state, notice).await,
+            Occurred::Tick => self.tick(state).await,
+            Occurred::Kill => {
+                let problem = Problem::fatal(SqlState::ADMIN_SHUTDOWN, "this session was ended by the gate's operator");
+                self.end(state, &problem, "killed");
+            }
+            Occurred::Shutdown => {
+                let problem = Problem::fatal(SqlState::ADMIN_SHUTDOWN, "the gate is stopping")
+                    .with_hint("Connect again in a moment; a held statement must be sent again.");
+                self.end(state, &problem, "shutdown");
+            }
+        }
+    }
+
+    /// Hands on what has been read, and does what the session asks for, until there is nothing left to do.
+    async fn work(&mut self, state: &mut State) {
+        while state.ending.is_none() {
+            if let Some(view) = self.judge.database.view() {
+                self.session.set_catalog(Arc::clone(&view.catalog));
+            }
+            let moved = match self.hand_on(state) {
+                Ok(moved) => moved,
+                Err(error) => {
+                    let problem = match error {
+                        FrameError::TooLong { .. } => {
+                            Problem::fatal(SqlState::PROGRAM_LIMIT_EXCEEDED, error.to_string())
+                        }
+                        _ => Problem::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string()),
+                    };
+                    self.end(state, &problem, "protocol");
+                    return;
+                }
+            };
+            let mut acted = false;
+            while let Some(action) = self.session.action() {
+                acted = true;
+                self.act(state, action).await;
+            }
+            state.client.out.unsplit(self.session.to_client().split());
+            state.server.out.unsplit(self.session.to_server().split());
+            if !moved && !acted {
+                return;
+            }
+        }
+    }
+
+    /// Hands one frame of each side to the session, as far as it wants them.
+    fn hand_on(&mut self, state: &mut State) -> Result<bool, FrameError> {
+        let mut moved = false;
+        while self.session.wants_server()
+            && state.client.out.len() < MAX_QUEUED
+            && let Some(piece) = state.server.cutter.next()?
+        {
+            self.session.on_server(&piece);
+            state.client.out.unsplit(self.session.to_client().split());
+            moved = true;
+        }
+        if self.session.wants_client()
+            && state.server.out.len() < MAX_QUEUED
+            && let Some(piece) = state.client.cutter.next()?
+        {
+            self.session.on_client(piece);
+            moved = true;
+        }
+        Ok(moved)
+    }
+
+    async fn act(&mut self, state: &mut State, action: Action) {
+        match action {
+            Action::Decide(pending) => {
+                let verdict = self.judge.decide(&pending).await;
+                state.pending = Some(*pending);
+                self.obey(state, verdict);
+            }
+            Action::Withdraw { .. } => self.withdraw(state).await,
+            Action::Completed { number, sqlstate, rows, bytes } => {
+                let started = state.started.remove(&number);
+                let took = started.map(|started| started.elapsed()).unwrap_or_default();
+                let event = Event::StatementCompleted {
+                    session: self.judge.session,
+                    statement: number,
+                    sqlstate,
+                    rows,
+                    bytes,
+                    duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                };
+                if let Err(error) = note(&self.judge.gate.log, event).await {
+                    self.log_failed(state, &error);
+                }
+            }
+            Action::LoadCatalog { change } => {
+                if state.loading.is_none() {
+                    state.loading = Some((change, self.load_catalog()));
+                }
+            }
+            Action::End(ending) => {
+                state.ending = Some(match ending {
+                    Ending::Terminate => "terminate",
+                    Ending::Protocol => "protocol",
+                    Ending::Defect => "defect",
+                });
+            }
+        }
+    }
+
+    fn obey(&mut self, state: &mut State, verdict: Verdict) {
+        match verdict {
+            Verdict::Pass(pass, release) => {
+                if let Some(pending) = state.pending.take() {
+                    state.started.insert(pending.number, Instant::now());
+                }
+                state.releases.extend(release);
+                if self.session.pass(pass).is_err() {
+                    self.defect(state);
+                }
+            }
+            Verdict::Hold(hold) => {
+                self.session.hold(&hold.notice);
+                state.hold = Some((hold, Instant::now()));
+            }
+            Verdict::Refuse(problem) => {
+                state.pending = None;
+                self.session.refuse(&problem);
+            }
+        }
+    }
+
+    fn released(&mut self, state: &mut State, release: Result<stepgate_record::Release, LogError>) {
+        state.releases.pop_front();
+        match release {
+            Ok(release) => {
+                if self.session.release(release).is_err() {
+                    self.defect(state);
+                }
+            }
+            Err(error) => self.log_failed(state, &error),
+        }
+    }
+
+    /// The hold is over, one way or another.
+    async fn answered(&mut self, state: &mut State, end: Option<End>) {
+        let Some((hold, _)) = state.hold.take() else { return };
+        let request = hold.waiting.request;
+        match end {
+            Some(end) if end.outcome == stepgate_record::Outcome::Approved => {
+                let Some(mut pending) = state.pending.take() else { return self.defect(state) };
+                if let Some(facts) = self.session.judge_again() {
+                    pending.facts = facts;
+                }
+                let verdict = self.judge.decide_again(&pending, &hold).await;
+                state.pending = Some(pending);
+                self.obey(state, verdict);
+            }
+            Some(end) => {
+                state.pending = None;
+                self.session.refuse(&refusal::ended(request, &end));
+            }
+            // The desk has stopped: nobody can answer any more.
+            None => {
+                state.pending = None;
+                self.session.refuse(&refusal::withdrawn(request));
+            }
+        }
+    }
+
+    fn catalog_loaded(&mut self, state: &mut State, view: Option<Arc<View>>) {
+        let Some((change, _)) = state.loading.take() else { return };
+        match view {
+            Some(view) => self.session.catalog_loaded(change, Arc::clone(&view.catalog)),
+            None => self.session.catalog_failed(),
+        }
+    }
+
+    fn load_catalog(&self) -> oneshot::Receiver<Option<Arc<View>>> {
+        let (done, loading) = oneshot::channel();
+        let database = Arc::clone(&self.judge.database);
+        tokio::spawn(async move {
+            let view = database.load().await;
+            if let Err(error) = &view {
+                tracing::warn!(database = %database.config.name, %error, "catalog cannot be read");
+            }
+            // Nobody listens any more if the session has ended.
+            let _ = done.send(view.ok());
+        });
+        loading
+    }
+
+    /// Ctrl-C, or a driver's timeout: what is held ends here, what runs is the server's to cancel.
+    async fn cancelled(&mut self, state: &mut State, notice: Option<CancelNotice>) {
+        let Some(notice) = notice else { return };
+        if let Some((hold, _)) = state.hold.take() {
+            state.pending = None;
+            let request = hold.waiting.request;
+            if let Err(error) = self.judge.gate.desk.cancel(request, hold.statement).await {
+                tracing::warn!(%error, "cancelling a request");
+            }
+            self.session.refuse(&refusal::cancelled(request));
+            return;
+        }
+        let database = Arc::clone(&self.judge.database);
+        let (pid, secret) = self.server_key.clone();
+        tokio::spawn(async move {
+            if let Err(error) = forward_cancel(&database.config, pid, &secret).await {
+                tracing::warn!(%error, "forwarding a cancel request");
+            }
+            // Only now may the client's cancel connection close.
+            drop(notice);
+        });
+    }
+
+    async fn tick(&mut self, state: &mut State) {
+        let over = state.hold.as_ref().is_some_and(|(hold, since)| {
+            hold.limit.is_some_and(|limit| since.elapsed() >= limit)
+        });
+        if !over {
+            self.session.keep_alive();
+            return;
+        }
+        if let Some((hold, since)) = state.hold.take() {
+            state.pending = None;
+            let request = hold.waiting.request;
+            if let Err(error) = self.judge.gate.desk.withdraw(request, hold.statement).await {
+                tracing::warn!(%error, "withdrawing a request");
+            }
+            self.session.refuse(&refusal::held_too_long(request, hold.limit.unwrap_or_else(|| since.elapsed())));
+        }
+    }
+
+    async fn withdraw(&self, state: &mut State) {
+        state.pending = None;
+        if let Some((hold, _)) = state.hold.take()
+            && let Err(error) = self.judge.gate.desk.withdraw(hold.waiting.request, hold.statement).await
+        {
+            tracing::warn!(%error, "withdrawing a request");
+        }
+    }
+
+    fn server_gone(&mut self, state: &mut State) {
+        if self.session.server_said_fatal() {
+            state.ending = Some("server-gone");
+            return;
+        }
+        let problem = Problem::fatal(SqlState::CONNECTION_FAILURE, "the database server closed the connection")
+            .with_hint("Connect again.");
+        self.end(state, &problem, "server-gone");
+    }
+
+    fn log_failed(&mut self, state: &mut State, error: &LogError) {
+        let problem = refusal::log_failed(error);
+        self.end(state, &problem, "log");
+    }
+
+    fn defect(&mut self, state: &mut State) {
+        tracing::error!(session = %self.judge.session, "a token or hold does not fit: the session is ended");
+        let problem = Problem::fatal(SqlState::SYSTEM_ERROR, "the session's state is inconsistent");
+        self.end(state, &problem, "defect");
+    }
+
+    fn end(&mut self, state: &mut State, problem: &Problem, reason: Reason) {
+        self.session.end(problem, Ending::Defect);
+        state.client.out.unsplit(self.session.to_client().split());
+        state.ending = Some(reason);
+    }
+
+    /// Last words, and nothing left open.
+    async fn finish(self, mut state: State) -> Reason {
+        let reason = state.ending.unwrap_or("defect");
+        self.withdraw(&mut state).await;
+        let State { mut client, mut server, .. } = state;
+        let last_words = async {
+            if reason == "terminate" {
+                let _ = server.stream.write_all(&server.out).await;
+            }
+            let _ = server.stream.shutdown().await;
+            let _ = client.stream.write_all(&client.out).await;
+            let _ = client.stream.shutdown().await;
+        };
+        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+        reason
+    }
+}
+
+/// Queues an event, waiting for room where there is none.
+async fn note(log: &Log, event: Event) -> Result<(), LogError> {
+    match log.note(event.clone()) {
+        Err(LogError::Full) => log.append(vec![event], Vec::new()).await.map(drop),
+        other => other,
+    }
+}
+
+async fn read(stream: &mut (impl AsyncRead + Unpin), cutter: &mut Cutter) -> std::io::Result<usize> {
+    let buffer = cutter.buffer();
+    buffer.reserve(READ);
+    stream.read_buf(buffer).await
+}
+
+/// Writes what it can, or flushes where nothing is left to write. May be dropped at any time.
+async fn write(stream: &mut (impl AsyncWrite + Unpin), out: &[u8]) -> std::io::Result<usize> {
+    if out.is_empty() { stream.flush().await.map(|()| 0) } else { stream.write(out).await }
+}
+
+async fn front(releases: &mut VecDeque<PendingRelease>) -> Result<stepgate_record::Release, LogError> {
+    match releases.front_mut() {
+        Some(release) => release.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn answer(hold: &mut Option<(Box<Hold>, Instant)>) -> Option<End> {
+    match hold {
+        Some((hold, _)) => (&mut hold.waiting.ended).await.ok(),
+        None => std::future::pending().await,
+    }
+}
+
+async fn loaded(loading: &mut Option<(u64, oneshot::Receiver<Option<Arc<View>>>)>) -> Option<Arc<View>> {
+    match loading {
+        Some((_, loading)) => loading.await.ok().flatten(),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,107 @@
+//! What people are told: why a statement waits, and why it does not run. Names of the catalog, the map
+//! and the policy only; an approver's reason is the one text of a person's.
+
+use std::time::Duration;
+
+use stepgate_policy::{Approval, Decision};
+use stepgate_record::Outcome;
+use stepgate_store::{DeskError, End, LogError};
+use stepgate_types::{RequestId, SqlState};
+use stepgate_wire::Problem;
+
+/// The NOTICE of a held statement (DESIGN §8).
+pub(crate) fn held(
+    request: RequestId,
+    approval: &Approval,
+    decision: &Decision,
+    left: Duration,
+    console_url: Option<&str>,
+) -> Problem {
+    let what = if approval.itself { "verification" } else { "approval" };
+    let open = console_url.map(|url| format!("Open {url}/r/{request} or run: ")).unwrap_or_default();
+    let whole = left.as_secs().saturating_add(u64::from(left.subsec_millis() >= 500));
+    let expires = format!("Expires in {}:{:02}; Ctrl-C cancels.", whole / 60, whole % 60);
+    let hint = if approval.itself {
+        let run = if open.is_empty() { "Run: " } else { "" };
+        format!("{open}{run}stepgate verify {request}. {expires}")
+    } else {
+        let groups: Vec<_> = approval.groups.iter().map(ToString::to_string).collect();
+        format!(
+            "Waiting for {} of {}, who run: stepgate request approve {request}. {expires}",
+            approval.count,
+            groups.join(", ")
+        )
+    };
+    Problem::notice(format!("held, {what} required ({request})")).with_detail(decision.summary()).with_hint(hint)
+}
+
+/// The ERROR of a statement that the policy denies.
+pub(crate) fn denied(decision: &Decision) -> Problem {
+    let hint = decision.hint.unwrap_or("Ask for data that the policy lets you see, or ask its owner to change the rule.");
+    Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, "denied by policy")
+        .with_detail(decision.summary())
+        .with_hint(hint)
+}
+
+/// The ERROR of a statement whose request ended without approval.
+pub(crate) fn ended(request: RequestId, end: &End) -> Problem {
+    let by = end.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    match end.outcome {
+        Outcome::Denied => {
+            let problem =
+                Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, format!("denied{by} ({request})"));
+            let problem = match &end.reason {
+                Some(reason) => problem.with_detail(format!("Reason: {reason}")),
+                None => problem,
+            };
+            problem.with_hint("The session goes on. Talk to the approver before you ask again.")
+        }
+        Outcome::Expired => {
+            Problem::error(SqlState::QUERY_CANCELED, format!("nobody answered in time ({request})"))
+                .with_hint("Send the statement again to ask again.")
+        }
+        Outcome::Cancelled => cancelled(request),
+        Outcome::Withdrawn | Outcome::Approved => withdrawn(request),
+    }
+}
+
+/// The ERROR of a held statement that the client cancelled.
+pub(crate) fn cancelled(request: RequestId) -> Problem {
+    Problem::error(SqlState::QUERY_CANCELED, format!("cancelled while held ({request})"))
+}
+
+/// The ERROR of a held statement whose request cannot be answered any more.
+pub(crate) fn withdrawn(request: RequestId) -> Problem {
+    Problem::error(SqlState::QUERY_CANCELED, format!("the request was withdrawn ({request})"))
+        .with_hint("Send the statement again to ask again.")
+}
+
+/// The ERROR of a held statement that kept a transaction open for too long.
+pub(crate) fn held_too_long(request: RequestId, limit: Duration) -> Problem {
+    Problem::error(
+        SqlState::QUERY_CANCELED,
+        format!("held for {} s in an open transaction ({request})", limit.as_secs()),
+    )
+    .with_hint("A held transaction keeps what it has locked. Send the statement first thing after BEGIN, or without a transaction.")
+}
+
+/// The ERROR while the log cannot be written: nothing passes.
+pub(crate) fn log_failed(error: &LogError) -> Problem {
+    tracing::error!(%error, "the audit log cannot be written: nothing passes");
+    Problem::error(SqlState::SYSTEM_ERROR, "the audit log cannot be written, so nothing passes")
+        .with_hint("Tell the gate's operator; `stepgate doctor` says what to do.")
+}
+
+/// The ERROR where a request cannot be opened.
+pub(crate) fn desk_failed(error: &DeskError) -> Problem {
+    let limit = SqlState::PROGRAM_LIMIT_EXCEEDED;
+    match error {
+        DeskError::Log(error) => log_failed(error),
+        DeskError::TooManyOfPerson(_) => {
+            Problem::error(limit, error.to_string()).with_hint("See them: stepgate request ls")
+        }
+        DeskError::Full => Problem::error(limit, error.to_string()),
+        DeskError::Unanswerable(_) => Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, error.to_string()),
+        _ => Problem::error(SqlState::SYSTEM_ERROR, error.to_string()),
+    }
+}

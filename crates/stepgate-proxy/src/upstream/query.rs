@@ -1,0 +1,93 @@
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use stepgate_wire::read::{DataRow, ReadyForQuery};
+use stepgate_wire::{Cutter, Piece, Side};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+
+use super::login::{parameter, server_error};
+use super::{Upstream, UpstreamError};
+
+/// How long a query of the gate's own may take.
+const QUERY_LIMIT: Duration = Duration::from_secs(60);
+/// The most bytes of its reply: the catalog of a database with some million columns.
+const MAX_REPLY: usize = 256 << 20;
+
+/// Runs a query of the gate's own, on a connection with nothing under way, and returns its rows as text.
+/// After an error other than [`UpstreamError::Server`] the connection is of no use.
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub async fn simple_query(
+    upstream: &mut Upstream,
+    sql: &str,
+) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
+    timeout(QUERY_LIMIT, run(upstream, sql))
+        .await
+        .map_err(|_| UpstreamError::Timeout(QUERY_LIMIT.as_secs()))?
+}
+
+async fn run(upstream: &mut Upstream, sql: &str) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
+    upstream.stream.write_all(&query(sql)?).await?;
+    upstream.stream.flush().await?;
+    let mut cutter = Cutter::new(Side::Server, b"").with(std::mem::take(&mut upstream.leftover));
+    let mut rows = Vec::new();
+    let mut failure = None;
+    let mut heard = 0_usize;
+    loop {
+        let (tag, frame) = receive(upstream, &mut cutter).await?;
+        heard = heard.saturating_add(frame.len());
+        if heard > MAX_REPLY {
+            return Err(UpstreamError::TooLarge(MAX_REPLY));
+        }
+        match tag {
+            b'D' => rows.push(row(&frame)?),
+            b'E' => failure = Some(server_error(&frame)),
+            b'S' => upstream.learn(parameter(&frame)?),
+            b'T' | b'C' | b'I' | b'N' | b'A' => {}
+            b'Z' => {
+                upstream.status = ReadyForQuery::read(&frame).map_err(|_| malformed())?.status;
+                upstream.leftover = std::mem::take(cutter.buffer());
+                return failure.map_or(Ok(rows), Err);
+            }
+            _ => return Err(UpstreamError::Protocol("unexpected message")),
+        }
+    }
+}
+
+fn query(sql: &str) -> Result<BytesMut, UpstreamError> {
+    if sql.contains('\0') {
+        return Err(UpstreamError::Protocol("NUL in a query"));
+    }
+    let len = u32::try_from(sql.len().saturating_add(5)).map_err(|_| malformed())?;
+    let mut frame = BytesMut::with_capacity(sql.len().saturating_add(6));
+    frame.put_u8(b'Q');
+    frame.put_u32(len);
+    frame.put_slice(sql.as_bytes());
+    frame.put_u8(0);
+    Ok(frame)
+}
+
+async fn receive(upstream: &mut Upstream, cutter: &mut Cutter) -> Result<(u8, Bytes), UpstreamError> {
+    loop {
+        match cutter.next().map_err(|_| UpstreamError::Protocol("unreadable message"))? {
+            Some(Piece::Whole { tag, bytes }) => return Ok((tag, bytes)),
+            Some(Piece::Part { .. }) => return Err(UpstreamError::Protocol("unexpected message")),
+            None => {}
+        }
+        if upstream.stream.read_buf(cutter.buffer()).await? == 0 {
+            return Err(UpstreamError::Protocol("the server closed the connection"));
+        }
+    }
+}
+
+fn row(frame: &[u8]) -> Result<Vec<Option<String>>, UpstreamError> {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| malformed());
+    let row = DataRow::read(frame).map_err(|_| malformed())?;
+    row.values.into_iter().map(|value| value.map(text).transpose()).collect()
+}
+
+const fn malformed() -> UpstreamError {
+    UpstreamError::Protocol("malformed message")
+}
