@@ -24,11 +24,12 @@ use crate::{Admitted, AuthenticateError, Client, Registration, Upstream, admit, 
 const MAX_CLIENT_NAME: usize = 63;
 
 /// Takes connections until `shutdown`, then waits for the sessions to end.
-pub async fn serve(gate: Arc<Gate>, listener: TcpListener, mut shutdown: watch::Receiver<bool>) {
+pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Receiver<bool>) {
+    let mut stop = shutdown.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            _ = shutdown.wait_for(|down| *down) => break,
+            _ = stop.wait_for(|down| *down) => break,
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
                     tracing::error!("a session's task panicked");
