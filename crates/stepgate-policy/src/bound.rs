@@ -10,6 +10,12 @@ pub trait Columns {
     fn columns(&self, relation: &RelationName) -> Option<Vec<&str>>;
 }
 
+impl Columns for stepgate_sql::Catalog {
+    fn columns(&self, relation: &RelationName) -> Option<Vec<&str>> {
+        self.columns(relation).map(Iterator::collect)
+    }
+}
+
 /// How the map's entries for one database fit its catalog. Made anew whenever the catalog or the rules
 /// are loaded, and handed to every decision on that database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -67,6 +67,12 @@ impl Map {
         self.databases.keys().map(String::as_str)
     }
 
+    /// How many columns carry a label.
+    #[must_use]
+    pub fn labelled_columns(&self) -> usize {
+        self.databases.values().flat_map(|db| db.relations.values()).map(|entry| entry.columns.len()).sum()
+    }
+
     /// Labels that the statement touches by other uses than `write` alone, and whether it is risky:
     /// whether it so touches any classified column, or its certainty is unknown, or its kind `control`.
     #[must_use]
