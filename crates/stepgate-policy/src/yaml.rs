@@ -13,10 +13,13 @@ use crate::report::Report;
 
 /// The longest file, in bytes: some hundred thousand columns. Parsing it takes about a second.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
-/// The deepest nesting. Hand-written conditions stay below ten; the loaders recurse once a level.
-const MAX_DEPTH: usize = 64;
-/// The most nodes, expanded aliases included: against alias bombs.
+/// The deepest nesting. A rule's `match` stands at the fourth level, and hand-written conditions add few;
+/// a level takes some 40 KiB of stack in a debug build, of which a thread has 2 MiB.
+const MAX_DEPTH: usize = 24;
+/// The most nodes and events of the parser: about what the longest file can hold.
 const MAX_NODES: usize = 1_000_000;
+/// The most events that aliases may add: against alias bombs. Nobody needs aliases in these files.
+const MAX_ALIASED: usize = 10_000;
 
 /// Where something stands in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +95,9 @@ pub(crate) fn read(report: &mut Report<'_>, text: &str) -> Option<Node> {
         budget: serde_saphyr::budget! {
             max_depth: MAX_DEPTH,
             max_nodes: MAX_NODES,
+            max_events: MAX_NODES,
         },
+        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
         // Reported by the loaders, all of them, rather than one by the parser.
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Error,
@@ -130,8 +135,13 @@ fn unquoted_comparison(text: &str, at: Place) -> bool {
 fn first_line(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);
-    let cut = line.rfind(" at line ").or_else(|| line.rfind(" (line ")).unwrap_or(line.len());
-    format!("not readable as YAML: {}", line.get(..cut).unwrap_or(line))
+    let cut =
+        [" at line ", " (line ", "; "].iter().filter_map(|end| line.find(end)).min().unwrap_or(line.len());
+    let message = line.get(..cut).unwrap_or(line);
+    if message.starts_with("budget breached: Depth") || message == "recursion limit exceeded" {
+        return format!("nested deeper than {MAX_DEPTH} levels");
+    }
+    format!("not readable as YAML: {message}")
 }
 
 impl<'de> Deserialize<'de> for Node {
