@@ -1,12 +1,28 @@
-//! The desk: where statements wait for people. Every step is on disk before it counts.
+//! The desk: where statements wait for people (DESIGN §4.3 to §4.5, §4.8, §4.10).
+//!
+//! Every step (a request, an answer, an end, a grant, a spent code) is one write to the log, and counts only
+//! once that write is on disk. Steps never cross: each takes its turn from looking at the state until the
+//! state has changed. Whoever only looks waits for nobody.
 
+mod answer;
+mod ask;
+mod end;
+mod enrol;
 mod error;
+mod inner;
+mod read;
+mod replay;
+mod state;
+#[cfg(test)]
+mod tests;
 mod view;
 
+use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use stepgate_approval::{Ask, Held, Wanted};
+use stepgate_approval::{Ask, Held, Page, Reason, Wanted};
+use stepgate_record::Outcome;
 use stepgate_types::{Clock, Entropy, GrantId, PersonName, RequestId, StatementId};
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
@@ -14,12 +30,21 @@ use zeroize::Zeroizing;
 pub use error::{DeskError, EnrolError, VerifyError};
 pub use view::{End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
 
-use crate::{Factors, Log, LogError, People, Vault};
+use crate::{Factors, Log, People, Vault};
+use answer::Answer;
+use inner::Inner;
+use replay::Replay;
+
+/// Events of one append at the start.
+const BATCH: usize = 64;
+
+/// News that a listener may lag behind before it misses some.
+const NEWS: usize = 256;
 
 /// Requests, grants and factors of one gate. Cheap to clone. Its futures may be dropped at any time: what
 /// was begun is finished.
 #[derive(Clone)]
-pub struct Desk {}
+pub struct Desk(Arc<Inner>);
 
 impl Desk {
     /// Rebuilds requests, grants and spent codes from the log. Requests that were open when the gate
@@ -29,14 +54,22 @@ impl Desk {
     /// # Errors
     /// The log cannot be read or written.
     pub fn open(
-        _log: Log,
-        _people: People,
-        _factors: Factors,
-        _vault: Vault,
-        _clock: Arc<dyn Clock>,
-        _entropy: Arc<dyn Entropy>,
+        log: Log,
+        people: People,
+        factors: Factors,
+        vault: Vault,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DeskError> {
-        Err(LogError::Closed.into())
+        let mut replay = Replay::default();
+        log.replay(0, &mut |_, record| replay.take(record))?;
+        for some in replay.loose_ends().chunks(BATCH) {
+            log.append_blocking(some.to_vec(), Vec::new())?;
+        }
+        let state = Mutex::new(replay.finish(clock.now()));
+        let (changed, _) = broadcast::channel(NEWS);
+        let turn = tokio::sync::Mutex::new(());
+        Ok(Self(Arc::new(Inner { log, people, factors, vault, clock, entropy, turn, state, changed })))
     }
 
     /// Opens a request for a held statement, or joins one that is open and whose grant would cover it.
@@ -44,8 +77,9 @@ impl Desk {
     ///
     /// # Errors
     /// See [`DeskError`]; the statement must not pass.
-    pub async fn ask(&self, _ask: Ask, _held: Held) -> Result<Waiting, DeskError> {
-        Err(LogError::Closed.into())
+    pub async fn ask(&self, ask: Ask, held: Held) -> Result<Waiting, DeskError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.ask(ask, held).await }).await
     }
 
     /// A person verifies themselves for their own request.
@@ -54,12 +88,17 @@ impl Desk {
     /// See [`VerifyError`]; nothing has been approved.
     pub async fn verify(
         &self,
-        _request: RequestId,
-        _person: &PersonName,
-        _code: &str,
-        _source: IpAddr,
+        request: RequestId,
+        person: &PersonName,
+        code: &str,
+        source: IpAddr,
     ) -> Result<End, VerifyError> {
-        Err(LogError::Closed.into())
+        let (person, code) = (person.clone(), Zeroizing::new(code.to_owned()));
+        let answer = Answer { request, person, code, approve: true, reason: None, source, own: true };
+        let inner = Arc::clone(&self.0);
+        let progress = finish(async move { inner.answer(answer).await }).await?;
+        // One answer always ends a request of one's own.
+        progress.ended.ok_or(VerifyError::Desk(DeskError::Unknown))
     }
 
     /// A person answers a request with a fresh code.
@@ -68,22 +107,28 @@ impl Desk {
     /// See [`VerifyError`]; the answer does not count.
     pub async fn vote(
         &self,
-        _request: RequestId,
-        _person: &PersonName,
-        _code: &str,
-        _approve: bool,
-        _reason: Option<&str>,
-        _source: IpAddr,
+        request: RequestId,
+        person: &PersonName,
+        code: &str,
+        approve: bool,
+        reason: Option<&str>,
+        source: IpAddr,
     ) -> Result<Progress, VerifyError> {
-        Err(LogError::Closed.into())
+        let inner = Arc::clone(&self.0);
+        let reason = reason.map(Reason::parse).transpose()?.flatten();
+        let (person, code) = (person.clone(), Zeroizing::new(code.to_owned()));
+        let answer = Answer { request, person, code, approve, reason, source, own: false };
+        finish(async move { inner.answer(answer).await }).await
     }
 
     /// Verifies and spends a code of this person for something other than a request.
     ///
     /// # Errors
     /// See [`VerifyError`].
-    pub async fn prove(&self, _person: &PersonName, _code: &str, _source: IpAddr) -> Result<(), VerifyError> {
-        Err(LogError::Closed.into())
+    pub async fn prove(&self, person: &PersonName, code: &str, source: IpAddr) -> Result<(), VerifyError> {
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        let code = Zeroizing::new(code.to_owned());
+        finish(async move { inner.prove(&person, &code, source).await }).await
     }
 
     /// The statement's client is gone, or what waits is no longer what would run. With its last waiter a
@@ -91,24 +136,27 @@ impl Desk {
     ///
     /// # Errors
     /// See [`DeskError`].
-    pub async fn withdraw(&self, _request: RequestId, _statement: StatementId) -> Result<(), DeskError> {
-        Err(LogError::Closed.into())
+    pub async fn withdraw(&self, request: RequestId, statement: StatementId) -> Result<(), DeskError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.leave(request, statement, Outcome::Withdrawn).await }).await
     }
 
     /// The statement was cancelled by who asked (Ctrl-C). With its last waiter a request is cancelled.
     ///
     /// # Errors
     /// See [`DeskError`].
-    pub async fn cancel(&self, _request: RequestId, _statement: StatementId) -> Result<(), DeskError> {
-        Err(LogError::Closed.into())
+    pub async fn cancel(&self, request: RequestId, statement: StatementId) -> Result<(), DeskError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.leave(request, statement, Outcome::Cancelled).await }).await
     }
 
     /// The person who asked cancels the whole request (`stepgate request cancel`).
     ///
     /// # Errors
     /// See [`DeskError`].
-    pub async fn cancel_request(&self, _request: RequestId, _person: &PersonName) -> Result<(), DeskError> {
-        Err(LogError::Closed.into())
+    pub async fn cancel_request(&self, request: RequestId, person: &PersonName) -> Result<(), DeskError> {
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.cancel_request(request, &person).await }).await
     }
 
     /// Ends what is due: expired requests, requests nobody waits for any more, grants, enrolments. To be
@@ -117,27 +165,32 @@ impl Desk {
     /// # Errors
     /// The log refused. Nobody waits any longer then: every [`Waiting::ended`] is closed.
     pub async fn expire_due(&self) -> Result<(), DeskError> {
-        Err(LogError::Closed.into())
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.expire_due().await }).await
     }
 
     /// The grant that covers this statement at this moment, if one does.
     #[must_use]
-    pub fn covering_grant(&self, _wanted: &Wanted) -> Option<GrantId> {
-        None
+    pub fn covering_grant(&self, wanted: &Wanted) -> Option<GrantId> {
+        self.0.covering_grant(wanted)
     }
 
     /// All grants in force.
     #[must_use]
     pub fn grants(&self) -> Vec<GrantInfo> {
-        Vec::new()
+        let now = self.0.clock.now();
+        let state = self.0.state();
+        let in_force = state.grants.values().filter(|kept| !kept.grant.is_due(now));
+        in_force.map(|kept| GrantInfo::from(&kept.grant)).collect()
     }
 
     /// Takes a grant back. `by` is who does it; `None` is the operator at the gate's own machine.
     ///
     /// # Errors
     /// See [`DeskError`].
-    pub async fn revoke(&self, _grant: GrantId, _by: Option<PersonName>) -> Result<(), DeskError> {
-        Err(LogError::Closed.into())
+    pub async fn revoke(&self, grant: GrantId, by: Option<PersonName>) -> Result<(), DeskError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.revoke(grant, by).await }).await
     }
 
     /// Takes back all grants of a person and withdraws their requests: after they were removed, lost a
@@ -145,32 +198,34 @@ impl Desk {
     ///
     /// # Errors
     /// See [`DeskError`].
-    pub async fn revoke_person(
-        &self,
-        _person: &PersonName,
-        _by: Option<PersonName>,
-    ) -> Result<(), DeskError> {
-        Err(LogError::Closed.into())
+    pub async fn revoke_person(&self, person: &PersonName, by: Option<PersonName>) -> Result<(), DeskError> {
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.revoke_person(&person, by).await }).await
     }
 
     /// Open requests and the latest ended ones, newest last.
     #[must_use]
     pub fn requests(&self) -> Vec<RequestInfo> {
-        Vec::new()
+        let state = self.0.state();
+        let mut open: Vec<_> = state.open.values().map(state::Entry::info).collect();
+        open.sort_by(|one, other| one.opened.cmp(&other.opened));
+        state.past.list().cloned().chain(open).collect()
     }
 
     /// One request, open or ended.
     #[must_use]
-    pub fn request(&self, _request: RequestId) -> Option<RequestInfo> {
-        None
+    pub fn request(&self, request: RequestId) -> Option<RequestInfo> {
+        let state = self.0.state();
+        let open = state.open.get(&request).map(state::Entry::info);
+        open.or_else(|| state.past.get(request).map(|(_, info)| info.clone()))
     }
 
     /// The held statement, for who asked and for those who may answer; unknown to everybody else.
     ///
     /// # Errors
     /// See [`DeskError`].
-    pub fn show(&self, _request: RequestId, _viewer: &PersonName) -> Result<Shown, DeskError> {
-        Err(LogError::Closed.into())
+    pub fn show(&self, request: RequestId, viewer: &PersonName) -> Result<Shown, DeskError> {
+        self.0.looking(request, viewer, |entry| entry.show(viewer))
     }
 
     /// The page of a part of the held statement that begins at byte `offset`.
@@ -179,18 +234,18 @@ impl Desk {
     /// See [`DeskError`].
     pub fn show_more(
         &self,
-        _request: RequestId,
-        _viewer: &PersonName,
-        _part: Part,
-        _offset: usize,
-    ) -> Result<stepgate_approval::Page, DeskError> {
-        Err(LogError::Closed.into())
+        request: RequestId,
+        viewer: &PersonName,
+        part: Part,
+        offset: usize,
+    ) -> Result<Page, DeskError> {
+        self.0.looking(request, viewer, |entry| entry.show_more(viewer, part, offset))
     }
 
     /// Hears of every request that is opened, answered or ended.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<RequestId> {
-        broadcast::channel(1).1
+        self.0.changed.subscribe()
     }
 
     /// Begins to enrol an authenticator: a fresh secret as `otpauth://` URI, to be confirmed within ten
@@ -200,11 +255,17 @@ impl Desk {
     /// See [`EnrolError`].
     pub async fn enroll_begin(
         &self,
-        _person: &PersonName,
-        _code: Option<&str>,
-        _source: IpAddr,
+        person: &PersonName,
+        code: Option<&str>,
+        source: IpAddr,
     ) -> Result<Zeroizing<String>, EnrolError> {
-        Err(EnrolError::Full)
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        let code = code.map(|code| Zeroizing::new(code.to_owned()));
+        finish(async move {
+            let code = code.as_ref().map(|code| code.as_str());
+            inner.enroll_begin(&person, code, source).await
+        })
+        .await
     }
 
     /// Confirms the enrolment with a code of the new authenticator. The code is spent.
@@ -213,10 +274,20 @@ impl Desk {
     /// See [`EnrolError`].
     pub async fn enroll_confirm(
         &self,
-        _person: &PersonName,
-        _code: &str,
-        _source: IpAddr,
+        person: &PersonName,
+        code: &str,
+        source: IpAddr,
     ) -> Result<(), EnrolError> {
-        Err(EnrolError::NotBegun)
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        let code = Zeroizing::new(code.to_owned());
+        finish(async move { inner.enroll_confirm(&person, &code, source).await }).await
     }
+}
+
+/// Sees a step through even if whoever asked for it has gone: a write that is under way counts when it is
+/// on disk, and memory must not say otherwise.
+async fn finish<T: Send + 'static, E: From<DeskError> + Send + 'static>(
+    step: impl Future<Output = Result<T, E>> + Send + 'static,
+) -> Result<T, E> {
+    tokio::spawn(step).await.unwrap_or_else(|_| Err(DeskError::Stopping.into()))
 }

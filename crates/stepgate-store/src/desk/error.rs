@@ -88,3 +88,9 @@ pub enum EnrolError {
     #[error(transparent)]
     Person(#[from] PersonError),
 }
+
+impl From<DeskError> for EnrolError {
+    fn from(error: DeskError) -> Self {
+        Self::Verify(error.into())
+    }
+}

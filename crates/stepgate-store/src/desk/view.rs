@@ -1,7 +1,7 @@
 //! What the desk tells others: ends, listings, and the held statement for those who may see it.
 
 use serde::Serialize;
-use stepgate_approval::Page;
+use stepgate_approval::{Grant, Page};
 use stepgate_record::Outcome;
 use stepgate_types::{GrantId, GroupName, PersonName, RequestId, StatementId, Timestamp};
 use tokio::sync::oneshot;
@@ -106,6 +106,23 @@ pub struct GrantInfo {
     pub expires: String,
 }
 
+impl From<&Grant> for GrantInfo {
+    fn from(grant: &Grant) -> Self {
+        Self {
+            grant: grant.id,
+            request: grant.request,
+            person: grant.person.clone(),
+            database: grant.database.clone(),
+            kinds: grant.kinds.iter().map(|kind| kind.as_str()).collect(),
+            uses: grant.uses.iter().map(|use_| use_.as_str()).collect(),
+            relations: grant.relations.iter().cloned().collect(),
+            labels: grant.labels.iter().map(ToString::to_string).collect(),
+            approval: grant.approval.clone(),
+            expires: grant.expires.to_string(),
+        }
+    }
+}
+
 /// A held statement, for the eyes of its approvers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shown {
@@ -129,8 +146,10 @@ pub struct Shown {
     pub canonical_sha256: String,
     /// The SQL, made safe for display.
     pub sql: Page,
-    /// The bind values.
+    /// The bind values, the first thousand of them.
     pub parameters: Vec<ShownParameter>,
+    /// How many bind values there are.
+    pub parameters_total: usize,
     /// Whether something is not shown here. An approval is refused until all of it has been fetched
     /// with `Desk::show_more`.
     pub truncated: bool,

@@ -1,0 +1,101 @@
+//! Opens requests, or lets a statement join one.
+
+use stepgate_approval::{Ask, Held, Open, Salts, canonical};
+use stepgate_record::Event;
+use stepgate_types::{Action, RequestId, Timestamp};
+
+use super::DeskError;
+use super::inner::Inner;
+use super::state::{Entry, hex};
+use super::view::Waiting;
+
+/// How often a fresh id is drawn before the source of randomness counts as broken: 40 bits and at most
+/// some thousand ids do not collide twice.
+const DRAWS: usize = 8;
+
+impl Inner {
+    pub(super) async fn ask(&self, mut ask: Ask, held: Held) -> Result<Waiting, DeskError> {
+        let _turn = self.turn.lock().await;
+        let now = self.clock.now();
+        self.check_answerable(&ask, now)?;
+        let joinable = self.state().joinable(&ask, now);
+        if let Some(request) = joinable {
+            return self.join(request, &ask).await;
+        }
+        self.state().room_for(&ask, &held)?;
+        ask.id = self.free_id(ask.id)?;
+        let salts = Salts::generate(&held, &*self.entropy).map_err(|_| DeskError::NoEntropy)?;
+        let hash = canonical(&ask, &held, &salts).map_err(|_| DeskError::Unanswerable("salts"))?;
+        self.log.append(vec![requested(&ask, &hash)], Vec::new()).await?;
+
+        let (id, statement) = (ask.id, ask.statement);
+        let mut entry = Entry {
+            open: Open::new(ask, hash),
+            held,
+            salts,
+            waiters: Vec::new(),
+            reading: super::read::Reading::default(),
+        };
+        let waiting = entry.wait(statement, false);
+        self.state().open.insert(id, entry);
+        self.tell(id);
+        Ok(waiting)
+    }
+
+    async fn join(&self, request: RequestId, ask: &Ask) -> Result<Waiting, DeskError> {
+        let statement = ask.statement;
+        let joined = Event::StepupJoined { request, session: statement.session, statement: statement.number };
+        self.log.append(vec![joined], Vec::new()).await?;
+        let waiting = self.state().entry_mut(request)?.wait(statement, true);
+        self.tell(request);
+        Ok(waiting)
+    }
+
+    fn check_answerable(&self, ask: &Ask, now: Timestamp) -> Result<(), DeskError> {
+        let why_not = |why| Err(DeskError::Unanswerable(why));
+        let Some(person) = self.people.get(&ask.person) else {
+            return why_not("who asks is not known any more");
+        };
+        if !matches!(ask.action, Action::StepUp | Action::Approve) {
+            return why_not("the policy asks for no approval");
+        }
+        if ask.terms.itself && person.service {
+            return why_not("a service cannot verify itself");
+        }
+        if !ask.terms.itself && ask.terms.groups.is_empty() {
+            return why_not("nobody may approve it");
+        }
+        if now >= ask.expires {
+            return why_not("it has expired already");
+        }
+        Ok(())
+    }
+
+    /// `wish`, or another id if that one is taken.
+    fn free_id(&self, wish: RequestId) -> Result<RequestId, DeskError> {
+        let mut id = wish;
+        for _ in 0..DRAWS {
+            if !self.state().is_taken(id) {
+                return Ok(id);
+            }
+            id = RequestId::from_bytes(self.random()?);
+        }
+        Err(DeskError::NoEntropy)
+    }
+}
+
+fn requested(ask: &Ask, hash: &[u8]) -> Event {
+    Event::StepupRequested {
+        request: ask.id,
+        session: ask.statement.session,
+        statement: ask.statement.number,
+        person: ask.person.clone(),
+        database: ask.database.clone(),
+        approval: ask.terms.approval.clone(),
+        itself: ask.terms.itself,
+        groups: ask.terms.groups.iter().cloned().collect(),
+        count: ask.terms.count,
+        canonical_sha256: hex(hash),
+        expires_us: ask.expires.micros(),
+    }
+}

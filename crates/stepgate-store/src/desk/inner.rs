@@ -1,0 +1,93 @@
+//! What all handles of a desk share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use stepgate_approval::Wanted;
+use stepgate_types::{Clock, Entropy, GrantId, GroupName, PersonName, RequestId};
+use tokio::sync::broadcast;
+
+use super::DeskError;
+use super::state::{Entry, State};
+use crate::{Factors, Log, People, Vault};
+
+/// Characters of a client's name that records keep as they are.
+const HARMLESS: &[u8] = b" ._-/()";
+
+/// The longest client's name that records keep as it is: PostgreSQL's own limit (NAMEDATALEN - 1).
+const MAX_CLIENT: usize = 63;
+
+pub(super) struct Inner {
+    pub(super) log: Log,
+    pub(super) people: People,
+    pub(super) factors: Factors,
+    pub(super) vault: Vault,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    /// Held from looking at the state until the step taken by it is on disk and in the state: no two
+    /// steps cross, so that nothing is approved twice.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// Never held while waiting for the disk: who only looks never waits.
+    pub(super) state: Mutex<State>,
+    pub(super) changed: broadcast::Sender<RequestId>,
+}
+
+impl Inner {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A person's groups at this moment; of somebody unknown, none.
+    pub(super) fn groups_of(&self, person: &PersonName) -> std::collections::BTreeSet<GroupName> {
+        self.people.get(person).map(|known| known.groups.iter().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn random<const N: usize>(&self) -> Result<[u8; N], DeskError> {
+        let mut bytes = [0; N];
+        self.entropy.fill(&mut bytes).map_err(|_| DeskError::NoEntropy)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn tell(&self, request: RequestId) {
+        // Nobody listening is no error.
+        let _ = self.changed.send(request);
+    }
+
+    /// How grants and their records name a client: a client chooses its name, which could hold anything.
+    pub(super) fn client_mark(&self, client: &str) -> String {
+        let harmless = |byte: u8| byte.is_ascii_alphanumeric() || HARMLESS.contains(&byte);
+        if client.len() <= MAX_CLIENT && client.bytes().all(harmless) {
+            client.to_owned()
+        } else {
+            format!("hmac-sha256:{}", self.vault.hmac_hex("grant client", client.as_bytes()))
+        }
+    }
+
+    pub(super) fn covering_grant(&self, wanted: &Wanted) -> Option<GrantId> {
+        let person = self.people.get(&wanted.person)?;
+        let wanted = Wanted { client: self.client_mark(&wanted.client), ..wanted.clone() };
+        let now = self.clock.now();
+        let state = self.state();
+        // Somebody removed and added again is somebody else.
+        let mut grants = state.grants.values().filter(|kept| person.added <= kept.issued);
+        grants.find(|kept| kept.grant.covers(&wanted, now).is_ok()).map(|kept| kept.grant.id)
+    }
+
+    /// Lets `viewer` look at an open request, if they asked it or may answer it. To everybody else it
+    /// does not exist; how it ended is told to the same people.
+    pub(super) fn looking<T>(
+        &self,
+        request: RequestId,
+        viewer: &PersonName,
+        look: impl FnOnce(&mut Entry) -> T,
+    ) -> Result<T, DeskError> {
+        let groups = self.groups_of(viewer);
+        let mut state = self.state();
+        if let Some((outcome, info)) = state.past.get(request) {
+            let concerned = info.person == *viewer || info.groups.iter().any(|group| groups.contains(group));
+            return Err(if concerned { DeskError::Ended(outcome) } else { DeskError::Unknown });
+        }
+        let entry = state.entry_mut(request)?;
+        let allowed = entry.open.ask().person == *viewer || entry.open.may_answer(viewer, &groups);
+        if allowed { Ok(look(entry)) } else { Err(DeskError::Unknown) }
+    }
+}

@@ -1,0 +1,116 @@
+//! Shows held statements, and knows who has read how much of a long one (what you see is what runs).
+
+use std::collections::BTreeMap;
+
+use stepgate_approval::{Held, Page, escape_for_display, page_for_display};
+use stepgate_types::PersonName;
+
+use super::state::{Entry, hex};
+use super::view::{Part, Shown, ShownParameter};
+
+/// Bytes of a statement and its values that are shown at once. Escaped they grow to at most eight times
+/// as many: 1 MiB, the API's cap.
+const PAGE_BYTES: usize = 128 << 10;
+
+/// Bind values that are shown at once.
+const PAGE_PARAMETERS: usize = 1000;
+
+/// How far each viewer has read, without gaps.
+#[derive(Default)]
+pub(super) struct Reading(BTreeMap<PersonName, BTreeMap<Part, usize>>);
+
+impl Reading {
+    fn saw(&mut self, viewer: &PersonName, part: Part, page: &Page) {
+        let parts = self.0.entry(viewer.clone()).or_default();
+        let seen = parts.get(&part).copied();
+        if page.offset <= seen.unwrap_or(0) {
+            let to = page.next.unwrap_or(page.total);
+            parts.insert(part, to.max(seen.unwrap_or(0)));
+        }
+    }
+
+    /// Whether this person has had all of the statement before their eyes, or it is so short that one
+    /// page shows it all.
+    pub(super) fn is_complete(&self, viewer: &PersonName, held: &Held) -> bool {
+        if fits_one_page(held) {
+            return true;
+        }
+        let Some(parts) = self.0.get(viewer) else { return false };
+        let read = |part, length| parts.get(&part).is_some_and(|seen| *seen >= length);
+        let mut values = held.parameters.iter().enumerate();
+        read(Part::Sql, held.sql.len())
+            && values.all(|(at, value)| read(Part::Parameter(at), value.as_ref().map_or(0, Vec::len)))
+    }
+}
+
+fn fits_one_page(held: &Held) -> bool {
+    let values = held.parameters.iter().flatten().map(Vec::len);
+    held.parameters.len() <= PAGE_PARAMETERS
+        && values.fold(held.sql.len(), usize::saturating_add) <= PAGE_BYTES
+}
+
+impl Entry {
+    /// The statement for this viewer, as much as one answer holds.
+    pub(super) fn show(&mut self, viewer: &PersonName) -> Shown {
+        let info = self.info();
+        let sql = page_for_display(&self.held.sql, 0, PAGE_BYTES);
+        self.reading.saw(viewer, Part::Sql, &sql);
+        let mut room = PAGE_BYTES.saturating_sub(sql.next.unwrap_or(sql.total));
+        let mut parameters = Vec::new();
+        for at in 0..self.held.parameters.len().min(PAGE_PARAMETERS) {
+            let value = self.page(viewer, Part::Parameter(at), 0, room);
+            room = room.saturating_sub(value.as_ref().map_or(0, |page| page.next.unwrap_or(page.total)));
+            parameters.push(ShownParameter {
+                type_oid: self.held.types.get(at).copied().unwrap_or(0),
+                format: self.held.formats.get(at).copied().unwrap_or(0),
+                value,
+            });
+        }
+        let ask = self.open.ask();
+        Shown {
+            info,
+            statement: ask.statement,
+            address: ask.address.to_string(),
+            client: escape_for_display(ask.client.as_bytes()),
+            db_user: escape_for_display(ask.db_user.as_bytes()),
+            relations: ask
+                .relations
+                .iter()
+                .map(|name| escape_for_display(name.to_string().as_bytes()))
+                .collect(),
+            labels: ask.labels.iter().map(ToString::to_string).collect(),
+            rules: ask.rules.clone(),
+            canonical_sha256: hex(self.open.canonical()),
+            sql,
+            parameters,
+            parameters_total: self.held.parameters.len(),
+            truncated: !fits_one_page(&self.held),
+        }
+    }
+
+    /// A page of one part. NULL is the text `NULL` of length 0.
+    pub(super) fn show_more(&mut self, viewer: &PersonName, part: Part, offset: usize) -> Page {
+        let null = Page { text: "NULL".to_owned(), offset: 0, next: None, total: 0 };
+        self.page(viewer, part, offset, PAGE_BYTES).unwrap_or(null)
+    }
+
+    fn page(&mut self, viewer: &PersonName, part: Part, offset: usize, room: usize) -> Option<Page> {
+        let bytes = match part {
+            Part::Sql => Some(&self.held.sql),
+            Part::Parameter(at) => match self.held.parameters.get(at) {
+                Some(value) => value.as_ref(),
+                None => return None,
+            },
+        };
+        let page = match bytes {
+            Some(bytes) if room == 0 && !bytes.is_empty() => {
+                return Some(Page { text: String::new(), offset, next: Some(offset), total: bytes.len() });
+            }
+            Some(bytes) => Some(page_for_display(bytes, offset, room)),
+            None => None,
+        };
+        let null = Page { text: String::new(), offset: 0, next: None, total: 0 };
+        self.reading.saw(viewer, part, page.as_ref().unwrap_or(&null));
+        page
+    }
+}

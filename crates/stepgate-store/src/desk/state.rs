@@ -1,0 +1,257 @@
+//! What the desk keeps in memory. All of it but the held bytes can be rebuilt from the log.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use stepgate_approval::{
+    Ask, Canonical, Ended, Grant, Guard, Held, Open, Salts, Secret, WrongSalts, canonical, escape_for_display,
+};
+use stepgate_record::Outcome;
+use stepgate_types::{GrantId, PersonName, RequestId, StatementId, Timestamp};
+use tokio::sync::oneshot;
+
+use super::DeskError;
+use super::read::Reading;
+use super::view::{End, RequestInfo, Waiting};
+
+/// Open requests of one person: more are a broken client or an attempt to tire people into approving.
+const MAX_OPEN_OF_PERSON: usize = 8;
+
+/// Open requests in all.
+const MAX_OPEN: usize = 1000;
+
+/// Statements that wait for one request.
+const MAX_WAITERS: usize = 1000;
+
+/// Bytes of held statements in all: 128 MiB of the gate's memory.
+const MAX_HELD_BYTES: usize = 128 << 20;
+
+/// Grants in force; an approval beyond counts once.
+pub(super) const MAX_GRANTS: usize = 10_000;
+
+/// Ended requests remembered for listings and for telling late answers how it ended; some 300 bytes each.
+const MAX_PAST: usize = 2000;
+
+/// Everything in memory.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) open: BTreeMap<RequestId, Entry>,
+    pub(super) past: Past,
+    pub(super) grants: BTreeMap<GrantId, Kept>,
+    /// The last TOTP step each person has spent.
+    pub(super) steps: BTreeMap<PersonName, u64>,
+    pub(super) guard: Guard,
+    pub(super) enrolments: BTreeMap<PersonName, Enrolment>,
+}
+
+/// An open request and what waits for it.
+pub(super) struct Entry {
+    pub(super) open: Open,
+    pub(super) held: Held,
+    pub(super) salts: Salts,
+    pub(super) waiters: Vec<Waiter>,
+    pub(super) reading: Reading,
+}
+
+/// A statement that waits.
+pub(super) struct Waiter {
+    pub(super) statement: StatementId,
+    pub(super) ended: oneshot::Sender<End>,
+}
+
+/// A grant and when it was issued.
+pub(super) struct Kept {
+    pub(super) grant: Grant,
+    pub(super) issued: Timestamp,
+}
+
+/// A secret that is not confirmed yet. Never stored.
+pub(super) struct Enrolment {
+    pub(super) secret: Secret,
+    /// When it lapses, on the monotonic clock.
+    pub(super) until: Duration,
+    /// When the authenticator it is to replace was enrolled.
+    pub(super) replaces: Option<Timestamp>,
+}
+
+impl Entry {
+    /// The canonical request as it is now: of the very bytes that would be released.
+    pub(super) fn canonical(&self) -> Result<Canonical, WrongSalts> {
+        canonical(self.open.ask(), &self.held, &self.salts)
+    }
+
+    /// Adds a waiter; the answer goes to whoever holds the statement.
+    pub(super) fn wait(&mut self, statement: StatementId, joined: bool) -> Waiting {
+        let (sender, ended) = oneshot::channel();
+        self.waiters.push(Waiter { statement, ended: sender });
+        Waiting {
+            request: self.open.ask().id,
+            joined,
+            expires: self.open.ask().expires,
+            canonical_sha256: hex(self.open.canonical()),
+            ended,
+        }
+    }
+
+    /// Whether somebody other than this statement still waits.
+    pub(super) fn others_wait(&self, statement: StatementId) -> bool {
+        self.waiters.iter().any(|waiter| waiter.statement != statement && !waiter.ended.is_closed())
+    }
+
+    /// Whether anybody still waits.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiters.iter().any(|waiter| !waiter.ended.is_closed())
+    }
+
+    pub(super) fn info(&self) -> RequestInfo {
+        let ask = self.open.ask();
+        RequestInfo {
+            // Catalog names may hold anything, too.
+            summary: Some(escape_for_display(ask.summary.as_bytes())),
+            waiting: self.waiters.len(),
+            approvers: self.open.approvers().iter().cloned().collect(),
+            ..info_of(ask)
+        }
+    }
+}
+
+fn info_of(ask: &Ask) -> RequestInfo {
+    RequestInfo {
+        request: ask.id,
+        state: "open",
+        person: ask.person.clone(),
+        database: ask.database.clone(),
+        approval: ask.terms.approval.clone(),
+        itself: ask.terms.itself,
+        groups: ask.terms.groups.iter().cloned().collect(),
+        count: ask.terms.count,
+        approvers: Vec::new(),
+        summary: None,
+        waiting: 0,
+        opened: Some(ask.opened.to_string()),
+        expires: ask.expires.to_string(),
+    }
+}
+
+impl State {
+    /// An open request, or how it ended.
+    pub(super) fn entry(&self, request: RequestId) -> Result<&Entry, DeskError> {
+        self.open.get(&request).ok_or_else(|| self.why_not_open(request))
+    }
+
+    /// As [`State::entry`], to change it.
+    pub(super) fn entry_mut(&mut self, request: RequestId) -> Result<&mut Entry, DeskError> {
+        if !self.open.contains_key(&request) {
+            return Err(self.why_not_open(request));
+        }
+        self.open.get_mut(&request).ok_or(DeskError::Unknown)
+    }
+
+    fn why_not_open(&self, request: RequestId) -> DeskError {
+        self.past.get(request).map_or(DeskError::Unknown, |(outcome, _)| DeskError::Ended(outcome))
+    }
+
+    /// The open request that this one may join: the grant it asks for would cover it.
+    pub(super) fn joinable(&self, ask: &Ask, now: Timestamp) -> Option<RequestId> {
+        let wanted = ask.into();
+        let may_join = ask.terms.remember.is_some();
+        let mut open = self.open.iter().filter(|_| may_join);
+        let found = open.find(|(_, entry)| {
+            let grant = Grant::of(entry.open.ask(), GrantId::from_bytes([0; 8]), now);
+            entry.open.ask().terms == ask.terms
+                && !entry.open.is_due(now)
+                && entry.waiters.len() < MAX_WAITERS
+                && grant.is_some_and(|grant| grant.covers(&wanted, now).is_ok())
+        });
+        found.map(|(id, _)| *id)
+    }
+
+    /// Whether there is room for one more request.
+    pub(super) fn room_for(&self, ask: &Ask, held: &Held) -> Result<(), DeskError> {
+        let of_person = self.open.values().filter(|entry| entry.open.ask().person == ask.person).count();
+        if of_person >= MAX_OPEN_OF_PERSON {
+            return Err(DeskError::TooManyOfPerson(of_person));
+        }
+        let bytes: usize = self.open.values().map(|entry| held_bytes(&entry.held)).sum();
+        if self.open.len() >= MAX_OPEN || bytes.saturating_add(held_bytes(held)) > MAX_HELD_BYTES {
+            return Err(DeskError::Full);
+        }
+        Ok(())
+    }
+
+    /// Whether this id stands for a request already.
+    pub(super) fn is_taken(&self, id: RequestId) -> bool {
+        self.open.contains_key(&id) || self.past.get(id).is_some()
+    }
+
+    /// Spends a TOTP step. Steps never go back.
+    pub(super) fn spend(&mut self, person: &PersonName, step: u64) {
+        let last = self.steps.entry(person.clone()).or_insert(step);
+        *last = step.max(*last);
+    }
+
+    /// What a request's end leads to, once it is durable: everybody who waits is told, and the held
+    /// bytes are wiped.
+    pub(super) fn conclude(
+        &mut self,
+        ended: Ended,
+        waiters: Vec<Waiter>,
+        reason: Option<String>,
+        grant: Option<GrantId>,
+    ) -> End {
+        let end = End {
+            request: ended.ask.id,
+            outcome: ended.outcome,
+            by: ended.by,
+            reason,
+            approvers: ended.approvers.into_iter().collect(),
+            grant,
+        };
+        let info = RequestInfo { approvers: end.approvers.clone(), ..info_of(&ended.ask) };
+        self.past.push(info, end.outcome);
+        for waiter in waiters {
+            // Who no longer listens has gone.
+            let _ = waiter.ended.send(end.clone());
+        }
+        end
+    }
+}
+
+fn held_bytes(held: &Held) -> usize {
+    // A bind value costs its vector, type and format besides its bytes.
+    let values = held.parameters.iter().map(|value| 32 + value.as_ref().map_or(0, Vec::len));
+    values.fold(held.sql.len(), usize::saturating_add)
+}
+
+/// The latest ended requests.
+#[derive(Default)]
+pub(super) struct Past {
+    order: VecDeque<RequestId>,
+    by_id: BTreeMap<RequestId, (Outcome, RequestInfo)>,
+}
+
+impl Past {
+    pub(super) fn get(&self, id: RequestId) -> Option<(Outcome, &RequestInfo)> {
+        self.by_id.get(&id).map(|(outcome, info)| (*outcome, info))
+    }
+
+    pub(super) fn push(&mut self, mut info: RequestInfo, outcome: Outcome) {
+        info.state = outcome.as_str();
+        let id = info.request;
+        if self.by_id.insert(id, (outcome, info)).is_none() {
+            self.order.push_back(id);
+        }
+        if self.order.len() > MAX_PAST {
+            self.order.pop_front().map(|oldest| self.by_id.remove(&oldest));
+        }
+    }
+
+    pub(super) fn list(&self) -> impl Iterator<Item = &RequestInfo> {
+        self.order.iter().filter_map(|id| self.by_id.get(id).map(|(_, info)| info))
+    }
+}
+
+/// Bytes as hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(bytes)
+}
