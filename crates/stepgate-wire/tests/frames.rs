@@ -1,0 +1,142 @@
+//! Cutting never depends on how the network delivers the bytes.
+
+use bytes::{BufMut as _, BytesMut};
+use proptest::prelude::*;
+use stepgate_wire::{Cutter, FrameError, HEADER, MAX_FRAME, MAX_SMALL, MAX_STREAMED, Piece, Side, peek};
+
+fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut frame = BytesMut::new();
+    frame.put_u8(tag);
+    frame.put_u32(u32::try_from(body.len() + 4).unwrap());
+    frame.put_slice(body);
+    frame.to_vec()
+}
+
+/// A stream's frames, however many pieces each came in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    tag: u8,
+    bytes: Vec<u8>,
+    complete: bool,
+}
+
+/// Feeds chunks; checks that pieces of one frame are marked as such.
+fn cut(mut cutter: Cutter, chunks: &[&[u8]]) -> Result<Vec<Seen>, FrameError> {
+    let mut seen: Vec<Seen> = Vec::new();
+    for chunk in chunks {
+        cutter.push(chunk);
+        while let Some(piece) = cutter.next()? {
+            match piece {
+                Piece::Whole { tag, bytes } => {
+                    seen.push(Seen { tag, bytes: bytes.to_vec(), complete: true });
+                }
+                Piece::Part { tag, bytes, first, last } => {
+                    if first {
+                        assert!(bytes.len() >= HEADER);
+                        seen.push(Seen { tag, bytes: Vec::new(), complete: false });
+                    }
+                    let under_way = seen.last_mut().unwrap();
+                    assert!(!under_way.complete && under_way.tag == tag && !bytes.is_empty());
+                    under_way.bytes.extend_from_slice(&bytes);
+                    under_way.complete = last;
+                }
+            }
+        }
+        assert_eq!(
+            cutter.in_streamed_frame(),
+            seen.last().is_some_and(|last| !last.complete),
+            "the cutter knows whether it stands inside a frame"
+        );
+    }
+    Ok(seen)
+}
+
+fn client_stream() -> impl Strategy<Value = Vec<(u8, Vec<u8>)>> {
+    let tags = prop::sample::select(b"QPBEDCSHFXdcf".to_vec());
+    prop::collection::vec((tags, prop::collection::vec(any::<u8>(), 0..40)), 1..6)
+}
+
+proptest! {
+    #[test]
+    fn cutting_at_every_byte_boundary_yields_the_same_frames(frames in client_stream()) {
+        let stream: Vec<u8> = frames.iter().flat_map(|(tag, body)| frame(*tag, body)).collect();
+        let expected: Vec<Seen> = frames
+            .iter()
+            .map(|(tag, body)| Seen { tag: *tag, bytes: frame(*tag, body), complete: true })
+            .collect();
+        for at in 0..=stream.len() {
+            let (left, right) = stream.split_at(at);
+            prop_assert_eq!(&cut(Cutter::client(), &[left, right]).unwrap(), &expected);
+        }
+        let single: Vec<&[u8]> = stream.chunks(1).collect();
+        prop_assert_eq!(&cut(Cutter::client(), &single).unwrap(), &expected);
+    }
+
+    #[test]
+    fn no_stream_makes_the_cutter_panic_or_lose_a_byte(stream: Vec<u8>, size in 1_usize..9) {
+        for side in [Cutter::client(), Cutter::server()] {
+            let chunks: Vec<&[u8]> = stream.chunks(size).collect();
+            if let Ok(seen) = cut(side, &chunks) {
+                let bytes: Vec<u8> = seen.into_iter().flat_map(|seen| seen.bytes).collect();
+                prop_assert!(stream.starts_with(&bytes));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_length_smaller_than_itself_ends_the_stream() {
+    for length in [0_i32, 3, -1, i32::MIN] {
+        let mut stream = vec![b'Q'];
+        stream.extend(length.to_be_bytes());
+        assert_eq!(cut(Cutter::client(), &[&stream]), Err(FrameError::Length { tag: b'Q' }));
+    }
+    assert_eq!(peek(&[b'S', 0, 0, 0, 4]).unwrap().unwrap().len, 0);
+    assert_eq!(peek(&[b'S', 0, 0, 0]), Ok(None));
+}
+
+#[test]
+fn each_kind_of_message_has_its_limit_before_anything_is_buffered() {
+    let header = |tag: u8, total: usize| {
+        let mut header = vec![tag];
+        header.extend(u32::try_from(total - 1).unwrap().to_be_bytes());
+        header
+    };
+    let refused = |mut cutter: Cutter, tag, total| {
+        cutter.push(&header(tag, total));
+        matches!(cutter.next(), Err(FrameError::TooLong { .. }))
+    };
+    for (tag, limit) in [(b'Q', MAX_FRAME), (b'B', MAX_FRAME), (b'S', MAX_SMALL), (b'd', MAX_STREAMED)] {
+        assert!(!refused(Cutter::client(), tag, limit), "{tag}");
+        assert!(refused(Cutter::client(), tag, limit + 1), "{tag}");
+    }
+    assert!(!refused(Cutter::server(), b'D', MAX_STREAMED));
+    assert!(refused(Cutter::new(Side::Server, b""), b'D', MAX_FRAME + 1));
+    // A client's D is a Describe.
+    assert!(refused(Cutter::client(), b'D', MAX_SMALL + 1));
+}
+
+#[test]
+fn a_message_type_of_the_other_direction_ends_the_stream() {
+    assert_eq!(cut(Cutter::client(), &[&frame(b'Z', b"I")]), Err(FrameError::UnknownTag { tag: b'Z' }));
+    assert_eq!(cut(Cutter::server(), &[&frame(b'Q', b"\0")]), Err(FrameError::UnknownTag { tag: b'Q' }));
+}
+
+#[test]
+fn a_huge_row_passes_in_pieces_without_being_gathered() {
+    let mut cutter = Cutter::server();
+    let total = 64 << 20;
+    cutter.push(&[b'D', 4, 0, 0, 0]);
+    assert!(matches!(cutter.next(), Ok(Some(Piece::Part { first: true, last: false, .. }))));
+    let (chunk, mut sent) = (vec![7; 1 << 20], 5);
+    while sent < total + 1 {
+        let now = chunk.len().min(total + 1 - sent);
+        cutter.push(&chunk[..now]);
+        sent += now;
+        let piece = cutter.next().unwrap().unwrap();
+        assert_eq!(piece.bytes().len(), now);
+        assert_eq!(cutter.buffered(), 0);
+        assert!(matches!(piece, Piece::Part { last, .. } if last == (sent == total + 1)));
+    }
+    assert!(cutter.at_boundary());
+}
