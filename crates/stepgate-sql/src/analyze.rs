@@ -1,10 +1,66 @@
-use crate::{Catalog, Facts, SessionState};
+use stepgate_types::Kind;
+
+use crate::catalog::Catalog;
+use crate::facts::{Doubt, Facts, Reason};
+use crate::lexer::{self, Token, Unreadable};
+use crate::normal;
+use crate::session::SessionState;
+use crate::statement;
 
 /// The facts of each statement of a message (the text of a Query or Parse), in order.
 ///
 /// An unreadable message gives exactly one [`Facts`] of kind and certainty unknown; an empty one none.
 #[must_use]
 pub fn analyze(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
-    let _ = (catalog, session);
-    if sql.iter().all(u8::is_ascii_whitespace) { Vec::new() } else { vec![Facts::unreadable("unreadable")] }
+    read(sql, catalog, session).unwrap_or_else(|code| vec![Facts::unreadable(code)])
+}
+
+fn read(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Result<Vec<Facts>, Unreadable> {
+    let text = std::str::from_utf8(sql).map_err(|_| "encoding")?;
+    if !session.utf8 && !text.is_ascii() {
+        return Err("encoding");
+    }
+    if !session.standard_conforming_strings {
+        return Err("standard-conforming-strings");
+    }
+    let tokens = lexer::tokens(text)?;
+    let mut all = Vec::new();
+    let mut moved = false;
+    let mut lines = Lines { text, at: 0, line: 1 };
+    for tokens in tokens.split(|token| token.kind.is_punct(b';')) {
+        let Some(first) = tokens.first() else { continue };
+        let mut facts = statement::facts(tokens, lines.of(first.at), catalog, session);
+        if moved && depends_on_names(facts.kind) {
+            facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
+        }
+        moved |= facts.effect.session || facts.effect.catalog;
+        normal::describe(tokens, catalog, &mut facts);
+        all.push(facts);
+    }
+    // A body of BEGIN ATOMIC holds semicolons that end nothing.
+    if all.len() > 1 && tokens.iter().any(|token: &Token<'_>| token.kind.word() == Some("atomic")) {
+        return Err("begin-atomic");
+    }
+    Ok(all)
+}
+
+/// Whether the meaning of such a statement depends on search_path, settings or the catalog.
+fn depends_on_names(kind: Kind) -> bool {
+    !matches!(kind, Kind::Transaction | Kind::Session | Kind::Utility | Kind::Control | Kind::Empty)
+}
+
+/// Line numbers of ascending offsets.
+struct Lines<'a> {
+    text: &'a str,
+    at: usize,
+    line: usize,
+}
+
+impl Lines<'_> {
+    fn of(&mut self, offset: usize) -> usize {
+        let passed = self.text.as_bytes().get(self.at..offset).unwrap_or_default();
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count();
+        self.at = offset;
+        self.line
+    }
 }

@@ -1,14 +1,23 @@
 //! SQL and catalog to facts: which columns a statement really reads.
 //!
-//! Sound before exact: what cannot be read, resolved or classified is [`Certainty::Unknown`]
-//! (`stepgate_types`), and unknown is risky by definition. The only user of sqlparser.
+//! Sound before exact: what cannot be read, resolved or classified is of certainty `unknown`
+//! ([`stepgate_types::Certainty`]), and unknown is risky by definition. The only user of sqlparser.
+//!
+//! The way of a statement: `lexer` cuts tokens as PostgreSQL does, `statement` tells the command, `read` makes
+//! a tree of queries and checks it against the tokens, `walk` resolves the tree's names over the [`Catalog`].
 
 mod analyze;
+mod builtin;
 mod catalog;
 mod facts;
+mod lexer;
 mod message;
+mod normal;
 mod output;
+mod read;
 mod session;
+mod statement;
+mod walk;
 
 pub use analyze::analyze;
 pub use catalog::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, Rows};

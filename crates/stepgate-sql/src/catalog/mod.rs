@@ -1,51 +1,122 @@
 //! An immutable snapshot of what the server's catalog says.
 
+mod load;
 mod queries;
+mod relation;
+mod view;
+
+use std::collections::{HashMap, HashSet};
 
 use stepgate_types::RelationName;
 
+pub use load::{CatalogError, Rows};
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery};
+pub(crate) use relation::{ColumnRef, Relation, RelationIndex, RelationKind};
 
 /// What the server's catalog said at one moment. Immutable; share it in an `Arc`.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    names: Vec<(RelationName, Vec<String>)>,
+    relations: Vec<Relation>,
+    /// schema → name → relation.
+    by_name: HashMap<String, HashMap<String, RelationIndex>>,
+    /// Names of functions outside pg_catalog.
+    user_functions: HashSet<String>,
+    /// Names of all functions of pg_catalog.
+    server_functions: HashSet<String>,
+    /// Names of operators that somebody defined (extensions apart).
+    user_operators: HashSet<String>,
+    /// Somebody defined a cast that runs a function (extensions apart); whether it applies by itself.
+    user_casts: UserCasts,
+    /// Names of types outside pg_catalog, row types included.
+    user_types: HashSet<String>,
+    /// Every name that may be shown: relations, columns, schemas, functions, types.
+    words: HashSet<String>,
 }
 
-/// Rows of one query: text or NULL.
-pub type Rows = Vec<Vec<Option<String>>>;
-
-/// The answers to [`CATALOG_QUERIES`] do not fit them: the loader's mistake.
-#[derive(Debug, thiserror::Error)]
-#[error("catalog query {query}: unexpected row")]
-pub struct CatalogError {
-    /// Name of the query whose answer is missing or malformed.
-    pub query: &'static str,
+/// Casts that run functions of somebody's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum UserCasts {
+    #[default]
+    None,
+    /// Only where a cast is written.
+    Explicit,
+    /// Anywhere.
+    Implicit,
 }
 
 impl Catalog {
-    /// A snapshot from the answers to [`CATALOG_QUERIES`], by query name.
-    ///
-    /// # Errors
-    ///
-    /// If an answer is missing or a row does not have the columns the query selects.
-    pub fn from_rows(results: &[(&str, Rows)]) -> Result<Self, CatalogError> {
-        let _ = results;
-        Ok(Self::default())
-    }
-
     /// Whether there is a relation of that name.
     #[must_use]
     pub fn relation_exists(&self, name: &RelationName) -> bool {
-        self.names.iter().any(|(known, _)| known == name)
+        self.find(&name.schema, &name.name).is_some()
     }
 
     /// The columns of a relation, in order.
     #[must_use]
     pub fn columns(&self, name: &RelationName) -> Option<impl Iterator<Item = &str>> {
-        self.names
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, columns)| columns.iter().map(String::as_str))
+        let relation = self.relation(self.find(&name.schema, &name.name)?)?;
+        Some(relation.columns.iter().map(|column| column.name.as_str()))
+    }
+
+    pub(crate) fn find(&self, schema: &str, name: &str) -> Option<RelationIndex> {
+        self.by_name.get(schema)?.get(name).copied()
+    }
+
+    pub(crate) fn relation(&self, index: RelationIndex) -> Option<&Relation> {
+        self.relations.get(index)
+    }
+
+    /// Whether some schema other than pg_catalog has a function of that name.
+    pub(crate) fn is_user_function(&self, name: &str) -> bool {
+        self.user_functions.contains(name)
+    }
+
+    /// Whether there is any function of that name at all.
+    pub(crate) fn is_function(&self, name: &str) -> bool {
+        self.server_functions.contains(name) || self.is_user_function(name)
+    }
+
+    pub(crate) fn is_user_type(&self, name: &str) -> bool {
+        self.user_types.contains(name)
+    }
+
+    pub(crate) fn user_operators(&self) -> &HashSet<String> {
+        &self.user_operators
+    }
+
+    pub(crate) fn user_casts(&self) -> UserCasts {
+        self.user_casts
+    }
+
+    /// Whether the catalog knows that name, as whatever: then it may be shown and recorded.
+    pub(crate) fn knows(&self, word: &str) -> bool {
+        self.words.contains(word)
+    }
+
+    /// Every base column that reading this one may show: the same column of partitions, parents and
+    /// children, what a generated column is computed from, what a materialised view was made from.
+    pub(crate) fn lineage(&self, column: ColumnRef, found: &mut Vec<ColumnRef>) {
+        if found.contains(&column) {
+            return;
+        }
+        let Some((relation, known)) = self
+            .relation(column.0)
+            .and_then(|relation| relation.columns.get(column.1).map(|known| (relation, known)))
+        else {
+            return;
+        };
+        found.push(column);
+        for member in &relation.family {
+            let same = self.relation(*member).and_then(|relation| relation.column(&known.name));
+            if let Some(same) = same {
+                self.lineage((*member, same), found);
+            }
+        }
+        for source in &known.sources {
+            self.lineage((column.0, *source), found);
+        }
+        for source in &relation.reads {
+            self.lineage(*source, found);
+        }
     }
 }

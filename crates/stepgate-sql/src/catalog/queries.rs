@@ -9,7 +9,120 @@ pub struct CatalogQuery {
 
 /// To be run in ONE repeatable-read, read-only transaction with `search_path = pg_catalog`
 /// (view definitions are qualified by it). Any role may; PostgreSQL 13 to 18.
-pub const CATALOG_QUERIES: &[CatalogQuery] = &[];
+pub const CATALOG_QUERIES: &[CatalogQuery] = &[
+    CatalogQuery {
+        name: "relations",
+        sql: "select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::text, \
+              c.relpages::text, (c.relrowsecurity or c.relispartition or c.relkind = 'p')::text, \
+              (exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN') \
+              or exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal))::text \
+              from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+              where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')",
+    },
+    CatalogQuery {
+        name: "columns",
+        sql: "select a.attrelid::text, a.attnum::text, a.attname::text, a.attnotnull::text \
+              from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
+              where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S') \
+              order by a.attrelid, a.attnum",
+    },
+    CatalogQuery {
+        name: "inherits",
+        sql: "select inhrelid::text, inhparent::text from pg_catalog.pg_inherits",
+    },
+    CatalogQuery {
+        name: "views",
+        sql: "select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)::text from pg_catalog.pg_class c \
+              join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+              where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')",
+    },
+    CatalogQuery {
+        name: "view_columns",
+        sql: "select r.ev_class::text, d.refobjid::text, d.refobjsubid::text \
+              from pg_catalog.pg_depend d join pg_catalog.pg_rewrite r on r.oid = d.objid \
+              where d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass \
+              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              and d.refobjid <> r.ev_class and r.rulename = '_RETURN'",
+    },
+    CatalogQuery {
+        name: "generated",
+        sql: "select ad.adrelid::text, ad.adnum::text, d.refobjsubid::text \
+              from pg_catalog.pg_attrdef ad \
+              join pg_catalog.pg_attribute a on a.attrelid = ad.adrelid and a.attnum = ad.adnum \
+              join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
+              and d.objid = ad.oid and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              and d.refobjid = ad.adrelid and d.refobjsubid not in (0, ad.adnum) \
+              where a.attgenerated <> ''",
+    },
+    CatalogQuery {
+        name: "unique_indexes",
+        sql: "select i.indrelid::text, i.indkey::text || coalesce((select ' ' || pg_catalog.string_agg(\
+              d.refobjsubid::text, ' ') from pg_catalog.pg_depend d \
+              where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid \
+              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid), '') \
+              from pg_catalog.pg_index i where (i.indisunique or i.indisexclusion) and i.indrelid >= 16384",
+    },
+    CatalogQuery {
+        name: "constraints",
+        sql: "select k.contype::text, k.conrelid::text, coalesce(k.conkey::text, '{}'), \
+              k.confrelid::text, coalesce(k.confkey::text, '{}') \
+              from pg_catalog.pg_constraint k where k.contype in ('f', 'c') and k.conrelid >= 16384",
+    },
+    CatalogQuery {
+        name: "write_functions",
+        sql: "with calls as (select d.classid, d.objid from pg_catalog.pg_depend d \
+              join pg_catalog.pg_proc p on p.oid = d.refobjid \
+              join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
+              where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and n.nspname <> 'pg_catalog') \
+              select ad.adrelid::text from calls join pg_catalog.pg_attrdef ad on ad.oid = calls.objid \
+              where calls.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
+              union select k.conrelid::text from calls join pg_catalog.pg_constraint k on k.oid = calls.objid \
+              where calls.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.conrelid <> 0 \
+              union select a.attrelid::text from calls join pg_catalog.pg_constraint k on k.oid = calls.objid \
+              join pg_catalog.pg_attribute a on a.atttypid = k.contypid \
+              where calls.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.contypid <> 0 \
+              union select i.indrelid::text from calls join pg_catalog.pg_index i on i.indexrelid = calls.objid \
+              where calls.classid = 'pg_catalog.pg_class'::pg_catalog.regclass",
+    },
+    CatalogQuery {
+        name: "functions",
+        sql: "select distinct n.nspname::text, p.proname::text from pg_catalog.pg_proc p \
+              join pg_catalog.pg_namespace n on n.oid = p.pronamespace",
+    },
+    CatalogQuery {
+        name: "operators",
+        sql: "select distinct o.oprname::text from pg_catalog.pg_operator o where o.oid >= 16384 \
+              and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = o.oid \
+              and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass)",
+    },
+    CatalogQuery {
+        name: "casts",
+        sql: "select k.castcontext::text from pg_catalog.pg_cast k where k.oid >= 16384 and k.castfunc <> 0 \
+              and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = k.oid \
+              and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass)",
+    },
+    CatalogQuery {
+        name: "types",
+        sql: "select distinct t.typname::text from pg_catalog.pg_type t \
+              join pg_catalog.pg_namespace n on n.oid = t.typnamespace \
+              where n.nspname not in ('pg_catalog', 'pg_toast')",
+    },
+    CatalogQuery { name: "schemas", sql: "select nspname::text from pg_catalog.pg_namespace" },
+];
 
 /// One text value that changes when anything that [`CATALOG_QUERIES`] reads changes, statistics apart.
-pub const CATALOG_FINGERPRINT_QUERY: &str = "select ''::text";
+/// Cheap enough to ask every few seconds: sums of row versions (`xmin`) over user objects.
+pub const CATALOG_FINGERPRINT_QUERY: &str = "select pg_catalog.concat_ws('/', \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_class where oid >= 16384), \
+    (select pg_catalog.sum((attrelid::text::numeric * 1601 + attnum) * (xmin::text::numeric + 7)) \
+     from pg_catalog.pg_attribute where attrelid >= 16384), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_rewrite where oid >= 16384), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_proc where oid >= 16384), \
+    (select pg_catalog.sum(inhrelid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_inherits), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_constraint where oid >= 16384), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_attrdef), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_trigger where oid >= 16384), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_type where oid >= 16384), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_operator where oid >= 16384), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_cast where oid >= 16384), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_namespace))";

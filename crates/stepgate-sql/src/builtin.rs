@@ -1,0 +1,305 @@
+//! What of the server's own is harmless: pure functions, catalog relations, types, keywords.
+//!
+//! Allow-lists: what is not here is `unknown`. Never to be listed: functions that run SQL given as text
+//! (`query_to_xml` and kin, `ts_stat`, `ts_rewrite`), that read tables by name (`table_to_xml`,
+//! `pg_sequence_last_value`), files or large objects (`pg_read_file`, `lo_get`), statistics or other sessions
+//! (`pg_stat_get_activity`), or that change settings (`set_config`).
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+type Words = LazyLock<HashSet<&'static str>>;
+
+/// Functions of pg_catalog that read nothing but their arguments, or only harmless catalog relations.
+static PURE_FUNCTIONS: Words = LazyLock::new(|| {
+    "abs acos acosd acosh age any_value area array_agg array_append array_cat array_dims array_length \
+     array_lower array_ndims array_position array_positions array_prepend array_remove array_replace \
+     array_to_json array_to_string array_upper ascii asin asind asinh atan atan2 atan2d atand atanh avg \
+     bit_and bit_count bit_length bit_or bit_xor bool_and bool_or broadcast btrim cardinality cbrt ceil ceiling \
+     char_length character_length chr clock_timestamp concat concat_ws convert convert_from convert_to corr \
+     cos cosd cosh cot cotd count covar_pop covar_samp crc32 crc32c cume_dist current_database \
+     current_query current_schema current_schemas current_setting date date_bin date_part date_trunc decode \
+     degrees dense_rank div encode enum_first enum_last enum_range erf erfc every exp extract factorial family \
+     first_value float4 float8 floor format format_encoding format_type gcd gen_random_uuid \
+     generate_series generate_subscripts get_bit get_byte get_current_ts_config greatest grouping \
+     has_any_column_privilege has_column_privilege has_database_privilege has_foreign_data_wrapper_privilege \
+     has_function_privilege has_language_privilege has_schema_privilege has_sequence_privilege \
+     has_server_privilege has_table_privilege has_tablespace_privilege has_type_privilege host hostmask \
+     inet_client_addr inet_client_port inet_merge inet_same_family inet_server_addr inet_server_port \
+     initcap int2 int4 int8 isempty isfinite json_agg json_array_elements json_array_elements_text \
+     json_array_length json_build_array json_build_object json_each json_each_text json_extract_path \
+     json_extract_path_text json_object json_object_agg json_object_keys json_strip_nulls json_typeof \
+     jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array \
+     jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert \
+     jsonb_object jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query \
+     jsonb_path_query_array jsonb_path_query_first jsonb_pretty jsonb_set jsonb_set_lax jsonb_strip_nulls \
+     jsonb_typeof justify_days justify_hours justify_interval lag last_value lcm lead least left length ln \
+     localtime localtimestamp log log10 lower lower_inc lower_inf lpad ltrim make_date make_interval \
+     make_time make_timestamp make_timestamptz masklen max md5 min min_scale mod mode multirange network \
+     normalize now nth_value ntile num_nonnulls num_nulls numeric numnode octet_length overlay \
+     parse_ident percent_rank percentile_cont percentile_disc phraseto_tsquery pi plainto_tsquery point \
+     position pow power quote_ident quote_literal quote_nullable radians random range_merge rank \
+     regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace \
+     regexp_split_to_array regexp_split_to_table regexp_substr regr_avgx regr_avgy regr_count regr_intercept \
+     regr_r2 regr_slope regr_sxx regr_sxy regr_syy repeat replace reverse right round row_number row_to_json \
+     rpad rtrim scale session_user set_bit set_byte set_masklen setweight sha224 sha256 sha384 sha512 sign \
+     sin sind sinh split_part sqrt starts_with statement_timestamp stddev stddev_pop stddev_samp string_agg \
+     string_to_array string_to_table strip strpos substr substring sum tan tand tanh text timeofday timestamp \
+     timestamptz timezone to_ascii to_char to_date to_hex to_json to_jsonb to_number to_timestamp to_tsquery to_tsvector \
+     transaction_timestamp translate trim trim_array trim_scale trunc ts_headline ts_rank ts_rank_cd unistr \
+     unnest upper upper_inc upper_inf user uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7 var_pop \
+     var_samp variance version websearch_to_tsquery width width_bucket coalesce nullif \
+     aclexplode acldefault col_description makeaclitem obj_description shobj_description \
+     pg_backend_pid pg_char_to_encoding pg_client_encoding pg_collation_for pg_collation_is_visible pg_column_size \
+     pg_conf_load_time pg_conversion_is_visible pg_database_size pg_describe_object pg_encoding_to_char \
+     pg_encoding_max_length pg_function_is_visible pg_get_constraintdef pg_get_expr \
+     pg_get_function_arg_default pg_get_function_arguments pg_get_function_identity_arguments \
+     pg_get_function_result pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef pg_get_keywords \
+     pg_get_partition_constraintdef pg_get_partkeydef pg_get_ruledef pg_get_serial_sequence \
+     pg_get_statisticsobjdef pg_get_statisticsobjdef_columns pg_get_statisticsobjdef_expressions \
+     pg_get_triggerdef pg_get_userbyid pg_get_viewdef pg_has_role pg_identify_object pg_index_column_has_property \
+     pg_index_has_property pg_indexam_has_property pg_indexes_size pg_is_in_recovery pg_is_other_temp_schema \
+     pg_my_temp_schema pg_opclass_is_visible pg_operator_is_visible pg_opfamily_is_visible \
+     pg_options_to_table pg_partition_ancestors pg_partition_root pg_partition_tree \
+     pg_postmaster_start_time pg_relation_is_publishable pg_relation_size pg_size_bytes \
+     pg_size_pretty pg_statistics_obj_is_visible pg_table_is_visible pg_table_size pg_tablespace_location \
+     pg_tablespace_size pg_total_relation_size pg_ts_config_is_visible pg_ts_dict_is_visible \
+     pg_ts_parser_is_visible pg_ts_template_is_visible pg_type_is_visible pg_typeof \
+     row_security_active to_regclass to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole \
+     to_regtype"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Harmless as well, but they change something: a sequence, a lock.
+static HARMLESS_WRITERS: Words = LazyLock::new(|| {
+    "nextval pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all \
+     pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_lock \
+     pg_try_advisory_lock_shared pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Those of the pure functions that may return many rows.
+static SET_RETURNING: Words = LazyLock::new(|| {
+    "generate_series generate_subscripts unnest json_array_elements json_array_elements_text json_each \
+     json_each_text json_object_keys jsonb_array_elements jsonb_array_elements_text jsonb_each \
+     jsonb_each_text jsonb_object_keys jsonb_path_query regexp_matches regexp_split_to_table string_to_table \
+     aclexplode pg_get_keywords pg_options_to_table pg_partition_ancestors pg_partition_tree"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Aggregates: without GROUP BY they make one row of all.
+static AGGREGATES: Words = LazyLock::new(|| {
+    "any_value array_agg avg bit_and bit_or bit_xor bool_and bool_or corr count covar_pop covar_samp every \
+     json_agg json_object_agg jsonb_agg jsonb_object_agg max min mode percentile_cont percentile_disc \
+     stddev stddev_pop stddev_samp string_agg sum var_pop var_samp variance"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Relations of pg_catalog that hold definitions only: no rows of users' tables, no samples of them, no
+/// other session's statements, no secrets.
+static HARMLESS_RELATIONS: Words = LazyLock::new(|| {
+    "pg_aggregate pg_am pg_amop pg_amproc pg_attrdef pg_attribute pg_auth_members pg_available_extension_versions \
+     pg_available_extensions pg_cast pg_class pg_collation pg_constraint pg_conversion pg_database \
+     pg_db_role_setting pg_default_acl pg_depend pg_description pg_enum pg_event_trigger pg_extension \
+     pg_foreign_data_wrapper pg_group pg_index pg_indexes pg_inherits pg_init_privs pg_language pg_locks pg_matviews \
+     pg_namespace pg_opclass pg_operator pg_opfamily pg_partitioned_table pg_policies pg_policy pg_proc \
+     pg_publication pg_publication_namespace pg_publication_rel pg_publication_tables pg_range pg_rewrite \
+     pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence pg_sequences pg_settings pg_shdepend \
+     pg_shdescription pg_statistic_ext pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names \
+     pg_transform pg_trigger pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template pg_type \
+     pg_user pg_views"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// The same of information_schema.
+static HARMLESS_INFORMATION: Words = LazyLock::new(|| {
+    "applicable_roles attributes character_sets check_constraint_routine_usage check_constraints collations \
+     collation_character_set_applicability column_column_usage column_domain_usage column_privileges \
+     column_udt_usage columns constraint_column_usage constraint_table_usage domain_constraints \
+     domain_udt_usage domains element_types enabled_roles information_schema_catalog_name \
+     key_column_usage parameters referential_constraints role_column_grants role_routine_grants \
+     role_table_grants role_udt_grants role_usage_grants routine_privileges routines schemata sequences \
+     table_constraints table_privileges tables triggered_update_columns triggers udt_privileges \
+     usage_privileges user_defined_types view_column_usage view_routine_usage view_table_usage views"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Types of pg_catalog whose input and output read nothing.
+static TYPES: Words = LazyLock::new(|| {
+    "bigint bit bool boolean box bpchar bytea char character cid cidr circle date datemultirange daterange dec \
+     decimal double float float4 float8 inet int int2 int2vector int4 int4multirange int4range int8 \
+     int8multirange int8range integer interval json jsonb jsonpath line lseg macaddr macaddr8 money name \
+     national nchar numeric nummultirange numrange oid oidvector path pg_lsn point polygon real refcursor \
+     regclass regcollation regconfig regdictionary regnamespace regoper regoperator regproc regprocedure \
+     regrole regtype smallint text tid time timestamp timestamptz timetz tsmultirange tsquery tsrange \
+     tstzmultirange tstzrange tsvector uuid varbit varchar xid xid8 aclitem anyarray pg_node_tree unknown"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Type names that are grammar: no schema can hide them.
+static GRAMMAR_TYPES: Words = LazyLock::new(|| {
+    "bigint bit boolean char character dec decimal double float int integer interval national nchar numeric \
+     real smallint time timestamp varchar"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Keywords that may stand before a parenthesis without calling a function, as `pg_get_viewdef` prints.
+static PAREN_KEYWORDS: Words = LazyLock::new(|| {
+    "all and any array as between by case cast char character coalesce cross cube distinct else except \
+     exists extract filter for from greatest group grouping having in inner intersect is join least left like \
+     limit materialized not nullif numeric nullif offset on or order outer over overlaps overlay partition position \
+     recursive right rollup row select sets similar some substring then time timestamp trim union using values \
+     varchar bit varying when where window with within interval lateral tablesample xor precision decimal"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Words that a normalised statement shows whether or not the catalog knows them: the language's own.
+static SHOWN_WORDS: Words = LazyLock::new(|| {
+    "abort add after all alter analyze and any array as asc asymmetric at authorization begin between both by \
+     call cascade case cast check checkpoint close cluster coalesce collate column comment commit concurrently \
+     conflict constraint copy create cross cube current current_catalog current_date current_role \
+     current_schema current_time current_timestamp current_user cursor database deallocate declare default \
+     delete desc discard distinct do domain drop each else end escape except excluded execute exists explain \
+     extension extract false fetch filter first following for foreign format from full function grant greatest group \
+     grouping having hold if ilike immutable in index inherits inner insert instead intersect into is isolation \
+     join key last lateral leading least left level like limit listen local localtime localtimestamp lock \
+     materialized merge move names natural next no not nothing notify null nullif nulls of off offset on \
+     only operator or order outer over overlaps overlay owner partition password placing plans policy \
+     position preceding prepare prepared primary procedure publication range read reassign recursive \
+     references refresh reindex release rename replace reset restrict returning returns revoke right \
+     role rollback rollup row rows rule savepoint schema security select sequence serializable server \
+     session session_user set sets show similar some start statement stdin stdout subscription substring \
+     symmetric system table tablesample temp temporary then tablespace ties time timestamp to trailing \
+     transaction trigger trim true truncate type unbounded union unique unknown unlisten unlogged update user \
+     using vacuum values verbose view when where window with within without work write zone date interval"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+pub(crate) fn pure_function(name: &str) -> bool {
+    PURE_FUNCTIONS.contains(name)
+}
+
+pub(crate) fn harmless_writer(name: &str) -> bool {
+    HARMLESS_WRITERS.contains(name)
+}
+
+pub(crate) fn returns_a_set(name: &str) -> bool {
+    SET_RETURNING.contains(name)
+}
+
+pub(crate) fn aggregates(name: &str) -> bool {
+    AGGREGATES.contains(name)
+}
+
+/// Whether reading that relation of pg_catalog is harmless.
+pub(crate) fn harmless_relation(name: &str) -> bool {
+    HARMLESS_RELATIONS.contains(name)
+}
+
+/// Whether reading that view of information_schema is harmless.
+pub(crate) fn harmless_information(name: &str) -> bool {
+    HARMLESS_INFORMATION.contains(name)
+}
+
+pub(crate) fn builtin_type(name: &str) -> bool {
+    TYPES.contains(name)
+}
+
+/// Whether the grammar itself reads that word as a type.
+pub(crate) fn grammar_type(name: &str) -> bool {
+    GRAMMAR_TYPES.contains(name)
+}
+
+/// Whether a word before a parenthesis is a keyword or a pure function.
+pub(crate) fn may_precede_paren(name: &str) -> bool {
+    PAREN_KEYWORDS.contains(name) || pure_function(name)
+}
+
+/// Whether a normalised statement may show that word.
+pub(crate) fn shown_word(name: &str) -> bool {
+    SHOWN_WORDS.contains(name) || pure_function(name) || builtin_type(name)
+}
+
+/// The columns of a set-returning function with more than one; `None` for any other.
+pub(crate) fn function_columns(name: &str) -> Option<&'static [&'static str]> {
+    Some(match name {
+        "json_each" | "json_each_text" | "jsonb_each" | "jsonb_each_text" => &["key", "value"],
+        "aclexplode" => &["grantor", "grantee", "privilege_type", "is_grantable"],
+        "pg_options_to_table" => &["option_name", "option_value"],
+        "pg_partition_tree" => &["relid", "parentrelid", "isleaf", "level"],
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_that_run_sql_read_files_or_change_settings_are_never_listed() {
+        for name in [
+            "query_to_xml",
+            "query_to_xml_and_xmlschema",
+            "table_to_xml",
+            "schema_to_xml",
+            "database_to_xml",
+            "cursor_to_xml",
+            "ts_stat",
+            "ts_rewrite",
+            "pg_read_file",
+            "pg_read_binary_file",
+            "pg_ls_dir",
+            "lo_import",
+            "lo_export",
+            "lo_get",
+            "loread",
+            "set_config",
+            "pg_stat_get_activity",
+            "setval",
+            "pg_sequence_last_value",
+            "pg_reload_conf",
+            "pg_terminate_backend",
+            "dblink",
+            "json_populate_record",
+            "pg_logical_slot_get_changes",
+            "pg_stat_file",
+            "pg_stat_statements",
+        ] {
+            assert!(!pure_function(name) && !harmless_writer(name), "{name}");
+        }
+        for name in [
+            "pg_stats",
+            "pg_stats_ext",
+            "pg_stats_ext_exprs",
+            "pg_statistic",
+            "pg_statistic_ext_data",
+            "pg_authid",
+            "pg_shadow",
+            "pg_stat_activity",
+            "pg_user_mapping",
+            "pg_user_mappings",
+            "pg_largeobject",
+            "pg_prepared_statements",
+            "pg_cursors",
+            "pg_file_settings",
+            "pg_hba_file_rules",
+            "pg_subscription",
+            "pg_foreign_server",
+            "pg_foreign_table",
+            "pg_replication_slots",
+            "pg_stat_statements",
+        ] {
+            assert!(!harmless_relation(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! From the answers to the catalog queries to a snapshot.
+
+use std::collections::{HashMap, HashSet};
+
+use stepgate_types::RelationName;
+
+use super::relation::{Column, Name};
+use super::{Catalog, ColumnRef, Relation, RelationIndex, RelationKind, UserCasts, view};
+
+/// Rows of one query: text or NULL.
+pub type Rows = Vec<Vec<Option<String>>>;
+
+/// The answers do not fit [`super::CATALOG_QUERIES`]: a mistake of the loader or an unsupported server.
+#[derive(Debug, thiserror::Error)]
+#[error("catalog query {query}: its answer is missing or has unexpected columns")]
+pub struct CatalogError {
+    /// Name of the query.
+    pub query: &'static str,
+}
+
+impl Catalog {
+    /// A snapshot from the answers to [`super::CATALOG_QUERIES`], by query name.
+    ///
+    /// # Errors
+    ///
+    /// If an answer is missing or a row does not have the columns the query selects.
+    pub fn from_rows(results: &[(&str, Rows)]) -> Result<Self, CatalogError> {
+        let answers = Answers(results);
+        let mut loader = Loader { catalog: Self::default(), by_oid: HashMap::new() };
+        loader.relations(&answers)?;
+        loader.columns(&answers)?;
+        loader.generated(&answers)?;
+        loader.families(&answers)?;
+        loader.constraints(&answers)?;
+        loader.functions(&answers)?;
+        loader.views(&answers)?;
+        Ok(loader.catalog)
+    }
+}
+
+struct Answers<'a>(&'a [(&'a str, Rows)]);
+
+impl<'a> Answers<'a> {
+    /// The rows of one answer, each of exactly `N` texts that are not NULL.
+    fn rows<const N: usize>(
+        &self,
+        query: &'static str,
+    ) -> Result<impl Iterator<Item = Result<[&'a str; N], CatalogError>>, CatalogError> {
+        let rows = self
+            .0
+            .iter()
+            .find(|(name, _)| *name == query)
+            .map(|(_, rows)| rows)
+            .ok_or(CatalogError { query })?;
+        Ok(rows.iter().map(move |row| {
+            let texts: Option<Vec<&str>> = row.iter().map(Option::as_deref).collect();
+            texts.and_then(|texts| texts.try_into().ok()).ok_or(CatalogError { query })
+        }))
+    }
+}
+
+struct Loader {
+    catalog: Catalog,
+    by_oid: HashMap<u32, RelationIndex>,
+}
+
+fn number<T: std::str::FromStr>(text: &str, query: &'static str) -> Result<T, CatalogError> {
+    text.parse().map_err(|_| CatalogError { query })
+}
+
+/// The numbers of `{1,2}` or `1 2`.
+fn numbers(text: &str) -> Vec<i32> {
+    text.split(['{', '}', ',', ' ']).filter_map(|part| part.parse().ok()).collect()
+}
+
+/// `true` of boolean::text.
+fn truth(text: &str) -> bool {
+    matches!(text, "true" | "t")
+}
+
+impl Loader {
+    fn known(&self, oid: &str) -> Option<RelationIndex> {
+        self.by_oid.get(&oid.parse().ok()?).copied()
+    }
+
+    fn relations(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<8>("relations")? {
+            let [oid, schema, name, kind, rows, pages, bounded, runs_code] = row?;
+            let tuples: f64 = number(rows, "relations")?;
+            let counted = tuples > 0.0 || (tuples == 0.0 && pages != "0");
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "not negative; saturates"
+            )]
+            let rows = counted.then_some(tuples as u64);
+            let relation = Relation {
+                name: Name(RelationName::new(schema, name)),
+                kind: match kind {
+                    "v" => RelationKind::View,
+                    "m" => RelationKind::MaterialisedView,
+                    "S" => RelationKind::Sequence,
+                    _ => RelationKind::Table,
+                },
+                rows,
+                bounded: truth(bounded),
+                writes_run_code: truth(runs_code),
+                ..Relation::default()
+            };
+            let index = self.catalog.relations.len();
+            self.by_oid.insert(number(oid, "relations")?, index);
+            self.catalog.by_name.entry(schema.to_owned()).or_default().insert(name.to_owned(), index);
+            self.catalog.words.insert(name.to_owned());
+            self.catalog.relations.push(relation);
+        }
+        for row in answers.rows::<1>("schemas")? {
+            let [schema] = row?;
+            self.catalog.words.insert(schema.to_owned());
+        }
+        Ok(())
+    }
+
+    fn columns(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<4>("columns")? {
+            let [oid, attnum, name, not_null] = row?;
+            let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) else {
+                continue;
+            };
+            relation.column_index.insert(name.to_owned(), relation.columns.len());
+            relation.columns.push(Column {
+                name: name.to_owned(),
+                number: number(attnum, "columns")?,
+                not_null: truth(not_null),
+                sources: Vec::new(),
+            });
+            self.catalog.words.insert(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn generated(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<3>("generated")? {
+            let [oid, attnum, source] = row?;
+            let (attnum, source): (i32, i32) = (number(attnum, "generated")?, number(source, "generated")?);
+            let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) else {
+                continue;
+            };
+            let source = relation.columns.iter().position(|column| column.number == source);
+            let column = relation.columns.iter_mut().find(|column| column.number == attnum);
+            if let (Some(source), Some(column)) = (source, column) {
+                column.sources.push(source);
+            }
+        }
+        Ok(())
+    }
+
+    fn families(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        let mut parents: HashMap<RelationIndex, Vec<RelationIndex>> = HashMap::new();
+        for row in answers.rows::<2>("inherits")? {
+            let [child, parent] = row?;
+            if let (Some(child), Some(parent)) = (self.known(child), self.known(parent)) {
+                parents.entry(child).or_default().push(parent);
+            }
+        }
+        for child in parents.keys() {
+            let mut ancestors = Vec::new();
+            let mut open = vec![*child];
+            while let Some(at) = open.pop() {
+                for parent in parents.get(&at).into_iter().flatten() {
+                    if !ancestors.contains(parent) {
+                        ancestors.push(*parent);
+                        open.push(*parent);
+                    }
+                }
+            }
+            for ancestor in ancestors {
+                if let Some(relation) = self.catalog.relations.get_mut(ancestor) {
+                    relation.family.push(*child);
+                    relation.children.push(*child);
+                }
+                if let Some(relation) = self.catalog.relations.get_mut(*child) {
+                    relation.family.push(ancestor);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn constraints(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<2>("unique_indexes")? {
+            let [oid, key] = row?;
+            if let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) {
+                let columns = relation.positions(&numbers(key));
+                relation.unique.push(columns);
+            }
+        }
+        for row in answers.rows::<5>("constraints")? {
+            let [kind, oid, key, target, target_key] = row?;
+            let Some(at) = self.known(oid) else { continue };
+            let own = self.positions(at, key);
+            if kind == "c" {
+                if let Some(relation) = self.catalog.relations.get_mut(at) {
+                    relation.checks.push(own);
+                }
+            } else if let Some(to) = self.known(target) {
+                let theirs = self.positions(to, target_key);
+                let pair = |of: RelationIndex, columns: &[usize]| -> Vec<ColumnRef> {
+                    columns.iter().map(|column| (of, *column)).collect()
+                };
+                let (mine, yours) = (pair(at, &own), pair(to, &theirs));
+                if let Some(relation) = self.catalog.relations.get_mut(at) {
+                    relation.refers.push((own, yours));
+                }
+                if let Some(relation) = self.catalog.relations.get_mut(to) {
+                    relation.referred.push((theirs, mine));
+                }
+            }
+        }
+        for row in answers.rows::<1>("write_functions")? {
+            let [oid] = row?;
+            if let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) {
+                relation.writes_run_code = true;
+            }
+        }
+        self.share_code_with_families();
+        Ok(())
+    }
+
+    fn positions(&self, relation: RelationIndex, key: &str) -> Vec<usize> {
+        self.catalog.relation(relation).map(|relation| relation.positions(&numbers(key))).unwrap_or_default()
+    }
+
+    /// A write to a parent may reach its children, and with them their triggers.
+    fn share_code_with_families(&mut self) {
+        let run: HashSet<RelationIndex> = (0..self.catalog.relations.len())
+            .filter(|at| self.catalog.relation(*at).is_some_and(|relation| relation.writes_run_code))
+            .collect();
+        for relation in &mut self.catalog.relations {
+            relation.writes_run_code |= relation.children.iter().any(|child| run.contains(child));
+            relation.bounded |= !relation.children.is_empty();
+        }
+    }
+
+    fn functions(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        let catalog = &mut self.catalog;
+        for row in answers.rows::<2>("functions")? {
+            let [schema, name] = row?;
+            let known = if schema == "pg_catalog" {
+                &mut catalog.server_functions
+            } else {
+                &mut catalog.user_functions
+            };
+            known.insert(name.to_owned());
+            catalog.words.insert(name.to_owned());
+        }
+        for row in answers.rows::<1>("operators")? {
+            let [name] = row?;
+            catalog.user_operators.insert(name.to_owned());
+        }
+        for row in answers.rows::<1>("casts")? {
+            let [context] = row?;
+            let casts = if context == "e" { UserCasts::Explicit } else { UserCasts::Implicit };
+            catalog.user_casts = catalog.user_casts.max(casts);
+        }
+        for row in answers.rows::<1>("types")? {
+            let [name] = row?;
+            catalog.user_types.insert(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn views(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        let mut views: HashMap<RelationIndex, view::View> = HashMap::new();
+        for row in answers.rows::<2>("views")? {
+            let [oid, definition] = row?;
+            if let Some(at) = self.known(oid) {
+                views.insert(at, view::View::new(definition, &self.catalog));
+            }
+        }
+        for row in answers.rows::<3>("view_columns")? {
+            let [oid, on, attnum] = row?;
+            let (Some(at), Some(on)) = (self.known(oid), self.known(on)) else { continue };
+            if let Some(view) = views.get_mut(&at) {
+                view.depends_on(on, number(attnum, "view_columns")?);
+            }
+        }
+        let read = view::see_through(&views, &self.catalog);
+        for (at, seen) in read {
+            if let Some(relation) = self.catalog.relations.get_mut(at) {
+                relation.reads = seen.columns.into_iter().collect();
+                relation.reads_relations = seen.relations.into_iter().collect();
+                relation.doubtful = seen.doubtful;
+            }
+        }
+        Ok(())
+    }
+}

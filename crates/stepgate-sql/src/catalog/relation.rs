@@ -1,0 +1,99 @@
+use std::collections::HashMap;
+
+use stepgate_types::RelationName;
+
+/// Position of a relation in the snapshot.
+pub(crate) type RelationIndex = usize;
+
+/// A base column: relation and position of the column in it.
+pub(crate) type ColumnRef = (RelationIndex, usize);
+
+/// A row of pg_class, with all that analysis asks about it.
+#[derive(Debug, Default)]
+pub(crate) struct Relation {
+    pub(crate) name: Name,
+    pub(crate) kind: RelationKind,
+    /// `reltuples`, where it was ever counted.
+    pub(crate) rows: Option<u64>,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) column_index: HashMap<String, usize>,
+    /// Ancestors and descendants by partitioning or inheritance: they hold the same data.
+    pub(crate) family: Vec<RelationIndex>,
+    /// Descendants alone.
+    pub(crate) children: Vec<RelationIndex>,
+    /// Base columns that the definition of a view or materialised view names, views seen through.
+    pub(crate) reads: Vec<ColumnRef>,
+    /// Base relations that it names.
+    pub(crate) reads_relations: Vec<RelationIndex>,
+    /// A view whose definition calls or reads what is not known to be harmless.
+    pub(crate) doubtful: bool,
+    /// Writing it runs rules, triggers or functions that are not known.
+    pub(crate) writes_run_code: bool,
+    /// An UPDATE may fail on a partition bound or policy, with an error that shows the row.
+    pub(crate) bounded: bool,
+    /// Columns (positions) of each unique or exclusion constraint: writing them tells whether a value is there.
+    pub(crate) unique: Vec<Vec<usize>>,
+    /// Columns of each check constraint: a failure shows the row.
+    pub(crate) checks: Vec<Vec<usize>>,
+    /// Foreign keys from this relation: own columns, and those referred to.
+    pub(crate) refers: Vec<(Vec<usize>, Vec<ColumnRef>)>,
+    /// Foreign keys to this relation: own columns, and those referring.
+    pub(crate) referred: Vec<(Vec<usize>, Vec<ColumnRef>)>,
+}
+
+/// A name that exists from the start (for `Default`).
+#[derive(Debug)]
+pub(crate) struct Name(pub(crate) RelationName);
+
+impl Default for Name {
+    fn default() -> Self {
+        Self(RelationName::new("", ""))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    /// `attnum`; columns may have been dropped before it.
+    pub(crate) number: i32,
+    pub(crate) not_null: bool,
+    /// Of a generated column: positions of the columns it is computed from.
+    pub(crate) sources: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum RelationKind {
+    /// Table, partitioned table, foreign table.
+    #[default]
+    Table,
+    View,
+    MaterialisedView,
+    Sequence,
+}
+
+impl Relation {
+    /// Whether it belongs to the server itself.
+    pub(crate) fn is_system(&self) -> bool {
+        matches!(self.name.0.schema.as_str(), "pg_catalog" | "information_schema")
+    }
+
+    /// Whether its columns are base columns (DESIGN §7).
+    pub(crate) fn is_base(&self) -> bool {
+        matches!(self.kind, RelationKind::Table | RelationKind::MaterialisedView) && !self.is_system()
+    }
+
+    pub(crate) fn column(&self, name: &str) -> Option<usize> {
+        self.column_index.get(name).copied()
+    }
+
+    /// Positions of these attribute numbers; all columns where one is an expression (0) that names none.
+    pub(crate) fn positions(&self, numbers: &[i32]) -> Vec<usize> {
+        let mut found: Vec<usize> = (0..self.columns.len())
+            .filter(|at| self.columns.get(*at).is_some_and(|column| numbers.contains(&column.number)))
+            .collect();
+        if found.is_empty() {
+            found = (0..self.columns.len()).collect();
+        }
+        found
+    }
+}

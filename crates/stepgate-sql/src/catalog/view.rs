@@ -1,0 +1,116 @@
+//! What a view reads: pg_depend's record of the columns it names, and the words of its definition.
+//!
+//! pg_depend alone is not enough: it does not record columns of whole rows, nor anything of pg_catalog
+//! (`src/backend/catalog/dependency.c`).
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::{Catalog, ColumnRef, RelationIndex, RelationKind};
+use crate::builtin;
+use crate::lexer::{self, TokenKind};
+
+/// Views upon views deeper than this are doubtful. The server has no such limit, people have.
+const MAX_DEPTH: usize = 64;
+
+/// One view, as the catalog describes it.
+pub(super) struct View {
+    depends: Vec<(RelationIndex, i32)>,
+    /// Identifiers of the definition.
+    words: HashSet<String>,
+    /// The definition names a whole row (`p.*`; stars of a select list are stored expanded).
+    whole_rows: bool,
+    doubtful: bool,
+}
+
+/// What a view reads, views seen through.
+#[derive(Default, Clone)]
+pub(super) struct Seen {
+    pub(super) columns: BTreeSet<ColumnRef>,
+    pub(super) relations: BTreeSet<RelationIndex>,
+    pub(super) doubtful: bool,
+}
+
+impl View {
+    /// `definition` is `pg_get_viewdef` under `search_path = pg_catalog`: all names outside are qualified.
+    pub(super) fn new(definition: &str, catalog: &Catalog) -> Self {
+        let mut view =
+            Self { depends: Vec::new(), words: HashSet::new(), whole_rows: false, doubtful: false };
+        let Ok(tokens) = lexer::tokens(definition) else {
+            view.doubtful = true;
+            view.whole_rows = true;
+            return view;
+        };
+        let kind = |at: usize| tokens.get(at).map(|token| &token.kind);
+        for at in 0..tokens.len() {
+            let after_dot = at > 0 && kind(at - 1).is_some_and(|kind| kind.is_punct(b'.'));
+            let before_paren = kind(at + 1).is_some_and(|kind| kind.is_punct(b'('));
+            match kind(at) {
+                Some(TokenKind::Operator("*")) if after_dot => view.whole_rows = true,
+                Some(TokenKind::Word(word) | TokenKind::Quoted(word)) => {
+                    view.doubtful |= before_paren && (after_dot || !builtin::may_precede_paren(word));
+                    // A qualified operator, or a relation of the server that is not harmless.
+                    view.doubtful |= word == "operator" && before_paren;
+                    view.doubtful |= word == "information_schema";
+                    view.doubtful |=
+                        catalog.find("pg_catalog", word).is_some() && !builtin::harmless_relation(word);
+                    view.words.insert(word.to_string());
+                }
+                _ => {}
+            }
+        }
+        view
+    }
+
+    pub(super) fn depends_on(&mut self, relation: RelationIndex, attnum: i32) {
+        self.depends.push((relation, attnum));
+    }
+}
+
+/// What each view reads in the end.
+pub(super) fn see_through(
+    views: &HashMap<RelationIndex, View>,
+    catalog: &Catalog,
+) -> HashMap<RelationIndex, Seen> {
+    let mut seen = HashMap::new();
+    for view in views.keys() {
+        see(*view, views, catalog, &mut seen, 0);
+    }
+    seen
+}
+
+fn see(
+    at: RelationIndex,
+    views: &HashMap<RelationIndex, View>,
+    catalog: &Catalog,
+    done: &mut HashMap<RelationIndex, Seen>,
+    depth: usize,
+) -> Seen {
+    if let Some(seen) = done.get(&at) {
+        return seen.clone();
+    }
+    let Some(view) = views.get(&at).filter(|_| depth < MAX_DEPTH) else {
+        return Seen { doubtful: true, ..Seen::default() };
+    };
+    let mut seen = Seen { doubtful: view.doubtful, ..Seen::default() };
+    for (on, attnum) in &view.depends {
+        let Some(relation) = catalog.relation(*on) else { continue };
+        if relation.kind == RelationKind::View && !relation.is_system() {
+            let below = see(*on, views, catalog, done, depth + 1);
+            seen.columns.extend(below.columns);
+            seen.relations.extend(below.relations);
+            seen.doubtful |= below.doubtful;
+        } else if relation.is_base() {
+            seen.relations.insert(*on);
+            if relation.kind == RelationKind::MaterialisedView {
+                seen.doubtful |= see(*on, views, catalog, done, depth + 1).doubtful;
+            }
+            for (position, column) in relation.columns.iter().enumerate() {
+                if view.whole_rows || column.number == *attnum || view.words.contains(&column.name) {
+                    seen.columns.insert((*on, position));
+                }
+            }
+        }
+    }
+    done.insert(at, seen.clone());
+    seen
+}

@@ -1,0 +1,252 @@
+//! From tokens to sqlparser's tree, and the proof that the tree is of the same statement.
+//!
+//! sqlparser gets the tokens rendered anew: no comments, every literal `'x'`, names quoted where it could
+//! read them otherwise. Its tree, rendered in turn, must hold the same words as often; so a word it
+//! swallows or invents is noticed (it swallows two tokens after `TABLE t`, for one).
+
+use std::collections::HashMap;
+
+use sqlparser::ast::Statement;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::Parser;
+
+use crate::lexer::{self, Token, TokenKind, Unreadable};
+
+/// Highest tree that recursion over it may meet: about 5 KiB of stack a level in a debug build, of 2 MiB.
+const MAX_HEIGHT: usize = 200;
+
+/// The tree of one query or DML statement.
+pub(crate) fn statement(tokens: &[Token<'_>]) -> Result<Statement, Unreadable> {
+    check_misreadable(tokens)?;
+    check_height(tokens)?;
+    let text = render(tokens);
+    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, &text).map_err(|_| "syntax")?;
+    let (Some(statement), true) = (statements.pop(), statements.is_empty()) else { return Err("misread") };
+    if words(tokens) == words(&lexer::tokens(&statement.to_string()).map_err(|_| "misread")?) {
+        Ok(statement)
+    } else {
+        Err("misread")
+    }
+}
+
+/// What sqlparser 0.63 is known to read otherwise than the server.
+fn check_misreadable(tokens: &[Token<'_>]) -> Result<(), Unreadable> {
+    let mut before: Option<&TokenKind<'_>> = None;
+    for token in tokens {
+        match (&token.kind, before) {
+            (TokenKind::Text(_), Some(TokenKind::Text(_))) => return Err("adjacent-literals"),
+            (TokenKind::Text(_), Some(TokenKind::Quoted(_))) => return Err("typed-literal"),
+            (TokenKind::Text(_), Some(TokenKind::Word(word))) if !may_precede_text(word) => {
+                return Err("typed-literal");
+            }
+            (TokenKind::Word(word), _) if matches!(word.as_ref(), "isnull" | "notnull" | "table") => {
+                return Err("misreadable-word");
+            }
+            (TokenKind::Word(word), Some(TokenKind::Word(select)))
+                if word == "into" && select == "select" =>
+            {
+                return Err("misreadable-word");
+            }
+            _ => {}
+        }
+        before = Some(&token.kind);
+    }
+    Ok(())
+}
+
+/// Keywords after which a literal is an operand, and types whose literals sqlparser knows.
+fn may_precede_text(word: &str) -> bool {
+    matches!(
+        word,
+        "all"
+            | "and"
+            | "any"
+            | "between"
+            | "both"
+            | "by"
+            | "case"
+            | "distinct"
+            | "else"
+            | "escape"
+            | "filter"
+            | "for"
+            | "from"
+            | "having"
+            | "ilike"
+            | "in"
+            | "leading"
+            | "like"
+            | "limit"
+            | "not"
+            | "offset"
+            | "on"
+            | "or"
+            | "placing"
+            | "returning"
+            | "select"
+            | "set"
+            | "some"
+            | "symmetric"
+            | "then"
+            | "to"
+            | "trailing"
+            | "when"
+            | "where"
+            | "zone"
+            | "date"
+            | "interval"
+            | "time"
+            | "timestamp"
+            | "timestamptz"
+    )
+}
+
+/// An upper bound of the height of the tree, by brackets and chains of operators, which sqlparser builds (and
+/// drops) recursively without a limit of its own.
+fn check_height(tokens: &[Token<'_>]) -> Result<(), Unreadable> {
+    // For each open bracket: the chain since the last comma, and the highest before it.
+    let mut open: Vec<(usize, usize)> = vec![(0, 0)];
+    for token in tokens {
+        let Some((chain, highest)) = open.last_mut() else { return Err("syntax") };
+        match &token.kind {
+            TokenKind::Punct(b',') => {
+                *highest = (*highest).max(*chain);
+                *chain = 0;
+            }
+            TokenKind::Punct(b'(' | b'[') => open.push((0, 0)),
+            TokenKind::Punct(b')' | b']') => {
+                let below = (*chain).max(*highest);
+                open.pop();
+                let Some((chain, _)) = open.last_mut() else { return Err("syntax") };
+                *chain += below + 1;
+            }
+            TokenKind::Operator(_) | TokenKind::Cast => *chain += 1,
+            TokenKind::Word(word) if is_chain_word(word) => *chain += 1,
+            _ => {}
+        }
+        if open.iter().map(|(chain, highest)| chain.max(highest) + 1).sum::<usize>() > MAX_HEIGHT {
+            return Err("too-deep");
+        }
+    }
+    Ok(())
+}
+
+fn is_chain_word(word: &str) -> bool {
+    matches!(
+        word,
+        "and"
+            | "or"
+            | "not"
+            | "is"
+            | "in"
+            | "like"
+            | "ilike"
+            | "similar"
+            | "between"
+            | "collate"
+            | "at"
+            | "union"
+            | "except"
+            | "intersect"
+            | "case"
+            | "overlaps"
+            | "escape"
+            | "interval"
+    )
+}
+
+/// The tokens as text that leaves no two readings.
+fn render(tokens: &[Token<'_>]) -> String {
+    let mut text = String::with_capacity(tokens.len() * 6);
+    for token in tokens {
+        if !(token.kind.is_punct(b'.') || text.ends_with('.')) {
+            text.push(' ');
+        }
+        match &token.kind {
+            TokenKind::Word(word) if word.is_ascii() => text.push_str(word),
+            TokenKind::Word(word) | TokenKind::Quoted(word) => {
+                text.push('"');
+                text.push_str(&word.replace('"', "\"\""));
+                text.push('"');
+            }
+            TokenKind::Text(_) => text.push_str("'x'"),
+            TokenKind::Number(it) | TokenKind::Param(it) | TokenKind::Operator(it) => text.push_str(it),
+            TokenKind::Cast => text.push_str("::"),
+            TokenKind::Punct(byte) => text.push(char::from(*byte)),
+        }
+    }
+    text
+}
+
+/// How often each word, number and literal occurs, noise apart.
+fn words<'t>(tokens: &'t [Token<'_>]) -> HashMap<&'t str, usize> {
+    let mut words = HashMap::with_capacity(tokens.len());
+    for token in tokens {
+        let word = match &token.kind {
+            TokenKind::Word(word) if is_noise(word) => continue,
+            TokenKind::Word(word) | TokenKind::Quoted(word) => word.as_ref(),
+            TokenKind::Number(it) | TokenKind::Param(it) => it,
+            TokenKind::Text(_) => "'",
+            TokenKind::Operator(_) | TokenKind::Cast | TokenKind::Punct(_) => continue,
+        };
+        *words.entry(word).or_insert(0) += 1;
+    }
+    words
+}
+
+/// Words that the grammar lets one leave out, which sqlparser's rendering adds or drops.
+fn is_noise(word: &str) -> bool {
+    matches!(word, "as" | "inner" | "outer" | "asc" | "operator")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(sql: &str) -> Result<Statement, Unreadable> {
+        statement(&lexer::tokens(sql).expect("tokens"))
+    }
+
+    #[test]
+    fn misreadings_of_the_parser_are_refused() {
+        for sql in [
+            "select 1 union table scratch",
+            "table customers",
+            "select 'a'\n'b' from t",
+            "select a isnull from t",
+            "select a notnull, b from t",
+            "select inet '1.1.1.1', ssn from t",
+            "select \"myType\" 'x' from t",
+            "select into x from t",
+        ] {
+            assert!(read(sql).is_err(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn everyday_statements_survive_the_cross_check() {
+        for sql in [
+            "select distinct on (a) a, b as c from s.t x left outer join u using (id) where a != 1 order by 1 asc",
+            "select a::timestamptz, cast(b as timestamp with time zone), c::double precision, d::int[] from t",
+            "select date_trunc('day', at), extract(epoch from at), substring(a from 1 for 2) from t",
+            "select a from t where a not in (1, 2) and b between 1 and 2 and c is not distinct from 3",
+            "select a from t where a not like 'x%' escape '!' or b ilike 'y' or c similar to 'z'",
+            "select count(*) filter (where a > 1), sum(b) over (partition by c order by d rows between 1 preceding and current row) from t",
+            "with recursive a as (select 1 as n union all select n + 1 from a where n < 5) select * from a",
+            "select a from t limit 5 offset 3",
+            "select a from t fetch first 5 rows only",
+            "insert into t (a, b) values (1, default) on conflict (a) do update set b = excluded.b returning *",
+            "update t set a = 1, b = b + 1 from u where t.id = u.id returning t.a",
+            "delete from t using u where t.id = u.id",
+            "select case when a then 1 else 2 end, array[1, 2], (select max(x) from u), row(1, 2), exists (select 1)",
+            "select a from t where b = any(array(select 1)) and c > all ($1)",
+            "select interval '1 day', date '2024-01-01', at at time zone 'utc' from t",
+            "select trim(both ' ' from a), position('x' in a), overlay(a placing 'x' from 1), coalesce(a, 'b') from t",
+            "select a from t group by rollup (a, b), cube (c), grouping sets ((a), ())",
+            "select a from t where b operator(pg_catalog.~) '^(x)$' collate pg_catalog.default",
+            "select a -> 'b' ->> 'c', a #>> '{x}', a @> '{}' from t for update skip locked",
+        ] {
+            assert!(read(sql).is_ok(), "{sql}: {:?}", read(sql).err());
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! CREATE and DROP: those forms whose effect is known, all else is a doubt.
+
+use stepgate_types::Kind;
+
+use super::{Context, Words, inner_query, statement_doubt};
+use crate::builtin;
+use crate::facts::{Facts, Sink, SinkKind};
+
+/// CREATE.
+pub(super) fn create(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+    let mut rest = words.after(1);
+    while matches!(
+        rest.word(0),
+        Some(
+            "or" | "replace"
+                | "global"
+                | "local"
+                | "temp"
+                | "temporary"
+                | "unlogged"
+                | "recursive"
+                | "materialized"
+        )
+    ) {
+        rest = rest.after(1);
+    }
+    let materialised = words.before(words.len() - rest.len()).contains(&["materialized"]);
+    match rest.word(0) {
+        Some("table") => table(rest.after(1), context, facts),
+        Some("view") => view(rest.after(1), materialised, words.contains(&["recursive"]), context, facts),
+        Some("index") => index(rest.after(1), facts),
+        Some("schema") if rest.len() == 2 || (rest.len() == 5 && rest.contains(&["if", "not", "exists"])) => {
+        }
+        _ => statement_doubt(facts, "unsupported-statement"),
+    }
+    done(facts);
+}
+
+/// DROP.
+pub(super) fn drop(words: Words<'_, '_>, facts: &mut Facts) {
+    match words.word(1) {
+        Some("table" | "view" | "index" | "schema" | "sequence" | "type") => {}
+        Some("materialized") if words.word(2) == Some("view") => {}
+        _ => statement_doubt(facts, "unsupported-statement"),
+    }
+    done(facts);
+}
+
+fn done(facts: &mut Facts) {
+    facts.kind = Kind::Ddl;
+    facts.read_only = false;
+    facts.effect.catalog = true;
+    // The first temporary table puts a schema in front of the path.
+    facts.effect.session = true;
+    facts.estimate = Some(0);
+    if facts.certainty == stepgate_types::Certainty::Unknown {
+        facts.estimate = None;
+    }
+}
+
+fn skip_if_not_exists<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
+    if words.before(3).contains(&["if", "not", "exists"]) { words.after(3) } else { words }
+}
+
+/// CREATE TABLE name (plain columns), or AS query.
+fn table(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+    let rest = skip_if_not_exists(words);
+    let Some((_, taken)) = rest.name() else { return statement_doubt(facts, "syntax") };
+    let rest = rest.after(taken);
+    if let Some(at) = rest.find_word("as") {
+        facts.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
+        return inner_query(without_data(rest.after(at + 1)), context, facts);
+    }
+    let columns = rest.before(rest.group());
+    if !rest.is_punct(0, b'(') || !rest.after_group().is_empty() || !are_plain_columns(columns, context) {
+        statement_doubt(facts, "unsupported-statement");
+    }
+}
+
+/// Without a trailing WITH [NO] DATA.
+fn without_data<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
+    for suffix in [&["with", "no", "data"][..], &["with", "data"]] {
+        let at = words.len().saturating_sub(suffix.len());
+        if words.after(at).contains(suffix) {
+            return words.before(at);
+        }
+    }
+    words
+}
+
+/// `(a int not null, b text default 'x', …)`: types of the server and constraints that read nothing.
+fn are_plain_columns(group: Words<'_, '_>, context: Context<'_>) -> bool {
+    let inner = group.after(1).before(group.len().saturating_sub(2));
+    let mut at = 0;
+    let mut starts = true;
+    while at < inner.len() {
+        if starts {
+            // Words that begin a table constraint or LIKE, if not quoted.
+            let special = ["constraint", "check", "unique", "primary", "foreign", "exclude", "like"]
+                .map(Some)
+                .contains(&inner.word(at));
+            if special || inner.ident(at).is_none() {
+                return false;
+            }
+            starts = false;
+        } else if inner.is_punct(at, b',') {
+            starts = true;
+        } else if inner.is_punct(at, b'(') {
+            // A type modifier.
+            let size = inner.after(at).group();
+            let modifier = inner.after(at + 1).before(size.saturating_sub(2));
+            if !(0..modifier.len()).all(|at| modifier.is_literal(at) || modifier.is_punct(at, b',')) {
+                return false;
+            }
+            at += size - 1;
+        } else if !inner.is_literal(at) && !inner.is_punct(at, b'[') && !inner.is_punct(at, b']') {
+            let Some(word) = inner.word(at) else { return false };
+            let grammar = matches!(
+                word,
+                "not"
+                    | "null"
+                    | "primary"
+                    | "key"
+                    | "unique"
+                    | "default"
+                    | "true"
+                    | "false"
+                    | "varying"
+                    | "precision"
+                    | "with"
+                    | "without"
+                    | "zone"
+                    | "current_timestamp"
+                    | "current_date"
+                    | "serial"
+                    | "bigserial"
+            );
+            let of_type = builtin::builtin_type(word)
+                && (builtin::grammar_type(word) || !context.catalog.is_user_type(word));
+            if !grammar && !of_type {
+                return false;
+            }
+        }
+        at += 1;
+    }
+    true
+}
+
+/// CREATE [MATERIALIZED] VIEW name [(columns)] AS query.
+fn view(words: Words<'_, '_>, materialised: bool, recursive: bool, context: Context<'_>, facts: &mut Facts) {
+    let _ = materialised;
+    facts.sinks.insert(Sink { kind: SinkKind::View, relation: None });
+    match words.find_word("as") {
+        Some(at) if !recursive => inner_query(without_data(words.after(at + 1)), context, facts),
+        _ => statement_doubt(facts, "unsupported-statement"),
+    }
+}
+
+/// CREATE INDEX [CONCURRENTLY] [[IF NOT EXISTS] name] ON table [USING method] (columns). A unique one tells
+/// by failing which values are there twice; an expression may call anything.
+fn index(words: Words<'_, '_>, facts: &mut Facts) {
+    let columns = words.find_word("on").map(|at| words.after(at + 1)).and_then(|rest| {
+        let (_, taken) = rest.name()?;
+        let rest = rest.after(taken);
+        let rest = if rest.word(0) == Some("using") { rest.after(2) } else { rest };
+        rest.is_punct(0, b'(').then_some(rest)
+    });
+    let plain =
+        columns.is_some_and(|columns| columns.name_list().is_some() && columns.after_group().is_empty());
+    if !plain {
+        statement_doubt(facts, "unsupported-statement");
+    }
+}

@@ -1,0 +1,240 @@
+//! Which command a statement is, by its own keywords; queries and DML inside go on to the parser.
+//!
+//! What is not listed here is `unknown`.
+
+mod copy;
+mod create;
+mod cursor;
+mod setting;
+
+use stepgate_types::{BulkShape, Kind};
+
+use self::cursor::Words;
+use crate::catalog::Catalog;
+use crate::facts::{Doubt, Facts, Reason};
+use crate::lexer::Token;
+use crate::session::SessionState;
+use crate::{read, walk};
+
+/// What a statement is analysed against.
+#[derive(Clone, Copy)]
+struct Context<'c> {
+    catalog: &'c Catalog,
+    session: &'c SessionState,
+}
+
+/// The facts of one statement, its text apart.
+pub(crate) fn facts(tokens: &[Token<'_>], line: usize, catalog: &Catalog, session: &SessionState) -> Facts {
+    let mut facts = Facts::new(Kind::Unknown, line);
+    command(Words(tokens), Context { catalog, session }, &mut facts);
+    facts
+}
+
+fn statement_doubt(facts: &mut Facts, code: &'static str) {
+    facts.doubt(Reason { code, doubt: Doubt::Statement });
+}
+
+fn dynamic(facts: &mut Facts, kind: Kind) {
+    facts.kind = kind;
+    facts.doubt(Reason { code: "dynamic-sql", doubt: Doubt::DynamicSql });
+    facts.effect.session = true;
+    facts.effect.catalog = true;
+    facts.effect.transaction = true;
+}
+
+/// A command of this kind of which nothing more need be known, but that it changes something.
+fn plain(facts: &mut Facts, kind: Kind) {
+    facts.kind = kind;
+    facts.read_only = false;
+}
+
+fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+    if is_control(words) {
+        facts.effect.session = true;
+        facts.effect.catalog = true;
+        return plain(facts, Kind::Control);
+    }
+    match words.word(0).unwrap_or_default() {
+        "" if words.is_punct(0, b'(') => query(words, context, facts),
+        "select" | "with" | "values" | "insert" | "update" | "delete" => query(words, context, facts),
+        "merge" => {
+            facts.kind = Kind::Merge;
+            statement_doubt(facts, "unsupported-statement");
+        }
+        "copy" => copy::command(words, context, facts),
+        "explain" => explain(words, context, facts),
+        "prepare" if words.word(1) == Some("transaction") => transaction(facts, true),
+        "prepare" => prepare(words, context, facts),
+        "execute" => dynamic(facts, Kind::Execute),
+        "do" => dynamic(facts, Kind::Do),
+        "call" => dynamic(facts, Kind::Call),
+        "declare" => declare(words, context, facts),
+        "fetch" | "move" => {
+            facts.kind = Kind::Cursor;
+            statement_doubt(facts, "unknown-cursor");
+        }
+        "close" => plain(facts, Kind::Cursor),
+        "begin" | "start" | "savepoint" | "release" => transaction(facts, false),
+        "commit" | "end" | "rollback" | "abort" => transaction(facts, true),
+        "set" => setting::set(words, facts),
+        "reset" => setting::reset(words, facts),
+        "show" => facts.kind = Kind::Session,
+        "discard" => {
+            plain(facts, Kind::Session);
+            facts.effect.session = true;
+            // ALL and TEMP drop temporary tables.
+            facts.effect.catalog = true;
+        }
+        "deallocate" | "listen" | "unlisten" | "notify" => plain(facts, Kind::Session),
+        "lock" | "vacuum" | "analyze" | "analyse" | "reindex" | "checkpoint" | "cluster" | "truncate" => {
+            plain(facts, Kind::Utility);
+        }
+        "comment" => {
+            plain(facts, Kind::Ddl);
+            facts.effect.catalog = true;
+        }
+        "create" => create::create(words, context, facts),
+        "drop" => create::drop(words, facts),
+        "alter" | "refresh" | "import" | "load" => {
+            facts.kind = Kind::Ddl;
+            facts.effect.catalog = true;
+            facts.effect.session = true;
+            statement_doubt(facts, "unsupported-statement");
+        }
+        _ => {
+            facts.effect.session = true;
+            facts.effect.catalog = true;
+            facts.effect.transaction = true;
+            statement_doubt(facts, "unsupported-statement");
+        }
+    }
+}
+
+fn transaction(facts: &mut Facts, ends: bool) {
+    facts.kind = Kind::Transaction;
+    facts.read_only = !ends;
+    facts.effect.transaction = true;
+    // What was SET LOCAL, SET or created since may be undone.
+    facts.effect.session = ends;
+    facts.effect.catalog = ends;
+}
+
+/// A query or DML statement.
+fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+    // Should it not be readable, the first word still tells the kind, unless a WITH hides it.
+    facts.kind = match words.word(0) {
+        Some("select" | "values") => Kind::Select,
+        Some("insert") => Kind::Insert,
+        Some("update") => Kind::Update,
+        Some("delete") => Kind::Delete,
+        _ => Kind::Unknown,
+    };
+    let catalog = context.catalog;
+    let user_operator = |token: &Token<'_>| match &token.kind {
+        crate::lexer::TokenKind::Operator(operator) => catalog.user_operators().contains(*operator),
+        _ => false,
+    };
+    let implied = ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~"];
+    if !catalog.user_operators().is_empty()
+        && (words.0.iter().any(user_operator)
+            || implied.iter().any(|it| catalog.user_operators().contains(*it)))
+    {
+        facts.doubt(Reason { code: "unknown-operator", doubt: Doubt::Function });
+    }
+    if catalog.user_casts() == crate::catalog::UserCasts::Implicit {
+        facts.doubt(Reason { code: "unknown-cast", doubt: Doubt::Function });
+    }
+    match read::statement(words.0) {
+        Ok(statement) => walk::statement(&statement, catalog, context.session, facts),
+        Err(code) => statement_doubt(facts, code),
+    }
+}
+
+/// Whether these words begin a query or DML statement.
+fn begins_query(words: Words<'_, '_>) -> bool {
+    words.is_punct(0, b'(')
+        || matches!(
+            words.word(0),
+            Some("select" | "with" | "values" | "insert" | "update" | "delete" | "merge")
+        )
+}
+
+fn inner_query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+    if begins_query(words) {
+        query(words, context, facts)
+    } else {
+        statement_doubt(facts, "unsupported-statement")
+    }
+}
+
+/// EXPLAIN has the facts of its statement, executed or not.
+fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+    let mut rest = words.after(1);
+    if rest.is_punct(0, b'(') && !is_subquery(rest.after(1)) {
+        rest = rest.after_group();
+    } else {
+        while matches!(rest.word(0), Some("analyze" | "analyse" | "verbose")) {
+            rest = rest.after(1);
+        }
+    }
+    match rest.word(0) {
+        Some("execute") => dynamic(facts, Kind::Explain),
+        _ => inner_query(rest, context, facts),
+    }
+    facts.kind = Kind::Explain;
+    facts.bulk = BulkShape::None;
+}
+
+/// `explain (select 1)` against `explain (verbose) select 1`.
+fn is_subquery(words: Words<'_, '_>) -> bool {
+    words.is_punct(0, b'(') || matches!(words.word(0), Some("select" | "with" | "values" | "table"))
+}
+
+/// PREPARE name [(types)] AS statement.
+fn prepare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+    facts.effect.names.extend(words.ident(1).map(str::to_owned));
+    let mut rest = words.after(2);
+    if rest.is_punct(0, b'(') {
+        rest = rest.after_group();
+    }
+    if rest.word(0) == Some("as") {
+        inner_query(rest.after(1), context, facts);
+    } else {
+        statement_doubt(facts, "syntax");
+    }
+    plain(facts, Kind::Prepare);
+}
+
+/// DECLARE name [options] CURSOR [WITH | WITHOUT HOLD] FOR query.
+fn declare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+    facts.effect.names.extend(words.ident(1).map(str::to_owned));
+    match words.find_word("for") {
+        Some(at) => inner_query(words.after(at + 1), context, facts),
+        None => statement_doubt(facts, "syntax"),
+    }
+    plain(facts, Kind::Cursor);
+    facts.bulk = BulkShape::Cursor;
+}
+
+/// Whether it changes who may do what.
+fn is_control(words: Words<'_, '_>) -> bool {
+    match (words.word(0).unwrap_or_default(), words.word(1).unwrap_or_default()) {
+        ("grant" | "revoke" | "reassign" | "security", _) => true,
+        ("drop", "owned") => true,
+        ("create" | "alter" | "drop", object) => {
+            matches!(object, "role" | "user" | "group" | "publication" | "subscription" | "server" | "policy")
+                || (object == "foreign" && words.word(2) == Some("data"))
+                || (words.word(0) == Some("alter")
+                    && (matches!(object, "system" | "database" | "default")
+                        || words.contains(&["owner", "to"])
+                        || words.contains(&["level", "security"])))
+        }
+        ("set", "role") => true,
+        ("import", "foreign") => true,
+        ("set", "session" | "local") => {
+            matches!(words.word(2), Some("authorization" | "role" | "session_authorization"))
+        }
+        ("set", "session_authorization") => true,
+        _ => false,
+    }
+}

@@ -1,0 +1,86 @@
+//! SET and RESET.
+
+use stepgate_types::Kind;
+
+use super::{Words, plain, statement_doubt, transaction};
+use crate::facts::Facts;
+
+/// Settings on which no analysis depends: after them the session's state need not be read again.
+fn is_harmless(name: &str) -> bool {
+    matches!(
+        name,
+        "application_name"
+            | "bytea_output"
+            | "client_min_messages"
+            | "datestyle"
+            | "extra_float_digits"
+            | "idle_in_transaction_session_timeout"
+            | "idle_session_timeout"
+            | "intervalstyle"
+            | "jit"
+            | "lock_timeout"
+            | "maintenance_work_mem"
+            | "statement_timeout"
+            | "timezone"
+            | "work_mem"
+            | "transaction_timeout"
+            | "default_transaction_isolation"
+            | "default_transaction_read_only"
+            | "default_transaction_deferrable"
+            | "synchronous_commit"
+            | "temp_buffers"
+            | "random_page_cost"
+    )
+}
+
+/// SET.
+pub(super) fn set(words: Words<'_, '_>, facts: &mut Facts) {
+    plain(facts, Kind::Session);
+    let rest = match words.word(1) {
+        Some("session" | "local") => words.after(2),
+        _ => words.after(1),
+    };
+    match rest.word(0) {
+        Some("transaction" | "characteristics") => return transaction(facts, false),
+        // Of the grammar, not settings.
+        Some("time" | "constraints" | "xml") => return,
+        Some("names") => return encoding(rest.after(1), facts),
+        Some("schema" | "catalog") | None => facts.effect.session = true,
+        Some(_) => {}
+    }
+    // A setting may be written in quotes, and with a class: "search_path", plpgsql.x.
+    let name = rest.ident(0).unwrap_or_default().to_ascii_lowercase();
+    let value =
+        if rest.word(1) == Some("to") || rest.is_operator(1, "=") { rest.after(2) } else { rest.after(1) };
+    assign(&name, value, facts);
+}
+
+/// RESET.
+pub(super) fn reset(words: Words<'_, '_>, facts: &mut Facts) {
+    plain(facts, Kind::Session);
+    let name = words.ident(1).unwrap_or_default().to_ascii_lowercase();
+    if matches!(name.as_str(), "standard_conforming_strings" | "client_encoding") {
+        statement_doubt(facts, "setting");
+    }
+    facts.effect.session = !is_harmless(&name);
+}
+
+fn assign(name: &str, value: Words<'_, '_>, facts: &mut Facts) {
+    match name {
+        "client_encoding" => encoding(value, facts),
+        // Quotes would mean something else.
+        "standard_conforming_strings" | "backslash_quote" => statement_doubt(facts, "setting"),
+        "role" | "session_authorization" => facts.kind = Kind::Control,
+        _ => {}
+    }
+    facts.effect.session |= !is_harmless(name);
+}
+
+/// Only UTF-8: in other encodings a byte of a letter may look like a quote.
+fn encoding(value: Words<'_, '_>, facts: &mut Facts) {
+    let name = value.text(0).or_else(|| value.ident(0)).unwrap_or_default();
+    let is_utf8 = ["utf8", "utf-8", "unicode"].iter().any(|known| name.eq_ignore_ascii_case(known));
+    if !is_utf8 || value.len() != 1 {
+        statement_doubt(facts, "setting");
+    }
+}

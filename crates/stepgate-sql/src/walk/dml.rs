@@ -1,0 +1,429 @@
+//! INSERT, UPDATE, DELETE and COPY: what they write, what they read on the way, and what their errors tell.
+
+use std::rc::Rc;
+
+use sqlparser::ast::{
+    Assignment, AssignmentTarget, ConflictTarget, Delete, DoUpdate, Expr, FromTable, Insert, ObjectName,
+    OnConflict, OnConflictAction, OnInsert, SelectItem, SetExpr, Statement, TableFactor, TableObject,
+    UnaryOperator, Update, UpdateTableFromKind, Value,
+};
+use stepgate_types::Kind;
+
+use super::Walker;
+use super::scope::{Item, Output, Place, Scope, Source, folded};
+use super::uses::Uses;
+use crate::catalog::{ColumnRef, Relation, RelationIndex, RelationKind};
+use crate::facts::{Sink, SinkKind};
+
+impl Walker<'_> {
+    /// An INSERT, UPDATE or DELETE, on its own or within a WITH.
+    pub(super) fn write(&mut self, statement: &Statement, place: Place<'_>) -> Output {
+        self.writes = true;
+        match statement {
+            Statement::Insert(insert) => self.insert(insert, place),
+            Statement::Update(update) => self.update(update, place),
+            Statement::Delete(delete) => self.delete(delete, place),
+            _ => {
+                self.doubt("unsupported-statement");
+                Output::default()
+            }
+        }
+    }
+
+    /// The relation that a write names; CTEs cannot stand for it.
+    fn target(&mut self, name: &ObjectName) -> Option<RelationIndex> {
+        let parts = self.parts(name);
+        let Some(index) = self.lookup(&parts) else {
+            self.doubt("unknown-relation");
+            return None;
+        };
+        self.written(index);
+        Some(index)
+    }
+
+    fn written(&mut self, index: RelationIndex) {
+        let Some(relation) = self.catalog.relation(index) else { return };
+        if relation.is_system() || relation.kind != RelationKind::Table {
+            // A write through a view may fail on its CHECK OPTION, with an error that shows the row.
+            self.doubt("write-to-view");
+        }
+        if relation.writes_run_code {
+            self.doubt_function("trigger-or-rule");
+        }
+        self.relations.insert(index);
+    }
+
+    fn relation(&self, index: Option<RelationIndex>) -> Option<&Relation> {
+        self.catalog.relation(index?)
+    }
+
+    fn returning(
+        &mut self,
+        returning: Option<&[SelectItem]>,
+        items: &[Rc<Item>],
+        place: Place<'_>,
+    ) -> Output {
+        let Some(returning) = returning else { return Output::default() };
+        let scope = Scope { items, outer: place.scope };
+        self.projection(returning, items, place.within(&scope), Uses::OUTPUT)
+    }
+
+    fn insert(&mut self, insert: &Insert, place: Place<'_>) -> Output {
+        let Insert {
+            insert_token: _,
+            optimizer_hints,
+            or,
+            ignore,
+            into,
+            table,
+            table_alias,
+            columns,
+            overwrite,
+            source,
+            assignments,
+            partitioned,
+            after_columns,
+            has_table_keyword,
+            on,
+            returning,
+            output,
+            replace_into,
+            priority,
+            insert_alias,
+            settings,
+            format_clause,
+            multi_table_insert_type,
+            multi_table_into_clauses,
+            multi_table_when_clauses,
+            multi_table_else_clause,
+        } = insert;
+        if !optimizer_hints.is_empty()
+            || or.is_some()
+            || *ignore
+            || !*into
+            || *overwrite
+            || !assignments.is_empty()
+            || partitioned.is_some()
+            || !after_columns.is_empty()
+            || *has_table_keyword
+            || output.is_some()
+            || *replace_into
+            || priority.is_some()
+            || insert_alias.is_some()
+            || settings.is_some()
+            || format_clause.is_some()
+            || multi_table_insert_type.is_some()
+            || !multi_table_into_clauses.is_empty()
+            || !multi_table_when_clauses.is_empty()
+            || multi_table_else_clause.is_some()
+        {
+            self.doubt("unsupported-statement");
+        }
+        if let Some(query) = source {
+            self.query(query, place, Uses::OUTPUT);
+            if !matches!(query.body.as_ref(), SetExpr::Values(_)) || query.with.is_some() {
+                self.sinks.insert(Sink { kind: SinkKind::Rows, relation: None });
+            }
+        }
+        let TableObject::TableName(name) = table else {
+            self.doubt("unsupported-statement");
+            return Output::default();
+        };
+        let Some(index) = self.target(name) else { return Output::default() };
+        self.name_sink(index);
+        let named: Vec<Vec<String>> = columns.iter().map(|column| self.parts(column)).collect();
+        self.inserts(index, &named);
+        let alias = match table_alias {
+            Some(alias) => folded(&alias.alias).into_owned(),
+            None => self.parts(name).pop().unwrap_or_default(),
+        };
+        let source = Source::Relation { index, renamed: Vec::new(), aliased: table_alias.is_some() };
+        let mut items = vec![Rc::new(Item { alias: Some(alias), source })];
+        match on {
+            None => {}
+            Some(OnInsert::OnConflict(conflict)) => self.on_conflict(conflict, index, &items, place),
+            Some(_) => self.doubt("unsupported-statement"),
+        }
+        let output = self.returning(returning.as_deref(), &items, place);
+        items.clear();
+        output
+    }
+
+    /// The sink of INSERT … SELECT gets its name.
+    fn name_sink(&mut self, index: RelationIndex) {
+        let unnamed = Sink { kind: SinkKind::Rows, relation: None };
+        if self.sinks.remove(&unnamed) {
+            let relation = self.catalog.relation(index).map(|relation| relation.name.0.clone());
+            self.sinks.insert(Sink { kind: SinkKind::Rows, relation });
+        }
+    }
+
+    /// Writes new rows: the columns named (all, if none), and what unique and foreign keys tell by failing.
+    fn inserts(&mut self, index: RelationIndex, named: &[Vec<String>]) {
+        let catalog = self.catalog;
+        let Some(relation) = catalog.relation(index) else { return };
+        if named.is_empty() {
+            self.touch_all((0..relation.columns.len()).map(|at| (index, at)), Uses::WRITE);
+        }
+        for name in named {
+            // `a[1]` and `a.b` assign part of a column.
+            match name.first().and_then(|name| relation.column(name)) {
+                Some(at) => self.touch((index, at), Uses::WRITE),
+                None => self.doubt("unresolved-name"),
+            }
+        }
+        for key in &relation.unique {
+            self.touch_all(key.iter().map(|at| (index, *at)), Uses::HIDDEN);
+        }
+        for (_, target) in &relation.refers {
+            self.touch_all(target.iter().copied(), Uses::HIDDEN);
+        }
+        for child in &relation.children {
+            let keys = catalog.relation(*child).map_or(&[][..], |child| child.unique.as_slice());
+            self.touch_all(keys.iter().flatten().map(|at| (*child, *at)), Uses::HIDDEN);
+        }
+    }
+
+    fn on_conflict(
+        &mut self,
+        conflict: &OnConflict,
+        index: RelationIndex,
+        items: &[Rc<Item>],
+        place: Place<'_>,
+    ) {
+        let OnConflict { conflict_target, action } = conflict;
+        match conflict_target {
+            None | Some(ConflictTarget::OnConstraint(_)) => {}
+            Some(ConflictTarget::Columns(columns)) => {
+                for column in columns {
+                    match self.relation(Some(index)).and_then(|it| it.column(&folded(column))) {
+                        Some(at) => self.touch((index, at), Uses::HIDDEN),
+                        None => self.doubt("unresolved-name"),
+                    }
+                }
+            }
+        }
+        let OnConflictAction::DoUpdate(DoUpdate { assignments, selection }) = action else { return };
+        let mut items = items.to_vec();
+        items.push(Rc::new(Item { alias: Some("excluded".to_owned()), source: Source::Excluded(index) }));
+        self.assignments(assignments, index, &items, place);
+        let scope = Scope { items: &items, outer: place.scope };
+        self.exprs(selection, place.within(&scope), Uses::PREDICATE);
+    }
+
+    fn update(&mut self, update: &Update, place: Place<'_>) -> Output {
+        let Update {
+            update_token: _,
+            optimizer_hints,
+            table,
+            assignments,
+            from,
+            selection,
+            returning,
+            output,
+            or,
+            order_by,
+            limit,
+        } = update;
+        if !optimizer_hints.is_empty()
+            || output.is_some()
+            || or.is_some()
+            || !order_by.is_empty()
+            || limit.is_some()
+            || !table.joins.is_empty()
+        {
+            self.doubt("unsupported-statement");
+        }
+        let Some((index, mut items)) = self.target_item(&table.relation) else { return Output::default() };
+        match from {
+            None => {}
+            Some(UpdateTableFromKind::AfterSet(from)) => {
+                let more = self.from(from, &items, place);
+                items.extend(more);
+            }
+            Some(UpdateTableFromKind::BeforeSet(_)) => self.doubt("unsupported-statement"),
+        }
+        self.assignments(assignments, index, &items, place);
+        let scope = Scope { items: &items, outer: place.scope };
+        self.exprs(selection, place.within(&scope), Uses::PREDICATE);
+        self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
+        self.returning(returning.as_deref(), &items, place)
+    }
+
+    fn target_item(&mut self, factor: &TableFactor) -> Option<(RelationIndex, Vec<Rc<Item>>)> {
+        let TableFactor::Table {
+            name,
+            alias,
+            args: None,
+            with_hints,
+            version: None,
+            with_ordinality: false,
+            partitions,
+            json_path: None,
+            sample: None,
+            index_hints,
+        } = factor
+        else {
+            self.doubt("unsupported-statement");
+            return None;
+        };
+        if !with_hints.is_empty() || !partitions.is_empty() || !index_hints.is_empty() {
+            self.doubt("unsupported-statement");
+        }
+        let (alias, renamed) = self.alias(alias.as_ref());
+        let index = self.target(name)?;
+        let aliased = alias.is_some();
+        let alias = alias.or_else(|| self.parts(name).pop());
+        let source = Source::Relation { index, renamed, aliased };
+        Some((index, vec![Rc::new(Item { alias, source })]))
+    }
+
+    /// SET: writes the targets, reads the values, and tells by failing what unique and foreign keys hold.
+    fn assignments(
+        &mut self,
+        assignments: &[Assignment],
+        index: RelationIndex,
+        items: &[Rc<Item>],
+        place: Place<'_>,
+    ) {
+        let scope = Scope { items, outer: place.scope };
+        let mut written = Vec::new();
+        let mut may_be_null = Vec::new();
+        for Assignment { target, value } in assignments {
+            self.expr(value, place.within(&scope), Uses::OUTPUT);
+            let names = match target {
+                AssignmentTarget::ColumnName(name) => std::slice::from_ref(name),
+                AssignmentTarget::Tuple(names) => names.as_slice(),
+            };
+            for name in names {
+                let parts = self.parts(name);
+                let at = parts.first().and_then(|name| self.relation(Some(index))?.column(name));
+                let Some(at) = at else {
+                    self.doubt("unresolved-name");
+                    continue;
+                };
+                self.touch((index, at), Uses::WRITE);
+                written.push(at);
+                if !is_certain_value(value) {
+                    may_be_null.push(at);
+                }
+            }
+        }
+        self.failures(index, &written, &may_be_null);
+    }
+
+    /// What the errors of an UPDATE of these columns can show (`execMain.c`, `ExecConstraints`: `Failing
+    /// row contains (…)` prints the whole row).
+    fn failures(&mut self, index: RelationIndex, written: &[usize], may_be_null: &[usize]) {
+        let catalog = self.catalog;
+        let Some(relation) = catalog.relation(index) else { return };
+        let touches = |key: &[usize]| key.iter().any(|at| written.contains(at));
+        let null_fails =
+            may_be_null.iter().any(|at| relation.columns.get(*at).is_some_and(|column| column.not_null));
+        let check_fails = relation.checks.iter().any(|check| touches(check));
+        if null_fails || check_fails || relation.bounded {
+            self.touch_all((0..relation.columns.len()).map(|at| (index, at)), Uses::HIDDEN);
+        }
+        let mut told: Vec<ColumnRef> = Vec::new();
+        for key in relation.unique.iter().filter(|key| touches(key)) {
+            told.extend(key.iter().map(|at| (index, *at)));
+        }
+        for (own, theirs) in relation.refers.iter().chain(&relation.referred) {
+            if touches(own) {
+                told.extend(theirs);
+            }
+        }
+        self.touch_all(told, Uses::HIDDEN);
+    }
+
+    fn delete(&mut self, delete: &Delete, place: Place<'_>) -> Output {
+        let Delete {
+            delete_token: _,
+            optimizer_hints,
+            tables,
+            from,
+            using,
+            selection,
+            returning,
+            output,
+            order_by,
+            limit,
+        } = delete;
+        if !optimizer_hints.is_empty()
+            || !tables.is_empty()
+            || output.is_some()
+            || !order_by.is_empty()
+            || limit.is_some()
+        {
+            self.doubt("unsupported-statement");
+        }
+        let table = match from {
+            FromTable::WithFromKeyword(tables) => match tables.as_slice() {
+                [table] if table.joins.is_empty() => table,
+                _ => {
+                    self.doubt("unsupported-statement");
+                    return Output::default();
+                }
+            },
+            FromTable::WithoutKeyword(_) => {
+                self.doubt("unsupported-statement");
+                return Output::default();
+            }
+        };
+        let Some((index, mut items)) = self.target_item(&table.relation) else { return Output::default() };
+        if let Some(using) = using {
+            let more = self.from(using, &items, place);
+            items.extend(more);
+        }
+        let scope = Scope { items: &items, outer: place.scope };
+        self.exprs(selection, place.within(&scope), Uses::PREDICATE);
+        let referring: Vec<ColumnRef> = self
+            .relation(Some(index))
+            .map(|relation| relation.referred.iter().flat_map(|(_, theirs)| theirs.clone()).collect())
+            .unwrap_or_default();
+        self.touch_all(referring, Uses::HIDDEN);
+        self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
+        self.returning(returning.as_deref(), &items, place)
+    }
+
+    /// COPY of a relation by name.
+    pub(super) fn copy(&mut self, name: &[String], columns: Option<&[String]>, out: bool) {
+        self.kind = if out { Kind::CopyOut } else { Kind::CopyIn };
+        let catalog = self.catalog;
+        let Some(index) = self.lookup(name) else { return self.doubt("unknown-relation") };
+        let Some(relation) = catalog.relation(index) else { return };
+        if !out {
+            self.writes = true;
+            self.written(index);
+            let named: Vec<_> = columns.unwrap_or_default().iter().map(|name| vec![name.clone()]).collect();
+            return self.inserts(index, &named);
+        }
+        self.read_relation(index);
+        self.estimate = relation.rows;
+        match columns {
+            None => self.touch_all((0..relation.columns.len()).map(|at| (index, at)), Uses::OUTPUT),
+            Some(columns) => {
+                for column in columns {
+                    match relation.column(column) {
+                        Some(at) => self.touch((index, at), Uses::OUTPUT),
+                        None => self.doubt("unresolved-name"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a value is certainly not NULL: a plain literal.
+fn is_certain_value(value: &Expr) -> bool {
+    match value {
+        Expr::Value(value) => {
+            matches!(value.value, Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_))
+        }
+        Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
+            is_certain_value(inner)
+        }
+        Expr::TypedString(_) => true,
+        _ => false,
+    }
+}

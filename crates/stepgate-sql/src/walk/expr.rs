@@ -1,0 +1,215 @@
+//! Expressions. Precedence does not matter here: every part of an expression has the use of the whole.
+
+use sqlparser::ast::{
+    AccessExpr, Array, CaseWhen, CeilFloorKind, DataType, Expr, Interval, Subscript, TypedString, Value,
+    ValueWithSpan,
+};
+
+use super::Walker;
+use super::scope::{Place, folded};
+use super::uses::Uses;
+use crate::builtin;
+use crate::catalog::UserCasts;
+
+/// Words that the grammar reads as values, unless quoted.
+const VALUE_WORDS: [&str; 12] = [
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "default",
+    "localtime",
+    "localtimestamp",
+    "session_user",
+    "user",
+];
+
+impl Walker<'_> {
+    pub(super) fn expr(&mut self, expr: &Expr, place: Place<'_>, uses: Uses) {
+        match expr {
+            // Chains of binary operators are the deep ones: keep their frame small.
+            Expr::BinaryOp { left, op: _, right } => {
+                self.expr(left, place, uses);
+                self.expr(right, place, uses);
+            }
+            Expr::Nested(inner) => self.expr(inner, place, uses),
+            Expr::Identifier(ident) => {
+                if ident.quote_style.is_some() || !VALUE_WORDS.contains(&folded(ident).as_ref()) {
+                    self.name(&[ident], place, uses);
+                }
+            }
+            Expr::CompoundIdentifier(parts) => self.name(&parts.iter().collect::<Vec<_>>(), place, uses),
+            Expr::Value(ValueWithSpan { value, span: _ }) => self.value(value),
+            Expr::Function(function) => self.function(function, place, uses),
+            Expr::Cast { kind: _, expr, data_type, format } => {
+                if format.is_some() {
+                    self.doubt("unsupported-expression");
+                }
+                self.expr(expr, place, uses);
+                self.data_type(data_type);
+            }
+            other => self.rarer_expr(other, place, uses),
+        }
+    }
+
+    fn rarer_expr(&mut self, expr: &Expr, place: Place<'_>, uses: Uses) {
+        match expr {
+            Expr::IsFalse(inner)
+            | Expr::IsNotFalse(inner)
+            | Expr::IsTrue(inner)
+            | Expr::IsNotTrue(inner)
+            | Expr::IsNull(inner)
+            | Expr::IsNotNull(inner)
+            | Expr::IsUnknown(inner)
+            | Expr::IsNotUnknown(inner)
+            | Expr::UnaryOp { op: _, expr: inner }
+            | Expr::Collate { expr: inner, collation: _ }
+            | Expr::Extract { field: _, syntax: _, expr: inner }
+            | Expr::Ceil { expr: inner, field: CeilFloorKind::DateTimeField(_) }
+            | Expr::Floor { expr: inner, field: CeilFloorKind::DateTimeField(_) } => {
+                self.expr(inner, place, uses);
+            }
+            Expr::IsDistinctFrom(left, right)
+            | Expr::IsNotDistinctFrom(left, right)
+            | Expr::AnyOp { left, compare_op: _, right, is_some: _ }
+            | Expr::AllOp { left, compare_op: _, right }
+            | Expr::AtTimeZone { timestamp: left, time_zone: right }
+            | Expr::Position { expr: left, r#in: right } => {
+                self.expr(left, place, uses);
+                self.expr(right, place, uses);
+            }
+            Expr::InList { expr, list, negated: _ } => {
+                self.expr(expr, place, uses);
+                self.exprs(list, place, uses);
+            }
+            Expr::InSubquery { expr, subquery, negated: _ } => {
+                self.expr(expr, place, uses);
+                self.query(subquery, place, uses);
+            }
+            Expr::Between { expr, negated: _, low, high } => {
+                self.exprs([&**expr, &**low, &**high], place, uses);
+            }
+            Expr::Like { negated: _, any: false, expr, pattern, escape_char }
+            | Expr::ILike { negated: _, any: false, expr, pattern, escape_char }
+            | Expr::SimilarTo { negated: _, expr, pattern, escape_char } => {
+                self.exprs([&**expr, &**pattern], place, uses);
+                self.exprs(escape_char.as_deref(), place, uses);
+            }
+            Expr::Exists { subquery, negated: _ } => {
+                self.query(subquery, place, uses);
+            }
+            Expr::Subquery(subquery) => {
+                self.query(subquery, place, uses);
+            }
+            Expr::Substring { expr, substring_from, substring_for, special: _, shorthand: _ } => {
+                self.expr(expr, place, uses);
+                self.exprs(substring_from.as_deref(), place, uses);
+                self.exprs(substring_for.as_deref(), place, uses);
+            }
+            Expr::Trim { trim_where: _, trim_what, expr, trim_characters } => {
+                self.expr(expr, place, uses);
+                self.exprs(trim_what.as_deref(), place, uses);
+                self.exprs(trim_characters.iter().flatten(), place, uses);
+            }
+            Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                self.exprs([&**expr, &**overlay_what, &**overlay_from], place, uses);
+                self.exprs(overlay_for.as_deref(), place, uses);
+            }
+            Expr::Case { case_token: _, end_token: _, operand, conditions, else_result } => {
+                self.exprs(operand.as_deref(), place, uses);
+                for CaseWhen { condition, result } in conditions {
+                    self.expr(condition, place, uses);
+                    self.expr(result, place, uses);
+                }
+                self.exprs(else_result.as_deref(), place, uses);
+            }
+            Expr::Tuple(parts) => self.exprs(parts, place, uses),
+            Expr::Array(Array { elem, named: _ }) => self.exprs(elem, place, uses),
+            Expr::GroupingSets(sets) | Expr::Cube(sets) | Expr::Rollup(sets) => {
+                self.exprs(sets.iter().flatten(), place, uses);
+            }
+            Expr::Interval(Interval {
+                value,
+                leading_field: _,
+                leading_precision: _,
+                last_field: _,
+                fractional_seconds_precision: _,
+            }) => self.expr(value, place, uses),
+            Expr::TypedString(TypedString { data_type, value, uses_odbc_syntax }) => {
+                if *uses_odbc_syntax {
+                    self.doubt("unsupported-expression");
+                }
+                self.data_type(data_type);
+                self.value(&value.value);
+            }
+            Expr::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain, place, uses),
+            _ => self.doubt("unsupported-expression"),
+        }
+    }
+
+    /// `a[1]`, `a[1:2]`, `(row).field`.
+    fn access(&mut self, root: &Expr, chain: &[AccessExpr], place: Place<'_>, uses: Uses) {
+        self.expr(root, place, uses);
+        for access in chain {
+            match access {
+                AccessExpr::Dot(Expr::Identifier(field)) => {
+                    // `(x).f` calls f(x) where x has no field f.
+                    let field = folded(field);
+                    if self.catalog.is_function(&field) {
+                        self.function_name(&[field.into_owned()], 1);
+                    }
+                }
+                AccessExpr::Dot(_) => self.doubt("unsupported-expression"),
+                AccessExpr::Subscript(Subscript::Index { index }) => self.expr(index, place, uses),
+                AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride }) => {
+                    self.exprs(lower_bound, place, uses);
+                    self.exprs(upper_bound, place, uses);
+                    self.exprs(stride, place, uses);
+                }
+            }
+        }
+    }
+
+    fn value(&mut self, value: &Value) {
+        match value {
+            Value::Number(..)
+            | Value::SingleQuotedString(_)
+            | Value::Boolean(_)
+            | Value::Null
+            | Value::Placeholder(_) => {}
+            _ => self.doubt("unsupported-expression"),
+        }
+    }
+
+    /// A cast to, or literal of, that type: harmless where it is the server's own.
+    pub(super) fn data_type(&mut self, data_type: &DataType) {
+        let shown = data_type.to_string().to_ascii_lowercase();
+        let mut name = shown.as_str();
+        while let Some(element) = name.strip_suffix("[]") {
+            name = element;
+        }
+        let (name, modifier) = name.split_once(['(', '[']).unwrap_or((name, ""));
+        let name = name.trim();
+        let _ = modifier;
+        let (qualified, name) = match name.split_once('.') {
+            Some(("pg_catalog", name)) => (true, name),
+            Some(_) => return self.doubt_function("unknown-type"),
+            None => (false, name),
+        };
+        let name = name.trim_matches('"');
+        // Several words (`double precision`) are grammar.
+        let first = name.split(' ').next().unwrap_or_default();
+        let several = first.len() < name.len();
+        let hidden =
+            !qualified && !several && !builtin::grammar_type(first) && self.catalog.is_user_type(first);
+        if !builtin::builtin_type(first) || hidden {
+            self.doubt_function("unknown-type");
+        }
+        if self.catalog.user_casts() >= UserCasts::Explicit {
+            self.doubt_function("unknown-cast");
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! FROM: left to right, with LATERAL, joins and their aliases (`src/backend/parser/parse_clause.c`).
+
+use std::rc::Rc;
+
+use sqlparser::ast::{
+    Expr, FunctionArg, Ident, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor,
+    TableFunctionArgs, TableWithJoins,
+};
+
+use super::Walker;
+use super::scope::{CteHit, Hit, Item, Output, Place, Scope, Source, folded};
+use super::uses::Uses;
+use crate::builtin;
+
+type Items = Vec<Rc<Item>>;
+
+impl Walker<'_> {
+    /// The items that a FROM clause makes. `before`: items that LATERAL sees besides (UPDATE's target).
+    pub(super) fn from(&mut self, from: &[TableWithJoins], before: &[Rc<Item>], place: Place<'_>) -> Items {
+        let mut all: Items = before.to_vec();
+        let own = all.len();
+        for table in from {
+            let joined = self.joined(table, &all, place);
+            all.extend(joined);
+        }
+        all.split_off(own)
+    }
+
+    fn joined(&mut self, table: &TableWithJoins, before: &[Rc<Item>], place: Place<'_>) -> Items {
+        let TableWithJoins { relation, joins } = table;
+        let mut items = self.factor(relation, before, place);
+        for join in joins {
+            self.join(join, &mut items, before, place);
+        }
+        items
+    }
+
+    fn join(&mut self, join: &Join, left: &mut Items, before: &[Rc<Item>], place: Place<'_>) {
+        let Join { relation, global, join_operator } = join;
+        if *global {
+            self.doubt("unsupported-join");
+        }
+        let mut siblings = before.to_vec();
+        siblings.extend(left.iter().cloned());
+        let right = self.factor(relation, &siblings, place);
+        let constraint = match join_operator {
+            JoinOperator::Join(constraint)
+            | JoinOperator::Inner(constraint)
+            | JoinOperator::Left(constraint)
+            | JoinOperator::LeftOuter(constraint)
+            | JoinOperator::Right(constraint)
+            | JoinOperator::RightOuter(constraint)
+            | JoinOperator::FullOuter(constraint)
+            | JoinOperator::CrossJoin(constraint) => constraint,
+            _ => return self.doubt("unsupported-join"),
+        };
+        match constraint {
+            JoinConstraint::None => left.extend(right),
+            JoinConstraint::On(condition) => {
+                left.extend(right);
+                let scope = Scope { items: left, outer: place.scope };
+                self.expr(condition, place.within(&scope), Uses::PREDICATE);
+            }
+            JoinConstraint::Using(names) => {
+                for name in names {
+                    match self.parts(name).as_slice() {
+                        [name] => self.merge(name, left, &right),
+                        _ => self.doubt("unsupported-join"),
+                    }
+                }
+                left.extend(right);
+            }
+            JoinConstraint::Natural => {
+                self.natural(left, &right);
+                left.extend(right);
+            }
+        }
+    }
+
+    /// A column that USING merges is compared on both sides.
+    fn merge(&mut self, name: &str, left: &[Rc<Item>], right: &[Rc<Item>]) {
+        for side in [left, right] {
+            match self.hit_level(name, side) {
+                Hit::Columns(columns) => self.touch_all(columns, Uses::PREDICATE),
+                Hit::Harmless | Hit::Unsure => {}
+                Hit::Miss => self.doubt("unresolved-name"),
+            }
+        }
+    }
+
+    fn natural(&mut self, left: &[Rc<Item>], right: &[Rc<Item>]) {
+        for item in right {
+            let output = item.output(self.catalog);
+            for name in output.names.iter().flatten() {
+                if self.hit_level(name, left) != Hit::Miss {
+                    self.merge(name, left, right);
+                }
+            }
+            if output.open || output.names.iter().any(Option::is_none) {
+                // It may share any column of the left side.
+                let whole: Vec<_> = left.iter().flat_map(|item| item.whole(self.catalog)).collect();
+                self.touch_all(whole, Uses::PREDICATE);
+                self.over("natural-join");
+            }
+        }
+    }
+
+    /// What a name means among the items of one level.
+    pub(super) fn hit_level(&self, name: &str, items: &[Rc<Item>]) -> Hit {
+        items.iter().fold(Hit::Miss, |hit, item| hit.and(item.hit(name, self.catalog)))
+    }
+
+    fn factor(&mut self, factor: &TableFactor, before: &[Rc<Item>], place: Place<'_>) -> Items {
+        let lateral_scope = Scope { items: before, outer: place.scope };
+        let lateral_place = place.within(&lateral_scope);
+        match factor {
+            TableFactor::Table {
+                name,
+                alias,
+                args,
+                with_hints,
+                version,
+                with_ordinality,
+                partitions,
+                json_path,
+                sample,
+                index_hints,
+            } => {
+                if !with_hints.is_empty()
+                    || version.is_some()
+                    || !partitions.is_empty()
+                    || json_path.is_some()
+                    || sample.is_some()
+                    || !index_hints.is_empty()
+                {
+                    self.doubt("unsupported-from");
+                }
+                match args {
+                    Some(TableFunctionArgs { args, settings }) => {
+                        if settings.is_some() {
+                            self.doubt("unsupported-from");
+                        }
+                        self.function_item(name, args, *with_ordinality, alias.as_ref(), lateral_place)
+                    }
+                    None => {
+                        if *with_ordinality {
+                            self.doubt("unsupported-from");
+                        }
+                        self.table_item(name, alias.as_ref(), place)
+                    }
+                }
+            }
+            TableFactor::Derived { lateral, subquery, alias, sample } => {
+                if sample.is_some() {
+                    self.doubt("unsupported-from");
+                }
+                let place = if *lateral { lateral_place } else { place };
+                let output = self.query(subquery, place, Uses::OUTPUT);
+                self.derived(&output, alias.as_ref())
+            }
+            TableFactor::Function { lateral: _, name, args, with_ordinality, alias } => {
+                self.function_item(name, args, *with_ordinality, alias.as_ref(), lateral_place)
+            }
+            TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality } => {
+                if *with_offset || with_offset_alias.is_some() {
+                    self.doubt("unsupported-from");
+                }
+                self.call("unnest", array_exprs.len());
+                for array in array_exprs {
+                    self.expr(array, lateral_place, Uses::OUTPUT);
+                }
+                self.open_item("unnest", alias.as_ref(), *with_ordinality)
+            }
+            TableFactor::NestedJoin { table_with_joins, alias } => {
+                let items = self.joined(table_with_joins, before, place);
+                match alias {
+                    None => items,
+                    Some(TableAlias { explicit: _, name, columns, at }) => {
+                        if !columns.is_empty() || at.is_some() {
+                            self.doubt("unsupported-from");
+                        }
+                        let alias = Some(folded(name).into_owned());
+                        vec![Rc::new(Item { alias, source: Source::Join(items) })]
+                    }
+                }
+            }
+            TableFactor::TableFunction { .. }
+            | TableFactor::JsonTable { .. }
+            | TableFactor::OpenJsonTable { .. }
+            | TableFactor::Pivot { .. }
+            | TableFactor::Unpivot { .. }
+            | TableFactor::UnpivotExpr { .. }
+            | TableFactor::MatchRecognize { .. }
+            | TableFactor::XmlTable { .. }
+            | TableFactor::SemanticView { .. } => {
+                self.doubt("unsupported-from");
+                Vec::new()
+            }
+        }
+    }
+
+    fn table_item(&mut self, name: &ObjectName, alias: Option<&TableAlias>, place: Place<'_>) -> Items {
+        let parts = self.parts(name);
+        let Some(last) = parts.last().cloned() else { return Vec::new() };
+        let (alias_name, renamed) = self.alias(alias);
+        if let ([name], Some(ctes)) = (parts.as_slice(), place.ctes) {
+            match ctes.find(name) {
+                CteHit::Found(output) => {
+                    let source = Source::Derived(output.renamed(&renamed));
+                    return vec![Rc::new(Item { alias: Some(alias_name.unwrap_or(last)), source })];
+                }
+                CteHit::Pending => {
+                    self.doubt("forward-reference");
+                    return Vec::new();
+                }
+                CteHit::None => {}
+            }
+        }
+        let Some(index) = self.lookup(&parts) else {
+            self.doubt("unknown-relation");
+            return Vec::new();
+        };
+        self.read_relation(index);
+        let aliased = alias_name.is_some();
+        let source = Source::Relation { index, renamed, aliased };
+        vec![Rc::new(Item { alias: Some(alias_name.unwrap_or(last)), source })]
+    }
+
+    fn derived(&mut self, output: &Output, alias: Option<&TableAlias>) -> Items {
+        let (alias, renamed) = self.alias(alias);
+        vec![Rc::new(Item { alias, source: Source::Derived(output.renamed(&renamed)) })]
+    }
+
+    /// The alias and its column names, both folded.
+    pub(super) fn alias(&mut self, alias: Option<&TableAlias>) -> (Option<String>, Vec<String>) {
+        let Some(TableAlias { explicit: _, name, columns, at }) = alias else { return (None, Vec::new()) };
+        if at.is_some() {
+            self.doubt("unsupported-from");
+        }
+        let mut names = Vec::with_capacity(columns.len());
+        for column in columns {
+            if let Some(data_type) = &column.data_type {
+                self.data_type(data_type);
+            }
+            names.push(folded(&column.name).into_owned());
+        }
+        (Some(folded(name).into_owned()), names)
+    }
+
+    fn function_item(
+        &mut self,
+        name: &ObjectName,
+        args: &[FunctionArg],
+        with_ordinality: bool,
+        alias: Option<&TableAlias>,
+        place: Place<'_>,
+    ) -> Items {
+        let parts = self.parts(name);
+        self.function_name(&parts, args.len());
+        self.function_args(args, place, Uses::OUTPUT);
+        let last = parts.last().cloned().unwrap_or_default();
+        if let Some(columns) = builtin::function_columns(&last) {
+            let (alias, renamed) = self.alias(alias);
+            let mut names: Vec<_> = columns.iter().map(|name| Some((*name).to_owned())).collect();
+            if with_ordinality {
+                names.push(Some("ordinality".to_owned()));
+            }
+            let source = Source::Derived(Output { names, open: false }.renamed(&renamed));
+            return vec![Rc::new(Item { alias: Some(alias.unwrap_or(last)), source })];
+        }
+        self.open_item(&last, alias, with_ordinality)
+    }
+
+    /// A function's result: only columns named in the statement itself are certain, since an element of an
+    /// array may be a row.
+    fn open_item(&mut self, name: &str, alias: Option<&TableAlias>, with_ordinality: bool) -> Items {
+        let (alias, names) = self.alias(alias);
+        let output = Output { names: names.into_iter().map(Some).collect(), open: true };
+        let _ = with_ordinality;
+        vec![Rc::new(Item {
+            alias: Some(alias.unwrap_or_else(|| name.to_owned())),
+            source: Source::Derived(output),
+        })]
+    }
+
+    /// Resolves a name that may be a column, a whole row or a qualified column.
+    pub(super) fn name(&mut self, parts: &[&Ident], place: Place<'_>, uses: Uses) {
+        let parts: Vec<_> = parts.iter().map(|part| folded(part)).collect();
+        match parts.as_slice() {
+            [name] => self.bare_name(name, place, uses),
+            [item, column] => self.qualified(item, column, place, uses),
+            [schema, relation, column] => self.schema_qualified(schema, relation, column, place, uses),
+            _ => self.doubt("unresolved-name"),
+        }
+    }
+
+    /// `parse_expr.c`, `transformColumnRef`: a column of any level, innermost first; else a whole row.
+    fn bare_name(&mut self, name: &str, place: Place<'_>, uses: Uses) {
+        let mut unsure = false;
+        for items in place.scope.into_iter().flat_map(Scope::levels) {
+            match self.hit_level(name, items) {
+                Hit::Columns(columns) => return self.touch_all(columns, uses),
+                Hit::Harmless => return,
+                // It may also mean something further out: account for that as well.
+                Hit::Unsure => unsure = true,
+                Hit::Miss => {}
+            }
+        }
+        if let Some(item) = self.item(name, place) {
+            return self.whole_row(&item, uses);
+        }
+        if !unsure {
+            self.doubt("unresolved-name");
+        }
+    }
+
+    /// The nearest item of that alias.
+    pub(super) fn item(&self, alias: &str, place: Place<'_>) -> Option<Rc<Item>> {
+        place
+            .scope
+            .into_iter()
+            .flat_map(Scope::levels)
+            .find_map(|items| items.iter().find(|item| item.alias.as_deref() == Some(alias)).cloned())
+    }
+
+    pub(super) fn whole_row(&mut self, item: &Item, uses: Uses) {
+        let columns = item.whole(self.catalog);
+        self.touch_all(columns, uses);
+    }
+
+    fn qualified(&mut self, alias: &str, column: &str, place: Place<'_>, uses: Uses) {
+        match self.item(alias, place) {
+            Some(item) => self.column_of(&item, column, uses),
+            None => self.doubt("unresolved-name"),
+        }
+    }
+
+    fn column_of(&mut self, item: &Item, column: &str, uses: Uses) {
+        match item.hit(column, self.catalog) {
+            Hit::Columns(columns) => self.touch_all(columns, uses),
+            Hit::Harmless => {}
+            // `p.f` calls f(p) where p has no column f.
+            Hit::Unsure if self.catalog.is_function(column) && item.alias.as_deref() != Some(column) => {
+                self.whole_row(item, uses);
+                self.doubt_function("unknown-function");
+            }
+            Hit::Unsure => {}
+            Hit::Miss => {
+                self.whole_row(item, uses);
+                self.doubt("unresolved-name");
+            }
+        }
+    }
+
+    fn schema_qualified(&mut self, schema: &str, relation: &str, column: &str, place: Place<'_>, uses: Uses) {
+        match self.schema_item(schema, relation, place) {
+            Some(item) => self.column_of(&item, column, uses),
+            None => self.doubt("unresolved-name"),
+        }
+    }
+
+    /// The item that `schema.relation` denotes: that very relation, without an alias.
+    pub(super) fn schema_item(&self, schema: &str, relation: &str, place: Place<'_>) -> Option<Rc<Item>> {
+        let wanted = self.catalog.find(schema, relation)?;
+        place.scope.into_iter().flat_map(Scope::levels).find_map(|items| {
+            let is = |item: &&Rc<Item>| {
+                matches!(item.source, Source::Relation { index, aliased: false, .. } if index == wanted)
+            };
+            items.iter().find(is).cloned()
+        })
+    }
+
+    pub(super) fn exprs<'e>(
+        &mut self,
+        exprs: impl IntoIterator<Item = &'e Expr>,
+        place: Place<'_>,
+        uses: Uses,
+    ) {
+        for expr in exprs {
+            self.expr(expr, place, uses);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Function calls: an allow-list of pure functions of pg_catalog, all else is a doubt.
+
+use sqlparser::ast::{
+    Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
+    NamedWindowExpr, ObjectName, OrderByExpr, WindowFrame, WindowFrameBound, WindowSpec, WindowType,
+};
+
+use super::Walker;
+use super::scope::{Item, Place};
+use super::uses::Uses;
+use crate::builtin;
+
+impl Walker<'_> {
+    pub(super) fn function(&mut self, function: &Function, place: Place<'_>, uses: Uses) {
+        let Function {
+            name,
+            uses_odbc_syntax,
+            parameters,
+            args,
+            within_group,
+            filter,
+            null_treatment: _,
+            over,
+        } = function;
+        if *uses_odbc_syntax || !matches!(parameters, FunctionArguments::None) {
+            self.doubt("unsupported-expression");
+        }
+        let parts = self.parts(name);
+        match args {
+            // CURRENT_USER and kin: grammar, not a call.
+            FunctionArguments::None => self.function_name(&parts, 0),
+            FunctionArguments::Subquery(query) => {
+                // ARRAY(SELECT …) is grammar.
+                if parts != ["array"] {
+                    self.function_name(&parts, 1);
+                }
+                self.query(query, place, uses);
+            }
+            FunctionArguments::List(FunctionArgumentList { duplicate_treatment: _, args, clauses }) => {
+                self.function_name(&parts, args.len());
+                self.function_args(args, place, uses);
+                for clause in clauses {
+                    self.clause(clause, place);
+                }
+            }
+        }
+        self.ordering(within_group, place, uses | Uses::ORDERING);
+        self.exprs(filter.as_deref(), place, Uses::PREDICATE);
+        if let Some(WindowType::WindowSpec(spec)) = over {
+            self.window(spec, place);
+        }
+    }
+
+    fn clause(&mut self, clause: &FunctionArgumentClause, place: Place<'_>) {
+        match clause {
+            FunctionArgumentClause::OrderBy(order) => self.ordering(order, place, Uses::ORDERING),
+            _ => self.doubt("unsupported-expression"),
+        }
+    }
+
+    pub(super) fn function_args(&mut self, args: &[FunctionArg], place: Place<'_>, uses: Uses) {
+        for arg in args {
+            let (FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg)) = arg else {
+                self.doubt("unsupported-expression");
+                continue;
+            };
+            match arg {
+                FunctionArgExpr::Expr(expr) => self.expr(expr, place, uses),
+                FunctionArgExpr::QualifiedWildcard(name) => {
+                    self.row(name, place, uses);
+                }
+                FunctionArgExpr::Wildcard => {}
+                FunctionArgExpr::WildcardWithOptions(_) => self.doubt("unsupported-expression"),
+            }
+        }
+    }
+
+    /// `p.*` or `schema.p.*`.
+    pub(super) fn row(
+        &mut self,
+        name: &ObjectName,
+        place: Place<'_>,
+        uses: Uses,
+    ) -> Option<std::rc::Rc<Item>> {
+        let parts = self.parts(name);
+        let item = match parts.as_slice() {
+            [alias] => self.item(alias, place),
+            [schema, relation] => self.schema_item(schema, relation, place),
+            _ => None,
+        };
+        match &item {
+            Some(item) => self.whole_row(item, uses),
+            None => self.doubt("unresolved-name"),
+        }
+        item
+    }
+
+    /// Accounts for a function being called by that name.
+    pub(super) fn function_name(&mut self, parts: &[String], args: usize) {
+        let (name, unqualified) = match parts {
+            [name] => (name.as_str(), true),
+            [schema, name] if schema == "pg_catalog" => (name.as_str(), false),
+            _ => return self.doubt_function("unknown-function"),
+        };
+        if unqualified && self.catalog.is_user_function(name) {
+            return self.doubt_function("unknown-function");
+        }
+        self.call(name, args);
+    }
+
+    /// Accounts for a function of pg_catalog, or of the grammar, being called.
+    pub(super) fn call(&mut self, name: &str, _args: usize) {
+        if builtin::harmless_writer(name) {
+            self.writes = true;
+        } else if !builtin::pure_function(name) && !VALUE_FUNCTIONS.contains(&name) {
+            return self.doubt_function("unknown-function");
+        }
+        self.returns_sets |= builtin::returns_a_set(name);
+        self.functions.insert(format!("pg_catalog.{name}"));
+    }
+
+    pub(super) fn ordering(&mut self, order: &[OrderByExpr], place: Place<'_>, uses: Uses) {
+        for OrderByExpr { expr, options: _, with_fill } in order {
+            if with_fill.is_some() {
+                self.doubt("unsupported-expression");
+            }
+            self.expr(expr, place, uses);
+        }
+    }
+
+    pub(super) fn named_window(&mut self, window: &NamedWindowExpr, place: Place<'_>) {
+        match window {
+            NamedWindowExpr::NamedWindow(_) => {}
+            NamedWindowExpr::WindowSpec(spec) => self.window(spec, place),
+        }
+    }
+
+    fn window(&mut self, spec: &WindowSpec, place: Place<'_>) {
+        let WindowSpec { window_name: _, partition_by, order_by, window_frame } = spec;
+        self.exprs(partition_by, place, Uses::GROUPING);
+        self.ordering(order_by, place, Uses::ORDERING);
+        let Some(WindowFrame { units: _, start_bound, end_bound }) = window_frame else { return };
+        for bound in [Some(start_bound), end_bound.as_ref()].into_iter().flatten() {
+            match bound {
+                WindowFrameBound::CurrentRow => {}
+                WindowFrameBound::Preceding(offset) | WindowFrameBound::Following(offset) => {
+                    self.exprs(offset.as_deref(), place, Uses::PREDICATE);
+                }
+            }
+        }
+    }
+}
+
+/// Functions that are grammar, without parentheses.
+const VALUE_FUNCTIONS: [&str; 9] = [
+    "current_catalog",
+    "current_date",
+    "current_role",
+    "current_schema",
+    "current_time",
+    "current_timestamp",
+    "current_user",
+    "row",
+    "array",
+];

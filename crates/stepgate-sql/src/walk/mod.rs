@@ -1,0 +1,212 @@
+//! From a parsed query to the columns it reads: PostgreSQL's name resolution over the catalog snapshot.
+//!
+//! Granularity is that of the server's own privilege checks: every column named anywhere counts, whether or
+//! not the result shows it. What is not explicitly understood becomes a doubt.
+
+mod dml;
+mod expr;
+mod from;
+mod function;
+mod query;
+mod scope;
+mod size;
+mod uses;
+
+use std::collections::{BTreeSet, HashMap};
+
+use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
+use stepgate_types::{ColumnName, Kind};
+
+use self::scope::{Place, folded};
+use self::uses::Uses;
+use crate::builtin;
+use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind};
+use crate::facts::{Doubt, Facts, Reason, Sink};
+use crate::session::SessionState;
+
+/// Adds to `facts` (whose kind it sets) what this query, INSERT, UPDATE or DELETE does.
+pub(crate) fn statement(statement: &Statement, catalog: &Catalog, session: &SessionState, facts: &mut Facts) {
+    let mut walker = Walker::new(catalog, session);
+    walker.statement(statement, Place::default());
+    walker.finish(facts);
+}
+
+/// Adds what COPY of these columns (all, if none) of a relation does.
+pub(crate) fn copy(
+    name: &[String],
+    columns: Option<&[String]>,
+    out: bool,
+    catalog: &Catalog,
+    session: &SessionState,
+    facts: &mut Facts,
+) {
+    let mut walker = Walker::new(catalog, session);
+    walker.copy(name, columns, out);
+    walker.finish(facts);
+}
+
+struct Walker<'c> {
+    catalog: &'c Catalog,
+    session: &'c SessionState,
+    kind: Kind,
+    columns: HashMap<ColumnRef, Uses>,
+    relations: BTreeSet<RelationIndex>,
+    functions: BTreeSet<String>,
+    reasons: BTreeSet<Reason>,
+    sinks: BTreeSet<Sink>,
+    writes: bool,
+    creates: bool,
+    /// A function that returns sets was called somewhere.
+    returns_sets: bool,
+    estimate: Option<u64>,
+    bulk: stepgate_types::BulkShape,
+}
+
+impl<'c> Walker<'c> {
+    fn new(catalog: &'c Catalog, session: &'c SessionState) -> Self {
+        Self {
+            catalog,
+            session,
+            kind: Kind::Select,
+            columns: HashMap::new(),
+            relations: BTreeSet::new(),
+            functions: BTreeSet::new(),
+            reasons: BTreeSet::new(),
+            sinks: BTreeSet::new(),
+            writes: false,
+            creates: false,
+            returns_sets: false,
+            estimate: None,
+            bulk: stepgate_types::BulkShape::None,
+        }
+    }
+
+    fn statement(&mut self, statement: &Statement, place: Place<'_>) {
+        match statement {
+            Statement::Query(query) => {
+                self.query(query, place, Uses::OUTPUT);
+                match query.body.as_ref() {
+                    SetExpr::Insert(_) => self.kind = Kind::Insert,
+                    SetExpr::Update(_) => self.kind = Kind::Update,
+                    SetExpr::Delete(_) => self.kind = Kind::Delete,
+                    _ => (self.bulk, self.estimate) = self.size(query),
+                }
+            }
+            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+                self.kind = match statement {
+                    Statement::Insert(_) => Kind::Insert,
+                    Statement::Update(_) => Kind::Update,
+                    _ => Kind::Delete,
+                };
+                self.write(statement, place);
+            }
+            _ => self.doubt("unsupported-statement"),
+        }
+    }
+
+    fn finish(self, facts: &mut Facts) {
+        facts.kind = self.kind;
+        facts.read_only &= !(self.writes || self.creates);
+        facts.effect.catalog |= self.creates;
+        facts.estimate = self.estimate;
+        facts.bulk = facts.bulk.max(self.bulk);
+        facts.functions.extend(self.functions);
+        facts.sinks.extend(self.sinks);
+        for reason in self.reasons {
+            facts.doubt(reason);
+        }
+        let mut lineage = Vec::new();
+        for (column, uses) in self.columns {
+            lineage.clear();
+            self.catalog.lineage(column, &mut lineage);
+            for (relation, at) in lineage.drain(..) {
+                let Some(relation) = self.catalog.relation(relation).filter(|it| it.is_base()) else {
+                    continue;
+                };
+                let Some(known) = relation.columns.get(at) else { continue };
+                let name = ColumnName::new(relation.name.0.clone(), known.name.clone());
+                facts.columns.entry(name).or_default().extend(uses.set());
+            }
+        }
+        for index in self.relations {
+            let Some(relation) = self.catalog.relation(index).filter(|it| it.is_base()) else { continue };
+            facts.relations.insert(relation.name.0.clone());
+            for child in &relation.children {
+                facts.relations.extend(self.catalog.relation(*child).map(|child| child.name.0.clone()));
+            }
+        }
+    }
+
+    /// Something of the statement is not understood.
+    fn doubt(&mut self, code: &'static str) {
+        self.reasons.insert(Reason { code, doubt: Doubt::Statement });
+    }
+
+    fn doubt_function(&mut self, code: &'static str) {
+        self.reasons.insert(Reason { code, doubt: Doubt::Function });
+    }
+
+    fn over(&mut self, code: &'static str) {
+        self.reasons.insert(Reason { code, doubt: Doubt::Nothing });
+    }
+
+    fn touch(&mut self, column: ColumnRef, uses: Uses) {
+        let known = self.columns.entry(column).or_default();
+        *known = *known | uses;
+    }
+
+    fn touch_all(&mut self, columns: impl IntoIterator<Item = ColumnRef>, uses: Uses) {
+        for column in columns {
+            self.touch(column, uses);
+        }
+    }
+
+    /// The parts of a name, folded; a doubt where it has other parts than identifiers.
+    fn parts(&mut self, name: &ObjectName) -> Vec<String> {
+        let mut parts = Vec::with_capacity(name.0.len());
+        for part in &name.0 {
+            match part {
+                ObjectNamePart::Identifier(ident) => parts.push(folded(ident).into_owned()),
+                ObjectNamePart::Function(_) => self.doubt("unsupported-name"),
+            }
+        }
+        parts
+    }
+
+    /// The relation that a name finds, CTEs apart.
+    fn lookup(&self, name: &[String]) -> Option<RelationIndex> {
+        match name {
+            [name] => {
+                self.session.search_path.as_ref()?.iter().find_map(|schema| self.catalog.find(schema, name))
+            }
+            [schema, name] => self.catalog.find(schema, name),
+            _ => None,
+        }
+    }
+
+    /// Accounts for a relation being read by name, apart from its columns.
+    fn read_relation(&mut self, index: RelationIndex) {
+        let catalog = self.catalog;
+        let Some(relation) = catalog.relation(index) else { return self.doubt("unknown-relation") };
+        let name = &relation.name.0;
+        match name.schema.as_str() {
+            "pg_catalog" if !builtin::harmless_relation(&name.name) => return self.doubt("catalog-relation"),
+            "information_schema" if !builtin::harmless_information(&name.name) => {
+                return self.doubt("catalog-relation");
+            }
+            "pg_catalog" | "information_schema" => return,
+            "pg_toast" => return self.doubt("catalog-relation"),
+            _ => {}
+        }
+        if matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView) && relation.doubtful {
+            self.doubt_function("view-with-unknown-parts");
+        }
+        if relation.kind == RelationKind::View {
+            self.over("view");
+            self.touch_all(relation.reads.iter().copied(), Uses::OUTPUT);
+            self.relations.extend(relation.reads_relations.iter().copied());
+        } else {
+            self.relations.insert(index);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! How much a query returns, from its shape and the catalog's statistics.
+
+use sqlparser::ast::{
+    Expr, Function, GroupByExpr, LimitClause, Query, Select, SelectItem, SetExpr, TableFactor, Value,
+};
+use stepgate_types::BulkShape;
+
+use super::Walker;
+use super::scope::folded;
+use crate::builtin;
+use crate::catalog::RelationKind;
+
+/// A LIMIT above this many rows does not make a query small.
+const LARGE_LIMIT: u64 = 1_000;
+
+impl Walker<'_> {
+    /// The bulk shape of a whole query and an upper bound of its rows. To be asked after walking it.
+    pub(super) fn size(&self, query: &Query) -> (BulkShape, Option<u64>) {
+        let limit = limit(query);
+        let (whole, rows) = self.body_size(&query.body);
+        // A CTE may hide a table of its name.
+        let rows = rows.filter(|_| query.with.is_none());
+        let estimate = match (rows, limit) {
+            (Some(rows), Some(limit)) => Some(rows.min(limit)),
+            (rows, limit) => rows.or(limit),
+        };
+        let shape = match limit {
+            Some(limit) if limit <= LARGE_LIMIT => BulkShape::None,
+            Some(_) if !self.relations.is_empty() => BulkShape::LargeLimit,
+            _ if whole => BulkShape::WholeTable,
+            _ => BulkShape::None,
+        };
+        (shape, estimate)
+    }
+
+    /// Whether it returns a table unrestricted, and an upper bound of its rows.
+    fn body_size(&self, body: &SetExpr) -> (bool, Option<u64>) {
+        match body {
+            SetExpr::Select(select) => self.select_size(select),
+            SetExpr::Query(query) => {
+                let (shape, rows) = self.size(query);
+                (shape == BulkShape::WholeTable, rows)
+            }
+            SetExpr::SetOperation { left, right, .. } => {
+                let (left_whole, left) = self.body_size(left);
+                let (right_whole, right) = self.body_size(right);
+                let sum = left.zip(right).map(|(left, right)| left.saturating_add(right));
+                (left_whole || right_whole, sum)
+            }
+            SetExpr::Values(values) => (false, u64::try_from(values.rows.len()).ok()),
+            _ => (false, None),
+        }
+    }
+
+    fn select_size(&self, select: &Select) -> (bool, Option<u64>) {
+        let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
+        if !grouped && !self.returns_sets && select.projection.iter().any(aggregates) {
+            return (false, Some(1));
+        }
+        let whole = select.selection.is_none() && !grouped && !self.relations.is_empty();
+        let rows = match select.from.as_slice() {
+            _ if self.returns_sets => None,
+            [] => Some(1),
+            [table] if table.joins.is_empty() => self.table_rows(&table.relation),
+            _ => None,
+        };
+        (whole && !select.from.is_empty(), rows)
+    }
+
+    /// Statistics of a base table that is the only thing in FROM, with no CTE that could hide it.
+    fn table_rows(&self, factor: &TableFactor) -> Option<u64> {
+        let TableFactor::Table { name, args: None, .. } = factor else { return None };
+        let parts: Option<Vec<String>> =
+            name.0.iter().map(|part| part.as_ident().map(|ident| folded(ident).into_owned())).collect();
+        let index = self.lookup(&parts?)?;
+        let relation = self.catalog.relation(index)?;
+        if !self.relations.contains(&index) || relation.kind == RelationKind::View {
+            return None;
+        }
+        relation
+            .children
+            .iter()
+            .try_fold(relation.rows.or((!relation.children.is_empty()).then_some(0))?, |sum, child| {
+                Some(sum.saturating_add(self.catalog.relation(*child)?.rows?))
+            })
+    }
+}
+
+/// The rows that a literal LIMIT or FETCH lets through.
+fn limit(query: &Query) -> Option<u64> {
+    let limit = match &query.limit_clause {
+        Some(LimitClause::LimitOffset { limit: Some(Expr::Value(value)), .. }) => literal(&value.value),
+        _ => None,
+    };
+    let fetch =
+        query.fetch.as_ref().filter(|fetch| !fetch.with_ties).and_then(|fetch| match &fetch.quantity {
+            None => Some(1),
+            Some(Expr::Value(value)) => literal(&value.value),
+            Some(_) => None,
+        });
+    limit.or(fetch)
+}
+
+fn literal(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number, _) => number.parse().ok(),
+        _ => None,
+    }
+}
+
+/// Whether a select item is an aggregate over all rows, or an expression around one.
+fn aggregates(item: &SelectItem) -> bool {
+    let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ }) = item else {
+        return false;
+    };
+    is_aggregate(expr)
+}
+
+fn is_aggregate(expr: &Expr) -> bool {
+    match expr {
+        Expr::Function(Function { name, over: None, .. }) => name
+            .0
+            .last()
+            .and_then(|part| part.as_ident())
+            .is_some_and(|name| builtin::aggregates(&folded(name))),
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_aggregate(inner),
+        _ => false,
+    }
+}

@@ -1,0 +1,40 @@
+use std::collections::BTreeSet;
+use std::ops::BitOr;
+
+use stepgate_types::Use;
+
+/// A set of uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Uses(u8);
+
+impl Uses {
+    pub(super) const OUTPUT: Self = Self(1);
+    pub(super) const PREDICATE: Self = Self(2);
+    pub(super) const GROUPING: Self = Self(4);
+    pub(super) const ORDERING: Self = Self(8);
+    pub(super) const WRITE: Self = Self(16);
+    pub(super) const HIDDEN: Self = Self(32);
+
+    pub(super) fn set(self) -> BTreeSet<Use> {
+        [
+            (Self::OUTPUT, Use::Output),
+            (Self::PREDICATE, Use::Predicate),
+            (Self::GROUPING, Use::Grouping),
+            (Self::ORDERING, Use::Ordering),
+            (Self::WRITE, Use::Write),
+            (Self::HIDDEN, Use::Hidden),
+        ]
+        .into_iter()
+        .filter(|(bit, _)| self.0 & bit.0 != 0)
+        .map(|(_, named)| named)
+        .collect()
+    }
+}
+
+impl BitOr for Uses {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
