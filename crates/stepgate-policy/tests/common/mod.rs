@@ -1,5 +1,5 @@
 //! Facts, circumstances and rules for the tests.
-#![allow(dead_code, reason = "each test file uses some of these")]
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "helpers of tests; each file uses some")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
