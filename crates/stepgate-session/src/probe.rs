@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn the_search_path_is_read_from_exactly_one_text_column() {
         assert_eq!(
-            answer(b"D\0\0\0\x18\0\x01\0\0\0\x0e[\"a\",\"p\\\"q,\"]").as_deref(),
+            answer(b"D\0\0\0\x17\0\x01\0\0\0\x0d[\"a\",\"p\\\"q,\"]").as_deref(),
             Some(&["a".to_owned(), "p\"q,".to_owned()][..])
         );
         assert_eq!(answer(b"D\0\0\0\x0a\0\x01\xff\xff\xff\xff"), None);

@@ -107,9 +107,9 @@ impl Session {
 
     fn error(&mut self, frame: &Bytes) {
         let Ok(fields) = ErrorFields::read(frame) else { return self.lost_track() };
-        self.fatal |= [b'V', b'S'].iter().any(|code| {
-            fields.get(*code).is_some_and(|severity| matches!(severity, b"FATAL" | b"PANIC"))
-        });
+        self.fatal |= [b'V', b'S']
+            .iter()
+            .any(|code| fields.get(*code).is_some_and(|severity| matches!(severity, b"FATAL" | b"PANIC")));
         let sqlstate = fields.get(b'C').map(|code| String::from_utf8_lossy(code).into_owned());
         let names = |nonce: &str| fields.get(b'M').is_some_and(|text| contains(text, nonce.as_bytes()));
         match self.expect.front_mut().map(|entry| &mut entry.owed) {

@@ -1,0 +1,277 @@
+//! Statements wait, run or fail in the place where they stand.
+
+mod support;
+
+use support::{
+    Stage, bind, close_statement, complete, error, execute, find, frame, nonce, parse, permit, query, ready,
+    sync, tags, ticket,
+};
+
+#[test]
+fn nothing_of_a_held_query_moves_before_its_verdict_and_then_exactly_its_bytes_do() {
+    let mut stage = Stage::new();
+    let sql = query("select ssn from customers -- caf\u{e9} 'x'");
+    stage.client(&[sql.clone()]);
+    let pending = stage.decision();
+    stage.hold();
+    assert!(stage.at_server().is_empty());
+    assert_eq!(tags(&stage.at_client()), "N");
+    stage.pass(permit(pending.number));
+    assert_eq!(stage.at_server(), [sql]);
+    stage.server(&[frame(b'T', b"\0\0"), frame(b'D', b"\0\0"), complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "TDCZ");
+    assert_eq!(stage.completed, [(pending.number, None, 1)]);
+}
+
+#[test]
+fn a_denied_query_fails_in_its_place_with_the_gates_error_and_the_session_goes_on() {
+    let mut stage = Stage::new();
+    stage.client(&[query("select ssn from customers"), query("select 2")]);
+    stage.decision();
+    stage.refuse("denied by policy");
+    let sent = stage.at_server();
+    assert_eq!(tags(&sent), "Q");
+    assert!(!find(&sent[0], b"customers"), "the statement itself must not move");
+    let nonce = nonce(&sent[0]);
+    // The next statement is judged at once: in the simple protocol an error skips nothing.
+    let next = stage.decision();
+    stage.pass(permit(next.number));
+    assert_eq!(stage.at_server(), [query("select 2")]);
+    stage.server(&[error("42601", &format!("syntax error at or near \"{nonce}\"")), ready(b'I')]);
+    let seen = stage.at_client();
+    assert_eq!(tags(&seen), "EZ");
+    assert!(find(&seen[0], b"C42501\0") && find(&seen[0], b"stepgate: denied by policy"));
+    stage.server(&[complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "CZ");
+}
+
+#[test]
+fn nothing_of_an_extended_statement_moves_before_its_verdict() {
+    let mut stage = Stage::new();
+    let frames = [parse("", "select ssn from customers"), bind("", ""), execute(""), sync()];
+    stage.client(&frames);
+    let pending = stage.decision();
+    assert_eq!(&pending.sql[..], b"select ssn from customers");
+    stage.hold();
+    assert!(stage.at_server().is_empty());
+    stage.pass(permit(pending.number));
+    assert_eq!(stage.at_server(), frames);
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), frame(b'D', b"\0\0"), complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "N12DCZ");
+    assert_eq!(stage.completed, [(pending.number, None, 1)]);
+}
+
+#[test]
+fn a_bind_that_only_a_sync_follows_is_judged_too_since_planning_runs_functions() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "select leak()"), bind("", ""), sync()]);
+    assert!(stage.undecided());
+    assert!(stage.at_server().is_empty());
+}
+
+#[test]
+fn after_a_denied_bind_everything_up_to_sync_is_dropped_as_the_server_would_drop_it() {
+    let mut stage = Stage::new();
+    stage.client(&[
+        parse("", "select ssn from customers"),
+        bind("", ""),
+        execute(""),
+        parse("", "delete from customers"),
+        bind("", ""),
+        execute(""),
+        sync(),
+        query("select 2"),
+    ]);
+    stage.decision();
+    stage.refuse("denied by policy");
+    let sent = stage.at_server();
+    assert_eq!(tags(&sent), "PBS");
+    let nonce = nonce(&sent[1]);
+    assert_eq!(stage.decision().sql, "select 2");
+    stage.server(&[
+        frame(b'1', b""),
+        error("26000", &format!("prepared statement \"{nonce}\" does not exist")),
+        ready(b'I'),
+    ]);
+    let seen = stage.at_client();
+    assert_eq!(tags(&seen), "1EZ");
+    assert!(find(&seen[1], b"C42501\0"));
+}
+
+#[test]
+fn a_held_statement_that_the_server_would_skip_is_withdrawn() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "select 1/0"), bind("", ""), execute("")]);
+    let first = stage.decision();
+    stage.pass(permit(first.number));
+    stage.client(&[parse("", "select ssn from customers"), bind("", ""), execute(""), sync()]);
+    let second = stage.decision();
+    stage.hold();
+    assert_eq!(tags(&stage.at_server()), "PBEH", "a Flush brings out what the server still owes");
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), error("22012", "division by zero")]);
+    assert_eq!(stage.withdrawn, [second.number]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "N12EZ");
+    assert_eq!(stage.completed, [(first.number, Some("22012".to_owned()), 0)]);
+}
+
+#[test]
+fn a_token_for_another_statement_moves_nothing() {
+    let mut stage = Stage::new();
+    stage.client(&[query("select 1")]);
+    let number = stage.decision().number;
+    assert!(stage.session.pass(permit(number + 1)).is_err());
+    assert!(stage.at_server().is_empty());
+}
+
+#[test]
+fn the_reply_of_a_statement_on_a_ticket_waits_for_its_release() {
+    let mut stage = Stage::new();
+    stage.client(&[query("select 1")]);
+    let number = stage.decision().number;
+    stage.pass(ticket(number));
+    assert_eq!(tags(&stage.at_server()), "Q");
+    stage.server(&[frame(b'T', b"\0\0"), complete(), ready(b'I')]);
+    assert!(stage.at_client().is_empty());
+    stage.release(number);
+    assert_eq!(tags(&stage.at_client()), "TCZ");
+}
+
+#[test]
+fn a_failed_parse_of_a_name_in_use_does_not_relabel_it() {
+    let mut stage = Stage::new();
+    stage.run(&[parse("s", "select ssn from customers"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    // The name is taken: the server refuses this, and `s` stays what it was.
+    stage.client(&[parse("s", "select 1"), sync(), bind("", "s"), execute(""), sync()]);
+    assert!(!stage.undecided(), "too early to say what the name means");
+    stage.server(&[error("42P05", "prepared statement \"s\" already exists"), ready(b'I')]);
+    assert_eq!(stage.decision().sql, "select ssn from customers");
+}
+
+#[test]
+fn a_close_and_parse_that_the_server_skips_do_not_relabel_a_name() {
+    let mut stage = Stage::new();
+    stage.run(&[parse("s", "select ssn from customers"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    stage.client(&[parse("bad", "selec"), close_statement("s"), parse("s", "select 1"), sync()]);
+    stage.client(&[bind("", "s"), execute(""), sync()]);
+    stage.server(&[error("42601", "syntax error"), ready(b'I')]);
+    assert_eq!(stage.decision().sql, "select ssn from customers");
+}
+
+#[test]
+fn a_name_that_the_gate_did_not_see_being_made_is_opaque() {
+    let mut stage = Stage::new();
+    stage.client(&[bind("", "made_by_sql"), execute(""), sync()]);
+    let pending = stage.decision();
+    assert!(pending.sql.is_empty());
+    assert_eq!(pending.facts[0].certainty, stepgate_types::Certainty::Unknown);
+    let mut stage = Stage::new();
+    stage.client(&[execute("cursor_of_sql"), sync()]);
+    assert_eq!(stage.decision().facts[0].certainty, stepgate_types::Certainty::Unknown);
+}
+
+#[test]
+fn the_rest_of_a_portals_rows_is_fetched_without_asking_again() {
+    let mut stage = Stage::new();
+    stage.run(
+        &[parse("", "begin"), bind("", ""), execute(""), sync()],
+        &[frame(b'1', b""), frame(b'2', b""), complete(), ready(b'T')],
+    );
+    stage.run(
+        &[parse("", "select 1"), bind("p", ""), execute("p"), sync()],
+        &[frame(b'1', b""), frame(b'2', b""), frame(b's', b""), ready(b'T')],
+    );
+    stage.client(&[execute("p"), sync()]);
+    assert!(!stage.undecided());
+    assert_eq!(tags(&stage.at_server()), "ES");
+    stage.server(&[complete(), ready(b'I')]);
+    // The transaction has ended, and its portals with it.
+    stage.client(&[execute("p"), sync()]);
+    assert!(stage.undecided());
+}
+
+#[test]
+fn the_gates_own_messages_never_split_a_row() {
+    let mut stage = Stage::new();
+    stage.client(&[query("select 1")]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.client(&[query("select ssn from customers")]);
+    let row = frame(b'D', &[0; 100]);
+    stage.server(&[row[..50].to_vec()]);
+    // Not settled yet, so not judged; a keep-alive may still come.
+    stage.session.keep_alive();
+    stage.server(&[row[50..].to_vec(), complete(), ready(b'I')]);
+    let seen = stage.at_client();
+    assert_eq!(tags(&seen), "DSCZ");
+    assert_eq!(seen[0], row);
+}
+
+#[test]
+fn function_calls_by_the_fast_path_are_refused() {
+    let mut stage = Stage::new();
+    stage.client(&[frame(b'F', &[0; 10])]);
+    let sent = stage.at_server();
+    assert_eq!(tags(&sent), "Q");
+    let nonce = nonce(&sent[0]);
+    stage.server(&[error("42601", &format!("at or near \"{nonce}\"")), ready(b'I')]);
+    let seen = stage.at_client();
+    assert_eq!(tags(&seen), "EZ");
+    assert!(find(&seen[0], b"C42501\0"));
+}
+
+#[test]
+fn a_sync_that_copy_from_stdin_swallows_is_not_waited_for() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "copy t from stdin"), bind("", ""), execute(""), sync()]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), frame(b'G', b"\0\0\0")]);
+    stage.client(&[frame(b'd', b"row\n"), frame(b'c', b""), sync()]);
+    assert_eq!(tags(&stage.at_server()), "PBESdcS");
+    stage.server(&[complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "12GCZ");
+    stage.client(&[query("select 1")]);
+    assert!(stage.undecided());
+    assert!(!stage.ended);
+}
+
+#[test]
+fn a_held_session_shows_both_sides_that_it_lives_and_nobody_sees_the_difference() {
+    let mut stage = Stage::new();
+    stage.client(&[query("select ssn from customers")]);
+    let number = stage.decision().number;
+    stage.hold();
+    stage.at_client();
+    stage.session.keep_alive();
+    stage.server(&[]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "S", "ParameterStatus alone: the gate's own Sync has no echo");
+    stage.pass(permit(number));
+    stage.server(&[complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "CZ");
+}
+
+#[test]
+fn a_reply_that_nothing_explains_ends_the_session() {
+    let mut stage = Stage::new();
+    stage.server(&[frame(b'D', b"\0\0")]);
+    assert!(stage.ended);
+    let mut stage = Stage::new();
+    stage.server(&[complete()]);
+    assert!(stage.ended);
+}
+
+#[test]
+fn a_malformed_message_ends_the_session_before_it_moves() {
+    for bad in
+        [frame(b'Q', b"no terminator"), frame(b'B', b"\0\0\0\x01"), frame(b'S', b"x"), frame(b'p', b"")]
+    {
+        let mut stage = Stage::new();
+        stage.client(&[bad, sync()]);
+        assert!(stage.ended);
+        assert!(stage.at_server().is_empty());
+    }
+}

@@ -1,0 +1,289 @@
+//! A session between a scripted client and a scripted server, with tokens from a log of the tests' own.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use stepgate_record::Seal;
+use stepgate_session::{Action, Pass, Pending, Session, Setup};
+use stepgate_sql::Catalog;
+use stepgate_types::{SessionId, StatementId};
+use stepgate_wire::{Cutter, Problem};
+
+pub(crate) const ID: SessionId = SessionId::from_bytes([7; 16]);
+
+/// A log on which everything is durable.
+pub(crate) struct Sealed;
+
+impl Seal for Sealed {
+    fn durable(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn queued(&self) -> u64 {
+        u64::MAX
+    }
+
+    fn ordinary_is_durable(&self) -> bool {
+        true
+    }
+}
+
+pub(crate) fn statement(number: u64) -> StatementId {
+    StatementId { session: ID, number }
+}
+
+pub(crate) fn permit(number: u64) -> Pass {
+    Pass::Permit(Sealed.permit(statement(number), 0).unwrap())
+}
+
+pub(crate) fn ticket(number: u64) -> Pass {
+    Pass::Ticket(Sealed.ticket(statement(number), 0).unwrap())
+}
+
+pub(crate) fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut frame = BytesMut::new();
+    frame.put_u8(tag);
+    frame.put_i32(i32::try_from(body.len()).unwrap() + 4);
+    frame.put_slice(body);
+    frame.to_vec()
+}
+
+pub(crate) fn query(sql: &str) -> Vec<u8> {
+    frame(b'Q', format!("{sql}\0").as_bytes())
+}
+
+pub(crate) fn parse(name: &str, sql: &str) -> Vec<u8> {
+    frame(b'P', format!("{name}\0{sql}\0\0\0").as_bytes())
+}
+
+pub(crate) fn bind(portal: &str, statement: &str) -> Vec<u8> {
+    frame(b'B', format!("{portal}\0{statement}\0\0\0\0\0\0\0").as_bytes())
+}
+
+pub(crate) fn execute(portal: &str) -> Vec<u8> {
+    frame(b'E', format!("{portal}\0\0\0\0\0").as_bytes())
+}
+
+pub(crate) fn close_statement(name: &str) -> Vec<u8> {
+    frame(b'C', format!("S{name}\0").as_bytes())
+}
+
+pub(crate) fn sync() -> Vec<u8> {
+    frame(b'S', b"")
+}
+
+pub(crate) fn ready(status: u8) -> Vec<u8> {
+    frame(b'Z', &[status])
+}
+
+pub(crate) fn complete() -> Vec<u8> {
+    frame(b'C', b"SELECT 1\0")
+}
+
+pub(crate) fn error(code: &str, message: &str) -> Vec<u8> {
+    frame(b'E', format!("SERROR\0VERROR\0C{code}\0M{message}\0\0").as_bytes())
+}
+
+/// The row that answers the gate's own question: the path is pg_catalog, public.
+pub(crate) fn path_row() -> Vec<u8> {
+    let text = br#"["pg_catalog","public"]"#;
+    let mut body = vec![0, 1];
+    body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
+    body.extend(text);
+    frame(b'D', &body)
+}
+
+pub(crate) struct Stage {
+    pub(crate) session: Session,
+    client: Cutter,
+    server: Cutter,
+    /// What has reached the server and was not looked at yet.
+    at_server: BytesMut,
+    /// What has reached the client and was not looked at yet.
+    at_client: BytesMut,
+    pub(crate) completed: Vec<(u64, Option<String>, u64)>,
+    pub(crate) withdrawn: Vec<u64>,
+    pub(crate) ended: bool,
+    /// The transaction status that the server last told.
+    status: u8,
+    decisions: Vec<Pending>,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        let parameters = [("standard_conforming_strings", "on"), ("client_encoding", "UTF8")];
+        let session = Session::new(Setup {
+            id: ID,
+            catalog: Arc::new(Catalog::default()),
+            parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            nonce: 1,
+        });
+        Self {
+            session,
+            client: Cutter::client(),
+            server: Cutter::server(),
+            at_server: BytesMut::new(),
+            at_client: BytesMut::new(),
+            completed: Vec::new(),
+            withdrawn: Vec::new(),
+            ended: false,
+            status: b'I',
+            decisions: Vec::new(),
+        }
+    }
+
+    /// The client sends these frames.
+    pub(crate) fn client(&mut self, frames: &[Vec<u8>]) {
+        for frame in frames {
+            self.client.push(frame);
+        }
+        while let Some(piece) = self.client.next().unwrap() {
+            self.session.on_client(piece);
+        }
+        self.settle();
+    }
+
+    /// The server sends these frames.
+    pub(crate) fn server(&mut self, frames: &[Vec<u8>]) {
+        for frame in frames {
+            if let [b'Z', .., status] = frame.as_slice() {
+                self.status = *status;
+            }
+            self.server.push(frame);
+        }
+        while self.session.wants_server()
+            && let Some(piece) = self.server.next().unwrap()
+        {
+            self.session.on_server(&piece);
+        }
+        self.settle();
+    }
+
+    /// Answers the gate's own questions, and collects what else there is to do.
+    fn settle(&mut self) {
+        loop {
+            self.at_server.unsplit(self.session.to_server().split());
+            self.at_client.unsplit(self.session.to_client().split());
+            let probe = find(&self.at_server, b"pg_catalog.current_schemas");
+            if probe {
+                let mut cutter = Cutter::client();
+                cutter.push(&self.at_server);
+                self.at_server.clear();
+                while let Some(piece) = cutter.next().unwrap() {
+                    if !find(piece.bytes(), b"current_schemas") {
+                        self.at_server.extend_from_slice(piece.bytes());
+                    }
+                }
+                let answer = [frame(b'T', b"\0\0"), path_row(), complete(), ready(self.status)].concat();
+                let mut server = Cutter::server();
+                server.push(&answer);
+                while let Some(piece) = server.next().unwrap() {
+                    self.session.on_server(&piece);
+                }
+                continue;
+            }
+            let mut acted = false;
+            while let Some(action) = self.session.action() {
+                acted = true;
+                match action {
+                    Action::Decide(pending) => self.decisions.push(*pending),
+                    Action::Withdraw { number } => self.withdrawn.push(number),
+                    Action::Completed { number, sqlstate, rows, .. } => {
+                        self.completed.push((number, sqlstate, rows));
+                    }
+                    Action::LoadCatalog { change } => {
+                        self.session.catalog_loaded(change, Arc::new(Catalog::default()));
+                    }
+                    Action::End(_) => self.ended = true,
+                }
+            }
+            if !acted {
+                return;
+            }
+        }
+    }
+
+    /// The one decision that is asked for.
+    pub(crate) fn decision(&mut self) -> Pending {
+        assert_eq!(self.decisions.len(), 1, "one decision at a time");
+        self.decisions.remove(0)
+    }
+
+    pub(crate) fn undecided(&self) -> bool {
+        !self.decisions.is_empty()
+    }
+
+    pub(crate) fn pass(&mut self, pass: Pass) {
+        self.session.pass(pass).unwrap();
+        self.settle();
+    }
+
+    pub(crate) fn hold(&mut self) {
+        self.session.hold(&Problem::notice("held"));
+        self.settle();
+    }
+
+    pub(crate) fn refuse(&mut self, message: &str) {
+        self.session.refuse(&Problem::error(stepgate_types::SqlState::INSUFFICIENT_PRIVILEGE, message));
+        self.settle();
+    }
+
+    pub(crate) fn release(&mut self, number: u64) {
+        self.session.release(Sealed.release(statement(number), 0).unwrap()).unwrap();
+        // What was not read while it was withheld is read now.
+        self.server(&[]);
+    }
+
+    /// Frames that reached the server since the last look, tags and all.
+    pub(crate) fn at_server(&mut self) -> Vec<Bytes> {
+        cut(Cutter::client(), self.at_server.split())
+    }
+
+    /// Frames that reached the client since the last look.
+    pub(crate) fn at_client(&mut self) -> Vec<Bytes> {
+        cut(Cutter::server(), self.at_client.split())
+    }
+
+    /// Bytes that reached the client since the last look.
+    pub(crate) fn raw_at_client(&mut self) -> Bytes {
+        self.at_client.split().freeze()
+    }
+
+    /// A client whose statement of one message runs to its end at once.
+    pub(crate) fn run(&mut self, frames: &[Vec<u8>], replies: &[Vec<u8>]) {
+        self.client(frames);
+        while self.undecided() {
+            let number = self.decision().number;
+            self.pass(permit(number));
+        }
+        self.server(replies);
+        self.at_server();
+        self.at_client();
+    }
+}
+
+fn cut(mut cutter: Cutter, bytes: BytesMut) -> Vec<Bytes> {
+    cutter.push(&bytes);
+    let mut frames: Vec<Bytes> = Vec::new();
+    while let Some(piece) = cutter.next().unwrap() {
+        frames.push(piece.bytes().clone());
+    }
+    assert!(cutter.at_boundary(), "only whole frames");
+    frames
+}
+
+pub(crate) fn tags(frames: &[Bytes]) -> String {
+    frames.iter().map(|frame| char::from(frame[0])).collect()
+}
+
+pub(crate) fn find(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack.windows(needle.len()).any(|window| window == needle)
+}
+
+/// The nonce of the poison in this frame.
+pub(crate) fn nonce(frame: &[u8]) -> String {
+    let start = frame.windows(9).position(|window| window == b"sg_denied").expect("a poison");
+    let end = frame[start..].iter().position(|byte| *byte == 0).unwrap() + start;
+    String::from_utf8(frame[start..end].to_vec()).unwrap()
+}
