@@ -109,7 +109,13 @@ struct State {
 
 impl Drive {
     /// Runs the session to its end; `opening` is what the client is told first. Returns why it ended.
-    pub(crate) async fn run(mut self, client: Stream, server: Stream, leftover: BytesMut, opening: BytesMut) -> Reason {
+    pub(crate) async fn run(
+        mut self,
+        client: Stream,
+        server: Stream,
+        leftover: BytesMut,
+        opening: BytesMut,
+    ) -> Reason {
         let mut state = State {
             client: Side::new(client, Cutter::client(), opening),
             server: Side::new(server, Cutter::server().with(leftover), BytesMut::new()),
@@ -177,7 +183,8 @@ impl Drive {
             Occurred::Cancel(notice) => self.cancelled(state, notice).await,
             Occurred::Tick => self.tick(state).await,
             Occurred::Kill => {
-                let problem = Problem::fatal(SqlState::ADMIN_SHUTDOWN, "this session was ended by the gate's operator");
+                let problem =
+                    Problem::fatal(SqlState::ADMIN_SHUTDOWN, "this session was ended by the gate's operator");
                 self.end(state, &problem, "killed");
             }
             Occurred::Shutdown => {
@@ -385,9 +392,10 @@ impl Drive {
     }
 
     async fn tick(&mut self, state: &mut State) {
-        let over = state.hold.as_ref().is_some_and(|(hold, since)| {
-            hold.limit.is_some_and(|limit| since.elapsed() >= limit)
-        });
+        let over = state
+            .hold
+            .as_ref()
+            .is_some_and(|(hold, since)| hold.limit.is_some_and(|limit| since.elapsed() >= limit));
         if !over {
             self.session.keep_alive();
             return;
@@ -398,7 +406,8 @@ impl Drive {
             if let Err(error) = self.judge.gate.desk.withdraw(request, hold.statement).await {
                 tracing::warn!(%error, "withdrawing a request");
             }
-            self.session.refuse(&refusal::held_too_long(request, hold.limit.unwrap_or_else(|| since.elapsed())));
+            self.session
+                .refuse(&refusal::held_too_long(request, hold.limit.unwrap_or_else(|| since.elapsed())));
         }
     }
 
@@ -416,8 +425,9 @@ impl Drive {
             state.ending = Some("server-gone");
             return;
         }
-        let problem = Problem::fatal(SqlState::CONNECTION_FAILURE, "the database server closed the connection")
-            .with_hint("Connect again.");
+        let problem =
+            Problem::fatal(SqlState::CONNECTION_FAILURE, "the database server closed the connection")
+                .with_hint("Connect again.");
         self.end(state, &problem, "server-gone");
     }
 

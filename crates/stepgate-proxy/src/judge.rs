@@ -139,7 +139,9 @@ impl Case<'_> {
         let harmless = |facts: &Facts| {
             facts.read_only || matches!(facts.kind, Kind::Transaction | Kind::Session | Kind::Empty)
         };
-        !self.decision.risky && self.facts.certainty != Certainty::Unknown && self.pending.facts.iter().all(harmless)
+        !self.decision.risky
+            && self.facts.certainty != Certainty::Unknown
+            && self.pending.facts.iter().all(harmless)
     }
 
     async fn ticket(&self) -> Result<Verdict, LogError> {
@@ -208,7 +210,11 @@ impl Case<'_> {
     fn wanted(&self, approval: &Approval) -> Wanted {
         let rank = |output_only: bool| {
             let counts = |uses: &BTreeSet<Use>| {
-                if output_only { uses.contains(&Use::Output) } else { uses.iter().any(|use_| *use_ != Use::Write) }
+                if output_only {
+                    uses.contains(&Use::Output)
+                } else {
+                    uses.iter().any(|use_| *use_ != Use::Write)
+                }
             };
             let touched = self.decision.touched.iter().filter(|touched| counts(&touched.uses));
             touched.map(|touched| touched.class.rank).max().unwrap_or(0)
@@ -281,7 +287,12 @@ impl Case<'_> {
     fn held(&self) -> Held {
         Held {
             sql: self.pending.sql.to_vec(),
-            parameters: self.pending.values.iter().map(|value| value.as_ref().map(|value| value.to_vec())).collect(),
+            parameters: self
+                .pending
+                .values
+                .iter()
+                .map(|value| value.as_ref().map(|value| value.to_vec()))
+                .collect(),
             formats: self.pending.formats.clone(),
             types: self.pending.types.clone(),
         }

@@ -32,12 +32,16 @@ pub(crate) fn held(
             groups.join(", ")
         )
     };
-    Problem::notice(format!("held, {what} required ({request})")).with_detail(decision.summary()).with_hint(hint)
+    Problem::notice(format!("held, {what} required ({request})"))
+        .with_detail(decision.summary())
+        .with_hint(hint)
 }
 
 /// The ERROR of a statement that the policy denies.
 pub(crate) fn denied(decision: &Decision) -> Problem {
-    let hint = decision.hint.unwrap_or("Ask for data that the policy lets you see, or ask its owner to change the rule.");
+    let hint = decision
+        .hint
+        .unwrap_or("Ask for data that the policy lets you see, or ask its owner to change the rule.");
     Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, "denied by policy")
         .with_detail(decision.summary())
         .with_hint(hint)
@@ -48,8 +52,7 @@ pub(crate) fn ended(request: RequestId, end: &End) -> Problem {
     let by = end.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
     match end.outcome {
         Outcome::Denied => {
-            let problem =
-                Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, format!("denied{by} ({request})"));
+            let problem = Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, format!("denied{by} ({request})"));
             let problem = match &end.reason {
                 Some(reason) => problem.with_detail(format!("Reason: {reason}")),
                 None => problem,

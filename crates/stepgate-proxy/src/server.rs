@@ -18,7 +18,9 @@ use crate::drive::Drive;
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::sessions::{Listed, SessionInfo};
-use crate::{Admitted, AuthenticateError, Client, Registration, Upstream, admit, authenticate, connect, peer};
+use crate::{
+    Admitted, AuthenticateError, Client, Registration, Upstream, admit, authenticate, connect, peer,
+};
 
 /// The longest `application_name` that records and grants keep, in bytes: PostgreSQL's own limit.
 const MAX_CLIENT_NAME: usize = 63;
@@ -135,10 +137,8 @@ async fn prepare(
             error.problem(&database.config.name)
         })?;
     let id = SessionId::from_bytes(random(gate)?);
-    let registration = gate
-        .cancels
-        .register(id, upstream.pid, client.opening.minor, client.peer)
-        .map_err(|_| too_many())?;
+    let registration =
+        gate.cancels.register(id, upstream.pid, client.opening.minor, client.peer).map_err(|_| too_many())?;
     let info = SessionInfo {
         session: id,
         person: person.clone(),
@@ -189,7 +189,12 @@ fn opening(upstream: &Upstream, registration: &Registration) -> BytesMut {
     opening
 }
 
-async fn record_opened(gate: &Gate, database: &Database, info: &SessionInfo, tls: bool) -> Result<(), Problem> {
+async fn record_opened(
+    gate: &Gate,
+    database: &Database,
+    info: &SessionInfo,
+    tls: bool,
+) -> Result<(), Problem> {
     let event = Event::SessionOpened {
         session: info.session,
         person: info.person.clone(),
@@ -199,8 +204,9 @@ async fn record_opened(gate: &Gate, database: &Database, info: &SessionInfo, tls
         client: info.client.clone(),
         tls,
     };
-    gate.log.append(vec![event], Vec::new()).await.map(drop).map_err(|error| {
-        Problem { severity: stepgate_wire::Severity::Fatal, ..crate::refusal::log_failed(&error) }
+    gate.log.append(vec![event], Vec::new()).await.map(drop).map_err(|error| Problem {
+        severity: stepgate_wire::Severity::Fatal,
+        ..crate::refusal::log_failed(&error)
     })
 }
 
@@ -217,12 +223,17 @@ fn too_many() -> Problem {
 fn unreachable(database: &Database, error: &crate::CatalogError) -> Problem {
     tracing::warn!(database = %database.config.name, %error, "catalog cannot be read");
     let message = format!("cannot reach database \"{}\"", database.config.name);
-    Problem::fatal(SqlState::CONNECTION_FAILURE, message)
-        .with_hint("The gate is up, the server behind it is not, or does not let it in. Tell the gate's operator.")
+    Problem::fatal(SqlState::CONNECTION_FAILURE, message).with_hint(
+        "The gate is up, the server behind it is not, or does not let it in. Tell the gate's operator.",
+    )
 }
 
 /// `application_name` as records may hold it: a name that could carry data, or forge a line, is no name.
 fn client_name(name: &str) -> String {
     let harmless = |byte: u8| byte.is_ascii_alphanumeric() || b" ._-/:()+".contains(&byte);
-    if name.len() <= MAX_CLIENT_NAME && name.bytes().all(harmless) { name.to_owned() } else { "other".to_owned() }
+    if name.len() <= MAX_CLIENT_NAME && name.bytes().all(harmless) {
+        name.to_owned()
+    } else {
+        "other".to_owned()
+    }
 }
