@@ -1,11 +1,19 @@
 //! Factors that people have enrolled.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use stepgate_types::{PersonName, Timestamp};
+use serde::{Deserialize, Serialize};
+use stepgate_record::Event;
+use stepgate_types::{Clock, PersonName, Timestamp};
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use crate::PersonError;
+use crate::people::event;
+use crate::{Change, Log, PersonError, Side, Vault, VaultError};
+
+/// The kind of time-based one-time passwords (RFC 6238).
+const TOTP: &str = "totp";
 
 /// A factor of one person. So far only TOTP.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,21 +26,65 @@ pub struct Factor {
     pub enrolled: Timestamp,
 }
 
+impl std::fmt::Debug for Factor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Factor").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+type Key = (PersonName, String);
+
 /// The factors, read from memory, sealed on disk. Cheap to clone.
 #[derive(Clone)]
-pub struct Factors {}
+pub struct Factors {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    log: Log,
+    vault: Vault,
+    clock: Arc<dyn Clock>,
+    factors: RwLock<BTreeMap<Key, Arc<Factor>>>,
+    /// Shared with the people: a factor must not be enrolled for somebody who is being removed.
+    changing: Arc<Mutex<()>>,
+}
+
+/// What is stored of a factor, sealed.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    secret: Vec<u8>,
+    enrolled_us: i64,
+}
 
 impl Factors {
+    pub(crate) fn open(log: &Log, vault: &Vault, changing: Arc<Mutex<()>>) -> Result<Self, PersonError> {
+        let mut factors = BTreeMap::new();
+        for (key, sealed) in log.load(Side::Factors)? {
+            let (key, factor) = unseal(vault, &key, &sealed)?;
+            factors.insert(key, Arc::new(factor));
+        }
+        let (log, vault, clock) = (log.clone(), vault.clone(), Arc::clone(log.clock()));
+        let factors = RwLock::new(factors);
+        Ok(Self { inner: Arc::new(Inner { log, vault, clock, factors, changing }) })
+    }
+
     /// A person's TOTP secret, if they have one.
     #[must_use]
-    pub fn totp(&self, _name: &PersonName) -> Option<Arc<Factor>> {
-        None
+    pub fn totp(&self, name: &PersonName) -> Option<Arc<Factor>> {
+        let factors = self.inner.factors.read().unwrap_or_else(PoisonError::into_inner);
+        factors.get(&(name.clone(), TOTP.to_owned())).cloned()
     }
 
     /// A person's factors.
     #[must_use]
-    pub fn list(&self, _name: &PersonName) -> Vec<Arc<Factor>> {
-        Vec::new()
+    pub fn list(&self, name: &PersonName) -> Vec<Arc<Factor>> {
+        let factors = self.inner.factors.read().unwrap_or_else(PoisonError::into_inner);
+        let from = (name.clone(), String::new());
+        factors
+            .range(from..)
+            .take_while(|((of, _), _)| of == name)
+            .map(|(_, factor)| factor.clone())
+            .collect()
     }
 
     /// Enrols (or replaces) a person's TOTP secret.
@@ -41,11 +93,40 @@ impl Factors {
     /// See [`PersonError`]; the person must exist.
     pub async fn enrol_totp(
         &self,
-        _name: &PersonName,
-        _secret: &[u8],
-        _by: Option<PersonName>,
+        name: &PersonName,
+        secret: &[u8],
+        by: Option<PersonName>,
     ) -> Result<(), PersonError> {
-        Err(crate::LogError::Closed.into())
+        self.enrol_totp_with(name, secret, by, Vec::new()).await
+    }
+
+    /// [`Factors::enrol_totp`] with further events in the same write: that the confirming code is spent.
+    ///
+    /// # Errors
+    /// As [`Factors::enrol_totp`].
+    pub async fn enrol_totp_with(
+        &self,
+        name: &PersonName,
+        secret: &[u8],
+        by: Option<PersonName>,
+        with: Vec<Event>,
+    ) -> Result<(), PersonError> {
+        let _changing = self.inner.changing.lock().await;
+        // The people are on disk before anybody can enrol, and removed under the same lock.
+        let people = self.inner.log.load_one(Side::People, name.as_str().as_bytes())?;
+        if people.is_none() {
+            return Err(PersonError::Unknown(name.clone()));
+        }
+        let enrolled = self.inner.clock.now();
+        let factor = Factor { kind: TOTP.to_owned(), secret: Zeroizing::new(secret.to_vec()), enrolled };
+        let value = seal(&self.inner.vault, name, &factor)?;
+        let change = Change::Put { side: Side::Factors, key: key(name, TOTP), value };
+        let mut events = vec![event("factor.enrolled", name, by, Vec::new())];
+        events.extend(with);
+        self.inner.log.append(events, vec![change]).await?;
+        let mut factors = self.inner.factors.write().unwrap_or_else(PoisonError::into_inner);
+        factors.insert((name.clone(), TOTP.to_owned()), Arc::new(factor));
+        Ok(())
     }
 
     /// Removes a person's factor of that kind.
@@ -54,10 +135,61 @@ impl Factors {
     /// See [`PersonError`].
     pub async fn remove(
         &self,
-        _name: &PersonName,
-        _kind: &str,
-        _by: Option<PersonName>,
+        name: &PersonName,
+        kind: &str,
+        by: Option<PersonName>,
     ) -> Result<(), PersonError> {
-        Err(crate::LogError::Closed.into())
+        let _changing = self.inner.changing.lock().await;
+        let cached = (name.clone(), kind.to_owned());
+        if !self.inner.factors.read().unwrap_or_else(PoisonError::into_inner).contains_key(&cached) {
+            return Err(PersonError::NoFactor { person: name.clone(), kind: kind.to_owned() });
+        }
+        let change = Change::Delete { side: Side::Factors, key: key(name, kind) };
+        self.inner.log.append(vec![event("factor.removed", name, by, Vec::new())], vec![change]).await?;
+        self.inner.factors.write().unwrap_or_else(PoisonError::into_inner).remove(&cached);
+        Ok(())
     }
+
+    /// What removes all factors of a person, and their kinds.
+    pub(crate) fn removal_of_all(&self, name: &PersonName) -> (Vec<Change>, Vec<String>) {
+        let kinds: Vec<String> = self.list(name).iter().map(|factor| factor.kind.clone()).collect();
+        let delete = |kind: &String| Change::Delete { side: Side::Factors, key: key(name, kind) };
+        (kinds.iter().map(delete).collect(), kinds)
+    }
+
+    /// After [`Factors::removal_of_all`] is on disk.
+    pub(crate) fn forget(&self, name: &PersonName) {
+        let mut factors = self.inner.factors.write().unwrap_or_else(PoisonError::into_inner);
+        factors.retain(|(of, _), _| of != name);
+    }
+}
+
+/// Names of people hold no control character, so that this is read back unmistakably.
+fn key(name: &PersonName, kind: &str) -> Vec<u8> {
+    format!("{}\0{kind}", name.as_str()).into_bytes()
+}
+
+fn label(name: &PersonName, kind: &str) -> String {
+    format!("factors/{}/{kind}", name.as_str())
+}
+
+fn seal(vault: &Vault, name: &PersonName, factor: &Factor) -> Result<Vec<u8>, PersonError> {
+    let stored = Stored { secret: factor.secret.to_vec(), enrolled_us: factor.enrolled.micros() };
+    let json = serde_json::to_vec(&stored).map(Zeroizing::new);
+    let json = json.map_err(|error| PersonError::Limit(error.to_string()))?;
+    Ok(vault.seal(&label(name, &factor.kind), &json)?)
+}
+
+fn unseal(vault: &Vault, key: &[u8], sealed: &[u8]) -> Result<(Key, Factor), PersonError> {
+    let key = std::str::from_utf8(key).ok().and_then(|key| key.split_once('\0'));
+    let key = key.and_then(|(name, kind)| Some((name.parse::<PersonName>().ok()?, kind.to_owned())));
+    let (name, kind) = key.ok_or(VaultError::DoesNotOpen)?;
+    let json = vault.unseal(&label(&name, &kind), sealed)?;
+    let stored: Stored = serde_json::from_slice(&json).map_err(|_| VaultError::DoesNotOpen)?;
+    let factor = Factor {
+        kind: kind.clone(),
+        secret: Zeroizing::new(stored.secret),
+        enrolled: Timestamp::from_micros(stored.enrolled_us),
+    };
+    Ok(((name, kind), factor))
 }

@@ -1,20 +1,36 @@
 //! The store: one writer that makes records durable, and everything that lives beside the log.
 
+mod check;
+mod checkpoints;
 mod desk;
+mod disk;
 mod error;
+mod export;
 mod factors;
+mod files;
+mod layout;
 mod log;
+mod open;
 mod people;
 mod scram;
+mod seal;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod vault;
+mod wait;
+mod writer;
 
+pub use check::verify_dir;
 pub use desk::{
     Desk, DeskError, End, EnrolError, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter,
     VerifyError, Waiting,
 };
 pub use error::{LogError, OpenError};
+pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
-pub use log::{Change, Log, LogOptions, Opened, PendingRelease, Side};
+pub use log::{Change, Entry, Log, LogOptions, Opened, PendingRelease, Side};
 pub use people::{NewPerson, People, Person, PersonError};
 pub use scram::ScramSecret;
 pub use vault::{Vault, VaultError};

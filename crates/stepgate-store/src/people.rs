@@ -1,13 +1,28 @@
 //! People who may connect, with what checks their passwords.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
-use stepgate_types::{GroupName, PersonName, Timestamp};
+use serde::{Deserialize, Serialize};
+use stepgate_record::Event;
+use stepgate_types::{Clock, GroupName, PersonName, Timestamp};
+use tokio::sync::Mutex;
 
-use crate::{Factors, Log, LogError, ScramSecret, Vault, VaultError};
+use crate::wait::block_on;
+use crate::{Change, Factors, Log, LogError, ScramSecret, Side, Vault, VaultError};
+
+/// How many people a gate keeps: all of them are in memory, at less than 1 KiB each.
+const MAX_PEOPLE: usize = 100_000;
+
+/// A password must have at least as many characters (NIST SP 800-63B-4 section 3.1.1.2, for passwords that
+/// a second factor stands beside).
+const MIN_PASSWORD: usize = 8;
+
+/// The longest password, in bytes: what clients of PostgreSQL send.
+const MAX_PASSWORD: usize = 1024;
 
 /// A person (or service) that the gate knows.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
     /// Name.
     pub name: PersonName,
@@ -42,6 +57,17 @@ pub enum PersonError {
     /// There is no such person.
     #[error("there is no {0}")]
     Unknown(PersonName),
+    /// They have no such factor.
+    #[error("{person} has no {kind}")]
+    NoFactor {
+        /// Who.
+        person: PersonName,
+        /// Which factor.
+        kind: String,
+    },
+    /// Not acceptable as a password.
+    #[error("a password has {MIN_PASSWORD} characters or more, and at most {MAX_PASSWORD} bytes")]
+    Password,
     /// There are as many people as the gate keeps, or the entry is too large.
     #[error("{0}")]
     Limit(String),
@@ -55,62 +81,127 @@ pub enum PersonError {
 
 /// The people, read from memory, written through the log. Cheap to clone.
 #[derive(Clone)]
-pub struct People {}
+pub struct People {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    log: Log,
+    vault: Vault,
+    clock: Arc<dyn Clock>,
+    factors: Factors,
+    people: RwLock<BTreeMap<PersonName, Arc<Person>>>,
+    /// One change at a time, so that none is made on what another has changed meanwhile. Factors take it
+    /// too.
+    changing: Arc<Mutex<()>>,
+}
+
+/// What is stored of a person, sealed.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    groups: Vec<GroupName>,
+    service: bool,
+    salt: Vec<u8>,
+    iterations: u32,
+    stored_key: [u8; 32],
+    server_key: [u8; 32],
+    added_us: i64,
+}
 
 impl People {
     /// Loads the people (and their factors) of `log`.
     ///
     /// # Errors
     /// An entry cannot be read.
-    pub fn open(_log: &Log, _vault: &Vault) -> Result<Self, PersonError> {
-        Err(LogError::Closed.into())
+    pub fn open(log: &Log, vault: &Vault) -> Result<Self, PersonError> {
+        let mut people = BTreeMap::new();
+        for (key, sealed) in log.load(Side::People)? {
+            let person = unseal(vault, &key, &sealed)?;
+            people.insert(person.name.clone(), Arc::new(person));
+        }
+        let changing = Arc::new(Mutex::new(()));
+        let factors = Factors::open(log, vault, Arc::clone(&changing))?;
+        let (log, vault, clock) = (log.clone(), vault.clone(), Arc::clone(log.clock()));
+        let people = RwLock::new(people);
+        Ok(Self { inner: Arc::new(Inner { log, vault, clock, factors, people, changing }) })
     }
 
     /// Their factors.
     #[must_use]
     pub fn factors(&self) -> Factors {
-        Factors {}
+        self.inner.factors.clone()
     }
 
     /// Looks somebody up.
     #[must_use]
-    pub fn get(&self, _name: &PersonName) -> Option<Arc<Person>> {
-        None
+    pub fn get(&self, name: &PersonName) -> Option<Arc<Person>> {
+        self.inner.people.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
     /// Everybody, by name.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Person>> {
-        Vec::new()
+        self.inner.people.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// What a name that nobody has is challenged with: the same each time, so that unknown names cannot
-    /// be told from wrong passwords.
+    /// be told from wrong passwords. No password fits it.
     #[must_use]
-    pub fn mock_secret(&self, _name: &str) -> ScramSecret {
-        ScramSecret::new("", &[0; 16])
+    pub fn mock_secret(&self, name: &str) -> ScramSecret {
+        let vault = &self.inner.vault;
+        let mut salt = vault.hmac("scram mock salt", name.as_bytes()).to_vec();
+        salt.truncate(16);
+        ScramSecret {
+            salt,
+            iterations: ScramSecret::ITERATIONS,
+            stored_key: *vault.hmac("scram mock stored key", name.as_bytes()),
+            server_key: *vault.hmac("scram mock server key", name.as_bytes()),
+        }
     }
 
-    /// The person of this name and password; unknown names take as long as known ones.
+    /// The person of this name and password; unknown names take as long as known ones. Computes for a few
+    /// milliseconds.
     #[must_use]
-    pub fn verify_password(&self, _name: &PersonName, _password: &str) -> Option<Arc<Person>> {
-        None
+    pub fn verify_password(&self, name: &PersonName, password: &str) -> Option<Arc<Person>> {
+        let mock = self.mock_secret(name.as_str());
+        let person = self.get(name);
+        let right = person.as_ref().map_or(&mock, |person| &person.scram).verify_password(password);
+        person.filter(|_| right)
     }
 
     /// Adds somebody. `by` is who does it; `None` is the operator at the gate's own machine.
     ///
     /// # Errors
     /// See [`PersonError`].
-    pub async fn add(&self, _new: NewPerson<'_>, _by: Option<PersonName>) -> Result<(), PersonError> {
-        Err(LogError::Closed.into())
+    pub async fn add(&self, new: NewPerson<'_>, by: Option<PersonName>) -> Result<(), PersonError> {
+        let _changing = self.inner.changing.lock().await;
+        let NewPerson { name, groups, service, password } = new;
+        if self.get(&name).is_some() {
+            return Err(PersonError::Exists(name));
+        }
+        if self.inner.people.read().unwrap_or_else(PoisonError::into_inner).len() >= MAX_PEOPLE {
+            return Err(PersonError::Limit(format!("a gate keeps at most {MAX_PEOPLE} people")));
+        }
+        let scram = self.secret(password)?;
+        let person = Person { name, groups, service, scram, added: self.inner.clock.now() };
+        self.put("user.added", person, by).await
     }
 
     /// Removes somebody and their factors.
     ///
     /// # Errors
     /// See [`PersonError`].
-    pub async fn remove(&self, _name: &PersonName, _by: Option<PersonName>) -> Result<(), PersonError> {
-        Err(LogError::Closed.into())
+    pub async fn remove(&self, name: &PersonName, by: Option<PersonName>) -> Result<(), PersonError> {
+        let _changing = self.inner.changing.lock().await;
+        self.known(name)?;
+        let (mut changes, kinds) = self.inner.factors.removal_of_all(name);
+        changes.push(Change::Delete { side: Side::People, key: key(name) });
+        let mut events = vec![event("user.removed", name, by.clone(), Vec::new())];
+        events.extend(kinds.iter().map(|_| event("factor.removed", name, by.clone(), Vec::new())));
+        self.inner.log.append(events, changes).await?;
+        self.inner.people.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.inner.factors.forget(name);
+        Ok(())
     }
 
     /// Sets a password.
@@ -119,11 +210,14 @@ impl People {
     /// See [`PersonError`].
     pub async fn set_password(
         &self,
-        _name: &PersonName,
-        _password: &str,
-        _by: Option<PersonName>,
+        name: &PersonName,
+        password: &str,
+        by: Option<PersonName>,
     ) -> Result<(), PersonError> {
-        Err(LogError::Closed.into())
+        let _changing = self.inner.changing.lock().await;
+        let mut person = Person::clone(&*self.known(name)?);
+        person.scram = self.secret(password)?;
+        self.put("user.password_set", person, by).await
     }
 
     /// Sets groups.
@@ -132,10 +226,133 @@ impl People {
     /// See [`PersonError`].
     pub async fn set_groups(
         &self,
-        _name: &PersonName,
-        _groups: Vec<GroupName>,
-        _by: Option<PersonName>,
+        name: &PersonName,
+        groups: Vec<GroupName>,
+        by: Option<PersonName>,
     ) -> Result<(), PersonError> {
-        Err(LogError::Closed.into())
+        let _changing = self.inner.changing.lock().await;
+        let mut person = Person::clone(&*self.known(name)?);
+        person.groups = groups;
+        self.put("user.groups_set", person, by).await
     }
+
+    /// [`People::add`] for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`People::add`].
+    pub fn add_blocking(&self, new: NewPerson<'_>, by: Option<PersonName>) -> Result<(), PersonError> {
+        block_on(self.add(new, by))
+    }
+
+    /// [`People::remove`] for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`People::remove`].
+    pub fn remove_blocking(&self, name: &PersonName, by: Option<PersonName>) -> Result<(), PersonError> {
+        block_on(self.remove(name, by))
+    }
+
+    /// [`People::set_password`] for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`People::set_password`].
+    pub fn set_password_blocking(
+        &self,
+        name: &PersonName,
+        password: &str,
+        by: Option<PersonName>,
+    ) -> Result<(), PersonError> {
+        block_on(self.set_password(name, password, by))
+    }
+
+    /// [`People::set_groups`] for callers without a runtime.
+    ///
+    /// # Errors
+    /// As [`People::set_groups`].
+    pub fn set_groups_blocking(
+        &self,
+        name: &PersonName,
+        groups: Vec<GroupName>,
+        by: Option<PersonName>,
+    ) -> Result<(), PersonError> {
+        block_on(self.set_groups(name, groups, by))
+    }
+
+    fn known(&self, name: &PersonName) -> Result<Arc<Person>, PersonError> {
+        self.get(name).ok_or_else(|| PersonError::Unknown(name.clone()))
+    }
+
+    fn secret(&self, password: &str) -> Result<ScramSecret, PersonError> {
+        if password.chars().count() < MIN_PASSWORD || password.len() > MAX_PASSWORD {
+            return Err(PersonError::Password);
+        }
+        Ok(ScramSecret::new(password, &self.inner.vault.random()?))
+    }
+
+    async fn put(&self, action: &str, mut person: Person, by: Option<PersonName>) -> Result<(), PersonError> {
+        person.groups.sort();
+        person.groups.dedup();
+        let value = seal(&self.inner.vault, &person)?;
+        let change = Change::Put { side: Side::People, key: key(&person.name), value };
+        let events = vec![event(action, &person.name, by, person.groups.clone())];
+        self.inner.log.append(events, vec![change]).await.map_err(|error| match error {
+            LogError::TooLarge(_) => PersonError::Limit("too many groups for one person".to_owned()),
+            other => other.into(),
+        })?;
+        let mut people = self.inner.people.write().unwrap_or_else(PoisonError::into_inner);
+        people.insert(person.name.clone(), Arc::new(person));
+        Ok(())
+    }
+}
+
+/// The event of a change to a person.
+pub(crate) fn event(
+    action: &str,
+    person: &PersonName,
+    by: Option<PersonName>,
+    groups: Vec<GroupName>,
+) -> Event {
+    Event::AdminAction { action: action.to_owned(), person: Some(person.clone()), by, groups }
+}
+
+fn key(name: &PersonName) -> Vec<u8> {
+    name.as_str().as_bytes().to_vec()
+}
+
+fn label(name: &PersonName) -> String {
+    format!("people/{}", name.as_str())
+}
+
+fn seal(vault: &Vault, person: &Person) -> Result<Vec<u8>, PersonError> {
+    let stored = Stored {
+        groups: person.groups.clone(),
+        service: person.service,
+        salt: person.scram.salt.clone(),
+        iterations: person.scram.iterations,
+        stored_key: person.scram.stored_key,
+        server_key: person.scram.server_key,
+        added_us: person.added.micros(),
+    };
+    let json = serde_json::to_vec(&stored).map(zeroize::Zeroizing::new);
+    let json = json.map_err(|error| PersonError::Limit(error.to_string()))?;
+    Ok(vault.seal(&label(&person.name), &json)?)
+}
+
+fn unseal(vault: &Vault, key: &[u8], sealed: &[u8]) -> Result<Person, PersonError> {
+    let name = std::str::from_utf8(key).ok().and_then(|name| name.parse::<PersonName>().ok());
+    let name = name.ok_or(VaultError::DoesNotOpen)?;
+    let json = vault.unseal(&label(&name), sealed)?;
+    let stored: Stored = serde_json::from_slice(&json).map_err(|_| VaultError::DoesNotOpen)?;
+    Ok(Person {
+        name,
+        groups: stored.groups,
+        service: stored.service,
+        scram: ScramSecret {
+            salt: stored.salt,
+            iterations: stored.iterations,
+            stored_key: stored.stored_key,
+            server_key: stored.server_key,
+        },
+        added: Timestamp::from_micros(stored.added_us),
+    })
 }

@@ -32,7 +32,7 @@ impl Anchor {
     ///
     /// # Errors
     /// The log's key is another one, or the anchor's checkpoint is not signed by it.
-    pub(crate) fn check(&self, logs_key: &VerifierKey) -> Result<Option<Checkpoint>, String> {
+    pub fn check(&self, logs_key: &VerifierKey) -> Result<Option<Checkpoint>, String> {
         if self.key.as_ref().is_some_and(|key| key != logs_key) {
             return Err("signed by another key than the one given".to_owned());
         }

@@ -59,6 +59,13 @@ impl Chain {
         chain
     }
 
+    /// With the hash of the record before the first, where it is known.
+    #[must_use]
+    pub fn after(mut self, hash: Hash) -> Self {
+        self.last = self.next().checked_sub(1).map(|seq| Link { seq, hash });
+        self
+    }
+
     /// The number of the record that must come next.
     #[must_use]
     pub const fn next(&self) -> u64 {

@@ -1,0 +1,137 @@
+//! Signed checkpoints in plain files outside sled: what shows that sled has lost or changed something.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use stepgate_record::verify::Known;
+use stepgate_record::{Checkpoint, Hash, NoteSigner, SignedNote, VerifierKey};
+
+use crate::files::{read_text, write_atomic};
+
+/// The newest checkpoint.
+const LATEST: &str = "latest.checkpoint";
+
+/// How many older checkpoints are kept (about 300 bytes each): they tell between which two the log was
+/// altered.
+const MAX_HISTORY: usize = 1024;
+
+/// An older checkpoint is kept at least every so many records …
+const HISTORY_RECORDS: u64 = 4096;
+
+/// … or so often while the log grows.
+const HISTORY_TIME: Duration = Duration::from_secs(60);
+
+/// Signs and keeps checkpoints.
+pub(crate) struct Checkpoints {
+    dir: PathBuf,
+    origin: String,
+    signer: NoteSigner,
+    last: Option<(u64, SignedNote)>,
+    history: VecDeque<u64>,
+    kept: Instant,
+}
+
+impl Checkpoints {
+    pub(crate) fn new(dir: PathBuf, origin: String, signer: NoteSigner) -> io::Result<Self> {
+        let mut history: Vec<u64> = history_sizes(&dir)?;
+        history.sort_unstable();
+        Ok(Self { dir, origin, signer, last: None, history: history.into(), kept: Instant::now() })
+    }
+
+    /// How many records the newest checkpoint that this process signed covers.
+    pub(crate) fn last_size(&self) -> Option<u64> {
+        self.last.as_ref().map(|(size, _)| *size)
+    }
+
+    /// Signs the tree of this size and root, and returns when the checkpoint is on disk. `keep`: also as
+    /// an older one.
+    pub(crate) fn sign(&mut self, size: u64, root: Hash, keep: bool) -> io::Result<SignedNote> {
+        let due = keep
+            || self.history.back().is_none_or(|last| size.saturating_sub(*last) >= HISTORY_RECORDS)
+            || self.kept.elapsed() >= HISTORY_TIME;
+        let note = match &self.last {
+            Some((last, note)) if *last == size => note.clone(),
+            _ => {
+                let note = Checkpoint { origin: self.origin.clone(), size, root }.sign(&self.signer);
+                write_atomic(&self.dir.join(LATEST), note.to_string().as_bytes())?;
+                self.last = Some((size, note.clone()));
+                note
+            }
+        };
+        if due && self.history.back() != Some(&size) {
+            write_atomic(&self.dir.join(history_name(size)), note.to_string().as_bytes())?;
+            self.kept = Instant::now();
+            self.history.push_back(size);
+            while self.history.len() > MAX_HISTORY
+                && let Some(oldest) = self.history.pop_front()
+            {
+                fs::remove_file(self.dir.join(history_name(oldest)))?;
+            }
+        }
+        Ok(note)
+    }
+}
+
+/// The checkpoints in `dir` that `key` signed, the newest last.
+///
+/// Errors are texts that name the file.
+pub(crate) fn read(dir: &Path, key: &VerifierKey) -> Result<Vec<Known>, String> {
+    let mut names: Vec<String> = history_sizes(dir)
+        .map_err(|error| format!("checkpoints cannot be listed: {error}"))?
+        .into_iter()
+        .map(history_name)
+        .collect();
+    names.push(LATEST.to_owned());
+    let mut known = Vec::new();
+    for name in names {
+        let text = read_text(&dir.join(&name)).map_err(|error| format!("checkpoints/{name}: {error}"))?;
+        let text = text.ok_or_else(|| format!("checkpoints/{name} is missing"))?;
+        let checkpoint = text
+            .parse::<SignedNote>()
+            .and_then(|note| Checkpoint::verified(&note, key))
+            .map_err(|error| format!("checkpoints/{name} was altered: {error}"))?;
+        if name != LATEST && name != history_name(checkpoint.size) {
+            return Err(format!("checkpoints/{name} covers {} records", checkpoint.size));
+        }
+        known.push(Known {
+            size: checkpoint.size,
+            root: checkpoint.root,
+            source: format!("checkpoints/{name}"),
+        });
+    }
+    known.sort_by_key(|known| known.size);
+    Ok(known)
+}
+
+/// Whether a checkpoint in `dir`, believed or not, covers a record or cannot be read.
+pub(crate) fn claim_records(dir: &Path) -> io::Result<bool> {
+    let mut names: Vec<String> = history_sizes(dir)?.into_iter().map(history_name).collect();
+    names.push(LATEST.to_owned());
+    for name in names {
+        let Some(text) = read_text(&dir.join(name))? else { continue };
+        let checkpoint = text.parse::<SignedNote>().and_then(|note| Checkpoint::of(&note));
+        if checkpoint.map_or(true, |checkpoint| checkpoint.size > 0) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn history_name(size: u64) -> String {
+    format!("{size:020}.checkpoint")
+}
+
+fn history_sizes(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut sizes = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let Some(size) = name.to_str().and_then(|name| name.strip_suffix(".checkpoint")) else { continue };
+        if let Ok(size) = size.parse() {
+            sizes.push(size);
+        }
+    }
+    Ok(sizes)
+}

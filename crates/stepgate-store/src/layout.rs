@@ -1,0 +1,123 @@
+//! What lies where in a data directory.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use stepgate_record::is_log_id;
+
+use crate::OpenError;
+use crate::files::{AtPath as _, read_text, write_atomic};
+
+/// The store format that this version writes; a newer one is refused.
+const FORMAT: u64 = 1;
+
+/// A data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    dir: PathBuf,
+}
+
+/// `format.json`, written last when a directory is made: what exists without it was never used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Format {
+    version: u64,
+    log_id: String,
+}
+
+impl Layout {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self { dir: dir.to_owned() }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// sled's directory.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// sled's one file.
+    pub(crate) fn db(&self) -> PathBuf {
+        self.log().join("db")
+    }
+
+    /// sled's files for large values: must stay empty, since sled never syncs them.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.log().join("blobs")
+    }
+
+    pub(crate) fn checkpoints(&self) -> PathBuf {
+        self.dir.join("checkpoints")
+    }
+
+    /// The public key that checks the log's checkpoints.
+    pub(crate) fn verifier_key(&self) -> PathBuf {
+        self.dir.join("log.vkey")
+    }
+
+    fn format(&self) -> PathBuf {
+        self.dir.join("format.json")
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.dir.join("lock")
+    }
+
+    /// Makes the directories, readable to nobody else.
+    pub(crate) fn make_dirs(&self) -> Result<(), OpenError> {
+        for dir in [self.dir.clone(), self.checkpoints()] {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).at(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the directory for this process alone, until the file is dropped.
+    pub(crate) fn lock(&self) -> Result<File, OpenError> {
+        let path = self.lock_file();
+        let file = File::options().create(true).truncate(false).write(true).open(&path).at(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: self.dir.clone() }),
+            Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
+        }
+    }
+
+    /// Whether a process holds the lock. Changes nothing in the directory.
+    pub(crate) fn is_locked(&self) -> io::Result<bool> {
+        match File::open(self.lock_file()) {
+            Ok(file) => Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The log's id; `None` in a directory that has never been used.
+    pub(crate) fn log_id(&self) -> Result<Option<String>, OpenError> {
+        let path = self.format();
+        let Some(text) = read_text(&path).at(&path)? else { return Ok(None) };
+        let format: Option<Format> = serde_json::from_str(&text).ok();
+        match format {
+            Some(Format { version, .. }) if version > FORMAT => {
+                Err(OpenError::Newer { dir: self.dir.clone(), found: version, known: FORMAT })
+            }
+            Some(Format { version: FORMAT, log_id }) if is_log_id(&log_id) => Ok(Some(log_id)),
+            _ => Err(self.damaged("format.json is not readable")),
+        }
+    }
+
+    pub(crate) fn write_format(&self, log_id: &str) -> Result<(), OpenError> {
+        let path = self.format();
+        let format = Format { version: FORMAT, log_id: log_id.to_owned() };
+        let bytes = serde_json::to_vec(&format).map_err(io::Error::from).at(&path)?;
+        write_atomic(&path, &bytes).at(&path)
+    }
+
+    pub(crate) fn damaged(&self, why: impl Into<String>) -> OpenError {
+        OpenError::Damaged { dir: self.dir.clone(), why: why.into() }
+    }
+}

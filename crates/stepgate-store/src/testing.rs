@@ -1,0 +1,54 @@
+//! Time and randomness for tests.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::time::Duration;
+
+use stepgate_types::{Clock, Entropy, Timestamp};
+use zeroize::Zeroizing;
+
+use crate::{Log, LogOptions, OpenError, Vault};
+
+/// Counts up, so that no two values are the same for a while.
+#[derive(Default)]
+pub(crate) struct CountingEntropy(AtomicU8);
+
+impl Entropy for CountingEntropy {
+    fn fill(&self, buffer: &mut [u8]) -> std::io::Result<()> {
+        buffer.fill_with(|| self.0.fetch_add(1, Ordering::Relaxed));
+        Ok(())
+    }
+}
+
+/// A second passes with each look.
+#[derive(Default)]
+pub(crate) struct TickingClock(AtomicI64);
+
+impl Clock for TickingClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(1_000_000 * self.0.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+pub(crate) fn vault(master: u8) -> Vault {
+    Vault::new(&Zeroizing::new([master; 32]), Arc::new(CountingEntropy::default()))
+}
+
+pub(crate) fn options() -> LogOptions {
+    LogOptions {
+        ordinary_durable: true,
+        version: "test".to_owned(),
+        clock: Arc::new(TickingClock::default()),
+        entropy: Arc::new(CountingEntropy::default()),
+        vault: vault(1),
+    }
+}
+
+pub(crate) fn open(dir: &Path) -> Result<Log, OpenError> {
+    Log::open(dir, options()).map(|(log, _)| log)
+}

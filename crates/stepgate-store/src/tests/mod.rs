@@ -1,0 +1,6 @@
+//! The store against real files.
+
+mod damage;
+mod export;
+mod log;
+mod people;
