@@ -62,7 +62,7 @@ impl Entry {
             room = room.saturating_sub(value.as_ref().map_or(0, |page| page.next.unwrap_or(page.total)));
             parameters.push(ShownParameter {
                 type_oid: self.held.types.get(at).copied().unwrap_or(0),
-                format: self.held.formats.get(at).copied().unwrap_or(0),
+                format: self.format(at),
                 value,
             });
         }
@@ -85,6 +85,14 @@ impl Entry {
             parameters,
             parameters_total: self.held.parameters.len(),
             truncated: !fits_one_page(&self.held),
+        }
+    }
+
+    /// One code alone is meant for all values, none means text (PostgreSQL documentation, 54.7, Bind).
+    fn format(&self, at: usize) -> i16 {
+        match self.held.formats.as_slice() {
+            [all] => *all,
+            each => each.get(at).copied().unwrap_or(0),
         }
     }
 

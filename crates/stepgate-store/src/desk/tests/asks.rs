@@ -1,0 +1,138 @@
+use super::*;
+use crate::{DeskError, VerifyError};
+
+#[tokio::test]
+async fn a_request_is_on_disk_before_anybody_waits() {
+    let world = World::new().await;
+    let waiting = world.ask(world.step_up("dana", 1)).await;
+    let recorded = world.count(|event| {
+        matches!(event, Event::StepupRequested { request, canonical_sha256, .. }
+            if *request == waiting.request && *canonical_sha256 == waiting.canonical_sha256)
+    });
+    assert_eq!(recorded, 1);
+    assert!(!waiting.joined);
+    assert_eq!(world.desk.request(waiting.request).unwrap().state, "open");
+}
+
+#[tokio::test]
+async fn a_dashboard_of_thirty_tiles_asks_once() {
+    let world = World::new().await;
+    let first = world.ask(world.step_up("dana", 1)).await;
+    let mut tiles = Vec::new();
+    for number in 2..=30 {
+        let tile = world.ask(world.step_up("dana", number)).await;
+        assert!(tile.joined);
+        assert_eq!(tile.request, first.request);
+        tiles.push(tile);
+    }
+    let end = world.desk.verify(first.request, &name("dana"), &world.code("dana"), HOME).await.unwrap();
+    assert!(end.grant.is_some());
+    for tile in tiles {
+        assert_eq!(tile.ended.await.unwrap(), end);
+    }
+    assert_eq!(world.count(|event| matches!(event, Event::StepupRequested { .. })), 1);
+    assert_eq!(world.count(|event| matches!(event, Event::StepupJoined { .. })), 29);
+}
+
+#[tokio::test]
+async fn nothing_joins_what_its_grant_would_not_cover() {
+    let world = World::new().await;
+    let first = world.ask(world.step_up("dana", 1)).await;
+    let alter: [fn(&mut Ask); 7] = [
+        |ask| ask.person = "eve".parse().unwrap(),
+        |ask| ask.database = "hr".to_owned(),
+        |ask| ask.client = "dump".to_owned(),
+        |ask| ask.relations = BTreeSet::from([RelationName::new("hr", "employees")]),
+        |ask| ask.exactly_known = false,
+        |ask| ask.has_sink = true,
+        |ask| ask.terms.remember = None,
+    ];
+    for (number, alter) in (2..).zip(alter) {
+        let mut other = world.step_up("dana", number);
+        alter(&mut other);
+        let waiting = world.ask(other).await;
+        assert!(!waiting.joined, "alteration {number}");
+        assert_ne!(waiting.request, first.request);
+        world
+            .desk
+            .withdraw(
+                waiting.request,
+                StatementId { session: SessionId::from_bytes([u8::try_from(number).unwrap(); 16]), number },
+            )
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_approval_that_counts_once_is_never_shared() {
+    let world = World::new().await;
+    let first = world.ask(world.approval("dana", 1, 1)).await;
+    let second = world.ask(world.approval("dana", 2, 1)).await;
+    assert_ne!(first.request, second.request);
+}
+
+#[tokio::test]
+async fn a_taken_id_is_given_to_nobody_else() {
+    let world = World::new().await;
+    let first = world.ask(world.step_up("dana", 1)).await;
+    let mut other = world.step_up("eve", 2);
+    other.id = first.request;
+    let second = world.ask(other).await;
+    assert_ne!(second.request, first.request);
+    assert_eq!(world.desk.request(first.request).unwrap().person, name("dana"));
+    // Nor is that of one that has ended.
+    world.desk.verify(first.request, &name("dana"), &world.code("dana"), HOME).await.unwrap();
+    let mut third = world.step_up("eve", 3);
+    third.id = first.request;
+    third.client = "pgcli".to_owned();
+    assert_ne!(world.ask(third).await.request, first.request);
+}
+
+#[tokio::test]
+async fn bombing_with_requests_is_stopped_at_eight_of_one_person() {
+    let world = World::new().await;
+    let mut waiting = Vec::new();
+    for number in 1..=8 {
+        waiting.push(world.ask(world.approval("dana", number, 1)).await);
+    }
+    let ninth = world.desk.ask(world.approval("dana", 9, 1), held("select 9")).await;
+    assert_eq!(ninth.unwrap_err(), DeskError::TooManyOfPerson(8));
+    assert!(world.desk.ask(world.approval("eve", 10, 1), held("select 10")).await.is_ok());
+    assert_eq!(world.count(|event| matches!(event, Event::StepupRequested { .. })), 9);
+}
+
+#[tokio::test]
+async fn what_nobody_could_answer_is_refused_at_once() {
+    let world = World::new().await;
+    let alter: [fn(&mut Ask); 5] = [
+        |ask| ask.person = "etl".parse().unwrap(),
+        |ask| ask.person = "nobody".parse().unwrap(),
+        |ask| ask.terms.itself = false,
+        |ask| ask.expires = ask.opened,
+        |ask| ask.action = Action::Deny,
+    ];
+    for alter in alter {
+        let mut ask = world.step_up("dana", 1);
+        alter(&mut ask);
+        let refused = world.desk.ask(ask, held("select 1")).await;
+        assert!(matches!(refused, Err(DeskError::Unanswerable(_))), "{refused:?}");
+    }
+    assert!(world.desk.requests().is_empty());
+}
+
+#[tokio::test]
+async fn without_a_log_nothing_is_asked_and_nothing_approved() {
+    let world = World::new().await;
+    let waiting = world.ask(world.step_up("dana", 1)).await;
+    world.log.close().unwrap();
+    assert!(matches!(
+        world.desk.ask(world.step_up("eve", 2), held("select 2")).await,
+        Err(DeskError::Log(_))
+    ));
+    let code = world.code("dana");
+    let verified = world.desk.verify(waiting.request, &name("dana"), &code, HOME).await;
+    assert!(matches!(verified, Err(VerifyError::Desk(DeskError::Log(_)))), "{verified:?}");
+    assert_eq!(world.desk.request(waiting.request).unwrap().state, "open");
+    assert!(!world.covers("dana"));
+}
