@@ -1,0 +1,122 @@
+//! The gate's own life: crashes, second starts, missing neighbours, broken files.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use support::{SOON, World, held};
+
+#[test]
+fn kill_9_during_a_hold_withdraws_the_request_and_nothing_ran() {
+    let mut world = World::new();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    psql.send("update customers set city = 'gone' where ssn like '9%';").unwrap();
+    let request = held(&mut psql);
+    world.gate.kill();
+    let lines = psql.finish(SOON).map_or_else(|error| error.to_string(), |reply| reply.text());
+    assert!(lines.contains("server closed the connection") || lines.contains("connection"), "{lines}");
+
+    world.gate.serve().unwrap();
+    dana.login(&world.gate).unwrap();
+    let late = dana.verify(&world.gate, &request).unwrap();
+    assert_eq!(late.status, 1, "{}", late.text());
+    assert!(world.recorded("withdrawn", &request), "no end state for {request}");
+    assert_eq!(
+        world.cluster.psql("shop", "select count(*) from customers where city = 'gone'").unwrap(),
+        "0"
+    );
+    let verified = world.gate.run(["audit", "verify"], "").unwrap();
+    assert!(verified.ok().unwrap().lines().last().unwrap().starts_with("ok: "));
+}
+
+#[test]
+fn a_code_that_was_used_before_a_crash_stays_used() {
+    let mut world = World::new();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    psql.send("select ssn from customers limit 1;").unwrap();
+    let request = held(&mut psql);
+    let code = dana.code().unwrap();
+    world.gate.run(["verify", &request, "--as", "dana"], &format!("{code}\n")).unwrap().ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    world.gate.kill();
+    world.gate.serve().unwrap();
+    dana.login(&world.gate).unwrap();
+    let mut psql = world.psql(&dana);
+    psql.send("select salary from hr.employees limit 1;").unwrap();
+    let second = held(&mut psql);
+    let replayed = world.gate.run(["verify", &second, "--as", "dana"], &format!("{code}\n")).unwrap();
+    assert_eq!(replayed.status, 1, "{}", replayed.text());
+}
+
+#[test]
+fn a_second_gate_on_the_same_data_ends_with_2_and_harms_nobody() {
+    let world = World::new();
+    let dana = world.dana();
+    let second = world.gate.run(["serve"], "").unwrap();
+    assert_eq!(second.status, 2, "{}", second.text());
+    assert!(!second.stderr.is_empty());
+    let mut psql = world.psql(&dana);
+    assert!(psql.run("select 1;").unwrap().is_ok());
+}
+
+#[test]
+fn a_taken_port_ends_with_2_and_names_it() {
+    let world = World::not_serving(|text| text);
+    let _taken = std::net::TcpListener::bind(world.gate.listen()).unwrap();
+    let outcome = world.gate.run(["serve"], "").unwrap();
+    assert_eq!(outcome.status, 2, "{}", outcome.text());
+    assert!(outcome.stderr.contains(&world.gate.listen().to_string()), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_written_ends_with_2() {
+    let world = World::not_serving(|text| text);
+    let data = world.gate.data();
+    std::fs::rename(&data, data.with_extension("away")).ok();
+    std::fs::write(&data, "a file is in the way").unwrap();
+    let outcome = world.gate.run(["serve"], "").unwrap();
+    assert_eq!(outcome.status, 2, "{}", outcome.text());
+    assert!(outcome.stderr.contains("data"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_broken_policy_file_is_refused_with_its_line() {
+    let world = World::not_serving(|text| text.replace("action: step-up\n", "acton: step-up\n"));
+    for command in ["check", "serve"] {
+        let outcome = world.gate.run([command], "").unwrap();
+        assert_ne!(outcome.status, 0, "{command}");
+        assert!(outcome.text().contains("acton"), "{command}: {}", outcome.text());
+        assert!(outcome.text().contains("policy.yaml"), "{command}: {}", outcome.text());
+    }
+}
+
+#[test]
+fn with_the_upstream_down_clients_are_told_and_the_gate_lives_on() {
+    let world = World::new();
+    let dana = world.dana();
+    let World { mut gate, cluster, tree } = world;
+    let psql_program = cluster.binaries().path("psql");
+    cluster.stop();
+    let mut command = std::process::Command::new(psql_program);
+    command.env("PGPASSWORD", dana.password()).args(["-X", "-At", "-c", "select 1"]);
+    let output = command.arg(gate.conninfo(dana.name(), "shop")).output().unwrap();
+    assert!(!output.status.success());
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(text.contains("stepgate: "), "{text}");
+    assert!(gate.serving().unwrap().exit_status(Duration::from_millis(200)).is_none(), "{}", gate.log());
+    drop(tree);
+}
+
+#[test]
+fn an_orderly_stop_ends_with_0_and_leaves_a_log_that_verifies() {
+    let mut world = World::new();
+    let dana = world.dana();
+    world.psql(&dana).run("select 1;").unwrap();
+    assert_eq!(world.gate.terminate().unwrap(), 0, "{}", world.gate.log());
+    let verified = world.gate.run(["audit", "verify"], "").unwrap().ok().unwrap();
+    assert!(verified.lines().last().unwrap().starts_with("ok: "), "{verified}");
+}

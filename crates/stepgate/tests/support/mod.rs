@@ -1,0 +1,118 @@
+//! A whole gate for each test: throwaway PostgreSQL with a small shop, the real program, people.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stepgate_testkit::{Cluster, Gate, Person, Psql, TempTree};
+
+/// How long anything may take that needs no person.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// The demo's shop at a hundredth of its size.
+const SMALLER: [(&str, &str); 5] = [
+    ("generate_series(1, 50000)", "generate_series(1, 500)"),
+    ("% 50000,", "% 500,"),
+    ("generate_series(1, 120000)", "generate_series(1, 1200)"),
+    ("generate_series(1, 240000)", "generate_series(1, 2400)"),
+    ("generate_series(1, 2000)", "generate_series(1, 200)"),
+];
+
+/// Everything that runs; gone when dropped.
+pub struct World {
+    pub gate: Gate,
+    pub cluster: Cluster,
+    pub tree: TempTree,
+}
+
+impl World {
+    /// A gate that serves, with the sample map and policy.
+    pub fn new() -> Self {
+        Self::with_policy(|text| text)
+    }
+
+    /// The same with a changed policy.
+    pub fn with_policy(change: impl FnOnce(String) -> String) -> Self {
+        let mut world = Self::not_serving(change);
+        world.gate.serve().unwrap();
+        world
+    }
+
+    /// Configured only.
+    pub fn not_serving(change: impl FnOnce(String) -> String) -> Self {
+        let tree = TempTree::new("stepgate-test").unwrap();
+        let cluster = Cluster::start().unwrap();
+        cluster.create_database("shop").unwrap();
+        cluster.load("shop", &small_shop()).unwrap();
+        let gate = Gate::init(Path::new(env!("CARGO_BIN_EXE_stepgate")), tree.path(), &cluster).unwrap();
+        let read = |name: &str| std::fs::read_to_string(repository().join("policies").join(name)).unwrap();
+        gate.policies(&read("pii-map.yaml"), &change(read("policy.yaml"))).unwrap();
+        Self { gate, cluster, tree }
+    }
+
+    /// Somebody with a password, an authenticator and a login.
+    pub fn person(&self, name: &str, groups: &str) -> Person {
+        let mut person = Person::add(&self.gate, name, groups).unwrap();
+        person.login(&self.gate).unwrap();
+        person
+    }
+
+    pub fn dana(&self) -> Person {
+        self.person("dana", "analysts")
+    }
+
+    pub fn olga(&self) -> Person {
+        self.person("olga", "data-owners")
+    }
+
+    pub fn psql(&self, person: &Person) -> Psql {
+        self.gate.psql(person).unwrap()
+    }
+
+    /// The request that somebody has open, once there is one, as their command line lists it.
+    pub fn open_request(&self, person: &Person) -> String {
+        stepgate_testkit::until_some("an open request", SOON, || {
+            let list = self.gate.run(["request", "ls", "--as", person.name(), "-o", "json"], "").unwrap();
+            let rows: serde_json::Value = serde_json::from_str(&list.ok().unwrap()).unwrap();
+            Some(rows.as_array().unwrap().first()?["request"].as_str().unwrap().to_owned())
+        })
+        .unwrap()
+    }
+
+    /// All records so far, as an export has them.
+    pub fn records(&self) -> Vec<serde_json::Value> {
+        let out = self.tree.path().join("records.jsonl");
+        let _ = std::fs::remove_file(&out);
+        let arguments = ["audit", "export", "--format", "jsonl", "--out", out.to_str().unwrap()];
+        self.gate.run(arguments, "").unwrap().ok().unwrap();
+        let text = std::fs::read_to_string(out).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Whether a record holds both texts.
+    pub fn recorded(&self, what: &str, about: &str) -> bool {
+        self.records().iter().map(ToString::to_string).any(|text| text.contains(what) && text.contains(about))
+    }
+}
+
+/// The statement is held: its request.
+pub fn held(psql: &mut Psql) -> String {
+    psql.line("the gate's NOTICE", SOON, |line| {
+        let id = line.strip_prefix("NOTICE:  stepgate: ")?.rsplit_once('(')?.1.strip_suffix(')')?;
+        Some(id.to_owned())
+    })
+    .unwrap()
+}
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+fn small_shop() -> String {
+    let text = std::fs::read_to_string(repository().join("crates/stepgate/demo/shop.sql")).unwrap();
+    SMALLER.iter().fold(text, |text, (large, small)| {
+        assert!(text.contains(large), "shop.sql no longer has {large}");
+        text.replace(large, small)
+    })
+}

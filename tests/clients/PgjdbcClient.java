@@ -1,0 +1,71 @@
+import java.sql.*;
+import java.util.*;
+
+/** pgjdbc as people use it: prepared statements, autocommit off, a fetch size. Ends with "ok". */
+public class PgjdbcClient {
+    public static void main(String[] args) throws Exception {
+        Map<String, String> env = System.getenv();
+        String url = "jdbc:postgresql://" + env.get("PGHOST") + ":" + env.get("PGPORT") + "/" + env.get("PGDATABASE");
+        Properties properties = new Properties();
+        properties.setProperty("user", env.get("PGUSER"));
+        properties.setProperty("password", env.get("PGPASSWORD"));
+        properties.setProperty("sslmode", env.get("PGSSLMODE"));
+        properties.setProperty("sslrootcert", env.get("PGSSLROOTCERT"));
+        // Broken by a hold that says nothing for ten seconds: the gate keeps the line alive.
+        properties.setProperty("socketTimeout", "10");
+        try (Connection connection = DriverManager.getConnection(url, properties)) {
+            connection.setAutoCommit(false);
+            try (PreparedStatement held = connection.prepareStatement("select full_name, ssn from customers where id = ?")) {
+                held.setLong(1, 1);
+                try (ResultSet rows = held.executeQuery()) {
+                    check(rows.next() && rows.getString(2).equals("901-00-0001"), "the held statement");
+                }
+                // Past the threshold (5) the driver switches to a named statement.
+                for (long id = 1; id <= 8; id++) {
+                    held.setLong(1, id);
+                    try (ResultSet rows = held.executeQuery()) {
+                        check(rows.next() && rows.getString(2).startsWith("9"), "by the grant");
+                    }
+                }
+            }
+            connection.commit();
+            // A portal that is read in parts.
+            try (PreparedStatement products = connection.prepareStatement("select id, name from products order by id")) {
+                products.setFetchSize(30);
+                int count = 0;
+                try (ResultSet rows = products.executeQuery()) {
+                    while (rows.next()) count++;
+                }
+                check(count == 200, "200 products in parts, not " + count);
+            }
+            connection.commit();
+            try (PreparedStatement insert = connection.prepareStatement("insert into products values (?, ?, 'home', 1)")) {
+                for (int i = 0; i < 20; i++) {
+                    insert.setLong(1, 900 + i);
+                    insert.setString(2, "p" + i);
+                    insert.addBatch();
+                }
+                check(insert.executeBatch().length == 20, "a batch");
+            }
+            connection.rollback();
+            try (Statement statement = connection.createStatement()) {
+                statement.execute("grant select on customers to public");
+                throw new IllegalStateException("GRANT passed");
+            } catch (SQLException error) {
+                check("42501".equals(error.getSQLState()), "42501, not " + error.getSQLState());
+            }
+            connection.rollback();
+            try (ResultSet tables = connection.getMetaData().getColumns(null, "public", "customers", null)) {
+                int columns = 0;
+                while (tables.next()) columns++;
+                check(columns == 11, "metadata: 11 columns, not " + columns);
+            }
+            connection.rollback();
+        }
+        System.out.println("ok");
+    }
+
+    private static void check(boolean holds, String what) {
+        if (!holds) throw new IllegalStateException(what);
+    }
+}
