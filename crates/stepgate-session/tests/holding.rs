@@ -11,7 +11,7 @@ use support::{
 fn nothing_of_a_held_query_moves_before_its_verdict_and_then_exactly_its_bytes_do() {
     let mut stage = Stage::new();
     let sql = query("select ssn from customers -- caf\u{e9} 'x'");
-    stage.client(&[sql.clone()]);
+    stage.client(std::slice::from_ref(&sql));
     let pending = stage.decision();
     stage.hold();
     assert!(stage.at_server().is_empty());

@@ -1,5 +1,6 @@
 //! A session between a scripted client and a scripted server, with tokens from a log of the tests' own.
 #![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests may panic")]
 
 use std::sync::Arc;
 
