@@ -127,7 +127,7 @@ impl Database {
     }
 
     /// Loads the catalog if the server says that it has changed.
-    async fn refresh(&self) -> Result<(), CatalogError> {
+    pub(crate) async fn refresh(&self) -> Result<(), CatalogError> {
         let mut reader = self.reader.lock().await;
         if let (Some(mut connection), Some(_)) = (reader.connection.take(), self.view()) {
             // A connection that fails is dropped, and the load opens another.

@@ -327,6 +327,14 @@ impl Drive {
         match end {
             Some(end) if end.outcome == stepgate_record::Outcome::Approved => {
                 let Some(mut pending) = state.pending.take() else { return self.defect(state) };
+                // While people thought about it, tables and views may have become something else.
+                if let Err(error) = self.judge.database.refresh().await {
+                    tracing::warn!(%error, "catalog cannot be read at a release");
+                    return self.session.refuse(&refusal::catalog_unknown());
+                }
+                if let Some(view) = self.judge.database.view() {
+                    self.session.set_catalog(Arc::clone(&view.catalog));
+                }
                 if let Some(facts) = self.session.judge_again() {
                     pending.facts = facts;
                 }

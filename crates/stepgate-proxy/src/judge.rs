@@ -75,10 +75,7 @@ impl Judge {
 
     async fn try_decide(&self, pending: &Pending, approved: Option<&Hold>) -> Result<Verdict, LogError> {
         let Some(view) = self.database.view() else {
-            return Ok(Verdict::Refuse(Problem::error(
-                SqlState::CONNECTION_FAILURE,
-                "the catalog of this database is not known",
-            )));
+            return Ok(Verdict::Refuse(refusal::catalog_unknown()));
         };
         let Some(who) = self.circumstances() else {
             return Ok(Verdict::Refuse(

@@ -88,6 +88,12 @@ pub(crate) fn held_too_long(request: RequestId, limit: Duration) -> Problem {
     .with_hint("A held transaction keeps what it has locked. Send the statement first thing after BEGIN, or without a transaction.")
 }
 
+/// The ERROR where what a statement would read cannot be looked up.
+pub(crate) fn catalog_unknown() -> Problem {
+    Problem::error(SqlState::CONNECTION_FAILURE, "the catalog of this database cannot be read now")
+        .with_hint("Send the statement again in a moment.")
+}
+
 /// The ERROR while the log cannot be written: nothing passes.
 pub(crate) fn log_failed(error: &LogError) -> Problem {
     tracing::error!(%error, "the audit log cannot be written: nothing passes");
