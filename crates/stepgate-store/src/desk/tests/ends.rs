@@ -124,3 +124,16 @@ async fn watchers_hear_of_every_change() {
     assert_eq!(news.try_recv().unwrap(), waiting.request);
     assert!(news.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn when_the_log_breaks_nobody_waits_on_and_nothing_passes() {
+    let world = World::new().await;
+    let waiting = world.ask(world.step_up("dana", 1)).await;
+    world.log.shared().marks.poison("no space left on device".to_owned());
+    let code = world.code("dana");
+    assert!(world.desk.verify(waiting.request, &name("dana"), &code, HOME).await.is_err());
+    assert!(matches!(world.desk.expire_due().await, Err(DeskError::Log(_))));
+    // Closed without a word: no end to read an approval from.
+    assert!(waiting.ended.await.is_err());
+    assert!(!world.covers("dana"));
+}
