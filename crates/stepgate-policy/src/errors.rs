@@ -2,6 +2,11 @@ use std::fmt;
 
 use serde::Serialize;
 
+/// The longest excerpt, in characters; a longer line is cut around the caret to fit a terminal.
+const MAX_EXCERPT: usize = 120;
+/// How many characters before the caret a cut excerpt keeps.
+const BEFORE_CARET: usize = 60;
+
 /// Everything wrong with the files, in order of file, line and column. Never empty.
 ///
 /// Shown as text (for people) or as JSON ([`Errors::to_json`]). Excerpts quote the files; nothing else
@@ -30,6 +35,55 @@ pub struct LoadError {
     pub caret: usize,
     /// How many characters the caret underlines, at least 1.
     pub width: usize,
+}
+
+impl LoadError {
+    /// An error at `(line, column, width)` of a file, all in characters and from 1, where `text` is that
+    /// line. Line 0 and no text: an error about the file as a whole.
+    #[must_use]
+    pub fn new(
+        file: &str,
+        text: Option<&str>,
+        (line, column, width): (u64, u64, usize),
+        message: &str,
+        help: Option<String>,
+    ) -> Self {
+        let (excerpt, caret, width) = match text {
+            Some(text) => excerpt(text, column, width),
+            None => (String::new(), 0, 1),
+        };
+        Self {
+            file: file.to_owned(),
+            line,
+            column,
+            message: printable(message),
+            help: help.map(|help| printable(&help)),
+            excerpt,
+            caret,
+            width,
+        }
+    }
+}
+
+/// What is shown of the line, where in that the caret goes, and how wide it is.
+fn excerpt(line: &str, column: u64, width: usize) -> (String, usize, usize) {
+    let column = usize::try_from(column).unwrap_or(1).max(1);
+    let length = line.chars().count();
+    let cut = if length > MAX_EXCERPT { column.saturating_sub(BEFORE_CARET + 1) } else { 0 };
+    let shown: String = line.chars().skip(cut).take(MAX_EXCERPT).collect();
+    let caret = column.saturating_sub(cut).max(1);
+    let room = shown.chars().count().saturating_sub(caret - 1).max(1);
+    (printable(&shown), caret, width.clamp(1, room))
+}
+
+/// The text with each control, direction and zero-width character as one blank, so that a file cannot
+/// dress up what the terminal shows.
+fn printable(text: &str) -> String {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    text.chars().map(|c| if hidden(c) { ' ' } else { c }).collect()
 }
 
 impl Errors {

@@ -5,11 +5,6 @@ use crate::yaml::Place;
 
 /// At most this many errors of a file are shown: a file of another kind altogether has thousands.
 const MAX_ERRORS: usize = 100;
-/// The longest excerpt, in characters; a longer line is cut around the caret to fit a terminal.
-const MAX_EXCERPT: usize = 120;
-/// How many characters before the caret a cut excerpt keeps.
-const BEFORE_CARET: usize = 60;
-
 /// What is wrong with one file, while it is being read.
 pub(crate) struct Report<'a> {
     file: &'a str,
@@ -60,16 +55,8 @@ impl<'a> Report<'a> {
         let mut errors = self.errors;
         errors.sort_by_key(|error| (error.line, error.column));
         if self.left_out > 0 {
-            errors.push(LoadError {
-                file: self.file.to_owned(),
-                line: 0,
-                column: 0,
-                message: format!("{} more errors are not shown", self.left_out),
-                help: None,
-                excerpt: String::new(),
-                caret: 0,
-                width: 1,
-            });
+            let message = format!("{} more errors are not shown", self.left_out);
+            errors.push(LoadError::new(self.file, None, (0, 0, 1), &message, None));
         }
         errors
     }
@@ -79,45 +66,10 @@ impl<'a> Report<'a> {
             self.left_out += 1;
             return;
         }
-        let (excerpt, caret, width) = self.excerpt(at);
-        let file = self.file.to_owned();
-        let message = printable(&message);
-        let help = help.map(|help| printable(&help));
-        self.errors.push(LoadError {
-            file,
-            line: at.line,
-            column: at.column,
-            message,
-            help,
-            excerpt,
-            caret,
-            width,
-        });
+        let line = usize::try_from(at.line).unwrap_or(0).checked_sub(1);
+        let line = line.and_then(|index| self.lines.get(index)).copied();
+        self.errors.push(LoadError::new(self.file, line, (at.line, at.column, at.width), &message, help));
     }
-
-    fn excerpt(&self, at: Place) -> (String, usize, usize) {
-        let index = usize::try_from(at.line).unwrap_or(0).checked_sub(1);
-        let Some(line) = index.and_then(|index| self.lines.get(index)) else {
-            return (String::new(), 0, 1);
-        };
-        let column = usize::try_from(at.column).unwrap_or(1).max(1);
-        let length = line.chars().count();
-        let cut = if length > MAX_EXCERPT { column.saturating_sub(BEFORE_CARET + 1) } else { 0 };
-        let shown: String = line.chars().skip(cut).take(MAX_EXCERPT).collect();
-        let caret = column - cut.min(column - 1);
-        let room = shown.chars().count().saturating_sub(caret - 1).max(1);
-        (printable(&shown), caret, at.width.clamp(1, room))
-    }
-}
-
-/// The text with each control, direction and zero-width character as one blank, so that a file cannot
-/// dress up what the terminal shows.
-fn printable(text: &str) -> String {
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
-    };
-    text.chars().map(|c| if hidden(c) { ' ' } else { c }).collect()
 }
 
 fn closest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
