@@ -78,10 +78,7 @@ fn approval(report: &mut Report<'_>, name: &str, node: &Node, hold: Duration) ->
         count: count(report, &fields, itself),
         strength: strength(report, &fields),
         reason_required: reason(report, &fields, itself),
-        expires: fields
-            .get("expires")
-            .and_then(|node| read::duration(report, node, "`expires`", MAX_EXPIRES))
-            .unwrap_or(hold),
+        expires: expires(report, &fields, hold),
         remember: fields.get("remember").and_then(|node| remember(report, node)),
     };
     Some(approval)
@@ -97,6 +94,24 @@ fn count(report: &mut Report<'_>, fields: &Fields<'_>, itself: bool) -> u32 {
     let Some(node) = fields.get("count") else { return 1 };
     let most = if itself { 1 } else { MAX_COUNT };
     read::integer(report, node, "`count`", 1..=most).unwrap_or(1)
+}
+
+/// How long the request stays open: as long as the statement is held, or less. A request that outlives its
+/// hold is a deferred one.
+fn expires(report: &mut Report<'_>, fields: &Fields<'_>, hold: Duration) -> Duration {
+    let Some(node) = fields.get("expires") else { return hold };
+    let expires = read::duration(report, node, "`expires`", MAX_EXPIRES).unwrap_or(hold);
+    if expires > hold {
+        report.error_with_help(
+            node.at,
+            format!(
+                "`expires` is longer than `defaults.hold` ({}), and deferring what outlives its hold is not built yet",
+                read::show_duration(hold)
+            ),
+            "leave it out, or make `defaults.hold` as long",
+        );
+    }
+    expires
 }
 
 fn strength(report: &mut Report<'_>, fields: &Fields<'_>) -> Strength {

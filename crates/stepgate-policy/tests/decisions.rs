@@ -253,7 +253,7 @@ fn two_rules_that_ask_the_same_groups_need_the_strictest_of_both() {
     assert_eq!(approval.name, "four-eyes+owners");
     assert_eq!(approval.groups, BTreeSet::from(["data-owners".parse().unwrap()]));
     assert_eq!((approval.count, approval.reason_required), (2, true));
-    assert_eq!(approval.expires, Duration::from_secs(300));
+    assert_eq!(approval.expires, Duration::from_secs(240));
 }
 
 #[test]
@@ -449,7 +449,7 @@ fn approvals_have_the_defaults_that_the_sample_describes() {
     let usual = [ScopePart::Person, ScopePart::Client, ScopePart::Network, ScopePart::Relations];
     assert_eq!(remember.scope, BTreeSet::from(usual));
     assert_eq!(owners.remember, None);
-    assert_eq!(owners.expires, Duration::from_secs(600));
+    assert_eq!(owners.expires, Duration::from_secs(240));
 }
 
 #[test]

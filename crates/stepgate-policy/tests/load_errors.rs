@@ -225,6 +225,7 @@ fn a_broken_approval_is_refused() {
         ("{groups: [a], strength: device-bound}", "device-bound", "is not built yet"),
         ("{self: true, reason: required}", "required", "is not built yet"),
         ("{groups: [a], expires: 1d}", "1d", "at most 1h"),
+        ("{groups: [a], expires: 30m}", "30m", "longer than `defaults.hold` (5m), and deferring"),
         ("{self: true, remember: 15m}", "15m", "a mapping such as {for: 15m}"),
         ("{self: true, remember: {scope: [person]}}", "{", "needs `for`"),
         ("{self: true, remember: {for: 15m, rows: 5}}", "rows", "is not built yet"),

@@ -23,7 +23,7 @@ pub(crate) const APPROVALS: &str = "\
 version: 1
 approvals:
   self: {self: true, remember: {for: 15m}}
-  owners: {groups: [data-owners], reason: required, expires: 10m}
+  owners: {groups: [data-owners], reason: required, expires: 4m}
   four-eyes: {groups: [data-owners, security], count: 2}
   auditors: {groups: [auditors]}
 ";
