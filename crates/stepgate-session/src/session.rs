@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use stepgate_record::Release;
 use stepgate_sql::{Catalog, Facts, SessionState, analyze};
-use stepgate_types::{SessionId, SqlState};
+use stepgate_types::{Kind, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem, reply};
 
 use crate::expect::{Entry, Owed, Poison};
@@ -427,15 +427,19 @@ impl Session {
     fn take_effect(&mut self, facts: &[Facts]) {
         for facts in facts {
             let wild = is_wild(facts);
-            if facts.effect.session || facts.effect.catalog || wild {
-                self.forget_path();
-                self.touched = true;
-            }
-            if facts.effect.transaction && self.touched {
-                self.forget_path();
-            }
-            if facts.effect.catalog || wild {
-                self.catalog_changes = self.catalog_changes.saturating_add(1);
+            if facts.kind == Kind::Transaction {
+                // Its end may undo what was changed since its begin, and that alone.
+                if self.touched {
+                    self.forget_path();
+                }
+            } else {
+                if facts.effect.session || facts.effect.catalog || wild {
+                    self.forget_path();
+                    self.touched = true;
+                }
+                if facts.effect.catalog || wild {
+                    self.catalog_changes = self.catalog_changes.saturating_add(1);
+                }
             }
             for name in &facts.effect.names {
                 self.registry.taken_by_sql(name);
@@ -500,7 +504,6 @@ fn or_empty(facts: Vec<Facts>) -> Arc<[Facts]> {
 
 /// What running this would add to the open transaction.
 fn so_far(facts: &Facts) -> TransactionSoFar {
-    use stepgate_types::Kind;
     match facts.kind {
         Kind::Transaction | Kind::Session | Kind::Empty => TransactionSoFar::Nothing,
         _ if facts.read_only => TransactionSoFar::Read,

@@ -1,0 +1,130 @@
+//! What unqualified names mean is asked of the server whenever it may have changed, and only then.
+
+mod support;
+
+use stepgate_types::Certainty;
+use support::{Stage, bind, complete, error, execute, frame, parse, permit, query, ready, sync, tags};
+
+/// Runs one statement to its end and tells how often the server was asked what names mean.
+fn probes(stage: &mut Stage, sql: &str, status: u8) -> usize {
+    let before = stage.probes;
+    stage.client(&[query(sql)]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.server(&[complete(), ready(status)]);
+    stage.probes - before
+}
+
+#[test]
+fn a_session_is_asked_once_and_not_again_while_nothing_changes() {
+    let mut stage = Stage::new();
+    assert_eq!(probes(&mut stage, "select a from t", b'I'), 1);
+    for sql in ["begin", "select a from t", "commit", "select a from public.t", "rollback"]
+    {
+        assert_eq!(probes(&mut stage, sql, b'I'), 0, "{sql}");
+    }
+}
+
+#[test]
+fn a_changed_search_path_is_asked_for_before_the_next_name_is_resolved() {
+    let mut stage = Stage::new();
+    probes(&mut stage, "select a from t", b'I');
+    probes(&mut stage, "set search_path = training", b'I');
+    assert_eq!(probes(&mut stage, "select a from t", b'I'), 1);
+}
+
+#[test]
+fn a_search_path_that_a_rollback_brings_back_is_asked_for_again() {
+    let mut stage = Stage::new();
+    probes(&mut stage, "select a from t", b'I');
+    probes(&mut stage, "begin", b'T');
+    probes(&mut stage, "set search_path = training", b'T');
+    assert_eq!(probes(&mut stage, "select a from t", b'T'), 1);
+    probes(&mut stage, "rollback", b'I');
+    assert_eq!(probes(&mut stage, "select a from t", b'I'), 1);
+    assert_eq!(probes(&mut stage, "select a from t", b'I'), 0);
+}
+
+#[test]
+fn a_search_path_set_in_the_same_pipeline_makes_what_follows_unknown() {
+    let mut stage = Stage::new();
+    probes(&mut stage, "select a from t", b'I');
+    stage.client(&[parse("", "set search_path = training"), bind("", ""), execute("")]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.client(&[parse("", "select a from t"), bind("", ""), execute(""), sync()]);
+    // Asking now would end the implicit transaction.
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+}
+
+#[test]
+fn names_are_unknown_behind_uncommitted_ddl_and_known_again_after_it() {
+    let mut stage = Stage::new();
+    probes(&mut stage, "begin", b'T');
+    probes(&mut stage, "create table u (a int)", b'T');
+    stage.client(&[query("select a from t")]);
+    let pending = stage.decision();
+    assert_eq!(pending.facts[0].certainty, Certainty::Unknown);
+    stage.pass(permit(pending.number));
+    stage.server(&[complete(), ready(b'T')]);
+    probes(&mut stage, "commit", b'I');
+    stage.client(&[query("select a from t")]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Exact);
+}
+
+#[test]
+fn a_statement_in_a_failed_transaction_is_marked_so_that_nobody_is_asked_in_vain() {
+    let mut stage = Stage::new();
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.run(&[query("select 1/0")], &[error("22012", "division by zero"), ready(b'E')]);
+    stage.client(&[query("select a from t")]);
+    let pending = stage.decision();
+    assert!(pending.aborted);
+    stage.pass(permit(pending.number));
+    stage.server(&[error("25P02", "current transaction is aborted"), ready(b'E')]);
+    // The whole message may end the transaction and go on: that is judged as ever.
+    stage.client(&[query("rollback; select a from t")]);
+    assert!(!stage.decision().aborted);
+}
+
+#[test]
+fn a_cursor_that_sql_declares_takes_the_name_of_a_portal_that_was_let_through() {
+    let mut stage = Stage::new();
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.run(
+        &[parse("", "select 1"), bind("p", ""), execute("p"), sync()],
+        &[frame(b'1', b""), frame(b'2', b""), frame(b's', b""), ready(b'T')],
+    );
+    stage.run(
+        &[query("close p; declare p cursor for select a from t")],
+        &[complete(), complete(), ready(b'T')],
+    );
+    stage.client(&[execute("p"), sync()]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+}
+
+#[test]
+fn a_statement_that_sql_prepares_takes_the_name_of_one_that_parse_made() {
+    let mut stage = Stage::new();
+    stage.run(&[parse("s", "select 1"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    stage.run(
+        &[query("deallocate s; prepare s as select a from t")],
+        &[complete(), complete(), ready(b'I')],
+    );
+    stage.client(&[bind("", "s"), execute(""), sync()]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+}
+
+#[test]
+fn a_parse_still_under_way_cannot_reclaim_a_name_that_sql_takes_behind_it() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("s", "select 1"), sync()]);
+    stage.client(&[query("deallocate s; prepare s as select a from t")]);
+    stage.server(&[frame(b'1', b""), ready(b'I')]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.client(&[bind("", "s"), execute(""), sync()]);
+    stage.server(&[complete(), complete(), ready(b'I')]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+    assert_eq!(tags(&stage.at_client()), "1ZCCZ");
+}
