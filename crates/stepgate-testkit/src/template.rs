@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::user::RunAs;
 use crate::{Binaries, Error};
@@ -39,7 +40,10 @@ fn initdb(binaries: &Binaries, user: RunAs, data: &Path) -> Result<(), Error> {
 
 /// Keeps a copy; several tests may do so at once, the first wins.
 fn keep(data: &Path, template: &Path) -> Result<(), Error> {
-    let fresh = template.with_extension(format!("new-{}", std::process::id()));
+    /// Tests of one process may run in threads.
+    static TRY: AtomicU32 = AtomicU32::new(0);
+    let number = TRY.fetch_add(1, Ordering::Relaxed);
+    let fresh = template.with_extension(format!("new-{}-{number}", std::process::id()));
     copy(data, &fresh)?;
     if std::fs::rename(&fresh, template).is_err() {
         std::fs::remove_dir_all(&fresh).map_err(Error::doing("removing a spare template"))?;

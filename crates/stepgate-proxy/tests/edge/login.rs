@@ -1,0 +1,85 @@
+//! Real psql at the door.
+
+use std::process::Output;
+
+use crate::certificate::Certificate;
+use crate::door::{Came, Door};
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn psql_is_let_in_with_the_right_password_and_told_apart_by_nothing_else() {
+    let mut door = Door::open(None, None).await;
+    let right = door.psql("user=dana", "correct horse").await;
+    assert!(said(&right).contains("FATAL:  stepgate: welcome dana"), "{}", said(&right));
+    let came = door.next().await;
+    assert!(matches!(&came, Came::In { secure: false, .. }), "{came:?}");
+
+    let wrong = door.psql("user=dana", "wrong horse").await;
+    assert!(said(&wrong).contains("FATAL:  password authentication failed for user \"dana\""));
+    let unknown = door.psql("user=nobody", "correct horse").await;
+    assert_eq!(said(&wrong).replace("dana", "nobody"), said(&unknown));
+}
+
+#[tokio::test]
+async fn psql_binds_its_login_to_the_gates_certificate() {
+    let certificate = Certificate::new();
+    let mut door = Door::open(Some(certificate.tls()), None).await;
+    let strict = format!(
+        "user=dana sslmode=verify-full sslrootcert={} channel_binding=require",
+        certificate.path().display()
+    );
+    let output = door.psql(&strict, "correct horse").await;
+    assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
+    assert!(matches!(door.next().await, Came::In { secure: true, .. }));
+    let output = door.psql("user=dana sslmode=require channel_binding=disable", "correct horse").await;
+    assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
+}
+
+#[tokio::test]
+async fn both_tls_versions_work_and_the_password_is_checked_over_them() {
+    let certificate = Certificate::new();
+    let door = Door::open(Some(certificate.tls()), None).await;
+    for version in ["TLSv1.2", "TLSv1.3"] {
+        let tls = format!(
+            "user=dana sslmode=require ssl_min_protocol_version={version} ssl_max_protocol_version={version}"
+        );
+        let output = door.psql(&tls, "correct horse").await;
+        assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
+        let output = door.psql(&tls, "wrong").await;
+        assert!(said(&output).contains("password authentication failed"), "{}", said(&output));
+    }
+}
+
+#[tokio::test]
+async fn another_machine_must_encrypt_and_is_told_how() {
+    let certificate = Certificate::new();
+    let afar = "192.0.2.7:5555".parse().unwrap();
+    let door = Door::open(Some(certificate.tls()), Some(afar)).await;
+    let plain = door.psql("user=dana sslmode=disable", "correct horse").await;
+    assert!(said(&plain).contains("FATAL:  stepgate: connections from other machines must be encrypted"));
+    assert!(said(&plain).contains("sslmode=verify-full"), "{}", said(&plain));
+    let tls = door.psql("user=dana sslmode=require", "correct horse").await;
+    assert!(said(&tls).contains("stepgate: welcome dana"), "{}", said(&tls));
+}
+
+#[tokio::test]
+async fn psqls_options_reach_the_session_or_are_refused() {
+    let mut door = Door::open(None, None).await;
+    let output = door.psql("user=dana options='-c statement_timeout=5s'", "correct horse").await;
+    assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
+    let came = door.next().await;
+    let Came::In { settings, .. } = came else { panic!("{came:?}") };
+    let setting = |name: &str| {
+        settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    assert_eq!(setting("statement_timeout"), "5s");
+    assert_eq!(setting("application_name"), "psql");
+
+    let output = door.psql("user=dana options='-c standard_conforming_strings=off'", "correct horse").await;
+    assert!(said(&output).contains("stepgate: setting \"standard_conforming_strings\" cannot be chosen"));
+    let output = door.psql("user=dana replication=database", "correct horse").await;
+    assert!(said(&output).contains("stepgate: replication connections are not supported"));
+}

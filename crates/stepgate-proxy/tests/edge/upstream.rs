@@ -1,0 +1,213 @@
+//! Real PostgreSQL behind.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stepgate_proxy::{
+    Credentials, SslMode, Upstream, UpstreamConfig, UpstreamError, connect, forward_cancel, simple_query,
+};
+use stepgate_testkit::Cluster;
+use stepgate_types::SqlState;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+
+use crate::certificate::Certificate;
+
+fn config(port: u16, sslmode: SslMode, ca: Option<PathBuf>) -> UpstreamConfig {
+    let credentials = Arc::new(Credentials { user: "analyst".into(), password: "s3cret".to_owned().into() });
+    UpstreamConfig {
+        name: "shop".into(),
+        host: "localhost".into(),
+        port,
+        dbname: "shop".into(),
+        sslmode,
+        ca,
+        catalog: credentials.clone(),
+        credentials,
+        allow_untested: false,
+    }
+}
+
+fn shop(builder: stepgate_testkit::ClusterBuilder) -> Cluster {
+    let cluster = builder.cached(true).start().unwrap();
+    cluster.create_database("shop").unwrap();
+    cluster.create_role("analyst", "s3cret").unwrap();
+    cluster
+}
+
+async fn open(config: &UpstreamConfig) -> Result<Upstream, UpstreamError> {
+    connect(config, &config.credentials, &[]).await
+}
+
+async fn one(upstream: &mut Upstream, sql: &str) -> String {
+    simple_query(upstream, sql).await.unwrap().remove(0).remove(0).unwrap()
+}
+
+#[tokio::test]
+async fn scram_in_the_clear_settings_queries_and_errors() {
+    let cluster = shop(Cluster::builder());
+    let config = config(cluster.port(), SslMode::Disable, None);
+    let settings = [("application_name".to_owned(), "dana@gate".to_owned())];
+    let mut upstream = connect(&config, &config.credentials, &settings).await.unwrap();
+    assert_eq!(upstream.status, b'I');
+    assert_eq!(upstream.param("application_name"), Some("dana@gate"));
+    assert_eq!(upstream.param("client_encoding"), Some("UTF8"));
+    assert_eq!(one(&mut upstream, "select pg_backend_pid()").await, upstream.pid.to_string());
+
+    let rows = simple_query(&mut upstream, "values ('a', null), ('', 'é')").await.unwrap();
+    let text = |text: &str| Some(text.to_owned());
+    assert_eq!(rows, [vec![text("a"), None], vec![text(""), text("é")]]);
+
+    let failed = simple_query(&mut upstream, "begin; select 1/0").await;
+    assert!(matches!(failed, Err(UpstreamError::Server { state, .. }) if state == "22012"));
+    assert_eq!(upstream.status, b'E');
+    simple_query(&mut upstream, "rollback; set application_name to 'other'").await.unwrap();
+    assert_eq!((upstream.status, upstream.param("application_name")), (b'I', Some("other")));
+    assert!(!format!("{upstream:?} {config:?}").contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_a_missing_database_tell_the_client_only_the_sqlstate() {
+    let cluster = shop(Cluster::builder());
+    let good = config(cluster.port(), SslMode::Disable, None);
+    let wrong = Credentials { user: "analyst".into(), password: "guess".to_owned().into() };
+    let error = connect(&good, &wrong, &[]).await.unwrap_err();
+    assert!(matches!(&error, UpstreamError::Server { state, .. } if state == "28P01"), "{error}");
+    let problem = error.problem("shop");
+    assert_eq!(problem.state, SqlState::CONNECTION_FAILURE);
+    assert!(!format!("{problem:?}").contains("analyst"));
+
+    let mut missing = good.clone();
+    missing.dbname = "nowhere".into();
+    let error = open(&missing).await.unwrap_err();
+    assert_eq!(error.problem("shop").state, SqlState::UNDEFINED_DATABASE);
+    assert!(!format!("{:?}", error.problem("shop")).contains("nowhere"));
+
+    let tls = config(cluster.port(), SslMode::Require, None);
+    assert!(matches!(open(&tls).await, Err(UpstreamError::Tls(why)) if why.contains("switched off")));
+}
+
+#[tokio::test]
+async fn tls_verifies_name_and_issuer_and_binds_the_login() {
+    let (certificate, other) = (Certificate::for_names(&["localhost"]), Certificate::new());
+    let cluster = shop(Cluster::builder().tls(&certificate.cert, &certificate.key));
+    for (sslmode, ca) in [(SslMode::VerifyFull, Some(certificate.cert.clone())), (SslMode::Require, None)] {
+        let mut upstream = open(&config(cluster.port(), sslmode, ca)).await.unwrap();
+        let ssl = "select ssl from pg_stat_ssl where pid = pg_backend_pid()";
+        assert_eq!(one(&mut upstream, ssl).await, "t");
+    }
+    let untrusted = config(cluster.port(), SslMode::VerifyFull, Some(other.cert.clone()));
+    assert!(matches!(open(&untrusted).await, Err(UpstreamError::Tls(_))));
+    let mut misnamed = config(cluster.port(), SslMode::VerifyFull, Some(certificate.cert.clone()));
+    misnamed.host = "127.0.0.1".into();
+    assert!(matches!(open(&misnamed).await, Err(UpstreamError::Tls(_))));
+}
+
+#[tokio::test]
+async fn a_cancel_reaches_the_statement_over_plain_and_encrypted_connections() {
+    let certificate = Certificate::new();
+    let cluster = shop(Cluster::builder().tls(&certificate.cert, &certificate.key));
+    for sslmode in [SslMode::Disable, SslMode::VerifyFull] {
+        let config = config(cluster.port(), sslmode, Some(certificate.cert.clone()));
+        let mut sleeper = open(&config).await.unwrap();
+        let (pid, secret) = (sleeper.pid, sleeper.secret.clone());
+        let asleep = tokio::spawn(async move { simple_query(&mut sleeper, "select pg_sleep(60)").await });
+        let mut watcher = open(&config).await.unwrap();
+        let active =
+            format!("select count(*) from pg_stat_activity where pid = {pid} and wait_event = 'PgSleep'");
+        while one(&mut watcher, &active).await == "0" {}
+        forward_cancel(&config, pid, &secret).await.unwrap();
+        let cancelled = asleep.await.unwrap();
+        assert!(matches!(cancelled, Err(UpstreamError::Server { state, .. }) if state == "57014"));
+    }
+}
+
+#[tokio::test]
+async fn nobody_listening_and_no_such_host_are_told_apart() {
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let error = open(&config(port, SslMode::Disable, None)).await.unwrap_err();
+    assert!(matches!(error, UpstreamError::Refused { .. }), "{error}");
+    let mut nowhere = config(port, SslMode::Disable, None);
+    nowhere.host = "no-such-host.invalid".into();
+    assert!(matches!(open(&nowhere).await, Err(UpstreamError::Dns { .. })));
+}
+
+/// A server that says these bytes, whatever it is told, and then listens on.
+async fn impostor(sayings: &'static [&'static [u8]]) -> (u16, tokio::task::JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        let mut heard = Vec::new();
+        for saying in sayings {
+            tcp.read_buf(&mut heard).await.unwrap();
+            tcp.write_all(saying).await.unwrap();
+        }
+        // Whatever else it has to say, until it goes.
+        let _ = tokio::time::timeout(Duration::from_secs(30), tcp.read_to_end(&mut heard)).await;
+        heard
+    });
+    (port, heard)
+}
+
+#[tokio::test]
+async fn an_impostor_gets_no_password_and_no_md5_of_it() {
+    const CLEARTEXT: &[u8] = b"R\0\0\0\x08\0\0\0\x03";
+    const MD5: &[u8] = b"R\0\0\0\x0c\0\0\0\x05salt";
+    for asked in [&[CLEARTEXT] as &[&[u8]], &[MD5]] {
+        let (port, heard) = impostor(asked).await;
+        assert!(matches!(open(&config(port, SslMode::Disable, None)).await, Err(UpstreamError::Auth(_))));
+        let heard = heard.await.unwrap();
+        assert!(!heard.windows(6).any(|window| window == b"s3cret"));
+        assert!(!heard.contains(&b'p') || !heard.windows(3).any(|window| window == b"md5"));
+    }
+}
+
+/// CVE-2021-23222, the client's side: bytes behind the server's `S` must not be taken for the first thing said
+/// inside TLS. And an error in the place of the answer is nobody's in particular (CVE-2024-10977).
+#[tokio::test]
+async fn what_is_said_before_tls_is_not_believed() {
+    const TRUST: &[u8] = b"SR\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+    const ERROR: &[u8] = b"E\0\0\0\x14SFATAL\0Mgo away\0\0";
+    for sayings in [&[TRUST] as &[&[u8]], &[ERROR], &[b"N"]] {
+        let (port, _heard) = impostor(sayings).await;
+        let error = open(&config(port, SslMode::Require, None)).await.unwrap_err();
+        assert!(matches!(error, UpstreamError::Tls(_)), "{error}");
+        assert!(!error.to_string().contains("go away"));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_skips_its_proof_or_is_too_new_is_refused() {
+    const SASL: &[u8] = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0";
+    const OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
+    let (port, _heard) = impostor(&[SASL, OK]).await;
+    assert!(matches!(open(&config(port, SslMode::Disable, None)).await, Err(UpstreamError::Protocol(_))));
+
+    const NEW: &[u8] = b"R\0\0\0\x08\0\0\0\0S\0\0\0\x18server_version\x0099.1\0\
+        K\0\0\0\x0c\0\0\0\x01abcdZ\0\0\0\x05I";
+    let (port, _heard) = impostor(&[NEW]).await;
+    let error = open(&config(port, SslMode::Disable, None)).await.unwrap_err();
+    assert!(matches!(&error, UpstreamError::Version(version) if version == "99.1"), "{error}");
+    let (port, _heard) = impostor(&[NEW]).await;
+    let mut lenient = config(port, SslMode::Disable, None);
+    lenient.allow_untested = true;
+    assert_eq!(open(&lenient).await.unwrap().secret, b"abcd");
+}
+
+#[tokio::test]
+async fn the_catalog_is_read_and_its_fingerprint_moves_with_ddl() {
+    let cluster = shop(Cluster::builder());
+    cluster.psql("shop", "create table public.customers (id int primary key, ssn text)").unwrap();
+    let config = config(cluster.port(), SslMode::Disable, None);
+    let catalog = stepgate_proxy::load(&config).await.unwrap();
+    let mut upstream = stepgate_proxy::connect_for_catalog(&config).await.unwrap();
+    let again = stepgate_proxy::load_from(&mut upstream).await.unwrap();
+    assert_eq!(upstream.status, b'I');
+    drop((catalog, again));
+    let before = stepgate_proxy::fingerprint(&mut upstream).await.unwrap();
+    assert_eq!(stepgate_proxy::fingerprint(&mut upstream).await.unwrap(), before);
+    cluster.psql("shop", "alter table public.customers add column email text").unwrap();
+    assert_ne!(stepgate_proxy::fingerprint(&mut upstream).await.unwrap(), before);
+}
