@@ -228,7 +228,8 @@ impl Case<'_> {
             labels: self.decision.touched.iter().filter_map(|touched| touched.label.clone()).collect(),
             class_rank: rank(false).max(self.decision.class.as_ref().map_or(0, |class| class.rank)),
             output_rank: rank(true),
-            exactly_known: self.facts.certainty != Certainty::Unknown,
+            // The map may doubt what the facts do not: an entry of it that names a missing column.
+            exactly_known: self.facts.certainty != Certainty::Unknown && self.decision.doubts.is_empty(),
             has_sink: self.facts.has_sink,
             action: self.decision.action,
             approval: approval.name.clone(),
