@@ -31,7 +31,8 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Rece
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            _ = stop.wait_for(|down| *down) => break,
+            // In a block of its own: the guard it returns must not live across another arm's await.
+            () = async { let _ = stop.wait_for(|down| *down).await; } => break,
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
                     tracing::error!("a session's task panicked");
