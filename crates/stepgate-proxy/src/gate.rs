@@ -126,7 +126,8 @@ impl Gate {
         let mut second = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
-                _ = shutdown.wait_for(|down| *down) => break,
+                // In a block of its own: the guard it returns must not live across another arm's await.
+                () = async { let _ = shutdown.wait_for(|down| *down).await; } => break,
                 _ = second.tick() => {
                     if let Err(error) = self.desk.expire_due().await {
                         tracing::error!(%error, "requests cannot be expired");
