@@ -17,7 +17,13 @@ use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
 )]
 pub(crate) struct Cli {
     /// The configuration file.
-    #[arg(long, global = true, value_name = "FILE", env = "STEPGATE_CONFIG", default_value = "stepgate.yaml")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "STEPGATE_CONFIG",
+        default_value = "stepgate.yaml"
+    )]
     pub(crate) config: PathBuf,
     /// What to do.
     #[command(subcommand)]
@@ -207,7 +213,9 @@ pub(crate) enum UserCommand {
         password_file: Option<PathBuf>,
     },
     /// Set a person's groups
-    #[command(after_help = "Example:\n  stepgate user groups dana analysts,data-owners\n  stepgate user groups dana   (none)")]
+    #[command(
+        after_help = "Example:\n  stepgate user groups dana analysts,data-owners\n  stepgate user groups dana   (none)"
+    )]
     Groups {
         /// Whose.
         name: PersonName,
@@ -313,9 +321,6 @@ pub(crate) enum RequestCommand {
         request: RequestId,
         #[command(flatten)]
         who: AsArgs,
-        /// As the operator, on the gate's own machine: anybody's request.
-        #[arg(long, conflicts_with = "person")]
-        operator: bool,
     },
 }
 
@@ -443,7 +448,7 @@ pub(crate) enum ExportFormat {
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("catalog").required(true).args(["database", "schema"]))]
 pub(crate) struct AnalyzeArgs {
-    /// Take the catalog from this database (postgresql://…; its password from PGPASSWORD or ~/.pgpass, or asked for).
+    /// Take the catalog from this database (postgresql://…; its password from PGPASSWORD).
     #[arg(long, value_name = "URL")]
     pub(crate) database: Option<String>,
     /// Take the catalog from these SQL files, loaded into a throwaway PostgreSQL in this order.

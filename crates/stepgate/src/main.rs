@@ -1,22 +1,48 @@
 //! The `stepgate` command.
 
+mod analyze;
 mod args;
+mod audit;
+mod certificate;
+mod check;
 mod config;
 mod demo;
+mod doctor;
+mod enroll;
 mod failure;
+mod findings;
 mod harmless;
+mod init;
+mod lint;
+mod operator;
 mod output;
+mod people;
+mod rules;
 mod secret;
+mod serve;
+mod store;
+mod system;
+mod upstreams;
+mod url;
+mod user;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command};
+use crate::args::{
+    Cli, Command, Format, GrantCommand, MapCommand, PolicyCommand, RequestCommand, SessionCommand,
+};
+use crate::config::Config;
 use crate::failure::Failure;
+use crate::operator::{Link, Operator};
+use crate::output::Listing;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // One provider for all of rustls; a second call would be the only error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -27,9 +53,76 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
+    let config = &cli.config;
     match &cli.command {
+        Command::Init(args) => init::run(args),
+        Command::Serve(args) => serve::run(config, args),
         Command::Demo(args) => demo::run(args),
         Command::DemoAuthenticator => demo::authenticator(),
-        _ => Err(Failure::usage("this command is being written")),
+        Command::Check(args) => check::run(config, args),
+        Command::Doctor(args) => doctor::run(config, args),
+        Command::User(command) => user::run(config, command),
+        Command::Login(args) => people::login(config, args),
+        Command::Enroll(command) => enroll::run(config, command),
+        Command::Verify(args) => people::verify(args),
+        Command::Request(command) => request(config, command),
+        Command::Grant(command) => grant(config, command),
+        Command::Session(command) => session(config, command),
+        Command::Map(MapCommand::Lint { database }) => lint::map(config, database.as_deref()),
+        Command::Policy(PolicyCommand::Lint) => lint::policy(config),
+        Command::Audit(command) => audit::run(config, command),
+        Command::Analyze(args) => analyze::run(args),
     }
+}
+
+fn request(config: &Path, command: &RequestCommand) -> Result<(), Failure> {
+    match command {
+        RequestCommand::Ls { operator: true, output, .. } => {
+            list(config, Operator::RequestList {}, people::REQUEST_COLUMNS, *output)
+        }
+        RequestCommand::Ls { who, output, .. } => people::ls(who, *output),
+        RequestCommand::Show { request, operator: true, output, .. } => {
+            list(config, Operator::RequestShow { request: *request }, people::REQUEST_COLUMNS, *output)
+        }
+        RequestCommand::Show { request, who, output, .. } => people::show(*request, who, *output),
+        RequestCommand::Watch { who } => people::watch(who),
+        RequestCommand::Approve(args) => people::answer(args, true),
+        RequestCommand::Deny(args) => people::answer(args, false),
+        RequestCommand::Cancel { request, who } => people::cancel(*request, who),
+    }
+}
+
+fn grant(config: &Path, command: &GrantCommand) -> Result<(), Failure> {
+    match command {
+        GrantCommand::Ls { operator: true, output, .. } => {
+            list(config, Operator::GrantList {}, people::GRANT_COLUMNS, *output)
+        }
+        GrantCommand::Ls { who, output, .. } => people::grant_ls(who, *output),
+        GrantCommand::Revoke { grant, operator: true, .. } => {
+            tell(config, Operator::GrantRevoke { grant: *grant })
+        }
+        GrantCommand::Revoke { grant, who, .. } => people::grant_revoke(*grant, who),
+    }
+}
+
+fn session(config: &Path, command: &SessionCommand) -> Result<(), Failure> {
+    const COLUMNS: &[&str] = &["session", "person", "database", "address", "client", "opened", "pid"];
+    match command {
+        SessionCommand::Ls(args) => list(config, Operator::SessionList {}, COLUMNS, args.output),
+        SessionCommand::Kill { session } => tell(config, Operator::SessionKill { session: *session }),
+    }
+}
+
+fn list(
+    config: &Path,
+    command: Operator,
+    columns: &'static [&'static str],
+    format: Format,
+) -> Result<(), Failure> {
+    Listing::of(columns, Link::open(&Config::load(config)?)?.rows(command)?).print(format)
+}
+
+fn tell(config: &Path, command: Operator) -> Result<(), Failure> {
+    let said = Link::open(&Config::load(config)?)?.tell(command)?;
+    said.map_or(Ok(()), |said| output::print_line(&said))
 }

@@ -96,7 +96,16 @@ pub(super) fn read(file: &Path, name: &str, node: &Node, problems: &mut Problems
             password_file: catalog_file.map(|(path, _)| relative_to(file, path)),
         },
     );
-    Some(Database { host: host?, port: port?, dbname, sslmode: sslmode?, ca_file, login, catalog, allow_untested })
+    Some(Database {
+        host: host?,
+        port: port?,
+        dbname,
+        sslmode: sslmode?,
+        ca_file,
+        login,
+        catalog,
+        allow_untested,
+    })
 }
 
 fn port(section: &mut Section<'_>, problems: &mut Problems<'_>) -> Option<u16> {

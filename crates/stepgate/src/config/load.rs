@@ -24,8 +24,8 @@ impl Config {
         if meta.len() > MAX_CONFIG {
             return Err(Failure::usage(format!("{} is larger than {MAX_CONFIG} bytes", file.display())));
         }
-        let text =
-            std::fs::read_to_string(file).map_err(|error| Failure::file("read the configuration", file, &error))?;
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Failure::file("read the configuration", file, &error))?;
         Self::parse(file, &text)
     }
 
@@ -81,7 +81,11 @@ fn version(top: &mut Section<'_>, problems: &mut Problems<'_>) {
 }
 
 /// An address such as `127.0.0.1:6432`, `[::1]:6432` or `localhost:6432`.
-fn listen(key: &'static str, section: &mut Section<'_>, problems: &mut Problems<'_>) -> Option<(SocketAddr, At)> {
+fn listen(
+    key: &'static str,
+    section: &mut Section<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<(SocketAddr, At)> {
     let (text, at) = section.need_text(key, problems)?;
     let address = text.replacen("localhost:", "127.0.0.1:", 1).parse();
     match address {
@@ -108,7 +112,9 @@ struct GivenTls {
 }
 
 fn tls(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'_>) -> GivenTls {
-    let Some(mut section) = top.section("tls", problems) else { return GivenTls { given: false, files: None } };
+    let Some(mut section) = top.section("tls", problems) else {
+        return GivenTls { given: false, files: None };
+    };
     let cert = section.need_text("cert", problems).map(|(path, _)| relative_to(file, path));
     let key = section.need_text("key", problems).map(|(path, _)| relative_to(file, path));
     if let Some((_, at)) = section.text("client_ca", problems) {

@@ -64,16 +64,9 @@ impl<'a> Problems<'a> {
 
     /// Adds one.
     pub(crate) fn add(&mut self, at: At, message: impl Into<String>, help: Option<String>) {
-        let line = usize::try_from(at.line).unwrap_or(0);
-        let excerpt = line.checked_sub(1).and_then(|line| self.text.lines().nth(line)).unwrap_or_default();
-        self.found.push(LoadError {
-            file: self.file.clone(),
-            line: at.line,
-            column: at.column,
-            message: message.into(),
-            help,
-            excerpt: excerpt.chars().take(MAX_EXCERPT).collect(),
-        });
+        let line = usize::try_from(at.line).unwrap_or(0).checked_sub(1);
+        let line = line.and_then(|line| self.text.lines().nth(line));
+        self.found.push(LoadError::new(&self.file, line, (at.line, at.column, 1), &message.into(), help));
     }
 
     /// Whether anything was found.
@@ -102,9 +95,6 @@ impl<'a> Problems<'a> {
     }
 }
 
-/// Characters of a line that an excerpt shows.
-const MAX_EXCERPT: usize = 200;
-
 impl From<serde_saphyr::Location> for At {
     fn from(location: serde_saphyr::Location) -> Self {
         Self { line: location.line(), column: location.column() }
@@ -123,7 +113,11 @@ impl<'n> Section<'n> {
     /// The mapping in `node`; `name` is its dotted path, empty at the top.
     pub(crate) fn open(name: &str, node: &'n Node, problems: &mut Problems<'_>) -> Option<Self> {
         let Value::Map(entries) = &node.value else {
-            problems.add(node.at, format!("{} must be a mapping, not {}", shown(name), node.value.what()), None);
+            problems.add(
+                node.at,
+                format!("{} must be a mapping, not {}", shown(name), node.value.what()),
+                None,
+            );
             return None;
         };
         let entries = entries.iter().map(|(key, at, node)| (key.as_str(), *at, node, false)).collect();
@@ -164,7 +158,11 @@ impl<'n> Section<'n> {
     }
 
     /// Text that must be there.
-    pub(crate) fn need_text(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<(&'n str, At)> {
+    pub(crate) fn need_text(
+        &mut self,
+        key: &'static str,
+        problems: &mut Problems<'_>,
+    ) -> Option<(&'n str, At)> {
         let node = self.need(key, problems)?;
         text(&self.path(key), node, problems)
     }
@@ -200,7 +198,11 @@ impl<'n> Section<'n> {
         for (key, at, _, taken) in &self.entries {
             if !taken {
                 let known = self.known.join(", ");
-                problems.add(*at, format!("unknown key {}", self.path(key)), Some(format!("known here: {known}")));
+                problems.add(
+                    *at,
+                    format!("unknown key {}", self.path(key)),
+                    Some(format!("known here: {known}")),
+                );
             }
         }
     }

@@ -1,0 +1,92 @@
+//! `stepgate analyze`: the facts of statements, without running them.
+
+mod input;
+mod search_path;
+mod source;
+mod split;
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use stepgate_policy::Map;
+use stepgate_sql::{Message, analyze, json_line};
+use stepgate_types::Label;
+
+use crate::args::AnalyzeArgs;
+use crate::failure::Failure;
+use crate::rules;
+use input::Item;
+use source::Source;
+
+/// Stack of the analysing thread, in bytes.
+const STACK: usize = 64 * 1024 * 1024;
+
+/// Reads, analyses, prints.
+pub(crate) fn run(args: &AnalyzeArgs) -> Result<(), Failure> {
+    let thread = std::thread::scope(|scope| {
+        let builder = std::thread::Builder::new().stack_size(STACK);
+        let handle = builder
+            .spawn_scoped(scope, || run_here(args))
+            .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+        handle.join().map_err(|_| Failure::usage("the analysis failed"))
+    });
+    thread?
+}
+
+fn run_here(args: &AnalyzeArgs) -> Result<(), Failure> {
+    let (schema, file) = input::files(args);
+    let map = args.map.as_deref().map(rules::load_map).transpose()?;
+    let name = name(args, map.as_ref())?;
+    let items = input::read(file, args.input)?;
+    let mut source = Source::open(args, &schema, &name)?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    for item in items {
+        match item {
+            Item::Reset => source.reset(),
+            Item::Message { line, sql } => {
+                for object in objects(&mut source, map.as_ref(), &name, line, &sql) {
+                    match writeln!(out, "{object}") {
+                        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+                        result => result.map_err(|error| Failure::usage(format!("cannot write: {error}")))?,
+                    }
+                }
+            }
+        }
+    }
+    out.flush().map_err(|error| Failure::usage(format!("cannot write: {error}")))
+}
+
+fn objects(
+    source: &mut Source,
+    map: Option<&Map>,
+    name: &str,
+    line: usize,
+    sql: &str,
+) -> Vec<serde_json::Value> {
+    let facts = analyze(sql.as_bytes(), source.catalog(), source.session());
+    let objects = facts.iter().enumerate().map(|(index, facts)| {
+        let (labels, risky) = map.map_or((BTreeSet::new(), false), |map| map.labels_of(name, facts));
+        let labels: Vec<Label> = labels.into_iter().collect();
+        json_line(facts, line, index, name, &labels, risky)
+    });
+    let objects = objects.collect();
+    source.after(sql, &Message::of(&facts).effect);
+    objects
+}
+
+/// What the database is called: as told, as the URL names it, or as the map's only one.
+fn name(args: &AnalyzeArgs, map: Option<&Map>) -> Result<String, Failure> {
+    if let Some(name) = &args.name {
+        return Ok(name.clone());
+    }
+    if let Some(url) = &args.database
+        && let Some(dbname) = crate::url::DatabaseUrl::parse(url)?.dbname
+    {
+        return Ok(dbname);
+    }
+    let mut names = map.into_iter().flat_map(Map::databases);
+    match (names.next(), names.next()) {
+        (Some(name), None) => Ok(name.to_owned()),
+        _ => Err(Failure::usage("what is the database called?").hint("say it with --name DB")),
+    }
+}

@@ -1,0 +1,141 @@
+//! Where the catalog comes from, and what the session's state is.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use stepgate_proxy::{Credentials, UpstreamConfig, connect, load, simple_query};
+use stepgate_sql::{Catalog, Effect, SessionState};
+use stepgate_testkit::{Cluster, HostAuth};
+use stepgate_types::quote_ident;
+use zeroize::Zeroizing;
+
+use super::search_path::{Change, change};
+use crate::args::AnalyzeArgs;
+use crate::config::SslMode;
+use crate::failure::Failure;
+use crate::upstreams;
+use crate::url::DatabaseUrl;
+
+/// A catalog and a session on it.
+pub(super) struct Source {
+    runtime: tokio::runtime::Runtime,
+    upstream: UpstreamConfig,
+    catalog: Catalog,
+    initial: SessionState,
+    session: SessionState,
+    /// The throwaway server, kept for as long as it is asked.
+    _cluster: Option<Cluster>,
+}
+
+impl Source {
+    /// Connects, or makes a throwaway server of the schema's files; loads the catalog.
+    pub(super) fn open(args: &AnalyzeArgs, schema: &[&Path], name: &str) -> Result<Self, Failure> {
+        let (cluster, upstream) = match &args.database {
+            Some(url) => (None, from_url(url, name)?),
+            None => throwaway(schema, name).map(|(cluster, upstream)| (Some(cluster), upstream))?,
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+        let catalog = runtime
+            .block_on(load(&upstream))
+            .map_err(|error| Failure::unreachable(format!("the database: {error}")))?;
+        let path = args.search_path.as_ref().map(|names| setting(names));
+        let path = runtime.block_on(effective(&upstream, path))?;
+        let initial = SessionState::with_search_path(path);
+        Ok(Self { runtime, upstream, catalog, session: initial.clone(), initial, _cluster: cluster })
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(super) fn session(&self) -> &SessionState {
+        &self.session
+    }
+
+    /// A new session.
+    pub(super) fn reset(&mut self) {
+        self.session = self.initial.clone();
+    }
+
+    /// What a message would have done to the session, had it run. What is not plain makes the search path
+    /// unknown: changed settings, transactions that may take a change back, and objects that nobody made.
+    pub(super) fn after(&mut self, sql: &str, effect: &Effect) {
+        let moved = self.session != self.initial;
+        if effect.session {
+            self.session.search_path = match change(sql) {
+                Some(Change::Initial) => self.initial.search_path.clone(),
+                Some(Change::To(names)) => {
+                    self.runtime.block_on(effective(&self.upstream, Some(setting(&names)))).ok()
+                }
+                None => None,
+            };
+        }
+        if effect.catalog || (effect.transaction && moved) {
+            self.session.search_path = None;
+        }
+    }
+}
+
+fn setting(names: &[String]) -> String {
+    names.iter().map(|name| quote_ident(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// The effective path under this setting of `search_path`, implicit schemas included.
+async fn effective(upstream: &UpstreamConfig, setting: Option<String>) -> Result<Vec<String>, Failure> {
+    let trouble = |error| Failure::unreachable(format!("the database: {error}"));
+    let settings: Vec<_> = setting.into_iter().map(|path| ("search_path".to_owned(), path)).collect();
+    let mut connection = connect(upstream, &upstream.credentials, &settings).await.map_err(trouble)?;
+    let query = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))";
+    let rows = simple_query(&mut connection, query).await.map_err(trouble)?;
+    Ok(rows.into_iter().flatten().flatten().collect())
+}
+
+fn upstream(name: &str, url: &DatabaseUrl, dbname: String, credentials: Credentials) -> UpstreamConfig {
+    let default = if url.is_local() { SslMode::Disable } else { SslMode::VerifyFull };
+    let credentials = Arc::new(credentials);
+    UpstreamConfig {
+        name: name.to_owned(),
+        host: url.host.clone(),
+        port: url.port,
+        dbname,
+        sslmode: upstreams::sslmode(url.sslmode.unwrap_or(default)),
+        ca: None,
+        credentials: Arc::clone(&credentials),
+        catalog: credentials,
+        allow_untested: true,
+    }
+}
+
+/// As libpq does, what the URL leaves out comes from PGUSER and PGPASSWORD, then from the system's user.
+fn from_url(url: &str, name: &str) -> Result<UpstreamConfig, Failure> {
+    let url = DatabaseUrl::parse(url)?;
+    let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = url.user.clone().or_else(|| var("PGUSER")).or_else(|| var("USER"));
+    let user =
+        user.ok_or_else(|| Failure::usage("the URL names no user").hint("postgresql://USER@HOST/DBNAME"))?;
+    let dbname = url.dbname.clone().unwrap_or_else(|| user.clone());
+    let password = Zeroizing::new(var("PGPASSWORD").unwrap_or_default());
+    Ok(upstream(name, &url, dbname, Credentials { user, password }))
+}
+
+/// A server of our own with the schema in it. Trusts everybody: it has nothing but the schema.
+fn throwaway(schema: &[&Path], name: &str) -> Result<(Cluster, UpstreamConfig), Failure> {
+    for path in schema {
+        std::fs::File::open(path).map_err(|error| Failure::file("read the schema", path, &error))?;
+    }
+    let failed = |error: stepgate_testkit::Error| Failure::usage(error.to_string());
+    let cluster = Cluster::builder().host_auth(HostAuth::Trust).start().map_err(failed)?;
+    cluster.create_database(name).map_err(failed)?;
+    for path in schema {
+        cluster
+            .load_file(name, path)
+            .map_err(|error| Failure::usage(format!("{} does not load: {error}", path.display())))?;
+    }
+    let url = DatabaseUrl::parse(&cluster.url("postgres", ""))?;
+    let credentials = Credentials { user: "postgres".to_owned(), password: Zeroizing::default() };
+    let upstream = upstream(name, &url, name.to_owned(), credentials);
+    Ok((cluster, upstream))
+}

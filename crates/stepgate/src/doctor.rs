@@ -1,0 +1,195 @@
+//! `stepgate doctor`: a gate and all it depends on, as they are now.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use stepgate_proxy::{Upstream, UpstreamConfig, connect, load, simple_query};
+
+use crate::args::ListArgs;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::findings::Findings;
+use crate::operator::{self, Link, Operator};
+use crate::{check, rules};
+
+/// How long a database may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Free space below which the log is in danger, and below which somebody should look, in bytes.
+const DISK: (u64, u64) = (256 * 1024 * 1024, 2 * 1024 * 1024 * 1024);
+
+/// How far the clocks of gate and server may be apart: half a step of TOTP.
+const CLOCK_SECONDS: f64 = 15.0;
+
+/// Examines.
+pub(crate) fn run(config: &Path, args: &ListArgs) -> Result<(), Failure> {
+    let config = Config::load(config)?;
+    let mut findings = Findings::default();
+    let upstreams = check::files(&config, &mut findings);
+    databases(&config, &upstreams, &mut findings);
+    disk(&config, &mut findings);
+    gate(&config, &mut findings);
+    findings.conclude(args.output)
+}
+
+/// Each database: reachable, with which rights, and whether map and catalog fit.
+pub(crate) fn databases(config: &Config, upstreams: &[UpstreamConfig], findings: &mut Findings) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let Ok(runtime) = runtime else { return findings.fail("databases", "cannot start", None) };
+    let map = rules::load_map(&config.map).ok();
+    for upstream in upstreams {
+        let check = format!("database {}", upstream.name);
+        let looked = runtime.block_on(async { tokio::time::timeout(TIMEOUT, look(upstream)).await });
+        let seen = match looked {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(failure)) => {
+                let hint = format!("is {}:{} right, and is it up?", upstream.host, upstream.port);
+                findings.fail(&check, failure, Some(&hint));
+                continue;
+            }
+            Err(_) => {
+                findings.fail(&check, format!("no answer within {} seconds", TIMEOUT.as_secs()), None);
+                continue;
+            }
+        };
+        findings.ok(&check, format!("PostgreSQL {}, as {}", seen.version, upstream.credentials.user));
+        rights(&seen, upstream, findings);
+        if seen.clock_apart > CLOCK_SECONDS {
+            let detail =
+                format!("{:.0} seconds apart from the server of {}", seen.clock_apart, upstream.name);
+            findings.warn("clock", detail, "TOTP needs the right time: set up NTP on both machines");
+        }
+        let Some(map) = &map else { continue };
+        let bound = map.bind(&upstream.name, &seen.catalog);
+        for alarm in bound.alarms() {
+            findings.warn(&format!("map {}", upstream.name), alarm.to_string(), "mend the map");
+        }
+    }
+}
+
+struct Seen {
+    version: String,
+    superuser: bool,
+    createrole: bool,
+    file_rights: bool,
+    clock_apart: f64,
+    catalog: stepgate_sql::Catalog,
+}
+
+async fn look(upstream: &UpstreamConfig) -> Result<Seen, String> {
+    let said = |error: stepgate_proxy::UpstreamError| error.to_string();
+    let mut connection: Upstream = connect(upstream, &upstream.credentials, &[]).await.map_err(said)?;
+    let query = "SELECT pg_catalog.current_setting('server_version'), r.rolsuper, r.rolcreaterole, \
+                 pg_catalog.pg_has_role(r.oid, 'pg_read_server_files', 'MEMBER') \
+                 OR pg_catalog.pg_has_role(r.oid, 'pg_execute_server_program', 'MEMBER'), \
+                 pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) \
+                 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
+    let rows = simple_query(&mut connection, query).await.map_err(said)?;
+    let row = rows.into_iter().next().unwrap_or_default();
+    let cell = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
+    let here = jiff::Timestamp::now().as_duration().as_secs_f64();
+    let there: f64 = cell(4).parse().unwrap_or(here);
+    let catalog = load(upstream).await.map_err(|error| error.to_string())?;
+    Ok(Seen {
+        version: cell(0),
+        superuser: cell(1) == "t",
+        createrole: cell(2) == "t",
+        file_rights: cell(3) == "t",
+        clock_apart: (here - there).abs(),
+        catalog,
+    })
+}
+
+fn rights(seen: &Seen, upstream: &UpstreamConfig, findings: &mut Findings) {
+    let user = &upstream.credentials.user;
+    let check = format!("rights {}", upstream.name);
+    let why = match (seen.superuser, seen.createrole, seen.file_rights) {
+        (true, _, _) => "is a superuser",
+        (_, true, _) => "may make roles",
+        (_, _, true) => "may read files or run programs of the server",
+        _ => return findings.ok(&check, format!("{user} is an ordinary role")),
+    };
+    findings.warn(
+        &check,
+        format!("{user} {why}: a statement that slipped through could do anything"),
+        "let people's statements run as a role with no more rights than they need",
+    );
+}
+
+fn disk(config: &Config, findings: &mut Findings) {
+    let place = if config.data.exists() { config.data.as_path() } else { Path::new(".") };
+    let Ok(stat) = rustix::fs::statvfs(place) else {
+        return findings.warn("disk", "cannot be asked for its free space", "look at it with df");
+    };
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    let detail = format!("{} MiB free for {}", free / (1024 * 1024), config.data.display());
+    let why = "if the log cannot be written, nothing passes: make room";
+    match free {
+        free if free < DISK.0 => findings.fail("disk", detail, Some(why)),
+        free if free < DISK.1 => findings.warn("disk", detail, why),
+        _ => findings.ok("disk", detail),
+    }
+}
+
+/// The gate itself, if one serves; else its log.
+fn gate(config: &Config, findings: &mut Findings) {
+    match operator::is_served(config) {
+        Err(failure) => findings.result("gate", Err(failure)),
+        Ok(true) => match Link::open(config).and_then(|link| link.rows(Operator::Status {})) {
+            Ok(rows) => running(rows.first().unwrap_or(&Value::Null), findings),
+            Err(failure) => findings.result("gate", Err(failure)),
+        },
+        Ok(false) => {
+            findings.warn("gate", "none is running here", "start it: stepgate serve");
+            if config.data.join("log").exists() {
+                match stepgate_store::verify_dir(&config.data, None) {
+                    Ok(verified) => findings.ok("log", verified.to_string()),
+                    Err(failure) => findings.fail(
+                        "log",
+                        failure.to_string(),
+                        Some("keep the directory as evidence, and restore a backup elsewhere"),
+                    ),
+                }
+            }
+        }
+    }
+}
+
+fn running(status: &Value, findings: &mut Findings) {
+    let number = |key: &str| status.get(key).and_then(Value::as_u64).unwrap_or(0);
+    let version = status.get("version").and_then(Value::as_str).unwrap_or("?");
+    findings.ok(
+        "gate",
+        format!(
+            "running, version {version}, {} sessions, {} open requests",
+            number("sessions"),
+            number("open_requests")
+        ),
+    );
+    match status.get("poisoned").and_then(Value::as_str) {
+        None => findings.ok("log", format!("{} records on disk", number("records"))),
+        Some(why) => {
+            findings.fail("log", format!("cannot be written: {why}"), Some("mend the disk, restart the gate"))
+        }
+    }
+    let without: Vec<_> = status
+        .get("without_totp")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match (number("people"), without.is_empty()) {
+        (0, _) => findings.warn("people", "there are none yet", "add somebody: stepgate user add NAME"),
+        (people, true) => findings.ok("people", format!("{people}, all with an authenticator")),
+        (_, false) => findings.warn(
+            "people",
+            format!(
+                "without an authenticator, so that nothing of theirs can be verified: {}",
+                without.join(", ")
+            ),
+            "enrol them: stepgate enroll totp --as NAME",
+        ),
+    }
+}

@@ -1,0 +1,151 @@
+//! The texts that `init` writes.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use super::Database;
+use crate::args::InitArgs;
+
+/// The policy to begin with.
+pub(super) const POLICY: &str = include_str!("../../../../policies/policy.yaml");
+
+/// A value as YAML reads it back: JSON strings are YAML.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// `stepgate.yaml`.
+pub(super) fn config(args: &InitArgs, database: &Database) -> String {
+    let url = &database.url;
+    let (user, dbname) = (url.user.as_deref().unwrap_or_default(), url.dbname.as_deref());
+    format!(
+        "# Stepgate's configuration. Check a change with `stepgate check` before you restart the gate.
+# Relative paths are relative to this file; unknown keys are refused.
+version: 1
+
+# Where analysts' clients connect.
+listen: {listen}
+
+# Where `stepgate verify`, `stepgate request …` and links in notices go. `url` is the address that people
+# can reach; the certificate below must be good for it.
+console: {{listen: {console}, url: \"https://{console}\"}}
+
+# Audit log, people, factors. One gate a directory.
+data: ./data
+
+# Opens what is encrypted in `data`. Back it up, and not together with `data`.
+keys: {{master_file: secrets/master.key}}
+
+# A certificate of the development CA that `stepgate init` made (ca.pem). Replace both files with your own.
+tls: {{cert: cert.pem, key: key.pem}}
+
+databases:
+  # The name that clients ask for, and the database behind it. `user` runs people's statements: give it no
+  # more rights than they need, and never a superuser's.
+  {name}:
+    host: {host}
+    port: {port}
+    dbname: {dbname}
+    sslmode: {sslmode}            # verify-full, require or disable
+    user: {user}
+    password_file: {password_file}     # mode 0600
+    # ca_file: server-ca.pem           # the CA of the server's certificate, if not one of the system's
+    # catalog_user: stepgate_catalog   # another role to read the catalog with
+    # catalog_password_file: secrets/{name}-catalog
+
+policies: {{map: policies/pii-map.yaml, rules: policies/policy.yaml}}
+
+# durable: every record is on disk before a reply goes out. buffered: ordinary ones within 100 ms.
+audit: {{ordinary: durable}}
+",
+        listen = args.listen,
+        console = args.console,
+        name = quoted(&database.name),
+        host = quoted(&url.host),
+        port = url.port,
+        dbname = quoted(dbname.unwrap_or(&database.name)),
+        sslmode = database.sslmode.as_str(),
+        user = quoted(user),
+        password_file = quoted(&format!("secrets/{}", database.name)),
+    )
+}
+
+/// `pii-map.yaml`: no column labelled yet.
+pub(super) fn map(database: &str) -> String {
+    format!(
+        "# The PII map: which columns hold personal data. As it stands, none does, and only what cannot be
+# understood is held. Changes take effect within two seconds; a file that is not valid changes nothing.
+version: 1
+
+# What a column holds, and how sensitive that is.
+classes: {{internal: 1, confidential: 2, restricted: 3}}
+labels:
+  email: {{class: confidential}}
+  phone: {{class: confidential}}
+  name: {{class: confidential}}
+  birth-date: {{class: confidential}}
+  ssn: {{class: restricted}}
+  iban: {{class: restricted}}
+  card-number: {{class: restricted}}
+
+# Tables as PostgreSQL would print them, for example:
+#
+#   {database}:
+#     public.customers:
+#       columns: {{email: email, phone: phone, full_name: name}}
+#     hr.employees:
+#       columns: {{ssn: ssn}}
+#       unlisted_columns: confidential     # all other columns of this table
+databases:
+  {name}: {{}}
+
+# What is done about what cannot be known. tables: what an unlisted table's columns are, `allow` or a class;
+# the others: an action.
+unknown: {{tables: allow, functions: step-up, dynamic_sql: deny, statements: step-up}}
+",
+        name = quoted(database),
+    )
+}
+
+/// What to type next.
+pub(super) fn next_steps(dir: &Path, database: &Database, listen: SocketAddr) -> String {
+    let config = dir.join(super::CONFIG);
+    let (config, ca) = (config.display(), dir.join("ca.pem"));
+    let name = &database.name;
+    let mut steps = Vec::new();
+    if database.password.is_none() {
+        let secret = dir.join("secrets").join(name);
+        steps.push(format!(
+            "Describe your database in {config}, and put the password of its `user` into {0}:\n     \
+             install -m 600 /dev/stdin {0}",
+            secret.display()
+        ));
+    }
+    steps.push(format!(
+        "Say which columns hold personal data: {}",
+        dir.join("policies/pii-map.yaml").display()
+    ));
+    steps.push("See whether all is well:\n     stepgate check --connect".to_owned());
+    steps.push(
+        "Add somebody, and their authenticator app:\n     stepgate user add dana --groups analysts\n     \
+                stepgate enroll totp --as dana"
+            .to_owned(),
+    );
+    steps.push("Start the gate:\n     stepgate serve".to_owned());
+    steps.push(format!(
+        "Connect as that person:\n     psql 'host=localhost port={} dbname={name} user=dana sslmode=verify-full \
+         sslrootcert={}'",
+        listen.port(),
+        ca.display()
+    ));
+    steps.push("When a statement is held: stepgate login dana, then stepgate verify REQUEST".to_owned());
+    let mut text = format!("Wrote {config}. Next:\n  0. export STEPGATE_CONFIG={config}\n");
+    for (number, step) in steps.iter().enumerate() {
+        text.push_str(&format!("  {}. {step}\n", number + 1));
+    }
+    text.push_str(&format!(
+        "Back up {} apart from the data directory: without it neither passwords nor factors can be read.\n",
+        dir.join("secrets/master.key").display()
+    ));
+    text
+}

@@ -1,0 +1,82 @@
+//! The operator's commands and their answers, one JSON object a line over the socket.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// One command. No `Debug`: some carry secrets.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum Operator {
+    UserAdd {
+        name: PersonName,
+        groups: Vec<GroupName>,
+        service: bool,
+        password: Zeroizing<String>,
+    },
+    UserList {},
+    UserRemove {
+        name: PersonName,
+    },
+    UserPassword {
+        name: PersonName,
+        password: Zeroizing<String>,
+    },
+    UserGroups {
+        name: PersonName,
+        groups: Vec<GroupName>,
+    },
+    /// Answers with a row `{"otpauth_uri": …}`.
+    EnrollBegin {
+        person: PersonName,
+        replace: bool,
+    },
+    EnrollConfirm {
+        person: PersonName,
+        code: Zeroizing<String>,
+    },
+    RequestList {},
+    RequestShow {
+        request: RequestId,
+    },
+    GrantList {},
+    GrantRevoke {
+        grant: GrantId,
+    },
+    SessionList {},
+    SessionKill {
+        session: SessionId,
+    },
+    /// Answers with a row a record; goes on where `follow`.
+    AuditTail {
+        lines: u64,
+        follow: bool,
+    },
+    /// Answers with text, which is the export.
+    AuditExport {},
+    /// Answers with a row `{"ok": …, "text": …}`.
+    AuditVerify {
+        anchor: Option<String>,
+    },
+    /// Answers with text, which is the signed checkpoint.
+    AuditCheckpoint {},
+    /// Answers with one row on the gate itself.
+    Status {},
+}
+
+/// One line of an answer; the last is `Done` or `Failed`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Reply {
+    /// A row of a listing.
+    Row(Value),
+    /// Text as it is.
+    Text(String),
+    /// All is done; what there is to say.
+    Done(Option<String>),
+    /// It is not.
+    Failed(Failure),
+}

@@ -1,0 +1,278 @@
+//! Doing what the operator says.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use serde_json::{Value, json};
+use stepgate_proxy::Sessions;
+use stepgate_record::{Event, Record};
+use stepgate_store::{DeskError, EnrolError, LogError, NewPerson, Person, PersonError, VerifyError};
+use stepgate_types::{PersonName, SessionId};
+use tokio::sync::mpsc;
+
+use super::{Operator, Reply};
+use crate::failure::Failure;
+use crate::store::Store;
+
+/// What the operator works on.
+pub(crate) struct Operations {
+    pub(crate) store: Store,
+    /// The running gate's sessions; `None` where no gate runs.
+    pub(crate) sessions: Option<Sessions>,
+}
+
+/// Where operators come from.
+const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+/// The shortest password in characters (NIST SP 800-63B-4 section 3.1.1.2: 15 where it stands alone, 8
+/// where a second factor is used; here it opens a session, and every flagged statement asks for more).
+const MIN_PASSWORD: usize = 8;
+
+/// The answer was cut off: whoever asked is gone.
+fn gone() -> Failure {
+    Failure::unreachable("nobody listens to the answer")
+}
+
+type Out<'a> = &'a mpsc::Sender<Reply>;
+
+async fn row(out: Out<'_>, value: Value) -> Result<(), Failure> {
+    out.send(Reply::Row(value)).await.map_err(|_| gone())
+}
+
+/// Does it; rows and text go to `out`, what there is to say at the end is returned.
+pub(crate) async fn execute(
+    operations: &Operations,
+    command: Operator,
+    out: Out<'_>,
+) -> Result<Option<String>, Failure> {
+    let store = &operations.store;
+    match command {
+        Operator::UserAdd { name, groups, service, password } => {
+            strong_enough(&password)?;
+            let new = NewPerson { name: name.clone(), groups, service, password: &password };
+            store.people.add(new, None).await.map_err(person_error)?;
+            Ok(Some(format!("added {name}")))
+        }
+        Operator::UserList {} => {
+            for person in store.people.list() {
+                row(out, person_row(store, &person)).await?;
+            }
+            Ok(None)
+        }
+        Operator::UserRemove { name } => remove(operations, &name).await,
+        Operator::UserPassword { name, password } => {
+            strong_enough(&password)?;
+            store.people.set_password(&name, &password, None).await.map_err(person_error)?;
+            Ok(Some(format!("set the password of {name}; open sessions go on")))
+        }
+        Operator::UserGroups { name, groups } => {
+            store.people.set_groups(&name, groups, None).await.map_err(person_error)?;
+            // What was approved for a member of the old groups is not for one of the new.
+            store.desk.revoke_person(&name, None).await.map_err(desk_error)?;
+            Ok(Some(format!("set the groups of {name}; their grants and open requests have ended")))
+        }
+        Operator::EnrollBegin { person, replace } => enroll_begin(store, &person, replace, out).await,
+        Operator::EnrollConfirm { person, code } => {
+            store.desk.enroll_confirm(&person, &code, HERE).await.map_err(enrol_error)?;
+            Ok(Some(format!("enrolled an authenticator for {person}; its next code is the first to use")))
+        }
+        Operator::RequestList {} => {
+            for info in store.desk.requests().into_iter().filter(|info| info.state == "open") {
+                row(out, serde_json::to_value(info).unwrap_or_default()).await?;
+            }
+            Ok(None)
+        }
+        Operator::RequestShow { request } => {
+            let info = store.desk.request(request).ok_or_else(|| desk_error(DeskError::Unknown))?;
+            row(out, serde_json::to_value(info).unwrap_or_default()).await?;
+            Ok(None)
+        }
+        Operator::GrantList {} => {
+            for grant in store.desk.grants() {
+                row(out, serde_json::to_value(grant).unwrap_or_default()).await?;
+            }
+            Ok(None)
+        }
+        Operator::GrantRevoke { grant } => {
+            store.desk.revoke(grant, None).await.map_err(|error| match error {
+                DeskError::Unknown => Failure::no(format!("there is no grant {grant} in force")),
+                other => desk_error(other),
+            })?;
+            Ok(Some(format!("revoked grant {grant}")))
+        }
+        Operator::SessionList {} => {
+            for info in operations.sessions.iter().flat_map(Sessions::list) {
+                row(out, serde_json::to_value(info).unwrap_or_default()).await?;
+            }
+            Ok(None)
+        }
+        Operator::SessionKill { session } => kill(operations, session).await,
+        Operator::AuditTail { lines, follow } => tail(store, lines, follow, out).await,
+        Operator::AuditExport {} => crate::audit::export(store, out).await,
+        Operator::AuditVerify { anchor } => crate::audit::verify_live(store, anchor, out).await,
+        Operator::AuditCheckpoint {} => crate::audit::checkpoint(store, out).await,
+        Operator::Status {} => {
+            row(out, status(operations)).await?;
+            Ok(None)
+        }
+    }
+}
+
+fn strong_enough(password: &str) -> Result<(), Failure> {
+    if password.chars().count() < MIN_PASSWORD {
+        return Err(Failure::no(format!("a password has at least {MIN_PASSWORD} characters")));
+    }
+    Ok(())
+}
+
+fn person_row(store: &Store, person: &Person) -> Value {
+    let factors: Vec<_> = store.factors.list(&person.name).iter().map(|factor| factor.kind.clone()).collect();
+    json!({
+        "name": person.name,
+        "groups": person.groups,
+        "service": person.service,
+        "factors": factors,
+        "added": person.added.to_string(),
+    })
+}
+
+async fn remove(operations: &Operations, name: &PersonName) -> Result<Option<String>, Failure> {
+    let store = &operations.store;
+    store.people.remove(name, None).await.map_err(person_error)?;
+    store.desk.revoke_person(name, None).await.map_err(desk_error)?;
+    if let Some(sessions) = &operations.sessions {
+        sessions.kill_person(name);
+    }
+    Ok(Some(format!("removed {name}; their sessions, grants and requests have ended")))
+}
+
+async fn enroll_begin(
+    store: &Store,
+    person: &PersonName,
+    replace: bool,
+    out: Out<'_>,
+) -> Result<Option<String>, Failure> {
+    let known = store.people.get(person).ok_or_else(|| enrol_error(EnrolError::UnknownPerson))?;
+    if known.service {
+        return Err(Failure::no(format!("{person} is a service: it never verifies itself")));
+    }
+    if replace && store.factors.totp(person).is_some() {
+        store.factors.remove(person, "totp", None).await.map_err(person_error)?;
+        store.desk.revoke_person(person, None).await.map_err(desk_error)?;
+    }
+    let uri = store.desk.enroll_begin(person, None, HERE).await.map_err(enrol_error)?;
+    row(out, json!({"otpauth_uri": *uri})).await?;
+    Ok(None)
+}
+
+async fn kill(operations: &Operations, session: SessionId) -> Result<Option<String>, Failure> {
+    let info = operations.sessions.iter().flat_map(Sessions::list).find(|info| info.session == session);
+    let (Some(sessions), Some(info)) = (&operations.sessions, info) else {
+        return Err(Failure::no(format!("there is no session {session}")));
+    };
+    let event = Event::AdminAction {
+        action: "session.killed".to_owned(),
+        person: Some(info.person),
+        by: None,
+        groups: Vec::new(),
+    };
+    operations.store.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
+    let _already_gone = !sessions.kill(session);
+    Ok(Some(format!("ended session {session}")))
+}
+
+/// Records that are read at once, some kilobytes each; who falls further behind while following misses
+/// some, and `audit export` has them.
+const MAX_TAIL: u64 = 10_000;
+
+async fn tail(store: &Store, lines: u64, follow: bool, out: Out<'_>) -> Result<Option<String>, Failure> {
+    let mut durable = store.log.watch();
+    let mut next = store.log.len();
+    for record in store.log.tail(lines.min(MAX_TAIL)).map_err(|error| log_error(&error))? {
+        next = record.seq + 1;
+        row(out, record_row(&record)).await?;
+    }
+    while follow {
+        tokio::select! {
+            changed = durable.changed() => changed.map_err(|_| Failure::unreachable("the gate has stopped"))?,
+            () = out.closed() => return Err(gone()),
+        }
+        while next < store.log.len() {
+            let behind = store.log.len() - next;
+            for record in store.log.tail(behind.min(MAX_TAIL)).map_err(|error| log_error(&error))? {
+                if record.seq >= next {
+                    next = record.seq + 1;
+                    row(out, record_row(&record)).await?;
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// A record as a listing shows it: its place and time, then the event's own fields.
+fn record_row(record: &Record) -> Value {
+    let mut row = json!({"seq": record.seq, "at": record.at.to_string()});
+    if let (Some(row), Ok(Value::Object(event))) = (row.as_object_mut(), serde_json::to_value(&record.event))
+    {
+        row.extend(event);
+        if !record.shortened.is_empty() {
+            row.insert("shortened".to_owned(), json!(record.shortened));
+        }
+    }
+    row
+}
+
+fn status(operations: &Operations) -> Value {
+    let store = &operations.store;
+    let people = store.people.list();
+    let without: Vec<_> = people
+        .iter()
+        .filter(|person| !person.service && store.factors.totp(&person.name).is_none())
+        .map(|person| person.name.clone())
+        .collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "serving": operations.sessions.is_some(),
+        "sessions": operations.sessions.as_ref().map(|sessions| sessions.list().len()),
+        "records": store.log.len(),
+        "poisoned": store.log.poisoned(),
+        "people": people.len(),
+        "without_totp": without,
+        "open_requests": store.desk.requests().iter().filter(|info| info.state == "open").count(),
+        "grants": store.desk.grants().len(),
+    })
+}
+
+pub(crate) fn log_error(error: &LogError) -> Failure {
+    Failure::usage(error.to_string()).hint("see the gate's own log, and `stepgate doctor`")
+}
+
+fn person_error(error: PersonError) -> Failure {
+    match error {
+        PersonError::Log(error) => log_error(&error),
+        PersonError::Exists(_) | PersonError::Unknown(_) => {
+            Failure::no(error.to_string()).hint("see who there is with: stepgate user ls")
+        }
+        other => Failure::no(other.to_string()),
+    }
+}
+
+fn desk_error(error: DeskError) -> Failure {
+    match error {
+        DeskError::Log(error) => log_error(&error),
+        other => Failure::no(other.to_string()),
+    }
+}
+
+fn enrol_error(error: EnrolError) -> Failure {
+    match error {
+        EnrolError::CodeNeeded => Failure::no("an authenticator is enrolled already")
+            .hint("to replace it, and only if you know that the person asks for it: add --replace"),
+        EnrolError::UnknownPerson => {
+            Failure::no(error.to_string()).hint("add them first: stepgate user add NAME")
+        }
+        EnrolError::Person(error) => person_error(error),
+        EnrolError::Verify(VerifyError::Desk(error)) => desk_error(error),
+        other => Failure::no(other.to_string()),
+    }
+}

@@ -1,0 +1,27 @@
+//! `grant ls|revoke`, for oneself.
+
+use serde_json::{Value, json};
+use stepgate_types::GrantId;
+
+use super::http::Api;
+use crate::args::{AsArgs, Format};
+use crate::failure::Failure;
+use crate::output::{self, Listing};
+
+/// What a table of grants shows.
+pub(crate) const COLUMNS: &[&str] =
+    &["grant", "person", "database", "relations", "labels", "kinds", "approval", "expires"];
+
+/// `stepgate grant ls`.
+pub(crate) fn ls(who: &AsArgs, format: Format) -> Result<(), Failure> {
+    let rows = Api::of(who)?.get("/api/v1/grants")?;
+    let rows = rows.as_array().cloned().unwrap_or_default();
+    Listing::of(COLUMNS, rows).print(format)
+}
+
+/// `stepgate grant revoke`.
+pub(crate) fn revoke(grant: GrantId, who: &AsArgs) -> Result<(), Failure> {
+    let answer = Api::of(who)?.post(&format!("/api/v1/grants/{grant}/revoke"), &json!({}))?;
+    let state = answer.get("state").and_then(Value::as_str).unwrap_or("revoked");
+    output::print_line(&format!("grant {grant}: {}", crate::harmless::harmless(state)))
+}

@@ -1,0 +1,13 @@
+//! What people do from where they sit, over the gate's HTTPS API.
+
+mod decide;
+mod grant;
+mod http;
+mod login;
+mod logins;
+mod request;
+
+pub(crate) use decide::{answer, cancel, verify};
+pub(crate) use grant::{COLUMNS as GRANT_COLUMNS, ls as grant_ls, revoke as grant_revoke};
+pub(crate) use login::login;
+pub(crate) use request::{COLUMNS as REQUEST_COLUMNS, ls, show, watch};

@@ -1,0 +1,62 @@
+//! Map and policy, read from their files.
+
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use stepgate_policy::{Errors, Map, Ruleset};
+
+use crate::config::Config;
+use crate::failure::Failure;
+
+/// The largest map or policy that is read, in bytes: some hundred thousand columns.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+
+/// The texts of both files.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Texts {
+    map: String,
+    rules: String,
+}
+
+impl Texts {
+    /// Reads both.
+    pub(crate) fn read(config: &Config) -> Result<Self, Failure> {
+        Ok(Self { map: read(&config.map, "the PII map")?, rules: read(&config.rules, "the policy")? })
+    }
+
+    /// SHA-256 (hex) over the SHA-256 of the map's text and that of the policy's, as records name them.
+    pub(crate) fn sha256(&self) -> String {
+        let parts = [&self.map, &self.rules].map(|text| Sha256::digest(text.as_bytes()));
+        data_encoding::HEXLOWER.encode(&Sha256::digest(parts.concat()))
+    }
+
+    /// Map and policy, if they are valid.
+    pub(crate) fn compile(&self, config: &Config) -> Result<Ruleset, Errors> {
+        let name = |path: &Path| path.display().to_string();
+        Ruleset::load((&name(&config.map), &self.map), (&name(&config.rules), &self.rules))
+    }
+}
+
+/// Both, read and compiled.
+pub(crate) fn load(config: &Config) -> Result<Ruleset, Failure> {
+    Texts::read(config)?.compile(config).map_err(|errors| invalid(&errors))
+}
+
+/// A map alone.
+pub(crate) fn load_map(path: &Path) -> Result<Map, Failure> {
+    let text = read(path, "the PII map")?;
+    Map::load(&path.display().to_string(), &text).map_err(|errors| invalid(&errors))
+}
+
+fn invalid(errors: &Errors) -> Failure {
+    Failure::usage(format!("map and policy are not valid\n{}", errors.to_string().trim_end()))
+}
+
+fn read(path: &Path, what: &str) -> Result<String, Failure> {
+    let trouble = |error: &std::io::Error| Failure::file(&format!("read {what}"), path, error);
+    let size = std::fs::metadata(path).map_err(|error| trouble(&error))?.len();
+    if size > MAX_FILE {
+        return Err(Failure::usage(format!("{} is larger than {MAX_FILE} bytes", path.display())));
+    }
+    std::fs::read_to_string(path).map_err(|error| trouble(&error))
+}

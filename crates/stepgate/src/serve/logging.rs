@@ -1,0 +1,20 @@
+//! The gate's own log: what happens to the gate, never what is in statements.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::args::LogFormat;
+
+/// Writes it to standard error. `STEPGATE_LOG` says how much (such as `debug` or `stepgate_proxy=trace`).
+pub(super) fn init(format: LogFormat) {
+    let filter = std::env::var("STEPGATE_LOG").ok().and_then(|text| EnvFilter::try_new(text).ok());
+    let filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Setting it twice is the only way this fails.
+    let _ = match format {
+        LogFormat::Text => {
+            let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            builder.with_ansi(ansi).try_init()
+        }
+        LogFormat::Json => builder.json().try_init(),
+    };
+}

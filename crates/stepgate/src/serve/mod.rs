@@ -1,0 +1,176 @@
+//! `stepgate serve`.
+
+mod hardening;
+mod listen;
+mod logging;
+mod reload;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use stepgate_console::{Api, Encryption};
+use stepgate_proxy::{Gate, Parts, ServerTls, UpstreamConfig, policy_loaded};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::args::ServeArgs;
+use crate::certificate;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::operator::{self, AdminSocket, Operations, log_error};
+use crate::output;
+use crate::rules;
+use crate::store::Store;
+use crate::upstreams;
+
+/// Stack of each worker, in bytes: analysis recurses over what the parser made of a statement. Memory is
+/// taken only as it is touched.
+const STACK: usize = 32 * 1024 * 1024;
+
+/// How long sessions may take to end after a signal.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How long the first look at each database may take before the gate says that it is ready.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// Everything that must be right before anything is opened.
+struct Ready {
+    rules: stepgate_policy::Ruleset,
+    upstreams: Vec<UpstreamConfig>,
+    tls: Option<ServerTls>,
+    encryption: Encryption,
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub(crate) fn run(config: &Path, args: &ServeArgs) -> Result<(), Failure> {
+    let config = Config::load(config)?;
+    logging::init(args.log);
+    hardening::no_core_dumps()?;
+    let ready = prepare(&config)?;
+    let store = Store::open(&config)?;
+    let outcome = listen::Listeners::bind(&config).and_then(|listeners| {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_stack_size(STACK)
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+        let served = runtime.block_on(serve(&config, ready, &store, listeners));
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        served
+    });
+    let closed = store.close();
+    outcome.and(closed)
+}
+
+fn prepare(config: &Config) -> Result<Ready, Failure> {
+    let rules = rules::load(config)?;
+    let upstreams = upstreams::all(config)?;
+    let (tls, encryption) = match &config.tls {
+        None => {
+            tracing::warn!("no tls is configured: the gate listens on loopback only");
+            (None, Encryption::Plain)
+        }
+        Some(tls) => {
+            let encryption = Encryption::Tls(certificate::server_config(tls)?);
+            let tls = ServerTls::load(&tls.cert, &tls.key, None)
+                .map_err(|error| Failure::usage(error.to_string()))?;
+            (Some(tls), encryption)
+        }
+    };
+    Ok(Ready { rules, upstreams, tls, encryption })
+}
+
+async fn serve(
+    config: &Config,
+    ready: Ready,
+    store: &Store,
+    listeners: listen::Listeners,
+) -> Result<(), Failure> {
+    let store = store.share();
+    let event = policy_loaded(&ready.rules);
+    store.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
+    let gate = Arc::new(Gate::new(Parts {
+        databases: ready.upstreams,
+        rules: Arc::new(ready.rules),
+        log: store.log.clone(),
+        people: store.people.clone(),
+        desk: store.desk.clone(),
+        clock: Arc::clone(&store.clock),
+        entropy: Arc::clone(&store.entropy),
+        tls: ready.tls,
+        console_url: Some(config.console.url.clone()),
+    }));
+    let api = Api::new(stepgate_console::Parts {
+        desk: store.desk.clone(),
+        people: store.people.clone(),
+        log: store.log.clone(),
+        clock: Arc::clone(&store.clock),
+        entropy: Arc::clone(&store.entropy),
+    });
+    let log = store.log.clone();
+    let (clients, people) = listeners.into_tokio()?;
+    let socket = AdminSocket::bind(&config.admin_socket())?;
+    let (down, shutdown) = watch::channel(false);
+    let operations = Arc::new(Operations { store, sessions: Some(gate.sessions().clone()) });
+
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(operator::serve(socket, operations, shutdown.clone()));
+    tasks.spawn(stepgate_console::serve(api, people, ready.encryption, wait_for(shutdown.clone())));
+    tasks.spawn({
+        let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
+        async move { gate.keep_house(shutdown).await }
+    });
+    tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), log, shutdown.clone()));
+    first_look(&gate).await;
+    tasks.spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, shutdown));
+    output::print_line(&ready_line(config))?;
+
+    let why = signalled().await?;
+    tracing::info!(signal = why, "stopping");
+    down.send_replace(true);
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("some sessions did not end in time and were cut off");
+        tasks.shutdown().await;
+    }
+    Ok(())
+}
+
+async fn wait_for(mut shutdown: watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|down| *down).await;
+}
+
+/// Loads each catalog once. A database that is down does not keep the gate from serving: its sessions get
+/// 08006 until it is up.
+async fn first_look(gate: &Gate) {
+    for (name, database) in gate.databases() {
+        match tokio::time::timeout(FIRST_LOOK, database.load()).await {
+            Ok(Ok(_)) => tracing::info!(database = name, "catalog loaded"),
+            Ok(Err(error)) => tracing::warn!(database = name, %error, "not reachable yet; trying on"),
+            Err(_) => tracing::warn!(database = name, "has not answered yet; trying on"),
+        }
+    }
+}
+
+fn ready_line(config: &Config) -> String {
+    let names: Vec<_> = config.databases.keys().map(String::as_str).collect();
+    let tls = if config.tls.is_some() { "TLS" } else { "no TLS" };
+    format!(
+        "stepgate {} ready: clients {} ({tls}), people {}, databases {}",
+        env!("CARGO_PKG_VERSION"),
+        config.listen,
+        config.console.url,
+        names.join(", ")
+    )
+}
+
+async fn signalled() -> Result<&'static str, Failure> {
+    let trouble = |error: std::io::Error| Failure::usage(format!("cannot wait for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}

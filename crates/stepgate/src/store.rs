@@ -1,0 +1,152 @@
+//! Opening the data directory: master key, log, people, desk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use stepgate_store::{Desk, Factors, Log, LogOptions, OpenError, Opened, People, Vault};
+use stepgate_types::{Clock, Entropy};
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::secret;
+use crate::system::{SystemClock, SystemEntropy};
+
+/// An open data directory.
+pub(crate) struct Store {
+    pub(crate) log: Log,
+    pub(crate) people: People,
+    pub(crate) factors: Factors,
+    pub(crate) desk: Desk,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    /// What opening found.
+    pub(crate) opened: Opened,
+}
+
+impl Store {
+    /// Opens the data directory of this configuration, or makes it there. One process at a time.
+    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
+        let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
+            (Arc::new(SystemClock), Arc::new(SystemEntropy));
+        writable(&config.data)?;
+        let vault = Vault::new(&master_key(config)?, Arc::clone(&entropy));
+        let options = LogOptions {
+            ordinary_durable: config.ordinary_durable,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            vault: vault.clone(),
+        };
+        let (log, opened) = Log::open(&config.data, options).map_err(|error| refused(config, &error))?;
+        let trouble = |what: &str, error: &dyn std::fmt::Display| {
+            Failure::usage(format!("{what} in {} cannot be read: {error}", config.data.display()))
+        };
+        let people = People::open(&log, &vault).map_err(|error| trouble("people", &error))?;
+        let factors = people.factors();
+        let desk = Desk::open(
+            log.clone(),
+            people.clone(),
+            factors.clone(),
+            vault,
+            Arc::clone(&clock),
+            Arc::clone(&entropy),
+        )
+        .map_err(|error| trouble("requests and grants", &error))?;
+        Ok(Self { log, people, factors, desk, clock, entropy, opened })
+    }
+
+    /// The same store for another part of the program.
+    pub(crate) fn share(&self) -> Self {
+        Self {
+            log: self.log.clone(),
+            people: self.people.clone(),
+            factors: self.factors.clone(),
+            desk: self.desk.clone(),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            opened: self.opened.clone(),
+        }
+    }
+
+    /// Ends the log in an orderly way.
+    pub(crate) fn close(&self) -> Result<(), Failure> {
+        self.log.close().map_err(|error| Failure::usage(format!("the audit log did not close: {error}")))
+    }
+}
+
+/// Says so early, and plainly, if nothing can be written there.
+fn writable(data: &Path) -> Result<(), Failure> {
+    secret::make_private_dir(data)?;
+    let probe = tempfile::Builder::new().prefix(".probe-").tempfile_in(data);
+    probe.map(drop).map_err(|error| {
+        Failure::file("write to the data directory", data, &error)
+            .hint("it must belong to the user that runs stepgate, with mode 0700, on a disk that is not full")
+    })
+}
+
+fn refused(config: &Config, error: &OpenError) -> Failure {
+    let failure = Failure::usage(error.to_string());
+    match error {
+        OpenError::InUse { .. } => failure.hint(format!(
+            "stop the other gate first, or give this one another `data:` in {}",
+            config.file.display()
+        )),
+        OpenError::WrongKey { .. } => failure.hint(format!(
+            "put the key that was made with this data directory back at {}",
+            config.master_file.display()
+        )),
+        OpenError::Damaged { .. } => {
+            failure.hint("see what is damaged with `stepgate audit verify` on a copy of the directory")
+        }
+        _ => failure,
+    }
+}
+
+/// Bytes of the master key.
+const KEY: usize = 32;
+
+/// The master key; made anew where there is neither key nor data yet.
+fn master_key(config: &Config) -> Result<Zeroizing<[u8; KEY]>, Failure> {
+    let path = &config.master_file;
+    if !path.exists() {
+        if !is_fresh(&config.data) {
+            return Err(Failure::usage(format!(
+                "the master key {} is missing, and {} was made with it",
+                path.display(),
+                config.data.display()
+            ))
+            .hint("restore the key from its backup; without it neither factors nor passwords can be read"));
+        }
+        make_master_key(path)?;
+    }
+    let text = secret::read_private(path)?;
+    let mut key = Zeroizing::new([0_u8; KEY]);
+    let decoded = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).map(Zeroizing::new);
+    match decoded {
+        Ok(bytes) if bytes.len() == KEY => {
+            key.copy_from_slice(&bytes);
+            Ok(key)
+        }
+        _ => Err(Failure::usage(format!("{} is not a master key: 64 hexadecimal digits", path.display()))
+            .hint("restore the key from its backup")),
+    }
+}
+
+/// Writes a fresh master key.
+pub(crate) fn make_master_key(path: &Path) -> Result<(), Failure> {
+    let mut key = Zeroizing::new([0_u8; KEY]);
+    SystemEntropy
+        .fill(key.as_mut())
+        .map_err(|error| Failure::usage(format!("the operating system gave no randomness: {error}")))?;
+    let text = Zeroizing::new(format!("{}\n", data_encoding::HEXLOWER.encode(key.as_ref())));
+    if let Some(parent) = path.parent() {
+        secret::make_private_dir(parent)?;
+    }
+    secret::write_new_private(path, text.as_bytes())
+}
+
+/// Whether a data directory holds nothing yet.
+fn is_fresh(data: &Path) -> bool {
+    std::fs::read_dir(data).is_ok_and(|mut entries| entries.next().is_none())
+}

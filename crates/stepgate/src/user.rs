@@ -1,0 +1,45 @@
+//! `stepgate user add|ls|rm|passwd|groups`.
+
+use std::path::Path;
+
+use crate::args::UserCommand;
+use crate::config::Config;
+use crate::failure::Failure;
+use crate::operator::{Link, Operator};
+use crate::output::{self, Listing};
+use crate::secret::{self, Source};
+
+/// What a table of people shows.
+const COLUMNS: &[&str] = &["name", "groups", "service", "factors", "added"];
+
+/// Runs one of them.
+pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
+    let config = Config::load(config)?;
+    let command = match command {
+        UserCommand::Ls(args) => {
+            let rows = Link::open(&config)?.rows(Operator::UserList {})?;
+            return Listing::of(COLUMNS, rows).print(args.output);
+        }
+        UserCommand::Add { name, groups, service, password_file } => Operator::UserAdd {
+            name: name.clone(),
+            groups: groups.clone(),
+            service: *service,
+            password: password(name.as_str(), password_file.as_deref())?,
+        },
+        UserCommand::Rm { name } => Operator::UserRemove { name: name.clone() },
+        UserCommand::Passwd { name, password_file } => Operator::UserPassword {
+            name: name.clone(),
+            password: password(name.as_str(), password_file.as_deref())?,
+        },
+        UserCommand::Groups { name, groups } => {
+            Operator::UserGroups { name: name.clone(), groups: groups.clone() }
+        }
+    };
+    let said = Link::open(&config)?.tell(command)?;
+    said.map_or(Ok(()), |said| output::print_line(&said))
+}
+
+fn password(name: &str, file: Option<&Path>) -> Result<zeroize::Zeroizing<String>, Failure> {
+    let prompt = format!("New password for {name}: ");
+    secret::read(&file.map_or(Source::Ask { prompt: &prompt, twice: true }, Source::File))
+}
