@@ -136,9 +136,13 @@ impl Case<'_> {
         let harmless = |facts: &Facts| {
             facts.read_only || matches!(facts.kind, Kind::Transaction | Kind::Session | Kind::Empty)
         };
-        !self.decision.risky
-            && self.facts.certainty != Certainty::Unknown
-            && self.pending.facts.iter().all(harmless)
+        !self.decision.risky && self.is_known() && self.pending.facts.iter().all(harmless)
+    }
+
+    /// Whether all of it is understood. The map may doubt what the facts do not: an entry of it that names
+    /// a missing column.
+    fn is_known(&self) -> bool {
+        self.facts.certainty != Certainty::Unknown && self.decision.doubts.is_empty()
     }
 
     async fn ticket(&self) -> Result<Verdict, LogError> {
@@ -228,8 +232,7 @@ impl Case<'_> {
             labels: self.decision.touched.iter().filter_map(|touched| touched.label.clone()).collect(),
             class_rank: rank(false).max(self.decision.class.as_ref().map_or(0, |class| class.rank)),
             output_rank: rank(true),
-            // The map may doubt what the facts do not: an entry of it that names a missing column.
-            exactly_known: self.facts.certainty != Certainty::Unknown && self.decision.doubts.is_empty(),
+            exactly_known: self.is_known(),
             has_sink: self.facts.has_sink,
             action: self.decision.action,
             approval: approval.name.clone(),
@@ -311,8 +314,8 @@ impl Case<'_> {
             database: self.who.database.clone(),
             protocol: self.pending.protocol.as_str().to_owned(),
             kinds: self.pending.facts.iter().map(|facts| facts.kind).collect(),
-            certainty: self.facts.certainty,
-            reasons: self.facts.reasons.iter().map(|code| (*code).to_owned()).collect(),
+            certainty: if self.is_known() { self.facts.certainty } else { Certainty::Unknown },
+            reasons: self.facts.reasons.union(&self.decision.doubts).map(|code| (*code).to_owned()).collect(),
             relations: self.facts.relations.iter().map(ToString::to_string).collect(),
             columns: columns.collect(),
             sinks: self.facts.sinks.clone(),
