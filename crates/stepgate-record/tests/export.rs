@@ -1,5 +1,7 @@
 //! Exports: every alteration is found and named.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of the tests are tests, too")]
+
 use stepgate_record::verify::{
     Anchor, Failure, Header, Outcome, Place, checkpoint_line, report, verify_export,
 };

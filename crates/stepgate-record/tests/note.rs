@@ -1,5 +1,7 @@
 //! Signed notes and checkpoints.
 
+#![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
+
 use stepgate_record::{Checkpoint, Hash, NoteError, NoteSigner, SignedNote, VerifierKey};
 
 /// The example of Go's golang.org/x/mod/sumdb/note, whose format C2SP signed-note is.

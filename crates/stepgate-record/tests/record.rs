@@ -1,5 +1,7 @@
 //! Records and their canonical bytes.
 
+#![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
+
 use std::collections::BTreeMap;
 
 use stepgate_record::{

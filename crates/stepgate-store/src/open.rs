@@ -18,7 +18,7 @@ use crate::{LogError, OpenError};
 
 /// Up to this size, in bytes, the database is copied before it is opened: opening a damaged one rewrites
 /// it, and the evidence would be gone.
-const MAX_COPIED_BYTES: u64 = 256 * 1024 * 1024;
+const MAX_COPIED_BYTES: u64 = 64 * 1024 * 1024;
 
 impl Log {
     /// Opens the log in the data directory `dir`, or makes it there, and records `log.started`.
@@ -132,7 +132,14 @@ fn open_disk(
         }
         Err(why) => {
             let Some(copy) = copy else { return Err(layout.damaged(why)) };
-            Err(layout.damaged(format!("{why} (log/db as it was before: {})", copy.display())))
+            // The first refusal's evidence stays; later ones see what opening has left.
+            let evidence = layout.dir().join("db.evidence");
+            if evidence.exists() {
+                fs::remove_file(&copy).at(&copy)?;
+            } else {
+                fs::rename(&copy, &evidence).at(&copy)?;
+            }
+            Err(layout.damaged(format!("{why} (log/db as it was found: {})", evidence.display())))
         }
     }
 }
@@ -143,8 +150,7 @@ fn copy_db(layout: &Layout) -> Result<Option<PathBuf>, OpenError> {
         Ok(data) => data.len(),
         Err(_) => return Ok(None),
     };
-    // A copy that is left over is the evidence of an earlier refusal.
-    if bytes > MAX_COPIED_BYTES || copy.exists() {
+    if bytes > MAX_COPIED_BYTES {
         return Ok(None);
     }
     fs::copy(&db, &copy).at(&copy)?;

@@ -20,7 +20,7 @@ const ALLOWED: [(&str, &str, &str); 12] = [
         "store",
         "types record approval",
         "base64 chacha20poly1305 data-encoding ed25519-dalek getrandom hmac pbkdf2 rustix serde serde_json \
-         sha2 sled subtle thiserror tokio tracing zeroize",
+         sha2 sled stringprep subtle tempfile thiserror tokio tracing zeroize",
     ),
     (
         "proxy",

@@ -89,7 +89,7 @@ fn a_flipped_byte_where_a_record_lies_is_refused_and_named() {
                 let why = refused(copy.path());
                 assert!(why.contains("record"), "{why}");
                 assert_eq!(
-                    fs::read(copy.path().join("db.before-opening")).unwrap(),
+                    fs::read(copy.path().join("db.evidence")).unwrap(),
                     bad,
                     "the evidence is kept as it was"
                 );
