@@ -20,7 +20,7 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      cos cosd cosh cot cotd count covar_pop covar_samp crc32 crc32c cume_dist current_database \
      current_query current_schema current_schemas current_setting date date_bin date_part date_trunc decode \
      degrees dense_rank div encode enum_first enum_last enum_range erf erfc every exp extract factorial family \
-     first_value float4 float8 floor format format_encoding format_type gcd gen_random_uuid \
+     first_value float4 float8 floor format format_encoding format_type gcd gen_random_uuid getdatabaseencoding \
      generate_series generate_subscripts get_bit get_byte get_current_ts_config greatest grouping \
      has_any_column_privilege has_column_privilege has_database_privilege has_foreign_data_wrapper_privilege \
      has_function_privilege has_language_privilege has_schema_privilege has_sequence_privilege \

@@ -34,6 +34,7 @@ impl Catalog {
         loader.constraints(&answers)?;
         loader.functions(&answers)?;
         loader.views(&answers)?;
+        loader.policies(&answers)?;
         Ok(loader.catalog)
     }
 }
@@ -265,6 +266,31 @@ impl Loader {
         for row in answers.rows::<1>("types")? {
             let [name] = row?;
             catalog.user_types.insert(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn policies(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<3>("policies")? {
+            let [oid, on, attnum] = row?;
+            let (Some(at), attnum) = (self.known(oid), number::<i32>(attnum, "policies")?) else { continue };
+            let read = self.known(on).and_then(|on| Some((on, self.catalog.relation(on)?)));
+            // A policy that calls a function, or reads what is no table: pg_depend does not tell what it reads.
+            let (reads, doubtful) = match read {
+                None => (Vec::new(), true),
+                Some((on, relation)) => {
+                    let columns = relation.columns.iter().enumerate();
+                    let named = columns
+                        .filter(|(_, column)| column.number == attnum)
+                        .map(|(at, _)| (on, at))
+                        .collect();
+                    (named, !relation.is_base())
+                }
+            };
+            if let Some(relation) = self.catalog.relations.get_mut(at) {
+                relation.policy_reads.extend(reads);
+                relation.doubtful |= doubtful;
+            }
         }
         Ok(())
     }

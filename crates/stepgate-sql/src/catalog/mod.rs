@@ -95,17 +95,16 @@ impl Catalog {
 
     /// Every base column that reading this one may show: the same column of partitions, parents and
     /// children, what a generated column is computed from, what a materialised view was made from.
-    pub(crate) fn lineage(&self, column: ColumnRef, found: &mut Vec<ColumnRef>) {
-        if found.contains(&column) {
-            return;
-        }
+    pub(crate) fn lineage(&self, column: ColumnRef, found: &mut HashSet<ColumnRef>) {
         let Some((relation, known)) = self
             .relation(column.0)
             .and_then(|relation| relation.columns.get(column.1).map(|known| (relation, known)))
         else {
             return;
         };
-        found.push(column);
+        if !found.insert(column) {
+            return;
+        }
         for member in &relation.family {
             let same = self.relation(*member).and_then(|relation| relation.column(&known.name));
             if let Some(same) = same {

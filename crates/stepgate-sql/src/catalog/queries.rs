@@ -85,6 +85,15 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               where calls.classid = 'pg_catalog.pg_class'::pg_catalog.regclass",
     },
     CatalogQuery {
+        name: "policies",
+        sql: "select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              then d.refobjid else 0 end)::text, d.refobjsubid::text \
+              from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid \
+              join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid \
+              where c.relrowsecurity and d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, \
+              'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)",
+    },
+    CatalogQuery {
         name: "functions",
         sql: "select distinct n.nspname::text, p.proname::text from pg_catalog.pg_proc p \
               join pg_catalog.pg_namespace n on n.oid = p.pronamespace",
@@ -125,4 +134,5 @@ pub const CATALOG_FINGERPRINT_QUERY: &str = "select pg_catalog.concat_ws('/', \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_type where oid >= 16384), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_operator where oid >= 16384), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_cast where oid >= 16384), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_namespace))";
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_namespace), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_policy))";

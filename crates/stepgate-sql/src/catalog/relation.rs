@@ -25,7 +25,9 @@ pub(crate) struct Relation {
     pub(crate) reads: Vec<ColumnRef>,
     /// Base relations that it names.
     pub(crate) reads_relations: Vec<RelationIndex>,
-    /// A view whose definition calls or reads what is not known to be harmless.
+    /// Columns that its row security policies read, its own among them.
+    pub(crate) policy_reads: Vec<ColumnRef>,
+    /// A view or policy whose definition calls or reads what is not known to be harmless.
     pub(crate) doubtful: bool,
     /// Writing it runs rules, triggers or functions that are not known.
     pub(crate) writes_run_code: bool,

@@ -29,10 +29,6 @@ impl<'t, 'a> Words<'t, 'a> {
         }
     }
 
-    pub(super) fn is_text(self, at: usize) -> bool {
-        matches!(self.kind(at), Some(TokenKind::Text(_)))
-    }
-
     pub(super) fn is_literal(self, at: usize) -> bool {
         matches!(self.kind(at), Some(TokenKind::Text(_) | TokenKind::Number(_)))
     }

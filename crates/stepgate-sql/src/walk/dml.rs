@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, ConflictTarget, Delete, DoUpdate, Expr, FromTable, Insert, ObjectName,
-    OnConflict, OnConflictAction, OnInsert, SelectItem, SetExpr, Statement, TableFactor, TableObject,
-    UnaryOperator, Update, UpdateTableFromKind, Value,
+    Assignment, AssignmentTarget, BinaryOperator, ConflictTarget, Delete, DoUpdate, Expr, FromTable, Insert,
+    ObjectName, OnConflict, OnConflictAction, OnInsert, SelectItem, SetExpr, Statement, TableFactor,
+    TableObject, UnaryOperator, Update, UpdateTableFromKind, Value,
 };
 use stepgate_types::Kind;
 
@@ -304,7 +304,8 @@ impl Walker<'_> {
                 };
                 self.touch((index, at), Uses::WRITE);
                 written.push(at);
-                if !is_certain_value(value) {
+                let alone = (items.len() == 1).then(|| self.catalog.relation(index)).flatten();
+                if !is_never_null(value, alone) {
                     may_be_null.push(at);
                 }
             }
@@ -414,16 +415,35 @@ impl Walker<'_> {
     }
 }
 
-/// Whether a value is certainly not NULL: a plain literal.
-fn is_certain_value(value: &Expr) -> bool {
+/// Whether a value is certainly not NULL: literals, columns that never are (where `alone` is the only
+/// relation in sight), and strict arithmetic over them.
+fn is_never_null(value: &Expr, alone: Option<&Relation>) -> bool {
     match value {
         Expr::Value(value) => {
             matches!(value.value, Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_))
         }
+        Expr::TypedString(_) | Expr::Interval(_) => true,
         Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
-            is_certain_value(inner)
+            is_never_null(inner, alone)
         }
-        Expr::TypedString(_) => true,
+        Expr::Identifier(name) => alone.is_some_and(|relation| {
+            let column = relation.column(&folded(name)).and_then(|at| relation.columns.get(at));
+            column.is_some_and(|column| column.not_null)
+        }),
+        Expr::BinaryOp {
+            left,
+            op:
+                BinaryOperator::Plus
+                | BinaryOperator::Minus
+                | BinaryOperator::Multiply
+                | BinaryOperator::Divide
+                | BinaryOperator::StringConcat,
+            right,
+        } => is_never_null(left, alone) && is_never_null(right, alone),
+        Expr::Function(function) => {
+            let name = function.name.0.last().and_then(|part| part.as_ident()).map(folded);
+            matches!(name.as_deref(), Some("now" | "current_timestamp" | "current_date" | "localtimestamp"))
+        }
         _ => false,
     }
 }

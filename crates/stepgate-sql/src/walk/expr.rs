@@ -67,9 +67,16 @@ impl Walker<'_> {
             | Expr::IsNotUnknown(inner)
             | Expr::UnaryOp { op: _, expr: inner }
             | Expr::Collate { expr: inner, collation: _ }
-            | Expr::Extract { field: _, syntax: _, expr: inner }
-            | Expr::Ceil { expr: inner, field: CeilFloorKind::DateTimeField(_) }
-            | Expr::Floor { expr: inner, field: CeilFloorKind::DateTimeField(_) } => {
+            | Expr::Extract { field: _, syntax: _, expr: inner } => {
+                self.expr(inner, place, uses);
+            }
+            // These are plain functions to the server, which others may overload.
+            Expr::Ceil { expr: inner, field: CeilFloorKind::DateTimeField(_) } => {
+                self.function_name(&["ceil".to_owned()]);
+                self.expr(inner, place, uses);
+            }
+            Expr::Floor { expr: inner, field: CeilFloorKind::DateTimeField(_) } => {
+                self.function_name(&["floor".to_owned()]);
                 self.expr(inner, place, uses);
             }
             Expr::IsDistinctFrom(left, right)
@@ -104,17 +111,20 @@ impl Walker<'_> {
             Expr::Subquery(subquery) => {
                 self.query(subquery, place, uses);
             }
-            Expr::Substring { expr, substring_from, substring_for, special: _, shorthand: _ } => {
+            Expr::Substring { expr, substring_from, substring_for, special: _, shorthand } => {
+                self.function_name(&[if *shorthand { "substr" } else { "substring" }.to_owned()]);
                 self.expr(expr, place, uses);
                 self.exprs(substring_from.as_deref(), place, uses);
                 self.exprs(substring_for.as_deref(), place, uses);
             }
             Expr::Trim { trim_where: _, trim_what, expr, trim_characters } => {
+                self.function_name(&["btrim".to_owned()]);
                 self.expr(expr, place, uses);
                 self.exprs(trim_what.as_deref(), place, uses);
                 self.exprs(trim_characters.iter().flatten(), place, uses);
             }
             Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => {
+                self.function_name(&["overlay".to_owned()]);
                 self.exprs([&**expr, &**overlay_what, &**overlay_from], place, uses);
                 self.exprs(overlay_for.as_deref(), place, uses);
             }
@@ -159,7 +169,7 @@ impl Walker<'_> {
                     // `(x).f` calls f(x) where x has no field f.
                     let field = folded(field);
                     if self.catalog.is_function(&field) {
-                        self.function_name(&[field.into_owned()], 1);
+                        self.function_name(&[field.into_owned()]);
                     }
                 }
                 AccessExpr::Dot(_) => self.doubt("unsupported-expression"),
@@ -191,20 +201,20 @@ impl Walker<'_> {
         while let Some(element) = name.strip_suffix("[]") {
             name = element;
         }
-        let (name, modifier) = name.split_once(['(', '[']).unwrap_or((name, ""));
-        let name = name.trim();
-        let _ = modifier;
+        let name = name.split(['(', '[']).next().unwrap_or_default().trim();
         let (qualified, name) = match name.split_once('.') {
             Some(("pg_catalog", name)) => (true, name),
             Some(_) => return self.doubt_function("unknown-type"),
             None => (false, name),
         };
+        // `int` is grammar, `"int"` whatever the path finds.
+        let quoted = name.starts_with('"');
         let name = name.trim_matches('"');
         // Several words (`double precision`) are grammar.
         let first = name.split(' ').next().unwrap_or_default();
         let several = first.len() < name.len();
-        let hidden =
-            !qualified && !several && !builtin::grammar_type(first) && self.catalog.is_user_type(first);
+        let grammar = !quoted && (several || builtin::grammar_type(first));
+        let hidden = !qualified && !grammar && self.catalog.is_user_type(first);
         if !builtin::builtin_type(first) || hidden {
             self.doubt_function("unknown-type");
         }

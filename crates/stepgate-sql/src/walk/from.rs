@@ -161,15 +161,21 @@ impl Walker<'_> {
             TableFactor::Function { lateral: _, name, args, with_ordinality, alias } => {
                 self.function_item(name, args, *with_ordinality, alias.as_ref(), lateral_place)
             }
-            TableFactor::UNNEST { alias, array_exprs, with_offset, with_offset_alias, with_ordinality } => {
+            TableFactor::UNNEST {
+                alias,
+                array_exprs,
+                with_offset,
+                with_offset_alias,
+                with_ordinality: _,
+            } => {
                 if *with_offset || with_offset_alias.is_some() {
                     self.doubt("unsupported-from");
                 }
-                self.call("unnest", array_exprs.len());
+                self.function_name(&["unnest".to_owned()]);
                 for array in array_exprs {
                     self.expr(array, lateral_place, Uses::OUTPUT);
                 }
-                self.open_item("unnest", alias.as_ref(), *with_ordinality)
+                self.open_item("unnest", alias.as_ref())
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
                 let items = self.joined(table_with_joins, before, place);
@@ -256,7 +262,7 @@ impl Walker<'_> {
         place: Place<'_>,
     ) -> Items {
         let parts = self.parts(name);
-        self.function_name(&parts, args.len());
+        self.function_name(&parts);
         self.function_args(args, place, Uses::OUTPUT);
         let last = parts.last().cloned().unwrap_or_default();
         if let Some(columns) = builtin::function_columns(&last) {
@@ -268,15 +274,14 @@ impl Walker<'_> {
             let source = Source::Derived(Output { names, open: false }.renamed(&renamed));
             return vec![Rc::new(Item { alias: Some(alias.unwrap_or(last)), source })];
         }
-        self.open_item(&last, alias, with_ordinality)
+        self.open_item(&last, alias)
     }
 
     /// A function's result: only columns named in the statement itself are certain, since an element of an
     /// array may be a row.
-    fn open_item(&mut self, name: &str, alias: Option<&TableAlias>, with_ordinality: bool) -> Items {
+    fn open_item(&mut self, name: &str, alias: Option<&TableAlias>) -> Items {
         let (alias, names) = self.alias(alias);
         let output = Output { names: names.into_iter().map(Some).collect(), open: true };
-        let _ = with_ordinality;
         vec![Rc::new(Item {
             alias: Some(alias.unwrap_or_else(|| name.to_owned())),
             source: Source::Derived(output),

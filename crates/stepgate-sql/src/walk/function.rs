@@ -28,16 +28,16 @@ impl Walker<'_> {
         let parts = self.parts(name);
         match args {
             // CURRENT_USER and kin: grammar, not a call.
-            FunctionArguments::None => self.function_name(&parts, 0),
+            FunctionArguments::None => self.function_name(&parts),
             FunctionArguments::Subquery(query) => {
                 // ARRAY(SELECT …) is grammar.
                 if parts != ["array"] {
-                    self.function_name(&parts, 1);
+                    self.function_name(&parts);
                 }
                 self.query(query, place, uses);
             }
             FunctionArguments::List(FunctionArgumentList { duplicate_treatment: _, args, clauses }) => {
-                self.function_name(&parts, args.len());
+                self.function_name(&parts);
                 self.function_args(args, place, uses);
                 for clause in clauses {
                     self.clause(clause, place);
@@ -96,7 +96,7 @@ impl Walker<'_> {
     }
 
     /// Accounts for a function being called by that name.
-    pub(super) fn function_name(&mut self, parts: &[String], args: usize) {
+    pub(super) fn function_name(&mut self, parts: &[String]) {
         let (name, unqualified) = match parts {
             [name] => (name.as_str(), true),
             [schema, name] if schema == "pg_catalog" => (name.as_str(), false),
@@ -105,11 +105,11 @@ impl Walker<'_> {
         if unqualified && self.catalog.is_user_function(name) {
             return self.doubt_function("unknown-function");
         }
-        self.call(name, args);
+        self.call(name);
     }
 
     /// Accounts for a function of pg_catalog, or of the grammar, being called.
-    pub(super) fn call(&mut self, name: &str, _args: usize) {
+    pub(super) fn call(&mut self, name: &str) {
         if builtin::harmless_writer(name) {
             self.writes = true;
         } else if !builtin::pure_function(name) && !VALUE_FUNCTIONS.contains(&name) {

@@ -12,7 +12,7 @@ mod scope;
 mod size;
 mod uses;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
 use stepgate_types::{ColumnName, Kind};
@@ -108,6 +108,8 @@ impl<'c> Walker<'c> {
         facts.kind = self.kind;
         facts.read_only &= !(self.writes || self.creates);
         facts.effect.catalog |= self.creates;
+        // The first temporary table puts a schema in front of the path.
+        facts.effect.session |= self.creates;
         facts.estimate = self.estimate;
         facts.bulk = facts.bulk.max(self.bulk);
         facts.functions.extend(self.functions);
@@ -115,11 +117,10 @@ impl<'c> Walker<'c> {
         for reason in self.reasons {
             facts.doubt(reason);
         }
-        let mut lineage = Vec::new();
+        let mut lineage = HashSet::new();
         for (column, uses) in self.columns {
-            lineage.clear();
             self.catalog.lineage(column, &mut lineage);
-            for (relation, at) in lineage.drain(..) {
+            for (relation, at) in lineage.drain() {
                 let Some(relation) = self.catalog.relation(relation).filter(|it| it.is_base()) else {
                     continue;
                 };
@@ -198,9 +199,10 @@ impl<'c> Walker<'c> {
             "pg_toast" => return self.doubt("catalog-relation"),
             _ => {}
         }
-        if matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView) && relation.doubtful {
-            self.doubt_function("view-with-unknown-parts");
+        if relation.doubtful {
+            self.doubt_function("view-or-policy-with-unknown-parts");
         }
+        self.touch_all(relation.policy_reads.iter().copied(), Uses::PREDICATE);
         if relation.kind == RelationKind::View {
             self.over("view");
             self.touch_all(relation.reads.iter().copied(), Uses::OUTPUT);

@@ -1,0 +1,111 @@
+//! A real PostgreSQL with the corpus' schema, and its catalog snapshot.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use stepgate_sql::{CATALOG_QUERIES, Catalog, Effect, Facts, Rows, SessionState, analyze};
+use stepgate_testkit::Cluster;
+use stepgate_types::{Certainty, Kind, Use};
+
+/// The corpus directory of the repository.
+pub(crate) fn corpus() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus")
+}
+
+/// A cluster with database `clinic`, loaded with the corpus' schema.
+pub(crate) fn clinic() -> Cluster {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    cluster.create_database("clinic").expect("create database");
+    cluster.load_file("clinic", &corpus().join("schema.sql")).expect("load the schema");
+    cluster
+}
+
+/// The answers to the catalog queries, through psql.
+pub(crate) fn snapshot(cluster: &Cluster, database: &str) -> Catalog {
+    let mut results: Vec<(&str, Rows)> = Vec::new();
+    for query in CATALOG_QUERIES {
+        results.push((query.name, rows(cluster, database, query.sql)));
+    }
+    Catalog::from_rows(&results).expect("rows that fit")
+}
+
+/// Rows of one query, through psql.
+pub(crate) fn rows(cluster: &Cluster, database: &str, sql: &str) -> Rows {
+    let output = cluster
+        .psql_command(database)
+        .args([
+            "-q",
+            "-A",
+            "-t",
+            "-F",
+            "\u{1f}",
+            "-R",
+            "\u{1e}",
+            "-P",
+            "null=\u{1d}",
+            "-v",
+            "ON_ERROR_STOP=1",
+        ])
+        .args(["-c", "set search_path = pg_catalog", "-c", sql])
+        .output()
+        .expect("psql");
+    assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    if text.is_empty() {
+        return Vec::new();
+    }
+    text.split('\u{1e}')
+        .map(|row| row.split('\u{1f}').map(|value| (value != "\u{1d}").then(|| value.to_owned())).collect())
+        .collect()
+}
+
+/// The session of a fresh connection.
+pub(crate) fn session() -> SessionState {
+    SessionState::with_search_path(["pg_catalog", "public"])
+}
+
+/// The PII map of the corpus: `schema.relation.column`.
+pub(crate) fn pii() -> BTreeSet<String> {
+    let text = std::fs::read_to_string(corpus().join("pii_map.csv")).expect("the map");
+    text.lines().skip(1).map(|line| line.split(',').take(3).collect::<Vec<_>>().join(".")).collect()
+}
+
+/// `schema.relation.column` without quotes, and its uses.
+pub(crate) fn columns(facts: &Facts) -> BTreeMap<String, BTreeSet<Use>> {
+    facts
+        .columns
+        .iter()
+        .map(|(column, uses)| {
+            let relation = &column.relation;
+            (format!("{}.{}.{}", relation.schema, relation.name, column.column), uses.clone())
+        })
+        .collect()
+}
+
+/// The mapped columns touched other than by writing alone.
+pub(crate) fn touched(facts: &Facts, pii: &BTreeSet<String>) -> BTreeSet<String> {
+    let read = |uses: &BTreeSet<Use>| uses.iter().any(|used| *used != Use::Write);
+    columns(facts)
+        .into_iter()
+        .filter(|(name, uses)| pii.contains(name) && read(uses))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// `risky` of DESIGN §7.
+pub(crate) fn risky(facts: &Facts, pii: &BTreeSet<String>) -> bool {
+    facts.certainty == Certainty::Unknown || facts.kind == Kind::Control || !touched(facts, pii).is_empty()
+}
+
+/// Facts of one message in a fresh session.
+pub(crate) fn facts(sql: &str, catalog: &Catalog) -> Vec<Facts> {
+    analyze(sql.as_bytes(), catalog, &session())
+}
+
+/// Whether any of these changes what the next message means.
+pub(crate) fn moves(facts: &[Facts]) -> bool {
+    facts.iter().any(|facts| facts.effect != Effect::default())
+}

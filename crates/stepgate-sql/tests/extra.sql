@@ -1,0 +1,27 @@
+-- Shapes that the corpus' schema lacks.
+create table people (id int primary key, email text unique, town text, mail_domain text generated always as (split_part(email, '@', 2)) stored);
+create table visits_log (vid int not null, at date not null, ip_addr text) partition by range (at);
+create table visits_log_2024 partition of visits_log for values from ('2024-01-01') to ('2025-01-01');
+create table staff (id int, badge text);
+create table nurses (shift text) inherits (staff);
+create materialized view mv_people as select town, email from people;
+create view v_whole as select to_jsonb(p) as j from people p;
+create view v_stats as select attname, most_common_vals::text from pg_stats;
+create view v_xml as select query_to_xml('select email from people', true, true, '') as x;
+create view v_star as select * from people;
+create table audited (id int primary key, note text);
+create function audit() returns trigger language plpgsql as $$ begin raise notice '%', (select email from people limit 1); return new; end $$;
+create trigger audit before insert on audited for each row execute function audit();
+create table ruled (id int, note text);
+create rule peek as on insert to ruled do also select email from people;
+create function town(p people) returns text language sql as 'select p.email';
+create function email_of(int) returns text language sql as 'select email from people where id = $1';
+create type pair as (a int, b text);
+create table amount (id int primary key, cents int not null check (cents > 0), holder text);
+create table guarded (id int);
+alter table guarded enable row level security;
+create policy friends on guarded using (exists (select from people p where p.id = guarded.id and p.email like '%x'));
+create domain "int" as text check (email_of(length(value)) is null);
+create function same(int, int) returns boolean language sql as 'select email_of($1) is null';
+create operator === (leftarg = int, rightarg = int, function = same);
+create function ceil(d doctors) returns numeric language sql as 'select d.annual_pay';
