@@ -16,6 +16,9 @@ use crate::{Client, ServerTls, Stream};
 /// How long a client may take to authenticate: PostgreSQL's `authentication_timeout`.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
+/// How long it may take to be told that it is refused.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
+
 /// What a name is challenged with.
 #[derive(Clone)]
 pub enum Challenge {
@@ -82,7 +85,7 @@ pub async fn authenticate(
         && let Some(problem) = answer(error, &client.opening.user)
     {
         // It fails already; that it cannot be told does not change how.
-        let _ = timeout(TIME_LIMIT, last_words(&mut client.stream, &problem)).await;
+        let _ = timeout(LAST_WORDS_LIMIT, last_words(&mut client.stream, &problem)).await;
     }
     verdict
 }

@@ -1,5 +1,7 @@
 //! Cutting never depends on how the network delivers the bytes.
 
+#![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
+
 use bytes::{BufMut as _, BytesMut};
 use proptest::prelude::*;
 use stepgate_wire::{Cutter, FrameError, HEADER, MAX_FRAME, MAX_SMALL, MAX_STREAMED, Piece, Side, peek};

@@ -1,5 +1,7 @@
 //! Readers take exactly one well-formed frame, and nothing makes them panic.
 
+#![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
+
 use bytes::{BufMut as _, BytesMut};
 use proptest::prelude::*;
 use stepgate_wire::read::{

@@ -1,5 +1,12 @@
 //! Startup packets: what PostgreSQL takes, less what would weaken the gate.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of the tests are tests, too"
+)]
+
 use proptest::prelude::*;
 use stepgate_wire::startup::{
     CancelKey, First, MAX_STARTUP, Opening, SSL_REQUEST_PACKET, StartupError, packet_len, parse,

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use stepgate_proxy::{AdmitError, admit};
 use stepgate_wire::read::{Authentication, ErrorFields, NegotiateProtocolVersion};
 use stepgate_wire::startup::{CancelKey, SSL_REQUEST_PACKET};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
 use crate::certificate::Certificate;
@@ -248,4 +249,13 @@ async fn strangers_and_broken_packets_are_turned_away() {
     for _ in 0..9 {
         refused(&mut door).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_dawdles_is_dropped() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut slow = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (tcp, peer) = listener.accept().await.unwrap();
+    slow.write_all(b"\0\0\0").await.unwrap();
+    assert!(matches!(admit(tcp, peer, None).await, Err(AdmitError::Timeout)));
 }

@@ -1,5 +1,7 @@
 //! Certificates for one test.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use stepgate_proxy::ServerTls;
@@ -25,6 +27,8 @@ impl Certificate {
         let write = |name: &str, text: String| {
             let path = directory.path().join(name);
             std::fs::write(&path, text).unwrap();
+            // libpq takes no key that others can read.
+            std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
             path
         };
         let cert = write("cert.pem", made.cert.pem());

@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use stepgate_proxy::{Admitted, Challenge, Client, People, ServerTls, admit, authenticate};
+use stepgate_proxy::{
+    Admitted, AuthenticateError, Challenge, Client, People, ServerTls, admit, authenticate,
+};
 use stepgate_store::ScramSecret;
+use stepgate_testkit::Binaries;
 use stepgate_types::SqlState;
 use stepgate_wire::Problem;
 use stepgate_wire::startup::CancelKey;
@@ -34,7 +37,7 @@ pub(crate) enum Came {
     In { secure: bool, settings: Vec<(String, String)> },
     Cancel(CancelKey),
     NotAdmitted(String),
-    NotAuthenticated(String),
+    NotAuthenticated(AuthenticateError),
 }
 
 pub(crate) struct Door {
@@ -73,7 +76,7 @@ impl Door {
     /// psql without anybody's settings, over TCP to this door.
     pub(crate) async fn psql(&self, connection: &str, password: &str) -> Output {
         let connection = format!("host=127.0.0.1 port={} dbname=shop {connection}", self.address.port());
-        let mut psql = Command::new("psql");
+        let mut psql = Command::new(Binaries::find().unwrap().path("psql"));
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("PG")) {
                 psql.env_remove(name);
@@ -98,6 +101,6 @@ async fn welcome(mut client: Client, tls: Option<&ServerTls>) -> Came {
             client.stream.shutdown().await.unwrap();
             Came::In { secure, settings: client.opening.settings }
         }
-        Err(error) => Came::NotAuthenticated(error.to_string()),
+        Err(error) => Came::NotAuthenticated(error),
     }
 }

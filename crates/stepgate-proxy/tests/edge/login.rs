@@ -2,6 +2,8 @@
 
 use std::process::Output;
 
+use stepgate_proxy::{AuthenticateError, ServerTls};
+
 use crate::certificate::Certificate;
 use crate::door::{Came, Door};
 
@@ -18,6 +20,7 @@ async fn psql_is_let_in_with_the_right_password_and_told_apart_by_nothing_else()
     assert!(matches!(&came, Came::In { secure: false, .. }), "{came:?}");
 
     let wrong = door.psql("user=dana", "wrong horse").await;
+    assert!(matches!(door.next().await, Came::NotAuthenticated(AuthenticateError::Failed)));
     assert!(said(&wrong).contains("FATAL:  password authentication failed for user \"dana\""));
     let unknown = door.psql("user=nobody", "correct horse").await;
     assert_eq!(said(&wrong).replace("dana", "nobody"), said(&unknown));
@@ -82,4 +85,21 @@ async fn psqls_options_reach_the_session_or_are_refused() {
     assert!(said(&output).contains("stepgate: setting \"standard_conforming_strings\" cannot be chosen"));
     let output = door.psql("user=dana replication=database", "correct horse").await;
     assert!(said(&output).contains("stepgate: replication connections are not supported"));
+}
+
+#[tokio::test]
+async fn with_a_client_ca_only_its_certificates_come_as_far_as_the_password() {
+    let (certificate, client, stranger) = (Certificate::new(), Certificate::new(), Certificate::new());
+    let tls = ServerTls::load(&certificate.cert, &certificate.key, Some(&client.cert)).unwrap();
+    let door = Door::open(Some(tls), None).await;
+    let with = |shown: &Certificate| {
+        let (cert, key) = (shown.cert.display(), shown.key.display());
+        format!("user=dana sslmode=require sslcert={cert} sslkey={key}")
+    };
+    let output = door.psql(&with(&client), "correct horse").await;
+    assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
+    for refused in [with(&stranger), "user=dana sslmode=require sslcert=/nowhere".to_owned()] {
+        let output = door.psql(&refused, "correct horse").await;
+        assert!(!said(&output).contains("welcome"), "{}", said(&output));
+    }
 }

@@ -13,7 +13,7 @@ pub(super) struct Setting {
 /// and where names are looked up, all of which the session knows. What is missing here is refused: a setting
 /// can change what a statement means or does (`standard_conforming_strings`, `session_preload_libraries`,
 /// `role`), and the list of those is never complete.
-const ALLOWED: [&str; 31] = [
+const ALLOWED: [&str; 37] = [
     "application_name",
     "backend_flush_after",
     "bytea_output",
@@ -35,13 +35,19 @@ const ALLOWED: [&str; 31] = [
     "idle_session_timeout",
     "intervalstyle",
     "jit",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
     "lock_timeout",
+    "max_parallel_workers_per_gather",
     "plan_cache_mode",
     "random_page_cost",
     "search_path",
     "statement_timeout",
+    "synchronous_commit",
     "tcp_keepalives_idle",
     "tcp_keepalives_interval",
+    "tcp_user_timeout",
     "timezone",
     "transaction_timeout",
     "work_mem",
