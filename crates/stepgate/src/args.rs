@@ -404,7 +404,7 @@ pub(crate) enum AuditCommand {
         /// Go on with new ones until interrupted.
         #[arg(short, long)]
         follow: bool,
-        /// How to write them; `json` is one object a line.
+        /// How to write them; with `-f`, `json` is one object a line.
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,
     },

@@ -42,7 +42,7 @@ const COLUMNS: &[&str] = &[
 
 fn tail(link: &Link, lines: u64, follow: bool, format: Format) -> Result<(), Failure> {
     let command = Operator::AuditTail { lines, follow };
-    if format == Format::Csv {
+    if format == Format::Csv || (format == Format::Json && !follow) {
         return Listing::of(COLUMNS, link.rows(command)?).print(format);
     }
     // One line a record, as they come: whoever follows reads each at once.

@@ -64,11 +64,12 @@ fn verify_configured(config: &Config, anchor: Option<(String, Anchor)>) -> Resul
         ));
     }
     let command = Operator::AuditVerify { anchor: anchor.map(|(text, _)| text) };
-    for row in Link::open(config)?.rows(command)? {
-        let ok = row.get("ok") == Some(&Value::Bool(true));
-        return finish(row.get("text").and_then(Value::as_str).unwrap_or_default(), ok);
-    }
-    Err(Failure::unreachable("the gate gave no answer"))
+    let rows = Link::open(config)?.rows(command)?;
+    let row = rows.first().ok_or_else(|| Failure::unreachable("the gate gave no answer"))?;
+    finish(
+        row.get("text").and_then(Value::as_str).unwrap_or_default(),
+        row.get("ok") == Some(&Value::Bool(true)),
+    )
 }
 
 fn conclude(outcome: &Outcome) -> Result<(), Failure> {

@@ -30,7 +30,7 @@ pub(crate) enum Value {
     Bool(bool),
     Integer(i64),
     Text(String),
-    List(Vec<Node>),
+    List,
     Map(Vec<(String, At, Node)>),
     /// A number with a fraction, or too large: nowhere of use here.
     Other,
@@ -43,7 +43,7 @@ impl Value {
             Self::Bool(_) => "true or false",
             Self::Integer(_) | Self::Other => "a number",
             Self::Text(_) => "text",
-            Self::List(_) => "a list",
+            Self::List => "a list",
             Self::Map(_) => "a mapping",
         }
     }
@@ -281,11 +281,9 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Value::List(list))
+        // No setting is a list; read over, so that the rest is still checked.
+        while items.next_element::<serde::de::IgnoredAny>()?.is_some() {}
+        Ok(Value::List)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {

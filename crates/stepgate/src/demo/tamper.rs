@@ -21,8 +21,9 @@ fn verified(stage: &Stage, show: &mut Show) -> Result<(std::path::PathBuf, std::
     let signed = stage.gate.run(["audit", "checkpoint"], "")?.ok()?;
     std::fs::write(&checkpoint, signed).map_err(Error::doing("keeping a checkpoint"))?;
     show.command("you", "stepgate audit checkpoint > checkpoint.json    (kept elsewhere)");
-    show.command("you", "stepgate audit verify");
-    let outcome = stage.gate.run(["audit", "verify"], "")?;
+    show.command("you", "stepgate audit verify --checkpoint checkpoint.json");
+    let kept = checkpoint.to_string_lossy().into_owned();
+    let outcome = stage.gate.run(["audit", "verify", "--checkpoint", &kept], "")?;
     show.printed(&outcome.text().lines().collect::<Vec<_>>());
     show.check(
         outcome.status == 0 && last_line(&outcome).starts_with("ok: "),
@@ -39,10 +40,9 @@ fn verified(stage: &Stage, show: &mut Show) -> Result<(std::path::PathBuf, std::
             show.check(false, &format!("the export holds {what}"));
         }
     }
-    show.check(
-        !text.contains("@example.test") && !text.to_lowercase().contains("select name, category"),
-        "it holds who, when, which tables and which rule, but no value, no row and no SQL text",
-    );
+    // Of the first row of customers, and of what Dana typed.
+    let leaked = ["@example.test", "901-00-0001", "Amir", "'kitchen'"].iter().find(|value| text.contains(*value));
+    show.check(leaked.is_none(), "it holds who, when, which tables and which rule, but no value and no row");
     Ok((export, checkpoint))
 }
 

@@ -88,7 +88,8 @@ fn database(args: &InitArgs) -> Result<Database, Failure> {
 
 fn write_all(args: &InitArgs, database: &Database) -> Result<(), Failure> {
     let dir = &args.dir;
-    secret::make_private_dir(dir)?;
+    // Others may enter: ca.pem is for them. What is secret has directories or modes of its own.
+    fs::create_dir_all(dir).map_err(|error| Failure::file("make the directory", dir, &error))?;
     secret::make_private_dir(&dir.join("secrets"))?;
     secret::make_private_dir(&dir.join("data"))?;
     let policies = dir.join("policies");

@@ -9,9 +9,17 @@ use crate::args::InitArgs;
 /// The policy to begin with.
 pub(super) const POLICY: &str = include_str!("../../../../policies/policy.yaml");
 
-/// A value as YAML reads it back: JSON strings are YAML.
+/// A value as YAML reads it back: bare where that is plainly text, else as JSON, which is YAML.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-./".contains(&byte);
+    let begins_well = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    // YAML 1.1 readers take these words for booleans or nothing.
+    let word = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
+    if begins_well && text.bytes().all(plain) && !word.contains(&text.to_ascii_lowercase().as_str()) {
+        text.to_owned()
+    } else {
+        serde_json::Value::from(text).to_string()
+    }
 }
 
 /// `stepgate.yaml`.
@@ -46,12 +54,12 @@ databases:
     host: {host}
     port: {port}
     dbname: {dbname}
-    sslmode: {sslmode}            # verify-full, require or disable
+    sslmode: {sslmode}                 # verify-full, require or disable
     user: {user}
-    password_file: {password_file}     # mode 0600
+    password_file: {password_file}      # mode 0600
     # ca_file: server-ca.pem           # the CA of the server's certificate, if not one of the system's
     # catalog_user: stepgate_catalog   # another role to read the catalog with
-    # catalog_password_file: secrets/{name}-catalog
+    # catalog_password_file: secrets/catalog
 
 policies: {{map: policies/pii-map.yaml, rules: policies/policy.yaml}}
 
@@ -109,6 +117,7 @@ unknown: {{tables: allow, functions: step-up, dynamic_sql: deny, statements: ste
 
 /// What to type next.
 pub(super) fn next_steps(dir: &Path, database: &Database, listen: SocketAddr) -> String {
+    let dir = &std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let config = dir.join(super::CONFIG);
     let (config, ca) = (config.display(), dir.join("ca.pem"));
     let name = &database.name;

@@ -191,7 +191,10 @@ async fn tail(store: &Store, lines: u64, follow: bool, out: Out<'_>) -> Result<O
         next = record.seq + 1;
         row(out, record_row(&record)).await?;
     }
-    while follow {
+    if !follow {
+        return Ok(None);
+    }
+    loop {
         tokio::select! {
             changed = durable.changed() => changed.map_err(|_| Failure::unreachable("the gate has stopped"))?,
             () = out.closed() => return Err(gone()),
@@ -206,7 +209,6 @@ async fn tail(store: &Store, lines: u64, follow: bool, out: Out<'_>) -> Result<O
             }
         }
     }
-    Ok(None)
 }
 
 /// A record as a listing shows it: its place and time, then the event's own fields.

@@ -15,7 +15,7 @@ const QUEUE: usize = 64;
 /// An open way. Several commands may go over it, one after the other.
 pub(crate) enum Link {
     /// A gate serves this data directory.
-    Gate(Config),
+    Gate(Box<Config>),
     /// None does; the directory is ours until this is dropped.
     Here(Box<Here>),
 }
@@ -30,7 +30,7 @@ impl Link {
     /// Finds the running gate, or opens the data directory.
     pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
         if is_served(config)? {
-            return Ok(Self::Gate(config.clone()));
+            return Ok(Self::Gate(Box::new(config.clone())));
         }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
