@@ -80,6 +80,7 @@ pub async fn admit(
     peer: SocketAddr,
     tls: Option<&ServerTls>,
 ) -> Result<Admitted, AdmitError> {
+    peer::prepare(&tcp)?;
     match timeout(TIME_LIMIT, negotiate(tcp, peer, tls)).await {
         Ok(admitted) => admitted,
         Err(_) => Err(AdmitError::Timeout),

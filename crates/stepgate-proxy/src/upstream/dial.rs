@@ -2,7 +2,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
 use stepgate_wire::startup::SSL_REQUEST_PACKET;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpStream, lookup_host};
@@ -11,17 +10,10 @@ use tokio_rustls::TlsConnector;
 
 use super::tls::{client_config, server_name};
 use super::{SslMode, UpstreamConfig, UpstreamError};
-use crate::Stream;
+use crate::{Stream, peer};
 
 /// How long it may take to have a connection, TLS included.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// After how much silence the kernel asks whether the server is still there, and how often it asks again.
-/// Together: a server that is gone is noticed within half a minute.
-const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
-    .with_time(Duration::from_secs(15))
-    .with_interval(Duration::from_secs(5))
-    .with_retries(3);
-
 /// A connection to the server, encrypted as configured; nothing has been said on it yet.
 pub(crate) async fn dial(config: &UpstreamConfig) -> Result<Stream, UpstreamError> {
     let dial = async {
@@ -42,7 +34,7 @@ async fn connect(config: &UpstreamConfig) -> Result<TcpStream, UpstreamError> {
     for address in lookup_host((host, config.port)).await.map_err(dns)? {
         match TcpStream::connect(address).await {
             Ok(tcp) => {
-                prepare(&tcp)?;
+                peer::prepare(&tcp)?;
                 return Ok(tcp);
             }
             Err(source) => failure = refused(address, source),
@@ -53,11 +45,6 @@ async fn connect(config: &UpstreamConfig) -> Result<TcpStream, UpstreamError> {
 
 fn refused(address: SocketAddr, source: io::Error) -> UpstreamError {
     UpstreamError::Refused { address: address.to_string(), source }
-}
-
-fn prepare(tcp: &TcpStream) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
-    SockRef::from(tcp).set_tcp_keepalive(&KEEPALIVE)
 }
 
 async fn encrypt(config: &UpstreamConfig, mut tcp: TcpStream) -> Result<Stream, UpstreamError> {

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use stepgate_proxy::{
     Credentials, SslMode, Upstream, UpstreamConfig, UpstreamError, connect, forward_cancel, simple_query,
 };
@@ -11,6 +13,7 @@ use stepgate_testkit::Cluster;
 use stepgate_types::SqlState;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 use crate::certificate::Certificate;
 
@@ -162,6 +165,46 @@ async fn an_impostor_gets_no_password_and_no_md5_of_it() {
         assert!(!heard.windows(6).any(|window| window == b"s3cret"));
         assert!(!heard.contains(&b'p') || !heard.windows(3).any(|window| window == b"md5"));
     }
+}
+
+/// A server that wants the password in the clear, inside TLS; what it is told after that.
+async fn wants_cleartext(certificate: &Certificate) -> (u16, tokio::task::JoinHandle<Vec<u8>>) {
+    let chain = vec![CertificateDer::from_pem_file(&certificate.cert).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(&certificate.key).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let acceptor = TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let told = tokio::spawn(async move {
+        let (mut tcp, _) = listener.accept().await.unwrap();
+        tcp.read_exact(&mut [0; 8]).await.unwrap();
+        tcp.write_all(b"S").await.unwrap();
+        let mut tls = acceptor.accept(tcp).await.unwrap();
+        let len = tls.read_u32().await.unwrap();
+        tls.read_exact(&mut vec![0; usize::try_from(len).unwrap() - 4]).await.unwrap();
+        tls.write_all(b"R\0\0\0\x08\0\0\0\x03").await.unwrap();
+        let mut told = Vec::new();
+        // Goes away with or without close_notify.
+        let _ = tls.read_buf(&mut told).await;
+        told
+    });
+    (port, told)
+}
+
+#[tokio::test]
+async fn the_password_itself_is_given_only_to_a_server_that_has_shown_whose_it_is() {
+    let certificate = Certificate::for_names(&["localhost"]);
+    let (port, told) = wants_cleartext(&certificate).await;
+    let verified = config(port, SslMode::VerifyFull, Some(certificate.cert.clone()));
+    assert!(open(&verified).await.is_err());
+    assert_eq!(told.await.unwrap(), b"p\0\0\0\x0bs3cret\0");
+
+    let (port, told) = wants_cleartext(&certificate).await;
+    let unverified = config(port, SslMode::Require, None);
+    assert!(matches!(open(&unverified).await, Err(UpstreamError::Auth(_))));
+    assert_eq!(told.await.unwrap(), b"");
 }
 
 /// CVE-2021-23222, the client's side: bytes behind the server's `S` must not be taken for the first thing said
