@@ -26,7 +26,7 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the data directory of this configuration, or makes it there. One process at a time.
-    pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
+    pub(crate) fn open(config: &Config) -> Result<Self, Refused> {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SystemClock), Arc::new(SystemEntropy));
         writable(&config.data)?;
@@ -75,6 +75,28 @@ impl Store {
     }
 }
 
+/// Why it does not open.
+pub(crate) enum Refused {
+    /// Another process works on it.
+    InUse(Failure),
+    /// Anything else.
+    Other(Failure),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Other(failure)
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::InUse(failure) | Refused::Other(failure) => failure,
+        }
+    }
+}
+
 /// Says so early, and plainly, if nothing can be written there.
 fn writable(data: &Path) -> Result<(), Failure> {
     secret::make_private_dir(data)?;
@@ -85,13 +107,15 @@ fn writable(data: &Path) -> Result<(), Failure> {
     })
 }
 
-fn refused(config: &Config, error: &OpenError) -> Failure {
+fn refused(config: &Config, error: &OpenError) -> Refused {
     let failure = Failure::usage(error.to_string());
-    match error {
-        OpenError::InUse { .. } => failure.hint(format!(
-            "stop the other gate first, or give this one another `data:` in {}",
-            config.file.display()
-        )),
+    let failure = match error {
+        OpenError::InUse { .. } => {
+            return Refused::InUse(failure.hint(format!(
+                "stop the other gate first, or give this one another `data:` in {}",
+                config.file.display()
+            )));
+        }
         OpenError::WrongKey { .. } => failure.hint(format!(
             "put the key that was made with this data directory back at {}",
             config.master_file.display()
@@ -100,7 +124,8 @@ fn refused(config: &Config, error: &OpenError) -> Failure {
             failure.hint("see what is damaged with `stepgate audit verify` on a copy of the directory")
         }
         _ => failure,
-    }
+    };
+    Refused::Other(failure)
 }
 
 /// Bytes of the master key.

@@ -30,7 +30,8 @@ pub(super) fn all(stage: &mut Stage, show: &mut Show) -> Result<(), Error> {
 }
 
 fn ordinary(stage: &Stage, show: &mut Show, dana: &mut Psql) -> Result<(), Error> {
-    const QUERY: &str = "select name, price from products where category = 'kitchen' order by price desc limit 3;";
+    const QUERY: &str =
+        "select name, price from products where category = 'kitchen' order by price desc limit 3;";
     show.scene("An ordinary query passes at once");
     show.typed(stage.dana.name(), QUERY);
     // The first reply includes connecting and logging in.

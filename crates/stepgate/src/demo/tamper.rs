@@ -41,7 +41,8 @@ fn verified(stage: &Stage, show: &mut Show) -> Result<(std::path::PathBuf, std::
         }
     }
     // Of the first row of customers, and of what Dana typed.
-    let leaked = ["@example.test", "901-00-0001", "Amir", "'kitchen'"].iter().find(|value| text.contains(*value));
+    let leaked =
+        ["@example.test", "901-00-0001", "Amir", "'kitchen'"].iter().find(|value| text.contains(*value));
     show.check(leaked.is_none(), "it holds who, when, which tables and which rule, but no value and no row");
     Ok((export, checkpoint))
 }

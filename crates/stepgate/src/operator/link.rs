@@ -2,15 +2,22 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use super::execute::{Operations, execute};
 use super::{Operator, Reply};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::store::Store;
+use crate::store::{Refused, Store};
 
 /// Answers that wait to be printed.
 const QUEUE: usize = 64;
+
+/// How long a data directory may be in use by somebody who has no socket.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is tried meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// An open way. Several commands may go over it, one after the other.
 pub(crate) enum Link {
@@ -29,15 +36,23 @@ pub(crate) struct Here {
 impl Link {
     /// Finds the running gate, or opens the data directory.
     pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
-        if is_served(config)? {
-            return Ok(Self::Gate(Box::new(config.clone())));
-        }
+        let began = Instant::now();
+        let store = loop {
+            if is_served(config)? {
+                return Ok(Self::Gate(Box::new(config.clone())));
+            }
+            match Store::open(config) {
+                Ok(store) => break store,
+                // A gate that is just starting or stopping, or another short command.
+                Err(Refused::InUse(_)) if began.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                Err(refused) => return Err(refused.into()),
+            }
+        };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        let store = Store::open(config)?;
         Ok(Self::Here(Box::new(Here { operations: Operations { store, sessions: None }, runtime })))
     }
 

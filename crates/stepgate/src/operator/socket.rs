@@ -31,7 +31,7 @@ const QUEUE: usize = 64;
 
 /// A bound socket; its file is removed when dropped.
 pub(crate) struct AdminSocket {
-    listener: UnixListener,
+    listener: std::os::unix::net::UnixListener,
     path: PathBuf,
 }
 
@@ -50,8 +50,10 @@ impl AdminSocket {
             Err(_) => {}
         }
         // The directory has mode 0700, so that nobody gets in between bind and chmod either.
-        let listener = UnixListener::bind(path).map_err(|error| trouble(&error))?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(|error| trouble(&error))?;
+        let listener = std::os::unix::net::UnixListener::bind(path).map_err(|error| trouble(&error))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+            .and_then(|()| listener.set_nonblocking(true))
+            .map_err(|error| trouble(&error))?;
         Ok(Self { listener, path: path.to_owned() })
     }
 }
@@ -68,12 +70,16 @@ pub(crate) async fn serve(
     operations: Arc<Operations>,
     mut shutdown: watch::Receiver<bool>,
 ) {
+    let listener = match socket.listener.try_clone().and_then(UnixListener::from_std) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "the operator's socket cannot be served"),
+    };
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut running = tokio::task::JoinSet::new();
     loop {
         let accepted = tokio::select! {
             _ = shutdown.wait_for(|down| *down) => break,
-            accepted = socket.listener.accept() => accepted,
+            accepted = listener.accept() => accepted,
         };
         let Ok((stream, _)) = accepted else {
             tokio::time::sleep(Duration::from_millis(200)).await;

@@ -49,18 +49,23 @@ pub(crate) fn run(config: &Path, args: &ServeArgs) -> Result<(), Failure> {
     hardening::no_core_dumps()?;
     let ready = prepare(&config)?;
     let store = Store::open(&config)?;
-    let outcome = listen::Listeners::bind(&config).and_then(|listeners| {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_stack_size(STACK)
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        let served = runtime.block_on(serve(&config, ready, &store, listeners));
-        runtime.shutdown_timeout(Duration::from_secs(1));
-        served
-    });
+    let outcome = open_doors(&config, ready, &store);
     let closed = store.close();
     outcome.and(closed)
+}
+
+fn open_doors(config: &Config, ready: Ready, store: &Store) -> Result<(), Failure> {
+    // The operator's first: who sees the others open finds this one open too.
+    let socket = AdminSocket::bind(&config.admin_socket())?;
+    let listeners = listen::Listeners::bind(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
+    let served = runtime.block_on(serve(config, ready, store, socket, listeners));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    served
 }
 
 fn prepare(config: &Config) -> Result<Ready, Failure> {
@@ -85,6 +90,7 @@ async fn serve(
     config: &Config,
     ready: Ready,
     store: &Store,
+    socket: AdminSocket,
     listeners: listen::Listeners,
 ) -> Result<(), Failure> {
     let store = store.share();
@@ -110,7 +116,6 @@ async fn serve(
     });
     let log = store.log.clone();
     let (clients, people) = listeners.into_tokio()?;
-    let socket = AdminSocket::bind(&config.admin_socket())?;
     let (down, shutdown) = watch::channel(false);
     let operations = Arc::new(Operations { store, sessions: Some(gate.sessions().clone()) });
 
