@@ -11,7 +11,7 @@ use crate::checkpoints;
 use crate::disk::{Disk, DiskError, has_blobs};
 use crate::files::read_text;
 use crate::layout::Layout;
-use crate::{Log, LogError};
+use crate::{Log, LogError, OpenError};
 
 /// Verifies the log of the data directory `dir`, without its keys and without changing it: the database is
 /// copied first, since sled rewrites what it opens.
@@ -20,12 +20,13 @@ use crate::{Log, LogError};
 /// The first thing that is wrong. A directory that a gate works on is refused: ask that gate.
 pub fn verify_dir(dir: &Path, anchor: Option<&Anchor>) -> Outcome {
     let layout = Layout::new(dir);
-    if layout.is_locked().map_err(|error| Failure::files(format!("{}: {error}", dir.display())))? {
-        return Err(Failure::files(format!(
+    let lock = layout.lock_for_reading().map_err(|error| match error {
+        OpenError::InUse { dir } => Failure::files(format!(
             "{} is in use: a copy of it could be torn. Ask the gate that runs on it, or stop it first",
             dir.display()
-        )));
-    }
+        )),
+        other => Failure::files(other.to_string()),
+    })?;
     let log_id = layout.log_id().map_err(|error| Failure::files(error.to_string()))?;
     let log_id = log_id.ok_or_else(|| Failure::files(format!("{} holds no log", dir.display())))?;
     let key = read_key(&layout, &log_id)?;
@@ -34,6 +35,7 @@ pub fn verify_dir(dir: &Path, anchor: Option<&Anchor>) -> Outcome {
         return Err(Failure::files("log/blobs is not empty: no record is that large"));
     }
     let copy = copy_of(&layout).map_err(|error| Failure::files(format!("cannot be copied: {error}")))?;
+    drop(lock);
     let disk = Disk::open(copy.path()).map_err(|error| match error {
         DiskError::InUse => Failure::files("the copy is in use"),
         DiskError::Damaged(why) => Failure::record(0, format!("no record can be read: {why}")),

@@ -87,12 +87,19 @@ impl Layout {
         }
     }
 
-    /// Whether a process holds the lock. Changes nothing in the directory.
-    pub(crate) fn is_locked(&self) -> io::Result<bool> {
-        match File::open(self.lock_file()) {
-            Ok(file) => Ok(matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+    /// Keeps gates out while the directory is copied; changes nothing in it.
+    pub(crate) fn lock_for_reading(&self) -> Result<Option<File>, OpenError> {
+        let path = self.lock_file();
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            // A copy of a directory, perhaps.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(OpenError::Io { path, source }),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: self.dir.clone() }),
+            Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
         }
     }
 

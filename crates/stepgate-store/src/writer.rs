@@ -19,6 +19,9 @@ pub(crate) const QUEUE_JOBS: usize = 1024;
 /// more only add latency.
 const BATCH_JOBS: usize = 256;
 
+/// A batch takes no further job once it has as many records (4 MiB at most, plus one job's).
+const BATCH_RECORDS: usize = 1024;
+
 /// Records to be written together, and who waits for them.
 pub(crate) struct Job {
     pub(crate) first: u64,
@@ -73,10 +76,13 @@ pub(crate) fn signer(origin: &str, seed: &[u8; 32]) -> Result<NoteSigner, LogErr
 /// Writes until every handle is gone.
 pub(crate) fn run(shared: &Arc<Shared>, mut queue: mpsc::Receiver<Job>, mut prev: Hash) {
     while let Some(job) = queue.blocking_recv() {
+        let mut records = job.events.len();
         let mut jobs = vec![job];
         while jobs.len() < BATCH_JOBS
+            && records < BATCH_RECORDS
             && let Ok(job) = queue.try_recv()
         {
+            records = records.saturating_add(job.events.len());
             jobs.push(job);
         }
         let written = shared.marks.check().and_then(|()| write(shared, &mut jobs, prev));

@@ -1,7 +1,9 @@
 //! kill -9 of a process that appends: what was acknowledged is there, and nothing half done.
 //!
-//! This proves the order of writing, not of the disk: the kernel survives kill -9 with all it has in
-//! memory. Power cuts need a block device that forgets; the write pattern was measured against those.
+//! This proves the order of writing, not what reaches the disk: the kernel survives kill -9 with all it has
+//! in memory. For power cuts see `power-cut.sh`, which uses the children below on a block device.
+
+#![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -19,6 +21,7 @@ use zeroize::Zeroizing;
 const ROUNDS: u64 = 10;
 const DIR: &str = "STEPGATE_TEST_CRASH_DIR";
 const ROUND: &str = "STEPGATE_TEST_CRASH_ROUND";
+const ACKED: &str = "STEPGATE_TEST_CRASH_ACKED";
 
 struct Ticking(AtomicI64);
 
@@ -43,7 +46,6 @@ impl Entropy for Counting {
     }
 }
 
-#[expect(clippy::unwrap_used, reason = "part of the test")]
 fn open(dir: &Path) -> Log {
     let entropy = Arc::new(Counting(AtomicU8::new(0)));
     let options = LogOptions {
@@ -88,7 +90,7 @@ fn child_appends() {
                     });
                     let seq = log.append_blocking(vec![event(id)], change.into_iter().collect()).unwrap();
                     // One write, so that lines of several threads do not mix.
-                    let line = format!("\nacked {seq} {id}\n");
+                    let line = format!("\nacked {seq} {id}.\n");
                     std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
                 }
             })
@@ -113,9 +115,8 @@ fn nothing_acknowledged_is_lost_to_kill_9_and_nothing_is_half_done() {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut seen = 0;
         for line in lines.map_while(Result::ok) {
-            let Some(rest) = line.strip_prefix("acked ") else { continue };
-            let Some((seq, id)) = rest.split_once(' ') else { continue };
-            acked.insert(seq.parse().unwrap(), id.parse().unwrap());
+            let Some((seq, id)) = acknowledged(&line) else { continue };
+            acked.insert(seq, id);
             seen += 1;
             // At another moment each round; what was acknowledged before it died is still in the pipe.
             if seen == 5 + round * 17 {
@@ -125,27 +126,49 @@ fn nothing_acknowledged_is_lost_to_kill_9_and_nothing_is_half_done() {
         child.wait().unwrap();
         assert!(seen >= 5 + round * 17, "round {round}: the child died by itself after {seen}");
 
-        let verified = verify_dir(dir.path(), None).unwrap();
-        let log = open(dir.path());
-        assert!(verified.records < log.len());
-        let mut found: BTreeMap<u64, u64> = BTreeMap::new();
-        log.replay(0, &mut |seq, record| {
-            if let Event::StatementCompleted { statement, .. } = record.event {
-                found.insert(seq, statement);
-            }
-        })
-        .unwrap();
-        for (seq, id) in &acked {
-            assert_eq!(found.get(seq), Some(id), "round {round}: acknowledged record {seq}");
-        }
-        let beside: Vec<u64> = log
-            .load(Side::Desk)
-            .unwrap()
-            .into_iter()
-            .map(|(key, _)| u64::from_be_bytes(key.try_into().unwrap()))
-            .collect();
-        let mut expected: Vec<u64> = found.values().copied().filter(|id| id % 1_000_000 % 3 == 0).collect();
-        expected.sort_unstable();
-        assert_eq!(beside, expected, "round {round}: records and changes beside them");
+        check(dir.path(), &acked, &format!("round {round}"));
     }
+}
+
+/// Not a test of its own: checks what a power cut has left against the lines of [`child_appends`].
+#[test]
+#[ignore = "is started by power-cut.sh"]
+fn child_checks() {
+    let (Ok(dir), Ok(acked)) = (std::env::var(DIR), std::env::var(ACKED)) else { return };
+    let lines = std::fs::read_to_string(acked).unwrap();
+    let acked = lines.lines().filter_map(acknowledged).collect();
+    check(dir.as_ref(), &acked, "after the power cut");
+}
+
+/// Number of the record and of the statement in a whole line of [`child_appends`].
+fn acknowledged(line: &str) -> Option<(u64, u64)> {
+    let (seq, id) = line.strip_prefix("acked ")?.strip_suffix('.')?.split_once(' ')?;
+    Some((seq.parse().ok()?, id.parse().ok()?))
+}
+
+/// The log in `dir` is whole and has every acknowledged record, and all that was written beside it.
+fn check(dir: &Path, acked: &BTreeMap<u64, u64>, when: &str) {
+    let verified = verify_dir(dir, None).unwrap();
+    let log = open(dir);
+    assert!(verified.records < log.len());
+    let mut found: BTreeMap<u64, u64> = BTreeMap::new();
+    log.replay(0, &mut |seq, record| {
+        if let Event::StatementCompleted { statement, .. } = record.event {
+            found.insert(seq, statement);
+        }
+    })
+    .unwrap();
+    for (seq, id) in acked {
+        assert_eq!(found.get(seq), Some(id), "{when}: acknowledged record {seq}");
+    }
+    let beside: Vec<u64> = log
+        .load(Side::Desk)
+        .unwrap()
+        .into_iter()
+        .map(|(key, _)| u64::from_be_bytes(key.try_into().unwrap()))
+        .collect();
+    let mut expected: Vec<u64> = found.values().copied().filter(|id| id % 1_000_000 % 3 == 0).collect();
+    expected.sort_unstable();
+    assert_eq!(beside, expected, "{when}: records and changes beside them");
+    println!("{when}: {} acknowledged, {} there", acked.len(), found.len());
 }

@@ -9,7 +9,7 @@ use stepgate_record::{Fitted, Hash};
 use super::log::event;
 use crate::disk::Disk;
 use crate::testing::{open, options};
-use crate::{Log, OpenError, verify_dir};
+use crate::{Change, Log, OpenError, Side, verify_dir};
 
 const RECORDS: u64 = 60;
 
@@ -289,6 +289,12 @@ fn many_records_of_the_largest_size_leave_no_blobs() {
         (0..300).map(|seq| (seq, vec![b'x'; stepgate_record::MAX_RECORD_BYTES])).collect();
     for batch in records.chunks(100) {
         disk.commit(batch, &[]).unwrap();
+    }
+    // Also where values are written again and again, out of order.
+    for n in 0..300_u64 {
+        let key = (n * 37 % 60).to_be_bytes().repeat(8);
+        let value = vec![b'y'; stepgate_record::MAX_RECORD_BYTES];
+        disk.commit(&[], &[Change::Put { side: Side::Desk, key, value }]).unwrap();
     }
     drop(disk);
     assert!(!crate::disk::has_blobs(&dir.path().join("log/blobs")).unwrap());
