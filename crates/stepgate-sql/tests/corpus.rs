@@ -1,5 +1,7 @@
 //! The public corpus against a real PostgreSQL's catalog: no leak passes, and nearly no benign one is stopped.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
+
 mod common;
 
 use std::collections::BTreeSet;

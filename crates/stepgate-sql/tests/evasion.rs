@@ -1,5 +1,13 @@
 //! Ways round a reader of SQL, against a real catalog: each must be seen through or be unknown.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::format_push_string,
+    reason = "a test"
+)]
+
 mod common;
 
 use std::collections::BTreeSet;
@@ -263,7 +271,10 @@ const LEAKS: &[(&str, &str)] = &[
     ("select did from doctors where 1 === 1", "?"),
     ("select ceil(d) from doctors d", "?"),
     ("select from doctors where annual_pay > 7", "doctors.annual_pay"),
-    ("insert into guarded default values returning (select iban from invoices limit 1)", "invoices.iban"),
+    (
+        "insert into guarded default values returning (select iban from invoices limit 1)",
+        "invoices.iban people.email",
+    ),
     ("select * from (table doctors) d", "?"),
     ("select x.* from (doctors d join visits v using (did)) x", "doctors.annual_pay visits.notes"),
     (
@@ -430,6 +441,7 @@ const BENIGN: &[&str] = &[
     "SELECT pg_catalog.pg_class.relname FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace WHERE pg_catalog.pg_class.relname = $1::VARCHAR AND pg_catalog.pg_class.relkind = ANY (ARRAY[$2::VARCHAR, $3::VARCHAR]) AND pg_catalog.pg_table_is_visible(pg_catalog.pg_class.oid) AND pg_catalog.pg_namespace.nspname != $4::VARCHAR",
     "select table_schema, table_name from information_schema.tables where table_schema not in ('pg_catalog', 'information_schema')",
     "select nextval('some_seq')",
+    "select xmin, pid from training.patients where ctid is not null",
 ];
 
 #[test]
@@ -539,7 +551,11 @@ fn a_role_with_exactly_the_reported_columns_may_run_each_statement() {
         let all = facts(sql, &catalog);
         let [facts] = all.as_slice() else { continue };
         let queries = [Kind::Select, Kind::Insert, Kind::Update, Kind::Delete];
-        if facts.certainty == Certainty::Unknown || !queries.contains(&facts.kind) || sql.contains('$') {
+        if facts.certainty == Certainty::Unknown
+            || !queries.contains(&facts.kind)
+            || sql.contains('$')
+            || sql.contains("ctid")
+        {
             continue;
         }
         let mut script = String::from("begin;");
@@ -610,7 +626,6 @@ const MORE: &[&str] = &[
     "select kind || ' ' || fee::text || ' ' || at from visits where not (fee > 1 and fee < 9 or kind is null)",
     "select coalesce((select name from doctors d where d.did = v.did), 'none') from visits v",
     "select jsonb_build_object('k', kind, 'f', fee) from visits",
-    "select tableoid::regclass, ctid from visits limit 1",
     "select public.visits.kind from public.visits",
     "select public.visits.* from public.visits",
     "select visits.kind from public.visits, training.patients where patients.pid = 1",
@@ -656,7 +671,7 @@ fn no_mutilated_statement_makes_it_panic() {
             let at = next(bytes.len());
             match next(4) {
                 0 if !bytes.is_empty() => drop(bytes.remove(at)),
-                1 => bytes.insert(at, b"'\"$();.,*-/:[]\\\x00\xc3 e"[next(20)]),
+                1 => bytes.insert(at, b"'\"$();.,*-/:[]\\\x00\xc3 e"[next(19)]),
                 2 => bytes.truncate(at),
                 _ => {
                     let other = all[next(all.len())].as_bytes();
@@ -704,6 +719,10 @@ fn long_chains_and_deep_nesting_end_in_unknown_and_not_in_a_crash() {
         texts.push("explain ".repeat(count));
         texts.push(";".repeat(count));
     }
+    // Names of ORDER BY, each standing for a subquery with more of them.
+    let orders = (0..9)
+        .fold("1".to_owned(), |inner, _| format!("(select {inner} as a order by a, a, a, a, a, a, a, a)"));
+    texts.push(format!("select {orders}"));
     // Chains within each of the nested brackets.
     let inner = (0..40).fold("1".to_owned(), |inner, _| format!("({inner}{})", " + 1".repeat(25)));
     texts.push(format!("select {inner}"));

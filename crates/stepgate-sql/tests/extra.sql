@@ -25,3 +25,5 @@ create domain "int" as text check (email_of(length(value)) is null);
 create function same(int, int) returns boolean language sql as 'select email_of($1) is null';
 create operator === (leftarg = int, rightarg = int, function = same);
 create function ceil(d doctors) returns numeric language sql as 'select d.annual_pay';
+create sequence some_seq;
+grant usage on sequence some_seq to public;

@@ -50,6 +50,11 @@ impl Walker<'_> {
         if relation.writes_run_code {
             self.doubt_function("trigger-or-rule");
         }
+        if relation.doubtful {
+            self.doubt_function("view-or-policy-with-unknown-parts");
+        }
+        let policy: Vec<ColumnRef> = relation.policy_reads.clone();
+        self.touch_all(policy, Uses::PREDICATE);
         self.relations.insert(index);
     }
 

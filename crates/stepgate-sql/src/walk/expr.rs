@@ -11,6 +11,10 @@ use super::uses::Uses;
 use crate::builtin;
 use crate::catalog::UserCasts;
 
+/// Most expressions visited. Names of ORDER BY and GROUP BY are followed to what they stand for, which nested
+/// subqueries could multiply without end.
+const MAX_STEPS: usize = 100_000;
+
 /// Words that the grammar reads as values, unless quoted.
 const VALUE_WORDS: [&str; 12] = [
     "current_catalog",
@@ -29,6 +33,10 @@ const VALUE_WORDS: [&str; 12] = [
 
 impl Walker<'_> {
     pub(super) fn expr(&mut self, expr: &Expr, place: Place<'_>, uses: Uses) {
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            return self.doubt("too-complex");
+        }
         match expr {
             // Chains of binary operators are the deep ones: keep their frame small.
             Expr::BinaryOp { left, op: _, right } => {
@@ -185,11 +193,8 @@ impl Walker<'_> {
 
     fn value(&mut self, value: &Value) {
         match value {
-            Value::Number(..)
-            | Value::SingleQuotedString(_)
-            | Value::Boolean(_)
-            | Value::Null
-            | Value::Placeholder(_) => {}
+            Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_) | Value::Null => {}
+            Value::Placeholder(placeholder) if placeholder.starts_with('$') => {}
             _ => self.doubt("unsupported-expression"),
         }
     }

@@ -58,6 +58,8 @@ struct Walker<'c> {
     creates: bool,
     /// A function that returns sets was called somewhere.
     returns_sets: bool,
+    /// Expressions visited so far.
+    steps: usize,
     estimate: Option<u64>,
     bulk: stepgate_types::BulkShape,
 }
@@ -76,6 +78,7 @@ impl<'c> Walker<'c> {
             writes: false,
             creates: false,
             returns_sets: false,
+            steps: 0,
             estimate: None,
             bulk: stepgate_types::BulkShape::None,
         }

@@ -56,7 +56,8 @@ pub(super) enum Source {
     Derived(Output),
     /// A join with an alias: the columns of its sides.
     Join(Vec<Rc<Item>>),
-    /// `excluded` of ON CONFLICT: the proposed row, with the columns of the table but none of its data.
+    /// `excluded` of ON CONFLICT: the proposed row. Like the server, which asks for SELECT on the column, we count it
+    /// as the table's.
     Excluded(RelationIndex),
 }
 
@@ -106,7 +107,7 @@ impl Item {
                 all
             }
             Source::Excluded(index) => match catalog.relation(*index).and_then(|it| it.column(name)) {
-                Some(_) => Hit::Harmless,
+                Some(at) => Hit::Columns(vec![(*index, at)]),
                 None => Hit::Miss,
             },
         }
@@ -115,11 +116,11 @@ impl Item {
     /// Every column of the catalog that the item's whole row holds.
     pub(super) fn whole(&self, catalog: &Catalog) -> Vec<ColumnRef> {
         match &self.source {
-            Source::Relation { index, .. } => {
+            Source::Relation { index, .. } | Source::Excluded(index) => {
                 let count = catalog.relation(*index).map_or(0, |relation| relation.columns.len());
                 (0..count).map(|at| (*index, at)).collect()
             }
-            Source::Derived(_) | Source::Excluded(_) => Vec::new(),
+            Source::Derived(_) => Vec::new(),
             Source::Join(sides) => sides.iter().flat_map(|side| side.whole(catalog)).collect(),
         }
     }

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use stepgate_sql::{CATALOG_QUERIES, Catalog, Effect, Facts, Rows, SessionState, analyze};
+use stepgate_sql::{CATALOG_QUERIES, Catalog, Facts, Rows, SessionState, analyze};
 use stepgate_testkit::Cluster;
 use stepgate_types::{Certainty, Kind, Use};
 
@@ -103,9 +103,4 @@ pub(crate) fn risky(facts: &Facts, pii: &BTreeSet<String>) -> bool {
 /// Facts of one message in a fresh session.
 pub(crate) fn facts(sql: &str, catalog: &Catalog) -> Vec<Facts> {
     analyze(sql.as_bytes(), catalog, &session())
-}
-
-/// Whether any of these changes what the next message means.
-pub(crate) fn moves(facts: &[Facts]) -> bool {
-    facts.iter().any(|facts| facts.effect != Effect::default())
 }
