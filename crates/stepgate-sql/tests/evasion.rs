@@ -248,7 +248,10 @@ const LEAKS: &[(&str, &str)] = &[
     ("select * from ts_stat('select annual_pay from doctors')", "?"),
     ("select lo_export(1, '/tmp/x')", "?"),
     ("select pg_read_file('x')", "?"),
-    ("select set_config('search_path', 'training', false)", "?"),
+    ("select set_config('search_path', 'training', false); select nhs_no from patients", "?"),
+    ("select set_config('standard_conforming_strings', 'off', false)", "?"),
+    ("select set_config('ro' || 'le', 'x', false)", "?"),
+    ("select set_config('jit', 'off', false), set_config(name, 'x', false) from pg_settings", "?"),
     ("select xmlelement(name x, annual_pay) from doctors", "?"),
     ("select * from xmltable('/x' passing '<x/>' columns a text)", "?"),
     ("select null::pair", "?"),
@@ -440,6 +443,43 @@ const BENIGN: &[&str] = &[
     "SELECT n.nspname = ANY(current_schemas(true)), n.nspname, t.typname FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON t.typnamespace = n.oid WHERE t.oid = $1",
     "SELECT pg_catalog.pg_class.relname FROM pg_catalog.pg_class JOIN pg_catalog.pg_namespace ON pg_catalog.pg_namespace.oid = pg_catalog.pg_class.relnamespace WHERE pg_catalog.pg_class.relname = $1::VARCHAR AND pg_catalog.pg_class.relkind = ANY (ARRAY[$2::VARCHAR, $3::VARCHAR]) AND pg_catalog.pg_table_is_visible(pg_catalog.pg_class.oid) AND pg_catalog.pg_namespace.nspname != $4::VARCHAR",
     "select table_schema, table_name from information_schema.tables where table_schema not in ('pg_catalog', 'information_schema')",
+    // asyncpg, npgsql, pg_dump.
+    "SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new",
+    "SELECT pg_catalog.set_config('search_path', '', false)",
+    "WITH RECURSIVE typeinfo_tree(oid, ns, name, kind, basetype, elemtype, attrtypoids, depth) AS (
+       SELECT ti.oid, ti.ns, ti.name, ti.kind, ti.basetype, ti.elemtype, ti.attrtypoids, 0 FROM (
+         SELECT t.oid AS oid, ns.nspname AS ns, t.typname AS name, t.typtype AS kind,
+           (CASE WHEN t.typtype = 'd' THEN (WITH RECURSIVE typebases(oid, depth) AS (
+              SELECT t2.typbasetype AS oid, 0 AS depth FROM pg_type t2 WHERE t2.oid = t.oid
+              UNION ALL SELECT t2.typbasetype AS oid, tb.depth + 1 AS depth FROM pg_type t2, typebases tb
+              WHERE tb.oid = t2.oid AND t2.typbasetype != 0) SELECT oid FROM typebases ORDER BY depth DESC LIMIT 1)
+            ELSE NULL END) AS basetype, t.typelem AS elemtype,
+           (CASE WHEN t.typtype = 'c' THEN (SELECT array_agg(ia.atttypid ORDER BY ia.attnum) FROM pg_attribute ia
+              INNER JOIN pg_class c ON (ia.attrelid = c.oid) WHERE ia.attnum > 0 AND NOT ia.attisdropped
+              AND c.reltype = t.oid) ELSE NULL END) AS attrtypoids
+         FROM pg_catalog.pg_type AS t INNER JOIN pg_catalog.pg_namespace ns ON (ns.oid = t.typnamespace)
+         LEFT JOIN pg_type elem_t ON (t.typlen = -1 AND t.typelem != 0 AND t.typelem = elem_t.oid)) AS ti
+       WHERE ti.oid = any($1::oid[])
+       UNION ALL
+       SELECT ti.oid, ti.ns, ti.name, ti.kind, ti.basetype, ti.elemtype, ti.attrtypoids, tt.depth + 1
+       FROM (SELECT 1 AS oid, 'a' AS ns, 'b' AS name, 'c' AS kind, 2 AS basetype, 3 AS elemtype, null AS attrtypoids) ti,
+         typeinfo_tree tt WHERE (tt.elemtype IS NOT NULL AND ti.oid = tt.elemtype))
+     SELECT DISTINCT *, basetype::regtype::text AS basetype_name, elemtype::regtype::text AS elemtype_name
+     FROM typeinfo_tree ORDER BY depth DESC",
+    "SELECT ns.nspname, t.oid, t.typname, t.typtype, t.typnotnull, t.elemtypoid FROM (
+       SELECT typ.oid, typ.typnamespace, typ.typname, typ.typtype, typ.typrelid, typ.typnotnull, typ.relkind,
+         elemtyp.oid AS elemtypoid, elemtyp.typname AS elemtypname,
+         CASE WHEN elemproc.proname='array_recv' THEN 'a' ELSE elemtyp.typtype END AS elemtyptype
+       FROM (SELECT typ.oid, typnamespace, typname, typrelid, typnotnull, relkind, typelem AS elemoid,
+           CASE WHEN proc.proname='array_recv' THEN 'a' ELSE typ.typtype END AS typtype,
+           CASE WHEN proc.proname='array_recv' THEN typ.typelem WHEN typ.typtype='r' THEN rngsubtype END AS typelem
+         FROM pg_type AS typ LEFT JOIN pg_class AS cls ON (cls.oid = typ.typrelid)
+         LEFT JOIN pg_proc AS proc ON proc.oid = typ.typreceive
+         LEFT JOIN pg_range ON (pg_range.rngtypid = typ.oid)) AS typ
+       LEFT JOIN pg_type AS elemtyp ON elemtyp.oid = elemoid
+       LEFT JOIN pg_proc AS elemproc ON elemproc.oid = elemtyp.typreceive) AS t
+     JOIN pg_namespace AS ns ON (ns.oid = typnamespace)
+     WHERE typtype IN ('b', 'r', 'm', 'e', 'd') OR (typtype = 'c' AND relkind='c') ORDER BY typtype, typname",
     "select nextval('some_seq')",
     "select xmin, pid from training.patients where ctid is not null",
 ];

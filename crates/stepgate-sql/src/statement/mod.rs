@@ -144,8 +144,11 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     if catalog.user_casts() == crate::catalog::UserCasts::Implicit {
         facts.doubt(Reason { code: "unknown-cast", doubt: Doubt::Function });
     }
+    let sets = setting::set_config(words);
+    facts.effect.session |= sets == Some(setting::Weight::Session);
+    let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0) {
-        Ok(statement) => walk::statement(&statement, catalog, context.session, facts),
+        Ok(statement) => walk::statement(&statement, catalog, context.session, may_set, facts),
         Err(code) => statement_doubt(facts, code),
     }
 }

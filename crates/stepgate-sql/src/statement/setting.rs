@@ -33,6 +33,43 @@ fn is_harmless(name: &str) -> bool {
     )
 }
 
+/// How much a setting matters to the analysis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weight {
+    /// Not at all.
+    Harmless,
+    /// The session's state must be read again.
+    Session,
+    /// It changes how statements read, or whose rights they have.
+    Grave,
+}
+
+fn weight(name: &str) -> Weight {
+    match name {
+        _ if is_harmless(name) => Weight::Harmless,
+        "client_encoding"
+        | "standard_conforming_strings"
+        | "backslash_quote"
+        | "role"
+        | "session_authorization" => Weight::Grave,
+        _ => Weight::Session,
+    }
+}
+
+/// The weight of the calls `set_config('name', …)` in a query; none where there are none. Called in any other
+/// way it is grave.
+pub(super) fn set_config(words: Words<'_, '_>) -> Option<Weight> {
+    (0..words.len())
+        .filter(|at| words.ident(*at) == Some("set_config"))
+        .map(|at| match words.text(at + 2) {
+            Some(name) if words.is_punct(at + 1, b'(') && words.is_punct(at + 3, b',') => {
+                weight(&name.to_ascii_lowercase())
+            }
+            _ => Weight::Grave,
+        })
+        .max()
+}
+
 /// SET.
 pub(super) fn set(words: Words<'_, '_>, facts: &mut Facts) {
     plain(facts, Kind::Session);

@@ -110,7 +110,7 @@ impl Walker<'_> {
 
     /// Accounts for a function of pg_catalog, or of the grammar, being called.
     pub(super) fn call(&mut self, name: &str) {
-        if builtin::harmless_writer(name) {
+        if builtin::harmless_writer(name) || (name == "set_config" && self.may_set) {
             self.writes = true;
         } else if !builtin::pure_function(name) && !VALUE_FUNCTIONS.contains(&name) {
             return self.doubt_function("unknown-function");

@@ -25,8 +25,17 @@ use crate::facts::{Doubt, Facts, Reason, Sink};
 use crate::session::SessionState;
 
 /// Adds to `facts` (whose kind it sets) what this query, INSERT, UPDATE or DELETE does.
-pub(crate) fn statement(statement: &Statement, catalog: &Catalog, session: &SessionState, facts: &mut Facts) {
+///
+/// `may_set`: its calls of `set_config` are known to change nothing that matters here.
+pub(crate) fn statement(
+    statement: &Statement,
+    catalog: &Catalog,
+    session: &SessionState,
+    may_set: bool,
+    facts: &mut Facts,
+) {
     let mut walker = Walker::new(catalog, session);
+    walker.may_set = may_set;
     walker.statement(statement, Place::default());
     walker.finish(facts);
 }
@@ -58,6 +67,7 @@ struct Walker<'c> {
     creates: bool,
     /// A function that returns sets was called somewhere.
     returns_sets: bool,
+    may_set: bool,
     /// Expressions visited so far.
     steps: usize,
     estimate: Option<u64>,
@@ -78,6 +88,7 @@ impl<'c> Walker<'c> {
             writes: false,
             creates: false,
             returns_sets: false,
+            may_set: false,
             steps: 0,
             estimate: None,
             bulk: stepgate_types::BulkShape::None,
