@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use stepgate_record::verify::{Anchor, Chain, Failure, Known, Outcome, Verified};
+use stepgate_record::verify::{Anchor, Chain, Failure, Known, Outcome, Place, Verified};
 use stepgate_record::{Checkpoint, Event, Frontier, VerifierKey};
 
 use crate::checkpoints;
@@ -94,7 +94,14 @@ fn check(
         }
         chain.push(&bytes)?;
     }
-    let frontier = chain.finish(None)?;
+    let reached = chain.next();
+    let frontier = chain.finish(None).map_err(|mut failure| {
+        if failure.place == Place::Record(reached) {
+            // sled says nothing of it.
+            failure.why.push_str(": the database was cut short, or ends where a byte of it was changed");
+        }
+        failure
+    })?;
     let root = frontier.root().ok_or_else(|| Failure::files("no root"))?;
     Ok(Verified {
         records: frontier.end(),

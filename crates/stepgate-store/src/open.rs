@@ -187,7 +187,8 @@ fn check_records(disk: &Disk, log_id: &str, mut known: Vec<Known>) -> Result<(Fr
     match known.last() {
         None => Ok((frontier, prev)),
         Some(known) => Err(format!(
-            "the log holds {} records, but {} covers {}: record {} and those after it are gone",
+            "the log holds {} records, but {} covers {}: record {} and those after it are gone (the database \
+             was cut short, or ends where a byte of it was changed)",
             frontier.end(),
             known.source,
             known.size,
