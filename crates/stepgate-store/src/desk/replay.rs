@@ -201,3 +201,57 @@ pub(super) fn issued(grant: &Grant) -> Event {
         expires_us: grant.expires.micros(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use stepgate_record::Hash;
+    use stepgate_types::{Action, GrantId};
+
+    use super::*;
+
+    fn record(network: &str, shortened: &[&str]) -> Record {
+        let grant = Grant {
+            id: GrantId::from_bytes([1; 8]),
+            request: RequestId::from_bytes([1; 5]),
+            person: "dana".parse().unwrap(),
+            database: "shop".to_owned(),
+            kinds: BTreeSet::new(),
+            uses: BTreeSet::new(),
+            relations: BTreeSet::from(["public.customers".to_owned()]),
+            labels: BTreeSet::from([Label::new("ssn")]),
+            labels_bound: true,
+            class_rank: 3,
+            output_rank: 2,
+            action: Action::StepUp,
+            approval: "self".to_owned(),
+            client: Some("psql".to_owned()),
+            network: network.parse().ok(),
+            session: Some(SessionId::from_bytes([2; 16])),
+            policy_sha256: "ab".repeat(32),
+            expires: Timestamp::from_micros(9),
+        };
+        let mut event = issued(&grant);
+        if let Event::GrantIssued { network: recorded, .. } = &mut event {
+            *recorded = Some(network.to_owned());
+        }
+        let shortened: BTreeMap<_, _> = shortened.iter().map(|name| ((*name).to_owned(), 9)).collect();
+        let (log_id, at) = ("0".repeat(32), Timestamp::from_micros(5));
+        Record { log_id, seq: 0, at, prev: Hash::ZERO, shortened, event }
+    }
+
+    #[test]
+    fn a_grant_comes_back_from_its_record_as_it_was() {
+        let record = record("192.0.2.7", &[]);
+        let kept = kept_of(&record).unwrap();
+        assert_eq!((issued(&kept.grant), kept.issued), (record.event, record.at));
+    }
+
+    #[test]
+    fn a_record_that_lost_a_bound_gives_no_grant() {
+        assert!(kept_of(&record("192.0.2.7", &["relations"])).is_some());
+        assert!(kept_of(&record("192.0.2.7", &["client"])).is_none());
+        assert!(kept_of(&record("somewhere", &[])).is_none());
+    }
+}

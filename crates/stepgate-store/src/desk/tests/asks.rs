@@ -38,7 +38,8 @@ async fn a_dashboard_of_thirty_tiles_asks_once() {
 async fn nothing_joins_what_its_grant_would_not_cover() {
     let world = World::new().await;
     let first = world.ask(world.step_up("dana", 1)).await;
-    let alter: [fn(&mut Ask); 7] = [
+    let alter: [fn(&mut Ask); 8] = [
+        |ask| ask.terms.reason_required = true,
         |ask| ask.person = "eve".parse().unwrap(),
         |ask| ask.database = "hr".to_owned(),
         |ask| ask.client = "dump".to_owned(),

@@ -94,3 +94,15 @@ async fn no_record_holds_a_secret_or_a_code() {
     };
     assert_eq!(world.count(told), 0);
 }
+
+#[tokio::test]
+async fn a_spent_step_stays_spent_whatever_comes_after() {
+    let world = World::new().await;
+    let before = world.clock.now().unix_seconds();
+    world.next_step();
+    let phone = begin(&world, "dana", Some(&world.code("dana"))).await.unwrap();
+    // The new authenticator's clock is a step behind.
+    confirm(&world, "dana", &phone.code_at(before)).await.unwrap();
+    let same_step = world.desk.prove(&name("dana"), &now(&world, &phone), HOME).await;
+    assert_eq!(same_step, Err(VerifyError::BadCode(BadCode::Replayed)));
+}
