@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::PoisonError;
 
 use stepgate_record::verify::{Anchor, Chain, Failure, Known, Outcome, Place, Verified};
 use stepgate_record::{Checkpoint, Event, Frontier, VerifierKey};
@@ -51,7 +52,11 @@ impl Log {
     pub fn verify(&self, anchor: Option<&Anchor>) -> Outcome {
         let trouble = |error: LogError| Failure::files(error.to_string());
         let (frontier, _) = self.shared().checkpoint(false).map_err(trouble)?;
-        let known = checkpoints::read(&self.shared().checkpoints_dir, self.verifier_key());
+        let known = {
+            // None is removed meanwhile.
+            let _kept = self.shared().checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+            checkpoints::read(&self.shared().checkpoints_dir, self.verifier_key())
+        };
         // One may have been signed since: it covers more than is checked here.
         let mut known = known.map_err(Failure::checkpoint)?;
         known.retain(|known| known.size <= frontier.end());

@@ -16,7 +16,7 @@ const LATEST: &str = "latest.checkpoint";
 
 /// How many older checkpoints are kept (about 300 bytes each): they tell between which two the log was
 /// altered.
-const MAX_HISTORY: usize = 1024;
+const MAX_HISTORY: usize = if cfg!(test) { 16 } else { 1024 };
 
 /// An older checkpoint is kept at least every so many records …
 const HISTORY_RECORDS: u64 = 4096;
@@ -134,4 +134,41 @@ fn history_sizes(dir: &Path) -> io::Result<Vec<u64>> {
         }
     }
     Ok(sizes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_checkpoints_are_bounded_and_the_newest_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = || NoteSigner::new("stepgate/x", &[7; 32]).unwrap();
+        let key = signer().verifier_key();
+        let mut checkpoints =
+            Checkpoints::new(dir.path().to_owned(), "stepgate/x".to_owned(), signer()).unwrap();
+        let sizes = 0..u64::try_from(MAX_HISTORY).unwrap() + 10;
+        for size in sizes.clone() {
+            checkpoints.sign(size, Hash::ZERO, true).unwrap();
+        }
+        let known: Vec<u64> = read(dir.path(), &key).unwrap().iter().map(|known| known.size).collect();
+        // The newest is there twice: as the newest and as one of the others.
+        assert_eq!(known[..MAX_HISTORY], sizes.clone().skip(10).collect::<Vec<u64>>());
+        assert_eq!(known.len(), MAX_HISTORY + 1);
+        assert_eq!(checkpoints.last_size(), sizes.last());
+    }
+
+    #[test]
+    fn a_growing_log_keeps_an_older_checkpoint_now_and_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let signer = NoteSigner::new("stepgate/x", &[7; 32]).unwrap();
+        let mut checkpoints =
+            Checkpoints::new(dir.path().to_owned(), "stepgate/x".to_owned(), signer).unwrap();
+        for size in [0, 1, 5, HISTORY_RECORDS - 1, HISTORY_RECORDS, HISTORY_RECORDS + 1] {
+            checkpoints.sign(size, Hash::ZERO, false).unwrap();
+        }
+        let mut sizes = history_sizes(dir.path()).unwrap();
+        sizes.sort_unstable();
+        assert_eq!(sizes, [0, HISTORY_RECORDS]);
+    }
 }
