@@ -33,7 +33,8 @@ fn read(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Result<Vec<Fac
         if moved && depends_on_names(facts.kind) {
             facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
         }
-        moved |= facts.effect.session || facts.effect.catalog;
+        let ends_transaction = facts.kind == Kind::Transaction && !facts.read_only;
+        moved |= facts.effect.session || facts.effect.catalog || ends_transaction;
         normal::describe(tokens, catalog, &mut facts);
         all.push(facts);
     }

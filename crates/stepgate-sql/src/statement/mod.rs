@@ -81,9 +81,9 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         "show" => facts.kind = Kind::Session,
         "discard" => {
             plain(facts, Kind::Session);
-            facts.effect.session = true;
-            // ALL and TEMP drop temporary tables.
-            facts.effect.catalog = true;
+            facts.effect.session = words.word(1) == Some("all");
+            // These drop temporary tables.
+            facts.effect.catalog = matches!(words.word(1), Some("all" | "temp" | "temporary"));
         }
         "deallocate" | "listen" | "unlisten" | "notify" => plain(facts, Kind::Session),
         "lock" | "vacuum" | "analyze" | "analyse" | "reindex" | "checkpoint" | "cluster" | "truncate" => {
@@ -110,13 +110,11 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     }
 }
 
+/// BEGIN and kin change nothing; what ends a transaction keeps or undoes what was SET or created in it.
 fn transaction(facts: &mut Facts, ends: bool) {
     facts.kind = Kind::Transaction;
     facts.read_only = !ends;
     facts.effect.transaction = true;
-    // What was SET LOCAL, SET or created since may be undone.
-    facts.effect.session = ends;
-    facts.effect.catalog = ends;
 }
 
 /// A query or DML statement.
