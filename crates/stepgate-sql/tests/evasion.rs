@@ -219,6 +219,10 @@ const LEAKS: &[(&str, &str)] = &[
     ("delete from doctors returning annual_pay", "doctors.annual_pay"),
     ("insert into audited values (1, 'x')", "?"),
     ("insert into ruled values (1, 'x')", "?"),
+    ("copy audited from stdin", "?"),
+    ("truncate audited", "?"),
+    ("delete from held where id = 1", "?"),
+    ("update held set id = 2 where id = 1", "?"),
     (
         "with x as (insert into training.patients values (1) returning pid) select * from x, doctors",
         "doctors.annual_pay",

@@ -27,3 +27,6 @@ create operator === (leftarg = int, rightarg = int, function = same);
 create function ceil(d doctors) returns numeric language sql as 'select d.annual_pay';
 create sequence some_seq;
 grant usage on sequence some_seq to public;
+create table held (id int primary key);
+create table holding (id int references held on delete cascade on update cascade);
+create trigger audit after delete or update on holding for each row execute function audit();

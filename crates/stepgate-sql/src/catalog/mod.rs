@@ -66,6 +66,12 @@ impl Catalog {
         self.relations.get(index)
     }
 
+    /// Whether writing some relation of that name runs code that is not known.
+    pub(crate) fn runs_code(&self, name: &str) -> bool {
+        let named = self.by_name.values().filter_map(|relations| relations.get(name));
+        named.filter_map(|at| self.relation(*at)).any(|relation| relation.writes_run_code)
+    }
+
     /// Whether some schema other than pg_catalog has a function of that name.
     pub(crate) fn is_user_function(&self, name: &str) -> bool {
         self.user_functions.contains(name)

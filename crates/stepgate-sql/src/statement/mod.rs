@@ -88,6 +88,15 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         "deallocate" | "listen" | "unlisten" | "notify" => plain(facts, Kind::Session),
         "lock" | "vacuum" | "analyze" | "analyse" | "reindex" | "checkpoint" | "cluster" | "truncate" => {
             plain(facts, Kind::Utility);
+            // TRUNCATE runs triggers, the others functions of index expressions.
+            if words
+                .0
+                .iter()
+                .filter_map(|token| token.kind.ident())
+                .any(|name| context.catalog.runs_code(name))
+            {
+                facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
+            }
         }
         "comment" => {
             plain(facts, Kind::Ddl);

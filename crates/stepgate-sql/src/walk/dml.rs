@@ -339,7 +339,15 @@ impl Walker<'_> {
                 told.extend(theirs);
             }
         }
+        self.cascades(&told);
         self.touch_all(told, Uses::HIDDEN);
+    }
+
+    /// ON DELETE and ON UPDATE CASCADE write referring tables, and so run their triggers.
+    fn cascades(&mut self, referring: &[ColumnRef]) {
+        if referring.iter().any(|(at, _)| self.catalog.relation(*at).is_some_and(|it| it.writes_run_code)) {
+            self.doubt_function("trigger-or-rule");
+        }
     }
 
     fn delete(&mut self, delete: &Delete, place: Place<'_>) -> Output {
@@ -387,6 +395,7 @@ impl Walker<'_> {
             .relation(Some(index))
             .map(|relation| relation.referred.iter().flat_map(|(_, theirs)| theirs.clone()).collect())
             .unwrap_or_default();
+        self.cascades(&referring);
         self.touch_all(referring, Uses::HIDDEN);
         self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
         self.returning(returning.as_deref(), &items, place)

@@ -20,7 +20,7 @@ use stepgate_types::{ColumnName, Kind};
 use self::scope::{Place, folded};
 use self::uses::Uses;
 use crate::builtin;
-use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind};
+use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind, UserCasts};
 use crate::facts::{Doubt, Facts, Reason, Sink};
 use crate::session::SessionState;
 
@@ -217,6 +217,10 @@ impl<'c> Walker<'c> {
             self.doubt_function("view-or-policy-with-unknown-parts");
         }
         self.touch_all(relation.policy_reads.iter().copied(), Uses::PREDICATE);
+        let is_view = matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView);
+        if is_view && self.catalog.user_casts() > UserCasts::None {
+            self.doubt_function("unknown-cast");
+        }
         if relation.kind == RelationKind::View {
             self.over("view");
             self.touch_all(relation.reads.iter().copied(), Uses::OUTPUT);
