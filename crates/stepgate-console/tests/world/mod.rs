@@ -1,0 +1,205 @@
+//! The API on a real listener, over a real store: dana and eve are analysts, omar owns data, etl is a
+//! service.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use stepgate_approval::{Ask, Held, Scope, Terms};
+use stepgate_console::{Api, Encryption, Parts, serve};
+use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
+use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
+use stepgate_types::{
+    Action, Clock, Kind, Label, PersonName, RelationName, RequestId, SessionId, StatementId, Strength, Use,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use zeroize::Zeroizing;
+
+/// Everybody's password.
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// What dana asks for.
+pub(crate) const SQL: &str = "select * from customers where ssn = '078-05-1120' \u{202E}";
+
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) clock: Arc<FakeClock>,
+    pub(crate) people: People,
+    pub(crate) desk: Desk,
+    pub(crate) log: Log,
+    _dir: tempfile::TempDir,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or(Value::Null)
+    }
+
+    pub(crate) fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+pub(crate) fn name(text: &str) -> PersonName {
+    text.parse().unwrap()
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(FakeClock::default()));
+        let entropy = Arc::new(FakeEntropy::seeded(1));
+        let vault = Vault::new(&Zeroizing::new([7; 32]), entropy.clone());
+        let options = LogOptions {
+            ordinary_durable: true,
+            version: "test".to_owned(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            vault: vault.clone(),
+        };
+        let (log, _) = Log::open(dir.path(), options).unwrap();
+        let people = People::open(&log, &vault).unwrap();
+        let desk =
+            Desk::open(log.clone(), people.clone(), people.factors(), vault, clock.clone(), entropy.clone())
+                .unwrap();
+        for (person, group, service) in [
+            ("dana", "analysts", false),
+            ("eve", "analysts", false),
+            ("omar", "data-owners", false),
+            ("etl", "services", true),
+        ] {
+            let groups = vec![group.parse().unwrap()];
+            let new = NewPerson { name: name(person), groups, service, password: PASSWORD };
+            people.add(new, None).await.unwrap();
+            if !service {
+                people.factors().enrol_totp(&name(person), &secret(person), None).await.unwrap();
+            }
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let parts = Parts {
+            desk: desk.clone(),
+            people: people.clone(),
+            log: log.clone(),
+            clock: clock.clone(),
+            entropy,
+        };
+        tokio::spawn(serve(Api::new(parts), listener, Encryption::Plain, std::future::pending()));
+        Self { address, clock, people, desk, log, _dir: dir }
+    }
+
+    /// One request, byte for byte, on a connection of its own.
+    pub(crate) async fn raw(&self, text: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    pub(crate) async fn call(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> Answer {
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        self.raw(&format!(
+            "{method} {path} HTTP/1.1\r\nhost: gate\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        self.call("GET", path, token, None).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, token: &str, body: Value) -> Answer {
+        self.call("POST", path, token, Some(body)).await
+    }
+
+    pub(crate) async fn try_login(&self, person: &str, password: &str) -> Answer {
+        self.post("/api/v1/login", "", serde_json::json!({"name": person, "password": password})).await
+    }
+
+    pub(crate) async fn login(&self, person: &str) -> String {
+        let answer = self.try_login(person, PASSWORD).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()["token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn code(&self, person: &str) -> String {
+        let secret = stepgate_approval::Secret::from_bytes(&secret(person)).unwrap();
+        let uri = secret.otpauth_uri(&name(person));
+        Authenticator::enrol(&uri).unwrap().code_at(self.clock.now().unix_seconds())
+    }
+
+    /// Dana's own step-up.
+    pub(crate) async fn step_up(&self) -> Waiting {
+        self.ask(true).await
+    }
+
+    /// Dana's request that data-owners must approve.
+    pub(crate) async fn approval(&self) -> Waiting {
+        self.ask(false).await
+    }
+
+    async fn ask(&self, itself: bool) -> Waiting {
+        let groups = if itself { BTreeSet::new() } else { BTreeSet::from(["data-owners".parse().unwrap()]) };
+        let ask = Ask {
+            id: RequestId::from_bytes([u8::from(itself) + 1; 5]),
+            statement: StatementId { session: SessionId::from_bytes([u8::from(itself); 16]), number: 1 },
+            person: name("dana"),
+            db_user: "analyst".to_owned(),
+            address: IpAddr::from([192, 0, 2, 7]),
+            client: "psql".to_owned(),
+            database: "shop".to_owned(),
+            kinds: BTreeSet::from([Kind::Select]),
+            uses: BTreeSet::from([Use::Output]),
+            relations: BTreeSet::from([RelationName::new("public", "customers")]),
+            labels: BTreeSet::from([Label::new("ssn")]),
+            class_rank: 3,
+            output_rank: 3,
+            exactly_known: true,
+            has_sink: false,
+            action: if itself { Action::StepUp } else { Action::Approve },
+            rules: vec!["restricted-read".to_owned()],
+            summary: "Reads public.customers.ssn (restricted).".to_owned(),
+            policy_sha256: "ab".repeat(32),
+            terms: Terms {
+                approval: if itself { "self" } else { "data-owners" }.to_owned(),
+                itself,
+                groups,
+                count: 1,
+                strength: Strength::Standard,
+                reason_required: !itself,
+                remember: itself.then_some(Duration::from_secs(900)),
+                scope: Scope { client: true, network: true, session: false, labels: false },
+            },
+            opened: self.clock.now(),
+            expires: self.clock.now().plus(Duration::from_secs(300)),
+        };
+        let held = Held {
+            sql: SQL.as_bytes().to_vec(),
+            parameters: vec![Some(b"42".to_vec()), None],
+            formats: vec![0, 0],
+            types: vec![23, 0],
+        };
+        self.desk.ask(ask, held).await.unwrap()
+    }
+}
+
+/// Everybody's secret is made of their name.
+fn secret(person: &str) -> [u8; 20] {
+    let mut bytes = [0; 20];
+    bytes.iter_mut().zip(person.bytes().cycle()).for_each(|(to, from)| *to = from);
+    bytes
+}
