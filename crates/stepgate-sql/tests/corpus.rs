@@ -93,6 +93,12 @@ fn the_fingerprint_of_the_catalog_changes_with_any_object_and_only_then() {
     let mut before = ask();
     cluster.psql("clinic", "insert into training.patients values (900, 'x', 'y')").expect("insert");
     cluster.psql("clinic", "analyze").expect("analyze");
+    let temporary = "create temp table t (a int primary key default 1, check (a > 0)); create temp view v as select a from t";
+    let during = format!("{temporary}; {}", stepgate_sql::CATALOG_FINGERPRINT_QUERY);
+    assert_eq!(
+        cluster.psql("clinic", &during).expect("temporary objects").lines().last(),
+        Some(before.as_str())
+    );
     assert_eq!(ask(), before);
     for change in [
         "create table extra (a int)",

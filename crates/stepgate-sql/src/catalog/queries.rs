@@ -119,20 +119,21 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "schemas", sql: "select nspname::text from pg_catalog.pg_namespace" },
 ];
 
-/// One text value that changes when anything that [`CATALOG_QUERIES`] reads changes, statistics apart.
-/// Cheap enough to ask every few seconds: sums of row versions (`xmin`) over user objects.
-pub const CATALOG_FINGERPRINT_QUERY: &str = "select pg_catalog.concat_ws('/', \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_class where oid >= 16384), \
-    (select pg_catalog.sum((attrelid::text::numeric * 1601 + attnum) * (xmin::text::numeric + 7)) \
-     from pg_catalog.pg_attribute where attrelid >= 16384), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_rewrite where oid >= 16384), \
+/// One text value that changes when anything that [`CATALOG_QUERIES`] reads changes, statistics and temporary
+/// objects apart (a session's own it knows by its own statements). Cheap enough to ask every few seconds: sums
+/// of row versions (`xmin`) over user objects.
+pub const CATALOG_FINGERPRINT_QUERY: &str = "with temp as (select oid from pg_catalog.pg_class where relpersistence = 't') \
+    select pg_catalog.concat_ws('/', \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_class where oid >= 16384 and relpersistence <> 't'), \
+    (select pg_catalog.sum((attrelid::text::numeric * 1601 + attnum) * (xmin::text::numeric + 7)) from pg_catalog.pg_attribute where attrelid >= 16384 and attrelid not in (select oid from temp)), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_rewrite where oid >= 16384 and ev_class not in (select oid from temp)), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_proc where oid >= 16384), \
     (select pg_catalog.sum(inhrelid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_inherits), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_constraint where oid >= 16384), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_attrdef), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_trigger where oid >= 16384), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_type where oid >= 16384), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_constraint where oid >= 16384 and conrelid not in (select oid from temp)), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_attrdef where adrelid not in (select oid from temp)), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_trigger where oid >= 16384 and tgrelid not in (select oid from temp)), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_type where oid >= 16384 and typrelid = 0 and typelem = 0), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_operator where oid >= 16384), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_cast where oid >= 16384), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_namespace), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_namespace where nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%'), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_policy))";
