@@ -34,7 +34,10 @@ fn play(world: &World, person: &mut Person, mut command: Command) {
     let output = child.wait_with_output().unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && text.lines().any(|line| line == "ok"), "{text}");
+    let ended_well = output.status.success() && text.lines().any(|line| line == "ok");
+    // What the gate last decided, for whoever reads the failure.
+    let decided = || world.gate.run(["audit", "tail", "-n", "8", "-o", "json"], "").unwrap().text();
+    assert!(ended_well, "{text}\n{}", decided());
 }
 
 fn script(name: &str) -> PathBuf {
