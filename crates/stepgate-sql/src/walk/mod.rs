@@ -5,6 +5,7 @@
 
 mod dml;
 mod expr;
+mod failure;
 mod from;
 mod function;
 mod query;
