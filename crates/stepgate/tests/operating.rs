@@ -1,5 +1,7 @@
 //! A running gate, operated: sessions, grants, reloads, logins, and what the operator may not see.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::os::unix::fs::PermissionsExt as _;

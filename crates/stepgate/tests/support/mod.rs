@@ -7,7 +7,7 @@ use std::time::Duration;
 use stepgate_testkit::{Cluster, Gate, Person, Psql, TempTree};
 
 /// How long anything may take that needs no person.
-pub const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The demo's shop at a hundredth of its size.
 const SMALLER: [(&str, &str); 5] = [
@@ -19,27 +19,27 @@ const SMALLER: [(&str, &str); 5] = [
 ];
 
 /// Everything that runs; gone when dropped.
-pub struct World {
-    pub gate: Gate,
-    pub cluster: Cluster,
-    pub tree: TempTree,
+pub(crate) struct World {
+    pub(crate) gate: Gate,
+    pub(crate) cluster: Cluster,
+    pub(crate) tree: TempTree,
 }
 
 impl World {
     /// A gate that serves, with the sample map and policy.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_policy(|text| text)
     }
 
     /// The same with a changed policy.
-    pub fn with_policy(change: impl FnOnce(String) -> String) -> Self {
+    pub(crate) fn with_policy(change: impl FnOnce(String) -> String) -> Self {
         let mut world = Self::not_serving(change);
         world.gate.serve().unwrap();
         world
     }
 
     /// Configured only.
-    pub fn not_serving(change: impl FnOnce(String) -> String) -> Self {
+    pub(crate) fn not_serving(change: impl FnOnce(String) -> String) -> Self {
         let tree = TempTree::new("stepgate-test").unwrap();
         let cluster = Cluster::start().unwrap();
         cluster.create_database("shop").unwrap();
@@ -51,26 +51,26 @@ impl World {
     }
 
     /// Somebody with a password, an authenticator and a login.
-    pub fn person(&self, name: &str, groups: &str) -> Person {
+    pub(crate) fn person(&self, name: &str, groups: &str) -> Person {
         let mut person = Person::add(&self.gate, name, groups).unwrap();
         person.login(&self.gate).unwrap();
         person
     }
 
-    pub fn dana(&self) -> Person {
+    pub(crate) fn dana(&self) -> Person {
         self.person("dana", "analysts")
     }
 
-    pub fn olga(&self) -> Person {
+    pub(crate) fn olga(&self) -> Person {
         self.person("olga", "data-owners")
     }
 
-    pub fn psql(&self, person: &Person) -> Psql {
+    pub(crate) fn psql(&self, person: &Person) -> Psql {
         self.gate.psql(person).unwrap()
     }
 
     /// The request that somebody has open, once there is one, as their command line lists it.
-    pub fn open_request(&self, person: &Person) -> String {
+    pub(crate) fn open_request(&self, person: &Person) -> String {
         stepgate_testkit::until_some("an open request", SOON, || {
             let list = self.gate.run(["request", "ls", "--as", person.name(), "-o", "json"], "").unwrap();
             let rows: serde_json::Value = serde_json::from_str(&list.ok().unwrap()).unwrap();
@@ -80,7 +80,7 @@ impl World {
     }
 
     /// All records so far, as an export has them.
-    pub fn records(&self) -> Vec<serde_json::Value> {
+    pub(crate) fn records(&self) -> Vec<serde_json::Value> {
         let out = self.tree.path().join("records.jsonl");
         let _ = std::fs::remove_file(&out);
         let arguments = ["audit", "export", "--format", "jsonl", "--out", out.to_str().unwrap()];
@@ -90,13 +90,13 @@ impl World {
     }
 
     /// Whether a record holds both texts.
-    pub fn recorded(&self, what: &str, about: &str) -> bool {
+    pub(crate) fn recorded(&self, what: &str, about: &str) -> bool {
         self.records().iter().map(ToString::to_string).any(|text| text.contains(what) && text.contains(about))
     }
 }
 
 /// The statement is held: its request.
-pub fn held(psql: &mut Psql) -> String {
+pub(crate) fn held(psql: &mut Psql) -> String {
     psql.line("the gate's NOTICE", SOON, |line| {
         let id = line.strip_prefix("NOTICE:  stepgate: ")?.rsplit_once('(')?.1.strip_suffix(')')?;
         Some(id.to_owned())
@@ -105,7 +105,7 @@ pub fn held(psql: &mut Psql) -> String {
 }
 
 /// The repository's root.
-pub fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
