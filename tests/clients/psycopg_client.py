@@ -24,12 +24,6 @@ assert row[0] == 42 and row[1] == "déjà" and row[3] is None, row
 with conn.cursor(binary=True) as cur:
     assert cur.execute("select id, price from products where id = %s", (7,)).fetchone()[0] == 7
 
-# A server-side cursor.
-with conn.cursor(name="some_products") as cur:
-    cur.itersize = 50
-    cur.execute("select id from products order by id")
-    assert [row[0] for row in cur][:3] == [1, 2, 3]
-
 # An error, and the session lives on.
 try:
     conn.execute("select 1/0")

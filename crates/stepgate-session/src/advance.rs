@@ -350,7 +350,13 @@ impl Session {
     fn judge(&mut self, sql: &Bytes) -> Judged {
         let facts = self.facts_now(sql);
         let blind = self.state.search_path.is_none() || self.catalog_stale();
-        if !blind || facts.iter().all(|facts| facts.certainty != Certainty::Unknown) {
+        // pgjdbc sends BEGIN and the first statement as one segment, in which nothing can be asked any more:
+        // ask before it.
+        let leads = self.expect.is_empty()
+            && !self.segment_begun
+            && facts.iter().any(|facts| facts.kind == Kind::Transaction);
+        let known = facts.iter().all(|facts| facts.certainty != Certainty::Unknown);
+        if !blind || (known && !leads) {
             return Judged::Facts(facts);
         }
         if !self.expect.is_empty() {
