@@ -39,12 +39,21 @@ pub(crate) fn held(
 
 /// The ERROR of a statement that the policy denies.
 pub(crate) fn denied(decision: &Decision) -> Problem {
-    let hint = decision
-        .hint
-        .unwrap_or("Ask for data that the policy lets you see, or ask its owner to change the rule.");
     Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, "denied by policy")
         .with_detail(decision.summary())
-        .with_hint(hint)
+        .with_hint(decision.hint.unwrap_or_else(|| way_out(decision)))
+}
+
+/// What to do instead, by what denied it.
+fn way_out(decision: &Decision) -> &'static str {
+    let by = |name: &str| decision.rules.iter().any(|rule| rule == name);
+    if by("control") {
+        "Roles, passwords and grants are changed on the server itself, not through the gate, unless a rule names the kind `control`."
+    } else if by("unknown.dynamic_sql") {
+        "SQL that is made at run time cannot be read beforehand: send the statements themselves instead of DO, CALL or EXECUTE."
+    } else {
+        "Ask for data that the policy lets you see, or ask its owner to change the rule."
+    }
 }
 
 /// The ERROR of a statement whose request ended without approval.
