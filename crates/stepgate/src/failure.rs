@@ -34,6 +34,16 @@ impl Failure {
         Self { status: Status::No, message: message.into(), hint: None }
     }
 
+    /// The answer is no, and has been told already.
+    pub(crate) fn told() -> Self {
+        Self::no("")
+    }
+
+    /// Whether there is anything left to say.
+    pub(crate) fn is_told(&self) -> bool {
+        self.message.is_empty()
+    }
+
     /// Wrong usage or configuration.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { status: Status::Usage, message: message.into(), hint: None }

@@ -46,7 +46,9 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("stepgate: {failure}");
+            if !failure.is_told() {
+                eprintln!("stepgate: {failure}");
+            }
             failure.exit_code()
         }
     }

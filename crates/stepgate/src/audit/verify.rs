@@ -76,11 +76,14 @@ fn conclude(outcome: &Outcome) -> Result<(), Failure> {
     finish(&report(outcome), outcome.is_ok())
 }
 
+/// What to do comes first, on standard error: the last line is for programs.
 fn finish(text: &str, ok: bool) -> Result<(), Failure> {
-    output::print_line(text)?;
-    if ok {
-        return Ok(());
+    if !ok {
+        eprintln!(
+            "stepgate: the log is not what its checkpoints say\nhint: keep everything as it is, as evidence; \
+             compare with checkpoints and exports kept elsewhere"
+        );
     }
-    Err(Failure::no("the log is not what its checkpoints say")
-        .hint("keep everything as it is, as evidence; compare with checkpoints and exports kept elsewhere"))
+    output::print_line(text)?;
+    if ok { Ok(()) } else { Err(Failure::told()) }
 }
