@@ -91,6 +91,17 @@ const LEAKS: &[(&str, &str)] = &[
     ("select (select birth) from patients", "patients.birth"),
     ("select pid from patients where exists (select 1 from visits where kind = mobile)", "patients.mobile"),
     ("select (select nhs_no from (select lower('a')) s) from patients", "patients.nhs_no"),
+    ("select (select nhs_no from (select 1 + 1) s) from patients", "patients.nhs_no"),
+    (
+        "select (select t.nhs_no from (select 1 as nhs_no) s, (select nhs_no) t) from patients",
+        "patients.nhs_no",
+    ),
+    ("select (select t.nhs_no from (select 1 as nhs_no) s, lateral (select nhs_no) t) from patients", ""),
+    (
+        "select (select 1 from (select 1 as nhs_no) s, visits v join doctors d on nhs_no = v.kind limit 1) from patients",
+        "patients.nhs_no",
+    ),
+    ("select (select nhs_no from (select case when true then 1 end) s) from patients", "patients.nhs_no"),
     ("select (select nhs_no from (select 1 as x) s, (select nhs_no) t) from patients", "patients.nhs_no"),
     ("select (select nhs_no from unnest(array[1]) u) from patients", "patients.nhs_no"),
     ("with p as (select * from patients) select pid from p", PATIENTS),

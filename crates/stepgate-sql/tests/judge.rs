@@ -1,0 +1,172 @@
+//! Random queries in which names collide at every level, with PostgreSQL's privilege checks as the judge.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::format_push_string, reason = "a test")]
+
+mod common;
+
+use std::fmt::Write as _;
+
+use common::{clinic, facts, snapshot};
+use stepgate_types::{Certainty, Use, quote_ident};
+
+/// How many queries to make up; a few of a hundred mean anything.
+const QUERIES: usize = 20_000;
+
+/// A fixed sequence (xorshift), so that a failure repeats.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, count: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % count as u64).expect("small")
+    }
+
+    fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
+        of[self.below(of.len())]
+    }
+}
+
+const TABLES: [&str; 7] =
+    ["patients", "visits", "doctors", "training.patients", "public.patients", "v_patient_card", "invoices"];
+const ALIASES: [&str; 5] = ["a", "b", "patients", "visits", "pid"];
+const COLUMNS: [&str; 10] =
+    ["pid", "ward", "nhs_no", "mobile", "alias", "did", "name", "annual_pay", "kind", "label"];
+
+fn column(random: &mut Random) -> String {
+    match random.below(4) {
+        0 => format!("{}.{}", random.pick(&ALIASES), random.pick(&COLUMNS)),
+        _ => random.pick(&COLUMNS).to_owned(),
+    }
+}
+
+fn expr(random: &mut Random, depth: usize) -> String {
+    match random.below(if depth == 0 { 5 } else { 9 }) {
+        0 => format!("{}::text", random.pick(&ALIASES)),
+        1 => format!("coalesce({}::text, 'x')", column(random)),
+        2..=4 => column(random),
+        5 => format!("exists ({})", query(random, depth - 1)),
+        6 => format!("array({})", query(random, depth - 1)),
+        7 => format!("({} limit 1)", query(random, depth - 1)),
+        _ => format!("case when {} is null then 1 end", column(random)),
+    }
+}
+
+fn item(random: &mut Random, depth: usize) -> String {
+    let source = match random.below(if depth == 0 { 3 } else { 5 }) {
+        0..=2 => random.pick(&TABLES).to_owned(),
+        3 => format!("({})", query(random, depth - 1)),
+        _ => format!("lateral ({})", query(random, depth - 1)),
+    };
+    let needed = source.ends_with(')');
+    match random.below(4) {
+        0 if !needed => source,
+        1 => format!("{source} as {} ({})", random.pick(&ALIASES), random.pick(&COLUMNS)),
+        _ => format!("{source} {}", random.pick(&ALIASES)),
+    }
+}
+
+fn from(random: &mut Random, depth: usize) -> String {
+    let mut from = item(random, depth);
+    for _ in 0..random.below(3) {
+        let right = item(random, depth);
+        let _ = match random.below(5) {
+            0 => write!(from, ", {right}"),
+            1 => write!(from, " natural left join {right}"),
+            2 => write!(from, " join {right} using ({})", random.pick(&COLUMNS)),
+            3 => write!(from, " cross join {right}"),
+            _ => write!(from, " left join {right} on {} is not null", column(random)),
+        };
+    }
+    from
+}
+
+fn query(random: &mut Random, depth: usize) -> String {
+    let mut text = String::new();
+    if depth > 0 && random.below(5) == 0 {
+        text = format!("with {} as ({}) ", random.pick(&ALIASES), query(random, depth - 1));
+    }
+    let distinct = if random.below(6) == 0 { "distinct " } else { "" };
+    let list = match random.below(8) {
+        0 => "*".to_owned(),
+        1 => format!("{}.*", random.pick(&ALIASES)),
+        2 => format!("{} as {}", expr(random, depth), random.pick(&COLUMNS)),
+        _ => expr(random, depth),
+    };
+    let _ = write!(text, "select {distinct}{list}");
+    if random.below(6) != 0 {
+        let _ = write!(text, " from {}", from(random, depth));
+    }
+    if random.below(3) == 0 {
+        let _ = write!(text, " where {} is not null", expr(random, depth));
+    }
+    match random.below(6) {
+        0 => text.push_str(" order by 1"),
+        1 => drop(write!(text, " order by {}", column(random))),
+        _ => {}
+    }
+    text
+}
+
+#[test]
+fn random_queries_read_no_column_that_is_not_reported() {
+    let cluster = clinic();
+    let setup = "create role probe; grant usage on schema public, lab, training to probe;
+        alter view v_patient_card set (security_invoker = true); grant select on v_patient_card to probe";
+    cluster.load("clinic", setup).expect("a role");
+    let catalog = snapshot(&cluster, "clinic");
+    let mut random = Random(0x1545_f491_4f6c_dd17);
+    let mut script = String::new();
+    let mut asked = Vec::new();
+    for _ in 0..QUERIES {
+        let sql = query(&mut random, 2);
+        let all = facts(&sql, &catalog);
+        let [facts] = all.as_slice() else { continue };
+        if facts.certainty == Certainty::Unknown {
+            continue;
+        }
+        // A marker before each statement's messages.
+        let _ = write!(script, "\\warn query {}\nbegin;\n", asked.len());
+        for relation in &facts.relations {
+            // Any column at all, where only rows count.
+            let first = catalog.columns(relation).and_then(|mut columns| columns.next().map(str::to_owned));
+            let first = first.expect("a column");
+            if !facts.columns.keys().any(|column| column.relation == *relation) {
+                let _ = writeln!(script, "grant select ({}) on {relation} to probe;", quote_ident(&first));
+            }
+        }
+        for (column, uses) in &facts.columns {
+            if uses.iter().any(|used| *used != Use::Write) {
+                let name = quote_ident(&column.column);
+                let _ = writeln!(script, "grant select ({name}) on {} to probe;", column.relation);
+            }
+        }
+        let _ = write!(script, "set local role probe;\nexplain (costs off) {sql};\nrollback;\n");
+        asked.push(sql);
+    }
+    let file = std::env::temp_dir().join(format!("stepgate-judge-{}.sql", std::process::id()));
+    std::fs::write(&file, script).expect("write the script");
+    let output = cluster
+        .psql_command("clinic")
+        .args(["-q", "-v", "ON_ERROR_STOP=0", "-f"])
+        .arg(&file)
+        .output()
+        .expect("psql");
+    std::fs::remove_file(&file).expect("remove the script");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let mut refused = Vec::new();
+    let mut accepted = 0;
+    for (sql, said) in
+        asked.iter().zip(errors.split("query ").filter(|said| said.starts_with(char::is_numeric)))
+    {
+        if said.contains("permission denied") {
+            refused.push(format!("{sql}\n  {said}"));
+        } else if !said.contains("ERROR") {
+            accepted += 1;
+        }
+    }
+    assert!(accepted > QUERIES / 50, "only {accepted} of {} are queries to the server", asked.len());
+    assert!(refused.is_empty(), "{} of {}:\n{}", refused.len(), asked.len(), refused.join("\n"));
+    println!("{accepted} of {} accepted", asked.len());
+}
