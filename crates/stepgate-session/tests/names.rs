@@ -19,8 +19,7 @@ fn probes(stage: &mut Stage, sql: &str, status: u8) -> usize {
 fn a_session_is_asked_once_and_not_again_while_nothing_changes() {
     let mut stage = Stage::new();
     assert_eq!(probes(&mut stage, "select a from t", b'I'), 1);
-    for sql in ["begin", "select a from t", "commit", "select a from public.t", "rollback"]
-    {
+    for sql in ["begin", "select a from t", "commit", "select a from public.t", "rollback"] {
         assert_eq!(probes(&mut stage, sql, b'I'), 0, "{sql}");
     }
 }
@@ -107,10 +106,7 @@ fn a_cursor_that_sql_declares_takes_the_name_of_a_portal_that_was_let_through() 
 fn a_statement_that_sql_prepares_takes_the_name_of_one_that_parse_made() {
     let mut stage = Stage::new();
     stage.run(&[parse("s", "select 1"), sync()], &[frame(b'1', b""), ready(b'I')]);
-    stage.run(
-        &[query("deallocate s; prepare s as select a from t")],
-        &[complete(), complete(), ready(b'I')],
-    );
+    stage.run(&[query("deallocate s; prepare s as select a from t")], &[complete(), complete(), ready(b'I')]);
     stage.client(&[bind("", "s"), execute(""), sync()]);
     assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
 }
