@@ -204,6 +204,11 @@ impl Session {
 
     /// Sends what is parked, once every Bind in it is decided on.
     fn leave_park(&mut self) {
+        // Before the segment's first frame moves: within a segment (asyncpg's Parse, Flush, Bind; pgjdbc's BEGIN
+        // with its first statement) nothing can be asked any more.
+        if self.must_wait_for_names() {
+            return;
+        }
         let Some((bind, frame, newest)) = self.park.undecided() else {
             while self.forward_parked() {}
             self.leaving = false;
@@ -258,9 +263,12 @@ impl Session {
                 self.owe(Owed::Close { portal, name });
             }
             Parked::Bind { bind, pass: Some(passed), frame } => {
-                let park::Passed { pass, number, traces } = passed;
+                let park::Passed { pass, number, traces, facts } = passed;
                 match self.server.spend(pass, number, traces, &frame) {
-                    Ok(opened) => self.owe(Owed::Bind { portal: bind.portal, opened }),
+                    Ok(opened) => {
+                        self.owe(Owed::Bind { portal: bind.portal, opened });
+                        self.take_effect(&facts);
+                    }
                     Err(_) => self.defect(),
                 }
             }
@@ -349,44 +357,40 @@ impl Session {
     /// The facts of a statement; where they would be better after a wait or a question, `gate` says so.
     fn judge(&mut self, sql: &Bytes) -> Judged {
         let facts = self.facts_now(sql);
-        let blind = self.state.search_path.is_none() || self.catalog_stale();
-        // pgjdbc sends BEGIN and the first statement as one segment, in which nothing can be asked any more:
-        // ask before it.
-        let leads = self.expect.is_empty()
-            && !self.segment_begun
-            && facts.iter().any(|facts| facts.kind == Kind::Transaction);
         let known = facts.iter().all(|facts| facts.certainty != Certainty::Unknown);
-        if !blind || (known && !leads) {
-            return Judged::Facts(facts);
+        if known || !self.must_wait_for_names() { Judged::Facts(facts) } else { Judged::Later }
+    }
+
+    /// Asks what names mean, or waits until that can be asked, if it is not known; `false`: it is known, or
+    /// cannot be asked here.
+    fn must_wait_for_names(&mut self) -> bool {
+        let stale = self.catalog_stale();
+        if self.state.search_path.is_some() && !stale {
+            return false;
         }
-        if !self.expect.is_empty() {
-            let answers_will_come = self.expect.back().is_some_and(|entry| entry.owed.ends_with_ready());
-            if answers_will_come && !self.copy_in {
-                self.gate = Gate::Settling;
-                return Judged::Later;
-            }
+        if let Some(last) = self.expect.back() {
             // In the middle of a segment nothing can be asked without ending it.
-            return Judged::Facts(facts);
-        }
-        if self.probe_failed || self.segment_begun {
-            return Judged::Facts(facts);
-        }
-        if self.catalog_stale() {
-            if self.status != b'I' {
-                // Uncommitted changes are visible in here alone; nobody else can look them up.
-                return Judged::Facts(facts);
+            let answers_will_come = last.owed.ends_with_ready() && !self.copy_in;
+            if answers_will_come {
+                self.gate = Gate::Settling;
             }
-            self.actions.push_back(Action::LoadCatalog { change: self.catalog_changes });
-            self.gate = Gate::AwaitingCatalog;
-            return Judged::Later;
+            return answers_will_come;
         }
-        if self.status == b'E' {
-            return Judged::Facts(facts);
+        if self.probe_failed || self.segment_begun || self.status == b'E' {
+            return false;
+        }
+        if stale {
+            // Uncommitted changes are visible in here alone; nobody else can look them up.
+            if self.status == b'I' {
+                self.actions.push_back(Action::LoadCatalog { change: self.catalog_changes });
+                self.gate = Gate::AwaitingCatalog;
+            }
+            return self.status == b'I';
         }
         self.server.probe();
         self.owe(Owed::Probe);
         self.gate = Gate::Probing;
-        Judged::Later
+        true
     }
 }
 

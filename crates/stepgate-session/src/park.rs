@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use stepgate_sql::Facts;
 
 use crate::outlet::{Pass, Traces};
 use crate::registry::Prepared;
@@ -27,6 +28,7 @@ pub(crate) struct Passed {
     pub(crate) pass: Pass,
     pub(crate) number: u64,
     pub(crate) traces: Arc<Traces>,
+    pub(crate) facts: Arc<[Facts]>,
 }
 
 /// One frame that waits.

@@ -235,7 +235,11 @@ impl Session {
                 self.owe(Owed::Query { number, traces, failed: false });
             }
             Frame::Bind => {
-                *self.park.undecided_pass().ok_or(WrongToken)? = Some(Passed { pass, number, traces });
+                // It has its effect when it leaves: what is asked until then is asked of the state before it.
+                let facts = Arc::clone(&subject.pending.facts);
+                *self.park.undecided_pass().ok_or(WrongToken)? = Some(Passed { pass, number, traces, facts });
+                self.advance();
+                return Ok(());
             }
             Frame::Execute(ref frame) => {
                 self.server.spend(pass, number, Arc::clone(&traces), frame)?;
@@ -424,7 +428,7 @@ impl Session {
     }
 
     /// What must be assumed from the moment a statement is on its way.
-    fn take_effect(&mut self, facts: &[Facts]) {
+    pub(crate) fn take_effect(&mut self, facts: &[Facts]) {
         for facts in facts {
             let wild = is_wild(facts);
             if facts.kind == Kind::Transaction {

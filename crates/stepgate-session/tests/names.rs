@@ -124,3 +124,23 @@ fn a_parse_still_under_way_cannot_reclaim_a_name_that_sql_takes_behind_it() {
     assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
     assert_eq!(tags(&stage.at_client()), "1ZCCZ");
 }
+
+#[test]
+fn a_driver_that_flushes_between_parse_and_bind_is_understood_from_its_first_statement() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("s", "select a from t"), frame(b'D', b"Ss\0"), frame(b'H', b"")]);
+    assert_eq!(tags(&stage.at_server()), "PDH");
+    stage.server(&[frame(b'1', b""), frame(b't', b"\0\0"), frame(b'T', b"\0\0")]);
+    stage.client(&[bind("", "s"), execute(""), sync()]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Exact);
+}
+
+#[test]
+fn a_driver_that_sends_begin_and_its_first_statement_as_one_segment_is_understood() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "BEGIN"), bind("", ""), execute("")]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.client(&[parse("", "select a from t"), bind("", ""), execute(""), sync()]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Exact);
+}
