@@ -39,8 +39,8 @@ const ALLOWED: [(&str, &str, &str); 12] = [
         "",
         "types record wire sql policy approval session store proxy console testkit",
         "base64 clap comfy-table data-encoding fast_qr getrandom jiff rcgen rpassword rustix rustls \
-         rustls-native-certs serde serde-saphyr serde_json sha2 tempfile thiserror tokio tokio-rustls totp-rs tracing \
-         tracing-subscriber ureq zeroize",
+         rustls-native-certs serde serde-saphyr serde_json sha2 tempfile thiserror tokio tokio-rustls totp-rs \
+         tracing tracing-subscriber ureq zeroize",
     ),
 ];
 
