@@ -271,6 +271,13 @@ impl Drive {
                     self.log_failed(state, &error);
                 }
             }
+            Action::NotParsed { number, sqlstate } => {
+                let event =
+                    Event::StatementParseFailed { session: self.judge.session, statement: number, sqlstate };
+                if let Err(error) = note(&self.judge.gate.log, event).await {
+                    self.log_failed(state, &error);
+                }
+            }
             Action::LoadCatalog { change } => {
                 if state.loading.is_none() {
                     state.loading = Some((change, self.load_catalog()));

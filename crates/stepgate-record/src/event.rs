@@ -56,6 +56,17 @@ pub enum Event {
     /// A statement was decided on. The first record of its life, made before a byte of it moves.
     #[serde(rename = "statement.decided")]
     StatementDecided(Box<Statement>),
+    /// PostgreSQL could not parse a statement that the gate did not understand either. Nobody was asked about
+    /// it, and it has not run.
+    #[serde(rename = "statement.parse_failed")]
+    StatementParseFailed {
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// SQLSTATE.
+        sqlstate: String,
+    },
     /// A forwarded statement ended.
     #[serde(rename = "statement.completed")]
     StatementCompleted {

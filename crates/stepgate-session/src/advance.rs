@@ -8,7 +8,7 @@ use stepgate_types::{Certainty, Kind, SqlState};
 use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, expect_empty};
 use stepgate_wire::{Piece, Problem, ReadError};
 
-use crate::expect::Owed;
+use crate::expect::{self, Owed};
 use crate::outlet::Opened;
 use crate::park::{self, Parked};
 use crate::registry::{Meaning, Prepared};
@@ -23,6 +23,12 @@ enum Lookup {
     Means(Meaning),
     /// A Parse of an earlier segment is unanswered: it may yet fail.
     Wait,
+}
+
+/// How a statement would be tried.
+struct Check<'a> {
+    simple: bool,
+    types: &'a [u32],
 }
 
 /// What comes of a statement before it can be decided on.
@@ -143,12 +149,12 @@ impl Session {
     fn mark_copy_end(&mut self) {
         if self.expect.iter().any(|entry| matches!(entry.owed, Owed::Execute { .. })) {
             let segment = self.segment;
-            self.expect.push_back(crate::expect::Entry { owed: Owed::CopyEnd, segment });
+            self.expect.push_back(expect::Entry { owed: Owed::CopyEnd, segment });
         }
     }
 
     fn query(&mut self, frame: &Bytes, sql: &Bytes) {
-        let Judged::Facts(facts) = self.judge(sql) else { return };
+        let Judged::Facts(facts) = self.judge(sql, Some(&Check { simple: true, types: &[] })) else { return };
         self.next_piece();
         let pending = self.pending(Protocol::Simple, facts, sql.clone());
         self.decide(Subject { frame: Frame::Query(frame.clone()), opaque: false, pending });
@@ -215,6 +221,7 @@ impl Session {
             return;
         };
         let (bind, _frame) = (bind.clone(), frame.clone());
+        let fresh = newest.is_some();
         let meaning = match newest {
             Some(statement) => Meaning::Known(statement),
             None => match self.statement(&bind.statement) {
@@ -226,10 +233,14 @@ impl Session {
             },
         };
         let (facts, sql, types, opaque) = match meaning {
-            Meaning::Known(statement) => match self.judge(&statement.sql) {
-                Judged::Facts(facts) => (facts, statement.sql.clone(), statement.types.clone(), false),
-                Judged::Later => return,
-            },
+            Meaning::Known(statement) => {
+                // What the server has parsed already need not be tried.
+                let check = Check { simple: false, types: &statement.types };
+                match self.judge(&statement.sql, fresh.then_some(&check)) {
+                    Judged::Facts(facts) => (facts, statement.sql.clone(), statement.types.clone(), false),
+                    Judged::Later => return,
+                }
+            }
             Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), true),
         };
         let pending = Pending {
@@ -350,15 +361,37 @@ impl Session {
     }
 
     fn decide(&mut self, subject: Subject) {
+        self.parses = false;
         self.actions.push_back(Action::Decide(Box::new(subject.pending.clone())));
         self.gate = Gate::Deciding(subject);
     }
 
     /// The facts of a statement; where they would be better after a wait or a question, `gate` says so.
-    fn judge(&mut self, sql: &Bytes) -> Judged {
-        let facts = self.facts_now(sql);
+    fn judge(&mut self, sql: &Bytes, check: Option<&Check<'_>>) -> Judged {
+        let facts = self.facts_of(sql);
         let known = facts.iter().all(|facts| facts.certainty != Certainty::Unknown);
-        if known || !self.must_wait_for_names() { Judged::Facts(facts) } else { Judged::Later }
+        if known
+            || !(self.must_wait_for_names() || check.is_some_and(|check| self.must_try(&facts, sql, check)))
+        {
+            Judged::Facts(facts)
+        } else {
+            Judged::Later
+        }
+    }
+
+    /// Has the server parse what is not understood, before people are asked about it: a slip of the pen gets
+    /// its error at once. Parsing executes nothing. `false`: that is known, or cannot be asked here.
+    fn must_try(&mut self, facts: &[Facts], sql: &Bytes, check: &Check<'_>) -> bool {
+        let one = matches!(facts, [only] if !matches!(only.kind, Kind::Do | Kind::Call | Kind::Execute));
+        let idle = self.expect.is_empty() && !self.segment_begun && matches!(self.status, b'I' | b'T');
+        if self.parses || !one || !idle {
+            return false;
+        }
+        let name = self.check_name();
+        self.server.check(&name, sql, check.types);
+        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None }));
+        self.gate = Gate::Checking;
+        true
     }
 
     /// Asks what names mean, or waits until that can be asked, if it is not known; `false`: it is known, or

@@ -16,6 +16,15 @@ pub(crate) struct Poison {
     pub(crate) error: Bytes,
 }
 
+/// A statement that the server is asked to parse before people are asked about it.
+#[derive(Debug)]
+pub(crate) struct Check {
+    /// It came as a Query, which ends with ReadyForQuery.
+    pub(crate) simple: bool,
+    /// SQLSTATE, once the server has refused it.
+    pub(crate) refused: Option<String>,
+}
+
 /// One reply that is owed.
 #[derive(Debug)]
 pub(crate) enum Owed {
@@ -41,6 +50,9 @@ pub(crate) enum Owed {
     Probe,
     /// A Sync of the gate's own, whose `Z` is swallowed.
     OwnSync,
+    /// The gate's own question whether a statement parses: swallowed up to and including `Z`, unless it
+    /// does not; then its error is the statement's.
+    Check(Check),
     /// Nothing: marks where the client's CopyDone or CopyFail stands among the messages.
     CopyEnd,
 }
@@ -48,7 +60,15 @@ pub(crate) enum Owed {
 impl Owed {
     /// Whether `Z` ends it.
     pub(crate) const fn ends_with_ready(&self) -> bool {
-        matches!(self, Self::Query { .. } | Self::Sync | Self::RefusedQuery(_) | Self::Probe | Self::OwnSync)
+        matches!(
+            self,
+            Self::Query { .. }
+                | Self::Sync
+                | Self::RefusedQuery(_)
+                | Self::Probe
+                | Self::OwnSync
+                | Self::Check(_)
+        )
     }
 
     /// The statement whose execution it is.

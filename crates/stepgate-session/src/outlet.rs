@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use stepgate_record::{Permit, Release, Ticket};
+use stepgate_sql::Effect;
 use stepgate_types::{SessionId, StatementId};
 
 /// What lets a statement through to the server.
@@ -47,6 +48,17 @@ pub(crate) struct Traces {
     pub(crate) names: BTreeSet<String>,
     /// Whether it may make others too, since not all of it is understood.
     pub(crate) wild: bool,
+    /// What the one name stands for once it has run, where it is known.
+    pub(crate) made: Option<Made>,
+}
+
+/// What SQL gave a name to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Made {
+    /// DECLARE: a cursor whose statement was let through; what running it may change.
+    Cursor(Effect),
+    /// PREPARE, by this text.
+    Prepared(Bytes),
 }
 
 impl Opened {
@@ -137,6 +149,15 @@ impl ToServer {
         self.message(b'Q', &[crate::probe::SQL.as_bytes(), b"\0"]);
     }
 
+    /// Has the server parse a statement, and forget it again: a Parse executes nothing.
+    pub(crate) fn check(&mut self, name: &str, sql: &[u8], types: &[u32]) {
+        let count = u16::try_from(types.len()).unwrap_or(0).to_be_bytes();
+        let types: Vec<u8> = types.iter().flat_map(|oid| oid.to_be_bytes()).collect();
+        self.message(b'P', &[name.as_bytes(), b"\0", sql, b"\0", &count, &types]);
+        self.message(b'C', &[b"S", name.as_bytes(), b"\0"]);
+        self.sync();
+    }
+
     /// Sends a Flush of the gate's own, which has no reply.
     pub(crate) fn flush(&mut self) {
         self.message(b'H', &[]);
@@ -149,7 +170,7 @@ impl ToServer {
 
     fn message(&mut self, tag: u8, body: &[&[u8]]) {
         let length = body.iter().map(|part| part.len()).sum::<usize>().saturating_add(4);
-        // Only the gate's own short texts come here.
+        // Nothing comes here that is longer than a frame may be.
         let Ok(length) = i32::try_from(length) else { return };
         self.queue.put_u8(tag);
         self.queue.put_i32(length);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::outlet::Opened;
+use crate::outlet::{Made, Opened};
 
 /// The most prepared statements remembered for a session. A driver's own cache holds a few hundred; what
 /// falls out is not forgotten silently but becomes unknown.
@@ -45,12 +45,16 @@ pub(crate) struct Registry {
     order: VecDeque<Bytes>,
     bytes: usize,
     portals: HashMap<Bytes, Opened>,
+    /// What SQL made, by PREPARE or DECLARE in a message of its own, that has run to its end.
+    sql: HashMap<String, Made>,
 }
 
 impl Registry {
     /// The server confirmed a Parse.
     pub(crate) fn prepared(&mut self, name: Bytes, statement: Arc<Prepared>) {
         self.forget_statement(&name);
+        // Whatever SQL prepared under this name is gone, or this Parse would have failed.
+        self.forget_sql_name(&name);
         self.bytes = self.bytes.saturating_add(statement.sql.len());
         self.order.push_back(name.clone());
         self.statements.insert(name, Meaning::Known(statement));
@@ -81,6 +85,7 @@ impl Registry {
             // Forgetting them makes their next Execute unknown: asked again rather than let through.
             self.portals.clear();
         }
+        self.forget_sql_name(&portal);
         self.portals.insert(portal, opened);
     }
 
@@ -97,10 +102,36 @@ impl Registry {
     /// The transaction ended, or something ran that may have made any portal anew.
     pub(crate) fn forget_portals(&mut self) {
         self.portals.clear();
+        self.sql.retain(|_, made| matches!(made, Made::Prepared(_)));
+    }
+
+    /// SQL gave a name to something that is known: EXECUTE and FETCH may go on with it.
+    pub(crate) fn made_by_sql(&mut self, name: &str, made: Made) {
+        if self.sql.len() >= MAX_PORTALS {
+            self.sql.clear();
+        }
+        self.sql.insert(name.to_owned(), made);
+    }
+
+    /// What a name that EXECUTE or FETCH refers to stands for.
+    pub(crate) fn sql_name(&self, name: &str) -> Option<&Made> {
+        self.sql.get(name)
+    }
+
+    fn forget_sql_name(&mut self, name: &Bytes) {
+        if let Ok(name) = std::str::from_utf8(name) {
+            self.sql.remove(name);
+        }
+    }
+
+    /// SQL ran that may have given any name to anything.
+    pub(crate) fn forget_sql(&mut self) {
+        self.sql.clear();
     }
 
     /// SQL made, or may have made, a prepared statement or cursor of this name.
     pub(crate) fn taken_by_sql(&mut self, name: &str) {
+        self.sql.remove(name);
         let name = Bytes::copy_from_slice(name.as_bytes());
         self.forget_statement(&name);
         self.forget_portal(&name);
@@ -132,5 +163,13 @@ mod tests {
         registry.prepared(Bytes::from("s"), prepared("select 1"));
         registry.taken_by_sql("s");
         assert_eq!(registry.statement(&Bytes::from("s")), Meaning::Opaque);
+    }
+
+    #[test]
+    fn a_name_that_parse_took_over_no_longer_means_what_prepare_made_of_it() {
+        let mut registry = Registry::default();
+        registry.made_by_sql("s", Made::Prepared(Bytes::from("prepare s as select 1")));
+        registry.prepared(Bytes::from("s"), prepared("select ssn from customers"));
+        assert_eq!(registry.sql_name("s"), None);
     }
 }

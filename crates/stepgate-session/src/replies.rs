@@ -5,7 +5,7 @@ use stepgate_types::SqlState;
 use stepgate_wire::read::{ErrorFields, ParameterStatus, ReadyForQuery};
 use stepgate_wire::{Piece, Problem};
 
-use crate::expect::Owed;
+use crate::expect::{Check, Owed};
 use crate::session::{Action, Ending, Gate, Session};
 use crate::subject::TransactionSoFar;
 
@@ -40,6 +40,8 @@ impl Session {
 
     fn reply(&mut self, tag: u8, frame: &Bytes) {
         match tag {
+            // What the server notices while it tries to parse, it notices again when it runs.
+            b'N' if self.is_checking() => return,
             b'N' | b'A' => return self.client.relay(frame),
             b'S' => return self.parameter_status(frame),
             b'E' => return self.error(frame),
@@ -48,7 +50,7 @@ impl Session {
         }
         let Some(owed) = self.expect.front().map(|entry| &entry.owed) else { return self.lost_track() };
         match (owed, tag) {
-            (Owed::Probe, b'T' | b'C') => {}
+            (Owed::Probe, b'T' | b'C') | (Owed::Check(_), b'1' | b'3') => {}
             (Owed::Query { .. }, b'T' | b'C' | b'I' | b'G' | b'H' | b'c') => self.client.relay(frame),
             (Owed::Execute { .. }, b'H' | b'c') => self.client.relay(frame),
             (Owed::Execute { .. }, b'G') => {
@@ -84,6 +86,9 @@ impl Session {
         let Some(entry) = self.expect.pop_front() else { return };
         if let Owed::Execute { traces, .. } | Owed::Query { traces, .. } = &entry.owed {
             self.leave_traces(traces);
+            if let (None, Some(made), Some(name)) = (&sqlstate, &traces.made, traces.names.first()) {
+                self.registry.made_by_sql(name, made.clone());
+            }
         }
         if let Some(number) = entry.owed.number() {
             let tally = self.tally.take();
@@ -125,6 +130,12 @@ impl Session {
                 None => self.client.relay(frame),
             },
             Some(Owed::Probe) => self.probe_failed = true,
+            // Several statements cannot be parsed as one: that says nothing about any of them.
+            Some(Owed::Check(_)) if fields.get(b'R') == Some(b"exec_parse_message") => {}
+            Some(Owed::Check(check)) => {
+                check.refused = Some(sqlstate.unwrap_or_default());
+                self.client.relay(frame);
+            }
             // A Sync can fail: it ends an implicit transaction. Its ReadyForQuery still comes.
             Some(Owed::Sync | Owed::OwnSync) => self.client.relay(frame),
             Some(Owed::Refused(poison)) if names(&poison.nonce) => {
@@ -194,6 +205,12 @@ impl Session {
                     self.expect.pop_front();
                     break;
                 }
+                Some(Owed::Check(_)) => {
+                    if let Some(Owed::Check(check)) = self.expect.pop_front().map(|entry| entry.owed) {
+                        self.checked(check, frame);
+                    }
+                    break;
+                }
                 // A Sync that was taken for one that COPY swallowed.
                 None => {
                     self.client.relay(frame);
@@ -209,6 +226,30 @@ impl Session {
             if self.catalog_stale() && !matches!(self.gate, Gate::AwaitingCatalog) {
                 self.actions.push_back(Action::LoadCatalog { change: self.catalog_changes });
             }
+        }
+    }
+
+    fn is_checking(&self) -> bool {
+        matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Check(_)))
+    }
+
+    /// The server has tried to parse what waits at the head of inbox or park.
+    fn checked(&mut self, check: Check, ready: &Bytes) {
+        let Some(sqlstate) = check.refused else {
+            self.parses = true;
+            if self.status == b'T' {
+                // Its relations are locked in share mode until the transaction ends.
+                self.so_far = self.so_far.max(TransactionSoFar::Read);
+            }
+            return;
+        };
+        self.number = self.number.saturating_add(1);
+        self.actions.push_back(Action::NotParsed { number: self.number, sqlstate });
+        if check.simple {
+            self.client.relay(ready);
+            self.next_piece();
+        } else {
+            self.skip();
         }
     }
 
@@ -235,6 +276,7 @@ impl Session {
     fn settle(&mut self) {
         let ready = match self.gate {
             Gate::Settling => true,
+            Gate::Checking => !self.is_checking(),
             Gate::Probing => !self.expect.iter().any(|entry| matches!(entry.owed, Owed::Probe)),
             _ => false,
         };

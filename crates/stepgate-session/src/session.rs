@@ -10,11 +10,13 @@ use stepgate_types::{Kind, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem, reply};
 
 use crate::expect::{Entry, Owed, Poison};
-use crate::outlet::{Pass, ToClient, ToServer, Traces, WrongToken};
+use crate::outlet::{Made, Pass, ToClient, ToServer, Traces, WrongToken};
 use crate::park::{Park, Passed};
 use crate::probe::Answer;
 use crate::registry::Registry;
-use crate::subject::{Frame, Pending, Subject, TransactionSoFar, empty_facts, is_wild, opaque_facts};
+use crate::subject::{
+    Frame, Pending, Subject, TransactionSoFar, empty_facts, execute_facts, fetch_facts, is_wild, opaque_facts,
+};
 use crate::tally::Tally;
 
 /// How many bytes of the client's are read ahead of what can be judged. More would only sit here; less
@@ -46,6 +48,13 @@ pub enum Action {
     Withdraw {
         /// The statement's number.
         number: u64,
+    },
+    /// The server refused to parse a statement that people would have been asked about; it has not run.
+    NotParsed {
+        /// The statement's number.
+        number: u64,
+        /// SQLSTATE.
+        sqlstate: String,
     },
     /// A forwarded statement ended.
     Completed {
@@ -89,6 +98,8 @@ pub(crate) enum Gate {
     Probing,
     /// Until the catalog is loaded again.
     AwaitingCatalog,
+    /// Until the server has said whether it can be parsed at all.
+    Checking,
     /// Until the driver has decided.
     Deciding(Subject),
     /// Until a person has.
@@ -131,6 +142,8 @@ pub struct Session {
     /// The server refused the probe; names stay unknown until the state changes again.
     pub(crate) probe_failed: bool,
     pub(crate) answer: Answer,
+    /// The server can parse what is to be judged next.
+    pub(crate) parses: bool,
     /// Statements of this session that may have changed the catalog.
     pub(crate) catalog_changes: u64,
     /// How many of them the catalog in use was loaded after.
@@ -172,6 +185,7 @@ impl Session {
             touched: false,
             probe_failed: false,
             answer: Answer::default(),
+            parses: false,
             catalog_changes: 0,
             catalog_seen: 0,
             catalog: setup.catalog,
@@ -308,7 +322,7 @@ impl Session {
             Gate::Held(subject) | Gate::Deciding(subject) => (subject.opaque, subject.pending.sql.clone()),
             _ => return None,
         };
-        let facts = if opaque { opaque_facts() } else { self.facts_now(&sql) };
+        let facts = if opaque { opaque_facts() } else { self.facts_of(&sql) };
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
             subject.pending.facts = Arc::clone(&facts);
         }
@@ -450,6 +464,7 @@ impl Session {
             }
             if wild {
                 self.registry.forget_portals();
+                self.registry.forget_sql();
             }
             self.so_far = self.so_far.max(so_far(facts));
         }
@@ -462,6 +477,7 @@ impl Session {
         }
         if traces.wild {
             self.registry.forget_portals();
+            self.registry.forget_sql();
         }
     }
 
@@ -481,7 +497,33 @@ impl Session {
         self.catalog_seen < self.catalog_changes
     }
 
-    /// Facts by catalog and state as they are now.
+    /// Facts by catalog, state and names as they are now. EXECUTE and FETCH have the facts of what they go on
+    /// with, where that is known and nothing is under way that could change it.
+    pub(crate) fn facts_of(&mut self, sql: &Bytes) -> Arc<[Facts]> {
+        let facts = self.facts_now(sql);
+        let settled = self.expect.iter().all(|entry| matches!(entry.owed, Owed::OwnSync));
+        let [only] = &*facts else { return facts };
+        let (Some(name), true) = (&only.effect.refers, settled) else { return facts };
+        match (only.kind, self.registry.sql_name(name)) {
+            (Kind::Cursor, Some(Made::Cursor(declared))) => fetch_facts(only, declared),
+            (Kind::Execute, Some(Made::Prepared(text))) => {
+                let text = text.clone();
+                match &*self.facts_now(&text) {
+                    [prepared] => execute_facts(only, prepared),
+                    _ => facts,
+                }
+            }
+            _ => facts,
+        }
+    }
+
+    /// The name of the statement by which the server is asked whether something parses; the client cannot
+    /// guess it.
+    pub(crate) fn check_name(&self) -> String {
+        format!("sg_check_{:016x}", self.nonce)
+    }
+
+    /// Facts of the text alone, by catalog and state as they are now.
     pub(crate) fn facts_now(&mut self, sql: &Bytes) -> Arc<[Facts]> {
         if self.catalog_stale() {
             // Objects may exist, or mean, what the snapshot does not know.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use stepgate_sql::{Doubt, Effect, Facts, Reason};
 use stepgate_types::{BulkShape, Certainty, Kind};
 
-use crate::outlet::Traces;
+use crate::outlet::{Made, Traces};
 
 /// Which protocol brought the statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,16 +85,47 @@ pub(crate) struct Subject {
 impl Subject {
     pub(crate) fn traces(&self) -> Arc<Traces> {
         let facts = &self.pending.facts;
+        let made = match &**facts {
+            [only] if only.effect.names.len() == 1 => match only.kind {
+                Kind::Cursor => Some(Made::Cursor(only.effect.clone())),
+                Kind::Prepare => Some(Made::Prepared(self.pending.sql.clone())),
+                _ => None,
+            },
+            _ => None,
+        };
         Arc::new(Traces {
             names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
             wild: facts.iter().any(is_wild),
+            made,
         })
     }
 }
 
 /// Whether a statement may do more than its facts say.
 pub(crate) fn is_wild(facts: &Facts) -> bool {
-    facts.certainty == Certainty::Unknown || matches!(facts.kind, Kind::Do | Kind::Call | Kind::Execute)
+    facts.certainty == Certainty::Unknown
+}
+
+/// The facts of a FETCH from a cursor whose statement was let through when it was declared.
+pub(crate) fn fetch_facts(fetch: &Facts, declared: &Effect) -> Arc<[Facts]> {
+    Arc::from([Facts {
+        certainty: Certainty::Exact,
+        reasons: BTreeSet::new(),
+        effect: Effect { names: BTreeSet::new(), ..declared.clone() },
+        ..fetch.clone()
+    }])
+}
+
+/// The facts of an EXECUTE: those of what was prepared, as its names are resolved now.
+pub(crate) fn execute_facts(execute: &Facts, prepared: &Facts) -> Arc<[Facts]> {
+    Arc::from([Facts {
+        line: execute.line,
+        kind: Kind::Execute,
+        effect: Effect { names: BTreeSet::new(), ..prepared.effect.clone() },
+        fingerprint: execute.fingerprint.clone(),
+        normalised: execute.normalised.clone(),
+        ..prepared.clone()
+    }])
 }
 
 /// The facts of something that the gate did not see being made.

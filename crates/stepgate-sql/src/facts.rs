@@ -69,7 +69,7 @@ impl Facts {
     pub(crate) fn unreadable(code: &'static str) -> Self {
         let mut facts = Self::new(Kind::Unknown, 1);
         facts.doubt(Reason { code, doubt: Doubt::Statement });
-        facts.effect = Effect { session: true, catalog: true, transaction: true, names: BTreeSet::new() };
+        facts.effect = Effect { session: true, catalog: true, transaction: true, ..Effect::default() };
         facts
     }
 
@@ -152,4 +152,7 @@ pub struct Effect {
     /// Names a prepared statement or a cursor that the extended protocol could use as well
     /// (PREPARE, DECLARE).
     pub names: BTreeSet<String>,
+    /// The prepared statement or cursor that it goes on with (EXECUTE, FETCH, MOVE), where nothing else in
+    /// it could read anything: whoever knows what that name stands for knows this statement.
+    pub refers: Option<String>,
 }

@@ -120,7 +120,12 @@ pub(crate) struct Stage {
     at_client: BytesMut,
     pub(crate) completed: Vec<(u64, Option<String>, u64)>,
     pub(crate) withdrawn: Vec<u64>,
+    pub(crate) not_parsed: Vec<(u64, String)>,
     pub(crate) ended: bool,
+    /// How often the gate asked whether something parses.
+    pub(crate) checks: usize,
+    /// The error with which the server refuses to parse the next thing it is asked about.
+    pub(crate) unparsable: Option<Vec<u8>>,
     /// How often the gate asked what names mean.
     pub(crate) probes: usize,
     /// The transaction status that the server last told.
@@ -145,7 +150,10 @@ impl Stage {
             at_client: BytesMut::new(),
             completed: Vec::new(),
             withdrawn: Vec::new(),
+            not_parsed: Vec::new(),
             ended: false,
+            checks: 0,
+            unparsable: None,
             probes: 0,
             status: b'I',
             decisions: Vec::new(),
@@ -184,18 +192,7 @@ impl Stage {
         loop {
             self.at_server.unsplit(self.session.to_server().split());
             self.at_client.unsplit(self.session.to_client().split());
-            let probe = find(&self.at_server, b"pg_catalog.current_schemas");
-            if probe {
-                self.probes += 1;
-                let mut cutter = Cutter::client();
-                cutter.push(&self.at_server);
-                self.at_server.clear();
-                while let Some(piece) = cutter.next().unwrap() {
-                    if !find(piece.bytes(), b"current_schemas") {
-                        self.at_server.extend_from_slice(piece.bytes());
-                    }
-                }
-                let answer = [frame(b'T', b"\0\0"), path_row(), complete(), ready(self.status)].concat();
+            if let Some(answer) = self.question() {
                 let mut server = Cutter::server();
                 server.push(&answer);
                 while let Some(piece) = server.next().unwrap() {
@@ -212,6 +209,7 @@ impl Stage {
                     Action::Completed { number, sqlstate, rows, .. } => {
                         self.completed.push((number, sqlstate, rows));
                     }
+                    Action::NotParsed { number, sqlstate } => self.not_parsed.push((number, sqlstate)),
                     Action::LoadCatalog { change } => {
                         self.session.catalog_loaded(change, catalog());
                     }
@@ -222,6 +220,35 @@ impl Stage {
                 return;
             }
         }
+    }
+
+    /// The gate's own question among what has reached the server, taken out, and its answer.
+    fn question(&mut self) -> Option<Vec<u8>> {
+        let probe = find(&self.at_server, b"pg_catalog.current_schemas");
+        let check = find(&self.at_server, b"sg_check_");
+        if !probe && !check {
+            return None;
+        }
+        let frames = self.at_server();
+        let own = |frame: &Bytes| find(frame, b"pg_catalog.current_schemas") || find(frame, b"sg_check_");
+        let last = frames.iter().rposition(own).unwrap() + usize::from(check);
+        for (at, frame) in frames.iter().enumerate() {
+            if !own(frame) && at != last {
+                self.at_server.extend_from_slice(frame);
+            }
+        }
+        if probe {
+            self.probes += 1;
+            return Some([frame(b'T', b"\0\0"), path_row(), complete(), ready(self.status)].concat());
+        }
+        self.checks += 1;
+        Some(match self.unparsable.take() {
+            None => [frame(b'1', b""), frame(b'3', b""), ready(self.status)].concat(),
+            Some(error) => {
+                self.status = if self.status == b'I' { b'I' } else { b'E' };
+                [error, ready(self.status)].concat()
+            }
+        })
     }
 
     /// The one decision that is asked for.

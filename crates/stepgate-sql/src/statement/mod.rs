@@ -12,7 +12,7 @@ use stepgate_types::{BulkShape, Kind};
 use self::cursor::Words;
 use crate::catalog::Catalog;
 use crate::facts::{Doubt, Facts, Reason};
-use crate::lexer::Token;
+use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
 use crate::{read, walk};
 
@@ -65,13 +65,18 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         "explain" => explain(words, context, facts),
         "prepare" if words.word(1) == Some("transaction") => transaction(facts, true),
         "prepare" => prepare(words, context, facts),
-        "execute" => dynamic(facts, Kind::Execute),
+        "execute" => {
+            dynamic(facts, Kind::Execute);
+            facts.effect.refers = executed(words);
+        }
         "do" => dynamic(facts, Kind::Do),
         "call" => dynamic(facts, Kind::Call),
         "declare" => declare(words, context, facts),
         "fetch" | "move" => {
             facts.kind = Kind::Cursor;
             statement_doubt(facts, "unknown-cursor");
+            // FETCH [direction] [FROM | IN] name: whatever the direction, the name comes last.
+            facts.effect.refers = words.ident(words.len().saturating_sub(1)).map(str::to_owned);
         }
         "close" => plain(facts, Kind::Cursor),
         "begin" | "start" | "savepoint" | "release" => transaction(facts, false),
@@ -138,7 +143,7 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     };
     let catalog = context.catalog;
     let user_operator = |token: &Token<'_>| match &token.kind {
-        crate::lexer::TokenKind::Operator(operator) => catalog.user_operators().contains(*operator),
+        TokenKind::Operator(operator) => catalog.user_operators().contains(*operator),
         _ => false,
     };
     let implied = ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~"];
@@ -213,6 +218,21 @@ fn prepare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         statement_doubt(facts, "syntax");
     }
     plain(facts, Kind::Prepare);
+}
+
+/// The name of `EXECUTE name [(literal, …)]`. Anything but literals might call a function.
+fn executed(words: Words<'_, '_>) -> Option<String> {
+    let values = words.after(2);
+    let harmless = |token: &Token<'_>| match &token.kind {
+        TokenKind::Text(_)
+        | TokenKind::Number(_)
+        | TokenKind::Param(_)
+        | TokenKind::Punct(b'(' | b')' | b',') => true,
+        TokenKind::Word(word) => matches!(word.as_ref(), "null" | "true" | "false"),
+        TokenKind::Operator(sign) => matches!(*sign, "-" | "+"),
+        _ => false,
+    };
+    values.0.iter().all(harmless).then(|| words.ident(1).map(str::to_owned)).flatten()
 }
 
 /// DECLARE name [options] CURSOR [WITH | WITHOUT HOLD] FOR query.
