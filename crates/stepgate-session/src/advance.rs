@@ -13,7 +13,7 @@ use crate::outlet::Opened;
 use crate::park::{self, Parked};
 use crate::registry::{Meaning, Prepared};
 use crate::session::{Action, Ending, Gate, Session};
-use crate::subject::{Frame, Pending, Protocol, Subject, opaque_facts};
+use crate::subject::{Frame, Pending, Protocol, Subject, now_and_then, opaque_facts};
 
 /// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper.
 const MAX_OWED: usize = 8_192;
@@ -157,7 +157,7 @@ impl Session {
         let Judged::Facts(facts) = self.judge(sql, Some(&Check { simple: true, types: &[] })) else { return };
         self.next_piece();
         let pending = self.pending(Protocol::Simple, facts, sql.clone());
-        self.decide(Subject { frame: Frame::Query(frame.clone()), opaque: false, pending });
+        self.decide(Subject { frame: Frame::Query(frame.clone()), opaque: false, parsed: None, pending });
     }
 
     fn execute(&mut self, frame: &Bytes, portal: &Bytes) {
@@ -188,7 +188,12 @@ impl Session {
             Portal::Opaque => {
                 self.next_piece();
                 let pending = self.pending(Protocol::Extended, opaque_facts(), Bytes::new());
-                self.decide(Subject { frame: Frame::Execute(frame.clone()), opaque: true, pending });
+                self.decide(Subject {
+                    frame: Frame::Execute(frame.clone()),
+                    opaque: true,
+                    parsed: None,
+                    pending,
+                });
             }
         }
     }
@@ -198,7 +203,12 @@ impl Session {
     fn function_call(&mut self) {
         self.next_piece();
         let pending = self.pending(Protocol::Simple, opaque_facts(), Bytes::new());
-        self.gate = Gate::Deciding(Subject { frame: Frame::Query(Bytes::new()), opaque: true, pending });
+        self.gate = Gate::Deciding(Subject {
+            frame: Frame::Query(Bytes::new()),
+            opaque: true,
+            parsed: None,
+            pending,
+        });
         self.refuse(
             &Problem::error(
                 SqlState::INSUFFICIENT_PRIVILEGE,
@@ -222,26 +232,33 @@ impl Session {
         };
         let (bind, _frame) = (bind.clone(), frame.clone());
         let fresh = newest.is_some();
+        let mut opaque = false;
         let meaning = match newest {
             Some(statement) => Meaning::Known(statement),
             None => match self.statement(&bind.statement) {
-                Lookup::Means(meaning) => meaning,
+                Lookup::Means(meaning) => {
+                    opaque = meaning == Meaning::Opaque;
+                    meaning
+                }
                 Lookup::Wait => {
                     self.gate = Gate::Settling;
                     return;
                 }
             },
         };
-        let (facts, sql, types, opaque) = match meaning {
+        let (facts, sql, types, parsed) = match meaning {
             Meaning::Known(statement) => {
                 // What the server has parsed already need not be tried.
                 let check = Check { simple: false, types: &statement.types };
                 match self.judge(&statement.sql, fresh.then_some(&check)) {
-                    Judged::Facts(facts) => (facts, statement.sql.clone(), statement.types.clone(), false),
+                    Judged::Facts(now) => {
+                        let facts = now_and_then(now, statement.facts.as_ref());
+                        (facts, statement.sql.clone(), statement.types.clone(), statement.facts.clone())
+                    }
                     Judged::Later => return,
                 }
             }
-            Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), true),
+            Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), None),
         };
         let pending = Pending {
             values: bind.values,
@@ -249,7 +266,7 @@ impl Session {
             types,
             ..self.pending(Protocol::Extended, facts, sql)
         };
-        self.decide(Subject { frame: Frame::Bind, opaque, pending });
+        self.decide(Subject { frame: Frame::Bind, opaque, parsed, pending });
     }
 
     /// Sends the parked frames before the first undecided Bind.
@@ -262,6 +279,9 @@ impl Session {
         let Some(parked) = self.park.pop() else { return false };
         match parked {
             Parked::Parse { name, statement, frame } => {
+                let Prepared { sql, types, facts: _ } = &*statement;
+                let facts = Some(self.facts_now(sql));
+                let statement = Arc::new(Prepared { sql: sql.clone(), types: types.clone(), facts });
                 self.server.harmless(b'P', &frame);
                 self.owe(Owed::Parse { name, statement });
             }
@@ -445,7 +465,7 @@ fn read_parked(tag: u8, frame: &Bytes) -> Result<Parked, ReadError> {
     Ok(match tag {
         b'P' => {
             let Parse { name, sql, types } = Parse::read(&frame)?;
-            let statement = Arc::new(Prepared { sql: frame.slice_ref(sql), types });
+            let statement = Arc::new(Prepared { sql: frame.slice_ref(sql), types, facts: None });
             Parked::Parse { name: frame.slice_ref(name), statement, frame }
         }
         b'B' => {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use stepgate_record::{Permit, Release, Ticket};
-use stepgate_sql::Effect;
+use stepgate_sql::{Effect, Facts};
 use stepgate_types::{SessionId, StatementId};
 
 /// What lets a statement through to the server.
@@ -57,8 +57,8 @@ pub(crate) struct Traces {
 pub(crate) enum Made {
     /// DECLARE: a cursor whose statement was let through; what running it may change.
     Cursor(Effect),
-    /// PREPARE, by this text.
-    Prepared(Bytes),
+    /// PREPARE, by this text, with these facts when it ran.
+    Prepared(Bytes, Arc<[Facts]>),
 }
 
 impl Opened {

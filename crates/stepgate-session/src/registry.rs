@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use stepgate_sql::Facts;
 
 use crate::outlet::{Made, Opened};
 
@@ -27,6 +28,10 @@ pub(crate) struct Prepared {
     pub(crate) sql: Bytes,
     /// Type OIDs of its parameters that Parse gave.
     pub(crate) types: Vec<u32>,
+    /// Its facts when its Parse went to the server; `None`: it has not gone yet. The server may go on with
+    /// what names meant then: it plans anew when the search path or an object changes, not when another
+    /// object of that name appears before it in the path (`RevalidateCachedQuery` of plancache.c).
+    pub(crate) facts: Option<Arc<[Facts]>>,
 }
 
 /// What a name of a prepared statement stands for.
@@ -102,7 +107,7 @@ impl Registry {
     /// The transaction ended, or something ran that may have made any portal anew.
     pub(crate) fn forget_portals(&mut self) {
         self.portals.clear();
-        self.sql.retain(|_, made| matches!(made, Made::Prepared(_)));
+        self.sql.retain(|_, made| matches!(made, Made::Prepared(..)));
     }
 
     /// SQL gave a name to something that is known: EXECUTE and FETCH may go on with it.
@@ -143,7 +148,7 @@ mod tests {
     use super::*;
 
     fn prepared(sql: &str) -> Arc<Prepared> {
-        Arc::new(Prepared { sql: Bytes::copy_from_slice(sql.as_bytes()), types: Vec::new() })
+        Arc::new(Prepared { sql: Bytes::copy_from_slice(sql.as_bytes()), types: Vec::new(), facts: None })
     }
 
     #[test]
@@ -168,7 +173,7 @@ mod tests {
     #[test]
     fn a_name_that_parse_took_over_no_longer_means_what_prepare_made_of_it() {
         let mut registry = Registry::default();
-        registry.made_by_sql("s", Made::Prepared(Bytes::from("prepare s as select 1")));
+        registry.made_by_sql("s", Made::Prepared(Bytes::from("prepare s as select 1"), Arc::from([])));
         registry.prepared(Bytes::from("s"), prepared("select ssn from customers"));
         assert_eq!(registry.sql_name("s"), None);
     }

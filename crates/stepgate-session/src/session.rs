@@ -15,7 +15,8 @@ use crate::park::{Park, Passed};
 use crate::probe::Answer;
 use crate::registry::Registry;
 use crate::subject::{
-    Frame, Pending, Subject, TransactionSoFar, empty_facts, execute_facts, fetch_facts, is_wild, opaque_facts,
+    Frame, Pending, Subject, TransactionSoFar, empty_facts, execute_facts, fetch_facts, is_wild,
+    now_and_then, opaque_facts,
 };
 use crate::tally::Tally;
 
@@ -318,11 +319,13 @@ impl Session {
 
     /// Judges again what is held, by catalog and state as they are now. `None` if nothing is held.
     pub fn judge_again(&mut self) -> Option<Arc<[Facts]>> {
-        let (opaque, sql) = match &self.gate {
-            Gate::Held(subject) | Gate::Deciding(subject) => (subject.opaque, subject.pending.sql.clone()),
+        let (opaque, sql, parsed) = match &self.gate {
+            Gate::Held(subject) | Gate::Deciding(subject) => {
+                (subject.opaque, subject.pending.sql.clone(), subject.parsed.clone())
+            }
             _ => return None,
         };
-        let facts = if opaque { opaque_facts() } else { self.facts_of(&sql) };
+        let facts = if opaque { opaque_facts() } else { now_and_then(self.facts_of(&sql), parsed.as_ref()) };
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
             subject.pending.facts = Arc::clone(&facts);
         }
@@ -506,9 +509,9 @@ impl Session {
         let (Some(name), true) = (&only.effect.refers, settled) else { return facts };
         match (only.kind, self.registry.sql_name(name)) {
             (Kind::Cursor, Some(Made::Cursor(declared))) => fetch_facts(only, declared),
-            (Kind::Execute, Some(Made::Prepared(text))) => {
-                let text = text.clone();
-                match &*self.facts_now(&text) {
+            (Kind::Execute, Some(Made::Prepared(text, then))) => {
+                let (text, then) = (text.clone(), Arc::clone(then));
+                match &*now_and_then(self.facts_now(&text), Some(&then)) {
                     [prepared] => execute_facts(only, prepared),
                     _ => facts,
                 }

@@ -79,6 +79,8 @@ pub(crate) struct Subject {
     pub(crate) frame: Frame,
     /// The gate does not know what the name stands for.
     pub(crate) opaque: bool,
+    /// The statement's facts when it was parsed, if that was before.
+    pub(crate) parsed: Option<Arc<[Facts]>>,
     pub(crate) pending: Pending,
 }
 
@@ -88,7 +90,7 @@ impl Subject {
         let made = match &**facts {
             [only] if only.effect.names.len() == 1 => match only.kind {
                 Kind::Cursor => Some(Made::Cursor(only.effect.clone())),
-                Kind::Prepare => Some(Made::Prepared(self.pending.sql.clone())),
+                Kind::Prepare => Some(Made::Prepared(self.pending.sql.clone(), Arc::clone(facts))),
                 _ => None,
             },
             _ => None,
@@ -114,6 +116,36 @@ pub(crate) fn fetch_facts(fetch: &Facts, declared: &Effect) -> Arc<[Facts]> {
         effect: Effect { names: BTreeSet::new(), ..declared.clone() },
         ..fetch.clone()
     }])
+}
+
+/// The facts of something prepared earlier: what its names mean now, and what they meant when it was parsed,
+/// for the server may go on with either.
+pub(crate) fn now_and_then(now: Arc<[Facts]>, then: Option<&Arc<[Facts]>>) -> Arc<[Facts]> {
+    let Some(then) = then.filter(|then| **then != now) else { return now };
+    match (&*now, &**then) {
+        ([now], [then]) => Arc::from([union(now, then)]),
+        _ => opaque_facts(),
+    }
+}
+
+fn union(now: &Facts, then: &Facts) -> Facts {
+    let mut all = now.clone();
+    all.certainty = now.certainty.max(then.certainty);
+    all.reasons.extend(&then.reasons);
+    all.relations.extend(then.relations.iter().cloned());
+    for (column, uses) in &then.columns {
+        all.columns.entry(column.clone()).or_default().extend(uses);
+    }
+    all.functions.extend(then.functions.iter().cloned());
+    all.sinks.extend(then.sinks.iter().cloned());
+    all.bulk = now.bulk.max(then.bulk);
+    all.estimate = now.estimate.zip(then.estimate).map(|(now, then)| now.max(then));
+    all.read_only &= then.read_only;
+    all.effect.session |= then.effect.session;
+    all.effect.catalog |= then.effect.catalog;
+    all.effect.transaction |= then.effect.transaction;
+    all.effect.names.extend(then.effect.names.iter().cloned());
+    all
 }
 
 /// The facts of an EXECUTE: those of what was prepared, as its names are resolved now.

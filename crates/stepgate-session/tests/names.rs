@@ -3,7 +3,10 @@
 mod support;
 
 use stepgate_types::Certainty;
-use support::{Stage, bind, complete, error, execute, frame, parse, permit, query, ready, sync, tags};
+use support::{
+    Stage, bind, catalog_with_shadow, complete, error, execute, frame, parse, permit, query, ready, sync,
+    tags,
+};
 
 /// Runs one statement to its end and tells how often the server was asked what names mean.
 fn probes(stage: &mut Stage, sql: &str, status: u8) -> usize {
@@ -143,4 +146,24 @@ fn a_driver_that_sends_begin_and_its_first_statement_as_one_segment_is_understoo
     stage.pass(permit(number));
     stage.client(&[parse("", "select a from t"), bind("", ""), execute(""), sync()]);
     assert_eq!(stage.decision().facts[0].certainty, Certainty::Exact);
+}
+
+#[test]
+fn a_table_that_appears_before_a_prepared_statements_own_does_not_hide_what_that_reads() {
+    let reads = |stage: &mut Stage| {
+        let pending = stage.decision();
+        let relations = pending.facts[0].relations.iter().map(ToString::to_string);
+        relations.collect::<Vec<_>>().join(" ")
+    };
+    // The plan was made for public.t, and PostgreSQL goes on with it.
+    let mut stage = Stage::new();
+    stage.run(&[parse("s", "select a from t"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    stage.session.set_catalog(catalog_with_shadow());
+    stage.client(&[bind("", "s"), execute(""), sync()]);
+    assert_eq!(reads(&mut stage), "app.t public.t");
+    let mut stage = Stage::new();
+    stage.run(&[query("prepare s as select a from t")], &[complete(), ready(b'I')]);
+    stage.session.set_catalog(catalog_with_shadow());
+    stage.client(&[query("execute s")]);
+    assert_eq!(reads(&mut stage), "app.t public.t");
 }

@@ -32,12 +32,28 @@ impl Seal for Sealed {
 
 /// A catalog with the one table `public.t (a)`.
 pub(crate) fn catalog() -> Arc<Catalog> {
+    catalog_with(&[])
+}
+
+/// The same with a table `app.t (a)` beside it, which comes first in the path.
+pub(crate) fn catalog_with_shadow() -> Arc<Catalog> {
+    catalog_with(&["16401"])
+}
+
+fn catalog_with(shadows: &[&str]) -> Arc<Catalog> {
     let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
     let rows = stepgate_sql::CATALOG_QUERIES.iter().map(|query| {
         let rows = match query.name {
-            "relations" => vec![row(&["16400", "public", "t", "r", "100", "1", "false", "false"])],
-            "columns" => vec![row(&["16400", "1", "a", "false"])],
-            "schemas" => vec![row(&["public"]), row(&["pg_catalog"])],
+            "relations" => {
+                let shadows =
+                    shadows.iter().map(|oid| row(&[oid, "app", "t", "r", "1", "1", "false", "false"]));
+                shadows.chain([row(&["16400", "public", "t", "r", "100", "1", "false", "false"])]).collect()
+            }
+            "columns" => {
+                let shadows = shadows.iter().map(|oid| row(&[oid, "1", "a", "false"]));
+                shadows.chain([row(&["16400", "1", "a", "false"])]).collect()
+            }
+            "schemas" => vec![row(&["public"]), row(&["app"]), row(&["pg_catalog"])],
             _ => Vec::new(),
         };
         (query.name, rows)
@@ -101,9 +117,9 @@ pub(crate) fn error(code: &str, message: &str) -> Vec<u8> {
     frame(b'E', format!("SERROR\0VERROR\0C{code}\0M{message}\0\0").as_bytes())
 }
 
-/// The row that answers the gate's own question: the path is pg_catalog, public.
+/// The row that answers the gate's own question: the path is pg_catalog, app, public.
 pub(crate) fn path_row() -> Vec<u8> {
-    let text = br#"["pg_catalog","public"]"#;
+    let text = br#"["pg_catalog","app","public"]"#;
     let mut body = vec![0, 1];
     body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
     body.extend(text);
