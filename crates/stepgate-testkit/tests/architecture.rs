@@ -13,34 +13,32 @@ const ALLOWED: [(&str, &str, &str); 12] = [
     ("record", "types", "base64 ed25519-dalek serde serde_json sha2 thiserror"),
     ("wire", "types", "bytes pgwire thiserror"),
     ("sql", "types", "serde serde_json sha2 sqlparser thiserror"),
-    ("policy", "types sql", "ipnet serde serde-saphyr serde_json sha2 strsim thiserror"),
-    ("approval", "types record", "hmac serde serde_json sha2 subtle thiserror totp-rs zeroize"),
-    ("session", "types record wire sql policy approval", "bytes serde_json thiserror zeroize"),
+    ("policy", "types sql", "ipnet serde serde-saphyr serde_json sha2 strsim"),
+    ("approval", "types record", "hmac sha2 subtle thiserror totp-rs zeroize"),
+    ("session", "types record wire sql policy approval", "bytes serde_json thiserror"),
     (
         "store",
         "types record approval",
-        "base64 chacha20poly1305 data-encoding ed25519-dalek getrandom hmac pbkdf2 rustix serde serde_json \
-         sha2 sled stringprep subtle tempfile thiserror tokio tracing zeroize",
+        "chacha20poly1305 data-encoding hmac serde serde_json sha2 sled stringprep subtle tempfile thiserror tokio \
+         tracing zeroize",
     ),
     (
         "proxy",
         "types record wire sql policy approval session store",
-        "base64 bytes getrandom hmac pgwire rustix rustls rustls-native-certs serde serde_json sha2 socket2 \
-         subtle thiserror tokio tokio-rustls tracing zeroize",
+        "base64 bytes getrandom hmac pgwire rustls rustls-native-certs serde sha2 socket2 subtle thiserror tokio \
+         tokio-rustls tracing zeroize",
     ),
     (
         "console",
         "types record policy approval store",
-        "axum getrandom hyper hyper-util rustls serde serde_json sha2 subtle thiserror tokio tokio-rustls \
-         tracing zeroize",
+        "axum hyper hyper-util rustls serde serde_json sha2 tokio tokio-rustls tracing zeroize",
     ),
-    ("testkit", "types", "serde serde_json tempfile thiserror totp-rs"),
+    ("testkit", "types", "serde_json tempfile thiserror totp-rs"),
     (
         "",
         "types record wire sql policy approval session store proxy console testkit",
-        "base64 clap comfy-table data-encoding fast_qr getrandom jiff rcgen rpassword rustix rustls \
-         rustls-native-certs serde serde-saphyr serde_json sha2 tempfile thiserror tokio tokio-rustls totp-rs \
-         tracing tracing-subscriber ureq zeroize",
+        "clap comfy-table data-encoding fast_qr getrandom jiff rcgen rpassword rustix rustls rustls-native-certs \
+         serde serde-saphyr serde_json sha2 tempfile tokio tracing tracing-subscriber ureq zeroize",
     ),
 ];
 

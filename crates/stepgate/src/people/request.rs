@@ -140,7 +140,7 @@ fn page(shown: &Value) -> String {
         ("Client", "client"),
         ("Database", "database"),
         ("As role", "db_user"),
-        ("Reads", "summary"),
+        ("Summary", "summary"),
         ("Relations", "relations"),
         ("Labels", "labels"),
         ("Rules", "rules"),
