@@ -1,11 +1,11 @@
 //! What waits for a decision.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{Doubt, Effect, Facts, Reason};
-use stepgate_types::{BulkShape, Certainty, Kind};
+use stepgate_sql::{Effect, Facts};
+use stepgate_types::{Certainty, Kind};
 
 use crate::outlet::{Made, Traces};
 
@@ -123,29 +123,9 @@ pub(crate) fn fetch_facts(fetch: &Facts, declared: &Effect) -> Arc<[Facts]> {
 pub(crate) fn now_and_then(now: Arc<[Facts]>, then: Option<&Arc<[Facts]>>) -> Arc<[Facts]> {
     let Some(then) = then.filter(|then| **then != now) else { return now };
     match (&*now, &**then) {
-        ([now], [then]) => Arc::from([union(now, then)]),
+        ([now], [then]) => Arc::from([now.union(then)]),
         _ => opaque_facts(),
     }
-}
-
-fn union(now: &Facts, then: &Facts) -> Facts {
-    let mut all = now.clone();
-    all.certainty = now.certainty.max(then.certainty);
-    all.reasons.extend(&then.reasons);
-    all.relations.extend(then.relations.iter().cloned());
-    for (column, uses) in &then.columns {
-        all.columns.entry(column.clone()).or_default().extend(uses);
-    }
-    all.functions.extend(then.functions.iter().cloned());
-    all.sinks.extend(then.sinks.iter().cloned());
-    all.bulk = now.bulk.max(then.bulk);
-    all.estimate = now.estimate.zip(then.estimate).map(|(now, then)| now.max(then));
-    all.read_only &= then.read_only;
-    all.effect.session |= then.effect.session;
-    all.effect.catalog |= then.effect.catalog;
-    all.effect.transaction |= then.effect.transaction;
-    all.effect.names.extend(then.effect.names.iter().cloned());
-    all
 }
 
 /// The facts of an EXECUTE: those of what was prepared, as its names are resolved now.
@@ -162,38 +142,10 @@ pub(crate) fn execute_facts(execute: &Facts, prepared: &Facts) -> Arc<[Facts]> {
 
 /// The facts of something that the gate did not see being made.
 pub(crate) fn opaque_facts() -> Arc<[Facts]> {
-    const REASON: Reason = Reason { code: "unseen-statement", doubt: Doubt::DynamicSql };
-    Arc::from([Facts {
-        kind: Kind::Execute,
-        certainty: Certainty::Unknown,
-        reasons: BTreeSet::from([REASON]),
-        estimate: None,
-        read_only: false,
-        effect: Effect { session: true, catalog: true, ..Effect::default() },
-        ..nothing()
-    }])
+    Arc::from([Facts::unseen()])
 }
 
 /// The facts of a message without a statement.
 pub(crate) fn empty_facts() -> Arc<[Facts]> {
-    Arc::from([nothing()])
-}
-
-fn nothing() -> Facts {
-    Facts {
-        line: 1,
-        kind: Kind::Empty,
-        certainty: Certainty::Exact,
-        reasons: BTreeSet::new(),
-        relations: BTreeSet::new(),
-        columns: BTreeMap::new(),
-        functions: BTreeSet::new(),
-        sinks: BTreeSet::new(),
-        bulk: BulkShape::None,
-        estimate: Some(0),
-        read_only: true,
-        effect: Effect::default(),
-        fingerprint: String::new(),
-        normalised: String::new(),
-    }
+    Arc::from([Facts::empty()])
 }

@@ -65,6 +65,43 @@ impl Facts {
         }
     }
 
+    /// A message without a statement.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::new(Kind::Empty, 1)
+    }
+
+    /// A prepared statement or cursor that somebody made out of sight. It may do anything.
+    #[must_use]
+    pub fn unseen() -> Self {
+        let mut facts = Self::new(Kind::Execute, 1);
+        facts.doubt(Reason { code: "unseen-statement", doubt: Doubt::DynamicSql });
+        facts.effect = Effect { session: true, catalog: true, ..Effect::default() };
+        facts
+    }
+
+    /// What holds if either may: the statement keeps its place, kind and text.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        let mut all = self.clone();
+        all.certainty = all.certainty.max(other.certainty);
+        all.reasons.extend(&other.reasons);
+        all.relations.extend(other.relations.iter().cloned());
+        for (column, uses) in &other.columns {
+            all.columns.entry(column.clone()).or_default().extend(uses);
+        }
+        all.functions.extend(other.functions.iter().cloned());
+        all.sinks.extend(other.sinks.iter().cloned());
+        all.bulk = all.bulk.max(other.bulk);
+        all.estimate = all.estimate.zip(other.estimate).map(|(one, other)| one.max(other));
+        all.read_only &= other.read_only;
+        all.effect.session |= other.effect.session;
+        all.effect.catalog |= other.effect.catalog;
+        all.effect.transaction |= other.effect.transaction;
+        all.effect.names.extend(other.effect.names.iter().cloned());
+        all
+    }
+
     /// A whole message that cannot be read. It may do anything.
     pub(crate) fn unreadable(code: &'static str) -> Self {
         let mut facts = Self::new(Kind::Unknown, 1);
