@@ -31,6 +31,6 @@ pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
 pub use log::{Change, Entry, Log, LogOptions, Opened, PendingRelease, Side};
-pub use people::{NewPerson, People, Person, PersonError};
+pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
 pub use scram::ScramSecret;
 pub use vault::{Vault, VaultError};

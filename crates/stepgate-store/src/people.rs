@@ -14,9 +14,9 @@ use crate::{Change, Factors, Log, LogError, ScramSecret, Side, Vault, VaultError
 /// How many people a gate keeps: all of them are in memory, at less than 1 KiB each.
 const MAX_PEOPLE: usize = 100_000;
 
-/// A password must have at least as many characters (NIST SP 800-63B-4 section 3.1.1.2, for passwords that
-/// a second factor stands beside).
-const MIN_PASSWORD: usize = 8;
+/// A password should have at least as many characters (NIST SP 800-63B-4 section 3.1.1.2, for passwords that
+/// a second factor stands beside). Not enforced: passwords of service accounts are moved here as they are.
+pub const RECOMMENDED_PASSWORD: usize = 8;
 
 /// The longest password, in bytes: what clients of PostgreSQL send.
 const MAX_PASSWORD: usize = 1024;
@@ -66,7 +66,7 @@ pub enum PersonError {
         kind: String,
     },
     /// Not acceptable as a password.
-    #[error("a password has {MIN_PASSWORD} characters or more, and at most {MAX_PASSWORD} bytes")]
+    #[error("a password is not empty, and at most {MAX_PASSWORD} bytes long")]
     Password,
     /// There are as many people as the gate keeps, or the entry is too large.
     #[error("{0}")]
@@ -283,7 +283,7 @@ impl People {
     }
 
     fn secret(&self, password: &str) -> Result<ScramSecret, PersonError> {
-        if password.chars().count() < MIN_PASSWORD || password.len() > MAX_PASSWORD {
+        if password.is_empty() || password.len() > MAX_PASSWORD {
             return Err(PersonError::Password);
         }
         Ok(ScramSecret::new(password, &self.inner.vault.random()?))

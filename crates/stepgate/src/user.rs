@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use stepgate_store::RECOMMENDED_PASSWORD;
+
 use crate::args::UserCommand;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -41,5 +43,11 @@ pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
 
 fn password(name: &str, file: Option<&Path>) -> Result<zeroize::Zeroizing<String>, Failure> {
     let prompt = format!("New password for {name}: ");
-    secret::read(&file.map_or(Source::Ask { prompt: &prompt, twice: true }, Source::File))
+    let password = secret::read(&file.map_or(Source::Ask { prompt: &prompt, twice: true }, Source::File))?;
+    if password.chars().count() < RECOMMENDED_PASSWORD {
+        eprintln!(
+            "stepgate: the password has fewer than {RECOMMENDED_PASSWORD} characters; better: stepgate user passwd {name}"
+        );
+    }
+    Ok(password)
 }
