@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use stepgate_record::{Fitted, Frontier, Hash, NoteSigner, SignedNote};
 use stepgate_types::Timestamp;
@@ -10,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::checkpoints::Checkpoints;
 use crate::disk::Disk;
 use crate::seal::Watermarks;
-use crate::{Change, LogError};
+use crate::{Change, LogError, wait};
 
 /// How many jobs may be queued; whoever comes next waits for room.
 pub(crate) const QUEUE_JOBS: usize = 1024;
@@ -21,6 +22,10 @@ const BATCH_JOBS: usize = 256;
 
 /// A batch takes no further job once it has as many records (4 MiB at most, plus one job's).
 const BATCH_RECORDS: usize = 1024;
+
+/// How long records that nobody waits for may stay unwritten: completions, and in `buffered` mode the decisions
+/// on ordinary statements, which must be on disk within 100 ms.
+const LINGER: Duration = Duration::from_millis(50);
 
 /// Records to be written together, and who waits for them.
 pub(crate) struct Job {
@@ -78,10 +83,17 @@ pub(crate) fn run(shared: &Arc<Shared>, mut queue: mpsc::Receiver<Job>, mut prev
     while let Some(job) = queue.blocking_recv() {
         let mut records = job.events.len();
         let mut jobs = vec![job];
-        while jobs.len() < BATCH_JOBS
-            && records < BATCH_RECORDS
-            && let Ok(job) = queue.try_recv()
-        {
+        let mut waited_for = jobs.iter().any(|job| job.done.is_some());
+        let deadline = Instant::now() + LINGER;
+        while jobs.len() < BATCH_JOBS && records < BATCH_RECORDS {
+            let next = match queue.try_recv() {
+                Ok(job) => Some(job),
+                // A sync is worth a hundred records: what nobody waits for waits for company.
+                Err(_) if !waited_for => wait::receive_before(&mut queue, deadline),
+                Err(_) => None,
+            };
+            let Some(job) = next else { break };
+            waited_for |= job.done.is_some();
             records = records.saturating_add(job.events.len());
             jobs.push(job);
         }
