@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use crate::canonical::{MAX_SAFE, canonical};
-use crate::record::{MAX_RECORD_BYTES, RecordError, assemble};
+use crate::record::{MAX_RECORD_BYTES, RECORD_VERSION, RecordError};
 use crate::{Event, Hash};
 
 /// Lists that may lose entries from their end. Whoever makes an event puts the most sensitive first.
@@ -15,11 +15,15 @@ const LISTS: [&str; 9] =
 /// Texts that may lose their end.
 const TEXTS: [&str; 2] = ["normalised", "client"];
 
-/// An event that is known to fit, whatever number and time its record gets.
+/// No envelope (log, number, time, hash before, version, their names and punctuation) is longer, in bytes.
+const MAX_ENVELOPE: usize = 256;
+
+/// An event that is known to fit, whatever number and time its record gets. Its members are encoded already:
+/// the log's one writer only puts them together.
 #[derive(Debug, Clone)]
 pub struct Fitted {
-    fields: Map<String, Value>,
-    shortened: BTreeMap<String, u64>,
+    /// Name and canonical value, in the order of names.
+    members: Vec<(String, Vec<u8>)>,
 }
 
 impl Fitted {
@@ -31,14 +35,24 @@ impl Fitted {
         let Value::Object(fields) = serde_json::to_value(event).map_err(|_| RecordError::NotAnEvent)? else {
             return Err(RecordError::NotAnEvent);
         };
-        let mut fitted = Self { fields, shortened: BTreeMap::new() };
-        fitted.cap_numbers();
-        while fitted.longest()? > MAX_RECORD_BYTES {
-            if !fitted.shorten_the_largest()? {
-                return Err(RecordError::TooLong);
+        let mut fitting = Fitting { fields, shortened: BTreeMap::new() };
+        fitting.cap_numbers();
+        let mut fitted = fitting.encode()?;
+        if fitted.length() > MAX_RECORD_BYTES {
+            while fitting.longest()? > MAX_RECORD_BYTES {
+                if !fitting.shorten_the_largest()? {
+                    return Err(RecordError::TooLong);
+                }
             }
+            fitted = fitting.encode()?;
         }
         Ok(fitted)
+    }
+
+    /// How long the record is at most.
+    fn length(&self) -> usize {
+        let members = self.members.iter().map(|(name, value)| name.len() + value.len() + 4);
+        members.sum::<usize>() + MAX_ENVELOPE
     }
 
     /// The canonical bytes of the record of this event.
@@ -46,7 +60,54 @@ impl Fitted {
     /// # Errors
     /// `seq` or `ts_us` lies beyond 2^53 (after some hundred years).
     pub fn record(&self, log_id: &str, seq: u64, ts_us: i64, prev: &Hash) -> Result<Vec<u8>, RecordError> {
-        assemble(self.fields.clone(), log_id, seq, ts_us, &prev.to_string(), &self.shortened)
+        let envelope = [
+            ("log_id", canonical(&log_id.into())?),
+            ("prev", canonical(&prev.to_string().into())?),
+            ("seq", canonical(&seq.into())?),
+            ("ts_us", canonical(&ts_us.into())?),
+            ("v", canonical(&RECORD_VERSION.into())?),
+        ];
+        let mut envelope = envelope.iter().map(|(name, value)| (*name, value)).peekable();
+        let mut members = self.members.iter().map(|(name, value)| (name.as_str(), value)).peekable();
+        let mut bytes = Vec::with_capacity(self.length());
+        // Both are in order; names are ASCII, so bytes order them as UTF-16 would (RFC 8785 section 3.2.3).
+        loop {
+            let ours = match (envelope.peek(), members.peek()) {
+                (Some((ours, _)), Some((theirs, _))) => ours < theirs,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => break,
+            };
+            let Some((name, value)) = (if ours { envelope.next() } else { members.next() }) else { break };
+            bytes.push(if bytes.is_empty() { b'{' } else { b',' });
+            bytes.push(b'"');
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(b"\":");
+            bytes.extend_from_slice(value);
+        }
+        bytes.push(b'}');
+        if bytes.len() > MAX_RECORD_BYTES { Err(RecordError::TooLong) } else { Ok(bytes) }
+    }
+}
+
+/// An event on its way to fit.
+struct Fitting {
+    fields: Map<String, Value>,
+    shortened: BTreeMap<String, u64>,
+}
+
+impl Fitting {
+    fn encode(&self) -> Result<Fitted, RecordError> {
+        let mut members = Vec::with_capacity(self.fields.len() + 1);
+        for (name, value) in &self.fields {
+            members.push((name.clone(), canonical(value)?));
+        }
+        if !self.shortened.is_empty() {
+            let marks = self.shortened.iter().map(|(name, was)| (name.clone(), Value::from(*was)));
+            members.push(("shortened".to_owned(), canonical(&Value::Object(marks.collect()))?));
+        }
+        members.sort();
+        Ok(Fitted { members })
     }
 
     /// Numbers above 2^53 (an upper bound that saturated) become 2^53-1 and are marked.
@@ -62,7 +123,7 @@ impl Fitted {
     /// How long the record will be at most.
     fn longest(&self) -> Result<usize, RecordError> {
         let ts_us = i64::try_from(MAX_SAFE).map_or(i64::MIN, |max| -max);
-        let widest = self.record(&"f".repeat(32), MAX_SAFE, ts_us, &Hash::ZERO);
+        let widest = self.encode()?.record(&"f".repeat(32), MAX_SAFE, ts_us, &Hash::ZERO);
         match widest {
             Ok(bytes) => Ok(bytes.len()),
             Err(RecordError::TooLong) => Ok(usize::MAX),

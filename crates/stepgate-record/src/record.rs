@@ -121,7 +121,7 @@ impl Record {
 }
 
 /// The canonical bytes of a record of these parts.
-pub(crate) fn assemble(
+fn assemble(
     mut fields: Map<String, Value>,
     log_id: &str,
     seq: u64,
