@@ -228,6 +228,20 @@ fn whoever_follows_the_log_hears_of_each_record() {
 }
 
 #[test]
+fn what_nobody_waits_for_is_on_disk_soon_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let mut durable = log.watch();
+    let before = *durable.borrow();
+    log.note(event(1)).unwrap();
+    block_on(durable.wait_for(|count| *count > before)).unwrap();
+    // And it does not wait for company that somebody else is waiting for.
+    log.note(event(2)).unwrap();
+    log.append_blocking(vec![event(3)], vec![]).unwrap();
+    assert_eq!(log.len(), before + 3);
+}
+
+#[test]
 fn noted_events_are_written_when_the_log_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
