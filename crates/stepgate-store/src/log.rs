@@ -195,7 +195,7 @@ impl Log {
     /// # Errors
     /// Nothing was acknowledged; see [`LogError`].
     pub async fn append(&self, events: Vec<Event>, changes: Vec<Change>) -> Result<u64, LogError> {
-        let (first, done) = self.queue(&events, changes).await?;
+        let (first, done) = self.queue(&events, changes, true).await?;
         self.acknowledged(done).await?;
         Ok(first)
     }
@@ -227,8 +227,9 @@ impl Log {
         statement: StatementId,
         event: Event,
     ) -> Result<(Ticket, PendingRelease), LogError> {
-        let (seq, done) = self.queue(&[event], Vec::new()).await?;
         let marks = &self.shared().marks;
+        let urgent = marks.ordinary_is_durable();
+        let (seq, done) = self.queue(&[event], Vec::new(), urgent).await?;
         let ticket = marks.ticket(statement, seq).map_err(|error| LogError::Poisoned(error.to_string()))?;
         let log = Arc::clone(&self.handle.shared);
         Ok((ticket, PendingRelease { log, statement, seq, done }))
@@ -244,7 +245,8 @@ impl Log {
             mpsc::error::TrySendError::Full(()) => LogError::Full,
             mpsc::error::TrySendError::Closed(()) => LogError::Closed,
         })?;
-        self.place(slot, events, Vec::new(), None, false).map(|_| ())
+        let job = Unplaced { events, changes: Vec::new(), urgent: false, done: None };
+        self.place(slot, job, false).map(|_| ())
     }
 
     /// Hands all durable records from number `from` on to `f`, in order.
@@ -344,7 +346,7 @@ impl Log {
         let events = fit(&[Event::LogStopped {}])?;
         let (done, acknowledged) = oneshot::channel();
         let slot = block_on(self.sender()?.reserve()).map_err(|_| LogError::Closed)?;
-        self.place(slot, events, Vec::new(), Some(done), true)?;
+        self.place(slot, Unplaced { events, changes: Vec::new(), urgent: true, done: Some(done) }, true)?;
         block_on(self.acknowledged(acknowledged))?;
         self.shared().checkpoint(true).map(|_| ())
     }
@@ -357,6 +359,7 @@ impl Log {
         &self,
         events: &[Event],
         changes: Vec<Change>,
+        urgent: bool,
     ) -> Result<(u64, oneshot::Receiver<Result<(), LogError>>), LogError> {
         let events = fit(events)?;
         if changes.len() > MAX_CHANGES || !changes.iter().all(Change::fits) {
@@ -364,19 +367,14 @@ impl Log {
         }
         let slot = self.sender()?.reserve().await.map_err(|_| LogError::Closed)?;
         let (done, acknowledged) = oneshot::channel();
-        let first = self.place(slot, events, changes, Some(done), false)?;
+        let job = Unplaced { events, changes, urgent, done: Some(done) };
+        let first = self.place(slot, job, false)?;
         Ok((first, acknowledged))
     }
 
     /// Gives the job its numbers and puts it into its slot.
-    fn place(
-        &self,
-        slot: mpsc::Permit<'_, Job>,
-        events: Vec<Fitted>,
-        changes: Vec<Change>,
-        done: Option<oneshot::Sender<Result<(), LogError>>>,
-        last: bool,
-    ) -> Result<u64, LogError> {
+    fn place(&self, slot: mpsc::Permit<'_, Job>, job: Unplaced, last: bool) -> Result<u64, LogError> {
+        let Unplaced { events, changes, urgent, done } = job;
         let marks = &self.shared().marks;
         let mut place = self.handle.place.lock().unwrap_or_else(PoisonError::into_inner);
         marks.check()?;
@@ -387,13 +385,34 @@ impl Log {
         let count = u64::try_from(events.len()).map_err(|_| LogError::Full)?;
         place.next = first.checked_add(count).ok_or(LogError::Full)?;
         place.closed = last;
-        slot.send(Job { first, at: self.handle.clock.now(), events, changes, done });
+        slot.send(Job { first, at: self.handle.clock.now(), events, changes, urgent, done });
         marks.queued_to(place.next);
+        drop(place);
+        if urgent || self.sender()?.capacity() < QUEUE_JOBS / 2 {
+            self.handle.wake_writer();
+        }
         Ok(first)
     }
 
     async fn acknowledged(&self, done: oneshot::Receiver<Result<(), LogError>>) -> Result<(), LogError> {
         done.await.unwrap_or_else(|_| Err(LogError::Poisoned("the writer has stopped".to_owned())))
+    }
+}
+
+/// A job before it has its numbers.
+struct Unplaced {
+    events: Vec<Fitted>,
+    changes: Vec<Change>,
+    urgent: bool,
+    done: Option<oneshot::Sender<Result<(), LogError>>>,
+}
+
+impl Handle {
+    /// Ends the writer's wait for company.
+    fn wake_writer(&self) {
+        if let Some(writer) = &self.writer {
+            writer.thread().unpark();
+        }
     }
 }
 
@@ -411,6 +430,7 @@ impl Drop for Handle {
     fn drop(&mut self) {
         // The writer ends when it has written what is queued.
         drop(self.queue.take());
+        self.wake_writer();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }

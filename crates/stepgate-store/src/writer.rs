@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use stepgate_record::{Fitted, Frontier, Hash, NoteSigner, SignedNote};
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::checkpoints::Checkpoints;
 use crate::disk::Disk;
 use crate::seal::Watermarks;
-use crate::{Change, LogError, wait};
+use crate::{Change, LogError};
 
 /// How many jobs may be queued; whoever comes next waits for room.
 pub(crate) const QUEUE_JOBS: usize = 1024;
@@ -33,6 +34,8 @@ pub(crate) struct Job {
     pub(crate) at: Timestamp,
     pub(crate) events: Vec<Fitted>,
     pub(crate) changes: Vec<Change>,
+    /// Something waits until it is on disk.
+    pub(crate) urgent: bool,
     pub(crate) done: Option<oneshot::Sender<Result<(), LogError>>>,
 }
 
@@ -81,22 +84,7 @@ pub(crate) fn signer(origin: &str, seed: &[u8; 32]) -> Result<NoteSigner, LogErr
 /// Writes until every handle is gone.
 pub(crate) fn run(shared: &Arc<Shared>, mut queue: mpsc::Receiver<Job>, mut prev: Hash) {
     while let Some(job) = queue.blocking_recv() {
-        let mut records = job.events.len();
-        let mut jobs = vec![job];
-        let mut waited_for = jobs.iter().any(|job| job.done.is_some());
-        let deadline = Instant::now() + LINGER;
-        while jobs.len() < BATCH_JOBS && records < BATCH_RECORDS {
-            let next = match queue.try_recv() {
-                Ok(job) => Some(job),
-                // A sync is worth a hundred records: what nobody waits for waits for company.
-                Err(_) if !waited_for => wait::receive_before(&mut queue, deadline),
-                Err(_) => None,
-            };
-            let Some(job) = next else { break };
-            waited_for |= job.done.is_some();
-            records = records.saturating_add(job.events.len());
-            jobs.push(job);
-        }
+        let mut jobs = gather(job, &mut queue);
         let written = shared.marks.check().and_then(|()| write(shared, &mut jobs, prev));
         let outcome = match written {
             Ok(last) => {
@@ -109,6 +97,31 @@ pub(crate) fn run(shared: &Arc<Shared>, mut queue: mpsc::Receiver<Job>, mut prev
             // Who does not wait any more need not know.
             let _ = done.send(outcome.clone());
         }
+    }
+}
+
+/// Takes what is queued besides this job. A sync is worth a hundred records: what nobody waits for waits for
+/// company, until something urgent comes (`Log::place` unparks the thread then).
+fn gather(job: Job, queue: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+    let deadline = Instant::now() + LINGER;
+    let mut urgent = job.urgent;
+    let mut records = job.events.len();
+    let mut jobs = vec![job];
+    loop {
+        while jobs.len() < BATCH_JOBS
+            && records < BATCH_RECORDS
+            && let Ok(job) = queue.try_recv()
+        {
+            urgent |= job.urgent;
+            records = records.saturating_add(job.events.len());
+            jobs.push(job);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let full = jobs.len() >= BATCH_JOBS || records >= BATCH_RECORDS;
+        if urgent || full || left.is_zero() || queue.is_closed() {
+            return jobs;
+        }
+        thread::park_timeout(left);
     }
 }
 
