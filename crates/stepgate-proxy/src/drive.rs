@@ -8,24 +8,22 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use stepgate_record::Event;
 use stepgate_session::{Action, Ending, Pending, Session};
 use stepgate_store::{End, Log, LogError, PendingRelease};
 use stepgate_types::SqlState;
 use stepgate_wire::{Cutter, FrameError, Problem};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::database::View;
 use crate::judge::{Hold, Judge, Verdict};
+use crate::side::{Side, read, write};
 use crate::{CancelNotice, Registration, Stream, forward_cancel, refusal};
 
 /// Bytes that may wait to be written to either side before no more are read from the other.
 const MAX_QUEUED: usize = 256 << 10;
-
-/// Bytes asked for at a time. PostgreSQL sends 8 KiB at a time.
-const READ: usize = 16 << 10;
 
 /// How often a held client is shown that its connection lives: the shortest read timeout seen in a driver
 /// is 2 s.
@@ -33,39 +31,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// How long the last words to a client may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// One side of the session and what waits to be written to it.
-struct Side {
-    stream: Stream,
-    cutter: Cutter,
-    out: BytesMut,
-    /// Something was written since the last flush: TLS keeps what it could not send at once.
-    unflushed: bool,
-}
-
-impl Side {
-    fn new(stream: Stream, cutter: Cutter, out: BytesMut) -> Self {
-        Self { stream, cutter, out, unflushed: false }
-    }
-
-    fn has_work(&self) -> bool {
-        self.unflushed || !self.out.is_empty()
-    }
-
-    /// Takes the result of [`write`]; `false` if the side is gone.
-    fn wrote(&mut self, written: std::io::Result<usize>) -> bool {
-        let flushed = self.out.is_empty();
-        match written {
-            Ok(_) if flushed => self.unflushed = false,
-            Ok(written @ 1..) => {
-                self.out.advance(written);
-                self.unflushed = true;
-            }
-            _ => return false,
-        }
-        true
-    }
-}
 
 /// Why a session ended; the word in `session.closed`.
 pub(crate) type Reason = &'static str;
@@ -487,17 +452,6 @@ async fn note(log: &Log, event: Event) -> Result<(), LogError> {
         Err(LogError::Full) => log.append(vec![event], Vec::new()).await.map(drop),
         other => other,
     }
-}
-
-async fn read(stream: &mut (impl AsyncRead + Unpin), cutter: &mut Cutter) -> std::io::Result<usize> {
-    let buffer = cutter.buffer();
-    buffer.reserve(READ);
-    stream.read_buf(buffer).await
-}
-
-/// Writes what it can, or flushes where nothing is left to write. May be dropped at any time.
-async fn write(stream: &mut (impl AsyncWrite + Unpin), out: &[u8]) -> std::io::Result<usize> {
-    if out.is_empty() { stream.flush().await.map(|()| 0) } else { stream.write(out).await }
 }
 
 async fn front(releases: &mut VecDeque<PendingRelease>) -> Result<stepgate_record::Release, LogError> {

@@ -14,6 +14,7 @@ mod refusal;
 mod scram;
 mod server;
 mod sessions;
+mod side;
 mod stream;
 mod tls;
 mod upstream;

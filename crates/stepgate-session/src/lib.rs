@@ -20,6 +20,7 @@
 
 mod advance;
 mod expect;
+mod facts;
 mod outlet;
 mod park;
 mod probe;

@@ -1,0 +1,58 @@
+//! One side of a session: its stream, what was read and not yet cut, what waits to be written.
+
+use bytes::{Buf, BytesMut};
+use stepgate_wire::Cutter;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+use crate::Stream;
+
+/// Bytes asked for at a time. PostgreSQL sends 8 KiB at a time.
+const READ: usize = 16 << 10;
+
+/// One side of the session and what waits to be written to it.
+pub(crate) struct Side {
+    pub(crate) stream: Stream,
+    pub(crate) cutter: Cutter,
+    pub(crate) out: BytesMut,
+    /// Something was written since the last flush: TLS keeps what it could not send at once.
+    pub(crate) unflushed: bool,
+}
+
+impl Side {
+    pub(crate) fn new(stream: Stream, cutter: Cutter, out: BytesMut) -> Self {
+        Self { stream, cutter, out, unflushed: false }
+    }
+
+    pub(crate) fn has_work(&self) -> bool {
+        self.unflushed || !self.out.is_empty()
+    }
+
+    /// Takes the result of [`write`]; `false` if the side is gone.
+    pub(crate) fn wrote(&mut self, written: std::io::Result<usize>) -> bool {
+        let flushed = self.out.is_empty();
+        match written {
+            Ok(_) if flushed => self.unflushed = false,
+            Ok(written @ 1..) => {
+                self.out.advance(written);
+                self.unflushed = true;
+            }
+            _ => return false,
+        }
+        true
+    }
+}
+
+/// Reads what is there. May be dropped at any time.
+pub(crate) async fn read(
+    stream: &mut (impl AsyncRead + Unpin),
+    cutter: &mut Cutter,
+) -> std::io::Result<usize> {
+    let buffer = cutter.buffer();
+    buffer.reserve(READ);
+    stream.read_buf(buffer).await
+}
+
+/// Writes what it can, or flushes where nothing is left to write. May be dropped at any time.
+pub(crate) async fn write(stream: &mut (impl AsyncWrite + Unpin), out: &[u8]) -> std::io::Result<usize> {
+    if out.is_empty() { stream.flush().await.map(|()| 0) } else { stream.write(out).await }
+}

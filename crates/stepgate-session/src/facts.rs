@@ -1,0 +1,148 @@
+//! What the session knows: the state that names depend on, and the facts of texts in that state.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stepgate_sql::{Facts, SessionState, analyze};
+use stepgate_types::Kind;
+
+use crate::expect::Owed;
+use crate::outlet::{Made, Traces};
+use crate::session::Session;
+use crate::subject::{TransactionSoFar, empty_facts, execute_facts, fetch_facts, is_wild, now_and_then};
+
+/// The most facts remembered, counted in bytes of SQL.
+const MAX_CACHED_SQL: usize = 1 << 20;
+
+impl Session {
+    /// A ParameterStatus, from startup or later.
+    pub(crate) fn parameter(&mut self, name: &str, value: &str) {
+        match name {
+            "application_name" => value.clone_into(&mut self.application_name),
+            "standard_conforming_strings" => {
+                self.state.standard_conforming_strings = value == "on";
+                self.forget_facts();
+            }
+            "client_encoding" => {
+                self.state.utf8 = value.eq_ignore_ascii_case("UTF8");
+                self.forget_facts();
+            }
+            _ => {}
+        }
+    }
+
+    /// What must be assumed from the moment a statement is on its way.
+    pub(crate) fn take_effect(&mut self, facts: &[Facts]) {
+        for facts in facts {
+            let wild = is_wild(facts);
+            if facts.kind == Kind::Transaction {
+                // Its end may undo what was changed since its begin, and that alone.
+                if self.touched {
+                    self.forget_path();
+                }
+            } else {
+                if facts.effect.session || facts.effect.catalog || wild {
+                    self.forget_path();
+                    self.touched = true;
+                }
+                if facts.effect.catalog || wild {
+                    self.catalog_changes = self.catalog_changes.saturating_add(1);
+                }
+            }
+            for name in &facts.effect.names {
+                self.registry.taken_by_sql(name);
+            }
+            if wild {
+                self.registry.forget_portals();
+                self.registry.forget_sql();
+            }
+            self.so_far = self.so_far.max(so_far(facts));
+        }
+    }
+
+    /// What a statement left behind, once it has run.
+    pub(crate) fn leave_traces(&mut self, traces: &Traces) {
+        for name in &traces.names {
+            self.registry.taken_by_sql(name);
+        }
+        if traces.wild {
+            self.registry.forget_portals();
+            self.registry.forget_sql();
+        }
+    }
+
+    pub(crate) fn forget_path(&mut self) {
+        self.state.search_path = None;
+        self.probe_failed = false;
+        self.forget_facts();
+    }
+
+    pub(crate) fn forget_facts(&mut self) {
+        self.cache.clear();
+        self.cached = 0;
+    }
+
+    /// Whether this session may have changed what the catalog in use does not know.
+    pub(crate) const fn catalog_stale(&self) -> bool {
+        self.catalog_seen < self.catalog_changes
+    }
+
+    /// Facts by catalog, state and names as they are now. EXECUTE and FETCH have the facts of what they go on
+    /// with, where that is known and nothing is under way that could change it.
+    pub(crate) fn facts_of(&mut self, sql: &Bytes) -> Arc<[Facts]> {
+        let facts = self.facts_now(sql);
+        let settled = self.expect.iter().all(|entry| matches!(entry.owed, Owed::OwnSync));
+        let [only] = &*facts else { return facts };
+        let (Some(name), true) = (&only.effect.refers, settled) else { return facts };
+        match (only.kind, self.registry.sql_name(name)) {
+            (Kind::Cursor, Some(Made::Cursor(declared))) => fetch_facts(only, declared),
+            (Kind::Execute, Some(Made::Prepared(text, then))) => {
+                let (text, then) = (text.clone(), Arc::clone(then));
+                match &*now_and_then(self.facts_now(&text), Some(&then)) {
+                    [prepared] => execute_facts(only, prepared),
+                    _ => facts,
+                }
+            }
+            _ => facts,
+        }
+    }
+
+    /// The name of the statement by which the server is asked whether something parses; the client cannot
+    /// guess it.
+    pub(crate) fn check_name(&self) -> String {
+        format!("sg_check_{:016x}", self.nonce)
+    }
+
+    /// Facts of the text alone, by catalog and state as they are now.
+    pub(crate) fn facts_now(&mut self, sql: &Bytes) -> Arc<[Facts]> {
+        if self.catalog_stale() {
+            // Objects may exist, or mean, what the snapshot does not know.
+            let blind = SessionState { search_path: None, ..self.state.clone() };
+            return or_empty(analyze(sql, &self.catalog, &blind));
+        }
+        if let Some(known) = self.cache.get(sql) {
+            return Arc::clone(known);
+        }
+        let facts = or_empty(analyze(sql, &self.catalog, &self.state));
+        if self.cached.saturating_add(sql.len()) > MAX_CACHED_SQL {
+            self.forget_facts();
+        }
+        self.cached = self.cached.saturating_add(sql.len());
+        self.cache.insert(sql.clone(), Arc::clone(&facts));
+        facts
+    }
+}
+
+/// An empty message is forwarded too, and so needs facts: PostgreSQL answers it.
+fn or_empty(facts: Vec<Facts>) -> Arc<[Facts]> {
+    if facts.is_empty() { empty_facts() } else { facts.into() }
+}
+
+/// What running this would add to the open transaction.
+fn so_far(facts: &Facts) -> TransactionSoFar {
+    match facts.kind {
+        Kind::Transaction | Kind::Session | Kind::Empty => TransactionSoFar::Nothing,
+        _ if facts.read_only => TransactionSoFar::Read,
+        _ => TransactionSoFar::Wrote,
+    }
+}
