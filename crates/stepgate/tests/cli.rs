@@ -159,7 +159,10 @@ fn people_are_kept_listed_and_removed_without_a_gate() {
     let again = place.run(["user", "add", "dana"], "long enough\n");
     assert_eq!(again.status, 1);
     assert!(again.err.contains("exists already"), "{}", again.err);
-    assert_eq!(place.run(["user", "add", "short"], "short\n").status, 1);
+    let short = place.run(["user", "add", "short"], "short\n");
+    assert_eq!(short.status, 0);
+    assert!(short.err.contains("fewer than 8 characters"), "{}", short.err);
+    assert_ne!(place.run(["user", "add", "empty"], "\n").status, 0);
     assert_eq!(place.run(["user", "add", "Not A Name"], "").status, 2);
     let rows: serde_json::Value = serde_json::from_str(&place.ok(["user", "ls", "-o", "json"], "")).unwrap();
     assert_eq!(rows[0]["groups"], serde_json::json!(["analysts", "data-owners"]));

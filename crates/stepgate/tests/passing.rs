@@ -79,7 +79,7 @@ fn copy_in_reaches_the_table_as_it_was_sent() {
 
 /// Statements that a gate which only looks for table names would let through. Each must be refused with an
 /// error of the gate's, or be held (and then lapse); none may do anything.
-const NEVER_SILENTLY: [&str; 26] = [
+const NEVER_SILENTLY: [&str; 25] = [
     "grant select on customers to public;",
     "alter role stepgate_analyst password 'mine';",
     "create role mallory;",
@@ -105,8 +105,27 @@ const NEVER_SILENTLY: [&str; 26] = [
     "declare c cursor with hold for select ssn from customers;",
     "create function f() returns text language sql as 'select ssn from public.customers limit 1';",
     "select U&\"\\0073sn\" from customers limit 1;",
-    "selec ssn from customers;",
 ];
+
+/// What PostgreSQL cannot read either, and its own SQLSTATE.
+const SLIPS: &[(&str, &str)] = &[
+    ("selec ssn from customers;", "42601"),
+    ("select ssn from custmers;", "42P01"),
+    ("select sssn from customers;", "42703"),
+];
+
+#[test]
+fn a_slip_of_the_pen_gets_postgresqls_own_error_and_nobody_is_asked() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    for (statement, sqlstate) in SLIPS {
+        let reply = psql.run(statement).unwrap();
+        assert_eq!(reply.sqlstate, *sqlstate, "{statement}");
+        assert!(!reply.text().contains("stepgate: "), "{statement}\n{}", reply.text());
+    }
+    assert!(psql.run("select 1;").unwrap().is_ok(), "the session lives on");
+}
 
 #[test]
 fn what_reads_personal_data_or_cannot_be_read_never_passes_silently() {
