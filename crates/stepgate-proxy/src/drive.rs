@@ -25,6 +25,10 @@ use crate::{CancelNotice, Registration, Stream, forward_cancel, refusal};
 /// Bytes that may wait to be written to either side before no more are read from the other.
 const MAX_QUEUED: usize = 256 << 10;
 
+/// The most statements whose start is remembered. A portal that is bound and never executed has no end; beyond
+/// this, durations of what is still under way are lost (recorded as 0), not memory.
+const MAX_STARTED: usize = 8_192;
+
 /// How often a held client is shown that its connection lives: the shortest read timeout seen in a driver
 /// is 2 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
@@ -262,6 +266,9 @@ impl Drive {
         match verdict {
             Verdict::Pass(pass, release) => {
                 if let Some(pending) = state.pending.take() {
+                    if state.started.len() >= MAX_STARTED {
+                        state.started.clear();
+                    }
                     state.started.insert(pending.number, Instant::now());
                 }
                 state.releases.extend(release);

@@ -9,6 +9,7 @@ use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, 
 use stepgate_wire::{Piece, Problem, ReadError};
 
 use crate::expect::{self, Owed};
+use crate::facts::owned;
 use crate::outlet::Opened;
 use crate::park::{self, Parked};
 use crate::registry::{Meaning, Prepared};
@@ -465,13 +466,13 @@ fn read_parked(tag: u8, frame: &Bytes) -> Result<Parked, ReadError> {
     Ok(match tag {
         b'P' => {
             let Parse { name, sql, types } = Parse::read(&frame)?;
-            let statement = Arc::new(Prepared { sql: frame.slice_ref(sql), types, facts: None });
-            Parked::Parse { name: frame.slice_ref(name), statement, frame }
+            let statement = Arc::new(Prepared { sql: owned(sql), types, facts: None });
+            Parked::Parse { name: owned(name), statement, frame }
         }
         b'B' => {
             let read = Bind::read(&frame)?;
             let bind = park::Bind {
-                portal: frame.slice_ref(read.portal),
+                portal: owned(read.portal),
                 statement: frame.slice_ref(read.statement),
                 formats: (0..read.values.len()).map(|index| read.format(index)).collect(),
                 values: read.values.iter().map(|value| value.map(|value| frame.slice_ref(value))).collect(),
@@ -484,7 +485,7 @@ fn read_parked(tag: u8, frame: &Bytes) -> Result<Parked, ReadError> {
         }
         _ => {
             let Close { kind, name } = Close::read(&frame)?;
-            Parked::Close { portal: kind == Target::Portal, name: frame.slice_ref(name), frame }
+            Parked::Close { portal: kind == Target::Portal, name: owned(name), frame }
         }
     })
 }

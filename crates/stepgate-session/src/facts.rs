@@ -14,6 +14,14 @@ use crate::subject::{TransactionSoFar, empty_facts, execute_facts, fetch_facts, 
 /// The most facts remembered, counted in bytes of SQL.
 const MAX_CACHED_SQL: usize = 1 << 20;
 
+/// The most texts whose facts are remembered: facts of a wide table are some ten KiB.
+const MAX_CACHED: usize = 512;
+
+/// A copy with memory of its own. What is kept for long must not keep the buffer alive that it was read into.
+pub(crate) fn owned(bytes: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(bytes)
+}
+
 impl Session {
     /// A ParameterStatus, from startup or later.
     pub(crate) fn parameter(&mut self, name: &str, value: &str) {
@@ -124,11 +132,11 @@ impl Session {
             return Arc::clone(known);
         }
         let facts = or_empty(analyze(sql, &self.catalog, &self.state));
-        if self.cached.saturating_add(sql.len()) > MAX_CACHED_SQL {
+        if self.cached.saturating_add(sql.len()) > MAX_CACHED_SQL || self.cache.len() >= MAX_CACHED {
             self.forget_facts();
         }
         self.cached = self.cached.saturating_add(sql.len());
-        self.cache.insert(sql.clone(), Arc::clone(&facts));
+        self.cache.insert(owned(sql), Arc::clone(&facts));
         facts
     }
 }

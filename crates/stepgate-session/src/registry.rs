@@ -16,7 +16,10 @@ use crate::outlet::{Made, Opened};
 const MAX_STATEMENTS: usize = 4_096;
 
 /// The most bytes of SQL remembered for a session.
-const MAX_STATEMENT_BYTES: usize = 32 << 20;
+const MAX_STATEMENT_BYTES: usize = 8 << 20;
+
+/// The most names that SQL gave to something; each PREPARE keeps its text, of at most 128 KiB.
+const MAX_SQL_NAMES: usize = 128;
 
 /// The most portals remembered for a session.
 const MAX_PORTALS: usize = 1_024;
@@ -112,7 +115,7 @@ impl Registry {
 
     /// SQL gave a name to something that is known: EXECUTE and FETCH may go on with it.
     pub(crate) fn made_by_sql(&mut self, name: &str, made: Made) {
-        if self.sql.len() >= MAX_PORTALS {
+        if self.sql.len() >= MAX_SQL_NAMES {
             self.sql.clear();
         }
         self.sql.insert(name.to_owned(), made);

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use stepgate_sql::{Effect, Facts};
 use stepgate_types::{Certainty, Kind};
 
+use crate::facts::owned;
 use crate::outlet::{Made, Traces};
 
 /// Which protocol brought the statement.
@@ -90,7 +91,7 @@ impl Subject {
         let made = match &**facts {
             [only] if only.effect.names.len() == 1 => match only.kind {
                 Kind::Cursor => Some(Made::Cursor(only.effect.clone())),
-                Kind::Prepare => Some(Made::Prepared(self.pending.sql.clone(), Arc::clone(facts))),
+                Kind::Prepare => Some(Made::Prepared(owned(&self.pending.sql), Arc::clone(facts))),
                 _ => None,
             },
             _ => None,
