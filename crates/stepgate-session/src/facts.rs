@@ -9,7 +9,7 @@ use stepgate_types::Kind;
 use crate::expect::Owed;
 use crate::outlet::{Made, Traces};
 use crate::session::Session;
-use crate::subject::{TransactionSoFar, empty_facts, execute_facts, fetch_facts, is_wild, now_and_then};
+use crate::subject::{TransactionSoFar, empty_facts, is_wild, now_and_then};
 
 /// The most facts remembered, counted in bytes of SQL.
 const MAX_CACHED_SQL: usize = 1 << 20;
@@ -103,11 +103,11 @@ impl Session {
         let [only] = &*facts else { return facts };
         let (Some(name), true) = (&only.effect.refers, settled) else { return facts };
         match (only.kind, self.registry.sql_name(name)) {
-            (Kind::Cursor, Some(Made::Cursor(declared))) => fetch_facts(only, declared),
+            (Kind::Cursor, Some(Made::Cursor(declared))) => Arc::from([only.fetched(declared)]),
             (Kind::Execute, Some(Made::Prepared(text, then))) => {
                 let (text, then) = (text.clone(), Arc::clone(then));
                 match &*now_and_then(self.facts_now(&text), Some(&then)) {
-                    [prepared] => execute_facts(only, prepared),
+                    [prepared] => Arc::from([only.executed(prepared)]),
                     _ => facts,
                 }
             }

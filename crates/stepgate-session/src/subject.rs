@@ -1,10 +1,9 @@
 //! What waits for a decision.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{Effect, Facts};
+use stepgate_sql::Facts;
 use stepgate_types::{Certainty, Kind};
 
 use crate::facts::owned;
@@ -109,16 +108,6 @@ pub(crate) fn is_wild(facts: &Facts) -> bool {
     facts.certainty == Certainty::Unknown
 }
 
-/// The facts of a FETCH from a cursor whose statement was let through when it was declared.
-pub(crate) fn fetch_facts(fetch: &Facts, declared: &Effect) -> Arc<[Facts]> {
-    Arc::from([Facts {
-        certainty: Certainty::Exact,
-        reasons: BTreeSet::new(),
-        effect: Effect { names: BTreeSet::new(), ..declared.clone() },
-        ..fetch.clone()
-    }])
-}
-
 /// The facts of something prepared earlier: what its names mean now, and what they meant when it was parsed,
 /// for the server may go on with either.
 pub(crate) fn now_and_then(now: Arc<[Facts]>, then: Option<&Arc<[Facts]>>) -> Arc<[Facts]> {
@@ -127,18 +116,6 @@ pub(crate) fn now_and_then(now: Arc<[Facts]>, then: Option<&Arc<[Facts]>>) -> Ar
         ([now], [then]) => Arc::from([now.union(then)]),
         _ => opaque_facts(),
     }
-}
-
-/// The facts of an EXECUTE: those of what was prepared, as its names are resolved now.
-pub(crate) fn execute_facts(execute: &Facts, prepared: &Facts) -> Arc<[Facts]> {
-    Arc::from([Facts {
-        line: execute.line,
-        kind: Kind::Execute,
-        effect: Effect { names: BTreeSet::new(), ..prepared.effect.clone() },
-        fingerprint: execute.fingerprint.clone(),
-        normalised: execute.normalised.clone(),
-        ..prepared.clone()
-    }])
 }
 
 /// The facts of something that the gate did not see being made.

@@ -1,4 +1,4 @@
-use stepgate_types::Kind;
+use stepgate_types::{Certainty, Kind};
 
 use crate::catalog::Catalog;
 use crate::facts::{Doubt, Facts, Reason};
@@ -30,12 +30,15 @@ fn read(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Result<Vec<Fac
     for tokens in tokens.split(|token| token.kind.is_punct(b';')) {
         let Some(first) = tokens.first() else { continue };
         let mut facts = statement::facts(tokens, lines.of(first.at), catalog, session);
+        normal::describe(tokens, catalog, &mut facts);
+        if let Some(known) = goes_on(&facts, &all) {
+            facts = known;
+        }
         if moved && depends_on_names(facts.kind) {
             facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
         }
         let ends_transaction = facts.kind == Kind::Transaction && !facts.read_only;
         moved |= facts.effect.session || facts.effect.catalog || ends_transaction;
-        normal::describe(tokens, catalog, &mut facts);
         all.push(facts);
     }
     // A body of BEGIN ATOMIC holds semicolons that end nothing.
@@ -43,6 +46,20 @@ fn read(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Result<Vec<Fac
         return Err("begin-atomic");
     }
     Ok(all)
+}
+
+/// The facts of an EXECUTE, FETCH or MOVE of what the same message made before. Had its PREPARE or DECLARE
+/// failed, the server would not come to this statement; so the last one of that name is the one, unless
+/// something unreadable ran in between.
+fn goes_on(facts: &Facts, before: &[Facts]) -> Option<Facts> {
+    let name = facts.effect.refers.as_ref()?;
+    let maker = if facts.kind == Kind::Execute { Kind::Prepare } else { Kind::Cursor };
+    let may_make = |earlier: &&Facts| {
+        earlier.certainty == Certainty::Unknown
+            || (earlier.kind == maker && earlier.effect.names.contains(name))
+    };
+    let made = before.iter().rev().find(may_make).filter(|made| made.certainty != Certainty::Unknown)?;
+    Some(if maker == Kind::Prepare { facts.executed(made) } else { facts.fetched(&made.effect) })
 }
 
 /// Whether the meaning of such a statement depends on search_path, settings or the catalog.

@@ -80,6 +80,31 @@ impl Facts {
         facts
     }
 
+    /// Those of a FETCH or MOVE from a cursor: what it reads was accounted for when it was declared, with these
+    /// effects.
+    #[must_use]
+    pub fn fetched(&self, declared: &Effect) -> Self {
+        Self {
+            certainty: Certainty::Exact,
+            reasons: BTreeSet::new(),
+            effect: Effect { names: BTreeSet::new(), ..declared.clone() },
+            ..self.clone()
+        }
+    }
+
+    /// Those of an EXECUTE: what was prepared, as its names are resolved now.
+    #[must_use]
+    pub fn executed(&self, prepared: &Self) -> Self {
+        Self {
+            line: self.line,
+            kind: Kind::Execute,
+            effect: Effect { names: BTreeSet::new(), ..prepared.effect.clone() },
+            fingerprint: self.fingerprint.clone(),
+            normalised: self.normalised.clone(),
+            ..prepared.clone()
+        }
+    }
+
     /// What holds if either may: the statement keeps its place, kind and text.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {

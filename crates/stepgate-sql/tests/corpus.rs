@@ -10,7 +10,7 @@ use common::{clinic, corpus, facts, pii, risky, snapshot, touched};
 use stepgate_sql::{SessionState, analyze};
 use stepgate_types::Certainty;
 
-/// Benign, yet stopped until the session knows prepared statements and cursors by name.
+/// Benign, but of two messages: who keeps the session knows what its names stand for, a text alone does not.
 const TOLERATED: [&str; 2] = ["PB24", "PB25"];
 
 struct Block {

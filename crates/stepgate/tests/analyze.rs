@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 const SCHEMA: &str = "create table customers (id int primary key, email text, city text);
 create schema hr;
 create table hr.employees (id int primary key, ssn text);
+create table notes (body text);
+create table hr.notes (body text);
 create view hr.badges as select ssn as badge from hr.employees;
 ";
 
@@ -19,6 +21,7 @@ databases:
   shop:
     public.customers: {columns: {email: email}}
     hr.employees: {columns: {ssn: ssn}}
+    hr.notes: {columns: {body: ssn}}
 ";
 
 fn run(arguments: &[&str], input: &str) -> (i32, Vec<Value>, String) {
@@ -62,6 +65,98 @@ fn jsonl_is_one_session_of_messages_until_a_reset() {
     assert_eq!(objects[3]["columns"][0]["column"], json!("shop.hr.employees.ssn"));
     assert_eq!((&objects[4]["certainty"], &objects[4]["risky"]), (&json!("unknown"), &json!(true)));
     assert_eq!((&objects[5]["certainty"], &objects[5]["risky"]), (&json!("unknown"), &json!(true)));
+}
+
+/// Analyses each of these as a session of its own and compares whether its last statement is risky, and the labels
+/// it touches.
+fn last_statements_are(sessions: &[(&[&str], bool, &[&str])]) {
+    let mut input = String::new();
+    let mut last_lines = Vec::new();
+    for (messages, _, _) in sessions {
+        input.push_str("{\"reset\": true}\n");
+        for sql in *messages {
+            input.push_str(&format!("{}\n", json!({"sql": sql})));
+        }
+        last_lines.push(input.lines().count());
+    }
+    let (status, objects, error) = run(&["--input", "jsonl", "-"], &input);
+    assert_eq!(status, 0, "{error}");
+    for ((messages, risky, labels), line) in sessions.iter().zip(last_lines) {
+        let last = objects.iter().rfind(|object| object["line"] == json!(line)).unwrap();
+        assert_eq!((&last["risky"], &last["labels"]), (&json!(risky), &json!(labels)), "{messages:?}");
+    }
+}
+
+#[test]
+fn execute_and_fetch_are_what_they_go_on_with() {
+    last_statements_are(&[
+        (&["prepare p(int) as select city from customers where id = $1", "execute p(3)"], false, &[]),
+        (&["prepare p(int) as select city from customers where id = $1; execute p(3)"], false, &[]),
+        (&["prepare p as select email from customers", "execute p"], true, &["email"]),
+        (&["prepare p as select email from customers; execute p"], true, &["email"]),
+        (&["declare c cursor for select city from customers", "fetch 4 from c", "move c"], false, &[]),
+        (&["prepare p as select 1", "execute q"], true, &[]),
+        (&["prepare p as select 1", "execute p(lower('x'))"], true, &[]),
+        // The second PREPARE fails, or the DEALLOCATE might in a transaction that had failed.
+        (
+            &["prepare p as select email from customers", "prepare p as select 1", "execute p"],
+            true,
+            &["email"],
+        ),
+        (
+            &[
+                "prepare p as select email from customers",
+                "deallocate p",
+                "prepare p as select 1",
+                "execute p",
+            ],
+            true,
+            &["email"],
+        ),
+        // Whatever ran in between may have made the name anew.
+        (&["prepare p as select 1", "do $$ begin end $$", "execute p"], true, &[]),
+        (&["prepare p as select 1; do $$ begin end $$; execute p"], true, &[]),
+        // Late binding: planned anew under the search path of that moment, or gone on with as it was.
+        (&["prepare p as select body from notes", "execute p"], false, &[]),
+        (&["prepare p as select body from notes", "set search_path = hr", "execute p"], true, &["ssn"]),
+        (
+            &[
+                "set search_path = hr",
+                "prepare p as select body from notes",
+                "set search_path = public",
+                "execute p",
+            ],
+            true,
+            &["ssn"],
+        ),
+    ]);
+}
+
+#[test]
+fn the_search_path_is_what_it_was_when_its_transaction_is_rolled_back() {
+    let badge = "select badge from badges";
+    last_statements_are(&[
+        (&["begin", "set local search_path = hr", badge], true, &["ssn"]),
+        (
+            &["set search_path = hr", "begin", "set local search_path = public", "rollback", badge],
+            true,
+            &["ssn"],
+        ),
+        (&["set search_path = hr", "begin", "set search_path = public", "abort", badge], true, &["ssn"]),
+        (
+            &["set search_path = hr", "begin", "set local search_path = public", "commit", badge],
+            true,
+            &["ssn"],
+        ),
+        // Perhaps the session began in a transaction.
+        (&["set search_path = hr", "set local search_path = public", badge], true, &[]),
+        (&["set search_path = hr", "rollback", badge], true, &[]),
+        // Whether a COMMIT keeps a SET is not known here.
+        (&["set search_path = hr", "begin", "set search_path = public", "commit", badge], true, &[]),
+        (&["begin", "savepoint a", "set search_path = hr", "rollback to a", badge], true, &[]),
+        (&["begin", "do $$ begin end $$", "rollback", badge], true, &[]),
+        (&["begin", "savepoint a", "release a", "commit", "select city from customers"], false, &[]),
+    ]);
 }
 
 #[test]

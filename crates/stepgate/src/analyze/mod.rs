@@ -1,21 +1,24 @@
 //! `stepgate analyze`: the facts of statements, without running them.
 
 mod input;
+mod names;
 mod search_path;
 mod source;
 mod split;
+mod transaction;
 
 use std::collections::BTreeSet;
 use std::io::Write;
 
 use stepgate_policy::Map;
-use stepgate_sql::{Message, analyze, json_line};
+use stepgate_sql::{Message, json_line};
 use stepgate_types::Label;
 
 use crate::args::AnalyzeArgs;
 use crate::failure::Failure;
 use crate::rules;
 use input::Item;
+use names::Names;
 use source::Source;
 
 /// Stack of the analysing thread, in bytes.
@@ -39,12 +42,16 @@ fn run_here(args: &AnalyzeArgs) -> Result<(), Failure> {
     let name = name(args, map.as_ref())?;
     let items = input::read(file, args.input)?;
     let mut source = Source::open(args, &schema, &name)?;
+    let mut names = Names::default();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for item in items {
         match item {
-            Item::Reset => source.reset(),
+            Item::Reset => {
+                source.reset();
+                names = Names::default();
+            }
             Item::Message { line, sql } => {
-                for object in objects(&mut source, map.as_ref(), &name, line, &sql) {
+                for object in objects(&mut source, &mut names, map.as_ref(), &name, line, &sql) {
                     match writeln!(out, "{object}") {
                         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
                         result => result.map_err(|error| Failure::usage(format!("cannot write: {error}")))?,
@@ -58,18 +65,20 @@ fn run_here(args: &AnalyzeArgs) -> Result<(), Failure> {
 
 fn objects(
     source: &mut Source,
+    names: &mut Names,
     map: Option<&Map>,
     name: &str,
     line: usize,
     sql: &str,
 ) -> Vec<serde_json::Value> {
-    let facts = analyze(sql.as_bytes(), source.catalog(), source.session());
+    let facts = names.facts(sql, source.catalog(), source.session());
     let objects = facts.iter().enumerate().map(|(index, facts)| {
         let (labels, risky) = map.map_or((BTreeSet::new(), false), |map| map.labels_of(name, facts));
         let labels: Vec<Label> = labels.into_iter().collect();
         json_line(facts, line, index, name, &labels, risky)
     });
     let objects = objects.collect();
+    names.after(sql, &facts);
     source.after(sql, &Message::of(&facts).effect);
     objects
 }

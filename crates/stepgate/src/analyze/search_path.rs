@@ -10,23 +10,32 @@ pub(super) enum Change {
     Initial,
 }
 
-/// The change that this message makes, if it is one plain `SET [SESSION] search_path` or
+/// For how long it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Span {
+    Session,
+    Transaction,
+}
+
+/// The change that this message makes, if it is one plain `SET [SESSION | LOCAL] search_path` or
 /// `RESET search_path` and nothing else.
-pub(super) fn change(sql: &str) -> Option<Change> {
+pub(super) fn change(sql: &str) -> Option<(Span, Change)> {
     let sql = sql.trim().trim_end_matches(';').trim_end();
     let (first, rest) = word(sql)?;
     let (mut name, mut rest) = word(rest)?;
-    if first == "set" && name == "session" {
+    let span = if name == "local" { Span::Transaction } else { Span::Session };
+    if first == "set" && matches!(name.as_str(), "session" | "local") {
         (name, rest) = word(rest)?;
     }
     if name != "search_path" {
         return None;
     }
-    match first.as_str() {
+    let change = match first.as_str() {
         "reset" if rest.is_empty() => Some(Change::Initial),
         "set" => values(rest.strip_prefix('=').or_else(|| after_to(rest))?.trim_start()),
         _ => None,
-    }
+    };
+    change.map(|change| (span, change))
 }
 
 fn after_to(rest: &str) -> Option<&str> {
@@ -78,16 +87,19 @@ mod tests {
 
     #[test]
     fn a_plain_change_is_understood_and_nothing_else() {
-        let to = |names: &[&str]| Some(Change::To(names.iter().map(|name| (*name).to_owned()).collect()));
+        let names = |names: &[&str]| Change::To(names.iter().map(|name| (*name).to_owned()).collect());
+        let to = |all: &[&str]| Some((Span::Session, names(all)));
+        let initial = Some((Span::Session, Change::Initial));
         assert_eq!(
             change("SET search_path = HR, \"Sales Ops\", public;"),
             to(&["hr", "Sales Ops", "public"])
         );
         assert_eq!(change("set session search_path to 'hr'"), to(&["hr"]));
-        assert_eq!(change("set search_path to default"), Some(Change::Initial));
-        assert_eq!(change("reset search_path"), Some(Change::Initial));
+        assert_eq!(change("set search_path to default"), initial);
+        assert_eq!(change("reset search_path"), initial);
+        let local = Some((Span::Transaction, names(&["hr"])));
+        assert_eq!(change("set local search_path = hr"), local);
         for other in [
-            "set local search_path = hr",
             "set search_path = hr; select 1",
             "set search_path = hr /* x */",
             "set search_path = 'a''b'",

@@ -9,7 +9,8 @@ use stepgate_testkit::{Cluster, HostAuth};
 use stepgate_types::quote_ident;
 use zeroize::Zeroizing;
 
-use super::search_path::{Change, change};
+use super::search_path::{Change, Span, change};
+use super::transaction::{Boundary, boundary};
 use crate::args::AnalyzeArgs;
 use crate::config::SslMode;
 use crate::failure::Failure;
@@ -23,6 +24,8 @@ pub(super) struct Source {
     catalog: Catalog,
     initial: SessionState,
     session: SessionState,
+    /// The open transaction, if one was begun.
+    transaction: Option<Transaction>,
     /// The throwaway server, kept for as long as it is asked.
     _cluster: Option<Cluster>,
 }
@@ -44,7 +47,15 @@ impl Source {
         let path = args.search_path.as_ref().map(|names| setting(names));
         let path = runtime.block_on(effective(&upstream, path))?;
         let initial = SessionState::with_search_path(path);
-        Ok(Self { runtime, upstream, catalog, session: initial.clone(), initial, _cluster: cluster })
+        Ok(Self {
+            runtime,
+            upstream,
+            catalog,
+            session: initial.clone(),
+            initial,
+            transaction: None,
+            _cluster: cluster,
+        })
     }
 
     pub(super) fn catalog(&self) -> &Catalog {
@@ -58,25 +69,79 @@ impl Source {
     /// A new session.
     pub(super) fn reset(&mut self) {
         self.session = self.initial.clone();
+        self.transaction = None;
     }
 
     /// What a message would have done to the session, had it run. What is not plain makes the search path
-    /// unknown: changed settings, transactions that may take a change back, and objects that nobody made.
+    /// unknown: changed settings, ends of transactions that may take a change back, objects that nobody made.
     pub(super) fn after(&mut self, sql: &str, effect: &Effect) {
-        let moved = self.session != self.initial;
-        if effect.session {
-            self.session.search_path = match change(sql) {
-                Some(Change::Initial) => self.initial.search_path.clone(),
-                Some(Change::To(names)) => {
-                    self.runtime.block_on(effective(&self.upstream, Some(setting(&names)))).ok()
-                }
-                None => None,
-            };
+        if effect.transaction {
+            return self.transaction(sql);
         }
-        if effect.catalog || (effect.transaction && moved) {
-            self.session.search_path = None;
+        if effect.session {
+            self.set(sql);
+        }
+        if effect.catalog {
+            self.lose_path();
         }
     }
+
+    fn set(&mut self, sql: &str) {
+        let Some((span, change)) = change(sql) else { return self.lose_path() };
+        let path = match change {
+            Change::Initial => self.initial.search_path.clone(),
+            Change::To(names) => self.runtime.block_on(effective(&self.upstream, Some(setting(&names)))).ok(),
+        };
+        match (&mut self.transaction, span) {
+            // Outside a transaction it sets nothing; but perhaps one was open when this session began.
+            (None, Span::Transaction) => return self.lose_path(),
+            (None, Span::Session) => {}
+            (Some(open), span) => open.sets_session |= span == Span::Session,
+        }
+        self.session.search_path = path;
+    }
+
+    fn transaction(&mut self, sql: &str) {
+        match (boundary(sql), self.transaction.take()) {
+            (Some(Boundary::Begin), open) => {
+                let path = self.session.search_path.clone();
+                self.transaction = open.or(Some(Transaction { path, sets_session: false }));
+            }
+            (Some(Boundary::Keep), open) => self.transaction = open,
+            (Some(Boundary::Rollback), Some(open)) => self.session.search_path = open.path,
+            // A COMMIT of what has failed takes back what was SET for the session.
+            (Some(Boundary::Commit), Some(open)) => {
+                if open.sets_session && self.session.search_path != open.path {
+                    self.session.search_path = None;
+                } else {
+                    self.session.search_path = open.path;
+                }
+            }
+            (_, open) => {
+                self.transaction = open;
+                if self.session != self.initial || self.transaction.as_ref().is_some_and(|it| it.sets_session)
+                {
+                    self.lose_path();
+                }
+            }
+        }
+    }
+
+    /// Neither the path is known any more, nor what the end of the transaction would make of it.
+    fn lose_path(&mut self) {
+        self.session.search_path = None;
+        if let Some(open) = &mut self.transaction {
+            open.path = None;
+        }
+    }
+}
+
+/// A transaction that BEGIN opened.
+struct Transaction {
+    /// The search path before it; ROLLBACK brings it back.
+    path: Option<Vec<String>>,
+    /// Something in it was SET for longer than the transaction.
+    sets_session: bool,
 }
 
 fn setting(names: &[String]) -> String {
