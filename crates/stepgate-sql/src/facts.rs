@@ -217,4 +217,17 @@ pub struct Effect {
     /// The prepared statement or cursor that it goes on with (EXECUTE, FETCH, MOVE), where nothing else in
     /// it could read anything: whoever knows what that name stands for knows this statement.
     pub refers: Option<String>,
+    /// The relation that it makes, where its columns are known for certain.
+    pub creates: Option<Created>,
+}
+
+/// A table or view that a statement makes. What it holds is what its statement reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Created {
+    /// As named: `schema.name` or `name`.
+    pub name: Vec<String>,
+    /// In the session's temporary schema.
+    pub temporary: bool,
+    /// Its columns, in order.
+    pub columns: Vec<String>,
 }

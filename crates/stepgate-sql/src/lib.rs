@@ -21,7 +21,7 @@ mod walk;
 
 pub use analyze::analyze;
 pub use catalog::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, Rows};
-pub use facts::{Doubt, Effect, Facts, Reason, Sink, SinkKind};
+pub use facts::{Created, Doubt, Effect, Facts, Reason, Sink, SinkKind};
 pub use message::Message;
 pub use output::json_line;
 pub use session::SessionState;

@@ -133,6 +133,75 @@ fn execute_and_fetch_are_what_they_go_on_with() {
 }
 
 #[test]
+fn what_a_session_makes_inherits_the_labels_of_what_it_is_made_from() {
+    last_statements_are(&[
+        (&["create temp table k as select id, city from customers", "select * from k"], false, &[]),
+        (
+            &["create temp table k (a, b) as select id, city from customers", "select a from pg_temp.k"],
+            false,
+            &[],
+        ),
+        (
+            &["create temp table k as select id, email as e from customers", "select e from k"],
+            true,
+            &["email"],
+        ),
+        (
+            &["create view k as select id, email as e from customers", "select k.e from public.k"],
+            true,
+            &["email"],
+        ),
+        (&["create table k as select ssn from hr.employees", "select count(*) from k"], false, &[]),
+        (&["create table k as select ssn from hr.employees", "select k from k"], true, &["ssn"]),
+        (
+            &[
+                "create temp table k as select ssn from hr.employees",
+                "create temp table l as select * from k",
+                "set search_path = hr",
+                "select max(l.ssn) from l",
+            ],
+            true,
+            &["ssn"],
+        ),
+        (
+            &[
+                "create temp table k (a int, b numeric(4, 2))",
+                "insert into k values (1, 2)",
+                "select b from k",
+            ],
+            false,
+            &[],
+        ),
+        (
+            &["create temp table k (a text)", "insert into k select email from customers", "select a from k"],
+            true,
+            &["email"],
+        ),
+        (&["create temp table k as select 1 as a", "do $$ begin end $$", "select a from k"], true, &[]),
+        // Whether it was made is not known here, and the name means something else if it was not.
+        (&["create temp table customers as select 1 as email", "select email from customers"], true, &[]),
+        (&["create temp table employees as select 1 as ssn", "select ssn from employees"], true, &[]),
+        (
+            &[
+                "create temp table k as select city from customers",
+                "create table k as select 1 as city",
+                "select * from k",
+            ],
+            true,
+            &[],
+        ),
+        // A column whose name is not known.
+        (&["create temp table k as select id + 1 from customers", "select * from k"], true, &[]),
+        (&["create temp table k as select 1 as a; select a from k"], true, &[]),
+    ]);
+    // A reset forgets it.
+    last_statements_are(&[
+        (&["create temp table k as select 1 as a", "select a from k"], false, &[]),
+        (&["select a from k"], true, &[]),
+    ]);
+}
+
+#[test]
 fn the_search_path_is_what_it_was_when_its_transaction_is_rolled_back() {
     let badge = "select badge from badges";
     last_statements_are(&[

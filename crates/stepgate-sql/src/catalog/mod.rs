@@ -1,5 +1,6 @@
 //! An immutable snapshot of what the server's catalog says.
 
+mod created;
 mod load;
 mod queries;
 mod relation;
@@ -14,7 +15,7 @@ pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery};
 pub(crate) use relation::{ColumnRef, Relation, RelationIndex, RelationKind};
 
 /// What the server's catalog said at one moment. Immutable; share it in an `Arc`.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Catalog {
     relations: Vec<Relation>,
     /// schema → name → relation.

@@ -9,7 +9,7 @@ pub(crate) type RelationIndex = usize;
 pub(crate) type ColumnRef = (RelationIndex, usize);
 
 /// A row of pg_class, with all that analysis asks about it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Relation {
     pub(crate) name: Name,
     pub(crate) kind: RelationKind,
@@ -21,7 +21,8 @@ pub(crate) struct Relation {
     pub(crate) family: Vec<RelationIndex>,
     /// Descendants alone.
     pub(crate) children: Vec<RelationIndex>,
-    /// Base columns that the definition of a view or materialised view names, views seen through.
+    /// Base columns that the definition of a view or materialised view names, views seen through; of a table
+    /// that a session made, those it was filled from.
     pub(crate) reads: Vec<ColumnRef>,
     /// Base relations that it names.
     pub(crate) reads_relations: Vec<RelationIndex>,
@@ -44,7 +45,7 @@ pub(crate) struct Relation {
 }
 
 /// A name that exists from the start (for `Default`).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Name(pub(crate) RelationName);
 
 impl Default for Name {
@@ -53,7 +54,7 @@ impl Default for Name {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Column {
     pub(crate) name: String,
     /// `attnum`; columns may have been dropped before it.

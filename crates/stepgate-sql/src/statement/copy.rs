@@ -13,7 +13,7 @@ pub(super) fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Fa
     facts.bulk = BulkShape::Copy;
     if words.is_punct(1, b'(') {
         let group = words.after(1).group();
-        inner_query(words.after(2).before(group.saturating_sub(2)), context, facts);
+        let _columns = inner_query(words.after(2).before(group.saturating_sub(2)), context, facts);
         facts.kind = Kind::CopyOut;
         facts.bulk = BulkShape::Copy;
         return ends(words.after(1 + group), facts);

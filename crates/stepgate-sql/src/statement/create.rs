@@ -4,7 +4,8 @@ use stepgate_types::Kind;
 
 use super::{Context, Words, inner_query, statement_doubt};
 use crate::builtin;
-use crate::facts::{Facts, Sink, SinkKind};
+use crate::facts::{Created, Facts, Sink, SinkKind};
+use crate::walk;
 
 /// CREATE.
 pub(super) fn create(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
@@ -24,14 +25,18 @@ pub(super) fn create(words: Words<'_, '_>, context: Context<'_>, facts: &mut Fac
     ) {
         rest = rest.after(1);
     }
-    let materialised = words.before(words.len() - rest.len()).contains(&["materialized"]);
+    let options = words.before(words.len() - rest.len());
     match rest.word(0) {
         Some("table") => table(rest.after(1), context, facts),
-        Some("view") => view(rest.after(1), materialised, words.contains(&["recursive"]), context, facts),
-        Some("index") => index(rest.after(1), facts),
+        Some("view") => view(rest.after(1), options.contains(&["recursive"]), context, facts),
+        Some("unique") if rest.word(1) == Some("index") => index(rest.after(2), context, facts),
+        Some("index") => index(rest.after(1), context, facts),
         Some("schema") if rest.len() == 2 || (rest.len() == 5 && rest.contains(&["if", "not", "exists"])) => {
         }
         _ => statement_doubt(facts, "unsupported-statement"),
+    }
+    if let Some(created) = &mut facts.effect.creates {
+        created.temporary = options.contains(&["temp"]) || options.contains(&["temporary"]);
     }
     done(facts);
 }
@@ -65,16 +70,46 @@ fn skip_if_not_exists<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
 /// CREATE TABLE name (plain columns), or AS query.
 fn table(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     let rest = skip_if_not_exists(words);
-    let Some((_, taken)) = rest.name() else { return statement_doubt(facts, "syntax") };
+    let Some((name, taken)) = rest.name() else { return statement_doubt(facts, "syntax") };
     let rest = rest.after(taken);
     if let Some(at) = rest.find_word("as") {
         facts.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
-        return inner_query(without_data(rest.after(at + 1)), context, facts);
+        return holds(name, rest.before(at), rest.after(at + 1), context, facts);
     }
     let columns = rest.before(rest.group());
     if !rest.is_punct(0, b'(') || !rest.after_group().is_empty() || !are_plain_columns(columns, context) {
-        statement_doubt(facts, "unsupported-statement");
+        return statement_doubt(facts, "unsupported-statement");
     }
+    let columns = columns.after(1);
+    let starts = (0..columns.len()).filter(|at| *at == 0 || is_comma_outside_brackets(columns, *at - 1));
+    let columns: Option<Vec<String>> = starts.map(|at| columns.ident(at).map(str::to_owned)).collect();
+    facts.effect.creates = columns.map(|columns| Created { name, temporary: false, columns });
+}
+
+/// Whether a comma stands there, and not within the brackets of a type modifier.
+fn is_comma_outside_brackets(words: Words<'_, '_>, at: usize) -> bool {
+    let depth = (0..at).fold(0_isize, |depth, at| {
+        depth + isize::from(words.is_punct(at, b'(')) - isize::from(words.is_punct(at, b')'))
+    });
+    depth == 0 && words.is_punct(at, b',')
+}
+
+/// What AS fills a relation with: `before` is what stands between its name and AS, perhaps names of columns.
+fn holds(
+    name: Vec<String>,
+    before: Words<'_, '_>,
+    query: Words<'_, '_>,
+    context: Context<'_>,
+    facts: &mut Facts,
+) {
+    let renamed = if before.is_punct(0, b'(') { before.name_list() } else { Some(Vec::new()) };
+    let columns = inner_query(without_data(query), context, facts);
+    facts.effect.creates = columns.zip(renamed).map(|(mut columns, renamed)| {
+        for (column, name) in columns.iter_mut().zip(renamed) {
+            *column = name;
+        }
+        Created { name, temporary: false, columns }
+    });
 }
 
 /// Without a trailing WITH [NO] DATA.
@@ -147,27 +182,29 @@ fn are_plain_columns(group: Words<'_, '_>, context: Context<'_>) -> bool {
 }
 
 /// CREATE [MATERIALIZED] VIEW name [(columns)] AS query.
-fn view(words: Words<'_, '_>, materialised: bool, recursive: bool, context: Context<'_>, facts: &mut Facts) {
-    let _ = materialised;
+fn view(words: Words<'_, '_>, recursive: bool, context: Context<'_>, facts: &mut Facts) {
     facts.sinks.insert(Sink { kind: SinkKind::View, relation: None });
-    match words.find_word("as") {
-        Some(at) if !recursive => inner_query(without_data(words.after(at + 1)), context, facts),
+    let words = skip_if_not_exists(words);
+    match (words.name(), words.find_word("as")) {
+        (Some((name, taken)), Some(at)) if !recursive && taken <= at => {
+            holds(name, words.before(at).after(taken), words.after(at + 1), context, facts);
+        }
         _ => statement_doubt(facts, "unsupported-statement"),
     }
 }
 
-/// CREATE INDEX [CONCURRENTLY] [[IF NOT EXISTS] name] ON table [USING method] (columns). A unique one tells
-/// by failing which values are there twice; an expression may call anything.
-fn index(words: Words<'_, '_>, facts: &mut Facts) {
-    let columns = words.find_word("on").map(|at| words.after(at + 1)).and_then(|rest| {
-        let (_, taken) = rest.name()?;
+/// CREATE [UNIQUE] INDEX [CONCURRENTLY] [[IF NOT EXISTS] name] ON table [USING method] (columns). It reads them;
+/// a unique one tells by failing which values are there twice. An expression may call anything.
+fn index(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+    let indexed = words.find_word("on").map(|at| words.after(at + 1)).and_then(|rest| {
+        let (table, taken) = rest.name()?;
         let rest = rest.after(taken);
         let rest = if rest.word(0) == Some("using") { rest.after(2) } else { rest };
-        rest.is_punct(0, b'(').then_some(rest)
+        let columns = rest.is_punct(0, b'(').then(|| rest.name_list()).flatten()?;
+        rest.after_group().is_empty().then_some((table, columns))
     });
-    let plain =
-        columns.is_some_and(|columns| columns.name_list().is_some() && columns.after_group().is_empty());
-    if !plain {
-        statement_doubt(facts, "unsupported-statement");
+    match indexed {
+        Some((table, columns)) => walk::scan(&table, &columns, context.catalog, context.session, facts),
+        None => statement_doubt(facts, "unsupported-statement"),
     }
 }

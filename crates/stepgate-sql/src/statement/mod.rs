@@ -55,8 +55,8 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         return plain(facts, Kind::Control);
     }
     match words.word(0).unwrap_or_default() {
-        "" if words.is_punct(0, b'(') => query(words, context, facts),
-        "select" | "with" | "values" | "insert" | "update" | "delete" => query(words, context, facts),
+        "" if words.is_punct(0, b'(') => drop(query(words, context, facts)),
+        "select" | "with" | "values" | "insert" | "update" | "delete" => drop(query(words, context, facts)),
         "merge" => {
             facts.kind = Kind::Merge;
             statement_doubt(facts, "unsupported-statement");
@@ -131,8 +131,8 @@ fn transaction(facts: &mut Facts, ends: bool) {
     facts.effect.transaction = true;
 }
 
-/// A query or DML statement.
-fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+/// A query or DML statement. Returns the names of its columns, if they are certain.
+fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Option<Vec<String>> {
     // Should it not be readable, the first word still tells the kind, unless a WITH hides it.
     facts.kind = match words.word(0) {
         Some("select" | "values") => Kind::Select,
@@ -161,7 +161,10 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0) {
         Ok(statement) => walk::statement(&statement, catalog, context.session, may_set, facts),
-        Err(code) => statement_doubt(facts, code),
+        Err(code) => {
+            statement_doubt(facts, code);
+            None
+        }
     }
 }
 
@@ -174,12 +177,12 @@ fn begins_query(words: Words<'_, '_>) -> bool {
         )
 }
 
-fn inner_query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+fn inner_query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Option<Vec<String>> {
     if begins_query(words) {
-        query(words, context, facts)
-    } else {
-        statement_doubt(facts, "unsupported-statement")
+        return query(words, context, facts);
     }
+    statement_doubt(facts, "unsupported-statement");
+    None
 }
 
 /// EXPLAIN has the facts of its statement, executed or not.
@@ -194,7 +197,7 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     }
     match rest.word(0) {
         Some("execute") => dynamic(facts, Kind::Explain),
-        _ => inner_query(rest, context, facts),
+        _ => drop(inner_query(rest, context, facts)),
     }
     facts.kind = Kind::Explain;
     facts.bulk = BulkShape::None;
@@ -213,7 +216,7 @@ fn prepare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         rest = rest.after_group();
     }
     if rest.word(0) == Some("as") {
-        inner_query(rest.after(1), context, facts);
+        let _columns = inner_query(rest.after(1), context, facts);
     } else {
         statement_doubt(facts, "syntax");
     }
@@ -239,7 +242,7 @@ fn executed(words: Words<'_, '_>) -> Option<String> {
 fn declare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     facts.effect.names.extend(words.ident(1).map(str::to_owned));
     match words.find_word("for") {
-        Some(at) => inner_query(words.after(at + 1), context, facts),
+        Some(at) => drop(inner_query(words.after(at + 1), context, facts)),
         None => statement_doubt(facts, "syntax"),
     }
     plain(facts, Kind::Cursor);

@@ -396,4 +396,15 @@ impl Walker<'_> {
             }
         }
     }
+
+    pub(super) fn scan(&mut self, name: &[String], columns: &[String]) {
+        let Some(index) = self.lookup(name) else { return self.doubt("unknown-relation") };
+        self.read_relation(index);
+        for column in columns {
+            match self.relation(Some(index)).and_then(|relation| relation.column(column)) {
+                Some(at) => self.touch((index, at), Uses::HIDDEN),
+                None => self.doubt("unresolved-name"),
+            }
+        }
+    }
 }

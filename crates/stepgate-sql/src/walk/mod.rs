@@ -18,7 +18,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
 use stepgate_types::{ColumnName, Kind};
 
-use self::scope::{Place, folded};
+use self::scope::{Output, Place, folded};
 use self::uses::Uses;
 use crate::builtin;
 use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind, UserCasts};
@@ -27,18 +27,20 @@ use crate::session::SessionState;
 
 /// Adds to `facts` (whose kind it sets) what this query, INSERT, UPDATE or DELETE does.
 ///
-/// `may_set`: its calls of `set_config` are known to change nothing that matters here.
+/// `may_set`: its calls of `set_config` are known to change nothing that matters here. Returns the names of its
+/// result's columns, if every one is certain.
 pub(crate) fn statement(
     statement: &Statement,
     catalog: &Catalog,
     session: &SessionState,
     may_set: bool,
     facts: &mut Facts,
-) {
+) -> Option<Vec<String>> {
     let mut walker = Walker::new(catalog, session);
     walker.may_set = may_set;
-    walker.statement(statement, Place::default());
+    let output = walker.statement(statement, Place::default());
     walker.finish(facts);
+    output.names.into_iter().collect::<Option<_>>().filter(|_| !output.open)
 }
 
 /// Adds what COPY of these columns (all, if none) of a relation does.
@@ -52,6 +54,20 @@ pub(crate) fn copy(
 ) {
     let mut walker = Walker::new(catalog, session);
     walker.copy(name, columns, out);
+    walker.finish(facts);
+}
+
+/// Adds what it means that a command such as CREATE INDEX scans these columns of a relation: nothing is shown, but
+/// it may fail by what it finds, and say so with the values.
+pub(crate) fn scan(
+    name: &[String],
+    columns: &[String],
+    catalog: &Catalog,
+    session: &SessionState,
+    facts: &mut Facts,
+) {
+    let mut walker = Walker::new(catalog, session);
+    walker.scan(name, columns);
     walker.finish(facts);
 }
 
@@ -96,16 +112,17 @@ impl<'c> Walker<'c> {
         }
     }
 
-    fn statement(&mut self, statement: &Statement, place: Place<'_>) {
+    fn statement(&mut self, statement: &Statement, place: Place<'_>) -> Output {
         match statement {
             Statement::Query(query) => {
-                self.query(query, place, Uses::OUTPUT);
+                let output = self.query(query, place, Uses::OUTPUT);
                 match query.body.as_ref() {
                     SetExpr::Insert(_) => self.kind = Kind::Insert,
                     SetExpr::Update(_) => self.kind = Kind::Update,
                     SetExpr::Delete(_) => self.kind = Kind::Delete,
                     _ => (self.bulk, self.estimate) = self.size(query),
                 }
+                output
             }
             Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
                 self.kind = match statement {
@@ -113,9 +130,12 @@ impl<'c> Walker<'c> {
                     Statement::Update(_) => Kind::Update,
                     _ => Kind::Delete,
                 };
-                self.write(statement, place);
+                self.write(statement, place)
             }
-            _ => self.doubt("unsupported-statement"),
+            _ => {
+                self.doubt("unsupported-statement");
+                Output::default()
+            }
         }
     }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use stepgate_policy::Map;
-use stepgate_sql::{Message, json_line};
+use stepgate_sql::json_line;
 use stepgate_types::Label;
 
 use crate::args::AnalyzeArgs;
@@ -79,7 +79,7 @@ fn objects(
     });
     let objects = objects.collect();
     names.after(sql, &facts);
-    source.after(sql, &Message::of(&facts).effect);
+    source.after(sql, &facts);
     objects
 }
 

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stepgate_proxy::{Credentials, UpstreamConfig, connect, load, simple_query};
-use stepgate_sql::{Catalog, Effect, SessionState};
+use stepgate_sql::{Catalog, Facts, Message, SessionState};
 use stepgate_testkit::{Cluster, HostAuth};
-use stepgate_types::quote_ident;
+use stepgate_types::{Certainty, RelationName, quote_ident};
 use zeroize::Zeroizing;
 
 use super::search_path::{Change, Span, change};
@@ -17,11 +17,18 @@ use crate::failure::Failure;
 use crate::upstreams;
 use crate::url::DatabaseUrl;
 
+/// The most relations that a session makes; of more nothing is known.
+const MAX_CREATED: usize = 1_024;
+
 /// A catalog and a session on it.
 pub(super) struct Source {
     runtime: tokio::runtime::Runtime,
     upstream: UpstreamConfig,
+    /// As the server has it.
+    base: Catalog,
+    /// The same with what the session made.
     catalog: Catalog,
+    created: Vec<RelationName>,
     initial: SessionState,
     session: SessionState,
     /// The open transaction, if one was begun.
@@ -50,7 +57,9 @@ impl Source {
         Ok(Self {
             runtime,
             upstream,
+            base: catalog.clone(),
             catalog,
+            created: Vec::new(),
             session: initial.clone(),
             initial,
             transaction: None,
@@ -70,19 +79,71 @@ impl Source {
     pub(super) fn reset(&mut self) {
         self.session = self.initial.clone();
         self.transaction = None;
+        self.forget_created();
     }
 
     /// What a message would have done to the session, had it run. What is not plain makes the search path
     /// unknown: changed settings, ends of transactions that may take a change back, objects that nobody made.
-    pub(super) fn after(&mut self, sql: &str, effect: &Effect) {
-        if effect.transaction {
-            return self.transaction(sql);
+    pub(super) fn after(&mut self, sql: &str, facts: &[Facts]) {
+        let effect = Message::of(facts).effect;
+        if let [only] = facts
+            && effect.catalog
+            && self.create(only).is_some()
+        {
+            return;
         }
-        if effect.session {
+        if self.fill(facts).is_none() {
+            self.forget_created();
+            self.lose_path();
+        }
+        if effect.transaction {
+            self.transaction(sql);
+        } else if effect.session {
             self.set(sql);
         }
         if effect.catalog {
             self.lose_path();
+        }
+        self.see_temporary();
+    }
+
+    /// Takes note of what a statement makes, if that is known for certain.
+    fn create(&mut self, made: &Facts) -> Option<()> {
+        if made.certainty == Certainty::Unknown || self.created.len() >= MAX_CREATED {
+            return None;
+        }
+        let name = self.catalog.create(made, self.session.search_path.as_ref()?)?;
+        self.created.push(name);
+        self.see_temporary();
+        Some(())
+    }
+
+    /// Takes note of what is written to what the session made. `None`: something may have been.
+    fn fill(&mut self, facts: &[Facts]) -> Option<()> {
+        for statement in facts.iter().filter(|_| !self.created.is_empty()) {
+            if statement.certainty == Certainty::Unknown {
+                return None;
+            }
+            self.catalog.fill(&self.created, statement)?;
+        }
+        Some(())
+    }
+
+    fn forget_created(&mut self) {
+        if !self.created.is_empty() {
+            self.catalog = self.base.clone();
+            self.created.clear();
+        }
+    }
+
+    /// Temporary objects are looked for first, unless the path says otherwise; what was made has names that
+    /// nothing else has, so that the order does not matter.
+    fn see_temporary(&mut self) {
+        if let Some(path) = &mut self.session.search_path
+            && self.created.iter().any(|name| name.schema == "pg_temp")
+            && path.iter().all(|schema| schema != "pg_temp")
+        {
+            path.insert(0, "pg_temp".to_owned());
         }
     }
 
