@@ -3,7 +3,7 @@
 //! Sound before exact: what cannot be read, resolved or classified is of certainty `unknown`
 //! ([`stepgate_types::Certainty`]), and unknown is risky by definition. The only user of sqlparser.
 //!
-//! The way of a statement: `lexer` cuts tokens as PostgreSQL does, `statement` tells the command, `read` makes
+//! The way of a statement: `lexer` cuts tokens as PostgreSQL does, `statement` tells the command, `normalise` says it in words that the parser reads right, `read` makes
 //! a tree of queries and checks it against the tokens, `walk` resolves the tree's names over the [`Catalog`].
 
 mod analyze;
@@ -13,6 +13,7 @@ mod facts;
 mod lexer;
 mod message;
 mod normal;
+mod normalise;
 mod output;
 mod read;
 mod session;

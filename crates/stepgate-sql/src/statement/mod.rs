@@ -56,7 +56,9 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     }
     match words.word(0).unwrap_or_default() {
         "" if words.is_punct(0, b'(') => drop(query(words, context, facts)),
-        "select" | "with" | "values" | "insert" | "update" | "delete" => drop(query(words, context, facts)),
+        "select" | "with" | "values" | "table" | "insert" | "update" | "delete" => {
+            drop(query(words, context, facts))
+        }
         "merge" => {
             facts.kind = Kind::Merge;
             statement_doubt(facts, "unsupported-statement");
@@ -135,7 +137,7 @@ fn transaction(facts: &mut Facts, ends: bool) {
 fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Option<Vec<String>> {
     // Should it not be readable, the first word still tells the kind, unless a WITH hides it.
     facts.kind = match words.word(0) {
-        Some("select" | "values") => Kind::Select,
+        Some("select" | "values" | "table") => Kind::Select,
         Some("insert") => Kind::Insert,
         Some("update") => Kind::Update,
         Some("delete") => Kind::Delete,
@@ -173,7 +175,7 @@ fn begins_query(words: Words<'_, '_>) -> bool {
     words.is_punct(0, b'(')
         || matches!(
             words.word(0),
-            Some("select" | "with" | "values" | "insert" | "update" | "delete" | "merge")
+            Some("select" | "with" | "values" | "table" | "insert" | "update" | "delete" | "merge")
         )
 }
 
