@@ -4,6 +4,8 @@
 //! rendered anew, so that it has no say in where a comment, a string or a name ends. What scan.l reads
 //! differently between server versions is refused.
 
+mod unicode;
+
 use std::borrow::Cow;
 
 /// One token and where it begins.
@@ -192,7 +194,16 @@ impl<'a> Lexer<'a> {
                 self.plain_string()?;
                 return Ok(TokenKind::Text(None));
             }
-            (Some(b'u' | b'U'), Some(b'&'), Some(b'\'' | b'"')) => return Err("unicode-escape"),
+            (Some(b'u' | b'U'), Some(b'&'), Some(b'\'')) => {
+                self.at += 2;
+                let text = self.quoted(b'\'')?;
+                return Ok(TokenKind::Text(Some(self.unescaped(&text)?)));
+            }
+            (Some(b'u' | b'U'), Some(b'&'), Some(b'"')) => {
+                self.at += 2;
+                let text = self.quoted(b'"')?;
+                return identifier(self.unescaped(&text)?);
+            }
             _ => {}
         }
         let from = self.at;
@@ -205,11 +216,35 @@ impl<'a> Lexer<'a> {
     }
 
     fn quoted_ident(&mut self) -> Result<TokenKind<'a>, Unreadable> {
-        let text = self.quoted(b'"')?;
-        if text.is_empty() || text.len() > MAX_IDENT {
-            return Err("long-identifier");
+        identifier(self.quoted(b'"')?)
+    }
+
+    /// The text of `U&'…'` or `U&"…"`, by its own escape character if `UESCAPE` names one.
+    fn unescaped(&mut self, text: &str) -> Result<Cow<'a, str>, Unreadable> {
+        let escape = self.uescape()?.unwrap_or('\\');
+        unicode::unescape(text, escape).map(Cow::Owned).ok_or("unicode-escape")
+    }
+
+    /// `UESCAPE 'c'`, if it follows (parser.c, `base_yylex`).
+    fn uescape(&mut self) -> Result<Option<char>, Unreadable> {
+        let before = self.at;
+        self.skip_blank()?;
+        let from = self.at;
+        self.eat_while(continues_ident);
+        if !self.since(from).eq_ignore_ascii_case("uescape") {
+            self.at = before;
+            return Ok(None);
         }
-        Ok(TokenKind::Quoted(text))
+        self.skip_blank()?;
+        if self.peek(0) != Some(b'\'') {
+            return Err("unicode-escape");
+        }
+        let text = self.quoted(b'\'')?;
+        let mut chars = text.chars();
+        match (chars.next(), chars.next()) {
+            (Some(escape), None) if unicode::may_escape(escape) => Ok(Some(escape)),
+            _ => Err("unicode-escape"),
+        }
     }
 
     fn plain_string(&mut self) -> Result<TokenKind<'a>, Unreadable> {
@@ -328,6 +363,13 @@ impl<'a> Lexer<'a> {
     }
 }
 
+fn identifier(text: Cow<'_, str>) -> Result<TokenKind<'_>, Unreadable> {
+    if text.is_empty() || text.len() > MAX_IDENT {
+        return Err("long-identifier");
+    }
+    Ok(TokenKind::Quoted(text))
+}
+
 /// Lower case as the server folds it in a UTF-8 database: ASCII letters only.
 fn fold(word: &str) -> Cow<'_, str> {
     if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -379,6 +421,10 @@ mod tests {
             ("a*/*x*/b", "a * b"),
             ("$1+$2", "$1 + $2"),
             ("ÄÖ x", "ÄÖ x"),
+            (r#"U&"nhs\005Fno" x"#, r#""nhs_no" x"#),
+            (r#"u&"d!0061t!+000061!!" /* */ UESCAPE /* */ '!' x"#, r#""data!" x"#),
+            (r"U&'\0441 it''s' x", "'с it's' x"),
+            ("u & \"x\"", "u & \"x\""),
         ] {
             assert_eq!(shown(sql).as_deref(), Ok(expected), "{sql}");
         }
@@ -387,7 +433,19 @@ mod tests {
     #[test]
     fn what_servers_or_parsers_read_differently_is_unreadable() {
         for sql in [
-            "U&'x'", "u&\"x\"", "1a", "0x1f", "1_000", "$1a", "'abc", "/* a", "\"\"", "a\u{b}b", "$a b", "\0",
+            "U&'\\00'",
+            "u&\"x\" uescape '+'",
+            "u&'x' uescape",
+            "1a",
+            "0x1f",
+            "1_000",
+            "$1a",
+            "'abc",
+            "/* a",
+            "\"\"",
+            "a\u{b}b",
+            "$a b",
+            "\0",
         ] {
             assert!(shown(sql).is_err(), "{sql:?}");
         }

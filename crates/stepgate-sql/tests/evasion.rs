@@ -151,7 +151,7 @@ const LEAKS: &[(&str, &str)] = &[
     ("select 1 / (annual_pay - 7)::int from doctors", "doctors.annual_pay"),
     ("table patients", PATIENTS),
     ("select 1, 'a', 'b', 2, 3 union table doctors", "doctors.annual_pay"),
-    ("select U&\"annual\\005Fpay\" from doctors", "?"),
+    ("select U&\"annual\\005Fpay\" from doctors", "doctors.annual_pay"),
     ("select ssn isnull from doctors", "?"),
     // Names.
     ("SELECT ANNUAL_PAY FROM DOCTORS", "doctors.annual_pay"),
