@@ -121,7 +121,9 @@ fn table_command<'a>(
     rest: &[Token<'a>],
     make: &mut impl FnMut(TokenKind<'a>) -> Token<'a>,
 ) -> Option<Rewrite<'a>> {
-    if word_at(rest, 0) != Some("table") || is_label(out) || last_word(out) == Some("into") {
+    // `SELECT … INTO [TEMPORARY | UNLOGGED] TABLE t`.
+    let of_into = matches!(last_word(out), Some("into" | "temporary" | "unlogged"));
+    if word_at(rest, 0) != Some("table") || is_label(out) || of_into {
         return None;
     }
     let skipped = if word_at(rest, 1) == Some("only") { 2 } else { 1 };
@@ -209,8 +211,21 @@ fn one<'a>(out: &mut Vec<Token<'a>>, token: &Token<'a>, next: Option<&Token<'a>>
             }
             out.push(make(word("null")));
         }
+        // `INTO TEMP t` (`OptTempTableName`), but not `INSERT INTO temp`.
+        TokenKind::Word(kind) if kind == "temp" && is_into_option(out, next) => {
+            out.push(make(word("temporary")));
+        }
         _ => out.push(token.clone()),
     }
+}
+
+fn is_into_option(out: &[Token<'_>], next: Option<&Token<'_>>) -> bool {
+    let [.., before, into] = out else { return false };
+    let named = next.and_then(|next| next.kind.ident().map(|name| (name, next.kind.word())));
+    into.kind.word() == Some("into")
+        && !matches!(before.kind.word(), Some("insert" | "merge"))
+        && named
+            .is_some_and(|(_, word)| word.is_none_or(|word| word == "table" || !cannot_name_relation(word)))
 }
 
 fn is_null_test(word: &str, out: &[Token<'_>], next: Option<&Token<'_>>) -> bool {
@@ -335,6 +350,7 @@ mod tests {
             "select a from only t, only (s.u) for no key update of t",
             "select a from t, s.u for update of t",
         );
+        same("select a into temp table k from t", "select a into temporary table k from t");
         same("select a from t for key share nowait", "select a from t for share nowait");
         same(
             "sum(a) over (rows between unbounded preceding and current row exclude no others)",
@@ -355,6 +371,8 @@ mod tests {
             "select date '2024-01-01', interval '1 day', a like 'x' from t where b = 'y'",
             "select a from t fetch first 3 rows only",
             "select a as for",
+            "select a into temp from t",
+            "insert into temp select a from t",
         ] {
             same(sql, sql);
         }

@@ -41,6 +41,9 @@ fn check_misreadable(tokens: &[Token<'_>]) -> Result<(), Unreadable> {
             (TokenKind::Text(_), Some(TokenKind::Word(word))) if !may_precede_text(word) => {
                 return Err("typed-literal");
             }
+            // `SELECT … INTO [TEMPORARY | UNLOGGED] TABLE t`.
+            (TokenKind::Word(word), Some(TokenKind::Word(into)))
+                if word == "table" && matches!(into.as_ref(), "into" | "temporary" | "unlogged") => {}
             (TokenKind::Word(word), _) if matches!(word.as_ref(), "isnull" | "notnull" | "table") => {
                 return Err("misreadable-word");
             }

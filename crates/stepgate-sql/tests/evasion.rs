@@ -55,6 +55,12 @@ const LEAKS: &[(&str, &str)] = &[
     ("select coalesce(d, d)::text from doctors d", "doctors.annual_pay"),
     ("select format('%s', d) from doctors d", "doctors.annual_pay"),
     ("select d is distinct from d from doctors d", "doctors.annual_pay"),
+    ("select a.annual_pay from doctors a tablesample bernoulli (50) repeatable (3)", "doctors.annual_pay"),
+    (
+        "select vid from visits tablesample system ((select max(annual_pay) from doctors))",
+        "doctors.annual_pay",
+    ),
+    ("select z from doctors sample (s, n, x, y, z)", "doctors.annual_pay"),
     ("select x from unnest(array(select d from doctors d)) x", "doctors.annual_pay"),
     ("select x.annual_pay from doctors d, lateral (select d.*) x", "doctors.annual_pay"),
     ("select 1 from doctors d, lateral (select d) x where x::text like '%6%'", "doctors.annual_pay"),

@@ -190,6 +190,9 @@ fn what_a_session_makes_inherits_the_labels_of_what_it_is_made_from() {
             true,
             &[],
         ),
+        (&["select id, city into temp k from customers", "select * from k"], false, &[]),
+        (&["select id, email as e into table k from customers", "select e from k"], true, &["email"]),
+        (&["select email into temp from customers", "select email from temp"], true, &[]),
         // A column whose name is not known.
         (&["create temp table k as select id + 1 from customers", "select * from k"], true, &[]),
         (&["create temp table k as select 1 as a; select a from k"], true, &[]),

@@ -11,7 +11,7 @@ use stepgate_types::{BulkShape, Kind};
 
 use self::cursor::Words;
 use crate::catalog::Catalog;
-use crate::facts::{Doubt, Facts, Reason};
+use crate::facts::{Created, Doubt, Facts, Reason};
 use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
 use crate::{read, walk};
@@ -162,12 +162,33 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     facts.effect.session |= sets == Some(setting::Weight::Session);
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0) {
-        Ok(statement) => walk::statement(&statement, catalog, context.session, may_set, facts),
+        Ok(statement) => {
+            let columns = walk::statement(&statement, catalog, context.session, may_set, facts);
+            if facts.kind == Kind::Ddl {
+                facts.effect.creates = columns.clone().and_then(|columns| into(words, columns));
+            }
+            columns
+        }
         Err(code) => {
             statement_doubt(facts, code);
             None
         }
     }
+}
+
+/// What SELECT … INTO [TEMP] [TABLE] name makes.
+fn into(words: Words<'_, '_>, columns: Vec<String>) -> Option<Created> {
+    let mut rest = words.after(words.find_word("into")? + 1);
+    let mut temporary = false;
+    // A table may be called temp, but then something reserved follows: such a name is not known for certain.
+    while let Some(option @ ("temp" | "temporary" | "local" | "global" | "unlogged" | "table")) = rest.word(0)
+    {
+        temporary |= matches!(option, "temp" | "temporary");
+        rest = rest.after(1);
+    }
+    let (name, taken) = rest.name()?;
+    let ends = rest.len() == taken || rest.word(taken) == Some("from");
+    ends.then_some(Created { name, temporary, columns })
 }
 
 /// Whether these words begin a query or DML statement.

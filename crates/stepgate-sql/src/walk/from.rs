@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use sqlparser::ast::{
     Expr, FunctionArg, Ident, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor,
-    TableFunctionArgs, TableWithJoins,
+    TableFunctionArgs, TableSample, TableSampleKind, TableSampleModifier, TableWithJoins,
 };
 
 use super::Walker;
@@ -110,6 +110,21 @@ impl Walker<'_> {
         items.iter().fold(Hit::Miss, |hit, item| hit.and(item.hit(name, self.catalog)))
     }
 
+    /// TABLESAMPLE leaves rows out, by how much its argument says. Methods of extensions do not parse.
+    fn sample(&mut self, sample: Option<&TableSampleKind>, place: Place<'_>) {
+        let Some(sample) = sample else { return };
+        let (TableSampleKind::BeforeTableAlias(sample) | TableSampleKind::AfterTableAlias(sample)) = sample;
+        let TableSample { modifier, name: _, quantity, seed: _, bucket, offset } = sample.as_ref();
+        // `t sample (a)` is an alias to the server.
+        if bucket.is_some() || !matches!(modifier, TableSampleModifier::TableSample) {
+            self.doubt("unsupported-from");
+        }
+        let of = quantity.as_ref().map(|quantity| &quantity.value);
+        for expr in of.into_iter().chain(offset) {
+            self.expr(expr, place, Uses::PREDICATE);
+        }
+    }
+
     fn factor(&mut self, factor: &TableFactor, before: &[Rc<Item>], place: Place<'_>) -> Items {
         let lateral_scope = Scope { items: before, outer: place.scope };
         let lateral_place = place.within(&lateral_scope);
@@ -130,11 +145,11 @@ impl Walker<'_> {
                     || version.is_some()
                     || !partitions.is_empty()
                     || json_path.is_some()
-                    || sample.is_some()
                     || !index_hints.is_empty()
                 {
                     self.doubt("unsupported-from");
                 }
+                self.sample(sample.as_ref(), place);
                 match args {
                     Some(TableFunctionArgs { args, settings }) => {
                         if settings.is_some() {
