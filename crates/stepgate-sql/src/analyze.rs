@@ -5,17 +5,24 @@ use crate::facts::{Doubt, Facts, Reason};
 use crate::lexer::{self, Token, Unreadable};
 use crate::normal;
 use crate::session::SessionState;
-use crate::statement;
+use crate::statement::{self, Context, Within};
 
 /// The facts of each statement of a message (the text of a Query or Parse), in order.
 ///
 /// An unreadable message gives exactly one [`Facts`] of kind and certainty unknown; an empty one none.
 #[must_use]
 pub fn analyze(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
-    read(sql, catalog, session).unwrap_or_else(|code| vec![Facts::unreadable(code)])
+    let context = Context { catalog, session, body: Within::default() };
+    read(sql, context).unwrap_or_else(|code| vec![Facts::unreadable(code)])
 }
 
-fn read(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Result<Vec<Facts>, Unreadable> {
+/// The facts of each statement of a function's body; one that is unknown if it cannot be read.
+pub(crate) fn body(text: &str, context: Context<'_>) -> Vec<Facts> {
+    read(text.as_bytes(), context).unwrap_or_else(|code| vec![Facts::unreadable(code)])
+}
+
+fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
+    let Context { catalog, session, body: _ } = context;
     let text = std::str::from_utf8(sql).map_err(|_| "encoding")?;
     if !session.utf8 && !text.is_ascii() {
         return Err("encoding");
@@ -29,7 +36,7 @@ fn read(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Result<Vec<Fac
     let mut lines = Lines { text, at: 0, line: 1 };
     for tokens in tokens.split(|token| token.kind.is_punct(b';')) {
         let Some(first) = tokens.first() else { continue };
-        let mut facts = statement::facts(tokens, lines.of(first.at), catalog, session);
+        let mut facts = statement::facts(tokens, lines.of(first.at), context);
         normal::describe(tokens, catalog, &mut facts);
         if let Some(known) = goes_on(&facts, &all) {
             facts = known;

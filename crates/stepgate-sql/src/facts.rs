@@ -127,6 +127,17 @@ impl Facts {
         all
     }
 
+    /// Runs a function's body as well: what it reads may come back as the function's value.
+    pub(crate) fn run(&mut self, body: &Self) {
+        let own = self.estimate;
+        *self = self.union(body);
+        for column in body.columns.iter().filter(|(_, uses)| uses.iter().any(|used| *used != Use::Write)) {
+            self.columns.entry(column.0.clone()).or_default().insert(Use::Output);
+        }
+        self.estimate = own.filter(|_| self.certainty != Certainty::Unknown);
+        self.doubt(Reason { code: "function-body", doubt: Doubt::Nothing });
+    }
+
     /// A whole message that cannot be read. It may do anything.
     pub(crate) fn unreadable(code: &'static str) -> Self {
         let mut facts = Self::new(Kind::Unknown, 1);

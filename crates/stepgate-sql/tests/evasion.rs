@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use common::{clinic, facts, pii, risky, snapshot, touched};
-use stepgate_sql::Catalog;
+use stepgate_sql::{Catalog, SessionState, analyze};
 use stepgate_testkit::Cluster;
 use stepgate_types::{Certainty, Kind};
 
@@ -71,12 +71,12 @@ const LEAKS: &[(&str, &str)] = &[
     ("select annual_pay(doctors) from doctors", "?"),
     ("select p.town from people p", ""),
     ("select p.email_of from people p", "?"),
-    ("select (1).email_of", "?"),
-    ("select email_of(1)", "?"),
-    ("select public.email_of(1)", "?"),
-    ("select * from email_of(1)", "?"),
-    ("select * from patient_mobile(3)", "?"),
-    ("select max(patient_mobile(pid)) from visits", "?"),
+    ("select (1).email_of", "people.email"),
+    ("select email_of(1)", "people.email"),
+    ("select public.email_of(1)", "people.email"),
+    ("select * from email_of(1)", "people.email"),
+    ("select * from patient_mobile(3)", "patients.mobile"),
+    ("select max(patient_mobile(pid)) from visits", "patients.mobile"),
     ("select ('select 1'::text).query_to_xml", "?"),
     // Joins.
     ("select 1 from patients join training.patients t using (nhs_no)", "patients.nhs_no"),
@@ -238,6 +238,17 @@ const LEAKS: &[(&str, &str)] = &[
     ("insert into audited values (1, 'x')", "?"),
     ("insert into ruled values (1, 'x')", "?"),
     ("copy audited from stdin", "?"),
+    ("select public.patient_mobile(1)", "patients.mobile"),
+    ("select vid from visits where patient_mobile(pid) like '1%'", "patients.mobile"),
+    ("select twice(3)", "people.email"),
+    ("select same(1, 2)", "people.email"),
+    ("select overloaded(1)", "people.email"),
+    ("select training.pinned()", "people.email"),
+    ("select endless(1)", "?"),
+    ("select ceil(d) from doctors d", "?"),
+    ("select spelled_out(1)", "?"),
+    ("select by_default()", "?"),
+    ("select written(1)", "people.email"),
     ("copy training.patients from stdin where doctor_pay(pid) > 1", "?"),
     ("copy training.patients from stdin where pid = (select min(pid) from patients)", "?"),
     ("truncate audited", "?"),
@@ -317,6 +328,19 @@ const LEAKS: &[(&str, &str)] = &[
 ];
 
 #[test]
+fn a_functions_body_means_what_it_means_under_its_callers_search_path() {
+    let (_cluster, catalog, pii) = everything();
+    let touched_under = |path: &[&str]| {
+        let session = SessionState::with_search_path(path.iter().copied());
+        let facts = analyze(b"select public.first_nhs(), training.pinned()", &catalog, &session);
+        touched(&facts[0], &pii)
+    };
+    let names = |names: &[&str]| names.iter().map(|name| format!("public.{name}")).collect::<BTreeSet<_>>();
+    assert_eq!(touched_under(&["pg_catalog", "public"]), names(&["patients.nhs_no", "people.email"]));
+    assert_eq!(touched_under(&["pg_catalog", "training", "public"]), names(&["people.email"]));
+}
+
+#[test]
 fn every_way_round_is_seen_through_or_unknown() {
     let (_cluster, catalog, pii) = everything();
     let mut wrong = Vec::new();
@@ -379,6 +403,8 @@ fn changes_of_rights_are_control() {
 
 /// Everyday work on unmapped columns, and what drivers send by themselves.
 const BENIGN: &[&str] = &[
+    "select ward_size('A1'), public.ward_size('B2')",
+    "select kind, count(*) from open_visits('2024-02-03') group by kind",
     "select count(*) from patients",
     "select ward, count(*), min(admitted), max(admitted) from patients where consent group by ward order by 2 desc",
     "select date_trunc('month', admitted)::date as month, count(distinct ward) from patients group by 1",

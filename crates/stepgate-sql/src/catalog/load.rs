@@ -1,10 +1,12 @@
 //! From the answers to the catalog queries to a snapshot.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use stepgate_types::RelationName;
 
 use super::relation::{Column, Name};
+use super::routine::Routine;
 use super::{Catalog, ColumnRef, Relation, RelationIndex, RelationKind, UserCasts, view};
 
 /// Rows of one query: text or NULL.
@@ -253,6 +255,12 @@ impl Loader {
             };
             known.insert(name.to_owned());
             catalog.words.insert(name.to_owned());
+        }
+        for row in answers.rows::<6>("routines")? {
+            let [schema, name, returns_set, body, setting, arguments] = row?;
+            let routine = Routine::new(truth(returns_set), body, setting, arguments);
+            let named = catalog.routines.entry(name.to_owned()).or_default();
+            named.push((schema.to_owned(), Arc::new(routine)));
         }
         for row in answers.rows::<1>("operators")? {
             let [name] = row?;

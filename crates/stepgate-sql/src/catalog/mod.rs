@@ -4,15 +4,18 @@ mod created;
 mod load;
 mod queries;
 mod relation;
+mod routine;
 mod view;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use stepgate_types::RelationName;
 
 pub use load::{CatalogError, Rows};
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery};
 pub(crate) use relation::{ColumnRef, Relation, RelationIndex, RelationKind};
+pub(crate) use routine::Routine;
 
 /// What the server's catalog said at one moment. Immutable; share it in an `Arc`.
 #[derive(Debug, Default, Clone)]
@@ -22,6 +25,8 @@ pub struct Catalog {
     by_name: HashMap<String, HashMap<String, RelationIndex>>,
     /// Names of functions outside pg_catalog.
     user_functions: HashSet<String>,
+    /// name → those routines outside pg_catalog, with their schemas.
+    routines: HashMap<String, Vec<(String, Arc<Routine>)>>,
     /// Names of all functions of pg_catalog.
     server_functions: HashSet<String>,
     /// Names of operators that somebody defined (extensions apart).
@@ -78,9 +83,19 @@ impl Catalog {
         self.user_functions.contains(name)
     }
 
+    /// Whether pg_catalog has a function of that name.
+    pub(crate) fn is_server_function(&self, name: &str) -> bool {
+        self.server_functions.contains(name)
+    }
+
     /// Whether there is any function of that name at all.
     pub(crate) fn is_function(&self, name: &str) -> bool {
         self.server_functions.contains(name) || self.is_user_function(name)
+    }
+
+    /// Routines of that name outside pg_catalog, each with its schema.
+    pub(crate) fn routines(&self, name: &str) -> &[(String, Arc<Routine>)] {
+        self.routines.get(name).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn is_user_type(&self, name: &str) -> bool {

@@ -18,15 +18,25 @@ use crate::{read, walk};
 
 /// What a statement is analysed against.
 #[derive(Clone, Copy)]
-struct Context<'c> {
-    catalog: &'c Catalog,
-    session: &'c SessionState,
+pub(crate) struct Context<'c> {
+    pub(crate) catalog: &'c Catalog,
+    pub(crate) session: &'c SessionState,
+    pub(crate) body: Within<'c>,
+}
+
+/// The function in whose body a statement stands.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Within<'c> {
+    /// How many bodies are around it.
+    pub(crate) depth: usize,
+    /// Names of the function's arguments.
+    pub(crate) arguments: &'c [String],
 }
 
 /// The facts of one statement, its text apart.
-pub(crate) fn facts(tokens: &[Token<'_>], line: usize, catalog: &Catalog, session: &SessionState) -> Facts {
+pub(crate) fn facts(tokens: &[Token<'_>], line: usize, context: Context<'_>) -> Facts {
     let mut facts = Facts::new(Kind::Unknown, line);
-    command(Words(tokens), Context { catalog, session }, &mut facts);
+    command(Words(tokens), context, &mut facts);
     facts
 }
 
@@ -163,7 +173,7 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0) {
         Ok(statement) => {
-            let columns = walk::statement(&statement, catalog, context.session, may_set, facts);
+            let columns = walk::statement(&statement, context, may_set, facts);
             if facts.kind == Kind::Ddl {
                 facts.effect.creates = columns.clone().and_then(|columns| into(words, columns));
             }

@@ -329,7 +329,7 @@ impl Walker<'_> {
         if let Some(item) = self.item(name, place) {
             return self.whole_row(&item, uses);
         }
-        if !unsure {
+        if !unsure && !self.is_argument(name) {
             self.doubt("unresolved-name");
         }
     }

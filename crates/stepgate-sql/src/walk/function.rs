@@ -100,10 +100,11 @@ impl Walker<'_> {
         let (name, unqualified) = match parts {
             [name] => (name.as_str(), true),
             [schema, name] if schema == "pg_catalog" => (name.as_str(), false),
+            [schema, name] => return self.routine(Some(schema), name),
             _ => return self.doubt_function("unknown-function"),
         };
         if unqualified && self.catalog.is_user_function(name) {
-            return self.doubt_function("unknown-function");
+            return self.routine(None, name);
         }
         self.call(name);
     }

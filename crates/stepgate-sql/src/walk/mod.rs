@@ -9,11 +9,13 @@ mod failure;
 mod from;
 mod function;
 mod query;
+mod routine;
 mod scope;
 mod size;
 mod uses;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
 use stepgate_types::{ColumnName, Kind};
@@ -21,9 +23,10 @@ use stepgate_types::{ColumnName, Kind};
 use self::scope::{Output, Place, folded};
 use self::uses::Uses;
 use crate::builtin;
-use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind, UserCasts};
+use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind, Routine, UserCasts};
 use crate::facts::{Doubt, Facts, Reason, Sink};
 use crate::session::SessionState;
+use crate::statement::{Context, Within};
 
 /// Adds to `facts` (whose kind it sets) what this query, INSERT, UPDATE or DELETE does.
 ///
@@ -31,12 +34,12 @@ use crate::session::SessionState;
 /// result's columns, if every one is certain.
 pub(crate) fn statement(
     statement: &Statement,
-    catalog: &Catalog,
-    session: &SessionState,
+    context: Context<'_>,
     may_set: bool,
     facts: &mut Facts,
 ) -> Option<Vec<String>> {
-    let mut walker = Walker::new(catalog, session);
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.body = context.body;
     walker.may_set = may_set;
     let output = walker.statement(statement, Place::default());
     walker.finish(facts);
@@ -85,6 +88,9 @@ struct Walker<'c> {
     /// A function that returns sets was called somewhere.
     returns_sets: bool,
     may_set: bool,
+    body: Within<'c>,
+    /// Functions that somebody defined and that are called, by schema and name.
+    called: HashMap<(String, String), Vec<Arc<Routine>>>,
     /// Expressions visited so far.
     steps: usize,
     estimate: Option<u64>,
@@ -106,6 +112,8 @@ impl<'c> Walker<'c> {
             creates: false,
             returns_sets: false,
             may_set: false,
+            body: Within::default(),
+            called: HashMap::new(),
             steps: 0,
             estimate: None,
             bulk: stepgate_types::BulkShape::None,
@@ -147,10 +155,14 @@ impl<'c> Walker<'c> {
         facts.effect.session |= self.creates;
         facts.estimate = self.estimate;
         facts.bulk = facts.bulk.max(self.bulk);
-        facts.functions.extend(self.functions);
-        facts.sinks.extend(self.sinks);
-        for reason in self.reasons {
-            facts.doubt(reason);
+        facts.functions.extend(self.functions.iter().cloned());
+        facts.sinks.extend(self.sinks.iter().cloned());
+        for reason in &self.reasons {
+            facts.doubt(*reason);
+        }
+        let called: Vec<Facts> = self.called.values().flatten().map(|it| self.body_facts(it)).collect();
+        for body in &called {
+            facts.run(body);
         }
         let mut lineage = HashSet::new();
         for (column, uses) in self.columns {
