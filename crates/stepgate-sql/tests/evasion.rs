@@ -243,7 +243,12 @@ const LEAKS: &[(&str, &str)] = &[
     ("select twice(3)", "people.email"),
     ("select same(1, 2)", "people.email"),
     ("select overloaded(1)", "people.email"),
-    ("select training.pinned()", "people.email"),
+    ("select training.pinned()", "?"),
+    ("select training.pinned_and_named()", "people.email"),
+    ("select as_owner()", "?"),
+    ("select hidden_first(1), public.hidden_first(1), training.hidden_first(1)", "people.email"),
+    ("select training.hidden_first(1), hidden_first(1)", "people.email"),
+    ("select checked(1)", "?"),
     ("select endless(1)", "?"),
     ("select ceil(d) from doctors d", "?"),
     ("select spelled_out(1)", "?"),
@@ -332,12 +337,26 @@ fn a_functions_body_means_what_it_means_under_its_callers_search_path() {
     let (_cluster, catalog, pii) = everything();
     let touched_under = |path: &[&str]| {
         let session = SessionState::with_search_path(path.iter().copied());
-        let facts = analyze(b"select public.first_nhs(), training.pinned()", &catalog, &session);
+        let facts = analyze(b"select public.first_nhs()", &catalog, &session);
         touched(&facts[0], &pii)
     };
     let names = |names: &[&str]| names.iter().map(|name| format!("public.{name}")).collect::<BTreeSet<_>>();
-    assert_eq!(touched_under(&["pg_catalog", "public"]), names(&["patients.nhs_no", "people.email"]));
-    assert_eq!(touched_under(&["pg_catalog", "training", "public"]), names(&["people.email"]));
+    assert_eq!(touched_under(&["pg_catalog", "public"]), names(&["patients.nhs_no"]));
+    assert_eq!(touched_under(&["pg_catalog", "training", "public"]), names(&[]));
+}
+
+#[test]
+fn a_qualified_call_does_not_hide_another_function_of_that_name() {
+    let (_cluster, catalog, pii) = everything();
+    let session = SessionState::with_search_path(["pg_catalog", "training", "public"]);
+    for sql in [
+        "select hidden_first(1), public.hidden_first(1)",
+        "select public.hidden_first(1), hidden_first(1)",
+        "select training.hidden_first(1), public.hidden_first(1)",
+    ] {
+        let facts = analyze(sql.as_bytes(), &catalog, &session);
+        assert_eq!(touched(&facts[0], &pii), BTreeSet::from(["public.people.email".to_owned()]), "{sql}");
+    }
 }
 
 #[test]

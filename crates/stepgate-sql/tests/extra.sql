@@ -42,3 +42,8 @@ create function written(n int) returns text language sql as 'update people set t
 create function ward_size(w text) returns bigint language sql stable as 'select count(*) from patients where ward = w';
 create function open_visits(since date) returns table (vid int, kind text) language sql as 'select v.vid, v.kind from visits v where v.at >= since';
 create function first_nhs() returns text language sql as 'select nhs_no from patients limit 1';
+create function training.pinned_and_named() returns bigint language sql set search_path = training as 'select count(email) from public.people';
+create function as_owner() returns bigint language sql security definer as 'select count(town) from people';
+create function hidden_first(n int) returns text language sql as $$ select 'x' $$;
+create function training.hidden_first(n int) returns text language sql as 'select email from public.people limit 1';
+create function checked(n "int") returns text language sql as 'select town from people limit 1';

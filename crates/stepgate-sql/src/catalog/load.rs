@@ -257,8 +257,8 @@ impl Loader {
             catalog.words.insert(name.to_owned());
         }
         for row in answers.rows::<6>("routines")? {
-            let [schema, name, returns_set, body, setting, arguments] = row?;
-            let routine = Routine::new(truth(returns_set), body, setting, arguments);
+            let [schema, name, returns_set, body, own_path, arguments] = row?;
+            let routine = Routine::new(truth(returns_set), body, truth(own_path), arguments);
             let named = catalog.routines.entry(name.to_owned()).or_default();
             named.push((schema.to_owned(), Arc::new(routine)));
         }

@@ -100,13 +100,16 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
     CatalogQuery {
         // Routines outside pg_catalog. A body is given where it is a text that can be read as it stands: not
-        // BEGIN ATOMIC, no defaults of arguments that would be evaluated, no settings but search_path.
+        // BEGIN ATOMIC, no defaults of arguments that would be evaluated, no domains whose checks would, no settings
+        // but search_path.
         name: "routines",
         sql: "select n.nspname::text, p.proname::text, p.proretset::text, \
               case when l.lanname = 'sql' and p.prokind = 'f' and p.proargdefaults is null \
               and (p.proconfig is null or (pg_catalog.cardinality(p.proconfig) = 1 and p.proconfig[1] like 'search\\_path=%')) \
+              and not exists (select from pg_catalog.pg_type t where t.typtype = 'd' and t.oid = any( \
+              p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]))) \
               then p.prosrc else '' end, \
-              coalesce(p.proconfig[1], ''), coalesce(pg_catalog.array_to_string(p.proargnames, ','), '') \
+              (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), '') \
               from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
               join pg_catalog.pg_language l on l.oid = p.prolang where n.nspname <> 'pg_catalog'",
     },

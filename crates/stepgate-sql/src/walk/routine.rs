@@ -35,14 +35,14 @@ impl Walker<'_> {
             self.returns_sets |= routine.returns_set;
             self.functions.insert(format!("{at}.{name}"));
         }
-        let Some((at, _)) = found.first() else { return };
         let most = if self.body.depth == 0 { MAX_CALLED } else { MAX_CALLED_WITHIN };
         if self.called.len() >= most {
             return self.doubt_function("unknown-function");
         }
         // Read when this statement is done with, for the stack's sake.
         let routines = found.iter().map(|(_, routine)| Arc::clone(routine)).collect();
-        self.called.insert((at.clone(), name.to_owned()), routines);
+        // Keyed as written: `f` and `public.f` may be different functions.
+        self.called.insert((schema.unwrap_or_default().to_owned(), name.to_owned()), routines);
     }
 
     /// What running a function's body does.
@@ -56,8 +56,10 @@ impl Walker<'_> {
             return unknown();
         };
         let mut session = self.session.clone();
-        if let Some(path) = &body.path {
-            session.search_path = Some(path.clone());
+        if body.own_path {
+            // What it finds there depends on the owner's rights and on temporary objects: only names with a schema
+            // are certain.
+            session.search_path = Some(vec!["pg_catalog".to_owned()]);
         }
         let within = Within { depth: self.body.depth + 1, arguments: &body.arguments };
         let context = Context { catalog: self.catalog, session: &session, body: within };
