@@ -187,7 +187,9 @@ impl<'a> Lexer<'a> {
         match (self.peek(0), self.peek(1), self.peek(2)) {
             (Some(b'e' | b'E'), Some(b'\''), _) => {
                 self.at += 1;
-                return self.escape_string();
+                let text = self.escape_string()?;
+                self.refuse_continuation()?;
+                return Ok(text);
             }
             (Some(b'b' | b'B' | b'x' | b'X' | b'n' | b'N'), Some(b'\''), _) => {
                 self.at += 1;
@@ -197,6 +199,7 @@ impl<'a> Lexer<'a> {
             (Some(b'u' | b'U'), Some(b'&'), Some(b'\'')) => {
                 self.at += 2;
                 let text = self.quoted(b'\'')?;
+                self.refuse_continuation()?;
                 return Ok(TokenKind::Text(Some(self.unescaped(&text)?)));
             }
             (Some(b'u' | b'U'), Some(b'&'), Some(b'"')) => {
@@ -289,6 +292,19 @@ impl<'a> Lexer<'a> {
                 (None, _) => return Err("unterminated"),
             }
         }
+    }
+
+    /// A literal that goes on after a newline keeps the quoting of its first part (scan.l, `quotecontinue`): read
+    /// as a plain one, `\'` in the second part would end it here and not on the server. What goes on without a
+    /// newline the server refuses.
+    fn refuse_continuation(&mut self) -> Result<(), Unreadable> {
+        let end = self.at;
+        self.skip_blank()?;
+        if self.peek(0) == Some(b'\'') {
+            return Err("adjacent-literals");
+        }
+        self.at = end;
+        Ok(())
     }
 
     fn dollar(&mut self) -> Result<TokenKind<'a>, Unreadable> {
@@ -433,6 +449,9 @@ mod tests {
     #[test]
     fn what_servers_or_parsers_read_differently_is_unreadable() {
         for sql in [
+            "E'a'\n'b'",
+            "E'a' -- x\n 'b'",
+            "U&'a'\n'b'",
             "U&'\\00'",
             "u&\"x\" uescape '+'",
             "u&'x' uescape",

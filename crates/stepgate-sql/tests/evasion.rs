@@ -61,6 +61,11 @@ const LEAKS: &[(&str, &str)] = &[
         "doctors.annual_pay",
     ),
     ("select z from doctors sample (s, n, x, y, z)", "doctors.annual_pay"),
+    // A literal that goes on after a newline keeps the quoting of its first part (scan.l, `quotecontinue`).
+    ("select E'a'\n'\\' ', annual_pay::text, '--'\n from doctors", "?"),
+    ("select E'a' -- x\n  '\\' ', annual_pay::text, '--'\n from doctors", "?"),
+    ("set application_name = E'a'\n'\\' '; select annual_pay from doctors; --'", "?"),
+    ("select U&'a'\n'\\0062', annual_pay from doctors", "?"),
     ("select x from unnest(array(select d from doctors d)) x", "doctors.annual_pay"),
     ("select x.annual_pay from doctors d, lateral (select d.*) x", "doctors.annual_pay"),
     ("select 1 from doctors d, lateral (select d) x where x::text like '%6%'", "doctors.annual_pay"),
@@ -356,6 +361,20 @@ fn a_qualified_call_does_not_hide_another_function_of_that_name() {
     ] {
         let facts = analyze(sql.as_bytes(), &catalog, &session);
         assert_eq!(touched(&facts[0], &pii), BTreeSet::from(["public.people.email".to_owned()]), "{sql}");
+    }
+}
+
+#[test]
+fn a_literal_that_goes_on_after_a_newline_hides_nothing_that_the_server_runs() {
+    let (cluster, catalog, _) = everything();
+    for (sql, shown) in [
+        ("select E'a'\n'\\' ', annual_pay, '--'\n from doctors where did = 1", "60517"),
+        ("set application_name = E'a'\n'\\' '; select annual_pay from doctors where did = 1; --'", "60517"),
+    ] {
+        // The server does show it, so that what is tested is an attack.
+        let rows = cluster.psql("clinic", sql).expect("the server runs it");
+        assert!(rows.contains(shown), "{sql}: {rows}");
+        assert!(facts(sql, &catalog).iter().any(|facts| facts.certainty == Certainty::Unknown), "{sql}");
     }
 }
 
