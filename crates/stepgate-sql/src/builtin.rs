@@ -23,8 +23,9 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      first_value float4 float8 floor format format_encoding format_type gcd gen_random_uuid getdatabaseencoding \
      generate_series generate_subscripts get_bit get_byte get_current_ts_config greatest grouping \
      has_any_column_privilege has_column_privilege has_database_privilege has_foreign_data_wrapper_privilege \
-     hashtext hashtextextended has_function_privilege has_language_privilege has_schema_privilege has_sequence_privilege \
-     has_server_privilege has_table_privilege has_tablespace_privilege has_type_privilege host hostmask \
+     has_function_privilege has_language_privilege has_schema_privilege has_sequence_privilege \
+     has_server_privilege has_table_privilege has_tablespace_privilege has_type_privilege hashtext \
+     hashtextextended host hostmask \
      inet_client_addr inet_client_port inet_merge inet_same_family inet_server_addr inet_server_port \
      initcap int2 int4 int8 isempty isfinite json_agg json_array_elements json_array_elements_text \
      json_array_length json_build_array json_build_object json_each json_each_text json_extract_path \
@@ -38,7 +39,8 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      make_time make_timestamp make_timestamptz masklen max md5 min min_scale mod mode multirange network \
      normalize now nth_value ntile num_nonnulls num_nulls numeric numnode octet_length overlay \
      parse_ident percent_rank percentile_cont percentile_disc phraseto_tsquery pi plainto_tsquery point \
-     position pow power quote_ident quote_literal quote_nullable radians random random_normal range_agg range_intersect_agg range_merge rank \
+     position pow power quote_ident quote_literal quote_nullable radians random random_normal \
+     range_agg range_intersect_agg range_merge rank \
      regexp_count regexp_instr regexp_like regexp_match regexp_matches regexp_replace \
      regexp_split_to_array regexp_split_to_table regexp_substr regr_avgx regr_avgy regr_count regr_intercept \
      regr_r2 regr_slope regr_sxx regr_sxy regr_syy repeat replace reverse right round row_number row_to_json \
@@ -50,8 +52,8 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      unnest upper upper_inc upper_inf user uuid_extract_timestamp uuid_extract_version uuidv4 uuidv7 var_pop \
      var_samp variance version websearch_to_tsquery width width_bucket coalesce nullif \
      aclexplode acldefault col_description makeaclitem obj_description shobj_description \
-     pg_backend_pid pg_blocking_pids pg_char_to_encoding pg_client_encoding pg_collation_for pg_collation_is_visible pg_column_size pg_current_wal_lsn pg_current_xact_id_if_assigned \
-     txid_current_if_assigned pg_input_is_valid \
+     pg_backend_pid pg_blocking_pids pg_char_to_encoding pg_client_encoding pg_collation_for pg_collation_is_visible \
+     pg_column_size pg_current_wal_lsn pg_current_xact_id_if_assigned txid_current_if_assigned \
      pg_conf_load_time pg_conversion_is_visible pg_database_size pg_describe_object pg_encoding_to_char \
      pg_encoding_max_length pg_function_is_visible pg_get_constraintdef pg_get_expr \
      pg_get_function_arg_default pg_get_function_arguments pg_get_function_identity_arguments \
@@ -74,7 +76,8 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
 
 /// Harmless as well, but they change something: a sequence, a lock.
 static HARMLESS_WRITERS: Words = LazyLock::new(|| {
-    "nextval pg_current_xact_id txid_current pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock pg_advisory_unlock_all \
+    "nextval pg_current_xact_id txid_current pg_advisory_lock pg_advisory_lock_shared pg_advisory_unlock \
+     pg_advisory_unlock_all \
      pg_advisory_unlock_shared pg_advisory_xact_lock pg_advisory_xact_lock_shared pg_try_advisory_lock \
      pg_try_advisory_lock_shared pg_try_advisory_xact_lock pg_try_advisory_xact_lock_shared"
         .split_ascii_whitespace()

@@ -237,6 +237,8 @@ pub struct Effect {
 pub struct Created {
     /// As named: `schema.name` or `name`.
     pub name: Vec<String>,
+    /// A view, not a table.
+    pub view: bool,
     /// In the session's temporary schema.
     pub temporary: bool,
     /// Its columns, in order.

@@ -47,3 +47,6 @@ create function as_owner() returns bigint language sql security definer as 'sele
 create function hidden_first(n int) returns text language sql as $$ select 'x' $$;
 create function training.hidden_first(n int) returns text language sql as 'select email from public.people limit 1';
 create function checked(n "int") returns text language sql as 'select town from people limit 1';
+create function checked_all(n "int"[]) returns text language sql as 'select town from people limit 1';
+create type holds_checked as (n "int");
+create function checked_in(n holds_checked) returns text language sql as 'select town from people limit 1';

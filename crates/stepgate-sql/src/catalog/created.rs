@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use stepgate_types::{RelationName, Use};
 
 use super::relation::{Column, Name};
-use super::{Catalog, ColumnRef, Relation};
+use super::{Catalog, ColumnRef, Relation, RelationKind};
 use crate::facts::{Created, Facts};
 
 /// The schema by which a session reaches its temporary objects, whatever its real name
@@ -19,7 +19,7 @@ impl Catalog {
     /// Nobody says whether the statement would have succeeded. So a name that is known anywhere is not added:
     /// of any other name, what is made by it is all that it can mean.
     pub fn create(&mut self, made: &Facts, path: &[String]) -> Option<RelationName> {
-        let Created { name, temporary, columns } = made.effect.creates.as_ref()?;
+        let Created { name, view, temporary, columns } = made.effect.creates.as_ref()?;
         let named = |schema: &String| !schema.starts_with("pg_");
         let name = match name.as_slice() {
             [name] if *temporary => RelationName::new(TEMPORARY, name),
@@ -31,8 +31,19 @@ impl Catalog {
         if repeated || self.by_name.values().any(|relations| relations.contains_key(&name.name)) {
             return None;
         }
-        let reads = self.read_by(made)?;
-        let mut relation = Relation { name: Name(name.clone()), reads, ..Relation::default() };
+        let mut reads_relations: Vec<_> =
+            made.relations.iter().map(|it| self.find(&it.schema, &it.name)).collect::<Option<_>>()?;
+        reads_relations.dedup();
+        let mut relation = Relation {
+            name: Name(name.clone()),
+            kind: if *view { RelationKind::View } else { RelationKind::Table },
+            reads: self.read_by(made)?,
+            reads_relations,
+            // Its constraints are not known: a write may be told what is in it already, or be shown the row.
+            unique: vec![(0..columns.len()).collect()],
+            bounded: true,
+            ..Relation::default()
+        };
         for (at, column) in columns.iter().enumerate() {
             let number = i32::try_from(at).ok()?.saturating_add(1);
             relation.column_index.insert(column.clone(), at);

@@ -106,7 +106,10 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         sql: "select n.nspname::text, p.proname::text, p.proretset::text, \
               case when l.lanname = 'sql' and p.prokind = 'f' and p.proargdefaults is null \
               and (p.proconfig is null or (pg_catalog.cardinality(p.proconfig) = 1 and p.proconfig[1] like 'search\\_path=%')) \
-              and not exists (select from pg_catalog.pg_type t where t.typtype = 'd' and t.oid = any( \
+              and not exists (select from pg_catalog.pg_type t left join pg_catalog.pg_type e on e.oid = t.typelem \
+              left join pg_catalog.pg_attribute f on f.attrelid in (nullif(t.typrelid, 0), nullif(e.typrelid, 0)) \
+              left join pg_catalog.pg_type ft on ft.oid = f.atttypid \
+              where 'd' in (t.typtype, e.typtype, ft.typtype) and t.oid = any( \
               p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]))) \
               then p.prosrc else '' end, \
               (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), '') \

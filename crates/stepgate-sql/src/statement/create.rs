@@ -36,6 +36,7 @@ pub(super) fn create(words: Words<'_, '_>, context: Context<'_>, facts: &mut Fac
         _ => statement_doubt(facts, "unsupported-statement"),
     }
     if let Some(created) = &mut facts.effect.creates {
+        created.view = rest.word(0) == Some("view") && !options.contains(&["materialized"]);
         created.temporary = options.contains(&["temp"]) || options.contains(&["temporary"]);
     }
     done(facts);
@@ -83,7 +84,7 @@ fn table(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     let columns = columns.after(1);
     let starts = (0..columns.len()).filter(|at| *at == 0 || is_comma_outside_brackets(columns, *at - 1));
     let columns: Option<Vec<String>> = starts.map(|at| columns.ident(at).map(str::to_owned)).collect();
-    facts.effect.creates = columns.map(|columns| Created { name, temporary: false, columns });
+    facts.effect.creates = columns.map(|columns| Created { name, view: false, temporary: false, columns });
 }
 
 /// Whether a comma stands there, and not within the brackets of a type modifier.
@@ -108,7 +109,7 @@ fn holds(
         for (column, name) in columns.iter_mut().zip(renamed) {
             *column = name;
         }
-        Created { name, temporary: false, columns }
+        Created { name, view: false, temporary: false, columns }
     });
 }
 

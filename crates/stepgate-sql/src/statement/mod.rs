@@ -198,7 +198,7 @@ fn into(words: Words<'_, '_>, columns: Vec<String>) -> Option<Created> {
     }
     let (name, taken) = rest.name()?;
     let ends = rest.len() == taken || rest.word(taken) == Some("from");
-    ends.then_some(Created { name, temporary, columns })
+    ends.then_some(Created { name, view: false, temporary, columns })
 }
 
 /// Whether these words begin a query or DML statement.

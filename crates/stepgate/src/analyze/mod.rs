@@ -5,6 +5,7 @@ mod names;
 mod search_path;
 mod source;
 mod split;
+mod track;
 mod transaction;
 
 use std::collections::BTreeSet;

@@ -9,8 +9,9 @@ use stepgate_testkit::{Cluster, HostAuth};
 use stepgate_types::{Certainty, RelationName, quote_ident};
 use zeroize::Zeroizing;
 
-use super::search_path::{Change, Span, change};
-use super::transaction::{Boundary, boundary};
+use super::search_path::{Change, change};
+use super::track::Track;
+use super::transaction::boundary;
 use crate::args::AnalyzeArgs;
 use crate::config::SslMode;
 use crate::failure::Failure;
@@ -29,10 +30,8 @@ pub(super) struct Source {
     /// The same with what the session made.
     catalog: Catalog,
     created: Vec<RelationName>,
-    initial: SessionState,
+    track: Track,
     session: SessionState,
-    /// The open transaction, if one was begun.
-    transaction: Option<Transaction>,
     /// The throwaway server, kept for as long as it is asked.
     _cluster: Option<Cluster>,
 }
@@ -53,16 +52,14 @@ impl Source {
             .map_err(|error| Failure::unreachable(format!("the database: {error}")))?;
         let path = args.search_path.as_ref().map(|names| setting(names));
         let path = runtime.block_on(effective(&upstream, path))?;
-        let initial = SessionState::with_search_path(path);
         Ok(Self {
             runtime,
             upstream,
             base: catalog.clone(),
             catalog,
             created: Vec::new(),
-            session: initial.clone(),
-            initial,
-            transaction: None,
+            session: SessionState::with_search_path(path.clone()),
+            track: Track::new(path),
             _cluster: cluster,
         })
     }
@@ -77,34 +74,32 @@ impl Source {
 
     /// A new session.
     pub(super) fn reset(&mut self) {
-        self.session = self.initial.clone();
-        self.transaction = None;
+        self.track = Track::new(self.track.initial().clone());
         self.forget_created();
+        self.look();
     }
 
     /// What a message would have done to the session, had it run. What is not plain makes the search path
     /// unknown: changed settings, ends of transactions that may take a change back, objects that nobody made.
     pub(super) fn after(&mut self, sql: &str, facts: &[Facts]) {
         let effect = Message::of(facts).effect;
-        if let [only] = facts
-            && effect.catalog
-            && self.create(only).is_some()
-        {
-            return;
+        let alone = facts.len() == 1;
+        let made = alone && facts.iter().any(|only| effect.catalog && self.create(only).is_some());
+        if !made {
+            if self.fill(facts).is_none() {
+                self.forget_created();
+                self.track.lose();
+            }
+            match (effect.transaction, effect.session || effect.catalog) {
+                (true, false) if alone => self.track.cross(boundary(sql)),
+                // In which order, and what came of it, is not told apart.
+                (true, _) => self.track.lose_transaction(),
+                (false, _) if effect.catalog => self.track.lose(),
+                (false, true) => self.set(sql),
+                (false, false) => {}
+            }
         }
-        if self.fill(facts).is_none() {
-            self.forget_created();
-            self.lose_path();
-        }
-        if effect.transaction {
-            self.transaction(sql);
-        } else if effect.session {
-            self.set(sql);
-        }
-        if effect.catalog {
-            self.lose_path();
-        }
-        self.see_temporary();
+        self.look();
     }
 
     /// Takes note of what a statement makes, if that is known for certain.
@@ -114,7 +109,6 @@ impl Source {
         }
         let name = self.catalog.create(made, self.session.search_path.as_ref()?)?;
         self.created.push(name);
-        self.see_temporary();
         Some(())
     }
 
@@ -136,73 +130,27 @@ impl Source {
         }
     }
 
-    /// Temporary objects are looked for first, unless the path says otherwise; what was made has names that
-    /// nothing else has, so that the order does not matter.
-    fn see_temporary(&mut self) {
-        if let Some(path) = &mut self.session.search_path
+    /// What names are looked up by from now on. Temporary objects are looked for first, unless the path says
+    /// otherwise; what was made has names that nothing else has, so that the order does not matter.
+    fn look(&mut self) {
+        let mut path = self.track.path().cloned();
+        if let Some(path) = &mut path
             && self.created.iter().any(|name| name.schema == "pg_temp")
             && path.iter().all(|schema| schema != "pg_temp")
         {
             path.insert(0, "pg_temp".to_owned());
         }
-    }
-
-    fn set(&mut self, sql: &str) {
-        let Some((span, change)) = change(sql) else { return self.lose_path() };
-        let path = match change {
-            Change::Initial => self.initial.search_path.clone(),
-            Change::To(names) => self.runtime.block_on(effective(&self.upstream, Some(setting(&names)))).ok(),
-        };
-        match (&mut self.transaction, span) {
-            // Outside a transaction it sets nothing; but perhaps one was open when this session began.
-            (None, Span::Transaction) => return self.lose_path(),
-            (None, Span::Session) => {}
-            (Some(open), span) => open.sets_session |= span == Span::Session,
-        }
         self.session.search_path = path;
     }
 
-    fn transaction(&mut self, sql: &str) {
-        match (boundary(sql), self.transaction.take()) {
-            (Some(Boundary::Begin), open) => {
-                let path = self.session.search_path.clone();
-                self.transaction = open.or(Some(Transaction { path, sets_session: false }));
-            }
-            (Some(Boundary::Keep), open) => self.transaction = open,
-            (Some(Boundary::Rollback), Some(open)) => self.session.search_path = open.path,
-            // A COMMIT of what has failed takes back what was SET for the session.
-            (Some(Boundary::Commit), Some(open)) => {
-                if open.sets_session && self.session.search_path != open.path {
-                    self.session.search_path = None;
-                } else {
-                    self.session.search_path = open.path;
-                }
-            }
-            (_, open) => {
-                self.transaction = open;
-                if self.session != self.initial || self.transaction.as_ref().is_some_and(|it| it.sets_session)
-                {
-                    self.lose_path();
-                }
-            }
-        }
+    fn set(&mut self, sql: &str) {
+        let Some((span, change)) = change(sql) else { return self.track.lose() };
+        let path = match change {
+            Change::Initial => Some(self.track.initial().clone()),
+            Change::To(names) => self.runtime.block_on(effective(&self.upstream, Some(setting(&names)))).ok(),
+        };
+        self.track.set(span, path);
     }
-
-    /// Neither the path is known any more, nor what the end of the transaction would make of it.
-    fn lose_path(&mut self) {
-        self.session.search_path = None;
-        if let Some(open) = &mut self.transaction {
-            open.path = None;
-        }
-    }
-}
-
-/// A transaction that BEGIN opened.
-struct Transaction {
-    /// The search path before it; ROLLBACK brings it back.
-    path: Option<Vec<String>>,
-    /// Something in it was SET for longer than the transaction.
-    sets_session: bool,
 }
 
 fn setting(names: &[String]) -> String {

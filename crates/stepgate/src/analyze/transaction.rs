@@ -6,7 +6,9 @@ pub(super) enum Boundary {
     Begin,
     Commit,
     Rollback,
-    /// SAVEPOINT and RELEASE: it stays open, and nothing is taken back.
+    /// ROLLBACK TO: it stays open, and what was SET since may be taken back.
+    RollbackTo,
+    /// SAVEPOINT, RELEASE and SET TRANSACTION: it stays open, and nothing is taken back.
     Keep,
 }
 
@@ -20,7 +22,10 @@ pub(super) fn boundary(sql: &str) -> Option<Boundary> {
         ["begin" | "start", ..] => Some(Boundary::Begin),
         ["commit" | "end"] | ["commit" | "end", "work" | "transaction"] => Some(Boundary::Commit),
         ["rollback" | "abort"] | ["rollback" | "abort", "work" | "transaction"] => Some(Boundary::Rollback),
-        ["savepoint" | "release", ..] => Some(Boundary::Keep),
+        ["rollback", "to", ..] | ["rollback", "work" | "transaction", "to", ..] => Some(Boundary::RollbackTo),
+        ["savepoint" | "release", ..]
+        | ["set", "transaction", ..]
+        | ["set", "local" | "session", "transaction" | "characteristics", ..] => Some(Boundary::Keep),
         _ => None,
     }
 }
@@ -37,7 +42,10 @@ mod tests {
             ("Commit work", Some(Boundary::Commit)),
             ("abort", Some(Boundary::Rollback)),
             ("savepoint a", Some(Boundary::Keep)),
-            ("rollback to a", None),
+            ("rollback to a", Some(Boundary::RollbackTo)),
+            ("rollback work to savepoint a", Some(Boundary::RollbackTo)),
+            ("set transaction read only", Some(Boundary::Keep)),
+            ("set session characteristics as transaction read only", Some(Boundary::Keep)),
             ("rollback and chain", None),
             ("commit prepared 'x'", None),
             ("begin; commit", None),
