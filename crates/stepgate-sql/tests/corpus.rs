@@ -130,3 +130,22 @@ fn an_unknown_search_path_leaves_nothing_to_resolve() {
     assert_eq!(all[0].certainty, Certainty::Unknown);
     assert_eq!(facts("select pid from patients", &catalog)[0].certainty, Certainty::Exact);
 }
+
+#[test]
+fn a_copy_into_a_table_counts_the_rows_it_copies() {
+    let cluster = clinic();
+    let catalog = snapshot(&cluster, "clinic");
+    let estimate = |sql: &str| facts(sql, &catalog)[0].estimate;
+    for sql in [
+        "select * from patients",
+        "create table k as select * from patients",
+        "create temp table k as table patients",
+        "create view k as select * from patients",
+        "select * into k from patients",
+    ] {
+        assert_eq!(estimate(sql), Some(1000), "{sql}");
+    }
+    assert_eq!(estimate("create table k as select * from patients limit 5"), Some(5));
+    assert_eq!(estimate("create table k (a int)"), Some(0));
+    assert_eq!(estimate("create table k as select no_such_function()"), None);
+}

@@ -11,25 +11,10 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use common::{clinic, facts, pii, risky, snapshot, touched};
-use stepgate_sql::{Catalog, SessionState, analyze};
-use stepgate_testkit::Cluster;
+use common::{everything, facts, risky, touched};
+use stepgate_sql::Catalog;
 use stepgate_types::{Certainty, Kind};
-
-fn everything() -> (Cluster, Catalog, BTreeSet<String>) {
-    let cluster = clinic();
-    cluster
-        .load_file("clinic", &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/extra.sql"))
-        .expect("load the extra schema");
-    let catalog = snapshot(&cluster, "clinic");
-    let mut pii = pii();
-    for column in ["people.email", "visits_log.ip_addr", "staff.badge", "amount.holder"] {
-        pii.insert(format!("public.{column}"));
-    }
-    (cluster, catalog, pii)
-}
 
 const PATIENTS: &str = "patients.birth patients.family_name patients.given_name patients.mobile patients.nhs_no patients.postcode";
 
@@ -339,47 +324,6 @@ const LEAKS: &[(&str, &str)] = &[
     ("select (array(select annual_pay from doctors))[1]", "doctors.annual_pay"),
     ("select p.\"email\" collate \"C\" from people p", "people.email"),
 ];
-
-#[test]
-fn a_functions_body_means_what_it_means_under_its_callers_search_path() {
-    let (_cluster, catalog, pii) = everything();
-    let touched_under = |path: &[&str]| {
-        let session = SessionState::with_search_path(path.iter().copied());
-        let facts = analyze(b"select public.first_nhs()", &catalog, &session);
-        touched(&facts[0], &pii)
-    };
-    let names = |names: &[&str]| names.iter().map(|name| format!("public.{name}")).collect::<BTreeSet<_>>();
-    assert_eq!(touched_under(&["pg_catalog", "public"]), names(&["patients.nhs_no"]));
-    assert_eq!(touched_under(&["pg_catalog", "training", "public"]), names(&[]));
-}
-
-#[test]
-fn a_qualified_call_does_not_hide_another_function_of_that_name() {
-    let (_cluster, catalog, pii) = everything();
-    let session = SessionState::with_search_path(["pg_catalog", "training", "public"]);
-    for sql in [
-        "select hidden_first(1), public.hidden_first(1)",
-        "select public.hidden_first(1), hidden_first(1)",
-        "select training.hidden_first(1), public.hidden_first(1)",
-    ] {
-        let facts = analyze(sql.as_bytes(), &catalog, &session);
-        assert_eq!(touched(&facts[0], &pii), BTreeSet::from(["public.people.email".to_owned()]), "{sql}");
-    }
-}
-
-#[test]
-fn a_literal_that_goes_on_after_a_newline_hides_nothing_that_the_server_runs() {
-    let (cluster, catalog, _) = everything();
-    for (sql, shown) in [
-        ("select E'a'\n'\\' ', annual_pay, '--'\n from doctors where did = 1", "60517"),
-        ("set application_name = E'a'\n'\\' '; select annual_pay from doctors where did = 1; --'", "60517"),
-    ] {
-        // The server does show it, so that what is tested is an attack.
-        let rows = cluster.psql("clinic", sql).expect("the server runs it");
-        assert!(rows.contains(shown), "{sql}: {rows}");
-        assert!(facts(sql, &catalog).iter().any(|facts| facts.certainty == Certainty::Unknown), "{sql}");
-    }
-}
 
 #[test]
 fn every_way_round_is_seen_through_or_unknown() {

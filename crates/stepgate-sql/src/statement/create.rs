@@ -58,9 +58,9 @@ fn done(facts: &mut Facts) {
     facts.effect.catalog = true;
     // The first temporary table puts a schema in front of the path.
     facts.effect.session = true;
-    facts.estimate = Some(0);
-    if facts.certainty == stepgate_types::Certainty::Unknown {
-        facts.estimate = None;
+    // What is stored elsewhere counts as what is read: its maker can read it back.
+    if facts.sinks.is_empty() && facts.certainty != stepgate_types::Certainty::Unknown {
+        facts.estimate = Some(0);
     }
 }
 

@@ -104,3 +104,17 @@ pub(crate) fn risky(facts: &Facts, pii: &BTreeSet<String>) -> bool {
 pub(crate) fn facts(sql: &str, catalog: &Catalog) -> Vec<Facts> {
     analyze(sql.as_bytes(), catalog, &session())
 }
+
+/// The corpus' schema and shapes that it lacks (`extra.sql`), with the labels of both.
+pub(crate) fn everything() -> (Cluster, Catalog, BTreeSet<String>) {
+    let cluster = clinic();
+    cluster
+        .load_file("clinic", &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/extra.sql"))
+        .expect("load the extra schema");
+    let catalog = snapshot(&cluster, "clinic");
+    let mut pii = pii();
+    for column in ["people.email", "visits_log.ip_addr", "staff.badge", "amount.holder"] {
+        pii.insert(format!("public.{column}"));
+    }
+    (cluster, catalog, pii)
+}

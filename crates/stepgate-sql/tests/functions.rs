@@ -1,0 +1,37 @@
+//! Functions in SQL: which body runs, and under which search path.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{everything, touched};
+use stepgate_sql::{SessionState, analyze};
+
+#[test]
+fn a_functions_body_means_what_it_means_under_its_callers_search_path() {
+    let (_cluster, catalog, pii) = everything();
+    let touched_under = |path: &[&str]| {
+        let session = SessionState::with_search_path(path.iter().copied());
+        let facts = analyze(b"select public.first_nhs()", &catalog, &session);
+        touched(&facts[0], &pii)
+    };
+    let names = |names: &[&str]| names.iter().map(|name| format!("public.{name}")).collect::<BTreeSet<_>>();
+    assert_eq!(touched_under(&["pg_catalog", "public"]), names(&["patients.nhs_no"]));
+    assert_eq!(touched_under(&["pg_catalog", "training", "public"]), names(&[]));
+}
+
+#[test]
+fn a_qualified_call_does_not_hide_another_function_of_that_name() {
+    let (_cluster, catalog, pii) = everything();
+    let session = SessionState::with_search_path(["pg_catalog", "training", "public"]);
+    for sql in [
+        "select hidden_first(1), public.hidden_first(1)",
+        "select public.hidden_first(1), hidden_first(1)",
+        "select training.hidden_first(1), public.hidden_first(1)",
+    ] {
+        let facts = analyze(sql.as_bytes(), &catalog, &session);
+        assert_eq!(touched(&facts[0], &pii), BTreeSet::from(["public.people.email".to_owned()]), "{sql}");
+    }
+}
