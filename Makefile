@@ -10,11 +10,13 @@ DEMO ?=
 .PHONY: demo test check build clean
 
 demo:
+	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
 	@$(CARGO) build --locked -p stepgate
 	@exec "$(TARGET)/debug/stepgate" demo $(DEMO)
 
 test:
+	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
 	@tests/tools/clients.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
@@ -25,6 +27,7 @@ test:
 	@$(CARGO) test --locked --workspace --doc
 
 check:
+	@tests/tools/libclang.sh
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
@@ -34,6 +37,7 @@ check:
 	fi
 
 build:
+	@tests/tools/libclang.sh
 	@$(CARGO) build --locked --release -p stepgate
 
 clean:

@@ -2,6 +2,7 @@ use stepgate_types::{Certainty, Kind};
 
 use crate::catalog::Catalog;
 use crate::facts::{Doubt, Facts, Reason};
+use crate::grammar::{self, Command};
 use crate::lexer::{self, Token, Unreadable};
 use crate::normal;
 use crate::session::SessionState;
@@ -12,7 +13,7 @@ use crate::statement::{self, Context, Within};
 /// An unreadable message gives exactly one [`Facts`] of kind and certainty unknown; an empty one none.
 #[must_use]
 pub fn analyze(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
-    let context = Context { catalog, session, body: Within::default() };
+    let context = Context { catalog, session, body: Within::default(), node: None };
     read(sql, context).unwrap_or_else(|code| vec![Facts::unreadable(code)])
 }
 
@@ -22,7 +23,7 @@ pub(crate) fn body(text: &str, context: Context<'_>) -> Vec<Facts> {
 }
 
 fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
-    let Context { catalog, session, body: _ } = context;
+    let Context { catalog, session, .. } = context;
     let text = std::str::from_utf8(sql).map_err(|_| "encoding")?;
     if !session.utf8 && !text.is_ascii() {
         return Err("encoding");
@@ -31,12 +32,13 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         return Err("standard-conforming-strings");
     }
     let tokens = lexer::tokens(text)?;
+    let tree = grammar::Tree::parse(text)?;
     let mut all = Vec::new();
     let mut moved = false;
     let mut lines = Lines { text, at: 0, line: 1 };
-    for tokens in tokens.split(|token| token.kind.is_punct(b';')) {
-        let Some(first) = tokens.first() else { continue };
-        let mut facts = statement::facts(tokens, lines.of(first.at), context);
+    for (tokens, command) in paired(&tokens, &tree.commands())? {
+        let line = lines.of(tokens.first().map_or(0, |first| first.at));
+        let mut facts = statement::facts(tokens, line, Context { node: Some(command.node), ..context });
         normal::describe(tokens, catalog, &mut facts);
         if let Some(known) = goes_on(&facts, &all) {
             facts = known;
@@ -48,11 +50,28 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         moved |= facts.effect.session || facts.effect.catalog || ends_transaction;
         all.push(facts);
     }
-    // A body of BEGIN ATOMIC holds semicolons that end nothing.
-    if all.len() > 1 && tokens.iter().any(|token: &Token<'_>| token.kind.word() == Some("atomic")) {
-        return Err("begin-atomic");
-    }
     Ok(all)
+}
+
+/// Our statements with PostgreSQL's, if both readings have the same ones: as many, at the same places. They
+/// differ where semicolons end nothing, as in a body of BEGIN ATOMIC.
+fn paired<'t, 'a, 'p>(
+    tokens: &'t [Token<'a>],
+    commands: &[Command<'p>],
+) -> Result<Vec<(&'t [Token<'a>], Command<'p>)>, Unreadable> {
+    let ours = tokens.split(|token| token.kind.is_punct(b';')).filter(|tokens| !tokens.is_empty());
+    let ours: Vec<&[Token<'_>]> = ours.collect();
+    let at_same_place = |tokens: &&[Token<'_>], command: &Command<'_>| {
+        let within =
+            |token: Option<&Token<'_>>| token.is_some_and(|it| (command.from..command.to).contains(&it.at));
+        within(tokens.first()) && within(tokens.last())
+    };
+    if ours.len() != commands.len()
+        || !ours.iter().zip(commands).all(|(ours, theirs)| at_same_place(ours, theirs))
+    {
+        return Err("readers-disagree");
+    }
+    Ok(ours.into_iter().zip(commands.iter().copied()).collect())
 }
 
 /// The facts of an EXECUTE, FETCH or MOVE of what the same message made before. Had its PREPARE or DECLARE

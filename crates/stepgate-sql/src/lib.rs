@@ -10,6 +10,7 @@ mod analyze;
 mod builtin;
 mod catalog;
 mod facts;
+mod grammar;
 mod lexer;
 mod message;
 mod normal;

@@ -1,33 +1,40 @@
 //! From tokens to sqlparser's tree, and the proof that the tree is of the same statement.
 //!
 //! sqlparser gets the tokens rendered anew: no comments, every literal `'x'`, names quoted where it could
-//! read them otherwise. Its tree, rendered in turn, must hold the same words as often; so a word it
-//! swallows or invents is noticed (it swallows two tokens after `TABLE t`, for one).
+//! read them otherwise. Its tree, rendered in turn, must be to PostgreSQL's grammar what the client's own bytes
+//! are; so what it swallows, invents or puts elsewhere is noticed (it swallows two tokens after `TABLE t`).
 
-use std::collections::HashMap;
-
+use pg_raw_parse::Node;
 use sqlparser::ast::Statement;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 
-use crate::lexer::{self, Token, TokenKind, Unreadable};
+use crate::grammar::{self, Outline, Tree};
+use crate::lexer::{Token, TokenKind, Unreadable};
 use crate::normalise::{may_precede_text, normalise};
 
 /// Highest tree that recursion over it may meet: about 5 KiB of stack a level in a debug build, of 2 MiB.
 const MAX_HEIGHT: usize = 200;
 
-/// The tree of one query or DML statement.
-pub(crate) fn statement(tokens: &[Token<'_>]) -> Result<Statement, Unreadable> {
+/// The tree of one query or DML statement; `node` is the statement that it is, or is part of, in PostgreSQL's
+/// reading.
+pub(crate) fn statement(tokens: &[Token<'_>], node: Option<Node<'_>>) -> Result<Statement, Unreadable> {
     let tokens = &normalise(tokens);
     check_misreadable(tokens)?;
     check_height(tokens)?;
     let text = render(tokens);
     let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, &text).map_err(|_| "syntax")?;
     let (Some(statement), true) = (statements.pop(), statements.is_empty()) else { return Err("misread") };
-    if words(tokens) == words(&lexer::tokens(&statement.to_string()).map_err(|_| "misread")?) {
-        Ok(statement)
-    } else {
-        Err("misread")
+    let theirs = grammar::outline(node.and_then(grammar::query).ok_or("readers-disagree")?)?;
+    if theirs == outline_of(&statement)? { Ok(statement) } else { Err("readers-disagree") }
+}
+
+/// What PostgreSQL's grammar reads in sqlparser's tree, rendered.
+fn outline_of(statement: &Statement) -> Result<Outline, Unreadable> {
+    let tree = Tree::parse(&statement.to_string()).map_err(|_| "misread")?;
+    match tree.commands().as_slice() {
+        [command] => grammar::outline(grammar::query(command.node).ok_or("misread")?),
+        _ => Err("misread"),
     }
 }
 
@@ -136,33 +143,13 @@ fn render(tokens: &[Token<'_>]) -> String {
     text
 }
 
-/// How often each word, number and literal occurs, noise apart.
-fn words<'t>(tokens: &'t [Token<'_>]) -> HashMap<&'t str, usize> {
-    let mut words = HashMap::with_capacity(tokens.len());
-    for token in tokens {
-        let word = match &token.kind {
-            TokenKind::Word(word) if is_noise(word) => continue,
-            TokenKind::Word(word) | TokenKind::Quoted(word) => word.as_ref(),
-            TokenKind::Number(it) | TokenKind::Param(it) => it,
-            TokenKind::Text(_) => "'",
-            TokenKind::Operator(_) | TokenKind::Cast | TokenKind::Punct(_) => continue,
-        };
-        *words.entry(word).or_insert(0) += 1;
-    }
-    words
-}
-
-/// Words that the grammar lets one leave out, which sqlparser's rendering adds or drops.
-fn is_noise(word: &str) -> bool {
-    matches!(word, "as" | "inner" | "outer" | "asc" | "operator")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(sql: &str) -> Result<Statement, Unreadable> {
-        statement(&lexer::tokens(sql).expect("tokens"))
+        let tree = Tree::parse(sql)?;
+        statement(&crate::lexer::tokens(sql).expect("tokens"), tree.commands().first().map(|it| it.node))
     }
 
     #[test]

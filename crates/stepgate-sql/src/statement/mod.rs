@@ -7,6 +7,7 @@ mod create;
 mod cursor;
 mod setting;
 
+use pg_raw_parse::Node;
 use stepgate_types::{BulkShape, Kind};
 
 use self::cursor::Words;
@@ -22,6 +23,8 @@ pub(crate) struct Context<'c> {
     pub(crate) catalog: &'c Catalog,
     pub(crate) session: &'c SessionState,
     pub(crate) body: Within<'c>,
+    /// The statement in PostgreSQL's own reading.
+    pub(crate) node: Option<Node<'c>>,
 }
 
 /// The function in whose body a statement stands.
@@ -171,7 +174,7 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     let sets = setting::set_config(words);
     facts.effect.session |= sets == Some(setting::Weight::Session);
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
-    match read::statement(words.0) {
+    match read::statement(words.0, context.node) {
         Ok(statement) => {
             let columns = walk::statement(&statement, context, may_set, facts);
             if facts.kind == Kind::Ddl {

@@ -1,0 +1,363 @@
+//! PostgreSQL's own reading of the same bytes: its scanner and grammar, as libpg_query carries them
+//! (PostgreSQL 18), independent of our lexer and of sqlparser.
+//!
+//! Two statements have the same [`outline`] if they name the same relations, columns, functions, types,
+//! operators and stars in the same places of the same tree; literals, and what only restricts (ONLY, a lock's
+//! strength, a frame), are not part of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use pg_raw_parse::list::NodeList;
+use pg_raw_parse::walk::{Recurse, walk_manual};
+use pg_raw_parse::{ConstValue, Node, ParseResult};
+
+use crate::lexer::Unreadable;
+
+/// A message as PostgreSQL's grammar reads it.
+pub(crate) struct Tree(ParseResult);
+
+/// One statement of a message.
+#[derive(Clone, Copy)]
+pub(crate) struct Command<'t> {
+    pub(crate) node: Node<'t>,
+    /// Byte offset at which its text, blanks before it included, begins.
+    pub(crate) from: usize,
+    /// And ends; the last one's at the end of the message.
+    pub(crate) to: usize,
+}
+
+impl Tree {
+    /// Reads a message. The error says nothing of the text.
+    pub(crate) fn parse(sql: &str) -> Result<Self, Unreadable> {
+        // A panic in the binding, on a node that it does not know, must not end the connection's task.
+        catch_unwind(|| pg_raw_parse::parse(sql)).map_err(|_| "misread")?.map(Self).map_err(|_| "syntax")
+    }
+
+    /// Its statements, in order.
+    pub(crate) fn commands(&self) -> Vec<Command<'_>> {
+        let offset = |at: i32| usize::try_from(at).unwrap_or(0);
+        self.0
+            .iter()
+            .map(|raw| {
+                let from = offset(raw.stmt_location);
+                // Length 0 is "the rest of the text" (parsenodes.h, RawStmt).
+                let to = if raw.stmt_len == 0 { usize::MAX } else { from + offset(raw.stmt_len) };
+                Command { node: raw.stmt(), from, to }
+            })
+            .collect()
+    }
+}
+
+/// The query or DML statement that a statement is, or runs, explains, stores or copies.
+pub(crate) fn query(node: Node<'_>) -> Option<Node<'_>> {
+    match node {
+        Node::SelectStmt(_)
+        | Node::InsertStmt(_)
+        | Node::UpdateStmt(_)
+        | Node::DeleteStmt(_)
+        | Node::MergeStmt(_) => Some(node),
+        Node::ExplainStmt(it) => query(it.query()),
+        Node::PrepareStmt(it) => query(it.query()),
+        Node::DeclareCursorStmt(it) => query(it.query()),
+        Node::CreateTableAsStmt(it) => query(it.query()),
+        Node::ViewStmt(it) => query(it.query()),
+        Node::CopyStmt(it) => query(it.query()),
+        _ => None,
+    }
+}
+
+/// What a query names, and where: nodes in pre-order, each with its names.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Outline(Vec<u8>);
+
+/// The outline of a query or DML statement.
+pub(crate) fn outline(query: Node<'_>) -> Result<Outline, Unreadable> {
+    catch_unwind(AssertUnwindSafe(|| {
+        let mut outline = Outline(Vec::with_capacity(512));
+        // An own stack: a chain of operators is as high a tree as it is long.
+        let mut open = vec![query];
+        while let Some(node) = open.pop() {
+            if matches!(node, Node::None) {
+                continue;
+            }
+            outline.node(node);
+            let first = open.len();
+            push_unwalked(node, &mut open);
+            walk_manual::<()>(node, |child| {
+                open.push(child);
+                Recurse::no()
+            });
+            open.get_mut(first..).unwrap_or_default().reverse();
+        }
+        outline
+    }))
+    .map_err(|_| "misread")
+}
+
+/// Children that `raw_expression_tree_walker` leaves out (nodeFuncs.c).
+fn push_unwalked<'t>(node: Node<'t>, open: &mut Vec<Node<'t>>) {
+    match node {
+        Node::JoinExpr(it) => open.extend(it.join_using_alias().map(Node::Alias)),
+        Node::RangeTableFuncCol(it) => open.extend(it.type_name().map(Node::TypeName)),
+        Node::CommonTableExpr(it) => {
+            open.extend(it.cycle_clause().map(|it| it.cycle_mark_value()));
+            open.extend(it.cycle_clause().map(|it| it.cycle_mark_default()));
+        }
+        _ => {}
+    }
+}
+
+impl Outline {
+    fn tag(&mut self, tag: &[u8]) {
+        self.0.push(b'\n');
+        self.0.extend_from_slice(tag);
+    }
+
+    fn number(&mut self, number: i64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    /// A name, or that there is none.
+    fn name(&mut self, name: Option<&str>) {
+        match name {
+            Some(name) => {
+                self.number(i64::try_from(name.len()).unwrap_or(i64::MAX));
+                self.0.extend_from_slice(name.as_bytes());
+            }
+            None => self.number(-1),
+        }
+    }
+
+    fn names(&mut self, names: &NodeList) {
+        for name in names {
+            match name {
+                Node::String(it) => self.name(it.sval()),
+                Node::A_Star(_) => self.0.push(b'*'),
+                _ => self.0.push(b'?'),
+            }
+        }
+    }
+
+    fn node(&mut self, node: Node<'_>) {
+        match node {
+            Node::NodeList(it) => {
+                self.tag(b"list");
+                self.number(i64::try_from(it.len()).unwrap_or(i64::MAX));
+            }
+            Node::SelectStmt(it) => {
+                self.tag(b"select");
+                self.number(i64::from(it.op));
+                self.number(i64::from(it.all));
+            }
+            Node::InsertStmt(_) => self.tag(b"insert"),
+            Node::UpdateStmt(_) => self.tag(b"update"),
+            Node::DeleteStmt(_) => self.tag(b"delete"),
+            Node::MergeStmt(_) => self.tag(b"merge"),
+            Node::RangeVar(it) => {
+                self.tag(b"relation");
+                self.name(it.catalogname());
+                self.name(it.schemaname());
+                self.name(it.relname());
+            }
+            Node::ColumnRef(it) => {
+                self.tag(b"column");
+                self.names(it.fields());
+            }
+            Node::FuncCall(it) => {
+                self.tag(b"function");
+                self.names(it.funcname());
+                self.number(i64::from(it.agg_star) + 2 * i64::from(it.func_variadic));
+            }
+            Node::TypeName(it) => {
+                self.tag(b"type");
+                for name in it.names() {
+                    self.name(name.sval());
+                }
+                self.number(i64::try_from(it.array_bounds().len()).unwrap_or(i64::MAX));
+            }
+            Node::ResTarget(it) => {
+                self.tag(b"target");
+                self.name(it.name());
+            }
+            Node::String(it) => {
+                self.tag(b"name");
+                self.name(it.sval());
+            }
+            Node::A_Star(_) => self.tag(b"*"),
+            _ => self.other(node),
+        }
+    }
+
+    fn other(&mut self, node: Node<'_>) {
+        match node {
+            Node::JoinExpr(it) => {
+                self.tag(b"join");
+                self.number(i64::from(it.jointype));
+                self.number(i64::from(it.is_natural));
+                for name in it.using_clause() {
+                    self.name(name.sval());
+                }
+            }
+            Node::Alias(it) => {
+                self.tag(b"alias");
+                self.name(it.aliasname());
+                self.names(it.colnames());
+            }
+            Node::WithClause(it) => {
+                self.tag(b"with");
+                self.number(i64::from(it.recursive));
+            }
+            Node::CommonTableExpr(it) => {
+                self.tag(b"cte");
+                self.name(it.ctename());
+                self.names(it.aliascolnames());
+                if let Some(search) = it.search_clause() {
+                    self.names(search.search_col_list());
+                    self.name(search.search_seq_column());
+                }
+                if let Some(cycle) = it.cycle_clause() {
+                    self.names(cycle.cycle_col_list());
+                    self.name(cycle.cycle_mark_column());
+                    self.name(cycle.cycle_path_column());
+                }
+            }
+            Node::A_Expr(it) => {
+                self.tag(b"operator");
+                self.number(i64::from(it.kind));
+                self.names(it.name());
+            }
+            Node::SubLink(it) => {
+                self.tag(b"sublink");
+                self.number(i64::from(it.sub_link_type));
+                self.names(it.oper_name());
+            }
+            Node::CollateClause(it) => {
+                self.tag(b"collate");
+                self.names(it.collname());
+            }
+            Node::WindowDef(it) => {
+                self.tag(b"window");
+                self.name(it.name());
+                self.name(it.refname());
+            }
+            Node::SortBy(it) => {
+                self.tag(b"sort");
+                self.names(it.use_op());
+            }
+            Node::A_Const(it) => match it.val() {
+                // Positions of ORDER BY and GROUP BY are numbers; what other literals say is no name.
+                Some(ConstValue::Integer(number)) => {
+                    self.tag(b"number");
+                    self.number(i64::from(number));
+                }
+                _ => self.tag(b"literal"),
+            },
+            Node::ParamRef(it) => {
+                self.tag(b"parameter");
+                self.number(i64::from(it.number));
+            }
+            Node::IntoClause(it) => {
+                self.tag(b"into");
+                self.names(it.col_names());
+            }
+            Node::RangeTableSample(it) => {
+                self.tag(b"sample");
+                self.names(it.method());
+            }
+            Node::InferClause(it) => {
+                self.tag(b"infer");
+                self.name(it.conname());
+            }
+            Node::IndexElem(it) => {
+                self.tag(b"index");
+                self.name(it.name());
+                self.names(it.collation());
+                self.names(it.opclass());
+            }
+            Node::OnConflictClause(it) => {
+                self.tag(b"conflict");
+                self.number(i64::from(it.action));
+            }
+            Node::MergeWhenClause(it) => {
+                self.tag(b"when");
+                self.number(i64::from(it.match_kind));
+                self.number(i64::from(it.command_type));
+            }
+            Node::ReturningOption(it) => {
+                self.tag(b"returning");
+                self.number(i64::from(it.option));
+                self.name(it.value());
+            }
+            Node::NamedArgExpr(it) => {
+                self.tag(b"argument");
+                self.name(it.name());
+            }
+            _ => self.rare(node),
+        }
+    }
+
+    fn rare(&mut self, node: Node<'_>) {
+        match node {
+            Node::BoolExpr(it) => {
+                self.tag(b"logic");
+                self.number(i64::from(it.boolop));
+            }
+            Node::NullTest(it) => {
+                self.tag(b"null");
+                self.number(i64::from(it.nulltesttype));
+            }
+            Node::BooleanTest(it) => {
+                self.tag(b"truth");
+                self.number(i64::from(it.booltesttype));
+            }
+            Node::MinMaxExpr(it) => {
+                self.tag(b"extreme");
+                self.number(i64::from(it.op));
+            }
+            Node::SQLValueFunction(it) => {
+                self.tag(b"value");
+                self.number(i64::from(it.op));
+            }
+            Node::GroupingSet(it) => {
+                self.tag(b"grouping");
+                self.number(i64::from(it.kind));
+            }
+            Node::CurrentOfExpr(it) => {
+                self.tag(b"current");
+                self.name(it.cursor_name());
+            }
+            Node::ColumnDef(it) => {
+                self.tag(b"definition");
+                self.name(it.colname());
+            }
+            Node::RangeFunction(it) => {
+                self.tag(b"table function");
+                self.number(i64::from(it.ordinality) + 2 * i64::from(it.is_rowsfrom));
+            }
+            Node::RangeTableFuncCol(it) => {
+                self.tag(b"xml column");
+                self.name(it.colname());
+            }
+            Node::JsonTableColumn(it) => {
+                self.tag(b"json column");
+                self.name(it.name());
+            }
+            Node::XmlExpr(it) => {
+                self.tag(b"xml");
+                self.number(i64::from(it.op));
+                self.name(it.name());
+                for name in it.arg_names() {
+                    self.name(name.sval());
+                }
+            }
+            Node::JsonFuncExpr(it) => {
+                self.tag(b"json");
+                self.number(i64::from(it.op));
+                self.name(it.column_name());
+            }
+            Node::LockingClause(_) => self.tag(b"lock"),
+            // Nodes without names, whose children tell the rest: CASE, COALESCE, ROW, ARRAY, casts, subscripts …
+            _ => self.tag(b"node"),
+        }
+    }
+}
