@@ -94,6 +94,28 @@ pub(crate) fn outline(query: Node<'_>) -> Result<Outline, Unreadable> {
     .map_err(|_| "misread")
 }
 
+/// Whether all nodes of an expression, itself among them, are so. An expression that holds what PostgreSQL's own
+/// walker does not know is not.
+pub(crate) fn all<'t>(expression: Node<'t>, mut so: impl FnMut(Node<'t>) -> bool) -> bool {
+    catch_unwind(AssertUnwindSafe(|| {
+        let mut open = vec![expression];
+        while let Some(node) = open.pop() {
+            if matches!(node, Node::None) {
+                continue;
+            }
+            if !so(node) {
+                return false;
+            }
+            walk_manual::<()>(node, |child| {
+                open.push(child);
+                Recurse::no()
+            });
+        }
+        true
+    }))
+    .unwrap_or(false)
+}
+
 /// Children that `raw_expression_tree_walker` leaves out (nodeFuncs.c).
 fn push_unwalked<'t>(node: Node<'t>, open: &mut Vec<Node<'t>>) {
     match node {

@@ -1,11 +1,10 @@
-//! CREATE and DROP: those forms whose effect is known, all else is a doubt.
+//! What CREATE and other DDL makes and changes.
 
+use pg_raw_parse::Node;
 use stepgate_types::Kind;
 
-use super::{Context, Words, inner_query, statement_doubt};
-use crate::builtin;
+use super::{Context, Words, ddl, inner_query, statement_doubt};
 use crate::facts::{Created, Facts, Sink, SinkKind};
-use crate::walk;
 
 /// CREATE.
 pub(super) fn create(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
@@ -29,11 +28,7 @@ pub(super) fn create(words: Words<'_, '_>, context: Context<'_>, facts: &mut Fac
     match rest.word(0) {
         Some("table") => table(rest.after(1), context, facts),
         Some("view") => view(rest.after(1), options.contains(&["recursive"]), context, facts),
-        Some("unique") if rest.word(1) == Some("index") => index(rest.after(2), context, facts),
-        Some("index") => index(rest.after(1), context, facts),
-        Some("schema") if rest.len() == 2 || (rest.len() == 5 && rest.contains(&["if", "not", "exists"])) => {
-        }
-        _ => statement_doubt(facts, "unsupported-statement"),
+        _ => ddl::command(context, facts),
     }
     if let Some(created) = &mut facts.effect.creates {
         created.view = rest.word(0) == Some("view") && !options.contains(&["materialized"]);
@@ -42,13 +37,9 @@ pub(super) fn create(words: Words<'_, '_>, context: Context<'_>, facts: &mut Fac
     done(facts);
 }
 
-/// DROP.
-pub(super) fn drop(words: Words<'_, '_>, facts: &mut Facts) {
-    match words.word(1) {
-        Some("table" | "view" | "index" | "schema" | "sequence" | "type") => {}
-        Some("materialized") if words.word(2) == Some("view") => {}
-        _ => statement_doubt(facts, "unsupported-statement"),
-    }
+/// DROP, ALTER, REFRESH, COMMENT.
+pub(super) fn other(context: Context<'_>, facts: &mut Facts) {
+    ddl::command(context, facts);
     done(facts);
 }
 
@@ -68,31 +59,18 @@ fn skip_if_not_exists<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
     if words.before(3).contains(&["if", "not", "exists"]) { words.after(3) } else { words }
 }
 
-/// CREATE TABLE name (plain columns), or AS query.
+/// CREATE TABLE name AS query, and any other CREATE TABLE.
 fn table(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     let rest = skip_if_not_exists(words);
     let Some((name, taken)) = rest.name() else { return statement_doubt(facts, "syntax") };
     let rest = rest.after(taken);
-    if let Some(at) = rest.find_word("as") {
-        facts.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
-        return holds(name, rest.before(at), rest.after(at + 1), context, facts);
+    match (context.node, rest.find_word("as")) {
+        (Some(Node::CreateTableAsStmt(_)), Some(at)) => {
+            facts.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
+            holds(name, rest.before(at), rest.after(at + 1), context, facts);
+        }
+        _ => ddl::command(context, facts),
     }
-    let columns = rest.before(rest.group());
-    if !rest.is_punct(0, b'(') || !rest.after_group().is_empty() || !are_plain_columns(columns, context) {
-        return statement_doubt(facts, "unsupported-statement");
-    }
-    let columns = columns.after(1);
-    let starts = (0..columns.len()).filter(|at| *at == 0 || is_comma_outside_brackets(columns, *at - 1));
-    let columns: Option<Vec<String>> = starts.map(|at| columns.ident(at).map(str::to_owned)).collect();
-    facts.effect.creates = columns.map(|columns| Created { name, view: false, temporary: false, columns });
-}
-
-/// Whether a comma stands there, and not within the brackets of a type modifier.
-fn is_comma_outside_brackets(words: Words<'_, '_>, at: usize) -> bool {
-    let depth = (0..at).fold(0_isize, |depth, at| {
-        depth + isize::from(words.is_punct(at, b'(')) - isize::from(words.is_punct(at, b')'))
-    });
-    depth == 0 && words.is_punct(at, b',')
 }
 
 /// What AS fills a relation with: `before` is what stands between its name and AS, perhaps names of columns.
@@ -124,64 +102,6 @@ fn without_data<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
     words
 }
 
-/// `(a int not null, b text default 'x', …)`: types of the server and constraints that read nothing.
-fn are_plain_columns(group: Words<'_, '_>, context: Context<'_>) -> bool {
-    let inner = group.after(1).before(group.len().saturating_sub(2));
-    let mut at = 0;
-    let mut starts = true;
-    while at < inner.len() {
-        if starts {
-            // Words that begin a table constraint or LIKE, if not quoted.
-            let special = ["constraint", "check", "unique", "primary", "foreign", "exclude", "like"]
-                .map(Some)
-                .contains(&inner.word(at));
-            if special || inner.ident(at).is_none() {
-                return false;
-            }
-            starts = false;
-        } else if inner.is_punct(at, b',') {
-            starts = true;
-        } else if inner.is_punct(at, b'(') {
-            // A type modifier.
-            let size = inner.after(at).group();
-            let modifier = inner.after(at + 1).before(size.saturating_sub(2));
-            if !(0..modifier.len()).all(|at| modifier.is_literal(at) || modifier.is_punct(at, b',')) {
-                return false;
-            }
-            at += size - 1;
-        } else if !inner.is_literal(at) && !inner.is_punct(at, b'[') && !inner.is_punct(at, b']') {
-            let Some(word) = inner.word(at) else { return false };
-            let grammar = matches!(
-                word,
-                "not"
-                    | "null"
-                    | "primary"
-                    | "key"
-                    | "unique"
-                    | "default"
-                    | "true"
-                    | "false"
-                    | "varying"
-                    | "precision"
-                    | "with"
-                    | "without"
-                    | "zone"
-                    | "current_timestamp"
-                    | "current_date"
-                    | "serial"
-                    | "bigserial"
-            );
-            let of_type = builtin::builtin_type(word)
-                && (builtin::grammar_type(word) || !context.catalog.is_user_type(word));
-            if !grammar && !of_type {
-                return false;
-            }
-        }
-        at += 1;
-    }
-    true
-}
-
 /// CREATE [MATERIALIZED] VIEW name [(columns)] AS query.
 fn view(words: Words<'_, '_>, recursive: bool, context: Context<'_>, facts: &mut Facts) {
     facts.sinks.insert(Sink { kind: SinkKind::View, relation: None });
@@ -191,21 +111,5 @@ fn view(words: Words<'_, '_>, recursive: bool, context: Context<'_>, facts: &mut
             holds(name, words.before(at).after(taken), words.after(at + 1), context, facts);
         }
         _ => statement_doubt(facts, "unsupported-statement"),
-    }
-}
-
-/// CREATE [UNIQUE] INDEX [CONCURRENTLY] [[IF NOT EXISTS] name] ON table [USING method] (columns). It reads them;
-/// a unique one tells by failing which values are there twice. An expression may call anything.
-fn index(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
-    let indexed = words.find_word("on").map(|at| words.after(at + 1)).and_then(|rest| {
-        let (table, taken) = rest.name()?;
-        let rest = rest.after(taken);
-        let rest = if rest.word(0) == Some("using") { rest.after(2) } else { rest };
-        let columns = rest.is_punct(0, b'(').then(|| rest.name_list()).flatten()?;
-        rest.after_group().is_empty().then_some((table, columns))
-    });
-    match indexed {
-        Some((table, columns)) => walk::scan(&table, &columns, context.catalog, context.session, facts),
-        None => statement_doubt(facts, "unsupported-statement"),
     }
 }

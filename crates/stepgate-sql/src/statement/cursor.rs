@@ -29,20 +29,12 @@ impl<'t, 'a> Words<'t, 'a> {
         }
     }
 
-    pub(super) fn is_literal(self, at: usize) -> bool {
-        matches!(self.kind(at), Some(TokenKind::Text(_) | TokenKind::Number(_)))
-    }
-
     pub(super) fn is_punct(self, at: usize, byte: u8) -> bool {
         self.kind(at).is_some_and(|kind| kind.is_punct(byte))
     }
 
     pub(super) fn is_operator(self, at: usize, operator: &str) -> bool {
         matches!(self.kind(at), Some(TokenKind::Operator(it)) if *it == operator)
-    }
-
-    pub(super) fn is_empty(self) -> bool {
-        self.0.is_empty()
     }
 
     pub(super) fn len(self) -> usize {

@@ -2,9 +2,11 @@
 //!
 //! What is not listed here is `unknown`.
 
+mod control;
 mod copy;
 mod create;
 mod cursor;
+mod ddl;
 mod setting;
 
 use pg_raw_parse::Node;
@@ -62,7 +64,7 @@ fn plain(facts: &mut Facts, kind: Kind) {
 }
 
 fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
-    if is_control(words) {
+    if context.node.is_some_and(control::is_control) {
         facts.effect.session = true;
         facts.effect.catalog = true;
         return plain(facts, Kind::Control);
@@ -118,18 +120,8 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
                 facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
             }
         }
-        "comment" => {
-            plain(facts, Kind::Ddl);
-            facts.effect.catalog = true;
-        }
         "create" => create::create(words, context, facts),
-        "drop" => create::drop(words, facts),
-        "alter" | "refresh" | "import" | "load" => {
-            facts.kind = Kind::Ddl;
-            facts.effect.catalog = true;
-            facts.effect.session = true;
-            statement_doubt(facts, "unsupported-statement");
-        }
+        "drop" | "alter" | "refresh" | "comment" | "import" | "load" => create::other(context, facts),
         _ => {
             facts.effect.session = true;
             facts.effect.catalog = true;
@@ -283,27 +275,4 @@ fn declare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     }
     plain(facts, Kind::Cursor);
     facts.bulk = BulkShape::Cursor;
-}
-
-/// Whether it changes who may do what.
-fn is_control(words: Words<'_, '_>) -> bool {
-    match (words.word(0).unwrap_or_default(), words.word(1).unwrap_or_default()) {
-        ("grant" | "revoke" | "reassign" | "security", _) => true,
-        ("drop", "owned") => true,
-        ("create" | "alter" | "drop", object) => {
-            matches!(object, "role" | "user" | "group" | "publication" | "subscription" | "server" | "policy")
-                || (object == "foreign" && words.word(2) == Some("data"))
-                || (words.word(0) == Some("alter")
-                    && (matches!(object, "system" | "database" | "default")
-                        || words.contains(&["owner", "to"])
-                        || words.contains(&["level", "security"])))
-        }
-        ("set", "role") => true,
-        ("import", "foreign") => true,
-        ("set", "session" | "local") => {
-            matches!(words.word(2), Some("authorization" | "role" | "session_authorization"))
-        }
-        ("set", "session_authorization") => true,
-        _ => false,
-    }
 }

@@ -407,4 +407,11 @@ impl Walker<'_> {
             }
         }
     }
+
+    pub(super) fn refresh(&mut self, name: &[String]) {
+        let Some(index) = self.lookup(name) else { return self.doubt("unknown-relation") };
+        self.read_relation(index);
+        let reads = self.relation(Some(index)).map(|relation| relation.reads.clone()).unwrap_or_default();
+        self.touch_all(reads, Uses::HIDDEN);
+    }
 }

@@ -74,6 +74,13 @@ pub(crate) fn scan(
     walker.finish(facts);
 }
 
+/// Adds what REFRESH MATERIALIZED VIEW does: it runs the view's query, shows nothing, and may fail by what it finds.
+pub(crate) fn refresh(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.refresh(name);
+    walker.finish(facts);
+}
+
 struct Walker<'c> {
     catalog: &'c Catalog,
     session: &'c SessionState,

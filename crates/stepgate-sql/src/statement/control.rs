@@ -1,0 +1,72 @@
+//! Statements that change who may do what: roles, passwords, privileges, owners, row security, publications,
+//! foreign servers, the server's own settings.
+
+use pg_raw_parse::Node;
+use pg_raw_parse::raw::{AlterTableType, ObjectType, VariableSetKind};
+
+/// Whether the statement is one of them.
+pub(super) fn is_control(node: Node<'_>) -> bool {
+    match node {
+        Node::GrantStmt(_)
+        | Node::GrantRoleStmt(_)
+        | Node::AlterDefaultPrivilegesStmt(_)
+        | Node::CreateRoleStmt(_)
+        | Node::AlterRoleStmt(_)
+        | Node::AlterRoleSetStmt(_)
+        | Node::DropRoleStmt(_)
+        | Node::AlterOwnerStmt(_)
+        | Node::ReassignOwnedStmt(_)
+        | Node::DropOwnedStmt(_)
+        | Node::SecLabelStmt(_)
+        | Node::CreatePolicyStmt(_)
+        | Node::AlterPolicyStmt(_)
+        | Node::CreatePublicationStmt(_)
+        | Node::AlterPublicationStmt(_)
+        | Node::CreateSubscriptionStmt(_)
+        | Node::AlterSubscriptionStmt(_)
+        | Node::DropSubscriptionStmt(_)
+        | Node::CreateFdwStmt(_)
+        | Node::AlterFdwStmt(_)
+        | Node::CreateForeignServerStmt(_)
+        | Node::AlterForeignServerStmt(_)
+        | Node::CreateUserMappingStmt(_)
+        | Node::AlterUserMappingStmt(_)
+        | Node::DropUserMappingStmt(_)
+        | Node::ImportForeignSchemaStmt(_)
+        | Node::AlterSystemStmt(_)
+        | Node::AlterDatabaseStmt(_)
+        | Node::AlterDatabaseSetStmt(_) => true,
+        Node::RenameStmt(it) => is_of_control(it.rename_type),
+        Node::DropStmt(it) => is_of_control(it.remove_type),
+        Node::AlterTableStmt(it) => it.cmds().iter().any(|command| match command {
+            Node::AlterTableCmd(command) => matches!(
+                command.subtype,
+                AlterTableType::AT_ChangeOwner
+                    | AlterTableType::AT_EnableRowSecurity
+                    | AlterTableType::AT_DisableRowSecurity
+                    | AlterTableType::AT_ForceRowSecurity
+                    | AlterTableType::AT_NoForceRowSecurity
+            ),
+            _ => false,
+        }),
+        Node::VariableSetStmt(it) => {
+            let sets = !matches!(it.kind, VariableSetKind::VAR_RESET | VariableSetKind::VAR_RESET_ALL);
+            sets && matches!(it.name(), Some("role" | "session_authorization"))
+        }
+        _ => false,
+    }
+}
+
+fn is_of_control(object: ObjectType::Type) -> bool {
+    matches!(
+        object,
+        ObjectType::OBJECT_ROLE
+            | ObjectType::OBJECT_DATABASE
+            | ObjectType::OBJECT_POLICY
+            | ObjectType::OBJECT_PUBLICATION
+            | ObjectType::OBJECT_SUBSCRIPTION
+            | ObjectType::OBJECT_FDW
+            | ObjectType::OBJECT_FOREIGN_SERVER
+            | ObjectType::OBJECT_USER_MAPPING
+    )
+}

@@ -1,0 +1,335 @@
+//! DDL, by PostgreSQL's own tree: those forms whose effect is known.
+//!
+//! What is not listed is a doubt; so are the forms by which a label could lose what it is on (RENAME, SET
+//! SCHEMA, INHERIT, ATTACH PARTITION, DROP EXPRESSION) and those that make code (functions, casts, rules, triggers).
+
+use pg_raw_parse::Node;
+use pg_raw_parse::list::NodeList;
+use pg_raw_parse::nodes::{AlterTableCmd, ColumnDef, Constraint, CreateStmt, IndexStmt, RangeVar, TypeName};
+use pg_raw_parse::raw::{AlterTableType, ConstrType, ObjectType};
+
+use super::{Context, statement_doubt};
+use crate::builtin;
+use crate::catalog::{Catalog, UserCasts};
+use crate::facts::{Created, Facts};
+use crate::{grammar, walk};
+
+/// What the statement reads and makes; a doubt where that is not known.
+pub(super) fn command(context: Context<'_>, facts: &mut Facts) {
+    if known(context, facts).is_none() {
+        statement_doubt(facts, "unsupported-statement");
+    }
+}
+
+/// None: it is not known.
+fn known(context: Context<'_>, facts: &mut Facts) -> Option<()> {
+    let catalog = context.catalog;
+    match context.node? {
+        Node::CreateStmt(it) => facts.effect.creates = create_table(it, catalog)?,
+        Node::AlterTableStmt(it) => {
+            let table = name(it.relation()?);
+            for command in it.cmds() {
+                let Node::AlterTableCmd(command) = command else { return None };
+                alter(&table, command, context, facts)?;
+            }
+        }
+        Node::IndexStmt(it) => index(it, context, facts)?,
+        Node::RefreshMatViewStmt(it) => walk::refresh(&name(it.relation()?), context, facts),
+        Node::CreateSchemaStmt(it) => none(it.authrole().is_some() || !it.schema_elts().is_empty())?,
+        Node::CompositeTypeStmt(it) => it.coldeflist().iter().try_for_each(|it| plain_column(it, catalog))?,
+        Node::CreateStatsStmt(it) => it.exprs().iter().try_for_each(|it| match it {
+            Node::StatsElem(it) => none(!matches!(it.expr(), Node::None)),
+            _ => None,
+        })?,
+        Node::CreateSeqStmt(_)
+        | Node::AlterSeqStmt(_)
+        | Node::CreateEnumStmt(_)
+        | Node::AlterEnumStmt(_)
+        | Node::CommentStmt(_) => {}
+        Node::DropStmt(it) => none(!may_drop(it.remove_type))?,
+        _ => return None,
+    }
+    Some(())
+}
+
+/// None if so.
+fn none(so: bool) -> Option<()> {
+    (!so).then_some(())
+}
+
+fn name(relation: &RangeVar) -> Vec<String> {
+    let parts = [relation.catalogname(), relation.schemaname(), relation.relname()];
+    parts.into_iter().flatten().map(str::to_owned).collect()
+}
+
+fn names(list: &NodeList) -> Option<Vec<String>> {
+    list.iter().map(|it| it.as_str().map(str::to_owned)).collect()
+}
+
+/// Objects without which nothing reads more than before. Not policies and what else `control` knows.
+fn may_drop(object: ObjectType::Type) -> bool {
+    matches!(
+        object,
+        ObjectType::OBJECT_TABLE
+            | ObjectType::OBJECT_VIEW
+            | ObjectType::OBJECT_MATVIEW
+            | ObjectType::OBJECT_FOREIGN_TABLE
+            | ObjectType::OBJECT_INDEX
+            | ObjectType::OBJECT_SEQUENCE
+            | ObjectType::OBJECT_SCHEMA
+            | ObjectType::OBJECT_TYPE
+            | ObjectType::OBJECT_DOMAIN
+            | ObjectType::OBJECT_FUNCTION
+            | ObjectType::OBJECT_PROCEDURE
+            | ObjectType::OBJECT_ROUTINE
+            | ObjectType::OBJECT_AGGREGATE
+            | ObjectType::OBJECT_STATISTIC_EXT
+            | ObjectType::OBJECT_COLLATION
+    )
+}
+
+/// CREATE TABLE: a new table reads nothing. What it makes, if a later statement can be told all about it: with
+/// parents, foreign keys or a row type to copy it waits for the catalog.
+fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>> {
+    let parts = table.partspec().map(|it| it.part_params());
+    for part in parts.into_iter().flatten() {
+        none(!matches!(part.expr(), Node::None))?;
+    }
+    let mut alone = table.inh_relations().is_empty()
+        && table.of_typename().is_none()
+        && table.partbound().is_none()
+        && table.partspec().is_none();
+    let mut columns = Vec::new();
+    for element in table.table_elts() {
+        match element {
+            Node::ColumnDef(it) => {
+                plain_column(it, catalog)?;
+                alone &= !it.constraints().iter().any(is_foreign_key);
+                columns.push(it.colname()?.to_owned());
+            }
+            Node::Constraint(it) => {
+                alone &= !is_foreign_key(element);
+                constraint_of_new(it, catalog)?;
+            }
+            // LIKE copies definitions; defaults and checks among them run code that the catalog tells of.
+            Node::TableLikeClause(_) => alone = false,
+            _ => return None,
+        }
+    }
+    let temporary = table.relation()?.relpersistence == b't'.cast_signed();
+    Some(alone.then(|| table.relation()).flatten().map(|relation| Created {
+        name: name(relation),
+        view: false,
+        temporary,
+        columns,
+    }))
+}
+
+fn is_foreign_key(constraint: Node<'_>) -> bool {
+    matches!(constraint, Node::Constraint(it) if it.contype == ConstrType::CONSTR_FOREIGN)
+}
+
+/// A column of one of the server's types, whose constraints run no code.
+fn plain_column(column: &ColumnDef, catalog: &Catalog) -> Option<()> {
+    if let Some(of) = column.type_name() {
+        none(!is_plain_type(of, catalog) && !is_serial(of))?;
+    }
+    none(!matches!(column.raw_default(), Node::None))?;
+    column.constraints().iter().try_for_each(|it| match it {
+        Node::Constraint(it) => constraint_of_new(it, catalog),
+        _ => None,
+    })
+}
+
+/// `serial` and kin (parse_utilcmd.c, `transformColumnDefinition`).
+fn is_serial(of: &TypeName) -> bool {
+    let serials = ["serial", "serial4", "bigserial", "serial8", "smallserial", "serial2"];
+    of.names().len() == 1 && of.names().iter().all(|it| it.sval().is_some_and(|name| serials.contains(&name)))
+}
+
+fn is_plain_type(of: &TypeName, catalog: &Catalog) -> bool {
+    let names: Vec<&str> = of.names().iter().filter_map(|it| it.sval()).collect();
+    match names.as_slice() {
+        ["pg_catalog", name] => builtin::builtin_type(name),
+        [name] => builtin::builtin_type(name) && !catalog.is_user_type(name),
+        _ => false,
+    }
+}
+
+/// A constraint on what is empty: nothing is checked now; what it does later the catalog tells.
+fn constraint_of_new(constraint: &Constraint, catalog: &Catalog) -> Option<()> {
+    match constraint.contype {
+        ConstrType::CONSTR_DEFAULT | ConstrType::CONSTR_CHECK => {
+            none(!runs_nothing(constraint.raw_expr(), catalog))
+        }
+        ConstrType::CONSTR_NULL
+        | ConstrType::CONSTR_NOTNULL
+        | ConstrType::CONSTR_PRIMARY
+        | ConstrType::CONSTR_UNIQUE
+        | ConstrType::CONSTR_FOREIGN
+        | ConstrType::CONSTR_IDENTITY
+        | ConstrType::CONSTR_ATTR_DEFERRABLE
+        | ConstrType::CONSTR_ATTR_NOT_DEFERRABLE
+        | ConstrType::CONSTR_ATTR_DEFERRED
+        | ConstrType::CONSTR_ATTR_IMMEDIATE => Some(()),
+        // GENERATED and EXCLUDE compute expressions; what is not known is not listed.
+        _ => None,
+    }
+}
+
+/// Whether an expression calls nothing but what the grammar itself brings and the server's pure functions.
+fn runs_nothing(expression: Node<'_>, catalog: &Catalog) -> bool {
+    let plain = |node: Node<'_>| match node {
+        Node::FuncCall(it) => match names(it.funcname()).unwrap_or_default().as_slice() {
+            [name] => builtin::pure_function(name) && !catalog.is_user_function(name),
+            _ => false,
+        },
+        Node::TypeName(it) => is_plain_type(it, catalog),
+        Node::A_Expr(it) => names(it.name()).is_some_and(|name| {
+            name.len() == 1 && !name.iter().any(|it| catalog.user_operators().contains(it))
+        }),
+        Node::A_Const(_)
+        | Node::ColumnRef(_)
+        | Node::BoolExpr(_)
+        | Node::NullTest(_)
+        | Node::BooleanTest(_)
+        | Node::TypeCast(_)
+        | Node::SQLValueFunction(_)
+        | Node::CoalesceExpr(_)
+        | Node::A_ArrayExpr(_)
+        | Node::CaseExpr(_)
+        | Node::NodeList(_)
+        | Node::String(_)
+        | Node::Integer(_) => true,
+        _ => false,
+    };
+    let is_literal = matches!(expression, Node::A_Const(_));
+    (is_literal || catalog.user_casts() != UserCasts::Implicit) && grammar::all(expression, plain)
+}
+
+/// Names of the columns that an expression refers to.
+fn columns_of(expression: Node<'_>) -> Option<Vec<String>> {
+    let mut columns = Some(Vec::new());
+    grammar::all(expression, |node| {
+        if let Node::ColumnRef(it) = node {
+            let column = it.fields().iter().last().and_then(|it| it.as_str().map(str::to_owned));
+            match (&mut columns, column) {
+                (Some(columns), Some(column)) => columns.push(column),
+                _ => columns = None,
+            }
+        }
+        true
+    });
+    columns
+}
+
+/// One action of ALTER TABLE (documentation of ALTER TABLE). Of those that scan, what they scan counts: they fail
+/// by what they find, and say so with values.
+fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts: &mut Facts) -> Option<()> {
+    let catalog = context.catalog;
+    match command.subtype {
+        AlterTableType::AT_AddColumn => match command.def() {
+            Node::ColumnDef(it) => plain_column(it, catalog),
+            _ => None,
+        },
+        AlterTableType::AT_ColumnDefault => {
+            none(!matches!(command.def(), Node::None) && !runs_nothing(command.def(), catalog))
+        }
+        AlterTableType::AT_SetNotNull => {
+            walk::scan(table, &[command.name()?.to_owned()], catalog, context.session, facts);
+            Some(())
+        }
+        AlterTableType::AT_AlterColumnType => {
+            let Node::ColumnDef(it) = command.def() else { return None };
+            none(
+                !is_plain_type(it.type_name()?, catalog) || !runs_nothing_or_none(it.raw_default(), catalog),
+            )?;
+            let mut read = columns_of(it.raw_default())?;
+            read.push(command.name()?.to_owned());
+            walk::scan(table, &read, catalog, context.session, facts);
+            Some(())
+        }
+        AlterTableType::AT_AddConstraint => match command.def() {
+            Node::Constraint(it) => add_constraint(table, it, context, facts),
+            _ => None,
+        },
+        AlterTableType::AT_DropColumn
+        | AlterTableType::AT_DropNotNull
+        | AlterTableType::AT_DropConstraint
+        | AlterTableType::AT_DropIdentity
+        | AlterTableType::AT_SetStatistics
+        | AlterTableType::AT_SetOptions
+        | AlterTableType::AT_ResetOptions
+        | AlterTableType::AT_SetStorage
+        | AlterTableType::AT_SetCompression
+        | AlterTableType::AT_ClusterOn
+        | AlterTableType::AT_DropCluster
+        | AlterTableType::AT_SetLogged
+        | AlterTableType::AT_SetUnLogged
+        | AlterTableType::AT_SetTableSpace
+        | AlterTableType::AT_SetRelOptions
+        | AlterTableType::AT_ResetRelOptions => none(is_view_option(command)),
+        _ => None,
+    }
+}
+
+/// Options such as `security_invoker`, by which a view reads with other rights.
+fn is_view_option(command: &AlterTableCmd) -> bool {
+    let Node::NodeList(options) = command.def() else { return false };
+    options.iter().any(|option| {
+        matches!(option, Node::DefElem(it) if it.defname().is_some_and(|name| name.starts_with("security")))
+    })
+}
+
+fn runs_nothing_or_none(expression: Node<'_>, catalog: &Catalog) -> bool {
+    matches!(expression, Node::None) || runs_nothing(expression, catalog)
+}
+
+/// ADD CONSTRAINT on a table that may have rows.
+fn add_constraint(
+    table: &[String],
+    constraint: &Constraint,
+    context: Context<'_>,
+    facts: &mut Facts,
+) -> Option<()> {
+    let Context { catalog, session, .. } = context;
+    match constraint.contype {
+        ConstrType::CONSTR_UNIQUE | ConstrType::CONSTR_PRIMARY if constraint.indexname().is_none() => {
+            walk::scan(table, &names(constraint.keys())?, catalog, session, facts);
+        }
+        ConstrType::CONSTR_CHECK if runs_nothing(constraint.raw_expr(), catalog) => {
+            walk::scan(table, &columns_of(constraint.raw_expr())?, catalog, session, facts);
+        }
+        ConstrType::CONSTR_FOREIGN if !constraint.pk_attrs().is_empty() => {
+            walk::scan(table, &names(constraint.fk_attrs())?, catalog, session, facts);
+            let theirs = name(constraint.pktable()?);
+            walk::scan(&theirs, &names(constraint.pk_attrs())?, catalog, session, facts);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// CREATE INDEX reads its columns; a unique one tells by failing which values are there twice.
+fn index(index: &IndexStmt, context: Context<'_>, facts: &mut Facts) -> Option<()> {
+    let Context { catalog, session, .. } = context;
+    let mut read = Vec::new();
+    for element in index.index_params() {
+        none(!element.opclass().is_empty())?;
+        match (element.name(), element.expr()) {
+            (Some(column), _) => read.push(column.to_owned()),
+            (None, expression) => {
+                none(!runs_nothing(expression, catalog))?;
+                read.extend(columns_of(expression)?);
+            }
+        }
+    }
+    for element in index.index_including_params() {
+        let Node::IndexElem(element) = element else { return None };
+        read.push(element.name()?.to_owned());
+    }
+    none(!runs_nothing_or_none(index.where_clause(), catalog))?;
+    read.extend(columns_of(index.where_clause())?);
+    walk::scan(&name(index.relation()?), &read, catalog, session, facts);
+    Some(())
+}
