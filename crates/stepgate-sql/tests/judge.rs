@@ -34,6 +34,10 @@ const ALIASES: [&str; 5] = ["a", "b", "patients", "visits", "pid"];
 const COLUMNS: [&str; 10] =
     ["pid", "ward", "nhs_no", "mobile", "alias", "did", "name", "annual_pay", "kind", "label"];
 
+/// The columns of `v_patient_card`, and those of patients that each shows.
+const VIEW: [(&str, &[&str]); 3] =
+    [("pid", &["pid"]), ("label", &["given_name", "family_name"]), ("ward", &["ward"])];
+
 fn column(random: &mut Random) -> String {
     match random.below(4) {
         0 => format!("{}.{}", random.pick(&ALIASES), random.pick(&COLUMNS)),
@@ -112,8 +116,7 @@ fn query(random: &mut Random, depth: usize) -> String {
 #[test]
 fn random_queries_read_no_column_that_is_not_reported() {
     let cluster = clinic();
-    let setup = "create role probe; grant usage on schema public, lab, training to probe;
-        alter view v_patient_card set (security_invoker = true); grant select on v_patient_card to probe";
+    let setup = "create role probe; grant usage on schema public, lab, training to probe";
     cluster.load("clinic", setup).expect("a role");
     let catalog = snapshot(&cluster, "clinic");
     let mut random = Random(0x1545_f491_4f6c_dd17);
@@ -140,6 +143,19 @@ fn random_queries_read_no_column_that_is_not_reported() {
             if uses.iter().any(|used| *used != Use::Write) {
                 let name = quote_ident(&column.column);
                 let _ = writeln!(script, "grant select ({name}) on {} to probe;", column.relation);
+            }
+        }
+        // The view reads with its owner's rights; its own columns are allowed where what they show is reported.
+        let reported = |name: &str| {
+            facts
+                .columns
+                .keys()
+                .any(|column| column.column == name && column.relation.to_string() == "public.patients")
+        };
+        for (column, shows) in VIEW {
+            // Where only rows count, the server wants some column: `pid` is not judged here.
+            if column == "pid" || shows.iter().all(|name| reported(name)) {
+                let _ = writeln!(script, "grant select ({column}) on v_patient_card to probe;");
             }
         }
         let _ = write!(script, "set local role probe;\nexplain (costs off) {sql};\nrollback;\n");

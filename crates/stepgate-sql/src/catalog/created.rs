@@ -52,6 +52,7 @@ impl Catalog {
                 number,
                 not_null: false,
                 sources: Vec::new(),
+                reads: Vec::new(),
             });
             self.words.insert(column.clone());
         }

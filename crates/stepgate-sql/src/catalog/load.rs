@@ -135,6 +135,7 @@ impl Loader {
                 number: number(attnum, "columns")?,
                 not_null: truth(not_null),
                 sources: Vec::new(),
+                reads: Vec::new(),
             });
             self.catalog.words.insert(name.to_owned());
         }
@@ -326,6 +327,7 @@ impl Loader {
                 relation.doubtful = seen.doubtful;
             }
         }
+        view::split(&views, &mut self.catalog);
         Ok(())
     }
 }

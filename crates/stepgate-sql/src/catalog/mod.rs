@@ -136,7 +136,8 @@ impl Catalog {
         for source in &known.sources {
             self.lineage((column.0, *source), found);
         }
-        for source in &relation.reads {
+        let whole = if relation.split { &[][..] } else { relation.reads.as_slice() };
+        for source in known.reads.iter().chain(whole) {
             self.lineage(*source, found);
         }
     }

@@ -24,6 +24,8 @@ pub(crate) struct Relation {
     /// Base columns that the definition of a view or materialised view names, views seen through; of a table
     /// that a session made, those it was filled from.
     pub(crate) reads: Vec<ColumnRef>,
+    /// Of a view whose columns are told apart (`Column::reads`): `reads` is what it reads besides.
+    pub(crate) split: bool,
     /// Base relations that it names.
     pub(crate) reads_relations: Vec<RelationIndex>,
     /// Columns that its row security policies read, its own among them.
@@ -62,6 +64,8 @@ pub(crate) struct Column {
     pub(crate) not_null: bool,
     /// Of a generated column: positions of the columns it is computed from.
     pub(crate) sources: Vec<usize>,
+    /// Of a view or materialised view: the columns that it shows, or is computed from.
+    pub(crate) reads: Vec<ColumnRef>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

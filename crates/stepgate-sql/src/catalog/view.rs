@@ -8,12 +8,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::{Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::builtin;
 use crate::lexer::{self, TokenKind};
+use crate::walk::{self, ViewColumns};
 
 /// Views upon views deeper than this are doubtful. The server has no such limit, people have.
 const MAX_DEPTH: usize = 64;
 
 /// One view, as the catalog describes it.
 pub(super) struct View {
+    definition: String,
     depends: Vec<(RelationIndex, i32)>,
     /// Identifiers of the definition.
     words: HashSet<String>,
@@ -33,8 +35,13 @@ pub(super) struct Seen {
 impl View {
     /// `definition` is `pg_get_viewdef` under `search_path = pg_catalog`: all names outside are qualified.
     pub(super) fn new(definition: &str, catalog: &Catalog) -> Self {
-        let mut view =
-            Self { depends: Vec::new(), words: HashSet::new(), whole_rows: false, doubtful: false };
+        let mut view = Self {
+            definition: definition.to_owned(),
+            depends: Vec::new(),
+            words: HashSet::new(),
+            whole_rows: false,
+            doubtful: false,
+        };
         let Ok(tokens) = lexer::tokens(definition) else {
             view.doubtful = true;
             view.whole_rows = true;
@@ -113,4 +120,57 @@ fn see(
     }
     done.insert(at, seen.clone());
     seen
+}
+
+/// Tells the columns of views apart, where that is certain.
+pub(super) fn split(views: &HashMap<RelationIndex, View>, catalog: &mut Catalog) {
+    let mut done = HashSet::new();
+    for view in views.keys() {
+        split_one(*view, views, catalog, &mut done, 0);
+    }
+}
+
+/// What a view is made from comes first: what that reads besides, this one reads too.
+fn split_one(
+    at: RelationIndex,
+    views: &HashMap<RelationIndex, View>,
+    catalog: &mut Catalog,
+    done: &mut HashSet<RelationIndex>,
+    depth: usize,
+) {
+    let Some(view) = views.get(&at).filter(|_| depth < MAX_DEPTH) else { return };
+    if !done.insert(at) {
+        return;
+    }
+    for (on, _) in &view.depends {
+        split_one(*on, views, catalog, done, depth + 1);
+    }
+    let Some(columns) = walk::view(&view.definition, catalog).filter(|it| view.is_covered(it, catalog))
+    else {
+        return;
+    };
+    let Some(relation) = catalog.relations.get_mut(at) else { return };
+    if relation.columns.len() != columns.each.len() {
+        return;
+    }
+    for (column, reads) in relation.columns.iter_mut().zip(columns.each) {
+        column.reads = reads;
+    }
+    relation.reads = columns.always;
+    relation.split = true;
+}
+
+impl View {
+    /// Whether every column that pg_depend says the definition names was found in it.
+    fn is_covered(&self, found: &ViewColumns, catalog: &Catalog) -> bool {
+        let all: HashSet<&ColumnRef> = found.each.iter().flatten().chain(&found.always).collect();
+        let is_found = |(on, attnum): &(RelationIndex, i32)| {
+            let Some(relation) = catalog.relation(*on) else { return false };
+            let position = relation.columns.iter().position(|column| column.number == *attnum);
+            *attnum == 0
+                || relation.is_system()
+                || position.is_some_and(|position| all.contains(&(*on, position)))
+        };
+        !self.whole_rows && self.depends.iter().all(is_found)
+    }
 }

@@ -212,7 +212,7 @@ fn columns_of(expression: Node<'_>) -> Option<Vec<String>> {
     let mut columns = Some(Vec::new());
     grammar::all(expression, |node| {
         if let Node::ColumnRef(it) = node {
-            let column = it.fields().iter().last().and_then(|it| it.as_str().map(str::to_owned));
+            let column = it.fields().iter().next_back().and_then(|it| it.as_str().map(str::to_owned));
             match (&mut columns, column) {
                 (Some(columns), Some(column)) => columns.push(column),
                 _ => columns = None,

@@ -411,7 +411,7 @@ impl Walker<'_> {
     pub(super) fn refresh(&mut self, name: &[String]) {
         let Some(index) = self.lookup(name) else { return self.doubt("unknown-relation") };
         self.read_relation(index);
-        let reads = self.relation(Some(index)).map(|relation| relation.reads.clone()).unwrap_or_default();
-        self.touch_all(reads, Uses::HIDDEN);
+        let columns = self.relation(Some(index)).map_or(0, |relation| relation.columns.len());
+        self.touch_all((0..columns).map(|at| (index, at)), Uses::HIDDEN);
     }
 }

@@ -13,6 +13,7 @@ mod routine;
 mod scope;
 mod size;
 mod uses;
+mod view;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -27,6 +28,8 @@ use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind, Routine, U
 use crate::facts::{Doubt, Facts, Reason, Sink};
 use crate::session::SessionState;
 use crate::statement::{Context, Within};
+
+pub(crate) use self::view::{ViewColumns, view};
 
 /// Adds to `facts` (whose kind it sets) what this query, INSERT, UPDATE or DELETE does.
 ///
@@ -95,6 +98,10 @@ struct Walker<'c> {
     /// A function that returns sets was called somewhere.
     returns_sets: bool,
     may_set: bool,
+    /// The first select list walked is of a view, whose columns are told apart.
+    splits: bool,
+    /// What each item of that list names.
+    each: Vec<HashMap<ColumnRef, Uses>>,
     body: Within<'c>,
     /// Functions that somebody defined and that are called, by schema and name.
     called: HashMap<(String, String), Vec<Arc<Routine>>>,
@@ -119,6 +126,8 @@ impl<'c> Walker<'c> {
             creates: false,
             returns_sets: false,
             may_set: false,
+            splits: false,
+            each: Vec::new(),
             body: Within::default(),
             called: HashMap::new(),
             steps: 0,
@@ -261,9 +270,14 @@ impl<'c> Walker<'c> {
         if is_view && self.catalog.user_casts() > UserCasts::None {
             self.doubt_function("unknown-cast");
         }
+        if is_view && relation.split {
+            self.touch_all(relation.reads.iter().copied(), Uses::PREDICATE);
+        }
         if relation.kind == RelationKind::View {
-            self.over("view");
-            self.touch_all(relation.reads.iter().copied(), Uses::OUTPUT);
+            if !relation.split {
+                self.over("view");
+                self.touch_all(relation.reads.iter().copied(), Uses::OUTPUT);
+            }
             self.relations.extend(relation.reads_relations.iter().copied());
         } else {
             self.relations.insert(index);
