@@ -3,11 +3,12 @@
 //!
 //! Two statements have the same [`outline`] if they name the same relations, columns, functions, types,
 //! operators and stars in the same places of the same tree; literals, and what only restricts (ONLY, a lock's
-//! strength, a frame), are not part of it.
+//! strength, a frame, SYMMETRIC), are not part of it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pg_raw_parse::list::NodeList;
+use pg_raw_parse::raw::A_Expr_Kind;
 use pg_raw_parse::walk::{Recurse, walk_manual};
 use pg_raw_parse::{ConstValue, Node, ParseResult};
 
@@ -188,7 +189,7 @@ impl Outline {
             Node::FuncCall(it) => {
                 self.tag(b"function");
                 self.names(it.funcname());
-                self.number(i64::from(it.agg_star) + 2 * i64::from(it.func_variadic));
+                self.number(i64::from(it.agg_star));
             }
             Node::TypeName(it) => {
                 self.tag(b"type");
@@ -201,6 +202,8 @@ impl Outline {
                 self.tag(b"target");
                 self.name(it.name());
             }
+            // A field called `*` is how `normalise` says `(expression).*`.
+            Node::String(it) if it.sval() == Some("*") => self.tag(b"*"),
             Node::String(it) => {
                 self.tag(b"name");
                 self.name(it.sval());
@@ -245,8 +248,16 @@ impl Outline {
             }
             Node::A_Expr(it) => {
                 self.tag(b"operator");
-                self.number(i64::from(it.kind));
-                self.names(it.name());
+                match it.kind {
+                    A_Expr_Kind::AEXPR_BETWEEN | A_Expr_Kind::AEXPR_BETWEEN_SYM => self.tag(b"between"),
+                    A_Expr_Kind::AEXPR_NOT_BETWEEN | A_Expr_Kind::AEXPR_NOT_BETWEEN_SYM => {
+                        self.tag(b"not between");
+                    }
+                    kind => {
+                        self.number(i64::from(kind));
+                        self.names(it.name());
+                    }
+                }
             }
             Node::SubLink(it) => {
                 self.tag(b"sublink");
@@ -380,6 +391,87 @@ impl Outline {
             Node::LockingClause(_) => self.tag(b"lock"),
             // Nodes without names, whose children tell the rest: CASE, COALESCE, ROW, ARRAY, casts, subscripts …
             _ => self.tag(b"node"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// As libpg_query is shipped, each parse replaces the process's stderr while it lasts (`.cargo/config.toml`).
+    #[test]
+    fn reading_a_statement_never_touches_the_stderr_of_the_process() {
+        let stderr = || std::fs::read_link("/proc/self/fd/2").expect("a descriptor");
+        let before = stderr();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            let readers: Vec<_> = (0..4)
+                .map(|_| {
+                    threads.spawn(|| {
+                        for _ in 0..2_000 {
+                            Tree::parse("select a from b where c = 'd' and e in (select f from g)")
+                                .expect("a tree");
+                            assert!(Tree::parse("select from where").is_err());
+                        }
+                    })
+                })
+                .collect();
+            let watcher = threads.spawn(|| {
+                let mut looked = 0_usize;
+                while !done.load(Ordering::Relaxed) {
+                    assert_eq!(stderr(), before);
+                    looked += 1;
+                }
+                looked
+            });
+            for reader in readers {
+                reader.join().expect("no panic");
+            }
+            done.store(true, Ordering::Relaxed);
+            assert!(watcher.join().expect("stderr stays") > 100);
+        });
+        assert_eq!(stderr(), before);
+    }
+
+    #[test]
+    fn an_outline_tells_names_and_their_places_and_nothing_of_literals() {
+        let of = |sql: &str| {
+            let tree = Tree::parse(sql).expect("a tree");
+            let commands = tree.commands();
+            outline(commands.first().and_then(|command| query(command.node)).expect("a query"))
+                .expect("an outline")
+        };
+        for (one, other) in [
+            ("select a from t", "SELECT  A /* x */ FROM T"),
+            ("select U&\"\\0061\" from t", "select a from t"),
+            ("select 'x' from t", "select 'y'\n'z' from t"),
+            ("table t", "select * from t"),
+            ("explain select a from only t for update", "select a from t for share"),
+        ] {
+            assert_eq!(of(one), of(other), "{one}");
+        }
+        for (one, other) in [
+            ("select a from t", "select b from t"),
+            ("select a from t", "select a from s.t"),
+            ("select a from t", "select a as b from t"),
+            ("select a b from t", "select b a from t"),
+            ("select t.* from t", "select * from t"),
+            ("select a, b from t", "select b, a from t"),
+            ("select a from t where b = 1", "select a = b from t"),
+            ("select f(a) from t", "select g(a) from t"),
+            ("select a::int from t", "select a::text from t"),
+            ("select a + 1 from t", "select a - 1 from t"),
+            ("select a from t order by 1", "select a from t order by 2"),
+            ("select a from t union select b from u", "select a from t except select b from u"),
+            ("select a from t join u using (x)", "select a from t join u using (y)"),
+            ("with x as (select 1) select a from t", "with y as (select 1) select a from t"),
+            ("select \"*\" from t", "select * from t"),
+            ("select \"A\" from t", "select a from t"),
+        ] {
+            assert_ne!(of(one), of(other), "{one}");
         }
     }
 }

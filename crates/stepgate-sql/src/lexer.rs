@@ -211,10 +211,7 @@ impl<'a> Lexer<'a> {
         }
         let from = self.at;
         self.eat_while(continues_ident);
-        let word = self.since(from);
-        if word.len() > MAX_IDENT {
-            return Err("long-identifier");
-        }
+        let word = cut(self.since(from)).ok_or("long-identifier")?;
         Ok(TokenKind::Word(fold(word)))
     }
 
@@ -380,10 +377,23 @@ impl<'a> Lexer<'a> {
 }
 
 fn identifier(text: Cow<'_, str>) -> Result<TokenKind<'_>, Unreadable> {
-    if text.is_empty() || text.len() > MAX_IDENT {
-        return Err("long-identifier");
+    if text.is_empty() {
+        return Err("syntax");
     }
-    Ok(TokenKind::Quoted(text))
+    let text = match text {
+        Cow::Borrowed(text) => cut(text).map(Cow::Borrowed),
+        Cow::Owned(text) => cut(&text).map(|text| Cow::Owned(text.to_owned())),
+    };
+    Ok(TokenKind::Quoted(text.ok_or("long-identifier")?))
+}
+
+/// An identifier as long as the server keeps it (scansup.c, `truncate_identifier`). Where a longer one ends that is
+/// not ASCII depends on the server's encoding: None.
+fn cut(text: &str) -> Option<&str> {
+    match text.len() {
+        0..=MAX_IDENT => Some(text),
+        _ => text.get(..MAX_IDENT).filter(|_| text.is_ascii()),
+    }
 }
 
 /// Lower case as the server folds it in a UTF-8 database: ASCII letters only.
@@ -447,6 +457,14 @@ mod tests {
     }
 
     #[test]
+    fn identifiers_are_cut_where_the_server_cuts_them() {
+        let (long, cut) = ("X".repeat(70), "x".repeat(63));
+        assert_eq!(shown(&format!("{long} a")).as_deref(), Ok(format!("{cut} a").as_str()));
+        assert_eq!(shown(&format!("\"{long}\"")).as_deref(), Ok(format!("\"{}\"", "X".repeat(63)).as_str()));
+        assert_eq!(shown(&"ä".repeat(31)).as_deref(), Ok("ä".repeat(31).as_str()));
+    }
+
+    #[test]
     fn what_servers_or_parsers_read_differently_is_unreadable() {
         for sql in [
             "E'a'\n'b'",
@@ -469,6 +487,6 @@ mod tests {
             assert!(shown(sql).is_err(), "{sql:?}");
         }
         assert!(shown(&"/*".repeat(40)).is_err());
-        assert!(shown(&"x".repeat(64)).is_err());
+        assert!(shown(&"ä".repeat(32)).is_err());
     }
 }

@@ -16,7 +16,8 @@ pub(crate) fn normalise<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
         let taken = table_command(&out, rest, &mut out_of(token.at))
             .or_else(|| only(&out, rest))
             .or_else(|| lock_strength(&out, rest, token.at))
-            .or_else(|| frame_exclusion(&out, rest));
+            .or_else(|| frame_exclusion(&out, rest))
+            .or_else(|| overriding(&out, rest));
         match taken {
             Some(Rewrite { tokens, taken }) => {
                 out.extend(tokens);
@@ -183,6 +184,31 @@ fn frame_exclusion<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option<Rewrite<
     is_punct(rest, taken, b')').then(|| Rewrite { tokens: Vec::new(), taken })
 }
 
+/// `OVERRIDING {SYSTEM | USER} VALUE` (`insert_rest`): whose value an identity column takes.
+fn overriding<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option<Rewrite<'a>> {
+    let words = [word_at(rest, 0)?, word_at(rest, 1)?, word_at(rest, 2)?];
+    let source = matches!(word_at(rest, 3), Some("values" | "select" | "with" | "table"));
+    let is_it =
+        matches!(words, ["overriding", "system" | "user", "value"]) && (source || is_punct(rest, 3, b'('));
+    (is_it && !is_label(out)).then(|| Rewrite { tokens: Vec::new(), taken: 3 })
+}
+
+/// Reserved words that change nothing of what is read: `VARIADIC` before an argument (`func_expr`), `SYMMETRIC`
+/// and `ASYMMETRIC` after BETWEEN (`a_expr`), `DISTINCT` and `ALL` after GROUP BY (`group_clause`).
+fn says_nothing(word: &str, out: &[Token<'_>]) -> bool {
+    let before = out.last().map(|token| &token.kind);
+    match word {
+        "variadic" => before.is_some_and(|kind| kind.is_punct(b'(') || kind.is_punct(b',')),
+        "symmetric" | "asymmetric" => last_word(out) == Some("between"),
+        "distinct" | "all" => {
+            let group =
+                out.len().checked_sub(2).and_then(|at| out.get(at)).and_then(|token| token.kind.word());
+            last_word(out) == Some("by") && group == Some("group")
+        }
+        _ => false,
+    }
+}
+
 /// Rules about one token and what was before it.
 fn one<'a>(out: &mut Vec<Token<'a>>, token: &Token<'a>, next: Option<&Token<'a>>) {
     let mut make = out_of(token.at);
@@ -211,12 +237,23 @@ fn one<'a>(out: &mut Vec<Token<'a>>, token: &Token<'a>, next: Option<&Token<'a>>
             }
             out.push(make(word("null")));
         }
+        TokenKind::Word(kind) if says_nothing(kind, out) => {}
+        // `(expression).*` (`indirection_el`), as a field of that name: the walk reads the whole of either.
+        TokenKind::Operator("*") if ends_expression(out) => {
+            out.push(make(TokenKind::Quoted(Cow::Borrowed("*"))));
+        }
         // `INTO TEMP t` (`OptTempTableName`), but not `INSERT INTO temp`.
         TokenKind::Word(kind) if kind == "temp" && is_into_option(out, next) => {
             out.push(make(word("temporary")));
         }
         _ => out.push(token.clone()),
     }
+}
+
+/// Whether `).` or `].` stands before.
+fn ends_expression(out: &[Token<'_>]) -> bool {
+    let [.., bracket, dot] = out else { return false };
+    dot.kind.is_punct(b'.') && (bracket.kind.is_punct(b')') || bracket.kind.is_punct(b']'))
 }
 
 fn is_into_option(out: &[Token<'_>], next: Option<&Token<'_>>) -> bool {
@@ -352,6 +389,10 @@ mod tests {
         );
         same("select a into temp table k from t", "select a into temporary table k from t");
         same("select a from t for key share nowait", "select a from t for share nowait");
+        same("select (t).*, (f(x)).* from t", "select (t).\"*\", (f(x)).\"*\" from t");
+        same("select f(variadic a), a between symmetric 1 and 2", "select f(a), a between 1 and 2");
+        same("select a from t group by distinct rollup (a)", "select a from t group by rollup (a)");
+        same("insert into t overriding system value values (1)", "insert into t values (1)");
         same(
             "sum(a) over (rows between unbounded preceding and current row exclude no others)",
             "sum(a) over (rows between unbounded preceding and current row)",
@@ -371,6 +412,8 @@ mod tests {
             "select date '2024-01-01', interval '1 day', a like 'x' from t where b = 'y'",
             "select a from t fetch first 3 rows only",
             "select a as for",
+            "select t.*, count(*), 2 * 3",
+            "select a as variadic, distinct all",
             "select a into temp from t",
             "insert into temp select a from t",
         ] {

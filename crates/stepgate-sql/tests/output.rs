@@ -39,6 +39,28 @@ fn facts(sql: &str) -> Vec<Facts> {
     analyze(sql.as_bytes(), &shop(), &SessionState::with_search_path(["pg_catalog", "public"]))
 }
 
+/// PostgreSQL 18's `old` and `new` of RETURNING.
+#[test]
+fn the_row_before_and_after_a_write_is_the_rows_of_the_table() {
+    for sql in [
+        "update customers set id = 1 where id = 2 returning old.ssn",
+        "update customers c set id = 1 where id = 2 returning new",
+        "delete from customers where id = 2 returning (old).ssn",
+        "insert into customers (id) values (1) returning row_to_json(new)",
+    ] {
+        let [facts] = facts(sql).try_into().expect("one statement");
+        let read = facts
+            .columns
+            .iter()
+            .any(|(column, uses)| column.column == "ssn" && uses.contains(&stepgate_types::Use::Output));
+        assert!(read || facts.certainty == Certainty::Unknown, "{sql}: {:?}", facts.columns);
+    }
+    let [facts] =
+        facts("delete from customers where id = 2 returning old.id").try_into().expect("one statement");
+    assert_eq!(facts.certainty, Certainty::Exact);
+    assert!(!facts.columns.keys().any(|column| column.column == "ssn"));
+}
+
 #[test]
 fn a_line_of_analyze_is_as_documented() {
     let all = facts("\n\nselect lower(ssn) from customers c\nwhere \"E-Mail\" like 'a%'");

@@ -71,12 +71,8 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     }
     match words.word(0).unwrap_or_default() {
         "" if words.is_punct(0, b'(') => drop(query(words, context, facts)),
-        "select" | "with" | "values" | "table" | "insert" | "update" | "delete" => {
+        "select" | "with" | "values" | "table" | "insert" | "update" | "delete" | "merge" => {
             drop(query(words, context, facts))
-        }
-        "merge" => {
-            facts.kind = Kind::Merge;
-            statement_doubt(facts, "unsupported-statement");
         }
         "copy" => copy::command(words, context, facts),
         "explain" => explain(words, context, facts),
@@ -146,6 +142,7 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
         Some("insert") => Kind::Insert,
         Some("update") => Kind::Update,
         Some("delete") => Kind::Delete,
+        Some("merge") => Kind::Merge,
         _ => Kind::Unknown,
     };
     let catalog = context.catalog;

@@ -24,6 +24,7 @@ impl Walker<'_> {
             Statement::Insert(insert) => self.insert(insert, place),
             Statement::Update(update) => self.update(update, place),
             Statement::Delete(delete) => self.delete(delete, place),
+            Statement::Merge(merge) => self.merge(merge, place),
             _ => {
                 self.doubt("unsupported-statement");
                 Output::default()
@@ -59,7 +60,7 @@ impl Walker<'_> {
         self.relations.insert(index);
     }
 
-    fn relation(&self, index: Option<RelationIndex>) -> Option<&Relation> {
+    pub(super) fn relation(&self, index: Option<RelationIndex>) -> Option<&Relation> {
         self.catalog.relation(index?)
     }
 
@@ -70,7 +71,15 @@ impl Walker<'_> {
         place: Place<'_>,
     ) -> Output {
         let Some(returning) = returning else { return Output::default() };
-        let scope = Scope { items, outer: place.scope };
+        // `old` and `new` (PostgreSQL 18) are the row that is written, before and after.
+        let mut named = items.to_vec();
+        for (item, alias) in items.first().into_iter().flat_map(|item| [(item, "old"), (item, "new")]) {
+            if let Source::Relation { index, renamed, aliased: _ } = &item.source {
+                let source = Source::Relation { index: *index, renamed: renamed.clone(), aliased: true };
+                named.push(Rc::new(Item { alias: Some(alias.to_owned()), source }));
+            }
+        }
+        let scope = Scope { items: &named, outer: place.scope };
         self.projection(returning, items, place.within(&scope), Uses::OUTPUT)
     }
 
@@ -156,7 +165,7 @@ impl Walker<'_> {
     }
 
     /// The sink of INSERT … SELECT gets its name.
-    fn name_sink(&mut self, index: RelationIndex) {
+    pub(super) fn name_sink(&mut self, index: RelationIndex) {
         let unnamed = Sink { kind: SinkKind::Rows, relation: None };
         if self.sinks.remove(&unnamed) {
             let relation = self.catalog.relation(index).map(|relation| relation.name.0.clone());
@@ -165,7 +174,7 @@ impl Walker<'_> {
     }
 
     /// Writes new rows: the columns named (all, if none), and what unique and foreign keys tell by failing.
-    fn inserts(&mut self, index: RelationIndex, named: &[Vec<String>]) {
+    pub(super) fn inserts(&mut self, index: RelationIndex, named: &[Vec<String>]) {
         let catalog = self.catalog;
         let Some(relation) = catalog.relation(index) else { return };
         if named.is_empty() {
@@ -256,7 +265,7 @@ impl Walker<'_> {
         self.returning(returning.as_deref(), &items, place)
     }
 
-    fn target_item(&mut self, factor: &TableFactor) -> Option<(RelationIndex, Vec<Rc<Item>>)> {
+    pub(super) fn target_item(&mut self, factor: &TableFactor) -> Option<(RelationIndex, Vec<Rc<Item>>)> {
         let TableFactor::Table {
             name,
             alias,
@@ -285,7 +294,7 @@ impl Walker<'_> {
     }
 
     /// SET: writes the targets, reads the values, and tells by failing what unique and foreign keys hold.
-    fn assignments(
+    pub(super) fn assignments(
         &mut self,
         assignments: &[Assignment],
         index: RelationIndex,
@@ -360,14 +369,19 @@ impl Walker<'_> {
         }
         let scope = Scope { items: &items, outer: place.scope };
         self.exprs(selection, place.within(&scope), Uses::PREDICATE);
+        self.deletes(index);
+        self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
+        self.returning(returning.as_deref(), &items, place)
+    }
+
+    /// What refers to deleted rows is looked for, and may be deleted with them.
+    pub(super) fn deletes(&mut self, index: RelationIndex) {
         let referring: Vec<ColumnRef> = self
             .relation(Some(index))
             .map(|relation| relation.referred.iter().flat_map(|(_, theirs)| theirs.clone()).collect())
             .unwrap_or_default();
         self.cascades(&referring);
         self.touch_all(referring, Uses::HIDDEN);
-        self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
-        self.returning(returning.as_deref(), &items, place)
     }
 
     /// COPY of a relation by name.

@@ -107,8 +107,8 @@ impl Walker<'_> {
             Expr::Between { expr, negated: _, low, high } => {
                 self.exprs([&**expr, &**low, &**high], place, uses);
             }
-            Expr::Like { negated: _, any: false, expr, pattern, escape_char }
-            | Expr::ILike { negated: _, any: false, expr, pattern, escape_char }
+            Expr::Like { negated: _, any: _, expr, pattern, escape_char }
+            | Expr::ILike { negated: _, any: _, expr, pattern, escape_char }
             | Expr::SimilarTo { negated: _, expr, pattern, escape_char } => {
                 self.exprs([&**expr, &**pattern], place, uses);
                 self.exprs(escape_char.as_deref(), place, uses);

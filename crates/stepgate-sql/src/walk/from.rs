@@ -64,7 +64,7 @@ impl Walker<'_> {
             JoinConstraint::Using(names) => {
                 for name in names {
                     match self.parts(name).as_slice() {
-                        [name] => self.merge(name, left, &right),
+                        [name] => self.merge_column(name, left, &right),
                         _ => self.doubt("unsupported-join"),
                     }
                 }
@@ -78,7 +78,7 @@ impl Walker<'_> {
     }
 
     /// A column that USING merges is compared on both sides.
-    fn merge(&mut self, name: &str, left: &[Rc<Item>], right: &[Rc<Item>]) {
+    fn merge_column(&mut self, name: &str, left: &[Rc<Item>], right: &[Rc<Item>]) {
         for side in [left, right] {
             match self.hit_level(name, side) {
                 Hit::Columns(columns) => self.touch_all(columns, Uses::PREDICATE),
@@ -93,7 +93,7 @@ impl Walker<'_> {
             let output = item.output(self.catalog);
             for name in output.names.iter().flatten() {
                 if self.hit_level(name, left) != Hit::Miss {
-                    self.merge(name, left, right);
+                    self.merge_column(name, left, right);
                 }
             }
             if output.open || output.names.iter().any(Option::is_none) {

@@ -8,6 +8,7 @@ mod expr;
 mod failure;
 mod from;
 mod function;
+mod merge;
 mod query;
 mod routine;
 mod scope;
@@ -144,12 +145,14 @@ impl<'c> Walker<'c> {
                     SetExpr::Insert(_) => self.kind = Kind::Insert,
                     SetExpr::Update(_) => self.kind = Kind::Update,
                     SetExpr::Delete(_) => self.kind = Kind::Delete,
+                    SetExpr::Merge(_) => self.kind = Kind::Merge,
                     _ => (self.bulk, self.estimate) = self.size(query),
                 }
                 output
             }
-            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) => {
+            Statement::Insert(_) | Statement::Update(_) | Statement::Delete(_) | Statement::Merge(_) => {
                 self.kind = match statement {
+                    Statement::Merge(_) => Kind::Merge,
                     Statement::Insert(_) => Kind::Insert,
                     Statement::Update(_) => Kind::Update,
                     _ => Kind::Delete,

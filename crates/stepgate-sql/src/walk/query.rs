@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    Cte, Distinct, Expr, Fetch, Function, GroupByExpr, Ident, LimitClause, LockClause, NamedWindowDefinition,
-    OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem,
+    AccessExpr, Cte, Distinct, Expr, Fetch, Function, GroupByExpr, Ident, LimitClause, LockClause,
+    NamedWindowDefinition, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem,
     SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableAlias, Value, Values,
     WildcardAdditionalOptions, With,
 };
@@ -119,10 +119,11 @@ impl Walker<'_> {
                 let names = (1..=width).map(|at| Some(format!("column{at}"))).collect();
                 Output { names, open: false }
             }
-            SetExpr::Insert(statement) | SetExpr::Update(statement) | SetExpr::Delete(statement) => {
-                self.write(statement, place)
-            }
-            SetExpr::Merge(_) | SetExpr::Table(_) => {
+            SetExpr::Insert(statement)
+            | SetExpr::Update(statement)
+            | SetExpr::Delete(statement)
+            | SetExpr::Merge(statement) => self.write(statement, place),
+            SetExpr::Table(_) => {
                 self.doubt("unsupported-query");
                 Output::default()
             }
@@ -354,6 +355,7 @@ impl Walker<'_> {
                 SelectItem::UnnamedExpr(expr) => {
                     self.expr(expr, place, uses);
                     output.names.push(expr_name(expr));
+                    output.open |= is_expanded(expr);
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
                     self.expr(expr, place, uses);
@@ -414,12 +416,23 @@ impl Walker<'_> {
     }
 }
 
+/// `(expression).*`, as `normalise` says it: it stands for as many columns as the composite type has.
+fn is_expanded(expr: &Expr) -> bool {
+    let Expr::CompoundFieldAccess { root: _, access_chain } = expr else { return false };
+    matches!(access_chain.last(), Some(AccessExpr::Dot(Expr::Identifier(field))) if field.value == "*")
+}
+
 /// The item of a select list that `ORDER BY 2` means; none where a star stands before it (all is read then).
 fn ordinal<'q>(value: &Value, projection: &'q [SelectItem]) -> Option<&'q Expr> {
     let Value::Number(number, _) = value else { return None };
     let at: usize = number.parse().ok()?;
     let upto = projection.get(..at)?;
-    if upto.iter().any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))) {
+    let expands = |item: &SelectItem| match item {
+        SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => true,
+        SelectItem::UnnamedExpr(expr) => is_expanded(expr),
+        _ => false,
+    };
+    if upto.iter().any(expands) {
         return None;
     }
     match upto.last()? {

@@ -1,0 +1,74 @@
+//! MERGE: the writes of its actions, each over the rows of target and source.
+
+use std::rc::Rc;
+
+use sqlparser::ast::{
+    Merge, MergeAction, MergeClause, MergeInsertExpr, MergeInsertKind, MergeUpdateExpr, MergeUpdateKind,
+    TableWithJoins,
+};
+
+use super::Walker;
+use super::scope::{Item, Output, Place, Scope};
+use super::uses::Uses;
+use crate::catalog::RelationIndex;
+use crate::facts::{Sink, SinkKind};
+
+impl Walker<'_> {
+    /// In WHEN NOT MATCHED the target has no row and its columns no meaning (parse_merge.c,
+    /// `setNamespaceForMergeWhen`); they are counted where a name may mean them.
+    pub(super) fn merge(&mut self, merge: &Merge, place: Place<'_>) -> Output {
+        let Merge { merge_token: _, optimizer_hints, into: _, table, source, on, clauses, output } = merge;
+        if !optimizer_hints.is_empty() || output.is_some() {
+            self.doubt("unsupported-statement");
+        }
+        let Some((index, mut items)) = self.target_item(table) else { return Output::default() };
+        let source = TableWithJoins { relation: source.clone(), joins: Vec::new() };
+        items.extend(self.from(&[source], &[], place));
+        let scope = Scope { items: &items, outer: place.scope };
+        self.expr(on, place.within(&scope), Uses::PREDICATE);
+        for clause in clauses {
+            self.merge_clause(clause, index, &items, place);
+        }
+        self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
+        Output::default()
+    }
+
+    fn merge_clause(
+        &mut self,
+        clause: &MergeClause,
+        index: RelationIndex,
+        items: &[Rc<Item>],
+        place: Place<'_>,
+    ) {
+        let MergeClause { when_token: _, clause_kind: _, predicate, action } = clause;
+        let scope = Scope { items, outer: place.scope };
+        let within = place.within(&scope);
+        self.exprs(predicate, within, Uses::PREDICATE);
+        match action {
+            MergeAction::DoNothing { .. } => {}
+            MergeAction::Delete { .. } => self.deletes(index),
+            MergeAction::Update(MergeUpdateExpr {
+                update_token: _,
+                kind: MergeUpdateKind::Set(assignments),
+                update_predicate: None,
+                delete_predicate: None,
+            }) => self.assignments(assignments, index, items, place),
+            MergeAction::Insert(MergeInsertExpr {
+                insert_token: _,
+                columns,
+                kind_token: _,
+                kind: MergeInsertKind::Values(values),
+                insert_predicate: None,
+            }) => {
+                for row in &values.rows {
+                    self.exprs(&row.content, within, Uses::OUTPUT);
+                }
+                let named: Vec<Vec<String>> = columns.iter().map(|column| self.parts(column)).collect();
+                self.inserts(index, &named);
+                self.sinks.insert(Sink { kind: SinkKind::Rows, relation: None });
+                self.name_sink(index);
+            }
+            MergeAction::Update(_) | MergeAction::Insert(_) => self.doubt("unsupported-statement"),
+        }
+    }
+}
