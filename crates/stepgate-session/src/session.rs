@@ -176,7 +176,7 @@ impl Session {
             tally: Tally::default(),
             failure: None,
             fatal: false,
-            state: SessionState { search_path: None, standard_conforming_strings: false, utf8: false },
+            state: SessionState::default(),
             touched: false,
             probe_failed: false,
             answer: Answer::default(),

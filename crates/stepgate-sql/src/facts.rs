@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::taint::Flow;
 use serde::Serialize;
 use stepgate_types::{BulkShape, Certainty, ColumnName, Kind, RelationName, Use};
 
@@ -25,6 +26,9 @@ pub struct Facts {
     pub functions: BTreeSet<String>,
     /// Where it stores what it reads.
     pub sinks: BTreeSet<Sink>,
+    /// What it stores where: rows it writes from other columns, relations it makes.
+    #[serde(skip)]
+    pub flows: BTreeMap<RelationName, Flow>,
     /// Whether, and why, it counts as an export in bulk.
     pub bulk: BulkShape,
     /// An upper bound of the rows it returns or copies, from catalog statistics; `None` is unknown,
@@ -56,6 +60,7 @@ impl Facts {
             columns: BTreeMap::new(),
             functions: BTreeSet::new(),
             sinks: BTreeSet::new(),
+            flows: BTreeMap::new(),
             bulk: BulkShape::None,
             estimate: Some(0),
             read_only: true,
@@ -117,6 +122,9 @@ impl Facts {
         }
         all.functions.extend(other.functions.iter().cloned());
         all.sinks.extend(other.sinks.iter().cloned());
+        for (relation, flow) in &other.flows {
+            all.flows.entry(relation.clone()).or_default().add(flow.clone());
+        }
         all.bulk = all.bulk.max(other.bulk);
         all.estimate = all.estimate.zip(other.estimate).map(|(one, other)| one.max(other));
         all.read_only &= other.read_only;
@@ -243,4 +251,6 @@ pub struct Created {
     pub temporary: bool,
     /// Its columns, in order.
     pub columns: Vec<String>,
+    /// The base columns that each holds, as far as they can be told apart; else each holds all that is put out.
+    pub holds: Option<Vec<BTreeSet<ColumnName>>>,
 }

@@ -19,6 +19,7 @@ mod output;
 mod read;
 mod session;
 mod statement;
+mod taint;
 mod walk;
 
 pub use analyze::analyze;
@@ -27,3 +28,4 @@ pub use facts::{Created, Doubt, Effect, Facts, Reason, Sink, SinkKind};
 pub use message::Message;
 pub use output::json_line;
 pub use session::SessionState;
+pub use taint::{Flow, TEMPORARY, Taints, TooMany};

@@ -1,5 +1,11 @@
-/// What name resolution depends on besides the catalog, as read from the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+//! The state of a session that facts depend on.
+
+use stepgate_types::RelationName;
+
+use crate::taint::{Flow, Taints};
+
+/// What facts depend on besides the catalog.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionState {
     /// `pg_catalog.current_schemas(true)`: the effective path, implicit schemas included.
     /// `None`: not known at present, and every statement that names a relation or function is unknown.
@@ -9,6 +15,10 @@ pub struct SessionState {
     pub standard_conforming_strings: bool,
     /// Whether `client_encoding` is UTF8. If not, text beyond ASCII is unreadable.
     pub utf8: bool,
+    /// What relations that all can read hold of labelled columns.
+    pub taints: Taints,
+    /// What this session's own temporary relations hold.
+    pub own_taints: Taints,
 }
 
 impl SessionState {
@@ -19,6 +29,12 @@ impl SessionState {
             search_path: Some(path.into_iter().map(Into::into).collect()),
             standard_conforming_strings: true,
             utf8: true,
+            ..Self::default()
         }
+    }
+
+    /// What a relation holds besides its own.
+    pub(crate) fn tainted<'s>(&'s self, relation: &RelationName) -> impl Iterator<Item = &'s Flow> + use<'s> {
+        self.taints.of(relation).chain(self.own_taints.of(relation))
     }
 }

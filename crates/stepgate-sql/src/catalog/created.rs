@@ -2,24 +2,20 @@
 
 use std::collections::BTreeSet;
 
-use stepgate_types::{RelationName, Use};
+use stepgate_types::{ColumnName, RelationName, Use};
 
 use super::relation::{Column, Name};
 use super::{Catalog, ColumnRef, Relation, RelationKind};
 use crate::facts::{Created, Facts};
-
-/// The schema by which a session reaches its temporary objects, whatever its real name
-/// (PostgreSQL documentation, `search_path`).
-const TEMPORARY: &str = "pg_temp";
+use crate::taint::TEMPORARY;
 
 impl Catalog {
-    /// Adds what a statement made: every column of it stands for every base column that the statement reads.
-    /// Says where it is, or `None` if it was not added: then nothing is known of it.
+    /// Adds what a statement made; each column of it stands for the base columns that it is taken from. Says where it is, or `None` if it was not added: then nothing is known of it.
     ///
     /// Nobody says whether the statement would have succeeded. So a name that is known anywhere is not added:
     /// of any other name, what is made by it is all that it can mean.
     pub fn create(&mut self, made: &Facts, path: &[String]) -> Option<RelationName> {
-        let Created { name, view, temporary, columns } = made.effect.creates.as_ref()?;
+        let Created { name, view, temporary, columns, holds } = made.effect.creates.as_ref()?;
         let named = |schema: &String| !schema.starts_with("pg_");
         let name = match name.as_slice() {
             [name] if *temporary => RelationName::new(TEMPORARY, name),
@@ -34,10 +30,16 @@ impl Catalog {
         let mut reads_relations: Vec<_> =
             made.relations.iter().map(|it| self.find(&it.schema, &it.name)).collect::<Option<_>>()?;
         reads_relations.dedup();
+        let read = made.columns.iter().filter(|(_, uses)| uses.iter().any(|used| *used != Use::Write));
+        let output = |of: &(&ColumnName, &BTreeSet<Use>)| of.1.contains(&Use::Output);
+        let besides = read.clone().filter(|of| !output(of)).map(|(column, _)| column);
+        let all: BTreeSet<ColumnName> = read.filter(output).map(|(column, _)| column.clone()).collect();
         let mut relation = Relation {
             name: Name(name.clone()),
             kind: if *view { RelationKind::View } else { RelationKind::Table },
-            reads: self.read_by(made)?,
+            // What a view reads besides what it shows, it reads each time.
+            split: true,
+            reads: if *view { self.refs(besides)? } else { Vec::new() },
             reads_relations,
             // Its constraints are not known: a write may be told what is in it already, or be shown the row.
             unique: vec![(0..columns.len()).collect()],
@@ -52,7 +54,11 @@ impl Catalog {
                 number,
                 not_null: false,
                 sources: Vec::new(),
-                reads: Vec::new(),
+                reads: match holds {
+                    Some(each) if each.is_empty() => Vec::new(),
+                    Some(each) => self.refs(each.get(at)?)?,
+                    None => self.refs(&all)?,
+                },
             });
             self.words.insert(column.clone());
         }
@@ -65,26 +71,11 @@ impl Catalog {
         Some(name)
     }
 
-    /// A statement wrote to these relations of a session what it read elsewhere. `None`: it cannot be known
-    /// what that was.
-    pub fn fill(&mut self, created: &[RelationName], by: &Facts) -> Option<()> {
-        let written = |name: &&RelationName| {
-            by.columns.iter().any(|(column, uses)| column.relation == **name && uses.contains(&Use::Write))
+    fn refs<'n>(&self, names: impl IntoIterator<Item = &'n ColumnName>) -> Option<Vec<ColumnRef>> {
+        let find = |name: &ColumnName| {
+            let index = self.find(&name.relation.schema, &name.relation.name)?;
+            Some((index, self.relation(index)?.column(&name.column)?))
         };
-        for name in created.iter().filter(written) {
-            let reads = self.read_by(by)?;
-            let index = self.find(&name.schema, &name.name)?;
-            self.relations.get_mut(index)?.reads.extend(reads);
-        }
-        Some(())
-    }
-
-    fn read_by(&self, facts: &Facts) -> Option<Vec<ColumnRef>> {
-        let read = facts.columns.iter().filter(|(_, uses)| uses.iter().any(|used| *used != Use::Write));
-        read.map(|(column, _)| {
-            let index = self.find(&column.relation.schema, &column.relation.name)?;
-            Some((index, self.relation(index)?.column(&column.column)?))
-        })
-        .collect()
+        names.into_iter().map(find).collect()
     }
 }

@@ -1,10 +1,12 @@
 //! What CREATE and other DDL makes and changes.
 
 use pg_raw_parse::Node;
-use stepgate_types::Kind;
+use stepgate_types::{Certainty, Kind, RelationName, Use};
 
 use super::{Context, Words, ddl, inner_query, statement_doubt};
 use crate::facts::{Created, Facts, Sink, SinkKind};
+use crate::taint::{Flow, TEMPORARY};
+use crate::walk;
 
 /// CREATE.
 pub(super) fn create(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
@@ -25,14 +27,16 @@ pub(super) fn create(words: Words<'_, '_>, context: Context<'_>, facts: &mut Fac
         rest = rest.after(1);
     }
     let options = words.before(words.len() - rest.len());
+    let temporary = options.contains(&["temp"]) || options.contains(&["temporary"]);
     match rest.word(0) {
-        Some("table") => table(rest.after(1), context, facts),
-        Some("view") => view(rest.after(1), options.contains(&["recursive"]), context, facts),
+        Some("table") => table(rest.after(1), temporary, context, facts),
+        Some("view") => {
+            view(rest.after(1), options.contains(&["recursive"]), temporary, context, facts);
+        }
         _ => ddl::command(context, facts),
     }
     if let Some(created) = &mut facts.effect.creates {
-        created.view = rest.word(0) == Some("view") && !options.contains(&["materialized"]);
-        created.temporary = options.contains(&["temp"]) || options.contains(&["temporary"]);
+        created.view &= !options.contains(&["materialized"]);
     }
     done(facts);
 }
@@ -50,7 +54,7 @@ fn done(facts: &mut Facts) {
     // The first temporary table puts a schema in front of the path.
     facts.effect.session = true;
     // What is stored elsewhere counts as what is read: its maker can read it back.
-    if facts.sinks.is_empty() && facts.certainty != stepgate_types::Certainty::Unknown {
+    if facts.sinks.is_empty() && facts.certainty != Certainty::Unknown {
         facts.estimate = Some(0);
     }
 }
@@ -60,35 +64,92 @@ fn skip_if_not_exists<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
 }
 
 /// CREATE TABLE name AS query, and any other CREATE TABLE.
-fn table(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
+fn table(words: Words<'_, '_>, temporary: bool, context: Context<'_>, facts: &mut Facts) {
     let rest = skip_if_not_exists(words);
     let Some((name, taken)) = rest.name() else { return statement_doubt(facts, "syntax") };
     let rest = rest.after(taken);
     match (context.node, rest.find_word("as")) {
         (Some(Node::CreateTableAsStmt(_)), Some(at)) => {
             facts.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
-            holds(name, rest.before(at), rest.after(at + 1), context, facts);
+            let made = Made { name, temporary, view: false, renamed: Vec::new() };
+            holds(made, rest.before(at), rest.after(at + 1), context, facts);
         }
         _ => ddl::command(context, facts),
     }
 }
 
+/// A relation that a query fills.
+pub(super) struct Made {
+    /// As named.
+    pub(super) name: Vec<String>,
+    pub(super) temporary: bool,
+    pub(super) view: bool,
+    /// New names of its first columns.
+    pub(super) renamed: Vec<String>,
+}
+
+/// Whether a statement stores the result of a query.
+pub(super) fn stores(node: Option<Node<'_>>) -> bool {
+    match node {
+        Some(Node::CreateTableAsStmt(_) | Node::ViewStmt(_)) => true,
+        Some(Node::SelectStmt(it)) => it.into_clause().is_some(),
+        _ => false,
+    }
+}
+
 /// What AS fills a relation with: `before` is what stands between its name and AS, perhaps names of columns.
-fn holds(
-    name: Vec<String>,
-    before: Words<'_, '_>,
-    query: Words<'_, '_>,
-    context: Context<'_>,
-    facts: &mut Facts,
-) {
+fn holds(made: Made, before: Words<'_, '_>, query: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     let renamed = if before.is_punct(0, b'(') { before.name_list() } else { Some(Vec::new()) };
-    let columns = inner_query(without_data(query), context, facts);
-    facts.effect.creates = columns.zip(renamed).map(|(mut columns, renamed)| {
+    let mut result = inner_query(without_data(query), context, facts).unwrap_or_default();
+    if renamed.is_none() {
+        result = walk::Result::default();
+    }
+    self::made(Made { renamed: renamed.unwrap_or_default(), ..made }, &result, context, facts);
+}
+
+/// Notes what the statement makes: as far as its columns are certain, and what it holds in any case.
+pub(super) fn made(made: Made, result: &walk::Result, context: Context<'_>, facts: &mut Facts) {
+    let Made { name, temporary, view, renamed } = made;
+    let columns = result.names.clone().map(|mut columns| {
         for (column, name) in columns.iter_mut().zip(renamed) {
             *column = name;
         }
-        Created { name, view: false, temporary: false, columns }
+        columns
     });
+    let output = facts.columns.iter().filter(|(_, uses)| uses.contains(&Use::Output));
+    let mut flow = Flow { unknown: facts.certainty == Certainty::Unknown, ..Flow::default() };
+    match (&columns, &result.from) {
+        (Some(columns), Some(from)) if columns.len() == from.len() => {
+            flow.each.extend(columns.iter().cloned().zip(from.iter().cloned()));
+        }
+        _ => flow.all = output.map(|(column, _)| column.clone()).collect(),
+    }
+    if !view {
+        for relation in targets(&name, temporary, context) {
+            facts.flows.insert(relation, flow.clone());
+        }
+    }
+    let holds = result.from.clone();
+    facts.effect.creates = columns.map(|columns| Created { name, view, temporary, columns, holds });
+}
+
+/// Where a relation of that name may be made: in the first schema of the path that is not the server's, or, should
+/// `pg_temp` be put first, in the session's own. An unknown path may mean any.
+fn targets(name: &[String], temporary: bool, context: Context<'_>) -> Vec<RelationName> {
+    let path = context.session.search_path.as_ref();
+    match name {
+        [name] if temporary => vec![RelationName::new(TEMPORARY, name)],
+        [name] => {
+            let first = path.and_then(|path| path.iter().find(|schema| !schema.starts_with("pg_")));
+            let schema = first.map_or("", String::as_str);
+            vec![RelationName::new(schema, name), RelationName::new(TEMPORARY, name)]
+        }
+        [schema, name] if temporary || schema.starts_with("pg_temp") => {
+            vec![RelationName::new(TEMPORARY, name)]
+        }
+        [.., schema, name] => vec![RelationName::new(schema, name)],
+        [] => Vec::new(),
+    }
 }
 
 /// Without a trailing WITH [NO] DATA.
@@ -103,12 +164,13 @@ fn without_data<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
 }
 
 /// CREATE [MATERIALIZED] VIEW name [(columns)] AS query.
-fn view(words: Words<'_, '_>, recursive: bool, context: Context<'_>, facts: &mut Facts) {
+fn view(words: Words<'_, '_>, recursive: bool, temporary: bool, context: Context<'_>, facts: &mut Facts) {
     facts.sinks.insert(Sink { kind: SinkKind::View, relation: None });
     let words = skip_if_not_exists(words);
     match (words.name(), words.find_word("as")) {
         (Some((name, taken)), Some(at)) if !recursive && taken <= at => {
-            holds(name, words.before(at).after(taken), words.after(at + 1), context, facts);
+            let made = Made { name, temporary, view: true, renamed: Vec::new() };
+            holds(made, words.before(at).after(taken), words.after(at + 1), context, facts);
         }
         _ => statement_doubt(facts, "unsupported-statement"),
     }

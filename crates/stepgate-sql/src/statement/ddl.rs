@@ -122,6 +122,7 @@ fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>
         view: false,
         temporary,
         columns,
+        holds: Some(Vec::new()),
     }))
 }
 

@@ -12,9 +12,10 @@ mod setting;
 use pg_raw_parse::Node;
 use stepgate_types::{BulkShape, Kind};
 
+use self::create::Made;
 use self::cursor::Words;
 use crate::catalog::Catalog;
-use crate::facts::{Created, Doubt, Facts, Reason};
+use crate::facts::{Doubt, Facts, Reason};
 use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
 use crate::{read, walk};
@@ -134,8 +135,8 @@ fn transaction(facts: &mut Facts, ends: bool) {
     facts.effect.transaction = true;
 }
 
-/// A query or DML statement. Returns the names of its columns, if they are certain.
-fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Option<Vec<String>> {
+/// A query or DML statement, alone or as part of another. Returns the columns of its result, if they are certain.
+fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Option<walk::Result> {
     // Should it not be readable, the first word still tells the kind, unless a WITH hides it.
     facts.kind = match words.word(0) {
         Some("select" | "values" | "table") => Kind::Select,
@@ -165,11 +166,19 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0, context.node) {
         Ok(statement) => {
-            let columns = walk::statement(&statement, context, may_set, facts);
-            if facts.kind == Kind::Ddl {
-                facts.effect.creates = columns.clone().and_then(|columns| into(words, columns));
+            let stores = create::stores(context.node);
+            let result = walk::statement(&statement, context, may_set, stores, facts);
+            if facts.kind == Kind::Ddl
+                && let Some((name, temporary)) = into(words)
+            {
+                create::made(
+                    Made { name, temporary, view: false, renamed: Vec::new() },
+                    &result,
+                    context,
+                    facts,
+                );
             }
-            columns
+            Some(result)
         }
         Err(code) => {
             statement_doubt(facts, code);
@@ -178,8 +187,8 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     }
 }
 
-/// What SELECT … INTO [TEMP] [TABLE] name makes.
-fn into(words: Words<'_, '_>, columns: Vec<String>) -> Option<Created> {
+/// The name of SELECT … INTO [TEMP] [TABLE] name, and whether it is temporary.
+fn into(words: Words<'_, '_>) -> Option<(Vec<String>, bool)> {
     let mut rest = words.after(words.find_word("into")? + 1);
     let mut temporary = false;
     // A table may be called temp, but then something reserved follows: such a name is not known for certain.
@@ -190,7 +199,7 @@ fn into(words: Words<'_, '_>, columns: Vec<String>) -> Option<Created> {
     }
     let (name, taken) = rest.name()?;
     let ends = rest.len() == taken || rest.word(taken) == Some("from");
-    ends.then_some(Created { name, view: false, temporary, columns })
+    ends.then_some((name, temporary))
 }
 
 /// Whether these words begin a query or DML statement.
@@ -202,7 +211,7 @@ fn begins_query(words: Words<'_, '_>) -> bool {
         )
 }
 
-fn inner_query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Option<Vec<String>> {
+fn inner_query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Option<walk::Result> {
     if begins_query(words) {
         return query(words, context, facts);
     }

@@ -135,11 +135,14 @@ impl Walker<'_> {
             self.doubt("unsupported-statement");
         }
         if let Some(query) = source {
+            self.split(query);
             self.query(query, place, Uses::OUTPUT);
             if !matches!(query.body.as_ref(), SetExpr::Values(_)) || query.with.is_some() {
                 self.sinks.insert(Sink { kind: SinkKind::Rows, relation: None });
             }
         }
+        let from = self.taken_apart();
+        let given = self.given();
         let TableObject::TableName(name) = table else {
             self.doubt("unsupported-statement");
             return Output::default();
@@ -148,6 +151,10 @@ impl Walker<'_> {
         self.name_sink(index);
         let named: Vec<Vec<String>> = columns.iter().map(|column| self.parts(column)).collect();
         self.inserts(index, &named);
+        for (at, column) in self.positions(index, &named).into_iter().enumerate() {
+            let taken = from.as_ref().map_or(Some(&given), |each| each.get(at));
+            self.flow((index, column), taken.into_iter().flatten().copied());
+        }
         let alias = match table_alias {
             Some(alias) => folded(&alias.alias).into_owned(),
             None => self.parts(name).pop().unwrap_or_default(),
@@ -162,6 +169,15 @@ impl Walker<'_> {
         let output = self.returning(returning.as_deref(), &items, place);
         items.clear();
         output
+    }
+
+    /// Where these columns are (all, if none are named).
+    pub(super) fn positions(&self, index: RelationIndex, named: &[Vec<String>]) -> Vec<usize> {
+        let Some(relation) = self.catalog.relation(index) else { return Vec::new() };
+        if named.is_empty() {
+            return (0..relation.columns.len()).collect();
+        }
+        named.iter().filter_map(|name| relation.column(name.first()?)).collect()
     }
 
     /// The sink of INSERT … SELECT gets its name.
@@ -304,8 +320,10 @@ impl Walker<'_> {
         let scope = Scope { items, outer: place.scope };
         let mut written = Vec::new();
         let mut may_be_null = Vec::new();
+        let around = self.given();
         for Assignment { target, value } in assignments {
-            self.expr(value, place.within(&scope), Uses::OUTPUT);
+            let mut given = self.gives(|walker| walker.expr(value, place.within(&scope), Uses::OUTPUT));
+            given.extend(&around);
             let names = match target {
                 AssignmentTarget::ColumnName(name) => std::slice::from_ref(name),
                 AssignmentTarget::Tuple(names) => names.as_slice(),
@@ -318,6 +336,7 @@ impl Walker<'_> {
                     continue;
                 };
                 self.touch((index, at), Uses::WRITE);
+                self.flow((index, at), given.iter().copied());
                 written.push(at);
                 let alone = (items.len() == 1).then(|| self.catalog.relation(index)).flatten();
                 if !is_never_null(value, alone) {

@@ -60,11 +60,15 @@ impl Walker<'_> {
                 kind: MergeInsertKind::Values(values),
                 insert_predicate: None,
             }) => {
-                for row in &values.rows {
-                    self.exprs(&row.content, within, Uses::OUTPUT);
-                }
+                let mut given = self.gives(|walker| {
+                    values.rows.iter().for_each(|row| walker.exprs(&row.content, within, Uses::OUTPUT));
+                });
+                given.extend(self.given());
                 let named: Vec<Vec<String>> = columns.iter().map(|column| self.parts(column)).collect();
                 self.inserts(index, &named);
+                for column in self.positions(index, &named) {
+                    self.flow((index, column), given.iter().copied());
+                }
                 self.sinks.insert(Sink { kind: SinkKind::Rows, relation: None });
                 self.name_sink(index);
             }

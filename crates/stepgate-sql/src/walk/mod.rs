@@ -6,6 +6,7 @@
 mod dml;
 mod expr;
 mod failure;
+mod flow;
 mod from;
 mod function;
 mod merge;
@@ -20,8 +21,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
-use stepgate_types::{ColumnName, Kind};
+use stepgate_types::{ColumnName, Kind, Use};
 
+use self::flow::Split;
 use self::scope::{Output, Place, folded};
 use self::uses::Uses;
 use crate::builtin;
@@ -34,20 +36,38 @@ pub(crate) use self::view::{ViewColumns, view};
 
 /// Adds to `facts` (whose kind it sets) what this query, INSERT, UPDATE or DELETE does.
 ///
-/// `may_set`: its calls of `set_config` are known to change nothing that matters here. Returns the names of its
-/// result's columns, if every one is certain.
+/// `may_set`: its calls of `set_config` are known to change nothing that matters here. `stores`: its result is
+/// stored; then what the result's columns are taken from is told.
 pub(crate) fn statement(
     statement: &Statement,
     context: Context<'_>,
     may_set: bool,
+    stores: bool,
     facts: &mut Facts,
-) -> Option<Vec<String>> {
+) -> Result {
     let mut walker = Walker::new(context.catalog, context.session);
     walker.body = context.body;
     walker.may_set = may_set;
+    if let (true, Statement::Query(query)) = (stores, statement) {
+        walker.split(query);
+    }
     let output = walker.statement(statement, Place::default());
+    let apart = stores.then(|| walker.taken_apart()).flatten();
+    let from = apart.filter(|_| walker.called.is_empty());
+    let from: Option<Vec<_>> =
+        from.map(|each| each.into_iter().map(|columns| walker.base_columns(columns)).collect());
     walker.finish(facts);
-    output.names.into_iter().collect::<Option<_>>().filter(|_| !output.open)
+    let names = output.names.into_iter().collect::<Option<Vec<_>>>().filter(|_| !output.open);
+    Result { names, from }
+}
+
+/// The columns of a statement's result.
+#[derive(Default)]
+pub(crate) struct Result {
+    /// Their names, if every one is certain.
+    pub(crate) names: Option<Vec<String>>,
+    /// The base columns that each is taken from, if they can be told apart.
+    pub(crate) from: Option<Vec<BTreeSet<ColumnName>>>,
 }
 
 /// Adds what COPY of these columns (all, if none) of a relation does.
@@ -99,10 +119,10 @@ struct Walker<'c> {
     /// A function that returns sets was called somewhere.
     returns_sets: bool,
     may_set: bool,
-    /// The first select list walked is of a view, whose columns are told apart.
-    splits: bool,
-    /// What each item of that list names.
-    each: Vec<HashMap<ColumnRef, Uses>>,
+    /// The select list whose columns are told apart.
+    split: Split,
+    /// What is stored in columns of relations, and from which it is taken.
+    flows: HashMap<RelationIndex, HashMap<usize, HashSet<ColumnRef>>>,
     body: Within<'c>,
     /// Functions that somebody defined and that are called, by schema and name.
     called: HashMap<(String, String), Vec<Arc<Routine>>>,
@@ -127,8 +147,8 @@ impl<'c> Walker<'c> {
             creates: false,
             returns_sets: false,
             may_set: false,
-            splits: false,
-            each: Vec::new(),
+            split: Split::default(),
+            flows: HashMap::new(),
             body: Within::default(),
             called: HashMap::new(),
             steps: 0,
@@ -183,16 +203,28 @@ impl<'c> Walker<'c> {
         for body in &called {
             facts.run(body);
         }
+        if !self.flows.is_empty() {
+            let given = called.iter().flat_map(|body| body.columns.iter());
+            let given =
+                given.filter(|(_, uses)| uses.contains(&Use::Output)).map(|(column, _)| column.clone());
+            facts.flows.extend(self.named_flows(&given.collect()));
+        }
         let mut lineage = HashSet::new();
-        for (column, uses) in self.columns {
-            self.catalog.lineage(column, &mut lineage);
-            for (relation, at) in lineage.drain() {
-                let Some(relation) = self.catalog.relation(relation).filter(|it| it.is_base()) else {
-                    continue;
-                };
-                let Some(known) = relation.columns.get(at) else { continue };
-                let name = ColumnName::new(relation.name.0.clone(), known.name.clone());
-                facts.columns.entry(name).or_default().extend(uses.set());
+        for (column, uses) in &self.columns {
+            self.catalog.lineage(*column, &mut lineage);
+            for column in lineage.drain() {
+                let Some((relation, column)) = self.base_column(column) else { continue };
+                let read = uses.without_write();
+                for flow in self.session.tainted(&relation) {
+                    let held = flow.all.iter().chain(flow.each.get(&column).into_iter().flatten());
+                    for source in held.filter(|_| !read.is_empty()) {
+                        facts.columns.entry(source.clone()).or_default().extend(read.set());
+                    }
+                    if flow.unknown && !read.is_empty() {
+                        facts.doubt(Reason { code: "unknown-contents", doubt: Doubt::Statement });
+                    }
+                }
+                facts.columns.entry(ColumnName::new(relation, column)).or_default().extend(uses.set());
             }
         }
         for index in self.relations {

@@ -296,7 +296,6 @@ impl Walker<'_> {
             self.kind = stepgate_types::Kind::Ddl;
             self.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
         }
-        let splits = std::mem::take(&mut self.splits);
         let items = self.from(from, &[], place);
         let level = Level { items, projection };
         let scope = Scope { items: &level.items, outer: place.scope };
@@ -315,21 +314,12 @@ impl Walker<'_> {
                 uses
             }
         };
-        if splits {
-            self.split_projection(projection, &level.items, within);
-            return (Output::default(), level);
-        }
-        let output = self.projection(projection, &level.items, within, uses);
+        let output = if self.splits(select) {
+            self.split_projection(projection, &level.items, within, uses)
+        } else {
+            self.projection(projection, &level.items, within, uses)
+        };
         (output, level)
-    }
-
-    /// The select list of a view, item by item.
-    fn split_projection(&mut self, projection: &[SelectItem], items: &[Rc<Item>], place: Place<'_>) {
-        for item in projection {
-            let around = std::mem::take(&mut self.columns);
-            self.projection(std::slice::from_ref(item), items, place, Uses::OUTPUT);
-            self.each.push(std::mem::replace(&mut self.columns, around));
-        }
     }
 
     fn group_by(&mut self, group_by: &GroupByExpr, level: &Level<'_>, place: Place<'_>) {

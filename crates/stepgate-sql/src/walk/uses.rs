@@ -15,6 +15,19 @@ impl Uses {
     pub(super) const WRITE: Self = Self(16);
     pub(super) const HIDDEN: Self = Self(32);
 
+    pub(super) const fn are_output(self) -> bool {
+        self.0 & Self::OUTPUT.0 != 0
+    }
+
+    /// The uses by which something is read.
+    pub(super) const fn without_write(self) -> Self {
+        Self(self.0 & !Self::WRITE.0)
+    }
+
+    pub(super) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     pub(super) fn set(self) -> BTreeSet<Use> {
         [
             (Self::OUTPUT, Use::Output),

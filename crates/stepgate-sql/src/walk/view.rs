@@ -34,12 +34,12 @@ pub(crate) fn view(definition: &str, catalog: &Catalog) -> Option<ViewColumns> {
     }
     let session = SessionState::with_search_path(["pg_catalog"]);
     let mut walker = Walker::new(catalog, &session);
-    walker.splits = true;
+    walker.split(query);
     walker.statement(&statement, Place::default());
     let understood = walker.reasons.iter().all(|reason| reason.doubt == Doubt::Nothing);
     if !understood || !walker.called.is_empty() || walker.kind != Kind::Select {
         return None;
     }
-    let each = walker.each.into_iter().map(|columns| columns.into_keys().collect()).collect();
+    let each = walker.split.each?.into_iter().map(|columns| columns.into_keys().collect()).collect();
     Some(ViewColumns { always: walker.columns.into_keys().collect(), each })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use stepgate_proxy::{Credentials, UpstreamConfig, connect, load, simple_query};
-use stepgate_sql::{Catalog, Facts, Message, SessionState};
+use stepgate_sql::{Catalog, Facts, Message, SessionState, Taints};
 use stepgate_testkit::{Cluster, HostAuth};
 use stepgate_types::{Certainty, RelationName, quote_ident};
 use zeroize::Zeroizing;
@@ -75,6 +75,7 @@ impl Source {
     /// A new session.
     pub(super) fn reset(&mut self) {
         self.track = Track::new(self.track.initial().clone());
+        self.session.own_taints = Taints::default();
         self.forget_created();
         self.look();
     }
@@ -112,13 +113,15 @@ impl Source {
         Some(())
     }
 
-    /// Takes note of what is written to what the session made. `None`: something may have been.
+    /// Takes note of what is stored where. `None`: it cannot be told what what the session made holds.
     fn fill(&mut self, facts: &[Facts]) -> Option<()> {
-        for statement in facts.iter().filter(|_| !self.created.is_empty()) {
-            if statement.certainty == Certainty::Unknown {
+        for statement in facts {
+            if statement.certainty == Certainty::Unknown && !self.created.is_empty() {
                 return None;
             }
-            self.catalog.fill(&self.created, statement)?;
+            for (relation, flow) in &statement.flows {
+                self.session.own_taints.add(relation.clone(), flow.clone()).ok()?;
+            }
         }
         Some(())
     }

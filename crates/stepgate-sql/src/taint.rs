@@ -1,0 +1,134 @@
+//! Labels follow data: which columns the contents of a relation may have come from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use stepgate_types::{ColumnName, RelationName};
+
+/// The schema by which a session reaches its temporary objects, whatever its real name
+/// (PostgreSQL documentation, `search_path`).
+pub const TEMPORARY: &str = "pg_temp";
+
+/// The most relations that are remembered.
+const MAX_RELATIONS: usize = 10_000;
+
+/// What a statement stores in one relation, by the base columns that it is taken from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Into each column of it.
+    pub each: BTreeMap<String, BTreeSet<ColumnName>>,
+    /// Into any of its columns.
+    pub all: BTreeSet<ColumnName>,
+    /// What else is stored is not known.
+    pub unknown: bool,
+}
+
+impl Flow {
+    /// Only what comes from columns that are `wanted`; `None` if that is nothing.
+    #[must_use]
+    pub fn only(&self, mut wanted: impl FnMut(&ColumnName) -> bool) -> Option<Self> {
+        let mut keep = |from: &BTreeSet<ColumnName>| -> BTreeSet<ColumnName> {
+            from.iter().filter(|column| wanted(column)).cloned().collect()
+        };
+        let each = self.each.iter().map(|(to, from)| (to.clone(), keep(from)));
+        let each: BTreeMap<_, _> = each.filter(|(_, from)| !from.is_empty()).collect();
+        let flow = Self { each, all: keep(&self.all), unknown: self.unknown };
+        (flow.unknown || !flow.each.is_empty() || !flow.all.is_empty()).then_some(flow)
+    }
+
+    /// Whether `other` adds nothing.
+    fn covers(&self, other: &Self) -> bool {
+        let has = |(to, from): (&String, &BTreeSet<ColumnName>)| {
+            self.each.get(to).is_some_and(|known| from.is_subset(known))
+        };
+        self.unknown >= other.unknown && other.all.is_subset(&self.all) && other.each.iter().all(has)
+    }
+
+    pub(crate) fn add(&mut self, other: Self) {
+        self.unknown |= other.unknown;
+        self.all.extend(other.all);
+        for (to, from) in other.each {
+            self.each.entry(to).or_default().extend(from);
+        }
+    }
+}
+
+/// More relations are tainted than are remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than {MAX_RELATIONS} relations hold what was copied from labelled columns")]
+pub struct TooMany;
+
+/// What relations hold besides their own. Cheap to clone. Only grows: nobody says when a table was emptied.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Taints(Arc<BTreeMap<RelationName, Flow>>);
+
+impl Taints {
+    /// Adds what is stored in a relation; a schema of `""` stands for any. Says whether that is new.
+    ///
+    /// # Errors
+    /// There is no room: the statement that would store it must not run.
+    pub fn add(&mut self, relation: RelationName, flow: Flow) -> Result<bool, TooMany> {
+        if self.0.get(&relation).is_some_and(|known| known.covers(&flow)) {
+            return Ok(false);
+        }
+        if self.0.len() >= MAX_RELATIONS && !self.0.contains_key(&relation) {
+            return Err(TooMany);
+        }
+        Arc::make_mut(&mut self.0).entry(relation).or_default().add(flow);
+        Ok(true)
+    }
+
+    /// Whether these are the same, known by being shared.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether nothing is tainted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What is known of a relation, in its own schema and under any.
+    pub(crate) fn of<'t>(&'t self, relation: &RelationName) -> impl Iterator<Item = &'t Flow> + use<'t> {
+        let schema = if relation.schema.starts_with("pg_temp") { TEMPORARY } else { &relation.schema };
+        let names = [RelationName::new(schema, &relation.name), RelationName::new("", &relation.name)];
+        let found = if self.is_empty() { [None, None] } else { names.map(|name| self.0.get(&name)) };
+        found.into_iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &str) -> ColumnName {
+        ColumnName::new(RelationName::new("public", "customers"), name)
+    }
+
+    #[test]
+    fn taints_only_grow_and_are_found_by_schema_or_any() {
+        let mut taints = Taints::default();
+        let flow = |to: &str, from: &str| Flow {
+            each: [(to.to_owned(), [column(from)].into())].into(),
+            ..Flow::default()
+        };
+        assert_eq!(taints.add(RelationName::new("public", "t"), flow("a", "ssn")), Ok(true));
+        assert_eq!(taints.add(RelationName::new("public", "t"), flow("a", "ssn")), Ok(false));
+        assert_eq!(taints.add(RelationName::new("public", "t"), flow("a", "name")), Ok(true));
+        assert_eq!(taints.add(RelationName::new("", "u"), flow("a", "ssn")), Ok(true));
+        assert_eq!(taints.add(RelationName::new(TEMPORARY, "x"), flow("a", "ssn")), Ok(true));
+        let held = |schema: &str, name: &str| {
+            let mut all =
+                taints.of(&RelationName::new(schema, name)).flat_map(|flow| flow.each.values().flatten());
+            (all.next().is_some(), all.count() + 1)
+        };
+        assert_eq!(held("public", "t"), (true, 2));
+        assert_eq!(held("other", "u"), (true, 1));
+        assert!(held("pg_temp_7", "x").0);
+        assert!(!held("other", "t").0);
+        assert!(!held("public", "x").0);
+    }
+}
