@@ -7,6 +7,7 @@ use stepgate_policy::{Bound, Ruleset};
 use stepgate_sql::Catalog;
 use tokio::sync::{Mutex, watch};
 
+use crate::taint::SharedTaints;
 use crate::{CatalogError, Upstream, UpstreamConfig, connect_for_catalog, fingerprint, load_from};
 
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known
@@ -30,6 +31,8 @@ pub struct Database {
     pub config: UpstreamConfig,
     view: watch::Sender<Option<Arc<View>>>,
     rules: watch::Receiver<Arc<Ruleset>>,
+    /// What its tables hold of labelled columns.
+    pub(crate) taints: SharedTaints,
     /// The catalog's connection; one load at a time.
     reader: Mutex<Reader>,
 }
@@ -41,8 +44,12 @@ struct Reader {
 }
 
 impl Database {
-    pub(crate) fn new(config: UpstreamConfig, rules: watch::Receiver<Arc<Ruleset>>) -> Self {
-        Self { config, view: watch::Sender::new(None), rules, reader: Mutex::default() }
+    pub(crate) fn new(
+        config: UpstreamConfig,
+        rules: watch::Receiver<Arc<Ruleset>>,
+        taints: SharedTaints,
+    ) -> Self {
+        Self { config, view: watch::Sender::new(None), rules, taints, reader: Mutex::default() }
     }
 
     /// Catalog and rules as of now; `None` until the catalog has been loaded once.

@@ -170,6 +170,7 @@ impl Drive {
             if let Some(view) = self.judge.database.view() {
                 self.session.set_catalog(Arc::clone(&view.catalog));
             }
+            self.session.set_taints(self.judge.database.taints.now());
             let moved = match self.hand_on(state) {
                 Ok(moved) => moved,
                 Err(error) => {
@@ -264,7 +265,15 @@ impl Drive {
 
     fn obey(&mut self, state: &mut State, verdict: Verdict) {
         match verdict {
-            Verdict::Pass(pass, release) => {
+            Verdict::Pass(pass, release, stored) => {
+                self.session.set_taints(self.judge.database.taints.now());
+                if self.session.stores(stored).is_err() {
+                    let problem = Problem::fatal(
+                        SqlState::PROGRAM_LIMIT_EXCEEDED,
+                        "too many temporary tables of this session hold copies of labelled columns",
+                    );
+                    return self.end(state, &problem, "limit");
+                }
                 if let Some(pending) = state.pending.take() {
                     if state.started.len() >= MAX_STARTED {
                         state.started.clear();
@@ -314,6 +323,7 @@ impl Drive {
                 if let Some(view) = self.judge.database.view() {
                     self.session.set_catalog(Arc::clone(&view.catalog));
                 }
+                self.session.set_taints(self.judge.database.taints.now());
                 if let Some(facts) = self.session.judge_again() {
                     pending.facts = facts;
                 }

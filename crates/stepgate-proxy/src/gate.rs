@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::database::Database;
 use crate::sessions::Sessions;
+use crate::taint;
 use crate::{CancelRegistry, ServerTls, UpstreamConfig};
 
 /// The most sessions at a time.
@@ -61,14 +62,18 @@ pub struct Gate {
 
 impl Gate {
     /// A gate of these parts. Nothing is reached yet.
-    #[must_use]
-    pub fn new(parts: Parts) -> Self {
+    ///
+    /// # Errors
+    /// The store cannot say what tables hold.
+    pub fn new(parts: Parts) -> Result<Self, LogError> {
         let rules = watch::Sender::new(parts.rules);
+        let mut taints = taint::load(&parts.log)?;
         let databases = parts.databases.into_iter().map(|config| {
             let name = config.name.clone();
-            (name, Arc::new(Database::new(config, rules.subscribe())))
+            let taints = taints.remove(&name).unwrap_or_default();
+            (name, Arc::new(Database::new(config, rules.subscribe(), taints)))
         });
-        Self {
+        Ok(Self {
             databases: databases.collect(),
             rules,
             log: parts.log,
@@ -82,7 +87,7 @@ impl Gate {
             sessions: Sessions::default(),
             slots: Arc::new(Semaphore::new(MAX_SESSIONS)),
             admissions: Arc::new(Semaphore::new(MAX_ADMISSIONS)),
-        }
+        })
     }
 
     /// The sessions that are open now.

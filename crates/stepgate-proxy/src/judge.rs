@@ -9,7 +9,7 @@ use stepgate_approval::{Ask, Held, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, Circumstances, Decision, ScopePart};
 use stepgate_record::{Event, LabelledColumn, Statement};
 use stepgate_session::{Pass, Pending, TransactionSoFar};
-use stepgate_sql::{Facts, Message, SinkKind};
+use stepgate_sql::{Facts, Flow, Message, SinkKind};
 use stepgate_store::{LogError, PendingRelease, Waiting};
 use stepgate_types::{
     Action, BulkShape, Certainty, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
@@ -20,6 +20,7 @@ use stepgate_wire::Problem;
 use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::refusal;
+use crate::taint::Stored;
 
 /// How long a statement is held at most in a transaction that has run something: what it has locked stays
 /// locked, and the server's `idle_in_transaction_session_timeout` may be as short.
@@ -37,8 +38,9 @@ pub(crate) struct Judge {
 
 /// What becomes of a statement.
 pub(crate) enum Verdict {
-    /// It runs. The reply of one that went on a ticket waits for its release.
-    Pass(Pass, Option<PendingRelease>),
+    /// It runs. The reply of one that went on a ticket waits for its release. What it stores in relations of the
+    /// session's own is for the session to remember.
+    Pass(Pass, Option<PendingRelease>, Vec<(RelationName, Flow)>),
     /// It waits for people.
     Hold(Box<Hold>),
     /// It does not run.
@@ -148,7 +150,7 @@ impl Case<'_> {
     async fn ticket(&self) -> Result<Verdict, LogError> {
         let event = self.event("forward", None, None);
         let (ticket, release) = self.judge.gate.log.ticket(self.statement(), event).await?;
-        Ok(Verdict::Pass(Pass::Ticket(ticket), Some(release)))
+        Ok(Verdict::Pass(Pass::Ticket(ticket), Some(release), Vec::new()))
     }
 
     async fn permit(
@@ -158,8 +160,23 @@ impl Case<'_> {
         grant: Option<GrantId>,
     ) -> Result<Verdict, LogError> {
         let event = self.event(verdict, request, grant);
-        let permit = self.judge.gate.log.permit(self.statement(), event).await?;
-        Ok(Verdict::Pass(Pass::Permit(permit), None))
+        let Stored { own, shared } = self.stored();
+        // Known to every session before it is there.
+        let changes = self.judge.database.taints.add(&self.judge.database.config.name, &shared)?;
+        let permit = self.judge.gate.log.permit(self.statement(), event, changes).await?;
+        Ok(Verdict::Pass(Pass::Permit(permit), None, own))
+    }
+
+    /// What running it stores of classified columns.
+    fn stored(&self) -> Stored {
+        let mut stored = Stored::default();
+        let classified: BTreeSet<_> = self.decision.touched.iter().map(|touched| &touched.column).collect();
+        for (relation, flow) in self.pending.facts.iter().flat_map(|facts| &facts.flows) {
+            if let Some(flow) = flow.only(|column| classified.contains(column)) {
+                stored.add(relation, flow);
+            }
+        }
+        stored
     }
 
     async fn deny(&self) -> Result<Verdict, LogError> {

@@ -16,6 +16,7 @@ mod server;
 mod sessions;
 mod side;
 mod stream;
+mod taint;
 mod tls;
 mod upstream;
 

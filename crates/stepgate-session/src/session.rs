@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use stepgate_record::Release;
-use stepgate_sql::{Catalog, Facts, SessionState};
-use stepgate_types::{SessionId, SqlState};
+use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany};
+use stepgate_types::{RelationName, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem, reply};
 
 use crate::expect::{Entry, Owed, Poison};
@@ -358,6 +358,27 @@ impl Session {
             self.catalog = catalog;
             self.forget_facts();
         }
+    }
+
+    /// Takes what tables hold of labelled columns now.
+    pub fn set_taints(&mut self, taints: Taints) {
+        if !taints.is(&self.state.taints) {
+            self.state.taints = taints;
+            self.forget_facts();
+        }
+    }
+
+    /// A statement is about to store this in temporary relations of this session.
+    ///
+    /// # Errors
+    /// There is no room: the statement must not run.
+    pub fn stores(&mut self, stored: Vec<(RelationName, Flow)>) -> Result<(), TooMany> {
+        for (relation, flow) in stored {
+            if self.state.own_taints.add(relation, flow)? {
+                self.forget_facts();
+            }
+        }
+        Ok(())
     }
 
     /// The load that [`Action::LoadCatalog`] asked for is done, and `catalog` its result.

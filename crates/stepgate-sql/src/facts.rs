@@ -211,7 +211,7 @@ pub struct Sink {
 pub enum SinkKind {
     /// CREATE TABLE AS, SELECT INTO.
     Table,
-    /// INSERT … SELECT, UPDATE … FROM, MERGE.
+    /// INSERT … SELECT, an UPDATE from other columns, MERGE.
     Rows,
     /// CREATE VIEW or MATERIALIZED VIEW.
     View,

@@ -35,6 +35,7 @@ pub(crate) struct Disk {
     people: sled::Tree,
     factors: sled::Tree,
     desk: sled::Tree,
+    taints: sled::Tree,
     sync: Mutex<File>,
 }
 
@@ -66,6 +67,7 @@ impl Disk {
             people: tree("people")?,
             factors: tree("factors")?,
             desk: tree("desk")?,
+            taints: tree("taints")?,
             sync: Mutex::new(sync.map_err(|error| damaged(format!("no file db: {error}")))?),
             db,
         };
@@ -92,9 +94,9 @@ impl Disk {
             return self.records.apply_batch(batch).map_err(|error| error.to_string());
         }
         // Changes are rare, and must not be there without their records, nor the other way round.
-        let trees = [&self.records, &self.people, &self.factors, &self.desk];
+        let trees = [&self.records, &self.people, &self.factors, &self.desk, &self.taints];
         let done = trees[..].transaction(|trees| {
-            let [records, people, factors, desk] = trees.as_slice() else {
+            let [records, people, factors, desk, taints] = trees.as_slice() else {
                 return Err(ConflictableTransactionError::Abort(()));
             };
             records.apply_batch(&batch)?;
@@ -103,6 +105,7 @@ impl Disk {
                     Side::People => people,
                     Side::Factors => factors,
                     Side::Desk => desk,
+                    Side::Taints => taints,
                 };
                 match change {
                     Change::Put { key, value, .. } => tree.insert(key.as_slice(), value.as_slice())?,
@@ -155,6 +158,7 @@ impl Disk {
             Side::People => &self.people,
             Side::Factors => &self.factors,
             Side::Desk => &self.desk,
+            Side::Taints => &self.taints,
         }
     }
 

@@ -59,6 +59,8 @@ pub enum Side {
     Factors,
     /// Free for the projections of requests and grants.
     Desk,
+    /// What tables hold of labelled columns.
+    Taints,
 }
 
 /// Key and value in a side tree.
@@ -208,12 +210,17 @@ impl Log {
         block_on(self.append(events, changes))
     }
 
-    /// Records the decision on a statement and, once it is on disk, permits it.
+    /// Records the decision on a statement, with changes, and, once both are on disk, permits it.
     ///
     /// # Errors
     /// The statement must not pass.
-    pub async fn permit(&self, statement: StatementId, event: Event) -> Result<Permit, LogError> {
-        let seq = self.append(vec![event], Vec::new()).await?;
+    pub async fn permit(
+        &self,
+        statement: StatementId,
+        event: Event,
+        changes: Vec<Change>,
+    ) -> Result<Permit, LogError> {
+        let seq = self.append(vec![event], changes).await?;
         self.shared().marks.permit(statement, seq).map_err(|error| LogError::Poisoned(error.to_string()))
     }
 

@@ -58,6 +58,7 @@ pub(crate) fn facts() -> Facts {
         columns: BTreeMap::new(),
         functions: BTreeSet::new(),
         sinks: BTreeSet::new(),
+        flows: BTreeMap::new(),
         bulk: BulkShape::None,
         estimate: Some(1),
         read_only: true,

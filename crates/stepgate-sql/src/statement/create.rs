@@ -110,11 +110,11 @@ fn holds(made: Made, before: Words<'_, '_>, query: Words<'_, '_>, context: Conte
 /// Notes what the statement makes: as far as its columns are certain, and what it holds in any case.
 pub(super) fn made(made: Made, result: &walk::Result, context: Context<'_>, facts: &mut Facts) {
     let Made { name, temporary, view, renamed } = made;
-    let columns = result.names.clone().map(|mut columns| {
+    let columns = result.names.clone().and_then(|mut columns| {
         for (column, name) in columns.iter_mut().zip(renamed) {
-            *column = name;
+            *column = Some(name);
         }
-        columns
+        columns.into_iter().collect::<Option<Vec<String>>>()
     });
     let output = facts.columns.iter().filter(|(_, uses)| uses.contains(&Use::Output));
     let mut flow = Flow { unknown: facts.certainty == Certainty::Unknown, ..Flow::default() };

@@ -237,7 +237,8 @@ impl Walker<'_> {
         let OnConflictAction::DoUpdate(DoUpdate { assignments, selection }) = action else { return };
         let mut items = items.to_vec();
         items.push(Rc::new(Item { alias: Some("excluded".to_owned()), source: Source::Excluded(index) }));
-        self.assignments(assignments, index, &items, place);
+        let around = self.given();
+        self.assignments(assignments, index, &items, &around, place);
         let scope = Scope { items: &items, outer: place.scope };
         self.exprs(selection, place.within(&scope), Uses::PREDICATE);
     }
@@ -274,9 +275,14 @@ impl Walker<'_> {
             }
             Some(UpdateTableFromKind::BeforeSet(_)) => self.doubt("unsupported-statement"),
         }
-        self.assignments(assignments, index, &items, place);
+        let around = self.given();
+        self.assignments(assignments, index, &items, &around, place);
         let scope = Scope { items: &items, outer: place.scope };
         self.exprs(selection, place.within(&scope), Uses::PREDICATE);
+        if self.flows.get(&index).is_some_and(|columns| columns.values().any(|from| !from.is_empty())) {
+            self.sinks.insert(Sink { kind: SinkKind::Rows, relation: None });
+            self.name_sink(index);
+        }
         self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
         self.returning(returning.as_deref(), &items, place)
     }
@@ -309,21 +315,22 @@ impl Walker<'_> {
         Some((index, vec![Rc::new(Item { alias, source })]))
     }
 
-    /// SET: writes the targets, reads the values, and tells by failing what unique and foreign keys hold.
+    /// SET: writes the targets, reads the values, and tells by failing what unique and foreign keys hold. `around`:
+    /// what subqueries of the statement have put out, which the values may take.
     pub(super) fn assignments(
         &mut self,
         assignments: &[Assignment],
         index: RelationIndex,
         items: &[Rc<Item>],
+        around: &[ColumnRef],
         place: Place<'_>,
     ) {
         let scope = Scope { items, outer: place.scope };
         let mut written = Vec::new();
         let mut may_be_null = Vec::new();
-        let around = self.given();
         for Assignment { target, value } in assignments {
             let mut given = self.gives(|walker| walker.expr(value, place.within(&scope), Uses::OUTPUT));
-            given.extend(&around);
+            given.extend(around);
             let names = match target {
                 AssignmentTarget::ColumnName(name) => std::slice::from_ref(name),
                 AssignmentTarget::Tuple(names) => names.as_slice(),

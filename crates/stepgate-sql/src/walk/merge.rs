@@ -10,7 +10,7 @@ use sqlparser::ast::{
 use super::Walker;
 use super::scope::{Item, Output, Place, Scope};
 use super::uses::Uses;
-use crate::catalog::RelationIndex;
+use crate::catalog::{ColumnRef, RelationIndex};
 use crate::facts::{Sink, SinkKind};
 
 impl Walker<'_> {
@@ -26,8 +26,9 @@ impl Walker<'_> {
         items.extend(self.from(&[source], &[], place));
         let scope = Scope { items: &items, outer: place.scope };
         self.expr(on, place.within(&scope), Uses::PREDICATE);
+        let around = self.given();
         for clause in clauses {
-            self.merge_clause(clause, index, &items, place);
+            self.merge_clause(clause, index, &items, &around, place);
         }
         self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
         Output::default()
@@ -38,6 +39,7 @@ impl Walker<'_> {
         clause: &MergeClause,
         index: RelationIndex,
         items: &[Rc<Item>],
+        around: &[ColumnRef],
         place: Place<'_>,
     ) {
         let MergeClause { when_token: _, clause_kind: _, predicate, action } = clause;
@@ -52,7 +54,7 @@ impl Walker<'_> {
                 kind: MergeUpdateKind::Set(assignments),
                 update_predicate: None,
                 delete_predicate: None,
-            }) => self.assignments(assignments, index, items, place),
+            }) => self.assignments(assignments, index, items, around, place),
             MergeAction::Insert(MergeInsertExpr {
                 insert_token: _,
                 columns,
@@ -63,7 +65,7 @@ impl Walker<'_> {
                 let mut given = self.gives(|walker| {
                     values.rows.iter().for_each(|row| walker.exprs(&row.content, within, Uses::OUTPUT));
                 });
-                given.extend(self.given());
+                given.extend(around);
                 let named: Vec<Vec<String>> = columns.iter().map(|column| self.parts(column)).collect();
                 self.inserts(index, &named);
                 for column in self.positions(index, &named) {

@@ -57,15 +57,14 @@ pub(crate) fn statement(
     let from: Option<Vec<_>> =
         from.map(|each| each.into_iter().map(|columns| walker.base_columns(columns)).collect());
     walker.finish(facts);
-    let names = output.names.into_iter().collect::<Option<Vec<_>>>().filter(|_| !output.open);
-    Result { names, from }
+    Result { names: (!output.open).then_some(output.names), from }
 }
 
 /// The columns of a statement's result.
 #[derive(Default)]
 pub(crate) struct Result {
-    /// Their names, if every one is certain.
-    pub(crate) names: Option<Vec<String>>,
+    /// Their names, where they are certain; `None` if it is not certain which columns there are.
+    pub(crate) names: Option<Vec<Option<String>>>,
     /// The base columns that each is taken from, if they can be told apart.
     pub(crate) from: Option<Vec<BTreeSet<ColumnName>>>,
 }

@@ -96,7 +96,7 @@ async fn serve(
     let store = store.share();
     let event = policy_loaded(&ready.rules);
     store.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
-    let gate = Arc::new(Gate::new(Parts {
+    let gate = Gate::new(Parts {
         databases: ready.upstreams,
         rules: Arc::new(ready.rules),
         log: store.log.clone(),
@@ -106,7 +106,8 @@ async fn serve(
         entropy: Arc::clone(&store.entropy),
         tls: ready.tls,
         console_url: Some(config.console.url.clone()),
-    }));
+    });
+    let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let api = Api::new(stepgate_console::Parts {
         desk: store.desk.clone(),
         people: store.people.clone(),

@@ -1,0 +1,155 @@
+//! Labels follow data into tables: what statements copied from labelled columns, kept with the log.
+
+use std::collections::BTreeMap;
+use std::sync::{PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use stepgate_sql::{Flow, TEMPORARY, Taints};
+use stepgate_store::{Change, Log, LogError, Side};
+use stepgate_types::{ColumnName, RelationName};
+
+/// The longest entry, in bytes; the store takes 4,096.
+const MAX_ENTRY: usize = 3_900;
+
+/// The taints of one database. Only its own sessions see a temporary relation, so those are not here.
+#[derive(Default)]
+pub(crate) struct SharedTaints(RwLock<Taints>);
+
+/// What one statement stores.
+#[derive(Default)]
+pub(crate) struct Stored {
+    /// In relations of the session's own.
+    pub(crate) own: Vec<(RelationName, Flow)>,
+    /// Elsewhere.
+    pub(crate) shared: Vec<(RelationName, Flow)>,
+}
+
+impl Stored {
+    pub(crate) fn add(&mut self, relation: &RelationName, flow: Flow) {
+        if relation.schema.starts_with("pg_temp") {
+            self.own.push((RelationName::new(TEMPORARY, &relation.name), flow));
+        } else {
+            self.shared.push((relation.clone(), flow));
+        }
+    }
+}
+
+/// An entry of the store: a part of what a relation holds.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    database: String,
+    relation: RelationName,
+    flow: Flow,
+}
+
+impl SharedTaints {
+    pub(crate) fn now(&self) -> Taints {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Adds what is about to be stored, for every session at once, and says what is to be written with the record
+    /// of the statement.
+    pub(crate) fn add(
+        &self,
+        database: &str,
+        stored: &[(RelationName, Flow)],
+    ) -> Result<Vec<Change>, LogError> {
+        let mut changes = Vec::new();
+        for (relation, flow) in stored {
+            let mut taints = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            let added = taints.add(relation.clone(), flow.clone());
+            if added.map_err(|error| LogError::TooLarge(error.to_string()))? {
+                for flow in parts(flow) {
+                    let entry = Entry { database: database.to_owned(), relation: relation.clone(), flow };
+                    changes.push(entry.change()?);
+                }
+            }
+        }
+        Ok(changes)
+    }
+}
+
+impl Entry {
+    fn change(&self) -> Result<Change, LogError> {
+        let value = serde_json::to_vec(self).map_err(|error| LogError::TooLarge(error.to_string()))?;
+        // The same again is the same entry.
+        Ok(Change::Put { side: Side::Taints, key: Sha256::digest(&value).to_vec(), value })
+    }
+}
+
+/// The taints of all databases, as the store has them.
+pub(crate) fn load(log: &Log) -> Result<BTreeMap<String, SharedTaints>, LogError> {
+    let mut all: BTreeMap<String, SharedTaints> = BTreeMap::new();
+    for (_, value) in log.load(Side::Taints)? {
+        let unreadable =
+            |_| LogError::Io("an entry of what tables hold of labelled columns is damaged".to_owned());
+        let Entry { database, relation, flow } = serde_json::from_slice(&value).map_err(unreadable)?;
+        let taints = all.entry(database).or_default();
+        let mut taints = taints.0.write().unwrap_or_else(PoisonError::into_inner);
+        taints.add(relation, flow).map_err(|error| LogError::TooLarge(error.to_string()))?;
+    }
+    Ok(all)
+}
+
+/// A flow in parts that fit into an entry each.
+fn parts(flow: &Flow) -> Vec<Flow> {
+    let each = flow.each.iter().flat_map(|(to, from)| from.iter().map(move |from| (Some(to), from)));
+    let mut pairs = each.chain(flow.all.iter().map(|from| (None, from))).peekable();
+    let mut parts = vec![Flow { unknown: flow.unknown, ..Flow::default() }];
+    let mut size = 0_usize;
+    while let Some((to, from)) = pairs.next() {
+        let weight = to.map_or(0, |to| escaped(to)) + weight(from);
+        if size + weight > MAX_ENTRY / 2 {
+            parts.push(Flow::default());
+            size = 0;
+        }
+        size += weight;
+        let Some(part) = parts.last_mut() else { break };
+        let into = match to {
+            Some(to) => part.each.entry(to.clone()).or_default(),
+            None => &mut part.all,
+        };
+        into.insert(from.clone());
+    }
+    parts
+}
+
+/// An upper bound of the bytes that a column takes in an entry.
+fn weight(column: &ColumnName) -> usize {
+    escaped(&column.relation.schema) + escaped(&column.relation.name) + escaped(&column.column) + 64
+}
+
+fn escaped(text: &str) -> usize {
+    text.len() * 2 + 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wide_copy_is_kept_in_entries_that_fit_and_nothing_of_it_is_lost() {
+        let column = |at: usize| {
+            ColumnName::new(RelationName::new("s".repeat(63), "\"".repeat(63)), format!("{at:ä>60}"))
+        };
+        let mut flow = Flow { unknown: true, ..Flow::default() };
+        for at in 0..40 {
+            flow.each.entry(format!("{at:\">63}")).or_default().insert(column(at));
+            flow.all.insert(column(at + 100));
+        }
+        let parts = parts(&flow);
+        let relation = RelationName::new("\\".repeat(63), "t".repeat(63));
+        let mut together = Taints::default();
+        for part in &parts {
+            let entry = Entry { database: "d".repeat(63), relation: relation.clone(), flow: part.clone() };
+            let size = serde_json::to_vec(&entry).unwrap().len();
+            assert!(size <= MAX_ENTRY, "{size}");
+            together.add(relation.clone(), part.clone()).unwrap();
+        }
+        let mut whole = Taints::default();
+        whole.add(relation, flow).unwrap();
+        assert_eq!(together, whole);
+        assert!(parts.len() > 5);
+    }
+}

@@ -1,0 +1,142 @@
+//! What a statement stores where, and that labels follow it.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
+
+mod common;
+
+use common::{clinic, columns, session, snapshot};
+use stepgate_sql::{Facts, analyze};
+
+/// `relation.column<source,source …`, `relation.*<…` for any column, `?` for what is unknown.
+fn flows(facts: &Facts) -> String {
+    let mut all = Vec::new();
+    for (relation, flow) in &facts.flows {
+        let show = |from: &std::collections::BTreeSet<stepgate_types::ColumnName>| {
+            let names: Vec<String> = from.iter().map(|it| it.to_string().replace("public.", "")).collect();
+            names.join(",")
+        };
+        let relation = relation.to_string().replace("public.", "");
+        all.extend(
+            flow.each
+                .iter()
+                .filter(|(_, from)| !from.is_empty())
+                .map(|(to, from)| format!("{relation}.{to}<{}", show(from))),
+        );
+        if !flow.all.is_empty() {
+            all.push(format!("{relation}.*<{}", show(&flow.all)));
+        }
+        if flow.unknown {
+            all.push(format!("{relation}?"));
+        }
+    }
+    all.join(" ")
+}
+
+#[test]
+fn what_a_statement_stores_is_told_column_by_column() {
+    let cluster = clinic();
+    let catalog = snapshot(&cluster, "clinic");
+    for (sql, expected) in [
+        (
+            "create temp table t as select did, annual_pay as p from doctors",
+            "pg_temp.t.did<doctors.did pg_temp.t.p<doctors.annual_pay",
+        ),
+        (
+            "create table lab.t (a, b) as select did, upper(name) || annual_pay from doctors where did = 1",
+            "lab.t.a<doctors.did lab.t.b<doctors.annual_pay,doctors.name",
+        ),
+        (
+            "select did, annual_pay into temp t from doctors",
+            "pg_temp.t.annual_pay<doctors.annual_pay pg_temp.t.did<doctors.did",
+        ),
+        (
+            "create temp table t as select * from invoices",
+            "pg_temp.t.amount<invoices.amount pg_temp.t.iban<invoices.iban pg_temp.t.inv<invoices.inv pg_temp.t.paid<invoices.paid pg_temp.t.vid<invoices.vid",
+        ),
+        (
+            "create temp table t as select s.x from (select iban as x from invoices) s",
+            "pg_temp.t.x<invoices.iban",
+        ),
+        (
+            "create temp table t as with c as (select annual_pay as x from doctors) select 1 as a, x from c",
+            "pg_temp.t.a<doctors.annual_pay pg_temp.t.x<doctors.annual_pay",
+        ),
+        (
+            "create temp table t as select did as a from doctors union select annual_pay from doctors",
+            "pg_temp.t.*<doctors.annual_pay,doctors.did",
+        ),
+        (
+            "create temp table t as select d.did as a, v.* from doctors d, visits v where d.name = 'x'",
+            "pg_temp.t.*<doctors.did,visits.at,visits.did,visits.fee,visits.kind,visits.notes,visits.pid,visits.vid",
+        ),
+        (
+            "insert into visits (vid, kind) select did, annual_pay::text from doctors where name = 'x'",
+            "visits.kind<doctors.annual_pay visits.vid<doctors.did",
+        ),
+        (
+            "insert into visits (vid, kind) values (1, (select iban from invoices limit 1))",
+            "visits.kind<invoices.iban visits.vid<invoices.iban",
+        ),
+        (
+            "insert into visits (vid, kind) values (1, 'x') on conflict (vid) do update set kind = (select iban from invoices limit 1)",
+            "visits.kind<invoices.iban",
+        ),
+        (
+            "with d as (delete from invoices returning iban) insert into visits (vid, kind) select 1, iban from d",
+            "visits.kind<invoices.iban visits.vid<invoices.iban",
+        ),
+        (
+            "update visits set kind = d.annual_pay::text, fee = 3 from doctors d where d.did = visits.did and d.name = 'x'",
+            "visits.kind<doctors.annual_pay",
+        ),
+        (
+            "update visits set (kind, fee) = (select iban, amount from invoices limit 1)",
+            "visits.fee<invoices.amount,invoices.iban visits.kind<invoices.amount,invoices.iban",
+        ),
+        ("update doctors set name = upper(name), specialty = name", "doctors.specialty<doctors.name"),
+        ("update visits set kind = 'x' where vid = 1 returning notes", ""),
+        (
+            "merge into visits v using doctors d on d.did = v.did when matched then update set kind = d.annual_pay::text when not matched then insert (vid, kind) values (d.did, d.name)",
+            "visits.kind<doctors.annual_pay,doctors.did,doctors.name visits.vid<doctors.did,doctors.name",
+        ),
+        ("insert into visits select * from visits", ""),
+        ("insert into visits (vid, kind) values (1, 'x')", ""),
+        ("select annual_pay from doctors", ""),
+        ("create temp table t as select query_to_xml('select 1', true, true, '') as x", "pg_temp.t?"),
+        ("create temp table t as select patient_mobile(5) as x", "pg_temp.t.*<patients.mobile,patients.pid"),
+    ] {
+        let [facts] = analyze(sql.as_bytes(), &catalog, &session()).try_into().expect("one statement");
+        assert_eq!(flows(&facts), expected, "{sql}");
+    }
+}
+
+#[test]
+fn what_was_stored_is_read_with_the_labels_of_where_it_came_from() {
+    let cluster = clinic();
+    let catalog = snapshot(&cluster, "clinic");
+    let mut session = session();
+    let mut run = |sql: &str| {
+        let [facts] = analyze(sql.as_bytes(), &catalog, &session).try_into().expect("one statement");
+        for (relation, flow) in &facts.flows {
+            session.taints.add(relation.clone(), flow.clone()).expect("room");
+        }
+        let read: Vec<String> = columns(&facts).into_keys().filter(|it| it.contains("iban")).collect();
+        read
+    };
+    assert!(run("select kind from visits").is_empty());
+    assert_eq!(
+        run("update visits set kind = i.iban from invoices i where i.vid = visits.vid"),
+        ["public.invoices.iban"]
+    );
+    assert_eq!(run("select kind from visits"), ["public.invoices.iban"]);
+    assert!(run("select fee from visits").is_empty());
+    // And on from there.
+    assert_eq!(
+        run("insert into training.patients (pid, alias) select vid, kind from visits"),
+        ["public.invoices.iban"]
+    );
+    assert_eq!(run("select max(alias) from training.patients"), ["public.invoices.iban"]);
+    assert!(run("select pid from training.patients").is_empty());
+    // A write alone reads nothing of it.
+    assert!(run("insert into training.patients (pid, alias) values (1, 'x')").is_empty());
+}

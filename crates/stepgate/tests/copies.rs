@@ -1,0 +1,83 @@
+//! Labels follow data into tables: what was copied from labelled columns is asked for like those.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use stepgate_testkit::{Person, Psql};
+use support::{SOON, World, held};
+
+/// The statement waits, and runs once `olga` has approved it.
+fn approved(world: &World, psql: &mut Psql, olga: &mut Person, sql: &str) {
+    psql.send(sql).unwrap();
+    let request = held(psql);
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok(), "{sql}: {}", reply.text());
+}
+
+/// The statement waits; nothing of it is shown, and it is called off.
+fn waits(world: &World, psql: &mut Psql, person: &Person, sql: &str) {
+    psql.send(sql).unwrap();
+    let request = held(psql);
+    let cancelled = world.gate.run(["request", "cancel", &request, "--as", person.name()], "").unwrap();
+    cancelled.ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert_eq!(reply.sqlstate, "57014", "{sql}: {}", reply.text());
+    assert!(!reply.text().contains("901-00-"), "{sql}: {}", reply.text());
+}
+
+fn passes(psql: &mut Psql, sql: &str) {
+    let reply = psql.run(sql).unwrap();
+    assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{sql}: {}", reply.text());
+}
+
+#[test]
+fn a_temporary_copy_does_not_launder_a_label() {
+    let world = World::new();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    approved(&world, &mut psql, &mut olga, "create temp table t as select id, ssn as x from customers;");
+    waits(&world, &mut psql, &dana, "select x from t;");
+    waits(&world, &mut psql, &dana, "select count(*) from t where x like '901%';");
+    passes(&mut psql, "select count(*), max(id) from t;");
+    // And on from there, and in a view of it.
+    passes(&mut psql, "create temp table u (a int, b text);");
+    approved(&world, &mut psql, &mut olga, "insert into u select id, x from t;");
+    waits(&world, &mut psql, &dana, "select b from u;");
+    passes(&mut psql, "select a from u;");
+    passes(&mut psql, "create temp view v as select a from u;");
+    passes(&mut psql, "select a from v;");
+    // Another session's table of that name is its own.
+    let mut other = world.psql(&dana);
+    passes(&mut other, "create temp table t as select id, name as x from products;");
+    passes(&mut other, "select x from t limit 1;");
+}
+
+#[test]
+fn a_copy_that_all_can_read_keeps_its_labels_through_a_restart_of_the_gate() {
+    let mut world = World::new();
+    world.cluster.load("shop", "grant create on schema public to public").unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut eve = world.person("eve", "analysts");
+    let mut psql = world.psql(&dana);
+    approved(&world, &mut psql, &mut olga, "create table copies as select id, ssn from customers;");
+    approved(
+        &world,
+        &mut psql,
+        &mut olga,
+        "update products set name = c.ssn from customers c where c.id = products.id and products.id < 5;",
+    );
+    for restarted in [false, true] {
+        if restarted {
+            world.gate.kill();
+            world.gate.serve().unwrap();
+            eve.login(&world.gate).unwrap();
+        }
+        let mut other = world.psql(&eve);
+        waits(&world, &mut other, &eve, "select ssn from copies;");
+        waits(&world, &mut other, &eve, "select name from products where id = 1;");
+        passes(&mut other, "select id from copies limit 1;");
+        passes(&mut other, "select count(*) from products;");
+    }
+}
