@@ -12,6 +12,12 @@ psycopg() {
             --target "$work/psycopg" 'psycopg[binary]>=3.1,<4' </dev/null
 }
 
+sqlalchemy() {
+    PYTHONPATH=$work/sqlalchemy python3 -c 'import sqlalchemy' 2>/dev/null ||
+        python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+            --target "$work/sqlalchemy" 'sqlalchemy>=2,<3' </dev/null
+}
+
 # Debian's package, unpacked beside us: Maven is not asked for.
 jdbc() {
     command -v java >/dev/null || { echo "no java" >&2; return 1; }
@@ -30,7 +36,7 @@ node_pg() {
         npm install --silent --no-audit --no-fund --prefix "$work/node" 'pg@8' </dev/null >/dev/null
 }
 
-for driver in psycopg jdbc node_pg; do
+for driver in psycopg sqlalchemy jdbc node_pg; do
     ( "$driver" ) || echo "SKIP: driver $driver cannot be had here; its tests will say so too" >&2
 done
 exit 0

@@ -109,14 +109,14 @@ static HARMLESS_RELATIONS: Words = LazyLock::new(|| {
     "pg_aggregate pg_am pg_amop pg_amproc pg_attrdef pg_attribute pg_auth_members pg_available_extension_versions \
      pg_available_extensions pg_cast pg_class pg_collation pg_constraint pg_conversion pg_database \
      pg_db_role_setting pg_default_acl pg_depend pg_description pg_enum pg_event_trigger pg_extension \
-     pg_foreign_data_wrapper pg_group pg_index pg_indexes pg_inherits pg_init_privs pg_language pg_locks pg_matviews \
+     pg_foreign_data_wrapper pg_foreign_server pg_foreign_table pg_group pg_index pg_indexes pg_inherits pg_init_privs pg_language pg_largeobject_metadata pg_locks pg_matviews \
      pg_namespace pg_opclass pg_operator pg_opfamily pg_partitioned_table pg_policies pg_policy pg_proc \
      pg_publication pg_publication_namespace pg_publication_rel pg_publication_tables pg_range pg_rewrite \
      pg_roles pg_rules pg_seclabel pg_seclabels pg_sequence pg_sequences pg_settings pg_shdepend \
-     pg_stat_all_indexes pg_stat_all_tables pg_stat_archiver pg_stat_bgwriter pg_stat_database pg_stat_sys_indexes \
+     pg_stat_activity pg_stat_all_indexes pg_stat_all_tables pg_stat_archiver pg_stat_bgwriter pg_stat_database pg_stat_sys_indexes \
      pg_stat_sys_tables pg_stat_user_indexes pg_stat_user_tables pg_statio_all_indexes pg_statio_all_tables \
      pg_statio_user_indexes pg_statio_user_tables \
-     pg_shdescription pg_statistic_ext pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names \
+     pg_shdescription pg_statistic_ext pg_subscription pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names \
      pg_transform pg_trigger pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template pg_type \
      pg_user pg_views"
         .split_ascii_whitespace()
@@ -213,6 +213,15 @@ pub(crate) fn harmless_relation(name: &str) -> bool {
     HARMLESS_RELATIONS.contains(name)
 }
 
+/// Columns of such a relation that are not: statements and addresses of others, passwords.
+pub(crate) fn secret_columns(name: &str) -> &'static [&'static str] {
+    match name {
+        "pg_stat_activity" => &["query", "client_addr", "client_hostname"],
+        "pg_subscription" => &["subconninfo"],
+        _ => &[],
+    }
+}
+
 /// Whether reading that view of information_schema is harmless.
 pub(crate) fn harmless_information(name: &str) -> bool {
     HARMLESS_INFORMATION.contains(name)
@@ -292,7 +301,6 @@ mod tests {
             "pg_statistic_ext_data",
             "pg_authid",
             "pg_shadow",
-            "pg_stat_activity",
             "pg_user_mapping",
             "pg_user_mappings",
             "pg_largeobject",
@@ -300,13 +308,13 @@ mod tests {
             "pg_cursors",
             "pg_file_settings",
             "pg_hba_file_rules",
-            "pg_subscription",
-            "pg_foreign_server",
-            "pg_foreign_table",
             "pg_replication_slots",
             "pg_stat_statements",
         ] {
             assert!(!harmless_relation(name), "{name}");
+        }
+        for name in ["pg_stat_activity", "pg_subscription"] {
+            assert!(!secret_columns(name).is_empty(), "{name}");
         }
     }
 }

@@ -67,32 +67,63 @@ fn check_misreadable(tokens: &[Token<'_>]) -> Result<(), Unreadable> {
 }
 
 /// An upper bound of the height of the tree, by brackets and chains of operators, which sqlparser builds (and
-/// drops) recursively without a limit of its own.
+/// drops) recursively without a limit of its own. CASE … END is a bracket, and WHEN a comma in it.
 fn check_height(tokens: &[Token<'_>]) -> Result<(), Unreadable> {
-    // For each open bracket: the chain since the last comma, and the highest before it.
-    let mut open: Vec<(usize, usize)> = vec![(0, 0)];
+    let mut open = vec![Bracket::default()];
     for token in tokens {
-        let Some((chain, highest)) = open.last_mut() else { return Err("syntax") };
+        let Some(top) = open.last_mut() else { return Err("syntax") };
         match &token.kind {
-            TokenKind::Punct(b',') => {
-                *highest = (*highest).max(*chain);
-                *chain = 0;
-            }
-            TokenKind::Punct(b'(' | b'[') => open.push((0, 0)),
+            TokenKind::Punct(b',') => top.part(),
+            TokenKind::Punct(b'(' | b'[') => open.push(Bracket::default()),
             TokenKind::Punct(b')' | b']') => {
-                let below = (*chain).max(*highest);
-                open.pop();
-                let Some((chain, _)) = open.last_mut() else { return Err("syntax") };
-                *chain += below + 1;
+                // An END that is missing is the parser's to complain about.
+                while open.last().is_some_and(|top| top.is_case) {
+                    close(&mut open)?;
+                }
+                close(&mut open)?;
             }
-            TokenKind::Operator(_) | TokenKind::Cast => *chain += 1,
-            TokenKind::Word(word) if is_chain_word(word) => *chain += 1,
+            TokenKind::Operator(_) | TokenKind::Cast => top.chain += 1,
+            TokenKind::Word(word) => match word.as_ref() {
+                "case" => open.push(Bracket { is_case: true, ..Bracket::default() }),
+                "when" | "then" | "else" if top.is_case => top.part(),
+                "end" if top.is_case => close(&mut open)?,
+                word => top.chain += usize::from(is_chain_word(word)),
+            },
             _ => {}
         }
-        if open.iter().map(|(chain, highest)| chain.max(highest) + 1).sum::<usize>() > MAX_HEIGHT {
+        if open.iter().map(|it| it.height() + 1).sum::<usize>() > MAX_HEIGHT {
             return Err("too-deep");
         }
     }
+    Ok(())
+}
+
+/// An open bracket.
+#[derive(Default)]
+struct Bracket {
+    is_case: bool,
+    /// The chain since the last comma.
+    chain: usize,
+    /// The highest before it.
+    highest: usize,
+}
+
+impl Bracket {
+    fn part(&mut self) {
+        self.highest = self.height();
+        self.chain = 0;
+    }
+
+    fn height(&self) -> usize {
+        self.chain.max(self.highest)
+    }
+}
+
+/// What was in a bracket is part of the chain around it.
+fn close(open: &mut Vec<Bracket>) -> Result<(), Unreadable> {
+    let inner = open.pop().map_or(0, |bracket| bracket.height());
+    let around = open.last_mut().ok_or("syntax")?;
+    around.chain += inner + 1;
     Ok(())
 }
 
@@ -113,7 +144,6 @@ fn is_chain_word(word: &str) -> bool {
             | "union"
             | "except"
             | "intersect"
-            | "case"
             | "overlaps"
             | "escape"
             | "interval"

@@ -68,6 +68,12 @@ impl Catalog {
         self.by_name.get(schema)?.get(name).copied()
     }
 
+    /// Whether the only relation of that name is the server's.
+    pub(crate) fn is_only_of_server(&self, name: &str) -> bool {
+        let mut schemas = self.by_name.iter().filter(|(_, relations)| relations.contains_key(name));
+        schemas.all(|(schema, _)| schema == "pg_catalog")
+    }
+
     pub(crate) fn relation(&self, index: RelationIndex) -> Option<&Relation> {
         self.relations.get(index)
     }
@@ -76,6 +82,11 @@ impl Catalog {
     pub(crate) fn runs_code(&self, name: &str) -> bool {
         let named = self.by_name.values().filter_map(|relations| relations.get(name));
         named.filter_map(|at| self.relation(*at)).any(|relation| relation.writes_run_code)
+    }
+
+    /// Whether writing any relation runs code that is not known.
+    pub(crate) fn any_code_on_write(&self) -> bool {
+        self.relations.iter().any(|relation| relation.writes_run_code && !relation.is_system())
     }
 
     /// Whether some schema other than pg_catalog has a function of that name.

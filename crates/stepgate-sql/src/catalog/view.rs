@@ -58,8 +58,8 @@ impl View {
                     // A qualified operator, or a relation of the server that is not harmless.
                     view.doubtful |= word == "operator" && before_paren;
                     view.doubtful |= word == "information_schema";
-                    view.doubtful |=
-                        catalog.find("pg_catalog", word).is_some() && !builtin::harmless_relation(word);
+                    view.doubtful |= catalog.find("pg_catalog", word).is_some()
+                        && (!builtin::harmless_relation(word) || !builtin::secret_columns(word).is_empty());
                     view.words.insert(word.to_string());
                 }
                 _ => {}

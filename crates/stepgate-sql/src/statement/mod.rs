@@ -104,7 +104,14 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
             // These drop temporary tables.
             facts.effect.catalog = matches!(words.word(1), Some("all" | "temp" | "temporary"));
         }
-        "deallocate" | "listen" | "unlisten" | "notify" => plain(facts, Kind::Session),
+        "deallocate" | "unlisten" | "notify" => plain(facts, Kind::Session),
+        "listen" => {
+            plain(facts, Kind::Session);
+            // A trigger's NOTIFY may carry the row that others write.
+            if context.catalog.any_code_on_write() {
+                facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
+            }
+        }
         "lock" | "vacuum" | "analyze" | "analyse" | "reindex" | "checkpoint" | "cluster" | "truncate" => {
             plain(facts, Kind::Utility);
             // TRUNCATE runs triggers, the others functions of index expressions.
@@ -161,7 +168,7 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     if catalog.user_casts() == crate::catalog::UserCasts::Implicit {
         facts.doubt(Reason { code: "unknown-cast", doubt: Doubt::Function });
     }
-    let sets = setting::set_config(words);
+    let sets = setting::set_config(words, catalog);
     facts.effect.session |= sets == Some(setting::Weight::Session);
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0, context.node) {

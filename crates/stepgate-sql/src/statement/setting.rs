@@ -3,6 +3,7 @@
 use stepgate_types::Kind;
 
 use super::{Words, plain, statement_doubt, transaction};
+use crate::catalog::Catalog;
 use crate::facts::Facts;
 
 /// Settings on which no analysis depends: after them the session's state need not be read again.
@@ -57,17 +58,33 @@ fn weight(name: &str) -> Weight {
 }
 
 /// The weight of the calls `set_config('name', …)` in a query; none where there are none. Called in any other
-/// way it is grave.
-pub(super) fn set_config(words: Words<'_, '_>) -> Option<Weight> {
+/// way it is grave, but for pg_dump's own way of asking whether there is such a setting.
+pub(super) fn set_config(words: Words<'_, '_>, catalog: &Catalog) -> Option<Weight> {
     (0..words.len())
         .filter(|at| words.ident(*at) == Some("set_config"))
-        .map(|at| match words.text(at + 2) {
+        .map(|at| match words.text(at + 2).or_else(|| only_row(words, at, catalog)) {
             Some(name) if words.is_punct(at + 1, b'(') && words.is_punct(at + 3, b',') => {
                 weight(&name.to_ascii_lowercase())
             }
             _ => Weight::Grave,
         })
         .max()
+}
+
+/// The setting of `SELECT set_config(name, 'value', bool) FROM pg_settings WHERE name = 'setting'`, to the word.
+fn only_row<'t>(words: Words<'t, '_>, at: usize, catalog: &Catalog) -> Option<&'t str> {
+    let shape =
+        [(at + 2, "name"), (at + 8, "from"), (at + 9, "pg_settings"), (at + 10, "where"), (at + 11, "name")];
+    let is_it = words.word(0) == Some("select")
+        && words.len() == at + 14
+        && matches!(at, 1 | 3)
+        && shape.iter().all(|(at, word)| words.word(*at) == Some(word))
+        && words.text(at + 4).is_some()
+        && words.is_punct(at + 7, b')')
+        && words.is_operator(at + 12, "=")
+        // A temporary view of that name would be found first.
+        && catalog.is_only_of_server("pg_settings");
+    is_it.then(|| words.text(at + 13)).flatten()
 }
 
 /// SET.

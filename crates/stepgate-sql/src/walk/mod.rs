@@ -195,6 +195,9 @@ impl<'c> Walker<'c> {
         facts.bulk = facts.bulk.max(self.bulk);
         facts.functions.extend(self.functions.iter().cloned());
         facts.sinks.extend(self.sinks.iter().cloned());
+        if self.columns.keys().any(|column| self.is_secret(*column)) {
+            facts.doubt(Reason { code: "catalog-relation", doubt: Doubt::Statement });
+        }
         for reason in &self.reasons {
             facts.doubt(*reason);
         }
@@ -233,6 +236,15 @@ impl<'c> Walker<'c> {
                 facts.relations.extend(self.catalog.relation(*child).map(|child| child.name.0.clone()));
             }
         }
+    }
+
+    /// Whether a column of the server's own catalog shows what others do, or a password.
+    fn is_secret(&self, (relation, at): ColumnRef) -> bool {
+        let Some(relation) = self.catalog.relation(relation).filter(|it| it.is_system()) else {
+            return false;
+        };
+        let secret = builtin::secret_columns(&relation.name.0.name);
+        relation.columns.get(at).is_some_and(|column| secret.contains(&column.name.as_str()))
     }
 
     /// Something of the statement is not understood.
