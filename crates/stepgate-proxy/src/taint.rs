@@ -95,10 +95,10 @@ pub(crate) fn load(log: &Log) -> Result<BTreeMap<String, SharedTaints>, LogError
 /// A flow in parts that fit into an entry each.
 fn parts(flow: &Flow) -> Vec<Flow> {
     let each = flow.each.iter().flat_map(|(to, from)| from.iter().map(move |from| (Some(to), from)));
-    let mut pairs = each.chain(flow.all.iter().map(|from| (None, from))).peekable();
+    let pairs = each.chain(flow.all.iter().map(|from| (None, from)));
     let mut parts = vec![Flow { unknown: flow.unknown, ..Flow::default() }];
     let mut size = 0_usize;
-    while let Some((to, from)) = pairs.next() {
+    for (to, from) in pairs {
         let weight = to.map_or(0, |to| escaped(to)) + weight(from);
         if size + weight > MAX_ENTRY / 2 {
             parts.push(Flow::default());

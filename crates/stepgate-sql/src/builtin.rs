@@ -53,6 +53,8 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      var_samp variance version websearch_to_tsquery width width_bucket coalesce nullif \
      aclexplode acldefault col_description makeaclitem obj_description shobj_description \
      pg_backend_pid pg_blocking_pids pg_char_to_encoding pg_client_encoding pg_collation_for pg_collation_is_visible \
+     pg_stat_get_numscans pg_stat_get_tuples_returned pg_stat_get_tuples_fetched pg_stat_get_live_tuples \
+     pg_stat_get_dead_tuples \
      pg_column_size pg_current_wal_lsn pg_current_xact_id_if_assigned txid_current_if_assigned \
      pg_conf_load_time pg_conversion_is_visible pg_database_size pg_describe_object pg_encoding_to_char \
      pg_encoding_max_length pg_function_is_visible pg_get_constraintdef pg_get_expr \

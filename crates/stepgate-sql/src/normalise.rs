@@ -289,7 +289,7 @@ fn typed_by(out: &[Token<'_>]) -> Option<usize> {
 }
 
 /// Keywords after which a literal is an operand, and types whose literals sqlparser knows.
-pub(crate) fn may_precede_text(word: &str) -> bool {
+fn may_precede_text(word: &str) -> bool {
     matches!(
         word,
         "all"
