@@ -53,6 +53,8 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      var_samp variance version websearch_to_tsquery width width_bucket coalesce nullif \
      aclexplode acldefault col_description makeaclitem obj_description shobj_description \
      pg_backend_pid pg_blocking_pids pg_char_to_encoding pg_client_encoding pg_collation_for pg_collation_is_visible \
+     pg_is_in_recovery pg_jit_available pg_my_temp_schema pg_notification_queue_usage \
+     pg_stat_get_bgwriter_timed_checkpoints pg_stat_get_bgwriter_requested_checkpoints pg_stat_get_snapshot_timestamp \
      pg_stat_get_numscans pg_stat_get_tuples_returned pg_stat_get_tuples_fetched pg_stat_get_live_tuples \
      pg_stat_get_dead_tuples \
      pg_column_size pg_current_wal_lsn pg_current_xact_id_if_assigned txid_current_if_assigned \
@@ -147,7 +149,7 @@ static TYPES: Words = LazyLock::new(|| {
      national nchar numeric nummultirange numrange oid oidvector path pg_lsn point polygon real refcursor \
      regclass regcollation regconfig regdictionary regnamespace regoper regoperator regproc regprocedure \
      regrole regtype smallint text tid time timestamp timestamptz timetz tsmultirange tsquery tsrange \
-     tstzmultirange tstzrange tsvector uuid varbit varchar xid xid8 aclitem anyarray pg_node_tree unknown"
+     tstzmultirange tstzrange tsvector uuid varbit varchar xid xid8 cstring record pg_snapshot txid_snapshot aclitem anyarray pg_node_tree unknown"
         .split_ascii_whitespace()
         .collect()
 });

@@ -21,7 +21,7 @@ fn shop() -> Catalog {
                 &["20001", "1", "id", "true"],
                 &["20001", "2", "customer", "false"],
             ],
-            "functions" => &[&["pg_catalog", "lower"], &["public", "left"]],
+            "functions" => &[&["pg_catalog", "lower", "true"], &["public", "left", "false"]],
             _ => &[],
         }
     };

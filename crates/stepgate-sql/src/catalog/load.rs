@@ -247,8 +247,11 @@ impl Loader {
 
     fn functions(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
         let catalog = &mut self.catalog;
-        for row in answers.rows::<2>("functions")? {
-            let [schema, name] = row?;
+        for row in answers.rows::<3>("functions")? {
+            let [schema, name, pure] = row?;
+            if truth(pure) {
+                catalog.pure_functions.insert(name.to_owned());
+            }
             let known = if schema == "pg_catalog" {
                 &mut catalog.server_functions
             } else {

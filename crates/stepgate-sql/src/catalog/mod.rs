@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use stepgate_types::RelationName;
 
+use crate::builtin;
+
 pub use load::{CatalogError, Rows};
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery};
 pub(crate) use relation::{ColumnRef, Relation, RelationIndex, RelationKind};
@@ -29,6 +31,8 @@ pub struct Catalog {
     routines: HashMap<String, Vec<(String, Arc<Routine>)>>,
     /// Names of all functions of pg_catalog.
     server_functions: HashSet<String>,
+    /// Those of them that only compute, by what the server says of them.
+    pure_functions: HashSet<String>,
     /// Names of operators that somebody defined (extensions apart).
     user_operators: HashSet<String>,
     /// Somebody defined a cast that runs a function (extensions apart); whether it applies by itself.
@@ -97,6 +101,11 @@ impl Catalog {
     /// Whether pg_catalog has a function of that name.
     pub(crate) fn is_server_function(&self, name: &str) -> bool {
         self.server_functions.contains(name)
+    }
+
+    /// Whether every function of that name in pg_catalog only computes.
+    pub(crate) fn is_pure_function(&self, name: &str) -> bool {
+        builtin::pure_function(name) || self.pure_functions.contains(name)
     }
 
     /// Whether there is any function of that name at all.

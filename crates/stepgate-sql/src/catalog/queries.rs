@@ -94,9 +94,16 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)",
     },
     CatalogQuery {
+        // The third: pure by what the server itself says of all functions of that name. What initdb made (OIDs below
+        // FirstNormalObjectId, access/transam.h) in C within the server, and immutable, reads nothing but its
+        // arguments; `internal` marks what SQL cannot call.
         name: "functions",
-        sql: "select distinct n.nspname::text, p.proname::text from pg_catalog.pg_proc p \
-              join pg_catalog.pg_namespace n on n.oid = p.pronamespace",
+        sql: "select n.nspname::text, p.proname::text, \
+              pg_catalog.bool_and(p.oid < 16384 and n.nspname = 'pg_catalog' and l.lanname = 'internal' \
+              and p.provolatile = 'i' and p.prorettype <> 'pg_catalog.internal'::pg_catalog.regtype \
+              and not coalesce('pg_catalog.internal'::pg_catalog.regtype = any(p.proargtypes::pg_catalog.oid[]), false))::text \
+              from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
+              join pg_catalog.pg_language l on l.oid = p.prolang group by 1, 2",
     },
     CatalogQuery {
         // Routines outside pg_catalog. A body is given where it is a text that can be read as it stands: not

@@ -54,7 +54,9 @@ impl View {
             match kind(at) {
                 Some(TokenKind::Operator("*")) if after_dot => view.whole_rows = true,
                 Some(TokenKind::Word(word) | TokenKind::Quoted(word)) => {
-                    view.doubtful |= before_paren && (after_dot || !builtin::may_precede_paren(word));
+                    view.doubtful |= before_paren
+                        && (after_dot
+                            || !(builtin::may_precede_paren(word) || catalog.is_pure_function(word)));
                     // A qualified operator, or a relation of the server that is not harmless.
                     view.doubtful |= word == "operator" && before_paren;
                     view.doubtful |= word == "information_schema";

@@ -182,7 +182,7 @@ fn constraint_of_new(constraint: &Constraint, catalog: &Catalog) -> Option<()> {
 fn runs_nothing(expression: Node<'_>, catalog: &Catalog) -> bool {
     let plain = |node: Node<'_>| match node {
         Node::FuncCall(it) => match names(it.funcname()).unwrap_or_default().as_slice() {
-            [name] => builtin::pure_function(name) && !catalog.is_user_function(name),
+            [name] => catalog.is_pure_function(name) && !catalog.is_user_function(name),
             _ => false,
         },
         Node::TypeName(it) => is_plain_type(it, catalog),

@@ -113,7 +113,7 @@ impl Walker<'_> {
     pub(super) fn call(&mut self, name: &str) {
         if builtin::harmless_writer(name) || (name == "set_config" && self.may_set) {
             self.writes = true;
-        } else if !builtin::pure_function(name) && !VALUE_FUNCTIONS.contains(&name) {
+        } else if !self.catalog.is_pure_function(name) && !VALUE_FUNCTIONS.contains(&name) {
             return self.doubt_function("unknown-function");
         }
         self.returns_sets |= builtin::returns_a_set(name);
