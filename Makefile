@@ -1,13 +1,14 @@
 # make demo   see it work, on a throwaway PostgreSQL
 # make test   every test this machine can run (installs what is missing)
 # make check  formatting, lints, what may come into the tree
+# make oracle PostgreSQL judges thousands of random queries (minutes; `make test` has a short run)
 # make build  the release binary, target/release/stepgate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: demo test check build clean
+.PHONY: demo test oracle check build clean
 
 demo:
 	@tests/tools/libclang.sh
@@ -19,12 +20,19 @@ test:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
 	@tests/tools/clients.sh
+	@tests/tools/oracle.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --locked --workspace $(if $(CI),--profile ci); \
 	else \
 		$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast; \
 	fi
 	@$(CARGO) test --locked --workspace --doc
+
+oracle:
+	@tests/tools/libclang.sh
+	@tests/tools/postgres.sh
+	@tests/tools/oracle.sh
+	@STEPGATE_ORACLE_QUERIES=$(or $(QUERIES),6500) $(CARGO) test --locked -p stepgate-sql --test oracle -- --nocapture
 
 check:
 	@tests/tools/libclang.sh

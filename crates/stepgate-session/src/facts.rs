@@ -11,12 +11,6 @@ use crate::outlet::{Made, Traces};
 use crate::session::Session;
 use crate::subject::{TransactionSoFar, empty_facts, is_wild, now_and_then};
 
-/// The most facts remembered, counted in bytes of SQL.
-const MAX_CACHED_SQL: usize = 1 << 20;
-
-/// The most texts whose facts are remembered: facts of a wide table are some ten KiB.
-const MAX_CACHED: usize = 512;
-
 /// A copy with memory of its own. What is kept for long must not keep the buffer alive that it was read into.
 pub(crate) fn owned(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
@@ -87,7 +81,6 @@ impl Session {
 
     pub(crate) fn forget_facts(&mut self) {
         self.cache.clear();
-        self.cached = 0;
     }
 
     /// Whether this session may have changed what the catalog in use does not know.
@@ -129,14 +122,10 @@ impl Session {
             return or_empty(analyze(sql, &self.catalog, &blind));
         }
         if let Some(known) = self.cache.get(sql) {
-            return Arc::clone(known);
+            return known;
         }
         let facts = or_empty(analyze(sql, &self.catalog, &self.state));
-        if self.cached.saturating_add(sql.len()) > MAX_CACHED_SQL || self.cache.len() >= MAX_CACHED {
-            self.forget_facts();
-        }
-        self.cached = self.cached.saturating_add(sql.len());
-        self.cache.insert(owned(sql), Arc::clone(&facts));
+        self.cache.insert(sql, &facts);
         facts
     }
 }

@@ -1,14 +1,15 @@
 //! The session: what goes in, what comes out, and where it stands.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use stepgate_record::Release;
 use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany};
 use stepgate_types::{RelationName, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem, reply};
 
+use crate::cache::Cache;
 use crate::expect::{Entry, Owed, Poison};
 use crate::outlet::{Pass, ToClient, ToServer, WrongToken};
 use crate::park::{Park, Passed};
@@ -144,8 +145,7 @@ pub struct Session {
     /// How many of them the catalog in use was loaded after.
     pub(crate) catalog_seen: u64,
     pub(crate) catalog: Arc<Catalog>,
-    pub(crate) cache: HashMap<Bytes, Arc<[Facts]>>,
-    pub(crate) cached: usize,
+    pub(crate) cache: Cache,
     pub(crate) application_name: String,
     pub(crate) nonce: u64,
     nonces: u64,
@@ -184,8 +184,7 @@ impl Session {
             catalog_changes: 0,
             catalog_seen: 0,
             catalog: setup.catalog,
-            cache: HashMap::new(),
-            cached: 0,
+            cache: Cache::default(),
             application_name: String::new(),
             nonce: setup.nonce,
             nonces: 0,

@@ -1,0 +1,58 @@
+//! Facts of texts, remembered for as long as catalog and state stay as they are.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use stepgate_sql::{Facts, cache_key, may_share};
+
+/// The most that is remembered, counted in bytes of SQL.
+const MAX_BYTES: usize = 1 << 20;
+
+/// The most texts whose facts are remembered: facts of a wide table are some ten KiB.
+const MAX_TEXTS: usize = 512;
+
+/// Facts by text, literals folded where they cannot change them.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    known: HashMap<Vec<u8>, Arc<[Facts]>>,
+    bytes: usize,
+    /// Kept for its memory.
+    key: Vec<u8>,
+}
+
+impl Cache {
+    pub(crate) fn clear(&mut self) {
+        self.known.clear();
+        self.bytes = 0;
+    }
+
+    pub(crate) fn get(&mut self, sql: &[u8]) -> Option<Arc<[Facts]>> {
+        cache_key(sql, &mut self.key);
+        if let Some(known) = self.known.get(&self.key) {
+            return Some(Arc::clone(known));
+        }
+        exact_key(sql, &mut self.key);
+        self.known.get(&self.key).map(Arc::clone)
+    }
+
+    pub(crate) fn insert(&mut self, sql: &[u8], facts: &Arc<[Facts]>) {
+        if may_share(facts) {
+            cache_key(sql, &mut self.key);
+        } else {
+            exact_key(sql, &mut self.key);
+        }
+        if self.bytes.saturating_add(self.key.len()) > MAX_BYTES || self.known.len() >= MAX_TEXTS {
+            self.clear();
+        }
+        self.bytes = self.bytes.saturating_add(self.key.len());
+        // A copy with memory of its own, as long as it must be.
+        self.known.insert(self.key.as_slice().to_vec(), Arc::clone(facts));
+    }
+}
+
+/// The key of a text that shares its facts with no other.
+fn exact_key(sql: &[u8], key: &mut Vec<u8>) {
+    key.clear();
+    key.push(0);
+    key.extend_from_slice(sql);
+}
