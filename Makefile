@@ -2,13 +2,14 @@
 # make test   every test this machine can run (installs what is missing)
 # make check  formatting, lints, what may come into the tree
 # make oracle PostgreSQL judges thousands of random queries (minutes; `make test` has a short run)
+# make fuzz   mutilated statements for SECONDS (60)
 # make build  the release binary, target/release/stepgate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: demo test oracle check build clean
+.PHONY: demo test oracle fuzz check build clean
 
 demo:
 	@tests/tools/libclang.sh
@@ -33,6 +34,11 @@ oracle:
 	@tests/tools/postgres.sh
 	@tests/tools/oracle.sh
 	@STEPGATE_ORACLE_QUERIES=$(or $(QUERIES),6500) $(CARGO) test --locked -p stepgate-sql --test oracle -- --nocapture
+
+fuzz:
+	@tests/tools/libclang.sh
+	@tests/tools/postgres.sh
+	@STEPGATE_FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --locked -p stepgate-sql --test fuzz -- --nocapture
 
 check:
 	@tests/tools/libclang.sh
