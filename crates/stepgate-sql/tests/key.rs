@@ -1,6 +1,6 @@
 //! Facts by key equal facts without, for random literals.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test")]
 
 mod common;
 
