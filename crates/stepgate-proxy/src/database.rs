@@ -1,7 +1,8 @@
 //! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use stepgate_policy::{Bound, Ruleset};
 use stepgate_sql::Catalog;
@@ -33,6 +34,8 @@ pub struct Database {
     rules: watch::Receiver<Arc<Ruleset>>,
     /// What its tables hold of labelled columns.
     pub(crate) taints: SharedTaints,
+    /// How often some session may have committed DDL.
+    epoch: AtomicU64,
     /// The catalog's connection; one load at a time.
     reader: Mutex<Reader>,
 }
@@ -41,6 +44,8 @@ pub struct Database {
 struct Reader {
     connection: Option<Upstream>,
     fingerprint: Option<String>,
+    /// When the server was last asked whether its catalog has changed.
+    asked: Option<Instant>,
 }
 
 impl Database {
@@ -49,7 +54,14 @@ impl Database {
         rules: watch::Receiver<Arc<Ruleset>>,
         taints: SharedTaints,
     ) -> Self {
-        Self { config, view: watch::Sender::new(None), rules, taints, reader: Mutex::default() }
+        Self {
+            config,
+            view: watch::Sender::new(None),
+            rules,
+            taints,
+            epoch: AtomicU64::new(0),
+            reader: Mutex::default(),
+        }
     }
 
     /// Catalog and rules as of now; `None` until the catalog has been loaded once.
@@ -82,6 +94,7 @@ impl Database {
             None => connect_for_catalog(&self.config).await?,
         };
         // Asked first: what changes in between is found by the next poll.
+        reader.asked = Some(Instant::now());
         let now = fingerprint(&mut connection).await?;
         let catalog = Arc::new(load_from(&mut connection).await?);
         reader.connection = Some(connection);
@@ -133,9 +146,28 @@ impl Database {
         }
     }
 
+    /// How often some session of the gate may have committed DDL.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// A session is about to do what may commit DDL.
+    pub(crate) fn next_epoch(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
     /// Loads the catalog if the server says that it has changed.
     pub(crate) async fn refresh(&self) -> Result<(), CatalogError> {
+        self.refresh_since(Instant::now()).await
+    }
+
+    /// The same, unless the server has been asked since.
+    pub(crate) async fn refresh_since(&self, moment: Instant) -> Result<(), CatalogError> {
         let mut reader = self.reader.lock().await;
+        if reader.asked.is_some_and(|asked| asked >= moment) && reader.fingerprint.is_some() {
+            return Ok(());
+        }
+        reader.asked = Some(Instant::now());
         if let (Some(mut connection), Some(_)) = (reader.connection.take(), self.view()) {
             // A connection that fails is dropped, and the load opens another.
             if let Ok(now) = fingerprint(&mut connection).await {

@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use stepgate_record::Event;
 use stepgate_session::{Action, Ending, Pending, Session};
+use stepgate_sql::{Facts, analyze};
 use stepgate_store::{End, Log, LogError, PendingRelease};
-use stepgate_types::SqlState;
+use stepgate_types::{Kind, SqlState};
 use stepgate_wire::{Cutter, FrameError, Problem};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::database::View;
 use crate::judge::{Hold, Judge, Verdict};
+use crate::overtaken::UnderWay;
 use crate::side::{Side, read, write};
 use crate::{CancelNotice, Registration, Stream, forward_cancel, refusal};
 
@@ -32,6 +34,9 @@ const MAX_STARTED: usize = 8_192;
 /// How often a held client is shown that its connection lives: the shortest read timeout seen in a driver
 /// is 2 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// Whoever sends unknown names has the server asked about its catalog at most so often.
+const RECENTLY: Duration = Duration::from_millis(100);
 
 /// How long the last words to a client may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -73,6 +78,8 @@ struct State {
     pending: Option<Pending>,
     loading: Option<(u64, oneshot::Receiver<Option<Arc<View>>>)>,
     started: HashMap<u64, Instant>,
+    under_way: UnderWay,
+    looked_for_names: Option<Instant>,
     ending: Option<Reason>,
 }
 
@@ -93,6 +100,8 @@ impl Drive {
             pending: None,
             loading: None,
             started: HashMap::new(),
+            under_way: UnderWay::default(),
+            looked_for_names: None,
             ending: None,
         };
         let mut second = tokio::time::interval(KEEP_ALIVE);
@@ -131,7 +140,12 @@ impl Drive {
 
     async fn react(&mut self, state: &mut State, occurred: Occurred) {
         match occurred {
-            Occurred::FromClient(Ok(1..)) | Occurred::FromServer(Ok(1..)) => {}
+            Occurred::FromClient(Ok(1..)) => {}
+            Occurred::FromServer(Ok(1..)) => {
+                if state.under_way.hears(self.judge.database.epoch()) {
+                    self.look_again(state).await;
+                }
+            }
             Occurred::FromClient(_) => state.ending = Some("client-gone"),
             Occurred::FromServer(_) => self.server_gone(state),
             Occurred::ToClient(written) => {
@@ -220,7 +234,12 @@ impl Drive {
 
     async fn act(&mut self, state: &mut State, action: Action) {
         match action {
-            Action::Decide(pending) => {
+            Action::Decide(mut pending) => {
+                let rested = state.looked_for_names.is_none_or(|looked| looked.elapsed() >= RECENTLY);
+                if rested && pending.facts.iter().any(names_the_unknown) {
+                    state.looked_for_names = Some(Instant::now());
+                    self.look_for_names(&mut pending).await;
+                }
                 let verdict = self.judge.decide(&pending).await;
                 state.pending = Some(*pending);
                 self.obey(state, verdict);
@@ -228,6 +247,7 @@ impl Drive {
             Action::Withdraw { .. } => self.withdraw(state).await,
             Action::Completed { number, sqlstate, rows, bytes } => {
                 let started = state.started.remove(&number);
+                state.under_way.is_done(number);
                 let took = started.map(|started| started.elapsed()).unwrap_or_default();
                 let event = Event::StatementCompleted {
                     session: self.judge.session,
@@ -275,6 +295,10 @@ impl Drive {
                     return self.end(state, &problem, "limit");
                 }
                 if let Some(pending) = state.pending.take() {
+                    let (names, catalog) = self.session.resolves_by();
+                    if state.under_way.sends(&pending, names, catalog, self.judge.database.epoch()) {
+                        self.judge.database.next_epoch();
+                    }
                     if state.started.len() >= MAX_STARTED {
                         state.started.clear();
                     }
@@ -293,6 +317,51 @@ impl Drive {
                 state.pending = None;
                 self.session.refuse(&problem);
             }
+        }
+    }
+
+    /// Somebody beside the gate may have made just now what is not known.
+    async fn look_for_names(&mut self, pending: &mut Pending) {
+        if let Err(error) = self.judge.database.refresh().await {
+            tracing::warn!(%error, "catalog cannot be read for an unknown name");
+        }
+        if let Some(view) = self.judge.database.view() {
+            self.session.set_catalog(Arc::clone(&view.catalog));
+        }
+        if let Some(facts) = self.session.judge_again() {
+            pending.facts = facts;
+        }
+    }
+
+    /// Judges what runs by the catalog as it is now, before anything of its reply is taken.
+    async fn look_again(&mut self, state: &mut State) {
+        let database = Arc::clone(&self.judge.database);
+        let looked = database.refresh_since(Instant::now()).await;
+        if let Err(error) = &looked {
+            tracing::warn!(database = %database.config.name, %error, "catalog cannot be read while a statement runs");
+        }
+        let Some(view) = database.view() else { return };
+        if looked.is_err() && state.under_way.may_be_overtaken(database.epoch()) {
+            return self.end(state, &refusal::overtaken(), "overtaken");
+        }
+        let mut overtaken = false;
+        for watched in state.under_way.judged_by_another(&view.catalog) {
+            let sql = &watched.pending.sql;
+            let now = match &*watched.pending.facts {
+                // It has rows for nobody.
+                [only] if only.kind == Kind::Ddl => continue,
+                // What a cursor reads was settled, and locked, when it was declared.
+                [only] if only.kind == Kind::Cursor => continue,
+                [only] if only.kind == Kind::Execute => {
+                    self.session.set_catalog(Arc::clone(&view.catalog));
+                    self.session.facts_again(sql)
+                }
+                _ => analyze(sql, &view.catalog, &watched.state).into(),
+            };
+            overtaken |= !self.judge.still_passes(&view, &watched.pending, &now);
+        }
+        if overtaken {
+            self.end(state, &refusal::overtaken(), "overtaken");
         }
     }
 
@@ -461,6 +530,11 @@ impl Drive {
         let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
         reason
     }
+}
+
+/// Whether a statement names a relation or column that the catalog in use does not have.
+fn names_the_unknown(facts: &Facts) -> bool {
+    facts.reasons.iter().any(|reason| matches!(reason.code, "unknown-relation" | "unresolved-name"))
 }
 
 /// Queues an event, waiting for room where there is none.

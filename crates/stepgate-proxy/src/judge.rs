@@ -12,8 +12,8 @@ use stepgate_session::{Pass, Pending, TransactionSoFar};
 use stepgate_sql::{Facts, Flow, Message, SinkKind};
 use stepgate_store::{LogError, PendingRelease, Waiting};
 use stepgate_types::{
-    Action, BulkShape, Certainty, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
-    StatementId, Use,
+    Action, BulkShape, Certainty, ColumnName, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
+    SqlState, StatementId, Use,
 };
 use stepgate_wire::Problem;
 
@@ -89,6 +89,20 @@ impl Judge {
         let facts = Merged::of(&pending.facts);
         let case = Case { judge: self, pending, view: &view, who: &who, decision: &decision, facts: &facts };
         case.settle(approved).await
+    }
+
+    /// Whether what was let through may still be shown, now that it has other facts: it would pass unasked, or is no
+    /// more than what it was asked about.
+    pub(crate) fn still_passes(&self, view: &View, pending: &Pending, now: &[Facts]) -> bool {
+        let Some(who) = self.circumstances() else { return false };
+        let before = view.rules.decide(&who, &view.bound, &pending.facts);
+        let after = view.rules.decide(&who, &view.bound, now);
+        let asked = |column: &ColumnName| before.touched.iter().any(|touched| touched.column == *column);
+        !after.enforced
+            || after.action <= Action::Monitor
+            || (after.action <= before.action
+                && after.doubts.is_subset(&before.doubts)
+                && after.touched.iter().all(|touched| asked(&touched.column)))
     }
 
     fn circumstances(&self) -> Option<Circumstances> {

@@ -9,6 +9,7 @@ mod digest;
 mod drive;
 mod gate;
 mod judge;
+mod overtaken;
 mod peer;
 mod refusal;
 mod scram;

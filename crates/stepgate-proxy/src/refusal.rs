@@ -56,6 +56,16 @@ fn way_out(decision: &Decision) -> &'static str {
     }
 }
 
+/// The end of a session whose statement, while it waited for a lock, came to mean what it was not let through for.
+pub(crate) fn overtaken() -> Problem {
+    Problem::fatal(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        "what this statement reads was changed while it waited for a lock",
+    )
+    .with_detail("It would now show columns that it was not let through for; nothing of it was shown.")
+    .with_hint("Connect and send it again: it is then judged by what it reads now.")
+}
+
 /// The ERROR of a statement whose request ended without approval.
 pub(crate) fn ended(request: RequestId, end: &End) -> Problem {
     let by = end.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use stepgate_record::Release;
 use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany};
 use stepgate_types::{RelationName, SessionId, SqlState};
@@ -357,6 +357,17 @@ impl Session {
             self.catalog = catalog;
             self.forget_facts();
         }
+    }
+
+    /// What names are resolved by now: for judging again what runs.
+    #[must_use]
+    pub fn resolves_by(&self) -> (&SessionState, &Arc<Catalog>) {
+        (&self.state, &self.catalog)
+    }
+
+    /// The facts of a text as the session is now.
+    pub fn facts_again(&mut self, sql: &Bytes) -> Arc<[Facts]> {
+        self.facts_of(sql)
     }
 
     /// Takes what tables hold of labelled columns now.
