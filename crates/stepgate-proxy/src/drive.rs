@@ -344,7 +344,7 @@ impl Drive {
         if looked.is_err() && state.under_way.may_be_overtaken(database.epoch()) {
             return self.end(state, &refusal::overtaken(), "overtaken");
         }
-        let mut overtaken = false;
+        let mut overtaken = state.under_way.has_lost_sight(&view.catalog);
         for watched in state.under_way.judged_by_another(&view.catalog) {
             let sql = &watched.pending.sql;
             let now = match &*watched.pending.facts {

@@ -27,13 +27,16 @@ pub(crate) struct Watched {
     pub(crate) catalog: Arc<Catalog>,
     /// How often some session might have committed DDL before.
     epoch: u64,
+    sent: Instant,
 }
 
 /// The statements of a session that are under way, by number.
 pub(crate) struct UnderWay {
     watched: BTreeMap<u64, Watched>,
-    /// When something was last sent to the server or came from it.
-    stirred: Instant,
+    /// One that found no room: what it was judged by.
+    unwatched: Option<Arc<Catalog>>,
+    /// When something last came from the server.
+    heard: Instant,
     /// The statement at the front when the catalog was last looked at.
     looked: Option<u64>,
     /// The open transaction has DDL in it: whatever is sent next may commit it.
@@ -42,7 +45,13 @@ pub(crate) struct UnderWay {
 
 impl Default for UnderWay {
     fn default() -> Self {
-        Self { watched: BTreeMap::new(), stirred: Instant::now(), looked: None, has_ddl: false }
+        Self {
+            watched: BTreeMap::new(),
+            unwatched: None,
+            heard: Instant::now(),
+            looked: None,
+            has_ddl: false,
+        }
     }
 }
 
@@ -55,12 +64,20 @@ impl UnderWay {
         catalog: &Arc<Catalog>,
         epoch: u64,
     ) -> bool {
-        self.stirred = Instant::now();
         self.has_ddl &= pending.transaction > stepgate_session::TransactionSoFar::Nothing;
         self.has_ddl |= pending.facts.iter().any(makes_for_others);
-        if pending.facts.iter().any(|facts| !facts.relations.is_empty()) && self.watched.len() < MAX_WATCHED {
+        let reads = pending.facts.iter().any(|facts| !facts.relations.is_empty());
+        if reads && self.watched.len() >= MAX_WATCHED {
+            self.unwatched = Some(Arc::clone(catalog));
+        } else if reads {
             let pending = Pending { values: Vec::new(), formats: Vec::new(), ..pending.clone() };
-            let watched = Watched { pending, state: state.clone(), catalog: Arc::clone(catalog), epoch };
+            let watched = Watched {
+                pending,
+                state: state.clone(),
+                catalog: Arc::clone(catalog),
+                epoch,
+                sent: Instant::now(),
+            };
             self.watched.insert(watched.pending.number, watched);
         }
         self.has_ddl
@@ -69,14 +86,20 @@ impl UnderWay {
     /// Its reply is complete.
     pub(crate) fn is_done(&mut self, number: u64) {
         self.watched.remove(&number);
+        if self.watched.is_empty() {
+            self.unwatched = None;
+        }
     }
 
     /// Something came from the server. Says whether the catalog must be looked at before it is taken.
     pub(crate) fn hears(&mut self, epoch: u64) -> bool {
-        let silent = self.stirred.elapsed() >= SOON;
-        self.stirred = Instant::now();
+        let heard = std::mem::replace(&mut self.heard, Instant::now());
         let Some((front, watched)) = self.watched.first_key_value() else { return false };
-        if self.looked == Some(*front) || !(silent || watched.epoch != epoch) {
+        // Not since the last one was sent: whoever goes on sending must not keep this from being noticed.
+        let silent = heard.max(watched.sent).elapsed() >= SOON;
+        // A statement alone has its locks once its reply has begun; of several, the next may wait in turn.
+        let settled = self.looked == Some(*front) && self.watched.len() == 1;
+        if settled || !(silent || self.watched.values().any(|watched| watched.epoch != epoch)) {
             return false;
         }
         self.looked = Some(*front);
@@ -86,6 +109,11 @@ impl UnderWay {
     /// Whether some session of the gate may have committed DDL since a statement under way was sent.
     pub(crate) fn may_be_overtaken(&self, epoch: u64) -> bool {
         self.watched.values().any(|watched| watched.epoch != epoch)
+    }
+
+    /// Whether something judged by another catalog than this one is under way and not watched.
+    pub(crate) fn has_lost_sight(&self, catalog: &Arc<Catalog>) -> bool {
+        self.unwatched.as_ref().is_some_and(|judged_by| !Arc::ptr_eq(judged_by, catalog))
     }
 
     /// What was judged by another catalog than this one.

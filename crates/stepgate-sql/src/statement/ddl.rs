@@ -91,14 +91,14 @@ fn may_drop(object: ObjectType::Type) -> bool {
 /// CREATE TABLE: a new table reads nothing. What it makes, if a later statement can be told all about it: with
 /// parents, foreign keys or a row type to copy it waits for the catalog.
 fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>> {
+    // A new partition has the default partition scanned for rows that belong into it.
+    none(table.partbound().is_some())?;
     let parts = table.partspec().map(|it| it.part_params());
     for part in parts.into_iter().flatten() {
         none(!matches!(part.expr(), Node::None))?;
     }
-    let mut alone = table.inh_relations().is_empty()
-        && table.of_typename().is_none()
-        && table.partbound().is_none()
-        && table.partspec().is_none();
+    let mut alone =
+        table.inh_relations().is_empty() && table.of_typename().is_none() && table.partspec().is_none();
     let mut columns = Vec::new();
     for element in table.table_elts() {
         match element {
@@ -230,7 +230,7 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
     let catalog = context.catalog;
     match command.subtype {
         AlterTableType::AT_AddColumn => match command.def() {
-            Node::ColumnDef(it) => plain_column(it, catalog),
+            Node::ColumnDef(it) => add_column(table, it, context, facts),
             _ => None,
         },
         AlterTableType::AT_ColumnDefault => {
@@ -272,6 +272,30 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
         | AlterTableType::AT_ResetRelOptions => none(is_view_option(command)),
         _ => None,
     }
+}
+
+/// ADD COLUMN: its constraints are checked for the rows there are, by the value that they all get. A column's own
+/// CHECK may name others, and REFERENCES tells whether that value is among the keys referred to.
+fn add_column(table: &[String], column: &ColumnDef, context: Context<'_>, facts: &mut Facts) -> Option<()> {
+    let Context { catalog, session, .. } = context;
+    plain_column(column, catalog)?;
+    for constraint in column.constraints() {
+        let Node::Constraint(constraint) = constraint else { return None };
+        match constraint.contype {
+            ConstrType::CONSTR_CHECK => {
+                let mut read = columns_of(constraint.raw_expr())?;
+                read.retain(|name| Some(name.as_str()) != column.colname());
+                walk::scan(table, &read, catalog, session, facts);
+            }
+            ConstrType::CONSTR_FOREIGN => {
+                none(constraint.pk_attrs().is_empty())?;
+                let theirs = name(constraint.pktable()?);
+                walk::scan(&theirs, &names(constraint.pk_attrs())?, catalog, session, facts);
+            }
+            _ => {}
+        }
+    }
+    Some(())
 }
 
 /// Options such as `security_invoker`, by which a view reads with other rights.

@@ -37,7 +37,8 @@ pub(crate) fn view(definition: &str, catalog: &Catalog) -> Option<ViewColumns> {
     walker.split(query);
     walker.statement(&statement, Place::default());
     let understood = walker.reasons.iter().all(|reason| reason.doubt == Doubt::Nothing);
-    if !understood || !walker.called.is_empty() || walker.kind != Kind::Select {
+    // A function that returns sets multiplies the rows whichever column is asked for.
+    if !understood || walker.returns_sets || !walker.called.is_empty() || walker.kind != Kind::Select {
         return None;
     }
     let each = walker.split.each?.into_iter().map(|columns| columns.into_keys().collect()).collect();

@@ -225,6 +225,13 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
         "update visits set kind = 'x' where vid = 1 returning (select annual_pay from doctors limit 1)",
         "doctors.annual_pay",
     ),
+    ("alter table doctors add column x int check (annual_pay > 50000)", "doctors.annual_pay"),
+    ("alter table visits add column x text default 'GB1' references invoices (iban)", "invoices.iban"),
+    ("alter table visits add column x text default 'GB1' references invoices", "?"),
+    (
+        "create table visits_log_2025 partition of visits_log for values from ('2025-01-01') to ('2026-01-01')",
+        "?",
+    ),
     ("alter table doctors add check (annual_pay > 50000)", "doctors.annual_pay"),
     ("alter table doctors add check (doctors is not null)", "?"),
     ("alter table doctors alter annual_pay type text using annual_pay || ''", "doctors.annual_pay"),
