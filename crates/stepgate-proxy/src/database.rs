@@ -1,7 +1,7 @@
 //! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use stepgate_policy::{Bound, Ruleset};
@@ -36,6 +36,10 @@ pub struct Database {
     pub(crate) taints: SharedTaints,
     /// How often some session may have committed DDL.
     epoch: AtomicU64,
+    /// How many statements under way may commit DDL.
+    committing: AtomicUsize,
+    /// The epoch at which the catalog was last looked at.
+    looked_at: AtomicU64,
     /// The catalog's connection; one load at a time.
     reader: Mutex<Reader>,
 }
@@ -46,6 +50,25 @@ struct Reader {
     fingerprint: Option<String>,
     /// When the server was last asked whether its catalog has changed.
     asked: Option<Instant>,
+}
+
+/// DDL of a database's sessions at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ddl {
+    /// How often some may have been committed.
+    pub(crate) epoch: u64,
+    /// Some may be committed at any time.
+    pub(crate) committing: bool,
+}
+
+/// A statement under way that may commit DDL. Dropped when it is done, or its session is.
+pub(crate) struct CommitsDdl(Arc<Database>);
+
+impl Drop for CommitsDdl {
+    fn drop(&mut self) {
+        self.0.epoch.fetch_add(1, Ordering::SeqCst);
+        self.0.committing.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl Database {
@@ -60,6 +83,8 @@ impl Database {
             rules,
             taints,
             epoch: AtomicU64::new(0),
+            committing: AtomicUsize::new(0),
+            looked_at: AtomicU64::new(0),
             reader: Mutex::default(),
         }
     }
@@ -95,11 +120,14 @@ impl Database {
         };
         // Asked first: what changes in between is found by the next poll.
         reader.asked = Some(Instant::now());
+        let epoch = self.epoch.load(Ordering::SeqCst);
         let now = fingerprint(&mut connection).await?;
         let catalog = Arc::new(load_from(&mut connection).await?);
         reader.connection = Some(connection);
         reader.fingerprint = Some(now);
-        Ok(self.set(catalog))
+        let view = self.set(catalog);
+        self.looked_at.fetch_max(epoch, Ordering::SeqCst);
+        Ok(view)
     }
 
     /// Takes new rules into use.
@@ -146,14 +174,23 @@ impl Database {
         }
     }
 
-    /// How often some session of the gate may have committed DDL.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::SeqCst)
+    /// Where DDL of the gate's sessions stands now.
+    pub(crate) fn ddl(&self) -> Ddl {
+        Ddl {
+            epoch: self.epoch.load(Ordering::SeqCst),
+            committing: self.committing.load(Ordering::SeqCst) > 0,
+        }
     }
 
-    /// A session is about to do what may commit DDL.
-    pub(crate) fn next_epoch(&self) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+    /// Whether a session of the gate may have committed DDL since the catalog was last looked at.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.looked_at.load(Ordering::SeqCst) < self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// A session is about to send what may commit DDL.
+    pub(crate) fn commits_ddl(self: &Arc<Self>) -> CommitsDdl {
+        self.committing.fetch_add(1, Ordering::SeqCst);
+        CommitsDdl(Arc::clone(self))
     }
 
     /// Loads the catalog if the server says that it has changed.
@@ -168,11 +205,13 @@ impl Database {
             return Ok(());
         }
         reader.asked = Some(Instant::now());
+        let epoch = self.epoch.load(Ordering::SeqCst);
         if let (Some(mut connection), Some(_)) = (reader.connection.take(), self.view()) {
             // A connection that fails is dropped, and the load opens another.
             if let Ok(now) = fingerprint(&mut connection).await {
                 reader.connection = Some(connection);
                 if reader.fingerprint.as_ref() == Some(&now) {
+                    self.looked_at.fetch_max(epoch, Ordering::SeqCst);
                     return Ok(());
                 }
             }

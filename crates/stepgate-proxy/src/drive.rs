@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use stepgate_record::Event;
 use stepgate_session::{Action, Ending, Pending, Session};
-use stepgate_sql::{Facts, analyze};
+use stepgate_sql::{Facts, SessionState, analyze};
 use stepgate_store::{End, Log, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
 use stepgate_wire::{Cutter, FrameError, Problem};
@@ -142,7 +142,8 @@ impl Drive {
         match occurred {
             Occurred::FromClient(Ok(1..)) => {}
             Occurred::FromServer(Ok(1..)) => {
-                if state.under_way.hears(self.judge.database.epoch()) {
+                let taints = self.judge.database.taints.now();
+                if state.under_way.hears(self.judge.database.ddl(), &taints) {
                     self.look_again(state).await;
                 }
             }
@@ -236,7 +237,8 @@ impl Drive {
         match action {
             Action::Decide(mut pending) => {
                 let rested = state.looked_for_names.is_none_or(|looked| looked.elapsed() >= RECENTLY);
-                if rested && pending.facts.iter().any(names_the_unknown) {
+                let unknown = rested && pending.facts.iter().any(names_the_unknown);
+                if unknown || self.judge.database.is_behind() {
                     state.looked_for_names = Some(Instant::now());
                     self.look_for_names(&mut pending).await;
                 }
@@ -286,6 +288,11 @@ impl Drive {
     fn obey(&mut self, state: &mut State, verdict: Verdict) {
         match verdict {
             Verdict::Pass(pass, release, stored) => {
+                if let Some(pending) = &state.pending {
+                    // By what it was judged, before what it stores itself is known.
+                    let (names, catalog) = self.session.resolves_by();
+                    state.under_way.sends(pending, names, catalog, &self.judge.database);
+                }
                 self.session.set_taints(self.judge.database.taints.now());
                 if self.session.stores(stored).is_err() {
                     let problem = Problem::fatal(
@@ -295,10 +302,6 @@ impl Drive {
                     return self.end(state, &problem, "limit");
                 }
                 if let Some(pending) = state.pending.take() {
-                    let (names, catalog) = self.session.resolves_by();
-                    if state.under_way.sends(&pending, names, catalog, self.judge.database.epoch()) {
-                        self.judge.database.next_epoch();
-                    }
                     if state.started.len() >= MAX_STARTED {
                         state.started.clear();
                     }
@@ -320,7 +323,7 @@ impl Drive {
         }
     }
 
-    /// Somebody beside the gate may have made just now what is not known.
+    /// Somebody may have made just now what is not known, or dropped what is.
     async fn look_for_names(&mut self, pending: &mut Pending) {
         if let Err(error) = self.judge.database.refresh().await {
             tracing::warn!(%error, "catalog cannot be read for an unknown name");
@@ -341,11 +344,12 @@ impl Drive {
             tracing::warn!(database = %database.config.name, %error, "catalog cannot be read while a statement runs");
         }
         let Some(view) = database.view() else { return };
-        if looked.is_err() && state.under_way.may_be_overtaken(database.epoch()) {
+        if looked.is_err() && state.under_way.may_be_overtaken(database.ddl()) {
             return self.end(state, &refusal::overtaken(), "overtaken");
         }
-        let mut overtaken = state.under_way.has_lost_sight(&view.catalog);
-        for watched in state.under_way.judged_by_another(&view.catalog) {
+        let taints = database.taints.now();
+        let mut overtaken = state.under_way.has_lost_sight(&view.catalog, &taints);
+        for watched in state.under_way.judged_otherwise(&view.catalog, &taints) {
             let sql = &watched.pending.sql;
             let now = match &*watched.pending.facts {
                 // It has rows for nobody.
@@ -354,9 +358,13 @@ impl Drive {
                 [only] if only.kind == Kind::Cursor => continue,
                 [only] if only.kind == Kind::Execute => {
                     self.session.set_catalog(Arc::clone(&view.catalog));
+                    self.session.set_taints(taints.clone());
                     self.session.facts_again(sql)
                 }
-                _ => analyze(sql, &view.catalog, &watched.state).into(),
+                _ => {
+                    let state = SessionState { taints: taints.clone(), ..watched.state.clone() };
+                    analyze(sql, &view.catalog, &state).into()
+                }
             };
             overtaken |= !self.judge.still_passes(&view, &watched.pending, &now);
         }

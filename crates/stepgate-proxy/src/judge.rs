@@ -175,17 +175,31 @@ impl Case<'_> {
     ) -> Result<Verdict, LogError> {
         let event = self.event(verdict, request, grant);
         let Stored { own, shared } = self.stored();
-        // Known to every session before it is there.
-        let changes = self.judge.database.taints.add(&self.judge.database.config.name, &shared)?;
+        let database = &self.judge.database;
+        let Ok(changes) = database.taints.changes(&database.config.name, &shared) else {
+            return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
+        };
         let permit = self.judge.gate.log.permit(self.statement(), event, changes).await?;
+        // Known to every session before it is there, and to none before it is written.
+        if database.taints.add(shared).is_err() {
+            return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
+        }
         Ok(Verdict::Pass(Pass::Permit(permit), None, own))
     }
 
     /// What running it stores of classified columns.
     fn stored(&self) -> Stored {
         let mut stored = Stored::default();
+        if self.pending.aborted {
+            // PostgreSQL refuses it unseen.
+            return stored;
+        }
+        // What nobody was asked about is trusted to store nothing that it does not say.
+        let asked = self.decision.enforced && self.decision.action >= Action::StepUp;
         let classified: BTreeSet<_> = self.decision.touched.iter().map(|touched| &touched.column).collect();
-        for (relation, flow) in self.pending.facts.iter().flat_map(|facts| &facts.flows) {
+        let runs = self.pending.facts.iter().filter(|facts| facts.kind != Kind::Prepare);
+        for (relation, flow) in runs.flat_map(|facts| &facts.flows) {
+            let flow = Flow { unknown: flow.unknown && asked, ..flow.clone() };
             if let Some(flow) = flow.only(|column| classified.contains(column)) {
                 stored.add(relation, flow);
             }

@@ -9,8 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stepgate_session::Pending;
-use stepgate_sql::{Catalog, Facts, SessionState};
+use stepgate_session::{Pending, TransactionSoFar};
+use stepgate_sql::{Catalog, Facts, SessionState, Taints};
+
+use crate::database::{CommitsDdl, Database, Ddl};
 
 /// A reply that comes sooner was not kept waiting by somebody else's transaction, or not by one outside the gate
 /// that could time it.
@@ -34,13 +36,15 @@ pub(crate) struct Watched {
 pub(crate) struct UnderWay {
     watched: BTreeMap<u64, Watched>,
     /// One that found no room: what it was judged by.
-    unwatched: Option<Arc<Catalog>>,
+    unwatched: Option<(Arc<Catalog>, Taints)>,
     /// When something last came from the server.
     heard: Instant,
     /// The statement at the front when the catalog was last looked at.
     looked: Option<u64>,
     /// The open transaction has DDL in it: whatever is sent next may commit it.
     has_ddl: bool,
+    /// What was sent that may commit DDL, by number.
+    commits: BTreeMap<u64, CommitsDdl>,
 }
 
 impl Default for UnderWay {
@@ -51,24 +55,33 @@ impl Default for UnderWay {
             heard: Instant::now(),
             looked: None,
             has_ddl: false,
+            commits: BTreeMap::new(),
         }
     }
 }
 
 impl UnderWay {
-    /// A statement is about to be sent. Says whether it may commit DDL that others can meet.
+    /// A statement is about to be sent.
     pub(crate) fn sends(
         &mut self,
         pending: &Pending,
         state: &SessionState,
         catalog: &Arc<Catalog>,
-        epoch: u64,
-    ) -> bool {
-        self.has_ddl &= pending.transaction > stepgate_session::TransactionSoFar::Nothing;
+        database: &Arc<Database>,
+    ) {
+        let epoch = database.ddl().epoch;
+        if pending.transaction == TransactionSoFar::Nothing {
+            // What was bound before and never executed is gone.
+            self.has_ddl = false;
+            self.commits.clear();
+        }
         self.has_ddl |= pending.facts.iter().any(makes_for_others);
+        if self.has_ddl && self.commits.len() < MAX_WATCHED {
+            self.commits.insert(pending.number, database.commits_ddl());
+        }
         let reads = pending.facts.iter().any(|facts| !facts.relations.is_empty());
         if reads && self.watched.len() >= MAX_WATCHED {
-            self.unwatched = Some(Arc::clone(catalog));
+            self.unwatched = Some((Arc::clone(catalog), state.taints.clone()));
         } else if reads {
             let pending = Pending { values: Vec::new(), formats: Vec::new(), ..pending.clone() };
             let watched = Watched {
@@ -80,26 +93,27 @@ impl UnderWay {
             };
             self.watched.insert(watched.pending.number, watched);
         }
-        self.has_ddl
     }
 
     /// Its reply is complete.
     pub(crate) fn is_done(&mut self, number: u64) {
         self.watched.remove(&number);
+        self.commits.remove(&number);
         if self.watched.is_empty() {
             self.unwatched = None;
         }
     }
 
     /// Something came from the server. Says whether the catalog must be looked at before it is taken.
-    pub(crate) fn hears(&mut self, epoch: u64) -> bool {
+    pub(crate) fn hears(&mut self, ddl: Ddl, taints: &Taints) -> bool {
         let heard = std::mem::replace(&mut self.heard, Instant::now());
         let Some((front, watched)) = self.watched.first_key_value() else { return false };
         // Not since the last one was sent: whoever goes on sending must not keep this from being noticed.
         let silent = heard.max(watched.sent).elapsed() >= SOON;
         // A statement alone has its locks once its reply has begun; of several, the next may wait in turn.
         let settled = self.looked == Some(*front) && self.watched.len() == 1;
-        if settled || !(silent || self.watched.values().any(|watched| watched.epoch != epoch)) {
+        let tainted = self.watched.values().any(|watched| !watched.state.taints.is(taints));
+        if settled || !(silent || tainted || self.may_be_overtaken(ddl)) {
             return false;
         }
         self.looked = Some(*front);
@@ -107,21 +121,25 @@ impl UnderWay {
     }
 
     /// Whether some session of the gate may have committed DDL since a statement under way was sent.
-    pub(crate) fn may_be_overtaken(&self, epoch: u64) -> bool {
-        self.watched.values().any(|watched| watched.epoch != epoch)
+    pub(crate) fn may_be_overtaken(&self, ddl: Ddl) -> bool {
+        ddl.committing || self.watched.values().any(|watched| watched.epoch != ddl.epoch)
     }
 
-    /// Whether something judged by another catalog than this one is under way and not watched.
-    pub(crate) fn has_lost_sight(&self, catalog: &Arc<Catalog>) -> bool {
-        self.unwatched.as_ref().is_some_and(|judged_by| !Arc::ptr_eq(judged_by, catalog))
+    /// Whether something is under way that was judged by other knowledge than this, and is not watched.
+    pub(crate) fn has_lost_sight(&self, catalog: &Arc<Catalog>, taints: &Taints) -> bool {
+        self.unwatched.as_ref().is_some_and(|(by, with)| !Arc::ptr_eq(by, catalog) || !with.is(taints))
     }
 
-    /// What was judged by another catalog than this one.
-    pub(crate) fn judged_by_another<'s>(
+    /// What was judged by other knowledge than this.
+    pub(crate) fn judged_otherwise<'s>(
         &'s self,
         catalog: &'s Arc<Catalog>,
+        taints: &'s Taints,
     ) -> impl Iterator<Item = &'s Watched> {
-        self.watched.values().filter(move |watched| !Arc::ptr_eq(&watched.catalog, catalog))
+        let same = move |watched: &Watched| {
+            Arc::ptr_eq(&watched.catalog, catalog) && watched.state.taints.is(taints)
+        };
+        self.watched.values().filter(move |watched| !same(watched))
     }
 }
 

@@ -113,6 +113,17 @@ pub(crate) fn catalog_unknown() -> Problem {
         .with_hint("Send the statement again in a moment.")
 }
 
+/// The ERROR of a copy of labelled data that is more than the gate can keep in mind.
+pub(crate) fn too_much_to_remember() -> Problem {
+    Problem::error(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        "this copy of labelled data is too much to keep track of",
+    )
+    .with_hint(
+        "Copy fewer columns at a time; or the tables that hold copies are too many, and the operator knows.",
+    )
+}
+
 /// The ERROR while the log cannot be written: nothing passes.
 pub(crate) fn log_failed(error: &LogError) -> Problem {
     tracing::error!(%error, "the audit log cannot be written: nothing passes");

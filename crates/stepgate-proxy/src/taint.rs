@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stepgate_sql::{Flow, TEMPORARY, Taints};
-use stepgate_store::{Change, Log, LogError, Side};
+use stepgate_store::{Change, Log, LogError, MAX_CHANGES, Side};
 use stepgate_types::{ColumnName, RelationName};
 
 /// The longest entry, in bytes; the store takes 4,096.
@@ -48,27 +48,36 @@ impl SharedTaints {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds what is about to be stored, for every session at once, and says what is to be written with the record
-    /// of the statement.
-    pub(crate) fn add(
+    /// What is to be written with the record of a statement that is about to store this.
+    pub(crate) fn changes(
         &self,
         database: &str,
         stored: &[(RelationName, Flow)],
-    ) -> Result<Vec<Change>, LogError> {
-        let mut changes = Vec::new();
+    ) -> Result<Vec<Change>, TooMuch> {
+        let (mut taints, mut changes) = (self.now(), Vec::new());
         for (relation, flow) in stored {
-            let mut taints = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            let added = taints.add(relation.clone(), flow.clone());
-            if added.map_err(|error| LogError::TooLarge(error.to_string()))? {
+            if taints.add(relation.clone(), flow.clone()).map_err(|_| TooMuch)? {
                 for flow in parts(flow) {
                     let entry = Entry { database: database.to_owned(), relation: relation.clone(), flow };
-                    changes.push(entry.change()?);
+                    changes.push(entry.change().map_err(|_| TooMuch)?);
                 }
             }
         }
-        Ok(changes)
+        if changes.len() > MAX_CHANGES { Err(TooMuch) } else { Ok(changes) }
+    }
+
+    /// Adds what was written.
+    pub(crate) fn add(&self, stored: Vec<(RelationName, Flow)>) -> Result<(), TooMuch> {
+        for (relation, flow) in stored {
+            let mut taints = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            taints.add(relation, flow).map_err(|_| TooMuch)?;
+        }
+        Ok(())
     }
 }
+
+/// More than can be remembered.
+pub(crate) struct TooMuch;
 
 impl Entry {
     fn change(&self) -> Result<Change, LogError> {

@@ -11,6 +11,9 @@ use crate::outlet::{Made, Traces};
 use crate::session::Session;
 use crate::subject::{TransactionSoFar, empty_facts, is_wild, now_and_then};
 
+/// The most names of temporary relations that are remembered.
+const MAX_TEMPORARIES: usize = 1_024;
+
 /// A copy with memory of its own. What is kept for long must not keep the buffer alive that it was read into.
 pub(crate) fn owned(bytes: &[u8]) -> Bytes {
     Bytes::copy_from_slice(bytes)
@@ -50,6 +53,12 @@ impl Session {
                 if facts.effect.catalog || wild {
                     self.catalog_changes = self.catalog_changes.saturating_add(1);
                 }
+            }
+            if let Some(made) = facts.effect.creates.as_ref().filter(|made| made.temporary)
+                && let Some(name) = made.name.last()
+                && self.state.temporaries.len() < MAX_TEMPORARIES
+            {
+                self.state.temporaries.insert(name.clone());
             }
             for name in &facts.effect.names {
                 self.registry.taken_by_sql(name);

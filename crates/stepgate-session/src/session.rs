@@ -354,8 +354,14 @@ impl Session {
     /// Takes a newer catalog.
     pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
         if !Arc::ptr_eq(&catalog, &self.catalog) {
+            let same_path = self.catalog.has_same_schemas(&catalog);
             self.catalog = catalog;
-            self.forget_facts();
+            if same_path {
+                self.forget_facts();
+            } else {
+                // A schema that was not there, or not usable, may be now.
+                self.forget_path();
+            }
         }
     }
 

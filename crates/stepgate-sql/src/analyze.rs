@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use stepgate_types::{Certainty, Kind};
 
 use crate::catalog::Catalog;
@@ -33,18 +35,30 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
     }
     let tokens = lexer::tokens(text)?;
     let tree = grammar::Tree::parse(text)?;
-    let mut all = Vec::new();
+    let mut all: Vec<Facts> = Vec::new();
     let mut moved = false;
+    // What one statement stores, the next may read.
+    let mut session = Cow::Borrowed(session);
     let mut lines = Lines { text, at: 0, line: 1 };
     for (tokens, command) in paired(&tokens, &tree.commands())? {
         let line = lines.of(tokens.first().map_or(0, |first| first.at));
-        let mut facts = statement::facts(tokens, line, Context { node: Some(command.node), ..context });
+        let context = Context { catalog, session: &session, body: context.body, node: Some(command.node) };
+        let mut facts = statement::facts(tokens, line, context);
         normal::describe(tokens, catalog, &mut facts);
         if let Some(known) = goes_on(&facts, &all) {
             facts = known;
         }
         if moved && depends_on_names(facts.kind) {
             facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
+        }
+        if facts.certainty == Certainty::Unknown {
+            statement::stores_unknown(context, moved, &mut facts);
+        }
+        for (relation, flow) in &facts.flows {
+            if session.to_mut().own_taints.add(relation.clone(), flow.clone()).is_err() {
+                facts.doubt(Reason { code: "too-many-copies", doubt: Doubt::Statement });
+                break;
+            }
         }
         let ends_transaction = facts.kind == Kind::Transaction && !facts.read_only;
         moved |= facts.effect.session || facts.effect.catalog || ends_transaction;

@@ -220,7 +220,7 @@ pub(crate) fn harmless_relation(name: &str) -> bool {
 /// Columns of such a relation that are not: statements and addresses of others, passwords.
 pub(crate) fn secret_columns(name: &str) -> &'static [&'static str] {
     match name {
-        "pg_stat_activity" => &["query", "client_addr", "client_hostname"],
+        "pg_stat_activity" => &["query", "application_name", "client_addr", "client_hostname"],
         "pg_subscription" => &["subconninfo"],
         _ => &[],
     }

@@ -8,6 +8,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pg_raw_parse::list::NodeList;
+use pg_raw_parse::nodes::RangeVar;
 use pg_raw_parse::raw::A_Expr_Kind;
 use pg_raw_parse::walk::{Recurse, walk_manual};
 use pg_raw_parse::{ConstValue, Node, ParseResult};
@@ -65,6 +66,44 @@ pub(crate) fn query(node: Node<'_>) -> Option<Node<'_>> {
         Node::CopyStmt(it) => query(it.query()),
         _ => None,
     }
+}
+
+/// The relations that a statement stores rows in: by INSERT, UPDATE or MERGE, wherever in it, or by making them.
+pub(crate) fn written(node: Node<'_>) -> Vec<&RangeVar> {
+    let mut written = Vec::new();
+    match node {
+        Node::ExplainStmt(it) => return self::written(it.query()),
+        Node::PrepareStmt(it) => return self::written(it.query()),
+        Node::CreateTableAsStmt(it) => written.extend(it.into().and_then(|into| into.rel())),
+        _ => {}
+    }
+    let Some(query) = query(node) else { return written };
+    all(query, |node| {
+        written.extend(match node {
+            Node::InsertStmt(it) => it.relation(),
+            Node::UpdateStmt(it) => it.relation(),
+            Node::MergeStmt(it) => it.relation(),
+            Node::IntoClause(it) => it.rel(),
+            _ => None,
+        });
+        true
+    });
+    written
+}
+
+/// The INTO of a SELECT; of a set operation it stands in the first arm.
+pub(crate) fn into(node: Node<'_>) -> Option<&RangeVar> {
+    let Node::SelectStmt(mut select) = node else { return None };
+    while let Some(first) = select.larg() {
+        select = first;
+    }
+    select.into_clause()?.rel()
+}
+
+/// `name`, `schema.name` or `database.schema.name`.
+pub(crate) fn name(relation: &RangeVar) -> Vec<String> {
+    let parts = [relation.catalogname(), relation.schemaname(), relation.relname()];
+    parts.into_iter().flatten().map(str::to_owned).collect()
 }
 
 /// What a query names, and where: nodes in pre-order, each with its names.

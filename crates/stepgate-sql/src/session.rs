@@ -1,5 +1,7 @@
 //! The state of a session that facts depend on.
 
+use std::collections::BTreeSet;
+
 use stepgate_types::RelationName;
 
 use crate::taint::{Flow, Taints};
@@ -19,6 +21,8 @@ pub struct SessionState {
     pub taints: Taints,
     /// What this session's own temporary relations hold.
     pub own_taints: Taints,
+    /// Names of temporary relations that this session made, or tried to.
+    pub temporaries: BTreeSet<String>,
 }
 
 impl SessionState {

@@ -13,6 +13,9 @@ pub const TEMPORARY: &str = "pg_temp";
 /// The most relations that are remembered.
 const MAX_RELATIONS: usize = 10_000;
 
+/// The most pairs of columns that are remembered of one relation.
+const MAX_PAIRS: usize = 4_096;
+
 /// What a statement stores in one relation, by the base columns that it is taken from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Flow {
@@ -54,9 +57,9 @@ impl Flow {
     }
 }
 
-/// More relations are tainted than are remembered.
+/// More is tainted than is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("more than {MAX_RELATIONS} relations hold what was copied from labelled columns")]
+#[error("more was copied from labelled columns than is remembered")]
 pub struct TooMany;
 
 /// What relations hold besides their own. Cheap to clone. Only grows: nobody says when a table was emptied.
@@ -73,6 +76,10 @@ impl Taints {
             return Ok(false);
         }
         if self.0.len() >= MAX_RELATIONS && !self.0.contains_key(&relation) {
+            return Err(TooMany);
+        }
+        let pairs = |flow: &Flow| flow.all.len() + flow.each.values().map(BTreeSet::len).sum::<usize>();
+        if self.0.get(&relation).map_or(0, pairs) + pairs(&flow) > MAX_PAIRS {
             return Err(TooMany);
         }
         Arc::make_mut(&mut self.0).entry(relation).or_default().add(flow);

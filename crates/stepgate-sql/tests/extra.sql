@@ -50,3 +50,17 @@ create function checked(n "int") returns text language sql as 'select town from 
 create function checked_all(n "int"[]) returns text language sql as 'select town from people limit 1';
 create type holds_checked as (n "int");
 create function checked_in(n holds_checked) returns text language sql as 'select town from people limit 1';
+create table casc_a (k text primary key);
+create table casc_b (k text references casc_a on update cascade, town text);
+create table doubted (id int primary key, town text, secret text, city text);
+alter table doubted add constraint later check (city <> 'x') not valid;
+create table computed (id int primary key, cents int, secret text, twice int generated always as (cents * 2) stored check (twice < 1000));
+create table emptied (id int primary key, of int not null references held on delete set null, secret text);
+create table first_born (id int primary key, badge text);
+create table second_born (secret text, unique (badge, secret)) inherits (first_born);
+create domain checked_twice as "int";
+create table nested_domain (id int, of checked_twice);
+create view v_domain as select town::"int" as w from people;
+create function put(t text) returns void language sql as 'update doubted set town = t where id = 1';
+create function training.aclexplode(t text) returns table (a text, b text) language sql as 'select t, t';
+create table pairs (id int, grantee text);

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{clinic, columns, session, snapshot};
+use common::{clinic, columns, everything, session, snapshot};
 use stepgate_sql::{Facts, analyze};
 
 /// `relation.column<source,source …`, `relation.*<…` for any column, `?` for what is unknown.
@@ -112,9 +112,48 @@ fn what_a_statement_stores_is_told_column_by_column() {
 
 #[test]
 fn what_was_stored_is_read_with_the_labels_of_where_it_came_from() {
-    let cluster = clinic();
+    let (cluster, _, _) = everything();
+    cluster
+        .load("clinic", "create table scratch (x text, \"into\" text, y text[]); create view v_plain as select x from scratch")
+        .expect("a table");
     let catalog = snapshot(&cluster, "clinic");
     let mut session = session();
+    // By cascade, by a function's argument, by conversion, within one message, and wherever INTO stands.
+    for (sql, read) in [
+        ("update casc_a set k = (select iban from invoices limit 1)", "select k from casc_b"),
+        ("select put(iban) from invoices limit 1", "select town from doubted"),
+        ("alter table invoices alter amount type text using iban", "select amount from invoices"),
+        ("select iban as into into public.scratch from invoices", "select \"into\" from scratch"),
+        ("(select iban as x into public.scratch from invoices)", "select x from scratch"),
+        (
+            "select (select iban from invoices limit 1) as x into public.scratch limit 1",
+            "select x from scratch",
+        ),
+        ("select 'q' as x into public.scratch union all select iban from invoices", "select x from scratch"),
+        ("select iban as x into table scratch from invoices", "select x from scratch"),
+        (
+            "insert into scratch (x) select iban from invoices; insert into doubted (id, city) select 1, x from scratch",
+            "select city from doubted",
+        ),
+        ("insert into v_plain select iban from invoices", "select x from scratch"),
+        ("update scratch set y[1] = (select iban from invoices limit 1)", "select y from scratch"),
+        ("insert into clinic.public.scratch (x) select iban from invoices", "select x from scratch"),
+        (
+            "insert into scratch (x) select query_to_xml('select iban from invoices', true, true, '')::text",
+            "select x from scratch",
+        ),
+    ] {
+        let mut session = session.clone();
+        for facts in analyze(sql.as_bytes(), &catalog, &session) {
+            for (relation, flow) in &facts.flows {
+                session.taints.add(relation.clone(), flow.clone()).expect("room");
+            }
+        }
+        let [facts] = analyze(read.as_bytes(), &catalog, &session).try_into().expect("one statement");
+        let flagged = facts.certainty == stepgate_types::Certainty::Unknown
+            || columns(&facts).contains_key("public.invoices.iban");
+        assert!(flagged, "{sql}; {read}: {:?}", facts.columns);
+    }
     let mut run = |sql: &str| {
         let [facts] = analyze(sql.as_bytes(), &catalog, &session).try_into().expect("one statement");
         for (relation, flow) in &facts.flows {

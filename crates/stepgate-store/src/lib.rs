@@ -30,7 +30,7 @@ pub use desk::{
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
-pub use log::{Change, Entry, Log, LogOptions, Opened, PendingRelease, Side};
+pub use log::{Change, Entry, Log, LogOptions, MAX_CHANGES, Opened, PendingRelease, Side};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
 pub use scram::ScramSecret;
 pub use vault::{Vault, VaultError};

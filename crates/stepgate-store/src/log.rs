@@ -21,7 +21,7 @@ use crate::{LogError, Vault};
 const MAX_EVENTS: usize = 1024;
 
 /// How many changes one call may make.
-const MAX_CHANGES: usize = 64;
+pub const MAX_CHANGES: usize = 512;
 
 /// A checkpoint is signed at least this often while the log grows.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);

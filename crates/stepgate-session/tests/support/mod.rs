@@ -53,7 +53,7 @@ fn catalog_with(shadows: &[&str]) -> Arc<Catalog> {
                 let shadows = shadows.iter().map(|oid| row(&[oid, "1", "a", "false"]));
                 shadows.chain([row(&["16400", "1", "a", "false"])]).collect()
             }
-            "schemas" => vec![row(&["public"]), row(&["app"]), row(&["pg_catalog"])],
+            "schemas" => vec![row(&["public", ""]), row(&["app", ""]), row(&["pg_catalog", ""])],
             _ => Vec::new(),
         };
         (query.name, rows)

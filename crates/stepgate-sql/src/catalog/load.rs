@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stepgate_types::RelationName;
 
-use super::relation::{Column, Name};
+use super::relation::{Action, Column, Name, Referred};
 use super::routine::Routine;
 use super::{Catalog, ColumnRef, Relation, RelationIndex, RelationKind, UserCasts, view};
 
@@ -116,8 +116,11 @@ impl Loader {
             self.catalog.words.insert(name.to_owned());
             self.catalog.relations.push(relation);
         }
-        for row in answers.rows::<1>("schemas")? {
-            let [schema] = row?;
+        for row in answers.rows::<2>("schemas")? {
+            let [schema, rights] = row?;
+            if !schema.starts_with("pg_temp_") && !schema.starts_with("pg_toast_temp_") {
+                self.catalog.schemas.insert((schema.to_owned(), rights.to_owned()));
+            }
             self.catalog.words.insert(schema.to_owned());
         }
         Ok(())
@@ -198,8 +201,8 @@ impl Loader {
                 relation.unique.push(columns);
             }
         }
-        for row in answers.rows::<5>("constraints")? {
-            let [kind, oid, key, target, target_key] = row?;
+        for row in answers.rows::<7>("constraints")? {
+            let [kind, oid, key, target, target_key, on_delete, on_update] = row?;
             let Some(at) = self.known(oid) else { continue };
             let own = self.positions(at, key);
             if kind == "c" {
@@ -216,7 +219,12 @@ impl Loader {
                     relation.refers.push((own, yours));
                 }
                 if let Some(relation) = self.catalog.relations.get_mut(to) {
-                    relation.referred.push((theirs, mine));
+                    relation.referred.push(Referred {
+                        own: theirs,
+                        theirs: mine,
+                        on_delete: Action::of(on_delete),
+                        on_update: Action::of(on_update),
+                    });
                 }
             }
         }
@@ -275,8 +283,11 @@ impl Loader {
             let casts = if context == "e" { UserCasts::Explicit } else { UserCasts::Implicit };
             catalog.user_casts = catalog.user_casts.max(casts);
         }
-        for row in answers.rows::<1>("types")? {
-            let [name] = row?;
+        for row in answers.rows::<2>("types")? {
+            let [name, domain] = row?;
+            if truth(domain) {
+                catalog.domains.insert(name.to_owned());
+            }
             catalog.user_types.insert(name.to_owned());
         }
         Ok(())

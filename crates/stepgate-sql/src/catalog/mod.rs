@@ -7,7 +7,7 @@ mod relation;
 mod routine;
 mod view;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use stepgate_types::RelationName;
@@ -16,7 +16,7 @@ use crate::builtin;
 
 pub use load::{CatalogError, Rows};
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery};
-pub(crate) use relation::{ColumnRef, Relation, RelationIndex, RelationKind};
+pub(crate) use relation::{Action, ColumnRef, Relation, RelationIndex, RelationKind};
 pub(crate) use routine::Routine;
 
 /// What the server's catalog said at one moment. Immutable; share it in an `Arc`.
@@ -25,6 +25,8 @@ pub struct Catalog {
     relations: Vec<Relation>,
     /// schema → name → relation.
     by_name: HashMap<String, HashMap<String, RelationIndex>>,
+    /// Schemas that all can see, with the rights on them.
+    schemas: BTreeSet<(String, String)>,
     /// Names of functions outside pg_catalog.
     user_functions: HashSet<String>,
     /// name → those routines outside pg_catalog, with their schemas.
@@ -39,6 +41,8 @@ pub struct Catalog {
     user_casts: UserCasts,
     /// Names of types outside pg_catalog, row types included.
     user_types: HashSet<String>,
+    /// Those of them that are domains: a cast to one runs its checks.
+    domains: HashSet<String>,
     /// Every name that may be shown: relations, columns, schemas, functions, types.
     words: HashSet<String>,
 }
@@ -55,6 +59,12 @@ pub(crate) enum UserCasts {
 }
 
 impl Catalog {
+    /// Whether a `search_path` has the same schemas in both, by their names and rights.
+    #[must_use]
+    pub fn has_same_schemas(&self, other: &Self) -> bool {
+        self.schemas == other.schemas
+    }
+
     /// Whether there is a relation of that name.
     #[must_use]
     pub fn relation_exists(&self, name: &RelationName) -> bool {
@@ -70,6 +80,19 @@ impl Catalog {
 
     pub(crate) fn find(&self, schema: &str, name: &str) -> Option<RelationIndex> {
         self.by_name.get(schema)?.get(name).copied()
+    }
+
+    /// Whether some relation that is not temporary has that name.
+    pub(crate) fn is_named_elsewhere(&self, name: &str) -> bool {
+        let mut schemas = self.by_name.iter().filter(|(_, relations)| relations.contains_key(name));
+        schemas.any(|(schema, _)| !schema.starts_with("pg_temp"))
+    }
+
+    /// The base relations that views of that name are made of.
+    pub(crate) fn beneath_views(&self, name: &str) -> impl Iterator<Item = RelationName> {
+        let named = self.by_name.values().filter_map(move |relations| relations.get(name));
+        let views = named.filter_map(|at| self.relation(*at)).filter(|it| it.kind == RelationKind::View);
+        views.flat_map(|view| &view.reads_relations).filter_map(|at| Some(self.relation(*at)?.name.0.clone()))
     }
 
     /// Whether the only relation of that name is the server's.
@@ -120,6 +143,10 @@ impl Catalog {
 
     pub(crate) fn is_user_type(&self, name: &str) -> bool {
         self.user_types.contains(name)
+    }
+
+    pub(crate) fn is_domain(&self, name: &str) -> bool {
+        self.domains.contains(name)
     }
 
     pub(crate) fn user_operators(&self) -> &HashSet<String> {

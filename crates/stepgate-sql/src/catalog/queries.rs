@@ -64,23 +64,34 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
     CatalogQuery {
         name: "constraints",
-        sql: "select k.contype::text, k.conrelid::text, coalesce(k.conkey::text, '{}'), \
-              k.confrelid::text, coalesce(k.confkey::text, '{}') \
+        // A check that is not validated may fail at any UPDATE, whatever it writes: it counts as on all columns. The last:
+        // whether rows that refer are written by DELETE, and by UPDATE, of what they refer to.
+        sql: "select k.contype::text, k.conrelid::text, \
+              case when k.contype = 'c' and not k.convalidated then '{}' else coalesce(k.conkey::text, '{}') end, \
+              k.confrelid::text, coalesce(k.confkey::text, '{}'), k.confdeltype::text, k.confupdtype::text \
               from pg_catalog.pg_constraint k where k.contype in ('f', 'c') and k.conrelid >= 16384",
     },
     CatalogQuery {
         name: "write_functions",
-        sql: "with calls as (select d.classid, d.objid from pg_catalog.pg_depend d \
+        // Through operators too, and through domains within domains, arrays and composite types.
+        sql: "with recursive calls as (select d.classid, d.objid from pg_catalog.pg_depend d \
               join pg_catalog.pg_proc p on p.oid = d.refobjid \
               join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
-              where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and n.nspname <> 'pg_catalog') \
+              where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and n.nspname <> 'pg_catalog' \
+              union all select d.classid, d.objid from pg_catalog.pg_depend d \
+              where d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass and d.refobjid >= 16384 \
+              and d.classid in ('pg_catalog.pg_attrdef'::pg_catalog.regclass, \
+              'pg_catalog.pg_constraint'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass)), \
+              checked as (select k.contypid as oid from calls join pg_catalog.pg_constraint k on k.oid = calls.objid \
+              where calls.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.contypid <> 0 \
+              union select t.oid from checked c join pg_catalog.pg_type t on t.typbasetype = c.oid or t.typelem = c.oid \
+              or t.oid = (select r.reltype from pg_catalog.pg_class r join pg_catalog.pg_attribute a \
+              on a.attrelid = r.oid where a.atttypid = c.oid and r.reltype = t.oid and r.relkind = 'c' limit 1)) \
               select ad.adrelid::text from calls join pg_catalog.pg_attrdef ad on ad.oid = calls.objid \
               where calls.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
               union select k.conrelid::text from calls join pg_catalog.pg_constraint k on k.oid = calls.objid \
               where calls.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.conrelid <> 0 \
-              union select a.attrelid::text from calls join pg_catalog.pg_constraint k on k.oid = calls.objid \
-              join pg_catalog.pg_attribute a on a.atttypid = k.contypid \
-              where calls.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.contypid <> 0 \
+              union select a.attrelid::text from checked join pg_catalog.pg_attribute a on a.atttypid = checked.oid \
               union select i.indrelid::text from calls join pg_catalog.pg_index i on i.indexrelid = calls.objid \
               where calls.classid = 'pg_catalog.pg_class'::pg_catalog.regclass",
     },
@@ -137,11 +148,15 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
     CatalogQuery {
         name: "types",
-        sql: "select distinct t.typname::text from pg_catalog.pg_type t \
+        sql: "select t.typname::text, pg_catalog.bool_or(t.typtype = 'd')::text from pg_catalog.pg_type t \
               join pg_catalog.pg_namespace n on n.oid = t.typnamespace \
-              where n.nspname not in ('pg_catalog', 'pg_toast')",
+              where n.nspname not in ('pg_catalog', 'pg_toast') group by 1",
     },
-    CatalogQuery { name: "schemas", sql: "select nspname::text from pg_catalog.pg_namespace" },
+    // With rights: the effective search path leaves out what may not be used.
+    CatalogQuery {
+        name: "schemas",
+        sql: "select nspname::text, coalesce(nspacl::text, '') from pg_catalog.pg_namespace",
+    },
 ];
 
 /// One text value that changes when anything that [`CATALOG_QUERIES`] reads changes, statistics and temporary

@@ -42,8 +42,38 @@ pub(crate) struct Relation {
     pub(crate) checks: Vec<Vec<usize>>,
     /// Foreign keys from this relation: own columns, and those referred to.
     pub(crate) refers: Vec<(Vec<usize>, Vec<ColumnRef>)>,
-    /// Foreign keys to this relation: own columns, and those referring.
-    pub(crate) referred: Vec<(Vec<usize>, Vec<ColumnRef>)>,
+    /// Foreign keys to this relation.
+    pub(crate) referred: Vec<Referred>,
+}
+
+/// A foreign key, from the side of what it refers to.
+#[derive(Debug, Clone)]
+pub(crate) struct Referred {
+    /// Columns referred to, and those that refer, in the same order.
+    pub(crate) own: Vec<usize>,
+    pub(crate) theirs: Vec<ColumnRef>,
+    pub(crate) on_delete: Action,
+    pub(crate) on_update: Action,
+}
+
+/// What becomes of rows that refer (`pg_constraint.confdeltype`, `confupdtype`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// NO ACTION, RESTRICT: the statement fails.
+    Refuse,
+    Cascade,
+    /// SET NULL, SET DEFAULT.
+    Set,
+}
+
+impl Action {
+    pub(crate) fn of(code: &str) -> Self {
+        match code {
+            "c" => Self::Cascade,
+            "n" | "d" => Self::Set,
+            _ => Self::Refuse,
+        }
+    }
 }
 
 /// A name that exists from the start (for `Default`).

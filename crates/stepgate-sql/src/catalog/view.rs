@@ -57,6 +57,7 @@ impl View {
                     view.doubtful |= before_paren
                         && (after_dot
                             || !(builtin::may_precede_paren(word) || catalog.is_pure_function(word)));
+                    view.doubtful |= is_cast(&tokens, at) && catalog.is_domain(word);
                     // A qualified operator, or a relation of the server that is not harmless.
                     view.doubtful |= word == "operator" && before_paren;
                     view.doubtful |= word == "information_schema";
@@ -73,6 +74,13 @@ impl View {
     pub(super) fn depends_on(&mut self, relation: RelationIndex, attnum: i32) {
         self.depends.push((relation, attnum));
     }
+}
+
+/// Whether the word there is (the last part of) the type of a cast.
+fn is_cast(tokens: &[lexer::Token<'_>], at: usize) -> bool {
+    let kind = |back: usize| at.checked_sub(back).and_then(|at| tokens.get(at)).map(|token| &token.kind);
+    let qualified = kind(1).is_some_and(|kind| kind.is_punct(b'.'));
+    matches!(kind(if qualified { 3 } else { 1 }), Some(TokenKind::Cast))
 }
 
 /// What each view reads in the end.

@@ -5,6 +5,7 @@ use stepgate_types::{Certainty, Kind, RelationName, Use};
 
 use super::{Context, Words, ddl, inner_query, statement_doubt};
 use crate::facts::{Created, Facts, Sink, SinkKind};
+use crate::grammar;
 use crate::taint::{Flow, TEMPORARY};
 use crate::walk;
 
@@ -92,7 +93,7 @@ pub(super) struct Made {
 pub(super) fn stores(node: Option<Node<'_>>) -> bool {
     match node {
         Some(Node::CreateTableAsStmt(_) | Node::ViewStmt(_)) => true,
-        Some(Node::SelectStmt(it)) => it.into_clause().is_some(),
+        Some(node @ Node::SelectStmt(_)) => grammar::into(node).is_some(),
         _ => false,
     }
 }
@@ -131,6 +132,27 @@ pub(super) fn made(made: Made, result: &walk::Result, context: Context<'_>, fact
     }
     let holds = result.from.clone();
     facts.effect.creates = columns.map(|columns| Created { name, view, temporary, columns, holds });
+}
+
+/// What a name written to means: the one relation that the path finds, or else every one that it may mean; views by
+/// what they are made of.
+pub(super) fn written(name: &[String], context: Context<'_>, moved: bool) -> Vec<RelationName> {
+    let Context { catalog, session, .. } = context;
+    let path = session.search_path.as_ref().filter(|_| !moved);
+    let found = |name: &String| path?.iter().find(|schema| catalog.find(schema, name).is_some());
+    let (schema, name) = match name {
+        [.., schema, name] if schema.starts_with("pg_temp") => (TEMPORARY, name),
+        [.., schema, name] => (schema.as_str(), name),
+        // Found first, unless something else has its name.
+        [name] if session.temporaries.contains(name) && !catalog.is_named_elsewhere(name) => {
+            (TEMPORARY, name)
+        }
+        [name] => (found(name).map_or("", String::as_str), name),
+        [] => return Vec::new(),
+    };
+    let mut all = vec![RelationName::new(schema, name)];
+    all.extend(catalog.beneath_views(name));
+    all
 }
 
 /// Where a relation of that name may be made: in the first schema of the path that is not the server's, or, should

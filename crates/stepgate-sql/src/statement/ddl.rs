@@ -5,14 +5,15 @@
 
 use pg_raw_parse::Node;
 use pg_raw_parse::list::NodeList;
-use pg_raw_parse::nodes::{AlterTableCmd, ColumnDef, Constraint, CreateStmt, IndexStmt, RangeVar, TypeName};
+use pg_raw_parse::nodes::{AlterTableCmd, ColumnDef, Constraint, CreateStmt, IndexStmt, TypeName};
 use pg_raw_parse::raw::{AlterTableType, ConstrType, ObjectType};
 
 use super::{Context, statement_doubt};
 use crate::builtin;
 use crate::catalog::{Catalog, UserCasts};
 use crate::facts::{Created, Facts};
-use crate::{grammar, walk};
+use crate::grammar::{self, name};
+use crate::walk;
 
 /// What the statement reads and makes; a doubt where that is not known.
 pub(super) fn command(context: Context<'_>, facts: &mut Facts) {
@@ -28,6 +29,9 @@ fn known(context: Context<'_>, facts: &mut Facts) -> Option<()> {
         Node::CreateStmt(it) => facts.effect.creates = create_table(it, catalog)?,
         Node::AlterTableStmt(it) => {
             let table = name(it.relation()?);
+            if it.objtype == ObjectType::OBJECT_TABLE && it.cmds().iter().any(rewrites) {
+                walk::rewrites(&table, context, facts);
+            }
             for command in it.cmds() {
                 let Node::AlterTableCmd(command) = command else { return None };
                 alter(&table, command, context, facts)?;
@@ -52,14 +56,22 @@ fn known(context: Context<'_>, facts: &mut Facts) -> Option<()> {
     Some(())
 }
 
+/// Whether an action of ALTER TABLE may write every row, and index it, anew.
+fn rewrites(command: Node<'_>) -> bool {
+    let Node::AlterTableCmd(command) = command else { return true };
+    matches!(
+        command.subtype,
+        AlterTableType::AT_AddColumn
+            | AlterTableType::AT_AlterColumnType
+            | AlterTableType::AT_SetLogged
+            | AlterTableType::AT_SetUnLogged
+            | AlterTableType::AT_SetTableSpace
+    )
+}
+
 /// None if so.
 fn none(so: bool) -> Option<()> {
     (!so).then_some(())
-}
-
-fn name(relation: &RangeVar) -> Vec<String> {
-    let parts = [relation.catalogname(), relation.schemaname(), relation.relname()];
-    parts.into_iter().flatten().map(str::to_owned).collect()
 }
 
 fn names(list: &NodeList) -> Option<Vec<String>> {
@@ -245,9 +257,8 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
             none(
                 !is_plain_type(it.type_name()?, catalog) || !runs_nothing_or_none(it.raw_default(), catalog),
             )?;
-            let mut read = columns_of(it.raw_default())?;
-            read.push(command.name()?.to_owned());
-            walk::scan(table, &read, catalog, context.session, facts);
+            let read = columns_of(it.raw_default())?;
+            walk::converts(table, command.name()?, &read, context, facts);
             Some(())
         }
         AlterTableType::AT_AddConstraint => match command.def() {

@@ -10,7 +10,7 @@ mod ddl;
 mod setting;
 
 use pg_raw_parse::Node;
-use stepgate_types::{BulkShape, Kind};
+use stepgate_types::{BulkShape, Kind, RelationName};
 
 use self::create::Made;
 use self::cursor::Words;
@@ -18,7 +18,8 @@ use crate::catalog::Catalog;
 use crate::facts::{Doubt, Facts, Reason};
 use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
-use crate::{read, walk};
+use crate::taint::TEMPORARY;
+use crate::{grammar, read, walk};
 
 /// What a statement is analysed against.
 #[derive(Clone, Copy)]
@@ -44,6 +45,29 @@ pub(crate) fn facts(tokens: &[Token<'_>], line: usize, context: Context<'_>) -> 
     let mut facts = Facts::new(Kind::Unknown, line);
     command(Words(tokens), context, &mut facts);
     facts
+}
+
+/// What an unknown statement stores is unknown too, whatever else is known of it. `moved`: names are not resolved by
+/// what the session's state was before the message.
+pub(crate) fn stores_unknown(context: Context<'_>, moved: bool, facts: &mut Facts) {
+    for relation in context.node.map(grammar::written).unwrap_or_default() {
+        let name = grammar::name(relation);
+        let noted = |known: &RelationName| name.last() == Some(&known.name);
+        if relation.relpersistence == b't'.cast_signed() {
+            let name = RelationName::new(TEMPORARY, name.last().map_or("", String::as_str));
+            facts.flows.entry(name).or_default().unknown = true;
+        } else if !moved && facts.effect.creates.is_some() && facts.flows.keys().any(noted) {
+            facts
+                .flows
+                .iter_mut()
+                .filter(|(known, _)| noted(known))
+                .for_each(|(_, flow)| flow.unknown = true);
+        } else {
+            for name in create::written(&name, context, moved) {
+                facts.flows.entry(name).or_default().unknown = true;
+            }
+        }
+    }
 }
 
 fn statement_doubt(facts: &mut Facts, code: &'static str) {
@@ -115,12 +139,20 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         "lock" | "vacuum" | "analyze" | "analyse" | "reindex" | "checkpoint" | "cluster" | "truncate" => {
             plain(facts, Kind::Utility);
             // TRUNCATE runs triggers, the others functions of index expressions.
-            if words
+            let names_code = words
                 .0
                 .iter()
                 .filter_map(|token| token.kind.ident())
-                .any(|name| context.catalog.runs_code(name))
-            {
+                .any(|name| context.catalog.runs_code(name));
+            // Without a table they mean all; with CASCADE, tables that are not named.
+            let means_more = !matches!(words.word(0), Some("lock" | "checkpoint"))
+                && (words.len() < 2
+                    || words.contains(&["cascade"])
+                    || words.contains(&["schema"])
+                    || words.contains(&["database"])
+                    || words.contains(&["system"])
+                    || !names_table(context.node));
+            if names_code || (means_more && context.catalog.any_code_on_write()) {
                 facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
             }
         }
@@ -132,6 +164,15 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
             facts.effect.transaction = true;
             statement_doubt(facts, "unsupported-statement");
         }
+    }
+}
+
+/// Whether a command on tables names some.
+fn names_table(node: Option<Node<'_>>) -> bool {
+    match node {
+        Some(Node::VacuumStmt(it)) => !it.rels().is_empty(),
+        Some(Node::ClusterStmt(it)) => it.relation().is_some(),
+        _ => true,
     }
 }
 
@@ -175,15 +216,10 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
         Ok(statement) => {
             let stores = create::stores(context.node);
             let result = walk::statement(&statement, context, may_set, stores, facts);
-            if facts.kind == Kind::Ddl
-                && let Some((name, temporary)) = into(words)
-            {
-                create::made(
-                    Made { name, temporary, view: false, renamed: Vec::new() },
-                    &result,
-                    context,
-                    facts,
-                );
+            if let Some(into) = context.node.and_then(grammar::into) {
+                let temporary = into.relpersistence == b't'.cast_signed();
+                let made = Made { name: grammar::name(into), temporary, view: false, renamed: Vec::new() };
+                create::made(made, &result, context, facts);
             }
             Some(result)
         }
@@ -192,21 +228,6 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
             None
         }
     }
-}
-
-/// The name of SELECT … INTO [TEMP] [TABLE] name, and whether it is temporary.
-fn into(words: Words<'_, '_>) -> Option<(Vec<String>, bool)> {
-    let mut rest = words.after(words.find_word("into")? + 1);
-    let mut temporary = false;
-    // A table may be called temp, but then something reserved follows: such a name is not known for certain.
-    while let Some(option @ ("temp" | "temporary" | "local" | "global" | "unlogged" | "table")) = rest.word(0)
-    {
-        temporary |= matches!(option, "temp" | "temporary");
-        rest = rest.after(1);
-    }
-    let (name, taken) = rest.name()?;
-    let ends = rest.len() == taken || rest.word(taken) == Some("from");
-    ends.then_some((name, temporary))
 }
 
 /// Whether these words begin a query or DML statement.
@@ -242,6 +263,15 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     }
     facts.kind = Kind::Explain;
     facts.bulk = BulkShape::None;
+    if !context.node.is_some_and(executes) {
+        facts.flows.clear();
+    }
+}
+
+/// Whether EXPLAIN has the ANALYZE option, on or off.
+fn executes(node: Node<'_>) -> bool {
+    let Node::ExplainStmt(explain) = node else { return false };
+    explain.options().iter().any(|option| option.defname().is_none_or(|name| name == "analyze"))
 }
 
 /// `explain (select 1)` against `explain (verbose) select 1`.

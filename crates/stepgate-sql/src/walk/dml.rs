@@ -1,5 +1,6 @@
 //! INSERT, UPDATE, DELETE and COPY: what they write, what they read on the way, and what their errors tell.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use sqlparser::ast::{
@@ -76,7 +77,7 @@ impl Walker<'_> {
         for (item, alias) in items.first().into_iter().flat_map(|item| [(item, "old"), (item, "new")]) {
             if let Source::Relation { index, renamed, aliased: _ } = &item.source {
                 let source = Source::Relation { index: *index, renamed: renamed.clone(), aliased: true };
-                named.push(Rc::new(Item { alias: Some(alias.to_owned()), source }));
+                named.push(Rc::new(Item { alias: Some(alias.to_owned()), source, star: RefCell::default() }));
             }
         }
         let scope = Scope { items: &named, outer: place.scope };
@@ -160,7 +161,7 @@ impl Walker<'_> {
             None => self.parts(name).pop().unwrap_or_default(),
         };
         let source = Source::Relation { index, renamed: Vec::new(), aliased: table_alias.is_some() };
-        let mut items = vec![Rc::new(Item { alias: Some(alias), source })];
+        let mut items = vec![Rc::new(Item { alias: Some(alias), source, star: RefCell::default() })];
         match on {
             None => {}
             Some(OnInsert::OnConflict(conflict)) => self.on_conflict(conflict, index, &items, place),
@@ -210,8 +211,9 @@ impl Walker<'_> {
             self.touch_all(target.iter().copied(), Uses::HIDDEN);
         }
         for child in &relation.children {
-            let keys = catalog.relation(*child).map_or(&[][..], |child| child.unique.as_slice());
-            self.touch_all(keys.iter().flatten().map(|at| (*child, *at)), Uses::HIDDEN);
+            let Some(relation) = catalog.relation(*child) else { continue };
+            self.touch_all(relation.unique.iter().flatten().map(|at| (*child, *at)), Uses::HIDDEN);
+            self.touch_all(relation.refers.iter().flat_map(|(_, target)| target).copied(), Uses::HIDDEN);
         }
     }
 
@@ -236,7 +238,11 @@ impl Walker<'_> {
         }
         let OnConflictAction::DoUpdate(DoUpdate { assignments, selection }) = action else { return };
         let mut items = items.to_vec();
-        items.push(Rc::new(Item { alias: Some("excluded".to_owned()), source: Source::Excluded(index) }));
+        items.push(Rc::new(Item {
+            alias: Some("excluded".to_owned()),
+            source: Source::Excluded(index),
+            star: RefCell::default(),
+        }));
         let around = self.given();
         self.assignments(assignments, index, &items, &around, place);
         let scope = Scope { items: &items, outer: place.scope };
@@ -279,10 +285,6 @@ impl Walker<'_> {
         self.assignments(assignments, index, &items, &around, place);
         let scope = Scope { items: &items, outer: place.scope };
         self.exprs(selection, place.within(&scope), Uses::PREDICATE);
-        if self.flows.get(&index).is_some_and(|columns| columns.values().any(|from| !from.is_empty())) {
-            self.sinks.insert(Sink { kind: SinkKind::Rows, relation: None });
-            self.name_sink(index);
-        }
         self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
         self.returning(returning.as_deref(), &items, place)
     }
@@ -312,7 +314,7 @@ impl Walker<'_> {
         let aliased = alias.is_some();
         let alias = alias.or_else(|| self.parts(name).pop());
         let source = Source::Relation { index, renamed, aliased };
-        Some((index, vec![Rc::new(Item { alias, source })]))
+        Some((index, vec![Rc::new(Item { alias, source, star: RefCell::default() })]))
     }
 
     /// SET: writes the targets, reads the values, and tells by failing what unique and foreign keys hold. `around`:
@@ -344,9 +346,10 @@ impl Walker<'_> {
                 };
                 self.touch((index, at), Uses::WRITE);
                 self.flow((index, at), given.iter().copied());
+                self.flow_on(index, at, &given);
                 written.push(at);
                 let alone = (items.len() == 1).then(|| self.catalog.relation(index)).flatten();
-                if !is_never_null(value, alone) {
+                if !is_never_null(value, alone, self.catalog) {
                     may_be_null.push(at);
                 }
             }
@@ -400,16 +403,6 @@ impl Walker<'_> {
         self.returning(returning.as_deref(), &items, place)
     }
 
-    /// What refers to deleted rows is looked for, and may be deleted with them.
-    pub(super) fn deletes(&mut self, index: RelationIndex) {
-        let referring: Vec<ColumnRef> = self
-            .relation(Some(index))
-            .map(|relation| relation.referred.iter().flat_map(|(_, theirs)| theirs.clone()).collect())
-            .unwrap_or_default();
-        self.cascades(&referring);
-        self.touch_all(referring, Uses::HIDDEN);
-    }
-
     /// COPY of a relation by name.
     pub(super) fn copy(&mut self, name: &[String], columns: Option<&[String]>, out: bool) {
         self.kind = if out { Kind::CopyOut } else { Kind::CopyIn };
@@ -440,6 +433,9 @@ impl Walker<'_> {
     pub(super) fn scan(&mut self, name: &[String], columns: &[String]) {
         let Some(index) = self.lookup(name) else { return self.doubt("unknown-relation") };
         self.read_relation(index);
+        if self.relation(Some(index)).is_some_and(|relation| relation.writes_run_code) {
+            self.doubt_function("trigger-or-rule");
+        }
         for column in columns {
             match self.relation(Some(index)).and_then(|relation| relation.column(column)) {
                 Some(at) => self.touch((index, at), Uses::HIDDEN),

@@ -1,56 +1,127 @@
 //! What a write tells by failing, and what it runs besides.
 
+use std::collections::HashSet;
+
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
 use super::Walker;
 use super::scope::folded;
 use super::uses::Uses;
-use crate::catalog::{ColumnRef, Relation, RelationIndex};
+use crate::catalog::{Action, Catalog, ColumnRef, Relation, RelationIndex};
+
+/// Foreign keys that are followed on and on: through no more tables than this.
+const MAX_TABLES: usize = 64;
 
 impl Walker<'_> {
     /// What the errors of an UPDATE of these columns can show (`execMain.c`, `ExecConstraints`: `Failing
-    /// row contains (…)` prints the whole row).
+    /// row contains (…)` prints the whole row), there and in what refers to them.
     pub(super) fn failures(&mut self, index: RelationIndex, written: &[usize], may_be_null: &[usize]) {
-        let catalog = self.catalog;
-        let Some(relation) = catalog.relation(index) else { return };
-        let touches = |key: &[usize]| key.iter().any(|at| written.contains(at));
-        let null_fails =
-            may_be_null.iter().any(|at| relation.columns.get(*at).is_some_and(|column| column.not_null));
-        let check_fails = relation.checks.iter().any(|check| touches(check));
-        if null_fails || check_fails || relation.bounded {
-            self.touch_all((0..relation.columns.len()).map(|at| (index, at)), Uses::HIDDEN);
-        }
-        let mut told: Vec<ColumnRef> = Vec::new();
-        for key in relation.unique.iter().filter(|key| touches(key)) {
-            told.extend(key.iter().map(|at| (index, *at)));
-        }
-        for (own, theirs) in relation.refers.iter().chain(&relation.referred) {
-            if touches(own) {
-                told.extend(theirs);
-            }
-        }
-        self.cascades(&told);
-        self.touch_all(told, Uses::HIDDEN);
+        self.updated(index, written, may_be_null, &mut HashSet::new());
     }
 
-    /// ON DELETE and ON UPDATE CASCADE write referring tables, and so run their triggers.
-    pub(super) fn cascades(&mut self, referring: &[ColumnRef]) {
-        if referring.iter().any(|(at, _)| self.catalog.relation(*at).is_some_and(|it| it.writes_run_code)) {
+    fn updated(
+        &mut self,
+        index: RelationIndex,
+        written: &[usize],
+        may_be_null: &[usize],
+        seen: &mut HashSet<RelationIndex>,
+    ) {
+        let catalog = self.catalog;
+        let Some(parent) = catalog.relation(index) else { return };
+        if seen.len() >= MAX_TABLES || !seen.insert(index) {
+            return;
+        }
+        // A row may be a child's, with constraints of its own; columns are the same by name.
+        for member in std::iter::once(index).chain(parent.children.iter().copied()) {
+            let Some(relation) = catalog.relation(member) else { continue };
+            let here = |columns: &[usize]| -> Vec<usize> {
+                let names = columns.iter().filter_map(|at| parent.columns.get(*at));
+                names.filter_map(|column| relation.column(&column.name)).collect()
+            };
+            let (mut written, may_be_null) = (here(written), here(may_be_null));
+            // What is computed from what is written is written too.
+            let computed = (0..relation.columns.len()).filter(|at| {
+                let sources = relation.columns.get(*at).map(|column| column.sources.as_slice());
+                sources.unwrap_or_default().iter().any(|source| written.contains(source))
+            });
+            let computed: Vec<usize> = computed.collect();
+            written.extend(&computed);
+            let touches = |key: &[usize]| key.iter().any(|at| written.contains(at));
+            let is_not_null = |at: &usize| relation.columns.get(*at).is_some_and(|column| column.not_null);
+            let null_fails = may_be_null.iter().chain(&computed).any(is_not_null);
+            let check_fails = relation.checks.iter().any(|check| touches(check));
+            if null_fails || check_fails || relation.bounded {
+                self.touch_all((0..relation.columns.len()).map(|at| (member, at)), Uses::HIDDEN);
+            }
+            let mut told: Vec<ColumnRef> = Vec::new();
+            for key in relation.unique.iter().filter(|key| touches(key)) {
+                told.extend(key.iter().map(|at| (member, *at)));
+            }
+            for (own, theirs) in &relation.refers {
+                if touches(own) {
+                    told.extend(theirs);
+                }
+            }
+            self.touch_all(told, Uses::HIDDEN);
+            for key in relation.referred.iter().filter(|key| touches(&key.own)) {
+                self.referring(&key.theirs, key.on_update, false, seen);
+            }
+        }
+    }
+
+    /// Rows are deleted: what refers to them is looked for, and written or deleted in turn.
+    pub(super) fn deletes(&mut self, index: RelationIndex) {
+        self.deleted(index, &mut HashSet::new());
+    }
+
+    fn deleted(&mut self, index: RelationIndex, seen: &mut HashSet<RelationIndex>) {
+        let catalog = self.catalog;
+        let Some(parent) = catalog.relation(index) else { return };
+        if seen.len() >= MAX_TABLES || !seen.insert(index) {
+            return;
+        }
+        for member in std::iter::once(index).chain(parent.children.iter().copied()) {
+            let keys = catalog.relation(member).map_or(&[][..], |relation| relation.referred.as_slice());
+            for key in keys {
+                self.referring(&key.theirs, key.on_delete, true, seen);
+            }
+        }
+    }
+
+    /// Columns that refer to what is deleted or has another key now.
+    fn referring(
+        &mut self,
+        columns: &[ColumnRef],
+        action: Action,
+        deletes: bool,
+        seen: &mut HashSet<RelationIndex>,
+    ) {
+        self.touch_all(columns.iter().copied(), Uses::HIDDEN);
+        let Some((table, _)) = columns.first() else { return };
+        let runs_code = |at: &RelationIndex| self.catalog.relation(*at).is_some_and(|it| it.writes_run_code);
+        if action != Action::Refuse && runs_code(table) {
             self.doubt_function("trigger-or-rule");
+        }
+        let written: Vec<usize> = columns.iter().map(|(_, at)| *at).collect();
+        match action {
+            Action::Refuse => {}
+            Action::Cascade if deletes => self.deleted(*table, seen),
+            Action::Cascade => self.updated(*table, &written, &[], seen),
+            Action::Set => self.updated(*table, &written, &written, seen),
         }
     }
 }
 
 /// Whether a value is certainly not NULL: literals, columns that never are (where `alone` is the only
 /// relation in sight), and strict arithmetic over them.
-pub(super) fn is_never_null(value: &Expr, alone: Option<&Relation>) -> bool {
+pub(super) fn is_never_null(value: &Expr, alone: Option<&Relation>, catalog: &Catalog) -> bool {
     match value {
         Expr::Value(value) => {
             matches!(value.value, Value::Number(..) | Value::SingleQuotedString(_) | Value::Boolean(_))
         }
         Expr::TypedString(_) | Expr::Interval(_) => true,
         Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
-            is_never_null(inner, alone)
+            is_never_null(inner, alone, catalog)
         }
         Expr::Identifier(name) => alone.is_some_and(|relation| {
             let column = relation.column(&folded(name)).and_then(|at| relation.columns.get(at));
@@ -65,10 +136,16 @@ pub(super) fn is_never_null(value: &Expr, alone: Option<&Relation>) -> bool {
                 | BinaryOperator::Divide
                 | BinaryOperator::StringConcat,
             right,
-        } => is_never_null(left, alone) && is_never_null(right, alone),
+        } => is_never_null(left, alone, catalog) && is_never_null(right, alone, catalog),
         Expr::Function(function) => {
-            let name = function.name.0.last().and_then(|part| part.as_ident()).map(folded);
-            matches!(name.as_deref(), Some("now" | "current_timestamp" | "current_date" | "localtimestamp"))
+            let parts: Vec<_> =
+                function.name.0.iter().filter_map(|part| part.as_ident()).map(folded).collect();
+            let name = match parts.as_slice() {
+                [name] if !catalog.is_user_function(name) => name,
+                [schema, name] if schema == "pg_catalog" => name,
+                _ => return false,
+            };
+            matches!(name.as_ref(), "now" | "current_timestamp" | "current_date" | "localtimestamp")
         }
         _ => false,
     }

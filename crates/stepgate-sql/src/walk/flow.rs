@@ -9,7 +9,7 @@ use stepgate_types::ColumnName;
 use super::Walker;
 use super::scope::{Item, Output, Place, Source};
 use super::uses::Uses;
-use crate::catalog::{ColumnRef, RelationIndex};
+use crate::catalog::{Action, ColumnRef, RelationIndex};
 use crate::taint::Flow;
 
 /// Columns and how they are used.
@@ -109,6 +109,21 @@ impl Walker<'_> {
     pub(super) fn flow(&mut self, to: ColumnRef, from: impl IntoIterator<Item = ColumnRef>) {
         let from = from.into_iter().filter(|from| *from != to);
         self.flows.entry(to.0).or_default().entry(to.1).or_default().extend(from);
+    }
+
+    /// ON UPDATE CASCADE stores the same in what refers to that column.
+    pub(super) fn flow_on(&mut self, index: RelationIndex, at: usize, from: &[ColumnRef]) {
+        let Some(relation) = self.catalog.relation(index) else { return };
+        let cascading = relation.referred.iter().filter(|key| key.on_update == Action::Cascade);
+        let pairs = cascading.flat_map(|key| key.own.iter().zip(&key.theirs));
+        for (_, to) in pairs.filter(|(own, _)| **own == at) {
+            let known = self.flows.get(&to.0).and_then(|columns| columns.get(&to.1));
+            if known.is_some_and(|known| from.iter().all(|from| known.contains(from) || from == to)) {
+                continue;
+            }
+            self.flow(*to, from.iter().copied());
+            self.flow_on(to.0, to.1, from);
+        }
     }
 
     /// The flows by name. `called`: what functions put out, which may go anywhere.

@@ -1,5 +1,6 @@
 //! FROM: left to right, with LATERAL, joins and their aliases (`src/backend/parser/parse_clause.c`).
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use sqlparser::ast::{
@@ -8,11 +9,14 @@ use sqlparser::ast::{
 };
 
 use super::Walker;
-use super::scope::{CteHit, Hit, Item, Output, Place, Scope, Source, folded};
+use super::scope::{CteHit, Hit, Item, Output, Place, Scope, Source, expanded, folded, merged};
 use super::uses::Uses;
 use crate::builtin;
 
 type Items = Vec<Rc<Item>>;
+
+/// The most items of one FROM: a name is looked for in each.
+const MAX_ITEMS: usize = 256;
 
 impl Walker<'_> {
     /// The items that a FROM clause makes. `before`: items that LATERAL sees besides (UPDATE's target).
@@ -20,6 +24,10 @@ impl Walker<'_> {
         let mut all: Items = before.to_vec();
         let own = all.len();
         for table in from {
+            if all.len() >= MAX_ITEMS {
+                self.doubt("too-complex");
+                break;
+            }
             let joined = self.joined(table, &all, place);
             all.extend(joined);
         }
@@ -37,6 +45,9 @@ impl Walker<'_> {
 
     fn join(&mut self, join: &Join, left: &mut Items, before: &[Rc<Item>], place: Place<'_>) {
         let Join { relation, global, join_operator } = join;
+        if left.len() + before.len() >= MAX_ITEMS {
+            return self.doubt("too-complex");
+        }
         if *global {
             self.doubt("unsupported-join");
         }
@@ -68,12 +79,26 @@ impl Walker<'_> {
                         _ => self.doubt("unsupported-join"),
                     }
                 }
-                left.extend(right);
+                let names: Vec<String> =
+                    names.iter().filter_map(|name| self.parts(name).into_iter().next()).collect();
+                self.join_merged(&names, left, right);
             }
             JoinConstraint::Natural => {
                 self.natural(left, &right);
-                left.extend(right);
+                let (ours, theirs) = (expanded(left, self.catalog), expanded(&right, self.catalog));
+                let is_theirs = |name: &String| theirs.names.iter().flatten().any(|their| their == name);
+                let names: Vec<String> =
+                    ours.names.iter().flatten().filter(|name| is_theirs(name)).cloned().collect();
+                self.join_merged(&names, left, right);
             }
+        }
+    }
+
+    fn join_merged(&self, names: &[String], left: &mut Items, right: Items) {
+        let star = merged(names, expanded(left, self.catalog), expanded(&right, self.catalog));
+        left.extend(right);
+        if let Some(first) = left.first() {
+            first.star.replace(Some((star, left.len())));
         }
     }
 
@@ -82,7 +107,7 @@ impl Walker<'_> {
         for side in [left, right] {
             match self.hit_level(name, side) {
                 Hit::Columns(columns) => self.touch_all(columns, Uses::PREDICATE),
-                Hit::Harmless | Hit::Unsure => {}
+                Hit::Harmless | Hit::System | Hit::Unsure => {}
                 Hit::Miss => self.doubt("unresolved-name"),
             }
         }
@@ -107,7 +132,13 @@ impl Walker<'_> {
 
     /// What a name means among the items of one level.
     pub(super) fn hit_level(&self, name: &str, items: &[Rc<Item>]) -> Hit {
-        items.iter().fold(Hit::Miss, |hit, item| hit.and(item.hit(name, self.catalog)))
+        let hit = items.iter().fold(Hit::Miss, |hit, item| hit.and(item.hit(name, self.catalog)));
+        // Of several items the server either finds it ambiguous or, over a join, looks further out.
+        match hit {
+            Hit::System if items.len() == 1 => Hit::Harmless,
+            Hit::System => Hit::Unsure,
+            hit => hit,
+        }
     }
 
     /// TABLESAMPLE leaves rows out, by how much its argument says. Methods of extensions do not parse.
@@ -201,7 +232,7 @@ impl Walker<'_> {
                             self.doubt("unsupported-from");
                         }
                         let alias = Some(folded(name).into_owned());
-                        vec![Rc::new(Item { alias, source: Source::Join(items) })]
+                        vec![Rc::new(Item { alias, source: Source::Join(items), star: RefCell::default() })]
                     }
                 }
             }
@@ -228,7 +259,11 @@ impl Walker<'_> {
             match ctes.find(name) {
                 CteHit::Found(output) => {
                     let source = Source::Derived(output.renamed(&renamed));
-                    return vec![Rc::new(Item { alias: Some(alias_name.unwrap_or(last)), source })];
+                    return vec![Rc::new(Item {
+                        alias: Some(alias_name.unwrap_or(last)),
+                        source,
+                        star: RefCell::default(),
+                    })];
                 }
                 CteHit::Pending => {
                     self.doubt("forward-reference");
@@ -244,12 +279,16 @@ impl Walker<'_> {
         self.read_relation(index);
         let aliased = alias_name.is_some();
         let source = Source::Relation { index, renamed, aliased };
-        vec![Rc::new(Item { alias: Some(alias_name.unwrap_or(last)), source })]
+        vec![Rc::new(Item { alias: Some(alias_name.unwrap_or(last)), source, star: RefCell::default() })]
     }
 
     fn derived(&mut self, output: &Output, alias: Option<&TableAlias>) -> Items {
         let (alias, renamed) = self.alias(alias);
-        vec![Rc::new(Item { alias, source: Source::Derived(output.renamed(&renamed)) })]
+        vec![Rc::new(Item {
+            alias,
+            source: Source::Derived(output.renamed(&renamed)),
+            star: RefCell::default(),
+        })]
     }
 
     /// The alias and its column names, both folded.
@@ -280,14 +319,23 @@ impl Walker<'_> {
         self.function_name(&parts);
         self.function_args(args, place, Uses::OUTPUT);
         let last = parts.last().cloned().unwrap_or_default();
-        if let Some(columns) = builtin::function_columns(&last) {
+        let of_server = match parts.as_slice() {
+            [name] => !self.catalog.is_user_function(name),
+            [schema, _] => schema == "pg_catalog",
+            _ => false,
+        };
+        if let Some(columns) = builtin::function_columns(&last).filter(|_| of_server) {
             let (alias, renamed) = self.alias(alias);
             let mut names: Vec<_> = columns.iter().map(|name| Some((*name).to_owned())).collect();
             if with_ordinality {
                 names.push(Some("ordinality".to_owned()));
             }
             let source = Source::Derived(Output { names, open: false }.renamed(&renamed));
-            return vec![Rc::new(Item { alias: Some(alias.unwrap_or(last)), source })];
+            return vec![Rc::new(Item {
+                alias: Some(alias.unwrap_or(last)),
+                source,
+                star: RefCell::default(),
+            })];
         }
         self.open_item(&last, alias)
     }
@@ -300,6 +348,7 @@ impl Walker<'_> {
         vec![Rc::new(Item {
             alias: Some(alias.unwrap_or_else(|| name.to_owned())),
             source: Source::Derived(output),
+            star: RefCell::default(),
         })]
     }
 
@@ -320,7 +369,7 @@ impl Walker<'_> {
         for items in place.scope.into_iter().flat_map(Scope::levels) {
             match self.hit_level(name, items) {
                 Hit::Columns(columns) => return self.touch_all(columns, uses),
-                Hit::Harmless => return,
+                Hit::Harmless | Hit::System => return,
                 // It may also mean something further out: account for that as well.
                 Hit::Unsure => unsure = true,
                 Hit::Miss => {}
@@ -358,7 +407,7 @@ impl Walker<'_> {
     fn column_of(&mut self, item: &Item, column: &str, uses: Uses) {
         match item.hit(column, self.catalog) {
             Hit::Columns(columns) => self.touch_all(columns, uses),
-            Hit::Harmless => {}
+            Hit::Harmless | Hit::System => {}
             // `p.f` calls f(p) where p has no column f.
             Hit::Unsure if self.catalog.is_function(column) && item.alias.as_deref() != Some(column) => {
                 self.whole_row(item, uses);

@@ -28,7 +28,7 @@ use self::scope::{Output, Place, folded};
 use self::uses::Uses;
 use crate::builtin;
 use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind, Routine, UserCasts};
-use crate::facts::{Doubt, Facts, Reason, Sink};
+use crate::facts::{Doubt, Facts, Reason, Sink, SinkKind};
 use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
@@ -94,6 +94,36 @@ pub(crate) fn scan(
 ) {
     let mut walker = Walker::new(catalog, session);
     walker.scan(name, columns);
+    walker.finish(facts);
+}
+
+/// Adds what ALTER COLUMN TYPE does: it scans the column and those that USING names, and stores these in it.
+pub(crate) fn converts(
+    table: &[String],
+    column: &str,
+    using: &[String],
+    context: Context<'_>,
+    facts: &mut Facts,
+) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.scan(table, &[column.to_owned()]);
+    walker.scan(table, using);
+    if let Some(index) = walker.lookup(table)
+        && let Some(relation) = context.catalog.relation(index)
+        && let Some(to) = relation.column(column)
+    {
+        let from = using.iter().filter_map(|name| relation.column(name)).map(|at| (index, at));
+        walker.flow((index, to), from);
+        // Its constraints and keys are checked anew.
+        walker.failures(index, &[to], &[]);
+    }
+    walker.finish(facts);
+}
+
+/// Adds what a command does that may write a relation anew: it runs the functions of its indexes and defaults.
+pub(crate) fn rewrites(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.scan(name, &[]);
     walker.finish(facts);
 }
 
@@ -205,11 +235,27 @@ impl<'c> Walker<'c> {
         for body in &called {
             facts.run(body);
         }
+        // What a body writes may be its arguments.
+        let writes = |body: &Facts| body.columns.values().any(|uses| uses.contains(&Use::Write));
+        if called.iter().any(writes) {
+            let arguments = self.base_columns(self.given());
+            let written =
+                called.iter().flat_map(|body| &body.columns).filter(|(_, uses)| uses.contains(&Use::Write));
+            for (column, _) in written {
+                let flow = facts.flows.entry(column.relation.clone()).or_default();
+                flow.each.entry(column.column.clone()).or_default().extend(arguments.iter().cloned());
+            }
+        }
         if !self.flows.is_empty() {
             let given = called.iter().flat_map(|body| body.columns.iter());
             let given =
                 given.filter(|(_, uses)| uses.contains(&Use::Output)).map(|(column, _)| column.clone());
-            facts.flows.extend(self.named_flows(&given.collect()));
+            for (relation, flow) in self.named_flows(&given.collect()) {
+                facts.flows.entry(relation).or_default().add(flow);
+            }
+        }
+        for relation in facts.flows.keys() {
+            facts.sinks.insert(Sink { kind: SinkKind::Rows, relation: Some(relation.clone()) });
         }
         let mut lineage = HashSet::new();
         for (column, uses) in &self.columns {

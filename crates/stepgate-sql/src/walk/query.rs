@@ -10,7 +10,7 @@ use sqlparser::ast::{
 };
 
 use super::Walker;
-use super::scope::{Ctes, Hit, Item, Output, Place, Scope, folded};
+use super::scope::{Ctes, Hit, Item, MAX_COLUMNS, Output, Place, Scope, expanded, folded};
 use super::uses::Uses;
 use crate::facts::{Sink, SinkKind};
 
@@ -355,15 +355,17 @@ impl Walker<'_> {
                     self.plain_wildcard(options);
                     for item in items {
                         self.whole_row(item, uses);
-                        self.append(&mut output, item);
                     }
+                    let more = expanded(items, self.catalog);
+                    self.append(&mut output, more);
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
                     self.plain_wildcard(options);
                     match kind {
                         SelectItemQualifiedWildcardKind::ObjectName(name) => {
                             if let Some(item) = self.row(name, place, uses) {
-                                self.append(&mut output, &item);
+                                let more = item.output(self.catalog);
+                                self.append(&mut output, more);
                             }
                         }
                         SelectItemQualifiedWildcardKind::Expr(expr) => {
@@ -378,10 +380,14 @@ impl Walker<'_> {
         output
     }
 
-    fn append(&self, output: &mut Output, item: &Item) {
-        let more = item.output(self.catalog);
-        output.names.extend(more.names);
+    fn append(&mut self, output: &mut Output, more: Output) {
         output.open |= more.open;
+        if output.names.len() + more.names.len() > MAX_COLUMNS {
+            self.doubt("too-complex");
+            output.open = true;
+            return;
+        }
+        output.names.extend(more.names);
     }
 
     fn plain_wildcard(&mut self, options: &WildcardAdditionalOptions) {

@@ -1,11 +1,12 @@
 //! What names mean where: FROM items, levels of subqueries, CTEs (`src/backend/parser/parse_relation.c`).
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use sqlparser::ast::Ident;
 
-use crate::catalog::{Catalog, ColumnRef, RelationIndex};
+use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind};
 
 /// An identifier as the server sees it.
 pub(super) fn folded(ident: &Ident) -> Cow<'_, str> {
@@ -45,7 +46,13 @@ pub(super) struct Item {
     /// The name by which it is qualified; `None` for a subquery without alias.
     pub(super) alias: Option<String>,
     pub(super) source: Source,
+    /// The first of some that USING or NATURAL joined: what `*` makes of them, and how many they are. Merged columns
+    /// come once, and first (parse_clause.c, `transformFromClauseItem`).
+    pub(super) star: RefCell<Option<(Output, usize)>>,
 }
+
+/// The most columns a result can have (`MaxTupleAttributeNumber`).
+pub(super) const MAX_COLUMNS: usize = 1_664;
 
 #[derive(Debug)]
 pub(super) enum Source {
@@ -66,8 +73,10 @@ pub(super) enum Source {
 pub(super) enum Hit {
     /// These columns of the catalog.
     Columns(Vec<ColumnRef>),
-    /// A column accounted for already, or a system column.
+    /// A column accounted for already.
     Harmless,
+    /// A system column of that one relation; over a join a bare name does not find it.
+    System,
     /// The item may or may not have that column.
     Unsure,
     /// It has not.
@@ -86,7 +95,7 @@ impl Item {
                 }
                 match relation.column(name) {
                     Some(at) if at >= renamed.len() => Hit::Columns(vec![(*index, at)]),
-                    _ if SYSTEM_COLUMNS.contains(&name) => Hit::Harmless,
+                    _ if SYSTEM_COLUMNS.contains(&name) && relation.kind != RelationKind::View => Hit::System,
                     _ => Hit::Miss,
                 }
             }
@@ -104,7 +113,7 @@ impl Item {
                 for side in sides {
                     all = all.and(side.hit(name, catalog));
                 }
-                all
+                if all == Hit::System { Hit::Miss } else { all }
             }
             Source::Excluded(index) => match catalog.relation(*index).and_then(|it| it.column(name)) {
                 Some(at) => Hit::Columns(vec![(*index, at)]),
@@ -134,18 +143,39 @@ impl Item {
                 Output { names: names.collect(), open: false }.renamed(renamed)
             }
             Source::Derived(output) => output.clone(),
-            Source::Join(sides) => {
-                let mut all = Output::default();
-                for side in sides {
-                    let output = side.output(catalog);
-                    all.names.extend(output.names);
-                    all.open |= output.open;
-                }
-                all
-            }
+            Source::Join(sides) => expanded(sides, catalog),
             Source::Excluded(_) => Output { names: Vec::new(), open: true },
         }
     }
+}
+
+/// The columns that `*` makes of these items.
+pub(super) fn expanded(items: &[Rc<Item>], catalog: &Catalog) -> Output {
+    let mut all = Output::default();
+    let mut rest = items;
+    while let Some(item) = rest.first() {
+        let (output, taken) = item.star.borrow().clone().unwrap_or_else(|| (item.output(catalog), 1));
+        if all.names.len() + output.names.len() > MAX_COLUMNS {
+            // The server refuses it; nobody shall make the gate count on.
+            return Output { names: Vec::new(), open: true };
+        }
+        all.names.extend(output.names);
+        all.open |= output.open;
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    all
+}
+
+/// What `*` makes of two sides of which these columns are merged.
+pub(super) fn merged(names: &[String], left: Output, right: Output) -> Output {
+    let is_merged = |name: &Option<String>| name.as_ref().is_some_and(|name| names.contains(name));
+    let rest = |side: Output| side.names.into_iter().filter(|name| !is_merged(name)).collect::<Vec<_>>();
+    let open = left.open || right.open;
+    let mut all: Vec<Option<String>> = names.iter().cloned().map(Some).collect();
+    all.extend(rest(left));
+    all.extend(rest(right));
+    // Where a side may have more, nothing after its columns has a certain place, nor have the merged ones.
+    Output { names: if open { Vec::new() } else { all }, open }
 }
 
 impl Hit {
@@ -158,6 +188,8 @@ impl Hit {
             }
             (Self::Columns(some), _) | (_, Self::Columns(some)) => Self::Columns(some),
             (Self::Harmless, _) | (_, Self::Harmless) => Self::Harmless,
+            (Self::System, Self::Miss) | (Self::Miss, Self::System) => Self::System,
+            (Self::System, _) | (_, Self::System) => Self::Unsure,
             (Self::Unsure, _) | (_, Self::Unsure) => Self::Unsure,
             (Self::Miss, Self::Miss) => Self::Miss,
         }

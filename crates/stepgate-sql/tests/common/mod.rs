@@ -113,7 +113,17 @@ pub(crate) fn everything() -> (Cluster, Catalog, BTreeSet<String>) {
         .expect("load the extra schema");
     let catalog = snapshot(&cluster, "clinic");
     let mut pii = pii();
-    for column in ["people.email", "visits_log.ip_addr", "staff.badge", "amount.holder"] {
+    for column in [
+        "people.email",
+        "visits_log.ip_addr",
+        "staff.badge",
+        "amount.holder",
+        "doubted.secret",
+        "computed.secret",
+        "emptied.secret",
+        "second_born.secret",
+        "pairs.grantee",
+    ] {
         pii.insert(format!("public.{column}"));
     }
     (cluster, catalog, pii)

@@ -51,7 +51,6 @@ pub(crate) const BENIGN: &[&str] = &[
     "truncate training.patients",
     "vacuum analyze visits",
     "lock table visits in share mode",
-    "analyze",
     "notify x, 'y'",
     "unlisten *",
     "close all",

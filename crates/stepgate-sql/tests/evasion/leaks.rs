@@ -225,6 +225,55 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
         "update visits set kind = 'x' where vid = 1 returning (select annual_pay from doctors limit 1)",
         "doctors.annual_pay",
     ),
+    // What fails, and what runs, besides what is written.
+    ("update doubted set town = 'x' where id = 3", "doubted.secret"),
+    ("update computed set cents = 10000 where id = 1", "computed.secret"),
+    ("delete from held where id = 1", "?emptied.secret"),
+    ("update first_born set badge = 'b'", "second_born.secret"),
+    ("insert into nested_domain (id, of) values (1, 'x')", "?"),
+    ("select w from v_domain", "?"),
+    ("select (select grantee from training.aclexplode('x') limit 1) from pairs", "pairs.grantee"),
+    ("alter table doubted alter town type text using secret", "doubted.secret"),
+    ("alter table computed alter cents type bigint", "computed.secret"),
+    ("analyze", "?"),
+    ("vacuum", "?"),
+    ("reindex schema public", "?"),
+    ("truncate held cascade", "?"),
+    // What `*` makes of a merging join, and names that only look like columns there.
+    (
+        "select (select nhs_no from (select * from training.patients a join training.patients b using (pid)) s(x1,x2,x3,x4,x5) limit 1) from patients",
+        "patients.nhs_no",
+    ),
+    (
+        "select (select nhs_no from (select * from training.patients a natural join training.patients b) s(x1,x2,x3) limit 1) from patients",
+        "patients.nhs_no",
+    ),
+    (
+        "select (select nhs_no from (select * from training.patients a join training.patients b using (nhs_no)) s(z) limit 1) from patients",
+        "patients.nhs_no",
+    ),
+    (
+        "with s(x1,x2,x3,x4,x5) as (select * from training.patients a join training.patients b using (pid)) select (select nhs_no from s limit 1) from patients",
+        "patients.nhs_no",
+    ),
+    (
+        "select 1 from patients where exists (select 1 from (select * from training.patients a join training.patients b using (nhs_no)) s(z) where nhs_no like 'NHS%')",
+        "patients.nhs_no",
+    ),
+    (
+        "select (select ctid from v_ward_load limit 1) from (select nhs_no from patients) p(ctid)",
+        "patients.nhs_no",
+    ),
+    ("select (select ctid from v_ward_load limit 1) from doctors p(a, b, c, d, ctid)", "doctors.annual_pay"),
+    ("select (select xmin from pg_settings limit 1) from doctors p(a, b, c, d, xmin)", "doctors.annual_pay"),
+    (
+        "select (select ctid from visits a join invoices b on true limit 1) from doctors p(a, b, c, d, ctid)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select (select ctid from (visits a join invoices b using (vid)) j limit 1) from doctors p(a, b, c, d, ctid)",
+        "doctors.annual_pay",
+    ),
     ("alter table doctors add column x int check (annual_pay > 50000)", "doctors.annual_pay"),
     ("alter table visits add column x text default 'GB1' references invoices (iban)", "invoices.iban"),
     ("alter table visits add column x text default 'GB1' references invoices", "?"),
