@@ -10,11 +10,11 @@ use stepgate_wire::{Piece, Problem, ReadError};
 
 use crate::expect::{self, Owed};
 use crate::facts::owned;
-use crate::outlet::Opened;
+use crate::outlet::{Opened, Traces};
 use crate::park::{self, Parked};
 use crate::registry::{Meaning, Prepared};
 use crate::session::{Action, Ending, Gate, Session};
-use crate::subject::{Frame, Pending, Protocol, Subject, now_and_then, opaque_facts};
+use crate::subject::{Frame, KnownTaints, Pending, Protocol, Subject, now_and_then, opaque_facts};
 
 /// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper.
 const MAX_OWED: usize = 8_192;
@@ -158,11 +158,18 @@ impl Session {
         let Judged::Facts(facts) = self.judge(sql, Some(&Check { simple: true, types: &[] })) else { return };
         self.next_piece();
         let pending = self.pending(Protocol::Simple, facts, sql.clone());
-        self.decide(Subject { frame: Frame::Query(frame.clone()), opaque: false, parsed: None, pending });
+        self.decide(Subject {
+            frame: Frame::Query(frame.clone()),
+            opaque: false,
+            parsed: None,
+            pending,
+            taints: KnownTaints::default(),
+        });
     }
 
     fn execute(&mut self, frame: &Bytes, portal: &Bytes) {
         match self.portal(portal) {
+            Portal::Opened { traces, .. } if self.shows_more(&traces) => self.execute_unseen(frame),
             Portal::Opened { number, traces } => {
                 let sent = match self.opened(portal) {
                     Some(index) => match self.expect.get(index).map(|entry| &entry.owed) {
@@ -186,17 +193,34 @@ impl Session {
                 }
             }
             Portal::Wait => self.gate = Gate::Settling,
-            Portal::Opaque => {
-                self.next_piece();
-                let pending = self.pending(Protocol::Extended, opaque_facts(), Bytes::new());
-                self.decide(Subject {
-                    frame: Frame::Execute(frame.clone()),
-                    opaque: true,
-                    parsed: None,
-                    pending,
-                });
-            }
+            Portal::Opaque => self.execute_unseen(frame),
         }
+    }
+
+    /// A portal of which nothing is known, or no longer.
+    fn execute_unseen(&mut self, frame: &Bytes) {
+        self.next_piece();
+        let pending = self.pending(Protocol::Extended, opaque_facts(), Bytes::new());
+        self.decide(Subject {
+            frame: Frame::Execute(frame.clone()),
+            opaque: true,
+            parsed: None,
+            pending,
+            taints: KnownTaints::default(),
+        });
+    }
+
+    /// Whether executing a portal now would show more than it was let through for at its Bind.
+    fn shows_more(&mut self, traces: &Traces) -> bool {
+        let Some(late) = &traces.late else { return false };
+        if late.taints.are_those_of(&self.state) {
+            return false;
+        }
+        let now = self.facts_of(&late.sql);
+        let known = |column| late.facts.iter().any(|facts| facts.columns.contains_key(column));
+        let certain = |all: &[Facts]| all.iter().map(|facts| facts.certainty).max();
+        certain(&now) > certain(&late.facts)
+            || now.iter().flat_map(|facts| facts.columns.keys()).any(|it| !known(it))
     }
 
     /// The fast path calls any function by OID, past all analysis. No driver of today uses it for
@@ -209,6 +233,7 @@ impl Session {
             opaque: true,
             parsed: None,
             pending,
+            taints: KnownTaints::default(),
         });
         self.refuse(
             &Problem::error(
@@ -267,7 +292,7 @@ impl Session {
             types,
             ..self.pending(Protocol::Extended, facts, sql)
         };
-        self.decide(Subject { frame: Frame::Bind, opaque, parsed, pending });
+        self.decide(Subject { frame: Frame::Bind, opaque, parsed, pending, taints: KnownTaints::default() });
     }
 
     /// Sends the parked frames before the first undecided Bind.
@@ -381,7 +406,8 @@ impl Session {
         }
     }
 
-    fn decide(&mut self, subject: Subject) {
+    fn decide(&mut self, mut subject: Subject) {
+        subject.taints = KnownTaints::of(&self.state);
         self.parses = false;
         self.actions.push_back(Action::Decide(Box::new(subject.pending.clone())));
         self.gate = Gate::Deciding(subject);

@@ -9,6 +9,8 @@ use stepgate_record::{Permit, Release, Ticket};
 use stepgate_sql::{Effect, Facts};
 use stepgate_types::{SessionId, StatementId};
 
+use crate::subject::KnownTaints;
+
 /// What lets a statement through to the server.
 #[derive(Debug)]
 pub enum Pass {
@@ -50,6 +52,16 @@ pub(crate) struct Traces {
     pub(crate) wild: bool,
     /// What the one name stands for once it has run, where it is known.
     pub(crate) made: Option<Made>,
+    /// By what it was judged, if it reads only when it is executed.
+    pub(crate) late: Option<Late>,
+}
+
+/// A statement whose portal sees what was stored after its Bind.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Late {
+    pub(crate) sql: Bytes,
+    pub(crate) facts: Arc<[Facts]>,
+    pub(crate) taints: KnownTaints,
 }
 
 /// What SQL gave a name to.

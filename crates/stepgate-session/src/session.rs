@@ -15,7 +15,7 @@ use crate::outlet::{Pass, ToClient, ToServer, WrongToken};
 use crate::park::{Park, Passed};
 use crate::probe::Answer;
 use crate::registry::Registry;
-use crate::subject::{Frame, Pending, Subject, TransactionSoFar, now_and_then, opaque_facts};
+use crate::subject::{Frame, KnownTaints, Pending, Subject, TransactionSoFar, now_and_then, opaque_facts};
 use crate::tally::Tally;
 
 /// How many bytes of the client's are read ahead of what can be judged. More would only sit here; less
@@ -321,6 +321,7 @@ impl Session {
         let facts = if opaque { opaque_facts() } else { now_and_then(self.facts_of(&sql), parsed.as_ref()) };
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
             subject.pending.facts = Arc::clone(&facts);
+            subject.taints = KnownTaints::of(&self.state);
         }
         Some(facts)
     }

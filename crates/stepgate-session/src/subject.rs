@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::Facts;
+use stepgate_sql::{Facts, SessionState, Taints};
 use stepgate_types::{Certainty, Kind};
 
 use crate::facts::owned;
-use crate::outlet::{Made, Traces};
+use crate::outlet::{Late, Made, Traces};
 
 /// Which protocol brought the statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +82,25 @@ pub(crate) struct Subject {
     /// The statement's facts when it was parsed, if that was before.
     pub(crate) parsed: Option<Arc<[Facts]>>,
     pub(crate) pending: Pending,
+    /// What tables were known to hold when it was judged.
+    pub(crate) taints: KnownTaints,
+}
+
+/// What tables that all can read, and temporary ones, were known to hold of labelled columns.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KnownTaints {
+    pub(crate) shared: Taints,
+    pub(crate) own: Taints,
+}
+
+impl KnownTaints {
+    pub(crate) fn of(state: &SessionState) -> Self {
+        Self { shared: state.taints.clone(), own: state.own_taints.clone() }
+    }
+
+    pub(crate) fn are_those_of(&self, state: &SessionState) -> bool {
+        self.shared.is(&state.taints) && self.own.is(&state.own_taints)
+    }
 }
 
 impl Subject {
@@ -99,8 +118,20 @@ impl Subject {
             names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
             wild: facts.iter().any(is_wild),
             made,
+            late: facts.iter().any(sees_late).then(|| Late {
+                sql: owned(&self.pending.sql),
+                facts: Arc::clone(facts),
+                taints: self.taints.clone(),
+            }),
         })
     }
+}
+
+/// Whether the rows a portal reads are those of its Execute, and not of its Bind: all but a plain SELECT take their
+/// snapshot then (`pquery.c`, `PortalStart`).
+fn sees_late(facts: &Facts) -> bool {
+    let plain = facts.read_only && matches!(facts.kind, Kind::Select | Kind::Cursor);
+    !plain && !facts.relations.is_empty()
 }
 
 /// Whether a statement may do more than its facts say.

@@ -16,6 +16,11 @@ fn approved(world: &World, psql: &mut Psql, olga: &mut Person, sql: &str) {
     assert!(reply.is_ok(), "{sql}: {}", reply.text());
 }
 
+/// The same, but it waits for `olga` or for its author, whichever the policy says.
+fn answered(world: &World, psql: &mut Psql, olga: &mut Person, sql: &str) {
+    approved(world, psql, olga, sql);
+}
+
 /// The statement waits; nothing of it is shown, and it is called off.
 fn waits(world: &World, psql: &mut Psql, person: &Person, sql: &str) {
     psql.send(sql).unwrap();
@@ -80,4 +85,90 @@ fn a_copy_that_all_can_read_keeps_its_labels_through_a_restart_of_the_gate() {
         passes(&mut other, "select id from copies limit 1;");
         passes(&mut other, "select count(*) from products;");
     }
+}
+
+#[test]
+fn a_copy_into_what_the_transaction_has_just_made_is_remembered() {
+    let world = World::new();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "begin; create temp table fresh (x text);");
+    answered(&world, &mut psql, &mut olga, "insert into fresh select ssn from customers limit 3;");
+    assert!(psql.run("commit;").unwrap().is_ok());
+    waits(&world, &mut psql, &dana, "select x from fresh;");
+    // Only this session's, by that name.
+    let mut other = world.psql(&dana);
+    passes(&mut other, "create temp table fresh (x text);");
+    passes(&mut other, "select x from fresh;");
+}
+
+#[test]
+fn a_statement_that_the_server_refuses_unseen_taints_nothing() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    assert!(psql.run("begin; select 1/0;").unwrap().text().contains("division by zero"));
+    let refused = psql.run("update products set name = (select ssn from customers limit 1);").unwrap();
+    assert_eq!(refused.sqlstate, "25P02", "{}", refused.text());
+    assert!(psql.run("rollback;").unwrap().is_ok());
+    let eve = world.person("eve", "analysts");
+    let mut other = world.psql(&eve);
+    passes(&mut other, "select name from products where id = 1;");
+}
+
+#[test]
+fn a_decoy_dropped_in_another_session_does_not_open_what_it_stood_before() {
+    let world = World::new();
+    world.cluster.load("shop", "grant create on database shop to public").unwrap();
+    let dana = world.dana();
+    let eve = world.person("eve", "analysts");
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "create schema decoy;");
+    passes(&mut psql, "create table decoy.employees (id bigint, full_name text, ssn text, salary numeric);");
+    let mut other = world.psql(&eve);
+    passes(&mut other, "set search_path = decoy, hr, public;");
+    passes(&mut other, "select ssn, salary from employees limit 2;");
+    passes(&mut psql, "drop table decoy.employees;");
+    waits(&world, &mut other, &eve, "select ssn, salary from employees limit 2;");
+}
+
+#[test]
+fn a_schema_made_in_another_session_changes_what_names_mean() {
+    let world = World::new();
+    world.cluster.load("shop", "grant create on database shop to public").unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let eve = world.person("eve", "analysts");
+    let mut other = world.psql(&eve);
+    passes(&mut other, "set search_path = later, public;");
+    passes(&mut other, "select status from orders limit 1;");
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "create schema later;");
+    answered(
+        &world,
+        &mut psql,
+        &mut olga,
+        "create table later.orders as select ssn as status from public.customers limit 2;",
+    );
+    waits(&world, &mut other, &eve, "select status from orders limit 1;");
+}
+
+#[test]
+fn a_statement_that_waits_while_a_labelled_copy_is_made_does_not_show_it() {
+    let world = World::new();
+    world.cluster.load("shop", "create table notes (x text); grant all on notes to public").unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let eve = world.person("eve", "analysts");
+    let (mut psql, mut other) = (world.psql(&dana), world.psql(&eve));
+    passes(&mut other, "select x from notes;");
+    passes(&mut psql, "begin; lock table notes in access exclusive mode;");
+    other.send("select x from notes;").unwrap();
+    stepgate_testkit::until_some("a statement that waits for a lock", SOON, || {
+        let waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
+        (world.cluster.psql("shop", waiting).unwrap() != "0").then_some(())
+    })
+    .unwrap();
+    answered(&world, &mut psql, &mut olga, "insert into notes select ssn from customers limit 3;");
+    assert!(psql.run("commit;").unwrap().is_ok());
+    let lines = other.ended(SOON).unwrap().join("\n");
+    assert!(lines.contains("FATAL:  stepgate: ") && !lines.contains("901-00-"), "{lines}");
 }

@@ -152,10 +152,12 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               join pg_catalog.pg_namespace n on n.oid = t.typnamespace \
               where n.nspname not in ('pg_catalog', 'pg_toast') group by 1",
     },
-    // With rights: the effective search path leaves out what may not be used.
+    // With who may use them: the effective search path leaves out what may not be used.
     CatalogQuery {
         name: "schemas",
-        sql: "select nspname::text, coalesce(nspacl::text, '') from pg_catalog.pg_namespace",
+        sql: "select n.nspname::text, coalesce((select pg_catalog.string_agg(distinct a.grantee::text, ',') \
+              from pg_catalog.aclexplode(coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a \
+              where a.privilege_type = 'USAGE'), '') from pg_catalog.pg_namespace n",
     },
 ];
 
