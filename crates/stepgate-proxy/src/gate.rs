@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stepgate_policy::Ruleset;
 use stepgate_record::Event;
-use stepgate_store::{Desk, Log, LogError, People};
+use stepgate_store::{Desk, Log, LogError, People, Vault};
 use stepgate_types::{Clock, Entropy};
 use tokio::sync::{Semaphore, watch};
 
@@ -29,6 +29,8 @@ pub struct Parts {
     pub rules: Arc<Ruleset>,
     /// The audit log.
     pub log: Log,
+    /// Seals what is kept beside the log.
+    pub vault: Vault,
     /// Who may connect.
     pub people: People,
     /// Where statements wait.
@@ -48,6 +50,7 @@ pub struct Gate {
     pub(crate) databases: BTreeMap<String, Arc<Database>>,
     rules: watch::Sender<Arc<Ruleset>>,
     pub(crate) log: Log,
+    pub(crate) vault: Vault,
     pub(crate) people: People,
     pub(crate) desk: Desk,
     pub(crate) clock: Arc<dyn Clock>,
@@ -67,7 +70,7 @@ impl Gate {
     /// The store cannot say what tables hold.
     pub fn new(parts: Parts) -> Result<Self, LogError> {
         let rules = watch::Sender::new(parts.rules);
-        let mut taints = taint::load(&parts.log)?;
+        let mut taints = taint::load(&parts.log, &parts.vault)?;
         let databases = parts.databases.into_iter().map(|config| {
             let name = config.name.clone();
             let taints = taints.remove(&name).unwrap_or_default();
@@ -77,6 +80,7 @@ impl Gate {
             databases: databases.collect(),
             rules,
             log: parts.log,
+            vault: parts.vault,
             people: parts.people,
             desk: parts.desk,
             clock: parts.clock,

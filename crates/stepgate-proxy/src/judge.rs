@@ -176,7 +176,8 @@ impl Case<'_> {
         let event = self.event(verdict, request, grant);
         let Stored { own, shared } = self.stored();
         let database = &self.judge.database;
-        let Ok(changes) = database.taints.changes(&database.config.name, &shared) else {
+        let Ok(changes) = database.taints.changes(&self.judge.gate.vault, &database.config.name, &shared)
+        else {
             return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
         };
         let permit = self.judge.gate.log.permit(self.statement(), event, changes).await?;

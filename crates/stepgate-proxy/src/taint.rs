@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use stepgate_sql::{Flow, TEMPORARY, Taints};
-use stepgate_store::{Change, Log, LogError, MAX_CHANGES, Side};
+use stepgate_store::{Change, Log, LogError, MAX_CHANGES, Side, Vault};
 use stepgate_types::{ColumnName, RelationName};
 
-/// The longest entry, in bytes; the store takes 4,096.
+/// The longest entry, in bytes, before it is sealed; the store takes 4,096.
 const MAX_ENTRY: usize = 3_900;
+
+/// What entries are sealed as.
+const LABEL: &str = "taint";
 
 /// The taints of one database. Only its own sessions see a temporary relation, so those are not here.
 #[derive(Default)]
@@ -51,6 +53,7 @@ impl SharedTaints {
     /// What is to be written with the record of a statement that is about to store this.
     pub(crate) fn changes(
         &self,
+        vault: &Vault,
         database: &str,
         stored: &[(RelationName, Flow)],
     ) -> Result<Vec<Change>, TooMuch> {
@@ -59,7 +62,7 @@ impl SharedTaints {
             if taints.add(relation.clone(), flow.clone()).map_err(|_| TooMuch)? {
                 for flow in parts(flow) {
                     let entry = Entry { database: database.to_owned(), relation: relation.clone(), flow };
-                    changes.push(entry.change().map_err(|_| TooMuch)?);
+                    changes.push(entry.change(vault).ok_or(TooMuch)?);
                 }
             }
         }
@@ -80,20 +83,23 @@ impl SharedTaints {
 pub(crate) struct TooMuch;
 
 impl Entry {
-    fn change(&self) -> Result<Change, LogError> {
-        let value = serde_json::to_vec(self).map_err(|error| LogError::TooLarge(error.to_string()))?;
+    /// Sealed: names of new tables and columns are whatever somebody typed.
+    fn change(&self, vault: &Vault) -> Option<Change> {
+        let entry = serde_json::to_vec(self).ok()?;
         // The same again is the same entry.
-        Ok(Change::Put { side: Side::Taints, key: Sha256::digest(&value).to_vec(), value })
+        let key = vault.hmac_hex(LABEL, &entry).into_bytes();
+        Some(Change::Put { side: Side::Taints, key, value: vault.seal(LABEL, &entry).ok()? })
     }
 }
 
 /// The taints of all databases, as the store has them.
-pub(crate) fn load(log: &Log) -> Result<BTreeMap<String, SharedTaints>, LogError> {
+pub(crate) fn load(log: &Log, vault: &Vault) -> Result<BTreeMap<String, SharedTaints>, LogError> {
     let mut all: BTreeMap<String, SharedTaints> = BTreeMap::new();
     for (_, value) in log.load(Side::Taints)? {
         let unreadable =
-            |_| LogError::Io("an entry of what tables hold of labelled columns is damaged".to_owned());
-        let Entry { database, relation, flow } = serde_json::from_slice(&value).map_err(unreadable)?;
+            || LogError::Io("an entry of what tables hold of labelled columns is damaged".to_owned());
+        let entry = vault.unseal(LABEL, &value).map_err(|_| unreadable())?;
+        let Entry { database, relation, flow } = serde_json::from_slice(&entry).map_err(|_| unreadable())?;
         let taints = all.entry(database).or_default();
         let mut taints = taints.0.write().unwrap_or_else(PoisonError::into_inner);
         taints.add(relation, flow).map_err(|error| LogError::TooLarge(error.to_string()))?;

@@ -60,6 +60,9 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
                 break;
             }
         }
+        if let Some(made) = facts.effect.creates.as_ref().filter(|made| made.temporary) {
+            session.to_mut().temporaries.extend(made.name.last().cloned());
+        }
         let ends_transaction = facts.kind == Kind::Transaction && !facts.read_only;
         moved |= facts.effect.session || facts.effect.catalog || ends_transaction;
         all.push(facts);

@@ -15,6 +15,7 @@ use crate::system::{SystemClock, SystemEntropy};
 /// An open data directory.
 pub(crate) struct Store {
     pub(crate) log: Log,
+    pub(crate) vault: Vault,
     pub(crate) people: People,
     pub(crate) factors: Factors,
     pub(crate) desk: Desk,
@@ -48,18 +49,19 @@ impl Store {
             log.clone(),
             people.clone(),
             factors.clone(),
-            vault,
+            vault.clone(),
             Arc::clone(&clock),
             Arc::clone(&entropy),
         )
         .map_err(|error| trouble("requests and grants", &error))?;
-        Ok(Self { log, people, factors, desk, clock, entropy, opened })
+        Ok(Self { log, vault, people, factors, desk, clock, entropy, opened })
     }
 
     /// The same store for another part of the program.
     pub(crate) fn share(&self) -> Self {
         Self {
             log: self.log.clone(),
+            vault: self.vault.clone(),
             people: self.people.clone(),
             factors: self.factors.clone(),
             desk: self.desk.clone(),

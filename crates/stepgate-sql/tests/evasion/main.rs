@@ -306,6 +306,18 @@ fn long_chains_and_deep_nesting_end_in_unknown_and_not_in_a_crash() {
         texts.push("explain ".repeat(count));
         texts.push(";".repeat(count));
     }
+    // Results that double, and items without end.
+    let doubling: Vec<String> =
+        (1..24).map(|at| format!("c{at} as (select * from c{} a, c{} b)", at - 1, at - 1)).collect();
+    texts.push(format!("with c0 as (select 1, 2, 3, 4), {} select 1", doubling.join(", ")));
+    texts.push(format!("select {}1 from (values (1)) a0{}", "*, ".repeat(5_000), ", a0".repeat(2_500)));
+    texts.push(format!("select 1 from pg_class{}", " natural join pg_class".repeat(4_000)));
+    texts.push(format!(
+        "select {}1 as z from a{} order by 1{}",
+        "x + ".repeat(100),
+        ", a".repeat(2_500),
+        ", z".repeat(600)
+    ));
     // Names of ORDER BY, each standing for a subquery with more of them.
     let orders = (0..9)
         .fold("1".to_owned(), |inner, _| format!("(select {inner} as a order by a, a, a, a, a, a, a, a)"));

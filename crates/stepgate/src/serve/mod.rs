@@ -100,6 +100,7 @@ async fn serve(
         databases: ready.upstreams,
         rules: Arc::new(ready.rules),
         log: store.log.clone(),
+        vault: store.vault.clone(),
         people: store.people.clone(),
         desk: store.desk.clone(),
         clock: Arc::clone(&store.clock),
