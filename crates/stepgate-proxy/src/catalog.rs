@@ -10,6 +10,9 @@ pub enum CatalogError {
     /// The server did not give it.
     #[error("reading the catalog: {0}")]
     Upstream(#[from] UpstreamError),
+    /// It could not be read a moment ago: nobody is made to wait for that again so soon.
+    #[error("the catalog could not be read a moment ago")]
+    Recently,
     /// It does not make sense.
     #[error("reading the catalog: {0}")]
     Invalid(#[from] stepgate_sql::CatalogError),
@@ -22,7 +25,8 @@ const SETTINGS: [(&str, &str); 5] = [
     ("client_encoding", "UTF8"),
     ("search_path", "pg_catalog"),
     ("statement_timeout", "30000"),
-    ("lock_timeout", "5000"),
+    // Definitions of views and policies cannot be read while somebody has locked what they are of.
+    ("lock_timeout", "1000"),
 ];
 
 /// Connects as the catalog's reader; for [`load_from`] and [`fingerprint`].

@@ -50,7 +50,12 @@ struct Reader {
     fingerprint: Option<String>,
     /// When the server was last asked whether its catalog has changed.
     asked: Option<Instant>,
+    /// When the catalog could last not be read.
+    failed: Option<Instant>,
 }
+
+/// How long after a failure nobody is made to wait for another.
+const RECENTLY: Duration = Duration::from_secs(1);
 
 /// DDL of a database's sessions at one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +118,12 @@ impl Database {
     }
 
     async fn load_with(&self, reader: &mut Reader) -> Result<Arc<View>, CatalogError> {
+        let loaded = self.try_load(reader).await;
+        reader.failed = loaded.is_err().then(Instant::now);
+        loaded
+    }
+
+    async fn try_load(&self, reader: &mut Reader) -> Result<Arc<View>, CatalogError> {
         // Taken out, so that a connection that failed half-way is never used again.
         let mut connection = match reader.connection.take() {
             Some(connection) => connection,
@@ -201,6 +212,9 @@ impl Database {
     /// The same, unless the server has been asked since.
     pub(crate) async fn refresh_since(&self, moment: Instant) -> Result<(), CatalogError> {
         let mut reader = self.reader.lock().await;
+        if reader.failed.is_some_and(|failed| failed.elapsed() < RECENTLY) {
+            return Err(CatalogError::Recently);
+        }
         if reader.asked.is_some_and(|asked| asked >= moment) && reader.fingerprint.is_some() {
             return Ok(());
         }

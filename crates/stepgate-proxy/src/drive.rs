@@ -344,7 +344,9 @@ impl Drive {
             tracing::warn!(database = %database.config.name, %error, "catalog cannot be read while a statement runs");
         }
         let Some(view) = database.view() else { return };
-        if looked.is_err() && state.under_way.may_be_overtaken(database.ddl()) {
+        // A reply that came at once waited for nobody's lock, and is judged by what is known.
+        if looked.is_err() && state.under_way.has_waited() && state.under_way.may_be_overtaken(database.ddl())
+        {
             return self.end(state, &refusal::overtaken(), "overtaken");
         }
         let taints = database.taints.now();

@@ -37,8 +37,9 @@ pub(crate) struct UnderWay {
     watched: BTreeMap<u64, Watched>,
     /// One that found no room: what it was judged by.
     unwatched: Option<(Arc<Catalog>, Taints)>,
-    /// When something last came from the server.
+    /// When something last came from the server, and whether it was long in coming.
     heard: Instant,
+    waited: bool,
     /// The statement at the front when the catalog was last looked at.
     looked: Option<u64>,
     /// The open transaction has DDL in it: whatever is sent next may commit it.
@@ -53,6 +54,7 @@ impl Default for UnderWay {
             watched: BTreeMap::new(),
             unwatched: None,
             heard: Instant::now(),
+            waited: false,
             looked: None,
             has_ddl: false,
             commits: BTreeMap::new(),
@@ -110,6 +112,7 @@ impl UnderWay {
         let Some((front, watched)) = self.watched.first_key_value() else { return false };
         // Not since the last one was sent: whoever goes on sending must not keep this from being noticed.
         let silent = heard.max(watched.sent).elapsed() >= SOON;
+        self.waited = silent;
         // A statement alone has its locks once its reply has begun; of several, the next may wait in turn.
         let settled = self.looked == Some(*front) && self.watched.len() == 1;
         let tainted = self.watched.values().any(|watched| !watched.state.taints.is(taints));
@@ -118,6 +121,11 @@ impl UnderWay {
         }
         self.looked = Some(*front);
         true
+    }
+
+    /// Whether what was just heard was long in coming.
+    pub(crate) const fn has_waited(&self) -> bool {
+        self.waited
     }
 
     /// Whether some session of the gate may have committed DDL since a statement under way was sent.

@@ -131,7 +131,7 @@ impl Subject {
 /// snapshot then (`pquery.c`, `PortalStart`).
 fn sees_late(facts: &Facts) -> bool {
     let plain = facts.read_only && matches!(facts.kind, Kind::Select | Kind::Cursor);
-    !plain && !facts.relations.is_empty()
+    !plain && (!facts.relations.is_empty() || is_wild(facts))
 }
 
 /// Whether a statement may do more than its facts say.

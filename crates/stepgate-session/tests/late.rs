@@ -1,0 +1,60 @@
+//! Portals that read at their Execute what was stored after their Bind.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use stepgate_sql::{Flow, Taints};
+use stepgate_types::{Certainty, ColumnName, RelationName};
+use support::*;
+
+/// What `t` is known to hold once somebody has copied a labelled column there.
+fn copied() -> Taints {
+    let ssn = ColumnName::new(RelationName::new("public", "customers"), "ssn");
+    let flow = Flow { each: [("a".to_owned(), [ssn].into())].into(), ..Flow::default() };
+    let mut taints = Taints::default();
+    taints.add(RelationName::new("public", "t"), flow).unwrap();
+    taints
+}
+
+/// In a transaction, a portal `p` of this statement, bound and not executed.
+fn bound(sql: &str) -> Stage {
+    let mut stage = Stage::new();
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.run(&[parse("", sql), bind("p", ""), sync()], &[frame(b'1', b""), frame(b'2', b""), ready(b'T')]);
+    stage
+}
+
+#[test]
+fn a_portal_bound_before_a_labelled_copy_does_not_show_it() {
+    for sql in [
+        "copy t to stdout",
+        "update t set a = a returning a",
+        "with d as (delete from t returning a) select a from d",
+    ] {
+        let mut stage = bound(sql);
+        stage.session.set_taints(copied());
+        stage.client(&[execute("p"), sync()]);
+        assert!(stage.undecided(), "{sql}");
+        assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown, "{sql}");
+    }
+}
+
+#[test]
+fn a_portal_goes_on_unasked_where_nothing_was_copied_or_its_rows_are_of_its_bind() {
+    let mut stage = bound("copy t to stdout");
+    stage.client(&[execute("p"), sync()]);
+    assert!(!stage.undecided());
+    // A plain SELECT has the snapshot of its Bind.
+    let mut stage = bound("select a from t");
+    stage.session.set_taints(copied());
+    stage.client(&[execute("p"), sync()]);
+    assert!(!stage.undecided());
+    // What was copied elsewhere.
+    let mut stage = bound("copy t to stdout");
+    let mut taints = Taints::default();
+    taints.add(RelationName::new("other", "t"), Flow { unknown: true, ..Flow::default() }).unwrap();
+    stage.session.set_taints(taints);
+    stage.client(&[execute("p"), sync()]);
+    assert!(!stage.undecided());
+}
