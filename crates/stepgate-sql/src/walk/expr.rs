@@ -16,7 +16,7 @@ use crate::catalog::UserCasts;
 const MAX_STEPS: usize = 100_000;
 
 /// Words that the grammar reads as values, unless quoted.
-const VALUE_WORDS: [&str; 12] = [
+pub(super) const VALUE_WORDS: [&str; 12] = [
     "current_catalog",
     "current_date",
     "current_role",

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    Expr, FunctionArg, Ident, Join, JoinConstraint, JoinOperator, ObjectName, TableAlias, TableFactor,
-    TableFunctionArgs, TableSample, TableSampleKind, TableSampleModifier, TableWithJoins,
+    Expr, FunctionArg, Ident, Join, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, TableAlias,
+    TableFactor, TableFunctionArgs, TableSample, TableSampleKind, TableSampleModifier, TableWithJoins,
 };
 
 use super::Walker;
+use super::expr::VALUE_WORDS;
 use super::scope::{CteHit, Hit, Item, Output, Place, Scope, Source, expanded, folded, merged};
 use super::uses::Uses;
 use crate::builtin;
@@ -17,6 +18,15 @@ type Items = Vec<Rc<Item>>;
 
 /// The most items of one FROM: a name is looked for in each.
 const MAX_ITEMS: usize = 256;
+
+/// Forms of the grammar that look like functions and have another's name, by which their columns are called.
+const RENAMED: [&str; 4] = ["cast", "collation", "treat", "trim"];
+
+/// Whether a name is one of these words and not quoted.
+fn is_word(name: &ObjectName, words: &[&str]) -> bool {
+    let [ObjectNamePart::Identifier(word)] = name.0.as_slice() else { return false };
+    word.quote_style.is_none() && words.contains(&folded(word).as_ref())
+}
 
 impl Walker<'_> {
     /// The items that a FROM clause makes. `before`: items that LATERAL sees besides (UPDATE's target).
@@ -255,6 +265,11 @@ impl Walker<'_> {
         let parts = self.parts(name);
         let Some(last) = parts.last().cloned() else { return Vec::new() };
         let (alias_name, renamed) = self.alias(alias);
+        if is_word(name, &VALUE_WORDS) || is_word(name, &["system_user"]) {
+            // A function without parentheses, whatever tables there are.
+            self.doubt("unsupported-from");
+            return Vec::new();
+        }
         if let ([name], Some(ctes)) = (parts.as_slice(), place.ctes) {
             match ctes.find(name) {
                 CteHit::Found(output) => {
@@ -315,6 +330,9 @@ impl Walker<'_> {
         alias: Option<&TableAlias>,
         place: Place<'_>,
     ) -> Items {
+        if is_word(name, &RENAMED) {
+            self.doubt("unsupported-from");
+        }
         let parts = self.parts(name);
         self.function_name(&parts);
         self.function_args(args, place, Uses::OUTPUT);
@@ -409,7 +427,10 @@ impl Walker<'_> {
             Hit::Columns(columns) => self.touch_all(columns, uses),
             Hit::Harmless | Hit::System => {}
             // `p.f` calls f(p) where p has no column f.
-            Hit::Unsure if self.catalog.is_function(column) && item.alias.as_deref() != Some(column) => {
+            Hit::Unsure
+                if self.catalog.is_user_function(column)
+                    || self.catalog.is_function(column) && item.alias.as_deref() != Some(column) =>
+            {
                 self.whole_row(item, uses);
                 self.doubt_function("unknown-function");
             }

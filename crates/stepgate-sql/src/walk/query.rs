@@ -116,6 +116,9 @@ impl Walker<'_> {
                     width = row.content.len();
                     self.exprs(&row.content, place, uses);
                 }
+                if rows.iter().flat_map(|row| &row.content).any(is_expanded) {
+                    return Output { names: Vec::new(), open: true };
+                }
                 let names = (1..=width).map(|at| Some(format!("column{at}"))).collect();
                 Output { names, open: false }
             }
@@ -213,7 +216,12 @@ impl Walker<'_> {
             }
             Expr::Identifier(name) => match self.output_named(name, level) {
                 Some(named) => self.expr(named, within, uses),
-                None => self.expr(expr, within, uses),
+                None => {
+                    // A column that `(expression).*` stands for has a name as well.
+                    let expands = level.projection.iter().filter_map(expanded_expr);
+                    expands.for_each(|expr| self.expr(expr, within, uses));
+                    self.expr(expr, within, uses);
+                }
             },
             other => self.expr(other, within, uses),
         }
@@ -240,7 +248,9 @@ impl Walker<'_> {
     fn output_named<'q>(&self, name: &Ident, level: &Level<'q>) -> Option<&'q Expr> {
         let wanted = folded(name);
         level.projection.iter().find_map(|item| match item {
-            SelectItem::ExprWithAlias { expr, alias } => (folded(alias) == wanted).then_some(expr),
+            SelectItem::ExprWithAlias { expr, alias } => {
+                (folded(alias) == wanted && !is_expanded(expr)).then_some(expr)
+            }
             SelectItem::UnnamedExpr(expr) => {
                 (expr_name(expr).as_deref() == Some(wanted.as_ref())).then_some(expr)
             }
@@ -342,10 +352,16 @@ impl Walker<'_> {
         let mut output = Output::default();
         for item in projection {
             match item {
+                // Any number of columns, even none; an alias is let go (`parse_target.c`, `transformTargetList`).
+                SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ }
+                    if is_expanded(expr) =>
+                {
+                    self.expr(expr, place, uses);
+                    output.open = true;
+                }
                 SelectItem::UnnamedExpr(expr) => {
                     self.expr(expr, place, uses);
                     output.names.push(expr_name(expr));
-                    output.open |= is_expanded(expr);
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
                     self.expr(expr, place, uses);
@@ -418,6 +434,15 @@ fn is_expanded(expr: &Expr) -> bool {
     matches!(access_chain.last(), Some(AccessExpr::Dot(Expr::Identifier(field))) if field.value == "*")
 }
 
+fn expanded_expr(item: &SelectItem) -> Option<&Expr> {
+    match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ } => {
+            is_expanded(expr).then_some(expr)
+        }
+        _ => None,
+    }
+}
+
 /// The item of a select list that `ORDER BY 2` means; none where a star stands before it (all is read then).
 fn ordinal<'q>(value: &Value, projection: &'q [SelectItem]) -> Option<&'q Expr> {
     let Value::Number(number, _) = value else { return None };
@@ -425,8 +450,7 @@ fn ordinal<'q>(value: &Value, projection: &'q [SelectItem]) -> Option<&'q Expr> 
     let upto = projection.get(..at)?;
     let expands = |item: &SelectItem| match item {
         SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) => true,
-        SelectItem::UnnamedExpr(expr) => is_expanded(expr),
-        _ => false,
+        item => expanded_expr(item).is_some(),
     };
     if upto.iter().any(expands) {
         return None;

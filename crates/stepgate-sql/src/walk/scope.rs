@@ -29,6 +29,10 @@ pub(super) struct Output {
 impl Output {
     /// The same with the first columns renamed, as `AS x (a, b)` does.
     pub(super) fn renamed(&self, names: &[String]) -> Self {
+        if self.open && !names.is_empty() {
+            // Which of the others they take the place of is not certain.
+            return Self { names: names.iter().cloned().map(Some).collect(), open: true };
+        }
         let mut renamed = self.clone();
         for (at, name) in names.iter().enumerate() {
             match renamed.names.get_mut(at) {
@@ -170,7 +174,9 @@ pub(super) fn expanded(items: &[Rc<Item>], catalog: &Catalog) -> Output {
 pub(super) fn merged(names: &[String], left: Output, right: Output) -> Output {
     let is_merged = |name: &Option<String>| name.as_ref().is_some_and(|name| names.contains(name));
     let rest = |side: Output| side.names.into_iter().filter(|name| !is_merged(name)).collect::<Vec<_>>();
-    let open = left.open || right.open;
+    // What has no certain name may be one of the merged.
+    let is_unsure = |side: &Output| side.open || side.names.iter().any(Option::is_none);
+    let open = is_unsure(&left) || is_unsure(&right);
     let mut all: Vec<Option<String>> = names.iter().cloned().map(Some).collect();
     all.extend(rest(left));
     all.extend(rest(right));

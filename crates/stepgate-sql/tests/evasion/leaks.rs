@@ -432,4 +432,32 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ("select array(select annual_pay from doctors)", "doctors.annual_pay"),
     ("select (array(select annual_pay from doctors))[1]", "doctors.annual_pay"),
     ("select p.\"email\" collate \"C\" from people p", "people.email"),
+    // Names that a subquery does not have after all reach the table outside.
+    (
+        "select (select annual_pay from (select ((p)).* as annual_pay from (select 1 as a) p) q) from doctors",
+        "doctors.annual_pay",
+    ),
+    (
+        "select (select annual_pay from (select ((p)).* annual_pay from (select 1 as a) p) q) from doctors",
+        "doctors.annual_pay",
+    ),
+    (
+        "select (select annual_pay from (select ((p)).*, 1 as annual_pay from (select from (select 1) o) p) q(y)) from doctors",
+        "doctors.annual_pay",
+    ),
+    (
+        "select (select annual_pay from (select * from (select 1::int, 2 as annual_pay) l join (select 1 as int4, 3 as b) r using (int4)) q(w, x)) from doctors",
+        "doctors.annual_pay",
+    ),
+    (
+        "select (select column2 from (select p, (select column2 from (values (((p)).*, 1)) q(y)) from (select from (select 1) o) p) r) from (select annual_pay as column2 from doctors) d",
+        "doctors.annual_pay",
+    ),
+    (
+        "with current_date as (select 1 as annual_pay) select (select annual_pay from current_date) from doctors",
+        "?",
+    ),
+    ("with \"user\" as (select 1 as annual_pay) select (select annual_pay from user) from doctors", "?"),
+    ("select (select trim.annual_pay from trim('x')) from doctors as trim", "?"),
+    ("select ceil.ceil from unnest(array(select d from doctors d)) ceil", "?"),
 ];
