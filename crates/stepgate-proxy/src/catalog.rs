@@ -20,13 +20,15 @@ pub enum CatalogError {
 
 /// The gate's own settings for reading the catalog: text that reads the same everywhere, and no limit that
 /// the database sets for its users.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("application_name", "stepgate catalog"),
     ("client_encoding", "UTF8"),
     ("search_path", "pg_catalog"),
     ("statement_timeout", "30000"),
     // Definitions of views and policies cannot be read while somebody has locked what they are of.
     ("lock_timeout", "1000"),
+    // Compiling the queries takes far longer than running them.
+    ("jit", "off"),
 ];
 
 /// Connects as the catalog's reader; for [`load_from`] and [`fingerprint`].

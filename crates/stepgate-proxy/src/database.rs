@@ -62,11 +62,11 @@ const RECENTLY: Duration = Duration::from_secs(1);
 pub(crate) struct Ddl {
     /// How often some may have been committed.
     pub(crate) epoch: u64,
-    /// Some may be committed at any time.
-    pub(crate) committing: bool,
+    /// How many statements under way may commit some at any time.
+    pub(crate) committing: usize,
 }
 
-/// A statement under way that may commit DDL. Dropped when it is done, or its session is.
+/// A statement under way that may commit DDL. Dropped when it is done, or the server's end of its session is.
 pub(crate) struct CommitsDdl(Arc<Database>);
 
 impl Drop for CommitsDdl {
@@ -187,10 +187,7 @@ impl Database {
 
     /// Where DDL of the gate's sessions stands now.
     pub(crate) fn ddl(&self) -> Ddl {
-        Ddl {
-            epoch: self.epoch.load(Ordering::SeqCst),
-            committing: self.committing.load(Ordering::SeqCst) > 0,
-        }
+        Ddl { epoch: self.epoch.load(Ordering::SeqCst), committing: self.committing.load(Ordering::SeqCst) }
     }
 
     /// Whether a session of the gate may have committed DDL since the catalog was last looked at.

@@ -2,7 +2,7 @@
 //!
 //! One task a session. Whatever it waits for, it also waits for: the other side, a cancel request, the
 //! end of a hold, the gate's end. Nothing is awaited outside the one `select!` but the log and the desk,
-//! which answer within an fsync or fail.
+//! which answer within an fsync or fail, and the catalog, which answers within seconds or fails.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use stepgate_sql::{Facts, SessionState, analyze};
 use stepgate_store::{End, Log, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
 use stepgate_wire::{Cutter, FrameError, Problem};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot, watch};
 
-use crate::database::View;
-use crate::judge::{Hold, Judge, Verdict};
+use crate::database::{CommitsDdl, Ddl, View};
+use crate::judge::{Hold, Judge, Standing, Verdict};
 use crate::overtaken::UnderWay;
 use crate::side::{Side, read, write};
 use crate::{CancelNotice, Registration, Stream, forward_cancel, refusal};
@@ -37,6 +37,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 /// Whoever sends unknown names has the server asked about its catalog at most so often.
 const RECENTLY: Duration = Duration::from_millis(100);
+
+/// How often, and after how long, the catalog is looked at again for a reply that must not be taken before.
+const LOOKS: usize = 3;
+const LOOK: Duration = Duration::from_millis(1_100);
 
 /// How long the last words to a client may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -236,15 +240,23 @@ impl Drive {
     async fn act(&mut self, state: &mut State, action: Action) {
         match action {
             Action::Decide(mut pending) => {
+                let ddl = self.judge.database.ddl();
                 let rested = state.looked_for_names.is_none_or(|looked| looked.elapsed() >= RECENTLY);
                 let unknown = rested && pending.facts.iter().any(names_the_unknown);
-                if unknown || self.judge.database.is_behind() {
+                let behind = self.judge.database.is_behind();
+                let mut looked = true;
+                if unknown || behind {
                     state.looked_for_names = Some(Instant::now());
-                    self.look_for_names(&mut pending).await;
+                    looked = self.look_for_names(&mut pending).await;
                 }
-                let verdict = self.judge.decide(&pending).await;
+                let verdict = if behind && !looked && pending.facts.iter().any(has_names) {
+                    // What is known of them was true before somebody changed it.
+                    Verdict::Refuse(refusal::catalog_unknown())
+                } else {
+                    self.judge.decide(&pending).await
+                };
                 state.pending = Some(*pending);
-                self.obey(state, verdict);
+                self.obey(state, verdict, ddl);
             }
             Action::Withdraw { .. } => self.withdraw(state).await,
             Action::Completed { number, sqlstate, rows, bytes } => {
@@ -285,13 +297,15 @@ impl Drive {
         }
     }
 
-    fn obey(&mut self, state: &mut State, verdict: Verdict) {
+    /// `ddl`: as it was before the catalog was taken by which this was judged.
+    fn obey(&mut self, state: &mut State, verdict: Verdict, ddl: Ddl) {
         match verdict {
             Verdict::Pass(pass, release, stored) => {
                 if let Some(pending) = &state.pending {
                     // By what it was judged, before what it stores itself is known.
                     let (names, catalog) = self.session.resolves_by();
-                    state.under_way.sends(pending, names, catalog, &self.judge.database);
+                    let (database, idle) = (&self.judge.database, self.session.is_idle());
+                    state.under_way.sends(pending, names, catalog, ddl, database, idle);
                 }
                 self.session.set_taints(self.judge.database.taints.now());
                 if self.session.stores(stored).is_err() {
@@ -323,10 +337,11 @@ impl Drive {
         }
     }
 
-    /// Somebody may have made just now what is not known, or dropped what is.
-    async fn look_for_names(&mut self, pending: &mut Pending) {
-        if let Err(error) = self.judge.database.refresh().await {
-            tracing::warn!(%error, "catalog cannot be read for an unknown name");
+    /// Somebody may have made just now what is not known, or changed what is. Whether that could be seen.
+    async fn look_for_names(&mut self, pending: &mut Pending) -> bool {
+        let looked = self.judge.database.refresh().await;
+        if let Err(error) = &looked {
+            tracing::warn!(%error, "catalog cannot be read for names that may have changed");
         }
         if let Some(view) = self.judge.database.view() {
             self.session.set_catalog(Arc::clone(&view.catalog));
@@ -334,30 +349,49 @@ impl Drive {
         if let Some(facts) = self.session.judge_again() {
             pending.facts = facts;
         }
+        looked.is_ok()
     }
 
     /// Judges what runs by the catalog as it is now, before anything of its reply is taken.
     async fn look_again(&mut self, state: &mut State) {
         let database = Arc::clone(&self.judge.database);
-        let looked = database.refresh_since(Instant::now()).await;
-        if let Err(error) = &looked {
-            tracing::warn!(database = %database.config.name, %error, "catalog cannot be read while a statement runs");
-        }
+        let ddl = database.ddl();
+        let mut looked = database.refresh_since(Instant::now()).await;
         let Some(view) = database.view() else { return };
         // A reply that came at once waited for nobody's lock, and is judged by what is known.
-        if looked.is_err() && state.under_way.has_waited() && state.under_way.may_be_overtaken(database.ddl())
-        {
+        if looked.is_err() && state.under_way.has_waited() && state.under_way.may_be_overtaken(ddl) {
+            // Whoever keeps the catalog from being read is about to be done, or the session is.
+            for _ in 0..LOOKS {
+                tokio::time::sleep(LOOK).await;
+                looked = database.refresh_since(Instant::now()).await;
+                if looked.is_ok() {
+                    return self.judge_again(state, ddl).await;
+                }
+            }
+            for watched in state.under_way.storing() {
+                if let Err(error) = self.judge.stored_anything(&view, &watched.pending).await {
+                    tracing::error!(%error, "what a statement stored is not recorded");
+                }
+            }
             return self.end(state, &refusal::overtaken(), "overtaken");
         }
-        let taints = database.taints.now();
+        if let Err(error) = looked {
+            tracing::warn!(database = %database.config.name, %error, "catalog cannot be read while a statement runs");
+        }
+        self.judge_again(state, ddl).await;
+    }
+
+    /// Judges what runs by what is known now. `ddl`: as it was before that.
+    async fn judge_again(&mut self, state: &mut State, ddl: Ddl) {
+        let Some(view) = self.judge.database.view() else { return };
+        let taints = self.judge.database.taints.now();
         let mut overtaken = state.under_way.has_lost_sight(&view.catalog, &taints);
+        let (mut stored, mut failed) = (Vec::new(), None);
         for watched in state.under_way.judged_otherwise(&view.catalog, &taints) {
             let sql = &watched.pending.sql;
             let now = match &*watched.pending.facts {
-                // It has rows for nobody.
-                [only] if only.kind == Kind::Ddl => continue,
-                // What a cursor reads was settled, and locked, when it was declared.
-                [only] if only.kind == Kind::Cursor => continue,
+                // It has rows for nobody, and when it is done its names mean something else.
+                [only] if only.kind == Kind::Ddl && only.flows.is_empty() => continue,
                 [only] if only.kind == Kind::Execute => {
                     self.session.set_catalog(Arc::clone(&view.catalog));
                     self.session.set_taints(taints.clone());
@@ -368,11 +402,19 @@ impl Drive {
                     analyze(sql, &view.catalog, &state).into()
                 }
             };
-            overtaken |= !self.judge.still_passes(&view, &watched.pending, &now);
+            match self.judge.judge_running(&view, &watched.pending, now).await {
+                Ok(Standing::Stands(own)) => stored.extend(own),
+                Ok(Standing::Overtaken) => overtaken = true,
+                Err(error) => failed = Some(error),
+            }
         }
-        if overtaken {
-            self.end(state, &refusal::overtaken(), "overtaken");
+        if let Some(error) = failed {
+            return self.log_failed(state, &error);
         }
+        if overtaken || self.session.stores(stored).is_err() {
+            return self.end(state, &refusal::overtaken(), "overtaken");
+        }
+        state.under_way.pass(ddl, &view.catalog, &taints);
     }
 
     fn released(&mut self, state: &mut State, release: Result<stepgate_record::Release, LogError>) {
@@ -394,6 +436,7 @@ impl Drive {
         match end {
             Some(end) if end.outcome == stepgate_record::Outcome::Approved => {
                 let Some(mut pending) = state.pending.take() else { return self.defect(state) };
+                let ddl = self.judge.database.ddl();
                 // While people thought about it, tables and views may have become something else.
                 if let Err(error) = self.judge.database.refresh().await {
                     tracing::warn!(%error, "catalog cannot be read at a release");
@@ -408,7 +451,7 @@ impl Drive {
                 }
                 let verdict = self.judge.decide_again(&pending, &hold).await;
                 state.pending = Some(pending);
-                self.obey(state, verdict);
+                self.obey(state, verdict, ddl);
             }
             Some(end) => {
                 state.pending = None;
@@ -528,7 +571,7 @@ impl Drive {
     async fn finish(self, mut state: State) -> Reason {
         let reason = state.ending.unwrap_or("defect");
         self.withdraw(&mut state).await;
-        let State { mut client, mut server, .. } = state;
+        let State { mut client, mut server, under_way, .. } = state;
         let last_words = async {
             if reason == "terminate" {
                 let _ = server.stream.write_all(&server.out).await;
@@ -538,8 +581,25 @@ impl Drive {
             let _ = client.stream.shutdown().await;
         };
         let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+        let commits = under_way.into_commits();
+        if !commits.is_empty() {
+            tokio::spawn(see_out(server.stream, commits));
+        }
         reason
     }
+}
+
+/// Waits for the server's end of a session that is over: what it was doing it goes on doing, and may commit DDL.
+async fn see_out(mut server: Stream, commits: Vec<CommitsDdl>) {
+    // As long as the server keeps its end open, which it does for no longer than it needs.
+    let mut unread = [0; 4 << 10];
+    while server.read(&mut unread).await.is_ok_and(|read| read > 0) {}
+    drop(commits);
+}
+
+/// Whether what a statement does hangs on the catalog.
+fn has_names(facts: &Facts) -> bool {
+    !matches!(facts.kind, Kind::Transaction | Kind::Session | Kind::Empty)
 }
 
 /// Whether a statement names a relation or column that the catalog in use does not have.

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_approval::{Ask, Held, Scope, Terms, Wanted};
-use stepgate_policy::{Approval, Circumstances, Decision, ScopePart};
+use stepgate_policy::{Approval, Circumstances, Decision, ScopePart, Touched};
 use stepgate_record::{Event, LabelledColumn, Statement};
 use stepgate_session::{Pass, Pending, TransactionSoFar};
 use stepgate_sql::{Facts, Flow, Message, SinkKind};
 use stepgate_store::{LogError, PendingRelease, Waiting};
 use stepgate_types::{
-    Action, BulkShape, Certainty, ColumnName, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
-    SqlState, StatementId, Use,
+    Action, BulkShape, Certainty, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
+    StatementId, Use,
 };
 use stepgate_wire::Problem;
 
@@ -45,6 +45,14 @@ pub(crate) enum Verdict {
     Hold(Box<Hold>),
     /// It does not run.
     Refuse(Problem),
+}
+
+/// What becomes of a statement that runs.
+pub(crate) enum Standing {
+    /// Its reply may be shown. What it stores in relations of the session's own is for the session to remember.
+    Stands(Vec<(RelationName, Flow)>),
+    /// Nothing more of it may be shown.
+    Overtaken,
 }
 
 /// A statement that waits.
@@ -91,18 +99,58 @@ impl Judge {
         case.settle(approved).await
     }
 
-    /// Whether what was let through may still be shown, now that it has other facts: it would pass unasked, or is no
-    /// more than what it was asked about.
-    pub(crate) fn still_passes(&self, view: &View, pending: &Pending, now: &[Facts]) -> bool {
-        let Some(who) = self.circumstances() else { return false };
+    /// Judges what runs by other facts than it was let through for. What it stores of labelled columns now is known
+    /// to every session before this returns.
+    pub(crate) async fn judge_running(
+        &self,
+        view: &View,
+        pending: &Pending,
+        now: Arc<[Facts]>,
+    ) -> Result<Standing, LogError> {
+        let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
         let before = view.rules.decide(&who, &view.bound, &pending.facts);
-        let after = view.rules.decide(&who, &view.bound, now);
-        let asked = |column: &ColumnName| before.touched.iter().any(|touched| touched.column == *column);
-        !after.enforced
-            || after.action <= Action::Monitor
-            || (after.action <= before.action
-                && after.doubts.is_subset(&before.doubts)
-                && after.touched.iter().all(|touched| asked(&touched.column)))
+        let after = view.rules.decide(&who, &view.bound, &now);
+        let stands = is_as_harmless(&before, &after);
+        let pending = Pending { facts: now, ..pending.clone() };
+        let facts = Merged::of(&pending.facts);
+        let case = Case { judge: self, pending: &pending, view, who: &who, decision: &after, facts: &facts };
+        let Stored { own, shared } = case.stored();
+        let verdict = if stands { "forward" } else { "overtaken" };
+        let known = self.remember(case.event(verdict, None, None), shared, !stands).await?;
+        Ok(if stands && known { Standing::Stands(own) } else { Standing::Overtaken })
+    }
+
+    /// That a statement which has run may have stored anything, since nobody can tell.
+    pub(crate) async fn stored_anything(&self, view: &View, pending: &Pending) -> Result<(), LogError> {
+        let Some(who) = self.circumstances() else { return Ok(()) };
+        let decision = view.rules.decide(&who, &view.bound, &pending.facts);
+        let facts = Merged::of(&pending.facts);
+        let case = Case { judge: self, pending, view, who: &who, decision: &decision, facts: &facts };
+        let mut stored = Stored::default();
+        for relation in pending.facts.iter().flat_map(|facts| facts.flows.keys()) {
+            stored.add(relation, Flow { unknown: true, ..Flow::default() });
+        }
+        self.remember(case.event("overtaken", None, None), stored.shared, true).await.map(drop)
+    }
+
+    /// Writes what is stored, with its record; `always` the record. Whether there was room.
+    async fn remember(
+        &self,
+        event: Event,
+        shared: Vec<(RelationName, Flow)>,
+        always: bool,
+    ) -> Result<bool, LogError> {
+        let database = &self.database;
+        let changes = database.taints.changes(&self.gate.vault, &database.config.name, &shared);
+        let fits = changes.is_ok();
+        if !fits {
+            tracing::error!(database = %database.config.name, "a copy of labelled data cannot be kept track of");
+        }
+        let changes = changes.unwrap_or_default();
+        if always || !changes.is_empty() {
+            self.gate.log.append(vec![event], changes).await?;
+        }
+        Ok(fits && database.taints.add(shared).is_ok())
     }
 
     fn circumstances(&self) -> Option<Circumstances> {
@@ -378,6 +426,21 @@ impl Case<'_> {
             policy_sha256: self.view.rules.sha256().to_owned(),
         }))
     }
+}
+
+/// Whether a statement may still be shown: it would pass unasked, or is no more than what it was asked about.
+fn is_as_harmless(before: &Decision, after: &Decision) -> bool {
+    // A copy reads its own target with the labels of what it stores there: only what it puts out tells more.
+    let asked = |now: &Touched| {
+        let mut same = before.touched.iter().filter(|touched| touched.column == now.column);
+        let puts_out = now.uses.contains(&Use::Output);
+        same.any(|before| !puts_out || before.uses.contains(&Use::Output))
+    };
+    !after.enforced
+        || after.action <= Action::Monitor
+        || (after.action <= before.action
+            && after.doubts.is_subset(&before.doubts)
+            && after.touched.iter().all(asked))
 }
 
 /// Whether what would run is no more than what was approved, in every respect that was asked about.

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stepgate_session::{Pending, TransactionSoFar};
+use stepgate_session::{Pending, Protocol, TransactionSoFar};
 use stepgate_sql::{Catalog, Facts, SessionState, Taints};
+use stepgate_types::{Certainty, Kind};
 
 use crate::database::{CommitsDdl, Database, Ddl};
 
@@ -27,9 +28,23 @@ pub(crate) struct Watched {
     /// By which its names were resolved.
     pub(crate) state: SessionState,
     pub(crate) catalog: Arc<Catalog>,
-    /// How often some session might have committed DDL before.
+    /// How often some session might have committed DDL before, and this one of those.
     epoch: u64,
+    own: u64,
     sent: Instant,
+}
+
+impl Watched {
+    /// One query that calls nothing: it locks all that it reads before it sends anything.
+    fn is_plain(&self) -> bool {
+        let is_query = |facts: &Facts| {
+            facts.kind == Kind::Select
+                && facts.read_only
+                && facts.certainty < Certainty::Unknown
+                && facts.functions.iter().all(|function| function.starts_with("pg_catalog."))
+        };
+        self.pending.protocol == Protocol::Simple && matches!(&*self.pending.facts, [only] if is_query(only))
+    }
 }
 
 /// The statements of a session that are under way, by number.
@@ -44,8 +59,11 @@ pub(crate) struct UnderWay {
     looked: Option<u64>,
     /// The open transaction has DDL in it: whatever is sent next may commit it.
     has_ddl: bool,
-    /// What was sent that may commit DDL, by number.
+    /// What was sent that may commit DDL, by number; and what found no room there.
     commits: BTreeMap<u64, CommitsDdl>,
+    commits_more: Option<CommitsDdl>,
+    /// How often that was done, and the database's epoch moved by it.
+    committed: u64,
 }
 
 impl Default for UnderWay {
@@ -58,28 +76,38 @@ impl Default for UnderWay {
             looked: None,
             has_ddl: false,
             commits: BTreeMap::new(),
+            commits_more: None,
+            committed: 0,
         }
     }
 }
 
 impl UnderWay {
-    /// A statement is about to be sent.
+    /// A statement is about to be sent. `ddl`: as it was before the catalog was taken by which it was judged. `idle`:
+    /// no reply is outstanding.
     pub(crate) fn sends(
         &mut self,
         pending: &Pending,
         state: &SessionState,
         catalog: &Arc<Catalog>,
+        ddl: Ddl,
         database: &Arc<Database>,
+        idle: bool,
     ) {
-        let epoch = database.ddl().epoch;
         if pending.transaction == TransactionSoFar::Nothing {
-            // What was bound before and never executed is gone.
             self.has_ddl = false;
-            self.commits.clear();
+            if idle {
+                // What was bound before and never executed is gone.
+                self.committed += u64::try_from(self.own_commits()).unwrap_or(u64::MAX);
+                self.commits.clear();
+                self.commits_more = None;
+            }
         }
         self.has_ddl |= pending.facts.iter().any(makes_for_others);
         if self.has_ddl && self.commits.len() < MAX_WATCHED {
             self.commits.insert(pending.number, database.commits_ddl());
+        } else if self.has_ddl {
+            self.commits_more.get_or_insert_with(|| database.commits_ddl());
         }
         let reads = pending.facts.iter().any(|facts| !facts.relations.is_empty());
         if reads && self.watched.len() >= MAX_WATCHED {
@@ -90,7 +118,8 @@ impl UnderWay {
                 pending,
                 state: state.clone(),
                 catalog: Arc::clone(catalog),
-                epoch,
+                epoch: ddl.epoch,
+                own: self.committed,
                 sent: Instant::now(),
             };
             self.watched.insert(watched.pending.number, watched);
@@ -100,7 +129,9 @@ impl UnderWay {
     /// Its reply is complete.
     pub(crate) fn is_done(&mut self, number: u64) {
         self.watched.remove(&number);
-        self.commits.remove(&number);
+        if self.commits.remove(&number).is_some() {
+            self.committed += 1;
+        }
         if self.watched.is_empty() {
             self.unwatched = None;
         }
@@ -113,14 +144,32 @@ impl UnderWay {
         // Not since the last one was sent: whoever goes on sending must not keep this from being noticed.
         let silent = heard.max(watched.sent).elapsed() >= SOON;
         self.waited = silent;
-        // A statement alone has its locks once its reply has begun; of several, the next may wait in turn.
-        let settled = self.looked == Some(*front) && self.watched.len() == 1;
+        // Of several, the next may wait in turn; a plain query alone has its locks once its reply has begun.
+        let settled = self.looked == Some(*front) && self.watched.len() == 1 && watched.is_plain();
         let tainted = self.watched.values().any(|watched| !watched.state.taints.is(taints));
-        if settled || !(silent || tainted || self.may_be_overtaken(ddl)) {
+        if !silent && (settled || !(tainted || self.may_be_overtaken(ddl))) {
             return false;
         }
         self.looked = Some(*front);
         true
+    }
+
+    /// All that is under way may be shown as things were at `ddl`, with that catalog and those taints.
+    pub(crate) fn pass(&mut self, ddl: Ddl, catalog: &Arc<Catalog>, taints: &Taints) {
+        for watched in self.watched.values_mut() {
+            (watched.epoch, watched.own) = (ddl.epoch, self.committed);
+            watched.catalog = Arc::clone(catalog);
+            watched.state.taints = taints.clone();
+        }
+    }
+
+    /// What may still commit DDL, for whoever sees the server's end of the session out.
+    pub(crate) fn into_commits(self) -> Vec<CommitsDdl> {
+        self.commits.into_values().chain(self.commits_more).collect()
+    }
+
+    fn own_commits(&self) -> usize {
+        self.commits.len() + usize::from(self.commits_more.is_some())
     }
 
     /// Whether what was just heard was long in coming.
@@ -128,9 +177,18 @@ impl UnderWay {
         self.waited
     }
 
-    /// Whether some session of the gate may have committed DDL since a statement under way was sent.
+    /// Whether another session of the gate may have committed DDL since a statement under way was sent.
     pub(crate) fn may_be_overtaken(&self, ddl: Ddl) -> bool {
-        ddl.committing || self.watched.values().any(|watched| watched.epoch != ddl.epoch)
+        let by_others = |watched: &Watched| {
+            ddl.epoch.wrapping_sub(watched.epoch) != self.committed.wrapping_sub(watched.own)
+        };
+        ddl.committing > self.own_commits() || self.watched.values().any(by_others)
+    }
+
+    /// What is under way and stores something.
+    pub(crate) fn storing(&self) -> impl Iterator<Item = &Watched> {
+        let stores = |watched: &&Watched| watched.pending.facts.iter().any(|facts| !facts.flows.is_empty());
+        self.watched.values().filter(stores)
     }
 
     /// Whether something is under way that was judged by other knowledge than this, and is not watched.

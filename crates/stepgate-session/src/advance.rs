@@ -14,7 +14,7 @@ use crate::outlet::{Opened, Traces};
 use crate::park::{self, Parked};
 use crate::registry::{Meaning, Prepared};
 use crate::session::{Action, Ending, Gate, Session};
-use crate::subject::{Frame, KnownTaints, Pending, Protocol, Subject, now_and_then, opaque_facts};
+use crate::subject::{Frame, Known, Pending, Protocol, Subject, now_and_then, opaque_facts};
 
 /// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper.
 const MAX_OWED: usize = 8_192;
@@ -163,7 +163,7 @@ impl Session {
             opaque: false,
             parsed: None,
             pending,
-            taints: KnownTaints::default(),
+            known: Known::default(),
         });
     }
 
@@ -206,14 +206,14 @@ impl Session {
             opaque: true,
             parsed: None,
             pending,
-            taints: KnownTaints::default(),
+            known: Known::default(),
         });
     }
 
     /// Whether executing a portal now would show more than it was let through for at its Bind.
     fn shows_more(&mut self, traces: &Traces) -> bool {
         let Some(late) = &traces.late else { return false };
-        if late.taints.are_those_of(&self.state) {
+        if late.known.is_that_of(self) {
             return false;
         }
         let now = self.facts_of(&late.sql);
@@ -233,7 +233,7 @@ impl Session {
             opaque: true,
             parsed: None,
             pending,
-            taints: KnownTaints::default(),
+            known: Known::default(),
         });
         self.refuse(
             &Problem::error(
@@ -292,7 +292,7 @@ impl Session {
             types,
             ..self.pending(Protocol::Extended, facts, sql)
         };
-        self.decide(Subject { frame: Frame::Bind, opaque, parsed, pending, taints: KnownTaints::default() });
+        self.decide(Subject { frame: Frame::Bind, opaque, parsed, pending, known: Known::default() });
     }
 
     /// Sends the parked frames before the first undecided Bind.
@@ -407,7 +407,7 @@ impl Session {
     }
 
     fn decide(&mut self, mut subject: Subject) {
-        subject.taints = KnownTaints::of(&self.state);
+        subject.known = Known::of(self);
         self.parses = false;
         self.actions.push_back(Action::Decide(Box::new(subject.pending.clone())));
         self.gate = Gate::Deciding(subject);

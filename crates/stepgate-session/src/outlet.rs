@@ -9,7 +9,7 @@ use stepgate_record::{Permit, Release, Ticket};
 use stepgate_sql::{Effect, Facts};
 use stepgate_types::{SessionId, StatementId};
 
-use crate::subject::KnownTaints;
+use crate::subject::Known;
 
 /// What lets a statement through to the server.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub(crate) struct Traces {
 pub(crate) struct Late {
     pub(crate) sql: Bytes,
     pub(crate) facts: Arc<[Facts]>,
-    pub(crate) taints: KnownTaints,
+    pub(crate) known: Known,
 }
 
 /// What SQL gave a name to.

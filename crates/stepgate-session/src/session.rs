@@ -15,7 +15,7 @@ use crate::outlet::{Pass, ToClient, ToServer, WrongToken};
 use crate::park::{Park, Passed};
 use crate::probe::Answer;
 use crate::registry::Registry;
-use crate::subject::{Frame, KnownTaints, Pending, Subject, TransactionSoFar, now_and_then, opaque_facts};
+use crate::subject::{Frame, Known, Pending, Subject, TransactionSoFar, now_and_then, opaque_facts};
 use crate::tally::Tally;
 
 /// How many bytes of the client's are read ahead of what can be judged. More would only sit here; less
@@ -145,6 +145,8 @@ pub struct Session {
     /// How many of them the catalog in use was loaded after.
     pub(crate) catalog_seen: u64,
     pub(crate) catalog: Arc<Catalog>,
+    /// How often a newer one was taken.
+    pub(crate) catalogs: u64,
     pub(crate) cache: Cache,
     pub(crate) application_name: String,
     pub(crate) nonce: u64,
@@ -184,6 +186,7 @@ impl Session {
             catalog_changes: 0,
             catalog_seen: 0,
             catalog: setup.catalog,
+            catalogs: 0,
             cache: Cache::default(),
             application_name: String::new(),
             nonce: setup.nonce,
@@ -319,9 +322,10 @@ impl Session {
             _ => return None,
         };
         let facts = if opaque { opaque_facts() } else { now_and_then(self.facts_of(&sql), parsed.as_ref()) };
+        let known = Known::of(self);
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
             subject.pending.facts = Arc::clone(&facts);
-            subject.taints = KnownTaints::of(&self.state);
+            subject.known = known;
         }
         Some(facts)
     }
@@ -357,6 +361,7 @@ impl Session {
         if !Arc::ptr_eq(&catalog, &self.catalog) {
             let same_path = self.catalog.has_same_schemas(&catalog);
             self.catalog = catalog;
+            self.catalogs = self.catalogs.saturating_add(1);
             if same_path {
                 self.forget_facts();
             } else {
@@ -370,6 +375,12 @@ impl Session {
     #[must_use]
     pub fn resolves_by(&self) -> (&SessionState, &Arc<Catalog>) {
         (&self.state, &self.catalog)
+    }
+
+    /// Whether every reply that the server owes has come.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.expect.is_empty()
     }
 
     /// The facts of a text as the session is now.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{Facts, SessionState, Taints};
+use stepgate_sql::{Facts, Taints};
 use stepgate_types::{Certainty, Kind};
 
 use crate::facts::owned;
 use crate::outlet::{Late, Made, Traces};
+use crate::session::Session;
 
 /// Which protocol brought the statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,24 +83,33 @@ pub(crate) struct Subject {
     /// The statement's facts when it was parsed, if that was before.
     pub(crate) parsed: Option<Arc<[Facts]>>,
     pub(crate) pending: Pending,
-    /// What tables were known to hold when it was judged.
-    pub(crate) taints: KnownTaints,
+    /// By what it was judged.
+    pub(crate) known: Known,
 }
 
-/// What tables that all can read, and temporary ones, were known to hold of labelled columns.
+/// By what a statement was judged, besides what names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct KnownTaints {
-    pub(crate) shared: Taints,
-    pub(crate) own: Taints,
+pub(crate) struct Known {
+    /// How often the session had taken a newer catalog.
+    catalog: u64,
+    /// What tables that all can read, and temporary ones, were known to hold of labelled columns.
+    shared: Taints,
+    own: Taints,
 }
 
-impl KnownTaints {
-    pub(crate) fn of(state: &SessionState) -> Self {
-        Self { shared: state.taints.clone(), own: state.own_taints.clone() }
+impl Known {
+    pub(crate) fn of(session: &Session) -> Self {
+        Self {
+            catalog: session.catalogs,
+            shared: session.state.taints.clone(),
+            own: session.state.own_taints.clone(),
+        }
     }
 
-    pub(crate) fn are_those_of(&self, state: &SessionState) -> bool {
-        self.shared.is(&state.taints) && self.own.is(&state.own_taints)
+    pub(crate) fn is_that_of(&self, session: &Session) -> bool {
+        self.catalog == session.catalogs
+            && self.shared.is(&session.state.taints)
+            && self.own.is(&session.state.own_taints)
     }
 }
 
@@ -121,7 +131,7 @@ impl Subject {
             late: facts.iter().any(sees_late).then(|| Late {
                 sql: owned(&self.pending.sql),
                 facts: Arc::clone(facts),
-                taints: self.taints.clone(),
+                known: self.known.clone(),
             }),
         })
     }

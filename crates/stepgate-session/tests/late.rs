@@ -58,3 +58,17 @@ fn a_portal_goes_on_unasked_where_nothing_was_copied_or_its_rows_are_of_its_bind
     stage.client(&[execute("p"), sync()]);
     assert!(!stage.undecided());
 }
+
+#[test]
+fn a_portal_bound_before_its_names_were_changed_is_judged_by_what_they_mean_now() {
+    let mut stage = bound("copy t to stdout");
+    stage.session.set_catalog(catalog_with_shadow());
+    stage.client(&[execute("p"), sync()]);
+    assert!(stage.undecided());
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+    // The same again.
+    let mut stage = bound("copy t to stdout");
+    stage.session.set_catalog(catalog());
+    stage.client(&[execute("p"), sync()]);
+    assert!(!stage.undecided());
+}

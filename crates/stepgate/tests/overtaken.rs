@@ -78,3 +78,107 @@ fn a_statement_that_waited_for_harmless_ddl_is_answered_as_ever() {
     assert!(dba.wait().unwrap().success());
     assert!(reply.is_ok() && reply.text().contains('!'), "{}", reply.text());
 }
+
+#[test]
+fn a_copy_that_was_overtaken_is_shown_to_nobody_unasked() {
+    let world = World::new();
+    let ddl = "create table notes (x text); grant all on notes, products to public; \
+               grant create on schema public to public";
+    world.cluster.load("shop", ddl).unwrap();
+    for (at, (copy, reads)) in [
+        ("insert into notes select x from", "select x from notes;"),
+        ("create table copies as select x from", "select x from copies;"),
+        ("update products set name = x from", "select name from products;"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let view = format!("create or replace view v{at} as select id as i,");
+        let harmless = format!("{view} segment as x from customers; grant select on v{at} to public");
+        world.cluster.load("shop", &harmless).unwrap();
+        let eve = world.person(&format!("eve{at}"), "analysts");
+        let mut psql = world.psql(&eve);
+        // Known, so that it is the copy that waits and not the look for names.
+        assert!(psql.run(&format!("select count(x) from v{at};")).unwrap().is_ok());
+        let mut dba = holding_a_lock(&world, &format!("{view} ssn as x from customers"));
+        std::thread::sleep(Duration::from_millis(300));
+        psql.send(&format!("{copy} v{at};")).unwrap();
+        waits_for_lock(&world);
+        let lines = psql.ended(SOON).unwrap().join("\n");
+        assert!(dba.wait().unwrap().success());
+        assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{lines}");
+        // It was stored all the same.
+        let mut psql = world.psql(&eve);
+        psql.send(reads).unwrap();
+        support::held(&mut psql);
+    }
+}
+
+#[test]
+fn a_cursor_declared_on_a_view_that_was_replaced_meanwhile_shows_nothing() {
+    let world = world();
+    let eve = world.person("eve", "analysts");
+    let mut psql = world.psql(&eve);
+    assert!(psql.run("begin;").unwrap().is_ok());
+    let mut dba = holding_a_lock(&world, "create or replace view v as select id, ssn as x from customers");
+    std::thread::sleep(Duration::from_millis(300));
+    psql.send("declare c cursor for select x from v;").unwrap();
+    waits_for_lock(&world);
+    let lines = psql.ended(SOON).unwrap().join("\n");
+    assert!(dba.wait().unwrap().success());
+    assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{lines}");
+}
+
+#[test]
+fn the_second_statement_of_a_message_does_not_show_what_it_waited_for() {
+    let world = world();
+    let eve = world.person("eve", "analysts");
+    let mut psql = world.psql(&eve);
+    let mut dba = holding_a_lock(&world, "create or replace view v as select id, ssn as x from customers");
+    std::thread::sleep(Duration::from_millis(300));
+    // What comes at once is more than the server keeps to itself.
+    psql.send("select repeat('x', 100) from customers a, customers b limit 1000\\; select x from v;")
+        .unwrap();
+    waits_for_lock(&world);
+    let lines = psql.ended(SOON).unwrap().join("\n");
+    assert!(dba.wait().unwrap().success());
+    // Why is not said where it would stand in the middle of a row.
+    assert!(lines.contains("connection to server was lost"), "{lines}");
+    assert!(!lines.contains("901-00-"), "{lines}");
+}
+
+#[test]
+fn a_script_in_one_message_may_drop_what_it_has_read() {
+    let world = world();
+    world.cluster.load("shop", "grant create on schema public to public").unwrap();
+    let mut psql = world.psql(&world.person("eve", "analysts"));
+    assert!(psql.run("create table scratch (a int);").unwrap().is_ok());
+    let reply =
+        psql.run("insert into scratch values (1)\\; select a from scratch\\; drop table scratch;").unwrap();
+    assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{}", reply.text());
+}
+
+#[test]
+fn ddl_that_outlives_its_session_is_noticed() {
+    let world = world();
+    world.cluster.load("shop", "grant create on database shop to public").unwrap();
+    let eve = world.person("eve", "analysts");
+    let (mut psql, mut other) = (world.psql(&world.person("fred", "analysts")), world.psql(&eve));
+    assert!(psql.run("create schema decoy;").unwrap().is_ok());
+    assert!(psql.run("create table decoy.customers (id bigint, ssn text);").unwrap().is_ok());
+    assert!(other.run("set search_path = decoy, public;").unwrap().is_ok());
+    assert!(other.run("select ssn from customers limit 2;").unwrap().is_ok());
+    let mut dba = holding_a_lock(&world, "lock table decoy.customers in access share mode");
+    std::thread::sleep(Duration::from_millis(300));
+    psql.send("drop table decoy.customers;").unwrap();
+    waits_for_lock(&world);
+    drop(psql);
+    assert!(dba.wait().unwrap().success());
+    stepgate_testkit::until_some("a table that is gone", SOON, || {
+        let gone = "select to_regclass('decoy.customers') is null";
+        (world.cluster.psql("shop", gone).unwrap() == "t").then_some(())
+    })
+    .unwrap();
+    other.send("select ssn from customers limit 2;").unwrap();
+    support::held(&mut other);
+}
