@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use stepgate_record::Event;
 use stepgate_session::{Action, Ending, Pending, Session};
-use stepgate_sql::{Facts, SessionState, analyze};
+use stepgate_sql::Facts;
 use stepgate_store::{End, Log, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
 use stepgate_wire::{Cutter, FrameError, Problem};
@@ -303,9 +303,11 @@ impl Drive {
             Verdict::Pass(pass, release, stored) => {
                 if let Some(pending) = &state.pending {
                     // By what it was judged, before what it stores itself is known.
+                    let executes = pending.facts.iter().any(|facts| facts.kind == Kind::Execute);
+                    let executes = executes.then(|| self.session.executes(&pending.sql)).flatten();
                     let (names, catalog) = self.session.resolves_by();
                     let (database, idle) = (&self.judge.database, self.session.is_idle());
-                    state.under_way.sends(pending, names, catalog, ddl, database, idle);
+                    state.under_way.sends(pending, executes, names, catalog, ddl, database, idle);
                 }
                 self.session.set_taints(self.judge.database.taints.now());
                 if self.session.stores(stored).is_err() {
@@ -388,20 +390,11 @@ impl Drive {
         let mut overtaken = state.under_way.has_lost_sight(&view.catalog, &taints);
         let (mut stored, mut failed) = (Vec::new(), None);
         for watched in state.under_way.judged_otherwise(&view.catalog, &taints) {
-            let sql = &watched.pending.sql;
-            let now = match &*watched.pending.facts {
-                // It has rows for nobody, and when it is done its names mean something else.
-                [only] if only.kind == Kind::Ddl && only.flows.is_empty() => continue,
-                [only] if only.kind == Kind::Execute => {
-                    self.session.set_catalog(Arc::clone(&view.catalog));
-                    self.session.set_taints(taints.clone());
-                    self.session.facts_again(sql)
-                }
-                _ => {
-                    let state = SessionState { taints: taints.clone(), ..watched.state.clone() };
-                    analyze(sql, &view.catalog, &state).into()
-                }
-            };
+            // It has rows for nobody, and when it is done its names mean something else.
+            if matches!(&*watched.pending.facts, [only] if only.kind == Kind::Ddl && only.flows.is_empty()) {
+                continue;
+            }
+            let now = watched.facts(&view.catalog, &taints);
             match self.judge.judge_running(&view, &watched.pending, now).await {
                 Ok(Standing::Stands(own)) => stored.extend(own),
                 Ok(Standing::Overtaken) => overtaken = true,

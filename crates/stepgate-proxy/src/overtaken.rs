@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use stepgate_session::{Pending, Protocol, TransactionSoFar};
-use stepgate_sql::{Catalog, Facts, SessionState, Taints};
+use stepgate_sql::{Catalog, Facts, SessionState, Taints, analyze};
 use stepgate_types::{Certainty, Kind};
 
 use crate::database::{CommitsDdl, Database, Ddl};
@@ -25,6 +26,8 @@ const MAX_WATCHED: usize = 1_024;
 /// A statement under way that reads relations.
 pub(crate) struct Watched {
     pub(crate) pending: Pending,
+    /// What it goes on with, if it is an EXECUTE.
+    pub(crate) executes: Option<Bytes>,
     /// By which its names were resolved.
     pub(crate) state: SessionState,
     pub(crate) catalog: Arc<Catalog>,
@@ -35,6 +38,18 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
+    /// Its facts by this catalog and these taints.
+    pub(crate) fn facts(&self, catalog: &Catalog, taints: &Taints) -> Arc<[Facts]> {
+        let state = SessionState { taints: taints.clone(), ..self.state.clone() };
+        let facts = |sql: &Bytes| analyze(sql, catalog, &state);
+        match (&*self.pending.facts, &self.executes) {
+            ([only], Some(prepared)) => {
+                facts(prepared).iter().map(|prepared| only.executed(prepared)).collect()
+            }
+            _ => facts(&self.pending.sql).into(),
+        }
+    }
+
     /// One query that calls nothing: it locks all that it reads before it sends anything.
     fn is_plain(&self) -> bool {
         let is_query = |facts: &Facts| {
@@ -88,6 +103,7 @@ impl UnderWay {
     pub(crate) fn sends(
         &mut self,
         pending: &Pending,
+        executes: Option<Bytes>,
         state: &SessionState,
         catalog: &Arc<Catalog>,
         ddl: Ddl,
@@ -116,6 +132,7 @@ impl UnderWay {
             let pending = Pending { values: Vec::new(), formats: Vec::new(), ..pending.clone() };
             let watched = Watched {
                 pending,
+                executes,
                 state: state.clone(),
                 catalog: Arc::clone(catalog),
                 epoch: ddl.epoch,

@@ -320,7 +320,7 @@ pub struct Statement {
     /// The most severe action among them, or the default.
     pub action: Action,
     /// What happens: `forward`, `hold`, `deny`, or `monitor` where a policy in monitor mode would have
-    /// held or denied.
+    /// held or denied; `overtaken` where what runs reads more since DDL overtook it, and its session was ended.
     pub verdict: String,
     /// The request that was approved, where this record follows one.
     pub request: Option<RequestId>,

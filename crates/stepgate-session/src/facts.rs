@@ -117,6 +117,16 @@ impl Session {
         }
     }
 
+    /// The statement that an EXECUTE goes on with, where it is known.
+    pub fn executes(&mut self, sql: &Bytes) -> Option<Bytes> {
+        let facts = self.facts_now(sql);
+        let [only] = &*facts else { return None };
+        match self.registry.sql_name(only.effect.refers.as_ref()?)? {
+            Made::Prepared(text, _) if only.kind == Kind::Execute => Some(text.clone()),
+            _ => None,
+        }
+    }
+
     /// The name of the statement by which the server is asked whether something parses; the client cannot
     /// guess it.
     pub(crate) fn check_name(&self) -> String {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use stepgate_record::Release;
 use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany};
 use stepgate_types::{RelationName, SessionId, SqlState};
@@ -381,11 +381,6 @@ impl Session {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.expect.is_empty()
-    }
-
-    /// The facts of a text as the session is now.
-    pub fn facts_again(&mut self, sql: &Bytes) -> Arc<[Facts]> {
-        self.facts_of(sql)
     }
 
     /// Takes what tables hold of labelled columns now.

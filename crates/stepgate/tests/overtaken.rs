@@ -130,6 +130,29 @@ fn a_cursor_declared_on_a_view_that_was_replaced_meanwhile_shows_nothing() {
 }
 
 #[test]
+fn an_execute_that_waited_is_judged_by_what_it_goes_on_with() {
+    let world = world();
+    let eve = world.person("eve", "analysts");
+    for (column, shown) in [("segment || '!'", true), ("ssn", false)] {
+        let mut psql = world.psql(&eve);
+        assert!(psql.run("prepare p as select x from v limit 1;").unwrap().is_ok());
+        let ddl = format!("create or replace view v as select id, {column} as x from customers");
+        let mut dba = holding_a_lock(&world, &ddl);
+        std::thread::sleep(Duration::from_millis(300));
+        psql.send("execute p;").unwrap();
+        waits_for_lock(&world);
+        if shown {
+            let reply = psql.finish(SOON).unwrap();
+            assert!(reply.is_ok() && reply.text().contains('!'), "{}", reply.text());
+        } else {
+            let lines = psql.ended(SOON).unwrap().join("\n");
+            assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{lines}");
+        }
+        assert!(dba.wait().unwrap().success());
+    }
+}
+
+#[test]
 fn the_second_statement_of_a_message_does_not_show_what_it_waited_for() {
     let world = world();
     let eve = world.person("eve", "analysts");
