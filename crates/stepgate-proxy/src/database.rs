@@ -187,7 +187,9 @@ impl Database {
 
     /// Where DDL of the gate's sessions stands now.
     pub(crate) fn ddl(&self) -> Ddl {
-        Ddl { epoch: self.epoch.load(Ordering::SeqCst), committing: self.committing.load(Ordering::SeqCst) }
+        // In this order: whoever is done with committing has moved the epoch before.
+        let committing = self.committing.load(Ordering::SeqCst);
+        Ddl { epoch: self.epoch.load(Ordering::SeqCst), committing }
     }
 
     /// Whether a session of the gate may have committed DDL since the catalog was last looked at.

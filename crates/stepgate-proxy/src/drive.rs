@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::database::{CommitsDdl, Ddl, View};
 use crate::judge::{Hold, Judge, Standing, Verdict};
-use crate::overtaken::UnderWay;
+use crate::overtaken::{Judged, UnderWay};
 use crate::side::{Side, read, write};
 use crate::{CancelNotice, Registration, Stream, forward_cancel, refusal};
 
@@ -306,8 +306,8 @@ impl Drive {
                     let executes = pending.facts.iter().any(|facts| facts.kind == Kind::Execute);
                     let executes = executes.then(|| self.session.executes(&pending.sql)).flatten();
                     let (names, catalog) = self.session.resolves_by();
-                    let (database, idle) = (&self.judge.database, self.session.is_idle());
-                    state.under_way.sends(pending, executes, names, catalog, ddl, database, idle);
+                    let by = Judged { executes, state: names, catalog, ddl };
+                    state.under_way.sends(pending, by, &self.judge.database, self.session.is_idle());
                 }
                 self.session.set_taints(self.judge.database.taints.now());
                 if self.session.stores(stored).is_err() {

@@ -37,6 +37,17 @@ pub(crate) struct Watched {
     sent: Instant,
 }
 
+/// By what a statement was judged.
+pub(crate) struct Judged<'a> {
+    /// What it goes on with, if it is an EXECUTE.
+    pub(crate) executes: Option<Bytes>,
+    /// By which its names were resolved.
+    pub(crate) state: &'a SessionState,
+    pub(crate) catalog: &'a Arc<Catalog>,
+    /// As it was before that catalog was taken.
+    pub(crate) ddl: Ddl,
+}
+
 impl Watched {
     /// Its facts by this catalog and these taints.
     pub(crate) fn facts(&self, catalog: &Catalog, taints: &Taints) -> Arc<[Facts]> {
@@ -98,18 +109,9 @@ impl Default for UnderWay {
 }
 
 impl UnderWay {
-    /// A statement is about to be sent. `ddl`: as it was before the catalog was taken by which it was judged. `idle`:
-    /// no reply is outstanding.
-    pub(crate) fn sends(
-        &mut self,
-        pending: &Pending,
-        executes: Option<Bytes>,
-        state: &SessionState,
-        catalog: &Arc<Catalog>,
-        ddl: Ddl,
-        database: &Arc<Database>,
-        idle: bool,
-    ) {
+    /// A statement is about to be sent. `idle`: no reply is outstanding.
+    pub(crate) fn sends(&mut self, pending: &Pending, by: Judged<'_>, database: &Arc<Database>, idle: bool) {
+        let Judged { executes, state, catalog, ddl } = by;
         if pending.transaction == TransactionSoFar::Nothing {
             self.has_ddl = false;
             if idle {
