@@ -48,6 +48,9 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Why a session ended; the word in `session.closed`.
 pub(crate) type Reason = &'static str;
 
+/// How long the server may go on with what a session left behind.
+const SEE_OUT: Duration = Duration::from_secs(60 * 60);
+
 /// What is driven.
 pub(crate) struct Drive {
     pub(crate) judge: Judge,
@@ -367,7 +370,7 @@ impl Drive {
                 tokio::time::sleep(LOOK).await;
                 looked = database.refresh_since(Instant::now()).await;
                 if looked.is_ok() {
-                    return self.judge_again(state, ddl).await;
+                    return self.judge_again(state, Some(ddl)).await;
                 }
             }
             for watched in state.under_way.storing() {
@@ -377,14 +380,14 @@ impl Drive {
             }
             return self.end(state, &refusal::overtaken(), "overtaken");
         }
-        if let Err(error) = looked {
+        if let Err(error) = &looked {
             tracing::warn!(database = %database.config.name, %error, "catalog cannot be read while a statement runs");
         }
-        self.judge_again(state, ddl).await;
+        self.judge_again(state, looked.is_ok().then_some(ddl)).await;
     }
 
-    /// Judges what runs by what is known now. `ddl`: as it was before that.
-    async fn judge_again(&mut self, state: &mut State, ddl: Ddl) {
+    /// Judges what runs by what is known now. `ddl`: as it was before the catalog was looked at, if it was.
+    async fn judge_again(&mut self, state: &mut State, ddl: Option<Ddl>) {
         let Some(view) = self.judge.database.view() else { return };
         let taints = self.judge.database.taints.now();
         let mut overtaken = state.under_way.has_lost_sight(&view.catalog, &taints);
@@ -407,7 +410,9 @@ impl Drive {
         if overtaken || self.session.stores(stored).is_err() {
             return self.end(state, &refusal::overtaken(), "overtaken");
         }
-        state.under_way.pass(ddl, &view.catalog, &taints);
+        if let Some(ddl) = ddl {
+            state.under_way.pass(ddl, &view.catalog, &taints);
+        }
     }
 
     fn released(&mut self, state: &mut State, release: Result<stepgate_record::Release, LogError>) {
@@ -584,9 +589,11 @@ impl Drive {
 
 /// Waits for the server's end of a session that is over: what it was doing it goes on doing, and may commit DDL.
 async fn see_out(mut server: Stream, commits: Vec<CommitsDdl>) {
-    // As long as the server keeps its end open, which it does for no longer than it needs.
     let mut unread = [0; 4 << 10];
-    while server.read(&mut unread).await.is_ok_and(|read| read > 0) {}
+    let closes = async { while server.read(&mut unread).await.is_ok_and(|read| read > 0) {} };
+    if tokio::time::timeout(SEE_OUT, closes).await.is_err() {
+        tracing::warn!("the server has not closed its end of a session that is over, and may yet commit DDL");
+    }
     drop(commits);
 }
 
