@@ -4,16 +4,17 @@
 
 mod support;
 
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use stepgate_testkit::Psql;
 use support::{SOON, World};
 
-/// Somebody beside the gate, in a transaction for a second and a half.
-fn holding_a_lock(world: &World, ddl: &str) -> Child {
-    let script = format!("begin; {ddl}; select pg_sleep(1.5); commit");
-    let mut command = world.cluster.psql_command("shop");
-    command.args(["-c", &script]).stdout(Stdio::null()).spawn().unwrap()
+/// Somebody beside the gate, in a transaction that has done this.
+fn holding_a_lock(world: &World, ddl: &str) -> Psql {
+    let mut psql = Psql::start(world.cluster.psql_command("shop")).unwrap();
+    assert!(psql.run("begin;").unwrap().is_ok());
+    assert!(psql.run(&format!("{ddl};")).unwrap().is_ok());
+    psql
 }
 
 fn waits_for_lock(world: &World) {
@@ -22,6 +23,8 @@ fn waits_for_lock(world: &World) {
         (world.cluster.psql("shop", waiting).unwrap() != "0").then_some(())
     })
     .unwrap();
+    // Longer than what the gate takes for a wait.
+    std::thread::sleep(Duration::from_millis(150));
 }
 
 fn world() -> World {
@@ -51,11 +54,10 @@ fn a_view_replaced_under_a_waiting_statement_shows_nothing_that_was_not_asked_fo
     let eve = world.person("eve", "analysts");
     let mut psql = world.psql(&eve);
     let mut dba = holding_a_lock(&world, "create or replace view v as select id, ssn as x from customers");
-    std::thread::sleep(Duration::from_millis(300));
     psql.send("select x from v;").unwrap();
     waits_for_lock(&world);
+    assert!(dba.run("commit;").unwrap().is_ok());
     let lines = psql.ended(SOON).unwrap().join("\n");
-    assert!(dba.wait().unwrap().success());
     assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{lines}");
     assert!(!lines.contains("901-00-"), "{lines}");
     // Sent again, it is judged by what it reads now.
@@ -71,11 +73,10 @@ fn a_statement_that_waited_for_harmless_ddl_is_answered_as_ever() {
     let mut psql = world.psql(&eve);
     let mut dba =
         holding_a_lock(&world, "create or replace view v as select id, segment || '!' as x from customers");
-    std::thread::sleep(Duration::from_millis(300));
     psql.send("select x from v limit 1;").unwrap();
     waits_for_lock(&world);
+    assert!(dba.run("commit;").unwrap().is_ok());
     let reply = psql.finish(SOON).unwrap();
-    assert!(dba.wait().unwrap().success());
     assert!(reply.is_ok() && reply.text().contains('!'), "{}", reply.text());
 }
 
@@ -101,11 +102,10 @@ fn a_copy_that_was_overtaken_is_shown_to_nobody_unasked() {
         // Known, so that it is the copy that waits and not the look for names.
         assert!(psql.run(&format!("select count(x) from v{at};")).unwrap().is_ok());
         let mut dba = holding_a_lock(&world, &format!("{view} ssn as x from customers"));
-        std::thread::sleep(Duration::from_millis(300));
         psql.send(&format!("{copy} v{at};")).unwrap();
         waits_for_lock(&world);
+        assert!(dba.run("commit;").unwrap().is_ok());
         let lines = psql.ended(SOON).unwrap().join("\n");
-        assert!(dba.wait().unwrap().success());
         assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{lines}");
         // It was stored all the same.
         let mut psql = world.psql(&eve);
@@ -121,11 +121,10 @@ fn a_cursor_declared_on_a_view_that_was_replaced_meanwhile_shows_nothing() {
     let mut psql = world.psql(&eve);
     assert!(psql.run("begin;").unwrap().is_ok());
     let mut dba = holding_a_lock(&world, "create or replace view v as select id, ssn as x from customers");
-    std::thread::sleep(Duration::from_millis(300));
     psql.send("declare c cursor for select x from v;").unwrap();
     waits_for_lock(&world);
+    assert!(dba.run("commit;").unwrap().is_ok());
     let lines = psql.ended(SOON).unwrap().join("\n");
-    assert!(dba.wait().unwrap().success());
     assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{lines}");
 }
 
@@ -138,9 +137,9 @@ fn an_execute_that_waited_is_judged_by_what_it_goes_on_with() {
         assert!(psql.run("prepare p as select x from v limit 1;").unwrap().is_ok());
         let ddl = format!("create or replace view v as select id, {column} as x from customers");
         let mut dba = holding_a_lock(&world, &ddl);
-        std::thread::sleep(Duration::from_millis(300));
         psql.send("execute p;").unwrap();
         waits_for_lock(&world);
+        assert!(dba.run("commit;").unwrap().is_ok());
         if shown {
             let reply = psql.finish(SOON).unwrap();
             assert!(reply.is_ok() && reply.text().contains('!'), "{}", reply.text());
@@ -148,7 +147,6 @@ fn an_execute_that_waited_is_judged_by_what_it_goes_on_with() {
             let lines = psql.ended(SOON).unwrap().join("\n");
             assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{lines}");
         }
-        assert!(dba.wait().unwrap().success());
     }
 }
 
@@ -158,13 +156,12 @@ fn the_second_statement_of_a_message_does_not_show_what_it_waited_for() {
     let eve = world.person("eve", "analysts");
     let mut psql = world.psql(&eve);
     let mut dba = holding_a_lock(&world, "create or replace view v as select id, ssn as x from customers");
-    std::thread::sleep(Duration::from_millis(300));
     // What comes at once is more than the server keeps to itself.
     psql.send("select repeat('x', 100) from customers a, customers b limit 1000\\; select x from v;")
         .unwrap();
     waits_for_lock(&world);
+    assert!(dba.run("commit;").unwrap().is_ok());
     let lines = psql.ended(SOON).unwrap().join("\n");
-    assert!(dba.wait().unwrap().success());
     // Why is not said where it would stand in the middle of a row.
     assert!(lines.contains("connection to server was lost"), "{lines}");
     assert!(!lines.contains("901-00-"), "{lines}");
@@ -192,11 +189,10 @@ fn ddl_that_outlives_its_session_is_noticed() {
     assert!(other.run("set search_path = decoy, public;").unwrap().is_ok());
     assert!(other.run("select ssn from customers limit 2;").unwrap().is_ok());
     let mut dba = holding_a_lock(&world, "lock table decoy.customers in access share mode");
-    std::thread::sleep(Duration::from_millis(300));
     psql.send("drop table decoy.customers;").unwrap();
     waits_for_lock(&world);
     drop(psql);
-    assert!(dba.wait().unwrap().success());
+    assert!(dba.run("commit;").unwrap().is_ok());
     stepgate_testkit::until_some("a table that is gone", SOON, || {
         let gone = "select to_regclass('decoy.customers') is null";
         (world.cluster.psql("shop", gone).unwrap() == "t").then_some(())
