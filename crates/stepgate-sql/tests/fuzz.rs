@@ -8,7 +8,7 @@ mod common;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use common::{clinic, corpus, session, snapshot};
+use common::{Random, clinic, corpus, session, snapshot};
 use stepgate_sql::{Catalog, Facts, SessionState, analyze, cache_key, may_share};
 
 /// How long one target runs where nothing else is said, in seconds.
@@ -89,16 +89,7 @@ const PIECES: [&str; 64] = [
     "\u{1}",
 ];
 
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % count.max(1) as u64).expect("small")
-    }
-
     fn mutate(&mut self, seeds: &[Vec<u8>]) -> Vec<u8> {
         let mut text = seeds[self.below(seeds.len())].clone();
         for _ in 0..=self.below(4) {

@@ -6,23 +6,13 @@ mod common;
 
 use std::fmt::Write as _;
 
-use common::{clinic, facts, snapshot};
+use common::{Random, clinic, facts, snapshot};
 use stepgate_types::{Certainty, Use, quote_ident};
 
 /// How many queries to make up; a few of a hundred mean anything.
 const QUERIES: usize = 20_000;
 
-/// A fixed sequence (xorshift), so that a failure repeats.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % count as u64).expect("small")
-    }
-
     fn pick<'a>(&mut self, of: &[&'a str]) -> &'a str {
         of[self.below(of.len())]
     }

@@ -6,22 +6,11 @@ mod common;
 
 use std::collections::HashMap;
 
-use common::{clinic, corpus, session, snapshot};
+use common::{Random, clinic, corpus, session, snapshot};
 use stepgate_sql::{Facts, analyze, cache_key, may_share};
 
 /// How often each statement gets other literals.
 const ROUNDS: usize = 60;
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, count: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % count as u64).expect("small")
-    }
-}
 
 /// Values that could change what a statement means, were they folded where they must not be.
 const TEXTS: [&str; 14] = [

@@ -9,6 +9,18 @@ use stepgate_sql::{CATALOG_QUERIES, Catalog, Facts, Rows, SessionState, analyze}
 use stepgate_testkit::Cluster;
 use stepgate_types::{Certainty, Kind, Use};
 
+/// A fixed sequence (xorshift), so that a failure repeats.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % count.max(1) as u64).expect("small")
+    }
+}
+
 /// The corpus directory of the repository.
 pub(crate) fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus")
