@@ -1,0 +1,92 @@
+//! Looking at the catalog again: for names that may have changed, and before a reply is taken that DDL may have
+//! overtaken (`overtaken.rs` says when).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stepgate_session::Pending;
+use stepgate_types::Kind;
+
+use super::{Drive, State};
+use crate::database::Ddl;
+use crate::judge::Standing;
+use crate::refusal;
+
+/// How often, and after how long, the catalog is looked at again for a reply that must not be taken before.
+const LOOKS: usize = 3;
+const LOOK: Duration = Duration::from_millis(1_100);
+
+impl Drive {
+    /// Somebody may have made just now what is not known, or changed what is. Whether that could be seen.
+    pub(super) async fn look_for_names(&mut self, pending: &mut Pending) -> bool {
+        let looked = self.judge.database.refresh().await;
+        if let Err(error) = &looked {
+            tracing::warn!(%error, "catalog cannot be read for names that may have changed");
+        }
+        if let Some(view) = self.judge.database.view() {
+            self.session.set_catalog(Arc::clone(&view.catalog));
+        }
+        if let Some(facts) = self.session.judge_again() {
+            pending.facts = facts;
+        }
+        looked.is_ok()
+    }
+
+    /// Judges what runs by the catalog as it is now, before anything of its reply is taken.
+    pub(super) async fn look_again(&mut self, state: &mut State) {
+        let database = Arc::clone(&self.judge.database);
+        let ddl = database.ddl();
+        let mut looked = database.refresh_since(Instant::now()).await;
+        let Some(view) = database.view() else { return };
+        // A reply that came at once waited for nobody's lock, and is judged by what is known.
+        if looked.is_err() && state.under_way.has_waited() && state.under_way.may_be_overtaken(ddl) {
+            // Whoever keeps the catalog from being read is about to be done, or the session is.
+            for _ in 0..LOOKS {
+                tokio::time::sleep(LOOK).await;
+                looked = database.refresh_since(Instant::now()).await;
+                if looked.is_ok() {
+                    return self.judge_again(state, Some(ddl)).await;
+                }
+            }
+            for watched in state.under_way.storing() {
+                if let Err(error) = self.judge.stored_anything(&view, &watched.pending).await {
+                    tracing::error!(%error, "what a statement stored is not recorded");
+                }
+            }
+            return self.end(state, &refusal::overtaken(), "overtaken");
+        }
+        if let Err(error) = &looked {
+            tracing::warn!(database = %database.config.name, %error, "catalog cannot be read while a statement runs");
+        }
+        self.judge_again(state, looked.is_ok().then_some(ddl)).await;
+    }
+
+    /// Judges what runs by what is known now. `ddl`: as it was before the catalog was looked at, if it was.
+    async fn judge_again(&mut self, state: &mut State, ddl: Option<Ddl>) {
+        let Some(view) = self.judge.database.view() else { return };
+        let taints = self.judge.database.taints.now();
+        let mut overtaken = state.under_way.has_lost_sight(&view.catalog, &taints);
+        let (mut stored, mut failed) = (Vec::new(), None);
+        for watched in state.under_way.judged_otherwise(&view.catalog, &taints) {
+            // It has rows for nobody, and when it is done its names mean something else.
+            if matches!(&*watched.pending.facts, [only] if only.kind == Kind::Ddl && only.flows.is_empty()) {
+                continue;
+            }
+            let now = watched.facts(&view.catalog, &taints);
+            match self.judge.judge_running(&view, &watched.pending, now).await {
+                Ok(Standing::Stands(own)) => stored.extend(own),
+                Ok(Standing::Overtaken) => overtaken = true,
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return self.log_failed(state, &error);
+        }
+        if overtaken || self.session.stores(stored).is_err() {
+            return self.end(state, &refusal::overtaken(), "overtaken");
+        }
+        if let Some(ddl) = ddl {
+            state.under_way.pass(ddl, &view.catalog, &taints);
+        }
+    }
+}
