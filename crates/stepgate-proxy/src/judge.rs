@@ -147,10 +147,12 @@ impl Judge {
             tracing::error!(database = %database.config.name, "a copy of labelled data cannot be kept track of");
         }
         let changes = changes.unwrap_or_default();
+        // It is stored already: what cannot be written, for want of disk, is known at least until the gate ends.
+        let known = database.taints.add(shared).is_ok();
         if always || !changes.is_empty() {
             self.gate.log.append(vec![event], changes).await?;
         }
-        Ok(fits && database.taints.add(shared).is_ok())
+        Ok(fits && known)
     }
 
     fn circumstances(&self) -> Option<Circumstances> {
