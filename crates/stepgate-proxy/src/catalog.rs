@@ -1,6 +1,6 @@
 //! Reading the catalog.
 
-use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, Rows};
+use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, LOCKS_QUERY, Rows};
 
 use crate::{Upstream, UpstreamConfig, UpstreamError, connect, simple_query};
 
@@ -18,6 +18,13 @@ pub enum CatalogError {
     Invalid(#[from] stepgate_sql::CatalogError),
 }
 
+impl CatalogError {
+    /// Whether somebody locked, just then, what was about to be read (55P03, `lock_not_available`).
+    pub(crate) fn is_lock(&self) -> bool {
+        matches!(self, Self::Upstream(UpstreamError::Server { state, .. }) if state == "55P03")
+    }
+}
+
 /// The gate's own settings for reading the catalog: text that reads the same everywhere, and no limit that
 /// the database sets for its users.
 const SETTINGS: [(&str, &str); 6] = [
@@ -25,7 +32,7 @@ const SETTINGS: [(&str, &str); 6] = [
     ("client_encoding", "UTF8"),
     ("search_path", "pg_catalog"),
     ("statement_timeout", "30000"),
-    // Definitions of views and policies cannot be read while somebody has locked what they are of.
+    // Who locks a view between the look at the locks and the reading of its definition keeps us waiting no longer.
     ("lock_timeout", "1000"),
     // Compiling the queries takes far longer than running them.
     ("jit", "off"),
@@ -46,14 +53,15 @@ pub async fn connect_for_catalog(config: &UpstreamConfig) -> Result<Upstream, Up
 /// # Errors
 /// See [`CatalogError`].
 pub async fn load(config: &UpstreamConfig) -> Result<Catalog, CatalogError> {
-    load_from(&mut connect_for_catalog(config).await?).await
+    load_from(&mut connect_for_catalog(config).await?, None).await
 }
 
-/// Reads the catalog in one snapshot. Afterwards the connection is to be used no more if this failed.
+/// Reads the catalog in one snapshot. Afterwards the connection is to be used no more if this failed. `before`: see
+/// [`Catalog::from_rows_after`].
 ///
 /// # Errors
 /// See [`CatalogError`].
-pub async fn load_from(upstream: &mut Upstream) -> Result<Catalog, CatalogError> {
+pub async fn load_from(upstream: &mut Upstream, before: Option<&Catalog>) -> Result<Catalog, CatalogError> {
     // One snapshot: what one query sees, the next one sees too.
     simple_query(upstream, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let mut results: Vec<(&str, Rows)> = Vec::with_capacity(CATALOG_QUERIES.len());
@@ -61,21 +69,39 @@ pub async fn load_from(upstream: &mut Upstream) -> Result<Catalog, CatalogError>
         results.push((query.name, simple_query(upstream, query.sql).await?));
     }
     simple_query(upstream, "COMMIT").await?;
-    Ok(Catalog::from_rows(&results)?)
+    Ok(Catalog::from_rows_after(&results, before)?)
+}
+
+/// What changes whenever the catalog does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fingerprint {
+    relations: String,
+    code: String,
+}
+
+impl Fingerprint {
+    /// Whether functions, types, operators, casts and schemas are the same.
+    #[must_use]
+    pub fn has_same_code(&self, other: &Self) -> bool {
+        self.code == other.code
+    }
 }
 
 /// What changes whenever the catalog does; cheap enough to ask every second.
 ///
 /// # Errors
 /// See [`UpstreamError`].
-pub async fn fingerprint(upstream: &mut Upstream) -> Result<String, UpstreamError> {
-    let rows = simple_query(upstream, CATALOG_FINGERPRINT_QUERY).await?;
-    // However many columns and rows: all of it is the fingerprint.
-    let cells = rows.into_iter().map(|row| {
-        row.into_iter()
-            .map(|cell| cell.unwrap_or_else(|| "\u{1}".to_owned()))
-            .collect::<Vec<_>>()
-            .join("\u{2}")
-    });
-    Ok(cells.collect::<Vec<_>>().join("\u{3}"))
+pub async fn fingerprint(upstream: &mut Upstream) -> Result<Fingerprint, UpstreamError> {
+    let mut cells = simple_query(upstream, CATALOG_FINGERPRINT_QUERY).await?.into_iter().flatten();
+    let mut cell = || cells.next().flatten().unwrap_or_default();
+    Ok(Fingerprint { relations: cell(), code: cell() })
+}
+
+/// What somebody has locked for themselves alone.
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub async fn locks(upstream: &mut Upstream) -> Result<String, UpstreamError> {
+    let mut cells = simple_query(upstream, LOCKS_QUERY).await?.into_iter().flatten();
+    Ok(cells.next().flatten().unwrap_or_default())
 }

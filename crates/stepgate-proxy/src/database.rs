@@ -9,7 +9,10 @@ use stepgate_sql::Catalog;
 use tokio::sync::{Mutex, watch};
 
 use crate::taint::SharedTaints;
-use crate::{CatalogError, Upstream, UpstreamConfig, connect_for_catalog, fingerprint, load_from};
+use crate::{
+    CatalogError, Fingerprint, Upstream, UpstreamConfig, UpstreamError, connect_for_catalog, fingerprint,
+    load_from, locks,
+};
 
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known
 /// at once; this is for what changes beside it.
@@ -47,12 +50,28 @@ pub struct Database {
 #[derive(Default)]
 struct Reader {
     connection: Option<Upstream>,
-    fingerprint: Option<String>,
+    fingerprint: Option<Fingerprint>,
+    /// What was locked, if that kept some view from being read.
+    locks: Option<String>,
     /// When the server was last asked whether its catalog has changed.
     asked: Option<Instant>,
     /// When the catalog could last not be read.
     failed: Option<Instant>,
 }
+
+impl Reader {
+    /// Whether the catalog is not what it was, or could be read further than it was.
+    async fn has_changed(&self, connection: &mut Upstream) -> Result<bool, UpstreamError> {
+        let moved = self.fingerprint.as_ref() != Some(&fingerprint(connection).await?);
+        match &self.locks {
+            Some(known) if !moved => Ok(known != &locks(connection).await?),
+            _ => Ok(moved),
+        }
+    }
+}
+
+/// How often the catalog is read in vain because somebody locks it between one look and the next.
+const ATTEMPTS: usize = 3;
 
 /// How long after a failure nobody is made to wait for another.
 const RECENTLY: Duration = Duration::from_secs(1);
@@ -118,7 +137,12 @@ impl Database {
     }
 
     async fn load_with(&self, reader: &mut Reader) -> Result<Arc<View>, CatalogError> {
-        let loaded = self.try_load(reader).await;
+        let mut loaded = self.try_load(reader).await;
+        for _ in 1..ATTEMPTS {
+            if loaded.as_ref().is_err_and(CatalogError::is_lock) {
+                loaded = self.try_load(reader).await;
+            }
+        }
         reader.failed = loaded.is_err().then(Instant::now);
         loaded
     }
@@ -132,10 +156,14 @@ impl Database {
         // Asked first: what changes in between is found by the next poll.
         reader.asked = Some(Instant::now());
         let epoch = self.epoch.load(Ordering::SeqCst);
-        let now = fingerprint(&mut connection).await?;
-        let catalog = Arc::new(load_from(&mut connection).await?);
+        let (now, locks) = (fingerprint(&mut connection).await?, locks(&mut connection).await?);
+        let same_code = reader.fingerprint.as_ref().is_some_and(|before| before.has_same_code(&now));
+        let before = self.view().filter(|_| same_code);
+        let before = before.as_ref().map(|view| &*view.catalog);
+        let catalog = Arc::new(load_from(&mut connection, before).await?);
         reader.connection = Some(connection);
         reader.fingerprint = Some(now);
+        reader.locks = catalog.has_locked_views().then_some(locks);
         let view = self.set(catalog);
         self.looked_at.fetch_max(epoch, Ordering::SeqCst);
         Ok(view)
@@ -221,9 +249,9 @@ impl Database {
         let epoch = self.epoch.load(Ordering::SeqCst);
         if let (Some(mut connection), Some(_)) = (reader.connection.take(), self.view()) {
             // A connection that fails is dropped, and the load opens another.
-            if let Ok(now) = fingerprint(&mut connection).await {
+            if let Ok(changed) = reader.has_changed(&mut connection).await {
                 reader.connection = Some(connection);
-                if reader.fingerprint.as_ref() == Some(&now) {
+                if !changed {
                     self.looked_at.fetch_max(epoch, Ordering::SeqCst);
                     return Ok(());
                 }

@@ -24,7 +24,7 @@ mod upstream;
 pub use admit::{AdmitError, Admitted, Client, admit};
 pub use authenticate::{AuthenticateError, Challenge, People, authenticate};
 pub use cancel::{CancelNotice, CancelRegistry, RegisterError, Registration, forward_cancel};
-pub use catalog::{CatalogError, connect_for_catalog, fingerprint, load, load_from};
+pub use catalog::{CatalogError, Fingerprint, connect_for_catalog, fingerprint, load, load_from, locks};
 pub use database::{Database, View};
 pub use gate::{Gate, MAX_SESSIONS, Parts, policy_loaded};
 pub use server::serve;

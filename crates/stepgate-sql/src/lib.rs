@@ -24,7 +24,9 @@ mod taint;
 mod walk;
 
 pub use analyze::analyze;
-pub use catalog::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, Rows};
+pub use catalog::{
+    CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, LOCKS_QUERY, Rows,
+};
 pub use facts::{Created, Doubt, Effect, Facts, Reason, Sink, SinkKind};
 pub use key::{cache_key, may_share};
 pub use message::Message;

@@ -201,3 +201,57 @@ fn ddl_that_outlives_its_session_is_noticed() {
     other.send("select ssn from customers limit 2;").unwrap();
     support::held(&mut other);
 }
+
+#[test]
+fn whoever_locks_a_view_keeps_nobody_from_other_work() {
+    let mut world = world();
+    world.cluster.load("shop", "grant create on schema public to public").unwrap();
+    let eve = world.person("eve", "analysts");
+    let mut psql = world.psql(&eve);
+    // So that the gate has read the catalog since the GRANT.
+    assert!(psql.run("create table earlier (a int);").unwrap().is_ok());
+    assert!(psql.run("select count(*) from earlier;").unwrap().is_ok());
+    // A table beneath it will do: TRUNCATE, VACUUM FULL, LOCK TABLE.
+    let mut dba = holding_a_lock(&world, "lock table customers in access exclusive mode");
+    assert!(psql.run("create table scratch (a int);").unwrap().is_ok());
+    let passes = |psql: &mut Psql, sql: &str| {
+        let reply = psql.run(sql).unwrap();
+        assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{sql}: {}", reply.text());
+    };
+    passes(&mut psql, "select count(*) from scratch;");
+    // How the view is defined is remembered: this waits for PostgreSQL, not for people.
+    psql.send("select x from v limit 1;").unwrap();
+    waits_for_lock(&world);
+    assert!(dba.run("rollback;").unwrap().is_ok());
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    // Not so by a gate that has never seen it.
+    let mut dba = holding_a_lock(&world, "lock table customers in access exclusive mode");
+    world.gate.kill();
+    world.gate.serve().unwrap();
+    let mut psql = world.psql(&eve);
+    passes(&mut psql, "select count(*) from products;");
+    psql.send("select x from v limit 1;").unwrap();
+    waits_for_lock(&world);
+    assert!(dba.run("rollback;").unwrap().is_ok());
+    assert!(psql.finish(SOON).unwrap().is_ok());
+}
+
+#[test]
+fn a_view_locked_while_another_change_is_read_still_shows_nothing_that_was_not_asked_for() {
+    let world = world();
+    world.cluster.load("shop", "grant create on schema public to public").unwrap();
+    let eve = world.person("eve", "analysts");
+    let (mut psql, mut other) = (world.psql(&eve), world.psql(&world.person("fred", "analysts")));
+    assert!(other.run("create table earlier (a int);").unwrap().is_ok());
+    assert!(other.run("select count(*) from earlier;").unwrap().is_ok());
+    let mut dba = holding_a_lock(&world, "create or replace view v as select id, ssn as x from customers");
+    // Makes the gate read the catalog, in which the view is as it was.
+    assert!(other.run("create table scratch (a int);").unwrap().is_ok());
+    psql.send("select x from v;").unwrap();
+    waits_for_lock(&world);
+    assert!(other.run("create table scratch2 (a int);").unwrap().is_ok());
+    assert!(dba.run("commit;").unwrap().is_ok());
+    let lines = psql.ended(SOON).unwrap().join("\n");
+    assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{lines}");
+    assert!(!lines.contains("901-00-"), "{lines}");
+}

@@ -246,7 +246,7 @@ async fn the_catalog_is_read_and_its_fingerprint_moves_with_ddl() {
     let config = config(cluster.port(), SslMode::Disable, None);
     let catalog = stepgate_proxy::load(&config).await.unwrap();
     let mut upstream = stepgate_proxy::connect_for_catalog(&config).await.unwrap();
-    let again = stepgate_proxy::load_from(&mut upstream).await.unwrap();
+    let again = stepgate_proxy::load_from(&mut upstream, None).await.unwrap();
     assert_eq!(upstream.status, b'I');
     drop((catalog, again));
     let before = stepgate_proxy::fingerprint(&mut upstream).await.unwrap();

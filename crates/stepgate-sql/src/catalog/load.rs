@@ -7,7 +7,7 @@ use stepgate_types::RelationName;
 
 use super::relation::{Action, Column, Name, Referred};
 use super::routine::Routine;
-use super::{Catalog, ColumnRef, Relation, RelationIndex, RelationKind, UserCasts, view};
+use super::{Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, UserCasts, view};
 
 /// Rows of one query: text or NULL.
 pub type Rows = Vec<Vec<Option<String>>>;
@@ -27,15 +27,25 @@ impl Catalog {
     ///
     /// If an answer is missing or a row does not have the columns the query selects.
     pub fn from_rows(results: &[(&str, Rows)]) -> Result<Self, CatalogError> {
+        Self::from_rows_after(results, None)
+    }
+
+    /// The same. Definitions of views that are locked are taken from `before`, a snapshot of the same database with
+    /// the same types, functions, operators and schemas, where they and the names in them are the same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::from_rows`].
+    pub fn from_rows_after(results: &[(&str, Rows)], before: Option<&Self>) -> Result<Self, CatalogError> {
         let answers = Answers(results);
-        let mut loader = Loader { catalog: Self::default(), by_oid: HashMap::new() };
+        let mut loader = Loader { catalog: Self::default() };
         loader.relations(&answers)?;
         loader.columns(&answers)?;
         loader.generated(&answers)?;
         loader.families(&answers)?;
         loader.constraints(&answers)?;
         loader.functions(&answers)?;
-        loader.views(&answers)?;
+        loader.views(&answers, before)?;
         loader.policies(&answers)?;
         Ok(loader.catalog)
     }
@@ -64,7 +74,6 @@ impl<'a> Answers<'a> {
 
 struct Loader {
     catalog: Catalog,
-    by_oid: HashMap<u32, RelationIndex>,
 }
 
 fn number<T: std::str::FromStr>(text: &str, query: &'static str) -> Result<T, CatalogError> {
@@ -83,7 +92,7 @@ fn truth(text: &str) -> bool {
 
 impl Loader {
     fn known(&self, oid: &str) -> Option<RelationIndex> {
-        self.by_oid.get(&oid.parse().ok()?).copied()
+        self.catalog.by_oid.get(&oid.parse().ok()?).copied()
     }
 
     fn relations(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
@@ -97,7 +106,9 @@ impl Loader {
                 reason = "not negative; saturates"
             )]
             let rows = counted.then_some(tuples as u64);
+            let oid = number(oid, "relations")?;
             let relation = Relation {
+                oid,
                 name: Name(RelationName::new(schema, name)),
                 kind: match kind {
                     "v" => RelationKind::View,
@@ -111,7 +122,7 @@ impl Loader {
                 ..Relation::default()
             };
             let index = self.catalog.relations.len();
-            self.by_oid.insert(number(oid, "relations")?, index);
+            self.catalog.by_oid.insert(oid, index);
             self.catalog.by_name.entry(schema.to_owned()).or_default().insert(name.to_owned(), index);
             self.catalog.words.insert(name.to_owned());
             self.catalog.relations.push(relation);
@@ -318,20 +329,27 @@ impl Loader {
         Ok(())
     }
 
-    fn views(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
-        let mut views: HashMap<RelationIndex, view::View> = HashMap::new();
-        for row in answers.rows::<2>("views")? {
-            let [oid, definition] = row?;
-            if let Some(at) = self.known(oid) {
-                views.insert(at, view::View::new(definition, &self.catalog));
-            }
-        }
+    fn views(&mut self, answers: &Answers<'_>, before: Option<&Catalog>) -> Result<(), CatalogError> {
+        let mut depends: HashMap<RelationIndex, Vec<(RelationIndex, i32)>> = HashMap::new();
         for row in answers.rows::<3>("view_columns")? {
             let [oid, on, attnum] = row?;
             let (Some(at), Some(on)) = (self.known(oid), self.known(on)) else { continue };
-            if let Some(view) = views.get_mut(&at) {
-                view.depends_on(on, number(attnum, "view_columns")?);
+            depends.entry(at).or_default().push((on, number(attnum, "view_columns")?));
+        }
+        let mut views: HashMap<RelationIndex, view::View> = HashMap::new();
+        for row in answers.rows::<3>("views")? {
+            let [oid, version, definition] = row?;
+            let Some(at) = self.known(oid) else { continue };
+            let depends = depends.remove(&at).unwrap_or_default();
+            let mut definition = Definition { version: version.to_owned(), text: definition.into() };
+            if definition.text.is_empty() {
+                let known =
+                    before.and_then(|before| self.catalog.same_definition(at, &definition, &depends, before));
+                self.catalog.has_locked_views |= known.is_none();
+                definition.text = known.unwrap_or_default();
             }
+            views.insert(at, view::View::new(Arc::clone(&definition.text), depends, &self.catalog));
+            self.catalog.definitions.insert(at, definition);
         }
         let read = view::see_through(&views, &self.catalog);
         for (at, seen) in read {

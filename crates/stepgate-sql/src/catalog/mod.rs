@@ -15,7 +15,7 @@ use stepgate_types::RelationName;
 use crate::builtin;
 
 pub use load::{CatalogError, Rows};
-pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery};
+pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
 pub(crate) use relation::{Action, ColumnRef, Relation, RelationIndex, RelationKind};
 pub(crate) use routine::Routine;
 
@@ -25,6 +25,9 @@ pub struct Catalog {
     relations: Vec<Relation>,
     /// schema → name → relation.
     by_name: HashMap<String, HashMap<String, RelationIndex>>,
+    by_oid: HashMap<u32, RelationIndex>,
+    /// How views are defined.
+    definitions: HashMap<RelationIndex, Definition>,
     /// Schemas that all can see, with the rights on them.
     schemas: BTreeSet<(String, String)>,
     /// Names of functions outside pg_catalog.
@@ -43,8 +46,19 @@ pub struct Catalog {
     user_types: HashSet<String>,
     /// Those of them that are domains: a cast to one runs its checks.
     domains: HashSet<String>,
+    /// Some view is unknown because somebody has locked it or what it is made of.
+    has_locked_views: bool,
     /// Every name that may be shown: relations, columns, schemas, functions, types.
     words: HashSet<String>,
+}
+
+/// How a view is defined.
+#[derive(Debug, Default, Clone)]
+struct Definition {
+    /// Of the row of pg_rewrite.
+    version: String,
+    /// Empty where it could not be read.
+    text: Arc<str>,
 }
 
 /// Casts that run functions of somebody's own.
@@ -65,6 +79,12 @@ impl Catalog {
         self.schemas == other.schemas
     }
 
+    /// Whether some view is unknown because somebody had locked it, or what it is made of, for themselves alone.
+    #[must_use]
+    pub const fn has_locked_views(&self) -> bool {
+        self.has_locked_views
+    }
+
     /// Whether there is a relation of that name.
     #[must_use]
     pub fn relation_exists(&self, name: &RelationName) -> bool {
@@ -76,6 +96,26 @@ impl Catalog {
     pub fn columns(&self, name: &RelationName) -> Option<impl Iterator<Item = &str>> {
         let relation = self.relation(self.find(&name.schema, &name.name)?)?;
         Some(relation.columns.iter().map(|column| column.name.as_str()))
+    }
+
+    /// The text of a definition that cannot be read now, if an older snapshot has the same one of the same view: all
+    /// that it names has the same names still.
+    fn same_definition(
+        &self,
+        at: RelationIndex,
+        definition: &Definition,
+        depends: &[(RelationIndex, i32)],
+        before: &Self,
+    ) -> Option<Arc<str>> {
+        let then = |at: RelationIndex| before.by_oid.get(&self.relation(at)?.oid).copied();
+        let has_same_names = |at: RelationIndex| {
+            let (now, then) = (self.relation(at)?, before.relation(then(at)?)?);
+            (now.name.0 == then.name.0 && now.has_same_columns(then)).then_some(())
+        };
+        let known = before.definitions.get(&then(at)?)?;
+        depends.iter().try_for_each(|(on, _)| has_same_names(*on))?;
+        has_same_names(at)?;
+        (known.version == definition.version && !known.text.is_empty()).then(|| Arc::clone(&known.text))
     }
 
     pub(crate) fn find(&self, schema: &str, name: &str) -> Option<RelationIndex> {

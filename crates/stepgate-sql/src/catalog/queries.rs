@@ -31,8 +31,21 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         sql: "select inhrelid::text, inhparent::text from pg_catalog.pg_inherits",
     },
     CatalogQuery {
+        // A definition can be read under a lock (AccessShareLock) on the view and on what it names (ruleutils.c,
+        // make_viewdef): the empty text where somebody holds or awaits a lock that would keep us waiting.
         name: "views",
-        sql: "select c.oid::text, pg_catalog.pg_get_viewdef(c.oid)::text from pg_catalog.pg_class c \
+        sql: "with locked as materialized (select l.relation from pg_catalog.pg_locks l \
+              where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' and l.pid is distinct from pg_catalog.pg_backend_pid() \
+              and l.database = (select d.oid from pg_catalog.pg_database d \
+              where d.datname = pg_catalog.current_database())), \
+              opaque as materialized (select l.relation as oid from locked l \
+              union select r.ev_class from locked l join pg_catalog.pg_depend d on d.refobjid = l.relation \
+              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              and d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass \
+              join pg_catalog.pg_rewrite r on r.oid = d.objid) \
+              select c.oid::text, r.oid::text || '/' || r.xmin::text, case when c.oid in (select o.oid from opaque o) then '' \
+              else coalesce(pg_catalog.pg_get_viewdef(c.oid)::text, '') end from pg_catalog.pg_class c \
+              join pg_catalog.pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN' \
               join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
               where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')",
     },
@@ -161,21 +174,27 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
 ];
 
-/// One text value that changes when anything that [`CATALOG_QUERIES`] reads changes, statistics and temporary
-/// objects apart (a session's own it knows by its own statements). Cheap enough to ask every few seconds: sums
-/// of row versions (`xmin`) over user objects.
+/// The relations of this database that somebody else holds or awaits for themselves alone, as one text value.
+pub const LOCKS_QUERY: &str = "select pg_catalog.string_agg(distinct l.relation::text, ',') from pg_catalog.pg_locks l \
+    where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' and l.pid is distinct from pg_catalog.pg_backend_pid() \
+    and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())";
+
+/// Two text values, of relations and of code (functions, types, operators, casts, schemas), that change when anything
+/// that [`CATALOG_QUERIES`] reads changes, statistics and temporary objects apart (a session's own it knows by its own
+/// statements). Cheap enough to ask every few seconds: sums of row versions (`xmin`) over user objects.
 pub const CATALOG_FINGERPRINT_QUERY: &str = "with temp as (select oid from pg_catalog.pg_class where relpersistence = 't') \
     select pg_catalog.concat_ws('/', \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_class where oid >= 16384 and relpersistence <> 't'), \
     (select pg_catalog.sum((attrelid::text::numeric * 1601 + attnum) * (xmin::text::numeric + 7)) from pg_catalog.pg_attribute where attrelid >= 16384 and attrelid not in (select oid from temp)), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_rewrite where oid >= 16384 and ev_class not in (select oid from temp)), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_proc where oid >= 16384), \
     (select pg_catalog.sum(inhrelid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_inherits), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_constraint where oid >= 16384 and conrelid not in (select oid from temp)), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_attrdef where adrelid not in (select oid from temp)), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_trigger where oid >= 16384 and tgrelid not in (select oid from temp)), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_policy)), \
+    pg_catalog.concat_ws('/', \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_proc where oid >= 16384), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_type where oid >= 16384 and typrelid = 0 and typelem = 0), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_operator where oid >= 16384), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_cast where oid >= 16384), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_namespace where nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%'), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_policy))";
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_namespace where nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%'))";

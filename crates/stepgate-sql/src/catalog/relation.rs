@@ -11,6 +11,8 @@ pub(crate) type ColumnRef = (RelationIndex, usize);
 /// A row of pg_class, with all that analysis asks about it.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Relation {
+    /// 0 where a session made it and the server did not say.
+    pub(crate) oid: u32,
     pub(crate) name: Name,
     pub(crate) kind: RelationKind,
     /// `reltuples`, where it was ever counted.
@@ -121,6 +123,14 @@ impl Relation {
 
     pub(crate) fn column(&self, name: &str) -> Option<usize> {
         self.column_index.get(name).copied()
+    }
+
+    /// Whether the columns have the same names and numbers.
+    pub(crate) fn has_same_columns(&self, other: &Self) -> bool {
+        let named = |it: &Self| {
+            it.columns.iter().map(|column| (column.number, column.name.clone())).collect::<Vec<_>>()
+        };
+        named(self) == named(other)
     }
 
     /// Positions of these attribute numbers; all columns where one is an expression (0) that names none.

@@ -4,6 +4,7 @@
 //! (`src/backend/catalog/dependency.c`).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use super::{Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::builtin;
@@ -15,7 +16,7 @@ const MAX_DEPTH: usize = 64;
 
 /// One view, as the catalog describes it.
 pub(super) struct View {
-    definition: String,
+    definition: Arc<str>,
     depends: Vec<(RelationIndex, i32)>,
     /// Identifiers of the definition.
     words: HashSet<String>,
@@ -33,16 +34,17 @@ pub(super) struct Seen {
 }
 
 impl View {
-    /// `definition` is `pg_get_viewdef` under `search_path = pg_catalog`: all names outside are qualified.
-    pub(super) fn new(definition: &str, catalog: &Catalog) -> Self {
+    /// `definition` is `pg_get_viewdef` under `search_path = pg_catalog`: all names outside are qualified. Empty: it
+    /// could not be read.
+    pub(super) fn new(definition: Arc<str>, depends: Vec<(RelationIndex, i32)>, catalog: &Catalog) -> Self {
         let mut view = Self {
-            definition: definition.to_owned(),
-            depends: Vec::new(),
+            definition: Arc::clone(&definition),
+            depends,
             words: HashSet::new(),
             whole_rows: false,
             doubtful: false,
         };
-        let Ok(tokens) = lexer::tokens(definition) else {
+        let Some(tokens) = lexer::tokens(&definition).ok().filter(|tokens| !tokens.is_empty()) else {
             view.doubtful = true;
             view.whole_rows = true;
             return view;
@@ -69,10 +71,6 @@ impl View {
             }
         }
         view
-    }
-
-    pub(super) fn depends_on(&mut self, relation: RelationIndex, attnum: i32) {
-        self.depends.push((relation, attnum));
     }
 }
 
