@@ -32,6 +32,11 @@ impl Bound {
     pub fn alarms(&self) -> &[Alarm] {
         &self.alarms
     }
+
+    /// What these relations hold is not known.
+    pub fn doubt(&mut self, relations: &BTreeSet<RelationName>) {
+        self.doubtful.extend(relations.iter().cloned());
+    }
 }
 
 /// An entry of the map that names nothing in the catalog.
@@ -53,6 +58,9 @@ pub enum Missing {
     Relation,
     /// This column of it, which has a label.
     Column(String),
+    /// This column of it, or the relation itself where none is said; what it labels was renamed, and keeps its labels
+    /// under its new name.
+    Renamed(Option<String>),
     /// The column that tells whom a row is about.
     SubjectKey(String),
 }
@@ -69,6 +77,17 @@ impl fmt::Display for Alarm {
                 f,
                 "the map labels {relation}.{}, and there is no such column; until map or table is mended, \
                  statements that reach {relation} are treated as unknown",
+                quote_ident(column)
+            ),
+            Missing::Renamed(None) => {
+                write!(
+                    f,
+                    "{relation} was renamed; what the map labels keeps its labels, but name it anew in the map"
+                )
+            }
+            Missing::Renamed(Some(column)) => write!(
+                f,
+                "{relation}.{} was renamed and keeps its label, but name it anew in the map",
                 quote_ident(column)
             ),
             Missing::SubjectKey(column) => {

@@ -30,5 +30,5 @@ mod yaml;
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use decision::{Approval, Circumstances, Decision, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
-pub use map::Map;
+pub use map::{Entries, Map};
 pub use ruleset::Ruleset;

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use stepgate_sql::Facts;
+use stepgate_sql::{Classes, Facts};
 use stepgate_types::{Action, Certainty, Class, ColumnName, Kind, Label, RelationName, Use};
 
 use crate::bound::{Alarm, Missing};
@@ -90,15 +90,23 @@ impl Map {
         (labels, risky)
     }
 
-    /// Holds the entries for `database` against its catalog.
+    /// The entries for `database`, for columns to be bound to them.
     #[must_use]
-    pub fn bind(&self, database: &str, catalog: &impl Columns) -> Bound {
+    pub fn entries<'m>(&'m self, database: &str) -> Entries<'m> {
+        Entries { map: self, entries: self.databases.get(database) }
+    }
+
+    /// Holds the entries for `database` against its catalog. `bound`: columns that are found by stored binding, by the
+    /// names that they had.
+    #[must_use]
+    pub fn bind(&self, database: &str, catalog: &impl Columns, bound: &BTreeSet<&ColumnName>) -> Bound {
+        let found = bound;
         let mut bound = Bound::default();
         let Some(entries) = self.databases.get(database) else { return bound };
         let in_order: BTreeMap<&RelationName, &Relation> = entries.relations.iter().collect();
         for (name, entry) in in_order {
-            let missing = entry.missing(catalog.columns(name).as_deref());
-            if missing.iter().any(|missing| !matches!(missing, Missing::SubjectKey(_))) {
+            let missing = entry.missing(name, catalog.columns(name).as_deref(), found);
+            if missing.iter().any(|missing| matches!(missing, Missing::Relation | Missing::Column(_))) {
                 bound.doubtful.insert(name.clone());
             }
             bound.alarms.extend(missing.into_iter().map(|missing| Alarm {
@@ -126,10 +134,7 @@ impl Map {
             let class = self.unknown.tables.as_ref().filter(|_| !is_system(&column.relation))?;
             return Some(Classified { label: None, class });
         };
-        match entry.columns.get(&column.column) {
-            Some(label) => Some(Classified { label: Some(label), class: self.labels.get(label)? }),
-            None => entry.unlisted_columns.as_ref().map(|class| Classified { label: None, class }),
-        }
+        entry.classify(&column.column, self)
     }
 
     /// Whether any database lists this relation.
@@ -147,12 +152,53 @@ impl Map {
 }
 
 impl Relation {
-    fn missing(&self, there: Option<&[&str]>) -> Vec<Missing> {
-        let Some(there) = there else { return vec![Missing::Relation] };
+    /// What the entry says of a column.
+    fn classify<'m>(&'m self, column: &str, map: &'m Map) -> Option<Classified<'m>> {
+        match self.columns.get(column) {
+            Some(label) => Some(Classified { label: Some(label), class: map.labels.get(label)? }),
+            None => self.unlisted_columns.as_ref().map(|class| Classified { label: None, class }),
+        }
+    }
+
+    fn missing(
+        &self,
+        name: &RelationName,
+        there: Option<&[&str]>,
+        bound: &BTreeSet<&ColumnName>,
+    ) -> Vec<Missing> {
+        let is_bound = |column: &str| bound.contains(&ColumnName::new(name.clone(), column));
+        let Some(there) = there else {
+            let all_bound = self.columns.keys().all(|column| is_bound(column));
+            let any = all_bound && (!self.columns.is_empty() || is_bound("*"));
+            return vec![if any { Missing::Renamed(None) } else { Missing::Relation }];
+        };
         let gone = |column: &&String| !there.contains(&column.as_str());
-        let columns = self.columns.keys().filter(gone).cloned().map(Missing::Column);
+        let columns = self.columns.keys().filter(gone).cloned().map(|column| {
+            if is_bound(&column) { Missing::Renamed(Some(column)) } else { Missing::Column(column) }
+        });
         let subject_key = self.subject_key.iter().filter(gone).cloned().map(Missing::SubjectKey);
         columns.chain(subject_key).collect()
+    }
+}
+
+/// The entries of a map for one database; made by [`Map::entries`].
+#[derive(Debug, Clone, Copy)]
+pub struct Entries<'m> {
+    map: &'m Map,
+    entries: Option<&'m Database>,
+}
+
+impl<'m> Classes for Entries<'m> {
+    type Kind = (Option<&'m Label>, &'m Class);
+
+    fn listed(&self) -> impl Iterator<Item = &RelationName> {
+        self.entries.into_iter().flat_map(|database| database.relations.keys())
+    }
+
+    fn kind(&self, column: &ColumnName) -> Option<Self::Kind> {
+        let entry = self.entries?.relations.get(&column.relation)?;
+        let classified = entry.classify(&column.column, self.map)?;
+        Some((classified.label, classified.class))
     }
 }
 

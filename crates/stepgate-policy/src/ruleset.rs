@@ -1,8 +1,10 @@
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use stepgate_sql::Facts;
+use stepgate_types::ColumnName;
 
 use crate::map::Map;
 use crate::policy::Policy;
@@ -71,10 +73,10 @@ impl Ruleset {
         self.policy.rules.iter().map(|rule| rule.name.as_str())
     }
 
-    /// Holds the map's entries for `database` against its catalog.
+    /// Holds the map's entries for `database` against its catalog; see [`Map::bind`].
     #[must_use]
-    pub fn bind(&self, database: &str, catalog: &impl Columns) -> Bound {
-        self.map.bind(database, catalog)
+    pub fn bind(&self, database: &str, catalog: &impl Columns, bound: &BTreeSet<&ColumnName>) -> Bound {
+        self.map.bind(database, catalog, bound)
     }
 
     /// Decides about one message of these statements. Pure; `bound` is of the database in `who`.

@@ -1,6 +1,7 @@
 //! Reading the catalog.
 
 use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, LOCKS_QUERY, Rows};
+use stepgate_store::LogError;
 
 use crate::{Upstream, UpstreamConfig, UpstreamError, connect, simple_query};
 
@@ -16,6 +17,9 @@ pub enum CatalogError {
     /// It does not make sense.
     #[error("reading the catalog: {0}")]
     Invalid(#[from] stepgate_sql::CatalogError),
+    /// Where labels have moved to cannot be kept.
+    #[error("keeping labels with their columns: {0}")]
+    Bindings(#[from] LogError),
 }
 
 impl CatalogError {
@@ -97,11 +101,46 @@ pub async fn fingerprint(upstream: &mut Upstream) -> Result<Fingerprint, Upstrea
     Ok(Fingerprint { relations: cell(), code: cell() })
 }
 
+/// Which server, and which database of it: the same through restarts and failover to a replica, another after
+/// `pg_dump` and restore.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct ServerIdentity {
+    /// `pg_control_system().system_identifier`; empty where the catalog's role may not ask.
+    system: String,
+    /// `pg_database.oid`.
+    database: String,
+}
+
+impl std::fmt::Display for ServerIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.system, self.database)
+    }
+}
+
+/// Asks the server which it is.
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub async fn server_identity(upstream: &mut Upstream) -> Result<ServerIdentity, UpstreamError> {
+    let system = "select system_identifier::text from pg_catalog.pg_control_system()";
+    let system = match one(upstream, system).await {
+        Err(UpstreamError::Server { .. }) => String::new(),
+        system => system?,
+    };
+    let database =
+        "select oid::text from pg_catalog.pg_database where datname = pg_catalog.current_database()";
+    Ok(ServerIdentity { system, database: one(upstream, database).await? })
+}
+
+async fn one(upstream: &mut Upstream, query: &str) -> Result<String, UpstreamError> {
+    let mut cells = simple_query(upstream, query).await?.into_iter().flatten();
+    Ok(cells.next().flatten().unwrap_or_default())
+}
+
 /// What somebody has locked for themselves alone.
 ///
 /// # Errors
 /// See [`UpstreamError`].
 pub async fn locks(upstream: &mut Upstream) -> Result<String, UpstreamError> {
-    let mut cells = simple_query(upstream, LOCKS_QUERY).await?.into_iter().flatten();
-    Ok(cells.next().flatten().unwrap_or_default())
+    one(upstream, LOCKS_QUERY).await
 }

@@ -1,17 +1,20 @@
 //! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use stepgate_policy::{Bound, Ruleset};
-use stepgate_sql::Catalog;
+use stepgate_sql::{Bindings, Catalog, Taints};
+use stepgate_types::RelationName;
 use tokio::sync::{Mutex, watch};
 
+use crate::binding::StoredBindings;
 use crate::taint::SharedTaints;
 use crate::{
-    CatalogError, Fingerprint, Upstream, UpstreamConfig, UpstreamError, connect_for_catalog, fingerprint,
-    load_from, locks,
+    CatalogError, Fingerprint, ServerIdentity, Upstream, UpstreamConfig, UpstreamError, connect_for_catalog,
+    fingerprint, load_from, locks, server_identity,
 };
 
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known
@@ -47,9 +50,14 @@ pub struct Database {
     reader: Mutex<Reader>,
 }
 
-#[derive(Default)]
 struct Reader {
     connection: Option<Upstream>,
+    /// Which server was last reached.
+    server: Option<ServerIdentity>,
+    bindings: StoredBindings,
+    /// What was known of tables when columns were last bound, and those for whose labels there was no room.
+    bound_with: Taints,
+    lost: BTreeSet<RelationName>,
     fingerprint: Option<Fingerprint>,
     /// What was locked, if that kept some view from being read.
     locks: Option<String>,
@@ -100,7 +108,19 @@ impl Database {
         config: UpstreamConfig,
         rules: watch::Receiver<Arc<Ruleset>>,
         taints: SharedTaints,
+        bindings: StoredBindings,
     ) -> Self {
+        let reader = Reader {
+            connection: None,
+            server: None,
+            bindings,
+            bound_with: Taints::default(),
+            lost: BTreeSet::new(),
+            fingerprint: None,
+            locks: None,
+            asked: None,
+            failed: None,
+        };
         Self {
             config,
             view: watch::Sender::new(None),
@@ -109,7 +129,7 @@ impl Database {
             epoch: AtomicU64::new(0),
             committing: AtomicUsize::new(0),
             looked_at: AtomicU64::new(0),
-            reader: Mutex::default(),
+            reader: Mutex::new(reader),
         }
     }
 
@@ -156,29 +176,60 @@ impl Database {
         // Asked first: what changes in between is found by the next poll.
         reader.asked = Some(Instant::now());
         let epoch = self.epoch.load(Ordering::SeqCst);
+        let server = server_identity(&mut connection).await?;
         let (now, locks) = (fingerprint(&mut connection).await?, locks(&mut connection).await?);
         let same_code = reader.fingerprint.as_ref().is_some_and(|before| before.has_same_code(&now));
         let before = self.view().filter(|_| same_code);
         let before = before.as_ref().map(|view| &*view.catalog);
         let catalog = Arc::new(load_from(&mut connection, before).await?);
+        // What was stored since in a table that has another name by now, was stored under the name of before.
+        if reader.server.as_ref() == Some(&server) {
+            self.bind_stored(reader).await?;
+        }
+        reader.server = Some(server);
+        self.bind(&catalog, reader).await?;
         reader.connection = Some(connection);
         reader.fingerprint = Some(now);
         reader.locks = catalog.has_locked_views().then_some(locks);
-        let view = self.set(catalog);
+        let view = self.set(catalog, reader);
         self.looked_at.fetch_max(epoch, Ordering::SeqCst);
         Ok(view)
     }
 
     /// Takes new rules into use.
-    pub(crate) fn rules_changed(&self) {
-        if let Some(view) = self.view() {
-            self.set(Arc::clone(&view.catalog));
+    pub(crate) async fn rules_changed(&self) {
+        let mut reader = self.reader.lock().await;
+        let Some(view) = self.view() else { return };
+        self.set(Arc::clone(&view.catalog), &reader);
+        match self.bind(&view.catalog, &mut reader).await {
+            Ok(()) => drop(self.set(Arc::clone(&view.catalog), &reader)),
+            Err(error) => tracing::error!(database = %self.config.name, %error, "labels cannot be bound"),
         }
     }
 
-    fn set(&self, catalog: Arc<Catalog>) -> Arc<View> {
+    /// Binds what is labelled to its columns as that catalog has them.
+    async fn bind(&self, catalog: &Catalog, reader: &mut Reader) -> Result<(), CatalogError> {
+        let Some(server) = &reader.server else { return Ok(()) };
+        let (taints, rules) = (self.taints.now(), Arc::clone(&self.rules.borrow()));
+        reader.lost = reader.bindings.follow(server, catalog, &self.taints, &rules).await?;
+        reader.bound_with = taints;
+        Ok(())
+    }
+
+    /// The same with the catalog in use, if anything was stored since.
+    async fn bind_stored(&self, reader: &mut Reader) -> Result<(), CatalogError> {
+        match self.view() {
+            Some(view) if !reader.bound_with.is(&self.taints.now()) => self.bind(&view.catalog, reader).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn set(&self, catalog: Arc<Catalog>, reader: &Reader) -> Arc<View> {
         let rules = Arc::clone(&self.rules.borrow());
-        let bound = rules.bind(&self.config.name, &*catalog);
+        let bindings = reader.server.as_ref().and_then(|server| reader.bindings.of(server));
+        let names = bindings.map(Bindings::former_names).unwrap_or_default();
+        let mut bound = rules.bind(&self.config.name, &*catalog, &names);
+        bound.doubt(&reader.lost);
         let known = self.view();
         for alarm in bound.alarms() {
             if known.as_ref().is_none_or(|known| !known.bound.alarms().contains(alarm)) {
@@ -252,6 +303,7 @@ impl Database {
             if let Ok(changed) = reader.has_changed(&mut connection).await {
                 reader.connection = Some(connection);
                 if !changed {
+                    self.bind_stored(&mut reader).await?;
                     self.looked_at.fetch_max(epoch, Ordering::SeqCst);
                     return Ok(());
                 }

@@ -392,7 +392,10 @@ impl Drive {
     fn catalog_loaded(&mut self, state: &mut State, view: Option<Arc<View>>) {
         let Some((change, _)) = state.loading.take() else { return };
         match view {
-            Some(view) => self.session.catalog_loaded(change, Arc::clone(&view.catalog)),
+            Some(view) => {
+                self.session.set_taints(self.judge.database.taints.now());
+                self.session.catalog_loaded(change, Arc::clone(&view.catalog));
+            }
             None => self.session.catalog_failed(),
         }
     }

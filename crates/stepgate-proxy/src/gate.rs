@@ -12,8 +12,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::database::Database;
 use crate::sessions::Sessions;
-use crate::taint;
 use crate::{CancelRegistry, ServerTls, UpstreamConfig};
+use crate::{binding, taint};
 
 /// The most sessions at a time.
 pub const MAX_SESSIONS: usize = 1_000;
@@ -71,10 +71,13 @@ impl Gate {
     pub fn new(parts: Parts) -> Result<Self, LogError> {
         let rules = watch::Sender::new(parts.rules);
         let mut taints = taint::load(&parts.log, &parts.vault)?;
-        let databases = parts.databases.into_iter().map(|config| {
+        let names = parts.databases.iter().map(|config| config.name.clone());
+        let mut bindings = binding::load(&parts.log, &parts.vault, names)?;
+        let databases = parts.databases.into_iter().filter_map(|config| {
             let name = config.name.clone();
             let taints = taints.remove(&name).unwrap_or_default();
-            (name, Arc::new(Database::new(config, rules.subscribe(), taints)))
+            let bindings = bindings.remove(&name)?;
+            Some((name, Arc::new(Database::new(config, rules.subscribe(), taints, bindings))))
         });
         Ok(Self {
             databases: databases.collect(),
@@ -120,7 +123,7 @@ impl Gate {
         self.log.append(vec![policy_loaded(&rules)], Vec::new()).await?;
         self.rules.send_replace(rules);
         for database in self.databases.values() {
-            database.rules_changed();
+            database.rules_changed().await;
         }
         Ok(())
     }

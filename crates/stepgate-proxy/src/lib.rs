@@ -2,6 +2,7 @@
 
 mod admit;
 mod authenticate;
+mod binding;
 mod cancel;
 mod catalog;
 mod database;
@@ -24,7 +25,10 @@ mod upstream;
 pub use admit::{AdmitError, Admitted, Client, admit};
 pub use authenticate::{AuthenticateError, Challenge, People, authenticate};
 pub use cancel::{CancelNotice, CancelRegistry, RegisterError, Registration, forward_cancel};
-pub use catalog::{CatalogError, Fingerprint, connect_for_catalog, fingerprint, load, load_from, locks};
+pub use catalog::{
+    CatalogError, Fingerprint, ServerIdentity, connect_for_catalog, fingerprint, load, load_from, locks,
+    server_identity,
+};
 pub use database::{Database, View};
 pub use gate::{Gate, MAX_SESSIONS, Parts, policy_loaded};
 pub use server::serve;

@@ -57,6 +57,17 @@ impl SharedTaints {
         database: &str,
         stored: &[(RelationName, Flow)],
     ) -> Result<Vec<Change>, TooMuch> {
+        let changes = self.all_changes(vault, database, stored)?;
+        if changes.len() > MAX_CHANGES { Err(TooMuch) } else { Ok(changes) }
+    }
+
+    /// The same, however many.
+    pub(crate) fn all_changes(
+        &self,
+        vault: &Vault,
+        database: &str,
+        stored: &[(RelationName, Flow)],
+    ) -> Result<Vec<Change>, TooMuch> {
         let (mut taints, mut changes) = (self.now(), Vec::new());
         for (relation, flow) in stored {
             if taints.add(relation.clone(), flow.clone()).map_err(|_| TooMuch)? {
@@ -66,7 +77,7 @@ impl SharedTaints {
                 }
             }
         }
-        if changes.len() > MAX_CHANGES { Err(TooMuch) } else { Ok(changes) }
+        Ok(changes)
     }
 
     /// Adds what was written.
@@ -81,6 +92,12 @@ impl SharedTaints {
 
 /// More than can be remembered.
 pub(crate) struct TooMuch;
+
+impl From<TooMuch> for LogError {
+    fn from(_: TooMuch) -> Self {
+        Self::TooLarge("more was copied from labelled columns than can be kept track of".to_owned())
+    }
+}
 
 impl Entry {
     /// Sealed: names of new tables and columns are whatever somebody typed.

@@ -240,6 +240,24 @@ pub enum Event {
         /// SHA-256 (hex) of both files.
         policy_sha256: String,
     },
+    /// Columns that hold something classified were bound to their OIDs, or what is bound changed.
+    #[serde(rename = "label.bound")]
+    LabelsBound {
+        /// Name of the database in the gate's configuration.
+        database: String,
+        /// How many columns.
+        columns: u64,
+    },
+    /// A classified column goes by another name now, which has its label from here on.
+    #[serde(rename = "label.followed")]
+    LabelFollowed {
+        /// Name of the database in the gate's configuration.
+        database: String,
+        /// `schema.relation.column` by which it is classified.
+        from: String,
+        /// `schema.relation.column` as it is now.
+        to: String,
+    },
     /// People or their factors changed.
     #[serde(rename = "admin.action")]
     AdminAction {

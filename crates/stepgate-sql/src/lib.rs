@@ -7,6 +7,7 @@
 //! a tree of queries and checks it against the tokens, `walk` resolves the tree's names over the [`Catalog`].
 
 mod analyze;
+mod binding;
 mod builtin;
 mod catalog;
 mod facts;
@@ -24,6 +25,7 @@ mod taint;
 mod walk;
 
 pub use analyze::analyze;
+pub use binding::{Binding, Bindings, Classes, Followed, Place};
 pub use catalog::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, LOCKS_QUERY, Rows,
 };

@@ -98,6 +98,11 @@ impl Taints {
         self.0.is_empty()
     }
 
+    /// The relations that hold anything.
+    pub(crate) fn relations(&self) -> impl Iterator<Item = &RelationName> {
+        self.0.keys()
+    }
+
     /// What is known of a relation, in its own schema and under any.
     pub(crate) fn of<'t>(&'t self, relation: &RelationName) -> impl Iterator<Item = &'t Flow> + use<'t> {
         let schema = if relation.schema.starts_with("pg_temp") { TEMPORARY } else { &relation.schema };

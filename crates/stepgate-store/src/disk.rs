@@ -36,6 +36,7 @@ pub(crate) struct Disk {
     factors: sled::Tree,
     desk: sled::Tree,
     taints: sled::Tree,
+    bindings: sled::Tree,
     sync: Mutex<File>,
 }
 
@@ -68,6 +69,7 @@ impl Disk {
             factors: tree("factors")?,
             desk: tree("desk")?,
             taints: tree("taints")?,
+            bindings: tree("bindings")?,
             sync: Mutex::new(sync.map_err(|error| damaged(format!("no file db: {error}")))?),
             db,
         };
@@ -94,9 +96,9 @@ impl Disk {
             return self.records.apply_batch(batch).map_err(|error| error.to_string());
         }
         // Changes are rare, and must not be there without their records, nor the other way round.
-        let trees = [&self.records, &self.people, &self.factors, &self.desk, &self.taints];
+        let trees = [&self.records, &self.people, &self.factors, &self.desk, &self.taints, &self.bindings];
         let done = trees[..].transaction(|trees| {
-            let [records, people, factors, desk, taints] = trees.as_slice() else {
+            let [records, people, factors, desk, taints, bindings] = trees.as_slice() else {
                 return Err(ConflictableTransactionError::Abort(()));
             };
             records.apply_batch(&batch)?;
@@ -106,6 +108,7 @@ impl Disk {
                     Side::Factors => factors,
                     Side::Desk => desk,
                     Side::Taints => taints,
+                    Side::Bindings => bindings,
                 };
                 match change {
                     Change::Put { key, value, .. } => tree.insert(key.as_slice(), value.as_slice())?,
@@ -159,6 +162,7 @@ impl Disk {
             Side::Factors => &self.factors,
             Side::Desk => &self.desk,
             Side::Taints => &self.taints,
+            Side::Bindings => &self.bindings,
         }
     }
 

@@ -61,6 +61,8 @@ pub enum Side {
     Desk,
     /// What tables hold of labelled columns.
     Taints,
+    /// Which columns hold something classified, by OID.
+    Bindings,
 }
 
 /// Key and value in a side tree.

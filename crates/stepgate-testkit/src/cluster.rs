@@ -126,6 +126,23 @@ impl Cluster {
         self.psql("postgres", &format!("create database {}", stepgate_types::quote_ident(name))).map(drop)
     }
 
+    /// Copies a database into a new one as an operator would: by pg_dump and psql.
+    ///
+    /// # Errors
+    /// PostgreSQL's own words.
+    pub fn copy_database(&self, from: &str, to: &str) -> Result<(), Error> {
+        let mut dump = Command::new(self.binaries.path("pg_dump"));
+        without_pg_variables(&mut dump);
+        dump.args(["-U", "postgres", "-h"])
+            .arg(&self.directory)
+            .arg("-p")
+            .arg(self.port.to_string())
+            .arg(from);
+        let sql = self.psql_output(&mut dump)?;
+        self.create_database(to)?;
+        self.load(to, &sql).map(drop)
+    }
+
     /// Creates a login role with a password and no rights.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! `stepgate doctor`: a gate and all it depends on, as they are now.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ pub(crate) fn databases(config: &Config, upstreams: &[UpstreamConfig], findings:
             findings.warn("clock", detail, "TOTP needs the right time: set up NTP on both machines");
         }
         let Some(map) = &map else { continue };
-        let bound = map.bind(&upstream.name, &seen.catalog);
+        let bound = map.bind(&upstream.name, &seen.catalog, &BTreeSet::new());
         for alarm in bound.alarms() {
             findings.warn(&format!("map {}", upstream.name), alarm.to_string(), "mend the map");
         }

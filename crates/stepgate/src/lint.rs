@@ -1,5 +1,6 @@
 //! `policy lint`, `map lint`.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::config::Config;
@@ -37,7 +38,7 @@ pub(crate) fn map(config: &Path, database: Option<&str>) -> Result<(), Failure> 
     let catalog = runtime
         .block_on(stepgate_proxy::load(&upstream))
         .map_err(|error| Failure::unreachable(format!("database {name}: {error}")))?;
-    let bound = map.bind(name, &catalog);
+    let bound = map.bind(name, &catalog, &BTreeSet::new());
     for alarm in bound.alarms() {
         output::print_line(&alarm.to_string())?;
     }

@@ -26,6 +26,8 @@ impl Drive {
         if let Some(view) = self.judge.database.view() {
             self.session.set_catalog(Arc::clone(&view.catalog));
         }
+        // With the catalog, since labels may have followed their columns to other names.
+        self.session.set_taints(self.judge.database.taints.now());
         if let Some(facts) = self.session.judge_again() {
             pending.facts = facts;
         }

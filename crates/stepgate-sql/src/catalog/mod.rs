@@ -10,7 +10,7 @@ mod view;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use stepgate_types::RelationName;
+use stepgate_types::{ColumnName, RelationName};
 
 use crate::builtin;
 
@@ -120,6 +120,29 @@ impl Catalog {
 
     pub(crate) fn find(&self, schema: &str, name: &str) -> Option<RelationIndex> {
         self.by_name.get(schema)?.get(name).copied()
+    }
+
+    pub(crate) fn find_oid(&self, oid: u32) -> Option<RelationIndex> {
+        self.by_oid.get(&oid).copied()
+    }
+
+    /// Whether there is a relation of that OID and, but for 0, a column of that number in it.
+    pub(crate) fn has_place(&self, (oid, number): (u32, i32)) -> bool {
+        let relation = self.find_oid(oid).and_then(|at| self.relation(at));
+        relation.is_some_and(|it| number == 0 || it.columns.iter().any(|column| column.number == number))
+    }
+
+    /// Relations whose columns are base columns, temporary ones apart.
+    pub(crate) fn base_relations(&self) -> impl Iterator<Item = (RelationIndex, &Relation)> {
+        let shared =
+            |relation: &Relation| relation.is_base() && !relation.name.0.schema.starts_with("pg_temp");
+        self.relations.iter().enumerate().filter(move |(_, relation)| shared(relation))
+    }
+
+    /// The name of a base column.
+    pub(crate) fn base_column(&self, (relation, at): ColumnRef) -> Option<ColumnName> {
+        let relation = self.relation(relation).filter(|relation| relation.is_base())?;
+        Some(ColumnName::new(relation.name.0.clone(), relation.columns.get(at)?.name.clone()))
     }
 
     /// Whether some relation that is not temporary has that name.

@@ -1,0 +1,198 @@
+//! A label stays with its column, whatever that is called: by OID and attribute number, kept with the log.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use stepgate_testkit::{Person, Psql};
+use support::{SOON, World, held};
+
+/// The statement waits, and is called off. The text of the gate's NOTICE and what follows.
+fn waits(world: &World, person: &Person, sql: &str) {
+    let mut psql = world.psql(person);
+    psql.send(sql).unwrap();
+    let request = held(&mut psql);
+    world.gate.run(["request", "cancel", &request, "--as", person.name()], "").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert_eq!(reply.sqlstate, "57014", "{sql}: {}", reply.text());
+    assert!(!reply.text().contains("901-00-"), "{sql}: {}", reply.text());
+}
+
+fn passes(psql: &mut Psql, sql: &str) {
+    let reply = psql.run(sql).unwrap();
+    assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{sql}: {}", reply.text());
+}
+
+/// The statement waits, and runs once its author or `olga` has approved it.
+fn approved(world: &World, person: &Person, olga: &mut Person, sql: &str) {
+    let mut psql = world.psql(person);
+    psql.send(sql).unwrap();
+    let request = held(&mut psql);
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok(), "{sql}: {}", reply.text());
+}
+
+/// What the gate has noticed: it looks every two seconds, or where a name is not known.
+fn noticed(world: &World, text: &str) {
+    stepgate_testkit::until_some(text, SOON, || world.gate.log().contains(text).then_some(())).unwrap();
+}
+
+#[test]
+fn a_renamed_column_keeps_its_label_also_over_a_restart_during_which_it_was_renamed() {
+    let mut world = World::new();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "select count(*), max(id) from customers;");
+    world.cluster.load("shop", "alter table customers rename ssn to segment_code").unwrap();
+    waits(&world, &dana, "select segment_code from customers limit 3;");
+    noticed(&world, "public.customers.ssn was renamed and keeps its label");
+    passes(&mut psql, "select max(id) from customers;");
+    assert!(world.recorded("label.followed", "public.customers.segment_code"));
+    // The gate sees neither this nor any of the ways there.
+    world.gate.kill();
+    let ddl = "alter table customers rename segment_code to code; alter table customers set schema hr; \
+               alter table hr.customers rename to people; create table customers (id bigint, ssn text); \
+               grant select on customers to public";
+    world.cluster.load("shop", ddl).unwrap();
+    world.gate.serve().unwrap();
+    dana.login(&world.gate).unwrap();
+    waits(&world, &dana, "select code from hr.people limit 3;");
+    waits(&world, &dana, "select count(*) from hr.people where code like '901%';");
+    waits(&world, &dana, "select birth_date from hr.people limit 3;");
+    // By its name, this one has the label as well.
+    waits(&world, &dana, "select ssn from customers;");
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "select max(id) from hr.people;");
+    // The second time, it is all known.
+    world.gate.kill();
+    world.gate.serve().unwrap();
+    dana.login(&world.gate).unwrap();
+    waits(&world, &dana, "select code from hr.people limit 3;");
+}
+
+#[test]
+fn two_columns_that_swap_their_names_are_both_asked_about() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "select segment from customers limit 1;");
+    let ddl = "begin; alter table customers rename ssn to x; alter table customers rename segment to ssn; \
+               alter table customers rename x to segment; commit";
+    world.cluster.load("shop", ddl).unwrap();
+    stepgate_testkit::until_some("labels that follow", SOON, || {
+        world.recorded("label.followed", "public.customers.segment").then_some(())
+    })
+    .unwrap();
+    waits(&world, &dana, "select segment from customers limit 3;");
+    waits(&world, &dana, "select ssn from customers limit 3;");
+}
+
+#[test]
+fn a_partition_keeps_the_labels_of_the_table_that_it_was_part_of() {
+    let world = World::new();
+    let ddl = "create table hr.staff (id int, pay int, team int) partition by list (team); \
+               create table hr.staff_1 partition of hr.staff for values in (1); \
+               create table hr.root (id int, pay int, g text generated always as (pay::text) stored); \
+               create table hr.leaf (extra int) inherits (hr.root); \
+               insert into hr.staff values (1, 4711, 1); insert into hr.leaf values (1, 4711); \
+               grant select on all tables in schema hr to public";
+    world.cluster.load("shop", ddl).unwrap();
+    let map = std::fs::read_to_string(support::repository().join("policies/pii-map.yaml")).unwrap();
+    let entries = "    hr.staff: {columns: {pay: salary}}\n    hr.root: {columns: {pay: salary}}\n";
+    let map = map.replace("    hr.employees:", &format!("{entries}    hr.employees:"));
+    let policy = std::fs::read_to_string(support::repository().join("policies/policy.yaml")).unwrap();
+    world.gate.policies(&map, &policy).unwrap();
+    let dana = world.dana();
+    let loaded = || world.records().iter().filter(|it| it.to_string().contains("policy.loaded")).count();
+    stepgate_testkit::until_some("the new map", SOON, || (loaded() > 1).then_some(())).unwrap();
+    waits(&world, &dana, "select pay from hr.staff_1;");
+    let ddl = "alter table hr.staff detach partition hr.staff_1; alter table hr.leaf no inherit hr.root; \
+               alter table hr.root alter column g drop expression";
+    world.cluster.load("shop", ddl).unwrap();
+    stepgate_testkit::until_some("labels that follow", SOON, || {
+        ["hr.staff_1.pay", "hr.leaf.pay", "hr.leaf.g", "hr.root.g"]
+            .iter()
+            .all(|name| world.recorded("label.followed", name))
+            .then_some(())
+    })
+    .unwrap();
+    for read in ["pay from hr.staff_1", "pay from hr.leaf", "g from hr.leaf", "g from hr.root"] {
+        waits(&world, &dana, &format!("select {read};"));
+    }
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "select id, team from hr.staff_1;");
+    passes(&mut psql, "select id, extra from hr.leaf;");
+}
+
+#[test]
+fn what_was_copied_keeps_its_label_when_the_copy_is_renamed_with_the_gate_away() {
+    let mut world = World::new();
+    world.cluster.load("shop", "grant create on schema public to public").unwrap();
+    let (mut dana, mut olga) = (world.dana(), world.olga());
+    approved(&world, &dana, &mut olga, "create table copies as select id, ssn as x from customers;");
+    waits(&world, &dana, "select x from copies;");
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "create table notes (id bigint, note text);");
+    passes(&mut psql, "select id, note from notes;");
+    approved(&world, &dana, &mut olga, "insert into notes select id, ssn from customers;");
+    // Until the gate has looked once more.
+    stepgate_testkit::until_some("bound columns", SOON, || {
+        let bound = |it: &serde_json::Value| it.to_string().contains("label.bound");
+        let records = world.records();
+        let stored = records.iter().rposition(|it| it.to_string().contains("public.notes"))?;
+        records.get(stored..)?.iter().any(bound).then_some(())
+    })
+    .unwrap();
+    world.gate.kill();
+    let ddl =
+        "alter table copies rename x to y; alter table copies rename to sheep; alter table notes rename to n";
+    world.cluster.load("shop", ddl).unwrap();
+    world.gate.serve().unwrap();
+    dana.login(&world.gate).unwrap();
+    waits(&world, &dana, "select y from sheep;");
+    waits(&world, &dana, "select note from n;");
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "select id from sheep;");
+    passes(&mut psql, "select id from n;");
+}
+
+#[test]
+fn a_column_added_to_a_renamed_table_has_the_class_of_unlisted_columns() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "select count(*) from orders;");
+    world.cluster.load("shop", "alter table hr.employees rename to staff").unwrap();
+    noticed(&world, "hr.employees was renamed");
+    world.cluster.load("shop", "alter table hr.staff add column badge text default 'b'").unwrap();
+    let mut psql = world.psql(&dana);
+    // The policy lets this class pass, and says so.
+    passes(&mut psql, "select badge from hr.staff;");
+    assert!(world.recorded("statement.decided", r#""class":"confidential","column":"hr.employees.\"*\"""#));
+    waits(&world, &dana, "select salary from hr.staff;");
+}
+
+#[test]
+fn labels_are_found_again_in_a_restored_dump() {
+    let mut world = World::new();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "select count(*) from orders;");
+    world.cluster.load("shop", "alter table customers rename ssn to code").unwrap();
+    waits(&world, &dana, "select code from customers limit 3;");
+    world.gate.kill();
+    world.cluster.copy_database("shop", "restored").unwrap();
+    let swap = "alter database shop rename to old; alter database restored rename to shop";
+    // The gate's sessions are still ending.
+    stepgate_testkit::until_some("a database of another name", SOON, || {
+        world.cluster.load("postgres", swap).ok().map(drop)
+    })
+    .unwrap();
+    world.gate.serve().unwrap();
+    dana.login(&world.gate).unwrap();
+    waits(&world, &dana, "select code from customers limit 3;");
+    waits(&world, &dana, "select birth_date from customers limit 3;");
+    world.cluster.load("shop", "alter table customers rename birth_date to born").unwrap();
+    waits(&world, &dana, "select born from customers limit 3;");
+}
