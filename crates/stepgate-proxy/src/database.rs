@@ -276,6 +276,16 @@ impl Database {
         self.looked_at.load(Ordering::SeqCst) < self.epoch.load(Ordering::SeqCst)
     }
 
+    /// Somebody beside the gate has committed DDL.
+    pub(crate) fn ddl_elsewhere(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// What is known of it from now on.
+    pub(crate) fn views(&self) -> watch::Receiver<Option<Arc<View>>> {
+        self.view.subscribe()
+    }
+
     /// A session is about to send what may commit DDL.
     pub(crate) fn commits_ddl(self: &Arc<Self>) -> CommitsDdl {
         self.committing.fetch_add(1, Ordering::SeqCst);

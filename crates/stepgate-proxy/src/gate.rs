@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::database::Database;
 use crate::sessions::Sessions;
 use crate::{CancelRegistry, ServerTls, UpstreamConfig};
-use crate::{binding, taint};
+use crate::{announced, binding, taint};
 
 /// The most sessions at a time.
 pub const MAX_SESSIONS: usize = 1_000;
@@ -132,6 +132,7 @@ impl Gate {
     pub async fn keep_house(&self, mut shutdown: watch::Receiver<bool>) {
         let mut watchers = tokio::task::JoinSet::new();
         for database in self.databases.values() {
+            watchers.spawn(announced::listen(Arc::clone(database), shutdown.clone()));
             let (database, shutdown) = (Arc::clone(database), shutdown.clone());
             watchers.spawn(async move { database.watch(shutdown).await });
         }

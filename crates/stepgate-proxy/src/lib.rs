@@ -1,6 +1,7 @@
 //! The rim: sockets, TLS, authentication, upstream connections, cancel requests; drives sessions.
 
 mod admit;
+mod announced;
 mod authenticate;
 mod binding;
 mod cancel;

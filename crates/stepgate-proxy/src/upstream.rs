@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use dial::dial;
 pub use login::connect;
+pub(crate) use query::notified;
 pub use query::simple_query;
 
 use crate::Stream;

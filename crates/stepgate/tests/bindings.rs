@@ -196,3 +196,26 @@ fn labels_are_found_again_in_a_restored_dump() {
     world.cluster.load("shop", "alter table customers rename birth_date to born").unwrap();
     waits(&world, &dana, "select born from customers limit 3;");
 }
+
+#[test]
+fn ddl_beside_the_gate_that_is_announced_is_known_at_once() {
+    let world = World::new();
+    world.cluster.load_file("shop", &support::repository().join("docs/ddl-notify.sql")).unwrap();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "select segment from customers limit 1;");
+    noticed(&world, "listening for announced DDL");
+    // The poll comes every two seconds: it will not have been just in time for both.
+    for (labelled, harmless) in [("ssn", "segment"), ("birth_date", "id")] {
+        let rename = |from: &str, to: &str| format!("alter table customers rename {from} to {to};");
+        let swap = rename(labelled, "x") + &rename(harmless, labelled) + &rename("x", harmless);
+        let copies =
+            format!("create table copy as select * from customers; {}", swap.replace("customers", "copy"));
+        // Rolled back, it is nobody's affair.
+        world.cluster.load("shop", &format!("begin; {copies} rollback")).unwrap();
+        passes(&mut psql, "select name from products limit 1;");
+        world.cluster.load("shop", &format!("begin; {swap} commit")).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        waits(&world, &dana, &format!("select {harmless} from customers limit 3;"));
+    }
+}

@@ -56,6 +56,33 @@ async fn run(upstream: &mut Upstream, sql: &str) -> Result<Vec<Vec<Option<String
     }
 }
 
+/// Waits until the server tells of something that this connection LISTENs to; however often it was told of in one
+/// go. If the future is dropped the connection is of no use.
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub(crate) async fn notified(upstream: &mut Upstream) -> Result<(), UpstreamError> {
+    let mut cutter = Cutter::new(Side::Server, b"").with(std::mem::take(&mut upstream.leftover));
+    let mut told = false;
+    loop {
+        match cutter.next().map_err(|_| UpstreamError::Protocol("unreadable message"))? {
+            Some(Piece::Whole { tag: b'A', .. }) => told = true,
+            Some(Piece::Whole { tag: b'E', bytes }) => return Err(server_error(&bytes)),
+            Some(Piece::Whole { tag: b'S' | b'N', .. }) => {}
+            Some(_) => return Err(UpstreamError::Protocol("unexpected message")),
+            None if told => {
+                upstream.leftover = std::mem::take(cutter.buffer());
+                return Ok(());
+            }
+            None => {
+                if upstream.stream.read_buf(cutter.buffer()).await? == 0 {
+                    return Err(UpstreamError::Protocol("the server closed the connection"));
+                }
+            }
+        }
+    }
+}
+
 fn query(sql: &str) -> Result<BytesMut, UpstreamError> {
     if sql.contains('\0') {
         return Err(UpstreamError::Protocol("NUL in a query"));

@@ -47,6 +47,7 @@ impl Catalog {
         loader.functions(&answers)?;
         loader.views(&answers, before)?;
         loader.policies(&answers)?;
+        loader.event_triggers(&answers)?;
         Ok(loader.catalog)
     }
 }
@@ -300,6 +301,14 @@ impl Loader {
                 catalog.domains.insert(name.to_owned());
             }
             catalog.user_types.insert(name.to_owned());
+        }
+        Ok(())
+    }
+
+    fn event_triggers(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<1>("event_triggers")? {
+            let [name] = row?;
+            self.catalog.event_triggers.insert(name.to_owned());
         }
         Ok(())
     }

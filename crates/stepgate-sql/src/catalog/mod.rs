@@ -46,6 +46,8 @@ pub struct Catalog {
     user_types: HashSet<String>,
     /// Those of them that are domains: a cast to one runs its checks.
     domains: HashSet<String>,
+    /// Names of event triggers that fire.
+    event_triggers: HashSet<String>,
     /// Some view is unknown because somebody has locked it or what it is made of.
     has_locked_views: bool,
     /// Every name that may be shown: relations, columns, schemas, functions, types.
@@ -83,6 +85,12 @@ impl Catalog {
     #[must_use]
     pub const fn has_locked_views(&self) -> bool {
         self.has_locked_views
+    }
+
+    /// Whether there is an event trigger of that name, and it fires.
+    #[must_use]
+    pub fn has_event_trigger(&self, name: &str) -> bool {
+        self.event_triggers.contains(name)
     }
 
     /// Whether there is a relation of that name.

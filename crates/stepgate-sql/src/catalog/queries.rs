@@ -165,6 +165,10 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               join pg_catalog.pg_namespace n on n.oid = t.typnamespace \
               where n.nspname not in ('pg_catalog', 'pg_toast') group by 1",
     },
+    CatalogQuery {
+        name: "event_triggers",
+        sql: "select evtname::text from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A')",
+    },
     // With who may use them: the effective search path leaves out what may not be used.
     CatalogQuery {
         name: "schemas",
@@ -191,7 +195,8 @@ pub const CATALOG_FINGERPRINT_QUERY: &str = "with temp as (select oid from pg_ca
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_constraint where oid >= 16384 and conrelid not in (select oid from temp)), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_attrdef where adrelid not in (select oid from temp)), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_trigger where oid >= 16384 and tgrelid not in (select oid from temp)), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_policy)), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_policy), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_event_trigger)), \
     pg_catalog.concat_ws('/', \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_proc where oid >= 16384), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_type where oid >= 16384 and typrelid = 0 and typelem = 0), \
