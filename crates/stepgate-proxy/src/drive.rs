@@ -16,7 +16,7 @@ use stepgate_session::{Action, Ending, Pending, Session};
 use stepgate_sql::Facts;
 use stepgate_store::{End, Log, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
-use stepgate_wire::{Cutter, FrameError, Problem};
+use stepgate_wire::{Cutter, FrameError, Piece, Problem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -28,6 +28,9 @@ use crate::{CancelNotice, Registration, Stream, forward_cancel, refusal};
 
 /// Bytes that may wait to be written to either side before no more are read from the other.
 const MAX_QUEUED: usize = 256 << 10;
+
+/// A text longer than this, in bytes, may take more than some milliseconds to read.
+const LONG: usize = 32 << 10;
 
 /// The most statements whose start is remembered. A portal that is bound and never executed has no end; beyond
 /// this, durations of what is still under way are lost (recorded as 0), not memory.
@@ -232,7 +235,12 @@ impl Drive {
             && state.server.out.len() < MAX_QUEUED
             && let Some(piece) = state.client.cutter.next()?
         {
-            self.session.on_client(piece);
+            match &piece {
+                Piece::Whole { tag: b'Q' | b'P', bytes } if bytes.len() > LONG => {
+                    at_leisure(|| self.session.on_client(piece))
+                }
+                _ => self.session.on_client(piece),
+            }
             moved = true;
         }
         Ok(moved)
@@ -524,6 +532,20 @@ async fn see_out(mut server: Stream, commits: Vec<CommitsDdl>) {
         tracing::warn!("the server has not closed its end of a session that is over, and may yet commit DDL");
     }
     drop(commits);
+}
+
+/// Reading a long message takes up to half a second and some hundred bytes of memory for each of its own: so one after
+/// the other, and where nobody else's session waits for this thread.
+fn at_leisure(read: impl FnOnce()) {
+    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let one_by_one = || {
+        let _turn = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        read();
+    };
+    match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(one_by_one),
+        _ => one_by_one(),
+    }
 }
 
 /// Whether what a statement does hangs on the catalog.

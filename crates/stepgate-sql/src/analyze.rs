@@ -2,21 +2,25 @@ use std::borrow::Cow;
 
 use stepgate_types::{Certainty, Kind};
 
+use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::facts::{Doubt, Facts, Reason};
 use crate::grammar::{self, Command};
 use crate::lexer::{self, Token, Unreadable};
 use crate::normal;
 use crate::session::SessionState;
+use crate::stack;
 use crate::statement::{self, Context, Within};
+use crate::taint::Flow;
 
 /// The facts of each statement of a message (the text of a Query or Parse), in order.
 ///
 /// An unreadable message gives exactly one [`Facts`] of kind and certainty unknown; an empty one none.
 #[must_use]
 pub fn analyze(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
-    let context = Context { catalog, session, body: Within::default(), node: None };
-    read(sql, context).unwrap_or_else(|code| vec![Facts::unreadable(code)])
+    let budget = Budget::default();
+    let context = Context { budget: &budget, catalog, session, body: Within::default(), node: None };
+    stack::with_room(sql, || read(sql, context)).unwrap_or_else(|code| vec![Facts::unreadable(code)])
 }
 
 /// The facts of each statement of a function's body; one that is unknown if it cannot be read.
@@ -25,7 +29,7 @@ pub(crate) fn body(text: &str, context: Context<'_>) -> Vec<Facts> {
 }
 
 fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
-    let Context { catalog, session, .. } = context;
+    let Context { budget, catalog, session, .. } = context;
     let text = std::str::from_utf8(sql).map_err(|_| "encoding")?;
     if !session.utf8 && !text.is_ascii() {
         return Err("encoding");
@@ -41,8 +45,11 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
     let mut session = Cow::Borrowed(session);
     let mut lines = Lines { text, at: 0, line: 1 };
     for (tokens, command) in paired(&tokens, &tree.commands())? {
+        if !budget.spend(1) {
+            return Err("too-complex");
+        }
         let line = lines.of(tokens.first().map_or(0, |first| first.at));
-        let context = Context { catalog, session: &session, body: context.body, node: Some(command.node) };
+        let context = Context { session: &session, node: Some(command.node), ..context };
         let mut facts = statement::facts(tokens, line, context);
         normal::describe(tokens, catalog, &mut facts);
         if let Some(known) = goes_on(&facts, &all) {
@@ -63,6 +70,9 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         if let Some(made) = facts.effect.creates.as_ref().filter(|made| made.temporary) {
             session.to_mut().temporaries.extend(made.name.last().cloned());
         }
+        // Only what follows is refused: what one statement reports is bounded by what there is.
+        let stores = facts.flows.values().map(Flow::pairs).sum::<usize>();
+        budget.spend(1 + facts.columns.len() + 4 * stores);
         let ends_transaction = facts.kind == Kind::Transaction && !facts.read_only;
         moved |= facts.effect.session || facts.effect.catalog || ends_transaction;
         all.push(facts);

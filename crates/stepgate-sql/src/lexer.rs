@@ -57,9 +57,9 @@ impl TokenKind<'_> {
 }
 
 /// Longest message read, in bytes; longer ones are unreadable. Bounds time and memory of one analysis.
-const MAX_BYTES: usize = 128 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 /// Most tokens of a message. A token costs about 50 bytes here and a few hundred in the parser.
-const MAX_TOKENS: usize = 20_000;
+const MAX_TOKENS: usize = 200_000;
 /// Deepest nesting of comments: the server itself is quadratic in it.
 const MAX_COMMENT_DEPTH: usize = 32;
 /// `NAMEDATALEN - 1`: the server cuts longer identifiers.

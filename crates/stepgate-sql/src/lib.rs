@@ -8,6 +8,7 @@
 
 mod analyze;
 mod binding;
+mod budget;
 mod builtin;
 mod catalog;
 mod facts;
@@ -20,6 +21,7 @@ mod normalise;
 mod output;
 mod read;
 mod session;
+mod stack;
 mod statement;
 mod taint;
 mod walk;

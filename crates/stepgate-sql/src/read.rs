@@ -12,9 +12,7 @@ use sqlparser::parser::Parser;
 use crate::grammar::{self, Outline, Tree};
 use crate::lexer::{Token, TokenKind, Unreadable};
 use crate::normalise::normalise;
-
-/// Highest tree that recursion over it may meet: about 5 KiB of stack a level in a debug build, of 2 MiB.
-const MAX_HEIGHT: usize = 200;
+use crate::stack;
 
 /// The tree of one query or DML statement; `node` is the statement that it is, or is part of, in PostgreSQL's
 /// reading.
@@ -22,7 +20,9 @@ pub(crate) fn statement(tokens: &[Token<'_>], node: Option<Node<'_>>) -> Result<
     let tokens = &normalise(tokens);
     check_height(tokens)?;
     let text = render(tokens);
-    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, &text).map_err(|_| "syntax")?;
+    let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(stack::limits().recursion);
+    let parsed = parser.try_with_sql(&text).and_then(|mut parser| parser.parse_statements());
+    let mut statements = parsed.map_err(|_| "syntax")?;
     let (Some(statement), true) = (statements.pop(), statements.is_empty()) else { return Err("misread") };
     let theirs = grammar::outline(node.and_then(grammar::query).ok_or("readers-disagree")?)?;
     if theirs == outline_of(&statement)? { Ok(statement) } else { Err("readers-disagree") }
@@ -40,6 +40,7 @@ fn outline_of(statement: &Statement) -> Result<Outline, Unreadable> {
 /// An upper bound of the height of the tree, by brackets and chains of operators, which sqlparser builds (and
 /// drops) recursively without a limit of its own. CASE … END is a bracket, and WHEN a comma in it.
 fn check_height(tokens: &[Token<'_>]) -> Result<(), Unreadable> {
+    let max_height = stack::limits().height;
     let mut open = vec![Bracket::default()];
     for token in tokens {
         let Some(top) = open.last_mut() else { return Err("syntax") };
@@ -62,7 +63,7 @@ fn check_height(tokens: &[Token<'_>]) -> Result<(), Unreadable> {
             },
             _ => {}
         }
-        if open.iter().map(|it| it.height() + 1).sum::<usize>() > MAX_HEIGHT {
+        if open.iter().map(|it| it.height() + 1).sum::<usize>() > max_height {
             return Err("too-deep");
         }
     }

@@ -40,6 +40,11 @@ impl Flow {
         (flow.unknown || !flow.each.is_empty() || !flow.all.is_empty()).then_some(flow)
     }
 
+    /// How many columns are stored, counted for each that they are stored in.
+    pub(crate) fn pairs(&self) -> usize {
+        self.all.len() + self.each.values().map(BTreeSet::len).sum::<usize>()
+    }
+
     /// Whether `other` adds nothing.
     fn covers(&self, other: &Self) -> bool {
         let has = |(to, from): (&String, &BTreeSet<ColumnName>)| {
@@ -78,8 +83,7 @@ impl Taints {
         if self.0.len() >= MAX_RELATIONS && !self.0.contains_key(&relation) {
             return Err(TooMany);
         }
-        let pairs = |flow: &Flow| flow.all.len() + flow.each.values().map(BTreeSet::len).sum::<usize>();
-        if self.0.get(&relation).map_or(0, pairs) + pairs(&flow) > MAX_PAIRS {
+        if self.0.get(&relation).map_or(0, Flow::pairs) + flow.pairs() > MAX_PAIRS {
             return Err(TooMany);
         }
         Arc::make_mut(&mut self.0).entry(relation).or_default().add(flow);

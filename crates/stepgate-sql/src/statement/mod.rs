@@ -14,6 +14,7 @@ use stepgate_types::{BulkShape, Kind, RelationName};
 
 use self::create::Made;
 use self::cursor::Words;
+use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::facts::{Doubt, Facts, Reason};
 use crate::lexer::{Token, TokenKind};
@@ -24,6 +25,8 @@ use crate::{grammar, read, walk};
 /// What a statement is analysed against.
 #[derive(Clone, Copy)]
 pub(crate) struct Context<'c> {
+    /// What work the message may still make.
+    pub(crate) budget: &'c Budget,
     pub(crate) catalog: &'c Catalog,
     pub(crate) session: &'c SessionState,
     pub(crate) body: Within<'c>,

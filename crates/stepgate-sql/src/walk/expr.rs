@@ -11,10 +11,6 @@ use super::uses::Uses;
 use crate::builtin;
 use crate::catalog::UserCasts;
 
-/// Most expressions visited. Names of ORDER BY and GROUP BY are followed to what they stand for, which nested
-/// subqueries could multiply without end.
-const MAX_STEPS: usize = 100_000;
-
 /// Words that the grammar reads as values, unless quoted.
 pub(super) const VALUE_WORDS: [&str; 12] = [
     "current_catalog",
@@ -33,8 +29,7 @@ pub(super) const VALUE_WORDS: [&str; 12] = [
 
 impl Walker<'_> {
     pub(super) fn expr(&mut self, expr: &Expr, place: Place<'_>, uses: Uses) {
-        self.steps += 1;
-        if self.steps > MAX_STEPS {
+        if !self.budget.spend(1) {
             return self.doubt("too-complex");
         }
         match expr {

@@ -104,8 +104,12 @@ impl Walker<'_> {
         }
     }
 
-    fn join_merged(&self, names: &[String], left: &mut Items, right: Items) {
-        let star = merged(names, expanded(left, self.catalog), expanded(&right, self.catalog));
+    fn join_merged(&mut self, names: &[String], left: &mut Items, right: Items) {
+        let (ours, theirs) = (expanded(left, self.catalog), expanded(&right, self.catalog));
+        if !self.budget.spend(ours.names.len() + theirs.names.len()) {
+            return self.doubt("too-complex");
+        }
+        let star = merged(names, ours, theirs);
         left.extend(right);
         if let Some(first) = left.first() {
             first.star.replace(Some((star, left.len())));
@@ -127,6 +131,9 @@ impl Walker<'_> {
         for item in right {
             let output = item.output(self.catalog);
             for name in output.names.iter().flatten() {
+                if !self.budget.spend(left.len()) {
+                    return self.doubt("too-complex");
+                }
                 if self.hit_level(name, left) != Hit::Miss {
                     self.merge_column(name, left, right);
                 }

@@ -26,6 +26,7 @@ use stepgate_types::{ColumnName, Kind, Use};
 use self::flow::Split;
 use self::scope::{Output, Place, folded};
 use self::uses::Uses;
+use crate::budget::Budget;
 use crate::builtin;
 use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind, Routine, UserCasts};
 use crate::facts::{Doubt, Facts, Reason, Sink, SinkKind};
@@ -47,6 +48,7 @@ pub(crate) fn statement(
 ) -> Result {
     let mut walker = Walker::new(context.catalog, context.session);
     walker.body = context.body;
+    walker.budget = context.budget.clone();
     walker.may_set = may_set;
     if let (true, Statement::Query(query)) = (stores, statement) {
         walker.split(query);
@@ -155,8 +157,7 @@ struct Walker<'c> {
     body: Within<'c>,
     /// Functions that somebody defined and that are called, by schema and name.
     called: HashMap<(String, String), Vec<Arc<Routine>>>,
-    /// Expressions visited so far.
-    steps: usize,
+    budget: Budget,
     estimate: Option<u64>,
     bulk: stepgate_types::BulkShape,
 }
@@ -180,7 +181,7 @@ impl<'c> Walker<'c> {
             flows: HashMap::new(),
             body: Within::default(),
             called: HashMap::new(),
-            steps: 0,
+            budget: Budget::default(),
             estimate: None,
             bulk: stepgate_types::BulkShape::None,
         }
@@ -313,6 +314,9 @@ impl<'c> Walker<'c> {
 
     fn touch_all(&mut self, columns: impl IntoIterator<Item = ColumnRef>, uses: Uses) {
         for column in columns {
+            if !self.budget.spend(1) {
+                return self.doubt("too-complex");
+            }
             self.touch(column, uses);
         }
     }

@@ -398,7 +398,7 @@ impl Walker<'_> {
 
     fn append(&mut self, output: &mut Output, more: Output) {
         output.open |= more.open;
-        if output.names.len() + more.names.len() > MAX_COLUMNS {
+        if output.names.len() + more.names.len() > MAX_COLUMNS || !self.budget.spend(more.names.len()) {
             self.doubt("too-complex");
             output.open = true;
             return;

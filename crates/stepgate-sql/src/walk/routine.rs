@@ -62,7 +62,13 @@ impl Walker<'_> {
             session.search_path = Some(vec!["pg_catalog".to_owned()]);
         }
         let within = Within { depth: self.body.depth + 1, arguments: &body.arguments };
-        let context = Context { catalog: self.catalog, session: &session, body: within, node: None };
+        let context = Context {
+            budget: &self.budget,
+            catalog: self.catalog,
+            session: &session,
+            body: within,
+            node: None,
+        };
         let mut all = Facts::new(Kind::Select, 1);
         for facts in analyze::body(&body.text, context) {
             let queries = matches!(facts.kind, Kind::Select | Kind::Insert | Kind::Update | Kind::Delete);

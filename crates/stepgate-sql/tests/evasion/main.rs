@@ -278,7 +278,8 @@ fn long_chains_and_deep_nesting_end_in_unknown_and_not_in_a_crash() {
     let catalog = Catalog::default();
     let chain = |unit: &str, count: usize| format!("select 1{}", unit.repeat(count));
     let mut texts = Vec::new();
-    for count in [30, 150, 190, 1_000, 20_000] {
+    // On either side of what is read on the caller's stack, and on a larger one.
+    for count in [30, 150, 190, 390, 1_000, 1_900, 3_900, 20_000] {
         for unit in [
             " or 1",
             " || 'a'",
