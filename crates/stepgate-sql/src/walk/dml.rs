@@ -53,6 +53,7 @@ impl Walker<'_> {
         if relation.writes_run_code {
             self.doubt_function("trigger-or-rule");
         }
+        self.runs_on_write(index);
         if relation.doubtful {
             self.doubt_function("view-or-policy-with-unknown-parts");
         }
@@ -436,6 +437,7 @@ impl Walker<'_> {
         if self.relation(Some(index)).is_some_and(|relation| relation.writes_run_code) {
             self.doubt_function("trigger-or-rule");
         }
+        self.runs_on_write(index);
         for column in columns {
             match self.relation(Some(index)).and_then(|relation| relation.column(column)) {
                 Some(at) => self.touch((index, at), Uses::HIDDEN),

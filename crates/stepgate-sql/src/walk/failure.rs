@@ -102,6 +102,9 @@ impl Walker<'_> {
         if action != Action::Refuse && runs_code(table) {
             self.doubt_function("trigger-or-rule");
         }
+        if action != Action::Refuse {
+            self.runs_on_write(*table);
+        }
         let written: Vec<usize> = columns.iter().map(|(_, at)| *at).collect();
         match action {
             Action::Refuse => {}

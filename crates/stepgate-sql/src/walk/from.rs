@@ -338,7 +338,7 @@ impl Walker<'_> {
         self.function_args(args, place, Uses::OUTPUT);
         let last = parts.last().cloned().unwrap_or_default();
         let of_server = match parts.as_slice() {
-            [name] => !self.catalog.is_user_function(name),
+            [name] => !self.may_be_of_user(name),
             [schema, _] => schema == "pg_catalog",
             _ => false,
         };
@@ -418,6 +418,7 @@ impl Walker<'_> {
     fn qualified(&mut self, alias: &str, column: &str, place: Place<'_>, uses: Uses) {
         match self.item(alias, place) {
             Some(item) => self.column_of(&item, column, uses),
+            None if self.is_part_of_argument(alias, column) => {}
             None => self.doubt("unresolved-name"),
         }
     }

@@ -24,10 +24,11 @@ use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
 use stepgate_types::{ColumnName, Kind, Use};
 
 use self::flow::Split;
+use self::routine::Cause;
 use self::scope::{Output, Place, folded};
 use self::uses::Uses;
 use crate::builtin;
-use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind, Routine, UserCasts};
+use crate::catalog::{Body, Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::facts::{Doubt, Facts, Reason, Sink, SinkKind};
 use crate::session::SessionState;
 use crate::statement::{Context, Within};
@@ -36,18 +37,17 @@ pub(crate) use self::view::{ViewColumns, view};
 
 /// Adds to `facts` (whose kind it sets) what this query, INSERT, UPDATE or DELETE does.
 ///
-/// `may_set`: its calls of `set_config` are known to change nothing that matters here. `stores`: its result is
-/// stored; then what the result's columns are taken from is told.
 pub(crate) fn statement(
     statement: &Statement,
     context: Context<'_>,
-    may_set: bool,
-    stores: bool,
+    asked: &Asked<'_>,
     facts: &mut Facts,
 ) -> Result {
+    let Asked { may_set, stores, operators } = *asked;
     let mut walker = Walker::new(context.catalog, context.session);
     walker.body = context.body;
     walker.may_set = may_set;
+    walker.runs_implied(operators);
     if let (true, Statement::Query(query)) = (stores, statement) {
         walker.split(query);
     }
@@ -58,6 +58,16 @@ pub(crate) fn statement(
         from.map(|each| each.into_iter().map(|columns| walker.base_columns(columns)).collect());
     walker.finish(facts);
     Result { names: (!output.open).then_some(output.names), from }
+}
+
+/// What is known of a statement before it is walked.
+pub(crate) struct Asked<'a> {
+    /// Its calls of `set_config` are known to change nothing that matters here.
+    pub(crate) may_set: bool,
+    /// Its result is stored; then what the result's columns are taken from is told.
+    pub(crate) stores: bool,
+    /// Operators of somebody's own that it uses, or may use.
+    pub(crate) operators: &'a BTreeSet<&'a str>,
 }
 
 /// The columns of a statement's result.
@@ -153,8 +163,8 @@ struct Walker<'c> {
     /// What is stored in columns of relations, and from which it is taken.
     flows: HashMap<RelationIndex, HashMap<usize, HashSet<ColumnRef>>>,
     body: Within<'c>,
-    /// Functions that somebody defined and that are called, by schema and name.
-    called: HashMap<(String, String), Vec<Arc<Routine>>>,
+    /// Code of somebody's own that runs.
+    called: HashMap<Cause, Vec<Arc<Body>>>,
     /// Expressions visited so far.
     steps: usize,
     estimate: Option<u64>,
@@ -231,21 +241,7 @@ impl<'c> Walker<'c> {
         for reason in &self.reasons {
             facts.doubt(*reason);
         }
-        let called: Vec<Facts> = self.called.values().flatten().map(|it| self.body_facts(it)).collect();
-        for body in &called {
-            facts.run(body);
-        }
-        // What a body writes may be its arguments.
-        let writes = |body: &Facts| body.columns.values().any(|uses| uses.contains(&Use::Write));
-        if called.iter().any(writes) {
-            let arguments = self.base_columns(self.given());
-            let written =
-                called.iter().flat_map(|body| &body.columns).filter(|(_, uses)| uses.contains(&Use::Write));
-            for (column, _) in written {
-                let flow = facts.flows.entry(column.relation.clone()).or_default();
-                flow.each.entry(column.column.clone()).or_default().extend(arguments.iter().cloned());
-            }
-        }
+        let called = self.bodies(facts);
         if !self.flows.is_empty() {
             let given = called.iter().flat_map(|body| body.columns.iter());
             let given =
@@ -359,9 +355,10 @@ impl<'c> Walker<'c> {
         }
         self.touch_all(relation.policy_reads.iter().copied(), Uses::PREDICATE);
         let is_view = matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView);
-        if is_view && self.catalog.user_casts() > UserCasts::None {
-            self.doubt_function("unknown-cast");
+        if is_view {
+            self.runs_casts();
         }
+        self.runs(Cause::Reading(index), &relation.on_read);
         if is_view && relation.split {
             self.touch_all(relation.reads.iter().copied(), Uses::PREDICATE);
         }
