@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::load::{Answers, CatalogError, Loader, truth};
+use super::plpgsql;
 use super::routine::{self, Body, Path, Routine};
+use super::trigger::{self, Step, Trigger};
 use super::{Catalog, UserCasts};
 use crate::builtin;
 use crate::lexer::{self, TokenKind};
@@ -34,7 +36,8 @@ pub(super) fn load(loader: &mut Loader, answers: &Answers<'_>) -> Result<(), Cat
     let routines = routines(&mut loader.catalog, answers, &checks)?;
     operators_and_casts(&mut loader.catalog, answers, &routines)?;
     types(&mut loader.catalog, answers, &checks)?;
-    on_write(loader, answers, &checks)
+    on_write(loader, answers, &checks)?;
+    triggers(loader, answers)
 }
 
 fn checks<'a>(catalog: &Catalog, answers: &Answers<'a>) -> Result<Checks<'a>, CatalogError> {
@@ -69,7 +72,9 @@ fn routines<'a>(
             _ => (None, Path::Bound),
         };
         let arguments = arguments.split(',').map(str::to_owned).collect();
-        let body = text.map(|text| Arc::new(Body { text, path, function: name.to_owned(), arguments }));
+        let body = text.map(|text| {
+            Arc::new(Body { text, path, function: name.to_owned(), arguments, ..Body::default() })
+        });
         let code = body.map(|body| {
             let mut code = vec![body];
             if !defaults.is_empty() {
@@ -142,6 +147,33 @@ fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> 
         if let Some(relation) = loader.catalog.relations.get_mut(at) {
             relation.on_write.extend(code.iter().cloned());
             relation.on_read.extend(code.iter().cloned());
+        }
+    }
+    Ok(())
+}
+
+/// Triggers: those that can be read, and which relations have others.
+fn triggers(loader: &mut Loader, answers: &Answers<'_>) -> Result<(), CatalogError> {
+    let mut functions: HashMap<&str, Option<Arc<[Step]>>> = HashMap::new();
+    for row in answers.rows::<3>("trigger_functions")? {
+        let [oid, own_path, source] = row?;
+        let path = if truth(own_path) { Path::Own } else { Path::Caller };
+        functions.insert(oid, plpgsql::steps(source, path));
+    }
+    for row in answers.rows::<6>("triggers")? {
+        let [oid, kind, function, of_server, arguments, definition] = row?;
+        let Some(at) = loader.known(oid) else { continue };
+        let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
+        let columns: Vec<&str> = relation.columns.iter().map(|column| column.name.as_str()).collect();
+        let does = match of_server {
+            _ if function.is_empty() => None,
+            "" => functions.get(function).cloned().flatten(),
+            name => trigger::of_server(name, arguments, &columns),
+        };
+        let when = if definition.is_empty() { Some(Arc::default()) } else { plpgsql::when(definition) };
+        match (kind.parse(), when, does) {
+            (Ok(kind), Some(when), Some(does)) => relation.triggers.push(Trigger { kind, when, does }),
+            _ => relation.writes_run_code = true,
         }
     }
     Ok(())

@@ -3,9 +3,11 @@
 mod code;
 mod created;
 mod load;
+mod plpgsql;
 mod queries;
 mod relation;
 mod routine;
+pub(crate) mod trigger;
 mod view;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -20,6 +22,7 @@ pub use load::{CatalogError, Rows};
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery};
 pub(crate) use relation::{Action, ColumnRef, Relation, RelationIndex, RelationKind};
 pub(crate) use routine::{Body, Path, Routine};
+pub(crate) use trigger::Trigger;
 
 /// What the server's catalog said at one moment. Immutable; share it in an `Arc`.
 #[derive(Debug, Default, Clone)]

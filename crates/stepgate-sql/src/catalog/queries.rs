@@ -53,8 +53,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         name: "relations",
         sql: "select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::text, \
               c.relpages::text, (c.relrowsecurity or c.relispartition or c.relkind = 'p')::text, \
-              (exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN') \
-              or exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal))::text \
+              exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN')::text \
               from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
               where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')",
     },
@@ -159,6 +158,28 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               join pg_catalog.pg_language l on l.oid = p.prolang group by 1, 2",
     },
     CatalogQuery {
+        // Internal ones outside pg_catalog are those of partitions. The fourth: the name of a function of the server's
+        // own. One that may fire as late as COMMIT, when the path is another, or that sees tables of changed rows by
+        // names of its own, gets no function: it is not known.
+        name: "triggers",
+        sql: "select t.tgrelid::text, t.tgtype::text, case when t.tgdeferrable or t.tgoldtable is not null \
+              or t.tgnewtable is not null or (t.tgtype & 64) <> 0 then '' else p.oid::text end, \
+              case when n.nspname = 'pg_catalog' then p.proname::text else '' end, \
+              pg_catalog.encode(t.tgargs, 'escape'), case when t.tgqual is null then '' \
+              else coalesce(pg_catalog.pg_get_triggerdef(t.oid), '?') end \
+              from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid \
+              join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
+              where not t.tgisinternal or n.nspname <> 'pg_catalog'",
+    },
+    CatalogQuery {
+        name: "trigger_functions",
+        sql: "select p.oid::text, (p.prosecdef or p.proconfig is not null)::text, p.prosrc \
+              from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
+              where l.lanname = 'plpgsql' and p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype \
+              and (p.proconfig is null \
+              or (pg_catalog.cardinality(p.proconfig) = 1 and p.proconfig[1] like 'search\\_path=%'))",
+    },
+    CatalogQuery {
         // Routines outside pg_catalog. A body is given where it can be read: SQL, with no settings but search_path; as
         // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
         // call evaluates besides: defaults of arguments, and by their types the checks of domains.
@@ -187,9 +208,11 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
+        // One to JSON applies by itself within to_json and kin (json.c, `json_categorize_type`).
         name: "casts",
         sql: concat!(
-            "select k.castcontext::text, ",
+            "select case when k.casttarget in ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype) then 'i' \
+              else k.castcontext::text end, ",
             runs!("k.castfunc"),
             " from pg_catalog.pg_cast k \
               where k.oid >= 16384 and k.castfunc <> 0 \

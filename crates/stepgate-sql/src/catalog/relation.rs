@@ -4,6 +4,7 @@ use std::sync::Arc;
 use stepgate_types::RelationName;
 
 use super::routine::Body;
+use super::trigger::Trigger;
 
 /// Position of a relation in the snapshot.
 pub(crate) type RelationIndex = usize;
@@ -39,6 +40,8 @@ pub(crate) struct Relation {
     pub(crate) writes_run_code: bool,
     /// What writing it runs besides: defaults, checks, expressions of indexes that call something.
     pub(crate) on_write: Vec<Arc<Body>>,
+    /// Its triggers, those that are not known apart.
+    pub(crate) triggers: Vec<Trigger>,
     /// What may run where a value of one of its columns is compared: a literal becomes such a value, an array of a
     /// domain with checks for example.
     pub(crate) on_read: Vec<Arc<Body>>,
@@ -129,7 +132,7 @@ impl Relation {
 
     /// Whether writing it runs anybody's code.
     pub(crate) fn runs_code(&self) -> bool {
-        self.writes_run_code || !self.on_write.is_empty()
+        self.writes_run_code || !self.on_write.is_empty() || !self.triggers.is_empty()
     }
 
     pub(crate) fn column(&self, name: &str) -> Option<usize> {

@@ -22,6 +22,8 @@ pub(crate) struct Body {
     pub(crate) function: String,
     /// Names of its arguments: a name that finds no column may mean one.
     pub(crate) arguments: Vec<String>,
+    /// Of a function in PL/pgSQL, whose plans outlive the statement.
+    pub(crate) is_plpgsql: bool,
 }
 
 /// How the names in a body find what they mean.

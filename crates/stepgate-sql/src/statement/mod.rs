@@ -45,6 +45,8 @@ pub(crate) struct Within<'c> {
     /// The search path that is in force, where its names do not depend on it.
     pub(crate) in_force: Option<&'c [String]>,
     pub(crate) around: Option<&'c Within<'c>>,
+    /// Of a trigger: the row that is written.
+    pub(crate) row: Option<walk::Row<'c>>,
 }
 
 /// The facts of one statement, its text apart.

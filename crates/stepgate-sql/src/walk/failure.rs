@@ -7,6 +7,7 @@ use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 use super::Walker;
 use super::scope::folded;
 use super::uses::Uses;
+use crate::catalog::trigger::{DELETE, UPDATE};
 use crate::catalog::{Action, Catalog, ColumnRef, Relation, RelationIndex};
 
 /// Foreign keys that are followed on and on: through no more tables than this.
@@ -104,6 +105,7 @@ impl Walker<'_> {
         }
         if action != Action::Refuse {
             self.runs_on_write(*table);
+            self.fires(*table, if action == Action::Cascade && deletes { DELETE } else { UPDATE });
         }
         let written: Vec<usize> = columns.iter().map(|(_, at)| *at).collect();
         match action {

@@ -396,7 +396,7 @@ impl Walker<'_> {
         if let Some(item) = self.item(name, place) {
             return self.whole_row(&item, uses);
         }
-        if !unsure && !self.is_argument(name) {
+        if !self.row_of_trigger(name, None) && !unsure && !self.is_argument(name) {
             self.doubt("unresolved-name");
         }
     }
@@ -418,6 +418,7 @@ impl Walker<'_> {
     fn qualified(&mut self, alias: &str, column: &str, place: Place<'_>, uses: Uses) {
         match self.item(alias, place) {
             Some(item) => self.column_of(&item, column, uses),
+            None if self.row_of_trigger(alias, Some(column)) => {}
             None if self.is_part_of_argument(alias, column) => {}
             None => self.doubt("unresolved-name"),
         }

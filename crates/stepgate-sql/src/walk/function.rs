@@ -95,6 +95,7 @@ impl Walker<'_> {
         };
         match &item {
             Some(item) => self.whole_row(item, uses),
+            None if matches!(parts.as_slice(), [alias] if self.row_of_trigger(alias, None)) => {}
             None => self.doubt("unresolved-name"),
         }
         item

@@ -14,6 +14,7 @@ mod query;
 mod routine;
 mod scope;
 mod size;
+mod trigger;
 mod uses;
 mod view;
 
@@ -26,6 +27,7 @@ use stepgate_types::{ColumnName, Kind, Use};
 use self::flow::Split;
 use self::routine::Cause;
 use self::scope::{Output, Place, folded};
+use self::trigger::Fired;
 use self::uses::Uses;
 use crate::builtin;
 use crate::catalog::{Body, Catalog, ColumnRef, RelationIndex, RelationKind};
@@ -33,6 +35,7 @@ use crate::facts::{Doubt, Facts, Reason, Sink, SinkKind};
 use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
+pub(crate) use self::trigger::{Row, close};
 pub(crate) use self::view::{ViewColumns, view};
 
 /// Adds to `facts` (whose kind it sets) what this query, INSERT, UPDATE or DELETE does.
@@ -51,7 +54,9 @@ pub(crate) fn statement(
     if let (true, Statement::Query(query)) = (stores, statement) {
         walker.split(query);
     }
+    walker.begins_step(statement);
     let output = walker.statement(statement, Place::default());
+    walker.ends_step();
     let apart = stores.then(|| walker.taken_apart()).flatten();
     let from = apart.filter(|_| walker.called.is_empty());
     let from: Option<Vec<_>> =
@@ -165,6 +170,8 @@ struct Walker<'c> {
     body: Within<'c>,
     /// Code of somebody's own that runs.
     called: HashMap<Cause, Vec<Arc<Body>>>,
+    /// Triggers that are fired.
+    fired: Vec<Fired<'c>>,
     /// Expressions visited so far.
     steps: usize,
     estimate: Option<u64>,
@@ -190,6 +197,7 @@ impl<'c> Walker<'c> {
             flows: HashMap::new(),
             body: Within::default(),
             called: HashMap::new(),
+            fired: Vec::new(),
             steps: 0,
             estimate: None,
             bulk: stepgate_types::BulkShape::None,
@@ -250,6 +258,9 @@ impl<'c> Walker<'c> {
                 facts.flows.entry(relation).or_default().add(flow);
             }
         }
+        if !self.fired.is_empty() && trigger::close(&mut facts.flows).is_none() {
+            facts.doubt(Reason { code: "too-many-copies", doubt: Doubt::Statement });
+        }
         for relation in facts.flows.keys() {
             facts.sinks.insert(Sink { kind: SinkKind::Rows, relation: Some(relation.clone()) });
         }
@@ -259,16 +270,20 @@ impl<'c> Walker<'c> {
             for column in lineage.drain() {
                 let Some((relation, column)) = self.base_column(column) else { continue };
                 let read = uses.without_write();
+                let seen = read.set();
                 for flow in self.session.tainted(&relation) {
                     let held = flow.all.iter().chain(flow.each.get(&column).into_iter().flatten());
-                    for source in held.filter(|_| !read.is_empty()) {
-                        facts.columns.entry(source.clone()).or_default().extend(read.set());
+                    for source in held.filter(|_| !seen.is_empty()) {
+                        facts.columns.entry(source.clone()).or_default().extend(&seen);
                     }
                     if flow.unknown && !read.is_empty() {
                         facts.doubt(Reason { code: "unknown-contents", doubt: Doubt::Statement });
                     }
                 }
-                facts.columns.entry(ColumnName::new(relation, column)).or_default().extend(uses.set());
+                let uses = uses.set();
+                if !uses.is_empty() {
+                    facts.columns.entry(ColumnName::new(relation, column)).or_default().extend(uses);
+                }
             }
         }
         for index in self.relations {
@@ -329,7 +344,13 @@ impl<'c> Walker<'c> {
     fn lookup(&self, name: &[String]) -> Option<RelationIndex> {
         match name {
             [name] => {
-                self.session.search_path.as_ref()?.iter().find_map(|schema| self.catalog.find(schema, name))
+                let path = self.session.search_path.as_ref()?;
+                let mut found = path.iter().filter_map(|schema| self.catalog.find(schema, name));
+                let first = found.next();
+                // PL/pgSQL goes on with what it found, though another may stand before it by now.
+                let planned = self.body.body.is_some_and(|body| body.is_plpgsql);
+                let unsure = planned && (found.next().is_some() || self.session.temporaries.contains(name));
+                first.filter(|_| !unsure)
             }
             [schema, name] => self.catalog.find(schema, name),
             _ => None,

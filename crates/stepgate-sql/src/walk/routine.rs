@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use stepgate_types::{Kind, Use};
 
-use super::Walker;
+use super::{Row, Walker};
 use crate::analyze;
 use crate::catalog::{Body, Path, RelationIndex, Routine, UserCasts, UserType};
 use crate::facts::{Doubt, Facts, Reason};
@@ -42,7 +42,8 @@ impl Within<'_> {
     fn is_recursive(&self) -> bool {
         let same = |it: &&Self| match (it.body, self.body) {
             (Some(one), Some(other)) => {
-                std::ptr::eq(one, other) && it.path == self.path && it.in_force == self.in_force
+                std::ptr::eq(one, other)
+                    && (it.path, it.in_force, it.row) == (self.path, self.in_force, self.row)
             }
             _ => false,
         };
@@ -132,12 +133,12 @@ impl Walker<'_> {
         let mut all = Vec::new();
         let mut seen = HashSet::new();
         let mut moves = facts.effect.session;
-        let mut by_path = 0;
+        let mut by_path = false;
         for (cause, code) in &self.called {
             for body in code.iter().filter(|body| seen.insert(Arc::as_ptr(body))) {
-                let mut facts = self.body_facts(body);
+                let mut facts = self.body_facts(body, None);
                 moves |= facts.effect.session;
-                by_path += usize::from(body.path == Path::Caller);
+                by_path |= body.path == Path::Caller;
                 // Where what is stored so comes from would have to be told from what is written.
                 if matches!(cause, Cause::Writing(_)) && !facts.read_only {
                     facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
@@ -148,12 +149,13 @@ impl Walker<'_> {
         for body in &all {
             facts.run(body);
         }
+        let (one_moves, one_by_path) = self.triggers(facts);
         // What a recursive call is given is not followed into what it writes.
         if facts.reasons.iter().any(|reason| reason.code == RECURSIVE) && !facts.read_only {
             facts.doubt(Reason { code: "unknown-function", doubt: Doubt::Function });
         }
         // One may set the path by which the next finds its names.
-        if moves && by_path > 0 {
+        if (moves || one_moves) && (by_path || one_by_path) {
             facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
         }
         // What a body writes may be its arguments.
@@ -171,7 +173,7 @@ impl Walker<'_> {
     }
 
     /// What running a body does.
-    fn body_facts(&self, body: &Body) -> Facts {
+    pub(super) fn body_facts(&self, body: &Body, row: Option<Row<'_>>) -> Facts {
         let unknown = || {
             let mut facts = Facts::new(Kind::Select, 1);
             facts.doubt(Reason { code: "unknown-function", doubt: Doubt::Function });
@@ -192,6 +194,7 @@ impl Walker<'_> {
             path: session.search_path.as_deref(),
             in_force: in_force.as_deref().filter(|_| body.path == Path::Bound),
             around: Some(&self.body),
+            row,
         };
         if within.is_recursive() {
             let mut facts = Facts::new(Kind::Select, 1);

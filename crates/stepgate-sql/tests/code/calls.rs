@@ -1,26 +1,9 @@
-//! Code of one's own that runs within statements: seen through, or unknown.
+//! Functions, domains, casts, operators, defaults and checks.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::format_push_string, reason = "a test")]
+use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, analyze};
 
-mod common;
-
-use std::collections::BTreeSet;
-use std::path::Path;
-
-use common::{columns, facts, rows, session, snapshot};
-use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, Catalog, Facts, analyze};
-use stepgate_testkit::Cluster;
-use stepgate_types::{Certainty, Use, quote_ident};
-
-fn database() -> (Cluster, Catalog) {
-    let cluster = Cluster::start().expect("a PostgreSQL");
-    cluster.create_database("shop").expect("create database");
-    cluster
-        .load_file("shop", &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/code.sql"))
-        .expect("load the schema");
-    let catalog = snapshot(&cluster, "shop");
-    (cluster, catalog)
-}
+use super::common::{columns, rows, session, snapshot};
+use super::{check, database, judge};
 
 /// Statements, and which of the columns called `email` or `secret` they read; `?` where unknown is right.
 const CALLS: &[(&str, &str)] = &[
@@ -102,72 +85,16 @@ const CALLS: &[(&str, &str)] = &[
     ("select elsewhere()", "?"),
 ];
 
-fn guarded(facts: &Facts) -> BTreeSet<String> {
-    let read = columns(facts).into_iter().filter(|(_, uses)| uses.iter().any(|used| *used != Use::Write));
-    let names = read.map(|(name, _)| name.trim_start_matches("public.").to_owned());
-    names.filter(|name| name.ends_with(".email") || name.ends_with(".secret")).collect()
-}
-
-fn check(cases: &[(&str, &str)], catalog: &Catalog) {
-    let mut wrong = Vec::new();
-    for (sql, expected) in cases {
-        let [facts] = facts(sql, catalog).try_into().expect("one statement");
-        let unknown = facts.certainty == Certainty::Unknown;
-        let codes: Vec<_> = facts.reasons.iter().map(|reason| reason.code).collect();
-        let wanted: BTreeSet<String> = expected.split_whitespace().map(str::to_owned).collect();
-        if if *expected == "?" { !unknown } else { unknown || guarded(&facts) != wanted } {
-            wrong.push(format!("{sql}: unknown {unknown} {codes:?}, {:?}", guarded(&facts)));
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-/// A role that may read exactly the columns reported runs each statement; its functions run with its rights. A column
-/// that the analysis misses is a `permission denied`. What is written may be read back where it is written.
-fn judge(cases: &[(&str, &str)], cluster: &Cluster, catalog: &Catalog) {
-    cluster
-        .load(
-            "shop",
-            "create role probe; grant usage on schema public, other to probe;
-             grant insert, update, delete on all tables in schema public to probe",
-        )
-        .expect("a role");
-    let mut wrong = Vec::new();
-    let mut judged = 0;
-    for (sql, _) in cases {
-        let [facts] = facts(sql, catalog).try_into().expect("one statement");
-        if facts.certainty == Certainty::Unknown || sql.starts_with("copy") {
-            continue;
-        }
-        let mut script = String::from("begin;");
-        for (column, uses) in &facts.columns {
-            if uses.iter().any(|used| *used != Use::Write) {
-                let name = quote_ident(&column.column);
-                script.push_str(&format!("grant select ({name}) on {} to probe;", column.relation));
-            }
-        }
-        script.push_str(&format!("set local role probe; {sql}; rollback"));
-        let output = cluster.psql_command("shop").args(["-q", "-c", &script]).output().expect("psql");
-        let error = String::from_utf8_lossy(&output.stderr);
-        judged += 1;
-        if error.contains("permission denied") {
-            wrong.push(format!("{sql}\n  {error}"));
-        }
-    }
-    assert!(judged * 2 > cases.len(), "{judged}");
-    assert!(wrong.is_empty(), "{} of {judged}:\n{}", wrong.len(), wrong.join("\n"));
-}
-
 #[test]
 fn what_code_reads_is_read_by_the_statement_that_runs_it() {
-    let (cluster, catalog) = database();
+    let (cluster, catalog) = database("calls.sql");
     check(CALLS, &catalog);
     judge(CALLS, &cluster, &catalog);
 }
 
 #[test]
 fn a_cast_of_ones_own_is_seen_through_wherever_it_may_apply() {
-    let (cluster, _) = database();
+    let (cluster, _) = database("calls.sql");
     cluster
         .load(
             "shop",
@@ -199,7 +126,7 @@ fn a_cast_of_ones_own_is_seen_through_wherever_it_may_apply() {
 
 #[test]
 fn what_code_brings_into_a_row_is_labelled_there() {
-    let (cluster, catalog) = database();
+    let (cluster, catalog) = database("calls.sql");
     drop(cluster);
     let mut session = session();
     for (sql, read) in [
@@ -218,7 +145,7 @@ fn what_code_brings_into_a_row_is_labelled_there() {
 
 #[test]
 fn every_change_of_code_is_a_change_of_the_catalog() {
-    let (cluster, _) = database();
+    let (cluster, _) = database("calls.sql");
     let signature = || rows(&cluster, "shop", CATALOG_FINGERPRINT_QUERY);
     let mut before = signature();
     for sql in [
