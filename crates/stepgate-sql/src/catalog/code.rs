@@ -131,11 +131,11 @@ fn types(catalog: &mut Catalog, answers: &Answers<'_>, checks: &Checks<'_>) -> R
 fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> Result<(), CatalogError> {
     for row in answers.rows::<4>("write_code")? {
         let [oid, expression, calls, is_default] = row?;
-        if !truth(calls) && is_plain(expression, &loader.catalog) {
-            continue;
-        }
         let Some(at) = loader.known(oid) else { continue };
-        if let Some(relation) = loader.catalog.relations.get_mut(at) {
+        let is_plain = !truth(calls) && is_plain(expression, &loader.catalog);
+        let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
+        relation.computes |= !truth(is_default);
+        if !is_plain {
             let names = relation.columns.iter().map(|column| column.name.clone()).collect();
             relation.on_write.push(Routine::expression(expression, names));
             relation.bounded |= !truth(is_default);

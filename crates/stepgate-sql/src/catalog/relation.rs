@@ -42,6 +42,8 @@ pub(crate) struct Relation {
     pub(crate) on_write: Vec<Arc<Body>>,
     /// Its triggers, those that are not known apart.
     pub(crate) triggers: Vec<Trigger>,
+    /// An index, constraint or partition key computes an expression over what is written, which may fail by it.
+    pub(crate) computes: bool,
     /// What may run where a value of one of its columns is compared: a literal becomes such a value, an array of a
     /// domain with checks for example.
     pub(crate) on_read: Vec<Arc<Body>>,

@@ -110,7 +110,7 @@ impl<'c> Walker<'c> {
                     Act::LeavesOut => continue,
                     Act::Compares(columns) => {
                         if !is_clients_row && trigger.tells() {
-                            self.compares(*on, columns, &written, facts);
+                            self.compares(*on, columns, &written, trigger.is_after(), facts);
                         }
                         continue;
                     }
@@ -146,12 +146,24 @@ impl<'c> Walker<'c> {
     }
 
     /// Whether the new value is the old one: of a column that is written, that is a guess.
-    fn compares(&self, on: RelationIndex, columns: &[String], written: &HashSet<&str>, facts: &mut Facts) {
+    fn compares(
+        &self,
+        on: RelationIndex,
+        columns: &[String],
+        written: &HashSet<&str>,
+        is_after: bool,
+        facts: &mut Facts,
+    ) {
         let Some(relation) = self.catalog.relation(on) else { return };
         let is_compared = |name: &String| columns.is_empty() || columns.contains(name);
+        let is_written =
+            |at: &usize| relation.columns.get(*at).is_some_and(|it| written.contains(it.name.as_str()));
         let guessed = (0..relation.columns.len()).filter(|at| {
-            let column = relation.columns.get(*at);
-            column.is_some_and(|it| is_compared(&it.name) && written.contains(it.name.as_str()))
+            relation.columns.get(*at).is_some_and(|it| {
+                // Before the fact, what is computed has no new value.
+                let computed = !it.sources.is_empty() && (!is_after || it.sources.iter().any(is_written));
+                is_compared(&it.name) && (is_written(at) || computed)
+            })
         });
         for column in self.base_columns(guessed.map(|at| (on, at))) {
             facts.columns.entry(column).or_default().insert(Use::Hidden);
@@ -220,8 +232,9 @@ impl<'c> Walker<'c> {
             }
             _ => return None,
         };
+        let computes = target.computes || target.columns.iter().any(|column| !column.sources.is_empty());
         let bare = target.checks.is_empty() && !target.bounded && target.on_write.is_empty();
-        (bare && target.triggers.is_empty() && !target.writes_run_code).then_some(())?;
+        (bare && !computes && target.triggers.is_empty() && !target.writes_run_code).then_some(())?;
         let named: Option<Vec<Vec<String>>> = insert
             .columns
             .iter()

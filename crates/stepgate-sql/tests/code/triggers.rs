@@ -1,8 +1,8 @@
 //! Triggers: what they show of the row that is written, and where they store it.
 
-use stepgate_sql::analyze;
+use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, analyze};
 
-use super::common::{columns, session};
+use super::common::{columns, rows, session};
 use super::{check, compare, database, judge};
 
 const WRITES: &[(&str, &str)] = &[
@@ -25,6 +25,15 @@ const WRITES: &[(&str, &str)] = &[
     ("update checked set note = 'forbidden' where id = 1", "checked.secret"),
     ("update typed set note = 'x' where id = 1", "typed.secret"),
     ("insert into strictly_audited values (2, null, 'x')", ""),
+    ("update indexed set note = 'x' where id = 1", "indexed.secret"),
+    ("update deleted_badly set note = 'x' where id = 1", ""),
+    ("delete from deleted_badly where id = 1", "deleted_badly.secret"),
+    ("insert into by_branches values (2, 'x', 'y')", ""),
+    ("update by_branches set note = 'x' where id = 1", ""),
+    ("delete from by_branches where id = 1", ""),
+    ("update hashed set note = 'x' where id = 1", ""),
+    ("update hashed set secret = 'x' where id = 1", "hashed.secret"),
+    ("update hashed_before set note = note where id = 1", "hashed_before.secret"),
     // Said aloud.
     ("update told set note = 'x' where id = 1", "told.secret"),
     ("insert into told values (2, 'x', 'y')", ""),
@@ -102,6 +111,11 @@ fn what_triggers_show_of_a_row_is_read() {
         "kept",
         "searched",
         "searched_secret",
+        "indexed",
+        "deleted_badly",
+        "by_branches",
+        "hashed",
+        "hashed_before",
         "looks_up",
         "calls",
         "notified",
@@ -177,6 +191,28 @@ fn what_triggers_store_elsewhere_is_labelled_there() {
         }
         let [facts] = analyze(read.as_bytes(), &catalog, &session).try_into().expect("one statement");
         assert!(!columns(&facts).keys().any(|column| column.ends_with(".secret")), "{sql}; {read}");
+    }
+}
+
+#[test]
+fn every_change_of_a_trigger_is_a_change_of_the_catalog() {
+    let (cluster, _) = database("triggers.sql");
+    let signature = || rows(&cluster, "shop", CATALOG_FINGERPRINT_QUERY);
+    let mut before = signature();
+    for sql in [
+        "create or replace function touch() returns trigger language plpgsql as 'begin return null; end'",
+        "create or replace trigger touch before update on touched for each row execute function tell()",
+        "create trigger more before update on touched for each row execute function tell()",
+        "drop trigger more on touched",
+        "alter table touched disable trigger touch",
+        "alter function touch() set search_path = other",
+        "create index on audit ((note::int))",
+        "alter table audit alter note set not null",
+    ] {
+        cluster.load("shop", sql).expect(sql);
+        let after = signature();
+        assert_ne!(before, after, "{sql}");
+        before = after;
     }
 }
 

@@ -52,6 +52,31 @@ create table typed (id int primary key, note text, secret text);
 create function typed_audit() returns trigger language plpgsql as 'begin insert into typed_audit values (new.secret::int); return new; end';
 create trigger audit after update on typed for each row execute function typed_audit();
 
+create table indexed_audit (note text);
+create index on indexed_audit ((note::int));
+create table indexed (id int primary key, note text, secret text);
+create function indexed_audit() returns trigger language plpgsql as 'begin insert into indexed_audit values (new.secret); return new; end';
+create trigger audit after update on indexed for each row execute function indexed_audit();
+create table deleted_badly (id int primary key, note text, secret text);
+create table badly_audited (id int not null, copy text);
+create function badly_audit() returns trigger language plpgsql as 'begin insert into badly_audited values (new.id, old.secret); return null; end';
+create trigger audit after update or delete on deleted_badly for each row execute function badly_audit();
+create table by_branches (id int primary key, note text, secret text);
+create function by_branches() returns trigger language plpgsql as $$
+begin
+  if (tg_op = 'DELETE') then insert into badly_audited values (old.id, old.secret);
+  elsif (tg_op in ('UPDATE', 'INSERT')) then insert into badly_audited values (new.id, to_jsonb(new)); end if;
+  return null;
+end $$;
+create trigger audit after insert or update or delete on by_branches for each row execute function by_branches();
+create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$;
+create table hashed (id int primary key, note text, secret text, short text generated always as (left(secret, 1)) stored);
+create trigger refuse after update on hashed for each row when (old.short is distinct from new.short) execute function refuse();
+
+create table hashed_before (id int primary key, note text, secret text, short text generated always as (left(secret, 1)) stored);
+create function refuse_changes() returns trigger language plpgsql as $$ begin if old is distinct from new then raise exception 'no'; end if; return new; end $$;
+create trigger refuse before update on hashed_before for each row execute function refuse_changes();
+
 create table told (id int primary key, note text, secret text);
 create function tell() returns trigger language plpgsql as $$ begin raise notice 'changed %', new.secret; return new; end $$;
 create trigger tell before update on told for each row execute function tell();
@@ -71,7 +96,6 @@ begin if old.secret like 'A%' then raise exception 'no'; end if; return new; end
 create trigger oracle before update on oracle for each row execute function oracle();
 
 create table guarded_by_when (id int primary key, note text, secret text);
-create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$;
 create trigger refuse before update on guarded_by_when for each row when (old.secret > 'M') execute function refuse();
 
 create table frozen (id int primary key, note text, secret text);
