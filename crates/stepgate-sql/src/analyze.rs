@@ -12,6 +12,7 @@ use crate::session::SessionState;
 use crate::stack;
 use crate::statement::{self, Context, Within};
 use crate::taint::Flow;
+use crate::walk;
 
 /// The facts of each statement of a message (the text of a Query or Parse), in order.
 ///
@@ -60,6 +61,10 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         }
         if facts.certainty == Certainty::Unknown {
             statement::stores_unknown(context, moved, &mut facts);
+            // And what triggers store on.
+            if walk::close(&mut facts.flows).is_none() {
+                facts.flows.values_mut().for_each(|flow| flow.unknown = true);
+            }
         }
         for (relation, flow) in &facts.flows {
             if session.to_mut().own_taints.add(relation.clone(), flow.clone()).is_err() {

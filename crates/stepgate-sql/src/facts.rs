@@ -137,13 +137,18 @@ impl Facts {
 
     /// Runs a function's body as well: what it reads may come back as the function's value.
     pub(crate) fn run(&mut self, body: &Self) {
-        let own = self.estimate;
-        *self = self.union(body);
+        self.also(body);
         for column in body.columns.iter().filter(|(_, uses)| uses.iter().any(|used| *used != Use::Write)) {
             self.columns.entry(column.0.clone()).or_default().insert(Use::Output);
         }
-        self.estimate = own.filter(|_| self.certainty != Certainty::Unknown);
         self.doubt(Reason { code: "function-body", doubt: Doubt::Nothing });
+    }
+
+    /// Does this as well, which returns nothing.
+    pub(crate) fn also(&mut self, other: &Self) {
+        let own = self.estimate;
+        *self = self.union(other);
+        self.estimate = own.filter(|_| self.certainty != Certainty::Unknown);
     }
 
     /// A whole message that cannot be read. It may do anything.

@@ -70,10 +70,19 @@ pub(crate) type Unreadable = &'static str;
 
 /// The tokens of a message.
 pub(crate) fn tokens(sql: &str) -> Result<Vec<Token<'_>>, Unreadable> {
+    cut_up(sql, false)
+}
+
+/// The tokens of a function in PL/pgSQL, where `:=` assigns.
+pub(crate) fn plpgsql_tokens(source: &str) -> Result<Vec<Token<'_>>, Unreadable> {
+    cut_up(source, true)
+}
+
+fn cut_up(sql: &str, assigns: bool) -> Result<Vec<Token<'_>>, Unreadable> {
     if sql.len() > MAX_BYTES {
         return Err("too-long");
     }
-    let mut lexer = Lexer { sql, at: 0 };
+    let mut lexer = Lexer { sql, at: 0, assigns };
     let mut tokens = Vec::with_capacity(sql.len() / 5 + 4);
     loop {
         lexer.skip_blank()?;
@@ -89,6 +98,8 @@ pub(crate) fn tokens(sql: &str) -> Result<Vec<Token<'_>>, Unreadable> {
 struct Lexer<'a> {
     sql: &'a str,
     at: usize,
+    /// `:=` is a token.
+    assigns: bool,
 }
 
 fn starts_ident(byte: u8) -> bool {
@@ -169,6 +180,10 @@ impl<'a> Lexer<'a> {
             b':' if self.peek(1) == Some(b':') => {
                 self.at += 2;
                 TokenKind::Cast
+            }
+            b':' if self.peek(1) == Some(b'=') && self.assigns => {
+                self.at += 2;
+                TokenKind::Operator(":=")
             }
             b':' if self.peek(1) == Some(b'=') => return Err("syntax"),
             b'(' | b')' | b'[' | b']' | b',' | b';' | b'.' | b':' => {

@@ -1,6 +1,12 @@
 //! Long statements are read, and what would take too long or too deep a stack is unknown at once.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::string_slice, reason = "a test")]
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    reason = "a test"
+)]
 
 mod common;
 

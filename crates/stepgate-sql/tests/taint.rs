@@ -75,7 +75,11 @@ fn what_a_statement_stores_is_told_column_by_column() {
         ),
         (
             "insert into visits (vid, kind) values (1, (select iban from invoices limit 1))",
-            "visits.kind<invoices.iban visits.vid<invoices.iban",
+            "visits.kind<invoices.iban",
+        ),
+        (
+            "insert into visits (vid, kind) values (1, 'x'), (2, (select iban from invoices limit 1)), ((select did from doctors limit 1), 'y')",
+            "visits.kind<invoices.iban visits.vid<doctors.did",
         ),
         (
             "insert into visits (vid, kind) values (1, 'x') on conflict (vid) do update set kind = (select iban from invoices limit 1)",

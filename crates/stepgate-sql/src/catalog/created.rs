@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use stepgate_types::{ColumnName, RelationName, Use};
 
 use super::relation::{Column, Name};
-use super::{Catalog, ColumnRef, Relation, RelationKind};
+use super::{Catalog, ColumnRef, Relation, RelationKind, UserType};
 use crate::facts::{Created, Facts};
 use crate::taint::TEMPORARY;
 
@@ -64,7 +64,8 @@ impl Catalog {
         }
         self.words.insert(name.name.clone());
         // Its row type, which a cast may name.
-        self.user_types.insert(name.name.clone());
+        let row_type = UserType::unknown(&name.schema);
+        self.user_types.entry(name.name.clone()).or_default().push(row_type);
         let schema = self.by_name.entry(name.schema.clone()).or_default();
         schema.insert(name.name.clone(), self.relations.len());
         self.relations.push(relation);

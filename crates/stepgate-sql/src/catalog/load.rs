@@ -1,13 +1,13 @@
 //! From the answers to the catalog queries to a snapshot.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use stepgate_types::RelationName;
 
 use super::relation::{Action, Column, Name, Referred};
-use super::routine::Routine;
-use super::{Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, UserCasts, view};
+use super::routine::Body;
+use super::{Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, code, view};
 
 /// Rows of one query: text or NULL.
 pub type Rows = Vec<Vec<Option<String>>>;
@@ -45,6 +45,8 @@ impl Catalog {
         loader.families(&answers)?;
         loader.constraints(&answers)?;
         loader.functions(&answers)?;
+        code::load(&mut loader, &answers)?;
+        loader.share_code_with_families();
         loader.views(&answers, before)?;
         loader.policies(&answers)?;
         loader.event_triggers(&answers)?;
@@ -52,11 +54,11 @@ impl Catalog {
     }
 }
 
-struct Answers<'a>(&'a [(&'a str, Rows)]);
+pub(super) struct Answers<'a>(&'a [(&'a str, Rows)]);
 
 impl<'a> Answers<'a> {
     /// The rows of one answer, each of exactly `N` texts that are not NULL.
-    fn rows<const N: usize>(
+    pub(super) fn rows<const N: usize>(
         &self,
         query: &'static str,
     ) -> Result<impl Iterator<Item = Result<[&'a str; N], CatalogError>>, CatalogError> {
@@ -73,8 +75,8 @@ impl<'a> Answers<'a> {
     }
 }
 
-struct Loader {
-    catalog: Catalog,
+pub(super) struct Loader {
+    pub(super) catalog: Catalog,
 }
 
 fn number<T: std::str::FromStr>(text: &str, query: &'static str) -> Result<T, CatalogError> {
@@ -87,12 +89,12 @@ fn numbers(text: &str) -> Vec<i32> {
 }
 
 /// `true` of boolean::text.
-fn truth(text: &str) -> bool {
+pub(super) fn truth(text: &str) -> bool {
     matches!(text, "true" | "t")
 }
 
 impl Loader {
-    fn known(&self, oid: &str) -> Option<RelationIndex> {
+    pub(super) fn known(&self, oid: &str) -> Option<RelationIndex> {
         self.catalog.by_oid.get(&oid.parse().ok()?).copied()
     }
 
@@ -240,13 +242,6 @@ impl Loader {
                 }
             }
         }
-        for row in answers.rows::<1>("write_functions")? {
-            let [oid] = row?;
-            if let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) {
-                relation.writes_run_code = true;
-            }
-        }
-        self.share_code_with_families();
         Ok(())
     }
 
@@ -254,13 +249,18 @@ impl Loader {
         self.catalog.relation(relation).map(|relation| relation.positions(&numbers(key))).unwrap_or_default()
     }
 
-    /// A write to a parent may reach its children, and with them their triggers.
+    /// A write to a parent may reach its children, and with them their code.
     fn share_code_with_families(&mut self) {
-        let run: HashSet<RelationIndex> = (0..self.catalog.relations.len())
-            .filter(|at| self.catalog.relation(*at).is_some_and(|relation| relation.writes_run_code))
+        let run: HashMap<RelationIndex, (bool, Vec<Arc<Body>>)> = (0..self.catalog.relations.len())
+            .filter_map(|at| Some((at, self.catalog.relation(at)?)))
+            .filter(|(_, relation)| relation.runs_code())
+            .map(|(at, relation)| (at, (relation.writes_run_code, relation.on_write.clone())))
             .collect();
         for relation in &mut self.catalog.relations {
-            relation.writes_run_code |= relation.children.iter().any(|child| run.contains(child));
+            for (unknown, code) in relation.children.iter().filter_map(|child| run.get(child)) {
+                relation.writes_run_code |= unknown;
+                relation.on_write.extend(code.iter().cloned());
+            }
             relation.bounded |= !relation.children.is_empty();
         }
     }
@@ -279,28 +279,6 @@ impl Loader {
             };
             known.insert(name.to_owned());
             catalog.words.insert(name.to_owned());
-        }
-        for row in answers.rows::<6>("routines")? {
-            let [schema, name, returns_set, body, own_path, arguments] = row?;
-            let routine = Routine::new(truth(returns_set), body, truth(own_path), arguments);
-            let named = catalog.routines.entry(name.to_owned()).or_default();
-            named.push((schema.to_owned(), Arc::new(routine)));
-        }
-        for row in answers.rows::<1>("operators")? {
-            let [name] = row?;
-            catalog.user_operators.insert(name.to_owned());
-        }
-        for row in answers.rows::<1>("casts")? {
-            let [context] = row?;
-            let casts = if context == "e" { UserCasts::Explicit } else { UserCasts::Implicit };
-            catalog.user_casts = catalog.user_casts.max(casts);
-        }
-        for row in answers.rows::<2>("types")? {
-            let [name, domain] = row?;
-            if truth(domain) {
-                catalog.domains.insert(name.to_owned());
-            }
-            catalog.user_types.insert(name.to_owned());
         }
         Ok(())
     }

@@ -1,10 +1,13 @@
 //! An immutable snapshot of what the server's catalog says.
 
+mod code;
 mod created;
 mod load;
+mod plpgsql;
 mod queries;
 mod relation;
 mod routine;
+pub(crate) mod trigger;
 mod view;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -14,10 +17,12 @@ use stepgate_types::{ColumnName, RelationName};
 
 use crate::builtin;
 
+pub(crate) use code::UserType;
 pub use load::{CatalogError, Rows};
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
 pub(crate) use relation::{Action, ColumnRef, Relation, RelationIndex, RelationKind};
-pub(crate) use routine::Routine;
+pub(crate) use routine::{Body, Path, Routine};
+pub(crate) use trigger::Trigger;
 
 /// What the server's catalog said at one moment. Immutable; share it in an `Arc`.
 #[derive(Debug, Default, Clone)]
@@ -38,18 +43,18 @@ pub struct Catalog {
     server_functions: HashSet<String>,
     /// Those of them that only compute, by what the server says of them.
     pure_functions: HashSet<String>,
-    /// Names of operators that somebody defined (extensions apart).
-    user_operators: HashSet<String>,
+    /// Operators that somebody defined (extensions apart), by name, with the functions that they run.
+    user_operators: HashMap<String, Vec<Arc<Routine>>>,
     /// Somebody defined a cast that runs a function (extensions apart); whether it applies by itself.
     user_casts: UserCasts,
-    /// Names of types outside pg_catalog, row types included.
-    user_types: HashSet<String>,
-    /// Those of them that are domains: a cast to one runs its checks.
-    domains: HashSet<String>,
     /// Names of event triggers that fire.
     event_triggers: HashSet<String>,
     /// Some view is unknown because somebody has locked it or what it is made of.
     has_locked_views: bool,
+    /// The functions of those casts.
+    casts: Vec<Arc<Routine>>,
+    /// Types outside pg_catalog, row types included, by name.
+    user_types: HashMap<String, Vec<UserType>>,
     /// Every name that may be shown: relations, columns, schemas, functions, types.
     words: HashSet<String>,
 }
@@ -176,15 +181,15 @@ impl Catalog {
         self.relations.get(index)
     }
 
-    /// Whether writing some relation of that name runs code that is not known.
+    /// Whether writing some relation of that name runs code.
     pub(crate) fn runs_code(&self, name: &str) -> bool {
         let named = self.by_name.values().filter_map(|relations| relations.get(name));
-        named.filter_map(|at| self.relation(*at)).any(|relation| relation.writes_run_code)
+        named.filter_map(|at| self.relation(*at)).any(Relation::runs_code)
     }
 
-    /// Whether writing any relation runs code that is not known.
+    /// Whether writing any relation runs code.
     pub(crate) fn any_code_on_write(&self) -> bool {
-        self.relations.iter().any(|relation| relation.writes_run_code && !relation.is_system())
+        self.relations.iter().any(|relation| relation.runs_code() && !relation.is_system())
     }
 
     /// Whether some schema other than pg_catalog has a function of that name.
@@ -213,15 +218,30 @@ impl Catalog {
     }
 
     pub(crate) fn is_user_type(&self, name: &str) -> bool {
-        self.user_types.contains(name)
+        self.user_types.contains_key(name)
+    }
+
+    /// Types of that name outside pg_catalog.
+    pub(crate) fn user_types(&self, name: &str) -> &[UserType] {
+        self.user_types.get(name).map_or(&[], Vec::as_slice)
     }
 
     pub(crate) fn is_domain(&self, name: &str) -> bool {
-        self.domains.contains(name)
+        self.user_types(name).iter().any(|it| it.is_domain)
     }
 
-    pub(crate) fn user_operators(&self) -> &HashSet<String> {
-        &self.user_operators
+    pub(crate) fn is_user_operator(&self, name: &str) -> bool {
+        self.user_operators.contains_key(name)
+    }
+
+    /// The functions that operators of that name run.
+    pub(crate) fn operators(&self, name: &str) -> &[Arc<Routine>] {
+        self.user_operators.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// The functions that casts run.
+    pub(crate) fn casts(&self) -> &[Arc<Routine>] {
+        &self.casts
     }
 
     pub(crate) fn user_casts(&self) -> UserCasts {

@@ -7,6 +7,45 @@ pub struct CatalogQuery {
     pub sql: &'static str,
 }
 
+/// Which function is run, as a text: 0 if it is the server's own and only computes. A shell operator runs none yet.
+macro_rules! runs {
+    ($function:literal) => {
+        concat!(
+            "coalesce((select case when p.oid < 16384 and p.provolatile = 'i' and l.lanname = 'internal' then '0' \
+             else p.oid::text end from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
+             where p.oid = ",
+            $function,
+            "), '')"
+        )
+    };
+}
+
+/// `calls (classid, objid)`: objects that call a function or operator outside pg_catalog.
+macro_rules! calls {
+    () => {
+        "calls as (select d.classid, d.objid from pg_catalog.pg_depend d \
+         join pg_catalog.pg_proc p on p.oid = d.refobjid join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
+         where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and n.nspname <> 'pg_catalog' \
+         union select d.classid, d.objid from pg_catalog.pg_depend d \
+         where d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass and d.refobjid >= 16384)"
+    };
+}
+
+/// `parts (part, whole)`: types that values of other types are made of. From OID 12000 on, types are not the server's
+/// own (access/transam.h); those of information_schema are among them.
+macro_rules! parts {
+    () => {
+        "parts (part, whole) as (select t.typbasetype, t.oid from pg_catalog.pg_type t where t.typbasetype >= 12000 \
+         union all select t.typelem, t.oid from pg_catalog.pg_type t where t.typelem >= 12000 \
+         union all select a.atttypid, c.reltype from pg_catalog.pg_attribute a \
+         join pg_catalog.pg_class c on c.oid = a.attrelid \
+         where a.atttypid >= 12000 and a.attnum > 0 and not a.attisdropped and c.reltype <> 0 \
+         union all select r.rngsubtype, r.rngtypid from pg_catalog.pg_range r where r.rngsubtype >= 12000 \
+         union all select r.rngtypid, (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.oid \
+         from pg_catalog.pg_range r where r.rngtypid >= 12000)"
+    };
+}
+
 /// To be run in ONE repeatable-read, read-only transaction with `search_path = pg_catalog`
 /// (view definitions are qualified by it). Any role may; PostgreSQL 13 to 18.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
@@ -14,8 +53,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         name: "relations",
         sql: "select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::text, \
               c.relpages::text, (c.relrowsecurity or c.relispartition or c.relkind = 'p')::text, \
-              (exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN') \
-              or exists (select from pg_catalog.pg_trigger t where t.tgrelid = c.oid and not t.tgisinternal))::text \
+              exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN')::text \
               from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
               where c.relkind in ('r', 'p', 'f', 'v', 'm', 'S')",
     },
@@ -85,28 +123,31 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               from pg_catalog.pg_constraint k where k.contype in ('f', 'c') and k.conrelid >= 16384",
     },
     CatalogQuery {
-        name: "write_functions",
-        // Through operators too, and through domains within domains, arrays and composite types.
-        sql: "with recursive calls as (select d.classid, d.objid from pg_catalog.pg_depend d \
-              join pg_catalog.pg_proc p on p.oid = d.refobjid \
-              join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
-              where d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass and n.nspname <> 'pg_catalog' \
-              union all select d.classid, d.objid from pg_catalog.pg_depend d \
-              where d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass and d.refobjid >= 16384 \
-              and d.classid in ('pg_catalog.pg_attrdef'::pg_catalog.regclass, \
-              'pg_catalog.pg_constraint'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass)), \
-              checked as (select k.contypid as oid from calls join pg_catalog.pg_constraint k on k.oid = calls.objid \
-              where calls.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.contypid <> 0 \
-              union select t.oid from checked c join pg_catalog.pg_type t on t.typbasetype = c.oid or t.typelem = c.oid \
-              or t.oid = (select r.reltype from pg_catalog.pg_class r join pg_catalog.pg_attribute a \
-              on a.attrelid = r.oid where a.atttypid = c.oid and r.reltype = t.oid and r.relkind = 'c' limit 1)) \
-              select ad.adrelid::text from calls join pg_catalog.pg_attrdef ad on ad.oid = calls.objid \
-              where calls.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
-              union select k.conrelid::text from calls join pg_catalog.pg_constraint k on k.oid = calls.objid \
-              where calls.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.conrelid <> 0 \
-              union select a.attrelid::text from checked join pg_catalog.pg_attribute a on a.atttypid = checked.oid \
-              union select i.indrelid::text from calls join pg_catalog.pg_index i on i.indexrelid = calls.objid \
-              where calls.classid = 'pg_catalog.pg_class'::pg_catalog.regclass",
+        // Expressions that a write runs and that call something: defaults, checks, those of indexes and partition keys.
+        // The third: whether a function or operator outside pg_catalog is among them; then whether it is a default, which
+        // fails by nothing that is stored.
+        name: "write_code",
+        sql: concat!(
+            "with ",
+            calls!(),
+            " select ad.adrelid::text, coalesce(pg_catalog.pg_get_expr(ad.adbin, ad.adrelid), '?'), (c.objid is not null)::text, (a.attgenerated = '')::text \
+              from pg_catalog.pg_attrdef ad join pg_catalog.pg_attribute a on a.attrelid = ad.adrelid \
+              and a.attnum = ad.adnum left join calls c on c.objid = ad.oid \
+              and c.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
+              where c.objid is not null or ad.adbin::text like '%:funcid %' \
+              union all select k.conrelid::text, coalesce(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '?'), (c.objid is not null)::text, 'false' \
+              from pg_catalog.pg_constraint k left join calls c on c.objid = k.oid \
+              and c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass \
+              where k.contype = 'c' and k.conrelid >= 16384 and (c.objid is not null or k.conbin::text like '%:funcid %') \
+              union all select i.indrelid::text, pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indexprs, i.indrelid), \
+              pg_catalog.pg_get_expr(i.indpred, i.indrelid)), (c.objid is not null)::text, 'false' \
+              from pg_catalog.pg_index i left join calls c on c.objid = i.indexrelid \
+              and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              where (i.indexprs is not null or i.indpred is not null) and i.indrelid >= 16384 \
+              union all select t.partrelid::text, coalesce(pg_catalog.pg_get_expr(t.partexprs, t.partrelid), '?'), (c.objid is not null)::text, 'false' \
+              from pg_catalog.pg_partitioned_table t left join calls c on c.objid = t.partrelid \
+              and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass where t.partexprs is not null"
+        ),
     },
     CatalogQuery {
         name: "policies",
@@ -130,40 +171,112 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               join pg_catalog.pg_language l on l.oid = p.prolang group by 1, 2",
     },
     CatalogQuery {
-        // Routines outside pg_catalog. A body is given where it is a text that can be read as it stands: not
-        // BEGIN ATOMIC, no defaults of arguments that would be evaluated, no domains whose checks would, no settings
-        // but search_path.
+        // Internal ones outside pg_catalog are those of partitions. The fourth: the name of a function of the server's
+        // own. One that may fire as late as COMMIT, when the path is another, or that sees tables of changed rows by
+        // names of its own, gets no function: it is not known.
+        name: "triggers",
+        sql: "select t.tgrelid::text, t.tgtype::text, case when t.tgdeferrable or t.tgoldtable is not null \
+              or t.tgnewtable is not null or (t.tgtype & 64) <> 0 then '' else p.oid::text end, \
+              case when n.nspname = 'pg_catalog' then p.proname::text else '' end, \
+              pg_catalog.encode(t.tgargs, 'escape'), case when t.tgqual is null then '' \
+              else coalesce(pg_catalog.pg_get_triggerdef(t.oid), '?') end \
+              from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid \
+              join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
+              where not t.tgisinternal or n.nspname <> 'pg_catalog'",
+    },
+    CatalogQuery {
+        name: "trigger_functions",
+        sql: "select p.oid::text, (p.prosecdef or p.proconfig is not null)::text, p.prosrc \
+              from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
+              where l.lanname = 'plpgsql' and p.prorettype = 'pg_catalog.trigger'::pg_catalog.regtype \
+              and (p.proconfig is null \
+              or (pg_catalog.cardinality(p.proconfig) = 1 and p.proconfig[1] like 'search\\_path=%'))",
+    },
+    CatalogQuery {
+        // Routines outside pg_catalog. A body is given where it can be read: SQL, with no settings but search_path; as
+        // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
+        // call evaluates besides: defaults of arguments, and by their types the checks of domains.
         name: "routines",
-        sql: "select n.nspname::text, p.proname::text, p.proretset::text, \
-              case when l.lanname = 'sql' and p.prokind = 'f' and p.proargdefaults is null \
-              and (p.proconfig is null or (pg_catalog.cardinality(p.proconfig) = 1 and p.proconfig[1] like 'search\\_path=%')) \
-              and not exists (select from pg_catalog.pg_type t left join pg_catalog.pg_type e on e.oid = t.typelem \
-              left join pg_catalog.pg_attribute f on f.attrelid in (nullif(t.typrelid, 0), nullif(e.typrelid, 0)) \
-              left join pg_catalog.pg_type ft on ft.oid = f.atttypid \
-              where 'd' in (t.typtype, e.typtype, ft.typtype) and t.oid = any( \
-              p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]))) \
-              then p.prosrc else '' end, \
-              (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), '') \
+        sql: "select p.oid::text, n.nspname::text, p.proname::text, p.proretset::text, f.form, \
+              case f.form when 'text' then p.prosrc when 'bound' then coalesce(pg_catalog.pg_get_functiondef(p.oid), '') else '' end, \
+              (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), ''), \
+              coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), ''), \
+              pg_catalog.array_to_string(p.prorettype || coalesce(p.proallargtypes, p.proargtypes::pg_catalog.oid[]), ',') \
               from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
-              join pg_catalog.pg_language l on l.oid = p.prolang where n.nspname <> 'pg_catalog'",
+              join pg_catalog.pg_language l on l.oid = p.prolang cross join lateral (select case \
+              when l.lanname <> 'sql' or p.prokind <> 'f' or not (p.proconfig is null \
+              or (pg_catalog.cardinality(p.proconfig) = 1 and p.proconfig[1] like 'search\\_path=%')) then '' \
+              when (pg_catalog.to_jsonb(p) ->> 'prosqlbody') is null then 'text' else 'bound' end) f (form) \
+              where n.nspname <> 'pg_catalog'",
     },
     CatalogQuery {
+        // With the function that each runs, 0 if that is the server's own and only computes.
         name: "operators",
-        sql: "select distinct o.oprname::text from pg_catalog.pg_operator o where o.oid >= 16384 \
+        sql: concat!(
+            "select o.oprname::text, ",
+            runs!("o.oprcode"),
+            " from pg_catalog.pg_operator o where o.oid >= 16384 \
               and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = o.oid \
-              and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass)",
+              and d.classid = 'pg_catalog.pg_operator'::pg_catalog.regclass)"
+        ),
     },
     CatalogQuery {
+        // One to JSON applies by itself within to_json and kin (json.c, `json_categorize_type`).
         name: "casts",
-        sql: "select k.castcontext::text from pg_catalog.pg_cast k where k.oid >= 16384 and k.castfunc <> 0 \
+        sql: concat!(
+            "select case when k.casttarget in ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype) then 'i' \
+              else k.castcontext::text end, ",
+            runs!("k.castfunc"),
+            " from pg_catalog.pg_cast k \
+              where k.oid >= 16384 and k.castfunc <> 0 \
               and not exists (select from pg_catalog.pg_depend d where d.deptype = 'e' and d.objid = k.oid \
-              and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass)",
+              and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass)"
+        ),
     },
     CatalogQuery {
+        // The fifth: whether making a value of it runs what is not known, such as input functions of types in C.
         name: "types",
-        sql: "select t.typname::text, pg_catalog.bool_or(t.typtype = 'd')::text from pg_catalog.pg_type t \
-              join pg_catalog.pg_namespace n on n.oid = t.typnamespace \
-              where n.nspname not in ('pg_catalog', 'pg_toast') group by 1",
+        sql: concat!(
+            "with recursive ",
+            parts!(),
+            ", opaque (type) as (select t.oid from pg_catalog.pg_type t \
+              left join pg_catalog.pg_range r on r.rngtypid = t.oid where t.oid >= 12000 and (t.typtype = 'p' \
+              or coalesce(r.rngcanonical::pg_catalog.oid, 0) <> 0 or (t.typtype = 'b' \
+              and not exists (select from pg_catalog.pg_type e where e.typarray = t.oid))) \
+              union select p.whole from opaque o join parts p on p.part = o.type) \
+              select t.oid::text, n.nspname::text, t.typname::text, (t.typtype = 'd')::text, \
+              (t.oid in (select type from opaque))::text from pg_catalog.pg_type t \
+              join pg_catalog.pg_namespace n on n.oid = t.typnamespace where n.nspname not in ('pg_catalog', 'pg_toast')"
+        ),
+    },
+    CatalogQuery {
+        name: "domain_checks",
+        sql: concat!(
+            "with ",
+            calls!(),
+            " select k.contypid::text, coalesce(pg_catalog.pg_get_expr(k.conbin, 0), '?'), \
+              (c.objid is not null)::text from pg_catalog.pg_constraint k left join calls c on c.objid = k.oid \
+              and c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass \
+              where k.contypid <> 0 and k.contype = 'c'"
+        ),
+    },
+    CatalogQuery {
+        // Domains with checks, and what has them as base, element, field or bound: making a value of it checks them.
+        name: "checked_types",
+        sql: concat!(
+            "with recursive ",
+            parts!(),
+            ", checked (type, domain) as (select k.contypid, k.contypid \
+              from pg_catalog.pg_constraint k where k.contypid <> 0 and k.contype = 'c' \
+              union select p.whole, c.domain from checked c join parts p on p.part = c.type) \
+              select type::text, domain::text from checked"
+        ),
+    },
+    CatalogQuery {
+        name: "columns_of_types",
+        sql: "select a.attrelid::text, a.atttypid::text from pg_catalog.pg_attribute a \
+              join pg_catalog.pg_class c on c.oid = a.attrelid where a.attnum > 0 and not a.attisdropped \
+              and a.atttypid >= 12000 and a.attrelid >= 16384 and c.relkind in ('r', 'p', 'f', 'v', 'm')",
     },
     CatalogQuery {
         name: "event_triggers",

@@ -1,6 +1,10 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use stepgate_types::RelationName;
+
+use super::routine::Body;
+use super::trigger::Trigger;
 
 /// Position of a relation in the snapshot.
 pub(crate) type RelationIndex = usize;
@@ -36,6 +40,15 @@ pub(crate) struct Relation {
     pub(crate) doubtful: bool,
     /// Writing it runs rules, triggers or functions that are not known.
     pub(crate) writes_run_code: bool,
+    /// What writing it runs besides: defaults, checks, expressions of indexes that call something.
+    pub(crate) on_write: Vec<Arc<Body>>,
+    /// Its triggers, those that are not known apart.
+    pub(crate) triggers: Vec<Trigger>,
+    /// An index, constraint or partition key computes an expression over what is written, which may fail by it.
+    pub(crate) computes: bool,
+    /// What may run where a value of one of its columns is compared: a literal becomes such a value, an array of a
+    /// domain with checks for example.
+    pub(crate) on_read: Vec<Arc<Body>>,
     /// An UPDATE may fail on a partition bound or policy, with an error that shows the row.
     pub(crate) bounded: bool,
     /// Columns (positions) of each unique or exclusion constraint: writing them tells whether a value is there.
@@ -119,6 +132,11 @@ impl Relation {
     /// Whether its columns are base columns (DESIGN §7).
     pub(crate) fn is_base(&self) -> bool {
         matches!(self.kind, RelationKind::Table | RelationKind::MaterialisedView) && !self.is_system()
+    }
+
+    /// Whether writing it runs anybody's code.
+    pub(crate) fn runs_code(&self) -> bool {
+        self.writes_run_code || !self.on_write.is_empty() || !self.triggers.is_empty()
     }
 
     pub(crate) fn column(&self, name: &str) -> Option<usize> {

@@ -52,7 +52,7 @@ fn compares_only(condition: Words<'_, '_>, context: Context<'_>) -> bool {
         TokenKind::Word(_) | TokenKind::Quoted(_) | TokenKind::Text(_) | TokenKind::Number(_) => true,
         TokenKind::Operator(operator) => {
             matches!(*operator, "=" | "<>" | "!=" | "<" | ">" | "<=" | ">=" | "-" | "+")
-                && !context.catalog.user_operators().contains(*operator)
+                && !context.catalog.is_user_operator(operator)
         }
         _ => false,
     };

@@ -198,9 +198,8 @@ fn runs_nothing(expression: Node<'_>, catalog: &Catalog) -> bool {
             _ => false,
         },
         Node::TypeName(it) => is_plain_type(it, catalog),
-        Node::A_Expr(it) => names(it.name()).is_some_and(|name| {
-            name.len() == 1 && !name.iter().any(|it| catalog.user_operators().contains(it))
-        }),
+        Node::A_Expr(it) => names(it.name())
+            .is_some_and(|name| name.len() == 1 && !name.iter().any(|it| catalog.is_user_operator(it))),
         Node::A_Const(_)
         | Node::ColumnRef(_)
         | Node::BoolExpr(_)

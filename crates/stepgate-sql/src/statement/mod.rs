@@ -9,13 +9,15 @@ mod cursor;
 mod ddl;
 mod setting;
 
+use std::collections::BTreeSet;
+
 use pg_raw_parse::Node;
 use stepgate_types::{BulkShape, Kind, RelationName};
 
 use self::create::Made;
 use self::cursor::Words;
 use crate::budget::Budget;
-use crate::catalog::Catalog;
+use crate::catalog::{Body, Catalog};
 use crate::facts::{Doubt, Facts, Reason};
 use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
@@ -39,8 +41,15 @@ pub(crate) struct Context<'c> {
 pub(crate) struct Within<'c> {
     /// How many bodies are around it.
     pub(crate) depth: usize,
-    /// Names of the function's arguments.
-    pub(crate) arguments: &'c [String],
+    /// The function's body.
+    pub(crate) body: Option<&'c Body>,
+    /// The search path by which its names are resolved.
+    pub(crate) path: Option<&'c [String]>,
+    /// The search path that is in force, where its names do not depend on it.
+    pub(crate) in_force: Option<&'c [String]>,
+    pub(crate) around: Option<&'c Within<'c>>,
+    /// Of a trigger: the row that is written.
+    pub(crate) row: Option<walk::Row<'c>>,
 }
 
 /// The facts of one statement, its text apart.
@@ -198,27 +207,14 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
         _ => Kind::Unknown,
     };
     let catalog = context.catalog;
-    let user_operator = |token: &Token<'_>| match &token.kind {
-        TokenKind::Operator(operator) => catalog.user_operators().contains(*operator),
-        _ => false,
-    };
-    let implied = ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~"];
-    if !catalog.user_operators().is_empty()
-        && (words.0.iter().any(user_operator)
-            || implied.iter().any(|it| catalog.user_operators().contains(*it)))
-    {
-        facts.doubt(Reason { code: "unknown-operator", doubt: Doubt::Function });
-    }
-    if catalog.user_casts() == crate::catalog::UserCasts::Implicit {
-        facts.doubt(Reason { code: "unknown-cast", doubt: Doubt::Function });
-    }
     let sets = setting::set_config(words, catalog);
     facts.effect.session |= sets == Some(setting::Weight::Session);
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0, context.node) {
         Ok(statement) => {
             let stores = create::stores(context.node);
-            let result = walk::statement(&statement, context, may_set, stores, facts);
+            let asked = walk::Asked { may_set, stores, operators: &operators(words, catalog) };
+            let result = walk::statement(&statement, context, &asked, facts);
             if let Some(into) = context.node.and_then(grammar::into) {
                 let temporary = into.relpersistence == b't'.cast_signed();
                 let made = Made { name: grammar::name(into), temporary, view: false, renamed: Vec::new() };
@@ -231,6 +227,16 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
             None
         }
     }
+}
+
+/// The operators of somebody's own that a query uses, or may use without saying so.
+fn operators<'w>(words: Words<'w, '_>, catalog: &Catalog) -> BTreeSet<&'w str> {
+    let implied = ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~"];
+    let written = words.0.iter().filter_map(|token| match &token.kind {
+        TokenKind::Operator(operator) => Some(*operator),
+        _ => None,
+    });
+    written.chain(implied).filter(|operator| catalog.is_user_operator(operator)).collect()
 }
 
 /// Whether these words begin a query or DML statement.

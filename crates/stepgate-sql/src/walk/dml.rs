@@ -14,6 +14,7 @@ use super::Walker;
 use super::failure::is_never_null;
 use super::scope::{Item, Output, Place, Scope, Source, folded};
 use super::uses::Uses;
+use crate::catalog::trigger;
 use crate::catalog::{ColumnRef, Relation, RelationIndex, RelationKind};
 use crate::facts::{Sink, SinkKind};
 
@@ -34,17 +35,17 @@ impl Walker<'_> {
     }
 
     /// The relation that a write names; CTEs cannot stand for it.
-    fn target(&mut self, name: &ObjectName) -> Option<RelationIndex> {
+    fn target(&mut self, name: &ObjectName, events: u16) -> Option<RelationIndex> {
         let parts = self.parts(name);
         let Some(index) = self.lookup(&parts) else {
             self.doubt("unknown-relation");
             return None;
         };
-        self.written(index);
+        self.written(index, events);
         Some(index)
     }
 
-    fn written(&mut self, index: RelationIndex) {
+    fn written(&mut self, index: RelationIndex, events: u16) {
         let Some(relation) = self.catalog.relation(index) else { return };
         if relation.is_system() || relation.kind != RelationKind::Table {
             // A write through a view may fail on its CHECK OPTION, with an error that shows the row.
@@ -53,6 +54,8 @@ impl Walker<'_> {
         if relation.writes_run_code {
             self.doubt_function("trigger-or-rule");
         }
+        self.runs_on_write(index);
+        self.fires(index, events);
         if relation.doubtful {
             self.doubt_function("view-or-policy-with-unknown-parts");
         }
@@ -148,7 +151,7 @@ impl Walker<'_> {
             self.doubt("unsupported-statement");
             return Output::default();
         };
-        let Some(index) = self.target(name) else { return Output::default() };
+        let Some(index) = self.target(name, trigger::INSERT) else { return Output::default() };
         self.name_sink(index);
         let named: Vec<Vec<String>> = columns.iter().map(|column| self.parts(column)).collect();
         self.inserts(index, &named);
@@ -237,6 +240,7 @@ impl Walker<'_> {
             }
         }
         let OnConflictAction::DoUpdate(DoUpdate { assignments, selection }) = action else { return };
+        self.fires(index, trigger::UPDATE);
         let mut items = items.to_vec();
         items.push(Rc::new(Item {
             alias: Some("excluded".to_owned()),
@@ -272,7 +276,9 @@ impl Walker<'_> {
         {
             self.doubt("unsupported-statement");
         }
-        let Some((index, mut items)) = self.target_item(&table.relation) else { return Output::default() };
+        let Some((index, mut items)) = self.target_item(&table.relation, trigger::UPDATE) else {
+            return Output::default();
+        };
         match from {
             None => {}
             Some(UpdateTableFromKind::AfterSet(from)) => {
@@ -289,7 +295,11 @@ impl Walker<'_> {
         self.returning(returning.as_deref(), &items, place)
     }
 
-    pub(super) fn target_item(&mut self, factor: &TableFactor) -> Option<(RelationIndex, Vec<Rc<Item>>)> {
+    pub(super) fn target_item(
+        &mut self,
+        factor: &TableFactor,
+        events: u16,
+    ) -> Option<(RelationIndex, Vec<Rc<Item>>)> {
         let TableFactor::Table {
             name,
             alias,
@@ -310,7 +320,7 @@ impl Walker<'_> {
             self.doubt("unsupported-statement");
         }
         let (alias, renamed) = self.alias(alias.as_ref());
-        let index = self.target(name)?;
+        let index = self.target(name, events)?;
         let aliased = alias.is_some();
         let alias = alias.or_else(|| self.parts(name).pop());
         let source = Source::Relation { index, renamed, aliased };
@@ -391,7 +401,9 @@ impl Walker<'_> {
                 return Output::default();
             }
         };
-        let Some((index, mut items)) = self.target_item(&table.relation) else { return Output::default() };
+        let Some((index, mut items)) = self.target_item(&table.relation, trigger::DELETE) else {
+            return Output::default();
+        };
         if let Some(using) = using {
             let more = self.from(using, &items, place);
             items.extend(more);
@@ -411,7 +423,7 @@ impl Walker<'_> {
         let Some(relation) = catalog.relation(index) else { return };
         if !out {
             self.writes = true;
-            self.written(index);
+            self.written(index, trigger::INSERT);
             let named: Vec<_> = columns.unwrap_or_default().iter().map(|name| vec![name.clone()]).collect();
             return self.inserts(index, &named);
         }
@@ -436,6 +448,7 @@ impl Walker<'_> {
         if self.relation(Some(index)).is_some_and(|relation| relation.writes_run_code) {
             self.doubt_function("trigger-or-rule");
         }
+        self.runs_on_write(index);
         for column in columns {
             match self.relation(Some(index)).and_then(|relation| relation.column(column)) {
                 Some(at) => self.touch((index, at), Uses::HIDDEN),

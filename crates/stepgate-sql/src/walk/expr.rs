@@ -1,15 +1,14 @@
 //! Expressions. Precedence does not matter here: every part of an expression has the use of the whole.
 
 use sqlparser::ast::{
-    AccessExpr, Array, CaseWhen, CeilFloorKind, DataType, Expr, Interval, Subscript, TypedString, Value,
-    ValueWithSpan,
+    AccessExpr, Array, ArrayElemTypeDef, CaseWhen, CeilFloorKind, DataType, Expr, Interval, Subscript,
+    TypedString, Value, ValueWithSpan,
 };
 
 use super::Walker;
 use super::scope::{Place, folded};
 use super::uses::Uses;
 use crate::builtin;
-use crate::catalog::UserCasts;
 
 /// Words that the grammar reads as values, unless quoted.
 pub(super) const VALUE_WORDS: [&str; 12] = [
@@ -196,30 +195,51 @@ impl Walker<'_> {
 
     /// A cast to, or literal of, that type: harmless where it is the server's own.
     pub(super) fn data_type(&mut self, data_type: &DataType) {
-        let shown = data_type.to_string().to_ascii_lowercase();
-        let mut name = shown.as_str();
-        while let Some(element) = name.strip_suffix("[]") {
-            name = element;
+        self.runs_casts();
+        let mut element = data_type;
+        while let DataType::Array(array) = element {
+            match array {
+                ArrayElemTypeDef::AngleBracket(of)
+                | ArrayElemTypeDef::SquareBracket(of, _)
+                | ArrayElemTypeDef::Parenthesis(of)
+                | ArrayElemTypeDef::Qualified(of, _) => element = of,
+                ArrayElemTypeDef::None => return self.doubt_function("unknown-type"),
+            }
         }
-        let name = name.split(['(', '[']).next().unwrap_or_default().trim();
-        let (qualified, name) = match name.split_once('.') {
-            Some(("pg_catalog", name)) => (true, name),
-            Some(_) => return self.doubt_function("unknown-type"),
-            None => (false, name),
-        };
-        // `int` is grammar, `"int"` whatever the path finds.
-        let quoted = name.starts_with('"');
-        let name = name.trim_matches('"');
+        if let DataType::Custom(name, _) = element {
+            let parts = self.parts(name);
+            return match parts.as_slice() {
+                // `int` is grammar, `"int"` whatever the path finds.
+                [name] => self.type_named(name, None),
+                [schema, name] => self.type_named(name, Some(schema)),
+                _ => self.doubt_function("unknown-type"),
+            };
+        }
+        let shown = element.to_string().to_ascii_lowercase();
+        let name = shown.split(['(', '[']).next().unwrap_or_default().trim();
         // Several words (`double precision`) are grammar.
         let first = name.split(' ').next().unwrap_or_default();
-        let several = first.len() < name.len();
-        let grammar = !quoted && (several || builtin::grammar_type(first));
-        let hidden = !qualified && !grammar && self.catalog.is_user_type(first);
-        if !builtin::builtin_type(first) || hidden {
-            self.doubt_function("unknown-type");
+        if first.len() < name.len() || builtin::grammar_type(first) {
+            if !builtin::builtin_type(first) {
+                self.doubt_function("unknown-type");
+            }
+        } else {
+            self.type_named(first, None);
         }
-        if self.catalog.user_casts() >= UserCasts::Explicit {
-            self.doubt_function("unknown-cast");
+    }
+
+    /// A type by its name. Which of several the path finds is not looked for: all of them count.
+    fn type_named(&mut self, name: &str, schema: Option<&str>) {
+        let of_server = schema.is_none_or(|schema| schema == "pg_catalog") && builtin::builtin_type(name);
+        let named = self.catalog.user_types(name);
+        let types: Vec<_> =
+            named.iter().filter(|it| schema.is_none_or(|schema| it.schema == schema)).collect();
+        if types.is_empty() {
+            if !of_server {
+                self.doubt_function("unknown-type");
+            }
+            return;
         }
+        self.runs_type(&types, schema, name);
     }
 }

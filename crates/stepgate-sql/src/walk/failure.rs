@@ -7,6 +7,7 @@ use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 use super::Walker;
 use super::scope::folded;
 use super::uses::Uses;
+use crate::catalog::trigger::{DELETE, UPDATE};
 use crate::catalog::{Action, Catalog, ColumnRef, Relation, RelationIndex};
 
 /// Foreign keys that are followed on and on: through no more tables than this.
@@ -101,6 +102,10 @@ impl Walker<'_> {
         let runs_code = |at: &RelationIndex| self.catalog.relation(*at).is_some_and(|it| it.writes_run_code);
         if action != Action::Refuse && runs_code(table) {
             self.doubt_function("trigger-or-rule");
+        }
+        if action != Action::Refuse {
+            self.runs_on_write(*table);
+            self.fires(*table, if action == Action::Cascade && deletes { DELETE } else { UPDATE });
         }
         let written: Vec<usize> = columns.iter().map(|(_, at)| *at).collect();
         match action {

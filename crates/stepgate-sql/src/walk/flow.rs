@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
 
-use sqlparser::ast::{Query, Select, SelectItem, SetExpr};
+use sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Values};
 use stepgate_types::ColumnName;
 
 use super::Walker;
+use super::query::is_expanded;
 use super::scope::{Item, Output, Place, Source};
 use super::uses::Uses;
 use crate::catalog::{Action, ColumnRef, RelationIndex};
@@ -18,18 +19,38 @@ pub(super) type Touched = HashMap<ColumnRef, Uses>;
 /// The select list that is told apart, and what each of its columns was seen to take.
 #[derive(Default)]
 pub(super) struct Split {
-    /// Of which SELECT; compared, never followed.
+    /// Of which SELECT or VALUES; compared, never followed.
     pub(super) select: Option<*const Select>,
+    pub(super) values: Option<*const Values>,
     /// One for each column. `None`: they cannot be told apart.
     pub(super) each: Option<Vec<Touched>>,
 }
 
 impl Walker<'_> {
-    /// Asks for the columns of a query to be told apart, if it is one SELECT.
+    /// Asks for the columns of a query to be told apart, if it is one SELECT or VALUES.
     pub(super) fn split(&mut self, query: &Query) {
-        if let SetExpr::Select(select) = query.body.as_ref() {
-            self.split.select = Some(std::ptr::from_ref(select.as_ref()));
+        match query.body.as_ref() {
+            SetExpr::Select(select) => self.split.select = Some(std::ptr::from_ref(select.as_ref())),
+            SetExpr::Values(values) => self.split.values = Some(std::ptr::from_ref(values)),
+            _ => {}
         }
+    }
+
+    /// The rows of VALUES, column by column if that was asked for.
+    pub(super) fn values(&mut self, values: &Values, place: Place<'_>, uses: Uses) {
+        let rows = || values.rows.iter().map(|row| row.content.as_slice());
+        let width = rows().map(<[Expr]>::len).max().unwrap_or_default();
+        let apart = self.split.values.is_some_and(|it| std::ptr::eq(it, values));
+        if !apart || rows().any(|row| row.len() != width || row.iter().any(is_expanded)) {
+            return rows().for_each(|row| self.exprs(row, place, uses));
+        }
+        let mut each = Vec::with_capacity(width);
+        for at in 0..width {
+            let around = std::mem::take(&mut self.columns);
+            self.exprs(rows().filter_map(|row| row.get(at)), place, uses);
+            each.push(std::mem::replace(&mut self.columns, around));
+        }
+        self.split.each = Some(each);
     }
 
     /// Whether that was asked of this SELECT.
@@ -81,7 +102,7 @@ impl Walker<'_> {
     /// What the columns of the query take that was split, with what went before it; merged back. `None`: any of them
     /// may take all of [`Self::given`].
     pub(super) fn taken_apart(&mut self) -> Option<Vec<Vec<ColumnRef>>> {
-        self.split.select = None;
+        (self.split.select, self.split.values) = (None, None);
         let around = self.given();
         let each = self.split.each.take()?;
         for touched in &each {

@@ -345,7 +345,7 @@ impl Walker<'_> {
         self.function_args(args, place, Uses::OUTPUT);
         let last = parts.last().cloned().unwrap_or_default();
         let of_server = match parts.as_slice() {
-            [name] => !self.catalog.is_user_function(name),
+            [name] => !self.may_be_of_user(name),
             [schema, _] => schema == "pg_catalog",
             _ => false,
         };
@@ -403,7 +403,7 @@ impl Walker<'_> {
         if let Some(item) = self.item(name, place) {
             return self.whole_row(&item, uses);
         }
-        if !unsure && !self.is_argument(name) {
+        if !self.row_of_trigger(name, None) && !unsure && !self.is_argument(name) {
             self.doubt("unresolved-name");
         }
     }
@@ -425,6 +425,8 @@ impl Walker<'_> {
     fn qualified(&mut self, alias: &str, column: &str, place: Place<'_>, uses: Uses) {
         match self.item(alias, place) {
             Some(item) => self.column_of(&item, column, uses),
+            None if self.row_of_trigger(alias, Some(column)) => {}
+            None if self.is_part_of_argument(alias, column) => {}
             None => self.doubt("unresolved-name"),
         }
     }

@@ -1,8 +1,9 @@
 //! Function calls: an allow-list of pure functions of pg_catalog, all else is a doubt.
 
 use sqlparser::ast::{
-    Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
-    NamedWindowExpr, ObjectName, OrderByExpr, WindowFrame, WindowFrameBound, WindowSpec, WindowType,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
+    FunctionArguments, NamedWindowExpr, ObjectName, OrderByExpr, WindowFrame, WindowFrameBound, WindowSpec,
+    WindowType,
 };
 
 use super::Walker;
@@ -60,9 +61,13 @@ impl Walker<'_> {
 
     pub(super) fn function_args(&mut self, args: &[FunctionArg], place: Place<'_>, uses: Uses) {
         for arg in args {
-            let (FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg)) = arg else {
-                self.doubt("unsupported-expression");
-                continue;
+            let arg = match arg {
+                FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg) => arg,
+                FunctionArg::ExprNamed { name: Expr::Identifier(_), arg, operator: _ } => arg,
+                FunctionArg::ExprNamed { .. } => {
+                    self.doubt("unsupported-expression");
+                    continue;
+                }
             };
             match arg {
                 FunctionArgExpr::Expr(expr) => self.expr(expr, place, uses),
@@ -90,6 +95,7 @@ impl Walker<'_> {
         };
         match &item {
             Some(item) => self.whole_row(item, uses),
+            None if matches!(parts.as_slice(), [alias] if self.row_of_trigger(alias, None)) => {}
             None => self.doubt("unresolved-name"),
         }
         item
@@ -103,7 +109,7 @@ impl Walker<'_> {
             [schema, name] => return self.routine(Some(schema), name),
             _ => return self.doubt_function("unknown-function"),
         };
-        if unqualified && self.catalog.is_user_function(name) {
+        if unqualified && self.may_be_of_user(name) {
             return self.routine(None, name);
         }
         self.call(name);

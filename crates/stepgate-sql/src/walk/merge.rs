@@ -10,6 +10,7 @@ use sqlparser::ast::{
 use super::Walker;
 use super::scope::{Item, Output, Place, Scope};
 use super::uses::Uses;
+use crate::catalog::trigger::{DELETE, INSERT, UPDATE};
 use crate::catalog::{ColumnRef, RelationIndex};
 use crate::facts::{Sink, SinkKind};
 
@@ -21,7 +22,9 @@ impl Walker<'_> {
         if !optimizer_hints.is_empty() || output.is_some() {
             self.doubt("unsupported-statement");
         }
-        let Some((index, mut items)) = self.target_item(table) else { return Output::default() };
+        let Some((index, mut items)) = self.target_item(table, INSERT | UPDATE | DELETE) else {
+            return Output::default();
+        };
         let source = TableWithJoins { relation: source.clone(), joins: Vec::new() };
         items.extend(self.from(&[source], &[], place));
         let scope = Scope { items: &items, outer: place.scope };

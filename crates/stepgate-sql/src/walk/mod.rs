@@ -14,6 +14,7 @@ mod query;
 mod routine;
 mod scope;
 mod size;
+mod trigger;
 mod uses;
 mod view;
 
@@ -24,42 +25,56 @@ use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
 use stepgate_types::{ColumnName, Kind, Use};
 
 use self::flow::Split;
+use self::routine::Cause;
 use self::scope::{Output, Place, folded};
+use self::trigger::Fired;
 use self::uses::Uses;
 use crate::budget::Budget;
 use crate::builtin;
-use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind, Routine, UserCasts};
+use crate::catalog::{Body, Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::facts::{Doubt, Facts, Reason, Sink, SinkKind};
 use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
+pub(crate) use self::trigger::{Row, close};
 pub(crate) use self::view::{ViewColumns, view};
 
 /// Adds to `facts` (whose kind it sets) what this query, INSERT, UPDATE or DELETE does.
 ///
-/// `may_set`: its calls of `set_config` are known to change nothing that matters here. `stores`: its result is
-/// stored; then what the result's columns are taken from is told.
 pub(crate) fn statement(
     statement: &Statement,
     context: Context<'_>,
-    may_set: bool,
-    stores: bool,
+    asked: &Asked<'_>,
     facts: &mut Facts,
 ) -> Result {
+    let Asked { may_set, stores, operators } = *asked;
     let mut walker = Walker::new(context.catalog, context.session);
     walker.body = context.body;
     walker.budget = context.budget.clone();
     walker.may_set = may_set;
+    walker.runs_implied(operators);
     if let (true, Statement::Query(query)) = (stores, statement) {
         walker.split(query);
     }
+    walker.begins_step(statement);
     let output = walker.statement(statement, Place::default());
+    walker.ends_step();
     let apart = stores.then(|| walker.taken_apart()).flatten();
     let from = apart.filter(|_| walker.called.is_empty());
     let from: Option<Vec<_>> =
         from.map(|each| each.into_iter().map(|columns| walker.base_columns(columns)).collect());
     walker.finish(facts);
     Result { names: (!output.open).then_some(output.names), from }
+}
+
+/// What is known of a statement before it is walked.
+pub(crate) struct Asked<'a> {
+    /// Its calls of `set_config` are known to change nothing that matters here.
+    pub(crate) may_set: bool,
+    /// Its result is stored; then what the result's columns are taken from is told.
+    pub(crate) stores: bool,
+    /// Operators of somebody's own that it uses, or may use.
+    pub(crate) operators: &'a BTreeSet<&'a str>,
 }
 
 /// The columns of a statement's result.
@@ -155,9 +170,11 @@ struct Walker<'c> {
     /// What is stored in columns of relations, and from which it is taken.
     flows: HashMap<RelationIndex, HashMap<usize, HashSet<ColumnRef>>>,
     body: Within<'c>,
-    /// Functions that somebody defined and that are called, by schema and name.
-    called: HashMap<(String, String), Vec<Arc<Routine>>>,
     budget: Budget,
+    /// Code of somebody's own that runs.
+    called: HashMap<Cause, Vec<Arc<Body>>>,
+    /// Triggers that are fired.
+    fired: Vec<Fired<'c>>,
     estimate: Option<u64>,
     bulk: stepgate_types::BulkShape,
 }
@@ -182,6 +199,7 @@ impl<'c> Walker<'c> {
             body: Within::default(),
             called: HashMap::new(),
             budget: Budget::default(),
+            fired: Vec::new(),
             estimate: None,
             bulk: stepgate_types::BulkShape::None,
         }
@@ -232,21 +250,7 @@ impl<'c> Walker<'c> {
         for reason in &self.reasons {
             facts.doubt(*reason);
         }
-        let called: Vec<Facts> = self.called.values().flatten().map(|it| self.body_facts(it)).collect();
-        for body in &called {
-            facts.run(body);
-        }
-        // What a body writes may be its arguments.
-        let writes = |body: &Facts| body.columns.values().any(|uses| uses.contains(&Use::Write));
-        if called.iter().any(writes) {
-            let arguments = self.base_columns(self.given());
-            let written =
-                called.iter().flat_map(|body| &body.columns).filter(|(_, uses)| uses.contains(&Use::Write));
-            for (column, _) in written {
-                let flow = facts.flows.entry(column.relation.clone()).or_default();
-                flow.each.entry(column.column.clone()).or_default().extend(arguments.iter().cloned());
-            }
-        }
+        let called = self.bodies(facts);
         if !self.flows.is_empty() {
             let given = called.iter().flat_map(|body| body.columns.iter());
             let given =
@@ -254,6 +258,9 @@ impl<'c> Walker<'c> {
             for (relation, flow) in self.named_flows(&given.collect()) {
                 facts.flows.entry(relation).or_default().add(flow);
             }
+        }
+        if !self.fired.is_empty() && trigger::close(&mut facts.flows).is_none() {
+            facts.doubt(Reason { code: "too-many-copies", doubt: Doubt::Statement });
         }
         for relation in facts.flows.keys() {
             facts.sinks.insert(Sink { kind: SinkKind::Rows, relation: Some(relation.clone()) });
@@ -264,16 +271,20 @@ impl<'c> Walker<'c> {
             for column in lineage.drain() {
                 let Some((relation, column)) = self.base_column(column) else { continue };
                 let read = uses.without_write();
+                let seen = read.set();
                 for flow in self.session.tainted(&relation) {
                     let held = flow.all.iter().chain(flow.each.get(&column).into_iter().flatten());
-                    for source in held.filter(|_| !read.is_empty()) {
-                        facts.columns.entry(source.clone()).or_default().extend(read.set());
+                    for source in held.filter(|_| !seen.is_empty()) {
+                        facts.columns.entry(source.clone()).or_default().extend(&seen);
                     }
                     if flow.unknown && !read.is_empty() {
                         facts.doubt(Reason { code: "unknown-contents", doubt: Doubt::Statement });
                     }
                 }
-                facts.columns.entry(ColumnName::new(relation, column)).or_default().extend(uses.set());
+                let uses = uses.set();
+                if !uses.is_empty() {
+                    facts.columns.entry(ColumnName::new(relation, column)).or_default().extend(uses);
+                }
             }
         }
         for index in self.relations {
@@ -337,7 +348,13 @@ impl<'c> Walker<'c> {
     fn lookup(&self, name: &[String]) -> Option<RelationIndex> {
         match name {
             [name] => {
-                self.session.search_path.as_ref()?.iter().find_map(|schema| self.catalog.find(schema, name))
+                let path = self.session.search_path.as_ref()?;
+                let mut found = path.iter().filter_map(|schema| self.catalog.find(schema, name));
+                let first = found.next();
+                // PL/pgSQL goes on with what it found, though another may stand before it by now.
+                let planned = self.body.body.is_some_and(|body| body.is_plpgsql);
+                let unsure = planned && (found.next().is_some() || self.session.temporaries.contains(name));
+                first.filter(|_| !unsure)
             }
             [schema, name] => self.catalog.find(schema, name),
             _ => None,
@@ -363,9 +380,10 @@ impl<'c> Walker<'c> {
         }
         self.touch_all(relation.policy_reads.iter().copied(), Uses::PREDICATE);
         let is_view = matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView);
-        if is_view && self.catalog.user_casts() > UserCasts::None {
-            self.doubt_function("unknown-cast");
+        if is_view {
+            self.runs_casts();
         }
+        self.runs(Cause::Reading(index), &relation.on_read);
         if is_view && relation.split {
             self.touch_all(relation.reads.iter().copied(), Uses::PREDICATE);
         }

@@ -107,15 +107,13 @@ impl Walker<'_> {
                 self.set_expr(right, place, uses);
                 output
             }
-            SetExpr::Values(Values { explicit_row: _, value_keyword, rows }) => {
+            SetExpr::Values(values) => {
+                let Values { explicit_row: _, value_keyword, rows } = values;
                 if *value_keyword {
                     self.doubt("unsupported-query");
                 }
-                let mut width = 0;
-                for row in rows {
-                    width = row.content.len();
-                    self.exprs(&row.content, place, uses);
-                }
+                let width = rows.last().map_or(0, |row| row.content.len());
+                self.values(values, place, uses);
                 if rows.iter().flat_map(|row| &row.content).any(is_expanded) {
                     return Output { names: Vec::new(), open: true };
                 }
@@ -379,9 +377,12 @@ impl Walker<'_> {
                     self.plain_wildcard(options);
                     match kind {
                         SelectItemQualifiedWildcardKind::ObjectName(name) => {
-                            if let Some(item) = self.row(name, place, uses) {
-                                let more = item.output(self.catalog);
-                                self.append(&mut output, more);
+                            match self.row(name, place, uses) {
+                                Some(item) => {
+                                    let more = item.output(self.catalog);
+                                    self.append(&mut output, more);
+                                }
+                                None => output.open = true,
                             }
                         }
                         SelectItemQualifiedWildcardKind::Expr(expr) => {
@@ -429,7 +430,7 @@ impl Walker<'_> {
 }
 
 /// `(expression).*`, as `normalise` says it: it stands for as many columns as the composite type has.
-fn is_expanded(expr: &Expr) -> bool {
+pub(super) fn is_expanded(expr: &Expr) -> bool {
     let Expr::CompoundFieldAccess { root: _, access_chain } = expr else { return false };
     matches!(access_chain.last(), Some(AccessExpr::Dot(Expr::Identifier(field))) if field.value == "*")
 }

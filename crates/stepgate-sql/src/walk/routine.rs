@@ -1,21 +1,55 @@
-//! Functions in SQL, seen through by their bodies.
+//! Code that somebody defined, seen through by its text.
 
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use stepgate_types::Kind;
+use stepgate_types::{Kind, Use};
 
-use super::Walker;
+use super::{Row, Walker};
 use crate::analyze;
-use crate::catalog::Routine;
+use crate::catalog::{Body, Path, RelationIndex, Routine, UserCasts, UserType};
 use crate::facts::{Doubt, Facts, Reason};
 use crate::statement::{Context, Within};
 
 /// Deepest nesting of bodies.
 const MAX_DEPTH: usize = 3;
 
-/// The most functions that one statement calls, and one within a body: with the depth they bound the work.
+/// The most causes for which one statement runs code, and one within a body: with the depth they bound the work.
 const MAX_CALLED: usize = 64;
 const MAX_CALLED_WITHIN: usize = 8;
+
+/// The code of a body that is run within itself: what it does is counted already.
+const RECURSIVE: &str = "recursive-function";
+
+/// Why code runs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Cause {
+    /// A function is called, by schema (as written: `f` and `public.f` may be different functions) and name.
+    Call(Option<String>, String),
+    Operator(String),
+    /// A value is made of a type, by schema and name as written.
+    Type(Option<String>, String),
+    /// A cast, written or not.
+    Cast,
+    /// Values of a relation's columns are compared.
+    Reading(RelationIndex),
+    /// A relation is written.
+    Writing(RelationIndex),
+}
+
+impl Within<'_> {
+    /// Whether the body runs within itself, its names meaning the same.
+    fn is_recursive(&self) -> bool {
+        let same = |it: &&Self| match (it.body, self.body) {
+            (Some(one), Some(other)) => {
+                std::ptr::eq(one, other)
+                    && (it.path, it.in_force, it.row) == (self.path, self.in_force, self.row)
+            }
+            _ => false,
+        };
+        std::iter::successors(self.around, |it| it.around).any(|it| same(&it))
+    }
+}
 
 impl Walker<'_> {
     /// Accounts for a call of functions that somebody defined. Which of several of one name is called depends on
@@ -35,33 +69,141 @@ impl Walker<'_> {
             self.returns_sets |= routine.returns_set;
             self.functions.insert(format!("{at}.{name}"));
         }
+        let cause = Cause::Call(schema.map(str::to_owned), name.to_owned());
+        self.runs_routines(cause, found.into_iter().map(|(_, routine)| routine.as_ref()));
+    }
+
+    fn runs_routines<'r>(&mut self, cause: Cause, routines: impl IntoIterator<Item = &'r Routine>) {
+        let code: Option<Vec<&[Arc<Body>]>> = routines.into_iter().map(|it| it.code.as_deref()).collect();
+        match code {
+            Some(code) => self.runs(cause, &code.concat()),
+            None => self.doubt_function("unknown-function"),
+        }
+    }
+
+    /// Notes that code runs. It is read when this statement is done with, for the stack's sake.
+    pub(super) fn runs(&mut self, cause: Cause, code: &[Arc<Body>]) {
         let most = if self.body.depth == 0 { MAX_CALLED } else { MAX_CALLED_WITHIN };
+        if code.is_empty() || self.called.contains_key(&cause) {
+            return;
+        }
         if self.called.len() >= most {
             return self.doubt_function("unknown-function");
         }
-        // Read when this statement is done with, for the stack's sake.
-        let routines = found.iter().map(|(_, routine)| Arc::clone(routine)).collect();
-        // Keyed as written: `f` and `public.f` may be different functions.
-        self.called.insert((schema.unwrap_or_default().to_owned(), name.to_owned()), routines);
+        self.called.insert(cause, code.to_vec());
     }
 
-    /// What running a function's body does.
-    pub(super) fn body_facts(&self, routine: &Routine) -> Facts {
+    /// What runs in any statement: casts that apply by themselves, and these operators.
+    pub(super) fn runs_implied(&mut self, operators: &BTreeSet<&str>) {
+        for operator in operators {
+            let routines = self.catalog.operators(operator).iter().map(Arc::as_ref);
+            self.runs_routines(Cause::Operator((*operator).to_owned()), routines);
+        }
+        if self.catalog.user_casts() == UserCasts::Implicit {
+            self.runs_casts();
+        }
+    }
+
+    /// A cast is written.
+    pub(super) fn runs_casts(&mut self) {
+        self.runs_routines(Cause::Cast, self.catalog.casts().iter().map(Arc::as_ref));
+    }
+
+    /// A relation is written: what its defaults, checks and indexes call runs, and may be stored in it.
+    pub(super) fn runs_on_write(&mut self, index: RelationIndex) {
+        let Some(relation) = self.catalog.relation(index) else { return };
+        if !relation.on_write.is_empty() {
+            self.flows.entry(index).or_default();
+            self.runs(Cause::Writing(index), &relation.on_write);
+        }
+    }
+
+    /// A value is made of a type outside pg_catalog; of one of those that have the name, if there are several.
+    pub(super) fn runs_type(&mut self, types: &[&UserType], schema: Option<&str>, name: &str) {
+        let code: Option<Vec<&[Arc<Body>]>> =
+            types.iter().map(|it| it.runs.as_ref().and_then(|it| it.code.as_deref())).collect();
+        match code {
+            Some(code) => self.runs(Cause::Type(schema.map(str::to_owned), name.to_owned()), &code.concat()),
+            None => self.doubt_function("unknown-type"),
+        }
+    }
+
+    /// Adds what all code does that runs, and tells it of each body.
+    pub(super) fn bodies(&self, facts: &mut Facts) -> Vec<Facts> {
+        let mut all = Vec::new();
+        let mut seen = HashSet::new();
+        let mut moves = facts.effect.session;
+        let mut by_path = false;
+        for (cause, code) in &self.called {
+            for body in code.iter().filter(|body| seen.insert(Arc::as_ptr(body))) {
+                let mut facts = self.body_facts(body, None);
+                moves |= facts.effect.session;
+                by_path |= body.path == Path::Caller;
+                // Where what is stored so comes from would have to be told from what is written.
+                if matches!(cause, Cause::Writing(_)) && !facts.read_only {
+                    facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
+                }
+                all.push(facts);
+            }
+        }
+        for body in &all {
+            facts.run(body);
+        }
+        let (one_moves, one_by_path) = self.triggers(facts);
+        // What a recursive call is given is not followed into what it writes.
+        if facts.reasons.iter().any(|reason| reason.code == RECURSIVE) && !facts.read_only {
+            facts.doubt(Reason { code: "unknown-function", doubt: Doubt::Function });
+        }
+        // One may set the path by which the next finds its names.
+        if (moves || one_moves) && (by_path || one_by_path) {
+            facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
+        }
+        // What a body writes may be its arguments.
+        let writes = |body: &Facts| body.columns.values().any(|uses| uses.contains(&Use::Write));
+        if all.iter().any(writes) {
+            let arguments = self.base_columns(self.given());
+            let written =
+                all.iter().flat_map(|body| &body.columns).filter(|(_, uses)| uses.contains(&Use::Write));
+            for (column, _) in written {
+                let flow = facts.flows.entry(column.relation.clone()).or_default();
+                flow.each.entry(column.column.clone()).or_default().extend(arguments.iter().cloned());
+            }
+        }
+        all
+    }
+
+    /// What running a body does.
+    pub(super) fn body_facts(&self, body: &Body, row: Option<Row<'_>>) -> Facts {
         let unknown = || {
             let mut facts = Facts::new(Kind::Select, 1);
             facts.doubt(Reason { code: "unknown-function", doubt: Doubt::Function });
             facts
         };
-        let Some(body) = routine.body.as_ref().filter(|_| self.body.depth < MAX_DEPTH) else {
-            return unknown();
-        };
         let mut session = self.session.clone();
-        if body.own_path {
-            // What it finds there depends on the owner's rights and on temporary objects: only names with a schema
-            // are certain.
-            session.search_path = Some(vec!["pg_catalog".to_owned()]);
+        let in_force =
+            self.body.in_force.map(<[String]>::to_vec).or_else(|| self.session.search_path.clone());
+        session.search_path = match body.path {
+            Path::Caller => in_force.clone(),
+            // What a path of its own finds depends on the owner's rights and on temporary objects: only names with a
+            // schema are certain.
+            Path::Own | Path::Bound => Some(vec!["pg_catalog".to_owned()]),
+        };
+        let within = Within {
+            depth: self.body.depth + 1,
+            body: Some(body),
+            path: session.search_path.as_deref(),
+            in_force: in_force.as_deref().filter(|_| body.path == Path::Bound),
+            around: Some(&self.body),
+            row,
+        };
+        if within.is_recursive() {
+            let mut facts = Facts::new(Kind::Select, 1);
+            facts.doubt(Reason { code: RECURSIVE, doubt: Doubt::Nothing });
+            return facts;
         }
-        let within = Within { depth: self.body.depth + 1, arguments: &body.arguments };
+        if self.body.depth >= MAX_DEPTH {
+            return unknown();
+        }
         let context = Context {
             budget: &self.budget,
             catalog: self.catalog,
@@ -77,8 +219,25 @@ impl Walker<'_> {
         all
     }
 
+    /// Whether an unqualified name of a function may mean one outside pg_catalog.
+    pub(super) fn may_be_of_user(&self, name: &str) -> bool {
+        let bound = self.body.body.is_some_and(|body| body.path == Path::Bound);
+        !bound && self.catalog.is_user_function(name)
+    }
+
     /// Whether a name that is no column may be an argument of the function in whose body it stands.
     pub(super) fn is_argument(&self, name: &str) -> bool {
-        self.body.arguments.iter().any(|argument| argument == name)
+        self.body.body.is_some_and(|body| body.arguments.iter().any(|argument| argument == name))
+    }
+
+    /// Whether `name.field` may be an argument by the function's name, or a field of one.
+    pub(super) fn is_part_of_argument(&mut self, name: &str, field: &str) -> bool {
+        let by_function = self.body.body.is_some_and(|body| body.function == name) && self.is_argument(field);
+        let of_argument = !by_function && self.is_argument(name);
+        // `x.f` calls f(x) where x has no field f.
+        if of_argument && self.catalog.is_function(field) {
+            self.function_name(&[field.to_owned()]);
+        }
+        by_function || of_argument
     }
 }

@@ -14,9 +14,15 @@ impl Uses {
     pub(super) const ORDERING: Self = Self(8);
     pub(super) const WRITE: Self = Self(16);
     pub(super) const HIDDEN: Self = Self(32);
+    /// A value of the row whose trigger runs. It may be stored elsewhere; nobody reads it thereby.
+    pub(super) const ROW: Self = Self(64);
 
     pub(super) const fn are_output(self) -> bool {
-        self.0 & Self::OUTPUT.0 != 0
+        self.0 & (Self::OUTPUT.0 | Self::ROW.0) != 0
+    }
+
+    pub(super) const fn are_write(self) -> bool {
+        self.0 & Self::WRITE.0 != 0
     }
 
     /// The uses by which something is read.

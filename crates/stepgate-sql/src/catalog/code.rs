@@ -1,0 +1,196 @@
+//! Code that somebody defined, from the answers to the catalog queries: functions, and what runs by itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::load::{Answers, CatalogError, Loader, truth};
+use super::plpgsql;
+use super::routine::{self, Body, Path, Routine};
+use super::trigger::{self, Step, Trigger};
+use super::{Catalog, UserCasts};
+use crate::builtin;
+use crate::lexer::{self, TokenKind};
+
+/// A type outside pg_catalog.
+#[derive(Debug, Clone)]
+pub(crate) struct UserType {
+    pub(crate) schema: String,
+    pub(crate) is_domain: bool,
+    /// What making a value of it runs; `None` where that is not known.
+    pub(crate) runs: Option<Arc<Routine>>,
+}
+
+impl UserType {
+    /// A type of which nothing is known but that it is there.
+    pub(super) fn unknown(schema: &str) -> Self {
+        Self { schema: schema.to_owned(), is_domain: false, runs: None }
+    }
+}
+
+/// type → what making a value of it checks.
+type Checks<'a> = HashMap<&'a str, Vec<Arc<Body>>>;
+
+/// Loads all code. Relations, columns and names of functions are there already.
+pub(super) fn load(loader: &mut Loader, answers: &Answers<'_>) -> Result<(), CatalogError> {
+    let checks = checks(&loader.catalog, answers)?;
+    let routines = routines(&mut loader.catalog, answers, &checks)?;
+    operators_and_casts(&mut loader.catalog, answers, &routines)?;
+    types(&mut loader.catalog, answers, &checks)?;
+    on_write(loader, answers, &checks)?;
+    triggers(loader, answers)
+}
+
+fn checks<'a>(catalog: &Catalog, answers: &Answers<'a>) -> Result<Checks<'a>, CatalogError> {
+    let mut own: Checks<'a> = HashMap::new();
+    for row in answers.rows::<3>("domain_checks")? {
+        let [domain, check, calls] = row?;
+        if !truth(calls) && is_plain(check, catalog) {
+            continue;
+        }
+        own.entry(domain).or_default().push(Routine::expression(check, vec!["value".to_owned()]));
+    }
+    let mut all: Checks<'a> = HashMap::new();
+    for row in answers.rows::<2>("checked_types")? {
+        let [of, domain] = row?;
+        all.entry(of).or_default().extend(own.get(domain).into_iter().flatten().cloned());
+    }
+    Ok(all)
+}
+
+fn routines<'a>(
+    catalog: &mut Catalog,
+    answers: &Answers<'a>,
+    checks: &Checks<'_>,
+) -> Result<HashMap<&'a str, Arc<Routine>>, CatalogError> {
+    let mut by_oid = HashMap::new();
+    for row in answers.rows::<10>("routines")? {
+        let [oid, schema, name, returns_set, form, body, own_path, arguments, defaults, types] = row?;
+        let (text, path) = match form {
+            "text" if truth(own_path) => (Some(body.to_owned()), Path::Own),
+            "text" => (Some(body.to_owned()), Path::Caller),
+            "bound" => (routine::bound_statements(body), Path::Bound),
+            _ => (None, Path::Bound),
+        };
+        let arguments = arguments.split(',').map(str::to_owned).collect();
+        let body = text.map(|text| {
+            Arc::new(Body { text, path, function: name.to_owned(), arguments, ..Body::default() })
+        });
+        let code = body.map(|body| {
+            let mut code = vec![body];
+            if !defaults.is_empty() {
+                code.push(Routine::expression(defaults, Vec::new()));
+            }
+            code.extend(types.split(',').filter_map(|it| checks.get(it)).flatten().cloned());
+            code
+        });
+        let routine = Arc::new(Routine { returns_set: truth(returns_set), code });
+        by_oid.insert(oid, Arc::clone(&routine));
+        catalog.routines.entry(name.to_owned()).or_default().push((schema.to_owned(), routine));
+    }
+    Ok(by_oid)
+}
+
+fn operators_and_casts(
+    catalog: &mut Catalog,
+    answers: &Answers<'_>,
+    routines: &HashMap<&str, Arc<Routine>>,
+) -> Result<(), CatalogError> {
+    let runs = |function: &str| routines.get(function).cloned().unwrap_or_default();
+    for row in answers.rows::<2>("operators")? {
+        let [name, function] = row?;
+        let functions = catalog.user_operators.entry(name.to_owned()).or_default();
+        functions.extend((function != "0").then(|| runs(function)));
+    }
+    for row in answers.rows::<2>("casts")? {
+        let [context, function] = row?;
+        if function == "0" {
+            continue;
+        }
+        let casts = if context == "e" { UserCasts::Explicit } else { UserCasts::Implicit };
+        catalog.user_casts = catalog.user_casts.max(casts);
+        catalog.casts.push(runs(function));
+    }
+    Ok(())
+}
+
+fn types(catalog: &mut Catalog, answers: &Answers<'_>, checks: &Checks<'_>) -> Result<(), CatalogError> {
+    for row in answers.rows::<5>("types")? {
+        let [oid, schema, name, is_domain, opaque] = row?;
+        let code = checks.get(oid).cloned().unwrap_or_default();
+        let of = UserType {
+            schema: schema.to_owned(),
+            is_domain: truth(is_domain),
+            runs: (!truth(opaque)).then(|| Arc::new(Routine::of(code))),
+        };
+        catalog.user_types.entry(name.to_owned()).or_default().push(of);
+    }
+    Ok(())
+}
+
+/// What writing relations runs.
+fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> Result<(), CatalogError> {
+    for row in answers.rows::<4>("write_code")? {
+        let [oid, expression, calls, is_default] = row?;
+        let Some(at) = loader.known(oid) else { continue };
+        let is_plain = !truth(calls) && is_plain(expression, &loader.catalog);
+        let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
+        relation.computes |= !truth(is_default);
+        if !is_plain {
+            let names = relation.columns.iter().map(|column| column.name.clone()).collect();
+            relation.on_write.push(Routine::expression(expression, names));
+            relation.bounded |= !truth(is_default);
+        }
+    }
+    for row in answers.rows::<2>("columns_of_types")? {
+        let [oid, of] = row?;
+        let (Some(at), Some(code)) = (loader.known(oid), checks.get(of)) else { continue };
+        if let Some(relation) = loader.catalog.relations.get_mut(at) {
+            relation.on_write.extend(code.iter().cloned());
+            relation.on_read.extend(code.iter().cloned());
+        }
+    }
+    Ok(())
+}
+
+/// Triggers: those that can be read, and which relations have others.
+fn triggers(loader: &mut Loader, answers: &Answers<'_>) -> Result<(), CatalogError> {
+    let mut functions: HashMap<&str, Option<Arc<[Step]>>> = HashMap::new();
+    for row in answers.rows::<3>("trigger_functions")? {
+        let [oid, own_path, source] = row?;
+        let path = if truth(own_path) { Path::Own } else { Path::Caller };
+        functions.insert(oid, plpgsql::steps(source, path));
+    }
+    for row in answers.rows::<6>("triggers")? {
+        let [oid, kind, function, of_server, arguments, definition] = row?;
+        let Some(at) = loader.known(oid) else { continue };
+        let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
+        let columns: Vec<&str> = relation.columns.iter().map(|column| column.name.as_str()).collect();
+        let does = match of_server {
+            _ if function.is_empty() => None,
+            "" => functions.get(function).cloned().flatten(),
+            name => trigger::of_server(name, arguments, &columns),
+        };
+        let when = if definition.is_empty() { Some(Arc::default()) } else { plpgsql::when(definition) };
+        match (kind.parse(), when, does) {
+            (Ok(kind), Some(when), Some(does)) => relation.triggers.push(Trigger { kind, when, does }),
+            _ => relation.writes_run_code = true,
+        }
+    }
+    Ok(())
+}
+
+/// Whether an expression that the server printed names nothing outside pg_catalog, and calls no function but those that
+/// only compute. (Its columns come without the table's name.)
+fn is_plain(expression: &str, catalog: &Catalog) -> bool {
+    let Ok(tokens) = lexer::tokens(expression) else { return false };
+    let is = |at: usize, byte: u8| tokens.get(at).is_some_and(|token| token.kind.is_punct(byte));
+    tokens.iter().enumerate().all(|(at, token)| match &token.kind {
+        TokenKind::Word(word) | TokenKind::Quoted(word) if is(at + 1, b'(') => {
+            builtin::may_precede_paren(word)
+                || builtin::harmless_writer(word)
+                || catalog.is_pure_function(word)
+        }
+        TokenKind::Punct(b'.') => false,
+        _ => true,
+    })
+}
