@@ -213,9 +213,10 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     facts.effect.session |= sets == Some(setting::Weight::Session);
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0, context.node) {
-        Ok(statement) => {
+        Ok((statement, literals)) => {
             let stores = create::stores(context.node);
-            let result = walk::statement(&statement, context, may_set, stores, facts);
+            let read = walk::Read { statement: &statement, literals: &literals };
+            let result = walk::statement(read, context, may_set, stores, facts);
             if let Some(into) = context.node.and_then(grammar::into) {
                 let temporary = into.relpersistence == b't'.cast_signed();
                 let made = Made { name: grammar::name(into), temporary, view: false, renamed: Vec::new() };
