@@ -224,10 +224,11 @@ impl Predicates {
         }
     }
 
-    /// Whether there is one for each column that is used as a predicate.
+    /// Whether there is one for each of these that is used as a predicate, and none for any other.
     pub(crate) fn cover(&self, columns: &BTreeMap<ColumnName, BTreeSet<Use>>) -> bool {
         let mut used = columns.iter().filter(|(_, uses)| uses.contains(&Use::Predicate));
         used.all(|(column, _)| self.0.iter().any(|it| it.column == *column))
+            && self.0.iter().all(|it| columns.contains_key(&it.column))
     }
 
     pub(crate) fn extend(&mut self, more: &Self) {
