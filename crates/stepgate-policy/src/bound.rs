@@ -39,7 +39,7 @@ impl Bound {
     }
 }
 
-/// An entry of the map that names nothing in the catalog.
+/// An entry of the map or the policy that names nothing in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Alarm {
     /// The database, as the gate's configuration names it.
@@ -50,7 +50,7 @@ pub struct Alarm {
     pub missing: Missing,
 }
 
-/// What an entry of the map names in vain.
+/// What an entry names in vain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Missing {
@@ -63,6 +63,13 @@ pub enum Missing {
     Renamed(Option<String>),
     /// The column that tells whom a row is about.
     SubjectKey(String),
+    /// A column that a rule's `predicate` names, which never matches then.
+    Compared {
+        /// The column.
+        column: String,
+        /// The rule.
+        rule: String,
+    },
 }
 
 impl fmt::Display for Alarm {
@@ -88,6 +95,11 @@ impl fmt::Display for Alarm {
             Missing::Renamed(Some(column)) => write!(
                 f,
                 "{relation}.{} was renamed and keeps its label, but name it anew in the map",
+                quote_ident(column)
+            ),
+            Missing::Compared { column, rule } => write!(
+                f,
+                "rule {rule} has a `predicate` on {relation}.{}, and there is no such column; it never matches",
                 quote_ident(column)
             ),
             Missing::SubjectKey(column) => {

@@ -9,6 +9,7 @@ use stepgate_types::{
 
 use crate::Circumstances;
 use crate::map::reads;
+use crate::predicate::PredicateTest;
 use crate::statement::{Column, Statement};
 use crate::truth::Truth;
 
@@ -27,6 +28,7 @@ pub(crate) enum Part {
     Bulk(bool),
     Sink(bool),
     Estimate(Threshold),
+    Predicate(PredicateTest),
     Person(BTreeSet<PersonName>),
     Groups(BTreeSet<GroupName>),
     Database(BTreeSet<String>),
@@ -65,6 +67,22 @@ impl Condition {
         Truth::all(self.parts.iter().map(|part| part.holds(statement, who)))
     }
 
+    /// The columns that its `predicate`s name, in order.
+    pub(crate) fn compared(&self) -> BTreeSet<&ColumnName> {
+        let mut all = BTreeSet::new();
+        for part in &self.parts {
+            match part {
+                Part::Predicate(test) => all.extend(test.of.columns.iter().flatten()),
+                Part::Any(conditions) | Part::All(conditions) => {
+                    all.extend(conditions.iter().flat_map(Self::compared));
+                }
+                Part::Not(condition) => all.extend(condition.compared()),
+                _ => {}
+            }
+        }
+        all
+    }
+
     /// Whether it can hold only for statements that it expects to be of kind `control`: what lets a rule
     /// stand in for the standing denial. A `control` in one branch of `any`, or under `not`, does not.
     pub(crate) fn names_control(&self) -> bool {
@@ -92,6 +110,7 @@ impl Part {
             Self::Bulk(wanted) => Truth::seen(facts.bulk != BulkShape::None, doubt).is(*wanted),
             Self::Sink(wanted) => Truth::seen(!facts.sinks.is_empty(), doubt).is(*wanted),
             Self::Estimate(threshold) => threshold.holds(statement),
+            Self::Predicate(predicate) => predicate.holds(statement),
             Self::Person(people) => known(people.contains(&who.person)),
             Self::Groups(groups) => known(!groups.is_disjoint(&who.groups)),
             Self::Database(names) => known(names.contains(&who.database)),
@@ -144,13 +163,17 @@ impl Touch {
     }
 
     fn fits(&self, column: &Column<'_>) -> bool {
+        self.names(column) && self.used(column.uses)
+    }
+
+    /// Whether it is a column of those asked for, however used.
+    pub(crate) fn names(&self, column: &Column<'_>) -> bool {
         let class = column.classified.map(|classified| classified.class.rank);
         let label = column.classified.and_then(|classified| classified.label);
         self.class.is_none_or(|test| class.is_some_and(|rank| test.fits(rank)))
             && self.labels.as_ref().is_none_or(|labels| label.is_some_and(|label| labels.contains(label)))
             && self.tables.as_ref().is_none_or(|tables| tables.contains(&column.name.relation))
             && self.columns.as_ref().is_none_or(|columns| columns.contains(column.name))
-            && self.used(column.uses)
     }
 
     /// Class and labels mean touched other than by `write` alone, unless `use` says otherwise (DESIGN §6).

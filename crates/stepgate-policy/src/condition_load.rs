@@ -11,11 +11,12 @@ use stepgate_types::{Certainty, Kind, Label, Use};
 use crate::condition::{ClassTest, Condition, Part, Threshold, Touch};
 use crate::key;
 use crate::map::Map;
+use crate::predicate_load;
 use crate::read::{self, Fields};
 use crate::report::Report;
 use crate::yaml::{Node, Place};
 
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     "class",
     "labels",
     "tables",
@@ -26,6 +27,7 @@ const KNOWN: [&str; 19] = [
     "bulk",
     "sink",
     "estimate_rows",
+    "predicate",
     "person",
     "as",
     "groups",
@@ -38,11 +40,10 @@ const KNOWN: [&str; 19] = [
 ];
 
 /// Of the design, or asked for, and not of this version.
-const LATER: [&str; 20] = [
+const LATER: [&str; 19] = [
     "signal",
     "signals",
     "risk",
-    "predicate",
     "delivered_rows",
     "delivered_bytes",
     "time",
@@ -85,6 +86,7 @@ pub(crate) fn load(report: &mut Report<'_>, node: &Node, map: Option<&Map>) -> C
     parts.extend(switch(report, &fields, "bulk").map(Part::Bulk));
     parts.extend(switch(report, &fields, "sink").map(Part::Sink));
     parts.extend(fields.get("estimate_rows").and_then(|node| estimate(report, node)));
+    parts.extend(fields.get("predicate").and_then(|node| predicate_load::load(report, node, map)));
     parts.extend(list(report, &fields, "person", parsed).map(Part::Person));
     parts.extend(list(report, &fields, "as", parsed).map(Part::Person));
     parts.extend(list(report, &fields, "groups", parsed).map(Part::Groups));
@@ -101,8 +103,6 @@ pub(crate) fn load(report: &mut Report<'_>, node: &Node, map: Option<&Map>) -> C
 
 fn touch(report: &mut Report<'_>, fields: &Fields<'_>, map: Option<&Map>) -> Option<Part> {
     let touch = Touch {
-        class: fields.get("class").and_then(|node| class(report, node, map)),
-        labels: hashed(list(report, fields, "labels", |report, node, what| label(report, node, what, map))),
         tables: hashed(list(report, fields, "tables", |report, node, what| {
             let name = keyed(report, node, what, key::relation)?;
             if map.is_some_and(|map| !map.lists(&name)) {
@@ -121,9 +121,28 @@ fn touch(report: &mut Report<'_>, fields: &Fields<'_>, map: Option<&Map>) -> Opt
             Some(name)
         })),
         uses: list(report, fields, "use", word_of(&USES)),
+        ..labelled(report, fields, map)
     };
     let asks = ["class", "labels", "tables", "columns", "use"].iter().any(|name| fields.get(name).is_some());
     asks.then_some(Part::Touch(touch))
+}
+
+/// `class` and `labels`.
+pub(crate) fn labelled(report: &mut Report<'_>, fields: &Fields<'_>, map: Option<&Map>) -> Touch {
+    Touch {
+        class: fields.get("class").and_then(|node| class(report, node, map)),
+        labels: hashed(list(report, fields, "labels", |report, node, what| label(report, node, what, map))),
+        ..Touch::default()
+    }
+}
+
+/// Columns under that key, in the map or not.
+pub(crate) fn columns(
+    report: &mut Report<'_>,
+    fields: &Fields<'_>,
+    name: &str,
+) -> Option<HashSet<stepgate_types::ColumnName>> {
+    hashed(list(report, fields, name, |report, node, what| keyed(report, node, what, key::column)))
 }
 
 fn not_in_map(report: &mut Report<'_>, at: Place, name: &str, entry: &str) {

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use stepgate_sql::Facts;
+use stepgate_sql::{Facts, Values};
 use stepgate_types::{Action, ColumnName, Kind, Use};
 
 use crate::map::{Classified, Map, reads};
@@ -32,9 +32,10 @@ pub(crate) fn decide(
     who: &Circumstances,
     bound: &Bound,
     message: &[Facts],
+    values: &dyn Values,
 ) -> Decision {
     let statements: Vec<Statement<'_>> =
-        message.iter().map(|facts| Statement::new(map, &who.database, bound, facts)).collect();
+        message.iter().map(|facts| Statement::new(map, &who.database, bound, facts, values)).collect();
     let mut action = if statements.is_empty() { policy.default } else { Action::Allow };
     let mut matches = Vec::new();
     for statement in &statements {

@@ -19,6 +19,8 @@ mod map;
 mod map_load;
 mod policy;
 mod policy_load;
+mod predicate;
+mod predicate_load;
 mod read;
 mod report;
 mod ruleset;

@@ -94,14 +94,16 @@ pub(crate) fn items<'n>(report: &mut Report<'_>, node: &'n Node, what: &str) -> 
             expected(report, node, what, "a list");
             None
         }
-        Value::Bool(_) | Value::Int(_) | Value::Number | Value::Text(_) => Some(std::slice::from_ref(node)),
+        Value::Bool(_) | Value::Int(_) | Value::Number(_) | Value::Text(_) => {
+            Some(std::slice::from_ref(node))
+        }
     }
 }
 
 pub(crate) fn text<'n>(report: &mut Report<'_>, node: &'n Node, what: &str) -> Option<&'n str> {
     match &node.value {
         Value::Text(text) => Some(text),
-        Value::Bool(_) | Value::Int(_) | Value::Number => {
+        Value::Bool(_) | Value::Int(_) | Value::Number(_) => {
             report.error_with_help(
                 node.at,
                 format!("{what} is text, and this reads as {}", node.value.what()),

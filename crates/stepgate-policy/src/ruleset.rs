@@ -3,9 +3,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use stepgate_sql::Facts;
+use stepgate_sql::{Facts, NoValues, Values};
 use stepgate_types::ColumnName;
 
+use crate::bound::{Alarm, Missing};
 use crate::map::Map;
 use crate::policy::Policy;
 use crate::report::Report;
@@ -73,10 +74,34 @@ impl Ruleset {
         self.policy.rules.iter().map(|rule| rule.name.as_str())
     }
 
-    /// Holds the map's entries for `database` against its catalog; see [`Map::bind`].
+    /// Holds the map's entries for `database`, and the columns of `predicate` conditions, against its catalog; see
+    /// [`Map::bind`].
     #[must_use]
     pub fn bind(&self, database: &str, catalog: &impl Columns, bound: &BTreeSet<&ColumnName>) -> Bound {
-        self.map.bind(database, catalog, bound)
+        let mut bound = self.map.bind(database, catalog, bound);
+        // A table that this database has not may be one of another's.
+        let is_only = self.map.databases().count() <= 1;
+        for rule in &self.policy.rules {
+            for ColumnName { relation, column } in rule.condition.compared() {
+                let there = catalog.columns(relation);
+                if there.map_or(is_only, |there| !there.contains(&column.as_str())) {
+                    bound.alarms.push(Alarm {
+                        database: database.to_owned(),
+                        relation: relation.clone(),
+                        missing: Missing::Compared { column: column.clone(), rule: rule.name.clone() },
+                    });
+                }
+            }
+        }
+        bound
+    }
+
+    /// Decides about one message of these statements, where nothing is known of the values that it compares with.
+    ///
+    /// See [`Self::decide_by`].
+    #[must_use]
+    pub fn decide(&self, who: &Circumstances, bound: &Bound, message: &[Facts]) -> Decision {
+        self.decide_by(who, bound, message, &NoValues)
     }
 
     /// Decides about one message of these statements. Pure; `bound` is of the database in `who`.
@@ -84,8 +109,14 @@ impl Ruleset {
     /// A message without statements gets `defaults.action`: there is nothing in it to look at. What
     /// cannot be read must come as facts of kind `unknown`.
     #[must_use]
-    pub fn decide(&self, who: &Circumstances, bound: &Bound, message: &[Facts]) -> Decision {
-        decide::decide(&self.map, &self.policy, who, bound, message)
+    pub fn decide_by(
+        &self,
+        who: &Circumstances,
+        bound: &Bound,
+        message: &[Facts],
+        values: &dyn Values,
+    ) -> Decision {
+        decide::decide(&self.map, &self.policy, who, bound, message, values)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use stepgate_sql::{Doubt, Facts};
+use stepgate_sql::{Doubt, Facts, Values};
 use stepgate_types::{Certainty, ColumnName, Kind, Use};
 
 use crate::Bound;
@@ -14,7 +14,10 @@ pub(crate) const MAP_ENTRY_MISSING: &str = "map-entry-missing";
 /// A statement with the map laid over its facts.
 pub(crate) struct Statement<'a> {
     pub(crate) facts: &'a Facts,
+    /// In order of their names.
     pub(crate) columns: Vec<Column<'a>>,
+    /// What it compares with.
+    pub(crate) values: &'a dyn Values,
     /// What is in doubt: `None` nothing.
     pub(crate) doubt: Option<Doubts>,
 }
@@ -36,14 +39,25 @@ pub(crate) struct Doubts {
 }
 
 impl<'a> Statement<'a> {
-    pub(crate) fn new(map: &'a Map, database: &str, bound: &Bound, facts: &'a Facts) -> Self {
+    pub(crate) fn new(
+        map: &'a Map,
+        database: &str,
+        bound: &Bound,
+        facts: &'a Facts,
+        values: &'a dyn Values,
+    ) -> Self {
         let column = |(name, uses): (&'a ColumnName, &'a BTreeSet<Use>)| Column {
             name,
             uses,
             classified: map.classify(database, name),
         };
         let columns = facts.columns.iter().map(column).collect();
-        Self { facts, columns, doubt: doubts(bound, facts) }
+        Self { facts, columns, values, doubt: doubts(bound, facts) }
+    }
+
+    pub(crate) fn column(&self, name: &ColumnName) -> Option<&Column<'a>> {
+        let at = self.columns.binary_search_by(|column| column.name.cmp(name)).ok()?;
+        self.columns.get(at)
     }
 
     pub(crate) fn unknown(&self) -> bool {

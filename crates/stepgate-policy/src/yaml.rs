@@ -21,6 +21,9 @@ const MAX_NODES: usize = 1_000_000;
 /// The most events that aliases may add: against alias bombs. Nobody needs aliases in these files.
 const MAX_ALIASED: usize = 10_000;
 
+/// Decimal digits that a 64-bit float keeps as they were written (`DBL_DIG`).
+const EXACT_DIGITS: usize = 15;
+
 /// Where something stands in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
@@ -64,8 +67,8 @@ pub(crate) enum Value {
     Null,
     Bool(bool),
     Int(u64),
-    /// A number that no part of the formats wants: negative, or with a fraction.
-    Number,
+    /// A number that is negative or has a fraction: as text, unless YAML may have rounded it.
+    Number(Option<String>),
     Text(String),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
@@ -77,7 +80,7 @@ impl Value {
         match self {
             Self::Null => "nothing",
             Self::Bool(_) => "true or false",
-            Self::Int(_) | Self::Number => "a number",
+            Self::Int(_) | Self::Number(_) => "a number",
             Self::Text(_) => "text",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
@@ -183,11 +186,13 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(u64::try_from(value).map_or(Value::Number, Value::Int))
+        Ok(u64::try_from(value).map_or_else(|_| Value::Number(Some(value.to_string())), Value::Int))
     }
 
-    fn visit_f64<E>(self, _value: f64) -> Result<Value, E> {
-        Ok(Value::Number)
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        let text = format!("{value:e}");
+        let digits = text.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
+        Ok(Value::Number((digits <= EXACT_DIGITS).then_some(text)))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {

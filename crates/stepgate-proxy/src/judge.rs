@@ -93,7 +93,7 @@ impl Judge {
                     .with_hint("Ask the gate's operator: stepgate user ls"),
             ));
         };
-        let decision = view.rules.decide(&who, &view.bound, &pending.facts);
+        let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
         let case = Case { judge: self, pending, view: &view, who: &who, decision: &decision, facts: &facts };
         case.settle(approved).await
@@ -108,8 +108,8 @@ impl Judge {
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
         let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
-        let before = view.rules.decide(&who, &view.bound, &pending.facts);
-        let after = view.rules.decide(&who, &view.bound, &now);
+        let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
+        let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
         let stands = is_as_harmless(&before, &after);
         let pending = Pending { facts: now, ..pending.clone() };
         let facts = Merged::of(&pending.facts);
@@ -123,7 +123,7 @@ impl Judge {
     /// That a statement which has run may have stored anything, since nobody can tell.
     pub(crate) async fn stored_anything(&self, view: &View, pending: &Pending) -> Result<(), LogError> {
         let Some(who) = self.circumstances() else { return Ok(()) };
-        let decision = view.rules.decide(&who, &view.bound, &pending.facts);
+        let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
         let case = Case { judge: self, pending, view, who: &who, decision: &decision, facts: &facts };
         let mut stored = Stored::default();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{Facts, Taints};
+use stepgate_sql::{Facts, StatementValues, Taints};
 use stepgate_types::{Certainty, Kind};
 
 use crate::facts::owned;
@@ -62,6 +62,19 @@ pub struct Pending {
     pub transaction: TransactionSoFar,
     /// The transaction has failed and this does not end it: PostgreSQL will refuse it unseen.
     pub aborted: bool,
+}
+
+impl Pending {
+    /// Looks up what it compares with.
+    #[must_use]
+    pub fn compared(&self) -> StatementValues<'_, Bytes> {
+        StatementValues {
+            sql: &self.sql,
+            parameters: &self.values,
+            formats: &self.formats,
+            types: &self.types,
+        }
+    }
 }
 
 /// The frame that waits for its token.

@@ -38,14 +38,14 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
     if !session.standard_conforming_strings {
         return Err("standard-conforming-strings");
     }
-    let tokens = lexer::tokens(text)?;
+    let all_tokens = lexer::tokens(text)?;
     let tree = grammar::Tree::parse(text)?;
     let mut all: Vec<Facts> = Vec::new();
     let mut moved = false;
     // What one statement stores, the next may read.
     let mut session = Cow::Borrowed(session);
     let mut lines = Lines { text, at: 0, line: 1 };
-    for (tokens, command) in paired(&tokens, &tree.commands())? {
+    for (tokens, command) in paired(&all_tokens, &tree.commands())? {
         if !budget.spend(1) {
             return Err("too-complex");
         }
@@ -53,6 +53,8 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         let context = Context { session: &session, node: Some(command.node), ..context };
         let mut facts = statement::facts(tokens, line, context);
         normal::describe(tokens, catalog, &mut facts);
+        facts.predicates.number_literals(&all_tokens);
+        facts.predicates.cover(&facts.columns);
         if let Some(known) = goes_on(&facts, &all) {
             facts = known;
         }

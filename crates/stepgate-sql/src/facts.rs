@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::predicate::Predicates;
 use crate::taint::Flow;
 use serde::Serialize;
 use stepgate_types::{BulkShape, Certainty, ColumnName, Kind, RelationName, Use};
@@ -22,6 +23,9 @@ pub struct Facts {
     pub relations: BTreeSet<RelationName>,
     /// Base columns it touches, and how.
     pub columns: BTreeMap<ColumnName, BTreeSet<Use>>,
+    /// How it compares base columns: at least one for each that has the use `predicate`.
+    #[serde(skip)]
+    pub predicates: Predicates,
     /// Functions it calls, as `schema.name` of the catalog.
     pub functions: BTreeSet<String>,
     /// Where it stores what it reads.
@@ -58,6 +62,7 @@ impl Facts {
             reasons: BTreeSet::new(),
             relations: BTreeSet::new(),
             columns: BTreeMap::new(),
+            predicates: Predicates::default(),
             functions: BTreeSet::new(),
             sinks: BTreeSet::new(),
             flows: BTreeMap::new(),
@@ -97,11 +102,13 @@ impl Facts {
         }
     }
 
-    /// Those of an EXECUTE: what was prepared, as its names are resolved now.
+    /// Those of an EXECUTE: what was prepared, as its names are resolved now. Its parameters are the EXECUTE's
+    /// arguments, and its literals not in the EXECUTE's text.
     #[must_use]
     pub fn executed(&self, prepared: &Self) -> Self {
         Self {
             line: self.line,
+            predicates: prepared.predicates.elsewhere(),
             kind: Kind::Execute,
             effect: Effect { names: BTreeSet::new(), ..prepared.effect.clone() },
             fingerprint: self.fingerprint.clone(),
@@ -120,6 +127,7 @@ impl Facts {
         for (column, uses) in &other.columns {
             all.columns.entry(column.clone()).or_default().extend(uses);
         }
+        all.predicates.extend(&other.predicates);
         all.functions.extend(other.functions.iter().cloned());
         all.sinks.extend(other.sinks.iter().cloned());
         for (relation, flow) in &other.flows {
@@ -147,7 +155,10 @@ impl Facts {
     /// Does this as well, which returns nothing.
     pub(crate) fn also(&mut self, other: &Self) {
         let own = self.estimate;
+        let compared = std::mem::take(&mut self.predicates);
         *self = self.union(other);
+        self.predicates = compared;
+        self.predicates.extend(&other.predicates.elsewhere());
         self.estimate = own.filter(|_| self.certainty != Certainty::Unknown);
     }
 

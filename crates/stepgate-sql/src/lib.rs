@@ -18,12 +18,15 @@ mod lexer;
 mod message;
 mod normal;
 mod normalise;
+mod number;
 mod output;
+mod predicate;
 mod read;
 mod session;
 mod stack;
 mod statement;
 mod taint;
+mod values;
 mod walk;
 
 pub use analyze::analyze;
@@ -34,6 +37,9 @@ pub use catalog::{
 pub use facts::{Created, Doubt, Effect, Facts, Reason, Sink, SinkKind};
 pub use key::{cache_key, may_share};
 pub use message::Message;
+pub use number::{NotANumber, Number};
 pub use output::json_line;
+pub use predicate::{Comparison, Operand, OperandClass, Predicate, Predicates, ValuePlace, ValueSource};
 pub use session::SessionState;
 pub use taint::{Flow, TEMPORARY, Taints, TooMany};
+pub use values::{NoValues, StatementValues, Values};

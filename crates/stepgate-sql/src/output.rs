@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use stepgate_types::{Certainty, Kind, Label, quote_ident};
 
@@ -31,7 +33,7 @@ pub fn json_line(
             json!({"kind": sink.kind, "relation": relation})
         })
         .collect();
-    json!({
+    let mut object = json!({
         "line": line,
         "index": index,
         "kind": facts.kind,
@@ -44,5 +46,15 @@ pub fn json_line(
         "bulk": {"shape": facts.bulk},
         "fingerprint": facts.fingerprint,
         "risky": risky || facts.certainty == Certainty::Unknown || facts.kind == Kind::Control,
-    })
+    });
+    if let (Value::Object(object), false) = (&mut object, facts.predicates.is_empty()) {
+        let predicates: BTreeSet<_> = facts
+            .predicates
+            .iter()
+            .map(|it| (format!("{database}.{}", it.column), it.op, it.operand.class))
+            .collect();
+        let one = |(column, op, operand)| json!({"column": column, "op": op, "operand": operand});
+        object.insert("predicates".to_owned(), predicates.into_iter().map(one).collect());
+    }
+    object
 }

@@ -8,24 +8,44 @@ use pg_raw_parse::Node;
 use sqlparser::ast::Statement;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Location, Span};
 
 use crate::grammar::{self, Outline, Tree};
 use crate::lexer::{Token, TokenKind, Unreadable};
 use crate::normalise::normalise;
 use crate::stack;
 
-/// The tree of one query or DML statement; `node` is the statement that it is, or is part of, in PostgreSQL's
-/// reading.
-pub(crate) fn statement(tokens: &[Token<'_>], node: Option<Node<'_>>) -> Result<Statement, Unreadable> {
+/// The tree of one query or DML statement, and where its literals were; `node` is the statement that it is, or is part
+/// of, in PostgreSQL's reading.
+pub(crate) fn statement(
+    tokens: &[Token<'_>],
+    node: Option<Node<'_>>,
+) -> Result<(Statement, Literals), Unreadable> {
     let tokens = &normalise(tokens);
     check_height(tokens)?;
-    let text = render(tokens);
+    let (text, literals) = render(tokens);
     let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(stack::limits().recursion);
     let parsed = parser.try_with_sql(&text).and_then(|mut parser| parser.parse_statements());
     let mut statements = parsed.map_err(|_| "syntax")?;
     let (Some(statement), true) = (statements.pop(), statements.is_empty()) else { return Err("misread") };
     let theirs = grammar::outline(node.and_then(grammar::query).ok_or("readers-disagree")?)?;
-    if theirs == outline_of(&statement)? { Ok(statement) } else { Err("readers-disagree") }
+    if theirs == outline_of(&statement)? { Ok((statement, literals)) } else { Err("readers-disagree") }
+}
+
+/// Where the literals of a tree were in the client's own text.
+#[derive(Default)]
+pub(crate) struct Literals {
+    /// Columns in the text that was parsed, counted as sqlparser does, with offsets in the client's. In order.
+    places: Vec<(u64, usize)>,
+}
+
+impl Literals {
+    /// The offset in the client's text of the literal there.
+    pub(crate) fn offset(&self, span: Span) -> Option<usize> {
+        let Location { line: 1, column } = span.start else { return None };
+        let found = self.places.binary_search_by_key(&column, |place| place.0).ok()?;
+        self.places.get(found).map(|place| place.1)
+    }
 }
 
 /// What PostgreSQL's grammar reads in sqlparser's tree, rendered.
@@ -123,11 +143,19 @@ fn is_chain_word(word: &str) -> bool {
 }
 
 /// The tokens as text that leaves no two readings.
-fn render(tokens: &[Token<'_>]) -> String {
+fn render(tokens: &[Token<'_>]) -> (String, Literals) {
     let mut text = String::with_capacity(tokens.len() * 6);
+    let mut literals = Literals::default();
+    // Bytes that begin no character.
+    let mut more = 0;
     for token in tokens {
         if !(token.kind.is_punct(b'.') || text.ends_with('.')) {
             text.push(' ');
+        }
+        if matches!(token.kind, TokenKind::Text(_) | TokenKind::Number(_)) {
+            // After a line break in a name, nothing is found: values are unknown then.
+            let column = u64::try_from(text.len() - more + 1).unwrap_or(u64::MAX);
+            literals.places.push((column, token.at));
         }
         match &token.kind {
             TokenKind::Word(word) if word.is_ascii() => text.push_str(word),
@@ -135,6 +163,7 @@ fn render(tokens: &[Token<'_>]) -> String {
                 text.push('"');
                 text.push_str(&word.replace('"', "\"\""));
                 text.push('"');
+                more += word.len() - word.chars().count();
             }
             TokenKind::Text(_) => text.push_str("'x'"),
             TokenKind::Number(it) | TokenKind::Param(it) | TokenKind::Operator(it) => text.push_str(it),
@@ -142,7 +171,7 @@ fn render(tokens: &[Token<'_>]) -> String {
             TokenKind::Punct(byte) => text.push(char::from(*byte)),
         }
     }
-    text
+    (text, literals)
 }
 
 #[cfg(test)]
@@ -151,7 +180,8 @@ mod tests {
 
     fn read(sql: &str) -> Result<Statement, Unreadable> {
         let tree = Tree::parse(sql)?;
-        statement(&crate::lexer::tokens(sql).expect("tokens"), tree.commands().first().map(|it| it.node))
+        let tokens = crate::lexer::tokens(sql).expect("tokens");
+        statement(&tokens, tree.commands().first().map(|it| it.node)).map(|(statement, _)| statement)
     }
 
     #[test]

@@ -82,7 +82,9 @@ fn short_messages_that_make_much_work_are_given_up_soon() {
         format!("select 1 from wide where {}", ["exists (select * from wide)"; 1_000].join(" and ")),
     ];
     for text in texts {
+        let began = std::time::Instant::now();
         let facts = analyze(text.as_bytes(), &catalog, &session());
+        println!("{:?} for {} bytes of {:?} …", began.elapsed(), text.len(), &text[..40]);
         let [only] = facts.as_slice() else { panic!("{} facts", facts.len()) };
         let codes: Vec<_> = only.reasons.iter().map(|reason| reason.code).collect();
         assert!(codes.contains(&"too-complex"), "{}: {codes:?}", &text[..60]);

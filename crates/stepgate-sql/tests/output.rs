@@ -76,7 +76,22 @@ fn a_line_of_analyze_is_as_documented() {
             ],
             "labels": ["ssn"], "functions": ["pg_catalog.lower"], "sinks": [], "bulk": {"shape": "none"},
             "fingerprint": all[0].fingerprint, "risky": true,
+            "predicates": [{"column": "shop.public.customers.\"E-Mail\"", "op": "like", "operand": "text"}],
         })
+    );
+    let compared = facts("select id from customers where ssn in ('a', 'b', $2) or -5 < id");
+    let line = json_line(&compared[0], 1, 0, "shop", &[], false);
+    assert_eq!(
+        line["predicates"],
+        json!([
+            {"column": "shop.public.customers.id", "op": ">", "operand": "number"},
+            {"column": "shop.public.customers.ssn", "op": "in", "operand": "text"},
+            {"column": "shop.public.customers.ssn", "op": "in", "operand": "$2"},
+        ])
+    );
+    assert_eq!(
+        json_line(&facts("select ssn from customers")[0], 1, 0, "shop", &[], true).get("predicates"),
+        None
     );
     let unknown = facts("call x()");
     let line = json_line(&unknown[0], 1, 0, "shop", &[], false);

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_policy::{Bound, Circumstances, Decision, Ruleset};
-use stepgate_sql::{Doubt, Effect, Facts, Reason, Sink, SinkKind};
+use stepgate_sql::{
+    Comparison, Doubt, Effect, Facts, Number, Operand, OperandClass, Predicate, Predicates, Reason, Sink,
+    SinkKind, ValuePlace, ValueSource, Values,
+};
 use stepgate_types::{BulkShape, Certainty, ColumnName, Kind, RelationName, Use};
 
 pub(crate) const MAP: &str = "\
@@ -56,6 +59,7 @@ pub(crate) fn facts() -> Facts {
         reasons: BTreeSet::new(),
         relations: BTreeSet::new(),
         columns: BTreeMap::new(),
+        predicates: Predicates::default(),
         functions: BTreeSet::new(),
         sinks: BTreeSet::new(),
         flows: BTreeMap::new(),
@@ -76,6 +80,25 @@ pub(crate) trait With: Sized {
     fn rows(self, estimate: Option<u64>) -> Self;
     fn bulk(self) -> Self;
     fn sink(self) -> Self;
+    fn compares(self, name: &str, op: Comparison, operand: Operand) -> Self;
+}
+
+/// What [`values`] knows as that number.
+pub(crate) fn value(number: u32) -> Operand {
+    let place = ValuePlace { source: ValueSource::Literal(number), negated: false, rounded: false };
+    Operand { class: OperandClass::Number, value: Some(place) }
+}
+
+/// Literals are what their number is; parameters are not known.
+struct Numbers;
+
+impl Values for Numbers {
+    fn number(&self, place: ValuePlace) -> Option<Number> {
+        match place.source {
+            ValueSource::Literal(number) => number.to_string().parse().ok(),
+            ValueSource::Parameter(_) => None,
+        }
+    }
 }
 
 impl With for Facts {
@@ -122,6 +145,11 @@ impl With for Facts {
         self.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
         self
     }
+
+    fn compares(mut self, name: &str, op: Comparison, operand: Operand) -> Self {
+        self.predicates.insert(Predicate { column: column(name), op, operand });
+        self.touches(name, &[Use::Predicate])
+    }
 }
 
 pub(crate) fn dana() -> Circumstances {
@@ -137,5 +165,5 @@ pub(crate) fn dana() -> Circumstances {
 }
 
 pub(crate) fn decide(ruleset: &Ruleset, facts: Facts) -> Decision {
-    ruleset.decide(&dana(), &Bound::default(), &[facts])
+    ruleset.decide_by(&dana(), &Bound::default(), &[facts], &Numbers)
 }

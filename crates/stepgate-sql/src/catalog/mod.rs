@@ -253,6 +253,28 @@ impl Catalog {
         self.words.contains(word)
     }
 
+    /// The column itself wherever it is: in partitions, parents and children, and beneath views that show it as it is.
+    pub(crate) fn same(&self, column: ColumnRef, found: &mut HashSet<ColumnRef>) {
+        let Some((relation, known)) = self
+            .relation(column.0)
+            .and_then(|relation| relation.columns.get(column.1).map(|known| (relation, known)))
+        else {
+            return;
+        };
+        if !found.insert(column) {
+            return;
+        }
+        for member in &relation.family {
+            let same = self.relation(*member).and_then(|relation| relation.column(&known.name));
+            if let Some(same) = same {
+                self.same((*member, same), found);
+            }
+        }
+        if let Some(shown) = known.shows {
+            self.same(shown, found);
+        }
+    }
+
     /// Every base column that reading this one may show: the same column of partitions, parents and
     /// children, what a generated column is computed from, what a materialised view was made from.
     pub(crate) fn lineage(&self, column: ColumnRef, found: &mut HashSet<ColumnRef>) {

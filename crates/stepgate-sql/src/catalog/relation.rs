@@ -111,6 +111,8 @@ pub(crate) struct Column {
     pub(crate) sources: Vec<usize>,
     /// Of a view or materialised view: the columns that it shows, or is computed from.
     pub(crate) reads: Vec<ColumnRef>,
+    /// The only one of them, if it is shown as it is.
+    pub(crate) shows: Option<ColumnRef>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -161,7 +161,9 @@ fn split_one(
     if relation.columns.len() != columns.each.len() {
         return;
     }
-    for (column, reads) in relation.columns.iter_mut().zip(columns.each) {
+    for (column, (reads, bare)) in relation.columns.iter_mut().zip(columns.each.into_iter().zip(columns.bare))
+    {
+        column.shows = reads.first().copied().filter(|_| bare && reads.len() == 1);
         column.reads = reads;
     }
     relation.reads = columns.always;

@@ -211,10 +211,11 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     facts.effect.session |= sets == Some(setting::Weight::Session);
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0, context.node) {
-        Ok(statement) => {
+        Ok((statement, literals)) => {
             let stores = create::stores(context.node);
+            let read = walk::Read { statement: &statement, literals: &literals };
             let asked = walk::Asked { may_set, stores, operators: &operators(words, catalog) };
-            let result = walk::statement(&statement, context, &asked, facts);
+            let result = walk::statement(read, context, &asked, facts);
             if let Some(into) = context.node.and_then(grammar::into) {
                 let temporary = into.relpersistence == b't'.cast_signed();
                 let made = Made { name: grammar::name(into), temporary, view: false, renamed: Vec::new() };

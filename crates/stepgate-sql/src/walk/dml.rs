@@ -250,7 +250,7 @@ impl Walker<'_> {
         let around = self.given();
         self.assignments(assignments, index, &items, &around, place);
         let scope = Scope { items: &items, outer: place.scope };
-        self.exprs(selection, place.within(&scope), Uses::PREDICATE);
+        self.conditions(selection, place.within(&scope));
     }
 
     fn update(&mut self, update: &Update, place: Place<'_>) -> Output {
@@ -290,7 +290,7 @@ impl Walker<'_> {
         let around = self.given();
         self.assignments(assignments, index, &items, &around, place);
         let scope = Scope { items: &items, outer: place.scope };
-        self.exprs(selection, place.within(&scope), Uses::PREDICATE);
+        self.conditions(selection, place.within(&scope));
         self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
         self.returning(returning.as_deref(), &items, place)
     }
@@ -409,7 +409,7 @@ impl Walker<'_> {
             items.extend(more);
         }
         let scope = Scope { items: &items, outer: place.scope };
-        self.exprs(selection, place.within(&scope), Uses::PREDICATE);
+        self.conditions(selection, place.within(&scope));
         self.deletes(index);
         self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
         self.returning(returning.as_deref(), &items, place)

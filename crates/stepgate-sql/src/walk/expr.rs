@@ -1,14 +1,16 @@
 //! Expressions. Precedence does not matter here: every part of an expression has the use of the whole.
 
 use sqlparser::ast::{
-    AccessExpr, Array, ArrayElemTypeDef, CaseWhen, CeilFloorKind, DataType, Expr, Interval, Subscript,
-    TypedString, Value, ValueWithSpan,
+    AccessExpr, Array, ArrayElemTypeDef, BinaryOperator, CaseWhen, CeilFloorKind, DataType, Expr, Interval,
+    Subscript, TypedString, Value, ValueWithSpan,
 };
 
 use super::Walker;
+use super::compare::{Asked, Sense};
 use super::scope::{Place, folded};
 use super::uses::Uses;
 use crate::builtin;
+use crate::predicate::Comparison;
 
 /// Words that the grammar reads as values, unless quoted.
 pub(super) const VALUE_WORDS: [&str; 12] = [
@@ -33,9 +35,12 @@ impl Walker<'_> {
         }
         match expr {
             // Chains of binary operators are the deep ones: keep their frame small.
-            Expr::BinaryOp { left, op: _, right } => {
+            Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
                 self.expr(left, place, uses);
                 self.expr(right, place, uses);
+            }
+            Expr::BinaryOp { left, op, right } => {
+                self.operator(left, op, right, Asked { sense: Sense::Either, place, uses })
             }
             Expr::Nested(inner) => self.expr(inner, place, uses),
             Expr::Identifier(ident) => {
@@ -63,8 +68,6 @@ impl Walker<'_> {
             | Expr::IsNotFalse(inner)
             | Expr::IsTrue(inner)
             | Expr::IsNotTrue(inner)
-            | Expr::IsNull(inner)
-            | Expr::IsNotNull(inner)
             | Expr::IsUnknown(inner)
             | Expr::IsNotUnknown(inner)
             | Expr::UnaryOp { op: _, expr: inner }
@@ -81,37 +84,29 @@ impl Walker<'_> {
                 self.function_name(&["floor".to_owned()]);
                 self.expr(inner, place, uses);
             }
-            Expr::IsDistinctFrom(left, right)
-            | Expr::IsNotDistinctFrom(left, right)
-            | Expr::AnyOp { left, compare_op: _, right, is_some: _ }
-            | Expr::AllOp { left, compare_op: _, right }
-            | Expr::AtTimeZone { timestamp: left, time_zone: right }
+            Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsDistinctFrom(..)
+            | Expr::IsNotDistinctFrom(..)
+            | Expr::AnyOp { .. }
+            | Expr::AllOp { .. }
+            | Expr::InList { .. }
+            | Expr::Between { .. }
+            | Expr::Like { .. }
+            | Expr::ILike { .. }
+            | Expr::SimilarTo { .. } => self.comparison(expr, Asked { sense: Sense::Either, place, uses }),
+            Expr::AtTimeZone { timestamp: left, time_zone: right }
             | Expr::Position { expr: left, r#in: right } => {
                 self.expr(left, place, uses);
                 self.expr(right, place, uses);
             }
-            Expr::InList { expr, list, negated: _ } => {
-                self.expr(expr, place, uses);
-                self.exprs(list, place, uses);
-            }
             Expr::InSubquery { expr, subquery, negated: _ } => {
-                self.expr(expr, place, uses);
-                self.query(subquery, place, uses);
+                let asked = Asked { sense: Sense::Either, place, uses };
+                self.in_subquery(expr, &[Comparison::In, Comparison::Ne], asked);
+                self.turned(|walker| walker.somehow(|walker| walker.query(subquery, place, uses)));
             }
-            Expr::Between { expr, negated: _, low, high } => {
-                self.exprs([&**expr, &**low, &**high], place, uses);
-            }
-            Expr::Like { negated: _, any: _, expr, pattern, escape_char }
-            | Expr::ILike { negated: _, any: _, expr, pattern, escape_char }
-            | Expr::SimilarTo { negated: _, expr, pattern, escape_char } => {
-                self.exprs([&**expr, &**pattern], place, uses);
-                self.exprs(escape_char.as_deref(), place, uses);
-            }
-            Expr::Exists { subquery, negated: _ } => {
-                self.query(subquery, place, uses);
-            }
-            Expr::Subquery(subquery) => {
-                self.query(subquery, place, uses);
+            Expr::Exists { subquery, negated: _ } | Expr::Subquery(subquery) => {
+                self.turned(|walker| walker.query(subquery, place, uses));
             }
             Expr::Substring { expr, substring_from, substring_for, special: _, shorthand } => {
                 self.function_name(&[if *shorthand { "substr" } else { "substring" }.to_owned()]);
@@ -131,9 +126,14 @@ impl Walker<'_> {
                 self.exprs(overlay_for.as_deref(), place, uses);
             }
             Expr::Case { case_token: _, end_token: _, operand, conditions, else_result } => {
-                self.exprs(operand.as_deref(), place, uses);
+                let compares = operand.is_some();
+                self.somehow(|walker| walker.exprs(operand.as_deref(), place, uses));
                 for CaseWhen { condition, result } in conditions {
-                    self.expr(condition, place, uses);
+                    if compares {
+                        self.somehow(|walker| walker.expr(condition, place, uses));
+                    } else {
+                        self.expr(condition, place, uses);
+                    }
                     self.expr(result, place, uses);
                 }
                 self.exprs(else_result.as_deref(), place, uses);

@@ -95,7 +95,7 @@ impl Walker<'_> {
 
     pub(super) fn merge_touched(&mut self, touched: &Touched) {
         for (column, uses) in touched {
-            self.touch(*column, *uses);
+            self.touch_again(*column, *uses);
         }
     }
 

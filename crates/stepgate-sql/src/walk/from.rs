@@ -1,6 +1,7 @@
 //! FROM: left to right, with LATERAL, joins and their aliases (`src/backend/parser/parse_clause.c`).
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 use sqlparser::ast::{
@@ -9,10 +10,13 @@ use sqlparser::ast::{
 };
 
 use super::Walker;
+use super::compare::Comparing;
 use super::expr::VALUE_WORDS;
+use super::origin::{Name, Origin};
 use super::scope::{CteHit, Hit, Item, Output, Place, Scope, Source, expanded, folded, merged};
 use super::uses::Uses;
 use crate::builtin;
+use crate::predicate::{Comparison, Operand, OperandClass};
 
 type Items = Vec<Rc<Item>>;
 
@@ -26,6 +30,11 @@ const RENAMED: [&str; 4] = ["cast", "collation", "treat", "trim"];
 fn is_word(name: &ObjectName, words: &[&str]) -> bool {
     let [ObjectNamePart::Identifier(word)] = name.0.as_slice() else { return false };
     word.quote_style.is_none() && words.contains(&folded(word).as_ref())
+}
+
+/// Whether it keeps rows that have no match.
+const fn is_outer(join: &Join) -> bool {
+    !matches!(join.join_operator, JoinOperator::Join(_) | JoinOperator::Inner(_) | JoinOperator::CrossJoin(_))
 }
 
 impl Walker<'_> {
@@ -46,11 +55,15 @@ impl Walker<'_> {
 
     fn joined(&mut self, table: &TableWithJoins, before: &[Rc<Item>], place: Place<'_>) -> Items {
         let TableWithJoins { relation, joins } = table;
-        let mut items = self.factor(relation, before, place);
-        for join in joins {
-            self.join(join, &mut items, before, place);
-        }
-        items
+        let walk = |walker: &mut Self| {
+            let mut items = walker.factor(relation, before, place);
+            for join in joins {
+                walker.join(join, &mut items, before, place);
+            }
+            items
+        };
+        // Rows without a match are those for which the conditions of one side do not hold.
+        if joins.iter().any(is_outer) { self.turned(walk) } else { walk(self) }
     }
 
     fn join(&mut self, join: &Join, left: &mut Items, before: &[Rc<Item>], place: Place<'_>) {
@@ -80,7 +93,7 @@ impl Walker<'_> {
             JoinConstraint::On(condition) => {
                 left.extend(right);
                 let scope = Scope { items: left, outer: place.scope };
-                self.expr(condition, place.within(&scope), Uses::PREDICATE);
+                self.conditions([condition], place.within(&scope));
             }
             JoinConstraint::Using(names) => {
                 for name in names {
@@ -96,9 +109,10 @@ impl Walker<'_> {
             JoinConstraint::Natural => {
                 self.natural(left, &right);
                 let (ours, theirs) = (expanded(left, self.catalog), expanded(&right, self.catalog));
-                let is_theirs = |name: &String| theirs.names.iter().flatten().any(|their| their == name);
-                let names: Vec<String> =
-                    ours.names.iter().flatten().filter(|name| is_theirs(name)).cloned().collect();
+                let names = ours.names.into_iter().flatten().map(|name| name.text);
+                let theirs: HashSet<&str> =
+                    theirs.names.iter().flatten().map(|name| name.text.as_str()).collect();
+                let names: Vec<String> = names.filter(|name| theirs.contains(name.as_str())).collect();
                 self.join_merged(&names, left, right);
             }
         }
@@ -118,19 +132,26 @@ impl Walker<'_> {
 
     /// A column that USING merges is compared on both sides.
     fn merge_column(&mut self, name: &str, left: &[Rc<Item>], right: &[Rc<Item>]) {
-        for side in [left, right] {
-            match self.hit_level(name, side) {
-                Hit::Columns(columns) => self.touch_all(columns, Uses::PREDICATE),
-                Hit::Harmless | Hit::System | Hit::Unsure => {}
-                Hit::Miss => self.doubt("unresolved-name"),
-            }
+        let mut pairs = vec![(Comparison::Eq, Operand::of(OperandClass::Column))];
+        if self.turned {
+            pairs.push((Comparison::Ne, Operand::of(OperandClass::Column)));
         }
+        self.comparing(Comparing::By(pairs), |walker| {
+            for side in [left, right] {
+                match walker.hit_level(name, side) {
+                    Hit::Columns(columns) => walker.touch_all(columns, Uses::PREDICATE),
+                    Hit::Harmless | Hit::System | Hit::Unsure => {}
+                    Hit::Miss => walker.doubt("unresolved-name"),
+                }
+                walker.through(name, side, Uses::PREDICATE);
+            }
+        });
     }
 
     fn natural(&mut self, left: &[Rc<Item>], right: &[Rc<Item>]) {
         for item in right {
             let output = item.output(self.catalog);
-            for name in output.names.iter().flatten() {
+            for Name { text: name, .. } in output.names.iter().flatten() {
                 if !self.budget.spend(left.len()) {
                     return self.doubt("too-complex");
                 }
@@ -142,6 +163,7 @@ impl Walker<'_> {
                 // It may share any column of the left side.
                 let whole: Vec<_> = left.iter().flat_map(|item| item.whole(self.catalog)).collect();
                 self.touch_all(whole, Uses::PREDICATE);
+                left.iter().for_each(|item| self.through_row(item, Uses::PREDICATE));
                 self.over("natural-join");
             }
         }
@@ -218,7 +240,7 @@ impl Walker<'_> {
                     self.doubt("unsupported-from");
                 }
                 let place = if *lateral { lateral_place } else { place };
-                let output = self.query(subquery, place, Uses::OUTPUT);
+                let output = self.traced(|walker| walker.query(subquery, place, Uses::OUTPUT));
                 self.derived(&output, alias.as_ref())
             }
             TableFactor::Function { lateral: _, name, args, with_ordinality, alias } => {
@@ -235,10 +257,8 @@ impl Walker<'_> {
                     self.doubt("unsupported-from");
                 }
                 self.function_name(&["unnest".to_owned()]);
-                for array in array_exprs {
-                    self.expr(array, lateral_place, Uses::OUTPUT);
-                }
-                self.open_item("unnest", alias.as_ref())
+                let origin = self.made_of(|walker| walker.exprs(array_exprs, lateral_place, Uses::OUTPUT));
+                self.open_item("unnest", alias.as_ref(), origin)
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
                 let items = self.joined(table_with_joins, before, place);
@@ -342,7 +362,7 @@ impl Walker<'_> {
         }
         let parts = self.parts(name);
         self.function_name(&parts);
-        self.function_args(args, place, Uses::OUTPUT);
+        let origin = self.made_of(|walker| walker.function_args(args, place, Uses::OUTPUT));
         let last = parts.last().cloned().unwrap_or_default();
         let of_server = match parts.as_slice() {
             [name] => !self.may_be_of_user(name),
@@ -351,25 +371,24 @@ impl Walker<'_> {
         };
         if let Some(columns) = builtin::function_columns(&last).filter(|_| of_server) {
             let (alias, renamed) = self.alias(alias);
-            let mut names: Vec<_> = columns.iter().map(|name| Some((*name).to_owned())).collect();
-            if with_ordinality {
-                names.push(Some("ordinality".to_owned()));
-            }
-            let source = Source::Derived(Output { names, open: false }.renamed(&renamed));
+            let ordinality = with_ordinality.then_some(&"ordinality");
+            let names = columns.iter().chain(ordinality).map(|name| Some(Name::new(*name, origin.clone())));
+            let output = Output { names: names.collect(), ..Output::default() };
+            let source = Source::Derived(output.renamed(&renamed));
             return vec![Rc::new(Item {
                 alias: Some(alias.unwrap_or(last)),
                 source,
                 star: RefCell::default(),
             })];
         }
-        self.open_item(&last, alias)
+        self.open_item(&last, alias, origin)
     }
 
     /// A function's result: only columns named in the statement itself are certain, since an element of an
     /// array may be a row.
-    fn open_item(&mut self, name: &str, alias: Option<&TableAlias>) -> Items {
+    fn open_item(&mut self, name: &str, alias: Option<&TableAlias>, origin: Origin) -> Items {
         let (alias, names) = self.alias(alias);
-        let output = Output { names: names.into_iter().map(Some).collect(), open: true };
+        let output = Output { names: Vec::new(), open: true, rest: origin }.renamed(&names);
         vec![Rc::new(Item {
             alias: Some(alias.unwrap_or_else(|| name.to_owned())),
             source: Source::Derived(output),
@@ -392,7 +411,11 @@ impl Walker<'_> {
     fn bare_name(&mut self, name: &str, place: Place<'_>, uses: Uses) {
         let mut unsure = false;
         for items in place.scope.into_iter().flat_map(Scope::levels) {
-            match self.hit_level(name, items) {
+            let hit = self.hit_level(name, items);
+            if hit != Hit::Miss {
+                self.through(name, items, uses);
+            }
+            match hit {
                 Hit::Columns(columns) => return self.touch_all(columns, uses),
                 Hit::Harmless | Hit::System => return,
                 // It may also mean something further out: account for that as well.
@@ -419,7 +442,14 @@ impl Walker<'_> {
 
     pub(super) fn whole_row(&mut self, item: &Item, uses: Uses) {
         let columns = item.whole(self.catalog);
-        self.touch_all(columns, uses);
+        if !self.budget.spend(columns.len()) {
+            return self.doubt("too-complex");
+        }
+        for column in columns {
+            self.touch_again(column, uses);
+            self.named(column, uses, false);
+        }
+        self.through_row(item, uses);
     }
 
     fn qualified(&mut self, alias: &str, column: &str, place: Place<'_>, uses: Uses) {
@@ -431,8 +461,12 @@ impl Walker<'_> {
         }
     }
 
-    fn column_of(&mut self, item: &Item, column: &str, uses: Uses) {
-        match item.hit(column, self.catalog) {
+    fn column_of(&mut self, item: &Rc<Item>, column: &str, uses: Uses) {
+        let hit = item.hit(column, self.catalog);
+        if hit != Hit::Miss {
+            self.through(column, std::slice::from_ref(item), uses);
+        }
+        match hit {
             Hit::Columns(columns) => self.touch_all(columns, uses),
             Hit::Harmless | Hit::System => {}
             // `p.f` calls f(p) where p has no column f.

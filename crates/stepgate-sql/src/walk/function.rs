@@ -46,7 +46,7 @@ impl Walker<'_> {
             }
         }
         self.ordering(within_group, place, uses | Uses::ORDERING);
-        self.exprs(filter.as_deref(), place, Uses::PREDICATE);
+        self.conditions(filter.as_deref(), place);
         if let Some(WindowType::WindowSpec(spec)) = over {
             self.window(spec, place);
         }

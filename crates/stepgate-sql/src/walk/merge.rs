@@ -28,7 +28,8 @@ impl Walker<'_> {
         let source = TableWithJoins { relation: source.clone(), joins: Vec::new() };
         items.extend(self.from(&[source], &[], place));
         let scope = Scope { items: &items, outer: place.scope };
-        self.expr(on, place.within(&scope), Uses::PREDICATE);
+        // Of rows that are not matched there are conditions too.
+        self.turned(|walker| walker.conditions([&**on], place.within(&scope)));
         let around = self.given();
         for clause in clauses {
             self.merge_clause(clause, index, &items, &around, place);
@@ -48,7 +49,7 @@ impl Walker<'_> {
         let MergeClause { when_token: _, clause_kind: _, predicate, action } = clause;
         let scope = Scope { items, outer: place.scope };
         let within = place.within(&scope);
-        self.exprs(predicate, within, Uses::PREDICATE);
+        self.conditions(predicate, within);
         match action {
             MergeAction::DoNothing { .. } => {}
             MergeAction::Delete { .. } => self.deletes(index),

@@ -3,6 +3,7 @@
 //! Granularity is that of the server's own privilege checks: every column named anywhere counts, whether or
 //! not the result shows it. What is not explicitly understood becomes a doubt.
 
+mod compare;
 mod dml;
 mod expr;
 mod failure;
@@ -10,6 +11,8 @@ mod flow;
 mod from;
 mod function;
 mod merge;
+mod operand;
+mod origin;
 mod query;
 mod routine;
 mod scope;
@@ -24,7 +27,9 @@ use std::sync::Arc;
 use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
 use stepgate_types::{ColumnName, Kind, Use};
 
+use self::compare::{Comparing, Pair, SOMEHOW};
 use self::flow::Split;
+use self::origin::Trail;
 use self::routine::Cause;
 use self::scope::{Output, Place, folded};
 use self::trigger::Fired;
@@ -33,22 +38,32 @@ use crate::budget::Budget;
 use crate::builtin;
 use crate::catalog::{Body, Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::facts::{Doubt, Facts, Reason, Sink, SinkKind};
+use crate::predicate::Predicate;
+use crate::read::Literals;
 use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
 pub(crate) use self::trigger::{Row, close};
 pub(crate) use self::view::{ViewColumns, view};
 
+/// A statement's tree, and where its literals were.
+#[derive(Clone, Copy)]
+pub(crate) struct Read<'s> {
+    pub(crate) statement: &'s Statement,
+    pub(crate) literals: &'s Literals,
+}
+
 /// Adds to `facts` (whose kind it sets) what this query, INSERT, UPDATE or DELETE does.
 ///
 pub(crate) fn statement(
-    statement: &Statement,
+    Read { statement, literals }: Read<'_>,
     context: Context<'_>,
     asked: &Asked<'_>,
     facts: &mut Facts,
 ) -> Result {
     let Asked { may_set, stores, operators } = *asked;
     let mut walker = Walker::new(context.catalog, context.session);
+    walker.literals = Some(literals);
     walker.body = context.body;
     walker.budget = context.budget.clone();
     walker.may_set = may_set;
@@ -64,7 +79,8 @@ pub(crate) fn statement(
     let from: Option<Vec<_>> =
         from.map(|each| each.into_iter().map(|columns| walker.base_columns(columns)).collect());
     walker.finish(facts);
-    Result { names: (!output.open).then_some(output.names), from }
+    let names = output.names.into_iter().map(|name| name.map(|name| name.text));
+    Result { names: (!output.open).then(|| names.collect()), from }
 }
 
 /// What is known of a statement before it is walked.
@@ -156,6 +172,15 @@ struct Walker<'c> {
     session: &'c SessionState,
     kind: Kind,
     columns: HashMap<ColumnRef, Uses>,
+    /// How columns are compared: all that have the use `predicate`, and those of comparisons anywhere.
+    compared: HashMap<ColumnRef, Vec<Pair>>,
+    comparing: Comparing,
+    /// Conditions may ask for rows for which they do not hold.
+    turned: bool,
+    /// Operators are not grouped as PostgreSQL does.
+    muddled: bool,
+    trail: Trail,
+    literals: Option<&'c Literals>,
     relations: BTreeSet<RelationIndex>,
     functions: BTreeSet<String>,
     reasons: BTreeSet<Reason>,
@@ -186,6 +211,12 @@ impl<'c> Walker<'c> {
             session,
             kind: Kind::Select,
             columns: HashMap::new(),
+            compared: HashMap::new(),
+            comparing: Comparing::default(),
+            turned: false,
+            muddled: false,
+            trail: Trail::default(),
+            literals: None,
             relations: BTreeSet::new(),
             functions: BTreeSet::new(),
             reasons: BTreeSet::new(),
@@ -287,12 +318,37 @@ impl<'c> Walker<'c> {
                 }
             }
         }
+        self.predicates(facts);
         for index in self.relations {
             let Some(relation) = self.catalog.relation(index).filter(|it| it.is_base()) else { continue };
             facts.relations.insert(relation.name.0.clone());
             for child in &relation.children {
                 facts.relations.extend(self.catalog.relation(*child).map(|child| child.name.0.clone()));
             }
+        }
+    }
+
+    /// Adds how base columns are compared.
+    fn predicates(&self, facts: &mut Facts) {
+        let (mut lineage, mut same) = (HashSet::new(), HashSet::new());
+        for (column, pairs) in &self.compared {
+            self.catalog.lineage(*column, &mut lineage);
+            if pairs.as_slice() != [SOMEHOW] {
+                self.catalog.same(*column, &mut same);
+            }
+            for column in lineage.drain() {
+                let Some((relation, name)) = self.base_column(column) else { continue };
+                let held = self.session.tainted(&relation);
+                let held =
+                    held.flat_map(|flow| flow.all.iter().chain(flow.each.get(&name).into_iter().flatten()));
+                held.for_each(|source| facts.predicates.insert(Predicate::other(source.clone())));
+                let name = ColumnName::new(relation, name);
+                let pairs = if same.contains(&column) { pairs.as_slice() } else { &[SOMEHOW] };
+                for (op, operand) in pairs {
+                    facts.predicates.insert(Predicate { column: name.clone(), op: *op, operand: *operand });
+                }
+            }
+            same.clear();
         }
     }
 
@@ -319,6 +375,12 @@ impl<'c> Walker<'c> {
     }
 
     fn touch(&mut self, column: ColumnRef, uses: Uses) {
+        self.touch_again(column, uses);
+        self.named(column, uses, true);
+    }
+
+    /// Touches a column of which is noted how it is compared.
+    fn touch_again(&mut self, column: ColumnRef, uses: Uses) {
         let known = self.columns.entry(column).or_default();
         *known = *known | uses;
     }

@@ -10,6 +10,7 @@ use sqlparser::ast::{
 };
 
 use super::Walker;
+use super::origin::{Name, Origin};
 use super::scope::{Ctes, Hit, Item, MAX_COLUMNS, Output, Place, Scope, expanded, folded};
 use super::uses::Uses;
 use crate::facts::{Sink, SinkKind};
@@ -42,7 +43,9 @@ impl Walker<'_> {
         for (at, cte) in cte_tables.iter().enumerate() {
             let pending = if *recursive { names.get(at..).unwrap_or_default() } else { &[] };
             let ctes = Ctes { list: &list, pending, outer: place.ctes };
-            let output = self.cte(cte, *recursive, Place { scope: place.scope, ctes: Some(&ctes) });
+            let place = Place { scope: place.scope, ctes: Some(&ctes) };
+            // Who asks for what is not in it asks for the opposite of its conditions.
+            let output = self.turned(|walker| walker.traced(|walker| walker.cte(cte, *recursive, place)));
             let name = names.get(at).cloned().unwrap_or_default();
             list.push((name, Rc::new(output)));
         }
@@ -64,14 +67,17 @@ impl Walker<'_> {
             && query.with.is_none()
         {
             let left = self.set_expr(left, place, Uses::OUTPUT).renamed(&columns);
-            let itself = [(name, Rc::new(left.clone()))];
+            let itself = [(name, Rc::new(left.clone().of_unknown_origin()))];
             let pending = place.ctes.map_or(&[][..], |ctes| ctes.pending.get(1..).unwrap_or_default());
             let around = place.ctes.map(|ctes| Ctes { pending, ..*ctes });
             let ctes = Ctes { list: &itself, pending: &[], outer: around.as_ref() };
             let place = Place { scope: place.scope, ctes: Some(&ctes) };
-            self.set_expr(right, place, Uses::OUTPUT);
+            let right = self.set_expr(right, place, Uses::OUTPUT);
             self.tail(query, None, &left, place);
-            return left;
+            // Each round may compare what the round before has made.
+            let output = left.mixed(&right);
+            self.somehow(|walker| walker.came_from(&output.rest, Uses::PREDICATE));
+            return output;
         }
         self.query(query, place, Uses::OUTPUT).renamed(&columns)
     }
@@ -103,22 +109,33 @@ impl Walker<'_> {
                         uses
                     }
                 };
-                let output = self.set_expr(left, place, uses);
-                self.set_expr(right, place, uses);
-                output
+                if matches!(op, SetOperator::Union) {
+                    let output = self.set_expr(left, place, uses);
+                    let more = self.set_expr(right, place, uses);
+                    return if self.trail.is_kept() { output.united(&more) } else { output };
+                }
+                // Rows of the one are looked for in the other.
+                self.somehow(|walker| {
+                    let output = walker.set_expr(left, place, uses);
+                    walker.turned(|walker| walker.set_expr(right, place, uses));
+                    output
+                })
             }
             SetExpr::Values(values) => {
                 let Values { explicit_row: _, value_keyword, rows } = values;
                 if *value_keyword {
                     self.doubt("unsupported-query");
                 }
+                let start = self.trail.here();
                 let width = rows.last().map_or(0, |row| row.content.len());
                 self.values(values, place, uses);
                 if rows.iter().flat_map(|row| &row.content).any(is_expanded) {
-                    return Output { names: Vec::new(), open: true };
+                    return Output::uncertain();
                 }
-                let names = (1..=width).map(|at| Some(format!("column{at}"))).collect();
-                Output { names, open: false }
+                let origin = self.trail.since(start, false);
+                let names =
+                    (1..=width).map(|at| Some(Name::new(format!("column{at}"), origin.clone()))).collect();
+                Output { names, ..Output::default() }
             }
             SetExpr::Insert(statement)
             | SetExpr::Update(statement)
@@ -308,8 +325,8 @@ impl Walker<'_> {
         let level = Level { items, projection };
         let scope = Scope { items: &level.items, outer: place.scope };
         let within = place.within(&scope);
-        self.exprs(selection, within, Uses::PREDICATE);
-        self.exprs(having, within, Uses::PREDICATE);
+        self.conditions(selection, within);
+        self.conditions(having, within);
         for NamedWindowDefinition(_, window) in named_window {
             self.named_window(window, within);
         }
@@ -348,7 +365,9 @@ impl Walker<'_> {
         uses: Uses,
     ) -> Output {
         let mut output = Output::default();
+        let mut unnamed = Vec::new();
         for item in projection {
+            let start = self.trail.here();
             match item {
                 // Any number of columns, even none; an alias is let go (`parse_target.c`, `transformTargetList`).
                 SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ }
@@ -359,11 +378,17 @@ impl Walker<'_> {
                 }
                 SelectItem::UnnamedExpr(expr) => {
                     self.expr(expr, place, uses);
-                    output.names.push(expr_name(expr));
+                    let origin = self.trail.since(start, is_bare(expr));
+                    let name = expr_name(expr);
+                    if name.is_none() {
+                        unnamed.push(origin.clone());
+                    }
+                    output.names.push(name.map(|name| Name::new(name, origin)));
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
                     self.expr(expr, place, uses);
-                    output.names.push(Some(folded(alias).into_owned()));
+                    let origin = self.trail.since(start, is_bare(expr));
+                    output.names.push(Some(Name::new(folded(alias), origin)));
                 }
                 SelectItem::Wildcard(options) => {
                     self.plain_wildcard(options);
@@ -393,6 +418,9 @@ impl Walker<'_> {
                 }
                 SelectItem::ExprWithAliases { .. } => self.doubt("unsupported-query"),
             }
+        }
+        if !output.open {
+            output.rest = Origin::any(&unnamed);
         }
         output
     }
@@ -426,6 +454,15 @@ impl Walker<'_> {
         {
             self.doubt("unsupported-query");
         }
+    }
+}
+
+/// Whether it is a name and nothing else.
+pub(super) fn is_bare(expr: &Expr) -> bool {
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => true,
+        Expr::Nested(inner) => is_bare(inner),
+        _ => false,
     }
 }
 

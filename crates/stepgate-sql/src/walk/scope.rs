@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use sqlparser::ast::Ident;
 
+use super::origin::{Name, Origin};
 use crate::catalog::{Catalog, ColumnRef, RelationIndex, RelationKind};
 
 /// An identifier as the server sees it.
@@ -21,23 +23,33 @@ pub(super) fn folded(ident: &Ident) -> Cow<'_, str> {
 /// there would keep a name from reaching the table it really means.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Output {
-    pub(super) names: Vec<Option<String>>,
+    pub(super) names: Vec<Option<Name>>,
     /// There may be more columns than these.
     pub(super) open: bool,
+    /// What columns without a certain name are made of.
+    pub(super) rest: Origin,
 }
 
 impl Output {
+    /// Of which no column is certain.
+    pub(super) fn uncertain() -> Self {
+        Self { open: true, ..Self::default() }
+    }
+
     /// The same with the first columns renamed, as `AS x (a, b)` does.
     pub(super) fn renamed(&self, names: &[String]) -> Self {
         if self.open && !names.is_empty() {
             // Which of the others they take the place of is not certain.
-            return Self { names: names.iter().cloned().map(Some).collect(), open: true };
+            let origin = self.anything();
+            let names = names.iter().map(|name| Some(Name::new(name, origin.clone())));
+            return Self { names: names.collect(), open: true, rest: origin };
         }
         let mut renamed = self.clone();
         for (at, name) in names.iter().enumerate() {
             match renamed.names.get_mut(at) {
-                Some(slot) => *slot = Some(name.clone()),
-                None => renamed.names.push(Some(name.clone())),
+                Some(Some(known)) => known.text.clone_from(name),
+                Some(unnamed) => *unnamed = Some(Name::new(name, self.rest.clone())),
+                None => renamed.names.push(Some(Name::new(name, self.rest.clone()))),
             }
         }
         renamed
@@ -143,12 +155,14 @@ impl Item {
         match &self.source {
             Source::Relation { index, renamed, .. } => {
                 let columns = catalog.relation(*index).map(|relation| relation.columns.as_slice());
-                let names = columns.unwrap_or_default().iter().map(|column| Some(column.name.clone()));
-                Output { names: names.collect(), open: false }.renamed(renamed)
+                let columns = columns.unwrap_or_default().iter().enumerate();
+                let names =
+                    columns.map(|(at, column)| Some(Name::new(&column.name, Origin::Column((*index, at)))));
+                Output { names: names.collect(), ..Output::default() }.renamed(renamed)
             }
             Source::Derived(output) => output.clone(),
             Source::Join(sides) => expanded(sides, catalog),
-            Source::Excluded(_) => Output { names: Vec::new(), open: true },
+            Source::Excluded(_) => Output::uncertain(),
         }
     }
 }
@@ -161,7 +175,7 @@ pub(super) fn expanded(items: &[Rc<Item>], catalog: &Catalog) -> Output {
         let (output, taken) = item.star.borrow().clone().unwrap_or_else(|| (item.output(catalog), 1));
         if all.names.len() + output.names.len() > MAX_COLUMNS {
             // The server refuses it; nobody shall make the gate count on.
-            return Output { names: Vec::new(), open: true };
+            return Output::uncertain();
         }
         all.names.extend(output.names);
         all.open |= output.open;
@@ -172,16 +186,23 @@ pub(super) fn expanded(items: &[Rc<Item>], catalog: &Catalog) -> Output {
 
 /// What `*` makes of two sides of which these columns are merged.
 pub(super) fn merged(names: &[String], left: Output, right: Output) -> Output {
-    let is_merged = |name: &Option<String>| name.as_ref().is_some_and(|name| names.contains(name));
+    let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+    let is_merged =
+        |name: &Option<Name>| name.as_ref().is_some_and(|name| known.contains(name.text.as_str()));
     let rest = |side: Output| side.names.into_iter().filter(|name| !is_merged(name)).collect::<Vec<_>>();
     // What has no certain name may be one of the merged.
     let is_unsure = |side: &Output| side.open || side.names.iter().any(Option::is_none);
     let open = is_unsure(&left) || is_unsure(&right);
-    let mut all: Vec<Option<String>> = names.iter().cloned().map(Some).collect();
+    let mut origins: HashMap<&str, Origin> = HashMap::new();
+    for Name { text, origin } in left.names.iter().chain(&right.names).flatten() {
+        origins.entry(text).and_modify(|one| *one = one.or(origin)).or_insert_with(|| origin.clone());
+    }
+    let merged = |name: &String| Some(Name::new(name, origins.get(name.as_str())?.clone()));
+    let mut all: Vec<Option<Name>> = names.iter().map(merged).collect();
     all.extend(rest(left));
     all.extend(rest(right));
     // Where a side may have more, nothing after its columns has a certain place, nor have the merged ones.
-    Output { names: if open { Vec::new() } else { all }, open }
+    if open { Output::uncertain() } else { Output { names: all, ..Output::default() } }
 }
 
 impl Hit {

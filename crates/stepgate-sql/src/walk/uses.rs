@@ -25,6 +25,10 @@ impl Uses {
         self.0 & Self::WRITE.0 != 0
     }
 
+    pub(super) const fn are_predicate(self) -> bool {
+        self.0 & Self::PREDICATE.0 != 0
+    }
+
     /// The uses by which something is read.
     pub(super) const fn without_write(self) -> Self {
         Self(self.0 & !Self::WRITE.0)

@@ -1,9 +1,10 @@
 //! What each column of a view shows, and what the view reads whichever of them is asked for.
 
-use sqlparser::ast::{SetExpr, Statement};
+use sqlparser::ast::{SelectItem, SetExpr, Statement};
 use stepgate_types::Kind;
 
 use super::Walker;
+use super::query::is_bare;
 use super::scope::Place;
 use crate::catalog::{Catalog, ColumnRef};
 use crate::facts::Doubt;
@@ -17,6 +18,8 @@ pub(crate) struct ViewColumns {
     pub(crate) always: Vec<ColumnRef>,
     /// In each item of its select list.
     pub(crate) each: Vec<Vec<ColumnRef>>,
+    /// Whether each of them is a name and nothing else.
+    pub(crate) bare: Vec<bool>,
 }
 
 /// Reads a definition as `pg_get_viewdef` prints it under `search_path = pg_catalog`. None: it is one of those of
@@ -26,7 +29,7 @@ pub(crate) fn view(definition: &str, catalog: &Catalog) -> Option<ViewColumns> {
     let tokens = tokens.split(|token| token.kind.is_punct(b';')).next()?;
     let tree = Tree::parse(definition).ok()?;
     let [command] = *tree.commands().as_slice() else { return None };
-    let statement = read::statement(tokens, Some(command.node)).ok()?;
+    let (statement, _) = read::statement(tokens, Some(command.node)).ok()?;
     let Statement::Query(query) = &statement else { return None };
     let SetExpr::Select(select) = query.body.as_ref() else { return None };
     if query.with.is_some() || select.distinct.is_some() {
@@ -41,6 +44,14 @@ pub(crate) fn view(definition: &str, catalog: &Catalog) -> Option<ViewColumns> {
     if !understood || walker.returns_sets || !walker.called.is_empty() || walker.kind != Kind::Select {
         return None;
     }
-    let each = walker.split.each?.into_iter().map(|columns| columns.into_keys().collect()).collect();
-    Some(ViewColumns { always: walker.columns.into_keys().collect(), each })
+    let each: Vec<_> = walker.split.each?.into_iter().map(|columns| columns.into_keys().collect()).collect();
+    let is_bare = |item: &SelectItem| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ } => is_bare(expr),
+        _ => false,
+    };
+    let mut bare: Vec<bool> = select.projection.iter().map(is_bare).collect();
+    if bare.len() != each.len() {
+        bare = vec![false; each.len()];
+    }
+    Some(ViewColumns { always: walker.columns.into_keys().collect(), each, bare })
 }

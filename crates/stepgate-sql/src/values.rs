@@ -1,0 +1,167 @@
+//! The values that columns are compared with, looked up where the statement has them, for as long as it is decided on.
+
+use crate::lexer::{self, TokenKind};
+use crate::number::Number;
+use crate::predicate::{ValuePlace, ValueSource, literals};
+
+/// Digits that every type keeps that is rounded to: `real` has 24 bits.
+const MAX_ROUNDED: i64 = 7;
+
+/// Tells numbers that a statement compares with.
+pub trait Values {
+    /// The number there. `None`: it is none, or not one that is certain.
+    fn number(&self, place: ValuePlace) -> Option<Number>;
+}
+
+/// No value is known.
+#[derive(Debug, Clone, Copy)]
+pub struct NoValues;
+
+impl Values for NoValues {
+    fn number(&self, _place: ValuePlace) -> Option<Number> {
+        None
+    }
+}
+
+/// Those in a message's own text, and in its Bind. Not kept: see [`crate::Facts`].
+#[derive(Clone, Copy)]
+pub struct StatementValues<'a, V> {
+    /// The exact text that the facts are of.
+    pub sql: &'a [u8],
+    /// Values of parameters, in order.
+    pub parameters: &'a [Option<V>],
+    /// A format code for each: 0 is text, 1 binary.
+    pub formats: &'a [i16],
+    /// Types that the client gave, as far as it did; 0 is none.
+    pub types: &'a [u32],
+}
+
+impl<V: AsRef<[u8]>> Values for StatementValues<'_, V> {
+    fn number(&self, place: ValuePlace) -> Option<Number> {
+        let number = match place.source {
+            ValueSource::Literal(at) => literal(self.sql, at)?,
+            ValueSource::Parameter(at) => self.parameter(at)?,
+        };
+        let number = if place.negated { number.negated() } else { number };
+        Some(number).filter(|number| !place.rounded || number.is_whole(MAX_ROUNDED))
+    }
+}
+
+impl<V: AsRef<[u8]>> StatementValues<'_, V> {
+    fn parameter(&self, number: u16) -> Option<Number> {
+        let at = usize::from(number).checked_sub(1)?;
+        let value = self.parameters.get(at)?.as_ref()?.as_ref();
+        match self.formats.get(at)? {
+            0 => std::str::from_utf8(value).ok()?.parse().ok(),
+            1 => binary(*self.types.get(at)?, value),
+            _ => None,
+        }
+    }
+}
+
+/// The literal of that number, if it is a plain one on its own: literals that follow each other are one.
+fn literal(sql: &[u8], at: u32) -> Option<Number> {
+    let tokens = lexer::tokens(std::str::from_utf8(sql).ok()?).ok()?;
+    let (token, next) = literals(&tokens).nth(usize::try_from(at).ok()?)?;
+    match &token.kind {
+        TokenKind::Number(text) => text.parse().ok(),
+        TokenKind::Text(Some(text)) if !next.is_some_and(|next| matches!(next.kind, TokenKind::Text(_))) => {
+            text.parse().ok()
+        }
+        _ => None,
+    }
+}
+
+/// A value in the binary format of its type (OIDs of `pg_type.dat`).
+fn binary(oid: u32, value: &[u8]) -> Option<Number> {
+    const INT8: u32 = 20;
+    const INT2: u32 = 21;
+    const INT4: u32 = 23;
+    const FLOAT4: u32 = 700;
+    const FLOAT8: u32 = 701;
+    const NUMERIC: u32 = 1700;
+    let shown = match oid {
+        INT2 => i16::from_be_bytes(value.try_into().ok()?).to_string(),
+        INT4 => i32::from_be_bytes(value.try_into().ok()?).to_string(),
+        INT8 => i64::from_be_bytes(value.try_into().ok()?).to_string(),
+        // The shortest text that means the same; of infinity or NaN it is no number.
+        FLOAT4 => format!("{:e}", f32::from_be_bytes(value.try_into().ok()?)),
+        FLOAT8 => format!("{:e}", f64::from_be_bytes(value.try_into().ok()?)),
+        NUMERIC => return Number::from_numeric(value),
+        _ => return None,
+    };
+    shown.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(text: &str) -> Option<Number> {
+        text.parse().ok()
+    }
+
+    fn value(sql: &str, at: u32, rounded: bool) -> Option<Number> {
+        let values =
+            StatementValues::<&[u8]> { sql: sql.as_bytes(), parameters: &[], formats: &[], types: &[] };
+        values.number(ValuePlace { source: ValueSource::Literal(at), negated: false, rounded })
+    }
+
+    #[test]
+    fn a_literal_is_found_by_its_number_in_the_text() {
+        let sql = "select 'a', 2 from t where b = '3' and c > $a$5e4$a$ and d < U&'\\0036' -- 7\n or e = E'8' or f = 9.5";
+        let expected = [None, Some("2"), Some("3"), Some("5e4"), Some("6"), None, Some("9.5"), None];
+        for (at, text) in (0..).zip(expected) {
+            assert_eq!(value(sql, at, false), text.and_then(number), "{at}");
+        }
+        assert_eq!(value("select '1'\n'2'", 0, false), None, "it is 12 to the server");
+        assert_eq!(value("select 0x10", 0, false), None);
+        assert_eq!(value("select '", 0, false), None);
+    }
+
+    #[test]
+    fn what_may_be_rounded_is_certain_only_where_it_is_not() {
+        for (sql, certain) in
+            [("50000", true), ("50000.0", true), ("29999.6", false), ("16777217", false), ("5e4", true)]
+        {
+            assert_eq!(value(sql, 0, true).is_some(), certain, "{sql}");
+            assert!(value(sql, 0, false).is_some(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_read_by_its_format_and_the_type_that_the_client_gave() {
+        let of = |value: Option<&[u8]>, format: i16, oid: u32| {
+            let parameters = [Some(b"7".as_slice()), value];
+            let values = StatementValues {
+                sql: b"",
+                parameters: &parameters,
+                formats: &[0, format],
+                types: &[0, oid],
+            };
+            values.number(ValuePlace { source: ValueSource::Parameter(2), negated: false, rounded: false })
+        };
+        let float = 2.5_f64.to_be_bytes();
+        for (value, format, oid, expected) in [
+            (b"50000".as_slice(), 0, 0, Some("50000")),
+            (b" -5e4", 0, 1700, Some("-50000")),
+            (b"", 0, 23, None),
+            (b"NaN", 0, 701, None),
+            (&[0, 0, 195, 80], 1, 23, Some("50000")),
+            (&[0, 0, 195, 80], 1, 0, None),
+            (&[0, 0, 195, 80], 1, 20, None),
+            (&[255, 255], 1, 21, Some("-1")),
+            (&[0, 0, 0, 0, 0, 0, 195, 80], 1, 20, Some("50000")),
+            (&float, 1, 701, Some("2.5")),
+            (&f64::NAN.to_be_bytes(), 1, 701, None),
+            (&f64::INFINITY.to_be_bytes(), 1, 701, None),
+            (&[0, 1, 0, 1, 0, 0, 0, 0, 0, 5], 1, 1700, Some("50000")),
+            (b"50000", 1, 25, None),
+            (b"50000", 2, 23, None),
+            (b"\xff5", 0, 0, None),
+        ] {
+            assert_eq!(of(Some(value), format, oid), expected.and_then(number), "{value:?} {format} {oid}");
+        }
+        assert_eq!(of(None, 0, 0), None, "NULL");
+    }
+}

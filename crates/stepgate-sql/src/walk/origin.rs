@@ -1,0 +1,248 @@
+//! What the columns of subqueries, CTEs and functions in FROM are made of: for comparisons that name them.
+
+use std::fmt;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use super::Walker;
+use super::compare::Comparing;
+use super::scope::{Item, Output, Source};
+use super::uses::Uses;
+use crate::catalog::ColumnRef;
+
+/// The most columns that are remembered of one subquery with all in it; of more, nothing is certain.
+const MAX_TRAIL: usize = 4_096;
+
+/// The name of a result's column.
+#[derive(Debug, Clone)]
+pub(super) struct Name {
+    pub(super) text: String,
+    pub(super) origin: Origin,
+}
+
+/// What a result's column is made of.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Origin {
+    /// Perhaps of anything put out so far.
+    #[default]
+    Unknown,
+    /// It is that column.
+    Column(ColumnRef),
+    /// Of these: each is it, or goes into it.
+    Made(Rc<[(ColumnRef, bool)]>),
+}
+
+impl Origin {
+    /// Of any of these, in whatever way.
+    pub(super) fn any<'o>(all: impl IntoIterator<Item = &'o Self>) -> Self {
+        let mut made = Vec::new();
+        for origin in all {
+            match origin {
+                Self::Unknown => return Self::Unknown,
+                Self::Column(column) => made.push((*column, false)),
+                Self::Made(columns) => made.extend(columns.iter().map(|(column, _)| (*column, false))),
+            }
+        }
+        Self::made(made)
+    }
+
+    /// One of the two, row by row.
+    pub(super) fn or(&self, other: &Self) -> Self {
+        let columns = |origin: &Self| match origin {
+            Self::Unknown => None,
+            Self::Column(column) => Some(vec![(*column, true)]),
+            Self::Made(columns) => Some(columns.to_vec()),
+        };
+        match (columns(self), columns(other)) {
+            (Some(mut made), Some(more)) => {
+                made.extend(more);
+                Self::made(made)
+            }
+            _ => Self::Unknown,
+        }
+    }
+
+    fn made(mut columns: Vec<(ColumnRef, bool)>) -> Self {
+        if columns.len() > MAX_TRAIL {
+            return Self::Unknown;
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        Self::Made(columns.into())
+    }
+}
+
+impl Name {
+    pub(super) fn new(text: impl Into<String>, origin: Origin) -> Self {
+        Self { text: text.into(), origin }
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Output {
+    /// Of a set operation: rows of this and of the other.
+    pub(super) fn united(mut self, other: &Self) -> Self {
+        for (at, name) in self.names.iter_mut().enumerate() {
+            let Some(name) = name else { continue };
+            name.origin = match other.names.get(at) {
+                Some(Some(theirs)) if !other.open => name.origin.or(&theirs.origin),
+                Some(None) if !other.open => name.origin.or(&other.rest),
+                _ => Origin::Unknown,
+            };
+        }
+        self
+    }
+
+    /// The same, made of nobody knows what.
+    pub(super) fn of_unknown_origin(mut self) -> Self {
+        for name in self.names.iter_mut().flatten() {
+            name.origin = Origin::Unknown;
+        }
+        Self { rest: Origin::Unknown, ..self }
+    }
+
+    /// Every column made of any of this and the other: what a recursion makes of them.
+    pub(super) fn mixed(mut self, other: &Self) -> Self {
+        let origin = Origin::any([&self.anything(), &other.anything()]);
+        for name in self.names.iter_mut().flatten() {
+            name.origin = origin.clone();
+        }
+        Self { rest: origin, ..self }
+    }
+
+    /// What any of its columns is made of.
+    pub(super) fn anything(&self) -> Origin {
+        let unnamed = self.open || self.names.iter().any(Option::is_none);
+        let rest = unnamed.then_some(&self.rest);
+        Origin::any(self.names.iter().flatten().map(|name| &name.origin).chain(rest))
+    }
+}
+
+/// Columns in the order in which they are named, while that is of interest.
+#[derive(Default)]
+pub(super) struct Trail {
+    depth: usize,
+    passed: Vec<(ColumnRef, bool)>,
+    lost: bool,
+}
+
+impl Trail {
+    pub(super) fn pass(&mut self, column: ColumnRef, itself: bool) {
+        if self.depth == 0 || self.passed.last() == Some(&(column, itself)) {
+            return;
+        }
+        if self.passed.len() < MAX_TRAIL {
+            self.passed.push((column, itself));
+        } else {
+            self.lost = true;
+        }
+    }
+
+    pub(super) const fn is_kept(&self) -> bool {
+        self.depth > 0
+    }
+
+    pub(super) fn here(&self) -> usize {
+        self.passed.len()
+    }
+
+    /// What was named since. `bare`: nothing but a name.
+    pub(super) fn since(&self, start: usize, bare: bool) -> Origin {
+        if self.lost || self.depth == 0 {
+            return Origin::Unknown;
+        }
+        let passed = self.passed.get(start..).unwrap_or_default();
+        match passed {
+            [(column, true)] if bare => Origin::Column(*column),
+            passed => {
+                Origin::made(passed.iter().map(|(column, itself)| (*column, *itself && bare)).collect())
+            }
+        }
+    }
+}
+
+impl Walker<'_> {
+    /// Walks a subquery, CTE or function of FROM, whose columns may be compared.
+    pub(super) fn traced<T>(&mut self, walk: impl FnOnce(&mut Self) -> T) -> T {
+        self.trail.depth += 1;
+        let result = walk(self);
+        self.trail.depth -= 1;
+        if self.trail.depth == 0 {
+            self.trail.passed.clear();
+            self.trail.lost = false;
+        }
+        result
+    }
+
+    /// What columns are made of that a function of FROM makes.
+    pub(super) fn made_of(&mut self, walk: impl FnOnce(&mut Self)) -> Origin {
+        self.traced(|walker| {
+            let start = walker.trail.here();
+            walk(walker);
+            walker.trail.since(start, false)
+        })
+    }
+
+    /// A name was found among these items: what is done with it is done with what it is made of.
+    pub(super) fn through(&mut self, name: &str, items: &[Rc<Item>], uses: Uses) {
+        if self.looks_through(uses) {
+            for item in items {
+                self.through_item(Some(name), item, uses);
+            }
+        }
+    }
+
+    /// The whole row of an item was named.
+    pub(super) fn through_row(&mut self, item: &Item, uses: Uses) {
+        if self.looks_through(uses) {
+            self.through_item(None, item, uses);
+        }
+    }
+
+    fn looks_through(&self, uses: Uses) -> bool {
+        self.trail.is_kept() || uses.are_predicate() || !matches!(self.comparing, Comparing::Nothing)
+    }
+
+    fn through_item(&mut self, wanted: Option<&str>, item: &Item, uses: Uses) {
+        match &item.source {
+            Source::Relation { .. } | Source::Excluded(_) => {}
+            Source::Join(sides) => sides.iter().for_each(|side| self.through_item(wanted, side, uses)),
+            Source::Derived(output) => match wanted {
+                None => self.came_from(&output.anything(), uses),
+                Some(wanted) => {
+                    let mut named =
+                        output.names.iter().flatten().filter(|name| name.text == wanted).peekable();
+                    let unsure = output.open || output.names.iter().any(Option::is_none);
+                    if named.peek().is_none() && unsure {
+                        self.came_from(&output.rest, uses);
+                    }
+                    named.for_each(|name| self.came_from(&name.origin, uses));
+                }
+            },
+        }
+    }
+
+    /// What is compared is made of that.
+    pub(super) fn came_from(&mut self, origin: &Origin, uses: Uses) {
+        match origin {
+            Origin::Column(column) => self.named(*column, uses, true),
+            Origin::Made(columns) => {
+                columns.iter().for_each(|(column, itself)| self.named(*column, uses, *itself));
+            }
+            Origin::Unknown => self.given().into_iter().for_each(|column| self.named(column, uses, false)),
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Random queries that compare amounts, with PostgreSQL as the judge. Where no comparison with a value beyond a
+//! threshold is reported, the amounts beyond it make no difference; where none is reported that asks for them, no row
+//! comes for being beyond.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use common::{Random, snapshot};
+use stepgate_sql::{
+    Catalog, Comparison, Number, Predicate, SessionState, StatementValues, Values as _, analyze,
+};
+use stepgate_testkit::Cluster;
+use stepgate_types::Certainty;
+
+/// How many queries to judge.
+const QUERIES: usize = 4_000;
+/// One of seventy asks for amounts only the other way round.
+const FEWER: usize = 800;
+
+/// The same rows in both schemas, but for amounts beyond 30000.
+const SCHEMA: &str = "
+create table SCHEMA.sums (id int primary key, amount numeric, note text);
+insert into SCHEMA.sums select g, 300 * g, 'n' || g from generate_series(1, 99) g;
+insert into SCHEMA.sums values (100, null, 'none'), (101, 30000, 'edge'), (102, 10, 'low'), (103, -5, 'less'), (104, 29999.6, 'near');
+insert into SCHEMA.sums select 200 + n, amount, 'high' from unnest(array[BEYOND]) with ordinality as of (amount, n);
+create view SCHEMA.v_sums as select id, amount as a, amount - 30000 as above, amount > 40000 as high from SCHEMA.sums;
+create view SCHEMA.v_again as select id, a as amount, high from SCHEMA.v_sums;
+";
+const BEYOND: [(&str, &str); 3] = [
+    ("one", "30000.7, 35000, 40000, 50000, 50001, 60000, 1e6"),
+    ("other", "99999, 30001, 30000.9, 31000, 1e9, 50000.5, 40001"),
+    // Each as high as in `one`, or higher.
+    ("raised", "30000.8, 40001, 50000, 50001, 1e9, 60000, 1e7"),
+];
+
+fn pick<'a>(random: &mut Random, of: &[&'a str]) -> &'a str {
+    of[random.below(of.len())]
+}
+
+fn amount(random: &mut Random) -> String {
+    let plain = [
+        "amount",
+        "amount",
+        "amount",
+        "s.amount",
+        "(amount)",
+        "amount::numeric",
+        "s.amount::int",
+        "amount::float8",
+    ];
+    let other = [
+        "amount::text",
+        "coalesce(amount, 0)",
+        "-amount",
+        "amount + 0",
+        "least(amount, 30001)",
+        "(select amount)",
+        "amount::numeric(12,-5)",
+        "nullif(amount, 50000)",
+        "case when amount > 10 then amount end",
+        "abs(amount)",
+    ];
+    if random.below(4) == 0 { pick(random, &other) } else { pick(random, &plain) }.to_owned()
+}
+
+fn value(random: &mut Random) -> &'static str {
+    let low = [
+        "10",
+        "0",
+        "-5",
+        "29999",
+        "'10'",
+        "1e3",
+        "numeric '300'",
+        "29999.6",
+        "29999.6::int",
+        "-(-7)",
+        "- 50000",
+        "+300",
+        "U&'\\0031\\0030'",
+        "'10'::numeric",
+        "29999.9::real",
+        "30000",
+        "'-1e400'",
+        "300::numeric(8,2)",
+    ];
+    let high = [
+        "50000",
+        "'50000'",
+        "5e4",
+        "40000.0",
+        "-(-50000)",
+        "numeric '40000'",
+        "'50' '000'",
+        "$$50000$$",
+        "'5e4'",
+        "1e400",
+        "length('x') * 50000",
+        "(select 50000)",
+        "null",
+        "'NaN'",
+        "id",
+        "E'50000'",
+        "(values (40000))",
+    ];
+    if random.below(3) == 0 { pick(random, &high) } else { pick(random, &low) }
+}
+
+fn condition(random: &mut Random, depth: usize) -> String {
+    if depth == 0 || random.below(4) == 0 {
+        return comparison(random);
+    }
+    let one = |random: &mut Random| condition(random, depth - 1);
+    match random.below(14) {
+        0..=1 => format!("{} and {}", one(random), one(random)),
+        2..=3 => format!("({} or {})", one(random), one(random)),
+        4 => format!("not {}", one(random)),
+        5 => format!("not ({})", one(random)),
+        6 => format!(
+            "({}) is {}",
+            one(random),
+            pick(random, &["true", "not true", "false", "not false", "unknown", "null"])
+        ),
+        7 => format!("({}) = {}", one(random), pick(random, &["true", "false"])),
+        8 => format!("case when {} then {} else false end", one(random), one(random)),
+        9 => format!("coalesce({}, false)", one(random)),
+        10 => format!(
+            "{} (select from sums s where s.id < 150 or {})",
+            pick(random, &["exists", "not exists"]),
+            one(random)
+        ),
+        11 => format!("id {} (select id from sums s where {})", pick(random, &["in", "not in"]), one(random)),
+        12 => format!("({}) <> ({})", one(random), one(random)),
+        _ => format!("({})", one(random)),
+    }
+}
+
+fn comparison(random: &mut Random) -> String {
+    let (left, right) = (amount(random), value(random));
+    let op = pick(random, &["=", "<>", "<", "<=", ">", ">", ">", ">=", ">="]);
+    match random.below(13) {
+        0..=4 => format!("{left} {op} {right}"),
+        5 => format!("{right} {op} {left}"),
+        6 => format!(
+            "{left} {} {right} and {}",
+            pick(random, &["between", "not between", "between symmetric"]),
+            value(random)
+        ),
+        7 => format!("{left} {} ({right}, {})", pick(random, &["in", "not in"]), value(random)),
+        8 => format!("{left} {op} {} (array[{right}, {}])", pick(random, &["any", "all"]), value(random)),
+        9 => format!("{left} is {}", pick(random, &["null", "not null"])),
+        10 => format!("{left} is {}distinct from {right}", pick(random, &["", "not "])),
+        11 => format!("({left}, id) {op} ({right}, 150)"),
+        _ => pick(random, &["id > 200", "note like 'n%'", "true", "id % 2 = 0"]).to_owned(),
+    }
+}
+
+fn query(random: &mut Random) -> String {
+    let c = condition(random, 3);
+    let made = amount(random);
+    match random.below(14) {
+        0..=2 => format!("select array_agg(id order by id) from sums s where {c}"),
+        3 => format!("select array_agg(({c}) order by id) from sums s"),
+        4 => format!(
+            "select array_agg(id order by id) from (select id, note, {made} as amount from sums s) s where {c}"
+        ),
+        5 => format!(
+            "with s as (select id, note, {made} from sums s) select array_agg(id order by id) from s (id, note, amount) where {c}"
+        ),
+        6 => format!("select array_agg(id order by id) from v_sums s (id, amount, above, note) where {c}"),
+        7 => format!("select array_agg(id order by id) from v_sums s (id, a, amount, note) where {c}"),
+        8 => format!("select array_agg(id order by id) from v_again s (id, amount, note) where {c}"),
+        9 => format!(
+            "select array_agg(t.id order by t.id) from sums t left join sums s on s.id = t.id and {} where s.id is null",
+            c.replace(" id ", " s.id ")
+        ),
+        10 => format!(
+            "select array_agg(id order by id) from (select id from sums except select id from sums s where {c}) t"
+        ),
+        11 => format!("select count(*) filter (where {c}) from sums s"),
+        12 => format!(
+            "select array_agg(id order by id) from (select id from sums s order by ({c}), id limit 20) t"
+        ),
+        _ => format!(
+            "select array_agg(id order by id) from (select id, note, {made} as amount from sums s union all select id, note, 7 from sums) s where {c}"
+        ),
+    }
+}
+
+/// Whether a comparison may tell amounts beyond 30000 apart, and whether it may ask for them.
+#[derive(Default, Clone, Copy)]
+struct Beyond {
+    tells: bool,
+    asks: bool,
+}
+
+/// None: not understood.
+fn beyond(sql: &str, catalog: &Catalog, session: &SessionState) -> Option<Beyond> {
+    let all = analyze(sql.as_bytes(), catalog, session);
+    let [facts] = all.as_slice() else { return None };
+    let values = StatementValues::<&[u8]> { sql: sql.as_bytes(), parameters: &[], formats: &[], types: &[] };
+    let threshold: Number = "30000".parse().expect("a number");
+    let mut beyond = Beyond::default();
+    for Predicate { column: _, op, operand } in
+        facts.predicates.iter().filter(|it| it.column.column == "amount")
+    {
+        let number = operand.value.and_then(|place| values.number(place));
+        let reaches =
+            |at_it: bool| number.as_ref().is_none_or(|it| *it > threshold || at_it && *it == threshold);
+        let (tells, asks) = match op {
+            Comparison::IsNull => (false, false),
+            Comparison::Gt | Comparison::Ge => (reaches(false), reaches(true)),
+            Comparison::Lt | Comparison::Le => (reaches(false), false),
+            Comparison::Eq | Comparison::In | Comparison::Ne => (reaches(false), reaches(false)),
+            Comparison::Like | Comparison::Other => (true, true),
+        };
+        beyond.tells |= tells;
+        beyond.asks |= asks;
+    }
+    (facts.certainty != Certainty::Unknown).then_some(beyond)
+}
+
+/// What psql says to each, in one schema; nothing where the server refuses it.
+fn answers(cluster: &Cluster, schema: &str, asked: &[String]) -> BTreeMap<usize, String> {
+    let mut script = format!("set search_path = {schema};\n\\pset tuples_only on\n\\pset format unaligned\n");
+    for (at, sql) in asked.iter().enumerate() {
+        script.push_str(&format!("\\echo @{at}\n{sql};\n"));
+    }
+    let file = std::env::temp_dir().join(format!("stepgate-threshold-{schema}-{}", std::process::id()));
+    std::fs::write(&file, script).expect("a script");
+    let mut psql = cluster.psql_command("amounts");
+    let output = psql.args(["-q", "-v", "ON_ERROR_STOP=0", "-f"]).arg(&file).output().expect("psql");
+    std::fs::remove_file(&file).expect("removed");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let parts = text.split('@').filter_map(|part| part.split_once('\n'));
+    let parts = parts.filter(|(_, answer)| !answer.is_empty());
+    parts.filter_map(|(at, answer)| Some((at.parse().ok()?, answer.to_owned()))).collect()
+}
+
+/// The catalog of `one`, with the other schemas beside it.
+fn amounts() -> (Cluster, Catalog, SessionState) {
+    let cluster = Cluster::start().expect("a PostgreSQL");
+    cluster.create_database("amounts").expect("create database");
+    for (schema, amounts) in BEYOND {
+        cluster.load("amounts", &format!("create schema {schema}")).expect("load");
+        cluster.load("amounts", &SCHEMA.replace("SCHEMA", schema).replace("BEYOND", amounts)).expect("load");
+    }
+    let catalog = snapshot(&cluster, "amounts");
+    (cluster, catalog, SessionState::with_search_path(["pg_catalog", "one"]))
+}
+
+/// Queries that `wanted` takes, by what is reported of them; and of how many others.
+fn made(
+    count: usize,
+    seed: u64,
+    catalog: &Catalog,
+    session: &SessionState,
+    wanted: fn(Beyond) -> bool,
+) -> (Vec<String>, usize) {
+    let mut random = Random(seed);
+    let (mut asked, mut others) = (Vec::new(), 0);
+    while asked.len() < count {
+        let sql = query(&mut random);
+        match beyond(&sql, catalog, session) {
+            Some(beyond) if wanted(beyond) => asked.push(sql),
+            Some(_) => others += 1,
+            None => {}
+        }
+    }
+    (asked, others)
+}
+
+fn shown(wrong: &[&str]) -> String {
+    format!("{} queries:\n{}", wrong.len(), wrong[..wrong.len().min(20)].join("\n"))
+}
+
+#[test]
+fn amounts_beyond_a_threshold_make_no_difference_where_none_is_compared_with() {
+    let (cluster, catalog, session) = amounts();
+    let (asked, others) = made(QUERIES, 0x6b1d_0a55_93c4_2f87, &catalog, &session, |it| !it.tells);
+    let [one, other] = ["one", "other"].map(|schema| answers(&cluster, schema, &asked));
+    let differ = one.iter().filter(|(at, answer)| other.get(at) != Some(answer));
+    let differ: Vec<_> = differ.map(|(at, _)| asked[*at].as_str()).collect();
+    println!("{} queries, {} of them valid; {others} were reported", asked.len(), one.len());
+    assert!(differ.is_empty(), "{}", shown(&differ));
+    assert!(one.len() * 2 > asked.len(), "{} of {} are valid", one.len(), asked.len());
+}
+
+#[test]
+fn no_row_comes_for_an_amount_beyond_a_threshold_where_none_is_asked_for() {
+    let (cluster, catalog, session) = amounts();
+    let (asked, others) = made(FEWER, 0x2f87_93c4_0a55_6b1d, &catalog, &session, |it| it.tells && !it.asks);
+    let [one, raised] = ["one", "raised"].map(|schema| answers(&cluster, schema, &asked));
+    let rows = |answer: &str| -> BTreeSet<String> {
+        answer.trim().trim_matches(['{', '}']).split(',').map(str::to_owned).collect()
+    };
+    let count = |answer: &str| answer.trim().parse::<u64>().ok();
+    let more = one.iter().filter(|(at, answer)| {
+        let Some(raised) = raised.get(at) else { return true };
+        match (count(answer), count(raised)) {
+            (Some(before), Some(after)) => after > before,
+            _ => !raised.trim().is_empty() && !rows(raised).is_subset(&rows(answer)),
+        }
+    });
+    let more: Vec<_> = more.map(|(at, _)| asked[*at].as_str()).collect();
+    println!("{} queries, {} of them valid; {others} others", asked.len(), one.len());
+    assert!(more.is_empty(), "{}", shown(&more));
+    assert!(one.len() * 2 > asked.len(), "{} of {} are valid", one.len(), asked.len());
+}
