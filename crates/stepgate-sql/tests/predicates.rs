@@ -284,6 +284,14 @@ fn a_comparison_is_seen_through_views_subqueries_and_ctes() {
             ),
             ("select inv from invoices, lateral (select amount as a) l where a > 5", "amount > number@0"),
             ("select inv from invoices, lateral (values (amount)) l (a) where a > 5", unknown),
+            (
+                "select count(*) from (select v.a from (select amount as x from invoices) t, lateral (values (t.x)) v (a)) s where a > 5",
+                unknown,
+            ),
+            (
+                "select count(*) from (select x, x + 1 as y from (select amount as x from invoices) t) s where y > 5",
+                unknown,
+            ),
             ("select inv from invoices, unnest(array[amount]) a where a > 5", unknown),
             ("select inv from invoices, generate_series(1, 10) g where g > 5", ""),
             (

@@ -163,6 +163,8 @@ struct Walker<'c> {
     /// Operators are not grouped as PostgreSQL does.
     muddled: bool,
     trail: Trail,
+    /// Something is compared that may be made of any column put out.
+    compares_unknown: bool,
     literals: Option<&'c Literals>,
     relations: BTreeSet<RelationIndex>,
     functions: BTreeSet<String>,
@@ -198,6 +200,7 @@ impl<'c> Walker<'c> {
             turned: false,
             muddled: false,
             trail: Trail::default(),
+            compares_unknown: false,
             literals: None,
             relations: BTreeSet::new(),
             functions: BTreeSet::new(),
@@ -319,9 +322,12 @@ impl<'c> Walker<'c> {
     /// Adds how base columns are compared.
     fn predicates(&self, facts: &mut Facts) {
         let (mut lineage, mut same) = (HashSet::new(), HashSet::new());
-        for (column, pairs) in &self.compared {
+        let put_out = if self.compares_unknown { self.given() } else { Vec::new() };
+        let somehow = [SOMEHOW];
+        let compared = self.compared.iter().map(|(column, pairs)| (column, pairs.as_slice()));
+        for (column, pairs) in compared.chain(put_out.iter().map(|column| (column, somehow.as_slice()))) {
             self.catalog.lineage(*column, &mut lineage);
-            if pairs.as_slice() != [SOMEHOW] {
+            if *pairs != somehow {
                 self.catalog.same(*column, &mut same);
             }
             for column in lineage.drain() {
@@ -331,7 +337,7 @@ impl<'c> Walker<'c> {
                     held.flat_map(|flow| flow.all.iter().chain(flow.each.get(&name).into_iter().flatten()));
                 held.for_each(|source| facts.predicates.insert(Predicate::other(source.clone())));
                 let name = ColumnName::new(relation, name);
-                let pairs = if same.contains(&column) { pairs.as_slice() } else { &[SOMEHOW] };
+                let pairs = if same.contains(&column) { pairs } else { &somehow };
                 for (op, operand) in pairs {
                     facts.predicates.insert(Predicate { column: name.clone(), op: *op, operand: *operand });
                 }
