@@ -26,7 +26,7 @@ use std::sync::Arc;
 use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
 use stepgate_types::{ColumnName, Kind, Use};
 
-use self::compare::{Comparing, Pair, SOMEHOW};
+use self::compare::{Compared, Comparing, SOMEHOW, note};
 use self::flow::Split;
 use self::origin::Trail;
 use self::scope::{Output, Place, folded};
@@ -39,7 +39,7 @@ use crate::read::Literals;
 use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
-pub(crate) use self::view::{ViewColumns, view};
+pub(crate) use self::view::{ViewColumn, ViewColumns, view};
 
 /// A statement's tree, and where its literals were.
 #[derive(Clone, Copy)]
@@ -156,7 +156,7 @@ struct Walker<'c> {
     kind: Kind,
     columns: HashMap<ColumnRef, Uses>,
     /// How columns are compared: all that have the use `predicate`, and those of comparisons anywhere.
-    compared: HashMap<ColumnRef, Vec<Pair>>,
+    compared: Compared,
     comparing: Comparing,
     /// Conditions may ask for rows for which they do not hold.
     turned: bool,
@@ -195,7 +195,7 @@ impl<'c> Walker<'c> {
             session,
             kind: Kind::Select,
             columns: HashMap::new(),
-            compared: HashMap::new(),
+            compared: Compared::new(),
             comparing: Comparing::default(),
             turned: false,
             muddled: false,
@@ -249,7 +249,7 @@ impl<'c> Walker<'c> {
         }
     }
 
-    fn finish(self, facts: &mut Facts) {
+    fn finish(mut self, facts: &mut Facts) {
         facts.kind = self.kind;
         facts.read_only &= !(self.writes || self.creates);
         facts.effect.catalog |= self.creates;
@@ -309,12 +309,29 @@ impl<'c> Walker<'c> {
                 facts.columns.entry(ColumnName::new(relation, column)).or_default().extend(uses.set());
             }
         }
+        self.compared_by_views();
         self.predicates(facts);
         for index in self.relations {
             let Some(relation) = self.catalog.relation(index).filter(|it| it.is_base()) else { continue };
             facts.relations.insert(relation.name.0.clone());
             for child in &relation.children {
                 facts.relations.extend(self.catalog.relation(*child).map(|child| child.name.0.clone()));
+            }
+        }
+    }
+
+    /// What the definitions of views compare to make the columns that are touched.
+    fn compared_by_views(&mut self) {
+        let catalog = self.catalog;
+        for column in self.columns.keys() {
+            for (column, pairs) in catalog.compared(*column) {
+                note(&mut self.compared, *column, pairs);
+            }
+            if catalog
+                .relation(column.0)
+                .is_some_and(|it| !it.split && it.kind == RelationKind::MaterialisedView)
+            {
+                note(&mut self.compared, *column, &[SOMEHOW]);
             }
         }
     }
@@ -431,12 +448,14 @@ impl<'c> Walker<'c> {
             self.doubt_function("unknown-cast");
         }
         if is_view && relation.split {
-            self.touch_all(relation.reads.iter().copied(), Uses::PREDICATE);
+            relation.reads.iter().for_each(|column| self.touch_again(*column, Uses::PREDICATE));
+            self.merge_compared(relation.compared.iter().map(|(column, pairs)| (column, pairs)));
         }
         if relation.kind == RelationKind::View {
             if !relation.split {
                 self.over("view");
-                self.touch_all(relation.reads.iter().copied(), Uses::OUTPUT);
+                // Its definition may compare any of them.
+                self.somehow(|walker| walker.touch_all(relation.reads.iter().copied(), Uses::OUTPUT));
             }
             self.relations.extend(relation.reads_relations.iter().copied());
         } else {
