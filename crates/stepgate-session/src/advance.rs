@@ -218,9 +218,11 @@ impl Session {
         }
         let now = self.facts_of(&late.sql);
         let known = |column| late.facts.iter().any(|facts| facts.columns.contains_key(column));
+        let compared = |predicate| late.facts.iter().any(|facts| facts.predicates.contains(predicate));
         let certain = |all: &[Facts]| all.iter().map(|facts| facts.certainty).max();
         certain(&now) > certain(&late.facts)
             || now.iter().flat_map(|facts| facts.columns.keys()).any(|it| !known(it))
+            || now.iter().flat_map(|facts| facts.predicates.iter()).any(|it| !compared(it))
     }
 
     /// The fast path calls any function by OID, past all analysis. No driver of today uses it for

@@ -36,6 +36,9 @@ impl Predicate {
     }
 }
 
+/// How something is compared with what.
+pub(crate) type Pair = (Comparison, Operand);
+
 /// How a column is compared.
 ///
 /// A comparison whose truth may be turned around (under anything but AND and OR of a condition) is there twice, as
@@ -209,6 +212,12 @@ impl Predicates {
     /// In order of columns.
     pub fn iter(&self) -> impl Iterator<Item = &Predicate> {
         self.0.iter()
+    }
+
+    /// Whether that is one of them.
+    #[must_use]
+    pub fn contains(&self, predicate: &Predicate) -> bool {
+        self.0.contains(predicate)
     }
 
     /// Whether nothing is compared.

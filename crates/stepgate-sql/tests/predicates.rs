@@ -15,6 +15,11 @@ create view v_amounts as select inv, amount, iban from invoices;
 create view v_again as select amount as a from v_amounts;
 create view v_less as select amount - 30000 as above from invoices;
 create view v_large as select inv from invoices where amount > 30000;
+create view v_small as select inv from invoices where amount < 100 and vid = 3;
+create view v_high as select inv, amount > 40000 as high, iban from invoices;
+create view v_higher as select inv as i, not high as low from v_high;
+create view v_inner as select inv, a from (select inv, amount as a from invoices) s;
+create materialized view mv_large as select distinct inv from invoices where amount > 30000;
 create view v_whole as select distinct amount from invoices;
 create materialized view mv_amounts as select amount from invoices;
 create table nets (gross numeric, net numeric generated always as (gross - 30000) stored);
@@ -243,7 +248,22 @@ fn a_comparison_is_seen_through_views_subqueries_and_ctes() {
             ("select inv from v_amounts where amount > 5", "amount > number@0"),
             ("select a from v_again where a > 5", "amount > number@0"),
             ("select above from v_less where above > 0", unknown),
-            ("select inv from v_large", unknown),
+            // The value is in the view's text, and so not known.
+            ("select inv from v_large", "amount > number"),
+            ("select inv from v_small", "amount < number; invoices.vid = number"),
+            ("select iban from v_high", ""),
+            ("select high from v_high", "amount <= number; amount > number"),
+            ("select i from v_higher order by low", "amount <= number; amount > number"),
+            (
+                "select inv from v_high where high",
+                "amount <= number; amount > number; amount other expression",
+            ),
+            ("select inv from v_inner where a > 5", "amount other expression; invoices.inv other expression"),
+            ("select count(*) from v_whole", unknown),
+            (
+                "select inv from mv_large",
+                "amount other expression; invoices.inv other expression; mv_large.inv other expression",
+            ),
             ("select amount from v_whole where amount > 5", unknown),
             (
                 "select amount from mv_amounts where amount > 5",
@@ -284,6 +304,14 @@ fn a_comparison_is_seen_through_views_subqueries_and_ctes() {
             ),
             ("select inv from invoices, lateral (select amount as a) l where a > 5", "amount > number@0"),
             ("select inv from invoices, lateral (values (amount)) l (a) where a > 5", unknown),
+            (
+                "select count(*) from (select v.a from (select amount as x from invoices) t, lateral (values (t.x)) v (a)) s where a > 5",
+                unknown,
+            ),
+            (
+                "select count(*) from (select x, x + 1 as y from (select amount as x from invoices) t) s where y > 5",
+                unknown,
+            ),
             ("select inv from invoices, unnest(array[amount]) a where a > 5", unknown),
             ("select inv from invoices, generate_series(1, 10) g where g > 5", ""),
             (

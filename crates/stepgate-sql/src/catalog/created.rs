@@ -59,6 +59,7 @@ impl Catalog {
                     Some(each) => self.refs(each.get(at)?)?,
                     None => self.refs(&all)?,
                 },
+                compared: Vec::new(),
                 shows: None,
             });
             self.words.insert(column.clone());

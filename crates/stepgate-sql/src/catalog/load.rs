@@ -153,6 +153,7 @@ impl Loader {
                 not_null: truth(not_null),
                 sources: Vec::new(),
                 reads: Vec::new(),
+                compared: Vec::new(),
                 shows: None,
             });
             self.catalog.words.insert(name.to_owned());

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use stepgate_types::{ColumnName, RelationName};
 
 use crate::builtin;
+use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
 pub use load::{CatalogError, Rows};
@@ -273,6 +274,12 @@ impl Catalog {
         if let Some(shown) = known.shows {
             self.same(shown, found);
         }
+    }
+
+    /// How the expression of a view's column compares others.
+    pub(crate) fn compared(&self, column: ColumnRef) -> &[(ColumnRef, Vec<Pair>)] {
+        let known = self.relation(column.0).and_then(|relation| relation.columns.get(column.1));
+        known.map_or(&[], |known| known.compared.as_slice())
     }
 
     /// Every base column that reading this one may show: the same column of partitions, parents and

@@ -5,6 +5,7 @@ use stepgate_types::RelationName;
 
 use super::routine::Body;
 use super::trigger::Trigger;
+use crate::predicate::Pair;
 
 /// Position of a relation in the snapshot.
 pub(crate) type RelationIndex = usize;
@@ -32,6 +33,8 @@ pub(crate) struct Relation {
     pub(crate) reads: Vec<ColumnRef>,
     /// Of a view whose columns are told apart (`Column::reads`): `reads` is what it reads besides.
     pub(crate) split: bool,
+    /// How such a view compares what it reads besides: all of it.
+    pub(crate) compared: Vec<(ColumnRef, Vec<Pair>)>,
     /// Base relations that it names.
     pub(crate) reads_relations: Vec<RelationIndex>,
     /// Columns that its row security policies read, its own among them.
@@ -111,6 +114,8 @@ pub(crate) struct Column {
     pub(crate) sources: Vec<usize>,
     /// Of a view or materialised view: the columns that it shows, or is computed from.
     pub(crate) reads: Vec<ColumnRef>,
+    /// How its expression compares them.
+    pub(crate) compared: Vec<(ColumnRef, Vec<Pair>)>,
     /// The only one of them, if it is shown as it is.
     pub(crate) shows: Option<ColumnRef>,
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::builtin;
 use crate::lexer::{self, TokenKind};
-use crate::walk::{self, ViewColumns};
+use crate::walk::{self, ViewColumn, ViewColumns};
 
 /// Views upon views deeper than this are doubtful. The server has no such limit, people have.
 const MAX_DEPTH: usize = 64;
@@ -161,19 +161,21 @@ fn split_one(
     if relation.columns.len() != columns.each.len() {
         return;
     }
-    for (column, (reads, bare)) in relation.columns.iter_mut().zip(columns.each.into_iter().zip(columns.bare))
-    {
+    for (column, ViewColumn { reads, compared, bare }) in relation.columns.iter_mut().zip(columns.each) {
         column.shows = reads.first().copied().filter(|_| bare && reads.len() == 1);
         column.reads = reads;
+        column.compared = compared;
     }
     relation.reads = columns.always;
+    relation.compared = columns.compared;
     relation.split = true;
 }
 
 impl View {
     /// Whether every column that pg_depend says the definition names was found in it.
     fn is_covered(&self, found: &ViewColumns, catalog: &Catalog) -> bool {
-        let all: HashSet<&ColumnRef> = found.each.iter().flatten().chain(&found.always).collect();
+        let all: HashSet<&ColumnRef> =
+            found.each.iter().flat_map(|it| &it.reads).chain(&found.always).collect();
         let is_found = |(on, attnum): &(RelationIndex, i32)| {
             let Some(relation) = catalog.relation(*on) else { return false };
             let position = relation.columns.iter().position(|column| column.number == *attnum);

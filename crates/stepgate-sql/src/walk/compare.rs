@@ -4,6 +4,7 @@
 //! is compared `other`: arithmetic or a function around it may make anything of it. PostgreSQL's precedence counts
 //! (gram.y), for `amount > 1 # 30000` is no comparison with 1; where sqlparser's differs, nothing is understood.
 
+use std::collections::HashMap;
 use std::mem::replace;
 
 use sqlparser::ast::{Array, BinaryOperator, Expr, UnaryOperator};
@@ -13,10 +14,7 @@ use super::operand::{Plain, plain, through};
 use super::scope::Place;
 use super::uses::Uses;
 use crate::catalog::ColumnRef;
-use crate::predicate::{Comparison, MAX_OF_COLUMN, Operand, OperandClass};
-
-/// How something is compared with what.
-pub(super) type Pair = (Comparison, Operand);
+use crate::predicate::{Comparison, MAX_OF_COLUMN, Operand, OperandClass, Pair};
 
 /// Of which nothing more is known.
 pub(super) const SOMEHOW: Pair = (Comparison::Other, Operand::EXPRESSION);
@@ -327,16 +325,32 @@ impl Walker<'_> {
             Comparing::Nothing if !uses.are_predicate() => return,
             _ => &[SOMEHOW],
         };
-        let known = self.compared.entry(column).or_default();
-        for pair in pairs {
-            if known.contains(pair) {
-                continue;
-            }
-            if known.len() >= MAX_OF_COLUMN {
-                *known = vec![SOMEHOW];
-            }
-            known.push(*pair);
+        note(&mut self.compared, column, pairs);
+    }
+
+    pub(super) fn merge_compared<'p>(
+        &mut self,
+        compared: impl IntoIterator<Item = (&'p ColumnRef, &'p Vec<Pair>)>,
+    ) {
+        for (column, pairs) in compared {
+            note(&mut self.compared, *column, pairs);
         }
+    }
+}
+
+/// How columns are compared.
+pub(super) type Compared = HashMap<ColumnRef, Vec<Pair>>;
+
+pub(super) fn note(compared: &mut Compared, column: ColumnRef, pairs: &[Pair]) {
+    let known = compared.entry(column).or_default();
+    for pair in pairs {
+        if known.contains(pair) {
+            continue;
+        }
+        if known.len() >= MAX_OF_COLUMN {
+            *known = vec![SOMEHOW];
+        }
+        known.push(*pair);
     }
 }
 

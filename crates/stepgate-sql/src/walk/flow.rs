@@ -7,6 +7,7 @@ use sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Values};
 use stepgate_types::ColumnName;
 
 use super::Walker;
+use super::compare::Compared;
 use super::query::is_expanded;
 use super::scope::{Item, Output, Place, Source};
 use super::uses::Uses;
@@ -24,6 +25,8 @@ pub(super) struct Split {
     pub(super) values: Option<*const Values>,
     /// One for each column. `None`: they cannot be told apart.
     pub(super) each: Option<Vec<Touched>>,
+    /// How each item of the list compares columns.
+    pub(super) compared: Vec<Compared>,
 }
 
 impl Walker<'_> {
@@ -70,9 +73,10 @@ impl Walker<'_> {
         let mut all = Vec::with_capacity(projection.len());
         let mut output = Output::default();
         for item in projection {
-            let around = std::mem::take(&mut self.columns);
+            let around = (std::mem::take(&mut self.columns), std::mem::take(&mut self.compared));
             let more = self.projection(std::slice::from_ref(item), items, place, uses);
-            let touched = std::mem::replace(&mut self.columns, around);
+            let touched = std::mem::replace(&mut self.columns, around.0);
+            self.split.compared.push(std::mem::replace(&mut self.compared, around.1));
             let apart = match item {
                 SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. } => Some(vec![touched.clone()]),
                 _ => star(item, items, &touched),
@@ -103,6 +107,9 @@ impl Walker<'_> {
     /// may take all of [`Self::given`].
     pub(super) fn taken_apart(&mut self) -> Option<Vec<Vec<ColumnRef>>> {
         (self.split.select, self.split.values) = (None, None);
+        for compared in std::mem::take(&mut self.split.compared) {
+            self.merge_compared(&compared);
+        }
         let around = self.given();
         let each = self.split.each.take()?;
         for touched in &each {

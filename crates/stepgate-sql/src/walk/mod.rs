@@ -27,7 +27,7 @@ use std::sync::Arc;
 use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
 use stepgate_types::{ColumnName, Kind, Use};
 
-use self::compare::{Comparing, Pair, SOMEHOW};
+use self::compare::{Compared, Comparing, SOMEHOW, note};
 use self::flow::Split;
 use self::origin::Trail;
 use self::routine::Cause;
@@ -44,7 +44,7 @@ use crate::session::SessionState;
 use crate::statement::{Context, Within};
 
 pub(crate) use self::trigger::{Row, close};
-pub(crate) use self::view::{ViewColumns, view};
+pub(crate) use self::view::{ViewColumn, ViewColumns, view};
 
 /// A statement's tree, and where its literals were.
 #[derive(Clone, Copy)]
@@ -173,13 +173,15 @@ struct Walker<'c> {
     kind: Kind,
     columns: HashMap<ColumnRef, Uses>,
     /// How columns are compared: all that have the use `predicate`, and those of comparisons anywhere.
-    compared: HashMap<ColumnRef, Vec<Pair>>,
+    compared: Compared,
     comparing: Comparing,
     /// Conditions may ask for rows for which they do not hold.
     turned: bool,
     /// Operators are not grouped as PostgreSQL does.
     muddled: bool,
     trail: Trail,
+    /// Something is compared that may be made of any column put out.
+    compares_unknown: bool,
     literals: Option<&'c Literals>,
     relations: BTreeSet<RelationIndex>,
     functions: BTreeSet<String>,
@@ -211,11 +213,12 @@ impl<'c> Walker<'c> {
             session,
             kind: Kind::Select,
             columns: HashMap::new(),
-            compared: HashMap::new(),
+            compared: Compared::new(),
             comparing: Comparing::default(),
             turned: false,
             muddled: false,
             trail: Trail::default(),
+            compares_unknown: false,
             literals: None,
             relations: BTreeSet::new(),
             functions: BTreeSet::new(),
@@ -265,7 +268,7 @@ impl<'c> Walker<'c> {
         }
     }
 
-    fn finish(self, facts: &mut Facts) {
+    fn finish(mut self, facts: &mut Facts) {
         facts.kind = self.kind;
         facts.read_only &= !(self.writes || self.creates);
         facts.effect.catalog |= self.creates;
@@ -318,6 +321,7 @@ impl<'c> Walker<'c> {
                 }
             }
         }
+        self.compared_by_views();
         self.predicates(facts);
         for index in self.relations {
             let Some(relation) = self.catalog.relation(index).filter(|it| it.is_base()) else { continue };
@@ -328,12 +332,31 @@ impl<'c> Walker<'c> {
         }
     }
 
+    /// What the definitions of views compare to make the columns that are touched.
+    fn compared_by_views(&mut self) {
+        let catalog = self.catalog;
+        for column in self.columns.keys() {
+            for (column, pairs) in catalog.compared(*column) {
+                note(&mut self.compared, *column, pairs);
+            }
+            if catalog
+                .relation(column.0)
+                .is_some_and(|it| !it.split && it.kind == RelationKind::MaterialisedView)
+            {
+                note(&mut self.compared, *column, &[SOMEHOW]);
+            }
+        }
+    }
+
     /// Adds how base columns are compared.
     fn predicates(&self, facts: &mut Facts) {
         let (mut lineage, mut same) = (HashSet::new(), HashSet::new());
-        for (column, pairs) in &self.compared {
+        let put_out = if self.compares_unknown { self.given() } else { Vec::new() };
+        let somehow = [SOMEHOW];
+        let compared = self.compared.iter().map(|(column, pairs)| (column, pairs.as_slice()));
+        for (column, pairs) in compared.chain(put_out.iter().map(|column| (column, somehow.as_slice()))) {
             self.catalog.lineage(*column, &mut lineage);
-            if pairs.as_slice() != [SOMEHOW] {
+            if *pairs != somehow {
                 self.catalog.same(*column, &mut same);
             }
             for column in lineage.drain() {
@@ -343,7 +366,7 @@ impl<'c> Walker<'c> {
                     held.flat_map(|flow| flow.all.iter().chain(flow.each.get(&name).into_iter().flatten()));
                 held.for_each(|source| facts.predicates.insert(Predicate::other(source.clone())));
                 let name = ColumnName::new(relation, name);
-                let pairs = if same.contains(&column) { pairs.as_slice() } else { &[SOMEHOW] };
+                let pairs = if same.contains(&column) { pairs } else { &somehow };
                 for (op, operand) in pairs {
                     facts.predicates.insert(Predicate { column: name.clone(), op: *op, operand: *operand });
                 }
@@ -447,12 +470,14 @@ impl<'c> Walker<'c> {
         }
         self.runs(Cause::Reading(index), &relation.on_read);
         if is_view && relation.split {
-            self.touch_all(relation.reads.iter().copied(), Uses::PREDICATE);
+            relation.reads.iter().for_each(|column| self.touch_again(*column, Uses::PREDICATE));
+            self.merge_compared(relation.compared.iter().map(|(column, pairs)| (column, pairs)));
         }
         if relation.kind == RelationKind::View {
             if !relation.split {
                 self.over("view");
-                self.touch_all(relation.reads.iter().copied(), Uses::OUTPUT);
+                // Its definition may compare any of them.
+                self.somehow(|walker| walker.touch_all(relation.reads.iter().copied(), Uses::OUTPUT));
             }
             self.relations.extend(relation.reads_relations.iter().copied());
         } else {

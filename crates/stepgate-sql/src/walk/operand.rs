@@ -3,10 +3,10 @@
 use sqlparser::ast::{CastKind, DataType, ExactNumberInfo, Expr, UnaryOperator, Value};
 
 use super::Walker;
-use super::compare::{Pair, SOMEHOW};
+use super::compare::SOMEHOW;
 use super::expr::VALUE_WORDS;
 use super::scope::folded;
-use crate::predicate::{Comparison, Operand, OperandClass, ValuePlace, ValueSource};
+use crate::predicate::{Comparison, Operand, OperandClass, Pair, ValuePlace, ValueSource};
 
 /// A column with nothing around it that changes how it compares.
 #[derive(Clone, Copy, PartialEq, Eq)]

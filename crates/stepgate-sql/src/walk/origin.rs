@@ -10,8 +10,11 @@ use super::scope::{Item, Output, Source};
 use super::uses::Uses;
 use crate::catalog::ColumnRef;
 
-/// The most columns that are remembered of one subquery with all in it; of more, nothing is certain.
-const MAX_TRAIL: usize = 4_096;
+/// The longest trail, in columns named; of a longer one, nothing is certain.
+const MAX_TRAIL: usize = 16_384;
+
+/// The most columns that go into one of a result's: a select list has thousands.
+const MAX_MADE: usize = 64;
 
 /// The name of a result's column.
 #[derive(Debug, Clone)]
@@ -23,7 +26,7 @@ pub(super) struct Name {
 /// What a result's column is made of.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Origin {
-    /// Perhaps of anything put out so far.
+    /// Perhaps of anything put out.
     #[default]
     Unknown,
     /// It is that column.
@@ -63,12 +66,9 @@ impl Origin {
     }
 
     fn made(mut columns: Vec<(ColumnRef, bool)>) -> Self {
-        if columns.len() > MAX_TRAIL {
-            return Self::Unknown;
-        }
         columns.sort_unstable();
         columns.dedup();
-        Self::Made(columns.into())
+        if columns.len() > MAX_MADE { Self::Unknown } else { Self::Made(columns.into()) }
     }
 }
 
@@ -141,7 +141,7 @@ pub(super) struct Trail {
 
 impl Trail {
     pub(super) fn pass(&mut self, column: ColumnRef, itself: bool) {
-        if self.depth == 0 || self.passed.last() == Some(&(column, itself)) {
+        if self.depth == 0 {
             return;
         }
         if self.passed.len() < MAX_TRAIL {
@@ -149,6 +149,11 @@ impl Trail {
         } else {
             self.lost = true;
         }
+    }
+
+    /// Something was named of which nobody knows what it is made of.
+    fn lose(&mut self) {
+        self.lost |= self.depth > 0;
     }
 
     pub(super) const fn is_kept(&self) -> bool {
@@ -242,7 +247,11 @@ impl Walker<'_> {
             Origin::Made(columns) => {
                 columns.iter().for_each(|(column, itself)| self.named(*column, uses, *itself));
             }
-            Origin::Unknown => self.given().into_iter().for_each(|column| self.named(column, uses, false)),
+            Origin::Unknown => {
+                self.trail.lose();
+                self.compares_unknown |=
+                    uses.are_predicate() || !matches!(self.comparing, Comparing::Nothing);
+            }
         }
     }
 }

@@ -1,14 +1,18 @@
 //! What each column of a view shows, and what the view reads whichever of them is asked for.
 
+use std::collections::HashSet;
+
 use sqlparser::ast::{SelectItem, SetExpr, Statement};
 use stepgate_types::Kind;
 
 use super::Walker;
+use super::compare::{Compared, SOMEHOW, note};
 use super::query::is_bare;
 use super::scope::Place;
 use crate::catalog::{Catalog, ColumnRef};
 use crate::facts::Doubt;
 use crate::grammar::Tree;
+use crate::predicate::Pair;
 use crate::session::SessionState;
 use crate::{lexer, read};
 
@@ -16,10 +20,19 @@ use crate::{lexer, read};
 pub(crate) struct ViewColumns {
     /// Outside its select list: conditions, joins, groups, orders, subqueries of FROM.
     pub(crate) always: Vec<ColumnRef>,
+    /// How these are compared.
+    pub(crate) compared: Vec<(ColumnRef, Vec<Pair>)>,
     /// In each item of its select list.
-    pub(crate) each: Vec<Vec<ColumnRef>>,
-    /// Whether each of them is a name and nothing else.
-    pub(crate) bare: Vec<bool>,
+    pub(crate) each: Vec<ViewColumn>,
+}
+
+/// The columns that an item of a view's select list names.
+pub(crate) struct ViewColumn {
+    pub(crate) reads: Vec<ColumnRef>,
+    /// How these are compared in it.
+    pub(crate) compared: Vec<(ColumnRef, Vec<Pair>)>,
+    /// It is a name and nothing else.
+    pub(crate) bare: bool,
 }
 
 /// Reads a definition as `pg_get_viewdef` prints it under `search_path = pg_catalog`. None: it is one of those of
@@ -44,14 +57,36 @@ pub(crate) fn view(definition: &str, catalog: &Catalog) -> Option<ViewColumns> {
     if !understood || walker.returns_sets || !walker.called.is_empty() || walker.kind != Kind::Select {
         return None;
     }
-    let each: Vec<_> = walker.split.each?.into_iter().map(|columns| columns.into_keys().collect()).collect();
+    // What a subquery puts out may be what the view shows, and compared through it. What groups counts as a predicate.
+    let given = walker.given().into_iter().collect::<HashSet<_>>();
+    for column in walker.columns.keys() {
+        if given.contains(column) || !walker.compared.contains_key(column) {
+            note(&mut walker.compared, *column, &[SOMEHOW]);
+        }
+    }
+    let (each, compared) = (walker.split.each.take()?, std::mem::take(&mut walker.split.compared));
+    if each.len() != select.projection.len() || each.len() != compared.len() {
+        return None;
+    }
     let is_bare = |item: &SelectItem| match item {
         SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ } => is_bare(expr),
         _ => false,
     };
-    let mut bare: Vec<bool> = select.projection.iter().map(is_bare).collect();
-    if bare.len() != each.len() {
-        bare = vec![false; each.len()];
+    let each = each.into_iter().zip(compared).zip(&select.projection).map(|((touched, compared), item)| {
+        let reads: Vec<_> = touched.into_keys().collect();
+        ViewColumn { compared: below(compared, &reads, catalog), reads, bare: is_bare(item) }
+    });
+    let each = each.collect();
+    let always: Vec<_> = walker.columns.into_keys().collect();
+    Some(ViewColumns { compared: below(walker.compared, &always, catalog), always, each })
+}
+
+/// With what views compare that these are columns of. The text is the view's: its values are nowhere else.
+fn below(mut compared: Compared, columns: &[ColumnRef], catalog: &Catalog) -> Vec<(ColumnRef, Vec<Pair>)> {
+    for (column, pairs) in columns.iter().flat_map(|column| catalog.compared(*column)) {
+        note(&mut compared, *column, pairs);
     }
-    Some(ViewColumns { always: walker.columns.into_keys().collect(), each, bare })
+    let elsewhere =
+        |pairs: Vec<Pair>| pairs.into_iter().map(|(op, operand)| (op, operand.elsewhere())).collect();
+    compared.into_iter().map(|(column, pairs)| (column, elsewhere(pairs))).collect()
 }
