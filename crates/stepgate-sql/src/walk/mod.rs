@@ -380,6 +380,7 @@ impl<'c> Walker<'c> {
             self.runs_casts();
         }
         self.runs(Cause::Reading(index), &relation.on_read);
+        self.runs(Cause::Showing(index), &relation.on_show);
         if is_view && relation.split {
             self.touch_all(relation.reads.iter().copied(), Uses::PREDICATE);
         }

@@ -233,7 +233,10 @@ impl<'c> Walker<'c> {
             _ => return None,
         };
         let computes = target.computes || target.columns.iter().any(|column| !column.sources.is_empty());
-        let bare = target.checks.is_empty() && !target.bounded && target.on_write.is_empty();
+        let bare = target.checks.is_empty()
+            && !target.bounded
+            && target.on_write.is_empty()
+            && target.on_check.is_empty();
         (bare && !computes && target.triggers.is_empty() && !target.writes_run_code).then_some(())?;
         let named: Option<Vec<Vec<String>>> = insert
             .columns
