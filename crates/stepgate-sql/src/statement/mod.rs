@@ -9,6 +9,7 @@ mod cursor;
 mod ddl;
 mod setting;
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 
 use pg_raw_parse::Node;
@@ -45,6 +46,8 @@ pub(crate) struct Within<'c> {
     /// The search path that is in force, where its names do not depend on it.
     pub(crate) in_force: Option<&'c [String]>,
     pub(crate) around: Option<&'c Within<'c>>,
+    /// How many more bodies may be read, in all.
+    pub(crate) budget: Option<&'c Cell<usize>>,
     /// Of a trigger: the row that is written.
     pub(crate) row: Option<walk::Row<'c>>,
 }

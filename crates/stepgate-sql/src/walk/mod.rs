@@ -18,6 +18,7 @@ mod trigger;
 mod uses;
 mod view;
 
+use std::cell::Cell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use sqlparser::ast::{ObjectName, ObjectNamePart, SetExpr, Statement};
 use stepgate_types::{ColumnName, Kind, Use};
 
 use self::flow::Split;
-use self::routine::Cause;
+use self::routine::{Cause, MAX_READ};
 use self::scope::{Output, Place, folded};
 use self::trigger::Fired;
 use self::uses::Uses;
@@ -170,6 +171,8 @@ struct Walker<'c> {
     body: Within<'c>,
     /// Code of somebody's own that runs.
     called: HashMap<Cause, Vec<Arc<Body>>>,
+    /// How many more bodies may be read, if this is the statement around them.
+    budget: Cell<usize>,
     /// Triggers that are fired.
     fired: Vec<Fired<'c>>,
     /// Expressions visited so far.
@@ -197,6 +200,7 @@ impl<'c> Walker<'c> {
             flows: HashMap::new(),
             body: Within::default(),
             called: HashMap::new(),
+            budget: Cell::new(MAX_READ),
             fired: Vec::new(),
             steps: 0,
             estimate: None,

@@ -21,8 +21,8 @@ const MAX_CALLED_WITHIN: usize = 8;
 /// The code of a body that is run within itself: what it does is counted already.
 const RECURSIVE: &str = "recursive-function";
 
-/// The most bodies that run for one cause.
-const MAX_BODIES: usize = 256;
+/// The most bodies that are read for one statement, those within others among them.
+pub(super) const MAX_READ: usize = 512;
 
 /// Why code runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -105,7 +105,7 @@ impl Walker<'_> {
         if code.is_empty() || self.called.contains_key(&cause) {
             return;
         }
-        if self.called.len() >= most || code.len() > MAX_BODIES {
+        if self.called.len() >= most {
             return self.doubt_function("unknown-function");
         }
         self.called.insert(cause, code.to_vec());
@@ -200,6 +200,7 @@ impl Walker<'_> {
             facts.doubt(Reason { code: "unknown-function", doubt: Doubt::Function });
             facts
         };
+        let budget = self.body.budget.unwrap_or(&self.budget);
         let mut session = self.session.clone();
         let in_force =
             self.body.in_force.map(<[String]>::to_vec).or_else(|| self.session.search_path.clone());
@@ -215,6 +216,7 @@ impl Walker<'_> {
             path: session.search_path.as_deref(),
             in_force: in_force.as_deref().filter(|_| body.path == Path::Bound),
             around: Some(&self.body),
+            budget: Some(budget),
             row,
         };
         if within.is_recursive() {
@@ -222,9 +224,11 @@ impl Walker<'_> {
             facts.doubt(Reason { code: RECURSIVE, doubt: Doubt::Nothing });
             return facts;
         }
-        if self.body.depth >= MAX_DEPTH {
+        let left = budget.get();
+        if self.body.depth >= MAX_DEPTH || left == 0 {
             return unknown();
         }
+        budget.set(left - 1);
         let context = Context { catalog: self.catalog, session: &session, body: within, node: None };
         let mut all = Facts::new(Kind::Select, 1);
         for facts in analyze::body(&body.text, context) {

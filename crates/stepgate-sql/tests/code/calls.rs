@@ -98,6 +98,8 @@ const CALLS: &[(&str, &str)] = &[
     ("select set_config('search_path', 'other', true), reads_plain()", "?"),
     ("select moves_path()", "?"),
     ("select reads_plain()", ""),
+    ("select fan_1(1::d_1)", ""),
+    ("select fan_3(1::d_1)", "?"),
     // Round and round.
     ("select ping(1)", ""),
     ("select odd(2)", "people.email"),

@@ -109,6 +109,15 @@ create function moves_path() returns text language sql as $$ select set_config('
 create function reads_plain() returns text language sql as 'select note from plain limit 1';
 create table other.plain (id int, note text, secret text);
 
+-- More than anybody reads.
+do $$ begin for i in 1..30 loop
+  execute format('create domain d_%s as int', i);
+  execute format('create function fan_1(d_%s) returns int language sql as ''select 1''', i);
+end loop;
+for i in 1..30 loop execute format('create function fan_2(d_%s) returns int language sql as ''select fan_1(1::d_1)''', i); end loop;
+for i in 1..30 loop execute format('create function fan_3(d_%s) returns int language sql as ''select fan_2(1::d_1)''', i); end loop;
+end $$;
+
 -- Round and round.
 create function ping(n int) returns int language sql as 'select 1';
 create function pong(n int) returns int language sql as 'select ping(n)';
