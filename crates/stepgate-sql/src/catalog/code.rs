@@ -15,7 +15,6 @@ use crate::lexer::{self, TokenKind};
 #[derive(Debug, Clone)]
 pub(crate) struct UserType {
     pub(crate) schema: String,
-    pub(crate) is_domain: bool,
     /// What making a value of it runs; `None` where that is not known.
     pub(crate) runs: Option<Arc<Routine>>,
 }
@@ -23,21 +22,25 @@ pub(crate) struct UserType {
 impl UserType {
     /// A type of which nothing is known but that it is there.
     pub(super) fn unknown(schema: &str) -> Self {
-        Self { schema: schema.to_owned(), is_domain: false, runs: None }
+        Self { schema: schema.to_owned(), runs: None }
     }
 }
 
 /// type → what making a value of it checks.
 type Checks<'a> = HashMap<&'a str, Vec<Arc<Body>>>;
 
+/// Routines outside pg_catalog by their OIDs.
+pub(super) type Routines<'a> = HashMap<&'a str, Arc<Routine>>;
+
 /// Loads all code. Relations, columns and names of functions are there already.
-pub(super) fn load(loader: &mut Loader, answers: &Answers<'_>) -> Result<(), CatalogError> {
+pub(super) fn load<'a>(loader: &mut Loader, answers: &Answers<'a>) -> Result<Routines<'a>, CatalogError> {
     let checks = checks(&loader.catalog, answers)?;
     let routines = routines(&mut loader.catalog, answers, &checks)?;
     operators_and_casts(&mut loader.catalog, answers, &routines)?;
     types(&mut loader.catalog, answers, &checks)?;
     on_write(loader, answers, &checks)?;
-    triggers(loader, answers)
+    triggers(loader, answers)?;
+    Ok(routines)
 }
 
 fn checks<'a>(catalog: &Catalog, answers: &Answers<'a>) -> Result<Checks<'a>, CatalogError> {
@@ -61,7 +64,7 @@ fn routines<'a>(
     catalog: &mut Catalog,
     answers: &Answers<'a>,
     checks: &Checks<'_>,
-) -> Result<HashMap<&'a str, Arc<Routine>>, CatalogError> {
+) -> Result<Routines<'a>, CatalogError> {
     let mut by_oid = HashMap::new();
     for row in answers.rows::<10>("routines")? {
         let [oid, schema, name, returns_set, form, body, own_path, arguments, defaults, types] = row?;
@@ -93,7 +96,7 @@ fn routines<'a>(
 fn operators_and_casts(
     catalog: &mut Catalog,
     answers: &Answers<'_>,
-    routines: &HashMap<&str, Arc<Routine>>,
+    routines: &Routines<'_>,
 ) -> Result<(), CatalogError> {
     let runs = |function: &str| routines.get(function).cloned().unwrap_or_default();
     for row in answers.rows::<2>("operators")? {
@@ -114,12 +117,11 @@ fn operators_and_casts(
 }
 
 fn types(catalog: &mut Catalog, answers: &Answers<'_>, checks: &Checks<'_>) -> Result<(), CatalogError> {
-    for row in answers.rows::<5>("types")? {
-        let [oid, schema, name, is_domain, opaque] = row?;
+    for row in answers.rows::<4>("types")? {
+        let [oid, schema, name, opaque] = row?;
         let code = checks.get(oid).cloned().unwrap_or_default();
         let of = UserType {
             schema: schema.to_owned(),
-            is_domain: truth(is_domain),
             runs: (!truth(opaque)).then(|| Arc::new(Routine::of(code))),
         };
         catalog.user_types.entry(name.to_owned()).or_default().push(of);
@@ -130,22 +132,24 @@ fn types(catalog: &mut Catalog, answers: &Answers<'_>, checks: &Checks<'_>) -> R
 /// What writing relations runs.
 fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> Result<(), CatalogError> {
     for row in answers.rows::<4>("write_code")? {
-        let [oid, expression, calls, is_default] = row?;
+        let [oid, expression, calls, role] = row?;
         let Some(at) = loader.known(oid) else { continue };
         let is_plain = !truth(calls) && is_plain(expression, &loader.catalog);
         let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
-        relation.computes |= !truth(is_default);
+        relation.computes |= role != "default";
         if !is_plain {
             let names = relation.columns.iter().map(|column| column.name.clone()).collect();
-            relation.on_write.push(Routine::expression(expression, names));
-            relation.bounded |= !truth(is_default);
+            let code = Routine::expression(expression, names);
+            let list = if role == "check" { &mut relation.on_check } else { &mut relation.on_write };
+            list.push(code);
+            relation.bounded |= role != "default";
         }
     }
     for row in answers.rows::<2>("columns_of_types")? {
         let [oid, of] = row?;
         let (Some(at), Some(code)) = (loader.known(oid), checks.get(of)) else { continue };
         if let Some(relation) = loader.catalog.relations.get_mut(at) {
-            relation.on_write.extend(code.iter().cloned());
+            relation.on_check.extend(code.iter().cloned());
             relation.on_read.extend(code.iter().cloned());
         }
     }

@@ -45,10 +45,10 @@ impl Catalog {
         loader.families(&answers)?;
         loader.constraints(&answers)?;
         loader.functions(&answers)?;
-        code::load(&mut loader, &answers)?;
+        let routines = code::load(&mut loader, &answers)?;
         loader.share_code_with_families();
         loader.views(&answers, before)?;
-        loader.policies(&answers)?;
+        loader.policies(&answers, &routines)?;
         loader.event_triggers(&answers)?;
         Ok(loader.catalog)
     }
@@ -253,15 +253,16 @@ impl Loader {
 
     /// A write to a parent may reach its children, and with them their code.
     fn share_code_with_families(&mut self) {
-        let run: HashMap<RelationIndex, (bool, Vec<Arc<Body>>)> = (0..self.catalog.relations.len())
+        let run: HashMap<RelationIndex, Relation> = (0..self.catalog.relations.len())
             .filter_map(|at| Some((at, self.catalog.relation(at)?)))
-            .filter(|(_, relation)| relation.runs_code())
-            .map(|(at, relation)| (at, (relation.writes_run_code, relation.on_write.clone())))
+            .filter(|(_, relation)| relation.runs_code() && !relation.family.is_empty())
+            .map(|(at, relation)| (at, relation.clone()))
             .collect();
         for relation in &mut self.catalog.relations {
-            for (unknown, code) in relation.children.iter().filter_map(|child| run.get(child)) {
-                relation.writes_run_code |= unknown;
-                relation.on_write.extend(code.iter().cloned());
+            for child in relation.children.iter().filter_map(|child| run.get(child)) {
+                relation.writes_run_code |= child.writes_run_code;
+                Body::merge(&mut relation.on_write, &child.on_write);
+                Body::merge(&mut relation.on_check, &child.on_check);
             }
             relation.bounded |= !relation.children.is_empty();
         }
@@ -293,14 +294,17 @@ impl Loader {
         Ok(())
     }
 
-    fn policies(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
-        for row in answers.rows::<3>("policies")? {
-            let [oid, on, attnum] = row?;
+    fn policies(&mut self, answers: &Answers<'_>, routines: &code::Routines<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<4>("policies")? {
+            let [oid, on, attnum, function] = row?;
             let (Some(at), attnum) = (self.known(oid), number::<i32>(attnum, "policies")?) else { continue };
             let read = self.known(on).and_then(|on| Some((on, self.catalog.relation(on)?)));
-            // A policy that calls a function, or reads what is no table: pg_depend does not tell what it reads.
+            // What a policy runs, or reads that is no table, pg_depend does not tell.
+            let calls = on == "0" && function != "0";
+            let code =
+                if calls { routines.get(function).and_then(|it| it.code.clone()) } else { Some(Vec::new()) };
             let (reads, doubtful) = match read {
-                None => (Vec::new(), true),
+                None => (Vec::new(), code.is_none() || on != "0"),
                 Some((on, relation)) => {
                     let columns = relation.columns.iter().enumerate();
                     let named = columns
@@ -312,6 +316,10 @@ impl Loader {
             };
             if let Some(relation) = self.catalog.relations.get_mut(at) {
                 relation.policy_reads.extend(reads);
+                for body in code.into_iter().flatten() {
+                    relation.on_read.push(Arc::clone(&body));
+                    relation.on_check.push(body);
+                }
                 relation.doubtful |= doubtful;
             }
         }
@@ -346,6 +354,7 @@ impl Loader {
                 relation.reads = seen.columns.into_iter().collect();
                 relation.reads_relations = seen.relations.into_iter().collect();
                 relation.doubtful = seen.doubtful;
+                relation.on_show = seen.code;
             }
         }
         view::split(&views, &mut self.catalog);

@@ -227,10 +227,6 @@ impl Catalog {
         self.user_types.get(name).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn is_domain(&self, name: &str) -> bool {
-        self.user_types(name).iter().any(|it| it.is_domain)
-    }
-
     pub(crate) fn is_user_operator(&self, name: &str) -> bool {
         self.user_operators.contains_key(name)
     }

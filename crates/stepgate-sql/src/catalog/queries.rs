@@ -124,39 +124,48 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
     CatalogQuery {
         // Expressions that a write runs and that call something: defaults, checks, those of indexes and partition keys.
-        // The third: whether a function or operator outside pg_catalog is among them; then whether it is a default, which
-        // fails by nothing that is stored.
+        // The third: whether a function or operator outside pg_catalog is among them; then what becomes of its value.
         name: "write_code",
         sql: concat!(
             "with ",
             calls!(),
-            " select ad.adrelid::text, coalesce(pg_catalog.pg_get_expr(ad.adbin, ad.adrelid), '?'), (c.objid is not null)::text, (a.attgenerated = '')::text \
+            " select ad.adrelid::text, coalesce(pg_catalog.pg_get_expr(ad.adbin, ad.adrelid), '?'), (c.objid is not null)::text, case a.attgenerated when '' then 'default' else 'generated' end \
               from pg_catalog.pg_attrdef ad join pg_catalog.pg_attribute a on a.attrelid = ad.adrelid \
               and a.attnum = ad.adnum left join calls c on c.objid = ad.oid \
               and c.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
               where c.objid is not null or ad.adbin::text like '%:funcid %' \
-              union all select k.conrelid::text, coalesce(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '?'), (c.objid is not null)::text, 'false' \
+              union all select k.conrelid::text, coalesce(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '?'), (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_constraint k left join calls c on c.objid = k.oid \
               and c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass \
               where k.contype = 'c' and k.conrelid >= 16384 and (c.objid is not null or k.conbin::text like '%:funcid %') \
               union all select i.indrelid::text, pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indexprs, i.indrelid), \
-              pg_catalog.pg_get_expr(i.indpred, i.indrelid)), (c.objid is not null)::text, 'false' \
+              pg_catalog.pg_get_expr(i.indpred, i.indrelid)), (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_index i left join calls c on c.objid = i.indexrelid \
               and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               where (i.indexprs is not null or i.indpred is not null) and i.indrelid >= 16384 \
-              union all select t.partrelid::text, coalesce(pg_catalog.pg_get_expr(t.partexprs, t.partrelid), '?'), (c.objid is not null)::text, 'false' \
+              union all select t.partrelid::text, coalesce(pg_catalog.pg_get_expr(t.partexprs, t.partrelid), '?'), (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_partitioned_table t left join calls c on c.objid = t.partrelid \
               and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass where t.partexprs is not null"
         ),
     },
     CatalogQuery {
+        // A column of a relation, or else a function that is called.
         name: "policies",
-        sql: "select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
-              then d.refobjid else 0 end)::text, d.refobjsubid::text \
+        sql: concat!(
+            "select p.polrelid::text, (case when d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              then d.refobjid else 0 end)::text, d.refobjsubid::text, case d.refclassid \
+              when 'pg_catalog.pg_proc'::pg_catalog.regclass then ",
+            runs!("d.refobjid"),
+            " \
+              when 'pg_catalog.pg_operator'::pg_catalog.regclass then (select ",
+            runs!("o.oprcode"),
+            " \
+              from pg_catalog.pg_operator o where o.oid = d.refobjid) else '0' end \
               from pg_catalog.pg_policy p join pg_catalog.pg_class c on c.oid = p.polrelid \
               join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid \
               where c.relrowsecurity and d.refclassid in ('pg_catalog.pg_class'::pg_catalog.regclass, \
-              'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)",
+              'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)"
+        ),
     },
     CatalogQuery {
         // The third: pure by what the server itself says of all functions of that name. What initdb made (OIDs below
@@ -234,17 +243,17 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
-        // The fifth: whether making a value of it runs what is not known, such as input functions of types in C.
+        // The fourth: whether making a value of it runs what is not known. Input functions are the server's or an
+        // extension's C: no other language takes a cstring.
         name: "types",
         sql: concat!(
             "with recursive ",
             parts!(),
             ", opaque (type) as (select t.oid from pg_catalog.pg_type t \
-              left join pg_catalog.pg_range r on r.rngtypid = t.oid where t.oid >= 12000 and (t.typtype = 'p' \
-              or coalesce(r.rngcanonical::pg_catalog.oid, 0) <> 0 or (t.typtype = 'b' \
-              and not exists (select from pg_catalog.pg_type e where e.typarray = t.oid))) \
+              left join pg_catalog.pg_range r on r.rngtypid = t.oid where t.oid >= 12000 \
+              and (t.typtype = 'p' or coalesce(r.rngcanonical::pg_catalog.oid, 0) <> 0) \
               union select p.whole from opaque o join parts p on p.part = o.type) \
-              select t.oid::text, n.nspname::text, t.typname::text, (t.typtype = 'd')::text, \
+              select t.oid::text, n.nspname::text, t.typname::text, \
               (t.oid in (select type from opaque))::text from pg_catalog.pg_type t \
               join pg_catalog.pg_namespace n on n.oid = t.typnamespace where n.nspname not in ('pg_catalog', 'pg_toast')"
         ),

@@ -43,14 +43,18 @@ pub(crate) struct Relation {
     pub(crate) doubtful: bool,
     /// Writing it runs rules, triggers or functions that are not known.
     pub(crate) writes_run_code: bool,
-    /// What writing it runs besides: defaults, checks, expressions of indexes that call something.
+    /// What writing it runs, and stores in it: defaults and generated columns that call something.
     pub(crate) on_write: Vec<Arc<Body>>,
+    /// What writing it runs besides: checks, its own and its types', expressions of indexes, policies.
+    pub(crate) on_check: Vec<Arc<Body>>,
     /// Its triggers, those that are not known apart.
     pub(crate) triggers: Vec<Trigger>,
     /// An index, constraint or partition key computes an expression over what is written, which may fail by it.
     pub(crate) computes: bool,
-    /// What may run where a value of one of its columns is compared: a literal becomes such a value, an array of a
-    /// domain with checks for example.
+    /// What the definition of a view or materialised view runs, views seen through.
+    pub(crate) on_show: Vec<Arc<Body>>,
+    /// What reading it runs: its policies and, where a literal becomes a value of one of its columns' types, the checks of
+    /// domains.
     pub(crate) on_read: Vec<Arc<Body>>,
     /// An UPDATE may fail on a partition bound or policy, with an error that shows the row.
     pub(crate) bounded: bool,
@@ -143,7 +147,10 @@ impl Relation {
 
     /// Whether writing it runs anybody's code.
     pub(crate) fn runs_code(&self) -> bool {
-        self.writes_run_code || !self.on_write.is_empty() || !self.triggers.is_empty()
+        self.writes_run_code
+            || !self.on_write.is_empty()
+            || !self.on_check.is_empty()
+            || !self.triggers.is_empty()
     }
 
     pub(crate) fn column(&self, name: &str) -> Option<usize> {

@@ -39,6 +39,20 @@ pub(crate) enum Path {
     Bound,
 }
 
+impl Body {
+    /// Adds those that are not there already. Each partition has a copy of its parent's.
+    pub(crate) fn merge(all: &mut Vec<Arc<Self>>, more: &[Arc<Self>]) {
+        for body in more {
+            let is_same = |it: &Arc<Self>| {
+                Arc::ptr_eq(it, body) || (it.text == body.text && it.arguments == body.arguments)
+            };
+            if !all.iter().any(is_same) {
+                all.push(Arc::clone(body));
+            }
+        }
+    }
+}
+
 impl Routine {
     /// An expression as the server prints it; `names` are columns or arguments in it.
     pub(crate) fn expression(text: &str, names: Vec<String>) -> Arc<Body> {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::routine::Body;
 use super::{Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::builtin;
 use crate::lexer::{self, TokenKind};
@@ -20,6 +21,8 @@ pub(super) struct View {
     depends: Vec<(RelationIndex, i32)>,
     /// Identifiers of the definition.
     words: HashSet<String>,
+    /// Functions of somebody's own that it calls, and checks of types.
+    code: Vec<Arc<Body>>,
     /// The definition names a whole row (`p.*`; stars of a select list are stored expanded).
     whole_rows: bool,
     doubtful: bool,
@@ -30,6 +33,7 @@ pub(super) struct View {
 pub(super) struct Seen {
     pub(super) columns: BTreeSet<ColumnRef>,
     pub(super) relations: BTreeSet<RelationIndex>,
+    pub(super) code: Vec<Arc<Body>>,
     pub(super) doubtful: bool,
 }
 
@@ -41,6 +45,7 @@ impl View {
             definition: Arc::clone(&definition),
             depends,
             words: HashSet::new(),
+            code: Vec::new(),
             whole_rows: false,
             doubtful: false,
         };
@@ -56,10 +61,21 @@ impl View {
             match kind(at) {
                 Some(TokenKind::Operator("*")) if after_dot => view.whole_rows = true,
                 Some(TokenKind::Word(word) | TokenKind::Quoted(word)) => {
-                    view.doubtful |= before_paren
-                        && (after_dot
-                            || !(builtin::may_precede_paren(word) || catalog.is_pure_function(word)));
-                    view.doubtful |= is_cast(&tokens, at) && catalog.is_domain(word);
+                    let schema = at.checked_sub(2).and_then(kind).and_then(TokenKind::ident);
+                    if before_paren && after_dot {
+                        let named =
+                            catalog.routines(word).iter().filter(|(of, _)| Some(of.as_str()) == schema);
+                        let code: Vec<_> = named.map(|(_, routine)| routine.code.as_ref()).collect();
+                        view.runs((!code.is_empty()).then_some(code));
+                    } else if before_paren {
+                        view.doubtful |=
+                            !(builtin::may_precede_paren(word) || catalog.is_pure_function(word));
+                    }
+                    if is_cast(&tokens, at) {
+                        let types = catalog.user_types(word).iter();
+                        let types = types.map(|it| it.runs.as_ref().and_then(|it| it.code.as_ref()));
+                        view.runs(Some(types.collect()));
+                    }
                     // A qualified operator, or a relation of the server that is not harmless.
                     view.doubtful |= word == "operator" && before_paren;
                     view.doubtful |= word == "information_schema";
@@ -71,6 +87,14 @@ impl View {
             }
         }
         view
+    }
+
+    /// Notes code that it runs; a doubt where that is not known.
+    fn runs(&mut self, code: Option<Vec<Option<&Vec<Arc<Body>>>>>) {
+        match code.and_then(|code| code.into_iter().collect::<Option<Vec<_>>>()) {
+            Some(code) => self.code.extend(code.into_iter().flatten().cloned()),
+            None => self.doubtful = true,
+        }
     }
 }
 
@@ -106,18 +130,21 @@ fn see(
     let Some(view) = views.get(&at).filter(|_| depth < MAX_DEPTH) else {
         return Seen { doubtful: true, ..Seen::default() };
     };
-    let mut seen = Seen { doubtful: view.doubtful, ..Seen::default() };
+    let mut seen = Seen { doubtful: view.doubtful, code: view.code.clone(), ..Seen::default() };
     for (on, attnum) in &view.depends {
         let Some(relation) = catalog.relation(*on) else { continue };
         if relation.kind == RelationKind::View && !relation.is_system() {
             let below = see(*on, views, catalog, done, depth + 1);
             seen.columns.extend(below.columns);
             seen.relations.extend(below.relations);
+            seen.code.extend(below.code);
             seen.doubtful |= below.doubtful;
         } else if relation.is_base() {
             seen.relations.insert(*on);
             if relation.kind == RelationKind::MaterialisedView {
-                seen.doubtful |= see(*on, views, catalog, done, depth + 1).doubtful;
+                let below = see(*on, views, catalog, done, depth + 1);
+                seen.doubtful |= below.doubtful;
+                seen.code.extend(below.code);
             }
             for (position, column) in relation.columns.iter().enumerate() {
                 if view.whole_rows || column.number == *attnum || view.words.contains(&column.name) {

@@ -469,6 +469,7 @@ impl<'c> Walker<'c> {
             self.runs_casts();
         }
         self.runs(Cause::Reading(index), &relation.on_read);
+        self.runs(Cause::Showing(index), &relation.on_show);
         if is_view && relation.split {
             relation.reads.iter().for_each(|column| self.touch_again(*column, Uses::PREDICATE));
             self.merge_compared(relation.compared.iter().map(|(column, pairs)| (column, pairs)));

@@ -21,6 +21,9 @@ const MAX_CALLED_WITHIN: usize = 8;
 /// The code of a body that is run within itself: what it does is counted already.
 const RECURSIVE: &str = "recursive-function";
 
+/// What reading a body costs besides what is in it.
+const BODY_STEPS: usize = 400;
+
 /// Why code runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Cause {
@@ -31,10 +34,25 @@ pub(super) enum Cause {
     Type(Option<String>, String),
     /// A cast, written or not.
     Cast,
-    /// Values of a relation's columns are compared.
+    /// A view is read: its definition shows what this computes.
+    Showing(RelationIndex),
+    /// A relation is read.
     Reading(RelationIndex),
-    /// A relation is written.
+    /// A relation is written: what is computed is stored in it, or only looked at.
     Writing(RelationIndex),
+    Checking(RelationIndex),
+}
+
+impl Cause {
+    /// Whether nothing in the statement says so.
+    const fn is_unsaid(&self) -> bool {
+        matches!(self, Self::Showing(_) | Self::Reading(_) | Self::Writing(_) | Self::Checking(_))
+    }
+
+    /// Whether what is computed is looked at and then forgotten.
+    const fn only_checks(&self) -> bool {
+        matches!(self, Self::Type(..) | Self::Reading(_) | Self::Checking(_))
+    }
 }
 
 impl Within<'_> {
@@ -116,6 +134,7 @@ impl Walker<'_> {
             self.flows.entry(index).or_default();
             self.runs(Cause::Writing(index), &relation.on_write);
         }
+        self.runs(Cause::Checking(index), &relation.on_check);
     }
 
     /// A value is made of a type outside pg_catalog; of one of those that have the name, if there are several.
@@ -128,25 +147,26 @@ impl Walker<'_> {
         }
     }
 
-    /// Adds what all code does that runs, and tells it of each body.
+    /// Adds what all code does that runs, and tells it of each body whose value may be stored.
     pub(super) fn bodies(&self, facts: &mut Facts) -> Vec<Facts> {
         let mut all = Vec::new();
         let mut seen = HashSet::new();
         let mut moves = facts.effect.session;
         let mut by_path = false;
         for (cause, code) in &self.called {
-            for body in code.iter().filter(|body| seen.insert(Arc::as_ptr(body))) {
+            let kind = (cause.is_unsaid(), cause.only_checks());
+            for body in code.iter().filter(|body| seen.insert((Arc::as_ptr(body), kind))) {
                 let mut facts = self.body_facts(body, None);
                 moves |= facts.effect.session;
                 by_path |= body.path == Path::Caller;
                 // Where what is stored so comes from would have to be told from what is written.
-                if matches!(cause, Cause::Writing(_)) && !facts.read_only {
+                if cause.is_unsaid() && !facts.read_only {
                     facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
                 }
-                all.push(facts);
+                all.push((facts, cause.only_checks()));
             }
         }
-        for body in &all {
+        for (body, _) in &all {
             facts.run(body);
         }
         let (one_moves, one_by_path) = self.triggers(facts);
@@ -160,16 +180,17 @@ impl Walker<'_> {
         }
         // What a body writes may be its arguments.
         let writes = |body: &Facts| body.columns.values().any(|uses| uses.contains(&Use::Write));
-        if all.iter().any(writes) {
+        if all.iter().any(|(body, _)| writes(body)) {
             let arguments = self.base_columns(self.given());
             let written =
-                all.iter().flat_map(|body| &body.columns).filter(|(_, uses)| uses.contains(&Use::Write));
+                all.iter().flat_map(|(body, _)| &body.columns).filter(|(_, uses)| uses.contains(&Use::Write));
             for (column, _) in written {
                 let flow = facts.flows.entry(column.relation.clone()).or_default();
                 flow.each.entry(column.column.clone()).or_default().extend(arguments.iter().cloned());
             }
         }
-        all
+        all.retain(|(_, only_checks)| !only_checks);
+        all.into_iter().map(|(body, _)| body).collect()
     }
 
     /// What running a body does.
@@ -201,7 +222,7 @@ impl Walker<'_> {
             facts.doubt(Reason { code: RECURSIVE, doubt: Doubt::Nothing });
             return facts;
         }
-        if self.body.depth >= MAX_DEPTH {
+        if self.body.depth >= MAX_DEPTH || !self.budget.spend(BODY_STEPS) {
             return unknown();
         }
         let context = Context {

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Insert, SelectItem, SetExpr, Statement,
-    TableObject, Value,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Insert, SelectItem,
+    SetExpr, Statement, TableObject, Value,
 };
 use stepgate_types::{RelationName, Use};
 
@@ -33,10 +33,11 @@ pub(crate) struct Row<'c> {
     relation: RelationIndex,
     /// What the step takes of it may be seen.
     shows: bool,
-    /// There is a new row for certain, or an old one, whose columns that are NOT NULL are not. In a trigger before the
-    /// fact the new row's may be.
-    new_is_set: bool,
-    old_is_set: bool,
+    /// There is a new row for certain, or an old one.
+    has_new: bool,
+    has_old: bool,
+    /// The step is of a trigger after the fact: then columns that are NOT NULL are not, in the new row too.
+    is_after: bool,
     /// The column in which the step's value is stored.
     assigns: Option<&'c str>,
 }
@@ -119,8 +120,9 @@ impl<'c> Walker<'c> {
                     Act::Assigns { column, keeps, never_null: _ } => (!keeps, Some(column.as_str())),
                 };
                 let shows = shows && !is_clients_row;
-                let new_is_set = trigger.is_after() && events & DELETE == 0;
-                let row = Row { relation: *on, shows, new_is_set, old_is_set: events & INSERT == 0, assigns };
+                let (has_new, has_old) = (events & DELETE == 0, events & INSERT == 0);
+                let is_after = trigger.is_after();
+                let row = Row { relation: *on, shows, has_new, has_old, is_after, assigns };
                 let done = self.body_facts(&step.body, Some(row));
                 moves |= done.effect.session;
                 by_path |= step.body.path == Path::Caller;
@@ -233,7 +235,10 @@ impl<'c> Walker<'c> {
             _ => return None,
         };
         let computes = target.computes || target.columns.iter().any(|column| !column.sources.is_empty());
-        let bare = target.checks.is_empty() && !target.bounded && target.on_write.is_empty();
+        let bare = target.checks.is_empty()
+            && !target.bounded
+            && target.on_write.is_empty()
+            && target.on_check.is_empty();
         (bare && !computes && target.triggers.is_empty() && !target.writes_run_code).then_some(())?;
         let named: Option<Vec<Vec<String>>> = insert
             .columns
@@ -259,6 +264,9 @@ impl<'c> Walker<'c> {
     fn is_set(&self, value: &Expr, own: &Relation, row: Row<'_>) -> bool {
         match value {
             Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => self.is_set(inner, own, row),
+            Expr::BinaryOp { left, op: BinaryOperator::StringConcat, right } => {
+                self.is_set(left, own, row) && self.is_set(right, own, row)
+            }
             Expr::Identifier(name) => {
                 let name = folded(name);
                 matches!(name.as_ref(), "current_user" | "session_user" | "user") || is_set_variable(&name)
@@ -266,32 +274,35 @@ impl<'c> Walker<'c> {
             Expr::CompoundIdentifier(parts) => match parts.as_slice() {
                 [of, column] => {
                     let column = own.column(&folded(column)).and_then(|at| own.columns.get(at));
-                    let is_set = if folded(of) == "old" { row.old_is_set } else { row.new_is_set };
+                    let is_new = folded(of) == "new";
+                    let is_set = if is_new { row.has_new && row.is_after } else { row.has_old };
                     is_set && column.is_some_and(|column| column.not_null)
                 }
                 _ => false,
             },
-            Expr::Function(function) => {
-                let name = function.name.0.last().and_then(|part| part.as_ident()).map(folded);
-                is_never_null(value, None, self.catalog)
-                    || self.makes_json(function)
-                    || matches!(
-                        name.as_deref(),
-                        Some("clock_timestamp" | "statement_timestamp" | "current_user")
-                    )
-            }
+            Expr::Function(function) => match self.plain_name(function).as_deref() {
+                Some("clock_timestamp" | "statement_timestamp" | "current_user") => true,
+                Some("coalesce") => arguments(function).iter().flatten().any(|it| self.is_set(it, own, row)),
+                // Of a value that is NULL they make NULL; a row is never that.
+                Some(name) if MAKE_JSON.contains(&name) => match arguments(function).as_deref() {
+                    Some([Expr::Identifier(of)]) => match folded(of).as_ref() {
+                        "new" => row.has_new,
+                        "old" => row.has_old,
+                        _ => false,
+                    },
+                    _ => false,
+                },
+                _ => is_never_null(value, None, self.catalog),
+            },
             _ => is_never_null(value, None, self.catalog),
         }
     }
 
-    /// Whether that is a function that takes any row and does not fail.
-    fn makes_json(&self, function: &Function) -> bool {
-        match function.name.0.as_slice() {
-            [part] => part.as_ident().map(folded).is_some_and(|name| {
-                matches!(name.as_ref(), "to_json" | "to_jsonb" | "row_to_json") && !self.may_be_of_user(&name)
-            }),
-            _ => false,
-        }
+    /// The name of a function that nobody can have put another in place of.
+    fn plain_name(&self, function: &Function) -> Option<String> {
+        let [part] = function.name.0.as_slice() else { return None };
+        let name = folded(part.as_ident()?).into_owned();
+        (!self.may_be_of_user(&name)).then_some(name)
     }
 
     /// Whether computing a value cannot fail in a way that shows what it is computed from.
@@ -300,27 +311,48 @@ impl<'c> Walker<'c> {
             Expr::Nested(inner) => self.is_bare(inner),
             Expr::Identifier(_) => true,
             Expr::CompoundIdentifier(parts) => parts.len() == 2,
-            Expr::Function(function) => {
-                let makes_json = self.makes_json(function);
-                let rows_only = match &function.args {
-                    FunctionArguments::List(list) => list.args.iter().all(|arg| match arg {
-                        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => self.is_bare(expr),
-                        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(_)) => true,
-                        _ => false,
-                    }),
-                    _ => true,
-                };
-                is_constant(value) || (makes_json && rows_only)
+            Expr::Value(value) => !matches!(value.value, Value::Placeholder(_)),
+            Expr::Function(function) if self.makes_json(function) => {
+                let values = arguments(function);
+                // `row_to_json(new.*)`: the whole row.
+                values.is_none_or(|values| values.iter().all(|value| self.is_bare(value)))
+            }
+            Expr::Function(function) if self.plain_name(function).as_deref() == Some("coalesce") => {
+                arguments(function).is_some_and(|values| values.iter().all(|value| self.is_bare(value)))
             }
             // To text anything goes, and from JSON of the server's making to JSON.
             Expr::Cast { expr, data_type, .. } => match data_type.to_string().to_ascii_lowercase().as_str() {
                 "text" => self.is_bare(expr),
-                "json" | "jsonb" => self.is_bare(expr) && matches!(expr.as_ref(), Expr::Function(_)),
+                "json" | "jsonb" => {
+                    matches!(expr.as_ref(), Expr::Function(it) if self.makes_json(it)) && self.is_bare(expr)
+                }
                 _ => is_constant(expr),
             },
-            Expr::Value(value) => !matches!(value.value, Value::Placeholder(_)),
             _ => is_constant(value),
         }
+    }
+
+    fn makes_json(&self, function: &Function) -> bool {
+        self.plain_name(function).is_some_and(|name| MAKE_JSON.contains(&name.as_str()))
+    }
+}
+
+/// Functions that take anything and do not fail.
+const MAKE_JSON: [&str; 3] = ["to_json", "to_jsonb", "row_to_json"];
+
+/// The arguments of a function; `None` where they are not plain expressions.
+fn arguments(function: &Function) -> Option<Vec<&Expr>> {
+    match &function.args {
+        FunctionArguments::None => Some(Vec::new()),
+        FunctionArguments::List(list) => list
+            .args
+            .iter()
+            .map(|arg| match arg {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+                _ => None,
+            })
+            .collect(),
+        FunctionArguments::Subquery(_) => None,
     }
 }
 
@@ -329,12 +361,11 @@ fn is_constant(value: &Expr) -> bool {
     match value {
         Expr::Value(_) => true,
         Expr::Identifier(name) => !matches!(folded(name).as_ref(), "new" | "old"),
-        Expr::Function(function) => match &function.args {
-            FunctionArguments::None => true,
-            FunctionArguments::List(list) => list.args.is_empty(),
-            FunctionArguments::Subquery(_) => false,
-        },
-        Expr::Nested(inner) => is_constant(inner),
+        Expr::Function(function) => {
+            arguments(function).is_some_and(|values| values.into_iter().all(is_constant))
+        }
+        Expr::BinaryOp { left, op: _, right } => is_constant(left) && is_constant(right),
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_constant(inner),
         _ => false,
     }
 }

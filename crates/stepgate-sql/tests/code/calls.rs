@@ -70,12 +70,36 @@ const CALLS: &[(&str, &str)] = &[
     ("insert into indexed (id, note) values (1, 'x')", ""),
     ("update indexed set note = 'y' where id = 1", "indexed.secret"),
     ("insert into parted values (1, 'x')", ""),
+    ("insert into pieces (id) values (1)", "people.email"),
     ("insert into by_xml (id) values (1) returning note", "?"),
+    // Policies.
+    ("select note from mine", ""),
+    ("update mine set note = 'x'", ""),
+    ("select note from known", "people.email"),
+    ("delete from known", "people.email"),
+    ("insert into known values (1, 'x')", "people.email"),
+    ("select note from noted", "?"),
+    ("select note from oddly", "?"),
+    ("select note from near", "people.email"),
+    // Views.
+    ("select b from v_bound", "people.email"),
+    ("select t from v_town", ""),
+    ("select * from v_over", "people.email"),
+    ("select id from v_plpgsql", "?"),
+    ("select n from v_domain", "people.email"),
+    ("select * from v_tidy", ""),
+    ("select n from v_has", "people.email"),
+    ("select o from v_operator", "?"),
+    ("select p from v_writes", "?"),
+    ("select b from mv_bound", "people.email"),
+    ("select f from v_field", "people.email"),
     // One part of a statement sets the path by which another finds its names.
     ("select moves_path(), reads_plain()", "?"),
     ("select set_config('search_path', 'other', true), reads_plain()", "?"),
     ("select moves_path()", "?"),
     ("select reads_plain()", ""),
+    ("select fan_1(1::d_1)", ""),
+    ("select fan_3(1::d_1)", "?"),
     // Round and round.
     ("select ping(1)", ""),
     ("select odd(2)", "people.email"),
@@ -133,6 +157,8 @@ fn what_code_brings_into_a_row_is_labelled_there() {
         ("insert into defaulted (id) values (1)", "select note from defaulted"),
         ("copy defaulted (id) from stdin", "select note from defaulted"),
         ("select bound_writes(email) from people", "select note from plain"),
+        ("insert into plain (id, note) select id, b from v_bound", "select note from plain"),
+        ("insert into plain (id, note) select id, b from mv_bound", "select note from plain"),
     ] {
         let [facts] = analyze(sql.as_bytes(), &catalog, &session).try_into().expect("one statement");
         for (relation, flow) in &facts.flows {
@@ -140,6 +166,15 @@ fn what_code_brings_into_a_row_is_labelled_there() {
         }
         let [facts] = analyze(read.as_bytes(), &catalog, &session).try_into().expect("one statement");
         assert!(columns(&facts).contains_key("public.people.email"), "{sql}; {read}: {:?}", facts.columns);
+    }
+    // What only looks at the row brings nothing into it.
+    for sql in [
+        "insert into known values (1, 'x')",
+        "insert into nosy_check (id, note) values (1, 'x')",
+        "insert into of_nosy values (1, 'x')",
+    ] {
+        let [facts] = analyze(sql.as_bytes(), &catalog, &super::common::session()).try_into().expect("one");
+        assert!(facts.flows.is_empty(), "{sql}: {:?}", facts.flows);
     }
 }
 

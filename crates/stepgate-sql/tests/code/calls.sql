@@ -21,6 +21,8 @@ create function calls_upper(t text) returns text language sql begin atomic selec
 create function field(p people) returns text language sql begin atomic select (p).email; end;
 create function whole(p people) returns text language sql as 'select p.town';
 
+create function put(t text) returns text language sql as 'update plain set note = t returning note';
+
 -- Arguments.
 create function reads_by_default(n text default email_of(1)) returns text language sql as 'select n';
 create function pure_default(n text default tidy('A'), m int default 3) returns text language sql as 'select n || m';
@@ -62,12 +64,59 @@ create table indexed (id int primary key, note text, secret text);
 create index on indexed (im_town(id));
 create table parted (id int, note text) partition by list ((im_town(id)));
 create table parted_x partition of parted default;
+create table pieces (id int, note text default email_of(1)) partition by list (id);
+do $$ begin for i in 1..300 loop execute format('create table pieces_%s partition of pieces for values in (%s)', i, i); end loop; end $$;
 create table by_xml (id int, note text default (query_to_xml('select email from people', true, true, '')::text));
+
+-- Policies.
+create function is_mine(n int) returns boolean language sql stable as 'select n < 100';
+create function is_known(n int) returns boolean language sql stable as 'select exists (select from people where id = n and email is not null)';
+create function notes(n int) returns boolean language sql as 'update plain set note = n::text returning true';
+create function is_odd(n int) returns boolean language plpgsql as 'begin return n % 2 = 1; end';
+create table mine (id int, note text);
+create policy mine on mine using (is_mine(id));
+create table known (id int, note text);
+create policy known on known using (is_known(id));
+create table noted (id int, note text);
+create policy noted on noted using (notes(id));
+create table oddly (id int, note text);
+create policy oddly on oddly using (is_odd(id));
+create table near (id int, note text);
+create policy near on near using (id <-> 1);
+alter table mine enable row level security;
+alter table known enable row level security;
+alter table noted enable row level security;
+alter table oddly enable row level security;
+alter table near enable row level security;
+insert into mine values (1, 'x');
+insert into known values (1, 'x');
+
+-- Views.
+create view v_bound as select id, bound(id) as b from plain;
+create view v_town as select id, town_of(id) as t from plain where expression(id) > 0;
+create view v_over as select b from v_bound;
+create view v_plpgsql as select id from plain where is_odd(id);
+create view v_domain as select id, note::nosy as n from plain;
+create view v_tidy as select id, note::tidy_text as n from plain;
+create view v_has as select id, null::has_nosy as n from plain;
+create view v_operator as select id <-> 1 as o from plain;
+create view v_writes as select id, put(note) as p from plain;
+create materialized view mv_bound as select id, bound(id) as b from plain;
+create view v_field as select field(p.*) as f from people p;
 
 -- Paths.
 create function moves_path() returns text language sql as $$ select set_config('search_path', 'other', true) $$;
 create function reads_plain() returns text language sql as 'select note from plain limit 1';
 create table other.plain (id int, note text, secret text);
+
+-- More than anybody reads.
+do $$ begin for i in 1..30 loop
+  execute format('create domain d_%s as int', i);
+  execute format('create function fan_1(d_%s) returns int language sql as ''select 1''', i);
+end loop;
+for i in 1..30 loop execute format('create function fan_2(d_%s) returns int language sql as ''select fan_1(1::d_1)''', i); end loop;
+for i in 1..30 loop execute format('create function fan_3(d_%s) returns int language sql as ''select fan_2(1::d_1)''', i); end loop;
+end $$;
 
 -- Round and round.
 create function ping(n int) returns int language sql as 'select 1';

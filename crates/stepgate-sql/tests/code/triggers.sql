@@ -145,6 +145,27 @@ create table notified (id int primary key, note text, secret text);
 create function notify() returns trigger language plpgsql as $$ begin perform pg_notify('changes', row_to_json(new)::text); return new; end $$;
 create trigger notify after update on notified for each row execute function notify();
 
+create table notified_of_id (id int primary key, note text, secret text);
+create function notify_of_id() returns trigger language plpgsql as $$ begin perform pg_notify('changes', tg_table_name || new.id::text); return new; end $$;
+create trigger notify after update on notified_of_id for each row execute function notify_of_id();
+
+-- JSON of a value that is NULL is NULL.
+create table json_audit (payload jsonb not null, copy text);
+create table half_json (id int primary key, note text, secret text);
+create function half_json() returns trigger language plpgsql as 'begin insert into json_audit values (to_jsonb(new.note), new.secret); return new; end';
+create trigger audit after update on half_json for each row execute function half_json();
+create table wide_audit (table_name text not null, app text, id int not null, payload jsonb not null, before jsonb);
+create table wide (id int primary key, note text, secret text);
+create function wide() returns trigger language plpgsql as $$ begin
+  insert into wide_audit values (tg_table_schema || '.' || tg_table_name, current_setting('app.user', true), coalesce(new.id, old.id),
+    coalesce(to_jsonb(new), to_jsonb(old)), row_to_json(old)::jsonb);
+  return coalesce(new, old); end $$;
+create trigger audit after update or delete on wide for each row execute function wide();
+create table any_json (payload jsonb);
+create table cast_json (id int primary key, note text, secret text);
+create function cast_json() returns trigger language plpgsql as 'begin insert into any_json values (coalesce(new.secret, new.note)::jsonb); return new; end';
+create trigger audit after update on cast_json for each row execute function cast_json();
+
 -- Children, partitions, cascades, chains.
 create table parent (id int, note text, secret text) partition by list (id);
 create table part_1 partition of parent for values in (1);
