@@ -28,15 +28,15 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      hashtextextended host hostmask \
      inet_client_addr inet_client_port inet_merge inet_same_family inet_server_addr inet_server_port \
      initcap int2 int4 int8 isempty isfinite json_agg json_array_elements json_array_elements_text \
-     json_array_length json_build_array json_build_object json_each json_each_text json_extract_path \
+     json_array_length json_build_array json_build_object json_to_record json_to_recordset json_each json_each_text json_extract_path \
      json_extract_path_text json_object json_object_agg json_object_keys json_strip_nulls json_typeof \
      jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array \
      jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert \
      jsonb_object jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query \
      jsonb_path_query_array jsonb_path_query_first jsonb_pretty jsonb_set jsonb_set_lax jsonb_strip_nulls \
-     jsonb_typeof justify_days justify_hours justify_interval lag last_value lcm lead least left length ln \
+     jsonb_to_record jsonb_to_recordset jsonb_typeof justify_days justify_hours justify_interval lag last_value lcm lead least left length ln \
      localtime localtimestamp log log10 lower lower_inc lower_inf lpad ltrim make_date make_interval \
-     make_time make_timestamp make_timestamptz masklen max md5 min min_scale mod mode multirange network \
+     make_time make_timestamp make_timestamptz masklen max md5 merge_action min min_scale mod mode multirange network \
      normalize now nth_value ntile num_nonnulls num_nulls numeric numnode octet_length overlay \
      parse_ident percent_rank percentile_cont percentile_disc phraseto_tsquery pi plainto_tsquery point \
      position pow power quote_ident quote_literal quote_nullable radians random random_normal \
@@ -92,7 +92,7 @@ static HARMLESS_WRITERS: Words = LazyLock::new(|| {
 static SET_RETURNING: Words = LazyLock::new(|| {
     "generate_series generate_subscripts unnest json_array_elements json_array_elements_text json_each \
      json_each_text json_object_keys jsonb_array_elements jsonb_array_elements_text jsonb_each \
-     jsonb_each_text jsonb_object_keys jsonb_path_query regexp_matches regexp_split_to_table string_to_table \
+     jsonb_each_text jsonb_object_keys jsonb_path_query json_to_recordset jsonb_to_recordset regexp_matches regexp_split_to_table string_to_table \
      aclexplode pg_get_keywords pg_options_to_table pg_partition_ancestors pg_partition_tree"
         .split_ascii_whitespace()
         .collect()
@@ -149,7 +149,7 @@ static TYPES: Words = LazyLock::new(|| {
      national nchar numeric nummultirange numrange oid oidvector path pg_lsn point polygon real refcursor \
      regclass regcollation regconfig regdictionary regnamespace regoper regoperator regproc regprocedure \
      regrole regtype smallint text tid time timestamp timestamptz timetz tsmultirange tsquery tsrange \
-     tstzmultirange tstzrange tsvector uuid varbit varchar xid xid8 cstring record pg_snapshot txid_snapshot aclitem anyarray pg_node_tree unknown"
+     tstzmultirange tstzrange tsvector uuid varbit varchar xid xid8 xml cstring record pg_snapshot txid_snapshot aclitem anyarray pg_node_tree unknown"
         .split_ascii_whitespace()
         .collect()
 });

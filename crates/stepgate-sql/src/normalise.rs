@@ -4,20 +4,32 @@
 //! as it is, and `read` refuses it. Rules may lose what restricts a statement (ONLY, a lock's strength), never
 //! what it reads. References are to PostgreSQL's `src/backend/parser/gram.y`.
 
+mod construct;
+mod query;
+mod words;
+mod write;
+mod xml;
+
 use std::borrow::Cow;
 
 use crate::lexer::{Token, TokenKind};
+use crate::marker;
 
 /// The statement's tokens in that form.
 pub(crate) fn normalise<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
-    let mut out: Vec<Token<'a>> = Vec::with_capacity(tokens.len() + 8);
-    let mut rest = tokens;
+    let said = construct::said(tokens);
+    let mut out: Vec<Token<'a>> = Vec::with_capacity(said.len() + 8);
+    let mut rest = said.as_ref();
     while let [token, after @ ..] = rest {
         let taken = table_command(&out, rest, &mut out_of(token.at))
             .or_else(|| only(&out, rest))
             .or_else(|| lock_strength(&out, rest, token.at))
             .or_else(|| frame_exclusion(&out, rest))
-            .or_else(|| overriding(&out, rest));
+            .or_else(|| overriding(&out, rest))
+            .or_else(|| limit(&out, rest, token.at))
+            .or_else(|| named_function(&out, rest, token.at))
+            .or_else(|| all_of_family(&out, rest))
+            .or_else(|| collate(&out, rest, token.at));
         match taken {
             Some(Rewrite { tokens, taken }) => {
                 out.extend(tokens);
@@ -193,12 +205,100 @@ fn overriding<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option<Rewrite<'a>> 
     (is_it && !is_label(out)).then(|| Rewrite { tokens: Vec::new(), taken: 3 })
 }
 
+/// `LIMIT ALL` is `LIMIT NULL`, and `FETCH FIRST (expression) ROWS ONLY` is `LIMIT (expression)` (`limit_clause`).
+fn limit<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Option<Rewrite<'a>> {
+    let mut make = out_of(at);
+    let closes = out.last().is_some_and(|token| token.kind.is_punct(b')'));
+    let (tokens, taken) = match (word_at(rest, 0)?, word_at(rest, 1)?) {
+        ("limit", "all") => (vec![make(word("limit")), make(word("null"))], 2),
+        ("fetch", "first" | "next") if is_punct(rest, 2, b'(') && !is_label(out) => {
+            let end = 2 + group_length(rest.get(2..)?);
+            let only =
+                matches!(word_at(rest, end), Some("row" | "rows")) && word_at(rest, end + 1) == Some("only");
+            (vec![only.then(|| make(word("limit")))?], 2)
+        }
+        ("row" | "rows", "only") if closes => (Vec::new(), 2),
+        ("for", "read") if word_at(rest, 2) == Some("only") && !is_label(out) => (Vec::new(), 3),
+        _ => return None,
+    };
+    Some(Rewrite { tokens, taken })
+}
+
+/// Number of tokens of the bracketed group that begins there.
+fn group_length(tokens: &[Token<'_>]) -> usize {
+    let mut depth = 0_usize;
+    let ends = |token: &Token<'_>| {
+        match token.kind {
+            TokenKind::Punct(b'(') => depth += 1,
+            TokenKind::Punct(b')') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    };
+    tokens.iter().position(ends).map_or(tokens.len(), |at| at + 1)
+}
+
+/// Functions that the grammar has words for (`func_expr_common_subexpr`).
+fn named_function<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Option<Rewrite<'a>> {
+    let (name, taken) = match (word_at(rest, 0)?, word_at(rest, 1)) {
+        ("collation", Some("for")) if is_punct(rest, 2, b'(') => ("pg_collation_for", 2),
+        ("normalize", None) if is_punct(rest, 1, b'(') => ("normalize", 1),
+        ("nfc" | "nfd" | "nfkc" | "nfkd", None) if is_punct(rest, 1, b')') => {
+            let comma = out.last().is_some_and(|token| token.kind.is_punct(b','));
+            return comma.then(|| Rewrite { tokens: vec![out_of(at)(TokenKind::Text(None))], taken: 1 });
+        }
+        _ => return None,
+    };
+    let mut make = out_of(at);
+    let tokens = vec![make(word("pg_catalog")), make(TokenKind::Punct(b'.')), make(word(name))];
+    (!is_label(out)).then_some(Rewrite { tokens, taken })
+}
+
+/// `a COLLATE c` (`a_expr`), which sqlparser does not know after a cast or a subscript: a cast to a marked name.
+fn collate<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Option<Rewrite<'a>> {
+    let name =
+        rest.get(1).and_then(|token| token.kind.ident()).filter(|_| word_at(rest, 0) == Some("collate"))?;
+    let mut make = out_of(at);
+    let tokens = vec![make(TokenKind::Cast), make(TokenKind::Quoted(Cow::Owned(marker::marked(name))))];
+    (!is_label(out)).then_some(Rewrite { tokens, taken: 2 })
+}
+
+/// `FROM t *` (`relation_expr`): with children, as without the star.
+fn all_of_family<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option<Rewrite<'a>> {
+    if !matches!(rest.first()?.kind, TokenKind::Operator("*")) {
+        return None;
+    }
+    let ends = match rest.get(1).map(|token| &token.kind) {
+        None | Some(TokenKind::Punct(b')' | b',')) => true,
+        Some(kind) => kind.word().is_some_and(|word| {
+            cannot_name_relation(word)
+                || matches!(
+                    word,
+                    "set" | "join" | "cross" | "natural" | "inner" | "left" | "right" | "full" | "using"
+                )
+        }),
+    };
+    let mut before =
+        out.len().checked_sub(1).filter(|at| out.get(*at).is_some_and(|it| it.kind.ident().is_some()))?;
+    while before >= 2 && is_punct(out, before - 1, b'.') {
+        before -= 2;
+    }
+    let in_from = matches!(word_at(out, before.checked_sub(1)?), Some("from" | "join" | "update"));
+    (ends && in_from).then(|| Rewrite { tokens: Vec::new(), taken: 1 })
+}
+
 /// Reserved words that change nothing of what is read: `VARIADIC` before an argument (`func_expr`), `SYMMETRIC`
-/// and `ASYMMETRIC` after BETWEEN (`a_expr`), `DISTINCT` and `ALL` after GROUP BY (`group_clause`).
+/// and `ASYMMETRIC` after BETWEEN (`a_expr`), `DISTINCT` and `ALL` after GROUP BY (`group_clause`), `FROM` where TRIM
+/// names no characters (`trim_list`).
 fn says_nothing(word: &str, out: &[Token<'_>]) -> bool {
     let before = out.last().map(|token| &token.kind);
     match word {
         "variadic" => before.is_some_and(|kind| kind.is_punct(b'(') || kind.is_punct(b',')),
+        "from" => {
+            let [.., before, last] = out else { return false };
+            matches!(last.kind.word(), Some("leading" | "trailing" | "both"))
+                || last.kind.is_punct(b'(') && before.kind.word() == Some("trim")
+        }
         "symmetric" | "asymmetric" => last_word(out) == Some("between"),
         "distinct" | "all" => {
             let group =
@@ -220,8 +320,28 @@ fn one<'a>(out: &mut Vec<Token<'a>>, token: &Token<'a>, next: Option<&Token<'a>>
                     text.as_ref().zip(more.as_ref()).map(|(text, more)| Cow::Owned(format!("{text}{more}")));
                 return;
             }
+            // sqlparser takes the bound of a frame for an interval, or part of one, unless it is in brackets.
+            if next
+                .and_then(|next| next.kind.word())
+                .is_some_and(|word| matches!(word, "preceding" | "following"))
+                && matches!(
+                    last_word(out),
+                    Some("interval" | "between" | "and" | "range" | "rows" | "groups")
+                )
+            {
+                let interval = out.pop_if(|token| token.kind.word() == Some("interval"));
+                out.push(make(TokenKind::Punct(b'(')));
+                out.extend(interval);
+                return out.extend([token.clone(), make(TokenKind::Punct(b')'))]);
+            }
             // `type 'literal'` (`AexprConst`) is a cast of a literal.
-            let of = out.split_off(out.len().saturating_sub(typed_by(out).unwrap_or(0)));
+            let of = match words::of_literal(out) {
+                Some((taken, of)) => {
+                    out.truncate(out.len().saturating_sub(taken));
+                    of.into_iter().map(&mut make).collect()
+                }
+                None => out.split_off(out.len().saturating_sub(typed_by(out).unwrap_or(0))),
+            };
             if of.is_empty() {
                 return out.push(token.clone());
             }
@@ -393,6 +513,33 @@ mod tests {
         same("select f(variadic a), a between symmetric 1 and 2", "select f(a), a between 1 and 2");
         same("select a from t group by distinct rollup (a)", "select a from t group by rollup (a)");
         same("insert into t overriding system value values (1)", "insert into t values (1)");
+        same("select a from t limit all", "select a from t limit null");
+        same("select a from t * fetch next (1 + 1) rows only", "select a from t limit (1 + 1)");
+        same("select a from t for read only", "select a from t");
+        same("select trim(both from a), trim(from a)", "select trim(both a), trim(a)");
+        same(
+            "select double precision 'x', bit varying(3) 'x', char 'x', interval(3) 'x'",
+            "select cast('x' as pg_catalog.float8), cast('x' as pg_catalog.varbit(3)), cast('x' as pg_catalog.bpchar), cast('x' as interval(3))",
+        );
+        same("f(a := 1)", "f(a => 1)");
+        same("a like any (b) and c not ilike all (d)", "a ~~ any (b) and c !~~* all (d)");
+        same("xmlexists(a passing by ref b by value)", "pg_catalog.xmlexists(a, b)");
+        same(
+            "with a as (select b) search depth first by b set c select d",
+            "with a(\"\u{1}c\") as (select b) select d",
+        );
+        same(
+            "with a(b) as not materialized (select 1) cycle b, x set c to 'y' default 'n' using d select e",
+            "with a(b, \"\u{1}c\", \"\u{1}d\") as not materialized (select 1) select e",
+        );
+        same(
+            "update t set a[1] = 1, b[c][d:e] = f, g.h = i where j",
+            "update t set a = 1, b = \"\u{1}part\"(c, d, e, f), g.h = i where j",
+        );
+        same(
+            "select * from xmltable('/a' passing b columns c int path d default e, f for ordinality) as t(g) join u using (h, i) as j",
+            "select * from \"\u{1}xmltable\"('/a', b, cast(null as int), d, e) as \"t\"(\"g\", \"f\") join u using (h, i, \"\u{1}j\")",
+        );
         same(
             "sum(a) over (rows between unbounded preceding and current row exclude no others)",
             "sum(a) over (rows between unbounded preceding and current row)",
@@ -416,6 +563,11 @@ mod tests {
             "select a as variadic, distinct all",
             "select a into temp from t",
             "insert into temp select a from t",
+            "select rows from (select 1) x",
+            "select a, current, search, cycle from t, xml, x as using",
+            "delete from t using (select 1) as x",
+            "update t set a = b.c from b where d = any (e)",
+            "with a as (select 1), b(c) as (select 2) select a as like",
         ] {
             same(sql, sql);
         }

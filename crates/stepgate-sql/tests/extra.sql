@@ -64,3 +64,7 @@ create view v_domain as select town::"int" as w from people;
 create function put(t text) returns void language sql as 'update doubted set town = t where id = 1';
 create function training.aclexplode(t text) returns table (a text, b text) language sql as 'select t, t';
 create table pairs (id int, grantee text);
+create table arrs (id int primary key, a int[], b int[], p pair, j jsonb);
+create unique index on arrs ((abs(id)), id);
+create table keyed (id int, town text, secret text);
+create unique index on keyed (lower(secret) text_pattern_ops, (abs(id))) where town is not null;

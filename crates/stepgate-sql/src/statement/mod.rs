@@ -15,7 +15,7 @@ use stepgate_types::{BulkShape, Kind, RelationName};
 use self::create::Made;
 use self::cursor::Words;
 use crate::catalog::Catalog;
-use crate::facts::{Doubt, Facts, Reason};
+use crate::facts::{Doubt, Effect, Facts, Reason};
 use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
 use crate::taint::TEMPORARY;
@@ -97,7 +97,8 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     match words.word(0).unwrap_or_default() {
         "" if words.is_punct(0, b'(') => drop(query(words, context, facts)),
         "select" | "with" | "values" | "table" | "insert" | "update" | "delete" | "merge" => {
-            drop(query(words, context, facts))
+            let result = query(words, context, facts);
+            facts.effect.refers = result.and_then(|it| it.current_of).filter(|_| lacks_cursor_only(facts));
         }
         "copy" => copy::command(words, context, facts),
         "explain" => explain(words, context, facts),
@@ -165,6 +166,11 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
             statement_doubt(facts, "unsupported-statement");
         }
     }
+}
+
+/// Whether all that is not known of a statement is which row its cursor is at.
+fn lacks_cursor_only(facts: &Facts) -> bool {
+    facts.reasons.iter().all(|reason| reason.code == "unknown-cursor") && facts.effect == Effect::default()
 }
 
 /// Whether a command on tables names some.

@@ -16,6 +16,7 @@ use super::scope::{Item, Output, Place, Scope, Source, folded};
 use super::uses::Uses;
 use crate::catalog::{ColumnRef, Relation, RelationIndex, RelationKind};
 use crate::facts::{Sink, SinkKind};
+use crate::marker;
 
 impl Walker<'_> {
     /// An INSERT, UPDATE or DELETE, on its own or within a WITH.
@@ -65,7 +66,7 @@ impl Walker<'_> {
         self.catalog.relation(index?)
     }
 
-    fn returning(
+    pub(super) fn returning(
         &mut self,
         returning: Option<&[SelectItem]>,
         items: &[Rc<Item>],
@@ -229,7 +230,13 @@ impl Walker<'_> {
             None | Some(ConflictTarget::OnConstraint(_)) => {}
             Some(ConflictTarget::Columns(columns)) => {
                 for column in columns {
-                    match self.relation(Some(index)).and_then(|it| it.column(&folded(column))) {
+                    let column = folded(column);
+                    // Functions of its expressions, as constants may be given to them.
+                    if let Some(function) = marker::named(&column) {
+                        self.function_name(&[function.to_owned()]);
+                        continue;
+                    }
+                    match self.relation(Some(index)).and_then(|it| it.column(&column)) {
                         Some(at) => self.touch((index, at), Uses::HIDDEN),
                         None => self.doubt("unresolved-name"),
                     }

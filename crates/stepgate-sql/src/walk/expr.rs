@@ -10,6 +10,7 @@ use super::scope::{Place, folded};
 use super::uses::Uses;
 use crate::builtin;
 use crate::catalog::UserCasts;
+use crate::marker;
 
 /// Most expressions visited. Names of ORDER BY and GROUP BY are followed to what they stand for, which nested
 /// subqueries could multiply without end.
@@ -73,6 +74,8 @@ impl Walker<'_> {
             | Expr::IsNotNull(inner)
             | Expr::IsUnknown(inner)
             | Expr::IsNotUnknown(inner)
+            | Expr::IsNormalized { expr: inner, form: _, negated: _ }
+            | Expr::IsJson { expr: inner, kind: _, unique_keys: _, negated: _ }
             | Expr::UnaryOp { op: _, expr: inner }
             | Expr::Collate { expr: inner, collation: _ }
             | Expr::Extract { field: _, syntax: _, expr: inner } => {
@@ -202,6 +205,11 @@ impl Walker<'_> {
     /// A cast to, or literal of, that type: harmless where it is the server's own.
     pub(super) fn data_type(&mut self, data_type: &DataType) {
         let shown = data_type.to_string().to_ascii_lowercase();
+        if shown.starts_with(['"', marker::PREFIX]) && marker::named(shown.trim_start_matches('"')).is_some()
+        {
+            // A collation.
+            return;
+        }
         let mut name = shown.as_str();
         while let Some(element) = name.strip_suffix("[]") {
             name = element;
@@ -220,7 +228,9 @@ impl Walker<'_> {
         let several = first.len() < name.len();
         let grammar = !quoted && (several || builtin::grammar_type(first));
         let hidden = !qualified && !grammar && self.catalog.is_user_type(first);
-        if !builtin::builtin_type(first) || hidden {
+        // An array's own name (`_text`).
+        let element = first.strip_prefix('_').unwrap_or(first);
+        if !builtin::builtin_type(element) || hidden {
             self.doubt_function("unknown-type");
         }
         if self.catalog.user_casts() >= UserCasts::Explicit {

@@ -13,6 +13,7 @@ use super::expr::VALUE_WORDS;
 use super::scope::{CteHit, Hit, Item, Output, Place, Scope, Source, expanded, folded, merged};
 use super::uses::Uses;
 use crate::builtin;
+use crate::marker;
 
 type Items = Vec<Rc<Item>>;
 
@@ -83,15 +84,25 @@ impl Walker<'_> {
                 self.expr(condition, place.within(&scope), Uses::PREDICATE);
             }
             JoinConstraint::Using(names) => {
+                let mut merged = Vec::with_capacity(names.len());
+                let mut alias = None;
                 for name in names {
                     match self.parts(name).as_slice() {
-                        [name] => self.merge_column(name, left, &right),
+                        [name] => match marker::named(name) {
+                            Some(name) => alias = Some(name.to_owned()),
+                            None => {
+                                self.merge_column(name, left, &right);
+                                merged.push(name.clone());
+                            }
+                        },
                         _ => self.doubt("unsupported-join"),
                     }
                 }
-                let names: Vec<String> =
-                    names.iter().filter_map(|name| self.parts(name).into_iter().next()).collect();
-                self.join_merged(&names, left, right);
+                let hit = |name: &String| self.hit_level(name, left).and(self.hit_level(name, &right));
+                let source = Source::Merged(merged.iter().map(|name| (name.clone(), hit(name))).collect());
+                let named =
+                    alias.map(|alias| Rc::new(Item { alias: Some(alias), source, star: RefCell::default() }));
+                self.join_merged(&merged, left, right, named);
             }
             JoinConstraint::Natural => {
                 self.natural(left, &right);
@@ -99,14 +110,16 @@ impl Walker<'_> {
                 let is_theirs = |name: &String| theirs.names.iter().flatten().any(|their| their == name);
                 let names: Vec<String> =
                     ours.names.iter().flatten().filter(|name| is_theirs(name)).cloned().collect();
-                self.join_merged(&names, left, right);
+                self.join_merged(&names, left, right, None);
             }
         }
     }
 
-    fn join_merged(&self, names: &[String], left: &mut Items, right: Items) {
+    /// `named`: the merged columns, if they have a name.
+    fn join_merged(&self, names: &[String], left: &mut Items, right: Items, named: Option<Rc<Item>>) {
         let star = merged(names, expanded(left, self.catalog), expanded(&right, self.catalog));
         left.extend(right);
+        left.extend(named);
         if let Some(first) = left.first() {
             first.star.replace(Some((star, left.len())));
         }
@@ -142,7 +155,7 @@ impl Walker<'_> {
 
     /// What a name means among the items of one level.
     pub(super) fn hit_level(&self, name: &str, items: &[Rc<Item>]) -> Hit {
-        let hit = items.iter().fold(Hit::Miss, |hit, item| hit.and(item.hit(name, self.catalog)));
+        let hit = items.iter().fold(Hit::Miss, |hit, item| hit.and(item.bare(name, self.catalog)));
         // Of several items the server either finds it ambiguous or, over a join, looks further out.
         match hit {
             Hit::System if items.len() == 1 => Hit::Harmless,
@@ -342,7 +355,13 @@ impl Walker<'_> {
             [schema, _] => schema == "pg_catalog",
             _ => false,
         };
-        if let Some(columns) = builtin::function_columns(&last).filter(|_| of_server) {
+        let columns = if last == marker::XMLTABLE {
+            // The alias names all of them.
+            Some(&[][..])
+        } else {
+            builtin::function_columns(&last).filter(|_| of_server)
+        };
+        if let Some(columns) = columns {
             let (alias, renamed) = self.alias(alias);
             let mut names: Vec<_> = columns.iter().map(|name| Some((*name).to_owned())).collect();
             if with_ordinality {

@@ -1,14 +1,16 @@
 //! Function calls: an allow-list of pure functions of pg_catalog, all else is a doubt.
 
 use sqlparser::ast::{
-    Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments,
-    NamedWindowExpr, ObjectName, OrderByExpr, WindowFrame, WindowFrameBound, WindowSpec, WindowType,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, NamedWindowExpr, ObjectName, OrderByExpr, WindowFrame,
+    WindowFrameBound, WindowSpec, WindowType,
 };
 
 use super::Walker;
 use super::scope::{Item, Place};
 use super::uses::Uses;
 use crate::builtin;
+use crate::marker;
 
 impl Walker<'_> {
     pub(super) fn function(&mut self, function: &Function, place: Place<'_>, uses: Uses) {
@@ -26,6 +28,12 @@ impl Walker<'_> {
             self.doubt("unsupported-expression");
         }
         let parts = self.parts(name);
+        if let ([schema, cursor], true) = (parts.as_slice(), is_marked(&parts)) {
+            if schema == marker::CURRENT {
+                self.current_of = Some(cursor.clone());
+            }
+            return;
+        }
         match args {
             // CURRENT_USER and kin: grammar, not a call.
             FunctionArguments::None => self.function_name(&parts),
@@ -60,9 +68,17 @@ impl Walker<'_> {
 
     pub(super) fn function_args(&mut self, args: &[FunctionArg], place: Place<'_>, uses: Uses) {
         for arg in args {
-            let (FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg)) = arg else {
-                self.doubt("unsupported-expression");
-                continue;
+            let arg = match arg {
+                FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg) => arg,
+                FunctionArg::ExprNamed {
+                    name: Expr::Identifier(_),
+                    arg,
+                    operator: FunctionArgOperator::RightArrow,
+                } => arg,
+                FunctionArg::ExprNamed { .. } => {
+                    self.doubt("unsupported-expression");
+                    continue;
+                }
             };
             match arg {
                 FunctionArgExpr::Expr(expr) => self.expr(expr, place, uses),
@@ -98,6 +114,8 @@ impl Walker<'_> {
     /// Accounts for a function being called by that name.
     pub(super) fn function_name(&mut self, parts: &[String]) {
         let (name, unqualified) = match parts {
+            // Grammar, of its operands.
+            [name] if marker::named(name).is_some() => return,
             [name] => (name.as_str(), true),
             [schema, name] if schema == "pg_catalog" => (name.as_str(), false),
             [schema, name] => return self.routine(Some(schema), name),
@@ -150,6 +168,10 @@ impl Walker<'_> {
             }
         }
     }
+}
+
+fn is_marked(parts: &[String]) -> bool {
+    parts.first().is_some_and(|name| marker::named(name).is_some())
 }
 
 /// Functions that are grammar, without parentheses.

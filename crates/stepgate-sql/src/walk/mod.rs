@@ -56,8 +56,9 @@ pub(crate) fn statement(
     let from = apart.filter(|_| walker.called.is_empty());
     let from: Option<Vec<_>> =
         from.map(|each| each.into_iter().map(|columns| walker.base_columns(columns)).collect());
+    let current_of = walker.current_of.clone();
     walker.finish(facts);
-    Result { names: (!output.open).then_some(output.names), from }
+    Result { names: (!output.open).then_some(output.names), from, current_of }
 }
 
 /// The columns of a statement's result.
@@ -67,6 +68,8 @@ pub(crate) struct Result {
     pub(crate) names: Option<Vec<Option<String>>>,
     /// The base columns that each is taken from, if they can be told apart.
     pub(crate) from: Option<Vec<BTreeSet<ColumnName>>>,
+    /// The cursor whose current row the statement writes. Which row that is, is not known without it.
+    pub(crate) current_of: Option<String>,
 }
 
 /// Adds what COPY of these columns (all, if none) of a relation does.
@@ -155,6 +158,8 @@ struct Walker<'c> {
     body: Within<'c>,
     /// Functions that somebody defined and that are called, by schema and name.
     called: HashMap<(String, String), Vec<Arc<Routine>>>,
+    /// The cursor whose current row is written.
+    current_of: Option<String>,
     /// Expressions visited so far.
     steps: usize,
     estimate: Option<u64>,
@@ -180,6 +185,7 @@ impl<'c> Walker<'c> {
             flows: HashMap::new(),
             body: Within::default(),
             called: HashMap::new(),
+            current_of: None,
             steps: 0,
             estimate: None,
             bulk: stepgate_types::BulkShape::None,
@@ -227,6 +233,9 @@ impl<'c> Walker<'c> {
         facts.sinks.extend(self.sinks.iter().cloned());
         if self.columns.keys().any(|column| self.is_secret(*column)) {
             facts.doubt(Reason { code: "catalog-relation", doubt: Doubt::Statement });
+        }
+        if self.current_of.is_some() {
+            facts.doubt(Reason { code: "unknown-cursor", doubt: Doubt::Statement });
         }
         for reason in &self.reasons {
             facts.doubt(*reason);

@@ -67,13 +67,15 @@ pub(super) enum Source {
     Derived(Output),
     /// A join with an alias: the columns of its sides.
     Join(Vec<Rc<Item>>),
+    /// `USING (…) AS j`: the merged columns, which are found by way of `j` only (parse_clause.c, `p_cols_visible`).
+    Merged(Vec<(String, Hit)>),
     /// `excluded` of ON CONFLICT: the proposed row. Like the server, which asks for SELECT on the column, we count it
     /// as the table's.
     Excluded(RelationIndex),
 }
 
 /// What a column name means in one item.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hit {
     /// These columns of the catalog.
     Columns(Vec<ColumnRef>),
@@ -115,14 +117,26 @@ impl Item {
             Source::Join(sides) => {
                 let mut all = Hit::Miss;
                 for side in sides {
-                    all = all.and(side.hit(name, catalog));
+                    all = all.and(side.bare(name, catalog));
                 }
                 if all == Hit::System { Hit::Miss } else { all }
+            }
+            Source::Merged(columns) => {
+                let named = columns.iter().find(|(known, _)| known == name);
+                named.map_or(Hit::Miss, |(_, hit)| hit.clone())
             }
             Source::Excluded(index) => match catalog.relation(*index).and_then(|it| it.column(name)) {
                 Some(at) => Hit::Columns(vec![(*index, at)]),
                 None => Hit::Miss,
             },
+        }
+    }
+
+    /// What the name alone means in it.
+    pub(super) fn bare(&self, name: &str, catalog: &Catalog) -> Hit {
+        match self.source {
+            Source::Merged(_) => Hit::Miss,
+            _ => self.hit(name, catalog),
         }
     }
 
@@ -135,6 +149,11 @@ impl Item {
             }
             Source::Derived(_) => Vec::new(),
             Source::Join(sides) => sides.iter().flat_map(|side| side.whole(catalog)).collect(),
+            Source::Merged(columns) => {
+                let of =
+                    |hit: &Hit| if let Hit::Columns(columns) = hit { columns.clone() } else { Vec::new() };
+                columns.iter().flat_map(|(_, hit)| of(hit)).collect()
+            }
         }
     }
 
@@ -148,6 +167,8 @@ impl Item {
             }
             Source::Derived(output) => output.clone(),
             Source::Join(sides) => expanded(sides, catalog),
+            // As `*`: the sides have these columns already.
+            Source::Merged(_) => Output::default(),
             Source::Excluded(_) => Output { names: Vec::new(), open: true },
         }
     }
