@@ -214,6 +214,10 @@ impl Outline {
 
     /// An operator, of the server if no other schema is named; who defines one of its name is asked of the tokens.
     fn operator(&mut self, names: &NodeList) {
+        let marked = names.iter().next().and_then(|name| marker::named(name.as_str()?));
+        if marked.is_some() {
+            return self.name(marked);
+        }
         for name in names.iter().filter(|name| names.len() != 2 || name.as_str() != Some("pg_catalog")) {
             self.name(name.as_str());
         }

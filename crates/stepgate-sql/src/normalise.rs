@@ -4,6 +4,7 @@
 //! as it is, and `read` refuses it. Rules may lose what restricts a statement (ONLY, a lock's strength), never
 //! what it reads. References are to PostgreSQL's `src/backend/parser/gram.y`.
 
+mod clause;
 mod construct;
 mod query;
 mod words;
@@ -25,11 +26,12 @@ pub(crate) fn normalise<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
             .or_else(|| only(&out, rest))
             .or_else(|| lock_strength(&out, rest, token.at))
             .or_else(|| frame_exclusion(&out, rest))
+            .or_else(|| clause::frame_bound(&out, rest, token.at))
             .or_else(|| overriding(&out, rest))
-            .or_else(|| limit(&out, rest, token.at))
-            .or_else(|| named_function(&out, rest, token.at))
-            .or_else(|| all_of_family(&out, rest))
-            .or_else(|| collate(&out, rest, token.at));
+            .or_else(|| clause::limit(&out, rest, token.at))
+            .or_else(|| clause::named_function(&out, rest, token.at))
+            .or_else(|| clause::all_of_family(&out, rest))
+            .or_else(|| clause::collate(&out, rest, token.at));
         match taken {
             Some(Rewrite { tokens, taken }) => {
                 out.extend(tokens);
@@ -205,88 +207,6 @@ fn overriding<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option<Rewrite<'a>> 
     (is_it && !is_label(out)).then(|| Rewrite { tokens: Vec::new(), taken: 3 })
 }
 
-/// `LIMIT ALL` is `LIMIT NULL`, and `FETCH FIRST (expression) ROWS ONLY` is `LIMIT (expression)` (`limit_clause`).
-fn limit<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Option<Rewrite<'a>> {
-    let mut make = out_of(at);
-    let closes = out.last().is_some_and(|token| token.kind.is_punct(b')'));
-    let (tokens, taken) = match (word_at(rest, 0)?, word_at(rest, 1)?) {
-        ("limit", "all") => (vec![make(word("limit")), make(word("null"))], 2),
-        ("fetch", "first" | "next") if is_punct(rest, 2, b'(') && !is_label(out) => {
-            let end = 2 + group_length(rest.get(2..)?);
-            let only =
-                matches!(word_at(rest, end), Some("row" | "rows")) && word_at(rest, end + 1) == Some("only");
-            (vec![only.then(|| make(word("limit")))?], 2)
-        }
-        ("row" | "rows", "only") if closes => (Vec::new(), 2),
-        ("for", "read") if word_at(rest, 2) == Some("only") && !is_label(out) => (Vec::new(), 3),
-        _ => return None,
-    };
-    Some(Rewrite { tokens, taken })
-}
-
-/// Number of tokens of the bracketed group that begins there.
-fn group_length(tokens: &[Token<'_>]) -> usize {
-    let mut depth = 0_usize;
-    let ends = |token: &Token<'_>| {
-        match token.kind {
-            TokenKind::Punct(b'(') => depth += 1,
-            TokenKind::Punct(b')') => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        depth == 0
-    };
-    tokens.iter().position(ends).map_or(tokens.len(), |at| at + 1)
-}
-
-/// Functions that the grammar has words for (`func_expr_common_subexpr`).
-fn named_function<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Option<Rewrite<'a>> {
-    let (name, taken) = match (word_at(rest, 0)?, word_at(rest, 1)) {
-        ("collation", Some("for")) if is_punct(rest, 2, b'(') => ("pg_collation_for", 2),
-        ("normalize", None) if is_punct(rest, 1, b'(') => ("normalize", 1),
-        ("nfc" | "nfd" | "nfkc" | "nfkd", None) if is_punct(rest, 1, b')') => {
-            let comma = out.last().is_some_and(|token| token.kind.is_punct(b','));
-            return comma.then(|| Rewrite { tokens: vec![out_of(at)(TokenKind::Text(None))], taken: 1 });
-        }
-        _ => return None,
-    };
-    let mut make = out_of(at);
-    let tokens = vec![make(word("pg_catalog")), make(TokenKind::Punct(b'.')), make(word(name))];
-    (!is_label(out)).then_some(Rewrite { tokens, taken })
-}
-
-/// `a COLLATE c` (`a_expr`), which sqlparser does not know after a cast or a subscript: a cast to a marked name.
-fn collate<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Option<Rewrite<'a>> {
-    let name =
-        rest.get(1).and_then(|token| token.kind.ident()).filter(|_| word_at(rest, 0) == Some("collate"))?;
-    let mut make = out_of(at);
-    let tokens = vec![make(TokenKind::Cast), make(TokenKind::Quoted(Cow::Owned(marker::marked(name))))];
-    (!is_label(out)).then_some(Rewrite { tokens, taken: 2 })
-}
-
-/// `FROM t *` (`relation_expr`): with children, as without the star.
-fn all_of_family<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option<Rewrite<'a>> {
-    if !matches!(rest.first()?.kind, TokenKind::Operator("*")) {
-        return None;
-    }
-    let ends = match rest.get(1).map(|token| &token.kind) {
-        None | Some(TokenKind::Punct(b')' | b',')) => true,
-        Some(kind) => kind.word().is_some_and(|word| {
-            cannot_name_relation(word)
-                || matches!(
-                    word,
-                    "set" | "join" | "cross" | "natural" | "inner" | "left" | "right" | "full" | "using"
-                )
-        }),
-    };
-    let mut before =
-        out.len().checked_sub(1).filter(|at| out.get(*at).is_some_and(|it| it.kind.ident().is_some()))?;
-    while before >= 2 && is_punct(out, before - 1, b'.') {
-        before -= 2;
-    }
-    let in_from = matches!(word_at(out, before.checked_sub(1)?), Some("from" | "join" | "update"));
-    (ends && in_from).then(|| Rewrite { tokens: Vec::new(), taken: 1 })
-}
-
 /// Reserved words that change nothing of what is read: `VARIADIC` before an argument (`func_expr`), `SYMMETRIC`
 /// and `ASYMMETRIC` after BETWEEN (`a_expr`), `DISTINCT` and `ALL` after GROUP BY (`group_clause`), `FROM` where TRIM
 /// names no characters (`trim_list`).
@@ -320,20 +240,6 @@ fn one<'a>(out: &mut Vec<Token<'a>>, token: &Token<'a>, next: Option<&Token<'a>>
                     text.as_ref().zip(more.as_ref()).map(|(text, more)| Cow::Owned(format!("{text}{more}")));
                 return;
             }
-            // sqlparser takes the bound of a frame for an interval, or part of one, unless it is in brackets.
-            if next
-                .and_then(|next| next.kind.word())
-                .is_some_and(|word| matches!(word, "preceding" | "following"))
-                && matches!(
-                    last_word(out),
-                    Some("interval" | "between" | "and" | "range" | "rows" | "groups")
-                )
-            {
-                let interval = out.pop_if(|token| token.kind.word() == Some("interval"));
-                out.push(make(TokenKind::Punct(b'(')));
-                out.extend(interval);
-                return out.extend([token.clone(), make(TokenKind::Punct(b')'))]);
-            }
             // `type 'literal'` (`AexprConst`) is a cast of a literal.
             let of = match words::of_literal(out) {
                 Some((taken, of)) => {
@@ -358,6 +264,16 @@ fn one<'a>(out: &mut Vec<Token<'a>>, token: &Token<'a>, next: Option<&Token<'a>>
             out.push(make(word("null")));
         }
         TokenKind::Word(kind) if says_nothing(kind, out) => {}
+        // `pg_catalog.current_user()`: after a dot no word is a keyword.
+        TokenKind::Word(name) if after_dot(out) && next.is_some_and(|it| it.kind.is_punct(b'(')) => {
+            out.push(make(TokenKind::Quoted(name.clone())));
+        }
+        TokenKind::Operator(operator) if !is_known_operator(operator) && ends_operand(out) => {
+            let marked = TokenKind::Quoted(Cow::Owned(marker::marked(operator)));
+            let open = [word("operator"), TokenKind::Punct(b'('), marked, TokenKind::Punct(b'.')];
+            out.extend(open.into_iter().map(&mut make));
+            out.extend([make(TokenKind::Operator("=")), make(TokenKind::Punct(b')'))]);
+        }
         // `(expression).*` (`indirection_el`), as a field of that name: the walk reads the whole of either.
         TokenKind::Operator("*") if ends_expression(out) => {
             out.push(make(TokenKind::Quoted(Cow::Borrowed("*"))));
@@ -368,6 +284,31 @@ fn one<'a>(out: &mut Vec<Token<'a>>, token: &Token<'a>, next: Option<&Token<'a>>
         }
         _ => out.push(token.clone()),
     }
+}
+
+fn after_dot(out: &[Token<'_>]) -> bool {
+    out.last().is_some_and(|token| token.kind.is_punct(b'.'))
+}
+
+/// Whether what stands before may be an operand, so that an operator is a binary one.
+fn ends_operand(out: &[Token<'_>]) -> bool {
+    out.last().is_some_and(|token| match &token.kind {
+        TokenKind::Punct(byte) => matches!(byte, b')' | b']'),
+        TokenKind::Word(word) => !may_precede_text(word) && word != "operator",
+        TokenKind::Operator(_) | TokenKind::Cast => false,
+        _ => true,
+    })
+}
+
+/// Operators that sqlparser reads as one. Others it gets as `OPERATOR (name.=)`, whose name is the operator, marked: it
+/// has the same precedence (gram.y, `qual_Op`).
+fn is_known_operator(operator: &str) -> bool {
+    let known = [
+        "=", "<", ">", "<=", ">=", "<>", "!=", "+", "-", "*", "/", "%", "^", "||", "->", "->>", "#>", "#>>",
+        "@>", "<@", "~", "!~", "~*", "!~*", "~~", "!~~", "~~*", "!~~*", "&&", "&", "|", "#", "<<", ">>",
+        "@@", "@?", "#-", "?", "?|", "?&", "^@", "=>",
+    ];
+    known.contains(&operator)
 }
 
 /// Whether `).` or `].` stands before.
@@ -523,7 +464,7 @@ mod tests {
         );
         same("f(a := 1)", "f(a => 1)");
         same("a like any (b) and c not ilike all (d)", "a ~~ any (b) and c !~~* all (d)");
-        same("xmlexists(a passing by ref b by value)", "pg_catalog.xmlexists(a, b)");
+        same("xmlexists(a passing by ref b by value)", "pg_catalog.\"xmlexists\"(a, b)");
         same(
             "with a as (select b) search depth first by b set c select d",
             "with a(\"\u{1}c\") as (select b) select d",

@@ -283,10 +283,13 @@ impl Loader {
             let casts = if context == "e" { UserCasts::Explicit } else { UserCasts::Implicit };
             catalog.user_casts = catalog.user_casts.max(casts);
         }
-        for row in answers.rows::<2>("types")? {
-            let [name, domain] = row?;
+        for row in answers.rows::<3>("types")? {
+            let [name, domain, unchecked] = row?;
             if truth(domain) {
                 catalog.domains.insert(name.to_owned());
+            }
+            if truth(unchecked) {
+                catalog.unchecked_types.insert(name.to_owned());
             }
             catalog.user_types.insert(name.to_owned());
         }

@@ -43,6 +43,8 @@ pub struct Catalog {
     user_types: HashSet<String>,
     /// Those of them that are domains: a cast to one runs its checks.
     domains: HashSet<String>,
+    /// Those of them that are enumerations, or types of extensions: no value of theirs is checked by a function.
+    unchecked_types: HashSet<String>,
     /// Every name that may be shown: relations, columns, schemas, functions, types.
     words: HashSet<String>,
 }
@@ -86,6 +88,11 @@ impl Catalog {
     pub(crate) fn is_named_elsewhere(&self, name: &str) -> bool {
         let mut schemas = self.by_name.iter().filter(|(_, relations)| relations.contains_key(name));
         schemas.any(|(schema, _)| !schema.starts_with("pg_temp"))
+    }
+
+    /// Whether any relation with columns has that name.
+    pub(crate) fn is_relation(&self, name: &str) -> bool {
+        self.by_name.values().any(|relations| relations.contains_key(name))
     }
 
     /// The base relations that views of that name are made of.
@@ -143,6 +150,10 @@ impl Catalog {
 
     pub(crate) fn is_user_type(&self, name: &str) -> bool {
         self.user_types.contains(name)
+    }
+
+    pub(crate) fn is_unchecked_type(&self, name: &str) -> bool {
+        self.unchecked_types.contains(name)
     }
 
     pub(crate) fn is_domain(&self, name: &str) -> bool {

@@ -92,6 +92,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               union select k.conrelid::text from calls join pg_catalog.pg_constraint k on k.oid = calls.objid \
               where calls.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass and k.conrelid <> 0 \
               union select a.attrelid::text from checked join pg_catalog.pg_attribute a on a.atttypid = checked.oid \
+              union select p.partrelid::text from calls join pg_catalog.pg_partitioned_table p \
+              on p.partrelid = calls.objid where calls.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               union select i.indrelid::text from calls join pg_catalog.pg_index i on i.indexrelid = calls.objid \
               where calls.classid = 'pg_catalog.pg_class'::pg_catalog.regclass",
     },
@@ -147,8 +149,11 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and d.classid = 'pg_catalog.pg_cast'::pg_catalog.regclass)",
     },
     CatalogQuery {
+        // The third: whose values are taken in by the server's or an extension's C alone: no checks of a domain, not
+        // even of one within it.
         name: "types",
-        sql: "select t.typname::text, pg_catalog.bool_or(t.typtype = 'd')::text from pg_catalog.pg_type t \
+        sql: "select t.typname::text, pg_catalog.bool_or(t.typtype = 'd')::text, \
+              pg_catalog.bool_and(t.typtype = 'e' or t.typtype = 'b' and t.typelem = 0)::text from pg_catalog.pg_type t \
               join pg_catalog.pg_namespace n on n.oid = t.typnamespace \
               where n.nspname not in ('pg_catalog', 'pg_toast') group by 1",
     },

@@ -7,7 +7,7 @@ use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::{
     Alias, ColumnDef, InferClause, RangeFunction, RangeTableFunc, ResTarget, TypeName, XmlExpr,
 };
-use pg_raw_parse::raw::{BoolExprType, CoercionForm, GroupingSetKind, NullTestType, XmlExprOp};
+use pg_raw_parse::raw::{BoolExprType, CmdType, CoercionForm, GroupingSetKind, NullTestType, XmlExprOp};
 
 use crate::marker;
 
@@ -70,6 +70,14 @@ pub(super) fn steps(node: Node<'_>) -> Option<Vec<Step<'_>>> {
             is_it.then_some(steps)
         }
         Node::CollateClause(it) => Some(vec![Step::Cast, Step::Node(it.arg()), Step::Leaf(node)]),
+        // MERGE … INSERT DEFAULT VALUES as INSERT VALUES (NULL).
+        Node::MergeWhenClause(it)
+            if it.command_type == CmdType::CMD_INSERT
+                && it.values().is_empty()
+                && it.target_list().is_empty() =>
+        {
+            Some(vec![Step::Leaf(node), Step::Node(it.condition()), Step::List(1), Step::Literal])
+        }
         Node::GroupingSet(it) => Some(call(grouping(it.kind), nodes(it.content()))),
         Node::InferClause(it) => {
             Some(vec![if inferred(it).is_some() { Step::Leaf(node) } else { Step::Unsaid }])

@@ -14,8 +14,9 @@ pub(super) fn said<'t, 'a>(tokens: &'t [Token<'a>]) -> Cow<'t, [Token<'a>]> {
     if !tokens.iter().any(|token| token.kind.word().is_some_and(begins)) && !tokens.windows(2).any(defines) {
         return Cow::Borrowed(tokens);
     }
-    let mut said =
-        Said { rest: tokens, out: Vec::with_capacity(tokens.len() + 16), depth: 0, open: Vec::new() };
+    let merges = word_at(tokens, 0) == Some("merge");
+    let out = Vec::with_capacity(tokens.len() + 16);
+    let mut said = Said { rest: tokens, out, depth: 0, open: Vec::new(), merges };
     while let [token, after @ ..] = said.rest {
         if !said.construct() {
             said.rest = after;
@@ -43,6 +44,8 @@ fn begins(word: &str) -> bool {
                 | "ilike"
                 | "sets"
                 | "document"
+                | "similar"
+                | "merge"
                 | "local"
                 | "operator"
         )
@@ -67,6 +70,8 @@ pub(super) enum Of {
     Definitions,
     /// `grouping sets (…)`.
     Sets,
+    /// `substring(a similar b escape c)`.
+    Similar,
     /// `set …`: assignments.
     Assignments,
     /// Subscripts and value of an assignment to part of a column.
@@ -82,6 +87,8 @@ pub(super) struct Said<'t, 'a> {
     pub(super) out: Vec<Token<'a>>,
     pub(super) depth: usize,
     pub(super) open: Vec<Open>,
+    /// The statement is a MERGE.
+    merges: bool,
 }
 
 impl<'a> Said<'_, 'a> {
@@ -162,6 +169,7 @@ impl<'a> Said<'_, 'a> {
             Some(Of::XmlTable(_)) => self.xml_table_part(),
             Some(Of::Rows) => self.rows_part(),
             Some(Of::Sets) => self.sets_part(),
+            Some(Of::Similar) => self.similar_part(),
             Some(Of::Assignments | Of::Value) => self.assignment_part(),
             Some(Of::Subscript) => self.subscript_part(),
             Some(Of::Columns) => self.columns_part(),
@@ -177,7 +185,16 @@ impl<'a> Said<'_, 'a> {
         match self.word(0) {
             Some(name) if name.starts_with("xml") => self.xml(),
             Some("rows") => self.rows(),
+            Some("using") if self.merges && self.depth == 0 => self.merge_source(),
             Some("using") => self.using(),
+            Some("default") if last_word(&self.out) == Some("insert") && self.word(1) == Some("values") => {
+                // MERGE: as many values as it has columns, whatever they are.
+                let value = [word("values"), TokenKind::Punct(b'('), word("null"), TokenKind::Punct(b')')];
+                self.put(value);
+                self.skip(2);
+                true
+            }
+            Some("substring") => self.similar(),
             Some("search") => self.search(),
             Some("cycle") => self.cycle(),
             Some("current") => self.current_of(),

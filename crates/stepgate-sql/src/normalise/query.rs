@@ -213,6 +213,36 @@ impl Said<'_, '_> {
         true
     }
 
+    /// `substring (a similar b escape c)`, a call of the server's own function.
+    pub(super) fn similar(&mut self) -> bool {
+        let mut depth = 0_usize;
+        let similar = self.rest.iter().enumerate().skip(1).find(|(at, token)| {
+            match token.kind {
+                TokenKind::Punct(b'(') => depth += 1,
+                TokenKind::Punct(b')') => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0
+                || depth == 1 && token.kind.word() == Some("similar") && self.word(at + 1) != Some("to")
+        });
+        if similar.is_none_or(|(_, token)| token.kind.word() != Some("similar")) {
+            return false;
+        }
+        self.put([word("pg_catalog"), TokenKind::Punct(b'.'), word("substring"), TokenKind::Punct(b'(')]);
+        self.skip(2);
+        self.enter(Of::Similar);
+        true
+    }
+
+    pub(super) fn similar_part(&mut self) -> bool {
+        let separates = matches!(self.word(0), Some("similar" | "escape"));
+        if separates {
+            self.put([TokenKind::Punct(b',')]);
+            self.skip(1);
+        }
+        separates
+    }
+
     pub(super) fn sets_part(&mut self) -> bool {
         if self.is_punct(0, b'(') && self.is_punct(1, b')') {
             self.call(marker::EMPTY, 0);

@@ -114,6 +114,29 @@ impl Said<'_, '_> {
         }
     }
 
+    /// `using a join b on … on …` of MERGE, with the join in brackets.
+    pub(super) fn merge_source(&mut self) -> bool {
+        let mut depth = 0_usize;
+        let (mut joins, mut condition) = (false, None);
+        for (at, token) in self.rest.iter().enumerate() {
+            match (&token.kind, token.kind.word()) {
+                (TokenKind::Punct(b'('), _) => depth += 1,
+                (TokenKind::Punct(b')'), _) if depth == 0 => break,
+                (TokenKind::Punct(b')'), _) => depth -= 1,
+                (_, Some("join")) if depth == 0 => joins = true,
+                (_, Some("on")) if depth == 0 => condition = Some(at),
+                (_, Some("when")) if depth == 0 => break,
+                _ => {}
+            }
+        }
+        let Some(condition) = condition.filter(|_| joins) else { return false };
+        self.put([word("using"), TokenKind::Punct(b'(')]);
+        self.out.extend(self.rest.iter().take(condition).skip(1).cloned());
+        self.put([TokenKind::Punct(b')')]);
+        self.skip(condition);
+        true
+    }
+
     /// `into t [as x] (`: the columns of an INSERT.
     pub(super) fn insert(&mut self) -> bool {
         let mut at = 1;
@@ -197,6 +220,7 @@ fn inferred(tokens: &[Token<'_>]) -> Vec<String> {
     let mut names = Vec::new();
     // Brackets that are open; at the outermost level operator classes and collations follow an expression.
     let mut depth = 1_usize;
+    let mut in_where = false;
     let mut begins = true;
     for (at, token) in tokens.iter().enumerate() {
         match &token.kind {
@@ -204,11 +228,13 @@ fn inferred(tokens: &[Token<'_>]) -> Vec<String> {
             TokenKind::Punct(b')') => depth = depth.saturating_sub(1),
             _ => {}
         }
+        in_where |= depth == 0;
         let before = at.checked_sub(1).and_then(|at| tokens.get(at)).map(|token| &token.kind);
         let collates = before.is_some_and(|kind| kind.word() == Some("collate"))
             || at > 2 && word_at(tokens, at - 3) == Some("collate") && is_punct(tokens, at - 1, b'.');
         let qualifies = is_punct(tokens, at + 1, b'.');
-        if let Some(name) = token.kind.ident().filter(|_| (depth != 1 || begins) && !collates && !qualifies)
+        if let Some(name) =
+            token.kind.ident().filter(|_| (in_where || depth != 1 || begins) && !collates && !qualifies)
             && !token.kind.word().is_some_and(is_operator_word)
         {
             let called = is_punct(tokens, at + 1, b'(');

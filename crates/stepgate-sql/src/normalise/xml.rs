@@ -58,6 +58,8 @@ impl Said<'_, '_> {
             [Some("as"), ..] if !matches!(self.within(), Some(Of::Xml(name)) if name == "xmlserialize") => {
                 self.skip(2);
             }
+            [Some("no"), Some("indent"), _] => self.skip(2),
+            [Some("indent"), ..] => self.skip(1),
             [Some("preserve" | "strip"), Some("whitespace"), _] => self.skip(2),
             [Some("version"), Some("no"), Some("value")] if after_comma => {
                 self.put([word("null")]);

@@ -174,9 +174,16 @@ fn targets(name: &[String], temporary: bool, context: Context<'_>) -> Vec<Relati
     }
 }
 
-/// Without a trailing WITH [NO] DATA.
+/// Without a trailing WITH [NO] DATA or WITH CHECK OPTION.
 fn without_data<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
-    for suffix in [&["with", "no", "data"][..], &["with", "data"]] {
+    let suffixes = [
+        &["with", "no", "data"][..],
+        &["with", "data"],
+        &["with", "check", "option"],
+        &["with", "local", "check", "option"],
+        &["with", "cascaded", "check", "option"],
+    ];
+    for suffix in suffixes {
         let at = words.len().saturating_sub(suffix.len());
         if words.after(at).contains(suffix) {
             return words.before(at);

@@ -7,6 +7,7 @@ mod copy;
 mod create;
 mod cursor;
 mod ddl;
+mod rename;
 mod setting;
 
 use pg_raw_parse::Node;

@@ -451,6 +451,32 @@ impl Walker<'_> {
         }
     }
 
+    /// Any of its columns may be scanned.
+    pub(super) fn scan_all(&mut self, name: &[String]) {
+        self.scan(name, &[]);
+        let Some(index) = self.lookup(name) else { return };
+        let columns = self.relation(Some(index)).map_or(0, |relation| relation.columns.len());
+        self.touch_all((0..columns).map(|at| (index, at)), Uses::HIDDEN);
+        self.over("scan");
+    }
+
+    pub(super) fn refers(&mut self, name: &[String]) {
+        self.scan(name, &[]);
+        let catalog = self.catalog;
+        let Some(index) = self.lookup(name) else { return };
+        let Some(relation) = catalog.relation(index) else { return };
+        let is_key = |key: &&Vec<usize>| {
+            key.iter().all(|at| relation.columns.get(*at).is_some_and(|column| column.not_null))
+        };
+        let keys: Vec<&Vec<usize>> = relation.unique.iter().filter(is_key).collect();
+        match keys.as_slice() {
+            [] => self.doubt("unresolved-name"),
+            [_] => {}
+            _ => self.over("scan"),
+        }
+        self.touch_all(keys.into_iter().flatten().map(|at| (index, *at)), Uses::HIDDEN);
+    }
+
     pub(super) fn refresh(&mut self, name: &[String]) {
         let Some(index) = self.lookup(name) else { return self.doubt("unknown-relation") };
         self.read_relation(index);

@@ -100,6 +100,33 @@ pub(crate) fn scan(
     walker.finish(facts);
 }
 
+/// Adds what it means that a foreign key is made to a relation whose columns are not named: it looks for values in
+/// its primary key. Which of its keys that is, is not known, but that no column of it is ever NULL.
+pub(crate) fn refers(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.refers(name);
+    walker.finish(facts);
+}
+
+/// Adds what VALIDATE CONSTRAINT does: whichever constraint that is, it scans columns of the relation, and, if it is a
+/// foreign key, those referred to.
+pub(crate) fn validates(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.scan_all(name);
+    if let Some(relation) = walker.lookup(name).and_then(|index| context.catalog.relation(index)) {
+        let theirs = relation.refers.iter().flat_map(|(_, theirs)| theirs).copied();
+        walker.touch_all(theirs, Uses::HIDDEN);
+    }
+    walker.finish(facts);
+}
+
+/// Adds what it means that a command may scan a relation by expressions that are not known here.
+pub(crate) fn scan_all(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.scan_all(name);
+    walker.finish(facts);
+}
+
 /// Adds what ALTER COLUMN TYPE does: it scans the column and those that USING names, and stores these in it.
 pub(crate) fn converts(
     table: &[String],

@@ -136,6 +136,7 @@ pub(crate) fn everything() -> (Cluster, Catalog, BTreeSet<String>) {
         "second_born.secret",
         "pairs.grantee",
         "keyed.secret",
+        "secretly_keyed.secret",
     ] {
         pii.insert(format!("public.{column}"));
     }
