@@ -55,6 +55,10 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      pg_backend_pid pg_blocking_pids pg_char_to_encoding pg_client_encoding pg_collation_for pg_collation_is_visible \
      pg_is_in_recovery pg_jit_available pg_my_temp_schema pg_notification_queue_usage \
      pg_stat_get_bgwriter_timed_checkpoints pg_stat_get_bgwriter_requested_checkpoints pg_stat_get_snapshot_timestamp \
+     pg_stat_get_archiver pg_stat_get_bgwriter_buf_written_checkpoints pg_stat_get_bgwriter_buf_written_clean \
+     pg_stat_get_bgwriter_maxwritten_clean pg_stat_get_bgwriter_stat_reset_time pg_stat_get_buf_alloc \
+     pg_stat_get_buf_fsync_backend pg_stat_get_buf_written_backend pg_stat_get_checkpoint_sync_time \
+     pg_stat_get_checkpoint_write_time \
      pg_stat_get_numscans pg_stat_get_tuples_returned pg_stat_get_tuples_fetched pg_stat_get_live_tuples \
      pg_stat_get_dead_tuples \
      pg_column_size pg_current_wal_lsn pg_current_xact_id_if_assigned txid_current_if_assigned \

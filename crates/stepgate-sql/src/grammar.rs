@@ -5,13 +5,14 @@
 //! operators and stars in the same places of the same tree; literals, and what only restricts (ONLY, a lock's
 //! strength, a frame, SYMMETRIC), are not part of it.
 
+mod json;
 mod said;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::RangeVar;
-use pg_raw_parse::raw::A_Expr_Kind;
+use pg_raw_parse::raw::{A_Expr_Kind, SubLinkType};
 use pg_raw_parse::walk::{Recurse, walk_manual};
 use pg_raw_parse::{ConstValue, Node, ParseResult};
 
@@ -253,6 +254,10 @@ impl Outline {
             Step::Cast => self.tag(b"node"),
             Step::Literal => self.tag(b"literal"),
             Step::List(length) => self.list(length),
+            Step::Subquery => {
+                self.tag(b"sublink");
+                self.number(i64::from(SubLinkType::EXPR_SUBLINK));
+            }
             Step::Alias(name, columns) => {
                 self.tag(b"alias");
                 self.name(name);
@@ -462,15 +467,6 @@ impl Outline {
             Node::RangeFunction(it) => {
                 self.tag(b"table function");
                 self.number(i64::from(it.ordinality));
-            }
-            Node::JsonTableColumn(it) => {
-                self.tag(b"json column");
-                self.name(it.name());
-            }
-            Node::JsonFuncExpr(it) => {
-                self.tag(b"json");
-                self.number(i64::from(it.op));
-                self.name(it.column_name());
             }
             Node::LockingClause(_) => self.tag(b"lock"),
             // Nodes without names, whose children tell the rest: CASE, COALESCE, ROW, ARRAY, casts, subscripts …

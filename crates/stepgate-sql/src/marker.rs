@@ -11,6 +11,8 @@ pub(crate) const PREFIX: char = '\u{1}';
 pub(crate) const ROWS: &str = "\u{1}rows";
 /// `XMLTABLE`: namespaces, row, document, and of each column its type (as above), path and default.
 pub(crate) const XMLTABLE: &str = "\u{1}xmltable";
+/// `JSON_TABLE`: the context item, what is passed, and of each column its type and defaults.
+pub(crate) const JSON_TABLE: &str = "\u{1}json_table";
 /// `WHERE CURRENT OF c`, as a function `c` of this schema.
 pub(crate) const CURRENT: &str = "\u{1}current";
 /// `SET a[i] = v`: subscripts, then the value.

@@ -6,6 +6,7 @@
 
 mod clause;
 mod construct;
+mod json;
 mod query;
 mod words;
 mod write;

@@ -69,6 +69,7 @@ create table arrs (id int primary key, a int[], b int[], p pair, j jsonb);
 create unique index on arrs ((abs(id)), id);
 create table keyed (id int, town text, secret text);
 create unique index on keyed (lower(secret) text_pattern_ops, (abs(id))) where town is not null;
+create function json_scalar(n int) returns text language sql as 'select email from people where id = $1';
 create table secretly_keyed (id int unique, secret text primary key);
 create function code_of(int) returns int immutable language sql as 'select length(email) from people where id = $1';
 create table split_by_code (id int) partition by list (code_of(id));

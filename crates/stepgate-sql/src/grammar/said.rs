@@ -9,6 +9,7 @@ use pg_raw_parse::nodes::{
 };
 use pg_raw_parse::raw::{BoolExprType, CmdType, CoercionForm, GroupingSetKind, NullTestType, XmlExprOp};
 
+use super::json;
 use crate::marker;
 
 /// One step of an outline.
@@ -27,6 +28,8 @@ pub(super) enum Step<'t> {
     Cast,
     Literal,
     List(usize),
+    /// A subquery that is a value.
+    Subquery,
     /// An alias of these columns.
     Alias(Option<&'t str>, Vec<Option<&'t str>>),
     /// An assignment to a column of that name.
@@ -38,7 +41,7 @@ pub(super) enum Step<'t> {
 }
 
 /// One operand.
-type Operand<'t> = Vec<Step<'t>>;
+pub(super) type Operand<'t> = Vec<Step<'t>>;
 
 /// The steps that stand for a construct; none where it is said as it is.
 pub(super) fn steps(node: Node<'_>) -> Option<Vec<Step<'_>>> {
@@ -82,11 +85,11 @@ pub(super) fn steps(node: Node<'_>) -> Option<Vec<Step<'_>>> {
         Node::InferClause(it) => {
             Some(vec![if inferred(it).is_some() { Step::Leaf(node) } else { Step::Unsaid }])
         }
-        _ => None,
+        _ => json::steps(node),
     }
 }
 
-fn call<'t>(name: &'t str, operands: Vec<Operand<'t>>) -> Vec<Step<'t>> {
+pub(super) fn call<'t>(name: &'t str, operands: Vec<Operand<'t>>) -> Vec<Step<'t>> {
     let mut steps = vec![Step::Call(name, operands.len())];
     steps.extend(operands.into_iter().flatten());
     steps
@@ -129,11 +132,11 @@ fn xml(xml: &XmlExpr) -> Vec<Step<'_>> {
 }
 
 /// The value that a column of this type has: `cast(null as type)`.
-fn of_type(of: Option<&TypeName>) -> Operand<'_> {
+pub(super) fn of_type(of: Option<&TypeName>) -> Operand<'_> {
     cast(vec![Step::Literal], of)
 }
 
-fn table_function<'t>(
+pub(super) fn table_function<'t>(
     ordinality: bool,
     name: &'t str,
     operands: Vec<Operand<'t>>,
@@ -211,7 +214,11 @@ fn xml_table(table: &RangeTableFunc) -> Vec<Step<'_>> {
 }
 
 /// The alias of a table function whose columns have names of their own, which it renames from the first on.
-fn alias<'t>(alias: Option<&'t Alias>, default: &'t str, mut names: Vec<Option<&'t str>>) -> Step<'t> {
+pub(super) fn alias<'t>(
+    alias: Option<&'t Alias>,
+    default: &'t str,
+    mut names: Vec<Option<&'t str>>,
+) -> Step<'t> {
     let Some(alias) = alias else { return Step::Alias(Some(default), names) };
     for (at, name) in alias.colnames().iter().enumerate() {
         match names.get_mut(at) {

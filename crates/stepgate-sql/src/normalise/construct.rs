@@ -30,6 +30,8 @@ pub(super) fn said<'t, 'a>(tokens: &'t [Token<'a>]) -> Cow<'t, [Token<'a>]> {
 /// Words that begin, or may hold, one of these constructs.
 fn begins(word: &str) -> bool {
     word.starts_with("xml")
+        || word.starts_with("json_")
+        || word == "json"
         || matches!(
             word,
             "rows"
@@ -64,6 +66,14 @@ pub(super) enum Of {
     Named,
     /// `xmltable(…)`, with the names of its columns so far.
     XmlTable(Vec<String>),
+    /// `json_object(…)` and kin.
+    Json,
+    /// `json_array(select …)`.
+    JsonQuery,
+    /// `json_table(…)`, with the names of its columns so far, and whether its path was read.
+    JsonTable { names: Vec<String>, path: bool },
+    /// `columns (…)` in it.
+    JsonColumns,
     /// `rows from (…)`.
     Rows,
     /// `as (a type, …)` of a function in it.
@@ -136,7 +146,12 @@ impl<'a> Said<'_, 'a> {
         let closed = self.open.pop_if(|open| open.depth == self.depth).map(|open| open.of);
         self.depth = self.depth.saturating_sub(1);
         match closed {
-            Some(Of::Named | Of::Definitions) => {}
+            Some(Of::Named | Of::Definitions | Of::JsonColumns) => {}
+            Some(Of::JsonQuery) => self.out.extend([token.clone(), token.clone()]),
+            Some(Of::JsonTable { names, .. }) => {
+                self.out.push(token.clone());
+                self.table_alias("json_table", names);
+            }
             Some(Of::Subscript) => {
                 self.separate();
                 self.subscripts();
@@ -167,6 +182,10 @@ impl<'a> Said<'_, 'a> {
             Some(Of::Xml(_)) => self.xml_part(),
             Some(Of::Named) => self.named_part(),
             Some(Of::XmlTable(_)) => self.xml_table_part(),
+            Some(Of::Json) => self.json_part(),
+            Some(Of::JsonQuery) => self.json_query_part(),
+            Some(Of::JsonTable { .. }) => self.json_table_part(),
+            Some(Of::JsonColumns) => self.json_columns_part(),
             Some(Of::Rows) => self.rows_part(),
             Some(Of::Sets) => self.sets_part(),
             Some(Of::Similar) => self.similar_part(),
@@ -184,6 +203,7 @@ impl<'a> Said<'_, 'a> {
         }
         match self.word(0) {
             Some(name) if name.starts_with("xml") => self.xml(),
+            Some(name) if name.starts_with("json") => self.json(),
             Some("rows") => self.rows(),
             Some("using") if self.merges && self.depth == 0 => self.merge_source(),
             Some("using") => self.using(),

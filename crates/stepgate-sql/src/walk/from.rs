@@ -355,7 +355,7 @@ impl Walker<'_> {
             [schema, _] => schema == "pg_catalog",
             _ => false,
         };
-        let columns = if last == marker::XMLTABLE {
+        let columns = if last == marker::XMLTABLE || last == marker::JSON_TABLE {
             // The alias names all of them.
             Some(&[][..])
         } else {

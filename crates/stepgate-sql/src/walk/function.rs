@@ -114,8 +114,12 @@ impl Walker<'_> {
     /// Accounts for a function being called by that name.
     pub(super) fn function_name(&mut self, parts: &[String]) {
         let (name, unqualified) = match parts {
-            // Grammar, of its operands.
-            [name] if marker::named(name).is_some() => return,
+            // Grammar, of its operands; to a server before SQL/JSON a function, which somebody may have defined.
+            [name] if marker::named(name).is_some() => {
+                let name = marker::named(name)
+                    .filter(|it| it.starts_with("json") && self.catalog.is_user_function(it));
+                return name.into_iter().for_each(|name| self.routine(None, name));
+            }
             [name] => (name.as_str(), true),
             [schema, name] if schema == "pg_catalog" => (name.as_str(), false),
             [schema, name] => return self.routine(Some(schema), name),

@@ -578,6 +578,8 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
         "insert into doctors (did) values (1) on conflict on constraint doctors_pkey do update set name = doctors.annual_pay::text where excluded.did > 0 returning did",
         "doctors.annual_pay",
     ),
+    // A function to this server, grammar to the next.
+    ("select json_scalar(1)", "people.email"),
     // The current row of a cursor.
     ("update visits set kind = 'x' where current of somebodys", "?"),
     (
@@ -690,6 +692,51 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
 pub(crate) const UNJUDGED: &[(&str, &str)] = &[
     ("select inv from invoices where iban is not json object with unique keys", "invoices.iban"),
     ("select annual_pay at local from doctors", "doctors.annual_pay"),
+    (
+        "select json_object('a': iban, 'b' value 1 null on null returning jsonb) from invoices",
+        "invoices.iban",
+    ),
+    ("select json_object(iban: 1 absent on null with unique keys) from invoices", "invoices.iban"),
+    ("select json_array(1, iban format json) from invoices", "invoices.iban"),
+    ("select json_array(select iban from invoices returning text)", "invoices.iban"),
+    ("select json_objectagg(vid: iban) filter (where amount > 1) from invoices", "invoices.iban"),
+    ("select json_arrayagg(vid order by iban) from invoices", "invoices.iban"),
+    (
+        "select json_arrayagg(vid returning jsonb) filter (where iban > 'a') over (partition by paid) from invoices",
+        "invoices.iban",
+    ),
+    ("select json_value(iban, '$.a' returning int) from invoices", "invoices.iban"),
+    ("select json_exists('{}', '$.a' passing iban as x unknown on error) from invoices", "invoices.iban"),
+    (
+        "select json_query('{}', '$.a' with conditional array wrapper keep quotes on scalar string) from invoices",
+        "",
+    ),
+    ("select json_value('{}', '$.a' returning text default iban on empty) from invoices", "invoices.iban"),
+    (
+        "select json_value('{}', '$.a' null on empty default (select max(iban) from invoices) on error)",
+        "invoices.iban",
+    ),
+    ("select json_value('{}', '$.a' returning \"int\")", "?"),
+    ("select json(iban with unique keys), json_serialize(1 returning bytea) from invoices", "invoices.iban"),
+    ("select a from invoices i, json_table(i.iban, '$' columns (a int path '$.a')) t", "invoices.iban"),
+    (
+        "select a from invoices i, json_table('{}', '$' as p passing i.iban as x columns (a int, n for ordinality)) t",
+        "invoices.iban",
+    ),
+    (
+        "select a from json_table('{}', '$' columns (a text path '$.a' default (select max(iban) from invoices) on empty) error on error) t",
+        "invoices.iban",
+    ),
+    (
+        "select (select annual_pay from json_table('{}', '$' columns (a int exists path '$.a', b text format json)) t(x) limit 1) from doctors",
+        "doctors.annual_pay",
+    ),
+    (
+        "select (select annual_pay from json_table('{}', '$' columns (annual_pay int)) limit 1) from doctors",
+        "",
+    ),
+    ("select a from json_table('{}', '$' columns (a \"int\"))", "?"),
+    ("select a from json_table('{}', '$' columns (nested path '$' columns (a int)))", "?"),
     ("insert into pairs (id) values (1) on conflict (email_of(1)) do nothing", "people.email"),
     (
         "merge into doctors using (values (1)) s(x) on did = x when matched then delete returning annual_pay",
