@@ -295,7 +295,7 @@ fn after_dot(out: &[Token<'_>]) -> bool {
 fn ends_operand(out: &[Token<'_>]) -> bool {
     out.last().is_some_and(|token| match &token.kind {
         TokenKind::Punct(byte) => matches!(byte, b')' | b']'),
-        TokenKind::Word(word) => !may_precede_text(word) && word != "operator",
+        TokenKind::Word(word) => !may_precede_text(word) && word != "operator" && word != "using",
         TokenKind::Operator(_) | TokenKind::Cast => false,
         _ => true,
     })
@@ -464,6 +464,11 @@ mod tests {
             "select cast('x' as pg_catalog.float8), cast('x' as pg_catalog.varbit(3)), cast('x' as pg_catalog.bpchar), cast('x' as interval(3))",
         );
         same("f(a := 1)", "f(a => 1)");
+        same("update t set a[:] = b, c[null] = d", "update t set a = b, c = d");
+        same(
+            "select a *>= b order by c using ~<~",
+            "select a operator(\"\u{1}*>=\".=) b order by c using ~<~",
+        );
         same("a like any (b) and c not ilike all (d)", "a ~~ any (b) and c !~~* all (d)");
         same("xmlexists(a passing by ref b by value)", "pg_catalog.\"xmlexists\"(a, b)");
         same(

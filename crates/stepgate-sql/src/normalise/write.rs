@@ -68,7 +68,7 @@ impl Said<'_, '_> {
         }
         let Some((end, subscripts)) = target(self.rest) else { return false };
         let equals = matches!(self.rest.get(end).map(|it| &it.kind), Some(TokenKind::Operator("=")));
-        if subscripts.is_empty() || !equals {
+        if !has_subscript(self.rest, end) || !equals {
             return false;
         }
         let literal = subscripts.iter().all(|subscript| is_literal(subscript));
@@ -162,7 +162,7 @@ impl Said<'_, '_> {
     /// `a[1]` among them is `a`.
     pub(super) fn columns_part(&mut self) -> bool {
         let Some((end, subscripts)) = target(self.rest) else { return false };
-        if subscripts.is_empty() || !subscripts.iter().all(|subscript| is_literal(subscript)) {
+        if !has_subscript(self.rest, end) || !subscripts.iter().all(|subscript| is_literal(subscript)) {
             return false;
         }
         self.out.extend(self.rest.iter().take(1).cloned());
@@ -204,9 +204,15 @@ fn target<'t, 'a>(tokens: &'t [Token<'a>]) -> Option<(usize, Vec<&'t [Token<'a>]
     }
 }
 
+/// Whether there are subscripts in a target that ends there; those of `a[:]` say nothing.
+fn has_subscript(tokens: &[Token<'_>], end: usize) -> bool {
+    tokens.iter().take(end).any(|token| token.kind.is_punct(b'['))
+}
+
 fn is_literal(tokens: &[Token<'_>]) -> bool {
     let is = |token: &Token<'_>| {
         matches!(token.kind, TokenKind::Number(_) | TokenKind::Text(_) | TokenKind::Param(_))
+            || token.kind.word() == Some("null")
     };
     match tokens {
         [one] => is(one),

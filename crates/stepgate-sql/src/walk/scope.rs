@@ -167,8 +167,10 @@ impl Item {
             }
             Source::Derived(output) => output.clone(),
             Source::Join(sides) => expanded(sides, catalog),
-            // As `*`: the sides have these columns already.
-            Source::Merged(_) => Output::default(),
+            Source::Merged(columns) => {
+                let names = columns.iter().map(|(name, _)| Some(name.clone())).collect();
+                Output { names, open: false }
+            }
             Source::Excluded(_) => Output { names: Vec::new(), open: true },
         }
     }
@@ -179,7 +181,12 @@ pub(super) fn expanded(items: &[Rc<Item>], catalog: &Catalog) -> Output {
     let mut all = Output::default();
     let mut rest = items;
     while let Some(item) = rest.first() {
-        let (output, taken) = item.star.borrow().clone().unwrap_or_else(|| (item.output(catalog), 1));
+        let alone = || match item.source {
+            // The sides have these columns already.
+            Source::Merged(_) => (Output::default(), 1),
+            _ => (item.output(catalog), 1),
+        };
+        let (output, taken) = item.star.borrow().clone().unwrap_or_else(alone);
         if all.names.len() + output.names.len() > MAX_COLUMNS {
             // The server refuses it; nobody shall make the gate count on.
             return Output { names: Vec::new(), open: true };

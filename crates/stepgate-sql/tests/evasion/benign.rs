@@ -174,6 +174,8 @@ pub(crate) const BENIGN: &[&str] = &[
 
 /// More for the judge: shapes in which a name could be taken for another.
 pub(crate) const MORE: &[&str] = &[
+    "select s.x, s.did, name from (select j.*, 1 as x from visits join doctors using (did) as j) s, doctors where s.did > 1",
+    "select xmltable.a from xmltable('/x' passing '<x/>' columns a text), visits where xmltable.a = kind",
     "select j.*, did, v.kind, d.name from visits v full join doctors d using (did) as j where j.did > 3 and j is not null",
     "select j.pid from (patients p join visits v using (pid) as j) join training.patients t on t.pid = j.pid",
     "select t.n, x.* from training.patients p, rows from (generate_series(1, p.pid), unnest(array[p.alias])) with ordinality as t(n, a, o), lateral (select t.a, p.nhs_no) x",

@@ -500,6 +500,18 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
         "doctors.annual_pay",
     ),
     ("select 1 from visits join invoices using (vid, \"\u{1}doctors\")", "?"),
+    (
+        "select (select s.annual_pay from (select j.*, 1 as x from visits join invoices using (vid) as j) s(a, annual_pay) limit 1) from doctors",
+        "",
+    ),
+    (
+        "select (select annual_pay from (select j.*, 1 as annual_pay from visits join invoices using (vid) as j) s(a, b) limit 1) from doctors",
+        "doctors.annual_pay",
+    ),
+    (
+        "select (select annual_pay from (select *, 1 as annual_pay from (visits join invoices using (vid) as j)) s(a, b, c, d, e, f, g, h, i, j, k, l) limit 1) from doctors",
+        "doctors.annual_pay visits.notes invoices.iban",
+    ),
     // Several functions side by side.
     (
         "select x.v from invoices i, rows from (unnest(array[i.iban]), generate_series(1, 2)) as x(v, n)",
