@@ -266,6 +266,11 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     }
     match rest.word(0) {
         Some("execute") => dynamic(facts, Kind::Explain),
+        // It makes nothing unless it runs.
+        Some("create") if !context.node.is_some_and(executes) => match rest.find_word("as") {
+            Some(at) => drop(inner_query(create::without_data(rest.after(at + 1)), context, facts)),
+            None => statement_doubt(facts, "unsupported-statement"),
+        },
         _ => drop(inner_query(rest, context, facts)),
     }
     facts.kind = Kind::Explain;

@@ -250,12 +250,14 @@ impl Walker<'_> {
                 let items = self.joined(table_with_joins, before, place);
                 match alias {
                     None => items,
-                    Some(TableAlias { explicit: _, name, columns, at }) => {
-                        if !columns.is_empty() || at.is_some() {
-                            self.doubt("unsupported-from");
-                        }
-                        let alias = Some(folded(name).into_owned());
-                        vec![Rc::new(Item { alias, source: Source::Join(items), star: RefCell::default() })]
+                    Some(alias) => {
+                        let (alias, renamed) = self.alias(Some(alias));
+                        let source = if renamed.is_empty() {
+                            Source::Join(items)
+                        } else {
+                            self.renamed(&items, renamed)
+                        };
+                        vec![Rc::new(Item { alias, source, star: RefCell::default() })]
                     }
                 }
             }
@@ -272,6 +274,19 @@ impl Walker<'_> {
                 Vec::new()
             }
         }
+    }
+
+    /// The columns of a join, the first of them by new names. Of two that had the same name before, either counts as
+    /// both.
+    fn renamed(&mut self, items: &[Rc<Item>], renamed: Vec<String>) -> Source {
+        let output = expanded(items, self.catalog);
+        if output.open || output.names.iter().any(Option::is_none) || renamed.len() > output.names.len() {
+            self.doubt("unsupported-from");
+        }
+        let hits: Vec<Hit> = output.names.iter().flatten().map(|name| self.hit_level(name, items)).collect();
+        let names = output.names.into_iter().flatten().enumerate();
+        let names = names.map(|(at, name)| renamed.get(at).cloned().unwrap_or(name));
+        Source::Renamed(names.zip(hits).collect())
     }
 
     fn table_item(&mut self, name: &ObjectName, alias: Option<&TableAlias>, place: Place<'_>) -> Items {

@@ -69,6 +69,8 @@ pub(super) enum Source {
     Join(Vec<Rc<Item>>),
     /// `USING (…) AS j`: the merged columns, which are found by way of `j` only (parse_clause.c, `p_cols_visible`).
     Merged(Vec<(String, Hit)>),
+    /// A join whose alias renames its columns.
+    Renamed(Vec<(String, Hit)>),
     /// `excluded` of ON CONFLICT: the proposed row. Like the server, which asks for SELECT on the column, we count it
     /// as the table's.
     Excluded(RelationIndex),
@@ -121,7 +123,7 @@ impl Item {
                 }
                 if all == Hit::System { Hit::Miss } else { all }
             }
-            Source::Merged(columns) => {
+            Source::Merged(columns) | Source::Renamed(columns) => {
                 let named = columns.iter().find(|(known, _)| known == name);
                 named.map_or(Hit::Miss, |(_, hit)| hit.clone())
             }
@@ -149,7 +151,7 @@ impl Item {
             }
             Source::Derived(_) => Vec::new(),
             Source::Join(sides) => sides.iter().flat_map(|side| side.whole(catalog)).collect(),
-            Source::Merged(columns) => {
+            Source::Merged(columns) | Source::Renamed(columns) => {
                 let of =
                     |hit: &Hit| if let Hit::Columns(columns) = hit { columns.clone() } else { Vec::new() };
                 columns.iter().flat_map(|(_, hit)| of(hit)).collect()
@@ -167,7 +169,7 @@ impl Item {
             }
             Source::Derived(output) => output.clone(),
             Source::Join(sides) => expanded(sides, catalog),
-            Source::Merged(columns) => {
+            Source::Merged(columns) | Source::Renamed(columns) => {
                 let names = columns.iter().map(|(name, _)| Some(name.clone())).collect();
                 Output { names, open: false }
             }

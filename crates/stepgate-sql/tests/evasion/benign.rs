@@ -174,6 +174,8 @@ pub(crate) const BENIGN: &[&str] = &[
 
 /// More for the judge: shapes in which a name could be taken for another.
 pub(crate) const MORE: &[&str] = &[
+    "select j.a, b, kind from (visits join doctors using (did)) as j (a, b) where j.name > 'x'",
+    "select j.k, e from (visits v cross join (doctors d join training.patients p on d.did = p.pid)) as j (a, b, c, d, e, f, g, h, i, k) order by j.c",
     "select s.x, s.did, name from (select j.*, 1 as x from visits join doctors using (did) as j) s, doctors where s.did > 1",
     "select xmltable.a from xmltable('/x' passing '<x/>' columns a text), visits where xmltable.a = kind",
     "select j.*, did, v.kind, d.name from visits v full join doctors d using (did) as j where j.did > 3 and j is not null",

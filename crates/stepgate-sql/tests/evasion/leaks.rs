@@ -512,6 +512,39 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
         "select (select annual_pay from (select *, 1 as annual_pay from (visits join invoices using (vid) as j)) s(a, b, c, d, e, f, g, h, i, j, k, l) limit 1) from doctors",
         "doctors.annual_pay visits.notes invoices.iban",
     ),
+    // A join whose alias renames its columns, the merged ones first.
+    (
+        "select m from (visits v cross join doctors d) as j (a, b, c, d, e, f, g, h, i, k, l, m)",
+        "doctors.annual_pay",
+    ),
+    (
+        "select j.a from (visits v cross join doctors d) as j (a, b, c, d, e, f, g, h, i, k, l, m) where m > 3",
+        "doctors.annual_pay",
+    ),
+    ("select j from (doctors join visits using (did)) as j (a)", "doctors.annual_pay visits.notes"),
+    (
+        "select (select annual_pay from (visits v join invoices i using (vid)) as j (a, b) limit 1) from doctors",
+        "doctors.annual_pay",
+    ),
+    (
+        "select (select annual_pay from (visits v join invoices i using (vid)) as j (a, annual_pay) limit 1) from doctors",
+        "",
+    ),
+    (
+        "select (select annual_pay from (visits v cross join unnest(array[1]) u) as j (x) limit 1) from doctors",
+        "?doctors.annual_pay",
+    ),
+    // A recursive view, and EXPLAIN of what would make a table.
+    (
+        "create recursive view x (n, m) as select did, annual_pay from doctors union all select n + 1, m from x where n < 3",
+        "doctors.annual_pay",
+    ),
+    (
+        "create recursive view x (annual_pay) as select did from doctors union all select did from doctors, x where doctors.annual_pay > 1",
+        "doctors.annual_pay",
+    ),
+    ("explain create table x as select annual_pay from doctors with no data", "doctors.annual_pay"),
+    ("explain analyze create table x as select annual_pay from doctors", "?"),
     // Several functions side by side.
     (
         "select x.v from invoices i, rows from (unnest(array[i.iban]), generate_series(1, 2)) as x(v, n)",
