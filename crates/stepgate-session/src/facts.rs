@@ -105,7 +105,9 @@ impl Session {
         let [only] = &*facts else { return facts };
         let (Some(name), true) = (&only.effect.refers, settled) else { return facts };
         match (only.kind, self.registry.sql_name(name)) {
-            (Kind::Cursor, Some(Made::Cursor(declared))) => Arc::from([only.fetched(declared)]),
+            (Kind::Cursor | Kind::Update | Kind::Delete, Some(Made::Cursor(declared))) => {
+                Arc::from([only.fetched(declared)])
+            }
             (Kind::Execute, Some(Made::Prepared(text, then))) => {
                 let (text, then) = (text.clone(), Arc::clone(then));
                 match &*now_and_then(self.facts_now(&text), Some(&then)) {

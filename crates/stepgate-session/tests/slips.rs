@@ -78,6 +78,25 @@ fn a_fetch_goes_on_with_the_cursor_that_was_let_through_until_its_transaction_en
 }
 
 #[test]
+fn a_write_to_a_cursors_row_is_known_while_its_cursor_is() {
+    let mut stage = Stage::new();
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.run(&[query("declare c cursor for select a from t for update")], &[complete(), ready(b'T')]);
+    for (sql, certainty) in [
+        ("delete from t where current of c", Certainty::Exact),
+        ("delete from t where current of d", Certainty::Unknown),
+        ("delete from t where current of c returning swap_cursor()", Certainty::Unknown),
+    ] {
+        stage.client(&[query(sql)]);
+        let pending = stage.decision();
+        assert_eq!(pending.facts[0].certainty, certainty, "{sql}");
+        assert!(pending.facts[0].flows.is_empty(), "{sql}");
+        stage.pass(permit(pending.number));
+        stage.server(&[complete(), ready(b'T')]);
+    }
+}
+
+#[test]
 fn a_fetch_from_a_cursor_whose_declare_failed_is_unknown() {
     let mut stage = Stage::new();
     stage.run(&[query("begin")], &[complete(), ready(b'T')]);

@@ -61,7 +61,8 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         if moved && depends_on_names(facts.kind) {
             facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
         }
-        if facts.certainty == Certainty::Unknown {
+        // What is written by way of a cursor is known without it.
+        if facts.certainty == Certainty::Unknown && facts.effect.refers.is_none() {
             statement::stores_unknown(context, moved, &mut facts);
             // And what triggers store on.
             if walk::close(&mut facts.flows).is_none() {

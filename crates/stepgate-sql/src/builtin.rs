@@ -28,15 +28,15 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      hashtextextended host hostmask \
      inet_client_addr inet_client_port inet_merge inet_same_family inet_server_addr inet_server_port \
      initcap int2 int4 int8 isempty isfinite json_agg json_array_elements json_array_elements_text \
-     json_array_length json_build_array json_build_object json_each json_each_text json_extract_path \
+     json_array_length json_build_array json_build_object json_to_record json_to_recordset json_each json_each_text json_extract_path \
      json_extract_path_text json_object json_object_agg json_object_keys json_strip_nulls json_typeof \
      jsonb_agg jsonb_array_elements jsonb_array_elements_text jsonb_array_length jsonb_build_array \
      jsonb_build_object jsonb_each jsonb_each_text jsonb_extract_path jsonb_extract_path_text jsonb_insert \
      jsonb_object jsonb_object_agg jsonb_object_keys jsonb_path_exists jsonb_path_match jsonb_path_query \
      jsonb_path_query_array jsonb_path_query_first jsonb_pretty jsonb_set jsonb_set_lax jsonb_strip_nulls \
-     jsonb_typeof justify_days justify_hours justify_interval lag last_value lcm lead least left length ln \
+     jsonb_to_record jsonb_to_recordset jsonb_typeof justify_days justify_hours justify_interval lag last_value lcm lead least left length ln \
      localtime localtimestamp log log10 lower lower_inc lower_inf lpad ltrim make_date make_interval \
-     make_time make_timestamp make_timestamptz masklen max md5 min min_scale mod mode multirange network \
+     make_time make_timestamp make_timestamptz masklen max md5 merge_action min min_scale mod mode multirange network \
      normalize now nth_value ntile num_nonnulls num_nulls numeric numnode octet_length overlay \
      parse_ident percent_rank percentile_cont percentile_disc phraseto_tsquery pi plainto_tsquery point \
      position pow power quote_ident quote_literal quote_nullable radians random random_normal \
@@ -55,6 +55,10 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      pg_backend_pid pg_blocking_pids pg_char_to_encoding pg_client_encoding pg_collation_for pg_collation_is_visible \
      pg_is_in_recovery pg_jit_available pg_my_temp_schema pg_notification_queue_usage \
      pg_stat_get_bgwriter_timed_checkpoints pg_stat_get_bgwriter_requested_checkpoints pg_stat_get_snapshot_timestamp \
+     pg_stat_get_archiver pg_stat_get_bgwriter_buf_written_checkpoints pg_stat_get_bgwriter_buf_written_clean \
+     pg_stat_get_bgwriter_maxwritten_clean pg_stat_get_bgwriter_stat_reset_time pg_stat_get_buf_alloc \
+     pg_stat_get_buf_fsync_backend pg_stat_get_buf_written_backend pg_stat_get_checkpoint_sync_time \
+     pg_stat_get_checkpoint_write_time \
      pg_stat_get_numscans pg_stat_get_tuples_returned pg_stat_get_tuples_fetched pg_stat_get_live_tuples \
      pg_stat_get_dead_tuples \
      pg_column_size pg_current_wal_lsn pg_current_xact_id_if_assigned txid_current_if_assigned \
@@ -72,6 +76,28 @@ static PURE_FUNCTIONS: Words = LazyLock::new(|| {
      pg_size_pretty pg_statistics_obj_is_visible pg_table_is_visible pg_table_size pg_tablespace_location \
      pg_tablespace_size pg_total_relation_size pg_ts_config_is_visible pg_ts_dict_is_visible \
      pg_ts_parser_is_visible pg_ts_template_is_visible pg_type_is_visible pg_typeof \
+     anytextcat bpcharsend cash_in cash_out currval date_cmp_timestamptz date_eq_timestamptz \
+     date_ge_timestamptz date_gt_timestamptz date_le_timestamptz date_lt_timestamptz date_ne_timestamptz \
+     date_in date_out getpgusername has_parameter_privilege integer_pl_date interval_in interval_out \
+     interval_pl_date interval_pl_time interval_pl_timestamp interval_pl_timestamptz interval_pl_timetz \
+     json_to_tsvector jsonb_path_exists_tz jsonb_path_match_tz jsonb_path_query_array_tz \
+     jsonb_path_query_first_tz jsonb_path_query_tz jsonb_to_tsvector lastval money mxid_age numeric_pl_pg_lsn \
+     oidvectortypes overlaps pg_column_compression pg_column_is_updatable pg_current_snapshot \
+     pg_current_wal_flush_lsn pg_current_wal_insert_lsn pg_filenode_relation pg_get_object_address \
+     pg_get_replica_identity_index pg_get_wal_replay_pause_state pg_identify_object_as_address \
+     pg_is_wal_replay_paused pg_last_wal_receive_lsn pg_last_wal_replay_lsn pg_last_xact_replay_timestamp \
+     pg_listening_channels pg_relation_filenode pg_relation_filepath pg_relation_is_updatable \
+     pg_sequence_parameters pg_settings_get_flags pg_sleep \
+     pg_trigger_depth polygon textanycat textsend time time_in time_out timedate_pl timestamp_cmp_timestamptz \
+     timestamp_eq_timestamptz timestamp_ge_timestamptz timestamp_gt_timestamptz timestamp_le_timestamptz \
+     timestamp_lt_timestamptz timestamp_ne_timestamptz timestamp_in timestamp_out timestamptz_cmp_date \
+     timestamptz_cmp_timestamp timestamptz_eq_date timestamptz_eq_timestamp timestamptz_ge_date \
+     timestamptz_ge_timestamp timestamptz_gt_date timestamptz_gt_timestamp timestamptz_le_date \
+     timestamptz_le_timestamp timestamptz_lt_date timestamptz_lt_timestamp timestamptz_ne_date \
+     timestamptz_ne_timestamp timestamptz_in timestamptz_mi_interval timestamptz_out timestamptz_pl_interval \
+     timetz timetz_in timetz_out timetzdate_pl to_regcollation ts_match_tq ts_match_tt txid_current_snapshot \
+     varcharsend xml xml_is_well_formed xml_is_well_formed_content xml_is_well_formed_document xpath \
+     xpath_exists \
      row_security_active to_regclass to_regnamespace to_regoper to_regoperator to_regproc to_regprocedure to_regrole \
      to_regtype"
         .split_ascii_whitespace()
@@ -92,8 +118,8 @@ static HARMLESS_WRITERS: Words = LazyLock::new(|| {
 static SET_RETURNING: Words = LazyLock::new(|| {
     "generate_series generate_subscripts unnest json_array_elements json_array_elements_text json_each \
      json_each_text json_object_keys jsonb_array_elements jsonb_array_elements_text jsonb_each \
-     jsonb_each_text jsonb_object_keys jsonb_path_query regexp_matches regexp_split_to_table string_to_table \
-     aclexplode pg_get_keywords pg_options_to_table pg_partition_ancestors pg_partition_tree"
+     jsonb_each_text jsonb_object_keys jsonb_path_query jsonb_path_query_tz json_to_recordset jsonb_to_recordset regexp_matches regexp_split_to_table string_to_table \
+     aclexplode pg_get_keywords pg_listening_channels pg_options_to_table pg_partition_ancestors pg_partition_tree"
         .split_ascii_whitespace()
         .collect()
 });
@@ -149,7 +175,20 @@ static TYPES: Words = LazyLock::new(|| {
      national nchar numeric nummultirange numrange oid oidvector path pg_lsn point polygon real refcursor \
      regclass regcollation regconfig regdictionary regnamespace regoper regoperator regproc regprocedure \
      regrole regtype smallint text tid time timestamp timestamptz timetz tsmultirange tsquery tsrange \
-     tstzmultirange tstzrange tsvector uuid varbit varchar xid xid8 cstring record pg_snapshot txid_snapshot aclitem anyarray pg_node_tree unknown"
+     tstzmultirange tstzrange tsvector uuid varbit varchar xid xid8 xml cstring record pg_snapshot txid_snapshot aclitem anyarray pg_node_tree unknown"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Operator classes of pg_catalog. Only a superuser can make another of such a name.
+static OPERATOR_CLASSES: Words = LazyLock::new(|| {
+    "text_ops text_pattern_ops varchar_ops varchar_pattern_ops bpchar_ops bpchar_pattern_ops name_ops \
+     char_ops bool_ops bytea_ops int2_ops int4_ops int8_ops numeric_ops float4_ops float8_ops money_ops \
+     date_ops time_ops timetz_ops timestamp_ops timestamptz_ops interval_ops uuid_ops inet_ops cidr_ops \
+     macaddr_ops macaddr8_ops oid_ops oidvector_ops pg_lsn_ops array_ops range_ops multirange_ops \
+     enum_ops record_ops record_image_ops bit_ops varbit_ops jsonb_ops jsonb_path_ops tsvector_ops \
+     tsquery_ops point_ops box_ops poly_ops circle_ops quad_point_ops kd_point_ops inet_inclusion_ops \
+     range_inclusion_ops"
         .split_ascii_whitespace()
         .collect()
 });
@@ -235,6 +274,11 @@ pub(crate) fn builtin_type(name: &str) -> bool {
     TYPES.contains(name)
 }
 
+/// Whether that names an operator class of the server's, or the server's schema.
+pub(crate) fn operator_class(name: &str) -> bool {
+    OPERATOR_CLASSES.contains(name) || name == "pg_catalog"
+}
+
 /// Whether the grammar itself reads that word as a type.
 pub(crate) fn grammar_type(name: &str) -> bool {
     GRAMMAR_TYPES.contains(name)
@@ -293,6 +337,14 @@ mod tests {
             "json_populate_record",
             "pg_logical_slot_get_changes",
             "pg_stat_file",
+            "pg_export_snapshot",
+            "pg_logical_emit_message",
+            "pg_notify",
+            // They take the OID of a type, which may be a domain.
+            "array_in",
+            "domain_in",
+            "range_in",
+            "record_in",
             "pg_stat_statements",
         ] {
             assert!(!pure_function(name) && !harmless_writer(name), "{name}");

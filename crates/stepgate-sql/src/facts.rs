@@ -90,8 +90,8 @@ impl Facts {
         facts
     }
 
-    /// Those of a FETCH or MOVE from a cursor: what it reads was accounted for when it was declared, with these
-    /// effects.
+    /// Those of a FETCH or MOVE from a cursor, or of a write to its current row: what it reads was accounted for when it
+    /// was declared, with these effects.
     #[must_use]
     pub fn fetched(&self, declared: &Effect) -> Self {
         Self {
@@ -249,8 +249,8 @@ pub struct Effect {
     /// Names a prepared statement or a cursor that the extended protocol could use as well
     /// (PREPARE, DECLARE).
     pub names: BTreeSet<String>,
-    /// The prepared statement or cursor that it goes on with (EXECUTE, FETCH, MOVE), where nothing else in
-    /// it could read anything: whoever knows what that name stands for knows this statement.
+    /// The prepared statement or cursor that it goes on with (EXECUTE, FETCH, MOVE, WHERE CURRENT OF), where nothing
+    /// else in it is unknown: whoever knows what that name stands for knows this statement.
     pub refers: Option<String>,
     /// The relation that it makes, where its columns are known for certain.
     pub creates: Option<Created>,

@@ -5,15 +5,20 @@
 //! operators and stars in the same places of the same tree; literals, and what only restricts (ONLY, a lock's
 //! strength, a frame, SYMMETRIC), are not part of it.
 
+mod json;
+mod said;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::RangeVar;
-use pg_raw_parse::raw::A_Expr_Kind;
+use pg_raw_parse::raw::{A_Expr_Kind, SubLinkType};
 use pg_raw_parse::walk::{Recurse, walk_manual};
 use pg_raw_parse::{ConstValue, Node, ParseResult};
 
+use self::said::Step;
 use crate::lexer::Unreadable;
+use crate::marker;
 
 /// A message as PostgreSQL's grammar reads it.
 pub(crate) struct Tree(ParseResult);
@@ -115,23 +120,34 @@ pub(crate) fn outline(query: Node<'_>) -> Result<Outline, Unreadable> {
     catch_unwind(AssertUnwindSafe(|| {
         let mut outline = Outline(Vec::with_capacity(512));
         // An own stack: a chain of operators is as high a tree as it is long.
-        let mut open = vec![query];
-        while let Some(node) = open.pop() {
-            if matches!(node, Node::None) {
-                continue;
-            }
-            outline.node(node);
+        let mut open = vec![Step::Node(query)];
+        while let Some(step) = open.pop() {
+            let node = match step {
+                Step::Node(Node::None) => continue,
+                Step::Node(node) => node,
+                Step::Unsaid => return Err("unsupported-statement"),
+                step => {
+                    outline.step(step);
+                    continue;
+                }
+            };
             let first = open.len();
-            push_unwalked(node, &mut open);
-            walk_manual::<()>(node, |child| {
-                open.push(child);
-                Recurse::no()
-            });
+            match said::steps(node) {
+                Some(steps) => open.extend(steps),
+                None => {
+                    outline.node(node);
+                    push_unwalked(node, &mut open);
+                    walk_manual::<()>(node, |child| {
+                        open.push(Step::Node(child));
+                        Recurse::no()
+                    });
+                }
+            }
             open.get_mut(first..).unwrap_or_default().reverse();
         }
-        outline
+        Ok(outline)
     }))
-    .map_err(|_| "misread")
+    .map_err(|_| "misread")?
 }
 
 /// Whether all nodes of an expression, itself among them, are so. An expression that holds what PostgreSQL's own
@@ -157,15 +173,12 @@ pub(crate) fn all<'t>(expression: Node<'t>, mut so: impl FnMut(Node<'t>) -> bool
 }
 
 /// Children that `raw_expression_tree_walker` leaves out (nodeFuncs.c).
-fn push_unwalked<'t>(node: Node<'t>, open: &mut Vec<Node<'t>>) {
-    match node {
-        Node::JoinExpr(it) => open.extend(it.join_using_alias().map(Node::Alias)),
-        Node::RangeTableFuncCol(it) => open.extend(it.type_name().map(Node::TypeName)),
-        Node::CommonTableExpr(it) => {
-            open.extend(it.cycle_clause().map(|it| it.cycle_mark_value()));
-            open.extend(it.cycle_clause().map(|it| it.cycle_mark_default()));
-        }
-        _ => {}
+fn push_unwalked<'t>(node: Node<'t>, open: &mut Vec<Step<'t>>) {
+    if let Node::CommonTableExpr(it) = node {
+        let marks = it.cycle_clause().map(|it| [it.cycle_mark_value(), it.cycle_mark_default()]);
+        // Literals say nothing; what else there is, no other words stand for.
+        let other = marks.into_iter().flatten().filter(|it| !matches!(it, Node::A_Const(_)));
+        open.extend(other.map(Step::Node));
     }
 }
 
@@ -200,12 +213,70 @@ impl Outline {
         }
     }
 
+    /// An operator, of the server if no other schema is named; who defines one of its name is asked of the tokens.
+    fn operator(&mut self, names: &NodeList) {
+        let marked = names.iter().next().and_then(|name| marker::named(name.as_str()?));
+        if marked.is_some() {
+            return self.name(marked);
+        }
+        for name in names.iter().filter(|name| names.len() != 2 || name.as_str() != Some("pg_catalog")) {
+            self.name(name.as_str());
+        }
+    }
+
+    fn list(&mut self, length: usize) {
+        self.tag(b"list");
+        self.number(i64::try_from(length).unwrap_or(i64::MAX));
+    }
+
+    fn step(&mut self, step: Step<'_>) {
+        match step {
+            Step::Node(node) | Step::Leaf(node) => self.node(node),
+            Step::Unsaid => {}
+            Step::Call(name, operands) => {
+                self.tag(b"function");
+                self.name(Some(name));
+                self.number(0);
+                if operands > 0 {
+                    self.list(operands);
+                }
+            }
+            Step::CurrentOf(cursor) => {
+                self.tag(b"function");
+                self.name(Some(marker::CURRENT));
+                self.name(cursor);
+                self.number(0);
+            }
+            Step::TableFunction(ordinality) => {
+                self.tag(b"table function");
+                self.number(i64::from(ordinality));
+            }
+            Step::Cast => self.tag(b"node"),
+            Step::Literal => self.tag(b"literal"),
+            Step::List(length) => self.list(length),
+            Step::Subquery => {
+                self.tag(b"sublink");
+                self.number(i64::from(SubLinkType::EXPR_SUBLINK));
+            }
+            Step::Alias(name, columns) => {
+                self.tag(b"alias");
+                self.name(name);
+                columns.into_iter().for_each(|column| self.name(column));
+            }
+            Step::Target(name) => {
+                self.tag(b"target");
+                self.name(name);
+            }
+            Step::Null(test) => {
+                self.tag(b"null");
+                self.number(i64::from(test));
+            }
+        }
+    }
+
     fn node(&mut self, node: Node<'_>) {
         match node {
-            Node::NodeList(it) => {
-                self.tag(b"list");
-                self.number(i64::try_from(it.len()).unwrap_or(i64::MAX));
-            }
+            Node::NodeList(it) => self.list(it.len()),
             Node::SelectStmt(it) => {
                 self.tag(b"select");
                 self.number(i64::from(it.op));
@@ -261,6 +332,9 @@ impl Outline {
                 for name in it.using_clause() {
                     self.name(name.sval());
                 }
+                if let Some(alias) = it.join_using_alias() {
+                    self.name(alias.aliasname().map(marker::marked).as_deref());
+                }
             }
             Node::Alias(it) => {
                 self.tag(b"alias");
@@ -275,14 +349,11 @@ impl Outline {
                 self.tag(b"cte");
                 self.name(it.ctename());
                 self.names(it.aliascolnames());
-                if let Some(search) = it.search_clause() {
-                    self.names(search.search_col_list());
-                    self.name(search.search_seq_column());
-                }
-                if let Some(cycle) = it.cycle_clause() {
-                    self.names(cycle.cycle_col_list());
-                    self.name(cycle.cycle_mark_column());
-                    self.name(cycle.cycle_path_column());
+                // The columns that SEARCH and CYCLE add; what these read, the query itself names.
+                let search = it.search_clause().map(|search| search.search_seq_column());
+                let cycle = it.cycle_clause().map(|it| [it.cycle_mark_column(), it.cycle_path_column()]);
+                for added in search.into_iter().chain(cycle.into_iter().flatten()) {
+                    self.name(added.map(marker::marked).as_deref());
                 }
             }
             Node::A_Expr(it) => {
@@ -294,18 +365,22 @@ impl Outline {
                     }
                     kind => {
                         self.number(i64::from(kind));
-                        self.names(it.name());
+                        self.operator(it.name());
                     }
                 }
             }
             Node::SubLink(it) => {
                 self.tag(b"sublink");
                 self.number(i64::from(it.sub_link_type));
-                self.names(it.oper_name());
+                self.operator(it.oper_name());
             }
             Node::CollateClause(it) => {
-                self.tag(b"collate");
-                self.names(it.collname());
+                self.tag(b"type");
+                for (at, name) in it.collname().iter().enumerate() {
+                    let marked = name.as_str().filter(|_| at == 0).map(marker::marked);
+                    self.name(marked.as_deref().or(name.as_str()));
+                }
+                self.number(0);
             }
             Node::WindowDef(it) => {
                 self.tag(b"window");
@@ -339,12 +414,7 @@ impl Outline {
             Node::InferClause(it) => {
                 self.tag(b"infer");
                 self.name(it.conname());
-            }
-            Node::IndexElem(it) => {
-                self.tag(b"index");
-                self.name(it.name());
-                self.names(it.collation());
-                self.names(it.opclass());
+                said::inferred(it).iter().flatten().for_each(|name| self.name(Some(name)));
             }
             Node::OnConflictClause(it) => {
                 self.tag(b"conflict");
@@ -390,42 +460,13 @@ impl Outline {
                 self.tag(b"value");
                 self.number(i64::from(it.op));
             }
-            Node::GroupingSet(it) => {
-                self.tag(b"grouping");
-                self.number(i64::from(it.kind));
-            }
-            Node::CurrentOfExpr(it) => {
-                self.tag(b"current");
-                self.name(it.cursor_name());
-            }
             Node::ColumnDef(it) => {
                 self.tag(b"definition");
                 self.name(it.colname());
             }
             Node::RangeFunction(it) => {
                 self.tag(b"table function");
-                self.number(i64::from(it.ordinality) + 2 * i64::from(it.is_rowsfrom));
-            }
-            Node::RangeTableFuncCol(it) => {
-                self.tag(b"xml column");
-                self.name(it.colname());
-            }
-            Node::JsonTableColumn(it) => {
-                self.tag(b"json column");
-                self.name(it.name());
-            }
-            Node::XmlExpr(it) => {
-                self.tag(b"xml");
-                self.number(i64::from(it.op));
-                self.name(it.name());
-                for name in it.arg_names() {
-                    self.name(name.sval());
-                }
-            }
-            Node::JsonFuncExpr(it) => {
-                self.tag(b"json");
-                self.number(i64::from(it.op));
-                self.name(it.column_name());
+                self.number(i64::from(it.ordinality));
             }
             Node::LockingClause(_) => self.tag(b"lock"),
             // Nodes without names, whose children tell the rest: CASE, COALESCE, ROW, ARRAY, casts, subscripts …

@@ -185,7 +185,11 @@ impl<'a> Lexer<'a> {
                 self.at += 2;
                 TokenKind::Operator(":=")
             }
-            b':' if self.peek(1) == Some(b'=') => return Err("syntax"),
+            // Another way to say `=>` (gram.y, `func_arg_expr`).
+            b':' if self.peek(1) == Some(b'=') => {
+                self.at += 2;
+                TokenKind::Operator("=>")
+            }
             b'(' | b')' | b'[' | b']' | b',' | b';' | b'.' | b':' => {
                 self.at += 1;
                 TokenKind::Punct(byte)

@@ -15,6 +15,7 @@ mod facts;
 mod grammar;
 mod key;
 mod lexer;
+mod marker;
 mod message;
 mod normal;
 mod normalise;

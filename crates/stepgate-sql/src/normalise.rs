@@ -4,20 +4,35 @@
 //! as it is, and `read` refuses it. Rules may lose what restricts a statement (ONLY, a lock's strength), never
 //! what it reads. References are to PostgreSQL's `src/backend/parser/gram.y`.
 
+mod clause;
+mod construct;
+mod json;
+mod query;
+mod words;
+mod write;
+mod xml;
+
 use std::borrow::Cow;
 
 use crate::lexer::{Token, TokenKind};
+use crate::marker;
 
 /// The statement's tokens in that form.
 pub(crate) fn normalise<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
-    let mut out: Vec<Token<'a>> = Vec::with_capacity(tokens.len() + 8);
-    let mut rest = tokens;
+    let said = construct::said(tokens);
+    let mut out: Vec<Token<'a>> = Vec::with_capacity(said.len() + 8);
+    let mut rest = said.as_ref();
     while let [token, after @ ..] = rest {
         let taken = table_command(&out, rest, &mut out_of(token.at))
             .or_else(|| only(&out, rest))
             .or_else(|| lock_strength(&out, rest, token.at))
             .or_else(|| frame_exclusion(&out, rest))
-            .or_else(|| overriding(&out, rest));
+            .or_else(|| clause::frame_bound(&out, rest, token.at))
+            .or_else(|| overriding(&out, rest))
+            .or_else(|| clause::limit(&out, rest, token.at))
+            .or_else(|| clause::named_function(&out, rest, token.at))
+            .or_else(|| clause::all_of_family(&out, rest))
+            .or_else(|| clause::collate(&out, rest, token.at));
         match taken {
             Some(Rewrite { tokens, taken }) => {
                 out.extend(tokens);
@@ -194,11 +209,17 @@ fn overriding<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option<Rewrite<'a>> 
 }
 
 /// Reserved words that change nothing of what is read: `VARIADIC` before an argument (`func_expr`), `SYMMETRIC`
-/// and `ASYMMETRIC` after BETWEEN (`a_expr`), `DISTINCT` and `ALL` after GROUP BY (`group_clause`).
+/// and `ASYMMETRIC` after BETWEEN (`a_expr`), `DISTINCT` and `ALL` after GROUP BY (`group_clause`), `FROM` where TRIM
+/// names no characters (`trim_list`).
 fn says_nothing(word: &str, out: &[Token<'_>]) -> bool {
     let before = out.last().map(|token| &token.kind);
     match word {
         "variadic" => before.is_some_and(|kind| kind.is_punct(b'(') || kind.is_punct(b',')),
+        "from" => {
+            let [.., before, last] = out else { return false };
+            matches!(last.kind.word(), Some("leading" | "trailing" | "both"))
+                || last.kind.is_punct(b'(') && before.kind.word() == Some("trim")
+        }
         "symmetric" | "asymmetric" => last_word(out) == Some("between"),
         "distinct" | "all" => {
             let group =
@@ -221,7 +242,13 @@ fn one<'a>(out: &mut Vec<Token<'a>>, token: &Token<'a>, next: Option<&Token<'a>>
                 return;
             }
             // `type 'literal'` (`AexprConst`) is a cast of a literal.
-            let of = out.split_off(out.len().saturating_sub(typed_by(out).unwrap_or(0)));
+            let of = match words::of_literal(out) {
+                Some((taken, of)) => {
+                    out.truncate(out.len().saturating_sub(taken));
+                    of.into_iter().map(&mut make).collect()
+                }
+                None => out.split_off(out.len().saturating_sub(typed_by(out).unwrap_or(0))),
+            };
             if of.is_empty() {
                 return out.push(token.clone());
             }
@@ -238,6 +265,16 @@ fn one<'a>(out: &mut Vec<Token<'a>>, token: &Token<'a>, next: Option<&Token<'a>>
             out.push(make(word("null")));
         }
         TokenKind::Word(kind) if says_nothing(kind, out) => {}
+        // `pg_catalog.current_user()`: after a dot no word is a keyword.
+        TokenKind::Word(name) if after_dot(out) && next.is_some_and(|it| it.kind.is_punct(b'(')) => {
+            out.push(make(TokenKind::Quoted(name.clone())));
+        }
+        TokenKind::Operator(operator) if !is_known_operator(operator) && ends_operand(out) => {
+            let marked = TokenKind::Quoted(Cow::Owned(marker::marked(operator)));
+            let open = [word("operator"), TokenKind::Punct(b'('), marked, TokenKind::Punct(b'.')];
+            out.extend(open.into_iter().map(&mut make));
+            out.extend([make(TokenKind::Operator("=")), make(TokenKind::Punct(b')'))]);
+        }
         // `(expression).*` (`indirection_el`), as a field of that name: the walk reads the whole of either.
         TokenKind::Operator("*") if ends_expression(out) => {
             out.push(make(TokenKind::Quoted(Cow::Borrowed("*"))));
@@ -248,6 +285,31 @@ fn one<'a>(out: &mut Vec<Token<'a>>, token: &Token<'a>, next: Option<&Token<'a>>
         }
         _ => out.push(token.clone()),
     }
+}
+
+fn after_dot(out: &[Token<'_>]) -> bool {
+    out.last().is_some_and(|token| token.kind.is_punct(b'.'))
+}
+
+/// Whether what stands before may be an operand, so that an operator is a binary one.
+fn ends_operand(out: &[Token<'_>]) -> bool {
+    out.last().is_some_and(|token| match &token.kind {
+        TokenKind::Punct(byte) => matches!(byte, b')' | b']'),
+        TokenKind::Word(word) => !may_precede_text(word) && word != "operator" && word != "using",
+        TokenKind::Operator(_) | TokenKind::Cast => false,
+        _ => true,
+    })
+}
+
+/// Operators that sqlparser reads as one. Others it gets as `OPERATOR (name.=)`, whose name is the operator, marked: it
+/// has the same precedence (gram.y, `qual_Op`).
+fn is_known_operator(operator: &str) -> bool {
+    let known = [
+        "=", "<", ">", "<=", ">=", "<>", "!=", "+", "-", "*", "/", "%", "^", "||", "->", "->>", "#>", "#>>",
+        "@>", "<@", "~", "!~", "~*", "!~*", "~~", "!~~", "~~*", "!~~*", "&&", "&", "|", "#", "<<", ">>",
+        "@@", "@?", "#-", "?", "?|", "?&", "^@", "=>",
+    ];
+    known.contains(&operator)
 }
 
 /// Whether `).` or `].` stands before.
@@ -393,6 +455,38 @@ mod tests {
         same("select f(variadic a), a between symmetric 1 and 2", "select f(a), a between 1 and 2");
         same("select a from t group by distinct rollup (a)", "select a from t group by rollup (a)");
         same("insert into t overriding system value values (1)", "insert into t values (1)");
+        same("select a from t limit all", "select a from t limit null");
+        same("select a from t * fetch next (1 + 1) rows only", "select a from t limit (1 + 1)");
+        same("select a from t for read only", "select a from t");
+        same("select trim(both from a), trim(from a)", "select trim(both a), trim(a)");
+        same(
+            "select double precision 'x', bit varying(3) 'x', char 'x', interval(3) 'x'",
+            "select cast('x' as pg_catalog.float8), cast('x' as pg_catalog.varbit(3)), cast('x' as pg_catalog.bpchar), cast('x' as interval(3))",
+        );
+        same("f(a := 1)", "f(a => 1)");
+        same("update t set a[:] = b, c[null] = d", "update t set a = b, c = d");
+        same(
+            "select a *>= b order by c using ~<~",
+            "select a operator(\"\u{1}*>=\".=) b order by c using ~<~",
+        );
+        same("a like any (b) and c not ilike all (d)", "a ~~ any (b) and c !~~* all (d)");
+        same("xmlexists(a passing by ref b by value)", "pg_catalog.\"xmlexists\"(a, b)");
+        same(
+            "with a as (select b) search depth first by b set c select d",
+            "with a(\"\u{1}c\") as (select b) select d",
+        );
+        same(
+            "with a(b) as not materialized (select 1) cycle b, x set c to 'y' default 'n' using d select e",
+            "with a(b, \"\u{1}c\", \"\u{1}d\") as not materialized (select 1) select e",
+        );
+        same(
+            "update t set a[1] = 1, b[c][d:e] = f, g.h = i where j",
+            "update t set a = 1, b = \"\u{1}part\"(c, d, e, f), g.h = i where j",
+        );
+        same(
+            "select * from xmltable('/a' passing b columns c int path d default e, f for ordinality) as t(g) join u using (h, i) as j",
+            "select * from \"\u{1}xmltable\"('/a', b, cast(null as int), d, e) as \"t\"(\"g\", \"f\") join u using (h, i, \"\u{1}j\")",
+        );
         same(
             "sum(a) over (rows between unbounded preceding and current row exclude no others)",
             "sum(a) over (rows between unbounded preceding and current row)",
@@ -416,6 +510,11 @@ mod tests {
             "select a as variadic, distinct all",
             "select a into temp from t",
             "insert into temp select a from t",
+            "select rows from (select 1) x",
+            "select a, current, search, cycle from t, xml, x as using",
+            "delete from t using (select 1) as x",
+            "update t set a = b.c from b where d = any (e)",
+            "with a as (select 1), b(c) as (select 2) select a as like",
         ] {
             same(sql, sql);
         }

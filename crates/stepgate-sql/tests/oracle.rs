@@ -167,16 +167,17 @@ fn judge(cluster: &Cluster, path: &str, statements: &[String]) -> Verdicts {
     verdicts
 }
 
-/// The columns that a SELECT names after parse analysis: what a view of it would depend on.
+/// The columns that a statement names after parse analysis: what a function of it would depend on.
 fn named_by(cluster: &Cluster, path: &str, sql: &str) -> Vec<String> {
     let script = format!(
-        "begin; set local search_path = {path}; create view pg_temp.judged as select count(*) from ({sql}\n) q;
+        "begin; set local search_path = {path};
+         create function pg_temp.judged() returns void language sql begin atomic {sql}\n; end;
          select distinct c.relnamespace::regnamespace || '.' || c.relname || '.' || a.attname
-         from pg_depend d join pg_rewrite r on r.oid = d.objid join pg_class c on c.oid = d.refobjid
+         from pg_depend d join pg_class c on c.oid = d.refobjid
          join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
-         where r.ev_class = 'pg_temp.judged'::regclass and d.refobjsubid > 0; rollback"
+         where d.classid = 'pg_proc'::regclass and d.objid = 'pg_temp.judged'::regproc and d.refobjsubid > 0; rollback"
     );
-    let output = cluster.psql_command("tpc").args(["-c", &script]).output().expect("psql");
+    let output = cluster.psql_command("tpc").args(["-q", "-A", "-t", "-c", &script]).output().expect("psql");
     String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
 }
 

@@ -99,6 +99,23 @@ fn execute_and_fetch_are_what_they_go_on_with() {
         (&["prepare p as select email from customers", "execute p"], true, &["email"]),
         (&["prepare p as select email from customers; execute p"], true, &["email"]),
         (&["declare c cursor for select city from customers", "fetch 4 from c", "move c"], false, &[]),
+        (
+            &[
+                "declare c cursor for select city from customers for update",
+                "delete from customers where current of c returning city",
+            ],
+            false,
+            &[],
+        ),
+        (
+            &[
+                "declare c cursor for select city from customers for update",
+                "delete from customers where current of c returning email",
+            ],
+            true,
+            &["email"],
+        ),
+        (&["delete from customers where current of c"], true, &[]),
         (&["prepare p as select 1", "execute q"], true, &[]),
         (&["prepare p as select 1", "execute p(lower('x'))"], true, &[]),
         // The second PREPARE fails, or the DEALLOCATE might in a transaction that had failed.

@@ -165,6 +165,11 @@ impl Catalog {
         schemas.any(|(schema, _)| !schema.starts_with("pg_temp"))
     }
 
+    /// Whether any relation with columns has that name.
+    pub(crate) fn is_relation(&self, name: &str) -> bool {
+        self.by_name.values().any(|relations| relations.contains_key(name))
+    }
+
     /// The base relations that views of that name are made of.
     pub(crate) fn beneath_views(&self, name: &str) -> impl Iterator<Item = RelationName> {
         let named = self.by_name.values().filter_map(move |relations| relations.get(name));
@@ -225,6 +230,14 @@ impl Catalog {
     /// Types of that name outside pg_catalog.
     pub(crate) fn user_types(&self, name: &str) -> &[UserType] {
         self.user_types.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether there are types of that name, and making a value of any of them runs no code of somebody's own.
+    pub(crate) fn is_unchecked_type(&self, name: &str) -> bool {
+        let runs_nothing = |of: &UserType| {
+            of.runs.as_ref().and_then(|runs| runs.code.as_ref()).is_some_and(|code| code.is_empty())
+        };
+        self.user_types.get(name).is_some_and(|types| types.iter().all(runs_nothing))
     }
 
     pub(crate) fn is_user_operator(&self, name: &str) -> bool {

@@ -1,11 +1,14 @@
 //! What CREATE and other DDL makes and changes.
 
+use std::borrow::Cow;
+
 use pg_raw_parse::Node;
 use stepgate_types::{Certainty, Kind, RelationName, Use};
 
 use super::{Context, Words, ddl, inner_query, statement_doubt};
 use crate::facts::{Created, Facts, Sink, SinkKind};
 use crate::grammar;
+use crate::lexer::{Token, TokenKind};
 use crate::taint::{Flow, TEMPORARY};
 use crate::walk;
 
@@ -174,9 +177,42 @@ fn targets(name: &[String], temporary: bool, context: Context<'_>) -> Vec<Relati
     }
 }
 
-/// Without a trailing WITH [NO] DATA.
-fn without_data<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
-    for suffix in [&["with", "no", "data"][..], &["with", "data"]] {
+/// `CREATE RECURSIVE VIEW v (a) AS query` is a view of `WITH RECURSIVE v (a) AS (query) SELECT a FROM v` (gram.y,
+/// `makeRecursiveViewSelect`).
+fn recursive_view(
+    name: Vec<String>,
+    columns: Words<'_, '_>,
+    query: Words<'_, '_>,
+    temporary: bool,
+    context: Context<'_>,
+    facts: &mut Facts,
+) {
+    let at = query.0.first().map_or(0, |token| token.at);
+    let make = |kind: TokenKind<'static>| Token { kind, at };
+    let word = |word: &'static str| make(TokenKind::Word(Cow::Borrowed(word)));
+    let itself = make(TokenKind::Quoted(Cow::Owned(name.last().cloned().unwrap_or_default())));
+    let list = columns.0.get(1..columns.group().saturating_sub(1)).unwrap_or_default();
+    let mut tokens = vec![word("with"), word("recursive"), itself.clone()];
+    tokens.extend(columns.0.iter().cloned());
+    tokens.extend([word("as"), make(TokenKind::Punct(b'('))]);
+    tokens.extend(without_data(query).0.iter().cloned());
+    tokens.extend([make(TokenKind::Punct(b')')), word("select")]);
+    tokens.extend(list.iter().cloned());
+    tokens.extend([word("from"), itself]);
+    let made = Made { name, temporary, view: true, renamed: Vec::new() };
+    holds(made, Words(&[]), Words(&tokens), context, facts);
+}
+
+/// Without a trailing WITH [NO] DATA or WITH CHECK OPTION.
+pub(super) fn without_data<'t, 'a>(words: Words<'t, 'a>) -> Words<'t, 'a> {
+    let suffixes = [
+        &["with", "no", "data"][..],
+        &["with", "data"],
+        &["with", "check", "option"],
+        &["with", "local", "check", "option"],
+        &["with", "cascaded", "check", "option"],
+    ];
+    for suffix in suffixes {
         let at = words.len().saturating_sub(suffix.len());
         if words.after(at).contains(suffix) {
             return words.before(at);
@@ -190,7 +226,17 @@ fn view(words: Words<'_, '_>, recursive: bool, temporary: bool, context: Context
     facts.sinks.insert(Sink { kind: SinkKind::View, relation: None });
     let words = skip_if_not_exists(words);
     match (words.name(), words.find_word("as")) {
-        (Some((name, taken)), Some(at)) if !recursive && taken <= at => {
+        (Some((name, taken)), Some(at)) if recursive && taken <= at => {
+            recursive_view(
+                name,
+                words.before(at).after(taken),
+                words.after(at + 1),
+                temporary,
+                context,
+                facts,
+            );
+        }
+        (Some((name, taken)), Some(at)) if taken <= at => {
             let made = Made { name, temporary, view: true, renamed: Vec::new() };
             holds(made, words.before(at).after(taken), words.after(at + 1), context, facts);
         }

@@ -1,14 +1,15 @@
 //! DDL, by PostgreSQL's own tree: those forms whose effect is known.
 //!
-//! What is not listed is a doubt; so are the forms by which a label could lose what it is on (RENAME, SET
-//! SCHEMA, INHERIT, ATTACH PARTITION, DROP EXPRESSION) and those that make code (functions, casts, rules, triggers).
+//! What is not listed is a doubt; so are the forms by which a label could lose what it is on (RENAME and SET SCHEMA
+//! of what has columns, INHERIT, ATTACH PARTITION, DROP EXPRESSION) and those that make code (functions, casts, rules,
+//! triggers).
 
 use pg_raw_parse::Node;
 use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::{AlterTableCmd, ColumnDef, Constraint, CreateStmt, IndexStmt, TypeName};
 use pg_raw_parse::raw::{AlterTableType, ConstrType, ObjectType};
 
-use super::{Context, statement_doubt};
+use super::{Context, rename, statement_doubt};
 use crate::builtin;
 use crate::catalog::{Catalog, UserCasts};
 use crate::facts::{Created, Facts};
@@ -26,7 +27,10 @@ pub(super) fn command(context: Context<'_>, facts: &mut Facts) {
 fn known(context: Context<'_>, facts: &mut Facts) -> Option<()> {
     let catalog = context.catalog;
     match context.node? {
-        Node::CreateStmt(it) => facts.effect.creates = create_table(it, catalog)?,
+        Node::CreateStmt(it) => {
+            facts.effect.creates = create_table(it, catalog)?;
+            partition(it, context, facts)?;
+        }
         Node::AlterTableStmt(it) => {
             let table = name(it.relation()?);
             if it.objtype == ObjectType::OBJECT_TABLE && it.cmds().iter().any(rewrites) {
@@ -45,6 +49,12 @@ fn known(context: Context<'_>, facts: &mut Facts) -> Option<()> {
             Node::StatsElem(it) => none(!matches!(it.expr(), Node::None)),
             _ => None,
         })?,
+        Node::CreateDomainStmt(it) => {
+            none(!is_plain_type(it.type_name()?, catalog))?;
+            it.constraints().iter().try_for_each(|it| constraint_of_new(it, catalog))?;
+        }
+        Node::RenameStmt(it) => none(!rename::is_harmless(it, context))?,
+        Node::AlterObjectSchemaStmt(it) => none(!rename::may_move(it.object_type))?,
         Node::CreateSeqStmt(_)
         | Node::AlterSeqStmt(_)
         | Node::CreateEnumStmt(_)
@@ -103,19 +113,23 @@ fn may_drop(object: ObjectType::Type) -> bool {
 /// CREATE TABLE: a new table reads nothing. What it makes, if a later statement can be told all about it: with
 /// parents, foreign keys or a row type to copy it waits for the catalog.
 fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>> {
-    // A new partition has the default partition scanned for rows that belong into it.
-    none(table.partbound().is_some())?;
     let parts = table.partspec().map(|it| it.part_params());
     for part in parts.into_iter().flatten() {
         none(!matches!(part.expr(), Node::None))?;
     }
-    let mut alone =
-        table.inh_relations().is_empty() && table.of_typename().is_none() && table.partspec().is_none();
+    let mut alone = table.inh_relations().is_empty()
+        && table.of_typename().is_none()
+        && table.partspec().is_none()
+        && table.partbound().is_none();
+    let all_known = table.table_elts().iter().all(|it| is_known_column(it, catalog));
+    none(!all_known && table.table_elts().iter().any(has_expression))?;
     let mut columns = Vec::new();
     for element in table.table_elts() {
         match element {
             Node::ColumnDef(it) => {
-                plain_column(it, catalog)?;
+                new_column(it, catalog)?;
+                // Its checks and what it is computed from are the catalog's to tell.
+                alone &= plain_column(it, catalog).is_some();
                 alone &= !it.constraints().iter().any(is_foreign_key);
                 columns.push(it.colname()?.to_owned());
             }
@@ -138,8 +152,50 @@ fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>
     }))
 }
 
+/// CREATE TABLE … PARTITION OF: the default partition is scanned for rows that belong into the new one, by what the table
+/// is partitioned by.
+fn partition(table: &CreateStmt, context: Context<'_>, facts: &mut Facts) -> Option<()> {
+    let Some(bound) = table.partbound() else { return Some(()) };
+    let datums = bound.listdatums().iter().chain(bound.lowerdatums()).chain(bound.upperdatums());
+    none(!datums.into_iter().all(|datum| runs_nothing(datum, context.catalog)))?;
+    for parent in table.inh_relations() {
+        let Node::RangeVar(parent) = parent else { return None };
+        walk::scan_all(&name(parent), context, facts);
+    }
+    Some(())
+}
+
 fn is_foreign_key(constraint: Node<'_>) -> bool {
     matches!(constraint, Node::Constraint(it) if it.contype == ConstrType::CONSTR_FOREIGN)
+}
+
+/// A column whose constraints run no code.
+fn new_column(column: &ColumnDef, catalog: &Catalog) -> Option<()> {
+    none(!matches!(column.raw_default(), Node::None))?;
+    column.constraints().iter().try_for_each(|it| match it {
+        Node::Constraint(it) if it.contype == ConstrType::CONSTR_GENERATED => {
+            none(!runs_nothing(it.raw_expr(), catalog))
+        }
+        Node::Constraint(it) => constraint_of_new(it, catalog),
+        _ => None,
+    })
+}
+
+/// Whether literals may be read as values of the column's type without a function of somebody's being run.
+fn is_known_column(element: Node<'_>, catalog: &Catalog) -> bool {
+    match element {
+        Node::ColumnDef(it) => it.type_name().is_none_or(|of| is_known_type(of, catalog)),
+        _ => true,
+    }
+}
+
+/// Whether a table's element, or a constraint of one, has an expression.
+fn has_expression(element: Node<'_>) -> bool {
+    match element {
+        Node::ColumnDef(it) => it.constraints().iter().any(has_expression),
+        Node::Constraint(it) => !matches!(it.raw_expr(), Node::None),
+        _ => false,
+    }
 }
 
 /// A column of one of the server's types, whose constraints run no code.
@@ -158,6 +214,12 @@ fn plain_column(column: &ColumnDef, catalog: &Catalog) -> Option<()> {
 fn is_serial(of: &TypeName) -> bool {
     let serials = ["serial", "serial4", "bigserial", "serial8", "smallserial", "serial2"];
     of.names().len() == 1 && of.names().iter().all(|it| it.sval().is_some_and(|name| serials.contains(&name)))
+}
+
+/// One of the server's types, or one whose values no function of somebody's checks.
+fn is_known_type(of: &TypeName, catalog: &Catalog) -> bool {
+    let name = of.names().iter().filter_map(|it| it.sval()).next_back();
+    is_plain_type(of, catalog) || is_serial(of) || name.is_some_and(|name| catalog.is_unchecked_type(name))
 }
 
 fn is_plain_type(of: &TypeName, catalog: &Catalog) -> bool {
@@ -192,9 +254,11 @@ fn constraint_of_new(constraint: &Constraint, catalog: &Catalog) -> Option<()> {
 
 /// Whether an expression calls nothing but what the grammar itself brings and the server's pure functions.
 fn runs_nothing(expression: Node<'_>, catalog: &Catalog) -> bool {
+    let is_harmless = |name: &String| catalog.is_pure_function(name) || builtin::harmless_writer(name);
     let plain = |node: Node<'_>| match node {
         Node::FuncCall(it) => match names(it.funcname()).unwrap_or_default().as_slice() {
-            [name] => catalog.is_pure_function(name) && !catalog.is_user_function(name),
+            [name] => is_harmless(name) && !catalog.is_user_function(name),
+            [schema, name] => schema == "pg_catalog" && is_harmless(name),
             _ => false,
         },
         Node::TypeName(it) => is_plain_type(it, catalog),
@@ -208,6 +272,7 @@ fn runs_nothing(expression: Node<'_>, catalog: &Catalog) -> bool {
         | Node::TypeCast(_)
         | Node::SQLValueFunction(_)
         | Node::CoalesceExpr(_)
+        | Node::CollateClause(_)
         | Node::A_ArrayExpr(_)
         | Node::CaseExpr(_)
         | Node::NodeList(_)
@@ -264,7 +329,14 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
             Node::Constraint(it) => add_constraint(table, it, context, facts),
             _ => None,
         },
+        AlterTableType::AT_ValidateConstraint => {
+            walk::validates(table, context, facts);
+            Some(())
+        }
         AlterTableType::AT_DropColumn
+        | AlterTableType::AT_AlterConstraint
+        | AlterTableType::AT_AddIdentity
+        | AlterTableType::AT_SetIdentity
         | AlterTableType::AT_DropNotNull
         | AlterTableType::AT_DropConstraint
         | AlterTableType::AT_DropIdentity
@@ -288,7 +360,9 @@ fn alter(table: &[String], command: &AlterTableCmd, context: Context<'_>, facts:
 /// CHECK may name others, and REFERENCES tells whether that value is among the keys referred to.
 fn add_column(table: &[String], column: &ColumnDef, context: Context<'_>, facts: &mut Facts) -> Option<()> {
     let Context { catalog, session, .. } = context;
-    plain_column(column, catalog)?;
+    new_column(column, catalog)?;
+    // Others may have checks that are run for the rows there are.
+    none(!is_known_type(column.type_name()?, catalog))?;
     for constraint in column.constraints() {
         let Node::Constraint(constraint) = constraint else { return None };
         match constraint.contype {
@@ -297,11 +371,10 @@ fn add_column(table: &[String], column: &ColumnDef, context: Context<'_>, facts:
                 read.retain(|name| Some(name.as_str()) != column.colname());
                 walk::scan(table, &read, catalog, session, facts);
             }
-            ConstrType::CONSTR_FOREIGN => {
-                none(constraint.pk_attrs().is_empty())?;
-                let theirs = name(constraint.pktable()?);
-                walk::scan(&theirs, &names(constraint.pk_attrs())?, catalog, session, facts);
+            ConstrType::CONSTR_GENERATED => {
+                walk::scan(table, &columns_of(constraint.raw_expr())?, catalog, session, facts);
             }
+            ConstrType::CONSTR_FOREIGN => referred(constraint, context, facts)?,
             _ => {}
         }
     }
@@ -335,12 +408,22 @@ fn add_constraint(
         ConstrType::CONSTR_CHECK if runs_nothing(constraint.raw_expr(), catalog) => {
             walk::scan(table, &columns_of(constraint.raw_expr())?, catalog, session, facts);
         }
-        ConstrType::CONSTR_FOREIGN if !constraint.pk_attrs().is_empty() => {
+        ConstrType::CONSTR_FOREIGN => {
             walk::scan(table, &names(constraint.fk_attrs())?, catalog, session, facts);
-            let theirs = name(constraint.pktable()?);
-            walk::scan(&theirs, &names(constraint.pk_attrs())?, catalog, session, facts);
+            referred(constraint, context, facts)?;
         }
         _ => return None,
+    }
+    Some(())
+}
+
+/// The columns that a foreign key refers to: values are looked for there.
+fn referred(key: &Constraint, context: Context<'_>, facts: &mut Facts) -> Option<()> {
+    let theirs = name(key.pktable()?);
+    if key.pk_attrs().is_empty() {
+        walk::refers(&theirs, context, facts);
+    } else {
+        walk::scan(&theirs, &names(key.pk_attrs())?, context.catalog, context.session, facts);
     }
     Some(())
 }
@@ -350,7 +433,7 @@ fn index(index: &IndexStmt, context: Context<'_>, facts: &mut Facts) -> Option<(
     let Context { catalog, session, .. } = context;
     let mut read = Vec::new();
     for element in index.index_params() {
-        none(!element.opclass().is_empty())?;
+        none(!names(element.opclass())?.iter().all(|name| builtin::operator_class(name)))?;
         match (element.name(), element.expr()) {
             (Some(column), _) => read.push(column.to_owned()),
             (None, expression) => {

@@ -7,6 +7,7 @@ mod copy;
 mod create;
 mod cursor;
 mod ddl;
+mod rename;
 mod setting;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use self::create::Made;
 use self::cursor::Words;
 use crate::budget::Budget;
 use crate::catalog::{Body, Catalog};
-use crate::facts::{Doubt, Facts, Reason};
+use crate::facts::{Doubt, Effect, Facts, Reason};
 use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
 use crate::taint::TEMPORARY;
@@ -109,7 +110,8 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     match words.word(0).unwrap_or_default() {
         "" if words.is_punct(0, b'(') => drop(query(words, context, facts)),
         "select" | "with" | "values" | "table" | "insert" | "update" | "delete" | "merge" => {
-            drop(query(words, context, facts))
+            let result = query(words, context, facts);
+            facts.effect.refers = result.and_then(|it| it.current_of).filter(|_| lacks_cursor_only(facts));
         }
         "copy" => copy::command(words, context, facts),
         "explain" => explain(words, context, facts),
@@ -177,6 +179,11 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
             statement_doubt(facts, "unsupported-statement");
         }
     }
+}
+
+/// Whether all that is not known of a statement is which row its cursor is at.
+fn lacks_cursor_only(facts: &Facts) -> bool {
+    facts.reasons.iter().all(|reason| reason.code == "unknown-cursor") && facts.effect == Effect::default()
 }
 
 /// Whether a command on tables names some.
@@ -269,6 +276,11 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     }
     match rest.word(0) {
         Some("execute") => dynamic(facts, Kind::Explain),
+        // It makes nothing unless it runs.
+        Some("create") if !context.node.is_some_and(executes) => match rest.find_word("as") {
+            Some(at) => drop(inner_query(create::without_data(rest.after(at + 1)), context, facts)),
+            None => statement_doubt(facts, "unsupported-statement"),
+        },
         _ => drop(inner_query(rest, context, facts)),
     }
     facts.kind = Kind::Explain;

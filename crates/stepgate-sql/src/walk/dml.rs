@@ -17,6 +17,7 @@ use super::uses::Uses;
 use crate::catalog::trigger;
 use crate::catalog::{ColumnRef, Relation, RelationIndex, RelationKind};
 use crate::facts::{Sink, SinkKind};
+use crate::marker;
 
 impl Walker<'_> {
     /// An INSERT, UPDATE or DELETE, on its own or within a WITH.
@@ -68,7 +69,7 @@ impl Walker<'_> {
         self.catalog.relation(index?)
     }
 
-    fn returning(
+    pub(super) fn returning(
         &mut self,
         returning: Option<&[SelectItem]>,
         items: &[Rc<Item>],
@@ -232,7 +233,13 @@ impl Walker<'_> {
             None | Some(ConflictTarget::OnConstraint(_)) => {}
             Some(ConflictTarget::Columns(columns)) => {
                 for column in columns {
-                    match self.relation(Some(index)).and_then(|it| it.column(&folded(column))) {
+                    let column = folded(column);
+                    // Functions of its expressions, as constants may be given to them.
+                    if let Some(function) = marker::named(&column) {
+                        self.function_name(&[function.to_owned()]);
+                        continue;
+                    }
+                    match self.relation(Some(index)).and_then(|it| it.column(&column)) {
                         Some(at) => self.touch((index, at), Uses::HIDDEN),
                         None => self.doubt("unresolved-name"),
                     }
@@ -455,6 +462,32 @@ impl Walker<'_> {
                 None => self.doubt("unresolved-name"),
             }
         }
+    }
+
+    /// Any of its columns may be scanned.
+    pub(super) fn scan_all(&mut self, name: &[String]) {
+        self.scan(name, &[]);
+        let Some(index) = self.lookup(name) else { return };
+        let columns = self.relation(Some(index)).map_or(0, |relation| relation.columns.len());
+        self.touch_all((0..columns).map(|at| (index, at)), Uses::HIDDEN);
+        self.over("scan");
+    }
+
+    pub(super) fn refers(&mut self, name: &[String]) {
+        self.scan(name, &[]);
+        let catalog = self.catalog;
+        let Some(index) = self.lookup(name) else { return };
+        let Some(relation) = catalog.relation(index) else { return };
+        let is_key = |key: &&Vec<usize>| {
+            key.iter().all(|at| relation.columns.get(*at).is_some_and(|column| column.not_null))
+        };
+        let keys: Vec<&Vec<usize>> = relation.unique.iter().filter(is_key).collect();
+        match keys.as_slice() {
+            [] => self.doubt("unresolved-name"),
+            [_] => {}
+            _ => self.over("scan"),
+        }
+        self.touch_all(keys.into_iter().flatten().map(|at| (index, *at)), Uses::HIDDEN);
     }
 
     pub(super) fn refresh(&mut self, name: &[String]) {

@@ -7,6 +7,7 @@ use sqlparser::ast::{
 
 use super::Walker;
 use super::compare::{Asked, Sense};
+use super::operand::is_collation;
 use super::scope::{Place, folded};
 use super::uses::Uses;
 use crate::builtin;
@@ -70,6 +71,8 @@ impl Walker<'_> {
             | Expr::IsNotTrue(inner)
             | Expr::IsUnknown(inner)
             | Expr::IsNotUnknown(inner)
+            | Expr::IsNormalized { expr: inner, form: _, negated: _ }
+            | Expr::IsJson { expr: inner, kind: _, unique_keys: _, negated: _ }
             | Expr::UnaryOp { op: _, expr: inner }
             | Expr::Collate { expr: inner, collation: _ }
             | Expr::Extract { field: _, syntax: _, expr: inner } => {
@@ -195,6 +198,9 @@ impl Walker<'_> {
 
     /// A cast to, or literal of, that type: harmless where it is the server's own.
     pub(super) fn data_type(&mut self, data_type: &DataType) {
+        if is_collation(data_type) {
+            return;
+        }
         self.runs_casts();
         let mut element = data_type;
         while let DataType::Array(array) = element {
@@ -230,7 +236,9 @@ impl Walker<'_> {
 
     /// A type by its name. Which of several the path finds is not looked for: all of them count.
     fn type_named(&mut self, name: &str, schema: Option<&str>) {
-        let of_server = schema.is_none_or(|schema| schema == "pg_catalog") && builtin::builtin_type(name);
+        // An array's own name is `_text`.
+        let of_server = schema.is_none_or(|schema| schema == "pg_catalog")
+            && builtin::builtin_type(name.strip_prefix('_').unwrap_or(name));
         let named = self.catalog.user_types(name);
         let types: Vec<_> =
             named.iter().filter(|it| schema.is_none_or(|schema| it.schema == schema)).collect();

@@ -16,6 +16,7 @@ use super::origin::{Name, Origin};
 use super::scope::{CteHit, Hit, Item, Output, Place, Scope, Source, expanded, folded, merged};
 use super::uses::Uses;
 use crate::builtin;
+use crate::marker;
 use crate::predicate::{Comparison, Operand, OperandClass};
 
 type Items = Vec<Rc<Item>>;
@@ -96,15 +97,25 @@ impl Walker<'_> {
                 self.conditions([condition], place.within(&scope));
             }
             JoinConstraint::Using(names) => {
+                let mut merged = Vec::with_capacity(names.len());
+                let mut alias = None;
                 for name in names {
                     match self.parts(name).as_slice() {
-                        [name] => self.merge_column(name, left, &right),
+                        [name] => match marker::named(name) {
+                            Some(name) => alias = Some(name.to_owned()),
+                            None => {
+                                self.merge_column(name, left, &right);
+                                merged.push(name.clone());
+                            }
+                        },
                         _ => self.doubt("unsupported-join"),
                     }
                 }
-                let names: Vec<String> =
-                    names.iter().filter_map(|name| self.parts(name).into_iter().next()).collect();
-                self.join_merged(&names, left, right);
+                let hit = |name: &String| self.hit_level(name, left).and(self.hit_level(name, &right));
+                let source = Source::Merged(merged.iter().map(|name| (name.clone(), hit(name))).collect());
+                let named =
+                    alias.map(|alias| Rc::new(Item { alias: Some(alias), source, star: RefCell::default() }));
+                self.join_merged(&merged, left, right, named);
             }
             JoinConstraint::Natural => {
                 self.natural(left, &right);
@@ -113,18 +124,20 @@ impl Walker<'_> {
                 let theirs: HashSet<&str> =
                     theirs.names.iter().flatten().map(|name| name.text.as_str()).collect();
                 let names: Vec<String> = names.filter(|name| theirs.contains(name.as_str())).collect();
-                self.join_merged(&names, left, right);
+                self.join_merged(&names, left, right, None);
             }
         }
     }
 
-    fn join_merged(&mut self, names: &[String], left: &mut Items, right: Items) {
+    /// `named`: the merged columns, if they have a name.
+    fn join_merged(&mut self, names: &[String], left: &mut Items, right: Items, named: Option<Rc<Item>>) {
         let (ours, theirs) = (expanded(left, self.catalog), expanded(&right, self.catalog));
         if !self.budget.spend(ours.names.len() + theirs.names.len()) {
             return self.doubt("too-complex");
         }
         let star = merged(names, ours, theirs);
         left.extend(right);
+        left.extend(named);
         if let Some(first) = left.first() {
             first.star.replace(Some((star, left.len())));
         }
@@ -171,7 +184,7 @@ impl Walker<'_> {
 
     /// What a name means among the items of one level.
     pub(super) fn hit_level(&self, name: &str, items: &[Rc<Item>]) -> Hit {
-        let hit = items.iter().fold(Hit::Miss, |hit, item| hit.and(item.hit(name, self.catalog)));
+        let hit = items.iter().fold(Hit::Miss, |hit, item| hit.and(item.bare(name, self.catalog)));
         // Of several items the server either finds it ambiguous or, over a join, looks further out.
         match hit {
             Hit::System if items.len() == 1 => Hit::Harmless,
@@ -264,12 +277,14 @@ impl Walker<'_> {
                 let items = self.joined(table_with_joins, before, place);
                 match alias {
                     None => items,
-                    Some(TableAlias { explicit: _, name, columns, at }) => {
-                        if !columns.is_empty() || at.is_some() {
-                            self.doubt("unsupported-from");
-                        }
-                        let alias = Some(folded(name).into_owned());
-                        vec![Rc::new(Item { alias, source: Source::Join(items), star: RefCell::default() })]
+                    Some(alias) => {
+                        let (alias, renamed) = self.alias(Some(alias));
+                        let source = if renamed.is_empty() {
+                            Source::Join(items)
+                        } else {
+                            self.renamed(&items, renamed)
+                        };
+                        vec![Rc::new(Item { alias, source, star: RefCell::default() })]
                     }
                 }
             }
@@ -286,6 +301,19 @@ impl Walker<'_> {
                 Vec::new()
             }
         }
+    }
+
+    /// The columns of a join, the first of them by new names. Of two that had the same name before, either counts as
+    /// both.
+    fn renamed(&mut self, items: &[Rc<Item>], renamed: Vec<String>) -> Source {
+        let output = expanded(items, self.catalog);
+        if output.open || output.names.iter().any(Option::is_none) || renamed.len() > output.names.len() {
+            self.doubt("unsupported-from");
+        }
+        let hits: Vec<Hit> = output.names.iter().flatten().map(|name| self.hit_level(name, items)).collect();
+        let names = output.names.into_iter().flatten().enumerate();
+        let names = names.map(|(at, name)| renamed.get(at).cloned().unwrap_or(name.text));
+        Source::Renamed(names.zip(hits).collect())
     }
 
     fn table_item(&mut self, name: &ObjectName, alias: Option<&TableAlias>, place: Place<'_>) -> Items {
@@ -369,7 +397,13 @@ impl Walker<'_> {
             [schema, _] => schema == "pg_catalog",
             _ => false,
         };
-        if let Some(columns) = builtin::function_columns(&last).filter(|_| of_server) {
+        let columns = if last == marker::XMLTABLE || last == marker::JSON_TABLE {
+            // The alias names all of them.
+            Some(&[][..])
+        } else {
+            builtin::function_columns(&last).filter(|_| of_server)
+        };
+        if let Some(columns) = columns {
             let (alias, renamed) = self.alias(alias);
             let ordinality = with_ordinality.then_some(&"ordinality");
             let names = columns.iter().chain(ordinality).map(|name| Some(Name::new(*name, origin.clone())));

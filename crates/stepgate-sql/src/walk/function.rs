@@ -1,15 +1,16 @@
 //! Function calls: an allow-list of pure functions of pg_catalog, all else is a doubt.
 
 use sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList,
-    FunctionArguments, NamedWindowExpr, ObjectName, OrderByExpr, WindowFrame, WindowFrameBound, WindowSpec,
-    WindowType,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentClause,
+    FunctionArgumentList, FunctionArguments, NamedWindowExpr, ObjectName, OrderByExpr, WindowFrame,
+    WindowFrameBound, WindowSpec, WindowType,
 };
 
 use super::Walker;
 use super::scope::{Item, Place};
 use super::uses::Uses;
 use crate::builtin;
+use crate::marker;
 
 impl Walker<'_> {
     pub(super) fn function(&mut self, function: &Function, place: Place<'_>, uses: Uses) {
@@ -27,6 +28,12 @@ impl Walker<'_> {
             self.doubt("unsupported-expression");
         }
         let parts = self.parts(name);
+        if let ([schema, cursor], true) = (parts.as_slice(), is_marked(&parts)) {
+            if schema == marker::CURRENT {
+                self.current_of = Some(cursor.clone());
+            }
+            return;
+        }
         match args {
             // CURRENT_USER and kin: grammar, not a call.
             FunctionArguments::None => self.function_name(&parts),
@@ -63,7 +70,11 @@ impl Walker<'_> {
         for arg in args {
             let arg = match arg {
                 FunctionArg::Named { name: _, arg, operator: _ } | FunctionArg::Unnamed(arg) => arg,
-                FunctionArg::ExprNamed { name: Expr::Identifier(_), arg, operator: _ } => arg,
+                FunctionArg::ExprNamed {
+                    name: Expr::Identifier(_),
+                    arg,
+                    operator: FunctionArgOperator::RightArrow,
+                } => arg,
                 FunctionArg::ExprNamed { .. } => {
                     self.doubt("unsupported-expression");
                     continue;
@@ -104,6 +115,12 @@ impl Walker<'_> {
     /// Accounts for a function being called by that name.
     pub(super) fn function_name(&mut self, parts: &[String]) {
         let (name, unqualified) = match parts {
+            // Grammar, of its operands; to a server before SQL/JSON a function, which somebody may have defined.
+            [name] if marker::named(name).is_some() => {
+                let name = marker::named(name)
+                    .filter(|it| it.starts_with("json") && self.catalog.is_user_function(it));
+                return name.into_iter().for_each(|name| self.routine(None, name));
+            }
             [name] => (name.as_str(), true),
             [schema, name] if schema == "pg_catalog" => (name.as_str(), false),
             [schema, name] => return self.routine(Some(schema), name),
@@ -158,6 +175,10 @@ impl Walker<'_> {
             }
         }
     }
+}
+
+fn is_marked(parts: &[String]) -> bool {
+    parts.first().is_some_and(|name| marker::named(name).is_some())
 }
 
 /// Functions that are grammar, without parentheses.

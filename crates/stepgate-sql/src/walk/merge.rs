@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use sqlparser::ast::{
     Merge, MergeAction, MergeClause, MergeInsertExpr, MergeInsertKind, MergeUpdateExpr, MergeUpdateKind,
-    TableWithJoins,
+    OutputClause, TableWithJoins,
 };
 
 use super::Walker;
@@ -19,7 +19,17 @@ impl Walker<'_> {
     /// `setNamespaceForMergeWhen`); they are counted where a name may mean them.
     pub(super) fn merge(&mut self, merge: &Merge, place: Place<'_>) -> Output {
         let Merge { merge_token: _, optimizer_hints, into: _, table, source, on, clauses, output } = merge;
-        if !optimizer_hints.is_empty() || output.is_some() {
+        let returning = match output {
+            None => None,
+            Some(OutputClause::Returning { returning_token: _, select_items }) => {
+                Some(select_items.as_slice())
+            }
+            Some(OutputClause::Output { .. }) => {
+                self.doubt("unsupported-statement");
+                None
+            }
+        };
+        if !optimizer_hints.is_empty() {
             self.doubt("unsupported-statement");
         }
         let Some((index, mut items)) = self.target_item(table, INSERT | UPDATE | DELETE) else {
@@ -35,7 +45,7 @@ impl Walker<'_> {
             self.merge_clause(clause, index, &items, &around, place);
         }
         self.estimate = self.relation(Some(index)).and_then(|relation| relation.rows);
-        Output::default()
+        self.returning(returning, &items, place)
     }
 
     fn merge_clause(

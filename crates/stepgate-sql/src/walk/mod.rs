@@ -78,9 +78,10 @@ pub(crate) fn statement(
     let from = apart.filter(|_| walker.called.is_empty());
     let from: Option<Vec<_>> =
         from.map(|each| each.into_iter().map(|columns| walker.base_columns(columns)).collect());
+    let current_of = walker.current_of.clone();
     walker.finish(facts);
     let names = output.names.into_iter().map(|name| name.map(|name| name.text));
-    Result { names: (!output.open).then(|| names.collect()), from }
+    Result { names: (!output.open).then(|| names.collect()), from, current_of }
 }
 
 /// What is known of a statement before it is walked.
@@ -100,6 +101,8 @@ pub(crate) struct Result {
     pub(crate) names: Option<Vec<Option<String>>>,
     /// The base columns that each is taken from, if they can be told apart.
     pub(crate) from: Option<Vec<BTreeSet<ColumnName>>>,
+    /// The cursor whose current row the statement writes. Which row that is, is not known without it.
+    pub(crate) current_of: Option<String>,
 }
 
 /// Adds what COPY of these columns (all, if none) of a relation does.
@@ -127,6 +130,33 @@ pub(crate) fn scan(
 ) {
     let mut walker = Walker::new(catalog, session);
     walker.scan(name, columns);
+    walker.finish(facts);
+}
+
+/// Adds what it means that a foreign key is made to a relation whose columns are not named: it looks for values in
+/// its primary key. Which of its keys that is, is not known, but that no column of it is ever NULL.
+pub(crate) fn refers(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.refers(name);
+    walker.finish(facts);
+}
+
+/// Adds what VALIDATE CONSTRAINT does: whichever constraint that is, it scans columns of the relation, and, if it is a
+/// foreign key, those referred to.
+pub(crate) fn validates(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.scan_all(name);
+    if let Some(relation) = walker.lookup(name).and_then(|index| context.catalog.relation(index)) {
+        let theirs = relation.refers.iter().flat_map(|(_, theirs)| theirs).copied();
+        walker.touch_all(theirs, Uses::HIDDEN);
+    }
+    walker.finish(facts);
+}
+
+/// Adds what it means that a command may scan a relation by expressions that are not known here.
+pub(crate) fn scan_all(name: &[String], context: Context<'_>, facts: &mut Facts) {
+    let mut walker = Walker::new(context.catalog, context.session);
+    walker.scan_all(name);
     walker.finish(facts);
 }
 
@@ -202,6 +232,8 @@ struct Walker<'c> {
     called: HashMap<Cause, Vec<Arc<Body>>>,
     /// Triggers that are fired.
     fired: Vec<Fired<'c>>,
+    /// The cursor whose current row is written.
+    current_of: Option<String>,
     estimate: Option<u64>,
     bulk: stepgate_types::BulkShape,
 }
@@ -234,6 +266,7 @@ impl<'c> Walker<'c> {
             called: HashMap::new(),
             budget: Budget::default(),
             fired: Vec::new(),
+            current_of: None,
             estimate: None,
             bulk: stepgate_types::BulkShape::None,
         }
@@ -280,6 +313,9 @@ impl<'c> Walker<'c> {
         facts.sinks.extend(self.sinks.iter().cloned());
         if self.columns.keys().any(|column| self.is_secret(*column)) {
             facts.doubt(Reason { code: "catalog-relation", doubt: Doubt::Statement });
+        }
+        if self.current_of.is_some() {
+            facts.doubt(Reason { code: "unknown-cursor", doubt: Doubt::Statement });
         }
         for reason in &self.reasons {
             facts.doubt(*reason);

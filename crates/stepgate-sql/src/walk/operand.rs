@@ -1,11 +1,12 @@
 //! What stands on either side of a comparison.
 
-use sqlparser::ast::{CastKind, DataType, ExactNumberInfo, Expr, UnaryOperator, Value};
+use sqlparser::ast::{CastKind, DataType, ExactNumberInfo, Expr, ObjectNamePart, UnaryOperator, Value};
 
 use super::Walker;
 use super::compare::SOMEHOW;
 use super::expr::VALUE_WORDS;
 use super::scope::folded;
+use crate::marker;
 use crate::predicate::{Comparison, Operand, OperandClass, Pair, ValuePlace, ValueSource};
 
 /// A column with nothing around it that changes how it compares.
@@ -62,6 +63,7 @@ impl Walker<'_> {
                 let value = source.map(|source| ValuePlace { source, negated: false, rounded: false });
                 Operand { class, value }
             }
+            Expr::Cast { expr, data_type, .. } if is_collation(data_type) => self.operand(expr),
             Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, format: None } => {
                 cast(self.operand(expr), data_type)
             }
@@ -84,6 +86,7 @@ pub(super) fn plain(expr: &Expr) -> Option<Plain> {
         }
         Expr::CompoundIdentifier(_) => Some(Plain::Itself),
         Expr::Nested(inner) | Expr::Collate { expr: inner, collation: _ } => plain(inner),
+        Expr::Cast { expr, data_type, .. } if is_collation(data_type) => plain(expr),
         Expr::Cast { kind: CastKind::Cast | CastKind::DoubleColon, expr, data_type, format: None } => {
             match (plain(expr)?, cast_to(data_type)) {
                 (inner, Cast::Exact) if inner != Plain::AsText => Some(inner),
@@ -139,6 +142,13 @@ fn cast(operand: Operand, data_type: &DataType) -> Operand {
         Cast::DateTime => Operand::of(of(OperandClass::DateTime)),
         Cast::Unknown => Operand::of(of(OperandClass::Expression)),
     }
+}
+
+/// Whether a cast stands for COLLATE (`normalise::clause`).
+pub(super) fn is_collation(data_type: &DataType) -> bool {
+    let DataType::Custom(name, _) = data_type else { return false };
+    let first = name.0.first().and_then(ObjectNamePart::as_ident);
+    first.is_some_and(|first| marker::named(&first.value).is_some())
 }
 
 /// What a type makes of a number. A type of somebody's own with such a name is a doubt of its own.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::Walker;
 use super::compare::Comparing;
-use super::scope::{Item, Output, Source};
+use super::scope::{Hit, Item, Output, Source};
 use super::uses::Uses;
 use crate::catalog::ColumnRef;
 
@@ -225,6 +225,13 @@ impl Walker<'_> {
         match &item.source {
             Source::Relation { .. } | Source::Excluded(_) => {}
             Source::Join(sides) => sides.iter().for_each(|side| self.through_item(wanted, side, uses)),
+            Source::Merged(columns) | Source::Renamed(columns) => {
+                let named = |(name, _): &&(String, Hit)| wanted.is_none_or(|wanted| wanted == name);
+                let is_seen_through = |hit: &Hit| matches!(hit, Hit::Columns(_) | Hit::Miss);
+                if columns.iter().filter(named).any(|(_, hit)| !is_seen_through(hit)) {
+                    self.came_from(&Origin::Unknown, uses);
+                }
+            }
             Source::Derived(output) => match wanted {
                 None => self.came_from(&output.anything(), uses),
                 Some(wanted) => {

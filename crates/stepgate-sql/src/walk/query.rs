@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    AccessExpr, Cte, Distinct, Expr, Fetch, Function, GroupByExpr, Ident, LimitClause, LockClause,
-    NamedWindowDefinition, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableAlias, Value, Values,
-    WildcardAdditionalOptions, With,
+    AccessExpr, Cte, Distinct, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    GroupByExpr, Ident, LimitClause, LockClause, NamedWindowDefinition, OrderBy, OrderByExpr, OrderByKind,
+    Query, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator,
+    SetQuantifier, TableAlias, Value, Values, WildcardAdditionalOptions, With,
 };
 
 use super::Walker;
@@ -14,6 +14,7 @@ use super::origin::{Name, Origin};
 use super::scope::{Ctes, Hit, Item, MAX_COLUMNS, Output, Place, Scope, expanded, folded};
 use super::uses::Uses;
 use crate::facts::{Sink, SinkKind};
+use crate::marker;
 
 /// What ORDER BY may refer to besides the output.
 struct Level<'q> {
@@ -61,13 +62,18 @@ impl Walker<'_> {
         let TableAlias { explicit: _, name: _, columns: _, at: _ } = alias;
         let (name, columns) = self.alias(Some(alias));
         let name = name.unwrap_or_default();
+        // Those that SEARCH and CYCLE add come after its own. In the recursive part they have no certain place.
+        let (added, columns): (Vec<String>, Vec<String>) =
+            columns.into_iter().partition(|column| marker::named(column).is_some());
+        let added = added.iter().map(|column| marker::named(column).map(str::to_owned));
         // A recursive union: its right side sees the columns of its left side under the CTE's own name.
         if let (true, SetExpr::SetOperation { op: SetOperator::Union, left, right, set_quantifier: _ }) =
             (recursive, query.body.as_ref())
             && query.with.is_none()
         {
             let left = self.set_expr(left, place, Uses::OUTPUT).renamed(&columns);
-            let itself = [(name, Rc::new(left.clone().of_unknown_origin()))];
+            let open = left.open || added.len() > 0;
+            let itself = [(name, Rc::new(Output { open, ..left.clone().of_unknown_origin() }))];
             let pending = place.ctes.map_or(&[][..], |ctes| ctes.pending.get(1..).unwrap_or_default());
             let around = place.ctes.map(|ctes| Ctes { pending, ..*ctes });
             let ctes = Ctes { list: &itself, pending: &[], outer: around.as_ref() };
@@ -75,9 +81,15 @@ impl Walker<'_> {
             let right = self.set_expr(right, place, Uses::OUTPUT);
             self.tail(query, None, &left, place);
             // Each round may compare what the round before has made.
-            let output = left.mixed(&right);
+            let mut output = left.mixed(&right);
             self.somehow(|walker| walker.came_from(&output.rest, Uses::PREDICATE));
+            let made = output.rest.clone();
+            output.names.extend(added.map(|name| Some(Name::new(name?, made.clone()))));
             return output;
+        }
+        if added.len() > 0 {
+            // The server refuses it.
+            self.doubt("unsupported-query");
         }
         self.query(query, place, Uses::OUTPUT).renamed(&columns)
     }
@@ -253,6 +265,17 @@ impl Walker<'_> {
             Expr::Tuple(parts) => parts.iter().for_each(|part| self.group_item(part, level, place)),
             Expr::GroupingSets(sets) | Expr::Cube(sets) | Expr::Rollup(sets) => {
                 sets.iter().flatten().for_each(|part| self.group_item(part, level, place));
+            }
+            // The same within GROUPING SETS.
+            Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) if matches!(self.parts(name).as_slice(), [name] if marker::GROUPING.contains(&name.as_str())) => {
+                for arg in &list.args {
+                    match arg {
+                        FunctionArg::Unnamed(FunctionArgExpr::Expr(part)) => {
+                            self.group_item(part, level, place)
+                        }
+                        _ => self.doubt("unsupported-query"),
+                    }
+                }
             }
             other => self.output_or_expr(other, level, place, Uses::GROUPING),
         }
@@ -510,7 +533,10 @@ pub(super) fn expr_name(expr: &Expr) -> Option<String> {
             _ => None,
         },
         Expr::Function(Function { name, .. }) => match name.0.last()? {
-            sqlparser::ast::ObjectNamePart::Identifier(ident) => Some(folded(ident).into_owned()),
+            sqlparser::ast::ObjectNamePart::Identifier(ident) => {
+                let name = folded(ident).into_owned();
+                Some(marker::named(&name).map_or_else(|| name.clone(), str::to_owned))
+            }
             sqlparser::ast::ObjectNamePart::Function(_) => None,
         },
         _ => None,

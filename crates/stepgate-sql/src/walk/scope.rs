@@ -79,13 +79,17 @@ pub(super) enum Source {
     Derived(Output),
     /// A join with an alias: the columns of its sides.
     Join(Vec<Rc<Item>>),
+    /// `USING (…) AS j`: the merged columns, which are found by way of `j` only (parse_clause.c, `p_cols_visible`).
+    Merged(Vec<(String, Hit)>),
+    /// A join whose alias renames its columns.
+    Renamed(Vec<(String, Hit)>),
     /// `excluded` of ON CONFLICT: the proposed row. Like the server, which asks for SELECT on the column, we count it
     /// as the table's.
     Excluded(RelationIndex),
 }
 
 /// What a column name means in one item.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Hit {
     /// These columns of the catalog.
     Columns(Vec<ColumnRef>),
@@ -127,14 +131,26 @@ impl Item {
             Source::Join(sides) => {
                 let mut all = Hit::Miss;
                 for side in sides {
-                    all = all.and(side.hit(name, catalog));
+                    all = all.and(side.bare(name, catalog));
                 }
                 if all == Hit::System { Hit::Miss } else { all }
+            }
+            Source::Merged(columns) | Source::Renamed(columns) => {
+                let named = columns.iter().find(|(known, _)| known == name);
+                named.map_or(Hit::Miss, |(_, hit)| hit.clone())
             }
             Source::Excluded(index) => match catalog.relation(*index).and_then(|it| it.column(name)) {
                 Some(at) => Hit::Columns(vec![(*index, at)]),
                 None => Hit::Miss,
             },
+        }
+    }
+
+    /// What the name alone means in it.
+    pub(super) fn bare(&self, name: &str, catalog: &Catalog) -> Hit {
+        match self.source {
+            Source::Merged(_) => Hit::Miss,
+            _ => self.hit(name, catalog),
         }
     }
 
@@ -147,6 +163,11 @@ impl Item {
             }
             Source::Derived(_) => Vec::new(),
             Source::Join(sides) => sides.iter().flat_map(|side| side.whole(catalog)).collect(),
+            Source::Merged(columns) | Source::Renamed(columns) => {
+                let of =
+                    |hit: &Hit| if let Hit::Columns(columns) = hit { columns.clone() } else { Vec::new() };
+                columns.iter().flat_map(|(_, hit)| of(hit)).collect()
+            }
         }
     }
 
@@ -162,6 +183,10 @@ impl Item {
             }
             Source::Derived(output) => output.clone(),
             Source::Join(sides) => expanded(sides, catalog),
+            Source::Merged(columns) | Source::Renamed(columns) => {
+                let named = |(name, hit): &(String, Hit)| Some(Name::new(name, hit.origin()));
+                Output { names: columns.iter().map(named).collect(), ..Output::default() }
+            }
             Source::Excluded(_) => Output::uncertain(),
         }
     }
@@ -172,7 +197,12 @@ pub(super) fn expanded(items: &[Rc<Item>], catalog: &Catalog) -> Output {
     let mut all = Output::default();
     let mut rest = items;
     while let Some(item) = rest.first() {
-        let (output, taken) = item.star.borrow().clone().unwrap_or_else(|| (item.output(catalog), 1));
+        let alone = || match item.source {
+            // The sides have these columns already.
+            Source::Merged(_) => (Output::default(), 1),
+            _ => (item.output(catalog), 1),
+        };
+        let (output, taken) = item.star.borrow().clone().unwrap_or_else(alone);
         if all.names.len() + output.names.len() > MAX_COLUMNS {
             // The server refuses it; nobody shall make the gate count on.
             return Output::uncertain();
@@ -206,6 +236,17 @@ pub(super) fn merged(names: &[String], left: Output, right: Output) -> Output {
 }
 
 impl Hit {
+    /// What a column is made of that this name means.
+    fn origin(&self) -> Origin {
+        match self {
+            Self::Columns(columns) => {
+                let each: Vec<Origin> = columns.iter().map(|column| Origin::Column(*column)).collect();
+                if let [only] = each.as_slice() { only.clone() } else { Origin::any(&each) }
+            }
+            _ => Origin::Unknown,
+        }
+    }
+
     /// Both: a column merged by USING, or an ambiguous one (which the server refuses).
     pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {

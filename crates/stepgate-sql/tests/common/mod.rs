@@ -135,6 +135,8 @@ pub(crate) fn everything() -> (Cluster, Catalog, BTreeSet<String>) {
         "emptied.secret",
         "second_born.secret",
         "pairs.grantee",
+        "keyed.secret",
+        "secretly_keyed.secret",
     ] {
         pii.insert(format!("public.{column}"));
     }

@@ -41,7 +41,7 @@ impl Names {
 
     fn goes_on(&self, facts: &Facts, catalog: &Catalog, session: &SessionState) -> Option<Facts> {
         let name = facts.effect.refers.as_ref()?;
-        if facts.kind == Kind::Cursor {
+        if facts.kind != Kind::Execute {
             return self.cursors.get(name).map(|declared| facts.fetched(declared));
         }
         let texts = self.prepared.get(name).filter(|texts| texts.len() <= MAX_TEXTS)?;
