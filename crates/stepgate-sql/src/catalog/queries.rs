@@ -206,6 +206,19 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               where n.nspname <> 'pg_catalog'",
     },
     CatalogQuery {
+        // The functions that aggregates outside pg_catalog run.
+        name: "aggregates",
+        sql: concat!(
+            "select a.aggfnoid::pg_catalog.oid::text, ",
+            runs!("f.function"),
+            " \
+              from pg_catalog.pg_aggregate a join pg_catalog.pg_proc g on g.oid = a.aggfnoid \
+              join pg_catalog.pg_namespace n on n.oid = g.pronamespace cross join lateral (values \
+              (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn), (a.aggdeserialfn), (a.aggmtransfn), \
+              (a.aggminvtransfn), (a.aggmfinalfn)) f (function) where n.nspname <> 'pg_catalog' and f.function <> 0"
+        ),
+    },
+    CatalogQuery {
         // With the function that each runs, 0 if that is the server's own and only computes.
         name: "operators",
         sql: concat!(
