@@ -39,6 +39,7 @@ impl Catalog {
         loader.share_code_with_families();
         loader.views(&answers)?;
         loader.policies(&answers, &routines)?;
+        loader.policies_beneath_views();
         Ok(loader.catalog)
     }
 }
@@ -302,6 +303,28 @@ impl Loader {
             }
         }
         Ok(())
+    }
+
+    /// Policies and checks of what a view is made of apply to whoever reads the view.
+    fn policies_beneath_views(&mut self) {
+        for at in 0..self.catalog.relations.len() {
+            let Some(view) = self.catalog.relation(at).filter(|it| it.kind == RelationKind::View) else {
+                continue;
+            };
+            let beneath: Vec<Relation> = view
+                .reads_relations
+                .iter()
+                .filter_map(|base| self.catalog.relation(*base))
+                .filter(|base| base.doubtful || !base.policy_reads.is_empty() || !base.on_read.is_empty())
+                .cloned()
+                .collect();
+            let Some(view) = self.catalog.relations.get_mut(at) else { continue };
+            for base in beneath {
+                view.doubtful |= base.doubtful;
+                view.policy_reads.extend(base.policy_reads);
+                Body::merge(&mut view.on_read, &base.on_read);
+            }
+        }
     }
 
     fn views(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {

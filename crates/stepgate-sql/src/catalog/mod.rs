@@ -159,6 +159,12 @@ impl Catalog {
         self.user_operators.contains_key(name)
     }
 
+    /// Operators of somebody's own that a query may use without saying so: by IN, LIKE, IS DISTINCT FROM.
+    pub(crate) fn implied_operators(&self) -> BTreeSet<&'static str> {
+        let implied = ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~"];
+        implied.into_iter().filter(|operator| self.is_user_operator(operator)).collect()
+    }
+
     /// The functions that operators of that name run.
     pub(crate) fn operators(&self, name: &str) -> &[Arc<Routine>] {
         self.user_operators.get(name).map_or(&[], Vec::as_slice)

@@ -99,6 +99,9 @@ const CALLS: &[(&str, &str)] = &[
     ("select p from v_writes", "?"),
     ("select b from mv_bound", "people.email"),
     ("select f from v_field", "people.email"),
+    ("select note from v_known", "people.email"),
+    ("select 1 from v_of_nosies where t = '{x}'", "people.email"),
+    ("select note from v_noted", "?"),
     // One part of a statement sets the path by which another finds its names.
     ("select moves_path(), reads_plain()", "?"),
     ("select set_config('search_path', 'other', true), reads_plain()", "?"),
@@ -152,6 +155,30 @@ fn a_cast_of_ones_own_is_seen_through_wherever_it_may_apply() {
         )
         .expect("a cast");
     check(&[("select town from people", "?")], &snapshot(&cluster, "shop"));
+}
+
+/// `IN` and `IS DISTINCT FROM` find an operator of one's own without its name; a view may be printed without it.
+#[test]
+fn an_operator_that_is_not_named_is_seen_through() {
+    let (cluster, _) = database("calls.sql");
+    cluster
+        .load(
+            "shop",
+            "create table words (id text);
+             create function nosy_same(int, text) returns boolean language sql as 'select email_of($1) is null';
+             create operator = (leftarg = int, rightarg = text, function = nosy_same);
+             create view v_distinct as select 1 as one from plain p, words w where p.id is distinct from w.id",
+        )
+        .expect("an operator");
+    let catalog = snapshot(&cluster, "shop");
+    check(
+        &[
+            ("select 1 from plain p, words w where p.id is distinct from w.id", "people.email"),
+            ("select 1 from plain where id in (select id from words)", "people.email"),
+            ("select one from v_distinct", "people.email"),
+        ],
+        &catalog,
+    );
 }
 
 #[test]

@@ -113,6 +113,10 @@ create view v_writes as select id, put(note) as p from plain;
 create materialized view mv_bound as select id, bound(id) as b from plain;
 create view v_field as select field(p.*) as f from people p;
 
+create view v_known as select note from known;
+create view v_of_nosies as select id, t from of_nosies;
+create view v_noted as select note from noted;
+
 -- Paths.
 create function moves_path() returns text language sql as $$ select set_config('search_path', 'other', true) $$;
 create function reads_plain() returns text language sql as 'select note from plain limit 1';
