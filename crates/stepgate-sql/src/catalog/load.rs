@@ -1,7 +1,6 @@
 //! From the answers to the catalog queries to a snapshot.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use stepgate_types::RelationName;
 
@@ -295,10 +294,7 @@ impl Loader {
             };
             if let Some(relation) = self.catalog.relations.get_mut(at) {
                 relation.policy_reads.extend(reads);
-                for body in code.into_iter().flatten() {
-                    relation.on_read.push(Arc::clone(&body));
-                    relation.on_check.push(body);
-                }
+                relation.on_read.extend(code.into_iter().flatten());
                 relation.doubtful |= doubtful;
             }
         }
