@@ -190,7 +190,7 @@ impl Database {
         self.bind(&catalog, reader).await?;
         reader.connection = Some(connection);
         reader.fingerprint = Some(now);
-        reader.locks = catalog.has_locked_views().then_some(locks);
+        reader.locks = catalog.has_locked().then_some(locks);
         let view = self.set(catalog, reader);
         self.looked_at.fetch_max(epoch, Ordering::SeqCst);
         Ok(view)

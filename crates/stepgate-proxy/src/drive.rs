@@ -251,7 +251,7 @@ impl Drive {
             Action::Decide(mut pending) => {
                 let ddl = self.judge.database.ddl();
                 let rested = state.looked_for_names.is_none_or(|looked| looked.elapsed() >= RECENTLY);
-                let locked = self.judge.database.view().is_some_and(|view| view.catalog.has_locked_views());
+                let locked = self.judge.database.view().is_some_and(|view| view.catalog.has_locked());
                 let unknown = rested && pending.facts.iter().any(|facts| may_be_known_by_now(facts, locked));
                 let behind = self.judge.database.is_behind();
                 let mut looked = true;
@@ -553,12 +553,12 @@ fn has_names(facts: &Facts) -> bool {
     !matches!(facts.kind, Kind::Transaction | Kind::Session | Kind::Empty)
 }
 
-/// Whether a statement names a relation or column that the catalog in use does not have, or, where some view was
+/// Whether a statement names a relation or column that the catalog in use does not have, or, where something was
 /// `locked` when the catalog was read, one of which not all is known.
 fn may_be_known_by_now(facts: &Facts, locked: bool) -> bool {
     facts.reasons.iter().any(|reason| match reason.code {
         "unknown-relation" | "unresolved-name" => true,
-        "view-or-policy-with-unknown-parts" => locked,
+        "view-or-policy-with-unknown-parts" | "unknown-function" => locked,
         _ => false,
     })
 }

@@ -32,6 +32,8 @@ type Checks<'a> = HashMap<&'a str, Vec<Arc<Body>>>;
 /// Routines outside pg_catalog by their OIDs.
 pub(super) type Routines<'a> = HashMap<&'a str, Arc<Routine>>;
 
+type Row<'a> = Result<[&'a str; 10], CatalogError>;
+
 /// Loads all code. Relations, columns and names of functions are there already.
 pub(super) fn load<'a>(loader: &mut Loader, answers: &Answers<'a>) -> Result<Routines<'a>, CatalogError> {
     let checks = checks(&loader.catalog, answers)?;
@@ -65,8 +67,17 @@ fn routines<'a>(
     answers: &Answers<'a>,
     checks: &Checks<'_>,
 ) -> Result<Routines<'a>, CatalogError> {
-    let mut by_oid = HashMap::new();
-    for row in answers.rows::<10>("routines")? {
+    let mut by_oid: Routines<'a> = HashMap::new();
+    let mut aggregates: HashMap<&str, Vec<&str>> = HashMap::new();
+    for row in answers.rows::<2>("aggregates")? {
+        let [oid, function] = row?;
+        aggregates.entry(oid).or_default().extend((function != "0").then_some(function));
+    }
+    // What aggregates run is there before they are.
+    let is_aggregate = |row: &Row<'_>| row.as_ref().is_ok_and(|[oid, ..]| aggregates.contains_key(oid));
+    let rows: Vec<Row<'_>> = answers.rows("routines")?.collect();
+    let (last, first): (Vec<_>, Vec<_>) = rows.into_iter().partition(is_aggregate);
+    for row in first.into_iter().chain(last) {
         let [oid, schema, name, returns_set, form, body, own_path, arguments, defaults, types] = row?;
         let (text, path) = match form {
             "text" if truth(own_path) => (Some(body.to_owned()), Path::Own),
@@ -74,6 +85,7 @@ fn routines<'a>(
             "bound" => (routine::bound_statements(body), Path::Bound),
             _ => (None, Path::Bound),
         };
+        catalog.has_locked |= form == "locked";
         let arguments = arguments.split(',').map(str::to_owned).collect();
         let body = text.map(|text| {
             Arc::new(Body { text, path, function: name.to_owned(), arguments, ..Body::default() })
@@ -86,6 +98,14 @@ fn routines<'a>(
             code.extend(types.split(',').filter_map(|it| checks.get(it)).flatten().cloned());
             code
         });
+        let code = match aggregates.get(oid) {
+            Some(functions) => functions
+                .iter()
+                .map(|function| by_oid.get(function).and_then(|it| it.code.as_deref()))
+                .collect::<Option<Vec<_>>>()
+                .map(|code| code.concat()),
+            None => code,
+        };
         let routine = Arc::new(Routine { returns_set: truth(returns_set), code });
         by_oid.insert(oid, Arc::clone(&routine));
         catalog.routines.entry(name.to_owned()).or_default().push((schema.to_owned(), routine));

@@ -1,6 +1,7 @@
 //! From the answers to the catalog queries to a snapshot.
 
 use std::collections::HashMap;
+
 use std::sync::Arc;
 
 use stepgate_types::RelationName;
@@ -50,6 +51,7 @@ impl Catalog {
         loader.views(&answers, before)?;
         loader.policies(&answers, &routines)?;
         loader.event_triggers(&answers)?;
+        loader.policies_beneath_views();
         Ok(loader.catalog)
     }
 }
@@ -316,14 +318,33 @@ impl Loader {
             };
             if let Some(relation) = self.catalog.relations.get_mut(at) {
                 relation.policy_reads.extend(reads);
-                for body in code.into_iter().flatten() {
-                    relation.on_read.push(Arc::clone(&body));
-                    relation.on_check.push(body);
-                }
+                relation.on_read.extend(code.into_iter().flatten());
                 relation.doubtful |= doubtful;
             }
         }
         Ok(())
+    }
+
+    /// Policies and checks of what a view is made of apply to whoever reads the view.
+    fn policies_beneath_views(&mut self) {
+        for at in 0..self.catalog.relations.len() {
+            let Some(view) = self.catalog.relation(at).filter(|it| it.kind == RelationKind::View) else {
+                continue;
+            };
+            let beneath: Vec<Relation> = view
+                .reads_relations
+                .iter()
+                .filter_map(|base| self.catalog.relation(*base))
+                .filter(|base| base.doubtful || !base.policy_reads.is_empty() || !base.on_read.is_empty())
+                .cloned()
+                .collect();
+            let Some(view) = self.catalog.relations.get_mut(at) else { continue };
+            for base in beneath {
+                view.doubtful |= base.doubtful;
+                view.policy_reads.extend(base.policy_reads);
+                Body::merge(&mut view.on_read, &base.on_read);
+            }
+        }
     }
 
     fn views(&mut self, answers: &Answers<'_>, before: Option<&Catalog>) -> Result<(), CatalogError> {
@@ -342,7 +363,7 @@ impl Loader {
             if definition.text.is_empty() {
                 let known =
                     before.and_then(|before| self.catalog.same_definition(at, &definition, &depends, before));
-                self.catalog.has_locked_views |= known.is_none();
+                self.catalog.has_locked |= known.is_none();
                 definition.text = known.unwrap_or_default();
             }
             views.insert(at, view::View::new(Arc::clone(&definition.text), depends, &self.catalog));

@@ -50,8 +50,8 @@ pub struct Catalog {
     user_casts: UserCasts,
     /// Names of event triggers that fire.
     event_triggers: HashSet<String>,
-    /// Some view is unknown because somebody has locked it or what it is made of.
-    has_locked_views: bool,
+    /// Some view or function is unknown because somebody has locked it or what it is made of.
+    has_locked: bool,
     /// The functions of those casts.
     casts: Vec<Arc<Routine>>,
     /// Types outside pg_catalog, row types included, by name.
@@ -87,10 +87,11 @@ impl Catalog {
         self.schemas == other.schemas
     }
 
-    /// Whether some view is unknown because somebody had locked it, or what it is made of, for themselves alone.
+    /// Whether some view or function is unknown because somebody had locked it, or what it is made of, for themselves
+    /// alone.
     #[must_use]
-    pub const fn has_locked_views(&self) -> bool {
-        self.has_locked_views
+    pub const fn has_locked(&self) -> bool {
+        self.has_locked
     }
 
     /// Whether there is an event trigger of that name, and it fires.
@@ -242,6 +243,12 @@ impl Catalog {
 
     pub(crate) fn is_user_operator(&self, name: &str) -> bool {
         self.user_operators.contains_key(name)
+    }
+
+    /// Operators of somebody's own that a query may use without saying so: by IN, LIKE, IS DISTINCT FROM.
+    pub(crate) fn implied_operators(&self) -> BTreeSet<&'static str> {
+        let implied = ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~"];
+        implied.into_iter().filter(|operator| self.is_user_operator(operator)).collect()
     }
 
     /// The functions that operators of that name run.

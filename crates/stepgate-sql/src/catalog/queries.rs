@@ -46,6 +46,16 @@ macro_rules! parts {
     };
 }
 
+/// `locked (relation)`: what somebody else holds or awaits for themselves alone.
+macro_rules! locked {
+    () => {
+        "locked (relation) as materialized (select l.relation from pg_catalog.pg_locks l \
+         where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' \
+         and l.pid is distinct from pg_catalog.pg_backend_pid() and l.database = (select d.oid \
+         from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()))"
+    };
+}
+
 /// To be run in ONE repeatable-read, read-only transaction with `search_path = pg_catalog`
 /// (view definitions are qualified by it). Any role may; PostgreSQL 13 to 18.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
@@ -72,10 +82,10 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // A definition can be read under a lock (AccessShareLock) on the view and on what it names (ruleutils.c,
         // make_viewdef): the empty text where somebody holds or awaits a lock that would keep us waiting.
         name: "views",
-        sql: "with locked as materialized (select l.relation from pg_catalog.pg_locks l \
-              where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' and l.pid is distinct from pg_catalog.pg_backend_pid() \
-              and l.database = (select d.oid from pg_catalog.pg_database d \
-              where d.datname = pg_catalog.current_database())), \
+        sql: concat!(
+            "with ",
+            locked!(),
+            ", \
               opaque as materialized (select l.relation as oid from locked l \
               union select r.ev_class from locked l join pg_catalog.pg_depend d on d.refobjid = l.relation \
               and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
@@ -85,7 +95,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               else coalesce(pg_catalog.pg_get_viewdef(c.oid)::text, '') end from pg_catalog.pg_class c \
               join pg_catalog.pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN' \
               join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-              where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')",
+              where c.relkind in ('v', 'm') and n.nspname not in ('pg_catalog', 'information_schema')"
+        ),
     },
     CatalogQuery {
         name: "view_columns",
@@ -206,7 +217,13 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // the text that it is, or as it was bound (BEGIN ATOMIC, RETURN; no column of PostgreSQL 13). Then what a
         // call evaluates besides: defaults of arguments, and by their types the checks of domains.
         name: "routines",
-        sql: "select p.oid::text, n.nspname::text, p.proname::text, p.proretset::text, f.form, \
+        sql: concat!(
+            "with ",
+            locked!(),
+            ", opaque as materialized (select d.objid as oid from locked l join pg_catalog.pg_depend d \
+              on d.refobjid = l.relation and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass \
+              and d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
+              select p.oid::text, n.nspname::text, p.proname::text, p.proretset::text, f.form, \
               case f.form when 'text' then p.prosrc when 'bound' then coalesce(pg_catalog.pg_get_functiondef(p.oid), '') else '' end, \
               (p.prosecdef or p.proconfig is not null)::text, coalesce(pg_catalog.array_to_string(p.proargnames, ','), ''), \
               coalesce(pg_catalog.pg_get_expr(p.proargdefaults, 0), ''), \
@@ -215,8 +232,23 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               join pg_catalog.pg_language l on l.oid = p.prolang cross join lateral (select case \
               when l.lanname <> 'sql' or p.prokind <> 'f' or not (p.proconfig is null \
               or (pg_catalog.cardinality(p.proconfig) = 1 and p.proconfig[1] like 'search\\_path=%')) then '' \
-              when (pg_catalog.to_jsonb(p) ->> 'prosqlbody') is null then 'text' else 'bound' end) f (form) \
-              where n.nspname <> 'pg_catalog'",
+              when (pg_catalog.to_jsonb(p) ->> 'prosqlbody') is null then 'text' \
+              when p.oid in (select o.oid from opaque o) then 'locked' else 'bound' end) f (form) \
+              where n.nspname <> 'pg_catalog'"
+        ),
+    },
+    CatalogQuery {
+        // The functions that aggregates outside pg_catalog run.
+        name: "aggregates",
+        sql: concat!(
+            "select a.aggfnoid::pg_catalog.oid::text, ",
+            runs!("f.function"),
+            " \
+              from pg_catalog.pg_aggregate a join pg_catalog.pg_proc g on g.oid = a.aggfnoid \
+              join pg_catalog.pg_namespace n on n.oid = g.pronamespace cross join lateral (values \
+              (a.aggtransfn), (a.aggfinalfn), (a.aggcombinefn), (a.aggserialfn), (a.aggdeserialfn), (a.aggmtransfn), \
+              (a.aggminvtransfn), (a.aggmfinalfn)) f (function) where n.nspname <> 'pg_catalog' and f.function <> 0"
+        ),
     },
     CatalogQuery {
         // With the function that each runs, 0 if that is the server's own and only computes.
@@ -301,9 +333,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
 ];
 
 /// The relations of this database that somebody else holds or awaits for themselves alone, as one text value.
-pub const LOCKS_QUERY: &str = "select pg_catalog.string_agg(distinct l.relation::text, ',') from pg_catalog.pg_locks l \
-    where l.locktype = 'relation' and l.mode = 'AccessExclusiveLock' and l.pid is distinct from pg_catalog.pg_backend_pid() \
-    and l.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database())";
+pub const LOCKS_QUERY: &str =
+    concat!("with ", locked!(), " select pg_catalog.string_agg(distinct relation::text, ',') from locked");
 
 /// Two text values, of relations and of code (functions, types, operators, casts, schemas), that change when anything
 /// that [`CATALOG_QUERIES`] reads changes, statistics and temporary objects apart (a session's own it knows by its own

@@ -45,7 +45,7 @@ pub(crate) struct Relation {
     pub(crate) writes_run_code: bool,
     /// What writing it runs, and stores in it: defaults and generated columns that call something.
     pub(crate) on_write: Vec<Arc<Body>>,
-    /// What writing it runs besides: checks, its own and its types', expressions of indexes, policies.
+    /// What writing it runs besides: checks, its own and its types', expressions of indexes.
     pub(crate) on_check: Vec<Arc<Body>>,
     /// Its triggers, those that are not known apart.
     pub(crate) triggers: Vec<Trigger>,

@@ -239,12 +239,11 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
 
 /// The operators of somebody's own that a query uses, or may use without saying so.
 fn operators<'w>(words: Words<'w, '_>, catalog: &Catalog) -> BTreeSet<&'w str> {
-    let implied = ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~"];
     let written = words.0.iter().filter_map(|token| match &token.kind {
         TokenKind::Operator(operator) => Some(*operator),
         _ => None,
     });
-    written.chain(implied).filter(|operator| catalog.is_user_operator(operator)).collect()
+    written.filter(|operator| catalog.is_user_operator(operator)).chain(catalog.implied_operators()).collect()
 }
 
 /// Whether these words begin a query or DML statement.

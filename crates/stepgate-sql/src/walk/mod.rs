@@ -502,6 +502,8 @@ impl<'c> Walker<'c> {
         self.touch_all(relation.policy_reads.iter().copied(), Uses::PREDICATE);
         let is_view = matches!(relation.kind, RelationKind::View | RelationKind::MaterialisedView);
         if is_view {
+            // Its definition may use them without saying so.
+            self.runs_implied(&self.catalog.implied_operators());
             self.runs_casts();
         }
         self.runs(Cause::Reading(index), &relation.on_read);

@@ -135,6 +135,8 @@ impl Walker<'_> {
             self.runs(Cause::Writing(index), &relation.on_write);
         }
         self.runs(Cause::Checking(index), &relation.on_check);
+        // Policies apply to rows that are written too.
+        self.runs(Cause::Reading(index), &relation.on_read);
     }
 
     /// A value is made of a type outside pg_catalog; of one of those that have the name, if there are several.

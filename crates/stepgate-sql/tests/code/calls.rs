@@ -28,6 +28,12 @@ const CALLS: &[(&str, &str)] = &[
     ("select (some_people()).town", "people.email"),
     ("select b from a_table(1)", "people.email"),
     ("select (a_table(1)).b", "people.email"),
+    ("select last_of(town), product(id) from people", ""),
+    ("select last_of(email) from people", "people.email"),
+    ("select look_ups(id) from plain", "people.email"),
+    ("select finally(note) from plain", ""),
+    ("select slow(note) from plain", "?"),
+    ("select product(id) over (order by id) from plain", ""),
     // Domains and types.
     ("select 'X'::tidy_text, takes_tidy('X')", ""),
     ("select 'x'::nosy", "people.email"),
@@ -93,6 +99,9 @@ const CALLS: &[(&str, &str)] = &[
     ("select p from v_writes", "?"),
     ("select b from mv_bound", "people.email"),
     ("select f from v_field", "people.email"),
+    ("select note from v_known", "people.email"),
+    ("select 1 from v_of_nosies where t = '{x}'", "people.email"),
+    ("select note from v_noted", "?"),
     // One part of a statement sets the path by which another finds its names.
     ("select moves_path(), reads_plain()", "?"),
     ("select set_config('search_path', 'other', true), reads_plain()", "?"),
@@ -148,6 +157,30 @@ fn a_cast_of_ones_own_is_seen_through_wherever_it_may_apply() {
     check(&[("select town from people", "?")], &snapshot(&cluster, "shop"));
 }
 
+/// `IN` and `IS DISTINCT FROM` find an operator of one's own without its name; a view may be printed without it.
+#[test]
+fn an_operator_that_is_not_named_is_seen_through() {
+    let (cluster, _) = database("calls.sql");
+    cluster
+        .load(
+            "shop",
+            "create table words (id text);
+             create function nosy_same(int, text) returns boolean language sql as 'select email_of($1) is null';
+             create operator = (leftarg = int, rightarg = text, function = nosy_same);
+             create view v_distinct as select 1 as one from plain p, words w where p.id is distinct from w.id",
+        )
+        .expect("an operator");
+    let catalog = snapshot(&cluster, "shop");
+    check(
+        &[
+            ("select 1 from plain p, words w where p.id is distinct from w.id", "people.email"),
+            ("select 1 from plain where id in (select id from words)", "people.email"),
+            ("select one from v_distinct", "people.email"),
+        ],
+        &catalog,
+    );
+}
+
 #[test]
 fn what_code_brings_into_a_row_is_labelled_there() {
     let (cluster, catalog) = database("calls.sql");
@@ -157,6 +190,7 @@ fn what_code_brings_into_a_row_is_labelled_there() {
         ("insert into defaulted (id) values (1)", "select note from defaulted"),
         ("copy defaulted (id) from stdin", "select note from defaulted"),
         ("select bound_writes(email) from people", "select note from plain"),
+        ("select finally(email) from people", "select note from plain"),
         ("insert into plain (id, note) select id, b from v_bound", "select note from plain"),
         ("insert into plain (id, note) select id, b from mv_bound", "select note from plain"),
     ] {
@@ -193,6 +227,9 @@ fn every_change_of_code_is_a_change_of_the_catalog() {
         "alter table neat_check drop constraint neat_check_note_check",
         "alter table plain alter note set default email_of(1)",
         "create index on plain (im_town(id))",
+        "drop aggregate product (float8)",
+        "create aggregate product (float8) (sfunc = float8pl, stype = float8)",
+        "create or replace aggregate product (float8) (sfunc = float8mul, stype = float8)",
         "drop operator ## (int, int)",
         "create operator === (leftarg = int, rightarg = int, function = int4ne)",
         "create cast (mood as int) with inout",

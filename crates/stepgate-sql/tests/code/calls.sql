@@ -31,6 +31,15 @@ create function first_of(anyarray) returns anyelement language sql as 'select $1
 create function some_people() returns setof people language sql as 'select * from people';
 create function a_table(n int) returns table (a int, b text) language sql as 'select id, email from people where id = n';
 
+create function last_of(text, text) returns text language sql as 'select $2';
+create function look_up(text, int) returns text language sql as 'select email from people where id = $2';
+create function slow(text, text) returns text language plpgsql as 'begin return $2; end';
+create aggregate last_of (text) (sfunc = last_of, stype = text);
+create aggregate product (float8) (sfunc = float8mul, stype = float8, initcond = 1);
+create aggregate look_ups (int) (sfunc = look_up, stype = text);
+create aggregate finally (text) (sfunc = textcat, stype = text, finalfunc = put);
+create aggregate slow (text) (sfunc = slow, stype = text);
+
 -- Domains.
 create domain tidy_text as text check (value ~ '^[A-Z]');
 create domain nosy as text check (email_of(length(value)) is null);
@@ -103,6 +112,10 @@ create view v_operator as select id <-> 1 as o from plain;
 create view v_writes as select id, put(note) as p from plain;
 create materialized view mv_bound as select id, bound(id) as b from plain;
 create view v_field as select field(p.*) as f from people p;
+
+create view v_known as select note from known;
+create view v_of_nosies as select id, t from of_nosies;
+create view v_noted as select note from noted;
 
 -- Paths.
 create function moves_path() returns text language sql as $$ select set_config('search_path', 'other', true) $$;
