@@ -371,6 +371,8 @@ fn more_comparisons_than_are_told_apart_are_one_of_an_unknown_kind() {
             "{shown}"
         );
         assert!(all[0].predicates.iter().count() <= 65);
+        let union = all[0].union(&facts("select inv from invoices where amount > 5", &catalog)[0]);
+        assert_eq!(union.predicates, all[0].predicates);
     }
 }
 
