@@ -157,6 +157,14 @@ fn conditions_say_how_a_column_is_compared_with_what() {
                 "doctors.annual_pay > number@1",
             ),
             (
+                "merge into invoices i using doctors d on i.amount > 5 when matched and d.did = 3 then delete",
+                "doctors.did = number@1; amount <= number@0; amount > number@0",
+            ),
+            (
+                "with gone as (delete from invoices where inv = 1 returning amount * 2 as a) select count(*) from gone where a > 5",
+                "amount other expression; invoices.inv = number@0; invoices.inv <> number@0",
+            ),
+            (
                 "select inv from invoices where paid = true and amount = null",
                 "amount = null; invoices.paid = boolean",
             ),
@@ -306,6 +314,10 @@ fn a_comparison_is_seen_through_views_subqueries_and_ctes() {
             ("select inv from invoices, lateral (values (amount)) l (a) where a > 5", unknown),
             (
                 "select count(*) from (select v.a from (select amount as x from invoices) t, lateral (values (t.x)) v (a)) s where a > 5",
+                unknown,
+            ),
+            (
+                "select count(*) from (select * from (select amount - 30000 from invoices) s) t (a) where a > 0",
                 unknown,
             ),
             (

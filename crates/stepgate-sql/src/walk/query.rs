@@ -398,6 +398,7 @@ impl Walker<'_> {
                         self.whole_row(item, uses);
                     }
                     let more = expanded(items, self.catalog);
+                    unnamed.extend(more.unnamed().cloned());
                     self.append(&mut output, more);
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
@@ -406,6 +407,7 @@ impl Walker<'_> {
                         SelectItemQualifiedWildcardKind::ObjectName(name) => {
                             if let Some(item) = self.row(name, place, uses) {
                                 let more = item.output(self.catalog);
+                                unnamed.extend(more.unnamed().cloned());
                                 self.append(&mut output, more);
                             }
                         }
