@@ -103,6 +103,9 @@ impl Output {
                 _ => Origin::Unknown,
             };
         }
+        if self.unnamed().is_some() {
+            self.rest = Origin::any([&self.rest, &other.anything()]);
+        }
         self
     }
 
