@@ -206,39 +206,47 @@ impl Serialize for OperandClass {
 
 /// The predicates of a statement. For each column either all of its comparisons, or one that stands for any.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Predicates(BTreeSet<Predicate>);
+pub struct Predicates {
+    all: BTreeSet<Predicate>,
+    /// Columns of which there were more.
+    full: BTreeSet<ColumnName>,
+}
 
 impl Predicates {
     /// In order of columns.
     pub fn iter(&self) -> impl Iterator<Item = &Predicate> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// Whether that is one of them.
     #[must_use]
     pub fn contains(&self, predicate: &Predicate) -> bool {
-        self.0.contains(predicate)
+        self.all.contains(predicate)
     }
 
     /// Whether nothing is compared.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// Adds one.
     pub fn insert(&mut self, predicate: Predicate) {
+        if self.full.contains(&predicate.column) {
+            return;
+        }
         if self.of(&predicate.column).count() < MAX_OF_COLUMN {
-            self.0.insert(predicate);
-        } else {
-            self.0.retain(|it| it.column != predicate.column);
-            self.0.insert(Predicate::other(predicate.column));
+            self.all.insert(predicate);
+        } else if !self.all.contains(&predicate) {
+            self.all.retain(|it| it.column != predicate.column);
+            self.full.insert(predicate.column.clone());
+            self.all.insert(Predicate::other(predicate.column));
         }
     }
 
     /// Those of one column.
     pub fn of<'p>(&'p self, column: &'p ColumnName) -> impl Iterator<Item = &'p Predicate> {
-        self.0.range(Predicate::first(column.clone())..).take_while(move |it| it.column == *column)
+        self.all.range(Predicate::first(column.clone())..).take_while(move |it| it.column == *column)
     }
 
     /// Sees to it that there is one for each of these that is used as a predicate.
@@ -251,19 +259,28 @@ impl Predicates {
     }
 
     pub(crate) fn extend(&mut self, more: &Self) {
-        more.0.iter().cloned().for_each(|predicate| self.insert(predicate));
+        self.full.extend(more.full.iter().cloned());
+        self.all.retain(|it| !more.full.contains(&it.column));
+        // That of a full column stands for all.
+        for predicate in &more.all {
+            if more.full.contains(&predicate.column) {
+                self.all.insert(predicate.clone());
+            } else {
+                self.insert(predicate.clone());
+            }
+        }
     }
 
     /// Those of a text that is not the message's: where its values are says nothing there.
     pub(crate) fn elsewhere(&self) -> Self {
         let of = |it: &Predicate| Predicate { operand: it.operand.elsewhere(), ..it.clone() };
-        Self(self.0.iter().map(of).collect())
+        Self { all: self.all.iter().map(of).collect(), full: self.full.clone() }
     }
 
     /// Literals, known by their offsets so far, by their numbers among these tokens: offsets differ between texts
     /// that share facts.
     pub(crate) fn number_literals(&mut self, tokens: &[Token<'_>]) {
-        if self.0.iter().all(|it| it.operand.value.is_none()) {
+        if self.all.iter().all(|it| it.operand.value.is_none()) {
             return;
         }
         let literals: Vec<usize> = literals(tokens).map(|(token, _)| token.at).collect();
@@ -277,7 +294,7 @@ impl Predicates {
             });
             it
         };
-        self.0 = std::mem::take(&mut self.0).into_iter().map(numbered).collect();
+        self.all = std::mem::take(&mut self.all).into_iter().map(numbered).collect();
     }
 }
 

@@ -51,9 +51,10 @@ impl<V: AsRef<[u8]>> StatementValues<'_, V> {
     fn parameter(&self, number: u16) -> Option<Number> {
         let at = usize::from(number).checked_sub(1)?;
         let value = self.parameters.get(at)?.as_ref()?.as_ref();
+        let oid = self.types.get(at).copied().unwrap_or(0);
         match self.formats.get(at)? {
-            0 => std::str::from_utf8(value).ok()?.parse().ok(),
-            1 => binary(*self.types.get(at)?, value),
+            0 if is_read_as_decimal(oid) => std::str::from_utf8(value).ok()?.parse().ok(),
+            1 => binary(oid, value),
             _ => None,
         }
     }
@@ -72,14 +73,25 @@ fn literal(sql: &[u8], at: u32) -> Option<Number> {
     }
 }
 
-/// A value in the binary format of its type (OIDs of `pg_type.dat`).
+// OIDs of types (`pg_type.dat`).
+const INT8: u32 = 20;
+const INT2: u32 = 21;
+const INT4: u32 = 23;
+const TEXT: u32 = 25;
+const FLOAT4: u32 = 700;
+const FLOAT8: u32 = 701;
+const UNKNOWN: u32 = 705;
+const VARCHAR: u32 = 1043;
+const NUMERIC: u32 = 1700;
+
+/// Whether text of that type, or of one that the server chooses by what stands around, means the number that it looks
+/// like: of `bit`, `1111` is 15, and of `"char"`, `5` is 53.
+const fn is_read_as_decimal(oid: u32) -> bool {
+    matches!(oid, 0 | INT2 | INT4 | INT8 | FLOAT4 | FLOAT8 | NUMERIC | TEXT | VARCHAR | UNKNOWN)
+}
+
+/// A value in the binary format of its type.
 fn binary(oid: u32, value: &[u8]) -> Option<Number> {
-    const INT8: u32 = 20;
-    const INT2: u32 = 21;
-    const INT4: u32 = 23;
-    const FLOAT4: u32 = 700;
-    const FLOAT8: u32 = 701;
-    const NUMERIC: u32 = 1700;
     let shown = match oid {
         INT2 => i16::from_be_bytes(value.try_into().ok()?).to_string(),
         INT4 => i32::from_be_bytes(value.try_into().ok()?).to_string(),
@@ -158,6 +170,8 @@ mod tests {
             (&[0, 1, 0, 1, 0, 0, 0, 0, 0, 5], 1, 1700, Some("50000")),
             (b"50000", 1, 25, None),
             (b"50000", 2, 23, None),
+            (b"1111", 0, 1560, None),
+            (b"5", 0, 18, None),
             (b"\xff5", 0, 0, None),
         ] {
             assert_eq!(of(Some(value), format, oid), expected.and_then(number), "{value:?} {format} {oid}");

@@ -157,6 +157,14 @@ fn conditions_say_how_a_column_is_compared_with_what() {
                 "doctors.annual_pay > number@1",
             ),
             (
+                "merge into invoices i using doctors d on i.amount > 5 when matched and d.did = 3 then delete",
+                "doctors.did = number@1; amount <= number@0; amount > number@0",
+            ),
+            (
+                "with gone as (delete from invoices where inv = 1 returning amount * 2 as a) select count(*) from gone where a > 5",
+                "amount other expression; invoices.inv = number@0; invoices.inv <> number@0",
+            ),
+            (
                 "select inv from invoices where paid = true and amount = null",
                 "amount = null; invoices.paid = boolean",
             ),
@@ -309,6 +317,14 @@ fn a_comparison_is_seen_through_views_subqueries_and_ctes() {
                 unknown,
             ),
             (
+                "select count(*) from (select * from (select amount - 30000 from invoices) s) t (a) where a > 0",
+                unknown,
+            ),
+            (
+                "select count(*) from (select 0 union all select amount - 30000 from invoices) s (a) where a > 0",
+                unknown,
+            ),
+            (
                 "select count(*) from (select x, x + 1 as y from (select amount as x from invoices) t) s where y > 5",
                 unknown,
             ),
@@ -371,6 +387,8 @@ fn more_comparisons_than_are_told_apart_are_one_of_an_unknown_kind() {
             "{shown}"
         );
         assert!(all[0].predicates.iter().count() <= 65);
+        let union = all[0].union(&facts("select inv from invoices where amount > 5", &catalog)[0]);
+        assert_eq!(union.predicates, all[0].predicates);
     }
 }
 

@@ -185,7 +185,7 @@ fn comparison(random: &mut Random) -> String {
 fn query(random: &mut Random) -> String {
     let c = condition(random, 3);
     let made = amount(random);
-    match random.below(20) {
+    match random.below(23) {
         14 => format!(
             "with recursive s (id, note, amount, n) as (select id, note, {made}, 0 from sums s union all select id, note, amount - 25000, n + 1 from s where n < 2 and {c}) select array_agg(id order by id) from s"
         ),
@@ -206,6 +206,15 @@ fn query(random: &mut Random) -> String {
         19 => format!(
             "select array_agg(s.id order by s.id) from sums s where (select {made} from sums t where t.id = s.id limit 1) > {}",
             value(random)
+        ),
+        21 => format!(
+            "select array_agg(id order by id) from (select id, note, 7 from sums s union all select id, note, {made} from sums s) s (id, note, amount) where {c}"
+        ),
+        22 => format!(
+            "select array_agg(id order by id) from (select id, note, 7 as amount from sums s union all select id, note, {made} from sums s) s where {c}"
+        ),
+        20 => format!(
+            "select array_agg(id order by id) from (select * from (select id, note, {made} from sums s) x) s (id, note, amount) where {c}"
         ),
         0..=2 => format!("select array_agg(id order by id) from sums s where {c}"),
         3 => format!("select array_agg(({c}) order by id) from sums s"),

@@ -281,7 +281,6 @@ impl Walker<'_> {
         asked: Asked<'_>,
     ) {
         self.side(expr, asked, |walker| {
-            // One more than are told apart says that there were more.
             let pairs = members.flat_map(|member| asked.sense.pairs(op, walker.operand(member)));
             pairs.take(MAX_OF_COLUMN + 1).collect()
         });
@@ -347,10 +346,10 @@ pub(super) fn note(compared: &mut Compared, column: ColumnRef, pairs: &[Pair]) {
         if known.contains(pair) {
             continue;
         }
-        if known.len() >= MAX_OF_COLUMN {
-            *known = vec![SOMEHOW];
+        // One more than are told apart says that there were more.
+        if known.len() <= MAX_OF_COLUMN {
+            known.push(*pair);
         }
-        known.push(*pair);
     }
 }
 

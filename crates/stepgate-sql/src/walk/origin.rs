@@ -103,6 +103,9 @@ impl Output {
                 _ => Origin::Unknown,
             };
         }
+        if self.unnamed().is_some() {
+            self.rest = Origin::any([&self.rest, &other.anything()]);
+        }
         self
     }
 
@@ -125,9 +128,12 @@ impl Output {
 
     /// What any of its columns is made of.
     pub(super) fn anything(&self) -> Origin {
-        let unnamed = self.open || self.names.iter().any(Option::is_none);
-        let rest = unnamed.then_some(&self.rest);
-        Origin::any(self.names.iter().flatten().map(|name| &name.origin).chain(rest))
+        Origin::any(self.names.iter().flatten().map(|name| &name.origin).chain(self.unnamed()))
+    }
+
+    /// What its columns without a certain name are made of, if it has such.
+    pub(super) fn unnamed(&self) -> Option<&Origin> {
+        (self.open || self.names.iter().any(Option::is_none)).then_some(&self.rest)
     }
 }
 
@@ -237,9 +243,8 @@ impl Walker<'_> {
                 Some(wanted) => {
                     let mut named =
                         output.names.iter().flatten().filter(|name| name.text == wanted).peekable();
-                    let unsure = output.open || output.names.iter().any(Option::is_none);
-                    if named.peek().is_none() && unsure {
-                        self.came_from(&output.rest, uses);
+                    if let (None, Some(origin)) = (named.peek(), output.unnamed()) {
+                        self.came_from(origin, uses);
                     }
                     named.for_each(|name| self.came_from(&name.origin, uses));
                 }

@@ -419,6 +419,7 @@ impl Walker<'_> {
                         self.whole_row(item, uses);
                     }
                     let more = expanded(items, self.catalog);
+                    unnamed.extend(more.unnamed().cloned());
                     self.append(&mut output, more);
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
@@ -428,6 +429,7 @@ impl Walker<'_> {
                             match self.row(name, place, uses) {
                                 Some(item) => {
                                     let more = item.output(self.catalog);
+                                    unnamed.extend(more.unnamed().cloned());
                                     self.append(&mut output, more);
                                 }
                                 None => output.open = true,

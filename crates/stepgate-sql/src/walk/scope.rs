@@ -195,6 +195,7 @@ impl Item {
 /// The columns that `*` makes of these items.
 pub(super) fn expanded(items: &[Rc<Item>], catalog: &Catalog) -> Output {
     let mut all = Output::default();
+    let mut unnamed = Vec::new();
     let mut rest = items;
     while let Some(item) = rest.first() {
         let alone = || match item.source {
@@ -207,10 +208,12 @@ pub(super) fn expanded(items: &[Rc<Item>], catalog: &Catalog) -> Output {
             // The server refuses it; nobody shall make the gate count on.
             return Output::uncertain();
         }
+        unnamed.extend(output.unnamed().cloned());
         all.names.extend(output.names);
         all.open |= output.open;
         rest = rest.get(taken..).unwrap_or_default();
     }
+    all.rest = Origin::any(&unnamed);
     all
 }
 
