@@ -207,7 +207,8 @@ static PAREN_KEYWORDS: Words = LazyLock::new(|| {
      exists extract filter for from greatest group grouping having in inner intersect is join least left like \
      limit materialized not nullif numeric nullif offset on or order outer over overlaps overlay partition position \
      recursive right rollup row select sets similar some substring then time timestamp trim union using values \
-     varchar bit varying when where window with within interval lateral tablesample xor precision decimal"
+     varchar bit varying when where window with within interval lateral tablesample xor precision decimal \
+     xmlattributes xmlconcat xmlelement xmlforest xmlparse xmlpi xmlroot"
         .split_ascii_whitespace()
         .collect()
 });
