@@ -12,7 +12,7 @@ use stepgate_store::{Change, Log, LogError, MAX_CHANGES, Side, Vault};
 use stepgate_types::RelationName;
 
 use crate::catalog::ServerIdentity;
-use crate::taint::SharedTaints;
+use crate::taint::{MAX_ENTRY, SharedTaints};
 
 /// What entries are sealed as.
 const LABEL: &str = "binding";
@@ -56,8 +56,9 @@ impl StoredBindings {
         taints: &SharedTaints,
         rules: &Ruleset,
     ) -> Result<BTreeSet<RelationName>, LogError> {
-        let bindings = self.of.entry(server.clone()).or_default();
-        let followed = bindings.follow(catalog, &taints.now(), &rules.map().entries(&self.database));
+        let none = Bindings::default();
+        let known = self.of.get(server).unwrap_or(&none);
+        let followed = known.follow(catalog, &taints.now(), &rules.map().entries(&self.database));
         if followed.overflows {
             tracing::error!(database = %self.database, "more columns are labelled than can be bound by OID");
         }
@@ -74,10 +75,18 @@ impl StoredBindings {
         }
         // First what keeps the labels, then what says that they were kept.
         let mut changes = taints.all_changes(&self.vault, &self.database, &flows)?;
-        for (place, binding) in &followed.changes {
-            changes.push(change(&self.vault, &self.database, server, *place, binding.as_ref())?);
+        let mut kept = Vec::with_capacity(followed.changes.len());
+        for (place, binding) in followed.changes {
+            match self.change(server, place, binding.as_ref())? {
+                Some(change) => {
+                    changes.push(change);
+                    kept.push((place, binding));
+                }
+                // What cannot be kept would be gone at the next start.
+                None => lost.extend(catalog.name_of(place.0).cloned()),
+            }
         }
-        let bound = followed.changes.iter().filter(|(_, binding)| binding.is_some()).count();
+        let bound = kept.iter().filter(|(_, binding)| binding.is_some()).count();
         let moved = followed.moved.into_iter().take(MAX_NAMED).map(|(from, to)| Event::LabelFollowed {
             database: self.database.clone(),
             from: from.to_string(),
@@ -92,10 +101,31 @@ impl StoredBindings {
         }
         write(&self.log, events, changes).await?;
         taints.add(flows)?;
-        for change in followed.changes {
+        let bindings = self.of.entry(server.clone()).or_default();
+        for change in kept {
             bindings.apply(change);
         }
         Ok(lost)
+    }
+
+    /// Sealed: names of columns are whatever somebody typed. None: they are too many, or too long.
+    fn change(
+        &self,
+        server: &ServerIdentity,
+        place: Place,
+        binding: Option<&Binding>,
+    ) -> Result<Option<Change>, LogError> {
+        let key = format!("{}\0{server}\0{place:?}", self.database);
+        let key = self.vault.hmac_hex(LABEL, key.as_bytes()).into_bytes();
+        let Some(binding) = binding else { return Ok(Some(Change::Delete { side: Side::Bindings, key })) };
+        let (database, server, binding) = (self.database.clone(), server.clone(), binding.clone());
+        let entry = serde_json::to_vec(&Entry { database, server, place, binding })
+            .map_err(|error| LogError::Io(error.to_string()))?;
+        if entry.len() > MAX_ENTRY {
+            return Ok(None);
+        }
+        let value = self.vault.seal(LABEL, &entry).map_err(|error| LogError::Io(error.to_string()))?;
+        Ok(Some(Change::Put { side: Side::Bindings, key, value }))
     }
 }
 
@@ -111,27 +141,6 @@ async fn write(log: &Log, mut events: Vec<Event>, changes: Vec<Change>) -> Resul
         log.append(with, chunk.to_vec()).await?;
     }
     Ok(())
-}
-
-/// Sealed: names of columns are whatever somebody typed.
-fn change(
-    vault: &Vault,
-    database: &str,
-    server: &ServerIdentity,
-    place: Place,
-    binding: Option<&Binding>,
-) -> Result<Change, LogError> {
-    let key = vault.hmac_hex(LABEL, format!("{database}\0{server}\0{place:?}").as_bytes()).into_bytes();
-    let Some(binding) = binding else { return Ok(Change::Delete { side: Side::Bindings, key }) };
-    let entry =
-        Entry { database: database.to_owned(), server: server.clone(), place, binding: binding.clone() };
-    let entry = serde_json::to_vec(&entry).map_err(|_| too_much())?;
-    let value = vault.seal(LABEL, &entry).map_err(|_| too_much())?;
-    Ok(Change::Put { side: Side::Bindings, key, value })
-}
-
-fn too_much() -> LogError {
-    LogError::TooLarge("more labelled columns than can be kept track of".to_owned())
 }
 
 /// The bindings of all databases, as the store has them.

@@ -9,7 +9,7 @@ use stepgate_store::{Change, Log, LogError, MAX_CHANGES, Side, Vault};
 use stepgate_types::{ColumnName, RelationName};
 
 /// The longest entry, in bytes, before it is sealed; the store takes 4,096.
-const MAX_ENTRY: usize = 3_900;
+pub(crate) const MAX_ENTRY: usize = 3_900;
 
 /// What entries are sealed as.
 const LABEL: &str = "taint";

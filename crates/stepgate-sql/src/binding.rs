@@ -14,8 +14,8 @@ use crate::taint::{Flow, Taints};
 /// The most columns of a database that are bound.
 const MAX_BOUND: usize = 50_000;
 
-/// The most names that are remembered of one column.
-const MAX_NAMES: usize = 16;
+/// The most names of its own that are remembered of one column, each labelled at its time.
+const MAX_NAMES: usize = 8;
 
 /// A column, by OID of its relation and attribute number; 0 is the relation as a whole.
 pub type Place = (u32, i32);
@@ -193,7 +193,6 @@ impl Now {
         for name in [&self.name].into_iter().chain(&self.names) {
             if let Some(kind) = map.kind(name)
                 && (kinds.insert(kind) || name == &self.name)
-                && binding.holds.len() < MAX_NAMES
             {
                 binding.holds.insert(name.clone());
             }

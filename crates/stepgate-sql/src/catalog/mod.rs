@@ -94,6 +94,12 @@ impl Catalog {
         self.has_locked
     }
 
+    /// The name of the relation of that OID.
+    #[must_use]
+    pub fn name_of(&self, oid: u32) -> Option<&RelationName> {
+        Some(&self.relation(self.find_oid(oid)?)?.name.0)
+    }
+
     /// Whether there is an event trigger of that name, and it fires.
     #[must_use]
     pub fn has_event_trigger(&self, name: &str) -> bool {
