@@ -172,3 +172,36 @@ fn a_statement_that_waits_while_a_labelled_copy_is_made_does_not_show_it() {
     let lines = other.ended(SOON).unwrap().join("\n");
     assert!(lines.contains("FATAL:  stepgate: ") && !lines.contains("901-00-"), "{lines}");
 }
+
+#[test]
+fn a_copy_renamed_in_the_transaction_that_made_it_keeps_its_label() {
+    let mut world = World::not_serving(|text| text);
+    let ddl = "grant create on schema public to public; create schema s; grant all on schema s to public";
+    world.cluster.load("shop", ddl).unwrap();
+    world.gate.serve().unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "begin;");
+    for sql in [
+        "create table t1 as select id, ssn as x from customers;",
+        "alter table t1 rename x to y\\; alter table t1 rename to t2\\; alter table t2 set schema s;",
+    ] {
+        approved(&world, &mut psql, &mut olga, sql);
+    }
+    passes(&mut psql, "commit;");
+    let mut other = world.psql(&dana);
+    waits(&world, &mut other, &dana, "select y from s.t2;");
+    passes(&mut other, "select id from s.t2 limit 1;");
+}
+
+#[test]
+fn a_copy_renamed_in_the_message_that_made_it_keeps_its_label() {
+    let world = World::new();
+    world.cluster.load("shop", "grant create on schema public to public").unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    let message = "create table t1 as select id, ssn as x from customers\\; alter table t1 rename to t2;";
+    approved(&world, &mut psql, &mut olga, message);
+    let mut other = world.psql(&dana);
+    waits(&world, &mut other, &dana, "select x from t2;");
+}

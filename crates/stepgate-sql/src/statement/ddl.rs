@@ -20,6 +20,7 @@ use crate::walk;
 pub(super) fn command(context: Context<'_>, facts: &mut Facts) {
     if known(context, facts).is_none() {
         statement_doubt(facts, "unsupported-statement");
+        rename::follows(context, facts);
     }
 }
 
