@@ -2,13 +2,14 @@
 //! DETACH PARTITION, NO INHERIT and DROP EXPRESSION, told by the OID of its relation and its attribute number
 //! (PostgreSQL documentation, "System Catalogs": pg_class, pg_attribute).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 use stepgate_types::{ColumnName, RelationName};
 
 use crate::Catalog;
-use crate::catalog::{Relation, RelationIndex};
+use crate::catalog::{ColumnRef, Relation, RelationIndex};
 use crate::taint::{Flow, Taints};
 
 /// The most columns of a database that are bound.
@@ -86,12 +87,13 @@ impl Bindings {
         let gone = |place: &&Place| !catalog.has_place(**place);
         followed.changes.extend(self.0.keys().filter(gone).map(|place| (*place, None)));
         let mut bound = self.0.len() - followed.changes.len();
+        let mut led = Led { catalog, taints, map, columns: HashMap::new() };
         for (at, relation) in concerned(self, catalog, taints, map) {
             let columns = relation.columns.iter().enumerate().map(|(at, column)| (Some(at), column.number));
             for (column, number) in columns.chain([(None, 0)]) {
                 let place = (relation.oid, number);
                 let known = self.0.get(&place);
-                let now = Now::of((at, relation), column, catalog, taints);
+                let Some(now) = led.to((at, relation), column) else { continue };
                 let Some(binding) = now.bind(known, map, &mut followed) else { continue };
                 if known.is_none() && bound >= MAX_BOUND {
                     followed.overflows = true;
@@ -116,9 +118,11 @@ fn concerned<'c>(
     let mut concerned: HashSet<RelationIndex> =
         named.filter_map(|name| catalog.find(&name.schema, &name.name)).collect();
     concerned.extend(bindings.0.keys().filter_map(|(oid, _)| catalog.find_oid(*oid)));
-    let families = |at: &RelationIndex| catalog.relation(*at).map(|relation| relation.family.clone());
-    let families: Vec<RelationIndex> = concerned.iter().filter_map(families).flatten().collect();
-    concerned.extend(families);
+    // Of one of a hundred partitions, all the others.
+    let mut open: Vec<RelationIndex> = concerned.iter().copied().collect();
+    while let Some(relation) = open.pop().and_then(|at| catalog.relation(at)) {
+        open.extend(relation.family.iter().filter(|member| concerned.insert(**member)));
+    }
     let any_schema: HashSet<&str> =
         taints.relations().filter(|name| name.schema.is_empty()).map(|name| name.name.as_str()).collect();
     catalog.base_relations().filter(move |(at, relation)| {
@@ -128,48 +132,102 @@ fn concerned<'c>(
     })
 }
 
+/// What names lead to columns. Partitions hold the same by the same names: that is found out once for all of them.
+struct Led<'c, M: Classes> {
+    catalog: &'c Catalog,
+    taints: &'c Taints,
+    map: &'c M,
+    columns: HashMap<ColumnRef, Rc<Names<M::Kind>>>,
+}
+
+/// Names that lead to a column.
+struct Names<K> {
+    all: BTreeSet<ColumnName>,
+    /// A name of each kind.
+    kinds: BTreeMap<K, ColumnName>,
+}
+
 /// A column, or a relation as a whole, as a catalog has it.
-struct Now {
+struct Now<K> {
     name: ColumnName,
     /// Every column that reading it is to read, its own name among them.
-    names: BTreeSet<ColumnName>,
+    names: Rc<Names<K>>,
     /// Of a relation as a whole: what else is stored in it is not known.
     unknown: bool,
 }
 
-impl Now {
-    fn of(
+impl<M: Classes> Led<'_, M> {
+    /// `column`: its position; `None` is the relation as a whole.
+    fn to(
+        &mut self,
         (at, relation): (RelationIndex, &Relation),
         column: Option<usize>,
-        catalog: &Catalog,
-        taints: &Taints,
-    ) -> Self {
-        let own = column.and_then(|column| relation.columns.get(column)).map_or(ANY, |column| &column.name);
-        let name = ColumnName::new(relation.name.0.clone(), own);
-        let mut names: BTreeSet<ColumnName> = [name.clone()].into();
-        if let Some(column) = column {
-            let mut lineage = HashSet::new();
-            catalog.lineage((at, column), &mut lineage);
-            names.extend(lineage.into_iter().filter_map(|column| catalog.base_column(column)));
-        } else {
-            let family = relation.family.iter().filter_map(|member| catalog.relation(*member));
-            names.extend(family.map(|member| ColumnName::new(member.name.0.clone(), ANY)));
-        }
-        let mut unknown = false;
-        for known in names.clone() {
-            for flow in taints.of(&known.relation) {
-                names.extend(flow.each.get(&known.column).into_iter().flatten().chain(&flow.all).cloned());
-                unknown |= column.is_none() && flow.unknown;
-            }
-        }
-        Self { name, names, unknown }
+    ) -> Option<Now<M::Kind>> {
+        let relation_name = relation.name.0.clone();
+        let Some(column) = column else {
+            let name = ColumnName::new(relation_name, ANY);
+            let family = relation.family.iter().filter_map(|member| self.catalog.relation(*member));
+            let family = family.map(|member| ColumnName::new(member.name.0.clone(), ANY));
+            let names: BTreeSet<ColumnName> = family.chain([name.clone()]).collect();
+            let mut tainted = names.iter().flat_map(|known| self.taints.of(&known.relation));
+            let unknown = tainted.any(|flow| flow.unknown);
+            return Some(Now { name, names: Rc::new(self.names(names)), unknown });
+        };
+        let name = ColumnName::new(relation_name, relation.columns.get(column)?.name.clone());
+        let names = match self.columns.get(&(at, column)) {
+            Some(known) => Rc::clone(known),
+            None => self.lead((at, column)),
+        };
+        Some(Now { name, names, unknown: false })
     }
 
+    fn lead(&mut self, column: ColumnRef) -> Rc<Names<M::Kind>> {
+        let mut lineage = HashSet::new();
+        self.catalog.lineage(column, &mut lineage);
+        let names = lineage.iter().filter_map(|column| self.catalog.base_column(*column)).collect();
+        let names = Rc::new(self.names(names));
+        let same = |(relation, at): &ColumnRef| {
+            let relation = self.catalog.relation(*relation)?;
+            let column = relation.columns.get(*at)?;
+            (relation.reads.is_empty() && column.sources.is_empty() && column.reads.is_empty()).then_some(())
+        };
+        if lineage.iter().all(|column| same(column).is_some()) {
+            self.columns.extend(lineage.into_iter().map(|column| (column, Rc::clone(&names))));
+        }
+        names
+    }
+
+    /// With those that data came from.
+    fn names(&self, mut names: BTreeSet<ColumnName>) -> Names<M::Kind> {
+        for known in names.clone() {
+            for flow in self.taints.of(&known.relation) {
+                names.extend(flow.each.get(&known.column).into_iter().flatten().chain(&flow.all).cloned());
+            }
+        }
+        let mut kinds = BTreeMap::new();
+        for name in &names {
+            if let Some(kind) = self.map.kind(name) {
+                kinds.entry(kind).or_insert_with(|| name.clone());
+            }
+        }
+        Names { all: names, kinds }
+    }
+}
+
+impl<K: Ord> Now<K> {
     /// Its binding from now on, if it holds anything; what it held before and is not led to by `names` flows into it.
-    fn bind<M: Classes>(&self, known: Option<&Binding>, map: &M, followed: &mut Followed) -> Option<Binding> {
+    fn bind<M: Classes<Kind = K>>(
+        &self,
+        known: Option<&Binding>,
+        map: &M,
+        followed: &mut Followed,
+    ) -> Option<Binding> {
+        if known.is_none() && self.names.kinds.is_empty() && !self.unknown {
+            return None;
+        }
         let own = map.kind(&self.name);
         let mut binding = known.cloned().unwrap_or_default();
-        for lost in binding.holds.difference(&self.names) {
+        for lost in binding.holds.difference(&self.names.all) {
             if own.is_some() && own == map.kind(lost) {
                 continue;
             }
@@ -185,18 +243,16 @@ impl Now {
             followed.flows.entry(self.name.relation.clone()).or_default().unknown = true;
         }
         binding.unknown |= self.unknown;
-        if own.is_some() && binding.was.len() < MAX_NAMES {
-            binding.was.insert(self.name.clone());
+        if own.is_some() {
+            if binding.was.len() < MAX_NAMES {
+                binding.was.insert(self.name.clone());
+            }
+            binding.holds.insert(self.name.clone());
         }
         // One of each kind will do, of a hundred partitions.
-        let mut kinds: BTreeSet<M::Kind> = binding.holds.iter().filter_map(|name| map.kind(name)).collect();
-        for name in [&self.name].into_iter().chain(&self.names) {
-            if let Some(kind) = map.kind(name)
-                && (kinds.insert(kind) || name == &self.name)
-            {
-                binding.holds.insert(name.clone());
-            }
-        }
+        let held: BTreeSet<K> = binding.holds.iter().filter_map(|name| map.kind(name)).collect();
+        let more = self.names.kinds.iter().filter(|(kind, _)| !held.contains(kind));
+        binding.holds.extend(more.map(|(_, name)| name.clone()));
         (!binding.holds.is_empty() || binding.unknown).then_some(binding)
     }
 }
