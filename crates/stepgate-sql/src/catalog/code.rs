@@ -154,6 +154,7 @@ fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> 
     for row in answers.rows::<4>("write_code")? {
         let [oid, expression, calls, role] = row?;
         let Some(at) = loader.known(oid) else { continue };
+        loader.catalog.has_locked |= expression == "?";
         let is_plain = !truth(calls) && is_plain(expression, &loader.catalog);
         let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
         relation.computes |= role != "default";

@@ -56,6 +56,17 @@ macro_rules! locked {
     };
 }
 
+/// Whether the expressions of a relation cannot be read for now: newer servers lock it for that.
+macro_rules! unreadable {
+    ($relation:literal) => {
+        concat!(
+            "pg_catalog.current_setting('server_version_num')::pg_catalog.int4 >= 160000 and ",
+            $relation,
+            " in (select l.relation from locked l)"
+        )
+    };
+}
+
 /// To be run in ONE repeatable-read, read-only transaction with `search_path = pg_catalog`
 /// (view definitions are qualified by it). Any role may; PostgreSQL 13 to 18.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
@@ -140,21 +151,31 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         sql: concat!(
             "with ",
             calls!(),
-            " select ad.adrelid::text, coalesce(pg_catalog.pg_get_expr(ad.adbin, ad.adrelid), '?'), (c.objid is not null)::text, case a.attgenerated when '' then 'default' else 'generated' end \
+            ", ",
+            locked!(),
+            " select ad.adrelid::text, case when ",
+            unreadable!("ad.adrelid"),
+            " then '?' else coalesce(pg_catalog.pg_get_expr(ad.adbin, ad.adrelid), '?') end, (c.objid is not null)::text, case a.attgenerated when '' then 'default' else 'generated' end \
               from pg_catalog.pg_attrdef ad join pg_catalog.pg_attribute a on a.attrelid = ad.adrelid \
               and a.attnum = ad.adnum left join calls c on c.objid = ad.oid \
               and c.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass \
               where c.objid is not null or ad.adbin::text like '%:funcid %' \
-              union all select k.conrelid::text, coalesce(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '?'), (c.objid is not null)::text, 'check' \
+              union all select k.conrelid::text, case when ",
+            unreadable!("k.conrelid"),
+            " then '?' else coalesce(pg_catalog.pg_get_expr(k.conbin, k.conrelid), '?') end, (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_constraint k left join calls c on c.objid = k.oid \
               and c.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass \
               where k.contype = 'c' and k.conrelid >= 16384 and (c.objid is not null or k.conbin::text like '%:funcid %') \
-              union all select i.indrelid::text, pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indexprs, i.indrelid), \
-              pg_catalog.pg_get_expr(i.indpred, i.indrelid)), (c.objid is not null)::text, 'check' \
+              union all select i.indrelid::text, case when ",
+            unreadable!("i.indrelid"),
+            " then '?' else pg_catalog.concat_ws(', ', pg_catalog.pg_get_expr(i.indexprs, i.indrelid), \
+              pg_catalog.pg_get_expr(i.indpred, i.indrelid)) end, (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_index i left join calls c on c.objid = i.indexrelid \
               and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass \
               where (i.indexprs is not null or i.indpred is not null) and i.indrelid >= 16384 \
-              union all select t.partrelid::text, coalesce(pg_catalog.pg_get_expr(t.partexprs, t.partrelid), '?'), (c.objid is not null)::text, 'check' \
+              union all select t.partrelid::text, case when ",
+            unreadable!("t.partrelid"),
+            " then '?' else coalesce(pg_catalog.pg_get_expr(t.partexprs, t.partrelid), '?') end, (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_partitioned_table t left join calls c on c.objid = t.partrelid \
               and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass where t.partexprs is not null"
         ),
