@@ -235,7 +235,7 @@ impl Walker<'_> {
     }
 
     /// A type by its name. Which of several the path finds is not looked for: all of them count.
-    fn type_named(&mut self, name: &str, schema: Option<&str>) {
+    pub(super) fn type_named(&mut self, name: &str, schema: Option<&str>) {
         // An array's own name is `_text`.
         let of_server = schema.is_none_or(|schema| schema == "pg_catalog")
             && builtin::builtin_type(name.strip_prefix('_').unwrap_or(name));

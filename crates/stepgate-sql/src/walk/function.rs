@@ -126,6 +126,11 @@ impl Walker<'_> {
             [schema, name] => return self.routine(Some(schema), name),
             _ => return self.doubt_function("unknown-function"),
         };
+        // `t('x')` may be a cast to a type of that name (parse_func.c, `func_get_detail`).
+        if unqualified && self.may_be_type_of_user(name) {
+            self.type_named(name, None);
+            self.runs_casts();
+        }
         if unqualified && self.may_be_of_user(name) {
             return self.routine(None, name);
         }

@@ -248,6 +248,12 @@ impl Walker<'_> {
         !bound && self.catalog.is_user_function(name)
     }
 
+    /// Whether an unqualified name that is called may mean a type outside pg_catalog.
+    pub(super) fn may_be_type_of_user(&self, name: &str) -> bool {
+        let bound = self.body.body.is_some_and(|body| body.path == Path::Bound);
+        !bound && self.catalog.is_user_type(name)
+    }
+
     /// Whether a name that is no column may be an argument of the function in whose body it stands.
     pub(super) fn is_argument(&self, name: &str) -> bool {
         self.body.body.is_some_and(|body| body.arguments.iter().any(|argument| argument == name))

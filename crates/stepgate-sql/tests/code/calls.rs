@@ -37,6 +37,10 @@ const CALLS: &[(&str, &str)] = &[
     // Domains and types.
     ("select 'X'::tidy_text, takes_tidy('X')", ""),
     ("select 'x'::nosy", "people.email"),
+    // A literal that is given to a function of that name is made one.
+    ("select initcap('x')", "people.email"),
+    ("create table lowered (t text default initcap('x'))", "?"),
+    ("alter table plain add t text default initcap('x')", "?"),
     ("select 'x'::\"INT\", 1::INT", "people.email"),
     ("select 1::INT", ""),
     ("select 'x'::neat", ""),

@@ -44,6 +44,7 @@ create aggregate slow (text) (sfunc = slow, stype = text);
 create domain tidy_text as text check (value ~ '^[A-Z]');
 create domain nosy as text check (email_of(length(value)) is null);
 create domain "INT" as text check (email_of(length(value)) is null);
+create domain initcap as text check (email_of(length(value)) is null);
 create domain neat as text check (tidy(value) = value);
 create domain nosy_twice as nosy;
 create type has_nosy as (n nosy);
