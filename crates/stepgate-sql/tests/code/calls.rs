@@ -186,6 +186,22 @@ fn an_operator_that_is_not_named_is_seen_through() {
 }
 
 #[test]
+fn not_similar_to_is_an_operator_that_somebody_may_have_made() {
+    let (cluster, _) = database("calls.sql");
+    cluster
+        .load(
+            "shop",
+            "create function nosy_unlike(int, text) returns boolean language sql as 'select email_of($1) is null';
+             create operator !~ (leftarg = int, rightarg = text, function = nosy_unlike)",
+        )
+        .expect("an operator");
+    let cases = [("select 1 from plain where id not similar to 'x'", "people.email")];
+    let catalog = snapshot(&cluster, "shop");
+    check(&cases, &catalog);
+    judge(&cases, &cluster, &catalog);
+}
+
+#[test]
 fn what_code_brings_into_a_row_is_labelled_there() {
     let (cluster, catalog) = database("calls.sql");
     drop(cluster);
