@@ -38,6 +38,7 @@ const CALLS: &[(&str, &str)] = &[
     ("select 'X'::tidy_text, takes_tidy('X')", ""),
     ("select 'x'::nosy", "people.email"),
     // A literal that is given to a function of that name is made one.
+    ("select n from v_defined", "people.email"),
     ("select initcap('x')", "people.email"),
     ("create table lowered (t text default initcap('x'))", "?"),
     ("alter table plain add t text default initcap('x')", "?"),
