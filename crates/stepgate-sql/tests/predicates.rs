@@ -248,6 +248,23 @@ fn what_is_not_a_plain_comparison_is_one_of_an_unknown_kind() {
 }
 
 #[test]
+fn what_decides_how_many_rows_there_are_without_a_condition_is_a_comparison() {
+    let (_cluster, catalog) = world();
+    for sql in [
+        "select inv from invoices, generate_series(30001, amount) g",
+        "select inv from invoices, unnest(array[amount]) g",
+        "select inv from invoices, rows from (generate_series(30001, amount)) g",
+        "select inv, generate_series(30001, amount) from invoices",
+        "alter table invoices add check (amount <= 30000)",
+        "create unique index on invoices (inv) where amount > 30000",
+    ] {
+        let all = facts(sql, &catalog);
+        let is_other = |it: &Predicate| it.column.column == "amount" && it.op.as_str() == "other";
+        assert!(all[0].predicates.iter().any(is_other), "{sql}: {:?}", all[0].predicates);
+    }
+}
+
+#[test]
 fn a_comparison_is_seen_through_views_subqueries_and_ctes() {
     let (_cluster, catalog) = world();
     let unknown = "amount other expression";

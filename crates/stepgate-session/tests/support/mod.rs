@@ -50,8 +50,8 @@ fn catalog_with(shadows: &[&str]) -> Arc<Catalog> {
                 shadows.chain([row(&["16400", "public", "t", "r", "100", "1", "false", "false"])]).collect()
             }
             "columns" => {
-                let shadows = shadows.iter().map(|oid| row(&[oid, "1", "a", "false"]));
-                shadows.chain([row(&["16400", "1", "a", "false"])]).collect()
+                let shadows = shadows.iter().map(|oid| row(&[oid, "1", "a", "false", "25/-1"]));
+                shadows.chain([row(&["16400", "1", "a", "false", "25/-1"])]).collect()
             }
             "schemas" => vec![row(&["public", ""]), row(&["app", ""]), row(&["pg_catalog", ""])],
             _ => Vec::new(),

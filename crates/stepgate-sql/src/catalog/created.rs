@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use stepgate_types::{ColumnName, RelationName, Use};
 
-use super::relation::{Column, Name};
+use super::relation::{Column, ColumnType, Name};
 use super::{Catalog, ColumnRef, Relation, RelationKind, UserType};
 use crate::facts::{Created, Facts};
 use crate::taint::TEMPORARY;
@@ -53,6 +53,7 @@ impl Catalog {
                 name: column.clone(),
                 number,
                 not_null: false,
+                of: ColumnType::default(),
                 sources: Vec::new(),
                 reads: match holds {
                     Some(each) if each.is_empty() => Vec::new(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use stepgate_types::RelationName;
 
-use super::relation::{Action, Column, Name, Referred};
+use super::relation::{Action, Column, ColumnType, Name, Referred};
 use super::routine::Body;
 use super::{Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, code, view};
 
@@ -143,8 +143,9 @@ impl Loader {
     }
 
     fn columns(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
-        for row in answers.rows::<4>("columns")? {
-            let [oid, attnum, name, not_null] = row?;
+        for row in answers.rows::<5>("columns")? {
+            let [oid, attnum, name, not_null, of] = row?;
+            let (of, modifier) = of.split_once('/').unwrap_or_default();
             let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) else {
                 continue;
             };
@@ -153,6 +154,7 @@ impl Loader {
                 name: name.to_owned(),
                 number: number(attnum, "columns")?,
                 not_null: truth(not_null),
+                of: ColumnType(number(of, "columns")?, number(modifier, "columns")?),
                 sources: Vec::new(),
                 reads: Vec::new(),
                 compared: Vec::new(),

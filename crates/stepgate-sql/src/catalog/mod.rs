@@ -21,7 +21,7 @@ use crate::predicate::Pair;
 pub(crate) use code::UserType;
 pub use load::{CatalogError, Rows};
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
-pub(crate) use relation::{Action, ColumnRef, Relation, RelationIndex, RelationKind};
+pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind};
 pub(crate) use routine::{Body, Path, Routine};
 pub(crate) use trigger::Trigger;
 
@@ -253,7 +253,7 @@ impl Catalog {
 
     /// Operators of somebody's own that a query may use without saying so: by IN, LIKE, IS DISTINCT FROM.
     pub(crate) fn implied_operators(&self) -> BTreeSet<&'static str> {
-        let implied = ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~"];
+        let implied = ["=", "<>", "<", ">", "<=", ">=", "~~", "~~*", "!~~", "!~~*", "~", "!~"];
         implied.into_iter().filter(|operator| self.is_user_operator(operator)).collect()
     }
 

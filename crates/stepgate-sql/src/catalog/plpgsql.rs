@@ -125,13 +125,22 @@ impl Reader<'_, '_> {
     fn returns(&mut self) -> Option<()> {
         let words: Vec<String> = self.until(b";")?.iter().map(|token| shown(&token.kind)).collect();
         let rows = |one: &str, other: &str| words.join(" ") == format!("return coalesce ( {one} , {other} )");
-        match words.join(" ").as_str() {
-            "return new" | "return old" => {}
-            "return null" => self.step(Act::LeavesOut, "select null".to_owned()),
-            _ if rows("new", "old") || rows("old", "new") => {}
+        // By which events another row than the one that is there is returned, or none.
+        let leaves_out = match words.join(" ").as_str() {
+            "return new" => DELETE,
+            "return old" => INSERT | UPDATE,
+            "return null" => ANY,
+            _ if rows("new", "old") => 0,
+            _ if rows("old", "new") => UPDATE,
             _ => return None,
-        }
+        };
         self.at += words.len();
+        let around = self.events;
+        self.events &= leaves_out;
+        if self.events != 0 {
+            self.step(Act::LeavesOut, "select null".to_owned());
+        }
+        self.events = around;
         Some(())
     }
 
@@ -393,6 +402,7 @@ mod tests {
             [
                 "Assigns { column: \"at\", keeps: false, never_null: true } select now()",
                 "Assigns { column: \"a\", keeps: true, never_null: false } select old.a",
+                "LeavesOut select null",
             ]
         );
         assert_eq!(

@@ -80,7 +80,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     },
     CatalogQuery {
         name: "columns",
-        sql: "select a.attrelid::text, a.attnum::text, a.attname::text, a.attnotnull::text \
+        sql: "select a.attrelid::text, a.attnum::text, a.attname::text, a.attnotnull::text, \
+              a.atttypid::text || '/' || a.atttypmod \
               from pg_catalog.pg_attribute a join pg_catalog.pg_class c on c.oid = a.attrelid \
               where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p', 'f', 'v', 'm', 'S') \
               order by a.attrelid, a.attnum",

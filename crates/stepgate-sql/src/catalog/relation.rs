@@ -114,6 +114,7 @@ pub(crate) struct Column {
     /// `attnum`; columns may have been dropped before it.
     pub(crate) number: i32,
     pub(crate) not_null: bool,
+    pub(crate) of: ColumnType,
     /// Of a generated column: positions of the columns it is computed from.
     pub(crate) sources: Vec<usize>,
     /// Of a view or materialised view: the columns that it shows, or is computed from.
@@ -122,6 +123,25 @@ pub(crate) struct Column {
     pub(crate) compared: Vec<(ColumnRef, Vec<Pair>)>,
     /// The only one of them, if it is shown as it is.
     pub(crate) shows: Option<ColumnRef>,
+}
+
+/// The type of a column, by OID, and its modifier (a length, a precision), -1 if it has none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct ColumnType(pub(crate) u32, pub(crate) i32);
+
+/// OIDs of pg_type.dat.
+const TEXTS: [ColumnType; 2] = [ColumnType(25, -1), ColumnType(1043, -1)];
+const JSON: [ColumnType; 2] = [ColumnType(114, -1), ColumnType(3802, -1)];
+
+impl ColumnType {
+    /// Whether it is text of any length: every value can be stored in it.
+    pub(crate) fn is_text(self) -> bool {
+        TEXTS.contains(&self)
+    }
+
+    pub(crate) fn is_json(self) -> bool {
+        JSON.contains(&self)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

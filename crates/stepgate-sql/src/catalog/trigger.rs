@@ -41,7 +41,8 @@ pub(crate) enum Act {
     Compares(Vec<String>),
     /// RAISE, PERFORM.
     Tells,
-    /// RETURN NULL: that a row was left out is seen by its count.
+    /// RETURN of NULL, or of the row that the event does not write: that it was left out is seen by its count, or by
+    /// what comes back of it.
     LeavesOut,
     /// Stores an expression in a column of NEW.
     Assigns {
@@ -66,9 +67,9 @@ impl Trigger {
         self.when.iter().chain(self.does.iter())
     }
 
-    /// Whether it lets see by which way it went: it says so, fails, or leaves another row.
-    pub(crate) fn tells(&self) -> bool {
-        self.does.iter().any(|step| match step.act {
+    /// Whether it lets see by which way it went, fired by these: it says so, fails, or leaves another row.
+    pub(crate) fn tells(&self, events: u16) -> bool {
+        self.does.iter().filter(|step| step.events & events != 0).any(|step| match step.act {
             Act::Sql | Act::Tells | Act::Assigns { .. } => true,
             // What a trigger after the fact returns is of no account.
             Act::LeavesOut => !self.is_after(),

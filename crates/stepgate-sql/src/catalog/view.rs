@@ -71,11 +71,10 @@ impl View {
                         view.doubtful |=
                             !(builtin::may_precede_paren(word) || catalog.is_pure_function(word));
                     }
-                    if is_cast(&tokens, at) {
-                        let types = catalog.user_types(word).iter();
-                        let types = types.map(|it| it.runs.as_ref().and_then(|it| it.code.as_ref()));
-                        view.runs(Some(types.collect()));
-                    }
+                    // A type, of a cast or of a column that a function of FROM returns; what only has its name counts too.
+                    let types = catalog.user_types(word).iter();
+                    let types = types.map(|it| it.runs.as_ref().and_then(|it| it.code.as_ref()));
+                    view.runs(Some(types.collect()));
                     // A qualified operator, or a relation of the server that is not harmless.
                     view.doubtful |= word == "operator" && before_paren;
                     view.doubtful |= word == "information_schema";
@@ -96,13 +95,6 @@ impl View {
             None => self.doubtful = true,
         }
     }
-}
-
-/// Whether the word there is (the last part of) the type of a cast.
-fn is_cast(tokens: &[lexer::Token<'_>], at: usize) -> bool {
-    let kind = |back: usize| at.checked_sub(back).and_then(|at| tokens.get(at)).map(|token| &token.kind);
-    let qualified = kind(1).is_some_and(|kind| kind.is_punct(b'.'));
-    matches!(kind(if qualified { 3 } else { 1 }), Some(TokenKind::Cast))
 }
 
 /// What each view reads in the end.

@@ -122,12 +122,18 @@ pub(super) fn reset(words: Words<'_, '_>, facts: &mut Facts) {
 fn assign(name: &str, value: Words<'_, '_>, facts: &mut Facts) {
     match name {
         "client_encoding" => encoding(value, facts),
+        // As they are read; Rails says so on each connection.
+        "standard_conforming_strings" if value.len() == 1 && is_on(value) => {}
         // Quotes would mean something else.
         "standard_conforming_strings" | "backslash_quote" => statement_doubt(facts, "setting"),
         "role" | "session_authorization" => facts.kind = Kind::Control,
         _ => {}
     }
     facts.effect.session |= !is_harmless(name);
+}
+
+fn is_on(value: Words<'_, '_>) -> bool {
+    value.text(0).or_else(|| value.word(0)) == Some("on")
 }
 
 /// Only UTF-8: in other encodings a byte of a letter may look like a quote.

@@ -11,6 +11,7 @@ use sqlparser::ast::{
 use stepgate_types::Kind;
 
 use super::Walker;
+use super::compare::SOMEHOW;
 use super::failure::is_never_null;
 use super::scope::{Item, Output, Place, Scope, Source, folded};
 use super::uses::Uses;
@@ -458,7 +459,10 @@ impl Walker<'_> {
         self.runs_on_write(index);
         for column in columns {
             match self.relation(Some(index)).and_then(|relation| relation.column(column)) {
-                Some(at) => self.touch((index, at), Uses::HIDDEN),
+                Some(at) => {
+                    self.touch((index, at), Uses::HIDDEN);
+                    self.merge_compared([(&(index, at), &vec![SOMEHOW])]);
+                }
                 None => self.doubt("unresolved-name"),
             }
         }

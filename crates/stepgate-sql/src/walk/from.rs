@@ -270,7 +270,9 @@ impl Walker<'_> {
                     self.doubt("unsupported-from");
                 }
                 self.function_name(&["unnest".to_owned()]);
-                let origin = self.made_of(|walker| walker.exprs(array_exprs, lateral_place, Uses::OUTPUT));
+                let origin = self.made_of(|walker| {
+                    walker.somehow(|walker| walker.exprs(array_exprs, lateral_place, Uses::OUTPUT));
+                });
                 self.open_item("unnest", alias.as_ref(), origin)
             }
             TableFactor::NestedJoin { table_with_joins, alias } => {
@@ -390,7 +392,9 @@ impl Walker<'_> {
         }
         let parts = self.parts(name);
         self.function_name(&parts);
-        let origin = self.made_of(|walker| walker.function_args(args, place, Uses::OUTPUT));
+        // How many rows there are, if any, may depend on them.
+        let origin =
+            self.made_of(|walker| walker.somehow(|walker| walker.function_args(args, place, Uses::OUTPUT)));
         let last = parts.last().cloned().unwrap_or_default();
         let of_server = match parts.as_slice() {
             [name] => !self.may_be_of_user(name),

@@ -1,5 +1,7 @@
 //! Function calls: an allow-list of pure functions of pg_catalog, all else is a doubt.
 
+use std::mem::replace;
+
 use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentClause,
     FunctionArgumentList, FunctionArguments, NamedWindowExpr, ObjectName, OrderByExpr, WindowFrame,
@@ -45,8 +47,15 @@ impl Walker<'_> {
                 self.query(query, place, uses);
             }
             FunctionArguments::List(FunctionArgumentList { duplicate_treatment: _, args, clauses }) => {
+                let returned_sets = replace(&mut self.returns_sets, false);
                 self.function_name(&parts);
-                self.function_args(args, place, uses);
+                if self.returns_sets {
+                    // How many rows there are, if any, may depend on them.
+                    self.somehow(|walker| walker.function_args(args, place, uses));
+                } else {
+                    self.function_args(args, place, uses);
+                }
+                self.returns_sets |= returned_sets;
                 for clause in clauses {
                     self.clause(clause, place);
                 }

@@ -17,7 +17,7 @@ use super::failure::is_never_null;
 use super::scope::folded;
 use super::uses::Uses;
 use crate::catalog::trigger::{Act, DELETE, INSERT, UPDATE, is_set_variable};
-use crate::catalog::{Path, Relation, RelationIndex, Trigger};
+use crate::catalog::{ColumnType, Path, Relation, RelationIndex, Trigger};
 use crate::facts::{Doubt, Facts, Reason};
 use crate::taint::Flow;
 
@@ -110,13 +110,13 @@ impl<'c> Walker<'c> {
                 let (shows, assigns) = match &step.act {
                     Act::LeavesOut => continue,
                     Act::Compares(columns) => {
-                        if !is_clients_row && trigger.tells() {
+                        if !is_clients_row && trigger.tells(events) {
                             self.compares(*on, columns, &written, trigger.is_after(), facts);
                         }
                         continue;
                     }
-                    Act::Decides => (trigger.tells(), None),
-                    Act::Sql | Act::Tells => (true, None),
+                    // A condition may fail, and say with what.
+                    Act::Decides | Act::Sql | Act::Tells => (true, None),
                     Act::Assigns { column, keeps, never_null: _ } => (!keeps, Some(column.as_str())),
                 };
                 let shows = shows && !is_clients_row;
@@ -254,7 +254,10 @@ impl<'c> Walker<'c> {
             let column = target.columns.get(at)?;
             let fails = column.not_null && !self.is_set(value, own, row);
             // An error of a key shows the key.
-            let shows = fails || (keys.contains(&at) && !is_constant(value)) || !self.is_bare(value);
+            let shows = fails
+                || (keys.contains(&at) && !is_constant(value))
+                || !self.is_bare(value)
+                || !self.fits(value, own, column.of);
             (!shows).then_some(())?;
         }
         Some(())
@@ -329,6 +332,27 @@ impl<'c> Walker<'c> {
                 _ => is_constant(expr),
             },
             _ => is_constant(value),
+        }
+    }
+
+    /// Whether a value that a trigger stores is of the column's type already, or goes into it whatever it is: a value
+    /// may be too long for it, or too great.
+    fn fits(&self, value: &Expr, own: &Relation, into: ColumnType) -> bool {
+        match value {
+            _ if is_constant(value) || into.is_text() => true,
+            Expr::Nested(inner) => self.fits(inner, own, into),
+            Expr::CompoundIdentifier(parts) => match parts.as_slice() {
+                [_, column] => {
+                    let column = own.column(&folded(column)).and_then(|at| own.columns.get(at));
+                    column.is_some_and(|column| column.of == into)
+                }
+                _ => false,
+            },
+            Expr::Function(function) if self.makes_json(function) => into.is_json(),
+            Expr::Function(function) => arguments(function)
+                .is_some_and(|values| values.iter().all(|value| self.fits(value, own, into))),
+            Expr::Cast { .. } => into.is_json(),
+            _ => false,
         }
     }
 

@@ -38,6 +38,7 @@ const CALLS: &[(&str, &str)] = &[
     ("select 'X'::tidy_text, takes_tidy('X')", ""),
     ("select 'x'::nosy", "people.email"),
     // A literal that is given to a function of that name is made one.
+    ("select n from v_defined", "people.email"),
     ("select initcap('x')", "people.email"),
     ("create table lowered (t text default initcap('x'))", "?"),
     ("alter table plain add t text default initcap('x')", "?"),
@@ -183,6 +184,22 @@ fn an_operator_that_is_not_named_is_seen_through() {
         ],
         &catalog,
     );
+}
+
+#[test]
+fn not_similar_to_is_an_operator_that_somebody_may_have_made() {
+    let (cluster, _) = database("calls.sql");
+    cluster
+        .load(
+            "shop",
+            "create function nosy_unlike(int, text) returns boolean language sql as 'select email_of($1) is null';
+             create operator !~ (leftarg = int, rightarg = text, function = nosy_unlike)",
+        )
+        .expect("an operator");
+    let cases = [("select 1 from plain where id not similar to 'x'", "people.email")];
+    let catalog = snapshot(&cluster, "shop");
+    check(&cases, &catalog);
+    judge(&cases, &cluster, &catalog);
 }
 
 #[test]

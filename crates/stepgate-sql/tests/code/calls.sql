@@ -107,6 +107,7 @@ create view v_town as select id, town_of(id) as t from plain where expression(id
 create view v_over as select b from v_bound;
 create view v_plpgsql as select id from plain where is_odd(id);
 create view v_domain as select id, note::nosy as n from plain;
+create view v_defined as select "left".n from jsonb_to_record('{"n":"x"}') as "left"(n nosy);
 create view v_tidy as select id, note::tidy_text as n from plain;
 create view v_has as select id, null::has_nosy as n from plain;
 create view v_operator as select id <-> 1 as o from plain;

@@ -191,6 +191,29 @@ create table circle (id int primary key, note text, secret text);
 create function round() returns trigger language plpgsql as 'begin insert into circle values (new.id + 1, new.note); return null; end';
 create trigger round after insert on circle for each row execute function round();
 
+-- What a trigger returns, and how it fails, tells of its conditions.
+create table put_back (id int primary key, note text, secret text);
+create function put_back() returns trigger language plpgsql as $$ begin if old.secret > 'M' then return old; end if; return new; end $$;
+create trigger put_back before update on put_back for each row execute function put_back();
+create table put_back_coalesced (id int primary key, note text, secret text);
+create function put_back_coalesced() returns trigger language plpgsql as
+  $$ begin if old.secret > 'M' then return coalesce(old, new); end if; return coalesce(new, old); end $$;
+create trigger put_back before update on put_back_coalesced for each row execute function put_back_coalesced();
+create table not_deleted (id int primary key, note text, secret text);
+create function not_deleted() returns trigger language plpgsql as $$ begin if old.secret > 'M' then return new; end if; return old; end $$;
+create trigger not_deleted before delete on not_deleted for each row execute function not_deleted();
+create table plainly_returned (id int primary key, note text, secret text);
+create function plainly_returned() returns trigger language plpgsql as
+  $$ begin if tg_op = 'DELETE' then return old; end if; if old.secret is distinct from new.secret then return new; end if; return coalesce(new, old); end $$;
+create trigger plainly_returned before update or delete on plainly_returned for each row execute function plainly_returned();
+create table fails_only (id int primary key, note text, secret text);
+create function fails_only() returns trigger language plpgsql as 'begin if old.secret::int > 3 then null; end if; return new; end';
+create trigger fails_only before update on fails_only for each row execute function fails_only();
+create table short_audit (id int, copy varchar(3));
+create table too_long (id int primary key, note text, secret text);
+create function too_long() returns trigger language plpgsql as 'begin insert into short_audit values (new.id, new.secret); return new; end';
+create trigger audit after update on too_long for each row execute function too_long();
+
 -- Not plain.
 create table variable (id int primary key, note text);
 create function variable() returns trigger language plpgsql as $$ declare x text; begin select secret into x from looked_up; return new; end $$;

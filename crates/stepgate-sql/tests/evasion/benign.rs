@@ -114,6 +114,8 @@ pub(crate) const BENIGN: &[&str] = &[
     "SELECT pg_advisory_unlock_all();\nCLOSE ALL;\nUNLISTEN *;\nRESET ALL;",
     "show transaction_isolation",
     "SHOW standard_conforming_strings",
+    "SET standard_conforming_strings = on",
+    "SET standard_conforming_strings TO 'on'",
     "show server_version",
     "SHOW TRANSACTION ISOLATION LEVEL",
     "select pg_catalog.version()",

@@ -674,6 +674,7 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ("select by_default(n := 'x')", "people.email"),
     ("select * from json_populate_recordset(null::doctors, '[]')", "?"),
     ("set standard_conforming_strings = off", "?"),
+    ("set standard_conforming_strings to default", "?"),
     ("set client_encoding = 'SJIS'", "?"),
     ("set names 'latin1'", "?"),
     ("set search_path = training; select nhs_no from patients", "?"),
