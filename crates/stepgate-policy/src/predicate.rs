@@ -57,6 +57,8 @@ impl PredicateTest {
                 None => Truth::seen(same_direction(asked, op), false),
                 Some(value) => {
                     let number = predicate.operand.value.and_then(|place| statement.values.number(place));
+                    // Where both are rounded to a float, 30000.0000001 is 30000.
+                    let number = number.filter(|number| number == value || !number.is_close_to(value));
                     by_value(asked, op, number.map(|number| number.cmp(value)))
                 }
             },

@@ -151,6 +151,10 @@ fn a_predicate_fires_by_operator_and_by_value() {
         (">", "-1", Gt, 0, true),
         (">", "0.5", Gt, 0, false),
         (">", "99999999999999999999", Gt, 4_000_000_000, false),
+        // A float makes the same of both.
+        ("=", "47.000000000000001", Eq, 47, true),
+        ("<", "\"46.999999999999999\"", Eq, 47, true),
+        ("=", "47.01", Eq, 47, false),
     ] {
         let rule =
             format!("{{predicate: {{column: public.payments.amount, op: \"{asked}\", value: {value}}}}}");

@@ -55,7 +55,8 @@ async fn hear(database: &Database) -> Result<std::convert::Infallible, UpstreamE
         if let Err(error) = database.refresh().await {
             tracing::warn!(database = %database.config.name, %error, "catalog cannot be read after announced DDL");
         }
-        tokio::time::sleep(APART).await;
-        notified(&mut connection).await?;
+        if !notified(&mut connection, Some(APART)).await? {
+            notified(&mut connection, None).await?;
+        }
     }
 }

@@ -16,7 +16,7 @@ use stepgate_session::{Action, Ending, Pending, Session};
 use stepgate_sql::Facts;
 use stepgate_store::{End, Log, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
-use stepgate_wire::{Cutter, FrameError, Piece, Problem};
+use stepgate_wire::{Cutter, FrameError, Problem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -28,9 +28,6 @@ use crate::{CancelNotice, Registration, Stream, forward_cancel, refusal};
 
 /// Bytes that may wait to be written to either side before no more are read from the other.
 const MAX_QUEUED: usize = 256 << 10;
-
-/// A text longer than this, in bytes, may take more than some milliseconds to read.
-const LONG: usize = 32 << 10;
 
 /// The most statements whose start is remembered. A portal that is bound and never executed has no end; beyond
 /// this, durations of what is still under way are lost (recorded as 0), not memory.
@@ -112,6 +109,7 @@ impl Drive {
             looked_for_names: None,
             ending: None,
         };
+        self.session.read_long_texts_by(at_leisure);
         let mut second = tokio::time::interval(KEEP_ALIVE);
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while state.ending.is_none() {
@@ -235,12 +233,7 @@ impl Drive {
             && state.server.out.len() < MAX_QUEUED
             && let Some(piece) = state.client.cutter.next()?
         {
-            match &piece {
-                Piece::Whole { tag: b'Q' | b'P', bytes } if bytes.len() > LONG => {
-                    at_leisure(|| self.session.on_client(piece))
-                }
-                _ => self.session.on_client(piece),
-            }
+            self.session.on_client(piece);
             moved = true;
         }
         Ok(moved)
@@ -536,9 +529,9 @@ async fn see_out(mut server: Stream, commits: Vec<CommitsDdl>) {
 
 /// Reading a long message takes up to half a second and some hundred bytes of memory for each of its own: so one after
 /// the other, and where nobody else's session waits for this thread.
-fn at_leisure(read: impl FnOnce()) {
+fn at_leisure(read: &mut dyn FnMut()) {
     static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let one_by_one = || {
+    let mut one_by_one = || {
         let _turn = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         read();
     };

@@ -11,6 +11,9 @@ use crate::outlet::{Made, Traces};
 use crate::session::Session;
 use crate::subject::{TransactionSoFar, empty_facts, is_wild, now_and_then};
 
+/// A text longer than this, in bytes, may take more than some milliseconds to read.
+const LONG: usize = 32 << 10;
+
 /// The most names of temporary relations that are remembered.
 const MAX_TEMPORARIES: usize = 1_024;
 
@@ -140,14 +143,23 @@ impl Session {
         if self.catalog_stale() {
             // Objects may exist, or mean, what the snapshot does not know.
             let blind = SessionState { search_path: None, ..self.state.clone() };
-            return or_empty(analyze(sql, &self.catalog, &blind));
+            return self.read(sql, &blind);
         }
         if let Some(known) = self.cache.get(sql) {
             return known;
         }
-        let facts = or_empty(analyze(sql, &self.catalog, &self.state));
+        let facts = self.read(sql, &self.state);
         self.cache.insert(sql, &facts);
         facts
+    }
+
+    fn read(&self, sql: &Bytes, state: &SessionState) -> Arc<[Facts]> {
+        if sql.len() <= LONG {
+            return or_empty(analyze(sql, &self.catalog, state));
+        }
+        let mut facts = Vec::new();
+        (self.at_leisure)(&mut || facts = analyze(sql, &self.catalog, state));
+        or_empty(facts)
     }
 }
 

@@ -151,6 +151,7 @@ pub struct Session {
     pub(crate) application_name: String,
     pub(crate) nonce: u64,
     nonces: u64,
+    pub(crate) at_leisure: fn(&mut dyn FnMut()),
 }
 
 impl Session {
@@ -191,11 +192,17 @@ impl Session {
             application_name: String::new(),
             nonce: setup.nonce,
             nonces: 0,
+            at_leisure: |read| read(),
         };
         for (name, value) in &setup.parameters {
             session.parameter(name, value);
         }
         session
+    }
+
+    /// How texts are read that take long: whichever frame makes that necessary, also one of a few bytes.
+    pub fn read_long_texts_by(&mut self, at_leisure: fn(&mut dyn FnMut())) {
+        self.at_leisure = at_leisure;
     }
 
     /// Takes what the client sent.

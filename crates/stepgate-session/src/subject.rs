@@ -68,12 +68,7 @@ impl Pending {
     /// Looks up what it compares with.
     #[must_use]
     pub fn compared(&self) -> StatementValues<'_, Bytes> {
-        StatementValues {
-            sql: &self.sql,
-            parameters: &self.values,
-            formats: &self.formats,
-            types: &self.types,
-        }
+        StatementValues::new(&self.sql, &self.values, &self.formats, &self.types)
     }
 }
 

@@ -70,6 +70,30 @@ fn a_bind_that_only_a_sync_follows_is_judged_too_since_planning_runs_functions()
 }
 
 #[test]
+fn a_long_text_is_read_at_leisure_by_whichever_frame_it_comes_to_be_read() {
+    use std::cell::Cell;
+    thread_local! { static READ: Cell<usize> = const { Cell::new(0) } }
+    let long = format!("select id from customers where id in ({}1)", "1, ".repeat(16 << 10));
+    for frames in
+        [vec![parse("", &long), bind("", ""), sync()], vec![parse("", &long), sync()], vec![query(&long)]]
+    {
+        let mut stage = Stage::new();
+        stage.session.read_long_texts_by(|read| {
+            READ.set(READ.get() + 1);
+            read();
+        });
+        READ.set(0);
+        stage.client(&[query("select 1")]);
+        assert_eq!(READ.get(), 0);
+        let pending = stage.decision();
+        stage.pass(permit(pending.number));
+        stage.server(&[complete(), ready(b'I')]);
+        stage.client(&frames);
+        assert!(READ.get() > 0);
+    }
+}
+
+#[test]
 fn after_a_denied_bind_everything_up_to_sync_is_dropped_as_the_server_would_drop_it() {
     let mut stage = Stage::new();
     stage.client(&[

@@ -43,6 +43,21 @@ impl Number {
         self.digits.is_empty() || (digits <= self.point && self.point <= most)
     }
 
+    /// Whether a type that rounds, to as few digits as `real` (24 bits), may take the two for the same.
+    #[must_use]
+    pub fn is_close_to(&self, other: &Self) -> bool {
+        // As a fraction of 10^point; 17 digits are more than it takes.
+        let fraction = |it: &Self, point: i64| {
+            let value =
+                it.digits.iter().take(17).rev().fold(0.0, |rest, digit| (rest + f64::from(*digit)) / 10.0);
+            if it.point < point { value / 10.0 } else { value }
+        };
+        let point = self.point.max(other.point);
+        let alike = self.negative == other.negative && self.point.abs_diff(other.point) <= 1;
+        let (one, two) = (fraction(self, point), fraction(other, point));
+        self == other || (alike && (one - two).abs() <= 1e-7 * one.max(two))
+    }
+
     /// A `numeric` in binary (`numeric.c`, `numeric_send`). None: it is none, or NaN or infinite.
     pub(crate) fn from_numeric(bytes: &[u8]) -> Option<Self> {
         let mut words = bytes.chunks(2).map(|pair| <[u8; 2]>::try_from(pair).ok().map(u16::from_be_bytes));
@@ -178,6 +193,26 @@ mod tests {
         }
         assert_eq!(number("5").negated(), number("-5"));
         assert_eq!(number("0").negated(), number("0"));
+    }
+
+    #[test]
+    fn what_a_float_cannot_tell_apart_is_close() {
+        for (one, other, close) in [
+            ("47", "47.0000001", true),
+            ("47", "46.9999999999999999999999", true),
+            ("100", "99.99999999", true),
+            ("-100", "-99.99999999", true),
+            ("1e300", "1.00000001e300", true),
+            ("30000", "29999.99", false),
+            ("47", "48", false),
+            ("47", "-47", false),
+            ("0", "1e-400", false),
+            ("1", "10", false),
+            ("0.1", "0.09", false),
+        ] {
+            assert_eq!(number(one).is_close_to(&number(other)), close, "{one} {other}");
+            assert_eq!(number(other).is_close_to(&number(one)), close, "{other} {one}");
+        }
     }
 
     #[test]

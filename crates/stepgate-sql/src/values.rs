@@ -1,6 +1,8 @@
 //! The values that columns are compared with, looked up where the statement has them, for as long as it is decided on.
 
-use crate::lexer::{self, TokenKind};
+use std::cell::OnceCell;
+
+use crate::lexer::{self, Token, TokenKind};
 use crate::number::Number;
 use crate::predicate::{ValuePlace, ValueSource, literals};
 
@@ -24,22 +26,62 @@ impl Values for NoValues {
 }
 
 /// Those in a message's own text, and in its Bind. Not kept: see [`crate::Facts`].
-#[derive(Clone, Copy)]
 pub struct StatementValues<'a, V> {
-    /// The exact text that the facts are of.
-    pub sql: &'a [u8],
-    /// Values of parameters, in order.
-    pub parameters: &'a [Option<V>],
-    /// A format code for each: 0 is text, 1 binary.
-    pub formats: &'a [i16],
-    /// Types that the client gave, as far as it did; 0 is none.
-    pub types: &'a [u32],
+    sql: &'a [u8],
+    /// Of that text, once they are asked for: a rule may ask for a value of a long text a thousand times.
+    tokens: OnceCell<Option<Vec<Token<'a>>>>,
+    parameters: &'a [Option<V>],
+    formats: &'a [i16],
+    types: &'a [u32],
+}
+
+impl<'a, V> StatementValues<'a, V> {
+    /// `sql`: the exact text that the facts are of. `parameters`: in order, with a format code for each (0 is text,
+    /// 1 binary). `types`: those that the client gave, as far as it did; 0 is none.
+    #[must_use]
+    pub const fn new(
+        sql: &'a [u8],
+        parameters: &'a [Option<V>],
+        formats: &'a [i16],
+        types: &'a [u32],
+    ) -> Self {
+        Self { sql, tokens: OnceCell::new(), parameters, formats, types }
+    }
+
+    fn tokens(&self) -> Option<&[Token<'a>]> {
+        let read = || lexer::tokens(std::str::from_utf8(self.sql).ok()?).ok();
+        self.tokens.get_or_init(read).as_deref()
+    }
+
+    /// The literal of that number, if it is a plain one on its own: literals that follow each other are one.
+    fn literal(&self, at: u32) -> Option<Number> {
+        let (token, next) = literals(self.tokens()?).nth(usize::try_from(at).ok()?)?;
+        match &token.kind {
+            TokenKind::Number(text) => text.parse().ok(),
+            TokenKind::Text(Some(text))
+                if !next.is_some_and(|next| matches!(next.kind, TokenKind::Text(_))) =>
+            {
+                text.parse().ok()
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a parameter stands in one place only. Else the type that the server gives it may be that of another
+    /// place: after `$1::bit(8)`, `$1::int` reads `00101111` as 47.
+    fn is_named_once(&self, number: u16) -> bool {
+        let is_it = |token: &&Token<'_>| match token.kind {
+            TokenKind::Param(name) => name.trim_start_matches('$').parse() == Ok(number),
+            _ => false,
+        };
+        self.tokens().is_some_and(|tokens| tokens.iter().filter(is_it).count() == 1)
+    }
 }
 
 impl<V: AsRef<[u8]>> Values for StatementValues<'_, V> {
     fn number(&self, place: ValuePlace) -> Option<Number> {
         let number = match place.source {
-            ValueSource::Literal(at) => literal(self.sql, at)?,
+            ValueSource::Literal(at) => self.literal(at)?,
             ValueSource::Parameter(at) => self.parameter(at)?,
         };
         let number = if place.negated { number.negated() } else { number };
@@ -52,24 +94,14 @@ impl<V: AsRef<[u8]>> StatementValues<'_, V> {
         let at = usize::from(number).checked_sub(1)?;
         let value = self.parameters.get(at)?.as_ref()?.as_ref();
         let oid = self.types.get(at).copied().unwrap_or(0);
+        if matches!(oid, 0 | UNKNOWN) && !self.is_named_once(number) {
+            return None;
+        }
         match self.formats.get(at)? {
             0 if is_read_as_decimal(oid) => std::str::from_utf8(value).ok()?.parse().ok(),
             1 => binary(oid, value),
             _ => None,
         }
-    }
-}
-
-/// The literal of that number, if it is a plain one on its own: literals that follow each other are one.
-fn literal(sql: &[u8], at: u32) -> Option<Number> {
-    let tokens = lexer::tokens(std::str::from_utf8(sql).ok()?).ok()?;
-    let (token, next) = literals(&tokens).nth(usize::try_from(at).ok()?)?;
-    match &token.kind {
-        TokenKind::Number(text) => text.parse().ok(),
-        TokenKind::Text(Some(text)) if !next.is_some_and(|next| matches!(next.kind, TokenKind::Text(_))) => {
-            text.parse().ok()
-        }
-        _ => None,
     }
 }
 
@@ -114,8 +146,7 @@ mod tests {
     }
 
     fn value(sql: &str, at: u32, rounded: bool) -> Option<Number> {
-        let values =
-            StatementValues::<&[u8]> { sql: sql.as_bytes(), parameters: &[], formats: &[], types: &[] };
+        let values = StatementValues::<&[u8]>::new(sql.as_bytes(), &[], &[], &[]);
         values.number(ValuePlace { source: ValueSource::Literal(at), negated: false, rounded })
     }
 
@@ -145,12 +176,8 @@ mod tests {
     fn a_parameter_is_read_by_its_format_and_the_type_that_the_client_gave() {
         let of = |value: Option<&[u8]>, format: i16, oid: u32| {
             let parameters = [Some(b"7".as_slice()), value];
-            let values = StatementValues {
-                sql: b"",
-                parameters: &parameters,
-                formats: &[0, format],
-                types: &[0, oid],
-            };
+            let (formats, types) = ([0, format], [0, oid]);
+            let values = StatementValues::new(b"select $1, $2", &parameters, &formats, &types);
             values.number(ValuePlace { source: ValueSource::Parameter(2), negated: false, rounded: false })
         };
         let float = 2.5_f64.to_be_bytes();
@@ -177,5 +204,14 @@ mod tests {
             assert_eq!(of(Some(value), format, oid), expected.and_then(number), "{value:?} {format} {oid}");
         }
         assert_eq!(of(None, 0, 0), None, "NULL");
+        let value = |sql: &str, oid: u32| {
+            let (sql, parameters, types) = (sql.as_bytes(), [Some(b"00101111")], [oid]);
+            let values = StatementValues::new(sql, &parameters, &[0], &types);
+            values.number(ValuePlace { source: ValueSource::Parameter(1), negated: false, rounded: false })
+        };
+        let elsewhere = "select from t where $1::bit(8) is not null and a = $01::int";
+        assert_eq!(value(elsewhere, 0), None, "it is bit(8) to the server");
+        assert_eq!(value(elsewhere, INT4), number("101111"));
+        assert_eq!(value("select from t where a = $1::int and b = $2", 0), number("101111"));
     }
 }

@@ -255,7 +255,7 @@ struct Beyond {
 fn beyond(sql: &str, catalog: &Catalog, session: &SessionState) -> Option<Beyond> {
     let all = analyze(sql.as_bytes(), catalog, session);
     let [facts] = all.as_slice() else { return None };
-    let values = StatementValues::<&[u8]> { sql: sql.as_bytes(), parameters: &[], formats: &[], types: &[] };
+    let values = StatementValues::<&[u8]>::new(sql.as_bytes(), &[], &[], &[]);
     let threshold: Number = "30000".parse().expect("a number");
     let mut beyond = Beyond::default();
     for Predicate { column: _, op, operand } in

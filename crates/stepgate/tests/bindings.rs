@@ -219,3 +219,20 @@ fn ddl_beside_the_gate_that_is_announced_is_known_at_once() {
         waits(&world, &dana, &format!("select {harmless} from customers limit 3;"));
     }
 }
+
+#[test]
+fn a_flood_of_announcements_is_not_left_for_the_server_to_keep() {
+    let world = World::new();
+    world.cluster.load_file("shop", &support::repository().join("docs/ddl-notify.sql")).unwrap();
+    noticed(&world, "listening for announced DDL");
+    // Whoever may connect may do this. Each takes more than half a page of the server's queue.
+    let flood = "do $$ begin for i in 1..3000 loop \
+                 perform pg_notify('stepgate_ddl', repeat('x', 7000) || i); commit; end loop; end $$";
+    world.cluster.psql("shop", flood).unwrap();
+    stepgate_testkit::until_some("an empty queue", SOON, || {
+        (world.cluster.psql("shop", "select pg_notification_queue_usage()").unwrap() == "0").then_some(())
+    })
+    .unwrap();
+    let dana = world.dana();
+    passes(&mut world.psql(&dana), "select name from products limit 1;");
+}

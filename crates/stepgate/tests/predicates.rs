@@ -16,6 +16,7 @@ version: 1
 approvals: {self: {self: true}, owners: {groups: [data-owners]}}
 rules:
   - {name: high-amounts, match: {predicate: {column: public.payments.amount, op: \">\", value: 30000}}, {action}}
+  - {name: high-amounts-of-shares, match: {predicate: {column: [public.shares.amount, public.shares.small], op: \"=\", value: 30000.5}}, {action}}
   - {name: ssn-range, match: {any: [{predicate: {labels: [ssn], op: \"<\"}}, {predicate: {labels: [ssn], op: \">\"}}]}, {action}}
 ";
 
@@ -32,7 +33,9 @@ fn a_threshold_is_matched_by_value_however_the_comparison_is_written() {
             "shop",
             "create view amounts as select id, amount as a from payments;
              create view above as select id, amount - 30000 as a from payments;
-             grant select on amounts, above to stepgate_analyst;",
+             create table shares (id int, amount float8, small real);
+             insert into shares values (1, 30000.5, 30000.5);
+             grant select on amounts, above, shares to stepgate_analyst;",
         )
         .unwrap();
     let dana = world.dana();
@@ -110,6 +113,9 @@ fn a_threshold_is_matched_by_value_however_the_comparison_is_written() {
         ("select id from payments order by amount <= 50000 limit 1;", true),
         ("select count(*) filter (where amount > 50000) from payments;", true),
         ("select customer_id from payments group by 1 having max(amount) > 50000;", true),
+        ("select id from shares where amount = 30000.4999999999999999999;", true),
+        ("select id from shares where small = '30000.49999999';", true),
+        ("select id from shares where amount = 30000.4;", false),
         ("select id from amounts where a > 50000;", true),
         ("select id from amounts where a > 10;", false),
         ("select id from above where a > 0;", true),

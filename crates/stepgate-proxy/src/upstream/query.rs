@@ -4,13 +4,15 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use stepgate_wire::read::{DataRow, ReadyForQuery};
 use stepgate_wire::{Cutter, Piece, Side};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::login::{parameter, server_error};
 use super::{Upstream, UpstreamError};
 
 /// How long a query of the gate's own may take.
 const QUERY_LIMIT: Duration = Duration::from_secs(60);
+/// Bytes of notifications that are read at once.
+const NOTIFICATIONS: usize = 64 << 10;
 /// The most bytes of its reply: the catalog of a database with some million columns.
 const MAX_REPLY: usize = 256 << 20;
 
@@ -56,13 +58,14 @@ async fn run(upstream: &mut Upstream, sql: &str) -> Result<Vec<Vec<Option<String
     }
 }
 
-/// Waits until the server tells of something that this connection LISTENs to; however often it was told of in one
-/// go. If the future is dropped the connection is of no use.
+/// Waits until the server tells of something that this connection LISTENs to, or reads for that `long` whatever it
+/// tells. Says whether it told of anything, however often. If the future is dropped the connection is of no use.
 ///
 /// # Errors
 /// See [`UpstreamError`].
-pub(crate) async fn notified(upstream: &mut Upstream) -> Result<(), UpstreamError> {
+pub(crate) async fn notified(upstream: &mut Upstream, long: Option<Duration>) -> Result<bool, UpstreamError> {
     let mut cutter = Cutter::new(Side::Server, b"").with(std::mem::take(&mut upstream.leftover));
+    let until = long.map(|long| Instant::now() + long);
     let mut told = false;
     loop {
         match cutter.next().map_err(|_| UpstreamError::Protocol("unreadable message"))? {
@@ -70,13 +73,23 @@ pub(crate) async fn notified(upstream: &mut Upstream) -> Result<(), UpstreamErro
             Some(Piece::Whole { tag: b'E', bytes }) => return Err(server_error(&bytes)),
             Some(Piece::Whole { tag: b'S' | b'N', .. }) => {}
             Some(_) => return Err(UpstreamError::Protocol("unexpected message")),
-            None if told => {
-                upstream.leftover = std::mem::take(cutter.buffer());
-                return Ok(());
-            }
             None => {
-                if upstream.stream.read_buf(cutter.buffer()).await? == 0 {
-                    return Err(UpstreamError::Protocol("the server closed the connection"));
+                let enough = until.map_or(told, |until| Instant::now() >= until);
+                // Who is told much reads much: what a listener leaves unread, the server keeps for all.
+                cutter.buffer().reserve(NOTIFICATIONS);
+                let more = upstream.stream.read_buf(cutter.buffer());
+                let read = match until {
+                    _ if enough => None,
+                    Some(until) => timeout_at(until, more).await.ok(),
+                    None => Some(more.await),
+                };
+                match read.transpose()? {
+                    Some(0) => return Err(UpstreamError::Protocol("the server closed the connection")),
+                    Some(_) => {}
+                    None => {
+                        upstream.leftover = std::mem::take(cutter.buffer());
+                        return Ok(told);
+                    }
                 }
             }
         }

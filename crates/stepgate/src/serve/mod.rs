@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_console::{Api, Encryption};
-use stepgate_proxy::{Gate, Parts, ServerTls, UpstreamConfig, policy_loaded};
+use stepgate_proxy::{Gate, MAX_SESSIONS, Parts, ServerTls, UpstreamConfig, policy_loaded};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -60,6 +60,8 @@ fn open_doors(config: &Config, ready: Ready, store: &Store) -> Result<(), Failur
     let listeners = listen::Listeners::bind(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_stack_size(STACK)
+        // Each session that reads a long text keeps a thread while it waits for its turn.
+        .max_blocking_threads(MAX_SESSIONS + 512)
         .enable_all()
         .build()
         .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
