@@ -284,10 +284,12 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         ),
     },
     CatalogQuery {
-        // One to JSON applies by itself within to_json and kin (json.c, `json_categorize_type`).
+        // One to JSON applies by itself within to_json and kin (json.c, `json_categorize_type`), one to text within
+        // what the server itself writes in SQL: `any || text`, quote_literal, quote_nullable (pg_proc.dat).
         name: "casts",
         sql: concat!(
-            "select case when k.casttarget in ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype) then 'i' \
+            "select case when k.casttarget in ('json'::pg_catalog.regtype, 'jsonb'::pg_catalog.regtype, \
+              'text'::pg_catalog.regtype) then 'i' \
               else k.castcontext::text end, ",
             runs!("k.castfunc"),
             " from pg_catalog.pg_cast k \

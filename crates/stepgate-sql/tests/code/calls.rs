@@ -162,6 +162,29 @@ fn a_cast_of_ones_own_is_seen_through_wherever_it_may_apply() {
     check(&[("select town from people", "?")], &snapshot(&cluster, "shop"));
 }
 
+/// `any || text` is a function in SQL whose body casts to text.
+#[test]
+fn a_cast_to_text_that_only_the_servers_own_functions_write_is_seen_through() {
+    let (cluster, _) = database("calls.sql");
+    cluster
+        .load(
+            "shop",
+            "create type pair as (a int, b int);
+             create table pairs (p pair);
+             create function told(pair) returns text language sql as 'select email from people limit 1';
+             create cast (pair as text) with function told(pair)",
+        )
+        .expect("a cast");
+    let cases = [
+        ("select p || 'x' from pairs", "people.email"),
+        ("select quote_literal(p) from pairs", "people.email"),
+        ("select quote_nullable(p) from pairs", "people.email"),
+    ];
+    let catalog = snapshot(&cluster, "shop");
+    check(&cases, &catalog);
+    judge(&cases, &cluster, &catalog);
+}
+
 /// `IN` and `IS DISTINCT FROM` find an operator of one's own without its name; a view may be printed without it.
 #[test]
 fn an_operator_that_is_not_named_is_seen_through() {
