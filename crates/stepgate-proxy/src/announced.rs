@@ -1,5 +1,6 @@
 //! DDL made beside the gate, announced by an event trigger (`docs/ddl-notify.sql`): known a moment after its commit
-//! instead of at the next poll, and before the reply of what it overtook, as if it had come through the gate.
+//! instead of at the next poll. The server tells of it after it has let go of the locks: a reply that waited for one
+//! less than 100 ms (`overtaken.rs`) may be there before.
 
 use std::sync::Arc;
 use std::time::Duration;

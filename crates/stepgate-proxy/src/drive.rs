@@ -528,12 +528,17 @@ async fn see_out(mut server: Stream, commits: Vec<CommitsDdl>) {
 }
 
 /// Reading a long message takes up to half a second and some hundred bytes of memory for each of its own: so one after
-/// the other, and where nobody else's session waits for this thread.
-fn at_leisure(read: &mut dyn FnMut()) {
+/// the other, and where nobody else's session waits for this thread. In a thread of its own: the allocator keeps what a
+/// thread has freed for the next one, and would keep as much for each of a hundred.
+fn at_leisure(read: &mut (dyn FnMut() + Send)) {
     static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let mut one_by_one = || {
         let _turn = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        read();
+        // A panic in it is one here.
+        let thread = std::thread::Builder::new().name("long-text".to_owned());
+        if !std::thread::scope(|scope| thread.spawn_scoped(scope, &mut *read).is_ok()) {
+            read();
+        }
     };
     match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(one_by_one),

@@ -151,7 +151,7 @@ pub struct Session {
     pub(crate) application_name: String,
     pub(crate) nonce: u64,
     nonces: u64,
-    pub(crate) at_leisure: fn(&mut dyn FnMut()),
+    pub(crate) at_leisure: fn(&mut (dyn FnMut() + Send)),
 }
 
 impl Session {
@@ -201,7 +201,7 @@ impl Session {
     }
 
     /// How texts are read that take long: whichever frame makes that necessary, also one of a few bytes.
-    pub fn read_long_texts_by(&mut self, at_leisure: fn(&mut dyn FnMut())) {
+    pub fn read_long_texts_by(&mut self, at_leisure: fn(&mut (dyn FnMut() + Send))) {
         self.at_leisure = at_leisure;
     }
 

@@ -27,6 +27,8 @@ const VIEWS: &str = "
     create view nested as select id, who from chosen where amount > 1;
     create view twice as select n.id, f.owner, n.who from nested n join filtered f using (id);
     create view distinctly as select distinct region, closed from ledger;
+    create view chained as with recursive r(id, who) as (select id, owner from ledger where id = 1
+        union all select l.id, l.owner from r join ledger l on l.id = r.id + 1) select id, who from r;
     create view united as select id, owner from ledger union all select 0, head from region;
     create view derived as select s.id, s.o from (select id, owner as o, iban from ledger) s;
     create view with_cte as with c as (select id, iban from ledger) select id, iban from c;

@@ -257,6 +257,12 @@ impl Catalog {
         implied.into_iter().filter(|operator| self.is_user_operator(operator)).collect()
     }
 
+    /// Whether somebody made an operator that may be meant where values are compared.
+    pub(crate) fn has_own_comparisons(&self) -> bool {
+        let own = &self.user_operators;
+        !own.is_empty() && ["=", "<>", "<", "<=", ">", ">="].iter().any(|name| own.contains_key(*name))
+    }
+
     /// The functions that operators of that name run.
     pub(crate) fn operators(&self, name: &str) -> &[Arc<Routine>] {
         self.user_operators.get(name).map_or(&[], Vec::as_slice)

@@ -67,7 +67,7 @@ impl View {
                             catalog.routines(word).iter().filter(|(of, _)| Some(of.as_str()) == schema);
                         let code: Vec<_> = named.map(|(_, routine)| routine.code.as_ref()).collect();
                         view.runs((!code.is_empty()).then_some(code));
-                    } else if before_paren {
+                    } else if before_paren && !names_cte(&tokens, at) {
                         view.doubtful |=
                             !(builtin::may_precede_paren(word) || catalog.is_pure_function(word));
                     }
@@ -95,6 +95,23 @@ impl View {
             None => self.doubtful = true,
         }
     }
+}
+
+/// Whether the word there is the name of a CTE with a list of columns, and not a call: `name (a, b) AS (SELECT`.
+fn names_cte(tokens: &[lexer::Token<'_>], at: usize) -> bool {
+    let kind = |at: usize| tokens.get(at).map(|token| &token.kind);
+    let word = |at: usize| kind(at).and_then(TokenKind::word);
+    let mut end = at + 2;
+    while kind(end).is_some_and(|it| it.ident().is_some())
+        && kind(end + 1).is_some_and(|it| it.is_punct(b','))
+    {
+        end += 2;
+    }
+    // A column list after a function's alias names types where the query begins here, and quotes keywords.
+    let opens = kind(end + 1).is_some_and(|it| it.is_punct(b')'))
+        && word(end + 2) == Some("as")
+        && kind(end + 3).is_some_and(|it| it.is_punct(b'('));
+    opens && matches!(word(end + 4), Some("select" | "values" | "with"))
 }
 
 /// What each view reads in the end.

@@ -320,7 +320,7 @@ impl Walker<'_> {
     pub(super) fn named(&mut self, column: ColumnRef, uses: Uses, itself: bool) {
         self.trail.pass(column, itself);
         let pairs = match &self.comparing {
-            Comparing::By(pairs) if itself => pairs.as_slice(),
+            Comparing::By(pairs) if itself && !self.catalog.has_own_comparisons() => pairs.as_slice(),
             Comparing::Nothing if !uses.are_predicate() => return,
             _ => &[SOMEHOW],
         };
