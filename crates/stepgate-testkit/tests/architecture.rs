@@ -12,7 +12,7 @@ const ALLOWED: [(&str, &str, &str); 12] = [
     ("types", "", "jiff serde thiserror"),
     ("record", "types", "base64 ed25519-dalek serde serde_json sha2 thiserror"),
     ("wire", "types", "bytes pgwire thiserror"),
-    ("sql", "types", "pg_raw_parse serde serde_json sha2 sqlparser thiserror"),
+    ("sql", "types", "pg_raw_parse serde serde_json sha2 sqlparser stacker thiserror"),
     ("policy", "types sql", "ipnet serde serde-saphyr serde_json sha2 strsim"),
     ("approval", "types record", "hmac sha2 subtle thiserror totp-rs zeroize"),
     ("session", "types record wire sql policy approval", "bytes serde_json thiserror"),
