@@ -4,38 +4,7 @@
 
 mod support;
 
-use stepgate_testkit::{Person, Psql};
-use support::{SOON, World, held};
-
-/// The statement waits, and runs once `olga` has approved it.
-fn approved(world: &World, psql: &mut Psql, olga: &mut Person, sql: &str) {
-    psql.send(sql).unwrap();
-    let request = held(psql);
-    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
-    let reply = psql.finish(SOON).unwrap();
-    assert!(reply.is_ok(), "{sql}: {}", reply.text());
-}
-
-/// The same, but it waits for `olga` or for its author, whichever the policy says.
-fn answered(world: &World, psql: &mut Psql, olga: &mut Person, sql: &str) {
-    approved(world, psql, olga, sql);
-}
-
-/// The statement waits; nothing of it is shown, and it is called off.
-fn waits(world: &World, psql: &mut Psql, person: &Person, sql: &str) {
-    psql.send(sql).unwrap();
-    let request = held(psql);
-    let cancelled = world.gate.run(["request", "cancel", &request, "--as", person.name()], "").unwrap();
-    cancelled.ok().unwrap();
-    let reply = psql.finish(SOON).unwrap();
-    assert_eq!(reply.sqlstate, "57014", "{sql}: {}", reply.text());
-    assert!(!reply.text().contains("901-00-"), "{sql}: {}", reply.text());
-}
-
-fn passes(psql: &mut Psql, sql: &str) {
-    let reply = psql.run(sql).unwrap();
-    assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{sql}: {}", reply.text());
-}
+use support::{SOON, World, approved, passes, waits};
 
 #[test]
 fn a_temporary_copy_does_not_launder_a_label() {
@@ -93,7 +62,7 @@ fn a_copy_into_what_the_transaction_has_just_made_is_remembered() {
     let (dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     passes(&mut psql, "begin; create temp table fresh (x text);");
-    answered(&world, &mut psql, &mut olga, "insert into fresh select ssn from customers limit 3;");
+    approved(&world, &mut psql, &mut olga, "insert into fresh select ssn from customers limit 3;");
     assert!(psql.run("commit;").unwrap().is_ok());
     waits(&world, &mut psql, &dana, "select x from fresh;");
     // Only this session's, by that name.
@@ -143,7 +112,7 @@ fn a_schema_made_in_another_session_changes_what_names_mean() {
     passes(&mut other, "select status from orders limit 1;");
     let mut psql = world.psql(&dana);
     passes(&mut psql, "create schema later;");
-    answered(
+    approved(
         &world,
         &mut psql,
         &mut olga,
@@ -167,7 +136,7 @@ fn a_statement_that_waits_while_a_labelled_copy_is_made_does_not_show_it() {
         (world.cluster.psql("shop", waiting).unwrap() != "0").then_some(())
     })
     .unwrap();
-    answered(&world, &mut psql, &mut olga, "insert into notes select ssn from customers limit 3;");
+    approved(&world, &mut psql, &mut olga, "insert into notes select ssn from customers limit 3;");
     assert!(psql.run("commit;").unwrap().is_ok());
     let lines = other.ended(SOON).unwrap().join("\n");
     assert!(lines.contains("FATAL:  stepgate: ") && !lines.contains("901-00-"), "{lines}");

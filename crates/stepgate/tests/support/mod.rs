@@ -104,6 +104,32 @@ pub(crate) fn held(psql: &mut Psql) -> String {
     .unwrap()
 }
 
+/// The statement waits, and runs once `olga` has approved it.
+pub(crate) fn approved(world: &World, psql: &mut Psql, olga: &mut Person, sql: &str) {
+    psql.send(sql).unwrap();
+    let request = held(psql);
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok(), "{sql}: {}", reply.text());
+}
+
+/// The statement waits; nothing of it is shown, and it is called off.
+pub(crate) fn waits(world: &World, psql: &mut Psql, person: &Person, sql: &str) {
+    psql.send(sql).unwrap();
+    let request = held(psql);
+    let cancelled = world.gate.run(["request", "cancel", &request, "--as", person.name()], "").unwrap();
+    cancelled.ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert_eq!(reply.sqlstate, "57014", "{sql}: {}", reply.text());
+    assert!(!reply.text().contains("901-00-"), "{sql}: {}", reply.text());
+}
+
+/// Nobody is asked.
+pub(crate) fn passes(psql: &mut Psql, sql: &str) {
+    let reply = psql.run(sql).unwrap();
+    assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{sql}: {}", reply.text());
+}
+
 /// The repository's root.
 pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
