@@ -5,7 +5,6 @@
 mod support;
 
 use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
 use stepgate_testkit::{Binaries, Person};
 use support::{SOON, World, held};
@@ -205,9 +204,9 @@ fn a_threshold_is_matched_by_the_value_of_a_parameter() {
     for mode in ["extended", "prepared"] {
         let low = pgbench(&world, &dana, mode, &script("10")).output().unwrap();
         assert!(low.status.success() && !text(&low).contains("stepgate:"), "{}", text(&low));
-        let high = pgbench(&world, &dana, mode, &script("50000")).spawn().unwrap();
+        let mut high = pgbench(&world, &dana, mode, &script("50000")).spawn().unwrap();
         let request = world.open_request(&dana);
-        std::thread::sleep(Duration::from_millis(100));
+        assert!(high.try_wait().unwrap().is_none());
         dana.verify(&world.gate, &request).unwrap().ok().unwrap();
         let high = high.wait_with_output().unwrap();
         assert!(high.status.success() && text(&high).contains("stepgate: held"), "{}", text(&high));

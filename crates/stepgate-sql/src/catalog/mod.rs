@@ -21,6 +21,7 @@ use crate::predicate::Pair;
 pub(crate) use code::UserType;
 pub use load::{CatalogError, Rows};
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
+use relation::Column;
 pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind};
 pub(crate) use routine::{Body, Path, Routine};
 pub(crate) use trigger::Trigger;
@@ -282,22 +283,29 @@ impl Catalog {
         self.words.contains(word)
     }
 
+    fn column(&self, (relation, at): ColumnRef) -> Option<(&Relation, &Column)> {
+        let relation = self.relation(relation)?;
+        Some((relation, relation.columns.get(at)?))
+    }
+
+    /// The same column of partitions, parents and children.
+    fn in_family<'c>(
+        &'c self,
+        relation: &'c Relation,
+        column: &'c Column,
+    ) -> impl Iterator<Item = ColumnRef> {
+        let same = |member: &RelationIndex| Some((*member, self.relation(*member)?.column(&column.name)?));
+        relation.family.iter().filter_map(same)
+    }
+
     /// The column itself wherever it is: in partitions, parents and children, and beneath views that show it as it is.
     pub(crate) fn same(&self, column: ColumnRef, found: &mut HashSet<ColumnRef>) {
-        let Some((relation, known)) = self
-            .relation(column.0)
-            .and_then(|relation| relation.columns.get(column.1).map(|known| (relation, known)))
-        else {
-            return;
-        };
+        let Some((relation, known)) = self.column(column) else { return };
         if !found.insert(column) {
             return;
         }
-        for member in &relation.family {
-            let same = self.relation(*member).and_then(|relation| relation.column(&known.name));
-            if let Some(same) = same {
-                self.same((*member, same), found);
-            }
+        for member in self.in_family(relation, known) {
+            self.same(member, found);
         }
         if let Some(shown) = known.shows {
             self.same(shown, found);
@@ -313,20 +321,12 @@ impl Catalog {
     /// Every base column that reading this one may show: the same column of partitions, parents and
     /// children, what a generated column is computed from, what a materialised view was made from.
     pub(crate) fn lineage(&self, column: ColumnRef, found: &mut HashSet<ColumnRef>) {
-        let Some((relation, known)) = self
-            .relation(column.0)
-            .and_then(|relation| relation.columns.get(column.1).map(|known| (relation, known)))
-        else {
-            return;
-        };
+        let Some((relation, known)) = self.column(column) else { return };
         if !found.insert(column) {
             return;
         }
-        for member in &relation.family {
-            let same = self.relation(*member).and_then(|relation| relation.column(&known.name));
-            if let Some(same) = same {
-                self.lineage((*member, same), found);
-            }
+        for member in self.in_family(relation, known) {
+            self.lineage(member, found);
         }
         for source in &known.sources {
             self.lineage((column.0, *source), found);
