@@ -3,7 +3,8 @@
 use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, LOCKS_QUERY, Rows};
 use stepgate_store::LogError;
 
-use crate::{Upstream, UpstreamConfig, UpstreamError, connect, simple_query};
+use crate::upstream::simple_queries;
+use crate::{Upstream, UpstreamConfig, UpstreamError, aside, connect, simple_query};
 
 /// The catalog could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -66,14 +67,15 @@ pub async fn load(config: &UpstreamConfig) -> Result<Catalog, CatalogError> {
 /// # Errors
 /// See [`CatalogError`].
 pub async fn load_from(upstream: &mut Upstream, before: Option<&Catalog>) -> Result<Catalog, CatalogError> {
-    // One snapshot: what one query sees, the next one sees too.
-    simple_query(upstream, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-    let mut results: Vec<(&str, Rows)> = Vec::with_capacity(CATALOG_QUERIES.len());
-    for query in CATALOG_QUERIES {
-        results.push((query.name, simple_query(upstream, query.sql).await?));
-    }
-    simple_query(upstream, "COMMIT").await?;
-    Ok(Catalog::from_rows_after(&results, before)?)
+    // One snapshot: what one query sees, the next one sees too. And one round trip.
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    let queries: Vec<&str> =
+        [begin].into_iter().chain(CATALOG_QUERIES.iter().map(|query| query.sql)).chain(["COMMIT"]).collect();
+    let answers = simple_queries(upstream, &queries).await?.into_iter().skip(1);
+    let results: Vec<(&str, Rows)> = CATALOG_QUERIES.iter().map(|query| query.name).zip(answers).collect();
+    let mut catalog = Ok(Catalog::default());
+    aside::at_once(&mut || catalog = Catalog::from_rows_after(&results, before));
+    Ok(catalog?)
 }
 
 /// What changes whenever the catalog does.

@@ -20,6 +20,7 @@ use stepgate_wire::{Cutter, FrameError, Problem};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::aside;
 use crate::database::{CommitsDdl, Ddl, View};
 use crate::judge::{Hold, Judge, Verdict};
 use crate::overtaken::{Judged, UnderWay};
@@ -109,7 +110,7 @@ impl Drive {
             looked_for_names: None,
             ending: None,
         };
-        self.session.read_long_texts_by(at_leisure);
+        self.session.read_long_texts_by(aside::one_by_one);
         let mut second = tokio::time::interval(KEEP_ALIVE);
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while state.ending.is_none() {
@@ -525,25 +526,6 @@ async fn see_out(mut server: Stream, commits: Vec<CommitsDdl>) {
         tracing::warn!("the server has not closed its end of a session that is over, and may yet commit DDL");
     }
     drop(commits);
-}
-
-/// Reading a long message takes up to half a second and some hundred bytes of memory for each of its own: so one after
-/// the other, and where nobody else's session waits for this thread. In a thread of its own: the allocator keeps what a
-/// thread has freed for the next one, and would keep as much for each of a hundred.
-fn at_leisure(read: &mut (dyn FnMut() + Send)) {
-    static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let mut one_by_one = || {
-        let _turn = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // A panic in it is one here.
-        let thread = std::thread::Builder::new().name("long-text".to_owned());
-        if !std::thread::scope(|scope| thread.spawn_scoped(scope, &mut *read).is_ok()) {
-            read();
-        }
-    };
-    match tokio::runtime::Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
-        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(one_by_one),
-        _ => one_by_one(),
-    }
 }
 
 /// Whether what a statement does hangs on the catalog.

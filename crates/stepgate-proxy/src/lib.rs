@@ -2,6 +2,7 @@
 
 mod admit;
 mod announced;
+mod aside;
 mod authenticate;
 mod binding;
 mod cancel;

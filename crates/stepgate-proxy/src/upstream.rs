@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 pub(crate) use dial::dial;
 pub use login::connect;
 pub(crate) use query::notified;
+pub(crate) use query::simple_queries;
 pub use query::simple_query;
 
 use crate::Stream;

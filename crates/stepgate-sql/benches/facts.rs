@@ -117,37 +117,32 @@ fn catalog(c: &mut Criterion) {
     let cluster = common::clinic();
     let of_server: Vec<(&str, Rows)> = CATALOG_QUERIES
         .iter()
-        .map(|query| (query.name, common::rows(&cluster, "clinic", query.sql)))
+        .map(|query| (query.name, common::rows(&cluster, "clinic", query.sql).into_iter().collect()))
         .collect();
-    let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
-    let results: Vec<(&str, Rows)> =
-        of_server
-            .into_iter()
-            .map(|(name, mut rows)| {
-                for table in 100_000..105_000 {
-                    let oid = table.to_string();
-                    match name {
-                        "relations" => {
-                            rows.push(row(&[
-                                &oid,
-                                "public",
-                                &format!("table_{table}"),
-                                "r",
-                                "1000",
-                                "10",
-                                "false",
-                                "false",
-                            ]));
-                        }
-                        "columns" => rows.extend((1..=20).map(|at| {
-                            row(&[&oid, &at.to_string(), &format!("column_{at}"), "false", "25/-1"])
-                        })),
-                        _ => {}
+    let results: Vec<(&str, Rows)> = of_server
+        .into_iter()
+        .map(|(name, mut rows)| {
+            for table in 100_000..105_000 {
+                let oid = table.to_string();
+                match name {
+                    "relations" => {
+                        rows.push(
+                            [&oid, "public", &format!("table_{table}"), "r", "1000", "10", "false", "false"]
+                                .map(Some),
+                        );
                     }
+                    "columns" => {
+                        for at in 1..=20 {
+                            let (number, name) = (at.to_string(), format!("column_{at}"));
+                            rows.push([&*oid, &number, &name, "false", "25/-1"].map(Some));
+                        }
+                    }
+                    _ => {}
                 }
-                (name, rows)
-            })
-            .collect();
+            }
+            (name, rows)
+        })
+        .collect();
     let mut group = c.benchmark_group("catalog");
     group.sample_size(20);
     group.bench_function("5,000 tables of 20 columns", |b| {

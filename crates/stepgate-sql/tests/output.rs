@@ -216,6 +216,6 @@ fn a_function_of_the_same_name_in_any_schema_is_not_taken_for_the_servers_own() 
 fn an_answer_that_is_missing_or_malformed_is_an_error() {
     assert_eq!(Catalog::from_rows(&[]).expect_err("nothing").query, "relations");
     let results: Vec<(&str, Rows)> =
-        CATALOG_QUERIES.iter().map(|query| (query.name, vec![vec![None]])).collect();
+        CATALOG_QUERIES.iter().map(|query| (query.name, [vec![None]].into_iter().collect())).collect();
     assert_eq!(Catalog::from_rows(&results).expect_err("a NULL").query, "relations");
 }

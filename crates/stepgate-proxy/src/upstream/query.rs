@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use stepgate_sql::Rows;
 use stepgate_wire::read::{DataRow, ReadyForQuery};
 use stepgate_wire::{Cutter, Piece, Side};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -25,37 +26,83 @@ pub async fn simple_query(
     upstream: &mut Upstream,
     sql: &str,
 ) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
-    timeout(QUERY_LIMIT, run(upstream, sql))
+    let mut rows = Vec::new();
+    run(upstream, &[sql], |_, row| {
+        let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| malformed());
+        rows.push(row.values.into_iter().map(|value| value.map(text).transpose()).collect::<Result<_, _>>()?);
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
+}
+
+/// The same with several queries, sent together: one round trip. The first error counts.
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub(crate) async fn simple_queries(
+    upstream: &mut Upstream,
+    sql: &[&str],
+) -> Result<Vec<Rows>, UpstreamError> {
+    let mut answers = vec![Rows::default(); sql.len()];
+    run(upstream, sql, |query, row| {
+        let text = |bytes| std::str::from_utf8(bytes).map_err(|_| malformed());
+        let row: Vec<_> =
+            row.values.into_iter().map(|value| value.map(text).transpose()).collect::<Result<_, _>>()?;
+        answers.get_mut(query).ok_or(malformed())?.push(row);
+        Ok(())
+    })
+    .await?;
+    Ok(answers)
+}
+
+/// Gives each row to `take`, with the number of its query.
+async fn run(
+    upstream: &mut Upstream,
+    sql: &[&str],
+    take: impl FnMut(usize, DataRow<'_>) -> Result<(), UpstreamError>,
+) -> Result<(), UpstreamError> {
+    timeout(QUERY_LIMIT, exchange(upstream, sql, take))
         .await
         .map_err(|_| UpstreamError::Timeout(QUERY_LIMIT.as_secs()))?
 }
 
-async fn run(upstream: &mut Upstream, sql: &str) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
-    upstream.stream.write_all(&query(sql)?).await?;
+async fn exchange(
+    upstream: &mut Upstream,
+    sql: &[&str],
+    mut take: impl FnMut(usize, DataRow<'_>) -> Result<(), UpstreamError>,
+) -> Result<(), UpstreamError> {
+    let mut queries = BytesMut::new();
+    for sql in sql {
+        queries.unsplit(query(sql)?);
+    }
+    upstream.stream.write_all(&queries).await?;
     upstream.stream.flush().await?;
     let mut cutter = Cutter::new(Side::Server, b"").with(std::mem::take(&mut upstream.leftover));
-    let mut rows = Vec::new();
     let mut failure = None;
     let mut heard = 0_usize;
-    loop {
+    let mut answered = 0;
+    while answered < sql.len() {
         let (tag, frame) = receive(upstream, &mut cutter).await?;
         heard = heard.saturating_add(frame.len());
         if heard > MAX_REPLY {
             return Err(UpstreamError::TooLarge(MAX_REPLY));
         }
         match tag {
-            b'D' => rows.push(row(&frame)?),
-            b'E' => failure = Some(server_error(&frame)),
+            b'D' => take(answered, DataRow::read(&frame).map_err(|_| malformed())?)?,
+            // What follows it in a transaction fails by it.
+            b'E' => _ = failure.get_or_insert(server_error(&frame)),
             b'S' => upstream.learn(parameter(&frame)?),
             b'T' | b'C' | b'I' | b'N' | b'A' => {}
             b'Z' => {
                 upstream.status = ReadyForQuery::read(&frame).map_err(|_| malformed())?.status;
-                upstream.leftover = std::mem::take(cutter.buffer());
-                return failure.map_or(Ok(rows), Err);
+                answered += 1;
             }
             _ => return Err(UpstreamError::Protocol("unexpected message")),
         }
     }
+    upstream.leftover = std::mem::take(cutter.buffer());
+    failure.map_or(Ok(()), Err)
 }
 
 /// Waits until the server tells of something that this connection LISTENs to, or reads for that `long` whatever it
@@ -120,12 +167,6 @@ async fn receive(upstream: &mut Upstream, cutter: &mut Cutter) -> Result<(u8, By
             return Err(UpstreamError::Protocol("the server closed the connection"));
         }
     }
-}
-
-fn row(frame: &[u8]) -> Result<Vec<Option<String>>, UpstreamError> {
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| malformed());
-    let row = DataRow::read(frame).map_err(|_| malformed())?;
-    row.values.into_iter().map(|value| value.map(text).transpose()).collect()
 }
 
 const fn malformed() -> UpstreamError {

@@ -43,7 +43,7 @@ pub(crate) fn catalog_with_shadow() -> Arc<Catalog> {
 fn catalog_with(shadows: &[&str]) -> Arc<Catalog> {
     let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
     let rows = stepgate_sql::CATALOG_QUERIES.iter().map(|query| {
-        let rows = match query.name {
+        let rows: Vec<_> = match query.name {
             "relations" => {
                 let shadows =
                     shadows.iter().map(|oid| row(&[oid, "app", "t", "r", "1", "1", "false", "false"]));
@@ -56,7 +56,7 @@ fn catalog_with(shadows: &[&str]) -> Arc<Catalog> {
             "schemas" => vec![row(&["public", ""]), row(&["app", ""]), row(&["pg_catalog", ""])],
             _ => Vec::new(),
         };
-        (query.name, rows)
+        (query.name, rows.into_iter().collect())
     });
     Arc::new(Catalog::from_rows(&rows.collect::<Vec<_>>()).unwrap())
 }

@@ -8,10 +8,7 @@ use stepgate_types::RelationName;
 
 use super::relation::{Action, Column, ColumnType, Name, Referred};
 use super::routine::Body;
-use super::{Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, code, view};
-
-/// Rows of one query: text or NULL.
-pub type Rows = Vec<Vec<Option<String>>>;
+use super::{Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, Rows, code, view};
 
 /// The answers do not fit [`super::CATALOG_QUERIES`]: a mistake of the loader or an unsupported server.
 #[derive(Debug, thiserror::Error)]
@@ -70,10 +67,8 @@ impl<'a> Answers<'a> {
             .find(|(name, _)| *name == query)
             .map(|(_, rows)| rows)
             .ok_or(CatalogError { query })?;
-        Ok(rows.iter().map(move |row| {
-            let texts: Option<Vec<&str>> = row.iter().map(Option::as_deref).collect();
-            texts.and_then(|texts| texts.try_into().ok()).ok_or(CatalogError { query })
-        }))
+        let texts = rows.of_texts().ok_or(CatalogError { query })?;
+        Ok(texts.map(move |row| row.ok_or(CatalogError { query })))
     }
 }
 

@@ -7,6 +7,7 @@ mod plpgsql;
 mod queries;
 mod relation;
 mod routine;
+mod rows;
 pub(crate) mod trigger;
 mod view;
 
@@ -19,11 +20,12 @@ use crate::builtin;
 use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
-pub use load::{CatalogError, Rows};
+pub use load::CatalogError;
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
 use relation::Column;
 pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind};
 pub(crate) use routine::{Body, Path, Routine};
+pub use rows::Rows;
 pub(crate) use trigger::Trigger;
 
 /// What the server's catalog said at one moment. Immutable; share it in an `Arc`.

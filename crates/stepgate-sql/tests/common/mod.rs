@@ -38,13 +38,13 @@ pub(crate) fn clinic() -> Cluster {
 pub(crate) fn snapshot(cluster: &Cluster, database: &str) -> Catalog {
     let mut results: Vec<(&str, Rows)> = Vec::new();
     for query in CATALOG_QUERIES {
-        results.push((query.name, rows(cluster, database, query.sql)));
+        results.push((query.name, rows(cluster, database, query.sql).into_iter().collect()));
     }
     Catalog::from_rows(&results).expect("rows that fit")
 }
 
 /// Rows of one query, through psql.
-pub(crate) fn rows(cluster: &Cluster, database: &str, sql: &str) -> Rows {
+pub(crate) fn rows(cluster: &Cluster, database: &str, sql: &str) -> Vec<Vec<Option<String>>> {
     let output = cluster
         .psql_command(database)
         .args([
