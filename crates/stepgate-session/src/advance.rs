@@ -361,7 +361,21 @@ impl Session {
                 _ => {}
             }
         }
-        Lookup::Means(self.registry.statement(name))
+        match self.registry.last_known(name) {
+            Meaning::Known(statement) if self.can_only_end(&statement) => {
+                Lookup::Means(Meaning::Known(statement))
+            }
+            _ => Lookup::Means(self.registry.statement(name)),
+        }
+    }
+
+    /// In a transaction that has failed, PostgreSQL runs nothing but its end (`exec_bind_message`): a ROLLBACK by name
+    /// that a driver prepared is one, or fails.
+    fn can_only_end(&self, statement: &Prepared) -> bool {
+        self.status == b'E'
+            && !self.segment_begun
+            && self.expect.is_empty()
+            && matches!(statement.facts.as_deref(), Some([only]) if only.kind == Kind::Transaction)
     }
 
     /// What a portal's name will mean when the server gets there.
@@ -436,7 +450,7 @@ impl Session {
         if self.parses || !one || !idle {
             return false;
         }
-        let name = self.check_name();
+        let name = self.own_name("check");
         self.server.check(&name, sql, check.types);
         self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None }));
         self.gate = Gate::Checking;
@@ -461,15 +475,17 @@ impl Session {
         if self.probe_failed || self.segment_begun || self.status == b'E' {
             return false;
         }
-        if stale {
-            // Uncommitted changes are visible in here alone; nobody else can look them up.
-            if self.status == b'I' {
-                self.actions.push_back(Action::LoadCatalog { change: self.catalog_changes });
-                self.gate = Gate::AwaitingCatalog;
-            }
-            return self.status == b'I';
+        if stale && self.status == b'I' {
+            // Uncommitted changes are visible in their transaction alone; nobody else can look them up.
+            self.actions.push_back(Action::LoadCatalog { change: self.catalog_changes });
+            self.gate = Gate::AwaitingCatalog;
+            return true;
         }
-        self.server.probe();
+        if self.state.search_path.is_some() {
+            return false;
+        }
+        let name = self.own_name("names");
+        self.server.probe(&name);
         self.owe(Owed::Probe);
         self.gate = Gate::Probing;
         true

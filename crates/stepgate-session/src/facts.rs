@@ -66,9 +66,10 @@ impl Session {
             for name in &facts.effect.names {
                 self.registry.taken_by_sql(name);
             }
-            if wild {
-                self.registry.forget_portals();
-                self.registry.forget_sql();
+            self.wild |= wild;
+            // What was deferred runs at COMMIT, or by SET CONSTRAINTS.
+            if wild || (self.wild && matches!(facts.kind, Kind::Transaction | Kind::Session)) {
+                self.registry.doubt();
             }
             self.so_far = self.so_far.max(so_far(facts));
         }
@@ -80,8 +81,7 @@ impl Session {
             self.registry.taken_by_sql(name);
         }
         if traces.wild {
-            self.registry.forget_portals();
-            self.registry.forget_sql();
+            self.registry.doubt();
         }
     }
 
@@ -132,10 +132,9 @@ impl Session {
         }
     }
 
-    /// The name of the statement by which the server is asked whether something parses; the client cannot
-    /// guess it.
-    pub(crate) fn check_name(&self) -> String {
-        format!("sg_check_{:016x}", self.nonce)
+    /// A statement's name for a question of the gate's own; the client cannot guess it.
+    pub(crate) fn own_name(&self, what: &str) -> String {
+        format!("sg_{what}_{:016x}", self.nonce)
     }
 
     /// Facts of the text alone, by catalog and state as they are now.

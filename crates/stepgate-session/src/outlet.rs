@@ -157,8 +157,16 @@ impl ToServer {
     }
 
     /// Sends the gate's own question about the session's state.
-    pub(crate) fn probe(&mut self) {
-        self.message(b'Q', &[crate::probe::SQL.as_bytes(), b"\0"]);
+    pub(crate) fn probe(&mut self, name: &str) {
+        let (name, sql) = (name.as_bytes(), crate::probe::SQL.as_bytes());
+        // One that failed may have left its statement behind.
+        self.message(b'C', &[b"S", name, b"\0"]);
+        self.message(b'P', &[name, b"\0", sql, b"\0\0\0"]);
+        self.message(b'B', &[name, b"\0", name, b"\0\0\0\0\0\0\0"]);
+        self.message(b'E', &[name, b"\0\0\0\0\0"]);
+        self.message(b'C', &[b"P", name, b"\0"]);
+        self.message(b'C', &[b"S", name, b"\0"]);
+        self.sync();
     }
 
     /// Has the server parse a statement, and forget it again: a Parse executes nothing.

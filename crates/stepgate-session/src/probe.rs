@@ -1,17 +1,33 @@
-//! The gate's own question to the server: what do unqualified names mean in this session now?
+//! The gate's own question to the server: what do unqualified names mean in this session now, and which prepared
+//! statements did SQL make?
 //!
-//! Asked only while the server owes nothing else, in a transaction or outside, with names that no
-//! search_path can hijack.
+//! Asked only while the server owes nothing else, in a transaction or outside, with names that no search_path can
+//! hijack, and by messages that leave the client's unnamed statement and portal as they are.
 
 use bytes::Bytes;
+use stepgate_wire::read::DataRow;
 
-/// One row, one text: the effective search path as a JSON array, in order, implicit schemas included
-/// (PostgreSQL documentation, "System Information Functions", `current_schemas`).
-pub(crate) const SQL: &str =
-    "select pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text";
+/// The most prepared statements that SQL may have made.
+const MAX_MADE: usize = 128;
+
+/// One row of two texts: the effective search path as a JSON array, in order, implicit schemas included (PostgreSQL
+/// documentation, "System Information Functions", `current_schemas`); and the names of statements that PREPARE made, of
+/// at most [`MAX_MADE`] and one.
+pub(crate) const SQL: &str = "select pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text, \
+     pg_catalog.array_to_json(array(select name from pg_catalog.pg_prepared_statements where from_sql limit 129))\
+     ::pg_catalog.text";
 
 /// The longest answer that is believed, in bytes.
-const MAX_ANSWER: usize = 64 << 10;
+const MAX_ANSWER: usize = 128 << 10;
+
+/// What was learnt.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Names {
+    /// The effective search path.
+    pub(crate) search_path: Vec<String>,
+    /// The prepared statements that SQL made, unless there are too many to tell.
+    pub(crate) made_by_sql: Option<Vec<String>>,
+}
 
 /// Collects the answer.
 #[derive(Debug, Default)]
@@ -30,18 +46,17 @@ impl Answer {
         }
     }
 
-    /// The search path; `None` if the answer cannot be read.
-    pub(crate) fn search_path(&mut self) -> Option<Vec<String>> {
+    /// What the server says; `None` if the answer cannot be read.
+    pub(crate) fn names(&mut self) -> Option<Names> {
         let row = std::mem::take(&mut self.row);
         if std::mem::take(&mut self.overflow) {
             return None;
         }
-        // Tag, length, one column, its length, its bytes: nothing else is believed.
-        let (header, value) = row.split_at_checked(11)?;
-        let [b'D', _, _, _, _, 0, 1, length @ ..] = header else { return None };
-        let length = u32::from_be_bytes(<[u8; 4]>::try_from(length).ok()?);
-        (usize::try_from(length).ok()? == value.len()).then_some(())?;
-        serde_json::from_slice(value).ok()
+        let DataRow { values } = DataRow::read(&row).ok()?;
+        let [Some(search_path), Some(made)] = *values.as_slice() else { return None };
+        let made: Vec<String> = serde_json::from_slice(made).ok()?;
+        let made_by_sql = (made.len() <= MAX_MADE).then_some(made);
+        Some(Names { search_path: serde_json::from_slice(search_path).ok()?, made_by_sql })
     }
 }
 
@@ -49,19 +64,34 @@ impl Answer {
 mod tests {
     use super::*;
 
-    fn answer(bytes: &[u8]) -> Option<Vec<String>> {
+    fn answer(bytes: &[u8]) -> Option<Names> {
         let mut answer = Answer::default();
         answer.row_part(&Bytes::copy_from_slice(bytes));
-        answer.search_path()
+        answer.names()
     }
 
     #[test]
-    fn the_search_path_is_read_from_exactly_one_text_column() {
+    fn what_names_mean_is_read_from_exactly_two_texts() {
         assert_eq!(
-            answer(b"D\0\0\0\x17\0\x01\0\0\0\x0d[\"a\",\"p\\\"q,\"]").as_deref(),
-            Some(&["a".to_owned(), "p\"q,".to_owned()][..])
+            answer(b"D\0\0\0\x20\0\x02\0\0\0\x0d[\"a\",\"p\\\"q,\"]\0\0\0\x05[\"s\"]"),
+            Some(Names {
+                search_path: vec!["a".to_owned(), "p\"q,".to_owned()],
+                made_by_sql: Some(vec!["s".to_owned()]),
+            })
         );
         assert_eq!(answer(b"D\0\0\0\x0a\0\x01\xff\xff\xff\xff"), None);
         assert_eq!(answer(b""), None);
+    }
+
+    #[test]
+    fn more_statements_than_are_listed_are_not_taken_for_all() {
+        let made = format!("[{}]", vec!["\"s\""; 129].join(","));
+        let length = u32::try_from(made.len()).unwrap();
+        let mut row = vec![b'D'];
+        row.extend((4 + 2 + 4 + 2 + 4 + length).to_be_bytes());
+        row.extend(b"\0\x02\0\0\0\x02[]");
+        row.extend(length.to_be_bytes());
+        row.extend(made.as_bytes());
+        assert_eq!(answer(&row).unwrap().made_by_sql, None);
     }
 }

@@ -52,6 +52,8 @@ pub(crate) struct Registry {
     /// Names in the order they were confirmed, oldest first; may name one twice.
     order: VecDeque<Bytes>,
     bytes: usize,
+    /// SQL ran that may have given any of these names to anything, and the server was not asked yet.
+    doubtful: bool,
     portals: HashMap<Bytes, Opened>,
     /// What SQL made, by PREPARE or DECLARE in a message of its own, that has run to its end.
     sql: HashMap<String, Made>,
@@ -84,6 +86,11 @@ impl Registry {
 
     /// What a statement's name means now. What is not known is opaque.
     pub(crate) fn statement(&self, name: &Bytes) -> Meaning {
+        if self.doubtful { Meaning::Opaque } else { self.last_known(name) }
+    }
+
+    /// What it meant when that was last known.
+    pub(crate) fn last_known(&self, name: &Bytes) -> Meaning {
         self.statements.get(name).cloned().unwrap_or(Meaning::Opaque)
     }
 
@@ -132,9 +139,20 @@ impl Registry {
         }
     }
 
-    /// SQL ran that may have given any name to anything.
-    pub(crate) fn forget_sql(&mut self) {
+    /// SQL ran, or will run at the transaction's end, that may have given any name to anything.
+    pub(crate) fn doubt(&mut self) {
+        self.forget_portals();
         self.sql.clear();
+        self.doubtful = true;
+    }
+
+    /// The server says which statements SQL made; `None`: too many to tell. All others are as Parse made them, for
+    /// PREPARE takes no name that is taken.
+    pub(crate) fn are_made_by_sql(&mut self, names: Option<Vec<String>>) {
+        self.doubtful &= names.is_none();
+        for name in names.into_iter().flatten() {
+            self.forget_statement(&Bytes::from(name));
+        }
     }
 
     /// SQL made, or may have made, a prepared statement or cursor of this name.
@@ -171,6 +189,20 @@ mod tests {
         registry.prepared(Bytes::from("s"), prepared("select 1"));
         registry.taken_by_sql("s");
         assert_eq!(registry.statement(&Bytes::from("s")), Meaning::Opaque);
+    }
+
+    #[test]
+    fn statements_are_opaque_while_sql_may_have_taken_their_names_and_those_it_took_remain_so() {
+        let mut registry = Registry::default();
+        registry.prepared(Bytes::from("s"), prepared("select 1"));
+        registry.prepared(Bytes::from("t"), prepared("select 2"));
+        registry.doubt();
+        assert_eq!(registry.statement(&Bytes::from("t")), Meaning::Opaque);
+        registry.are_made_by_sql(None);
+        assert_eq!(registry.statement(&Bytes::from("t")), Meaning::Opaque);
+        registry.are_made_by_sql(Some(vec!["s".to_owned(), "of SQL's own".to_owned()]));
+        assert_eq!(registry.statement(&Bytes::from("s")), Meaning::Opaque);
+        assert_eq!(registry.statement(&Bytes::from("t")), Meaning::Known(prepared("select 2")));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use stepgate_wire::read::{ErrorFields, ParameterStatus, ReadyForQuery};
 use stepgate_wire::{Piece, Problem};
 
 use crate::expect::{Check, Owed};
+use crate::probe::Names;
 use crate::session::{Action, Ending, Gate, Session};
 use crate::subject::TransactionSoFar;
 
@@ -50,7 +51,7 @@ impl Session {
         }
         let Some(owed) = self.expect.front().map(|entry| &entry.owed) else { return self.lost_track() };
         match (owed, tag) {
-            (Owed::Probe, b'T' | b'C') | (Owed::Check(_), b'1' | b'3') => {}
+            (Owed::Probe, b'1' | b'2' | b'3' | b'C') | (Owed::Check(_), b'1' | b'3') => {}
             (Owed::Query { .. }, b'T' | b'C' | b'I' | b'G' | b'H' | b'c') => self.client.relay(frame),
             (Owed::Execute { .. }, b'H' | b'c') => self.client.relay(frame),
             (Owed::Execute { .. }, b'G') => {
@@ -196,9 +197,7 @@ impl Session {
                 }
                 Some(Owed::Probe) => {
                     self.expect.pop_front();
-                    self.state.search_path = self.answer.search_path();
-                    self.probe_failed = self.state.search_path.is_none();
-                    self.forget_facts();
+                    self.probe_answered();
                     break;
                 }
                 Some(Owed::OwnSync) => {
@@ -223,10 +222,21 @@ impl Session {
         }
         if status == b'I' && self.expect.is_empty() {
             self.touched = self.touched && self.state.search_path.is_none();
+            self.wild = false;
             if self.catalog_stale() && !matches!(self.gate, Gate::AwaitingCatalog) {
                 self.actions.push_back(Action::LoadCatalog { change: self.catalog_changes });
             }
         }
+    }
+
+    fn probe_answered(&mut self) {
+        let names = self.answer.names();
+        self.probe_failed |= names.is_none();
+        if let Some(Names { search_path, made_by_sql }) = names {
+            self.state.search_path = Some(search_path);
+            self.registry.are_made_by_sql(made_by_sql);
+        }
+        self.forget_facts();
     }
 
     fn is_checking(&self) -> bool {

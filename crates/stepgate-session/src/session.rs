@@ -135,6 +135,8 @@ pub struct Session {
     pub(crate) state: SessionState,
     /// The session's state was changed within the open transaction, whose end may change it back.
     pub(crate) touched: bool,
+    /// Something that was not understood ran within the open transaction.
+    pub(crate) wild: bool,
     /// The server refused the probe; names stay unknown until the state changes again.
     pub(crate) probe_failed: bool,
     pub(crate) answer: Answer,
@@ -181,6 +183,7 @@ impl Session {
             fatal: false,
             state: SessionState::default(),
             touched: false,
+            wild: false,
             probe_failed: false,
             answer: Answer::default(),
             parses: false,

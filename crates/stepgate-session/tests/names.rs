@@ -167,3 +167,81 @@ fn a_table_that_appears_before_a_prepared_statements_own_does_not_hide_what_that
     stage.client(&[query("execute s")]);
     assert_eq!(reads(&mut stage), "app.t public.t");
 }
+
+/// A session with `s` prepared, in which something ran that nobody understood.
+fn after_something_wild(status: u8) -> Stage {
+    let mut stage = Stage::new();
+    stage.run(&[parse("s", "select 1"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    if status == b'T' {
+        stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    }
+    stage.run(&[query("select leak()")], &[complete(), ready(status)]);
+    stage
+}
+
+#[test]
+fn a_prepared_statement_that_a_function_replaced_is_not_taken_for_the_one_before() {
+    for status in [b'I', b'T'] {
+        let mut stage = after_something_wild(status);
+        stage.prepared_by_sql = vec!["s"];
+        stage.client(&[bind("", "s"), execute(""), sync()]);
+        assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+    }
+}
+
+#[test]
+fn a_prepared_statement_that_no_function_replaced_goes_on_unasked() {
+    for status in [b'I', b'T'] {
+        let mut stage = after_something_wild(status);
+        stage.client(&[bind("", "s"), execute(""), sync()]);
+        let pending = stage.decision();
+        assert_eq!((&*pending.sql, pending.facts[0].certainty), (&b"select 1"[..], Certainty::Exact));
+    }
+}
+
+#[test]
+fn a_prepared_statement_that_a_deferred_trigger_replaced_is_not_taken_for_the_one_before() {
+    for runs_it in ["commit", "set constraints all immediate"] {
+        let mut stage = after_something_wild(b'T');
+        stage.run(&[bind("", "s"), execute(""), sync()], &[frame(b'2', b""), complete(), ready(b'T')]);
+        stage.run(&[query(runs_it)], &[complete(), ready(if runs_it == "commit" { b'I' } else { b'T' })]);
+        stage.prepared_by_sql = vec!["s"];
+        stage.client(&[bind("", "s"), execute(""), sync()]);
+        assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown, "{runs_it}");
+    }
+}
+
+#[test]
+fn where_nobody_can_be_asked_a_name_that_may_have_been_taken_is_unknown() {
+    let mut stage = Stage::new();
+    stage.run(&[parse("s", "select 1"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    stage.client(&[parse("", "select leak()"), bind("", ""), execute("")]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), complete()]);
+    stage.client(&[bind("", "s"), execute(""), sync()]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+}
+
+#[test]
+fn a_drivers_prepared_rollback_ends_a_failed_transaction_unasked() {
+    let mut stage = Stage::new();
+    stage.run(&[parse("r", "rollback"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.run(&[query("select leak()")], &[error("22012", "division by zero"), ready(b'E')]);
+    stage.client(&[bind("", "r"), execute(""), bind("", "r"), execute(""), sync()]);
+    let pending = stage.decision();
+    assert_eq!(&*pending.sql, &b"rollback"[..]);
+    stage.pass(permit(pending.number));
+    // Whatever follows it is outside the failed transaction.
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+}
+
+#[test]
+fn the_question_what_names_mean_leaves_the_clients_unnamed_statement_alone() {
+    let mut stage = Stage::new();
+    stage.client(&[query("select a from t")]);
+    assert_eq!(stage.probes, 1);
+    // Under names of its own; a simple query would end what is unnamed.
+    assert_eq!(tags(&stage.questions), "CPBECCS");
+}

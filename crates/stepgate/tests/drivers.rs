@@ -48,16 +48,30 @@ fn fetched(path: &str) -> Option<PathBuf> {
     Some(repository().join(".work").join(path)).filter(|path| path.exists())
 }
 
+fn python(name: &str) -> Command {
+    let mut command = Command::new("python3");
+    command.arg(script(name));
+    if let Some(path) = fetched("psycopg") {
+        command.env("PYTHONPATH", path);
+    }
+    command
+}
+
 #[test]
 fn psycopg_with_its_implicit_transactions() {
     let world = World::new();
     let mut dana = world.dana();
-    let mut command = Command::new("python3");
-    command.arg(script("psycopg_client.py"));
-    if let Some(path) = fetched("psycopg") {
-        command.env("PYTHONPATH", path);
-    }
-    play(&world, &mut dana, command);
+    play(&world, &mut dana, python("psycopg_client.py"));
+}
+
+#[test]
+fn a_function_that_takes_a_prepared_statements_name_does_not_get_its_rows_shown_unasked() {
+    let mut world = World::not_serving(|policy| policy);
+    let tidy = "create function tidy(sql text) returns void language plpgsql as 'begin execute sql; end'";
+    world.cluster.load("shop", tidy).unwrap();
+    world.gate.serve().unwrap();
+    let mut dana = world.dana();
+    play(&world, &mut dana, python("taken_name.py"));
 }
 
 #[test]

@@ -117,12 +117,13 @@ pub(crate) fn error(code: &str, message: &str) -> Vec<u8> {
     frame(b'E', format!("SERROR\0VERROR\0C{code}\0M{message}\0\0").as_bytes())
 }
 
-/// The row that answers the gate's own question: the path is pg_catalog, app, public.
-pub(crate) fn path_row() -> Vec<u8> {
-    let text = br#"["pg_catalog","app","public"]"#;
-    let mut body = vec![0, 1];
-    body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
-    body.extend(text);
+/// The row that answers the gate's own question: the path is pg_catalog, app, public, and SQL prepared these.
+pub(crate) fn names_row(prepared: &[&str]) -> Vec<u8> {
+    let mut body = vec![0, 2];
+    for text in [r#"["pg_catalog","app","public"]"#.to_owned(), format!("{prepared:?}")] {
+        body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
+        body.extend(text.as_bytes());
+    }
     frame(b'D', &body)
 }
 
@@ -144,6 +145,10 @@ pub(crate) struct Stage {
     pub(crate) unparsable: Option<Vec<u8>>,
     /// How often the gate asked what names mean.
     pub(crate) probes: usize,
+    /// All that the gate asked of the server.
+    pub(crate) questions: Vec<Bytes>,
+    /// What SQL has prepared, as the server will tell.
+    pub(crate) prepared_by_sql: Vec<&'static str>,
     /// The transaction status that the server last told.
     status: u8,
     decisions: Vec<Pending>,
@@ -171,6 +176,8 @@ impl Stage {
             checks: 0,
             unparsable: None,
             probes: 0,
+            questions: Vec::new(),
+            prepared_by_sql: Vec::new(),
             status: b'I',
             decisions: Vec::new(),
         }
@@ -240,22 +247,29 @@ impl Stage {
 
     /// The gate's own question among what has reached the server, taken out, and its answer.
     fn question(&mut self) -> Option<Vec<u8>> {
-        let probe = find(&self.at_server, b"pg_catalog.current_schemas");
+        let probe = find(&self.at_server, b"sg_names_");
         let check = find(&self.at_server, b"sg_check_");
         if !probe && !check {
             return None;
         }
         let frames = self.at_server();
-        let own = |frame: &Bytes| find(frame, b"pg_catalog.current_schemas") || find(frame, b"sg_check_");
-        let last = frames.iter().rposition(own).unwrap() + usize::from(check);
+        let own = |frame: &Bytes| find(frame, b"sg_names_") || find(frame, b"sg_check_");
+        // Its Sync.
+        let last = frames.iter().rposition(own).unwrap() + 1;
         for (at, frame) in frames.iter().enumerate() {
-            if !own(frame) && at != last {
+            if own(frame) || at == last {
+                self.questions.push(frame.clone());
+            } else {
                 self.at_server.extend_from_slice(frame);
             }
         }
         if probe {
             self.probes += 1;
-            return Some([frame(b'T', b"\0\0"), path_row(), complete(), ready(self.status)].concat());
+            let [closed, parsed, bound] = [b'3', b'1', b'2'].map(|tag| frame(tag, b""));
+            let row = names_row(&self.prepared_by_sql);
+            let replies =
+                [&closed, &parsed, &bound, &row, &complete(), &closed, &closed, &ready(self.status)];
+            return Some(replies.into_iter().flatten().copied().collect());
         }
         self.checks += 1;
         Some(match self.unparsable.take() {
