@@ -14,7 +14,9 @@ use crate::outlet::{Opened, Traces};
 use crate::park::{self, Parked};
 use crate::registry::{Meaning, Prepared};
 use crate::session::{Action, Ending, Gate, Session};
-use crate::subject::{Frame, Known, Pending, Protocol, Subject, now_and_then, opaque_facts};
+use crate::subject::{
+    Frame, Known, Pending, Protocol, Subject, TransactionSoFar, now_and_then, opaque_facts,
+};
 
 /// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper.
 const MAX_OWED: usize = 8_192;
@@ -250,7 +252,7 @@ impl Session {
     fn leave_park(&mut self) {
         // Before the segment's first frame moves: within a segment (asyncpg's Parse, Flush, Bind; pgjdbc's BEGIN
         // with its first statement) nothing can be asked any more.
-        if self.must_wait_for_names() {
+        if !self.only_sets_up() && self.must_wait_for_names() {
             return;
         }
         let Some((bind, frame, newest)) = self.park.undecided() else {
@@ -295,6 +297,19 @@ impl Session {
             ..self.pending(Protocol::Extended, facts, sql)
         };
         self.decide(Subject { frame: Frame::Bind, opaque, parsed, pending, known: Known::default() });
+    }
+
+    /// Whether a transaction that has run nothing is about to be set up (SET TRANSACTION, SET LOCAL): PostgreSQL lets
+    /// that be done before any query, and a question to it would be one.
+    fn only_sets_up(&mut self) -> bool {
+        if self.status != b'T' || self.so_far != TransactionSoFar::Nothing {
+            return false;
+        }
+        let Some(parsed) = self.park.all_parsed() else { return false };
+        parsed.iter().all(|statement| {
+            matches!(&*self.facts_now(&statement.sql), [only]
+                if matches!(only.kind, Kind::Session | Kind::Transaction) && only.certainty != Certainty::Unknown)
+        })
     }
 
     /// Sends the parked frames before the first undecided Bind.

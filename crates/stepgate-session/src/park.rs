@@ -114,6 +114,21 @@ impl Park {
         Some((bind, frame, newest))
     }
 
+    /// The statements of its Parses, if it binds no others.
+    pub(crate) fn all_parsed(&self) -> Option<Vec<Arc<Prepared>>> {
+        let mut parsed: Vec<(&Bytes, &Arc<Prepared>)> = Vec::new();
+        for frame in &self.frames {
+            match frame {
+                Parked::Parse { name, statement, .. } => parsed.push((name, statement)),
+                Parked::Bind { bind, .. } if !parsed.iter().any(|(name, _)| **name == bind.statement) => {
+                    return None;
+                }
+                _ => {}
+            }
+        }
+        Some(parsed.into_iter().map(|(_, statement)| Arc::clone(statement)).collect())
+    }
+
     /// Where the pass of the first undecided Bind goes.
     pub(crate) fn undecided_pass(&mut self) -> Option<&mut Option<Passed>> {
         self.frames.iter_mut().find_map(|parked| match parked {

@@ -245,3 +245,21 @@ fn the_question_what_names_mean_leaves_the_clients_unnamed_statement_alone() {
     // Under names of its own; a simple query would end what is unnamed.
     assert_eq!(tags(&stage.questions), "CPBECCS");
 }
+
+#[test]
+fn a_transaction_can_be_set_up_after_a_changed_search_path_since_nothing_is_asked_before() {
+    let mut stage = Stage::new();
+    probes(&mut stage, "begin", b'T');
+    probes(&mut stage, "set local search_path = training", b'T');
+    stage.client(&[
+        parse("", "set transaction isolation level serializable"),
+        bind("", ""),
+        execute(""),
+        sync(),
+    ]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    assert_eq!(stage.probes, 0);
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), complete(), ready(b'T')]);
+    assert_eq!(probes(&mut stage, "select a from t", b'T'), 1);
+}
