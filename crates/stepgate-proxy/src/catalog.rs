@@ -24,9 +24,10 @@ pub enum CatalogError {
 }
 
 impl CatalogError {
-    /// Whether somebody locked, just then, what was about to be read (55P03, `lock_not_available`).
-    pub(crate) fn is_lock(&self) -> bool {
-        matches!(self, Self::Upstream(UpstreamError::Server { state, .. }) if state == "55P03")
+    /// Whether somebody else's DDL came between one look and the next: what was about to be read is locked (55P03), or
+    /// gone (`could not open relation with OID`, `cache lookup failed`: XX000).
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Upstream(UpstreamError::Server { state, .. }) if matches!(state.as_str(), "55P03" | "XX000"))
     }
 }
 

@@ -78,8 +78,8 @@ impl Reader {
     }
 }
 
-/// How often the catalog is read in vain because somebody locks it between one look and the next.
-const ATTEMPTS: usize = 3;
+/// How often the catalog is read in vain because somebody changes it between one look and the next.
+const ATTEMPTS: usize = 5;
 
 /// How long after a failure nobody is made to wait for another.
 const RECENTLY: Duration = Duration::from_secs(1);
@@ -159,7 +159,7 @@ impl Database {
     async fn load_with(&self, reader: &mut Reader) -> Result<Arc<View>, CatalogError> {
         let mut loaded = self.try_load(reader).await;
         for _ in 1..ATTEMPTS {
-            if loaded.as_ref().is_err_and(CatalogError::is_lock) {
+            if loaded.as_ref().is_err_and(CatalogError::is_passing) {
                 loaded = self.try_load(reader).await;
             }
         }

@@ -179,6 +179,25 @@ fn a_script_in_one_message_may_drop_what_it_has_read() {
 }
 
 #[test]
+fn a_script_is_not_refused_because_somebody_changes_the_catalog_while_it_is_read() {
+    let world = world();
+    world.cluster.load("shop", "grant create on schema public to public").unwrap();
+    let mut psql = world.psql(&world.person("eve", "analysts"));
+    // A view whose definition is gone between the list of views and its reading.
+    let churn = "do $$ begin for i in 1..100000 loop \
+         create view churn as select id from customers; commit; drop view churn; commit; end loop; end $$;";
+    let mut dba = Psql::start(world.cluster.psql_command("shop")).unwrap();
+    dba.send(churn).unwrap();
+    for number in 0..40 {
+        let reply = psql.run(&format!("create table scratch{number} (a int);")).unwrap();
+        assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{}", reply.text());
+        let reply = psql.run(&format!("select a from scratch{number};")).unwrap();
+        assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{}", reply.text());
+    }
+    dba.interrupt().unwrap();
+}
+
+#[test]
 fn ddl_that_outlives_its_session_is_noticed() {
     let world = world();
     world.cluster.load("shop", "grant create on database shop to public").unwrap();
