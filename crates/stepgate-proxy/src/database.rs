@@ -78,8 +78,10 @@ impl Reader {
     }
 }
 
-/// How often the catalog is read in vain because somebody changes it between one look and the next.
-const ATTEMPTS: usize = 5;
+/// How often, and how long apart, the catalog is read in vain because somebody changes it between one look and the
+/// next.
+const ATTEMPTS: u32 = 8;
+const APART: Duration = Duration::from_millis(10);
 
 /// How long after a failure nobody is made to wait for another.
 const RECENTLY: Duration = Duration::from_secs(1);
@@ -158,8 +160,9 @@ impl Database {
 
     async fn load_with(&self, reader: &mut Reader) -> Result<Arc<View>, CatalogError> {
         let mut loaded = self.try_load(reader).await;
-        for _ in 1..ATTEMPTS {
+        for attempt in 1..ATTEMPTS {
             if loaded.as_ref().is_err_and(CatalogError::is_passing) {
+                tokio::time::sleep(APART * attempt).await;
                 loaded = self.try_load(reader).await;
             }
         }

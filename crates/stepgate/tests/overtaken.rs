@@ -185,7 +185,8 @@ fn a_script_is_not_refused_because_somebody_changes_the_catalog_while_it_is_read
     let mut psql = world.psql(&world.person("eve", "analysts"));
     // A view whose definition is gone between the list of views and its reading.
     let churn = "do $$ begin for i in 1..100000 loop \
-         create view churn as select id from customers; commit; drop view churn; commit; end loop; end $$;";
+         create view churn as select id from customers; commit; \
+         perform pg_sleep(0.002); drop view churn; commit; end loop; end $$;";
     let mut dba = Psql::start(world.cluster.psql_command("shop")).unwrap();
     dba.send(churn).unwrap();
     for number in 0..40 {
