@@ -262,9 +262,9 @@ impl Drive {
                 self.obey(state, verdict, ddl);
             }
             Action::Withdraw { .. } => self.withdraw(state).await,
-            Action::Completed { number, sqlstate, rows, bytes } => {
+            Action::Completed { number, sqlstate, rows, bytes, suspended } => {
                 let started = state.started.remove(&number);
-                state.under_way.is_done(number);
+                state.under_way.is_done(number, suspended);
                 let took = started.map(|started| started.elapsed()).unwrap_or_default();
                 let event = Event::StatementCompleted {
                     session: self.judge.session,
@@ -306,10 +306,11 @@ impl Drive {
             Verdict::Pass(pass, release, stored) => {
                 if let Some(pending) = &state.pending {
                     // By what it was judged, before what it stores itself is known.
-                    let executes = pending.facts.iter().any(|facts| facts.kind == Kind::Execute);
-                    let executes = executes.then(|| self.session.executes(&pending.sql)).flatten();
+                    let refers = |facts: &Facts| matches!(facts.kind, Kind::Execute | Kind::Cursor);
+                    let refers = pending.facts.iter().any(refers);
+                    let goes_on = refers.then(|| self.session.goes_on(&pending.sql)).flatten();
                     let (names, catalog) = self.session.resolves_by();
-                    let by = Judged { executes, state: names, catalog, ddl };
+                    let by = Judged { goes_on, state: names, catalog, ddl };
                     state.under_way.sends(pending, by, &self.judge.database, self.session.is_idle());
                 }
                 self.session.set_taints(self.judge.database.taints.now());

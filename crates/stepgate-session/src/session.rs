@@ -62,6 +62,8 @@ pub enum Action {
         rows: u64,
         /// Bytes of rows and COPY data that went to the client.
         bytes: u64,
+        /// More rows may be fetched, by functions that are compiled only then.
+        suspended: bool,
     },
     /// The catalog may have changed: load it again and call [`Session::catalog_loaded`].
     LoadCatalog {
@@ -144,6 +146,8 @@ pub struct Session {
     pub(crate) catalog_changes: u64,
     /// How many of them the catalog in use was loaded after.
     pub(crate) catalog_seen: u64,
+    /// How many there were when one of them last gave things other names, or did what is not known.
+    pub(crate) names_moved: u64,
     pub(crate) catalog: Arc<Catalog>,
     /// How often a newer one was taken.
     pub(crate) catalogs: u64,
@@ -186,6 +190,7 @@ impl Session {
             parses: false,
             catalog_changes: 0,
             catalog_seen: 0,
+            names_moved: 0,
             catalog: setup.catalog,
             catalogs: 0,
             cache: Cache::default(),
