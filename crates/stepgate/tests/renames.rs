@@ -203,7 +203,12 @@ fn labels_stored_a_moment_before_the_gate_is_killed_outlive_a_rename_before_it_i
     let (mut dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     passes(&mut psql, "select note from notes;");
-    approved(&world, &mut psql, &mut olga, "insert into notes select id, ssn from customers;");
+    // Committed, while the gate waits for the rest.
+    psql.send("begin\\; insert into notes select id, ssn from customers\\; commit\\; select pg_sleep(60);")
+        .unwrap();
+    let request = support::held(&mut psql);
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    is_active(&world, "wait_event = 'PgSleep'");
     world.gate.kill();
     world.cluster.load("shop", "alter table notes rename note to n; alter table notes rename to m").unwrap();
     world.gate.serve().unwrap();
