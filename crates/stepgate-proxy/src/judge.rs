@@ -149,8 +149,12 @@ impl Judge {
         let changes = changes.unwrap_or_default();
         // It is stored already: what cannot be written, for want of disk, is known at least until the gate ends.
         let known = database.taints.add(shared).is_ok();
-        if always || !changes.is_empty() {
+        let stores = !changes.is_empty();
+        if always || stores {
             self.gate.log.append(vec![event], changes).await?;
+        }
+        if stores && let Err(error) = database.bind_now().await {
+            tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
         }
         Ok(fits && known)
     }

@@ -342,6 +342,26 @@ impl Session {
         Some(facts)
     }
 
+    /// Asks the server what names mean before what is held is judged again, where that is not known any more and can be
+    /// asked. Until [`Session::is_probing`] is false, nothing is to be done about what is held.
+    pub fn probe_held(&mut self) -> bool {
+        let idle = self.expect.iter().all(|entry| matches!(entry.owed, Owed::OwnSync));
+        let known = self.state.search_path.is_some() || self.catalog_stale();
+        let can_ask = idle && !self.segment_begun && !self.probe_failed && matches!(self.status, b'I' | b'T');
+        if known || !can_ask || !matches!(self.gate, Gate::Held(_)) {
+            return false;
+        }
+        self.server.probe();
+        self.owe(Owed::Probe);
+        true
+    }
+
+    /// Whether the server has been asked what names mean, and has not answered.
+    #[must_use]
+    pub fn is_probing(&self) -> bool {
+        self.expect.iter().any(|entry| matches!(entry.owed, Owed::Probe))
+    }
+
     /// Whether the server has sent a FATAL, after which it closes the connection.
     #[must_use]
     pub const fn server_said_fatal(&self) -> bool {

@@ -122,6 +122,20 @@ fn a_schema_made_in_another_session_changes_what_names_mean() {
 }
 
 #[test]
+fn a_schema_made_while_a_statement_waits_does_not_make_it_wait_again() {
+    let world = World::new();
+    world.cluster.load("shop", "grant create on database shop to public").unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let (mut psql, mut other) = (world.psql(&dana), world.psql(&dana));
+    psql.send("create temp table t as select ssn from customers;").unwrap();
+    let request = support::held(&mut psql);
+    passes(&mut other, "create schema later;");
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{}", reply.text());
+}
+
+#[test]
 fn a_statement_that_waits_while_a_labelled_copy_is_made_does_not_show_it() {
     let world = World::new();
     world.cluster.load("shop", "create table notes (x text); grant all on notes to public").unwrap();

@@ -228,8 +228,15 @@ fn schema_of(name: &[String], context: Context<'_>) -> String {
     match name {
         [.., schema, _] if schema.starts_with("pg_temp") => TEMPORARY.to_owned(),
         [.., schema, _] => schema.clone(),
+        [name] if is_temporary(name, context) => TEMPORARY.to_owned(),
         _ => certain_schema(name, context).unwrap_or_default(),
     }
+}
+
+/// Whether a name is a temporary relation's and no other's.
+fn is_temporary(name: &String, context: Context<'_>) -> bool {
+    let Context { catalog, session, .. } = context;
+    session.search_path.is_some() && session.temporaries.contains(name) && !catalog.is_named_elsewhere(name)
 }
 
 /// The schema in which a name without one is found, unless a temporary relation may stand before it.
