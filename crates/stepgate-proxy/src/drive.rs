@@ -430,6 +430,7 @@ impl Drive {
 
     async fn withdraw(&self, state: &mut State) {
         state.pending = None;
+        state.approved = None;
         if let Some((hold, _)) = state.hold.take()
             && let Err(error) = self.judge.gate.desk.withdraw(hold.waiting.request, hold.statement).await
         {

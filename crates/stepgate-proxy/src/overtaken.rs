@@ -66,10 +66,7 @@ impl Watched {
     /// Its facts by this catalog and these taints, as far as they say anything of it.
     pub(crate) fn now(&self, catalog: &Catalog, taints: &Taints) -> Option<Arc<[Facts]>> {
         let then = &self.pending.facts;
-        let only_moves = |facts: &Facts| {
-            facts.effect.moves || matches!(facts.kind, Kind::Transaction | Kind::Session | Kind::Empty)
-        };
-        if then.iter().all(only_moves) {
+        if self.only_moves() {
             // What is there by its old names is something else by now. What was stored by them since went along.
             return (!self.state.taints.is(taints)).then(|| self.facts(&self.catalog, taints));
         }
@@ -84,18 +81,25 @@ impl Watched {
                 && facts.reasons.iter().all(|it| matches!(it.code, "unknown-relation" | "unresolved-name"))
         };
         let has_flows = then.iter().any(|facts| !facts.flows.is_empty());
+        let makes_view = |facts: &Facts| facts.effect.creates.as_ref().is_some_and(|created| created.view);
+        if !has_flows && then.iter().all(makes_view) {
+            return None;
+        }
         let doubted = now.iter().any(|facts| facts.certainty == Certainty::Unknown && !only_gone(facts));
         (has_flows || doubted).then_some(now)
     }
 
+    /// Whether it only gives things other names.
+    fn only_moves(&self) -> bool {
+        let moves = |facts: &Facts| {
+            facts.effect.moves || matches!(facts.kind, Kind::Transaction | Kind::Session | Kind::Empty)
+        };
+        self.pending.facts.iter().all(moves)
+    }
+
     /// One query that calls nothing: it locks all that it reads before it sends anything.
     fn is_plain(&self) -> bool {
-        let is_query = |facts: &Facts| {
-            facts.kind == Kind::Select
-                && facts.read_only
-                && facts.certainty < Certainty::Unknown
-                && facts.functions.iter().all(|function| function.starts_with("pg_catalog."))
-        };
+        let is_query = |facts: &Facts| facts.kind == Kind::Select && facts.read_only && facts.is_settled();
         self.pending.protocol == Protocol::Simple && matches!(&*self.pending.facts, [only] if is_query(only))
     }
 }
@@ -219,7 +223,10 @@ impl UnderWay {
     pub(crate) fn pass(&mut self, ddl: Ddl, catalog: &Arc<Catalog>, taints: &Taints) {
         for watched in self.watched.values_mut() {
             (watched.epoch, watched.own) = (ddl.epoch, self.committed);
-            watched.catalog = Arc::clone(catalog);
+            // What has moved something has the names of before.
+            if !watched.only_moves() {
+                watched.catalog = Arc::clone(catalog);
+            }
             watched.state.taints = taints.clone();
         }
     }

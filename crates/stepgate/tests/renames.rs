@@ -345,3 +345,36 @@ fn a_table_with_a_trigger_renamed_to_what_is_truncated_does_not_run_it_unnoticed
     passes(&mut psql, "commit;");
     is_cut_off(&mut other);
 }
+
+#[test]
+fn what_finds_things_by_name_is_judged_by_what_has_the_name_now() {
+    let world = world(
+        "create function g() returns text language sql as 'select name from public.products limit 1'; \
+         create view v as select id, name from products; create view w as select ssn as x from customers; \
+         grant select on v, w to public;",
+    );
+    let dana = world.dana();
+    let eve = world.person("eve", "analysts");
+    let (mut psql, mut other) = (world.psql(&dana), world.psql(&eve));
+    passes(&mut other, "prepare p as select name from public.products limit 1;");
+    passes(&mut other, "set search_path = s, pg_catalog, public;");
+    for sql in ["execute p;", "select g();", "select name from v limit 1;", "select lower('X');"] {
+        passes(&mut other, sql);
+    }
+    passes(
+        &mut psql,
+        "create function s.lower(text) returns text language sql as 'select ssn from public.customers limit 1';",
+    );
+    waits(&world, &mut other, &eve, "select lower('X');");
+    passes(&mut other, "set search_path = public;");
+    passes(
+        &mut psql,
+        "begin\\; alter table products rename to p0\\; alter table customers rename ssn to name\\; \
+         alter table customers rename to products\\; commit;",
+    );
+    for sql in ["execute p;", "select g();", "select x from w;", "select name from products;"] {
+        waits(&world, &mut other, &eve, sql);
+    }
+    // By OID, this is what it was.
+    passes(&mut other, "select name from v limit 1;");
+}

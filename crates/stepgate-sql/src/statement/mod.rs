@@ -136,6 +136,13 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         }
         "close" => plain(facts, Kind::Cursor),
         "begin" | "start" | "savepoint" | "release" => transaction(facts, false),
+        // Of another transaction, of any session, which may have renamed anything.
+        "commit" | "rollback" if words.word(1) == Some("prepared") => {
+            plain(facts, Kind::Ddl);
+            facts.effect.session = true;
+            facts.effect.catalog = true;
+            facts.effect.moves = true;
+        }
         "commit" | "end" | "rollback" | "abort" => transaction(facts, true),
         "set" => setting::set(words, facts),
         "reset" => setting::reset(words, facts),

@@ -19,6 +19,7 @@ use pg_raw_parse::raw::ObjectType;
 use stepgate_types::{ColumnName, RelationName, Use};
 
 use super::{Context, statement_doubt};
+use crate::builtin;
 use crate::catalog::RelationIndex;
 use crate::facts::Facts;
 use crate::grammar::name;
@@ -34,8 +35,8 @@ pub(super) fn renames(rename: &RenameStmt, context: Context<'_>, facts: &mut Fac
             allowed(!is_of_server(rename.subname()?) && !is_of_server(rename.newname()?))?;
         }
         object if is_routine(object) => routine(&names(rename.object())?, context)?,
-        ObjectType::OBJECT_TABCONSTRAINT => return Some(()),
-        object => return allowed(is_nameless(object)),
+        ObjectType::OBJECT_TABCONSTRAINT | ObjectType::OBJECT_DOMCONSTRAINT => return Some(()),
+        object => nothing_held(object, rename.object())?,
     }
     moves(context, facts)
 }
@@ -49,7 +50,7 @@ pub(super) fn sets_schema(
     match alter.object_type {
         object if is_relation(object) => relation(&name(alter.relation()?), object, context, facts)?,
         object if is_routine(object) => routine(&names(alter.object())?, context)?,
-        object => return allowed(is_nameless(object)),
+        object => nothing_held(object, alter.object())?,
     }
     allowed(!is_of_server(alter.newschema()?))?;
     moves(context, facts)
@@ -95,17 +96,20 @@ fn is_routine(object: ObjectType::Type) -> bool {
     )
 }
 
-/// Whether such an object has no columns, nor any object that has, and nothing finds it by its name that was judged
-/// before. A row type cannot be renamed by itself.
-fn is_nameless(object: ObjectType::Type) -> bool {
-    matches!(
-        object,
-        ObjectType::OBJECT_TYPE
-            | ObjectType::OBJECT_DOMAIN
-            | ObjectType::OBJECT_DOMCONSTRAINT
-            | ObjectType::OBJECT_STATISTIC_EXT
-            | ObjectType::OBJECT_COLLATION
-    )
+/// An object that has no columns, nor any object that has. A row type cannot be renamed by itself.
+fn nothing_held(kind: ObjectType::Type, object: Node<'_>) -> Option<()> {
+    match (kind, object) {
+        (ObjectType::OBJECT_STATISTIC_EXT | ObjectType::OBJECT_COLLATION, _) => Some(()),
+        (ObjectType::OBJECT_TYPE | ObjectType::OBJECT_DOMAIN, Node::NodeList(name)) => {
+            let name: Option<Vec<&str>> = name.iter().map(|part| part.as_str()).collect();
+            match name?.as_slice() {
+                [name] => allowed(!builtin::builtin_type(name)),
+                [.., schema, _] => allowed(!is_of_server(schema)),
+                [] => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 /// The qualified name of a function.
@@ -143,8 +147,8 @@ fn relation(
     }
     let is_temporary = name.last().is_some_and(|name| session.temporaries.contains(name));
     // Indexes are not in the catalog, sequences hold nothing. Without a path, the transaction may have made it.
-    let has_no_columns = matches!(object, ObjectType::OBJECT_INDEX | ObjectType::OBJECT_SEQUENCE);
-    let may_be_new = session.search_path.is_none() || is_temporary || has_no_columns;
+    let holds_nothing = matches!(object, ObjectType::OBJECT_INDEX | ObjectType::OBJECT_SEQUENCE);
+    let may_be_new = session.search_path.is_none() || is_temporary || holds_nothing;
     if found.is_none() && !may_be_new {
         statement_doubt(facts, "unknown-relation");
     }

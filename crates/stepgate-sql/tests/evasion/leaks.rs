@@ -319,6 +319,12 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
         "?",
     ),
     ("alter table no_such_table rename to x", "?"),
+    // A type of another's name: what checks it runs.
+    ("alter domain \"int\" rename to text; select 'x'::text", "?"),
+    ("alter type pg_catalog.text rename to x", "?"),
+    ("alter type text rename to x", "?"),
+    ("alter domain \"int\" set schema pg_catalog", "?"),
+    ("commit prepared 'x'; select vid from public.visits", "?"),
     ("alter table pg_catalog.pg_authid rename to x", "?"),
     ("alter table doctors set schema pg_catalog", "?"),
     ("alter schema pg_catalog rename to x", "?"),
