@@ -219,6 +219,12 @@ impl Database {
         Ok(())
     }
 
+    /// Binds what was stored since the catalog in use was read. On disk before this returns.
+    pub(crate) async fn bind_now(&self) -> Result<(), CatalogError> {
+        let mut reader = self.reader.lock().await;
+        self.bind_stored(&mut reader).await
+    }
+
     /// The same with the catalog in use, if anything was stored since.
     async fn bind_stored(&self, reader: &mut Reader) -> Result<(), CatalogError> {
         match self.view() {

@@ -5,6 +5,7 @@
 //! which answer within an fsync or fail, and the catalog, which answers within seconds or fails.
 
 mod look;
+mod release;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -81,6 +82,8 @@ struct State {
     server: Side,
     releases: VecDeque<PendingRelease>,
     hold: Option<(Box<Hold>, Instant)>,
+    /// A hold that is over, and how DDL stood then: until the server has said what names mean.
+    approved: Option<(Box<Hold>, Ddl)>,
     pending: Option<Pending>,
     loading: Option<(u64, oneshot::Receiver<Option<Arc<View>>>)>,
     started: HashMap<u64, Instant>,
@@ -103,6 +106,7 @@ impl Drive {
             server: Side::new(server, Cutter::server().with(leftover), BytesMut::new()),
             releases: VecDeque::new(),
             hold: None,
+            approved: None,
             pending: None,
             loading: None,
             started: HashMap::new(),
@@ -117,6 +121,7 @@ impl Drive {
             let occurred = self.wait(&mut state, &mut second).await;
             self.react(&mut state, occurred).await;
             self.work(&mut state).await;
+            self.go_on_with_approved(&mut state).await;
         }
         self.finish(state).await
     }
@@ -263,9 +268,9 @@ impl Drive {
                 self.obey(state, verdict, ddl);
             }
             Action::Withdraw { .. } => self.withdraw(state).await,
-            Action::Completed { number, sqlstate, rows, bytes } => {
+            Action::Completed { number, sqlstate, rows, bytes, suspended } => {
                 let started = state.started.remove(&number);
-                state.under_way.is_done(number);
+                state.under_way.is_done(number, suspended);
                 let took = started.map(|started| started.elapsed()).unwrap_or_default();
                 let event = Event::StatementCompleted {
                     session: self.judge.session,
@@ -307,10 +312,11 @@ impl Drive {
             Verdict::Pass(pass, release, stored) => {
                 if let Some(pending) = &state.pending {
                     // By what it was judged, before what it stores itself is known.
-                    let executes = pending.facts.iter().any(|facts| facts.kind == Kind::Execute);
-                    let executes = executes.then(|| self.session.executes(&pending.sql)).flatten();
+                    let refers = |facts: &Facts| matches!(facts.kind, Kind::Execute | Kind::Cursor);
+                    let refers = pending.facts.iter().any(refers);
+                    let goes_on = refers.then(|| self.session.goes_on(&pending.sql)).flatten();
                     let (names, catalog) = self.session.resolves_by();
-                    let by = Judged { executes, state: names, catalog, ddl };
+                    let by = Judged { goes_on, state: names, catalog, ddl };
                     state.under_way.sends(pending, by, &self.judge.database, self.session.is_idle());
                 }
                 self.session.set_taints(self.judge.database.taints.now());
@@ -352,42 +358,6 @@ impl Drive {
                 }
             }
             Err(error) => self.log_failed(state, &error),
-        }
-    }
-
-    /// The hold is over, one way or another.
-    async fn answered(&mut self, state: &mut State, end: Option<End>) {
-        let Some((hold, _)) = state.hold.take() else { return };
-        let request = hold.waiting.request;
-        match end {
-            Some(end) if end.outcome == stepgate_record::Outcome::Approved => {
-                let Some(mut pending) = state.pending.take() else { return self.defect(state) };
-                let ddl = self.judge.database.ddl();
-                // While people thought about it, tables and views may have become something else.
-                if let Err(error) = self.judge.database.refresh().await {
-                    tracing::warn!(%error, "catalog cannot be read at a release");
-                    return self.session.refuse(&refusal::catalog_unknown());
-                }
-                if let Some(view) = self.judge.database.view() {
-                    self.session.set_catalog(Arc::clone(&view.catalog));
-                }
-                self.session.set_taints(self.judge.database.taints.now());
-                if let Some(facts) = self.session.judge_again() {
-                    pending.facts = facts;
-                }
-                let verdict = self.judge.decide_again(&pending, &hold).await;
-                state.pending = Some(pending);
-                self.obey(state, verdict, ddl);
-            }
-            Some(end) => {
-                state.pending = None;
-                self.session.refuse(&refusal::ended(request, &end));
-            }
-            // The desk has stopped: nobody can answer any more.
-            None => {
-                state.pending = None;
-                self.session.refuse(&refusal::withdrawn(request));
-            }
         }
     }
 
@@ -461,6 +431,7 @@ impl Drive {
 
     async fn withdraw(&self, state: &mut State) {
         state.pending = None;
+        state.approved = None;
         if let Some((hold, _)) = state.hold.take()
             && let Err(error) = self.judge.gate.desk.withdraw(hold.waiting.request, hold.statement).await
         {

@@ -149,8 +149,12 @@ impl Judge {
         let changes = changes.unwrap_or_default();
         // It is stored already: what cannot be written, for want of disk, is known at least until the gate ends.
         let known = database.taints.add(shared).is_ok();
-        if always || !changes.is_empty() {
+        let stores = !changes.is_empty();
+        if always || stores {
             self.gate.log.append(vec![event], changes).await?;
+        }
+        if stores && let Err(error) = database.bind_now().await {
+            tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
         }
         Ok(fits && known)
     }
@@ -230,10 +234,16 @@ impl Case<'_> {
         else {
             return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
         };
+        let stores = !changes.is_empty();
         let permit = self.judge.gate.log.permit(self.statement(), event, changes).await?;
         // Known to every session before it is there, and to none before it is written.
         if database.taints.add(shared).is_err() {
             return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
+        }
+        // And bound to the columns themselves: they may have other names when a gate that was killed is back.
+        if stores && let Err(error) = database.bind_now().await {
+            tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
+            return Ok(Verdict::Refuse(refusal::catalog_unknown()));
         }
         Ok(Verdict::Pass(Pass::Permit(permit), None, own))
     }
@@ -249,8 +259,10 @@ impl Case<'_> {
         let asked = self.decision.enforced && self.decision.action >= Action::StepUp;
         let classified: BTreeSet<_> = self.decision.touched.iter().map(|touched| &touched.column).collect();
         let runs = self.pending.facts.iter().filter(|facts| facts.kind != Kind::Prepare);
-        for (relation, flow) in runs.flat_map(|facts| &facts.flows) {
-            let flow = Flow { unknown: flow.unknown && asked, ..flow.clone() };
+        let flows = runs.flat_map(|facts| facts.flows.iter().map(move |flow| (facts, flow)));
+        for (facts, (relation, flow)) in flows {
+            let said = asked || facts.certainty != Certainty::Unknown;
+            let flow = Flow { unknown: flow.unknown && said, ..flow.clone() };
             if let Some(flow) = flow.only(|column| classified.contains(column)) {
                 stored.add(relation, flow);
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use stepgate_session::{Pending, Protocol, TransactionSoFar};
+use stepgate_session::{GoesOn, Pending, Protocol, TransactionSoFar};
 use stepgate_sql::{Catalog, Facts, SessionState, Taints, analyze};
 use stepgate_types::{Certainty, Kind};
 
@@ -23,7 +23,7 @@ const SOON: Duration = Duration::from_millis(100);
 /// The most statements under way of which more than the number is remembered. What a driver pipelines is far less.
 const MAX_WATCHED: usize = 1_024;
 
-/// A statement under way that reads relations.
+/// A statement under way that others may make mean something else.
 pub(crate) struct Watched {
     pub(crate) pending: Pending,
     /// What it goes on with, if it is an EXECUTE.
@@ -31,6 +31,8 @@ pub(crate) struct Watched {
     /// By which its names were resolved.
     pub(crate) state: SessionState,
     pub(crate) catalog: Arc<Catalog>,
+    /// Its portal has returned some rows, and may return more.
+    suspended: bool,
     /// How often some session might have committed DDL before, and this one of those.
     epoch: u64,
     own: u64,
@@ -39,8 +41,8 @@ pub(crate) struct Watched {
 
 /// By what a statement was judged.
 pub(crate) struct Judged<'a> {
-    /// What it goes on with, if it is an EXECUTE.
-    pub(crate) executes: Option<Bytes>,
+    /// What it goes on with, if it is an EXECUTE or FETCH.
+    pub(crate) goes_on: Option<GoesOn>,
     /// By which its names were resolved.
     pub(crate) state: &'a SessionState,
     pub(crate) catalog: &'a Arc<Catalog>,
@@ -61,14 +63,43 @@ impl Watched {
         }
     }
 
+    /// Its facts by this catalog and these taints, as far as they say anything of it.
+    pub(crate) fn now(&self, catalog: &Catalog, taints: &Taints) -> Option<Arc<[Facts]>> {
+        let then = &self.pending.facts;
+        if self.only_moves() {
+            // What is there by its old names is something else by now. What was stored by them since went along.
+            return (!self.state.taints.is(taints)).then(|| self.facts(&self.catalog, taints));
+        }
+        if !matches!(&**then, [only] if only.kind == Kind::Ddl) {
+            return Some(self.facts(catalog, taints));
+        }
+        let now = self.facts(catalog, taints);
+        // It has rows for nobody, and when it is done its names mean something else. But it computes, and stores what it
+        // has computed.
+        let only_gone = |facts: &Facts| {
+            facts.flows.is_empty()
+                && facts.reasons.iter().all(|it| matches!(it.code, "unknown-relation" | "unresolved-name"))
+        };
+        let has_flows = then.iter().any(|facts| !facts.flows.is_empty());
+        let makes_view = |facts: &Facts| facts.effect.creates.as_ref().is_some_and(|created| created.view);
+        if !has_flows && then.iter().all(makes_view) {
+            return None;
+        }
+        let doubted = now.iter().any(|facts| facts.certainty == Certainty::Unknown && !only_gone(facts));
+        (has_flows || doubted).then_some(now)
+    }
+
+    /// Whether it only gives things other names.
+    fn only_moves(&self) -> bool {
+        let moves = |facts: &Facts| {
+            facts.effect.moves || matches!(facts.kind, Kind::Transaction | Kind::Session | Kind::Empty)
+        };
+        self.pending.facts.iter().all(moves)
+    }
+
     /// One query that calls nothing: it locks all that it reads before it sends anything.
     fn is_plain(&self) -> bool {
-        let is_query = |facts: &Facts| {
-            facts.kind == Kind::Select
-                && facts.read_only
-                && facts.certainty < Certainty::Unknown
-                && facts.functions.iter().all(|function| function.starts_with("pg_catalog."))
-        };
+        let is_query = |facts: &Facts| facts.kind == Kind::Select && facts.read_only && facts.is_settled();
         self.pending.protocol == Protocol::Simple && matches!(&*self.pending.facts, [only] if is_query(only))
     }
 }
@@ -111,9 +142,11 @@ impl Default for UnderWay {
 impl UnderWay {
     /// A statement is about to be sent. `idle`: no reply is outstanding.
     pub(crate) fn sends(&mut self, pending: &Pending, by: Judged<'_>, database: &Arc<Database>, idle: bool) {
-        let Judged { executes, state, catalog, ddl } = by;
+        let Judged { goes_on, state, catalog, ddl } = by;
         if pending.transaction == TransactionSoFar::Nothing {
             self.has_ddl = false;
+            // With the transaction, its portals have ended.
+            self.watched.retain(|_, watched| !watched.suspended);
             if idle {
                 // What was bound before and never executed is gone.
                 self.committed += u64::try_from(self.own_commits()).unwrap_or(u64::MAX);
@@ -127,14 +160,24 @@ impl UnderWay {
         } else if self.has_ddl {
             self.commits_more.get_or_insert_with(|| database.commits_ddl());
         }
-        let reads = pending.facts.iter().any(|facts| !facts.relations.is_empty());
-        if reads && self.watched.len() >= MAX_WATCHED {
+        let depends = matches!(goes_on, Some(GoesOn::Cursor(..))) || pending.facts.iter().any(may_change);
+        if depends && self.watched.len() >= MAX_WATCHED {
             self.unwatched = Some((Arc::clone(catalog), state.taints.clone()));
-        } else if reads {
-            let pending = Pending { values: Vec::new(), formats: Vec::new(), ..pending.clone() };
+        } else if depends {
+            let mut pending = Pending { values: Vec::new(), formats: Vec::new(), ..pending.clone() };
+            let executes = match goes_on {
+                Some(GoesOn::Prepared(sql)) => Some(sql),
+                // What the cursor was let through for.
+                Some(GoesOn::Cursor(sql, facts)) => {
+                    (pending.sql, pending.facts) = (sql, facts);
+                    None
+                }
+                None => None,
+            };
             let watched = Watched {
                 pending,
                 executes,
+                suspended: false,
                 state: state.clone(),
                 catalog: Arc::clone(catalog),
                 epoch: ddl.epoch,
@@ -145,9 +188,12 @@ impl UnderWay {
         }
     }
 
-    /// Its reply is complete.
-    pub(crate) fn is_done(&mut self, number: u64) {
-        self.watched.remove(&number);
+    /// Its reply is complete; `suspended`: there may be more of it.
+    pub(crate) fn is_done(&mut self, number: u64, suspended: bool) {
+        match self.watched.get_mut(&number) {
+            Some(watched) if suspended => watched.suspended = true,
+            _ => drop(self.watched.remove(&number)),
+        }
         if self.commits.remove(&number).is_some() {
             self.committed += 1;
         }
@@ -177,7 +223,10 @@ impl UnderWay {
     pub(crate) fn pass(&mut self, ddl: Ddl, catalog: &Arc<Catalog>, taints: &Taints) {
         for watched in self.watched.values_mut() {
             (watched.epoch, watched.own) = (ddl.epoch, self.committed);
-            watched.catalog = Arc::clone(catalog);
+            // What has moved something has the names of before.
+            if !watched.only_moves() {
+                watched.catalog = Arc::clone(catalog);
+            }
             watched.state.taints = taints.clone();
         }
     }
@@ -226,6 +275,12 @@ impl UnderWay {
         };
         self.watched.values().filter(move |watched| !same(watched))
     }
+}
+
+/// Whether what a statement does hangs on what may change until it does it: relations that it reads once it has their
+/// locks, functions that are compiled when they are first called; of DDL and utilities, whatever has its names then.
+fn may_change(facts: &Facts) -> bool {
+    !facts.relations.is_empty() || !facts.is_settled() || matches!(facts.kind, Kind::Ddl | Kind::Utility)
 }
 
 /// Whether a statement changes what other sessions' names mean.

@@ -9,13 +9,13 @@ use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, 
 use stepgate_wire::{Piece, Problem, ReadError};
 
 use crate::expect::{self, Owed};
-use crate::facts::owned;
+use crate::facts::{owned, shows_more};
 use crate::outlet::{Opened, Traces};
 use crate::park::{self, Parked};
 use crate::registry::{Meaning, Prepared};
 use crate::session::{Action, Ending, Gate, Session};
 use crate::subject::{
-    Frame, Known, Pending, Protocol, Subject, TransactionSoFar, now_and_then, opaque_facts,
+    Frame, Known, Pending, Protocol, Subject, TransactionSoFar, is_wild, now_and_then, opaque_facts,
 };
 
 /// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper.
@@ -215,16 +215,14 @@ impl Session {
     /// Whether executing a portal now would show more than it was let through for at its Bind.
     fn shows_more(&mut self, traces: &Traces) -> bool {
         let Some(late) = &traces.late else { return false };
-        if late.known.is_that_of(self) {
+        let changes =
+            |facts: &&Facts| facts.kind != Kind::Transaction && (facts.effect.catalog || is_wild(facts));
+        let own = late.facts.iter().filter(changes).count();
+        if late.known.is_that_of(self, own) {
             return false;
         }
         let now = self.facts_of(&late.sql);
-        let known = |column| late.facts.iter().any(|facts| facts.columns.contains_key(column));
-        let compared = |predicate| late.facts.iter().any(|facts| facts.predicates.contains(predicate));
-        let certain = |all: &[Facts]| all.iter().map(|facts| facts.certainty).max();
-        certain(&now) > certain(&late.facts)
-            || now.iter().flat_map(|facts| facts.columns.keys()).any(|it| !known(it))
-            || now.iter().flat_map(|facts| facts.predicates.iter()).any(|it| !compared(it))
+        shows_more(&now, &late.facts)
     }
 
     /// The fast path calls any function by OID, past all analysis. No driver of today uses it for
@@ -499,8 +497,7 @@ impl Session {
         if self.state.search_path.is_some() {
             return false;
         }
-        let name = self.own_name("names");
-        self.server.probe(&name);
+        self.server.probe(&self.own_name("names"));
         self.owe(Owed::Probe);
         self.gate = Gate::Probing;
         true

@@ -56,6 +56,9 @@ impl Session {
                 if facts.effect.catalog || wild {
                     self.catalog_changes = self.catalog_changes.saturating_add(1);
                 }
+                if facts.effect.moves || wild {
+                    self.names_moved = self.catalog_changes;
+                }
             }
             if let Some(made) = facts.effect.creates.as_ref().filter(|made| made.temporary)
                 && let Some(name) = made.name.last()
@@ -108,8 +111,18 @@ impl Session {
         let [only] = &*facts else { return facts };
         let (Some(name), true) = (&only.effect.refers, settled) else { return facts };
         match (only.kind, self.registry.sql_name(name)) {
-            (Kind::Cursor | Kind::Update | Kind::Delete, Some(Made::Cursor(declared))) => {
-                Arc::from([only.fetched(declared)])
+            (Kind::Update | Kind::Delete, Some(Made::Cursor(declared))) => {
+                Arc::from([only.fetched(&declared.effect)])
+            }
+            (Kind::Cursor, Some(Made::Cursor(declared))) => {
+                let declared = declared.clone();
+                let facts = Arc::from([only.fetched(&declared.effect)]);
+                if declared.is_settled() {
+                    return facts;
+                }
+                // Functions are compiled when they are first called, and the names in them looked up.
+                let now = self.facts_now(&declared.sql);
+                if shows_more(&now, &declared.facts) { now } else { facts }
             }
             (Kind::Execute, Some(Made::Prepared(text, then))) => {
                 let (text, then) = (text.clone(), Arc::clone(then));
@@ -122,12 +135,15 @@ impl Session {
         }
     }
 
-    /// The statement that an EXECUTE goes on with, where it is known.
-    pub fn executes(&mut self, sql: &Bytes) -> Option<Bytes> {
+    /// What an EXECUTE or FETCH goes on with, where it is known and may yet come to mean something else.
+    pub fn goes_on(&mut self, sql: &Bytes) -> Option<GoesOn> {
         let facts = self.facts_now(sql);
         let [only] = &*facts else { return None };
-        match self.registry.sql_name(only.effect.refers.as_ref()?)? {
-            Made::Prepared(text, _) if only.kind == Kind::Execute => Some(text.clone()),
+        match (only.kind, self.registry.sql_name(only.effect.refers.as_ref()?)?) {
+            (Kind::Execute, Made::Prepared(text, _)) => Some(GoesOn::Prepared(text.clone())),
+            (Kind::Cursor, Made::Cursor(declared)) if !declared.is_settled() => {
+                Some(GoesOn::Cursor(declared.sql.clone(), Arc::clone(&declared.facts)))
+            }
             _ => None,
         }
     }
@@ -141,7 +157,8 @@ impl Session {
     pub(crate) fn facts_now(&mut self, sql: &Bytes) -> Arc<[Facts]> {
         if self.catalog_stale() {
             // Objects may exist, or mean, what the snapshot does not know.
-            let blind = SessionState { search_path: None, ..self.state.clone() };
+            let moved = self.catalog_seen < self.names_moved;
+            let blind = SessionState { search_path: None, moved, ..self.state.clone() };
             return self.read(sql, &blind);
         }
         if let Some(known) = self.cache.get(sql) {
@@ -160,6 +177,25 @@ impl Session {
         (self.at_leisure)(&mut || facts = analyze(sql, &self.catalog, state));
         or_empty(facts)
     }
+}
+
+/// What an EXECUTE or FETCH goes on with.
+#[derive(Debug, Clone)]
+pub enum GoesOn {
+    /// A prepared statement, by this text.
+    Prepared(Bytes),
+    /// A cursor declared by this text, with these facts when it was.
+    Cursor(Bytes, Arc<[Facts]>),
+}
+
+/// Whether a statement shows more by what is known now than by what it was let through for.
+pub(crate) fn shows_more(now: &[Facts], then: &[Facts]) -> bool {
+    let known = |column| then.iter().any(|facts| facts.columns.contains_key(column));
+    let compared = |predicate| then.iter().any(|facts| facts.predicates.contains(predicate));
+    let certain = |all: &[Facts]| all.iter().map(|facts| facts.certainty).max();
+    certain(now) > certain(then)
+        || now.iter().flat_map(|facts| facts.columns.keys()).any(|it| !known(it))
+        || now.iter().flat_map(|facts| facts.predicates.iter()).any(|it| !compared(it))
 }
 
 /// An empty message is forwarded too, and so needs facts: PostgreSQL answers it.

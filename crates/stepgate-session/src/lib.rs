@@ -31,6 +31,7 @@ mod session;
 mod subject;
 mod tally;
 
+pub use facts::GoesOn;
 pub use outlet::{Pass, WrongToken};
 pub use session::{Action, Ending, Session, Setup};
 pub use subject::{Pending, Protocol, TransactionSoFar};

@@ -67,10 +67,27 @@ pub(crate) struct Late {
 /// What SQL gave a name to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Made {
-    /// DECLARE: a cursor whose statement was let through; what running it may change.
-    Cursor(Effect),
+    /// DECLARE: a cursor whose statement was let through.
+    Cursor(Declared),
     /// PREPARE, by this text, with these facts when it ran.
     Prepared(Bytes, Arc<[Facts]>),
+}
+
+/// A cursor, by the text of its DECLARE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Declared {
+    pub(crate) sql: Bytes,
+    /// When it ran.
+    pub(crate) facts: Arc<[Facts]>,
+    /// What running it may change.
+    pub(crate) effect: Effect,
+}
+
+impl Declared {
+    /// Whether nothing that happens meanwhile changes what its rows are made of.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.facts.iter().all(Facts::is_settled)
+    }
 }
 
 impl Opened {

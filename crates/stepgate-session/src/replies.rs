@@ -6,6 +6,7 @@ use stepgate_wire::read::{ErrorFields, ParameterStatus, ReadyForQuery};
 use stepgate_wire::{Piece, Problem};
 
 use crate::expect::{Check, Owed};
+use crate::outlet::Traces;
 use crate::probe::Names;
 use crate::session::{Action, Ending, Gate, Session};
 use crate::subject::TransactionSoFar;
@@ -60,7 +61,7 @@ impl Session {
             }
             (Owed::Execute { .. }, b'C' | b'I' | b's') | (Owed::Describe, b'T' | b'n') => {
                 self.client.relay(frame);
-                self.done(None);
+                self.ended(None, tag == b's');
             }
             (Owed::Describe, b't') => self.client.relay(frame),
             (Owed::Parse { .. }, b'1') | (Owed::Bind { .. }, b'2') | (Owed::Close { .. }, b'3') => {
@@ -84,6 +85,11 @@ impl Session {
 
     /// The reply at the head is complete.
     fn done(&mut self, sqlstate: Option<String>) {
+        self.ended(sqlstate, false);
+    }
+
+    /// The same; `suspended`: the portal may be executed further.
+    fn ended(&mut self, sqlstate: Option<String>, suspended: bool) {
         let Some(entry) = self.expect.pop_front() else { return };
         if let Owed::Execute { traces, .. } | Owed::Query { traces, .. } = &entry.owed {
             self.leave_traces(traces);
@@ -93,11 +99,14 @@ impl Session {
         }
         if let Some(number) = entry.owed.number() {
             let tally = self.tally.take();
+            let late = |traces: &Traces| traces.late.is_some();
+            let suspended = suspended && matches!(&entry.owed, Owed::Execute { traces, .. } if late(traces));
             self.actions.push_back(Action::Completed {
                 number,
                 sqlstate,
                 rows: tally.rows,
                 bytes: tally.bytes,
+                suspended,
             });
         }
     }

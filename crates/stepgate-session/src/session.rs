@@ -62,6 +62,8 @@ pub enum Action {
         rows: u64,
         /// Bytes of rows and COPY data that went to the client.
         bytes: u64,
+        /// More rows may be fetched, by functions that are compiled only then.
+        suspended: bool,
     },
     /// The catalog may have changed: load it again and call [`Session::catalog_loaded`].
     LoadCatalog {
@@ -146,6 +148,8 @@ pub struct Session {
     pub(crate) catalog_changes: u64,
     /// How many of them the catalog in use was loaded after.
     pub(crate) catalog_seen: u64,
+    /// How many there were when one of them last gave things other names, or did what is not known.
+    pub(crate) names_moved: u64,
     pub(crate) catalog: Arc<Catalog>,
     /// How often a newer one was taken.
     pub(crate) catalogs: u64,
@@ -189,6 +193,7 @@ impl Session {
             parses: false,
             catalog_changes: 0,
             catalog_seen: 0,
+            names_moved: 0,
             catalog: setup.catalog,
             catalogs: 0,
             cache: Cache::default(),
@@ -338,6 +343,26 @@ impl Session {
             subject.known = known;
         }
         Some(facts)
+    }
+
+    /// Asks the server what names mean before what is held is judged again, where that is not known any more and can be
+    /// asked. Until [`Session::is_probing`] is false, nothing is to be done about what is held.
+    pub fn probe_held(&mut self) -> bool {
+        let idle = self.expect.iter().all(|entry| matches!(entry.owed, Owed::OwnSync));
+        let known = self.state.search_path.is_some() || self.catalog_stale();
+        let can_ask = idle && !self.segment_begun && !self.probe_failed && matches!(self.status, b'I' | b'T');
+        if known || !can_ask || !matches!(self.gate, Gate::Held(_)) {
+            return false;
+        }
+        self.server.probe(&self.own_name("names"));
+        self.owe(Owed::Probe);
+        true
+    }
+
+    /// Whether the server has been asked what names mean, and has not answered.
+    #[must_use]
+    pub fn is_probing(&self) -> bool {
+        self.expect.iter().any(|entry| matches!(entry.owed, Owed::Probe))
     }
 
     /// Whether the server has sent a FATAL, after which it closes the connection.

@@ -7,7 +7,7 @@ use stepgate_sql::{Facts, StatementValues, Taints};
 use stepgate_types::{Certainty, Kind};
 
 use crate::facts::owned;
-use crate::outlet::{Late, Made, Traces};
+use crate::outlet::{Declared, Late, Made, Traces};
 use crate::session::Session;
 
 /// Which protocol brought the statement.
@@ -98,8 +98,9 @@ pub(crate) struct Subject {
 /// By what a statement was judged, besides what names it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Known {
-    /// How often the session had taken a newer catalog.
+    /// How often the session had taken a newer catalog, and how many changes of its own it may have made to it.
     catalog: u64,
+    changes: u64,
     /// What tables that all can read, and temporary ones, were known to hold of labelled columns.
     shared: Taints,
     own: Taints,
@@ -109,13 +110,17 @@ impl Known {
     pub(crate) fn of(session: &Session) -> Self {
         Self {
             catalog: session.catalogs,
+            changes: session.catalog_changes,
             shared: session.state.taints.clone(),
             own: session.state.own_taints.clone(),
         }
     }
 
-    pub(crate) fn is_that_of(&self, session: &Session) -> bool {
+    /// `own`: how many changes what was judged may have made itself since.
+    pub(crate) fn is_that_of(&self, session: &Session, own: usize) -> bool {
+        let own = u64::try_from(own).unwrap_or(u64::MAX);
         self.catalog == session.catalogs
+            && self.changes.saturating_add(own) >= session.catalog_changes
             && self.shared.is(&session.state.taints)
             && self.own.is(&session.state.own_taints)
     }
@@ -126,7 +131,11 @@ impl Subject {
         let facts = &self.pending.facts;
         let made = match &**facts {
             [only] if only.effect.names.len() == 1 => match only.kind {
-                Kind::Cursor => Some(Made::Cursor(only.effect.clone())),
+                Kind::Cursor => Some(Made::Cursor(Declared {
+                    sql: owned(&self.pending.sql),
+                    facts: Arc::clone(facts),
+                    effect: only.effect.clone(),
+                })),
                 Kind::Prepare => Some(Made::Prepared(owned(&self.pending.sql), Arc::clone(facts))),
                 _ => None,
             },
@@ -146,10 +155,10 @@ impl Subject {
 }
 
 /// Whether the rows a portal reads are those of its Execute, and not of its Bind: all but a plain SELECT take their
-/// snapshot then (`pquery.c`, `PortalStart`).
+/// snapshot then (`pquery.c`, `PortalStart`), and functions are compiled when they are first called.
 fn sees_late(facts: &Facts) -> bool {
-    let plain = facts.read_only && matches!(facts.kind, Kind::Select | Kind::Cursor);
-    !plain && (!facts.relations.is_empty() || is_wild(facts))
+    let plain = facts.read_only && matches!(facts.kind, Kind::Select | Kind::Cursor) && facts.is_settled();
+    !plain && (!facts.relations.is_empty() || !facts.is_settled())
 }
 
 /// Whether a statement may do more than its facts say.

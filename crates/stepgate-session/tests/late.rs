@@ -72,3 +72,72 @@ fn a_portal_bound_before_its_names_were_changed_is_judged_by_what_they_mean_now(
     stage.client(&[execute("p"), sync()]);
     assert!(!stage.undecided());
 }
+
+const REPLACE: &str =
+    "create or replace function late(n bigint) returns text language sql as 'select a from t'";
+
+#[test]
+fn a_portal_of_a_function_that_its_transaction_has_replaced_is_judged_by_what_it_is_now() {
+    for (made, asks) in [(REPLACE, true), ("alter function late rename to later", true), ("select 1", false)]
+    {
+        let mut stage = bound("select late(1)");
+        stage.run(&[query(made)], &[complete(), ready(b'T')]);
+        stage.client(&[execute("p"), sync()]);
+        assert_eq!(stage.undecided(), asks, "{made}");
+    }
+    // Within one segment.
+    let mut stage = bound("select late(1)");
+    stage.client(&[parse("", REPLACE), bind("q", ""), execute("q"), execute("p"), sync()]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    assert!(stage.undecided());
+    // What calls nobody's functions is what it was.
+    let mut stage = bound("select a from t");
+    stage.run(&[query(REPLACE)], &[complete(), ready(b'T')]);
+    stage.client(&[execute("p"), sync()]);
+    assert!(!stage.undecided());
+    // DDL by itself is no reason to ask about it.
+    let mut stage = bound("create table u as select late(1)");
+    stage.client(&[execute("p"), sync()]);
+    assert!(!stage.undecided());
+}
+
+#[test]
+fn a_portal_that_may_call_functions_yet_is_watched_while_it_is_suspended() {
+    for (sql, watched) in [("select late(1)", true), ("select a from t", false)] {
+        let mut stage = bound(sql);
+        stage.client(&[execute("p"), sync()]);
+        stage.server(&[frame(b's', b""), ready(b'T')]);
+        assert_eq!(stage.suspended, watched, "{sql}");
+    }
+}
+
+#[test]
+fn a_fetch_of_a_function_that_its_transaction_has_replaced_is_judged_by_what_it_is_now() {
+    for (made, expected) in [(REPLACE, Certainty::Unknown), ("select 1", Certainty::Exact)] {
+        let mut stage = Stage::new();
+        for sql in ["begin", "declare c cursor for select late(1)", made] {
+            stage.run(&[query(sql)], &[complete(), ready(b'T')]);
+        }
+        stage.client(&[query("fetch c")]);
+        assert_eq!(stage.decision().facts[0].certainty, expected, "{made}");
+    }
+}
+
+#[test]
+fn after_an_uncommitted_rename_qualified_names_are_unknown_too() {
+    for sql in ["alter table public.t rename to u", "alter schema app rename to b", REPLACE] {
+        let mut stage = Stage::new();
+        for sql in ["begin", sql] {
+            stage.run(&[query(sql)], &[complete(), ready(b'T')]);
+        }
+        stage.client(&[query("select a from public.t")]);
+        assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown, "{sql}");
+        let mut stage = Stage::new();
+        for sql in ["begin", sql, "rollback"] {
+            stage.run(&[query(sql)], &[complete(), ready(if sql == "rollback" { b'I' } else { b'T' })]);
+        }
+        stage.client(&[query("select a from public.t")]);
+        assert_eq!(stage.decision().facts[0].certainty, Certainty::Exact, "{sql}, undone");
+    }
+}

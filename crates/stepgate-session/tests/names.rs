@@ -195,7 +195,10 @@ fn a_prepared_statement_that_no_function_replaced_goes_on_unasked() {
         let mut stage = after_something_wild(status);
         stage.client(&[bind("", "s"), execute(""), sync()]);
         let pending = stage.decision();
-        assert_eq!((&*pending.sql, pending.facts[0].certainty), (&b"select 1"[..], Certainty::Exact));
+        assert_eq!(&*pending.sql, &b"select 1"[..]);
+        // Within the transaction, its functions and operators may be others.
+        let certainty = if status == b'I' { Certainty::Exact } else { Certainty::Unknown };
+        assert_eq!(pending.facts[0].certainty, certainty);
     }
 }
 

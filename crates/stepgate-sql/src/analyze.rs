@@ -1,5 +1,6 @@
 use std::borrow::Cow;
 
+use pg_raw_parse::Node;
 use stepgate_types::{Certainty, Kind};
 
 use crate::budget::Budget;
@@ -41,7 +42,8 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
     let all_tokens = lexer::tokens(text)?;
     let tree = grammar::Tree::parse(text)?;
     let mut all: Vec<Facts> = Vec::new();
-    let mut moved = false;
+    // Names do not mean what the catalog says.
+    let mut moved = session.moved;
     // What one statement stores, the next may read.
     let mut session = Cow::Borrowed(session);
     let mut lines = Lines { text, at: 0, line: 1 };
@@ -50,7 +52,10 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
             return Err("too-complex");
         }
         let line = lines.of(tokens.first().map_or(0, |first| first.at));
-        let context = Context { session: &session, node: Some(command.node), ..context };
+        let alone = statement::stands_alone(command.node);
+        let blind = (moved && alone).then(|| SessionState { search_path: None, ..(*session).clone() });
+        let seen = blind.as_ref().unwrap_or(&session);
+        let context = Context { session: seen, node: Some(command.node), ..context };
         let mut facts = statement::facts(tokens, line, context);
         normal::describe(tokens, catalog, &mut facts);
         facts.predicates.number_literals(&all_tokens);
@@ -58,7 +63,7 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         if let Some(known) = goes_on(&facts, &all) {
             facts = known;
         }
-        if moved && depends_on_names(facts.kind) {
+        if moved && !alone && depends_on_names(&facts, catalog) {
             facts.doubt(Reason { code: "state-changed-in-message", doubt: Doubt::Statement });
         }
         // What is written by way of a cursor is known without it.
@@ -88,25 +93,28 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
     Ok(all)
 }
 
-/// Our statements with PostgreSQL's, if both readings have the same ones: as many, at the same places. They
-/// differ where semicolons end nothing, as in a body of BEGIN ATOMIC.
+/// Our statements with PostgreSQL's, if both readings have the same ones: as many, at the same places, with semicolons
+/// between them and nowhere else but in a body of BEGIN ATOMIC.
 fn paired<'t, 'a, 'p>(
     tokens: &'t [Token<'a>],
     commands: &[Command<'p>],
 ) -> Result<Vec<(&'t [Token<'a>], Command<'p>)>, Unreadable> {
-    let ours = tokens.split(|token| token.kind.is_punct(b';')).filter(|tokens| !tokens.is_empty());
-    let ours: Vec<&[Token<'_>]> = ours.collect();
-    let at_same_place = |tokens: &&[Token<'_>], command: &Command<'_>| {
-        let within =
-            |token: Option<&Token<'_>>| token.is_some_and(|it| (command.from..command.to).contains(&it.at));
-        within(tokens.first()) && within(tokens.last())
-    };
-    if ours.len() != commands.len()
-        || !ours.iter().zip(commands).all(|(ours, theirs)| at_same_place(ours, theirs))
-    {
-        return Err("readers-disagree");
+    let ends = |token: &Token<'_>| token.kind.is_punct(b';');
+    let (mut rest, mut pairs) = (tokens, Vec::with_capacity(commands.len()));
+    for command in commands {
+        let begins = rest.iter().position(|token| token.at >= command.from).unwrap_or(rest.len());
+        let (between, from) = rest.split_at(begins);
+        let length = from.iter().position(|token| token.at >= command.to).unwrap_or(from.len());
+        let (ours, after) = from.split_at(length);
+        let has_body =
+            matches!(command.node, Node::CreateFunctionStmt(it) if !matches!(it.sql_body(), Node::None));
+        if ours.is_empty() || !between.iter().all(ends) || (!has_body && ours.iter().any(ends)) {
+            return Err("readers-disagree");
+        }
+        pairs.push((ours, *command));
+        rest = after;
     }
-    Ok(ours.into_iter().zip(commands.iter().copied()).collect())
+    if rest.iter().all(ends) { Ok(pairs) } else { Err("readers-disagree") }
 }
 
 /// The facts of an EXECUTE, FETCH or MOVE of what the same message made before. Had its PREPARE or DECLARE
@@ -123,9 +131,13 @@ fn goes_on(facts: &Facts, before: &[Facts]) -> Option<Facts> {
     Some(if maker == Kind::Prepare { facts.executed(made) } else { facts.fetched(&made.effect) })
 }
 
-/// Whether the meaning of such a statement depends on search_path, settings or the catalog.
-fn depends_on_names(kind: Kind) -> bool {
-    !matches!(kind, Kind::Transaction | Kind::Session | Kind::Utility | Kind::Control | Kind::Empty)
+/// Whether the meaning of such a statement depends on search_path, settings or the catalog. Utilities run what is at
+/// the tables that they name: triggers, functions of indexes.
+fn depends_on_names(facts: &Facts, catalog: &Catalog) -> bool {
+    match facts.kind {
+        Kind::Utility => catalog.any_code_on_write(),
+        kind => !matches!(kind, Kind::Transaction | Kind::Session | Kind::Control | Kind::Empty),
+    }
 }
 
 /// Line numbers of ascending offsets.

@@ -117,6 +117,14 @@ impl Facts {
         }
     }
 
+    /// Whether it runs no code but the server's own: what it does was settled when it was planned, whatever becomes of
+    /// functions, and of the names in them, until it runs.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.certainty == Certainty::Exact
+            && self.functions.iter().all(|function| function.starts_with("pg_catalog."))
+    }
+
     /// What holds if either may: the statement keeps its place, kind and text.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
@@ -139,6 +147,7 @@ impl Facts {
         all.effect.session |= other.effect.session;
         all.effect.catalog |= other.effect.catalog;
         all.effect.transaction |= other.effect.transaction;
+        all.effect.moves |= other.effect.moves;
         all.effect.names.extend(other.effect.names.iter().cloned());
         all
     }
@@ -246,6 +255,10 @@ pub struct Effect {
     pub catalog: bool,
     /// Ends, begins or partly undoes a transaction.
     pub transaction: bool,
+    /// Gives what there is another name, or makes functions: what names mean now says nothing of what they mean
+    /// afterwards, until a catalog does.
+    #[serde(skip)]
+    pub moves: bool,
     /// Names a prepared statement or a cursor that the extended protocol could use as well
     /// (PREPARE, DECLARE).
     pub names: BTreeSet<String>,

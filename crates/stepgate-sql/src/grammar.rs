@@ -12,7 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::RangeVar;
-use pg_raw_parse::raw::{A_Expr_Kind, SubLinkType};
+use pg_raw_parse::raw::{A_Expr_Kind, AlterTableType, SubLinkType};
 use pg_raw_parse::walk::{Recurse, walk_manual};
 use pg_raw_parse::{ConstValue, Node, ParseResult};
 
@@ -80,6 +80,7 @@ pub(crate) fn written(node: Node<'_>) -> Vec<&RangeVar> {
         Node::ExplainStmt(it) => return self::written(it.query()),
         Node::PrepareStmt(it) => return self::written(it.query()),
         Node::CreateTableAsStmt(it) => written.extend(it.into().and_then(|into| into.rel())),
+        Node::AlterTableStmt(it) if it.cmds().iter().any(computes) => written.extend(it.relation()),
         _ => {}
     }
     let Some(query) = query(node) else { return written };
@@ -94,6 +95,16 @@ pub(crate) fn written(node: Node<'_>) -> Vec<&RangeVar> {
         true
     });
     written
+}
+
+/// Whether an action of ALTER TABLE computes values for the rows there are.
+fn computes(command: Node<'_>) -> bool {
+    let Node::AlterTableCmd(command) = command else { return true };
+    match (command.subtype, command.def()) {
+        (AlterTableType::AT_AddColumn, Node::ColumnDef(it)) => !it.constraints().is_empty(),
+        (AlterTableType::AT_AlterColumnType, _) => true,
+        _ => false,
+    }
 }
 
 /// The INTO of a SELECT; of a set operation it stands in the first arm.

@@ -122,6 +122,20 @@ fn a_schema_made_in_another_session_changes_what_names_mean() {
 }
 
 #[test]
+fn a_schema_made_while_a_statement_waits_does_not_make_it_wait_again() {
+    let world = World::new();
+    world.cluster.load("shop", "grant create on database shop to public").unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let (mut psql, mut other) = (world.psql(&dana), world.psql(&dana));
+    psql.send("create temp table t as select ssn from customers;").unwrap();
+    let request = support::held(&mut psql);
+    passes(&mut other, "create schema later;");
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok() && reply.text().matches("stepgate:").count() == 1, "{}", reply.text());
+}
+
+#[test]
 fn a_statement_that_waits_while_a_labelled_copy_is_made_does_not_show_it() {
     let world = World::new();
     world.cluster.load("shop", "create table notes (x text); grant all on notes to public").unwrap();
@@ -151,12 +165,11 @@ fn a_copy_renamed_in_the_transaction_that_made_it_keeps_its_label() {
     let (dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     passes(&mut psql, "begin;");
-    for sql in [
-        "create table t1 as select id, ssn as x from customers;",
+    approved(&world, &mut psql, &mut olga, "create table t1 as select id, ssn as x from customers;");
+    passes(
+        &mut psql,
         "alter table t1 rename x to y\\; alter table t1 rename to t2\\; alter table t2 set schema s;",
-    ] {
-        approved(&world, &mut psql, &mut olga, sql);
-    }
+    );
     passes(&mut psql, "commit;");
     let mut other = world.psql(&dana);
     waits(&world, &mut other, &dana, "select y from s.t2;");

@@ -103,7 +103,7 @@ const NEVER_SILENTLY: [&str; 25] = [
     "insert into products select id, ssn, city, 1 from customers limit 1;",
     "update customers set city = ssn where id = 1;",
     "declare c cursor with hold for select ssn from customers;",
-    "create function f() returns text language sql as 'select ssn from public.customers limit 1';",
+    "create function f() returns text language sql as 'select ssn from public.customers limit 1'\\; select f();",
     "select U&\"\\0073sn\" from customers limit 1;",
 ];
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepgate_session::Pending;
-use stepgate_types::Kind;
 
 use super::{Drive, State};
 use crate::database::Ddl;
@@ -70,11 +69,7 @@ impl Drive {
         let mut overtaken = state.under_way.has_lost_sight(&view.catalog, &taints);
         let (mut stored, mut failed) = (Vec::new(), None);
         for watched in state.under_way.judged_otherwise(&view.catalog, &taints) {
-            // It has rows for nobody, and when it is done its names mean something else.
-            if matches!(&*watched.pending.facts, [only] if only.kind == Kind::Ddl && only.flows.is_empty()) {
-                continue;
-            }
-            let now = watched.facts(&view.catalog, &taints);
+            let Some(now) = watched.now(&view.catalog, &taints) else { continue };
             match self.judge.judge_running(&view, &watched.pending, now).await {
                 Ok(Standing::Stands(own)) => stored.extend(own),
                 Ok(Standing::Overtaken) => overtaken = true,

@@ -30,7 +30,7 @@ impl Seal for Sealed {
     }
 }
 
-/// A catalog with the one table `public.t (a)`.
+/// A catalog with the one table `public.t (a)`, and a function `late` that is compiled when it is first called.
 pub(crate) fn catalog() -> Arc<Catalog> {
     catalog_with(&[])
 }
@@ -52,6 +52,11 @@ fn catalog_with(shadows: &[&str]) -> Arc<Catalog> {
             "columns" => {
                 let shadows = shadows.iter().map(|oid| row(&[oid, "1", "a", "false", "25/-1"]));
                 shadows.chain([row(&["16400", "1", "a", "false", "25/-1"])]).collect()
+            }
+            "functions" => vec![row(&["public", "late", "false"])],
+            "routines" => {
+                let body = "select 1; select 'x' || n";
+                vec![row(&["16500", "public", "late", "false", "text", body, "false", "n", "", ""])]
             }
             "schemas" => vec![row(&["public", ""]), row(&["app", ""]), row(&["pg_catalog", ""])],
             _ => Vec::new(),
@@ -136,6 +141,8 @@ pub(crate) struct Stage {
     /// What has reached the client and was not looked at yet.
     at_client: BytesMut,
     pub(crate) completed: Vec<(u64, Option<String>, u64)>,
+    /// The driver was told to go on watching a portal.
+    pub(crate) suspended: bool,
     pub(crate) withdrawn: Vec<u64>,
     pub(crate) not_parsed: Vec<(u64, String)>,
     pub(crate) ended: bool,
@@ -170,6 +177,7 @@ impl Stage {
             at_server: BytesMut::new(),
             at_client: BytesMut::new(),
             completed: Vec::new(),
+            suspended: false,
             withdrawn: Vec::new(),
             not_parsed: Vec::new(),
             ended: false,
@@ -229,7 +237,8 @@ impl Stage {
                 match action {
                     Action::Decide(pending) => self.decisions.push(*pending),
                     Action::Withdraw { number } => self.withdrawn.push(number),
-                    Action::Completed { number, sqlstate, rows, .. } => {
+                    Action::Completed { number, sqlstate, rows, suspended, .. } => {
+                        self.suspended |= suspended;
                         self.completed.push((number, sqlstate, rows));
                     }
                     Action::NotParsed { number, sqlstate } => self.not_parsed.push((number, sqlstate)),

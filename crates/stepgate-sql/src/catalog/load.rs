@@ -290,6 +290,7 @@ impl Loader {
             let [name] = row?;
             self.catalog.event_triggers.insert(name.to_owned());
         }
+        self.catalog.runs_late = answers.rows::<1>("late_code")?.next().is_some();
         Ok(())
     }
 

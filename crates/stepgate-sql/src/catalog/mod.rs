@@ -53,6 +53,8 @@ pub struct Catalog {
     user_casts: UserCasts,
     /// Names of event triggers that fire.
     event_triggers: HashSet<String>,
+    /// Somebody's code may run as late as COMMIT.
+    runs_late: bool,
     /// Some view or function is unknown because somebody has locked it or what it is made of.
     has_locked: bool,
     /// The functions of those casts.
@@ -95,6 +97,11 @@ impl Catalog {
     #[must_use]
     pub const fn has_locked(&self) -> bool {
         self.has_locked
+    }
+
+    /// Whether somebody's code may run as late as COMMIT.
+    pub(crate) const fn runs_late(&self) -> bool {
+        self.runs_late
     }
 
     /// The name of the relation of that OID.
@@ -173,11 +180,6 @@ impl Catalog {
     pub(crate) fn is_named_elsewhere(&self, name: &str) -> bool {
         let mut schemas = self.by_name.iter().filter(|(_, relations)| relations.contains_key(name));
         schemas.any(|(schema, _)| !schema.starts_with("pg_temp"))
-    }
-
-    /// Whether any relation with columns has that name.
-    pub(crate) fn is_relation(&self, name: &str) -> bool {
-        self.by_name.values().any(|relations| relations.contains_key(name))
     }
 
     /// The base relations that views of that name are made of.

@@ -349,6 +349,14 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         name: "event_triggers",
         sql: "select evtname::text from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A')",
     },
+    CatalogQuery {
+        // Code of somebody's own that may run as late as COMMIT: by deferrable triggers, and by deferrable constraints
+        // on expressions.
+        name: "late_code",
+        sql: "select 'trigger' from pg_catalog.pg_trigger t where t.tgdeferrable and not t.tgisinternal \
+              union all select 'index' from pg_catalog.pg_index i where not i.indimmediate \
+              and (i.indexprs is not null or i.indpred is not null) limit 1",
+    },
     // With who may use them: the effective search path leaves out what may not be used.
     CatalogQuery {
         name: "schemas",

@@ -1,15 +1,14 @@
 //! DDL, by PostgreSQL's own tree: those forms whose effect is known.
 //!
-//! What is not listed is a doubt; so are the forms by which a label could lose what it is on (RENAME and SET SCHEMA
-//! of what has columns, INHERIT, ATTACH PARTITION, DROP EXPRESSION) and those that make code (functions, casts, rules,
-//! triggers).
+//! What is not listed is a doubt; so are the forms by which a label could lose what it is on (INHERIT, ATTACH PARTITION,
+//! DROP EXPRESSION) and those that have code run where nobody asks for it (casts, rules, triggers).
 
 use pg_raw_parse::Node;
 use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::{AlterTableCmd, ColumnDef, Constraint, CreateStmt, IndexStmt, TypeName};
 use pg_raw_parse::raw::{AlterTableType, ConstrType, ObjectType};
 
-use super::{Context, rename, statement_doubt};
+use super::{Context, rename, routine, statement_doubt};
 use crate::builtin;
 use crate::catalog::{Catalog, UserCasts};
 use crate::facts::{Created, Facts};
@@ -20,7 +19,18 @@ use crate::walk;
 pub(super) fn command(context: Context<'_>, facts: &mut Facts) {
     if known(context, facts).is_none() {
         statement_doubt(facts, "unsupported-statement");
-        rename::follows(context, facts);
+    }
+    // Whether or not people are asked.
+    rename::follows(context, facts);
+}
+
+/// Whether a command does what it does whatever names mean: it reads nothing and runs nothing.
+pub(crate) fn stands_alone(node: Node<'_>) -> bool {
+    match node {
+        Node::RenameStmt(_) | Node::AlterObjectSchemaStmt(_) | Node::CreateFunctionStmt(_) => true,
+        Node::CommentStmt(_) => true,
+        Node::DropStmt(it) => may_drop(it.remove_type),
+        _ => false,
     }
 }
 
@@ -54,8 +64,9 @@ fn known(context: Context<'_>, facts: &mut Facts) -> Option<()> {
             none(!is_plain_type(it.type_name()?, catalog))?;
             it.constraints().iter().try_for_each(|it| constraint_of_new(it, catalog))?;
         }
-        Node::RenameStmt(it) => none(!rename::is_harmless(it, context))?,
-        Node::AlterObjectSchemaStmt(it) => none(!rename::may_move(it.object_type))?,
+        Node::RenameStmt(it) => rename::renames(it, context, facts)?,
+        Node::AlterObjectSchemaStmt(it) => rename::sets_schema(it, context, facts)?,
+        Node::CreateFunctionStmt(it) => routine::makes(it, context, facts)?,
         Node::CreateSeqStmt(_)
         | Node::AlterSeqStmt(_)
         | Node::CreateEnumStmt(_)

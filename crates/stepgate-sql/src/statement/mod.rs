@@ -8,6 +8,7 @@ mod create;
 mod cursor;
 mod ddl;
 mod rename;
+mod routine;
 mod setting;
 
 use std::collections::BTreeSet;
@@ -95,6 +96,9 @@ fn dynamic(facts: &mut Facts, kind: Kind) {
     facts.effect.transaction = true;
 }
 
+/// What PostgreSQL's tree of a command says of it alone.
+pub(crate) use ddl::stands_alone;
+
 /// A command of this kind of which nothing more need be known, but that it changes something.
 fn plain(facts: &mut Facts, kind: Kind) {
     facts.kind = kind;
@@ -132,6 +136,13 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         }
         "close" => plain(facts, Kind::Cursor),
         "begin" | "start" | "savepoint" | "release" => transaction(facts, false),
+        // Of another transaction, of any session, which may have renamed anything.
+        "commit" | "rollback" if words.word(1) == Some("prepared") => {
+            plain(facts, Kind::Ddl);
+            facts.effect.session = true;
+            facts.effect.catalog = true;
+            facts.effect.moves = true;
+        }
         "commit" | "end" | "rollback" | "abort" => transaction(facts, true),
         "set" => setting::set(words, facts),
         "reset" => setting::reset(words, facts),
@@ -334,7 +345,13 @@ fn executed(words: Words<'_, '_>) -> Option<String> {
 fn declare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     facts.effect.names.extend(words.ident(1).map(str::to_owned));
     match words.find_word("for") {
-        Some(at) => drop(inner_query(words.after(at + 1), context, facts)),
+        Some(at) => {
+            drop(inner_query(words.after(at + 1), context, facts));
+            // Its rows are made at COMMIT, by what functions are then.
+            if words.before(at).contains(&["with", "hold"]) && !facts.is_settled() {
+                facts.doubt(Reason { code: "cursor-with-hold", doubt: Doubt::Function });
+            }
+        }
         None => statement_doubt(facts, "syntax"),
     }
     plain(facts, Kind::Cursor);

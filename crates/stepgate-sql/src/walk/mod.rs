@@ -477,8 +477,9 @@ impl<'c> Walker<'c> {
                 let unsure = planned && (found.next().is_some() || self.session.temporaries.contains(name));
                 first.filter(|_| !unsure)
             }
-            [schema, name] => self.catalog.find(schema, name),
-            _ => None,
+            // With the name of this database: of any other the server refuses it (parse_relation.c).
+            [.., schema, name] => self.catalog.find(schema, name),
+            [] => None,
         }
     }
 

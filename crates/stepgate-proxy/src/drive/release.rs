@@ -1,0 +1,70 @@
+//! What becomes of a statement whose hold is over: it is judged again, by what is known now.
+
+use std::sync::Arc;
+
+use stepgate_store::End;
+
+use super::{Drive, State};
+use crate::database::Ddl;
+use crate::judge::Hold;
+use crate::refusal;
+
+impl Drive {
+    /// The hold is over, one way or another.
+    pub(super) async fn answered(&mut self, state: &mut State, end: Option<End>) {
+        let Some((hold, _)) = state.hold.take() else { return };
+        let request = hold.waiting.request;
+        match end {
+            Some(end) if end.outcome == stepgate_record::Outcome::Approved => {
+                let Some(pending) = state.pending.take() else { return self.defect(state) };
+                let ddl = self.judge.database.ddl();
+                // While people thought about it, tables and views may have become something else.
+                if let Err(error) = self.judge.database.refresh().await {
+                    tracing::warn!(%error, "catalog cannot be read at a release");
+                    return self.session.refuse(&refusal::catalog_unknown());
+                }
+                if let Some(view) = self.judge.database.view() {
+                    self.session.set_catalog(Arc::clone(&view.catalog));
+                }
+                state.pending = Some(pending);
+                if self.session.probe_held() {
+                    state.approved = Some((hold, ddl));
+                } else {
+                    self.release_held(state, &hold, ddl).await;
+                }
+            }
+            Some(end) => {
+                state.pending = None;
+                self.session.refuse(&refusal::ended(request, &end));
+            }
+            // The desk has stopped: nobody can answer any more.
+            None => {
+                state.pending = None;
+                self.session.refuse(&refusal::withdrawn(request));
+            }
+        }
+    }
+
+    /// What was approved is judged again by what is known now.
+    async fn release_held(&mut self, state: &mut State, hold: &Hold, ddl: Ddl) {
+        let Some(mut pending) = state.pending.take() else { return self.defect(state) };
+        self.session.set_taints(self.judge.database.taints.now());
+        if let Some(facts) = self.session.judge_again() {
+            pending.facts = facts;
+        }
+        let verdict = self.judge.decide_again(&pending, hold).await;
+        state.pending = Some(pending);
+        self.obey(state, verdict, ddl);
+    }
+
+    /// Goes on with what was approved, once the server has said what its names mean.
+    pub(super) async fn go_on_with_approved(&mut self, state: &mut State) {
+        if self.session.is_probing() || state.ending.is_some() {
+            return;
+        }
+        if let Some((hold, ddl)) = state.approved.take() {
+            self.release_held(state, &hold, ddl).await;
+            self.work(state).await;
+        }
+    }
+}
