@@ -9,11 +9,11 @@ use stepgate_approval::{Ask, Held, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, Circumstances, Decision, ScopePart, Touched};
 use stepgate_record::{Event, LabelledColumn, Statement};
 use stepgate_session::{Pass, Pending, TransactionSoFar};
-use stepgate_sql::{Facts, Flow, Message, SinkKind};
+use stepgate_sql::{Catalog, Facts, Flow, Message, Question, SessionState, SinkKind};
 use stepgate_store::{LogError, PendingRelease, Waiting};
 use stepgate_types::{
-    Action, BulkShape, Certainty, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
-    StatementId, Use,
+    Action, BulkShape, Certainty, Estimator, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
+    SqlState, StatementId, Use,
 };
 use stepgate_wire::Problem;
 
@@ -25,6 +25,9 @@ use crate::taint::Stored;
 /// How long a statement is held at most in a transaction that has run something: what it has locked stays
 /// locked, and the server's `idle_in_transaction_session_timeout` may be as short.
 const MAX_HOLD_IN_TRANSACTION: Duration = Duration::from_secs(60);
+
+/// By what a statement's names were resolved.
+pub(crate) type Resolved<'r> = (&'r SessionState, &'r Arc<Catalog>);
 
 /// Whose statements are judged, and against what.
 pub(crate) struct Judge {
@@ -68,22 +71,32 @@ pub(crate) struct Hold {
 
 impl Judge {
     /// Decides on a message for the first time.
-    pub(crate) async fn decide(&self, pending: &Pending) -> Verdict {
-        match self.try_decide(pending, None).await {
+    pub(crate) async fn decide(&self, pending: &mut Pending, by: Resolved<'_>) -> Verdict {
+        match self.try_decide(pending, by, None).await {
             Ok(verdict) => verdict,
             Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
         }
     }
 
     /// Decides again when a hold was approved: what is stricter now than what was asked asks again.
-    pub(crate) async fn decide_again(&self, pending: &Pending, approved: &Hold) -> Verdict {
-        match self.try_decide(pending, Some(approved)).await {
+    pub(crate) async fn decide_again(
+        &self,
+        pending: &mut Pending,
+        by: Resolved<'_>,
+        approved: &Hold,
+    ) -> Verdict {
+        match self.try_decide(pending, by, Some(approved)).await {
             Ok(verdict) => verdict,
             Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
         }
     }
 
-    async fn try_decide(&self, pending: &Pending, approved: Option<&Hold>) -> Result<Verdict, LogError> {
+    async fn try_decide(
+        &self,
+        pending: &mut Pending,
+        by: Resolved<'_>,
+        approved: Option<&Hold>,
+    ) -> Result<Verdict, LogError> {
         let Some(view) = self.database.view() else {
             return Ok(Verdict::Refuse(refusal::catalog_unknown()));
         };
@@ -93,10 +106,31 @@ impl Judge {
                     .with_hint("Ask the gate's operator: stepgate user ls"),
             ));
         };
+        self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
         let case = Case { judge: self, pending, view: &view, who: &who, decision: &decision, facts: &facts };
         case.settle(approved).await
+    }
+
+    /// Has the server's planner estimate the rows of a statement, if it is one that a rule hangs on.
+    async fn estimate(&self, pending: &mut Pending, by: Resolved<'_>, view: &View, who: &Circumstances) {
+        let config = &self.database.config;
+        let [facts] = &*pending.facts else { return };
+        // What it waits for, PostgreSQL refuses; and utility statements, EXPLAIN among them, take no parameters.
+        if !config.ask_planner || pending.aborted || !pending.values.is_empty() {
+            return;
+        }
+        if !view.rules.hangs_on_estimate(who, &view.bound, facts, &pending.compared()) {
+            return;
+        }
+        let (state, catalog) = by;
+        let question = Question::about(&pending.sql, facts, catalog, state);
+        let (Some(question), Some(path)) = (question, &state.search_path) else { return };
+        let Ok(sql) = std::str::from_utf8(&pending.sql) else { return };
+        if let Some(rows) = self.database.planner.ask(config, question, path, sql).await {
+            pending.facts = Arc::from([facts.planned(rows)]);
+        }
     }
 
     /// Judges what runs by other facts than it was let through for. What it stores of labelled columns now is known
@@ -108,6 +142,7 @@ impl Judge {
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
         let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
+        let now = with_estimate_of(&pending.facts, now);
         let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
         let stands = is_as_harmless(&before, &after);
@@ -417,6 +452,7 @@ impl Case<'_> {
             sinks: self.facts.sinks.clone(),
             bulk: self.facts.bulk,
             estimate: self.decision.estimate,
+            estimated_by: Some(self.decision.estimated_by).filter(|by| *by != Estimator::Catalog),
             fingerprint: self.facts.fingerprint.clone(),
             normalised: self.facts.normalised.clone(),
             parameters: u64::try_from(self.pending.values.len()).unwrap_or(u64::MAX),
@@ -428,6 +464,13 @@ impl Case<'_> {
             policy_sha256: self.view.rules.sha256().to_owned(),
         }))
     }
+}
+
+/// The facts of what runs, with the planner's estimate by which it was let through, if they are the same otherwise.
+fn with_estimate_of(before: &[Facts], now: Arc<[Facts]>) -> Arc<[Facts]> {
+    let ([was], [is]) = (before, &*now) else { return now };
+    let same = || Facts { estimate: is.estimate, estimated_by: is.estimated_by, ..was.clone() } == *is;
+    if was.estimated_by == Estimator::Planner && same() { Arc::from([was.clone()]) } else { now }
 }
 
 /// Whether a statement may still be shown: it would pass unasked, or is no more than what it was asked about.

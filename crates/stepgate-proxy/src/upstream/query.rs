@@ -30,8 +30,27 @@ pub async fn simple_query(
         .map_err(|_| UpstreamError::Timeout(QUERY_LIMIT.as_secs()))?
 }
 
+/// Runs one statement of the gate's own, in which text of somebody else's may stand: the server refuses it if it is
+/// more than one. Otherwise as [`simple_query`].
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub(crate) async fn single_statement(
+    upstream: &mut Upstream,
+    sql: &str,
+) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
+    timeout(QUERY_LIMIT, exchange(upstream, &extended(sql)?))
+        .await
+        .map_err(|_| UpstreamError::Timeout(QUERY_LIMIT.as_secs()))?
+}
+
 async fn run(upstream: &mut Upstream, sql: &str) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
-    upstream.stream.write_all(&query(sql)?).await?;
+    exchange(upstream, &query(sql)?).await
+}
+
+/// Sends this, and reads all up to the ReadyForQuery that answers it.
+async fn exchange(upstream: &mut Upstream, frames: &[u8]) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
+    upstream.stream.write_all(frames).await?;
     upstream.stream.flush().await?;
     let mut cutter = Cutter::new(Side::Server, b"").with(std::mem::take(&mut upstream.leftover));
     let mut rows = Vec::new();
@@ -47,7 +66,8 @@ async fn run(upstream: &mut Upstream, sql: &str) -> Result<Vec<Vec<Option<String
             b'D' => rows.push(row(&frame)?),
             b'E' => failure = Some(server_error(&frame)),
             b'S' => upstream.learn(parameter(&frame)?),
-            b'T' | b'C' | b'I' | b'N' | b'A' => {}
+            // ParseComplete, BindComplete and what tells nothing of rows.
+            b'1' | b'2' | b'T' | b'C' | b'I' | b'N' | b'A' => {}
             b'Z' => {
                 upstream.status = ReadyForQuery::read(&frame).map_err(|_| malformed())?.status;
                 upstream.leftover = std::mem::take(cutter.buffer());
@@ -97,16 +117,40 @@ pub(crate) async fn notified(upstream: &mut Upstream, long: Option<Duration>) ->
 }
 
 fn query(sql: &str) -> Result<BytesMut, UpstreamError> {
-    if sql.contains('\0') {
+    let mut frames = BytesMut::with_capacity(sql.len().saturating_add(6));
+    put_text(&mut frames, b'Q', b"", sql, b"")?;
+    Ok(frames)
+}
+
+/// Parse, Bind, Execute and Sync, all without names and parameters; rows come as text.
+fn extended(sql: &str) -> Result<BytesMut, UpstreamError> {
+    let mut frames = BytesMut::with_capacity(sql.len().saturating_add(64));
+    put_text(&mut frames, b'P', b"\0", sql, &[0; 2])?;
+    frames.put_slice(b"B\0\0\0\x0c\0\0\0\0\0\0\0\0");
+    frames.put_slice(b"E\0\0\0\x09\0\0\0\0\0");
+    frames.put_slice(b"S\0\0\0\x04");
+    Ok(frames)
+}
+
+/// A frame around a text, with what stands before it and after its NUL.
+fn put_text(
+    frames: &mut BytesMut,
+    tag: u8,
+    before: &[u8],
+    text: &str,
+    after: &[u8],
+) -> Result<(), UpstreamError> {
+    if text.contains('\0') {
         return Err(UpstreamError::Protocol("NUL in a query"));
     }
-    let len = u32::try_from(sql.len().saturating_add(5)).map_err(|_| malformed())?;
-    let mut frame = BytesMut::with_capacity(sql.len().saturating_add(6));
-    frame.put_u8(b'Q');
-    frame.put_u32(len);
-    frame.put_slice(sql.as_bytes());
-    frame.put_u8(0);
-    Ok(frame)
+    let len = text.len().saturating_add(before.len()).saturating_add(after.len()).saturating_add(5);
+    frames.put_u8(tag);
+    frames.put_u32(u32::try_from(len).map_err(|_| malformed())?);
+    frames.put_slice(before);
+    frames.put_slice(text.as_bytes());
+    frames.put_u8(0);
+    frames.put_slice(after);
+    Ok(())
 }
 
 async fn receive(upstream: &mut Upstream, cutter: &mut Cutter) -> Result<(u8, Bytes), UpstreamError> {
