@@ -1,5 +1,7 @@
 //! Facts to decision, decision to record, record to token: the one way from a statement to a pass.
 
+mod estimate;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use stepgate_approval::{Ask, Held, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, Circumstances, Decision, ScopePart, Touched};
 use stepgate_record::{Event, LabelledColumn, Statement};
 use stepgate_session::{Pass, Pending, TransactionSoFar};
-use stepgate_sql::{Catalog, Facts, Flow, Message, Question, SessionState, SinkKind};
+use stepgate_sql::{Catalog, Facts, Flow, Message, SessionState, SinkKind};
 use stepgate_store::{LogError, PendingRelease, Waiting};
 use stepgate_types::{
     Action, BulkShape, Certainty, Estimator, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
@@ -17,6 +19,7 @@ use stepgate_types::{
 };
 use stepgate_wire::Problem;
 
+use self::estimate::with_estimate_of;
 use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::refusal;
@@ -111,26 +114,6 @@ impl Judge {
         let facts = Merged::of(&pending.facts);
         let case = Case { judge: self, pending, view: &view, who: &who, decision: &decision, facts: &facts };
         case.settle(approved).await
-    }
-
-    /// Has the server's planner estimate the rows of a statement, if it is one that a rule hangs on.
-    async fn estimate(&self, pending: &mut Pending, by: Resolved<'_>, view: &View, who: &Circumstances) {
-        let config = &self.database.config;
-        let [facts] = &*pending.facts else { return };
-        // What it waits for, PostgreSQL refuses; and utility statements, EXPLAIN among them, take no parameters.
-        if !config.ask_planner || pending.aborted || !pending.values.is_empty() {
-            return;
-        }
-        if !view.rules.hangs_on_estimate(who, &view.bound, facts, &pending.compared()) {
-            return;
-        }
-        let (state, catalog) = by;
-        let question = Question::about(&pending.sql, facts, catalog, state);
-        let (Some(question), Some(path)) = (question, &state.search_path) else { return };
-        let Ok(sql) = std::str::from_utf8(&pending.sql) else { return };
-        if let Some(rows) = self.database.planner.ask(config, question, path, sql).await {
-            pending.facts = Arc::from([facts.planned(rows)]);
-        }
     }
 
     /// Judges what runs by other facts than it was let through for. What it stores of labelled columns now is known
@@ -464,13 +447,6 @@ impl Case<'_> {
             policy_sha256: self.view.rules.sha256().to_owned(),
         }))
     }
-}
-
-/// The facts of what runs, with the planner's estimate by which it was let through, if they are the same otherwise.
-fn with_estimate_of(before: &[Facts], now: Arc<[Facts]>) -> Arc<[Facts]> {
-    let ([was], [is]) = (before, &*now) else { return now };
-    let same = || Facts { estimate: is.estimate, estimated_by: is.estimated_by, ..was.clone() } == *is;
-    if was.estimated_by == Estimator::Planner && same() { Arc::from([was.clone()]) } else { now }
 }
 
 /// Whether a statement may still be shown: it would pass unasked, or is no more than what it was asked about.

@@ -106,11 +106,13 @@ impl Facts {
         }
     }
 
-    /// The same, by the planner's estimate of its rows.
+    /// The same, by the planner's estimate of its rows where that is less than the catalog's bound.
     #[must_use]
     pub fn planned(&self, rows: u64) -> Self {
-        let estimate = Some(self.estimate.map_or(rows, |known| known.min(rows)));
-        Self { estimate, estimated_by: Estimator::Planner, ..self.clone() }
+        if self.estimate.is_some_and(|known| known <= rows) {
+            return self.clone();
+        }
+        Self { estimate: Some(rows), estimated_by: Estimator::Planner, ..self.clone() }
     }
 
     /// Those of an EXECUTE: what was prepared, as its names are resolved now. Its parameters are the EXECUTE's
