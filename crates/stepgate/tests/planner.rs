@@ -73,7 +73,7 @@ fn is_denied(psql: &mut Psql, sql: &str) -> bool {
 fn planned(world: &World, sql: &str) -> u64 {
     let plan = world.cluster.psql("shop", &format!("explain (format json) {sql}")).unwrap();
     let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
-    plan[0]["Plan"]["Plan Rows"].as_u64().unwrap()
+    plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_u64).unwrap()
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn nobody_talks_the_estimate_down() {
     let world = world(|_| {});
     let dana = world.dana();
     let mut psql = world.psql(&dana);
-    let ten = |condition: &str| vec![condition; 10].join(" and ");
+    let ten = |condition: &str| [condition; 10].join(" and ");
     let conditions = [
         // The column is cast, and so has no statistics.
         "id between 0.5 and 1e9".to_owned(),
