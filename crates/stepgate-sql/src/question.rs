@@ -5,13 +5,13 @@
 //! calls is known here; what the table brings with it (policies, indexes, types, statistics) is looked up by
 //! whoever asks, when they ask.
 //!
-//! **The answer is about data, not about the text.** A planner guesses where it has no statistics, and multiplies what
-//! it holds for independent: `id between 0.5 and 1e9` is half a percent of any table to it, `random() < 2` a third, and
-//! ten conditions that all rows meet are one row. Whoever writes the statement must not be able to talk the estimate
-//! down. So the question is about one table alone, restricted by comparisons of its columns with literals for which
-//! there are statistics, and of several comparisons the answer is taken that holds however they hang together
-//! ([`Question::at_most`]). Joins, views, subqueries and functions in conditions are not asked about: the catalog's
-//! bound stands.
+//! **The answer is about data, not about the text.** A planner guesses where it has no statistics, and multiplies
+//! what it holds for independent: `id between 0.5 and 1e9` is half a percent of any table to it, `random() < 2` a
+//! third, and ten conditions that all rows meet are one row. Whoever writes the statement must not be able to talk
+//! the estimate down. So the question is about one table alone, restricted by comparisons of its columns, of which
+//! there are statistics, with literals and moments around now, and of several comparisons the answer is taken that
+//! holds however they hang together ([`Question::at_most`]). Joins, views, subqueries and other functions in
+//! conditions are not asked about: the catalog's bound stands.
 
 mod condition;
 
@@ -34,6 +34,9 @@ use crate::session::SessionState;
 /// The longest text that is asked about, in bytes, and the deepest expression in it.
 const MAX_TEXT: usize = 4 * 1024;
 const MAX_DEPTH: usize = 32;
+
+/// The moment at which the transaction began.
+const NOW: &str = "now";
 
 /// Operators that only compute, of whatever types of the server's own.
 const COMPUTE: [&str; 8] = ["+", "-", "*", "/", "%", "||", "->", "->>"];
@@ -160,6 +163,8 @@ impl<'r> Reader<'r> {
             (sort.use_op().is_empty() && self.computes(sort.node(), 0)).then_some(())?;
         }
         let conditions = Conditions::of(&self, select.where_clause())?;
+        // The only one that conditions may call.
+        self.functions.insert(NOW.to_owned());
         Some(Question {
             relation: self.relation.name.0.clone(),
             conditions: conditions.count(),
@@ -198,7 +203,11 @@ impl<'r> Reader<'r> {
         match node {
             Node::ColumnRef(_) => self.column(node).is_some(),
             Node::A_Const(_) => true,
-            Node::FuncCall(it) => self.calls(it) && it.args().iter().all(|it| self.computes(it, depth + 1)),
+            Node::FuncCall(it) => {
+                let name = self.calls(it);
+                self.functions.extend(name.map(str::to_owned));
+                name.is_some() && it.args().iter().all(|it| self.computes(it, depth + 1))
+            }
             Node::TypeCast(it) => {
                 let names = it.type_name().filter(|it| !it.pct_type && !it.setof).map(|it| it.names());
                 let names = names.map(|names| names.iter().map(|it| it.sval()).collect::<Vec<_>>());
@@ -219,7 +228,8 @@ impl<'r> Reader<'r> {
         }
     }
 
-    fn calls(&mut self, call: &FuncCall) -> bool {
+    /// The name of the function of pg_catalog that is called, if that is all there is to the call.
+    fn calls<'n>(&self, call: &'n FuncCall) -> Option<&'n str> {
         let plain = call.agg_order().is_empty()
             && matches!(call.agg_filter(), Node::None)
             && call.over().is_none()
@@ -227,18 +237,15 @@ impl<'r> Reader<'r> {
             && !call.agg_within_group;
         let mut parts = call.funcname().iter().map(Node::as_str);
         let (Some(Some(first)), second, None) = (parts.next(), parts.next().flatten(), parts.next()) else {
-            return false;
+            return None;
         };
         let name = match second {
             Some(name) if first == "pg_catalog" => name,
             None if !self.catalog.is_user_function(first) && !self.catalog.is_user_type(first) => first,
-            _ => return false,
+            _ => return None,
         };
         let known = plain && self.catalog.is_pure_function(name) && !builtin::returns_a_set(name);
-        if known {
-            self.functions.insert(name.to_owned());
-        }
-        known
+        known.then_some(name)
     }
 
     fn is_type_of_server(&self, names: &[Option<&str>]) -> bool {

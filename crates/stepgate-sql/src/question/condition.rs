@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pg_raw_parse::raw::{A_Expr_Kind, BoolExprType};
+use pg_raw_parse::raw::{A_Expr_Kind, BoolExprType, SQLValueFunctionOp};
 use pg_raw_parse::{ConstValue, Node};
 
-use super::{MAX_DEPTH, Reader};
+use super::{MAX_DEPTH, NOW, Reader};
 use crate::catalog::ColumnType;
 
 /// The most comparisons of one statement.
@@ -173,8 +173,46 @@ fn is_literal(node: Node<'_>, ColumnType(of, _): ColumnType, reader: &Reader<'_>
                 && TIMES.contains(&of)
                 && matches!(literal.val(), Some(ConstValue::String(text)) if is_iso(text))
         }
+        _ => TIMES.contains(&of) && is_moment(node, reader, 0),
+    }
+}
+
+/// `now()`, `current_date` and kin, or some time before or after: the planner works it out when it is asked.
+fn is_moment(node: Node<'_>, reader: &Reader<'_>, depth: usize) -> bool {
+    match node {
+        Node::SQLValueFunction(it) => matches!(
+            it.op,
+            SQLValueFunctionOp::SVFOP_CURRENT_DATE
+                | SQLValueFunctionOp::SVFOP_CURRENT_TIMESTAMP
+                | SQLValueFunctionOp::SVFOP_LOCALTIMESTAMP
+        ),
+        Node::FuncCall(it) => {
+            let is_now = it.funcname().iter().next_back().and_then(Node::as_str) == Some(NOW);
+            is_now && it.args().is_empty() && reader.calls(it).is_some()
+        }
+        Node::A_Expr(it) if it.kind == A_Expr_Kind::AEXPR_OP && depth < MAX_DEPTH => {
+            let mut name = it.name().iter().map(Node::as_str);
+            let known = matches!((name.next(), name.next()), (Some(Some("+" | "-")), None));
+            known && is_moment(it.lexpr(), reader, depth + 1) && is_span(it.rexpr(), reader)
+        }
         _ => false,
     }
+}
+
+/// A number of days, or an interval that is the same in every IntervalStyle, as `-1 2:03` is not.
+fn is_span(node: Node<'_>, reader: &Reader<'_>) -> bool {
+    let Node::TypeCast(it) = node else {
+        return matches!(node, Node::A_Const(it) if matches!(it.val(), Some(ConstValue::Integer(_))));
+    };
+    let Some(name) = it.type_name().filter(|it| !it.pct_type && it.array_bounds().is_empty()) else {
+        return false;
+    };
+    let names: Vec<_> = name.names().iter().map(|it| it.sval()).collect();
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ');
+    let Node::A_Const(literal) = it.arg() else { return false };
+    names.last() == Some(&Some("interval"))
+        && reader.is_type_of_server(&names)
+        && matches!(literal.val(), Some(ConstValue::String(text)) if is_plain(text))
 }
 
 /// `2026-01-31`, with or without a time: the same day in every DateStyle, as `01/02/2026` is not.
