@@ -83,6 +83,16 @@ impl Condition {
         all
     }
 
+    /// Whether it, or a part of it, is about the number of rows.
+    pub(crate) fn asks_for_rows(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Estimate(_) => true,
+            Part::Any(conditions) | Part::All(conditions) => conditions.iter().any(Self::asks_for_rows),
+            Part::Not(condition) => condition.asks_for_rows(),
+            _ => false,
+        })
+    }
+
     /// Whether it can hold only for statements that it expects to be of kind `control`: what lets a rule
     /// stand in for the standing denial. A `control` in one branch of `any`, or under `not`, does not.
     pub(crate) fn names_control(&self) -> bool {
@@ -139,6 +149,7 @@ impl Threshold {
     /// function may return a table in one row.
     fn holds(self, statement: &Statement<'_>) -> Truth {
         match statement.facts.estimate {
+            Some(rows) if statement.at_most && rows >= self.from => Truth::Maybe,
             Some(rows) => Truth::seen(rows >= self.from, statement.unknown()),
             None => Truth::seen(false, !statement.without_rows()),
         }

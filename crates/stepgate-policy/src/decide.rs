@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_sql::{Facts, Values};
-use stepgate_types::{Action, ColumnName, Kind, Use};
+use stepgate_types::{Action, ColumnName, Estimator, Kind, Use};
 
 use crate::map::{Classified, Map, reads};
 use crate::policy::{Policy, UnknownRule};
@@ -45,6 +45,7 @@ pub(crate) fn decide(
     let unknown = statements.iter().any(Statement::unknown);
     let touched = touched(&statements);
     let class = if unknown { map.highest().cloned() } else { highest_read(&touched) };
+    let estimated_by = message.iter().map(|facts| facts.estimated_by).max().unwrap_or_default();
     Decision {
         action,
         enforced: policy.enforced,
@@ -54,9 +55,41 @@ pub(crate) fn decide(
         touched,
         class,
         doubts: statements.iter().filter_map(|s| s.doubt.as_ref()).flat_map(|d| d.codes.clone()).collect(),
-        estimate: estimate(&statements),
+        estimate: match estimated_by {
+            Estimator::Catalog => estimate(&statements),
+            Estimator::Planner => estimate(&statements).map(rounded),
+        },
+        estimated_by,
         hint,
     }
+}
+
+/// Whether what happens to a statement hangs on how many rows it returns, of which only an upper bound is known.
+pub(crate) fn hangs_on_estimate(
+    map: &Map,
+    policy: &Policy,
+    who: &Circumstances,
+    bound: &Bound,
+    facts: &Facts,
+    values: &dyn Values,
+) -> bool {
+    let mut statement = Statement::new(map, &who.database, bound, facts, values);
+    statement.at_most = true;
+    if statement.unknown() {
+        return false;
+    }
+    let (mut certain, mut open) = (Action::Allow, None);
+    for rule in &policy.rules {
+        match rule.condition.holds(&statement, who) {
+            Truth::Yes => certain = certain.max(rule.action),
+            Truth::Maybe if rule.condition.asks_for_rows() => open = open.max(Some(rule.action)),
+            Truth::Maybe | Truth::No => {}
+        }
+    }
+    // Under `defaults: {action: deny}`, a rule that surely holds lifts the denial.
+    open.is_some_and(|open| {
+        certain < Action::Deny && (open >= certain.max(Action::StepUp) || policy.default == Action::Deny)
+    })
 }
 
 /// Adds every rule that may match the statement, the gate's own included, and gives the most severe
@@ -185,6 +218,12 @@ fn touched(statements: &[Statement<'_>]) -> Vec<Touched> {
 
 fn highest_read(touched: &[Touched]) -> Option<stepgate_types::Class> {
     touched.iter().find(|touched| reads(&touched.uses)).map(|touched| touched.class.clone())
+}
+
+/// The next power of ten.
+fn rounded(rows: u64) -> u64 {
+    let digits = rows.saturating_sub(1).checked_ilog10().map_or(0, |it| it + 1);
+    10_u64.saturating_pow(digits)
 }
 
 /// The sum over statements that can return rows; `None` where that of any is unknown.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
-use stepgate_types::{Action, Class, ColumnName, GroupName, Label, PersonName, Strength, Use};
+use stepgate_types::{Action, Class, ColumnName, Estimator, GroupName, Label, PersonName, Strength, Use};
 
 /// Who asks, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,11 @@ pub struct Decision {
     /// Codes of what could not be known of it; empty where its certainty is not `unknown`.
     pub doubts: BTreeSet<&'static str>,
     /// An upper bound of the rows it returns or copies, summed over the message; `None` is unknown.
+    /// The planner's is shown as the next power of ten: what its statistics know of values is nobody's to read who
+    /// is still being asked.
     pub estimate: Option<u64>,
+    /// Whose that is.
+    pub estimated_by: Estimator,
     /// What the HINT says in addition, where the action became `deny` for a reason of its own: a service
     /// met a `step-up`, or no group is asked by all rules that ask for approval.
     pub hint: Option<&'static str>,

@@ -15,6 +15,8 @@ pub(crate) struct Policy {
     pub(crate) approvals: Vec<Approval>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) unknown: UnknownRules,
+    /// Some rule is about the number of rows.
+    pub(crate) asks_for_rows: bool,
 }
 
 /// One rule.

@@ -39,7 +39,9 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let rules = rules(report, fields.get("rules"), &approvals, &declared, map);
     let at = fields.entry("approvals").map_or(Place::FILE, |(key, _)| key.at);
     let unknown = map.map(|map| unknown(report, at, map, &approvals)).unwrap_or_default();
-    Some(Policy { enforced: enforced.unwrap_or(true), default, hold, approvals, rules, unknown })
+    let asks_for_rows = rules.iter().any(|rule| rule.condition.asks_for_rows());
+    let enforced = enforced.unwrap_or(true);
+    Some(Policy { enforced, default, hold, approvals, rules, unknown, asks_for_rows })
 }
 
 /// Whole sections of the design that this version does not have. Refused, and never ignored.

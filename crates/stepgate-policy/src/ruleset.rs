@@ -118,6 +118,20 @@ impl Ruleset {
     ) -> Decision {
         decide::decide(&self.map, &self.policy, who, bound, message, values)
     }
+
+    /// Whether what happens to a statement hangs on how many rows it returns, and the upper bound in its facts leaves
+    /// that open: then, and only then, it is worth asking somebody who knows more.
+    #[must_use]
+    pub fn hangs_on_estimate(
+        &self,
+        who: &Circumstances,
+        bound: &Bound,
+        statement: &Facts,
+        values: &dyn Values,
+    ) -> bool {
+        self.policy.asks_for_rows
+            && decide::hangs_on_estimate(&self.map, &self.policy, who, bound, statement, values)
+    }
 }
 
 fn sha256(map: &str, policy: &str) -> String {

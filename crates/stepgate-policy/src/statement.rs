@@ -18,6 +18,8 @@ pub(crate) struct Statement<'a> {
     pub(crate) columns: Vec<Column<'a>>,
     /// What it compares with.
     pub(crate) values: &'a dyn Values,
+    /// Its estimate is only an upper bound: whether that reaches a threshold is then open.
+    pub(crate) at_most: bool,
     /// What is in doubt: `None` nothing.
     pub(crate) doubt: Option<Doubts>,
 }
@@ -52,7 +54,7 @@ impl<'a> Statement<'a> {
             classified: map.classify(database, name),
         };
         let columns = facts.columns.iter().map(column).collect();
-        Self { facts, columns, values, doubt: doubts(bound, facts) }
+        Self { facts, columns, values, at_most: false, doubt: doubts(bound, facts) }
     }
 
     pub(crate) fn column(&self, name: &ColumnName) -> Option<&Column<'a>> {

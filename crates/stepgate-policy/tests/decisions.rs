@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{APPROVALS, MAP, With, dana, decide, facts, relation, rules, ruleset};
 use stepgate_policy::{Alarm, Bound, Columns, Missing, ScopePart};
-use stepgate_sql::{Comparison, Doubt, Facts, Operand, OperandClass, ValuePlace, ValueSource};
-use stepgate_types::{Action, Kind, Label, RelationName, Strength, Use};
+use stepgate_sql::{Comparison, Doubt, Facts, NoValues, Operand, OperandClass, ValuePlace, ValueSource};
+use stepgate_types::{Action, Estimator, Kind, Label, RelationName, Strength, Use};
 
 const SSN: &str = "public.customers.ssn";
 const EMAIL: &str = "public.customers.email";
@@ -309,6 +309,74 @@ fn a_function_that_cannot_be_known_may_return_a_table_in_one_row() {
 fn an_unknown_estimate_reaches_every_threshold() {
     assert!(fires("{estimate_rows: \">1000000\"}", read(SSN).rows(None)));
     assert!(!fires("{estimate_rows: \">1\"}", facts().kind(Kind::Transaction).rows(None)));
+}
+
+#[test]
+fn an_estimate_is_worth_asking_for_where_a_rule_hangs_on_it() {
+    const MORE: &str = "{estimate_rows: \">10\"}";
+    const APPROVE: &str = "approve, approval: owners";
+    let hangs = |default: &str, rules: &[(&str, &str)], facts: &Facts| {
+        let lines = rules.iter().enumerate();
+        let lines = lines.map(|(at, (condition, action))| {
+            format!("  - {{name: r{at}, match: {condition}, action: {action}}}\n")
+        });
+        let ruleset = ruleset(
+            MAP,
+            &format!(
+                "version: 1\ndefaults: {{action: {default}}}\n\
+                 approvals: {{self: {{self: true}}, owners: {{groups: [data-owners]}}}}\nrules:\n{}",
+                lines.collect::<String>()
+            ),
+        );
+        assert!(!ruleset.hangs_on_estimate(&dana(), &Bound::default(), &unreadable(), &NoValues));
+        ruleset.hangs_on_estimate(&dana(), &Bound::default(), facts, &NoValues)
+    };
+    let (some, not) = (read(SSN).rows(Some(11)), format!("{{not: {MORE}}}"));
+    let within = format!("{{any: [{{bulk: true}}, {{all: [{MORE}]}}]}}");
+    let of_copies = "{kind: [copy-out], estimate_rows: \">10\"}";
+    for rules in [
+        &[(MORE, APPROVE)] as &[_],
+        &[(MORE, "step-up, approval: self")],
+        &[(&not, APPROVE)],
+        &[(&within, APPROVE)],
+        &[("{labels: [ssn]}", APPROVE), (MORE, "deny")],
+        &[("{labels: [ssn]}", "step-up, approval: self"), (MORE, APPROVE)],
+    ] {
+        assert!(hangs("allow", rules, &some), "{rules:?}");
+    }
+    assert!(hangs("allow", &[(MORE, APPROVE)], &read(SSN).rows(None)));
+    for rules in [
+        &[(MORE, "monitor")] as &[_],
+        &[(of_copies, "deny")],
+        &[("{labels: [ssn]}", APPROVE)],
+        &[("{labels: [ssn]}", "deny"), (MORE, APPROVE)],
+        &[("{labels: [ssn]}", APPROVE), (MORE, "step-up, approval: self")],
+        &[("{estimate_rows: \">11\"}", "deny")],
+    ] {
+        assert!(!hangs("allow", rules, &some), "{rules:?}");
+    }
+    // An allowance under a standing denial may hang on it too.
+    assert!(hangs("deny", &[(&not, "allow")], &some));
+}
+
+#[test]
+fn of_the_planners_estimate_only_the_size_is_shown() {
+    let rules = ruleset(MAP, "version: 1\napprovals: {self: {self: true}}\nrules: []\n");
+    for (planned, shown) in
+        [(0, 1), (1, 1), (2, 10), (10, 10), (11, 100), (999, 1000), (1000, 1000), (1001, 10_000)]
+    {
+        let decision = decide(&rules, read(SSN).rows(Some(18_200)).planned(planned));
+        assert_eq!(
+            (decision.estimate, decision.estimated_by),
+            (Some(shown), Estimator::Planner),
+            "{planned}"
+        );
+    }
+    // The catalog's bound is nobody's secret.
+    for facts in [read(SSN).rows(Some(18_200)), read(SSN).rows(Some(18_200)).planned(20_000)] {
+        let decision = decide(&rules, facts);
+        assert_eq!((decision.estimate, decision.estimated_by), (Some(18_200), Estimator::Catalog));
+    }
 }
 
 #[test]

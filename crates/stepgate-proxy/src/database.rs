@@ -11,6 +11,7 @@ use stepgate_types::RelationName;
 use tokio::sync::{Mutex, watch};
 
 use crate::binding::StoredBindings;
+use crate::planner::Planner;
 use crate::taint::SharedTaints;
 use crate::{
     CatalogError, Fingerprint, ServerIdentity, Upstream, UpstreamConfig, UpstreamError, connect_for_catalog,
@@ -46,6 +47,8 @@ pub struct Database {
     committing: AtomicUsize,
     /// The epoch at which the catalog was last looked at.
     looked_at: AtomicU64,
+    /// Estimates rows, where asked.
+    pub(crate) planner: Arc<Planner>,
     /// The catalog's connection; one load at a time.
     reader: Mutex<Reader>,
 }
@@ -131,6 +134,7 @@ impl Database {
             epoch: AtomicU64::new(0),
             committing: AtomicUsize::new(0),
             looked_at: AtomicU64::new(0),
+            planner: Arc::default(),
             reader: Mutex::new(reader),
         }
     }
@@ -258,6 +262,7 @@ impl Database {
                 _ = shutdown.wait_for(|down| *down) => return,
                 () = tokio::time::sleep(POLL) => {}
             }
+            self.planner.tidy();
             match self.refresh().await {
                 Ok(()) if reachable => {}
                 Ok(()) => {

@@ -2,7 +2,8 @@
 //!
 //! One task a session. Whatever it waits for, it also waits for: the other side, a cancel request, the
 //! end of a hold, the gate's end. Nothing is awaited outside the one `select!` but the log and the desk,
-//! which answer within an fsync or fail, and the catalog, which answers within seconds or fails.
+//! which answer within an fsync or fail, the catalog, which answers within seconds or fails, and the server's
+//! planner, which answers within a quarter of one or is not waited for.
 
 mod look;
 mod release;
@@ -262,7 +263,7 @@ impl Drive {
                     // What is known of them was true before somebody changed it.
                     Verdict::Refuse(refusal::catalog_unknown())
                 } else {
-                    self.judge.decide(&pending).await
+                    self.judge.decide(&mut pending, self.session.resolves_by()).await
                 };
                 state.pending = Some(*pending);
                 self.obey(state, verdict, ddl);

@@ -1,5 +1,7 @@
 //! Facts to decision, decision to record, record to token: the one way from a statement to a pass.
 
+mod estimate;
+
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,14 +11,15 @@ use stepgate_approval::{Ask, Held, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, Circumstances, Decision, ScopePart, Touched};
 use stepgate_record::{Event, LabelledColumn, Statement};
 use stepgate_session::{Pass, Pending, TransactionSoFar};
-use stepgate_sql::{Facts, Flow, Message, SinkKind};
+use stepgate_sql::{Catalog, Facts, Flow, Message, SessionState, SinkKind};
 use stepgate_store::{LogError, PendingRelease, Waiting};
 use stepgate_types::{
-    Action, BulkShape, Certainty, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
-    StatementId, Use,
+    Action, BulkShape, Certainty, Estimator, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
+    SqlState, StatementId, Use,
 };
 use stepgate_wire::Problem;
 
+use self::estimate::with_estimate_of;
 use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::refusal;
@@ -25,6 +28,9 @@ use crate::taint::Stored;
 /// How long a statement is held at most in a transaction that has run something: what it has locked stays
 /// locked, and the server's `idle_in_transaction_session_timeout` may be as short.
 const MAX_HOLD_IN_TRANSACTION: Duration = Duration::from_secs(60);
+
+/// By what a statement's names were resolved.
+pub(crate) type Resolved<'r> = (&'r SessionState, &'r Arc<Catalog>);
 
 /// Whose statements are judged, and against what.
 pub(crate) struct Judge {
@@ -68,22 +74,32 @@ pub(crate) struct Hold {
 
 impl Judge {
     /// Decides on a message for the first time.
-    pub(crate) async fn decide(&self, pending: &Pending) -> Verdict {
-        match self.try_decide(pending, None).await {
+    pub(crate) async fn decide(&self, pending: &mut Pending, by: Resolved<'_>) -> Verdict {
+        match self.try_decide(pending, by, None).await {
             Ok(verdict) => verdict,
             Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
         }
     }
 
     /// Decides again when a hold was approved: what is stricter now than what was asked asks again.
-    pub(crate) async fn decide_again(&self, pending: &Pending, approved: &Hold) -> Verdict {
-        match self.try_decide(pending, Some(approved)).await {
+    pub(crate) async fn decide_again(
+        &self,
+        pending: &mut Pending,
+        by: Resolved<'_>,
+        approved: &Hold,
+    ) -> Verdict {
+        match self.try_decide(pending, by, Some(approved)).await {
             Ok(verdict) => verdict,
             Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
         }
     }
 
-    async fn try_decide(&self, pending: &Pending, approved: Option<&Hold>) -> Result<Verdict, LogError> {
+    async fn try_decide(
+        &self,
+        pending: &mut Pending,
+        by: Resolved<'_>,
+        approved: Option<&Hold>,
+    ) -> Result<Verdict, LogError> {
         let Some(view) = self.database.view() else {
             return Ok(Verdict::Refuse(refusal::catalog_unknown()));
         };
@@ -93,6 +109,7 @@ impl Judge {
                     .with_hint("Ask the gate's operator: stepgate user ls"),
             ));
         };
+        self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
         let case = Case { judge: self, pending, view: &view, who: &who, decision: &decision, facts: &facts };
@@ -108,6 +125,7 @@ impl Judge {
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
         let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
+        let now = with_estimate_of(&pending.facts, now);
         let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
         let stands = is_as_harmless(&before, &after);
@@ -429,6 +447,7 @@ impl Case<'_> {
             sinks: self.facts.sinks.clone(),
             bulk: self.facts.bulk,
             estimate: self.decision.estimate,
+            estimated_by: Some(self.decision.estimated_by).filter(|by| *by != Estimator::Catalog),
             fingerprint: self.facts.fingerprint.clone(),
             normalised: self.facts.normalised.clone(),
             parameters: u64::try_from(self.pending.values.len()).unwrap_or(u64::MAX),

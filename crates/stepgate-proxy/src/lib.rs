@@ -14,6 +14,7 @@ mod gate;
 mod judge;
 mod overtaken;
 mod peer;
+mod planner;
 mod refusal;
 mod scram;
 mod server;

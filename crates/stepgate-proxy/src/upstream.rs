@@ -16,9 +16,8 @@ use zeroize::Zeroizing;
 
 pub(crate) use dial::dial;
 pub use login::connect;
-pub(crate) use query::notified;
-pub(crate) use query::simple_queries;
 pub use query::simple_query;
+pub(crate) use query::{notified, simple_queries, single_statement};
 
 use crate::Stream;
 
@@ -70,6 +69,8 @@ pub struct UpstreamConfig {
     pub catalog: Arc<Credentials>,
     /// Take servers of a major version that is not tested.
     pub allow_untested: bool,
+    /// Ask the server's planner for the number of rows where a rule hangs on it.
+    pub ask_planner: bool,
 }
 
 /// A connection that is ready for queries. Neither the secret nor what was read shows in debug output.

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use stepgate_types::{
-    Action, BulkShape, Certainty, GrantId, GroupName, Kind, PersonName, RequestId, SessionId, Use,
+    Action, BulkShape, Certainty, Estimator, GrantId, GroupName, Kind, PersonName, RequestId, SessionId, Use,
 };
 
 /// One thing that happened. `type` names it in the record, in the words of the event list.
@@ -325,8 +325,11 @@ pub struct Statement {
     pub sinks: Vec<String>,
     /// Whether it counts as bulk.
     pub bulk: BulkShape,
-    /// Upper bound of its rows, if known.
+    /// Upper bound of its rows, if known; of the planner's, the next power of ten.
     pub estimate: Option<u64>,
+    /// `planner` where the server's planner estimated that, else it is from the catalog's row counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_by: Option<Estimator>,
     /// SHA-256 (hex) of the normalised statement.
     pub fingerprint: String,
     /// Keywords and catalog names only.

@@ -34,6 +34,7 @@ fn statement(columns: usize) -> Statement {
         sinks: vec![],
         bulk: BulkShape::None,
         estimate: Some(5),
+        estimated_by: None,
         fingerprint: "f".repeat(64),
         normalised: "select $1".to_owned(),
         parameters: 0,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::predicate::Predicates;
 use crate::taint::Flow;
 use serde::Serialize;
-use stepgate_types::{BulkShape, Certainty, ColumnName, Kind, RelationName, Use};
+use stepgate_types::{BulkShape, Certainty, ColumnName, Estimator, Kind, RelationName, Use};
 
 /// What the analysis knows of one statement. All names are the catalog's; nothing in here comes from a
 /// literal, a comment or an alias of the statement, so that all of it may be recorded and shown.
@@ -38,6 +38,9 @@ pub struct Facts {
     /// An upper bound of the rows it returns or copies, from catalog statistics; `None` is unknown,
     /// and unknown matches any threshold.
     pub estimate: Option<u64>,
+    /// Whose that is; the analysis itself knows the catalog's alone.
+    #[serde(skip)]
+    pub estimated_by: Estimator,
     /// Proven to change nothing, neither data nor session nor catalog.
     pub read_only: bool,
     /// What it may change that later analysis depends on.
@@ -68,6 +71,7 @@ impl Facts {
             flows: BTreeMap::new(),
             bulk: BulkShape::None,
             estimate: Some(0),
+            estimated_by: Estimator::Catalog,
             read_only: true,
             effect: Effect::default(),
             fingerprint: String::new(),
@@ -100,6 +104,15 @@ impl Facts {
             effect: Effect { names: BTreeSet::new(), ..declared.clone() },
             ..self.clone()
         }
+    }
+
+    /// The same, by the planner's estimate of its rows where that is less than the catalog's bound.
+    #[must_use]
+    pub fn planned(&self, rows: u64) -> Self {
+        if self.estimate.is_some_and(|known| known <= rows) {
+            return self.clone();
+        }
+        Self { estimate: Some(rows), estimated_by: Estimator::Planner, ..self.clone() }
     }
 
     /// Those of an EXECUTE: what was prepared, as its names are resolved now. Its parameters are the EXECUTE's
@@ -143,6 +156,7 @@ impl Facts {
         }
         all.bulk = all.bulk.max(other.bulk);
         all.estimate = all.estimate.zip(other.estimate).map(|(one, other)| one.max(other));
+        all.estimated_by = all.estimated_by.max(other.estimated_by);
         all.read_only &= other.read_only;
         all.effect.session |= other.effect.session;
         all.effect.catalog |= other.effect.catalog;

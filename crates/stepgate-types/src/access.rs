@@ -153,6 +153,17 @@ impl Certainty {
     }
 }
 
+/// Who estimated how many rows a statement returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Estimator {
+    /// The gate, from the catalog's row counts and the statement's shape: an upper bound of what was last counted.
+    #[default]
+    Catalog,
+    /// The server's planner, by its statistics of columns.
+    Planner,
+}
+
 /// Why a statement counts as an export in bulk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

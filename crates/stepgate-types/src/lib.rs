@@ -14,7 +14,7 @@ mod person;
 mod sqlstate;
 mod strength;
 
-pub use access::{BulkShape, Certainty, Kind, Use};
+pub use access::{BulkShape, Certainty, Estimator, Kind, Use};
 pub use action::Action;
 pub use clock::{Clock, Entropy, Timestamp};
 pub use id::{GrantId, ParseIdError, RequestId, SessionId, StatementId};

@@ -26,6 +26,7 @@ pub(crate) fn one(name: &str, database: &Database) -> Result<UpstreamConfig, Fai
         credentials: credentials(&database.login)?,
         catalog: credentials(&database.catalog)?,
         allow_untested: database.allow_untested,
+        ask_planner: database.ask_planner,
     })
 }
 

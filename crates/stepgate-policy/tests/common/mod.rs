@@ -8,7 +8,7 @@ use stepgate_sql::{
     Comparison, Doubt, Effect, Facts, Number, Operand, OperandClass, Predicate, Predicates, Reason, Sink,
     SinkKind, ValuePlace, ValueSource, Values,
 };
-use stepgate_types::{BulkShape, Certainty, ColumnName, Kind, RelationName, Use};
+use stepgate_types::{BulkShape, Certainty, ColumnName, Estimator, Kind, RelationName, Use};
 
 pub(crate) const MAP: &str = "\
 version: 1
@@ -65,6 +65,7 @@ pub(crate) fn facts() -> Facts {
         flows: BTreeMap::new(),
         bulk: BulkShape::None,
         estimate: Some(1),
+        estimated_by: Estimator::Catalog,
         read_only: true,
         effect: Effect::default(),
         fingerprint: String::new(),

@@ -52,7 +52,7 @@ impl Drive {
         if let Some(facts) = self.session.judge_again() {
             pending.facts = facts;
         }
-        let verdict = self.judge.decide_again(&pending, hold).await;
+        let verdict = self.judge.decide_again(&mut pending, self.session.resolves_by(), hold).await;
         state.pending = Some(pending);
         self.obey(state, verdict, ddl);
     }

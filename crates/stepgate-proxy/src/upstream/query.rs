@@ -26,8 +26,24 @@ pub async fn simple_query(
     upstream: &mut Upstream,
     sql: &str,
 ) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
+    texts(upstream, &query(sql)?).await
+}
+
+/// Runs one statement of the gate's own, in which text of somebody else's may stand: the server refuses it if it is
+/// more than one. Otherwise as [`simple_query`].
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub(crate) async fn single_statement(
+    upstream: &mut Upstream,
+    sql: &str,
+) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
+    texts(upstream, &extended(sql)?).await
+}
+
+async fn texts(upstream: &mut Upstream, frames: &[u8]) -> Result<Vec<Vec<Option<String>>>, UpstreamError> {
     let mut rows = Vec::new();
-    run(upstream, &[sql], |_, row| {
+    run(upstream, frames, 1, |_, row| {
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| malformed());
         rows.push(row.values.into_iter().map(|value| value.map(text).transpose()).collect::<Result<_, _>>()?);
         Ok(())
@@ -36,7 +52,7 @@ pub async fn simple_query(
     Ok(rows)
 }
 
-/// The same with several queries, sent together: one round trip. The first error counts.
+/// As [`simple_query`], with several that are sent together: one round trip. The first error counts.
 ///
 /// # Errors
 /// See [`UpstreamError`].
@@ -44,8 +60,12 @@ pub(crate) async fn simple_queries(
     upstream: &mut Upstream,
     sql: &[&str],
 ) -> Result<Vec<Rows>, UpstreamError> {
+    let mut frames = BytesMut::new();
+    for sql in sql {
+        frames.unsplit(query(sql)?);
+    }
     let mut answers = vec![Rows::default(); sql.len()];
-    run(upstream, sql, |query, row| {
+    run(upstream, &frames, sql.len(), |query, row| {
         let text = |bytes| std::str::from_utf8(bytes).map_err(|_| malformed());
         let row: Vec<_> =
             row.values.into_iter().map(|value| value.map(text).transpose()).collect::<Result<_, _>>()?;
@@ -56,33 +76,31 @@ pub(crate) async fn simple_queries(
     Ok(answers)
 }
 
-/// Gives each row to `take`, with the number of its query.
+/// Sends this and reads all up to that many ReadyForQuery. Gives each row to `take`, with the number of those before it.
 async fn run(
     upstream: &mut Upstream,
-    sql: &[&str],
+    frames: &[u8],
+    replies: usize,
     take: impl FnMut(usize, DataRow<'_>) -> Result<(), UpstreamError>,
 ) -> Result<(), UpstreamError> {
-    timeout(QUERY_LIMIT, exchange(upstream, sql, take))
+    timeout(QUERY_LIMIT, exchange(upstream, frames, replies, take))
         .await
         .map_err(|_| UpstreamError::Timeout(QUERY_LIMIT.as_secs()))?
 }
 
 async fn exchange(
     upstream: &mut Upstream,
-    sql: &[&str],
+    frames: &[u8],
+    replies: usize,
     mut take: impl FnMut(usize, DataRow<'_>) -> Result<(), UpstreamError>,
 ) -> Result<(), UpstreamError> {
-    let mut queries = BytesMut::new();
-    for sql in sql {
-        queries.unsplit(query(sql)?);
-    }
-    upstream.stream.write_all(&queries).await?;
+    upstream.stream.write_all(frames).await?;
     upstream.stream.flush().await?;
     let mut cutter = Cutter::new(Side::Server, b"").with(std::mem::take(&mut upstream.leftover));
     let mut failure = None;
     let mut heard = 0_usize;
     let mut answered = 0;
-    while answered < sql.len() {
+    while answered < replies {
         let (tag, frame) = receive(upstream, &mut cutter).await?;
         heard = heard.saturating_add(frame.len());
         if heard > MAX_REPLY {
@@ -93,7 +111,8 @@ async fn exchange(
             // What follows it in a transaction fails by it.
             b'E' => _ = failure.get_or_insert(server_error(&frame)),
             b'S' => upstream.learn(parameter(&frame)?),
-            b'T' | b'C' | b'I' | b'N' | b'A' => {}
+            // ParseComplete, BindComplete and what tells nothing of rows.
+            b'1' | b'2' | b'T' | b'C' | b'I' | b'N' | b'A' => {}
             b'Z' => {
                 upstream.status = ReadyForQuery::read(&frame).map_err(|_| malformed())?.status;
                 answered += 1;
@@ -144,16 +163,40 @@ pub(crate) async fn notified(upstream: &mut Upstream, long: Option<Duration>) ->
 }
 
 fn query(sql: &str) -> Result<BytesMut, UpstreamError> {
-    if sql.contains('\0') {
+    let mut frames = BytesMut::with_capacity(sql.len().saturating_add(6));
+    put_text(&mut frames, b'Q', b"", sql, b"")?;
+    Ok(frames)
+}
+
+/// Parse, Bind, Execute and Sync, all without names and parameters; rows come as text.
+fn extended(sql: &str) -> Result<BytesMut, UpstreamError> {
+    let mut frames = BytesMut::with_capacity(sql.len().saturating_add(64));
+    put_text(&mut frames, b'P', b"\0", sql, &[0; 2])?;
+    frames.put_slice(b"B\0\0\0\x0c\0\0\0\0\0\0\0\0");
+    frames.put_slice(b"E\0\0\0\x09\0\0\0\0\0");
+    frames.put_slice(b"S\0\0\0\x04");
+    Ok(frames)
+}
+
+/// A frame around a text, with what stands before it and after its NUL.
+fn put_text(
+    frames: &mut BytesMut,
+    tag: u8,
+    before: &[u8],
+    text: &str,
+    after: &[u8],
+) -> Result<(), UpstreamError> {
+    if text.contains('\0') {
         return Err(UpstreamError::Protocol("NUL in a query"));
     }
-    let len = u32::try_from(sql.len().saturating_add(5)).map_err(|_| malformed())?;
-    let mut frame = BytesMut::with_capacity(sql.len().saturating_add(6));
-    frame.put_u8(b'Q');
-    frame.put_u32(len);
-    frame.put_slice(sql.as_bytes());
-    frame.put_u8(0);
-    Ok(frame)
+    let len = text.len().saturating_add(before.len()).saturating_add(after.len()).saturating_add(5);
+    frames.put_u8(tag);
+    frames.put_u32(u32::try_from(len).map_err(|_| malformed())?);
+    frames.put_slice(before);
+    frames.put_slice(text.as_bytes());
+    frames.put_u8(0);
+    frames.put_slice(after);
+    Ok(())
 }
 
 async fn receive(upstream: &mut Upstream, cutter: &mut Cutter) -> Result<(u8, Bytes), UpstreamError> {

@@ -29,6 +29,7 @@ fn config(port: u16, sslmode: SslMode, ca: Option<PathBuf>) -> UpstreamConfig {
         catalog: credentials.clone(),
         credentials,
         allow_untested: false,
+        ask_planner: true,
     }
 }
 

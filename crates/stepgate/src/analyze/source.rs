@@ -183,6 +183,7 @@ fn upstream(name: &str, url: &DatabaseUrl, dbname: String, credentials: Credenti
         credentials: Arc::clone(&credentials),
         catalog: credentials,
         allow_untested: true,
+        ask_planner: false,
     }
 }
 

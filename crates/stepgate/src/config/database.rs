@@ -24,6 +24,8 @@ pub(crate) struct Database {
     pub(crate) catalog: Login,
     /// Serve it also where the server's major version is untested.
     pub(crate) allow_untested: bool,
+    /// Ask the server's planner for the number of rows where a rule hangs on it (`planner: ask` or `never`).
+    pub(crate) ask_planner: bool,
 }
 
 /// A role and the file of its password.
@@ -83,6 +85,7 @@ pub(super) fn read(file: &Path, name: &str, node: &Node, problems: &mut Problems
     let catalog_user = section.text("catalog_user", problems);
     let catalog_file = section.text("catalog_password_file", problems);
     let allow_untested = section.flag("allow_untested", problems).unwrap_or(false);
+    let ask_planner = ask_planner(&mut section, problems);
     if let (None, Some((_, at))) = (catalog_user, catalog_file) {
         let message = format!("{} without catalog_user", section.path("catalog_password_file"));
         problems.add(at, message, Some("name the role whose password it is".to_owned()));
@@ -105,7 +108,17 @@ pub(super) fn read(file: &Path, name: &str, node: &Node, problems: &mut Problems
         login,
         catalog,
         allow_untested,
+        ask_planner,
     })
+}
+
+/// Asked unless the operator says otherwise: what it is asked stands in the server's log where that logs statements.
+fn ask_planner(section: &mut Section<'_>, problems: &mut Problems<'_>) -> bool {
+    let Some((word, at)) = section.text("planner", problems) else { return true };
+    if !matches!(word, "ask" | "never") {
+        problems.add(at, format!("{} must be ask or never", section.path("planner")), None);
+    }
+    word == "ask"
 }
 
 fn port(section: &mut Section<'_>, problems: &mut Problems<'_>) -> Option<u16> {

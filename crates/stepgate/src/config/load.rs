@@ -255,6 +255,7 @@ audit: {ordinary: buffered}
         let shop = &config.databases["shop"];
         assert_eq!((shop.port, shop.sslmode), (5433, SslMode::VerifyFull));
         assert_eq!(shop.catalog.user, "stepgate_catalog");
+        assert!(shop.ask_planner);
         assert!(!config.ordinary_durable);
     }
 
@@ -262,7 +263,7 @@ audit: {ordinary: buffered}
     fn all_errors_are_told_at_once_each_with_its_place_and_line() {
         let broken = GOOD
             .replace("data: ./data", "dat: ./data")
-            .replace("sslmode: verify-full", "sslmode: prefer")
+            .replace("sslmode: verify-full", "sslmode: prefer, planner: sometimes")
             .replace("ordinary: buffered", "ordinary: often")
             .replace("key: key.pem", "key: key.pem, client_ca: ca.pem");
         let text = parse(&broken).unwrap_err();
@@ -270,6 +271,7 @@ audit: {ordinary: buffered}
             "data is missing",
             "unknown key dat",
             "databases.shop.sslmode must be",
+            "databases.shop.planner must be ask or never",
             "audit.ordinary must be durable or buffered",
             "tls.client_ca is not built yet",
             "/etc/gate/stepgate.yaml:4:1: ",

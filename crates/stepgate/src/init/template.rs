@@ -60,6 +60,7 @@ databases:
     # ca_file: server-ca.pem           # the CA of the server's certificate, if not one of the system's
     # catalog_user: stepgate_catalog   # another role to read the catalog with
     # catalog_password_file: secrets/catalog
+    # planner: never                   # do not have statements planned (EXPLAIN) where a rule hangs on the number of rows
 
 policies: {{map: policies/pii-map.yaml, rules: policies/policy.yaml}}
 
