@@ -1,4 +1,5 @@
-//! What becomes of a statement whose hold is over: it is judged again, by what is known now.
+//! A statement that is held, and how that ends: it is approved and judged again by what is known now, cancelled,
+//! withdrawn, or held too long.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use stepgate_store::End;
 use super::{Drive, State};
 use crate::database::Ddl;
 use crate::judge::Hold;
-use crate::refusal;
+use crate::{CancelNotice, forward_cancel, refusal};
 
 impl Drive {
     /// The hold is over, one way or another.
@@ -65,6 +66,59 @@ impl Drive {
         if let Some((hold, ddl)) = state.approved.take() {
             self.release_held(state, &hold, ddl).await;
             self.work(state).await;
+        }
+    }
+
+    /// Ctrl-C, or a driver's timeout: what is held ends here, what runs is the server's to cancel.
+    pub(super) async fn cancelled(&mut self, state: &mut State, notice: Option<CancelNotice>) {
+        let Some(notice) = notice else { return };
+        if let Some((hold, _)) = state.hold.take() {
+            state.pending = None;
+            let request = hold.waiting.request;
+            if let Err(error) = self.judge.gate.desk.cancel(request, hold.statement).await {
+                tracing::warn!(%error, "cancelling a request");
+            }
+            self.session.refuse(&refusal::cancelled(request));
+            return;
+        }
+        let database = Arc::clone(&self.judge.database);
+        let (pid, secret) = self.server_key.clone();
+        tokio::spawn(async move {
+            if let Err(error) = forward_cancel(&database.config, pid, &secret).await {
+                tracing::warn!(%error, "forwarding a cancel request");
+            }
+            // Only now may the client's cancel connection close.
+            drop(notice);
+        });
+    }
+
+    pub(super) async fn tick(&mut self, state: &mut State) {
+        let over = state
+            .hold
+            .as_ref()
+            .is_some_and(|(hold, since)| hold.limit.is_some_and(|limit| since.elapsed() >= limit));
+        if !over {
+            self.session.keep_alive();
+            return;
+        }
+        if let Some((hold, since)) = state.hold.take() {
+            state.pending = None;
+            let request = hold.waiting.request;
+            if let Err(error) = self.judge.gate.desk.withdraw(request, hold.statement).await {
+                tracing::warn!(%error, "withdrawing a request");
+            }
+            self.session
+                .refuse(&refusal::held_too_long(request, hold.limit.unwrap_or_else(|| since.elapsed())));
+        }
+    }
+
+    pub(super) async fn withdraw(&self, state: &mut State) {
+        state.pending = None;
+        state.approved = None;
+        if let Some((hold, _)) = state.hold.take()
+            && let Err(error) = self.judge.gate.desk.withdraw(hold.waiting.request, hold.statement).await
+        {
+            tracing::warn!(%error, "withdrawing a request");
         }
     }
 }
