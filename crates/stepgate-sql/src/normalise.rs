@@ -405,7 +405,7 @@ mod tests {
     /// Both as tokens, their places apart.
     fn same(one: &str, other: &str) {
         let kinds = |sql: &str| -> Vec<TokenKind<'static>> {
-            let tokens = lexer::tokens(sql).expect("tokens");
+            let tokens = lexer::tokens(sql, lexer::Numbers::Decimal).expect("tokens");
             let sql: &'static [Token<'static>] = Vec::leak(
                 normalise(&tokens)
                     .into_iter()
@@ -415,7 +415,7 @@ mod tests {
             sql.iter().map(|token| token.kind.clone()).collect()
         };
         let plain: Vec<TokenKind<'static>> =
-            lexer::tokens(other).expect("tokens").into_iter().map(|token| owned(token.kind)).collect();
+            lexer::tokens(other, lexer::Numbers::Decimal).expect("tokens").into_iter().map(|token| owned(token.kind)).collect();
         assert_eq!(kinds(one), plain, "{one}");
     }
 

@@ -4,14 +4,17 @@
 //! read them otherwise. Its tree, rendered in turn, must be to PostgreSQL's grammar what the client's own bytes
 //! are; so what it swallows, invents or puts elsewhere is noticed (it swallows two tokens after `TABLE t`).
 
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
 use pg_raw_parse::Node;
-use sqlparser::ast::Statement;
+use sqlparser::ast::{Expr, Statement, Value, visit_expressions_mut};
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Span};
 
 use crate::grammar::{self, Outline, Tree};
-use crate::lexer::{Token, TokenKind, Unreadable};
+use crate::lexer::{Token, TokenKind, Unreadable, decimal};
 use crate::marker;
 use crate::normalise::normalise;
 use crate::stack;
@@ -31,7 +34,11 @@ pub(crate) fn statement(
     let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(stack::limits().recursion);
     let parsed = parser.try_with_sql(&text).and_then(|mut parser| parser.parse_statements());
     let mut statements = parsed.map_err(|_| "syntax")?;
-    let (Some(statement), true) = (statements.pop(), statements.is_empty()) else { return Err("misread") };
+    let (Some(mut statement), true) = (statements.pop(), statements.is_empty()) else { return Err("misread") };
+    let is_operator = |token: &Token<'_>| matches!(token.kind, TokenKind::Operator(_));
+    if tokens.windows(2).any(|pair| pair.iter().all(is_operator)) {
+        set_apart(&mut statement);
+    }
     let theirs = grammar::outline(node.and_then(grammar::query).ok_or("readers-disagree")?)?;
     if theirs == outline_of(&statement)? { Ok((statement, literals)) } else { Err("readers-disagree") }
 }
@@ -50,6 +57,20 @@ impl Literals {
         let found = self.places.binary_search_by_key(&column, |place| place.0).ok()?;
         self.places.get(found).map(|place| place.1)
     }
+}
+
+/// Puts operands of prefix operators in brackets that begin with one: rendered, `- -1` would begin a comment.
+fn set_apart(statement: &mut Statement) {
+    let prefixed = |expr: &Expr| matches!(expr, Expr::UnaryOp { .. });
+    let _done = visit_expressions_mut(statement, |expr| {
+        if let Expr::UnaryOp { op: _, expr: inner } = expr
+            && prefixed(inner)
+        {
+            let operand = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+            **inner = Expr::Nested(Box::new(operand));
+        }
+        ControlFlow::<()>::Continue(())
+    });
 }
 
 /// What PostgreSQL's grammar reads in sqlparser's tree, rendered.
@@ -170,7 +191,8 @@ fn render(tokens: &[Token<'_>]) -> (String, Literals) {
                 more += word.len() - word.chars().count();
             }
             TokenKind::Text(_) => text.push_str("'x'"),
-            TokenKind::Number(it) | TokenKind::Param(it) | TokenKind::Operator(it) => text.push_str(it),
+            TokenKind::Number(it) => text.push_str(&decimal(it).unwrap_or(Cow::Borrowed(it))),
+            TokenKind::Param(it) | TokenKind::Operator(it) => text.push_str(it),
             TokenKind::Cast => text.push_str("::"),
             TokenKind::Punct(byte) => text.push(char::from(*byte)),
         }
@@ -184,13 +206,13 @@ mod tests {
 
     fn read(sql: &str) -> Result<Statement, Unreadable> {
         let tree = Tree::parse(sql)?;
-        let tokens = crate::lexer::tokens(sql).expect("tokens");
+        let tokens = crate::lexer::tokens(sql, crate::lexer::Numbers::Decimal).expect("tokens");
         statement(&tokens, tree.commands().first().map(|it| it.node)).map(|(statement, _)| statement)
     }
 
     #[test]
     fn misreadings_of_the_parser_are_refused() {
-        for sql in ["select n'x'", "select \"\u{1}rows\"(1)", "select into x from t"] {
+        for sql in ["select \"\u{1}rows\"(1)", "select into x from t"] {
             assert!(read(sql).is_err(), "{sql}");
         }
     }

@@ -52,6 +52,7 @@ impl Catalog {
         loader.policies(&answers, &routines)?;
         loader.event_triggers(&answers)?;
         loader.policies_beneath_views();
+        loader.server(&answers)?;
         Ok(loader.catalog)
     }
 }
@@ -98,6 +99,14 @@ pub(super) fn truth(text: &str) -> bool {
 impl Loader {
     pub(super) fn known(&self, oid: &str) -> Option<RelationIndex> {
         self.catalog.by_oid.get(&oid.parse().ok()?).copied()
+    }
+
+    fn server(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<1>("server")? {
+            let [version] = row?;
+            self.catalog.version = number(version, "server")?;
+        }
+        Ok(())
     }
 
     fn relations(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use stepgate_types::{ColumnName, RelationName};
 
 use crate::builtin;
+use crate::lexer::Numbers;
 use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
@@ -37,6 +38,8 @@ pub struct Catalog {
     definitions: HashMap<RelationIndex, Definition>,
     /// Schemas that all can see, with the rights on them.
     schemas: BTreeSet<(String, String)>,
+    /// `server_version_num`; 0 where it is not known.
+    version: u32,
     /// Names of functions outside pg_catalog.
     user_functions: HashSet<String>,
     /// name → those routines outside pg_catalog, with their schemas.
@@ -138,6 +141,11 @@ impl Catalog {
         depends.iter().try_for_each(|(on, _)| has_same_names(*on))?;
         has_same_names(at)?;
         (known.version == definition.version && !known.text.is_empty()).then(|| Arc::clone(&known.text))
+    }
+
+    /// How the server writes numbers.
+    pub(crate) const fn numbers(&self) -> Numbers {
+        if self.version >= 160_000 { Numbers::Any } else { Numbers::Decimal }
     }
 
     pub(crate) fn find(&self, schema: &str, name: &str) -> Option<RelationIndex> {

@@ -70,6 +70,7 @@ macro_rules! unreadable {
 /// To be run in ONE repeatable-read, read-only transaction with `search_path = pg_catalog`
 /// (view definitions are qualified by it). Any role may; PostgreSQL 13 to 18.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
+    CatalogQuery { name: "server", sql: "select pg_catalog.current_setting('server_version_num')" },
     CatalogQuery {
         name: "relations",
         sql: "select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::text, \

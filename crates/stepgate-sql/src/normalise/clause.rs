@@ -33,11 +33,24 @@ pub(super) fn limit<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Opt
         ("limit", "all") => (vec![make(word("limit")), make(word("null"))], 2),
         ("fetch", "first" | "next") if is_punct(rest, 2, b'(') && !is_label(out) => {
             let end = 2 + group_length(rest.get(2..)?);
-            let only =
-                matches!(word_at(rest, end), Some("row" | "rows")) && word_at(rest, end + 1) == Some("only");
-            (vec![only.then(|| make(word("limit")))?], 2)
+            let rows = matches!(word_at(rest, end), Some("row" | "rows"));
+            let ties = word_at(rest, end + 1) == Some("with") && word_at(rest, end + 2) == Some("ties");
+            let ends = rows && (ties || word_at(rest, end + 1) == Some("only"));
+            let is_value =
+                |token: &Token<'_>| matches!(token.kind, TokenKind::Number(_) | TokenKind::Param(_));
+            match rest.get(3).filter(|token| end == 5 && is_value(token)) {
+                // There may be more rows than a LIMIT says.
+                Some(value) if ends && ties => {
+                    let words = [word("fetch"), word("first"), value.kind.clone(), word("rows")];
+                    let mut tokens: Vec<_> = words.into_iter().map(&mut make).collect();
+                    tokens.extend([make(word("with")), make(word("ties"))]);
+                    return Some(Rewrite { tokens, taken: end + 3 });
+                }
+                _ => (vec![ends.then(|| make(word("limit")))?], 2),
+            }
         }
         ("row" | "rows", "only") if closes => (Vec::new(), 2),
+        ("row" | "rows", "with") if closes && word_at(rest, 2) == Some("ties") => (Vec::new(), 3),
         ("for", "read") if word_at(rest, 2) == Some("only") && !is_label(out) => (Vec::new(), 3),
         _ => return None,
     };
@@ -45,7 +58,7 @@ pub(super) fn limit<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Opt
 }
 
 /// Number of tokens of the bracketed group that begins there.
-fn group_length(tokens: &[Token<'_>]) -> usize {
+pub(super) fn group_length(tokens: &[Token<'_>]) -> usize {
     let mut depth = 0_usize;
     let ends = |token: &Token<'_>| {
         match token.kind {

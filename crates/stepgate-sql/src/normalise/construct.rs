@@ -7,11 +7,15 @@ use std::borrow::Cow;
 
 use super::{is_label, is_punct, last_word, out_of, word, word_at};
 use crate::lexer::{Token, TokenKind};
+use crate::marker;
 
 /// The tokens with such constructs said anew; borrowed where there are none.
 pub(super) fn said<'t, 'a>(tokens: &'t [Token<'a>]) -> Cow<'t, [Token<'a>]> {
-    let defines = |pair: &[Token<'a>]| word_at(pair, 0) == Some("as") && is_punct(pair, 1, b'(');
-    if !tokens.iter().any(|token| token.kind.word().is_some_and(begins)) && !tokens.windows(2).any(defines) {
+    let begins_here = |pair: &[Token<'a>]| {
+        word_at(pair, 0) == Some("as") && is_punct(pair, 1, b'(') || is_members(pair)
+    };
+    if !tokens.iter().any(|token| token.kind.word().is_some_and(begins)) && !tokens.windows(2).any(begins_here)
+    {
         return Cow::Borrowed(tokens);
     }
     let merges = word_at(tokens, 0) == Some("merge");
@@ -25,6 +29,12 @@ pub(super) fn said<'t, 'a>(tokens: &'t [Token<'a>]) -> Cow<'t, [Token<'a>]> {
     }
     said.close_values();
     Cow::Owned(said.out)
+}
+
+/// Whether an operator stands there that sqlparser does not know before ANY and ALL.
+fn is_members(tokens: &[Token<'_>]) -> bool {
+    let [Token { kind: TokenKind::Operator(operator), .. }, quantifier, ..] = tokens else { return false };
+    !marker::may_precede_any(operator) && matches!(quantifier.kind.word(), Some("any" | "all" | "some"))
 }
 
 /// Words that begin, or may hold, one of these constructs.
@@ -50,6 +60,8 @@ fn begins(word: &str) -> bool {
                 | "merge"
                 | "local"
                 | "operator"
+                | "treat"
+                | "repeatable"
         )
 }
 
@@ -90,6 +102,10 @@ pub(super) enum Of {
     Subscript,
     /// The columns of an INSERT.
     Columns,
+    /// What stands after ANY or ALL.
+    Members,
+    /// `treat(a as type)`.
+    Treat,
 }
 
 pub(super) struct Said<'t, 'a> {
@@ -148,6 +164,7 @@ impl<'a> Said<'_, 'a> {
         match closed {
             Some(Of::Named | Of::Definitions | Of::JsonColumns) => {}
             Some(Of::JsonQuery) => self.out.extend([token.clone(), token.clone()]),
+            Some(Of::Members) => self.out.extend([token.clone(), token.clone(), token.clone()]),
             Some(Of::JsonTable { names, .. }) => {
                 self.out.push(token.clone());
                 self.table_alias("json_table", names);
@@ -192,7 +209,8 @@ impl<'a> Said<'_, 'a> {
             Some(Of::Assignments | Of::Value) => self.assignment_part(),
             Some(Of::Subscript) => self.subscript_part(),
             Some(Of::Columns) => self.columns_part(),
-            Some(Of::Definitions) | None => false,
+            Some(Of::Treat) => self.treat_part(),
+            Some(Of::Definitions | Of::Members) | None => false,
         };
         is_part || self.begins()
     }
@@ -224,6 +242,12 @@ impl<'a> Said<'_, 'a> {
             Some("as") => self.definitions(),
             Some("at") => self.at_local(),
             Some("operator") => self.operator(),
+            Some("treat") => self.treat(),
+            Some("tablesample") => self.sample(),
+            None if is_members(self.rest) && self.is_punct(2, b'(') => {
+                self.members();
+                true
+            }
             Some("sets") if last_word(&self.out) == Some("grouping") && self.is_punct(1, b'(') => {
                 self.put([word("sets"), TokenKind::Punct(b'(')]);
                 self.skip(2);

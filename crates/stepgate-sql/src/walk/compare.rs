@@ -7,13 +7,14 @@
 use std::collections::HashMap;
 use std::mem::replace;
 
-use sqlparser::ast::{Array, BinaryOperator, Expr, UnaryOperator};
+use sqlparser::ast::{Array, BinaryOperator, Expr, ObjectNamePart, UnaryOperator};
 
 use super::Walker;
 use super::operand::{Plain, plain, through};
 use super::scope::Place;
 use super::uses::Uses;
 use crate::catalog::ColumnRef;
+use crate::marker;
 use crate::predicate::{Comparison, MAX_OF_COLUMN, Operand, OperandClass, Pair};
 
 /// Of which nothing more is known.
@@ -232,6 +233,7 @@ impl Walker<'_> {
     fn members(&mut self, left: &Expr, op: Option<Comparison>, right: &Expr, asked: Asked<'_>) {
         match (op, right) {
             _ if is_comparison(left) => self.muddled([left, right], asked),
+            _ if Self::is_said(right) => self.unfollowed([left, right], asked),
             (Some(op), Expr::Array(Array { elem, named: _ })) => self.list(left, op, elem, asked),
             (Some(op), _) => {
                 self.side(left, asked, |_| asked.sense.pairs(op, Operand::EXPRESSION).collect());
@@ -239,6 +241,13 @@ impl Walker<'_> {
             }
             (None, _) => self.unfollowed([left, right], asked),
         }
+    }
+
+    /// Another operator before ANY or ALL than the one that stands there (`marker::may_precede_any`).
+    fn is_said(right: &Expr) -> bool {
+        let Expr::Function(function) = right else { return false };
+        let first = function.name.0.first().and_then(ObjectNamePart::as_ident);
+        first.and_then(|name| marker::named(&name.value)).is_some_and(|it| !it.starts_with(char::is_alphabetic))
     }
 
     fn list(&mut self, expr: &Expr, op: Comparison, list: &[Expr], asked: Asked<'_>) {
