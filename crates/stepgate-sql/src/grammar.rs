@@ -259,7 +259,8 @@ impl Outline {
             }
             Step::Operator(names) => {
                 self.tag(b"function");
-                let named = names.iter().filter(|name| names.len() != 2 || name.as_str() != Some("pg_catalog"));
+                let named =
+                    names.iter().filter(|name| names.len() != 2 || name.as_str() != Some("pg_catalog"));
                 named.for_each(|name| self.name(name.as_str().map(marker::marked).as_deref()));
                 self.number(0);
                 self.list(1);

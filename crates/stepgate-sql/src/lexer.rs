@@ -546,7 +546,8 @@ mod tests {
 
     #[test]
     fn numbers_end_where_a_newer_server_ends_them() {
-        let read = |sql| tokens(sql, Numbers::Any).map(|tokens| tokens.into_iter().map(|it| it.kind).collect());
+        let read =
+            |sql| tokens(sql, Numbers::Any).map(|tokens| tokens.into_iter().map(|it| it.kind).collect());
         for (sql, value) in [
             ("0x1F", "31"),
             ("0X_1f", "31"),
@@ -565,9 +566,10 @@ mod tests {
             }
         }
         let too_long = format!("0x{}", "f".repeat(33));
-        for sql in
-            ["0x", "0x5g", "0b12", "0o8", "1__0", "1_", "1_a", "1_.5", "1._5", "1e_5", "1_000x", "0x5.5", &too_long]
-        {
+        for sql in [
+            "0x", "0x5g", "0b12", "0o8", "1__0", "1_", "1_a", "1_.5", "1._5", "1e_5", "1_000x", "0x5.5",
+            &too_long,
+        ] {
             assert!(read(sql).is_err(), "{sql}");
         }
     }

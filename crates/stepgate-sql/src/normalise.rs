@@ -8,6 +8,7 @@ mod clause;
 mod construct;
 mod json;
 mod query;
+mod value;
 mod words;
 mod write;
 mod xml;
@@ -32,6 +33,8 @@ pub(crate) fn normalise<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
             .or_else(|| clause::limit(&out, rest, token.at))
             .or_else(|| clause::named_function(&out, rest, token.at))
             .or_else(|| clause::all_of_family(&out, rest))
+            .or_else(|| value::query(&out, rest, token.at))
+            .or_else(|| value::row(&out, rest, token.at))
             .or_else(|| clause::collate(&out, rest, token.at));
         match taken {
             Some(Rewrite { tokens, taken }) => {
@@ -414,8 +417,11 @@ mod tests {
             );
             sql.iter().map(|token| token.kind.clone()).collect()
         };
-        let plain: Vec<TokenKind<'static>> =
-            lexer::tokens(other, lexer::Numbers::Decimal).expect("tokens").into_iter().map(|token| owned(token.kind)).collect();
+        let plain: Vec<TokenKind<'static>> = lexer::tokens(other, lexer::Numbers::Decimal)
+            .expect("tokens")
+            .into_iter()
+            .map(|token| owned(token.kind))
+            .collect();
         assert_eq!(kinds(one), plain, "{one}");
     }
 

@@ -34,7 +34,9 @@ pub(crate) fn statement(
     let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(stack::limits().recursion);
     let parsed = parser.try_with_sql(&text).and_then(|mut parser| parser.parse_statements());
     let mut statements = parsed.map_err(|_| "syntax")?;
-    let (Some(mut statement), true) = (statements.pop(), statements.is_empty()) else { return Err("misread") };
+    let (Some(mut statement), true) = (statements.pop(), statements.is_empty()) else {
+        return Err("misread");
+    };
     let is_operator = |token: &Token<'_>| matches!(token.kind, TokenKind::Operator(_));
     if tokens.windows(2).any(|pair| pair.iter().all(is_operator)) {
         set_apart(&mut statement);

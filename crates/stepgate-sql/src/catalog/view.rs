@@ -49,7 +49,9 @@ impl View {
             whole_rows: false,
             doubtful: false,
         };
-        let Some(tokens) = lexer::tokens(&definition, Numbers::Decimal).ok().filter(|tokens| !tokens.is_empty()) else {
+        let Some(tokens) =
+            lexer::tokens(&definition, Numbers::Decimal).ok().filter(|tokens| !tokens.is_empty())
+        else {
             view.doubtful = true;
             view.whole_rows = true;
             return view;

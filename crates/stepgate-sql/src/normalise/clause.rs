@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Rewrite, cannot_name_relation, is_label, is_punct, last_word, out_of, word, word_at};
+use super::{Rewrite, is_label, is_punct, last_word, out_of, value, word, word_at};
 use crate::lexer::{Token, TokenKind};
 use crate::marker;
 
@@ -101,21 +101,43 @@ pub(super) fn all_of_family<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option
     if !matches!(rest.first()?.kind, TokenKind::Operator("*")) {
         return None;
     }
-    let ends = match rest.get(1).map(|token| &token.kind) {
-        None | Some(TokenKind::Punct(b')' | b',')) => true,
-        Some(kind) => kind.word().is_some_and(|word| {
-            cannot_name_relation(word)
-                || matches!(
-                    word,
-                    "set" | "join" | "cross" | "natural" | "inner" | "left" | "right" | "full" | "using"
-                )
-        }),
-    };
     let mut before =
         out.len().checked_sub(1).filter(|at| out.get(*at).is_some_and(|it| it.kind.ident().is_some()))?;
     while before >= 2 && is_punct(out, before - 1, b'.') {
         before -= 2;
     }
-    let in_from = matches!(word_at(out, before.checked_sub(1)?), Some("from" | "join" | "update"));
-    (ends && in_from).then(|| Rewrite { tokens: Vec::new(), taken: 1 })
+    let around = out.get(..before)?;
+    let begins = matches!(last_word(around), Some("from" | "join" | "update" | "using"));
+    let follows = around.last().is_some_and(|token| token.kind.is_punct(b','));
+    let in_from = match value::clause(around) {
+        Some("from" | "join" | "using" | "update") => begins || follows,
+        // A join's condition has no comma.
+        Some("on") => follows,
+        _ => false,
+    };
+    let ends = match rest.get(1).map(|token| &token.kind) {
+        None | Some(TokenKind::Punct(b')' | b',') | TokenKind::Quoted(_)) => true,
+        Some(kind) => kind.word().is_some(),
+    };
+    // `extract(year from a * b)`: no query begins in those brackets.
+    (ends && in_from && begins_statement(around)).then(|| Rewrite { tokens: Vec::new(), taken: 1 })
+}
+
+/// Whether a statement begins in the innermost brackets.
+fn begins_statement(out: &[Token<'_>]) -> bool {
+    let mut depth = 0_usize;
+    for token in out.iter().rev() {
+        match token.kind {
+            TokenKind::Punct(b')' | b']') => depth += 1,
+            TokenKind::Punct(b'(' | b'[') if depth == 0 => return false,
+            TokenKind::Punct(b'(' | b'[') => depth -= 1,
+            _ if depth == 0
+                && matches!(token.kind.word(), Some("select" | "update" | "delete" | "merge")) =>
+            {
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
 }

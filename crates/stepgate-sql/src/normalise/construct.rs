@@ -11,10 +11,10 @@ use crate::marker;
 
 /// The tokens with such constructs said anew; borrowed where there are none.
 pub(super) fn said<'t, 'a>(tokens: &'t [Token<'a>]) -> Cow<'t, [Token<'a>]> {
-    let begins_here = |pair: &[Token<'a>]| {
-        word_at(pair, 0) == Some("as") && is_punct(pair, 1, b'(') || is_members(pair)
-    };
-    if !tokens.iter().any(|token| token.kind.word().is_some_and(begins)) && !tokens.windows(2).any(begins_here)
+    let begins_here =
+        |pair: &[Token<'a>]| word_at(pair, 0) == Some("as") && is_punct(pair, 1, b'(') || is_members(pair);
+    if !tokens.iter().any(|token| token.kind.word().is_some_and(begins))
+        && !tokens.windows(2).any(begins_here)
     {
         return Cow::Borrowed(tokens);
     }

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::construct::{Of, Said, said};
 use super::clause::group_length;
+use super::construct::{Of, Said, said};
 use super::{is_punct, last_word, out_of, word, words};
 use crate::lexer::{Token, TokenKind};
 use crate::marker;

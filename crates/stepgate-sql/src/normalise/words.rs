@@ -45,7 +45,8 @@ pub(super) fn of_server(of: &[Token<'_>]) -> Option<String> {
     let first = of.first()?;
     let name = match (first.kind.word(), word_at(of, 1)) {
         _ if is_punct(of, 1, b'.') => {
-            let parts = of.iter().take_while(|token| token.kind.ident().is_some() || token.kind.is_punct(b'.'));
+            let parts =
+                of.iter().take_while(|token| token.kind.ident().is_some() || token.kind.is_punct(b'.'));
             return parts.last()?.kind.ident().map(str::to_owned);
         }
         (None, _) => return first.kind.ident().map(str::to_owned),

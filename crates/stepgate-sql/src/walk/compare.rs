@@ -11,6 +11,7 @@ use sqlparser::ast::{Array, BinaryOperator, Expr, ObjectNamePart, UnaryOperator}
 
 use super::Walker;
 use super::operand::{Plain, plain, through};
+use super::query::is_expanded;
 use super::scope::Place;
 use super::uses::Uses;
 use crate::catalog::ColumnRef;
@@ -195,6 +196,7 @@ impl Walker<'_> {
         }
         if let (Expr::Tuple(ours), Expr::Tuple(theirs)) = (left, right)
             && ours.len() == theirs.len()
+            && !ours.iter().chain(theirs).any(is_expanded)
         {
             // Which is greater the first pair decides that differs.
             let op = if matches!(op, Comparison::Eq | Comparison::Ne) { op } else { Comparison::Other };
@@ -247,7 +249,9 @@ impl Walker<'_> {
     fn is_said(right: &Expr) -> bool {
         let Expr::Function(function) = right else { return false };
         let first = function.name.0.first().and_then(ObjectNamePart::as_ident);
-        first.and_then(|name| marker::named(&name.value)).is_some_and(|it| !it.starts_with(char::is_alphabetic))
+        first
+            .and_then(|name| marker::named(&name.value))
+            .is_some_and(|it| !it.starts_with(char::is_alphabetic))
     }
 
     fn list(&mut self, expr: &Expr, op: Comparison, list: &[Expr], asked: Asked<'_>) {
@@ -267,7 +271,9 @@ impl Walker<'_> {
     /// `(a, b) IN ((1, 2), …)`.
     fn rows(&mut self, parts: &[Expr], op: Comparison, list: &[Expr], asked: Asked<'_>) {
         let rows = list.iter().map(|row| match row {
-            Expr::Tuple(row) if row.len() == parts.len() => Some(row),
+            Expr::Tuple(row) if row.len() == parts.len() && !row.iter().chain(parts).any(is_expanded) => {
+                Some(row)
+            }
             _ => None,
         });
         let equality = matches!(op, Comparison::In | Comparison::Eq | Comparison::Ne);

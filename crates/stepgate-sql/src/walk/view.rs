@@ -12,10 +12,10 @@ use super::scope::Place;
 use crate::catalog::{Catalog, ColumnRef};
 use crate::facts::Doubt;
 use crate::grammar::Tree;
-use crate::predicate::Pair;
-use crate::session::SessionState;
 use crate::lexer::{self, Numbers};
+use crate::predicate::Pair;
 use crate::read;
+use crate::session::SessionState;
 
 /// The columns that a view names, of tables and of other views.
 pub(crate) struct ViewColumns {
