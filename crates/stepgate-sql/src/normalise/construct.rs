@@ -78,14 +78,14 @@ pub(super) enum Of {
     Named,
     /// `xmltable(…)`, with the names of its columns so far.
     XmlTable(Vec<String>),
-    /// `json_object(…)` and kin.
-    Json,
+    /// `json_object(…)` and kin, and where its ORDER BY begins in what is put out.
+    Json { order: Option<usize> },
     /// `json_array(select …)`.
     JsonQuery,
-    /// `json_table(…)`, with the names of its columns so far, and whether its path was read.
+    /// `json_table(…)`, with the names of its columns, and whether its path was read.
     JsonTable { names: Vec<String>, path: bool },
-    /// `columns (…)` in it.
-    JsonColumns,
+    /// `columns (…)` in it, of the table or NESTED: the names of its columns so far, and of those nested in it.
+    JsonColumns { names: Vec<String>, nested: Vec<String> },
     /// `rows from (…)`.
     Rows,
     /// `as (a type, …)` of a function in it.
@@ -146,6 +146,10 @@ impl<'a> Said<'_, 'a> {
         self.open.last().filter(|open| open.depth == self.depth).map(|open| &open.of)
     }
 
+    pub(super) fn within_mut(&mut self) -> Option<&mut Of> {
+        self.open.last_mut().filter(|open| open.depth == self.depth).map(|open| &mut open.of)
+    }
+
     /// A token that begins nothing.
     pub(super) fn plain(&mut self, token: &Token<'a>) {
         match token.kind {
@@ -162,7 +166,11 @@ impl<'a> Said<'_, 'a> {
         let closed = self.open.pop_if(|open| open.depth == self.depth).map(|open| open.of);
         self.depth = self.depth.saturating_sub(1);
         match closed {
-            Some(Of::Named | Of::Definitions | Of::JsonColumns) => {}
+            Some(Of::Named | Of::Definitions) => {}
+            Some(Of::JsonColumns { mut names, nested }) => {
+                names.extend(nested);
+                self.columns_end(names);
+            }
             Some(Of::JsonQuery) => self.out.extend([token.clone(), token.clone()]),
             Some(Of::Members) => self.out.extend([token.clone(), token.clone(), token.clone()]),
             Some(Of::JsonTable { names, .. }) => {
@@ -199,10 +207,10 @@ impl<'a> Said<'_, 'a> {
             Some(Of::Xml(_)) => self.xml_part(),
             Some(Of::Named) => self.named_part(),
             Some(Of::XmlTable(_)) => self.xml_table_part(),
-            Some(Of::Json) => self.json_part(),
+            Some(Of::Json { .. }) => self.json_part(),
             Some(Of::JsonQuery) => self.json_query_part(),
             Some(Of::JsonTable { .. }) => self.json_table_part(),
-            Some(Of::JsonColumns) => self.json_columns_part(),
+            Some(Of::JsonColumns { .. }) => self.json_columns_part(),
             Some(Of::Rows) => self.rows_part(),
             Some(Of::Sets) => self.sets_part(),
             Some(Of::Similar) => self.similar_part(),
