@@ -23,7 +23,7 @@ pub(crate) use code::UserType;
 pub use load::{CatalogError, Rows};
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
 use relation::Column;
-pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind};
+pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique};
 pub(crate) use routine::{Body, Path, Routine};
 pub(crate) use trigger::Trigger;
 

@@ -134,7 +134,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         sql: "select i.indrelid::text, i.indkey::text || coalesce((select ' ' || pg_catalog.string_agg(\
               d.refobjsubid::text, ' ') from pg_catalog.pg_depend d \
               where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid \
-              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid), '') \
+              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid), ''), \
+              (i.indisunique and i.indexprs is null and i.indpred is null)::text \
               from pg_catalog.pg_index i where (i.indisunique or i.indisexclusion) and i.indrelid >= 16384",
     },
     CatalogQuery {

@@ -204,7 +204,12 @@ impl Walker<'_> {
             return pairs.for_each(|(left, right)| self.sides(left, op, right, asked));
         }
         for (side, op, other) in [(left, op, right), (right, op.swapped(), left)] {
-            self.side(side, asked, |walker| asked.sense.pairs(op, walker.operand(other)).collect());
+            // Under `transform_null_equals`, `a = NULL` is `a IS NULL`; `a IS NOT DISTINCT FROM NULL` always is.
+            let operand = self.operand(other);
+            let equality = matches!(op, Comparison::Eq | Comparison::Ne);
+            let is_null = equality && operand.class == OperandClass::Null;
+            let null = is_null.then_some((Comparison::IsNull, operand));
+            self.side(side, asked, |_| asked.sense.pairs(op, operand).chain(null).collect());
         }
     }
 
