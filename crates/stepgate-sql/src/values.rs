@@ -158,7 +158,8 @@ mod tests {
             assert_eq!(value(sql, at, false), text.and_then(number), "{at}");
         }
         assert_eq!(value("select '1'\n'2'", 0, false), None, "it is 12 to the server");
-        assert_eq!(value("select 0x10", 0, false), None);
+        assert_eq!(value("select 0x10, 1_0.5", 0, false), number("16"));
+        assert_eq!(value("select 0x10, 1_0.5", 1, false), number("10.5"));
         assert_eq!(value("select '", 0, false), None);
     }
 

@@ -11,8 +11,9 @@ use crate::marker;
 
 /// The tokens with such constructs said anew; borrowed where there are none.
 pub(super) fn said<'t, 'a>(tokens: &'t [Token<'a>]) -> Cow<'t, [Token<'a>]> {
-    let begins_here =
-        |pair: &[Token<'a>]| word_at(pair, 0) == Some("as") && is_punct(pair, 1, b'(') || is_members(pair);
+    let begins_here = |pair: &[Token<'a>]| {
+        word_at(pair, 0) == Some("as") && is_punct(pair, 1, b'(') || members(pair).is_some()
+    };
     if !tokens.iter().any(|token| token.kind.word().is_some_and(begins))
         && !tokens.windows(2).any(begins_here)
     {
@@ -31,10 +32,11 @@ pub(super) fn said<'t, 'a>(tokens: &'t [Token<'a>]) -> Cow<'t, [Token<'a>]> {
     Cow::Owned(said.out)
 }
 
-/// Whether an operator stands there that sqlparser does not know before ANY and ALL.
-fn is_members(tokens: &[Token<'_>]) -> bool {
-    let [Token { kind: TokenKind::Operator(operator), .. }, quantifier, ..] = tokens else { return false };
-    !marker::may_precede_any(operator) && matches!(quantifier.kind.word(), Some("any" | "all" | "some"))
+/// The operator there that sqlparser does not know before ANY and ALL, if it stands before one.
+fn members<'a>(tokens: &[Token<'a>]) -> Option<&'a str> {
+    let [Token { kind: TokenKind::Operator(operator), .. }, quantifier, ..] = tokens else { return None };
+    let is_it = matches!(quantifier.kind.word(), Some("any" | "all" | "some"));
+    (is_it && !marker::may_precede_any(operator)).then_some(*operator)
 }
 
 /// Words that begin, or may hold, one of these constructs.
@@ -252,10 +254,14 @@ impl<'a> Said<'_, 'a> {
             Some("operator") => self.operator(),
             Some("treat") => self.treat(),
             Some("tablesample") => self.sample(),
-            None if is_members(self.rest) && self.is_punct(2, b'(') => {
-                self.members();
-                true
-            }
+            None if self.is_punct(2, b'(') => match members(self.rest) {
+                Some(operator) => {
+                    self.skip(1);
+                    self.members(operator);
+                    true
+                }
+                None => false,
+            },
             Some("sets") if last_word(&self.out) == Some("grouping") && self.is_punct(1, b'(') => {
                 self.put([word("sets"), TokenKind::Punct(b'(')]);
                 self.skip(2);

@@ -209,20 +209,24 @@ impl Said<'_, '_> {
             && self.is_punct(5, b')')
             && matches!(self.word(6), Some("any" | "all" | "some"));
         let Some(operator) = self.rest.get(4).filter(|_| is_it).cloned() else { return false };
-        self.out.push(operator);
         self.skip(6);
+        match operator.kind {
+            TokenKind::Operator(name) if !marker::may_precede_any(name) && self.is_punct(1, b'(') => {
+                self.members(name);
+            }
+            _ => self.out.push(operator),
+        }
         true
     }
 
-    /// `@@ any (…)` as `= any ("\u{1}@@"((…)))`.
-    pub(super) fn members(&mut self) {
-        let [operator, quantifier, ..] = self.rest else { return };
-        let TokenKind::Operator(operator) = operator.kind else { return };
-        let (quantifier, name) = (quantifier.kind.clone(), marker::marked(operator));
+    /// `@@ any (…)` as `= any ("\u{1}@@"((…)))`. The operator has been taken.
+    pub(super) fn members(&mut self, operator: &str) {
+        let Some(quantifier) = self.rest.first().map(|token| token.kind.clone()) else { return };
+        let name = marker::marked(operator);
         let bracket = TokenKind::Punct(b'(');
         self.put([TokenKind::Operator("="), quantifier, bracket.clone()]);
         self.put([TokenKind::Quoted(Cow::Owned(name)), bracket.clone(), bracket]);
-        self.skip(3);
+        self.skip(2);
         self.enter(Of::Members);
     }
 
