@@ -23,7 +23,9 @@ pub(crate) fn normalise<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     let said = construct::said(tokens);
     let mut out: Vec<Token<'a>> = Vec::with_capacity(said.len() + 8);
     let mut rest = said.as_ref();
+    let mut clauses = value::Clauses::default();
     while let [token, after @ ..] = rest {
+        clauses.follow(&out);
         let taken = table_command(&out, rest, &mut out_of(token.at))
             .or_else(|| only(&out, rest))
             .or_else(|| lock_strength(&out, rest, token.at))
@@ -32,8 +34,8 @@ pub(crate) fn normalise<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
             .or_else(|| overriding(&out, rest))
             .or_else(|| clause::limit(&out, rest, token.at))
             .or_else(|| clause::named_function(&out, rest, token.at))
-            .or_else(|| clause::all_of_family(&out, rest))
-            .or_else(|| value::query(&out, rest, token.at))
+            .or_else(|| clause::all_of_family(&out, rest, &clauses))
+            .or_else(|| value::query(&out, rest, &clauses, token.at))
             .or_else(|| value::row(&out, rest, token.at))
             .or_else(|| clause::collate(&out, rest, token.at));
         match taken {

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Rewrite, is_label, is_punct, last_word, out_of, value, word, word_at};
+use super::value::Clauses;
+use super::{Rewrite, is_label, is_punct, last_word, out_of, word, word_at};
 use crate::lexer::{Token, TokenKind};
 use crate::marker;
 
@@ -97,7 +98,11 @@ pub(super) fn collate<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> O
 }
 
 /// `FROM t *` (`relation_expr`): with children, as without the star.
-pub(super) fn all_of_family<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option<Rewrite<'a>> {
+pub(super) fn all_of_family<'a>(
+    out: &[Token<'a>],
+    rest: &[Token<'a>],
+    clauses: &Clauses,
+) -> Option<Rewrite<'a>> {
     if !matches!(rest.first()?.kind, TokenKind::Operator("*")) {
         return None;
     }
@@ -109,35 +114,10 @@ pub(super) fn all_of_family<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option
     let around = out.get(..before)?;
     let begins = matches!(last_word(around), Some("from" | "join" | "update" | "using"));
     let follows = around.last().is_some_and(|token| token.kind.is_punct(b','));
-    let in_from = match value::clause(around) {
-        Some("from" | "join" | "using" | "update") => begins || follows,
-        // A join's condition has no comma.
-        Some("on") => follows,
-        _ => false,
-    };
     let ends = match rest.get(1).map(|token| &token.kind) {
         None | Some(TokenKind::Punct(b')' | b',') | TokenKind::Quoted(_)) => true,
         Some(kind) => kind.word().is_some(),
     };
-    // `extract(year from a * b)`: no query begins in those brackets.
-    (ends && in_from && begins_statement(around)).then(|| Rewrite { tokens: Vec::new(), taken: 1 })
-}
-
-/// Whether a statement begins in the innermost brackets.
-fn begins_statement(out: &[Token<'_>]) -> bool {
-    let mut depth = 0_usize;
-    for token in out.iter().rev() {
-        match token.kind {
-            TokenKind::Punct(b')' | b']') => depth += 1,
-            TokenKind::Punct(b'(' | b'[') if depth == 0 => return false,
-            TokenKind::Punct(b'(' | b'[') => depth -= 1,
-            _ if depth == 0
-                && matches!(token.kind.word(), Some("select" | "update" | "delete" | "merge")) =>
-            {
-                return true;
-            }
-            _ => {}
-        }
-    }
-    false
+    (ends && (begins || follows) && clauses.is_table_after(follows))
+        .then(|| Rewrite { tokens: Vec::new(), taken: 1 })
 }

@@ -9,11 +9,16 @@ use crate::marker;
 
 /// `(VALUES …)` and `((SELECT …) UNION …)` as a value (`select_with_parens`): sqlparser takes for a query what begins
 /// with SELECT or WITH.
-pub(super) fn query<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Option<Rewrite<'a>> {
+pub(super) fn query<'a>(
+    out: &[Token<'a>],
+    rest: &[Token<'a>],
+    clauses: &Clauses,
+    at: usize,
+) -> Option<Rewrite<'a>> {
     let opens = is_punct(rest, 0, b'(');
     let is_unread =
         opens && (word_at(rest, 1) == Some("values") && is_punct(rest, 2, b'(') || is_compound(rest));
-    if !is_unread || !may_be_value(out) {
+    if !is_unread || !may_be_value(out, clauses) {
         return None;
     }
     let mut make = out_of(at);
@@ -46,10 +51,10 @@ fn is_compound(tokens: &[Token<'_>]) -> bool {
 }
 
 /// Whether a value may stand there, and not a table, a list of columns, or a query that sqlparser expects.
-fn may_be_value(out: &[Token<'_>]) -> bool {
+fn may_be_value(out: &[Token<'_>], clauses: &Clauses) -> bool {
     let Some(last) = out.last() else { return false };
     match &last.kind {
-        TokenKind::Punct(b',') => !matches!(clause(out), Some("from" | "join" | "using" | "into")),
+        TokenKind::Punct(b',') => !clauses.is_table_after(true) && clauses.level().clause != Some("into"),
         TokenKind::Punct(byte) => matches!(byte, b'(' | b'['),
         TokenKind::Operator(_) => true,
         TokenKind::Word(word) => !matches!(
@@ -74,46 +79,87 @@ fn may_be_value(out: &[Token<'_>]) -> bool {
     }
 }
 
-/// The word that begins the clause which the end of these tokens stands in.
-pub(super) fn clause<'t>(out: &'t [Token<'_>]) -> Option<&'t str> {
-    let mut depth = 0_usize;
-    for (at, token) in out.iter().enumerate().rev() {
-        match &token.kind {
-            TokenKind::Punct(b')' | b']') => depth += 1,
-            TokenKind::Punct(b'(' | b'[') if depth == 0 => return None,
-            TokenKind::Punct(b'(' | b'[') => depth -= 1,
-            TokenKind::Word(word) if depth == 0 => {
-                let before = at.checked_sub(1).and_then(|at| word_at(out, at));
-                let is_distinct = matches!(word.as_ref(), "from" | "on") && before == Some("distinct");
-                let begins = matches!(
-                    word.as_ref(),
-                    "select"
-                        | "from"
-                        | "join"
-                        | "on"
-                        | "using"
-                        | "where"
-                        | "by"
-                        | "having"
-                        | "set"
-                        | "returning"
-                        | "values"
-                        | "limit"
-                        | "offset"
-                        | "update"
-                        | "into"
-                        | "when"
-                        | "then"
-                );
-                if begins && !is_distinct {
-                    return Some(word.as_ref());
+/// In which clause the end of what was put out stands.
+#[derive(Default)]
+pub(super) struct Clauses {
+    /// How many tokens were looked at.
+    seen: usize,
+    /// What is said outside brackets, and in each that is open.
+    outer: Level,
+    open: Vec<Level>,
+}
+
+/// Between two brackets.
+#[derive(Default)]
+struct Level {
+    /// The word that begins the clause.
+    clause: Option<&'static str>,
+    /// A statement begins in it.
+    is_statement: bool,
+}
+
+impl Clauses {
+    /// Goes on to the end of these tokens.
+    pub(super) fn follow(&mut self, out: &[Token<'_>]) {
+        // Brackets come and go in pairs where a type before a literal is said anew.
+        self.seen = self.seen.min(out.len());
+        while let Some(token) = out.get(self.seen) {
+            let before = self.seen.checked_sub(1).and_then(|at| out.get(at)).map(|token| &token.kind);
+            let is_label = before.is_some_and(|it| it.is_punct(b'.') || it.word() == Some("as"));
+            match &token.kind {
+                TokenKind::Punct(b'(' | b'[') => self.open.push(Level::default()),
+                TokenKind::Punct(b')' | b']') => drop(self.open.pop()),
+                TokenKind::Word(word) if !is_label => {
+                    let is_distinct = before.and_then(TokenKind::word) == Some("distinct");
+                    let begins = CLAUSES.iter().find(|it| *it == word);
+                    let begins = begins.filter(|it| !(is_distinct && matches!(**it, "from" | "on")));
+                    let level = self.open.last_mut().unwrap_or(&mut self.outer);
+                    level.clause = begins.copied().or(level.clause);
+                    level.is_statement |= matches!(word.as_ref(), "select" | "update" | "delete" | "merge");
                 }
+                _ => {}
             }
-            _ => {}
+            self.seen += 1;
         }
     }
-    None
+
+    fn level(&self) -> &Level {
+        self.open.last().unwrap_or(&self.outer)
+    }
+
+    /// Whether a table may stand after a word or comma: `extract(year from a)` has no table, and no statement begins in
+    /// its brackets.
+    pub(super) fn is_table_after(&self, comma: bool) -> bool {
+        let in_from = match self.level().clause {
+            Some("from" | "join" | "using" | "update") => true,
+            // A join's condition has no comma.
+            Some("on") => comma,
+            _ => false,
+        };
+        in_from && self.level().is_statement
+    }
 }
+
+const CLAUSES: [&str; 18] = [
+    "select",
+    "from",
+    "join",
+    "on",
+    "using",
+    "where",
+    "by",
+    "having",
+    "set",
+    "returning",
+    "values",
+    "limit",
+    "offset",
+    "update",
+    "into",
+    "when",
+    "then",
+    "window",
+];
 
 /// `t.*` as a value (`columnref`): where anything follows that is no end of a select item or argument, in brackets.
 pub(super) fn row<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Option<Rewrite<'a>> {
