@@ -5,10 +5,9 @@
 //! are; so what it swallows, invents or puts elsewhere is noticed (it swallows two tokens after `TABLE t`).
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
 
 use pg_raw_parse::Node;
-use sqlparser::ast::{Expr, Statement, Value, visit_expressions_mut};
+use sqlparser::ast::Statement;
 use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Span};
@@ -34,13 +33,9 @@ pub(crate) fn statement(
     let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(stack::limits().recursion);
     let parsed = parser.try_with_sql(&text).and_then(|mut parser| parser.parse_statements());
     let mut statements = parsed.map_err(|_| "syntax")?;
-    let (Some(mut statement), true) = (statements.pop(), statements.is_empty()) else {
+    let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
         return Err("misread");
     };
-    let is_operator = |token: &Token<'_>| matches!(token.kind, TokenKind::Operator(_));
-    if tokens.windows(2).any(|pair| pair.iter().all(is_operator)) {
-        set_apart(&mut statement);
-    }
     let theirs = grammar::outline(node.and_then(grammar::query).ok_or("readers-disagree")?)?;
     if theirs == outline_of(&statement)? { Ok((statement, literals)) } else { Err("readers-disagree") }
 }
@@ -61,23 +56,28 @@ impl Literals {
     }
 }
 
-/// Puts operands of prefix operators in brackets that begin with one: rendered, `- -1` would begin a comment.
-fn set_apart(statement: &mut Statement) {
-    let prefixed = |expr: &Expr| matches!(expr, Expr::UnaryOp { .. });
-    let _done = visit_expressions_mut(statement, |expr| {
-        if let Expr::UnaryOp { op: _, expr: inner } = expr
-            && prefixed(inner)
-        {
-            let operand = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
-            **inner = Expr::Nested(Box::new(operand));
+/// sqlparser renders `- -1` without the blank, which would begin a comment.
+fn without_comments(rendered: String) -> String {
+    if !rendered.contains("--") {
+        return rendered;
+    }
+    let mut text = String::with_capacity(rendered.len() + 8);
+    let mut quote = None;
+    for next in rendered.chars() {
+        match (quote, next) {
+            (Some(open), next) if next == open => quote = None,
+            (None, '\'' | '"') => quote = Some(next),
+            (None, '-') if text.ends_with('-') => text.push(' '),
+            _ => {}
         }
-        ControlFlow::<()>::Continue(())
-    });
+        text.push(next);
+    }
+    text
 }
 
 /// What PostgreSQL's grammar reads in sqlparser's tree, rendered.
 fn outline_of(statement: &Statement) -> Result<Outline, Unreadable> {
-    let tree = Tree::parse(&statement.to_string()).map_err(|_| "misread")?;
+    let tree = Tree::parse(&without_comments(statement.to_string())).map_err(|_| "misread")?;
     match tree.commands().as_slice() {
         [command] => grammar::outline(grammar::query(command.node).ok_or("misread")?),
         _ => Err("misread"),
@@ -250,6 +250,7 @@ mod tests {
             "select inet '1.1.1.1', ssn from t",
             "select \"myType\" 'x' from t",
             "select a from only t for no key update",
+            "select - -1, - - - a, a - - -1, \"--\", 'x--' || \"'--\" || - -1 from t where \"a\"\"--\" = - -b -- - -",
             "select a -> 'b' ->> 'c', a #>> '{x}', a @> '{}' from t for update skip locked",
         ] {
             assert!(read(sql).is_ok(), "{sql}: {:?}", read(sql).err());

@@ -829,7 +829,7 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ("select treat(annual_pay as int), treat(name as text) from doctors", "doctors.annual_pay"),
     ("select treat((select email from people limit 1) as pg_catalog.name)", "people.email"),
     ("select name from doctors where annual_pay::text = N'x' or name = n'y'", "doctors.annual_pay"),
-    ("select - - annual_pay, + - did, @ - did from doctors", "doctors.annual_pay"),
+    ("select - - annual_pay, + - did, - - - did from doctors", "doctors.annual_pay"),
     ("select - - - annual_pay ^ 2 from doctors where did = - -5 -- - -annual_pay", "?"),
     // Functions without brackets.
     (
