@@ -45,6 +45,9 @@ fn numbers_of_newer_servers_are_read_as_the_server_reads_them() {
     for sql in ["select 0x5x", "select 1__0", "select 0x5.5", "select 0x1 from doctors where did = 0b2"] {
         assert_eq!(of_newer(sql).certainty, Certainty::Unknown, "{sql}");
     }
+    let sql = "select (select annual_pay from system_user) from doctors";
+    assert_eq!(facts(sql, &catalog)[0].certainty, Certainty::Unknown);
+    assert_eq!(of_newer(sql).certainty, Certainty::Exact);
     let sql = "select inv from invoices where amount > 0x7531 and vid = 30_000";
     let values = StatementValues::<Vec<u8>>::new(sql.as_bytes(), &[], &[], &[]);
     let facts = of_newer(sql);

@@ -148,6 +148,11 @@ impl Catalog {
         if self.version >= 160_000 { Numbers::Any } else { Numbers::Decimal }
     }
 
+    /// Whether `system_user` is a word of the grammar.
+    pub(crate) const fn has_system_user(&self) -> bool {
+        self.version >= 160_000
+    }
+
     pub(crate) fn find(&self, schema: &str, name: &str) -> Option<RelationIndex> {
         self.by_name.get(schema)?.get(name).copied()
     }
