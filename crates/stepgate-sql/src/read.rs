@@ -56,28 +56,38 @@ impl Literals {
     }
 }
 
-/// sqlparser renders `- -1` without the blank, which would begin a comment.
-fn without_comments(rendered: String) -> String {
-    if !rendered.contains("--") {
+/// Prefix operators in a row, apart: sqlparser renders `- -1` and `@ -1` without the blank, the one a comment and the
+/// other an operator `@-`. Around all others it puts blanks.
+fn set_apart(rendered: String) -> String {
+    let meet = |before: char, next: char| {
+        matches!((before, next), ('-' | '@' | '~' | '/', '-') | ('-', '@' | '~' | '|'))
+    };
+    let bytes = rendered.as_bytes();
+    if !bytes.windows(2).any(|pair| matches!(pair, [one, other] if meet((*one).into(), (*other).into()))) {
         return rendered;
     }
     let mut text = String::with_capacity(rendered.len() + 8);
     let mut quote = None;
-    for next in rendered.chars() {
+    let mut before = ' ';
+    for (at, next) in rendered.char_indices() {
+        // `@-@` is one.
+        let is_one = text.ends_with("@-") && next == '@'
+            || before == '@' && rendered.get(at..).is_some_and(|rest| rest.starts_with("-@"));
         match (quote, next) {
             (Some(open), next) if next == open => quote = None,
             (None, '\'' | '"') => quote = Some(next),
-            (None, '-') if text.ends_with('-') => text.push(' '),
+            (None, next) if meet(before, next) && !is_one => text.push(' '),
             _ => {}
         }
         text.push(next);
+        before = next;
     }
     text
 }
 
 /// What PostgreSQL's grammar reads in sqlparser's tree, rendered.
 fn outline_of(statement: &Statement) -> Result<Outline, Unreadable> {
-    let tree = Tree::parse(&without_comments(statement.to_string())).map_err(|_| "misread")?;
+    let tree = Tree::parse(&set_apart(statement.to_string())).map_err(|_| "misread")?;
     match tree.commands().as_slice() {
         [command] => grammar::outline(grammar::query(command.node).ok_or("misread")?),
         _ => Err("misread"),
@@ -250,7 +260,7 @@ mod tests {
             "select inet '1.1.1.1', ssn from t",
             "select \"myType\" 'x' from t",
             "select a from only t for no key update",
-            "select - -1, - - - a, a - - -1, \"--\", 'x--' || \"'--\" || - -1 from t where \"a\"\"--\" = - -b -- - -",
+            "select - -1, - - - a, @ -a, - @ a, ~ -a, - ~ a, |/ -a, - |/ a, + - a, - + a, @-@ a, a - @ b, a @-@ b, a - - -1, \"--\", 'x--' || \"'--\" || - -1 from t where \"a\"\"--\" = - -b -- - -",
             "select a -> 'b' ->> 'c', a #>> '{x}', a @> '{}' from t for update skip locked",
         ] {
             assert!(read(sql).is_ok(), "{sql}: {:?}", read(sql).err());
