@@ -41,6 +41,14 @@ create table ranged (id int, price int, unique (id)) partition by range (id);
 create table ranged_low (price int, id int not null);
 alter table ranged attach partition ranged_low for values from (1) to (100);
 create unique index on ranged_low (price);
+create table split_shifted (id int, n int, unique (id)) partition by range (id);
+create table split_shifted_low partition of split_shifted for values from (1) to (100);
+create unique index on split_shifted_low (n);
+create trigger shift before insert or update on split_shifted_low for each row execute function shift();
+create operator class beyond for type int using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 btint4cmp(int, int);
+create table ours (n int not null, m int);
+create unique index on ours (n beyond);
+create table of_ours (m int references ours (n));
 create table priced (id int, price int, low int, check (price > low));
 ";
 
@@ -287,10 +295,17 @@ fn what_keys_are_asked_by_a_write_is_a_comparison() {
             ("delete from codes", "uses.code = expression"),
             ("update priced set low = 5", "priced.low other expression; priced.price other expression"),
             ("update priced set id = 5", ""),
+            ("insert into ours values (5)", "ours.n other expression"),
+            ("insert into of_ours values (5)", "ours.n other expression"),
         ],
         &catalog,
     );
-    for sql in ["insert into shifted values (1)", "update shifted set n = 1"] {
+    for sql in [
+        "insert into shifted values (1)",
+        "update shifted set n = 1",
+        "insert into split_shifted values (1, 2)",
+        "update split_shifted set n = 1",
+    ] {
         let all = facts(sql, &catalog);
         let of: Vec<_> = all[0].predicates.iter().filter(|it| it.column.column == "n").collect();
         assert!(!of.is_empty() && of.iter().all(|it| it.operand.value.is_none()), "{sql}: {of:?}");

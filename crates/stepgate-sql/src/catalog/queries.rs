@@ -135,7 +135,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               d.refobjsubid::text, ' ') from pg_catalog.pg_depend d \
               where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid \
               and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid), ''), \
-              (i.indisunique and i.indexprs is null and i.indpred is null)::text \
+              (i.indisunique and i.indexprs is null and i.indpred is null and not exists (select \
+              from pg_catalog.unnest(i.indclass::pg_catalog.oid[]) as o (class) where o.class >= 16384))::text \
               from pg_catalog.pg_index i where (i.indisunique or i.indisexclusion) and i.indrelid >= 16384",
     },
     CatalogQuery {

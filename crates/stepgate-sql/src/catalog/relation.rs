@@ -73,7 +73,7 @@ pub(crate) struct Relation {
 pub(crate) struct Unique {
     /// Positions of the columns that it names, also in expressions and conditions.
     pub(crate) columns: Vec<usize>,
-    /// It compares columns, and by `=` alone.
+    /// It compares columns, and by the server's own `=` alone.
     pub(crate) plain: bool,
 }
 

@@ -353,7 +353,7 @@ impl Walker<'_> {
         let scope = Scope { items, outer: place.scope };
         let mut written = Vec::new();
         let mut may_be_null = Vec::new();
-        let mut probes = Probes::default();
+        let mut probes = self.none_given(index);
         for Assignment { target, value } in assignments {
             let mut given = self.gives(|walker| walker.expr(value, place.within(&scope), Uses::OUTPUT));
             given.extend(around);

@@ -14,16 +14,21 @@ use crate::predicate::{Comparison, MAX_OF_COLUMN, Operand, Pair, ValuePlace};
 /// Equal to something that is not known.
 pub(super) const EQUALS: Pair = (Comparison::Eq, Operand::EXPRESSION);
 
-/// How keys are compared with what columns are given, by their positions in the relation that is written.
+/// How keys are compared with what columns are given.
 #[derive(Default)]
-pub(super) struct Probes(HashMap<usize, Vec<Pair>>);
+pub(super) struct Probes {
+    /// By their positions in the relation that is written.
+    given: HashMap<usize, Vec<Pair>>,
+    /// A trigger may give them something else.
+    altered: bool,
+}
 
 impl Probes {
     /// Of a column of the relation or of one of its children.
     fn of(&self, column: usize, of: &Relation, parent: &Relation) -> &[Pair] {
         let name = of.columns.get(column).map(|column| column.name.as_str());
         let at = name.and_then(|name| parent.column(name));
-        at.and_then(|at| self.0.get(&at)).map_or(&[EQUALS], Vec::as_slice)
+        at.and_then(|at| self.given.get(&at)).map_or(&[EQUALS], Vec::as_slice)
     }
 }
 
@@ -35,7 +40,7 @@ impl Walker<'_> {
         named: &[Vec<String>],
         values: Option<&Values>,
     ) -> Probes {
-        let mut probes = Probes::default();
+        let mut probes = self.none_given(index);
         let Some(values) = values else { return probes };
         let rows = || values.rows.iter().map(|row| row.content.as_slice());
         if rows().any(|row| row.iter().any(is_expanded)) {
@@ -51,6 +56,14 @@ impl Walker<'_> {
         probes
     }
 
+    /// Nothing is known yet of what a write gives.
+    pub(super) fn none_given(&self, index: RelationIndex) -> Probes {
+        let fires = |at: RelationIndex| self.catalog.relation(at).is_some_and(|it| !it.triggers.is_empty());
+        let children = self.catalog.relation(index).map_or(&[][..], |relation| relation.children.as_slice());
+        let altered = fires(index) || children.iter().any(|child| fires(*child));
+        Probes { given: HashMap::new(), altered }
+    }
+
     /// A column is given a value, or something that is made of it.
     pub(super) fn given_one(
         &self,
@@ -60,12 +73,11 @@ impl Walker<'_> {
         probes: &mut Probes,
     ) {
         let Some(relation) = self.catalog.relation(index) else { return };
-        // A trigger may give it another.
-        let value = value.filter(|_| relation.triggers.is_empty());
+        let value = value.filter(|_| !probes.altered);
         let keeps = relation.columns.get(column).is_some_and(|column| column.of.keeps_numbers());
         let mut operand = value.map_or(Operand::EXPRESSION, |value| self.operand(value));
         operand.value = operand.value.filter(|_| keeps).map(|place| ValuePlace { rounded: true, ..place });
-        probes.0.entry(column).or_default().push((Comparison::Eq, operand));
+        probes.given.entry(column).or_default().push((Comparison::Eq, operand));
     }
 
     /// Columns are compared so, and what they hold shows in an error only.
@@ -102,7 +114,12 @@ impl Walker<'_> {
         probes: &Probes,
     ) {
         let Some(relation) = self.catalog.relation(member) else { return };
-        if own.len() != theirs.len() {
+        // It is compared as the key that it refers to is.
+        let all_in = |key: &&Unique| theirs.iter().all(|(_, at)| key.columns.contains(at));
+        let target = theirs.first().and_then(|(target, _)| self.catalog.relation(*target));
+        let mut keys = target.into_iter().flat_map(|it| &it.unique).filter(all_in).peekable();
+        let plain = keys.peek().is_some() && keys.all(|key| key.plain);
+        if own.len() != theirs.len() || !plain {
             return self.probes(theirs.iter().copied(), &[SOMEHOW]);
         }
         for (at, target) in own.iter().zip(theirs) {
