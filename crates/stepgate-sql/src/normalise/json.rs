@@ -91,7 +91,7 @@ impl Said<'_, '_> {
             [Some("returning"), ..] => {
                 // An operand, and so before ORDER BY.
                 let order = match self.within() {
-                    Some(Of::Json { order: Some(order) }) => self.out.split_off(*order),
+                    Some(Of::Json { order: Some(order) }) => self.out.split_off(self.out.len().min(*order)),
                     _ => Vec::new(),
                 };
                 self.skip(1);

@@ -830,7 +830,10 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ("select treat((select email from people limit 1) as pg_catalog.name)", "people.email"),
     ("select name from doctors where annual_pay::text = N'x' or name = n'y'", "doctors.annual_pay"),
     ("select - - annual_pay, + - did, - - - did from doctors", "doctors.annual_pay"),
-    ("select - - - annual_pay ^ 2 from doctors where did = - -5 -- - -annual_pay", "?"),
+    (
+        "select - - - pay_grade ^ 2, @ -did, - @ did, ~ -did, |/ -did from doctors where - -annual_pay = - -5 -- - -name",
+        "doctors.annual_pay",
+    ),
     // Functions without brackets.
     (
         "select (select annual_pay from current_user as x (y)), (select iban from session_user) from doctors, invoices",
