@@ -190,6 +190,17 @@ impl Said<'_, '_> {
             at += 2;
         }
         let query = matches!(self.word(at + 1), Some("select" | "with" | "values" | "table"));
+        let brackets = self.rest.iter().skip(at).take_while(|token| token.kind.is_punct(b'(')).count();
+        let begins = self.word(at + brackets);
+        // A query in brackets, which sqlparser takes for columns: without the outer ones.
+        if brackets > 1 && matches!(begins, Some("select" | "with" | "values" | "table"))
+            || brackets == 1 && begins == Some("values") && self.is_punct(at + 2, b'(')
+        {
+            self.out.extend(self.rest.iter().take(at).cloned());
+            self.skip(at + 1);
+            self.enter(Of::Definitions);
+            return true;
+        }
         if !self.is_punct(at, b'(') || self.is_punct(at + 1, b'(') || query {
             return false;
         }

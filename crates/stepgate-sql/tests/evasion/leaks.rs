@@ -834,6 +834,17 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
         "select - - - pay_grade ^ 2, @ -did, - @ did, ~ -did, |/ -did from doctors where - -annual_pay = - -5 -- - -name",
         "doctors.annual_pay",
     ),
+    // Queries in brackets that are stored.
+    ("insert into pairs ((select 1, email from people) union (select 2, 'x'))", "people.email"),
+    ("insert into pairs (((select 1, email as e from people limit 1)))", "people.email"),
+    (
+        "insert into pairs as x (values (1, (select email from people limit 1))) on conflict do nothing",
+        "people.email",
+    ),
+    (
+        "insert into pairs (id, grantee) ((values (1, 'x')) union all (table pairs)) returning (select iban from invoices limit 1)",
+        "pairs.grantee invoices.iban",
+    ),
     // Functions without brackets.
     (
         "select (select annual_pay from current_user as x (y)), (select iban from session_user) from doctors, invoices",
