@@ -13,7 +13,7 @@ use crate::truth::Truth;
 ///
 /// It is about what a statement asks for in so many words, not about the rows that come back: whoever may run
 /// `amount > 10` gets those beyond 30000 as well. A comparison counts wherever it stands: in WHERE, ON, HAVING, in a
-/// select list. With the column on its left,
+/// select list; what a write gives a column with a key or foreign key is compared with that key by `=`. With the column on its left,
 ///
 /// - without `op`, every comparison of the column matches;
 /// - `=` matches `=`, IN and `= ANY`; `<>` also NOT IN; `>` and `>=` each other, and `<` and `<=`; `like` any match by

@@ -39,7 +39,7 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
     if !session.standard_conforming_strings {
         return Err("standard-conforming-strings");
     }
-    let all_tokens = lexer::tokens(text)?;
+    let all_tokens = lexer::tokens(text, catalog.numbers())?;
     let tree = grammar::Tree::parse(text)?;
     let mut all: Vec<Facts> = Vec::new();
     // Names do not mean what the catalog says.

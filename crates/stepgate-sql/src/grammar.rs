@@ -262,6 +262,20 @@ impl Outline {
                 self.tag(b"table function");
                 self.number(i64::from(ordinality));
             }
+            Step::Members(all) => {
+                self.tag(b"operator");
+                let kind = if all { A_Expr_Kind::AEXPR_OP_ALL } else { A_Expr_Kind::AEXPR_OP_ANY };
+                self.number(i64::from(kind));
+                self.name(Some("="));
+            }
+            Step::Operator(names) => {
+                self.tag(b"function");
+                let named =
+                    names.iter().filter(|name| names.len() != 2 || name.as_str() != Some("pg_catalog"));
+                named.for_each(|name| self.name(name.as_str().map(marker::marked).as_deref()));
+                self.number(0);
+                self.list(1);
+            }
             Step::Cast => self.tag(b"node"),
             Step::Literal => self.tag(b"literal"),
             Step::List(length) => self.list(length),

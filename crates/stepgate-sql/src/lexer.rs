@@ -4,9 +4,12 @@
 //! rendered anew, so that it has no say in where a comment, a string or a name ends. What scan.l reads
 //! differently between server versions is refused.
 
+mod digits;
 mod unicode;
 
 use std::borrow::Cow;
+
+pub(crate) use self::digits::{Numbers, decimal};
 
 /// One token and where it begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,20 +72,20 @@ const MAX_IDENT: usize = 63;
 pub(crate) type Unreadable = &'static str;
 
 /// The tokens of a message.
-pub(crate) fn tokens(sql: &str) -> Result<Vec<Token<'_>>, Unreadable> {
-    cut_up(sql, false)
+pub(crate) fn tokens(sql: &str, numbers: Numbers) -> Result<Vec<Token<'_>>, Unreadable> {
+    cut_up(sql, numbers, false)
 }
 
 /// The tokens of a function in PL/pgSQL, where `:=` assigns.
 pub(crate) fn plpgsql_tokens(source: &str) -> Result<Vec<Token<'_>>, Unreadable> {
-    cut_up(source, true)
+    cut_up(source, Numbers::Decimal, true)
 }
 
-fn cut_up(sql: &str, assigns: bool) -> Result<Vec<Token<'_>>, Unreadable> {
+fn cut_up(sql: &str, numbers: Numbers, assigns: bool) -> Result<Vec<Token<'_>>, Unreadable> {
     if sql.len() > MAX_BYTES {
         return Err("too-long");
     }
-    let mut lexer = Lexer { sql, at: 0, assigns };
+    let mut lexer = Lexer { sql, at: 0, numbers, assigns };
     let mut tokens = Vec::with_capacity(sql.len() / 5 + 4);
     loop {
         lexer.skip_blank()?;
@@ -98,6 +101,7 @@ fn cut_up(sql: &str, assigns: bool) -> Result<Vec<Token<'_>>, Unreadable> {
 struct Lexer<'a> {
     sql: &'a str,
     at: usize,
+    numbers: Numbers,
     /// `:=` is a token.
     assigns: bool,
 }
@@ -210,7 +214,12 @@ impl<'a> Lexer<'a> {
                 self.refuse_continuation()?;
                 return Ok(text);
             }
-            (Some(b'b' | b'B' | b'x' | b'X' | b'n' | b'N'), Some(b'\''), _) => {
+            // The type NCHAR, then a literal.
+            (Some(b'n' | b'N'), Some(b'\''), _) => {
+                self.at += 1;
+                return Ok(TokenKind::Word(Cow::Borrowed("nchar")));
+            }
+            (Some(b'b' | b'B' | b'x' | b'X'), Some(b'\''), _) => {
                 self.at += 1;
                 self.plain_string()?;
                 return Ok(TokenKind::Text(None));
@@ -348,30 +357,6 @@ impl<'a> Lexer<'a> {
         Ok(TokenKind::Text(Some(Cow::Borrowed(text))))
     }
 
-    /// Plain decimal numbers only: 16 reads `0x1f` and `1_000`, 14 reads `1a` as two tokens.
-    fn number(&mut self) -> Result<TokenKind<'a>, Unreadable> {
-        let from = self.at;
-        self.eat_while(|byte| byte.is_ascii_digit());
-        if self.peek(0) == Some(b'.') {
-            self.at += 1;
-            self.eat_while(|byte| byte.is_ascii_digit());
-        }
-        if matches!(self.peek(0), Some(b'e' | b'E')) {
-            self.at += 1;
-            if matches!(self.peek(0), Some(b'+' | b'-')) {
-                self.at += 1;
-            }
-            if !self.peek(0).is_some_and(|byte| byte.is_ascii_digit()) {
-                return Err("syntax");
-            }
-            self.eat_while(|byte| byte.is_ascii_digit());
-        }
-        if self.peek(0).is_some_and(|byte| continues_ident(byte) || byte == b'.') {
-            return Err("syntax");
-        }
-        Ok(TokenKind::Number(self.since(from)))
-    }
-
     /// scan.l `operator`: the longest run, cut at a comment, without a trailing + or - unless one of
     /// `~ ! @ # ^ & | ` ? %` is in it.
     fn operator(&mut self) -> TokenKind<'a> {
@@ -429,7 +414,7 @@ mod tests {
     use super::*;
 
     fn shown(sql: &str) -> Result<String, Unreadable> {
-        let tokens = tokens(sql)?;
+        let tokens = tokens(sql, Numbers::Decimal)?;
         Ok(tokens
             .iter()
             .map(|token| match &token.kind {
@@ -466,6 +451,7 @@ mod tests {
             ("a*/*x*/b", "a * b"),
             ("$1+$2", "$1 + $2"),
             ("ÄÖ x", "ÄÖ x"),
+            ("n'a' N'b' n 'c'", "nchar 'a' nchar 'b' n 'c'"),
             (r#"U&"nhs\005Fno" x"#, r#""nhs_no" x"#),
             (r#"u&"d!0061t!+000061!!" /* */ UESCAPE /* */ '!' x"#, r#""data!" x"#),
             (r"U&'\0441 it''s' x", "'с it's' x"),

@@ -17,6 +17,10 @@ pub(crate) const JSON_TABLE: &str = "\u{1}json_table";
 pub(crate) const CURRENT: &str = "\u{1}current";
 /// `SET a[i] = v`: subscripts, then the value.
 pub(crate) const PART: &str = "\u{1}part";
+/// A CTE that no query names: `WITH` it, sqlparser takes for a query what in brackets it would not.
+pub(crate) const QUERY: &str = "\u{1}query";
+/// `TABLESAMPLE m (a) REPEATABLE (b)`, with both as operands.
+pub(crate) const SEED: &str = "\u{1}seed";
 /// `GROUPING SETS`, `ROLLUP`, `CUBE` and `()` within `GROUPING SETS`.
 pub(crate) const SETS: &str = "\u{1}sets";
 pub(crate) const ROLLUP: &str = "\u{1}rollup";
@@ -35,4 +39,25 @@ pub(crate) fn marked(name: &str) -> String {
 /// The name within a marked one.
 pub(crate) fn named(name: &str) -> Option<&str> {
     name.strip_prefix(PREFIX)
+}
+
+/// Operators that sqlparser knows before ANY and ALL. `a @@ ANY (b)` is said as `a = ANY (@@(b))`, its name marked.
+pub(crate) fn may_precede_any(operator: &str) -> bool {
+    matches!(
+        operator,
+        "=" | "<>"
+            | "!="
+            | "<"
+            | ">"
+            | "<="
+            | ">="
+            | "~"
+            | "~*"
+            | "!~"
+            | "!~*"
+            | "~~"
+            | "~~*"
+            | "!~~"
+            | "!~~*"
+    )
 }

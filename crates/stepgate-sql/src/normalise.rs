@@ -8,6 +8,7 @@ mod clause;
 mod construct;
 mod json;
 mod query;
+mod value;
 mod words;
 mod write;
 mod xml;
@@ -22,7 +23,9 @@ pub(crate) fn normalise<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
     let said = construct::said(tokens);
     let mut out: Vec<Token<'a>> = Vec::with_capacity(said.len() + 8);
     let mut rest = said.as_ref();
+    let mut clauses = value::Clauses::default();
     while let [token, after @ ..] = rest {
+        clauses.follow(&out);
         let taken = table_command(&out, rest, &mut out_of(token.at))
             .or_else(|| only(&out, rest))
             .or_else(|| lock_strength(&out, rest, token.at))
@@ -31,7 +34,9 @@ pub(crate) fn normalise<'a>(tokens: &[Token<'a>]) -> Vec<Token<'a>> {
             .or_else(|| overriding(&out, rest))
             .or_else(|| clause::limit(&out, rest, token.at))
             .or_else(|| clause::named_function(&out, rest, token.at))
-            .or_else(|| clause::all_of_family(&out, rest))
+            .or_else(|| clause::all_of_family(&out, rest, &clauses))
+            .or_else(|| value::query(&out, rest, &clauses, token.at))
+            .or_else(|| value::row(&out, rest, token.at))
             .or_else(|| clause::collate(&out, rest, token.at));
         match taken {
             Some(Rewrite { tokens, taken }) => {
@@ -405,7 +410,7 @@ mod tests {
     /// Both as tokens, their places apart.
     fn same(one: &str, other: &str) {
         let kinds = |sql: &str| -> Vec<TokenKind<'static>> {
-            let tokens = lexer::tokens(sql).expect("tokens");
+            let tokens = lexer::tokens(sql, lexer::Numbers::Decimal).expect("tokens");
             let sql: &'static [Token<'static>] = Vec::leak(
                 normalise(&tokens)
                     .into_iter()
@@ -414,8 +419,11 @@ mod tests {
             );
             sql.iter().map(|token| token.kind.clone()).collect()
         };
-        let plain: Vec<TokenKind<'static>> =
-            lexer::tokens(other).expect("tokens").into_iter().map(|token| owned(token.kind)).collect();
+        let plain: Vec<TokenKind<'static>> = lexer::tokens(other, lexer::Numbers::Decimal)
+            .expect("tokens")
+            .into_iter()
+            .map(|token| owned(token.kind))
+            .collect();
         assert_eq!(kinds(one), plain, "{one}");
     }
 

@@ -4,6 +4,8 @@
 //! read them otherwise. Its tree, rendered in turn, must be to PostgreSQL's grammar what the client's own bytes
 //! are; so what it swallows, invents or puts elsewhere is noticed (it swallows two tokens after `TABLE t`).
 
+use std::borrow::Cow;
+
 use pg_raw_parse::Node;
 use sqlparser::ast::Statement;
 use sqlparser::dialect::PostgreSqlDialect;
@@ -11,7 +13,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Span};
 
 use crate::grammar::{self, Outline, Tree};
-use crate::lexer::{Token, TokenKind, Unreadable};
+use crate::lexer::{Token, TokenKind, Unreadable, decimal};
 use crate::marker;
 use crate::normalise::normalise;
 use crate::stack;
@@ -31,7 +33,9 @@ pub(crate) fn statement(
     let parser = Parser::new(&PostgreSqlDialect {}).with_recursion_limit(stack::limits().recursion);
     let parsed = parser.try_with_sql(&text).and_then(|mut parser| parser.parse_statements());
     let mut statements = parsed.map_err(|_| "syntax")?;
-    let (Some(statement), true) = (statements.pop(), statements.is_empty()) else { return Err("misread") };
+    let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
+        return Err("misread");
+    };
     let theirs = grammar::outline(node.and_then(grammar::query).ok_or("readers-disagree")?)?;
     if theirs == outline_of(&statement)? { Ok((statement, literals)) } else { Err("readers-disagree") }
 }
@@ -52,9 +56,38 @@ impl Literals {
     }
 }
 
+/// Prefix operators in a row, apart: sqlparser renders `- -1` and `@ -1` without the blank, the one a comment and the
+/// other an operator `@-`. Around all others it puts blanks.
+fn set_apart(rendered: String) -> String {
+    let meet = |before: char, next: char| {
+        matches!((before, next), ('-' | '@' | '~' | '/', '-') | ('-', '@' | '~' | '|'))
+    };
+    let bytes = rendered.as_bytes();
+    if !bytes.windows(2).any(|pair| matches!(pair, [one, other] if meet((*one).into(), (*other).into()))) {
+        return rendered;
+    }
+    let mut text = String::with_capacity(rendered.len() + 8);
+    let mut quote = None;
+    let mut before = ' ';
+    for (at, next) in rendered.char_indices() {
+        // `@-@` is one.
+        let is_one = text.ends_with("@-") && next == '@'
+            || before == '@' && rendered.get(at..).is_some_and(|rest| rest.starts_with("-@"));
+        match (quote, next) {
+            (Some(open), next) if next == open => quote = None,
+            (None, '\'' | '"') => quote = Some(next),
+            (None, next) if meet(before, next) && !is_one => text.push(' '),
+            _ => {}
+        }
+        text.push(next);
+        before = next;
+    }
+    text
+}
+
 /// What PostgreSQL's grammar reads in sqlparser's tree, rendered.
 fn outline_of(statement: &Statement) -> Result<Outline, Unreadable> {
-    let tree = Tree::parse(&statement.to_string()).map_err(|_| "misread")?;
+    let tree = Tree::parse(&set_apart(statement.to_string())).map_err(|_| "misread")?;
     match tree.commands().as_slice() {
         [command] => grammar::outline(grammar::query(command.node).ok_or("misread")?),
         _ => Err("misread"),
@@ -170,7 +203,8 @@ fn render(tokens: &[Token<'_>]) -> (String, Literals) {
                 more += word.len() - word.chars().count();
             }
             TokenKind::Text(_) => text.push_str("'x'"),
-            TokenKind::Number(it) | TokenKind::Param(it) | TokenKind::Operator(it) => text.push_str(it),
+            TokenKind::Number(it) => text.push_str(&decimal(it).unwrap_or(Cow::Borrowed(it))),
+            TokenKind::Param(it) | TokenKind::Operator(it) => text.push_str(it),
             TokenKind::Cast => text.push_str("::"),
             TokenKind::Punct(byte) => text.push(char::from(*byte)),
         }
@@ -184,13 +218,13 @@ mod tests {
 
     fn read(sql: &str) -> Result<Statement, Unreadable> {
         let tree = Tree::parse(sql)?;
-        let tokens = crate::lexer::tokens(sql).expect("tokens");
+        let tokens = crate::lexer::tokens(sql, crate::lexer::Numbers::Decimal).expect("tokens");
         statement(&tokens, tree.commands().first().map(|it| it.node)).map(|(statement, _)| statement)
     }
 
     #[test]
     fn misreadings_of_the_parser_are_refused() {
-        for sql in ["select n'x'", "select \"\u{1}rows\"(1)", "select into x from t"] {
+        for sql in ["select \"\u{1}rows\"(1)", "select into x from t"] {
             assert!(read(sql).is_err(), "{sql}");
         }
     }
@@ -226,6 +260,7 @@ mod tests {
             "select inet '1.1.1.1', ssn from t",
             "select \"myType\" 'x' from t",
             "select a from only t for no key update",
+            "select - -1, - - - a, @ -a, - @ a, ~ -a, - ~ a, |/ -a, - |/ a, + - a, - + a, @-@ a, a - @ b, a @-@ b, a - - -1, \"--\", 'x--' || \"'--\" || - -1 from t where \"a\"\"--\" = - -b -- - -",
             "select a -> 'b' ->> 'c', a #>> '{x}', a @> '{}' from t for update skip locked",
         ] {
             assert!(read(sql).is_ok(), "{sql}: {:?}", read(sql).err());

@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use crate::lexer::{self, Token, TokenKind};
+use crate::lexer::{self, Numbers, Token, TokenKind, decimal};
 use crate::number::Number;
 use crate::predicate::{ValuePlace, ValueSource, literals};
 
@@ -49,7 +49,7 @@ impl<'a, V> StatementValues<'a, V> {
     }
 
     fn tokens(&self) -> Option<&[Token<'a>]> {
-        let read = || lexer::tokens(std::str::from_utf8(self.sql).ok()?).ok();
+        let read = || lexer::tokens(std::str::from_utf8(self.sql).ok()?, Numbers::Any).ok();
         self.tokens.get_or_init(read).as_deref()
     }
 
@@ -57,7 +57,7 @@ impl<'a, V> StatementValues<'a, V> {
     fn literal(&self, at: u32) -> Option<Number> {
         let (token, next) = literals(self.tokens()?).nth(usize::try_from(at).ok()?)?;
         match &token.kind {
-            TokenKind::Number(text) => text.parse().ok(),
+            TokenKind::Number(text) => decimal(text)?.parse().ok(),
             TokenKind::Text(Some(text))
                 if !next.is_some_and(|next| matches!(next.kind, TokenKind::Text(_))) =>
             {
@@ -158,7 +158,8 @@ mod tests {
             assert_eq!(value(sql, at, false), text.and_then(number), "{at}");
         }
         assert_eq!(value("select '1'\n'2'", 0, false), None, "it is 12 to the server");
-        assert_eq!(value("select 0x10", 0, false), None);
+        assert_eq!(value("select 0x10, 1_0.5", 0, false), number("16"));
+        assert_eq!(value("select 0x10, 1_0.5", 1, false), number("10.5"));
         assert_eq!(value("select '", 0, false), None);
     }
 

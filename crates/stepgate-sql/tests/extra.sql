@@ -76,3 +76,5 @@ create view v_xmltable as select x.a from people, xmltable('/x' passing xmlfores
 create table secretly_keyed (id int unique, secret text primary key);
 create function code_of(int) returns int immutable language sql as 'select length(email) from people where id = $1';
 create table split_by_code (id int) partition by list (code_of(id));
+create table two_keys (x text, y text, unique (x, y));
+create table two_refs (a text, b text, foreign key (b, a) references two_keys (x, y) on update cascade);

@@ -22,7 +22,7 @@ const STACK: usize = 2 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Pieces by which statements become others.
-const PIECES: [&str; 64] = [
+const PIECES: [&str; 76] = [
     "'",
     "''",
     "\"",
@@ -87,6 +87,18 @@ const PIECES: [&str; 64] = [
     "prepare p as",
     "\u{e4}",
     "\u{1}",
+    "any (",
+    "(values (1))",
+    "((select 1) union (select 2))",
+    "t.*",
+    "(t.*).a",
+    "- -1",
+    "n'x'",
+    "0x1f",
+    "treat(a as int)",
+    "repeatable (1 + 1)",
+    "fetch first (1) rows with ties",
+    "json_table(a, '$' columns (nested '$' columns (b int)))",
 ];
 
 impl Random {

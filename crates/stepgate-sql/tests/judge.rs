@@ -36,21 +36,30 @@ fn column(random: &mut Random) -> String {
 }
 
 fn expr(random: &mut Random, depth: usize) -> String {
-    match random.below(if depth == 0 { 5 } else { 9 }) {
+    match random.below(if depth == 0 { 9 } else { 15 }) {
         0 => format!("{}::text", random.pick(&ALIASES)),
         1 => format!("coalesce({}::text, 'x')", column(random)),
         2..=4 => column(random),
-        5 => format!("exists ({})", query(random, depth - 1)),
-        6 => format!("array({})", query(random, depth - 1)),
-        7 => format!("({} limit 1)", query(random, depth - 1)),
-        _ => format!("case when {} is null then 1 end", column(random)),
+        5 => format!("{}.*::text", random.pick(&ALIASES)),
+        6 => format!("({}.*).{}", random.pick(&ALIASES), random.pick(&COLUMNS)),
+        7 => format!("array[{0}.*] = array[{0}]", random.pick(&ALIASES)),
+        8 => format!("case when {} is null then 1 end", column(random)),
+        9 => format!("(({} limit 1) union ({} limit 1))", query(random, depth - 1), query(random, depth - 1)),
+        10 => format!("(values ({}))", expr(random, depth - 1)),
+        11 => format!("'x' ^@ any ({})", query(random, depth - 1)),
+        12 => format!("exists ({})", query(random, depth - 1)),
+        13 => format!("array({})", query(random, depth - 1)),
+        _ => format!("({} limit 1)", query(random, depth - 1)),
     }
 }
 
 fn item(random: &mut Random, depth: usize) -> String {
-    let source = match random.below(if depth == 0 { 3 } else { 5 }) {
-        0..=2 => random.pick(&TABLES).to_owned(),
-        3 => format!("({})", query(random, depth - 1)),
+    let source = match random.below(if depth == 0 { 6 } else { 9 }) {
+        0..=3 => random.pick(&TABLES).to_owned(),
+        4 => format!("{} *", random.pick(&TABLES)),
+        5 => random.pick(&["current_date", "current_user", "session_user"]).to_owned(),
+        6 => format!("lateral (values ({}.*, {}))", random.pick(&ALIASES), expr(random, depth - 1)),
+        7 => format!("({})", query(random, depth - 1)),
         _ => format!("lateral ({})", query(random, depth - 1)),
     };
     let needed = source.ends_with(')');

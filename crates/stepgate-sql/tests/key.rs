@@ -78,6 +78,11 @@ fn facts_by_key_are_facts_without() {
             "insert into visits (vid, kind) select 1, ward from patients where pid = 3 limit 5",
             "select query_to_xml('select 1', true, true, '') from visits where vid = 1",
             "select pid, ward from patients order by 1, 2 offset 5",
+            "select pid from patients where pid = - -5 and nhs_no = N'x' order by 1 fetch first (3) rows with ties",
+            "insert into visits (vid, pid, did) values (1, 2, 3), (4, 5, 6) on conflict (vid) do update set pid = 7, fee = 8",
+            "update patients set pid = 5, nhs_no = 'x' where ward = any (values ('a'), ('b')) and mobile = 'x'",
+            "select * from visits, json_table('{}', '$' columns (nested path '$.a' columns (b text))) t where vid = 7",
+            "select pid from patients * p where p.* = row(1) and ward <> all ((select 'x') union (select 'y'))",
             "select case when pid = 1 then 'a' else nhs_no end from patients where pid >= 10",
         ]
         .map(str::to_owned),

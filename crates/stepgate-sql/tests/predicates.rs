@@ -27,6 +27,29 @@ create table paid (id int, sum numeric) partition by range (id);
 create table paid_first partition of paid for values from (1) to (100);
 create function above(floor numeric) returns setof int language sql as 'select inv from invoices where amount > $1 or amount = 7';
 create table flags (on_hold bool, old bool);
+create table codes (code int primary key, price numeric(8,2) unique, name text unique);
+create table pairs (a int, b int, note text, unique (b, a));
+create table uses (id int, code int references codes, left_ int, right_ int, foreign key (right_, left_) references pairs (a, b));
+create table coarse (thousands numeric(3,-3) unique, big money unique, day date unique);
+create table odd (n int, m int, exclude using btree (m with =));
+create unique index on odd (abs(n));
+create unique index on odd (m) where n > 30000;
+create table shifted (n int unique);
+create function shift() returns trigger language plpgsql as 'begin new.n = new.n + 30000; return new; end';
+create trigger shift before insert or update on shifted for each row execute function shift();
+create table ranged (id int, price int, unique (id)) partition by range (id);
+create table ranged_low (price int, id int not null);
+alter table ranged attach partition ranged_low for values from (1) to (100);
+create unique index on ranged_low (price);
+create table split_shifted (id int, n int, unique (id)) partition by range (id);
+create table split_shifted_low partition of split_shifted for values from (1) to (100);
+create unique index on split_shifted_low (n);
+create trigger shift before insert or update on split_shifted_low for each row execute function shift();
+create operator class beyond for type int using btree as operator 1 <, operator 2 <=, operator 3 =, operator 4 >=, operator 5 >, function 1 btint4cmp(int, int);
+create table ours (n int not null, m int);
+create unique index on ours (n beyond);
+create table of_ours (m int references ours (n));
+create table priced (id int, price int, low int, check (price > low));
 ";
 
 fn world() -> (Cluster, Catalog) {
@@ -154,7 +177,7 @@ fn conditions_say_how_a_column_is_compared_with_what() {
             ("delete from invoices where amount > 5", "amount > number@0"),
             (
                 "insert into doctors select * from doctors on conflict (did) do update set name = 'x' where doctors.annual_pay > 7",
-                "doctors.annual_pay > number@1",
+                "doctors.annual_pay > number@1; doctors.did = expression",
             ),
             (
                 "merge into invoices i using doctors d on i.amount > 5 when matched and d.did = 3 then delete",
@@ -166,7 +189,11 @@ fn conditions_say_how_a_column_is_compared_with_what() {
             ),
             (
                 "select inv from invoices where paid = true and amount = null",
-                "amount = null; invoices.paid = boolean",
+                "amount = null; amount is-null null; invoices.paid = boolean",
+            ),
+            (
+                "select inv from invoices where null is distinct from amount",
+                "amount <> null; amount is-null null",
             ),
             ("explain select inv from invoices where amount > 5", "amount > number@0"),
             ("copy (select inv from invoices where amount > 5) to stdout", "amount > number@0"),
@@ -177,6 +204,125 @@ fn conditions_say_how_a_column_is_compared_with_what() {
         ],
         &catalog,
     );
+}
+
+/// A write tells by failing whether a key is there, and so compares it.
+#[test]
+fn what_keys_are_asked_by_a_write_is_a_comparison() {
+    let (_cluster, catalog) = world();
+    let odd = "odd.m other expression; odd.n other expression";
+    check(
+        &[
+            (
+                "insert into codes values (1, 30001, 'x')",
+                "codes.code = number~@0; codes.name = text~@2; codes.price = number~@1",
+            ),
+            (
+                "insert into codes (price, code) values ($1, -$2)",
+                "codes.code = $2-~; codes.name = expression; codes.price = $1~",
+            ),
+            (
+                "insert into codes (code) values (1), (default), ((2)), (3 + 4)",
+                "codes.code = number~@0; codes.code = number~@1; codes.code = expression; codes.name = expression; codes.price = expression",
+            ),
+            (
+                "insert into codes (code) values (40000.4::int)",
+                "codes.code = number~@0; codes.name = expression; codes.price = expression",
+            ),
+            (
+                "insert into codes (code) select $1",
+                "codes.code = expression; codes.name = expression; codes.price = expression",
+            ),
+            (
+                "insert into codes default values",
+                "codes.code = expression; codes.name = expression; codes.price = expression",
+            ),
+            (
+                "copy codes (code) from stdin",
+                "codes.code = expression; codes.name = expression; codes.price = expression",
+            ),
+            (
+                "insert into uses (code, id, left_, right_) values (1, 2, 3, 4)",
+                "codes.code = number~@0; pairs.a = number~@3; pairs.b = number~@2",
+            ),
+            (
+                "insert into uses (id) values (1)",
+                "codes.code = expression; pairs.a = expression; pairs.b = expression",
+            ),
+            ("insert into pairs (a, b, note) values (1, $1, 'x')", "pairs.a = number~@0; pairs.b = $1~"),
+            // 1499 is stored as 1000; `money` reads `1,2`.
+            (
+                "insert into coarse values (1499, '1,2', '2024-01-01')",
+                "coarse.big = text; coarse.day = text; coarse.thousands = number",
+            ),
+            ("insert into odd values (1, 2)", odd),
+            ("update odd set n = 3", odd),
+            (
+                "insert into ranged values (1, 2)",
+                "ranged.id = number~@0; ranged.price = number~@1; ranged_low.id = number~@0; ranged_low.price = number~@1",
+            ),
+            (
+                "insert into codes (code) values (1) on conflict (code) do nothing",
+                "codes.code = number~@0; codes.name = expression; codes.price = expression",
+            ),
+            (
+                "insert into codes (code) values (1) on conflict (code) do update set price = 5, name = excluded.name where codes.price > 6",
+                "codes.code = number~@0; codes.name = column; codes.name = expression; codes.price = number~@1; codes.price = expression; codes.price > number@2",
+            ),
+            (
+                "merge into codes c using doctors d on c.code = 5 when not matched then insert (code, price) values (7, d.did)",
+                "codes.code = number@0; codes.code = number~@1; codes.code <> number@0; codes.name = expression; codes.price = column",
+            ),
+            (
+                "update codes set price = 30001, name = $1 where code = 3",
+                "codes.code = number@1; codes.name = $1~; codes.price = number~@0",
+            ),
+            ("update codes set price = price + 1", "codes.price = expression"),
+            (
+                "update codes set (price, name) = (1, 'x')",
+                "codes.name = expression; codes.price = expression",
+            ),
+            ("update codes set code = 5", "codes.code = number~@0; uses.code = expression"),
+            (
+                "update pairs set a = 5",
+                "pairs.a = number~@0; pairs.b = expression; uses.left_ = expression; uses.right_ = expression",
+            ),
+            ("update pairs set note = 'x'", ""),
+            (
+                "update uses set code = 5, left_ = 6",
+                "codes.code = number~@0; pairs.a = expression; pairs.b = number~@1",
+            ),
+            ("delete from codes", "uses.code = expression"),
+            ("update priced set low = 5", "priced.low other expression; priced.price other expression"),
+            ("update priced set id = 5", ""),
+            ("insert into ours values (5)", "ours.n other expression"),
+            ("insert into of_ours values (5)", "ours.n other expression"),
+        ],
+        &catalog,
+    );
+    for sql in [
+        "insert into shifted values (1)",
+        "update shifted set n = 1",
+        "insert into split_shifted values (1, 2)",
+        "update split_shifted set n = 1",
+    ] {
+        let all = facts(sql, &catalog);
+        let of: Vec<_> = all[0].predicates.iter().filter(|it| it.column.column == "n").collect();
+        assert!(!of.is_empty() && of.iter().all(|it| it.operand.value.is_none()), "{sql}: {of:?}");
+    }
+    for (sql, column) in [
+        ("insert into codes values (1)", "code"),
+        ("update codes set price = 1", "price"),
+        ("delete from codes", "code"),
+    ] {
+        let all = facts(sql, &catalog);
+        let uses: Vec<_> =
+            all[0].columns.iter().filter(|(it, _)| it.column == column).map(|(_, uses)| uses).collect();
+        assert!(
+            uses.iter().any(|uses| uses.contains(&Use::Predicate) && uses.contains(&Use::Hidden)),
+            "{sql}"
+        );
+    }
 }
 
 #[test]

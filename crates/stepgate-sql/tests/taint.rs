@@ -32,6 +32,50 @@ fn flows(facts: &Facts) -> String {
     all.join(" ")
 }
 
+/// Columns of a foreign key refer one by one, in the order of the key and not of the tables.
+#[test]
+fn a_cascade_stores_each_column_of_a_key_in_the_one_that_refers_to_it() {
+    let (cluster, catalog, _) = everything();
+    for (sql, expected) in [
+        (
+            "update two_keys set x = (select iban from invoices limit 1)",
+            "two_keys.x<invoices.iban two_refs.b<invoices.iban",
+        ),
+        (
+            "update two_keys set y = (select iban from invoices limit 1)",
+            "two_keys.y<invoices.iban two_refs.a<invoices.iban",
+        ),
+    ] {
+        assert_eq!(flows(&analyze(sql.as_bytes(), &catalog, &session())[0]), expected, "{sql}");
+    }
+    let sql = "insert into two_keys values ('k', 'l'); insert into two_refs (b, a) values ('k', 'l');
+               update two_keys set x = (select iban from invoices where inv = 1);
+               select b = (select iban from invoices where inv = 1), a from two_refs";
+    assert!(cluster.psql("clinic", sql).expect("the server runs it").contains("t|l"));
+}
+
+/// EXPLAIN ANALYZE makes what it explains.
+#[test]
+fn what_explain_makes_holds_what_it_reads() {
+    let cluster = clinic();
+    let catalog = snapshot(&cluster, "clinic");
+    for (sql, expected) in [
+        ("explain analyze create temp table t as select iban from invoices", "pg_temp.t.iban<invoices.iban"),
+        ("explain (analyze) select iban as a into temp t from invoices", "pg_temp.t.a<invoices.iban"),
+        ("explain analyze select iban into lab.t from invoices", "lab.t.iban<invoices.iban"),
+        ("explain create temp table t as select iban from invoices", ""),
+        ("explain select iban into temp t from invoices", ""),
+    ] {
+        let all = analyze(sql.as_bytes(), &catalog, &session());
+        assert_eq!(flows(&all[0]), expected, "{sql}");
+        assert_eq!(all[0].effect.creates.is_some(), !expected.is_empty(), "{sql}");
+    }
+    let sql = "explain analyze select iban into temp t from invoices; select count(*) from t";
+    assert!(cluster.psql("clinic", sql).expect("the server runs it").contains("1500"));
+    let all = analyze(sql.as_bytes(), &catalog, &session());
+    assert!(all[1].certainty == stepgate_types::Certainty::Unknown, "the table was made in this message");
+}
+
 #[test]
 fn what_a_statement_stores_is_told_column_by_column() {
     let cluster = clinic();

@@ -102,7 +102,7 @@ impl std::fmt::Display for Kind {
 pub enum Use {
     /// Its value, or something computed from it, can reach the result.
     Output,
-    /// It decides which rows take part (WHERE, JOIN … ON, HAVING, LIMIT).
+    /// It decides which rows take part (WHERE, JOIN … ON, HAVING, LIMIT), or whether a write fails (keys, checks).
     Predicate,
     /// GROUP BY, DISTINCT, PARTITION BY, set operations.
     Grouping,

@@ -9,7 +9,7 @@ use super::routine::{self, Body, Path, Routine};
 use super::trigger::{self, Step, Trigger};
 use super::{Catalog, UserCasts};
 use crate::builtin;
-use crate::lexer::{self, TokenKind};
+use crate::lexer::{self, Numbers, TokenKind};
 
 /// A type outside pg_catalog.
 #[derive(Debug, Clone)]
@@ -207,7 +207,7 @@ fn triggers(loader: &mut Loader, answers: &Answers<'_>) -> Result<(), CatalogErr
 /// Whether an expression that the server printed names nothing outside pg_catalog, and calls no function but those that
 /// only compute. (Its columns come without the table's name.)
 fn is_plain(expression: &str, catalog: &Catalog) -> bool {
-    let Ok(tokens) = lexer::tokens(expression) else { return false };
+    let Ok(tokens) = lexer::tokens(expression, Numbers::Decimal) else { return false };
     let is = |at: usize, byte: u8| tokens.get(at).is_some_and(|token| token.kind.is_punct(byte));
     tokens.iter().enumerate().all(|(at, token)| match &token.kind {
         TokenKind::Word(word) | TokenKind::Quoted(word) if is(at + 1, b'(') => {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use stepgate_types::{ColumnName, RelationName, Use};
 
-use super::relation::{Column, ColumnType, Name};
+use super::relation::{Column, ColumnType, Name, Unique};
 use super::{Catalog, ColumnRef, Relation, RelationKind, UserType};
 use crate::facts::{Created, Facts};
 use crate::taint::TEMPORARY;
@@ -42,7 +42,7 @@ impl Catalog {
             reads: if *view { self.refs(besides)? } else { Vec::new() },
             reads_relations,
             // Its constraints are not known: a write may be told what is in it already, or be shown the row.
-            unique: vec![(0..columns.len()).collect()],
+            unique: vec![Unique { columns: (0..columns.len()).collect(), plain: false }],
             bounded: true,
             ..Relation::default()
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use stepgate_types::RelationName;
 
-use super::relation::{Action, Column, ColumnType, Name, Referred};
+use super::relation::{Action, Column, ColumnType, Name, Referred, Unique};
 use super::routine::Body;
 use super::{Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, Rows, code, view};
 
@@ -49,6 +49,7 @@ impl Catalog {
         loader.policies(&answers, &routines)?;
         loader.event_triggers(&answers)?;
         loader.policies_beneath_views();
+        loader.server(&answers)?;
         Ok(loader.catalog)
     }
 }
@@ -93,6 +94,14 @@ pub(super) fn truth(text: &str) -> bool {
 impl Loader {
     pub(super) fn known(&self, oid: &str) -> Option<RelationIndex> {
         self.catalog.by_oid.get(&oid.parse().ok()?).copied()
+    }
+
+    fn server(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
+        for row in answers.rows::<1>("server")? {
+            let [version] = row?;
+            self.catalog.version = number(version, "server")?;
+        }
+        Ok(())
     }
 
     fn relations(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
@@ -209,11 +218,11 @@ impl Loader {
     }
 
     fn constraints(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
-        for row in answers.rows::<2>("unique_indexes")? {
-            let [oid, key] = row?;
+        for row in answers.rows::<3>("unique_indexes")? {
+            let [oid, key, plain] = row?;
             if let Some(relation) = self.known(oid).and_then(|at| self.catalog.relations.get_mut(at)) {
                 let columns = relation.positions(&numbers(key));
-                relation.unique.push(columns);
+                relation.unique.push(Unique { columns, plain: truth(plain) });
             }
         }
         for row in answers.rows::<7>("constraints")? {
@@ -225,7 +234,7 @@ impl Loader {
                     relation.checks.push(own);
                 }
             } else if let Some(to) = self.known(target) {
-                let theirs = self.positions(to, target_key);
+                let (own, theirs) = (self.key(at, key), self.key(to, target_key));
                 let pair = |of: RelationIndex, columns: &[usize]| -> Vec<ColumnRef> {
                     columns.iter().map(|column| (of, *column)).collect()
                 };
@@ -248,6 +257,14 @@ impl Loader {
 
     fn positions(&self, relation: RelationIndex, key: &str) -> Vec<usize> {
         self.catalog.relation(relation).map(|relation| relation.positions(&numbers(key))).unwrap_or_default()
+    }
+
+    /// The same in the order of the key: its columns refer one by one.
+    fn key(&self, relation: RelationIndex, key: &str) -> Vec<usize> {
+        let Some(relation) = self.catalog.relation(relation) else { return Vec::new() };
+        let position = |number: &i32| relation.columns.iter().position(|column| column.number == *number);
+        let ordered: Option<Vec<usize>> = numbers(key).iter().map(position).collect();
+        ordered.filter(|it| !it.is_empty()).unwrap_or_else(|| relation.positions(&numbers(key)))
     }
 
     /// A write to a parent may reach its children, and with them their code.

@@ -17,13 +17,14 @@ use std::sync::Arc;
 use stepgate_types::{ColumnName, RelationName};
 
 use crate::builtin;
+use crate::lexer::Numbers;
 use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
 pub use load::CatalogError;
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
 use relation::Column;
-pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind};
+pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique};
 pub(crate) use routine::{Body, Path, Routine};
 pub use rows::Rows;
 pub(crate) use trigger::Trigger;
@@ -39,6 +40,8 @@ pub struct Catalog {
     definitions: HashMap<RelationIndex, Definition>,
     /// Schemas that all can see, with the rights on them.
     schemas: BTreeSet<(String, String)>,
+    /// `server_version_num`; 0 where it is not known.
+    version: u32,
     /// Names of functions outside pg_catalog.
     user_functions: HashSet<String>,
     /// name → those routines outside pg_catalog, with their schemas.
@@ -147,6 +150,16 @@ impl Catalog {
         depends.iter().try_for_each(|(on, _)| has_same_names(*on))?;
         has_same_names(at)?;
         (known.version == definition.version && !known.text.is_empty()).then(|| Arc::clone(&known.text))
+    }
+
+    /// How the server writes numbers.
+    pub(crate) const fn numbers(&self) -> Numbers {
+        if self.version >= 160_000 { Numbers::Any } else { Numbers::Decimal }
+    }
+
+    /// Whether `system_user` is a word of the grammar.
+    pub(crate) const fn has_system_user(&self) -> bool {
+        self.version >= 160_000
     }
 
     pub(crate) fn find(&self, schema: &str, name: &str) -> Option<RelationIndex> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::routine::Path;
 use super::trigger::{ANY, Act, DELETE, INSERT, Step, UPDATE};
-use crate::lexer::{self, Token, TokenKind};
+use crate::lexer::{self, Numbers, Token, TokenKind};
 
 /// The steps of a PL/pgSQL function. None: it is not of those that can be read.
 pub(crate) fn steps(source: &str, path: Path) -> Option<Arc<[Step]>> {
@@ -22,7 +22,7 @@ pub(crate) fn steps(source: &str, path: Path) -> Option<Arc<[Step]>> {
 
 /// The steps of WHEN in what `pg_get_triggerdef` prints as seen from pg_catalog.
 pub(crate) fn when(definition: &str) -> Option<Arc<[Step]>> {
-    let tokens = lexer::tokens(definition).ok()?;
+    let tokens = lexer::tokens(definition, Numbers::Decimal).ok()?;
     let mut reader = Reader {
         source: definition,
         tokens: &tokens,

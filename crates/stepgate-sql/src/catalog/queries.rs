@@ -70,6 +70,7 @@ macro_rules! unreadable {
 /// To be run in ONE repeatable-read, read-only transaction with `search_path = pg_catalog`
 /// (view definitions are qualified by it). Any role may; PostgreSQL 13 to 18.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
+    CatalogQuery { name: "server", sql: "select pg_catalog.current_setting('server_version_num')" },
     CatalogQuery {
         name: "relations",
         sql: "select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::text, \
@@ -135,7 +136,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         sql: "select i.indrelid::text, i.indkey::text || coalesce((select ' ' || pg_catalog.string_agg(\
               d.refobjsubid::text, ' ') from pg_catalog.pg_depend d \
               where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.objid = i.indexrelid \
-              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid), '') \
+              and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid = i.indrelid), ''), \
+              (i.indisunique and i.indexprs is null and i.indpred is null and not exists (select \
+              from pg_catalog.unnest(i.indclass::pg_catalog.oid[]) as o (class) where o.class >= 16384))::text \
               from pg_catalog.pg_index i where (i.indisunique or i.indisexclusion) and i.indrelid >= 16384",
     },
     CatalogQuery {

@@ -59,13 +59,22 @@ pub(crate) struct Relation {
     /// An UPDATE may fail on a partition bound or policy, with an error that shows the row.
     pub(crate) bounded: bool,
     /// Columns (positions) of each unique or exclusion constraint: writing them tells whether a value is there.
-    pub(crate) unique: Vec<Vec<usize>>,
+    pub(crate) unique: Vec<Unique>,
     /// Columns of each check constraint: a failure shows the row.
     pub(crate) checks: Vec<Vec<usize>>,
     /// Foreign keys from this relation: own columns, and those referred to.
     pub(crate) refers: Vec<(Vec<usize>, Vec<ColumnRef>)>,
     /// Foreign keys to this relation.
     pub(crate) referred: Vec<Referred>,
+}
+
+/// A unique or exclusion constraint.
+#[derive(Debug, Clone)]
+pub(crate) struct Unique {
+    /// Positions of the columns that it names, also in expressions and conditions.
+    pub(crate) columns: Vec<usize>,
+    /// It compares columns, and by the server's own `=` alone.
+    pub(crate) plain: bool,
 }
 
 /// A foreign key, from the side of what it refers to.
@@ -137,6 +146,18 @@ impl ColumnType {
     /// Whether it is text of any length: every value can be stored in it.
     pub(crate) fn is_text(self) -> bool {
         TEXTS.contains(&self)
+    }
+
+    /// Whether a number, stored in it, is the same number, apart from digits that it rounds: integers, floats, numeric
+    /// of no negative scale, text.
+    pub(crate) fn keeps_numbers(self) -> bool {
+        const NUMERIC: u32 = 1700;
+        // numeric.c, `numeric_typmod_scale`.
+        let has_scale_below_zero = |modifier: i32| modifier >= 4 && (modifier - 4) & 0x400 != 0;
+        match self {
+            Self(NUMERIC, modifier) => !has_scale_below_zero(modifier),
+            Self(of, _) => matches!(of, 20 | 21 | 23 | 25 | 700 | 701 | 1043),
+        }
     }
 
     pub(crate) fn is_json(self) -> bool {

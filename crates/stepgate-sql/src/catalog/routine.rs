@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::lexer;
+use crate::lexer::{self, Numbers};
 
 /// A function outside pg_catalog, or what else runs: a domain's checks, a table's defaults.
 #[derive(Debug, Default)]
@@ -67,7 +67,7 @@ impl Routine {
 /// The statements of `BEGIN ATOMIC … END` or `RETURN …` in what `pg_get_functiondef` prints. What stands before them is
 /// names, types and quoted settings, in which BEGIN is never followed by ATOMIC, nor RETURN without a dot beside it.
 pub(crate) fn bound_statements(definition: &str) -> Option<String> {
-    let tokens = lexer::tokens(definition).ok()?;
+    let tokens = lexer::tokens(definition, Numbers::Decimal).ok()?;
     let mut depth = 0_usize;
     let word = |at: usize| tokens.get(at).and_then(|token| token.kind.word());
     let is = |at: usize, byte: u8| tokens.get(at).is_some_and(|token| token.kind.is_punct(byte));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::routine::Body;
 use super::{Catalog, ColumnRef, RelationIndex, RelationKind};
 use crate::builtin;
-use crate::lexer::{self, TokenKind};
+use crate::lexer::{self, Numbers, TokenKind};
 use crate::walk::{self, ViewColumn, ViewColumns};
 
 /// Views upon views deeper than this are doubtful. The server has no such limit, people have.
@@ -49,7 +49,9 @@ impl View {
             whole_rows: false,
             doubtful: false,
         };
-        let Some(tokens) = lexer::tokens(&definition).ok().filter(|tokens| !tokens.is_empty()) else {
+        let Some(tokens) =
+            lexer::tokens(&definition, Numbers::Decimal).ok().filter(|tokens| !tokens.is_empty())
+        else {
             view.doubtful = true;
             view.whole_rows = true;
             return view;

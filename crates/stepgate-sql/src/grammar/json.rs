@@ -99,17 +99,33 @@ fn function(function: &JsonFuncExpr) -> Vec<Step<'_>> {
 fn table(table: &JsonTable) -> Vec<Step<'_>> {
     let mut operands = vec![value(table.context_item())];
     operands.extend(passing(table.passing()));
-    let mut names = Vec::new();
-    for column in table.columns() {
-        if column.coltype == JsonTableColumnType::JTC_NESTED {
-            return vec![Step::Unsaid];
-        }
-        names.push(column.name());
-        operands.extend(column_operands(column));
-    }
+    let names = columns(table.columns(), &mut operands);
     operands.extend(behavior(table.on_error()));
     let alias = alias(table.alias(), "json_table", names);
     table_function(false, marker::JSON_TABLE, operands, Some(alias))
+}
+
+/// The names of columns, those nested in them last, and what they have of operands, as they stand.
+fn columns<'t>(
+    of: impl IntoIterator<Item = &'t JsonTableColumn>,
+    operands: &mut Vec<Operand<'t>>,
+) -> Vec<Option<&'t str>> {
+    let (mut names, mut nested) = (Vec::new(), Vec::new());
+    for column in of {
+        if column.coltype == JsonTableColumnType::JTC_NESTED {
+            let of = column.columns().iter().filter_map(|it| match it {
+                Node::JsonTableColumn(column) => Some(column),
+                _ => None,
+            });
+            let of: Vec<&JsonTableColumn> = of.collect();
+            nested.extend(columns(of, operands));
+        } else {
+            names.push(column.name());
+            operands.extend(column_operands(column));
+        }
+    }
+    names.extend(nested);
+    names
 }
 
 fn column_operands(column: &JsonTableColumn) -> impl Iterator<Item = Operand<'_>> {

@@ -7,7 +7,9 @@ use pg_raw_parse::list::NodeList;
 use pg_raw_parse::nodes::{
     Alias, ColumnDef, InferClause, RangeFunction, RangeTableFunc, ResTarget, TypeName, XmlExpr,
 };
-use pg_raw_parse::raw::{BoolExprType, CmdType, CoercionForm, GroupingSetKind, NullTestType, XmlExprOp};
+use pg_raw_parse::raw::{
+    A_Expr_Kind, BoolExprType, CmdType, CoercionForm, GroupingSetKind, NullTestType, SubLinkType, XmlExprOp,
+};
 
 use super::json;
 use crate::marker;
@@ -36,6 +38,10 @@ pub(super) enum Step<'t> {
     Target(Option<&'t str>),
     /// Whether something is null, or is not.
     Null(NullTestType::Type),
+    /// `= ANY` or `= ALL`.
+    Members(bool),
+    /// The head of a call of the marked name of an operator, with one operand.
+    Operator(&'t NodeList),
     /// No words stand for it.
     Unsaid,
 }
@@ -81,6 +87,44 @@ pub(super) fn steps(node: Node<'_>) -> Option<Vec<Step<'_>>> {
         {
             Some(vec![Step::Leaf(node), Step::Node(it.condition()), Step::List(1), Step::Literal])
         }
+        // WITH a CTE of a marked name says nothing.
+        Node::WithClause(it) => match it.ctes().iter().next() {
+            Some(cte) if cte.ctename() == Some(marker::QUERY) => Some(Vec::new()),
+            _ => None,
+        },
+        Node::A_Expr(it) if matches!(it.kind, A_Expr_Kind::AEXPR_OP_ANY | A_Expr_Kind::AEXPR_OP_ALL) => {
+            (!is_any_operator(it.name())).then(|| {
+                let all = it.kind == A_Expr_Kind::AEXPR_OP_ALL;
+                vec![
+                    Step::Members(all),
+                    Step::Node(it.lexpr()),
+                    Step::Operator(it.name()),
+                    Step::Node(it.rexpr()),
+                ]
+            })
+        }
+        Node::SubLink(it)
+            if matches!(it.sub_link_type, SubLinkType::ANY_SUBLINK | SubLinkType::ALL_SUBLINK) =>
+        {
+            let is_in = it.oper_name().is_empty();
+            (!is_in && !is_any_operator(it.oper_name())).then(|| {
+                let all = it.sub_link_type == SubLinkType::ALL_SUBLINK;
+                vec![
+                    Step::Members(all),
+                    Step::Node(it.testexpr()),
+                    Step::Operator(it.oper_name()),
+                    Step::Subquery,
+                    Step::Node(it.subselect()),
+                ]
+            })
+        }
+        Node::RangeTableSample(it) if !matches!(it.repeatable(), Node::None | Node::A_Const(_)) => {
+            let mut operands = nodes(it.args());
+            operands.push(vec![Step::Node(it.repeatable())]);
+            let mut steps = vec![Step::Leaf(node), Step::Node(it.relation()), Step::List(1)];
+            steps.extend(call(marker::SEED, operands));
+            Some(steps)
+        }
         Node::GroupingSet(it) => Some(call(grouping(it.kind), nodes(it.content()))),
         Node::InferClause(it) => {
             Some(vec![if inferred(it).is_some() { Step::Leaf(node) } else { Step::Unsaid }])
@@ -97,6 +141,15 @@ pub(super) fn call<'t>(name: &'t str, operands: Vec<Operand<'t>>) -> Vec<Step<'t
 
 fn nodes(list: &NodeList) -> Vec<Operand<'_>> {
     list.iter().map(|node| vec![Step::Node(node)]).collect()
+}
+
+/// Whether sqlparser knows that operator before ANY and ALL.
+fn is_any_operator(name: &NodeList) -> bool {
+    let known = |name: Option<&str>| name.is_some_and(marker::may_precede_any);
+    match name.iter().map(|part| part.as_str()).collect::<Vec<_>>().as_slice() {
+        [name] | [Some("pg_catalog"), name] => known(*name),
+        _ => false,
+    }
 }
 
 /// `cast(… as type)`.

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::{Rewrite, cannot_name_relation, is_label, is_punct, last_word, out_of, word, word_at};
+use super::value::Clauses;
+use super::{Rewrite, is_label, is_punct, last_word, out_of, word, word_at};
 use crate::lexer::{Token, TokenKind};
 use crate::marker;
 
@@ -33,11 +34,24 @@ pub(super) fn limit<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Opt
         ("limit", "all") => (vec![make(word("limit")), make(word("null"))], 2),
         ("fetch", "first" | "next") if is_punct(rest, 2, b'(') && !is_label(out) => {
             let end = 2 + group_length(rest.get(2..)?);
-            let only =
-                matches!(word_at(rest, end), Some("row" | "rows")) && word_at(rest, end + 1) == Some("only");
-            (vec![only.then(|| make(word("limit")))?], 2)
+            let rows = matches!(word_at(rest, end), Some("row" | "rows"));
+            let ties = word_at(rest, end + 1) == Some("with") && word_at(rest, end + 2) == Some("ties");
+            let ends = rows && (ties || word_at(rest, end + 1) == Some("only"));
+            let is_value =
+                |token: &Token<'_>| matches!(token.kind, TokenKind::Number(_) | TokenKind::Param(_));
+            match rest.get(3).filter(|token| end == 5 && is_value(token)) {
+                // There may be more rows than a LIMIT says.
+                Some(value) if ends && ties => {
+                    let words = [word("fetch"), word("first"), value.kind.clone(), word("rows")];
+                    let mut tokens: Vec<_> = words.into_iter().map(&mut make).collect();
+                    tokens.extend([make(word("with")), make(word("ties"))]);
+                    return Some(Rewrite { tokens, taken: end + 3 });
+                }
+                _ => (vec![ends.then(|| make(word("limit")))?], 2),
+            }
         }
         ("row" | "rows", "only") if closes => (Vec::new(), 2),
+        ("row" | "rows", "with") if closes && word_at(rest, 2) == Some("ties") => (Vec::new(), 3),
         ("for", "read") if word_at(rest, 2) == Some("only") && !is_label(out) => (Vec::new(), 3),
         _ => return None,
     };
@@ -45,7 +59,7 @@ pub(super) fn limit<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> Opt
 }
 
 /// Number of tokens of the bracketed group that begins there.
-fn group_length(tokens: &[Token<'_>]) -> usize {
+pub(super) fn group_length(tokens: &[Token<'_>]) -> usize {
     let mut depth = 0_usize;
     let ends = |token: &Token<'_>| {
         match token.kind {
@@ -84,25 +98,26 @@ pub(super) fn collate<'a>(out: &[Token<'a>], rest: &[Token<'a>], at: usize) -> O
 }
 
 /// `FROM t *` (`relation_expr`): with children, as without the star.
-pub(super) fn all_of_family<'a>(out: &[Token<'a>], rest: &[Token<'a>]) -> Option<Rewrite<'a>> {
+pub(super) fn all_of_family<'a>(
+    out: &[Token<'a>],
+    rest: &[Token<'a>],
+    clauses: &Clauses,
+) -> Option<Rewrite<'a>> {
     if !matches!(rest.first()?.kind, TokenKind::Operator("*")) {
         return None;
     }
-    let ends = match rest.get(1).map(|token| &token.kind) {
-        None | Some(TokenKind::Punct(b')' | b',')) => true,
-        Some(kind) => kind.word().is_some_and(|word| {
-            cannot_name_relation(word)
-                || matches!(
-                    word,
-                    "set" | "join" | "cross" | "natural" | "inner" | "left" | "right" | "full" | "using"
-                )
-        }),
-    };
     let mut before =
         out.len().checked_sub(1).filter(|at| out.get(*at).is_some_and(|it| it.kind.ident().is_some()))?;
     while before >= 2 && is_punct(out, before - 1, b'.') {
         before -= 2;
     }
-    let in_from = matches!(word_at(out, before.checked_sub(1)?), Some("from" | "join" | "update"));
-    (ends && in_from).then(|| Rewrite { tokens: Vec::new(), taken: 1 })
+    let around = out.get(..before)?;
+    let begins = matches!(last_word(around), Some("from" | "join" | "update" | "using"));
+    let follows = around.last().is_some_and(|token| token.kind.is_punct(b','));
+    let ends = match rest.get(1).map(|token| &token.kind) {
+        None | Some(TokenKind::Punct(b')' | b',') | TokenKind::Quoted(_)) => true,
+        Some(kind) => kind.word().is_some(),
+    };
+    (ends && (begins || follows) && clauses.is_table_after(follows))
+        .then(|| Rewrite { tokens: Vec::new(), taken: 1 })
 }

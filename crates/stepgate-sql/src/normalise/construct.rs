@@ -7,11 +7,16 @@ use std::borrow::Cow;
 
 use super::{is_label, is_punct, last_word, out_of, word, word_at};
 use crate::lexer::{Token, TokenKind};
+use crate::marker;
 
 /// The tokens with such constructs said anew; borrowed where there are none.
 pub(super) fn said<'t, 'a>(tokens: &'t [Token<'a>]) -> Cow<'t, [Token<'a>]> {
-    let defines = |pair: &[Token<'a>]| word_at(pair, 0) == Some("as") && is_punct(pair, 1, b'(');
-    if !tokens.iter().any(|token| token.kind.word().is_some_and(begins)) && !tokens.windows(2).any(defines) {
+    let begins_here = |pair: &[Token<'a>]| {
+        word_at(pair, 0) == Some("as") && is_punct(pair, 1, b'(') || members(pair).is_some()
+    };
+    if !tokens.iter().any(|token| token.kind.word().is_some_and(begins))
+        && !tokens.windows(2).any(begins_here)
+    {
         return Cow::Borrowed(tokens);
     }
     let merges = word_at(tokens, 0) == Some("merge");
@@ -25,6 +30,13 @@ pub(super) fn said<'t, 'a>(tokens: &'t [Token<'a>]) -> Cow<'t, [Token<'a>]> {
     }
     said.close_values();
     Cow::Owned(said.out)
+}
+
+/// The operator there that sqlparser does not know before ANY and ALL, if it stands before one.
+fn members<'a>(tokens: &[Token<'a>]) -> Option<&'a str> {
+    let [Token { kind: TokenKind::Operator(operator), .. }, quantifier, ..] = tokens else { return None };
+    let is_it = matches!(quantifier.kind.word(), Some("any" | "all" | "some"));
+    (is_it && !marker::may_precede_any(operator)).then_some(*operator)
 }
 
 /// Words that begin, or may hold, one of these constructs.
@@ -50,6 +62,8 @@ fn begins(word: &str) -> bool {
                 | "merge"
                 | "local"
                 | "operator"
+                | "treat"
+                | "repeatable"
         )
 }
 
@@ -66,14 +80,14 @@ pub(super) enum Of {
     Named,
     /// `xmltable(…)`, with the names of its columns so far.
     XmlTable(Vec<String>),
-    /// `json_object(…)` and kin.
-    Json,
+    /// `json_object(…)` and kin, and where its ORDER BY begins in what is put out.
+    Json { order: Option<usize> },
     /// `json_array(select …)`.
     JsonQuery,
-    /// `json_table(…)`, with the names of its columns so far, and whether its path was read.
+    /// `json_table(…)`, with the names of its columns, and whether its path was read.
     JsonTable { names: Vec<String>, path: bool },
-    /// `columns (…)` in it.
-    JsonColumns,
+    /// `columns (…)` in it, of the table or NESTED: the names of its columns so far, and of those nested in it.
+    JsonColumns { names: Vec<String>, nested: Vec<String> },
     /// `rows from (…)`.
     Rows,
     /// `as (a type, …)` of a function in it.
@@ -90,6 +104,10 @@ pub(super) enum Of {
     Subscript,
     /// The columns of an INSERT.
     Columns,
+    /// What stands after ANY or ALL.
+    Members,
+    /// `treat(a as type)`.
+    Treat,
 }
 
 pub(super) struct Said<'t, 'a> {
@@ -130,6 +148,10 @@ impl<'a> Said<'_, 'a> {
         self.open.last().filter(|open| open.depth == self.depth).map(|open| &open.of)
     }
 
+    pub(super) fn within_mut(&mut self) -> Option<&mut Of> {
+        self.open.last_mut().filter(|open| open.depth == self.depth).map(|open| &mut open.of)
+    }
+
     /// A token that begins nothing.
     pub(super) fn plain(&mut self, token: &Token<'a>) {
         match token.kind {
@@ -146,8 +168,13 @@ impl<'a> Said<'_, 'a> {
         let closed = self.open.pop_if(|open| open.depth == self.depth).map(|open| open.of);
         self.depth = self.depth.saturating_sub(1);
         match closed {
-            Some(Of::Named | Of::Definitions | Of::JsonColumns) => {}
+            Some(Of::Named | Of::Definitions) => {}
+            Some(Of::JsonColumns { mut names, nested }) => {
+                names.extend(nested);
+                self.columns_end(names);
+            }
             Some(Of::JsonQuery) => self.out.extend([token.clone(), token.clone()]),
+            Some(Of::Members) => self.out.extend([token.clone(), token.clone(), token.clone()]),
             Some(Of::JsonTable { names, .. }) => {
                 self.out.push(token.clone());
                 self.table_alias("json_table", names);
@@ -182,17 +209,18 @@ impl<'a> Said<'_, 'a> {
             Some(Of::Xml(_)) => self.xml_part(),
             Some(Of::Named) => self.named_part(),
             Some(Of::XmlTable(_)) => self.xml_table_part(),
-            Some(Of::Json) => self.json_part(),
+            Some(Of::Json { .. }) => self.json_part(),
             Some(Of::JsonQuery) => self.json_query_part(),
             Some(Of::JsonTable { .. }) => self.json_table_part(),
-            Some(Of::JsonColumns) => self.json_columns_part(),
+            Some(Of::JsonColumns { .. }) => self.json_columns_part(),
             Some(Of::Rows) => self.rows_part(),
             Some(Of::Sets) => self.sets_part(),
             Some(Of::Similar) => self.similar_part(),
             Some(Of::Assignments | Of::Value) => self.assignment_part(),
             Some(Of::Subscript) => self.subscript_part(),
             Some(Of::Columns) => self.columns_part(),
-            Some(Of::Definitions) | None => false,
+            Some(Of::Treat) => self.treat_part(),
+            Some(Of::Definitions | Of::Members) | None => false,
         };
         is_part || self.begins()
     }
@@ -224,6 +252,16 @@ impl<'a> Said<'_, 'a> {
             Some("as") => self.definitions(),
             Some("at") => self.at_local(),
             Some("operator") => self.operator(),
+            Some("treat") => self.treat(),
+            Some("tablesample") => self.sample(),
+            None if self.is_punct(2, b'(') => match members(self.rest) {
+                Some(operator) => {
+                    self.skip(1);
+                    self.members(operator);
+                    true
+                }
+                None => false,
+            },
             Some("sets") if last_word(&self.out) == Some("grouping") && self.is_punct(1, b'(') => {
                 self.put([word("sets"), TokenKind::Punct(b'(')]);
                 self.skip(2);

@@ -36,7 +36,7 @@ impl Said<'_, '_> {
             }
             _ => return false,
         }
-        self.enter(Of::Json);
+        self.enter(Of::Json { order: None });
         true
     }
 
@@ -67,7 +67,7 @@ impl Said<'_, '_> {
         }
         self.put([TokenKind::Punct(b')')]);
         if let Some(Open { of, .. }) = self.open.last_mut() {
-            *of = Of::Json;
+            *of = Of::Json { order: None };
         }
         self.json_part()
     }
@@ -81,10 +81,23 @@ impl Said<'_, '_> {
             [None, ..] if self.is_punct(0, b':') => return self.comma(1),
             [Some("passing"), ..] => return self.comma(1),
             [Some("default"), ..] => return self.comma(1),
+            [Some("order"), Some("by"), ..] => {
+                let here = self.out.len();
+                if let Some(Open { of: Of::Json { order }, .. }) = self.open.last_mut() {
+                    *order = Some(here);
+                }
+                return false;
+            }
             [Some("returning"), ..] => {
+                // An operand, and so before ORDER BY.
+                let order = match self.within() {
+                    Some(Of::Json { order: Some(order) }) => self.out.split_off(self.out.len().min(*order)),
+                    _ => Vec::new(),
+                };
                 self.skip(1);
                 self.separate();
                 self.typed(&AFTER_TYPE);
+                self.out.extend(order);
                 return true;
             }
             [Some("format"), Some("json"), Some("encoding"), _] => 4,
@@ -132,9 +145,7 @@ impl Said<'_, '_> {
             return true;
         }
         if self.word(0) == Some("columns") && self.is_punct(1, b'(') {
-            self.skip(2);
-            self.enter(Of::JsonColumns);
-            self.json_column();
+            self.columns_begin();
             return true;
         }
         self.json_part()
@@ -153,16 +164,49 @@ impl Said<'_, '_> {
         true
     }
 
-    /// `name type` or `name for ordinality`.
+    /// `columns (`.
+    fn columns_begin(&mut self) {
+        self.skip(2);
+        self.enter(Of::JsonColumns { names: Vec::new(), nested: Vec::new() });
+        self.json_column();
+    }
+
+    /// Columns that are nested come after those beside them (parse_jsontable.c, `transformJsonTableColumns`).
+    pub(super) fn columns_end(&mut self, all: Vec<String>) {
+        match self.within_mut() {
+            Some(Of::JsonColumns { nested, .. }) => nested.extend(all),
+            Some(Of::JsonTable { names, .. }) => names.extend(all),
+            _ => {}
+        }
+    }
+
+    /// `nested [path] literal [as name] columns (`.
+    fn nested(&mut self) -> bool {
+        let mut at = 1 + usize::from(self.word(1) == Some("path"));
+        if !matches!(self.rest.get(at).map(|token| &token.kind), Some(TokenKind::Text(_))) {
+            return false;
+        }
+        at += 1;
+        if self.word(at) == Some("as") {
+            at += 2;
+        }
+        let is_it = self.word(at) == Some("columns") && self.is_punct(at + 1, b'(');
+        if is_it {
+            self.skip(at);
+            self.columns_begin();
+        }
+        is_it
+    }
+
+    /// `name type`, `name for ordinality` or `nested …`.
     fn json_column(&mut self) {
+        if self.word(0) == Some("nested") && self.nested() {
+            return;
+        }
         let Some(name) = self.rest.first().and_then(|token| token.kind.ident()).map(str::to_owned) else {
             return;
         };
-        let table = self.open.iter_mut().rev().find_map(|open| match &mut open.of {
-            Of::JsonTable { names, .. } => Some(names),
-            _ => None,
-        });
-        if let Some(names) = table {
+        if let Some(Of::JsonColumns { names, .. }) = self.within_mut() {
             names.push(name);
         }
         self.skip(1);

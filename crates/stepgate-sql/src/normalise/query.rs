@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::construct::{Of, Said};
-use super::{is_punct, last_word, out_of, word};
+use super::clause::group_length;
+use super::construct::{Of, Said, said};
+use super::{is_punct, last_word, out_of, word, words};
 use crate::lexer::{Token, TokenKind};
 use crate::marker;
 
@@ -208,8 +209,87 @@ impl Said<'_, '_> {
             && self.is_punct(5, b')')
             && matches!(self.word(6), Some("any" | "all" | "some"));
         let Some(operator) = self.rest.get(4).filter(|_| is_it).cloned() else { return false };
-        self.out.push(operator);
         self.skip(6);
+        match operator.kind {
+            TokenKind::Operator(name) if !marker::may_precede_any(name) && self.is_punct(1, b'(') => {
+                self.members(name);
+            }
+            _ => self.out.push(operator),
+        }
+        true
+    }
+
+    /// `@@ any (…)` as `= any ("\u{1}@@"((…)))`. The operator has been taken.
+    pub(super) fn members(&mut self, operator: &str) {
+        let Some(quantifier) = self.rest.first().map(|token| token.kind.clone()) else { return };
+        let name = marker::marked(operator);
+        let bracket = TokenKind::Punct(b'(');
+        self.put([TokenKind::Operator("="), quantifier, bracket.clone()]);
+        self.put([TokenKind::Quoted(Cow::Owned(name)), bracket.clone(), bracket]);
+        self.skip(2);
+        self.enter(Of::Members);
+    }
+
+    /// `tablesample m (a) repeatable (b)`, unless the latter is a number.
+    pub(super) fn sample(&mut self) -> bool {
+        let mut at = 2;
+        while self.is_punct(at, b'.') {
+            at += 2;
+        }
+        let end = at + group_length(self.rest.get(at..).unwrap_or_default());
+        let seed = end + 1 + group_length(self.rest.get(end + 1..).unwrap_or_default());
+        let is_number = matches!(self.rest.get(end + 2).map(|token| &token.kind), Some(TokenKind::Number(_)));
+        if !self.is_punct(at, b'(')
+            || self.word(end) != Some("repeatable")
+            || !self.is_punct(end + 1, b'(')
+            || is_number && seed == end + 4
+        {
+            return false;
+        }
+        let of = |from: usize, to: usize| said(self.rest.get(from..to).unwrap_or_default()).into_owned();
+        let (args, seed_args) = (of(at + 1, end.saturating_sub(1)), of(end + 2, seed.saturating_sub(1)));
+        self.out.extend(self.rest.iter().take(at + 1).cloned());
+        self.put([TokenKind::Quoted(Cow::Borrowed(marker::SEED)), TokenKind::Punct(b'(')]);
+        self.out.extend(args);
+        self.put([TokenKind::Punct(b',')]);
+        self.out.extend(seed_args);
+        self.put([TokenKind::Punct(b')'), TokenKind::Punct(b')')]);
+        self.skip(seed);
+        true
+    }
+
+    /// `treat (a as type)` as the call of the type's own name that it is (`func_expr_common_subexpr`).
+    pub(super) fn treat(&mut self) -> bool {
+        let group = self.rest.get(1..).unwrap_or_default();
+        let end = group_length(group).saturating_sub(1);
+        let mut depth = 0_usize;
+        let mut of = None;
+        for (at, token) in group.iter().enumerate().take(end) {
+            match token.kind {
+                TokenKind::Punct(b'(' | b'[') => depth += 1,
+                TokenKind::Punct(b')' | b']') => depth = depth.saturating_sub(1),
+                _ if depth == 1 && token.kind.word() == Some("as") => of = Some(at + 1),
+                _ => {}
+            }
+        }
+        let Some(name) = of.and_then(|of| words::of_server(group.get(of..end)?)) else { return false };
+        self.put([word("pg_catalog"), TokenKind::Punct(b'.'), TokenKind::Quoted(Cow::Owned(name))]);
+        self.put([TokenKind::Punct(b'(')]);
+        self.skip(2);
+        self.enter(Of::Treat);
+        true
+    }
+
+    /// The type, which has been said.
+    pub(super) fn treat_part(&mut self) -> bool {
+        // The last AS at this level is the construct's own; no expression has another.
+        if self.word(0) != Some("as") {
+            return false;
+        }
+        while !self.rest.is_empty() && !self.is_punct(0, b')') {
+            let group = if self.is_punct(0, b'(') { group_length(self.rest) } else { 1 };
+            self.skip(group);
+        }
         true
     }
 

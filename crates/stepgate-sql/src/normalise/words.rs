@@ -39,3 +39,28 @@ pub(super) fn of_literal<'a>(out: &[Token<'a>]) -> Option<(usize, Vec<TokenKind<
     of.extend(modifiers.iter().map(|token| token.kind.clone()));
     Some((words + taken, of))
 }
+
+/// The server's name of a type (`GenericType`, `Numeric` and kin): the last of its parts, lengths apart.
+pub(super) fn of_server(of: &[Token<'_>]) -> Option<String> {
+    let first = of.first()?;
+    let name = match (first.kind.word(), word_at(of, 1)) {
+        _ if is_punct(of, 1, b'.') => {
+            let parts =
+                of.iter().take_while(|token| token.kind.ident().is_some() || token.kind.is_punct(b'.'));
+            return parts.last()?.kind.ident().map(str::to_owned);
+        }
+        (None, _) => return first.kind.ident().map(str::to_owned),
+        (Some("int" | "integer"), _) => "int4",
+        (Some("smallint"), _) => "int2",
+        (Some("bigint"), _) => "int8",
+        (Some("real"), _) => "float4",
+        (Some("double"), Some("precision")) => "float8",
+        (Some("decimal" | "dec" | "numeric"), _) => "numeric",
+        (Some("boolean"), _) => "bool",
+        (Some("varchar"), _) | (Some("character" | "char"), Some("varying")) => "varchar",
+        (Some("character" | "char"), _) => "bpchar",
+        (Some(word), None) => word,
+        _ => return None,
+    };
+    Some(name.to_owned())
+}

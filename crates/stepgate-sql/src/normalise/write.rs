@@ -66,6 +66,9 @@ impl Said<'_, '_> {
         if !at_target {
             return false;
         }
+        if self.is_punct(0, b'(') {
+            return self.row_target();
+        }
         let Some((end, subscripts)) = target(self.rest) else { return false };
         let equals = matches!(self.rest.get(end).map(|it| &it.kind), Some(TokenKind::Operator("=")));
         if !has_subscript(self.rest, end) || !equals {
@@ -81,6 +84,43 @@ impl Said<'_, '_> {
             self.call(marker::PART, 0);
             self.subscripts();
         }
+        true
+    }
+
+    /// `(a[1], b) = …` without subscripts that are literals.
+    fn row_target(&mut self) -> bool {
+        let mut names = Vec::new();
+        let mut at = 0;
+        loop {
+            at += 1;
+            let (Some(first), Some((length, subscripts))) =
+                (self.rest.get(at), self.rest.get(at..).and_then(target))
+            else {
+                return false;
+            };
+            let simple = length == 1 || has_subscript(self.rest.get(at..).unwrap_or_default(), length);
+            if !simple || !subscripts.iter().all(|subscript| is_literal(subscript)) {
+                return false;
+            }
+            names.push(first.clone());
+            at += length;
+            if !self.is_punct(at, b',') {
+                break;
+            }
+        }
+        if !self.is_punct(at, b')') {
+            return false;
+        }
+        self.put([TokenKind::Punct(b'(')]);
+        for (at, name) in names.into_iter().enumerate() {
+            if at > 0 {
+                self.put([TokenKind::Punct(b',')]);
+            }
+            self.out.push(name);
+        }
+        self.skip(at);
+        // The bracket that closes is the next token.
+        self.depth += 1;
         true
     }
 
@@ -150,6 +190,17 @@ impl Said<'_, '_> {
             at += 2;
         }
         let query = matches!(self.word(at + 1), Some("select" | "with" | "values" | "table"));
+        let brackets = self.rest.iter().skip(at).take_while(|token| token.kind.is_punct(b'(')).count();
+        let begins = self.word(at + brackets);
+        // A query in brackets, which sqlparser takes for columns: without the outer ones.
+        if brackets > 1 && matches!(begins, Some("select" | "with" | "values" | "table"))
+            || brackets == 1 && begins == Some("values") && self.is_punct(at + 2, b'(')
+        {
+            self.out.extend(self.rest.iter().take(at).cloned());
+            self.skip(at + 1);
+            self.enter(Of::Definitions);
+            return true;
+        }
         if !self.is_punct(at, b'(') || self.is_punct(at + 1, b'(') || query {
             return false;
         }

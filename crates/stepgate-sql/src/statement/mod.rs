@@ -284,20 +284,32 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
             rest = rest.after(1);
         }
     }
+    let executes = context.node.is_some_and(executes);
+    let context = Context { node: context.node.and_then(explained), ..context };
     match rest.word(0) {
         Some("execute") => dynamic(facts, Kind::Explain),
         // It makes nothing unless it runs.
-        Some("create") if !context.node.is_some_and(executes) => match rest.find_word("as") {
+        Some("create") if !executes => match rest.find_word("as") {
             Some(at) => drop(inner_query(create::without_data(rest.after(at + 1)), context, facts)),
             None => statement_doubt(facts, "unsupported-statement"),
         },
+        Some("create") => create::create(rest, context, facts),
         _ => drop(inner_query(rest, context, facts)),
     }
-    facts.kind = Kind::Explain;
+    // SELECT INTO makes a relation as well.
+    let makes = executes && (facts.kind == Kind::Ddl || context.node.and_then(grammar::into).is_some());
+    facts.kind = if makes { Kind::Ddl } else { Kind::Explain };
     facts.bulk = BulkShape::None;
-    if !context.node.is_some_and(executes) {
+    if !executes {
         facts.flows.clear();
+        facts.effect.creates = None;
     }
+}
+
+/// What EXPLAIN explains.
+fn explained(node: Node<'_>) -> Option<Node<'_>> {
+    let Node::ExplainStmt(explain) = node else { return None };
+    Some(explain.query())
 }
 
 /// Whether EXPLAIN has the ANALYZE option, on or off.

@@ -7,13 +7,15 @@
 use std::collections::HashMap;
 use std::mem::replace;
 
-use sqlparser::ast::{Array, BinaryOperator, Expr, UnaryOperator};
+use sqlparser::ast::{Array, BinaryOperator, Expr, ObjectNamePart, UnaryOperator};
 
 use super::Walker;
 use super::operand::{Plain, plain, through};
+use super::query::is_expanded;
 use super::scope::Place;
 use super::uses::Uses;
 use crate::catalog::ColumnRef;
+use crate::marker;
 use crate::predicate::{Comparison, MAX_OF_COLUMN, Operand, OperandClass, Pair};
 
 /// Of which nothing more is known.
@@ -194,6 +196,7 @@ impl Walker<'_> {
         }
         if let (Expr::Tuple(ours), Expr::Tuple(theirs)) = (left, right)
             && ours.len() == theirs.len()
+            && !ours.iter().chain(theirs).any(is_expanded)
         {
             // Which is greater the first pair decides that differs.
             let op = if matches!(op, Comparison::Eq | Comparison::Ne) { op } else { Comparison::Other };
@@ -201,7 +204,12 @@ impl Walker<'_> {
             return pairs.for_each(|(left, right)| self.sides(left, op, right, asked));
         }
         for (side, op, other) in [(left, op, right), (right, op.swapped(), left)] {
-            self.side(side, asked, |walker| asked.sense.pairs(op, walker.operand(other)).collect());
+            // Under `transform_null_equals`, `a = NULL` is `a IS NULL`; `a IS NOT DISTINCT FROM NULL` always is.
+            let operand = self.operand(other);
+            let equality = matches!(op, Comparison::Eq | Comparison::Ne);
+            let is_null = equality && operand.class == OperandClass::Null;
+            let null = is_null.then_some((Comparison::IsNull, operand));
+            self.side(side, asked, |_| asked.sense.pairs(op, operand).chain(null).collect());
         }
     }
 
@@ -232,6 +240,7 @@ impl Walker<'_> {
     fn members(&mut self, left: &Expr, op: Option<Comparison>, right: &Expr, asked: Asked<'_>) {
         match (op, right) {
             _ if is_comparison(left) => self.muddled([left, right], asked),
+            _ if Self::is_said(right) => self.unfollowed([left, right], asked),
             (Some(op), Expr::Array(Array { elem, named: _ })) => self.list(left, op, elem, asked),
             (Some(op), _) => {
                 self.side(left, asked, |_| asked.sense.pairs(op, Operand::EXPRESSION).collect());
@@ -239,6 +248,15 @@ impl Walker<'_> {
             }
             (None, _) => self.unfollowed([left, right], asked),
         }
+    }
+
+    /// Another operator before ANY or ALL than the one that stands there (`marker::may_precede_any`).
+    fn is_said(right: &Expr) -> bool {
+        let Expr::Function(function) = right else { return false };
+        let first = function.name.0.first().and_then(ObjectNamePart::as_ident);
+        first
+            .and_then(|name| marker::named(&name.value))
+            .is_some_and(|it| !it.starts_with(char::is_alphabetic))
     }
 
     fn list(&mut self, expr: &Expr, op: Comparison, list: &[Expr], asked: Asked<'_>) {
@@ -258,7 +276,9 @@ impl Walker<'_> {
     /// `(a, b) IN ((1, 2), …)`.
     fn rows(&mut self, parts: &[Expr], op: Comparison, list: &[Expr], asked: Asked<'_>) {
         let rows = list.iter().map(|row| match row {
-            Expr::Tuple(row) if row.len() == parts.len() => Some(row),
+            Expr::Tuple(row) if row.len() == parts.len() && !row.iter().chain(parts).any(is_expanded) => {
+                Some(row)
+            }
             _ => None,
         });
         let equality = matches!(op, Comparison::In | Comparison::Eq | Comparison::Ne);

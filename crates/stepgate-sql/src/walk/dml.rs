@@ -13,6 +13,7 @@ use stepgate_types::Kind;
 use super::Walker;
 use super::compare::SOMEHOW;
 use super::failure::is_never_null;
+use super::probe::Probes;
 use super::scope::{Item, Output, Place, Scope, Source, folded};
 use super::uses::Uses;
 use crate::catalog::trigger;
@@ -156,7 +157,12 @@ impl Walker<'_> {
         let Some(index) = self.target(name, trigger::INSERT) else { return Output::default() };
         self.name_sink(index);
         let named: Vec<Vec<String>> = columns.iter().map(|column| self.parts(column)).collect();
-        self.inserts(index, &named);
+        let values = source.as_deref().and_then(|query| match query.body.as_ref() {
+            SetExpr::Values(values) => Some(values),
+            _ => None,
+        });
+        let probes = self.given_by(index, &named, values);
+        self.inserts(index, &named, &probes);
         for (at, column) in self.positions(index, &named).into_iter().enumerate() {
             let taken = from.as_ref().map_or(Some(&given), |each| each.get(at));
             self.flow((index, column), taken.into_iter().flatten().copied());
@@ -196,7 +202,7 @@ impl Walker<'_> {
     }
 
     /// Writes new rows: the columns named (all, if none), and what unique and foreign keys tell by failing.
-    pub(super) fn inserts(&mut self, index: RelationIndex, named: &[Vec<String>]) {
+    pub(super) fn inserts(&mut self, index: RelationIndex, named: &[Vec<String>], probes: &Probes) {
         let catalog = self.catalog;
         let Some(relation) = catalog.relation(index) else { return };
         if named.is_empty() {
@@ -209,16 +215,14 @@ impl Walker<'_> {
                 None => self.doubt("unresolved-name"),
             }
         }
-        for key in &relation.unique {
-            self.touch_all(key.iter().map(|at| (index, *at)), Uses::HIDDEN);
-        }
-        for (_, target) in &relation.refers {
-            self.touch_all(target.iter().copied(), Uses::HIDDEN);
-        }
-        for child in &relation.children {
-            let Some(relation) = catalog.relation(*child) else { continue };
-            self.touch_all(relation.unique.iter().flatten().map(|at| (*child, *at)), Uses::HIDDEN);
-            self.touch_all(relation.refers.iter().flat_map(|(_, target)| target).copied(), Uses::HIDDEN);
+        for member in std::iter::once(index).chain(relation.children.iter().copied()) {
+            let Some(own) = catalog.relation(member) else { continue };
+            for key in &own.unique {
+                self.probes_key(member, key, relation, probes);
+            }
+            for (columns, theirs) in &own.refers {
+                self.probes_foreign(member, columns, theirs, relation, probes);
+            }
         }
     }
 
@@ -241,7 +245,8 @@ impl Walker<'_> {
                         continue;
                     }
                     match self.relation(Some(index)).and_then(|it| it.column(&column)) {
-                        Some(at) => self.touch((index, at), Uses::HIDDEN),
+                        // The keys that it may mean have been looked at.
+                        Some(at) => self.touch_again((index, at), Uses::HIDDEN | Uses::PREDICATE),
                         None => self.doubt("unresolved-name"),
                     }
                 }
@@ -348,6 +353,7 @@ impl Walker<'_> {
         let scope = Scope { items, outer: place.scope };
         let mut written = Vec::new();
         let mut may_be_null = Vec::new();
+        let mut probes = self.none_given(index);
         for Assignment { target, value } in assignments {
             let mut given = self.gives(|walker| walker.expr(value, place.within(&scope), Uses::OUTPUT));
             given.extend(around);
@@ -366,13 +372,15 @@ impl Walker<'_> {
                 self.flow((index, at), given.iter().copied());
                 self.flow_on(index, at, &given);
                 written.push(at);
+                let whole = parts.len() == 1 && matches!(target, AssignmentTarget::ColumnName(_));
+                self.given_one(index, at, whole.then_some(value), &mut probes);
                 let alone = (items.len() == 1).then(|| self.catalog.relation(index)).flatten();
                 if !is_never_null(value, alone, self.catalog) {
                     may_be_null.push(at);
                 }
             }
         }
-        self.failures(index, &written, &may_be_null);
+        self.failures(index, &written, &may_be_null, &probes);
     }
 
     fn delete(&mut self, delete: &Delete, place: Place<'_>) -> Output {
@@ -433,7 +441,7 @@ impl Walker<'_> {
             self.writes = true;
             self.written(index, trigger::INSERT);
             let named: Vec<_> = columns.unwrap_or_default().iter().map(|name| vec![name.clone()]).collect();
-            return self.inserts(index, &named);
+            return self.inserts(index, &named, &Probes::default());
         }
         self.read_relation(index);
         self.estimate = relation.rows;
@@ -485,7 +493,7 @@ impl Walker<'_> {
         let is_key = |key: &&Vec<usize>| {
             key.iter().all(|at| relation.columns.get(*at).is_some_and(|column| column.not_null))
         };
-        let keys: Vec<&Vec<usize>> = relation.unique.iter().filter(is_key).collect();
+        let keys: Vec<&Vec<usize>> = relation.unique.iter().map(|key| &key.columns).filter(is_key).collect();
         match keys.as_slice() {
             [] => self.doubt("unresolved-name"),
             [_] => {}

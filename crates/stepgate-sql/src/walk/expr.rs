@@ -161,6 +161,7 @@ impl Walker<'_> {
                 self.value(&value.value);
             }
             Expr::CompoundFieldAccess { root, access_chain } => self.access(root, access_chain, place, uses),
+            Expr::QualifiedWildcard(name, _) => drop(self.row(name, place, uses)),
             _ => self.doubt("unsupported-expression"),
         }
     }

@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
 use super::Walker;
+use super::compare::SOMEHOW;
+use super::probe::{EQUALS, Probes};
 use super::scope::folded;
 use super::uses::Uses;
 use crate::catalog::trigger::{DELETE, UPDATE};
@@ -16,8 +18,14 @@ const MAX_TABLES: usize = 64;
 impl Walker<'_> {
     /// What the errors of an UPDATE of these columns can show (`execMain.c`, `ExecConstraints`: `Failing
     /// row contains (…)` prints the whole row), there and in what refers to them.
-    pub(super) fn failures(&mut self, index: RelationIndex, written: &[usize], may_be_null: &[usize]) {
-        self.updated(index, written, may_be_null, &mut HashSet::new());
+    pub(super) fn failures(
+        &mut self,
+        index: RelationIndex,
+        written: &[usize],
+        may_be_null: &[usize],
+        probes: &Probes,
+    ) {
+        self.updated(index, written, may_be_null, probes, &mut HashSet::new());
     }
 
     fn updated(
@@ -25,6 +33,7 @@ impl Walker<'_> {
         index: RelationIndex,
         written: &[usize],
         may_be_null: &[usize],
+        probes: &Probes,
         seen: &mut HashSet<RelationIndex>,
     ) {
         let catalog = self.catalog;
@@ -54,16 +63,15 @@ impl Walker<'_> {
             if null_fails || check_fails || relation.bounded {
                 self.touch_all((0..relation.columns.len()).map(|at| (member, at)), Uses::HIDDEN);
             }
-            let mut told: Vec<ColumnRef> = Vec::new();
-            for key in relation.unique.iter().filter(|key| touches(key)) {
-                told.extend(key.iter().map(|at| (member, *at)));
+            for check in relation.checks.iter().filter(|check| touches(check)) {
+                self.probes(check.iter().map(|at| (member, *at)), &[SOMEHOW]);
             }
-            for (own, theirs) in &relation.refers {
-                if touches(own) {
-                    told.extend(theirs);
-                }
+            for key in relation.unique.iter().filter(|key| touches(&key.columns)) {
+                self.probes_key(member, key, parent, probes);
             }
-            self.touch_all(told, Uses::HIDDEN);
+            for (own, theirs) in relation.refers.iter().filter(|(own, _)| touches(own)) {
+                self.probes_foreign(member, own, theirs, parent, probes);
+            }
             for key in relation.referred.iter().filter(|key| touches(&key.own)) {
                 self.referring(&key.theirs, key.on_update, false, seen);
             }
@@ -97,7 +105,8 @@ impl Walker<'_> {
         deletes: bool,
         seen: &mut HashSet<RelationIndex>,
     ) {
-        self.touch_all(columns.iter().copied(), Uses::HIDDEN);
+        // The keys of those rows are looked for.
+        self.probes(columns.iter().copied(), &[EQUALS]);
         let Some((table, _)) = columns.first() else { return };
         let runs_code = |at: &RelationIndex| self.catalog.relation(*at).is_some_and(|it| it.writes_run_code);
         if action != Action::Refuse && runs_code(table) {
@@ -111,8 +120,8 @@ impl Walker<'_> {
         match action {
             Action::Refuse => {}
             Action::Cascade if deletes => self.deleted(*table, seen),
-            Action::Cascade => self.updated(*table, &written, &[], seen),
-            Action::Set => self.updated(*table, &written, &written, seen),
+            Action::Cascade => self.updated(*table, &written, &[], &Probes::default(), seen),
+            Action::Set => self.updated(*table, &written, &written, &Probes::default(), seen),
         }
     }
 }

@@ -322,10 +322,19 @@ impl Walker<'_> {
         let parts = self.parts(name);
         let Some(last) = parts.last().cloned() else { return Vec::new() };
         let (alias_name, renamed) = self.alias(alias);
-        if is_word(name, &VALUE_WORDS) || is_word(name, &["system_user"]) {
-            // A function without parentheses, whatever tables there are.
+        // A function from 16 on, else a table.
+        let is_system_user = is_word(name, &["system_user"]);
+        if is_system_user && !self.catalog.has_system_user() {
             self.doubt("unsupported-from");
             return Vec::new();
+        }
+        if is_system_user || is_word(name, &VALUE_WORDS) {
+            // A function without parentheses, whatever tables there are: one column, by the alias or its own name.
+            let alias = alias_name.unwrap_or(last);
+            let value = Some(Name::new(alias.clone(), Origin::any([])));
+            let output = Output { names: vec![value], ..Output::default() };
+            let source = Source::Derived(output.renamed(&renamed));
+            return vec![Rc::new(Item { alias: Some(alias), source, star: RefCell::default() })];
         }
         if let ([name], Some(ctes)) = (parts.as_slice(), place.ctes) {
             match ctes.find(name) {

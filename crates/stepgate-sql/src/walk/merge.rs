@@ -81,7 +81,8 @@ impl Walker<'_> {
                 });
                 given.extend(around);
                 let named: Vec<Vec<String>> = columns.iter().map(|column| self.parts(column)).collect();
-                self.inserts(index, &named);
+                let probes = self.given_by(index, &named, Some(values));
+                self.inserts(index, &named, &probes);
                 for column in self.positions(index, &named) {
                     self.flow((index, column), given.iter().copied());
                 }

@@ -13,6 +13,7 @@ mod function;
 mod merge;
 mod operand;
 mod origin;
+mod probe;
 mod query;
 mod routine;
 mod scope;
@@ -30,6 +31,7 @@ use stepgate_types::{ColumnName, Kind, Use};
 use self::compare::{Compared, Comparing, SOMEHOW, note};
 use self::flow::Split;
 use self::origin::Trail;
+use self::probe::Probes;
 use self::routine::Cause;
 use self::scope::{Output, Place, folded};
 use self::trigger::Fired;
@@ -178,7 +180,7 @@ pub(crate) fn converts(
         let from = using.iter().filter_map(|name| relation.column(name)).map(|at| (index, at));
         walker.flow((index, to), from);
         // Its constraints and keys are checked anew.
-        walker.failures(index, &[to], &[]);
+        walker.failures(index, &[to], &[], &Probes::default());
     }
     walker.finish(facts);
 }

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use sqlparser::ast::{
     AccessExpr, Cte, Distinct, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-    GroupByExpr, Ident, LimitClause, LockClause, NamedWindowDefinition, OrderBy, OrderByExpr, OrderByKind,
-    Query, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator,
-    SetQuantifier, TableAlias, Value, Values, WildcardAdditionalOptions, With,
+    GroupByExpr, Ident, LimitClause, LockClause, NamedWindowDefinition, ObjectName, OrderBy, OrderByExpr,
+    OrderByKind, Query, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    SetOperator, SetQuantifier, TableAlias, Value, Values, WildcardAdditionalOptions, With,
 };
 
 use super::Walker;
@@ -396,8 +396,13 @@ impl Walker<'_> {
                 SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ }
                     if is_expanded(expr) =>
                 {
-                    self.expr(expr, place, uses);
-                    output.open = true;
+                    match row_of(expr) {
+                        Some(name) => self.star_of(name, place, uses, &mut output, &mut unnamed),
+                        None => {
+                            self.expr(expr, place, uses);
+                            output.open = true;
+                        }
+                    }
                 }
                 SelectItem::UnnamedExpr(expr) => {
                     self.expr(expr, place, uses);
@@ -426,14 +431,7 @@ impl Walker<'_> {
                     self.plain_wildcard(options);
                     match kind {
                         SelectItemQualifiedWildcardKind::ObjectName(name) => {
-                            match self.row(name, place, uses) {
-                                Some(item) => {
-                                    let more = item.output(self.catalog);
-                                    unnamed.extend(more.unnamed().cloned());
-                                    self.append(&mut output, more);
-                                }
-                                None => output.open = true,
-                            }
+                            self.star_of(name, place, uses, &mut output, &mut unnamed);
                         }
                         SelectItemQualifiedWildcardKind::Expr(expr) => {
                             self.expr(expr, place, uses);
@@ -448,6 +446,25 @@ impl Walker<'_> {
             output.rest = Origin::any(&unnamed);
         }
         output
+    }
+
+    /// `t.*` in a list.
+    fn star_of(
+        &mut self,
+        name: &ObjectName,
+        place: Place<'_>,
+        uses: Uses,
+        output: &mut Output,
+        unnamed: &mut Vec<Origin>,
+    ) {
+        match self.row(name, place, uses) {
+            Some(item) => {
+                let more = item.output(self.catalog);
+                unnamed.extend(more.unnamed().cloned());
+                self.append(output, more);
+            }
+            None => output.open = true,
+        }
     }
 
     fn append(&mut self, output: &mut Output, more: Output) {
@@ -491,10 +508,23 @@ pub(super) fn is_bare(expr: &Expr) -> bool {
     }
 }
 
-/// `(expression).*`, as `normalise` says it: it stands for as many columns as the composite type has.
+/// `t.*`, and `(expression).*` as `normalise` says it: in a list they stand for as many columns as the row has.
 pub(super) fn is_expanded(expr: &Expr) -> bool {
-    let Expr::CompoundFieldAccess { root: _, access_chain } = expr else { return false };
-    matches!(access_chain.last(), Some(AccessExpr::Dot(Expr::Identifier(field))) if field.value == "*")
+    match expr {
+        Expr::CompoundFieldAccess { root: _, access_chain } => {
+            matches!(access_chain.last(), Some(AccessExpr::Dot(Expr::Identifier(field))) if field.value == "*")
+        }
+        _ => row_of(expr).is_some(),
+    }
+}
+
+/// The `t` of `t.*`.
+fn row_of(expr: &Expr) -> Option<&ObjectName> {
+    match expr {
+        Expr::Nested(inner) => row_of(inner),
+        Expr::QualifiedWildcard(name, _) => Some(name),
+        _ => None,
+    }
 }
 
 fn expanded_expr(item: &SelectItem) -> Option<&Expr> {

@@ -14,6 +14,7 @@ use stepgate_types::{RelationName, Use};
 
 use super::Walker;
 use super::failure::is_never_null;
+use super::probe::Probes;
 use super::scope::folded;
 use super::uses::Uses;
 use crate::catalog::trigger::{Act, DELETE, INSERT, UPDATE, is_set_variable};
@@ -95,7 +96,7 @@ impl<'c> Walker<'c> {
             may_be_null.extend((!never_null).then_some(at));
         }
         if !written.is_empty() {
-            self.failures(on, &written, &may_be_null);
+            self.failures(on, &written, &may_be_null, &Probes::default());
         }
     }
 
@@ -247,7 +248,8 @@ impl<'c> Walker<'c> {
             .collect();
         let into = self.positions(index, &named?);
         (into.len() >= values.len()).then_some(())?;
-        let keys = target.unique.iter().chain(target.refers.iter().map(|(own, _)| own));
+        let keys =
+            target.unique.iter().map(|key| &key.columns).chain(target.refers.iter().map(|(own, _)| own));
         let keys: HashSet<usize> = keys.flatten().copied().collect();
         let own = self.catalog.relation(row.relation)?;
         for (value, at) in values.into_iter().zip(into) {

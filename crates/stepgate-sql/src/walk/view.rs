@@ -12,9 +12,10 @@ use super::scope::Place;
 use crate::catalog::{Catalog, ColumnRef};
 use crate::facts::Doubt;
 use crate::grammar::Tree;
+use crate::lexer::{self, Numbers};
 use crate::predicate::Pair;
+use crate::read;
 use crate::session::SessionState;
-use crate::{lexer, read};
 
 /// The columns that a view names, of tables and of other views.
 pub(crate) struct ViewColumns {
@@ -38,7 +39,7 @@ pub(crate) struct ViewColumn {
 /// Reads a definition as `pg_get_viewdef` prints it under `search_path = pg_catalog`. None: it is one of those of
 /// which only the whole can be told (set operations, DISTINCT, WITH), or not everything in it is understood.
 pub(crate) fn view(definition: &str, catalog: &Catalog) -> Option<ViewColumns> {
-    let tokens = lexer::tokens(definition).ok()?;
+    let tokens = lexer::tokens(definition, Numbers::Decimal).ok()?;
     let tokens = tokens.split(|token| token.kind.is_punct(b';')).next()?;
     let tree = Tree::parse(definition).ok()?;
     let [command] = *tree.commands().as_slice() else { return None };

@@ -36,11 +36,22 @@ pub(crate) fn clinic() -> Cluster {
 
 /// The answers to the catalog queries, through psql.
 pub(crate) fn snapshot(cluster: &Cluster, database: &str) -> Catalog {
-    let mut results: Vec<(&str, Rows)> = Vec::new();
-    for query in CATALOG_QUERIES {
-        results.push((query.name, rows(cluster, database, query.sql).into_iter().collect()));
-    }
-    Catalog::from_rows(&results).expect("rows that fit")
+    Catalog::from_rows(&answers(cluster, database)).expect("rows that fit")
+}
+
+/// The same as a server of that version would give them.
+pub(crate) fn snapshot_of_version(cluster: &Cluster, database: &str, version: &str) -> Catalog {
+    let mut answers = answers(cluster, database);
+    let server = answers.iter_mut().find(|(name, _)| *name == "server").expect("the version");
+    server.1 = [vec![Some(version.to_owned())]].into_iter().collect();
+    Catalog::from_rows(&answers).expect("rows that fit")
+}
+
+fn answers(cluster: &Cluster, database: &str) -> Vec<(&'static str, Rows)> {
+    CATALOG_QUERIES
+        .iter()
+        .map(|query| (query.name, rows(cluster, database, query.sql).into_iter().collect()))
+        .collect()
 }
 
 /// Rows of one query, through psql.

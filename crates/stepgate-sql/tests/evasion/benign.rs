@@ -2,6 +2,17 @@
 
 /// Everyday work on unmapped columns, and what drivers send by themselves.
 pub(crate) const BENIGN: &[&str] = &[
+    "select t.*::text, (t.*).alias, row(t.*), (t.*, 1) from training.patients t where t.* is not null",
+    "select v.* from training.patients t, lateral (values (t.*)) v",
+    "select did from doctors * d where did = any (values (1), (2)) and did <> all ((select 1) union (select 2))",
+    "select (values (1)), ((select 1) limit 1), - -5, N'x', treat(1 as text)",
+    "select name from doctors where name ^@ any (array['a', 'b']) or to_tsvector(name) @@ any (select 'x'::tsquery)",
+    "select did from doctors order by did fetch first ($1) rows with ties",
+    "select did from doctors tablesample system (10) repeatable (1 + 1)",
+    "select * from current_date, current_user as u, session_user s (t)",
+    "explain analyze create temp table x as select did from doctors",
+    "update arrs set (a[1], b) = (1, '{2}') where id = 1",
+
     "select j.did, kind from visits join doctors using (did) as j where j.did > 1",
     "select * from rows from (generate_series(1, 2), unnest(array['a'])) with ordinality as t(a, b, n) where t.a > 1",
     "select x.a from rows from (jsonb_to_recordset('[]') as (a int, b text), generate_series(1, 2)) as x",
@@ -176,6 +187,19 @@ pub(crate) const BENIGN: &[&str] = &[
 
 /// More for the judge: shapes in which a name could be taken for another.
 pub(crate) const MORE: &[&str] = &[
+    "select row(v.*, 1), (v.*, 2), array[v.*], coalesce(v.*, null) from training.patients v where v.* is not null",
+    "select (t.*).alias, (t).pid, (t.*)::text from training.patients t where t.* = t.* group by t.*, t.pid order by t.*",
+    "select x.column1, y.a from training.patients t, lateral (values (t.*)) x, lateral (values (t.*, 1)) y (a)",
+    "insert into training.patients select (t.*) from training.patients t",
+    "select p.ward, t.alias from patients * p, training.patients * as t join visits * v on v.pid = t.pid, doctors * d",
+    "select ward from patients where ward = any (values ('A1'), ((select kind from visits limit 1)))",
+    "select (values (kind)), ((select ward from patients limit 1) union (select kind from visits limit 1)) from visits",
+    "select kind from visits where fee > all ((select fee from visits) except (select did from doctors))",
+    "select kind from visits where kind ^@ any (select ward from patients) or to_tsvector(kind) @@ all (array['a'::tsquery])",
+    "select kind from visits order by fee fetch first (select count(*) from doctors) rows with ties",
+    "select kind from visits tablesample system (50) repeatable ((select pay_grade from doctors limit 1))",
+    "select treat(fee as int8), treat(kind as varchar(3)), - - vid, N'x' || kind from visits",
+    "select x, d.name, u.y from current_date as x, current_user as u (y), doctors d, localtimestamp",
     "select j.a, b, kind from (visits join doctors using (did)) as j (a, b) where j.name > 'x'",
     "select j.k, e from (visits v cross join (doctors d join training.patients p on d.did = p.pid)) as j (a, b, c, d, e, f, g, h, i, k) order by j.c",
     "select s.x, s.did, name from (select j.*, 1 as x from visits join doctors using (did) as j) s, doctors where s.did > 1",
