@@ -141,3 +141,17 @@ fn after_an_uncommitted_rename_qualified_names_are_unknown_too() {
         assert_eq!(stage.decision().facts[0].certainty, Certainty::Exact, "{sql}, undone");
     }
 }
+
+#[test]
+fn what_follows_a_rename_in_a_pipeline_is_unknown_by_whatever_name() {
+    let mut stage = Stage::new();
+    stage.run(&[query("select a from t")], &[complete(), ready(b'I')]);
+    let statement = |sql: &str| [parse("", sql), bind("", ""), execute("")];
+    let first = statement("alter table public.t rename to u");
+    let second = statement("select a from public.t");
+    stage.client(&[&first[..], &second[..], &[sync()]].concat());
+    let renames = stage.decision();
+    assert_ne!(renames.facts[0].certainty, Certainty::Unknown);
+    stage.pass(permit(renames.number));
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+}

@@ -72,6 +72,7 @@ impl Message {
         self.effect.session |= facts.effect.session;
         self.effect.catalog |= facts.effect.catalog;
         self.effect.transaction |= facts.effect.transaction;
+        self.effect.moves |= facts.effect.moves;
         self.effect.names.extend(facts.effect.names.iter().cloned());
     }
 }

@@ -358,3 +358,20 @@ fn broken_input_and_broken_schemas_end_with_2() {
     assert_eq!(status, 2);
     assert!(error.contains("/nowhere.sql"), "{error}");
 }
+
+#[test]
+fn after_a_rename_or_a_new_function_nothing_that_depends_on_names_is_known_until_a_reset() {
+    let read = r#"{"sql": "select body from public.notes"}"#;
+    for moves in [
+        "alter table public.notes rename to n",
+        "alter schema hr rename to h",
+        "create function f() returns int language sql as 'select 1'",
+    ] {
+        let moves = format!(r#"{{"sql": "{moves}"}}"#);
+        let input = [read, &moves, read, r#"{"reset": true}"#, read].join("\n");
+        let (status, objects, error) = run(&["--input", "jsonl", "-"], &input);
+        assert_eq!(status, 0, "{error}");
+        let certain: Vec<_> = objects.iter().map(|it| it["certainty"].as_str().unwrap()).collect();
+        assert_eq!(certain, ["exact", "exact", "unknown", "exact"], "{moves}");
+    }
+}

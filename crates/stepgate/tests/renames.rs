@@ -367,11 +367,13 @@ fn what_finds_things_by_name_is_judged_by_what_has_the_name_now() {
     );
     waits(&world, &mut other, &eve, "select lower('X');");
     passes(&mut other, "set search_path = public;");
-    passes(
-        &mut psql,
-        "begin\\; alter table products rename to p0\\; alter table customers rename ssn to name\\; \
-         alter table customers rename to products\\; commit;",
-    );
+    for sql in [
+        "alter table products rename to p0;",
+        "alter table customers rename ssn to name;",
+        "alter table customers rename to products;",
+    ] {
+        passes(&mut psql, sql);
+    }
     for sql in ["execute p;", "select g();", "select x from w;", "select name from products;"] {
         waits(&world, &mut other, &eve, sql);
     }

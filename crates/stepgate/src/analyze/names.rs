@@ -59,6 +59,10 @@ impl Names {
             if statement.certainty == Certainty::Unknown {
                 *self = Self::default();
             }
+            // What cursors call may be something else when they are fetched from.
+            if statement.effect.moves {
+                self.cursors.clear();
+            }
         }
         let [only] = facts else {
             // Of a message of several statements the text of one is not at hand.

@@ -76,6 +76,7 @@ impl Source {
     pub(super) fn reset(&mut self) {
         self.track = Track::new(self.track.initial().clone());
         self.session.own_taints = Taints::default();
+        self.session.moved = false;
         self.forget_created();
         self.look();
     }
@@ -84,6 +85,8 @@ impl Source {
     /// unknown: changed settings, ends of transactions that may take a change back, objects that nobody made.
     pub(super) fn after(&mut self, sql: &str, facts: &[Facts]) {
         let effect = Message::of(facts).effect;
+        // No catalog will show what names mean from now on.
+        self.session.moved |= effect.moves;
         let alone = facts.len() == 1;
         let made = alone && facts.iter().any(|only| effect.catalog && self.create(only).is_some());
         if !made {
