@@ -1,5 +1,8 @@
+import java.io.*;
 import java.sql.*;
 import java.util.*;
+import org.postgresql.PGConnection;
+import org.postgresql.copy.CopyManager;
 
 /** pgjdbc as people use it: prepared statements, autocommit off, a fetch size. Ends with "ok". */
 public class PgjdbcClient {
@@ -29,6 +32,35 @@ public class PgjdbcClient {
                 }
             }
             connection.commit();
+            // Held, and denied by others: an error of the statement.
+            try (Statement statement = connection.createStatement()) {
+                statement.execute("create table copied as select ssn from customers");
+                throw new IllegalStateException("the copy passed");
+            } catch (SQLException error) {
+                check("42501".equals(error.getSQLState()), "42501, not " + error.getSQLState());
+            }
+            connection.rollback();
+            // Held, and cancelled by its sender.
+            try (Statement statement = connection.createStatement()) {
+                Timer timer = new Timer(true);
+                timer.schedule(new TimerTask() {
+                    @Override public void run() {
+                        try { statement.cancel(); } catch (SQLException error) { error.printStackTrace(); }
+                    }
+                }, 1000);
+                statement.execute("select salary from hr.employees");
+                throw new IllegalStateException("the salaries passed");
+            } catch (SQLException error) {
+                check("57014".equals(error.getSQLState()), "57014, not " + error.getSQLState());
+            }
+            connection.rollback();
+            // COPY both ways.
+            CopyManager copy = connection.unwrap(PGConnection.class).getCopyAPI();
+            check(copy.copyIn("copy products from stdin", new StringReader("999\tcopied\thome\t2\n")) == 1, "a row copied in");
+            StringWriter out = new StringWriter();
+            copy.copyOut("copy (select name from products where id >= 900) to stdout", out);
+            check(out.toString().equals("copied\n"), "what was copied in: " + out);
+            connection.rollback();
             // A portal that is read in parts.
             try (PreparedStatement products = connection.prepareStatement("select id, name from products order by id")) {
                 products.setFetchSize(30);

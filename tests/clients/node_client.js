@@ -1,12 +1,15 @@
 // node pg as people use it: a client, parameters, a transaction. Ends with "ok".
 const assert = require('node:assert');
+const { once } = require('node:events');
 const fs = require('node:fs');
-const { Client } = require('pg');
+const { pipeline } = require('node:stream/promises');
+const { Readable } = require('node:stream');
+const { Client, Query } = require('pg');
+const { from: copyFrom, to: copyTo } = require('pg-copy-streams');
 
 async function main() {
-  const client = new Client({
-    ssl: { ca: fs.readFileSync(process.env.PGSSLROOTCERT, 'utf8') },
-  });
+  const ssl = { ca: fs.readFileSync(process.env.PGSSLROOTCERT, 'utf8') };
+  const client = new Client({ ssl });
   const notices = [];
   client.on('notice', (notice) => notices.push(notice.message));
   await client.connect();
@@ -21,6 +24,25 @@ async function main() {
   await client.query({ name: 'by-id', text: 'select ssn from customers where id = $1', values: [3] });
   await client.query('commit');
   assert.strictEqual(notices.length, 1);
+
+  // Held, and denied by others: an error of the statement.
+  await assert.rejects(client.query('create table copied as select ssn from customers'), (error) => error.code === '42501');
+
+  // Held, and cancelled by its sender.
+  const salaries = new Query('select salary from hr.employees');
+  const cancelled = once(salaries, 'error');
+  client.query(salaries);
+  setTimeout(() => new Client({ ssl }).cancel(client, salaries), 1000);
+  assert.strictEqual((await cancelled)[0].code, '57014');
+
+  await client.query('begin');
+  await pipeline(Readable.from(['999\tcopied\thome\t2\n']), client.query(copyFrom('copy products from stdin')));
+  const out = [];
+  for await (const piece of client.query(copyTo('copy (select name from products where id >= 900) to stdout'))) {
+    out.push(piece.toString());
+  }
+  assert.strictEqual(out.join('').trim(), 'copied');
+  await client.query('rollback');
 
   await assert.rejects(client.query('grant select on customers to public'), (error) => error.code === '42501');
   const products = await client.query('select count(*)::int as n from products');

@@ -1,5 +1,7 @@
 """psycopg 3 as people use it: no autocommit, parameters, cursors, COPY, pipelines. Ends with "ok"."""
 
+import threading
+
 import psycopg
 
 notices = []
@@ -17,6 +19,22 @@ for number in range(1, 9):
     assert row[0].startswith("9"), row
 conn.commit()
 assert len(notices) == 1, notices
+
+# Held, and denied by others: an error of the statement.
+try:
+    conn.execute("create table copied as select ssn from customers")
+    raise SystemExit("the copy passed")
+except psycopg.errors.InsufficientPrivilege as error:
+    assert "stepgate: " in str(error), error
+    conn.rollback()
+
+# Held, and cancelled by its sender, encrypted as libpq 17 does it.
+threading.Timer(1, conn.cancel_safe).start()
+try:
+    conn.execute("select salary from hr.employees")
+    raise SystemExit("the salaries passed")
+except psycopg.errors.QueryCanceled:
+    conn.rollback()
 
 # Nothing personal: parameters of several types, binary results, nulls.
 row = conn.execute("select %s::int + 1, %s::text, %s::numeric, null", (41, "déjà", 1.5)).fetchone()

@@ -6,17 +6,18 @@ cd "$(dirname "$0")/../.."
 mkdir -p .work
 work=$PWD/.work
 
-psycopg() {
-    PYTHONPATH=$work/psycopg python3 -c 'import psycopg' 2>/dev/null ||
-        python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
-            --target "$work/psycopg" 'psycopg[binary]>=3.1,<4' </dev/null
+# python MODULE REQUIREMENT: below .work/MODULE
+python() {
+    PYTHONPATH=$work/$1 python3 -c "import $1" 2>/dev/null ||
+        python3 -m pip install --quiet --no-warn-conflicts --disable-pip-version-check --root-user-action ignore \
+            --target "$work/$1" "$2" </dev/null
 }
 
-sqlalchemy() {
-    PYTHONPATH=$work/sqlalchemy python3 -c 'import sqlalchemy' 2>/dev/null ||
-        python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
-            --target "$work/sqlalchemy" 'sqlalchemy>=2,<3' </dev/null
-}
+psycopg() { python psycopg 'psycopg[binary]>=3.2,<4'; }
+psycopg2() { python psycopg2 'psycopg2-binary>=2.9,<3'; }
+asyncpg() { python asyncpg 'asyncpg>=0.30,<1'; }
+pg8000() { python pg8000 'pg8000>=1.31,<2'; }
+sqlalchemy() { python sqlalchemy 'sqlalchemy>=2,<3'; }
 
 # Debian's package, unpacked beside us: Maven is not asked for.
 jdbc() {
@@ -32,11 +33,12 @@ jdbc() {
 
 node_pg() {
     command -v npm >/dev/null || { echo "no npm" >&2; return 1; }
-    [ -e "$work/node/node_modules/pg" ] ||
-        npm install --silent --no-audit --no-fund --prefix "$work/node" 'pg@8' </dev/null >/dev/null
+    [ -e "$work/node/node_modules/pg-copy-streams" ] && [ -e "$work/node/node_modules/postgres" ] ||
+        npm install --silent --no-audit --no-fund --prefix "$work/node" 'pg@8' 'pg-copy-streams@7' 'postgres@3' \
+            </dev/null >/dev/null
 }
 
-for driver in psycopg sqlalchemy jdbc node_pg; do
+for driver in psycopg psycopg2 asyncpg pg8000 sqlalchemy jdbc node_pg; do
     ( "$driver" ) || echo "SKIP: driver $driver cannot be had here; its tests will say so too" >&2
 done
 exit 0

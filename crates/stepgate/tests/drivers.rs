@@ -13,9 +13,20 @@ use std::process::{Command, Stdio};
 use stepgate_testkit::Person;
 use support::{World, repository};
 
-/// Runs a client's script. It connects by PG* variables, has one statement held (which is verified here),
-/// and ends with `ok`.
-fn play(world: &World, person: &mut Person, mut command: Command) {
+/// What people do about what a client has held, in turn.
+enum Answer {
+    /// The one who sent it verifies.
+    Verified,
+    /// An owner of the data denies it.
+    Denied,
+}
+
+use Answer::{Denied, Verified};
+
+/// Runs a client's script. It connects by PG* variables, has statements held (which are answered here), and ends
+/// with `ok`.
+fn play(world: &World, person: &mut Person, mut command: Command, answers: &[Answer]) {
+    let mut olga = world.olga();
     let child = command
         .env("PGHOST", world.gate.listen().ip().to_string())
         .env("PGPORT", world.gate.listen().port().to_string())
@@ -29,8 +40,14 @@ fn play(world: &World, person: &mut Person, mut command: Command) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let request = world.open_request(person);
-    person.verify(&world.gate, &request).unwrap().ok().unwrap();
+    for answer in answers {
+        let request = world.open_request(person);
+        let answered = match answer {
+            Verified => person.verify(&world.gate, &request),
+            Denied => olga.answer(&world.gate, "deny", &request, "use the extract"),
+        };
+        answered.unwrap().ok().unwrap();
+    }
     let output = child.wait_with_output().unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -48,20 +65,57 @@ fn fetched(path: &str) -> Option<PathBuf> {
     Some(repository().join(".work").join(path)).filter(|path| path.exists())
 }
 
-fn python(name: &str) -> Command {
+/// A script of a driver that tests/tools/clients.sh puts below .work/, or nothing where it is not there.
+fn python(driver: &str, name: &str) -> Option<Command> {
     let mut command = Command::new("python3");
-    command.arg(script(name));
-    if let Some(path) = fetched("psycopg") {
-        command.env("PYTHONPATH", path);
+    match fetched(driver) {
+        Some(path) => _ = command.env("PYTHONPATH", path),
+        None if driver == "psycopg" => {}
+        None => {
+            eprintln!("SKIP: no {driver} here (tests/tools/clients.sh)");
+            return None;
+        }
     }
-    command
+    command.arg(script(name));
+    Some(command)
+}
+
+fn plays(command: Option<Command>) {
+    let Some(command) = command else { return };
+    let world = World::new();
+    let mut dana = world.dana();
+    play(&world, &mut dana, command, &[Verified, Denied]);
 }
 
 #[test]
 fn psycopg_with_its_implicit_transactions() {
-    let world = World::new();
-    let mut dana = world.dana();
-    play(&world, &mut dana, python("psycopg_client.py"));
+    plays(python("psycopg", "psycopg_client.py"));
+}
+
+#[test]
+fn psycopg2_with_named_cursors() {
+    plays(python("psycopg2", "psycopg2_client.py"));
+}
+
+#[test]
+fn asyncpg_with_its_pipelines() {
+    plays(python("asyncpg", "asyncpg_client.py"));
+}
+
+#[test]
+fn pg8000_with_protocol_code_of_its_own() {
+    plays(python("pg8000", "pg8000_client.py"));
+}
+
+#[test]
+fn sqlalchemy_with_pool_and_orm() {
+    let mut command = python("sqlalchemy", "sqlalchemy_client.py");
+    if let (Some(command), Some(alchemy), Some(psycopg)) =
+        (&mut command, fetched("sqlalchemy"), fetched("psycopg"))
+    {
+        command.env("PYTHONPATH", std::env::join_paths([alchemy, psycopg]).unwrap());
+    }
+    plays(command);
 }
 
 #[test]
@@ -71,7 +125,7 @@ fn a_function_that_takes_a_prepared_statements_name_does_not_get_its_rows_shown_
     world.cluster.load("shop", tidy).unwrap();
     world.gate.serve().unwrap();
     let mut dana = world.dana();
-    play(&world, &mut dana, python("taken_name.py"));
+    play(&world, &mut dana, python("psycopg", "taken_name.py").unwrap(), &[Verified]);
 }
 
 #[test]
@@ -80,22 +134,27 @@ fn pgjdbc_with_prepared_statements_and_fetch_size() {
         eprintln!("SKIP: no pgjdbc here (tests/tools/clients.sh)");
         return;
     };
-    let world = World::new();
-    let mut dana = world.dana();
     let mut command = Command::new("java");
     command.arg("-cp").arg(jar).arg(script("PgjdbcClient.java"));
-    play(&world, &mut dana, command);
+    plays(Some(command));
+}
+
+fn node(name: &str) -> Option<Command> {
+    let Some(modules) = fetched("node/node_modules") else {
+        eprintln!("SKIP: no node drivers here (tests/tools/clients.sh)");
+        return None;
+    };
+    let mut command = Command::new("node");
+    command.arg(script(name)).env("NODE_PATH", modules);
+    Some(command)
 }
 
 #[test]
 fn node_pg_with_parameters() {
-    let Some(modules) = fetched("node/node_modules") else {
-        eprintln!("SKIP: no node pg here (tests/tools/clients.sh)");
-        return;
-    };
-    let world = World::new();
-    let mut dana = world.dana();
-    let mut command = Command::new("node");
-    command.arg(script("node_client.js")).env("NODE_PATH", modules);
-    play(&world, &mut dana, command);
+    plays(node("node_client.js"));
+}
+
+#[test]
+fn postgres_js_with_its_pipelines() {
+    plays(node("postgresjs_client.js"));
 }

@@ -1,0 +1,59 @@
+"""psycopg 2 as people use it: simple protocol, no autocommit, named cursors, COPY both ways. Ends with "ok"."""
+
+import io
+import threading
+
+import psycopg2
+import psycopg2.extras
+from psycopg2 import errors
+
+conn = psycopg2.connect("")
+cur = conn.cursor()
+
+# Held behind the driver's own BEGIN, and released from outside.
+cur.execute("select full_name, ssn from customers where id = %s", (1,))
+assert cur.fetchone() == ("Amir Bauer", "901-00-0001")
+assert any("stepgate: " in text for text in conn.notices), conn.notices
+conn.commit()
+
+# Held, and denied by others: an error of the statement.
+try:
+    cur.execute("create table copied as select ssn from customers")
+    raise SystemExit("the copy passed")
+except errors.InsufficientPrivilege as error:
+    assert "stepgate: " in str(error), error
+    conn.rollback()
+
+# Held, and cancelled by its sender.
+threading.Timer(1, conn.cancel).start()
+try:
+    cur.execute("select salary from hr.employees")
+    raise SystemExit("the salaries passed")
+except errors.QueryCanceled:
+    conn.rollback()
+
+# A cursor of the server's, in pieces.
+with conn.cursor("pieces") as named:
+    named.itersize = 7
+    named.execute("select id from products order by id")
+    assert [row[0] for row in named] == list(range(1, 201))
+conn.commit()
+
+# COPY both ways, many rows in one statement, and back.
+psycopg2.extras.execute_values(cur, "insert into products values %s", [(900 + i, f"p{i}", "home", 1) for i in range(9)])
+cur.copy_expert("copy products from stdin", io.StringIO("999\tcopied\thome\t2\n"))
+out = io.StringIO()
+cur.copy_expert("copy (select name from products where id >= 900 order by id) to stdout", out)
+assert out.getvalue().split() == [f"p{i}" for i in range(9)] + ["copied"], out.getvalue()
+conn.rollback()
+
+# An error, and the session lives on.
+try:
+    cur.execute("select 1/0")
+    raise SystemExit("no error")
+except errors.DivisionByZero:
+    conn.rollback()
+cur.execute("select count(*) from products")
+assert cur.fetchone() == (200,)
+conn.close()
+print("ok")

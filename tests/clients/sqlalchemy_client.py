@@ -1,0 +1,67 @@
+"""SQLAlchemy over psycopg: pool, reflection, ORM, streaming. Ends with "ok"."""
+
+import threading
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+
+engine = sa.create_engine("postgresql+psycopg://", pool_size=2)
+
+
+def sqlstate(error):
+    return error.orig.sqlstate
+
+
+# Held behind the driver's own BEGIN, and released from outside.
+with engine.connect() as conn:
+    row = conn.execute(sa.text("select full_name, ssn from customers where id = :id"), {"id": 1}).one()
+    assert tuple(row) == ("Amir Bauer", "901-00-0001"), row
+
+# Held, and denied by others: an error of the statement.
+try:
+    with engine.begin() as conn:
+        conn.execute(sa.text("create table copied as select ssn from customers"))
+    raise SystemExit("the copy passed")
+except ProgrammingError as error:
+    assert sqlstate(error) == "42501" and "stepgate: " in str(error), error
+
+# Held, and cancelled by its sender.
+with engine.connect() as conn:
+    threading.Timer(1, conn.connection.driver_connection.cancel).start()
+    try:
+        conn.execute(sa.text("select salary from hr.employees"))
+        raise SystemExit("the salaries passed")
+    except OperationalError as error:
+        assert sqlstate(error) == "57014", error
+
+# The ORM on a reflected table: written, read, streamed, and back.
+meta = sa.MetaData()
+products = sa.Table("products", meta, autoload_with=engine)
+Base = orm.declarative_base(metadata=meta)
+
+
+class Product(Base):
+    __table__ = products
+    __mapper_args__ = {"primary_key": [products.c.id]}
+
+
+with orm.Session(engine) as session:
+    session.add_all(Product(id=900 + i, name=f"p{i}", category="home", price=1) for i in range(9))
+    session.flush()
+    found = session.scalars(sa.select(Product).where(Product.id >= 900).order_by(Product.id)).all()
+    assert [it.name for it in found] == [f"p{i}" for i in range(9)]
+    session.rollback()
+    pieces = session.execute(sa.select(products.c.id).order_by(products.c.id).execution_options(yield_per=7))
+    assert [row.id for row in pieces] == list(range(1, 201))
+
+# An error, and the connection goes back to the pool usable.
+with engine.connect() as conn:
+    try:
+        conn.execute(sa.text("select 1/0"))
+        raise SystemExit("no error")
+    except DBAPIError as error:
+        assert sqlstate(error) == "22012", error
+    conn.rollback()
+    assert conn.execute(sa.select(sa.func.count()).select_from(products)).scalar() == 200
+print("ok")
