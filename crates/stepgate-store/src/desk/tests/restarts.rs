@@ -91,6 +91,7 @@ fn decided(session: u8, statement: u64, verdict: &str) -> Event {
         sinks: Vec::new(),
         bulk: BulkShape::None,
         estimate: None,
+        estimated_by: None,
         fingerprint: "00".repeat(32),
         normalised: "SELECT".to_owned(),
         parameters: 0,
