@@ -30,12 +30,13 @@ const KEEP: Duration = Duration::from_secs(60);
 
 /// The settings of the connections. No constraint and no parallel worker is looked at: the first may run functions, the
 /// second divides the rows that a plan shows.
-const SETTINGS: [(&str, &str); 12] = [
+const SETTINGS: [(&str, &str); 13] = [
     ("application_name", "stepgate planner"),
     ("client_encoding", "UTF8"),
     ("standard_conforming_strings", "on"),
     ("transform_null_equals", "off"),
     ("search_path", "pg_catalog"),
+    ("plan_cache_mode", "force_generic_plan"),
     ("statement_timeout", "200"),
     ("lock_timeout", "200"),
     ("idle_in_transaction_session_timeout", "5000"),
@@ -82,9 +83,15 @@ impl Planner {
         let (config, check, sql) = (config.clone(), check(&question, path), explain(sql));
         // In a task of its own: a connection that is slow today is there for the next question.
         tokio::spawn(async move {
-            let rows = timeout(GIVE_UP, planner.answer(&config, &question, &check, &sql)).await;
+            let answered = timeout(GIVE_UP, planner.answer(&config, &question, &check, &sql)).await;
+            let (rows, connection) = answered.ok().flatten().unzip();
             // Nobody listens any more if it took too long.
-            let _ = done.send(rows.ok().flatten());
+            let _ = done.send(rows.flatten());
+            if let Some(mut connection) = connection
+                && simple_query(&mut connection, "ROLLBACK").await.is_ok()
+            {
+                locked(&planner.idle).push((Instant::now(), connection));
+            }
             drop(turn);
         });
         timeout_at(until, answer).await.ok()?.ok().flatten()
@@ -95,13 +102,14 @@ impl Planner {
         locked(&self.idle).retain(|(used, _)| used.elapsed() < KEEP);
     }
 
+    /// The answer, if there is one, and the connection that it came over, whose transaction is still open.
     async fn answer(
         &self,
         config: &UpstreamConfig,
         question: &Question,
         check: &str,
         sql: &str,
-    ) -> Option<u64> {
+    ) -> Option<(Option<u64>, Upstream)> {
         loop {
             let known = locked(&self.idle).pop();
             let is_known = known.is_some();
@@ -110,10 +118,7 @@ impl Planner {
                 None => self.connect(config).await?,
             };
             match estimate(&mut connection, question, check, sql).await {
-                Ok(rows) => {
-                    locked(&self.idle).push((Instant::now(), connection));
-                    return rows;
-                }
+                Ok(rows) => return Some((rows, connection)),
                 // The server has closed it in the meantime.
                 Err(_) if is_known => {}
                 Err(_) => return None,
@@ -124,7 +129,12 @@ impl Planner {
     async fn connect(&self, config: &UpstreamConfig) -> Option<Upstream> {
         let settings: Vec<_> =
             SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let connection = connect(config, &config.credentials, &settings).await;
+        let connection = async {
+            let mut connection = connect(config, &config.credentials, &settings).await?;
+            // Planned once: that takes ten times as long as running it.
+            simple_query(&mut connection, CHECK).await.map(|_| connection)
+        };
+        let connection = connection.await;
         *locked(&self.failed) = connection.is_err().then(Instant::now);
         if let Err(error) = &connection {
             tracing::warn!(database = %config.name, %error, "no connection to ask the planner over");
@@ -141,15 +151,13 @@ async fn estimate(
     sql: &str,
 ) -> Result<Option<u64>, UpstreamError> {
     let rows = known(simple_query(connection, check).await)?;
-    let estimate = match cell(rows).and_then(|rows| rows.parse().ok()) {
+    Ok(match cell(rows).and_then(|rows| rows.parse().ok()) {
         Some(rows) => {
             let plan = cell(known(single_statement(connection, sql).await)?);
             plan.and_then(|plan| planned(&plan)).map(|planned| question.at_most(planned, rows))
         }
         None => None,
-    };
-    simple_query(connection, "ROLLBACK").await?;
-    Ok(estimate)
+    })
 }
 
 type Rows = Vec<Vec<Option<String>>>;
@@ -194,14 +202,14 @@ fn check(question: &Question, path: &[String]) -> String {
     let table = format!("{}.{}", quote_ident(&relation.schema), quote_ident(&relation.name));
     let path: Vec<_> = path.iter().map(|schema| quoted_ident(schema)).collect();
     format!(
-        "BEGIN READ ONLY; LOCK TABLE {table} IN ACCESS SHARE MODE NOWAIT; {CHECK}; SET LOCAL search_path = {path}",
-        CHECK = CHECK
-            .replace("$table", &literal(&table))
-            .replace("$schema", &literal(&relation.schema))
-            .replace("$name", &literal(&relation.name))
-            .replace("$columns", &array(&question.columns))
-            .replace("$functions", &array(&question.functions)),
-        path = path.join(", "),
+        "BEGIN READ ONLY; LOCK TABLE {table} IN ACCESS SHARE MODE NOWAIT; \
+         EXECUTE is_known ({}, {}, {}, {}, {}); SET LOCAL search_path = {}",
+        literal(&table),
+        literal(&relation.schema),
+        literal(&relation.name),
+        array(&question.columns),
+        array(&question.functions),
+        path.join(", "),
     )
 }
 
@@ -209,27 +217,31 @@ fn check(question: &Question, path: &[String]) -> String {
 /// statistics, access methods. 16384 is the first OID that is not initdb's (`FirstNormalObjectId`). And of all columns that
 /// are compared, values were counted: there are none of long ones (`WIDTH_THRESHOLD` of analyze.c).
 const CHECK: &str = "\
+prepare is_known (text, name, name, name[], name[]) as \
 select (c.reltuples * greatest(1, pg_relation_size(c.oid)::float8 / current_setting('block_size')::float8 \
     / greatest(c.relpages, 1)))::int8 \
 from pg_class c \
-where c.oid = $table::regclass and c.relkind in ('r', 'm') and c.relpersistence <> 't' \
+where c.oid = $1::regclass and c.relkind in ('r', 'm') and c.relpersistence <> 't' \
     and not c.relrowsecurity and not c.relhassubclass and not c.relispartition and c.reltuples > 0 \
-    and not exists (select from pg_inherits i where c.oid in (i.inhrelid, i.inhparent)) \
+    and not exists (select from pg_inherits i where i.inhrelid = c.oid) \
     and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
         and (a.atttypid >= 16384 or a.attgenerated = 'v')) \
-    and not exists (select from pg_depend d where (d.classid = 'pg_class'::regclass and (d.objid = c.oid \
-            or d.objid in (select x.indexrelid from pg_index x where x.indrelid = c.oid)) \
-        or d.classid = 'pg_statistic_ext'::regclass \
-            and d.objid in (select x.oid from pg_statistic_ext x where x.stxrelid = c.oid)) \
+    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid \
+        and d.refclassid not in ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_namespace'::regclass)) \
+    and not exists (select from pg_index x, pg_depend d where x.indrelid = c.oid \
+        and d.classid = 'pg_class'::regclass and d.objid = x.indexrelid \
+        and d.refclassid not in ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_namespace'::regclass)) \
+    and not exists (select from pg_statistic_ext x, pg_depend d where x.stxrelid = c.oid \
+        and d.classid = 'pg_statistic_ext'::regclass and d.objid = x.oid \
         and d.refclassid not in ('pg_class'::regclass, 'pg_constraint'::regclass, 'pg_namespace'::regclass)) \
     and not exists (select from pg_operator o where o.oid >= 16384 and o.oprleft < 16384 and o.oprright < 16384) \
     and not exists (select from pg_cast k where k.oid >= 16384 and k.castsource < 16384 \
         and (k.castcontext = 'i' or k.casttarget < 16384)) \
-    and not exists (select from pg_proc p where p.oid >= 16384 and p.proname = any ($functions)) \
-    and (select count(*) from pg_stats s where s.schemaname = $schema and s.tablename = $name and not s.inherited \
-        and s.attname = any ($columns) and s.avg_width < 512 \
+    and not exists (select from pg_proc p where p.oid >= 16384 and p.proname = any ($5)) \
+    and (select count(*) from pg_stats s where s.schemaname = $2 and s.tablename = $3 and not s.inherited \
+        and s.attname = any ($4) and s.avg_width < 512 \
         and (s.histogram_bounds is not null or s.most_common_vals is not null or s.null_frac = 1)) \
-        = cardinality($columns)";
+        = cardinality($4)";
 
 fn array(names: &BTreeSet<String>) -> String {
     let names: Vec<_> = names.iter().map(|name| literal(name)).collect();

@@ -396,6 +396,36 @@ fn what_was_let_through_for_its_few_rows_stays_so_while_it_runs() {
     }
 }
 
+/// `cargo nextest run --release -p stepgate --test planner --run-ignored only --no-capture`
+#[test]
+#[ignore = "measures"]
+fn what_asking_costs() {
+    for clients in ["1", "8"] {
+        // Of 20,000 rows, the second is out of reach of the catalog's bound.
+        for (threshold, asks) in [("1000", true), ("30000", false), ("1000", true), ("30000", false)] {
+            let mut world = World::not_serving(|sample| sample);
+            world.gate.policies(MAP, &POLICY.replace(">1000", &format!(">{threshold}"))).unwrap();
+            world.cluster.load("shop", TABLES).unwrap();
+            world.gate.serve().unwrap();
+            let dana = world.dana();
+            let file = world.tree.path().join("script.sql");
+            std::fs::write(&file, "\\set x random(1, 20000)\nselect kind from readings where id = :x;")
+                .unwrap();
+            let mut command = Command::new(Binaries::find().unwrap().path("pgbench"));
+            command.args(["-n", "-T", "4", "-M", "simple", "-c", clients, "-f"]).arg(file);
+            command.arg(world.gate.conninfo(dana.name(), "shop")).env("PGPASSWORD", dana.password());
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            let text = [output.stdout, output.stderr]
+                .map(|text| String::from_utf8_lossy(&text).into_owned())
+                .concat();
+            let shown = text.lines().filter(|line| line.contains("latency") || line.contains("tps"));
+            let shown: Vec<_> = shown.collect();
+            eprintln!("{clients} clients, asks: {asks}: {}", shown.join(", "));
+            assert_eq!(shown.len(), 2, "{text}");
+        }
+    }
+}
+
 #[test]
 fn where_no_connection_can_be_had_the_catalog_has_the_last_word() {
     let world = world(|_| {});
