@@ -146,7 +146,7 @@ static HARMLESS_RELATIONS: Words = LazyLock::new(|| {
      pg_stat_activity pg_stat_all_indexes pg_stat_all_tables pg_stat_archiver pg_stat_bgwriter pg_stat_database pg_stat_sys_indexes \
      pg_stat_sys_tables pg_stat_user_indexes pg_stat_user_tables pg_statio_all_indexes pg_statio_all_tables \
      pg_statio_user_indexes pg_statio_user_tables \
-     pg_shdescription pg_statistic_ext pg_subscription pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names \
+     pg_shdescription pg_shseclabel pg_statistic_ext pg_subscription pg_tables pg_tablespace pg_timezone_abbrevs pg_timezone_names \
      pg_transform pg_trigger pg_ts_config pg_ts_config_map pg_ts_dict pg_ts_parser pg_ts_template pg_type \
      pg_user pg_views"
         .split_ascii_whitespace()
