@@ -3,13 +3,14 @@
 # make check  formatting, lints, what may come into the tree
 # make oracle PostgreSQL judges thousands of random queries (minutes; `make test` has a short run)
 # make fuzz   mutilated statements for SECONDS (60)
+# make regress  PostgreSQL's own regression SQL through a gate, and without one (half an hour; not in `make test`)
 # make build  the release binary, target/release/stepgate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: demo test oracle fuzz check build clean
+.PHONY: demo test oracle fuzz regress check build clean
 
 demo:
 	@tests/tools/libclang.sh
@@ -39,6 +40,15 @@ fuzz:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
 	@STEPGATE_FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --locked -p stepgate-sql --test fuzz -- --nocapture
+
+# The files come with libpg_query, in cargo's registry.
+regress:
+	@tests/tools/libclang.sh
+	@tests/tools/postgres.sh
+	@$(CARGO) fetch --locked --quiet
+	@sql=$$(ls -d "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*/pg_raw_parse-*/libpg_query/test/sql/postgres_regress | tail -1); \
+	STEPGATE_REGRESS_SQL=$${STEPGATE_REGRESS_SQL:-$$sql} \
+		$(CARGO) test --locked --release -p stepgate --test regress -- --ignored --nocapture
 
 check:
 	@tests/tools/libclang.sh

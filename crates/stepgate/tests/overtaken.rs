@@ -214,10 +214,13 @@ fn ddl_that_outlives_its_session_is_noticed() {
     drop(psql);
     assert!(dba.run("commit;").unwrap().is_ok());
     stepgate_testkit::until_some("a table that is gone", SOON, || {
-        let gone = "select to_regclass('decoy.customers') is null";
+        let gone = "select to_regclass('decoy.customers') is null and not exists (select from pg_stat_activity \
+             where query = 'drop table decoy.customers;')";
         (world.cluster.psql("shop", gone).unwrap() == "t").then_some(())
     })
     .unwrap();
+    // For the gate to hear of that; before, the statement is ended instead of held.
+    std::thread::sleep(Duration::from_millis(300));
     other.send("select ssn from customers limit 2;").unwrap();
     support::held(&mut other);
 }
