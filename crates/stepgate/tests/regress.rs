@@ -100,10 +100,10 @@ fn postgresqls_own_regression_sql_gives_the_same_through_the_gate_as_without() {
     world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
     world.cluster.psql("postgres", "drop database shop").unwrap();
     world.cluster.create_database("shop").unwrap();
+    alone.create_role("stepgate_analyst", "of-a-throwaway-cluster").unwrap();
     for cluster in [&alone, &world.cluster] {
         cluster.psql("postgres", "alter role stepgate_analyst superuser").unwrap();
     }
-    alone.psql("postgres", "alter role stepgate_analyst password 'of-a-throwaway-cluster'").unwrap();
     world.gate.serve().unwrap();
     let person = world.person("stepgate_analyst", "analysts");
 

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::load::{Answers, CatalogError, Loader, truth};
-use super::plpgsql;
 use super::routine::{self, Body, Path, Routine};
 use super::trigger::{self, Step, Trigger};
 use super::{Catalog, UserCasts};
+use super::{planned, plpgsql};
 use crate::builtin;
 use crate::lexer::{self, Numbers, TokenKind};
 
@@ -156,10 +156,20 @@ fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> 
         let Some(at) = loader.known(oid) else { continue };
         loader.catalog.has_locked |= expression == "?";
         let is_plain = !truth(calls) && is_plain(expression, &loader.catalog);
+        let names: Vec<String> = loader.catalog.relation(at).map_or_else(Vec::new, |relation| {
+            relation.columns.iter().map(|column| column.name.clone()).collect()
+        });
+        let planned =
+            matches!(role, "check" | "planned") && planned::may_run(expression, &names, &loader.catalog);
         let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
+        if !is_plain && planned {
+            relation.on_read.push(Routine::expression(expression, names.clone()));
+        }
+        if role == "planned" {
+            continue;
+        }
         relation.computes |= role != "default";
         if !is_plain {
-            let names = relation.columns.iter().map(|column| column.name.clone()).collect();
             let code = Routine::expression(expression, names);
             let list = if role == "check" { &mut relation.on_check } else { &mut relation.on_write };
             list.push(code);

@@ -267,11 +267,13 @@ impl Loader {
         ordered.filter(|it| !it.is_empty()).unwrap_or_else(|| relation.positions(&numbers(key)))
     }
 
-    /// A write to a parent may reach its children, and with them their code.
+    /// A write to a parent may reach its children, and with them their code. Planning looks at the expressions of all that
+    /// a read may reach, and at the partition keys above.
     fn share_code_with_families(&mut self) {
         let run: HashMap<RelationIndex, Relation> = (0..self.catalog.relations.len())
             .filter_map(|at| Some((at, self.catalog.relation(at)?)))
-            .filter(|(_, relation)| relation.runs_code() && !relation.family.is_empty())
+            .filter(|(_, relation)| relation.runs_code() || !relation.on_read.is_empty())
+            .filter(|(_, relation)| !relation.family.is_empty())
             .map(|(at, relation)| (at, relation.clone()))
             .collect();
         for relation in &mut self.catalog.relations {
@@ -279,6 +281,9 @@ impl Loader {
                 relation.writes_run_code |= child.writes_run_code;
                 Body::merge(&mut relation.on_write, &child.on_write);
                 Body::merge(&mut relation.on_check, &child.on_check);
+            }
+            for member in relation.family.iter().filter_map(|member| run.get(member)) {
+                Body::merge(&mut relation.on_read, &member.on_read);
             }
             relation.bounded |= !relation.children.is_empty();
         }

@@ -3,6 +3,7 @@
 mod code;
 mod created;
 mod load;
+mod planned;
 mod plpgsql;
 mod queries;
 mod relation;

@@ -153,6 +153,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery {
         // Expressions that a write runs and that call something: defaults, checks, those of indexes and partition keys.
         // The third: whether a function or operator outside pg_catalog is among them; then what becomes of its value.
+        // The last are those of statistics, which a plan alone runs: by the functions that they call, since PostgreSQL 13
+        // prints none.
         name: "write_code",
         sql: concat!(
             "with ",
@@ -183,7 +185,15 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
             unreadable!("t.partrelid"),
             " then '?' else coalesce(pg_catalog.pg_get_expr(t.partexprs, t.partrelid), '?') end, (c.objid is not null)::text, 'check' \
               from pg_catalog.pg_partitioned_table t left join calls c on c.objid = t.partrelid \
-              and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass where t.partexprs is not null"
+              and c.classid = 'pg_catalog.pg_class'::pg_catalog.regclass where t.partexprs is not null \
+              union all select e.stxrelid::text, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(p.proname) || '()', \
+              'true', 'planned' from pg_catalog.pg_statistic_ext e join pg_catalog.pg_depend d on d.objid = e.oid \
+              and d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass \
+              left join pg_catalog.pg_operator o on o.oid = d.refobjid \
+              and d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass \
+              join pg_catalog.pg_proc p on p.oid = coalesce(o.oprcode::pg_catalog.oid, case d.refclassid \
+              when 'pg_catalog.pg_proc'::pg_catalog.regclass then d.refobjid end) \
+              join pg_catalog.pg_namespace n on n.oid = p.pronamespace where p.oid >= 16384"
         ),
     },
     CatalogQuery {

@@ -108,6 +108,7 @@ impl Walker<'_> {
         // The keys of those rows are looked for.
         self.probes(columns.iter().copied(), &[EQUALS]);
         let Some((table, _)) = columns.first() else { return };
+        self.runs_when_planned(*table);
         let runs_code = |at: &RelationIndex| self.catalog.relation(*at).is_some_and(|it| it.writes_run_code);
         if action != Action::Refuse && runs_code(table) {
             self.doubt_function("trigger-or-rule");

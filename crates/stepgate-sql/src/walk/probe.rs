@@ -116,6 +116,7 @@ impl Walker<'_> {
         let Some(relation) = self.catalog.relation(member) else { return };
         // It is compared as the key that it refers to is.
         let all_in = |key: &&Unique| theirs.iter().all(|(_, at)| key.columns.contains(at));
+        theirs.iter().for_each(|(target, _)| self.runs_when_planned(*target));
         let target = theirs.first().and_then(|(target, _)| self.catalog.relation(*target));
         let mut keys = target.into_iter().flat_map(|it| &it.unique).filter(all_in).peekable();
         let plain = keys.peek().is_some() && keys.all(|key| key.plain);

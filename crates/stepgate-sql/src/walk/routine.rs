@@ -139,6 +139,12 @@ impl Walker<'_> {
         self.runs(Cause::Reading(index), &relation.on_read);
     }
 
+    /// The server plans a query of its own of this relation, for a foreign key.
+    pub(super) fn runs_when_planned(&mut self, index: RelationIndex) {
+        let Some(relation) = self.catalog.relation(index) else { return };
+        self.runs(Cause::Reading(index), &relation.on_read);
+    }
+
     /// A value is made of a type outside pg_catalog; of one of those that have the name, if there are several.
     pub(super) fn runs_type(&mut self, types: &[&UserType], schema: Option<&str>, name: &str) {
         let code: Option<Vec<&[Arc<Body>]>> =

@@ -5,6 +5,7 @@
 mod calls;
 #[path = "../common/mod.rs"]
 mod common;
+mod planned;
 mod triggers;
 
 use std::collections::BTreeSet;
