@@ -21,9 +21,9 @@ pub(super) fn may_run(expression: &str, columns: &[String], catalog: &Catalog) -
             TokenKind::Punct(b'.') => !is(at + 2, b'('),
             TokenKind::Word(name) | TokenKind::Quoted(name) if is(at + 1, b'(') => {
                 let qualified = at > 0 && is(at - 1, b'.');
-                let plain = !qualified && is_plain(name, catalog);
-                !plain
-                    && !(is_opaque(name, catalog) && takes_variable(tokens.get(at + 2..), columns, catalog))
+                let takes_variable = || takes_variable(tokens.get(at + 2..), columns, catalog);
+                let put_off = || is_opaque(name, catalog) && takes_variable();
+                (qualified || !is_plain(name, catalog)) && !put_off()
             }
             _ => false,
         }
