@@ -135,7 +135,7 @@ fn goes_on(facts: &Facts, before: &[Facts]) -> Option<Facts> {
 /// the tables that they name: triggers, functions of indexes.
 fn depends_on_names(facts: &Facts, catalog: &Catalog) -> bool {
     match facts.kind {
-        Kind::Utility => catalog.any_code_on_write(),
+        Kind::Utility => catalog.any_code(),
         kind => !matches!(kind, Kind::Transaction | Kind::Session | Kind::Control | Kind::Empty),
     }
 }

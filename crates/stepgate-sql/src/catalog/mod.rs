@@ -213,10 +213,20 @@ impl Catalog {
         self.relations.get(index)
     }
 
-    /// Whether writing some relation of that name runs code.
+    /// Whether a command on some relation of that name runs code, there or in what belongs to it.
     pub(crate) fn runs_code(&self, name: &str) -> bool {
-        let named = self.by_name.values().filter_map(|relations| relations.get(name));
-        named.filter_map(|at| self.relation(*at)).any(Relation::runs_code)
+        let named = self.by_name.values().filter_map(|relations| relations.get(name)).copied();
+        let with_children = |at| {
+            let children =
+                self.relation(at).into_iter().flat_map(|relation| relation.children.iter().copied());
+            std::iter::once(at).chain(children)
+        };
+        named.flat_map(with_children).filter_map(|at| self.relation(at)).any(Relation::has_code)
+    }
+
+    /// Whether a command on any relation runs code.
+    pub(crate) fn any_code(&self) -> bool {
+        self.relations.iter().any(|relation| relation.has_code() && !relation.is_system())
     }
 
     /// Whether writing any relation runs code.

@@ -194,6 +194,11 @@ impl Relation {
             || !self.triggers.is_empty()
     }
 
+    /// Whether writing it, or planning a query of it, runs code.
+    pub(crate) fn has_code(&self) -> bool {
+        self.runs_code() || !self.on_read.is_empty()
+    }
+
     pub(crate) fn column(&self, name: &str) -> Option<usize> {
         self.column_index.get(name).copied()
     }

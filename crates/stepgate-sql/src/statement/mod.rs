@@ -169,15 +169,16 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
                 .iter()
                 .filter_map(|token| token.kind.ident())
                 .any(|name| context.catalog.runs_code(name));
-            // Without a table they mean all; with CASCADE, tables that are not named.
+            // Without a table they mean all; with CASCADE or an index, tables that are not named.
             let means_more = !matches!(words.word(0), Some("lock" | "checkpoint"))
                 && (words.len() < 2
                     || words.contains(&["cascade"])
+                    || words.contains(&["index"])
                     || words.contains(&["schema"])
                     || words.contains(&["database"])
                     || words.contains(&["system"])
                     || !names_table(context.node));
-            if names_code || (means_more && context.catalog.any_code_on_write()) {
+            if names_code || (means_more && context.catalog.any_code()) {
                 facts.doubt(Reason { code: "trigger-or-rule", doubt: Doubt::Function });
             }
         }

@@ -32,9 +32,49 @@ const PLANNED: &[(&str, &str)] = &[
     ("select a from slow_const", "?"),
 ];
 
+/// The same of DDL, for which the judge's role has no rights.
+const DEFINED: &[(&str, &str)] = &[
+    ("alter table parent add column c uuid default gen_random_uuid()", "people.email"),
+    ("alter table indexed alter b type bigint", "people.email"),
+    ("create table parted_2 partition of parted default", "people.email"),
+    ("refresh materialized view kept", "people.email"),
+    ("create table alike (like checked including all)", ""),
+];
+
 #[test]
 fn what_planning_runs_is_seen_through() {
     let (cluster, catalog) = database("planned.sql");
     check(PLANNED, &catalog);
     judge(PLANNED, &cluster, &catalog);
+    check(DEFINED, &catalog);
+}
+
+/// Commands on tables, and whether they run what is at those tables.
+const COMMANDS: &[(&str, bool)] = &[
+    ("analyze indexed", true),
+    ("analyze counted", true),
+    ("analyze parent", true),
+    ("analyze kept", true),
+    ("analyze", true),
+    ("vacuum analyze parted", true),
+    ("vacuum full indexed", true),
+    ("reindex table within", true),
+    ("reindex index within_reads_within_idx", true),
+    ("reindex (verbose) index concurrently within_reads_within_idx", true),
+    ("cluster key using key_pkey", true),
+    ("truncate emptied", true),
+    ("truncate plain", false),
+    ("analyze plain", false),
+    ("reindex table plain", false),
+    ("lock table plain", false),
+];
+
+#[test]
+fn commands_that_run_what_is_at_tables_are_not_let_through() {
+    let (cluster, catalog) = database("planned.sql");
+    drop(cluster);
+    for (sql, runs) in COMMANDS {
+        let [facts] = super::facts(sql, &catalog).try_into().expect("one statement");
+        assert_eq!(facts.certainty == stepgate_types::Certainty::Unknown, *runs, "{sql}");
+    }
 }

@@ -24,6 +24,11 @@ create table refers (a int references key, b int);
 create view seen as select a, b from indexed;
 create materialized view kept as select id as a, id as b from people; create index on kept ((a + reads()));
 
+create table emptied (a int); create table emptied_too () inherits (emptied);
+create function tells() returns trigger language plpgsql as
+    'begin raise notice ''%'', (select max(email) from people); return null; end';
+create trigger told before truncate on emptied_too execute function tells();
+
 create table plain (a int, b int);
 create table adding (a int, b int); create index on adding (adds(a)); create index on adding ((a + five()));
 create table slowly (a int, b int); create index on slowly (slow(a)); create index on slowly (slow(abs(a)::int + 0));
