@@ -10,16 +10,16 @@ use stepgate_store::{Desk, Log, LogError, People, Vault};
 use stepgate_types::{Clock, Entropy};
 use tokio::sync::{Semaphore, watch};
 
+use crate::crowd::{Crowd, MAX_CROWD};
 use crate::database::Database;
+use crate::limits::Limits;
 use crate::sessions::Sessions;
 use crate::{CancelRegistry, ServerTls, UpstreamConfig};
 use crate::{announced, binding, taint};
 
-/// The most sessions at a time.
-pub const MAX_SESSIONS: usize = 1_000;
-
-/// The most connections at a time that are not sessions yet, or only cancel.
-const MAX_ADMISSIONS: usize = 256;
+/// The most connections at a time that are not sessions: those being let in, those that only cancel, and those being
+/// told that there is no room.
+const MAX_ADMISSIONS: usize = 2 * MAX_CROWD;
 
 /// What a gate is made of.
 pub struct Parts {
@@ -43,6 +43,8 @@ pub struct Parts {
     pub tls: Option<ServerTls>,
     /// Where people open a request in a browser, without a slash at the end.
     pub console_url: Option<String>,
+    /// How much it takes on.
+    pub limits: Limits,
 }
 
 /// A gate: what all of its sessions share.
@@ -61,6 +63,8 @@ pub struct Gate {
     pub(crate) sessions: Sessions,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) admissions: Arc<Semaphore>,
+    pub(crate) crowd: Crowd,
+    pub(crate) limits: Limits,
 }
 
 impl Gate {
@@ -92,8 +96,10 @@ impl Gate {
             console_url: parts.console_url,
             cancels: CancelRegistry::new(),
             sessions: Sessions::default(),
-            slots: Arc::new(Semaphore::new(MAX_SESSIONS)),
+            slots: Arc::new(Semaphore::new(parts.limits.sessions.min(Semaphore::MAX_PERMITS))),
             admissions: Arc::new(Semaphore::new(MAX_ADMISSIONS)),
+            crowd: Crowd::default(),
+            limits: parts.limits,
         })
     }
 

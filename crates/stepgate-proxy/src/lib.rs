@@ -7,11 +7,13 @@ mod authenticate;
 mod binding;
 mod cancel;
 mod catalog;
+mod crowd;
 mod database;
 mod digest;
 mod drive;
 mod gate;
 mod judge;
+mod limits;
 mod overtaken;
 mod peer;
 mod planner;
@@ -32,8 +34,10 @@ pub use catalog::{
     CatalogError, Fingerprint, ServerIdentity, connect_for_catalog, fingerprint, load, load_from, locks,
     server_identity,
 };
+pub use crowd::MAX_CROWD;
 pub use database::{Database, View};
-pub use gate::{Gate, MAX_SESSIONS, Parts, policy_loaded};
+pub use gate::{Gate, Parts, policy_loaded};
+pub use limits::Limits;
 pub use server::serve;
 pub use sessions::{SessionInfo, Sessions};
 pub use stream::Stream;

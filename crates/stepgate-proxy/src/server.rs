@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use stepgate_record::Event;
@@ -12,18 +13,24 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout_at;
 
+use crate::crowd::Newcomer;
 use crate::database::Database;
 use crate::drive::Drive;
 use crate::gate::Gate;
 use crate::judge::Judge;
-use crate::sessions::{Listed, SessionInfo};
+use crate::sessions::{Listed, Place, SessionInfo};
 use crate::{
-    Admitted, AuthenticateError, Client, Registration, Upstream, admit, authenticate, connect, peer,
+    AdmitError, Admitted, AuthenticateError, Client, Registration, Upstream, admit, authenticate, connect,
+    peer,
 };
 
 /// The longest `application_name` that records and grants keep, in bytes: PostgreSQL's own limit.
 const MAX_CLIENT_NAME: usize = 63;
+
+/// How long it may take to be told that it is refused.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Takes connections until `shutdown`, then waits for the sessions to end.
 pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Receiver<bool>) {
@@ -46,7 +53,7 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Rece
                 Err(error) => {
                     // Out of file descriptors, most likely: others must end first.
                     tracing::error!(%error, "accepting a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
         }
@@ -57,24 +64,12 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Rece
 
 /// One connection, from its first byte to its last.
 async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<bool>) {
-    // Nobody who has not proven anything may hold more than their share: beyond it, connections are closed.
+    // What not even fits beside those who are being told so is closed: the bound of all bounds.
     let Ok(admission) = Arc::clone(&gate.admissions).try_acquire_owned() else { return };
-    let mut client = match admit(tcp, peer, gate.tls.as_ref()).await {
-        Ok(Admitted::Session(client)) => client,
-        Ok(Admitted::Cancel(key, mut stream)) => {
-            gate.cancels.cancel(&key, peer).await;
-            let _ = stream.shutdown().await;
-            return;
-        }
-        Err(error) => {
-            tracing::debug!(%peer, %error, "not admitted");
-            return;
-        }
+    let Some(newcomer) = gate.crowd.enter(peer::address(peer), gate.limits.login, Instant::now()) else {
+        return no_room(&tcp);
     };
-    let person = match authenticate(&mut client, &gate.people, gate.tls.as_ref()).await {
-        Ok(person) => person,
-        Err(error) => return not_authenticated(gate, &client, &error).await,
-    };
+    let Some((mut client, person)) = let_in(gate, tcp, peer, newcomer).await else { return };
     drop(admission);
     match prepare(gate, &client, person, shutdown).await {
         Ok(prepared) => prepared.run(gate, client.stream).await,
@@ -85,7 +80,87 @@ async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: wa
     }
 }
 
-async fn not_authenticated(gate: &Gate, client: &Client, error: &AuthenticateError) {
+/// From the first byte to a proven name, in the time that there is; or to the end of a cancel request. Who gives way
+/// to others is told so where they can read it: before the first byte in the clear, and once the startup packet was
+/// read. In the middle of a TLS handshake there are no words for it.
+async fn let_in(
+    gate: &Gate,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    newcomer: Newcomer,
+) -> Option<(Box<Client>, PersonName)> {
+    let until = tokio::time::Instant::now() + newcomer.time;
+    let mut first = [0];
+    tokio::select! {
+        biased;
+        () = newcomer.must_go() => {
+            no_room(&tcp);
+            return None;
+        }
+        // Silence is answered by silence, as PostgreSQL does.
+        spoken = timeout_at(until, tcp.peek(&mut first)) => drop(spoken.ok()?),
+    }
+    newcomer.speaks();
+    let tls = gate.tls.clone();
+    let admitted = tokio::select! {
+        biased;
+        () = newcomer.must_go() => return None,
+        admitted = timeout_at(until, admit(tcp, peer, tls.as_ref())) => admitted,
+    };
+    let mut client = match admitted.unwrap_or(Err(AdmitError::Timeout)) {
+        Ok(Admitted::Session(client)) => client,
+        Ok(Admitted::Cancel(key, mut stream)) => {
+            gate.cancels.cancel(&key, peer).await;
+            let _ = stream.shutdown().await;
+            return None;
+        }
+        Err(error) => {
+            tracing::debug!(%peer, %error, "not admitted");
+            return None;
+        }
+    };
+    let authenticated = tokio::select! {
+        biased;
+        () = newcomer.must_go() => Err(crowded()),
+        authenticated = timeout_at(until, authenticate(&mut client, &gate.people, tls.as_ref())) => {
+            authenticated.map_err(|_| too_slow())
+        }
+    };
+    match authenticated {
+        Ok(Ok(person)) => return Some((client, person)),
+        Ok(Err(error)) => not_authenticated(gate, &client, &error),
+        Err(problem) => {
+            let last_words = async {
+                client.stream.write_all(&problem.fatal_bytes()).await?;
+                client.stream.shutdown().await
+            };
+            // It is refused already; that it cannot be told does not change that.
+            let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+        }
+    }
+    None
+}
+
+/// Says so in the clear to somebody who has said nothing yet, and waits for nobody.
+fn no_room(tcp: &TcpStream) {
+    // A new socket's buffer is empty; whoever cannot be told is refused all the same.
+    let _ = tcp.try_write(&crowded().fatal_bytes());
+    // What is left unread would make the kernel reset the connection, and the words could be lost.
+    let _ = tcp.try_read(&mut [0; 1024]);
+}
+
+fn crowded() -> Problem {
+    Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many connections are not logged in yet")
+        .with_hint("Try again in a moment.")
+}
+
+/// PostgreSQL's own words.
+fn too_slow() -> Problem {
+    let message = "canceling authentication due to timeout";
+    Problem { bare: true, ..Problem::fatal(SqlState::QUERY_CANCELED, message) }
+}
+
+fn not_authenticated(gate: &Gate, client: &Client, error: &AuthenticateError) {
     tracing::info!(peer = %client.peer, %error, "not authenticated");
     if matches!(error, AuthenticateError::Failed) {
         let known = client.opening.user.parse().ok().filter(|name| gate.people.get(name).is_some());
@@ -105,6 +180,7 @@ struct Prepared {
     opening: BytesMut,
     _listed: Listed,
     _slot: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Prepared {
@@ -126,6 +202,14 @@ async fn prepare(
     shutdown: watch::Receiver<bool>,
 ) -> Result<Prepared, Problem> {
     let slot = Arc::clone(&gate.slots).try_acquire_owned().map_err(|_| too_many())?;
+    let place = gate.sessions.place(&person, gate.limits.per_person).ok_or_else(|| {
+        let many = gate.limits.per_person;
+        Problem::fatal(
+            SqlState::TOO_MANY_CONNECTIONS,
+            format!("too many sessions of {person} (limit {many})"),
+        )
+        .with_hint("Close one that is not needed; the gate's operator sets the limit (limits.per_person).")
+    })?;
     let database = gate.databases.get(&client.opening.database).cloned().ok_or_else(|| {
         let message = format!("database \"{}\" is not behind this gate", client.opening.database);
         Problem::fatal(SqlState::UNDEFINED_DATABASE, message)
@@ -176,6 +260,7 @@ async fn prepare(
         opening,
         _listed: listed,
         _slot: slot,
+        _place: place,
     })
 }
 

@@ -66,6 +66,10 @@ policies: {{map: policies/pii-map.yaml, rules: policies/policy.yaml}}
 
 # durable: every record is on disk before a reply goes out. buffered: ordinary ones within 100 ms.
 audit: {{ordinary: durable}}
+
+# limits: {{sessions: 2000, per_person: 50, login: 60s, slow_client: 5m, drain: 30s}}
+#   slow_client: a client that reads nothing of a result for so long is ended, since its server waits for it.
+#   drain: how long running statements may go on when the gate is stopped.
 ",
         listen = args.listen,
         console = args.console,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_console::{Api, Encryption};
-use stepgate_proxy::{Gate, MAX_SESSIONS, Parts, ServerTls, UpstreamConfig, policy_loaded};
+use stepgate_proxy::{Gate, Parts, ServerTls, UpstreamConfig, policy_loaded};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -47,6 +47,7 @@ pub(crate) fn run(config: &Path, args: &ServeArgs) -> Result<(), Failure> {
     let config = Config::load(config)?;
     logging::init(args.log);
     hardening::no_core_dumps()?;
+    hardening::enough_files(&config.limits);
     let ready = prepare(&config)?;
     let store = Store::open(&config)?;
     let outcome = open_doors(&config, ready, &store);
@@ -61,7 +62,7 @@ fn open_doors(config: &Config, ready: Ready, store: &Store) -> Result<(), Failur
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_stack_size(STACK)
         // Each session that reads a long text keeps a thread while it waits for its turn.
-        .max_blocking_threads(MAX_SESSIONS + 512)
+        .max_blocking_threads(config.limits.sessions.saturating_add(512))
         .enable_all()
         .build()
         .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
@@ -109,6 +110,7 @@ async fn serve(
         entropy: Arc::clone(&store.entropy),
         tls: ready.tls,
         console_url: Some(config.console.url.clone()),
+        limits: config.limits,
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let api = Api::new(stepgate_console::Parts {

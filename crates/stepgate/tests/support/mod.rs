@@ -50,6 +50,20 @@ impl World {
         Self { gate, cluster, tree }
     }
 
+    /// Adds lines to the gate's configuration.
+    pub(crate) fn configure(&self, lines: &str) {
+        let text = std::fs::read_to_string(self.gate.config()).unwrap();
+        std::fs::write(self.gate.config(), format!("{text}\n{lines}\n")).unwrap();
+    }
+
+    /// The sample gate with more lines in its configuration, serving.
+    pub(crate) fn configured(lines: &str) -> Self {
+        let mut world = Self::not_serving(|text| text);
+        world.configure(lines);
+        world.gate.serve().unwrap();
+        world
+    }
+
     /// Somebody with a password, an authenticator and a login.
     pub(crate) fn person(&self, name: &str, groups: &str) -> Person {
         let mut person = Person::add(&self.gate, name, groups).unwrap();
