@@ -21,9 +21,10 @@ use crate::drive::Drive;
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::sessions::{Listed, Place, SessionInfo};
+use crate::shutdown::beyond;
 use crate::{
-    AdmitError, Admitted, AuthenticateError, Client, Registration, Upstream, admit, authenticate, connect,
-    peer,
+    AdmitError, Admitted, AuthenticateError, Client, Registration, Shutdown, Upstream, admit, authenticate,
+    connect, peer,
 };
 
 /// The longest `application_name` that records and grants keep, in bytes: PostgreSQL's own limit.
@@ -32,14 +33,13 @@ const MAX_CLIENT_NAME: usize = 63;
 /// How long it may take to be told that it is refused.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Takes connections until `shutdown`, then waits for the sessions to end.
-pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Receiver<bool>) {
+/// Takes connections until the gate is stopped, then waits for the sessions to end.
+pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Receiver<Shutdown>) {
     let mut stop = shutdown.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            // In a block of its own: the guard it returns must not live across another arm's await.
-            () = async { let _ = stop.wait_for(|down| *down).await; } => break,
+            _ = beyond(&mut stop, Shutdown::Serving) => break,
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
                     tracing::error!("a session's task panicked");
@@ -63,14 +63,22 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Rece
 }
 
 /// One connection, from its first byte to its last.
-async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<bool>) {
+async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<Shutdown>) {
     // What not even fits beside those who are being told so is closed: the bound of all bounds.
     let Ok(admission) = Arc::clone(&gate.admissions).try_acquire_owned() else { return };
     let Some(newcomer) = gate.crowd.enter(peer::address(peer), gate.limits.login, Instant::now()) else {
         return no_room(&tcp);
     };
-    let Some((mut client, person)) = let_in(gate, tcp, peer, newcomer).await else { return };
+    let mut stop = shutdown.clone();
+    let let_in = tokio::select! {
+        let_in = let_in(gate, tcp, peer, newcomer) => let_in,
+        _ = beyond(&mut stop, Shutdown::Serving) => None,
+    };
+    let Some((mut client, person)) = let_in else { return };
     drop(admission);
+    if let Err(error) = peer::give_up_after(client.stream.tcp(), gate.limits.slow_client) {
+        tracing::warn!(%error, "a client's socket cannot be given a limit");
+    }
     match prepare(gate, &client, person, shutdown).await {
         Ok(prepared) => prepared.run(gate, client.stream).await,
         Err(problem) => {
@@ -199,7 +207,7 @@ async fn prepare(
     gate: &Arc<Gate>,
     client: &Client,
     person: PersonName,
-    shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<Shutdown>,
 ) -> Result<Prepared, Problem> {
     let slot = Arc::clone(&gate.slots).try_acquire_owned().map_err(|_| too_many())?;
     let place = gate.sessions.place(&person, gate.limits.per_person).ok_or_else(|| {

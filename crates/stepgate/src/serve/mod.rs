@@ -3,6 +3,7 @@
 mod hardening;
 mod listen;
 mod logging;
+mod notify;
 mod reload;
 
 use std::path::Path;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_console::{Api, Encryption};
-use stepgate_proxy::{Gate, Parts, ServerTls, UpstreamConfig, policy_loaded};
-use tokio::signal::unix::{SignalKind, signal};
+use stepgate_proxy::{Gate, Parts, ServerTls, Shutdown, UpstreamConfig, policy_loaded};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::args::ServeArgs;
@@ -28,7 +29,7 @@ use crate::upstreams;
 /// taken only as it is touched.
 const STACK: usize = 32 * 1024 * 1024;
 
-/// How long sessions may take to end after a signal.
+/// How long sessions may take to end once they were told to, and everything else.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How long the first look at each database may take before the gate says that it is ready.
@@ -123,6 +124,7 @@ async fn serve(
     let log = store.log.clone();
     let (clients, people) = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
+    let (drain, draining) = watch::channel(Shutdown::Serving);
     let operations = Arc::new(Operations { store, sessions: Some(gate.sessions().clone()) });
 
     let mut tasks = tokio::task::JoinSet::new();
@@ -134,15 +136,33 @@ async fn serve(
     });
     tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), log, shutdown.clone()));
     first_look(&gate).await;
-    tasks.spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, shutdown));
+    let mut signals = Signals::new()?;
+    let mut sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, draining));
     output::print_line(&ready_line(config))?;
+    let watchdog = tokio::spawn(notify::feed_watchdog());
+    notify::ready();
 
-    let why = signalled().await?;
-    tracing::info!(signal = why, "stopping");
+    let why = signals.next().await;
+    notify::stopping();
+    tracing::info!(signal = why, sessions = gate.sessions().len(), "stopping");
+    drain.send_replace(Shutdown::Draining);
+    tokio::select! {
+        _ = &mut sessions => {}
+        why = signals.next() => tracing::info!(signal = why, "stopping at once"),
+        () = tokio::time::sleep(config.limits.drain) => {
+            tracing::warn!(sessions = gate.sessions().len(), "some sessions are not done in time and are ended");
+        }
+    }
+    drain.send_replace(Shutdown::Now);
+    if !sessions.is_finished() && tokio::time::timeout(GRACE, &mut sessions).await.is_err() {
+        tracing::warn!("some sessions did not end in time and were cut off");
+        sessions.abort();
+    }
+    watchdog.abort();
     down.send_replace(true);
     let all = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, all).await.is_err() {
-        tracing::warn!("some sessions did not end in time and were cut off");
+        tracing::warn!("not all that the gate does besides ended in time");
         tasks.shutdown().await;
     }
     Ok(())
@@ -176,12 +196,26 @@ fn ready_line(config: &Config) -> String {
     )
 }
 
-async fn signalled() -> Result<&'static str, Failure> {
-    let trouble = |error: std::io::Error| Failure::usage(format!("cannot wait for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let trouble = |error: std::io::Error| Failure::usage(format!("cannot wait for signals: {error}"));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(trouble)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(trouble)?,
+        })
+    }
+
+    /// The next one's name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

@@ -9,6 +9,7 @@ use stepgate_store::Log;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::notify;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::rules::Texts;
@@ -30,6 +31,9 @@ pub(super) async fn watch(config: Config, gate: Arc<Gate>, log: Log, mut shutdow
             _ = hangup.recv() => true,
             () = tokio::time::sleep(POLL) => false,
         };
+        if asked {
+            notify::reloading();
+        }
         match look(&config, &gate, &log, &seen, asked).await {
             Ok(sha256) => {
                 seen = sha256;
@@ -40,6 +44,9 @@ pub(super) async fn watch(config: Config, gate: Arc<Gate>, log: Log, mut shutdow
                 tracing::error!("{failure}; the rules in force stay");
             }
             Err(_) => {}
+        }
+        if asked {
+            notify::ready();
         }
     }
 }
