@@ -24,6 +24,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::aside;
 use crate::database::{Ddl, View};
 use crate::judge::{Hold, Judge};
+use crate::metrics::OpenHold;
 use crate::overtaken::UnderWay;
 use crate::peer::Lookout;
 use crate::shutdown::beyond;
@@ -73,8 +74,8 @@ enum Occurred {
 struct State {
     client: Side,
     server: Side,
-    releases: VecDeque<PendingRelease>,
-    hold: Option<(Box<Hold>, Instant)>,
+    releases: VecDeque<(PendingRelease, Instant)>,
+    hold: Option<(Box<Hold>, OpenHold)>,
     /// A hold that is over, and how DDL stood then: until the server has said what names mean.
     approved: Option<(Box<Hold>, Ddl)>,
     pending: Option<Pending>,
@@ -82,6 +83,8 @@ struct State {
     started: HashMap<u64, Instant>,
     under_way: UnderWay,
     looked_for_names: Option<Instant>,
+    /// What analysis has taken since a decision was last asked for.
+    analysing: Duration,
     /// Sees a client go whose statement is held.
     lookout: Option<Lookout>,
     shutdown: Shutdown,
@@ -108,6 +111,7 @@ impl Drive {
             started: HashMap::new(),
             under_way: UnderWay::default(),
             looked_for_names: None,
+            analysing: Duration::ZERO,
             lookout: None,
             shutdown: Shutdown::default(),
             ending: None,
@@ -237,7 +241,10 @@ impl Drive {
             && state.client.out.len() < MAX_QUEUED
             && let Some(piece) = state.server.cutter.next()?
         {
+            // Rows are not what is analysed; what names mean, the server may just have said.
+            let begun = self.session.is_probing().then(Instant::now);
             self.session.on_server(&piece);
+            state.analysing += begun.map(|begun| begun.elapsed()).unwrap_or_default();
             state.client.out.unsplit(self.session.to_client().split());
             moved = true;
         }
@@ -245,16 +252,20 @@ impl Drive {
             && state.server.out.len() < MAX_QUEUED
             && let Some(piece) = state.client.cutter.next()?
         {
+            let begun = Instant::now();
             self.session.on_client(piece);
+            state.analysing += begun.elapsed();
             moved = true;
         }
         Ok(moved)
     }
 }
 
-async fn front(releases: &mut VecDeque<PendingRelease>) -> Result<stepgate_record::Release, LogError> {
+async fn front(
+    releases: &mut VecDeque<(PendingRelease, Instant)>,
+) -> Result<stepgate_record::Release, LogError> {
     match releases.front_mut() {
-        Some(release) => release.await,
+        Some((release, _)) => release.await,
         None => std::future::pending().await,
     }
 }
@@ -273,7 +284,7 @@ async fn patience_ends(stalled: Option<Instant>, patience: Duration) {
     }
 }
 
-async fn answer(hold: &mut Option<(Box<Hold>, Instant)>) -> Option<End> {
+async fn answer(hold: &mut Option<(Box<Hold>, OpenHold)>) -> Option<End> {
     match hold {
         Some((hold, _)) => (&mut hold.waiting.ended).await.ok(),
         None => std::future::pending().await,

@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::crowd::{Crowd, MAX_CROWD};
 use crate::database::Database;
 use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::sessions::Sessions;
 use crate::{CancelRegistry, ServerTls, UpstreamConfig};
 use crate::{announced, binding, taint};
@@ -57,7 +58,6 @@ pub struct Gate {
     pub(crate) desk: Desk,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) tls: Option<ServerTls>,
     pub(crate) console_url: Option<String>,
     pub(crate) cancels: CancelRegistry,
     pub(crate) sessions: Sessions,
@@ -65,6 +65,8 @@ pub struct Gate {
     pub(crate) admissions: Arc<Semaphore>,
     pub(crate) crowd: Crowd,
     pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    tls: watch::Sender<Option<ServerTls>>,
 }
 
 impl Gate {
@@ -92,7 +94,7 @@ impl Gate {
             desk: parts.desk,
             clock: parts.clock,
             entropy: parts.entropy,
-            tls: parts.tls,
+            tls: watch::Sender::new(parts.tls),
             console_url: parts.console_url,
             cancels: CancelRegistry::new(),
             sessions: Sessions::default(),
@@ -100,6 +102,7 @@ impl Gate {
             admissions: Arc::new(Semaphore::new(MAX_ADMISSIONS)),
             crowd: Crowd::default(),
             limits: parts.limits,
+            metrics: Arc::default(),
         })
     }
 
@@ -112,6 +115,29 @@ impl Gate {
     /// The databases behind the gate, by name.
     pub fn databases(&self) -> impl Iterator<Item = (&str, &Arc<Database>)> {
         self.databases.iter().map(|(name, database)| (name.as_str(), database))
+    }
+
+    /// How it shows itself to clients that come now.
+    pub(crate) fn tls(&self) -> Option<ServerTls> {
+        self.tls.borrow().clone()
+    }
+
+    /// Takes another certificate into use, for clients that come from now on.
+    pub fn set_tls(&self, tls: Option<ServerTls>) {
+        self.tls.send_replace(tls);
+    }
+
+    /// Whether it can serve anybody at all; else what it lacks, in one word.
+    #[must_use]
+    pub fn lacks(&self) -> Option<&'static str> {
+        let reachable = |database: &Arc<Database>| database.view().is_some();
+        if self.log.poisoned().is_some() {
+            Some("log")
+        } else if !self.databases.values().any(reachable) {
+            Some("database")
+        } else {
+            None
+        }
     }
 
     /// Map and policy in force.

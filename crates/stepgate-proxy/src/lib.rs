@@ -14,6 +14,7 @@ mod drive;
 mod gate;
 mod judge;
 mod limits;
+mod metrics;
 mod overtaken;
 mod peer;
 mod planner;

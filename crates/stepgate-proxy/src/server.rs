@@ -14,12 +14,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
+use tracing::Instrument as _;
 
 use crate::crowd::Newcomer;
 use crate::database::Database;
 use crate::drive::Drive;
 use crate::gate::Gate;
 use crate::judge::Judge;
+use crate::metrics::count;
 use crate::sessions::{Listed, Place, SessionInfo};
 use crate::shutdown::beyond;
 use crate::{
@@ -67,6 +69,7 @@ async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: wa
     // What not even fits beside those who are being told so is closed: the bound of all bounds.
     let Ok(admission) = Arc::clone(&gate.admissions).try_acquire_owned() else { return };
     let Some(newcomer) = gate.crowd.enter(peer::address(peer), gate.limits.login, Instant::now()) else {
+        count(&gate.metrics.crowded_out);
         return no_room(&tcp);
     };
     let mut stop = shutdown.clone();
@@ -102,6 +105,7 @@ async fn let_in(
     tokio::select! {
         biased;
         () = newcomer.must_go() => {
+            count(&gate.metrics.crowded_out);
             no_room(&tcp);
             return None;
         }
@@ -109,15 +113,19 @@ async fn let_in(
         spoken = timeout_at(until, tcp.peek(&mut first)) => drop(spoken.ok()?),
     }
     newcomer.speaks();
-    let tls = gate.tls.clone();
+    let tls = gate.tls();
     let admitted = tokio::select! {
         biased;
-        () = newcomer.must_go() => return None,
+        () = newcomer.must_go() => {
+            count(&gate.metrics.crowded_out);
+            return None;
+        }
         admitted = timeout_at(until, admit(tcp, peer, tls.as_ref())) => admitted,
     };
     let mut client = match admitted.unwrap_or(Err(AdmitError::Timeout)) {
         Ok(Admitted::Session(client)) => client,
         Ok(Admitted::Cancel(key, mut stream)) => {
+            count(&gate.metrics.cancels);
             gate.cancels.cancel(&key, peer).await;
             let _ = stream.shutdown().await;
             return None;
@@ -129,7 +137,10 @@ async fn let_in(
     };
     let authenticated = tokio::select! {
         biased;
-        () = newcomer.must_go() => Err(crowded()),
+        () = newcomer.must_go() => {
+            count(&gate.metrics.crowded_out);
+            Err(crowded())
+        }
         authenticated = timeout_at(until, authenticate(&mut client, &gate.people, tls.as_ref())) => {
             authenticated.map_err(|_| too_slow())
         }
@@ -170,6 +181,7 @@ fn too_slow() -> Problem {
 
 fn not_authenticated(gate: &Gate, client: &Client, error: &AuthenticateError) {
     tracing::info!(peer = %client.peer, %error, "not authenticated");
+    count(&gate.metrics.not_authenticated);
     if matches!(error, AuthenticateError::Failed) {
         let known = client.opening.user.parse().ok().filter(|name| gate.people.get(name).is_some());
         let event =
@@ -194,7 +206,13 @@ struct Prepared {
 impl Prepared {
     async fn run(self, gate: &Gate, client: crate::Stream) {
         let session = self.drive.judge.session;
-        let reason = Box::pin(self.drive.run(client, self.server, self.leftover, self.opening)).await;
+        gate.metrics.session_opened();
+        let judge = &self.drive.judge;
+        let (person, database) = (&judge.person, &judge.database.config.name);
+        let span = tracing::info_span!("session", id = %session, %person, %database);
+        let driven = self.drive.run(client, self.server, self.leftover, self.opening);
+        let reason = Box::pin(driven.instrument(span.clone())).await;
+        span.in_scope(|| tracing::debug!(reason, "session ended"));
         let event = Event::SessionClosed { session, reason: reason.to_owned() };
         if let Err(error) = gate.log.note(event) {
             tracing::error!(%session, %error, "recording the end of a session");
@@ -209,9 +227,10 @@ async fn prepare(
     person: PersonName,
     shutdown: watch::Receiver<Shutdown>,
 ) -> Result<Prepared, Problem> {
-    let slot = Arc::clone(&gate.slots).try_acquire_owned().map_err(|_| too_many())?;
+    let slot = Arc::clone(&gate.slots).try_acquire_owned().map_err(|_| too_many(gate))?;
     let place = gate.sessions.place(&person, gate.limits.per_person).ok_or_else(|| {
         let many = gate.limits.per_person;
+        count(&gate.metrics.too_many);
         Problem::fatal(
             SqlState::TOO_MANY_CONNECTIONS,
             format!("too many sessions of {person} (limit {many})"),
@@ -226,12 +245,15 @@ async fn prepare(
     let upstream = connect(&database.config, &database.config.credentials, &client.opening.settings)
         .await
         .map_err(|error| {
+            count(&database.failures);
             tracing::warn!(database = %database.config.name, %error, "cannot connect upstream");
             error.problem(&database.config.name)
         })?;
     let id = SessionId::from_bytes(random(gate)?);
-    let registration =
-        gate.cancels.register(id, upstream.pid, client.opening.minor, client.peer).map_err(|_| too_many())?;
+    let registration = gate
+        .cancels
+        .register(id, upstream.pid, client.opening.minor, client.peer)
+        .map_err(|_| too_many(gate))?;
     let info = SessionInfo {
         session: id,
         person: person.clone(),
@@ -310,7 +332,8 @@ fn random<const N: usize>(gate: &Gate) -> Result<[u8; N], Problem> {
     Ok(bytes)
 }
 
-fn too_many() -> Problem {
+fn too_many(gate: &Gate) -> Problem {
+    count(&gate.metrics.too_many);
     Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many sessions")
 }
 

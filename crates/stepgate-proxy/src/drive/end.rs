@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Drive, Reason, State};
 use crate::database::CommitsDdl;
+use crate::metrics::count;
 use crate::{Shutdown, Stream, forward_cancel, refusal};
 
 /// How long the last words to a client may take.
@@ -55,6 +56,7 @@ impl Drive {
                 tracing::warn!(%error, "cancelling a statement whose client reads nothing");
             }
         });
+        count(&self.judge.gate.metrics.slow_clients);
         self.end(state, &problem, "slow-client");
     }
 

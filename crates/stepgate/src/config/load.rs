@@ -53,6 +53,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         refuse_plain("listen", address, at, problems);
     }
     let console = console(&mut top, tls.given, problems);
+    let metrics = metrics(&mut top, tls.given, problems);
     let data = top.need_text("data", problems).map(|(path, _)| relative_to(file, path));
     let master_file = section_path(file, &mut top, "keys", "master_file", problems);
     let databases = databases(file, &mut top, problems);
@@ -64,6 +65,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         file: file.to_owned(),
         listen: listen?.0,
         console: console?,
+        metrics,
         data: data?,
         master_file: master_file?,
         tls: tls.files,
@@ -142,6 +144,17 @@ fn console(top: &mut Section<'_>, encrypted: bool, problems: &mut Problems<'_>) 
     };
     section.finish(problems);
     Some(Console { listen: address?.0, url: url? })
+}
+
+/// Where Prometheus looks: encrypted as the rest, but for loopback.
+fn metrics(top: &mut Section<'_>, encrypted: bool, problems: &mut Problems<'_>) -> Option<SocketAddr> {
+    let mut section = top.section("metrics", problems)?;
+    let address = listen("listen", &mut section, problems);
+    if let (Some((address, at)), false) = (address, encrypted) {
+        refuse_plain("metrics.listen", address, at, problems);
+    }
+    section.finish(problems);
+    address.map(|(address, _)| address)
 }
 
 fn url_of(url: &str, at: At, problems: &mut Problems<'_>) -> Option<String> {
@@ -310,6 +323,8 @@ audit: {ordinary: buffered}
         assert!(parse(&plain).is_ok());
         let open = plain.replace("listen: 127.0.0.1:6432", "listen: 0.0.0.0:6432");
         assert!(parse(&open).unwrap_err().contains("there is no tls"));
+        let open = format!("{plain}metrics: {{listen: 0.0.0.0:6481}}\n");
+        assert!(parse(&open).unwrap_err().contains("metrics.listen is not a loopback address"));
         let open = plain.replace("{listen: 127.0.0.1:6480", "{listen: 0.0.0.0:6480");
         assert!(parse(&open).unwrap_err().contains("console.listen is not a loopback address"));
     }

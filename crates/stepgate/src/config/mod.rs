@@ -20,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// The HTTPS API.
     pub(crate) console: Console,
+    /// Where figures and health are shown, if anywhere.
+    pub(crate) metrics: Option<SocketAddr>,
     /// The data directory.
     pub(crate) data: PathBuf,
     /// The file of the master key.

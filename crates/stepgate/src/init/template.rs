@@ -38,6 +38,9 @@ listen: {listen}
 # can reach; the certificate below must be good for it.
 console: {{listen: {console}, url: \"https://{console}\"}}
 
+# Figures for Prometheus (/metrics), /healthz and /readyz; not served where this is left out.
+# metrics: {{listen: 127.0.0.1:6481}}
+
 # Audit log, people, factors. One gate a directory.
 data: ./data
 

@@ -4,6 +4,7 @@ mod hardening;
 mod listen;
 mod logging;
 mod notify;
+mod observed;
 mod reload;
 
 use std::path::Path;
@@ -75,19 +76,20 @@ fn open_doors(config: &Config, ready: Ready, store: &Store) -> Result<(), Failur
 fn prepare(config: &Config) -> Result<Ready, Failure> {
     let rules = rules::load(config)?;
     let upstreams = upstreams::all(config)?;
-    let (tls, encryption) = match &config.tls {
-        None => {
-            tracing::warn!("no tls is configured: the gate listens on loopback only");
-            (None, Encryption::Plain)
-        }
-        Some(tls) => {
-            let encryption = Encryption::Tls(certificate::server_config(tls)?);
-            let tls = ServerTls::load(&tls.cert, &tls.key, None)
-                .map_err(|error| Failure::usage(error.to_string()))?;
-            (Some(tls), encryption)
-        }
-    };
+    if config.tls.is_none() {
+        tracing::warn!("no tls is configured: the gate listens on loopback only");
+    }
+    let (tls, encryption) = certificates(config)?;
     Ok(Ready { rules, upstreams, tls, encryption })
+}
+
+/// The certificate as its files are now: for clients, and for the API.
+fn certificates(config: &Config) -> Result<(Option<ServerTls>, Encryption), Failure> {
+    let Some(tls) = &config.tls else { return Ok((None, Encryption::Plain)) };
+    let encryption = Encryption::Tls(certificate::server_config(tls)?);
+    let tls =
+        ServerTls::load(&tls.cert, &tls.key, None).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok((Some(tls), encryption))
 }
 
 async fn serve(
@@ -114,27 +116,36 @@ async fn serve(
         limits: config.limits,
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
+    let (drain, draining) = watch::channel(Shutdown::Serving);
     let api = Api::new(stepgate_console::Parts {
         desk: store.desk.clone(),
         people: store.people.clone(),
         log: store.log.clone(),
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
+        observed: Arc::new(observed::Observed { gate: Arc::clone(&gate), drain: draining.clone() }),
     });
     let log = store.log.clone();
-    let (clients, people) = listeners.into_tokio()?;
+    let listen::Open { clients, people, watchers } = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
-    let (drain, draining) = watch::channel(Shutdown::Serving);
     let operations = Arc::new(Operations { store, sessions: Some(gate.sessions().clone()) });
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(operator::serve(socket, operations, shutdown.clone()));
-    tasks.spawn(stepgate_console::serve(api, people, ready.encryption, wait_for(shutdown.clone())));
+    let encryption = Arc::new(watch::Sender::new(ready.encryption));
+    if let (Some(listener), Some(address)) = (watchers, config.metrics) {
+        // On loopback there is nobody to hide it from, and no name that a certificate could be good for.
+        let plain = watch::channel(Encryption::Plain).1;
+        let encryption = if address.ip().is_loopback() { plain } else { encryption.subscribe() };
+        let (api, down) = (Arc::clone(&api), wait_for(shutdown.clone()));
+        tasks.spawn(stepgate_console::serve_watchers(api, listener, encryption, down));
+    }
+    tasks.spawn(stepgate_console::serve(api, people, encryption.subscribe(), wait_for(shutdown.clone())));
     tasks.spawn({
         let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
         async move { gate.keep_house(shutdown).await }
     });
-    tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), log, shutdown.clone()));
+    tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), encryption, log, shutdown.clone()));
     first_look(&gate).await;
     let mut signals = Signals::new()?;
     let mut sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, draining));
