@@ -25,8 +25,8 @@ use crate::metrics::count;
 use crate::sessions::{Listed, Place, SessionInfo};
 use crate::shutdown::beyond;
 use crate::{
-    AdmitError, Admitted, AuthenticateError, Client, Registration, Shutdown, Upstream, admit, authenticate,
-    connect, peer,
+    AdmitError, Admitted, AuthenticateError, Client, Registration, Shutdown, Upstream, UpstreamError, admit,
+    authenticate, connect, peer,
 };
 
 /// The longest `application_name` that records and grants keep, in bytes: PostgreSQL's own limit.
@@ -339,6 +339,9 @@ fn too_many(gate: &Gate) -> Problem {
 
 fn unreachable(database: &Database, error: &crate::CatalogError) -> Problem {
     tracing::warn!(database = %database.config.name, %error, "catalog cannot be read");
+    if let crate::CatalogError::Upstream(error @ UpstreamError::Pooler) = error {
+        return error.problem(&database.config.name);
+    }
     let message = format!("cannot reach database \"{}\"", database.config.name);
     Problem::fatal(SqlState::CONNECTION_FAILURE, message).with_hint(
         "The gate is up, the server behind it is not, or does not let it in. Tell the gate's operator.",

@@ -6,6 +6,7 @@ mod logging;
 mod notify;
 mod observed;
 mod reload;
+mod warnings;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -152,6 +153,8 @@ async fn serve(
     output::print_line(&ready_line(config))?;
     let watchdog = tokio::spawn(notify::feed_watchdog());
     notify::ready();
+
+    tasks.spawn(warnings::look(Arc::clone(&gate), wait_for(shutdown.clone())));
 
     let why = signals.next().await;
     notify::stopping();
