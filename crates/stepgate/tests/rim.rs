@@ -108,6 +108,39 @@ fn an_idle_flood_from_one_address_shuts_out_nobody_and_is_told_why_it_is_refused
 }
 
 #[test]
+fn ten_thousand_connections_from_many_networks_cost_little_and_keep_nobody_else_out() {
+    let mut world = World::new();
+    let dana = world.dana();
+    assert!(world.psql(&dana).run("select 1;").unwrap().is_ok());
+    let before = status(&mut world, "VmRSS");
+    let runtime = runtime();
+    let listen = world.gate.listen();
+    let flood = async {
+        let mut flood = Vec::new();
+        for number in 0..10_000_u32 {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            let network = u8::try_from(1 + number % 50).unwrap();
+            socket.bind(([127, 0, network, 1], 0).into()).unwrap();
+            flood.push(socket.connect(listen).await.unwrap());
+        }
+        flood
+    };
+    let flood = runtime.block_on(flood);
+    let begun = Instant::now();
+    let mut psql = world.psql(&dana);
+    assert!(psql.run("select count(*) from customers;").unwrap().is_ok());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let grown = status(&mut world, "VmRSS").saturating_sub(before);
+    assert!(grown < 40 << 10, "{grown} kB for idle connections");
+    let pid = world.gate.serving().unwrap().pid();
+    let files = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    until("those that gave way to be closed", SOON, || files() < 1_200).unwrap();
+    drop((flood, runtime));
+    until("the others to be closed", SOON, || files() < 120).unwrap();
+    assert!(psql.run("select 1;").unwrap().is_ok());
+}
+
+#[test]
 fn who_trickles_a_startup_packet_has_no_longer_than_everybody_for_a_login() {
     let world = World::configured("limits: {login: 2s}");
     let mut slow = TcpStream::connect(world.gate.listen()).unwrap();

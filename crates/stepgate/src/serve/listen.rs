@@ -47,8 +47,16 @@ impl Listeners {
     }
 }
 
+/// Connections that the kernel may keep until they are taken. The standard library's 128 are fewer than a rack of
+/// application servers opens at once; who comes beyond that waits for a second and tries again.
+const BACKLOG: i32 = 1_024;
+
 fn bind(config: &Config, key: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address).map_err(|error| {
+    let listener = TcpListener::bind(address);
+    // Listening anew changes only that.
+    let listener =
+        listener.and_then(|listener| Ok(rustix::net::listen(&listener, BACKLOG).map(|()| listener)?));
+    listener.map_err(|error| {
         let failure = Failure::usage(format!("cannot listen on {address} ({key}): {error}"));
         let file = config.file.display();
         match error.kind() {
