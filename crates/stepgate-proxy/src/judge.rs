@@ -136,6 +136,9 @@ impl Judge {
         let case = Case { judge: self, pending: &pending, view, who: &who, decision: &after, facts: &facts };
         let Stored { own, shared } = case.stored();
         let verdict = if stands { "forward" } else { "overtaken" };
+        if !stands {
+            case.count(verdict);
+        }
         let known = self.remember(case.event(verdict, None, None), shared, !stands).await?;
         Ok(if stands && known { Standing::Stands(own) } else { Standing::Overtaken })
     }

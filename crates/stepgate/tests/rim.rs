@@ -1,6 +1,12 @@
 //! The rim of a running gate under attack and in distress: floods, clients that read nothing, clients that vanish.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -11,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepgate_proxy::{Credentials, SslMode, Upstream, UpstreamConfig, connect};
-use stepgate_testkit::{Person, Psql, until};
+use stepgate_testkit::{Cluster, Person, Psql, until};
 use support::{SOON, World, held};
 use tokio::io::AsyncWriteExt as _;
 use tokio::runtime::Runtime;
@@ -138,6 +144,32 @@ fn ten_thousand_connections_from_many_networks_cost_little_and_keep_nobody_else_
     drop((flood, runtime));
     until("the others to be closed", SOON, || files() < 120).unwrap();
     assert!(psql.run("select 1;").unwrap().is_ok());
+}
+
+#[test]
+#[ignore = "takes 2,000 processes of PostgreSQL; prints what a session costs"]
+fn two_thousand_sessions_are_served_at_once_and_the_next_one_is_told() {
+    let cluster = Cluster::builder().cached(true).setting("max_connections", "2100").start().unwrap();
+    let mut world = World::before(cluster, |text| text);
+    world.configure("limits: {per_person: 20000}");
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    assert!(world.psql(&dana).run("select 1;").unwrap().is_ok());
+    let before = status(&mut world, "VmRSS");
+    let runtime = runtime();
+    let mut open: Vec<_> = (0..2_000).map(|_| session(&runtime, &world, &dana)).collect();
+    let grown = status(&mut world, "VmRSS").saturating_sub(before);
+    println!("empty {before} kB; {:.1} kB an idle session in the clear", grown as f64 / 2_000.0);
+    let output = world.gate.psql_command(&dana).args(["-X", "-c", "select 1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("stepgate: too many sessions"), "{said}");
+    for client in open.iter_mut().step_by(97) {
+        let rows =
+            runtime.block_on(stepgate_proxy::simple_query(client, "select count(*) from customers")).unwrap();
+        assert_eq!(rows, [[Some("500".to_owned())]]);
+    }
+    drop((open, runtime));
+    assert!(world.psql(&dana).run("select 1;").unwrap().is_ok());
 }
 
 #[test]

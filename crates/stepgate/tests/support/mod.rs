@@ -40,8 +40,12 @@ impl World {
 
     /// Configured only.
     pub(crate) fn not_serving(change: impl FnOnce(String) -> String) -> Self {
+        Self::before(Cluster::start().unwrap(), change)
+    }
+
+    /// The same before that cluster.
+    pub(crate) fn before(cluster: Cluster, change: impl FnOnce(String) -> String) -> Self {
         let tree = TempTree::new("stepgate-test").unwrap();
-        let cluster = Cluster::start().unwrap();
         cluster.create_database("shop").unwrap();
         cluster.load("shop", &small_shop()).unwrap();
         let gate = Gate::init(Path::new(env!("CARGO_BIN_EXE_stepgate")), tree.path(), &cluster).unwrap();
