@@ -45,6 +45,17 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Makes tokens.
     pub entropy: Arc<dyn Entropy>,
+    /// How the gate is.
+    pub observed: Arc<dyn Observed>,
+}
+
+/// What can be seen of a gate from without.
+pub trait Observed: Send + Sync {
+    /// Its figures, in Prometheus' text format.
+    fn metrics(&self) -> String;
+
+    /// Why it can serve nobody now, in one word; `None` if it can.
+    fn lacks(&self) -> Option<&'static str>;
 }
 
 /// The API of one gate.
@@ -93,6 +104,7 @@ impl Api {
 pub(crate) fn router(api: Arc<Api>) -> Router {
     Router::new()
         .route("/healthz", get(health))
+        .route("/readyz", get(ready))
         .route("/r/{id}", get(page::request))
         .route("/api/v1/login", post(login::login))
         .route("/api/v1/logout", post(login::logout))
@@ -121,6 +133,32 @@ async fn health(axum::extract::State(api): axum::extract::State<Arc<Api>>) -> Re
     match api.parts.log.poisoned() {
         None => axum::Json(json!({"status": "ok"})).into_response(),
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"status": "log"}))).into_response(),
+    }
+}
+
+/// For whoever watches the gate: figures and health, and nothing of people's. Served at an address of its own, since
+/// who stands before the API is not told apart from this machine by a proxy between them.
+pub(crate) fn watchers(api: Arc<Api>) -> Router {
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { Problem::not_found() })
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(in_time))
+        .layer(middleware::from_fn(headers))
+        .with_state(api)
+}
+
+async fn metrics(axum::extract::State(api): axum::extract::State<Arc<Api>>) -> Response {
+    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, api.parts.observed.metrics()).into_response()
+}
+
+async fn ready(axum::extract::State(api): axum::extract::State<Arc<Api>>) -> Response {
+    match api.parts.observed.lacks() {
+        None => axum::Json(json!({"status": "ready"})).into_response(),
+        Some(what) => (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"status": what}))).into_response(),
     }
 }
 

@@ -15,5 +15,5 @@ mod server;
 mod throttle;
 mod tokens;
 
-pub use api::{Api, Parts};
-pub use server::{Encryption, serve};
+pub use api::{Api, Observed, Parts};
+pub use server::{Encryption, serve, serve_watchers};

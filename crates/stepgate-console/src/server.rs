@@ -10,10 +10,10 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::{Api, Peer, router};
+use crate::api::{Api, Peer, router, watchers};
 
 /// Connections at a time; each costs some tens of kilobytes.
 const MAX_CONNECTIONS: usize = 512;
@@ -46,13 +46,33 @@ pub enum Encryption {
 }
 
 /// Serves the API until `shutdown` is done; running requests are given three seconds.
+///
+/// `encryption` is asked for each connection: certificates may be renewed meanwhile.
 pub async fn serve(
     api: Arc<Api>,
     listener: TcpListener,
-    encryption: Encryption,
+    encryption: watch::Receiver<Encryption>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let router = router(api);
+    answer(router(api), listener, encryption, shutdown).await;
+}
+
+/// Serves figures and health alone, likewise.
+pub async fn serve_watchers(
+    api: Arc<Api>,
+    listener: TcpListener,
+    encryption: watch::Receiver<Encryption>,
+    shutdown: impl Future<Output = ()>,
+) {
+    answer(watchers(api), listener, encryption, shutdown).await;
+}
+
+async fn answer(
+    router: Router,
+    listener: TcpListener,
+    encryption: watch::Receiver<Encryption>,
+    shutdown: impl Future<Output = ()>,
+) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::pin!(shutdown);
     loop {
@@ -61,7 +81,7 @@ pub async fn serve(
             accepted = accept(&listener, &slots) => accepted,
         };
         let Some((stream, peer, slot)) = accepted else { continue };
-        let (router, encryption) = (router.clone(), encryption.clone());
+        let (router, encryption) = (router.clone(), encryption.borrow().clone());
         tokio::spawn(async move {
             let _slot = slot;
             let _ =

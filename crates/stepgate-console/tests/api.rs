@@ -221,4 +221,7 @@ async fn what_is_too_large_or_not_understood_is_refused_without_repeating_it() {
     assert_eq!(odd.status, 400);
     assert!(!odd.body.contains("geheim"), "{}", odd.body);
     assert_eq!(world.get("/healthz", "").await.json(), json!({"status": "ok"}));
+    assert_eq!(world.get("/readyz", "").await.json(), json!({"status": "ready"}));
+    // Not here, where everybody may come.
+    assert_eq!(world.get("/metrics", "").await.status, 404);
 }

@@ -51,7 +51,19 @@ const SETTINGS: [(&str, &str); 6] = [
 pub async fn connect_for_catalog(config: &UpstreamConfig) -> Result<Upstream, UpstreamError> {
     let settings: Vec<_> =
         SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    connect(config, &config.catalog, &settings).await
+    let mut upstream = connect(config, &config.catalog, &settings).await?;
+    refuse_pooler(&mut upstream).await?;
+    Ok(upstream)
+}
+
+/// What the gate knows of a session (its search path, prepared statements, temporary tables) is true of one process of
+/// the server's. A pooler hands statements of one session to several, and pretends to be a process of its own: the
+/// number that it gave at startup is not that of the process that answers. Those that keep a process for each session
+/// cannot be told apart from without, and are refused as well.
+async fn refuse_pooler(upstream: &mut Upstream) -> Result<(), UpstreamError> {
+    let rows = simple_query(upstream, "SELECT pg_catalog.pg_backend_pid()").await?;
+    let answers = rows.first().and_then(|row| row.first().cloned().flatten());
+    if answers == Some(upstream.pid.to_string()) { Ok(()) } else { Err(UpstreamError::Pooler) }
 }
 
 /// Reads the catalog over a connection of its own.

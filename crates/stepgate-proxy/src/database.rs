@@ -1,8 +1,8 @@
 //! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use stepgate_policy::{Bound, Ruleset};
@@ -47,6 +47,10 @@ pub struct Database {
     committing: AtomicUsize,
     /// The epoch at which the catalog was last looked at.
     looked_at: AtomicU64,
+    /// When the catalog in use was last known to be the server's.
+    current: std::sync::Mutex<Option<Instant>>,
+    /// How often the server could not be reached, or its catalog not be read.
+    pub(crate) failures: AtomicU64,
     /// Estimates rows, where asked.
     pub(crate) planner: Arc<Planner>,
     /// The catalog's connection; one load at a time.
@@ -134,6 +138,8 @@ impl Database {
             epoch: AtomicU64::new(0),
             committing: AtomicUsize::new(0),
             looked_at: AtomicU64::new(0),
+            current: std::sync::Mutex::default(),
+            failures: AtomicU64::new(0),
             planner: Arc::default(),
             reader: Mutex::new(reader),
         }
@@ -171,7 +177,21 @@ impl Database {
             }
         }
         reader.failed = loaded.is_err().then(Instant::now);
+        match loaded {
+            Ok(_) => self.is_current(),
+            Err(_) => _ = self.failures.fetch_add(1, Ordering::Relaxed),
+        }
         loaded
+    }
+
+    fn is_current(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// How long ago the catalog was last known to be the server's; `None` until it was read once.
+    pub(crate) fn catalog_age(&self) -> Option<Duration> {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.map(|current| current.elapsed())
     }
 
     async fn try_load(&self, reader: &mut Reader) -> Result<Arc<View>, CatalogError> {
@@ -329,6 +349,7 @@ impl Database {
                 if !changed {
                     self.bind_stored(&mut reader).await?;
                     self.looked_at.fetch_max(epoch, Ordering::SeqCst);
+                    self.is_current();
                     return Ok(());
                 }
             }

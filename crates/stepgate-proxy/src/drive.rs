@@ -24,9 +24,12 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::aside;
 use crate::database::{Ddl, View};
 use crate::judge::{Hold, Judge};
+use crate::metrics::OpenHold;
 use crate::overtaken::UnderWay;
+use crate::peer::Lookout;
+use crate::shutdown::beyond;
 use crate::side::{Side, read, write};
-use crate::{CancelNotice, Registration, Stream};
+use crate::{CancelNotice, Registration, Shutdown, Stream};
 
 /// Bytes that may wait to be written to either side before no more are read from the other.
 const MAX_QUEUED: usize = 256 << 10;
@@ -44,7 +47,7 @@ pub(crate) struct Drive {
     pub(crate) session: Session,
     pub(crate) registration: Registration,
     pub(crate) kill: Arc<Notify>,
-    pub(crate) shutdown: watch::Receiver<bool>,
+    pub(crate) shutdown: watch::Receiver<Shutdown>,
     /// The server's process id and cancel secret.
     pub(crate) server_key: (i32, Vec<u8>),
 }
@@ -61,14 +64,18 @@ enum Occurred {
     Cancel(Option<CancelNotice>),
     Tick,
     Kill,
-    Shutdown,
+    /// The client has gone, behind what it sent before.
+    ClientGone,
+    /// The client reads nothing, and the server waits for it.
+    ClientStalls,
+    Shutdown(Shutdown),
 }
 
 struct State {
     client: Side,
     server: Side,
-    releases: VecDeque<PendingRelease>,
-    hold: Option<(Box<Hold>, Instant)>,
+    releases: VecDeque<(PendingRelease, Instant)>,
+    hold: Option<(Box<Hold>, OpenHold)>,
     /// A hold that is over, and how DDL stood then: until the server has said what names mean.
     approved: Option<(Box<Hold>, Ddl)>,
     pending: Option<Pending>,
@@ -76,6 +83,11 @@ struct State {
     started: HashMap<u64, Instant>,
     under_way: UnderWay,
     looked_for_names: Option<Instant>,
+    /// What analysis has taken since a decision was last asked for.
+    analysing: Duration,
+    /// Sees a client go whose statement is held.
+    lookout: Option<Lookout>,
+    shutdown: Shutdown,
     ending: Option<Reason>,
 }
 
@@ -99,6 +111,9 @@ impl Drive {
             started: HashMap::new(),
             under_way: UnderWay::default(),
             looked_for_names: None,
+            analysing: Duration::ZERO,
+            lookout: None,
+            shutdown: Shutdown::default(),
             ending: None,
         };
         self.session.read_long_texts_by(aside::one_by_one);
@@ -109,21 +124,29 @@ impl Drive {
             self.react(&mut state, occurred).await;
             self.work(&mut state).await;
             self.go_on_with_approved(&mut state).await;
+            self.drain(&mut state);
         }
         self.finish(state).await
     }
 
     /// Waits for the next thing to happen.
     async fn wait(&mut self, state: &mut State, second: &mut tokio::time::Interval) -> Occurred {
-        let State { client, server, releases, hold, loading, .. } = state;
+        let State { client, server, releases, hold, loading, lookout, .. } = state;
         let read_client = server.out.len() < MAX_QUEUED && self.session.wants_client();
         let read_server = client.out.len() < MAX_QUEUED && self.session.wants_server();
         let (to_client, to_server) = (client.has_work(), server.has_work());
         let holding = hold.is_some();
+        if !holding {
+            *lookout = None;
+        } else if lookout.is_none() {
+            *lookout = Lookout::of(client.stream.tcp()).ok();
+        }
+        let stalled = client.stalled(MAX_QUEUED);
+        let patience = self.judge.gate.limits.slow_client;
         let (mut client_in, mut client_out) = tokio::io::split(&mut client.stream);
         let (mut server_in, mut server_out) = tokio::io::split(&mut server.stream);
         tokio::select! {
-            _ = self.shutdown.wait_for(|down| *down) => Occurred::Shutdown,
+            how = beyond(&mut self.shutdown, state.shutdown) => Occurred::Shutdown(how),
             () = self.kill.notified() => Occurred::Kill,
             notice = self.registration.notices.recv() => Occurred::Cancel(notice),
             release = front(releases), if !releases.is_empty() => Occurred::Released(release),
@@ -134,6 +157,8 @@ impl Drive {
             read = read(&mut server_in, &mut server.cutter), if read_server => Occurred::FromServer(read),
             read = read(&mut client_in, &mut client.cutter), if read_client => Occurred::FromClient(read),
             _ = second.tick(), if holding => Occurred::Tick,
+            () = gone(lookout), if holding => Occurred::ClientGone,
+            () = patience_ends(stalled, patience), if stalled.is_some() => Occurred::ClientStalls,
         }
     }
 
@@ -170,11 +195,9 @@ impl Drive {
                     Problem::fatal(SqlState::ADMIN_SHUTDOWN, "this session was ended by the gate's operator");
                 self.end(state, &problem, "killed");
             }
-            Occurred::Shutdown => {
-                let problem = Problem::fatal(SqlState::ADMIN_SHUTDOWN, "the gate is stopping")
-                    .with_hint("Connect again in a moment; a held statement must be sent again.");
-                self.end(state, &problem, "shutdown");
-            }
+            Occurred::ClientGone => state.ending = Some("client-gone"),
+            Occurred::ClientStalls => self.client_stalls(state),
+            Occurred::Shutdown(how) => state.shutdown = how,
         }
     }
 
@@ -218,7 +241,10 @@ impl Drive {
             && state.client.out.len() < MAX_QUEUED
             && let Some(piece) = state.server.cutter.next()?
         {
+            // Rows are not what is analysed; what names mean, the server may just have said.
+            let begun = self.session.is_probing().then(Instant::now);
             self.session.on_server(&piece);
+            state.analysing += begun.map(|begun| begun.elapsed()).unwrap_or_default();
             state.client.out.unsplit(self.session.to_client().split());
             moved = true;
         }
@@ -226,21 +252,39 @@ impl Drive {
             && state.server.out.len() < MAX_QUEUED
             && let Some(piece) = state.client.cutter.next()?
         {
+            let begun = Instant::now();
             self.session.on_client(piece);
+            state.analysing += begun.elapsed();
             moved = true;
         }
         Ok(moved)
     }
 }
 
-async fn front(releases: &mut VecDeque<PendingRelease>) -> Result<stepgate_record::Release, LogError> {
+async fn front(
+    releases: &mut VecDeque<(PendingRelease, Instant)>,
+) -> Result<stepgate_record::Release, LogError> {
     match releases.front_mut() {
-        Some(release) => release.await,
+        Some((release, _)) => release.await,
         None => std::future::pending().await,
     }
 }
 
-async fn answer(hold: &mut Option<(Box<Hold>, Instant)>) -> Option<End> {
+async fn gone(lookout: &Option<Lookout>) {
+    match lookout {
+        Some(lookout) => lookout.gone().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn patience_ends(stalled: Option<Instant>, patience: Duration) {
+    match stalled {
+        Some(since) => tokio::time::sleep(patience.saturating_sub(since.elapsed())).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn answer(hold: &mut Option<(Box<Hold>, OpenHold)>) -> Option<End> {
     match hold {
         Some((hold, _)) => (&mut hold.waiting.ended).await.ok(),
         None => std::future::pending().await,

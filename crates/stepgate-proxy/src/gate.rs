@@ -10,16 +10,17 @@ use stepgate_store::{Desk, Log, LogError, People, Vault};
 use stepgate_types::{Clock, Entropy};
 use tokio::sync::{Semaphore, watch};
 
+use crate::crowd::{Crowd, MAX_CROWD};
 use crate::database::Database;
+use crate::limits::Limits;
+use crate::metrics::Metrics;
 use crate::sessions::Sessions;
 use crate::{CancelRegistry, ServerTls, UpstreamConfig};
 use crate::{announced, binding, taint};
 
-/// The most sessions at a time.
-pub const MAX_SESSIONS: usize = 1_000;
-
-/// The most connections at a time that are not sessions yet, or only cancel.
-const MAX_ADMISSIONS: usize = 256;
+/// The most connections at a time that are not sessions: those being let in, those that only cancel, and those being
+/// told that there is no room.
+const MAX_ADMISSIONS: usize = 2 * MAX_CROWD;
 
 /// What a gate is made of.
 pub struct Parts {
@@ -43,6 +44,8 @@ pub struct Parts {
     pub tls: Option<ServerTls>,
     /// Where people open a request in a browser, without a slash at the end.
     pub console_url: Option<String>,
+    /// How much it takes on.
+    pub limits: Limits,
 }
 
 /// A gate: what all of its sessions share.
@@ -55,12 +58,15 @@ pub struct Gate {
     pub(crate) desk: Desk,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
-    pub(crate) tls: Option<ServerTls>,
     pub(crate) console_url: Option<String>,
     pub(crate) cancels: CancelRegistry,
     pub(crate) sessions: Sessions,
     pub(crate) slots: Arc<Semaphore>,
     pub(crate) admissions: Arc<Semaphore>,
+    pub(crate) crowd: Crowd,
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    tls: watch::Sender<Option<ServerTls>>,
 }
 
 impl Gate {
@@ -88,12 +94,15 @@ impl Gate {
             desk: parts.desk,
             clock: parts.clock,
             entropy: parts.entropy,
-            tls: parts.tls,
+            tls: watch::Sender::new(parts.tls),
             console_url: parts.console_url,
             cancels: CancelRegistry::new(),
             sessions: Sessions::default(),
-            slots: Arc::new(Semaphore::new(MAX_SESSIONS)),
+            slots: Arc::new(Semaphore::new(parts.limits.sessions.min(Semaphore::MAX_PERMITS))),
             admissions: Arc::new(Semaphore::new(MAX_ADMISSIONS)),
+            crowd: Crowd::default(),
+            limits: parts.limits,
+            metrics: Arc::default(),
         })
     }
 
@@ -106,6 +115,29 @@ impl Gate {
     /// The databases behind the gate, by name.
     pub fn databases(&self) -> impl Iterator<Item = (&str, &Arc<Database>)> {
         self.databases.iter().map(|(name, database)| (name.as_str(), database))
+    }
+
+    /// How it shows itself to clients that come now.
+    pub(crate) fn tls(&self) -> Option<ServerTls> {
+        self.tls.borrow().clone()
+    }
+
+    /// Takes another certificate into use, for clients that come from now on.
+    pub fn set_tls(&self, tls: Option<ServerTls>) {
+        self.tls.send_replace(tls);
+    }
+
+    /// Whether it can serve anybody at all; else what it lacks, in one word.
+    #[must_use]
+    pub fn lacks(&self) -> Option<&'static str> {
+        let reachable = |database: &Arc<Database>| database.view().is_some();
+        if self.log.poisoned().is_some() {
+            Some("log")
+        } else if !self.databases.values().any(reachable) {
+            Some("database")
+        } else {
+            None
+        }
     }
 
     /// Map and policy in force.

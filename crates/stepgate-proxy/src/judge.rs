@@ -5,7 +5,7 @@ mod estimate;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stepgate_approval::{Ask, Held, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, Circumstances, Decision, ScopePart, Touched};
@@ -109,8 +109,10 @@ impl Judge {
                     .with_hint("Ask the gate's operator: stepgate user ls"),
             ));
         };
+        let begun = Instant::now();
         self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
+        self.gate.metrics.thought(begun.elapsed());
         let facts = Merged::of(&pending.facts);
         let case = Case { judge: self, pending, view: &view, who: &who, decision: &decision, facts: &facts };
         case.settle(approved).await
@@ -134,6 +136,9 @@ impl Judge {
         let case = Case { judge: self, pending: &pending, view, who: &who, decision: &after, facts: &facts };
         let Stored { own, shared } = case.stored();
         let verdict = if stands { "forward" } else { "overtaken" };
+        if !stands {
+            case.count(verdict);
+        }
         let known = self.remember(case.event(verdict, None, None), shared, !stands).await?;
         Ok(if stands && known { Standing::Stands(own) } else { Standing::Overtaken })
     }
@@ -235,6 +240,7 @@ impl Case<'_> {
 
     async fn ticket(&self) -> Result<Verdict, LogError> {
         let event = self.event("forward", None, None);
+        self.count("forward");
         let (ticket, release) = self.judge.gate.log.ticket(self.statement(), event).await?;
         Ok(Verdict::Pass(Pass::Ticket(ticket), Some(release), Vec::new()))
     }
@@ -253,7 +259,10 @@ impl Case<'_> {
             return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
         };
         let stores = !changes.is_empty();
+        let begun = Instant::now();
         let permit = self.judge.gate.log.permit(self.statement(), event, changes).await?;
+        self.judge.gate.metrics.logged(begun.elapsed());
+        self.count(verdict);
         // Known to every session before it is there, and to none before it is written.
         if database.taints.add(shared).is_err() {
             return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
@@ -290,6 +299,7 @@ impl Case<'_> {
 
     async fn deny(&self) -> Result<Verdict, LogError> {
         self.judge.gate.log.append(vec![self.event("deny", None, None)], Vec::new()).await?;
+        self.count("deny");
         Ok(Verdict::Refuse(refusal::denied(self.decision)))
     }
 
@@ -308,6 +318,7 @@ impl Case<'_> {
             return self.permit("forward", None, Some(grant)).await;
         }
         self.judge.gate.log.append(vec![self.event("hold", None, None)], Vec::new()).await?;
+        self.count("hold");
         self.hold(approval, wanted).await
     }
 
@@ -328,6 +339,10 @@ impl Case<'_> {
         let in_transaction = self.pending.transaction > TransactionSoFar::Nothing;
         let limit = in_transaction.then_some(MAX_HOLD_IN_TRANSACTION).filter(|limit| *limit < left);
         Ok(Verdict::Hold(Box::new(Hold { waiting, statement: self.statement(), notice, limit, wanted })))
+    }
+
+    fn count(&self, verdict: &str) {
+        self.judge.gate.metrics.decided(verdict, &self.decision.rules);
     }
 
     fn statement(&self) -> StatementId {

@@ -7,11 +7,14 @@ mod authenticate;
 mod binding;
 mod cancel;
 mod catalog;
+mod crowd;
 mod database;
 mod digest;
 mod drive;
 mod gate;
 mod judge;
+mod limits;
+mod metrics;
 mod overtaken;
 mod peer;
 mod planner;
@@ -19,6 +22,7 @@ mod refusal;
 mod scram;
 mod server;
 mod sessions;
+mod shutdown;
 mod side;
 mod stream;
 mod taint;
@@ -32,10 +36,13 @@ pub use catalog::{
     CatalogError, Fingerprint, ServerIdentity, connect_for_catalog, fingerprint, load, load_from, locks,
     server_identity,
 };
+pub use crowd::MAX_CROWD;
 pub use database::{Database, View};
-pub use gate::{Gate, MAX_SESSIONS, Parts, policy_loaded};
+pub use gate::{Gate, Parts, policy_loaded};
+pub use limits::Limits;
 pub use server::serve;
 pub use sessions::{SessionInfo, Sessions};
+pub use shutdown::Shutdown;
 pub use stream::Stream;
 pub use tls::{ServerTls, TlsError};
 pub use upstream::{Credentials, SslMode, Upstream, UpstreamConfig, UpstreamError, connect, simple_query};

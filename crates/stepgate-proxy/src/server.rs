@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use stepgate_record::Event;
@@ -12,27 +13,35 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout_at;
+use tracing::Instrument as _;
 
+use crate::crowd::Newcomer;
 use crate::database::Database;
 use crate::drive::Drive;
 use crate::gate::Gate;
 use crate::judge::Judge;
-use crate::sessions::{Listed, SessionInfo};
+use crate::metrics::count;
+use crate::sessions::{Listed, Place, SessionInfo};
+use crate::shutdown::beyond;
 use crate::{
-    Admitted, AuthenticateError, Client, Registration, Upstream, admit, authenticate, connect, peer,
+    AdmitError, Admitted, AuthenticateError, Client, Registration, Shutdown, Upstream, UpstreamError, admit,
+    authenticate, connect, peer,
 };
 
 /// The longest `application_name` that records and grants keep, in bytes: PostgreSQL's own limit.
 const MAX_CLIENT_NAME: usize = 63;
 
-/// Takes connections until `shutdown`, then waits for the sessions to end.
-pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Receiver<bool>) {
+/// How long it may take to be told that it is refused.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Takes connections until the gate is stopped, then waits for the sessions to end.
+pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Receiver<Shutdown>) {
     let mut stop = shutdown.clone();
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            // In a block of its own: the guard it returns must not live across another arm's await.
-            () = async { let _ = stop.wait_for(|down| *down).await; } => break,
+            _ = beyond(&mut stop, Shutdown::Serving) => break,
             Some(ended) = connections.join_next() => {
                 if let Err(error) = ended && error.is_panic() {
                     tracing::error!("a session's task panicked");
@@ -46,7 +55,7 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Rece
                 Err(error) => {
                     // Out of file descriptors, most likely: others must end first.
                     tracing::error!(%error, "accepting a connection");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             },
         }
@@ -56,26 +65,23 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Rece
 }
 
 /// One connection, from its first byte to its last.
-async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<bool>) {
-    // Nobody who has not proven anything may hold more than their share: beyond it, connections are closed.
+async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<Shutdown>) {
+    // What not even fits beside those who are being told so is closed: the bound of all bounds.
     let Ok(admission) = Arc::clone(&gate.admissions).try_acquire_owned() else { return };
-    let mut client = match admit(tcp, peer, gate.tls.as_ref()).await {
-        Ok(Admitted::Session(client)) => client,
-        Ok(Admitted::Cancel(key, mut stream)) => {
-            gate.cancels.cancel(&key, peer).await;
-            let _ = stream.shutdown().await;
-            return;
-        }
-        Err(error) => {
-            tracing::debug!(%peer, %error, "not admitted");
-            return;
-        }
+    let Some(newcomer) = gate.crowd.enter(peer::address(peer), gate.limits.login, Instant::now()) else {
+        count(&gate.metrics.crowded_out);
+        return no_room(&tcp);
     };
-    let person = match authenticate(&mut client, &gate.people, gate.tls.as_ref()).await {
-        Ok(person) => person,
-        Err(error) => return not_authenticated(gate, &client, &error).await,
+    let mut stop = shutdown.clone();
+    let let_in = tokio::select! {
+        let_in = let_in(gate, tcp, peer, newcomer) => let_in,
+        _ = beyond(&mut stop, Shutdown::Serving) => None,
     };
+    let Some((mut client, person)) = let_in else { return };
     drop(admission);
+    if let Err(error) = peer::give_up_after(client.stream.tcp(), gate.limits.slow_client) {
+        tracing::warn!(%error, "a client's socket cannot be given a limit");
+    }
     match prepare(gate, &client, person, shutdown).await {
         Ok(prepared) => prepared.run(gate, client.stream).await,
         Err(problem) => {
@@ -85,8 +91,97 @@ async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: wa
     }
 }
 
-async fn not_authenticated(gate: &Gate, client: &Client, error: &AuthenticateError) {
+/// From the first byte to a proven name, in the time that there is; or to the end of a cancel request. Who gives way
+/// to others is told so where they can read it: before the first byte in the clear, and once the startup packet was
+/// read. In the middle of a TLS handshake there are no words for it.
+async fn let_in(
+    gate: &Gate,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    newcomer: Newcomer,
+) -> Option<(Box<Client>, PersonName)> {
+    let until = tokio::time::Instant::now() + newcomer.time;
+    let mut first = [0];
+    tokio::select! {
+        biased;
+        () = newcomer.must_go() => {
+            count(&gate.metrics.crowded_out);
+            no_room(&tcp);
+            return None;
+        }
+        // Silence is answered by silence, as PostgreSQL does.
+        spoken = timeout_at(until, tcp.peek(&mut first)) => drop(spoken.ok()?),
+    }
+    newcomer.speaks();
+    let tls = gate.tls();
+    let admitted = tokio::select! {
+        biased;
+        () = newcomer.must_go() => {
+            count(&gate.metrics.crowded_out);
+            return None;
+        }
+        admitted = timeout_at(until, admit(tcp, peer, tls.as_ref())) => admitted,
+    };
+    let mut client = match admitted.unwrap_or(Err(AdmitError::Timeout)) {
+        Ok(Admitted::Session(client)) => client,
+        Ok(Admitted::Cancel(key, mut stream)) => {
+            count(&gate.metrics.cancels);
+            gate.cancels.cancel(&key, peer).await;
+            let _ = stream.shutdown().await;
+            return None;
+        }
+        Err(error) => {
+            tracing::debug!(%peer, %error, "not admitted");
+            return None;
+        }
+    };
+    let authenticated = tokio::select! {
+        biased;
+        () = newcomer.must_go() => {
+            count(&gate.metrics.crowded_out);
+            Err(crowded())
+        }
+        authenticated = timeout_at(until, authenticate(&mut client, &gate.people, tls.as_ref())) => {
+            authenticated.map_err(|_| too_slow())
+        }
+    };
+    match authenticated {
+        Ok(Ok(person)) => return Some((client, person)),
+        Ok(Err(error)) => not_authenticated(gate, &client, &error),
+        Err(problem) => {
+            let last_words = async {
+                client.stream.write_all(&problem.fatal_bytes()).await?;
+                client.stream.shutdown().await
+            };
+            // It is refused already; that it cannot be told does not change that.
+            let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+        }
+    }
+    None
+}
+
+/// Says so in the clear to somebody who has said nothing yet, and waits for nobody.
+fn no_room(tcp: &TcpStream) {
+    // A new socket's buffer is empty; whoever cannot be told is refused all the same.
+    let _ = tcp.try_write(&crowded().fatal_bytes());
+    // What is left unread would make the kernel reset the connection, and the words could be lost.
+    let _ = tcp.try_read(&mut [0; 1024]);
+}
+
+fn crowded() -> Problem {
+    Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many connections are not logged in yet")
+        .with_hint("Try again in a moment.")
+}
+
+/// PostgreSQL's own words.
+fn too_slow() -> Problem {
+    let message = "canceling authentication due to timeout";
+    Problem { bare: true, ..Problem::fatal(SqlState::QUERY_CANCELED, message) }
+}
+
+fn not_authenticated(gate: &Gate, client: &Client, error: &AuthenticateError) {
     tracing::info!(peer = %client.peer, %error, "not authenticated");
+    count(&gate.metrics.not_authenticated);
     if matches!(error, AuthenticateError::Failed) {
         let known = client.opening.user.parse().ok().filter(|name| gate.people.get(name).is_some());
         let event =
@@ -105,12 +200,19 @@ struct Prepared {
     opening: BytesMut,
     _listed: Listed,
     _slot: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Prepared {
     async fn run(self, gate: &Gate, client: crate::Stream) {
         let session = self.drive.judge.session;
-        let reason = Box::pin(self.drive.run(client, self.server, self.leftover, self.opening)).await;
+        gate.metrics.session_opened();
+        let judge = &self.drive.judge;
+        let (person, database) = (&judge.person, &judge.database.config.name);
+        let span = tracing::info_span!("session", id = %session, %person, %database);
+        let driven = self.drive.run(client, self.server, self.leftover, self.opening);
+        let reason = Box::pin(driven.instrument(span.clone())).await;
+        span.in_scope(|| tracing::debug!(reason, "session ended"));
         let event = Event::SessionClosed { session, reason: reason.to_owned() };
         if let Err(error) = gate.log.note(event) {
             tracing::error!(%session, %error, "recording the end of a session");
@@ -123,9 +225,18 @@ async fn prepare(
     gate: &Arc<Gate>,
     client: &Client,
     person: PersonName,
-    shutdown: watch::Receiver<bool>,
+    shutdown: watch::Receiver<Shutdown>,
 ) -> Result<Prepared, Problem> {
-    let slot = Arc::clone(&gate.slots).try_acquire_owned().map_err(|_| too_many())?;
+    let slot = Arc::clone(&gate.slots).try_acquire_owned().map_err(|_| too_many(gate))?;
+    let place = gate.sessions.place(&person, gate.limits.per_person).ok_or_else(|| {
+        let many = gate.limits.per_person;
+        count(&gate.metrics.too_many);
+        Problem::fatal(
+            SqlState::TOO_MANY_CONNECTIONS,
+            format!("too many sessions of {person} (limit {many})"),
+        )
+        .with_hint("Close one that is not needed; the gate's operator sets the limit (limits.per_person).")
+    })?;
     let database = gate.databases.get(&client.opening.database).cloned().ok_or_else(|| {
         let message = format!("database \"{}\" is not behind this gate", client.opening.database);
         Problem::fatal(SqlState::UNDEFINED_DATABASE, message)
@@ -134,12 +245,15 @@ async fn prepare(
     let upstream = connect(&database.config, &database.config.credentials, &client.opening.settings)
         .await
         .map_err(|error| {
+            count(&database.failures);
             tracing::warn!(database = %database.config.name, %error, "cannot connect upstream");
             error.problem(&database.config.name)
         })?;
     let id = SessionId::from_bytes(random(gate)?);
-    let registration =
-        gate.cancels.register(id, upstream.pid, client.opening.minor, client.peer).map_err(|_| too_many())?;
+    let registration = gate
+        .cancels
+        .register(id, upstream.pid, client.opening.minor, client.peer)
+        .map_err(|_| too_many(gate))?;
     let info = SessionInfo {
         session: id,
         person: person.clone(),
@@ -176,6 +290,7 @@ async fn prepare(
         opening,
         _listed: listed,
         _slot: slot,
+        _place: place,
     })
 }
 
@@ -217,12 +332,16 @@ fn random<const N: usize>(gate: &Gate) -> Result<[u8; N], Problem> {
     Ok(bytes)
 }
 
-fn too_many() -> Problem {
+fn too_many(gate: &Gate) -> Problem {
+    count(&gate.metrics.too_many);
     Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many sessions")
 }
 
 fn unreachable(database: &Database, error: &crate::CatalogError) -> Problem {
     tracing::warn!(database = %database.config.name, %error, "catalog cannot be read");
+    if let crate::CatalogError::Upstream(error @ UpstreamError::Pooler) = error {
+        return error.problem(&database.config.name);
+    }
     let message = format!("cannot reach database \"{}\"", database.config.name);
     Problem::fatal(SqlState::CONNECTION_FAILURE, message).with_hint(
         "The gate is up, the server behind it is not, or does not let it in. Tell the gate's operator.",

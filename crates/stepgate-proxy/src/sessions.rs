@@ -31,9 +31,34 @@ struct Entry {
     kill: Arc<Notify>,
 }
 
+/// A person's right to one more session; dropping it gives it back.
+pub(crate) struct Place {
+    sessions: Sessions,
+    person: PersonName,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut places = self.sessions.places();
+        if let Some(taken) = places.get_mut(&self.person) {
+            *taken = taken.saturating_sub(1);
+            if *taken == 0 {
+                places.remove(&self.person);
+            }
+        }
+    }
+}
+
 /// All open sessions. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Sessions(Arc<Mutex<HashMap<SessionId, Entry>>>);
+pub struct Sessions(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    entries: Mutex<HashMap<SessionId, Entry>>,
+    /// How many each person has, those included that are only being opened.
+    places: Mutex<HashMap<PersonName, usize>>,
+}
 
 /// Keeps a session listed; dropping it takes it out.
 pub(crate) struct Listed {
@@ -51,7 +76,34 @@ impl Drop for Listed {
 
 impl Sessions {
     fn entries(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn places(&self) -> std::sync::MutexGuard<'_, HashMap<PersonName, usize>> {
+        self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Room for one more session of that person, who may have so `many`.
+    pub(crate) fn place(&self, person: &PersonName, many: usize) -> Option<Place> {
+        let mut places = self.places();
+        let taken = places.entry(person.clone()).or_default();
+        if *taken >= many {
+            return None;
+        }
+        *taken = taken.saturating_add(1);
+        Some(Place { sessions: self.clone(), person: person.clone() })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries().is_empty()
     }
 
     pub(crate) fn enter(&self, info: SessionInfo) -> Listed {
@@ -86,5 +138,22 @@ impl Sessions {
         for entry in self.entries().values().filter(|entry| entry.info.person == *person) {
             entry.kill.notify_one();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_person_cannot_take_the_sessions_of_all() {
+        let (sessions, dana, olga) = (Sessions::default(), "dana".parse().unwrap(), "olga".parse().unwrap());
+        let first = sessions.place(&dana, 2).unwrap();
+        let _second = sessions.place(&dana, 2).unwrap();
+        assert!(sessions.place(&dana, 2).is_none());
+        assert!(sessions.place(&olga, 2).is_some());
+        drop(first);
+        assert!(sessions.place(&dana, 2).is_some());
+        assert!(!sessions.places().contains_key(&olga));
     }
 }

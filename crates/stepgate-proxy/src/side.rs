@@ -1,5 +1,7 @@
 //! One side of a session: its stream, what was read and not yet cut, what waits to be written.
 
+use std::time::Instant;
+
 use bytes::{Buf, BytesMut};
 use stepgate_wire::Cutter;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -19,15 +21,26 @@ pub(crate) struct Side {
     pub(crate) out: BytesMut,
     /// Something was written since the last flush: TLS keeps what it could not send at once.
     pub(crate) unflushed: bool,
+    /// Since when nothing could be written although as much waits as may.
+    stalled: Option<Instant>,
 }
 
 impl Side {
     pub(crate) fn new(stream: Stream, cutter: Cutter, out: BytesMut) -> Self {
-        Self { stream, cutter, out, unflushed: false }
+        Self { stream, cutter, out, unflushed: false, stalled: None }
     }
 
     pub(crate) fn has_work(&self) -> bool {
         self.unflushed || !self.out.is_empty()
+    }
+
+    /// Since when nothing could be written, where so `much` waits for it.
+    pub(crate) fn stalled(&mut self, much: usize) -> Option<Instant> {
+        if self.out.len() < much {
+            self.stalled = None;
+            return None;
+        }
+        Some(*self.stalled.get_or_insert_with(Instant::now))
     }
 
     /// Takes the result of [`write`]; `false` if the side is gone.
@@ -37,6 +50,7 @@ impl Side {
             Ok(_) if flushed => self.unflushed = false,
             Ok(written @ 1..) => {
                 self.out.advance(written);
+                self.stalled = None;
                 self.unflushed = true;
             }
             _ => return false,

@@ -134,6 +134,12 @@ pub enum UpstreamError {
     /// The server's version is not one that was tested.
     #[error("server version {0} is not supported (tested: 13 to 18; allow_untested: true takes others)")]
     Version(String),
+    /// A connection pooler stands between.
+    #[error(
+        "a connection pooler answers in the server's place: sessions that share the server's could have each other's \
+         search_path, prepared statements and temporary tables; let the gate connect to PostgreSQL itself"
+    )]
+    Pooler,
     /// The server does not keep to the protocol.
     #[error("protocol: {0}")]
     Protocol(&'static str),
@@ -153,6 +159,9 @@ impl UpstreamError {
         let cannot = |state| Problem::fatal(state, format!("cannot reach database \"{database}\""));
         let state = if let Self::Server { state, .. } = self { state.as_str() } else { "" };
         match state {
+            _ if matches!(self, Self::Pooler) => cannot(SqlState::CONNECTION_FAILURE)
+                .with_detail("A connection pooler stands between the gate and the server.")
+                .with_hint("Ask the gate's operator to let it connect to the server itself."),
             "3D000" => cannot(SqlState::UNDEFINED_DATABASE)
                 .with_detail("The server behind the gate has no such database.")
                 .with_hint("Ask the gate's operator to correct dbname in its configuration."),

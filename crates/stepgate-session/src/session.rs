@@ -418,6 +418,13 @@ impl Session {
         self.expect.is_empty()
     }
 
+    /// Whether nothing is under way on either side and no transaction is open.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        let nothing_came = self.inbox.is_empty() && self.park.is_empty() && !self.segment_begun;
+        self.status == b'I' && self.expect.is_empty() && nothing_came && matches!(self.gate, Gate::Open)
+    }
+
     /// Takes what tables hold of labelled columns now.
     pub fn set_taints(&mut self, taints: Taints) {
         if !taints.is(&self.state.taints) {

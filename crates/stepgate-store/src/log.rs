@@ -300,6 +300,13 @@ impl Log {
         self.shared().marks.durable()
     }
 
+    /// The number of records that are queued and not on disk yet.
+    #[must_use]
+    pub fn backlog(&self) -> u64 {
+        let marks = &self.shared().marks;
+        marks.queued().saturating_sub(marks.durable())
+    }
+
     /// Whether no record is durable (never so once opened).
     #[must_use]
     pub fn is_empty(&self) -> bool {

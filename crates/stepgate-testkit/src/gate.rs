@@ -185,9 +185,22 @@ impl Gate {
     /// # Errors
     /// It ended or did not listen in time; the error holds its log.
     pub fn serve(&mut self) -> Result<(), Error> {
-        let mut builder = Supervised::builder(&self.program, &self.directory.join("serve.log"))
-            .arg("serve")
-            .current_dir(Path::new("/"));
+        let builder = Supervised::builder(&self.program, &self.directory.join("serve.log"));
+        self.serve_by(builder.arg("serve"))
+    }
+
+    /// The same, started by `script`, a line for sh in which `"$@"` is the command that serves.
+    ///
+    /// # Errors
+    /// As [`Self::serve`].
+    pub fn serve_through(&mut self, script: &str) -> Result<(), Error> {
+        let builder = Supervised::builder("sh", &self.directory.join("serve.log"));
+        let builder = builder.args(["-c", script, "sh"]).arg(&self.program);
+        self.serve_by(builder.arg("serve"))
+    }
+
+    fn serve_by(&mut self, builder: crate::supervised::SupervisedBuilder) -> Result<(), Error> {
+        let mut builder = builder.current_dir(Path::new("/"));
         for (name, value) in self.environment() {
             builder = builder.env(name, value);
         }

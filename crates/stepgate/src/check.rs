@@ -113,7 +113,7 @@ fn tls(config: &Config, findings: &mut Findings) {
     if let Err(failure) = secret::check_private(&tls.key) {
         findings.warn("private key", failure.message, &failure.hint.unwrap_or_default());
     }
-    let renew = "put a new certificate in place and restart the gate";
+    let renew = "put a new certificate in place and send the gate SIGHUP";
     match certificate::not_after(&tls.cert) {
         Err(failure) => findings.result("certificate", Err(failure)),
         Ok(end) => {

@@ -5,10 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
+use stepgate_policy::Map;
 use stepgate_proxy::{Upstream, UpstreamConfig, connect, load, simple_query};
 
 use crate::args::ListArgs;
 use crate::config::Config;
+use crate::exposure::{self, Exposed};
 use crate::failure::Failure;
 use crate::findings::Findings;
 use crate::operator::{self, Link, Operator};
@@ -41,7 +43,8 @@ pub(crate) fn databases(config: &Config, upstreams: &[UpstreamConfig], findings:
     let map = rules::load_map(&config.map).ok();
     for upstream in upstreams {
         let check = format!("database {}", upstream.name);
-        let looked = runtime.block_on(async { tokio::time::timeout(TIMEOUT, look(upstream)).await });
+        let looked =
+            runtime.block_on(async { tokio::time::timeout(TIMEOUT, look(upstream, map.as_ref())).await });
         let seen = match looked {
             Ok(Ok(seen)) => seen,
             Ok(Err(failure)) => {
@@ -55,7 +58,7 @@ pub(crate) fn databases(config: &Config, upstreams: &[UpstreamConfig], findings:
             }
         };
         findings.ok(&check, format!("PostgreSQL {}, as {}", seen.version, upstream.credentials.user));
-        rights(&seen, upstream, findings);
+        exposed(&seen.exposed, upstream, findings);
         if seen.clock_apart > CLOCK_SECONDS {
             let detail =
                 format!("{:.0} seconds apart from the server of {}", seen.clock_apart, upstream.name);
@@ -71,51 +74,44 @@ pub(crate) fn databases(config: &Config, upstreams: &[UpstreamConfig], findings:
 
 struct Seen {
     version: String,
-    superuser: bool,
-    createrole: bool,
-    file_rights: bool,
     clock_apart: f64,
+    exposed: Exposed,
     catalog: stepgate_sql::Catalog,
 }
 
-async fn look(upstream: &UpstreamConfig) -> Result<Seen, String> {
+async fn look(upstream: &UpstreamConfig, map: Option<&Map>) -> Result<Seen, String> {
     let said = |error: stepgate_proxy::UpstreamError| error.to_string();
     let mut connection: Upstream = connect(upstream, &upstream.credentials, &[]).await.map_err(said)?;
-    let query = "SELECT pg_catalog.current_setting('server_version'), r.rolsuper, r.rolcreaterole, \
-                 pg_catalog.pg_has_role(r.oid, 'pg_read_server_files', 'MEMBER') \
-                 OR pg_catalog.pg_has_role(r.oid, 'pg_execute_server_program', 'MEMBER'), \
-                 pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) \
-                 FROM pg_catalog.pg_roles r WHERE r.rolname = current_user";
+    let query = "SELECT pg_catalog.current_setting('server_version'), \
+                 pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())";
     let rows = simple_query(&mut connection, query).await.map_err(said)?;
     let row = rows.into_iter().next().unwrap_or_default();
     let cell = |at: usize| row.get(at).cloned().flatten().unwrap_or_default();
     let here = jiff::Timestamp::now().as_duration().as_secs_f64();
-    let there: f64 = cell(4).parse().unwrap_or(here);
+    let there: f64 = cell(1).parse().unwrap_or(here);
     let catalog = load(upstream).await.map_err(|error| error.to_string())?;
-    Ok(Seen {
-        version: cell(0),
-        superuser: cell(1) == "t",
-        createrole: cell(2) == "t",
-        file_rights: cell(3) == "t",
-        clock_apart: (here - there).abs(),
-        catalog,
-    })
+    let exposed = exposure::look(&mut connection, upstream, map).await.map_err(said)?;
+    Ok(Seen { version: cell(0), clock_apart: (here - there).abs(), exposed, catalog })
 }
 
-fn rights(seen: &Seen, upstream: &UpstreamConfig, findings: &mut Findings) {
-    let user = &upstream.credentials.user;
-    let check = format!("rights {}", upstream.name);
-    let why = match (seen.superuser, seen.createrole, seen.file_rights) {
-        (true, _, _) => "is a superuser",
-        (_, true, _) => "may make roles",
-        (_, _, true) => "may read files or run programs of the server",
-        _ => return findings.ok(&check, format!("{user} is an ordinary role")),
-    };
-    findings.warn(
-        &check,
-        format!("{user} {why}: a statement that slipped through could do anything"),
-        "let people's statements run as a role with no more rights than they need",
-    );
+fn exposed(exposed: &Exposed, upstream: &UpstreamConfig, findings: &mut Findings) {
+    let name = &upstream.name;
+    let found = |check| exposed.found.iter().filter(move |exposure| exposure.check == check);
+    for exposure in &exposed.found {
+        findings.warn(&format!("{} {name}", exposure.check), &exposure.detail, exposure.hint);
+    }
+    if found("rights").next().is_none() {
+        findings.ok(&format!("rights {name}"), format!("{} is an ordinary role", upstream.credentials.user));
+    }
+    if !exposed.hba_read {
+        findings.warn(
+            &format!("pg_hba {name}"),
+            "cannot be read by this role: whether people get in past the gate is not known",
+            "look yourself: only the gate's address should reach this database",
+        );
+    } else if found("pg_hba").next().is_none() {
+        findings.ok(&format!("pg_hba {name}"), "lets nobody in past the gate");
+    }
 }
 
 fn disk(config: &Config, findings: &mut Findings) {

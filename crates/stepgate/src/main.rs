@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod doctor;
 mod enroll;
+mod exposure;
 mod failure;
 mod findings;
 mod harmless;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stepgate_approval::{Ask, Held, Scope, Terms};
-use stepgate_console::{Api, Encryption, Parts, serve};
+use stepgate_console::{Api, Encryption, Observed, Parts, serve};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
@@ -46,6 +46,19 @@ impl Answer {
 
     pub(crate) fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// A gate that lacks nothing.
+struct Fine;
+
+impl Observed for Fine {
+    fn metrics(&self) -> String {
+        "stepgate_sessions 0\n".to_owned()
+    }
+
+    fn lacks(&self) -> Option<&'static str> {
+        None
     }
 }
 
@@ -91,8 +104,10 @@ impl World {
             log: log.clone(),
             clock: clock.clone(),
             entropy,
+            observed: Arc::new(Fine),
         };
-        tokio::spawn(serve(Api::new(parts), listener, Encryption::Plain, std::future::pending()));
+        let (_, plain) = tokio::sync::watch::channel(Encryption::Plain);
+        tokio::spawn(serve(Api::new(parts), listener, plain, std::future::pending()));
         Self { address, clock, people, desk, log, _dir: dir }
     }
 

@@ -28,6 +28,7 @@ impl Drive {
     pub(super) async fn act(&mut self, state: &mut State, action: Action) {
         match action {
             Action::Decide(mut pending) => {
+                self.judge.gate.metrics.analysed(std::mem::take(&mut state.analysing));
                 let ddl = self.judge.database.ddl();
                 let rested = state.looked_for_names.is_none_or(|looked| looked.elapsed() >= RECENTLY);
                 let locked = self.judge.database.view().is_some_and(|view| view.catalog.has_locked());
@@ -51,6 +52,7 @@ impl Drive {
             Action::Completed { number, sqlstate, rows, bytes, suspended } => {
                 let started = state.started.remove(&number);
                 state.under_way.is_done(number, suspended);
+                self.judge.gate.metrics.completed(rows, bytes, sqlstate.is_some());
                 let took = started.map(|started| started.elapsed()).unwrap_or_default();
                 let event = Event::StatementCompleted {
                     session: self.judge.session,
@@ -113,14 +115,14 @@ impl Drive {
                     }
                     state.started.insert(pending.number, Instant::now());
                 }
-                state.releases.extend(release);
+                state.releases.extend(release.map(|release| (release, Instant::now())));
                 if self.session.pass(pass).is_err() {
                     self.defect(state);
                 }
             }
             Verdict::Hold(hold) => {
                 self.session.hold(&hold.notice);
-                state.hold = Some((hold, Instant::now()));
+                state.hold = Some((hold, self.judge.gate.metrics.hold()));
             }
             Verdict::Refuse(problem) => {
                 state.pending = None;
@@ -134,7 +136,9 @@ impl Drive {
         state: &mut State,
         release: Result<stepgate_record::Release, LogError>,
     ) {
-        state.releases.pop_front();
+        if let Some((_, since)) = state.releases.pop_front() {
+            self.judge.gate.metrics.logged(since.elapsed());
+        }
         match release {
             Ok(release) => {
                 if self.session.release(release).is_err() {

@@ -1,5 +1,6 @@
 //! The end of a session, and what outlives it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_session::Ending;
@@ -10,7 +11,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{Drive, Reason, State};
 use crate::database::CommitsDdl;
-use crate::{Stream, refusal};
+use crate::metrics::count;
+use crate::{Shutdown, Stream, forward_cancel, refusal};
 
 /// How long the last words to a client may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -39,6 +41,50 @@ impl Drive {
         tracing::error!(session = %self.judge.session, "a token or hold does not fit: the session is ended");
         let problem = Problem::fatal(SqlState::SYSTEM_ERROR, "the session's state is inconsistent");
         self.end(state, &problem, "defect");
+    }
+
+    /// The server waits for a client that reads nothing: it goes on, or stops, without it.
+    pub(super) fn client_stalls(&mut self, state: &mut State) {
+        let patience = self.judge.gate.limits.slow_client.as_secs();
+        let message = format!("nothing of a result was read for {patience} seconds");
+        let problem = Problem::fatal(SqlState::QUERY_CANCELED, message)
+            .with_hint("Fetch less at a time; the gate's operator sets the limit (limits.slow_client).");
+        let database = Arc::clone(&self.judge.database);
+        let (pid, secret) = self.server_key.clone();
+        tokio::spawn(async move {
+            if let Err(error) = forward_cancel(&database.config, pid, &secret).await {
+                tracing::warn!(%error, "cancelling a statement whose client reads nothing");
+            }
+        });
+        count(&self.judge.gate.metrics.slow_clients);
+        self.end(state, &problem, "slow-client");
+    }
+
+    /// Ends what a gate that is stopping does not wait for.
+    pub(super) fn drain(&mut self, state: &mut State) {
+        let may_go_on = match state.shutdown {
+            Shutdown::Serving => true,
+            // Nobody knows when people answer; a transaction and what runs are soon over.
+            Shutdown::Draining => state.hold.is_none() && !self.is_at_rest(state),
+            Shutdown::Now => false,
+        };
+        if may_go_on || state.ending.is_some() {
+            return;
+        }
+        let problem = Problem::fatal(SqlState::ADMIN_SHUTDOWN, "the gate is stopping")
+            .with_hint("Connect again in a moment; a held statement must be sent again.");
+        self.end(state, &problem, "shutdown");
+    }
+
+    /// Whether nothing is under way, nor waits to be written, nor is a transaction open.
+    fn is_at_rest(&self, state: &State) -> bool {
+        state.pending.is_none()
+            && state.approved.is_none()
+            && state.loading.is_none()
+            && state.releases.is_empty()
+            && !state.client.has_work()
+            && !state.server.has_work()
+            && self.session.is_at_rest()
     }
 
     pub(super) fn end(&mut self, state: &mut State, problem: &Problem, reason: Reason) {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::yaml::{At, Problems, Section, Value};
-use super::{Config, Console, Tls, database, relative_to};
+use super::{Config, Console, Tls, database, limits, relative_to};
 use crate::failure::Failure;
 
 /// The largest configuration that is read, in bytes: far beyond any sensible one.
@@ -53,16 +53,19 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         refuse_plain("listen", address, at, problems);
     }
     let console = console(&mut top, tls.given, problems);
+    let metrics = metrics(&mut top, tls.given, problems);
     let data = top.need_text("data", problems).map(|(path, _)| relative_to(file, path));
     let master_file = section_path(file, &mut top, "keys", "master_file", problems);
     let databases = databases(file, &mut top, problems);
     let (map, rules) = policies(file, &mut top, problems);
     let ordinary_durable = audit(&mut top, problems);
+    let limits = limits::read(&mut top, problems);
     top.finish(problems);
     Some(Config {
         file: file.to_owned(),
         listen: listen?.0,
         console: console?,
+        metrics,
         data: data?,
         master_file: master_file?,
         tls: tls.files,
@@ -70,6 +73,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         map: map?,
         rules: rules?,
         ordinary_durable,
+        limits,
     })
 }
 
@@ -140,6 +144,17 @@ fn console(top: &mut Section<'_>, encrypted: bool, problems: &mut Problems<'_>) 
     };
     section.finish(problems);
     Some(Console { listen: address?.0, url: url? })
+}
+
+/// Where Prometheus looks: encrypted as the rest, but for loopback.
+fn metrics(top: &mut Section<'_>, encrypted: bool, problems: &mut Problems<'_>) -> Option<SocketAddr> {
+    let mut section = top.section("metrics", problems)?;
+    let address = listen("listen", &mut section, problems);
+    if let (Some((address, at)), false) = (address, encrypted) {
+        refuse_plain("metrics.listen", address, at, problems);
+    }
+    section.finish(problems);
+    address.map(|(address, _)| address)
 }
 
 fn url_of(url: &str, at: At, problems: &mut Problems<'_>) -> Option<String> {
@@ -257,6 +272,27 @@ audit: {ordinary: buffered}
         assert_eq!(shop.catalog.user, "stepgate_catalog");
         assert!(shop.ask_planner);
         assert!(!config.ordinary_durable);
+        assert_eq!(config.limits, stepgate_proxy::Limits::default());
+    }
+
+    #[test]
+    fn limits_are_read_and_none_can_be_switched_off_or_set_beyond_reason() {
+        let limits = |text: &str| parse(&format!("{GOOD}limits: {text}\n"));
+        let read =
+            limits("{sessions: 300, per_person: 7, login: 20s, slow_client: 2m, drain: 1h}").unwrap().limits;
+        assert_eq!((read.sessions, read.per_person, read.login.as_secs()), (300, 7, 20));
+        assert_eq!((read.slow_client.as_secs(), read.drain.as_secs()), (120, 3600));
+        for (wrong, says) in [
+            ("{sessions: 0}", "limits.sessions must be 1 to 20000"),
+            ("{per_person: 20001}", "limits.per_person must be 1 to 20000"),
+            ("{login: 30}", "limits.login must be a duration such as 30s or 5m, from 1s to 10m"),
+            ("{slow_client: 1s}", "limits.slow_client must be"),
+            ("{drain: 2d}", "limits.drain must be"),
+            ("{people: 3}", "unknown key limits.people"),
+        ] {
+            let text = limits(wrong).unwrap_err();
+            assert!(text.contains(says), "{wrong}: {text}");
+        }
     }
 
     #[test]
@@ -287,6 +323,8 @@ audit: {ordinary: buffered}
         assert!(parse(&plain).is_ok());
         let open = plain.replace("listen: 127.0.0.1:6432", "listen: 0.0.0.0:6432");
         assert!(parse(&open).unwrap_err().contains("there is no tls"));
+        let open = format!("{plain}metrics: {{listen: 0.0.0.0:6481}}\n");
+        assert!(parse(&open).unwrap_err().contains("metrics.listen is not a loopback address"));
         let open = plain.replace("{listen: 127.0.0.1:6480", "{listen: 0.0.0.0:6480");
         assert!(parse(&open).unwrap_err().contains("console.listen is not a loopback address"));
     }

@@ -1,6 +1,7 @@
 //! `stepgate.yaml` (DESIGN §6): raw YAML in, a configuration that can be served out.
 
 mod database;
+mod limits;
 mod load;
 pub(crate) mod yaml;
 
@@ -19,6 +20,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// The HTTPS API.
     pub(crate) console: Console,
+    /// Where figures and health are shown, if anywhere.
+    pub(crate) metrics: Option<SocketAddr>,
     /// The data directory.
     pub(crate) data: PathBuf,
     /// The file of the master key.
@@ -33,6 +36,8 @@ pub(crate) struct Config {
     pub(crate) rules: PathBuf,
     /// Whether replies to ordinary statements wait for the disk.
     pub(crate) ordinary_durable: bool,
+    /// How much the gate takes on.
+    pub(crate) limits: stepgate_proxy::Limits,
 }
 
 /// Where people's commands and browsers go.

@@ -16,6 +16,13 @@ pub(crate) struct Node {
     pub(crate) at: At,
 }
 
+impl Node {
+    /// Its text, where it is text.
+    pub(crate) fn text(&self) -> Option<&str> {
+        if let Value::Text(text) = &self.value { Some(text) } else { None }
+    }
+}
+
 /// Line and column, both from 1; 0 is the file as a whole.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct At {

@@ -38,6 +38,9 @@ listen: {listen}
 # can reach; the certificate below must be good for it.
 console: {{listen: {console}, url: \"https://{console}\"}}
 
+# Figures for Prometheus (/metrics), /healthz and /readyz; not served where this is left out.
+# metrics: {{listen: 127.0.0.1:6481}}
+
 # Audit log, people, factors. One gate a directory.
 data: ./data
 
@@ -66,6 +69,10 @@ policies: {{map: policies/pii-map.yaml, rules: policies/policy.yaml}}
 
 # durable: every record is on disk before a reply goes out. buffered: ordinary ones within 100 ms.
 audit: {{ordinary: durable}}
+
+# limits: {{sessions: 2000, per_person: 50, login: 60s, slow_client: 5m, drain: 30s}}
+#   slow_client: a client that reads nothing of a result for so long is ended, since its server waits for it.
+#   drain: how long running statements may go on when the gate is stopped.
 ",
         listen = args.listen,
         console = args.console,

@@ -3,15 +3,18 @@
 mod hardening;
 mod listen;
 mod logging;
+mod notify;
+mod observed;
 mod reload;
+mod warnings;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_console::{Api, Encryption};
-use stepgate_proxy::{Gate, MAX_SESSIONS, Parts, ServerTls, UpstreamConfig, policy_loaded};
-use tokio::signal::unix::{SignalKind, signal};
+use stepgate_proxy::{Gate, Parts, ServerTls, Shutdown, UpstreamConfig, policy_loaded};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::args::ServeArgs;
@@ -28,7 +31,7 @@ use crate::upstreams;
 /// taken only as it is touched.
 const STACK: usize = 32 * 1024 * 1024;
 
-/// How long sessions may take to end after a signal.
+/// How long sessions may take to end once they were told to, and everything else.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How long the first look at each database may take before the gate says that it is ready.
@@ -47,6 +50,7 @@ pub(crate) fn run(config: &Path, args: &ServeArgs) -> Result<(), Failure> {
     let config = Config::load(config)?;
     logging::init(args.log);
     hardening::no_core_dumps()?;
+    hardening::enough_files(&config.limits);
     let ready = prepare(&config)?;
     let store = Store::open(&config)?;
     let outcome = open_doors(&config, ready, &store);
@@ -61,7 +65,7 @@ fn open_doors(config: &Config, ready: Ready, store: &Store) -> Result<(), Failur
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_stack_size(STACK)
         // Each session that reads a long text keeps a thread while it waits for its turn.
-        .max_blocking_threads(MAX_SESSIONS + 512)
+        .max_blocking_threads(config.limits.sessions.saturating_add(512))
         .enable_all()
         .build()
         .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
@@ -73,19 +77,20 @@ fn open_doors(config: &Config, ready: Ready, store: &Store) -> Result<(), Failur
 fn prepare(config: &Config) -> Result<Ready, Failure> {
     let rules = rules::load(config)?;
     let upstreams = upstreams::all(config)?;
-    let (tls, encryption) = match &config.tls {
-        None => {
-            tracing::warn!("no tls is configured: the gate listens on loopback only");
-            (None, Encryption::Plain)
-        }
-        Some(tls) => {
-            let encryption = Encryption::Tls(certificate::server_config(tls)?);
-            let tls = ServerTls::load(&tls.cert, &tls.key, None)
-                .map_err(|error| Failure::usage(error.to_string()))?;
-            (Some(tls), encryption)
-        }
-    };
+    if config.tls.is_none() {
+        tracing::warn!("no tls is configured: the gate listens on loopback only");
+    }
+    let (tls, encryption) = certificates(config)?;
     Ok(Ready { rules, upstreams, tls, encryption })
+}
+
+/// The certificate as its files are now: for clients, and for the API.
+fn certificates(config: &Config) -> Result<(Option<ServerTls>, Encryption), Failure> {
+    let Some(tls) = &config.tls else { return Ok((None, Encryption::Plain)) };
+    let encryption = Encryption::Tls(certificate::server_config(tls)?);
+    let tls =
+        ServerTls::load(&tls.cert, &tls.key, None).map_err(|error| Failure::usage(error.to_string()))?;
+    Ok((Some(tls), encryption))
 }
 
 async fn serve(
@@ -109,38 +114,69 @@ async fn serve(
         entropy: Arc::clone(&store.entropy),
         tls: ready.tls,
         console_url: Some(config.console.url.clone()),
+        limits: config.limits,
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
+    let (drain, draining) = watch::channel(Shutdown::Serving);
     let api = Api::new(stepgate_console::Parts {
         desk: store.desk.clone(),
         people: store.people.clone(),
         log: store.log.clone(),
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
+        observed: Arc::new(observed::Observed { gate: Arc::clone(&gate), drain: draining.clone() }),
     });
     let log = store.log.clone();
-    let (clients, people) = listeners.into_tokio()?;
+    let listen::Open { clients, people, watchers } = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
     let operations = Arc::new(Operations { store, sessions: Some(gate.sessions().clone()) });
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(operator::serve(socket, operations, shutdown.clone()));
-    tasks.spawn(stepgate_console::serve(api, people, ready.encryption, wait_for(shutdown.clone())));
+    let encryption = Arc::new(watch::Sender::new(ready.encryption));
+    if let (Some(listener), Some(address)) = (watchers, config.metrics) {
+        // On loopback there is nobody to hide it from, and no name that a certificate could be good for.
+        let plain = watch::channel(Encryption::Plain).1;
+        let encryption = if address.ip().is_loopback() { plain } else { encryption.subscribe() };
+        let (api, down) = (Arc::clone(&api), wait_for(shutdown.clone()));
+        tasks.spawn(stepgate_console::serve_watchers(api, listener, encryption, down));
+    }
+    tasks.spawn(stepgate_console::serve(api, people, encryption.subscribe(), wait_for(shutdown.clone())));
     tasks.spawn({
         let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
         async move { gate.keep_house(shutdown).await }
     });
-    tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), log, shutdown.clone()));
+    tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), encryption, log, shutdown.clone()));
     first_look(&gate).await;
-    tasks.spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, shutdown));
+    let mut signals = Signals::new()?;
+    let mut sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, draining));
     output::print_line(&ready_line(config))?;
+    let watchdog = tokio::spawn(notify::feed_watchdog());
+    notify::ready();
 
-    let why = signalled().await?;
-    tracing::info!(signal = why, "stopping");
+    tasks.spawn(warnings::look(Arc::clone(&gate), wait_for(shutdown.clone())));
+
+    let why = signals.next().await;
+    notify::stopping();
+    tracing::info!(signal = why, sessions = gate.sessions().len(), "stopping");
+    drain.send_replace(Shutdown::Draining);
+    tokio::select! {
+        _ = &mut sessions => {}
+        why = signals.next() => tracing::info!(signal = why, "stopping at once"),
+        () = tokio::time::sleep(config.limits.drain) => {
+            tracing::warn!(sessions = gate.sessions().len(), "some sessions are not done in time and are ended");
+        }
+    }
+    drain.send_replace(Shutdown::Now);
+    if !sessions.is_finished() && tokio::time::timeout(GRACE, &mut sessions).await.is_err() {
+        tracing::warn!("some sessions did not end in time and were cut off");
+        sessions.abort();
+    }
+    watchdog.abort();
     down.send_replace(true);
     let all = async { while tasks.join_next().await.is_some() {} };
     if tokio::time::timeout(GRACE, all).await.is_err() {
-        tracing::warn!("some sessions did not end in time and were cut off");
+        tracing::warn!("not all that the gate does besides ended in time");
         tasks.shutdown().await;
     }
     Ok(())
@@ -174,12 +210,26 @@ fn ready_line(config: &Config) -> String {
     )
 }
 
-async fn signalled() -> Result<&'static str, Failure> {
-    let trouble = |error: std::io::Error| Failure::usage(format!("cannot wait for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(trouble)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(trouble)?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let trouble = |error: std::io::Error| Failure::usage(format!("cannot wait for signals: {error}"));
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(trouble)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(trouble)?,
+        })
+    }
+
+    /// The next one's name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }

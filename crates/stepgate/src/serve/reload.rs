@@ -1,14 +1,16 @@
-//! Map and policy taken into use while the gate runs.
+//! Map, policy and certificate taken into use while the gate runs.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use stepgate_console::Encryption;
 use stepgate_proxy::Gate;
 use stepgate_record::Event;
 use stepgate_store::Log;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::notify;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::rules::Texts;
@@ -16,8 +18,14 @@ use crate::rules::Texts;
 /// How often the files are looked at. Polling also sees what editors and ConfigMaps do by renaming.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Watches both files until `shutdown`; SIGHUP looks at once.
-pub(super) async fn watch(config: Config, gate: Arc<Gate>, log: Log, mut shutdown: watch::Receiver<bool>) {
+/// Watches map and policy until `shutdown`; SIGHUP looks at once, and at the certificate.
+pub(super) async fn watch(
+    config: Config,
+    gate: Arc<Gate>,
+    encryption: Arc<watch::Sender<Encryption>>,
+    log: Log,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
         tracing::error!("SIGHUP cannot be waited for; map and policy are not reloaded");
         return;
@@ -30,6 +38,10 @@ pub(super) async fn watch(config: Config, gate: Arc<Gate>, log: Log, mut shutdow
             _ = hangup.recv() => true,
             () = tokio::time::sleep(POLL) => false,
         };
+        if asked {
+            notify::reloading();
+            certificates(&config, &gate, &encryption).await;
+        }
         match look(&config, &gate, &log, &seen, asked).await {
             Ok(sha256) => {
                 seen = sha256;
@@ -41,6 +53,26 @@ pub(super) async fn watch(config: Config, gate: Arc<Gate>, log: Log, mut shutdow
             }
             Err(_) => {}
         }
+        if asked {
+            notify::ready();
+        }
+    }
+}
+
+/// Takes the certificate into use that its files hold now, for connections that come from now on. What cannot be used
+/// changes nothing.
+async fn certificates(config: &Config, gate: &Gate, encryption: &watch::Sender<Encryption>) {
+    let for_read = config.clone();
+    let read = tokio::task::spawn_blocking(move || super::certificates(&for_read)).await;
+    match read.map_err(|error| Failure::usage(error.to_string())).and_then(|read| read) {
+        Ok((tls, new)) => {
+            gate.set_tls(tls);
+            encryption.send_replace(new);
+            if config.tls.is_some() {
+                tracing::info!("certificate loaded");
+            }
+        }
+        Err(failure) => tracing::error!("{failure}; the certificate in use stays"),
     }
 }
 

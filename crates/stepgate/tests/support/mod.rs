@@ -40,14 +40,32 @@ impl World {
 
     /// Configured only.
     pub(crate) fn not_serving(change: impl FnOnce(String) -> String) -> Self {
+        Self::before(Cluster::start().unwrap(), change)
+    }
+
+    /// The same before that cluster.
+    pub(crate) fn before(cluster: Cluster, change: impl FnOnce(String) -> String) -> Self {
         let tree = TempTree::new("stepgate-test").unwrap();
-        let cluster = Cluster::start().unwrap();
         cluster.create_database("shop").unwrap();
         cluster.load("shop", &small_shop()).unwrap();
         let gate = Gate::init(Path::new(env!("CARGO_BIN_EXE_stepgate")), tree.path(), &cluster).unwrap();
         let read = |name: &str| std::fs::read_to_string(repository().join("policies").join(name)).unwrap();
         gate.policies(&read("pii-map.yaml"), &change(read("policy.yaml"))).unwrap();
         Self { gate, cluster, tree }
+    }
+
+    /// Adds lines to the gate's configuration.
+    pub(crate) fn configure(&self, lines: &str) {
+        let text = std::fs::read_to_string(self.gate.config()).unwrap();
+        std::fs::write(self.gate.config(), format!("{text}\n{lines}\n")).unwrap();
+    }
+
+    /// The sample gate with more lines in its configuration, serving.
+    pub(crate) fn configured(lines: &str) -> Self {
+        let mut world = Self::not_serving(|text| text);
+        world.configure(lines);
+        world.gate.serve().unwrap();
+        world
     }
 
     /// Somebody with a password, an authenticator and a login.

@@ -1,0 +1,372 @@
+//! What is counted, as Prometheus reads it. Labels are words of the gate's own, databases' names and rules' names of
+//! its configuration; never anything that a client sent, and nobody's name.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::gate::Gate;
+
+/// Upper bounds of what takes microseconds to seconds, in microseconds.
+const FAST: [u64; 14] =
+    [10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000, 5_000_000];
+
+/// Upper bounds of what people do, in microseconds: a second to a day.
+const PATIENT: [u64; 10] = [
+    1_000_000,
+    5_000_000,
+    15_000_000,
+    30_000_000,
+    60_000_000,
+    120_000_000,
+    300_000_000,
+    900_000_000,
+    3_600_000_000,
+    86_400_000_000,
+];
+
+/// The most rules that are told apart; a policy has some dozens, and reloads bring other names.
+const MAX_RULES: usize = 1_000;
+
+/// What becomes of statements, in records' own words.
+const VERDICTS: [&str; 6] = ["forward", "monitor", "hold", "deny", "overtaken", "other"];
+
+/// Counts in buckets.
+struct Histogram<const N: usize> {
+    bounds: [u64; N],
+    buckets: [AtomicU64; N],
+    sum: AtomicU64,
+    count: AtomicU64,
+}
+
+impl<const N: usize> Histogram<N> {
+    fn new(bounds: [u64; N]) -> Self {
+        Self {
+            bounds,
+            buckets: std::array::from_fn(|_| AtomicU64::new(0)),
+            sum: AtomicU64::new(0),
+            count: AtomicU64::new(0),
+        }
+    }
+
+    fn observe(&self, took: Duration) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let place = self.bounds.partition_point(|bound| *bound < micros);
+        if let Some(bucket) = self.buckets.get(place) {
+            bucket.fetch_add(1, Relaxed);
+        }
+        self.sum.fetch_add(micros, Relaxed);
+        self.count.fetch_add(1, Relaxed);
+    }
+
+    fn write(&self, text: &mut Text, name: &str, help: &str) {
+        // Read first: what comes meanwhile must not make a bucket larger than all of them.
+        let count = self.count.load(Relaxed);
+        text.head(name, "histogram", help);
+        let mut below = 0;
+        for (bound, bucket) in self.bounds.iter().zip(&self.buckets) {
+            below += bucket.load(Relaxed);
+            text.line(&format!("{name}_bucket{{le=\"{}\"}}", seconds(*bound)), below.min(count));
+        }
+        text.line(&format!("{name}_bucket{{le=\"+Inf\"}}"), count);
+        text.line(&format!("{name}_sum"), seconds(self.sum.load(Relaxed)));
+        text.line(&format!("{name}_count"), count);
+    }
+}
+
+/// What one gate has counted since it started.
+pub(crate) struct Metrics {
+    verdicts: [AtomicU64; VERDICTS.len()],
+    rules: Mutex<BTreeMap<String, u64>>,
+    analysis: Histogram<14>,
+    decision: Histogram<14>,
+    log: Histogram<14>,
+    holds: Histogram<10>,
+    open_holds: AtomicU64,
+    rows: AtomicU64,
+    bytes: AtomicU64,
+    failed_statements: AtomicU64,
+    opened: AtomicU64,
+    /// Refused before they were sessions: no room.
+    pub(crate) crowded_out: AtomicU64,
+    /// Refused after they were known: too many sessions.
+    pub(crate) too_many: AtomicU64,
+    pub(crate) not_authenticated: AtomicU64,
+    pub(crate) cancels: AtomicU64,
+    pub(crate) slow_clients: AtomicU64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            verdicts: Default::default(),
+            rules: Mutex::default(),
+            analysis: Histogram::new(FAST),
+            decision: Histogram::new(FAST),
+            log: Histogram::new(FAST),
+            holds: Histogram::new(PATIENT),
+            open_holds: AtomicU64::default(),
+            rows: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            failed_statements: AtomicU64::default(),
+            opened: AtomicU64::default(),
+            crowded_out: AtomicU64::default(),
+            too_many: AtomicU64::default(),
+            not_authenticated: AtomicU64::default(),
+            cancels: AtomicU64::default(),
+            slow_clients: AtomicU64::default(),
+        }
+    }
+}
+
+/// One more.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+/// A hold that lasts for as long as this does.
+pub(crate) struct OpenHold {
+    metrics: Arc<Metrics>,
+    since: Instant,
+}
+
+impl OpenHold {
+    /// For how long it has lasted.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.since.elapsed()
+    }
+}
+
+impl Drop for OpenHold {
+    fn drop(&mut self) {
+        self.metrics.open_holds.fetch_sub(1, Relaxed);
+        self.metrics.holds.observe(self.since.elapsed());
+    }
+}
+
+impl Metrics {
+    /// A statement was decided on, by these rules.
+    pub(crate) fn decided(&self, verdict: &str, rules: &[String]) {
+        let place = VERDICTS.iter().position(|known| *known == verdict).unwrap_or(VERDICTS.len() - 1);
+        self.verdicts.get(place).map(count);
+        if rules.is_empty() {
+            return;
+        }
+        let mut counted = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        for rule in rules {
+            if let Some(counted) = counted.get_mut(rule) {
+                *counted += 1;
+            } else if counted.len() < MAX_RULES {
+                counted.insert(rule.clone(), 1);
+            }
+        }
+    }
+
+    /// Its text was analysed in that time.
+    pub(crate) fn analysed(&self, took: Duration) {
+        self.analysis.observe(took);
+    }
+
+    /// Policy came to its decision in that time, the planner's answer included where it was asked.
+    pub(crate) fn thought(&self, took: Duration) {
+        self.decision.observe(took);
+    }
+
+    /// A record that something waited for was written in that time.
+    pub(crate) fn logged(&self, took: Duration) {
+        self.log.observe(took);
+    }
+
+    /// A forwarded statement ended.
+    pub(crate) fn completed(&self, rows: u64, bytes: u64, failed: bool) {
+        self.rows.fetch_add(rows, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+        self.failed_statements.fetch_add(u64::from(failed), Relaxed);
+    }
+
+    /// A session was opened.
+    pub(crate) fn session_opened(&self) {
+        count(&self.opened);
+    }
+
+    /// A hold begins.
+    pub(crate) fn hold(self: &Arc<Self>) -> OpenHold {
+        count(&self.open_holds);
+        OpenHold { metrics: Arc::clone(self), since: Instant::now() }
+    }
+}
+
+impl Gate {
+    /// All of it, in Prometheus' text format (version 0.0.4).
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        let metrics = &self.metrics;
+        let mut text = Text::default();
+        let gauge = |text: &mut Text, name: &str, help: &str, value: u64| {
+            text.head(name, "gauge", help);
+            text.line(name, value);
+        };
+        gauge(&mut text, "stepgate_sessions", "Open sessions.", wide(self.sessions.len()));
+        gauge(&mut text, "stepgate_sessions_limit", "The most that may be open.", wide(self.limits.sessions));
+        gauge(&mut text, "stepgate_logins_open", "Connections not logged in yet.", wide(self.crowd.len()));
+        gauge(&mut text, "stepgate_holds_open", "Held statements.", metrics.open_holds.load(Relaxed));
+        gauge(&mut text, "stepgate_log_queue", "Records that are not on disk yet.", self.log.backlog());
+        gauge(
+            &mut text,
+            "stepgate_log_ok",
+            "1 while the audit log can be written; nothing passes otherwise.",
+            u64::from(self.log.poisoned().is_none()),
+        );
+        text.head("stepgate_statements_total", "counter", "Decisions, by what became of the statement.");
+        for (verdict, counted) in VERDICTS.iter().zip(&metrics.verdicts) {
+            text.line(&format!("stepgate_statements_total{{verdict=\"{verdict}\"}}"), counted.load(Relaxed));
+        }
+        text.head("stepgate_rule_matches_total", "counter", "Decisions that a rule had a part in.");
+        let rules = metrics.rules.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for (rule, counted) in rules {
+            text.line(&format!("stepgate_rule_matches_total{{rule=\"{}\"}}", label(&rule)), counted);
+        }
+        for (name, help, counter) in [
+            ("stepgate_sessions_opened_total", "Sessions that were opened.", &metrics.opened),
+            (
+                "stepgate_statements_failed_total",
+                "Forwarded statements that failed.",
+                &metrics.failed_statements,
+            ),
+            ("stepgate_rows_total", "Rows that went to clients.", &metrics.rows),
+            ("stepgate_result_bytes_total", "Bytes of rows and COPY data to clients.", &metrics.bytes),
+            (
+                "stepgate_logins_failed_total",
+                "Clients that did not authenticate.",
+                &metrics.not_authenticated,
+            ),
+            ("stepgate_logins_crowded_out_total", "Clients refused for want of room.", &metrics.crowded_out),
+            ("stepgate_sessions_refused_total", "People refused at a limit of sessions.", &metrics.too_many),
+            ("stepgate_cancel_requests_total", "Cancel requests.", &metrics.cancels),
+            ("stepgate_slow_clients_total", "Sessions ended since nothing was read.", &metrics.slow_clients),
+        ] {
+            text.head(name, "counter", help);
+            text.line(name, counter.load(Relaxed));
+        }
+        metrics.analysis.write(
+            &mut text,
+            "stepgate_analysis_seconds",
+            "From a message's arrival to its facts.",
+        );
+        metrics.decision.write(&mut text, "stepgate_decision_seconds", "From facts to a decision.");
+        metrics.log.write(
+            &mut text,
+            "stepgate_log_append_seconds",
+            "Until a record is as durable as configured.",
+        );
+        metrics.holds.write(&mut text, "stepgate_hold_seconds", "How long statements were held.");
+        self.write_databases(&mut text);
+        text.0
+    }
+
+    fn write_databases(&self, text: &mut Text) {
+        let each = |text: &mut Text,
+                    name: &str,
+                    kind: &str,
+                    help: &str,
+                    value: &dyn Fn(&crate::Database) -> Option<String>| {
+            text.head(name, kind, help);
+            for (database, known) in self.databases() {
+                if let Some(value) = value(known) {
+                    text.line(&format!("{name}{{database=\"{}\"}}", label(database)), value);
+                }
+            }
+        };
+        each(
+            text,
+            "stepgate_catalog_age_seconds",
+            "gauge",
+            "Since the catalog was last known to be current.",
+            &|database| database.catalog_age().map(|age| age.as_secs_f64().to_string()),
+        );
+        each(
+            text,
+            "stepgate_upstream_failures_total",
+            "counter",
+            "Connections to the server, or looks at its catalog, that failed.",
+            &|database| Some(database.failures.load(Relaxed).to_string()),
+        );
+    }
+}
+
+#[derive(Default)]
+struct Text(String);
+
+impl Text {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a String cannot fail.
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn line(&mut self, what: &str, value: impl std::fmt::Display) {
+        let _ = writeln!(self.0, "{what} {value}");
+    }
+}
+
+/// Microseconds as Prometheus wants them.
+#[expect(clippy::cast_precision_loss, reason = "a sum is exact up to 285 years")]
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1e6
+}
+
+fn wide(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}
+
+/// Names of the configuration are harmless already; this keeps a line a line should one not be.
+fn label(name: &str) -> String {
+    name.chars().filter(|letter| letter.is_ascii_graphic() && !"\"\\{}".contains(*letter)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_are_cumulative_and_their_bounds_belong_to_them() {
+        let histogram = Histogram::new(FAST);
+        for micros in [9, 10, 11, 1_000, 6_000_000] {
+            histogram.observe(Duration::from_micros(micros));
+        }
+        let mut text = Text::default();
+        histogram.write(&mut text, "x", "help");
+        for line in [
+            "x_bucket{le=\"0.00001\"} 2",
+            "x_bucket{le=\"0.001\"} 4",
+            "x_bucket{le=\"5\"} 4",
+            "x_bucket{le=\"+Inf\"} 5",
+            "x_count 5",
+            "x_sum 6.00103",
+        ] {
+            assert!(text.0.lines().any(|one| one == line), "{line} is not in:\n{}", text.0);
+        }
+    }
+
+    #[test]
+    fn rules_that_come_and_go_with_reloads_do_not_grow_it_for_ever() {
+        let metrics = Metrics::default();
+        for number in 0..3 * MAX_RULES {
+            metrics.decided("hold", &[format!("rule-{number}")]);
+        }
+        assert_eq!(metrics.rules.lock().unwrap().len(), MAX_RULES);
+        metrics.decided("no such verdict", &[]);
+        assert_eq!(metrics.verdicts[2].load(Relaxed), 3 * wide(MAX_RULES));
+        assert_eq!(metrics.verdicts[5].load(Relaxed), 1);
+    }
+
+    #[test]
+    fn a_hold_counts_for_as_long_as_it_lasts() {
+        let metrics = Arc::new(Metrics::default());
+        let (first, second) = (metrics.hold(), metrics.hold());
+        assert_eq!(metrics.open_holds.load(Relaxed), 2);
+        drop((first, second));
+        assert_eq!((metrics.open_holds.load(Relaxed), metrics.holds.count.load(Relaxed)), (0, 2));
+    }
+}

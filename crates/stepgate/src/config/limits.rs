@@ -1,0 +1,70 @@
+//! `limits:`, how much the gate takes on.
+
+use std::time::Duration;
+
+use stepgate_proxy::Limits;
+
+use super::yaml::{Problems, Section};
+
+/// The most sessions that can be configured: each is a task, two sockets and, at the server, a process.
+const MAX_SESSIONS: usize = 20_000;
+
+/// Reads the section; what it does not say stays as it is by default.
+pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems<'_>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(mut section) = top.section("limits", problems) else { return limits };
+    number("sessions", &mut limits.sessions, &mut section, problems);
+    number("per_person", &mut limits.per_person, &mut section, problems);
+    duration("login", (1, "10m"), &mut limits.login, &mut section, problems);
+    // Less would end a client that its user has merely stopped for a moment.
+    duration("slow_client", (5, "1d"), &mut limits.slow_client, &mut section, problems);
+    duration("drain", (1, "1h"), &mut limits.drain, &mut section, problems);
+    section.finish(problems);
+    limits
+}
+
+fn number(key: &'static str, value: &mut usize, section: &mut Section<'_>, problems: &mut Problems<'_>) {
+    let Some((number, at)) = section.integer(key, problems) else { return };
+    match usize::try_from(number) {
+        Ok(number @ 1..=MAX_SESSIONS) => *value = number,
+        _ => problems.add(at, format!("{} must be 1 to {MAX_SESSIONS}", section.path(key)), None),
+    }
+}
+
+fn duration(
+    key: &'static str,
+    (shortest, longest): (u64, &str),
+    value: &mut Duration,
+    section: &mut Section<'_>,
+    problems: &mut Problems<'_>,
+) {
+    let Some(node) = section.take(key) else { return };
+    let within = |read: &Duration| {
+        read.as_secs() >= shortest && parse(longest).is_some_and(|longest| *read <= longest)
+    };
+    match node.text().and_then(parse).filter(within) {
+        Some(read) => *value = read,
+        None => {
+            let path = section.path(key);
+            let message =
+                format!("{path} must be a duration such as 30s or 5m, from {shortest}s to {longest}");
+            problems.add(node.at, message, None);
+        }
+    }
+}
+
+/// `90s`, `5m`, `1h` or `2d`, as in policies.
+fn parse(text: &str) -> Option<Duration> {
+    let unit = text.chars().next_back()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    let number = text.strip_suffix(unit)?;
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u64 = digits.then(|| number.parse().ok()).flatten()?;
+    number.checked_mul(seconds).map(Duration::from_secs)
+}

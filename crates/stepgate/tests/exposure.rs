@@ -1,0 +1,139 @@
+//! What the gate finds out about the servers behind it: rights that its role should not have, ways past it, and
+//! poolers in between.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use stepgate_testkit::until;
+use support::{SOON, World};
+
+/// What `doctor` says of a thing: grade and detail of each line about it.
+fn doctor(world: &World, check: &str) -> Vec<(String, String)> {
+    let said = world.gate.run(["doctor", "-o", "json"], "").unwrap();
+    let rows: serde_json::Value = serde_json::from_str(&said.stdout).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let rows = rows.as_array().unwrap().iter().filter(|row| row["check"] == check);
+    rows.map(|row| (text(&row["status"]), text(&row["detail"]))).collect()
+}
+
+#[test]
+fn an_ordinary_role_behind_a_closed_door_is_nothing_to_warn_of() {
+    let mut world = World::not_serving(|text| text);
+    let readable = "grant execute on function pg_hba_file_rules() to stepgate_analyst; \
+                    grant select on pg_hba_file_rules to stepgate_analyst";
+    world.cluster.psql("shop", readable).unwrap();
+    assert_eq!(
+        doctor(&world, "rights shop"),
+        [("ok".to_owned(), "stepgate_analyst is an ordinary role".to_owned())]
+    );
+    assert_eq!(doctor(&world, "pg_hba shop"), [("ok".to_owned(), "lets nobody in past the gate".to_owned())]);
+    world.gate.serve().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    assert!(!world.gate.log().contains("stepgate_analyst"), "{}", world.gate.log());
+}
+
+#[test]
+fn rights_beyond_need_and_ways_past_the_gate_are_told_by_doctor_and_at_the_start() {
+    let mut world = World::not_serving(|text| text);
+    let (grade, detail) = doctor(&world, "pg_hba shop").remove(0);
+    assert!(grade == "warn" && detail.contains("cannot be read"), "{detail}");
+    world
+        .cluster
+        .psql(
+            "shop",
+            "grant execute on function pg_hba_file_rules() to stepgate_analyst;
+             grant select on pg_hba_file_rules to stepgate_analyst;
+             alter role stepgate_analyst bypassrls createrole replication;
+             grant pg_read_all_data, pg_monitor to stepgate_analyst;
+             create role boss superuser; grant boss to stepgate_analyst",
+        )
+        .unwrap();
+    let file = world.cluster.psql("shop", "show hba_file").unwrap();
+    let mut hba = std::fs::OpenOptions::new().append(true).open(file).unwrap();
+    writeln!(hba, "host shop all 10.0.0.0/8 scram-sha-256").unwrap();
+    world.cluster.psql("shop", "select pg_reload_conf()").unwrap();
+    let expected = |of_superuser: bool| {
+        let mut expected = vec!["BYPASSRLS", "CREATEROLE", "REPLICATION"];
+        if of_superuser {
+            expected.push("is a member of a role that is a superuser");
+        } else {
+            expected.extend(["pg_read_all_data, which may read every table", "pg_monitor, which may see"]);
+            expected.extend(["owns public.customers", "may CREATE in hr, public, beside mapped tables"]);
+        }
+        expected
+    };
+    let told = |world: &World, check: &str| {
+        let rows = doctor(world, check);
+        assert!(rows.iter().all(|(grade, _)| grade == "warn"), "{rows:?}");
+        rows.into_iter().map(|(_, detail)| detail).collect::<Vec<_>>().join("\n")
+    };
+    let said = told(&world, "rights shop");
+    assert!(expected(true).iter().all(|one| said.contains(one)), "{said}");
+    let owner = "revoke boss from stepgate_analyst; alter table customers owner to stepgate_analyst; \
+                 grant create on schema hr, public to stepgate_analyst";
+    world.cluster.psql("shop", owner).unwrap();
+    let said = told(&world, "rights shop");
+    assert!(expected(false).iter().all(|one| said.contains(one)), "{said}");
+    assert!(!said.contains("superuser"), "{said}");
+    let past = told(&world, "pg_hba shop");
+    assert!(past.contains("line 4 of pg_hba.conf") && past.contains("host shop all 10.0.0.0"), "{past}");
+    world.gate.serve().unwrap();
+    until("the warnings at the start", SOON, || {
+        let log = world.gate.log();
+        expected(false).iter().all(|one| log.contains(one)) && log.contains("10.0.0.0")
+    })
+    .unwrap();
+}
+
+/// What a pooler does to a login: the process that the client is told of is the pooler's invention.
+fn relay_with_another_pid(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let server = TcpStream::connect(server).unwrap();
+            let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || copy(from, to, false));
+            std::thread::spawn(move || copy(server, client, true));
+        }
+    });
+    address
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream, mut changes: bool) {
+    let mut buffer = [0; 16 << 10];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        let key = buffer[..read].windows(5).position(|word| word == b"K\0\0\0\x0c").filter(|_| changes);
+        if let Some(key) = key {
+            buffer[key + 8] ^= 1;
+            changes = false;
+        }
+        if to.write_all(&buffer[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(std::net::Shutdown::Both);
+}
+
+#[test]
+fn a_pooler_whose_sessions_would_share_the_servers_is_refused_and_named() {
+    let mut world = World::not_serving(|text| text);
+    let server = SocketAddr::from(([127, 0, 0, 1], world.cluster.port()));
+    let relay = relay_with_another_pid(server);
+    let text = std::fs::read_to_string(world.gate.config()).unwrap();
+    let (before, after) = (format!("port: {}\n", server.port()), format!("port: {}\n", relay.port()));
+    assert!(text.contains(&before), "{text}");
+    std::fs::write(world.gate.config(), text.replace(&before, &after)).unwrap();
+    let (grade, detail) = doctor(&world, "database shop").remove(0);
+    assert!(grade == "fail" && detail.contains("a connection pooler answers"), "{detail}");
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    let output = world.gate.psql_command(&dana).args(["-X", "-c", "select 1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && said.contains("A connection pooler stands between"), "{said}");
+    assert!(world.gate.log().contains("a connection pooler answers"), "{}", world.gate.log());
+}

@@ -1,0 +1,163 @@
+//! What a running gate shows of itself, and certificates that are renewed while it runs.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::float_cmp,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+
+use stepgate_testkit::{Gate, until};
+use support::{SOON, World, held};
+
+/// The gate's sample with figures at this address.
+fn observed() -> (World, SocketAddr) {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    (World::configured(&format!("metrics: {{listen: {address}}}")), address)
+}
+
+/// Status and body of a GET.
+fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: gate\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+/// A figure, as the number after its name and labels.
+fn figure(address: SocketAddr, name: &str) -> f64 {
+    let (status, text) = get(address, "/metrics");
+    assert_eq!(status, 200);
+    let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+    line.unwrap_or_else(|| panic!("{name} is not in:\n{text}")).rsplit(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn figures_tell_what_happened_and_nothing_of_anybody() {
+    let (world, address) = observed();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    assert!(psql.run("select count(*) from customers;").unwrap().is_ok());
+    psql.send("select ssn from customers where ssn = '901-00-0007';").unwrap();
+    let request = held(&mut psql);
+    assert_eq!(figure(address, "stepgate_holds_open"), 1.0);
+    assert_eq!(dana.verify(&world.gate, &request).unwrap().status, 0);
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    assert!(psql.run("do $$ begin end $$;").unwrap().sqlstate == "42501");
+    for (name, least) in [
+        ("stepgate_sessions", 1.0),
+        ("stepgate_statements_total{verdict=\"forward\"}", 2.0),
+        ("stepgate_statements_total{verdict=\"hold\"}", 1.0),
+        ("stepgate_statements_total{verdict=\"deny\"}", 1.0),
+        ("stepgate_rule_matches_total{rule=\"restricted-read\"}", 2.0),
+        ("stepgate_hold_seconds_count", 1.0),
+        ("stepgate_analysis_seconds_count", 3.0),
+        ("stepgate_decision_seconds_count", 4.0),
+        ("stepgate_log_append_seconds_count", 2.0),
+        ("stepgate_rows_total", 1.0),
+        ("stepgate_log_ok", 1.0),
+        ("stepgate_sessions_limit", 2000.0),
+    ] {
+        let told = figure(address, name);
+        assert!(told >= least, "{name} {told}");
+    }
+    assert_eq!(figure(address, "stepgate_holds_open"), 0.0);
+    assert!(figure(address, "stepgate_catalog_age_seconds{database=\"shop\"}") < 10.0);
+    assert_eq!(figure(address, "stepgate_upstream_failures_total{database=\"shop\"}"), 0.0);
+    let (_, text) = get(address, "/metrics");
+    for secret in ["dana", "901-00", "customers", "127.0.0.1", &request] {
+        assert!(!text.contains(secret), "{secret} is in:\n{text}");
+    }
+    let formed =
+        |line: &str| line.starts_with('#') || line.rsplit(' ').next().unwrap().parse::<f64>().is_ok();
+    assert!(text.lines().all(formed), "{text}");
+    // Whoever fails to log in leaves nothing of what they typed.
+    let mut wrong = world.gate.psql_command(&dana);
+    wrong.env("PGPASSWORD", "hunter2").env("PGUSER", "mallory");
+    assert!(!wrong.args(["-X", "-c", "select 1"]).output().unwrap().status.success());
+    assert_eq!(figure(address, "stepgate_logins_failed_total"), 1.0);
+}
+
+#[test]
+fn health_and_readiness_are_told_apart_and_figures_are_not_shown_where_everybody_may_come() {
+    let (world, address) = observed();
+    assert_eq!(get(address, "/healthz").0, 200);
+    until("the first look at the database", SOON, || get(address, "/readyz").0 == 200).unwrap();
+    assert_eq!(get(address, "/readyz").1, "{\"status\":\"ready\"}");
+    assert_eq!(get(address, "/api/v1/requests").0, 404);
+    let dana = world.dana();
+    let World { mut gate, cluster, tree } = world;
+    let mut psql = gate.psql(&dana).unwrap();
+    psql.send("begin;").unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    gate.serving().unwrap().signal("TERM").unwrap();
+    until("the gate to say that it stops", SOON, || get(address, "/readyz").1.contains("stopping")).unwrap();
+    assert_eq!(get(address, "/healthz").0, 200);
+    drop(psql);
+    assert_eq!(gate.serving().unwrap().exit_status(SOON), Some(0));
+    cluster.stop();
+    gate.serve().unwrap();
+    assert_eq!(get(address, "/readyz"), (503, "{\"status\":\"database\"}".to_owned()));
+    assert!(figure(address, "stepgate_upstream_failures_total{database=\"shop\"}") >= 1.0);
+    drop(tree);
+}
+
+#[test]
+fn every_line_about_a_session_says_whose_it_is() {
+    let mut world = World::not_serving(|text| text);
+    world.gate.serve_through("STEPGATE_LOG=debug exec \"$@\"").unwrap();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    assert!(psql.run("select 1;").unwrap().is_ok());
+    let waiting =
+        "select pid from pg_stat_activity where application_name = 'psql' and usename = 'stepgate_analyst'";
+    let pid = world.cluster.psql("shop", waiting).unwrap();
+    world.cluster.psql("postgres", &format!("select pg_terminate_backend({pid})")).unwrap();
+    assert!(psql.run("select 1;").is_err());
+    let told = || {
+        let log = world.gate.log();
+        log.lines().any(|line| {
+            line.contains("session ended") && line.contains("person=dana") && line.contains("database=shop")
+        })
+    };
+    until("a line of the session's end", SOON, told).unwrap();
+}
+
+#[test]
+fn a_renewed_certificate_is_taken_up_without_ending_sessions_and_a_broken_one_is_not() {
+    let mut world = World::new();
+    let mut dana = world.dana();
+    let mut before = world.psql(&dana);
+    assert!(before.run("select 1;").unwrap().is_ok());
+    let other = world.tree.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    let renewed = Gate::init(Path::new(env!("CARGO_BIN_EXE_stepgate")), &other, &world.cluster).unwrap();
+    std::fs::write(world.gate.directory().join("key.pem"), "not a key").unwrap();
+    world.gate.serving().unwrap().signal("HUP").unwrap();
+    until("the complaint", SOON, || world.gate.log().contains("the certificate in use stays")).unwrap();
+    assert!(world.psql(&dana).run("select 1;").unwrap().is_ok());
+    for file in ["cert.pem", "key.pem", "ca.pem"] {
+        std::fs::copy(renewed.directory().join(file), world.gate.directory().join(file)).unwrap();
+    }
+    // Not taken up by itself: the old one is not signed by this CA.
+    let connects = |world: &World| {
+        world.gate.psql_command(&dana).args(["-X", "-c", "select 1"]).output().unwrap().status.success()
+    };
+    assert!(!connects(&world));
+    world.gate.serving().unwrap().signal("HUP").unwrap();
+    until("the new certificate", SOON, || connects(&world)).unwrap();
+    assert!(before.run("select 1;").unwrap().is_ok());
+    // The API shows it, too.
+    dana.login(&world.gate).unwrap();
+}
