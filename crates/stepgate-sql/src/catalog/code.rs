@@ -41,6 +41,7 @@ pub(super) fn load<'a>(loader: &mut Loader, answers: &Answers<'a>) -> Result<Rou
     operators_and_casts(&mut loader.catalog, answers, &routines)?;
     types(&mut loader.catalog, answers, &checks)?;
     on_write(loader, answers, &checks)?;
+    ranges(loader, answers, &routines)?;
     triggers(loader, answers)?;
     Ok(routines)
 }
@@ -182,6 +183,26 @@ fn on_write(loader: &mut Loader, answers: &Answers<'_>, checks: &Checks<'_>) -> 
         if let Some(relation) = loader.catalog.relations.get_mut(at) {
             relation.on_check.extend(code.iter().cloned());
             relation.on_read.extend(code.iter().cloned());
+        }
+    }
+    Ok(())
+}
+
+/// What measures the values of range types, and runs wherever a table with such a column is read or written.
+fn ranges(loader: &mut Loader, answers: &Answers<'_>, routines: &Routines<'_>) -> Result<(), CatalogError> {
+    for row in answers.rows::<2>("columns_of_ranges")? {
+        let [oid, function] = row?;
+        let Some(at) = loader.known(oid) else { continue };
+        let Some(relation) = loader.catalog.relations.get_mut(at) else { continue };
+        match routines.get(function).and_then(|routine| routine.code.as_deref()) {
+            Some(code) => {
+                relation.on_check.extend(code.iter().cloned());
+                relation.on_read.extend(code.iter().cloned());
+            }
+            None => {
+                relation.doubtful = true;
+                relation.writes_run_code = true;
+            }
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ pub struct CatalogQuery {
 macro_rules! runs {
     ($function:literal) => {
         concat!(
-            "coalesce((select case when p.oid < 16384 and p.provolatile = 'i' and l.lanname = 'internal' then '0' \
+            "coalesce((select case when p.provolatile = 'i' and l.lanname = 'internal' then '0' \
              else p.oid::text end from pg_catalog.pg_proc p join pg_catalog.pg_language l on l.oid = p.prolang \
              where p.oid = ",
             $function,
@@ -359,6 +359,21 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               and a.atttypid >= 12000 and a.attrelid >= 16384 and c.relkind in ('r', 'p', 'f', 'v', 'm')",
     },
     CatalogQuery {
+        // Relations with columns of, or made of, a range type that measures its values by somebody's function, which
+        // planning, ANALYZE and indexes call (rangetypes_selfuncs.c, rangetypes_typanalyze.c, rangetypes_gist.c).
+        name: "columns_of_ranges",
+        sql: concat!(
+            "with recursive ",
+            parts!(),
+            ", measured (type, function) as (select r.rngtypid, r.rngsubdiff::pg_catalog.oid from pg_catalog.pg_range r \
+              where r.rngsubdiff::pg_catalog.oid >= 16384 \
+              union select p.whole, m.function from measured m join parts p on p.part = m.type) \
+              select a.attrelid::text, m.function::text from measured m \
+              join pg_catalog.pg_attribute a on a.atttypid = m.type where a.attnum > 0 and not a.attisdropped \
+              and a.attrelid >= 16384"
+        ),
+    },
+    CatalogQuery {
         name: "event_triggers",
         sql: "select evtname::text from pg_catalog.pg_event_trigger where evtenabled in ('O', 'A')",
     },
@@ -396,6 +411,7 @@ pub const CATALOG_FINGERPRINT_QUERY: &str = "with temp as (select oid from pg_ca
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_attrdef where adrelid not in (select oid from temp)), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_trigger where oid >= 16384 and tgrelid not in (select oid from temp)), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_policy), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_statistic_ext), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_event_trigger)), \
     pg_catalog.concat_ws('/', \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_proc where oid >= 16384), \

@@ -505,6 +505,7 @@ impl Walker<'_> {
     pub(super) fn refresh(&mut self, name: &[String]) {
         let Some(index) = self.lookup(name) else { return self.doubt("unknown-relation") };
         self.read_relation(index);
+        self.runs_on_write(index);
         let columns = self.relation(Some(index)).map_or(0, |relation| relation.columns.len());
         self.touch_all((0..columns).map(|at| (index, at)), Uses::HIDDEN);
     }

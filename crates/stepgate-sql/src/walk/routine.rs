@@ -248,10 +248,16 @@ impl Walker<'_> {
         all
     }
 
-    /// Whether an unqualified name of a function may mean one outside pg_catalog.
+    /// Whether an unqualified name of a function may mean one outside pg_catalog: of the schemas of the path, where that
+    /// is certain. The temporary one is not looked at (namespace.c, `FuncnameGetCandidates`).
     pub(super) fn may_be_of_user(&self, name: &str) -> bool {
-        let bound = self.body.body.is_some_and(|body| body.path == Path::Bound);
-        !bound && self.catalog.is_user_function(name)
+        if self.body.body.is_some_and(|body| body.path == Path::Bound) {
+            return false;
+        }
+        match &self.session.search_path {
+            Some(path) => self.catalog.routines(name).iter().any(|(schema, _)| path.contains(schema)),
+            None => self.catalog.is_user_function(name),
+        }
     }
 
     /// Whether an unqualified name that is called may mean a type outside pg_catalog.

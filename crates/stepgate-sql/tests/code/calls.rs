@@ -281,6 +281,7 @@ fn every_change_of_code_is_a_change_of_the_catalog() {
         "create type more as (a nosy)",
         "create table parted_more (id int) partition by list ((im_town(id)))",
         "create type span as range (subtype = int)",
+        "create statistics plain_s on (id + 1), note from plain",
     ] {
         cluster.load("shop", sql).expect(sql);
         let after = signature();

@@ -24,11 +24,23 @@ create table refers (a int references key, b int);
 create view seen as select a, b from indexed;
 create materialized view kept as select id as a, id as b from people; create index on kept ((a + reads()));
 
+create materialized view kept_plain as select 1 as a; create index on kept_plain ((a + reads()));
 create table emptied (a int); create table emptied_too () inherits (emptied);
 create function tells() returns trigger language plpgsql as
     'begin raise notice ''%'', (select max(email) from people); return null; end';
 create trigger told before truncate on emptied_too execute function tells();
 
+create function apart(a int, b int) returns float8 immutable language sql as 'select (a - b + reads())::float8';
+create function apart_slowly(a int, b int) returns float8 immutable language plpgsql as 'begin return a - b; end';
+create type span as range (subtype = int, subtype_diff = apart);
+create type span_slow as range (subtype = int, subtype_diff = apart_slowly);
+create type floats as range (subtype = float8, subtype_diff = float8mi);
+create table spans (a int, r span); create table spans_within (a int, r span[]);
+create table spans_slow (a int, r span_slow); create table of_floats (a int, r floats);
+insert into spans select i, span(i, i + 5) from generate_series(1, 50) i; analyze spans;
+
+create type mood as enum ('a');
+create function other.count(mood) returns bigint language sql as 'select 1::bigint';
 create table plain (a int, b int);
 create table adding (a int, b int); create index on adding (adds(a)); create index on adding ((a + five()));
 create table slowly (a int, b int); create index on slowly (slow(a)); create index on slowly (slow(abs(a)::int + 0));
