@@ -1,6 +1,6 @@
 //! Reading the catalog.
 
-use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, LOCKS_QUERY, Rows};
+use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, LOCKS_QUERY, Rows, SIZES_QUERY};
 use stepgate_store::LogError;
 
 use crate::upstream::simple_queries;
@@ -158,4 +158,12 @@ async fn one(upstream: &mut Upstream, query: &str) -> Result<String, UpstreamErr
 /// See [`UpstreamError`].
 pub async fn locks(upstream: &mut Upstream) -> Result<String, UpstreamError> {
     one(upstream, LOCKS_QUERY).await
+}
+
+/// What changes when tables have grown or shrunk much.
+///
+/// # Errors
+/// See [`UpstreamError`].
+pub(crate) async fn sizes(upstream: &mut Upstream) -> Result<String, UpstreamError> {
+    one(upstream, SIZES_QUERY).await
 }

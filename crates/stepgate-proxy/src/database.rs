@@ -11,6 +11,7 @@ use stepgate_types::RelationName;
 use tokio::sync::{Mutex, watch};
 
 use crate::binding::StoredBindings;
+use crate::catalog::sizes;
 use crate::planner::Planner;
 use crate::taint::SharedTaints;
 use crate::{
@@ -21,6 +22,9 @@ use crate::{
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known
 /// at once; this is for what changes beside it.
 const POLL: Duration = Duration::from_secs(2);
+
+/// How often it is asked how large tables are.
+const SIZES: Duration = Duration::from_secs(60);
 
 /// Catalog and rules as they are at one moment, fitted to each other.
 #[derive(Debug)]
@@ -68,6 +72,8 @@ struct Reader {
     fingerprint: Option<Fingerprint>,
     /// What was locked, if that kept some view from being read.
     locks: Option<String>,
+    /// How large tables were, and when that was asked.
+    sizes: Option<(String, Instant)>,
     /// When the server was last asked whether its catalog has changed.
     asked: Option<Instant>,
     /// When the catalog could last not be read.
@@ -127,6 +133,7 @@ impl Database {
             lost: BTreeSet::new(),
             fingerprint: None,
             locks: None,
+            sizes: None,
             asked: None,
             failed: None,
         };
@@ -283,7 +290,7 @@ impl Database {
                 () = tokio::time::sleep(POLL) => {}
             }
             self.planner.tidy();
-            match self.refresh().await {
+            match self.refresh_all().await {
                 Ok(()) if reachable => {}
                 Ok(()) => {
                     reachable = true;
@@ -295,6 +302,27 @@ impl Database {
                 }
                 Err(_) => {}
             }
+        }
+    }
+
+    async fn refresh_all(&self) -> Result<(), CatalogError> {
+        self.refresh().await?;
+        self.refresh_sizes().await
+    }
+
+    /// Loads the catalog if tables have grown or shrunk much: estimates are made from it.
+    async fn refresh_sizes(&self) -> Result<(), CatalogError> {
+        let mut reader = self.reader.lock().await;
+        if reader.sizes.as_ref().is_some_and(|(_, asked)| asked.elapsed() < SIZES) {
+            return Ok(());
+        }
+        let Some(mut connection) = reader.connection.take() else { return Ok(()) };
+        let now = sizes(&mut connection).await?;
+        reader.connection = Some(connection);
+        let before = reader.sizes.replace((now.clone(), Instant::now()));
+        match before {
+            Some((before, _)) if before != now => self.load_with(&mut reader).await.map(drop),
+            _ => Ok(()),
         }
     }
 

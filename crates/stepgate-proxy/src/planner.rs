@@ -215,14 +215,15 @@ fn check(question: &Question, path: &[String]) -> String {
 
 /// What planning a query of one table runs besides what the query says: policies, types, expressions of indexes and
 /// statistics, access methods. 16384 is the first OID that is not initdb's (`FirstNormalObjectId`). And of all columns that
-/// are compared, values were counted: there are none of long ones (`WIDTH_THRESHOLD` of analyze.c).
+/// are compared, values were counted: there are none of long ones (`WIDTH_THRESHOLD` of analyze.c). Nor is a plan believed
+/// that takes the table for half as large as it is.
 const CHECK: &str = "\
 prepare is_known (text, name, name, name[], name[]) as \
 select (c.reltuples * greatest(1, pg_relation_size(c.oid)::float8 / current_setting('block_size')::float8 \
     / greatest(c.relpages, 1)))::int8 \
 from pg_class c \
 where c.oid = $1::regclass and c.relkind in ('r', 'm') and c.relpersistence <> 't' \
-    and not c.relrowsecurity and not c.relhassubclass and not c.relispartition and c.reltuples > 0 \
+    and c.reltuples * 2 >= pg_stat_get_live_tuples(c.oid) and not c.relrowsecurity and not c.relhassubclass and not c.relispartition and c.reltuples > 0 \
     and not exists (select from pg_inherits i where i.inhrelid = c.oid) \
     and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped \
         and (a.atttypid >= 16384 or a.attgenerated = 'v')) \

@@ -35,6 +35,7 @@ pub use analyze::analyze;
 pub use binding::{Binding, Bindings, Classes, Followed, Place};
 pub use catalog::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, LOCKS_QUERY, Rows,
+    SIZES_QUERY,
 };
 pub use facts::{Created, Doubt, Effect, Facts, Reason, Sink, SinkKind};
 pub use key::{cache_key, may_share};

@@ -480,3 +480,26 @@ fn no_literal_that_was_planned_is_logged_or_recorded_by_the_gate() {
     psql.interrupt().unwrap();
     drop(psql.finish(SOON));
 }
+
+#[test]
+fn a_table_is_not_talked_small_by_counting_it_in_a_transaction_that_is_rolled_back() {
+    let world = world(|world| {
+        let own = "create table own as select id, size from readings; alter table own owner to stepgate_analyst; \
+             analyze own; grant create on schema public to public";
+        world.cluster.load("shop", own).unwrap();
+    });
+    let mut psql = world.psql(&world.dana());
+    assert!(is_denied(&mut psql, "select id, size from own"));
+    for left in ["", " where id > 10"] {
+        world.cluster.load("shop", &format!("begin; delete from own{left}; analyze own; rollback")).unwrap();
+        assert_ne!(
+            world.cluster.psql("shop", "select reltuples from pg_class where relname = 'own'").unwrap(),
+            "20000"
+        );
+        // So that the catalog is read again.
+        assert!(psql.run("create table more (a int);").unwrap().is_ok());
+        assert!(psql.run("drop table more;").unwrap().is_ok());
+        assert!(is_denied(&mut psql, "select id, size from own"), "{left}");
+        assert!(is_denied(&mut psql, "select id from own where size >= 0"), "{left}");
+    }
+}

@@ -23,7 +23,7 @@ use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
 pub use load::CatalogError;
-pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY};
+pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY, SIZES_QUERY};
 use relation::Column;
 pub(crate) use relation::{Action, ColumnRef, ColumnType, Relation, RelationIndex, RelationKind, Unique};
 pub(crate) use routine::{Body, Path, Routine};

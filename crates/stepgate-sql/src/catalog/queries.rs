@@ -73,7 +73,10 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "server", sql: "select pg_catalog.current_setting('server_version_num')" },
     CatalogQuery {
         name: "relations",
-        sql: "select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, c.reltuples::text, \
+        // ANALYZE and CREATE INDEX count what their own transaction sees, and no ROLLBACK takes that back: what the
+        // server's statistics know of rows that are there counts as well.
+        sql: "select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, (case when c.reltuples < 0 then -1 \
+              else greatest(c.reltuples::float8, pg_catalog.pg_stat_get_live_tuples(c.oid)::float8) end)::text, \
               c.relpages::text, (c.relrowsecurity or c.relispartition or c.relkind = 'p')::text, \
               exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN')::text \
               from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
@@ -393,6 +396,12 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               where a.privilege_type = 'USAGE'), '') from pg_catalog.pg_namespace n",
     },
 ];
+
+/// What changes when some table has grown or shrunk by a quarter, which no DDL says.
+pub const SIZES_QUERY: &str = "select pg_catalog.md5(pg_catalog.string_agg(c.oid::text || ':' || \
+    pg_catalog.floor(pg_catalog.ln(greatest(c.reltuples::float8, pg_catalog.pg_stat_get_live_tuples(c.oid)::float8, 0) \
+    + 1000) / pg_catalog.ln(1.25))::text, ',' order by c.oid)) from pg_catalog.pg_class c \
+    where c.relkind in ('r', 'm') and c.oid >= 16384 and c.relpersistence <> 't'";
 
 /// The relations of this database that somebody else holds or awaits for themselves alone, as one text value.
 pub const LOCKS_QUERY: &str =
