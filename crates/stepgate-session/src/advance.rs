@@ -339,7 +339,7 @@ impl Session {
                 match self.server.spend(pass, number, traces, &frame) {
                     Ok(opened) => {
                         self.owe(Owed::Bind { portal: bind.portal, opened });
-                        self.take_effect(&facts);
+                        self.take_effect(number, &facts);
                     }
                     Err(_) => self.defect(),
                 }
@@ -446,6 +446,9 @@ impl Session {
     fn judge(&mut self, sql: &Bytes, check: Option<&Check<'_>>) -> Judged {
         let facts = self.facts_of(sql);
         let known = facts.iter().all(|facts| facts.certainty != Certainty::Unknown);
+        if self.is_made_where(&facts) && self.must_wait_for_names() {
+            return Judged::Later;
+        }
         if known
             || !(self.must_wait_for_names() || check.is_some_and(|check| self.must_try(&facts, sql, check)))
         {
@@ -488,9 +491,9 @@ impl Session {
         if self.probe_failed || self.segment_begun || self.status == b'E' {
             return false;
         }
-        if stale && self.status == b'I' {
+        if stale && (self.status == b'I' || self.catalog_asked == Some(self.catalog_changes)) {
             // Uncommitted changes are visible in their transaction alone; nobody else can look them up.
-            self.actions.push_back(Action::LoadCatalog { change: self.catalog_changes });
+            self.ask_for_catalog();
             self.gate = Gate::AwaitingCatalog;
             return true;
         }

@@ -40,10 +40,14 @@ impl Session {
     }
 
     /// What must be assumed from the moment a statement is on its way.
-    pub(crate) fn take_effect(&mut self, facts: &[Facts]) {
-        for facts in facts {
+    pub(crate) fn take_effect(&mut self, number: u64, facts: &Arc<[Facts]>) {
+        self.will_make(number, facts);
+        for facts in facts.iter() {
             let wild = is_wild(facts);
             if facts.kind == Kind::Transaction {
+                if !facts.read_only {
+                    self.forget_made();
+                }
                 // Its end may undo what was changed since its begin, and that alone.
                 if self.touched {
                     self.forget_path();
@@ -100,7 +104,9 @@ impl Session {
 
     /// Whether this session may have changed what the catalog in use does not know.
     pub(crate) const fn catalog_stale(&self) -> bool {
-        self.catalog_seen < self.catalog_changes
+        let known =
+            if self.catalog_seen > self.catalog_followed { self.catalog_seen } else { self.catalog_followed };
+        known < self.catalog_changes
     }
 
     /// Facts by catalog, state and names as they are now. EXECUTE and FETCH have the facts of what they go on

@@ -59,7 +59,13 @@ impl Session {
                 self.client.relay(frame);
                 self.copy_in_begins();
             }
-            (Owed::Execute { .. }, b'C' | b'I' | b's') | (Owed::Describe, b'T' | b'n') => {
+            (Owed::Execute { number, .. }, b'C') => {
+                let number = *number;
+                self.has_made(number);
+                self.client.relay(frame);
+                self.ended(None, false);
+            }
+            (Owed::Execute { .. }, b'I' | b's') | (Owed::Describe, b'T' | b'n') => {
                 self.client.relay(frame);
                 self.ended(None, tag == b's');
             }
@@ -191,6 +197,14 @@ impl Session {
             self.registry.forget_portals();
             self.so_far = TransactionSoFar::Nothing;
         }
+        if status == b'T'
+            && self.failure.is_none()
+            && let Some(Owed::Query { number, .. }) = self.expect.front().map(|entry| &entry.owed)
+        {
+            self.has_made(*number);
+        } else if status != b'T' {
+            self.forget_made();
+        }
         loop {
             match self.expect.front().map(|entry| &entry.owed) {
                 Some(Owed::Query { .. }) => {
@@ -233,7 +247,7 @@ impl Session {
             self.touched = self.touched && self.state.search_path.is_none();
             self.wild = false;
             if self.catalog_stale() && !matches!(self.gate, Gate::AwaitingCatalog) {
-                self.actions.push_back(Action::LoadCatalog { change: self.catalog_changes });
+                self.ask_for_catalog();
             }
         }
     }

@@ -11,6 +11,7 @@ use stepgate_wire::{Piece, Problem, reply};
 
 use crate::cache::Cache;
 use crate::expect::{Entry, Owed, Poison};
+use crate::made::Making;
 use crate::outlet::{Pass, ToClient, ToServer, WrongToken};
 use crate::park::{Park, Passed};
 use crate::probe::Answer;
@@ -148,6 +149,12 @@ pub struct Session {
     pub(crate) catalog_changes: u64,
     /// How many of them the catalog in use was loaded after.
     pub(crate) catalog_seen: u64,
+    /// How many of them are known all the same, since the open transaction did nothing else to it (`state.created`).
+    pub(crate) catalog_followed: u64,
+    /// How many there were when a catalog was last asked for, until it is there.
+    pub(crate) catalog_asked: Option<u64>,
+    /// What a statement under way makes or drops.
+    pub(crate) making: Option<Making>,
     /// How many there were when one of them last gave things other names, or did what is not known.
     pub(crate) names_moved: u64,
     pub(crate) catalog: Arc<Catalog>,
@@ -193,6 +200,9 @@ impl Session {
             parses: false,
             catalog_changes: 0,
             catalog_seen: 0,
+            catalog_followed: 0,
+            catalog_asked: None,
+            making: None,
             names_moved: 0,
             catalog: setup.catalog,
             catalogs: 0,
@@ -272,7 +282,7 @@ impl Session {
                 self.owe(Owed::Execute { number, traces });
             }
         }
-        self.take_effect(&subject.pending.facts);
+        self.take_effect(number, &subject.pending.facts);
         self.advance();
         Ok(())
     }
@@ -450,6 +460,7 @@ impl Session {
     pub fn catalog_loaded(&mut self, change: u64, catalog: Arc<Catalog>) {
         self.set_catalog(catalog);
         self.catalog_seen = self.catalog_seen.max(change);
+        self.catalog_asked = self.catalog_asked.filter(|asked| *asked > change);
         self.forget_facts();
         if matches!(self.gate, Gate::AwaitingCatalog) {
             self.gate = Gate::Open;
@@ -459,6 +470,7 @@ impl Session {
 
     /// The catalog could not be loaded: what depends on it stays unknown.
     pub fn catalog_failed(&mut self) {
+        self.catalog_asked = None;
         if matches!(self.gate, Gate::AwaitingCatalog) {
             self.probe_failed = true;
             self.gate = Gate::Open;

@@ -21,6 +21,11 @@ use crate::walk;
 #[must_use]
 pub fn analyze(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
     let budget = Budget::default();
+    let path = session.search_path.as_ref().filter(|_| !session.created.is_empty());
+    let over = path.map(|path| session.created.over(catalog, path));
+    let blind = matches!(over, Some(None)).then(|| SessionState { search_path: None, ..session.clone() });
+    let catalog = over.as_ref().and_then(Option::as_deref).unwrap_or(catalog);
+    let session = blind.as_ref().unwrap_or(session);
     let context = Context { budget: &budget, catalog, session, body: Within::default(), node: None };
     stack::with_room(sql, || read(sql, context)).unwrap_or_else(|code| vec![Facts::unreadable(code)])
 }

@@ -163,6 +163,12 @@ impl Facts {
         all.effect.transaction |= other.effect.transaction;
         all.effect.moves |= other.effect.moves;
         all.effect.names.extend(other.effect.names.iter().cloned());
+        if let Some(created) = &mut all.effect.creates {
+            created.sure &= other.effect.creates.as_ref() == Some(created);
+        }
+        if all.effect.drops != other.effect.drops {
+            all.effect.drops = Vec::new();
+        }
         all
     }
 
@@ -281,6 +287,9 @@ pub struct Effect {
     pub refers: Option<String>,
     /// The relation that it makes, where its columns are known for certain.
     pub creates: Option<Created>,
+    /// The relations that it drops and, if that is all it does, nothing with them: their names without schemas.
+    #[serde(skip)]
+    pub drops: Vec<String>,
 }
 
 /// A table or view that a statement makes. What it holds is what its statement reads.
@@ -292,6 +301,9 @@ pub struct Created {
     pub view: bool,
     /// In the session's temporary schema.
     pub temporary: bool,
+    /// By that name there is afterwards this and nothing else: not with IF NOT EXISTS, unless it is temporary.
+    #[serde(skip)]
+    pub sure: bool,
     /// Its columns, in order.
     pub columns: Vec<String>,
     /// The base columns that each holds, as far as they can be told apart; else each holds all that is put out.

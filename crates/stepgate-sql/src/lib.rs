@@ -11,6 +11,7 @@ mod binding;
 mod budget;
 mod builtin;
 mod catalog;
+mod creations;
 mod facts;
 mod grammar;
 mod key;
@@ -37,6 +38,7 @@ pub use catalog::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, LOCKS_QUERY, Rows,
     SIZES_QUERY,
 };
+pub use creations::Creations;
 pub use facts::{Created, Doubt, Effect, Facts, Reason, Sink, SinkKind};
 pub use key::{cache_key, may_share};
 pub use message::Message;

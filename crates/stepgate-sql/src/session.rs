@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use stepgate_types::RelationName;
 
+use crate::creations::Creations;
 use crate::taint::{Flow, Taints};
 
 /// What facts depend on besides the catalog.
@@ -25,6 +26,8 @@ pub struct SessionState {
     pub own_taints: Taints,
     /// Names of temporary relations that this session made, or tried to.
     pub temporaries: BTreeSet<String>,
+    /// What its open transaction has made, which no catalog shows.
+    pub created: Creations,
 }
 
 impl SessionState {

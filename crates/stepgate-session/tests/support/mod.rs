@@ -32,27 +32,29 @@ impl Seal for Sealed {
 
 /// A catalog with the one table `public.t (a)`, and a function `late` that is compiled when it is first called.
 pub(crate) fn catalog() -> Arc<Catalog> {
-    catalog_with(&[])
+    catalog_with(&[], &[])
 }
 
 /// The same with a table `app.t (a)` beside it, which comes first in the path.
 pub(crate) fn catalog_with_shadow() -> Arc<Catalog> {
-    catalog_with(&["16401"])
+    catalog_with(&["app"], &[])
 }
 
-fn catalog_with(shadows: &[&str]) -> Arc<Catalog> {
+/// The same with a table `t (a)` in each of these schemas, and tables of these names in `app`.
+pub(crate) fn catalog_with(schemas: &[&str], names: &[&str]) -> Arc<Catalog> {
     let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+    let tables = [("public", "t")].into_iter().chain(schemas.iter().map(|schema| (*schema, "t")));
+    let tables: Vec<_> = tables.chain(names.iter().map(|name| ("app", *name))).collect();
+    let oid = |at: usize| (16_400 + at).to_string();
     let rows = stepgate_sql::CATALOG_QUERIES.iter().map(|query| {
         let rows: Vec<_> = match query.name {
             "relations" => {
-                let shadows =
-                    shadows.iter().map(|oid| row(&[oid, "app", "t", "r", "1", "1", "false", "false"]));
-                shadows.chain([row(&["16400", "public", "t", "r", "100", "1", "false", "false"])]).collect()
+                let table = |(at, (schema, name)): (usize, &(&str, &str))| {
+                    row(&[&oid(at), schema, name, "r", "100", "1", "false", "false"])
+                };
+                tables.iter().enumerate().map(table).collect()
             }
-            "columns" => {
-                let shadows = shadows.iter().map(|oid| row(&[oid, "1", "a", "false", "25/-1"]));
-                shadows.chain([row(&["16400", "1", "a", "false", "25/-1"])]).collect()
-            }
+            "columns" => (0..tables.len()).map(|at| row(&[&oid(at), "1", "a", "false", "25/-1"])).collect(),
             "functions" => vec![row(&["public", "late", "false"])],
             "routines" => {
                 let body = "select 1; select 'x' || n";
@@ -124,8 +126,12 @@ pub(crate) fn error(code: &str, message: &str) -> Vec<u8> {
 
 /// The row that answers the gate's own question: the path is pg_catalog, app, public, and SQL prepared these.
 pub(crate) fn names_row(prepared: &[&str]) -> Vec<u8> {
+    names_row_by(&["pg_catalog", "app", "public"], prepared)
+}
+
+fn names_row_by(path: &[&str], prepared: &[&str]) -> Vec<u8> {
     let mut body = vec![0, 2];
-    for text in [r#"["pg_catalog","app","public"]"#.to_owned(), format!("{prepared:?}")] {
+    for text in [format!("{path:?}").replace(", ", ","), format!("{prepared:?}")] {
         body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
         body.extend(text.as_bytes());
     }
@@ -156,6 +162,10 @@ pub(crate) struct Stage {
     pub(crate) questions: Vec<Bytes>,
     /// What SQL has prepared, as the server will tell.
     pub(crate) prepared_by_sql: Vec<&'static str>,
+    /// The search path, as the server will tell.
+    pub(crate) path: Vec<&'static str>,
+    /// Whether the catalog is loaded as soon as the session asks for it.
+    pub(crate) loads: bool,
     /// The transaction status that the server last told.
     status: u8,
     decisions: Vec<Pending>,
@@ -186,6 +196,8 @@ impl Stage {
             probes: 0,
             questions: Vec::new(),
             prepared_by_sql: Vec::new(),
+            path: vec!["pg_catalog", "app", "public"],
+            loads: true,
             status: b'I',
             decisions: Vec::new(),
         }
@@ -243,7 +255,9 @@ impl Stage {
                     }
                     Action::NotParsed { number, sqlstate } => self.not_parsed.push((number, sqlstate)),
                     Action::LoadCatalog { change } => {
-                        self.session.catalog_loaded(change, catalog());
+                        if self.loads {
+                            self.session.catalog_loaded(change, catalog());
+                        }
                     }
                     Action::End(_) => self.ended = true,
                 }
@@ -275,7 +289,7 @@ impl Stage {
         if probe {
             self.probes += 1;
             let [closed, parsed, bound] = [b'3', b'1', b'2'].map(|tag| frame(tag, b""));
-            let row = names_row(&self.prepared_by_sql);
+            let row = names_row_by(&self.path, &self.prepared_by_sql);
             let replies =
                 [&closed, &parsed, &bound, &row, &complete(), &closed, &closed, &ready(self.status)];
             return Some(replies.into_iter().flatten().copied().collect());

@@ -1,21 +1,23 @@
 //! Relations that a session made after the snapshot was taken, and the labels they inherit.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use stepgate_types::{ColumnName, RelationName, Use};
 
 use super::relation::{Column, ColumnType, Name, Unique};
-use super::{Catalog, ColumnRef, Relation, RelationKind, UserType};
+use super::{Body, Catalog, ColumnRef, Relation, RelationKind, UserType};
 use crate::facts::{Created, Facts};
 use crate::taint::TEMPORARY;
 
 impl Catalog {
-    /// Adds what a statement made; each column of it stands for the base columns that it is taken from. Says where it is, or `None` if it was not added: then nothing is known of it.
+    /// Adds what a statement made; each column of it stands for the base columns that it is taken from. Says where it
+    /// is, or `None` if it was not added: then nothing is known of it.
     ///
     /// Nobody says whether the statement would have succeeded. So a name that is known anywhere is not added:
     /// of any other name, what is made by it is all that it can mean.
     pub fn create(&mut self, made: &Facts, path: &[String]) -> Option<RelationName> {
-        let Created { name, view, temporary, columns, holds } = made.effect.creates.as_ref()?;
+        let Created { name, temporary, .. } = made.effect.creates.as_ref()?;
         let named = |schema: &String| !schema.starts_with("pg_");
         let name = match name.as_slice() {
             [name] if *temporary => RelationName::new(TEMPORARY, name),
@@ -23,8 +25,17 @@ impl Catalog {
             [schema, name] if !*temporary || schema == TEMPORARY => RelationName::new(schema, name),
             _ => return None,
         };
+        if self.by_name.values().any(|relations| relations.contains_key(&name.name)) {
+            return None;
+        }
+        self.create_as(made, name.clone()).map(|()| name)
+    }
+
+    /// Adds what a statement made under this name. `None` if it was not: then less is known than there is.
+    pub(crate) fn create_as(&mut self, made: &Facts, name: RelationName) -> Option<()> {
+        let Created { view, columns, holds, .. } = made.effect.creates.as_ref()?;
         let repeated = columns.iter().collect::<BTreeSet<_>>().len() != columns.len();
-        if repeated || self.by_name.values().any(|relations| relations.contains_key(&name.name)) {
+        if repeated {
             return None;
         }
         let mut reads_relations: Vec<_> =
@@ -46,6 +57,13 @@ impl Catalog {
             bounded: true,
             ..Relation::default()
         };
+        if !holds.as_ref().is_some_and(Vec::is_empty) {
+            // Of which types its columns are is not known: values of some are checked.
+            let types = self.user_types.values().flatten().filter_map(|of| of.runs.as_ref());
+            let code: Vec<_> = types.filter_map(|runs| runs.code.as_deref()).flatten().cloned().collect();
+            Body::merge(&mut relation.on_check, &code);
+            Body::merge(&mut relation.on_read, &code);
+        }
         for (at, column) in columns.iter().enumerate() {
             let number = i32::try_from(at).ok()?.saturating_add(1);
             relation.column_index.insert(column.clone(), at);
@@ -72,7 +90,14 @@ impl Catalog {
         let schema = self.by_name.entry(name.schema.clone()).or_default();
         schema.insert(name.name.clone(), self.relations.len());
         self.relations.push(relation);
-        Some(name)
+        self.identity = Arc::default();
+        Some(())
+    }
+
+    /// Forgets the temporary relations of a schema: those that a session before had in it.
+    pub(crate) fn empty(&mut self, schema: &str) {
+        self.by_name.remove(schema);
+        self.identity = Arc::default();
     }
 
     fn refs<'n>(&self, names: impl IntoIterator<Item = &'n ColumnName>) -> Option<Vec<ColumnRef>> {

@@ -30,9 +30,14 @@ pub(crate) use routine::{Body, Path, Routine};
 pub use rows::Rows;
 pub(crate) use trigger::Trigger;
 
+/// The event trigger that tells the gate of DDL, and does nothing else.
+const OWN_EVENT_TRIGGER: &str = "stepgate_ddl";
+
 /// What the server's catalog said at one moment. Immutable; share it in an `Arc`.
 #[derive(Debug, Default, Clone)]
 pub struct Catalog {
+    /// Which snapshot it is.
+    identity: Arc<()>,
     relations: Vec<Relation>,
     /// schema → name → relation.
     by_name: HashMap<String, HashMap<String, RelationIndex>>,
@@ -101,6 +106,16 @@ impl Catalog {
     #[must_use]
     pub const fn has_locked(&self) -> bool {
         self.has_locked
+    }
+
+    /// Which snapshot this is: compared by address.
+    pub(crate) const fn identity(&self) -> &Arc<()> {
+        &self.identity
+    }
+
+    /// Whether event triggers run with DDL, besides the one that tells the gate of it (`docs/ddl-notify.sql`).
+    pub(crate) fn runs_on_ddl(&self) -> bool {
+        self.event_triggers.iter().any(|name| name != OWN_EVENT_TRIGGER)
     }
 
     /// Whether somebody's code may run as late as COMMIT.
@@ -194,6 +209,12 @@ impl Catalog {
     pub(crate) fn is_named_elsewhere(&self, name: &str) -> bool {
         let mut schemas = self.by_name.iter().filter(|(_, relations)| relations.contains_key(name));
         schemas.any(|(schema, _)| !schema.starts_with("pg_temp"))
+    }
+
+    /// Whether there is a temporary relation, of whatever session, whose name is `meant`.
+    pub(crate) fn has_temporary(&self, meant: impl Fn(&String) -> bool) -> bool {
+        let schemas = self.by_name.iter().filter(|(schema, _)| schema.starts_with("pg_temp"));
+        schemas.flat_map(|(_, relations)| relations.keys()).any(meant)
     }
 
     /// The base relations that views of that name are made of.

@@ -134,7 +134,13 @@ pub(super) fn made(made: Made, result: &walk::Result, context: Context<'_>, fact
         }
     }
     let holds = result.from.clone();
-    facts.effect.creates = columns.map(|columns| Created { name, view, temporary, columns, holds });
+    let sure = temporary || !context.node.is_some_and(is_if_absent);
+    facts.effect.creates = columns.map(|columns| Created { name, view, temporary, sure, columns, holds });
+}
+
+/// Whether a statement makes nothing where something of that name is there already.
+fn is_if_absent(node: Node<'_>) -> bool {
+    matches!(node, Node::CreateTableAsStmt(it) if it.if_not_exists)
 }
 
 /// What a name written to means: the one relation that the path finds, or else every one that it may mean; views by

@@ -5,8 +5,8 @@
 
 use pg_raw_parse::Node;
 use pg_raw_parse::list::NodeList;
-use pg_raw_parse::nodes::{AlterTableCmd, ColumnDef, Constraint, CreateStmt, IndexStmt, TypeName};
-use pg_raw_parse::raw::{AlterTableType, ConstrType, ObjectType};
+use pg_raw_parse::nodes::{AlterTableCmd, ColumnDef, Constraint, CreateStmt, DropStmt, IndexStmt, TypeName};
+use pg_raw_parse::raw::{AlterTableType, ConstrType, DropBehavior, ObjectType};
 
 use super::{Context, rename, routine, statement_doubt};
 use crate::builtin;
@@ -72,7 +72,10 @@ fn known(context: Context<'_>, facts: &mut Facts) -> Option<()> {
         | Node::CreateEnumStmt(_)
         | Node::AlterEnumStmt(_)
         | Node::CommentStmt(_) => {}
-        Node::DropStmt(it) => none(!may_drop(it.remove_type))?,
+        Node::DropStmt(it) => {
+            none(!may_drop(it.remove_type))?;
+            facts.effect.drops = drops(it).unwrap_or_default();
+        }
         _ => return None,
     }
     Some(())
@@ -122,6 +125,17 @@ fn may_drop(object: ObjectType::Type) -> bool {
     )
 }
 
+/// The tables and views that DROP without CASCADE drops.
+fn drops(drop: &DropStmt) -> Option<Vec<String>> {
+    let plain = matches!(drop.remove_type, ObjectType::OBJECT_TABLE | ObjectType::OBJECT_VIEW)
+        && drop.behavior == DropBehavior::DROP_RESTRICT;
+    let name = |object: Node<'_>| match object {
+        Node::NodeList(parts) => parts.iter().next_back()?.as_str().map(str::to_owned),
+        _ => None,
+    };
+    plain.then(|| drop.objects().iter().map(name).collect::<Option<_>>()).flatten()
+}
+
 /// CREATE TABLE: a new table reads nothing. What it makes, if a later statement can be told all about it: with
 /// parents, foreign keys or a row type to copy it waits for the catalog.
 fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>> {
@@ -159,6 +173,7 @@ fn create_table(table: &CreateStmt, catalog: &Catalog) -> Option<Option<Created>
         name: name(relation),
         view: false,
         temporary,
+        sure: temporary || !table.if_not_exists,
         columns,
         holds: Some(Vec::new()),
     }))
