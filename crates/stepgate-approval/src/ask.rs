@@ -143,17 +143,19 @@ pub struct Held {
 }
 
 /// What the same bytes mean differently by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dialect {
     /// `standard_conforming_strings`: a backslash in a literal is a backslash.
     pub standard_strings: bool,
     /// `client_encoding` is UTF8.
     pub utf8: bool,
+    /// The effective search path, where it is not known by the facts what the names in it mean.
+    pub path: Option<Vec<String>>,
 }
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self { standard_strings: true, utf8: true }
+        Self { standard_strings: true, utf8: true, path: None }
     }
 }
 

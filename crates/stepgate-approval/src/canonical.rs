@@ -80,6 +80,8 @@ fn what_runs(encoder: &mut Encoder, held: &Held, salts: &Salts) {
     held.formats.iter().for_each(|format| encoder.field(&format.to_be_bytes()));
     encoder.flag(held.dialect.standard_strings);
     encoder.flag(held.dialect.utf8);
+    encoder.flag(held.dialect.path.is_some());
+    encoder.texts(held.dialect.path.iter().flatten().map(String::as_str).collect::<Vec<_>>().into_iter());
 }
 
 fn who_asks(encoder: &mut Encoder, ask: &Ask) {
@@ -213,7 +215,7 @@ mod tests {
 
     #[test]
     fn approving_one_statement_and_running_another_is_defeated() {
-        let alter: [fn(&mut Held); 10] = [
+        let alter: [fn(&mut Held); 11] = [
             |held| held.sql.push(b' '),
             |held| held.sql = b"select * from payments".to_vec(),
             |held| held.parameters = vec![Some(b"4".to_vec()), None],
@@ -224,6 +226,7 @@ mod tests {
             |held| held.formats = Vec::new(),
             |held| held.dialect.standard_strings = false,
             |held| held.dialect.utf8 = false,
+            |held| held.dialect.path = Some(Vec::new()),
         ];
         let original = hash(&step_up(), &held());
         for alter in alter {

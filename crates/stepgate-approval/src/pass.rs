@@ -8,7 +8,7 @@ use stepgate_types::{Action, GrantId, Kind, Label, PersonName, RequestId, Timest
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::{Ask, Held, Wanted};
+use crate::{Ask, Dialect, Held, Wanted};
 
 /// How long a pass lives at least: people do not sit before their screens while others think about it.
 const AT_LEAST: Duration = Duration::from_secs(15 * 60);
@@ -132,7 +132,8 @@ pub fn pass_input(person: &PersonName, db_user: &str, database: &str, held: &Hel
     // Never grown, so that no copy of a value is left behind in memory.
     let values: usize = held.parameters.iter().map(|value| 9 + value.as_ref().map_or(0, Vec::len)).sum();
     let names = person.as_str().len() + db_user.len() + database.len();
-    let lists = 2 * held.formats.len() + 4 * held.types.len();
+    let path: usize = held.dialect.path.iter().flatten().map(|schema| 8 + schema.len()).sum();
+    let lists = 2 * held.formats.len() + 4 * held.types.len() + path;
     let mut input = Zeroizing::new(Vec::with_capacity(names + held.sql.len() + values + lists + 64));
     for text in [person.as_str(), db_user, database] {
         push(&mut input, text.as_bytes());
@@ -151,8 +152,11 @@ pub fn pass_input(person: &PersonName, db_user: &str, database: &str, held: &Hel
     for oid in &held.types {
         input.extend_from_slice(&oid.to_be_bytes());
     }
-    input.push(u8::from(held.dialect.standard_strings));
-    input.push(u8::from(held.dialect.utf8));
+    let Dialect { standard_strings, utf8, path } = &held.dialect;
+    input.extend_from_slice(&[u8::from(*standard_strings), u8::from(*utf8), u8::from(path.is_some())]);
+    for schema in path.iter().flatten() {
+        push(&mut input, schema.as_bytes());
+    }
     input
 }
 
@@ -170,8 +174,8 @@ mod tests {
     use stepgate_types::RelationName;
 
     use super::*;
+    use crate::Mode;
     use crate::fixture::{OPENED, four_eyes, held, person};
-    use crate::{Dialect, Mode};
 
     const KEY: [u8; 32] = [7; 32];
 
@@ -247,7 +251,7 @@ mod tests {
     #[test]
     fn another_statement_value_or_reading_of_it_has_another_input() {
         let input = |held: &Held| pass_input(&person("dana"), "analyst", "shop", held);
-        let alter: [fn(&mut Held); 11] = [
+        let alter: [fn(&mut Held); 13] = [
             |held| held.sql.push(b' '),
             |held| held.parameters = vec![Some(b"4".to_vec()), None],
             |held| held.parameters = vec![Some(b"3".to_vec()), Some(Vec::new())],
@@ -257,8 +261,10 @@ mod tests {
             |held| held.types = Vec::new(),
             |held| held.formats = vec![1, 0],
             |held| held.formats = Vec::new(),
-            |held| held.dialect = Dialect { standard_strings: false, ..held.dialect },
-            |held| held.dialect = Dialect { utf8: false, ..held.dialect },
+            |held| held.dialect.standard_strings = false,
+            |held| held.dialect.utf8 = false,
+            |held| held.dialect.path = Some(Vec::new()),
+            |held| held.dialect.path = Some(vec!["mine".to_owned()]),
         ];
         let mut seen = BTreeSet::from([input(&held()).to_vec()]);
         for (number, alter) in alter.into_iter().enumerate() {

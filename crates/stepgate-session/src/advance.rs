@@ -431,6 +431,7 @@ impl Session {
             formats: Vec::new(),
             types: Vec::new(),
             transaction: self.so_far,
+            in_transaction: self.isolation.is_open(self.status) || self.so_far != TransactionSoFar::Nothing,
             aborted,
         }
     }

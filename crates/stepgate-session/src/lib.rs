@@ -22,6 +22,7 @@ mod advance;
 mod cache;
 mod expect;
 mod facts;
+mod isolation;
 mod outlet;
 mod park;
 mod probe;

@@ -162,6 +162,7 @@ impl Facts {
         all.effect.catalog |= other.effect.catalog;
         all.effect.transaction |= other.effect.transaction;
         all.effect.moves |= other.effect.moves;
+        all.effect.isolation = all.effect.isolation.max(other.effect.isolation);
         all.effect.names.extend(other.effect.names.iter().cloned());
         all
     }
@@ -273,6 +274,9 @@ pub struct Effect {
     /// afterwards, until a catalog does.
     #[serde(skip)]
     pub moves: bool,
+    /// Has transactions see one snapshot from their first query to their end, or may have.
+    #[serde(skip)]
+    pub isolation: Isolation,
     /// Names a prepared statement or a cursor that the extended protocol could use as well
     /// (PREPARE, DECLARE).
     pub names: BTreeSet<String>,
@@ -281,6 +285,18 @@ pub struct Effect {
     pub refers: Option<String>,
     /// The relation that it makes, where its columns are known for certain.
     pub creates: Option<Created>,
+}
+
+/// Which transactions may come to see one snapshot from their first query to their end (REPEATABLE READ, SERIALIZABLE).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Isolation {
+    /// All are as they were.
+    #[default]
+    AsBefore,
+    /// The one that is open or begun.
+    This,
+    /// That one and those that follow.
+    Later,
 }
 
 /// A table or view that a statement makes. What it holds is what its statement reads.

@@ -124,8 +124,9 @@ pub(crate) fn error(code: &str, message: &str) -> Vec<u8> {
 
 /// The row that answers the gate's own question: the path is pg_catalog, app, public, and SQL prepared these.
 pub(crate) fn names_row(prepared: &[&str]) -> Vec<u8> {
-    let mut body = vec![0, 2];
-    for text in [r#"["pg_catalog","app","public"]"#.to_owned(), format!("{prepared:?}")] {
+    let mut body = vec![0, 3];
+    let levels = r#"["read committed","read committed"]"#.to_owned();
+    for text in [r#"["pg_catalog","app","public"]"#.to_owned(), format!("{prepared:?}"), levels] {
         body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
         body.extend(text.as_bytes());
     }
