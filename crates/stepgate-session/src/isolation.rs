@@ -61,8 +61,6 @@ impl Isolation {
     pub(crate) fn so_far(&self, facts: &Facts) -> TransactionSoFar {
         match facts.kind {
             Kind::Transaction | Kind::Session | Kind::Empty => TransactionSoFar::Nothing,
-            // A cursor keeps the snapshot of its rows.
-            Kind::Cursor if facts.read_only => TransactionSoFar::Snapshot,
             _ if facts.read_only => self.read(),
             _ => TransactionSoFar::Wrote,
         }

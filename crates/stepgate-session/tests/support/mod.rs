@@ -124,9 +124,14 @@ pub(crate) fn error(code: &str, message: &str) -> Vec<u8> {
 
 /// The row that answers the gate's own question: the path is pg_catalog, app, public, and SQL prepared these.
 pub(crate) fn names_row(prepared: &[&str]) -> Vec<u8> {
+    names_row_at(prepared, ["read committed"; 2])
+}
+
+/// The same, with the isolation levels of transactions to come and of this one.
+fn names_row_at(prepared: &[&str], levels: [&str; 2]) -> Vec<u8> {
     let mut body = vec![0, 3];
-    let levels = r#"["read committed","read committed"]"#.to_owned();
-    for text in [r#"["pg_catalog","app","public"]"#.to_owned(), format!("{prepared:?}"), levels] {
+    let path = r#"["pg_catalog","app","public"]"#.to_owned();
+    for text in [path, format!("{prepared:?}"), format!("{levels:?}")] {
         body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
         body.extend(text.as_bytes());
     }
@@ -157,6 +162,8 @@ pub(crate) struct Stage {
     pub(crate) questions: Vec<Bytes>,
     /// What SQL has prepared, as the server will tell.
     pub(crate) prepared_by_sql: Vec<&'static str>,
+    /// The isolation levels of transactions to come and of this one, as the server will tell.
+    pub(crate) levels: [&'static str; 2],
     /// The transaction status that the server last told.
     status: u8,
     decisions: Vec<Pending>,
@@ -187,6 +194,7 @@ impl Stage {
             probes: 0,
             questions: Vec::new(),
             prepared_by_sql: Vec::new(),
+            levels: ["read committed"; 2],
             status: b'I',
             decisions: Vec::new(),
         }
@@ -276,7 +284,7 @@ impl Stage {
         if probe {
             self.probes += 1;
             let [closed, parsed, bound] = [b'3', b'1', b'2'].map(|tag| frame(tag, b""));
-            let row = names_row(&self.prepared_by_sql);
+            let row = names_row_at(&self.prepared_by_sql, self.levels);
             let replies =
                 [&closed, &parsed, &bound, &row, &complete(), &closed, &closed, &ready(self.status)];
             return Some(replies.into_iter().flatten().copied().collect());
