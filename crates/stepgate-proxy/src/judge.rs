@@ -2,6 +2,7 @@
 
 mod asking;
 mod estimate;
+mod signal;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -20,9 +21,11 @@ use stepgate_wire::Problem;
 
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
+use self::signal::Signal;
 use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::refusal;
+use crate::sessions::SessionInfo;
 use crate::taint::Stored;
 
 /// By what a statement's names were resolved.
@@ -94,12 +97,22 @@ impl Judge {
                     .with_hint("Ask the gate's operator: stepgate user ls"),
             ));
         };
+        let signal = signal::of(pending, by.0);
+        if let Some(Signal::To(pid)) = signal
+            && self.owns(pid)
+        {
+            pending.facts = signal::known(&pending.facts).into();
+        }
+        let others = signal.is_some_and(|signal| !matches!(signal, Signal::To(pid) if self.owns(pid)));
         self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
         let (judge, session) = (self, Some(by.0));
         let case =
             Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
+        if others && decision.enforced && !pending.aborted {
+            return case.refuse(refusal::not_own_session()).await;
+        }
         case.settle(approved).await
     }
 
@@ -112,7 +125,7 @@ impl Judge {
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
         let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
-        let now = with_estimate_of(&pending.facts, now);
+        let now = signal::still(pending, with_estimate_of(&pending.facts, now));
         let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
         let stands = is_as_harmless(&before, &after);
@@ -164,6 +177,13 @@ impl Judge {
             tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
         }
         Ok(fits && known)
+    }
+
+    /// Whether this process of the server serves a session of the same person.
+    fn owns(&self, pid: i32) -> bool {
+        let database = &self.database.config.name;
+        let is_own = |info: &SessionInfo| info.person == self.person && info.database == *database;
+        self.gate.sessions.list().iter().any(|info| info.pid == pid && is_own(info))
     }
 
     fn circumstances(&self) -> Option<Circumstances> {
@@ -307,8 +327,12 @@ impl Case<'_> {
     }
 
     async fn deny(&self) -> Result<Verdict, LogError> {
+        self.refuse(refusal::denied(self.decision)).await
+    }
+
+    async fn refuse(&self, problem: Problem) -> Result<Verdict, LogError> {
         self.judge.gate.log.append(vec![self.event("deny", None, None)], Vec::new()).await?;
-        Ok(Verdict::Refuse(refusal::denied(self.decision)))
+        Ok(Verdict::Refuse(problem))
     }
 
     fn statement(&self) -> StatementId {

@@ -85,6 +85,16 @@ pub(crate) fn denied(decision: &Decision) -> Problem {
         .with_hint(decision.hint.unwrap_or_else(|| way_out(decision)))
 }
 
+/// The ERROR of a call that would end or interrupt what somebody else does, or may.
+pub(crate) fn not_own_session() -> Problem {
+    Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, "only sessions of your own can be cancelled or ended")
+        .with_detail("At the server all people have the same role, which may end any of their sessions.")
+        .with_hint(
+            "Send select pg_cancel_backend(PID) by itself, with the process id of a session of yours; \
+             the gate's operator has: stepgate session kill",
+        )
+}
+
 /// What to do instead, by what denied it.
 fn way_out(decision: &Decision) -> &'static str {
     let by = |name: &str| decision.rules.iter().any(|rule| rule == name);
