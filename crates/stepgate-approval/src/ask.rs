@@ -45,6 +45,8 @@ pub struct Ask {
     pub has_sink: bool,
     /// `step-up` or `approve`.
     pub action: Action,
+    /// Whether the statement waits, and what becomes of the request when it does not any more.
+    pub mode: Mode,
     /// Rules that asked for it.
     pub rules: Vec<String>,
     /// One line for people: what it reads, of which class, about how many rows, by which rule. Catalog
@@ -58,6 +60,36 @@ pub struct Ask {
     pub opened: Timestamp,
     /// When it lapses.
     pub expires: Timestamp,
+}
+
+/// How a statement comes to run once it is approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// It waits on the open connection, and its request ends with the wait.
+    Hold,
+    /// It waits; when it cannot wait any more, its request stays open, and after approval it passes once when it
+    /// is sent again.
+    HoldThenDefer,
+    /// It does not wait: after approval it passes once when it is sent again.
+    Defer,
+}
+
+impl Mode {
+    /// The word in the canonical request.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::HoldThenDefer => "hold-then-defer",
+            Self::Defer => "defer",
+        }
+    }
+
+    /// Whether its request may outlive the statement's wait.
+    #[must_use]
+    pub const fn may_defer(self) -> bool {
+        !matches!(self, Self::Hold)
+    }
 }
 
 /// Who may answer a request, and how.
@@ -96,6 +128,7 @@ pub struct Scope {
 }
 
 /// The held statement itself: in memory only, shown to approvers from here, wiped when the request ends.
+#[derive(PartialEq, Eq)]
 pub struct Held {
     /// The exact SQL bytes.
     pub sql: Vec<u8>,
@@ -105,6 +138,25 @@ pub struct Held {
     pub formats: Vec<i16>,
     /// Type OIDs that Parse gave, 0 where it gave none.
     pub types: Vec<u32>,
+    /// How the session read the bytes.
+    pub dialect: Dialect,
+}
+
+/// What the same bytes mean differently by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dialect {
+    /// `standard_conforming_strings`: a backslash in a literal is a backslash.
+    pub standard_strings: bool,
+    /// `client_encoding` is UTF8.
+    pub utf8: bool,
+    /// The effective search path, where it is not known by the facts what the names in it mean.
+    pub path: Option<Vec<String>>,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Self { standard_strings: true, utf8: true, path: None }
+    }
 }
 
 impl std::fmt::Debug for Held {
@@ -113,6 +165,15 @@ impl std::fmt::Debug for Held {
             .field("sql_bytes", &self.sql.len())
             .field("parameters", &self.parameters.len())
             .finish()
+    }
+}
+
+impl Held {
+    /// How much memory it takes: a bind value costs its vector, type and format besides its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let values = self.parameters.iter().map(|value| 32 + value.as_ref().map_or(0, Vec::len));
+        values.fold(self.sql.len(), usize::saturating_add)
     }
 }
 

@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::{Ask, Held};
 
 /// Separates this hash from every other that Stepgate makes. A change of the encoding changes it.
-const DOMAIN: &[u8] = b"stepgate canonical request v1\0";
+const DOMAIN: &[u8] = b"stepgate canonical request v2\0";
 
 /// Bytes of a salt: 256 bits, so that a commitment tells nothing about a value that could be guessed.
 const SALT: usize = 32;
@@ -78,11 +78,15 @@ fn what_runs(encoder: &mut Encoder, held: &Held, salts: &Salts) {
     held.types.iter().for_each(|oid| encoder.field(&oid.to_be_bytes()));
     encoder.count(held.formats.len());
     held.formats.iter().for_each(|format| encoder.field(&format.to_be_bytes()));
+    encoder.flag(held.dialect.standard_strings);
+    encoder.flag(held.dialect.utf8);
+    encoder.flag(held.dialect.path.is_some());
+    encoder.texts(held.dialect.path.iter().flatten().map(String::as_str).collect::<Vec<_>>().into_iter());
 }
 
 fn who_asks(encoder: &mut Encoder, ask: &Ask) {
     encoder.field(&ask.id.bytes());
-    encoder.text("hold");
+    encoder.text(ask.mode.as_str());
     encoder.field(&ask.statement.session.bytes());
     encoder.number(ask.statement.number);
     encoder.text(ask.person.as_str());
@@ -193,6 +197,7 @@ mod tests {
     use stepgate_types::{Action, Kind, Label, RelationName, RequestId, SessionId, Strength, Timestamp, Use};
 
     use super::*;
+    use crate::Mode;
     use crate::fixture::{held, person, step_up};
 
     fn salts(held: &Held) -> Salts {
@@ -210,7 +215,7 @@ mod tests {
 
     #[test]
     fn approving_one_statement_and_running_another_is_defeated() {
-        let alter: [fn(&mut Held); 8] = [
+        let alter: [fn(&mut Held); 11] = [
             |held| held.sql.push(b' '),
             |held| held.sql = b"select * from payments".to_vec(),
             |held| held.parameters = vec![Some(b"4".to_vec()), None],
@@ -219,6 +224,9 @@ mod tests {
             |held| held.types = vec![25, 25],
             |held| held.formats = vec![1, 0],
             |held| held.formats = Vec::new(),
+            |held| held.dialect.standard_strings = false,
+            |held| held.dialect.utf8 = false,
+            |held| held.dialect.path = Some(Vec::new()),
         ];
         let original = hash(&step_up(), &held());
         for alter in alter {
@@ -230,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_hash_answers_for_every_circumstance() {
-        let alter: [fn(&mut Ask); 33] = [
+        let alter: [fn(&mut Ask); 35] = [
             |ask| ask.id = RequestId::from_bytes([9; 5]),
             |ask| ask.statement.session = SessionId::from_bytes([9; 16]),
             |ask| ask.statement.number = 4,
@@ -250,6 +258,8 @@ mod tests {
             |ask| ask.exactly_known = false,
             |ask| ask.has_sink = true,
             |ask| ask.action = Action::Approve,
+            |ask| ask.mode = Mode::HoldThenDefer,
+            |ask| ask.mode = Mode::Defer,
             |ask| ask.rules = vec!["other".to_owned()],
             |ask| ask.summary = String::new(),
             |ask| ask.policy_sha256 = "cd".repeat(32),

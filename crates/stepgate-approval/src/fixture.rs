@@ -8,7 +8,7 @@ use stepgate_types::{
     Timestamp, Use,
 };
 
-use crate::{Ask, Held, Scope, Terms};
+use crate::{Ask, Dialect, Held, Mode, Scope, Terms};
 
 /// When requests of this module are opened.
 pub(crate) const OPENED: Timestamp = Timestamp::from_micros(1_795_318_320_000_000);
@@ -45,6 +45,7 @@ pub(crate) fn step_up() -> Ask {
         exactly_known: true,
         has_sink: false,
         action: Action::StepUp,
+        mode: Mode::Hold,
         rules: vec!["restricted-read".to_owned()],
         summary: "Reads public.customers.ssn (restricted).".to_owned(),
         policy_sha256: "ab".repeat(32),
@@ -80,5 +81,6 @@ pub(crate) fn held() -> Held {
         parameters: vec![Some(b"3".to_vec()), None],
         formats: vec![0, 0],
         types: vec![23, 25],
+        dialect: Dialect::default(),
     }
 }

@@ -69,6 +69,24 @@ impl From<&Ask> for Wanted {
     }
 }
 
+impl Wanted {
+    /// Whether it is no more than what was asked about, in every respect that people were shown.
+    #[must_use]
+    pub fn is_no_more_than(&self, asked: &Self) -> bool {
+        self.action <= asked.action
+            && self.approval == asked.approval
+            && self.kinds.is_subset(&asked.kinds)
+            && self.uses.is_subset(&asked.uses)
+            && self.relations.is_subset(&asked.relations)
+            && self.labels.is_subset(&asked.labels)
+            && self.class_rank <= asked.class_rank
+            && self.output_rank <= asked.output_rank
+            && self.exactly_known >= asked.exactly_known
+            && self.has_sink <= asked.has_sink
+            && self.policy_sha256 == asked.policy_sha256
+    }
+}
+
 /// What an approval is remembered as. It covers what was asked for and less, never more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {

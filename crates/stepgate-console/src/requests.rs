@@ -54,7 +54,7 @@ fn row(person: &Person, info: &RequestInfo) -> Value {
     let mut row = serde_json::to_value(info).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
         row.insert("mine".to_owned(), json!(info.person == person.name));
-        row.insert("answerable".to_owned(), json!(info.state == "open" && answers(person, info)));
+        row.insert("answerable".to_owned(), json!(info.is_open() && answers(person, info)));
     }
     row
 }
@@ -71,7 +71,7 @@ pub(crate) async fn list(
         .desk
         .requests()
         .iter()
-        .filter(|info| (all || info.state == "open") && sees(&person, info))
+        .filter(|info| (all || info.is_open()) && sees(&person, info))
         .map(|info| row(&person, info))
         .collect();
     Ok(axum::Json(rows).into_response())
@@ -208,7 +208,7 @@ async fn vote(
         api.parts.desk.vote(info.request, &person.name, &answer.code, approve, reason, address).await?;
     let mut json = match &progress.ended {
         Some(end) => end_json(end),
-        None => json!({"request": info.request, "state": "open", "grant": null}),
+        None => json!({"request": info.request, "state": info.state, "grant": null, "pass": null}),
     };
     if let Some(json) = json.as_object_mut() {
         json.insert("approvals".to_owned(), json!(progress.approvals));
@@ -250,5 +250,6 @@ fn end_json(end: &End) -> Value {
         "by": end.by,
         "approvers": end.approvers,
         "grant": end.grant,
+        "pass": end.pass,
     })
 }

@@ -13,8 +13,10 @@ use crate::{Approval, Remember, ScopePart};
 
 /// The most people that an approval can ask for: beyond this, nothing would ever be approved in time.
 const MAX_COUNT: u32 = 10;
-/// The longest that a request stays open. The held statement waits as long, so it is bounded as a hold is.
-const MAX_EXPIRES: Duration = crate::policy_load::MAX_HOLD;
+/// The longest that a request to others stays open: beyond a week, who approves it no longer knows why it was asked.
+const MAX_EXPIRES: Duration = Duration::from_secs(7 * 24 * 3600);
+/// The longest that a request to oneself stays open.
+const MAX_OWN_EXPIRES: Duration = crate::policy_load::MAX_HOLD;
 /// The longest that an approval is remembered: a working day and the evening after it.
 const MAX_REMEMBER: Duration = Duration::from_secs(24 * 3600);
 
@@ -78,7 +80,7 @@ fn approval(report: &mut Report<'_>, name: &str, node: &Node, hold: Duration) ->
         count: count(report, &fields, itself),
         strength: strength(report, &fields),
         reason_required: reason(report, &fields, itself),
-        expires: expires(report, &fields, hold),
+        expires: expires(report, &fields, itself, hold),
         remember: fields.get("remember").and_then(|node| remember(report, node)),
     };
     Some(approval)
@@ -96,22 +98,12 @@ fn count(report: &mut Report<'_>, fields: &Fields<'_>, itself: bool) -> u32 {
     read::integer(report, node, "`count`", 1..=most).unwrap_or(1)
 }
 
-/// How long the request stays open: as long as the statement is held, or less. A request that outlives its
+/// How long the request stays open: as long as the statement may be held, unless it says. One that outlives its
 /// hold is a deferred one.
-fn expires(report: &mut Report<'_>, fields: &Fields<'_>, hold: Duration) -> Duration {
+fn expires(report: &mut Report<'_>, fields: &Fields<'_>, itself: bool, hold: Duration) -> Duration {
     let Some(node) = fields.get("expires") else { return hold };
-    let expires = read::duration(report, node, "`expires`", MAX_EXPIRES).unwrap_or(hold);
-    if expires > hold {
-        report.error_with_help(
-            node.at,
-            format!(
-                "`expires` is longer than `defaults.hold` ({}), and deferring what outlives its hold is not built yet",
-                read::show_duration(hold)
-            ),
-            "leave it out, or make `defaults.hold` as long",
-        );
-    }
-    expires
+    let most = if itself { MAX_OWN_EXPIRES } else { MAX_EXPIRES };
+    read::duration(report, node, "`expires`", most).unwrap_or(hold)
 }
 
 fn strength(report: &mut Report<'_>, fields: &Fields<'_>) -> Strength {

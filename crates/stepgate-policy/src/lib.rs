@@ -33,4 +33,5 @@ pub use bound::{Alarm, Bound, Columns, Missing};
 pub use decision::{Approval, Circumstances, Decision, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
 pub use map::{Entries, Map};
+pub use policy::InTransaction;
 pub use ruleset::Ruleset;

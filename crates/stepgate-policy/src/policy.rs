@@ -12,11 +12,27 @@ pub(crate) struct Policy {
     /// What happens to a statement that no rule matched: `allow`, `monitor` or `deny`.
     pub(crate) default: Action,
     pub(crate) hold: Duration,
+    pub(crate) in_transaction: InTransaction,
+    /// A request that others answer outlives its client (`on_client_gone: defer`).
+    pub(crate) outlives_client: bool,
     pub(crate) approvals: Vec<Approval>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) unknown: UnknownRules,
     /// Some rule is about the number of rows.
     pub(crate) asks_for_rows: bool,
+}
+
+/// Whether a statement may wait while a transaction is open (`defaults.in_transaction`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum InTransaction {
+    /// As long as the transaction keeps nothing that hurts others, and shortly while it only keeps others from
+    /// changing tables.
+    #[default]
+    Auto,
+    /// As long as anywhere else, whatever it keeps locked.
+    Hold,
+    /// Never.
+    Defer,
 }
 
 /// One rule.

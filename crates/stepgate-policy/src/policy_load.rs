@@ -7,7 +7,7 @@ use stepgate_types::Action;
 
 use crate::map::Map;
 use crate::map_load;
-use crate::policy::{Policy, Rule, UnknownRule, UnknownRules};
+use crate::policy::{InTransaction, Policy, Rule, UnknownRule, UnknownRules};
 use crate::read::{self, Fields};
 use crate::report::Report;
 use crate::yaml::{self, Node, Place, Value};
@@ -33,7 +33,7 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     later(report, &fields);
     let modes = [("enforce", true), ("monitor", false)];
     let enforced = fields.get("mode").and_then(|node| read::word(report, node, "`mode`", &modes));
-    let (default, hold) = defaults(report, fields.get("defaults"));
+    let Defaults { action, hold, in_transaction, outlives_client } = defaults(report, fields.get("defaults"));
     let approvals = approval_load::load(report, fields.get("approvals"), hold);
     let declared = declared(&fields);
     let rules = rules(report, fields.get("rules"), &approvals, &declared, map);
@@ -41,7 +41,18 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let unknown = map.map(|map| unknown(report, at, map, &approvals)).unwrap_or_default();
     let asks_for_rows = rules.iter().any(|rule| rule.condition.asks_for_rows());
     let enforced = enforced.unwrap_or(true);
-    Some(Policy { enforced, default, hold, approvals, rules, unknown, asks_for_rows })
+    let default = action;
+    Some(Policy {
+        enforced,
+        default,
+        hold,
+        in_transaction,
+        outlives_client,
+        approvals,
+        rules,
+        unknown,
+        asks_for_rows,
+    })
 }
 
 /// Whole sections of the design that this version does not have. Refused, and never ignored.
@@ -66,8 +77,24 @@ fn declared<'n>(fields: &Fields<'n>) -> HashSet<&'n str> {
     }
 }
 
-fn defaults(report: &mut Report<'_>, node: Option<&Node>) -> (Action, Duration) {
-    let usual = (Action::Allow, USUAL_HOLD);
+/// The policy's `defaults:`.
+struct Defaults {
+    action: Action,
+    hold: Duration,
+    in_transaction: InTransaction,
+    outlives_client: bool,
+}
+
+const IN_TRANSACTION: [(&str, InTransaction); 3] =
+    [("auto", InTransaction::Auto), ("hold", InTransaction::Hold), ("defer", InTransaction::Defer)];
+
+fn defaults(report: &mut Report<'_>, node: Option<&Node>) -> Defaults {
+    let usual = Defaults {
+        action: Action::Allow,
+        hold: USUAL_HOLD,
+        in_transaction: InTransaction::Auto,
+        outlives_client: true,
+    };
     let known = ["action", "on_error", "hold", "in_transaction", "on_client_gone"];
     let Some(fields) = node.and_then(|node| Fields::read(report, node, "`defaults`", &known, &["risk"]))
     else {
@@ -79,11 +106,20 @@ fn defaults(report: &mut Report<'_>, node: Option<&Node>) -> (Action, Duration) 
             report.error(node.at, "`on_error` can only be `deny`: what fails must not open the gate");
         }
     }
-    only(report, &fields, "in_transaction", "auto", &["defer", "hold"]);
-    only(report, &fields, "on_client_gone", "withdraw", &["defer"]);
+    let in_transaction = fields
+        .get("in_transaction")
+        .and_then(|node| read::word(report, node, "`in_transaction`", &IN_TRANSACTION));
+    let gone = [("defer", true), ("withdraw", false)];
+    let outlives_client =
+        fields.get("on_client_gone").and_then(|node| read::word(report, node, "`on_client_gone`", &gone));
     let hold = fields.get("hold").and_then(|node| read::duration(report, node, "`hold`", MAX_HOLD));
     let action = fields.get("action").and_then(|node| default_action(report, node));
-    (action.unwrap_or(usual.0), hold.unwrap_or(usual.1))
+    Defaults {
+        action: action.unwrap_or(usual.action),
+        hold: hold.unwrap_or(usual.hold),
+        in_transaction: in_transaction.unwrap_or(usual.in_transaction),
+        outlives_client: outlives_client.unwrap_or(usual.outlives_client),
+    }
 }
 
 fn default_action(report: &mut Report<'_>, node: &Node) -> Option<Action> {
@@ -97,22 +133,6 @@ fn default_action(report: &mut Report<'_>, node: &Node) -> Option<Action> {
         return None;
     }
     Some(action)
-}
-
-/// A setting of which this version has one value, and the design others.
-fn only(report: &mut Report<'_>, fields: &Fields<'_>, name: &str, built: &str, later: &[&str]) {
-    let Some(node) = fields.get(name) else { return };
-    let what = format!("`{name}`");
-    let Some(value) = read::text(report, node, &what) else { return };
-    if later.contains(&value) {
-        report.error_with_help(
-            node.at,
-            format!("`{name}: {value}` is not built yet"),
-            format!("use `{built}`, which is also what holds where {what} is not given"),
-        );
-    } else if value != built {
-        report.unknown_word(node.at, format!("{what} cannot be `{value}`"), value, [built].into_iter());
-    }
 }
 
 fn rules(

@@ -200,6 +200,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 pub(crate) fn show_duration(duration: Duration) -> String {
     match duration.as_secs() {
+        seconds if seconds > 86_400 && seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
         seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
         seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
         seconds => format!("{seconds}s"),

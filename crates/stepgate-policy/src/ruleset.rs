@@ -8,7 +8,7 @@ use stepgate_types::ColumnName;
 
 use crate::bound::{Alarm, Missing};
 use crate::map::Map;
-use crate::policy::Policy;
+use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
 use crate::{Approval, Bound, Circumstances, Columns, Decision, Errors, decide, map_load, policy_load};
 
@@ -57,10 +57,22 @@ impl Ruleset {
         self.policy.enforced
     }
 
-    /// How long a statement waits where its approval does not say (`defaults.hold`).
+    /// How long a statement waits on the open connection at most (`defaults.hold`).
     #[must_use]
     pub fn hold(&self) -> Duration {
         self.policy.hold
+    }
+
+    /// Whether statements wait while a transaction is open (`defaults.in_transaction`).
+    #[must_use]
+    pub fn in_transaction(&self) -> InTransaction {
+        self.policy.in_transaction
+    }
+
+    /// Whether a request that others answer stays open when its client leaves (`defaults.on_client_gone`).
+    #[must_use]
+    pub fn outlives_client(&self) -> bool {
+        self.policy.outlives_client
     }
 
     /// The policy's approvals, in the file's order.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::{APPROVALS, MAP, With, dana, decide, facts, relation, rules, ruleset};
-use stepgate_policy::{Alarm, Bound, Columns, Missing, ScopePart};
+use stepgate_policy::{Alarm, Bound, Columns, InTransaction, Missing, ScopePart};
 use stepgate_sql::{Comparison, Doubt, Facts, NoValues, Operand, OperandClass, ValuePlace, ValueSource};
 use stepgate_types::{Action, Estimator, Kind, Label, RelationName, Strength, Use};
 
@@ -660,6 +660,22 @@ fn approvals_have_the_defaults_that_the_sample_describes() {
     assert_eq!(remember.scope, BTreeSet::from(usual));
     assert_eq!(owners.remember, None);
     assert_eq!(owners.expires, Duration::from_secs(240));
+}
+
+#[test]
+fn a_request_may_outlive_its_hold_and_its_client() {
+    let text = |defaults: &str| {
+        format!("version: 1\ndefaults: {defaults}\napprovals: {{owners: {{groups: [a], expires: 7d}}}}\n")
+    };
+    let usual = ruleset(MAP, &text("{hold: 5m}"));
+    assert_eq!((usual.in_transaction(), usual.outlives_client()), (InTransaction::Auto, true));
+    assert_eq!(usual.approvals()[0].expires, Duration::from_secs(7 * 24 * 3600));
+    for (word, expected) in
+        [("auto", InTransaction::Auto), ("hold", InTransaction::Hold), ("defer", InTransaction::Defer)]
+    {
+        let ruleset = ruleset(MAP, &text(&format!("{{in_transaction: {word}, on_client_gone: withdraw}}")));
+        assert_eq!((ruleset.in_transaction(), ruleset.outlives_client()), (expected, false), "{word}");
+    }
 }
 
 #[test]

@@ -1,33 +1,33 @@
 //! Facts to decision, decision to record, record to token: the one way from a statement to a pass.
 
+mod asking;
 mod estimate;
+mod signal;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use stepgate_approval::{Ask, Held, Scope, Terms, Wanted};
-use stepgate_policy::{Approval, Circumstances, Decision, ScopePart, Touched};
-use stepgate_record::{Event, LabelledColumn, Statement};
-use stepgate_session::{Pass, Pending, TransactionSoFar};
+use stepgate_policy::{Circumstances, Decision, Touched};
+use stepgate_record::{Event, LabelledColumn, Permit, Statement};
+use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, Facts, Flow, Message, SessionState, SinkKind};
-use stepgate_store::{LogError, PendingRelease, Waiting};
+use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
     Action, BulkShape, Certainty, Estimator, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
     SqlState, StatementId, Use,
 };
 use stepgate_wire::Problem;
 
+pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
+use self::signal::Signal;
 use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::refusal;
+use crate::sessions::SessionInfo;
 use crate::taint::Stored;
-
-/// How long a statement is held at most in a transaction that has run something: what it has locked stays
-/// locked, and the server's `idle_in_transaction_session_timeout` may be as short.
-const MAX_HOLD_IN_TRANSACTION: Duration = Duration::from_secs(60);
 
 /// By what a statement's names were resolved.
 pub(crate) type Resolved<'r> = (&'r SessionState, &'r Arc<Catalog>);
@@ -59,17 +59,6 @@ pub(crate) enum Standing {
     Stands(Vec<(RelationName, Flow)>),
     /// Nothing more of it may be shown.
     Overtaken,
-}
-
-/// A statement that waits.
-pub(crate) struct Hold {
-    pub(crate) waiting: Waiting,
-    pub(crate) statement: StatementId,
-    pub(crate) notice: Problem,
-    /// Until when, where the open transaction must not wait for as long as the request is open.
-    pub(crate) limit: Option<Duration>,
-    /// What was asked; at release, what would run must be no more than that.
-    wanted: Wanted,
 }
 
 impl Judge {
@@ -110,11 +99,23 @@ impl Judge {
             ));
         };
         let begun = Instant::now();
+        let signal = signal::of(pending, by.0);
+        if let Some(Signal::To(pid)) = signal
+            && self.owns(pid)
+        {
+            pending.facts = signal::known(&pending.facts).into();
+        }
+        let others = signal.is_some_and(|signal| !matches!(signal, Signal::To(pid) if self.owns(pid)));
         self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         self.gate.metrics.thought(begun.elapsed());
         let facts = Merged::of(&pending.facts);
-        let case = Case { judge: self, pending, view: &view, who: &who, decision: &decision, facts: &facts };
+        let (judge, session) = (self, Some(by.0));
+        let case =
+            Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
+        if others && decision.enforced && !pending.aborted {
+            return case.refuse(refusal::not_own_session()).await;
+        }
         case.settle(approved).await
     }
 
@@ -127,13 +128,14 @@ impl Judge {
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
         let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
-        let now = with_estimate_of(&pending.facts, now);
+        let now = signal::still(pending, with_estimate_of(&pending.facts, now));
         let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
         let stands = is_as_harmless(&before, &after);
         let pending = Pending { facts: now, ..pending.clone() };
         let facts = Merged::of(&pending.facts);
-        let case = Case { judge: self, pending: &pending, view, who: &who, decision: &after, facts: &facts };
+        let (judge, pending, session) = (self, &pending, None);
+        let case = Case { judge, pending, session, view, who: &who, decision: &after, facts: &facts };
         let Stored { own, shared } = case.stored();
         let verdict = if stands { "forward" } else { "overtaken" };
         if !stands {
@@ -148,7 +150,8 @@ impl Judge {
         let Some(who) = self.circumstances() else { return Ok(()) };
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
-        let case = Case { judge: self, pending, view, who: &who, decision: &decision, facts: &facts };
+        let (judge, session) = (self, None);
+        let case = Case { judge, pending, session, view, who: &who, decision: &decision, facts: &facts };
         let mut stored = Stored::default();
         for relation in pending.facts.iter().flat_map(|facts| facts.flows.keys()) {
             stored.add(relation, Flow { unknown: true, ..Flow::default() });
@@ -182,6 +185,13 @@ impl Judge {
         Ok(fits && known)
     }
 
+    /// Whether this process of the server serves a session of the same person.
+    fn owns(&self, pid: i32) -> bool {
+        let database = &self.database.config.name;
+        let is_own = |info: &SessionInfo| info.person == self.person && info.database == *database;
+        self.gate.sessions.list().iter().any(|info| info.pid == pid && is_own(info))
+    }
+
     fn circumstances(&self) -> Option<Circumstances> {
         // Asked anew each time: groups may change while a session is open.
         let person = self.gate.people.get(&self.person)?;
@@ -201,6 +211,8 @@ impl Judge {
 struct Case<'a> {
     judge: &'a Judge,
     pending: &'a Pending,
+    /// How the session reads it; `None` where it runs already.
+    session: Option<&'a SessionState>,
     view: &'a View,
     who: &'a Circumstances,
     decision: &'a Decision,
@@ -252,27 +264,57 @@ impl Case<'_> {
         grant: Option<GrantId>,
     ) -> Result<Verdict, LogError> {
         let event = self.event(verdict, request, grant);
-        let Stored { own, shared } = self.stored();
-        let database = &self.judge.database;
-        let Ok(changes) = database.taints.changes(&self.judge.gate.vault, &database.config.name, &shared)
-        else {
+        let Some((stored, changes)) = self.to_store() else {
             return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
         };
         let stores = !changes.is_empty();
         let begun = Instant::now();
-        let permit = self.judge.gate.log.permit(self.statement(), event, changes).await?;
+        let permit = self.judge.gate.log.permit(self.statement(), vec![event], changes).await?;
         self.judge.gate.metrics.logged(begun.elapsed());
         self.count(verdict);
+        Ok(self.permitted(permit, stored, stores).await)
+    }
+
+    /// Permits it by a pass, which is used up in the same write. `None`: it was used up meanwhile.
+    async fn permit_by_pass(&self, pass: GrantId, request: RequestId) -> Result<Option<Verdict>, LogError> {
+        let event = self.event("forward", Some(request), None);
+        let Some((stored, changes)) = self.to_store() else {
+            return Ok(Some(Verdict::Refuse(refusal::too_much_to_remember())));
+        };
+        let stores = !changes.is_empty();
+        let desk = &self.judge.gate.desk;
+        Ok(match desk.spend_pass(pass, self.statement(), event, changes).await {
+            Ok(Some(permit)) => {
+                self.count("forward");
+                Some(self.permitted(permit, stored, stores).await)
+            }
+            Ok(None) => None,
+            Err(error) => Some(Verdict::Refuse(refusal::desk_failed(&error))),
+        })
+    }
+
+    /// What running it stores, and what of that is to be written with its record; `None`: too much.
+    fn to_store(&self) -> Option<(Stored, Vec<Change>)> {
+        let (stored, database) = (self.stored(), &self.judge.database);
+        let vault = &self.judge.gate.vault;
+        let changes = database.taints.changes(vault, &database.config.name, &stored.shared).ok()?;
+        Some((stored, changes))
+    }
+
+    /// Its record is on disk, and what it stores with it (`stores`: anything).
+    async fn permitted(&self, permit: Permit, stored: Stored, stores: bool) -> Verdict {
+        let Stored { own, shared } = stored;
+        let database = &self.judge.database;
         // Known to every session before it is there, and to none before it is written.
         if database.taints.add(shared).is_err() {
-            return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
+            return Verdict::Refuse(refusal::too_much_to_remember());
         }
         // And bound to the columns themselves: they may have other names when a gate that was killed is back.
         if stores && let Err(error) = database.bind_now().await {
             tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
-            return Ok(Verdict::Refuse(refusal::catalog_unknown()));
+            return Verdict::Refuse(refusal::catalog_unknown());
         }
-        Ok(Verdict::Pass(Pass::Permit(permit), None, own))
+        Verdict::Pass(Pass::Permit(permit), None, own)
     }
 
     /// What running it stores of classified columns.
@@ -298,47 +340,13 @@ impl Case<'_> {
     }
 
     async fn deny(&self) -> Result<Verdict, LogError> {
+        self.refuse(refusal::denied(self.decision)).await
+    }
+
+    async fn refuse(&self, problem: Problem) -> Result<Verdict, LogError> {
         self.judge.gate.log.append(vec![self.event("deny", None, None)], Vec::new()).await?;
         self.count("deny");
-        Ok(Verdict::Refuse(refusal::denied(self.decision)))
-    }
-
-    async fn step_up(&self, approved: Option<&Hold>) -> Result<Verdict, LogError> {
-        let Some(approval) = &self.decision.approval else {
-            // Rules that ask without saying whom do not load; should one appear, nothing passes by it.
-            return self.deny().await;
-        };
-        let wanted = self.wanted(approval);
-        if let Some(hold) = approved
-            && is_no_more(&wanted, &hold.wanted)
-        {
-            return self.permit("forward", Some(hold.waiting.request), None).await;
-        }
-        if let Some(grant) = self.judge.gate.desk.covering_grant(&wanted) {
-            return self.permit("forward", None, Some(grant)).await;
-        }
-        self.judge.gate.log.append(vec![self.event("hold", None, None)], Vec::new()).await?;
-        self.count("hold");
-        self.hold(approval, wanted).await
-    }
-
-    async fn hold(&self, approval: &Approval, wanted: Wanted) -> Result<Verdict, LogError> {
-        let gate = &self.judge.gate;
-        let mut id = [0; 5];
-        if gate.entropy.fill(&mut id).is_err() {
-            return Ok(Verdict::Refuse(Problem::error(SqlState::SYSTEM_ERROR, "no randomness")));
-        }
-        let ask = self.ask(RequestId::from_bytes(id), approval, &wanted);
-        let waiting = match gate.desk.ask(ask, self.held()).await {
-            Ok(waiting) => waiting,
-            Err(error) => return Ok(Verdict::Refuse(refusal::desk_failed(&error))),
-        };
-        let left = waiting.expires.since(gate.clock.now());
-        let notice =
-            refusal::held(waiting.request, approval, self.decision, left, gate.console_url.as_deref());
-        let in_transaction = self.pending.transaction > TransactionSoFar::Nothing;
-        let limit = in_transaction.then_some(MAX_HOLD_IN_TRANSACTION).filter(|limit| *limit < left);
-        Ok(Verdict::Hold(Box::new(Hold { waiting, statement: self.statement(), notice, limit, wanted })))
+        Ok(Verdict::Refuse(problem))
     }
 
     fn count(&self, verdict: &str) {
@@ -347,97 +355,6 @@ impl Case<'_> {
 
     fn statement(&self) -> StatementId {
         StatementId { session: self.judge.session, number: self.pending.number }
-    }
-
-    fn wanted(&self, approval: &Approval) -> Wanted {
-        let rank = |output_only: bool| {
-            let counts = |uses: &BTreeSet<Use>| {
-                if output_only {
-                    uses.contains(&Use::Output)
-                } else {
-                    uses.iter().any(|use_| *use_ != Use::Write)
-                }
-            };
-            let touched = self.decision.touched.iter().filter(|touched| counts(&touched.uses));
-            touched.map(|touched| touched.class.rank).max().unwrap_or(0)
-        };
-        Wanted {
-            person: self.who.person.clone(),
-            database: self.who.database.clone(),
-            client: self.who.client.clone(),
-            address: self.who.address,
-            session: self.judge.session,
-            kinds: self.facts.kinds.clone(),
-            uses: self.decision.touched.iter().flat_map(|touched| touched.uses.iter().copied()).collect(),
-            relations: self.facts.relations.clone(),
-            labels: self.decision.touched.iter().filter_map(|touched| touched.label.clone()).collect(),
-            class_rank: rank(false).max(self.decision.class.as_ref().map_or(0, |class| class.rank)),
-            output_rank: rank(true),
-            exactly_known: self.is_known(),
-            has_sink: self.facts.has_sink,
-            action: self.decision.action,
-            approval: approval.name.clone(),
-            policy_sha256: self.view.rules.sha256().to_owned(),
-        }
-    }
-
-    fn ask(&self, id: RequestId, approval: &Approval, wanted: &Wanted) -> Ask {
-        let opened = self.judge.gate.clock.now();
-        let patience = approval.expires.min(self.view.rules.hold());
-        let scope = approval.remember.as_ref().map(|remember| &remember.scope);
-        let bound = |part: ScopePart| scope.is_some_and(|scope| scope.contains(&part));
-        Ask {
-            id,
-            statement: self.statement(),
-            person: wanted.person.clone(),
-            db_user: self.who.db_user.clone(),
-            address: wanted.address,
-            client: wanted.client.clone(),
-            database: wanted.database.clone(),
-            kinds: wanted.kinds.clone(),
-            uses: wanted.uses.clone(),
-            relations: wanted.relations.clone(),
-            labels: wanted.labels.clone(),
-            class_rank: wanted.class_rank,
-            output_rank: wanted.output_rank,
-            exactly_known: wanted.exactly_known,
-            has_sink: wanted.has_sink,
-            action: wanted.action,
-            rules: self.decision.rules.clone(),
-            summary: self.decision.summary(),
-            policy_sha256: wanted.policy_sha256.clone(),
-            terms: Terms {
-                approval: approval.name.clone(),
-                itself: approval.itself,
-                groups: approval.groups.clone(),
-                count: approval.count,
-                strength: approval.strength,
-                reason_required: approval.reason_required,
-                remember: approval.remember.as_ref().map(|remember| remember.for_),
-                scope: Scope {
-                    client: bound(ScopePart::Client),
-                    network: bound(ScopePart::Network),
-                    session: bound(ScopePart::Session),
-                    labels: bound(ScopePart::Labels),
-                },
-            },
-            opened,
-            expires: opened.plus(patience),
-        }
-    }
-
-    fn held(&self) -> Held {
-        Held {
-            sql: self.pending.sql.to_vec(),
-            parameters: self
-                .pending
-                .values
-                .iter()
-                .map(|value| value.as_ref().map(|value| value.to_vec()))
-                .collect(),
-            formats: self.pending.formats.clone(),
-            types: self.pending.types.clone(),
-        }
     }
 
     fn event(&self, verdict: &str, request: Option<RequestId>, grant: Option<GrantId>) -> Event {
@@ -489,21 +406,6 @@ fn is_as_harmless(before: &Decision, after: &Decision) -> bool {
         || (after.action <= before.action
             && after.doubts.is_subset(&before.doubts)
             && after.touched.iter().all(asked))
-}
-
-/// Whether what would run is no more than what was approved, in every respect that was asked about.
-fn is_no_more(now: &Wanted, asked: &Wanted) -> bool {
-    now.action <= asked.action
-        && now.approval == asked.approval
-        && now.kinds.is_subset(&asked.kinds)
-        && now.uses.is_subset(&asked.uses)
-        && now.relations.is_subset(&asked.relations)
-        && now.labels.is_subset(&asked.labels)
-        && now.class_rank <= asked.class_rank
-        && now.output_rank <= asked.output_rank
-        && now.exactly_known >= asked.exactly_known
-        && now.has_sink <= asked.has_sink
-        && now.policy_sha256 == asked.policy_sha256
 }
 
 /// The facts of a whole message, as records and grants need them.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use stepgate_policy::{Approval, Decision};
 use stepgate_record::Outcome;
 use stepgate_store::{DeskError, End, LogError};
-use stepgate_types::{RequestId, SqlState};
+use stepgate_types::{RequestId, SqlState, Timestamp};
 use stepgate_wire::Problem;
 
 /// The NOTICE of a held statement (DESIGN §8).
@@ -14,13 +14,16 @@ pub(crate) fn held(
     request: RequestId,
     approval: &Approval,
     decision: &Decision,
-    left: Duration,
+    (left, limit): (Duration, Option<Duration>),
     console_url: Option<&str>,
 ) -> Problem {
     let what = if approval.itself { "verification" } else { "approval" };
     let open = console_url.map(|url| format!("Open {url}/r/{request} or run: ")).unwrap_or_default();
-    let whole = left.as_secs().saturating_add(u64::from(left.subsec_millis() >= 500));
-    let expires = format!("Expires in {}:{:02}; Ctrl-C cancels.", whole / 60, whole % 60);
+    let expires = match limit {
+        None => format!("Expires in {}; Ctrl-C cancels.", clock(left)),
+        // The request stays open, or not: either way the client hears of it then.
+        Some(limit) => format!("Waits for {}; Ctrl-C cancels.", clock(limit)),
+    };
     let hint = if approval.itself {
         let run = if open.is_empty() { "Run: " } else { "" };
         format!("{open}{run}stepgate verify {request}. {expires}")
@@ -37,11 +40,59 @@ pub(crate) fn held(
         .with_hint(hint)
 }
 
+/// Minutes and seconds, as a clock shows them.
+fn clock(time: Duration) -> String {
+    let whole = time.as_secs().saturating_add(u64::from(time.subsec_millis() >= 500));
+    format!("{}:{:02}", whole / 60, whole % 60)
+}
+
+/// The ERROR of a statement that cannot wait for its request, which stays open.
+pub(crate) fn deferred(
+    request: RequestId,
+    approval: &Approval,
+    decision: &Decision,
+    expires: Timestamp,
+    console_url: Option<&str>,
+) -> Problem {
+    let open = console_url.map(|url| format!("open {url}/r/{request} or run: ")).unwrap_or_default();
+    let (what, who) = if approval.itself {
+        ("verification", format!("To verify yourself, {open}stepgate verify {request}."))
+    } else {
+        let groups: Vec<_> = approval.groups.iter().map(ToString::to_string).collect();
+        let groups = groups.join(", ");
+        let who = format!(
+            "Waiting for {} of {groups}, who run: stepgate request approve {request}.",
+            approval.count
+        );
+        ("approval", who)
+    };
+    let until = expires.to_string();
+    Problem::error(
+        SqlState::DEFERRED,
+        format!("deferred, {what} required ({request}); run it again after that"),
+    )
+    .with_detail(format!("{} The request stays open until {until}.", decision.summary()))
+    .with_hint(format!(
+        "{who} Then run the same statement again, with the same values: it passes once. \
+             To call it off: stepgate request cancel {request}."
+    ))
+}
+
 /// The ERROR of a statement that the policy denies.
 pub(crate) fn denied(decision: &Decision) -> Problem {
     Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, "denied by policy")
         .with_detail(decision.summary())
         .with_hint(decision.hint.unwrap_or_else(|| way_out(decision)))
+}
+
+/// The ERROR of a call that would end or interrupt what somebody else does, or may.
+pub(crate) fn not_own_session() -> Problem {
+    Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, "only sessions of your own can be cancelled or ended")
+        .with_detail("At the server all people have the same role, which may end any of their sessions.")
+        .with_hint(
+            "Send select pg_cancel_backend(PID) by itself, with the process id of a session of yours; \
+             the gate's operator has: stepgate session kill",
+        )
 }
 
 /// What to do instead, by what denied it.
@@ -90,6 +141,12 @@ pub(crate) fn ended(request: RequestId, end: &End) -> Problem {
 /// The ERROR of a held statement that the client cancelled.
 pub(crate) fn cancelled(request: RequestId) -> Problem {
     Problem::error(SqlState::QUERY_CANCELED, format!("cancelled while held ({request})"))
+}
+
+/// The ERROR of a statement that the client cancelled while it waited for a deferred request.
+pub(crate) fn cancelled_and_open(request: RequestId) -> Problem {
+    cancelled(request)
+        .with_hint(format!("The request stays open. To call it off: stepgate request cancel {request}."))
 }
 
 /// The ERROR of a held statement whose request cannot be answered any more.

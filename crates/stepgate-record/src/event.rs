@@ -127,6 +127,18 @@ pub enum Event {
         /// The statement's number in it.
         statement: u64,
     },
+    /// A statement does not wait any more, or never did; its request stays open.
+    #[serde(rename = "stepup.deferred")]
+    StepupDeferred {
+        /// The request.
+        request: RequestId,
+        /// The session that waited.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// Why.
+        reason: Deferral,
+    },
     /// A factor was verified; its counter is spent from here on.
     #[serde(rename = "stepup.factor_verified")]
     FactorVerified {
@@ -216,10 +228,70 @@ pub enum Event {
         /// When it ends, whatever happens.
         expires_us: i64,
     },
-    /// A grant was taken back.
+    /// A deferred request was approved: the same statement, sent again, passes once.
+    #[serde(rename = "pass.issued")]
+    PassIssued {
+        /// The pass.
+        pass: GrantId,
+        /// The request that was approved.
+        request: RequestId,
+        /// For whom.
+        person: PersonName,
+        /// The role used upstream.
+        db_user: String,
+        /// In which database.
+        database: String,
+        /// HMAC-SHA-256 (hex) of person, role, database, SQL and bind values, under a key of the vault.
+        key_hmac: String,
+        /// Kinds of the message's statements.
+        kinds: Vec<Kind>,
+        /// Uses of classified columns.
+        uses: Vec<Use>,
+        /// Base relations reached, as `schema.name`.
+        relations: Vec<String>,
+        /// Labels touched.
+        labels: Vec<String>,
+        /// Rank of the most sensitive class touched.
+        class_rank: u32,
+        /// Rank of the most sensitive class whose values it lets out.
+        output_rank: u32,
+        /// Whether what it reaches was known exactly.
+        exactly_known: bool,
+        /// Whether it stores what it reads.
+        has_sink: bool,
+        /// What the policy asked for.
+        action: Action,
+        /// The approval it answers.
+        approval: String,
+        /// SHA-256 (hex) of the policy and map it was issued under.
+        policy_sha256: String,
+        /// When it lapses.
+        expires_us: i64,
+    },
+    /// A pass was used up, before its statement was forwarded. Whatever becomes of that, it is not given back.
+    #[serde(rename = "pass.consumed")]
+    PassConsumed {
+        /// The pass.
+        pass: GrantId,
+        /// The request that was approved.
+        request: RequestId,
+        /// The session that sent the statement.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+    },
+    /// Nobody used a pass in time.
+    #[serde(rename = "pass.lapsed")]
+    PassLapsed {
+        /// The pass.
+        pass: GrantId,
+        /// The request that was approved.
+        request: RequestId,
+    },
+    /// A grant or pass was taken back.
     #[serde(rename = "grant.revoked")]
     GrantRevoked {
-        /// The grant.
+        /// The grant or pass.
         grant: GrantId,
         /// By whom; `None` is the operator at the gate's own machine.
         by: Option<PersonName>,
@@ -340,7 +412,7 @@ pub struct Statement {
     pub rules: Vec<String>,
     /// The most severe action among them, or the default.
     pub action: Action,
-    /// What happens: `forward`, `hold`, `deny`, or `monitor` where a policy in monitor mode would have
+    /// What happens: `forward`, `hold`, `defer`, `deny`, or `monitor` where a policy in monitor mode would have
     /// held or denied; `overtaken` where what runs reads more since DDL overtook it, and its session was ended.
     pub verdict: String,
     /// The request that was approved, where this record follows one.
@@ -363,6 +435,30 @@ pub struct LabelledColumn {
     pub class: String,
     /// Its uses.
     pub uses: Vec<Use>,
+}
+
+/// Why a request stays open although nobody waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deferral {
+    /// The hold lasted as long as it may.
+    Lapsed,
+    /// The client left.
+    ClientGone,
+    /// The open transaction must not wait.
+    InTransaction,
+}
+
+impl Deferral {
+    /// The word used in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lapsed => "lapsed",
+            Self::ClientGone => "client-gone",
+            Self::InTransaction => "in-transaction",
+        }
+    }
 }
 
 /// How a request ended.

@@ -15,7 +15,7 @@ mod tree;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
-pub use event::{Event, LabelledColumn, Outcome, Statement};
+pub use event::{Deferral, Event, LabelledColumn, Outcome, Statement};
 pub use fit::Fitted;
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};

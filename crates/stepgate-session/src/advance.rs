@@ -422,6 +422,13 @@ impl Session {
             }
             _ => false,
         };
+        // What was pipelined before, each with its own Sync, ended its own transactions.
+        let alone = self.status == b'I' && !self.segment_begun && !self.wild;
+        let so_far = if alone && !self.isolation.is_open(self.status) {
+            TransactionSoFar::Nothing
+        } else {
+            self.so_far
+        };
         Pending {
             number: self.number,
             protocol,
@@ -430,7 +437,8 @@ impl Session {
             values: Vec::new(),
             formats: Vec::new(),
             types: Vec::new(),
-            transaction: self.so_far,
+            transaction: so_far,
+            in_transaction: self.isolation.is_open(self.status) || so_far != TransactionSoFar::Nothing,
             aborted,
         }
     }

@@ -9,7 +9,7 @@ use stepgate_types::Kind;
 use crate::expect::Owed;
 use crate::outlet::{Made, Traces};
 use crate::session::Session;
-use crate::subject::{TransactionSoFar, empty_facts, is_wild, now_and_then};
+use crate::subject::{empty_facts, is_wild, now_and_then};
 
 /// A text longer than this, in bytes, may take more than some milliseconds to read.
 const LONG: usize = 32 << 10;
@@ -78,7 +78,12 @@ impl Session {
             if wild || (self.wild && matches!(facts.kind, Kind::Transaction | Kind::Session)) {
                 self.registry.doubt();
             }
-            self.so_far = self.so_far.max(so_far(facts));
+            if self.isolation.takes(facts, self.touched) {
+                // Its transaction's end may undo it.
+                self.forget_path();
+                self.touched = true;
+            }
+            self.so_far = self.so_far.max(self.isolation.so_far(facts));
         }
     }
 
@@ -207,13 +212,4 @@ pub(crate) fn shows_more(now: &[Facts], then: &[Facts]) -> bool {
 /// An empty message is forwarded too, and so needs facts: PostgreSQL answers it.
 fn or_empty(facts: Vec<Facts>) -> Arc<[Facts]> {
     if facts.is_empty() { empty_facts() } else { facts.into() }
-}
-
-/// What running this would add to the open transaction.
-fn so_far(facts: &Facts) -> TransactionSoFar {
-    match facts.kind {
-        Kind::Transaction | Kind::Session | Kind::Empty => TransactionSoFar::Nothing,
-        _ if facts.read_only => TransactionSoFar::Read,
-        _ => TransactionSoFar::Wrote,
-    }
 }

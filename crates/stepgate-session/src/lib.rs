@@ -22,6 +22,7 @@ mod advance;
 mod cache;
 mod expect;
 mod facts;
+mod isolation;
 mod made;
 mod outlet;
 mod park;

@@ -1,5 +1,5 @@
-//! The gate's own question to the server: what do unqualified names mean in this session now, and which prepared
-//! statements did SQL make?
+//! The gate's own question to the server: what do unqualified names mean in this session now, which prepared
+//! statements did SQL make, and which snapshots do its transactions see?
 //!
 //! Asked only while the server owes nothing else, in a transaction or outside, with names that no search_path can
 //! hijack, and by messages that leave the client's unnamed statement and portal as they are.
@@ -10,12 +10,14 @@ use stepgate_wire::read::DataRow;
 /// The most prepared statements that SQL may have made.
 const MAX_MADE: usize = 128;
 
-/// One row of two texts: the effective search path as a JSON array, in order, implicit schemas included (PostgreSQL
-/// documentation, "System Information Functions", `current_schemas`); and the names of statements that PREPARE made, of
-/// at most [`MAX_MADE`] and one.
+/// One row of three texts: the effective search path as a JSON array, in order, implicit schemas included (PostgreSQL
+/// documentation, "System Information Functions", `current_schemas`); the names of statements that PREPARE made, of
+/// at most [`MAX_MADE`] and one; and the isolation levels of transactions to come and of this one.
 pub(crate) const SQL: &str = "select pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text, \
      pg_catalog.array_to_json(array(select name from pg_catalog.pg_prepared_statements where from_sql limit 129))\
-     ::pg_catalog.text";
+     ::pg_catalog.text, \
+     pg_catalog.array_to_json(array[pg_catalog.current_setting('default_transaction_isolation'), \
+     pg_catalog.current_setting('transaction_isolation')])::pg_catalog.text";
 
 /// The longest answer that is believed, in bytes.
 const MAX_ANSWER: usize = 128 << 10;
@@ -27,6 +29,8 @@ pub(crate) struct Names {
     pub(crate) search_path: Vec<String>,
     /// The prepared statements that SQL made, unless there are too many to tell.
     pub(crate) made_by_sql: Option<Vec<String>>,
+    /// Of transactions to come, and of the one that is open.
+    pub(crate) isolation: [String; 2],
 }
 
 /// Collects the answer.
@@ -53,10 +57,14 @@ impl Answer {
             return None;
         }
         let DataRow { values } = DataRow::read(&row).ok()?;
-        let [Some(search_path), Some(made)] = *values.as_slice() else { return None };
+        let [Some(search_path), Some(made), Some(isolation)] = *values.as_slice() else { return None };
         let made: Vec<String> = serde_json::from_slice(made).ok()?;
         let made_by_sql = (made.len() <= MAX_MADE).then_some(made);
-        Some(Names { search_path: serde_json::from_slice(search_path).ok()?, made_by_sql })
+        Some(Names {
+            search_path: serde_json::from_slice(search_path).ok()?,
+            made_by_sql,
+            isolation: serde_json::from_slice(isolation).ok()?,
+        })
     }
 }
 
@@ -70,15 +78,30 @@ mod tests {
         answer.names()
     }
 
+    fn row(texts: &[&str]) -> Vec<u8> {
+        let mut body = u16::try_from(texts.len()).unwrap().to_be_bytes().to_vec();
+        for text in texts {
+            body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
+            body.extend(text.as_bytes());
+        }
+        let length = u32::try_from(body.len() + 4).unwrap();
+        [&b"D"[..], &length.to_be_bytes(), &body].concat()
+    }
+
+    const LEVELS: &str = r#"["read committed","serializable"]"#;
+
     #[test]
-    fn what_names_mean_is_read_from_exactly_two_texts() {
+    fn what_names_mean_is_read_from_exactly_three_texts() {
         assert_eq!(
-            answer(b"D\0\0\0\x20\0\x02\0\0\0\x0d[\"a\",\"p\\\"q,\"]\0\0\0\x05[\"s\"]"),
+            answer(&row(&[r#"["a","p\"q,"]"#, r#"["s"]"#, LEVELS])),
             Some(Names {
                 search_path: vec!["a".to_owned(), "p\"q,".to_owned()],
                 made_by_sql: Some(vec!["s".to_owned()]),
+                isolation: ["read committed".to_owned(), "serializable".to_owned()],
             })
         );
+        assert_eq!(answer(&row(&["[]", "[]"])), None);
+        assert_eq!(answer(&row(&["[]", "[]", "[]"])), None);
         assert_eq!(answer(b"D\0\0\0\x0a\0\x01\xff\xff\xff\xff"), None);
         assert_eq!(answer(b""), None);
     }
@@ -86,12 +109,6 @@ mod tests {
     #[test]
     fn more_statements_than_are_listed_are_not_taken_for_all() {
         let made = format!("[{}]", vec!["\"s\""; 129].join(","));
-        let length = u32::try_from(made.len()).unwrap();
-        let mut row = vec![b'D'];
-        row.extend((4 + 2 + 4 + 2 + 4 + length).to_be_bytes());
-        row.extend(b"\0\x02\0\0\0\x02[]");
-        row.extend(length.to_be_bytes());
-        row.extend(made.as_bytes());
-        assert_eq!(answer(&row).unwrap().made_by_sql, None);
+        assert_eq!(answer(&row(&["[]", &made, LEVELS])).unwrap().made_by_sql, None);
     }
 }

@@ -97,6 +97,10 @@ impl Session {
     /// The same; `suspended`: the portal may be executed further.
     fn ended(&mut self, sqlstate: Option<String>, suspended: bool) {
         let Some(entry) = self.expect.pop_front() else { return };
+        if suspended {
+            // A portal that is not done keeps its snapshot.
+            self.so_far = self.so_far.max(TransactionSoFar::Snapshot);
+        }
         if let Owed::Execute { traces, .. } | Owed::Query { traces, .. } = &entry.owed {
             self.leave_traces(traces);
             if let (None, Some(made), Some(name)) = (&sqlstate, &traces.made, traces.names.first()) {
@@ -244,6 +248,8 @@ impl Session {
             }
         }
         if status == b'I' && self.expect.is_empty() {
+            // Not while another BEGIN may be on its way.
+            self.isolation.ended();
             self.touched = self.touched && self.state.search_path.is_none();
             self.wild = false;
             if self.catalog_stale() && !matches!(self.gate, Gate::AwaitingCatalog) {
@@ -255,11 +261,21 @@ impl Session {
     fn probe_answered(&mut self) {
         let names = self.answer.names();
         self.probe_failed |= names.is_none();
-        if let Some(Names { search_path, made_by_sql }) = names {
+        if let Some(Names { search_path, made_by_sql, isolation: [usually, now] }) = names {
+            let keeps = |level: &str| !matches!(level, "read committed" | "read uncommitted");
+            self.isolation.told(keeps(&now), keeps(&usually));
             self.state.search_path = Some(search_path);
             self.registry.are_made_by_sql(made_by_sql);
         }
+        self.question_ran();
         self.forget_facts();
+    }
+
+    /// A question of the gate's own ran in the client's transaction.
+    fn question_ran(&mut self) {
+        if self.status == b'T' && self.isolation.read() == TransactionSoFar::Snapshot {
+            self.so_far = self.so_far.max(TransactionSoFar::Snapshot);
+        }
     }
 
     fn is_checking(&self) -> bool {
@@ -272,7 +288,7 @@ impl Session {
             self.parses = true;
             if self.status == b'T' {
                 // Its relations are locked in share mode until the transaction ends.
-                self.so_far = self.so_far.max(TransactionSoFar::Read);
+                self.so_far = self.so_far.max(self.isolation.read());
             }
             return;
         };

@@ -11,6 +11,7 @@ use stepgate_wire::{Piece, Problem, reply};
 
 use crate::cache::Cache;
 use crate::expect::{Entry, Owed, Poison};
+use crate::isolation::Isolation;
 use crate::made::Making;
 use crate::outlet::{Pass, ToClient, ToServer, WrongToken};
 use crate::park::{Park, Passed};
@@ -128,6 +129,7 @@ pub struct Session {
     /// `I`, `T` or `E`, as of the last ReadyForQuery.
     pub(crate) status: u8,
     pub(crate) so_far: TransactionSoFar,
+    pub(crate) isolation: Isolation,
     pub(crate) server: ToServer,
     pub(crate) client: ToClient,
     pub(crate) actions: VecDeque<Action>,
@@ -185,6 +187,7 @@ impl Session {
             segment_begun: false,
             status: b'I',
             so_far: TransactionSoFar::Nothing,
+            isolation: Isolation::unknown(),
             server: ToServer::new(setup.id),
             client: ToClient::default(),
             actions: VecDeque::new(),

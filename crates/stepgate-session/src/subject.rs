@@ -35,8 +35,10 @@ impl Protocol {
 pub enum TransactionSoFar {
     /// Nothing has run, or no transaction is open: a hold keeps nothing.
     Nothing,
-    /// It has only read.
+    /// It has only read, and keeps others from nothing but changing tables.
     Read,
+    /// It has only read, and keeps a snapshot (REPEATABLE READ, SERIALIZABLE, a cursor), or may.
+    Snapshot,
     /// It has written, or may have.
     Wrote,
 }
@@ -60,6 +62,8 @@ pub struct Pending {
     pub types: Vec<u32>,
     /// What the open transaction has done.
     pub transaction: TransactionSoFar,
+    /// Whether a transaction is open, or the rest of the message's implicit one.
+    pub in_transaction: bool,
     /// The transaction has failed and this does not end it: PostgreSQL will refuse it unseen.
     pub aborted: bool,
 }

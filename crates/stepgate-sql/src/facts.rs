@@ -162,6 +162,7 @@ impl Facts {
         all.effect.catalog |= other.effect.catalog;
         all.effect.transaction |= other.effect.transaction;
         all.effect.moves |= other.effect.moves;
+        all.effect.isolation = all.effect.isolation.max(other.effect.isolation);
         all.effect.names.extend(other.effect.names.iter().cloned());
         if let Some(created) = &mut all.effect.creates {
             created.sure &= other.effect.creates.as_ref() == Some(created);
@@ -279,6 +280,9 @@ pub struct Effect {
     /// afterwards, until a catalog does.
     #[serde(skip)]
     pub moves: bool,
+    /// Has transactions see one snapshot from their first query to their end, or may have.
+    #[serde(skip)]
+    pub isolation: Isolation,
     /// Names a prepared statement or a cursor that the extended protocol could use as well
     /// (PREPARE, DECLARE).
     pub names: BTreeSet<String>,
@@ -290,6 +294,18 @@ pub struct Effect {
     /// The relations that it drops and, if that is all it does, nothing with them: their names without schemas.
     #[serde(skip)]
     pub drops: Vec<String>,
+}
+
+/// Which transactions may come to see one snapshot from their first query to their end (REPEATABLE READ, SERIALIZABLE).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Isolation {
+    /// All are as they were.
+    #[default]
+    AsBefore,
+    /// The one that is open or begun.
+    This,
+    /// That one and those that follow.
+    Later,
 }
 
 /// A table or view that a statement makes. What it holds is what its statement reads.

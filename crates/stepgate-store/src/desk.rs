@@ -10,6 +10,7 @@ mod end;
 mod enrol;
 mod error;
 mod inner;
+mod pass;
 mod read;
 mod replay;
 mod state;
@@ -22,16 +23,18 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use stepgate_approval::{Ask, Held, Page, Reason, Wanted};
-use stepgate_record::Outcome;
+use stepgate_record::{Deferral, Event, Permit};
 use stepgate_types::{Clock, Entropy, GrantId, PersonName, RequestId, StatementId};
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
+pub use end::Left;
 pub use error::{DeskError, EnrolError, VerifyError};
-pub use view::{End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
+pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
 
-use crate::{Factors, Log, People, Vault};
+use crate::{Change, Factors, Log, People, Vault};
 use answer::Answer;
+use end::Leaving;
 use inner::Inner;
 use replay::Replay;
 
@@ -41,7 +44,7 @@ const BATCH: usize = 64;
 /// News that a listener may lag behind before it misses some.
 const NEWS: usize = 256;
 
-/// Requests, grants and factors of one gate. Cheap to clone. Its futures may be dropped at any time: what
+/// Requests, grants, passes and factors of one gate. Cheap to clone. Its futures may be dropped at any time: what
 /// was begun is finished.
 #[derive(Clone)]
 pub struct Desk(Arc<Inner>);
@@ -63,7 +66,7 @@ impl Desk {
     ) -> Result<Self, DeskError> {
         let mut replay = Replay::default();
         log.replay(0, &mut |_, record| replay.take(record))?;
-        for some in replay.loose_ends().chunks(BATCH) {
+        for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;
         }
         let state = Mutex::new(replay.finish(clock.now()));
@@ -80,6 +83,16 @@ impl Desk {
     pub async fn ask(&self, ask: Ask, held: Held) -> Result<Waiting, DeskError> {
         let inner = Arc::clone(&self.0);
         finish(async move { inner.ask(ask, held).await }).await
+    }
+
+    /// Opens a request for a statement that cannot wait, or finds the open one that its grant would cover or that
+    /// is about this very statement. `ask.mode` allows it.
+    ///
+    /// # Errors
+    /// See [`DeskError`]; the statement must not pass.
+    pub async fn defer(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.defer(ask, held).await }).await
     }
 
     /// A person verifies themselves for their own request.
@@ -131,23 +144,45 @@ impl Desk {
         finish(async move { inner.prove(&person, &code, source).await }).await
     }
 
-    /// The statement's client is gone, or what waits is no longer what would run. With its last waiter a
-    /// request is withdrawn.
+    /// What waits is no longer what would run, or is not to. With its last waiter a request is withdrawn, unless it
+    /// was deferred.
     ///
     /// # Errors
     /// See [`DeskError`].
-    pub async fn withdraw(&self, request: RequestId, statement: StatementId) -> Result<(), DeskError> {
-        let inner = Arc::clone(&self.0);
-        finish(async move { inner.leave(request, statement, Outcome::Withdrawn).await }).await
+    pub async fn withdraw(&self, request: RequestId, statement: StatementId) -> Result<Left, DeskError> {
+        self.leave(request, statement, Leaving::Withdrawn).await
     }
 
-    /// The statement was cancelled by who asked (Ctrl-C). With its last waiter a request is cancelled.
+    /// The statement was cancelled by who asked (Ctrl-C). With its last waiter a request is cancelled, unless it was
+    /// deferred.
     ///
     /// # Errors
     /// See [`DeskError`].
-    pub async fn cancel(&self, request: RequestId, statement: StatementId) -> Result<(), DeskError> {
+    pub async fn cancel(&self, request: RequestId, statement: StatementId) -> Result<Left, DeskError> {
+        self.leave(request, statement, Leaving::Cancelled).await
+    }
+
+    /// The statement cannot wait any longer: its request stays open, if its mode allows that, else it is withdrawn.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn stop_waiting(
+        &self,
+        request: RequestId,
+        statement: StatementId,
+        why: Deferral,
+    ) -> Result<Left, DeskError> {
+        self.leave(request, statement, Leaving::Deferred(why)).await
+    }
+
+    async fn leave(
+        &self,
+        request: RequestId,
+        statement: StatementId,
+        how: Leaving,
+    ) -> Result<Left, DeskError> {
         let inner = Arc::clone(&self.0);
-        finish(async move { inner.leave(request, statement, Outcome::Cancelled).await }).await
+        finish(async move { inner.leave(request, statement, how).await }).await
     }
 
     /// The person who asked cancels the whole request (`stepgate request cancel`).
@@ -175,16 +210,41 @@ impl Desk {
         self.0.covering_grant(wanted)
     }
 
-    /// All grants in force.
+    /// The pass by which this statement may run at this moment, and the request that was approved: to be used up by
+    /// [`Desk::spend_pass`].
+    #[must_use]
+    pub fn pass_for(&self, wanted: &Wanted, db_user: &str, held: &Held) -> Option<(GrantId, RequestId)> {
+        self.0.pass_for(wanted, db_user, held)
+    }
+
+    /// Uses a pass up and permits its statement, in one write with the statement's decision. `None`: it was used up,
+    /// taken back or over meanwhile. Whatever becomes of the statement, the pass is not given back.
+    ///
+    /// # Errors
+    /// See [`DeskError`]; the statement must not pass.
+    pub async fn spend_pass(
+        &self,
+        pass: GrantId,
+        statement: StatementId,
+        decided: Event,
+        changes: Vec<Change>,
+    ) -> Result<Option<Permit>, DeskError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.spend_pass(pass, statement, decided, changes).await }).await
+    }
+
+    /// All grants and passes in force.
     #[must_use]
     pub fn grants(&self) -> Vec<GrantInfo> {
         let now = self.0.clock.now();
         let state = self.0.state();
         let in_force = state.grants.values().filter(|kept| !kept.grant.is_due(now));
-        in_force.map(|kept| GrantInfo::from(&kept.grant)).collect()
+        let passes = state.passes.values().filter(|kept| !kept.pass.is_due(now));
+        let grants = in_force.map(|kept| GrantInfo::from(&kept.grant));
+        grants.chain(passes.map(|kept| GrantInfo::from(&kept.pass))).collect()
     }
 
-    /// Takes a grant back. `by` is who does it; `None` is the operator at the gate's own machine.
+    /// Takes a grant or pass back. `by` is who does it; `None` is the operator at the gate's own machine.
     ///
     /// # Errors
     /// See [`DeskError`].
@@ -193,7 +253,7 @@ impl Desk {
         finish(async move { inner.revoke(grant, by).await }).await
     }
 
-    /// Takes back all grants of a person and withdraws their requests: after they were removed, lost a
+    /// Takes back all grants and passes of a person and withdraws their requests: after they were removed, lost a
     /// factor or changed groups.
     ///
     /// # Errors

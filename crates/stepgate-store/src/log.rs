@@ -212,17 +212,19 @@ impl Log {
         block_on(self.append(events, changes))
     }
 
-    /// Records the decision on a statement, with changes, and, once both are on disk, permits it.
+    /// Records the decision on a statement, the last of `events`, with what led to it and changes, and, once all are
+    /// on disk, permits it.
     ///
     /// # Errors
     /// The statement must not pass.
     pub async fn permit(
         &self,
         statement: StatementId,
-        event: Event,
+        events: Vec<Event>,
         changes: Vec<Change>,
     ) -> Result<Permit, LogError> {
-        let seq = self.append(vec![event], changes).await?;
+        let before = u64::try_from(events.len().saturating_sub(1)).map_err(|_| LogError::Full)?;
+        let seq = self.append(events, changes).await?.saturating_add(before);
         self.shared().marks.permit(statement, seq).map_err(|error| LogError::Poisoned(error.to_string()))
     }
 

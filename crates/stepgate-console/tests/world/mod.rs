@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use stepgate_approval::{Ask, Held, Scope, Terms};
+use stepgate_approval::{Ask, Dialect, Held, Mode, Scope, Terms};
 use stepgate_console::{Api, Encryption, Observed, Parts, serve};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
@@ -187,6 +187,7 @@ impl World {
             has_sink: false,
             action: if itself { Action::StepUp } else { Action::Approve },
             rules: vec!["restricted-read".to_owned()],
+            mode: Mode::Hold,
             summary: "Reads public.customers.ssn (restricted).".to_owned(),
             policy_sha256: "ab".repeat(32),
             terms: Terms {
@@ -207,6 +208,7 @@ impl World {
             parameters: vec![Some(b"42".to_vec()), None],
             formats: vec![0, 0],
             types: vec![23, 0],
+            dialect: Dialect::default(),
         };
         self.desk.ask(ask, held).await.unwrap()
     }

@@ -48,7 +48,7 @@ impl Drive {
                 state.pending = Some(*pending);
                 self.obey(state, verdict, ddl);
             }
-            Action::Withdraw { .. } => self.withdraw(state).await,
+            Action::Withdraw { .. } => self.withdraw(state, false).await,
             Action::Completed { number, sqlstate, rows, bytes, suspended } => {
                 let started = state.started.remove(&number);
                 state.under_way.is_done(number, suspended);

@@ -96,7 +96,8 @@ impl Drive {
     /// Last words, and nothing left open.
     pub(super) async fn finish(self, mut state: State) -> Reason {
         let reason = state.ending.unwrap_or("defect");
-        self.withdraw(&mut state).await;
+        let gone = matches!(reason, "client-gone" | "terminate" | "server-gone");
+        self.withdraw(&mut state, gone).await;
         let State { mut client, mut server, under_way, .. } = state;
         let last_words = async {
             if reason == "terminate" {

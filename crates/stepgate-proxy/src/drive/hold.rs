@@ -1,9 +1,10 @@
 //! A statement that is held, and how that ends: it is approved and judged again by what is known now, cancelled,
-//! withdrawn, or held too long.
+//! withdrawn, or held too long, and then deferred where that can be.
 
 use std::sync::Arc;
 
-use stepgate_store::End;
+use stepgate_record::Deferral;
+use stepgate_store::{DeskError, End, Left};
 
 use super::{Drive, State};
 use crate::database::Ddl;
@@ -75,10 +76,15 @@ impl Drive {
         if let Some((hold, _)) = state.hold.take() {
             state.pending = None;
             let request = hold.waiting.request;
-            if let Err(error) = self.judge.gate.desk.cancel(request, hold.statement).await {
+            let left = self.judge.gate.desk.cancel(request, hold.statement).await;
+            let problem = match left {
+                Ok(Left::Open(_)) if hold.deferred.is_some() => refusal::cancelled_and_open(request),
+                _ => refusal::cancelled(request),
+            };
+            if let Err(error) = left {
                 tracing::warn!(%error, "cancelling a request");
             }
-            self.session.refuse(&refusal::cancelled(request));
+            self.session.refuse(&problem);
             return;
         }
         let database = Arc::clone(&self.judge.database);
@@ -101,23 +107,36 @@ impl Drive {
             self.session.keep_alive();
             return;
         }
-        if let Some((hold, since)) = state.hold.take() {
-            state.pending = None;
-            let request = hold.waiting.request;
-            if let Err(error) = self.judge.gate.desk.withdraw(request, hold.statement).await {
-                tracing::warn!(%error, "withdrawing a request");
+        let Some((mut hold, since)) = state.hold.take() else { return };
+        let (request, desk) = (hold.waiting.request, &self.judge.gate.desk);
+        let problem = match desk.stop_waiting(request, hold.statement, Deferral::Lapsed).await {
+            Ok(Left::Open(_)) => hold.deferred.take(),
+            Ok(Left::Ended(_)) => None,
+            Err(DeskError::Ended(_)) => {
+                // The answer is on its way: somebody was just in time.
+                hold.limit = None;
+                state.hold = Some((hold, since));
+                return;
             }
-            self.session
-                .refuse(&refusal::held_too_long(request, hold.limit.unwrap_or_else(|| since.elapsed())));
-        }
+            Err(error) => Some(refusal::desk_failed(&error)),
+        };
+        state.pending = None;
+        let too_long = || refusal::held_too_long(request, hold.limit.unwrap_or_else(|| since.elapsed()));
+        self.session.refuse(&problem.unwrap_or_else(too_long));
     }
 
-    pub(super) async fn withdraw(&self, state: &mut State) {
+    /// What waits will not be shown to anybody any more. `gone`: since its client has left.
+    pub(super) async fn withdraw(&self, state: &mut State, gone: bool) {
         state.pending = None;
         state.approved = None;
-        if let Some((hold, _)) = state.hold.take()
-            && let Err(error) = self.judge.gate.desk.withdraw(hold.waiting.request, hold.statement).await
-        {
+        let Some((hold, _)) = state.hold.take() else { return };
+        let (request, desk) = (hold.waiting.request, &self.judge.gate.desk);
+        let left = if gone && hold.outlives_client {
+            desk.stop_waiting(request, hold.statement, Deferral::ClientGone).await
+        } else {
+            desk.withdraw(request, hold.statement).await
+        };
+        if let Err(error) = left {
             tracing::warn!(%error, "withdrawing a request");
         }
     }

@@ -126,12 +126,14 @@ pub(crate) fn error(code: &str, message: &str) -> Vec<u8> {
 
 /// The row that answers the gate's own question: the path is pg_catalog, app, public, and SQL prepared these.
 pub(crate) fn names_row(prepared: &[&str]) -> Vec<u8> {
-    names_row_by(&["pg_catalog", "app", "public"], prepared)
+    names_row_of(&["pg_catalog", "app", "public"], prepared, ["read committed"; 2])
 }
 
-fn names_row_by(path: &[&str], prepared: &[&str]) -> Vec<u8> {
-    let mut body = vec![0, 2];
-    for text in [format!("{path:?}").replace(", ", ","), format!("{prepared:?}")] {
+/// The same, with another path, and the isolation levels of transactions to come and of this one.
+fn names_row_of(path: &[&str], prepared: &[&str], levels: [&str; 2]) -> Vec<u8> {
+    let mut body = vec![0, 3];
+    let path = format!("{path:?}").replace(", ", ",");
+    for text in [path, format!("{prepared:?}"), format!("{levels:?}")] {
         body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
         body.extend(text.as_bytes());
     }
@@ -166,6 +168,8 @@ pub(crate) struct Stage {
     pub(crate) path: Vec<&'static str>,
     /// Whether the catalog is loaded as soon as the session asks for it.
     pub(crate) loads: bool,
+    /// The isolation levels of transactions to come and of this one, as the server will tell.
+    pub(crate) levels: [&'static str; 2],
     /// The transaction status that the server last told.
     status: u8,
     decisions: Vec<Pending>,
@@ -198,6 +202,7 @@ impl Stage {
             prepared_by_sql: Vec::new(),
             path: vec!["pg_catalog", "app", "public"],
             loads: true,
+            levels: ["read committed"; 2],
             status: b'I',
             decisions: Vec::new(),
         }
@@ -289,7 +294,7 @@ impl Stage {
         if probe {
             self.probes += 1;
             let [closed, parsed, bound] = [b'3', b'1', b'2'].map(|tag| frame(tag, b""));
-            let row = names_row_by(&self.path, &self.prepared_by_sql);
+            let row = names_row_of(&self.path, &self.prepared_by_sql, self.levels);
             let replies =
                 [&closed, &parsed, &bound, &row, &complete(), &closed, &closed, &ready(self.status)];
             return Some(replies.into_iter().flatten().copied().collect());

@@ -20,7 +20,7 @@ use self::create::Made;
 use self::cursor::Words;
 use crate::budget::Budget;
 use crate::catalog::{Body, Catalog};
-use crate::facts::{Doubt, Effect, Facts, Reason};
+use crate::facts::{Doubt, Effect, Facts, Isolation, Reason};
 use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
 use crate::taint::TEMPORARY;
@@ -135,7 +135,10 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
             facts.effect.refers = words.ident(words.len().saturating_sub(1)).map(str::to_owned);
         }
         "close" => plain(facts, Kind::Cursor),
-        "begin" | "start" | "savepoint" | "release" => transaction(facts, false),
+        "begin" | "start" | "savepoint" | "release" => {
+            transaction(facts, false);
+            facts.effect.isolation = setting::isolation(words, Isolation::This);
+        }
         // Of another transaction, of any session, which may have renamed anything.
         "commit" | "rollback" if words.word(1) == Some("prepared") => {
             plain(facts, Kind::Ddl);
@@ -228,6 +231,7 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     let catalog = context.catalog;
     let sets = setting::set_config(words, catalog);
     facts.effect.session |= sets == Some(setting::Weight::Session);
+    facts.effect.isolation = setting::sets_isolation(words);
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
     match read::statement(words.0, context.node) {
         Ok((statement, literals)) => {

@@ -4,7 +4,7 @@ use stepgate_types::Kind;
 
 use super::{Words, plain, statement_doubt, transaction};
 use crate::catalog::Catalog;
-use crate::facts::Facts;
+use crate::facts::{Facts, Isolation};
 
 /// Settings on which no analysis depends: after them the session's state need not be read again.
 fn is_harmless(name: &str) -> bool {
@@ -95,7 +95,11 @@ pub(super) fn set(words: Words<'_, '_>, facts: &mut Facts) {
         _ => words.after(1),
     };
     match rest.word(0) {
-        Some("transaction" | "characteristics") => return transaction(facts, false),
+        Some(what @ ("transaction" | "characteristics")) => {
+            let which = if what == "transaction" { Isolation::This } else { Isolation::Later };
+            facts.effect.isolation = isolation(rest, which);
+            return transaction(facts, false);
+        }
         // Of the grammar, not settings.
         Some("time" | "constraints" | "xml") => return,
         Some("names") => return encoding(rest.after(1), facts),
@@ -109,12 +113,32 @@ pub(super) fn set(words: Words<'_, '_>, facts: &mut Facts) {
     assign(&name, value, facts);
 }
 
+/// `which` transactions come to see one snapshot, where the words of BEGIN or SET TRANSACTION say so.
+pub(super) fn isolation(words: Words<'_, '_>, which: Isolation) -> Isolation {
+    let says = (0..words.len()).any(|at| matches!(words.word(at), Some("repeatable" | "serializable")));
+    if says { which } else { Isolation::AsBefore }
+}
+
+/// Which transactions the calls of `set_config` in a query are about.
+pub(super) fn sets_isolation(words: Words<'_, '_>) -> Isolation {
+    let names = |at: usize| words.text(at + 2).is_some_and(|name| is_isolation(&name.to_ascii_lowercase()));
+    let sets = (0..words.len()).any(|at| words.ident(at) == Some("set_config") && names(at));
+    if sets { Isolation::Later } else { Isolation::AsBefore }
+}
+
+fn is_isolation(name: &str) -> bool {
+    matches!(name, "default_transaction_isolation" | "transaction_isolation")
+}
+
 /// RESET.
 pub(super) fn reset(words: Words<'_, '_>, facts: &mut Facts) {
     plain(facts, Kind::Session);
     let name = words.ident(1).unwrap_or_default().to_ascii_lowercase();
     if matches!(name.as_str(), "standard_conforming_strings" | "client_encoding") {
         statement_doubt(facts, "setting");
+    }
+    if is_isolation(&name) {
+        facts.effect.isolation = Isolation::Later;
     }
     facts.effect.session = !is_harmless(&name);
 }
@@ -127,6 +151,8 @@ fn assign(name: &str, value: Words<'_, '_>, facts: &mut Facts) {
         // Quotes would mean something else.
         "standard_conforming_strings" | "backslash_quote" => statement_doubt(facts, "setting"),
         "role" | "session_authorization" => facts.kind = Kind::Control,
+        // Whatever it is now: what it was before comes back if the transaction is rolled back.
+        name if is_isolation(name) => facts.effect.isolation = Isolation::Later,
         _ => {}
     }
     facts.effect.session |= !is_harmless(name);

@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
-use stepgate_approval::{BadCode, Ballot, Counted, Grant, Next, Reason, Refusal, Secret};
+use stepgate_approval::{BadCode, Ballot, Counted, Grant, Next, Pass, Reason, Refusal, Secret};
 use stepgate_record::{Event, Outcome};
 use stepgate_types::{GrantId, PersonName, RequestId, Strength, Timestamp};
 use zeroize::Zeroizing;
 
 use super::inner::Inner;
+use super::pass;
 use super::replay::issued;
-use super::state::{Kept, MAX_GRANTS, State, hex};
+use super::state::{Kept, KeptPass, MAX_GRANTS, Remembered, State, hex};
 use super::view::Progress;
 use super::{DeskError, VerifyError};
 
@@ -32,6 +33,7 @@ pub(super) struct Answer {
 struct Judged {
     counted: Counted,
     grant: Option<Grant>,
+    pass: Option<Pass>,
     step: u64,
     events: Vec<Event>,
 }
@@ -87,6 +89,8 @@ impl Inner {
         let step = self.check_code(&mut state, &answer.person, &answer.code, answer.source)?;
         let approved = counted.outcome() == Some(Outcome::Approved);
         let grant = if approved { self.grant_for(&state, answer.request, now)? } else { None };
+        let pass =
+            if approved && grant.is_none() { self.pass_of(&state, answer.request, now)? } else { None };
         let entry = state.entry(answer.request)?;
         let mut events = vec![
             verified(&answer.person, step, Some(answer.request)),
@@ -104,7 +108,8 @@ impl Inner {
             reason_hmac: self.reason_hmac(answer.reason.as_ref()),
         }));
         events.extend(grant.as_ref().map(issued));
-        Ok(Judged { counted, grant, step, events })
+        events.extend(pass.as_ref().map(pass::issued));
+        Ok(Judged { counted, grant, pass, step, events })
     }
 
     fn count(&self, state: &State, answer: &Answer, now: Timestamp) -> Result<Counted, VerifyError> {
@@ -193,7 +198,10 @@ impl Inner {
         if state.grants.contains_key(&id) {
             return Err(DeskError::NoEntropy);
         }
-        let grant = Grant::of(state.entry(request)?.open.ask(), id, now);
+        let entry = state.entry(request)?;
+        let grant = Grant::of(entry.open.ask(), id, now);
+        // Whoever was told to come again may come in another session, for which this would be nothing.
+        let grant = grant.filter(|it| it.session.is_none() || !entry.deferred || entry.is_waited_for());
         Ok(grant.map(|grant| Grant {
             client: grant.client.as_deref().map(|client| self.client_mark(client)),
             ..grant
@@ -221,9 +229,14 @@ impl Inner {
                     state.grants.insert(id, Kept { grant, issued: self.clock.now() });
                     id
                 });
+                let pass = judged.pass.map(|pass| {
+                    let id = pass.id;
+                    state.passes.insert(id, KeptPass { pass, issued: self.clock.now() });
+                    id
+                });
                 let shown = answer.reason.as_ref().map(Reason::shown);
                 let approvals = ended.approvers.len();
-                let end = state.conclude(ended, entry.waiters, shown, grant);
+                let end = state.conclude(ended, entry.waiters, shown, Remembered { grant, pass });
                 Ok(Progress { ended: Some(end), approvals, needed })
             }
         }

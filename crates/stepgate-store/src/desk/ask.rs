@@ -1,45 +1,80 @@
 //! Opens requests, or lets a statement join one.
 
 use stepgate_approval::{Ask, Held, Open, Salts, canonical};
-use stepgate_record::Event;
-use stepgate_types::{Action, RequestId, Timestamp};
+use stepgate_record::{Deferral, Event};
+use stepgate_types::{Action, RequestId, StatementId, Timestamp};
 
 use super::DeskError;
 use super::inner::Inner;
 use super::state::{Entry, hex};
-use super::view::Waiting;
+use super::view::{Deferred, Waiting};
 
 /// How often a fresh id is drawn before the source of randomness counts as broken: 40 bits and at most
 /// some thousand ids do not collide twice.
 const DRAWS: usize = 8;
 
 impl Inner {
-    pub(super) async fn ask(&self, mut ask: Ask, held: Held) -> Result<Waiting, DeskError> {
+    pub(super) async fn ask(&self, ask: Ask, held: Held) -> Result<Waiting, DeskError> {
         let _turn = self.turn.lock().await;
         let now = self.clock.now();
         self.check_answerable(&ask, now)?;
-        let joinable = self.state().joinable(&ask, now);
+        let joinable = self.state().joinable(&ask, &held, now);
         if let Some(request) = joinable {
             return self.join(request, &ask).await;
         }
+        let statement = ask.statement;
+        let mut entry = self.fresh(ask, held)?;
+        self.log.append(vec![requested(&entry)], Vec::new()).await?;
+        let waiting = entry.wait(statement, false);
+        self.enter(entry);
+        Ok(waiting)
+    }
+
+    /// Opens a request for a statement that does not wait, or finds one that is open already.
+    pub(super) async fn defer(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
+        let _turn = self.turn.lock().await;
+        let now = self.clock.now();
+        self.check_answerable(&ask, now)?;
+        let statement = ask.statement;
+        let joinable = self.state().joinable(&ask, &held, now);
+        if let Some(request) = joinable {
+            let told = deferred(request, statement, Deferral::InTransaction);
+            self.log.append(vec![told], Vec::new()).await?;
+            let mut state = self.state();
+            let entry = state.entry_mut(request)?;
+            entry.deferred = true;
+            return Ok(Deferred { request, expires: entry.open.ask().expires });
+        }
+        let mut entry = self.fresh(ask, held)?;
+        entry.deferred = true;
+        let Ask { id: request, expires, .. } = *entry.open.ask();
+        let told = deferred(request, statement, Deferral::InTransaction);
+        self.log.append(vec![requested(&entry), told], Vec::new()).await?;
+        self.enter(entry);
+        Ok(Deferred { request, expires })
+    }
+
+    /// A request with an id and salts of its own, which nobody knows of yet.
+    fn fresh(&self, mut ask: Ask, held: Held) -> Result<Entry, DeskError> {
         self.state().room_for(&ask, &held)?;
         ask.id = self.free_id(ask.id)?;
         let salts = Salts::generate(&held, &*self.entropy).map_err(|_| DeskError::NoEntropy)?;
         let hash = canonical(&ask, &held, &salts).map_err(|_| DeskError::Unanswerable("salts"))?;
-        self.log.append(vec![requested(&ask, &hash)], Vec::new()).await?;
-
-        let (id, statement) = (ask.id, ask.statement);
-        let mut entry = Entry {
+        Ok(Entry {
             open: Open::new(ask, hash),
             held,
             salts,
             waiters: Vec::new(),
+            deferred: false,
             reading: super::read::Reading::default(),
-        };
-        let waiting = entry.wait(statement, false);
+        })
+    }
+
+    /// Its record is on disk: now it is open.
+    fn enter(&self, entry: Entry) {
+        let id = entry.open.ask().id;
         self.state().open.insert(id, entry);
         self.tell(id);
-        Ok(waiting)
     }
 
     async fn join(&self, request: RequestId, ask: &Ask) -> Result<Waiting, DeskError> {
@@ -84,7 +119,8 @@ impl Inner {
     }
 }
 
-fn requested(ask: &Ask, hash: &[u8]) -> Event {
+fn requested(entry: &Entry) -> Event {
+    let ask = entry.open.ask();
     Event::StepupRequested {
         request: ask.id,
         session: ask.statement.session,
@@ -95,7 +131,12 @@ fn requested(ask: &Ask, hash: &[u8]) -> Event {
         itself: ask.terms.itself,
         groups: ask.terms.groups.iter().cloned().collect(),
         count: ask.terms.count,
-        canonical_sha256: hex(hash),
+        canonical_sha256: hex(entry.open.canonical()),
         expires_us: ask.expires.micros(),
     }
+}
+
+/// The record of a statement that does not wait for its request.
+pub(super) fn deferred(request: RequestId, statement: StatementId, reason: Deferral) -> Event {
+    Event::StepupDeferred { request, session: statement.session, statement: statement.number, reason }
 }

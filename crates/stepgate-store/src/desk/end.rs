@@ -1,14 +1,37 @@
-//! Every other way out: withdrawn, cancelled, expired, revoked.
+//! Every other way out: withdrawn, cancelled, deferred, expired, revoked.
 
-use stepgate_record::{Event, Outcome};
-use stepgate_types::{GrantId, PersonName, RequestId, StatementId};
+use stepgate_record::{Deferral, Event, Outcome};
+use stepgate_types::{GrantId, PersonName, RequestId, StatementId, Timestamp};
 
 use super::DeskError;
+use super::ask::deferred;
 use super::inner::Inner;
+use super::pass::lapsed;
+use super::state::{KeptPass, Remembered};
 use crate::LogError;
 
 /// Events of one append: the log's writer drains at most as many at once.
 const BATCH: usize = 64;
+
+/// Why a statement stops waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// Who asked does not want it any more.
+    Cancelled,
+    /// It cannot run any more.
+    Withdrawn,
+    /// It cannot wait any more.
+    Deferred(Deferral),
+}
+
+/// What became of the request of a statement that stopped waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It is open, until then.
+    Open(Timestamp),
+    /// Nobody else waited: it has ended.
+    Ended(Outcome),
+}
 
 impl Inner {
     /// A statement stops waiting.
@@ -16,23 +39,45 @@ impl Inner {
         &self,
         request: RequestId,
         statement: StatementId,
-        outcome: Outcome,
-    ) -> Result<(), DeskError> {
+        how: Leaving,
+    ) -> Result<Left, DeskError> {
         let _turn = self.turn.lock().await;
-        let asker = {
-            let mut state = self.state();
-            let entry = state.entry_mut(request)?;
+        let now = self.clock.now();
+        let (stays, defers, due, asker) = {
+            let state = self.state();
+            let entry = state.entry(request)?;
             if !entry.waiters.iter().any(|waiter| waiter.statement == statement) {
                 return Err(DeskError::Unknown);
             }
-            if entry.others_wait(statement) {
-                entry.waiters.retain(|waiter| waiter.statement != statement);
-                return Ok(());
-            }
-            entry.open.ask().person.clone()
+            let ask = entry.open.ask();
+            let defers = match how {
+                Leaving::Deferred(why) if ask.mode.may_defer() && !entry.open.is_due(now) => Some(why),
+                _ => None,
+            };
+            let stays = entry.deferred || entry.others_wait(statement);
+            (stays, defers, entry.open.is_due(now), ask.person.clone())
         };
-        let by = (outcome == Outcome::Cancelled).then_some(asker);
-        self.end_all(vec![(request, outcome, by)]).await
+        if let Some(why) = defers {
+            self.log.append(vec![deferred(request, statement, why)], Vec::new()).await?;
+        }
+        if stays || defers.is_some() {
+            let expires = {
+                let mut state = self.state();
+                let entry = state.entry_mut(request)?;
+                entry.deferred |= defers.is_some();
+                entry.waiters.retain(|waiter| waiter.statement != statement);
+                entry.open.ask().expires
+            };
+            self.tell(request);
+            return Ok(Left::Open(expires));
+        }
+        let (outcome, by) = match how {
+            Leaving::Cancelled => (Outcome::Cancelled, Some(asker)),
+            Leaving::Deferred(_) if due => (Outcome::Expired, None),
+            Leaving::Withdrawn | Leaving::Deferred(_) => (Outcome::Withdrawn, None),
+        };
+        self.end_all(vec![(request, outcome, by)]).await?;
+        Ok(Left::Ended(outcome))
     }
 
     pub(super) async fn cancel_request(
@@ -55,21 +100,28 @@ impl Inner {
             self.state().open.clear();
             return Err(LogError::Poisoned(why).into());
         }
-        let due = {
+        let (due, lapsed) = {
             let mut state = self.state();
             state.grants.retain(|_, kept| !kept.grant.is_due(now));
+            let is_due = |kept: &KeptPass| kept.pass.is_due(now);
+            let lapsed: Vec<_> = state.passes.values().filter(|kept| is_due(kept)).map(lapsed).collect();
+            state.passes.retain(|_, kept| !is_due(kept));
             state.enrolments.retain(|_, enrolment| enrolment.until > elapsed);
             let ends = state.open.iter().filter_map(|(request, entry)| {
                 if entry.open.is_due(now) {
                     Some((*request, Outcome::Expired, None))
-                } else if entry.is_waited_for() {
+                } else if entry.deferred || entry.is_waited_for() {
                     None
                 } else {
                     Some((*request, Outcome::Withdrawn, None))
                 }
             });
-            ends.collect()
+            let due: Vec<_> = ends.collect();
+            (due, lapsed)
         };
+        for some in lapsed.chunks(BATCH) {
+            self.log.append(some.to_vec(), Vec::new()).await?;
+        }
         self.end_all(due).await
     }
 
@@ -77,12 +129,15 @@ impl Inner {
         let _turn = self.turn.lock().await;
         {
             let mut state = self.state();
-            let kept = state.grants.get(&grant).ok_or(DeskError::Unknown)?;
-            if by.as_ref().is_some_and(|by| *by != kept.grant.person) {
+            let of_grant = state.grants.get(&grant).map(|kept| &kept.grant.person);
+            let person = of_grant.or_else(|| state.passes.get(&grant).map(|kept| &kept.pass.person));
+            let person = person.ok_or(DeskError::Unknown)?;
+            if by.as_ref().is_some_and(|by| by != person) {
                 return Err(DeskError::Unknown);
             }
-            // At once: if the write fails, the grant is gone nevertheless.
+            // At once: if the write fails, it is gone nevertheless.
             state.grants.remove(&grant);
+            state.passes.remove(&grant);
         }
         self.log.append(vec![Event::GrantRevoked { grant, by }], Vec::new()).await?;
         Ok(())
@@ -96,11 +151,13 @@ impl Inner {
         let _turn = self.turn.lock().await;
         let (grants, requests) = {
             let mut state = self.state();
-            let of_person = state.grants.iter().filter(|(_, kept)| kept.grant.person == *person);
-            let grants: Vec<_> = of_person.map(|(id, _)| *id).collect();
-            grants.iter().for_each(|id| {
+            let grants = state.grants.iter().filter(|(_, kept)| kept.grant.person == *person);
+            let passes = state.passes.iter().filter(|(_, kept)| kept.pass.person == *person);
+            let grants: Vec<_> = grants.map(|(id, _)| *id).chain(passes.map(|(id, _)| *id)).collect();
+            for id in &grants {
                 state.grants.remove(id);
-            });
+                state.passes.remove(id);
+            }
             state.enrolments.remove(person);
             let asked = state.open.iter().filter(|(_, entry)| entry.open.ask().person == *person);
             let requests: Vec<_> = asked.map(|(id, _)| (*id, Outcome::Withdrawn, by.clone())).collect();
@@ -126,7 +183,12 @@ impl Inner {
             for (request, outcome, by) in some {
                 let mut state = self.state();
                 if let Some(entry) = state.open.remove(request) {
-                    state.conclude(entry.open.end(*outcome, by.clone()), entry.waiters, None, None);
+                    state.conclude(
+                        entry.open.end(*outcome, by.clone()),
+                        entry.waiters,
+                        None,
+                        Remembered::default(),
+                    );
                 }
                 drop(state);
                 self.tell(*request);

@@ -6,6 +6,7 @@ use stepgate_approval::Grant;
 use stepgate_record::{Event, Outcome, Record};
 use stepgate_types::{Label, RequestId, SessionId, Timestamp};
 
+use super::pass;
 use super::state::{Kept, State};
 use super::view::RequestInfo;
 
@@ -43,11 +44,21 @@ impl Replay {
                     self.state.grants.insert(*grant, kept);
                 }
             }
+            Event::PassIssued { pass, .. } => {
+                if let Some(kept) = pass::kept_of(&record.event, record.at) {
+                    self.state.passes.insert(*pass, kept);
+                }
+            }
+            Event::PassConsumed { pass, .. } | Event::PassLapsed { pass, .. } => {
+                self.state.passes.remove(pass);
+            }
             Event::GrantRevoked { grant, .. } => {
                 self.state.grants.remove(grant);
+                self.state.passes.remove(grant);
             }
             Event::AdminAction { action, person: Some(person), .. } if action == "user.removed" => {
                 self.state.grants.retain(|_, kept| kept.grant.person != *person);
+                self.state.passes.retain(|_, kept| kept.pass.person != *person);
             }
             other => self.take_statement(other),
         }
@@ -72,8 +83,9 @@ impl Replay {
     }
 
     /// What has to be recorded now that the gate starts again: nobody waits any more for requests that
-    /// were open, and how forwarded statements ended is not known.
-    pub(super) fn loose_ends(&self) -> Vec<Event> {
+    /// were open (what they were about was in memory alone), how forwarded statements ended is not known, and passes
+    /// may have lapsed.
+    pub(super) fn loose_ends(&self, now: Timestamp) -> Vec<Event> {
         let withdrawn = self.open.keys().map(|request| Event::StepupEnded {
             request: *request,
             outcome: Outcome::Withdrawn,
@@ -85,7 +97,8 @@ impl Replay {
                 |statement: &u64| Event::StatementOutcomeUnknown { session: *session, statement: *statement };
             statements.iter().map(unknown)
         });
-        withdrawn.chain(unknown).collect()
+        let due = self.state.passes.values().filter(|kept| kept.pass.is_due(now));
+        withdrawn.chain(unknown).chain(due.map(pass::lapsed)).collect()
     }
 
     /// The state, once the loose ends are recorded.
@@ -94,6 +107,7 @@ impl Replay {
             self.state.past.push(info, Outcome::Withdrawn);
         }
         self.state.grants.retain(|_, kept| !kept.grant.is_due(now));
+        self.state.passes.retain(|_, kept| !kept.pass.is_due(now));
         self.state
     }
 }

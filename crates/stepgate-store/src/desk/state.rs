@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use stepgate_approval::{
-    Ask, Canonical, Ended, Grant, Guard, Held, Open, Salts, Secret, WrongSalts, canonical, escape_for_display,
+    Ask, Canonical, Ended, Grant, Guard, Held, Open, Pass, Salts, Secret, Wanted, WrongSalts, canonical,
+    escape_for_display,
 };
 use stepgate_record::Outcome;
 use stepgate_types::{GrantId, PersonName, RequestId, StatementId, Timestamp};
@@ -29,6 +30,9 @@ const MAX_HELD_BYTES: usize = 128 << 20;
 /// Grants in force; an approval beyond counts once.
 pub(super) const MAX_GRANTS: usize = 10_000;
 
+/// Passes in force; beyond, nothing that was deferred is approved.
+pub(super) const MAX_PASSES: usize = 10_000;
+
 /// Ended requests remembered for listings and for telling late answers how it ended; some 300 bytes each.
 const MAX_PAST: usize = 2000;
 
@@ -38,6 +42,7 @@ pub(super) struct State {
     pub(super) open: BTreeMap<RequestId, Entry>,
     pub(super) past: Past,
     pub(super) grants: BTreeMap<GrantId, Kept>,
+    pub(super) passes: BTreeMap<GrantId, KeptPass>,
     /// The last TOTP step each person has spent.
     pub(super) steps: BTreeMap<PersonName, u64>,
     pub(super) guard: Guard,
@@ -50,18 +55,28 @@ pub(super) struct Entry {
     pub(super) held: Held,
     pub(super) salts: Salts,
     pub(super) waiters: Vec<Waiter>,
+    /// Somebody was told to come again: it stays open though nobody waits.
+    pub(super) deferred: bool,
     pub(super) reading: Reading,
 }
 
 /// A statement that waits.
 pub(super) struct Waiter {
     pub(super) statement: StatementId,
+    /// It came after another, and runs by a grant or a pass alone.
+    pub(super) joined: bool,
     pub(super) ended: oneshot::Sender<End>,
 }
 
 /// A grant and when it was issued.
 pub(super) struct Kept {
     pub(super) grant: Grant,
+    pub(super) issued: Timestamp,
+}
+
+/// A pass and when it was issued.
+pub(super) struct KeptPass {
+    pub(super) pass: Pass,
     pub(super) issued: Timestamp,
 }
 
@@ -83,7 +98,7 @@ impl Entry {
     /// Adds a waiter; the answer goes to whoever holds the statement.
     pub(super) fn wait(&mut self, statement: StatementId, joined: bool) -> Waiting {
         let (sender, ended) = oneshot::channel();
-        self.waiters.push(Waiter { statement, ended: sender });
+        self.waiters.push(Waiter { statement, joined, ended: sender });
         Waiting {
             request: self.open.ask().id,
             joined,
@@ -98,6 +113,11 @@ impl Entry {
         self.waiters.iter().any(|waiter| waiter.statement != statement && !waiter.ended.is_closed())
     }
 
+    /// Whether the statement that was asked about still waits, and so runs by the approval itself.
+    pub(super) fn owner_waits(&self) -> bool {
+        self.waiters.iter().any(|waiter| !waiter.joined && !waiter.ended.is_closed())
+    }
+
     /// Whether anybody still waits.
     pub(super) fn is_waited_for(&self) -> bool {
         self.waiters.iter().any(|waiter| !waiter.ended.is_closed())
@@ -106,6 +126,7 @@ impl Entry {
     pub(super) fn info(&self) -> RequestInfo {
         let ask = self.open.ask();
         RequestInfo {
+            state: if self.deferred { "deferred" } else { "open" },
             // Catalog names may hold anything, too.
             summary: Some(escape_for_display(ask.summary.as_bytes())),
             waiting: self.waiters.len(),
@@ -151,17 +172,28 @@ impl State {
         self.past.get(request).map_or(DeskError::Unknown, |(outcome, _)| DeskError::Ended(outcome))
     }
 
-    /// The open request that this one may join: the grant it asks for would cover it.
-    pub(super) fn joinable(&self, ask: &Ask, now: Timestamp) -> Option<RequestId> {
-        let wanted = ask.into();
-        let may_join = ask.terms.remember.is_some();
-        let mut open = self.open.iter().filter(|_| may_join);
-        let found = open.find(|(_, entry)| {
+    /// The open request that this one may join: the grant it asks for would cover it, or it was deferred and is
+    /// about this very statement.
+    pub(super) fn joinable(&self, ask: &Ask, held: &Held, now: Timestamp) -> Option<RequestId> {
+        let wanted = Wanted::from(ask);
+        let by_grant = |entry: &Entry| {
             let grant = Grant::of(entry.open.ask(), GrantId::from_bytes([0; 8]), now);
+            ask.terms.remember.is_some() && grant.is_some_and(|grant| grant.covers(&wanted, now).is_ok())
+        };
+        let by_pass = |entry: &Entry| {
+            let asked = entry.open.ask();
+            entry.deferred
+                && asked.person == ask.person
+                && asked.db_user == ask.db_user
+                && asked.database == ask.database
+                && entry.held == *held
+                && wanted.is_no_more_than(&Wanted::from(asked))
+        };
+        let found = self.open.iter().find(|(_, entry)| {
             entry.open.ask().terms == ask.terms
                 && !entry.open.is_due(now)
                 && entry.waiters.len() < MAX_WAITERS
-                && grant.is_some_and(|grant| grant.covers(&wanted, now).is_ok())
+                && (by_grant(entry) || by_pass(entry))
         });
         found.map(|(id, _)| *id)
     }
@@ -172,8 +204,8 @@ impl State {
         if of_person >= MAX_OPEN_OF_PERSON {
             return Err(DeskError::TooManyOfPerson(of_person));
         }
-        let bytes: usize = self.open.values().map(|entry| held_bytes(&entry.held)).sum();
-        if self.open.len() >= MAX_OPEN || bytes.saturating_add(held_bytes(held)) > MAX_HELD_BYTES {
+        let bytes: usize = self.open.values().map(|entry| entry.held.bytes()).sum();
+        if self.open.len() >= MAX_OPEN || bytes.saturating_add(held.bytes()) > MAX_HELD_BYTES {
             return Err(DeskError::Full);
         }
         Ok(())
@@ -197,8 +229,9 @@ impl State {
         ended: Ended,
         waiters: Vec<Waiter>,
         reason: Option<String>,
-        grant: Option<GrantId>,
+        remembered: Remembered,
     ) -> End {
+        let Remembered { grant, pass } = remembered;
         let end = End {
             request: ended.ask.id,
             outcome: ended.outcome,
@@ -206,6 +239,7 @@ impl State {
             reason,
             approvers: ended.approvers.into_iter().collect(),
             grant,
+            pass,
         };
         let info = RequestInfo { approvers: end.approvers.clone(), ..info_of(&ended.ask) };
         self.past.push(info, end.outcome);
@@ -217,10 +251,11 @@ impl State {
     }
 }
 
-fn held_bytes(held: &Held) -> usize {
-    // A bind value costs its vector, type and format besides its bytes.
-    let values = held.parameters.iter().map(|value| 32 + value.as_ref().map_or(0, Vec::len));
-    values.fold(held.sql.len(), usize::saturating_add)
+/// What an approval is remembered as, if it is.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Remembered {
+    pub(super) grant: Option<GrantId>,
+    pub(super) pass: Option<GrantId>,
 }
 
 /// The latest ended requests.

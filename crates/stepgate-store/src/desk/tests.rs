@@ -2,6 +2,7 @@
 
 mod answers;
 mod asks;
+mod deferrals;
 mod ends;
 mod enrolments;
 mod restarts;
@@ -13,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_approval::{Ask, Held, Scope, Secret, Terms, Wanted};
+use stepgate_approval::{Ask, Dialect, Held, Mode, Scope, Secret, Terms, Wanted};
 use stepgate_record::Event;
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
@@ -137,6 +138,7 @@ impl World {
             exactly_known: true,
             has_sink: false,
             action: Action::StepUp,
+            mode: Mode::Hold,
             rules: vec!["restricted-read".to_owned()],
             summary: "Reads public.customers.ssn (restricted).".to_owned(),
             policy_sha256: "ab".repeat(32),
@@ -199,7 +201,13 @@ impl World {
 }
 
 fn held(sql: &str) -> Held {
-    Held { sql: sql.as_bytes().to_vec(), parameters: Vec::new(), formats: Vec::new(), types: Vec::new() }
+    Held {
+        sql: sql.as_bytes().to_vec(),
+        parameters: Vec::new(),
+        formats: Vec::new(),
+        types: Vec::new(),
+        dialect: Dialect::default(),
+    }
 }
 
 fn copy(from: &Path, to: &Path) {

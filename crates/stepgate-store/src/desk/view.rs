@@ -1,7 +1,7 @@
 //! What the desk tells others: ends, listings, and the held statement for those who may see it.
 
 use serde::Serialize;
-use stepgate_approval::{Grant, Page};
+use stepgate_approval::{Grant, Page, Pass};
 use stepgate_record::Outcome;
 use stepgate_types::{GrantId, GroupName, PersonName, RequestId, StatementId, Timestamp};
 use tokio::sync::oneshot;
@@ -37,6 +37,18 @@ pub struct End {
     pub approvers: Vec<PersonName>,
     /// The grant that the approval is remembered as. A statement that joined runs by it alone.
     pub grant: Option<GrantId>,
+    /// The pass that the approval of a deferred request is remembered as: the same statement, sent again, runs by it
+    /// once.
+    pub pass: Option<GrantId>,
+}
+
+/// A request that stays open though the statement does not wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deferred {
+    /// The request, which may be one that was open already.
+    pub request: RequestId,
+    /// When it lapses.
+    pub expires: Timestamp,
 }
 
 /// What an answer has led to.
@@ -55,7 +67,7 @@ pub struct Progress {
 pub struct RequestInfo {
     /// Its id.
     pub request: RequestId,
-    /// `open`, `approved`, `denied`, `expired`, `cancelled` or `withdrawn`.
+    /// `open`, `deferred` (open, and nobody need wait), `approved`, `denied`, `expired`, `cancelled` or `withdrawn`.
     pub state: &'static str,
     /// Who asks.
     pub person: PersonName,
@@ -81,7 +93,15 @@ pub struct RequestInfo {
     pub expires: String,
 }
 
-/// A grant, as listed.
+impl RequestInfo {
+    /// Whether it can be answered.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, "open" | "deferred")
+    }
+}
+
+/// A grant or pass, as listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct GrantInfo {
     /// Its id.
@@ -102,6 +122,8 @@ pub struct GrantInfo {
     pub labels: Vec<String>,
     /// The approval it answers.
     pub approval: String,
+    /// A pass: it covers one execution of the very statement that was approved.
+    pub once: bool,
     /// When it ends.
     pub expires: String,
 }
@@ -118,7 +140,26 @@ impl From<&Grant> for GrantInfo {
             relations: grant.relations.iter().cloned().collect(),
             labels: grant.labels.iter().map(ToString::to_string).collect(),
             approval: grant.approval.clone(),
+            once: false,
             expires: grant.expires.to_string(),
+        }
+    }
+}
+
+impl From<&Pass> for GrantInfo {
+    fn from(pass: &Pass) -> Self {
+        Self {
+            grant: pass.id,
+            request: pass.request,
+            person: pass.person.clone(),
+            database: pass.database.clone(),
+            kinds: pass.kinds.iter().map(|kind| kind.as_str()).collect(),
+            uses: pass.uses.iter().map(|use_| use_.as_str()).collect(),
+            relations: pass.relations.iter().cloned().collect(),
+            labels: pass.labels.iter().map(ToString::to_string).collect(),
+            approval: pass.approval.clone(),
+            once: true,
+            expires: pass.expires.to_string(),
         }
     }
 }

@@ -69,7 +69,7 @@ fn a_closed_log_takes_nothing_more() {
     log.close().unwrap();
     assert_eq!(log.append_blocking(vec![event(1)], vec![]), Err(LogError::Closed));
     assert_eq!(log.note(event(1)), Err(LogError::Closed));
-    assert!(block_on(log.permit(statement(1), event(1), Vec::new())).is_err());
+    assert!(block_on(log.permit(statement(1), vec![event(1)], Vec::new())).is_err());
 }
 
 #[test]
@@ -97,12 +97,12 @@ fn many_writers_get_each_its_own_numbers_without_gaps() {
 fn a_permit_is_had_only_once_its_record_is_on_disk() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
-    let permit = block_on(log.permit(statement(5), event(5), Vec::new())).unwrap();
+    let permit = block_on(log.permit(statement(5), vec![event(5)], Vec::new())).unwrap();
     assert_eq!(permit.statement(), statement(5));
     assert!(permit.seq() < log.len());
 
     log.shared().disk.break_sync();
-    let refused = block_on(log.permit(statement(6), event(6), Vec::new()));
+    let refused = block_on(log.permit(statement(6), vec![event(6)], Vec::new()));
     assert!(matches!(refused, Err(LogError::Poisoned(_))));
 }
 

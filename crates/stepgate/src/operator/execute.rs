@@ -70,7 +70,7 @@ pub(crate) async fn execute(
             Ok(Some(format!("enrolled an authenticator for {person}; its next code is the first to use")))
         }
         Operator::RequestList {} => {
-            for info in store.desk.requests().into_iter().filter(|info| info.state == "open") {
+            for info in store.desk.requests().into_iter().filter(stepgate_store::RequestInfo::is_open) {
                 row(out, serde_json::to_value(info).unwrap_or_default()).await?;
             }
             Ok(None)
@@ -227,7 +227,7 @@ fn status(operations: &Operations) -> Value {
         "poisoned": store.log.poisoned(),
         "people": people.len(),
         "without_totp": without,
-        "open_requests": store.desk.requests().iter().filter(|info| info.state == "open").count(),
+        "open_requests": store.desk.requests().iter().filter(|info| info.is_open()).count(),
         "grants": store.desk.grants().len(),
     })
 }

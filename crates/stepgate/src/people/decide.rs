@@ -43,13 +43,16 @@ fn report(request: RequestId, answer: &Value) -> Result<(), Failure> {
     let state = answer.get("state").and_then(Value::as_str).map(harmless).unwrap_or_default();
     let number = |key| answer.get(key).and_then(Value::as_u64);
     let mut line = match (state.as_str(), number("approvals"), number("needed")) {
-        ("open", Some(approvals), Some(needed)) => {
+        ("open" | "deferred", Some(approvals), Some(needed)) => {
             format!("{request}: your answer counts; {approvals} of {needed} have approved")
         }
         _ => format!("{request}: {state}"),
     };
     if let Some(grant) = answer.get("grant").and_then(Value::as_str) {
         line.push_str(&format!("; remembered as grant {}", harmless(grant)));
+    }
+    if answer.get("pass").and_then(Value::as_str).is_some() {
+        line.push_str("; the same statement, sent again, passes once");
     }
     output::print_line(&line)
 }

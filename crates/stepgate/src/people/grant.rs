@@ -10,7 +10,7 @@ use crate::output::{self, Listing};
 
 /// What a table of grants shows.
 pub(crate) const COLUMNS: &[&str] =
-    &["grant", "person", "database", "relations", "labels", "kinds", "approval", "expires"];
+    &["grant", "person", "database", "relations", "labels", "kinds", "approval", "once", "expires"];
 
 /// `stepgate grant ls`.
 pub(crate) fn ls(who: &AsArgs, format: Format) -> Result<(), Failure> {

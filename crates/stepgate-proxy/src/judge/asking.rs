@@ -1,0 +1,274 @@
+//! Asking people: what is asked, whether the statement waits meanwhile, and what lets it through afterwards.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use stepgate_approval::{Ask, Dialect, Held, Mode, Scope, Terms, Wanted};
+use stepgate_policy::{Approval, InTransaction, ScopePart};
+use stepgate_session::TransactionSoFar;
+use stepgate_sql::{Facts, SessionState};
+use stepgate_store::{LogError, Waiting};
+use stepgate_types::{Kind, RequestId, SqlState, StatementId, Use};
+use stepgate_wire::Problem;
+
+use super::{Case, Verdict};
+use crate::refusal;
+
+/// How long a statement is held at most in a transaction that has run something: what it has locked stays
+/// locked, and the server's `idle_in_transaction_session_timeout` may be as short.
+const MAX_HOLD_IN_TRANSACTION: Duration = Duration::from_secs(60);
+
+/// The longest statement, in bytes, whose request may outlive its wait: it stays in memory for as long.
+const MAX_DEFERRED: usize = 1 << 20;
+
+/// A statement that waits.
+pub(crate) struct Hold {
+    pub(crate) waiting: Waiting,
+    pub(crate) statement: StatementId,
+    pub(crate) notice: Problem,
+    /// For how long, where it must not wait for as long as the request is open.
+    pub(crate) limit: Option<Duration>,
+    /// What the client is told when it cannot wait any longer and the request stays open; `None`: it does not.
+    pub(crate) deferred: Option<Problem>,
+    /// The request stays open if the client leaves.
+    pub(crate) outlives_client: bool,
+    /// What was asked; at release, what would run must be no more than that.
+    wanted: Wanted,
+}
+
+/// Whether a statement may wait.
+enum Wait {
+    /// Until its request ends, or for as long.
+    For(Option<Duration>),
+    /// Not at all.
+    Never,
+}
+
+impl Case<'_> {
+    pub(super) async fn step_up(&self, approved: Option<&Hold>) -> Result<Verdict, LogError> {
+        let Some(approval) = &self.decision.approval else {
+            // Rules that ask without saying whom do not load; should one appear, nothing passes by it.
+            return self.deny().await;
+        };
+        let wanted = self.wanted(approval);
+        // An approval releases one statement. Those that joined run by the grant it made, or the pass.
+        let own = approved.filter(|hold| !hold.waiting.joined);
+        if let Some(hold) = own
+            && wanted.is_no_more_than(&hold.wanted)
+        {
+            return self.permit("forward", Some(hold.waiting.request), None).await;
+        }
+        let desk = &self.judge.gate.desk;
+        if let Some(grant) = desk.covering_grant(&wanted) {
+            return self.permit("forward", None, Some(grant)).await;
+        }
+        let held = self.held(wanted.exactly_known);
+        let can_defer = self.can_defer(&held, wanted.exactly_known);
+        if can_defer
+            && let Some((pass, request)) = desk.pass_for(&wanted, &self.who.db_user, &held)
+            && let Some(verdict) = self.permit_by_pass(pass, request).await?
+        {
+            return Ok(verdict);
+        }
+        match self.wait() {
+            Wait::Never if can_defer => self.defer(approval, &wanted, held).await,
+            Wait::Never => self.hold(approval, wanted, held, Some(MAX_HOLD_IN_TRANSACTION), can_defer).await,
+            Wait::For(limit) => self.hold(approval, wanted, held, limit, can_defer).await,
+        }
+    }
+
+    /// Whether the statement may wait, by what its transaction keeps from others (DESIGN §3).
+    fn wait(&self) -> Wait {
+        match self.view.rules.in_transaction() {
+            InTransaction::Hold => Wait::For(None),
+            InTransaction::Defer if self.pending.in_transaction => Wait::Never,
+            InTransaction::Defer => Wait::For(None),
+            InTransaction::Auto => match self.pending.transaction {
+                TransactionSoFar::Nothing => Wait::For(None),
+                TransactionSoFar::Read => Wait::For(Some(MAX_HOLD_IN_TRANSACTION)),
+                TransactionSoFar::Snapshot | TransactionSoFar::Wrote => Wait::Never,
+            },
+        }
+    }
+
+    /// Whether the same bytes, sent again in another session, would be the same statement: nothing that goes on with
+    /// what this session made, and nothing that is not known.
+    fn can_defer(&self, held: &Held, exactly_known: bool) -> bool {
+        let stands_alone = |facts: &Facts| {
+            facts.kind != Kind::Execute
+                && facts.effect.refers.is_none()
+                && (facts.kind != Kind::Cursor || !facts.effect.names.is_empty())
+                && !facts.normalised.to_ascii_lowercase().contains("current of")
+        };
+        !held.sql.is_empty()
+            && held.bytes() <= MAX_DEFERRED
+            && (exactly_known || held.dialect.path.is_some())
+            && self.pending.facts.iter().all(stands_alone)
+    }
+
+    async fn hold(
+        &self,
+        approval: &Approval,
+        wanted: Wanted,
+        held: Held,
+        limit: Option<Duration>,
+        can_defer: bool,
+    ) -> Result<Verdict, LogError> {
+        let gate = &self.judge.gate;
+        gate.log.append(vec![self.event("hold", None, None)], Vec::new()).await?;
+        self.count("hold");
+        let Some(id) = self.fresh_id() else { return Ok(Verdict::Refuse(no_randomness())) };
+        let mode = if can_defer { Mode::HoldThenDefer } else { Mode::Hold };
+        let waiting = match gate.desk.ask(self.ask(id, approval, &wanted, mode), held).await {
+            Ok(waiting) => waiting,
+            Err(error) => return Ok(Verdict::Refuse(refusal::desk_failed(&error))),
+        };
+        let (request, now) = (waiting.request, gate.clock.now());
+        let left = waiting.expires.since(now);
+        let limit = limit.unwrap_or_else(|| self.view.rules.hold());
+        let limit = Some(limit.min(self.view.rules.hold())).filter(|limit| *limit < left);
+        let url = gate.console_url.as_deref();
+        let notice = refusal::held(request, approval, self.decision, (left, limit), url);
+        let deferred =
+            can_defer.then(|| refusal::deferred(request, approval, self.decision, waiting.expires, url));
+        let outlives_client = can_defer && !approval.itself && self.view.rules.outlives_client();
+        let statement = self.statement();
+        Ok(Verdict::Hold(Box::new(Hold {
+            waiting,
+            statement,
+            notice,
+            limit,
+            deferred,
+            outlives_client,
+            wanted,
+        })))
+    }
+
+    /// Opens a request, and tells the client to come again when it is approved.
+    async fn defer(&self, approval: &Approval, wanted: &Wanted, held: Held) -> Result<Verdict, LogError> {
+        let gate = &self.judge.gate;
+        gate.log.append(vec![self.event("defer", None, None)], Vec::new()).await?;
+        self.count("defer");
+        let Some(id) = self.fresh_id() else { return Ok(Verdict::Refuse(no_randomness())) };
+        let problem = match gate.desk.defer(self.ask(id, approval, wanted, Mode::Defer), held).await {
+            Ok(deferred) => {
+                let url = gate.console_url.as_deref();
+                refusal::deferred(deferred.request, approval, self.decision, deferred.expires, url)
+            }
+            Err(error) => refusal::desk_failed(&error),
+        };
+        Ok(Verdict::Refuse(problem))
+    }
+
+    fn fresh_id(&self) -> Option<RequestId> {
+        let mut id = [0; 5];
+        self.judge.gate.entropy.fill(&mut id).ok()?;
+        Some(RequestId::from_bytes(id))
+    }
+
+    fn held(&self, exactly_known: bool) -> Held {
+        let values = self.pending.values.iter();
+        let dialect = self.session.map(|session| dialect(session, exactly_known)).unwrap_or_default();
+        Held {
+            sql: self.pending.sql.to_vec(),
+            parameters: values.map(|value| value.as_ref().map(|value| value.to_vec())).collect(),
+            formats: self.pending.formats.clone(),
+            types: self.pending.types.clone(),
+            dialect,
+        }
+    }
+
+    fn wanted(&self, approval: &Approval) -> Wanted {
+        let rank = |output_only: bool| {
+            let counts = |uses: &BTreeSet<Use>| {
+                if output_only {
+                    uses.contains(&Use::Output)
+                } else {
+                    uses.iter().any(|use_| *use_ != Use::Write)
+                }
+            };
+            let touched = self.decision.touched.iter().filter(|touched| counts(&touched.uses));
+            touched.map(|touched| touched.class.rank).max().unwrap_or(0)
+        };
+        Wanted {
+            person: self.who.person.clone(),
+            database: self.who.database.clone(),
+            client: self.who.client.clone(),
+            address: self.who.address,
+            session: self.judge.session,
+            kinds: self.facts.kinds.clone(),
+            uses: self.decision.touched.iter().flat_map(|touched| touched.uses.iter().copied()).collect(),
+            relations: self.facts.relations.clone(),
+            labels: self.decision.touched.iter().filter_map(|touched| touched.label.clone()).collect(),
+            class_rank: rank(false).max(self.decision.class.as_ref().map_or(0, |class| class.rank)),
+            output_rank: rank(true),
+            exactly_known: self.is_known(),
+            has_sink: self.facts.has_sink,
+            action: self.decision.action,
+            approval: approval.name.clone(),
+            policy_sha256: self.view.rules.sha256().to_owned(),
+        }
+    }
+
+    fn ask(&self, id: RequestId, approval: &Approval, wanted: &Wanted, mode: Mode) -> Ask {
+        let opened = self.judge.gate.clock.now();
+        // What cannot be deferred ends with its wait.
+        let hold = self.view.rules.hold();
+        let patience = if mode.may_defer() { approval.expires } else { approval.expires.min(hold) };
+        let scope = approval.remember.as_ref().map(|remember| &remember.scope);
+        let bound = |part: ScopePart| scope.is_some_and(|scope| scope.contains(&part));
+        Ask {
+            id,
+            statement: self.statement(),
+            person: wanted.person.clone(),
+            db_user: self.who.db_user.clone(),
+            address: wanted.address,
+            client: wanted.client.clone(),
+            database: wanted.database.clone(),
+            kinds: wanted.kinds.clone(),
+            uses: wanted.uses.clone(),
+            relations: wanted.relations.clone(),
+            labels: wanted.labels.clone(),
+            class_rank: wanted.class_rank,
+            output_rank: wanted.output_rank,
+            exactly_known: wanted.exactly_known,
+            has_sink: wanted.has_sink,
+            action: wanted.action,
+            mode,
+            rules: self.decision.rules.clone(),
+            summary: self.decision.summary(),
+            policy_sha256: wanted.policy_sha256.clone(),
+            terms: Terms {
+                approval: approval.name.clone(),
+                itself: approval.itself,
+                groups: approval.groups.clone(),
+                count: approval.count,
+                strength: approval.strength,
+                reason_required: approval.reason_required,
+                remember: approval.remember.as_ref().map(|remember| remember.for_),
+                scope: Scope {
+                    client: bound(ScopePart::Client),
+                    network: bound(ScopePart::Network),
+                    session: bound(ScopePart::Session),
+                    labels: bound(ScopePart::Labels),
+                },
+            },
+            opened,
+            expires: opened.plus(patience),
+        }
+    }
+}
+
+/// What the bytes mean hangs on, besides the catalog. Where it is known exactly what is reached, names are resolved
+/// already; else they mean what the search path makes of them.
+fn dialect(session: &SessionState, exactly_known: bool) -> Dialect {
+    Dialect {
+        standard_strings: session.standard_conforming_strings,
+        utf8: session.utf8,
+        path: session.search_path.clone().filter(|_| !exactly_known),
+    }
+}
+
+fn no_randomness() -> Problem {
+    Problem::error(SqlState::SYSTEM_ERROR, "no randomness")
+}

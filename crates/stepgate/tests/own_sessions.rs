@@ -1,0 +1,61 @@
+//! `pg_cancel_backend` and `pg_terminate_backend`: one's own sessions, and nobody else's.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use stepgate_testkit::Psql;
+use support::{SOON, World, passes};
+
+fn pid(psql: &mut Psql) -> String {
+    psql.run("select pg_backend_pid();").unwrap().lines.first().unwrap().trim().to_owned()
+}
+
+/// A statement that runs until somebody stops it.
+fn sleeps(psql: &mut Psql) {
+    psql.send("select pg_sleep(60);").unwrap();
+    assert!(psql.is_silent_for(Duration::from_millis(500)));
+}
+
+#[test]
+fn a_session_of_ones_own_is_cancelled_and_ended_unasked() {
+    let world = World::new();
+    let dana = world.dana();
+    let (mut stuck, mut psql) = (world.psql(&dana), world.psql(&dana));
+    let pid = pid(&mut stuck);
+    sleeps(&mut stuck);
+    passes(&mut psql, &format!("select pg_cancel_backend({pid});"));
+    assert_eq!(stuck.finish(SOON).unwrap().sqlstate, "57014");
+    sleeps(&mut stuck);
+    passes(&mut psql, &format!("select pg_catalog.pg_terminate_backend({pid});"));
+    assert!(stuck.ended(SOON).unwrap().join("\n").contains("terminating connection"));
+}
+
+#[test]
+fn nobody_elses_session_is_reached_although_the_server_would_allow_it() {
+    let world = World::new();
+    let (dana, eve) = (world.dana(), world.person("eve", "analysts"));
+    let (mut victim, mut attacker) = (world.psql(&dana), world.psql(&eve));
+    let pid = pid(&mut victim);
+    sleeps(&mut victim);
+    for attack in [
+        format!("select pg_cancel_backend({pid});"),
+        format!("select pg_terminate_backend({pid});"),
+        format!("select pg_catalog.pg_terminate_backend ( {pid} );"),
+        format!("select pg_terminate_backend({pid}, 100);"),
+        "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid();".to_owned(),
+        format!("select 1 from (select pg_cancel_backend({pid})) x;"),
+        format!("prepare k as select pg_cancel_backend({pid});"),
+    ] {
+        let reply = attacker.run(&attack).unwrap();
+        assert_eq!(reply.sqlstate, "42501", "{attack}: {}", reply.text());
+        assert!(reply.text().contains("stepgate: only sessions of your own"), "{}", reply.text());
+    }
+    assert!(victim.is_silent_for(Duration::from_millis(300)), "{:?}", victim.shown());
+    // Her own word still reaches her own session.
+    let mut other = world.psql(&dana);
+    passes(&mut other, &format!("select pg_cancel_backend({pid});"));
+    assert_eq!(victim.finish(SOON).unwrap().sqlstate, "57014");
+}
