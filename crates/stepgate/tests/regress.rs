@@ -25,7 +25,7 @@ version: 1
 mode: enforce
 defaults: {action: allow, on_error: deny, hold: 1m, in_transaction: auto, on_client_gone: withdraw}
 rules:
-  - {name: control, match: {kind: [control]}, action: allow}
+  - {name: everything, match: {kind: [control]}, action: allow}
 ";
 const NOTHING_LABELLED: &str = "\
 version: 1
