@@ -665,7 +665,9 @@ fn approvals_have_the_defaults_that_the_sample_describes() {
 #[test]
 fn a_request_may_outlive_its_hold_and_its_client() {
     let text = |defaults: &str| {
-        format!("version: 1\ndefaults: {defaults}\napprovals: {{owners: {{groups: [a], expires: 7d}}}}\n")
+        format!(
+            "version: 1\ndefaults: {defaults}\napprovals: {{owners: {{groups: [a], expires: 7d}}, self: {{self: true}}}}\n"
+        )
     };
     let usual = ruleset(MAP, &text("{hold: 5m}"));
     assert_eq!((usual.in_transaction(), usual.outlives_client()), (InTransaction::Auto, true));

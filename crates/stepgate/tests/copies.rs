@@ -58,7 +58,7 @@ fn a_copy_that_all_can_read_keeps_its_labels_through_a_restart_of_the_gate() {
 
 #[test]
 fn a_copy_into_what_the_transaction_has_just_made_is_remembered() {
-    let world = World::new();
+    let world = World::waiting();
     let (dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     passes(&mut psql, "begin; create temp table fresh (x text);");
@@ -137,7 +137,7 @@ fn a_schema_made_while_a_statement_waits_does_not_make_it_wait_again() {
 
 #[test]
 fn a_statement_that_waits_while_a_labelled_copy_is_made_does_not_show_it() {
-    let world = World::new();
+    let world = World::waiting();
     world.cluster.load("shop", "create table notes (x text); grant all on notes to public").unwrap();
     let (dana, mut olga) = (world.dana(), world.olga());
     let eve = world.person("eve", "analysts");

@@ -15,14 +15,9 @@ const EXPORT: &str = "copy customers to stdout;";
 const SSN: &str = "select full_name, ssn from customers order by id limit 2;";
 const WRITE: &str = "insert into products values (900, 'new', 'home', 1);";
 
-/// Holds are short, and requests to others stay open.
+/// Holds are short; requests to others stay open for hours.
 fn short_holds(policy: String) -> String {
-    policy.replace("hold: 5m", "hold: 2s").replace("reason: required", "reason: required\n    expires: 8h")
-}
-
-/// Requests to others outlive holds of the usual length.
-fn patient(policy: String) -> String {
-    policy.replace("reason: required", "reason: required\n    expires: 8h")
+    policy.replace("hold: 5m", "hold: 2s")
 }
 
 /// The statement was deferred: its request.
@@ -119,7 +114,7 @@ fn after_a_write_the_client_hears_at_once_what_to_do_and_the_rerun_passes_exactl
 
 #[test]
 fn a_client_that_left_during_a_hold_comes_back_after_the_approval_and_passes_once() {
-    let world = World::with_policy(patient);
+    let world = World::new();
     let (dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     psql.send(EXPORT).unwrap();
@@ -150,7 +145,7 @@ fn a_hold_that_lapses_leaves_its_request_open_and_the_rerun_passes() {
 
 #[test]
 fn a_rerun_before_the_approval_waits_for_the_same_request() {
-    let world = World::with_policy(patient);
+    let world = World::new();
     let (dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     let request = deferred_after_a_write(&mut psql, EXPORT);
@@ -198,9 +193,8 @@ fn ones_own_verification_is_asked_for_outside_a_transaction_that_has_written() {
 
 #[test]
 fn ones_own_request_and_any_where_the_policy_says_so_end_with_the_client() {
-    let world = World::with_policy(|policy| {
-        patient(policy).replace("on_client_gone: defer", "on_client_gone: withdraw")
-    });
+    let world =
+        World::with_policy(|policy| policy.replace("on_client_gone: defer", "on_client_gone: withdraw"));
     let dana = world.dana();
     for sql in [SSN, EXPORT] {
         let mut psql = world.psql(&dana);
@@ -220,7 +214,7 @@ fn ones_own_request_and_any_where_the_policy_says_so_end_with_the_client() {
 
 #[test]
 fn a_denial_a_cancellation_and_a_revocation_end_it_and_the_rerun_asks_again() {
-    let world = World::with_policy(patient);
+    let world = World::new();
     let (dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     let denied = deferred_after_a_write(&mut psql, EXPORT);
@@ -239,7 +233,7 @@ fn a_denial_a_cancellation_and_a_revocation_end_it_and_the_rerun_asks_again() {
 
 #[test]
 fn a_pass_is_nothing_to_somebody_else_or_for_another_statement() {
-    let world = World::with_policy(patient);
+    let world = World::new();
     let (dana, mut olga, omar) = (world.dana(), world.olga(), world.person("omar", "analysts"));
     let mut psql = world.psql(&dana);
     let request = deferred_after_a_write(&mut psql, EXPORT);
@@ -253,7 +247,7 @@ fn a_pass_is_nothing_to_somebody_else_or_for_another_statement() {
 
 #[test]
 fn kill_9_keeps_an_issued_pass_and_withdraws_what_nobody_had_answered() {
-    let mut world = World::with_policy(patient);
+    let mut world = World::new();
     let (mut dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     let request = deferred_after_a_write(&mut psql, EXPORT);
@@ -357,7 +351,7 @@ fn psycopg_hears_sg010_behind_its_own_begin_and_its_rerun_with_the_same_value_pa
     use std::io::{BufRead as _, Write as _};
     let others = "action: approve\n    approval: data-owners\n\n  # Taking";
     let world = World::with_policy(|policy| {
-        patient(policy).replace("action: step-up\n    approval: self\n\n  # Taking", others)
+        policy.replace("action: step-up\n    approval: self\n\n  # Taking", others)
     });
     let (dana, mut olga) = (world.dana(), world.olga());
     let mut command = std::process::Command::new("python3");

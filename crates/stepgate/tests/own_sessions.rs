@@ -10,7 +10,8 @@ use stepgate_testkit::Psql;
 use support::{SOON, World, passes};
 
 fn pid(psql: &mut Psql) -> String {
-    psql.run("select pg_backend_pid();").unwrap().lines.first().unwrap().trim().to_owned()
+    let reply = psql.run("select pg_backend_pid();").unwrap();
+    reply.lines.iter().find_map(|line| line.trim().parse::<u32>().ok()).unwrap().to_string()
 }
 
 /// A statement that runs until somebody stops it.

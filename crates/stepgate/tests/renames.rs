@@ -11,7 +11,7 @@ use support::{SOON, World, approved, passes, waits};
 
 /// Where analysts may make tables, and own those of the shop.
 fn world(more: &str) -> World {
-    let mut world = World::not_serving(|text| text);
+    let mut world = World::not_serving(support::waiting);
     let ddl = "grant create on schema public to public; create schema s; grant all on schema s to public; \
                alter table customers owner to stepgate_analyst; alter table products owner to stepgate_analyst; \
                grant create on database shop to public; alter schema s owner to stepgate_analyst;";

@@ -31,6 +31,11 @@ impl World {
         Self::with_policy(|text| text)
     }
 
+    /// The same, where statements wait whatever their transaction keeps locked.
+    pub(crate) fn waiting() -> Self {
+        Self::with_policy(waiting)
+    }
+
     /// The same with a changed policy.
     pub(crate) fn with_policy(change: impl FnOnce(String) -> String) -> Self {
         let mut world = Self::not_serving(change);
@@ -111,6 +116,13 @@ impl World {
     pub(crate) fn recorded(&self, what: &str, about: &str) -> bool {
         self.records().iter().map(ToString::to_string).any(|text| text.contains(what) && text.contains(about))
     }
+}
+
+/// A policy by which statements wait whatever their transaction keeps locked.
+pub(crate) fn waiting(policy: String) -> String {
+    let waits = policy.replace("in_transaction: auto", "in_transaction: hold");
+    assert_ne!(waits, policy);
+    waits
 }
 
 /// The statement is held: its request.
