@@ -11,11 +11,11 @@ use stepgate_approval::{Ask, Held, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, Circumstances, Decision, ScopePart, Touched};
 use stepgate_record::{Event, LabelledColumn, Statement};
 use stepgate_session::{Pass, Pending, TransactionSoFar};
-use stepgate_sql::{Catalog, Facts, Flow, Message, SessionState, SinkKind};
+use stepgate_sql::{Catalog, Facts, Flow, Message, NoValues, SessionState, SinkKind};
 use stepgate_store::{LogError, PendingRelease, Waiting};
 use stepgate_types::{
-    Action, BulkShape, Certainty, Estimator, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
-    SqlState, StatementId, Use,
+    Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
+    SessionId, SqlState, StatementId, Use,
 };
 use stepgate_wire::Problem;
 
@@ -175,6 +175,15 @@ impl Judge {
             tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
         }
         Ok(fits && known)
+    }
+
+    /// Whether any of these columns is classified, for whoever this is; or it cannot be told.
+    pub(crate) fn is_classified(&self, columns: &BTreeSet<ColumnName>) -> bool {
+        let (Some(view), Some(who)) = (self.database.view(), self.circumstances()) else { return true };
+        let columns = columns.iter().map(|column| (column.clone(), [Use::Output].into()));
+        let shown = Facts { kind: Kind::Select, columns: columns.collect(), ..Facts::empty() };
+        let decision = view.rules.decide_by(&who, &view.bound, std::slice::from_ref(&shown), &NoValues);
+        !decision.touched.is_empty()
     }
 
     fn circumstances(&self) -> Option<Circumstances> {

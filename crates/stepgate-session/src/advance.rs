@@ -173,6 +173,7 @@ impl Session {
         match self.portal(portal) {
             Portal::Opened { traces, .. } if self.shows_more(&traces) => self.execute_unseen(frame),
             Portal::Opened { number, traces } => {
+                self.describe_own(portal, &traces);
                 let sent = match self.opened(portal) {
                     Some(index) => match self.expect.get(index).map(|entry| &entry.owed) {
                         Some(Owed::Bind { opened, .. }) => {
@@ -191,7 +192,8 @@ impl Session {
                 };
                 self.next_piece();
                 if sent {
-                    self.owe(Owed::Execute { number, traces });
+                    let origins = traces.of_statement.clone().filter(|_| traces.described.get().is_none());
+                    self.owe(Owed::Execute { number, traces, origins });
                 }
             }
             Portal::Wait => self.gate = Gate::Settling,
@@ -328,7 +330,7 @@ impl Session {
             }
             Parked::Describe { frame } => {
                 self.server.harmless(b'D', &frame);
-                self.owe(Owed::Describe);
+                self.owe_description(&frame);
             }
             Parked::Close { portal, name, frame } => {
                 self.server.harmless(b'C', &frame);
@@ -406,7 +408,7 @@ impl Session {
     }
 
     /// The newest unanswered Bind of this portal.
-    fn opened(&self, name: &Bytes) -> Option<usize> {
+    pub(crate) fn opened(&self, name: &Bytes) -> Option<usize> {
         self.expect
             .iter()
             .rposition(|entry| matches!(&entry.owed, Owed::Bind { portal, .. } if portal == name))

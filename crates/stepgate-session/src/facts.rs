@@ -100,6 +100,7 @@ impl Session {
 
     pub(crate) fn forget_facts(&mut self) {
         self.cache.clear();
+        self.generation = self.generation.saturating_add(1);
     }
 
     /// Whether this session may have changed what the catalog in use does not know.
@@ -138,6 +139,19 @@ impl Session {
                 }
             }
             _ => facts,
+        }
+    }
+
+    /// What the result of a statement may show: of a FETCH, what its cursor does.
+    pub(crate) fn shown(&mut self, sql: &Bytes, facts: &Arc<[Facts]>) -> Arc<[Facts]> {
+        if !matches!(&**facts, [only] if only.kind == Kind::Cursor) {
+            return Arc::clone(facts);
+        }
+        let text = self.facts_now(sql);
+        let cursor = text.first().and_then(|only| only.effect.refers.as_ref());
+        match cursor.and_then(|name| self.registry.sql_name(name)) {
+            Some(Made::Cursor(declared)) => facts.iter().chain(declared.facts.iter()).cloned().collect(),
+            _ => Arc::clone(facts),
         }
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stepgate_sql::Facts;
 
+use crate::described::Origins;
 use crate::outlet::{Made, Opened};
 
 /// The most prepared statements remembered for a session. A driver's own cache holds a few hundred; what
@@ -54,6 +55,8 @@ pub(crate) struct Registry {
     bytes: usize,
     /// SQL ran that may have given any of these names to anything, and the server was not asked yet.
     doubtful: bool,
+    /// The origins of the columns of statements' results, and when that was said.
+    descriptions: HashMap<Bytes, (u64, Origins)>,
     portals: HashMap<Bytes, Opened>,
     /// What SQL made, by PREPARE or DECLARE in a message of its own, that has run to its end.
     sql: HashMap<String, Made>,
@@ -79,9 +82,23 @@ impl Registry {
 
     /// The server confirmed that a prepared statement was closed, or it must not be relied on any more.
     pub(crate) fn forget_statement(&mut self, name: &Bytes) {
+        self.descriptions.remove(name);
         if let Some(Meaning::Known(gone)) = self.statements.remove(name) {
             self.bytes = self.bytes.saturating_sub(gone.sql.len());
         }
+    }
+
+    /// The server described a statement.
+    pub(crate) fn described(&mut self, name: Bytes, description: (u64, Origins)) {
+        if self.statements.contains_key(&name) {
+            self.descriptions.insert(name, description);
+        }
+    }
+
+    /// What it last said of it, if nothing has changed since.
+    pub(crate) fn description(&self, name: &Bytes, generation: u64) -> Option<Origins> {
+        let (said, origins) = self.descriptions.get(name).filter(|_| !self.doubtful)?;
+        (*said == generation).then(|| Arc::clone(origins))
     }
 
     /// What a statement's name means now. What is not known is opaque.

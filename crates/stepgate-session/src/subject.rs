@@ -1,11 +1,12 @@
 //! What waits for a decision.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use stepgate_sql::{Facts, StatementValues, Taints};
 use stepgate_types::{Certainty, Kind};
 
+use crate::described::Origins;
 use crate::facts::owned;
 use crate::outlet::{Declared, Late, Made, Traces};
 use crate::session::Session;
@@ -127,7 +128,7 @@ impl Known {
 }
 
 impl Subject {
-    pub(crate) fn traces(&self) -> Arc<Traces> {
+    pub(crate) fn traces(&self, shows: Arc<[Facts]>, of_statement: Option<Origins>) -> Arc<Traces> {
         let facts = &self.pending.facts;
         let made = match &**facts {
             [only] if only.effect.names.len() == 1 => match only.kind {
@@ -144,6 +145,10 @@ impl Subject {
         Arc::new(Traces {
             names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
             wild: facts.iter().any(is_wild),
+            number: self.pending.number,
+            shows,
+            described: OnceLock::new(),
+            of_statement,
             made,
             late: facts.iter().any(sees_late).then(|| Late {
                 sql: owned(&self.pending.sql),
