@@ -40,9 +40,9 @@ pub(crate) enum Owed {
     /// The gate's own Describe of a portal: `T` or `n`, swallowed.
     OwnDescribe { traces: Arc<Traces> },
     /// Rows, then `C`, `I` or `s`. `origins`: of its columns, as long as no row has come, where the portal is not described.
-    Execute { number: u64, traces: Arc<Traces>, origins: Option<Origins> },
-    /// Anything, then `Z`.
-    Query { number: u64, traces: Arc<Traces>, failed: bool },
+    Execute { number: u64, traces: Arc<Traces>, origins: Option<Origins>, declares: Option<Opened> },
+    /// Anything, then `Z`. `declares`: the portal that it opens in turn.
+    Query { number: u64, traces: Arc<Traces>, failed: bool, declares: Option<Opened> },
     /// `Z`
     Sync,
     /// An error, in place of a Bind or Execute.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use stepgate_record::{Permit, Release, Ticket};
-use stepgate_sql::{Effect, Facts};
+use stepgate_sql::{Closes, Effect, Facts};
 use stepgate_types::{SessionId, StatementId};
 
 use crate::described::Origins;
@@ -51,6 +51,8 @@ pub(crate) struct Traces {
     pub(crate) names: BTreeSet<String>,
     /// Whether it may make others too, since not all of it is understood.
     pub(crate) wild: bool,
+    /// Names that are gone then.
+    pub(crate) closes: Vec<Closes>,
     /// What the one name stands for once it has run, where it is known.
     pub(crate) made: Option<Made>,
     /// By what it was judged, if it reads only when it is executed.
@@ -108,6 +110,21 @@ impl Opened {
     /// What running it may leave behind.
     pub(crate) const fn traces(&self) -> &Arc<Traces> {
         &self.traces
+    }
+
+    /// The portal that its statement opens in turn, if it is a DECLARE: let through with it.
+    pub(crate) fn declares(&self) -> Option<Self> {
+        match &self.traces.made {
+            Some(Made::Cursor(declared)) if declared.is_settled() => Some(Self {
+                number: self.number,
+                traces: Arc::new(Traces {
+                    number: self.number,
+                    shows: Arc::clone(&declared.facts),
+                    ..Traces::default()
+                }),
+            }),
+            _ => None,
+        }
     }
 }
 

@@ -109,6 +109,9 @@ impl Session {
             if let (None, Some(made), Some(name)) = (&sqlstate, &traces.made, traces.names.first()) {
                 self.registry.made_by_sql(name, made.clone());
             }
+            if sqlstate.is_none() {
+                traces.closes.iter().for_each(|closes| self.registry.closed(closes));
+            }
         }
         if let Some(number) = entry.owed.number() {
             let tally = self.tally.take();
@@ -116,11 +119,18 @@ impl Session {
             let suspended = suspended && matches!(&entry.owed, Owed::Execute { traces, .. } if late(traces));
             self.actions.push_back(Action::Completed {
                 number,
-                sqlstate,
+                sqlstate: sqlstate.clone(),
                 rows: tally.rows,
                 bytes: tally.bytes,
                 suspended,
             });
+        }
+        if sqlstate.is_none()
+            && let Owed::Execute { traces, declares: Some(opened), .. }
+            | Owed::Query { traces, declares: Some(opened), .. } = entry.owed
+            && let Some(name) = traces.names.first()
+        {
+            self.registry.declared(name, opened);
         }
     }
 

@@ -17,7 +17,9 @@ use crate::outlet::{Pass, ToClient, ToServer, WrongToken};
 use crate::park::{Park, Passed};
 use crate::probe::Answer;
 use crate::registry::Registry;
-use crate::subject::{Frame, Known, Pending, Subject, TransactionSoFar, now_and_then, opaque_facts};
+use crate::subject::{
+    Frame, Known, Pending, Subject, TransactionSoFar, executed, now_and_then, opaque_facts,
+};
 use crate::tally::Tally;
 
 /// How many bytes of the client's are read ahead of what can be judged. More would only sit here; less
@@ -291,8 +293,8 @@ impl Session {
         let number = subject.pending.number;
         match subject.frame {
             Frame::Query(ref frame) => {
-                self.server.spend(pass, number, Arc::clone(&traces), frame)?;
-                self.owe(Owed::Query { number, traces, failed: false });
+                let opened = self.server.spend(pass, number, Arc::clone(&traces), frame)?;
+                self.owe(Owed::Query { number, traces, failed: false, declares: opened.declares() });
             }
             Frame::Bind => {
                 // It has its effect when it leaves: what is asked until then is asked of the state before it.
@@ -303,7 +305,7 @@ impl Session {
             }
             Frame::Execute(ref frame) => {
                 self.server.spend(pass, number, Arc::clone(&traces), frame)?;
-                self.owe(Owed::Execute { number, traces, origins: None });
+                self.owe(Owed::Execute { number, traces, origins: None, declares: None });
             }
         }
         self.take_effect(number, &subject.pending.facts);
@@ -364,13 +366,17 @@ impl Session {
 
     /// Judges again what is held, by catalog and state as they are now. `None` if nothing is held.
     pub fn judge_again(&mut self) -> Option<Arc<[Facts]>> {
-        let (opaque, sql, parsed) = match &self.gate {
+        let (opaque, executes, sql, parsed) = match &self.gate {
             Gate::Held(subject) | Gate::Deciding(subject) => {
-                (subject.opaque, subject.pending.sql.clone(), subject.parsed.clone())
+                (subject.opaque, subject.executes, subject.pending.sql.clone(), subject.parsed.clone())
             }
             _ => return None,
         };
-        let facts = if opaque { opaque_facts() } else { now_and_then(self.facts_of(&sql), parsed.as_ref()) };
+        let facts = match (opaque, executes) {
+            (true, _) => opaque_facts(),
+            (false, true) => now_and_then(executed(&self.facts_now(&sql)), parsed.as_ref()),
+            (false, false) => now_and_then(self.facts_of(&sql), parsed.as_ref()),
+        };
         let known = Known::of(self);
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
             subject.pending.facts = Arc::clone(&facts);

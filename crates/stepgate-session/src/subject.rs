@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use stepgate_sql::{Facts, StatementValues, Taints};
+use stepgate_sql::{Closes, Facts, StatementValues, Taints};
 use stepgate_types::{Certainty, Kind};
 
 use crate::described::Origins;
@@ -89,6 +89,8 @@ pub(crate) struct Subject {
     pub(crate) frame: Frame,
     /// The gate does not know what the name stands for.
     pub(crate) opaque: bool,
+    /// It executes what a PREPARE of this text prepared.
+    pub(crate) executes: bool,
     /// The statement's facts when it was parsed, if that was before.
     pub(crate) parsed: Option<Arc<[Facts]>>,
     pub(crate) pending: Pending,
@@ -145,6 +147,7 @@ impl Subject {
         Arc::new(Traces {
             names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
             wild: facts.iter().any(is_wild),
+            closes: facts.iter().map(|facts| facts.effect.closes.clone()).filter(closes).collect(),
             number: self.pending.number,
             shows,
             described: OnceLock::new(),
@@ -157,6 +160,10 @@ impl Subject {
             }),
         })
     }
+}
+
+fn closes(closes: &Closes) -> bool {
+    *closes != Closes::Nothing
 }
 
 /// Whether the rows a portal reads are those of its Execute, and not of its Bind: all but a plain SELECT take their
@@ -177,6 +184,14 @@ pub(crate) fn now_and_then(now: Arc<[Facts]>, then: Option<&Arc<[Facts]>>) -> Ar
     let Some(then) = then.filter(|then| **then != now) else { return now };
     match (&*now, &**then) {
         ([now], [then]) => Arc::from([now.union(then)]),
+        _ => opaque_facts(),
+    }
+}
+
+/// The facts of executing what PREPARE has these.
+pub(crate) fn executed(prepared: &Arc<[Facts]>) -> Arc<[Facts]> {
+    match &**prepared {
+        [only] => Arc::from([only.executed(only)]),
         _ => opaque_facts(),
     }
 }

@@ -38,7 +38,7 @@ pub use catalog::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, LOCKS_QUERY, Rows,
 };
 pub use creations::Creations;
-pub use facts::{Created, Doubt, Effect, Facts, Reason, Sink, SinkKind};
+pub use facts::{Closes, Created, Doubt, Effect, Facts, Reason, Sink, SinkKind};
 pub use key::{cache_key, may_share};
 pub use message::Message;
 pub use number::{NotANumber, Number};
