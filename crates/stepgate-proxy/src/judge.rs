@@ -12,11 +12,11 @@ use std::time::Instant;
 use stepgate_policy::{Circumstances, Decision, Touched};
 use stepgate_record::{Event, LabelledColumn, Permit, Statement};
 use stepgate_session::{Pass, Pending};
-use stepgate_sql::{Catalog, Facts, Flow, Message, SessionState, SinkKind};
+use stepgate_sql::{Catalog, Facts, Flow, Message, NoValues, SessionState, SinkKind};
 use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
-    Action, BulkShape, Certainty, Estimator, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
-    SqlState, StatementId, Use,
+    Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
+    SessionId, SqlState, StatementId, Use,
 };
 use stepgate_wire::Problem;
 
@@ -190,6 +190,15 @@ impl Judge {
         let database = &self.database.config.name;
         let is_own = |info: &SessionInfo| info.person == self.person && info.database == *database;
         self.gate.sessions.list().iter().any(|info| info.pid == pid && is_own(info))
+    }
+
+    /// Whether any of these columns is classified, for whoever this is; or it cannot be told.
+    pub(crate) fn is_classified(&self, columns: &BTreeSet<ColumnName>) -> bool {
+        let (Some(view), Some(who)) = (self.database.view(), self.circumstances()) else { return true };
+        let columns = columns.iter().map(|column| (column.clone(), [Use::Output].into()));
+        let shown = Facts { kind: Kind::Select, columns: columns.collect(), ..Facts::empty() };
+        let decision = view.rules.decide_by(&who, &view.bound, std::slice::from_ref(&shown), &NoValues);
+        !decision.touched.is_empty()
     }
 
     fn circumstances(&self) -> Option<Circumstances> {

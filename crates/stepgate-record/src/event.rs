@@ -330,6 +330,18 @@ pub enum Event {
         /// `schema.relation.column` as it is now.
         to: String,
     },
+    /// Something happened that must not: somebody should look into it.
+    #[serde(rename = "alarm.raised")]
+    AlarmRaised {
+        /// The session, which was ended.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// In a word: `unflagged-column`, a result that was about to show what its statement was not let through for.
+        what: String,
+        /// `schema.relation.column`, the first 16 of them.
+        columns: Vec<String>,
+    },
     /// People or their factors changed.
     #[serde(rename = "admin.action")]
     AdminAction {

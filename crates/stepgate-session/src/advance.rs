@@ -15,7 +15,7 @@ use crate::park::{self, Parked};
 use crate::registry::{Meaning, Prepared};
 use crate::session::{Action, Ending, Gate, Session};
 use crate::subject::{
-    Frame, Known, Pending, Protocol, Subject, TransactionSoFar, is_wild, now_and_then, opaque_facts,
+    Frame, Known, Pending, Protocol, Subject, TransactionSoFar, executed, is_wild, now_and_then, opaque_facts,
 };
 
 /// The most replies that may be outstanding. A pipeline this deep gains nothing by being deeper.
@@ -163,6 +163,7 @@ impl Session {
         self.decide(Subject {
             frame: Frame::Query(frame.clone()),
             opaque: false,
+            executes: false,
             parsed: None,
             pending,
             known: Known::default(),
@@ -173,25 +174,20 @@ impl Session {
         match self.portal(portal) {
             Portal::Opened { traces, .. } if self.shows_more(&traces) => self.execute_unseen(frame),
             Portal::Opened { number, traces } => {
-                let sent = match self.opened(portal) {
-                    Some(index) => match self.expect.get(index).map(|entry| &entry.owed) {
-                        Some(Owed::Bind { opened, .. }) => {
-                            self.server.go_on(opened, frame);
-                            true
-                        }
-                        _ => false,
-                    },
-                    None => match self.registry.portal(portal) {
-                        Some(opened) => {
-                            self.server.go_on(opened, frame);
-                            true
-                        }
-                        None => false,
-                    },
+                self.describe_own(portal, &traces);
+                let unanswered = self.opened(portal).and_then(|index| self.expect.get(index));
+                let opened = match unanswered.map(|entry| &entry.owed) {
+                    Some(Owed::Bind { opened, .. }) => Some(opened),
+                    _ => self.registry.portal(portal),
                 };
+                let declares = opened.map(|opened| {
+                    self.server.go_on(opened, frame);
+                    opened.declares()
+                });
                 self.next_piece();
-                if sent {
-                    self.owe(Owed::Execute { number, traces });
+                if let Some(declares) = declares {
+                    let origins = traces.of_statement.clone().filter(|_| traces.described.get().is_none());
+                    self.owe(Owed::Execute { number, traces, origins, declares });
                 }
             }
             Portal::Wait => self.gate = Gate::Settling,
@@ -206,6 +202,7 @@ impl Session {
         self.decide(Subject {
             frame: Frame::Execute(frame.clone()),
             opaque: true,
+            executes: false,
             parsed: None,
             pending,
             known: Known::default(),
@@ -233,6 +230,7 @@ impl Session {
         self.gate = Gate::Deciding(Subject {
             frame: Frame::Query(Bytes::new()),
             opaque: true,
+            executes: false,
             parsed: None,
             pending,
             known: Known::default(),
@@ -260,7 +258,7 @@ impl Session {
         };
         let (bind, _frame) = (bind.clone(), frame.clone());
         let fresh = newest.is_some();
-        let mut opaque = false;
+        let (mut opaque, mut executes) = (false, false);
         let meaning = match newest {
             Some(statement) => Meaning::Known(statement),
             None => match self.statement(&bind.statement) {
@@ -286,6 +284,14 @@ impl Session {
                     Judged::Later => return,
                 }
             }
+            Meaning::Sql(sql, then) => match self.judge(&sql, None) {
+                Judged::Facts(now) => {
+                    executes = true;
+                    let then = executed(&then);
+                    (now_and_then(executed(&now), Some(&then)), sql, Vec::new(), Some(then))
+                }
+                Judged::Later => return,
+            },
             Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), None),
         };
         let pending = Pending {
@@ -294,7 +300,14 @@ impl Session {
             types,
             ..self.pending(Protocol::Extended, facts, sql)
         };
-        self.decide(Subject { frame: Frame::Bind, opaque, parsed, pending, known: Known::default() });
+        self.decide(Subject {
+            frame: Frame::Bind,
+            opaque,
+            executes,
+            parsed,
+            pending,
+            known: Known::default(),
+        });
     }
 
     /// Whether a transaction that has run nothing is about to be set up (SET TRANSACTION, SET LOCAL): PostgreSQL lets
@@ -328,7 +341,7 @@ impl Session {
             }
             Parked::Describe { frame } => {
                 self.server.harmless(b'D', &frame);
-                self.owe(Owed::Describe);
+                self.owe_description(&frame);
             }
             Parked::Close { portal, name, frame } => {
                 self.server.harmless(b'C', &frame);
@@ -406,7 +419,7 @@ impl Session {
     }
 
     /// The newest unanswered Bind of this portal.
-    fn opened(&self, name: &Bytes) -> Option<usize> {
+    pub(crate) fn opened(&self, name: &Bytes) -> Option<usize> {
         self.expect
             .iter()
             .rposition(|entry| matches!(&entry.owed, Owed::Bind { portal, .. } if portal == name))

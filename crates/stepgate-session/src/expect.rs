@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::described::Origins;
 use crate::outlet::{Opened, Traces};
 use crate::registry::Prepared;
 
@@ -34,12 +35,14 @@ pub(crate) enum Owed {
     Bind { portal: Bytes, opened: Opened },
     /// `3`
     Close { portal: bool, name: Bytes },
-    /// `T` or `n`, for a statement after `t`.
-    Describe,
-    /// Rows, then `C`, `I` or `s`.
-    Execute { number: u64, traces: Arc<Traces> },
-    /// Anything, then `Z`.
-    Query { number: u64, traces: Arc<Traces>, failed: bool },
+    /// `T` or `n`, for a statement (by its name) after `t`; of a portal that was let through, what it is of.
+    Describe { traces: Option<Arc<Traces>>, statement: Option<Bytes> },
+    /// The gate's own Describe of a portal: `T` or `n`, swallowed.
+    OwnDescribe { traces: Arc<Traces> },
+    /// Rows, then `C`, `I` or `s`. `origins`: of its columns, as long as no row has come, where the portal is not described.
+    Execute { number: u64, traces: Arc<Traces>, origins: Option<Origins>, declares: Option<Opened> },
+    /// Anything, then `Z`. `declares`: the portal that it opens in turn.
+    Query { number: u64, traces: Arc<Traces>, failed: bool, declares: Option<Opened> },
     /// `Z`
     Sync,
     /// An error, in place of a Bind or Execute.

@@ -8,6 +8,7 @@ use stepgate_types::Kind;
 
 use crate::expect::Owed;
 use crate::outlet::{Made, Traces};
+use crate::registry::Meaning;
 use crate::session::Session;
 use crate::subject::{empty_facts, is_wild, now_and_then};
 
@@ -105,6 +106,7 @@ impl Session {
 
     pub(crate) fn forget_facts(&mut self) {
         self.cache.clear();
+        self.generation = self.generation.saturating_add(1);
     }
 
     /// Whether this session may have changed what the catalog in use does not know.
@@ -121,11 +123,14 @@ impl Session {
         let settled = self.expect.iter().all(|entry| matches!(entry.owed, Owed::OwnSync));
         let [only] = &*facts else { return facts };
         let (Some(name), true) = (&only.effect.refers, settled) else { return facts };
-        match (only.kind, self.registry.sql_name(name)) {
-            (Kind::Update | Kind::Delete, Some(Made::Cursor(declared))) => {
+        let Some(made) = self.registry.sql_name(name) else {
+            return self.goes_on_by_protocol(only, name, &facts);
+        };
+        match (only.kind, made) {
+            (Kind::Update | Kind::Delete, Made::Cursor(declared)) => {
                 Arc::from([only.fetched(&declared.effect)])
             }
-            (Kind::Cursor, Some(Made::Cursor(declared))) => {
+            (Kind::Cursor, Made::Cursor(declared)) => {
                 let declared = declared.clone();
                 let facts = Arc::from([only.fetched(&declared.effect)]);
                 if declared.is_settled() {
@@ -135,7 +140,7 @@ impl Session {
                 let now = self.facts_now(&declared.sql);
                 if shows_more(&now, &declared.facts) { now } else { facts }
             }
-            (Kind::Execute, Some(Made::Prepared(text, then))) => {
+            (Kind::Execute, Made::Prepared(text, then)) => {
                 let (text, then) = (text.clone(), Arc::clone(then));
                 match &*now_and_then(self.facts_now(&text), Some(&then)) {
                     [prepared] => Arc::from([only.executed(prepared)]),
@@ -146,14 +151,69 @@ impl Session {
         }
     }
 
+    /// The same for what Parse or Bind has given that name.
+    fn goes_on_by_protocol(&mut self, only: &Facts, name: &str, facts: &Arc<[Facts]>) -> Arc<[Facts]> {
+        let name = Bytes::copy_from_slice(name.as_bytes());
+        match only.kind {
+            Kind::Execute => {
+                let Meaning::Known(prepared) = self.registry.statement(&name) else {
+                    return Arc::clone(facts);
+                };
+                match &*now_and_then(self.facts_now(&prepared.sql), prepared.facts.as_ref()) {
+                    [prepared] => Arc::from([only.executed(prepared)]),
+                    _ => Arc::clone(facts),
+                }
+            }
+            Kind::Cursor => match self.registry.portal(&name).map(|opened| &**opened.traces()) {
+                // Nothing that happened since its Bind changes what its rows are made of.
+                Some(Traces { shows, late: None, .. }) if is_settled_query(shows) => {
+                    let effect = shows.first().map(|facts| facts.effect.clone()).unwrap_or_default();
+                    Arc::from([only.fetched(&effect)])
+                }
+                _ => Arc::clone(facts),
+            },
+            _ => Arc::clone(facts),
+        }
+    }
+
+    /// What the result of a statement may show: of a FETCH, what its cursor does.
+    pub(crate) fn shown(&mut self, sql: &Bytes, facts: &Arc<[Facts]>) -> Arc<[Facts]> {
+        if !matches!(&**facts, [only] if only.kind == Kind::Cursor) {
+            return Arc::clone(facts);
+        }
+        let text = self.facts_now(sql);
+        let cursor = text.first().and_then(|only| only.effect.refers.as_ref());
+        match cursor.and_then(|name| self.registry.sql_name(name)) {
+            Some(Made::Cursor(declared)) => facts.iter().chain(declared.facts.iter()).cloned().collect(),
+            Some(Made::Prepared(..)) => Arc::clone(facts),
+            None => {
+                let bound = cursor.map(|name| Bytes::copy_from_slice(name.as_bytes()));
+                let bound = bound.and_then(|name| self.registry.portal(&name));
+                let bound = bound.map(|opened| opened.traces().shows.iter());
+                facts.iter().chain(bound.into_iter().flatten()).cloned().collect()
+            }
+        }
+    }
+
     /// What an EXECUTE or FETCH goes on with, where it is known and may yet come to mean something else.
     pub fn goes_on(&mut self, sql: &Bytes) -> Option<GoesOn> {
         let facts = self.facts_now(sql);
         let [only] = &*facts else { return None };
-        match (only.kind, self.registry.sql_name(only.effect.refers.as_ref()?)?) {
-            (Kind::Execute, Made::Prepared(text, _)) => Some(GoesOn::Prepared(text.clone())),
-            (Kind::Cursor, Made::Cursor(declared)) if !declared.is_settled() => {
+        if only.kind == Kind::Prepare {
+            // A Bind of what SQL has prepared has its text.
+            return Some(GoesOn::Prepared(sql.clone()));
+        }
+        let name = only.effect.refers.as_ref()?;
+        match (only.kind, self.registry.sql_name(name)) {
+            (Kind::Execute, Some(Made::Prepared(text, _))) => Some(GoesOn::Prepared(text.clone())),
+            (Kind::Cursor, Some(Made::Cursor(declared))) if !declared.is_settled() => {
                 Some(GoesOn::Cursor(declared.sql.clone(), Arc::clone(&declared.facts)))
+            }
+            (Kind::Execute, None) => {
+                match self.registry.statement(&Bytes::copy_from_slice(name.as_bytes())) {
+                    Meaning::Known(prepared) => Some(GoesOn::Prepared(prepared.sql.clone())),
+                    _ => None,
+                }
             }
             _ => None,
         }
@@ -197,6 +257,11 @@ pub enum GoesOn {
     Prepared(Bytes),
     /// A cursor declared by this text, with these facts when it was.
     Cursor(Bytes, Arc<[Facts]>),
+}
+
+/// Whether it is one query that runs no code but the server's own.
+fn is_settled_query(facts: &[Facts]) -> bool {
+    matches!(facts, [only] if only.kind == Kind::Select && only.read_only && only.is_settled())
 }
 
 /// Whether a statement shows more by what is known now than by what it was let through for.

@@ -20,6 +20,7 @@
 
 mod advance;
 mod cache;
+mod described;
 mod expect;
 mod facts;
 mod isolation;
@@ -33,6 +34,7 @@ mod session;
 mod subject;
 mod tally;
 
+pub use described::Unflagged;
 pub use facts::GoesOn;
 pub use outlet::{Pass, WrongToken};
 pub use session::{Action, Ending, Session, Setup};

@@ -2,13 +2,14 @@
 //! [`ToServer::go_on`].
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use stepgate_record::{Permit, Release, Ticket};
-use stepgate_sql::{Effect, Facts};
+use stepgate_sql::{Closes, Effect, Facts};
 use stepgate_types::{SessionId, StatementId};
 
+use crate::described::Origins;
 use crate::subject::Known;
 
 /// What lets a statement through to the server.
@@ -50,10 +51,20 @@ pub(crate) struct Traces {
     pub(crate) names: BTreeSet<String>,
     /// Whether it may make others too, since not all of it is understood.
     pub(crate) wild: bool,
+    /// Names that are gone then.
+    pub(crate) closes: Vec<Closes>,
     /// What the one name stands for once it has run, where it is known.
     pub(crate) made: Option<Made>,
     /// By what it was judged, if it reads only when it is executed.
     pub(crate) late: Option<Late>,
+    /// The statement's number.
+    pub(crate) number: u64,
+    /// What its result may show.
+    pub(crate) shows: Arc<[Facts]>,
+    /// The origins of its result's columns, once they have been looked at.
+    pub(crate) described: OnceLock<Origins>,
+    /// The same as they were said of the prepared statement, with nothing changed since; to be looked at.
+    pub(crate) of_statement: Option<Origins>,
 }
 
 /// A statement whose portal sees what was stored after its Bind.
@@ -99,6 +110,21 @@ impl Opened {
     /// What running it may leave behind.
     pub(crate) const fn traces(&self) -> &Arc<Traces> {
         &self.traces
+    }
+
+    /// The portal that its statement opens in turn, if it is a DECLARE: let through with it.
+    pub(crate) fn declares(&self) -> Option<Self> {
+        match &self.traces.made {
+            Some(Made::Cursor(declared)) if declared.is_settled() => Some(Self {
+                number: self.number,
+                traces: Arc::new(Traces {
+                    number: self.number,
+                    shows: Arc::clone(&declared.facts),
+                    ..Traces::default()
+                }),
+            }),
+            _ => None,
+        }
     }
 }
 
@@ -171,6 +197,11 @@ impl ToServer {
     /// Sends an Execute that must fail, since no such portal exists.
     pub(crate) fn poison_execute(&mut self, nonce: &str) {
         self.message(b'E', &[nonce.as_bytes(), b"\0\0\0\0\0"]);
+    }
+
+    /// Has a portal described, which executes nothing.
+    pub(crate) fn describe_portal(&mut self, portal: &Bytes) {
+        self.message(b'D', &[b"P", portal, b"\0"]);
     }
 
     /// Sends the gate's own question about the session's state.

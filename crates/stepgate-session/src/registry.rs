@@ -1,14 +1,16 @@
 //! Prepared statements and portals as the server has confirmed them.
 //!
-//! SQL and protocol share one name space (PREPARE and Parse, DECLARE and Bind), and names that SQL made
-//! are opaque to this registry: what uses them is unknown, and so risky.
+//! SQL and protocol share one name space of prepared statements (PREPARE and Parse) and one of portals (DECLARE and
+//! Bind): what either made, the other may go on with, and is judged as what it is. What SQL made out of sight is
+//! opaque: what uses it is unknown, and so risky.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::Facts;
+use stepgate_sql::{Closes, Facts};
 
+use crate::described::Origins;
 use crate::outlet::{Made, Opened};
 
 /// The most prepared statements remembered for a session. A driver's own cache holds a few hundred; what
@@ -42,6 +44,8 @@ pub(crate) struct Prepared {
 pub(crate) enum Meaning {
     /// The Parse with this text.
     Known(Arc<Prepared>),
+    /// The PREPARE with this text, and its facts when it ran.
+    Sql(Bytes, Arc<[Facts]>),
     /// Something the gate did not see being made.
     Opaque,
 }
@@ -54,6 +58,8 @@ pub(crate) struct Registry {
     bytes: usize,
     /// SQL ran that may have given any of these names to anything, and the server was not asked yet.
     doubtful: bool,
+    /// The origins of the columns of statements' results, and when that was said.
+    descriptions: HashMap<Bytes, (u64, Origins)>,
     portals: HashMap<Bytes, Opened>,
     /// What SQL made, by PREPARE or DECLARE in a message of its own, that has run to its end.
     sql: HashMap<String, Made>,
@@ -79,9 +85,23 @@ impl Registry {
 
     /// The server confirmed that a prepared statement was closed, or it must not be relied on any more.
     pub(crate) fn forget_statement(&mut self, name: &Bytes) {
+        self.descriptions.remove(name);
         if let Some(Meaning::Known(gone)) = self.statements.remove(name) {
             self.bytes = self.bytes.saturating_sub(gone.sql.len());
         }
+    }
+
+    /// The server described a statement.
+    pub(crate) fn described(&mut self, name: Bytes, description: (u64, Origins)) {
+        if self.statements.contains_key(&name) {
+            self.descriptions.insert(name, description);
+        }
+    }
+
+    /// What it last said of it, if nothing has changed since.
+    pub(crate) fn description(&self, name: &Bytes, generation: u64) -> Option<Origins> {
+        let (said, origins) = self.descriptions.get(name).filter(|_| !self.doubtful)?;
+        (*said == generation).then(|| Arc::clone(origins))
     }
 
     /// What a statement's name means now. What is not known is opaque.
@@ -91,7 +111,14 @@ impl Registry {
 
     /// What it meant when that was last known.
     pub(crate) fn last_known(&self, name: &Bytes) -> Meaning {
-        self.statements.get(name).cloned().unwrap_or(Meaning::Opaque)
+        self.statements.get(name).cloned().unwrap_or_else(|| match self.made(name) {
+            Some(Made::Prepared(sql, facts)) => Meaning::Sql(sql.clone(), Arc::clone(facts)),
+            _ => Meaning::Opaque,
+        })
+    }
+
+    fn made(&self, name: &Bytes) -> Option<&Made> {
+        self.sql.get(std::str::from_utf8(name).ok()?)
     }
 
     /// The server confirmed a Bind that was let through.
@@ -102,6 +129,14 @@ impl Registry {
         }
         self.forget_sql_name(&portal);
         self.portals.insert(portal, opened);
+    }
+
+    /// A cursor that was declared in SQL can be executed as a portal, too.
+    pub(crate) fn declared(&mut self, name: &str, opened: Opened) {
+        if self.portals.len() >= MAX_PORTALS {
+            self.portals.clear();
+        }
+        self.portals.insert(Bytes::copy_from_slice(name.as_bytes()), opened);
     }
 
     /// The portal of this name, if its Bind was let through.
@@ -116,8 +151,48 @@ impl Registry {
 
     /// The transaction ended, or something ran that may have made any portal anew.
     pub(crate) fn forget_portals(&mut self) {
-        self.portals.clear();
-        self.sql.retain(|_, made| matches!(made, Made::Prepared(..)));
+        self.sql.retain(|_, made| match made {
+            Made::Prepared(..) => true,
+            // If it was rolled back, nothing has its name: whatever is made by it is seen.
+            Made::Cursor(declared) => declared.effect.holds,
+        });
+        let sql = &self.sql;
+        let held = |name: &Bytes| {
+            std::str::from_utf8(name).is_ok_and(|name| matches!(sql.get(name), Some(Made::Cursor(_))))
+        };
+        self.portals.retain(|name, _| held(name));
+    }
+
+    /// SQL has given up these names.
+    pub(crate) fn closed(&mut self, closes: &Closes) {
+        match closes {
+            Closes::Nothing => {}
+            Closes::Statement(name) => {
+                self.forget_statement(&Bytes::copy_from_slice(name.as_bytes()));
+                if matches!(self.sql.get(name), Some(Made::Prepared(..))) {
+                    self.sql.remove(name);
+                }
+            }
+            Closes::Cursor(name) => {
+                self.forget_portal(&Bytes::copy_from_slice(name.as_bytes()));
+                if matches!(self.sql.get(name), Some(Made::Cursor(_))) {
+                    self.sql.remove(name);
+                }
+            }
+            Closes::Statements | Closes::Cursors | Closes::All => {
+                if *closes != Closes::Cursors {
+                    self.statements.clear();
+                    self.descriptions.clear();
+                    self.order.clear();
+                    self.bytes = 0;
+                    self.sql.retain(|_, made| matches!(made, Made::Cursor(_)));
+                }
+                if *closes != Closes::Statements {
+                    self.portals.clear();
+                    self.sql.retain(|_, made| matches!(made, Made::Prepared(..)));
+                }
+            }
+        }
     }
 
     /// SQL gave a name to something that is known: EXECUTE and FETCH may go on with it.

@@ -19,6 +19,12 @@ impl Session {
             return;
         }
         self.drop_copy_marks();
+        if self.hold_against_facts(piece) {
+            self.take_from_server(piece);
+        }
+    }
+
+    pub(crate) fn take_from_server(&mut self, piece: &Piece) {
         match piece {
             Piece::Part { bytes, first, last, .. } => self.data(bytes, *first, *last),
             Piece::Whole { tag, bytes } => self.reply(*tag, bytes),
@@ -65,11 +71,12 @@ impl Session {
                 self.client.relay(frame);
                 self.ended(None, false);
             }
-            (Owed::Execute { .. }, b'I' | b's') | (Owed::Describe, b'T' | b'n') => {
+            (Owed::OwnDescribe { .. }, b'T' | b'n') => drop(self.expect.pop_front()),
+            (Owed::Execute { .. }, b'I' | b's') | (Owed::Describe { .. }, b'T' | b'n') => {
                 self.client.relay(frame);
                 self.ended(None, tag == b's');
             }
-            (Owed::Describe, b't') => self.client.relay(frame),
+            (Owed::Describe { .. }, b't') => self.client.relay(frame),
             (Owed::Parse { .. }, b'1') | (Owed::Bind { .. }, b'2') | (Owed::Close { .. }, b'3') => {
                 self.client.relay(frame);
                 self.confirmed();
@@ -106,6 +113,9 @@ impl Session {
             if let (None, Some(made), Some(name)) = (&sqlstate, &traces.made, traces.names.first()) {
                 self.registry.made_by_sql(name, made.clone());
             }
+            if sqlstate.is_none() {
+                traces.closes.iter().for_each(|closes| self.registry.closed(closes));
+            }
         }
         if let Some(number) = entry.owed.number() {
             let tally = self.tally.take();
@@ -113,11 +123,18 @@ impl Session {
             let suspended = suspended && matches!(&entry.owed, Owed::Execute { traces, .. } if late(traces));
             self.actions.push_back(Action::Completed {
                 number,
-                sqlstate,
+                sqlstate: sqlstate.clone(),
                 rows: tally.rows,
                 bytes: tally.bytes,
                 suspended,
             });
+        }
+        if sqlstate.is_none()
+            && let Owed::Execute { traces, declares: Some(opened), .. }
+            | Owed::Query { traces, declares: Some(opened), .. } = entry.owed
+            && let Some(name) = traces.names.first()
+        {
+            self.registry.declared(name, opened);
         }
     }
 
@@ -335,7 +352,7 @@ impl Session {
     }
 
     /// The server sent what nothing explains: nothing it sends can be attributed any more.
-    fn lost_track(&mut self) {
+    pub(crate) fn lost_track(&mut self) {
         self.end(
             &Problem::fatal(SqlState::PROTOCOL_VIOLATION, "the server's reply does not fit what was asked")
                 .with_hint("Connect again and tell the gate's operator."),

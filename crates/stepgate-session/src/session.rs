@@ -10,6 +10,7 @@ use stepgate_types::{RelationName, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem, reply};
 
 use crate::cache::Cache;
+use crate::described::{Fits, Origins, Unflagged, Withheld};
 use crate::expect::{Entry, Owed, Poison};
 use crate::isolation::Isolation;
 use crate::made::Making;
@@ -17,7 +18,9 @@ use crate::outlet::{Pass, ToClient, ToServer, WrongToken};
 use crate::park::{Park, Passed};
 use crate::probe::Answer;
 use crate::registry::Registry;
-use crate::subject::{Frame, Known, Pending, Subject, TransactionSoFar, now_and_then, opaque_facts};
+use crate::subject::{
+    Frame, Known, Pending, Subject, TransactionSoFar, executed, now_and_then, opaque_facts,
+};
 use crate::tally::Tally;
 
 /// How many bytes of the client's are read ahead of what can be judged. More would only sit here; less
@@ -66,6 +69,14 @@ pub enum Action {
         bytes: u64,
         /// More rows may be fetched, by functions that are compiled only then.
         suspended: bool,
+    },
+    /// A result is about to show what its statement was not let through for. It is withheld until
+    /// [`Session::may_show`], or the session must end.
+    ShowsMore {
+        /// The statement's number.
+        number: u64,
+        /// What it shows.
+        unflagged: Unflagged,
     },
     /// The catalog may have changed: load it again and call [`Session::catalog_loaded`].
     LoadCatalog {
@@ -160,6 +171,15 @@ pub struct Session {
     /// How many there were when one of them last gave things other names, or did what is not known.
     pub(crate) names_moved: u64,
     pub(crate) catalog: Arc<Catalog>,
+    /// The one before it.
+    pub(crate) catalog_before: Option<Arc<Catalog>>,
+    /// Counts what changes facts.
+    pub(crate) generation: u64,
+    /// What the last result was found to fit; and the last that was not described with its rows.
+    pub(crate) fits: Option<Fits>,
+    pub(crate) fits_unsaid: Option<(Origins, Arc<[Facts]>, u64)>,
+    /// What the server has sent and must not be relayed yet.
+    pub(crate) withheld: Option<Withheld>,
     /// How often a newer one was taken.
     pub(crate) catalogs: u64,
     pub(crate) cache: Cache,
@@ -208,6 +228,11 @@ impl Session {
             making: None,
             names_moved: 0,
             catalog: setup.catalog,
+            catalog_before: None,
+            generation: 0,
+            fits: None,
+            fits_unsaid: None,
+            withheld: None,
             catalogs: 0,
             cache: Cache::default(),
             application_name: String::new(),
@@ -242,7 +267,7 @@ impl Session {
     /// Whether the server's bytes may be taken now: not while a reply waits for its release.
     #[must_use]
     pub fn wants_server(&self) -> bool {
-        self.server.all_released()
+        self.server.all_released() && self.withheld.is_none()
     }
 
     /// What is to be done next.
@@ -266,12 +291,13 @@ impl Session {
     /// Nothing waits, or the token is another statement's: the session must end.
     pub fn pass(&mut self, pass: Pass) -> Result<(), WrongToken> {
         let subject = self.take_subject().ok_or(WrongToken)?;
-        let traces = subject.traces();
+        let shows = self.shown(&subject.pending.sql, &subject.pending.facts);
+        let traces = subject.traces(shows, self.description_of_bound(&subject.frame));
         let number = subject.pending.number;
         match subject.frame {
             Frame::Query(ref frame) => {
-                self.server.spend(pass, number, Arc::clone(&traces), frame)?;
-                self.owe(Owed::Query { number, traces, failed: false });
+                let opened = self.server.spend(pass, number, Arc::clone(&traces), frame)?;
+                self.owe(Owed::Query { number, traces, failed: false, declares: opened.declares() });
             }
             Frame::Bind => {
                 // It has its effect when it leaves: what is asked until then is asked of the state before it.
@@ -282,7 +308,7 @@ impl Session {
             }
             Frame::Execute(ref frame) => {
                 self.server.spend(pass, number, Arc::clone(&traces), frame)?;
-                self.owe(Owed::Execute { number, traces });
+                self.owe(Owed::Execute { number, traces, origins: None, declares: None });
             }
         }
         self.take_effect(number, &subject.pending.facts);
@@ -343,13 +369,17 @@ impl Session {
 
     /// Judges again what is held, by catalog and state as they are now. `None` if nothing is held.
     pub fn judge_again(&mut self) -> Option<Arc<[Facts]>> {
-        let (opaque, sql, parsed) = match &self.gate {
+        let (opaque, executes, sql, parsed) = match &self.gate {
             Gate::Held(subject) | Gate::Deciding(subject) => {
-                (subject.opaque, subject.pending.sql.clone(), subject.parsed.clone())
+                (subject.opaque, subject.executes, subject.pending.sql.clone(), subject.parsed.clone())
             }
             _ => return None,
         };
-        let facts = if opaque { opaque_facts() } else { now_and_then(self.facts_of(&sql), parsed.as_ref()) };
+        let facts = match (opaque, executes) {
+            (true, _) => opaque_facts(),
+            (false, true) => now_and_then(executed(&self.facts_now(&sql)), parsed.as_ref()),
+            (false, false) => now_and_then(self.facts_of(&sql), parsed.as_ref()),
+        };
         let known = Known::of(self);
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
             subject.pending.facts = Arc::clone(&facts);
@@ -408,7 +438,7 @@ impl Session {
     pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
         if !Arc::ptr_eq(&catalog, &self.catalog) {
             let same_path = self.catalog.has_same_schemas(&catalog);
-            self.catalog = catalog;
+            self.catalog_before = Some(std::mem::replace(&mut self.catalog, catalog));
             self.catalogs = self.catalogs.saturating_add(1);
             if same_path {
                 self.forget_facts();

@@ -1,11 +1,12 @@
 //! What waits for a decision.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use stepgate_sql::{Facts, StatementValues, Taints};
+use stepgate_sql::{Closes, Facts, StatementValues, Taints};
 use stepgate_types::{Certainty, Kind};
 
+use crate::described::Origins;
 use crate::facts::owned;
 use crate::outlet::{Declared, Late, Made, Traces};
 use crate::session::Session;
@@ -92,6 +93,8 @@ pub(crate) struct Subject {
     pub(crate) frame: Frame,
     /// The gate does not know what the name stands for.
     pub(crate) opaque: bool,
+    /// It executes what a PREPARE of this text prepared.
+    pub(crate) executes: bool,
     /// The statement's facts when it was parsed, if that was before.
     pub(crate) parsed: Option<Arc<[Facts]>>,
     pub(crate) pending: Pending,
@@ -131,7 +134,7 @@ impl Known {
 }
 
 impl Subject {
-    pub(crate) fn traces(&self) -> Arc<Traces> {
+    pub(crate) fn traces(&self, shows: Arc<[Facts]>, of_statement: Option<Origins>) -> Arc<Traces> {
         let facts = &self.pending.facts;
         let made = match &**facts {
             [only] if only.effect.names.len() == 1 => match only.kind {
@@ -148,6 +151,11 @@ impl Subject {
         Arc::new(Traces {
             names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
             wild: facts.iter().any(is_wild),
+            closes: facts.iter().map(|facts| facts.effect.closes.clone()).filter(closes).collect(),
+            number: self.pending.number,
+            shows,
+            described: OnceLock::new(),
+            of_statement,
             made,
             late: facts.iter().any(sees_late).then(|| Late {
                 sql: owned(&self.pending.sql),
@@ -156,6 +164,10 @@ impl Subject {
             }),
         })
     }
+}
+
+fn closes(closes: &Closes) -> bool {
+    *closes != Closes::Nothing
 }
 
 /// Whether the rows a portal reads are those of its Execute, and not of its Bind: all but a plain SELECT take their
@@ -176,6 +188,14 @@ pub(crate) fn now_and_then(now: Arc<[Facts]>, then: Option<&Arc<[Facts]>>) -> Ar
     let Some(then) = then.filter(|then| **then != now) else { return now };
     match (&*now, &**then) {
         ([now], [then]) => Arc::from([now.union(then)]),
+        _ => opaque_facts(),
+    }
+}
+
+/// The facts of executing what PREPARE has these.
+pub(crate) fn executed(prepared: &Arc<[Facts]>) -> Arc<[Facts]> {
+    match &**prepared {
+        [only] => Arc::from([only.executed(only)]),
         _ => opaque_facts(),
     }
 }

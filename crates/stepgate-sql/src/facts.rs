@@ -286,6 +286,12 @@ pub struct Effect {
     /// Names a prepared statement or a cursor that the extended protocol could use as well
     /// (PREPARE, DECLARE).
     pub names: BTreeSet<String>,
+    /// The prepared statements or cursors that are gone once it has run (DEALLOCATE, CLOSE, DISCARD).
+    #[serde(skip)]
+    pub closes: Closes,
+    /// The cursor that it declares outlives the transaction (WITH HOLD).
+    #[serde(skip)]
+    pub holds: bool,
     /// The prepared statement or cursor that it goes on with (EXECUTE, FETCH, MOVE, WHERE CURRENT OF), where nothing
     /// else in it is unknown: whoever knows what that name stands for knows this statement.
     pub refers: Option<String>,
@@ -306,6 +312,24 @@ pub enum Isolation {
     This,
     /// That one and those that follow.
     Later,
+}
+
+/// Names that a statement gives up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Closes {
+    /// None.
+    #[default]
+    Nothing,
+    /// A prepared statement.
+    Statement(String),
+    /// A cursor.
+    Cursor(String),
+    /// All prepared statements.
+    Statements,
+    /// All cursors.
+    Cursors,
+    /// All of both.
+    All,
 }
 
 /// A table or view that a statement makes. What it holds is what its statement reads.

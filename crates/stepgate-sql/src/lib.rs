@@ -39,7 +39,7 @@ pub use catalog::{
     SIZES_QUERY,
 };
 pub use creations::Creations;
-pub use facts::{Created, Doubt, Effect, Facts, Isolation, Reason, Sink, SinkKind};
+pub use facts::{Closes, Created, Doubt, Effect, Facts, Isolation, Reason, Sink, SinkKind};
 pub use key::{cache_key, may_share};
 pub use message::Message;
 pub use number::{NotANumber, Number};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use stepgate_types::RelationName;
+use stepgate_types::{ColumnName, RelationName};
 
 use crate::creations::Creations;
 use crate::taint::{Flow, Taints};
@@ -40,6 +40,13 @@ impl SessionState {
             utf8: true,
             ..Self::default()
         }
+    }
+
+    /// What a column holds besides its own.
+    pub fn held_by<'s>(&'s self, column: &'s ColumnName) -> impl Iterator<Item = &'s ColumnName> {
+        let of_column =
+            |flow: &'s Flow| flow.all.iter().chain(flow.each.get(&column.column).into_iter().flatten());
+        self.tainted(&column.relation).flat_map(of_column)
     }
 
     /// What a relation holds besides its own.

@@ -73,6 +73,7 @@ impl Drive {
                     self.log_failed(state, &error);
                 }
             }
+            Action::ShowsMore { number, unflagged } => self.shows_more(state, number, unflagged).await,
             Action::LoadCatalog { change } => {
                 if state.loading.is_none() {
                     state.loading = Some((change, self.load_catalog()));

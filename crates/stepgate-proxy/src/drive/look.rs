@@ -4,7 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stepgate_session::Pending;
+use stepgate_record::Event;
+use stepgate_session::{Pending, Unflagged};
+use stepgate_types::SqlState;
+use stepgate_wire::Problem;
 
 use super::{Drive, State};
 use crate::database::Ddl;
@@ -13,6 +16,8 @@ use crate::refusal;
 
 /// How often, and after how long, the catalog is looked at again for a reply that must not be taken before.
 const LOOKS: usize = 3;
+/// The most columns that an alarm names.
+const MAX_ALARMED: usize = 16;
 const LOOK: Duration = Duration::from_millis(1_100);
 
 impl Drive {
@@ -60,6 +65,40 @@ impl Drive {
             tracing::warn!(database = %database.config.name, %error, "catalog cannot be read while a statement runs");
         }
         self.judge_again(state, looked.is_ok().then_some(ddl)).await;
+    }
+
+    /// A result shows columns that its statement was not let through for. If any of them is classified, none of it goes
+    /// to the client, and the session ends.
+    pub(super) async fn shows_more(&mut self, state: &mut State, number: u64, unflagged: Unflagged) {
+        let mut unflagged = unflagged;
+        if unflagged.unknown {
+            if let Err(error) = self.judge.database.refresh().await {
+                tracing::warn!(%error, "catalog cannot be read for what a result shows");
+            }
+            if let Some(view) = self.judge.database.view() {
+                self.session.set_catalog(Arc::clone(&view.catalog));
+            }
+            self.session.set_taints(self.judge.database.taints.now());
+            unflagged = self.session.shows_more_now();
+        }
+        if !unflagged.unknown && !self.judge.is_classified(&unflagged.columns) {
+            return self.session.may_show(number);
+        }
+        let session = self.judge.session;
+        tracing::error!(%session, statement = number, "a result shows what its statement was not let through for");
+        let columns = unflagged.columns.iter().take(MAX_ALARMED).map(ToString::to_string).collect();
+        let alarm =
+            Event::AlarmRaised { session, statement: number, what: "unflagged-column".to_owned(), columns };
+        if let Err(error) = self.judge.gate.log.append(vec![alarm], Vec::new()).await {
+            return self.log_failed(state, &error);
+        }
+        let problem = Problem::fatal(
+            SqlState::INSUFFICIENT_PRIVILEGE,
+            "the result has columns that this statement was not let through for",
+        );
+        let hint = "Connect and send it again; tell the gate's operator, whose log has an alarm.";
+        let problem = problem.with_detail("Nothing of it was shown.").with_hint(hint);
+        self.end(state, &problem, "alarm");
     }
 
     /// Judges what runs by what is known now. `ddl`: as it was before the catalog was looked at, if it was.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use stepgate_record::Seal;
-use stepgate_session::{Action, Pass, Pending, Session, Setup};
+use stepgate_session::{Action, Pass, Pending, Session, Setup, Unflagged};
 use stepgate_sql::Catalog;
 use stepgate_types::{SessionId, StatementId};
 use stepgate_wire::{Cutter, Problem};
@@ -140,6 +140,24 @@ fn names_row_of(path: &[&str], prepared: &[&str], levels: [&str; 2]) -> Vec<u8> 
     frame(b'D', &body)
 }
 
+/// A result without columns.
+fn no_columns() -> Vec<u8> {
+    frame(b'T', b"\0\0")
+}
+
+/// The description of a result of columns of these relations, by OID and attribute number.
+pub(crate) fn description(columns: &[(u32, i16)]) -> Vec<u8> {
+    let mut body = BytesMut::new();
+    body.put_i16(i16::try_from(columns.len()).unwrap());
+    for (table, attribute) in columns {
+        body.put_slice(b"a\0");
+        body.put_u32(*table);
+        body.put_i16(*attribute);
+        body.put_slice(&[0, 0, 0, 25, 255, 255, 255, 255, 255, 255, 0, 0]);
+    }
+    frame(b'T', &body)
+}
+
 pub(crate) struct Stage {
     pub(crate) session: Session,
     client: Cutter,
@@ -152,6 +170,11 @@ pub(crate) struct Stage {
     /// The driver was told to go on watching a portal.
     pub(crate) suspended: bool,
     pub(crate) withdrawn: Vec<u64>,
+    /// What results were about to show.
+    pub(crate) unflagged: Vec<(u64, Unflagged)>,
+    /// The gate's own Describes of portals that the server has not answered; `answers` them by itself.
+    pub(crate) describes: usize,
+    pub(crate) answers: bool,
     pub(crate) not_parsed: Vec<(u64, String)>,
     pub(crate) ended: bool,
     /// How often the gate asked whether something parses.
@@ -193,6 +216,9 @@ impl Stage {
             completed: Vec::new(),
             suspended: false,
             withdrawn: Vec::new(),
+            unflagged: Vec::new(),
+            describes: 0,
+            answers: true,
             not_parsed: Vec::new(),
             ended: false,
             checks: 0,
@@ -225,6 +251,14 @@ impl Stage {
             if let [b'Z', .., status] = frame.as_slice() {
                 self.status = *status;
             }
+            // The gate's own Describe comes before the Execute.
+            if self.answers && self.describes > 0 && matches!(frame.first(), Some(b'D' | b'C' | b's')) {
+                self.describes -= 1;
+                self.server.push(&no_columns());
+            }
+            if frame.first() == Some(&b'Z') {
+                self.describes = 0;
+            }
             self.server.push(frame);
         }
         while self.session.wants_server()
@@ -238,7 +272,7 @@ impl Stage {
     /// Answers the gate's own questions, and collects what else there is to do.
     fn settle(&mut self) {
         loop {
-            self.at_server.unsplit(self.session.to_server().split());
+            self.take_to_server();
             self.at_client.unsplit(self.session.to_client().split());
             if let Some(answer) = self.question() {
                 let mut server = Cutter::server();
@@ -264,11 +298,30 @@ impl Stage {
                             self.session.catalog_loaded(change, catalog());
                         }
                     }
+                    Action::ShowsMore { number, unflagged } => self.unflagged.push((number, unflagged)),
                     Action::End(_) => self.ended = true,
                 }
             }
             if !acted {
                 return;
+            }
+        }
+    }
+
+    /// What is sent to the server, but for the gate's own Describes. (No client of these tests describes a portal.)
+    fn take_to_server(&mut self) {
+        let sent = self.session.to_server().split();
+        if !self.answers || !sent.contains(&b'D') {
+            return self.at_server.unsplit(sent);
+        }
+        let mut cutter = Cutter::client();
+        cutter.push(&sent);
+        while let Some(piece) = cutter.next().unwrap() {
+            let frame = piece.bytes();
+            if frame[0] == b'D' && frame[5] == b'P' {
+                self.describes += 1;
+            } else {
+                self.at_server.extend_from_slice(frame);
             }
         }
     }

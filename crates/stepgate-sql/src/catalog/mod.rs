@@ -129,6 +129,24 @@ impl Catalog {
         Some(&self.relation(self.find_oid(oid)?)?.name.0)
     }
 
+    /// The base columns that a column of a result shows, by OID and attribute number as RowDescription has them; `None` if
+    /// there is no relation of that OID. Of the server's own relations and columns, none.
+    #[must_use]
+    pub fn shown_by(&self, oid: u32, number: i16) -> Option<Vec<ColumnName>> {
+        let at = self.find_oid(oid)?;
+        let relation = self.relation(at)?;
+        let column = relation.columns.iter().position(|column| column.number == i32::from(number));
+        let Some(column) = column.map(|column| (at, column)) else { return Some(Vec::new()) };
+        if relation.is_base() {
+            return Some(self.base_column(column).into_iter().collect());
+        }
+        let mut lineage = HashSet::new();
+        if !relation.is_system() {
+            self.lineage(column, &mut lineage);
+        }
+        Some(lineage.into_iter().filter_map(|column| self.base_column(column)).collect())
+    }
+
     /// Whether there is an event trigger of that name, and it fires.
     #[must_use]
     pub fn has_event_trigger(&self, name: &str) -> bool {

@@ -20,7 +20,7 @@ use self::create::Made;
 use self::cursor::Words;
 use crate::budget::Budget;
 use crate::catalog::{Body, Catalog};
-use crate::facts::{Doubt, Effect, Facts, Isolation, Reason};
+use crate::facts::{Closes, Doubt, Effect, Facts, Isolation, Reason};
 use crate::lexer::{Token, TokenKind};
 use crate::session::SessionState;
 use crate::taint::TEMPORARY;
@@ -134,7 +134,11 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
             // FETCH [direction] [FROM | IN] name: whatever the direction, the name comes last.
             facts.effect.refers = words.ident(words.len().saturating_sub(1)).map(str::to_owned);
         }
-        "close" => plain(facts, Kind::Cursor),
+        "close" => {
+            plain(facts, Kind::Cursor);
+            let all = words.word(1) == Some("all");
+            facts.effect.closes = if all { Closes::Cursors } else { named(words.ident(1), Closes::Cursor) };
+        }
         "begin" | "start" | "savepoint" | "release" => {
             transaction(facts, false);
             facts.effect.isolation = setting::isolation(words, Isolation::This);
@@ -153,10 +157,22 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         "discard" => {
             plain(facts, Kind::Session);
             facts.effect.session = words.word(1) == Some("all");
+            if words.word(1) == Some("all") {
+                facts.effect.closes = Closes::All;
+            }
             // These drop temporary tables.
             facts.effect.catalog = matches!(words.word(1), Some("all" | "temp" | "temporary"));
         }
-        "deallocate" | "unlisten" | "notify" => plain(facts, Kind::Session),
+        "deallocate" => {
+            plain(facts, Kind::Session);
+            // DEALLOCATE [PREPARE] name, in whichever case the word and the name are.
+            let name =
+                if words.word(1) == Some("prepare") && words.len() > 2 { words.after(1) } else { words };
+            let all = name.word(1) == Some("all");
+            facts.effect.closes =
+                if all { Closes::Statements } else { named(name.ident(1), Closes::Statement) };
+        }
+        "unlisten" | "notify" => plain(facts, Kind::Session),
         "listen" => {
             plain(facts, Kind::Session);
             // A trigger's NOTIFY may carry the row that others write.
@@ -194,6 +210,10 @@ fn command(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
             statement_doubt(facts, "unsupported-statement");
         }
     }
+}
+
+fn named(name: Option<&str>, closes: fn(String) -> Closes) -> Closes {
+    name.map_or(Closes::Nothing, |name| closes(name.to_owned()))
 }
 
 /// Whether all that is not known of a statement is which row its cursor is at.
@@ -365,7 +385,8 @@ fn declare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
         Some(at) => {
             drop(inner_query(words.after(at + 1), context, facts));
             // Its rows are made at COMMIT, by what functions are then.
-            if words.before(at).contains(&["with", "hold"]) && !facts.is_settled() {
+            facts.effect.holds = words.before(at).contains(&["with", "hold"]);
+            if facts.effect.holds && !facts.is_settled() {
                 facts.doubt(Reason { code: "cursor-with-hold", doubt: Doubt::Function });
             }
         }
