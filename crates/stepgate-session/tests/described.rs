@@ -34,7 +34,7 @@ fn passes(stage: &mut Stage) {
 }
 
 fn is_of_app(stage: &mut Stage) {
-    let (_, unflagged) = stage.unflagged.pop().expect("it is asked about");
+    let (_, unflagged) = stage.unflagged.remove(0);
     let column = ColumnName::new(RelationName::new("app", "t"), "a");
     assert_eq!(unflagged.columns, [column].into());
     assert!(!unflagged.unknown);
