@@ -155,11 +155,11 @@ pub(crate) fn withdrawn(request: RequestId) -> Problem {
         .with_hint("Send the statement again to ask again.")
 }
 
-/// The ERROR of a held statement that kept a transaction open for too long.
+/// The ERROR of a statement that was held for as long as it may wait, and whose request does not outlive that.
 pub(crate) fn held_too_long(request: RequestId, limit: Duration) -> Problem {
     Problem::error(
         SqlState::QUERY_CANCELED,
-        format!("held for {} s in an open transaction ({request})", limit.as_secs()),
+        format!("held for {} s, as long as it may wait ({request})", limit.as_secs()),
     )
     .with_hint("A held transaction keeps what it has locked. Send the statement first thing after BEGIN, or without a transaction.")
 }
