@@ -260,6 +260,10 @@ impl Session {
                 Some(_) => self.done(None),
             }
         }
+        if self.expect.is_empty() {
+            self.encoding_unsure = false;
+            self.encoding_touched &= status != b'I';
+        }
         if status == b'I' && self.expect.is_empty() {
             self.touched = self.touched && self.state.search_path.is_none();
             self.wild = false;

@@ -12,6 +12,7 @@ mod budget;
 mod builtin;
 mod catalog;
 mod creations;
+mod encoding;
 mod facts;
 mod grammar;
 mod key;
@@ -38,6 +39,7 @@ pub use catalog::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, LOCKS_QUERY, Rows,
 };
 pub use creations::Creations;
+pub use encoding::{ClientEncoding, SingleByte};
 pub use facts::{Closes, Created, Doubt, Effect, Facts, Reason, Sink, SinkKind};
 pub use key::{cache_key, may_share};
 pub use message::Message;
