@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::Facts;
+use stepgate_sql::{ClientEncoding, Facts};
 use stepgate_types::{Certainty, Kind, SqlState};
 use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, expect_empty};
 use stepgate_wire::{Piece, Problem, ReadError};
@@ -459,6 +459,17 @@ impl Session {
     fn decide(&mut self, mut subject: Subject) {
         subject.known = Known::of(self);
         self.parses = false;
+        let unreadable = |facts: &Facts| facts.effect.encoding == Some(ClientEncoding::Other);
+        if subject.pending.facts.iter().any(unreadable) {
+            self.gate = Gate::Deciding(subject);
+            return self.refuse(
+                &Problem::error(
+                    SqlState::FEATURE_NOT_SUPPORTED,
+                    "statements cannot be read in this client_encoding",
+                )
+                .with_hint("Use UTF8, or a single-byte encoding such as LATIN1 or WIN1252."),
+            );
+        }
         self.actions.push_back(Action::Decide(Box::new(subject.pending.clone())));
         self.gate = Gate::Deciding(subject);
     }

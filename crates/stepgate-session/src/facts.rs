@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{Facts, SessionState, analyze};
+use stepgate_sql::{ClientEncoding, Facts, SessionState, analyze};
 use stepgate_types::Kind;
 
 use crate::expect::Owed;
@@ -33,11 +33,21 @@ impl Session {
                 self.forget_facts();
             }
             "client_encoding" => {
-                self.state.utf8 = value.eq_ignore_ascii_case("UTF8");
+                self.state.encoding = ClientEncoding::named(value);
                 self.forget_facts();
             }
             _ => {}
         }
+    }
+
+    /// Whether `client_encoding` may become another by what is under way. The server says so with its ReadyForQuery.
+    fn may_change_encoding(&mut self, facts: &Facts) {
+        let sets = facts.effect.encoding.is_some()
+            || is_wild(facts)
+            || (facts.kind == Kind::Session && facts.effect.session);
+        let undoes = facts.kind == Kind::Transaction && !facts.read_only && self.encoding_touched;
+        self.encoding_touched |= sets;
+        self.encoding_unsure |= sets || undoes;
     }
 
     /// What must be assumed from the moment a statement is on its way.
@@ -45,6 +55,7 @@ impl Session {
         self.will_make(number, facts);
         for facts in facts.iter() {
             let wild = is_wild(facts);
+            self.may_change_encoding(facts);
             if facts.kind == Kind::Transaction {
                 if !facts.read_only {
                     self.forget_made();
@@ -231,6 +242,10 @@ impl Session {
             let moved = self.catalog_seen < self.names_moved;
             let blind = SessionState { search_path: None, moved, ..self.state.clone() };
             return self.read(sql, &blind);
+        }
+        if self.encoding_unsure && !sql.is_ascii() {
+            let unsure = SessionState { encoding: ClientEncoding::Other, ..self.state.clone() };
+            return self.read(sql, &unsure);
         }
         if let Some(known) = self.cache.get(sql) {
             return known;

@@ -264,6 +264,10 @@ impl Session {
                 Some(_) => self.done(None),
             }
         }
+        if self.expect.is_empty() {
+            self.encoding_unsure = false;
+            self.encoding_touched &= status != b'I';
+        }
         if status == b'I' && self.expect.is_empty() {
             // Not while another BEGIN may be on its way.
             self.isolation.ended();

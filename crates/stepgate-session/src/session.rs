@@ -149,6 +149,9 @@ pub struct Session {
     pub(crate) failure: Option<String>,
     pub(crate) fatal: bool,
     pub(crate) state: SessionState,
+    /// `client_encoding` may be another by now; and it may have been set in the open transaction.
+    pub(crate) encoding_unsure: bool,
+    pub(crate) encoding_touched: bool,
     /// The session's state was changed within the open transaction, whose end may change it back.
     pub(crate) touched: bool,
     /// Something that was not understood ran within the open transaction.
@@ -216,6 +219,8 @@ impl Session {
             failure: None,
             fatal: false,
             state: SessionState::default(),
+            encoding_unsure: false,
+            encoding_touched: false,
             touched: false,
             wild: false,
             probe_failed: false,

@@ -37,21 +37,18 @@ pub(crate) fn body(text: &str, context: Context<'_>) -> Vec<Facts> {
 
 fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
     let Context { budget, catalog, session, .. } = context;
-    let text = std::str::from_utf8(sql).map_err(|_| "encoding")?;
-    if !session.utf8 && !text.is_ascii() {
-        return Err("encoding");
-    }
+    let text = session.encoding.text(sql).ok_or("encoding")?;
     if !session.standard_conforming_strings {
         return Err("standard-conforming-strings");
     }
-    let all_tokens = lexer::tokens(text, catalog.numbers())?;
-    let tree = grammar::Tree::parse(text)?;
+    let all_tokens = lexer::tokens(&text, catalog.numbers())?;
+    let tree = grammar::Tree::parse(&text)?;
     let mut all: Vec<Facts> = Vec::new();
     // Names do not mean what the catalog says.
     let mut moved = session.moved;
     // What one statement stores, the next may read.
     let mut session = Cow::Borrowed(session);
-    let mut lines = Lines { text, at: 0, line: 1 };
+    let mut lines = Lines { text: &text, at: 0, line: 1 };
     for (tokens, command) in paired(&all_tokens, &tree.commands())? {
         if !budget.spend(1) {
             return Err("too-complex");

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::encoding::ClientEncoding;
 use crate::predicate::Predicates;
 use crate::taint::Flow;
 use serde::Serialize;
@@ -289,6 +290,9 @@ pub struct Effect {
     /// The prepared statements or cursors that are gone once it has run (DEALLOCATE, CLOSE, DISCARD).
     #[serde(skip)]
     pub closes: Closes,
+    /// It sets `client_encoding`.
+    #[serde(skip)]
+    pub encoding: Option<ClientEncoding>,
     /// The cursor that it declares outlives the transaction (WITH HOLD).
     #[serde(skip)]
     pub holds: bool,

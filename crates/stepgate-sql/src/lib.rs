@@ -12,6 +12,7 @@ mod budget;
 mod builtin;
 mod catalog;
 mod creations;
+mod encoding;
 mod facts;
 mod grammar;
 mod key;
@@ -39,6 +40,7 @@ pub use catalog::{
     SIZES_QUERY,
 };
 pub use creations::Creations;
+pub use encoding::{ClientEncoding, SingleByte};
 pub use facts::{Closes, Created, Doubt, Effect, Facts, Isolation, Reason, Sink, SinkKind};
 pub use key::{cache_key, may_share};
 pub use message::Message;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use stepgate_types::{ColumnName, RelationName};
 
 use crate::creations::Creations;
+use crate::encoding::ClientEncoding;
 use crate::taint::{Flow, Taints};
 
 /// What facts depend on besides the catalog.
@@ -18,8 +19,8 @@ pub struct SessionState {
     /// The setting of that name, as reported by ParameterStatus. `false` makes every statement
     /// unreadable, since quotes would mean something else.
     pub standard_conforming_strings: bool,
-    /// Whether `client_encoding` is UTF8. If not, text beyond ASCII is unreadable.
-    pub utf8: bool,
+    /// `client_encoding`.
+    pub encoding: ClientEncoding,
     /// What relations that all can read hold of labelled columns.
     pub taints: Taints,
     /// What this session's own temporary relations hold.
@@ -37,7 +38,7 @@ impl SessionState {
         Self {
             search_path: Some(path.into_iter().map(Into::into).collect()),
             standard_conforming_strings: true,
-            utf8: true,
+            encoding: ClientEncoding::Utf8,
             ..Self::default()
         }
     }

@@ -197,10 +197,10 @@ fn quotes_that_mean_something_else_make_all_unreadable() {
     let all = analyze(br"select 'x\' from products --', ssn from customers", &catalog, &session);
     assert_eq!((all.len(), all[0].kind, all[0].certainty), (1, Kind::Unknown, Certainty::Unknown));
     session.standard_conforming_strings = true;
-    session.utf8 = false;
+    session.encoding = stepgate_sql::ClientEncoding::Other;
     assert_eq!(analyze("select 'ä'".as_bytes(), &catalog, &session)[0].certainty, Certainty::Unknown);
     assert_eq!(analyze(b"select 'a'", &catalog, &session)[0].certainty, Certainty::Exact);
-    session.utf8 = true;
+    session.encoding = stepgate_sql::ClientEncoding::Utf8;
     assert_eq!(analyze(b"select '\xff'", &catalog, &session)[0].certainty, Certainty::Unknown);
     assert_eq!(analyze(b"select 1\0", &catalog, &session)[0].certainty, Certainty::Unknown);
 }

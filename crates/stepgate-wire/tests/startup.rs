@@ -172,14 +172,17 @@ fn other_command_line_switches_are_refused() {
 }
 
 #[test]
-fn an_encoding_other_than_utf8_is_reported() {
-    for (encoding, other) in
-        [("UTF8", false), ("utf-8", false), ("unicode", false), ("LATIN1", true), ("SJIS", true)]
-    {
+fn an_encoding_that_cannot_be_read_is_refused() {
+    for encoding in ["UTF8", "utf-8", "unicode", "LATIN1", "WIN1252", "SQL_ASCII", "there is none"] {
         let opening = open(&[("user", "dana"), ("client_encoding", encoding)]).unwrap();
-        assert_eq!(opening.asks_other_encoding(), other, "{encoding}");
+        assert_eq!(opening.setting("client_encoding"), Some(encoding));
     }
-    assert!(!open(&[("user", "dana")]).unwrap().asks_other_encoding());
+    for encoding in ["SJIS", "shift_jis_2004", "BIG5", "gbk", "UHC", "GB18030", "euc-jp", "windows-936"] {
+        let problem = open(&[("user", "dana"), ("client_encoding", encoding)]).unwrap_err();
+        assert!(problem.contains("client_encoding"), "{problem}");
+        let options = format!("-c client_encoding={encoding}");
+        assert!(open(&[("user", "dana"), ("options", &options)]).is_err(), "{encoding}");
+    }
 }
 
 proptest! {

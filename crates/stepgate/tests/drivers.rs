@@ -129,6 +129,13 @@ fn a_function_that_takes_a_prepared_statements_name_does_not_get_its_rows_shown_
 }
 
 #[test]
+fn psycopg_with_names_that_sql_and_protocol_share_and_temporary_tables() {
+    let world = World::new();
+    let mut dana = world.dana();
+    play(&world, &mut dana, python("shared_names.py"));
+}
+
+#[test]
 fn pgjdbc_with_prepared_statements_and_fetch_size() {
     let Some(jar) = fetched("jdbc/postgresql.jar") else {
         eprintln!("SKIP: no pgjdbc here (tests/tools/clients.sh)");

@@ -177,6 +177,22 @@ fn no_setting_of_the_client_weakens_the_reading() {
 }
 
 #[test]
+fn single_byte_encodings_are_read_and_others_refused() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    assert!(psql.run("set client_encoding = 'LATIN1';").unwrap().is_ok());
+    // Sent as UTF-8, it is two other letters in LATIN1: and as many come back.
+    let reply = psql.run("select length('é'), 'é' = 'Ã©';").unwrap();
+    assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{}", reply.text());
+    for name in ["SJIS", "BIG5", "GBK", "UHC", "GB18030"] {
+        let reply = psql.run(&format!("set client_encoding = '{name}';")).unwrap();
+        assert_eq!(reply.sqlstate, "0A000", "{}", reply.text());
+    }
+    assert!(psql.run("select 1;").unwrap().is_ok());
+}
+
+#[test]
 fn unknown_people_read_like_wrong_passwords() {
     let world = World::new();
     world.dana();

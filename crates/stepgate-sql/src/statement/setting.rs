@@ -4,6 +4,7 @@ use stepgate_types::Kind;
 
 use super::{Words, plain, statement_doubt, transaction};
 use crate::catalog::Catalog;
+use crate::encoding::ClientEncoding;
 use crate::facts::{Facts, Isolation};
 
 /// Settings on which no analysis depends: after them the session's state need not be read again.
@@ -162,11 +163,14 @@ fn is_on(value: Words<'_, '_>) -> bool {
     value.text(0).or_else(|| value.word(0)) == Some("on")
 }
 
-/// Only UTF-8: in other encodings a byte of a letter may look like a quote.
+/// Those that can be read: in others a byte of a letter may look like a quote.
 fn encoding(value: Words<'_, '_>, facts: &mut Facts) {
     let name = value.text(0).or_else(|| value.ident(0)).unwrap_or_default();
-    let is_utf8 = ["utf8", "utf-8", "unicode"].iter().any(|known| name.eq_ignore_ascii_case(known));
-    if !is_utf8 || value.len() != 1 {
+    let encoding = ClientEncoding::named(name);
+    // SET NAMES without a name, and TO DEFAULT, set it to what the session began with.
+    let is_name = value.len() == 1 && value.word(0) != Some("default");
+    if encoding == ClientEncoding::Other || !is_name {
         statement_doubt(facts, "setting");
     }
+    facts.effect.encoding = is_name.then_some(encoding);
 }

@@ -717,7 +717,7 @@ pub(crate) const LEAKS: &[(&str, &str)] = &[
     ("set standard_conforming_strings = off", "?"),
     ("set standard_conforming_strings to default", "?"),
     ("set client_encoding = 'SJIS'", "?"),
-    ("set names 'latin1'", "?"),
+    ("set names 'gbk'", "?"),
     ("set search_path = training; select nhs_no from patients", "?"),
     ("begin; rollback; select nhs_no from training.patients", "?"),
     ("create table x (a int check (email_of(a) is null))", "?"),

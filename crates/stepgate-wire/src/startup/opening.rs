@@ -74,19 +74,6 @@ impl Opening {
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
-
-    /// Whether the client asked for an encoding other than UTF-8. The server's ParameterStatus has the last
-    /// word; text beyond ASCII cannot be read while it is so.
-    #[must_use]
-    pub fn asks_other_encoding(&self) -> bool {
-        self.setting("client_encoding").is_some_and(|encoding| !is_utf8(encoding))
-    }
-}
-
-/// PostgreSQL compares encoding names by their letters and digits only (`clean_encoding_name`).
-fn is_utf8(encoding: &str) -> bool {
-    let clean: String = encoding.chars().filter(char::is_ascii_alphanumeric).collect();
-    clean.eq_ignore_ascii_case("utf8") || clean.eq_ignore_ascii_case("unicode")
 }
 
 /// A replication connection reads everything without a statement that could be judged.

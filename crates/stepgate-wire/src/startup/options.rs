@@ -56,6 +56,13 @@ const ALLOWED: [&str; 37] = [
 /// Lets a setting pass under its lower-case name, or says why not.
 pub(super) fn allowed(setting: Setting) -> Result<Setting, Problem> {
     let name = setting.name.to_ascii_lowercase();
+    if name == "client_encoding" && is_unreadable(&setting.value) {
+        return Err(Problem::fatal(
+            SqlState::FEATURE_NOT_SUPPORTED,
+            "statements cannot be read in this client_encoding",
+        )
+        .with_hint("Use UTF8, or a single-byte encoding such as LATIN1 or WIN1252."));
+    }
     if ALLOWED.contains(&name.as_str()) {
         return Ok(Setting { name, value: setting.value });
     }
@@ -64,6 +71,40 @@ pub(super) fn allowed(setting: Setting) -> Result<Setting, Problem> {
         format!("setting \"{}\" cannot be chosen at connection start", shown(&name)),
     )
     .with_hint("Leave it out of the connection options; SET it in the session if the policy lets you."))
+}
+
+/// Encodings of several bytes a letter besides UTF-8 (`encnames.c`; names are compared by letters and digits). In some a
+/// byte of a letter may look like a quote or a backslash.
+const UNREADABLE: [&str; 23] = [
+    "big5",
+    "eucjis2004",
+    "eucjp",
+    "euccn",
+    "euckr",
+    "euctw",
+    "gb18030",
+    "gbk",
+    "johab",
+    "mskanji",
+    "muleinternal",
+    "shiftjis",
+    "shiftjis2004",
+    "sjis",
+    "uhc",
+    "win932",
+    "win936",
+    "win949",
+    "win950",
+    "windows932",
+    "windows936",
+    "windows949",
+    "windows950",
+];
+
+fn is_unreadable(encoding: &str) -> bool {
+    let clean: String = encoding.chars().filter(char::is_ascii_alphanumeric).collect();
+    let clean = clean.to_ascii_lowercase();
+    UNREADABLE.contains(&clean.as_str())
 }
 
 /// A name as it can be shown: what a client invents is cut short.

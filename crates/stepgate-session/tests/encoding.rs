@@ -1,0 +1,78 @@
+//! Texts are read in the encoding in which the server will read them.
+
+#![expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+mod support;
+
+use stepgate_types::Certainty;
+use support::{Stage, complete, error, frame, nonce, permit, query, ready};
+
+/// `select 'é', 1 as é` in LATIN1.
+fn in_latin1() -> Vec<u8> {
+    frame(b'Q', b"select '\xe9', 1 as \xe9\0")
+}
+
+fn is_encoding(name: &str) -> Vec<u8> {
+    frame(b'S', format!("client_encoding\0{name}\0").as_bytes())
+}
+
+fn certainty(stage: &mut Stage, frame: Vec<u8>) -> Certainty {
+    stage.client(&[frame]);
+    let pending = stage.decision();
+    stage.pass(permit(pending.number));
+    stage.server(&[complete(), ready(b'I')]);
+    pending.facts[0].certainty
+}
+
+#[test]
+fn letters_are_read_once_the_server_has_said_how() {
+    let mut stage = Stage::new();
+    assert_eq!(certainty(&mut stage, in_latin1()), Certainty::Unknown);
+    stage.client(&[query("set client_encoding = 'LATIN1'"), in_latin1()]);
+    let set = stage.decision();
+    assert_eq!(set.facts[0].certainty, Certainty::Exact);
+    stage.pass(permit(set.number));
+    assert!(!stage.undecided(), "it is not known yet in which encoding that is");
+    stage.server(&[frame(b'C', b"SET\0"), is_encoding("LATIN1"), ready(b'I')]);
+    let pending = stage.decision();
+    assert_eq!(pending.facts[0].certainty, Certainty::Exact);
+    stage.pass(permit(pending.number));
+    stage.server(&[complete(), ready(b'I')]);
+    assert_eq!(certainty(&mut stage, in_latin1()), Certainty::Exact);
+    // The role's own setting, whatever it is.
+    stage.server(&[is_encoding("SJIS")]);
+    assert_eq!(certainty(&mut stage, in_latin1()), Certainty::Unknown);
+    assert_eq!(certainty(&mut stage, query("select 'e'")), Certainty::Exact);
+}
+
+#[test]
+fn in_a_pipeline_letters_are_not_read_while_it_may_change() {
+    for undo in ["rollback", "reset all"] {
+        let mut stage = Stage::new();
+        stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+        let set = [frame(b'C', b"SET\0"), is_encoding("LATIN1"), ready(b'T')];
+        stage.run(&[query("set client_encoding = 'LATIN1'")], &set);
+        stage.run(&[query("select 1")], &[complete(), ready(b'T')]);
+        stage.client(&[query(undo), in_latin1()]);
+        let number = stage.decision().number;
+        stage.pass(permit(number));
+        while stage.undecided() {
+            assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown, "{undo}");
+        }
+        stage.server(&[frame(b'C', b"X\0"), is_encoding("UTF8"), ready(b'I')]);
+    }
+}
+
+#[test]
+fn an_encoding_that_cannot_be_read_is_refused_and_nobody_is_asked() {
+    for sql in ["set client_encoding = 'SJIS'", "set names 'big5'", "select 1; set client_encoding = gbk"] {
+        let mut stage = Stage::new();
+        stage.client(&[query(sql)]);
+        assert!(!stage.undecided(), "{sql}");
+        let sent = stage.at_server().concat();
+        let refused = nonce(&sent);
+        stage.server(&[error("42601", &refused), ready(b'I')]);
+        let said = stage.raw_at_client();
+        assert!(support::find(&said, b"C0A000\0"), "{sql}");
+    }
+}

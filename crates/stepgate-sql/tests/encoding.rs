@@ -1,0 +1,117 @@
+//! Single-byte encodings are read as PostgreSQL converts them.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use stepgate_sql::{ClientEncoding, SessionState, analyze};
+use stepgate_testkit::Cluster;
+use stepgate_types::Certainty;
+
+const NAMES: [&str; 26] = [
+    "LATIN1",
+    "LATIN2",
+    "LATIN3",
+    "LATIN4",
+    "LATIN5",
+    "LATIN6",
+    "LATIN7",
+    "LATIN8",
+    "LATIN9",
+    "LATIN10",
+    "ISO_8859_5",
+    "ISO_8859_6",
+    "ISO_8859_7",
+    "ISO_8859_8",
+    "WIN1250",
+    "WIN1251",
+    "WIN1252",
+    "WIN1253",
+    "WIN1254",
+    "WIN1255",
+    "WIN1256",
+    "WIN1257",
+    "WIN866",
+    "WIN874",
+    "KOI8R",
+    "KOI8U",
+];
+
+/// PostgreSQL is the judge: a byte is the letter that it converts it to, or none.
+#[test]
+fn every_byte_is_the_letter_that_postgresql_converts_it_to() {
+    let cluster = Cluster::start().unwrap();
+    cluster.create_database("shop").unwrap();
+    let convert = "create function letter(encoding text, byte int) returns text language plpgsql as $$ begin \
+                   return ascii(convert_from(decode(lpad(to_hex(byte), 2, '0'), 'hex'), encoding)); \
+                   exception when others then return 'none'; end $$";
+    cluster.load("shop", convert).unwrap();
+    let names = NAMES.map(|name| format!("'{name}'")).join(",");
+    let sql = format!(
+        "select e, b, letter(e, b) from unnest(array[{names}]) e, generate_series(1, 255) b order by 1, 2"
+    );
+    let answer = cluster.psql("shop", &sql).unwrap();
+    let (mut same, mut none) = (0, 0);
+    for line in answer.lines() {
+        let [encoding, byte, letter] = line.split('|').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let ours = ClientEncoding::named(encoding).letter(byte.parse().unwrap());
+        match ours {
+            Some(ours) => assert_eq!(u32::from(ours).to_string(), letter, "{line}"),
+            None => none += 1,
+        }
+        same += usize::from(ours.is_some());
+    }
+    assert_eq!(same + none, NAMES.len() * 255);
+    assert!(none < 400, "{none} letters are not known");
+}
+
+#[test]
+fn names_of_encodings_are_compared_as_postgresql_does() {
+    for name in NAMES {
+        let spelt = name.to_lowercase().replace("_", "-");
+        assert_ne!(ClientEncoding::named(&spelt), ClientEncoding::Other, "{spelt}");
+    }
+    assert_eq!(ClientEncoding::named("utf-8"), ClientEncoding::Utf8);
+    assert_eq!(ClientEncoding::named("Windows-1252"), ClientEncoding::named("WIN1252"));
+    assert_eq!(ClientEncoding::named("iso 8859-1"), ClientEncoding::named("LATIN1"));
+    for name in ["SJIS", "BIG5", "GBK", "UHC", "GB18030", "EUC_JP", "MULE_INTERNAL", "JOHAB", "x", ""] {
+        assert_eq!(ClientEncoding::named(name), ClientEncoding::Other, "{name}");
+    }
+}
+
+#[test]
+fn text_is_read_in_the_clients_encoding() {
+    let catalog = stepgate_sql::Catalog::default();
+    let mut session = SessionState::with_search_path(["pg_catalog"]);
+    let certainty = |sql: &[u8], session: &SessionState| analyze(sql, &catalog, session)[0].certainty;
+    for (encoding, sql, known) in [
+        ("LATIN1", &b"select 'caf\xe9', \"\xe9\" from (values (1)) v(\"\xe9\")"[..], true),
+        ("UTF8", b"select 'caf\xe9'", false),
+        ("SQL_ASCII", b"select 'caf\xe9'", false),
+        ("SQL_ASCII", b"select 'cafe'", true),
+        // A trail byte of SJIS that is a backslash, and one that is not a letter there.
+        ("SJIS", b"select '\x83\x5c'", false),
+        ("LATIN3", b"select '\xa5'", false),
+    ] {
+        session.encoding = ClientEncoding::named(encoding);
+        assert_eq!(certainty(sql, &session) == Certainty::Exact, known, "{encoding}: {}", sql.escape_ascii());
+    }
+}
+
+#[test]
+fn setting_an_encoding_is_understood_where_it_can_be_read() {
+    let catalog = stepgate_sql::Catalog::default();
+    let session = SessionState::with_search_path(["pg_catalog"]);
+    for (sql, known) in [
+        ("set client_encoding = 'LATIN1'", true),
+        ("set client_encoding to win1252", true),
+        ("set names 'utf8'", true),
+        ("set client_encoding = sql_ascii", true),
+        ("set client_encoding = 'SJIS'", false),
+        ("set names 'gb18030'", false),
+        ("set client_encoding to default", false),
+        ("reset client_encoding", false),
+        ("select set_config('client_encoding', 'latin1', false)", false),
+    ] {
+        let facts = analyze(sql.as_bytes(), &catalog, &session);
+        assert_eq!(facts[0].certainty == Certainty::Exact, known, "{sql}");
+    }
+}
