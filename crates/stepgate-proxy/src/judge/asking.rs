@@ -6,7 +6,7 @@ use std::time::Duration;
 use stepgate_approval::{Ask, Dialect, Held, Mode, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, InTransaction, ScopePart};
 use stepgate_session::TransactionSoFar;
-use stepgate_sql::{Facts, SessionState};
+use stepgate_sql::{ClientEncoding, Facts, SessionState};
 use stepgate_store::{LogError, Waiting};
 use stepgate_types::{Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
@@ -100,8 +100,11 @@ impl Case<'_> {
                 && (facts.kind != Kind::Cursor || !facts.effect.names.is_empty())
                 && !facts.normalised.to_ascii_lowercase().contains("current of")
         };
+        // The same bytes are other letters in another encoding.
+        let ascii = || held.sql.is_ascii() && held.parameters.iter().flatten().all(|value| value.is_ascii());
         !held.sql.is_empty()
             && held.bytes() <= MAX_DEFERRED
+            && (held.dialect.utf8 || ascii())
             && (exactly_known || held.dialect.path.is_some())
             && self.pending.facts.iter().all(stands_alone)
     }
@@ -264,7 +267,7 @@ impl Case<'_> {
 fn dialect(session: &SessionState, exactly_known: bool) -> Dialect {
     Dialect {
         standard_strings: session.standard_conforming_strings,
-        utf8: session.utf8,
+        utf8: session.encoding == ClientEncoding::Utf8,
         path: session.search_path.clone().filter(|_| !exactly_known),
     }
 }
