@@ -132,7 +132,7 @@ fn a_function_that_takes_a_prepared_statements_name_does_not_get_its_rows_shown_
 fn psycopg_with_names_that_sql_and_protocol_share_and_temporary_tables() {
     let world = World::new();
     let mut dana = world.dana();
-    play(&world, &mut dana, python("shared_names.py"));
+    play(&world, &mut dana, python("psycopg", "shared_names.py").unwrap(), &[Verified]);
 }
 
 #[test]
