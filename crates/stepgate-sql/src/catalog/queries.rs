@@ -73,10 +73,12 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery { name: "server", sql: "select pg_catalog.current_setting('server_version_num')" },
     CatalogQuery {
         name: "relations",
-        // ANALYZE and CREATE INDEX count what their own transaction sees, and no ROLLBACK takes that back: what the
-        // server's statistics know of rows that are there counts as well.
-        sql: "select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, (case when c.reltuples < 0 then -1 \
-              else greatest(c.reltuples::float8, pg_catalog.pg_stat_get_live_tuples(c.oid)::float8) end)::text, \
+        // ANALYZE and CREATE INDEX count what their own transaction sees, and no ROLLBACK takes that back: where the
+        // server's statistics know of more than twice as many rows, these count. (Rows that were analysed before their
+        // insertion was reported are there twice.)
+        sql: "select c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, (case when c.reltuples >= 0 \
+              and pg_catalog.pg_stat_get_live_tuples(c.oid) > 2 * c.reltuples \
+              then pg_catalog.pg_stat_get_live_tuples(c.oid)::float8 else c.reltuples::float8 end)::text, \
               c.relpages::text, (c.relrowsecurity or c.relispartition or c.relkind = 'p')::text, \
               exists (select from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN')::text \
               from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace \

@@ -254,10 +254,10 @@ impl Walker<'_> {
         if self.body.body.is_some_and(|body| body.path == Path::Bound) {
             return false;
         }
-        match &self.session.search_path {
-            Some(path) => self.catalog.routines(name).iter().any(|(schema, _)| path.contains(schema)),
-            None => self.catalog.is_user_function(name),
-        }
+        let known = self.catalog.routines(name);
+        let elsewhere =
+            |path: &Vec<String>| !known.is_empty() && !known.iter().any(|(schema, _)| path.contains(schema));
+        self.catalog.is_user_function(name) && !self.session.search_path.as_ref().is_some_and(elsewhere)
     }
 
     /// Whether an unqualified name that is called may mean a type outside pg_catalog.
