@@ -1,6 +1,6 @@
 //! The second line: what the server says that a result shows is held against what the statement was let through for.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
 

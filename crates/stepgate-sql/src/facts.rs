@@ -170,6 +170,7 @@ impl Facts {
         if all.effect.drops != other.effect.drops {
             all.effect.drops = Vec::new();
         }
+        all.effect.indexes = all.effect.indexes.filter(|it| other.effect.indexes.as_ref() == Some(it));
         all
     }
 
@@ -300,6 +301,9 @@ pub struct Effect {
     /// The relations that it drops and, if that is all it does, nothing with them: their names without schemas.
     #[serde(skip)]
     pub drops: Vec<String>,
+    /// The relation, by its name without schema, to which it adds an index of plain columns, if that is all it does.
+    #[serde(skip)]
+    pub indexes: Option<String>,
 }
 
 /// Names that a statement gives up.
