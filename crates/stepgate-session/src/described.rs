@@ -167,8 +167,16 @@ impl Session {
                 .any(|facts| facts.columns.get(column).is_some_and(|uses| uses.contains(&Use::Output)))
         };
         for (oid, number) in origins {
-            let before = || self.catalog_before.as_ref()?.shown_by(*oid, *number);
-            match self.catalog.shown_by(*oid, *number).or_else(before) {
+            let now = self.catalog.shown_by(*oid, *number);
+            if now.as_ref().is_some_and(|columns| columns.iter().all(flagged)) {
+                continue;
+            }
+            // It may have been judged by names that it has no longer, or be gone since.
+            let before = self.catalog_before.as_ref().and_then(|before| before.shown_by(*oid, *number));
+            if before.as_ref().is_some_and(|columns| columns.iter().all(flagged)) {
+                continue;
+            }
+            match now.or(before) {
                 Some(columns) => unflagged.columns.extend(columns.into_iter().filter(|it| !flagged(it))),
                 None => unflagged.unknown = true,
             }
