@@ -192,13 +192,15 @@ impl Judge {
         self.gate.sessions.list().iter().any(|info| info.pid == pid && is_own(info))
     }
 
-    /// Whether any of these columns is classified, for whoever this is; or it cannot be told.
-    pub(crate) fn is_classified(&self, columns: &BTreeSet<ColumnName>) -> bool {
-        let (Some(view), Some(who)) = (self.database.view(), self.circumstances()) else { return true };
+    /// Whether any of these columns is classified, or that cannot be told: then whether rules are enforced.
+    pub(crate) fn classified(&self, columns: &BTreeSet<ColumnName>) -> Option<bool> {
+        let (Some(view), Some(who)) = (self.database.view(), self.circumstances()) else {
+            return Some(true);
+        };
         let columns = columns.iter().map(|column| (column.clone(), [Use::Output].into()));
         let shown = Facts { kind: Kind::Select, columns: columns.collect(), ..Facts::empty() };
         let decision = view.rules.decide_by(&who, &view.bound, std::slice::from_ref(&shown), &NoValues);
-        !decision.touched.is_empty()
+        (!decision.touched.is_empty()).then_some(decision.enforced)
     }
 
     fn circumstances(&self) -> Option<Circumstances> {

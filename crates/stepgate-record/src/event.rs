@@ -333,7 +333,7 @@ pub enum Event {
     /// Something happened that must not: somebody should look into it.
     #[serde(rename = "alarm.raised")]
     AlarmRaised {
-        /// The session, which was ended.
+        /// The session; it was ended, unless rules are not enforced.
         session: SessionId,
         /// The statement's number in it.
         statement: u64,

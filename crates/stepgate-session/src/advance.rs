@@ -12,7 +12,7 @@ use crate::expect::{self, Owed};
 use crate::facts::{owned, shows_more};
 use crate::outlet::{Opened, Traces};
 use crate::park::{self, Parked};
-use crate::registry::{Meaning, Prepared};
+use crate::registry::{self, Meaning, Prepared};
 use crate::session::{Action, Ending, Gate, Session};
 use crate::subject::{
     Frame, Known, Pending, Protocol, Subject, TransactionSoFar, executed, is_wild, now_and_then, opaque_facts,
@@ -105,7 +105,7 @@ impl Session {
                 self.query(frame, &sql);
             }
             b'E' => {
-                let portal = frame.slice_ref(Execute::read(frame)?.portal);
+                let portal = registry::key(Execute::read(frame)?.portal);
                 self.execute(frame, &portal);
             }
             b'F' => self.function_call(),
@@ -373,6 +373,9 @@ impl Session {
 
     /// What a prepared statement's name will mean when the server gets there.
     fn statement(&self, name: &Bytes) -> Lookup {
+        if !registry::is_certain(name) {
+            return Lookup::Means(Meaning::Opaque);
+        }
         for entry in self.expect.iter().rev() {
             match &entry.owed {
                 owed if owed.may_name(name) => return Lookup::Means(Meaning::Opaque),
@@ -406,6 +409,9 @@ impl Session {
 
     /// What a portal's name will mean when the server gets there.
     fn portal(&self, name: &Bytes) -> Portal {
+        if !registry::is_certain(name) {
+            return Portal::Opaque;
+        }
         for entry in self.expect.iter().rev() {
             match &entry.owed {
                 owed if owed.may_name(name) => return Portal::Opaque,
@@ -558,13 +564,13 @@ fn read_parked(tag: u8, frame: &Bytes) -> Result<Parked, ReadError> {
         b'P' => {
             let Parse { name, sql, types } = Parse::read(&frame)?;
             let statement = Arc::new(Prepared { sql: owned(sql), types, facts: None });
-            Parked::Parse { name: owned(name), statement, frame }
+            Parked::Parse { name: registry::key(name), statement, frame }
         }
         b'B' => {
             let read = Bind::read(&frame)?;
             let bind = park::Bind {
-                portal: owned(read.portal),
-                statement: frame.slice_ref(read.statement),
+                portal: registry::key(read.portal),
+                statement: registry::key(read.statement),
                 formats: (0..read.values.len()).map(|index| read.format(index)).collect(),
                 values: read.values.iter().map(|value| value.map(|value| frame.slice_ref(value))).collect(),
             };
@@ -576,7 +582,7 @@ fn read_parked(tag: u8, frame: &Bytes) -> Result<Parked, ReadError> {
         }
         _ => {
             let Close { kind, name } = Close::read(&frame)?;
-            Parked::Close { portal: kind == Target::Portal, name: owned(name), frame }
+            Parked::Close { portal: kind == Target::Portal, name: registry::key(name), frame }
         }
     })
 }

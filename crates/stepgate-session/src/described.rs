@@ -14,8 +14,8 @@ use stepgate_wire::Piece;
 use stepgate_wire::read::{Describe, RowDescription, Target};
 
 use crate::expect::Owed;
-use crate::facts::owned;
 use crate::outlet::Traces;
+use crate::registry;
 use crate::session::{Action, Session};
 use crate::subject::Frame;
 
@@ -167,8 +167,16 @@ impl Session {
                 .any(|facts| facts.columns.get(column).is_some_and(|uses| uses.contains(&Use::Output)))
         };
         for (oid, number) in origins {
-            let before = || self.catalog_before.as_ref()?.shown_by(*oid, *number);
-            match self.catalog.shown_by(*oid, *number).or_else(before) {
+            let now = self.catalog.shown_by(*oid, *number);
+            if now.as_ref().is_some_and(|columns| columns.iter().all(flagged)) {
+                continue;
+            }
+            // It may have been judged by names that it has no longer, or be gone since.
+            let before = self.catalog_before.as_ref().and_then(|before| before.shown_by(*oid, *number));
+            if before.as_ref().is_some_and(|columns| columns.iter().all(flagged)) {
+                continue;
+            }
+            match now.or(before) {
                 Some(columns) => unflagged.columns.extend(columns.into_iter().filter(|it| !flagged(it))),
                 None => unflagged.unknown = true,
             }
@@ -199,7 +207,7 @@ impl Session {
     pub(crate) fn owe_description(&mut self, frame: &Bytes) {
         let (traces, statement) = match Describe::read(frame) {
             Ok(Describe { kind: Target::Portal, name }) => {
-                let name = frame.slice_ref(name);
+                let name = registry::key(name);
                 let unanswered = self.opened(&name).and_then(|at| self.expect.get(at));
                 let traces = match unanswered.map(|entry| &entry.owed) {
                     Some(Owed::Bind { opened, .. }) => Some(Arc::clone(opened.traces())),
@@ -207,7 +215,7 @@ impl Session {
                 };
                 (traces, None)
             }
-            Ok(Describe { kind: Target::Statement, name }) => (None, Some(owned(name))),
+            Ok(Describe { kind: Target::Statement, name }) => (None, Some(registry::key(name))),
             // It was read before.
             Err(_) => (None, None),
         };

@@ -91,7 +91,7 @@ pub(crate) struct Declared {
     /// When it ran.
     pub(crate) facts: Arc<[Facts]>,
     /// What running it may change.
-    pub(crate) effect: Effect,
+    pub(crate) effect: Box<Effect>,
 }
 
 impl Declared {

@@ -26,6 +26,20 @@ const MAX_SQL_NAMES: usize = 128;
 /// The most portals remembered for a session.
 const MAX_PORTALS: usize = 1_024;
 
+/// The longest name of a prepared statement or portal, in bytes: NAMEDATALEN - 1.
+const MAX_NAME: usize = 63;
+
+/// A name of the protocol's as the server looks it up: of a longer one the beginning counts (dynahash.c, `string_hash` and
+/// `string_compare`; the tables of prepare.c and portalmem.c have keys of NAMEDATALEN bytes).
+pub(crate) fn key(name: &[u8]) -> Bytes {
+    Bytes::copy_from_slice(name.get(..MAX_NAME).unwrap_or(name))
+}
+
+/// Whether a name means the same to the server whatever `client_encoding` is; others are not kept.
+pub(crate) const fn is_certain(name: &[u8]) -> bool {
+    name.is_ascii()
+}
+
 /// A prepared statement of the extended protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Prepared {
@@ -68,6 +82,9 @@ pub(crate) struct Registry {
 impl Registry {
     /// The server confirmed a Parse.
     pub(crate) fn prepared(&mut self, name: Bytes, statement: Arc<Prepared>) {
+        if !is_certain(&name) {
+            return;
+        }
         self.forget_statement(&name);
         // Whatever SQL prepared under this name is gone, or this Parse would have failed.
         self.forget_sql_name(&name);
@@ -123,6 +140,9 @@ impl Registry {
 
     /// The server confirmed a Bind that was let through.
     pub(crate) fn bound(&mut self, portal: Bytes, opened: Opened) {
+        if !is_certain(&portal) {
+            return;
+        }
         if self.portals.len() >= MAX_PORTALS {
             // Forgetting them makes their next Execute unknown: asked again rather than let through.
             self.portals.clear();
@@ -133,6 +153,9 @@ impl Registry {
 
     /// A cursor that was declared in SQL can be executed as a portal, too.
     pub(crate) fn declared(&mut self, name: &str, opened: Opened) {
+        if !is_certain(name.as_bytes()) {
+            return;
+        }
         if self.portals.len() >= MAX_PORTALS {
             self.portals.clear();
         }
@@ -197,6 +220,10 @@ impl Registry {
 
     /// SQL gave a name to something that is known: EXECUTE and FETCH may go on with it.
     pub(crate) fn made_by_sql(&mut self, name: &str, made: Made) {
+        // How much of a longer one the server keeps depends on its own encoding.
+        if !is_certain(name.as_bytes()) {
+            return;
+        }
         if self.sql.len() >= MAX_SQL_NAMES {
             self.sql.clear();
         }

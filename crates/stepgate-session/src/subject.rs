@@ -141,7 +141,7 @@ impl Subject {
                 Kind::Cursor => Some(Made::Cursor(Declared {
                     sql: owned(&self.pending.sql),
                     facts: Arc::clone(facts),
-                    effect: only.effect.clone(),
+                    effect: Box::new(only.effect.clone()),
                 })),
                 Kind::Prepare => Some(Made::Prepared(owned(&self.pending.sql), Arc::clone(facts))),
                 _ => None,

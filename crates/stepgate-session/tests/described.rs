@@ -1,6 +1,6 @@
 //! The second line: what the server says that a result shows is held against what the statement was let through for.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod support;
 
@@ -101,7 +101,7 @@ fn a_relation_that_the_catalog_does_not_have_is_looked_for() {
     assert!(stage.unflagged.pop().unwrap().1.unknown);
     stage.session.set_catalog(catalog_with(&["app"], &[]));
     assert_eq!(stage.session.shows_more_now().columns.len(), 1);
-    // What is gone from the catalog in use was in the one before.
+    // What is gone from the catalog in use was in the one before, by whatever name it was judged by.
     let mut stage = self::stage();
     stage.client(&[query("select a from app.t")]);
     passes(&mut stage);

@@ -75,6 +75,8 @@ fn a_temporary_table_is_known_in_the_transaction_that_made_it() {
         "savepoint s",
         "release s",
         "analyze x",
+        "create index on x (a)",
+        "create unique index named on y (b, c)",
         "drop table x",
         "drop view v",
         "drop table if exists never_there",
@@ -151,7 +153,14 @@ fn the_extended_protocol_makes_the_same() {
 
 #[test]
 fn nothing_is_known_once_the_transaction_may_have_lost_it() {
-    for lost in ["rollback to s", "drop table t", "alter table x rename to y", "do $$ begin end $$"] {
+    for lost in [
+        "create index on t (a)",
+        "create index on x (lower(a::text))",
+        "rollback to s",
+        "drop table t",
+        "alter table x rename to y",
+        "do $$ begin end $$",
+    ] {
         let mut stage = in_transaction();
         runs(&mut stage, "savepoint s", b'T');
         runs(&mut stage, "create temp table x (a int)", b'T');

@@ -4,8 +4,8 @@ mod support;
 
 use stepgate_types::Certainty;
 use support::{
-    Stage, bind, catalog_with_shadow, complete, error, execute, frame, parse, permit, query, ready, sync,
-    tags,
+    Stage, bind, catalog_with_shadow, close_statement, complete, error, execute, frame, parse, permit, query,
+    ready, sync, tags,
 };
 
 /// Runs one statement to its end and tells how often the server was asked what names mean.
@@ -266,4 +266,39 @@ fn a_transaction_can_be_set_up_after_a_changed_search_path_since_nothing_is_aske
     assert_eq!(stage.probes, 0);
     stage.server(&[frame(b'1', b""), frame(b'2', b""), complete(), ready(b'T')]);
     assert_eq!(probes(&mut stage, "select a from t", b'T'), 1);
+}
+
+/// Names of more than 63 bytes are the same to the server from there on.
+#[test]
+fn a_statement_under_a_name_too_long_does_not_pass_for_the_one_that_had_its_beginning() {
+    let mut stage = Stage::new();
+    let (short, long) = ("n".repeat(63), "n".repeat(64));
+    stage.run(&[parse(&long, "select 1"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    stage.run(&[close_statement(&short), sync()], &[frame(b'3', b""), ready(b'I')]);
+    stage.run(&[parse(&short, "select leak()"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    stage.client(&[bind("", &long), execute(""), sync()]);
+    assert_eq!(&*stage.decision().sql, &b"select leak()"[..]);
+}
+
+#[test]
+fn a_portal_under_a_name_too_long_does_not_pass_for_the_one_that_had_its_beginning() {
+    let mut stage = Stage::new();
+    let (short, long) = ("p".repeat(63), "p".repeat(70));
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.run(
+        &[parse("", "select 1"), bind(&long, ""), sync()],
+        &[frame(b'1', b""), frame(b'2', b""), ready(b'T')],
+    );
+    stage.run(&[query(&format!("close {short}"))], &[complete(), ready(b'T')]);
+    stage.client(&[execute(&long), sync()]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+}
+
+/// A byte above ASCII is another letter in another client_encoding, and so another name.
+#[test]
+fn a_name_beyond_ascii_is_never_taken_for_what_it_was_in_another_encoding() {
+    let mut stage = Stage::new();
+    stage.run(&[parse("é", "select 1"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    stage.client(&[bind("", "é"), execute(""), sync()]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
 }

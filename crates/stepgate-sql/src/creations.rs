@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use stepgate_types::{Certainty, RelationName};
 
 use crate::catalog::Catalog;
-use crate::facts::{Created, Facts};
+use crate::facts::{Created, Effect, Facts};
 
 /// The most relations that are remembered of a transaction.
 const MAX_MADE: usize = 256;
@@ -65,7 +65,8 @@ impl Creations {
     #[must_use]
     pub fn may_follow(facts: &Facts) -> bool {
         let sure = |made: &Created| made.sure && (!made.view || facts.is_settled());
-        let follows = facts.effect.creates.as_ref().is_some_and(sure) || !facts.effect.drops.is_empty();
+        let Effect { creates, drops, indexes, .. } = &facts.effect;
+        let follows = creates.as_ref().is_some_and(sure) || !drops.is_empty() || indexes.is_some();
         facts.certainty != Certainty::Unknown && !facts.effect.moves && follows
     }
 
@@ -77,6 +78,10 @@ impl Creations {
             return false;
         }
         self.over = Arc::default();
+        if let Some(indexed) = &facts.effect.indexes {
+            // Whatever is written to what was made is taken to be compared with all that is in it, index or none.
+            return self.made.iter().any(|it| it.name() == Some(indexed));
+        }
         let Some(created) = &facts.effect.creates else { return self.drop(&facts.effect.drops, catalog) };
         let of_server = |schema: &String| schema.starts_with("pg_");
         let schema = match created.name.as_slice() {

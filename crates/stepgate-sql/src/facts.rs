@@ -171,6 +171,7 @@ impl Facts {
         if all.effect.drops != other.effect.drops {
             all.effect.drops = Vec::new();
         }
+        all.effect.indexes = all.effect.indexes.filter(|it| other.effect.indexes.as_ref() == Some(it));
         all
     }
 
@@ -304,6 +305,9 @@ pub struct Effect {
     /// The relations that it drops and, if that is all it does, nothing with them: their names without schemas.
     #[serde(skip)]
     pub drops: Vec<String>,
+    /// The relation, by its name without schema, to which it adds an index of plain columns, if that is all it does.
+    #[serde(skip)]
+    pub indexes: Option<String>,
 }
 
 /// Which transactions may come to see one snapshot from their first query to their end (REPEATABLE READ, SERIALIZABLE).

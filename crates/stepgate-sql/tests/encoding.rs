@@ -1,7 +1,5 @@
 //! Single-byte encodings are read as PostgreSQL converts them.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use stepgate_sql::{ClientEncoding, SessionState, analyze};
 use stepgate_testkit::Cluster;
 use stepgate_types::Certainty;

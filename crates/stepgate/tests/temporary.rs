@@ -29,6 +29,8 @@ fn what_the_transaction_made_of_plain_data_is_used_unasked() {
         "create temporary table if not exists u (a bigint primary key, b text) on commit drop;",
         "insert into u select id, max(segment) from t group by id on conflict do nothing;",
         "select t.id, b from t join u on t.id = u.a join orders o on o.id = t.id order by 1 limit 3;",
+        "create index on t (segment);",
+        "analyze t;",
         "update u set b = 'x' where a < 5;",
         "select segment as k into temp w from t;",
         "create temp view v as select a from u;",

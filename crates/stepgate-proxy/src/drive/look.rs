@@ -81,9 +81,11 @@ impl Drive {
             self.session.set_taints(self.judge.database.taints.now());
             unflagged = self.session.shows_more_now();
         }
-        if !unflagged.unknown && !self.judge.is_classified(&unflagged.columns) {
-            return self.session.may_show(number);
-        }
+        let classified = self.judge.classified(&unflagged.columns);
+        let enforced = match (classified, unflagged.unknown) {
+            (None, false) => return self.session.may_show(number),
+            (enforced, _) => enforced.unwrap_or(true),
+        };
         let session = self.judge.session;
         tracing::error!(%session, statement = number, "a result shows what its statement was not let through for");
         let columns = unflagged.columns.iter().take(MAX_ALARMED).map(ToString::to_string).collect();
@@ -91,6 +93,9 @@ impl Drive {
             Event::AlarmRaised { session, statement: number, what: "unflagged-column".to_owned(), columns };
         if let Err(error) = self.judge.gate.log.append(vec![alarm], Vec::new()).await {
             return self.log_failed(state, &error);
+        }
+        if !enforced {
+            return self.session.may_show(number);
         }
         let problem = Problem::fatal(
             SqlState::INSUFFICIENT_PRIVILEGE,

@@ -475,6 +475,10 @@ fn index(index: &IndexStmt, context: Context<'_>, facts: &mut Facts) -> Option<(
     }
     none(!runs_nothing_or_none(index.where_clause(), catalog))?;
     read.extend(columns_of(index.where_clause())?);
-    walk::scan(&name(index.relation()?), &read, catalog, session, facts);
+    let relation = name(index.relation()?);
+    walk::scan(&relation, &read, catalog, session, facts);
+    let plain = matches!(index.where_clause(), Node::None)
+        && index.index_params().iter().all(|it| it.name().is_some());
+    facts.effect.indexes = relation.last().filter(|_| plain).cloned();
     Some(())
 }
