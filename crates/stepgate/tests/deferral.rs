@@ -347,6 +347,33 @@ fn what_another_session_could_give_another_meaning_is_held_and_not_deferred() {
 }
 
 #[test]
+fn what_is_not_understood_passes_only_under_the_search_path_it_was_approved_for() {
+    let mut world = World::not_serving(|policy| policy);
+    let function = |schema: &str, body: &str| {
+        format!(
+            "create schema {schema}; grant usage on schema {schema} to public; \
+             create function {schema}.report() returns text language plpgsql as $$ begin return ({body}); end $$;"
+        )
+    };
+    let harmless = function("a", "select name from public.products limit 1");
+    let evil = function("b", "select ssn from public.customers order by id limit 1");
+    world.cluster.load("shop", &format!("{harmless} {evil}")).unwrap();
+    world.gate.serve().unwrap();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "set search_path = a, public;");
+    let request = deferred_after_a_write(&mut psql, "select report();");
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    // Nothing is remembered of what is not understood, but that it may run once.
+    assert_eq!(listed(&world, &dana).len(), 1);
+    passes(&mut psql, "set search_path = b, public;");
+    waits(&world, &mut psql, &dana, "select report();");
+    passes(&mut psql, "set search_path = a, public;");
+    passes(&mut psql, "select report();");
+    waits(&world, &mut psql, &dana, "select report();");
+}
+
+#[test]
 fn psycopg_hears_sg010_behind_its_own_begin_and_its_rerun_with_the_same_value_passes_once() {
     use std::io::{BufRead as _, Write as _};
     let others = "action: approve\n    approval: data-owners\n\n  # Taking";
