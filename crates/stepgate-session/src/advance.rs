@@ -278,7 +278,10 @@ impl Session {
                 let check = Check { simple: false, types: &statement.types };
                 match self.judge(&statement.sql, fresh.then_some(&check)) {
                     Judged::Facts(now) => {
-                        let facts = now_and_then(now, statement.facts.as_ref());
+                        let mut facts = now_and_then(now, statement.facts.as_ref());
+                        if statement.types.iter().any(|oid| self.catalog.runs_code_of_type(*oid)) {
+                            facts = facts.iter().map(Facts::given_unknown_types).collect();
+                        }
                         (facts, statement.sql.clone(), statement.types.clone(), statement.facts.clone())
                     }
                     Judged::Later => return,

@@ -302,3 +302,15 @@ fn a_name_beyond_ascii_is_never_taken_for_what_it_was_in_another_encoding() {
     stage.client(&[bind("", "é"), execute(""), sync()]);
     assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
 }
+
+/// A domain's checks are functions, which the server calls when a value is bound.
+#[test]
+fn a_value_of_a_type_that_may_check_it_by_somebodys_function_is_asked_about() {
+    for (oid, certainty) in [(16_500_u32, Certainty::Unknown), (25, Certainty::Exact)] {
+        let mut stage = Stage::new();
+        let mut body = b"\0select 1\0\0\x01".to_vec();
+        body.extend(oid.to_be_bytes());
+        stage.client(&[frame(b'P', &body), bind("", ""), execute(""), sync()]);
+        assert_eq!(stage.decision().facts[0].certainty, certainty);
+    }
+}

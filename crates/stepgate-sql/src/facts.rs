@@ -202,6 +202,14 @@ impl Facts {
         facts
     }
 
+    /// The same, given values of a type that runs what is not known.
+    #[must_use]
+    pub fn given_unknown_types(&self) -> Self {
+        let mut facts = self.clone();
+        facts.doubt(Reason { code: "unknown-type", doubt: Doubt::Function });
+        facts
+    }
+
     /// Records a reason. Unless it doubts nothing, certainty, estimate and read-only are lost by it.
     pub(crate) fn doubt(&mut self, reason: Reason) {
         self.reasons.insert(reason);

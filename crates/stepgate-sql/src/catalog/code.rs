@@ -141,6 +141,9 @@ fn types(catalog: &mut Catalog, answers: &Answers<'_>, checks: &Checks<'_>) -> R
     for row in answers.rows::<4>("types")? {
         let [oid, schema, name, opaque] = row?;
         let code = checks.get(oid).cloned().unwrap_or_default();
+        if let (false, true, Ok(oid)) = (truth(opaque), code.is_empty(), oid.parse()) {
+            catalog.plain_types.insert(oid);
+        }
         let of = UserType {
             schema: schema.to_owned(),
             runs: (!truth(opaque)).then(|| Arc::new(Routine::of(code))),

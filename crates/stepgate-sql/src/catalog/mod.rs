@@ -70,6 +70,8 @@ pub struct Catalog {
     casts: Vec<Arc<Routine>>,
     /// Types outside pg_catalog, row types included, by name.
     user_types: HashMap<String, Vec<UserType>>,
+    /// OIDs of those of which making a value runs nothing of somebody's own.
+    plain_types: HashSet<u32>,
     /// Every name that may be shown: relations, columns, schemas, functions, types.
     words: HashSet<String>,
 }
@@ -303,6 +305,13 @@ impl Catalog {
     }
 
     /// Types of that name outside pg_catalog.
+    /// Whether making a value of the type with this OID may run somebody's code: a domain's checks. From 12000 on they are
+    /// not the server's own (access/transam.h).
+    #[must_use]
+    pub fn runs_code_of_type(&self, oid: u32) -> bool {
+        oid >= 12_000 && !self.plain_types.contains(&oid)
+    }
+
     pub(crate) fn user_types(&self, name: &str) -> &[UserType] {
         self.user_types.get(name).map_or(&[], Vec::as_slice)
     }

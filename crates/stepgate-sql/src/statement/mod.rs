@@ -352,7 +352,11 @@ fn is_subquery(words: Words<'_, '_>) -> bool {
 fn prepare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     facts.effect.names.extend(words.ident(1).map(str::to_owned));
     let mut rest = words.after(2);
+    let mut runs_checks = false;
     if rest.is_punct(0, b'(') {
+        let mut types = rest.before(rest.group()).0.iter();
+        runs_checks =
+            types.any(|token| token.kind.ident().is_some_and(|name| may_run(name, context.catalog)));
         rest = rest.after_group();
     }
     if rest.word(0) == Some("as") {
@@ -360,7 +364,15 @@ fn prepare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     } else {
         statement_doubt(facts, "syntax");
     }
+    if runs_checks {
+        *facts = facts.given_unknown_types();
+    }
     plain(facts, Kind::Prepare);
+}
+
+/// Whether making a value of some type of that name may run somebody's code.
+fn may_run(name: &str, catalog: &Catalog) -> bool {
+    catalog.is_user_type(name) && !catalog.is_unchecked_type(name)
 }
 
 /// The name of `EXECUTE name [(literal, …)]`. Anything but literals might call a function.

@@ -35,6 +35,9 @@ const CALLS: &[(&str, &str)] = &[
     ("select slow(note) from plain", "?"),
     ("select product(id) over (order by id) from plain", ""),
     // Domains and types.
+    ("prepare prepared_1 (nosy, int) as select $1", "?"),
+    ("prepare prepared_2 (public.nosy[]) as select $1", "?"),
+    ("prepare prepared_3 (int, text) as select $1", ""),
     ("select 'X'::tidy_text, takes_tidy('X')", ""),
     ("select 'x'::nosy", "people.email"),
     // A literal that is given to a function of that name is made one.
