@@ -149,13 +149,17 @@ pub struct Dialect {
     pub standard_strings: bool,
     /// `client_encoding` is UTF8.
     pub utf8: bool,
-    /// The effective search path, where it is not known by the facts what the names in it mean.
+    /// The effective search path, where that is certain.
     pub path: Option<Vec<String>>,
+    /// `DateStyle`, `IntervalStyle` and `TimeZone`.
+    pub times: [String; 3],
+    /// What changes whenever a view's or function's definition does, where the statement hangs on any.
+    pub definitions: Option<String>,
 }
 
 impl Default for Dialect {
     fn default() -> Self {
-        Self { standard_strings: true, utf8: true, path: None }
+        Self { standard_strings: true, utf8: true, path: None, times: Default::default(), definitions: None }
     }
 }
 

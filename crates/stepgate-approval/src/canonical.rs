@@ -82,6 +82,8 @@ fn what_runs(encoder: &mut Encoder, held: &Held, salts: &Salts) {
     encoder.flag(held.dialect.utf8);
     encoder.flag(held.dialect.path.is_some());
     encoder.texts(held.dialect.path.iter().flatten().map(String::as_str).collect::<Vec<_>>().into_iter());
+    encoder.texts(held.dialect.times.iter().map(String::as_str));
+    encoder.texts(held.dialect.definitions.iter().map(String::as_str));
 }
 
 fn who_asks(encoder: &mut Encoder, ask: &Ask) {
@@ -215,7 +217,7 @@ mod tests {
 
     #[test]
     fn approving_one_statement_and_running_another_is_defeated() {
-        let alter: [fn(&mut Held); 11] = [
+        let alter: [fn(&mut Held); 13] = [
             |held| held.sql.push(b' '),
             |held| held.sql = b"select * from payments".to_vec(),
             |held| held.parameters = vec![Some(b"4".to_vec()), None],
@@ -227,6 +229,8 @@ mod tests {
             |held| held.dialect.standard_strings = false,
             |held| held.dialect.utf8 = false,
             |held| held.dialect.path = Some(Vec::new()),
+            |held| held.dialect.times[0] = "SQL, DMY".to_owned(),
+            |held| held.dialect.definitions = Some("1/2".to_owned()),
         ];
         let original = hash(&step_up(), &held());
         for alter in alter {

@@ -133,7 +133,9 @@ pub fn pass_input(person: &PersonName, db_user: &str, database: &str, held: &Hel
     let values: usize = held.parameters.iter().map(|value| 9 + value.as_ref().map_or(0, Vec::len)).sum();
     let names = person.as_str().len() + db_user.len() + database.len();
     let path: usize = held.dialect.path.iter().flatten().map(|schema| 8 + schema.len()).sum();
-    let lists = 2 * held.formats.len() + 4 * held.types.len() + path;
+    let rest: usize =
+        held.dialect.times.iter().chain(&held.dialect.definitions).map(|text| 8 + text.len()).sum();
+    let lists = 2 * held.formats.len() + 4 * held.types.len() + path + rest;
     let mut input = Zeroizing::new(Vec::with_capacity(names + held.sql.len() + values + lists + 64));
     for text in [person.as_str(), db_user, database] {
         push(&mut input, text.as_bytes());
@@ -152,10 +154,11 @@ pub fn pass_input(person: &PersonName, db_user: &str, database: &str, held: &Hel
     for oid in &held.types {
         input.extend_from_slice(&oid.to_be_bytes());
     }
-    let Dialect { standard_strings, utf8, path } = &held.dialect;
+    let Dialect { standard_strings, utf8, path, times, definitions } = &held.dialect;
     input.extend_from_slice(&[u8::from(*standard_strings), u8::from(*utf8), u8::from(path.is_some())]);
-    for schema in path.iter().flatten() {
-        push(&mut input, schema.as_bytes());
+    push_count(&mut input, path.iter().flatten().count());
+    for text in path.iter().flatten().chain(times).chain(definitions) {
+        push(&mut input, text.as_bytes());
     }
     input
 }
@@ -251,7 +254,7 @@ mod tests {
     #[test]
     fn another_statement_value_or_reading_of_it_has_another_input() {
         let input = |held: &Held| pass_input(&person("dana"), "analyst", "shop", held);
-        let alter: [fn(&mut Held); 13] = [
+        let alter: [fn(&mut Held); 16] = [
             |held| held.sql.push(b' '),
             |held| held.parameters = vec![Some(b"4".to_vec()), None],
             |held| held.parameters = vec![Some(b"3".to_vec()), Some(Vec::new())],
@@ -265,6 +268,9 @@ mod tests {
             |held| held.dialect.utf8 = false,
             |held| held.dialect.path = Some(Vec::new()),
             |held| held.dialect.path = Some(vec!["mine".to_owned()]),
+            |held| held.dialect.times[2] = "Asia/Tokyo".to_owned(),
+            |held| held.dialect.definitions = Some(String::new()),
+            |held| held.dialect.definitions = Some("1/2".to_owned()),
         ];
         let mut seen = BTreeSet::from([input(&held()).to_vec()]);
         for (number, alter) in alter.into_iter().enumerate() {

@@ -96,6 +96,7 @@ pub async fn load_from(upstream: &mut Upstream, before: Option<&Catalog>) -> Res
 pub struct Fingerprint {
     relations: String,
     code: String,
+    views: String,
 }
 
 impl Fingerprint {
@@ -103,6 +104,12 @@ impl Fingerprint {
     #[must_use]
     pub fn has_same_code(&self, other: &Self) -> bool {
         self.code == other.code
+    }
+
+    /// What changes whenever the definition of a view or function does.
+    #[must_use]
+    pub fn definitions(&self) -> String {
+        format!("{};{}", self.code, self.views)
     }
 }
 
@@ -113,7 +120,7 @@ impl Fingerprint {
 pub async fn fingerprint(upstream: &mut Upstream) -> Result<Fingerprint, UpstreamError> {
     let mut cells = simple_query(upstream, CATALOG_FINGERPRINT_QUERY).await?.into_iter().flatten();
     let mut cell = || cells.next().flatten().unwrap_or_default();
-    Ok(Fingerprint { relations: cell(), code: cell() })
+    Ok(Fingerprint { relations: cell(), code: cell(), views: cell() })
 }
 
 /// Which server, and which database of it: the same through restarts and failover to a replica, another after

@@ -35,6 +35,8 @@ pub struct View {
     pub rules: Arc<Ruleset>,
     /// How the map fits the catalog.
     pub bound: Bound,
+    /// What changes whenever the definition of a view or function does.
+    pub definitions: String,
 }
 
 /// One database behind the gate.
@@ -276,7 +278,8 @@ impl Database {
                 tracing::error!(database = %self.config.name, "{alarm}");
             }
         }
-        let view = Arc::new(View { catalog, rules, bound });
+        let definitions = reader.fingerprint.as_ref().map(Fingerprint::definitions).unwrap_or_default();
+        let view = Arc::new(View { catalog, rules, bound, definitions });
         self.view.send_replace(Some(Arc::clone(&view)));
         view
     }

@@ -36,6 +36,9 @@ impl Session {
                 self.state.encoding = ClientEncoding::named(value);
                 self.forget_facts();
             }
+            "DateStyle" => value.clone_into(&mut self.state.times[0]),
+            "IntervalStyle" => value.clone_into(&mut self.state.times[1]),
+            "TimeZone" => value.clone_into(&mut self.state.times[2]),
             _ => {}
         }
     }

@@ -42,6 +42,9 @@ pub struct Facts {
     /// Whose that is; the analysis itself knows the catalog's alone.
     #[serde(skip)]
     pub estimated_by: Estimator,
+    /// A view's definition is part of what it reads.
+    #[serde(skip)]
+    pub through_views: bool,
     /// Proven to change nothing, neither data nor session nor catalog.
     pub read_only: bool,
     /// What it may change that later analysis depends on.
@@ -73,6 +76,7 @@ impl Facts {
             bulk: BulkShape::None,
             estimate: Some(0),
             estimated_by: Estimator::Catalog,
+            through_views: false,
             read_only: true,
             effect: Effect::default(),
             fingerprint: String::new(),
@@ -139,6 +143,12 @@ impl Facts {
             && self.functions.iter().all(|function| function.starts_with("pg_catalog."))
     }
 
+    /// Whether what it shows hangs on how views and somebody's functions are defined when it runs.
+    #[must_use]
+    pub fn hangs_on_definitions(&self) -> bool {
+        self.through_views || !self.is_settled()
+    }
+
     /// What holds if either may: the statement keeps its place, kind and text.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
@@ -158,6 +168,7 @@ impl Facts {
         all.bulk = all.bulk.max(other.bulk);
         all.estimate = all.estimate.zip(other.estimate).map(|(one, other)| one.max(other));
         all.estimated_by = all.estimated_by.max(other.estimated_by);
+        all.through_views |= other.through_views;
         all.read_only &= other.read_only;
         all.effect.session |= other.effect.session;
         all.effect.catalog |= other.effect.catalog;

@@ -19,6 +19,9 @@ pub struct SessionState {
     /// The setting of that name, as reported by ParameterStatus. `false` makes every statement
     /// unreadable, since quotes would mean something else.
     pub standard_conforming_strings: bool,
+    /// `DateStyle`, `IntervalStyle` and `TimeZone`, as reported: how literals and values of times are read. No facts depend
+    /// on them.
+    pub times: [String; 3],
     /// `client_encoding`.
     pub encoding: ClientEncoding,
     /// What relations that all can read hold of labelled columns.

@@ -408,3 +408,56 @@ fn psycopg_hears_sg010_behind_its_own_begin_and_its_rerun_with_the_same_value_pa
     assert!(child.wait().unwrap().success());
     assert!(world.recorded("pass.consumed", &request));
 }
+
+const MASKED: &str = "copy (select mask(ssn) from customers where id < 9) to stdout;";
+
+/// A function that analysts may replace, and what it shows at first.
+fn masking() -> World {
+    let mut world = World::not_serving(|policy| policy);
+    let mask = "create function mask(t text) returns text language sql as $$ select 'xxx' || right($1, 2) $$; \
+         alter function mask(text) owner to stepgate_analyst; grant create on schema public to public";
+    world.cluster.load("shop", mask).unwrap();
+    world.gate.serve().unwrap();
+    world
+}
+
+const UNMASK: &str = "create or replace function mask(t text) returns text language sql as $$ select $1 $$;";
+
+#[test]
+fn a_function_replaced_while_its_statement_waits_has_that_asked_for_anew() {
+    let world = masking();
+    let (dana, mut olga, eve) = (world.dana(), world.olga(), world.person("eve", "analysts"));
+    let (mut psql, mut other) = (world.psql(&dana), world.psql(&eve));
+    psql.send(MASKED).unwrap();
+    let request = held(&mut psql);
+    passes(&mut other, UNMASK);
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    assert_ne!(held(&mut psql), request);
+}
+
+#[test]
+fn a_pass_is_nothing_once_a_function_of_its_statement_was_replaced() {
+    let world = masking();
+    let (dana, mut olga, eve) = (world.dana(), world.olga(), world.person("eve", "analysts"));
+    let (mut psql, mut other) = (world.psql(&dana), world.psql(&eve));
+    let request = deferred_after_a_write(&mut psql, MASKED);
+    approve(&world, &mut olga, &request);
+    passes(&mut other, UNMASK);
+    waits(&world, &mut psql, &dana, MASKED);
+}
+
+#[test]
+fn a_pass_is_nothing_where_dates_are_read_otherwise_or_names_found_elsewhere() {
+    let world = masking();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    let request = deferred_after_a_write(&mut psql, MASKED);
+    approve(&world, &mut olga, &request);
+    for setting in ["set datestyle = 'SQL, DMY';", "set search_path = hr, public;"] {
+        let mut other = world.psql(&dana);
+        passes(&mut other, setting);
+        waits(&world, &mut other, &dana, MASKED);
+    }
+    let reply = psql.run(MASKED).unwrap();
+    assert!(reply.is_ok() && reply.text().contains("xxx01"), "{}", reply.text());
+}

@@ -6,7 +6,7 @@ use std::time::Duration;
 use stepgate_approval::{Ask, Dialect, Held, Mode, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, InTransaction, ScopePart};
 use stepgate_session::TransactionSoFar;
-use stepgate_sql::{ClientEncoding, Facts, SessionState};
+use stepgate_sql::{ClientEncoding, Facts};
 use stepgate_store::{LogError, Waiting};
 use stepgate_types::{Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
@@ -21,6 +21,15 @@ const MAX_HOLD_IN_TRANSACTION: Duration = Duration::from_secs(60);
 /// The longest statement, in bytes, whose request may outlive its wait: it stays in memory for as long.
 const MAX_DEFERRED: usize = 1 << 20;
 
+/// Functions that give in each session what was set or done there.
+const OF_SESSION: [&str; 5] = [
+    "pg_catalog.current_setting",
+    "pg_catalog.set_config",
+    "pg_catalog.currval",
+    "pg_catalog.lastval",
+    "pg_catalog.pg_backend_pid",
+];
+
 /// A statement that waits.
 pub(crate) struct Hold {
     pub(crate) waiting: Waiting,
@@ -32,8 +41,9 @@ pub(crate) struct Hold {
     pub(crate) deferred: Option<Problem>,
     /// The request stays open if the client leaves.
     pub(crate) outlives_client: bool,
-    /// What was asked; at release, what would run must be no more than that.
+    /// What was asked; at release, what would run must be no more than that, and mean the same.
     wanted: Wanted,
+    dialect: Dialect,
 }
 
 /// Whether a statement may wait.
@@ -55,6 +65,7 @@ impl Case<'_> {
         let own = approved.filter(|hold| !hold.waiting.joined);
         if let Some(hold) = own
             && wanted.is_no_more_than(&hold.wanted)
+            && self.dialect() == hold.dialect
         {
             return self.permit("forward", Some(hold.waiting.request), None).await;
         }
@@ -62,7 +73,7 @@ impl Case<'_> {
         if let Some(grant) = desk.covering_grant(&wanted) {
             return self.permit("forward", None, Some(grant)).await;
         }
-        let held = self.held(wanted.exactly_known);
+        let held = self.held();
         let can_defer = self.can_defer(&held, wanted.exactly_known);
         if can_defer
             && let Some((pass, request)) = desk.pass_for(&wanted, &self.who.db_user, &held)
@@ -100,9 +111,14 @@ impl Case<'_> {
                 && (facts.kind != Kind::Cursor || !facts.effect.names.is_empty())
                 && !facts.normalised.to_ascii_lowercase().contains("current of")
         };
+        // Of the session alone: settings, sequences' last values, temporary relations.
+        let of_session = |facts: &Facts| facts.functions.iter().any(|it| OF_SESSION.contains(&it.as_str()));
+        let own = self.session.is_none_or(|session| !session.temporaries.is_empty())
+            || self.pending.facts.iter().any(of_session);
         // The same bytes are other letters in another encoding.
         let ascii = || held.sql.is_ascii() && held.parameters.iter().flatten().all(|value| value.is_ascii());
         !held.sql.is_empty()
+            && !own
             && held.bytes() <= MAX_DEFERRED
             && (held.dialect.utf8 || ascii())
             && (exactly_known || held.dialect.path.is_some())
@@ -121,6 +137,7 @@ impl Case<'_> {
         gate.log.append(vec![self.event("hold", None, None)], Vec::new()).await?;
         self.count("hold");
         let Some(id) = self.fresh_id() else { return Ok(Verdict::Refuse(no_randomness())) };
+        let dialect = held.dialect.clone();
         let mode = if can_defer { Mode::HoldThenDefer } else { Mode::Hold };
         let waiting = match gate.desk.ask(self.ask(id, approval, &wanted, mode), held).await {
             Ok(waiting) => waiting,
@@ -144,6 +161,7 @@ impl Case<'_> {
             deferred,
             outlives_client,
             wanted,
+            dialect,
         })))
     }
 
@@ -169,9 +187,24 @@ impl Case<'_> {
         Some(RequestId::from_bytes(id))
     }
 
-    fn held(&self, exactly_known: bool) -> Held {
+    /// What the bytes mean hangs on. The session's temporary schema is called otherwise in another.
+    fn dialect(&self) -> Dialect {
+        let Some(session) = self.session else { return Dialect::default() };
+        let path = session.search_path.as_ref();
+        let lasting = |schema: &&String| !schema.starts_with("pg_temp");
+        let hangs = self.pending.facts.iter().any(Facts::hangs_on_definitions);
+        Dialect {
+            standard_strings: session.standard_conforming_strings,
+            utf8: session.encoding == ClientEncoding::Utf8,
+            path: path.map(|path| path.iter().filter(lasting).cloned().collect()),
+            times: session.times.clone(),
+            definitions: hangs.then(|| self.view.definitions.clone()),
+        }
+    }
+
+    fn held(&self) -> Held {
         let values = self.pending.values.iter();
-        let dialect = self.session.map(|session| dialect(session, exactly_known)).unwrap_or_default();
+        let dialect = self.dialect();
         Held {
             sql: self.pending.sql.to_vec(),
             parameters: values.map(|value| value.as_ref().map(|value| value.to_vec())).collect(),
@@ -259,16 +292,6 @@ impl Case<'_> {
             opened,
             expires: opened.plus(patience),
         }
-    }
-}
-
-/// What the bytes mean hangs on, besides the catalog. Where it is known exactly what is reached, names are resolved
-/// already; else they mean what the search path makes of them.
-fn dialect(session: &SessionState, exactly_known: bool) -> Dialect {
-    Dialect {
-        standard_strings: session.standard_conforming_strings,
-        utf8: session.encoding == ClientEncoding::Utf8,
-        path: session.search_path.clone().filter(|_| !exactly_known),
     }
 }
 

@@ -416,7 +416,6 @@ pub const CATALOG_FINGERPRINT_QUERY: &str = "with temp as (select oid from pg_ca
     select pg_catalog.concat_ws('/', \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_class where oid >= 16384 and relpersistence <> 't'), \
     (select pg_catalog.sum((attrelid::text::numeric * 1601 + attnum) * (xmin::text::numeric + 7)) from pg_catalog.pg_attribute where attrelid >= 16384 and attrelid not in (select oid from temp)), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_rewrite where oid >= 16384 and ev_class not in (select oid from temp)), \
     (select pg_catalog.sum(inhrelid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_inherits), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_constraint where oid >= 16384 and conrelid not in (select oid from temp)), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_attrdef where adrelid not in (select oid from temp)), \
@@ -429,4 +428,5 @@ pub const CATALOG_FINGERPRINT_QUERY: &str = "with temp as (select oid from pg_ca
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_type where oid >= 16384 and typrelid = 0 and typelem = 0), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_operator where oid >= 16384), \
     (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_cast where oid >= 16384), \
-    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_namespace where nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%'))";
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_namespace where nspname not like 'pg\\_temp\\_%' and nspname not like 'pg\\_toast\\_temp\\_%')), \
+    (select pg_catalog.sum(oid::text::numeric * (xmin::text::numeric + 7)) from pg_catalog.pg_rewrite where oid >= 16384 and ev_class not in (select oid from temp))";

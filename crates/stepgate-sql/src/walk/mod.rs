@@ -221,6 +221,8 @@ struct Walker<'c> {
     sinks: BTreeSet<Sink>,
     writes: bool,
     creates: bool,
+    /// A view is read.
+    views: bool,
     /// A function that returns sets was called somewhere.
     returns_sets: bool,
     may_set: bool,
@@ -260,6 +262,7 @@ impl<'c> Walker<'c> {
             sinks: BTreeSet::new(),
             writes: false,
             creates: false,
+            views: false,
             returns_sets: false,
             may_set: false,
             split: Split::default(),
@@ -305,6 +308,7 @@ impl<'c> Walker<'c> {
 
     fn finish(mut self, facts: &mut Facts) {
         facts.kind = self.kind;
+        facts.through_views |= self.views;
         facts.read_only &= !(self.writes || self.creates);
         facts.effect.catalog |= self.creates;
         // The first temporary table puts a schema in front of the path.
@@ -499,6 +503,7 @@ impl<'c> Walker<'c> {
             "pg_toast" => return self.doubt("catalog-relation"),
             _ => {}
         }
+        self.views |= relation.kind == RelationKind::View;
         if relation.doubtful {
             self.doubt_function("view-or-policy-with-unknown-parts");
         }
