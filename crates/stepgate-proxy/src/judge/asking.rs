@@ -65,7 +65,7 @@ impl Case<'_> {
         let own = approved.filter(|hold| !hold.waiting.joined);
         if let Some(hold) = own
             && wanted.is_no_more_than(&hold.wanted)
-            && self.dialect() == hold.dialect
+            && self.means_the_same(hold)
         {
             return self.permit("forward", Some(hold.waiting.request), None).await;
         }
@@ -185,6 +185,15 @@ impl Case<'_> {
         let mut id = [0; 5];
         self.judge.gate.entropy.fill(&mut id).ok()?;
         Some(RequestId::from_bytes(id))
+    }
+
+    /// Whether the bytes mean what they meant when people were asked. What was certain without a path is with one.
+    fn means_the_same(&self, hold: &Hold) -> bool {
+        let mut now = self.dialect();
+        if hold.dialect.path.is_none() && hold.wanted.exactly_known {
+            now.path = None;
+        }
+        now == hold.dialect
     }
 
     /// What the bytes mean hangs on. The session's temporary schema is called otherwise in another.

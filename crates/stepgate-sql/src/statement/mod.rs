@@ -19,6 +19,7 @@ use stepgate_types::{BulkShape, Kind, RelationName};
 use self::create::Made;
 use self::cursor::Words;
 use crate::budget::Budget;
+use crate::builtin;
 use crate::catalog::{Body, Catalog};
 use crate::facts::{Closes, Doubt, Effect, Facts, Isolation, Reason};
 use crate::lexer::{Token, TokenKind};
@@ -354,9 +355,7 @@ fn prepare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     let mut rest = words.after(2);
     let mut runs_checks = false;
     if rest.is_punct(0, b'(') {
-        let mut types = rest.before(rest.group()).0.iter();
-        runs_checks =
-            types.any(|token| token.kind.ident().is_some_and(|name| may_run(name, context.catalog)));
+        runs_checks = may_run_checks(rest.before(rest.group()), context.catalog);
         rest = rest.after_group();
     }
     if rest.word(0) == Some("as") {
@@ -370,9 +369,14 @@ fn prepare(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     plain(facts, Kind::Prepare);
 }
 
-/// Whether making a value of some type of that name may run somebody's code.
-fn may_run(name: &str, catalog: &Catalog) -> bool {
-    catalog.is_user_type(name) && !catalog.is_unchecked_type(name)
+/// Whether making values of types that are named may run somebody's code.
+fn may_run_checks(types: Words<'_, '_>, catalog: &Catalog) -> bool {
+    let checked = |name: &str| catalog.is_user_type(name) && !catalog.is_unchecked_type(name);
+    types.0.iter().enumerate().any(|(at, token)| {
+        let qualified = at.checked_sub(1).is_some_and(|before| types.is_punct(before, b'.'));
+        let of_grammar = !qualified && token.kind.word().is_some_and(builtin::grammar_type);
+        !of_grammar && token.kind.ident().is_some_and(checked)
+    })
 }
 
 /// The name of `EXECUTE name [(literal, …)]`. Anything but literals might call a function.
