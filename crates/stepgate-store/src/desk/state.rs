@@ -27,6 +27,9 @@ const MAX_WAITERS: usize = 1000;
 /// Bytes of held statements in all: 128 MiB of the gate's memory.
 const MAX_HELD_BYTES: usize = 128 << 20;
 
+/// Of them of one person, so that nobody keeps all others from being held.
+const MAX_HELD_BYTES_OF_PERSON: usize = MAX_HELD_BYTES / 4;
+
 /// Grants in force; an approval beyond counts once.
 pub(super) const MAX_GRANTS: usize = 10_000;
 
@@ -204,8 +207,13 @@ impl State {
         if of_person >= MAX_OPEN_OF_PERSON {
             return Err(DeskError::TooManyOfPerson(of_person));
         }
+        let own = |entry: &&Entry| entry.open.ask().person == ask.person;
+        let of_person: usize = self.open.values().filter(own).map(|entry| entry.held.bytes()).sum();
         let bytes: usize = self.open.values().map(|entry| entry.held.bytes()).sum();
-        if self.open.len() >= MAX_OPEN || bytes.saturating_add(held.bytes()) > MAX_HELD_BYTES {
+        if self.open.len() >= MAX_OPEN
+            || bytes.saturating_add(held.bytes()) > MAX_HELD_BYTES
+            || of_person.saturating_add(held.bytes()) > MAX_HELD_BYTES_OF_PERSON
+        {
             return Err(DeskError::Full);
         }
         Ok(())

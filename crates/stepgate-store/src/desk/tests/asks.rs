@@ -104,6 +104,16 @@ async fn bombing_with_requests_is_stopped_at_eight_of_one_person() {
 }
 
 #[tokio::test]
+async fn one_persons_large_statements_leave_room_for_everybody_elses() {
+    let world = World::new().await;
+    let large = || held(&"x".repeat(30 << 20));
+    let _first = world.desk.ask(world.approval("dana", 1, 1), large()).await.unwrap();
+    let second = world.desk.ask(world.approval("dana", 2, 1), large()).await;
+    assert_eq!(second.unwrap_err(), DeskError::Full);
+    assert!(world.desk.ask(world.approval("eve", 3, 1), large()).await.is_ok());
+}
+
+#[tokio::test]
 async fn what_nobody_could_answer_is_refused_at_once() {
     let world = World::new().await;
     let alter: [fn(&mut Ask); 5] = [
