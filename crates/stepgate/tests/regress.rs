@@ -36,7 +36,7 @@ unknown: {tables: allow, functions: allow, dynamic_sql: allow, statements: allow
 ";
 
 /// What differs, and why (docs/REGRESSION.md).
-const DIFFERENT: [&str; 0] = [];
+const DIFFERENT: [&str; 5] = ["copyencoding", "equivclass", "largeobject", "oidjoins", "opr_sanity"];
 
 /// Files for which even two clusters of PostgreSQL alone do not answer alike, or that need what is not there.
 const NOT_PLAYED: [&str; 1] = ["numeric_big"];
