@@ -34,4 +34,5 @@ pub use decision::{Approval, Circumstances, Decision, Remember, ScopePart, Touch
 pub use errors::{Errors, LoadError};
 pub use map::{Entries, Map};
 pub use policy::InTransaction;
+pub use read::parse_duration;
 pub use ruleset::Ruleset;

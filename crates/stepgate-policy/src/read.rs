@@ -183,7 +183,9 @@ pub(crate) fn duration(
     Some(value)
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// `90s`, `5m`, `1h` or `2d`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let seconds = match unit {
         's' => 1,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stepgate_policy::parse_duration;
 use stepgate_proxy::Limits;
 
 use super::yaml::{Problems, Section};
@@ -40,9 +41,9 @@ fn duration(
 ) {
     let Some(node) = section.take(key) else { return };
     let within = |read: &Duration| {
-        read.as_secs() >= shortest && parse(longest).is_some_and(|longest| *read <= longest)
+        read.as_secs() >= shortest && parse_duration(longest).is_some_and(|longest| *read <= longest)
     };
-    match node.text().and_then(parse).filter(within) {
+    match node.text().and_then(parse_duration).filter(within) {
         Some(read) => *value = read,
         None => {
             let path = section.path(key);
@@ -51,20 +52,4 @@ fn duration(
             problems.add(node.at, message, None);
         }
     }
-}
-
-/// `90s`, `5m`, `1h` or `2d`, as in policies.
-fn parse(text: &str) -> Option<Duration> {
-    let unit = text.chars().next_back()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    let number = text.strip_suffix(unit)?;
-    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u64 = digits.then(|| number.parse().ok()).flatten()?;
-    number.checked_mul(seconds).map(Duration::from_secs)
 }
