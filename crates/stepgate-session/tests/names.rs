@@ -314,3 +314,16 @@ fn a_value_of_a_type_that_may_check_it_by_somebodys_function_is_asked_about() {
         assert_eq!(stage.decision().facts[0].certainty, certainty);
     }
 }
+
+/// SQL cuts long names as well.
+#[test]
+fn a_long_name_in_sql_takes_the_statement_that_has_its_beginning() {
+    let (short, long) = ("n".repeat(63), "n".repeat(64));
+    for made in ["prepare {} as select a from t", "deallocate {}"] {
+        let mut stage = Stage::new();
+        stage.run(&[parse(&short, "select 1"), sync()], &[frame(b'1', b""), ready(b'I')]);
+        stage.run(&[query(&made.replace("{}", &long))], &[complete(), ready(b'I')]);
+        stage.client(&[bind("", &short), execute(""), sync()]);
+        assert_ne!(&*stage.decision().sql, &b"select 1"[..], "{made}");
+    }
+}
