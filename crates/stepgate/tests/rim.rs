@@ -334,7 +334,9 @@ fn a_second_signal_or_the_end_of_the_grace_time_ends_what_still_runs() {
         let mut world = World::configured(&format!("limits: {{drain: {drain}}}"));
         let mut psql = world.psql(&world.dana());
         psql.send(&SLOW.replace("20000000", "2000000000")).unwrap();
-        std::thread::sleep(Duration::from_millis(1_500));
+        let runs = "select count(*) from pg_stat_activity where state = 'active' and query like '%2000000000%' \
+             and pid <> pg_backend_pid()";
+        until("the statement to run", SOON, || world.cluster.psql("shop", runs).unwrap() == "1").unwrap();
         world.gate.serving().unwrap().signal("TERM").unwrap();
         std::thread::sleep(Duration::from_secs(1));
         assert!(world.gate.serving().unwrap().exit_status(Duration::ZERO).is_none());
