@@ -6,6 +6,7 @@
 //! planner, which answers within a quarter of one or is not waited for.
 
 mod act;
+mod cancel;
 mod end;
 mod hold;
 mod look;
@@ -21,6 +22,7 @@ use stepgate_types::SqlState;
 use stepgate_wire::{Cutter, FrameError, Problem};
 use tokio::sync::{Notify, oneshot, watch};
 
+use self::cancel::{Cancelling, delivered};
 use crate::aside;
 use crate::database::{Ddl, View};
 use crate::judge::{Hold, Judge};
@@ -62,6 +64,8 @@ enum Occurred {
     Answered(Option<End>),
     CatalogLoaded(Option<Arc<View>>),
     Cancel(Option<CancelNotice>),
+    /// The server has dealt with a cancel request.
+    CancelDelivered,
     Tick,
     Kill,
     /// The client has gone, behind what it sent before.
@@ -79,6 +83,7 @@ struct State {
     /// A hold that is over, and how DDL stood then: until the server has said what names mean.
     approved: Option<(Box<Hold>, Ddl)>,
     pending: Option<Pending>,
+    cancelling: Option<Cancelling>,
     loading: Option<(u64, oneshot::Receiver<Option<Arc<View>>>)>,
     started: HashMap<u64, Instant>,
     under_way: UnderWay,
@@ -107,6 +112,7 @@ impl Drive {
             hold: None,
             approved: None,
             pending: None,
+            cancelling: None,
             loading: None,
             started: HashMap::new(),
             under_way: UnderWay::default(),
@@ -131,7 +137,7 @@ impl Drive {
 
     /// Waits for the next thing to happen.
     async fn wait(&mut self, state: &mut State, second: &mut tokio::time::Interval) -> Occurred {
-        let State { client, server, releases, hold, loading, lookout, .. } = state;
+        let State { client, server, releases, hold, cancelling, loading, lookout, .. } = state;
         let read_client = server.out.len() < MAX_QUEUED && self.session.wants_client();
         let read_server = client.out.len() < MAX_QUEUED && self.session.wants_server();
         let (to_client, to_server) = (client.has_work(), server.has_work());
@@ -149,6 +155,7 @@ impl Drive {
             how = beyond(&mut self.shutdown, state.shutdown) => Occurred::Shutdown(how),
             () = self.kill.notified() => Occurred::Kill,
             notice = self.registration.notices.recv() => Occurred::Cancel(notice),
+            () = delivered(cancelling), if cancelling.is_some() => Occurred::CancelDelivered,
             release = front(releases), if !releases.is_empty() => Occurred::Released(release),
             end = answer(hold), if holding => Occurred::Answered(end),
             view = loaded(loading), if loading.is_some() => Occurred::CatalogLoaded(view),
@@ -189,6 +196,7 @@ impl Drive {
             Occurred::Answered(end) => self.answered(state, end).await,
             Occurred::CatalogLoaded(view) => self.catalog_loaded(state, view),
             Occurred::Cancel(notice) => self.cancelled(state, notice).await,
+            Occurred::CancelDelivered => self.cancel_delivered(state),
             Occurred::Tick => self.tick(state).await,
             Occurred::Kill => {
                 let problem =

@@ -12,7 +12,7 @@ use std::time::Instant;
 use stepgate_policy::{Circumstances, Decision, Touched};
 use stepgate_record::{Event, LabelledColumn, Permit, Statement};
 use stepgate_session::{Pass, Pending};
-use stepgate_sql::{Catalog, Facts, Flow, Message, NoValues, SessionState, SinkKind};
+use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, Message, NoValues, SessionState, SinkKind};
 use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
     Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
@@ -105,6 +105,8 @@ impl Judge {
         {
             pending.facts = signal::known(&pending.facts).into();
         }
+        let unreadable = |facts: &Facts| facts.effect.encoding == Some(ClientEncoding::Other);
+        let unreadable = pending.facts.iter().any(unreadable);
         let others = signal.is_some_and(|signal| !matches!(signal, Signal::To(pid) if self.owns(pid)));
         self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
@@ -115,6 +117,10 @@ impl Judge {
             Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
         if others && decision.enforced && !pending.aborted {
             return case.refuse(refusal::not_own_session()).await;
+        }
+        if unreadable && !pending.aborted {
+            // Whatever the rules: nothing after it could be judged.
+            return case.refuse(refusal::encoding()).await;
         }
         case.settle(approved).await
     }

@@ -95,6 +95,17 @@ pub(crate) fn not_own_session() -> Problem {
         )
 }
 
+/// The ERROR of a statement that sets a `client_encoding` in which no statement could be read.
+pub(crate) fn encoding() -> Problem {
+    Problem::error(SqlState::FEATURE_NOT_SUPPORTED, "statements cannot be read in this client_encoding")
+        .with_hint("Use UTF8, or a single-byte encoding such as LATIN1 or WIN1252.")
+}
+
+/// The ERROR of a statement that its client cancelled before it was sent on.
+pub(crate) fn called_off() -> Problem {
+    Problem::error(SqlState::QUERY_CANCELED, "cancelled before it was sent to the server")
+}
+
 /// What to do instead, by what denied it.
 fn way_out(decision: &Decision) -> &'static str {
     let by = |name: &str| decision.rules.iter().any(|rule| rule == name);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{ClientEncoding, Facts};
+use stepgate_sql::Facts;
 use stepgate_types::{Certainty, Kind, SqlState};
 use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, expect_empty};
 use stepgate_wire::{Piece, Problem, ReadError};
@@ -29,13 +29,13 @@ enum Lookup {
 }
 
 /// How a statement would be tried.
-struct Check<'a> {
+pub(crate) struct Check<'a> {
     simple: bool,
     types: &'a [u32],
 }
 
 /// What comes of a statement before it can be decided on.
-enum Judged {
+pub(crate) enum Judged {
     Facts(Arc<[Facts]>),
     /// `gate` says what is waited for.
     Later,
@@ -44,7 +44,7 @@ enum Judged {
 impl Session {
     /// Takes frames until one has to wait.
     pub(crate) fn advance(&mut self) {
-        while matches!(self.gate, Gate::Open) {
+        while matches!(self.gate, Gate::Open) && !self.paused {
             if self.expect.len() >= MAX_OWED {
                 // Without a Flush the server might keep its replies, and nothing would ever move again.
                 self.server.flush();
@@ -108,7 +108,7 @@ impl Session {
                 let portal = registry::key(Execute::read(frame)?.portal);
                 self.execute(frame, &portal);
             }
-            b'F' => self.function_call(),
+            b'F' => self.function_call(frame)?,
             _ => self.protocol_violation("a message of this type has no place here"),
         }
         Ok(())
@@ -220,28 +220,6 @@ impl Session {
         }
         let now = self.facts_of(&late.sql);
         shows_more(&now, &late.facts)
-    }
-
-    /// The fast path calls any function by OID, past all analysis. No driver of today uses it for
-    /// anything but large objects.
-    fn function_call(&mut self) {
-        self.next_piece();
-        let pending = self.pending(Protocol::Simple, opaque_facts(), Bytes::new());
-        self.gate = Gate::Deciding(Subject {
-            frame: Frame::Query(Bytes::new()),
-            opaque: true,
-            executes: false,
-            parsed: None,
-            pending,
-            known: Known::default(),
-        });
-        self.refuse(
-            &Problem::error(
-                SqlState::INSUFFICIENT_PRIVILEGE,
-                "function calls by the fast path are not let through",
-            )
-            .with_hint("Call the function in a SELECT. psql's \\lo_ commands use the fast path."),
-        );
     }
 
     /// Sends what is parked, once every Bind in it is decided on.
@@ -434,7 +412,7 @@ impl Session {
             .rposition(|entry| matches!(&entry.owed, Owed::Bind { portal, .. } if portal == name))
     }
 
-    fn pending(&mut self, protocol: Protocol, facts: Arc<[Facts]>, sql: Bytes) -> Pending {
+    pub(crate) fn pending(&mut self, protocol: Protocol, facts: Arc<[Facts]>, sql: Bytes) -> Pending {
         self.number = self.number.saturating_add(1);
         let aborted = match &*facts {
             [only] => {
@@ -465,26 +443,16 @@ impl Session {
         }
     }
 
-    fn decide(&mut self, mut subject: Subject) {
+    pub(crate) fn decide(&mut self, mut subject: Subject) {
         subject.known = Known::of(self);
         self.parses = false;
-        let unreadable = |facts: &Facts| facts.effect.encoding == Some(ClientEncoding::Other);
-        if subject.pending.facts.iter().any(unreadable) {
-            self.gate = Gate::Deciding(subject);
-            return self.refuse(
-                &Problem::error(
-                    SqlState::FEATURE_NOT_SUPPORTED,
-                    "statements cannot be read in this client_encoding",
-                )
-                .with_hint("Use UTF8, or a single-byte encoding such as LATIN1 or WIN1252."),
-            );
-        }
+        self.mind_portals(&mut subject);
         self.actions.push_back(Action::Decide(Box::new(subject.pending.clone())));
         self.gate = Gate::Deciding(subject);
     }
 
     /// The facts of a statement; where they would be better after a wait or a question, `gate` says so.
-    fn judge(&mut self, sql: &Bytes, check: Option<&Check<'_>>) -> Judged {
+    pub(crate) fn judge(&mut self, sql: &Bytes, check: Option<&Check<'_>>) -> Judged {
         let facts = self.facts_of(sql);
         let known = facts.iter().all(|facts| facts.certainty != Certainty::Unknown);
         if self.is_made_where(&facts) && self.must_wait_for_names() {
@@ -509,7 +477,7 @@ impl Session {
         }
         let name = self.own_name("check");
         self.server.check(&name, sql, check.types);
-        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None }));
+        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None, abandoned: false }));
         self.gate = Gate::Checking;
         true
     }

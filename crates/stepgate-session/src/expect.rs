@@ -11,8 +11,9 @@ use crate::registry::Prepared;
 /// A refusal on its way: a message that must fail, and the error the client gets in place of the server's.
 #[derive(Debug)]
 pub(crate) struct Poison {
-    /// Appears in the server's error and shows that it is the one.
-    pub(crate) nonce: String,
+    /// Appears in the server's error and shows that it is the one. `None`, of a FunctionCall of no function: its
+    /// SQLSTATE does.
+    pub(crate) nonce: Option<String>,
     /// The gate's ErrorResponse.
     pub(crate) error: Bytes,
 }
@@ -24,6 +25,8 @@ pub(crate) struct Check {
     pub(crate) simple: bool,
     /// SQLSTATE, once the server has refused it.
     pub(crate) refused: Option<String>,
+    /// The client has cancelled it meanwhile: what becomes of the question is nobody's concern.
+    pub(crate) abandoned: bool,
 }
 
 /// One reply that is owed.
@@ -53,6 +56,8 @@ pub(crate) enum Owed {
     Probe,
     /// A Sync of the gate's own, whose `Z` is swallowed.
     OwnSync,
+    /// A Close of the gate's own of the unnamed portal, whose `3` is swallowed.
+    OwnClose,
     /// The gate's own question whether a statement parses: swallowed up to and including `Z`, unless it
     /// does not; then its error is the statement's.
     Check(Check),
@@ -71,6 +76,20 @@ impl Owed {
                 | Self::Probe
                 | Self::OwnSync
                 | Self::Check(_)
+        )
+    }
+
+    /// Whether the client waits for it: what is the gate's own, or refused, nobody can cancel.
+    pub(crate) const fn is_of_client(&self) -> bool {
+        matches!(
+            self,
+            Self::Parse { .. }
+                | Self::Bind { .. }
+                | Self::Close { .. }
+                | Self::Describe { .. }
+                | Self::Execute { .. }
+                | Self::Query { .. }
+                | Self::Sync
         )
     }
 

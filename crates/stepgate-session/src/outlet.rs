@@ -199,6 +199,16 @@ impl ToServer {
         self.message(b'E', &[nonce.as_bytes(), b"\0\0\0\0\0"]);
     }
 
+    /// Sends a FunctionCall that must fail, since no function has that OID.
+    pub(crate) fn poison_function(&mut self) {
+        self.message(b'F', &[&[0; 4], &[0; 2], &[0; 2], &[0; 2]]);
+    }
+
+    /// Closes the unnamed portal.
+    pub(crate) fn close_unnamed_portal(&mut self) {
+        self.message(b'C', &[b"P\0"]);
+    }
+
     /// Has a portal described, which executes nothing.
     pub(crate) fn describe_portal(&mut self, portal: &Bytes) {
         self.message(b'D', &[b"P", portal, b"\0"]);

@@ -167,6 +167,11 @@ impl Registry {
         self.portals.get(name)
     }
 
+    /// The names of all portals that are open and known.
+    pub(crate) fn portals(&self) -> impl Iterator<Item = &Bytes> {
+        self.portals.keys()
+    }
+
     /// The portal of this name is gone, or is no longer the one that was let through.
     pub(crate) fn forget_portal(&mut self, name: &Bytes) {
         self.portals.remove(name);

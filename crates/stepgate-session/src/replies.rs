@@ -5,11 +5,14 @@ use stepgate_types::SqlState;
 use stepgate_wire::read::{ErrorFields, ParameterStatus, ReadyForQuery};
 use stepgate_wire::{Piece, Problem};
 
-use crate::expect::{Check, Owed};
+use crate::expect::{Check, Owed, Poison};
 use crate::outlet::Traces;
 use crate::probe::Names;
 use crate::session::{Action, Ending, Gate, Session};
 use crate::subject::TransactionSoFar;
+
+/// SQLSTATE of a FunctionCall of no function (`fetch_fp_info` of fastpath.c).
+const UNDEFINED_FUNCTION: &[u8] = b"42883";
 
 impl Session {
     /// Takes what the server sent. Only to be called while [`Session::wants_server`].
@@ -72,6 +75,10 @@ impl Session {
                 self.ended(None, false);
             }
             (Owed::OwnDescribe { .. }, b'T' | b'n') => drop(self.expect.pop_front()),
+            (Owed::OwnClose, b'3') => {
+                self.expect.pop_front();
+                self.registry.forget_portal(&Bytes::new());
+            }
             (Owed::Execute { .. }, b'I' | b's') | (Owed::Describe { .. }, b'T' | b'n') => {
                 self.client.relay(frame);
                 self.ended(None, tag == b's');
@@ -153,7 +160,10 @@ impl Session {
             .iter()
             .any(|code| fields.get(*code).is_some_and(|severity| matches!(severity, b"FATAL" | b"PANIC")));
         let sqlstate = fields.get(b'C').map(|code| String::from_utf8_lossy(code).into_owned());
-        let names = |nonce: &str| fields.get(b'M').is_some_and(|text| contains(text, nonce.as_bytes()));
+        let is = |poison: &Poison| match &poison.nonce {
+            Some(nonce) => fields.get(b'M').is_some_and(|text| contains(text, nonce.as_bytes())),
+            None => fields.get(b'C') == Some(UNDEFINED_FUNCTION),
+        };
         match self.expect.front_mut().map(|entry| &mut entry.owed) {
             // Nothing is owed: the server ends the connection.
             None => self.client.relay(frame),
@@ -162,11 +172,12 @@ impl Session {
                 self.failure = sqlstate;
                 self.client.relay(frame);
             }
-            Some(Owed::RefusedQuery(poison)) => match poison.take_if(|poison| names(&poison.nonce)) {
+            Some(Owed::RefusedQuery(poison)) => match poison.take_if(|poison| is(poison)) {
                 Some(poison) => self.client.relay(&poison.error),
                 None => self.client.relay(frame),
             },
             Some(Owed::Probe) => self.probe_failed = true,
+            Some(Owed::Check(check)) if check.abandoned => {}
             // Several statements cannot be parsed as one: that says nothing about any of them.
             Some(Owed::Check(_)) if fields.get(b'R') == Some(b"exec_parse_message") => {}
             Some(Owed::Check(check)) => {
@@ -175,7 +186,7 @@ impl Session {
             }
             // A Sync can fail: it ends an implicit transaction. Its ReadyForQuery still comes.
             Some(Owed::Sync | Owed::OwnSync) => self.client.relay(frame),
-            Some(Owed::Refused(poison)) if names(&poison.nonce) => {
+            Some(Owed::Refused(poison)) if is(poison) => {
                 let error = poison.error.clone();
                 self.client.relay(&error);
                 self.skip_to_sync(None);
@@ -305,6 +316,9 @@ impl Session {
 
     /// The server has tried to parse what waits at the head of inbox or park.
     fn checked(&mut self, check: Check, ready: &Bytes) {
+        if check.abandoned {
+            return;
+        }
         let Some(sqlstate) = check.refused else {
             self.parses = true;
             if self.status == b'T' {

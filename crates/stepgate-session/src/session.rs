@@ -126,6 +126,8 @@ pub struct Session {
     pub(crate) inbox: VecDeque<Piece>,
     inbox_bytes: usize,
     pub(crate) park: Park,
+    /// No frame is taken while a cancel request is under way to the server.
+    pub(crate) paused: bool,
     /// The park must be emptied before anything else.
     pub(crate) leaving: bool,
     /// The server ignores everything up to Sync.
@@ -201,6 +203,7 @@ impl Session {
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             park: Park::default(),
+            paused: false,
             leaving: false,
             skipping: false,
             copy_in: false,
@@ -300,7 +303,7 @@ impl Session {
         let traces = subject.traces(shows, self.description_of_bound(&subject.frame));
         let number = subject.pending.number;
         match subject.frame {
-            Frame::Query(ref frame) => {
+            Frame::Query(ref frame) | Frame::Function(ref frame) => {
                 let opened = self.server.spend(pass, number, Arc::clone(&traces), frame)?;
                 self.owe(Owed::Query { number, traces, failed: false, declares: opened.declares() });
             }
@@ -331,6 +334,7 @@ impl Session {
             }
         }
         self.client.own(&notice.notice_bytes());
+        self.close_what_is_replaced();
         if self.expect.back().is_some_and(|entry| !entry.owed.ends_with_ready()) {
             // Replies to what went before may still sit in the server's buffer.
             self.server.flush();
@@ -341,27 +345,37 @@ impl Session {
     /// and `problem` replaces the server's error.
     pub fn refuse(&mut self, problem: &Problem) {
         let Some(subject) = self.take_subject() else { return };
+        self.poison(&subject.frame, problem);
+        self.advance();
+    }
+
+    /// Sends a message that must fail in the place of this one.
+    pub(crate) fn poison(&mut self, frame: &Frame, problem: &Problem) {
         self.nonces = self.nonces.saturating_add(1);
         let nonce = format!("sg_denied_{:016x}_{}", self.nonce, self.nonces);
-        let poison = Poison { nonce, error: problem.error_bytes() };
-        match subject.frame {
+        let error = problem.error_bytes();
+        match frame {
             Frame::Query(_) => {
-                self.server.poison_query(&poison.nonce);
-                self.owe(Owed::RefusedQuery(Some(poison)));
+                self.server.poison_query(&nonce);
+                self.owe(Owed::RefusedQuery(Some(Poison { nonce: Some(nonce), error })));
+            }
+            Frame::Function(_) => {
+                // A Query would take the client's unnamed statement with it.
+                self.server.poison_function();
+                self.owe(Owed::RefusedQuery(Some(Poison { nonce: None, error })));
             }
             Frame::Bind => {
                 self.forward_park_before_undecided();
-                self.server.poison_bind(&poison.nonce);
-                self.owe(Owed::Refused(poison));
+                self.server.poison_bind(&nonce);
+                self.owe(Owed::Refused(Poison { nonce: Some(nonce), error }));
                 self.skip();
             }
             Frame::Execute(_) => {
-                self.server.poison_execute(&poison.nonce);
-                self.owe(Owed::Refused(poison));
+                self.server.poison_execute(&nonce);
+                self.owe(Owed::Refused(Poison { nonce: Some(nonce), error }));
                 self.skip();
             }
         }
-        self.advance();
     }
 
     /// Lets the reply of a statement go that went ahead on a ticket.
@@ -376,7 +390,8 @@ impl Session {
     pub fn judge_again(&mut self) -> Option<Arc<[Facts]>> {
         let (opaque, executes, sql, parsed) = match &self.gate {
             Gate::Held(subject) | Gate::Deciding(subject) => {
-                (subject.opaque, subject.executes, subject.pending.sql.clone(), subject.parsed.clone())
+                let opaque = subject.opaque || self.is_renamed(subject);
+                (opaque, subject.executes, subject.pending.sql.clone(), subject.parsed.clone())
             }
             _ => return None,
         };

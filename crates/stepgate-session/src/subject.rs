@@ -18,6 +18,8 @@ pub enum Protocol {
     Simple,
     /// Parse, Bind, Execute.
     Extended,
+    /// FunctionCall, the fast path.
+    Function,
 }
 
 impl Protocol {
@@ -27,6 +29,7 @@ impl Protocol {
         match self {
             Self::Simple => "simple",
             Self::Extended => "extended",
+            Self::Function => "function",
         }
     }
 }
@@ -53,7 +56,8 @@ pub struct Pending {
     pub protocol: Protocol,
     /// The facts of each of its statements; never empty.
     pub facts: Arc<[Facts]>,
-    /// The exact SQL bytes; empty where the gate does not know them (a portal that SQL made).
+    /// The exact SQL bytes; of a FunctionCall, those of a SELECT of the same function. Empty where the gate does not know
+    /// them (a portal that SQL made).
     pub sql: Bytes,
     /// Bind values as they came.
     pub values: Vec<Option<Bytes>>,
@@ -85,6 +89,8 @@ pub(crate) enum Frame {
     Bind,
     /// An Execute of a portal that the gate did not see being made.
     Execute(Bytes),
+    /// A FunctionCall.
+    Function(Bytes),
 }
 
 /// What waits: the frame, and what is needed to judge it again.

@@ -131,7 +131,7 @@ fn a_held_statement_that_the_server_would_skip_is_withdrawn() {
     stage.client(&[parse("", "select ssn from customers"), bind("", ""), execute(""), sync()]);
     let second = stage.decision();
     stage.hold();
-    assert_eq!(tags(&stage.at_server()), "PBEH", "a Flush brings out what the server still owes");
+    assert_eq!(tags(&stage.at_server()), "PBECH", "a Flush brings out what the server still owes");
     stage.server(&[frame(b'1', b""), frame(b'2', b""), error("22012", "division by zero")]);
     assert_eq!(stage.withdrawn, [second.number]);
     assert_eq!(tags(&stage.at_server()), "S");
@@ -230,19 +230,6 @@ fn the_gates_own_messages_never_split_a_row() {
     let seen = stage.at_client();
     assert_eq!(tags(&seen), "DSCZ");
     assert_eq!(seen[0], row);
-}
-
-#[test]
-fn function_calls_by_the_fast_path_are_refused() {
-    let mut stage = Stage::new();
-    stage.client(&[frame(b'F', &[0; 10])]);
-    let sent = stage.at_server();
-    assert_eq!(tags(&sent), "Q");
-    let nonce = nonce(&sent[0]);
-    stage.server(&[error("42601", &format!("at or near \"{nonce}\"")), ready(b'I')]);
-    let seen = stage.at_client();
-    assert_eq!(tags(&seen), "EZ");
-    assert!(find(&seen[0], b"C42501\0"));
 }
 
 #[test]

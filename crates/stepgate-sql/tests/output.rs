@@ -21,7 +21,7 @@ fn shop() -> Catalog {
                 &["20001", "1", "id", "true", "25/-1"],
                 &["20001", "2", "customer", "false", "25/-1"],
             ],
-            "functions" => &[&["pg_catalog", "lower", "true"], &["public", "left", "false"]],
+            "functions" => &[&["pg_catalog", "lower", "true", ""], &["public", "left", "false", ""]],
             _ => &[],
         }
     };

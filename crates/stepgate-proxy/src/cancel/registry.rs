@@ -28,6 +28,8 @@ const LONG_SECRET: usize = 32;
 /// until this is dropped: by then either the held statement is over, or the server has dealt with the request.
 #[derive(Debug)]
 pub struct CancelNotice {
+    /// When it came.
+    pub(crate) at: Instant,
     _done: oneshot::Sender<()>,
 }
 
@@ -119,7 +121,7 @@ impl CancelRegistry {
         let Some(notices) = self.find(key, peer::address(peer), Instant::now()) else { return false };
         let (done, dealt_with) = oneshot::channel();
         // A full queue: so many are asked for already that this one is among them. A closed one: too late.
-        if notices.try_send(CancelNotice { _done: done }).is_ok() {
+        if notices.try_send(CancelNotice { at: Instant::now(), _done: done }).is_ok() {
             // However it ends: dropped, or not dealt with in time.
             let _ = timeout(DEALT_WITH_LIMIT, dealt_with).await;
         }

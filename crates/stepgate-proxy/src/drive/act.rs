@@ -46,7 +46,7 @@ impl Drive {
                     self.judge.decide(&mut pending, self.session.resolves_by()).await
                 };
                 state.pending = Some(*pending);
-                self.obey(state, verdict, ddl);
+                self.obey(state, verdict, ddl).await;
             }
             Action::Withdraw { .. } => self.withdraw(state, false).await,
             Action::Completed { number, sqlstate, rows, bytes, suspended } => {
@@ -90,8 +90,9 @@ impl Drive {
     }
 
     /// `ddl`: as it was before the catalog was taken by which this was judged.
-    pub(super) fn obey(&mut self, state: &mut State, verdict: Verdict, ddl: Ddl) {
+    pub(super) async fn obey(&mut self, state: &mut State, verdict: Verdict, ddl: Ddl) {
         match verdict {
+            Verdict::Pass(..) if self.is_called_off() => self.called_off(state).await,
             Verdict::Pass(pass, release, stored) => {
                 if let Some(pending) = &state.pending {
                     // By what it was judged, before what it stores itself is known.
@@ -192,7 +193,7 @@ fn may_be_known_by_now(facts: &Facts, locked: bool) -> bool {
 }
 
 /// Queues an event, waiting for room where there is none.
-async fn note(log: &Log, event: Event) -> Result<(), LogError> {
+pub(super) async fn note(log: &Log, event: Event) -> Result<(), LogError> {
     match log.note(event.clone()) {
         Err(LogError::Full) => log.append(vec![event], Vec::new()).await.map(drop),
         other => other,

@@ -9,7 +9,7 @@ use stepgate_store::{DeskError, End, Left};
 use super::{Drive, State};
 use crate::database::Ddl;
 use crate::judge::Hold;
-use crate::{CancelNotice, forward_cancel, refusal};
+use crate::refusal;
 
 impl Drive {
     /// The hold is over, one way or another.
@@ -56,7 +56,7 @@ impl Drive {
         }
         let verdict = self.judge.decide_again(&mut pending, self.session.resolves_by(), hold).await;
         state.pending = Some(pending);
-        self.obey(state, verdict, ddl);
+        self.obey(state, verdict, ddl).await;
     }
 
     /// Goes on with what was approved, once the server has said what its names mean.
@@ -68,34 +68,6 @@ impl Drive {
             self.release_held(state, &hold, ddl).await;
             self.work(state).await;
         }
-    }
-
-    /// Ctrl-C, or a driver's timeout: what is held ends here, what runs is the server's to cancel.
-    pub(super) async fn cancelled(&mut self, state: &mut State, notice: Option<CancelNotice>) {
-        let Some(notice) = notice else { return };
-        if let Some((hold, _)) = state.hold.take() {
-            state.pending = None;
-            let request = hold.waiting.request;
-            let left = self.judge.gate.desk.cancel(request, hold.statement).await;
-            let problem = match left {
-                Ok(Left::Open(_)) if hold.deferred.is_some() => refusal::cancelled_and_open(request),
-                _ => refusal::cancelled(request),
-            };
-            if let Err(error) = left {
-                tracing::warn!(%error, "cancelling a request");
-            }
-            self.session.refuse(&problem);
-            return;
-        }
-        let database = Arc::clone(&self.judge.database);
-        let (pid, secret) = self.server_key.clone();
-        tokio::spawn(async move {
-            if let Err(error) = forward_cancel(&database.config, pid, &secret).await {
-                tracing::warn!(%error, "forwarding a cancel request");
-            }
-            // Only now may the client's cancel connection close.
-            drop(notice);
-        });
     }
 
     pub(super) async fn tick(&mut self, state: &mut State) {

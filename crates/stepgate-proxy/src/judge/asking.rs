@@ -21,13 +21,23 @@ const MAX_HOLD_IN_TRANSACTION: Duration = Duration::from_secs(60);
 /// The longest statement, in bytes, whose request may outlive its wait: it stays in memory for as long.
 const MAX_DEFERRED: usize = 1 << 20;
 
-/// Functions that give in each session what was set or done there.
-const OF_SESSION: [&str; 5] = [
+/// Functions that give in each session what was set or done there, or go on with it: descriptors of large objects are the
+/// transaction's.
+const OF_SESSION: [&str; 14] = [
     "pg_catalog.current_setting",
     "pg_catalog.set_config",
     "pg_catalog.currval",
     "pg_catalog.lastval",
     "pg_catalog.pg_backend_pid",
+    "pg_catalog.lo_close",
+    "pg_catalog.lo_lseek",
+    "pg_catalog.lo_lseek64",
+    "pg_catalog.lo_tell",
+    "pg_catalog.lo_tell64",
+    "pg_catalog.lo_truncate",
+    "pg_catalog.lo_truncate64",
+    "pg_catalog.loread",
+    "pg_catalog.lowrite",
 ];
 
 /// A statement that waits.

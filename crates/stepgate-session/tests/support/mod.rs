@@ -55,7 +55,11 @@ pub(crate) fn catalog_with(schemas: &[&str], names: &[&str]) -> Arc<Catalog> {
                 tables.iter().enumerate().map(table).collect()
             }
             "columns" => (0..tables.len()).map(|at| row(&[&oid(at), "1", "a", "false", "25/-1"])).collect(),
-            "functions" => vec![row(&["public", "late", "false"])],
+            "functions" => vec![
+                row(&["public", "late", "false", ""]),
+                row(&["pg_catalog", "lowrite", "false", "955"]),
+                row(&["pg_catalog", "pg_reload_conf", "false", "2621"]),
+            ],
             "routines" => {
                 let body = "select 1; select 'x' || n";
                 vec![row(&["16500", "public", "late", "false", "text", body, "false", "n", "", ""])]
@@ -191,6 +195,9 @@ pub(crate) struct Stage {
     pub(crate) path: Vec<&'static str>,
     /// Whether the catalog is loaded as soon as the session asks for it.
     pub(crate) loads: bool,
+    /// The gate's questions are not answered before [`Stage::answer`].
+    pub(crate) silent: bool,
+    unsaid: Vec<Vec<u8>>,
     /// The isolation levels of transactions to come and of this one, as the server will tell.
     pub(crate) levels: [&'static str; 2],
     /// The transaction status that the server last told.
@@ -228,6 +235,8 @@ impl Stage {
             prepared_by_sql: Vec::new(),
             path: vec!["pg_catalog", "app", "public"],
             loads: true,
+            silent: false,
+            unsaid: Vec::new(),
             levels: ["read committed"; 2],
             status: b'I',
             decisions: Vec::new(),
@@ -275,10 +284,10 @@ impl Stage {
             self.take_to_server();
             self.at_client.unsplit(self.session.to_client().split());
             if let Some(answer) = self.question() {
-                let mut server = Cutter::server();
-                server.push(&answer);
-                while let Some(piece) = server.next().unwrap() {
-                    self.session.on_server(&piece);
+                if self.silent {
+                    self.unsaid.push(answer);
+                } else {
+                    self.say(&answer);
                 }
                 continue;
             }
@@ -360,6 +369,23 @@ impl Stage {
                 [error, ready(self.status)].concat()
             }
         })
+    }
+
+    /// The server answers what it has been asked.
+    pub(crate) fn answer(&mut self) {
+        self.silent = false;
+        for answer in std::mem::take(&mut self.unsaid) {
+            self.say(&answer);
+        }
+        self.settle();
+    }
+
+    fn say(&mut self, answer: &[u8]) {
+        let mut server = Cutter::server();
+        server.push(answer);
+        while let Some(piece) = server.next().unwrap() {
+            self.session.on_server(&piece);
+        }
     }
 
     /// The one decision that is asked for.

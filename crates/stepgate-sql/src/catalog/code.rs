@@ -108,6 +108,10 @@ fn routines<'a>(
             None => code,
         };
         let routine = Arc::new(Routine { returns_set: truth(returns_set), code });
+        if let Ok(oid) = oid.parse() {
+            let names = Arc::make_mut(&mut catalog.function_names);
+            names.insert(oid, (Some(schema.into()), name.into()));
+        }
         by_oid.insert(oid, Arc::clone(&routine));
         catalog.routines.entry(name.to_owned()).or_default().push((schema.to_owned(), routine));
     }

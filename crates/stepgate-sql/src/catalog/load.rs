@@ -291,8 +291,11 @@ impl Loader {
 
     fn functions(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
         let catalog = &mut self.catalog;
-        for row in answers.rows::<3>("functions")? {
-            let [schema, name, pure] = row?;
+        for row in answers.rows::<4>("functions")? {
+            let [schema, name, pure, oids] = row?;
+            for oid in oids.split(',').filter_map(|oid| oid.parse().ok()) {
+                Arc::make_mut(&mut catalog.function_names).insert(oid, (None, name.into()));
+            }
             if truth(pure) {
                 catalog.pure_functions.insert(name.to_owned());
             }

@@ -56,6 +56,8 @@ pub struct Catalog {
     server_functions: HashSet<String>,
     /// Those of them that only compute, by what the server says of them.
     pure_functions: HashSet<String>,
+    /// Schema (`None`: the server's own) and name of functions by OID.
+    function_names: Arc<HashMap<u32, (Option<Box<str>>, Box<str>)>>,
     /// Operators that somebody defined (extensions apart), by name, with the functions that they run.
     user_operators: HashMap<String, Vec<Arc<Routine>>>,
     /// Somebody defined a cast that runs a function (extensions apart); whether it applies by itself.
@@ -147,6 +149,13 @@ impl Catalog {
             self.lineage(column, &mut lineage);
         }
         Some(lineage.into_iter().filter_map(|column| self.base_column(column)).collect())
+    }
+
+    /// Schema and name of the function of that OID.
+    #[must_use]
+    pub fn function_of(&self, oid: u32) -> Option<(&str, &str)> {
+        let (schema, name) = self.function_names.get(&oid)?;
+        Some((schema.as_deref().unwrap_or("pg_catalog"), name))
     }
 
     /// Whether there is an event trigger of that name, and it fires.

@@ -223,12 +223,14 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
     CatalogQuery {
         // The third: pure by what the server itself says of all functions of that name. What initdb made (OIDs below
         // FirstNormalObjectId, access/transam.h) in C within the server, and immutable, reads nothing but its
-        // arguments; `internal` marks what SQL cannot call.
+        // arguments; `internal` marks what SQL cannot call. The fourth: the OIDs of the server's own, which the fast path
+        // calls them by.
         name: "functions",
         sql: "select n.nspname::text, p.proname::text, \
               pg_catalog.bool_and(p.oid < 16384 and n.nspname = 'pg_catalog' and l.lanname = 'internal' \
               and p.provolatile = 'i' and p.prorettype <> 'pg_catalog.internal'::pg_catalog.regtype \
-              and not coalesce('pg_catalog.internal'::pg_catalog.regtype = any(p.proargtypes::pg_catalog.oid[]), false))::text \
+              and not coalesce('pg_catalog.internal'::pg_catalog.regtype = any(p.proargtypes::pg_catalog.oid[]), false))::text, \
+              coalesce(pg_catalog.string_agg(p.oid::text, ',') filter (where n.nspname = 'pg_catalog'), '') \
               from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
               join pg_catalog.pg_language l on l.oid = p.prolang group by 1, 2",
     },

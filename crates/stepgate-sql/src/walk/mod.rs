@@ -10,6 +10,7 @@ mod failure;
 mod flow;
 mod from;
 mod function;
+mod large;
 mod merge;
 mod operand;
 mod origin;
@@ -30,6 +31,7 @@ use stepgate_types::{ColumnName, Kind, Use};
 
 use self::compare::{Compared, Comparing, SOMEHOW, note};
 use self::flow::Split;
+use self::large::Large;
 use self::origin::Trail;
 use self::probe::Probes;
 use self::routine::Cause;
@@ -69,6 +71,8 @@ pub(crate) fn statement(
     walker.body = context.body;
     walker.budget = context.budget.clone();
     walker.may_set = may_set;
+    // What goes into a new relation is told column by column.
+    walker.large.followed = !stores;
     walker.runs_implied(operators);
     if let (true, Statement::Query(query)) = (stores, statement) {
         walker.split(query);
@@ -238,6 +242,7 @@ struct Walker<'c> {
     fired: Vec<Fired<'c>>,
     /// The cursor whose current row is written.
     current_of: Option<String>,
+    large: Large,
     estimate: Option<u64>,
     bulk: stepgate_types::BulkShape,
 }
@@ -272,6 +277,7 @@ impl<'c> Walker<'c> {
             budget: Budget::default(),
             fired: Vec::new(),
             current_of: None,
+            large: Large::default(),
             estimate: None,
             bulk: stepgate_types::BulkShape::None,
         }
@@ -365,13 +371,14 @@ impl<'c> Walker<'c> {
         }
         self.compared_by_views();
         self.predicates(facts);
-        for index in self.relations {
-            let Some(relation) = self.catalog.relation(index).filter(|it| it.is_base()) else { continue };
+        for index in &self.relations {
+            let Some(relation) = self.catalog.relation(*index).filter(|it| it.is_base()) else { continue };
             facts.relations.insert(relation.name.0.clone());
             for child in &relation.children {
                 facts.relations.extend(self.catalog.relation(*child).map(|child| child.name.0.clone()));
             }
         }
+        self.large.finish(self.session, facts);
     }
 
     /// What the definitions of views compare to make the columns that are touched.
@@ -495,6 +502,7 @@ impl<'c> Walker<'c> {
         let Some(relation) = catalog.relation(index) else { return self.doubt("unknown-relation") };
         let name = &relation.name.0;
         match name.schema.as_str() {
+            "pg_catalog" if name.name == "pg_largeobject_metadata" => return self.large_objects_listed(),
             "pg_catalog" if !builtin::harmless_relation(&name.name) => return self.doubt("catalog-relation"),
             "information_schema" if !builtin::harmless_information(&name.name) => {
                 return self.doubt("catalog-relation");

@@ -204,6 +204,15 @@ impl<'a> FunctionCall<'a> {
         body.end()?;
         Ok(read)
     }
+
+    /// The format of the argument at this index (0 is text, 1 binary).
+    #[must_use]
+    pub fn format(&self, index: usize) -> i16 {
+        match self.formats.as_slice() {
+            [all] => *all,
+            each => each.get(index).copied().unwrap_or(0),
+        }
+    }
 }
 
 /// CopyFail: the client gives up a COPY FROM STDIN.

@@ -1,0 +1,116 @@
+//! Ctrl-C, or a driver's timeout: what is held, or has not been sent yet, ends here; what runs is the server's to cancel.
+//!
+//! Whatever the server works on when its signal comes is what it cancels. So nothing more is sent from the moment a
+//! request is passed on until the server has dealt with it, and a request that came before a statement was sent is
+//! never passed on for it.
+
+use std::sync::Arc;
+
+use stepgate_record::Event;
+use stepgate_store::Left;
+use stepgate_types::SqlState;
+use tokio::sync::oneshot;
+
+use super::act::note;
+use super::{Drive, State};
+use crate::{CancelNotice, forward_cancel, refusal};
+
+/// The most connections that wait until one request has been dealt with. Those of more are closed at once, which their
+/// clients take for the same.
+const MAX_WAITING: usize = 8;
+
+/// A cancel request on its way to the server.
+pub(super) struct Cancelling {
+    done: oneshot::Receiver<()>,
+    /// Their connections close when it has been dealt with.
+    notices: Vec<CancelNotice>,
+}
+
+/// The server has dealt with the request, or will not.
+pub(super) async fn delivered(cancelling: &mut Option<Cancelling>) {
+    match cancelling {
+        // Closed: the task is gone.
+        Some(cancelling) => _ = (&mut cancelling.done).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Drive {
+    pub(super) async fn cancelled(&mut self, state: &mut State, notice: Option<CancelNotice>) {
+        let Some(notice) = notice else { return };
+        if let Some(cancelling) = &mut state.cancelling {
+            // Nothing was sent since the first of them.
+            if cancelling.notices.len() < MAX_WAITING {
+                cancelling.notices.push(notice);
+            }
+            return;
+        }
+        if let Some((hold, _)) = state.hold.take() {
+            state.pending = None;
+            let request = hold.waiting.request;
+            let left = self.judge.gate.desk.cancel(request, hold.statement).await;
+            let problem = match left {
+                Ok(Left::Open(_)) if hold.deferred.is_some() => refusal::cancelled_and_open(request),
+                _ => refusal::cancelled(request),
+            };
+            if let Err(error) = left {
+                tracing::warn!(%error, "cancelling a request");
+            }
+            self.session.refuse(&problem);
+            return;
+        }
+        if state.approved.take().is_some() {
+            return self.called_off(state).await;
+        }
+        if self.session.cancel_unsent(&refusal::called_off()) {
+            return;
+        }
+        let sent = self.session.running().and_then(|number| state.started.get(&number));
+        if !self.session.is_running() || sent.is_some_and(|sent| *sent > notice.at) {
+            // What it meant is over.
+            return;
+        }
+        self.session.pause();
+        let (delivered, done) = oneshot::channel();
+        let database = Arc::clone(&self.judge.database);
+        let (pid, secret) = self.server_key.clone();
+        tokio::spawn(async move {
+            if let Err(error) = forward_cancel(&database.config, pid, &secret).await {
+                tracing::warn!(%error, "forwarding a cancel request");
+            }
+            // Nobody listens any more if the session has ended.
+            let _ = delivered.send(());
+        });
+        state.cancelling = Some(Cancelling { done, notices: vec![notice] });
+    }
+
+    /// Goes on. What has come meanwhile meant the same.
+    pub(super) fn cancel_delivered(&mut self, state: &mut State) {
+        state.cancelling = None;
+        while self.registration.notices.try_recv().is_ok() {}
+        self.session.resume();
+    }
+
+    /// Whether the client has cancelled what is about to be sent, while it was judged and written down.
+    pub(super) fn is_called_off(&mut self) -> bool {
+        // Else that is what it means.
+        !self.session.is_running() && self.registration.notices.try_recv().is_ok()
+    }
+
+    /// Refuses what was decided on, and is not sent: its record says that it may run, so another says that it did not.
+    pub(super) async fn called_off(&mut self, state: &mut State) {
+        let Some(pending) = state.pending.take() else { return self.defect(state) };
+        let event = Event::StatementCompleted {
+            session: self.judge.session,
+            statement: pending.number,
+            sqlstate: Some(SqlState::QUERY_CANCELED.to_string()),
+            rows: 0,
+            bytes: 0,
+            duration_us: 0,
+        };
+        if let Err(error) = note(&self.judge.gate.log, event).await {
+            return self.log_failed(state, &error);
+        }
+        self.session.refuse(&refusal::called_off());
+    }
+}
