@@ -8,6 +8,7 @@ use stepgate_types::{Certainty, Kind, SqlState};
 use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, expect_empty};
 use stepgate_wire::{Piece, Problem, ReadError};
 
+use crate::asking::{Check, Judged};
 use crate::expect::{self, Owed};
 use crate::facts::{owned, shows_more};
 use crate::outlet::{Opened, Traces};
@@ -26,19 +27,6 @@ enum Lookup {
     Means(Meaning),
     /// A Parse of an earlier segment is unanswered: it may yet fail.
     Wait,
-}
-
-/// How a statement would be tried.
-pub(crate) struct Check<'a> {
-    simple: bool,
-    types: &'a [u32],
-}
-
-/// What comes of a statement before it can be decided on.
-pub(crate) enum Judged {
-    Facts(Arc<[Facts]>),
-    /// `gate` says what is waited for.
-    Later,
 }
 
 impl Session {
@@ -191,6 +179,7 @@ impl Session {
                 }
             }
             Portal::Wait => self.gate = Gate::Settling,
+            Portal::Opaque if self.must_look_for(Target::Portal, portal) => {}
             Portal::Opaque => self.execute_unseen(frame),
         }
     }
@@ -242,6 +231,9 @@ impl Session {
             None => match self.statement(&bind.statement) {
                 Lookup::Means(meaning) => {
                     opaque = meaning == Meaning::Opaque;
+                    if opaque && self.must_look_for(Target::Statement, &bind.statement) {
+                        return;
+                    }
                     meaning
                 }
                 Lookup::Wait => {
@@ -307,6 +299,13 @@ impl Session {
     /// Sends the parked frames before the first undecided Bind.
     pub(crate) fn forward_park_before_undecided(&mut self) {
         while !self.park.next_is_undecided() && self.forward_parked() {}
+    }
+
+    /// Sends the parked frames before the newest Parse of what is to be judged. `false`: there is a Bind among them, or no
+    /// such Parse.
+    pub(crate) fn forward_park_before_parse(&mut self) -> bool {
+        let Some(many) = self.park.before_parse() else { return false };
+        (0..many).all(|_| self.forward_parked())
     }
 
     /// Sends the next parked frame; `false` if there is none or it may not go.
@@ -449,70 +448,6 @@ impl Session {
         self.mind_portals(&mut subject);
         self.actions.push_back(Action::Decide(Box::new(subject.pending.clone())));
         self.gate = Gate::Deciding(subject);
-    }
-
-    /// The facts of a statement; where they would be better after a wait or a question, `gate` says so.
-    pub(crate) fn judge(&mut self, sql: &Bytes, check: Option<&Check<'_>>) -> Judged {
-        let facts = self.facts_of(sql);
-        let known = facts.iter().all(|facts| facts.certainty != Certainty::Unknown);
-        if self.is_made_where(&facts) && self.must_wait_for_names() {
-            return Judged::Later;
-        }
-        if known
-            || !(self.must_wait_for_names() || check.is_some_and(|check| self.must_try(&facts, sql, check)))
-        {
-            Judged::Facts(facts)
-        } else {
-            Judged::Later
-        }
-    }
-
-    /// Has the server parse what is not understood, before people are asked about it: a slip of the pen gets
-    /// its error at once. Parsing executes nothing. `false`: that is known, or cannot be asked here.
-    fn must_try(&mut self, facts: &[Facts], sql: &Bytes, check: &Check<'_>) -> bool {
-        let one = matches!(facts, [only] if !matches!(only.kind, Kind::Do | Kind::Call | Kind::Execute));
-        let idle = self.expect.is_empty() && !self.segment_begun && matches!(self.status, b'I' | b'T');
-        if self.parses || !one || !idle {
-            return false;
-        }
-        let name = self.own_name("check");
-        self.server.check(&name, sql, check.types);
-        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None, abandoned: false }));
-        self.gate = Gate::Checking;
-        true
-    }
-
-    /// Asks what names mean, or waits until that can be asked, if it is not known; `false`: it is known, or
-    /// cannot be asked here.
-    fn must_wait_for_names(&mut self) -> bool {
-        let stale = self.catalog_stale();
-        if self.state.search_path.is_some() && !stale {
-            return false;
-        }
-        if let Some(last) = self.expect.back() {
-            // In the middle of a segment nothing can be asked without ending it.
-            let answers_will_come = last.owed.ends_with_ready() && !self.copy_in;
-            if answers_will_come {
-                self.gate = Gate::Settling;
-            }
-            return answers_will_come;
-        }
-        if self.probe_failed || self.segment_begun || self.status == b'E' {
-            return false;
-        }
-        if stale && (self.status == b'I' || self.catalog_asked == Some(self.catalog_changes)) {
-            // Uncommitted changes are visible in their transaction alone; nobody else can look them up.
-            self.ask_for_catalog();
-            self.gate = Gate::AwaitingCatalog;
-            return true;
-        }
-        if self.state.search_path.is_some() {
-            return false;
-        }
-        self.server.probe(&self.own_name("names"));
-        self.owe(Owed::Probe);
-        self.gate = Gate::Probing;
-        true
     }
 }
 

@@ -56,8 +56,11 @@ pub(crate) enum Owed {
     Probe,
     /// A Sync of the gate's own, whose `Z` is swallowed.
     OwnSync,
-    /// A Close of the gate's own of the unnamed portal, whose `3` is swallowed.
-    OwnClose,
+    /// A Close of the gate's own of a portal, whose `3` is swallowed.
+    OwnClose { portal: Bytes },
+    /// A Describe of the gate's own of something that it does not know: what is said of it is swallowed. That it does not
+    /// exist is the client's error.
+    Exists,
     /// The gate's own question whether a statement parses: swallowed up to and including `Z`, unless it
     /// does not; then its error is the statement's.
     Check(Check),

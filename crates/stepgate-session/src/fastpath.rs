@@ -8,7 +8,7 @@ use bytes::Bytes;
 use stepgate_wire::ReadError;
 use stepgate_wire::read::FunctionCall;
 
-use crate::advance::Judged;
+use crate::asking::Judged;
 use crate::session::Session;
 use crate::subject::{Frame, Known, Pending, Protocol, Subject};
 

@@ -1,6 +1,10 @@
 //! Portals that are open keep the snapshot by which they read, and with it the server from cleaning up, also when all
 //! their rows have been fetched: until they are closed, bound anew, or the transaction ends (`PortalDrop` of
 //! portalmem.c). A statement that is held must not keep one.
+//!
+//! So while it waits, the gate closes the portals that it can: what a Query or a Bind without a name replaces anyhow, and
+//! those of which all rows have come. Whoever executed one of these again would get an error instead of no rows; no
+//! driver does.
 
 use bytes::Bytes;
 
@@ -11,26 +15,39 @@ use crate::subject::{Frame, Subject, TransactionSoFar};
 impl Session {
     /// Accounts for portals that stay open while a statement waits.
     pub(crate) fn mind_portals(&self, subject: &mut Subject) {
-        let keeps = || self.has_portal(|name| !name.is_empty() || !self.replaces_unnamed(&subject.frame));
-        if subject.pending.transaction == TransactionSoFar::Read && keeps() {
+        let kept = || {
+            let replaced = self.replaces_unnamed(&subject.frame);
+            let stays = |name: &Bytes| !(replaced && name.is_empty());
+            self.registry.portals().any(|(name, finished)| !finished && stays(name))
+                || self.being_opened().any(stays)
+        };
+        if subject.pending.transaction == TransactionSoFar::Read && kept() {
             subject.pending.transaction = TransactionSoFar::Snapshot;
         }
     }
 
-    /// Closes the unnamed portal, if what is held replaces it: a Query does, and a Bind without a name. Nobody else can
-    /// get at it in between, so nobody sees that it went sooner.
-    pub(crate) fn close_what_is_replaced(&mut self) {
+    /// Closes what need not stay open while this is held.
+    pub(crate) fn close_portals(&mut self) {
         let Gate::Held(subject) = &self.gate else { return };
-        let closing = self.expect.iter().any(|entry| matches!(entry.owed, Owed::OwnClose));
-        if closing || self.status == b'E' || !self.replaces_unnamed(&subject.frame) {
+        let closing = self.expect.iter().any(|entry| matches!(entry.owed, Owed::OwnClose { .. }));
+        if closing || self.status == b'E' {
             return;
         }
-        if !self.has_portal(Bytes::is_empty) {
+        let replaced = self.replaces_unnamed(&subject.frame);
+        let portals = self.registry.portals();
+        let portals = portals.filter(|(name, finished)| *finished || (replaced && name.is_empty()));
+        let mut portals: Vec<Bytes> = portals.map(|(name, _)| name.clone()).collect();
+        if replaced && self.being_opened().any(Bytes::is_empty) && !portals.iter().any(Bytes::is_empty) {
+            portals.push(Bytes::new());
+        }
+        if portals.is_empty() {
             return;
         }
         let within = self.segment_begun;
-        self.server.close_unnamed_portal();
-        self.owe(Owed::OwnClose);
+        for portal in portals {
+            self.server.close_portal(&portal);
+            self.owe(Owed::OwnClose { portal });
+        }
         if !within {
             self.server.sync();
             self.owe(Owed::OwnSync);
@@ -45,12 +62,11 @@ impl Session {
         }
     }
 
-    /// Whether a portal is open, or being opened, whose name is one of these.
-    fn has_portal(&self, meant: impl Fn(&Bytes) -> bool) -> bool {
-        let opened = self.expect.iter().filter_map(|entry| match &entry.owed {
+    /// The names of portals whose Bind the server has not confirmed.
+    fn being_opened(&self) -> impl Iterator<Item = &Bytes> {
+        self.expect.iter().filter_map(|entry| match &entry.owed {
             Owed::Bind { portal, .. } => Some(portal),
             _ => None,
-        });
-        self.registry.portals().chain(opened).any(meant)
+        })
     }
 }

@@ -19,6 +19,7 @@
 //!   skip-until-Sync and transaction status; only the text of the error is the gate's.
 
 mod advance;
+mod asking;
 mod cache;
 mod described;
 mod expect;

@@ -204,14 +204,19 @@ impl ToServer {
         self.message(b'F', &[&[0; 4], &[0; 2], &[0; 2], &[0; 2]]);
     }
 
-    /// Closes the unnamed portal.
-    pub(crate) fn close_unnamed_portal(&mut self) {
-        self.message(b'C', &[b"P\0"]);
+    /// Closes a portal.
+    pub(crate) fn close_portal(&mut self, portal: &Bytes) {
+        self.message(b'C', &[b"P", portal, b"\0"]);
     }
 
     /// Has a portal described, which executes nothing.
     pub(crate) fn describe_portal(&mut self, portal: &Bytes) {
         self.message(b'D', &[b"P", portal, b"\0"]);
+    }
+
+    /// Has a prepared statement described, which executes nothing.
+    pub(crate) fn describe_statement(&mut self, name: &Bytes) {
+        self.message(b'D', &[b"S", name, b"\0"]);
     }
 
     /// Sends the gate's own question about the session's state.

@@ -114,6 +114,14 @@ impl Park {
         Some((bind, frame, newest))
     }
 
+    /// How many frames go before the newest Parse of the first undecided Bind's statement, if none of them is a Bind.
+    pub(crate) fn before_parse(&self) -> Option<usize> {
+        let first = self.frames.iter().position(|parked| matches!(parked, Parked::Bind { .. }))?;
+        let Some(Parked::Bind { bind, pass: None, .. }) = self.frames.get(first) else { return None };
+        let named = |parked: &Parked| matches!(parked, Parked::Parse { name, .. } if *name == bind.statement);
+        self.frames.iter().take(first).rposition(named)
+    }
+
     /// The statements of its Parses, if it binds no others.
     pub(crate) fn all_parsed(&self) -> Option<Vec<Arc<Prepared>>> {
         let mut parsed: Vec<(&Bytes, &Arc<Prepared>)> = Vec::new();

@@ -4,7 +4,7 @@
 //! Bind): what either made, the other may go on with, and is judged as what it is. What SQL made out of sight is
 //! opaque: what uses it is unknown, and so risky.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -75,6 +75,8 @@ pub(crate) struct Registry {
     /// The origins of the columns of statements' results, and when that was said.
     descriptions: HashMap<Bytes, (u64, Origins)>,
     portals: HashMap<Bytes, Opened>,
+    /// Those of them of which all rows have come.
+    finished: HashSet<Bytes>,
     /// What SQL made, by PREPARE or DECLARE in a message of its own, that has run to its end.
     sql: HashMap<String, Made>,
 }
@@ -148,6 +150,7 @@ impl Registry {
             self.portals.clear();
         }
         self.forget_sql_name(&portal);
+        self.finished.remove(&portal);
         self.portals.insert(portal, opened);
     }
 
@@ -167,13 +170,20 @@ impl Registry {
         self.portals.get(name)
     }
 
-    /// The names of all portals that are open and known.
-    pub(crate) fn portals(&self) -> impl Iterator<Item = &Bytes> {
-        self.portals.keys()
+    /// The names of all portals that are open and known, and whether all rows of each have come.
+    pub(crate) fn portals(&self) -> impl Iterator<Item = (&Bytes, bool)> {
+        self.portals.keys().map(|name| (name, self.finished.contains(name)))
+    }
+
+    /// All rows have come of a portal that this statement opened.
+    pub(crate) fn has_finished(&mut self, number: u64) {
+        let of = self.portals.iter().find(|(_, opened)| opened.number() == number);
+        self.finished.extend(of.map(|(name, _)| name.clone()));
     }
 
     /// The portal of this name is gone, or is no longer the one that was let through.
     pub(crate) fn forget_portal(&mut self, name: &Bytes) {
+        self.finished.remove(name);
         self.portals.remove(name);
     }
 
@@ -189,6 +199,7 @@ impl Registry {
             std::str::from_utf8(name).is_ok_and(|name| matches!(sql.get(name), Some(Made::Cursor(_))))
         };
         self.portals.retain(|name, _| held(name));
+        self.finished.clear();
     }
 
     /// SQL has given up these names.

@@ -29,7 +29,8 @@ impl Session {
 
     pub(crate) fn take_from_server(&mut self, piece: &Piece) {
         match piece {
-            Piece::Part { bytes, first, last, .. } => self.data(bytes, *first, *last),
+            // Nothing that is waited for.
+            Piece::Part { bytes, first, last, .. } => return self.data(bytes, *first, *last),
             Piece::Whole { tag, bytes } => self.reply(*tag, bytes),
         }
         self.drop_copy_marks();
@@ -75,9 +76,15 @@ impl Session {
                 self.ended(None, false);
             }
             (Owed::OwnDescribe { .. }, b'T' | b'n') => drop(self.expect.pop_front()),
-            (Owed::OwnClose, b'3') => {
+            (Owed::OwnClose { .. }, b'3') => {
+                if let Some(Owed::OwnClose { portal }) = self.expect.pop_front().map(|entry| entry.owed) {
+                    self.registry.forget_portal(&portal);
+                }
+            }
+            (Owed::Exists, b't') => {}
+            (Owed::Exists, b'T' | b'n') => {
                 self.expect.pop_front();
-                self.registry.forget_portal(&Bytes::new());
+                self.exists = true;
             }
             (Owed::Execute { .. }, b'I' | b's') | (Owed::Describe { .. }, b'T' | b'n') => {
                 self.client.relay(frame);
@@ -116,6 +123,9 @@ impl Session {
             self.so_far = self.so_far.max(TransactionSoFar::Snapshot);
         }
         if let Owed::Execute { traces, .. } | Owed::Query { traces, .. } = &entry.owed {
+            if let (Owed::Execute { number, .. }, None, false) = (&entry.owed, &sqlstate, suspended) {
+                self.registry.has_finished(*number);
+            }
             self.leave_traces(traces);
             if let (None, Some(made), Some(name)) = (&sqlstate, &traces.made, traces.names.first()) {
                 self.registry.made_by_sql(name, made.clone());
@@ -202,9 +212,16 @@ impl Session {
     fn skip_to_sync(&mut self, sqlstate: Option<String>) {
         self.copy_in = false;
         let mut last = None;
-        while let Some(entry) = self.expect.front() {
-            if matches!(entry.owed, Owed::Sync) {
-                return;
+        while let Some(entry) = self.expect.front_mut() {
+            match &mut entry.owed {
+                Owed::Sync => return,
+                Owed::OwnSync | Owed::Probe => break,
+                // Its own Sync ends the skipping at the server.
+                Owed::Check(check) => {
+                    check.abandoned = true;
+                    break;
+                }
+                _ => {}
             }
             let number = entry.owed.number();
             if number.is_some() && number == last {
@@ -311,7 +328,7 @@ impl Session {
     }
 
     fn is_checking(&self) -> bool {
-        matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Check(_)))
+        matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Check(_) | Owed::Exists))
     }
 
     /// The server has tried to parse what waits at the head of inbox or park.
@@ -360,7 +377,10 @@ impl Session {
     fn settle(&mut self) {
         let ready = match self.gate {
             Gate::Settling => true,
-            Gate::Checking => !self.is_checking(),
+            Gate::Checking => {
+                let asked = |owed: &Owed| matches!(owed, Owed::Check(_) | Owed::Exists);
+                !self.expect.iter().any(|entry| asked(&entry.owed))
+            }
             Gate::Probing => !self.expect.iter().any(|entry| matches!(entry.owed, Owed::Probe)),
             _ => false,
         };

@@ -163,6 +163,8 @@ pub struct Session {
     pub(crate) answer: Answer,
     /// The server can parse what is to be judged next.
     pub(crate) parses: bool,
+    /// What is to be judged next goes on with something that the gate does not know, and that exists.
+    pub(crate) exists: bool,
     /// Statements of this session that may have changed the catalog.
     pub(crate) catalog_changes: u64,
     /// How many of them the catalog in use was loaded after.
@@ -229,6 +231,7 @@ impl Session {
             probe_failed: false,
             answer: Answer::default(),
             parses: false,
+            exists: false,
             catalog_changes: 0,
             catalog_seen: 0,
             catalog_followed: 0,
@@ -334,7 +337,7 @@ impl Session {
             }
         }
         self.client.own(&notice.notice_bytes());
-        self.close_what_is_replaced();
+        self.close_portals();
         if self.expect.back().is_some_and(|entry| !entry.owed.ends_with_ready()) {
             // Replies to what went before may still sit in the server's buffer.
             self.server.flush();
@@ -570,6 +573,7 @@ impl Session {
     pub(crate) fn skip(&mut self) {
         self.skipping = true;
         self.leaving = false;
+        self.exists = false;
         self.park.clear();
     }
 }

@@ -56,14 +56,38 @@ fn in_the_middle_of_a_segment_it_is_closed_without_ending_that() {
 }
 
 #[test]
+fn a_portal_of_which_all_rows_have_come_is_closed_whatever_is_held() {
+    for (portal, next) in [("c_1", ""), ("c_1", "c_2"), ("", "c_2")] {
+        let mut stage = after_a_select(portal);
+        stage.client(&[parse("", "select a from app.t"), bind(next, ""), execute(next), sync()]);
+        assert_eq!(stage.decision().transaction, Read);
+        stage.hold();
+        let sent = stage.at_server();
+        assert_eq!(tags(&sent), "CS");
+        assert_eq!(sent.first(), Some(&frame(b'C', format!("P{portal}\0").as_bytes()).into()));
+    }
+}
+
+#[test]
 fn what_cannot_be_closed_unseen_counts_as_a_kept_snapshot() {
-    let mut named = after_a_select("c_1");
-    named.client(&[query("select a from app.t")]);
-    assert_eq!(named.decision().transaction, Snapshot);
-    named.hold();
-    assert_eq!(tags(&named.at_server()), "");
+    for (executed, reply) in [(false, None), (true, Some(frame(b's', b"")))] {
+        let mut stage = Stage::new();
+        stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+        let mut select = vec![parse("", "select a from t"), bind("c_1", "")];
+        let mut replies = vec![frame(b'1', b""), frame(b'2', b"")];
+        select.extend(executed.then(|| execute("c_1")));
+        replies.extend(reply);
+        stage.run(&[select, vec![sync()]].concat(), &[replies, vec![ready(b'T')]].concat());
+        stage.client(&[query("select a from app.t")]);
+        assert_eq!(stage.decision().transaction, Snapshot);
+        stage.hold();
+        assert_eq!(tags(&stage.at_server()), "");
+    }
     // The unnamed one stays while another is bound.
-    let mut stage = after_a_select("");
+    let mut stage = Stage::new();
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    let opened = [frame(b'1', b""), frame(b'2', b""), ready(b'T')];
+    stage.run(&[parse("", "select a from t"), bind("", ""), sync()], &opened);
     stage.client(&[parse("", "select a from app.t"), bind("c_1", ""), execute("c_1"), sync()]);
     assert_eq!(stage.decision().transaction, Snapshot);
 }

@@ -224,6 +224,8 @@ fn where_nobody_can_be_asked_a_name_that_may_have_been_taken_is_unknown() {
     stage.pass(permit(number));
     stage.server(&[frame(b'1', b""), frame(b'2', b""), complete()]);
     stage.client(&[bind("", "s"), execute(""), sync()]);
+    stage.server(&[]);
+    assert_eq!(stage.lookups, 1);
     assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
 }
 

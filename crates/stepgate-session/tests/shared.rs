@@ -6,7 +6,9 @@ mod support;
 
 use stepgate_session::{GoesOn, Pending};
 use stepgate_types::{Certainty, ColumnName, Kind, RelationName};
-use support::{Stage, bind, complete, execute, frame, parse, permit, query, ready, sync, tags};
+use support::{
+    Stage, bind, close_statement, complete, execute, frame, parse, permit, query, ready, sync, tags,
+};
 
 fn runs(stage: &mut Stage, sql: &str, status: u8) {
     stage.run(&[query(sql)], &[complete(), ready(status)]);
@@ -64,9 +66,12 @@ fn what_parse_has_prepared_can_be_executed() {
     let sql = b"select a from t";
     assert!(matches!(stage.session.goes_on(&pending.sql), Some(GoesOn::Prepared(of)) if of[..] == sql[..]));
     assert!(is_unknown(&asked(&mut stage, &[query("execute other")])));
-    // Another Parse of that name is not confirmed yet.
-    stage.client(&[parse("q", "select 1"), sync(), query("execute q")]);
-    assert!(is_unknown(&stage.decision()));
+    // Another Parse of that name is not confirmed yet, and waited for.
+    stage.client(&[close_statement("q"), parse("q", "select 1"), sync(), query("execute q")]);
+    assert!(!stage.undecided());
+    stage.server(&[frame(b'3', b""), frame(b'1', b""), ready(b'T')]);
+    let pending = stage.decision();
+    assert!(!is_unknown(&pending) && !is_of_t(&pending));
 }
 
 #[test]

@@ -195,6 +195,11 @@ pub(crate) struct Stage {
     pub(crate) path: Vec<&'static str>,
     /// Whether the catalog is loaded as soon as the session asks for it.
     pub(crate) loads: bool,
+    /// How often the gate asked whether something exists, how often the client did, and whether it does.
+    pub(crate) lookups: usize,
+    described: usize,
+    pub(crate) absent: bool,
+    lookup: Option<Vec<u8>>,
     /// The gate's questions are not answered before [`Stage::answer`].
     pub(crate) silent: bool,
     unsaid: Vec<Vec<u8>>,
@@ -235,6 +240,10 @@ impl Stage {
             prepared_by_sql: Vec::new(),
             path: vec!["pg_catalog", "app", "public"],
             loads: true,
+            lookups: 0,
+            described: 0,
+            absent: false,
+            lookup: None,
             silent: false,
             unsaid: Vec::new(),
             levels: ["read committed"; 2],
@@ -246,6 +255,7 @@ impl Stage {
     /// The client sends these frames.
     pub(crate) fn client(&mut self, frames: &[Vec<u8>]) {
         for frame in frames {
+            self.described += usize::from(frame.first() == Some(&b'D'));
             self.client.push(frame);
         }
         while let Some(piece) = self.client.next().unwrap() {
@@ -275,6 +285,9 @@ impl Stage {
         {
             self.session.on_server(&piece);
         }
+        if let Some(answer) = self.lookup.take() {
+            self.say(&answer);
+        }
         self.settle();
     }
 
@@ -289,6 +302,13 @@ impl Stage {
                 } else {
                     self.say(&answer);
                 }
+                continue;
+            }
+            // In the middle of a segment, other replies may come before.
+            if let Some(answer) =
+                self.lookup.take_if(|answer| answer.len() > 5 && answer[answer.len() - 6] == b'Z')
+            {
+                self.say(&answer);
                 continue;
             }
             let mut acted = false;
@@ -320,19 +340,44 @@ impl Stage {
     /// What is sent to the server, but for the gate's own Describes. (No client of these tests describes a portal.)
     fn take_to_server(&mut self) {
         let sent = self.session.to_server().split();
-        if !self.answers || !sent.contains(&b'D') {
+        if !sent.contains(&b'D') {
             return self.at_server.unsplit(sent);
         }
         let mut cutter = Cutter::client();
         cutter.push(&sent);
+        let mut frames = Vec::new();
         while let Some(piece) = cutter.next().unwrap() {
-            let frame = piece.bytes();
-            if frame[0] == b'D' && frame[5] == b'P' {
+            frames.push(piece.bytes().clone());
+        }
+        let mut frames = frames.into_iter().peekable();
+        while let Some(frame) = frames.next() {
+            let ends = frames.peek().map(|next| next[0]);
+            if frame[0] != b'D' {
+                self.at_server.extend_from_slice(&frame);
+            } else if self.described > 0 {
+                self.described -= 1;
+                self.at_server.extend_from_slice(&frame);
+            } else if matches!(ends, Some(b'H' | b'S')) {
+                frames.next();
+                self.lookup = Some(self.found(frame[5] == b'P', ends == Some(b'S')));
+            } else if self.answers {
                 self.describes += 1;
             } else {
-                self.at_server.extend_from_slice(frame);
+                self.at_server.extend_from_slice(&frame);
             }
         }
+    }
+
+    /// The answer to the gate's question whether a statement or portal exists, behind all that it still owes.
+    fn found(&mut self, portal: bool, synced: bool) -> Vec<u8> {
+        self.lookups += 1;
+        let said = match (self.absent, portal) {
+            (true, true) => error("34000", "portal does not exist"),
+            (true, false) => error("26000", "prepared statement does not exist"),
+            (false, true) => frame(b'n', b""),
+            (false, false) => [frame(b't', b"\0\0"), frame(b'n', b"")].concat(),
+        };
+        [said, if synced { ready(self.status) } else { Vec::new() }].concat()
     }
 
     /// The gate's own question among what has reached the server, taken out, and its answer.
@@ -378,6 +423,11 @@ impl Stage {
             self.say(&answer);
         }
         self.settle();
+    }
+
+    /// The server does not get as far as the gate's question.
+    pub(crate) fn unsay(&mut self) {
+        self.lookup = None;
     }
 
     fn say(&mut self, answer: &[u8]) {

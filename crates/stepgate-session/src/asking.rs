@@ -1,0 +1,133 @@
+//! What has to be known before a statement can be judged: waited for, or asked of the server. It executes nothing by it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use stepgate_sql::Facts;
+use stepgate_types::{Certainty, Kind};
+use stepgate_wire::read::Target;
+
+use crate::expect::{self, Owed};
+use crate::session::{Gate, Session};
+
+/// How a statement would be tried.
+pub(crate) struct Check<'a> {
+    pub(crate) simple: bool,
+    pub(crate) types: &'a [u32],
+}
+
+/// What comes of a statement before it can be decided on.
+pub(crate) enum Judged {
+    Facts(Arc<[Facts]>),
+    /// `gate` says what is waited for.
+    Later,
+}
+
+impl Session {
+    /// The facts of a statement; where they would be better after a wait or a question, `gate` says so.
+    pub(crate) fn judge(&mut self, sql: &Bytes, check: Option<&Check<'_>>) -> Judged {
+        let facts = self.facts_of(sql);
+        let known = facts.iter().all(|facts| facts.certainty != Certainty::Unknown);
+        if self.is_made_where(&facts) && self.must_wait_for_names() {
+            return Judged::Later;
+        }
+        if !known && self.answers_will_come() {
+            // What goes before may say more; and only when nothing is under way can anything be asked.
+            self.gate = Gate::Settling;
+            return Judged::Later;
+        }
+        if known
+            || !(self.must_wait_for_names() || check.is_some_and(|check| self.must_try(&facts, sql, check)))
+        {
+            Judged::Facts(facts)
+        } else {
+            Judged::Later
+        }
+    }
+
+    /// Has the server parse what is not understood, before people are asked about it: a slip of the pen gets
+    /// its error at once. Parsing executes nothing. `false`: that is known, or cannot be asked here.
+    fn must_try(&mut self, facts: &[Facts], sql: &Bytes, check: &Check<'_>) -> bool {
+        let one = matches!(facts, [only] if !matches!(only.kind, Kind::Do | Kind::Call | Kind::Execute));
+        let idle = self.expect.is_empty() && !self.segment_begun && matches!(self.status, b'I' | b'T');
+        if self.parses || !one || !idle {
+            return false;
+        }
+        if !check.simple && !self.forward_park_before_parse() {
+            return false;
+        }
+        let name = self.own_name("check");
+        self.server.check(&name, sql, check.types);
+        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None, abandoned: false }));
+        self.gate = Gate::Checking;
+        true
+    }
+
+    /// Asks what names mean, or waits until that can be asked, if it is not known; `false`: it is known, or
+    /// cannot be asked here.
+    pub(crate) fn must_wait_for_names(&mut self) -> bool {
+        let stale = self.catalog_stale();
+        if self.state.search_path.is_some() && !stale {
+            return false;
+        }
+        if !self.expect.is_empty() {
+            let answers_will_come = self.answers_will_come();
+            if answers_will_come {
+                self.gate = Gate::Settling;
+            }
+            return answers_will_come;
+        }
+        if self.probe_failed || self.segment_begun || self.status == b'E' {
+            return false;
+        }
+        if stale && (self.status == b'I' || self.catalog_asked == Some(self.catalog_changes)) {
+            // Uncommitted changes are visible in their transaction alone; nobody else can look them up.
+            self.ask_for_catalog();
+            self.gate = Gate::AwaitingCatalog;
+            return true;
+        }
+        if self.state.search_path.is_some() {
+            return false;
+        }
+        self.server.probe(&self.own_name("names"));
+        self.owe(Owed::Probe);
+        self.gate = Gate::Probing;
+        true
+    }
+
+    /// Whether all that was sent will be answered without anything more being sent. In the middle of a segment it need not
+    /// be, and nothing can be asked without ending that.
+    fn answers_will_come(&self) -> bool {
+        !self.copy_in && self.expect.back().is_some_and(|last| last.owed.ends_with_ready())
+    }
+
+    /// Asks the server for something of which the gate knows nothing, before people are asked about it. If it does not
+    /// exist, the server says the same of its Describe as of its Bind or Execute, and goes on as after those.
+    pub(crate) fn must_look_for(&mut self, kind: Target, name: &Bytes) -> bool {
+        if std::mem::take(&mut self.exists) || self.status == b'E' {
+            return false;
+        }
+        if self.answers_will_come() {
+            // By then it may be known.
+            self.gate = Gate::Settling;
+            return true;
+        }
+        match kind {
+            Target::Statement => {
+                self.forward_park_before_undecided();
+                self.server.describe_statement(name);
+            }
+            Target::Portal => self.server.describe_portal(name),
+        }
+        let within = self.segment_begun;
+        self.owe(Owed::Exists);
+        if within {
+            self.server.flush();
+        } else {
+            self.server.sync();
+            self.owe(Owed::OwnSync);
+        }
+        self.gate = Gate::Checking;
+        true
+    }
+}
