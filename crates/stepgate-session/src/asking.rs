@@ -49,8 +49,10 @@ impl Session {
     /// its error at once. Parsing executes nothing. `false`: that is known, or cannot be asked here.
     fn must_try(&mut self, facts: &[Facts], sql: &Bytes, check: &Check<'_>) -> bool {
         let one = matches!(facts, [only] if !matches!(only.kind, Kind::Do | Kind::Call | Kind::Execute));
-        let idle = self.expect.is_empty() && !self.segment_begun && matches!(self.status, b'I' | b'T');
-        if self.parses || !one || !idle {
+        let within = self.segment_begun;
+        // A Query ends the segment in which it comes.
+        let can_ask = if within { !check.simple && !self.copy_in } else { self.expect.is_empty() };
+        if self.parses || !one || !can_ask || !matches!(self.status, b'I' | b'T') {
             return false;
         }
         if !check.simple && !self.forward_park_before_parse() {
@@ -58,7 +60,17 @@ impl Session {
         }
         let name = self.own_name("check");
         self.server.check(&name, sql, check.types);
-        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None, abandoned: false }));
+        if within {
+            self.server.flush();
+        } else {
+            self.server.sync();
+        }
+        self.owe(Owed::Check(expect::Check {
+            simple: check.simple,
+            refused: None,
+            abandoned: false,
+            within,
+        }));
         self.gate = Gate::Checking;
         true
     }

@@ -27,6 +27,9 @@ pub(crate) struct Check {
     pub(crate) refused: Option<String>,
     /// The client has cancelled it meanwhile: what becomes of the question is nobody's concern.
     pub(crate) abandoned: bool,
+    /// It is asked in the middle of a segment, without a Sync: then its error is the segment's end, as the statement's would
+    /// be.
+    pub(crate) within: bool,
 }
 
 /// One reply that is owed.
@@ -78,7 +81,7 @@ impl Owed {
                 | Self::RefusedQuery(_)
                 | Self::Probe
                 | Self::OwnSync
-                | Self::Check(_)
+                | Self::Check(Check { within: false, .. })
         )
     }
 

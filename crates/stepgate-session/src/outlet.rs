@@ -232,13 +232,12 @@ impl ToServer {
         self.sync();
     }
 
-    /// Has the server parse a statement, and forget it again: a Parse executes nothing.
+    /// Has the server parse a statement, and forget it again: a Parse executes nothing. A Sync or Flush has to follow.
     pub(crate) fn check(&mut self, name: &str, sql: &[u8], types: &[u32]) {
         let count = u16::try_from(types.len()).unwrap_or(0).to_be_bytes();
         let types: Vec<u8> = types.iter().flat_map(|oid| oid.to_be_bytes()).collect();
         self.message(b'P', &[name.as_bytes(), b"\0", sql, b"\0", &count, &types]);
         self.message(b'C', &[b"S", name.as_bytes(), b"\0"]);
-        self.sync();
     }
 
     /// Sends a Flush of the gate's own, which has no reply.

@@ -62,7 +62,14 @@ impl Session {
         }
         let Some(owed) = self.expect.front().map(|entry| &entry.owed) else { return self.lost_track() };
         match (owed, tag) {
-            (Owed::Probe, b'1' | b'2' | b'3' | b'C') | (Owed::Check(_), b'1' | b'3') => {}
+            (Owed::Probe, b'1' | b'2' | b'3' | b'C')
+            | (Owed::Check(_), b'1')
+            | (Owed::Check(Check { within: false, .. }), b'3') => {}
+            (Owed::Check(_), b'3') => {
+                if let Some(Owed::Check(check)) = self.expect.pop_front().map(|entry| entry.owed) {
+                    self.checked(check, None);
+                }
+            }
             (Owed::Query { .. }, b'T' | b'C' | b'I' | b'G' | b'H' | b'c') => self.client.relay(frame),
             (Owed::Execute { .. }, b'H' | b'c') => self.client.relay(frame),
             (Owed::Execute { .. }, b'G') => {
@@ -176,6 +183,11 @@ impl Session {
         };
         match self.expect.front_mut().map(|entry| &mut entry.owed) {
             // Nothing is owed: the server ends the connection.
+            None if self.segment_begun && !self.fatal => {
+                // A timeout of the server's, in the middle of a segment.
+                self.client.relay(frame);
+                self.skip_to_sync(sqlstate);
+            }
             None => self.client.relay(frame),
             Some(Owed::Query { failed, .. }) => {
                 *failed = true;
@@ -187,6 +199,15 @@ impl Session {
                 None => self.client.relay(frame),
             },
             Some(Owed::Probe) => self.probe_failed = true,
+            Some(Owed::Check(Check { within: true, abandoned, .. })) => {
+                if !*abandoned {
+                    self.number = self.number.saturating_add(1);
+                    let sqlstate = sqlstate.clone().unwrap_or_default();
+                    self.actions.push_back(Action::NotParsed { number: self.number, sqlstate });
+                }
+                self.client.relay(frame);
+                self.skip_to_sync(sqlstate);
+            }
             Some(Owed::Check(check)) if check.abandoned => {}
             // Several statements cannot be parsed as one: that says nothing about any of them.
             Some(Owed::Check(_)) if fields.get(b'R') == Some(b"exec_parse_message") => {}
@@ -217,7 +238,7 @@ impl Session {
                 Owed::Sync => return,
                 Owed::OwnSync | Owed::Probe => break,
                 // Its own Sync ends the skipping at the server.
-                Owed::Check(check) => {
+                Owed::Check(check) if !check.within => {
                     check.abandoned = true;
                     break;
                 }
@@ -278,7 +299,7 @@ impl Session {
                 }
                 Some(Owed::Check(_)) => {
                     if let Some(Owed::Check(check)) = self.expect.pop_front().map(|entry| entry.owed) {
-                        self.checked(check, frame);
+                        self.checked(check, Some(frame));
                     }
                     break;
                 }
@@ -332,13 +353,13 @@ impl Session {
     }
 
     /// The server has tried to parse what waits at the head of inbox or park.
-    fn checked(&mut self, check: Check, ready: &Bytes) {
+    fn checked(&mut self, check: Check, ready: Option<&Bytes>) {
         if check.abandoned {
             return;
         }
         let Some(sqlstate) = check.refused else {
             self.parses = true;
-            if self.status == b'T' {
+            if self.status == b'T' || check.within {
                 // Its relations are locked in share mode until the transaction ends.
                 self.so_far = self.so_far.max(self.isolation.read());
             }
@@ -346,7 +367,7 @@ impl Session {
         };
         self.number = self.number.saturating_add(1);
         self.actions.push_back(Action::NotParsed { number: self.number, sqlstate });
-        if check.simple {
+        if let (true, Some(ready)) = (check.simple, ready) {
             self.client.relay(ready);
             self.next_piece();
         } else {

@@ -153,5 +153,6 @@ fn what_follows_a_rename_in_a_pipeline_is_unknown_by_whatever_name() {
     let renames = stage.decision();
     assert_ne!(renames.facts[0].certainty, Certainty::Unknown);
     stage.pass(permit(renames.number));
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), complete()]);
     assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
 }

@@ -125,3 +125,44 @@ fn a_slip_behind_another_message_waits_for_its_end_and_is_tried_then() {
     assert!(!stage.undecided());
     assert_eq!(tags(&stage.at_client()), "CZEZ");
 }
+
+/// In the middle of a segment too, and without ending it.
+#[test]
+fn a_slip_in_the_middle_of_a_segment_gets_its_error_there() {
+    let mut stage = Stage::new();
+    stage.run(&[query("select a from t")], &[complete(), ready(b'I')]);
+    let first = [parse("", "select 1"), bind("", ""), execute("")];
+    let second = [parse("", "select nosuch from t"), bind("", ""), execute(""), sync()];
+    stage.unparsable = Some(error("42703", "no such column"));
+    stage.client(&[&first[..], &second[..]].concat());
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    assert_eq!(tags(&stage.at_server()), "PBE");
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), complete()]);
+    assert_eq!(tags(&stage.at_client()), "12CE");
+    assert_eq!(tags(&stage.at_server()), "S");
+    assert_eq!(stage.not_parsed.len(), 1);
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "Z");
+    assert!(!stage.undecided());
+}
+
+/// `statement_timeout` runs on between the messages of a segment.
+#[test]
+fn a_timeout_of_the_servers_ends_a_hold_in_the_middle_of_a_segment() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("s", "select a from t"), frame(b'H', b"")]);
+    stage.server(&[frame(b'1', b"")]);
+    stage.client(&[bind("", "s"), execute(""), sync()]);
+    let number = stage.decision().number;
+    stage.hold();
+    stage.at_client();
+    stage.at_server();
+    stage.server(&[error("57014", "canceling statement due to statement timeout")]);
+    assert_eq!(stage.withdrawn, [number]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "EZ");
+    stage.client(&[query("select 1")]);
+    assert_eq!(stage.decision().sql, "select 1");
+}

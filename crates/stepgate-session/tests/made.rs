@@ -4,7 +4,8 @@ mod support;
 
 use stepgate_types::{Certainty, ColumnName, RelationName};
 use support::{
-    Stage, bind, catalog, catalog_with_shadow, complete, error, execute, parse, permit, query, ready, sync,
+    Stage, bind, catalog, catalog_with_shadow, complete, error, execute, frame, parse, permit, query, ready,
+    sync,
 };
 
 const OWN: [&str; 4] = ["pg_temp_3", "pg_catalog", "app", "public"];
@@ -116,7 +117,9 @@ fn nothing_is_known_before_the_server_has_made_it() {
     ]);
     let number = stage.decision().number;
     stage.pass(permit(number));
-    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+    assert!(!stage.undecided(), "the server is asked whether it parses, and by then has made it");
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), complete()]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Exact);
     let mut stage = in_transaction();
     stage.client(&[query("create temp table x (a int)"), query("select a from x")]);
     let number = stage.decision().number;

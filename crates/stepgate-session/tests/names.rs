@@ -55,6 +55,7 @@ fn a_search_path_set_in_the_same_pipeline_makes_what_follows_unknown() {
     let number = stage.decision().number;
     stage.pass(permit(number));
     stage.client(&[parse("", "select a from t"), bind("", ""), execute(""), sync()]);
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), complete()]);
     // Asking now would end the implicit transaction.
     assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
 }

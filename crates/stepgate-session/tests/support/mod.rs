@@ -389,7 +389,7 @@ impl Stage {
         }
         let frames = self.at_server();
         let own = |frame: &Bytes| find(frame, b"sg_names_") || find(frame, b"sg_check_");
-        // Its Sync.
+        // Its Sync or Flush.
         let last = frames.iter().rposition(own).unwrap() + 1;
         for (at, frame) in frames.iter().enumerate() {
             if own(frame) || at == last {
@@ -407,6 +407,12 @@ impl Stage {
             return Some(replies.into_iter().flatten().copied().collect());
         }
         self.checks += 1;
+        if frames.get(last).is_some_and(|frame| frame[0] == b'H') {
+            // Behind what the server owes of the segment.
+            let parsed = [frame(b'1', b""), frame(b'3', b"")].concat();
+            self.lookup = Some(self.unparsable.take().unwrap_or(parsed));
+            return Some(Vec::new());
+        }
         Some(match self.unparsable.take() {
             None => [frame(b'1', b""), frame(b'3', b""), ready(self.status)].concat(),
             Some(error) => {
