@@ -165,3 +165,27 @@ fn node_pg_with_parameters() {
 fn postgres_js_with_its_pipelines() {
     plays(node("postgresjs_client.js"));
 }
+
+/// A program that tests/tools/clients.sh builds.
+fn built(path: &str) -> Option<Command> {
+    let program = fetched(path).map(Command::new);
+    if program.is_none() {
+        eprintln!("SKIP: no {path} here (tests/tools/clients.sh)");
+    }
+    program
+}
+
+#[test]
+fn tokio_postgres_with_its_pipelines() {
+    plays(built("rust/debug/tokio_postgres_client"));
+}
+
+#[test]
+fn sqlx_with_its_pool() {
+    plays(built("rust/debug/sqlx_client"));
+}
+
+#[test]
+fn pgx_with_its_batches() {
+    plays(built("go/pgx_client"));
+}
