@@ -190,7 +190,14 @@ impl Judge {
     /// Whether this process of the server serves a session of the same person.
     fn owns(&self, pid: i32) -> bool {
         let database = &self.database.config.name;
-        let is_own = |info: &SessionInfo| info.person == self.person && info.database == *database;
+        // Processes are counted by server, whatever their database.
+        let server = |name: &str| {
+            let config = &self.gate.databases.get(name)?.config;
+            Some((&config.host, config.port))
+        };
+        let is_here =
+            |name: &String| name == database || server(name).is_some_and(|it| Some(it) == server(database));
+        let is_own = |info: &SessionInfo| info.person == self.person && is_here(&info.database);
         self.gate.sessions.list().iter().any(|info| info.pid == pid && is_own(info))
     }
 

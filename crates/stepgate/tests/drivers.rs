@@ -10,7 +10,7 @@ mod support;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use stepgate_testkit::Person;
+use stepgate_testkit::{Binaries, Person};
 use support::{World, repository};
 
 /// What people do about what a client has held, in turn.
@@ -19,9 +19,11 @@ enum Answer {
     Verified,
     /// An owner of the data denies it.
     Denied,
+    /// The one who sent it takes it back, at the gate.
+    TakenBack,
 }
 
-use Answer::{Denied, Verified};
+use Answer::{Denied, TakenBack, Verified};
 
 /// Runs a client's script. It connects by PG* variables, has statements held (which are answered here), and ends
 /// with `ok`.
@@ -45,6 +47,7 @@ fn play(world: &World, person: &mut Person, mut command: Command, answers: &[Ans
         let answered = match answer {
             Verified => person.verify(&world.gate, &request),
             Denied => olga.answer(&world.gate, "deny", &request, "use the extract"),
+            TakenBack => world.gate.run(["request", "cancel", &request, "--as", person.name()], ""),
         };
         answered.unwrap().ok().unwrap();
     }
@@ -80,11 +83,28 @@ fn python(driver: &str, name: &str) -> Option<Command> {
     Some(command)
 }
 
+/// With the answers that each client asks for: the third statement that is held it cancels itself.
 fn plays(command: Option<Command>) {
+    plays_with(command, &[Verified, Denied]);
+}
+
+fn plays_with(command: Option<Command>, answers: &[Answer]) {
     let Some(command) = command else { return };
     let world = World::new();
     let mut dana = world.dana();
-    play(&world, &mut dana, command, &[Verified, Denied]);
+    play(&world, &mut dana, command, answers);
+}
+
+#[test]
+fn psql_from_scripts() {
+    let mut command = Command::new("bash");
+    command.arg(script("psql_client.sh"));
+    let psql = Binaries::find().unwrap().path("psql");
+    let mut path = std::ffi::OsString::from(psql.parent().unwrap());
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    command.env("PATH", path);
+    plays(Some(command));
 }
 
 #[test]
@@ -104,7 +124,7 @@ fn asyncpg_with_its_pipelines() {
 
 #[test]
 fn pg8000_with_protocol_code_of_its_own() {
-    plays(python("pg8000", "pg8000_client.py"));
+    plays_with(python("pg8000", "pg8000_client.py"), &[Verified, Denied, TakenBack]);
 }
 
 #[test]
