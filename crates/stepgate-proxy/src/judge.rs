@@ -30,7 +30,7 @@ use crate::sessions::SessionInfo;
 use crate::taint::Stored;
 
 /// By what a statement's names were resolved.
-pub(crate) type Resolved<'r> = (&'r SessionState, &'r Arc<Catalog>);
+pub(crate) type Resolved<'r> = (&'r Arc<SessionState>, &'r Arc<Catalog>);
 
 /// Whose statements are judged, and against what.
 pub(crate) struct Judge {
@@ -63,7 +63,7 @@ pub(crate) enum Standing {
 
 impl Judge {
     /// Decides on a message for the first time.
-    pub(crate) async fn decide(&self, pending: &mut Pending, by: Resolved<'_>) -> Verdict {
+    pub(crate) async fn decide(&self, pending: &mut Arc<Pending>, by: Resolved<'_>) -> Verdict {
         match self.try_decide(pending, by, None).await {
             Ok(verdict) => verdict,
             Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
@@ -73,7 +73,7 @@ impl Judge {
     /// Decides again when a hold was approved: what is stricter now than what was asked asks again.
     pub(crate) async fn decide_again(
         &self,
-        pending: &mut Pending,
+        pending: &mut Arc<Pending>,
         by: Resolved<'_>,
         approved: &Hold,
     ) -> Verdict {
@@ -85,7 +85,7 @@ impl Judge {
 
     async fn try_decide(
         &self,
-        pending: &mut Pending,
+        pending: &mut Arc<Pending>,
         by: Resolved<'_>,
         approved: Option<&Hold>,
     ) -> Result<Verdict, LogError> {
@@ -103,14 +103,15 @@ impl Judge {
         if let Some(Signal::To(pid)) = signal
             && self.owns(pid)
         {
-            pending.facts = signal::known(&pending.facts).into();
+            let known = signal::known(&pending.facts).into();
+            Arc::make_mut(pending).facts = known;
         }
         let others = signal.is_some_and(|signal| !matches!(signal, Signal::To(pid) if self.owns(pid)));
         self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         self.gate.metrics.thought(begun.elapsed());
         let facts = Merged::of(&pending.facts);
-        let (judge, session) = (self, Some(by.0));
+        let (judge, session) = (self, Some(&**by.0));
         let case =
             Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
         if others && decision.enforced && !pending.aborted {

@@ -165,7 +165,7 @@ impl Session {
             opaque: false,
             executes: false,
             parsed: None,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
     }
@@ -204,7 +204,7 @@ impl Session {
             opaque: true,
             executes: false,
             parsed: None,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
     }
@@ -232,7 +232,7 @@ impl Session {
             opaque: true,
             executes: false,
             parsed: None,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
         self.refuse(
@@ -308,7 +308,7 @@ impl Session {
             opaque,
             executes,
             parsed,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
     }
@@ -479,7 +479,7 @@ impl Session {
                 .with_hint("Use UTF8, or a single-byte encoding such as LATIN1 or WIN1252."),
             );
         }
-        self.actions.push_back(Action::Decide(Box::new(subject.pending.clone())));
+        self.actions.push_back(Action::Decide(Arc::clone(&subject.pending)));
         self.gate = Gate::Deciding(subject);
     }
 

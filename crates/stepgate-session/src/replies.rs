@@ -285,7 +285,7 @@ impl Session {
         if let Some(Names { search_path, made_by_sql, isolation: [usually, now] }) = names {
             let keeps = |level: &str| !matches!(level, "read committed" | "read uncommitted");
             self.isolation.told(keeps(&now), keeps(&usually));
-            self.state.search_path = Some(search_path);
+            self.own_state().search_path = Some(search_path);
             self.registry.are_made_by_sql(made_by_sql);
         }
         self.question_ran();

@@ -44,7 +44,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub enum Action {
     /// Decide on this message and answer with [`Session::pass`], [`Session::hold`] or [`Session::refuse`].
-    Decide(Box<Pending>),
+    Decide(Arc<Pending>),
     /// What was being decided or held will not run: the server has failed something before it.
     Withdraw {
         /// The statement's number.
@@ -148,7 +148,7 @@ pub struct Session {
     pub(crate) tally: Tally,
     pub(crate) failure: Option<String>,
     pub(crate) fatal: bool,
-    pub(crate) state: SessionState,
+    pub(crate) state: Arc<SessionState>,
     /// `client_encoding` may be another by now; and it may have been set in the open transaction.
     pub(crate) encoding_unsure: bool,
     pub(crate) encoding_touched: bool,
@@ -218,7 +218,7 @@ impl Session {
             tally: Tally::default(),
             failure: None,
             fatal: false,
-            state: SessionState::default(),
+            state: Arc::default(),
             encoding_unsure: false,
             encoding_touched: false,
             touched: false,
@@ -387,7 +387,7 @@ impl Session {
         };
         let known = Known::of(self);
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
-            subject.pending.facts = Arc::clone(&facts);
+            Arc::make_mut(&mut subject.pending).facts = Arc::clone(&facts);
             subject.known = known;
         }
         Some(facts)
@@ -421,7 +421,7 @@ impl Session {
 
     /// The number of the statement that is held.
     #[must_use]
-    pub const fn held(&self) -> Option<u64> {
+    pub fn held(&self) -> Option<u64> {
         match &self.gate {
             Gate::Held(subject) => Some(subject.pending.number),
             _ => None,
@@ -456,7 +456,7 @@ impl Session {
 
     /// What names are resolved by now: for judging again what runs.
     #[must_use]
-    pub fn resolves_by(&self) -> (&SessionState, &Arc<Catalog>) {
+    pub fn resolves_by(&self) -> (&Arc<SessionState>, &Arc<Catalog>) {
         (&self.state, &self.catalog)
     }
 
@@ -476,7 +476,7 @@ impl Session {
     /// Takes what tables hold of labelled columns now.
     pub fn set_taints(&mut self, taints: Taints) {
         if !taints.is(&self.state.taints) {
-            self.state.taints = taints;
+            self.own_state().taints = taints;
             self.forget_facts();
         }
     }
@@ -487,7 +487,7 @@ impl Session {
     /// There is no room: the statement must not run.
     pub fn stores(&mut self, stored: Vec<(RelationName, Flow)>) -> Result<(), TooMany> {
         for (relation, flow) in stored {
-            if self.state.own_taints.add(relation, flow)? {
+            if self.own_state().own_taints.add(relation, flow)? {
                 self.forget_facts();
             }
         }

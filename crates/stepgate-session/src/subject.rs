@@ -97,7 +97,7 @@ pub(crate) struct Subject {
     pub(crate) executes: bool,
     /// The statement's facts when it was parsed, if that was before.
     pub(crate) parsed: Option<Arc<[Facts]>>,
-    pub(crate) pending: Pending,
+    pub(crate) pending: Arc<Pending>,
     /// By what it was judged.
     pub(crate) known: Known,
 }

@@ -14,7 +14,7 @@ impl Judge {
     /// Has the server's planner estimate the rows of a statement, if it is one that a rule hangs on.
     pub(super) async fn estimate(
         &self,
-        pending: &mut Pending,
+        pending: &mut Arc<Pending>,
         by: Resolved<'_>,
         view: &View,
         who: &Circumstances,
@@ -33,7 +33,8 @@ impl Judge {
         let (Some(question), Some(path)) = (question, &state.search_path) else { return };
         let Ok(sql) = std::str::from_utf8(&pending.sql) else { return };
         if let Some(rows) = self.database.planner.ask(config, question, path, sql).await {
-            pending.facts = Arc::from([facts.planned(rows)]);
+            let planned = Arc::from([facts.planned(rows)]);
+            Arc::make_mut(pending).facts = planned;
         }
     }
 }

@@ -286,7 +286,7 @@ impl Stage {
             while let Some(action) = self.session.action() {
                 acted = true;
                 match action {
-                    Action::Decide(pending) => self.decisions.push(*pending),
+                    Action::Decide(pending) => self.decisions.push((*pending).clone()),
                     Action::Withdraw { number } => self.withdrawn.push(number),
                     Action::Completed { number, sqlstate, rows, suspended, .. } => {
                         self.suspended |= suspended;
