@@ -204,9 +204,16 @@ impl Drive {
         let mut moved = false;
         while self.session.wants_server()
             && state.client.out.len() + self.session.to_client().len() < MAX_QUEUED
-            && let Some(piece) = state.server.cutter.next()?
         {
-            self.session.on_server(&piece);
+            if self.session.relays_rows()
+                && let Some(run) = state.server.cutter.run()
+            {
+                self.session.on_rows(&run);
+            } else if let Some(piece) = state.server.cutter.next()? {
+                self.session.on_server(&piece);
+            } else {
+                break;
+            }
             moved = true;
         }
         if self.session.wants_client()

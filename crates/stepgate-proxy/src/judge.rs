@@ -2,6 +2,7 @@
 
 mod asking;
 mod estimate;
+mod known;
 mod signal;
 
 use std::collections::BTreeSet;
@@ -13,7 +14,7 @@ use stepgate_policy::{Circumstances, Decision, Touched};
 use stepgate_record::{Event, LabelledColumn, Permit, Statement};
 use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, Facts, Flow, Message, NoValues, SessionState, SinkKind};
-use stepgate_store::{Change, LogError, PendingRelease};
+use stepgate_store::{Change, LogError, PendingRelease, Person};
 use stepgate_types::{
     Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
     SessionId, SqlState, StatementId, Use,
@@ -22,6 +23,7 @@ use stepgate_wire::Problem;
 
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
+use self::known::Known;
 use self::signal::Signal;
 use crate::database::{Database, View};
 use crate::gate::Gate;
@@ -40,6 +42,7 @@ pub(crate) struct Judge {
     pub(crate) person: PersonName,
     pub(crate) address: IpAddr,
     pub(crate) client: String,
+    known: Known,
 }
 
 /// What becomes of a statement.
@@ -62,8 +65,33 @@ pub(crate) enum Standing {
 }
 
 impl Judge {
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        database: Arc<Database>,
+        session: SessionId,
+        person: PersonName,
+        address: IpAddr,
+        client: String,
+    ) -> Self {
+        Self { gate, database, session, person, address, client, known: Known::default() }
+    }
+
+    /// The same decision as the last time, where that is known and there is room in the log's queue.
+    pub(crate) fn decide_as_before(&mut self, pending: &Pending) -> Option<Verdict> {
+        let view = self.database.view()?;
+        let person = self.gate.people.get(&self.person)?;
+        let passes = self.known.of(pending, &view, &person)?;
+        let statement = StatementId { session: self.session, number: pending.number };
+        let (ticket, release) = match self.gate.log.ticket_by(statement, &passes.record)? {
+            Ok(ticket) => ticket,
+            Err(error) => return Some(Verdict::Refuse(refusal::log_failed(&error))),
+        };
+        self.gate.metrics.decided("forward", &passes.rules);
+        Some(Verdict::Pass(Pass::Ticket(ticket), Some(release), Vec::new()))
+    }
+
     /// Decides on a message for the first time.
-    pub(crate) async fn decide(&self, pending: &mut Arc<Pending>, by: Resolved<'_>) -> Verdict {
+    pub(crate) async fn decide(&mut self, pending: &mut Arc<Pending>, by: Resolved<'_>) -> Verdict {
         match self.try_decide(pending, by, None).await {
             Ok(verdict) => verdict,
             Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
@@ -72,7 +100,7 @@ impl Judge {
 
     /// Decides again when a hold was approved: what is stricter now than what was asked asks again.
     pub(crate) async fn decide_again(
-        &self,
+        &mut self,
         pending: &mut Arc<Pending>,
         by: Resolved<'_>,
         approved: &Hold,
@@ -84,7 +112,7 @@ impl Judge {
     }
 
     async fn try_decide(
-        &self,
+        &mut self,
         pending: &mut Arc<Pending>,
         by: Resolved<'_>,
         approved: Option<&Hold>,
@@ -92,7 +120,7 @@ impl Judge {
         let Some(view) = self.database.view() else {
             return Ok(Verdict::Refuse(refusal::catalog_unknown()));
         };
-        let Some(who) = self.circumstances() else {
+        let Some((person, who)) = self.circumstances() else {
             return Ok(Verdict::Refuse(
                 Problem::error(SqlState::INVALID_AUTHORIZATION, "this person is no longer known")
                     .with_hint("Ask the gate's operator: stepgate user ls"),
@@ -107,15 +135,23 @@ impl Judge {
             Arc::make_mut(pending).facts = known;
         }
         let others = signal.is_some_and(|signal| !matches!(signal, Signal::To(pid) if self.owns(pid)));
-        self.estimate(pending, by, &view, &who).await;
+        let asked = self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         self.gate.metrics.thought(begun.elapsed());
         let facts = Merged::of(&pending.facts);
-        let (judge, session) = (self, Some(&**by.0));
+        let (judge, session) = (&*self, Some(&**by.0));
         let case =
             Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
         if others && decision.enforced && !pending.aborted {
             return case.refuse(refusal::not_own_session()).await;
+        }
+        if let Some(event) = case.passes_on_ticket().filter(|_| signal.is_none() && !asked) {
+            let settled = view.rules.is_settled_by_facts(&pending.facts);
+            let passed = case.ticket(event.clone()).await?;
+            if settled {
+                self.known.passes(pending, &view, &person, &decision, &event);
+            }
+            return Ok(passed);
         }
         case.settle(approved).await
     }
@@ -128,7 +164,7 @@ impl Judge {
         pending: &Pending,
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
-        let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
+        let Some((_, who)) = self.circumstances() else { return Ok(Standing::Overtaken) };
         let now = signal::still(pending, with_estimate_of(&pending.facts, now));
         let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
@@ -148,7 +184,7 @@ impl Judge {
 
     /// That a statement which has run may have stored anything, since nobody can tell.
     pub(crate) async fn stored_anything(&self, view: &View, pending: &Pending) -> Result<(), LogError> {
-        let Some(who) = self.circumstances() else { return Ok(()) };
+        let Some((_, who)) = self.circumstances() else { return Ok(()) };
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
         let (judge, session) = (self, None);
@@ -195,7 +231,7 @@ impl Judge {
 
     /// Whether any of these columns is classified, or that cannot be told: then whether rules are enforced.
     pub(crate) fn classified(&self, columns: &BTreeSet<ColumnName>) -> Option<bool> {
-        let (Some(view), Some(who)) = (self.database.view(), self.circumstances()) else {
+        let (Some(view), Some((_, who))) = (self.database.view(), self.circumstances()) else {
             return Some(true);
         };
         let columns = columns.iter().map(|column| (column.clone(), [Use::Output].into()));
@@ -204,10 +240,12 @@ impl Judge {
         (!decision.touched.is_empty()).then_some(decision.enforced)
     }
 
-    fn circumstances(&self) -> Option<Circumstances> {
+    /// All that decisions hang on besides statement and view. What may change within a session is in the person: decisions
+    /// are remembered for as long as it is the same (`known.rs`).
+    fn circumstances(&self) -> Option<(Arc<Person>, Circumstances)> {
         // Asked anew each time: groups may change while a session is open.
         let person = self.gate.people.get(&self.person)?;
-        Some(Circumstances {
+        let who = Circumstances {
             person: self.person.clone(),
             groups: person.groups.iter().cloned().collect(),
             service: person.service,
@@ -215,7 +253,8 @@ impl Judge {
             db_user: self.database.config.credentials.user.clone(),
             address: self.address,
             client: self.client.clone(),
-        })
+        };
+        Some((person, who))
     }
 }
 
@@ -241,7 +280,9 @@ impl Case<'_> {
             return self.permit("monitor", None, None).await;
         }
         match self.decision.action {
-            Action::Allow | Action::Monitor if self.is_ordinary() => self.ticket().await,
+            Action::Allow | Action::Monitor if self.is_ordinary() => {
+                self.ticket(self.event("forward", None, None)).await
+            }
             Action::Allow | Action::Monitor => self.permit("forward", None, None).await,
             Action::StepUp | Action::Approve => self.step_up(approved).await,
             Action::Deny => self.deny().await,
@@ -262,8 +303,13 @@ impl Case<'_> {
         self.facts.certainty != Certainty::Unknown && self.decision.doubts.is_empty()
     }
 
-    async fn ticket(&self) -> Result<Verdict, LogError> {
-        let event = self.event("forward", None, None);
+    /// The record of it, if it passes on a ticket.
+    fn passes_on_ticket(&self) -> Option<Event> {
+        let passes = !self.pending.aborted && self.decision.action <= Action::Monitor && self.is_ordinary();
+        passes.then(|| self.event("forward", None, None))
+    }
+
+    async fn ticket(&self, event: Event) -> Result<Verdict, LogError> {
         self.count("forward");
         let (ticket, release) = self.judge.gate.log.ticket(self.statement(), event).await?;
         Ok(Verdict::Pass(Pass::Ticket(ticket), Some(release), Vec::new()))

@@ -283,14 +283,8 @@ async fn prepare(
         pid: upstream.pid,
     };
     record_opened(gate, &database, &info, client.stream.is_secure()).await?;
-    let judge = Judge {
-        gate: Arc::clone(gate),
-        database,
-        session: id,
-        person,
-        address: peer::address(client.peer),
-        client: info.client.clone(),
-    };
+    let address = peer::address(client.peer);
+    let judge = Judge::new(Arc::clone(gate), database, id, person, address, info.client.clone());
     let listed = gate.sessions.enter(info);
     let opening = opening(&upstream, &registration);
     let session = Session::new(Setup {

@@ -30,6 +30,7 @@ mod park;
 mod probe;
 mod registry;
 mod replies;
+mod rows;
 mod session;
 mod subject;
 mod tally;

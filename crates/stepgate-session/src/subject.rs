@@ -12,7 +12,7 @@ use crate::outlet::{Declared, Late, Made, Traces};
 use crate::session::Session;
 
 /// Which protocol brought the statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Query.
     Simple,

@@ -77,14 +77,21 @@ impl Drive {
             state.looked_for_names = Some(Instant::now());
             looked = Box::pin(self.look_for_names(&mut pending)).await;
         }
-        let verdict = if behind && !looked && pending.facts.iter().any(has_names) {
-            // What is known of them was true before somebody changed it.
-            Verdict::Refuse(refusal::catalog_unknown())
+        let before = if unknown || behind { None } else { self.judge.decide_as_before(&pending) };
+        let verdict = if let Some(verdict) = before {
+            let begun = std::mem::replace(&mut state.now, Instant::now());
+            self.judge.gate.metrics.thought(state.now.saturating_duration_since(begun));
+            verdict
         } else {
-            Box::pin(self.judge.decide(&mut pending, self.session.resolves_by())).await
+            let verdict = if behind && !looked && pending.facts.iter().any(has_names) {
+                // What is known of them was true before somebody changed it.
+                Verdict::Refuse(refusal::catalog_unknown())
+            } else {
+                Box::pin(self.judge.decide(&mut pending, self.session.resolves_by())).await
+            };
+            state.now = Instant::now();
+            verdict
         };
-        let begun = std::mem::replace(&mut state.now, Instant::now());
-        self.judge.gate.metrics.thought(state.now.saturating_duration_since(begun));
         state.pending = Some(pending);
         self.obey(state, verdict, ddl);
     }
