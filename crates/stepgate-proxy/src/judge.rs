@@ -14,7 +14,7 @@ use stepgate_policy::{Circumstances, Decision, Touched};
 use stepgate_record::{Event, LabelledColumn, Permit, Statement};
 use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, Facts, Flow, Message, NoValues, SessionState, SinkKind};
-use stepgate_store::{Change, LogError, PendingRelease, Person};
+use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
     Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
     SessionId, SqlState, StatementId, Use,
@@ -23,7 +23,7 @@ use stepgate_wire::Problem;
 
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
-use self::known::Known;
+use self::known::{Known, When};
 use self::signal::Signal;
 use crate::database::{Database, View};
 use crate::gate::Gate;
@@ -78,9 +78,8 @@ impl Judge {
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
     pub(crate) fn decide_as_before(&mut self, pending: &Pending) -> Option<Verdict> {
-        let view = self.database.view()?;
-        let person = self.gate.people.get(&self.person)?;
-        let passes = self.known.of(pending, &view, &person)?;
+        let now = self.when();
+        let passes = self.known.of(pending, now)?;
         let statement = StatementId { session: self.session, number: pending.number };
         let (ticket, release) = match self.gate.log.ticket_by(statement, &passes.record)? {
             Ok(ticket) => ticket,
@@ -88,6 +87,10 @@ impl Judge {
         };
         self.gate.metrics.decided("forward", &passes.rules);
         Some(Verdict::Pass(Pass::Ticket(ticket), Some(release), Vec::new()))
+    }
+
+    fn when(&self) -> When {
+        When { moment: self.database.moment(), people: self.gate.people.version() }
     }
 
     /// Decides on a message for the first time.
@@ -117,10 +120,11 @@ impl Judge {
         by: Resolved<'_>,
         approved: Option<&Hold>,
     ) -> Result<Verdict, LogError> {
+        let when = self.when();
         let Some(view) = self.database.view() else {
             return Ok(Verdict::Refuse(refusal::catalog_unknown()));
         };
-        let Some((person, who)) = self.circumstances() else {
+        let Some(who) = self.circumstances() else {
             return Ok(Verdict::Refuse(
                 Problem::error(SqlState::INVALID_AUTHORIZATION, "this person is no longer known")
                     .with_hint("Ask the gate's operator: stepgate user ls"),
@@ -149,7 +153,7 @@ impl Judge {
             let settled = view.rules.is_settled_by_facts(&pending.facts);
             let passed = case.ticket(event.clone()).await?;
             if settled {
-                self.known.passes(pending, &view, &person, &decision, &event);
+                self.known.passes(pending, when, &decision, &event);
             }
             return Ok(passed);
         }
@@ -164,7 +168,7 @@ impl Judge {
         pending: &Pending,
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
-        let Some((_, who)) = self.circumstances() else { return Ok(Standing::Overtaken) };
+        let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
         let now = signal::still(pending, with_estimate_of(&pending.facts, now));
         let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
@@ -184,7 +188,7 @@ impl Judge {
 
     /// That a statement which has run may have stored anything, since nobody can tell.
     pub(crate) async fn stored_anything(&self, view: &View, pending: &Pending) -> Result<(), LogError> {
-        let Some((_, who)) = self.circumstances() else { return Ok(()) };
+        let Some(who) = self.circumstances() else { return Ok(()) };
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
         let (judge, session) = (self, None);
@@ -231,7 +235,7 @@ impl Judge {
 
     /// Whether any of these columns is classified, or that cannot be told: then whether rules are enforced.
     pub(crate) fn classified(&self, columns: &BTreeSet<ColumnName>) -> Option<bool> {
-        let (Some(view), Some((_, who))) = (self.database.view(), self.circumstances()) else {
+        let (Some(view), Some(who)) = (self.database.view(), self.circumstances()) else {
             return Some(true);
         };
         let columns = columns.iter().map(|column| (column.clone(), [Use::Output].into()));
@@ -240,12 +244,12 @@ impl Judge {
         (!decision.touched.is_empty()).then_some(decision.enforced)
     }
 
-    /// All that decisions hang on besides statement and view. What may change within a session is in the person: decisions
-    /// are remembered for as long as it is the same (`known.rs`).
-    fn circumstances(&self) -> Option<(Arc<Person>, Circumstances)> {
+    /// All that decisions hang on besides statement and view. What of it may change within a session must be counted:
+    /// decisions are remembered for as long as the counts are the same (`known.rs`).
+    fn circumstances(&self) -> Option<Circumstances> {
         // Asked anew each time: groups may change while a session is open.
         let person = self.gate.people.get(&self.person)?;
-        let who = Circumstances {
+        Some(Circumstances {
             person: self.person.clone(),
             groups: person.groups.iter().cloned().collect(),
             service: person.service,
@@ -253,8 +257,7 @@ impl Judge {
             db_user: self.database.config.credentials.user.clone(),
             address: self.address,
             client: self.client.clone(),
-        };
-        Some((person, who))
+        })
     }
 }
 

@@ -251,17 +251,17 @@ impl Session {
         if !self.only_sets_up() && self.must_wait_for_names() {
             return;
         }
-        let Some((bind, frame, newest)) = self.park.undecided() else {
+        let Some((bind, newest)) = self.park.undecided() else {
             while self.forward_parked() {}
             self.leaving = false;
             return;
         };
-        let (bind, _frame) = (bind.clone(), frame.clone());
+        let name = bind.statement.clone();
         let fresh = newest.is_some();
         let (mut opaque, mut executes) = (false, false);
         let meaning = match newest {
             Some(statement) => Meaning::Known(statement),
-            None => match self.statement(&bind.statement) {
+            None => match self.statement(&name) {
                 Lookup::Means(meaning) => {
                     opaque = meaning == Meaning::Opaque;
                     meaning
@@ -297,9 +297,10 @@ impl Session {
             },
             Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), None),
         };
+        let (values, formats) = self.park.take_values();
         let pending = Pending {
-            values: bind.values,
-            formats: bind.formats,
+            values,
+            formats,
             types,
             ..self.pending(Protocol::Extended, facts, sql)
         };

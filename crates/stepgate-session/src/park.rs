@@ -103,15 +103,26 @@ impl Park {
     }
 
     /// The first Bind that nobody has decided on, with the newest Parse of its statement's name before it.
-    pub(crate) fn undecided(&self) -> Option<(&Bind, &Bytes, Option<Arc<Prepared>>)> {
+    pub(crate) fn undecided(&self) -> Option<(&Bind, Option<Arc<Prepared>>)> {
         let position =
             self.frames.iter().position(|parked| matches!(parked, Parked::Bind { pass: None, .. }))?;
-        let Some(Parked::Bind { bind, frame, .. }) = self.frames.get(position) else { return None };
+        let Some(Parked::Bind { bind, .. }) = self.frames.get(position) else { return None };
         let newest = self.frames.iter().take(position).rev().find_map(|parked| match parked {
             Parked::Parse { name, statement, .. } if *name == bind.statement => Some(Arc::clone(statement)),
             _ => None,
         });
-        Some((bind, frame, newest))
+        Some((bind, newest))
+    }
+
+    /// What the first undecided Bind compares with, for whoever decides on it: the frame has it too.
+    pub(crate) fn take_values(&mut self) -> (Vec<Option<Bytes>>, Vec<i16>) {
+        let first = self.frames.iter_mut().find_map(|parked| match parked {
+            Parked::Bind { bind, pass: None, .. } => Some(bind),
+            _ => None,
+        });
+        first
+            .map(|bind| (std::mem::take(&mut bind.values), std::mem::take(&mut bind.formats)))
+            .unwrap_or_default()
     }
 
     /// The statements of its Parses, if it binds no others.

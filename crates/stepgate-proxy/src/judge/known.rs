@@ -3,8 +3,9 @@
 //! Only what passes on a ticket is remembered, and only where the decision hangs on facts, person and rules alone: not
 //! on values that are compared with, on the planner, on a grant, or on anything that the transaction has done. What is
 //! found here by facts is found by *these* facts: they are kept, so that nothing else can have their place in memory.
-//! Catalog, rules and labels are in them or in the view; whoever changes any of those makes another of it. Groups are
-//! in the person, which is another as soon as anything about it is changed.
+//! Catalog, rules and labels are in them or in the view, groups in the person: whoever changes any of those counts it
+//! (`Moment`, `People::version`), once it is changed and before it is said to be. Who decides looks at the counts first
+//! and at what they count then, and so remembers under them nothing that is older.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,9 +14,8 @@ use stepgate_policy::Decision;
 use stepgate_record::{Event, Template};
 use stepgate_session::{Pending, Protocol};
 use stepgate_sql::Facts;
-use stepgate_store::Person;
 
-use crate::database::View;
+use crate::database::Moment;
 
 /// The most decisions that a session remembers. A template is about a kilobyte.
 const MAX_KNOWN: usize = 128;
@@ -23,8 +23,15 @@ const MAX_KNOWN: usize = 128;
 /// The decisions of one session.
 #[derive(Default)]
 pub(super) struct Known {
-    by: Option<(Arc<View>, Arc<Person>)>,
+    by: Option<When>,
     decisions: HashMap<Key, Passes>,
+}
+
+/// When somebody decided: as of which view and taints, and which people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct When {
+    pub(super) moment: Moment,
+    pub(super) people: u64,
 }
 
 /// What a record tells of a statement besides its number and what the session's other records tell as well.
@@ -44,13 +51,11 @@ pub(super) struct Passes {
 }
 
 impl Known {
-    /// The decision on a statement, if it was made before by that view for that person. Whatever was decided by others
-    /// is forgotten.
-    pub(super) fn of(&mut self, pending: &Pending, view: &Arc<View>, person: &Arc<Person>) -> Option<&Passes> {
-        let same = |(by, who): &(Arc<View>, Arc<Person>)| Arc::ptr_eq(by, view) && Arc::ptr_eq(who, person);
-        if !self.by.as_ref().is_some_and(same) {
+    /// The decision on a statement, if nothing has changed since it was made. What was decided before is forgotten.
+    pub(super) fn of(&mut self, pending: &Pending, now: When) -> Option<&Passes> {
+        if self.by != Some(now) {
             self.decisions.clear();
-            self.by = Some((Arc::clone(view), Arc::clone(person)));
+            self.by = Some(now);
             return None;
         }
         // In a failed transaction it does not run, and is recorded as something else.
@@ -61,13 +66,13 @@ impl Known {
     pub(super) fn passes(
         &mut self,
         pending: &Pending,
-        view: &Arc<View>,
-        person: &Arc<Person>,
+        when: When,
         decision: &Decision,
         event: &Event,
     ) {
-        // Forgets what was decided by another view or for another person.
-        self.of(pending, view, person);
+        if self.by != Some(when) {
+            return;
+        }
         let Ok(record) = Template::new(event) else { return };
         if self.decisions.len() >= MAX_KNOWN {
             self.decisions.clear();
