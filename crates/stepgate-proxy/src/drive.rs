@@ -128,7 +128,10 @@ impl Drive {
                 }
             }
             Occurred::Written => {}
-            Occurred::Released(release) => self.released(state, release),
+            Occurred::Released(release) => {
+                let since = state.releases.pop_front().map_or(state.now, |(_, since)| since);
+                self.released(state, release, since);
+            }
             Occurred::Answered(end) => self.answered(state, end).await,
             Occurred::CatalogLoaded(view) => self.catalog_loaded(state, view),
             Occurred::Called(Call::Shutdown(how_far)) => state.shutdown = how_far,

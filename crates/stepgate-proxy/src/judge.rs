@@ -81,7 +81,7 @@ impl Judge {
         let now = self.when();
         let passes = self.known.of(pending, now)?;
         let statement = StatementId { session: self.session, number: pending.number };
-        let (ticket, release) = match self.gate.log.ticket_by(statement, &passes.record)? {
+        let (ticket, release) = match self.gate.log.try_ticket_again(statement, &passes.record).transpose()? {
             Ok(ticket) => ticket,
             Err(error) => return Some(Verdict::Refuse(refusal::log_failed(&error))),
         };

@@ -352,8 +352,12 @@ impl Session {
                 self.owe(Owed::Close { portal, name });
             }
             Parked::Bind { bind, pass: Some(passed), frame } => {
-                let park::Passed { pass, number, traces, facts } = passed;
-                match self.server.spend(pass, number, traces, &frame) {
+                let park::Passed { pass, number, traces, facts, release } = passed;
+                let spent = self.server.spend(pass, number, traces, &frame);
+                let spent = spent.and_then(|opened| {
+                    release.map_or(Ok(()), |release| self.server.release(release)).map(|()| opened)
+                });
+                match spent {
                     Ok(opened) => {
                         self.owe(Owed::Bind { portal: bind.portal, opened });
                         self.take_effect(number, &facts);

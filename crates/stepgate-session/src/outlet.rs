@@ -140,11 +140,13 @@ pub(crate) struct ToServer {
     queue: BytesMut,
     /// Statements that went ahead on a ticket and whose replies must wait.
     unreleased: BTreeSet<u64>,
+    /// Those that had a ticket and were never sent: their releases come, too.
+    unsent: BTreeSet<u64>,
 }
 
 impl ToServer {
     pub(crate) fn new(session: SessionId) -> Self {
-        Self { session, queue: BytesMut::new(), unreleased: BTreeSet::new() }
+        Self { session, queue: BytesMut::new(), unreleased: BTreeSet::new(), unsent: BTreeSet::new() }
     }
 
     /// Sends the Query, Bind or Execute of statement `number`.
@@ -250,7 +252,13 @@ impl ToServer {
     /// Takes the release of a statement's reply.
     pub(crate) fn release(&mut self, release: Release) -> Result<(), WrongToken> {
         let StatementId { session, number } = release.statement();
-        if session == self.session && self.unreleased.remove(&number) { Ok(()) } else { Err(WrongToken) }
+        let known = self.unreleased.remove(&number) || self.unsent.remove(&number);
+        if session == self.session && known { Ok(()) } else { Err(WrongToken) }
+    }
+
+    /// A statement that has a ticket will not be sent any more.
+    pub(crate) fn never_sends(&mut self, number: u64) {
+        self.unsent.insert(number);
     }
 
     /// Whether every reply that the server may be sending may go to the client.

@@ -307,7 +307,8 @@ impl Session {
             Frame::Bind => {
                 // It has its effect when it leaves: what is asked until then is asked of the state before it.
                 let facts = Arc::clone(&subject.pending.facts);
-                *self.park.undecided_pass().ok_or(WrongToken)? = Some(Passed { pass, number, traces, facts });
+                *self.park.undecided_pass().ok_or(WrongToken)? = 
+                    Some(Passed { pass, number, traces, facts, release: None });
                 self.advance();
                 return Ok(());
             }
@@ -369,6 +370,10 @@ impl Session {
     /// # Errors
     /// The token is not for a statement of this session that waits: the session must end.
     pub fn release(&mut self, release: Release) -> Result<(), WrongToken> {
+        if let Some(passed) = self.park.passed(release.statement().number) {
+            passed.release = Some(release);
+            return Ok(());
+        }
         self.server.release(release)
     }
 
@@ -555,6 +560,8 @@ impl Session {
     pub(crate) fn skip(&mut self) {
         self.skipping = true;
         self.leaving = false;
-        self.park.clear();
+        for number in self.park.clear() {
+            self.server.never_sends(number);
+        }
     }
 }

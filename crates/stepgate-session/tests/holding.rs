@@ -62,6 +62,39 @@ fn nothing_of_an_extended_statement_moves_before_its_verdict() {
 }
 
 #[test]
+fn a_release_that_comes_before_its_bind_has_left_counts_when_it_does() {
+    let mut stage = Stage::new();
+    let frames = [parse("a", "select 1"), bind("a", "a"), parse("b", "select ssn from customers"), bind("b", "b")];
+    stage.client(&frames);
+    stage.client(&[execute("a"), execute("b"), sync()]);
+    let first = stage.decision().number;
+    stage.pass(ticket(first));
+    let second = stage.decision().number;
+    stage.hold();
+    stage.release(first);
+    assert!(stage.at_server().is_empty());
+    stage.pass(permit(second));
+    assert_eq!(tags(&stage.at_server()), "PBPBEES");
+    assert!(stage.session.wants_server(), "both replies may be taken");
+    // Of one that never leaves, too.
+    let mut stage = Stage::new();
+    stage.client(&[parse("x", "select 1"), execute("gone"), parse("a", "select 1"), bind("a", "a")]);
+    let gone = stage.decision().number;
+    stage.pass(permit(gone));
+    stage.client(&[parse("b", "select ssn from customers"), bind("b", "b"), sync()]);
+    let first = stage.decision().number;
+    stage.pass(ticket(first));
+    stage.decision();
+    stage.hold();
+    stage.server(&[frame(b'1', b""), error("34000", "portal \"gone\" does not exist")]);
+    assert_eq!(stage.withdrawn.len(), 1);
+    stage.release(first);
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "N1EZ");
+    assert!(!stage.ended);
+}
+
+#[test]
 fn a_bind_that_only_a_sync_follows_is_judged_too_since_planning_runs_functions() {
     let mut stage = Stage::new();
     stage.client(&[parse("", "select leak()"), bind("", ""), sync()]);

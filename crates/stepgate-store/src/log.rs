@@ -232,32 +232,6 @@ impl Log {
         Ok((ticket, PendingRelease { log, statement, seq, waits: false, done: false }))
     }
 
-    /// The same by the template of an event, at once or not at all: `None` if there is no room in the queue.
-    pub fn ticket_by(
-        &self,
-        statement: StatementId,
-        record: &stepgate_record::Template,
-    ) -> Option<Result<(Ticket, PendingRelease), LogError>> {
-        let marks = &self.shared().marks;
-        let urgent = marks.ordinary_is_durable();
-        let slot = match self.sender().map(|sender| sender.try_reserve()) {
-            Ok(Ok(slot)) => slot,
-            Ok(Err(_)) => return None,
-            Err(error) => return Some(Err(error)),
-        };
-        let queued = || {
-            let mut event = Fitted::default();
-            record.fill(statement.number, &mut event).map_err(|error| LogError::TooLarge(error.to_string()))?;
-            let (done, acknowledged) = oneshot::channel();
-            let job = Unplaced { events: vec![event], changes: Vec::new(), urgent, done: Some(done) };
-            let seq = self.place(slot, job, false)?;
-            let ticket = marks.ticket(statement, seq).map_err(|error| LogError::Poisoned(error.to_string()))?;
-            let log = Arc::clone(&self.handle.shared);
-            Ok((ticket, PendingRelease { log, statement, seq, done: acknowledged }))
-        };
-        Some(queued())
-    }
-
     /// Queues an event that nothing waits for. It is written, or the log is poisoned.
     ///
     /// # Errors

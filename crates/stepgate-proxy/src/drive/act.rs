@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use stepgate_record::Event;
 use stepgate_session::{Action, Ending, Pending};
 use stepgate_sql::Facts;
-use stepgate_store::{Log, LogError};
+use stepgate_store::{Log, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
 use stepgate_wire::Problem;
 use tokio::sync::oneshot;
@@ -130,9 +130,17 @@ impl Drive {
                     );
                     return self.end(state, &problem, "limit");
                 }
-                state.releases.extend(release.map(|release| (release, state.now)));
+                let mut release = release;
+                let released = release.as_mut().filter(|_| state.releases.is_empty());
+                let released = released.and_then(PendingRelease::try_release);
+                if released.is_none() {
+                    state.releases.extend(release.map(|release| (release, state.now)));
+                }
                 if self.session.pass(pass).is_err() {
-                    self.defect(state);
+                    return self.defect(state);
+                }
+                if let Some(released) = released {
+                    self.released(state, released, state.now);
                 }
             }
             Verdict::Hold(hold) => {
@@ -146,14 +154,14 @@ impl Drive {
         }
     }
 
+    /// A record has come far enough for its reply, that has waited for it `since`.
     pub(super) fn released(
         &mut self,
         state: &mut State,
         release: Result<stepgate_record::Release, LogError>,
+        since: Instant,
     ) {
-        if let Some((_, since)) = state.releases.pop_front() {
-            self.judge.gate.metrics.logged(state.now.saturating_duration_since(since));
-        }
+        self.judge.gate.metrics.logged(state.now.saturating_duration_since(since));
         match release {
             Ok(release) => {
                 if self.session.release(release).is_err() {
