@@ -94,12 +94,7 @@ impl Session {
                 self.next_piece();
                 self.server.harmless(tag, frame);
             }
-            b'c' | b'f' => {
-                self.next_piece();
-                self.copy_in = false;
-                self.server.harmless(tag, frame);
-                self.mark_copy_end();
-            }
+            b'c' | b'f' => self.copy_ends(tag, frame),
             b'Q' => {
                 let sql = frame.slice_ref(Query::read(frame)?.sql);
                 self.query(frame, &sql);
@@ -120,40 +115,14 @@ impl Session {
             self.leaving = true;
             return;
         }
-        self.next_piece();
-        self.server.harmless(b'S', frame);
-        if self.copy_in {
-            // PostgreSQL ignores Sync while it reads COPY data (`CopyGetData`).
+        if !self.sync_may_go() {
             return;
         }
+        self.next_piece();
+        self.server.harmless(b'S', frame);
         self.skipping = false;
         self.owe(Owed::Sync);
         self.segment = self.segment.saturating_add(1);
-    }
-
-    /// CopyData executes nothing: outside COPY FROM STDIN, PostgreSQL ignores it.
-    fn copy_data(&mut self) {
-        if !self.park.is_empty() && !self.skipping {
-            self.leaving = true;
-            return;
-        }
-        let Some(Piece::Part { tag, bytes, first, .. }) = self.next_piece() else { return };
-        if self.skipping {
-            return;
-        }
-        if first {
-            self.server.harmless(tag, &bytes);
-        } else {
-            self.server.copy_data_rest(&bytes);
-        }
-    }
-
-    /// Remembers where CopyDone stands, for as long as it matters.
-    fn mark_copy_end(&mut self) {
-        if self.expect.iter().any(|entry| matches!(entry.owed, Owed::Execute { .. })) {
-            let segment = self.segment;
-            self.expect.push_back(expect::Entry { owed: Owed::CopyEnd, segment });
-        }
     }
 
     fn query(&mut self, frame: &Bytes, sql: &Bytes) {
@@ -509,7 +478,7 @@ impl Session {
         }
         let name = self.own_name("check");
         self.server.check(&name, sql, check.types);
-        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None }));
+        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None, notices: Vec::new() }));
         self.gate = Gate::Checking;
         true
     }
@@ -521,7 +490,8 @@ impl Session {
         if self.state.search_path.is_some() && !stale {
             return false;
         }
-        if let Some(last) = self.expect.back() {
+        let ends = |entry: &&expect::Entry| !matches!(entry.owed, Owed::CopyEnd);
+        if let Some(last) = self.expect.iter().rev().find(ends) {
             // In the middle of a segment nothing can be asked without ending it.
             let answers_will_come = last.owed.ends_with_ready() && !self.copy_in;
             if answers_will_come {

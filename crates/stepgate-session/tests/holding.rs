@@ -246,22 +246,6 @@ fn function_calls_by_the_fast_path_are_refused() {
 }
 
 #[test]
-fn a_sync_that_copy_from_stdin_swallows_is_not_waited_for() {
-    let mut stage = Stage::new();
-    stage.client(&[parse("", "copy t from stdin"), bind("", ""), execute(""), sync()]);
-    let number = stage.decision().number;
-    stage.pass(permit(number));
-    stage.server(&[frame(b'1', b""), frame(b'2', b""), frame(b'G', b"\0\0\0")]);
-    stage.client(&[frame(b'd', b"row\n"), frame(b'c', b""), sync()]);
-    assert_eq!(tags(&stage.at_server()), "PBESdcS");
-    stage.server(&[complete(), ready(b'I')]);
-    assert_eq!(tags(&stage.at_client()), "12GCZ");
-    stage.client(&[query("select 1")]);
-    assert!(stage.undecided());
-    assert!(!stage.ended);
-}
-
-#[test]
 fn a_held_session_shows_both_sides_that_it_lives_and_nobody_sees_the_difference() {
     let mut stage = Stage::new();
     stage.client(&[query("select ssn from customers")]);
