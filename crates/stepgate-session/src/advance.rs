@@ -8,7 +8,7 @@ use stepgate_types::{Certainty, Kind, SqlState};
 use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, expect_empty};
 use stepgate_wire::{Piece, Problem, ReadError};
 
-use crate::expect::{self, Owed};
+use crate::expect::{self, Owed, Poison};
 use crate::facts::{owned, shows_more};
 use crate::outlet::{Opened, Traces};
 use crate::park::{self, Parked};
@@ -245,7 +245,9 @@ impl Session {
             Meaning::Known(statement) => {
                 // What the server has parsed already need not be tried.
                 let check = Check { simple: false, types: &statement.types };
-                match self.judge(&statement.sql, fresh.then_some(&check)) {
+                // What stands before its Parse would fail where trying it makes the transaction fail.
+                let tried = fresh && self.park.begins_with(&statement);
+                match self.judge(&statement.sql, tried.then_some(&check)) {
                     Judged::Facts(now) => {
                         let mut facts = now_and_then(now, statement.facts.as_ref());
                         if statement.types.iter().any(|oid| self.catalog.runs_code_of_type(*oid)) {
@@ -293,6 +295,16 @@ impl Session {
             matches!(&*self.facts_now(&statement.sql), [only]
                 if matches!(only.kind, Kind::Session | Kind::Transaction) && only.certainty != Certainty::Unknown)
         })
+    }
+
+    /// The first Parse in the park is refused by the server: what stands before it is sent, and the refusal comes in its
+    /// place.
+    pub(crate) fn refuse_parse(&mut self, error: Bytes) {
+        while self.park.next_is_close() && self.forward_parked() {}
+        let poison = Poison { nonce: self.next_nonce(), error };
+        self.server.poison_bind(&poison.nonce);
+        self.owe(Owed::Refused(poison));
+        self.skip();
     }
 
     /// Sends the parked frames before the first undecided Bind.
@@ -478,7 +490,7 @@ impl Session {
         }
         let name = self.own_name("check");
         self.server.check(&name, sql, check.types);
-        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None, notices: Vec::new() }));
+        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None, said: Vec::new() }));
         self.gate = Gate::Checking;
         true
     }

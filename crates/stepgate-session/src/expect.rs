@@ -24,8 +24,8 @@ pub(crate) struct Check {
     pub(crate) simple: bool,
     /// SQLSTATE, once the server has refused it.
     pub(crate) refused: Option<String>,
-    /// What the server noticed; the client gets it with its error.
-    pub(crate) notices: Vec<Bytes>,
+    /// What the server noticed, and its error: the client's if it was refused.
+    pub(crate) said: Vec<Bytes>,
 }
 
 /// One reply that is owed.

@@ -176,8 +176,7 @@ impl Session {
             Some(Owed::Check(_)) if fields.get(b'R') == Some(b"exec_parse_message") => {}
             Some(Owed::Check(check)) => {
                 check.refused = Some(sqlstate.unwrap_or_default());
-                check.notices.iter().for_each(|notice| self.client.relay(notice));
-                self.client.relay(frame);
+                check.said.push(frame.clone());
             }
             // A Sync can fail: it ends an implicit transaction. Its ReadyForQuery still comes.
             Some(Owed::Sync | Owed::OwnSync) => self.client.relay(frame),
@@ -212,7 +211,13 @@ impl Session {
         }
         self.skip();
         if let Gate::Deciding(subject) | Gate::Held(subject) = &self.gate {
-            self.actions.push_back(Action::Withdraw { number: subject.pending.number });
+            let number = subject.pending.number;
+            let asked = |action: &Action| matches!(action, Action::Decide(it) if it.number == number);
+            match self.actions.iter().position(asked) {
+                // Nobody has heard of it yet.
+                Some(at) => drop(self.actions.remove(at)),
+                None => self.actions.push_back(Action::Withdraw { number }),
+            }
             self.gate = Gate::Open;
         }
     }
@@ -294,9 +299,9 @@ impl Session {
 
     fn noticed(&mut self, notice: &Bytes) {
         if let Some(Owed::Check(check)) = self.expect.front_mut().map(|entry| &mut entry.owed)
-            && check.notices.len() < MAX_NOTICES
+            && check.said.len() < MAX_NOTICES
         {
-            check.notices.push(notice.clone());
+            check.said.push(notice.clone());
         }
     }
 
@@ -316,6 +321,10 @@ impl Session {
         };
         self.number = self.number.saturating_add(1);
         self.actions.push_back(Action::NotParsed { number: self.number, sqlstate });
+        if !check.simple && self.park.next_is_close() {
+            return self.refuse_parse(check.said.concat().into());
+        }
+        check.said.iter().for_each(|frame| self.client.relay(frame));
         if check.simple {
             self.client.relay(ready);
             self.next_piece();

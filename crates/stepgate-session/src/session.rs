@@ -349,9 +349,7 @@ impl Session {
     /// and `problem` replaces the server's error.
     pub fn refuse(&mut self, problem: &Problem) {
         let Some(subject) = self.take_subject() else { return };
-        self.nonces = self.nonces.saturating_add(1);
-        let nonce = format!("sg_denied_{:016x}_{}", self.nonce, self.nonces);
-        let poison = Poison { nonce, error: problem.error_bytes() };
+        let poison = Poison { nonce: self.next_nonce(), error: problem.error_bytes() };
         match subject.frame {
             Frame::Query(_) => {
                 self.server.poison_query(&poison.nonce);
@@ -370,6 +368,12 @@ impl Session {
             }
         }
         self.advance();
+    }
+
+    /// Recognises a message that must fail.
+    pub(crate) fn next_nonce(&mut self) -> String {
+        self.nonces = self.nonces.saturating_add(1);
+        format!("sg_denied_{:016x}_{}", self.nonce, self.nonces)
     }
 
     /// Lets the reply of a statement go that went ahead on a ticket.
@@ -531,6 +535,8 @@ impl Session {
         }
         self.client.own(&problem.fatal_bytes());
         self.gate = Gate::Ended;
+        // Nothing is sent any more, whatever would be decided.
+        self.actions.retain(|action| !matches!(action, Action::Decide(_)));
         self.actions.push_back(Action::End(ending));
     }
 

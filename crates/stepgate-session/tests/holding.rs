@@ -141,6 +141,23 @@ fn a_held_statement_that_the_server_would_skip_is_withdrawn() {
 }
 
 #[test]
+fn what_the_server_would_skip_is_not_decided_on_if_that_is_heard_first() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "select 1/0"), bind("", ""), execute("")]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    // Not looked at by the driver before the error.
+    for piece in [parse("", "select 2"), bind("", ""), execute("")] {
+        stage.session.on_client(stepgate_wire::Piece::Whole { tag: piece[0], bytes: piece.into() });
+    }
+    for piece in [frame(b'1', b""), frame(b'2', b""), error("22012", "division by zero")] {
+        stage.session.on_server(&stepgate_wire::Piece::Whole { tag: piece[0], bytes: piece.into() });
+    }
+    stage.client(&[sync()]);
+    assert!(!stage.undecided() && stage.withdrawn.is_empty());
+}
+
+#[test]
 fn a_token_for_another_statement_moves_nothing() {
     let mut stage = Stage::new();
     stage.client(&[query("select 1")]);
