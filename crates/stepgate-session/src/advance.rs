@@ -8,7 +8,7 @@ use stepgate_types::{Certainty, Kind, SqlState};
 use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, expect_empty};
 use stepgate_wire::{Piece, Problem, ReadError};
 
-use crate::expect::{self, Owed};
+use crate::expect::{self, Owed, Poison};
 use crate::facts::{owned, shows_more};
 use crate::outlet::{Opened, Traces};
 use crate::park::{self, Parked};
@@ -94,12 +94,7 @@ impl Session {
                 self.next_piece();
                 self.server.harmless(tag, frame);
             }
-            b'c' | b'f' => {
-                self.next_piece();
-                self.copy_in = false;
-                self.server.harmless(tag, frame);
-                self.mark_copy_end();
-            }
+            b'c' | b'f' => self.copy_ends(tag, frame),
             b'Q' => {
                 let sql = frame.slice_ref(Query::read(frame)?.sql);
                 self.query(frame, &sql);
@@ -120,40 +115,14 @@ impl Session {
             self.leaving = true;
             return;
         }
-        self.next_piece();
-        self.server.harmless(b'S', frame);
-        if self.copy_in {
-            // PostgreSQL ignores Sync while it reads COPY data (`CopyGetData`).
+        if !self.sync_may_go() {
             return;
         }
+        self.next_piece();
+        self.server.harmless(b'S', frame);
         self.skipping = false;
         self.owe(Owed::Sync);
         self.segment = self.segment.saturating_add(1);
-    }
-
-    /// CopyData executes nothing: outside COPY FROM STDIN, PostgreSQL ignores it.
-    fn copy_data(&mut self) {
-        if !self.park.is_empty() && !self.skipping {
-            self.leaving = true;
-            return;
-        }
-        let Some(Piece::Part { tag, bytes, first, .. }) = self.next_piece() else { return };
-        if self.skipping {
-            return;
-        }
-        if first {
-            self.server.harmless(tag, &bytes);
-        } else {
-            self.server.copy_data_rest(&bytes);
-        }
-    }
-
-    /// Remembers where CopyDone stands, for as long as it matters.
-    fn mark_copy_end(&mut self) {
-        if self.expect.iter().any(|entry| matches!(entry.owed, Owed::Execute { .. })) {
-            let segment = self.segment;
-            self.expect.push_back(expect::Entry { owed: Owed::CopyEnd, segment });
-        }
     }
 
     fn query(&mut self, frame: &Bytes, sql: &Bytes) {
@@ -276,7 +245,9 @@ impl Session {
             Meaning::Known(statement) => {
                 // What the server has parsed already need not be tried.
                 let check = Check { simple: false, types: &statement.types };
-                match self.judge(&statement.sql, fresh.then_some(&check)) {
+                // What stands before its Parse would fail where trying it makes the transaction fail.
+                let tried = fresh && self.park.begins_with(&statement);
+                match self.judge(&statement.sql, tried.then_some(&check)) {
                     Judged::Facts(now) => {
                         let mut facts = now_and_then(now, statement.facts.as_ref());
                         if statement.types.iter().any(|oid| self.catalog.runs_code_of_type(*oid)) {
@@ -325,6 +296,16 @@ impl Session {
             matches!(&*self.facts_now(&statement.sql), [only]
                 if matches!(only.kind, Kind::Session | Kind::Transaction) && only.certainty != Certainty::Unknown)
         })
+    }
+
+    /// The first Parse in the park is refused by the server: what stands before it is sent, and the refusal comes in its
+    /// place.
+    pub(crate) fn refuse_parse(&mut self, error: Bytes) {
+        while self.park.next_is_close() && self.forward_parked() {}
+        let poison = Poison { nonce: self.next_nonce(), error };
+        self.server.poison_bind(&poison.nonce);
+        self.owe(Owed::Refused(poison));
+        self.skip();
     }
 
     /// Sends the parked frames before the first undecided Bind.
@@ -514,7 +495,7 @@ impl Session {
         }
         let name = self.own_name("check");
         self.server.check(&name, sql, check.types);
-        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None }));
+        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None, said: Vec::new() }));
         self.gate = Gate::Checking;
         true
     }
@@ -526,7 +507,8 @@ impl Session {
         if self.state.search_path.is_some() && !stale {
             return false;
         }
-        if let Some(last) = self.expect.back() {
+        let ends = |entry: &&expect::Entry| !matches!(entry.owed, Owed::CopyEnd);
+        if let Some(last) = self.expect.iter().rev().find(ends) {
             // In the middle of a segment nothing can be asked without ending it.
             let answers_will_come = last.owed.ends_with_ready() && !self.copy_in;
             if answers_will_come {

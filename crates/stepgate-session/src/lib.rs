@@ -20,6 +20,7 @@
 
 mod advance;
 mod cache;
+mod copy;
 mod described;
 mod expect;
 mod facts;

@@ -135,6 +135,17 @@ impl Park {
             .unwrap_or_default()
     }
 
+    /// Whether nothing but Closes stands before this statement's Parse.
+    pub(crate) fn begins_with(&self, statement: &Arc<Prepared>) -> bool {
+        let mut rest = self.frames.iter().skip_while(|parked| matches!(parked, Parked::Close { .. }));
+        matches!(rest.next(), Some(Parked::Parse { statement: first, .. }) if Arc::ptr_eq(first, statement))
+    }
+
+    /// Whether a Close is next.
+    pub(crate) fn next_is_close(&self) -> bool {
+        matches!(self.frames.front(), Some(Parked::Close { .. }))
+    }
+
     /// The statements of its Parses, if it binds no others.
     pub(crate) fn all_parsed(&self) -> Option<Vec<Arc<Prepared>>> {
         let mut parsed: Vec<(&Bytes, &Arc<Prepared>)> = Vec::new();

@@ -10,6 +10,7 @@ use stepgate_types::{RelationName, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem, reply};
 
 use crate::cache::Cache;
+use crate::copy::Copying;
 use crate::described::{Fits, Origins, Unflagged, Withheld};
 use crate::expect::{Entry, Owed, Poison};
 use crate::isolation::Isolation;
@@ -105,6 +106,8 @@ pub(crate) enum Gate {
     Open,
     /// Until the server has answered what it owes.
     Settling,
+    /// Until the client goes on, or the server says that it reads no COPY data any more.
+    InData,
     /// Until the server has said what names mean.
     Probing,
     /// Until the catalog is loaded again.
@@ -132,6 +135,7 @@ pub struct Session {
     pub(crate) skipping: bool,
     /// CopyData is expected, and Sync and Flush are ignored by the server.
     pub(crate) copy_in: bool,
+    pub(crate) copying: Copying,
     pub(crate) registry: Registry,
     pub(crate) expect: VecDeque<Entry>,
     pub(crate) segment: u64,
@@ -204,6 +208,7 @@ impl Session {
             leaving: false,
             skipping: false,
             copy_in: false,
+            copying: Copying::default(),
             registry: Registry::default(),
             expect: VecDeque::new(),
             segment: 0,
@@ -260,6 +265,9 @@ impl Session {
     pub fn on_client(&mut self, piece: Piece) {
         self.inbox_bytes = self.inbox_bytes.saturating_add(piece.bytes().len());
         self.inbox.push_back(piece);
+        if matches!(self.gate, Gate::InData) {
+            self.gate = Gate::Open;
+        }
         self.advance();
     }
 
@@ -342,9 +350,7 @@ impl Session {
     /// and `problem` replaces the server's error.
     pub fn refuse(&mut self, problem: &Problem) {
         let Some(subject) = self.take_subject() else { return };
-        self.nonces = self.nonces.saturating_add(1);
-        let nonce = format!("sg_denied_{:016x}_{}", self.nonce, self.nonces);
-        let poison = Poison { nonce, error: problem.error_bytes() };
+        let poison = Poison { nonce: self.next_nonce(), error: problem.error_bytes() };
         match subject.frame {
             Frame::Query(_) => {
                 self.server.poison_query(&poison.nonce);
@@ -363,6 +369,12 @@ impl Session {
             }
         }
         self.advance();
+    }
+
+    /// Recognises a message that must fail.
+    pub(crate) fn next_nonce(&mut self) -> String {
+        self.nonces = self.nonces.saturating_add(1);
+        format!("sg_denied_{:016x}_{}", self.nonce, self.nonces)
     }
 
     /// Lets the reply of a statement go that went ahead on a ticket.
@@ -528,6 +540,8 @@ impl Session {
         }
         self.client.own(&problem.fatal_bytes());
         self.gate = Gate::Ended;
+        // Nothing is sent any more, whatever would be decided.
+        self.actions.retain(|action| !matches!(action, Action::Decide(_)));
         self.actions.push_back(Action::End(ending));
     }
 

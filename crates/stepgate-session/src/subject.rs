@@ -151,6 +151,7 @@ impl Subject {
         Arc::new(Traces {
             names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
             wild: facts.iter().any(is_wild),
+            copies_in: self.copies_in(),
             closes: facts.iter().map(|facts| facts.effect.closes.clone()).filter(closes).collect(),
             number: self.pending.number,
             shows,
@@ -163,6 +164,22 @@ impl Subject {
                 known: self.known.clone(),
             }),
         })
+    }
+}
+
+impl Subject {
+    /// How often it may read COPY data.
+    fn copies_in(&self) -> usize {
+        let simple = matches!(self.frame, Frame::Query(_));
+        let each = |facts: &Facts| match facts.kind {
+            Kind::CopyIn => 1,
+            // Not to be read, it may be any number of statements.
+            Kind::Unknown if simple => usize::MAX,
+            Kind::Unknown => 1,
+            _ => usize::from(self.opaque),
+        };
+        let all = self.pending.facts.iter().map(each).fold(0, usize::saturating_add);
+        if simple { all } else { all.min(1) }
     }
 }
 

@@ -398,6 +398,11 @@ impl Stage {
         cut(Cutter::client(), self.at_server.split())
     }
 
+    /// Bytes that reached the server since the last look.
+    pub(crate) fn raw_at_server(&mut self) -> Bytes {
+        self.at_server.split().freeze()
+    }
+
     /// Frames that reached the client since the last look.
     pub(crate) fn at_client(&mut self) -> Vec<Bytes> {
         cut(Cutter::server(), self.at_client.split())
