@@ -131,14 +131,16 @@ impl Judge {
             ));
         };
         let begun = Instant::now();
-        let signal = signal::of(pending, by.0);
-        if let Some(Signal::To(pid)) = signal
-            && self.owns(pid)
-        {
+        let own = signal::of(pending, (by.0, by.1)).map(|signal| match signal {
+            Signal::To(pid) => self.owns(pid),
+            Signal::Itself => true,
+            Signal::Unclear => false,
+        });
+        if own == Some(true) {
             let known = signal::known(&pending.facts).into();
             Arc::make_mut(pending).facts = known;
         }
-        let others = signal.is_some_and(|signal| !matches!(signal, Signal::To(pid) if self.owns(pid)));
+        let others = own == Some(false);
         let asked = self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         self.gate.metrics.thought(begun.elapsed());
@@ -149,7 +151,7 @@ impl Judge {
         if others && decision.enforced && !pending.aborted {
             return case.refuse(refusal::not_own_session()).await;
         }
-        if let Some(event) = case.passes_on_ticket().filter(|_| signal.is_none() && !asked) {
+        if let Some(event) = case.passes_on_ticket().filter(|_| own.is_none() && !asked) {
             let settled = view.rules.is_settled_by_facts(&pending.facts);
             let passed = case.ticket(event.clone()).await?;
             if settled {
@@ -169,7 +171,7 @@ impl Judge {
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
         let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
-        let now = signal::still(pending, with_estimate_of(&pending.facts, now));
+        let now = signal::still(pending, with_estimate_of(&pending.facts, now), &view.catalog);
         let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
         let stands = is_as_harmless(&before, &after);

@@ -139,7 +139,7 @@ impl Parts {
             make_dir(&dir).at(&dir)?;
         }
         let records = Records::create(&dir, log_id).at(&dir)?;
-        let beside = open_beside(layout, |beside| Ok(beside))?;
+        let beside = open_beside(layout, Ok)?;
         let journal = Journal::open(&layout.journal()).at(&layout.journal())?;
         journal.wipe().at(&layout.journal())?;
         Ok(Self { records, beside, journal, frontier: Frontier::default(), prev: Hash::ZERO, torn: 0 })
