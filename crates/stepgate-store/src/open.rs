@@ -50,6 +50,9 @@ impl Log {
         }
         if used.is_some_and(|used| used.old) {
             migrate::migrate(&layout, &log_id, &verifier_key)?;
+        } else if layout.backup().exists() {
+            // A migration was stopped when it was done.
+            remove_dir(&layout.old_log()).at(&layout.old_log())?;
         }
         let checkpoints_dir = layout.checkpoints();
         let checkpoints = Checkpoints::new(checkpoints_dir.clone(), origin, signer).at(&checkpoints_dir)?;
@@ -139,7 +142,7 @@ impl Parts {
             make_dir(&dir).at(&dir)?;
         }
         let records = Records::create(&dir, log_id).at(&dir)?;
-        let beside = open_beside(layout, |beside| Ok(beside))?;
+        let beside = open_beside(layout, Ok)?;
         let journal = Journal::open(&layout.journal()).at(&layout.journal())?;
         journal.wipe().at(&layout.journal())?;
         Ok(Self { records, beside, journal, frontier: Frontier::default(), prev: Hash::ZERO, torn: 0 })
