@@ -50,6 +50,9 @@ impl Log {
         }
         if used.is_some_and(|used| used.old) {
             migrate::migrate(&layout, &log_id, &verifier_key)?;
+        } else if layout.backup().exists() {
+            // A migration was stopped when it was done.
+            remove_dir(&layout.old_log()).at(&layout.old_log())?;
         }
         let checkpoints_dir = layout.checkpoints();
         let checkpoints = Checkpoints::new(checkpoints_dir.clone(), origin, signer).at(&checkpoints_dir)?;
