@@ -278,6 +278,7 @@ impl Session {
                 let check = Check { simple: false, types: &statement.types };
                 match self.judge(&statement.sql, fresh.then_some(&check)) {
                     Judged::Facts(now) => {
+                        self.registry.means_as_then(&name, &statement, &now);
                         let mut facts = now_and_then(now, statement.facts.as_ref());
                         if statement.types.iter().any(|oid| self.catalog.runs_code_of_type(*oid)) {
                             facts = facts.iter().map(Facts::given_unknown_types).collect();
