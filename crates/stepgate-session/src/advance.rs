@@ -249,6 +249,7 @@ impl Session {
                 let tried = fresh && self.park.begins_with(&statement);
                 match self.judge(&statement.sql, tried.then_some(&check)) {
                     Judged::Facts(now) => {
+                        self.registry.means_as_then(&name, &statement, &now);
                         let mut facts = now_and_then(now, statement.facts.as_ref());
                         if statement.types.iter().any(|oid| self.catalog.runs_code_of_type(*oid)) {
                             facts = facts.iter().map(Facts::given_unknown_types).collect();

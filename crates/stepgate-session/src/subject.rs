@@ -202,7 +202,7 @@ pub(crate) fn is_wild(facts: &Facts) -> bool {
 /// The facts of something prepared earlier: what its names mean now, and what they meant when it was parsed,
 /// for the server may go on with either.
 pub(crate) fn now_and_then(now: Arc<[Facts]>, then: Option<&Arc<[Facts]>>) -> Arc<[Facts]> {
-    let Some(then) = then.filter(|then| **then != now) else { return now };
+    let Some(then) = then.filter(|then| !Arc::ptr_eq(then, &now) && **then != now) else { return now };
     match (&*now, &**then) {
         ([now], [then]) => Arc::from([now.union(then)]),
         _ => opaque_facts(),

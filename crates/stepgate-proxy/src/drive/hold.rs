@@ -66,7 +66,6 @@ impl Drive {
         }
         if let Some((hold, ddl)) = state.approved.take() {
             self.release_held(state, &hold, ddl).await;
-            self.work(state).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! What a session waits for. Its bytes come first and cost least: what can be written is written, what can be read is
 //! read, and whatever is seldom is asked only where it can be, or once it has rung (`calls.rs`).
 
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -68,12 +68,8 @@ impl Vigil {
 }
 
 impl Drive {
-    /// Waits for the next thing to happen.
-    pub(super) async fn wait(&mut self, state: &mut State) -> Occurred {
-        poll_fn(|context| self.poll(state, context)).await
-    }
-
-    fn poll(&mut self, state: &mut State, context: &mut Context<'_>) -> Poll<Occurred> {
+    /// The next thing that has happened.
+    pub(super) fn poll(&mut self, state: &mut State, context: &mut Context<'_>) -> Poll<Occurred> {
         if let Poll::Ready(call) = self.calls.poll(context) {
             return Poll::Ready(Occurred::Called(call));
         }
