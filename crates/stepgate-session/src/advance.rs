@@ -9,7 +9,7 @@ use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, 
 use stepgate_wire::{Piece, Problem, ReadError};
 
 use crate::asking::{Check, Judged};
-use crate::expect::{self, Owed};
+use crate::expect::Owed;
 use crate::facts::{owned, shows_more};
 use crate::outlet::{Opened, Traces};
 use crate::park::{self, Parked};
@@ -82,12 +82,7 @@ impl Session {
                 self.next_piece();
                 self.server.harmless(tag, frame);
             }
-            b'c' | b'f' => {
-                self.next_piece();
-                self.copy_in = false;
-                self.server.harmless(tag, frame);
-                self.mark_copy_end();
-            }
+            b'c' | b'f' => self.copy_ends(tag, frame),
             b'Q' => {
                 let sql = frame.slice_ref(Query::read(frame)?.sql);
                 self.query(frame, &sql);
@@ -108,40 +103,14 @@ impl Session {
             self.leaving = true;
             return;
         }
-        self.next_piece();
-        self.server.harmless(b'S', frame);
-        if self.copy_in {
-            // PostgreSQL ignores Sync while it reads COPY data (`CopyGetData`).
+        if !self.sync_may_go() {
             return;
         }
+        self.next_piece();
+        self.server.harmless(b'S', frame);
         self.skipping = false;
         self.owe(Owed::Sync);
         self.segment = self.segment.saturating_add(1);
-    }
-
-    /// CopyData executes nothing: outside COPY FROM STDIN, PostgreSQL ignores it.
-    fn copy_data(&mut self) {
-        if !self.park.is_empty() && !self.skipping {
-            self.leaving = true;
-            return;
-        }
-        let Some(Piece::Part { tag, bytes, first, .. }) = self.next_piece() else { return };
-        if self.skipping {
-            return;
-        }
-        if first {
-            self.server.harmless(tag, &bytes);
-        } else {
-            self.server.copy_data_rest(&bytes);
-        }
-    }
-
-    /// Remembers where CopyDone stands, for as long as it matters.
-    fn mark_copy_end(&mut self) {
-        if self.expect.iter().any(|entry| matches!(entry.owed, Owed::Execute { .. })) {
-            let segment = self.segment;
-            self.expect.push_back(expect::Entry { owed: Owed::CopyEnd, segment });
-        }
     }
 
     fn query(&mut self, frame: &Bytes, sql: &Bytes) {
@@ -153,7 +122,7 @@ impl Session {
             opaque: false,
             executes: false,
             parsed: None,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
     }
@@ -193,7 +162,7 @@ impl Session {
             opaque: true,
             executes: false,
             parsed: None,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
     }
@@ -218,20 +187,20 @@ impl Session {
         if !self.only_sets_up() && self.must_wait_for_names() {
             return;
         }
-        let Some((bind, frame, newest)) = self.park.undecided() else {
+        let Some((bind, newest)) = self.park.undecided() else {
             while self.forward_parked() {}
             self.leaving = false;
             return;
         };
-        let (bind, _frame) = (bind.clone(), frame.clone());
+        let name = bind.statement.clone();
         let fresh = newest.is_some();
         let (mut opaque, mut executes) = (false, false);
         let meaning = match newest {
             Some(statement) => Meaning::Known(statement),
-            None => match self.statement(&bind.statement) {
+            None => match self.statement(&name) {
                 Lookup::Means(meaning) => {
                     opaque = meaning == Meaning::Opaque;
-                    if opaque && self.must_look_for(Target::Statement, &bind.statement) {
+                    if opaque && self.must_look_for(Target::Statement, &name) {
                         return;
                     }
                     meaning
@@ -248,6 +217,7 @@ impl Session {
                 let check = Check { simple: false, types: &statement.types };
                 match self.judge(&statement.sql, fresh.then_some(&check)) {
                     Judged::Facts(now) => {
+                        self.registry.means_as_then(&name, &statement, &now);
                         let mut facts = now_and_then(now, statement.facts.as_ref());
                         if statement.types.iter().any(|oid| self.catalog.runs_code_of_type(*oid)) {
                             facts = facts.iter().map(Facts::given_unknown_types).collect();
@@ -267,18 +237,14 @@ impl Session {
             },
             Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), None),
         };
-        let pending = Pending {
-            values: bind.values,
-            formats: bind.formats,
-            types,
-            ..self.pending(Protocol::Extended, facts, sql)
-        };
+        let (values, formats) = self.park.take_values();
+        let pending = Pending { values, formats, types, ..self.pending(Protocol::Extended, facts, sql) };
         self.decide(Subject {
             frame: Frame::Bind,
             opaque,
             executes,
             parsed,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
     }
@@ -328,8 +294,12 @@ impl Session {
                 self.owe(Owed::Close { portal, name });
             }
             Parked::Bind { bind, pass: Some(passed), frame } => {
-                let park::Passed { pass, number, traces, facts } = passed;
-                match self.server.spend(pass, number, traces, &frame) {
+                let park::Passed { pass, number, traces, facts, release } = passed;
+                let spent = self.server.spend(pass, number, traces, &frame);
+                let spent = spent.and_then(|opened| {
+                    release.map_or(Ok(()), |release| self.server.release(release)).map(|()| opened)
+                });
+                match spent {
                     Ok(opened) => {
                         self.owe(Owed::Bind { portal: bind.portal, opened });
                         self.take_effect(number, &facts);
@@ -446,7 +416,7 @@ impl Session {
         subject.known = Known::of(self);
         self.parses = false;
         self.mind_portals(&mut subject);
-        self.actions.push_back(Action::Decide(Box::new(subject.pending.clone())));
+        self.actions.push_back(Action::Decide(Arc::clone(&subject.pending)));
         self.gate = Gate::Deciding(subject);
     }
 }

@@ -70,6 +70,7 @@ impl Session {
             refused: None,
             abandoned: false,
             within,
+            said: Vec::new(),
         }));
         self.gate = Gate::Checking;
         true
@@ -82,7 +83,7 @@ impl Session {
         if self.state.search_path.is_some() && !stale {
             return false;
         }
-        if !self.expect.is_empty() {
+        if self.expect.iter().any(|entry| !matches!(entry.owed, Owed::CopyEnd)) {
             let answers_will_come = self.answers_will_come();
             if answers_will_come {
                 self.gate = Gate::Settling;
@@ -110,7 +111,9 @@ impl Session {
     /// Whether all that was sent will be answered without anything more being sent. In the middle of a segment it need not
     /// be, and nothing can be asked without ending that.
     fn answers_will_come(&self) -> bool {
-        !self.copy_in && self.expect.back().is_some_and(|last| last.owed.ends_with_ready())
+        let mut owed = self.expect.iter().rev().map(|entry| &entry.owed);
+        let last = owed.find(|owed| !matches!(owed, Owed::CopyEnd));
+        !self.copy_in && last.is_some_and(Owed::ends_with_ready)
     }
 
     /// Asks the server for something of which the gate knows nothing, before people are asked about it. If it does not

@@ -30,6 +30,8 @@ pub(crate) struct Check {
     /// It is asked in the middle of a segment, without a Sync: then its error is the segment's end, as the statement's would
     /// be.
     pub(crate) within: bool,
+    /// What the server noticed, and its error: the client's if it was refused.
+    pub(crate) said: Vec<Bytes>,
 }
 
 /// One reply that is owed.
@@ -105,6 +107,14 @@ impl Owed {
             Self::Bind { opened, .. } => Some(opened.number()),
             Self::Execute { number, .. } | Self::Query { number, .. } => Some(*number),
             _ => None,
+        }
+    }
+
+    /// How often it may read COPY data.
+    pub(crate) fn copies_in(&self) -> usize {
+        match self {
+            Self::Execute { traces, .. } | Self::Query { traces, .. } => traces.copies_in,
+            _ => 0,
         }
     }
 

@@ -3,6 +3,7 @@
 //! psql's `\lo_` commands and the large objects of drivers use it; PostgreSQL lets it call any function.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use stepgate_wire::ReadError;
@@ -29,7 +30,7 @@ impl Session {
             opaque: false,
             executes: false,
             parsed: None,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
         Ok(())

@@ -6,6 +6,8 @@
 //! those of which all rows have come. Whoever executed one of these again would get an error instead of no rows; no
 //! driver does.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::expect::Owed;
@@ -22,7 +24,7 @@ impl Session {
                 || self.being_opened().any(stays)
         };
         if subject.pending.transaction == TransactionSoFar::Read && kept() {
-            subject.pending.transaction = TransactionSoFar::Snapshot;
+            Arc::make_mut(&mut subject.pending).transaction = TransactionSoFar::Snapshot;
         }
     }
 

@@ -21,6 +21,7 @@
 mod advance;
 mod asking;
 mod cache;
+mod copy;
 mod described;
 mod expect;
 mod facts;
@@ -34,6 +35,7 @@ mod park;
 mod probe;
 mod registry;
 mod replies;
+mod rows;
 mod session;
 mod subject;
 mod tally;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepgate_record::Event;
-use stepgate_session::{Action, Ending};
+use stepgate_session::{Action, Ending, Pending, Unflagged};
 use stepgate_sql::Facts;
-use stepgate_store::{Log, LogError};
+use stepgate_store::{End, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
 use stepgate_wire::Problem;
 use tokio::sync::oneshot;
@@ -15,69 +15,59 @@ use super::{Drive, State};
 use crate::database::{Ddl, View};
 use crate::judge::Verdict;
 use crate::overtaken::Judged;
-use crate::refusal;
-
-/// The most statements whose start is remembered. A portal that is bound and never executed has no end; beyond
-/// this, durations of what is still under way are lost (recorded as 0), not memory.
-const MAX_STARTED: usize = 8_192;
+use crate::{CancelNotice, refusal};
 
 /// Whoever sends unknown names has the server asked about its catalog at most so often.
 const RECENTLY: Duration = Duration::from_millis(100);
 
+/// What cannot be done at once.
+pub(super) enum Waits {
+    Decide(Arc<Pending>),
+    Withdraw,
+    ShowsMore(u64, Unflagged),
+    /// There was no room for it in the log's queue.
+    Note(Box<Event>),
+    /// The catalog must be looked at before what the server has sent is taken.
+    Look,
+    /// A hold is over.
+    Answered(Option<End>),
+    Cancelled(CancelNotice),
+    Tick,
+}
+
 impl Drive {
-    pub(super) async fn act(&mut self, state: &mut State, action: Action) {
+    /// Does what can be done at once, which is nearly all that is ever asked for; gives back what must be waited for.
+    pub(super) fn act_at_once(&mut self, state: &mut State, action: Action) -> Option<Waits> {
         match action {
-            Action::Decide(mut pending) => {
-                self.judge.gate.metrics.analysed(std::mem::take(&mut state.analysing));
-                let ddl = self.judge.database.ddl();
-                let rested = state.looked_for_names.is_none_or(|looked| looked.elapsed() >= RECENTLY);
-                let locked = self.judge.database.view().is_some_and(|view| view.catalog.has_locked());
-                let unknown = rested && pending.facts.iter().any(|facts| may_be_known_by_now(facts, locked));
-                let behind = self.judge.database.is_behind();
-                let mut looked = true;
-                if unknown || behind {
-                    state.looked_for_names = Some(Instant::now());
-                    looked = self.look_for_names(&mut pending).await;
-                }
-                let verdict = if behind && !looked && pending.facts.iter().any(has_names) {
-                    // What is known of them was true before somebody changed it.
-                    Verdict::Refuse(refusal::catalog_unknown())
-                } else {
-                    self.judge.decide(&mut pending, self.session.resolves_by()).await
-                };
-                state.pending = Some(*pending);
-                self.obey(state, verdict, ddl).await;
-            }
-            Action::Withdraw { .. } => self.withdraw(state, false).await,
+            Action::Decide(pending) => self.decide_as_before(state, pending).map(Waits::Decide),
             Action::Completed { number, sqlstate, rows, bytes, suspended } => {
-                let started = state.started.remove(&number);
+                let started = state.started.take(number);
                 state.under_way.is_done(number, suspended);
                 self.judge.gate.metrics.completed(rows, bytes, sqlstate.is_some());
-                let took = started.map(|started| started.elapsed()).unwrap_or_default();
-                let event = Event::StatementCompleted {
-                    session: self.judge.session,
-                    statement: number,
-                    sqlstate,
-                    rows,
-                    bytes,
-                    duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                };
-                if let Err(error) = note(&self.judge.gate.log, event).await {
-                    self.log_failed(state, &error);
-                }
+                let took = started.map(|started| state.now.saturating_duration_since(started));
+                self.note(
+                    state,
+                    Event::StatementCompleted {
+                        session: self.judge.session,
+                        statement: number,
+                        sqlstate,
+                        rows,
+                        bytes,
+                        duration_us: u64::try_from(took.unwrap_or_default().as_micros()).unwrap_or(u64::MAX),
+                    },
+                )
             }
             Action::NotParsed { number, sqlstate } => {
-                let event =
-                    Event::StatementParseFailed { session: self.judge.session, statement: number, sqlstate };
-                if let Err(error) = note(&self.judge.gate.log, event).await {
-                    self.log_failed(state, &error);
-                }
+                let session = self.judge.session;
+                self.note(state, Event::StatementParseFailed { session, statement: number, sqlstate })
             }
-            Action::ShowsMore { number, unflagged } => self.shows_more(state, number, unflagged).await,
+            Action::Withdraw { .. } => Some(Waits::Withdraw),
+            Action::ShowsMore { number, unflagged } => Some(Waits::ShowsMore(number, unflagged)),
             Action::LoadCatalog { change } => {
                 if state.loading.is_none() {
                     state.loading = Some((change, self.load_catalog()));
                 }
+                None
             }
             Action::End(ending) => {
                 state.ending = Some(match ending {
@@ -85,25 +75,106 @@ impl Drive {
                     Ending::Protocol => "protocol",
                     Ending::Defect => "defect",
                 });
+                None
             }
         }
     }
 
+    /// Does what is waited for: for the log, the desk or the catalog.
+    pub(super) async fn act(&mut self, state: &mut State, waits: Waits) {
+        match waits {
+            Waits::Decide(pending) => self.decide(state, pending).await,
+            Waits::Withdraw => self.withdraw(state, false).await,
+            Waits::ShowsMore(number, unflagged) => self.shows_more(state, number, unflagged).await,
+            Waits::Look => self.look_again(state).await,
+            Waits::Answered(end) => self.answered(state, end).await,
+            Waits::Cancelled(notice) => self.cancelled(state, notice).await,
+            Waits::Tick => self.tick(state).await,
+            Waits::Note(event) => {
+                if let Err(error) = self.judge.gate.log.append(vec![*event], Vec::new()).await {
+                    self.log_failed(state, &error);
+                }
+            }
+        }
+    }
+
+    /// Queues an event; gives it back if there is no room.
+    pub(super) fn note(&mut self, state: &mut State, event: Event) -> Option<Waits> {
+        match self.judge.gate.log.note(&event) {
+            Ok(()) => {}
+            Err(LogError::Full) => return Some(Waits::Note(Box::new(event))),
+            Err(error) => self.log_failed(state, &error),
+        }
+        None
+    }
+
+    /// Decides as the last time, if that is known; else gives the statement back.
+    fn decide_as_before(&mut self, state: &mut State, pending: Arc<Pending>) -> Option<Arc<Pending>> {
+        let (ddl, decides) = (self.judge.database.ddl(), Instant::now());
+        let doubtful = pending.facts.iter().any(|facts| !facts.reasons.is_empty());
+        if doubtful || self.judge.database.is_behind() {
+            return Some(pending);
+        }
+        let Some(verdict) = self.judge.decide_as_before(&pending) else { return Some(pending) };
+        let metrics = &self.judge.gate.metrics;
+        metrics.analysed(decides.saturating_duration_since(state.now));
+        state.now = Instant::now();
+        metrics.thought(state.now.saturating_duration_since(decides));
+        state.pending = Some(pending);
+        self.obey(state, verdict, ddl);
+        None
+    }
+
+    async fn decide(&mut self, state: &mut State, mut pending: Arc<Pending>) {
+        let arrived = std::mem::replace(&mut state.now, Instant::now());
+        self.judge.gate.metrics.analysed(state.now.saturating_duration_since(arrived));
+        let ddl = self.judge.database.ddl();
+        let rested = state.looked_for_names.is_none_or(|looked| looked.elapsed() >= RECENTLY);
+        let unknown = rested && self.may_be_known_by_now(&pending.facts);
+        let behind = self.judge.database.is_behind();
+        let mut looked = true;
+        if unknown || behind {
+            state.looked_for_names = Some(Instant::now());
+            looked = self.look_for_names(&mut pending).await;
+        }
+        let verdict = if behind && !looked && pending.facts.iter().any(has_names) {
+            // What is known of them was true before somebody changed it.
+            Verdict::Refuse(refusal::catalog_unknown())
+        } else {
+            self.judge.decide(&mut pending, self.session.resolves_by()).await
+        };
+        state.now = Instant::now();
+        state.pending = Some(pending);
+        self.obey_unless_called_off(state, verdict, ddl).await;
+    }
+
+    /// Whether a statement names a relation or column that the catalog in use does not have, or, where something was
+    /// locked when the catalog was read, one of which not all is known.
+    fn may_be_known_by_now(&self, facts: &[Facts]) -> bool {
+        let locked = || self.judge.database.view().is_some_and(|view| view.catalog.has_locked());
+        let mut reasons = facts.iter().flat_map(|facts| &facts.reasons);
+        reasons.any(|reason| match reason.code {
+            "unknown-relation" | "unresolved-name" => true,
+            "view-or-policy-with-unknown-parts" | "unknown-function" => locked(),
+            _ => false,
+        })
+    }
+
     /// `ddl`: as it was before the catalog was taken by which this was judged.
-    pub(super) async fn obey(&mut self, state: &mut State, verdict: Verdict, ddl: Ddl) {
+    pub(super) fn obey(&mut self, state: &mut State, verdict: Verdict, ddl: Ddl) {
         match verdict {
-            Verdict::Pass(..) if self.is_called_off() => self.called_off(state).await,
             Verdict::Pass(pass, release, stored) => {
-                if let Some(pending) = &state.pending {
+                if let Some(pending) = state.pending.take() {
+                    state.started.insert(pending.number, state.now);
                     // By what it was judged, before what it stores itself is known.
                     let refers = |facts: &Facts| matches!(facts.kind, Kind::Execute | Kind::Cursor);
                     let refers = pending.facts.iter().any(refers);
                     let goes_on = refers.then(|| self.session.goes_on(&pending.sql)).flatten();
                     let (names, catalog) = self.session.resolves_by();
-                    let by = Judged { goes_on, state: names, catalog, ddl };
+                    let by = Judged { goes_on, state: names, catalog, ddl, now: state.now };
                     state.under_way.sends(pending, by, &self.judge.database, self.session.is_idle());
                 }
-                self.session.set_taints(self.judge.database.taints.now());
+                self.learn(state);
                 if self.session.stores(stored).is_err() {
                     let problem = Problem::fatal(
                         SqlState::PROGRAM_LIMIT_EXCEEDED,
@@ -111,15 +182,17 @@ impl Drive {
                     );
                     return self.end(state, &problem, "limit");
                 }
-                if let Some(pending) = state.pending.take() {
-                    if state.started.len() >= MAX_STARTED {
-                        state.started.clear();
-                    }
-                    state.started.insert(pending.number, Instant::now());
+                let mut release = release;
+                let released = release.as_mut().filter(|_| state.releases.is_empty());
+                let released = released.and_then(PendingRelease::try_release);
+                if released.is_none() {
+                    state.releases.extend(release.map(|release| (release, state.now)));
                 }
-                state.releases.extend(release.map(|release| (release, Instant::now())));
                 if self.session.pass(pass).is_err() {
-                    self.defect(state);
+                    return self.defect(state);
+                }
+                if let Some(released) = released {
+                    self.released(state, released, state.now);
                 }
             }
             Verdict::Hold(hold) => {
@@ -133,14 +206,14 @@ impl Drive {
         }
     }
 
+    /// A record has come far enough for its reply, that has waited for it `since`.
     pub(super) fn released(
         &mut self,
         state: &mut State,
         release: Result<stepgate_record::Release, LogError>,
+        since: Instant,
     ) {
-        if let Some((_, since)) = state.releases.pop_front() {
-            self.judge.gate.metrics.logged(since.elapsed());
-        }
+        self.judge.gate.metrics.logged(state.now.saturating_duration_since(since));
         match release {
             Ok(release) => {
                 if self.session.release(release).is_err() {
@@ -153,6 +226,8 @@ impl Drive {
 
     pub(super) fn catalog_loaded(&mut self, state: &mut State, view: Option<Arc<View>>) {
         let Some((change, _)) = state.loading.take() else { return };
+        // It may be older by now than what was learnt since.
+        state.learnt = None;
         match view {
             Some(view) => {
                 self.session.set_taints(self.judge.database.taints.now());
@@ -180,22 +255,4 @@ impl Drive {
 /// Whether what a statement does hangs on the catalog.
 fn has_names(facts: &Facts) -> bool {
     !matches!(facts.kind, Kind::Transaction | Kind::Session | Kind::Empty)
-}
-
-/// Whether a statement names a relation or column that the catalog in use does not have, or, where something was
-/// `locked` when the catalog was read, one of which not all is known.
-fn may_be_known_by_now(facts: &Facts, locked: bool) -> bool {
-    facts.reasons.iter().any(|reason| match reason.code {
-        "unknown-relation" | "unresolved-name" => true,
-        "view-or-policy-with-unknown-parts" | "unknown-function" => locked,
-        _ => false,
-    })
-}
-
-/// Queues an event, waiting for room where there is none.
-pub(super) async fn note(log: &Log, event: Event) -> Result<(), LogError> {
-    match log.note(event.clone()) {
-        Err(LogError::Full) => log.append(vec![event], Vec::new()).await.map(drop),
-        other => other,
-    }
 }

@@ -4,15 +4,23 @@
 //! request is passed on until the server has dealt with it, and a request that came before a statement was sent is
 //! never passed on for it.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use stepgate_record::Event;
 use stepgate_store::Left;
 use stepgate_types::SqlState;
 use tokio::sync::oneshot;
 
-use super::act::note;
+use super::act::Waits;
+use super::calls::Call;
+use super::wait::Occurred;
 use super::{Drive, State};
+use crate::database::Ddl;
+use crate::judge::Verdict;
 use crate::{CancelNotice, forward_cancel, refusal};
 
 /// The most connections that wait until one request has been dealt with. Those of more are closed at once, which their
@@ -26,18 +34,20 @@ pub(super) struct Cancelling {
     notices: Vec<CancelNotice>,
 }
 
-/// The server has dealt with the request, or will not.
-pub(super) async fn delivered(cancelling: &mut Option<Cancelling>) {
-    match cancelling {
+impl Cancelling {
+    /// Whether the server has dealt with it, or will not.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         // Closed: the task is gone.
-        Some(cancelling) => _ = (&mut cancelling.done).await,
-        None => std::future::pending().await,
+        Pin::new(&mut self.done).poll(context).map(drop)
     }
 }
 
 impl Drive {
-    pub(super) async fn cancelled(&mut self, state: &mut State, notice: Option<CancelNotice>) {
-        let Some(notice) = notice else { return };
+    pub(super) async fn cancelled(&mut self, state: &mut State, notice: CancelNotice) {
+        if state.cancelled.is_some_and(|since| notice.at <= since) {
+            // It meant the same as one that has been dealt with since.
+            return;
+        }
         if let Some(cancelling) = &mut state.cancelling {
             // Nothing was sent since the first of them.
             if cancelling.notices.len() < MAX_WAITING {
@@ -65,8 +75,8 @@ impl Drive {
         if self.session.cancel_unsent(&refusal::called_off()) {
             return;
         }
-        let sent = self.session.running().and_then(|number| state.started.get(&number));
-        if !self.session.is_running() || sent.is_some_and(|sent| *sent > notice.at) {
+        let sent = self.session.running().and_then(|number| state.started.of(number));
+        if !self.session.is_running() || sent.is_some_and(|sent| sent > notice.at) {
             // What it meant is over.
             return;
         }
@@ -87,18 +97,26 @@ impl Drive {
     /// Goes on. What has come meanwhile meant the same.
     pub(super) fn cancel_delivered(&mut self, state: &mut State) {
         state.cancelling = None;
-        while self.registration.notices.try_recv().is_ok() {}
+        state.cancelled = Some(Instant::now());
         self.session.resume();
     }
 
-    /// Whether the client has cancelled what is about to be sent, while it was judged and written down.
-    pub(super) fn is_called_off(&mut self) -> bool {
-        // Else that is what it means.
-        !self.session.is_running() && self.registration.notices.try_recv().is_ok()
+    /// Obeys, unless the client has cancelled what is about to be sent while it was judged and written down.
+    pub(super) async fn obey_unless_called_off(&mut self, state: &mut State, verdict: Verdict, ddl: Ddl) {
+        // Where something runs, that is what it means.
+        if matches!(verdict, Verdict::Pass(..)) && !self.session.is_running() {
+            let call = poll_fn(|context| Poll::Ready(self.calls.poll(context))).await;
+            match call {
+                Poll::Pending => {}
+                Poll::Ready(Call::Cancel(_)) => return self.called_off(state).await,
+                Poll::Ready(call) => drop(self.react(state, Occurred::Called(call))),
+            }
+        }
+        self.obey(state, verdict, ddl);
     }
 
     /// Refuses what was decided on, and is not sent: its record says that it may run, so another says that it did not.
-    pub(super) async fn called_off(&mut self, state: &mut State) {
+    async fn called_off(&mut self, state: &mut State) {
         let Some(pending) = state.pending.take() else { return self.defect(state) };
         let event = Event::StatementCompleted {
             session: self.judge.session,
@@ -108,7 +126,9 @@ impl Drive {
             bytes: 0,
             duration_us: 0,
         };
-        if let Err(error) = note(&self.judge.gate.log, event).await {
+        if let Some(Waits::Note(event)) = self.note(state, event)
+            && let Err(error) = self.judge.gate.log.append(vec![*event], Vec::new()).await
+        {
             return self.log_failed(state, &error);
         }
         self.session.refuse(&refusal::called_off());

@@ -52,11 +52,11 @@ impl Drive {
         let Some(mut pending) = state.pending.take() else { return self.defect(state) };
         self.session.set_taints(self.judge.database.taints.now());
         if let Some(facts) = self.session.judge_again() {
-            pending.facts = facts;
+            Arc::make_mut(&mut pending).facts = facts;
         }
         let verdict = self.judge.decide_again(&mut pending, self.session.resolves_by(), hold).await;
         state.pending = Some(pending);
-        self.obey(state, verdict, ddl).await;
+        self.obey_unless_called_off(state, verdict, ddl).await;
     }
 
     /// Goes on with what was approved, once the server has said what its names mean.
@@ -66,7 +66,6 @@ impl Drive {
         }
         if let Some((hold, ddl)) = state.approved.take() {
             self.release_held(state, &hold, ddl).await;
-            self.work(state).await;
         }
     }
 
@@ -98,7 +97,7 @@ impl Drive {
     }
 
     /// What waits will not be shown to anybody any more. `gone`: since its client has left.
-    pub(super) async fn withdraw(&self, state: &mut State, gone: bool) {
+    pub(super) async fn withdraw(&mut self, state: &mut State, gone: bool) {
         state.pending = None;
         state.approved = None;
         let Some((hold, _)) = state.hold.take() else { return };
