@@ -3,6 +3,7 @@ import java.sql.*;
 import java.util.*;
 import org.postgresql.PGConnection;
 import org.postgresql.copy.CopyManager;
+import org.postgresql.largeobject.*;
 
 /** pgjdbc as people use it: prepared statements, autocommit off, a fetch size. Ends with "ok". */
 public class PgjdbcClient {
@@ -74,6 +75,16 @@ public class PgjdbcClient {
             copy.copyOut("copy (select name from products where id >= 900) to stdout", out);
             check(out.toString().equals("copied\n"), "what was copied in: " + out);
             connection.rollback();
+            // Large objects, by the fast path.
+            LargeObjectManager large = connection.unwrap(PGConnection.class).getLargeObjectAPI();
+            long oid = large.createLO();
+            try (LargeObject object = large.open(oid)) {
+                object.write("a picture".getBytes());
+                object.seek(2);
+                check(new String(object.read(7)).equals("picture") && object.size() == 9, "what was stored");
+            }
+            large.delete(oid);
+            connection.commit();
             // A portal that is read in parts.
             try (PreparedStatement products = connection.prepareStatement("select id, name from products order by id")) {
                 products.setFetchSize(30);

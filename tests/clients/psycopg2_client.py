@@ -60,6 +60,18 @@ try:
 except errors.QueryCanceled:
     conn.rollback()
 
+# Large objects, by the fast path.
+stored = conn.lobject(0, "wb")
+assert stored.write(b"a picture" * 9000) == 81000
+stored.seek(2)
+stored.truncate(20)
+stored.close()
+read = conn.lobject(stored.oid, "rb")
+assert read.read() == (b"a picture" * 9000)[:20]
+assert read.seek(0, 2) == 20 and read.tell() == 20
+read.unlink()
+conn.commit()
+
 # An error, and the session lives on.
 try:
     cur.execute("select 1/0")

@@ -36,6 +36,8 @@ fn play(world: &World, person: &mut Person, mut command: Command, answers: &[Ans
         .env("PGPASSWORD", person.password())
         .env("PGDATABASE", "shop")
         .env("PGSSLMODE", "verify-full")
+        .env("DIRECT_PORT", world.cluster.port().to_string())
+        .env("DIRECT_PASSWORD", "analyst-of-a-throwaway-cluster")
         .env("PGSSLROOTCERT", world.gate.ca())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -146,6 +148,30 @@ fn a_function_that_takes_a_prepared_statements_name_does_not_get_its_rows_shown_
     world.gate.serve().unwrap();
     let mut dana = world.dana();
     play(&world, &mut dana, python("psycopg", "taken_name.py").unwrap(), &[Verified]);
+}
+
+/// No driver at all: messages that none would send, to the gate and to the server beside it.
+#[test]
+fn messages_in_every_order_get_the_same_replies_as_without_a_gate() {
+    let world = World::new();
+    let mut dana = world.dana();
+    play(&world, &mut dana, python("psycopg", "same_bytes.py").unwrap(), &[]);
+}
+
+#[test]
+fn a_cancel_at_whatever_time_hits_the_statement_under_way_or_none() {
+    let world = World::new();
+    let mut dana = world.dana();
+    play(&world, &mut dana, python("psycopg", "cancel_race.py").unwrap(), &[]);
+    // Each that was let through has an end, be it that it was called off.
+    let of = |what: &str| {
+        let records = world.records();
+        let of_kind = records.into_iter().filter(|record| record.to_string().contains(what));
+        of_kind.map(|record| (record["session"].clone(), record["statement"].clone())).collect::<Vec<_>>()
+    };
+    let ended = of("statement.completed");
+    let lost = of("statement.decided").into_iter().filter(|decided| !ended.contains(decided)).count();
+    assert_eq!(lost, 0);
 }
 
 #[test]

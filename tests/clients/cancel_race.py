@@ -1,0 +1,62 @@
+"""Cancel requests at random times: only the statement under way is ever hit. Ends with "ok"."""
+
+import random
+import threading
+import time
+
+from frames import SYNC, bind, by_gate, execute, fields, parse, query
+
+random.seed(4)
+session, other = by_gate(), by_gate()
+ended = {"57014": 0, None: 0}
+
+
+def frames(sql):
+    return [query(sql)] if random.random() < 0.5 else [parse("", sql), bind(), execute(), SYNC]
+
+
+def ends(replies):
+    codes = [fields(body)["C"] for tag, body in replies if tag == "E"]
+    assert replies[-1][0] == "Z" and len(codes) <= 1, replies
+    return codes[0] if codes else None
+
+
+def cancels_after(seconds):
+    time.sleep(seconds)
+    session.cancel()
+
+
+for turn in range(150):
+    kind = random.random()
+    if kind < 0.2:
+        # What names mean is asked of the server first.
+        session.ask(query("set search_path to public"))
+    elif kind < 0.3:
+        # The catalog is read again first.
+        session.ask(query(f"create temp table race_{turn} (a int)"))
+    sql = random.choice(["select count(*) from orders", "select pg_sleep(0.004)", "select count(*) from order_items"])
+    canceller = threading.Thread(target=cancels_after, args=(random.random() * random.choice([0.003, 0.02]),))
+    canceller.start()
+    ended[ends(session.ask(*frames(f"{sql} -- {turn}")))] += 1
+    canceller.join()
+    # The request is dealt with: what comes now is nobody's victim.
+    after = ends(session.ask(*frames("select pg_sleep(0.002)")))
+    assert after is None, (turn, after)
+
+# A client that does not wait for the end of its cancel's connection.
+for turn in range(60):
+    session.send(query("select pg_sleep(20)"))
+    time.sleep(0.02 + random.random() * 0.01)
+    connection = session.cancel(wait=False)
+    assert ends(session.replies()) == "57014", turn
+    assert ends(session.ask(query("select pg_sleep(0.002)"))) is None, turn
+    connection.close()
+
+# With nothing under way, and in a transaction, a request hits nothing.
+session.ask(query("begin"))
+session.cancel()
+assert session.ask(query("select 1"))[-1] == ("Z", b"T")
+session.ask(query("rollback"))
+assert ends(other.ask(query("select 1"))) is None
+assert ended["57014"] > 0, ended
+print("ok")
