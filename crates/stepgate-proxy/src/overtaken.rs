@@ -143,7 +143,13 @@ impl Default for UnderWay {
 
 impl UnderWay {
     /// A statement is about to be sent. `idle`: no reply is outstanding.
-    pub(crate) fn sends(&mut self, pending: Arc<Pending>, by: Judged<'_>, database: &Arc<Database>, idle: bool) {
+    pub(crate) fn sends(
+        &mut self,
+        pending: Arc<Pending>,
+        by: Judged<'_>,
+        database: &Arc<Database>,
+        idle: bool,
+    ) {
         let Judged { goes_on, state, catalog, ddl, now } = by;
         if pending.transaction == TransactionSoFar::Nothing {
             self.has_ddl = false;

@@ -269,12 +269,7 @@ impl Session {
             Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), None),
         };
         let (values, formats) = self.park.take_values();
-        let pending = Pending {
-            values,
-            formats,
-            types,
-            ..self.pending(Protocol::Extended, facts, sql)
-        };
+        let pending = Pending { values, formats, types, ..self.pending(Protocol::Extended, facts, sql) };
         self.decide(Subject {
             frame: Frame::Bind,
             opaque,

@@ -13,7 +13,9 @@ impl Session {
         let looked_at = match self.expect.front().map(|entry| &entry.owed) {
             // Its rows are described before the first of them.
             Some(Owed::Query { .. }) => true,
-            Some(Owed::Execute { traces, origins, .. }) => origins.is_none() && traces.described.get().is_some(),
+            Some(Owed::Execute { traces, origins, .. }) => {
+                origins.is_none() && traces.described.get().is_some()
+            }
             _ => false,
         };
         looked_at && self.wants_server()

@@ -315,7 +315,7 @@ impl Session {
             Frame::Bind => {
                 // It has its effect when it leaves: what is asked until then is asked of the state before it.
                 let facts = Arc::clone(&subject.pending.facts);
-                *self.park.undecided_pass().ok_or(WrongToken)? = 
+                *self.park.undecided_pass().ok_or(WrongToken)? =
                     Some(Passed { pass, number, traces, facts, release: None });
                 self.advance();
                 return Ok(());

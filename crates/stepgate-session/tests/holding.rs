@@ -64,7 +64,8 @@ fn nothing_of_an_extended_statement_moves_before_its_verdict() {
 #[test]
 fn a_release_that_comes_before_its_bind_has_left_counts_when_it_does() {
     let mut stage = Stage::new();
-    let frames = [parse("a", "select 1"), bind("a", "a"), parse("b", "select ssn from customers"), bind("b", "b")];
+    let frames =
+        [parse("a", "select 1"), bind("a", "a"), parse("b", "select ssn from customers"), bind("b", "b")];
     stage.client(&frames);
     stage.client(&[execute("a"), execute("b"), sync()]);
     let first = stage.decision().number;

@@ -126,7 +126,17 @@ impl People {
         let factors = Factors::open(log, vault, Arc::clone(&changing))?;
         let (log, vault, clock) = (log.clone(), vault.clone(), Arc::clone(log.clock()));
         let people = RwLock::new(people);
-        Ok(Self { inner: Arc::new(Inner { log, vault, clock, factors, people, version: AtomicU64::new(0), changing }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                log,
+                vault,
+                clock,
+                factors,
+                people,
+                version: AtomicU64::new(0),
+                changing,
+            }),
+        })
     }
 
     /// Their factors.

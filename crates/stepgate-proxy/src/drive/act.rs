@@ -29,7 +29,8 @@ impl Drive {
                 let started = state.started.take(number);
                 state.under_way.is_done(number, suspended);
                 self.judge.gate.metrics.completed(rows, bytes, sqlstate.is_some());
-                let took = started.map(|started| state.now.saturating_duration_since(started)).unwrap_or_default();
+                let took =
+                    started.map(|started| state.now.saturating_duration_since(started)).unwrap_or_default();
                 let event = Event::StatementCompleted {
                     session: self.judge.session,
                     statement: number,

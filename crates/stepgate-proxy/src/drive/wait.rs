@@ -25,7 +25,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// What has happened.
 pub(super) enum Occurred {
     /// Something came, or the end did, of either side.
-    Read { client: Reading, server: Reading },
+    Read {
+        client: Reading,
+        server: Reading,
+    },
     /// There is room again for what was kept back, or all is written that a session at its end waits for.
     Written,
     Released(Result<Release, LogError>),

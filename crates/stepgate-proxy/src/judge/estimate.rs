@@ -21,7 +21,8 @@ impl Judge {
     ) -> bool {
         let config = &self.database.config;
         let [facts] = &*pending.facts else { return false };
-        if !config.ask_planner || !view.rules.hangs_on_estimate(who, &view.bound, facts, &pending.compared()) {
+        if !config.ask_planner || !view.rules.hangs_on_estimate(who, &view.bound, facts, &pending.compared())
+        {
             return false;
         }
         // In a failed transaction it is refused unseen; and utility statements, EXPLAIN among them, take no parameters.

@@ -63,13 +63,7 @@ impl Known {
     }
 
     /// Remembers that a statement passes on a ticket, as `event` tells.
-    pub(super) fn passes(
-        &mut self,
-        pending: &Pending,
-        when: When,
-        decision: &Decision,
-        event: &Event,
-    ) {
+    pub(super) fn passes(&mut self, pending: &Pending, when: When, decision: &Decision, event: &Event) {
         if self.by != Some(when) {
             return;
         }
@@ -83,9 +77,5 @@ impl Known {
 }
 
 fn key(pending: &Pending) -> Key {
-    Key {
-        facts: pending.facts.as_ptr().addr(),
-        protocol: pending.protocol,
-        values: pending.values.len(),
-    }
+    Key { facts: pending.facts.as_ptr().addr(), protocol: pending.protocol, values: pending.values.len() }
 }

@@ -68,9 +68,12 @@ mod tests {
     fn keys_are_made_once_and_are_those_of_that_password_salt_and_number_of_rounds_alone() {
         let first = keys("pencil", b"salt", 10);
         assert!(Arc::ptr_eq(&first, &keys("pencil", b"salt", 10)));
-        for (password, salt, rounds) in
-            [("pencil", &b"salt"[..], 11), ("pencil", b"sal", 10), ("tpencil", b"sal", 10), ("Pencil", b"salt", 10)]
-        {
+        for (password, salt, rounds) in [
+            ("pencil", &b"salt"[..], 11),
+            ("pencil", b"sal", 10),
+            ("tpencil", b"sal", 10),
+            ("Pencil", b"salt", 10),
+        ] {
             let other = keys(password, salt, rounds);
             assert!(other.client != first.client && other.server != first.server);
         }

@@ -13,9 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_console::{Api, Encryption};
-use stepgate_proxy::{
-    Gate, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded,
-};
+use stepgate_proxy::{Gate, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
