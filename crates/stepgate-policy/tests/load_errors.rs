@@ -138,7 +138,7 @@ fn a_broken_policy_is_refused_with_place_excerpt_and_suggestion() {
         ),
         (
             "rules: [{name: a, match: {}, action: deny, limit: {rows: 5}, unmask: [ssn]}]",
-            &[(3, 44, "limit", "not built yet", ""), (3, 62, "unmask", "not built yet", "")],
+            &[(3, 44, "limit", "no effect with action `deny`", ""), (3, 62, "unmask", "not built yet", "")],
         ),
         (
             "rules: [{name: a, match: {}, action: step-up}]",

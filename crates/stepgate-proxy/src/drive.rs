@@ -9,8 +9,9 @@ mod act;
 mod end;
 mod hold;
 mod look;
+mod meter;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::aside;
 use crate::database::{Ddl, View};
-use crate::judge::{Hold, Judge};
+use crate::judge::{Hold, Judge, Limited};
 use crate::metrics::OpenHold;
 use crate::overtaken::UnderWay;
 use crate::peer::Lookout;
@@ -62,6 +63,8 @@ enum Occurred {
     Answered(Option<End>),
     CatalogLoaded(Option<Arc<View>>),
     Cancel(Option<CancelNotice>),
+    /// The server has dealt with the cancel request of a reply that is being ended, if it could be reached.
+    Cut(bool),
     Tick,
     Kill,
     /// The client has gone, behind what it sent before.
@@ -81,6 +84,10 @@ struct State {
     pending: Option<Pending>,
     loading: Option<(u64, oneshot::Receiver<Option<Arc<View>>>)>,
     started: HashMap<u64, Instant>,
+    /// Statements whose rows are limited, by the numbers of their meters.
+    limited: BTreeMap<u64, Limited>,
+    /// What is being ended since it has reached its limit.
+    cutting: Option<meter::Cutting>,
     under_way: UnderWay,
     looked_for_names: Option<Instant>,
     /// What analysis has taken since a decision was last asked for.
@@ -109,6 +116,8 @@ impl Drive {
             pending: None,
             loading: None,
             started: HashMap::new(),
+            limited: BTreeMap::new(),
+            cutting: None,
             under_way: UnderWay::default(),
             looked_for_names: None,
             analysing: Duration::ZERO,
@@ -131,7 +140,7 @@ impl Drive {
 
     /// Waits for the next thing to happen.
     async fn wait(&mut self, state: &mut State, second: &mut tokio::time::Interval) -> Occurred {
-        let State { client, server, releases, hold, loading, lookout, .. } = state;
+        let State { client, server, releases, hold, loading, lookout, cutting, .. } = state;
         let read_client = server.out.len() < MAX_QUEUED && self.session.wants_client();
         let read_server = client.out.len() < MAX_QUEUED && self.session.wants_server();
         let (to_client, to_server) = (client.has_work(), server.has_work());
@@ -152,6 +161,7 @@ impl Drive {
             release = front(releases), if !releases.is_empty() => Occurred::Released(release),
             end = answer(hold), if holding => Occurred::Answered(end),
             view = loaded(loading), if loading.is_some() => Occurred::CatalogLoaded(view),
+            cancelled = meter::cancelled(cutting), if cutting.is_some() => Occurred::Cut(cancelled),
             written = write(&mut client_out, &client.out), if to_client => Occurred::ToClient(written),
             written = write(&mut server_out, &server.out), if to_server => Occurred::ToServer(written),
             read = read(&mut server_in, &mut server.cutter), if read_server => Occurred::FromServer(read),
@@ -189,6 +199,7 @@ impl Drive {
             Occurred::Answered(end) => self.answered(state, end).await,
             Occurred::CatalogLoaded(view) => self.catalog_loaded(state, view),
             Occurred::Cancel(notice) => self.cancelled(state, notice).await,
+            Occurred::Cut(cancelled) => self.cut(state, cancelled),
             Occurred::Tick => self.tick(state).await,
             Occurred::Kill => {
                 let problem =

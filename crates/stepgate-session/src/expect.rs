@@ -83,6 +83,12 @@ impl Owed {
         }
     }
 
+    /// Whether its rows are limited: then nothing is sent behind it, for it may yet have to be ended.
+    pub(crate) fn is_limited(&self) -> bool {
+        let (Self::Query { traces, .. } | Self::Execute { traces, .. }) = self else { return false };
+        traces.meter.as_ref().is_some_and(|meter| meter.is_enforced())
+    }
+
     /// Whether SQL that is still running may make a prepared statement or cursor of this name.
     pub(crate) fn may_name(&self, name: &[u8]) -> bool {
         match self {

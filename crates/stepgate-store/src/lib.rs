@@ -24,8 +24,8 @@ mod writer;
 
 pub use check::verify_dir;
 pub use desk::{
-    Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Part, Progress, RequestInfo, Shown,
-    ShownParameter, VerifyError, Waiting,
+    Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
+    Shown, ShownParameter, VerifyError, Waiting,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};

@@ -188,6 +188,7 @@ impl World {
             action: if itself { Action::StepUp } else { Action::Approve },
             rules: vec!["restricted-read".to_owned()],
             mode: Mode::Hold,
+            limit: Limit::NONE,
             summary: "Reads public.customers.ssn (restricted).".to_owned(),
             policy_sha256: "ab".repeat(32),
             terms: Terms {

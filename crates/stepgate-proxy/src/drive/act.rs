@@ -29,6 +29,9 @@ impl Drive {
         match action {
             Action::Decide(mut pending) => {
                 self.judge.gate.metrics.analysed(std::mem::take(&mut state.analysing));
+                if !state.limited.is_empty() {
+                    self.settle_limited(state);
+                }
                 let ddl = self.judge.database.ddl();
                 let rested = state.looked_for_names.is_none_or(|looked| looked.elapsed() >= RECENTLY);
                 let locked = self.judge.database.view().is_some_and(|view| view.catalog.has_locked());
@@ -52,6 +55,9 @@ impl Drive {
             Action::Completed { number, sqlstate, rows, bytes, suspended } => {
                 let started = state.started.remove(&number);
                 state.under_way.is_done(number, suspended);
+                if !state.limited.is_empty() {
+                    self.settle_limited(state);
+                }
                 self.judge.gate.metrics.completed(rows, bytes, sqlstate.is_some());
                 let took = started.map(|started| started.elapsed()).unwrap_or_default();
                 let event = Event::StatementCompleted {
@@ -73,6 +79,7 @@ impl Drive {
                     self.log_failed(state, &error);
                 }
             }
+            Action::Threshold { meter, next } => self.threshold(state, &meter, next).await,
             Action::ShowsMore { number, unflagged } => self.shows_more(state, number, unflagged).await,
             Action::LoadCatalog { change } => {
                 if state.loading.is_none() {
@@ -83,6 +90,7 @@ impl Drive {
                 state.ending = Some(match ending {
                     Ending::Terminate => "terminate",
                     Ending::Protocol => "protocol",
+                    Ending::Limit => "limit",
                     Ending::Defect => "defect",
                 });
             }
@@ -120,6 +128,10 @@ impl Drive {
                 if self.session.pass(pass).is_err() {
                     self.defect(state);
                 }
+            }
+            Verdict::Limited(limited, verdict) => {
+                self.limit(state, *limited);
+                self.obey(state, *verdict, ddl);
             }
             Verdict::Hold(hold) => {
                 self.session.hold(&hold.notice);
