@@ -91,12 +91,10 @@ pub(crate) fn not_cancelled() -> Problem {
 
 /// The same ERROR for a statement of which something has been delivered.
 pub(crate) fn midway(problem: Problem, rows: u64) -> Problem {
-    let reason = problem.detail.as_ref().map(|detail| format!("{detail} ")).unwrap_or_default();
-    let delivered = if rows == 1 { "was" } else { "were" };
-    problem.with_detail(format!(
-        "{reason}{} {delivered} delivered before; what was asked for is not complete.",
-        rows_in_words(rows)
-    ))
+    let reason = problem.detail.as_ref().map(|detail| format!(" {detail}")).unwrap_or_default();
+    let were = if rows == 1 { "was" } else { "were" };
+    let delivered = format!("{} {were} delivered before; the result is not complete.", rows_in_words(rows));
+    problem.with_detail(format!("{delivered}{reason}"))
 }
 
 /// Minutes and seconds, as a clock shows them.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod asks;
+mod budgets;
 mod deferrals;
 mod ends;
 mod enrolments;
