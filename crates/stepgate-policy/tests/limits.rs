@@ -1,7 +1,5 @@
 //! How much a statement may deliver, and who is asked then.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod common;
 
 use common::{With, dana, facts, rules};
@@ -21,8 +19,7 @@ fn decide(text: &str, facts: Facts) -> Decision {
     by(&rules(text), &dana(), facts)
 }
 
-const STEP_UP: &str =
-    "  - {name: a, match: {class: restricted}, action: step-up, approval: self, limit: {rows: 1000, bytes: 5MiB}}\n";
+const STEP_UP: &str = "  - {name: a, match: {class: restricted}, action: step-up, approval: self, limit: {rows: 1000, bytes: 5MiB}}\n";
 const ALLOW: &str = "  - {name: b, match: {labels: [ssn]}, action: allow, limit: {rows: 10}}\n";
 const OWNERS: &str = "  - {name: c, match: {}, action: monitor, limit: {bytes: 1GB}, approval: four-eyes}\n";
 
@@ -37,7 +34,8 @@ fn the_least_limit_of_all_rules_that_match_counts_whatever_their_order() {
         assert_eq!((decision.action, decision.limit), (Action::StepUp, limit(Some(10), Some(5 << 20))));
         assert_eq!(decision.beyond.unwrap().0, Action::StepUp);
     }
-    let elsewhere = decide(&format!("{STEP_UP}{ALLOW}"), facts().touches("public.customers.email", &[Use::Output]));
+    let elsewhere =
+        decide(&format!("{STEP_UP}{ALLOW}"), facts().touches("public.customers.email", &[Use::Output]));
     assert_eq!((elsewhere.limit, elsewhere.beyond), (Limit::NONE, None));
 }
 

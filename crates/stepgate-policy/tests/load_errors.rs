@@ -153,10 +153,7 @@ fn a_broken_policy_is_refused_with_place_excerpt_and_suggestion() {
         ),
         (
             "rules: [{name: a, match: {}, action: allow, limit: {rows: 0, bytes: 0}}]",
-            &[
-                (3, 59, "0", "a whole number from 1", ""),
-                (3, 69, "0", "more than zero", ""),
-            ],
+            &[(3, 59, "0", "a whole number from 1", ""), (3, 69, "0", "more than zero", "")],
         ),
         (
             "rules: [{name: a, match: {}, action: allow, limit: {rows: 5, subjects: 3}}]",

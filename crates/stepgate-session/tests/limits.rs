@@ -1,7 +1,5 @@
 //! Results of which only so much may be delivered: exact frames, in every place where a row can wait.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use std::sync::Arc;

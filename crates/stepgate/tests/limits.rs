@@ -4,11 +4,13 @@
 
 mod support;
 
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 use stepgate_testkit::{Person, Psql};
-use support::{SOON, World, held};
+use support::{SOON, World, held, repository};
 
 /// 2,500 rows, always the same.
 const MANY: &str = "select id, n, ssn from customers, generate_series(1, 5) n order by id, n;";
@@ -109,7 +111,10 @@ fn what_is_denied_ends_with_an_error_and_the_session_goes_on() {
         // psql does not say how a COPY failed but in its messages.
         assert!(copies || reply.sqlstate == "42501", "{sql}: {text}");
         assert!(text.contains("ERROR:  stepgate: denied by olga"), "{text}");
-        assert!(text.contains("use the extract") && text.contains("1,000 rows were delivered before"), "{text}");
+        assert!(
+            text.contains("use the extract") && text.contains("1,000 rows were delivered before"),
+            "{text}"
+        );
         // A COPY shows what has come; nothing more than that.
         let shown = text.lines().filter(|line| line.contains("@example.test")).count();
         assert_eq!(shown, if copies { 1_000 } else { 0 }, "{sql}");
@@ -184,20 +189,24 @@ fn a_client_that_leaves_in_the_middle_leaves_nothing_behind() {
     let request = held(&mut psql);
     drop(psql);
     stepgate_testkit::until("the request to end", SOON, || world.recorded("withdrawn", &request)).unwrap();
-    let busy = "select count(*) from pg_stat_activity where usename = 'stepgate_analyst' and query like '%repeat%'";
+    let busy =
+        "select count(*) from pg_stat_activity where usename = 'stepgate_analyst' and query like '%repeat%'";
     stepgate_testkit::until("the server's process to end", SOON, || direct(&world, busy) == ["0"]).unwrap();
 }
 
 #[test]
 fn a_hold_midway_that_nobody_answers_ends_after_as_long_as_a_snapshot_may_be_kept() {
-    let world = World::with_policy(|policy| {
-        brake("{rows: 1000}", "self")(policy.replace("hold: 5m", "hold: 2s"))
-    });
+    let world =
+        World::with_policy(|policy| brake("{rows: 1000}", "self")(policy.replace("hold: 5m", "hold: 2s")));
     let dana = world.dana();
     let mut psql = bare(&world, &dana);
     let reply = psql.run(MANY_CONTACTS).unwrap();
     assert_eq!(reply.sqlstate, "57014", "{}", reply.text());
-    assert!(reply.took >= Duration::from_secs(2) && reply.text().contains("nobody answered"), "{}", reply.text());
+    assert!(
+        reply.took >= Duration::from_secs(2) && reply.text().contains("nobody answered"),
+        "{}",
+        reply.text()
+    );
     assert!(psql.run("select 1;").unwrap().is_ok());
 }
 
@@ -236,15 +245,22 @@ fn a_row_larger_than_the_limit_is_asked_about_before_a_byte_of_it_goes_out() {
     let world = World::with_policy(brake("{bytes: 64KiB}", "self"));
     let mut dana = world.dana();
     let mut psql = bare(&world, &dana);
-    let big = "select length(x) from (select repeat(email, 100000) x from customers where id = 1 offset 0) s;";
+    let big =
+        "select length(x) from (select repeat(email, 100000) x from customers where id = 1 offset 0) s;";
     assert!(psql.run(big).unwrap().is_ok(), "what is short passes, however long it was within");
     psql.send("select repeat(email, 100000) from customers where id = 1;").unwrap();
     verified(&world, &mut psql, &mut dana);
     let reply = psql.finish(SOON).unwrap();
     let said = &reply.lines[..2.min(reply.lines.len())].join("\n");
-    assert!(said.contains("held after 0 rows") && said.contains("Nothing is out yet; the next row has"), "{said}");
+    assert!(
+        said.contains("held after 0 rows") && said.contains("Nothing is out yet; the next row has"),
+        "{said}"
+    );
     assert!(reply.is_ok());
-    assert_eq!(rows(&reply.lines), direct(&world, "select repeat(email, 100000) from customers where id = 1"));
+    assert_eq!(
+        rows(&reply.lines),
+        direct(&world, "select repeat(email, 100000) from customers where id = 1")
+    );
     let reached = events(&world, "limit.reached");
     assert_eq!((&reached[0]["rows"], &reached[0]["bytes"]), (&0.into(), &0.into()), "{reached:?}");
 }
@@ -255,7 +271,8 @@ fn what_a_grant_lets_out_is_counted_over_statements_and_over_a_kill_of_the_gate(
     let mut dana = world.dana();
     let mut psql = bare(&world, &dana);
     // Pages of a hundred rows, as whoever avoids a large result would take them.
-    let page = |offset: usize| format!("select ssn from customers order by id limit 100 offset {};", offset % 400);
+    let page =
+        |offset: usize| format!("select ssn from customers order by id limit 100 offset {};", offset % 400);
     psql.send(&page(0)).unwrap();
     verified(&world, &mut psql, &mut dana);
     assert_eq!(rows(&psql.finish(SOON).unwrap().lines).len(), 100);
@@ -282,7 +299,8 @@ fn what_a_grant_lets_out_is_counted_over_statements_and_over_a_kill_of_the_gate(
     let mut free = 0;
     loop {
         psql.send(&page(0)).unwrap();
-        match psql.line("a row or the gate's NOTICE", SOON, |line| Some(line.starts_with("NOTICE"))).unwrap() {
+        match psql.line("a row or the gate's NOTICE", SOON, |line| Some(line.starts_with("NOTICE"))).unwrap()
+        {
             false => assert!(psql.finish(SOON).unwrap().is_ok()),
             true => break,
         }
@@ -319,4 +337,90 @@ fn a_service_is_not_asked_and_its_statement_ends_at_the_limit() {
     assert_eq!(reply.sqlstate, "42501", "{}", reply.text());
     assert!(reply.text().contains("limit of 1,000 rows is reached"), "{}", reply.text());
     assert!(psql.run("select 1;").unwrap().is_ok());
+}
+
+/// Runs a client's script at a limit of 1,000 rows, above which an owner of the data answers so; it ends with `ok`.
+fn play(mut command: Command, answers: &[&str]) {
+    let world = World::with_policy(brake("{rows: 1000}", "data-owners"));
+    let dana = world.dana();
+    // Codes run ahead of the clock only so far: owners take turns.
+    let mut owners = std::collections::VecDeque::from([
+        world.olga(),
+        world.person("omar", "data-owners"),
+        world.person("amir", "data-owners"),
+    ]);
+    let mut child = command
+        .env("PGHOST", world.gate.listen().ip().to_string())
+        .env("PGPORT", world.gate.listen().port().to_string())
+        .env("PGUSER", dana.name())
+        .env("PGPASSWORD", dana.password())
+        .env("PGDATABASE", "shop")
+        .env("PGSSLMODE", "verify-full")
+        .env("PGSSLROOTCERT", world.gate.ca())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    for answer in answers {
+        let over = || child.try_wait().unwrap().is_some();
+        let Some(request) = request_unless(&world, &dana, over) else { break };
+        owners.rotate_left(1);
+        let owner = owners.front_mut().unwrap();
+        owner.answer(&world.gate, answer, &request, "ticket 4711").unwrap().ok().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.lines().any(|line| line == "ok"), "{text}");
+}
+
+/// The open request, unless that is in vain.
+fn request_unless(world: &World, person: &Person, mut over: impl FnMut() -> bool) -> Option<String> {
+    stepgate_testkit::until_some("an open request, or the client's end", SOON, || {
+        let list = world.gate.run(["request", "ls", "--as", person.name(), "-o", "json"], "").unwrap();
+        let open: Value = serde_json::from_str(&list.ok().unwrap()).unwrap();
+        let open = open.as_array().unwrap().iter().find(|it| it["state"] == "open");
+        let id = open.map(|it| it["request"].as_str().unwrap().to_owned());
+        id.map(Some).or_else(|| over().then_some(None))
+    })
+    .unwrap()
+}
+
+fn fetched(path: &str) -> Option<PathBuf> {
+    let found = Some(repository().join(".work").join(path)).filter(|path| path.exists());
+    if found.is_none() {
+        eprintln!("SKIP: no {path} here (tests/tools/clients.sh)");
+    }
+    found
+}
+
+fn script(name: &str) -> PathBuf {
+    repository().join("tests/clients").join(name)
+}
+
+#[test]
+fn psycopg_gets_exactly_as_many_rows_as_may_go_and_the_rest_after_an_approval() {
+    let mut command = Command::new("python3");
+    if let Some(path) = fetched("psycopg") {
+        command.env("PYTHONPATH", path);
+    }
+    command.arg(script("limits_client.py"));
+    play(command, &["approve", "approve", "approve", "deny", "deny"]);
+}
+
+#[test]
+fn asyncpg_with_a_cursor_and_a_timeout_of_its_own() {
+    let Some(path) = fetched("asyncpg") else { return };
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", path).arg(script("limits_asyncpg.py"));
+    play(command, &["approve", "deny"]);
+}
+
+#[test]
+fn pgjdbc_with_a_small_fetch_size() {
+    let Some(jar) = fetched("jdbc/postgresql.jar") else { return };
+    let mut command = Command::new("java");
+    command.arg("-cp").arg(jar).arg(script("LimitsClient.java"));
+    play(command, &["approve", "deny"]);
 }

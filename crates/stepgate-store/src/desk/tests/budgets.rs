@@ -71,7 +71,8 @@ async fn what_was_not_delivered_goes_back_and_never_becomes_more_than_there_was(
 }
 
 #[tokio::test]
-async fn a_row_larger_than_a_block_gets_what_it_needs_and_one_larger_than_the_rest_only_if_it_was_asked_for() {
+async fn a_row_larger_than_a_block_gets_what_it_needs_and_one_larger_than_the_rest_only_if_it_was_asked_for()
+{
     let world = World::new().await;
     let grant = granted(&world).await;
     let large = Need { next: 3_000, ..need() };
