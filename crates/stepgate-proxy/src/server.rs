@@ -18,12 +18,13 @@ use tracing::Instrument as _;
 
 use crate::crowd::Newcomer;
 use crate::database::Database;
-use crate::drive::Drive;
+use crate::drive::{Calls, Drive, Sources};
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::metrics::count;
 use crate::sessions::{Listed, Place, SessionInfo};
 use crate::shutdown::beyond;
+use crate::workers::Places;
 use crate::{
     AdmitError, Admitted, AuthenticateError, Client, Registration, Shutdown, Upstream, UpstreamError, admit,
     authenticate, connect, peer,
@@ -35,8 +36,13 @@ const MAX_CLIENT_NAME: usize = 63;
 /// How long it may take to be told that it is refused.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Takes connections until the gate is stopped, then waits for the sessions to end.
-pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Receiver<Shutdown>) {
+/// Takes connections until the gate is stopped, each on a worker, then waits for the sessions to end.
+pub async fn serve(
+    gate: Arc<Gate>,
+    listener: TcpListener,
+    places: Places,
+    shutdown: watch::Receiver<Shutdown>,
+) {
     let mut stop = shutdown.clone();
     let mut connections = JoinSet::new();
     loop {
@@ -49,8 +55,16 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Rece
             }
             accepted = listener.accept() => match accepted {
                 Ok((tcp, peer)) => {
+                    let Some((worker, share)) = places.least() else { continue };
                     let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
-                    connections.spawn(async move { attend(&gate, tcp, peer, shutdown).await });
+                    let attended = async move {
+                        match moved(tcp) {
+                            Ok(tcp) => attend(&gate, tcp, peer, shutdown).await,
+                            Err(error) => tracing::error!(%error, "taking a connection"),
+                        }
+                        drop(share);
+                    };
+                    connections.spawn_on(attended, worker);
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: others must end first.
@@ -62,6 +76,11 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Rece
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// A connection that was accepted elsewhere, for this task's runtime.
+fn moved(tcp: TcpStream) -> std::io::Result<TcpStream> {
+    TcpStream::from_std(tcp.into_std()?)
 }
 
 /// One connection, from its first byte to its last.
@@ -264,14 +283,8 @@ async fn prepare(
         pid: upstream.pid,
     };
     record_opened(gate, &database, &info, client.stream.is_secure()).await?;
-    let judge = Judge {
-        gate: Arc::clone(gate),
-        database,
-        session: id,
-        person,
-        address: peer::address(client.peer),
-        client: info.client.clone(),
-    };
+    let address = peer::address(client.peer);
+    let judge = Judge::new(Arc::clone(gate), database, id, person, address, info.client.clone());
     let listed = gate.sessions.enter(info);
     let opening = opening(&upstream, &registration);
     let session = Session::new(Setup {
@@ -282,7 +295,8 @@ async fn prepare(
     });
     let kill = Arc::clone(&listed.kill);
     let server_key = (upstream.pid, upstream.secret);
-    let drive = Drive { judge, session, registration, kill, shutdown, server_key };
+    let calls = Calls::new(Sources { shutdown, kill, registration });
+    let drive = Drive { judge, session, calls, server_key };
     Ok(Prepared {
         drive,
         server: upstream.stream,

@@ -10,7 +10,7 @@ use stepgate_types::SqlState;
 use stepgate_wire::read::{ErrorFields, ReadyForQuery};
 use stepgate_wire::{Piece, Problem};
 
-use crate::expect::Owed;
+use crate::expect::{Owed, Poison};
 use crate::session::{Ending, Session};
 
 /// A reply that is not shown any further.
@@ -69,6 +69,7 @@ impl Session {
             self.cut = None;
             return self.error(frame);
         }
+        self.copy_in = false;
         let Some(cut) = &mut self.cut else { return };
         if !std::mem::replace(&mut cut.told, true) {
             self.client.relay(&cut.error);
@@ -95,7 +96,7 @@ impl Session {
                 self.client.relay(&error);
                 self.status = status;
                 self.ended(Some(sqlstate), false);
-                let poison = self.poison(Bytes::new());
+                let poison = Poison { nonce: self.next_nonce(), error: Bytes::new() };
                 self.server.poison_query(&poison.nonce);
                 self.owe(Owed::RefusedQuery(Some(poison)));
             }
@@ -122,7 +123,7 @@ impl Session {
         let Some(Cut { error, sqlstate, .. }) = self.cut.take() else { return };
         self.client.relay(&error);
         self.ended(Some(sqlstate), false);
-        let poison = self.poison(Bytes::new());
+        let poison = Poison { nonce: self.next_nonce(), error: Bytes::new() };
         self.server.poison_execute(&poison.nonce);
         self.owe(Owed::Refused(poison));
         self.skip();

@@ -24,6 +24,8 @@ pub(crate) struct Check {
     pub(crate) simple: bool,
     /// SQLSTATE, once the server has refused it.
     pub(crate) refused: Option<String>,
+    /// What the server noticed, and its error: the client's if it was refused.
+    pub(crate) said: Vec<Bytes>,
 }
 
 /// One reply that is owed.
@@ -87,6 +89,14 @@ impl Owed {
     pub(crate) fn is_limited(&self) -> bool {
         let (Self::Query { traces, .. } | Self::Execute { traces, .. }) = self else { return false };
         traces.meter.as_ref().is_some_and(|meter| meter.is_enforced())
+    }
+
+    /// How often it may read COPY data.
+    pub(crate) fn copies_in(&self) -> usize {
+        match self {
+            Self::Execute { traces, .. } | Self::Query { traces, .. } => traces.copies_in,
+            _ => 0,
+        }
     }
 
     /// Whether SQL that is still running may make a prepared statement or cursor of this name.

@@ -20,6 +20,7 @@
 
 mod advance;
 mod cache;
+mod copy;
 mod cut;
 mod described;
 mod expect;
@@ -32,6 +33,7 @@ mod park;
 mod probe;
 mod registry;
 mod replies;
+mod rows;
 mod session;
 mod subject;
 mod tally;

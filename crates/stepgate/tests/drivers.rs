@@ -136,6 +136,15 @@ fn psycopg_with_names_that_sql_and_protocol_share_and_temporary_tables() {
 }
 
 #[test]
+fn a_session_of_ones_own_is_ended_as_drivers_say_it() {
+    let mut world = World::not_serving(|policy| policy);
+    world.cluster.load("shop", "grant create on schema public to stepgate_analyst").unwrap();
+    world.gate.serve().unwrap();
+    let mut dana = world.dana();
+    play(&world, &mut dana, python("psycopg", "own_session.py").unwrap(), &[]);
+}
+
+#[test]
 fn pgjdbc_with_prepared_statements_and_fetch_size() {
     let Some(jar) = fetched("jdbc/postgresql.jar") else {
         eprintln!("SKIP: no pgjdbc here (tests/tools/clients.sh)");
@@ -164,4 +173,28 @@ fn node_pg_with_parameters() {
 #[test]
 fn postgres_js_with_its_pipelines() {
     plays(node("postgresjs_client.js"));
+}
+
+/// A program that tests/tools/clients.sh builds.
+fn built(path: &str) -> Option<Command> {
+    let program = fetched(path).map(Command::new);
+    if program.is_none() {
+        eprintln!("SKIP: no {path} here (tests/tools/clients.sh)");
+    }
+    program
+}
+
+#[test]
+fn tokio_postgres_with_its_pipelines() {
+    plays(built("rust/debug/tokio_postgres_client"));
+}
+
+#[test]
+fn sqlx_with_its_pool() {
+    plays(built("rust/debug/sqlx_client"));
+}
+
+#[test]
+fn pgx_with_its_batches() {
+    plays(built("go/pgx_client"));
 }

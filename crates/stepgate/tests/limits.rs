@@ -67,24 +67,22 @@ fn bare(world: &World, person: &Person) -> Psql {
 
 #[test]
 fn a_result_goes_on_after_each_approval_and_is_the_same_in_the_end() {
-    let world = World::with_policy(restricted("{rows: 1000, bytes: 5MiB}"));
+    let world = World::with_policy(restricted("{rows: 2000, bytes: 5MiB}"));
     let mut dana = world.dana();
     let mut psql = bare(&world, &dana);
     psql.send(MANY).unwrap();
     verified(&world, &mut psql, &mut dana);
-    for out in ["1,000", "2,000"] {
-        verified(&world, &mut psql, &mut dana);
-        let shown = psql.shown().join("\n");
-        assert!(shown.contains(&format!("held after {out} rows, verification required")), "{shown}");
-    }
+    verified(&world, &mut psql, &mut dana);
+    let shown = psql.shown().join("\n");
+    assert!(shown.contains("held after 2,000 rows, verification required"), "{shown}");
     let reply = psql.finish(SOON).unwrap();
     assert!(reply.is_ok(), "{}", reply.text());
     assert_eq!(rows(&reply.lines), direct(&world, MANY));
     let reached = events(&world, "limit.reached");
     let so_far: Vec<_> = reached.iter().map(|it| it["rows"].as_u64().unwrap()).collect();
-    assert_eq!(so_far, [1_000, 2_000]);
-    assert!(reached.iter().all(|it| it["person"] == "dana" && it["limit_rows"] == 1_000), "{reached:?}");
-    assert_eq!(events(&world, "limit.extended").len(), 2);
+    assert_eq!(so_far, [2_000]);
+    assert!(reached.iter().all(|it| it["person"] == "dana" && it["limit_rows"] == 2_000), "{reached:?}");
+    assert_eq!(events(&world, "limit.extended").len(), 1);
     // What was set aside for it and not delivered went back.
     let debited: u64 = events(&world, "grant.debited").iter().map(|it| it["rows"].as_u64().unwrap()).sum();
     let credited: u64 = events(&world, "grant.credited").iter().map(|it| it["rows"].as_u64().unwrap()).sum();
@@ -94,7 +92,7 @@ fn a_result_goes_on_after_each_approval_and_is_the_same_in_the_end() {
 #[test]
 fn what_is_denied_ends_with_an_error_and_the_session_goes_on() {
     let world = World::with_policy(brake("{rows: 1000}", "data-owners"));
-    let (dana, mut olga) = (world.dana(), world.olga());
+    let (dana, mut olga, mut omar) = (world.dana(), world.olga(), world.person("omar", "data-owners"));
     let mut psql = bare(&world, &dana);
     for sql in [MANY_CONTACTS, "copy (select email from customers, generate_series(1, 5)) to stdout;"] {
         // COPY asks beforehand by a rule of its own.
@@ -102,7 +100,7 @@ fn what_is_denied_ends_with_an_error_and_the_session_goes_on() {
         psql.send(sql).unwrap();
         if copies {
             let request = held(&mut psql);
-            olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+            omar.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
         }
         let request = held(&mut psql);
         olga.answer(&world.gate, "deny", &request, "use the extract").unwrap().ok().unwrap();

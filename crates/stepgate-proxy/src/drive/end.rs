@@ -89,12 +89,12 @@ impl Drive {
 
     pub(super) fn end(&mut self, state: &mut State, problem: &Problem, reason: Reason) {
         self.session.end(problem, Ending::Defect);
-        state.client.out.unsplit(self.session.to_client().split());
+        state.client.take(self.session.to_client());
         state.ending = Some(reason);
     }
 
     /// Last words, and nothing left open.
-    pub(super) async fn finish(self, mut state: State) -> Reason {
+    pub(super) async fn finish(mut self, mut state: State) -> Reason {
         let reason = state.ending.unwrap_or("defect");
         let gone = matches!(reason, "client-gone" | "terminate" | "server-gone");
         self.withdraw(&mut state, gone).await;

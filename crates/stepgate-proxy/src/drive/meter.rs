@@ -3,7 +3,9 @@
 //! Ending is a race with the server, which may be done by then. So the cancel request is sent first, and nothing is read
 //! until the server has dealt with it; then the session takes what is left (`session/cut.rs`).
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use stepgate_record::{Event, Outcome};
 use stepgate_session::Meter;
@@ -22,6 +24,13 @@ const MAX_KEPT: usize = 16 << 20;
 pub(super) struct Cutting {
     problem: Problem,
     cancelled: oneshot::Receiver<bool>,
+}
+
+impl Cutting {
+    /// Whether the server has dealt with the cancel request.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        Pin::new(&mut self.cancelled).poll(context).map(|cancelled| cancelled.unwrap_or(false))
+    }
 }
 
 impl Drive {
@@ -127,13 +136,5 @@ impl Drive {
             Some(_) => self.end(state, &refusal::not_cancelled(), "limit"),
             None => {}
         }
-    }
-}
-
-/// Whether the server has dealt with the cancel request of what is being ended.
-pub(super) async fn cancelled(cutting: &mut Option<Cutting>) -> bool {
-    match cutting {
-        Some(cutting) => (&mut cutting.cancelled).await.unwrap_or(false),
-        None => std::future::pending().await,
     }
 }
