@@ -10,6 +10,7 @@ use stepgate_sql::{Closes, Effect, Facts};
 use stepgate_types::{SessionId, StatementId};
 
 use crate::described::Origins;
+use crate::meter::Meter;
 use crate::subject::Known;
 
 /// What lets a statement through to the server.
@@ -67,6 +68,8 @@ pub(crate) struct Traces {
     pub(crate) described: OnceLock<Origins>,
     /// The same as they were said of the prepared statement, with nothing changed since; to be looked at.
     pub(crate) of_statement: Option<Origins>,
+    /// What its rows draw on, where they are limited.
+    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 /// A statement whose portal sees what was stored after its Bind.
@@ -94,6 +97,8 @@ pub(crate) struct Declared {
     pub(crate) facts: Arc<[Facts]>,
     /// What running it may change.
     pub(crate) effect: Box<Effect>,
+    /// What its rows draw on, where they are limited.
+    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 impl Declared {
@@ -122,6 +127,7 @@ impl Opened {
                 traces: Arc::new(Traces {
                     number: self.number,
                     shows: Arc::clone(&declared.facts),
+                    meter: declared.meter.clone(),
                     ..Traces::default()
                 }),
             }),
@@ -208,6 +214,11 @@ impl ToServer {
             let own = self.own.split();
             self.queue.unsplit(own);
         }
+    }
+
+    /// Ends a COPY FROM STDIN that nobody will send anything for.
+    pub(crate) fn copy_fail(&mut self) {
+        self.message(b'f', &[b"ended by the gate\0"]);
     }
 
     /// Sends a Query that must fail to parse.

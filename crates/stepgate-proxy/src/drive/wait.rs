@@ -35,6 +35,8 @@ pub(super) enum Occurred {
     Answered(Option<End>),
     CatalogLoaded(Option<Arc<View>>),
     Called(Call),
+    /// The server has dealt with the cancel request of a reply that is being ended, if it could be reached.
+    Cut(bool),
     Tick,
     /// The client has gone, maybe behind what it sent before.
     ClientGone,
@@ -120,6 +122,11 @@ impl Drive {
             && let Poll::Ready(view) = Pin::new(loading).poll(context)
         {
             return Poll::Ready(Occurred::CatalogLoaded(view.ok().flatten()));
+        }
+        if let Some(cutting) = &mut state.cutting
+            && let Poll::Ready(cancelled) = cutting.poll(context)
+        {
+            return Poll::Ready(Occurred::Cut(cancelled));
         }
         let patience = self.judge.gate.limits.slow_client;
         state.client.stalls(MAX_QUEUED, patience, context).map(|()| Occurred::ClientStalls)
