@@ -304,6 +304,7 @@ impl Session {
     /// Nothing waits, or the token is another statement's: the session must end.
     pub fn pass(&mut self, pass: Pass) -> Result<(), WrongToken> {
         let subject = self.take_subject().ok_or(WrongToken)?;
+        self.server.gets(&pass);
         let shows = self.shown(&subject.pending.sql, &subject.pending.facts);
         let traces = subject.traces(shows, self.description_of_bound(&subject.frame));
         let number = subject.pending.number;
