@@ -167,7 +167,14 @@ impl ToServer {
         }
     }
 
-    /// Sends the Query, Bind or Execute of statement `number`.
+    /// A pass was given. A ticket's release will come, whether the statement has been sent by then or not, or never is.
+    pub(crate) fn gets(&mut self, pass: &Pass) {
+        if let Pass::Ticket(ticket) = pass {
+            self.unreleased.insert(ticket.statement().number);
+        }
+    }
+
+    /// Sends the Query, Bind or Execute of statement `number`; its pass has been shown to [`Self::gets`].
     pub(crate) fn spend(
         &mut self,
         pass: Pass,
@@ -177,9 +184,6 @@ impl ToServer {
     ) -> Result<Opened, WrongToken> {
         if pass.statement() != (StatementId { session: self.session, number }) {
             return Err(WrongToken);
-        }
-        if let Pass::Ticket(_) = pass {
-            self.unreleased.insert(number);
         }
         self.queue.extend_from_slice(frame);
         Ok(Opened { number, traces })
@@ -255,9 +259,13 @@ impl ToServer {
     }
 
     /// Has the server parse a statement, and forget it again: a Parse executes nothing.
-    pub(crate) fn check(&mut self, name: &str, sql: &[u8], types: &[u32]) {
+    /// `drops_unnamed`: the unnamed statement goes, as with any Query.
+    pub(crate) fn check(&mut self, name: &str, sql: &[u8], types: &[u32], drops_unnamed: bool) {
         let count = u16::try_from(types.len()).unwrap_or(0).to_be_bytes();
         let types: Vec<u8> = types.iter().flat_map(|oid| oid.to_be_bytes()).collect();
+        if drops_unnamed {
+            self.message(b'C', &[b"S\0"]);
+        }
         self.message(b'P', &[name.as_bytes(), b"\0", sql, b"\0", &count, &types]);
         self.message(b'C', &[b"S", name.as_bytes(), b"\0"]);
         self.sync();

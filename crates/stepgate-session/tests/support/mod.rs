@@ -338,7 +338,8 @@ impl Stage {
             return None;
         }
         let frames = self.at_server();
-        let own = |frame: &Bytes| find(frame, b"sg_names_") || find(frame, b"sg_check_");
+        let unnamed = |frame: &Bytes| check && frame[..] == b"C\0\0\0\x06S\0"[..];
+        let own = |frame: &Bytes| find(frame, b"sg_names_") || find(frame, b"sg_check_") || unnamed(frame);
         // Its Sync.
         let last = frames.iter().rposition(own).unwrap() + 1;
         for (at, frame) in frames.iter().enumerate() {
