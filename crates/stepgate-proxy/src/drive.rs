@@ -10,10 +10,12 @@ mod calls;
 mod end;
 mod hold;
 mod look;
+mod meter;
 mod started;
 mod wait;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,12 +26,13 @@ use stepgate_types::SqlState;
 use stepgate_wire::{Cutter, FrameError, Problem};
 use tokio::sync::oneshot;
 
+use self::act::Waits;
 use self::calls::Call;
 pub(crate) use self::calls::{Calls, Sources};
 use self::started::Started;
 use self::wait::{Occurred, Vigil};
 use crate::database::{Ddl, Moment, View};
-use crate::judge::{Hold, Judge};
+use crate::judge::{Hold, Judge, Limited};
 use crate::metrics::OpenHold;
 use crate::overtaken::UnderWay;
 use crate::side::Side;
@@ -62,6 +65,10 @@ struct State {
     pending: Option<Arc<Pending>>,
     loading: Option<(u64, oneshot::Receiver<Option<Arc<View>>>)>,
     started: Started,
+    /// Statements whose rows are limited, by the numbers of their meters.
+    limited: BTreeMap<u64, Limited>,
+    /// What is being ended since it has reached its limit.
+    cutting: Option<meter::Cutting>,
     under_way: UnderWay,
     /// What the session has learnt of its database.
     learnt: Option<Moment>,
@@ -96,6 +103,8 @@ impl Drive {
             pending: None,
             loading: None,
             started: Started::default(),
+            limited: BTreeMap::new(),
+            cutting: None,
             under_way: UnderWay::default(),
             learnt: None,
             now: Instant::now(),
@@ -105,26 +114,39 @@ impl Drive {
         };
         self.session.read_long_texts_by(aside::one_by_one);
         while state.ending.is_none() {
-            let occurred = self.wait(&mut state).await;
+            let occurred = poll_fn(|context| self.poll(&mut state, context)).await;
             state.now = Instant::now();
-            self.react(&mut state, occurred).await;
-            self.work(&mut state).await;
-            self.go_on_with_approved(&mut state).await;
+            // What waits is apart, and boxed: its future is some kilobytes, which would be moved about each time.
+            if let Some(waits) = self.react(&mut state, occurred) {
+                Box::pin(self.act(&mut state, waits)).await;
+            }
+            self.work_on(&mut state).await;
+            if state.approved.is_some() && !self.session.is_probing() && state.ending.is_none() {
+                Box::pin(self.go_on_with_approved(&mut state)).await;
+                self.work_on(&mut state).await;
+            }
             self.drain(&mut state);
         }
         self.finish(state).await
     }
 
-    async fn react(&mut self, state: &mut State, occurred: Occurred) {
+    async fn work_on(&mut self, state: &mut State) {
+        while let Some(waits) = self.work(state) {
+            Box::pin(self.act(state, waits)).await;
+        }
+    }
+
+    /// Takes note of what has happened; gives back what must be waited for.
+    fn react(&mut self, state: &mut State, occurred: Occurred) -> Option<Waits> {
         match occurred {
             Occurred::Read { client, server } => {
+                if !matches!(client, None | Some(Ok(1..))) {
+                    state.ending = Some("client-gone");
+                }
                 match server {
-                    Some(Ok(1..)) => self.server_speaks(state).await,
+                    Some(Ok(1..)) => return self.server_speaks(state),
                     Some(_) => self.server_gone(state),
                     None => {}
-                }
-                if !matches!(client, None | Some(Ok(1..))) {
-                    state.ending.get_or_insert("client-gone");
                 }
             }
             Occurred::Written => {}
@@ -132,28 +154,29 @@ impl Drive {
                 let since = state.releases.pop_front().map_or(state.now, |(_, since)| since);
                 self.released(state, release, since);
             }
-            Occurred::Answered(end) => self.answered(state, end).await,
+            Occurred::Answered(end) => return Some(Waits::Answered(end)),
             Occurred::CatalogLoaded(view) => self.catalog_loaded(state, view),
+            Occurred::Cut(cancelled) => self.cut(state, cancelled),
             Occurred::Called(Call::Shutdown(how_far)) => state.shutdown = how_far,
             Occurred::Called(Call::Kill) => {
                 let problem =
                     Problem::fatal(SqlState::ADMIN_SHUTDOWN, "this session was ended by the gate's operator");
                 self.end(state, &problem, "killed");
             }
-            Occurred::Called(Call::Cancel(notice)) => self.cancelled(state, notice).await,
-            Occurred::Tick => self.tick(state).await,
+            Occurred::Called(Call::Cancel(notice)) => return Some(Waits::Cancelled(notice)),
+            Occurred::Tick => return Some(Waits::Tick),
             Occurred::ClientGone => state.ending = Some("client-gone"),
             Occurred::ClientStalls => self.client_stalls(state),
         }
+        None
     }
 
     /// Something came from the server: the catalog is looked at before it is taken, where that must be.
-    async fn server_speaks(&mut self, state: &mut State) {
+    fn server_speaks(&mut self, state: &mut State) -> Option<Waits> {
         self.learn(state);
         let (names, _) = self.session.resolves_by();
-        if state.under_way.hears(state.now, self.judge.database.ddl(), &names.taints) {
-            self.look_again(state).await;
-        }
+        let looks = state.under_way.hears(state.now, self.judge.database.ddl(), &names.taints);
+        looks.then_some(Waits::Look)
     }
 
     /// The session learns what is new of its database.
@@ -170,14 +193,29 @@ impl Drive {
         state.learnt = Some(moment);
     }
 
-    /// Hands on what has been read, and does what the session asks for, until there is nothing left to do.
-    async fn work(&mut self, state: &mut State) {
+    /// Hands on what has been read, and does what the session asks for, until there is nothing left to do; or until
+    /// something must be waited for, which is given back.
+    fn work(&mut self, state: &mut State) -> Option<Waits> {
         while state.ending.is_none() {
             self.learn(state);
+            let mut acted = false;
+            while let Some(action) = self.session.action() {
+                acted = true;
+                let waits = self.act_at_once(state, action);
+                if waits.is_some() {
+                    return waits;
+                }
+            }
+            state.client.take(self.session.to_client());
+            state.server.take(self.session.to_server());
+            if state.ending.is_some() {
+                break;
+            }
             buffers::lend(self.session.to_client());
             buffers::lend(self.session.to_server());
-            let moved = match self.hand_on(state) {
-                Ok(moved) => moved,
+            match self.hand_on(state) {
+                Ok(moved) if moved || acted => {}
+                Ok(_) => break,
                 Err(error) => {
                     let problem = match error {
                         FrameError::TooLong { .. } => {
@@ -186,20 +224,10 @@ impl Drive {
                         _ => Problem::fatal(SqlState::PROTOCOL_VIOLATION, error.to_string()),
                     };
                     self.end(state, &problem, "protocol");
-                    return;
                 }
-            };
-            let mut acted = false;
-            while let Some(action) = self.session.action() {
-                acted = true;
-                self.act(state, action).await;
-            }
-            state.client.take(self.session.to_client());
-            state.server.take(self.session.to_server());
-            if !moved && !acted {
-                return;
             }
         }
+        None
     }
 
     /// Hands one frame of each side to the session, as far as it wants them.

@@ -3,6 +3,7 @@
 mod asking;
 mod estimate;
 mod known;
+mod metering;
 mod signal;
 
 use std::collections::BTreeSet;
@@ -24,6 +25,7 @@ use stepgate_wire::Problem;
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
 use self::known::{Known, When};
+pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
 use crate::database::{Database, View};
 use crate::gate::Gate;
@@ -50,6 +52,8 @@ pub(crate) enum Verdict {
     /// It runs. The reply of one that went on a ticket waits for its release. What it stores in relations of the
     /// session's own is for the session to remember.
     Pass(Pass, Option<PendingRelease>, Vec<(RelationName, Flow)>),
+    /// It runs, and its rows are limited.
+    Limited(Box<Limited>, Box<Verdict>),
     /// It waits for people.
     Hold(Box<Hold>),
     /// It does not run.
@@ -151,7 +155,9 @@ impl Judge {
         if others && decision.enforced && !pending.aborted {
             return case.refuse(refusal::not_own_session()).await;
         }
-        if let Some(event) = case.passes_on_ticket().filter(|_| own.is_none() && !asked) {
+        if let Some(event) =
+            case.passes_on_ticket().filter(|_| own.is_none() && !asked && decision.limit.is_none())
+        {
             let settled = view.rules.is_settled_by_facts(&pending.facts);
             let passed = case.ticket(event.clone()).await?;
             if settled {
@@ -289,13 +295,16 @@ impl Case<'_> {
             return self.permit("forward", None, None).await;
         }
         if !self.decision.enforced && self.decision.action >= Action::StepUp {
-            return self.permit("monitor", None, None).await;
+            return self.permit("monitor", None, None).await.map(|verdict| self.limited(verdict, None));
         }
         match self.decision.action {
             Action::Allow | Action::Monitor if self.is_ordinary() => {
-                self.ticket(self.event("forward", None, None)).await
+                let passed = self.ticket(self.event("forward", None, None)).await;
+                passed.map(|verdict| self.limited(verdict, None))
             }
-            Action::Allow | Action::Monitor => self.permit("forward", None, None).await,
+            Action::Allow | Action::Monitor => {
+                self.permit("forward", None, None).await.map(|verdict| self.limited(verdict, None))
+            }
             Action::StepUp | Action::Approve => self.step_up(approved).await,
             Action::Deny => self.deny().await,
         }
@@ -333,13 +342,25 @@ impl Case<'_> {
         request: Option<RequestId>,
         grant: Option<GrantId>,
     ) -> Result<Verdict, LogError> {
+        self.permit_after(None, verdict, request, grant).await
+    }
+
+    /// The same, with what must be on disk besides.
+    async fn permit_after(
+        &self,
+        before: Option<Event>,
+        verdict: &str,
+        request: Option<RequestId>,
+        grant: Option<GrantId>,
+    ) -> Result<Verdict, LogError> {
         let event = self.event(verdict, request, grant);
         let Some((stored, changes)) = self.to_store() else {
             return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
         };
         let stores = !changes.is_empty();
         let begun = Instant::now();
-        let permit = self.judge.gate.log.permit(self.statement(), vec![event], changes).await?;
+        let events = before.into_iter().chain([event]).collect();
+        let permit = self.judge.gate.log.permit(self.statement(), events, changes).await?;
         self.judge.gate.metrics.logged(begun.elapsed());
         self.count(verdict);
         Ok(self.permitted(permit, stored, stores).await)

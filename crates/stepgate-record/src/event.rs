@@ -234,6 +234,92 @@ pub enum Event {
         policy_sha256: String,
         /// When it ends, whatever happens.
         expires_us: i64,
+        /// How many rows it lets out in all, if that is limited.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<u64>,
+        /// How many bytes of rows and COPY data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+    },
+    /// A part of what a grant lets out was set aside for a statement, before it was delivered.
+    #[serde(rename = "grant.debited")]
+    GrantDebited {
+        /// The grant.
+        grant: GrantId,
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// Rows.
+        rows: u64,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// What was set aside and not delivered went back to its grant.
+    #[serde(rename = "grant.credited")]
+    GrantCredited {
+        /// The grant.
+        grant: GrantId,
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// Rows.
+        rows: u64,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// A statement has delivered as much as it may before people are asked; its next row waits.
+    #[serde(rename = "limit.reached")]
+    LimitReached {
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it; of what a cursor returns, that of its DECLARE.
+        statement: u64,
+        /// Whose statement.
+        person: PersonName,
+        /// Rows that it has delivered.
+        rows: u64,
+        /// Bytes of rows and COPY data.
+        bytes: u64,
+        /// Size of the row that waits, with its header.
+        next: u64,
+        /// The limit in rows.
+        limit_rows: Option<u64>,
+        /// The limit in bytes.
+        limit_bytes: Option<u64>,
+        /// Every rule that matched.
+        rules: Vec<String>,
+        /// What happens: `hold`, `deny` where nobody can be asked, `monitor` where rules are not enforced.
+        verdict: String,
+    },
+    /// It goes on: people have approved that, or a grant covers it.
+    #[serde(rename = "limit.extended")]
+    LimitExtended {
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// The request that was approved, if one was.
+        request: Option<RequestId>,
+        /// The grant it draws on, if on one.
+        grant: Option<GrantId>,
+    },
+    /// It does not go on: the client gets an error in place of the rest.
+    #[serde(rename = "limit.enforced")]
+    LimitEnforced {
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// The request that people were asked by, if they were.
+        request: Option<RequestId>,
+        /// SQLSTATE of the error.
+        sqlstate: String,
+        /// Rows that it has delivered.
+        rows: u64,
+        /// Bytes of rows and COPY data.
+        bytes: u64,
     },
     /// A deferred request was approved: the same statement, sent again, passes once.
     #[serde(rename = "pass.issued")]
@@ -274,6 +360,12 @@ pub enum Event {
         policy_sha256: String,
         /// When it lapses.
         expires_us: i64,
+        /// How many rows it lets out before people are asked again, if that is limited.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<u64>,
+        /// How many bytes of rows and COPY data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
     },
     /// A pass was used up, before its statement was forwarded. Whatever becomes of that, it is not given back.
     #[serde(rename = "pass.consumed")]

@@ -50,6 +50,9 @@ impl Session {
                 self.server.flush();
                 return;
             }
+            if self.limiting && self.waits_for_limited() {
+                return;
+            }
             if self.leaving {
                 self.leave_park();
                 continue;
@@ -157,6 +160,7 @@ impl Session {
                 if let Some(declares) = declares {
                     let origins = traces.of_statement.clone().filter(|_| traces.described.get().is_none());
                     self.owe(Owed::Execute { number, traces, origins, declares });
+                    self.flush_limited();
                 }
             }
             Portal::Wait => self.gate = Gate::Settling,
@@ -249,6 +253,7 @@ impl Session {
                 let tried = fresh && self.park.begins_with(&statement);
                 match self.judge(&statement.sql, tried.then_some(&check)) {
                     Judged::Facts(now) => {
+                        self.registry.means_as_then(&name, &statement, &now);
                         let mut facts = now_and_then(now, statement.facts.as_ref());
                         if statement.types.iter().any(|oid| self.catalog.runs_code_of_type(*oid)) {
                             facts = facts.iter().map(Facts::given_unknown_types).collect();
@@ -489,7 +494,11 @@ impl Session {
             return false;
         }
         let name = self.own_name("check");
-        self.server.check(&name, sql, check.types);
+        let drops_unnamed = check.simple && self.registry.has(&Bytes::new());
+        if drops_unnamed {
+            self.registry.forget_statement(&Bytes::new());
+        }
+        self.server.check(&name, sql, check.types, drops_unnamed);
         self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None, said: Vec::new() }));
         self.gate = Gate::Checking;
         true

@@ -21,11 +21,13 @@
 mod advance;
 mod cache;
 mod copy;
+mod cut;
 mod described;
 mod expect;
 mod facts;
 mod isolation;
 mod made;
+mod meter;
 mod outlet;
 mod park;
 mod probe;
@@ -38,6 +40,7 @@ mod tally;
 
 pub use described::Unflagged;
 pub use facts::GoesOn;
+pub use meter::Meter;
 pub use outlet::{Pass, WrongToken};
 pub use session::{Action, Ending, Session, Setup};
 pub use subject::{Pending, Protocol, TransactionSoFar};

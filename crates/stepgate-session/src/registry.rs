@@ -100,12 +100,30 @@ impl Registry {
         }
     }
 
+    /// Where the facts of a statement are what they were when it was parsed, they are the same ones from now on, which is
+    /// told at a glance.
+    pub(crate) fn means_as_then(&mut self, name: &Bytes, statement: &Arc<Prepared>, now: &Arc<[Facts]>) {
+        let Some(then) = statement.facts.as_ref().filter(|then| !Arc::ptr_eq(then, now)) else { return };
+        if let Some(Meaning::Known(known)) = self.statements.get_mut(name)
+            && Arc::ptr_eq(known, statement)
+            && then == now
+        {
+            let (sql, types) = (known.sql.clone(), known.types.clone());
+            *known = Arc::new(Prepared { sql, types, facts: Some(Arc::clone(now)) });
+        }
+    }
+
     /// The server confirmed that a prepared statement was closed, or it must not be relied on any more.
     pub(crate) fn forget_statement(&mut self, name: &Bytes) {
         self.descriptions.remove(name);
         if let Some(Meaning::Known(gone)) = self.statements.remove(name) {
             self.bytes = self.bytes.saturating_sub(gone.sql.len());
         }
+    }
+
+    /// Whether Parse made a statement of this name.
+    pub(crate) fn has(&self, name: &Bytes) -> bool {
+        self.statements.contains_key(name)
     }
 
     /// The server described a statement.

@@ -8,6 +8,7 @@ use stepgate_types::{Certainty, Kind};
 
 use crate::described::Origins;
 use crate::facts::owned;
+use crate::meter::Meter;
 use crate::outlet::{Declared, Late, Made, Traces};
 use crate::session::Session;
 
@@ -134,7 +135,12 @@ impl Known {
 }
 
 impl Subject {
-    pub(crate) fn traces(&self, shows: Arc<[Facts]>, of_statement: Option<Origins>) -> Arc<Traces> {
+    pub(crate) fn traces(
+        &self,
+        shows: Arc<[Facts]>,
+        of_statement: Option<Origins>,
+        meter: Option<Arc<Meter>>,
+    ) -> Arc<Traces> {
         let facts = &self.pending.facts;
         let made = match &**facts {
             [only] if only.effect.names.len() == 1 => match only.kind {
@@ -142,6 +148,7 @@ impl Subject {
                     sql: owned(&self.pending.sql),
                     facts: Arc::clone(facts),
                     effect: Box::new(only.effect.clone()),
+                    meter: meter.clone(),
                 })),
                 Kind::Prepare => Some(Made::Prepared(owned(&self.pending.sql), Arc::clone(facts))),
                 _ => None,
@@ -157,6 +164,7 @@ impl Subject {
             shows,
             described: OnceLock::new(),
             of_statement,
+            meter,
             made,
             late: facts.iter().any(sees_late).then(|| Late {
                 sql: owned(&self.pending.sql),
@@ -202,7 +210,7 @@ pub(crate) fn is_wild(facts: &Facts) -> bool {
 /// The facts of something prepared earlier: what its names mean now, and what they meant when it was parsed,
 /// for the server may go on with either.
 pub(crate) fn now_and_then(now: Arc<[Facts]>, then: Option<&Arc<[Facts]>>) -> Arc<[Facts]> {
-    let Some(then) = then.filter(|then| **then != now) else { return now };
+    let Some(then) = then.filter(|then| !Arc::ptr_eq(then, &now) && **then != now) else { return now };
     match (&*now, &**then) {
         ([now], [then]) => Arc::from([now.union(then)]),
         _ => opaque_facts(),

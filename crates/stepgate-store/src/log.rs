@@ -1,5 +1,6 @@
 //! The audit log: one writer, group commit, an acknowledgement only after fdatasync.
 
+use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::fs::File;
 use std::pin::Pin;
@@ -236,8 +237,8 @@ impl Log {
     ///
     /// # Errors
     /// The event was not queued.
-    pub fn note(&self, event: Event) -> Result<(), LogError> {
-        self.push_encoded(false, |fitted| fitted.fit(&event))?.map(|_| ()).ok_or(LogError::Full)
+    pub fn note(&self, event: impl Borrow<Event>) -> Result<(), LogError> {
+        self.push_encoded(false, |fitted| fitted.fit(event.borrow()))?.map(|_| ()).ok_or(LogError::Full)
     }
 
     fn push_encoded(

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepgate_record::Event;
-use stepgate_session::{Action, Ending, Pending};
+use stepgate_session::{Action, Ending, Meter, Pending, Unflagged};
 use stepgate_sql::Facts;
-use stepgate_store::{Log, LogError, PendingRelease};
+use stepgate_store::{End, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
 use stepgate_wire::Problem;
 use tokio::sync::oneshot;
@@ -15,58 +15,128 @@ use super::{Drive, State};
 use crate::database::{Ddl, View};
 use crate::judge::Verdict;
 use crate::overtaken::Judged;
-use crate::refusal;
+use crate::{CancelNotice, refusal};
 
 /// Whoever sends unknown names has the server asked about its catalog at most so often.
 const RECENTLY: Duration = Duration::from_millis(100);
 
+/// What cannot be done at once.
+pub(super) enum Waits {
+    Decide(Arc<Pending>),
+    Withdraw,
+    ShowsMore(u64, Unflagged),
+    /// What a meter lets through is out; bytes of the next row.
+    Threshold(Arc<Meter>, u64),
+    /// There was no room for it in the log's queue.
+    Note(Box<Event>),
+    /// The catalog must be looked at before what the server has sent is taken.
+    Look,
+    /// A hold is over.
+    Answered(Option<End>),
+    Cancelled(CancelNotice),
+    Tick,
+}
+
 impl Drive {
-    pub(super) async fn act(&mut self, state: &mut State, action: Action) {
+    /// Does what can be done at once, which is nearly all that is ever asked for; gives back what must be waited for.
+    pub(super) fn act_at_once(&mut self, state: &mut State, action: Action) -> Option<Waits> {
         match action {
-            Action::Decide(pending) => self.decide(state, pending).await,
-            Action::Withdraw { .. } => self.withdraw(state, false).await,
+            Action::Decide(pending) => self.decide_as_before(state, pending).map(Waits::Decide),
             Action::Completed { number, sqlstate, rows, bytes, suspended } => {
                 let started = state.started.take(number);
                 state.under_way.is_done(number, suspended);
-                self.judge.gate.metrics.completed(rows, bytes, sqlstate.is_some());
-                let took =
-                    started.map(|started| state.now.saturating_duration_since(started)).unwrap_or_default();
-                let event = Event::StatementCompleted {
-                    session: self.judge.session,
-                    statement: number,
-                    sqlstate,
-                    rows,
-                    bytes,
-                    duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                };
-                if let Err(error) = note(&self.judge.gate.log, event).await {
-                    self.log_failed(state, &error);
+                if !state.limited.is_empty() {
+                    self.settle_limited(state);
                 }
+                self.judge.gate.metrics.completed(rows, bytes, sqlstate.is_some());
+                let took = started.map(|started| state.now.saturating_duration_since(started));
+                self.note(
+                    state,
+                    Event::StatementCompleted {
+                        session: self.judge.session,
+                        statement: number,
+                        sqlstate,
+                        rows,
+                        bytes,
+                        duration_us: u64::try_from(took.unwrap_or_default().as_micros()).unwrap_or(u64::MAX),
+                    },
+                )
             }
             Action::NotParsed { number, sqlstate } => {
-                let event =
-                    Event::StatementParseFailed { session: self.judge.session, statement: number, sqlstate };
-                if let Err(error) = note(&self.judge.gate.log, event).await {
-                    self.log_failed(state, &error);
-                }
+                let session = self.judge.session;
+                self.note(state, Event::StatementParseFailed { session, statement: number, sqlstate })
             }
-            Action::ShowsMore { number, unflagged } => self.shows_more(state, number, unflagged).await,
+            Action::Withdraw { .. } => Some(Waits::Withdraw),
+            Action::Threshold { meter, next } => Some(Waits::Threshold(meter, next)),
+            Action::ShowsMore { number, unflagged } => Some(Waits::ShowsMore(number, unflagged)),
             Action::LoadCatalog { change } => {
                 if state.loading.is_none() {
                     state.loading = Some((change, self.load_catalog()));
                 }
+                None
             }
             Action::End(ending) => {
                 state.ending = Some(match ending {
                     Ending::Terminate => "terminate",
                     Ending::Protocol => "protocol",
+                    Ending::Limit => "limit",
                     Ending::Defect => "defect",
                 });
+                None
             }
         }
     }
 
+    /// Does what is waited for: for the log, the desk or the catalog.
+    pub(super) async fn act(&mut self, state: &mut State, waits: Waits) {
+        match waits {
+            Waits::Decide(pending) => self.decide(state, pending).await,
+            Waits::Withdraw => self.withdraw(state, false).await,
+            Waits::Threshold(meter, next) => self.threshold(state, &meter, next).await,
+            Waits::ShowsMore(number, unflagged) => self.shows_more(state, number, unflagged).await,
+            Waits::Look => self.look_again(state).await,
+            Waits::Answered(end) => self.answered(state, end).await,
+            Waits::Cancelled(notice) => self.cancelled(state, notice).await,
+            Waits::Tick => self.tick(state).await,
+            Waits::Note(event) => {
+                if let Err(error) = self.judge.gate.log.append(vec![*event], Vec::new()).await {
+                    self.log_failed(state, &error);
+                }
+            }
+        }
+    }
+
+    /// Queues an event; gives it back if there is no room.
+    fn note(&mut self, state: &mut State, event: Event) -> Option<Waits> {
+        match self.judge.gate.log.note(&event) {
+            Ok(()) => {}
+            Err(LogError::Full) => return Some(Waits::Note(Box::new(event))),
+            Err(error) => self.log_failed(state, &error),
+        }
+        None
+    }
+
+    /// Decides as the last time, if that is known; else gives the statement back.
+    fn decide_as_before(&mut self, state: &mut State, pending: Arc<Pending>) -> Option<Arc<Pending>> {
+        let (ddl, decides) = (self.judge.database.ddl(), Instant::now());
+        let doubtful = pending.facts.iter().any(|facts| !facts.reasons.is_empty());
+        if doubtful || self.judge.database.is_behind() {
+            return Some(pending);
+        }
+        let Some(verdict) = self.judge.decide_as_before(&pending) else { return Some(pending) };
+        let metrics = &self.judge.gate.metrics;
+        metrics.analysed(decides.saturating_duration_since(state.now));
+        state.now = Instant::now();
+        metrics.thought(state.now.saturating_duration_since(decides));
+        state.pending = Some(pending);
+        self.obey(state, verdict, ddl);
+        None
+    }
+
     async fn decide(&mut self, state: &mut State, mut pending: Arc<Pending>) {
+        if !state.limited.is_empty() {
+            self.settle_limited(state);
+        }
         let arrived = std::mem::replace(&mut state.now, Instant::now());
         self.judge.gate.metrics.analysed(state.now.saturating_duration_since(arrived));
         let ddl = self.judge.database.ddl();
@@ -76,23 +146,15 @@ impl Drive {
         let mut looked = true;
         if unknown || behind {
             state.looked_for_names = Some(Instant::now());
-            looked = Box::pin(self.look_for_names(&mut pending)).await;
+            looked = self.look_for_names(&mut pending).await;
         }
-        let before = if unknown || behind { None } else { self.judge.decide_as_before(&pending) };
-        let verdict = if let Some(verdict) = before {
-            let begun = std::mem::replace(&mut state.now, Instant::now());
-            self.judge.gate.metrics.thought(state.now.saturating_duration_since(begun));
-            verdict
+        let verdict = if behind && !looked && pending.facts.iter().any(has_names) {
+            // What is known of them was true before somebody changed it.
+            Verdict::Refuse(refusal::catalog_unknown())
         } else {
-            let verdict = if behind && !looked && pending.facts.iter().any(has_names) {
-                // What is known of them was true before somebody changed it.
-                Verdict::Refuse(refusal::catalog_unknown())
-            } else {
-                Box::pin(self.judge.decide(&mut pending, self.session.resolves_by())).await
-            };
-            state.now = Instant::now();
-            verdict
+            self.judge.decide(&mut pending, self.session.resolves_by()).await
         };
+        state.now = Instant::now();
         state.pending = Some(pending);
         self.obey(state, verdict, ddl);
     }
@@ -143,6 +205,10 @@ impl Drive {
                 if let Some(released) = released {
                     self.released(state, released, state.now);
                 }
+            }
+            Verdict::Limited(limited, verdict) => {
+                self.limit(state, *limited);
+                self.obey(state, *verdict, ddl);
             }
             Verdict::Hold(hold) => {
                 self.session.hold(&hold.notice);
@@ -204,12 +270,4 @@ impl Drive {
 /// Whether what a statement does hangs on the catalog.
 fn has_names(facts: &Facts) -> bool {
     !matches!(facts.kind, Kind::Transaction | Kind::Session | Kind::Empty)
-}
-
-/// Queues an event, waiting for room where there is none.
-async fn note(log: &Log, event: Event) -> Result<(), LogError> {
-    match log.note(event.clone()) {
-        Err(LogError::Full) => log.append(vec![event], Vec::new()).await.map(drop),
-        other => other,
-    }
 }

@@ -98,6 +98,9 @@ impl Drive {
         let reason = state.ending.unwrap_or("defect");
         let gone = matches!(reason, "client-gone" | "terminate" | "server-gone");
         self.withdraw(&mut state, gone).await;
+        for limited in std::mem::take(&mut state.limited).values() {
+            self.judge.give_back(limited);
+        }
         let State { mut client, mut server, under_way, .. } = state;
         let last_words = async {
             if reason == "terminate" {

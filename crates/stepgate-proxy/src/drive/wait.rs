@@ -1,7 +1,7 @@
 //! What a session waits for. Its bytes come first and cost least: what can be written is written, what can be read is
 //! read, and whatever is seldom is asked only where it can be, or once it has rung (`calls.rs`).
 
-use std::future::{pending, poll_fn};
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -35,6 +35,8 @@ pub(super) enum Occurred {
     Answered(Option<End>),
     CatalogLoaded(Option<Arc<View>>),
     Called(Call),
+    /// The server has dealt with the cancel request of a reply that is being ended, if it could be reached.
+    Cut(bool),
     Tick,
     /// The client has gone, maybe behind what it sent before.
     ClientGone,
@@ -68,12 +70,8 @@ impl Vigil {
 }
 
 impl Drive {
-    /// Waits for the next thing to happen.
-    pub(super) async fn wait(&mut self, state: &mut State) -> Occurred {
-        poll_fn(|context| self.poll(state, context)).await
-    }
-
-    fn poll(&mut self, state: &mut State, context: &mut Context<'_>) -> Poll<Occurred> {
+    /// The next thing that has happened.
+    pub(super) fn poll(&mut self, state: &mut State, context: &mut Context<'_>) -> Poll<Occurred> {
         if let Poll::Ready(call) = self.calls.poll(context) {
             return Poll::Ready(Occurred::Called(call));
         }
@@ -124,6 +122,11 @@ impl Drive {
             && let Poll::Ready(view) = Pin::new(loading).poll(context)
         {
             return Poll::Ready(Occurred::CatalogLoaded(view.ok().flatten()));
+        }
+        if let Some(cutting) = &mut state.cutting
+            && let Poll::Ready(cancelled) = cutting.poll(context)
+        {
+            return Poll::Ready(Occurred::Cut(cancelled));
         }
         let patience = self.judge.gate.limits.slow_client;
         state.client.stalls(MAX_QUEUED, patience, context).map(|()| Occurred::ClientStalls)
