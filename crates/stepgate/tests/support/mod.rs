@@ -18,6 +18,23 @@ const SMALLER: [(&str, &str); 5] = [
     ("generate_series(1, 2000)", "generate_series(1, 200)"),
 ];
 
+/// A policy that allows everything.
+pub(crate) const EVERYTHING: &str = "\
+version: 1
+mode: enforce
+defaults: {action: allow, on_error: deny, hold: 1m, in_transaction: auto, on_client_gone: withdraw}
+rules:
+  - {name: everything, match: {kind: [control]}, action: allow}
+";
+/// A map for it.
+pub(crate) const NOTHING_LABELLED: &str = "\
+version: 1
+classes: {internal: 1}
+labels: {}
+databases: {}
+unknown: {tables: allow, functions: allow, dynamic_sql: allow, statements: allow}
+";
+
 /// Everything that runs; gone when dropped.
 pub(crate) struct World {
     pub(crate) gate: Gate,
