@@ -139,7 +139,7 @@ impl State {
 }
 
 /// Whoever has one address can have its neighbours: an IPv4 /24, an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(short) => Ipv4Addr::from_bits(short.to_bits() & !0xff).into(),
         IpAddr::V6(long) => Ipv6Addr::from_bits(long.to_bits() & !u128::from(u64::MAX)).into(),

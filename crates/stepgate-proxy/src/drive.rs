@@ -142,7 +142,7 @@ impl Drive {
             *lookout = Lookout::of(client.stream.tcp()).ok();
         }
         let stalled = client.stalled(MAX_QUEUED);
-        let patience = self.judge.gate.limits.slow_client;
+        let patience = stalled.map_or(Duration::ZERO, |_| self.judge.gate.limits().slow_client);
         let (mut client_in, mut client_out) = tokio::io::split(&mut client.stream);
         let (mut server_in, mut server_out) = tokio::io::split(&mut server.stream);
         tokio::select! {

@@ -16,13 +16,14 @@ use stepgate_sql::{Catalog, Facts, Flow, Message, NoValues, SessionState, SinkKi
 use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
     Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
-    SessionId, SqlState, StatementId, Use,
+    SessionId, StatementId, Use,
 };
 use stepgate_wire::Problem;
 
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
 use self::signal::Signal;
+use crate::Credentials;
 use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::refusal;
@@ -38,6 +39,8 @@ pub(crate) struct Judge {
     pub(crate) database: Arc<Database>,
     pub(crate) session: SessionId,
     pub(crate) person: PersonName,
+    /// Whom the gate is upstream for this session.
+    pub(crate) role: Arc<Credentials>,
     pub(crate) address: IpAddr,
     pub(crate) client: String,
 }
@@ -93,10 +96,7 @@ impl Judge {
             return Ok(Verdict::Refuse(refusal::catalog_unknown()));
         };
         let Some(who) = self.circumstances() else {
-            return Ok(Verdict::Refuse(
-                Problem::error(SqlState::INVALID_AUTHORIZATION, "this person is no longer known")
-                    .with_hint("Ask the gate's operator: stepgate user ls"),
-            ));
+            return Ok(Verdict::Refuse(refusal::no_longer_known()));
         };
         let begun = Instant::now();
         let signal = signal::of(pending, by.0);
@@ -206,12 +206,15 @@ impl Judge {
     fn circumstances(&self) -> Option<Circumstances> {
         // Asked anew each time: groups may change while a session is open.
         let person = self.gate.people.get(&self.person)?;
+        // In other groups now, somebody may have another role, and this session goes on with the one of before.
+        let role = self.database.config.role_of(&person.groups);
+        role.filter(|role| role.user == self.role.user)?;
         Some(Circumstances {
             person: self.person.clone(),
             groups: person.groups.iter().cloned().collect(),
             service: person.service,
             database: self.database.config.name.clone(),
-            db_user: self.database.config.credentials.user.clone(),
+            db_user: self.role.user.clone(),
             address: self.address,
             client: self.client.clone(),
         })
