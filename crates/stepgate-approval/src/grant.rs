@@ -275,9 +275,10 @@ mod tests {
     #[test]
     fn whatever_differs_asks_again() {
         type Alteration = (&'static str, fn(&mut Wanted));
-        let alterations: [Alteration; 18] = [
+        let alterations: [Alteration; 19] = [
             ("person", |wanted| wanted.person = person("eve")),
             ("database", |wanted| wanted.database = "hr".to_owned()),
+            ("role", |wanted| wanted.db_user = "owner".to_owned()),
             ("policy", |wanted| wanted.policy_sha256 = "cd".repeat(32)),
             ("approval", |wanted| wanted.approval = "four-eyes".to_owned()),
             ("client", |wanted| wanted.client = "dump".to_owned()),

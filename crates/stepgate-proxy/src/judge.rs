@@ -2,6 +2,7 @@
 
 mod asking;
 mod estimate;
+mod pose;
 mod signal;
 
 use std::collections::BTreeSet;
@@ -115,6 +116,9 @@ impl Judge {
             Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
         if others && decision.enforced && !pending.aborted {
             return case.refuse(refusal::not_own_session()).await;
+        }
+        if decision.enforced && !pending.aborted && pose::poses(pending) {
+            return case.refuse(refusal::poses()).await;
         }
         case.settle(approved).await
     }

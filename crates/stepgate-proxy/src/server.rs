@@ -126,7 +126,10 @@ async fn let_in(
         admitted = timeout_at(until, admit(tcp, peer, tls.as_ref())) => admitted,
     };
     let mut client = match admitted.unwrap_or(Err(AdmitError::Timeout)) {
-        Ok(Admitted::Session(client)) => client,
+        Ok(Admitted::Session(client)) => {
+            newcomer.is_introduced();
+            client
+        }
         Ok(Admitted::Cancel(key, mut stream)) => {
             count(&gate.metrics.cancels);
             gate.cancels.cancel(&key, peer).await;

@@ -193,6 +193,13 @@ impl UpstreamError {
                 .with_detail("A connection pooler stands between the gate and the server.")
                 .with_hint("Ask the gate's operator to let it connect to the server itself."),
             "3D000" => no_such_database(database),
+            "42501" => Problem {
+                bare: true,
+                ..Problem::fatal(
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                    format!("permission denied for database \"{database}\""),
+                )
+            },
             "53300" => cannot(SqlState::TOO_MANY_CONNECTIONS)
                 .with_detail("The server behind the gate has no connection left.")
                 .with_hint("Try again when others have disconnected."),

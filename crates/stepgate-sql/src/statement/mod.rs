@@ -254,9 +254,6 @@ fn query(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) -> Optio
     facts.effect.session |= sets == Some(setting::Weight::Session);
     facts.effect.isolation = setting::sets_isolation(words);
     let may_set = sets.is_some_and(|weight| weight != setting::Weight::Grave);
-    if setting::query_says_who(words) {
-        facts.kind = Kind::Control;
-    }
     match read::statement(words.0, context.node) {
         Ok((statement, literals)) => {
             let stores = create::stores(context.node);

@@ -51,12 +51,6 @@ pub(super) fn says_who(name: &str) -> bool {
     name.to_ascii_lowercase().starts_with("stepgate.")
 }
 
-/// Whether a query calls `set_config('stepgate.…', …)`.
-pub(super) fn query_says_who(words: Words<'_, '_>) -> bool {
-    let calls = (0..words.len()).filter(|at| words.ident(*at) == Some("set_config"));
-    calls.filter_map(|at| words.text(at + 2)).any(says_who)
-}
-
 fn weight(name: &str) -> Weight {
     match name {
         _ if says_who(name) => Weight::Grave,
