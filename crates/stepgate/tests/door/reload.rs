@@ -65,7 +65,7 @@ fn databases_come_and_go_and_sessions_of_one_that_is_gone_are_ended() {
     let text = std::fs::read_to_string(world.gate.config()).unwrap();
     let begin = text.find("  shop:\n").unwrap();
     let end = text.find("policies: {map").unwrap();
-    let shop = &text[begin..end];
+    let shop = text.get(begin..end).unwrap();
     let hr = shop.replace("  shop:\n", "  hr:\n").replace("dbname: shop", "dbname: hr");
     std::fs::write(world.gate.config(), text.replace(shop, &format!("{shop}{hr}"))).unwrap();
     world.reload();
