@@ -223,8 +223,13 @@ impl Database {
         self.closed.subscribe()
     }
 
-    /// Whether nobody keeps its catalog fresh yet; somebody does from now on.
-    pub(crate) fn is_unwatched(&self) -> bool {
+    /// Whether somebody keeps its catalog fresh.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::SeqCst)
+    }
+
+    /// Whether nobody did until now; somebody does from now on.
+    pub(crate) fn begin_watch(&self) -> bool {
         !self.watched.swap(true, Ordering::SeqCst)
     }
 

@@ -144,9 +144,21 @@ impl Databases {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those that are open, by name.
-    pub(crate) fn open(&self) -> Vec<Arc<Database>> {
-        self.lock().open.values().cloned().collect()
+    /// Those that are open and known to be there, by name: names that somebody only tries are nobody's business.
+    pub(crate) fn known(&self) -> Vec<Arc<Database>> {
+        let state = self.lock();
+        let is_known = |name: &String, database: &Database| {
+            state.configs.contains_key(name) || database.view().is_some()
+        };
+        let known = state.open.iter().filter(|(name, database)| is_known(name, database));
+        known.map(|(_, database)| Arc::clone(database)).collect()
+    }
+
+    /// One has turned out to be there.
+    pub(crate) fn is_there(&self, database: &Database) {
+        if !database.is_watched() {
+            self.opened.notify_one();
+        }
     }
 
     /// The database that clients ask for by this name. Whether the server has it is not known yet.
@@ -160,7 +172,6 @@ impl Databases {
             state.make_room()?;
         }
         let database = state.open(config, self.rules.clone(), self.past());
-        self.opened.notify_one();
         Ok(InUse::of(&database))
     }
 
@@ -240,7 +251,7 @@ impl Databases {
     pub(crate) async fn keep(&self, mut shutdown: watch::Receiver<bool>) {
         let mut watchers = JoinSet::new();
         loop {
-            for database in self.open().into_iter().filter(|database| database.is_unwatched()) {
+            for database in self.known().into_iter().filter(|database| database.begin_watch()) {
                 watchers.spawn(announced::listen(Arc::clone(&database), database.closing()));
                 watchers.spawn(async move { database.watch(database.closing()).await });
             }
@@ -251,7 +262,7 @@ impl Databases {
                 Some(_) = watchers.join_next() => {}
             }
         }
-        self.open().iter().for_each(|database| database.close());
+        self.known().iter().for_each(|database| database.close());
         while watchers.join_next().await.is_some() {}
     }
 }

@@ -117,7 +117,7 @@ impl Gate {
     /// The databases that are open, by name: those that are configured, and those of wildcards that are in use.
     #[must_use]
     pub fn databases(&self) -> Vec<Arc<Database>> {
-        self.databases.open()
+        self.databases.known()
     }
 
     /// How much it takes on at this moment.

@@ -312,6 +312,7 @@ async fn open_database(gate: &Gate, name: &str) -> Result<InUse, Problem> {
         gate.databases.forget(database);
         return Err(unreachable(database, &error));
     }
+    gate.databases.is_there(database);
     if gate.databases.is_another(database) {
         tracing::warn!(database = %database.config.name, "asked for by a name that the configuration does not give it");
         gate.databases.forget(database);
@@ -419,13 +420,20 @@ fn too_many(gate: &Gate) -> Problem {
 }
 
 fn unreachable(database: &Database, error: &crate::CatalogError) -> Problem {
-    tracing::warn!(database = %database.config.name, %error, "catalog cannot be read");
+    let name = &database.config.name;
+    match error {
+        // A name that the server does not know may be anything that a client came up with: it is not logged.
+        crate::CatalogError::Upstream(error @ UpstreamError::Server { state, .. }) if state == "3D000" => {
+            return error.problem(name);
+        }
+        _ => tracing::warn!(database = %name, %error, "catalog cannot be read"),
+    }
     if let crate::CatalogError::Upstream(error @ (UpstreamError::Pooler | UpstreamError::Server { .. })) =
         error
     {
-        return error.problem(&database.config.name);
+        return error.problem(name);
     }
-    let message = format!("cannot reach database \"{}\"", database.config.name);
+    let message = format!("cannot reach database \"{name}\"");
     Problem::fatal(SqlState::CONNECTION_FAILURE, message).with_hint(
         "The gate is up, the server behind it is not, or does not let it in. Tell the gate's operator.",
     )

@@ -50,6 +50,8 @@ fn a_wildcard_stands_for_what_the_server_has_and_labels_go_by_the_real_name() {
     let record = world.records().into_iter().filter(|it| it["type"] == "session.opened");
     let databases: Vec<_> = record.map(|it| it["database"].as_str().unwrap_or_default().to_owned()).collect();
     assert_eq!(databases, ["app_1", "app_2"]);
+    // Names that somebody tries are shown nowhere.
+    assert!(!world.gate.log().contains("app_3"), "{}", world.gate.log());
     // What the server refuses reads as the server says it.
     world.cluster.psql("app_1", "revoke connect on database app_2 from public").unwrap();
     let (is_in, text) = world.connects(&dana, "app_2");
