@@ -54,6 +54,19 @@ public class PgjdbcClient {
                 check("57014".equals(error.getSQLState()), "57014, not " + error.getSQLState());
             }
             connection.rollback();
+            // An error, and the transaction goes back to its savepoint.
+            try (Statement statement = connection.createStatement()) {
+                Savepoint before = connection.setSavepoint();
+                try {
+                    statement.execute("select 1/0");
+                    throw new IllegalStateException("no error");
+                } catch (SQLException error) {
+                    check("22012".equals(error.getSQLState()), "22012, not " + error.getSQLState());
+                }
+                connection.rollback(before);
+                check(statement.execute("select 1"), "after the savepoint");
+            }
+            connection.rollback();
             // COPY both ways.
             CopyManager copy = connection.unwrap(PGConnection.class).getCopyAPI();
             check(copy.copyIn("copy products from stdin", new StringReader("999\tcopied\thome\t2\n")) == 1, "a row copied in");
@@ -93,6 +106,17 @@ public class PgjdbcClient {
                 check(columns == 11, "metadata: 11 columns, not " + columns);
             }
             connection.rollback();
+        }
+        // The simple protocol, several statements in a message.
+        properties.setProperty("preferQueryMode", "simple");
+        try (Connection connection = DriverManager.getConnection(url, properties);
+             PreparedStatement several = connection.prepareStatement("select ?; select id from products where id = ?")) {
+            several.setString(1, "it's");
+            several.setLong(2, 7);
+            check(several.execute() && several.getMoreResults(), "two results");
+            try (ResultSet rows = several.getResultSet()) {
+                check(rows.next() && rows.getLong(1) == 7, "the second result");
+            }
         }
         System.out.println("ok");
     }

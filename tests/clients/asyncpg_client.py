@@ -46,6 +46,16 @@ async def main():
     assert out.getvalue().decode().split() == [f"p{i}" for i in range(9)] + ["copied"], out.getvalue()
     await transaction.rollback()
 
+    # The simple protocol, several statements in a message.
+    several = "insert into products values (990, 'one', 'home', 1); delete from products where id = 990"
+    assert await conn.execute(several) == "DELETE 1"
+    # A statement that runs is cancelled as well, and the session goes on.
+    try:
+        await conn.fetch("select pg_sleep(60)", timeout=0.5)
+        raise SystemExit("it slept")
+    except asyncio.TimeoutError:
+        pass
+
     try:
         await conn.execute("select 1/0")
         raise SystemExit("no error")

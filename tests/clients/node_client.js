@@ -35,6 +35,19 @@ async function main() {
   setTimeout(() => new Client({ ssl }).cancel(client, salaries), 1000);
   assert.strictEqual((await cancelled)[0].code, '57014');
 
+  // The simple protocol, several statements in a message, and an error among them.
+  const several = await client.query('select 1 as a; select 2 as a');
+  assert.deepStrictEqual(several.map((one) => one.rows[0].a), [1, 2]);
+  await assert.rejects(client.query('select 1; select 1/0; select 2'), (error) => error.code === '22012');
+
+  // A pipeline: several messages before the first answer, of which one is an error.
+  const pipelining = new Client({ ssl, pipeline: true });
+  await pipelining.connect();
+  const texts = [1, 2, 3, 0, 4].map((n) => pipelining.query('select 12 / $1::int as n', [n]));
+  const settled = await Promise.allSettled(texts);
+  assert.deepStrictEqual(settled.map((it) => it.reason?.code ?? it.value.rows[0].n), [12, 6, 4, '22012', 3]);
+  await pipelining.end();
+
   await client.query('begin');
   await pipeline(Readable.from(['999\tcopied\thome\t2\n']), client.query(copyFrom('copy products from stdin')));
   const out = [];

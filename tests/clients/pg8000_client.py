@@ -1,4 +1,5 @@
-"""pg8000, which has no cancel: the driver's own protocol code, prepared statements, COPY both ways. Ends with "ok"."""
+"""pg8000, which has no cancel: the driver's own protocol code, prepared statements, COPY both ways. What it has held is
+cancelled at the gate. Ends with "ok"."""
 
 import io
 import os
@@ -32,6 +33,14 @@ except pg8000.dbapi.DatabaseError as error:
     assert error.args[0]["C"] == "42501" and "stepgate: " in error.args[0]["M"], error
     conn.rollback()
 
+# Held, and cancelled by whoever sent it, at the gate; others go on.
+try:
+    cur.execute("select salary from hr.employees")
+    raise SystemExit("the salaries passed")
+except pg8000.dbapi.DatabaseError as error:
+    assert error.args[0]["C"] == "57014", error
+    conn.rollback()
+
 # COPY both ways, many parameters, and back.
 cur.executemany("insert into products values (%s, %s, 'home', 1)", [(900 + i, f"p{i}") for i in range(9)])
 cur.execute("copy products from stdin", stream=io.BytesIO(b"999\tcopied\thome\t2\n"))
@@ -55,5 +64,7 @@ native = pg8000.native.Connection(**connected)
 statement = native.prepare("select name from products where id = :id")
 assert [statement.run(id=number) for number in (1, 2)] != [None, None]
 statement.close()
+# Without parameters it is the simple protocol, several statements in a message.
+assert native.run("select 1; select 2")[-1] == [2]
 native.close()
 print("ok")

@@ -47,6 +47,10 @@ async function main() {
     throw new Error('back');
   }).catch((error) => assert.strictEqual(error.message, 'back'));
 
+  // The simple protocol, several statements in a message.
+  const several = await sql`select 1 as a; select 2 as a`.simple();
+  assert.deepStrictEqual(several.map((rows) => rows[0].a), [1, 2]);
+
   await assert.rejects(sql`select 1/0`, (error) => error.code === '22012');
   const [{ n }] = await sql`select count(*)::int as n from products`;
   assert.strictEqual(n, 200);

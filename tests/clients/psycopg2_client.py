@@ -47,6 +47,19 @@ cur.copy_expert("copy (select name from products where id >= 900 order by id) to
 assert out.getvalue().split() == [f"p{i}" for i in range(9)] + ["copied"], out.getvalue()
 conn.rollback()
 
+# Prepared in SQL; a statement that runs is cancelled as well.
+cur.execute("prepare by_id (bigint) as select id from products where id = $1")
+for number in (3, 4):
+    cur.execute("execute by_id (%s)", (number,))
+    assert cur.fetchone() == (number,)
+conn.commit()
+threading.Timer(0.5, conn.cancel).start()
+try:
+    cur.execute("select pg_sleep(60)")
+    raise SystemExit("it slept")
+except errors.QueryCanceled:
+    conn.rollback()
+
 # An error, and the session lives on.
 try:
     cur.execute("select 1/0")

@@ -42,6 +42,24 @@ assert row[0] == 42 and row[1] == "déjà" and row[3] is None, row
 with conn.cursor(binary=True) as cur:
     assert cur.execute("select id, price from products where id = %s", (7,)).fetchone()[0] == 7
 
+# The simple protocol, several statements in a message, and an error among them.
+with psycopg.ClientCursor(conn) as cur:
+    cur.execute("select %s; select id from products order by id limit 2", ("one",))
+    assert cur.fetchone() == ("one",) and cur.nextset() and len(cur.fetchall()) == 2
+    try:
+        cur.execute("select 1; select %s / 0; select 2", (1,))
+        raise SystemExit("no error")
+    except psycopg.errors.DivisionByZero:
+        conn.rollback()
+
+# A statement that runs is cancelled as well.
+threading.Timer(0.5, conn.cancel).start()
+try:
+    conn.execute("select pg_sleep(60)")
+    raise SystemExit("it slept")
+except psycopg.errors.QueryCanceled:
+    conn.rollback()
+
 # An error, and the session lives on.
 try:
     conn.execute("select 1/0")
@@ -64,6 +82,17 @@ with conn.pipeline():
     cursors = [conn.execute("select name from products where id = %s", (i,)) for i in range(1, 6)]
 assert all(cur.fetchone() for cur in cursors)
 conn.rollback()
+# An error in it is the error of its statement, and of what stands behind it up to the next Sync.
+try:
+    with conn.pipeline() as pipeline:
+        before = conn.execute("select 'before'")
+        failing = conn.execute("select 1 / %s::int", (0,))
+        behind = conn.execute("select 'behind'")
+        pipeline.sync()
+    raise SystemExit("no error")
+except (psycopg.errors.DivisionByZero, psycopg.errors.PipelineAborted):
+    assert before.fetchone() == ("before",)
+    conn.rollback()
 
 # What is denied is an error of the statement, not of the connection.
 try:

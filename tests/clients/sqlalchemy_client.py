@@ -2,6 +2,7 @@
 
 import threading
 
+import psycopg
 import sqlalchemy as sa
 from sqlalchemy import orm
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
@@ -54,6 +55,18 @@ with orm.Session(engine) as session:
     session.rollback()
     pieces = session.execute(sa.select(products.c.id).order_by(products.c.id).execution_options(yield_per=7))
     assert [row.id for row in pieces] == list(range(1, 201))
+
+# By the driver beneath: the simple protocol, COPY both ways, and back.
+with engine.connect() as conn:
+    driver = conn.connection.driver_connection
+    with psycopg.ClientCursor(driver) as cur:
+        assert cur.execute("select 1; select %s", ("two",)).nextset() and cur.fetchone() == ("two",)
+    with driver.cursor() as cur:
+        with cur.copy("copy products from stdin") as copy:
+            copy.write_row((999, "copied", "home", 2))
+        with cur.copy("copy (select name from products where id >= 900) to stdout") as copy:
+            assert [row[0] for row in copy.rows()] == ["copied"]
+    conn.rollback()
 
 # An error, and the connection goes back to the pool usable.
 with engine.connect() as conn:

@@ -38,7 +38,25 @@ node_pg() {
             </dev/null >/dev/null
 }
 
-for driver in psycopg psycopg2 asyncpg pg8000 sqlalchemy jdbc node_pg; do
+# tokio-postgres and sqlx: built with a lock file of their own.
+rust() {
+    cargo build --quiet --locked --manifest-path tests/clients/rust/Cargo.toml --target-dir "$work/rust" </dev/null
+}
+
+# pgx as Debian packages it, in a GOPATH as old as that: Go's module proxy is not asked.
+pgx() {
+    local gopath=/usr/share/gocode
+    [ -e "$gopath/src/github.com/jackc/pgx/v4" ] && command -v go >/dev/null || {
+        [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "no go, or no pgx" >&2; return 1; }
+        set -- apt-get install -y -qq --no-install-recommends golang-go golang-github-jackc-pgx-v4-dev
+        export DEBIAN_FRONTEND=noninteractive
+        "$@" </dev/null >/dev/null 2>&1 || { apt-get update -qq </dev/null && "$@" </dev/null >/dev/null; } || return
+    }
+    GO111MODULE=off GOPATH=$gopath GOFLAGS= GOCACHE=$work/go/cache \
+        go build -o "$work/go/pgx_client" tests/clients/pgx_client.go
+}
+
+for driver in psycopg psycopg2 asyncpg pg8000 sqlalchemy jdbc node_pg rust pgx; do
     ( "$driver" ) || echo "SKIP: driver $driver cannot be had here; its tests will say so too" >&2
 done
 exit 0

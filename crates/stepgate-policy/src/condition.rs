@@ -93,6 +93,28 @@ impl Condition {
         })
     }
 
+    /// Whether it, or a part of it, looks at values that a statement compares with: all else that conditions ask is in
+    /// its facts, or is about who asks. To be asked of every part that is added: decisions that hang on facts and
+    /// person alone are remembered.
+    pub(crate) fn looks_at_values(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Predicate(_) => true,
+            Part::Any(conditions) | Part::All(conditions) => conditions.iter().any(Self::looks_at_values),
+            Part::Not(condition) => condition.looks_at_values(),
+            Part::Touch(_)
+            | Part::Kind(_)
+            | Part::Certainty(_)
+            | Part::Bulk(_)
+            | Part::Sink(_)
+            | Part::Estimate(_)
+            | Part::Person(_)
+            | Part::Groups(_)
+            | Part::Database(_)
+            | Part::Client(_)
+            | Part::Network(_) => false,
+        })
+    }
+
     /// Whether it can hold only for statements that it expects to be of kind `control`: what lets a rule
     /// stand in for the standing denial. A `control` in one branch of `any`, or under `not`, does not.
     pub(crate) fn names_control(&self) -> bool {

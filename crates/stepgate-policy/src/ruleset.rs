@@ -131,6 +131,14 @@ impl Ruleset {
         decide::decide(&self.map, &self.policy, who, bound, message, values)
     }
 
+    /// Whether a decision about this message hangs on nothing but its facts, who asks, and how the map fits: then the
+    /// same again is decided in the same way.
+    #[must_use]
+    pub fn is_settled_by_facts(&self, message: &[Facts]) -> bool {
+        let compares = message.iter().any(|facts| facts.predicates.iter().next().is_some());
+        !(compares && self.policy.rules.iter().any(|rule| rule.condition.looks_at_values()))
+    }
+
     /// Whether what happens to a statement hangs on how many rows it returns, and the upper bound in its facts leaves
     /// that open: then, and only then, it is worth asking somebody who knows more.
     #[must_use]

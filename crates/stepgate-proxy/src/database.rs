@@ -51,6 +51,8 @@ pub struct Database {
     rules: watch::Receiver<Arc<Ruleset>>,
     /// What its tables hold of labelled columns.
     pub(crate) taints: Arc<SharedTaints>,
+    /// How often another view was taken into use.
+    views: AtomicU64,
     /// How often some session may have committed DDL.
     epoch: AtomicU64,
     /// How many statements under way may commit DDL.
@@ -161,6 +163,13 @@ pub(crate) struct Ddl {
     pub(crate) committing: usize,
 }
 
+/// View and taints of a database as they were at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moment {
+    views: u64,
+    taints: u64,
+}
+
 /// A statement under way that may commit DDL. Dropped when it is done, or the server's end of its session is.
 pub(crate) struct CommitsDdl(Arc<Database>);
 
@@ -195,6 +204,7 @@ impl Database {
             view: watch::Sender::new(None),
             rules,
             taints,
+            views: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             committing: AtomicUsize::new(0),
             looked_at: AtomicU64::new(0),
@@ -247,6 +257,12 @@ impl Database {
     #[must_use]
     pub fn view(&self) -> Option<Arc<View>> {
         self.view.borrow().clone()
+    }
+
+    /// What changes whenever view or taints do: after they have, so that who asks first for this and then for them has
+    /// at least what it stands for.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { views: self.views.load(Ordering::SeqCst), taints: self.taints.version() }
     }
 
     /// Catalog and rules, loading the catalog if it never was.
@@ -378,6 +394,7 @@ impl Database {
         let definitions = reader.fingerprint.as_ref().map(Fingerprint::definitions).unwrap_or_default();
         let view = Arc::new(View { catalog, rules, bound, definitions, server });
         self.view.send_replace(Some(Arc::clone(&view)));
+        self.views.fetch_add(1, Ordering::SeqCst);
         view
     }
 

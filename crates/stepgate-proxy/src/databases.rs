@@ -154,6 +154,11 @@ impl Databases {
         known.map(|(_, database)| Arc::clone(database)).collect()
     }
 
+    /// The one of this name, if it is open.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Database>> {
+        self.lock().open.get(name).cloned()
+    }
+
     /// One has turned out to be there.
     pub(crate) fn is_there(&self, database: &Database) {
         if !database.is_watched() {

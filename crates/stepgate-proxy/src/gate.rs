@@ -1,6 +1,7 @@
 //! What all sessions of a gate share.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use stepgate_policy::Ruleset;
@@ -75,6 +76,8 @@ pub struct Gate {
     pub(crate) crowd: Crowd,
     pub(crate) failures: Failures,
     limits: watch::Sender<Limits>,
+    /// `slow_client` of them, in milliseconds, which is asked for with each move of bytes.
+    patience: AtomicU64,
     pub(crate) metrics: Arc<Metrics>,
     tls: watch::Sender<Option<ServerTls>>,
 }
@@ -104,6 +107,7 @@ impl Gate {
             crowd: Crowd::default(),
             failures: Failures::default(),
             limits: watch::Sender::new(parts.limits),
+            patience: AtomicU64::new(millis(parts.limits.slow_client)),
             metrics: Arc::default(),
         })
     }
@@ -126,6 +130,11 @@ impl Gate {
         *self.limits.borrow()
     }
 
+    /// How long a client that its server waits for may read nothing at all.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience.load(Ordering::Relaxed))
+    }
+
     /// How it shows itself to clients that come now.
     pub(crate) fn tls(&self) -> Option<ServerTls> {
         self.tls.borrow().clone()
@@ -139,6 +148,7 @@ impl Gate {
     pub async fn reconfigure(&self, settings: Settings, event: Event) -> Result<Vec<String>, LogError> {
         self.log.append(vec![event], Vec::new()).await?;
         self.limits.send_replace(settings.limits);
+        self.patience.store(millis(settings.limits.slow_client), Ordering::Relaxed);
         self.tls.send_replace(settings.tls);
         let closed = self.databases.replace(settings.databases);
         for name in &closed {
@@ -219,6 +229,10 @@ pub fn policy_loaded(rules: &Ruleset) -> Event {
         rules: count(rules.rule_names().count()),
         columns: count(rules.map().labelled_columns()),
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn count(number: usize) -> u64 {

@@ -2,6 +2,7 @@
 
 mod asking;
 mod estimate;
+mod known;
 mod pose;
 mod signal;
 
@@ -23,6 +24,7 @@ use stepgate_wire::Problem;
 
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
+use self::known::{Known, When};
 use self::signal::Signal;
 use crate::Credentials;
 use crate::database::{Database, View};
@@ -32,7 +34,7 @@ use crate::sessions::SessionInfo;
 use crate::taint::Stored;
 
 /// By what a statement's names were resolved.
-pub(crate) type Resolved<'r> = (&'r SessionState, &'r Arc<Catalog>);
+pub(crate) type Resolved<'r> = (&'r Arc<SessionState>, &'r Arc<Catalog>);
 
 /// Whose statements are judged, and against what.
 pub(crate) struct Judge {
@@ -44,6 +46,7 @@ pub(crate) struct Judge {
     pub(crate) role: Arc<Credentials>,
     pub(crate) address: IpAddr,
     pub(crate) client: String,
+    known: Known,
 }
 
 /// What becomes of a statement.
@@ -66,8 +69,37 @@ pub(crate) enum Standing {
 }
 
 impl Judge {
+    pub(crate) fn new(
+        gate: Arc<Gate>,
+        database: Arc<Database>,
+        session: SessionId,
+        person: PersonName,
+        role: Arc<Credentials>,
+        address: IpAddr,
+        client: String,
+    ) -> Self {
+        Self { gate, database, session, person, role, address, client, known: Known::default() }
+    }
+
+    /// The same decision as the last time, where that is known and there is room in the log's queue.
+    pub(crate) fn decide_as_before(&mut self, pending: &Pending) -> Option<Verdict> {
+        let now = self.when();
+        let passes = self.known.of(pending, now)?;
+        let statement = StatementId { session: self.session, number: pending.number };
+        let (ticket, release) = match self.gate.log.try_ticket_again(statement, &passes.record).transpose()? {
+            Ok(ticket) => ticket,
+            Err(error) => return Some(Verdict::Refuse(refusal::log_failed(&error))),
+        };
+        self.gate.metrics.decided("forward", &passes.rules);
+        Some(Verdict::Pass(Pass::Ticket(ticket), Some(release), Vec::new()))
+    }
+
+    fn when(&self) -> When {
+        When { moment: self.database.moment(), people: self.gate.people.version() }
+    }
+
     /// Decides on a message for the first time.
-    pub(crate) async fn decide(&self, pending: &mut Pending, by: Resolved<'_>) -> Verdict {
+    pub(crate) async fn decide(&mut self, pending: &mut Arc<Pending>, by: Resolved<'_>) -> Verdict {
         match self.try_decide(pending, by, None).await {
             Ok(verdict) => verdict,
             Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
@@ -76,8 +108,8 @@ impl Judge {
 
     /// Decides again when a hold was approved: what is stricter now than what was asked asks again.
     pub(crate) async fn decide_again(
-        &self,
-        pending: &mut Pending,
+        &mut self,
+        pending: &mut Arc<Pending>,
         by: Resolved<'_>,
         approved: &Hold,
     ) -> Verdict {
@@ -88,11 +120,12 @@ impl Judge {
     }
 
     async fn try_decide(
-        &self,
-        pending: &mut Pending,
+        &mut self,
+        pending: &mut Arc<Pending>,
         by: Resolved<'_>,
         approved: Option<&Hold>,
     ) -> Result<Verdict, LogError> {
+        let when = self.when();
         let Some(view) = self.database.view() else {
             return Ok(Verdict::Refuse(refusal::catalog_unknown()));
         };
@@ -100,18 +133,21 @@ impl Judge {
             return Ok(Verdict::Refuse(refusal::no_longer_known()));
         };
         let begun = Instant::now();
-        let signal = signal::of(pending, by.0);
-        if let Some(Signal::To(pid)) = signal
-            && self.owns(pid)
-        {
-            pending.facts = signal::known(&pending.facts).into();
+        let own = signal::of(pending, (by.0, by.1)).map(|signal| match signal {
+            Signal::To(pid) => self.owns(pid),
+            Signal::Itself => true,
+            Signal::Unclear => false,
+        });
+        if own == Some(true) {
+            let known = signal::known(&pending.facts).into();
+            Arc::make_mut(pending).facts = known;
         }
-        let others = signal.is_some_and(|signal| !matches!(signal, Signal::To(pid) if self.owns(pid)));
-        self.estimate(pending, by, &view, &who).await;
+        let others = own == Some(false);
+        let asked = self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         self.gate.metrics.thought(begun.elapsed());
         let facts = Merged::of(&pending.facts);
-        let (judge, session) = (self, Some(by.0));
+        let (judge, session) = (&*self, Some(&**by.0));
         let case =
             Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
         if others && decision.enforced && !pending.aborted {
@@ -119,6 +155,14 @@ impl Judge {
         }
         if decision.enforced && !pending.aborted && pose::poses(pending) {
             return case.refuse(refusal::poses()).await;
+        }
+        if let Some(event) = case.passes_on_ticket().filter(|_| own.is_none() && !asked) {
+            let settled = view.rules.is_settled_by_facts(&pending.facts);
+            let passed = case.ticket(event.clone()).await?;
+            if settled {
+                self.known.passes(pending, when, &decision, &event);
+            }
+            return Ok(passed);
         }
         case.settle(approved).await
     }
@@ -132,7 +176,7 @@ impl Judge {
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
         let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
-        let now = signal::still(pending, with_estimate_of(&pending.facts, now));
+        let now = signal::still(pending, with_estimate_of(&pending.facts, now), &view.catalog);
         let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
         let stands = is_as_harmless(&before, &after);
@@ -192,7 +236,14 @@ impl Judge {
     /// Whether this process of the server serves a session of the same person.
     fn owns(&self, pid: i32) -> bool {
         let database = &self.database.config.name;
-        let is_own = |info: &SessionInfo| info.person == self.person && info.database == *database;
+        // Processes are counted by server, whatever their database.
+        let server = |name: &str| {
+            let open = self.gate.databases.find(name)?;
+            Some((open.config.host.clone(), open.config.port))
+        };
+        let is_here =
+            |name: &String| name == database || server(name).is_some_and(|it| Some(it) == server(database));
+        let is_own = |info: &SessionInfo| info.person == self.person && is_here(&info.database);
         self.gate.sessions.list().iter().any(|info| info.pid == pid && is_own(info))
     }
 
@@ -207,6 +258,8 @@ impl Judge {
         (!decision.touched.is_empty()).then_some(decision.enforced)
     }
 
+    /// All that decisions hang on besides statement and view. What of it may change within a session must be counted:
+    /// decisions are remembered for as long as the counts are the same (`known.rs`).
     fn circumstances(&self) -> Option<Circumstances> {
         // Asked anew each time: groups may change while a session is open.
         let person = self.gate.people.get(&self.person)?;
@@ -247,7 +300,9 @@ impl Case<'_> {
             return self.permit("monitor", None, None).await;
         }
         match self.decision.action {
-            Action::Allow | Action::Monitor if self.is_ordinary() => self.ticket().await,
+            Action::Allow | Action::Monitor if self.is_ordinary() => {
+                self.ticket(self.event("forward", None, None)).await
+            }
             Action::Allow | Action::Monitor => self.permit("forward", None, None).await,
             Action::StepUp | Action::Approve => self.step_up(approved).await,
             Action::Deny => self.deny().await,
@@ -268,8 +323,13 @@ impl Case<'_> {
         self.facts.certainty != Certainty::Unknown && self.decision.doubts.is_empty()
     }
 
-    async fn ticket(&self) -> Result<Verdict, LogError> {
-        let event = self.event("forward", None, None);
+    /// The record of it, if it passes on a ticket.
+    fn passes_on_ticket(&self) -> Option<Event> {
+        let passes = !self.pending.aborted && self.decision.action <= Action::Monitor && self.is_ordinary();
+        passes.then(|| self.event("forward", None, None))
+    }
+
+    async fn ticket(&self, event: Event) -> Result<Verdict, LogError> {
         self.count("forward");
         let (ticket, release) = self.judge.gate.log.ticket(self.statement(), event).await?;
         Ok(Verdict::Pass(Pass::Ticket(ticket), Some(release), Vec::new()))

@@ -5,6 +5,7 @@ mod announced;
 mod aside;
 mod authenticate;
 mod binding;
+mod buffers;
 mod cancel;
 mod catalog;
 mod certificate;
@@ -32,6 +33,7 @@ mod stream;
 mod taint;
 mod tls;
 mod upstream;
+mod workers;
 
 pub use admit::{AdmitError, Admitted, Client, admit};
 pub use authenticate::{AuthenticateError, Authenticated, Challenge, People, authenticate};
@@ -53,3 +55,4 @@ pub use upstream::{
     Credentials, PassPerson, Password, Role, SslMode, Upstream, UpstreamConfig, UpstreamError, connect,
     simple_query,
 };
+pub use workers::{Places, Workers};

@@ -5,7 +5,7 @@
 //! there. So before the first of a reply is taken that was long in coming, or during which some session of the gate
 //! may have committed DDL, the catalog is looked at again, and what runs is judged by it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,11 +25,11 @@ const MAX_WATCHED: usize = 1_024;
 
 /// A statement under way that others may make mean something else.
 pub(crate) struct Watched {
-    pub(crate) pending: Pending,
+    pub(crate) pending: Arc<Pending>,
     /// What it goes on with, if it is an EXECUTE.
     pub(crate) executes: Option<Bytes>,
     /// By which its names were resolved.
-    pub(crate) state: SessionState,
+    pub(crate) state: Arc<SessionState>,
     pub(crate) catalog: Arc<Catalog>,
     /// Its portal has returned some rows, and may return more.
     suspended: bool,
@@ -44,16 +44,17 @@ pub(crate) struct Judged<'a> {
     /// What it goes on with, if it is an EXECUTE or FETCH.
     pub(crate) goes_on: Option<GoesOn>,
     /// By which its names were resolved.
-    pub(crate) state: &'a SessionState,
+    pub(crate) state: &'a Arc<SessionState>,
     pub(crate) catalog: &'a Arc<Catalog>,
     /// As it was before that catalog was taken.
     pub(crate) ddl: Ddl,
+    pub(crate) now: Instant,
 }
 
 impl Watched {
     /// Its facts by this catalog and these taints.
     pub(crate) fn facts(&self, catalog: &Catalog, taints: &Taints) -> Arc<[Facts]> {
-        let state = SessionState { taints: taints.clone(), ..self.state.clone() };
+        let state = SessionState { taints: taints.clone(), ..(*self.state).clone() };
         let facts = |sql: &Bytes| analyze(sql, catalog, &state);
         match (&*self.pending.facts, &self.executes) {
             ([only], Some(prepared)) => {
@@ -106,7 +107,8 @@ impl Watched {
 
 /// The statements of a session that are under way, by number.
 pub(crate) struct UnderWay {
-    watched: BTreeMap<u64, Watched>,
+    /// Lowest number first.
+    watched: VecDeque<Watched>,
     /// One that found no room: what it was judged by.
     unwatched: Option<(Arc<Catalog>, Taints)>,
     /// When something last came from the server, and whether it was long in coming.
@@ -126,7 +128,7 @@ pub(crate) struct UnderWay {
 impl Default for UnderWay {
     fn default() -> Self {
         Self {
-            watched: BTreeMap::new(),
+            watched: VecDeque::new(),
             unwatched: None,
             heard: Instant::now(),
             waited: false,
@@ -141,12 +143,18 @@ impl Default for UnderWay {
 
 impl UnderWay {
     /// A statement is about to be sent. `idle`: no reply is outstanding.
-    pub(crate) fn sends(&mut self, pending: &Pending, by: Judged<'_>, database: &Arc<Database>, idle: bool) {
-        let Judged { goes_on, state, catalog, ddl } = by;
+    pub(crate) fn sends(
+        &mut self,
+        pending: Arc<Pending>,
+        by: Judged<'_>,
+        database: &Arc<Database>,
+        idle: bool,
+    ) {
+        let Judged { goes_on, state, catalog, ddl, now } = by;
         if pending.transaction == TransactionSoFar::Nothing {
             self.has_ddl = false;
             // With the transaction, its portals have ended.
-            self.watched.retain(|_, watched| !watched.suspended);
+            self.watched.retain(|watched| !watched.suspended);
             if idle {
                 // What was bound before and never executed is gone.
                 self.committed += u64::try_from(self.own_commits()).unwrap_or(u64::MAX);
@@ -164,11 +172,12 @@ impl UnderWay {
         if depends && self.watched.len() >= MAX_WATCHED {
             self.unwatched = Some((Arc::clone(catalog), state.taints.clone()));
         } else if depends {
-            let mut pending = Pending { values: Vec::new(), formats: Vec::new(), ..pending.clone() };
+            let mut pending = without_values(pending);
             let executes = match goes_on {
                 Some(GoesOn::Prepared(sql)) => Some(sql),
                 // What the cursor was let through for.
                 Some(GoesOn::Cursor(sql, facts)) => {
+                    let pending = Arc::make_mut(&mut pending);
                     (pending.sql, pending.facts) = (sql, facts);
                     None
                 }
@@ -178,21 +187,23 @@ impl UnderWay {
                 pending,
                 executes,
                 suspended: false,
-                state: state.clone(),
+                state: Arc::clone(state),
                 catalog: Arc::clone(catalog),
                 epoch: ddl.epoch,
                 own: self.committed,
-                sent: Instant::now(),
+                sent: now,
             };
-            self.watched.insert(watched.pending.number, watched);
+            self.watched.push_back(watched);
         }
     }
 
     /// Its reply is complete; `suspended`: there may be more of it.
     pub(crate) fn is_done(&mut self, number: u64, suspended: bool) {
-        match self.watched.get_mut(&number) {
+        let place = self.watched.iter().position(|watched| watched.pending.number == number);
+        match place.and_then(|place| self.watched.get_mut(place)) {
             Some(watched) if suspended => watched.suspended = true,
-            _ => drop(self.watched.remove(&number)),
+            Some(_) => drop(place.and_then(|place| self.watched.remove(place))),
+            None => {}
         }
         if self.commits.remove(&number).is_some() {
             self.committed += 1;
@@ -203,31 +214,34 @@ impl UnderWay {
     }
 
     /// Something came from the server. Says whether the catalog must be looked at before it is taken.
-    pub(crate) fn hears(&mut self, ddl: Ddl, taints: &Taints) -> bool {
-        let heard = std::mem::replace(&mut self.heard, Instant::now());
-        let Some((front, watched)) = self.watched.first_key_value() else { return false };
+    pub(crate) fn hears(&mut self, now: Instant, ddl: Ddl, taints: &Taints) -> bool {
+        let heard = std::mem::replace(&mut self.heard, now);
+        let Some(watched) = self.watched.front() else { return false };
+        let front = watched.pending.number;
         // Not since the last one was sent: whoever goes on sending must not keep this from being noticed.
-        let silent = heard.max(watched.sent).elapsed() >= SOON;
+        let silent = now.saturating_duration_since(heard.max(watched.sent)) >= SOON;
         self.waited = silent;
         // Of several, the next may wait in turn; a plain query alone has its locks once its reply has begun.
-        let settled = self.looked == Some(*front) && self.watched.len() == 1 && watched.is_plain();
-        let tainted = self.watched.values().any(|watched| !watched.state.taints.is(taints));
+        let settled = self.looked == Some(front) && self.watched.len() == 1 && watched.is_plain();
+        let tainted = self.watched.iter().any(|watched| !watched.state.taints.is(taints));
         if !silent && (settled || !(tainted || self.may_be_overtaken(ddl))) {
             return false;
         }
-        self.looked = Some(*front);
+        self.looked = Some(front);
         true
     }
 
     /// All that is under way may be shown as things were at `ddl`, with that catalog and those taints.
     pub(crate) fn pass(&mut self, ddl: Ddl, catalog: &Arc<Catalog>, taints: &Taints) {
-        for watched in self.watched.values_mut() {
+        for watched in &mut self.watched {
             (watched.epoch, watched.own) = (ddl.epoch, self.committed);
             // What has moved something has the names of before.
             if !watched.only_moves() {
                 watched.catalog = Arc::clone(catalog);
             }
-            watched.state.taints = taints.clone();
+            if !watched.state.taints.is(taints) {
+                Arc::make_mut(&mut watched.state).taints = taints.clone();
+            }
         }
     }
 
@@ -250,13 +264,13 @@ impl UnderWay {
         let by_others = |watched: &Watched| {
             ddl.epoch.wrapping_sub(watched.epoch) != self.committed.wrapping_sub(watched.own)
         };
-        ddl.committing > self.own_commits() || self.watched.values().any(by_others)
+        ddl.committing > self.own_commits() || self.watched.iter().any(by_others)
     }
 
     /// What is under way and stores something.
     pub(crate) fn storing(&self) -> impl Iterator<Item = &Watched> {
         let stores = |watched: &&Watched| watched.pending.facts.iter().any(|facts| !facts.flows.is_empty());
-        self.watched.values().filter(stores)
+        self.watched.iter().filter(stores)
     }
 
     /// Whether something is under way that was judged by other knowledge than this, and is not watched.
@@ -273,8 +287,27 @@ impl UnderWay {
         let same = move |watched: &Watched| {
             Arc::ptr_eq(&watched.catalog, catalog) && watched.state.taints.is(taints)
         };
-        self.watched.values().filter(move |watched| !same(watched))
+        self.watched.iter().filter(move |watched| !same(watched))
     }
+}
+
+/// The same without what it compares with, which nobody needs any more once it was sent.
+fn without_values(pending: Arc<Pending>) -> Arc<Pending> {
+    if pending.values.is_empty() {
+        return pending;
+    }
+    Arc::new(Pending {
+        number: pending.number,
+        protocol: pending.protocol,
+        facts: Arc::clone(&pending.facts),
+        sql: pending.sql.clone(),
+        values: Vec::new(),
+        formats: Vec::new(),
+        types: pending.types.clone(),
+        transaction: pending.transaction,
+        in_transaction: pending.in_transaction,
+        aborted: pending.aborted,
+    })
 }
 
 /// Whether what a statement does hangs on what may change until it does it: relations that it reads once it has their

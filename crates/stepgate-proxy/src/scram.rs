@@ -5,6 +5,7 @@
 //! server's nonce extends its own, and takes any number of rounds.
 
 mod client;
+mod keys;
 mod server;
 
 use base64::Engine as _;

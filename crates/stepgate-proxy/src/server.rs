@@ -20,13 +20,14 @@ use tracing::Instrument as _;
 use crate::crowd::Newcomer;
 use crate::database::Database;
 use crate::databases::{InUse, NoDatabase};
-use crate::drive::Drive;
+use crate::drive::{Calls, Drive, Sources};
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::metrics::count;
 use crate::sessions::{Full, Listed, Place, SessionInfo};
 use crate::shutdown::beyond;
 use crate::upstream::no_such_database;
+use crate::workers::Places;
 use crate::{
     AdmitError, Admitted, AuthenticateError, Authenticated, Client, Credentials, PassPerson, Registration,
     Shutdown, Upstream, UpstreamError, admit, authenticate, connect, peer,
@@ -38,8 +39,13 @@ const MAX_CLIENT_NAME: usize = 63;
 /// How long it may take to be told that it is refused.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// Takes connections until the gate is stopped, then waits for the sessions to end.
-pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Receiver<Shutdown>) {
+/// Takes connections until the gate is stopped, each on a worker, then waits for the sessions to end.
+pub async fn serve(
+    gate: Arc<Gate>,
+    listener: TcpListener,
+    places: Places,
+    shutdown: watch::Receiver<Shutdown>,
+) {
     let mut stop = shutdown.clone();
     let mut connections = JoinSet::new();
     loop {
@@ -52,8 +58,16 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Rece
             }
             accepted = listener.accept() => match accepted {
                 Ok((tcp, peer)) => {
+                    let Some((worker, share)) = places.least() else { continue };
                     let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
-                    connections.spawn(async move { attend(&gate, tcp, peer, shutdown).await });
+                    let attended = async move {
+                        match moved(tcp) {
+                            Ok(tcp) => attend(&gate, tcp, peer, shutdown).await,
+                            Err(error) => tracing::error!(%error, "taking a connection"),
+                        }
+                        drop(share);
+                    };
+                    connections.spawn_on(attended, worker);
                 }
                 Err(error) => {
                     // Out of file descriptors, most likely: others must end first.
@@ -65,6 +79,11 @@ pub async fn serve(gate: Arc<Gate>, listener: TcpListener, shutdown: watch::Rece
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// A connection that was accepted elsewhere, for this task's runtime.
+fn moved(tcp: TcpStream) -> std::io::Result<TcpStream> {
+    TcpStream::from_std(tcp.into_std()?)
 }
 
 /// One connection, from its first byte to its last.
@@ -271,15 +290,8 @@ async fn prepare(
         return Err(no_such_database(&client.opening.database));
     }
     record_opened(gate, &role, &info, client.stream.is_secure(), who).await?;
-    let judge = Judge {
-        gate: Arc::clone(gate),
-        database,
-        session: id,
-        person,
-        role,
-        address: peer::address(client.peer),
-        client: info.client,
-    };
+    let address = peer::address(client.peer);
+    let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client);
     let opening = opening(&upstream, &registration);
     let session = Session::new(Setup {
         id,
@@ -289,7 +301,8 @@ async fn prepare(
     });
     let kill = Arc::clone(&listed.kill);
     let server_key = (upstream.pid, upstream.secret);
-    let drive = Drive { judge, session, registration, kill, shutdown, server_key };
+    let calls = Calls::new(Sources { shutdown, kill, registration });
+    let drive = Drive { judge, session, calls, server_key };
     Ok(Prepared {
         drive,
         server: upstream.stream,
@@ -323,7 +336,7 @@ async fn open_database(gate: &Gate, name: &str) -> Result<InUse, Problem> {
 }
 
 /// The setting by which the server knows who is behind a session. Clients cannot change it: at startup it is refused as
-/// every setting that is not on a list, in SQL it is what only those may who may change roles.
+/// every setting is that is not on a list; SET of it counts as a change of roles does.
 const PERSON: &str = "stepgate.person";
 
 /// The longest `application_name` that the server keeps, in bytes.

@@ -1,15 +1,16 @@
 //! One side of a session: its stream, what was read and not yet cut, what waits to be written.
 
-use std::time::Instant;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use stepgate_wire::Cutter;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{Sleep, sleep};
 
-use crate::Stream;
-
-/// Bytes asked for at a time. PostgreSQL sends 8 KiB at a time.
-const READ: usize = 16 << 10;
+use crate::{Stream, buffers};
 
 /// The least room that is read into before more is made.
 const READ_ROOM: usize = 2 << 10;
@@ -21,65 +22,91 @@ pub(crate) struct Side {
     pub(crate) out: BytesMut,
     /// Something was written since the last flush: TLS keeps what it could not send at once.
     pub(crate) unflushed: bool,
-    /// Since when nothing could be written although as much waits as may.
-    stalled: Option<Instant>,
+    /// Until when something must be written where as much waits as may.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Side {
     pub(crate) fn new(stream: Stream, cutter: Cutter, out: BytesMut) -> Self {
-        Self { stream, cutter, out, unflushed: false, stalled: None }
+        Self { stream, cutter, out, unflushed: false, patience: None }
     }
 
     pub(crate) fn has_work(&self) -> bool {
         self.unflushed || !self.out.is_empty()
     }
 
-    /// Since when nothing could be written, where so `much` waits for it.
-    pub(crate) fn stalled(&mut self, much: usize) -> Option<Instant> {
+    /// Ready once nothing could be written for so `long`, where so `much` waits for it.
+    pub(crate) fn stalls(&mut self, much: usize, long: Duration, context: &mut Context<'_>) -> Poll<()> {
         if self.out.len() < much {
-            self.stalled = None;
-            return None;
+            self.patience = None;
+            return Poll::Pending;
         }
-        Some(*self.stalled.get_or_insert_with(Instant::now))
+        self.patience.get_or_insert_with(|| Box::pin(sleep(long))).as_mut().poll(context)
     }
 
-    /// Takes the result of [`write`]; `false` if the side is gone.
-    pub(crate) fn wrote(&mut self, written: std::io::Result<usize>) -> bool {
-        let flushed = self.out.is_empty();
-        match written {
-            Ok(_) if flushed => self.unflushed = false,
-            Ok(written @ 1..) => {
-                self.out.advance(written);
-                self.stalled = None;
-                self.unflushed = true;
-            }
-            _ => return false,
+    /// Takes over what is to be written. Leaves a buffer to write more into.
+    pub(crate) fn take(&mut self, queue: &mut BytesMut) {
+        if self.out.is_empty() {
+            std::mem::swap(&mut self.out, queue);
+        } else {
+            self.out.extend_from_slice(queue);
         }
-        true
+        queue.clear();
+    }
+
+    /// Writes what it can; whether that was anything.
+    pub(crate) fn write(&mut self, context: &mut Context<'_>) -> io::Result<bool> {
+        let mut wrote = false;
+        while !self.out.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(context, &self.out) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => {
+                    self.out.advance(written);
+                    self.patience = None;
+                    (self.unflushed, wrote) = (true, true);
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(wrote),
+            }
+        }
+        if self.unflushed && Pin::new(&mut self.stream).poll_flush(context)?.is_ready() {
+            self.unflushed = false;
+            wrote = true;
+        }
+        Ok(wrote)
+    }
+
+    /// Reads what is there.
+    pub(crate) fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        read(&mut self.stream, &mut self.cutter, context)
+    }
+
+    /// Gives back what nothing is in.
+    pub(crate) fn rest(&mut self) {
+        buffers::take_back(self.cutter.buffer());
+        buffers::take_back(&mut self.out);
     }
 }
 
-/// Reads what is there. May be dropped at any time.
-pub(crate) async fn read(
+fn read(
     stream: &mut (impl AsyncRead + Unpin),
     cutter: &mut Cutter,
-) -> std::io::Result<usize> {
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
     let buffer = cutter.buffer();
+    buffers::lend(buffer);
     // Frames share the allocation they were read into: a fresh one for each small read would let a client that
     // sends one tiny frame at a time pin two thousand times what it sends.
     if buffer.capacity().saturating_sub(buffer.len()) < READ_ROOM {
-        buffer.reserve(READ);
+        buffer.reserve(buffers::SIZE);
     }
-    stream.read_buf(buffer).await
-}
-
-/// Writes what it can, or flushes where nothing is left to write. May be dropped at any time.
-pub(crate) async fn write(stream: &mut (impl AsyncWrite + Unpin), out: &[u8]) -> std::io::Result<usize> {
-    if out.is_empty() { stream.flush().await.map(|()| 0) } else { stream.write(out).await }
+    Poll::Ready(ready!(pin!(stream.read_buf(buffer)).poll(context)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use stepgate_wire::Piece;
     use tokio::io::AsyncWriteExt as _;
 
@@ -92,9 +119,10 @@ mod tests {
         let mut kept = Vec::new();
         for _ in 0..1_000 {
             client.write_all(b"S\0\0\0\x04").await.unwrap();
-            assert_eq!(read(&mut gate, &mut cutter).await.unwrap(), 5);
+            assert_eq!(poll_fn(|context| read(&mut gate, &mut cutter, context)).await.unwrap(), 5);
             let Some(Piece::Whole { bytes, .. }) = cutter.next().unwrap() else { panic!("a frame") };
             kept.push(bytes);
+            buffers::take_back(cutter.buffer());
         }
         let follows = |pair: &[bytes::Bytes]| pair[0].as_ptr_range().end == pair[1].as_ptr();
         let buffers = 1 + kept.windows(2).filter(|pair| !follows(pair)).count();

@@ -1,10 +1,11 @@
 //! Labels follow data into tables: what statements copied from labelled columns, kept with the log.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
-use stepgate_sql::{Flow, TEMPORARY, Taints};
+use stepgate_sql::{Flow, TEMPORARY, Taints, TooMany};
 use stepgate_store::{Change, Log, LogError, MAX_CHANGES, Side, Vault};
 use stepgate_types::{ColumnName, RelationName};
 
@@ -16,7 +17,11 @@ const LABEL: &str = "taint";
 
 /// The taints of one database. Only its own sessions see a temporary relation, so those are not here.
 #[derive(Default)]
-pub(crate) struct SharedTaints(RwLock<Taints>);
+pub(crate) struct SharedTaints {
+    taints: RwLock<Taints>,
+    /// How often they have changed.
+    version: AtomicU64,
+}
 
 /// What one statement stores.
 #[derive(Default)]
@@ -47,7 +52,7 @@ struct Entry {
 
 impl SharedTaints {
     pub(crate) fn now(&self) -> Taints {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.taints.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is to be written with the record of a statement that is about to store this.
@@ -80,11 +85,21 @@ impl SharedTaints {
         Ok(changes)
     }
 
+    /// How often they have changed: known after they have.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    fn add_one(&self, relation: RelationName, flow: Flow) -> Result<(), TooMany> {
+        let added = self.taints.write().unwrap_or_else(PoisonError::into_inner).add(relation, flow);
+        self.version.fetch_add(1, Ordering::SeqCst);
+        added.map(drop)
+    }
+
     /// Adds what was written.
     pub(crate) fn add(&self, stored: Vec<(RelationName, Flow)>) -> Result<(), TooMuch> {
         for (relation, flow) in stored {
-            let mut taints = self.0.write().unwrap_or_else(PoisonError::into_inner);
-            taints.add(relation, flow).map_err(|_| TooMuch)?;
+            self.add_one(relation, flow).map_err(|_| TooMuch)?;
         }
         Ok(())
     }
@@ -118,8 +133,7 @@ pub(crate) fn load(log: &Log, vault: &Vault) -> Result<BTreeMap<String, SharedTa
         let entry = vault.unseal(LABEL, &value).map_err(|_| unreadable())?;
         let Entry { database, relation, flow } = serde_json::from_slice(&entry).map_err(|_| unreadable())?;
         let taints = all.entry(database).or_default();
-        let mut taints = taints.0.write().unwrap_or_else(PoisonError::into_inner);
-        taints.add(relation, flow).map_err(|error| LogError::TooLarge(error.to_string()))?;
+        taints.add_one(relation, flow).map_err(|error| LogError::TooLarge(error.to_string()))?;
     }
     Ok(all)
 }

@@ -19,6 +19,13 @@ pub enum Event {
     /// The gate closed the log in an orderly way.
     #[serde(rename = "log.stopped")]
     LogStopped {},
+    /// When the log was opened, its last batch was half written, as a stop in the middle of writing leaves it.
+    /// Nobody had been told that it was recorded; it was removed.
+    #[serde(rename = "log.tail_cut")]
+    LogTailCut {
+        /// How many bytes of it there were.
+        bytes: u64,
+    },
     /// A person connected and proved who they are.
     #[serde(rename = "session.opened")]
     SessionOpened {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use crate::Event;
 use crate::canonical::{MAX_SAFE, canonical};
-use crate::record::{MAX_RECORD_BYTES, RECORD_VERSION, RecordError};
-use crate::{Event, Hash};
+use crate::fitted::{Digits, Fitted};
+use crate::record::{MAX_RECORD_BYTES, RecordError};
 
 /// Lists that may lose entries from their end. Whoever makes an event puts the most sensitive first.
 const LISTS: [&str; 9] =
@@ -15,78 +16,22 @@ const LISTS: [&str; 9] =
 /// Texts that may lose their end.
 const TEXTS: [&str; 2] = ["normalised", "client"];
 
-/// No envelope (log, number, time, hash before, version, their names and punctuation) is longer, in bytes.
-const MAX_ENVELOPE: usize = 256;
-
-/// An event that is known to fit, whatever number and time its record gets. Its members are encoded already:
-/// the log's one writer only puts them together.
-#[derive(Debug, Clone)]
-pub struct Fitted {
-    /// Name and canonical value, in the order of names.
-    members: Vec<(String, Vec<u8>)>,
-}
-
-impl Fitted {
-    /// Makes `event` fit into [`MAX_RECORD_BYTES`].
-    ///
-    /// # Errors
-    /// It does not fit even with every list and text that may be shortened gone.
-    pub fn new(event: &Event) -> Result<Self, RecordError> {
-        let Value::Object(fields) = serde_json::to_value(event).map_err(|_| RecordError::NotAnEvent)? else {
-            return Err(RecordError::NotAnEvent);
-        };
-        let mut fitting = Fitting { fields, shortened: BTreeMap::new() };
-        fitting.cap_numbers();
-        let mut fitted = fitting.encode()?;
-        if fitted.length() > MAX_RECORD_BYTES {
-            while fitting.longest()? > MAX_RECORD_BYTES {
-                if !fitting.shorten_the_largest()? {
-                    return Err(RecordError::TooLong);
-                }
-            }
-            fitted = fitting.encode()?;
+/// The long way to a fitted event, for those that have to be changed to fit. Returns where the digits of the
+/// member `statement` are.
+pub(crate) fn fitted(event: &Event, into: &mut Fitted) -> Result<Option<Digits>, RecordError> {
+    let Value::Object(fields) = serde_json::to_value(event).map_err(|_| RecordError::NotAnEvent)? else {
+        return Err(RecordError::NotAnEvent);
+    };
+    let mut fitting = Fitting { fields, shortened: BTreeMap::new() };
+    fitting.cap_numbers();
+    loop {
+        let digits = fitting.encode(into)?;
+        if into.longest() <= MAX_RECORD_BYTES {
+            return Ok(digits);
         }
-        Ok(fitted)
-    }
-
-    /// How long the record is at most.
-    fn length(&self) -> usize {
-        let members = self.members.iter().map(|(name, value)| name.len() + value.len() + 4);
-        members.sum::<usize>() + MAX_ENVELOPE
-    }
-
-    /// The canonical bytes of the record of this event.
-    ///
-    /// # Errors
-    /// `seq` or `ts_us` lies beyond 2^53 (after some hundred years).
-    pub fn record(&self, log_id: &str, seq: u64, ts_us: i64, prev: &Hash) -> Result<Vec<u8>, RecordError> {
-        let envelope = [
-            ("log_id", canonical(&log_id.into())?),
-            ("prev", canonical(&prev.to_string().into())?),
-            ("seq", canonical(&seq.into())?),
-            ("ts_us", canonical(&ts_us.into())?),
-            ("v", canonical(&RECORD_VERSION.into())?),
-        ];
-        let mut envelope = envelope.iter().map(|(name, value)| (*name, value)).peekable();
-        let mut members = self.members.iter().map(|(name, value)| (name.as_str(), value)).peekable();
-        let mut bytes = Vec::with_capacity(self.length());
-        // Both are in order; names are ASCII, so bytes order them as UTF-16 would (RFC 8785 section 3.2.3).
-        loop {
-            let ours = match (envelope.peek(), members.peek()) {
-                (Some((ours, _)), Some((theirs, _))) => ours < theirs,
-                (Some(_), None) => true,
-                (None, Some(_)) => false,
-                (None, None) => break,
-            };
-            let Some((name, value)) = (if ours { envelope.next() } else { members.next() }) else { break };
-            bytes.push(if bytes.is_empty() { b'{' } else { b',' });
-            bytes.push(b'"');
-            bytes.extend_from_slice(name.as_bytes());
-            bytes.extend_from_slice(b"\":");
-            bytes.extend_from_slice(value);
+        if !fitting.shorten_the_largest()? {
+            return Err(RecordError::TooLong);
         }
-        bytes.push(b'}');
-        if bytes.len() > MAX_RECORD_BYTES { Err(RecordError::TooLong) } else { Ok(bytes) }
     }
 }
 
@@ -97,17 +42,25 @@ struct Fitting {
 }
 
 impl Fitting {
-    fn encode(&self) -> Result<Fitted, RecordError> {
+    fn encode(&self, into: &mut Fitted) -> Result<Option<Digits>, RecordError> {
         let mut members = Vec::with_capacity(self.fields.len() + 1);
+        let mut member = |name: &str, value: &Value| -> Result<(), RecordError> {
+            let mut bytes = canonical(&name.into())?;
+            bytes.push(b':');
+            bytes.append(&mut canonical(value)?);
+            members.push((name.to_owned(), bytes));
+            Ok(())
+        };
         for (name, value) in &self.fields {
-            members.push((name.clone(), canonical(value)?));
+            member(name, value)?;
         }
         if !self.shortened.is_empty() {
             let marks = self.shortened.iter().map(|(name, was)| (name.clone(), Value::from(*was)));
-            members.push(("shortened".to_owned(), canonical(&Value::Object(marks.collect()))?));
+            member("shortened", &Value::Object(marks.collect()))?;
         }
         members.sort();
-        Ok(Fitted { members })
+        let sorted = members.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        into.assemble(sorted).ok_or(RecordError::NotAnEvent)
     }
 
     /// Numbers above 2^53 (an upper bound that saturated) become 2^53-1 and are marked.
@@ -117,17 +70,6 @@ impl Fitting {
                 *value = MAX_SAFE.into();
                 self.shortened.insert(name.clone(), MAX_SAFE);
             }
-        }
-    }
-
-    /// How long the record will be at most.
-    fn longest(&self) -> Result<usize, RecordError> {
-        let ts_us = i64::try_from(MAX_SAFE).map_or(i64::MIN, |max| -max);
-        let widest = self.encode()?.record(&"f".repeat(32), MAX_SAFE, ts_us, &Hash::ZERO);
-        match widest {
-            Ok(bytes) => Ok(bytes.len()),
-            Err(RecordError::TooLong) => Ok(usize::MAX),
-            Err(error) => Err(error),
         }
     }
 

@@ -51,6 +51,19 @@ impl Hash {
         &self.0
     }
 
+    /// As in records: 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn hex(&self) -> [u8; 64] {
+        const fn digit(nibble: u8) -> u8 {
+            if nibble < 10 { b'0' + nibble } else { b'a' + (nibble - 10) }
+        }
+        let mut hex = [0; 64];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+        }
+        hex
+    }
+
     /// As in checkpoints.
     #[must_use]
     pub fn to_base64(&self) -> String {

@@ -3,8 +3,10 @@
 
 mod canonical;
 mod checkpoint;
+mod encode;
 mod event;
 mod fit;
+mod fitted;
 mod frontier;
 mod hash;
 mod note;
@@ -16,7 +18,7 @@ pub mod verify;
 
 pub use checkpoint::Checkpoint;
 pub use event::{Deferral, Event, LabelledColumn, Outcome, Statement};
-pub use fit::Fitted;
+pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};
 pub use note::{NoteError, NoteSigner, SignedNote, VerifierKey};

@@ -8,7 +8,7 @@ use stepgate_types::{Certainty, Kind, SqlState};
 use stepgate_wire::read::{Bind, Close, Describe, Execute, Parse, Query, Target, expect_empty};
 use stepgate_wire::{Piece, Problem, ReadError};
 
-use crate::expect::{self, Owed};
+use crate::expect::{self, Owed, Poison};
 use crate::facts::{owned, shows_more};
 use crate::outlet::{Opened, Traces};
 use crate::park::{self, Parked};
@@ -94,12 +94,7 @@ impl Session {
                 self.next_piece();
                 self.server.harmless(tag, frame);
             }
-            b'c' | b'f' => {
-                self.next_piece();
-                self.copy_in = false;
-                self.server.harmless(tag, frame);
-                self.mark_copy_end();
-            }
+            b'c' | b'f' => self.copy_ends(tag, frame),
             b'Q' => {
                 let sql = frame.slice_ref(Query::read(frame)?.sql);
                 self.query(frame, &sql);
@@ -120,40 +115,14 @@ impl Session {
             self.leaving = true;
             return;
         }
-        self.next_piece();
-        self.server.harmless(b'S', frame);
-        if self.copy_in {
-            // PostgreSQL ignores Sync while it reads COPY data (`CopyGetData`).
+        if !self.sync_may_go() {
             return;
         }
+        self.next_piece();
+        self.server.harmless(b'S', frame);
         self.skipping = false;
         self.owe(Owed::Sync);
         self.segment = self.segment.saturating_add(1);
-    }
-
-    /// CopyData executes nothing: outside COPY FROM STDIN, PostgreSQL ignores it.
-    fn copy_data(&mut self) {
-        if !self.park.is_empty() && !self.skipping {
-            self.leaving = true;
-            return;
-        }
-        let Some(Piece::Part { tag, bytes, first, .. }) = self.next_piece() else { return };
-        if self.skipping {
-            return;
-        }
-        if first {
-            self.server.harmless(tag, &bytes);
-        } else {
-            self.server.copy_data_rest(&bytes);
-        }
-    }
-
-    /// Remembers where CopyDone stands, for as long as it matters.
-    fn mark_copy_end(&mut self) {
-        if self.expect.iter().any(|entry| matches!(entry.owed, Owed::Execute { .. })) {
-            let segment = self.segment;
-            self.expect.push_back(expect::Entry { owed: Owed::CopyEnd, segment });
-        }
     }
 
     fn query(&mut self, frame: &Bytes, sql: &Bytes) {
@@ -165,7 +134,7 @@ impl Session {
             opaque: false,
             executes: false,
             parsed: None,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
     }
@@ -204,7 +173,7 @@ impl Session {
             opaque: true,
             executes: false,
             parsed: None,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
     }
@@ -232,7 +201,7 @@ impl Session {
             opaque: true,
             executes: false,
             parsed: None,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
         self.refuse(
@@ -251,17 +220,17 @@ impl Session {
         if !self.only_sets_up() && self.must_wait_for_names() {
             return;
         }
-        let Some((bind, frame, newest)) = self.park.undecided() else {
+        let Some((bind, newest)) = self.park.undecided() else {
             while self.forward_parked() {}
             self.leaving = false;
             return;
         };
-        let (bind, _frame) = (bind.clone(), frame.clone());
+        let name = bind.statement.clone();
         let fresh = newest.is_some();
         let (mut opaque, mut executes) = (false, false);
         let meaning = match newest {
             Some(statement) => Meaning::Known(statement),
-            None => match self.statement(&bind.statement) {
+            None => match self.statement(&name) {
                 Lookup::Means(meaning) => {
                     opaque = meaning == Meaning::Opaque;
                     meaning
@@ -276,7 +245,9 @@ impl Session {
             Meaning::Known(statement) => {
                 // What the server has parsed already need not be tried.
                 let check = Check { simple: false, types: &statement.types };
-                match self.judge(&statement.sql, fresh.then_some(&check)) {
+                // What stands before its Parse would fail where trying it makes the transaction fail.
+                let tried = fresh && self.park.begins_with(&statement);
+                match self.judge(&statement.sql, tried.then_some(&check)) {
                     Judged::Facts(now) => {
                         let mut facts = now_and_then(now, statement.facts.as_ref());
                         if statement.types.iter().any(|oid| self.catalog.runs_code_of_type(*oid)) {
@@ -297,18 +268,14 @@ impl Session {
             },
             Meaning::Opaque => (opaque_facts(), Bytes::new(), Vec::new(), None),
         };
-        let pending = Pending {
-            values: bind.values,
-            formats: bind.formats,
-            types,
-            ..self.pending(Protocol::Extended, facts, sql)
-        };
+        let (values, formats) = self.park.take_values();
+        let pending = Pending { values, formats, types, ..self.pending(Protocol::Extended, facts, sql) };
         self.decide(Subject {
             frame: Frame::Bind,
             opaque,
             executes,
             parsed,
-            pending,
+            pending: Arc::new(pending),
             known: Known::default(),
         });
     }
@@ -324,6 +291,16 @@ impl Session {
             matches!(&*self.facts_now(&statement.sql), [only]
                 if matches!(only.kind, Kind::Session | Kind::Transaction) && only.certainty != Certainty::Unknown)
         })
+    }
+
+    /// The first Parse in the park is refused by the server: what stands before it is sent, and the refusal comes in its
+    /// place.
+    pub(crate) fn refuse_parse(&mut self, error: Bytes) {
+        while self.park.next_is_close() && self.forward_parked() {}
+        let poison = Poison { nonce: self.next_nonce(), error };
+        self.server.poison_bind(&poison.nonce);
+        self.owe(Owed::Refused(poison));
+        self.skip();
     }
 
     /// Sends the parked frames before the first undecided Bind.
@@ -351,8 +328,12 @@ impl Session {
                 self.owe(Owed::Close { portal, name });
             }
             Parked::Bind { bind, pass: Some(passed), frame } => {
-                let park::Passed { pass, number, traces, facts } = passed;
-                match self.server.spend(pass, number, traces, &frame) {
+                let park::Passed { pass, number, traces, facts, release } = passed;
+                let spent = self.server.spend(pass, number, traces, &frame);
+                let spent = spent.and_then(|opened| {
+                    release.map_or(Ok(()), |release| self.server.release(release)).map(|()| opened)
+                });
+                match spent {
                     Ok(opened) => {
                         self.owe(Owed::Bind { portal: bind.portal, opened });
                         self.take_effect(number, &facts);
@@ -479,7 +460,7 @@ impl Session {
                 .with_hint("Use UTF8, or a single-byte encoding such as LATIN1 or WIN1252."),
             );
         }
-        self.actions.push_back(Action::Decide(Box::new(subject.pending.clone())));
+        self.actions.push_back(Action::Decide(Arc::clone(&subject.pending)));
         self.gate = Gate::Deciding(subject);
     }
 
@@ -509,7 +490,7 @@ impl Session {
         }
         let name = self.own_name("check");
         self.server.check(&name, sql, check.types);
-        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None }));
+        self.owe(Owed::Check(expect::Check { simple: check.simple, refused: None, said: Vec::new() }));
         self.gate = Gate::Checking;
         true
     }
@@ -521,7 +502,8 @@ impl Session {
         if self.state.search_path.is_some() && !stale {
             return false;
         }
-        if let Some(last) = self.expect.back() {
+        let ends = |entry: &&expect::Entry| !matches!(entry.owed, Owed::CopyEnd);
+        if let Some(last) = self.expect.iter().rev().find(ends) {
             // In the middle of a segment nothing can be asked without ending it.
             let answers_will_come = last.owed.ends_with_ready() && !self.copy_in;
             if answers_will_come {

@@ -224,7 +224,7 @@ impl Session {
 
     /// What the server has said of the statement that is about to be bound.
     pub(crate) fn description_of_bound(&self, frame: &Frame) -> Option<Origins> {
-        let (Frame::Bind, Some((bind, _, None))) = (frame, self.park.undecided()) else { return None };
+        let (Frame::Bind, Some((bind, None))) = (frame, self.park.undecided()) else { return None };
         let parsed = |owed: &Owed| matches!(owed, Owed::Parse { name, .. } if *name == bind.statement);
         let is_new = self.expect.iter().any(|entry| parsed(&entry.owed));
         self.registry.description(&bind.statement, self.generation).filter(|_| !is_new)

@@ -24,6 +24,8 @@ pub(crate) struct Check {
     pub(crate) simple: bool,
     /// SQLSTATE, once the server has refused it.
     pub(crate) refused: Option<String>,
+    /// What the server noticed, and its error: the client's if it was refused.
+    pub(crate) said: Vec<Bytes>,
 }
 
 /// One reply that is owed.
@@ -80,6 +82,14 @@ impl Owed {
             Self::Bind { opened, .. } => Some(opened.number()),
             Self::Execute { number, .. } | Self::Query { number, .. } => Some(*number),
             _ => None,
+        }
+    }
+
+    /// How often it may read COPY data.
+    pub(crate) fn copies_in(&self) -> usize {
+        match self {
+            Self::Execute { traces, .. } | Self::Query { traces, .. } => traces.copies_in,
+            _ => 0,
         }
     }
 

@@ -29,16 +29,16 @@ impl Session {
         match name {
             "application_name" => value.clone_into(&mut self.application_name),
             "standard_conforming_strings" => {
-                self.state.standard_conforming_strings = value == "on";
+                self.own_state().standard_conforming_strings = value == "on";
                 self.forget_facts();
             }
             "client_encoding" => {
-                self.state.encoding = ClientEncoding::named(value);
+                self.own_state().encoding = ClientEncoding::named(value);
                 self.forget_facts();
             }
-            "DateStyle" => value.clone_into(&mut self.state.times[0]),
-            "IntervalStyle" => value.clone_into(&mut self.state.times[1]),
-            "TimeZone" => value.clone_into(&mut self.state.times[2]),
+            "DateStyle" => value.clone_into(&mut self.own_state().times[0]),
+            "IntervalStyle" => value.clone_into(&mut self.own_state().times[1]),
+            "TimeZone" => value.clone_into(&mut self.own_state().times[2]),
             _ => {}
         }
     }
@@ -83,7 +83,7 @@ impl Session {
                 && let Some(name) = made.name.last()
                 && self.state.temporaries.len() < MAX_TEMPORARIES
             {
-                self.state.temporaries.insert(name.clone());
+                self.own_state().temporaries.insert(name.clone());
             }
             for name in &facts.effect.names {
                 self.registry.taken_by_sql(name);
@@ -112,8 +112,15 @@ impl Session {
         }
     }
 
+    /// The state, to be changed. What was judged by it before keeps it as it was.
+    pub(crate) fn own_state(&mut self) -> &mut SessionState {
+        Arc::make_mut(&mut self.state)
+    }
+
     pub(crate) fn forget_path(&mut self) {
-        self.state.search_path = None;
+        if self.state.search_path.is_some() {
+            self.own_state().search_path = None;
+        }
         self.probe_failed = false;
         self.forget_facts();
     }
@@ -243,11 +250,11 @@ impl Session {
         if self.catalog_stale() {
             // Objects may exist, or mean, what the snapshot does not know.
             let moved = self.catalog_seen < self.names_moved;
-            let blind = SessionState { search_path: None, moved, ..self.state.clone() };
+            let blind = SessionState { search_path: None, moved, ..(*self.state).clone() };
             return self.read(sql, &blind);
         }
         if self.encoding_unsure && !sql.is_ascii() {
-            let unsure = SessionState { encoding: ClientEncoding::Other, ..self.state.clone() };
+            let unsure = SessionState { encoding: ClientEncoding::Other, ..(*self.state).clone() };
             return self.read(sql, &unsure);
         }
         if let Some(known) = self.cache.get(sql) {

@@ -20,6 +20,7 @@
 
 mod advance;
 mod cache;
+mod copy;
 mod described;
 mod expect;
 mod facts;
@@ -30,6 +31,7 @@ mod park;
 mod probe;
 mod registry;
 mod replies;
+mod rows;
 mod session;
 mod subject;
 mod tally;

@@ -50,7 +50,7 @@ impl Session {
         let Some(making) = self.making.take_if(|making| making.number == number) else { return };
         let [only] = &*making.facts else { return };
         if making.change == self.catalog_changes
-            && self.state.created.follow(only, &self.catalog, &making.path)
+            && Arc::make_mut(&mut self.state).created.follow(only, &self.catalog, &making.path)
         {
             self.catalog_followed = making.change;
             self.forget_facts();
@@ -62,7 +62,7 @@ impl Session {
         self.making = None;
         self.catalog_followed = 0;
         if !self.state.created.is_empty() {
-            self.state.created = Creations::default();
+            self.own_state().created = Creations::default();
             self.forget_facts();
         }
     }

@@ -51,6 +51,8 @@ pub(crate) struct Traces {
     pub(crate) names: BTreeSet<String>,
     /// Whether it may make others too, since not all of it is understood.
     pub(crate) wild: bool,
+    /// How often it may read COPY data.
+    pub(crate) copies_in: usize,
     /// Names that are gone then.
     pub(crate) closes: Vec<Closes>,
     /// What the one name stands for once it has run, where it is known.
@@ -138,13 +140,25 @@ const HARMLESS: &[u8] = b"PDCSHdcfX";
 pub(crate) struct ToServer {
     session: SessionId,
     queue: BytesMut,
+    /// A CopyData has been sent in part; what is the gate's own waits for its rest.
+    mid_frame: bool,
+    own: BytesMut,
     /// Statements that went ahead on a ticket and whose replies must wait.
     unreleased: BTreeSet<u64>,
+    /// Those that had a ticket and were never sent: their releases come, too.
+    unsent: BTreeSet<u64>,
 }
 
 impl ToServer {
     pub(crate) fn new(session: SessionId) -> Self {
-        Self { session, queue: BytesMut::new(), unreleased: BTreeSet::new() }
+        Self {
+            session,
+            queue: BytesMut::new(),
+            mid_frame: false,
+            own: BytesMut::new(),
+            unreleased: BTreeSet::new(),
+            unsent: BTreeSet::new(),
+        }
     }
 
     /// Sends the Query, Bind or Execute of statement `number`.
@@ -179,9 +193,21 @@ impl ToServer {
         harmless
     }
 
-    /// Sends the rest of a CopyData frame whose head was sent.
-    pub(crate) fn copy_data_rest(&mut self, part: &Bytes) {
+    /// Sends the head of a CopyData, or all of it; `false`, and nothing is sent, if it is none.
+    pub(crate) fn copy_data(&mut self, tag: u8, head: &Bytes, last: bool) -> bool {
+        let sent = tag == b'd' && self.harmless(tag, head);
+        self.mid_frame = sent && !last;
+        sent
+    }
+
+    /// Sends the rest of a CopyData whose head was sent.
+    pub(crate) fn copy_data_rest(&mut self, part: &Bytes, last: bool) {
         self.queue.extend_from_slice(part);
+        self.mid_frame = !last;
+        if last {
+            let own = self.own.split();
+            self.queue.unsplit(own);
+        }
     }
 
     /// Sends a Query that must fail to parse.
@@ -240,17 +266,24 @@ impl ToServer {
         let length = body.iter().map(|part| part.len()).sum::<usize>().saturating_add(4);
         // Nothing comes here that is longer than a frame may be.
         let Ok(length) = i32::try_from(length) else { return };
-        self.queue.put_u8(tag);
-        self.queue.put_i32(length);
+        let queue = if self.mid_frame { &mut self.own } else { &mut self.queue };
+        queue.put_u8(tag);
+        queue.put_i32(length);
         for part in body {
-            self.queue.extend_from_slice(part);
+            queue.extend_from_slice(part);
         }
     }
 
     /// Takes the release of a statement's reply.
     pub(crate) fn release(&mut self, release: Release) -> Result<(), WrongToken> {
         let StatementId { session, number } = release.statement();
-        if session == self.session && self.unreleased.remove(&number) { Ok(()) } else { Err(WrongToken) }
+        let known = self.unreleased.remove(&number) || self.unsent.remove(&number);
+        if session == self.session && known { Ok(()) } else { Err(WrongToken) }
+    }
+
+    /// A statement that has a ticket will not be sent any more.
+    pub(crate) fn never_sends(&mut self, number: u64) {
+        self.unsent.insert(number);
     }
 
     /// Whether every reply that the server may be sending may go to the client.

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use stepgate_record::Release;
 use stepgate_sql::Facts;
 
 use crate::outlet::{Pass, Traces};
@@ -29,6 +30,8 @@ pub(crate) struct Passed {
     pub(crate) number: u64,
     pub(crate) traces: Arc<Traces>,
     pub(crate) facts: Arc<[Facts]>,
+    /// Came already: another Bind behind it is still being decided on.
+    pub(crate) release: Option<Release>,
 }
 
 /// One frame that waits.
@@ -84,9 +87,16 @@ impl Park {
         Some(parked)
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.frames.clear();
+    /// Drops them. Gives the statements that were let through on a ticket and whose release is still to come.
+    pub(crate) fn clear(&mut self) -> Vec<u64> {
         self.bytes = 0;
+        let unreleased = |parked| match parked {
+            Parked::Bind { pass: Some(passed), .. } => {
+                (matches!(passed.pass, Pass::Ticket(_)) && passed.release.is_none()).then_some(passed.number)
+            }
+            _ => None,
+        };
+        self.frames.drain(..).filter_map(unreleased).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -103,15 +113,37 @@ impl Park {
     }
 
     /// The first Bind that nobody has decided on, with the newest Parse of its statement's name before it.
-    pub(crate) fn undecided(&self) -> Option<(&Bind, &Bytes, Option<Arc<Prepared>>)> {
+    pub(crate) fn undecided(&self) -> Option<(&Bind, Option<Arc<Prepared>>)> {
         let position =
             self.frames.iter().position(|parked| matches!(parked, Parked::Bind { pass: None, .. }))?;
-        let Some(Parked::Bind { bind, frame, .. }) = self.frames.get(position) else { return None };
+        let Some(Parked::Bind { bind, .. }) = self.frames.get(position) else { return None };
         let newest = self.frames.iter().take(position).rev().find_map(|parked| match parked {
             Parked::Parse { name, statement, .. } if *name == bind.statement => Some(Arc::clone(statement)),
             _ => None,
         });
-        Some((bind, frame, newest))
+        Some((bind, newest))
+    }
+
+    /// What the first undecided Bind compares with, for whoever decides on it: the frame has it too.
+    pub(crate) fn take_values(&mut self) -> (Vec<Option<Bytes>>, Vec<i16>) {
+        let first = self.frames.iter_mut().find_map(|parked| match parked {
+            Parked::Bind { bind, pass: None, .. } => Some(bind),
+            _ => None,
+        });
+        first
+            .map(|bind| (std::mem::take(&mut bind.values), std::mem::take(&mut bind.formats)))
+            .unwrap_or_default()
+    }
+
+    /// Whether nothing but Closes stands before this statement's Parse.
+    pub(crate) fn begins_with(&self, statement: &Arc<Prepared>) -> bool {
+        let mut rest = self.frames.iter().skip_while(|parked| matches!(parked, Parked::Close { .. }));
+        matches!(rest.next(), Some(Parked::Parse { statement: first, .. }) if Arc::ptr_eq(first, statement))
+    }
+
+    /// Whether a Close is next.
+    pub(crate) fn next_is_close(&self) -> bool {
+        matches!(self.frames.front(), Some(Parked::Close { .. }))
     }
 
     /// The statements of its Parses, if it binds no others.
@@ -127,6 +159,14 @@ impl Park {
             }
         }
         Some(parsed.into_iter().map(|(_, statement)| Arc::clone(statement)).collect())
+    }
+
+    /// The pass of a statement whose Bind is still here.
+    pub(crate) fn passed(&mut self, number: u64) -> Option<&mut Passed> {
+        self.frames.iter_mut().find_map(|parked| match parked {
+            Parked::Bind { pass: Some(passed), .. } if passed.number == number => Some(passed),
+            _ => None,
+        })
     }
 
     /// Where the pass of the first undecided Bind goes.

@@ -11,6 +11,9 @@ use crate::probe::Names;
 use crate::session::{Action, Ending, Gate, Session};
 use crate::subject::TransactionSoFar;
 
+/// The most notices that are kept for a statement that may not parse.
+const MAX_NOTICES: usize = 16;
+
 impl Session {
     /// Takes what the server sent. Only to be called while [`Session::wants_server`].
     pub fn on_server(&mut self, piece: &Piece) {
@@ -48,8 +51,8 @@ impl Session {
 
     fn reply(&mut self, tag: u8, frame: &Bytes) {
         match tag {
-            // What the server notices while it tries to parse, it notices again when it runs.
-            b'N' if self.is_checking() => return,
+            // What the server notices while it tries to parse, it notices again when it runs, if it does.
+            b'N' if self.is_checking() => return self.noticed(frame),
             b'N' | b'A' => return self.client.relay(frame),
             b'S' => return self.parameter_status(frame),
             b'E' => return self.error(frame),
@@ -59,9 +62,9 @@ impl Session {
         let Some(owed) = self.expect.front().map(|entry| &entry.owed) else { return self.lost_track() };
         match (owed, tag) {
             (Owed::Probe, b'1' | b'2' | b'3' | b'C') | (Owed::Check(_), b'1' | b'3') => {}
-            (Owed::Query { .. }, b'T' | b'C' | b'I' | b'G' | b'H' | b'c') => self.client.relay(frame),
+            (Owed::Query { .. }, b'T' | b'C' | b'I' | b'H' | b'c') => self.client.relay(frame),
             (Owed::Execute { .. }, b'H' | b'c') => self.client.relay(frame),
-            (Owed::Execute { .. }, b'G') => {
+            (Owed::Query { .. } | Owed::Execute { .. }, b'G') => {
                 self.client.relay(frame);
                 self.copy_in_begins();
             }
@@ -104,6 +107,7 @@ impl Session {
     /// The same; `suspended`: the portal may be executed further.
     fn ended(&mut self, sqlstate: Option<String>, suspended: bool) {
         let Some(entry) = self.expect.pop_front() else { return };
+        self.drop_copy_marks();
         if suspended {
             // A portal that is not done keeps its snapshot.
             self.so_far = self.so_far.max(TransactionSoFar::Snapshot);
@@ -159,6 +163,7 @@ impl Session {
             None => self.client.relay(frame),
             Some(Owed::Query { failed, .. }) => {
                 *failed = true;
+                self.copy_in = false;
                 self.failure = sqlstate;
                 self.client.relay(frame);
             }
@@ -171,7 +176,7 @@ impl Session {
             Some(Owed::Check(_)) if fields.get(b'R') == Some(b"exec_parse_message") => {}
             Some(Owed::Check(check)) => {
                 check.refused = Some(sqlstate.unwrap_or_default());
-                self.client.relay(frame);
+                check.said.push(frame.clone());
             }
             // A Sync can fail: it ends an implicit transaction. Its ReadyForQuery still comes.
             Some(Owed::Sync | Owed::OwnSync) => self.client.relay(frame),
@@ -206,7 +211,13 @@ impl Session {
         }
         self.skip();
         if let Gate::Deciding(subject) | Gate::Held(subject) = &self.gate {
-            self.actions.push_back(Action::Withdraw { number: subject.pending.number });
+            let number = subject.pending.number;
+            let asked = |action: &Action| matches!(action, Action::Decide(it) if it.number == number);
+            match self.actions.iter().position(asked) {
+                // Nobody has heard of it yet.
+                Some(at) => drop(self.actions.remove(at)),
+                None => self.actions.push_back(Action::Withdraw { number }),
+            }
             self.gate = Gate::Open;
         }
     }
@@ -226,43 +237,30 @@ impl Session {
         } else if status != b'T' {
             self.forget_made();
         }
-        loop {
-            match self.expect.front().map(|entry| &entry.owed) {
-                Some(Owed::Query { .. }) => {
-                    self.client.relay(frame);
-                    let failure = self.failure.take();
-                    self.done(failure);
-                    break;
-                }
-                Some(Owed::Sync | Owed::RefusedQuery(_)) => {
-                    self.client.relay(frame);
-                    self.expect.pop_front();
-                    break;
-                }
-                Some(Owed::Probe) => {
-                    self.expect.pop_front();
-                    self.probe_answered();
-                    break;
-                }
-                Some(Owed::OwnSync) => {
-                    self.expect.pop_front();
-                    break;
-                }
-                Some(Owed::Check(_)) => {
-                    if let Some(Owed::Check(check)) = self.expect.pop_front().map(|entry| entry.owed) {
-                        self.checked(check, frame);
-                    }
-                    break;
-                }
-                // A Sync that was taken for one that COPY swallowed.
-                None => {
-                    self.client.relay(frame);
-                    self.skipping = false;
-                    break;
-                }
-                // Owed, and yet it will not come any more: only a swallowed Sync explains that.
-                Some(_) => self.done(None),
+        match self.expect.front().map(|entry| &entry.owed) {
+            Some(Owed::Query { .. }) => {
+                self.client.relay(frame);
+                let failure = self.failure.take();
+                self.done(failure);
             }
+            Some(Owed::Sync | Owed::RefusedQuery(_)) => {
+                self.client.relay(frame);
+                self.expect.pop_front();
+            }
+            Some(Owed::Probe) => {
+                self.expect.pop_front();
+                self.probe_answered();
+            }
+            Some(Owed::OwnSync) => {
+                self.expect.pop_front();
+            }
+            Some(Owed::Check(_)) => {
+                if let Some(Owed::Check(check)) = self.expect.pop_front().map(|entry| entry.owed) {
+                    self.checked(check, frame);
+                }
+            }
+            // Nobody asked for it, or for something else.
+            _ => return self.lost_track(),
         }
         if self.expect.is_empty() {
             self.encoding_unsure = false;
@@ -285,7 +283,7 @@ impl Session {
         if let Some(Names { search_path, made_by_sql, isolation: [usually, now] }) = names {
             let keeps = |level: &str| !matches!(level, "read committed" | "read uncommitted");
             self.isolation.told(keeps(&now), keeps(&usually));
-            self.state.search_path = Some(search_path);
+            self.own_state().search_path = Some(search_path);
             self.registry.are_made_by_sql(made_by_sql);
         }
         self.question_ran();
@@ -296,6 +294,14 @@ impl Session {
     fn question_ran(&mut self) {
         if self.status == b'T' && self.isolation.read() == TransactionSoFar::Snapshot {
             self.so_far = self.so_far.max(TransactionSoFar::Snapshot);
+        }
+    }
+
+    fn noticed(&mut self, notice: &Bytes) {
+        if let Some(Owed::Check(check)) = self.expect.front_mut().map(|entry| &mut entry.owed)
+            && check.said.len() < MAX_NOTICES
+        {
+            check.said.push(notice.clone());
         }
     }
 
@@ -315,6 +321,10 @@ impl Session {
         };
         self.number = self.number.saturating_add(1);
         self.actions.push_back(Action::NotParsed { number: self.number, sqlstate });
+        if !check.simple && self.park.next_is_close() {
+            return self.refuse_parse(check.said.concat().into());
+        }
+        check.said.iter().for_each(|frame| self.client.relay(frame));
         if check.simple {
             self.client.relay(ready);
             self.next_piece();
@@ -323,29 +333,10 @@ impl Session {
         }
     }
 
-    /// COPY FROM STDIN begins in the extended protocol: Syncs sent before CopyDone have no reply.
-    fn copy_in_begins(&mut self) {
-        let ended = self.expect.iter().position(|entry| matches!(entry.owed, Owed::CopyEnd));
-        self.copy_in = ended.is_none();
-        let until = ended.unwrap_or(self.expect.len());
-        let mut index = 0;
-        self.expect.retain(|entry| {
-            let swallowed = index < until && matches!(entry.owed, Owed::Sync);
-            index += 1;
-            !swallowed
-        });
-    }
-
-    fn drop_copy_marks(&mut self) {
-        while self.expect.front().is_some_and(|entry| matches!(entry.owed, Owed::CopyEnd)) {
-            self.expect.pop_front();
-        }
-    }
-
     /// What was waited for may have come.
     fn settle(&mut self) {
         let ready = match self.gate {
-            Gate::Settling => true,
+            Gate::Settling | Gate::InData => true,
             Gate::Checking => !self.is_checking(),
             Gate::Probing => !self.expect.iter().any(|entry| matches!(entry.owed, Owed::Probe)),
             _ => false,

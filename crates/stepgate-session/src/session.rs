@@ -10,6 +10,7 @@ use stepgate_types::{RelationName, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem, reply};
 
 use crate::cache::Cache;
+use crate::copy::Copying;
 use crate::described::{Fits, Origins, Unflagged, Withheld};
 use crate::expect::{Entry, Owed, Poison};
 use crate::isolation::Isolation;
@@ -44,7 +45,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub enum Action {
     /// Decide on this message and answer with [`Session::pass`], [`Session::hold`] or [`Session::refuse`].
-    Decide(Box<Pending>),
+    Decide(Arc<Pending>),
     /// What was being decided or held will not run: the server has failed something before it.
     Withdraw {
         /// The statement's number.
@@ -105,6 +106,8 @@ pub(crate) enum Gate {
     Open,
     /// Until the server has answered what it owes.
     Settling,
+    /// Until the client goes on, or the server says that it reads no COPY data any more.
+    InData,
     /// Until the server has said what names mean.
     Probing,
     /// Until the catalog is loaded again.
@@ -132,6 +135,7 @@ pub struct Session {
     pub(crate) skipping: bool,
     /// CopyData is expected, and Sync and Flush are ignored by the server.
     pub(crate) copy_in: bool,
+    pub(crate) copying: Copying,
     pub(crate) registry: Registry,
     pub(crate) expect: VecDeque<Entry>,
     pub(crate) segment: u64,
@@ -148,7 +152,7 @@ pub struct Session {
     pub(crate) tally: Tally,
     pub(crate) failure: Option<String>,
     pub(crate) fatal: bool,
-    pub(crate) state: SessionState,
+    pub(crate) state: Arc<SessionState>,
     /// `client_encoding` may be another by now; and it may have been set in the open transaction.
     pub(crate) encoding_unsure: bool,
     pub(crate) encoding_touched: bool,
@@ -204,6 +208,7 @@ impl Session {
             leaving: false,
             skipping: false,
             copy_in: false,
+            copying: Copying::default(),
             registry: Registry::default(),
             expect: VecDeque::new(),
             segment: 0,
@@ -218,7 +223,7 @@ impl Session {
             tally: Tally::default(),
             failure: None,
             fatal: false,
-            state: SessionState::default(),
+            state: Arc::default(),
             encoding_unsure: false,
             encoding_touched: false,
             touched: false,
@@ -260,6 +265,9 @@ impl Session {
     pub fn on_client(&mut self, piece: Piece) {
         self.inbox_bytes = self.inbox_bytes.saturating_add(piece.bytes().len());
         self.inbox.push_back(piece);
+        if matches!(self.gate, Gate::InData) {
+            self.gate = Gate::Open;
+        }
         self.advance();
     }
 
@@ -307,7 +315,8 @@ impl Session {
             Frame::Bind => {
                 // It has its effect when it leaves: what is asked until then is asked of the state before it.
                 let facts = Arc::clone(&subject.pending.facts);
-                *self.park.undecided_pass().ok_or(WrongToken)? = Some(Passed { pass, number, traces, facts });
+                *self.park.undecided_pass().ok_or(WrongToken)? =
+                    Some(Passed { pass, number, traces, facts, release: None });
                 self.advance();
                 return Ok(());
             }
@@ -341,9 +350,7 @@ impl Session {
     /// and `problem` replaces the server's error.
     pub fn refuse(&mut self, problem: &Problem) {
         let Some(subject) = self.take_subject() else { return };
-        self.nonces = self.nonces.saturating_add(1);
-        let nonce = format!("sg_denied_{:016x}_{}", self.nonce, self.nonces);
-        let poison = Poison { nonce, error: problem.error_bytes() };
+        let poison = Poison { nonce: self.next_nonce(), error: problem.error_bytes() };
         match subject.frame {
             Frame::Query(_) => {
                 self.server.poison_query(&poison.nonce);
@@ -364,11 +371,21 @@ impl Session {
         self.advance();
     }
 
+    /// Recognises a message that must fail.
+    pub(crate) fn next_nonce(&mut self) -> String {
+        self.nonces = self.nonces.saturating_add(1);
+        format!("sg_denied_{:016x}_{}", self.nonce, self.nonces)
+    }
+
     /// Lets the reply of a statement go that went ahead on a ticket.
     ///
     /// # Errors
     /// The token is not for a statement of this session that waits: the session must end.
     pub fn release(&mut self, release: Release) -> Result<(), WrongToken> {
+        if let Some(passed) = self.park.passed(release.statement().number) {
+            passed.release = Some(release);
+            return Ok(());
+        }
         self.server.release(release)
     }
 
@@ -387,7 +404,7 @@ impl Session {
         };
         let known = Known::of(self);
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
-            subject.pending.facts = Arc::clone(&facts);
+            Arc::make_mut(&mut subject.pending).facts = Arc::clone(&facts);
             subject.known = known;
         }
         Some(facts)
@@ -421,7 +438,7 @@ impl Session {
 
     /// The number of the statement that is held.
     #[must_use]
-    pub const fn held(&self) -> Option<u64> {
+    pub fn held(&self) -> Option<u64> {
         match &self.gate {
             Gate::Held(subject) => Some(subject.pending.number),
             _ => None,
@@ -456,7 +473,7 @@ impl Session {
 
     /// What names are resolved by now: for judging again what runs.
     #[must_use]
-    pub fn resolves_by(&self) -> (&SessionState, &Arc<Catalog>) {
+    pub fn resolves_by(&self) -> (&Arc<SessionState>, &Arc<Catalog>) {
         (&self.state, &self.catalog)
     }
 
@@ -476,7 +493,7 @@ impl Session {
     /// Takes what tables hold of labelled columns now.
     pub fn set_taints(&mut self, taints: Taints) {
         if !taints.is(&self.state.taints) {
-            self.state.taints = taints;
+            self.own_state().taints = taints;
             self.forget_facts();
         }
     }
@@ -487,7 +504,7 @@ impl Session {
     /// There is no room: the statement must not run.
     pub fn stores(&mut self, stored: Vec<(RelationName, Flow)>) -> Result<(), TooMany> {
         for (relation, flow) in stored {
-            if self.state.own_taints.add(relation, flow)? {
+            if self.own_state().own_taints.add(relation, flow)? {
                 self.forget_facts();
             }
         }
@@ -523,6 +540,8 @@ impl Session {
         }
         self.client.own(&problem.fatal_bytes());
         self.gate = Gate::Ended;
+        // Nothing is sent any more, whatever would be decided.
+        self.actions.retain(|action| !matches!(action, Action::Decide(_)));
         self.actions.push_back(Action::End(ending));
     }
 
@@ -555,6 +574,8 @@ impl Session {
     pub(crate) fn skip(&mut self) {
         self.skipping = true;
         self.leaving = false;
-        self.park.clear();
+        for number in self.park.clear() {
+            self.server.never_sends(number);
+        }
     }
 }

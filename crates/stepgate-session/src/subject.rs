@@ -12,7 +12,7 @@ use crate::outlet::{Declared, Late, Made, Traces};
 use crate::session::Session;
 
 /// Which protocol brought the statement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// Query.
     Simple,
@@ -97,7 +97,7 @@ pub(crate) struct Subject {
     pub(crate) executes: bool,
     /// The statement's facts when it was parsed, if that was before.
     pub(crate) parsed: Option<Arc<[Facts]>>,
-    pub(crate) pending: Pending,
+    pub(crate) pending: Arc<Pending>,
     /// By what it was judged.
     pub(crate) known: Known,
 }
@@ -151,6 +151,7 @@ impl Subject {
         Arc::new(Traces {
             names: facts.iter().flat_map(|facts| facts.effect.names.iter().cloned()).collect(),
             wild: facts.iter().any(is_wild),
+            copies_in: self.copies_in(),
             closes: facts.iter().map(|facts| facts.effect.closes.clone()).filter(closes).collect(),
             number: self.pending.number,
             shows,
@@ -163,6 +164,22 @@ impl Subject {
                 known: self.known.clone(),
             }),
         })
+    }
+}
+
+impl Subject {
+    /// How often it may read COPY data.
+    fn copies_in(&self) -> usize {
+        let simple = matches!(self.frame, Frame::Query(_));
+        let each = |facts: &Facts| match facts.kind {
+            Kind::CopyIn => 1,
+            // Not to be read, it may be any number of statements.
+            Kind::Unknown if simple => usize::MAX,
+            Kind::Unknown => 1,
+            _ => usize::from(self.opaque),
+        };
+        let all = self.pending.facts.iter().map(each).fold(0, usize::saturating_add);
+        if simple { all } else { all.min(1) }
     }
 }
 

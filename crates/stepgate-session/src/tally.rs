@@ -10,7 +10,12 @@ pub(crate) struct Tally {
 impl Tally {
     /// Counts a piece of a DataRow or CopyData; `first` if a frame begins with it.
     pub(crate) fn count(&mut self, bytes: usize, first: bool) {
-        self.rows = self.rows.saturating_add(u64::from(first));
+        self.count_run(bytes, u64::from(first));
+    }
+
+    /// Counts so many bytes in which so many frames begin.
+    pub(crate) fn count_run(&mut self, bytes: usize, begun: u64) {
+        self.rows = self.rows.saturating_add(begun);
         self.bytes = self.bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 

@@ -62,6 +62,40 @@ fn nothing_of_an_extended_statement_moves_before_its_verdict() {
 }
 
 #[test]
+fn a_release_that_comes_before_its_bind_has_left_counts_when_it_does() {
+    let mut stage = Stage::new();
+    let frames =
+        [parse("a", "select 1"), bind("a", "a"), parse("b", "select ssn from customers"), bind("b", "b")];
+    stage.client(&frames);
+    stage.client(&[execute("a"), execute("b"), sync()]);
+    let first = stage.decision().number;
+    stage.pass(ticket(first));
+    let second = stage.decision().number;
+    stage.hold();
+    stage.release(first);
+    assert!(stage.at_server().is_empty());
+    stage.pass(permit(second));
+    assert_eq!(tags(&stage.at_server()), "PBPBEES");
+    assert!(stage.session.wants_server(), "both replies may be taken");
+    // Of one that never leaves, too.
+    let mut stage = Stage::new();
+    stage.client(&[parse("x", "select 1"), execute("gone"), parse("a", "select 1"), bind("a", "a")]);
+    let gone = stage.decision().number;
+    stage.pass(permit(gone));
+    stage.client(&[parse("b", "select ssn from customers"), bind("b", "b"), sync()]);
+    let first = stage.decision().number;
+    stage.pass(ticket(first));
+    stage.decision();
+    stage.hold();
+    stage.server(&[frame(b'1', b""), error("34000", "portal \"gone\" does not exist")]);
+    assert_eq!(stage.withdrawn.len(), 1);
+    stage.release(first);
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "N1EZ");
+    assert!(!stage.ended);
+}
+
+#[test]
 fn a_bind_that_only_a_sync_follows_is_judged_too_since_planning_runs_functions() {
     let mut stage = Stage::new();
     stage.client(&[parse("", "select leak()"), bind("", ""), sync()]);
@@ -138,6 +172,23 @@ fn a_held_statement_that_the_server_would_skip_is_withdrawn() {
     stage.server(&[ready(b'I')]);
     assert_eq!(tags(&stage.at_client()), "N12EZ");
     assert_eq!(stage.completed, [(first.number, Some("22012".to_owned()), 0)]);
+}
+
+#[test]
+fn what_the_server_would_skip_is_not_decided_on_if_that_is_heard_first() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "select 1/0"), bind("", ""), execute("")]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    // Not looked at by the driver before the error.
+    for piece in [parse("", "select 2"), bind("", ""), execute("")] {
+        stage.session.on_client(stepgate_wire::Piece::Whole { tag: piece[0], bytes: piece.into() });
+    }
+    for piece in [frame(b'1', b""), frame(b'2', b""), error("22012", "division by zero")] {
+        stage.session.on_server(&stepgate_wire::Piece::Whole { tag: piece[0], bytes: piece.into() });
+    }
+    stage.client(&[sync()]);
+    assert!(!stage.undecided() && stage.withdrawn.is_empty());
 }
 
 #[test]
@@ -243,22 +294,6 @@ fn function_calls_by_the_fast_path_are_refused() {
     let seen = stage.at_client();
     assert_eq!(tags(&seen), "EZ");
     assert!(find(&seen[0], b"C42501\0"));
-}
-
-#[test]
-fn a_sync_that_copy_from_stdin_swallows_is_not_waited_for() {
-    let mut stage = Stage::new();
-    stage.client(&[parse("", "copy t from stdin"), bind("", ""), execute(""), sync()]);
-    let number = stage.decision().number;
-    stage.pass(permit(number));
-    stage.server(&[frame(b'1', b""), frame(b'2', b""), frame(b'G', b"\0\0\0")]);
-    stage.client(&[frame(b'd', b"row\n"), frame(b'c', b""), sync()]);
-    assert_eq!(tags(&stage.at_server()), "PBESdcS");
-    stage.server(&[complete(), ready(b'I')]);
-    assert_eq!(tags(&stage.at_client()), "12GCZ");
-    stage.client(&[query("select 1")]);
-    assert!(stage.undecided());
-    assert!(!stage.ended);
 }
 
 #[test]

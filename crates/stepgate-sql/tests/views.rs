@@ -120,3 +120,24 @@ fn a_column_of_a_view_is_reported_without_the_others() {
         assert_eq!(reported, expected, "{sql}");
     }
 }
+
+#[test]
+fn a_view_that_the_server_cannot_print_is_unknown_and_keeps_nothing_else_from_being_read() {
+    let cluster = clinic();
+    // Servers older than the minor versions of 2025 make it; others refuse.
+    let script = "
+        create table written (a int);
+        create function makes() returns trigger language plpgsql as
+            'begin create materialized view unprintable as select * from new_rows; return null; end';
+        create trigger makes after insert on written referencing new table as new_rows
+            for each statement execute function makes();
+        do $$ begin insert into written values (1); exception when others then null; end $$";
+    cluster.load("clinic", script).expect("what makes it");
+    let catalog = snapshot(&cluster, "clinic");
+    for (sql, certainty) in
+        [("select a from unprintable", Certainty::Unknown), ("select a from written", Certainty::Exact)]
+    {
+        let [facts] = facts(sql, &catalog).try_into().expect("one statement");
+        assert_eq!(facts.certainty, certainty, "{sql}: {:?}", facts.reasons);
+    }
+}

@@ -18,7 +18,7 @@ pub enum LogError {
     #[error("the event cannot be recorded: {0}")]
     TooLarge(String),
     /// A stored record could not be read back.
-    #[error("record {seq} cannot be read: {why}")]
+    #[error("record {seq} {why}")]
     Unreadable {
         /// Which.
         seq: u64,

@@ -3,9 +3,10 @@
 use std::io::Write;
 
 use stepgate_record::verify::{Header, checkpoint_line};
-use stepgate_record::{Checkpoint, Event, Frontier, Hash, Record};
+use stepgate_record::{Checkpoint, Event, Frontier, Hash, Record, RecordError};
 use stepgate_types::Timestamp;
 
+use crate::records::Stored;
 use crate::{Log, LogError};
 
 /// Which records to export. Times are those in the records; in between, nothing is left out.
@@ -80,12 +81,8 @@ impl Log {
         };
         let mut line = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.write_all(b"\n"));
         line(&header.line().map_err(|failure| LogError::Io(failure.why))?)?;
-        for item in self.shared().disk.records(cut.first) {
-            let (seq, bytes) = item.map_err(|why| LogError::Unreadable { seq: cut.first, why })?;
-            if seq >= cut.end {
-                break;
-            }
-            line(&bytes)?;
+        for stored in self.shared().records.read(cut.first, cut.end)? {
+            line(&stored?.bytes)?;
         }
         line(&checkpoint_line(&note))?;
         out.flush()?;
@@ -97,10 +94,11 @@ impl Log {
     fn cut(&self, range: ExportRange, size: u64) -> Result<Cut, LogError> {
         let (mut first, mut end) = (None, if range.until.is_none() { size } else { 0 });
         if range != ExportRange::default() {
-            for item in self.read(0, size) {
-                let (seq, bytes) = item?;
-                let why = |error: stepgate_record::RecordError| error.to_string();
-                let at = Record::decode(&bytes).map_err(|error| unreadable(seq, why(error)))?.at;
+            for stored in self.shared().records.read(0, size)? {
+                let Stored { seq, bytes, .. } = stored?;
+                let unreadable =
+                    |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
+                let at = Record::decode(&bytes).map_err(unreadable)?.at;
                 if first.is_none() && range.since.is_none_or(|since| at >= since) {
                     first = Some(seq);
                 }
@@ -113,9 +111,8 @@ impl Log {
         let end = end.max(first);
         let mut cut =
             Cut { first, end, before: Frontier::default(), after: Frontier::starting_at(end), last: None };
-        for item in self.read(0, size) {
-            let (seq, bytes) = item?;
-            let hash = Hash::leaf(&bytes);
+        for stored in self.shared().records.read(0, size)? {
+            let Stored { seq, hash, .. } = stored?;
             if seq < first {
                 cut.before.push(hash);
             } else if seq < end {
@@ -126,18 +123,4 @@ impl Log {
         }
         Ok(cut)
     }
-
-    /// Number and bytes of the records `from..end`, all of them or an error.
-    fn read(&self, from: u64, end: u64) -> impl Iterator<Item = Result<(u64, sled::IVec), LogError>> {
-        let mut records = self.shared().disk.records(from);
-        (from..end).map(move |next| match records.next() {
-            Some(Ok((seq, bytes))) if seq == next => Ok((seq, bytes)),
-            Some(Err(why)) => Err(unreadable(next, why)),
-            _ => Err(unreadable(next, "it is missing".to_owned())),
-        })
-    }
-}
-
-fn unreadable(seq: u64, why: String) -> LogError {
-    LogError::Unreadable { seq, why }
 }

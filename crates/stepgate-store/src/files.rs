@@ -23,6 +23,14 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Removes a directory with all that is in it, if it is there.
+pub(crate) fn remove_dir(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
 /// Reads a small text file; `None` if there is none.
 pub(crate) fn read_text(path: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(path) {

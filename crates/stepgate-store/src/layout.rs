@@ -12,7 +12,10 @@ use crate::OpenError;
 use crate::files::{AtPath as _, read_text, write_atomic};
 
 /// The store format that this version writes; a newer one is refused.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
+
+/// The format before it: records lay in sled, too.
+const OLD_FORMAT: u64 = 1;
 
 /// A data directory.
 #[derive(Debug, Clone)]
@@ -27,6 +30,14 @@ struct Format {
     log_id: String,
 }
 
+/// A directory that has been used.
+#[derive(Debug, Clone)]
+pub(crate) struct Used {
+    pub(crate) log_id: String,
+    /// By the format before this one.
+    pub(crate) old: bool,
+}
+
 impl Layout {
     pub(crate) fn new(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
@@ -36,19 +47,39 @@ impl Layout {
         &self.dir
     }
 
-    /// sled's directory.
-    pub(crate) fn log(&self) -> PathBuf {
-        self.dir.join("log")
+    /// The records' directory.
+    pub(crate) fn records(&self) -> PathBuf {
+        self.dir.join("records")
+    }
+
+    /// sled's directory: what is kept beside the log.
+    pub(crate) fn beside(&self) -> PathBuf {
+        self.dir.join("beside")
     }
 
     /// sled's one file.
     pub(crate) fn db(&self) -> PathBuf {
-        self.log().join("db")
+        self.beside().join("db")
     }
 
     /// sled's files for large values: must stay empty, since sled never syncs them.
     pub(crate) fn blobs(&self) -> PathBuf {
-        self.log().join("blobs")
+        self.beside().join("blobs")
+    }
+
+    /// Changes on their way to sled.
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.dir.join("journal")
+    }
+
+    /// Where format 1 had everything: sled's directory.
+    pub(crate) fn old_log(&self) -> PathBuf {
+        self.dir.join("log")
+    }
+
+    /// What is left of format 1.
+    pub(crate) fn backup(&self) -> PathBuf {
+        self.dir.join("backup-format-1")
     }
 
     pub(crate) fn checkpoints(&self) -> PathBuf {
@@ -71,7 +102,7 @@ impl Layout {
     /// Makes the directories, readable to nobody else.
     pub(crate) fn make_dirs(&self) -> Result<(), OpenError> {
         for dir in [self.dir.clone(), self.checkpoints()] {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).at(&dir)?;
+            make_dir(&dir).at(&dir)?;
         }
         Ok(())
     }
@@ -103,8 +134,8 @@ impl Layout {
         }
     }
 
-    /// The log's id; `None` in a directory that has never been used.
-    pub(crate) fn log_id(&self) -> Result<Option<String>, OpenError> {
+    /// What the directory is; `None`: it has never been used.
+    pub(crate) fn used(&self) -> Result<Option<Used>, OpenError> {
         let path = self.format();
         let Some(text) = read_text(&path).at(&path)? else { return Ok(None) };
         let format: Option<Format> = serde_json::from_str(&text).ok();
@@ -112,7 +143,9 @@ impl Layout {
             Some(Format { version, .. }) if version > FORMAT => {
                 Err(OpenError::Newer { dir: self.dir.clone(), found: version, known: FORMAT })
             }
-            Some(Format { version: FORMAT, log_id }) if is_log_id(&log_id) => Ok(Some(log_id)),
+            Some(Format { version: version @ (OLD_FORMAT | FORMAT), log_id }) if is_log_id(&log_id) => {
+                Ok(Some(Used { log_id, old: version == OLD_FORMAT }))
+            }
             _ => Err(self.damaged("format.json is not readable")),
         }
     }
@@ -127,4 +160,9 @@ impl Layout {
     pub(crate) fn damaged(&self, why: impl Into<String>) -> OpenError {
         OpenError::Damaged { dir: self.dir.clone(), why: why.into() }
     }
+}
+
+/// Makes a directory, readable to nobody else.
+pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }

@@ -1,21 +1,26 @@
 //! The audit log: one writer, group commit, an acknowledgement only after fdatasync.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::mpsc as std_mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use stepgate_record::{Event, Fitted, Hash, Permit, Record, Release, Seal as _, Ticket, VerifierKey};
+use stepgate_record::{
+    Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket, VerifierKey,
+};
 use stepgate_types::{Clock, Entropy, StatementId};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
-use crate::disk::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use crate::queue::Parcel;
+use crate::records::Stored;
+use crate::seal::Watermarks;
 use crate::wait::block_on;
-use crate::writer::{self, Job, QUEUE_JOBS, Shared};
-use crate::{LogError, Vault};
+use crate::writer::{self, Shared};
+use crate::{Change, Entry, LogError, Side, Vault};
 
 /// How many events one call may append: they are written as one batch.
 const MAX_EVENTS: usize = 1024;
@@ -50,63 +55,6 @@ pub struct Opened {
     pub records: u64,
 }
 
-/// Something kept beside the log, in a tree of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Side {
-    /// People who may connect.
-    People,
-    /// Their factors.
-    Factors,
-    /// Free for the projections of requests and grants.
-    Desk,
-    /// What tables hold of labelled columns.
-    Taints,
-    /// Which columns hold something classified, by OID.
-    Bindings,
-}
-
-/// Key and value in a side tree.
-pub type Entry = (Vec<u8>, Vec<u8>);
-
-/// One write beside the log, on disk together with the events it is appended with. Keys have at most 256
-/// bytes, values 4,096.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Change {
-    /// Sets a key.
-    Put {
-        /// Where.
-        side: Side,
-        /// Key.
-        key: Vec<u8>,
-        /// Value.
-        value: Vec<u8>,
-    },
-    /// Removes a key.
-    Delete {
-        /// Where.
-        side: Side,
-        /// Key.
-        key: Vec<u8>,
-    },
-}
-
-impl Change {
-    /// Which tree.
-    #[must_use]
-    pub const fn side(&self) -> Side {
-        match self {
-            Self::Put { side, .. } | Self::Delete { side, .. } => *side,
-        }
-    }
-
-    fn fits(&self) -> bool {
-        match self {
-            Self::Put { key, value, .. } => key.len() <= MAX_KEY_BYTES && value.len() <= MAX_VALUE_BYTES,
-            Self::Delete { key, .. } => key.len() <= MAX_KEY_BYTES,
-        }
-    }
-}
-
 /// The audit log. Cheap to clone; the last clone that is dropped closes it.
 #[derive(Clone)]
 pub struct Log {
@@ -117,19 +65,15 @@ struct Handle {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
     verifier_key: VerifierKey,
-    /// `None` only while it is dropped.
-    queue: Option<mpsc::Sender<Job>>,
-    /// The number of the next record; locked while it is handed out, so that the queue is in order.
-    place: Mutex<Place>,
     writer: Option<JoinHandle<()>>,
     checkpointer: Option<(std_mpsc::Sender<()>, JoinHandle<()>)>,
     /// Held as long as the log is open.
     _lock: File,
 }
 
-struct Place {
-    next: u64,
-    closed: bool,
+thread_local! {
+    /// Where this thread encodes what it records.
+    static FITTED: RefCell<Fitted> = RefCell::default();
 }
 
 impl Log {
@@ -142,12 +86,10 @@ impl Log {
         lock: File,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(shared);
-        let (queue, jobs) = mpsc::channel(QUEUE_JOBS);
-        let next = shared.marks.durable();
         let writes = Arc::clone(&shared);
         let writer = thread::Builder::new()
             .name("audit-writer".to_owned())
-            .spawn(move || writer::run(&writes, jobs, prev))?;
+            .spawn(move || writer::run(&writes, prev))?;
         let (stop, stopped) = std_mpsc::channel::<()>();
         let signs = Arc::clone(&shared);
         let checkpointer = thread::Builder::new().name("audit-checkpoint".to_owned()).spawn(move || {
@@ -163,8 +105,6 @@ impl Log {
                 shared,
                 clock,
                 verifier_key,
-                queue: Some(queue),
-                place: Mutex::new(Place { next, closed: false }),
                 writer: Some(writer),
                 checkpointer: Some((stop, checkpointer)),
                 _lock: lock,
@@ -199,8 +139,10 @@ impl Log {
     /// # Errors
     /// Nothing was acknowledged; see [`LogError`].
     pub async fn append(&self, events: Vec<Event>, changes: Vec<Change>) -> Result<u64, LogError> {
-        let (first, done) = self.queue(&events, changes, true).await?;
-        self.acknowledged(done).await?;
+        let count = u64::try_from(events.len()).map_err(|_| LogError::Full)?;
+        let first = self.queue(&events, changes, true).await?;
+        let last = first.saturating_add(count.saturating_sub(1));
+        Durable { marks: &self.shared().marks, seq: last, waits: false }.await?;
         Ok(first)
     }
 
@@ -238,12 +180,56 @@ impl Log {
         statement: StatementId,
         event: Event,
     ) -> Result<(Ticket, PendingRelease), LogError> {
-        let marks = &self.shared().marks;
-        let urgent = marks.ordinary_is_durable();
-        let (seq, done) = self.queue(&[event], Vec::new(), urgent).await?;
-        let ticket = marks.ticket(statement, seq).map_err(|error| LogError::Poisoned(error.to_string()))?;
+        match self.try_ticket(statement, &event)? {
+            Some(had) => Ok(had),
+            None => {
+                let urgent = self.shared().marks.ordinary_is_durable();
+                let seq = self.queue(std::slice::from_ref(&event), Vec::new(), urgent).await?;
+                self.ticketed(statement, seq)
+            }
+        }
+    }
+
+    /// [`Log::ticket`] without waiting; `None` if there is no room right now.
+    ///
+    /// # Errors
+    /// The statement must not pass.
+    pub fn try_ticket(
+        &self,
+        statement: StatementId,
+        event: &Event,
+    ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
+        self.try_ticket_as(statement, |fitted| fitted.fit(event))
+    }
+
+    /// [`Log::try_ticket`] for a decision that was made before: `template` is its event, whose number is that of
+    /// `statement` this time.
+    ///
+    /// # Errors
+    /// The statement must not pass.
+    pub fn try_ticket_again(
+        &self,
+        statement: StatementId,
+        template: &Template,
+    ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
+        self.try_ticket_as(statement, |fitted| template.fill(statement.number, fitted))
+    }
+
+    fn try_ticket_as(
+        &self,
+        statement: StatementId,
+        encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
+    ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
+        let urgent = self.shared().marks.ordinary_is_durable();
+        let first = self.push_encoded(urgent, encode)?;
+        first.map(|seq| self.ticketed(statement, seq)).transpose()
+    }
+
+    fn ticketed(&self, statement: StatementId, seq: u64) -> Result<(Ticket, PendingRelease), LogError> {
+        let ticket = self.shared().marks.ticket(statement, seq);
+        let ticket = ticket.map_err(|error| LogError::Poisoned(error.to_string()))?;
         let log = Arc::clone(&self.handle.shared);
-        Ok((ticket, PendingRelease { log, statement, seq, done }))
+        Ok((ticket, PendingRelease { log, statement, seq, waits: false, done: false }))
     }
 
     /// Queues an event that nothing waits for. It is written, or the log is poisoned.
@@ -251,13 +237,23 @@ impl Log {
     /// # Errors
     /// The event was not queued.
     pub fn note(&self, event: Event) -> Result<(), LogError> {
-        let events = fit(&[event])?;
-        let slot = self.sender()?.try_reserve().map_err(|error| match error {
-            mpsc::error::TrySendError::Full(()) => LogError::Full,
-            mpsc::error::TrySendError::Closed(()) => LogError::Closed,
-        })?;
-        let job = Unplaced { events, changes: Vec::new(), urgent: false, done: None };
-        self.place(slot, job, false).map(|_| ())
+        self.push_encoded(false, |fitted| fitted.fit(&event))?.map(|_| ()).ok_or(LogError::Full)
+    }
+
+    fn push_encoded(
+        &self,
+        urgent: bool,
+        encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
+    ) -> Result<Option<u64>, LogError> {
+        FITTED.with_borrow_mut(|fitted| {
+            encode(fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
+            let events = std::slice::from_ref(&*fitted);
+            self.push(Parcel { events, changes: &mut Vec::new(), urgent, last: false })
+        })
+    }
+
+    fn push(&self, parcel: Parcel<'_>) -> Result<Option<u64>, LogError> {
+        self.shared().queue.push(parcel, &self.shared().marks, &*self.handle.clock)
     }
 
     /// Hands all durable records from number `from` on to `f`, in order.
@@ -265,23 +261,11 @@ impl Log {
     /// # Errors
     /// A record cannot be read.
     pub fn replay(&self, from: u64, f: &mut dyn FnMut(u64, &Record)) -> Result<(), LogError> {
-        let end = self.len();
-        let mut next = from;
-        for item in self.shared().disk.records(from) {
-            if next >= end {
-                break;
-            }
-            let unreadable = |why: String| LogError::Unreadable { seq: next, why };
-            let (seq, bytes) = item.map_err(unreadable)?;
-            if seq != next {
-                return Err(unreadable("it is missing".to_owned()));
-            }
-            let record = Record::decode(&bytes).map_err(|error| unreadable(error.to_string()))?;
-            f(seq, &record);
-            next = next.saturating_add(1);
-        }
-        if next < end {
-            return Err(LogError::Unreadable { seq: next, why: "it is missing".to_owned() });
+        for stored in self.shared().records.read(from, self.len())? {
+            let Stored { seq, bytes, .. } = stored?;
+            let unreadable =
+                |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
+            f(seq, &Record::decode(&bytes).map_err(unreadable)?);
         }
         Ok(())
     }
@@ -326,7 +310,7 @@ impl Log {
     /// # Errors
     /// The tree cannot be read.
     pub fn load(&self, side: Side) -> Result<Vec<Entry>, LogError> {
-        self.shared().disk.side(side).map_err(LogError::Io)
+        self.shared().beside.side(side).map_err(LogError::Io)
     }
 
     /// One value of a side tree.
@@ -334,7 +318,7 @@ impl Log {
     /// # Errors
     /// The tree cannot be read.
     pub fn load_one(&self, side: Side, key: &[u8]) -> Result<Option<Vec<u8>>, LogError> {
-        self.shared().disk.side_value(side, key).map_err(LogError::Io)
+        self.shared().beside.side_value(side, key).map_err(LogError::Io)
     }
 
     /// Why nothing is accepted any more, if a write has failed.
@@ -361,75 +345,33 @@ impl Log {
     /// # Errors
     /// The last records may not be on disk.
     pub fn close(&self) -> Result<(), LogError> {
-        let events = fit(&[Event::LogStopped {}])?;
-        let (done, acknowledged) = oneshot::channel();
-        let slot = block_on(self.sender()?.reserve()).map_err(|_| LogError::Closed)?;
-        self.place(slot, Unplaced { events, changes: Vec::new(), urgent: true, done: Some(done) }, true)?;
-        block_on(self.acknowledged(acknowledged))?;
+        let seq = block_on(self.queue_as(&[Event::LogStopped {}], Vec::new(), true, true))?;
+        block_on(Durable { marks: &self.shared().marks, seq, waits: false })?;
         self.shared().checkpoint(true).map(|_| ())
     }
 
-    fn sender(&self) -> Result<&mpsc::Sender<Job>, LogError> {
-        self.handle.queue.as_ref().ok_or(LogError::Closed)
+    async fn queue(&self, events: &[Event], changes: Vec<Change>, urgent: bool) -> Result<u64, LogError> {
+        self.queue_as(events, changes, urgent, false).await
     }
 
-    async fn queue(
+    /// Returns the number of the first record.
+    async fn queue_as(
         &self,
         events: &[Event],
-        changes: Vec<Change>,
+        mut changes: Vec<Change>,
         urgent: bool,
-    ) -> Result<(u64, oneshot::Receiver<Result<(), LogError>>), LogError> {
+        last: bool,
+    ) -> Result<u64, LogError> {
         let events = fit(events)?;
         if changes.len() > MAX_CHANGES || !changes.iter().all(Change::fits) {
             return Err(LogError::TooLarge("too many or too large changes".to_owned()));
         }
-        let slot = self.sender()?.reserve().await.map_err(|_| LogError::Closed)?;
-        let (done, acknowledged) = oneshot::channel();
-        let job = Unplaced { events, changes, urgent, done: Some(done) };
-        let first = self.place(slot, job, false)?;
-        Ok((first, acknowledged))
-    }
-
-    /// Gives the job its numbers and puts it into its slot.
-    fn place(&self, slot: mpsc::Permit<'_, Job>, job: Unplaced, last: bool) -> Result<u64, LogError> {
-        let Unplaced { events, changes, urgent, done } = job;
-        let marks = &self.shared().marks;
-        let mut place = self.handle.place.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.check()?;
-        if place.closed {
-            return Err(LogError::Closed);
-        }
-        let first = place.next;
-        let count = u64::try_from(events.len()).map_err(|_| LogError::Full)?;
-        place.next = first.checked_add(count).ok_or(LogError::Full)?;
-        place.closed = last;
-        slot.send(Job { first, at: self.handle.clock.now(), events, changes, urgent, done });
-        marks.queued_to(place.next);
-        drop(place);
-        if urgent || self.sender()?.capacity() < QUEUE_JOBS / 2 {
-            self.handle.wake_writer();
-        }
-        Ok(first)
-    }
-
-    async fn acknowledged(&self, done: oneshot::Receiver<Result<(), LogError>>) -> Result<(), LogError> {
-        done.await.unwrap_or_else(|_| Err(LogError::Poisoned("the writer has stopped".to_owned())))
-    }
-}
-
-/// A job before it has its numbers.
-struct Unplaced {
-    events: Vec<Fitted>,
-    changes: Vec<Change>,
-    urgent: bool,
-    done: Option<oneshot::Sender<Result<(), LogError>>>,
-}
-
-impl Handle {
-    /// Ends the writer's wait for company.
-    fn wake_writer(&self) {
-        if let Some(writer) = &self.writer {
-            writer.thread().unpark();
+        let Shared { queue, marks, .. } = self.shared();
+        loop {
+            if let Some(first) = self.push(Parcel { events: &events, changes: &mut changes, urgent, last })? {
+                return Ok(first);
+            }
+            std::future::poll_fn(|context| queue.poll_room(marks, context)).await;
         }
     }
 }
@@ -447,8 +389,7 @@ fn fit(events: &[Event]) -> Result<Vec<Fitted>, LogError> {
 impl Drop for Handle {
     fn drop(&mut self) {
         // The writer ends when it has written what is queued.
-        drop(self.queue.take());
-        self.wake_writer();
+        self.shared.queue.end();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
@@ -462,35 +403,85 @@ impl Drop for Handle {
     }
 }
 
+/// Waits until a record is on disk.
+struct Durable<'a> {
+    marks: &'a Watermarks,
+    seq: u64,
+    waits: bool,
+}
+
+impl Future for Durable<'_> {
+    type Output = Result<(), LogError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let polled = self.marks.poll_durable(self.seq, context);
+        self.waits = polled.is_pending();
+        polled
+    }
+}
+
+impl Drop for Durable<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.marks.forget(self.seq);
+        }
+    }
+}
+
 /// The right to release a reply, once the record behind it has come far enough.
 #[must_use = "nothing is released until it is awaited"]
 pub struct PendingRelease {
     log: Arc<Shared>,
     statement: StatementId,
     seq: u64,
-    done: oneshot::Receiver<Result<(), LogError>>,
+    /// Somebody is to be woken.
+    waits: bool,
+    /// It was given out: there is one release for each statement.
+    done: bool,
+}
+
+impl PendingRelease {
+    /// The release, if the record has come far enough by now; an error if it never will, or if the release was
+    /// given out before.
+    pub fn try_release(&mut self) -> Option<Result<Release, LogError>> {
+        if self.done {
+            return Some(Err(LogError::Closed));
+        }
+        if let Err(error) = self.log.marks.check() {
+            return Some(Err(error));
+        }
+        let release = self.log.marks.release(self.statement, self.seq).ok()?;
+        self.done = true;
+        Some(Ok(release))
+    }
 }
 
 impl Future for PendingRelease {
     type Output = Result<Release, LogError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Err(error) = self.log.marks.check() {
-            return Poll::Ready(Err(error));
+        if let Some(done) = self.try_release() {
+            return Poll::Ready(done);
         }
-        if let Ok(release) = self.log.marks.release(self.statement, self.seq) {
-            return Poll::Ready(Ok(release));
+        let polled = self.log.marks.poll_durable(self.seq, context);
+        self.waits = polled.is_pending();
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) => {
+                let sealed = self.try_release();
+                let unsealed = || Err(LogError::Poisoned(format!("record {} is not sealed", self.seq)));
+                Poll::Ready(sealed.unwrap_or_else(unsealed))
+            }
         }
-        let written = match Pin::new(&mut self.done).poll(context) {
-            Poll::Pending => return Poll::Pending,
-            Poll::Ready(written) => written,
-        };
-        let written =
-            written.unwrap_or_else(|_| Err(LogError::Poisoned("the writer has stopped".to_owned())));
-        Poll::Ready(written.and_then(|()| {
-            let release = self.log.marks.release(self.statement, self.seq);
-            release.map_err(|error| LogError::Poisoned(error.to_string()))
-        }))
+    }
+}
+
+impl Drop for PendingRelease {
+    fn drop(&mut self) {
+        if self.waits {
+            self.log.marks.forget(self.seq);
+        }
     }
 }
 

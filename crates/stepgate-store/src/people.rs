@@ -1,6 +1,7 @@
 //! People who may connect, with what checks their passwords.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -102,6 +103,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     factors: Factors,
     people: RwLock<BTreeMap<PersonName, Arc<Person>>>,
+    /// How often any of them was changed.
+    version: AtomicU64,
     /// One change at a time, so that none is made on what another has changed meanwhile. Factors take it
     /// too.
     changing: Arc<Mutex<()>>,
@@ -136,13 +139,30 @@ impl People {
         let factors = Factors::open(log, vault, Arc::clone(&changing))?;
         let (log, vault, clock) = (log.clone(), vault.clone(), Arc::clone(log.clock()));
         let people = RwLock::new(people);
-        Ok(Self { inner: Arc::new(Inner { log, vault, clock, factors, people, changing }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                log,
+                vault,
+                clock,
+                factors,
+                people,
+                version: AtomicU64::new(0),
+                changing,
+            }),
+        })
     }
 
     /// Their factors.
     #[must_use]
     pub fn factors(&self) -> Factors {
         self.inner.factors.clone()
+    }
+
+    /// Another number whenever anybody was changed, added or removed: after they were, so that who asks first for this
+    /// and then for somebody has them at least as it stands for.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.inner.version.load(Ordering::SeqCst)
     }
 
     /// Looks somebody up.
@@ -214,6 +234,7 @@ impl People {
         events.extend(kinds.iter().map(|_| event("factor.removed", name, by.clone(), Vec::new())));
         self.inner.log.append(events, changes).await?;
         self.inner.people.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.inner.version.fetch_add(1, Ordering::SeqCst);
         self.inner.factors.forget(name);
         Ok(())
     }
@@ -337,6 +358,7 @@ impl People {
         })?;
         let mut people = self.inner.people.write().unwrap_or_else(PoisonError::into_inner);
         people.insert(person.name.clone(), Arc::new(person));
+        self.inner.version.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 }

@@ -1,7 +1,9 @@
 //! How far the log has come; the one source of permits, tickets and releases.
 
-use std::sync::OnceLock;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use stepgate_record::Seal;
 use tokio::sync::watch;
@@ -15,6 +17,9 @@ pub(crate) struct Watermarks {
     ordinary_durable: bool,
     poison: OnceLock<String>,
     watch: watch::Sender<u64>,
+    /// Who waits for which record to be on disk, in the order of records: at most one for each record, and none
+    /// that has stopped waiting.
+    waiting: Mutex<VecDeque<(u64, Waker)>>,
 }
 
 impl Seal for Watermarks {
@@ -40,6 +45,7 @@ impl Watermarks {
             ordinary_durable,
             poison: OnceLock::new(),
             watch: watch::Sender::new(records),
+            waiting: Mutex::default(),
         }
     }
 
@@ -52,14 +58,67 @@ impl Watermarks {
     pub(crate) fn durable_to(&self, end: u64) {
         self.durable.store(end, Ordering::Release);
         self.watch.send_replace(end);
+        let woken: Vec<(u64, Waker)> = {
+            let mut waiting = self.waiting();
+            let count = waiting.partition_point(|(seq, _)| *seq < end);
+            waiting.drain(..count).collect()
+        };
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Ready once record `seq` is on disk, or nothing will be any more. While it is not, whoever asks is woken
+    /// then; who does not want to be any more says so by [`Watermarks::forget`].
+    pub(crate) fn poll_durable(&self, seq: u64, context: &Context<'_>) -> Poll<Result<(), LogError>> {
+        if let Some(done) = self.reached(seq) {
+            return Poll::Ready(done);
+        }
+        let mut waiting = self.waiting();
+        // The mark moves, and the log is poisoned, before those who wait are looked through.
+        if let Some(done) = self.reached(seq) {
+            return Poll::Ready(done);
+        }
+        let at = waiting.partition_point(|(other, _)| *other < seq);
+        match waiting.get_mut(at) {
+            Some((other, waker)) if *other == seq => waker.clone_from(context.waker()),
+            _ => waiting.insert(at, (seq, context.waker().clone())),
+        }
+        Poll::Pending
+    }
+
+    /// Nobody waits for this record any more.
+    pub(crate) fn forget(&self, seq: u64) {
+        let mut waiting = self.waiting();
+        let at = waiting.partition_point(|(other, _)| *other < seq);
+        if waiting.get(at).is_some_and(|(other, _)| *other == seq) {
+            waiting.remove(at);
+        }
+    }
+
+    fn reached(&self, seq: u64) -> Option<Result<(), LogError>> {
+        if seq < self.durable() {
+            return Some(Ok(()));
+        }
+        self.check().err().map(Err)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<(u64, Waker)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    pub(crate) fn waiters(&self) -> usize {
+        self.waiting().len()
     }
 
     /// Nothing is accepted any more. The first reason stays.
     pub(crate) fn poison(&self, why: String) {
         if self.poison.set(why).is_ok() {
             tracing::error!(why = self.poison.get(), "the audit log cannot be written: nothing passes");
-            // Wakes those who follow the log.
+            // Wakes those who follow the log, and those who wait for it.
             self.watch.send_modify(|_| {});
+            let woken = std::mem::take(&mut *self.waiting());
+            woken.into_iter().for_each(|(_, waker)| waker.wake());
         }
     }
 

@@ -1,47 +1,28 @@
 //! The one thread that writes: takes what is queued, writes it in one batch, syncs, and only then answers.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
 
-use stepgate_record::{Fitted, Frontier, Hash, NoteSigner, SignedNote};
-use stepgate_types::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use stepgate_record::{Envelope, Frontier, Hash, NoteSigner, SignedNote};
 
+use crate::LogError;
+use crate::beside::Beside;
 use crate::checkpoints::Checkpoints;
-use crate::disk::Disk;
+use crate::frame::{Builder, digest_of};
+use crate::journal::{self, Journal};
+use crate::queue::{Batch, Queue};
+use crate::records::Records;
 use crate::seal::Watermarks;
-use crate::{Change, LogError};
 
-/// How many jobs may be queued; whoever comes next waits for room.
-pub(crate) const QUEUE_JOBS: usize = 1024;
-
-/// How many jobs are written in one batch. Measured: 256 bring 35 times the throughput of single writes;
-/// more only add latency.
-const BATCH_JOBS: usize = 256;
-
-/// A batch takes no further job once it has as many records (4 MiB at most, plus one job's).
-const BATCH_RECORDS: usize = 1024;
-
-/// How long records that nobody waits for may stay unwritten: completions, and in `buffered` mode the decisions
-/// on ordinary statements, which must be on disk within 100 ms.
-const LINGER: Duration = Duration::from_millis(50);
-
-/// Records to be written together, and who waits for them.
-pub(crate) struct Job {
-    pub(crate) first: u64,
-    pub(crate) at: Timestamp,
-    pub(crate) events: Vec<Fitted>,
-    pub(crate) changes: Vec<Change>,
-    /// Something waits until it is on disk.
-    pub(crate) urgent: bool,
-    pub(crate) done: Option<oneshot::Sender<Result<(), LogError>>>,
-}
+/// Room for a frame of so many bytes is kept when a burst is over.
+const KEPT_BYTES: usize = 256 * 1024;
 
 /// What the writer, the checkpointer and all handles share.
 pub(crate) struct Shared {
-    pub(crate) disk: Disk,
+    pub(crate) queue: Queue,
+    pub(crate) records: Records,
+    pub(crate) beside: Beside,
+    pub(crate) journal: Journal,
     pub(crate) marks: Watermarks,
     pub(crate) log_id: String,
     /// The tree over what is on disk.
@@ -51,6 +32,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
+    /// Nothing passes any more.
+    fn poison(&self, why: String) -> LogError {
+        self.marks.poison(why.clone());
+        self.queue.give_up();
+        LogError::Poisoned(why)
+    }
+
     /// Signs a checkpoint over everything that is on disk. `keep`: also as an older one.
     pub(crate) fn checkpoint(&self, keep: bool) -> Result<(Frontier, SignedNote), LogError> {
         self.marks.check()?;
@@ -60,11 +48,7 @@ impl Shared {
         let root = frontier.root().ok_or(LogError::Closed)?;
         match checkpoints.sign(frontier.end(), root, keep) {
             Ok(note) => Ok((frontier, note)),
-            Err(error) => {
-                self.marks.poison(format!("a checkpoint cannot be written: {error}"));
-                self.marks.check()?;
-                Err(LogError::Closed)
-            }
+            Err(error) => Err(self.poison(format!("a checkpoint cannot be written: {error}"))),
         }
     }
 
@@ -74,6 +58,44 @@ impl Shared {
         let written = self.frontier.lock().unwrap_or_else(PoisonError::into_inner).end();
         if signed == Some(written) { Ok(()) } else { self.checkpoint(false).map(|_| ()) }
     }
+
+    /// Writes a batch; returns the hash of the last record. Any error poisons the log.
+    fn write(&self, batch: &Batch, frame: &mut Builder, mut prev: Hash) -> Result<Hash, LogError> {
+        self.marks.check()?;
+        frame.begin();
+        for (seq, (event, cuts, at)) in (batch.first..).zip(batch.events()) {
+            let envelope = Envelope { log_id: &self.log_id, seq, ts_us: at.micros(), prev: &prev };
+            prev = frame
+                .add(event, cuts, &envelope)
+                .map_err(|error| self.poison(format!("record {seq}: {error}")))?;
+        }
+        self.commit(batch, frame).map_err(|why| self.poison(why))?;
+        let mut frontier = self.frontier.lock().unwrap_or_else(PoisonError::into_inner);
+        frame.hashes().iter().for_each(|hash| frontier.push(*hash));
+        let end = frontier.end();
+        drop(frontier);
+        self.marks.durable_to(end);
+        Ok(prev)
+    }
+
+    /// Returns when records and changes are on disk. Each step is, before the next one begins.
+    fn commit(&self, batch: &Batch, frame: &mut Builder) -> Result<(), String> {
+        let first = batch.first;
+        let record = |frame: &[u8]| {
+            self.records.append(frame, first).map_err(|error| format!("records cannot be written: {error}"))
+        };
+        // Changes are rare, and must not be there without their records, nor the other way round.
+        if batch.changes.is_empty() {
+            return record(frame.finish(first, None));
+        }
+        let changes = journal::encode(&batch.changes);
+        let digest = digest_of(&changes);
+        let journalled = |error| format!("changes cannot be written: {error}");
+        self.journal.write(first, &changes, digest).map_err(journalled)?;
+        record(frame.finish(first, Some(digest)))?;
+        self.beside.apply(first, digest, &batch.changes)?;
+        self.journal.wipe().map_err(journalled)
+    }
 }
 
 /// Makes the signer of a log's checkpoints from a secret.
@@ -81,73 +103,28 @@ pub(crate) fn signer(origin: &str, seed: &[u8; 32]) -> Result<NoteSigner, LogErr
     NoteSigner::new(origin, seed).map_err(|error| LogError::Io(error.to_string()))
 }
 
-/// Writes until every handle is gone.
-pub(crate) fn run(shared: &Arc<Shared>, mut queue: mpsc::Receiver<Job>, mut prev: Hash) {
-    while let Some(job) = queue.blocking_recv() {
-        let mut jobs = gather(job, &mut queue);
-        let written = shared.marks.check().and_then(|()| write(shared, &mut jobs, prev));
-        let outcome = match written {
-            Ok(last) => {
-                prev = last;
-                Ok(())
-            }
-            Err(error) => Err(error),
-        };
-        for done in jobs.into_iter().filter_map(|job| job.done) {
-            // Who does not wait any more need not know.
-            let _ = done.send(outcome.clone());
+/// Whoever waits is told, however the writer ends.
+struct Ends<'a>(&'a Shared);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.poison("the writer has stopped".to_owned());
         }
     }
 }
 
-/// Takes what is queued besides this job. A sync is worth a hundred records: what nobody waits for waits for
-/// company, until something urgent comes (`Log::place` unparks the thread then).
-fn gather(job: Job, queue: &mut mpsc::Receiver<Job>) -> Vec<Job> {
-    let deadline = Instant::now() + LINGER;
-    let mut urgent = job.urgent;
-    let mut records = job.events.len();
-    let mut jobs = vec![job];
-    loop {
-        while jobs.len() < BATCH_JOBS
-            && records < BATCH_RECORDS
-            && let Ok(job) = queue.try_recv()
-        {
-            urgent |= job.urgent;
-            records = records.saturating_add(job.events.len());
-            jobs.push(job);
+/// Writes until every handle is gone. `prev` is the hash of the last record.
+pub(crate) fn run(shared: &Shared, mut prev: Hash) {
+    let ends = Ends(shared);
+    let (mut batch, mut frame) = (Batch::default(), Builder::default());
+    while shared.queue.take(&mut batch) {
+        // An error has poisoned the log, which tells those who wait.
+        if let Ok(last) = shared.write(&batch, &mut frame, prev) {
+            prev = last;
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let full = jobs.len() >= BATCH_JOBS || records >= BATCH_RECORDS;
-        if urgent || full || left.is_zero() || queue.is_closed() {
-            return jobs;
-        }
-        thread::park_timeout(left);
+        batch.clear();
+        frame.shrink(KEPT_BYTES);
     }
-}
-
-/// Writes the jobs as one batch; returns the hash of the last record. Any error poisons the log.
-fn write(shared: &Shared, jobs: &mut [Job], mut prev: Hash) -> Result<Hash, LogError> {
-    let mut records = Vec::new();
-    let mut changes = Vec::new();
-    let mut hashes = Vec::new();
-    let poison = |why: String| {
-        shared.marks.poison(why.clone());
-        LogError::Poisoned(why)
-    };
-    for job in jobs {
-        for (seq, event) in (job.first..).zip(&job.events) {
-            let bytes = event
-                .record(&shared.log_id, seq, job.at.micros(), &prev)
-                .map_err(|error| poison(format!("record {seq}: {error}")))?;
-            prev = Hash::leaf(&bytes);
-            hashes.push(prev);
-            records.push((seq, bytes));
-        }
-        changes.append(&mut job.changes);
-    }
-    shared.disk.commit(&records, &changes).map_err(poison)?;
-    let mut frontier = shared.frontier.lock().unwrap_or_else(PoisonError::into_inner);
-    hashes.into_iter().for_each(|hash| frontier.push(hash));
-    shared.marks.durable_to(frontier.end());
-    Ok(prev)
+    drop(ends);
 }

@@ -156,6 +156,18 @@ impl Piece {
     }
 }
 
+/// DataRows, or CopyData, as they came one after another: maybe the rest of one first, then whole ones, then maybe the
+/// beginning of one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// All of their bytes.
+    pub bytes: Bytes,
+    /// How many begin in it.
+    pub begun: u64,
+    /// Whether it ends where a frame does.
+    pub ends: bool,
+}
+
 /// Cuts what one side sends into frames, without copying.
 ///
 /// Holds at most one incomplete frame of at most [`MAX_FRAME`] bytes, besides what the caller has read ahead.
@@ -247,6 +259,37 @@ impl Cutter {
         }
         let bytes = self.buffer.split_to(header.total()).freeze();
         Ok(Some(Piece::Whole { tag, bytes }))
+    }
+
+    /// All DataRows, or all CopyData, that come next, as far as they are there; `None` where something else comes, or
+    /// nothing is there. What cannot be cut is left for [`Self::next`] to tell.
+    pub fn run(&mut self) -> Option<Run> {
+        let (tag, mut rest) = match self.rest {
+            Some(under_way) => under_way,
+            None => (peek(&self.buffer).ok()??.tag, 0),
+        };
+        if !matches!(tag, b'D' | b'd') || !self.streamed.contains(&tag) {
+            return None;
+        }
+        let (mut end, mut begun) = (0_usize, 0_u64);
+        loop {
+            let there = self.buffer.len().saturating_sub(end);
+            end = end.saturating_add(rest.min(there));
+            if rest > there {
+                rest = rest.saturating_sub(there);
+                break;
+            }
+            rest = 0;
+            match self.buffer.get(end..).map(peek) {
+                Some(Ok(Some(header))) if header.tag == tag => {
+                    rest = header.total();
+                    begun = begun.saturating_add(1);
+                }
+                _ => break,
+            }
+        }
+        self.rest = (rest > 0).then_some((tag, rest));
+        (end > 0).then(|| Run { bytes: self.buffer.split_to(end).freeze(), begun, ends: rest == 0 })
     }
 
     fn part(&mut self, tag: u8, rest: usize, first: bool) -> Option<Piece> {

@@ -142,3 +142,49 @@ fn a_huge_row_passes_in_pieces_without_being_gathered() {
     }
     assert!(cutter.at_boundary());
 }
+
+proptest! {
+    /// Rows by the run are the same bytes, and as many, as rows by the piece; and nothing else is taken for rows.
+    #[test]
+    fn a_run_is_what_its_pieces_are(
+        frames in prop::collection::vec(
+            (prop::sample::select(b"DDDDdTCZ".to_vec()), prop::collection::vec(any::<u8>(), 0..40)),
+            1..12,
+        ),
+        sizes in prop::collection::vec(1_usize..60, 1..20),
+    ) {
+        let stream: Vec<u8> = frames.iter().flat_map(|(tag, body)| frame(*tag, body)).collect();
+        let (mut by_runs, mut by_pieces) = (Cutter::server(), Cutter::server());
+        let (mut runs, mut pieces) = ((Vec::new(), 0_u64), (Vec::new(), 0_u64));
+        let mut left = stream.as_slice();
+        for size in sizes.iter().cycle() {
+            if left.is_empty() {
+                break;
+            }
+            let (chunk, rest) = left.split_at((*size).min(left.len()));
+            left = rest;
+            by_runs.push(chunk);
+            by_pieces.push(chunk);
+            loop {
+                if let Some(run) = by_runs.run() {
+                    prop_assert!(!run.bytes.is_empty());
+                    prop_assert_eq!(run.ends, !by_runs.in_streamed_frame());
+                    runs.0.extend_from_slice(&run.bytes);
+                    runs.1 += run.begun;
+                } else if let Some(piece) = by_runs.next().unwrap() {
+                    let is_row = matches!(piece, Piece::Part { .. });
+                    prop_assert!(!is_row, "a row is a run of one");
+                    runs.0.extend_from_slice(piece.bytes());
+                } else {
+                    break;
+                }
+            }
+            while let Some(piece) = by_pieces.next().unwrap() {
+                pieces.0.extend_from_slice(piece.bytes());
+                pieces.1 += u64::from(matches!(piece, Piece::Part { first: true, .. }));
+            }
+            prop_assert_eq!(&runs, &pieces);
+        }
+        prop_assert_eq!(runs.0, stream);
+    }
+}

@@ -100,7 +100,7 @@ fn master_key(config: &Config, findings: &mut Findings) {
     if config.master_file.exists() {
         let checked = secret::check_private(&config.master_file);
         findings.result("master key", checked.map(|()| config.master_file.display().to_string()));
-    } else if config.data.join("log").exists() {
+    } else if config.data.join("checkpoints").exists() {
         let detail = format!("{} is missing", config.master_file.display());
         findings.fail("master key", detail, Some("restore it from its backup"));
     } else {

@@ -163,7 +163,7 @@ fn gate(config: &Config, findings: &mut Findings) {
         },
         Ok(false) => {
             findings.warn("gate", "none is running here", "start it: stepgate serve");
-            if config.data.join("log").exists() {
+            if config.data.join("format.json").exists() {
                 match stepgate_store::verify_dir(&config.data, None) {
                     Ok(verified) => findings.ok("log", verified.to_string()),
                     Err(failure) => findings.fail(

@@ -10,7 +10,7 @@ mod support;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use stepgate_testkit::Person;
+use stepgate_testkit::{Binaries, Person};
 use support::{World, repository};
 
 /// What people do about what a client has held, in turn.
@@ -19,9 +19,11 @@ enum Answer {
     Verified,
     /// An owner of the data denies it.
     Denied,
+    /// The one who sent it takes it back, at the gate.
+    TakenBack,
 }
 
-use Answer::{Denied, Verified};
+use Answer::{Denied, TakenBack, Verified};
 
 /// Runs a client's script. It connects by PG* variables, has statements held (which are answered here), and ends
 /// with `ok`.
@@ -45,6 +47,7 @@ fn play(world: &World, person: &mut Person, mut command: Command, answers: &[Ans
         let answered = match answer {
             Verified => person.verify(&world.gate, &request),
             Denied => olga.answer(&world.gate, "deny", &request, "use the extract"),
+            TakenBack => world.gate.run(["request", "cancel", &request, "--as", person.name()], ""),
         };
         answered.unwrap().ok().unwrap();
     }
@@ -80,11 +83,28 @@ fn python(driver: &str, name: &str) -> Option<Command> {
     Some(command)
 }
 
+/// With the answers that each client asks for: the third statement that is held it cancels itself.
 fn plays(command: Option<Command>) {
+    plays_with(command, &[Verified, Denied]);
+}
+
+fn plays_with(command: Option<Command>, answers: &[Answer]) {
     let Some(command) = command else { return };
     let world = World::new();
     let mut dana = world.dana();
-    play(&world, &mut dana, command, &[Verified, Denied]);
+    play(&world, &mut dana, command, answers);
+}
+
+#[test]
+fn psql_from_scripts() {
+    let mut command = Command::new("bash");
+    command.arg(script("psql_client.sh"));
+    let psql = Binaries::find().unwrap().path("psql");
+    let mut path = std::ffi::OsString::from(psql.parent().unwrap());
+    path.push(":");
+    path.push(std::env::var_os("PATH").unwrap_or_default());
+    command.env("PATH", path);
+    plays(Some(command));
 }
 
 #[test]
@@ -104,7 +124,7 @@ fn asyncpg_with_its_pipelines() {
 
 #[test]
 fn pg8000_with_protocol_code_of_its_own() {
-    plays(python("pg8000", "pg8000_client.py"));
+    plays_with(python("pg8000", "pg8000_client.py"), &[Verified, Denied, TakenBack]);
 }
 
 #[test]
@@ -136,6 +156,15 @@ fn psycopg_with_names_that_sql_and_protocol_share_and_temporary_tables() {
 }
 
 #[test]
+fn a_session_of_ones_own_is_ended_as_drivers_say_it() {
+    let mut world = World::not_serving(|policy| policy);
+    world.cluster.load("shop", "grant create on schema public to stepgate_analyst").unwrap();
+    world.gate.serve().unwrap();
+    let mut dana = world.dana();
+    play(&world, &mut dana, python("psycopg", "own_session.py").unwrap(), &[]);
+}
+
+#[test]
 fn pgjdbc_with_prepared_statements_and_fetch_size() {
     let Some(jar) = fetched("jdbc/postgresql.jar") else {
         eprintln!("SKIP: no pgjdbc here (tests/tools/clients.sh)");
@@ -164,4 +193,28 @@ fn node_pg_with_parameters() {
 #[test]
 fn postgres_js_with_its_pipelines() {
     plays(node("postgresjs_client.js"));
+}
+
+/// A program that tests/tools/clients.sh builds.
+fn built(path: &str) -> Option<Command> {
+    let program = fetched(path).map(Command::new);
+    if program.is_none() {
+        eprintln!("SKIP: no {path} here (tests/tools/clients.sh)");
+    }
+    program
+}
+
+#[test]
+fn tokio_postgres_with_its_pipelines() {
+    plays(built("rust/debug/tokio_postgres_client"));
+}
+
+#[test]
+fn sqlx_with_its_pool() {
+    plays(built("rust/debug/sqlx_client"));
+}
+
+#[test]
+fn pgx_with_its_batches() {
+    plays(built("go/pgx_client"));
 }

@@ -45,7 +45,7 @@ impl Drive {
 
     /// The server waits for a client that reads nothing: it goes on, or stops, without it.
     pub(super) fn client_stalls(&mut self, state: &mut State) {
-        let patience = self.judge.gate.limits().slow_client.as_secs();
+        let patience = self.judge.gate.patience().as_secs();
         let message = format!("nothing of a result was read for {patience} seconds");
         let problem = Problem::fatal(SqlState::QUERY_CANCELED, message)
             .with_hint("Fetch less at a time; the gate's operator sets the limit (limits.slow_client).");
@@ -89,12 +89,12 @@ impl Drive {
 
     pub(super) fn end(&mut self, state: &mut State, problem: &Problem, reason: Reason) {
         self.session.end(problem, Ending::Defect);
-        state.client.out.unsplit(self.session.to_client().split());
+        state.client.take(self.session.to_client());
         state.ending = Some(reason);
     }
 
     /// Last words, and nothing left open.
-    pub(super) async fn finish(self, mut state: State) -> Reason {
+    pub(super) async fn finish(mut self, mut state: State) -> Reason {
         let reason = state.ending.unwrap_or("defect");
         let gone = matches!(reason, "client-gone" | "terminate" | "server-gone");
         self.withdraw(&mut state, gone).await;

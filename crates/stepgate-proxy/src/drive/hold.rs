@@ -52,7 +52,7 @@ impl Drive {
         let Some(mut pending) = state.pending.take() else { return self.defect(state) };
         self.session.set_taints(self.judge.database.taints.now());
         if let Some(facts) = self.session.judge_again() {
-            pending.facts = facts;
+            Arc::make_mut(&mut pending).facts = facts;
         }
         let verdict = self.judge.decide_again(&mut pending, self.session.resolves_by(), hold).await;
         state.pending = Some(pending);
@@ -71,8 +71,7 @@ impl Drive {
     }
 
     /// Ctrl-C, or a driver's timeout: what is held ends here, what runs is the server's to cancel.
-    pub(super) async fn cancelled(&mut self, state: &mut State, notice: Option<CancelNotice>) {
-        let Some(notice) = notice else { return };
+    pub(super) async fn cancelled(&mut self, state: &mut State, notice: CancelNotice) {
         if let Some((hold, _)) = state.hold.take() {
             state.pending = None;
             let request = hold.waiting.request;
@@ -126,7 +125,7 @@ impl Drive {
     }
 
     /// What waits will not be shown to anybody any more. `gone`: since its client has left.
-    pub(super) async fn withdraw(&self, state: &mut State, gone: bool) {
+    pub(super) async fn withdraw(&mut self, state: &mut State, gone: bool) {
         state.pending = None;
         state.approved = None;
         let Some((hold, _)) = state.hold.take() else { return };

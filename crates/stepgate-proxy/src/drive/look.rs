@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(1_100);
 
 impl Drive {
     /// Somebody may have made just now what is not known, or changed what is. Whether that could be seen.
-    pub(super) async fn look_for_names(&mut self, pending: &mut Pending) -> bool {
+    pub(super) async fn look_for_names(&mut self, pending: &mut Arc<Pending>) -> bool {
         let looked = self.judge.database.refresh().await;
         if let Err(error) = &looked {
             tracing::warn!(%error, "catalog cannot be read for names that may have changed");
@@ -33,7 +33,7 @@ impl Drive {
         // With the catalog, since labels may have followed their columns to other names.
         self.session.set_taints(self.judge.database.taints.now());
         if let Some(facts) = self.session.judge_again() {
-            pending.facts = facts;
+            Arc::make_mut(pending).facts = facts;
         }
         looked.is_ok()
     }

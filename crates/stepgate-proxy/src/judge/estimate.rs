@@ -11,30 +11,33 @@ use super::{Judge, Resolved};
 use crate::database::View;
 
 impl Judge {
-    /// Has the server's planner estimate the rows of a statement, if it is one that a rule hangs on.
+    /// Has the server's planner estimate the rows of a statement, if it is one that a rule hangs on; whether it is.
     pub(super) async fn estimate(
         &self,
-        pending: &mut Pending,
+        pending: &mut Arc<Pending>,
         by: Resolved<'_>,
         view: &View,
         who: &Circumstances,
-    ) {
+    ) -> bool {
         let config = &self.database.config;
-        let [facts] = &*pending.facts else { return };
-        // In a failed transaction it is refused unseen; and utility statements, EXPLAIN among them, take no parameters.
-        if !config.ask_planner || pending.aborted || !pending.values.is_empty() {
-            return;
+        let [facts] = &*pending.facts else { return false };
+        if !config.ask_planner || !view.rules.hangs_on_estimate(who, &view.bound, facts, &pending.compared())
+        {
+            return false;
         }
-        if !view.rules.hangs_on_estimate(who, &view.bound, facts, &pending.compared()) {
-            return;
+        // In a failed transaction it is refused unseen; and utility statements, EXPLAIN among them, take no parameters.
+        if pending.aborted || !pending.values.is_empty() {
+            return true;
         }
         let (state, catalog) = by;
         let question = Question::about(&pending.sql, facts, catalog, state);
-        let (Some(question), Some(path)) = (question, &state.search_path) else { return };
-        let Ok(sql) = std::str::from_utf8(&pending.sql) else { return };
+        let (Some(question), Some(path)) = (question, &state.search_path) else { return true };
+        let Ok(sql) = std::str::from_utf8(&pending.sql) else { return true };
         if let Some(rows) = self.database.planner.ask(config, &self.role, question, path, sql).await {
-            pending.facts = Arc::from([facts.planned(rows)]);
+            let planned = Arc::from([facts.planned(rows)]);
+            Arc::make_mut(pending).facts = planned;
         }
+        true
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use stepgate_session::Pending;
-use stepgate_sql::{Facts, SessionState};
+use stepgate_sql::{Catalog, Facts, SessionState};
 use stepgate_types::Certainty;
 
 const NAMES: [&str; 2] = ["pg_cancel_backend", "pg_terminate_backend"];
@@ -15,20 +15,25 @@ const NAMES: [&str; 2] = ["pg_cancel_backend", "pg_terminate_backend"];
 pub(super) enum Signal {
     /// The server's process with this id, and it does nothing else.
     To(i32),
+    /// The session that sends it, and it does nothing else.
+    Itself,
     /// That cannot be told.
     Unclear,
 }
 
 /// Whether a statement signals a process, as far as its text says. What hides it is unknown as ever, and asks.
-pub(super) fn of(pending: &Pending, session: &SessionState) -> Option<Signal> {
+pub(super) fn of(pending: &Pending, (session, catalog): (&SessionState, &Catalog)) -> Option<Signal> {
     let doubted = |facts: &Facts| facts.reasons.iter().any(|reason| reason.code == "unknown-function");
     if !pending.facts.iter().any(doubted) || !mentions(&pending.sql) {
         return None;
     }
-    let nothing_else =
-        |only: &Facts| only.reasons.len() == 1 && only.relations.is_empty() && only.functions.is_empty();
-    let alone = matches!(&*pending.facts, [only] if nothing_else(only));
-    Some(target(pending, session).filter(|_| alone).map_or(Signal::Unclear, Signal::To))
+    let alone = matches!(&*pending.facts, [only] if only.reasons.len() == 1 && does_nothing_else(only));
+    Some(target(pending, session, catalog).filter(|_| alone).unwrap_or(Signal::Unclear))
+}
+
+/// But for what [`target`] reads.
+fn does_nothing_else(only: &Facts) -> bool {
+    only.relations.is_empty() && only.functions.iter().all(|name| name == "pg_catalog.pg_backend_pid")
 }
 
 /// The same statement, as it is known to do nothing but that.
@@ -38,16 +43,17 @@ pub(super) fn known(facts: &[Facts]) -> Vec<Facts> {
     facts.iter().map(known).collect()
 }
 
-/// What such a statement is while it runs: nothing more than when it was let through.
-pub(super) fn still(before: &Pending, now: Arc<[Facts]>) -> Arc<[Facts]> {
-    let nothing_else = |facts: &Facts| facts.relations.is_empty() && facts.functions.is_empty();
+/// What such a statement is while it runs: nothing more than when it was let through, by the catalog as it is now.
+pub(super) fn still(before: &Pending, now: Arc<[Facts]>, catalog: &Catalog) -> Arc<[Facts]> {
+    let by_schema = || call(&before.sql).is_some_and(|call| call.qualified);
     match (&*before.facts, &*now) {
         ([then], [only])
             if then.certainty == Certainty::Exact
-                && nothing_else(then)
-                && nothing_else(only)
+                && does_nothing_else(then)
+                && does_nothing_else(only)
                 && only.reasons.iter().all(|reason| reason.code == "unknown-function")
-                && mentions(&before.sql) =>
+                && mentions(&before.sql)
+                && (by_schema() || NAMES.iter().all(|name| catalog.is_servers_alone(name))) =>
         {
             known(&now).into()
         }
@@ -60,27 +66,47 @@ fn mentions(sql: &[u8]) -> bool {
     NAMES.iter().any(|name| sql.windows(name.len()).any(names))
 }
 
-/// The argument of `select pg_catalog.pg_cancel_backend(N)`, to the word. Without the schema it is the same only if
-/// no function of that name can come before the server's: by the search path, or by types that fit better.
-fn target(pending: &Pending, session: &SessionState) -> Option<i32> {
-    let text = std::str::from_utf8(&pending.sql).ok()?.to_ascii_lowercase();
+/// `select pg_catalog.pg_cancel_backend(ARGUMENT)`, to the word.
+struct Call {
+    name: &'static str,
+    argument: String,
+    /// Whether the schema is there.
+    qualified: bool,
+}
+
+fn call(sql: &[u8]) -> Option<Call> {
+    let text = std::str::from_utf8(sql).ok()?.to_ascii_lowercase();
     let call = text.trim().trim_end_matches(';').trim_end().strip_prefix("select")?;
     let call = call.strip_prefix(char::is_whitespace)?.trim_start();
     let qualified = call.strip_prefix("pg_catalog.");
     let call = qualified.unwrap_or(call);
-    let arguments = NAMES.iter().find_map(|name| call.strip_prefix(name))?;
+    let (name, arguments) = NAMES.iter().find_map(|name| Some((*name, call.strip_prefix(name)?)))?;
     let argument = arguments.trim_start().strip_prefix('(')?.strip_suffix(')')?.trim();
+    Some(Call { name, argument: argument.to_owned(), qualified: qualified.is_some() })
+}
+
+/// Whom such a call reaches. Without the schema it is the server's function only if no other of that name can come
+/// before it, by the search path, or fit its argument better: where none is known at all.
+fn target(pending: &Pending, session: &SessionState, catalog: &Catalog) -> Option<Signal> {
+    let Call { name, argument, qualified } = call(&pending.sql)?;
     let mut path = session.search_path.iter().flatten();
     // No function is found in a temporary schema without being asked for there.
     let first = path.find(|schema| !schema.starts_with("pg_temp"));
-    if argument == "$1" {
-        return qualified.and_then(|_| bound(pending));
+    let alone = |name| !session.moved && catalog.is_servers_alone(name);
+    let comes_first = |name| alone(name) || first.is_some_and(|it| it == "pg_catalog");
+    match &*argument {
+        "$1" | "$1::int" | "$1::integer" if qualified || alone(name) => bound(pending).map(Signal::To),
+        // An integer is what it gives, and what the server's function takes.
+        "pg_catalog.pg_backend_pid()" if qualified || comes_first(name) => Some(Signal::Itself),
+        "pg_backend_pid()" if (qualified || comes_first(name)) && comes_first("pg_backend_pid") => {
+            Some(Signal::Itself)
+        }
+        _ if !qualified && !comes_first(name) => None,
+        digits if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().ok().map(Signal::To)
+        }
+        _ => None,
     }
-    if qualified.is_none() && first.is_none_or(|schema| schema != "pg_catalog") {
-        return None;
-    }
-    let digits = !argument.is_empty() && argument.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| argument.parse().ok()).flatten()
 }
 
 /// The one bind value, as the integer that it is.
@@ -113,10 +139,25 @@ mod tests {
         path(&["pg_catalog", "public"])
     }
 
+    /// What the server has, and one function of somebody's own.
+    fn catalog(own: &str) -> Catalog {
+        let functions = [["pg_catalog", NAMES[0]], ["pg_catalog", NAMES[1]], ["public", own]];
+        let rows = stepgate_sql::CATALOG_QUERIES.iter().map(|query| {
+            let functions = functions.iter().filter(|_| query.name == "functions");
+            let row =
+                |[schema, name]: &[&str; 2]| [schema, name, "false"].map(|it| Some(it.to_owned())).to_vec();
+            (query.name, functions.map(row).collect())
+        });
+        Catalog::from_rows(&rows.collect::<Vec<_>>()).unwrap()
+    }
+
+    /// What it is where there is no other function of those names, and where there is one.
+    fn signals(pending: &Pending, session: &SessionState) -> [Option<Signal>; 2] {
+        ["unheard_of", "pg_cancel_backend"].map(|own| of(pending, (session, &catalog(own))))
+    }
+
     fn pending(sql: &str) -> Pending {
-        let none = || Vec::<Vec<Option<String>>>::new().into_iter().collect();
-        let rows: Vec<_> = stepgate_sql::CATALOG_QUERIES.iter().map(|query| (query.name, none())).collect();
-        let (catalog, state) = (Catalog::from_rows(&rows).unwrap(), usual());
+        let (catalog, state) = (catalog("unheard_of"), usual());
         Pending {
             number: 1,
             protocol: Protocol::Simple,
@@ -136,17 +177,22 @@ mod tests {
         for (sql, expected) in [
             ("select pg_cancel_backend(12)", Some(Signal::To(12))),
             ("SELECT  pg_catalog.pg_terminate_backend ( 12 ) ;", Some(Signal::To(12))),
+            ("select pg_terminate_backend(pg_backend_pid())", Some(Signal::Itself)),
+            ("select pg_terminate_backend(pg_catalog.pg_backend_pid())", Some(Signal::Itself)),
+            ("select pg_terminate_backend(public.pg_backend_pid())", Some(Signal::Unclear)),
+            ("select pg_terminate_backend(pg_backend_pid() + 1)", Some(Signal::Unclear)),
             ("select pg_terminate_backend(12, 100)", Some(Signal::Unclear)),
             ("select pg_terminate_backend(-12)", Some(Signal::Unclear)),
             ("select pg_terminate_backend(12) where pg_cancel_backend(13)", Some(Signal::Unclear)),
             ("select pg_cancel_backend(12), pg_cancel_backend(13)", Some(Signal::Unclear)),
             ("select pg_cancel_backend(12); select pg_cancel_backend(13)", Some(Signal::Unclear)),
             ("select pg_terminate_backend(pid) from pg_stat_activity", Some(Signal::Unclear)),
+            ("select pg_terminate_backend($1::public.int)", Some(Signal::Unclear)),
             ("select public.pg_cancel_backend(12)", Some(Signal::Unclear)),
             ("select 'pg_cancel_backend(12)'", None),
             ("select unheard_of(12)", None),
         ] {
-            assert_eq!(of(&pending(sql), &usual()), expected, "{sql}");
+            assert_eq!(signals(&pending(sql), &usual()), [expected; 2], "{sql}");
         }
     }
 
@@ -161,27 +207,38 @@ mod tests {
             (b"pid", vec![0], Signal::Unclear),
             (b"12", vec![0, 0], Signal::Unclear),
         ] {
-            let mut pending = pending("select pg_catalog.pg_cancel_backend($1)");
-            pending.values = vec![Some(Bytes::copy_from_slice(value))];
-            pending.formats = formats;
-            assert_eq!(of(&pending, &usual()), Some(expected), "{value:?}");
+            for argument in ["$1", "$1::int", "$1::integer"] {
+                let bound = |call: &str| {
+                    let mut pending = pending(&format!("select {call}({argument})"));
+                    pending.values = vec![Some(Bytes::copy_from_slice(value))];
+                    pending.formats.clone_from(&formats);
+                    signals(&pending, &usual())
+                };
+                assert_eq!(bound("pg_catalog.pg_cancel_backend"), [Some(expected); 2], "{value:?}");
+                // A value of unknown type would rather be some public.pg_cancel_backend(text)'s.
+                let if_alone = [Some(expected), Some(Signal::Unclear)];
+                assert_eq!(bound("pg_cancel_backend"), if_alone, "{value:?}");
+            }
         }
     }
 
     #[test]
     fn a_function_of_that_name_that_comes_before_the_servers_is_not_taken_for_it() {
         let call = pending("select pg_cancel_backend(12)");
+        let to = Some(Signal::To(12));
         for first in [path(&["public", "pg_catalog"]), SessionState { search_path: None, ..usual() }] {
-            assert_eq!(of(&call, &first), Some(Signal::Unclear));
+            assert_eq!(signals(&call, &first), [to, Some(Signal::Unclear)]);
             let qualified = pending("select pg_catalog.pg_cancel_backend(12)");
-            assert_eq!(of(&qualified, &first), Some(Signal::To(12)));
+            assert_eq!(signals(&qualified, &first), [to; 2]);
+            let itself = pending("select pg_catalog.pg_cancel_backend(pg_backend_pid())");
+            assert_eq!(of(&itself, (&first, &catalog("pg_backend_pid"))), Some(Signal::Unclear));
         }
-        assert_eq!(of(&call, &path(&["pg_temp_3", "pg_catalog", "public"])), Some(Signal::To(12)));
-        // A value of unknown type would rather be some public.pg_cancel_backend(text)'s.
-        let mut bound = pending("select pg_cancel_backend($1)");
-        bound.values = vec![Some(Bytes::from_static(b"12"))];
-        assert_eq!(of(&bound, &usual()), Some(Signal::Unclear));
-        // And a number beyond integer some public.pg_cancel_backend(bigint)'s.
-        assert_eq!(of(&pending("select pg_cancel_backend(3000000000)"), &usual()), Some(Signal::Unclear));
+        assert_eq!(signals(&call, &path(&["pg_temp_3", "pg_catalog", "public"])), [to; 2]);
+        // What an open transaction has made is in no catalog.
+        let moved = SessionState { moved: true, ..path(&["public", "pg_catalog"]) };
+        assert_eq!(signals(&call, &moved), [Some(Signal::Unclear); 2]);
+        // And a number beyond integer would be some public.pg_cancel_backend(bigint)'s.
+        let large = pending("select pg_cancel_backend(3000000000)");
+        assert_eq!(signals(&large, &usual()), [Some(Signal::Unclear); 2]);
     }
 }

@@ -1,9 +1,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use pgwire::api::auth::sasl::scram::gen_salted_password;
 use subtle::ConstantTimeEq as _;
-use zeroize::Zeroizing;
 
+use super::keys::keys;
 use super::{PLUS_HEADER, Refused, SCRAM, SCRAM_PLUS, attribute, decode, hash, is_nonce, mac, text, xor};
 
 /// The most rounds of PBKDF2 that a server may ask for: about a second of one core. PostgreSQL's default is
@@ -81,12 +80,11 @@ impl Exchange {
         if salt.is_empty() {
             return Err(Refused::Malformed("no salt"));
         }
-        let salted = Zeroizing::new(gen_salted_password(password, &salt, iterations));
-        let client_key = Zeroizing::new(mac(&salted, b"Client Key"));
+        let keys = keys(password, &salt, iterations);
         let without_proof = format!("c={},r={nonce}", STANDARD.encode(&self.binding));
         let message = format!("{},{server_first},{without_proof}", self.bare);
-        let proof = xor(*client_key, mac(&hash(client_key.as_slice()), message.as_bytes()));
-        let signature = mac(&mac(&salted, b"Server Key"), message.as_bytes());
+        let proof = xor(keys.client, mac(&hash(&keys.client), message.as_bytes()));
+        let signature = mac(&keys.server, message.as_bytes());
         let client_final = format!("{without_proof},p={}", STANDARD.encode(proof));
         Ok((ExpectVerifier { signature }, client_final.into_bytes()))
     }

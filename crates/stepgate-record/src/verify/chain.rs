@@ -139,7 +139,8 @@ impl Chain {
     }
 
     /// A failure at record `seq`, unless an earlier one is suspect already.
-    pub(crate) fn blame(&self, seq: u64, why: impl Into<String>) -> Failure {
+    #[must_use]
+    pub fn blame(&self, seq: u64, why: impl Into<String>) -> Failure {
         self.suspect.map_or_else(|| Failure::record(seq, why), |suspect| altered(suspect.seq))
     }
 

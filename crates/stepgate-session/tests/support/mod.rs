@@ -286,7 +286,7 @@ impl Stage {
             while let Some(action) = self.session.action() {
                 acted = true;
                 match action {
-                    Action::Decide(pending) => self.decisions.push(*pending),
+                    Action::Decide(pending) => self.decisions.push((*pending).clone()),
                     Action::Withdraw { number } => self.withdrawn.push(number),
                     Action::Completed { number, sqlstate, rows, suspended, .. } => {
                         self.suspended |= suspended;
@@ -396,6 +396,11 @@ impl Stage {
     /// Frames that reached the server since the last look, tags and all.
     pub(crate) fn at_server(&mut self) -> Vec<Bytes> {
         cut(Cutter::client(), self.at_server.split())
+    }
+
+    /// Bytes that reached the server since the last look.
+    pub(crate) fn raw_at_server(&mut self) -> Bytes {
+        self.at_server.split().freeze()
     }
 
     /// Frames that reached the client since the last look.

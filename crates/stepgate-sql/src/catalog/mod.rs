@@ -290,6 +290,12 @@ impl Catalog {
         builtin::pure_function(name) || self.pure_functions.contains(name)
     }
 
+    /// Whether pg_catalog has a function of that name, and no other schema: a call by that name alone can be of no other.
+    #[must_use]
+    pub fn is_servers_alone(&self, name: &str) -> bool {
+        self.is_server_function(name) && !self.is_user_function(name)
+    }
+
     /// Whether there is any function of that name at all.
     pub(crate) fn is_function(&self, name: &str) -> bool {
         self.server_functions.contains(name) || self.is_user_function(name)

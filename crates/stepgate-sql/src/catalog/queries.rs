@@ -100,6 +100,8 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
         // A definition can be read under a lock (AccessShareLock) on the view and on what it names (ruleutils.c,
         // make_viewdef): the empty text where somebody holds or awaits a lock that would keep us waiting. Of one that
         // is gone by now, though this snapshot still has it, it cannot be read: asking for a privilege is how to know.
+        // A materialized view that a trigger made of its transition table (RTE_NAMEDTUPLESTORE, 7 in all versions) is one
+        // that the server cannot print (`unrecognized RTE kind`): a lone quote, which nobody can read either.
         name: "views",
         sql: concat!(
             "with ",
@@ -112,6 +114,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               join pg_catalog.pg_rewrite r on r.oid = d.objid) \
               select c.oid::text, r.oid::text || '/' || r.xmin::text, case when c.oid in (select o.oid from opaque o) \
               or pg_catalog.has_table_privilege(c.oid, 'select') is null then '' \
+              when r.ev_action::text like '%:rtekind 7 %' then pg_catalog.chr(39) \
               else coalesce(pg_catalog.pg_get_viewdef(c.oid)::text, '') end from pg_catalog.pg_class c \
               join pg_catalog.pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN' \
               join pg_catalog.pg_namespace n on n.oid = c.relnamespace \

@@ -7,7 +7,9 @@ use stepgate_record::verify::{Anchor, Outcome, Place, report};
 use stepgate_record::{Fitted, Hash};
 
 use super::log::event;
-use crate::disk::Disk;
+use crate::beside::Beside;
+use crate::frame::Builder;
+use crate::scan::{file_header, file_name};
 use crate::testing::{open, options};
 use crate::{Change, Log, OpenError, Side, verify_dir};
 
@@ -24,13 +26,11 @@ fn made() -> tempfile::TempDir {
     dir
 }
 
-fn copy(from: &Path) -> tempfile::TempDir {
+pub(super) fn copy(from: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
-    for (dir, sub) in
-        [(from.to_owned(), ""), (from.join("log"), "log"), (from.join("checkpoints"), "checkpoints")]
-    {
+    for sub in ["", "records", "beside", "checkpoints"] {
         fs::create_dir_all(to.path().join(sub)).unwrap();
-        for entry in fs::read_dir(dir).unwrap() {
+        for entry in fs::read_dir(from.join(sub)).unwrap() {
             let entry = entry.unwrap();
             if entry.file_type().unwrap().is_file() {
                 fs::copy(entry.path(), to.path().join(sub).join(entry.file_name())).unwrap();
@@ -40,7 +40,19 @@ fn copy(from: &Path) -> tempfile::TempDir {
     to
 }
 
-fn refused(dir: &Path) -> String {
+/// The file of the first records, all of them in [`made`].
+pub(super) fn first_file(dir: &Path) -> std::path::PathBuf {
+    dir.join("records").join(file_name(0))
+}
+
+/// Its bytes, without the room behind them.
+pub(super) fn written(dir: &Path) -> Vec<u8> {
+    let mut bytes = fs::read(first_file(dir)).unwrap();
+    bytes.truncate(bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1);
+    bytes
+}
+
+pub(super) fn refused(dir: &Path) -> String {
     match open(dir) {
         Err(error @ (OpenError::Damaged { .. } | OpenError::WrongKey { .. })) => error.to_string(),
         Err(other) => panic!("another error: {other}"),
@@ -55,110 +67,149 @@ fn place(outcome: &Outcome) -> Place {
 #[test]
 fn a_sound_directory_verifies_and_is_not_changed_by_it() {
     let dir = made();
-    let before = fs::read(dir.path().join("log/db")).unwrap();
+    let before = fs::read(first_file(dir.path())).unwrap();
     let outcome = verify_dir(dir.path(), None);
     let report = report(&outcome);
     assert!(report.lines().last().unwrap().starts_with("ok: 62 records, tree size 62, root "), "{report}");
-    assert_eq!(fs::read(dir.path().join("log/db")).unwrap(), before);
+    assert_eq!(fs::read(first_file(dir.path())).unwrap(), before);
     assert!(verify_dir(copy(dir.path()).path(), None).is_ok());
 }
 
 #[test]
 fn a_flipped_byte_where_a_record_lies_is_refused_and_named() {
     let dir = made();
-    let db = fs::read(dir.path().join("log/db")).unwrap();
-    // Where the bytes of some records lie in the file (they may lie there several times).
-    let mut tried = 0;
-    for n in [2, 17, 40, 59_u64] {
+    let good = written(dir.path());
+    for n in [2, 17, 40, 59, 60_u64] {
         let needle = format!("\"statement\":{n},");
-        let places: Vec<usize> = db
-            .windows(needle.len())
-            .enumerate()
-            .filter(|(_, window)| *window == needle.as_bytes())
-            .map(|(at, _)| at)
-            .collect();
-        for at in places {
-            let copy = copy(dir.path());
-            let mut bad = db.clone();
-            bad[at + 12] ^= 1;
-            fs::write(copy.path().join("log/db"), &bad).unwrap();
-            let outcome = verify_dir(copy.path(), None);
-            // A page that sled has rewritten since no longer counts: then the log is whole.
-            if let Err(failure) = &outcome {
-                assert!(matches!(failure.place, Place::Record(_)), "{failure}");
-                let why = refused(copy.path());
-                assert!(why.contains("record"), "{why}");
-                assert_eq!(
-                    fs::read(copy.path().join("db.evidence")).unwrap(),
-                    bad,
-                    "the evidence is kept as it was"
-                );
-                tried += 1;
-            } else {
-                assert_eq!(outcome.unwrap().records, RECORDS + 2);
-            }
-        }
+        let at = good.windows(needle.len()).position(|window| window == needle.as_bytes()).unwrap();
+        let copy = copy(dir.path());
+        let mut bad = good.clone();
+        bad[at + 12] ^= 1;
+        fs::write(first_file(copy.path()), &bad).unwrap();
+        assert_eq!(place(&verify_dir(copy.path(), None)), Place::Record(n));
+        let why = refused(copy.path());
+        assert!(why.contains("record"), "{why}");
+        assert_eq!(fs::read(first_file(copy.path())).unwrap(), bad, "the evidence is kept as it was");
     }
-    assert!(tried >= 2, "only {tried} of the flips mattered");
 }
 
 #[test]
-fn no_flipped_byte_anywhere_in_the_database_goes_unnoticed_or_panics() {
+fn the_altered_one_of_records_that_were_written_together_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    log.append_blocking((0..20).map(event).collect(), vec![]).unwrap();
+    log.append_blocking(vec![event(21)], vec![]).unwrap();
+    log.close().unwrap();
+    drop(log);
+    for n in [3, 11, 19_u64] {
+        let copy = copy(dir.path());
+        let text = String::from_utf8(written(copy.path())).unwrap();
+        // Of the same length.
+        let bad = text.replacen(&format!("\"rows\":{n},"), &format!("\"rows\":{},", n ^ 1), 1);
+        assert_ne!(bad, text);
+        fs::write(first_file(copy.path()), bad).unwrap();
+        // One record stands before them.
+        assert_eq!(place(&verify_dir(copy.path(), None)), Place::Record(n + 1));
+        refused(copy.path());
+    }
+}
+
+#[test]
+fn no_flipped_byte_anywhere_in_the_records_goes_unnoticed_or_panics() {
     let dir = made();
-    let db = fs::read(dir.path().join("log/db")).unwrap();
+    let good = written(dir.path());
+    for at in (0..good.len()).step_by(97) {
+        let copy = copy(dir.path());
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        fs::write(first_file(copy.path()), &bad).unwrap();
+        let outcome = verify_dir(copy.path(), None);
+        assert!(matches!(place(&outcome), Place::Record(_)), "byte {at}: {outcome:?}");
+        refused(copy.path());
+    }
+}
+
+#[test]
+fn no_flipped_byte_beside_the_records_loses_an_entry_or_panics() {
+    let dir = made();
+    let log = open(dir.path()).unwrap();
+    let put = |n: u8| Change::Put { side: Side::Taints, key: vec![n], value: vec![n; 50] };
+    for n in 0..40 {
+        log.append_blocking(vec![event(1)], vec![put(n)]).unwrap();
+    }
+    let all = log.load(Side::Taints).unwrap();
+    log.close().unwrap();
+    drop(log);
+    let db = fs::read(dir.path().join("beside/db")).unwrap();
     let used = db.iter().rposition(|byte| *byte != 0).unwrap();
     let mut found = 0;
     for at in (0..used).step_by(used / 60) {
         let copy = copy(dir.path());
         let mut bad = db.clone();
         bad[at] ^= 0x10;
-        fs::write(copy.path().join("log/db"), &bad).unwrap();
-        match verify_dir(copy.path(), None) {
-            // Only where it does not matter: every record is there, and as it was signed.
-            Ok(verified) => assert_eq!(verified.records, RECORDS + 2, "byte {at}"),
-            Err(failure) => {
-                assert!(matches!(failure.place, Place::Record(_)), "byte {at}: {failure}");
+        fs::write(copy.path().join("beside/db"), &bad).unwrap();
+        match open(copy.path()) {
+            // Only where it does not matter.
+            Ok(log) => assert_eq!(log.load(Side::Taints).unwrap(), all, "byte {at}"),
+            Err(error) => {
+                assert!(matches!(error, OpenError::Damaged { .. }), "byte {at}: {error}");
+                let evidence = fs::read(copy.path().join("db.evidence")).unwrap();
+                assert_eq!(evidence, bad, "the evidence is kept as it was");
                 found += 1;
             }
         }
     }
-    assert!(found > 10, "{found}");
+    assert!(found > 5, "{found}");
 }
 
 #[test]
-fn a_database_cut_short_is_refused_and_the_first_missing_record_named() {
+fn what_is_beside_the_log_of_another_time_is_refused() {
     let dir = made();
-    let db = fs::read(dir.path().join("log/db")).unwrap();
-    let used = db.iter().rposition(|byte| *byte != 0).unwrap();
+    let earlier = copy(dir.path());
+    let log = open(dir.path()).unwrap();
+    let put = Change::Put { side: Side::Desk, key: vec![1], value: vec![1] };
+    log.append_blocking(vec![event(1)], vec![put]).unwrap();
+    log.close().unwrap();
+    drop(log);
+    // Older than the log, and younger.
+    for (from, to) in [(&earlier, copy(dir.path())), (&dir, copy(earlier.path()))] {
+        fs::remove_dir_all(to.path().join("beside")).unwrap();
+        fs::rename(copy(from.path()).path().join("beside"), to.path().join("beside")).unwrap();
+        let why = refused(to.path());
+        assert!(why.contains("beside the log"), "{why}");
+    }
+}
+
+#[test]
+fn records_cut_short_are_refused_and_the_first_missing_one_named() {
+    let dir = made();
+    let good = written(dir.path());
     for part in [2, 4] {
         let copy = copy(dir.path());
-        fs::write(copy.path().join("log/db"), &db[..used * (part - 1) / part]).unwrap();
-        // Without sled's snapshot of where the pages lie.
-        for entry in fs::read_dir(copy.path().join("log")).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_name().to_str().unwrap().starts_with("snap") {
-                fs::remove_file(entry.path()).unwrap();
-            }
-        }
+        fs::write(first_file(copy.path()), &good[..good.len() * (part - 1) / part]).unwrap();
         let outcome = verify_dir(copy.path(), None);
-        assert!(matches!(place(&outcome), Place::Record(_)), "{outcome:?}");
+        assert!(matches!(place(&outcome), Place::Record(1..62)), "{outcome:?}");
         refused(copy.path());
     }
 }
 
 /// Rewrites records as somebody would who knows the format but has no key.
 fn forge(dir: &Path, forge: impl FnOnce(&mut Vec<Option<Vec<u8>>>)) {
-    let db = sled::open(dir.join("log")).unwrap();
-    let tree = db.open_tree("records").unwrap();
-    let mut records: Vec<Option<Vec<u8>>> = tree.iter().map(|item| Some(item.unwrap().1.to_vec())).collect();
+    let text = String::from_utf8(written(dir)).unwrap();
+    let id = text.split(' ').nth(2).unwrap();
+    let lines = text.lines().filter(|line| line.starts_with('{'));
+    let mut records: Vec<Option<Vec<u8>>> = lines.map(|line| Some(line.as_bytes().to_vec())).collect();
     forge(&mut records);
-    tree.clear().unwrap();
+    let mut forged = file_header(id, 0).into_bytes();
     for (seq, record) in records.into_iter().enumerate() {
         if let Some(record) = record {
-            tree.insert((seq as u64).to_be_bytes(), record).unwrap();
+            let mut frame = Builder::default();
+            frame.begin();
+            frame.add_record(&record);
+            forged.extend_from_slice(frame.finish(seq as u64, None));
         }
     }
-    db.flush().unwrap();
+    fs::write(first_file(dir), forged).unwrap();
 }
 
 #[test]
@@ -249,10 +300,13 @@ fn no_flipped_byte_of_a_checkpoint_goes_unnoticed() {
 
 #[test]
 fn missing_files_are_refused_and_nothing_is_made_anew() {
-    for file in ["checkpoints/latest.checkpoint", "log.vkey", "log/db", "format.json"] {
+    let records = format!("records/{}", file_name(0));
+    for file in ["checkpoints/latest.checkpoint", "log.vkey", "beside/db", "journal", &records, "format.json"]
+    {
         let dir = made();
         fs::remove_file(dir.path().join(file)).unwrap();
-        assert!(verify_dir(dir.path(), None).is_err(), "{file}");
+        let beside = matches!(file, "beside/db" | "journal");
+        assert_eq!(verify_dir(dir.path(), None).is_err(), !beside, "{file}");
         let why = refused(dir.path());
         assert!(!dir.path().join(file).exists(), "{file} was made anew: {why}");
     }
@@ -275,29 +329,24 @@ fn an_altered_verifier_key_or_format_is_refused() {
 #[test]
 fn large_values_that_sled_would_not_sync_are_refused() {
     let dir = made();
-    fs::create_dir_all(dir.path().join("log/blobs")).unwrap();
-    fs::write(dir.path().join("log/blobs/1"), b"x").unwrap();
+    fs::create_dir_all(dir.path().join("beside/blobs")).unwrap();
+    fs::write(dir.path().join("beside/blobs/1"), b"x").unwrap();
     assert!(refused(dir.path()).contains("blobs"));
     assert!(verify_dir(dir.path(), None).is_err());
 }
 
 #[test]
-fn many_records_of_the_largest_size_leave_no_blobs() {
+fn many_values_of_the_largest_size_leave_no_blobs() {
     let dir = tempfile::tempdir().unwrap();
-    let disk = Disk::open(&dir.path().join("log")).ok().unwrap();
-    let records: Vec<(u64, Vec<u8>)> =
-        (0..300).map(|seq| (seq, vec![b'x'; stepgate_record::MAX_RECORD_BYTES])).collect();
-    for batch in records.chunks(100) {
-        disk.commit(batch, &[]).unwrap();
-    }
+    let beside = Beside::open(&dir.path().join("beside")).ok().unwrap();
     // Also where values are written again and again, out of order.
-    for n in 0..300_u64 {
-        let key = (n * 37 % 60).to_be_bytes().repeat(8);
+    for n in 0..600_u64 {
+        let key = (n * 37 % 120).to_be_bytes().repeat(8);
         let value = vec![b'y'; stepgate_record::MAX_RECORD_BYTES];
-        disk.commit(&[], &[Change::Put { side: Side::Desk, key, value }]).unwrap();
+        beside.apply(n, [0; 16], &[Change::Put { side: Side::Desk, key, value }]).unwrap();
     }
-    drop(disk);
-    assert!(!crate::disk::has_blobs(&dir.path().join("log/blobs")).unwrap());
+    drop(beside);
+    assert!(!crate::beside::has_blobs(&dir.path().join("beside/blobs")).unwrap());
 }
 
 #[test]
@@ -329,7 +378,7 @@ fn making_a_directory_can_be_interrupted() {
     let (log, _) = Log::open(dir.path(), options()).unwrap();
     drop(log);
     // As if it had stopped after the first checkpoint: nothing was recorded yet.
-    fs::remove_dir_all(dir.path().join("log")).unwrap();
+    fs::write(first_file(dir.path()), file_header(&"0".repeat(32), 0)).unwrap();
     fs::remove_file(dir.path().join("format.json")).unwrap();
     for entry in fs::read_dir(dir.path().join("checkpoints")).unwrap() {
         let path = entry.unwrap().path();

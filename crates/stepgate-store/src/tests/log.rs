@@ -101,7 +101,7 @@ fn a_permit_is_had_only_once_its_record_is_on_disk() {
     assert_eq!(permit.statement(), statement(5));
     assert!(permit.seq() < log.len());
 
-    log.shared().disk.break_sync();
+    log.shared().records.break_sync();
     let refused = block_on(log.permit(statement(6), vec![event(6)], Vec::new()));
     assert!(matches!(refused, Err(LogError::Poisoned(_))));
 }
@@ -110,7 +110,7 @@ fn a_permit_is_had_only_once_its_record_is_on_disk() {
 fn after_a_failed_sync_nothing_passes_any_more() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
-    log.shared().disk.break_sync();
+    log.shared().records.break_sync();
     let (ticket, mut release) = block_on(log.ticket(statement(1), event(1))).unwrap();
     drop(ticket);
     let outcome = block_on(&mut release);
@@ -181,9 +181,9 @@ fn a_newer_store_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
     let path = dir.path().join("format.json");
-    let text = std::fs::read_to_string(&path).unwrap().replace("\"version\":1", "\"version\":2");
+    let text = std::fs::read_to_string(&path).unwrap().replace("\"version\":2", "\"version\":3");
     std::fs::write(&path, text).unwrap();
-    assert!(matches!(open(dir.path()), Err(OpenError::Newer { found: 2, known: 1, .. })));
+    assert!(matches!(open(dir.path()), Err(OpenError::Newer { found: 3, known: 2, .. })));
 }
 
 #[test]

@@ -135,7 +135,7 @@ fn factors_are_sealed_and_there_after_opening_again() {
     let secret = b"a very secret TOTP secret";
     block_on(people.factors().enrol_totp(&name("dana"), secret, None)).unwrap();
     drop((log, people));
-    let db = std::fs::read(dir.path().join("log/db")).unwrap();
+    let db = std::fs::read(dir.path().join("beside/db")).unwrap();
     assert!(!db.windows(secret.len()).any(|window| window == secret), "in the clear on disk");
 
     let (log, people) = self::people(dir.path());

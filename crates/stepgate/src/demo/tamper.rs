@@ -101,10 +101,10 @@ fn change(bytes: &mut [u8], old: &[u8], new: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Changes the first file of the directory's log that holds `old`; its name.
+/// Changes the first file of the directory's records that holds `old`; its name.
 fn change_in_directory(directory: &Path, old: &[u8], new: &[u8]) -> Result<String, Error> {
     let mut files = Vec::new();
-    walk(directory, &mut files)?;
+    walk(&directory.join("records"), &mut files)?;
     for file in files {
         let mut bytes = read(&file)?;
         if change(&mut bytes, old, new).is_some() {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_console::{Api, Encryption};
-use stepgate_proxy::{Gate, Parts, ServerTls, Shutdown, UpstreamConfig, policy_loaded};
+use stepgate_proxy::{Gate, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
@@ -62,15 +62,19 @@ fn open_doors(config: &Config, ready: Ready, store: &Store) -> Result<(), Failur
     // The operator's first: who sees the others open finds this one open too.
     let socket = AdminSocket::bind(&config.admin_socket())?;
     let listeners = listen::Listeners::bind(config)?;
+    let cannot = |error: std::io::Error| Failure::usage(format!("cannot start: {error}"));
+    // Each session that reads a long text keeps a thread while it waits for its turn.
+    let blocking = config.limits.sessions.saturating_add(512);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_stack_size(STACK)
-        // Each session that reads a long text keeps a thread while it waits for its turn.
-        .max_blocking_threads(config.limits.sessions.saturating_add(512))
+        .max_blocking_threads(512)
         .enable_all()
         .build()
-        .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-    let served = runtime.block_on(serve(config, ready, store, socket, listeners));
+        .map_err(cannot)?;
+    let workers = Workers::start(STACK, blocking).map_err(cannot)?;
+    let served = runtime.block_on(serve(config, ready, store, socket, listeners, workers.places()));
     runtime.shutdown_timeout(Duration::from_secs(1));
+    workers.stop(Duration::from_secs(1));
     served
 }
 
@@ -98,6 +102,7 @@ async fn serve(
     store: &Store,
     socket: AdminSocket,
     listeners: listen::Listeners,
+    places: Places,
 ) -> Result<(), Failure> {
     let store = store.share();
     let events = vec![reload::loaded(config), policy_loaded(&ready.rules)];
@@ -148,7 +153,7 @@ async fn serve(
     tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), encryption, log, shutdown.clone()));
     first_look(&gate).await;
     let mut signals = Signals::new()?;
-    let mut sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, draining));
+    let mut sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, places, draining));
     output::print_line(&ready_line(config))?;
     let watchdog = tokio::spawn(notify::feed_watchdog());
     notify::ready();

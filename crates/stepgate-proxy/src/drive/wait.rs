@@ -1,0 +1,154 @@
+//! What a session waits for. Its bytes come first and cost least: what can be written is written, what can be read is
+//! read, and whatever is seldom is asked only where it can be, or once it has rung (`calls.rs`).
+
+use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use stepgate_record::Release;
+use stepgate_store::{End, LogError};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use super::calls::Call;
+use super::{Drive, MAX_QUEUED, State};
+use crate::database::View;
+use crate::peer::Lookout;
+use crate::side::Side;
+use crate::{Shutdown, Stream, buffers};
+
+/// How often a held client is shown that its connection lives: the shortest read timeout seen in a driver
+/// is 2 s.
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+
+/// What has happened.
+pub(super) enum Occurred {
+    /// Something came, or the end did, of either side.
+    Read {
+        client: Reading,
+        server: Reading,
+    },
+    /// There is room again for what was kept back, or all is written that a session at its end waits for.
+    Written,
+    Released(Result<Release, LogError>),
+    Answered(Option<End>),
+    CatalogLoaded(Option<Arc<View>>),
+    Called(Call),
+    Tick,
+    /// The client has gone, maybe behind what it sent before.
+    ClientGone,
+    /// The client reads nothing, and the server waits for it.
+    ClientStalls,
+}
+
+/// What came of reading, where anything did.
+pub(super) type Reading = Option<std::io::Result<usize>>;
+
+/// What is done for as long as a statement is held.
+pub(super) struct Vigil {
+    tick: Interval,
+    /// The client has gone.
+    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Vigil {
+    fn over(client: &Stream) -> Box<Self> {
+        let mut tick = interval(KEEP_ALIVE);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let lookout = Lookout::of(client.tcp());
+        let gone = async move {
+            match lookout {
+                Ok(lookout) => lookout.gone().await,
+                Err(_) => pending().await,
+            }
+        };
+        Box::new(Self { tick, gone: Box::pin(gone) })
+    }
+}
+
+impl Drive {
+    /// Waits for the next thing to happen.
+    pub(super) async fn wait(&mut self, state: &mut State) -> Occurred {
+        poll_fn(|context| self.poll(state, context)).await
+    }
+
+    fn poll(&mut self, state: &mut State, context: &mut Context<'_>) -> Poll<Occurred> {
+        if let Poll::Ready(call) = self.calls.poll(context) {
+            return Poll::Ready(Occurred::Called(call));
+        }
+        if let Some((release, _)) = state.releases.front_mut()
+            && let Poll::Ready(release) = Pin::new(release).poll(context)
+        {
+            return Poll::Ready(Occurred::Released(release));
+        }
+        if let Poll::Ready(written) = write(state, context) {
+            return Poll::Ready(written);
+        }
+        if let Poll::Ready(seldom) = self.poll_seldom(state, context) {
+            return Poll::Ready(seldom);
+        }
+        let State { client, server, .. } = state;
+        let read_client = server.out.len() < MAX_QUEUED && self.session.wants_client();
+        let read_server = client.out.len() < MAX_QUEUED && self.session.wants_server();
+        let from_server = if read_server { if_ready(server.read(context)) } else { None };
+        let from_client = if read_client { if_ready(client.read(context)) } else { None };
+        if from_server.is_some() || from_client.is_some() {
+            return Poll::Ready(Occurred::Read { client: from_client, server: from_server });
+        }
+        client.rest();
+        server.rest();
+        buffers::take_back(self.session.to_client());
+        buffers::take_back(self.session.to_server());
+        Poll::Pending
+    }
+
+    /// What is waited for only at times.
+    fn poll_seldom(&self, state: &mut State, context: &mut Context<'_>) -> Poll<Occurred> {
+        match &mut state.hold {
+            Some((hold, _)) => {
+                if let Poll::Ready(end) = Pin::new(&mut hold.waiting.ended).poll(context) {
+                    return Poll::Ready(Occurred::Answered(end.ok()));
+                }
+                let vigil = state.vigil.get_or_insert_with(|| Vigil::over(&state.client.stream));
+                if vigil.tick.poll_tick(context).is_ready() {
+                    return Poll::Ready(Occurred::Tick);
+                }
+                if vigil.gone.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Occurred::ClientGone);
+                }
+            }
+            None => state.vigil = None,
+        }
+        if let Some((_, loading)) = &mut state.loading
+            && let Poll::Ready(view) = Pin::new(loading).poll(context)
+        {
+            return Poll::Ready(Occurred::CatalogLoaded(view.ok().flatten()));
+        }
+        let patience = self.judge.gate.patience();
+        state.client.stalls(MAX_QUEUED, patience, context).map(|()| Occurred::ClientStalls)
+    }
+}
+
+fn if_ready(read: Poll<std::io::Result<usize>>) -> Reading {
+    match read {
+        Poll::Ready(read) => Some(read),
+        Poll::Pending => None,
+    }
+}
+
+/// Writes what can be written to both sides.
+fn write(state: &mut State, context: &mut Context<'_>) -> Poll<Occurred> {
+    let full = |side: &Side| side.out.len() >= MAX_QUEUED;
+    let were_full = (full(&state.client), full(&state.server));
+    let Ok(to_client) = state.client.write(context) else { return Poll::Ready(Occurred::ClientGone) };
+    let to_server = state.server.write(context).unwrap_or_else(|_| {
+        // What the server said before it went may still be there to read.
+        state.server.out.clear();
+        state.server.unflushed = false;
+        true
+    });
+    let has_room = (were_full.0 && !full(&state.client)) || (were_full.1 && !full(&state.server));
+    let may_end = state.shutdown != Shutdown::Serving && (to_client || to_server);
+    if has_room || may_end { Poll::Ready(Occurred::Written) } else { Poll::Pending }
+}

@@ -1,0 +1,81 @@
+//! Decisions that are known: the same facts again, from the same person, under the same rules, are decided the same.
+//!
+//! Only what passes on a ticket is remembered, and only where the decision hangs on facts, person and rules alone: not
+//! on values that are compared with, on the planner, on a grant, or on anything that the transaction has done. What is
+//! found here by facts is found by *these* facts: they are kept, so that nothing else can have their place in memory.
+//! Catalog, rules and labels are in them or in the view, groups in the person: whoever changes any of those counts it
+//! (`Moment`, `People::version`), once it is changed and before it is said to be. Who decides looks at the counts first
+//! and at what they count then, and so remembers under them nothing that is older.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use stepgate_policy::Decision;
+use stepgate_record::{Event, Template};
+use stepgate_session::{Pending, Protocol};
+use stepgate_sql::Facts;
+
+use crate::database::Moment;
+
+/// The most decisions that a session remembers. A template is about a kilobyte.
+const MAX_KNOWN: usize = 128;
+
+/// The decisions of one session.
+#[derive(Default)]
+pub(super) struct Known {
+    by: Option<When>,
+    decisions: HashMap<Key, Passes>,
+}
+
+/// When somebody decided: as of which view and taints, and which people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct When {
+    pub(super) moment: Moment,
+    pub(super) people: u64,
+}
+
+/// What a record tells of a statement besides its number and what the session's other records tell as well.
+#[derive(PartialEq, Eq, Hash)]
+struct Key {
+    facts: usize,
+    protocol: Protocol,
+    values: usize,
+}
+
+/// What passes on a ticket.
+pub(super) struct Passes {
+    /// Keeps its place in memory.
+    _facts: Arc<[Facts]>,
+    pub(super) record: Template,
+    pub(super) rules: Vec<String>,
+}
+
+impl Known {
+    /// The decision on a statement, if nothing has changed since it was made. What was decided before is forgotten.
+    pub(super) fn of(&mut self, pending: &Pending, now: When) -> Option<&Passes> {
+        if self.by != Some(now) {
+            self.decisions.clear();
+            self.by = Some(now);
+            return None;
+        }
+        // In a failed transaction it does not run, and is recorded as something else.
+        self.decisions.get(&key(pending)).filter(|_| !pending.aborted)
+    }
+
+    /// Remembers that a statement passes on a ticket, as `event` tells.
+    pub(super) fn passes(&mut self, pending: &Pending, when: When, decision: &Decision, event: &Event) {
+        if self.by != Some(when) {
+            return;
+        }
+        let Ok(record) = Template::new(event) else { return };
+        if self.decisions.len() >= MAX_KNOWN {
+            self.decisions.clear();
+        }
+        let passes = Passes { _facts: Arc::clone(&pending.facts), record, rules: decision.rules.clone() };
+        self.decisions.insert(key(pending), passes);
+    }
+}
+
+fn key(pending: &Pending) -> Key {
+    Key { facts: pending.facts.as_ptr().addr(), protocol: pending.protocol, values: pending.values.len() }
+}

@@ -1,0 +1,117 @@
+//! COPY FROM STDIN swallows Syncs, and may fail in the middle of a message.
+
+mod support;
+
+use support::{
+    Stage, bind, complete, description, error, execute, frame, parse, permit, query, ready, sync, tags,
+};
+
+fn copy_in() -> Vec<u8> {
+    frame(b'G', b"\0\0\0")
+}
+
+/// Where the server has begun to read data for a statement that came by `frames`.
+fn reading(frames: &[Vec<u8>], replies: &[Vec<u8>]) -> Stage {
+    let mut stage = Stage::new();
+    stage.client(frames);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.server(replies);
+    stage.at_server();
+    stage.at_client();
+    stage
+}
+
+fn extended() -> [Vec<u8>; 3] {
+    [parse("", "copy t from stdin"), bind("", ""), execute("")]
+}
+
+#[test]
+fn a_sync_that_copy_from_stdin_swallows_is_neither_sent_nor_waited_for() {
+    let mut stage = Stage::new();
+    stage.client(&extended());
+    stage.client(&[sync()]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    // Whether it will be answered is not known yet.
+    assert_eq!(tags(&stage.at_server()), "PBEH");
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), copy_in()]);
+    assert_eq!(tags(&stage.at_server()), "");
+    stage.client(&[frame(b'd', b"row\n"), frame(b'c', b""), sync()]);
+    assert_eq!(tags(&stage.at_server()), "dcS");
+    stage.server(&[complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "12GCZ");
+    stage.client(&[query("select 1")]);
+    assert!(stage.undecided());
+    assert!(!stage.ended);
+}
+
+#[test]
+fn a_sync_that_waits_is_sent_when_the_copy_fails_before_it_reads_anything() {
+    for failure in [vec![copy_in(), error("P0001", "a trigger's")], vec![error("42501", "no")]] {
+        let mut stage = Stage::new();
+        stage.client(&extended());
+        stage.client(&[sync()]);
+        let number = stage.decision().number;
+        stage.pass(permit(number));
+        stage.server(&[frame(b'1', b""), frame(b'2', b"")]);
+        stage.server(&failure);
+        assert_eq!(tags(&stage.at_server()), "PBEHS");
+        stage.server(&[ready(b'I')]);
+        assert!(tags(&stage.at_client()).ends_with("EZ"));
+        stage.client(&[query("select 1")]);
+        assert!(stage.undecided() && !stage.ended);
+    }
+}
+
+#[test]
+fn replies_are_not_taken_for_those_of_other_statements_where_a_simple_copy_swallows_a_sync() {
+    let mut stage = reading(&[query("copy t from stdin")], &[copy_in()]);
+    stage.client(&[sync(), frame(b'c', b"")]);
+    assert_eq!(tags(&stage.at_server()), "c");
+    stage.server(&[complete(), ready(b'I')]);
+    stage.run(&[query("prepare s as select a from t")], &[error("42P05", "exists"), ready(b'I')]);
+    stage.run(&[query("select 1")], &[complete(), ready(b'I')]);
+    stage.client(&[query("execute s")]);
+    assert_eq!(stage.decision().facts[0].certainty, stepgate_types::Certainty::Unknown);
+}
+
+#[test]
+fn each_of_several_copies_takes_its_own_end() {
+    let mut stage = reading(&[query("copy t from stdin; copy t from stdin")], &[copy_in()]);
+    stage.client(&[frame(b'c', b""), sync(), query("select 1")]);
+    assert_eq!(tags(&stage.at_server()), "cH", "the second may swallow it");
+    stage.server(&[complete(), copy_in()]);
+    assert_eq!(tags(&stage.at_server()), "", "and does, but that is no place for a Query");
+    assert!(stage.undecided());
+    let mut stage = reading(&[query("copy t from stdin; copy t from stdin")], &[copy_in()]);
+    stage.client(&[frame(b'c', b""), sync()]);
+    stage.server(&[complete(), error("42501", "no"), ready(b'I')]);
+    assert_eq!(tags(&stage.at_server()), "cHS");
+}
+
+/// What comes behind it would be read as its rest, and then the client's data as messages.
+#[test]
+fn a_copydata_that_was_begun_is_ended_whatever_the_server_says_meanwhile() {
+    let mut stage = reading(&extended(), &[frame(b'1', b""), frame(b'2', b""), copy_in()]);
+    let data = frame(b'd', &[b'x'; 100]);
+    stage.client(&[data[..40].to_vec()]);
+    stage.server(&[error("22P04", "extra data")]);
+    stage.client(&[data[40..].to_vec(), frame(b'd', b"dropped"), frame(b'c', b""), sync()]);
+    let sent = stage.raw_at_server();
+    assert_eq!(sent, [data, sync()].concat());
+}
+
+#[test]
+fn what_follows_a_copy_that_failed_in_the_middle_of_a_message_is_judged() {
+    let mut stage = reading(&[query("copy t from stdin")], &[copy_in()]);
+    let data = frame(b'd', &[b'x'; 100]);
+    stage.client(&[data[..40].to_vec()]);
+    stage.server(&[error("22P04", "extra data"), ready(b'I')]);
+    stage.client(&[data[40..].to_vec(), query("select 1")]);
+    assert_eq!(stage.raw_at_server(), data);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.server(&[description(&[]), complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "EZTCZ");
+}

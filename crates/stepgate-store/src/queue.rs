@@ -1,0 +1,250 @@
+//! From those who record to the one who writes: a room that is filled under a lock and taken as a whole.
+//!
+//! Nobody is woken for a record that nobody waits for: the writer sleeps until it is time, or until something
+//! urgent comes, and is told only when it sleeps. Bounded: whoever finds it full waits.
+
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use stepgate_record::{Cuts, Fitted};
+use stepgate_types::{Clock, Timestamp};
+
+use crate::seal::Watermarks;
+use crate::{Change, LogError};
+
+/// Full with so many records …
+const MAX_RECORDS: usize = 8_192;
+
+/// … or so many bytes of records and changes. What one call appends is never split, and so may bring it above.
+const MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// Room for so many bytes is kept when a burst is over.
+const KEPT_BYTES: usize = 256 * 1024;
+
+/// How long records that nobody waits for may stay unwritten: completions, and in `buffered` mode the decisions
+/// on ordinary statements, which must be on disk within 100 ms.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// What is queued.
+#[derive(Default)]
+pub(crate) struct Batch {
+    /// Number of the first record.
+    pub(crate) first: u64,
+    /// The encoded events, one after the other.
+    bytes: Vec<u8>,
+    records: Vec<Queued>,
+    pub(crate) changes: Vec<Change>,
+    change_bytes: usize,
+}
+
+struct Queued {
+    end: usize,
+    cuts: Cuts,
+    at: Timestamp,
+}
+
+impl Batch {
+    /// The encoded events, with the times they were recorded at.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (&[u8], Cuts, Timestamp)> {
+        let mut start = 0;
+        self.records.iter().map(move |record| {
+            let bytes = self.bytes.get(start..record.end).unwrap_or_default();
+            start = record.end;
+            (bytes, record.cuts, record.at)
+        })
+    }
+
+    fn is_full(&self, part: usize) -> bool {
+        self.records.len() >= MAX_RECORDS / part
+            || self.bytes.len().saturating_add(self.change_bytes) >= MAX_BYTES / part
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES);
+        self.records.clear();
+        self.records.shrink_to(KEPT_BYTES / 256);
+        self.changes = Vec::new();
+        self.change_bytes = 0;
+    }
+}
+
+/// What the writer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// It will look by itself.
+    Awake,
+    /// It sleeps until the records that are there have lingered long enough.
+    Lingers,
+    /// It sleeps: there is nothing.
+    Sleeps,
+}
+
+struct Inner {
+    batch: Batch,
+    /// Number of the next record.
+    next: u64,
+    /// Something waits until it is on disk.
+    urgent: bool,
+    /// Nothing is taken any more.
+    closed: bool,
+    /// Nobody is left who could record anything.
+    ended: bool,
+    writer: Writer,
+    /// Who waits for room.
+    room: Vec<Waker>,
+}
+
+/// The room.
+pub(crate) struct Queue {
+    inner: Mutex<Inner>,
+    writer: OnceLock<Thread>,
+}
+
+/// What is to be queued together.
+pub(crate) struct Parcel<'p> {
+    pub(crate) events: &'p [Fitted],
+    /// Taken when it is queued.
+    pub(crate) changes: &'p mut Vec<Change>,
+    /// Somebody waits until it is on disk.
+    pub(crate) urgent: bool,
+    /// Nothing comes after it.
+    pub(crate) last: bool,
+}
+
+impl Queue {
+    /// The next record has number `next`.
+    pub(crate) fn new(next: u64) -> Self {
+        let inner = Inner {
+            batch: Batch { first: next, ..Batch::default() },
+            next,
+            urgent: false,
+            closed: false,
+            ended: false,
+            writer: Writer::Awake,
+            room: Vec::new(),
+        };
+        Self { inner: Mutex::new(inner), writer: OnceLock::new() }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives a parcel its numbers and queues it; returns the first. `None`: there is no room.
+    pub(crate) fn push(
+        &self,
+        parcel: Parcel<'_>,
+        marks: &Watermarks,
+        clock: &dyn Clock,
+    ) -> Result<Option<u64>, LogError> {
+        let Parcel { events, changes, urgent, last } = parcel;
+        let mut inner = self.inner();
+        marks.check()?;
+        if inner.closed {
+            return Err(LogError::Closed);
+        }
+        if inner.batch.is_full(1) {
+            return Ok(None);
+        }
+        let first = inner.next;
+        let count = u64::try_from(events.len()).map_err(|_| LogError::Full)?;
+        inner.next = first.checked_add(count).ok_or(LogError::Full)?;
+        inner.closed = last;
+        inner.urgent |= urgent;
+        // Under the lock: records are as old as their numbers say.
+        let at = clock.now();
+        let batch = &mut inner.batch;
+        for event in events {
+            batch.bytes.extend_from_slice(event.bytes());
+            batch.records.push(Queued { end: batch.bytes.len(), cuts: event.cuts(), at });
+        }
+        if !changes.is_empty() {
+            batch.change_bytes += changes.iter().map(Change::length).sum::<usize>();
+            batch.changes.append(changes);
+        }
+        let wakes = match inner.writer {
+            Writer::Awake => false,
+            Writer::Lingers => inner.urgent || inner.batch.is_full(2),
+            Writer::Sleeps => true,
+        };
+        if wakes {
+            inner.writer = Writer::Awake;
+        }
+        marks.queued_to(inner.next);
+        drop(inner);
+        if wakes {
+            self.wake_writer();
+        }
+        Ok(Some(first))
+    }
+
+    /// Ready once there may be room, or there never will be again.
+    pub(crate) fn poll_room(&self, marks: &Watermarks, context: &Context<'_>) -> Poll<()> {
+        let mut inner = self.inner();
+        if inner.closed || marks.check().is_err() || !inner.batch.is_full(1) {
+            return Poll::Ready(());
+        }
+        // Woken all at once, and soon: those who do not wait any more need not be taken out.
+        if !inner.room.iter().any(|waker| waker.will_wake(context.waker())) {
+            inner.room.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Swaps what is queued for `batch`, which is empty; waits for it to be due. `false`: nothing will come any
+    /// more. For the writer's thread alone.
+    pub(crate) fn take(&self, batch: &mut Batch) -> bool {
+        self.writer.get_or_init(thread::current);
+        let mut since = None;
+        loop {
+            let mut inner = self.inner();
+            if inner.batch.records.is_empty() {
+                if inner.ended {
+                    return false;
+                }
+                inner.writer = Writer::Sleeps;
+                drop(inner);
+                thread::park();
+                continue;
+            }
+            let waited = since.get_or_insert_with(Instant::now).elapsed();
+            if inner.urgent || inner.ended || inner.batch.is_full(2) || waited >= LINGER {
+                batch.first = inner.next;
+                std::mem::swap(batch, &mut inner.batch);
+                inner.urgent = false;
+                inner.writer = Writer::Awake;
+                let room = std::mem::take(&mut inner.room);
+                drop(inner);
+                room.into_iter().for_each(Waker::wake);
+                return true;
+            }
+            inner.writer = Writer::Lingers;
+            drop(inner);
+            thread::park_timeout(LINGER.saturating_sub(waited));
+        }
+    }
+
+    /// Nobody is left who could record anything: the writer ends when it has written what is queued.
+    pub(crate) fn end(&self) {
+        let mut inner = self.inner();
+        inner.closed = true;
+        inner.ended = true;
+        drop(inner);
+        self.wake_writer();
+    }
+
+    /// The log is poisoned: whoever waits for room need not.
+    pub(crate) fn give_up(&self) {
+        let room = std::mem::take(&mut self.inner().room);
+        room.into_iter().for_each(Waker::wake);
+    }
+
+    fn wake_writer(&self) {
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
+    }
+}

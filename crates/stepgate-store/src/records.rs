@@ -1,0 +1,171 @@
+//! The records: plain files that are only ever appended to, and where in them which record is.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use stepgate_record::Hash;
+
+use crate::LogError;
+use crate::frame::Frame;
+use crate::scan::{Damage, End, Found, Scan};
+use crate::tape::Tape;
+
+/// A place is kept at least every so many records, and not much more often.
+const INDEX_RECORDS: u64 = 256;
+
+/// How many places are kept (24 bytes each): of the newest million records or so. What is older is found by its
+/// file and the lengths that frames name.
+const MAX_INDEX: usize = 4_096;
+
+/// A stored record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub(crate) seq: u64,
+    pub(crate) bytes: Vec<u8>,
+    /// Its leaf hash.
+    pub(crate) hash: Hash,
+}
+
+/// The files of a log that is open.
+pub(crate) struct Records {
+    dir: PathBuf,
+    log_id: String,
+    tape: Mutex<Tape>,
+    index: Mutex<Index>,
+}
+
+/// Where the frames of some records begin.
+#[derive(Debug, Default)]
+pub(crate) struct Index(VecDeque<Place>);
+
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    record: u64,
+    file: u64,
+    offset: u64,
+}
+
+impl Index {
+    /// The frame of this record begins there.
+    pub(crate) fn note(&mut self, record: u64, (file, offset): (u64, u64)) {
+        if self.0.back().is_none_or(|last| record.saturating_sub(last.record) >= INDEX_RECORDS) {
+            self.0.push_back(Place { record, file, offset });
+            if self.0.len() > MAX_INDEX {
+                self.0.pop_front();
+            }
+        }
+    }
+
+    /// The last place known at or before a record.
+    fn before(&self, record: u64) -> Option<Place> {
+        let after = self.0.partition_point(|place| place.record <= record);
+        after.checked_sub(1).and_then(|at| self.0.get(at)).copied()
+    }
+}
+
+impl Records {
+    /// Begins the files of a new log.
+    pub(crate) fn create(dir: &Path, log_id: &str) -> io::Result<Self> {
+        Ok(Self::with(dir, log_id, Tape::create(dir, log_id)?, Index::default()))
+    }
+
+    /// Goes on where a scan has ended.
+    pub(crate) fn resume(dir: &Path, log_id: &str, end: &End, index: Index) -> io::Result<Self> {
+        Ok(Self::with(dir, log_id, Tape::resume(dir, log_id, end)?, index))
+    }
+
+    fn with(dir: &Path, log_id: &str, tape: Tape, index: Index) -> Self {
+        let (tape, index) = (Mutex::new(tape), Mutex::new(index));
+        Self { dir: dir.to_owned(), log_id: log_id.to_owned(), tape, index }
+    }
+
+    /// Appends a frame whose first record is number `first`, and returns when it is on disk.
+    pub(crate) fn append(&self, frame: &[u8], first: u64) -> io::Result<()> {
+        let mut tape = self.tape.lock().unwrap_or_else(PoisonError::into_inner);
+        tape.append(frame, first)?;
+        let (file, end) = tape.place();
+        let offset = end.saturating_sub(u64::try_from(frame.len()).unwrap_or(0));
+        self.index.lock().unwrap_or_else(PoisonError::into_inner).note(first, (file, offset));
+        Ok(())
+    }
+
+    /// A scan over all of it.
+    pub(crate) fn scan(&self) -> io::Result<Scan> {
+        Scan::new(&self.dir, &self.log_id)
+    }
+
+    /// The records `from..end`, all of which are on disk: each of them, or an error, which ends it.
+    pub(crate) fn read(&self, from: u64, end: u64) -> Result<Lines, LogError> {
+        let place = self.index.lock().unwrap_or_else(PoisonError::into_inner).before(from);
+        let scan = match place {
+            Some(Place { record, file, offset }) => {
+                Scan::starting_at(&self.dir, &self.log_id, (file, offset, record))
+            }
+            None => self.scan(),
+        };
+        let mut scan = scan.map_err(|error| unreadable(from, &format!("cannot be read: {error}")))?;
+        if from < end {
+            scan.skip_to(from).map_err(|Damage { record, why }| unreadable(record, &why))?;
+        }
+        Ok(Lines { scan, next: from, end, waiting: VecDeque::new() })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn break_sync(&self) {
+        self.tape.lock().unwrap().break_sync();
+    }
+}
+
+/// Records, one after the other.
+pub(crate) struct Lines {
+    scan: Scan,
+    next: u64,
+    end: u64,
+    waiting: VecDeque<Stored>,
+}
+
+impl Iterator for Lines {
+    type Item = Result<Stored, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.end {
+            return None;
+        }
+        while self.waiting.is_empty() {
+            let frame = match self.scan.advance() {
+                Ok(Found::Frame(frame)) if frame.sound => frame,
+                Ok(Found::Frame(frame)) => {
+                    let first = frame.header.first.max(self.next);
+                    return Some(self.fail(first, "cannot be read: it, or one written with it, was changed"));
+                }
+                Ok(Found::End(_)) => return Some(self.fail(self.next, "is missing")),
+                Err(Damage { record, why }) => return Some(self.fail(record, &why)),
+            };
+            self.waiting = stored(&frame, self.next, self.end);
+        }
+        let stored = self.waiting.pop_front()?;
+        if stored.seq != self.next {
+            return Some(self.fail(self.next, "is missing"));
+        }
+        self.next = self.next.saturating_add(1);
+        Some(Ok(stored))
+    }
+}
+
+impl Lines {
+    fn fail(&mut self, record: u64, why: &str) -> Result<Stored, LogError> {
+        self.next = self.end;
+        Err(unreadable(record, why))
+    }
+}
+
+fn stored(frame: &Frame, from: u64, end: u64) -> VecDeque<Stored> {
+    let wanted = frame.records().filter(|(seq, ..)| (from..end).contains(seq));
+    wanted.map(|(seq, bytes, hash)| Stored { seq, bytes: bytes.to_vec(), hash }).collect()
+}
+
+fn unreadable(seq: u64, why: &str) -> LogError {
+    LogError::Unreadable { seq, why: why.to_owned() }
+}

@@ -1,0 +1,131 @@
+//! The record files as the writer has them: it appends frames to the last one, and begins another when that is full.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::files::sync_dir;
+use crate::scan::{End, file_header, file_name};
+
+/// A file is full with so many records; a frame more may bring it above. As many make a segment of tlog-tiles.
+const FILE_RECORDS: u64 = if cfg!(test) { 64 } else { 65_536 };
+
+/// Zeros are written ahead of the frames, so that a frame changes nothing but bytes of its file, and fdatasync need
+/// not write where those lie. At first so many, in bytes …
+const FIRST_ROOM: u64 = 64 * 1024;
+
+/// … and later as many as there are, but no more than this at once.
+const MOST_ROOM: u64 = 1024 * 1024;
+
+/// An end of a file's name: it is not whole yet.
+const UNFINISHED: &str = "unfinished";
+
+/// The last file of records, open for writing.
+pub(crate) struct Tape {
+    dir: PathBuf,
+    log_id: String,
+    file: File,
+    /// Number of the file's first record.
+    first: u64,
+    /// Where the next frame goes.
+    offset: u64,
+    /// Up to where the file is written.
+    length: u64,
+}
+
+impl Tape {
+    /// Begins the files of a new log in `dir`.
+    pub(crate) fn create(dir: &Path, log_id: &str) -> io::Result<Self> {
+        begin(dir, log_id, 0)
+    }
+
+    /// Goes on where a scan has ended; what is half written there is removed.
+    pub(crate) fn resume(dir: &Path, log_id: &str, end: &End) -> io::Result<Self> {
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+                fs::remove_file(&path)?;
+            }
+        }
+        let file = File::options().read(true).write(true).open(dir.join(file_name(end.file)))?;
+        let mut tape = Self {
+            dir: dir.to_owned(),
+            log_id: log_id.to_owned(),
+            length: file.metadata()?.len(),
+            file,
+            first: end.file,
+            offset: end.offset,
+        };
+        if end.torn > 0 {
+            tape.zero(end.offset, end.torn)?;
+            tape.file.sync_all()?;
+        }
+        Ok(tape)
+    }
+
+    /// File and offset of the next frame, if its first record is number `next`.
+    pub(crate) fn place(&self) -> (u64, u64) {
+        (self.first, self.offset)
+    }
+
+    /// Appends a frame, whose first record is number `next`, and returns when it is on disk. After an error nothing
+    /// is known of what is there.
+    pub(crate) fn append(&mut self, frame: &[u8], next: u64) -> io::Result<()> {
+        if next.saturating_sub(self.first) >= FILE_RECORDS {
+            // The file that ends here is whole, and on disk, before there is another one.
+            self.file.set_len(self.offset)?;
+            self.file.sync_all()?;
+            *self = begin(&self.dir, &self.log_id, next)?;
+        }
+        let end = self.offset.saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
+        if end > self.length {
+            let room = self.length.clamp(FIRST_ROOM, MOST_ROOM);
+            let length = end.saturating_add(room);
+            self.zero(self.length, length.saturating_sub(self.length))?;
+            self.length = length;
+        }
+        self.file.write_all_at(frame, self.offset)?;
+        self.file.sync_data()?;
+        self.offset = end;
+        Ok(())
+    }
+
+    fn zero(&mut self, from: u64, bytes: u64) -> io::Result<()> {
+        const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
+        let end = from.saturating_add(bytes);
+        let mut at = from;
+        while at < end {
+            let left = usize::try_from(end.saturating_sub(at)).unwrap_or(usize::MAX);
+            let zeros = ZEROS.get(..left.min(ZEROS.len())).unwrap_or(&ZEROS);
+            self.file.write_all_at(zeros, at)?;
+            at = at.saturating_add(u64::try_from(zeros.len()).unwrap_or(u64::MAX));
+        }
+        Ok(())
+    }
+
+    /// From now on nothing can be synced: what a dying disk looks like.
+    #[cfg(test)]
+    pub(crate) fn break_sync(&mut self) {
+        // fdatasync on a device without storage is EINVAL.
+        self.file = File::options().write(true).open("/dev/null").unwrap();
+    }
+}
+
+/// Makes the file whose first record is number `first`; it has its name only once it is on disk.
+fn begin(dir: &Path, log_id: &str, first: u64) -> io::Result<Tape> {
+    let path = dir.join(file_name(first));
+    let unfinished = path.with_extension(UNFINISHED);
+    let mut options = File::options();
+    let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let header = file_header(log_id, first);
+    let offset = u64::try_from(header.len()).unwrap_or(u64::MAX);
+    file.write_all_at(header.as_bytes(), 0)?;
+    let mut tape =
+        Tape { dir: dir.to_owned(), log_id: log_id.to_owned(), file, first, offset, length: FIRST_ROOM };
+    tape.zero(offset, FIRST_ROOM.saturating_sub(offset))?;
+    tape.file.sync_all()?;
+    fs::rename(&unfinished, &path)?;
+    sync_dir(dir)?;
+    Ok(tape)
+}

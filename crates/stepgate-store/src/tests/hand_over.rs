@@ -1,0 +1,169 @@
+//! From those who record to the one who writes, and back.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+
+use stepgate_record::{Event, Fitted, Template};
+use stepgate_types::{SessionId, StatementId};
+
+use super::log::event;
+use crate::testing::{open, options};
+use crate::wait::block_on;
+use crate::{Log, LogError, LogOptions};
+
+fn statement(number: u64) -> StatementId {
+    StatementId { session: SessionId::from_bytes([7; 16]), number }
+}
+
+#[derive(Default)]
+struct Counts(AtomicU64);
+
+impl Wake for Counts {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_statement_has_one_release_however_it_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    for by_future in [false, true] {
+        let (_ticket, mut release) = log.try_ticket(statement(1), &event(1)).unwrap().unwrap();
+        if by_future {
+            assert!(block_on(&mut release).is_ok());
+        } else {
+            while release.try_release().is_none() {
+                thread::yield_now();
+            }
+        }
+        // The loop above has taken it.
+        assert!(matches!(release.try_release(), Some(Err(LogError::Closed))));
+        let polled = Pin::new(&mut release).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Err(LogError::Closed))));
+    }
+}
+
+#[test]
+fn a_decision_made_before_is_recorded_as_if_it_were_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let template = Template::new(&event(1)).unwrap();
+    let (ticket, release) = log.try_ticket_again(statement(77), &template).unwrap().unwrap();
+    assert_eq!(ticket.statement(), statement(77));
+    let _release = block_on(release).unwrap();
+    let Event::StatementCompleted { statement, rows, .. } = log.tail(1).unwrap()[0].event else {
+        panic!("another event")
+    };
+    assert_eq!((statement, rows), (77, 1));
+}
+
+#[test]
+fn in_buffered_mode_a_release_is_there_at_once_and_nobody_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = LogOptions { ordinary_durable: false, ..options() };
+    let (log, _) = Log::open(dir.path(), options).unwrap();
+    let before = log.len();
+    for n in 0..50 {
+        let (_ticket, mut release) = log.try_ticket(statement(n), &event(n)).unwrap().unwrap();
+        assert!(matches!(release.try_release(), Some(Ok(_))));
+    }
+    assert_eq!(log.shared().marks.waiters(), 0);
+    drop(log);
+    assert_eq!(open(dir.path()).unwrap().len(), before + 51);
+}
+
+#[test]
+fn who_waits_is_woken_once_and_who_has_left_is_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    // Holds the writer up: it cannot publish while the tree is locked.
+    let held = log.shared().frontier.lock().unwrap();
+    let mut waiting = Vec::new();
+    let counts: Vec<Arc<Counts>> = (0..20).map(|_| Arc::default()).collect();
+    for (n, counts) in (0..).zip(&counts) {
+        let (_ticket, mut release) = log.try_ticket(statement(n), &event(n)).unwrap().unwrap();
+        // Asked twice, it waits once.
+        for _ in 0..2 {
+            let waker = Waker::from(Arc::clone(counts));
+            let polled = Pin::new(&mut release).poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+        }
+        waiting.push(release);
+    }
+    assert_eq!(log.shared().marks.waiters(), 20);
+    // In the middle, and at both ends.
+    let (first, last) = (waiting.remove(0), waiting.pop().unwrap());
+    let middle = waiting.remove(9);
+    drop((first, middle, last));
+    assert_eq!(log.shared().marks.waiters(), 17);
+    drop(held);
+    for release in waiting {
+        let _release = block_on(release).unwrap();
+    }
+    let woken: Vec<u64> = counts.iter().map(|counts| counts.0.load(Ordering::SeqCst)).collect();
+    assert!(woken.iter().all(|count| *count <= 1), "{woken:?}");
+    assert_eq!((woken[0], woken[10], woken[19]), (0, 0, 0), "who has left");
+    assert_eq!(log.shared().marks.waiters(), 0);
+}
+
+#[test]
+fn who_finds_no_room_waits_for_it_and_nothing_is_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let held = log.shared().frontier.lock().unwrap();
+    let mut noted = 0;
+    // The writer may have taken some already.
+    while log.note(event(noted)).is_ok() {
+        noted += 1;
+        assert!(noted < 50_000, "it is bounded");
+    }
+    assert!(matches!(log.note(event(0)), Err(LogError::Full)));
+    assert!(log.try_ticket(statement(1), &event(1)).unwrap().is_none());
+    let mut append = Box::pin(log.append(vec![event(noted)], vec![]));
+    let counts = Arc::new(Counts::default());
+    let waker = Waker::from(Arc::clone(&counts));
+    assert!(append.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(held);
+    let seq = block_on(append).unwrap();
+    assert_eq!(seq, noted + 1, "after all that was there before");
+    assert_eq!(log.len(), noted + 2);
+}
+
+#[test]
+fn who_waits_for_room_is_told_that_there_will_be_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let held = log.shared().frontier.lock().unwrap();
+    while log.note(event(1)).is_ok() {}
+    let waits = {
+        let log = log.clone();
+        thread::spawn(move || log.append_blocking(vec![event(1)], vec![]))
+    };
+    // What comes next is not written.
+    log.shared().records.break_sync();
+    drop(held);
+    assert!(matches!(waits.join().unwrap(), Err(LogError::Poisoned(_))));
+    assert!(log.poisoned().is_some());
+}
+
+#[test]
+fn what_one_call_appends_is_not_split_however_full_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let large = Event::LogStarted { version: "x".repeat(3_700) };
+    assert!(Fitted::new(&large).is_ok());
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (log, large) = (log.clone(), large.clone());
+            thread::spawn(move || log.append_blocking(vec![large; 1024], vec![]).unwrap())
+        })
+        .collect();
+    let mut firsts: Vec<u64> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    firsts.sort_unstable();
+    assert_eq!(firsts, [1, 1025, 2049, 3073]);
+    assert_eq!(log.verify(None).unwrap().records, 4097);
+}
