@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use stepgate_types::{
-    Action, GroupName, Kind, Label, PersonName, RelationName, RequestId, StatementId, Strength, Timestamp,
-    Use,
+    Action, GroupName, Kind, Label, Limit, PersonName, RelationName, RequestId, StatementId, Strength,
+    Timestamp, Use,
 };
 
 /// Everything an approval is bound to, besides the held bytes.
@@ -47,6 +47,8 @@ pub struct Ask {
     pub action: Action,
     /// Whether the statement waits, and what becomes of the request when it does not any more.
     pub mode: Mode,
+    /// What it may deliver by this approval, and by the grant or pass that this makes.
+    pub limit: Limit,
     /// Rules that asked for it.
     pub rules: Vec<String>,
     /// One line for people: what it reads, of which class, about how many rows, by which rule. Catalog

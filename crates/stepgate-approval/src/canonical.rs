@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::{Ask, Held};
 
 /// Separates this hash from every other that Stepgate makes. A change of the encoding changes it.
-const DOMAIN: &[u8] = b"stepgate canonical request v2\0";
+const DOMAIN: &[u8] = b"stepgate canonical request v3\0";
 
 /// Bytes of a salt: 256 bits, so that a commitment tells nothing about a value that could be guessed.
 const SALT: usize = 32;
@@ -112,6 +112,10 @@ fn what_it_touches(encoder: &mut Encoder, ask: &Ask) {
     encoder.flag(ask.exactly_known);
     encoder.flag(ask.has_sink);
     encoder.text(ask.action.as_str());
+    for most in [ask.limit.rows, ask.limit.bytes] {
+        encoder.flag(most.is_some());
+        encoder.number(most.unwrap_or_default());
+    }
     encoder.texts(ask.rules.iter().map(String::as_str));
     encoder.text(&ask.summary);
     encoder.text(&ask.policy_sha256);
@@ -242,7 +246,7 @@ mod tests {
 
     #[test]
     fn a_hash_answers_for_every_circumstance() {
-        let alter: [fn(&mut Ask); 35] = [
+        let alter: [fn(&mut Ask); 39] = [
             |ask| ask.id = RequestId::from_bytes([9; 5]),
             |ask| ask.statement.session = SessionId::from_bytes([9; 16]),
             |ask| ask.statement.number = 4,
@@ -264,6 +268,10 @@ mod tests {
             |ask| ask.action = Action::Approve,
             |ask| ask.mode = Mode::HoldThenDefer,
             |ask| ask.mode = Mode::Defer,
+            |ask| ask.limit.rows = Some(0),
+            |ask| ask.limit.rows = Some(1_000),
+            |ask| ask.limit.bytes = Some(0),
+            |ask| ask.limit.bytes = Some(1_000),
             |ask| ask.rules = vec!["other".to_owned()],
             |ask| ask.summary = String::new(),
             |ask| ask.policy_sha256 = "cd".repeat(32),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stepgate_types::{
-    Action, GroupName, Kind, Label, PersonName, RelationName, RequestId, SessionId, StatementId, Strength,
-    Timestamp, Use,
+    Action, GroupName, Kind, Label, Limit, PersonName, RelationName, RequestId, SessionId, StatementId,
+    Strength, Timestamp, Use,
 };
 
 use crate::{Ask, Dialect, Held, Mode, Scope, Terms};
@@ -46,6 +46,7 @@ pub(crate) fn step_up() -> Ask {
         has_sink: false,
         action: Action::StepUp,
         mode: Mode::Hold,
+        limit: Limit::NONE,
         rules: vec!["restricted-read".to_owned()],
         summary: "Reads public.customers.ssn (restricted).".to_owned(),
         policy_sha256: "ab".repeat(32),

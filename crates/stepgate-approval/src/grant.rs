@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use stepgate_types::{
-    Action, GrantId, Kind, Label, PersonName, RelationName, RequestId, SessionId, Timestamp, Use,
+    Action, GrantId, Kind, Label, Limit, PersonName, RelationName, RequestId, SessionId, Timestamp, Use,
 };
 
 use crate::Ask;
@@ -16,6 +16,8 @@ pub struct Wanted {
     pub person: PersonName,
     /// Name of the database in the gate's configuration.
     pub database: String,
+    /// The role used upstream.
+    pub db_user: String,
     /// `application_name`.
     pub client: String,
     /// Peer address.
@@ -44,6 +46,8 @@ pub struct Wanted {
     pub approval: String,
     /// SHA-256 (hex) of map and policy in force.
     pub policy_sha256: String,
+    /// As [`Ask::limit`].
+    pub limit: Limit,
 }
 
 impl From<&Ask> for Wanted {
@@ -51,6 +55,7 @@ impl From<&Ask> for Wanted {
         Self {
             person: ask.person.clone(),
             database: ask.database.clone(),
+            db_user: ask.db_user.clone(),
             client: ask.client.clone(),
             address: ask.address,
             session: ask.statement.session,
@@ -65,6 +70,7 @@ impl From<&Ask> for Wanted {
             action: ask.action,
             approval: ask.terms.approval.clone(),
             policy_sha256: ask.policy_sha256.clone(),
+            limit: ask.limit,
         }
     }
 }
@@ -84,6 +90,7 @@ impl Wanted {
             && self.exactly_known >= asked.exactly_known
             && self.has_sink <= asked.has_sink
             && self.policy_sha256 == asked.policy_sha256
+            && self.limit.is_within(asked.limit)
     }
 }
 
@@ -98,6 +105,8 @@ pub struct Grant {
     pub person: PersonName,
     /// In which database.
     pub database: String,
+    /// As which role; `None`, of logs from before there were several: as any.
+    pub db_user: Option<String>,
     /// Covered kinds.
     pub kinds: BTreeSet<Kind>,
     /// Covered uses.
@@ -126,6 +135,8 @@ pub struct Grant {
     pub policy_sha256: String,
     /// When it ends, whatever happens.
     pub expires: Timestamp,
+    /// What it lets out in all, over all statements that it covers.
+    pub limit: Limit,
 }
 
 /// The first thing for which a grant does not cover a statement.
@@ -156,6 +167,7 @@ impl Grant {
             request: ask.id,
             person: ask.person.clone(),
             database: ask.database.clone(),
+            db_user: Some(ask.db_user.clone()),
             kinds: ask.kinds.clone(),
             uses: ask.uses.clone(),
             relations: ask.relations.iter().map(ToString::to_string).collect(),
@@ -170,6 +182,7 @@ impl Grant {
             session: scope.session.then_some(ask.statement.session),
             policy_sha256: ask.policy_sha256.clone(),
             expires: now.plus(remember),
+            limit: ask.limit,
         })
     }
 
@@ -190,6 +203,7 @@ impl Grant {
             ("sink", !wanted.has_sink),
             ("person", self.person == wanted.person),
             ("database", self.database == wanted.database),
+            ("role", self.db_user.as_ref().is_none_or(|role| *role == wanted.db_user)),
             ("policy", self.policy_sha256 == wanted.policy_sha256),
             ("approval", self.approval == wanted.approval),
             ("client", self.client.as_ref().is_none_or(|client| *client == wanted.client)),
@@ -200,6 +214,8 @@ impl Grant {
             ("labels", !self.labels_bound || wanted.labels.is_subset(&self.labels)),
             ("kinds", wanted.kinds.iter().all(|kind| self.covers_kind(*kind))),
             ("uses", wanted.uses.iter().all(|use_| self.covers_use(*use_))),
+            // An approval without a limit is none of what is limited now: nobody has said how much.
+            ("limit", self.limit.limits_what(wanted.limit)),
             ("relations", wanted.relations.iter().all(|name| self.relations.contains(&name.to_string()))),
         ];
         match conditions.into_iter().find(|(_, holds)| !holds) {
@@ -268,9 +284,10 @@ mod tests {
     #[test]
     fn whatever_differs_asks_again() {
         type Alteration = (&'static str, fn(&mut Wanted));
-        let alterations: [Alteration; 18] = [
+        let alterations: [Alteration; 21] = [
             ("person", |wanted| wanted.person = person("eve")),
             ("database", |wanted| wanted.database = "hr".to_owned()),
+            ("role", |wanted| wanted.db_user = "owner".to_owned()),
             ("policy", |wanted| wanted.policy_sha256 = "cd".repeat(32)),
             ("approval", |wanted| wanted.approval = "four-eyes".to_owned()),
             ("client", |wanted| wanted.client = "dump".to_owned()),
@@ -289,12 +306,38 @@ mod tests {
             ("relations", |wanted| {
                 wanted.relations = BTreeSet::from([RelationName::new("Public", "customers")]);
             }),
+            ("limit", |wanted| wanted.limit.rows = Some(1_000)),
+            ("limit", |wanted| wanted.limit.bytes = Some(1 << 20)),
             ("certainty", |wanted| wanted.exactly_known = false),
             ("sink", |wanted| wanted.has_sink = true),
         ];
         for (what, alter) in alterations {
             assert_eq!(covered(alter), Err(what));
         }
+    }
+
+    #[test]
+    fn a_grant_with_a_budget_covers_what_is_limited_by_less_by_more_or_not_at_all() {
+        let mut ask = step_up();
+        ask.limit.rows = Some(1_000);
+        for rows in [Some(10), Some(1_000_000), None] {
+            let mut wanted = Wanted::from(&ask);
+            wanted.limit.rows = rows;
+            assert!(grant(&ask).covers(&wanted, OPENED).is_ok(), "{rows:?}");
+        }
+        let mut wanted = Wanted::from(&ask);
+        wanted.limit.bytes = Some(1);
+        assert_eq!(grant(&ask).covers(&wanted, OPENED).map_err(NotCovered::what), Err("limit"));
+    }
+
+    #[test]
+    fn what_may_deliver_more_than_was_asked_about_is_more() {
+        let mut ask = step_up();
+        ask.limit.rows = Some(1_000);
+        let asked = Wanted::from(&ask);
+        let with = |rows| Wanted { limit: Limit { rows, bytes: None }, ..asked.clone() };
+        assert!(with(Some(1_000)).is_no_more_than(&asked) && with(Some(10)).is_no_more_than(&asked));
+        assert!(!with(Some(1_001)).is_no_more_than(&asked) && !with(None).is_no_more_than(&asked));
     }
 
     #[test]

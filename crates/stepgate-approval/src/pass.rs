@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stepgate_types::{Action, GrantId, Kind, Label, PersonName, RequestId, Timestamp, Use};
+use stepgate_types::{Action, GrantId, Kind, Label, Limit, PersonName, RequestId, Timestamp, Use};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -55,6 +55,8 @@ pub struct Pass {
     pub policy_sha256: String,
     /// When it lapses, whatever happens.
     pub expires: Timestamp,
+    /// As [`Ask::limit`].
+    pub limit: Limit,
 }
 
 impl Pass {
@@ -83,6 +85,7 @@ impl Pass {
             approval: ask.terms.approval.clone(),
             policy_sha256: ask.policy_sha256.clone(),
             expires: now.plus(life),
+            limit: ask.limit,
         })
     }
 
@@ -112,6 +115,7 @@ impl Pass {
             && wanted.exactly_known >= self.exactly_known
             && wanted.has_sink <= self.has_sink
             && wanted.policy_sha256 == self.policy_sha256
+            && wanted.limit.is_within(self.limit)
     }
 }
 
@@ -232,6 +236,11 @@ mod tests {
             assert!(!lets(alter), "alteration {number}");
         }
         assert!(!lets(|wanted| wanted.policy_sha256 = "cd".repeat(32)));
+        let mut limited = ask();
+        limited.limit.rows = Some(10);
+        let pass = Pass::of(&limited, GrantId::from_bytes([1; 8]), KEY, OPENED).unwrap();
+        assert!(!pass.lets(&KEY, &Wanted::from(&ask()), "analyst", OPENED), "it has no limit any more");
+        assert!(pass.lets(&KEY, &Wanted::from(&limited), "analyst", OPENED));
     }
 
     #[test]

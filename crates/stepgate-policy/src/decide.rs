@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_sql::{Facts, Values};
-use stepgate_types::{Action, ColumnName, Estimator, Kind, Use};
+use stepgate_types::{Action, ColumnName, Estimator, Kind, Limit, Use};
 
 use crate::map::{Classified, Map, reads};
 use crate::policy::{Policy, UnknownRule};
@@ -24,6 +24,7 @@ struct Match<'p> {
     action: Action,
     name: &'p str,
     approval: Option<&'p Approval>,
+    limit: Limit,
 }
 
 pub(crate) fn decide(
@@ -41,6 +42,7 @@ pub(crate) fn decide(
     for statement in &statements {
         action = action.max(judge(policy, who, statement, &mut matches));
     }
+    let (limit, beyond) = limited(&matches, who);
     let (action, approval, hint) = terms(action, &matches, who);
     let unknown = statements.iter().any(Statement::unknown);
     let touched = touched(&statements);
@@ -61,6 +63,8 @@ pub(crate) fn decide(
         },
         estimated_by,
         hint,
+        limit,
+        beyond,
     }
 }
 
@@ -115,10 +119,12 @@ fn judge<'p>(
             control_is_named |= rule.names_control;
         }
         let approval = rule.approval.and_then(|index| policy.approvals.get(index));
-        found.push(Match { action: rule.action, name: &rule.name, approval });
+        // What returns nothing has nothing that could be limited.
+        let limit = if statement.without_rows() { Limit::NONE } else { rule.limit };
+        found.push(Match { action: rule.action, name: &rule.name, approval, limit });
     }
     if statement.facts.kind == Kind::Control && !control_is_named {
-        found.push(Match { action: Action::Deny, name: "control", approval: None });
+        found.push(Match { action: Action::Deny, name: "control", approval: None, limit: Limit::NONE });
     }
     if let Some(doubts) = &statement.doubt {
         found.extend(of_doubts(policy, doubts));
@@ -134,6 +140,7 @@ fn of_doubts<'p>(policy: &'p Policy, doubts: &Doubts) -> impl Iterator<Item = Ma
             action: rule.action,
             name: rule.name,
             approval: rule.approval.and_then(|index| policy.approvals.get(index)),
+            limit: Limit::NONE,
         })
     };
     [
@@ -162,6 +169,23 @@ fn terms(
             }
         }
     }
+}
+
+/// The least of all limits, and who is asked once it is reached: those whom the most severe of the rules asks that ask
+/// anybody, now or then.
+fn limited(matches: &[Match<'_>], who: &Circumstances) -> (Limit, Option<(Action, Approval)>) {
+    let limit = matches.iter().fold(Limit::NONE, |least, found| least.least(found.limit));
+    if limit.is_none() {
+        return (limit, None);
+    }
+    let asks = |approval: &Approval| if approval.itself { Action::StepUp } else { Action::Approve };
+    let asked = || matches.iter().filter_map(|found| found.approval);
+    let Some(action) = asked().map(asks).max() else { return (limit, None) };
+    if action == Action::StepUp && who.service {
+        return (limit, None);
+    }
+    let approval = all_of(asked().filter(|approval| asks(approval) == action));
+    (limit, approval.map(|approval| (action, approval)))
 }
 
 /// One approval that satisfies all of these, so that the order of rules never matters: the strictest of

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
-use stepgate_types::{Action, Class, ColumnName, Estimator, GroupName, Label, PersonName, Strength, Use};
+use stepgate_types::{
+    Action, Class, ColumnName, Estimator, GroupName, Label, Limit, PersonName, Strength, Use,
+};
 
 /// Who asks, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +59,10 @@ pub struct Decision {
     /// What the HINT says in addition, where the action became `deny` for a reason of its own: a service
     /// met a `step-up`, or no group is asked by all rules that ask for approval.
     pub hint: Option<&'static str>,
+    /// What it may deliver before people are asked, or asked again: the least of all rules that matched.
+    pub limit: Limit,
+    /// Who is asked then, and as what: `step-up` or `approve`. `None` where nothing is limited, or nobody can be asked.
+    pub beyond: Option<(Action, Approval)>,
 }
 
 /// A classified column and what the statement does with it.

@@ -15,6 +15,7 @@ mod decide;
 mod decision;
 mod errors;
 mod key;
+mod limit_load;
 mod map;
 mod map_load;
 mod policy;

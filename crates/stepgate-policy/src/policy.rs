@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use stepgate_types::Action;
+use stepgate_types::{Action, Limit};
 
 use crate::Approval;
 use crate::condition::Condition;
@@ -41,8 +41,10 @@ pub(crate) struct Rule {
     pub(crate) name: String,
     pub(crate) condition: Condition,
     pub(crate) action: Action,
-    /// Index into the policy's approvals; there where the action asks somebody.
+    /// Index into the policy's approvals; there where the action asks somebody, or a limit does.
     pub(crate) approval: Option<usize>,
+    /// What a statement may deliver before people are asked.
+    pub(crate) limit: Limit,
     /// Whether it may stand in for the standing denial of `control`.
     pub(crate) names_control: bool,
 }

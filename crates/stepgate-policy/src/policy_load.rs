@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use stepgate_types::Action;
+use stepgate_types::{Action, Limit};
 
 use crate::map::Map;
 use crate::map_load;
@@ -11,7 +11,7 @@ use crate::policy::{InTransaction, Policy, Rule, UnknownRule, UnknownRules};
 use crate::read::{self, Fields};
 use crate::report::Report;
 use crate::yaml::{self, Node, Place, Value};
-use crate::{Approval, approval_load, condition_load};
+use crate::{Approval, approval_load, condition_load, limit_load};
 
 /// The longest hold: beyond it, firewalls and pools have given the connection up.
 pub(crate) const MAX_HOLD: Duration = Duration::from_secs(3600);
@@ -154,8 +154,8 @@ fn rules(
     let mut names = HashSet::new();
     let mut rules = Vec::new();
     for node in list {
-        let known = ["name", "match", "action", "approval"];
-        let later = ["limit", "unmask", "mask", "hold", "note", "until"];
+        let known = ["name", "match", "action", "approval", "limit"];
+        let later = ["unmask", "mask", "hold", "note", "until"];
         let Some(fields) = Fields::read(report, node, "a rule", &known, &later) else { continue };
         let name = name(report, &fields, &mut names);
         let condition = fields
@@ -166,9 +166,15 @@ fn rules(
             .require(report, "a rule", "action")
             .and_then(|node| map_load::action(report, node, "`action`"));
         let Some(action) = action else { continue };
-        let approval = approval(report, &fields, action, approvals, declared);
+        let limit = limit_load::load(report, &fields, action);
+        let approval = match limit {
+            // Passes freely until it has delivered so much.
+            Some(_) if action < Action::StepUp => limit_load::asks(report, &fields, approvals, declared),
+            _ => approval(report, &fields, action, approvals, declared),
+        };
         let names_control = condition.names_control();
-        rules.push(Rule { name: name.unwrap_or_default(), condition, action, approval, names_control });
+        let (name, limit) = (name.unwrap_or_default(), limit.unwrap_or(Limit::NONE));
+        rules.push(Rule { name, condition, action, approval, limit, names_control });
     }
     rules
 }
@@ -213,18 +219,7 @@ fn approval(
         return None;
     };
     let name = read::text(report, node, "`approval`")?;
-    let Some(index) = approvals.iter().position(|approval| approval.name == name) else {
-        if !declared.contains(name) {
-            let known = declared.iter().copied();
-            report.unknown_word(
-                node.at,
-                format!("there is no approval `{name}` in `approvals`"),
-                name,
-                known,
-            );
-        }
-        return None;
-    };
+    let index = named(report, node, name, approvals, declared)?;
     if approvals.get(index).is_some_and(|approval| approval.itself != itself) {
         let message = if itself {
             format!("`step-up` needs an approval with `self: true`, and `{name}` asks others")
@@ -234,6 +229,22 @@ fn approval(
         report.error(node.at, message);
     }
     Some(index)
+}
+
+/// The index of the approval of that name.
+pub(crate) fn named(
+    report: &mut Report<'_>,
+    node: &Node,
+    name: &str,
+    approvals: &[Approval],
+    declared: &HashSet<&str>,
+) -> Option<usize> {
+    let index = approvals.iter().position(|approval| approval.name == name);
+    if index.is_none() && !declared.contains(name) {
+        let message = format!("there is no approval `{name}` in `approvals`");
+        report.unknown_word(node.at, message, name, declared.iter().copied());
+    }
+    index
 }
 
 /// The map's `unknown:` as rules. Those that ask somebody take the first approval of fitting kind.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use stepgate_types::{Action, thousands};
+
 use crate::map::reads;
 use crate::{Decision, Touched};
 
@@ -31,6 +33,9 @@ impl Decision {
             part(&mut line, &columns("Reads", &reads, Some(self.estimate)));
         }
         part(&mut line, &list("Rule", "Rules", &self.rules, NAMED_RULES));
+        if !self.limit.is_none() && self.action != Action::Deny {
+            part(&mut line, &format!("Limit: {}.", self.limit));
+        }
         ascii(&line)
     }
 
@@ -96,19 +101,6 @@ fn and_more(text: &mut String, all: usize, named: usize) {
     if let Some(more) = all.checked_sub(named).filter(|more| *more > 0) {
         let _ = write!(text, " and {more} more");
     }
-}
-
-/// `18200` as `18,200`.
-fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// Everything beyond printable ASCII as an escape: the client's encoding may be any, and a table's name

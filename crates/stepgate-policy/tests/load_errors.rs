@@ -138,7 +138,34 @@ fn a_broken_policy_is_refused_with_place_excerpt_and_suggestion() {
         ),
         (
             "rules: [{name: a, match: {}, action: deny, limit: {rows: 5}, unmask: [ssn]}]",
-            &[(3, 44, "limit", "not built yet", ""), (3, 62, "unmask", "not built yet", "")],
+            &[(3, 44, "limit", "no effect with action `deny`", ""), (3, 62, "unmask", "not built yet", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {}}, {name: b, match: {}, action: allow, limit: 5}]",
+            &[(3, 52, "{", "`limit` needs `rows` or `bytes`", ""), (3, 100, "5", "`limit` is a mapping", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {row: 5, bytes: 5mib}}]",
+            &[
+                (3, 53, "row", "`limit` has no key `row`", "did you mean `rows`?"),
+                (3, 68, "5mib", "`limit.bytes` is a size such as 64KiB, 5MiB or 1GB", ""),
+            ],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {rows: 0, bytes: 0}}]",
+            &[(3, 59, "0", "a whole number from 1", ""), (3, 69, "0", "more than zero", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {rows: 5, subjects: 3}}]",
+            &[(3, 62, "subjects", "`subjects` is not built yet", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {rows: 5}, approval: slef}]",
+            &[(3, 73, "slef", "no approval `slef`", "did you mean `self`?")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: monitor, approval: self}]",
+            &[(3, 47, "approval", "has no effect with action `monitor`", "")],
         ),
         (
             "rules: [{name: a, match: {}, action: step-up}]",
@@ -167,6 +194,15 @@ fn a_broken_policy_is_refused_with_place_excerpt_and_suggestion() {
         check(&text, &errors, expected);
         assert!(errors.iter().all(|error| error.file == "policy.yaml"));
     }
+}
+
+#[test]
+fn a_limit_at_which_nobody_could_be_asked_is_refused() {
+    let text = "version: 1\napprovals: {owners: {groups: [data-owners]}}\n\
+                rules: [{name: a, match: {}, action: allow, limit: {rows: 5}}]";
+    let errors = Ruleset::load(("map.yaml", MAP), ("policy.yaml", text)).map(|_| ()).expect_err(text);
+    let ours = errors.iter().find(|error| error.line == 3).expect("an error at the rule");
+    assert!(ours.message.contains("nobody could be asked at this `limit`"), "{}", ours.message);
 }
 
 #[test]

@@ -11,10 +11,11 @@ mod cancel;
 mod end;
 mod hold;
 mod look;
+mod meter;
 mod started;
 mod wait;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Instant;
@@ -33,7 +34,7 @@ use self::cancel::Cancelling;
 use self::started::Started;
 use self::wait::{Occurred, Vigil};
 use crate::database::{Ddl, Moment, View};
-use crate::judge::{Hold, Judge};
+use crate::judge::{Hold, Judge, Limited};
 use crate::metrics::OpenHold;
 use crate::overtaken::UnderWay;
 use crate::side::Side;
@@ -69,6 +70,10 @@ struct State {
     cancelled: Option<Instant>,
     loading: Option<(u64, oneshot::Receiver<Option<Arc<View>>>)>,
     started: Started,
+    /// Statements whose rows are limited, by the numbers of their meters.
+    limited: BTreeMap<u64, Limited>,
+    /// What is being ended since it has reached its limit.
+    cutting: Option<meter::Cutting>,
     under_way: UnderWay,
     /// What the session has learnt of its database.
     learnt: Option<Moment>,
@@ -105,6 +110,8 @@ impl Drive {
             cancelled: None,
             loading: None,
             started: Started::default(),
+            limited: BTreeMap::new(),
+            cutting: None,
             under_way: UnderWay::default(),
             learnt: None,
             now: Instant::now(),
@@ -157,6 +164,7 @@ impl Drive {
             Occurred::Answered(end) => return Some(Waits::Answered(end)),
             Occurred::CatalogLoaded(view) => self.catalog_loaded(state, view),
             Occurred::CancelDelivered => self.cancel_delivered(state),
+            Occurred::Cut(cancelled) => self.cut(state, cancelled),
             Occurred::Called(Call::Shutdown(how_far)) => state.shutdown = how_far,
             Occurred::Called(Call::Kill) => {
                 let problem =

@@ -3,6 +3,8 @@
 mod asking;
 mod estimate;
 mod known;
+mod metering;
+mod pose;
 mod signal;
 
 use std::collections::BTreeSet;
@@ -17,14 +19,16 @@ use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, Message, NoValues, Sess
 use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
     Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
-    SessionId, SqlState, StatementId, Use,
+    SessionId, StatementId, Use,
 };
 use stepgate_wire::Problem;
 
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
 use self::known::{Known, When};
+pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
+use crate::Credentials;
 use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::refusal;
@@ -40,6 +44,8 @@ pub(crate) struct Judge {
     pub(crate) database: Arc<Database>,
     pub(crate) session: SessionId,
     pub(crate) person: PersonName,
+    /// Whom the gate is upstream for this session.
+    pub(crate) role: Arc<Credentials>,
     pub(crate) address: IpAddr,
     pub(crate) client: String,
     known: Known,
@@ -50,6 +56,8 @@ pub(crate) enum Verdict {
     /// It runs. The reply of one that went on a ticket waits for its release. What it stores in relations of the
     /// session's own is for the session to remember.
     Pass(Pass, Option<PendingRelease>, Vec<(RelationName, Flow)>),
+    /// It runs, and its rows are limited.
+    Limited(Box<Limited>, Box<Verdict>),
     /// It waits for people.
     Hold(Box<Hold>),
     /// It does not run.
@@ -70,10 +78,11 @@ impl Judge {
         database: Arc<Database>,
         session: SessionId,
         person: PersonName,
+        role: Arc<Credentials>,
         address: IpAddr,
         client: String,
     ) -> Self {
-        Self { gate, database, session, person, address, client, known: Known::default() }
+        Self { gate, database, session, person, role, address, client, known: Known::default() }
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
@@ -125,10 +134,7 @@ impl Judge {
             return Ok(Verdict::Refuse(refusal::catalog_unknown()));
         };
         let Some(who) = self.circumstances() else {
-            return Ok(Verdict::Refuse(
-                Problem::error(SqlState::INVALID_AUTHORIZATION, "this person is no longer known")
-                    .with_hint("Ask the gate's operator: stepgate user ls"),
-            ));
+            return Ok(Verdict::Refuse(refusal::no_longer_known()));
         };
         let begun = Instant::now();
         let own = signal::of(pending, (by.0, by.1)).map(|signal| match signal {
@@ -157,7 +163,12 @@ impl Judge {
             // Whatever the rules: nothing after it could be judged.
             return case.refuse(refusal::encoding()).await;
         }
-        if let Some(event) = case.passes_on_ticket().filter(|_| own.is_none() && !asked) {
+        if decision.enforced && !pending.aborted && pose::poses(pending) {
+            return case.refuse(refusal::poses()).await;
+        }
+        if let Some(event) =
+            case.passes_on_ticket().filter(|_| own.is_none() && !asked && decision.limit.is_none())
+        {
             let settled = view.rules.is_settled_by_facts(&pending.facts);
             let passed = case.ticket(event.clone()).await?;
             if settled {
@@ -239,8 +250,8 @@ impl Judge {
         let database = &self.database.config.name;
         // Processes are counted by server, whatever their database.
         let server = |name: &str| {
-            let config = &self.gate.databases.get(name)?.config;
-            Some((&config.host, config.port))
+            let open = self.gate.databases.find(name)?;
+            Some((open.config.host.clone(), open.config.port))
         };
         let is_here =
             |name: &String| name == database || server(name).is_some_and(|it| Some(it) == server(database));
@@ -264,12 +275,15 @@ impl Judge {
     fn circumstances(&self) -> Option<Circumstances> {
         // Asked anew each time: groups may change while a session is open.
         let person = self.gate.people.get(&self.person)?;
+        // In other groups now, somebody may have another role, and this session goes on with the one of before.
+        let role = self.database.config.role_of(&person.groups);
+        role.filter(|role| role.user == self.role.user)?;
         Some(Circumstances {
             person: self.person.clone(),
             groups: person.groups.iter().cloned().collect(),
             service: person.service,
             database: self.database.config.name.clone(),
-            db_user: self.database.config.credentials.user.clone(),
+            db_user: self.role.user.clone(),
             address: self.address,
             client: self.client.clone(),
         })
@@ -295,13 +309,16 @@ impl Case<'_> {
             return self.permit("forward", None, None).await;
         }
         if !self.decision.enforced && self.decision.action >= Action::StepUp {
-            return self.permit("monitor", None, None).await;
+            return self.permit("monitor", None, None).await.map(|verdict| self.limited(verdict, None));
         }
         match self.decision.action {
             Action::Allow | Action::Monitor if self.is_ordinary() => {
-                self.ticket(self.event("forward", None, None)).await
+                let passed = self.ticket(self.event("forward", None, None)).await;
+                passed.map(|verdict| self.limited(verdict, None))
             }
-            Action::Allow | Action::Monitor => self.permit("forward", None, None).await,
+            Action::Allow | Action::Monitor => {
+                self.permit("forward", None, None).await.map(|verdict| self.limited(verdict, None))
+            }
             Action::StepUp | Action::Approve => self.step_up(approved).await,
             Action::Deny => self.deny().await,
         }
@@ -339,13 +356,25 @@ impl Case<'_> {
         request: Option<RequestId>,
         grant: Option<GrantId>,
     ) -> Result<Verdict, LogError> {
+        self.permit_after(None, verdict, request, grant).await
+    }
+
+    /// The same, with what must be on disk besides.
+    async fn permit_after(
+        &self,
+        before: Option<Event>,
+        verdict: &str,
+        request: Option<RequestId>,
+        grant: Option<GrantId>,
+    ) -> Result<Verdict, LogError> {
         let event = self.event(verdict, request, grant);
         let Some((stored, changes)) = self.to_store() else {
             return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
         };
         let stores = !changes.is_empty();
         let begun = Instant::now();
-        let permit = self.judge.gate.log.permit(self.statement(), vec![event], changes).await?;
+        let events = before.into_iter().chain([event]).collect();
+        let permit = self.judge.gate.log.permit(self.statement(), events, changes).await?;
         self.judge.gate.metrics.logged(begun.elapsed());
         self.count(verdict);
         Ok(self.permitted(permit, stored, stores).await)

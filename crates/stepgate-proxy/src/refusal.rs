@@ -6,7 +6,7 @@ use std::time::Duration;
 use stepgate_policy::{Approval, Decision};
 use stepgate_record::Outcome;
 use stepgate_store::{DeskError, End, LogError};
-use stepgate_types::{RequestId, SqlState, Timestamp};
+use stepgate_types::{Limit, RequestId, SqlState, Timestamp, rows_in_words};
 use stepgate_wire::Problem;
 
 /// The NOTICE of a held statement (DESIGN §8).
@@ -38,6 +38,63 @@ pub(crate) fn held(
     Problem::notice(format!("held, {what} required ({request})"))
         .with_detail(decision.summary())
         .with_hint(hint)
+}
+
+/// The NOTICE of a statement that has delivered as much as it may; `summary` says how much, and what is asked.
+pub(crate) fn held_midway(
+    request: RequestId,
+    approval: &Approval,
+    decision: &Decision,
+    (rows, summary): (u64, &str),
+    left: Duration,
+    console_url: Option<&str>,
+) -> Problem {
+    let what = if approval.itself { "verification" } else { "approval" };
+    let message = format!("held after {}, {what} required ({request})", rows_in_words(rows));
+    let held = held(request, approval, decision, (left, None), console_url);
+    Problem { message, ..held }.with_detail(summary)
+}
+
+/// The ERROR of a statement that has delivered as much as it may, and of which nobody can be asked for more.
+pub(crate) fn limit_reached(limit: Limit) -> Problem {
+    Problem::error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        format!("the limit of {limit} is reached, and nobody can be asked for more"),
+    )
+    .with_hint("Ask for fewer rows at a time, or have the policy's owner name an approval in the rule.")
+}
+
+/// The ERROR of a statement that would have to be asked about once more, and is too long to be kept for that.
+pub(crate) fn too_long_to_ask(limit: Limit) -> Problem {
+    Problem::error(
+        SqlState::PROGRAM_LIMIT_EXCEEDED,
+        format!("the limit of {limit} is reached, and the statement is too long to be asked about again"),
+    )
+    .with_hint("Ask for fewer rows at a time, or send less text.")
+}
+
+/// The ERROR of a statement for which the policy asks for more by now than was approved.
+pub(crate) fn asks_more_now(request: RequestId) -> Problem {
+    Problem::error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        format!("the policy or what people may do has changed since this was asked ({request})"),
+    )
+    .with_hint("Send the statement again.")
+}
+
+/// The end of a session whose statement could not be cancelled at the server.
+pub(crate) fn not_cancelled() -> Problem {
+    Problem::fatal(SqlState::CONNECTION_FAILURE, "the statement could not be cancelled at the server")
+        .with_detail("What was delivered of its result is not all.")
+        .with_hint("Connect again.")
+}
+
+/// The same ERROR for a statement of which something has been delivered.
+pub(crate) fn midway(problem: Problem, rows: u64) -> Problem {
+    let reason = problem.detail.as_ref().map(|detail| format!(" {detail}")).unwrap_or_default();
+    let were = if rows == 1 { "was" } else { "were" };
+    let delivered = format!("{} {were} delivered before; the result is not complete.", rows_in_words(rows));
+    problem.with_detail(format!("{delivered}{reason}"))
 }
 
 /// Minutes and seconds, as a clock shows them.
@@ -104,6 +161,24 @@ pub(crate) fn encoding() -> Problem {
 /// The ERROR of a statement that its client cancelled before it was sent on.
 pub(crate) fn called_off() -> Problem {
     Problem::error(SqlState::QUERY_CANCELED, "cancelled before it was sent to the server")
+}
+
+/// The ERROR of a statement that would have the server take its author for somebody else.
+pub(crate) fn poses() -> Problem {
+    Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, "settings of the gate's own cannot be changed")
+        .with_detail("By stepgate.person the server knows who is behind a session.")
+        .with_hint(
+            "Read it with current_setting('stepgate.person', true); use another name for a setting of yours.",
+        )
+}
+
+/// The ERROR of whatever is sent in a session whose person has been removed, or has another role by now.
+pub(crate) fn no_longer_known() -> Problem {
+    Problem::error(
+        SqlState::INVALID_AUTHORIZATION,
+        "this person is no longer known, or is in other groups now",
+    )
+    .with_hint("Connect again; if that fails, ask the gate's operator: stepgate user ls")
 }
 
 /// What to do instead, by what denied it.

@@ -43,6 +43,12 @@ pub enum Event {
         client: String,
         /// Whether the client's side is encrypted.
         tls: bool,
+        /// How the person proved who they are: `scram-sha-256` or `scram-sha-256-plus`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        method: Option<String>,
+        /// SHA-256 (hex) of the client's certificate, where one was shown besides.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        certificate_sha256: Option<String>,
     },
     /// Somebody failed to prove who they are. The name is kept only if the gate knows it.
     #[serde(rename = "session.auth_failed")]
@@ -51,6 +57,9 @@ pub enum Event {
         person: Option<PersonName>,
         /// Peer address, without port.
         address: String,
+        /// How many more have failed from the same network without a record of their own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        more: Option<u64>,
     },
     /// A session ended.
     #[serde(rename = "session.closed")]
@@ -205,6 +214,9 @@ pub enum Event {
         person: PersonName,
         /// In which database.
         database: String,
+        /// The role used upstream; records from before there were several have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        db_user: Option<String>,
         /// Covered kinds.
         kinds: Vec<Kind>,
         /// Covered uses.
@@ -234,6 +246,92 @@ pub enum Event {
         policy_sha256: String,
         /// When it ends, whatever happens.
         expires_us: i64,
+        /// How many rows it lets out in all, if that is limited.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<u64>,
+        /// How many bytes of rows and COPY data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+    },
+    /// A part of what a grant lets out was set aside for a statement, before it was delivered.
+    #[serde(rename = "grant.debited")]
+    GrantDebited {
+        /// The grant.
+        grant: GrantId,
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// Rows.
+        rows: u64,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// What was set aside and not delivered went back to its grant.
+    #[serde(rename = "grant.credited")]
+    GrantCredited {
+        /// The grant.
+        grant: GrantId,
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// Rows.
+        rows: u64,
+        /// Bytes.
+        bytes: u64,
+    },
+    /// A statement has delivered as much as it may before people are asked; its next row waits.
+    #[serde(rename = "limit.reached")]
+    LimitReached {
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it; of what a cursor returns, that of its DECLARE.
+        statement: u64,
+        /// Whose statement.
+        person: PersonName,
+        /// Rows that it has delivered.
+        rows: u64,
+        /// Bytes of rows and COPY data.
+        bytes: u64,
+        /// Size of the row that waits, with its header.
+        next: u64,
+        /// The limit in rows.
+        limit_rows: Option<u64>,
+        /// The limit in bytes.
+        limit_bytes: Option<u64>,
+        /// Every rule that matched.
+        rules: Vec<String>,
+        /// What happens: `hold`, `deny` where nobody can be asked, `monitor` where rules are not enforced.
+        verdict: String,
+    },
+    /// It goes on: people have approved that, or a grant covers it.
+    #[serde(rename = "limit.extended")]
+    LimitExtended {
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// The request that was approved, if one was.
+        request: Option<RequestId>,
+        /// The grant it draws on, if on one.
+        grant: Option<GrantId>,
+    },
+    /// It does not go on: the client gets an error in place of the rest.
+    #[serde(rename = "limit.enforced")]
+    LimitEnforced {
+        /// The session.
+        session: SessionId,
+        /// The statement's number in it.
+        statement: u64,
+        /// The request that people were asked by, if they were.
+        request: Option<RequestId>,
+        /// SQLSTATE of the error.
+        sqlstate: String,
+        /// Rows that it has delivered.
+        rows: u64,
+        /// Bytes of rows and COPY data.
+        bytes: u64,
     },
     /// A deferred request was approved: the same statement, sent again, passes once.
     #[serde(rename = "pass.issued")]
@@ -274,6 +372,12 @@ pub enum Event {
         policy_sha256: String,
         /// When it lapses.
         expires_us: i64,
+        /// How many rows it lets out before people are asked again, if that is limited.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<u64>,
+        /// How many bytes of rows and COPY data.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
     },
     /// A pass was used up, before its statement was forwarded. Whatever becomes of that, it is not given back.
     #[serde(rename = "pass.consumed")]
@@ -319,6 +423,20 @@ pub enum Event {
         /// SHA-256 (hex) of both files.
         policy_sha256: String,
     },
+    /// The gate's configuration came into force.
+    #[serde(rename = "config.loaded")]
+    ConfigLoaded {
+        /// SHA-256 (hex) of the file.
+        config_sha256: String,
+        /// How many databases it names, wildcards included.
+        databases: u64,
+    },
+    /// The gate's configuration, or a file that it names, cannot be used; what was in force stays.
+    #[serde(rename = "config.rejected")]
+    ConfigRejected {
+        /// SHA-256 (hex) of the file; of nothing, where it cannot be read.
+        config_sha256: String,
+    },
     /// Columns that hold something classified were bound to their OIDs, or what is bound changed.
     #[serde(rename = "label.bound")]
     LabelsBound {
@@ -353,7 +471,7 @@ pub enum Event {
     #[serde(rename = "admin.action")]
     AdminAction {
         /// What: `user.added`, `user.removed`, `user.password_set`, `user.groups_set`,
-        /// `factor.enrolled`, `factor.removed`, `session.killed`.
+        /// `user.certificates_set`, `factor.enrolled`, `factor.removed`, `session.killed`.
         action: String,
         /// Whom it concerns.
         person: Option<PersonName>,

@@ -38,6 +38,9 @@ impl Session {
                 self.server.flush();
                 return;
             }
+            if self.limiting && self.waits_for_limited() {
+                return;
+            }
             if self.leaving {
                 self.leave_park();
                 continue;
@@ -145,6 +148,7 @@ impl Session {
                 if let Some(declares) = declares {
                     let origins = traces.of_statement.clone().filter(|_| traces.described.get().is_none());
                     self.owe(Owed::Execute { number, traces, origins, declares });
+                    self.flush_limited();
                 }
             }
             Portal::Wait => self.gate = Gate::Settling,

@@ -59,7 +59,11 @@ impl Session {
             return false;
         }
         let name = self.own_name("check");
-        self.server.check(&name, sql, check.types);
+        let drops_unnamed = check.simple && self.registry.has(&Bytes::new());
+        if drops_unnamed {
+            self.registry.forget_statement(&Bytes::new());
+        }
+        self.server.check(&name, sql, check.types, drops_unnamed);
         if within {
             self.server.flush();
         } else {

@@ -63,6 +63,10 @@ impl Session {
         let Some(number) = self.expect.front().and_then(|entry| entry.owed.number()) else { return };
         let (of, begun) = self.copying.begun;
         let begun = if of == number { begun.saturating_add(1) } else { 1 };
+        if matches!(self.expect.front(), Some(expect::Entry { owed: Owed::Execute { .. }, .. })) {
+            // It returns no rows: what follows its data may be sent.
+            self.limiting = false;
+        }
         self.copying.begun = (number, begun);
         let behind = self.expect.iter().skip(1);
         let ends = behind.take_while(|entry| matches!(entry.owed, Owed::CopyEnd)).count();

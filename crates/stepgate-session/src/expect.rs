@@ -110,6 +110,12 @@ impl Owed {
         }
     }
 
+    /// Whether its rows are limited: then nothing is sent behind it, for it may yet have to be ended.
+    pub(crate) fn is_limited(&self) -> bool {
+        let (Self::Query { traces, .. } | Self::Execute { traces, .. }) = self else { return false };
+        traces.meter.as_ref().is_some_and(|meter| meter.is_enforced())
+    }
+
     /// How often it may read COPY data.
     pub(crate) fn copies_in(&self) -> usize {
         match self {

@@ -10,6 +10,7 @@ use stepgate_sql::{Closes, Effect, Facts};
 use stepgate_types::{SessionId, StatementId};
 
 use crate::described::Origins;
+use crate::meter::Meter;
 use crate::subject::Known;
 
 /// What lets a statement through to the server.
@@ -67,6 +68,8 @@ pub(crate) struct Traces {
     pub(crate) described: OnceLock<Origins>,
     /// The same as they were said of the prepared statement, with nothing changed since; to be looked at.
     pub(crate) of_statement: Option<Origins>,
+    /// What its rows draw on, where they are limited.
+    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 /// A statement whose portal sees what was stored after its Bind.
@@ -94,6 +97,8 @@ pub(crate) struct Declared {
     pub(crate) facts: Arc<[Facts]>,
     /// What running it may change.
     pub(crate) effect: Box<Effect>,
+    /// What its rows draw on, where they are limited.
+    pub(crate) meter: Option<Arc<Meter>>,
 }
 
 impl Declared {
@@ -122,6 +127,7 @@ impl Opened {
                 traces: Arc::new(Traces {
                     number: self.number,
                     shows: Arc::clone(&declared.facts),
+                    meter: declared.meter.clone(),
                     ..Traces::default()
                 }),
             }),
@@ -161,7 +167,14 @@ impl ToServer {
         }
     }
 
-    /// Sends the Query, Bind or Execute of statement `number`.
+    /// A pass was given. A ticket's release will come, whether the statement has been sent by then or not, or never is.
+    pub(crate) fn gets(&mut self, pass: &Pass) {
+        if let Pass::Ticket(ticket) = pass {
+            self.unreleased.insert(ticket.statement().number);
+        }
+    }
+
+    /// Sends the Query, Bind or Execute of statement `number`; its pass has been shown to [`Self::gets`].
     pub(crate) fn spend(
         &mut self,
         pass: Pass,
@@ -171,9 +184,6 @@ impl ToServer {
     ) -> Result<Opened, WrongToken> {
         if pass.statement() != (StatementId { session: self.session, number }) {
             return Err(WrongToken);
-        }
-        if let Pass::Ticket(_) = pass {
-            self.unreleased.insert(number);
         }
         self.queue.extend_from_slice(frame);
         Ok(Opened { number, traces })
@@ -208,6 +218,11 @@ impl ToServer {
             let own = self.own.split();
             self.queue.unsplit(own);
         }
+    }
+
+    /// Ends a COPY FROM STDIN that nobody will send anything for.
+    pub(crate) fn copy_fail(&mut self) {
+        self.message(b'f', &[b"ended by the gate\0"]);
     }
 
     /// Sends a Query that must fail to parse.
@@ -259,9 +274,13 @@ impl ToServer {
     }
 
     /// Has the server parse a statement, and forget it again: a Parse executes nothing. A Sync or Flush has to follow.
-    pub(crate) fn check(&mut self, name: &str, sql: &[u8], types: &[u32]) {
+    /// `drops_unnamed`: the unnamed statement goes, as with any Query.
+    pub(crate) fn check(&mut self, name: &str, sql: &[u8], types: &[u32], drops_unnamed: bool) {
         let count = u16::try_from(types.len()).unwrap_or(0).to_be_bytes();
         let types: Vec<u8> = types.iter().flat_map(|oid| oid.to_be_bytes()).collect();
+        if drops_unnamed {
+            self.message(b'C', &[b"S\0"]);
+        }
         self.message(b'P', &[name.as_bytes(), b"\0", sql, b"\0", &count, &types]);
         self.message(b'C', &[b"S", name.as_bytes(), b"\0"]);
     }

@@ -123,6 +123,11 @@ impl Registry {
         }
     }
 
+    /// Whether Parse made a statement of this name.
+    pub(crate) fn has(&self, name: &Bytes) -> bool {
+        self.statements.contains_key(name)
+    }
+
     /// The server described a statement.
     pub(crate) fn described(&mut self, name: Bytes, description: (u64, Origins)) {
         if self.statements.contains_key(&name) {

@@ -1,5 +1,7 @@
 //! The server's side: replies are matched with what is owed, relayed, and counted.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use stepgate_types::SqlState;
 use stepgate_wire::read::{ErrorFields, ParameterStatus, ReadyForQuery};
@@ -24,7 +26,9 @@ impl Session {
             return;
         }
         self.drop_copy_marks();
-        if self.hold_against_facts(piece) {
+        if self.cut.is_some() {
+            self.discard(piece);
+        } else if self.hold_against_facts(piece) {
             self.take_from_server(piece);
         }
     }
@@ -44,7 +48,13 @@ impl Session {
     fn data(&mut self, bytes: &Bytes, first: bool, last: bool) {
         match self.expect.front().map(|entry| &entry.owed) {
             Some(Owed::Probe) => self.answer.row_part(bytes),
-            Some(Owed::Query { .. } | Owed::Execute { .. }) => {
+            Some(Owed::Query { traces, .. } | Owed::Execute { traces, .. }) => {
+                if first && let Some(meter) = &traces.meter {
+                    let meter = Arc::clone(meter);
+                    if !self.lets(meter, bytes, last) {
+                        return;
+                    }
+                }
                 self.tally.count(bytes.len(), first);
                 self.client.relay_part(bytes, last);
             }
@@ -52,7 +62,7 @@ impl Session {
         }
     }
 
-    fn reply(&mut self, tag: u8, frame: &Bytes) {
+    pub(crate) fn reply(&mut self, tag: u8, frame: &Bytes) {
         match tag {
             // What the server notices while it tries to parse, it notices again when it runs, if it does.
             b'N' if self.is_checking() => return self.noticed(frame),
@@ -125,7 +135,7 @@ impl Session {
     }
 
     /// The same; `suspended`: the portal may be executed further.
-    fn ended(&mut self, sqlstate: Option<String>, suspended: bool) {
+    pub(crate) fn ended(&mut self, sqlstate: Option<String>, suspended: bool) {
         let Some(entry) = self.expect.pop_front() else { return };
         self.drop_copy_marks();
         if suspended {
@@ -174,7 +184,7 @@ impl Session {
         self.client.relay(frame);
     }
 
-    fn error(&mut self, frame: &Bytes) {
+    pub(crate) fn error(&mut self, frame: &Bytes) {
         let Ok(fields) = ErrorFields::read(frame) else { return self.lost_track() };
         self.fatal |= [b'V', b'S']
             .iter()
@@ -235,7 +245,7 @@ impl Session {
     }
 
     /// After an error in the extended protocol the server ignores everything up to the next Sync.
-    fn skip_to_sync(&mut self, sqlstate: Option<String>) {
+    pub(crate) fn skip_to_sync(&mut self, sqlstate: Option<String>) {
         self.copy_in = false;
         let mut last = None;
         while let Some(entry) = self.expect.front_mut() {
@@ -271,7 +281,7 @@ impl Session {
         }
     }
 
-    fn ready(&mut self, frame: &Bytes) {
+    pub(crate) fn ready(&mut self, frame: &Bytes) {
         let Ok(ReadyForQuery { status }) = ReadyForQuery::read(frame) else { return self.lost_track() };
         self.status = status;
         if status == b'I' {
@@ -383,7 +393,7 @@ impl Session {
     }
 
     /// What was waited for may have come.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let ready = match self.gate {
             Gate::Settling | Gate::InData => true,
             Gate::Checking => {

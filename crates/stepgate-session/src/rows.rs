@@ -12,13 +12,13 @@ impl Session {
     pub fn relays_rows(&self) -> bool {
         let looked_at = match self.expect.front().map(|entry| &entry.owed) {
             // Its rows are described before the first of them.
-            Some(Owed::Query { .. }) => true,
+            Some(Owed::Query { traces, .. }) => traces.meter.is_none(),
             Some(Owed::Execute { traces, origins, .. }) => {
-                origins.is_none() && traces.described.get().is_some()
+                traces.meter.is_none() && origins.is_none() && traces.described.get().is_some()
             }
             _ => false,
         };
-        looked_at && self.wants_server()
+        looked_at && self.cut.is_none() && self.wants_server()
     }
 
     /// Takes rows, and no more is asked than to count them. Only to be called while [`Session::relays_rows`].

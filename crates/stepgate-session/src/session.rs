@@ -11,10 +11,12 @@ use stepgate_wire::{Piece, Problem, reply};
 
 use crate::cache::Cache;
 use crate::copy::Copying;
+use crate::cut::Cut;
 use crate::described::{Fits, Origins, Unflagged, Withheld};
 use crate::expect::{Entry, Owed, Poison};
 use crate::isolation::Isolation;
 use crate::made::Making;
+use crate::meter::{Meter, Stalled};
 use crate::outlet::{Pass, ToClient, ToServer, WrongToken};
 use crate::park::{Park, Passed};
 use crate::probe::Answer;
@@ -79,6 +81,14 @@ pub enum Action {
         /// What it shows.
         unflagged: Unflagged,
     },
+    /// A statement has delivered what its meter lets through. Its next row waits, of so many bytes, until
+    /// [`Session::go_on`] or [`Session::cut`]; unless the meter only watches.
+    Threshold {
+        /// The meter.
+        meter: Arc<Meter>,
+        /// Bytes of the next row, with its header.
+        next: u64,
+    },
     /// The catalog may have changed: load it again and call [`Session::catalog_loaded`].
     LoadCatalog {
         /// Counts the session's changes; to be handed back.
@@ -95,6 +105,8 @@ pub enum Ending {
     Terminate,
     /// One side broke the protocol.
     Protocol,
+    /// What a limit should have ended has changed something for good: no error can say that.
+    Limit,
     /// The gate itself is at fault.
     Defect,
 }
@@ -191,6 +203,14 @@ pub struct Session {
     pub(crate) fits_unsaid: Option<(Origins, Arc<[Facts]>, u64)>,
     /// What the server has sent and must not be relayed yet.
     pub(crate) withheld: Option<Withheld>,
+    /// The meter of what is being decided or held, if it gets one.
+    pub(crate) next_meter: Option<Arc<Meter>>,
+    /// Something may be under way behind which nothing is sent, since its rows are limited.
+    pub(crate) limiting: bool,
+    /// A row that its meter does not let through.
+    pub(crate) stalled: Option<Stalled>,
+    /// What the server still sends of a reply that is ended.
+    pub(crate) cut: Option<Cut>,
     /// How often a newer one was taken.
     pub(crate) catalogs: u64,
     pub(crate) cache: Cache,
@@ -249,6 +269,10 @@ impl Session {
             fits: None,
             fits_unsaid: None,
             withheld: None,
+            next_meter: None,
+            limiting: false,
+            stalled: None,
+            cut: None,
             catalogs: 0,
             cache: Cache::default(),
             application_name: String::new(),
@@ -286,7 +310,7 @@ impl Session {
     /// Whether the server's bytes may be taken now: not while a reply waits for its release.
     #[must_use]
     pub fn wants_server(&self) -> bool {
-        self.server.all_released() && self.withheld.is_none()
+        self.server.all_released() && self.withheld.is_none() && self.stalled.is_none()
     }
 
     /// What is to be done next.
@@ -310,8 +334,11 @@ impl Session {
     /// Nothing waits, or the token is another statement's: the session must end.
     pub fn pass(&mut self, pass: Pass) -> Result<(), WrongToken> {
         let subject = self.take_subject().ok_or(WrongToken)?;
+        self.server.gets(&pass);
         let shows = self.shown(&subject.pending.sql, &subject.pending.facts);
-        let traces = subject.traces(shows, self.description_of_bound(&subject.frame));
+        let meter = self.meter_of(&subject.pending);
+        self.limiting |= meter.is_some();
+        let traces = subject.traces(shows, self.description_of_bound(&subject.frame), meter);
         let number = subject.pending.number;
         match subject.frame {
             Frame::Query(ref frame) | Frame::Function(ref frame) => {
@@ -329,6 +356,7 @@ impl Session {
             Frame::Execute(ref frame) => {
                 self.server.spend(pass, number, Arc::clone(&traces), frame)?;
                 self.owe(Owed::Execute { number, traces, origins: None, declares: None });
+                self.flush_limited();
             }
         }
         self.take_effect(number, &subject.pending.facts);
@@ -363,6 +391,7 @@ impl Session {
 
     /// Sends a message that must fail in the place of this one.
     pub(crate) fn poison(&mut self, frame: &Frame, problem: &Problem) {
+        self.next_meter = None;
         let (nonce, error) = (self.next_nonce(), problem.error_bytes());
         match frame {
             Frame::Query(_) => {

@@ -8,6 +8,7 @@ use stepgate_types::{Certainty, Kind};
 
 use crate::described::Origins;
 use crate::facts::owned;
+use crate::meter::Meter;
 use crate::outlet::{Declared, Late, Made, Traces};
 use crate::session::Session;
 
@@ -140,7 +141,12 @@ impl Known {
 }
 
 impl Subject {
-    pub(crate) fn traces(&self, shows: Arc<[Facts]>, of_statement: Option<Origins>) -> Arc<Traces> {
+    pub(crate) fn traces(
+        &self,
+        shows: Arc<[Facts]>,
+        of_statement: Option<Origins>,
+        meter: Option<Arc<Meter>>,
+    ) -> Arc<Traces> {
         let facts = &self.pending.facts;
         let made = match &**facts {
             [only] if only.effect.names.len() == 1 => match only.kind {
@@ -148,6 +154,7 @@ impl Subject {
                     sql: owned(&self.pending.sql),
                     facts: Arc::clone(facts),
                     effect: Box::new(only.effect.clone()),
+                    meter: meter.clone(),
                 })),
                 Kind::Prepare => Some(Made::Prepared(owned(&self.pending.sql), Arc::clone(facts))),
                 _ => None,
@@ -163,6 +170,7 @@ impl Subject {
             shows,
             described: OnceLock::new(),
             of_statement,
+            meter,
             made,
             late: facts.iter().any(sees_late).then(|| Late {
                 sql: owned(&self.pending.sql),

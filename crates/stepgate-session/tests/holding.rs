@@ -214,6 +214,31 @@ fn the_reply_of_a_statement_on_a_ticket_waits_for_its_release() {
 }
 
 #[test]
+fn a_release_may_come_before_its_bind_is_sent_or_after_that_was_skipped() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "select 1"), bind("a", ""), bind("b", ""), execute("a"), sync()]);
+    let first = stage.decision().number;
+    stage.pass(ticket(first));
+    let second = stage.decision().number;
+    stage.hold();
+    stage.release(first);
+    stage.pass(permit(second));
+    assert_eq!(tags(&stage.at_server()), "PBBES");
+    assert!(stage.session.wants_server());
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "select 1/0"), bind("", ""), execute("")]);
+    let failing = stage.decision().number;
+    stage.pass(permit(failing));
+    stage.client(&[bind("a", ""), bind("b", ""), sync()]);
+    let first = stage.decision().number;
+    stage.pass(ticket(first));
+    stage.decision();
+    stage.release(first);
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), error("22012", "division by zero")]);
+    assert!(stage.session.wants_server() && !stage.ended);
+}
+
+#[test]
 fn a_failed_parse_of_a_name_in_use_does_not_relabel_it() {
     let mut stage = Stage::new();
     stage.run(&[parse("s", "select ssn from customers"), sync()], &[frame(b'1', b""), ready(b'I')]);

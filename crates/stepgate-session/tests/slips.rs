@@ -195,3 +195,14 @@ fn what_stands_before_a_slip_is_not_lost_by_trying_it() {
     assert_eq!(stage.checks, 0);
     assert!(stage.undecided());
 }
+
+#[test]
+fn a_slip_drops_the_unnamed_statement_as_the_query_would() {
+    let mut stage = Stage::new();
+    stage.run(&[parse("", "select 1"), sync()], &[frame(b'1', b""), ready(b'I')]);
+    stage.unparsable = Some(error("42601", "syntax error"));
+    stage.client(&[query("selec 1")]);
+    assert!(stage.questions.iter().any(|frame| frame[..] == close_statement("")[..]));
+    stage.client(&[bind("", ""), execute(""), sync()]);
+    assert!(stage.decision().sql.is_empty());
+}

@@ -6,6 +6,7 @@
 
 mod answer;
 mod ask;
+mod budget;
 mod end;
 mod enrol;
 mod error;
@@ -28,6 +29,7 @@ use stepgate_types::{Clock, Entropy, GrantId, PersonName, RequestId, StatementId
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
+pub use budget::{Block, Need};
 pub use end::Left;
 pub use error::{DeskError, EnrolError, VerifyError};
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
@@ -210,6 +212,13 @@ impl Desk {
         self.0.covering_grant(wanted)
     }
 
+    /// The same where a statement has delivered as much as it may: a grant that was approved for more at a time does
+    /// not lift its limit.
+    #[must_use]
+    pub fn grant_for_more(&self, wanted: &Wanted) -> Option<GrantId> {
+        self.0.covering_grant_within(wanted, wanted.limit)
+    }
+
     /// The pass by which this statement may run at this moment, and the request that was approved: to be used up by
     /// [`Desk::spend_pass`].
     #[must_use]
@@ -233,6 +242,36 @@ impl Desk {
         finish(async move { inner.spend_pass(pass, statement, decided, changes).await }).await
     }
 
+    /// Sets a part of a grant's budget aside for a statement, which may deliver it once [`Block::debited`] is on disk.
+    /// `None`: the grant is over, taken back, or has not enough left.
+    #[must_use]
+    pub fn set_aside(&self, grant: GrantId, statement: StatementId, need: &Need) -> Option<Block> {
+        self.0.set_aside(grant, statement, need)
+    }
+
+    /// The same, on disk when it returns.
+    ///
+    /// # Errors
+    /// The log refused: nothing may be delivered.
+    pub async fn debit(
+        &self,
+        grant: GrantId,
+        statement: StatementId,
+        need: &Need,
+    ) -> Result<Option<Block>, DeskError> {
+        let Some(block) = self.0.set_aside(grant, statement, need) else { return Ok(None) };
+        let events: Vec<_> = block.debited.iter().cloned().collect();
+        if !events.is_empty() {
+            self.0.log.append(events, Vec::new()).await?;
+        }
+        Ok(Some(block))
+    }
+
+    /// Gives back what was set aside and not delivered. What cannot be recorded now is lost to the grant.
+    pub fn give_back(&self, grant: GrantId, statement: StatementId, rows: u64, bytes: u64) {
+        self.0.give_back(grant, statement, rows, bytes);
+    }
+
     /// All grants and passes in force.
     #[must_use]
     pub fn grants(&self) -> Vec<GrantInfo> {
@@ -240,7 +279,7 @@ impl Desk {
         let state = self.0.state();
         let in_force = state.grants.values().filter(|kept| !kept.grant.is_due(now));
         let passes = state.passes.values().filter(|kept| !kept.pass.is_due(now));
-        let grants = in_force.map(|kept| GrantInfo::from(&kept.grant));
+        let grants = in_force.map(GrantInfo::from);
         grants.chain(passes.map(|kept| GrantInfo::from(&kept.pass))).collect()
     }
 

@@ -34,8 +34,8 @@ mod writer;
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
 pub use desk::{
-    Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Part, Progress, RequestInfo, Shown,
-    ShownParameter, VerifyError, Waiting,
+    Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
+    Shown, ShownParameter, VerifyError, Waiting,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};

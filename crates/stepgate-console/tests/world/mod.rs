@@ -12,7 +12,8 @@ use stepgate_console::{Api, Encryption, Observed, Parts, serve};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
-    Action, Clock, Kind, Label, PersonName, RelationName, RequestId, SessionId, StatementId, Strength, Use,
+    Action, Clock, Kind, Label, Limit, PersonName, RelationName, RequestId, SessionId, StatementId, Strength,
+    Use,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -188,6 +189,7 @@ impl World {
             action: if itself { Action::StepUp } else { Action::Approve },
             rules: vec!["restricted-read".to_owned()],
             mode: Mode::Hold,
+            limit: Limit::NONE,
             summary: "Reads public.customers.ssn (restricted).".to_owned(),
             policy_sha256: "ab".repeat(32),
             terms: Terms {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepgate_record::Event;
-use stepgate_session::{Action, Ending, Pending, Unflagged};
+use stepgate_session::{Action, Ending, Meter, Pending, Unflagged};
 use stepgate_sql::Facts;
 use stepgate_store::{End, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
@@ -25,6 +25,8 @@ pub(super) enum Waits {
     Decide(Arc<Pending>),
     Withdraw,
     ShowsMore(u64, Unflagged),
+    /// What a meter lets through is out; bytes of the next row.
+    Threshold(Arc<Meter>, u64),
     /// There was no room for it in the log's queue.
     Note(Box<Event>),
     /// The catalog must be looked at before what the server has sent is taken.
@@ -43,6 +45,9 @@ impl Drive {
             Action::Completed { number, sqlstate, rows, bytes, suspended } => {
                 let started = state.started.take(number);
                 state.under_way.is_done(number, suspended);
+                if !state.limited.is_empty() {
+                    self.settle_limited(state);
+                }
                 self.judge.gate.metrics.completed(rows, bytes, sqlstate.is_some());
                 let took = started.map(|started| state.now.saturating_duration_since(started));
                 self.note(
@@ -62,6 +67,7 @@ impl Drive {
                 self.note(state, Event::StatementParseFailed { session, statement: number, sqlstate })
             }
             Action::Withdraw { .. } => Some(Waits::Withdraw),
+            Action::Threshold { meter, next } => Some(Waits::Threshold(meter, next)),
             Action::ShowsMore { number, unflagged } => Some(Waits::ShowsMore(number, unflagged)),
             Action::LoadCatalog { change } => {
                 if state.loading.is_none() {
@@ -73,6 +79,7 @@ impl Drive {
                 state.ending = Some(match ending {
                     Ending::Terminate => "terminate",
                     Ending::Protocol => "protocol",
+                    Ending::Limit => "limit",
                     Ending::Defect => "defect",
                 });
                 None
@@ -85,6 +92,7 @@ impl Drive {
         match waits {
             Waits::Decide(pending) => self.decide(state, pending).await,
             Waits::Withdraw => self.withdraw(state, false).await,
+            Waits::Threshold(meter, next) => self.threshold(state, &meter, next).await,
             Waits::ShowsMore(number, unflagged) => self.shows_more(state, number, unflagged).await,
             Waits::Look => self.look_again(state).await,
             Waits::Answered(end) => self.answered(state, end).await,
@@ -126,6 +134,9 @@ impl Drive {
     }
 
     async fn decide(&mut self, state: &mut State, mut pending: Arc<Pending>) {
+        if !state.limited.is_empty() {
+            self.settle_limited(state);
+        }
         let arrived = std::mem::replace(&mut state.now, Instant::now());
         self.judge.gate.metrics.analysed(state.now.saturating_duration_since(arrived));
         let ddl = self.judge.database.ddl();
@@ -194,6 +205,10 @@ impl Drive {
                 if let Some(released) = released {
                     self.released(state, released, state.now);
                 }
+            }
+            Verdict::Limited(limited, verdict) => {
+                self.limit(state, *limited);
+                self.obey(state, *verdict, ddl);
             }
             Verdict::Hold(hold) => {
                 self.session.hold(&hold.notice);

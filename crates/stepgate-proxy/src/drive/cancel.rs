@@ -66,6 +66,9 @@ impl Drive {
             if let Err(error) = left {
                 tracing::warn!(%error, "cancelling a request");
             }
+            if let Some(number) = hold.midway {
+                return self.enforce(state, number, Some(&hold), problem).await;
+            }
             self.session.refuse(&problem);
             return;
         }

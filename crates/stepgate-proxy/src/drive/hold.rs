@@ -14,7 +14,11 @@ use crate::refusal;
 impl Drive {
     /// The hold is over, one way or another.
     pub(super) async fn answered(&mut self, state: &mut State, end: Option<End>) {
-        let Some((hold, _)) = state.hold.take() else { return };
+        let Some((mut hold, _)) = state.hold.take() else { return };
+        if hold.midway.is_some() {
+            return self.answered_midway(state, &hold, end).await;
+        }
+        hold.granted = end.as_ref().and_then(|end| end.grant);
         let request = hold.waiting.request;
         match end {
             Some(end) if end.outcome == stepgate_record::Outcome::Approved => {
@@ -93,7 +97,11 @@ impl Drive {
         };
         state.pending = None;
         let too_long = || refusal::held_too_long(request, hold.limit.unwrap_or_else(|| since.elapsed()));
-        self.session.refuse(&problem.unwrap_or_else(too_long));
+        let problem = problem.unwrap_or_else(too_long);
+        if let Some(number) = hold.midway {
+            return self.enforce(state, number, Some(&hold), problem).await;
+        }
+        self.session.refuse(&problem);
     }
 
     /// What waits will not be shown to anybody any more. `gone`: since its client has left.

@@ -37,6 +37,8 @@ pub(super) enum Occurred {
     /// The server has dealt with a cancel request.
     CancelDelivered,
     Called(Call),
+    /// The server has dealt with the cancel request of a reply that is being ended, if it could be reached.
+    Cut(bool),
     Tick,
     /// The client has gone, maybe behind what it sent before.
     ClientGone,
@@ -128,7 +130,12 @@ impl Drive {
         {
             return Poll::Ready(Occurred::CatalogLoaded(view.ok().flatten()));
         }
-        let patience = self.judge.gate.limits.slow_client;
+        if let Some(cutting) = &mut state.cutting
+            && let Poll::Ready(cancelled) = cutting.poll(context)
+        {
+            return Poll::Ready(Occurred::Cut(cancelled));
+        }
+        let patience = self.judge.gate.patience();
         state.client.stalls(MAX_QUEUED, patience, context).map(|()| Occurred::ClientStalls)
     }
 }

@@ -8,7 +8,7 @@ use stepgate_policy::{Approval, InTransaction, ScopePart};
 use stepgate_session::TransactionSoFar;
 use stepgate_sql::{ClientEncoding, Facts};
 use stepgate_store::{LogError, Waiting};
-use stepgate_types::{Kind, RequestId, SqlState, StatementId, Use};
+use stepgate_types::{GrantId, Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
 
 use super::{Case, Verdict};
@@ -16,7 +16,7 @@ use crate::refusal;
 
 /// How long a statement is held at most in a transaction that has run something: what it has locked stays
 /// locked, and the server's `idle_in_transaction_session_timeout` may be as short.
-const MAX_HOLD_IN_TRANSACTION: Duration = Duration::from_secs(60);
+pub(super) const MAX_HOLD_IN_TRANSACTION: Duration = Duration::from_secs(60);
 
 /// The longest statement, in bytes, whose request may outlive its wait: it stays in memory for as long.
 const MAX_DEFERRED: usize = 1 << 20;
@@ -52,8 +52,12 @@ pub(crate) struct Hold {
     /// The request stays open if the client leaves.
     pub(crate) outlives_client: bool,
     /// What was asked; at release, what would run must be no more than that, and mean the same.
-    wanted: Wanted,
-    dialect: Dialect,
+    pub(super) wanted: Wanted,
+    pub(super) dialect: Dialect,
+    /// The grant that its approval was remembered as.
+    pub(crate) granted: Option<GrantId>,
+    /// It is running, and the next of its rows waits: the number of its meter.
+    pub(crate) midway: Option<u64>,
 }
 
 /// Whether a statement may wait.
@@ -77,19 +81,31 @@ impl Case<'_> {
             && wanted.is_no_more_than(&hold.wanted)
             && self.means_the_same(hold)
         {
-            return self.permit("forward", Some(hold.waiting.request), None).await;
+            let request = Some(hold.waiting.request);
+            match hold.granted.filter(|_| !wanted.limit.is_none()) {
+                None => {
+                    let verdict = self.permit("forward", request, None).await?;
+                    return Ok(self.limited(verdict, None));
+                }
+                // One approval lets out one budget, whoever draws on it first.
+                Some(grant) => {
+                    if let Some(verdict) = self.permit_on(grant, request, None).await? {
+                        return Ok(verdict);
+                    }
+                }
+            }
+        }
+        if let Some(verdict) = self.permit_by_grant(&wanted).await? {
+            return Ok(verdict);
         }
         let desk = &self.judge.gate.desk;
-        if let Some(grant) = desk.covering_grant(&wanted) {
-            return self.permit("forward", None, Some(grant)).await;
-        }
         let held = self.held();
         let can_defer = self.can_defer(&held, wanted.exactly_known);
         if can_defer
             && let Some((pass, request)) = desk.pass_for(&wanted, &self.who.db_user, &held)
             && let Some(verdict) = self.permit_by_pass(pass, request).await?
         {
-            return Ok(verdict);
+            return Ok(self.limited(verdict, None));
         }
         match self.wait() {
             Wait::Never if can_defer => self.defer(approval, &wanted, held).await,
@@ -172,6 +188,8 @@ impl Case<'_> {
             outlives_client,
             wanted,
             dialect,
+            granted: None,
+            midway: None,
         })))
     }
 
@@ -191,7 +209,7 @@ impl Case<'_> {
         Ok(Verdict::Refuse(problem))
     }
 
-    fn fresh_id(&self) -> Option<RequestId> {
+    pub(super) fn fresh_id(&self) -> Option<RequestId> {
         let mut id = [0; 5];
         self.judge.gate.entropy.fill(&mut id).ok()?;
         Some(RequestId::from_bytes(id))
@@ -221,7 +239,7 @@ impl Case<'_> {
         }
     }
 
-    fn held(&self) -> Held {
+    pub(super) fn held(&self) -> Held {
         let values = self.pending.values.iter();
         let dialect = self.dialect();
         Held {
@@ -233,7 +251,7 @@ impl Case<'_> {
         }
     }
 
-    fn wanted(&self, approval: &Approval) -> Wanted {
+    pub(super) fn wanted(&self, approval: &Approval) -> Wanted {
         let rank = |output_only: bool| {
             let counts = |uses: &BTreeSet<Use>| {
                 if output_only {
@@ -248,6 +266,7 @@ impl Case<'_> {
         Wanted {
             person: self.who.person.clone(),
             database: self.who.database.clone(),
+            db_user: self.who.db_user.clone(),
             client: self.who.client.clone(),
             address: self.who.address,
             session: self.judge.session,
@@ -262,10 +281,11 @@ impl Case<'_> {
             action: self.decision.action,
             approval: approval.name.clone(),
             policy_sha256: self.view.rules.sha256().to_owned(),
+            limit: self.decision.limit,
         }
     }
 
-    fn ask(&self, id: RequestId, approval: &Approval, wanted: &Wanted, mode: Mode) -> Ask {
+    pub(super) fn ask(&self, id: RequestId, approval: &Approval, wanted: &Wanted, mode: Mode) -> Ask {
         let opened = self.judge.gate.clock.now();
         // What cannot be deferred ends with its wait.
         let hold = self.view.rules.hold();
@@ -290,6 +310,7 @@ impl Case<'_> {
             has_sink: wanted.has_sink,
             action: wanted.action,
             mode,
+            limit: wanted.limit,
             rules: self.decision.rules.clone(),
             summary: self.decision.summary(),
             policy_sha256: wanted.policy_sha256.clone(),
@@ -314,6 +335,6 @@ impl Case<'_> {
     }
 }
 
-fn no_randomness() -> Problem {
+pub(super) fn no_randomness() -> Problem {
     Problem::error(SqlState::SYSTEM_ERROR, "no randomness")
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use stepgate_record::Seal;
-use stepgate_session::{Action, Pass, Pending, Session, Setup, Unflagged};
+use stepgate_session::{Action, Meter, Pass, Pending, Session, Setup, Unflagged};
 use stepgate_sql::Catalog;
-use stepgate_types::{SessionId, StatementId};
+use stepgate_types::{Limit, SessionId, StatementId};
 use stepgate_wire::{Cutter, Problem};
 
 pub(crate) const ID: SessionId = SessionId::from_bytes([7; 16]);
@@ -179,6 +179,8 @@ pub(crate) struct Stage {
     /// The gate's own Describes of portals that the server has not answered; `answers` them by itself.
     pub(crate) describes: usize,
     pub(crate) answers: bool,
+    /// Meters that were spent, by number, and the sizes of the rows that came then.
+    pub(crate) thresholds: Vec<(u64, u64)>,
     pub(crate) not_parsed: Vec<(u64, String)>,
     pub(crate) ended: bool,
     /// How often the gate asked whether something parses.
@@ -231,6 +233,7 @@ impl Stage {
             unflagged: Vec::new(),
             describes: 0,
             answers: true,
+            thresholds: Vec::new(),
             not_parsed: Vec::new(),
             ended: false,
             checks: 0,
@@ -327,6 +330,7 @@ impl Stage {
                             self.session.catalog_loaded(change, catalog());
                         }
                     }
+                    Action::Threshold { meter, next } => self.thresholds.push((meter.number(), next)),
                     Action::ShowsMore { number, unflagged } => self.unflagged.push((number, unflagged)),
                     Action::End(_) => self.ended = true,
                 }
@@ -388,7 +392,8 @@ impl Stage {
             return None;
         }
         let frames = self.at_server();
-        let own = |frame: &Bytes| find(frame, b"sg_names_") || find(frame, b"sg_check_");
+        let unnamed = |frame: &Bytes| check && frame[..] == b"C\0\0\0\x06S\0"[..];
+        let own = |frame: &Bytes| find(frame, b"sg_names_") || find(frame, b"sg_check_") || unnamed(frame);
         // Its Sync or Flush.
         let last = frames.iter().rposition(own).unwrap() + 1;
         for (at, frame) in frames.iter().enumerate() {
@@ -457,6 +462,27 @@ impl Stage {
     pub(crate) fn pass(&mut self, pass: Pass) {
         self.session.pass(pass).unwrap();
         self.settle();
+    }
+
+    /// Passes a statement that may deliver so much.
+    pub(crate) fn pass_limited(&mut self, number: u64, rows: Option<u64>, bytes: Option<u64>) -> Arc<Meter> {
+        let meter = Meter::new(number, Limit { rows, bytes }, true);
+        self.session.limit(Arc::clone(&meter));
+        self.pass(permit(number));
+        meter
+    }
+
+    /// The row that waits goes on, and so much after it.
+    pub(crate) fn go_on(&mut self, meter: &Meter, rows: u64) {
+        meter.refill(Limit { rows: Some(rows), bytes: None });
+        self.session.go_on();
+        self.server(&[]);
+    }
+
+    /// The reply whose row waits is ended.
+    pub(crate) fn cut(&mut self, message: &str) {
+        self.session.cut(&Problem::error(stepgate_types::SqlState::INSUFFICIENT_PRIVILEGE, message));
+        self.server(&[]);
     }
 
     pub(crate) fn hold(&mut self) {

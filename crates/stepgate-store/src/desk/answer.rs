@@ -226,7 +226,8 @@ impl Inner {
             Next::Ended(ended) => {
                 let grant = judged.grant.map(|grant| {
                     let id = grant.id;
-                    state.grants.insert(id, Kept { grant, issued: self.clock.now() });
+                    let left = grant.limit;
+                    state.grants.insert(id, Kept { grant, issued: self.clock.now(), left });
                     id
                 });
                 let pass = judged.pass.map(|pass| {

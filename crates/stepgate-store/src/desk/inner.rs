@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stepgate_approval::Wanted;
-use stepgate_types::{Clock, Entropy, GrantId, GroupName, PersonName, RequestId};
+use stepgate_types::{Clock, Entropy, GrantId, GroupName, Limit, PersonName, RequestId};
 use tokio::sync::broadcast;
 
 use super::DeskError;
-use super::state::{Entry, State};
+use super::state::{Entry, Kept, State};
 use crate::{Factors, Log, People, Vault};
 
 /// Characters of a client's name that records keep as they are.
@@ -63,13 +63,20 @@ impl Inner {
     }
 
     pub(super) fn covering_grant(&self, wanted: &Wanted) -> Option<GrantId> {
+        self.covering_grant_within(wanted, Limit::NONE)
+    }
+
+    /// A grant that covers this and was approved for at most so much.
+    pub(super) fn covering_grant_within(&self, wanted: &Wanted, most: Limit) -> Option<GrantId> {
         let person = self.people.get(&wanted.person)?;
         let wanted = Wanted { client: self.client_mark(&wanted.client), ..wanted.clone() };
         let now = self.clock.now();
         let state = self.state();
         // Somebody removed and added again is somebody else.
         let mut grants = state.grants.values().filter(|kept| person.added <= kept.issued);
-        grants.find(|kept| kept.grant.covers(&wanted, now).is_ok()).map(|kept| kept.grant.id)
+        let has_left = |kept: &Kept| !kept.left.is_spent() && kept.grant.limit.is_within(most);
+        let covers = |kept: &&Kept| has_left(kept) && kept.grant.covers(&wanted, now).is_ok();
+        grants.find(covers).map(|kept| kept.grant.id)
     }
 
     /// Lets `viewer` look at an open request, if they asked it or may answer it. To everybody else it

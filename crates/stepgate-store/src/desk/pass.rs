@@ -2,7 +2,7 @@
 
 use stepgate_approval::{Held, Pass, Wanted, pass_input};
 use stepgate_record::{Event, Permit};
-use stepgate_types::{GrantId, Label, PersonName, RequestId, StatementId, Timestamp};
+use stepgate_types::{GrantId, Label, Limit, PersonName, RequestId, StatementId, Timestamp};
 use zeroize::Zeroizing;
 
 use super::DeskError;
@@ -122,6 +122,8 @@ pub(super) fn issued(pass: &Pass) -> Event {
         approval: pass.approval.clone(),
         policy_sha256: pass.policy_sha256.clone(),
         expires_us: pass.expires.micros(),
+        rows: pass.limit.rows,
+        bytes: pass.limit.bytes,
     }
 }
 
@@ -146,6 +148,8 @@ pub(super) fn kept_of(event: &Event, at: Timestamp) -> Option<KeptPass> {
         approval,
         policy_sha256,
         expires_us,
+        rows,
+        bytes,
     } = event
     else {
         return None;
@@ -170,6 +174,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp) -> Option<KeptPass> {
         approval: approval.clone(),
         policy_sha256: policy_sha256.clone(),
         expires: Timestamp::from_micros(*expires_us),
+        limit: Limit { rows: *rows, bytes: *bytes },
     };
     Some(KeptPass { pass, issued: at })
 }

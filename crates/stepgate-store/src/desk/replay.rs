@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_approval::Grant;
 use stepgate_record::{Event, Outcome, Record};
-use stepgate_types::{Label, RequestId, SessionId, Timestamp};
+use stepgate_types::{Label, Limit, RequestId, SessionId, Timestamp};
 
 use super::pass;
 use super::state::{Kept, State};
@@ -42,6 +42,16 @@ impl Replay {
             Event::GrantIssued { grant, .. } => {
                 if let Some(kept) = kept_of(record) {
                     self.state.grants.insert(*grant, kept);
+                }
+            }
+            Event::GrantDebited { grant, rows, bytes, .. } => {
+                if let Some(kept) = self.state.grants.get_mut(grant) {
+                    kept.left = kept.left.minus(*rows, *bytes);
+                }
+            }
+            Event::GrantCredited { grant, rows, bytes, .. } => {
+                if let Some(kept) = self.state.grants.get_mut(grant) {
+                    kept.take_back(*rows, *bytes);
                 }
             }
             Event::PassIssued { pass, .. } => {
@@ -144,6 +154,7 @@ fn kept_of(record: &Record) -> Option<Kept> {
         request,
         person,
         database,
+        db_user,
         kinds,
         uses,
         relations,
@@ -158,6 +169,8 @@ fn kept_of(record: &Record) -> Option<Kept> {
         session,
         policy_sha256,
         expires_us,
+        rows,
+        bytes,
     } = &record.event
     else {
         return None;
@@ -174,6 +187,7 @@ fn kept_of(record: &Record) -> Option<Kept> {
         request: *request,
         person: person.clone(),
         database: database.clone(),
+        db_user: db_user.clone(),
         kinds: kinds.iter().copied().collect(),
         uses: uses.iter().copied().collect(),
         relations: relations.iter().cloned().collect(),
@@ -188,8 +202,10 @@ fn kept_of(record: &Record) -> Option<Kept> {
         session: *session,
         policy_sha256: policy_sha256.clone(),
         expires: Timestamp::from_micros(*expires_us),
+        limit: Limit { rows: *rows, bytes: *bytes },
     };
-    Some(Kept { grant, issued: record.at })
+    let left = grant.limit;
+    Some(Kept { grant, issued: record.at, left })
 }
 
 /// The record of a grant.
@@ -199,6 +215,7 @@ pub(super) fn issued(grant: &Grant) -> Event {
         request: grant.request,
         person: grant.person.clone(),
         database: grant.database.clone(),
+        db_user: grant.db_user.clone(),
         kinds: grant.kinds.iter().copied().collect(),
         uses: grant.uses.iter().copied().collect(),
         relations: grant.relations.iter().cloned().collect(),
@@ -213,6 +230,8 @@ pub(super) fn issued(grant: &Grant) -> Event {
         session: grant.session,
         policy_sha256: grant.policy_sha256.clone(),
         expires_us: grant.expires.micros(),
+        rows: grant.limit.rows,
+        bytes: grant.limit.bytes,
     }
 }
 
@@ -231,6 +250,7 @@ mod tests {
             request: RequestId::from_bytes([1; 5]),
             person: "dana".parse().unwrap(),
             database: "shop".to_owned(),
+            db_user: Some("analyst".to_owned()),
             kinds: BTreeSet::new(),
             uses: BTreeSet::new(),
             relations: BTreeSet::from(["public.customers".to_owned()]),
@@ -245,6 +265,7 @@ mod tests {
             session: Some(SessionId::from_bytes([2; 16])),
             policy_sha256: "ab".repeat(32),
             expires: Timestamp::from_micros(9),
+            limit: Limit { rows: Some(1_000), bytes: None },
         };
         let mut event = issued(&grant);
         if let Event::GrantIssued { network: recorded, .. } = &mut event {

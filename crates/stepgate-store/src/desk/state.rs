@@ -8,7 +8,7 @@ use stepgate_approval::{
     escape_for_display,
 };
 use stepgate_record::Outcome;
-use stepgate_types::{GrantId, PersonName, RequestId, StatementId, Timestamp};
+use stepgate_types::{GrantId, Limit, PersonName, RequestId, StatementId, Timestamp};
 use tokio::sync::oneshot;
 
 use super::DeskError;
@@ -71,10 +71,11 @@ pub(super) struct Waiter {
     pub(super) ended: oneshot::Sender<End>,
 }
 
-/// A grant and when it was issued.
+/// A grant, when it was issued, and what of its budget is neither delivered nor set aside.
 pub(super) struct Kept {
     pub(super) grant: Grant,
     pub(super) issued: Timestamp,
+    pub(super) left: Limit,
 }
 
 /// A pass and when it was issued.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod asks;
+mod budgets;
 mod deferrals;
 mod ends;
 mod enrolments;
@@ -18,8 +19,8 @@ use stepgate_approval::{Ask, Dialect, Held, Mode, Scope, Secret, Terms, Wanted};
 use stepgate_record::Event;
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
-    Action, Clock, GroupName, Kind, Label, PersonName, RelationName, RequestId, SessionId, StatementId,
-    Strength, Use,
+    Action, Clock, GroupName, Kind, Label, Limit, PersonName, RelationName, RequestId, SessionId,
+    StatementId, Strength, Use,
 };
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -139,6 +140,7 @@ impl World {
             has_sink: false,
             action: Action::StepUp,
             mode: Mode::Hold,
+            limit: Limit::NONE,
             rules: vec!["restricted-read".to_owned()],
             summary: "Reads public.customers.ssn (restricted).".to_owned(),
             policy_sha256: "ab".repeat(32),

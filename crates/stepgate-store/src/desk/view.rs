@@ -1,10 +1,12 @@
 //! What the desk tells others: ends, listings, and the held statement for those who may see it.
 
 use serde::Serialize;
-use stepgate_approval::{Grant, Page, Pass};
+use stepgate_approval::{Page, Pass};
 use stepgate_record::Outcome;
 use stepgate_types::{GrantId, GroupName, PersonName, RequestId, StatementId, Timestamp};
 use tokio::sync::oneshot;
+
+use super::state::Kept;
 
 /// A statement waits for a request to end. Whoever holds it says so when they stop waiting
 /// (`Desk::withdraw`, `Desk::cancel`); a request whose waiters are all gone is withdrawn at the next tick.
@@ -126,10 +128,15 @@ pub struct GrantInfo {
     pub once: bool,
     /// When it ends.
     pub expires: String,
+    /// How many rows it still lets out, and is set aside for no statement; `None`: as many as there are.
+    pub rows_left: Option<u64>,
+    /// How many bytes of rows and COPY data.
+    pub bytes_left: Option<u64>,
 }
 
-impl From<&Grant> for GrantInfo {
-    fn from(grant: &Grant) -> Self {
+impl From<&Kept> for GrantInfo {
+    fn from(kept: &Kept) -> Self {
+        let grant = &kept.grant;
         Self {
             grant: grant.id,
             request: grant.request,
@@ -142,6 +149,8 @@ impl From<&Grant> for GrantInfo {
             approval: grant.approval.clone(),
             once: false,
             expires: grant.expires.to_string(),
+            rows_left: kept.left.rows,
+            bytes_left: kept.left.bytes,
         }
     }
 }
@@ -160,6 +169,8 @@ impl From<&Pass> for GrantInfo {
             approval: pass.approval.clone(),
             once: true,
             expires: pass.expires.to_string(),
+            rows_left: pass.limit.rows,
+            bytes_left: pass.limit.bytes,
         }
     }
 }

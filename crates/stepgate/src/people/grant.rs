@@ -9,8 +9,19 @@ use crate::failure::Failure;
 use crate::output::{self, Listing};
 
 /// What a table of grants shows.
-pub(crate) const COLUMNS: &[&str] =
-    &["grant", "person", "database", "relations", "labels", "kinds", "approval", "once", "expires"];
+pub(crate) const COLUMNS: &[&str] = &[
+    "grant",
+    "person",
+    "database",
+    "relations",
+    "labels",
+    "kinds",
+    "approval",
+    "once",
+    "rows_left",
+    "bytes_left",
+    "expires",
+];
 
 /// `stepgate grant ls`.
 pub(crate) fn ls(who: &AsArgs, format: Format) -> Result<(), Failure> {

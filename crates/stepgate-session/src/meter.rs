@@ -1,0 +1,218 @@
+//! Limits on what a statement delivers: rows and bytes are counted by headers, and the row that would be one too many
+//! waits, with all that comes after it, on the server's side of the connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use stepgate_types::{Kind, Limit};
+use stepgate_wire::{HEADER, Piece, Problem, peek};
+
+use crate::expect::Owed;
+use crate::outlet::Made;
+use crate::session::{Action, Session};
+use crate::subject::Pending;
+
+/// No limit: nobody delivers as much.
+const UNLIMITED: u64 = u64::MAX;
+
+/// What a statement may deliver before people are asked. Portals of the statement and what fetches from its cursor
+/// draw on the same one.
+///
+/// Counted by one session and refilled by its driver, in one task; the atomics only make it shareable.
+#[derive(Debug)]
+pub struct Meter {
+    number: u64,
+    enforced: bool,
+    rows_left: AtomicU64,
+    bytes_left: AtomicU64,
+    rows_out: AtomicU64,
+    bytes_out: AtomicU64,
+    told: AtomicBool,
+}
+
+impl PartialEq for Meter {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Meter {}
+
+impl Meter {
+    /// The meter of statement `number`, which lets so much through. One that is not `enforced` tells when that is
+    /// reached, once, and lets everything through.
+    #[must_use]
+    pub fn new(number: u64, left: Limit, enforced: bool) -> Arc<Self> {
+        let meter = Self {
+            number,
+            enforced,
+            rows_left: AtomicU64::new(UNLIMITED),
+            bytes_left: AtomicU64::new(UNLIMITED),
+            rows_out: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            told: AtomicBool::new(false),
+        };
+        meter.refill(left);
+        Arc::new(meter)
+    }
+
+    /// The number of the statement that it was made for.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Whether rows wait when it is spent.
+    #[must_use]
+    pub const fn is_enforced(&self) -> bool {
+        self.enforced
+    }
+
+    /// What it still lets through.
+    #[must_use]
+    pub fn left(&self) -> Limit {
+        let left = |left: &AtomicU64| Some(left.load(Relaxed)).filter(|left| *left != UNLIMITED);
+        Limit { rows: left(&self.rows_left), bytes: left(&self.bytes_left) }
+    }
+
+    /// Lets so much through from here on.
+    pub fn refill(&self, left: Limit) {
+        self.rows_left.store(left.rows.unwrap_or(UNLIMITED), Relaxed);
+        self.bytes_left.store(left.bytes.unwrap_or(UNLIMITED), Relaxed);
+    }
+
+    /// Rows and bytes that went through it so far.
+    #[must_use]
+    pub fn delivered(&self) -> (u64, u64) {
+        (self.rows_out.load(Relaxed), self.bytes_out.load(Relaxed))
+    }
+
+    /// Counts a row of so many bytes, however much is left.
+    fn count(&self, bytes: u64) {
+        let (rows_left, bytes_left) = (self.rows_left.load(Relaxed), self.bytes_left.load(Relaxed));
+        if rows_left != UNLIMITED {
+            self.rows_left.store(rows_left.saturating_sub(1), Relaxed);
+        }
+        if bytes_left != UNLIMITED {
+            self.bytes_left.store(bytes_left.saturating_sub(bytes), Relaxed);
+        }
+        self.rows_out.store(self.rows_out.load(Relaxed).saturating_add(1), Relaxed);
+        self.bytes_out.store(self.bytes_out.load(Relaxed).saturating_add(bytes), Relaxed);
+    }
+
+    fn has(&self, bytes: u64) -> bool {
+        self.rows_left.load(Relaxed) >= 1 && self.bytes_left.load(Relaxed) >= bytes
+    }
+}
+
+/// A row that waits: its first piece.
+#[derive(Debug)]
+pub(crate) struct Stalled {
+    bytes: Bytes,
+    last: bool,
+    meter: Arc<Meter>,
+    next: u64,
+}
+
+/// Bytes of the whole frame that begins with this piece.
+fn frame_bytes(piece: &Bytes) -> u64 {
+    let header = piece.get(..HEADER).and_then(|header| peek(header).ok().flatten());
+    header.and_then(|header| u64::try_from(header.total()).ok()).unwrap_or(UNLIMITED)
+}
+
+/// The trailer of a binary COPY, which is no row: a CopyData with the field count -1 (PostgreSQL documentation, "COPY",
+/// "File Trailer").
+fn is_binary_trailer(piece: &Bytes) -> bool {
+    **piece == *b"d\0\0\0\x06\xff\xff"
+}
+
+impl Session {
+    /// Gives the statement that is being decided or held a meter, if it is passed.
+    pub fn limit(&mut self, meter: Arc<Meter>) {
+        self.next_meter = Some(meter);
+    }
+
+    /// What a statement that is passed draws on: its cursor's meter, if it fetches from one that has one, else its own.
+    pub(crate) fn meter_of(&mut self, pending: &Pending) -> Option<Arc<Meter>> {
+        let own = self.next_meter.take().filter(|meter| meter.number == pending.number);
+        let fetches =
+            matches!(&*pending.facts, [only] if only.kind == Kind::Cursor && only.effect.names.is_empty());
+        if !fetches {
+            return own;
+        }
+        let text = self.facts_now(&pending.sql);
+        let Some(name) = text.first().and_then(|only| only.effect.refers.as_ref()) else { return own };
+        let of_cursor = match self.registry.sql_name(name) {
+            Some(Made::Cursor(declared)) => declared.meter.clone(),
+            Some(Made::Prepared(..)) => None,
+            None => {
+                let portal = self.registry.portal(&Bytes::copy_from_slice(name.as_bytes()));
+                portal.and_then(|opened| opened.traces().meter.clone())
+            }
+        };
+        of_cursor.or(own)
+    }
+
+    /// Whether something is under way behind which nothing is sent. COPY data is part of it.
+    pub(crate) fn waits_for_limited(&mut self) -> bool {
+        if !self.expect.iter().rev().any(|entry| entry.owed.is_limited()) {
+            self.limiting = false;
+            return false;
+        }
+        let copies = self.inbox.front().map(Piece::tag).is_some_and(|tag| matches!(tag, b'd' | b'c' | b'f'));
+        !copies || self.leaving
+    }
+
+    /// Brings the rows of an Execute out whose Sync does not follow it yet.
+    pub(crate) fn flush_limited(&mut self) {
+        if self.expect.back().is_some_and(|entry| entry.owed.is_limited()) {
+            self.limiting = true;
+            self.server.flush();
+        }
+    }
+
+    /// Whether a row that begins with this piece may go to the client now. If not, it waits.
+    pub(crate) fn lets(&mut self, meter: Arc<Meter>, bytes: &Bytes, last: bool) -> bool {
+        if is_binary_trailer(bytes) {
+            return true;
+        }
+        let next = frame_bytes(bytes);
+        let enough = meter.has(next);
+        if enough || !meter.enforced {
+            meter.count(next);
+            if enough || meter.told.swap(true, Relaxed) {
+                return true;
+            }
+            self.actions.push_back(Action::Threshold { meter, next });
+            return true;
+        }
+        self.actions.push_back(Action::Threshold { meter: Arc::clone(&meter), next });
+        self.stalled = Some(Stalled { bytes: bytes.clone(), last, meter, next });
+        false
+    }
+
+    /// Whether a row waits for its meter.
+    #[must_use]
+    pub const fn is_stalled(&self) -> bool {
+        self.stalled.is_some()
+    }
+
+    /// Tells the client why nothing more comes for now.
+    pub fn tell(&mut self, notice: &Problem) {
+        self.client.own(&notice.notice_bytes());
+    }
+
+    /// Lets the row go that waits, and what follows it by what its meter has been refilled with.
+    pub fn go_on(&mut self) {
+        let Some(Stalled { bytes, last, meter, next }) = self.stalled.take() else { return };
+        meter.count(next);
+        if let Some(Owed::Query { .. } | Owed::Execute { .. }) = self.expect.front().map(|entry| &entry.owed)
+        {
+            self.tally.count(bytes.len(), true);
+            self.client.relay_part(&bytes, last);
+        } else {
+            self.lost_track();
+        }
+    }
+}

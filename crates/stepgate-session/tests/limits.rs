@@ -1,0 +1,399 @@
+//! Results of which only so much may be delivered: exact frames, in every place where a row can wait.
+
+mod support;
+
+use std::sync::Arc;
+
+use stepgate_session::Meter;
+use stepgate_types::Limit;
+use support::*;
+
+/// A DataRow of seven bytes.
+fn row() -> Vec<u8> {
+    frame(b'D', b"\0\0")
+}
+
+fn rows(count: usize) -> Vec<Vec<u8>> {
+    vec![row(); count]
+}
+
+/// A simple query under way that may deliver so many rows.
+fn running(sql: &str, limit: u64) -> (Stage, Arc<Meter>) {
+    let mut stage = Stage::new();
+    stage.client(&[query(sql)]);
+    let number = stage.decision().number;
+    let meter = stage.pass_limited(number, Some(limit), None);
+    stage.at_server();
+    (stage, meter)
+}
+
+fn description_of_none() -> Vec<u8> {
+    frame(b'T', b"\0\0")
+}
+
+#[test]
+fn exactly_as_many_rows_go_out_as_may_and_the_next_one_waits() {
+    let (mut stage, meter) = running("select a from t", 3);
+    stage.server(&[vec![description_of_none()], rows(5), vec![complete(), ready(b'I')]].concat());
+    assert_eq!(tags(&stage.at_client()), "TDDD");
+    assert_eq!(stage.thresholds, [(meter.number(), 7)]);
+    assert!(stage.session.is_stalled() && !stage.session.wants_server());
+    assert_eq!(meter.delivered(), (3, 21));
+    stage.session.tell(&stepgate_wire::Problem::notice("held after 3 rows"));
+    stage.server(&[]);
+    assert_eq!(tags(&stage.at_client()), "N");
+    // One more allowance of one row: the row that waited.
+    stage.go_on(&meter, 1);
+    assert_eq!(tags(&stage.at_client()), "D");
+    assert_eq!(stage.thresholds.len(), 2);
+    stage.go_on(&meter, 3);
+    assert_eq!(tags(&stage.at_client()), "DCZ");
+    assert_eq!(stage.completed, [(meter.number(), None, 5)]);
+    assert_eq!(meter.delivered(), (5, 35));
+}
+
+#[test]
+fn a_result_of_just_as_many_rows_as_may_go_asks_nobody() {
+    let (mut stage, _) = running("select a from t", 3);
+    stage.server(&[rows(3), vec![complete(), ready(b'I')]].concat());
+    assert_eq!(tags(&stage.at_client()), "DDDCZ");
+    assert!(stage.thresholds.is_empty());
+}
+
+#[test]
+fn bytes_are_counted_whole_frames_at_a_time_and_before_any_of_one_goes_out() {
+    let mut stage = Stage::new();
+    stage.client(&[query("select a from t")]);
+    let number = stage.decision().number;
+    let meter = stage.pass_limited(number, None, Some(20));
+    let big = frame(b'D', &[0; 1_000]);
+    stage.server(&[row(), row(), big.clone()]);
+    assert_eq!(tags(&stage.at_client()), "DD");
+    assert_eq!(stage.thresholds, [(number, 1_005)]);
+    meter.refill(Limit { rows: None, bytes: Some(10) });
+    stage.session.go_on();
+    // It was asked about: it goes out, and nothing after it.
+    stage.server(&[row()]);
+    let out = stage.at_client();
+    assert_eq!(out.concat(), big);
+    assert_eq!(stage.thresholds, [(number, 1_005), (number, 7)]);
+}
+
+#[test]
+fn a_row_that_comes_in_pieces_is_one_row_and_waits_as_a_whole() {
+    let (mut stage, meter) = running("select a from t", 1);
+    let (first, big) = (row(), frame(b'D', &[7; 100]));
+    stage.server(&[first[..6].to_vec(), first[6..].to_vec(), big[..40].to_vec()]);
+    assert_eq!(stage.raw_at_client(), first);
+    assert_eq!(stage.thresholds, [(meter.number(), 105)]);
+    stage.go_on(&meter, 0);
+    stage.server(&[big[40..].to_vec(), complete(), ready(b'I')]);
+    assert_eq!(stage.raw_at_client(), [big, complete(), ready(b'I')].concat());
+}
+
+#[test]
+fn nothing_is_sent_behind_a_limited_statement_until_it_is_over() {
+    let (mut stage, _) = running("select a from t", 1);
+    stage.client(&[query("select 2")]);
+    assert!(!stage.undecided());
+    stage.server(&[rows(1), vec![complete(), ready(b'I')]].concat());
+    let number = stage.decision().number;
+    stage.pass(ticket(number));
+    assert_eq!(stage.at_server(), [query("select 2")]);
+}
+
+#[test]
+fn a_limited_execute_gets_a_flush_in_place_of_its_sync_which_follows_later() {
+    let mut stage = Stage::new();
+    let [first, second, third, fourth] = [parse("", "select a from t"), bind("", ""), execute(""), sync()];
+    stage.client(&[first, second, third, fourth, query("select 2")]);
+    let number = stage.decision().number;
+    stage.pass_limited(number, Some(2), None);
+    assert_eq!(tags(&stage.at_server()), "PBEH");
+    stage.server(&[vec![frame(b'1', b""), frame(b'2', b"")], rows(2), vec![complete()]].concat());
+    assert_eq!(tags(&stage.at_client()), "12DDC");
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "Z");
+    assert!(stage.undecided(), "and the next one is judged");
+}
+
+#[test]
+fn later_executes_of_a_portal_draw_on_the_same_meter() {
+    let mut stage = Stage::new();
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.client(&[parse("", "select a from t"), bind("p", ""), execute("p"), sync()]);
+    let number = stage.decision().number;
+    let meter = stage.pass_limited(number, Some(3), None);
+    stage.server(&[vec![frame(b'1', b""), frame(b'2', b"")], rows(1), vec![frame(b's', b"")]].concat());
+    stage.server(&[ready(b'T')]);
+    for _ in 0..2 {
+        stage.client(&[execute("p"), sync()]);
+        assert!(!stage.undecided());
+        stage.server(&[row(), frame(b's', b"")]);
+        stage.server(&[ready(b'T')]);
+    }
+    stage.at_client();
+    assert!(stage.thresholds.is_empty());
+    stage.client(&[execute("p"), sync()]);
+    stage.server(&[row(), frame(b's', b"")]);
+    assert_eq!(stage.thresholds, [(number, 7)]);
+    assert_eq!(tags(&stage.at_client()), "");
+    assert_eq!(meter.delivered(), (3, 21));
+}
+
+#[test]
+fn fetches_draw_on_the_meter_of_their_cursor_whatever_they_were_given_themselves() {
+    for by_protocol in [false, true] {
+        let mut stage = Stage::new();
+        stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+        stage.client(&[query("declare c cursor for select a from t")]);
+        let number = stage.decision().number;
+        stage.pass_limited(number, Some(2), None);
+        stage.server(&[complete(), ready(b'T')]);
+        stage.client(&[query("fetch 2 from c")]);
+        let fetch = stage.decision().number;
+        let own = stage.pass_limited(fetch, Some(1_000), None);
+        stage.server(&[rows(2), vec![complete(), ready(b'T')]].concat());
+        assert!(stage.thresholds.is_empty());
+        assert_eq!(own.delivered(), (0, 0));
+        if by_protocol {
+            stage.client(&[execute("c"), sync()]);
+            assert!(!stage.undecided());
+        } else {
+            stage.client(&[query("fetch 1 from c")]);
+            let fetch = stage.decision().number;
+            stage.pass(permit(fetch));
+        }
+        stage.at_client();
+        stage.server(&[row()]);
+        assert_eq!(stage.thresholds, [(number, 7)]);
+        assert_eq!(tags(&stage.at_client()), "");
+    }
+}
+
+#[test]
+fn a_fetch_from_a_portal_that_bind_has_made_draws_on_its_meter() {
+    let mut stage = Stage::new();
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.client(&[parse("", "select a from t"), bind("p", ""), sync()]);
+    let number = stage.decision().number;
+    stage.pass_limited(number, Some(1), None);
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), ready(b'T')]);
+    stage.client(&[query("fetch 2 from p")]);
+    let fetch = stage.decision().number;
+    stage.pass(permit(fetch));
+    stage.at_client();
+    stage.server(&rows(2));
+    assert_eq!((tags(&stage.at_client()), stage.thresholds.len()), ("D".to_owned(), 1));
+    assert_eq!(stage.thresholds, [(number, 7)]);
+}
+
+#[test]
+fn copy_out_is_counted_by_its_rows_and_the_trailer_of_a_binary_one_is_none() {
+    let mut stage = Stage::new();
+    stage.client(&[query("copy t to stdout (format binary)")]);
+    let number = stage.decision().number;
+    let meter = stage.pass_limited(number, Some(2), None);
+    let data = || frame(b'd', b"\0\x01\0\0\0\x01x");
+    let trailer = frame(b'd', &[255, 255]);
+    let over = [frame(b'c', b""), complete(), ready(b'I')];
+    stage.server(&[frame(b'H', b"\x01\0\0"), data(), data(), trailer]);
+    stage.server(&over);
+    assert_eq!(tags(&stage.at_client()), "HdddcCZ");
+    assert!(stage.thresholds.is_empty());
+    assert_eq!(meter.delivered().0, 2);
+}
+
+#[test]
+fn what_the_server_fails_is_ended_by_the_gates_error_and_the_session_goes_on() {
+    let (mut stage, meter) = running("select a from t", 2);
+    stage.client(&[query("select 2")]);
+    stage.server(&rows(4));
+    stage.at_client();
+    stage.cut("denied");
+    stage.server(
+        &[rows(3), vec![error("57014", "canceling statement due to user request"), ready(b'I')]].concat(),
+    );
+    let seen = stage.at_client();
+    assert_eq!(tags(&seen), "EZ");
+    assert!(find(&seen[0], b"C42501\0") && find(&seen[0], b"stepgate: denied"));
+    assert_eq!(stage.completed, [(meter.number(), Some("42501".to_owned()), 2)]);
+    assert_eq!(stage.decision().sql, "select 2");
+}
+
+#[test]
+fn what_the_server_has_completed_all_the_same_is_never_shown_as_complete() {
+    let (mut stage, meter) = running("select a from t", 2);
+    stage.server(&[rows(3), vec![complete(), ready(b'I')]].concat());
+    stage.at_client();
+    stage.cut("denied");
+    let seen = stage.at_client();
+    assert_eq!(tags(&seen), "EZ");
+    assert_eq!(stage.completed, [(meter.number(), Some("42501".to_owned()), 2)]);
+    assert!(stage.at_server().is_empty() && !stage.ended);
+}
+
+#[test]
+fn a_transaction_in_which_it_was_completed_fails_as_the_client_was_told() {
+    let mut stage = Stage::new();
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.client(&[query("insert into t select a from t returning a"), query("select 2")]);
+    let number = stage.decision().number;
+    stage.pass_limited(number, Some(1), None);
+    stage.at_server();
+    stage.server(&[rows(2), vec![complete(), ready(b'T')]].concat());
+    stage.at_client();
+    stage.cut("denied");
+    assert_eq!(tags(&stage.at_client()), "E", "and no ReadyForQuery yet");
+    let sent = stage.at_server();
+    assert_eq!(tags(&sent), "Q");
+    let nonce = nonce(&sent[0]);
+    stage.server(&[error("42601", &format!("syntax error at or near \"{nonce}\"")), ready(b'E')]);
+    let seen = stage.at_client();
+    assert_eq!((tags(&seen), seen[0][5]), ("Z".to_owned(), b'E'));
+    assert!(stage.completed.contains(&(number, Some("42501".to_owned()), 1)));
+    assert!(!stage.ended);
+}
+
+#[test]
+fn what_was_committed_is_not_said_to_have_failed() {
+    let (mut stage, _) = running("insert into t select a from t returning a", 1);
+    stage.server(&[rows(2), vec![complete(), ready(b'I')]].concat());
+    stage.at_client();
+    stage.cut("denied");
+    let seen = stage.at_client();
+    assert_eq!(tags(&seen), "E");
+    assert!(find(&seen[0], b"SFATAL\0") && find(&seen[0], b"committed"));
+    assert!(stage.ended);
+}
+
+#[test]
+fn the_rest_of_a_message_of_several_statements_is_not_shown_either() {
+    let (mut stage, _) = running("select a from t; select a from t; copy t from stdin", 1);
+    stage.server(&rows(2));
+    stage.at_client();
+    stage.at_server();
+    stage.cut("denied");
+    let none = description_of_none();
+    stage.server(&[complete(), none.clone(), row(), complete(), frame(b'G', b"\0\0\0")]);
+    assert_eq!(tags(&stage.at_client()), "");
+    assert_eq!(tags(&stage.at_server()), "f", "nobody will send what it would copy");
+    stage.server(&[error("57014", "COPY from stdin failed"), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "EZ");
+}
+
+#[test]
+fn an_ended_execute_skips_to_the_clients_sync_whether_the_server_failed_or_completed_it() {
+    for completed in [false, true] {
+        let mut stage = Stage::new();
+        stage.client(&[
+            parse("", "select a from t"),
+            bind("", ""),
+            execute(""),
+            parse("", "delete from t"),
+            bind("", ""),
+            execute(""),
+            sync(),
+            query("select 2"),
+        ]);
+        let number = stage.decision().number;
+        stage.pass_limited(number, Some(1), None);
+        stage.at_server();
+        stage.server(&[frame(b'1', b""), frame(b'2', b""), row(), row()]);
+        stage.at_client();
+        stage.cut("denied");
+        if completed {
+            stage.server(&[complete()]);
+            let sent = stage.at_server();
+            assert_eq!(tags(&sent), "ES");
+            let nonce = nonce(&sent[0]);
+            stage.server(&[error("34000", &format!("portal \"{nonce}\" does not exist")), ready(b'I')]);
+        } else {
+            stage.server(&[row(), error("57014", "canceling statement due to user request")]);
+            assert_eq!(tags(&stage.at_server()), "S");
+            stage.server(&[ready(b'I')]);
+        }
+        let seen = stage.at_client();
+        assert_eq!(tags(&seen), "EZ", "completed: {completed}");
+        assert!(find(&seen[0], b"C42501\0"));
+        assert!(stage.completed.contains(&(number, Some("42501".to_owned()), 1)));
+        assert_eq!(stage.decision().sql, "select 2", "the DELETE was skipped");
+    }
+}
+
+#[test]
+fn an_ended_copy_fails_in_the_middle_of_its_data() {
+    let (mut stage, _) = running("copy t to stdout", 1);
+    let data = frame(b'd', b"x\n");
+    stage.server(&[frame(b'H', b"\0\0\0"), data.clone(), data.clone()]);
+    assert_eq!(tags(&stage.at_client()), "Hd");
+    stage.cut("denied");
+    stage.server(&[data, frame(b'c', b""), complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "EZ");
+}
+
+#[test]
+fn notifications_parameters_and_the_servers_end_still_reach_a_client_whose_reply_is_ended() {
+    let (mut stage, _) = running("select a from t", 1);
+    stage.server(&rows(2));
+    stage.at_client();
+    stage.cut("denied");
+    let notification = frame(b'A', b"\0\0\0\x01c\0\0");
+    stage.server(&[notification, frame(b'S', b"TimeZone\0UTC\0"), frame(b'N', b"SNOTICE\0\0")]);
+    assert_eq!(tags(&stage.at_client()), "ASN");
+    stage.server(&[frame(b'E', b"SFATAL\0VFATAL\0C57P01\0Mterminating\0\0")]);
+    let seen = stage.at_client();
+    assert!(find(&seen[0], b"C57P01\0") && stage.session.server_said_fatal());
+}
+
+#[test]
+fn copy_data_goes_on_to_a_limited_message_that_also_copies_in() {
+    let mut stage = Stage::new();
+    stage.client(&[query("copy t from stdin; select a from t"), frame(b'd', b"x\n"), frame(b'c', b"")]);
+    let number = stage.decision().number;
+    stage.pass_limited(number, Some(1), None);
+    assert_eq!(tags(&stage.at_server()), "Qdc");
+    stage
+        .server(&[vec![frame(b'G', b"\0\0\0"), complete()], rows(1), vec![complete(), ready(b'I')]].concat());
+    assert_eq!(tags(&stage.at_client()), "GCDCZ");
+}
+
+#[test]
+fn a_limited_copy_in_by_the_extended_protocol_does_not_wait_for_itself() {
+    let mut stage = Stage::new();
+    let frames = [parse("", "copy t from stdin"), bind("", ""), execute(""), sync()];
+    stage.client(&frames);
+    let number = stage.decision().number;
+    stage.pass_limited(number, Some(1), None);
+    assert_eq!(tags(&stage.at_server()), "PBEH");
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), frame(b'G', b"\0\0\0")]);
+    // The server ignores the first Sync, and so the client sends another.
+    stage.client(&[frame(b'd', b"x\n"), frame(b'c', b""), sync()]);
+    assert_eq!(tags(&stage.at_server()), "dcS");
+    stage.server(&[complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "12GCZ");
+}
+
+#[test]
+fn a_meter_that_only_watches_tells_once_and_holds_nothing() {
+    let mut stage = Stage::new();
+    stage.client(&[query("select a from t"), query("select 2")]);
+    let number = stage.decision().number;
+    stage.session.limit(Meter::new(number, Limit { rows: Some(1), bytes: None }, false));
+    stage.pass(permit(number));
+    assert!(stage.undecided(), "what follows does not wait");
+    stage.server(&[rows(3), vec![complete(), ready(b'I')]].concat());
+    assert_eq!(tags(&stage.at_client()), "DDDCZ");
+    assert_eq!(stage.thresholds, [(number, 7)]);
+}
+
+#[test]
+fn a_row_that_waits_for_nothing_any_more_is_gone_with_its_session() {
+    let (mut stage, _) = running("select a from t", 1);
+    stage.server(&rows(2));
+    stage.session.cut(&stepgate_wire::Problem::notice("x"));
+    stage.session.go_on();
+    assert!(!stage.session.is_stalled());
+    assert_eq!(tags(&stage.at_client()), "D");
+}

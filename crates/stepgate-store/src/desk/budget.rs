@@ -1,0 +1,93 @@
+//! What grants let out: set aside in blocks, on disk before a row of them is delivered (DESIGN §2 *grant*).
+
+use stepgate_record::Event;
+use stepgate_types::{GrantId, Limit, StatementId};
+
+use super::inner::Inner;
+use super::state::Kept;
+
+/// A statement gets this part of a grant's budget at a time: not each row costs a sync, and what a crash loses is little.
+const PARTS: u64 = 8;
+
+/// What a statement needs of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Need {
+    /// What it has left of earlier blocks.
+    pub has: Limit,
+    /// Bytes of its next row; 1 where that is not known yet.
+    pub next: u64,
+    /// The most it may get, whatever the grant has.
+    pub most: Limit,
+    /// People have approved this very row: it passes even if it is larger than all that the grant lets out.
+    pub asked_for: bool,
+}
+
+/// A part of a grant's budget, set aside for one statement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// How much; `None` where the grant limits nothing.
+    pub limit: Limit,
+    /// To be on disk before any of it is delivered; `None` where nothing was taken.
+    pub debited: Option<Event>,
+}
+
+impl Kept {
+    pub(super) fn take_back(&mut self, rows: u64, bytes: u64) {
+        let back = |left: Option<u64>, more: u64| left.map(|left| left.saturating_add(more));
+        let left = Limit { rows: back(self.left.rows, rows), bytes: back(self.left.bytes, bytes) };
+        self.left = left.least(self.grant.limit);
+    }
+
+    /// How much of it a statement gets; `None`: not enough is left.
+    fn part(&self, need: &Need) -> Option<Limit> {
+        let part = |all: Option<u64>, left: Option<u64>, has: Option<u64>, most: Option<u64>, next: u64| {
+            let (Some(all), Some(left)) = (all, left) else { return Some(None) };
+            let has = has.unwrap_or(0);
+            let lacks = next.saturating_sub(has);
+            if lacks == 0 {
+                return Some(Some(0));
+            }
+            let part = (all / PARTS).max(lacks).min(left).min(most.unwrap_or(u64::MAX));
+            (part >= lacks || need.asked_for).then_some(Some(part))
+        };
+        Some(Limit {
+            rows: part(self.grant.limit.rows, self.left.rows, need.has.rows, need.most.rows, 1)?,
+            bytes: part(self.grant.limit.bytes, self.left.bytes, need.has.bytes, need.most.bytes, need.next)?,
+        })
+    }
+}
+
+impl Inner {
+    pub(super) fn set_aside(&self, grant: GrantId, statement: StatementId, need: &Need) -> Option<Block> {
+        let now = self.clock.now();
+        let mut state = self.state();
+        let kept = state.grants.get_mut(&grant).filter(|kept| !kept.grant.is_due(now))?;
+        let limit = kept.part(need)?;
+        let (rows, bytes) = (limit.rows.unwrap_or(0), limit.bytes.unwrap_or(0));
+        kept.left = kept.left.minus(rows, bytes);
+        let StatementId { session, number } = statement;
+        let debited = (rows > 0 || bytes > 0).then_some(Event::GrantDebited {
+            grant,
+            session,
+            statement: number,
+            rows,
+            bytes,
+        });
+        Some(Block { limit, debited })
+    }
+
+    pub(super) fn give_back(&self, grant: GrantId, statement: StatementId, rows: u64, bytes: u64) {
+        let is_there = self.state().grants.contains_key(&grant);
+        if !is_there || (rows == 0 && bytes == 0) {
+            return;
+        }
+        let StatementId { session, number } = statement;
+        let credited = Event::GrantCredited { grant, session, statement: number, rows, bytes };
+        // In the log before anybody can take it again: what is read back later is never more than there was.
+        if self.log.note(credited).is_ok()
+            && let Some(kept) = self.state().grants.get_mut(&grant)
+        {
+            kept.take_back(rows, bytes);
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! The same bytes: whatever a client sends, it gets through a gate what it gets from PostgreSQL alone, byte for byte
+//! but for process ids and OIDs. With a policy that allows everything; with statements that are refused, against a
+//! PostgreSQL that refuses them itself; and with statements that wait and are approved.
+//!
+//! `STEPGATE_SAME_BYTES=200` plays so many sessions instead of a few, `STEPGATE_SAME_BYTES_SEED` other ones.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod peer;
+mod program;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::{Duration, Instant};
+
+use peer::{End, Peer, Reply, refuses};
+use program::{Client, Frame, Pool, Random, ending, query, shown};
+use stepgate_testkit::Person;
+use support::World;
+use tokio::runtime::Runtime;
+
+const PASSWORD: &str = "direct-to-a-throwaway-cluster";
+
+const MAP: &str = "\
+version: 1
+classes: {internal: 1}
+labels: {}
+databases: {shop: {public.secret: {}, public.guarded: {}}}
+unknown: {tables: allow, functions: allow, dynamic_sql: allow, statements: allow}
+";
+const POLICY: &str = "\
+version: 1
+mode: enforce
+defaults: {action: allow, on_error: deny, hold: 1m, in_transaction: hold, on_client_gone: withdraw}
+approvals:
+  owners: {groups: [data-owners], count: 1, strength: standard, reason: optional}
+rules:
+  - {name: everything, match: {kind: [control]}, action: allow}
+  - {name: secret, match: {tables: [public.secret], certainty: [exact, over]}, action: deny}
+  - name: guarded
+    match: {tables: [public.guarded], certainty: [exact, over]}
+    action: approve
+    approval: owners
+";
+
+const TABLES: &str = "
+create table t (a int, b text);
+create table secret (a int, b text);
+create table guarded (a int, b text);
+create function shout(what text) returns text language plpgsql as $$ begin raise notice '%', what; return what; end $$;
+create role direct login password 'direct-to-a-throwaway-cluster';
+grant all on t, guarded to stepgate_analyst, direct;
+grant all on secret to stepgate_analyst;
+grant temp on database shop to public;
+";
+
+/// What every session begins with, so that it does not hang on those before it.
+const AFRESH: &str = "truncate t; insert into t select n, 'row ' || n from generate_series(1, 5) as n; \
+                      select a from t order by a";
+
+/// How long fewer frames are looked for that make a difference.
+const SHRINKING: Duration = Duration::from_secs(30);
+
+/// Programs of a session.
+const PROGRAMS: usize = 25;
+
+const ALLOWED: Pool = Pool { special: &[], special_several: &[], special_in: &[], one_in: 1, wild: true };
+
+/// With the names of their schemas, for a policy that lets through what it does not know where names are in doubt. Both
+/// refuse them when they are bound: PostgreSQL checks what a SELECT may read when it opens its portal.
+const REFUSED: Pool = Pool {
+    special: &[
+        "select * from public.secret",
+        "select a from public.secret where a > 1",
+        "select count(*) from public.secret",
+        "table public.secret",
+        "select t.a from public.t, public.secret",
+        "with x as (select * from public.secret) select * from x",
+    ],
+    one_in: 5,
+    wild: false,
+    ..ALLOWED
+};
+
+const HELD: Pool = Pool {
+    special: &[
+        "select * from guarded",
+        "select a from public.guarded where a > 1",
+        "insert into guarded values (1, 'held')",
+        "update guarded set a = a + 1 returning a",
+        "copy guarded to stdout",
+        "prepare ps as select * from guarded",
+        "declare c cursor for select * from guarded",
+        "declare p1 cursor with hold for select 'x', * from guarded",
+        "select 1 / 0 from guarded",
+        "delete from guarded",
+    ],
+    special_several: &[
+        "select 1; select * from guarded; select 2",
+        "begin; insert into guarded values (2, 'of several'); commit; select 1 / 0",
+        "select 1 / 0; select * from guarded",
+    ],
+    special_in: &["copy guarded from stdin"],
+    one_in: 30,
+    wild: true,
+};
+
+/// How many sessions are played.
+fn sessions(few: u64) -> u64 {
+    std::env::var("STEPGATE_SAME_BYTES").ok().and_then(|it| it.parse().ok()).unwrap_or(few)
+}
+
+/// The first one's seed.
+fn first_seed() -> u64 {
+    std::env::var("STEPGATE_SAME_BYTES_SEED").ok().and_then(|it| it.parse().ok()).unwrap_or(1)
+}
+
+struct Stage {
+    world: World,
+    runtime: Runtime,
+    person: Person,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let mut world = World::not_serving(|text| text);
+        world.gate.policies(MAP, POLICY).unwrap();
+        world.cluster.load("shop", TABLES).unwrap();
+        world.cluster.psql("postgres", "create database alone template shop").unwrap();
+        world.gate.serve().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let person = world.dana();
+        Self { world, runtime, person }
+    }
+
+    fn alone(&self) -> Peer<'_> {
+        Peer::connect(&self.runtime, self.world.cluster.port(), "direct", PASSWORD, "alone")
+    }
+
+    fn gated(&self) -> Peer<'_> {
+        let port = self.world.gate.listen().port();
+        Peer::connect(&self.runtime, port, self.person.name(), self.person.password(), "shop")
+    }
+
+    /// Plays one session both ways; what differed, in the fewest frames that are found to show it.
+    fn session(&self, seed: u64, pool: Pool, held: &mut dyn FnMut(&str)) -> Result<(), String> {
+        let mut client = Client::new(seed, pool);
+        let mut programs = vec![vec![query(AFRESH)]];
+        programs.extend((0..PROGRAMS).map(|_| client.program()));
+        let Some((number, mut difference)) = self.programs(seed, &programs, held) else { return Ok(()) };
+        programs.truncate(number + 1);
+        let begun = Instant::now();
+        for attempt in fewer(&programs).take_while(|_| begun.elapsed() < SHRINKING) {
+            let Some(fewer) = attempt.apply(&programs) else { continue };
+            if let Some((_, shown)) = self.programs(seed, &fewer, held) {
+                (programs, difference) = (fewer, shown);
+            }
+        }
+        programs.retain(|program| !program.is_empty());
+        let played: Vec<_> = programs.iter().map(|frames| shown(frames)).collect();
+        Err(format!("session {seed}: {difference}\n{}", played.join("  --\n")))
+    }
+
+    /// Plays programs both ways; the first that makes a difference, and which.
+    fn programs(
+        &self,
+        seed: u64,
+        programs: &[Vec<Frame>],
+        held: &mut dyn FnMut(&str),
+    ) -> Option<(usize, String)> {
+        let (mut alone, mut gated) = (self.alone(), self.gated());
+        let mut cuts = Random(seed | 1);
+        for (number, program) in programs.iter().enumerate().filter(|(_, program)| !program.is_empty()) {
+            let mut frames = program.clone();
+            frames.extend(ending());
+            let expected = alone.play(&frames, None, &mut |_| ());
+            let got = gated.play(&frames, Some(&mut cuts), held);
+            if let Some(difference) = difference(&expected, &got) {
+                return Some((number, difference));
+            }
+            if expected.end != End::Done {
+                return None;
+            }
+        }
+        None
+    }
+}
+
+/// Frames to leave out.
+struct Without {
+    program: usize,
+    from: usize,
+    frames: usize,
+}
+
+impl Without {
+    /// What is left; not without the end of a COPY, if all of it is not left out.
+    fn apply(&self, programs: &[Vec<Frame>]) -> Option<Vec<Vec<Frame>>> {
+        let mut programs = programs.to_vec();
+        let program = &mut programs[self.program];
+        let from = self.from.min(program.len());
+        let to = (from + self.frames).min(program.len());
+        let gone: Vec<_> = program.drain(from..to).collect();
+        let keeps = self.frames == 1 && gone.iter().any(|frame| matches!(frame[0], b'c' | b'f'));
+        (!keeps).then_some(programs)
+    }
+}
+
+/// Whole programs, then single frames, the last first.
+fn fewer(programs: &[Vec<Frame>]) -> impl Iterator<Item = Without> + use<> {
+    let lengths: Vec<_> = programs.iter().map(Vec::len).collect();
+    let whole = (1..lengths.len()).map(|program| Without { program, from: 0, frames: usize::MAX / 2 });
+    let single = lengths.into_iter().enumerate().skip(1).flat_map(|(program, length)| {
+        (0..length).rev().map(move |from| Without { program, from, frames: 1 })
+    });
+    whole.chain(single)
+}
+
+/// Where two replies differ.
+fn difference(alone: &Reply, gated: &Reply) -> Option<String> {
+    let same = |one: &Frame, other: &Frame| one == other || (one[0] == b'E' && refuses(other));
+    let pairs = || alone.frames.iter().zip(&gated.frames);
+    let at = pairs().position(|(one, other)| !same(one, other));
+    let same_length = alone.frames.len() == gated.frames.len();
+    if at.is_none() && same_length && alone.end == gated.end {
+        return None;
+    }
+    // What the server refuses may leave its portal behind, what the gate refuses does not: no more can be said.
+    let refused = alone.frames.iter().any(|frame| frame.windows(16).any(|text| text == b"denied for table"));
+    let no_portal = |frame: &Frame| frame.windows(9).any(|text| text == b"\0Mportal ");
+    if refused && at.and_then(|at| gated.frames.get(at)).is_some_and(no_portal) {
+        return None;
+    }
+    let at = at.unwrap_or_else(|| pairs().count());
+    let frame = |reply: &Reply| {
+        reply.frames.get(at).map_or_else(|| "nothing".to_owned(), |frame| frame.escape_ascii().to_string())
+    };
+    Some(format!(
+        "frame {at} differs\n alone {:?} {}\n  {}\n gated {:?} {}\n  {}",
+        alone.end,
+        alone.tags(),
+        frame(alone),
+        gated.end,
+        gated.tags(),
+        frame(gated),
+    ))
+}
+
+fn play(few: u64, pool: Pool, stage: &Stage, mut held: impl FnMut(&str)) {
+    let mut different = Vec::new();
+    let seeds = first_seed()..first_seed() + sessions(few);
+    for seed in seeds {
+        if let Err(difference) = stage.session(seed, pool, &mut held) {
+            println!("{difference}");
+            different.push(seed);
+            if different.len() > 5 {
+                break;
+            }
+        }
+    }
+    assert!(different.is_empty(), "sessions {different:?}");
+}
+
+#[test]
+fn what_is_allowed_comes_back_as_it_comes_from_the_server() {
+    let stage = Stage::new();
+    play(15, ALLOWED, &stage, |request| panic!("{request} is held"));
+}
+
+#[test]
+fn what_is_refused_fails_where_the_server_would_have_refused_it() {
+    let stage = Stage::new();
+    play(15, REFUSED, &stage, |request| panic!("{request} is held"));
+}
+
+#[test]
+fn what_waits_and_is_approved_comes_back_as_if_it_had_not_waited() {
+    let stage = Stage::new();
+    // Each of them has three codes at once, and then another one every 30 seconds.
+    let owners = if sessions(0) == 0 { 3 } else { 20 };
+    let owner = |number| stage.world.person(&format!("owner{number}"), "data-owners");
+    let mut owners: Vec<_> = (0..owners).map(owner).collect();
+    let mut asked = 0;
+    play(1, HELD, &stage, |request| {
+        asked += 1;
+        let next = asked % owners.len();
+        let answer = owners[next].answer(&stage.world.gate, "approve", request, "yes").unwrap();
+        // An error of what was sent before it may have come only now.
+        assert!(answer.status == 0 || answer.text().contains("withdrawn"), "{}", answer.text());
+    });
+    println!("{asked} were asked about");
+}
