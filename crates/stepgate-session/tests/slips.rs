@@ -4,8 +4,7 @@ mod support;
 
 use stepgate_types::Certainty;
 use support::{
-    Stage, bind, close_statement, complete, error, execute, find, frame, nonce, parse, permit, query, ready,
-    sync, tags,
+    Stage, bind, close_statement, complete, error, execute, frame, parse, permit, query, ready, sync, tags,
 };
 
 #[test]
@@ -160,40 +159,12 @@ fn a_cursor_that_a_held_session_goes_on_with_stays_known_behind_the_gates_own_sy
 }
 
 #[test]
-fn what_is_closed_before_a_slip_is_closed() {
-    let mut stage = Stage::new();
-    stage.unparsable = Some(error("42P01", "relation \"custmers\" does not exist"));
-    stage.client(&[
-        close_statement("s"),
-        parse("s", "select * from custmers"),
-        bind("", "s"),
-        execute(""),
-        sync(),
-    ]);
-    let sent = stage.at_server();
-    assert_eq!(tags(&sent), "CBS");
-    stage.server(&[frame(b'3', b""), error("25P02", &nonce(&sent[1])), ready(b'E')]);
-    let seen = stage.at_client();
-    assert_eq!(tags(&seen), "3EZ");
-    assert!(find(&seen[1], b"C42P01\0"));
-}
-
-#[test]
 fn what_the_server_notices_in_a_statement_that_it_cannot_parse_is_told_with_its_error() {
     let mut stage = Stage::new();
     let notice = frame(b'N', b"SNOTICE\0VNOTICE\0C42622\0Midentifier will be truncated\0\0");
     stage.unparsable = Some([notice, error("42P01", "no such relation")].concat());
     stage.client(&[query("select * from custmers")]);
     assert_eq!(tags(&stage.at_client()), "NEZ");
-}
-
-#[test]
-fn what_stands_before_a_slip_is_not_lost_by_trying_it() {
-    let mut stage = Stage::new();
-    stage.unparsable = Some(error("42P01", "relation \"custmers\" does not exist"));
-    stage.client(&[parse("t", "select 1"), parse("s", "select * from custmers"), bind("", "s"), sync()]);
-    assert_eq!(stage.checks, 0);
-    assert!(stage.undecided());
 }
 
 #[test]
