@@ -5,13 +5,14 @@
 # make fuzz   mutilated statements, startup packets and whole sessions, each for SECONDS (60)
 # make soak   200 sessions for SECONDS (300), and random programs through a gate and without one
 # make regress  PostgreSQL's own regression SQL through a gate, and without one (half an hour; not in `make test`)
+# make suites   drivers' own test suites through a gate, and without one (half an hour; not in `make test`)
 # make build  the release binary, target/release/stepgate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: demo test oracle fuzz soak regress check build clean
+.PHONY: demo test oracle fuzz soak regress suites check build clean
 
 demo:
 	@tests/tools/libclang.sh
@@ -59,6 +60,12 @@ regress:
 	@sql=$$(ls -d "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*/pg_raw_parse-*/libpg_query/test/sql/postgres_regress | tail -1); \
 	STEPGATE_REGRESS_SQL=$${STEPGATE_REGRESS_SQL:-$$sql} \
 		$(CARGO) test --locked --release -p stepgate --test regress -- --ignored --nocapture
+
+suites:
+	@tests/tools/libclang.sh
+	@tests/tools/postgres.sh
+	@tests/tools/clients.sh
+	@$(CARGO) test --locked --release -p stepgate --test suites -- --ignored --nocapture
 
 check:
 	@tests/tools/libclang.sh
