@@ -9,8 +9,8 @@ use crate::canonical::{NotCanonical, canonical};
 use crate::fit::marks_make_sense;
 use crate::{Event, Hash};
 
-/// The longest record, in bytes. sled puts large values into files that it never syncs; up to this size it
-/// does not (measured; see the store's `log` module).
+/// The longest record, in bytes: long enough for what a statement is decided by, short enough for a batch of a
+/// thousand.
 pub const MAX_RECORD_BYTES: usize = 4096;
 
 /// The format of records that this version writes and reads.

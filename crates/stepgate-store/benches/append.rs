@@ -1,17 +1,26 @@
-//! Durable appends a second, by number of concurrent clients: `cargo bench -p stepgate-store`.
+//! The log's writer, beside what the disk and sled alone can do in the same run: `cargo bench -p stepgate-store`.
+//!
+//! Prints durable appends a second by number of concurrent clients, the CPU that a statement's two records cost in
+//! all threads together, what is resident, and how many bytes a record takes on disk.
 
+use std::fs::{self, File};
+use std::hint::black_box;
+use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use stepgate_record::Event;
-use stepgate_store::{Log, LogOptions, Vault};
-use stepgate_types::{Clock, Entropy, SessionId, Timestamp};
+use stepgate_record::{Event, Statement, Template};
+use stepgate_store::{Log, LogError, LogOptions, Vault};
+use stepgate_types::{Action, BulkShape, Certainty, Clock, Entropy, Kind, SessionId, StatementId, Timestamp};
 use zeroize::Zeroizing;
 
 /// How long each number of clients is measured.
 const MEASURED: Duration = Duration::from_secs(3);
+
+/// Jobs that the plain writers take at once, as the log's writer does.
+const BATCH: usize = 256;
 
 struct System;
 
@@ -33,55 +42,215 @@ impl Entropy for System {
     }
 }
 
-fn open(dir: &Path) -> Log {
+fn fail(error: &dyn std::fmt::Display) -> ! {
+    eprintln!("{error}");
+    std::process::exit(1)
+}
+
+fn open(dir: &Path, ordinary_durable: bool) -> Log {
     let options = LogOptions {
-        ordinary_durable: true,
+        ordinary_durable,
         version: "bench".to_owned(),
         clock: Arc::new(System),
         entropy: Arc::new(System),
         vault: Vault::new(&Zeroizing::new([1; 32]), Arc::new(System)),
     };
-    Log::open(dir, options).map(|(log, _)| log).unwrap_or_else(|error| {
-        eprintln!("{error}");
-        std::process::exit(1)
+    Log::open(dir, options).map(|(log, _)| log).unwrap_or_else(|error| fail(&error))
+}
+
+fn session() -> SessionId {
+    SessionId::from_bytes([7; 16])
+}
+
+fn decided() -> Event {
+    let Ok(person) = "dana".parse() else { fail(&"no name") };
+    Event::StatementDecided(Box::new(Statement {
+        session: session(),
+        statement: 12_345,
+        person,
+        groups: vec![],
+        database: "shop".to_owned(),
+        protocol: "extended".to_owned(),
+        kinds: vec![Kind::Select],
+        certainty: Certainty::Exact,
+        reasons: vec![],
+        relations: vec!["public.pgbench_accounts".to_owned()],
+        columns: vec![],
+        sinks: vec![],
+        bulk: BulkShape::None,
+        estimate: Some(1),
+        estimated_by: None,
+        fingerprint: "f".repeat(64),
+        normalised: "SELECT abalance FROM pgbench_accounts WHERE aid = $1".to_owned(),
+        parameters: 1,
+        rules: vec![],
+        action: Action::Allow,
+        verdict: "forward".to_owned(),
+        request: None,
+        grant: None,
+        policy_sha256: "a".repeat(64),
+    }))
+}
+
+fn completed(statement: u64) -> Event {
+    Event::StatementCompleted {
+        session: session(),
+        statement,
+        sqlstate: None,
+        rows: 1,
+        bytes: 23,
+        duration_us: 77,
+    }
+}
+
+/// How often so many clients can do this in a second, each waiting for it.
+fn by(clients: usize, does: impl Fn() + Send + Sync + 'static) -> u64 {
+    let (does, done) = (Arc::new(does), Arc::new(AtomicU64::new(0)));
+    let end = Instant::now() + MEASURED;
+    let threads: Vec<_> = (0..clients)
+        .map(|_| {
+            let (does, done) = (Arc::clone(&does), Arc::clone(&done));
+            std::thread::spawn(move || {
+                while Instant::now() < end {
+                    does();
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        let _ = thread.join();
+    }
+    done.load(Ordering::Relaxed) / MEASURED.as_secs()
+}
+
+/// One thread that writes batches by `commit`, which returns when they are on disk.
+fn plain(commit: impl Fn(&[Vec<u8>]) + Send + 'static) -> impl Fn() + Send + Sync {
+    type Job = (Vec<u8>, mpsc::Sender<()>);
+    let (queue, jobs) = mpsc::sync_channel::<Job>(1024);
+    std::thread::spawn(move || {
+        while let Ok(job) = jobs.recv() {
+            let jobs: Vec<Job> = std::iter::once(job).chain(jobs.try_iter()).take(BATCH).collect();
+            let (records, done): (Vec<_>, Vec<_>) = jobs.into_iter().unzip();
+            commit(&records);
+            for done in done {
+                let _ = done.send(());
+            }
+        }
+    });
+    move || {
+        let (done, wait) = mpsc::channel();
+        let _ = queue.send((vec![b'x'; 300], done));
+        let _ = wait.recv();
+    }
+}
+
+fn sled_alone(dir: &Path) -> impl Fn() + Send + Sync + use<> {
+    let db = sled::Config::new().path(dir).open().unwrap_or_else(|error| fail(&error));
+    let file = File::options().write(true).open(dir.join("db")).unwrap_or_else(|error| fail(&error));
+    let seq = AtomicU64::new(0);
+    plain(move |records| {
+        let mut batch = sled::Batch::default();
+        for record in records {
+            batch.insert(&seq.fetch_add(1, Ordering::Relaxed).to_be_bytes(), record.as_slice());
+        }
+        let _ = (db.apply_batch(batch), db.flush(), file.sync_data());
     })
+}
+
+fn file_alone(path: &Path) -> impl Fn() + Send + Sync + use<> {
+    let file = File::create(path).unwrap_or_else(|error| fail(&error));
+    plain(move |records| {
+        let _ = ((&file).write_all(&records.concat()), file.sync_data());
+    })
+}
+
+/// CPU that this process has used.
+fn cpu() -> Duration {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The fields after the name in parentheses; user and system time in hundredths of a second (proc(5)).
+    let fields = stat.rsplit(')').next().unwrap_or_default().split(' ');
+    let ticks: u64 = fields.skip(12).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+fn resident() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+/// Two records for each statement, from two threads, as the gate makes them.
+fn statements(log: &Log, template: &Template, seconds: u64) -> (u64, Duration) {
+    let begun = cpu();
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let threads: Vec<_> = (0..2)
+        .map(|_| {
+            let (log, template) = (log.clone(), template.clone());
+            std::thread::spawn(move || {
+                let mut count = 0;
+                while Instant::now() < end {
+                    count += 1;
+                    let id = StatementId { session: session(), number: count };
+                    match log.try_ticket_again(id, &template) {
+                        Ok(Some((_, mut release))) => drop(black_box(release.try_release())),
+                        // As the gate does: it waits for room.
+                        _ => drop(log.append_blocking(vec![completed(count)], Vec::new())),
+                    }
+                    if let Err(LogError::Full) = log.note(completed(count)) {
+                        let _ = log.append_blocking(vec![completed(count)], Vec::new());
+                    }
+                }
+                count
+            })
+        })
+        .collect();
+    let count = threads.into_iter().filter_map(|thread| thread.join().ok()).sum();
+    (count, cpu().saturating_sub(begun))
+}
+
+fn bytes_in(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).map(|data| data.len()).sum()
 }
 
 fn main() {
     // In the target directory, which is on a disk; the system's directory for temporary files may not be.
     let Ok(dir) = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")) else { return };
-    let log = open(dir.path());
-    for clients in [1, 16, 64] {
-        let done = Arc::new(AtomicU64::new(0));
-        let end = Instant::now() + MEASURED;
-        let threads: Vec<_> = (0..clients)
-            .map(|_| {
-                let (log, done) = (log.clone(), Arc::clone(&done));
-                std::thread::spawn(move || {
-                    while Instant::now() < end {
-                        let event = Event::StatementCompleted {
-                            session: SessionId::from_bytes([7; 16]),
-                            statement: 1,
-                            sqlstate: None,
-                            rows: 1,
-                            bytes: 1,
-                            duration_us: 1,
-                        };
-                        if log.append_blocking(vec![event], Vec::new()).is_ok() {
-                            done.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
-            let _ = thread.join();
-        }
-        let done = done.load(Ordering::Relaxed);
-        println!("{clients:>3} clients: {} records/s", done / MEASURED.as_secs());
-    }
-    let start = Instant::now();
+    let log = open(&dir.path().join("buffered"), false);
+    println!("{} resident, log open and empty", resident());
+    let Ok(template) = Template::new(&decided()) else { fail(&"no template") };
+    let before = log.len();
+    let (count, used) = statements(&log, &template, 5);
+    println!(
+        "buffered: {} statements/s of two records each, {:.2} us of CPU each, all threads; {} resident",
+        count / 5,
+        used.as_secs_f64() * 1e6 / count.max(1) as f64,
+        resident()
+    );
+    let records = log.len() - before;
     drop(log);
-    let log = open(dir.path());
+    println!("{} bytes a record", bytes_in(&dir.path().join("buffered/records")) / records.max(1));
+
+    let log = open(&dir.path().join("log"), true);
+    let sled = Arc::new(sled_alone(&dir.path().join("sled")));
+    let file = Arc::new(file_alone(&dir.path().join("file")));
+    for clients in [1, 16, 64, 256] {
+        let of = |does: Arc<dyn Fn() + Send + Sync>| by(clients, move || does());
+        let appends = log.clone();
+        let ours = by(clients, move || {
+            let _ = appends.append_blocking(vec![completed(1)], Vec::new());
+        });
+        let (sled, file) = (of(sled.clone()), of(file.clone()));
+        println!(
+            "{clients:>3} clients: {ours} records/s; sled alone {sled}, a file alone {file} (300 bytes each)"
+        );
+    }
+    let (start, records) = (Instant::now(), log.len());
+    drop(log);
+    let bytes = bytes_in(&dir.path().join("log/records"));
+    println!("{} bytes a record", bytes / records.max(1));
+    let log = open(&dir.path().join("log"), true);
     println!("{} records opened again in {:?}", log.len(), start.elapsed());
+    drop(log);
 }

@@ -45,7 +45,7 @@ impl Drive {
 
     /// The server waits for a client that reads nothing: it goes on, or stops, without it.
     pub(super) fn client_stalls(&mut self, state: &mut State) {
-        let patience = self.judge.gate.limits.slow_client.as_secs();
+        let patience = self.judge.gate.patience().as_secs();
         let message = format!("nothing of a result was read for {patience} seconds");
         let problem = Problem::fatal(SqlState::QUERY_CANCELED, message)
             .with_hint("Fetch less at a time; the gate's operator sets the limit (limits.slow_client).");

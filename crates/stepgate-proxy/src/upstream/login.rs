@@ -170,7 +170,8 @@ impl Login {
             (Stage::Begun | Stage::Proven, Authentication::Ok) => Ok(Stage::Done),
             (Stage::Begun, Authentication::Sasl(mechanisms)) => self.begin_scram(&mechanisms).await,
             (Stage::First(exchange), Authentication::SaslContinue(first)) => {
-                let (verifier, last) = exchange.answer(first, &credentials.password).map_err(refused)?;
+                let (verifier, last) =
+                    exchange.answer(first, &credentials.password.get()).map_err(refused)?;
                 self.send(&password_frame(&[&last])).await?;
                 Ok(Stage::Proof(verifier))
             }
@@ -209,9 +210,7 @@ impl Login {
 
     /// The hash of the server's certificate, where it is defined.
     fn end_point(&self) -> Option<Vec<u8>> {
-        let Stream::Tls(tls) = &self.stream else { return None };
-        let (_, connection) = tls.get_ref();
-        connection.peer_certificates()?.first().and_then(|leaf| digest::end_point(leaf))
+        self.stream.peer_certificate().and_then(digest::end_point)
     }
 
     /// Gives the password itself, only to a server that has shown whose it is.
@@ -221,7 +220,8 @@ impl Login {
                 "the server wants the password in the clear, which is given with sslmode: verify-full only",
             ));
         }
-        self.send(&password_frame(&[credentials.password.as_bytes(), &[0]])).await?;
+        let password = credentials.password.get();
+        self.send(&password_frame(&[password.as_bytes(), &[0]])).await?;
         Ok(Stage::Proven)
     }
 }

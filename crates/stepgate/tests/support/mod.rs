@@ -82,6 +82,42 @@ impl World {
         std::fs::write(self.gate.config(), format!("{text}\n{lines}\n")).unwrap();
     }
 
+    /// Changes the gate's configuration; a gate that serves takes it up at [`Self::reload`].
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.gate.config()).unwrap();
+        assert!(text.contains(from), "no {from} in:\n{text}");
+        std::fs::write(self.gate.config(), text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// Has the gate read its configuration again, and waits until it has said so often that it did.
+    pub(crate) fn reload(&mut self) {
+        let before = self.loads();
+        self.gate.serving().unwrap().signal("HUP").unwrap();
+        stepgate_testkit::until("the reload", SOON, || self.loads() > before).unwrap();
+    }
+
+    /// How often a configuration was loaded or rejected while the gate ran.
+    fn loads(&self) -> usize {
+        let log = self.gate.log();
+        let said =
+            ["configuration, certificates and passwords loaded", "THE OLD CONFIGURATION STAYS IN FORCE"];
+        said.iter().map(|said| log.matches(said).count()).sum()
+    }
+
+    /// What psql says when that person runs `select 1` in a database, and whether it could.
+    pub(crate) fn connects(&self, person: &Person, database: &str) -> (bool, String) {
+        let mut command = self.gate.psql_command(person);
+        command.args(["-X", "-At", "-d", &self.gate.conninfo(person.name(), database), "-c", "select 1"]);
+        said(&mut command)
+    }
+
+    /// psql as that person in a database.
+    pub(crate) fn psql_in(&self, person: &Person, database: &str) -> Psql {
+        let mut command = self.gate.psql_command(person);
+        command.args(["-d", &self.gate.conninfo(person.name(), database)]);
+        Psql::start(command).unwrap()
+    }
+
     /// The sample gate with more lines in its configuration, serving.
     pub(crate) fn configured(lines: &str) -> Self {
         let mut world = Self::not_serving(|text| text);
@@ -133,6 +169,13 @@ impl World {
     pub(crate) fn recorded(&self, what: &str, about: &str) -> bool {
         self.records().iter().map(ToString::to_string).any(|text| text.contains(what) && text.contains(about))
     }
+}
+
+/// Whether a command succeeds, and all that it prints.
+pub(crate) fn said(command: &mut std::process::Command) -> (bool, String) {
+    let output = command.output().unwrap();
+    let text = [&output.stdout[..], &output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
 /// A policy by which statements wait whatever their transaction keeps locked.
