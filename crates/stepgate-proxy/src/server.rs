@@ -389,6 +389,7 @@ fn too_many_databases(gate: &Gate) -> Problem {
 /// What the server told the gate at startup, and the gate's own key in place of the server's.
 fn opening(upstream: &Upstream, registration: &Registration) -> BytesMut {
     let mut opening = BytesMut::new();
+    upstream.notices.iter().for_each(|notice| opening.extend_from_slice(notice));
     for (name, value) in &upstream.params {
         opening.extend_from_slice(&reply::parameter_status(name, value));
     }
