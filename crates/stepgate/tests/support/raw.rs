@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use stepgate_proxy::{Credentials, SslMode, Upstream, UpstreamConfig, UpstreamError, connect, simple_query};
+use stepgate_proxy::{
+    Credentials, PassPerson, Role, SslMode, Upstream, UpstreamConfig, UpstreamError, connect, simple_query,
+};
 use stepgate_testkit::Person;
 use tokio::runtime::Runtime;
 
@@ -26,10 +28,11 @@ pub(crate) fn config(world: &World, person: &Person) -> (UpstreamConfig, Arc<Cre
         dbname: "shop".to_owned(),
         sslmode: SslMode::Disable,
         ca: None,
-        credentials: Arc::clone(&credentials),
+        roles: vec![Role::of_everybody(Arc::clone(&credentials))],
         catalog: Arc::clone(&credentials),
         allow_untested: false,
         ask_planner: false,
+        pass_person: PassPerson::Never,
     };
     (config, credentials)
 }
