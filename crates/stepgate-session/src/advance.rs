@@ -117,7 +117,10 @@ impl Session {
     }
 
     fn query(&mut self, frame: &Bytes, sql: &Bytes) {
-        let Judged::Facts(facts) = self.judge(sql, Some(&Check { simple: true, types: &[] })) else { return };
+        let Judged::Facts(facts) = self.judge(sql, Some(&Check { simple: true, unnamed: true, types: &[] }))
+        else {
+            return;
+        };
         self.next_piece();
         let pending = self.pending(Protocol::Simple, facts, sql.clone());
         self.decide(Subject {
@@ -218,7 +221,8 @@ impl Session {
         let (facts, sql, types, parsed) = match meaning {
             Meaning::Known(statement) => {
                 // What the server has parsed already need not be tried.
-                let check = Check { simple: false, types: &statement.types };
+                let unnamed = name.is_empty();
+                let check = Check { simple: false, unnamed, types: &statement.types };
                 match self.judge(&statement.sql, fresh.then_some(&check)) {
                     Judged::Facts(now) => {
                         self.registry.means_as_then(&name, &statement, &now);

@@ -13,6 +13,8 @@ use crate::session::{Gate, Session};
 /// How a statement would be tried.
 pub(crate) struct Check<'a> {
     pub(crate) simple: bool,
+    /// Trying to parse it drops the unnamed statement, whatever comes of it.
+    pub(crate) unnamed: bool,
     pub(crate) types: &'a [u32],
 }
 
@@ -59,7 +61,7 @@ impl Session {
             return false;
         }
         let name = self.own_name("check");
-        let drops_unnamed = check.simple && self.registry.has(&Bytes::new());
+        let drops_unnamed = check.unnamed && !within && self.registry.has(&Bytes::new());
         if drops_unnamed {
             self.registry.forget_statement(&Bytes::new());
         }
@@ -130,6 +132,9 @@ impl Session {
             // By then it may be known.
             self.gate = Gate::Settling;
             return true;
+        }
+        if !self.segment_begun && !self.expect.is_empty() {
+            return false;
         }
         match kind {
             Target::Statement => {

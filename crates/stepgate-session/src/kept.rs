@@ -20,7 +20,9 @@ impl Session {
         let kept = || {
             let replaced = self.replaces_unnamed(&subject.frame);
             let stays = |name: &Bytes| !(replaced && name.is_empty());
-            self.registry.portals().any(|(name, finished)| !finished && stays(name))
+            // What waits to be described is not closed, nor is anything else then.
+            let described = self.park.describes();
+            self.registry.portals().any(|(name, finished)| described || (!finished && stays(name)))
                 || self.being_opened().any(stays)
         };
         if subject.pending.transaction == TransactionSoFar::Read && kept() {
@@ -32,7 +34,11 @@ impl Session {
     pub(crate) fn close_portals(&mut self) {
         let Gate::Held(subject) = &self.gate else { return };
         let closing = self.expect.iter().any(|entry| matches!(entry.owed, Owed::OwnClose { .. }));
-        if closing || self.status == b'E' {
+        // A Sync of the gate's own would end what the server may be skipping: it has to have answered before.
+        let can_sync = self.segment_begun || self.expect.is_empty();
+        // What waits to be described must still be there.
+        let described = self.park.describes();
+        if closing || described || self.status == b'E' || !can_sync {
             return;
         }
         let replaced = self.replaces_unnamed(&subject.frame);

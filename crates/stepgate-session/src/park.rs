@@ -135,6 +135,24 @@ impl Park {
             .unwrap_or_default()
     }
 
+    /// The statements whose Binds were let through.
+    pub(crate) fn all_passed(&self) -> Vec<u64> {
+        let passed = |parked: &Parked| match parked {
+            Parked::Bind { pass: Some(passed), .. } => Some(passed.number),
+            _ => None,
+        };
+        self.frames.iter().filter_map(passed).collect()
+    }
+
+    /// Whether a portal is to be described before the first undecided Bind.
+    pub(crate) fn describes(&self) -> bool {
+        let before =
+            self.frames.iter().take_while(|parked| !matches!(parked, Parked::Bind { pass: None, .. }));
+        before
+            .into_iter()
+            .any(|parked| matches!(parked, Parked::Describe { frame } if frame.get(5) == Some(&b'P')))
+    }
+
     /// How many frames go before the newest Parse of the first undecided Bind's statement, if none of them is a Bind.
     pub(crate) fn before_parse(&self) -> Option<usize> {
         let first = self.frames.iter().position(|parked| matches!(parked, Parked::Bind { .. }))?;

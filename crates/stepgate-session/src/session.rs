@@ -334,7 +334,6 @@ impl Session {
     /// Nothing waits, or the token is another statement's: the session must end.
     pub fn pass(&mut self, pass: Pass) -> Result<(), WrongToken> {
         let subject = self.take_subject().ok_or(WrongToken)?;
-        self.server.gets(&pass);
         let shows = self.shown(&subject.pending.sql, &subject.pending.facts);
         let meter = self.meter_of(&subject.pending);
         self.limiting |= meter.is_some();
@@ -496,6 +495,7 @@ impl Session {
     pub fn keep_alive(&mut self) {
         let status = reply::parameter_status("application_name", &self.application_name);
         self.client.own(&status);
+        self.close_portals();
         if self.expect.is_empty() && !self.segment_begun {
             // Resets the server's idle timers; outside a segment a Sync does nothing else.
             self.server.sync();

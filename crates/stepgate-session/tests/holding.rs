@@ -79,19 +79,20 @@ fn a_release_that_comes_before_its_bind_has_left_counts_when_it_does() {
     assert!(stage.session.wants_server(), "both replies may be taken");
     // Of one that never leaves, too.
     let mut stage = Stage::new();
-    stage.client(&[parse("x", "select 1"), execute("gone"), parse("a", "select 1"), bind("a", "a")]);
-    let gone = stage.decision().number;
-    stage.pass(permit(gone));
-    stage.client(&[parse("b", "select ssn from customers"), bind("b", "b"), sync()]);
+    let failing = [parse("x", "select 1/0"), bind("x", "x"), execute("x")];
+    stage.client(&[&failing[..], &[parse("a", "select 1"), bind("a", "a")]].concat());
+    let failing = stage.decision().number;
+    stage.pass(permit(failing));
+    stage.client(&[parse("b", "select a from t"), bind("b", "b"), sync()]);
     let first = stage.decision().number;
     stage.pass(ticket(first));
     stage.decision();
     stage.hold();
-    stage.server(&[frame(b'1', b""), error("34000", "portal \"gone\" does not exist")]);
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), error("22012", "division by zero")]);
     assert_eq!(stage.withdrawn.len(), 1);
     stage.release(first);
     stage.server(&[ready(b'I')]);
-    assert_eq!(tags(&stage.at_client()), "N1EZ");
+    assert_eq!(tags(&stage.at_client()), "N12EZ");
     assert!(!stage.ended);
 }
 
