@@ -21,7 +21,7 @@ python() {
 # The tests of PROJECT VERSION, unpacked here.
 sdist() {
     [ -e "$work/$1-$2.tar.gz" ] ||
-        python3 -m pip download -q --no-deps --no-build-isolation --no-binary :all: --dest "$work" "$1==$2" </dev/null >&2
+        python3 -m pip download -q --no-deps --no-binary :all: --dest "$work" "$1==$2" </dev/null >&2
     tar xzf "$work/$1-$2.tar.gz" -C "$here" --strip-components 1
     cd "$here"
 }

@@ -15,7 +15,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
-use tracing::Instrument as _;
 
 use crate::crowd::Newcomer;
 use crate::database::Database;
@@ -96,19 +95,24 @@ async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: wa
     };
     let mut stop = shutdown.clone();
     let let_in = tokio::select! {
-        let_in = let_in(gate, tcp, peer, newcomer) => let_in,
+        // Boxed, as what comes next: a session does not keep the room that it took to let it in.
+        let_in = Box::pin(let_in(gate, tcp, peer, newcomer)) => let_in,
         _ = beyond(&mut stop, Shutdown::Serving) => None,
     };
-    let Some((mut client, who)) = let_in else { return };
+    let Some((client, who)) = let_in else { return };
     drop(admission);
     if let Err(error) = peer::give_up_after(client.stream.tcp(), gate.limits().slow_client) {
         tracing::warn!(%error, "a client's socket cannot be given a limit");
     }
-    match prepare(gate, &client, who, shutdown).await {
-        Ok(prepared) => prepared.run(gate, client.stream).await,
+    let (prepared, mut stream) = {
+        let prepared = Box::pin(prepare(gate, &client, who, shutdown)).await;
+        (prepared, client.stream)
+    };
+    match prepared {
+        Ok(prepared) => Box::pin(prepared.run(gate, stream)).await,
         Err(problem) => {
-            let _ = client.stream.write_all(&problem.fatal_bytes()).await;
-            let _ = client.stream.shutdown().await;
+            let _ = stream.write_all(&problem.fatal_bytes()).await;
+            let _ = stream.shutdown().await;
         }
     }
 }
@@ -233,11 +237,8 @@ impl Prepared {
     async fn run(self, gate: &Gate, client: crate::Stream) {
         let session = self.drive.judge.session;
         gate.metrics.session_opened();
-        let judge = &self.drive.judge;
-        let (person, database) = (&judge.person, &judge.database.config.name);
-        let span = tracing::info_span!("session", id = %session, %person, %database);
-        let driven = self.drive.run(client, self.server, self.leftover, self.opening);
-        let reason = Box::pin(driven.instrument(span.clone())).await;
+        let span = self.drive.span.clone();
+        let reason = self.drive.run(client, self.server, self.leftover, self.opening).await;
         span.in_scope(|| tracing::debug!(reason, "session ended"));
         let event = Event::SessionClosed { session, reason: reason.to_owned() };
         if let Err(error) = gate.log.note(event) {
@@ -302,7 +303,11 @@ async fn prepare(
     let kill = Arc::clone(&listed.kill);
     let server_key = (upstream.pid, upstream.secret);
     let calls = Calls::new(Sources { shutdown, kill, registration });
-    let drive = Drive { judge, session, calls, server_key };
+    let span = {
+        let (person, database) = (&judge.person, &judge.database.config.name);
+        tracing::info_span!("session", %id, %person, %database)
+    };
+    let drive = Drive { judge, session, calls, server_key, span };
     Ok(Prepared {
         drive,
         server: upstream.stream,
@@ -389,6 +394,7 @@ fn too_many_databases(gate: &Gate) -> Problem {
 /// What the server told the gate at startup, and the gate's own key in place of the server's.
 fn opening(upstream: &Upstream, registration: &Registration) -> BytesMut {
     let mut opening = BytesMut::new();
+    upstream.notices.iter().for_each(|notice| opening.extend_from_slice(notice));
     for (name, value) in &upstream.params {
         opening.extend_from_slice(&reply::parameter_status(name, value));
     }

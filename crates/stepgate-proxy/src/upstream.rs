@@ -10,7 +10,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use stepgate_types::{GroupName, SqlState};
 use stepgate_wire::Problem;
 
@@ -109,6 +109,8 @@ pub struct Upstream {
     pub stream: Stream,
     /// What ParameterStatus reported, in order.
     pub params: Vec<(String, String)>,
+    /// What it warned of meanwhile, as it was sent: that a setting was cut short, for one.
+    pub notices: Vec<Bytes>,
     /// The server's process id.
     pub pid: i32,
     /// The server's cancel secret.

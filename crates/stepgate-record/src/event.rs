@@ -101,7 +101,7 @@ pub enum Event {
         /// From forwarding to completion.
         duration_us: u64,
     },
-    /// A statement had been forwarded when the gate stopped; how it ended is not known.
+    /// A statement had been forwarded when its session or the gate ended; how it ended is not known.
     #[serde(rename = "statement.outcome_unknown")]
     StatementOutcomeUnknown {
         /// The session.

@@ -96,8 +96,8 @@ impl Drive {
         }
         client.rest();
         server.rest();
-        buffers::take_back(self.session.to_client());
-        buffers::take_back(self.session.to_server());
+        buffers::give_back(self.session.to_client());
+        buffers::give_back(self.session.to_server());
         Poll::Pending
     }
 

@@ -1,6 +1,8 @@
 //! A whole gate for each test: throwaway PostgreSQL with a small shop, the real program, people.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod raw;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -153,6 +155,20 @@ impl World {
             Some(rows.as_array().unwrap().first()?["request"].as_str().unwrap().to_owned())
         })
         .unwrap()
+    }
+
+    /// A number that `/proc/PID/status` tells of the gate, such as its resident kilobytes.
+    pub(crate) fn status(&mut self, key: &str) -> u64 {
+        let pid = self.gate.serving().unwrap().pid();
+        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// How many files the gate has open.
+    pub(crate) fn files(&mut self) -> usize {
+        let pid = self.gate.serving().unwrap().pid();
+        std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
     }
 
     /// All records so far, as an export has them.
