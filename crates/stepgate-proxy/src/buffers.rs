@@ -29,14 +29,28 @@ pub(crate) fn lend(buffer: &mut BytesMut) {
 /// sends a tiny frame now and then, and has the gate keep it, would else pin a buffer by each.
 pub(crate) fn take_back(buffer: &mut BytesMut) {
     if buffer.is_empty() && buffer.try_reclaim(SIZE) {
-        let free = std::mem::take(buffer);
-        if free.capacity() <= MAX_KEPT {
-            FREE.with_borrow_mut(|all| {
-                if all.len() < MAX_FREE {
-                    all.push(free);
-                }
-            });
+        keep(std::mem::take(buffer));
+    }
+}
+
+/// The same of one that no frame ever shares.
+pub(crate) fn give_back(buffer: &mut BytesMut) {
+    if buffer.is_empty() && buffer.capacity() > 0 {
+        let mut free = std::mem::take(buffer);
+        // A smaller one was not lent.
+        if free.try_reclaim(SIZE) {
+            keep(free);
         }
+    }
+}
+
+fn keep(free: BytesMut) {
+    if free.capacity() <= MAX_KEPT {
+        FREE.with_borrow_mut(|all| {
+            if all.len() < MAX_FREE {
+                all.push(free);
+            }
+        });
     }
 }
 

@@ -16,6 +16,7 @@ mod wait;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,6 +26,7 @@ use stepgate_store::PendingRelease;
 use stepgate_types::SqlState;
 use stepgate_wire::{Cutter, FrameError, Problem};
 use tokio::sync::oneshot;
+use tracing::{Instrument as _, Span};
 
 use self::act::Waits;
 use self::calls::Call;
@@ -51,6 +53,9 @@ pub(crate) struct Drive {
     pub(crate) calls: Calls,
     /// The server's process id and cancel secret.
     pub(crate) server_key: (i32, Vec<u8>),
+    /// Names the session in logs. Entered for what waits, which is where there is anything to tell: to enter it for
+    /// each statement costs as much as deciding on one.
+    pub(crate) span: Span,
 }
 
 struct State {
@@ -93,8 +98,12 @@ impl Drive {
         buffers::lend(cutter.buffer());
         cutter.push(&leftover);
         drop(leftover);
+        let mut out = BytesMut::new();
+        buffers::lend(&mut out);
+        out.extend_from_slice(&opening);
+        drop(opening);
         let mut state = State {
-            client: Side::new(client, Cutter::client(), opening),
+            client: Side::new(client, Cutter::client(), out),
             server: Side::new(server, cutter, BytesMut::new()),
             releases: VecDeque::new(),
             hold: None,
@@ -116,23 +125,30 @@ impl Drive {
         while state.ending.is_none() {
             let occurred = poll_fn(|context| self.poll(&mut state, context)).await;
             state.now = Instant::now();
-            // What waits is apart, and boxed: its future is some kilobytes, which would be moved about each time.
             if let Some(waits) = self.react(&mut state, occurred) {
-                Box::pin(self.act(&mut state, waits)).await;
+                self.wait_for(&mut state, waits).await;
             }
             self.work_on(&mut state).await;
             if state.approved.is_some() && !self.session.is_probing() && state.ending.is_none() {
-                Box::pin(self.go_on_with_approved(&mut state)).await;
+                let span = self.span.clone();
+                Box::pin(self.go_on_with_approved(&mut state).instrument(span)).await;
                 self.work_on(&mut state).await;
             }
             self.drain(&mut state);
         }
-        self.finish(state).await
+        let span = self.span.clone();
+        Box::pin(self.finish(state).instrument(span)).await
+    }
+
+    /// What waits is apart, and boxed: its future is some kilobytes, which would be moved about each time.
+    fn wait_for(&mut self, state: &mut State, waits: Waits) -> Pin<Box<impl Future<Output = ()>>> {
+        let span = self.span.clone();
+        Box::pin(self.act(state, waits).instrument(span))
     }
 
     async fn work_on(&mut self, state: &mut State) {
         while let Some(waits) = self.work(state) {
-            Box::pin(self.act(state, waits)).await;
+            self.wait_for(state, waits).await;
         }
     }
 

@@ -84,7 +84,7 @@ impl Side {
     /// Gives back what nothing is in.
     pub(crate) fn rest(&mut self) {
         buffers::take_back(self.cutter.buffer());
-        buffers::take_back(&mut self.out);
+        buffers::give_back(&mut self.out);
     }
 }
 

@@ -96,8 +96,8 @@ impl Drive {
         }
         client.rest();
         server.rest();
-        buffers::take_back(self.session.to_client());
-        buffers::take_back(self.session.to_server());
+        buffers::give_back(self.session.to_client());
+        buffers::give_back(self.session.to_server());
         Poll::Pending
     }
 
@@ -128,7 +128,7 @@ impl Drive {
         {
             return Poll::Ready(Occurred::Cut(cancelled));
         }
-        let patience = self.judge.gate.limits.slow_client;
+        let patience = self.judge.gate.patience();
         state.client.stalls(MAX_QUEUED, patience, context).map(|()| Occurred::ClientStalls)
     }
 }
