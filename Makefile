@@ -2,15 +2,17 @@
 # make test   every test this machine can run (installs what is missing)
 # make check  formatting, lints, what may come into the tree
 # make oracle PostgreSQL judges thousands of random queries (minutes; `make test` has a short run)
-# make fuzz   mutilated statements for SECONDS (60)
+# make fuzz   mutilated statements, startup packets and whole sessions, each for SECONDS (60)
+# make soak   200 sessions for SECONDS (300), and random programs through a gate and without one
 # make regress  PostgreSQL's own regression SQL through a gate, and without one (half an hour; not in `make test`)
+# make suites   drivers' own test suites through a gate, and without one (half an hour; not in `make test`)
 # make build  the release binary, target/release/stepgate
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: demo test oracle fuzz regress check build clean
+.PHONY: demo test oracle fuzz soak regress suites check build clean
 
 demo:
 	@tests/tools/libclang.sh
@@ -39,7 +41,16 @@ oracle:
 fuzz:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
-	@STEPGATE_FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --locked -p stepgate-sql --test fuzz -- --nocapture
+	@STEPGATE_FUZZ_SECONDS=$(or $(SECONDS),60) $(CARGO) test --locked -p stepgate-sql -p stepgate-session --test fuzz -- --nocapture
+
+soak:
+	@tests/tools/libclang.sh
+	@tests/tools/postgres.sh
+	@STEPGATE_SOAK_SESSIONS=$(or $(SESSIONS),200) STEPGATE_SOAK_SECONDS=$(or $(SECONDS),300) \
+		$(CARGO) test --locked --release -p stepgate --test soak -- --nocapture
+	@STEPGATE_SAME_BYTES=$(or $(PROGRAMS),200) STEPGATE_SAME_BYTES_SEED=$${STEPGATE_SAME_BYTES_SEED:-$$(date +%s)} \
+		$(CARGO) test --locked --release -p stepgate --test same_bytes -- --nocapture
+	@STEPGATE_PIPELINES=50000 $(CARGO) test --locked --release -p stepgate-session --test pipelines
 
 # The files come with libpg_query, in cargo's registry.
 regress:
@@ -49,6 +60,12 @@ regress:
 	@sql=$$(ls -d "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*/pg_raw_parse-*/libpg_query/test/sql/postgres_regress | tail -1); \
 	STEPGATE_REGRESS_SQL=$${STEPGATE_REGRESS_SQL:-$$sql} \
 		$(CARGO) test --locked --release -p stepgate --test regress -- --ignored --nocapture
+
+suites:
+	@tests/tools/libclang.sh
+	@tests/tools/postgres.sh
+	@tests/tools/clients.sh
+	@$(CARGO) test --locked --release -p stepgate --test suites -- --ignored --nocapture
 
 check:
 	@tests/tools/libclang.sh

@@ -16,6 +16,8 @@ pub struct Wanted {
     pub person: PersonName,
     /// Name of the database in the gate's configuration.
     pub database: String,
+    /// The role used upstream.
+    pub db_user: String,
     /// `application_name`.
     pub client: String,
     /// Peer address.
@@ -53,6 +55,7 @@ impl From<&Ask> for Wanted {
         Self {
             person: ask.person.clone(),
             database: ask.database.clone(),
+            db_user: ask.db_user.clone(),
             client: ask.client.clone(),
             address: ask.address,
             session: ask.statement.session,
@@ -102,6 +105,8 @@ pub struct Grant {
     pub person: PersonName,
     /// In which database.
     pub database: String,
+    /// As which role; `None`, of logs from before there were several: as any.
+    pub db_user: Option<String>,
     /// Covered kinds.
     pub kinds: BTreeSet<Kind>,
     /// Covered uses.
@@ -162,6 +167,7 @@ impl Grant {
             request: ask.id,
             person: ask.person.clone(),
             database: ask.database.clone(),
+            db_user: Some(ask.db_user.clone()),
             kinds: ask.kinds.clone(),
             uses: ask.uses.clone(),
             relations: ask.relations.iter().map(ToString::to_string).collect(),
@@ -197,6 +203,7 @@ impl Grant {
             ("sink", !wanted.has_sink),
             ("person", self.person == wanted.person),
             ("database", self.database == wanted.database),
+            ("role", self.db_user.as_ref().is_none_or(|role| *role == wanted.db_user)),
             ("policy", self.policy_sha256 == wanted.policy_sha256),
             ("approval", self.approval == wanted.approval),
             ("client", self.client.as_ref().is_none_or(|client| *client == wanted.client)),
@@ -277,9 +284,10 @@ mod tests {
     #[test]
     fn whatever_differs_asks_again() {
         type Alteration = (&'static str, fn(&mut Wanted));
-        let alterations: [Alteration; 20] = [
+        let alterations: [Alteration; 21] = [
             ("person", |wanted| wanted.person = person("eve")),
             ("database", |wanted| wanted.database = "hr".to_owned()),
+            ("role", |wanted| wanted.db_user = "owner".to_owned()),
             ("policy", |wanted| wanted.policy_sha256 = "cd".repeat(32)),
             ("approval", |wanted| wanted.approval = "four-eyes".to_owned()),
             ("client", |wanted| wanted.client = "dump".to_owned()),

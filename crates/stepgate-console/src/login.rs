@@ -50,7 +50,7 @@ pub(crate) async fn login(
     let Some(person) = check(&api, credentials).await? else {
         api.throttle.failed(&counted, address, now);
         let known = counted.parse().ok().filter(|name| api.parts.people.get(name).is_some());
-        let event = Event::SessionAuthFailed { person: known, address: address.to_string() };
+        let event = Event::SessionAuthFailed { person: known, address: address.to_string(), more: None };
         api.parts.log.note(event).map_err(|_| Problem::gate_trouble())?;
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "wrong name or password"));
     };

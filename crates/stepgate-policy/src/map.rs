@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use stepgate_sql::{Classes, Facts};
-use stepgate_types::{Action, Certainty, Class, ColumnName, Kind, Label, RelationName, Use};
+use stepgate_types::{Action, Certainty, Class, ColumnName, Kind, Label, RelationName, Use, best_for};
 
 use crate::bound::{Alarm, Missing};
 use crate::report::Report;
@@ -62,7 +62,13 @@ impl Map {
         }
     }
 
-    /// The databases it names.
+    /// The entries for a database: under its name, or else under the wildcard that says the most of it.
+    fn of(&self, database: &str) -> Option<&Database> {
+        let own = self.databases.get(database);
+        own.or_else(|| self.databases.get(best_for(self.databases.keys().map(String::as_str), database)?))
+    }
+
+    /// The databases it names, wildcards among them.
     pub fn databases(&self) -> impl Iterator<Item = &str> {
         self.databases.keys().map(String::as_str)
     }
@@ -93,7 +99,7 @@ impl Map {
     /// The entries for `database`, for columns to be bound to them.
     #[must_use]
     pub fn entries<'m>(&'m self, database: &str) -> Entries<'m> {
-        Entries { map: self, entries: self.databases.get(database) }
+        Entries { map: self, entries: self.of(database) }
     }
 
     /// Holds the entries for `database` against its catalog. `bound`: columns that are found by stored binding, by the
@@ -102,7 +108,7 @@ impl Map {
     pub fn bind(&self, database: &str, catalog: &impl Columns, bound: &BTreeSet<&ColumnName>) -> Bound {
         let found = bound;
         let mut bound = Bound::default();
-        let Some(entries) = self.databases.get(database) else { return bound };
+        let Some(entries) = self.of(database) else { return bound };
         let in_order: BTreeMap<&RelationName, &Relation> = entries.relations.iter().collect();
         for (name, entry) in in_order {
             let missing = entry.missing(name, catalog.columns(name).as_deref(), found);
@@ -129,7 +135,7 @@ impl Map {
 
     /// What the map says of a column; `None` is unclassified.
     pub(crate) fn classify(&self, database: &str, column: &ColumnName) -> Option<Classified<'_>> {
-        let entry = self.databases.get(database).and_then(|db| db.relations.get(&column.relation));
+        let entry = self.of(database).and_then(|db| db.relations.get(&column.relation));
         let Some(entry) = entry else {
             let class = self.unknown.tables.as_ref().filter(|_| !is_system(&column.relation))?;
             return Some(Classified { label: None, class });

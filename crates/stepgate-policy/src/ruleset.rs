@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use stepgate_sql::{Facts, NoValues, Values};
-use stepgate_types::ColumnName;
+use stepgate_types::{ColumnName, is_wildcard};
 
 use crate::bound::{Alarm, Missing};
 use crate::map::Map;
@@ -92,7 +92,7 @@ impl Ruleset {
     pub fn bind(&self, database: &str, catalog: &impl Columns, bound: &BTreeSet<&ColumnName>) -> Bound {
         let mut bound = self.map.bind(database, catalog, bound);
         // A table that this database has not may be one of another's.
-        let is_only = self.map.databases().count() <= 1;
+        let is_only = self.map.databases().count() <= 1 && !self.map.databases().any(is_wildcard);
         for rule in &self.policy.rules {
             for ColumnName { relation, column } in rule.condition.compared() {
                 let there = catalog.columns(relation);

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use common::{APPROVALS, MAP, With, dana, decide, facts, relation, rules, ruleset};
-use stepgate_policy::{Alarm, Bound, Columns, InTransaction, Missing, ScopePart};
+use stepgate_policy::{Alarm, Bound, Circumstances, Columns, InTransaction, Missing, ScopePart};
 use stepgate_sql::{Doubt, Facts, NoValues};
 use stepgate_types::{Action, Estimator, Kind, Label, RelationName, Strength, Use};
 
@@ -434,6 +434,30 @@ fn a_decision_names_what_is_touched_most_sensitive_first() {
     assert!(!written.risky && written.class.is_none());
     let harmless = decide(&ruleset, read("public.products.price"));
     assert!(!harmless.risky && harmless.touched.is_empty() && harmless.rules.is_empty());
+}
+
+#[test]
+fn a_wildcard_of_the_map_stands_for_databases_that_have_no_entry_of_their_own() {
+    let map = "version: 1
+labels: {email: {class: confidential}, ssn: {class: restricted}}
+databases:
+  \"app_*\": {public.customers: {columns: {ssn: ssn}}}
+  \"app_eu_*\": {public.customers: {columns: {email: email}}}
+  app_2: {public.customers: {}}
+";
+    let ruleset = ruleset(map, &format!("{APPROVALS}rules: []\n"));
+    let touched = |database: &str| {
+        let who = Circumstances { database: database.to_owned(), ..dana() };
+        let facts = read(SSN).touches(EMAIL, &[Use::Output]);
+        let decision = ruleset.decide(&who, &Bound::default(), &[facts]);
+        decision.touched.iter().map(|touched| touched.column.column.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(touched("app_1"), ["ssn"]);
+    // One entry counts, and it is the one that says the most of the name.
+    assert_eq!(touched("app_eu_1"), ["email"]);
+    for none in ["app_2", "app", "shop", "other"] {
+        assert!(touched(none).is_empty(), "{none}");
+    }
 }
 
 #[test]

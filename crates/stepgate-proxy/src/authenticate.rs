@@ -1,4 +1,5 @@
-//! Finding out who a client is: SCRAM-SHA-256 and SCRAM-SHA-256-PLUS.
+//! Finding out who a client is: SCRAM-SHA-256 and SCRAM-SHA-256-PLUS, and the person's certificate besides, where one
+//! is wanted.
 
 use std::io;
 use std::time::Duration;
@@ -10,8 +11,9 @@ use stepgate_wire::{HEADER, MAX_SMALL, Problem, peek, reply};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use crate::scram::{self, Offer, Refused};
-use crate::{Client, ServerTls, Stream};
+use crate::certificate::ClientCertificate;
+use crate::scram::{self, Offer, Refused, SCRAM, SCRAM_PLUS};
+use crate::{Client, ClientAuth, ServerTls, Stream};
 
 /// How long a client may take to authenticate: PostgreSQL's `authentication_timeout`.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -32,6 +34,11 @@ pub enum Challenge {
 pub trait People: Send + Sync {
     /// What to challenge this name with.
     fn challenge(&self, name: &str) -> Challenge;
+
+    /// One of which a certificate must be for, to be this name's.
+    fn certificate_names(&self, name: &str) -> Vec<String> {
+        vec![name.to_owned()]
+    }
 }
 
 impl People for stepgate_store::People {
@@ -44,6 +51,25 @@ impl People for stepgate_store::People {
             None => Challenge::Nobody(mock),
         }
     }
+
+    fn certificate_names(&self, name: &str) -> Vec<String> {
+        let person = name.parse().ok().and_then(|name| self.get(&name));
+        match person {
+            Some(person) if !person.certificates.is_empty() => person.certificates.clone(),
+            _ => vec![name.to_owned()],
+        }
+    }
+}
+
+/// Who a client is, and by what that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Authenticated {
+    /// Who.
+    pub person: PersonName,
+    /// The SASL mechanism, in lower case.
+    pub method: String,
+    /// SHA-256 (hex) of the certificate that was shown besides, where one was wanted.
+    pub certificate_sha256: Option<String>,
 }
 
 /// Why a client is not in. It has been told already.
@@ -61,12 +87,27 @@ pub enum AuthenticateError {
     /// Wrong password or no such person.
     #[error("password authentication failed")]
     Failed,
+    /// It shows no certificate, and must.
+    #[error("no client certificate")]
+    NoCertificate,
+    /// Its certificate is good, but somebody else's.
+    #[error("the client certificate is for somebody else")]
+    WrongCertificate,
+}
+
+impl AuthenticateError {
+    /// Whether somebody has failed to prove who they are, rather than not gone on with it.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        matches!(self, Self::Failed | Self::NoCertificate | Self::WrongCertificate)
+    }
 }
 
 /// Asks the client for proof of its password. When it returns the person, AuthenticationOk has been sent.
 ///
 /// Names that nobody has go through the same steps with the same kind of challenge and fail at the same one,
-/// so that trying logins does not tell who exists.
+/// so that trying logins does not tell who exists. A certificate is looked at before: whoever has stolen a password
+/// and not the certificate does not learn that the password is right.
 ///
 /// # Errors
 /// See [`AuthenticateError`].
@@ -74,12 +115,19 @@ pub async fn authenticate(
     client: &mut Client,
     people: &dyn People,
     tls: Option<&ServerTls>,
-) -> Result<PersonName, AuthenticateError> {
+) -> Result<Authenticated, AuthenticateError> {
     let secure = client.stream.is_secure();
     let end_point = tls.filter(|_| secure).and_then(|tls| tls.end_point.as_deref());
-    let verdict = match timeout(TIME_LIMIT, exchange(client, people, Offer::new(end_point))).await {
-        Ok(verdict) => verdict,
-        Err(_) => Err(AuthenticateError::Timeout),
+    let verdict = match certificate(client, people, tls) {
+        Ok(certificate) => match timeout(TIME_LIMIT, exchange(client, people, Offer::new(end_point))).await {
+            Ok(proven) => proven.map(|(person, method)| Authenticated {
+                person,
+                method: method.to_ascii_lowercase(),
+                certificate_sha256: certificate.map(|certificate| certificate.sha256),
+            }),
+            Err(_) => Err(AuthenticateError::Timeout),
+        },
+        Err(error) => Err(error),
     };
     if let Err(error) = &verdict
         && let Some(problem) = answer(error, &client.opening.user)
@@ -88,6 +136,28 @@ pub async fn authenticate(
         let _ = timeout(LAST_WORDS_LIMIT, last_words(&mut client.stream, &problem)).await;
     }
     verdict
+}
+
+/// The client's certificate, where one is wanted. TLS has checked that it is good; here, whose it is.
+fn certificate(
+    client: &Client,
+    people: &dyn People,
+    tls: Option<&ServerTls>,
+) -> Result<Option<ClientCertificate>, AuthenticateError> {
+    let Some(wanted) = tls.and_then(|tls| tls.client_auth) else { return Ok(None) };
+    let Some(shown) = client.stream.peer_certificate() else {
+        return match wanted {
+            ClientAuth::Require => Err(AuthenticateError::NoCertificate),
+            ClientAuth::Optional => Ok(None),
+        };
+    };
+    let shown = ClientCertificate::read(shown);
+    let names = people.certificate_names(&client.opening.user);
+    if names.iter().any(|name| shown.names.contains(name)) {
+        Ok(Some(shown))
+    } else {
+        Err(AuthenticateError::WrongCertificate)
+    }
 }
 
 /// What the client is told.
@@ -106,6 +176,20 @@ fn answer(error: &AuthenticateError, user: &str) -> Option<Problem> {
             ..Problem::fatal(SqlState::PROTOCOL_VIOLATION, "malformed SCRAM message")
         }),
         AuthenticateError::Failed => Some(Problem::authentication_failed(&user)),
+        AuthenticateError::NoCertificate => Some(Problem {
+            bare: true,
+            ..Problem::fatal(
+                SqlState::INVALID_AUTHORIZATION,
+                "connection requires a valid client certificate",
+            )
+        }),
+        AuthenticateError::WrongCertificate => Some(Problem {
+            bare: true,
+            ..Problem::fatal(
+                SqlState::INVALID_AUTHORIZATION,
+                format!("certificate authentication failed for user \"{user}\""),
+            )
+        }),
     }
 }
 
@@ -118,7 +202,7 @@ async fn exchange(
     client: &mut Client,
     people: &dyn People,
     offer: Offer<'_>,
-) -> Result<PersonName, AuthenticateError> {
+) -> Result<(PersonName, &'static str), AuthenticateError> {
     let stream = &mut client.stream;
     send(stream, &reply::authentication_sasl(offer.mechanisms())).await?;
 
@@ -130,6 +214,7 @@ async fn exchange(
         Challenge::Person(person, secret) => (Some(person), secret),
         Challenge::Nobody(secret) => (None, secret),
     };
+    let method = if initial.mechanism == SCRAM_PLUS.as_bytes() { SCRAM_PLUS } else { SCRAM };
     let (expect, first) =
         offer.begin(initial.mechanism, first, &secret, &scram::nonce()?).map_err(refused)?;
     send(stream, &reply::authentication_sasl_continue(&first)).await?;
@@ -142,7 +227,7 @@ async fn exchange(
     let person = person.ok_or(AuthenticateError::Failed)?;
     let done = [reply::authentication_sasl_final(&proven), reply::authentication_ok()].concat();
     send(stream, &done).await?;
-    Ok(person)
+    Ok((person, method))
 }
 
 const fn refused(why: Refused) -> AuthenticateError {

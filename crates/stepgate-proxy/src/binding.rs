@@ -168,3 +168,12 @@ pub(crate) fn load(
     }
     Ok(all)
 }
+
+/// The bindings of one database, as the store has them now.
+pub(crate) async fn load_one(log: Log, vault: Vault, database: String) -> Result<StoredBindings, LogError> {
+    let read = move || {
+        let mut one = load(&log, &vault, std::iter::once(database))?;
+        one.pop_first().map(|(_, bindings)| bindings).ok_or(LogError::Closed)
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|error| LogError::Io(error.to_string()))?
+}

@@ -15,6 +15,9 @@ pub enum CatalogError {
     /// It could not be read a moment ago: nobody is made to wait for that again so soon.
     #[error("the catalog could not be read a moment ago")]
     Recently,
+    /// The database is not behind the gate any more.
+    #[error("the database has been closed")]
+    Closed,
     /// It does not make sense.
     #[error("reading the catalog: {0}")]
     Invalid(#[from] stepgate_sql::CatalogError),
@@ -125,12 +128,19 @@ pub async fn fingerprint(upstream: &mut Upstream) -> Result<Fingerprint, Upstrea
 
 /// Which server, and which database of it: the same through restarts and failover to a replica, another after
 /// `pg_dump` and restore.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub struct ServerIdentity {
     /// `pg_control_system().system_identifier`; empty where the catalog's role may not ask.
     system: String,
     /// `pg_database.oid`.
     database: String,
+}
+
+impl ServerIdentity {
+    /// Whether no other database has the same one.
+    pub(crate) const fn is_certain(&self) -> bool {
+        !self.system.is_empty()
+    }
 }
 
 impl std::fmt::Display for ServerIdentity {

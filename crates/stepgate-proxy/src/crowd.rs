@@ -2,7 +2,9 @@
 //!
 //! Who comes when there is no room does not stay outside for that: somebody who came earlier and has said nothing
 //! since gives way. So 1,500 idle connections keep nobody out, not even their own neighbours, whose logins take
-//! milliseconds; and whoever opens them faster than logins take is refused at once, while other networks are not.
+//! milliseconds. Where all of them speak, one of the address that has the most gives way to those that have fewer, and
+//! of one's own address whoever has not come as far as a startup packet in a quarter of a second. So whoever opens
+//! hundreds a second from one address is refused himself, and keeps out neither neighbours nor other networks.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,8 +26,11 @@ const CROWDED: usize = MAX_CROWD / 2;
 /// The time that they have then.
 const HURRIED: Duration = Duration::from_secs(10);
 
-/// Who is at it for less gives way to nobody: a login over a bad line takes as long.
+/// Who is at it for less gives way to nobody of the same address: a login over a bad line takes as long.
 const BUSY: Duration = Duration::from_secs(2);
+
+/// The same before the startup packet, which comes within four times the way there and back.
+const SLOW: Duration = Duration::from_millis(250);
 
 /// Everybody who is being let in. Cheap to clone.
 #[derive(Clone, Default)]
@@ -39,9 +44,21 @@ struct State {
 }
 
 struct Waiter {
+    address: IpAddr,
     since: Instant,
-    silent: bool,
+    stage: Stage,
     gives_way: Arc<Notify>,
+}
+
+/// How far somebody has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Nothing was said.
+    Silent,
+    /// Something.
+    Speaking,
+    /// A whole startup packet, after TLS where that is wanted.
+    Introduced,
 }
 
 /// One who is being let in; dropping it makes room.
@@ -68,10 +85,19 @@ impl Newcomer {
 
     /// It has said something.
     pub(crate) fn speaks(&self) {
+        self.comes_to(Stage::Speaking);
+    }
+
+    /// It has said who it is, and in which database it wants a session.
+    pub(crate) fn is_introduced(&self) {
+        self.comes_to(Stage::Introduced);
+    }
+
+    fn comes_to(&self, stage: Stage) {
         let mut state = self.crowd.lock();
         let waiters = state.networks.get_mut(&self.network);
         if let Some(waiter) = waiters.and_then(|waiters| waiters.get_mut(&self.number)) {
-            waiter.silent = false;
+            waiter.stage = stage;
         }
     }
 }
@@ -83,12 +109,12 @@ impl Crowd {
         let mut state = self.lock();
         let neighbours = state.networks.get(&network).map_or(0, BTreeMap::len);
         if neighbours >= MAX_OF_NETWORK {
-            state.make_room(network, now)?;
+            state.make_room(network, Some(address), now)?;
         } else if state.count >= MAX_CROWD {
             // Whoever sends the most has the least right to stay.
             let largest = state.networks.iter().max_by_key(|(_, waiters)| waiters.len())?;
             let largest = *largest.0;
-            state.make_room(largest, now)?;
+            state.make_room(largest, None, now)?;
         }
         let crowded = neighbours >= CROWDED_NETWORK || state.count >= CROWDED;
         let time = if crowded { time.min(HURRIED) } else { time };
@@ -96,7 +122,8 @@ impl Crowd {
         let number = state.next;
         state.next = number.wrapping_add(1);
         state.count = state.count.saturating_add(1);
-        let waiter = Waiter { since: now, silent: true, gives_way: Arc::clone(&gives_way) };
+        let stage = Stage::Silent;
+        let waiter = Waiter { address, since: now, stage, gives_way: Arc::clone(&gives_way) };
         state.networks.entry(network).or_default().insert(number, waiter);
         Some(Newcomer { crowd: self.clone(), network, number, gives_way, time })
     }
@@ -113,14 +140,29 @@ impl Crowd {
 }
 
 impl State {
-    /// Sends somebody of that network away: the one who has been silent for longest, or else at it for longest.
-    fn make_room(&mut self, network: IpAddr, now: Instant) -> Option<()> {
+    /// Sends somebody of that network away, for somebody of this `address` in it or for somebody elsewhere: the one who
+    /// has been silent for longest, or else one of the address that has the most.
+    fn make_room(&mut self, network: IpAddr, address: Option<IpAddr>, now: Instant) -> Option<()> {
         let waiters = self.networks.get(&network)?;
+        let mut of: HashMap<IpAddr, usize> = HashMap::new();
+        for waiter in waiters.values() {
+            *of.entry(waiter.address).or_default() += 1;
+        }
+        let has = |address: &IpAddr| of.get(address).copied().unwrap_or(0);
+        let most = of.iter().max_by_key(|(_, many)| **many).map(|(address, _)| *address)?;
+        // Whoever has fewer comes before whoever has the most, however busy that one is.
+        let comes_first = address.is_some_and(|address| has(&address) < has(&most));
         let at_it = |waiter: &Waiter| now.saturating_duration_since(waiter.since);
-        let (number, waiter) = waiters
-            .iter()
-            .find(|(_, waiter)| waiter.silent)
-            .or_else(|| waiters.first_key_value().filter(|(_, waiter)| at_it(waiter) > BUSY))?;
+        let may_go = |waiter: &Waiter| match waiter.stage {
+            Stage::Silent => true,
+            _ if comes_first => true,
+            Stage::Speaking => at_it(waiter) > SLOW,
+            Stage::Introduced => at_it(waiter) > BUSY,
+        };
+        let silent = waiters.iter().find(|(_, waiter)| waiter.stage == Stage::Silent);
+        let of_most = waiters.iter().filter(|(_, waiter)| waiter.address == most && may_go(waiter));
+        let (number, waiter) =
+            silent.or_else(|| of_most.min_by_key(|(number, waiter)| (waiter.stage, **number)))?;
         let number = *number;
         waiter.gives_way.notify_one();
         self.remove(network, number);
@@ -139,7 +181,7 @@ impl State {
 }
 
 /// Whoever has one address can have its neighbours: an IPv4 /24, an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(short) => Ipv4Addr::from_bits(short.to_bits() & !0xff).into(),
         IpAddr::V6(long) => Ipv6Addr::from_bits(long.to_bits() & !u128::from(u64::MAX)).into(),
@@ -180,19 +222,54 @@ mod tests {
     }
 
     #[test]
-    fn who_is_busy_logging_in_is_not_sent_away_and_the_newcomer_is_refused_instead() {
+    fn who_is_busy_logging_in_is_not_sent_away_for_the_same_address_and_the_newcomer_is_refused_instead() {
         let (crowd, now) = (Crowd::default(), Instant::now());
         let busy: Vec<_> = (0..MAX_OF_NETWORK)
             .map(|_| {
                 let busy = crowd.enter(from(1, 1), LOGIN, now).unwrap();
-                busy.speaks();
+                busy.is_introduced();
                 busy
             })
             .collect();
-        assert!(crowd.enter(from(1, 2), LOGIN, now + BUSY).is_none());
+        assert!(crowd.enter(from(1, 1), LOGIN, now + BUSY).is_none());
         assert!(!busy.iter().any(is_sent_away));
-        let _late = crowd.enter(from(1, 2), LOGIN, now + 2 * BUSY).unwrap();
+        let _late = crowd.enter(from(1, 1), LOGIN, now + 2 * BUSY).unwrap();
         assert_eq!(busy.iter().filter(|busy| is_sent_away(busy)).count(), 1);
+    }
+
+    #[test]
+    fn a_flood_of_one_address_that_speaks_keeps_no_neighbour_out() {
+        let (crowd, now) = (Crowd::default(), Instant::now());
+        let flood: Vec<_> = (0..MAX_OF_NETWORK)
+            .map(|_| {
+                let one = crowd.enter(from(1, 1), LOGIN, now).unwrap();
+                one.is_introduced();
+                one
+            })
+            .collect();
+        let neighbour = crowd.enter(from(1, 2), LOGIN, now).unwrap();
+        neighbour.speaks();
+        assert!(flood.first().is_some_and(is_sent_away));
+        assert!((0..1_000).all(|_| crowd.enter(from(1, 1), LOGIN, now).is_none_or(|one| is_sent_away(&one))));
+        assert!(!is_sent_away(&neighbour));
+        assert_eq!(flood.iter().filter(|one| is_sent_away(one)).count(), 0);
+    }
+
+    #[test]
+    fn who_stops_before_a_startup_packet_gives_way_to_others_of_the_same_address() {
+        let (crowd, now) = (Crowd::default(), Instant::now());
+        let stopped = crowd.enter(from(1, 1), LOGIN, now).unwrap();
+        stopped.speaks();
+        let _busy: Vec<_> = (1..MAX_OF_NETWORK)
+            .map(|_| {
+                let busy = crowd.enter(from(1, 1), LOGIN, now).unwrap();
+                busy.is_introduced();
+                busy
+            })
+            .collect();
+        assert!(crowd.enter(from(1, 1), LOGIN, now + SLOW).is_none());
+        let _newcomer = crowd.enter(from(1, 1), LOGIN, now + 2 * SLOW).unwrap();
+        assert!(is_sent_away(&stopped));
     }
 
     #[test]

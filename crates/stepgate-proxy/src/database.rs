@@ -1,17 +1,19 @@
 //! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use stepgate_policy::{Bound, Ruleset};
 use stepgate_sql::{Bindings, Catalog, Taints};
+use stepgate_store::{Log, LogError, Vault};
 use stepgate_types::RelationName;
 use tokio::sync::{Mutex, watch};
 
-use crate::binding::StoredBindings;
+use crate::binding::{self, StoredBindings};
 use crate::catalog::sizes;
+use crate::databases::Use;
 use crate::planner::Planner;
 use crate::taint::SharedTaints;
 use crate::{
@@ -37,6 +39,8 @@ pub struct View {
     pub bound: Bound,
     /// What changes whenever the definition of a view or function does.
     pub definitions: String,
+    /// Of which server.
+    pub(crate) server: ServerIdentity,
 }
 
 /// One database behind the gate.
@@ -46,7 +50,7 @@ pub struct Database {
     view: watch::Sender<Option<Arc<View>>>,
     rules: watch::Receiver<Arc<Ruleset>>,
     /// What its tables hold of labelled columns.
-    pub(crate) taints: SharedTaints,
+    pub(crate) taints: Arc<SharedTaints>,
     /// How often another view was taken into use.
     views: AtomicU64,
     /// How often some session may have committed DDL.
@@ -61,15 +65,62 @@ pub struct Database {
     pub(crate) failures: AtomicU64,
     /// Estimates rows, where asked.
     pub(crate) planner: Arc<Planner>,
+    /// Who uses it.
+    pub(crate) usage: Use,
+    /// Whether somebody keeps its catalog fresh.
+    watched: AtomicBool,
+    closed: watch::Sender<bool>,
     /// The catalog's connection; one load at a time.
     reader: Mutex<Reader>,
+}
+
+/// Which columns were bound before now.
+pub(crate) enum Past {
+    /// Read already.
+    Known(StoredBindings),
+    /// As the store has it, once the one of that name that was open before has written its last.
+    Stored {
+        /// The store.
+        log: Log,
+        /// Opens it.
+        vault: Vault,
+        /// Which.
+        before: Option<Arc<Database>>,
+    },
+}
+
+impl Past {
+    /// With the one of that name that was open before.
+    pub(crate) fn after(self, database: Option<Arc<Database>>) -> Self {
+        match self {
+            Self::Stored { log, vault, .. } => Self::Stored { log, vault, before: database },
+            known @ Self::Known(_) => known,
+        }
+    }
+
+    async fn read(&mut self, name: &str) -> Result<&mut StoredBindings, LogError> {
+        if let Self::Stored { log, vault, before } = self {
+            if let Some(before) = before.take() {
+                drop(before.reader.lock().await);
+            }
+            *self = Self::Known(binding::load_one(log.clone(), vault.clone(), name.to_owned()).await?);
+        }
+        match self {
+            Self::Known(bindings) => Ok(bindings),
+            Self::Stored { .. } => Err(LogError::Closed),
+        }
+    }
+
+    const fn known(&self) -> Option<&StoredBindings> {
+        if let Self::Known(bindings) = self { Some(bindings) } else { None }
+    }
 }
 
 struct Reader {
     connection: Option<Upstream>,
     /// Which server was last reached.
     server: Option<ServerIdentity>,
-    bindings: StoredBindings,
+    past: Past,
     /// What was known of tables when columns were last bound, and those for whose labels there was no room.
     bound_with: Taints,
     lost: BTreeSet<RelationName>,
@@ -133,13 +184,13 @@ impl Database {
     pub(crate) fn new(
         config: UpstreamConfig,
         rules: watch::Receiver<Arc<Ruleset>>,
-        taints: SharedTaints,
-        bindings: StoredBindings,
+        taints: Arc<SharedTaints>,
+        past: Past,
     ) -> Self {
         let reader = Reader {
             connection: None,
             server: None,
-            bindings,
+            past,
             bound_with: Taints::default(),
             lost: BTreeSet::new(),
             fingerprint: None,
@@ -160,8 +211,46 @@ impl Database {
             current: std::sync::Mutex::default(),
             failures: AtomicU64::new(0),
             planner: Arc::default(),
+            usage: Use::default(),
+            watched: AtomicBool::new(false),
+            closed: watch::Sender::new(false),
             reader: Mutex::new(reader),
         }
+    }
+
+    /// It is not behind the gate any more, or nobody uses it: nothing more is read, nor written of it.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    /// Becomes true when it is.
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.closed.subscribe()
+    }
+
+    /// Whether somebody keeps its catalog fresh.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::SeqCst)
+    }
+
+    /// Whether nobody did until now; somebody does from now on.
+    pub(crate) fn begin_watch(&self) -> bool {
+        !self.watched.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether something of it is being read or written.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.reader.try_lock().is_err()
+    }
+
+    /// Which database of which server it is; `None` until that could be asked.
+    pub(crate) fn identity(&self) -> Option<ServerIdentity> {
+        self.view().map(|view| view.server.clone())
     }
 
     /// Catalog and rules as of now; `None` until the catalog has been loaded once.
@@ -220,6 +309,9 @@ impl Database {
     }
 
     async fn try_load(&self, reader: &mut Reader) -> Result<Arc<View>, CatalogError> {
+        if self.is_closed() {
+            return Err(CatalogError::Closed);
+        }
         // Taken out, so that a connection that failed half-way is never used again.
         let mut connection = match reader.connection.take() {
             Some(connection) => connection,
@@ -262,8 +354,12 @@ impl Database {
     /// Binds what is labelled to its columns as that catalog has them.
     async fn bind(&self, catalog: &Catalog, reader: &mut Reader) -> Result<(), CatalogError> {
         let Some(server) = &reader.server else { return Ok(()) };
+        if self.is_closed() {
+            return Err(CatalogError::Closed);
+        }
         let (taints, rules) = (self.taints.now(), Arc::clone(&self.rules.borrow()));
-        reader.lost = reader.bindings.follow(server, catalog, &self.taints, &rules).await?;
+        let bindings = reader.past.read(&self.config.name).await?;
+        reader.lost = bindings.follow(server, catalog, &self.taints, &rules).await?;
         reader.bound_with = taints;
         Ok(())
     }
@@ -284,7 +380,8 @@ impl Database {
 
     fn set(&self, catalog: Arc<Catalog>, reader: &Reader) -> Arc<View> {
         let rules = Arc::clone(&self.rules.borrow());
-        let bindings = reader.server.as_ref().and_then(|server| reader.bindings.of(server));
+        let server = reader.server.clone().unwrap_or_default();
+        let bindings = reader.past.known().and_then(|bindings| bindings.of(&server));
         let names = bindings.map(Bindings::former_names).unwrap_or_default();
         let mut bound = rules.bind(&self.config.name, &*catalog, &names);
         bound.doubt(&reader.lost);
@@ -295,7 +392,7 @@ impl Database {
             }
         }
         let definitions = reader.fingerprint.as_ref().map(Fingerprint::definitions).unwrap_or_default();
-        let view = Arc::new(View { catalog, rules, bound, definitions });
+        let view = Arc::new(View { catalog, rules, bound, definitions, server });
         self.view.send_replace(Some(Arc::clone(&view)));
         self.views.fetch_add(1, Ordering::SeqCst);
         view

@@ -2,6 +2,8 @@
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
+use crate::der::expect;
+
 /// The hash by the certificate's own signature algorithm, SHA-256 in place of MD5 and SHA-1; `None` where the
 /// RFC defines none (Ed25519, RSA-PSS): no channel binding is offered then.
 pub(crate) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
@@ -23,25 +25,8 @@ pub(crate) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
 fn signature_algorithm(certificate: &[u8]) -> Option<&[u8]> {
     const SEQUENCE: u8 = 0x30;
     const OID: u8 = 0x06;
-    let (certificate, _) = element(certificate, SEQUENCE)?;
-    let (_tbs, rest) = element(certificate, SEQUENCE)?;
-    let (algorithm, _) = element(rest, SEQUENCE)?;
-    element(algorithm, OID).map(|(oid, _)| oid)
-}
-
-/// The content of the DER element of type `tag` that `der` begins with, and what follows it.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (&[found, short], rest) = der.split_first_chunk::<2>()?;
-    if found != tag {
-        return None;
-    }
-    let (len, rest) = match short {
-        0..=0x7f => (usize::from(short), rest),
-        0x81..=0x83 => {
-            let (bytes, rest) = rest.split_at_checked(usize::from(short & 0x7f))?;
-            (bytes.iter().fold(0, |len, byte| len << 8 | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    rest.split_at_checked(len)
+    let (certificate, _) = expect(certificate, SEQUENCE)?;
+    let (_tbs, rest) = expect(certificate, SEQUENCE)?;
+    let (algorithm, _) = expect(rest, SEQUENCE)?;
+    expect(algorithm, OID).map(|(oid, _)| oid)
 }

@@ -1,8 +1,8 @@
 //! What all sessions of a gate share.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use stepgate_policy::Ruleset;
 use stepgate_record::Event;
@@ -12,11 +12,12 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::crowd::{Crowd, MAX_CROWD};
 use crate::database::Database;
+use crate::databases::Databases;
+use crate::failures::Failures;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::sessions::Sessions;
 use crate::{CancelRegistry, ServerTls, UpstreamConfig};
-use crate::{announced, binding, taint};
 
 /// The most connections at a time that are not sessions: those being let in, those that only cancel, and those being
 /// told that there is no room.
@@ -48,9 +49,19 @@ pub struct Parts {
     pub limits: Limits,
 }
 
+/// What a gate can take into use while it runs, besides map and policy.
+pub struct Settings {
+    /// The databases behind it.
+    pub databases: Vec<UpstreamConfig>,
+    /// How much it takes on.
+    pub limits: Limits,
+    /// TLS towards clients.
+    pub tls: Option<ServerTls>,
+}
+
 /// A gate: what all of its sessions share.
 pub struct Gate {
-    pub(crate) databases: BTreeMap<String, Arc<Database>>,
+    pub(crate) databases: Databases,
     rules: watch::Sender<Arc<Ruleset>>,
     pub(crate) log: Log,
     pub(crate) vault: Vault,
@@ -61,10 +72,12 @@ pub struct Gate {
     pub(crate) console_url: Option<String>,
     pub(crate) cancels: CancelRegistry,
     pub(crate) sessions: Sessions,
-    pub(crate) slots: Arc<Semaphore>,
     pub(crate) admissions: Arc<Semaphore>,
     pub(crate) crowd: Crowd,
-    pub(crate) limits: Limits,
+    pub(crate) failures: Failures,
+    limits: watch::Sender<Limits>,
+    /// `slow_client` of them, in milliseconds, which is asked for with each move of bytes.
+    patience: AtomicU64,
     pub(crate) metrics: Arc<Metrics>,
     tls: watch::Sender<Option<ServerTls>>,
 }
@@ -76,17 +89,9 @@ impl Gate {
     /// The store cannot say what tables hold.
     pub fn new(parts: Parts) -> Result<Self, LogError> {
         let rules = watch::Sender::new(parts.rules);
-        let mut taints = taint::load(&parts.log, &parts.vault)?;
-        let names = parts.databases.iter().map(|config| config.name.clone());
-        let mut bindings = binding::load(&parts.log, &parts.vault, names)?;
-        let databases = parts.databases.into_iter().filter_map(|config| {
-            let name = config.name.clone();
-            let taints = taints.remove(&name).unwrap_or_default();
-            let bindings = bindings.remove(&name)?;
-            Some((name, Arc::new(Database::new(config, rules.subscribe(), taints, bindings))))
-        });
+        let databases = Databases::new(parts.databases, rules.subscribe(), &parts.log, &parts.vault)?;
         Ok(Self {
-            databases: databases.collect(),
+            databases,
             rules,
             log: parts.log,
             vault: parts.vault,
@@ -98,10 +103,11 @@ impl Gate {
             console_url: parts.console_url,
             cancels: CancelRegistry::new(),
             sessions: Sessions::default(),
-            slots: Arc::new(Semaphore::new(parts.limits.sessions.min(Semaphore::MAX_PERMITS))),
             admissions: Arc::new(Semaphore::new(MAX_ADMISSIONS)),
             crowd: Crowd::default(),
-            limits: parts.limits,
+            failures: Failures::default(),
+            limits: watch::Sender::new(parts.limits),
+            patience: AtomicU64::new(millis(parts.limits.slow_client)),
             metrics: Arc::default(),
         })
     }
@@ -112,9 +118,21 @@ impl Gate {
         &self.sessions
     }
 
-    /// The databases behind the gate, by name.
-    pub fn databases(&self) -> impl Iterator<Item = (&str, &Arc<Database>)> {
-        self.databases.iter().map(|(name, database)| (name.as_str(), database))
+    /// The databases that are open, by name: those that are configured, and those of wildcards that are in use.
+    #[must_use]
+    pub fn databases(&self) -> Vec<Arc<Database>> {
+        self.databases.known()
+    }
+
+    /// How much it takes on at this moment.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        *self.limits.borrow()
+    }
+
+    /// How long a client that its server waits for may read nothing at all.
+    pub(crate) fn patience(&self) -> Duration {
+        Duration::from_millis(self.patience.load(Ordering::Relaxed))
     }
 
     /// How it shows itself to clients that come now.
@@ -122,21 +140,31 @@ impl Gate {
         self.tls.borrow().clone()
     }
 
-    /// Takes another certificate into use, for clients that come from now on.
-    pub fn set_tls(&self, tls: Option<ServerTls>) {
-        self.tls.send_replace(tls);
+    /// Takes a changed configuration into use, recorded by this event first. Sessions go on, but for those of databases
+    /// that are gone or are reached in another way now: the names of those.
+    ///
+    /// # Errors
+    /// The log refused; everything stays.
+    pub async fn reconfigure(&self, settings: Settings, event: Event) -> Result<Vec<String>, LogError> {
+        self.log.append(vec![event], Vec::new()).await?;
+        self.limits.send_replace(settings.limits);
+        self.patience.store(millis(settings.limits.slow_client), Ordering::Relaxed);
+        self.tls.send_replace(settings.tls);
+        let closed = self.databases.replace(settings.databases);
+        for name in &closed {
+            self.sessions.kill_database(name);
+        }
+        Ok(closed)
     }
 
     /// Whether it can serve anybody at all; else what it lacks, in one word.
     #[must_use]
     pub fn lacks(&self) -> Option<&'static str> {
-        let reachable = |database: &Arc<Database>| database.view().is_some();
-        if self.log.poisoned().is_some() {
-            Some("log")
-        } else if !self.databases.values().any(reachable) {
-            Some("database")
-        } else {
-            None
+        match self.databases.named() {
+            _ if self.log.poisoned().is_some() => Some("log"),
+            // Those of wildcards are reached when somebody asks.
+            (1.., false) => Some("database"),
+            _ => None,
         }
     }
 
@@ -154,7 +182,7 @@ impl Gate {
     pub async fn set_rules(&self, rules: Arc<Ruleset>) -> Result<(), LogError> {
         self.log.append(vec![policy_loaded(&rules)], Vec::new()).await?;
         self.rules.send_replace(rules);
-        for database in self.databases.values() {
+        for database in self.databases() {
             database.rules_changed().await;
         }
         Ok(())
@@ -162,25 +190,34 @@ impl Gate {
 
     /// Does what must be done without anybody asking, until `shutdown`: catalogs, expiry.
     pub async fn keep_house(&self, mut shutdown: watch::Receiver<bool>) {
-        let mut watchers = tokio::task::JoinSet::new();
-        for database in self.databases.values() {
-            watchers.spawn(announced::listen(Arc::clone(database), shutdown.clone()));
-            let (database, shutdown) = (Arc::clone(database), shutdown.clone());
-            watchers.spawn(async move { database.watch(shutdown).await });
-        }
+        let looked_after = self.databases.keep(shutdown.clone());
         let mut second = tokio::time::interval(Duration::from_secs(1));
-        loop {
-            tokio::select! {
-                // In a block of its own: the guard it returns must not live across another arm's await.
-                () = async { let _ = shutdown.wait_for(|down| *down).await; } => break,
-                _ = second.tick() => {
-                    if let Err(error) = self.desk.expire_due().await {
-                        tracing::error!(%error, "requests cannot be expired");
+        let each_second = async {
+            loop {
+                tokio::select! {
+                    // In a block of its own: the guard it returns must not live across another arm's await.
+                    () = async { let _ = shutdown.wait_for(|down| *down).await; } => break,
+                    _ = second.tick() => {
+                        self.databases.tidy();
+                        self.note_failures(false);
+                        if let Err(error) = self.desk.expire_due().await {
+                            tracing::error!(%error, "requests cannot be expired");
+                        }
                     }
                 }
             }
+        };
+        tokio::join!(looked_after, each_second);
+        self.note_failures(true);
+    }
+
+    /// Records failed logins that were only counted; `all`: also those of this minute.
+    fn note_failures(&self, all: bool) {
+        for event in self.failures.due(Instant::now(), all) {
+            if let Err(error) = self.log.note(event) {
+                tracing::error!(%error, "recording failed authentications");
+            }
         }
-        while watchers.join_next().await.is_some() {}
     }
 }
 
@@ -192,6 +229,10 @@ pub fn policy_loaded(rules: &Ruleset) -> Event {
         rules: count(rules.rule_names().count()),
         columns: count(rules.map().labelled_columns()),
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn count(number: usize) -> u64 {

@@ -4,6 +4,7 @@ mod asking;
 mod estimate;
 mod known;
 mod metering;
+mod pose;
 mod signal;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,7 @@ use stepgate_sql::{Catalog, Facts, Flow, Message, NoValues, SessionState, SinkKi
 use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
     Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
-    SessionId, SqlState, StatementId, Use,
+    SessionId, StatementId, Use,
 };
 use stepgate_wire::Problem;
 
@@ -27,6 +28,7 @@ use self::estimate::with_estimate_of;
 use self::known::{Known, When};
 pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
+use crate::Credentials;
 use crate::database::{Database, View};
 use crate::gate::Gate;
 use crate::refusal;
@@ -42,6 +44,8 @@ pub(crate) struct Judge {
     pub(crate) database: Arc<Database>,
     pub(crate) session: SessionId,
     pub(crate) person: PersonName,
+    /// Whom the gate is upstream for this session.
+    pub(crate) role: Arc<Credentials>,
     pub(crate) address: IpAddr,
     pub(crate) client: String,
     known: Known,
@@ -74,10 +78,11 @@ impl Judge {
         database: Arc<Database>,
         session: SessionId,
         person: PersonName,
+        role: Arc<Credentials>,
         address: IpAddr,
         client: String,
     ) -> Self {
-        Self { gate, database, session, person, address, client, known: Known::default() }
+        Self { gate, database, session, person, role, address, client, known: Known::default() }
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
@@ -129,10 +134,7 @@ impl Judge {
             return Ok(Verdict::Refuse(refusal::catalog_unknown()));
         };
         let Some(who) = self.circumstances() else {
-            return Ok(Verdict::Refuse(
-                Problem::error(SqlState::INVALID_AUTHORIZATION, "this person is no longer known")
-                    .with_hint("Ask the gate's operator: stepgate user ls"),
-            ));
+            return Ok(Verdict::Refuse(refusal::no_longer_known()));
         };
         let begun = Instant::now();
         let own = signal::of(pending, (by.0, by.1)).map(|signal| match signal {
@@ -154,6 +156,9 @@ impl Judge {
             Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
         if others && decision.enforced && !pending.aborted {
             return case.refuse(refusal::not_own_session()).await;
+        }
+        if decision.enforced && !pending.aborted && pose::poses(pending) {
+            return case.refuse(refusal::poses()).await;
         }
         if let Some(event) =
             case.passes_on_ticket().filter(|_| own.is_none() && !asked && decision.limit.is_none())
@@ -239,8 +244,8 @@ impl Judge {
         let database = &self.database.config.name;
         // Processes are counted by server, whatever their database.
         let server = |name: &str| {
-            let config = &self.gate.databases.get(name)?.config;
-            Some((&config.host, config.port))
+            let open = self.gate.databases.find(name)?;
+            Some((open.config.host.clone(), open.config.port))
         };
         let is_here =
             |name: &String| name == database || server(name).is_some_and(|it| Some(it) == server(database));
@@ -264,12 +269,15 @@ impl Judge {
     fn circumstances(&self) -> Option<Circumstances> {
         // Asked anew each time: groups may change while a session is open.
         let person = self.gate.people.get(&self.person)?;
+        // In other groups now, somebody may have another role, and this session goes on with the one of before.
+        let role = self.database.config.role_of(&person.groups);
+        role.filter(|role| role.user == self.role.user)?;
         Some(Circumstances {
             person: self.person.clone(),
             groups: person.groups.iter().cloned().collect(),
             service: person.service,
             database: self.database.config.name.clone(),
-            db_user: self.database.config.credentials.user.clone(),
+            db_user: self.role.user.clone(),
             address: self.address,
             client: self.client.clone(),
         })

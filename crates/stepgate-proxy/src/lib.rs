@@ -8,10 +8,14 @@ mod binding;
 mod buffers;
 mod cancel;
 mod catalog;
+mod certificate;
 mod crowd;
 mod database;
+mod databases;
+mod der;
 mod digest;
 mod drive;
+mod failures;
 mod gate;
 mod judge;
 mod limits;
@@ -32,7 +36,7 @@ mod upstream;
 mod workers;
 
 pub use admit::{AdmitError, Admitted, Client, admit};
-pub use authenticate::{AuthenticateError, Challenge, People, authenticate};
+pub use authenticate::{AuthenticateError, Authenticated, Challenge, People, authenticate};
 pub use cancel::{CancelNotice, CancelRegistry, RegisterError, Registration, forward_cancel};
 pub use catalog::{
     CatalogError, Fingerprint, ServerIdentity, connect_for_catalog, fingerprint, load, load_from, locks,
@@ -40,12 +44,15 @@ pub use catalog::{
 };
 pub use crowd::MAX_CROWD;
 pub use database::{Database, View};
-pub use gate::{Gate, Parts, policy_loaded};
+pub use gate::{Gate, Parts, Settings, policy_loaded};
 pub use limits::Limits;
 pub use server::serve;
 pub use sessions::{SessionInfo, Sessions};
 pub use shutdown::Shutdown;
 pub use stream::Stream;
-pub use tls::{ServerTls, TlsError};
-pub use upstream::{Credentials, SslMode, Upstream, UpstreamConfig, UpstreamError, connect, simple_query};
+pub use tls::{ClientAuth, ServerTls, TlsError};
+pub use upstream::{
+    Credentials, PassPerson, Password, Role, SslMode, Upstream, UpstreamConfig, UpstreamError, connect,
+    simple_query,
+};
 pub use workers::{Places, Workers};

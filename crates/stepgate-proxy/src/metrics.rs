@@ -209,7 +209,12 @@ impl Gate {
             text.line(name, value);
         };
         gauge(&mut text, "stepgate_sessions", "Open sessions.", wide(self.sessions.len()));
-        gauge(&mut text, "stepgate_sessions_limit", "The most that may be open.", wide(self.limits.sessions));
+        gauge(
+            &mut text,
+            "stepgate_sessions_limit",
+            "The most that may be open.",
+            wide(self.limits().sessions),
+        );
         gauge(&mut text, "stepgate_logins_open", "Connections not logged in yet.", wide(self.crowd.len()));
         gauge(&mut text, "stepgate_holds_open", "Held statements.", metrics.open_holds.load(Relaxed));
         gauge(&mut text, "stepgate_log_queue", "Records that are not on disk yet.", self.log.backlog());
@@ -273,9 +278,9 @@ impl Gate {
                     help: &str,
                     value: &dyn Fn(&crate::Database) -> Option<String>| {
             text.head(name, kind, help);
-            for (database, known) in self.databases() {
-                if let Some(value) = value(known) {
-                    text.line(&format!("{name}{{database=\"{}\"}}", label(database)), value);
+            for database in self.databases() {
+                if let Some(value) = value(&database) {
+                    text.line(&format!("{name}{{database=\"{}\"}}", label(&database.config.name)), value);
                 }
             }
         };

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::upstream::single_statement;
-use crate::{Upstream, UpstreamConfig, UpstreamError, connect, simple_query};
+use crate::{Credentials, Upstream, UpstreamConfig, UpstreamError, connect, simple_query};
 
 /// How long a statement waits for an answer. Planning a query of one table takes a millisecond.
 const BOUND: Duration = Duration::from_millis(250);
@@ -49,7 +49,8 @@ const SETTINGS: [(&str, &str); 13] = [
 /// The planner of one database.
 pub(crate) struct Planner {
     turns: Arc<Semaphore>,
-    idle: Mutex<Vec<(Instant, Upstream)>>,
+    /// Since when, whose, and which.
+    idle: Mutex<Vec<(Instant, String, Upstream)>>,
     /// When no connection could be made.
     failed: Mutex<Option<Instant>>,
 }
@@ -69,6 +70,7 @@ impl Planner {
     pub(crate) async fn ask(
         self: &Arc<Self>,
         config: &UpstreamConfig,
+        role: &Arc<Credentials>,
         question: Question,
         path: &[String],
         sql: &str,
@@ -81,16 +83,17 @@ impl Planner {
         let (done, answer) = oneshot::channel();
         let planner = Arc::clone(self);
         let (config, check, sql) = (config.clone(), check(&question, path), explain(sql));
+        let role = Arc::clone(role);
         // In a task of its own: a connection that is slow today is there for the next question.
         tokio::spawn(async move {
-            let answered = timeout(GIVE_UP, planner.answer(&config, &question, &check, &sql)).await;
+            let answered = timeout(GIVE_UP, planner.answer((&config, &role), &question, &check, &sql)).await;
             let (rows, connection) = answered.ok().flatten().unzip();
             // Nobody listens any more if it took too long.
             let _ = done.send(rows.flatten());
             if let Some(mut connection) = connection
                 && simple_query(&mut connection, "ROLLBACK").await.is_ok()
             {
-                locked(&planner.idle).push((Instant::now(), connection));
+                locked(&planner.idle).push((Instant::now(), role.user.clone(), connection));
             }
             drop(turn);
         });
@@ -99,23 +102,23 @@ impl Planner {
 
     /// Closes what nobody has used for long.
     pub(crate) fn tidy(&self) {
-        locked(&self.idle).retain(|(used, _)| used.elapsed() < KEEP);
+        locked(&self.idle).retain(|(used, ..)| used.elapsed() < KEEP);
     }
 
     /// The answer, if there is one, and the connection that it came over, whose transaction is still open.
     async fn answer(
         &self,
-        config: &UpstreamConfig,
+        (config, role): (&UpstreamConfig, &Credentials),
         question: &Question,
         check: &str,
         sql: &str,
     ) -> Option<(Option<u64>, Upstream)> {
         loop {
-            let known = locked(&self.idle).pop();
+            let known = self.idle_of(&role.user);
             let is_known = known.is_some();
             let mut connection = match known {
-                Some((_, connection)) => connection,
-                None => self.connect(config).await?,
+                Some(connection) => connection,
+                None => self.connect(config, role).await?,
             };
             match estimate(&mut connection, question, check, sql).await {
                 Ok(rows) => return Some((rows, connection)),
@@ -126,11 +129,17 @@ impl Planner {
         }
     }
 
-    async fn connect(&self, config: &UpstreamConfig) -> Option<Upstream> {
+    fn idle_of(&self, user: &str) -> Option<Upstream> {
+        let mut idle = locked(&self.idle);
+        let place = idle.iter().rposition(|(_, whose, _)| whose == user)?;
+        Some(idle.swap_remove(place).2)
+    }
+
+    async fn connect(&self, config: &UpstreamConfig, role: &Credentials) -> Option<Upstream> {
         let settings: Vec<_> =
             SETTINGS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let connection = async {
-            let mut connection = connect(config, &config.credentials, &settings).await?;
+            let mut connection = connect(config, role, &settings).await?;
             // Planned once: that takes ten times as long as running it.
             simple_query(&mut connection, CHECK).await.map(|_| connection)
         };

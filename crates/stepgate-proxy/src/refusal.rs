@@ -152,6 +152,24 @@ pub(crate) fn not_own_session() -> Problem {
         )
 }
 
+/// The ERROR of a statement that would have the server take its author for somebody else.
+pub(crate) fn poses() -> Problem {
+    Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, "settings of the gate's own cannot be changed")
+        .with_detail("By stepgate.person the server knows who is behind a session.")
+        .with_hint(
+            "Read it with current_setting('stepgate.person', true); use another name for a setting of yours.",
+        )
+}
+
+/// The ERROR of whatever is sent in a session whose person has been removed, or has another role by now.
+pub(crate) fn no_longer_known() -> Problem {
+    Problem::error(
+        SqlState::INVALID_AUTHORIZATION,
+        "this person is no longer known, or is in other groups now",
+    )
+    .with_hint("Connect again; if that fails, ask the gate's operator: stepgate user ls")
+}
+
 /// What to do instead, by what denied it.
 fn way_out(decision: &Decision) -> &'static str {
     let by = |name: &str| decision.rules.iter().any(|rule| rule == name);

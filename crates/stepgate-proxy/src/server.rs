@@ -8,25 +8,28 @@ use bytes::BytesMut;
 use stepgate_record::Event;
 use stepgate_session::{Session, Setup};
 use stepgate_types::{PersonName, SessionId, SqlState};
+use stepgate_wire::startup::Opening;
 use stepgate_wire::{Problem, reply};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use crate::crowd::Newcomer;
 use crate::database::Database;
+use crate::databases::{InUse, NoDatabase};
 use crate::drive::{Calls, Drive, Sources};
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::metrics::count;
-use crate::sessions::{Listed, Place, SessionInfo};
+use crate::sessions::{Full, Listed, Place, SessionInfo};
 use crate::shutdown::beyond;
+use crate::upstream::no_such_database;
 use crate::workers::Places;
 use crate::{
-    AdmitError, Admitted, AuthenticateError, Client, Registration, Shutdown, Upstream, UpstreamError, admit,
-    authenticate, connect, peer,
+    AdmitError, Admitted, AuthenticateError, Authenticated, Client, Credentials, PassPerson, Registration,
+    Shutdown, Upstream, UpstreamError, admit, authenticate, connect, peer,
 };
 
 /// The longest `application_name` that records and grants keep, in bytes: PostgreSQL's own limit.
@@ -86,7 +89,7 @@ fn moved(tcp: TcpStream) -> std::io::Result<TcpStream> {
 async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: watch::Receiver<Shutdown>) {
     // What not even fits beside those who are being told so is closed: the bound of all bounds.
     let Ok(admission) = Arc::clone(&gate.admissions).try_acquire_owned() else { return };
-    let Some(newcomer) = gate.crowd.enter(peer::address(peer), gate.limits.login, Instant::now()) else {
+    let Some(newcomer) = gate.crowd.enter(peer::address(peer), gate.limits().login, Instant::now()) else {
         count(&gate.metrics.crowded_out);
         return no_room(&tcp);
     };
@@ -96,13 +99,13 @@ async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: wa
         let_in = Box::pin(let_in(gate, tcp, peer, newcomer)) => let_in,
         _ = beyond(&mut stop, Shutdown::Serving) => None,
     };
-    let Some((client, person)) = let_in else { return };
+    let Some((client, who)) = let_in else { return };
     drop(admission);
-    if let Err(error) = peer::give_up_after(client.stream.tcp(), gate.limits.slow_client) {
+    if let Err(error) = peer::give_up_after(client.stream.tcp(), gate.limits().slow_client) {
         tracing::warn!(%error, "a client's socket cannot be given a limit");
     }
     let (prepared, mut stream) = {
-        let prepared = Box::pin(prepare(gate, &client, person, shutdown)).await;
+        let prepared = Box::pin(prepare(gate, &client, who, shutdown)).await;
         (prepared, client.stream)
     };
     match prepared {
@@ -122,7 +125,7 @@ async fn let_in(
     tcp: TcpStream,
     peer: SocketAddr,
     newcomer: Newcomer,
-) -> Option<(Box<Client>, PersonName)> {
+) -> Option<(Box<Client>, Authenticated)> {
     let until = tokio::time::Instant::now() + newcomer.time;
     let mut first = [0];
     tokio::select! {
@@ -146,7 +149,10 @@ async fn let_in(
         admitted = timeout_at(until, admit(tcp, peer, tls.as_ref())) => admitted,
     };
     let mut client = match admitted.unwrap_or(Err(AdmitError::Timeout)) {
-        Ok(Admitted::Session(client)) => client,
+        Ok(Admitted::Session(client)) => {
+            newcomer.is_introduced();
+            client
+        }
         Ok(Admitted::Cancel(key, mut stream)) => {
             count(&gate.metrics.cancels);
             gate.cancels.cancel(&key, peer).await;
@@ -169,7 +175,7 @@ async fn let_in(
         }
     };
     match authenticated {
-        Ok(Ok(person)) => return Some((client, person)),
+        Ok(Ok(who)) => return Some((client, who)),
         Ok(Err(error)) => not_authenticated(gate, &client, &error),
         Err(problem) => {
             let last_words = async {
@@ -205,11 +211,12 @@ fn too_slow() -> Problem {
 fn not_authenticated(gate: &Gate, client: &Client, error: &AuthenticateError) {
     tracing::info!(peer = %client.peer, %error, "not authenticated");
     count(&gate.metrics.not_authenticated);
-    if matches!(error, AuthenticateError::Failed) {
+    if error.is_failure() {
         let known = client.opening.user.parse().ok().filter(|name| gate.people.get(name).is_some());
-        let event =
-            Event::SessionAuthFailed { person: known, address: peer::address(client.peer).to_string() };
-        if let Err(error) = gate.log.note(event) {
+        let event = gate.failures.record(known, peer::address(client.peer), Instant::now());
+        if let Some(event) = event
+            && let Err(error) = gate.log.note(event)
+        {
             tracing::error!(%error, "recording a failed authentication");
         }
     }
@@ -223,8 +230,8 @@ struct Prepared {
     leftover: BytesMut,
     opening: BytesMut,
     _listed: Listed,
-    _slot: OwnedSemaphorePermit,
     _place: Place,
+    _in_use: InUse,
 }
 
 impl Prepared {
@@ -245,31 +252,26 @@ impl Prepared {
 async fn prepare(
     gate: &Arc<Gate>,
     client: &Client,
-    person: PersonName,
+    who: Authenticated,
     shutdown: watch::Receiver<Shutdown>,
 ) -> Result<Prepared, Problem> {
-    let slot = Arc::clone(&gate.slots).try_acquire_owned().map_err(|_| too_many(gate))?;
-    let place = gate.sessions.place(&person, gate.limits.per_person).ok_or_else(|| {
-        let many = gate.limits.per_person;
-        count(&gate.metrics.too_many);
-        Problem::fatal(
-            SqlState::TOO_MANY_CONNECTIONS,
-            format!("too many sessions of {person} (limit {many})"),
-        )
-        .with_hint("Close one that is not needed; the gate's operator sets the limit (limits.per_person).")
+    let person = who.person.clone();
+    let limits = gate.limits();
+    let place = gate.sessions.place(&person, &limits).map_err(|full| match full {
+        Full::All => too_many(gate),
+        Full::Person => too_many_of(gate, &person, limits.per_person),
     })?;
-    let database = gate.databases.get(&client.opening.database).cloned().ok_or_else(|| {
-        let message = format!("database \"{}\" is not behind this gate", client.opening.database);
-        Problem::fatal(SqlState::UNDEFINED_DATABASE, message)
+    let in_use = open_database(gate, &client.opening.database).await?;
+    let database = Arc::clone(in_use.database());
+    let groups = gate.people.get(&person).map(|person| person.groups.clone()).unwrap_or_default();
+    let role = database.config.role_of(&groups).cloned().ok_or_else(|| no_role(&database, &person))?;
+    let view = database.view().ok_or_else(|| unreachable(&database, &crate::CatalogError::Closed))?;
+    let settings = settings(&database, &person, &client.opening);
+    let upstream = connect(&database.config, &role, &settings).await.map_err(|error| {
+        count(&database.failures);
+        tracing::warn!(database = %database.config.name, %error, "cannot connect upstream");
+        error.problem(&database.config.name)
     })?;
-    let view = database.ensure_view().await.map_err(|error| unreachable(&database, &error))?;
-    let upstream = connect(&database.config, &database.config.credentials, &client.opening.settings)
-        .await
-        .map_err(|error| {
-            count(&database.failures);
-            tracing::warn!(database = %database.config.name, %error, "cannot connect upstream");
-            error.problem(&database.config.name)
-        })?;
     let id = SessionId::from_bytes(random(gate)?);
     let registration = gate
         .cancels
@@ -284,10 +286,14 @@ async fn prepare(
         opened: gate.clock.now().to_string(),
         pid: upstream.pid,
     };
-    record_opened(gate, &database, &info, client.stream.is_secure()).await?;
+    let listed = gate.sessions.enter(info.clone());
+    // Whoever closed it before that did not see this session.
+    if database.is_closed() {
+        return Err(no_such_database(&client.opening.database));
+    }
+    record_opened(gate, &role, &info, client.stream.is_secure(), who).await?;
     let address = peer::address(client.peer);
-    let judge = Judge::new(Arc::clone(gate), database, id, person, address, info.client.clone());
-    let listed = gate.sessions.enter(info);
+    let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client);
     let opening = opening(&upstream, &registration);
     let session = Session::new(Setup {
         id,
@@ -309,14 +315,87 @@ async fn prepare(
         leftover: upstream.leftover,
         opening,
         _listed: listed,
-        _slot: slot,
         _place: place,
+        _in_use: in_use,
     })
+}
+
+/// The database that a client asks for, with its catalog.
+async fn open_database(gate: &Gate, name: &str) -> Result<InUse, Problem> {
+    let in_use = gate.databases.get(name).map_err(|why| match why {
+        NoDatabase::Unknown => no_such_database(name),
+        NoDatabase::TooMany => too_many_databases(gate),
+    })?;
+    let database = in_use.database();
+    if let Err(error) = database.ensure_view().await {
+        gate.databases.forget(database);
+        return Err(unreachable(database, &error));
+    }
+    gate.databases.is_there(database);
+    if gate.databases.is_another(database) {
+        tracing::warn!(database = %database.config.name, "asked for by a name that the configuration does not give it");
+        gate.databases.forget(database);
+        gate.sessions.kill_database(name);
+        return Err(no_such_database(name));
+    }
+    Ok(in_use)
+}
+
+/// The setting by which the server knows who is behind a session. Clients cannot change it: at startup it is refused as
+/// every setting is that is not on a list; SET of it counts as a change of roles does.
+const PERSON: &str = "stepgate.person";
+
+/// The longest `application_name` that the server keeps, in bytes.
+const MAX_APPLICATION_NAME: usize = 63;
+
+/// What the client asks for, and who it is.
+fn settings(database: &Database, person: &PersonName, opening: &Opening) -> Vec<(String, String)> {
+    let mut settings = opening.settings.clone();
+    let pass = database.config.pass_person;
+    if pass == PassPerson::ApplicationName {
+        let name = opening.setting("application_name").unwrap_or_default();
+        let name = with_person(name, person);
+        settings.retain(|(name, _)| name != "application_name");
+        settings.push(("application_name".to_owned(), name));
+    }
+    if pass != PassPerson::Never {
+        settings.push((PERSON.to_owned(), person.to_string()));
+    }
+    settings
+}
+
+/// `psql [dana]`: what does not fit is left out of the client's part.
+fn with_person(name: &str, person: &PersonName) -> String {
+    let suffix = if name.is_empty() { format!("[{person}]") } else { format!(" [{person}]") };
+    let room = MAX_APPLICATION_NAME.saturating_sub(suffix.len());
+    let fits = name.char_indices().map(|(at, letter)| at + letter.len_utf8()).take_while(|end| *end <= room);
+    let cut = fits.last().unwrap_or(0);
+    format!("{}{suffix}", name.get(..cut).unwrap_or_default())
+}
+
+fn no_role(database: &Database, person: &PersonName) -> Problem {
+    let name = &database.config.name;
+    Problem::fatal(SqlState::INVALID_AUTHORIZATION, format!("{person} has no role in database \"{name}\""))
+        .with_hint("None of your groups has one; the gate's operator gives groups roles (databases, users).")
+}
+
+fn too_many_of(gate: &Gate, person: &PersonName, many: usize) -> Problem {
+    count(&gate.metrics.too_many);
+    let message = format!("too many sessions of {person} (limit {many})");
+    Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, message)
+        .with_hint("Close one that is not needed; the gate's operator sets the limit (limits.per_person).")
+}
+
+fn too_many_databases(gate: &Gate) -> Problem {
+    count(&gate.metrics.too_many);
+    Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many databases are in use")
+        .with_hint("Try again when others have disconnected.")
 }
 
 /// What the server told the gate at startup, and the gate's own key in place of the server's.
 fn opening(upstream: &Upstream, registration: &Registration) -> BytesMut {
     let mut opening = BytesMut::new();
+    upstream.notices.iter().for_each(|notice| opening.extend_from_slice(notice));
     for (name, value) in &upstream.params {
         opening.extend_from_slice(&reply::parameter_status(name, value));
     }
@@ -327,18 +406,21 @@ fn opening(upstream: &Upstream, registration: &Registration) -> BytesMut {
 
 async fn record_opened(
     gate: &Gate,
-    database: &Database,
+    role: &Credentials,
     info: &SessionInfo,
     tls: bool,
+    who: Authenticated,
 ) -> Result<(), Problem> {
     let event = Event::SessionOpened {
         session: info.session,
         person: info.person.clone(),
         database: info.database.clone(),
-        db_user: database.config.credentials.user.clone(),
+        db_user: role.user.clone(),
         address: info.address.clone(),
         client: info.client.clone(),
         tls,
+        method: Some(who.method),
+        certificate_sha256: who.certificate_sha256,
     };
     gate.log.append(vec![event], Vec::new()).await.map(drop).map_err(|error| Problem {
         severity: stepgate_wire::Severity::Fatal,
@@ -358,11 +440,20 @@ fn too_many(gate: &Gate) -> Problem {
 }
 
 fn unreachable(database: &Database, error: &crate::CatalogError) -> Problem {
-    tracing::warn!(database = %database.config.name, %error, "catalog cannot be read");
-    if let crate::CatalogError::Upstream(error @ UpstreamError::Pooler) = error {
-        return error.problem(&database.config.name);
+    let name = &database.config.name;
+    match error {
+        // A name that the server does not know may be anything that a client came up with: it is not logged.
+        crate::CatalogError::Upstream(error @ UpstreamError::Server { state, .. }) if state == "3D000" => {
+            return error.problem(name);
+        }
+        _ => tracing::warn!(database = %name, %error, "catalog cannot be read"),
     }
-    let message = format!("cannot reach database \"{}\"", database.config.name);
+    if let crate::CatalogError::Upstream(error @ (UpstreamError::Pooler | UpstreamError::Server { .. })) =
+        error
+    {
+        return error.problem(name);
+    }
+    let message = format!("cannot reach database \"{name}\"");
     Problem::fatal(SqlState::CONNECTION_FAILURE, message).with_hint(
         "The gate is up, the server behind it is not, or does not let it in. Tell the gate's operator.",
     )

@@ -7,6 +7,8 @@ use serde::Serialize;
 use stepgate_types::{PersonName, SessionId};
 use tokio::sync::Notify;
 
+use crate::Limits;
+
 /// One open session, as listed.
 #[derive(Debug, Clone, Serialize)]
 pub struct SessionInfo {
@@ -40,10 +42,11 @@ pub(crate) struct Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut places = self.sessions.places();
-        if let Some(taken) = places.get_mut(&self.person) {
+        places.all = places.all.saturating_sub(1);
+        if let Some(taken) = places.each.get_mut(&self.person) {
             *taken = taken.saturating_sub(1);
             if *taken == 0 {
-                places.remove(&self.person);
+                places.each.remove(&self.person);
             }
         }
     }
@@ -56,8 +59,23 @@ pub struct Sessions(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     entries: Mutex<HashMap<SessionId, Entry>>,
-    /// How many each person has, those included that are only being opened.
-    places: Mutex<HashMap<PersonName, usize>>,
+    places: Mutex<Places>,
+}
+
+/// How many there are, in all and of each person, those included that are only being opened.
+#[derive(Default)]
+struct Places {
+    all: usize,
+    each: HashMap<PersonName, usize>,
+}
+
+/// Why there is no room for one more session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// There are too many.
+    All,
+    /// The person has too many.
+    Person,
 }
 
 /// Keeps a session listed; dropping it takes it out.
@@ -79,19 +97,23 @@ impl Sessions {
         self.0.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn places(&self) -> std::sync::MutexGuard<'_, HashMap<PersonName, usize>> {
+    fn places(&self) -> std::sync::MutexGuard<'_, Places> {
         self.0.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Room for one more session of that person, who may have so `many`.
-    pub(crate) fn place(&self, person: &PersonName, many: usize) -> Option<Place> {
+    /// Room for one more session of that person.
+    pub(crate) fn place(&self, person: &PersonName, limits: &Limits) -> Result<Place, Full> {
         let mut places = self.places();
-        let taken = places.entry(person.clone()).or_default();
-        if *taken >= many {
-            return None;
+        let taken = places.each.get(person).copied().unwrap_or(0);
+        if places.all >= limits.sessions {
+            return Err(Full::All);
         }
-        *taken = taken.saturating_add(1);
-        Some(Place { sessions: self.clone(), person: person.clone() })
+        if taken >= limits.per_person {
+            return Err(Full::Person);
+        }
+        places.all = places.all.saturating_add(1);
+        places.each.insert(person.clone(), taken.saturating_add(1));
+        Ok(Place { sessions: self.clone(), person: person.clone() })
     }
 
     /// How many there are.
@@ -133,6 +155,13 @@ impl Sessions {
         }
     }
 
+    /// Ends all sessions of a database.
+    pub(crate) fn kill_database(&self, database: &str) {
+        for entry in self.entries().values().filter(|entry| entry.info.database == database) {
+            entry.kill.notify_one();
+        }
+    }
+
     /// Ends all sessions of a person (their name or groups were taken away).
     pub fn kill_person(&self, person: &PersonName) {
         for entry in self.entries().values().filter(|entry| entry.info.person == *person) {
@@ -146,14 +175,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_person_cannot_take_the_sessions_of_all() {
+    fn one_person_cannot_take_the_sessions_of_all_and_all_have_no_more_than_there_may_be() {
         let (sessions, dana, olga) = (Sessions::default(), "dana".parse().unwrap(), "olga".parse().unwrap());
-        let first = sessions.place(&dana, 2).unwrap();
-        let _second = sessions.place(&dana, 2).unwrap();
-        assert!(sessions.place(&dana, 2).is_none());
-        assert!(sessions.place(&olga, 2).is_some());
+        let limits = Limits { sessions: 3, per_person: 2, ..Limits::default() };
+        let first = sessions.place(&dana, &limits).unwrap();
+        let _second = sessions.place(&dana, &limits).unwrap();
+        assert_eq!(sessions.place(&dana, &limits).err(), Some(Full::Person));
+        let third = sessions.place(&olga, &limits).unwrap();
+        assert_eq!(sessions.place(&olga, &limits).err(), Some(Full::All));
         drop(first);
-        assert!(sessions.place(&dana, 2).is_some());
-        assert!(!sessions.places().contains_key(&olga));
+        let _again = sessions.place(&dana, &limits).unwrap();
+        drop(third);
+        assert!(!sessions.places().each.contains_key(&olga));
+        assert_eq!(sessions.places().all, 2);
     }
 }

@@ -22,6 +22,14 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
+    /// The certificate that the other side has shown, where it was asked for one and it was good.
+    pub(crate) fn peer_certificate(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.get_ref().1.peer_certificates()?.first().map(AsRef::as_ref),
+        }
+    }
+
     /// The socket below, for its options and its state.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {

@@ -1,4 +1,4 @@
-//! The gate's own certificate.
+//! The gate's own certificate, and those it wants of clients.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +21,18 @@ pub struct ServerTls {
     pub(crate) config: Arc<ServerConfig>,
     /// What `tls-server-end-point` binds to, where RFC 5929 defines it for the certificate.
     pub(crate) end_point: Option<Vec<u8>>,
+    /// Whether clients must show a certificate; `None`: they are not even asked for one.
+    pub(crate) client_auth: Option<ClientAuth>,
+}
+
+/// Whether clients must show a certificate, where a CA for them is configured. One that is shown must be good, and the
+/// person's, either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// Nobody is let in without, as by PostgreSQL's `clientcert=verify-full`.
+    Require,
+    /// Who shows none is let in by the password alone.
+    Optional,
 }
 
 /// The certificate, key or CA cannot be used.
@@ -66,11 +78,11 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, 
 }
 
 impl ServerTls {
-    /// Loads certificate chain and key (PEM). With `client_ca`, clients must show a certificate of that CA.
+    /// Loads certificate chain and key (PEM). With a CA for clients, they are asked for a certificate of that CA.
     ///
     /// # Errors
     /// See [`TlsError`].
-    pub fn load(cert: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, TlsError> {
+    pub fn load(cert: &Path, key: &Path, clients: Option<(&Path, ClientAuth)>) -> Result<Self, TlsError> {
         let chain = certificates(cert)?;
         let end_point = chain.first().and_then(|leaf| digest::end_point(leaf));
         let key = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Pem {
@@ -82,20 +94,22 @@ impl ServerTls {
         let builder = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(unusable)?;
-        let builder = match client_ca {
+        let builder = match clients {
             None => builder.with_no_client_auth(),
-            Some(path) => builder.with_client_cert_verifier(client_verifier(path)?),
+            Some((path, _)) => builder.with_client_cert_verifier(client_verifier(path)?),
         };
         let mut config = builder.with_single_cert(chain, key).map_err(unusable)?;
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(Self { config: Arc::new(config), end_point })
+        Ok(Self { config: Arc::new(config), end_point, client_auth: clients.map(|(_, auth)| auth) })
     }
 }
 
 fn client_verifier(path: &Path) -> Result<Arc<dyn rustls::server::danger::ClientCertVerifier>, TlsError> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(certificates(path)?);
+    // Who has none is told so in words after the startup packet, as PostgreSQL does it: a handshake has none.
     WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(ring::default_provider()))
+        .allow_unauthenticated()
         .build()
         .map_err(|source| TlsError::ClientCa { path: path.to_owned(), source })
 }

@@ -1,5 +1,6 @@
 //! Connections to PostgreSQL.
 
+mod credentials;
 mod dial;
 mod login;
 mod query;
@@ -9,11 +10,11 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::BytesMut;
-use stepgate_types::SqlState;
+use bytes::{Bytes, BytesMut};
+use stepgate_types::{GroupName, SqlState};
 use stepgate_wire::Problem;
-use zeroize::Zeroizing;
 
+pub use credentials::{Credentials, Password, Role};
 pub(crate) use dial::dial;
 pub use login::connect;
 pub use query::simple_query;
@@ -33,19 +34,16 @@ pub enum SslMode {
     Disable,
 }
 
-/// Whom the gate is upstream. The password does not show in debug output and is wiped afterwards.
-#[derive(Clone)]
-pub struct Credentials {
-    /// The database role.
-    pub user: String,
-    /// Its password.
-    pub password: Zeroizing<String>,
-}
-
-impl std::fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Credentials").field("user", &self.user).finish_non_exhaustive()
-    }
+/// How the server is told who is behind a session: always by the setting `stepgate.person`, unless not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PassPerson {
+    /// By the setting alone, which triggers and functions can read.
+    #[default]
+    Setting,
+    /// And appended to the `application_name` that the client begins with, which the server's log shows.
+    ApplicationName,
+    /// Not at all.
+    Never,
 }
 
 /// One database behind the gate.
@@ -63,14 +61,46 @@ pub struct UpstreamConfig {
     pub sslmode: SslMode,
     /// The CA that the server's certificate must come from (PEM); the system's otherwise.
     pub ca: Option<PathBuf>,
-    /// For analysts' sessions.
-    pub credentials: Arc<Credentials>,
+    /// For people's sessions: the first role that is for one of their groups.
+    pub roles: Vec<Role>,
     /// For reading the catalog.
     pub catalog: Arc<Credentials>,
     /// Take servers of a major version that is not tested.
     pub allow_untested: bool,
     /// Ask the server's planner for the number of rows where a rule hangs on it.
     pub ask_planner: bool,
+    /// How the server is told who is behind a session.
+    pub pass_person: PassPerson,
+}
+
+impl UpstreamConfig {
+    /// The role that runs the statements of somebody in these groups, if there is one.
+    #[must_use]
+    pub fn role_of(&self, groups: &[GroupName]) -> Option<&Arc<Credentials>> {
+        self.roles.iter().find(|role| role.is_for(groups)).map(|role| &role.credentials)
+    }
+
+    /// Whether nothing but passwords is different in the other.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let fixed = |it: &Self| {
+            let Self {
+                name, host, port, dbname, sslmode, ca, allow_untested, ask_planner, pass_person, ..
+            } = it.clone();
+            let switches = (sslmode, allow_untested, ask_planner, pass_person);
+            let roles: Vec<_> =
+                it.roles.iter().map(|role| (role.groups.clone(), role.credentials.user.clone())).collect();
+            (name, host, port, dbname, ca, switches, roles, it.catalog.user.clone())
+        };
+        fixed(self) == fixed(other)
+    }
+
+    /// Takes over the passwords of another that [is the same](Self::is_same) otherwise.
+    pub(crate) fn take_passwords(&self, other: &Self) {
+        for (role, new) in self.roles.iter().zip(&other.roles) {
+            role.credentials.password.replace_with(&new.credentials.password);
+        }
+        self.catalog.password.replace_with(&other.catalog.password);
+    }
 }
 
 /// A connection that is ready for queries. Neither the secret nor what was read shows in debug output.
@@ -79,6 +109,8 @@ pub struct Upstream {
     pub stream: Stream,
     /// What ParameterStatus reported, in order.
     pub params: Vec<(String, String)>,
+    /// What it warned of meanwhile, as it was sent: that a setting was cut short, for one.
+    pub notices: Vec<Bytes>,
     /// The server's process id.
     pub pid: i32,
     /// The server's cancel secret.
@@ -162,9 +194,14 @@ impl UpstreamError {
             _ if matches!(self, Self::Pooler) => cannot(SqlState::CONNECTION_FAILURE)
                 .with_detail("A connection pooler stands between the gate and the server.")
                 .with_hint("Ask the gate's operator to let it connect to the server itself."),
-            "3D000" => cannot(SqlState::UNDEFINED_DATABASE)
-                .with_detail("The server behind the gate has no such database.")
-                .with_hint("Ask the gate's operator to correct dbname in its configuration."),
+            "3D000" => no_such_database(database),
+            "42501" => Problem {
+                bare: true,
+                ..Problem::fatal(
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                    format!("permission denied for database \"{database}\""),
+                )
+            },
             "53300" => cannot(SqlState::TOO_MANY_CONNECTIONS)
                 .with_detail("The server behind the gate has no connection left.")
                 .with_hint("Try again when others have disconnected."),
@@ -175,6 +212,12 @@ impl UpstreamError {
                 .with_hint("Try again in a moment. If it stays so, the gate's log tells its operator why."),
         }
     }
+}
+
+/// PostgreSQL's own words for a database that there is not, whether the gate or the server behind it lacks it.
+pub(crate) fn no_such_database(name: &str) -> Problem {
+    let message = format!("database \"{name}\" does not exist");
+    Problem { bare: true, ..Problem::fatal(SqlState::UNDEFINED_DATABASE, message) }
 }
 
 impl Upstream {

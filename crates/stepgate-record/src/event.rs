@@ -43,6 +43,12 @@ pub enum Event {
         client: String,
         /// Whether the client's side is encrypted.
         tls: bool,
+        /// How the person proved who they are: `scram-sha-256` or `scram-sha-256-plus`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        method: Option<String>,
+        /// SHA-256 (hex) of the client's certificate, where one was shown besides.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        certificate_sha256: Option<String>,
     },
     /// Somebody failed to prove who they are. The name is kept only if the gate knows it.
     #[serde(rename = "session.auth_failed")]
@@ -51,6 +57,9 @@ pub enum Event {
         person: Option<PersonName>,
         /// Peer address, without port.
         address: String,
+        /// How many more have failed from the same network without a record of their own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        more: Option<u64>,
     },
     /// A session ended.
     #[serde(rename = "session.closed")]
@@ -90,7 +99,7 @@ pub enum Event {
         /// From forwarding to completion.
         duration_us: u64,
     },
-    /// A statement had been forwarded when the gate stopped; how it ended is not known.
+    /// A statement had been forwarded when its session or the gate ended; how it ended is not known.
     #[serde(rename = "statement.outcome_unknown")]
     StatementOutcomeUnknown {
         /// The session.
@@ -205,6 +214,9 @@ pub enum Event {
         person: PersonName,
         /// In which database.
         database: String,
+        /// The role used upstream; records from before there were several have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        db_user: Option<String>,
         /// Covered kinds.
         kinds: Vec<Kind>,
         /// Covered uses.
@@ -411,6 +423,20 @@ pub enum Event {
         /// SHA-256 (hex) of both files.
         policy_sha256: String,
     },
+    /// The gate's configuration came into force.
+    #[serde(rename = "config.loaded")]
+    ConfigLoaded {
+        /// SHA-256 (hex) of the file.
+        config_sha256: String,
+        /// How many databases it names, wildcards included.
+        databases: u64,
+    },
+    /// The gate's configuration, or a file that it names, cannot be used; what was in force stays.
+    #[serde(rename = "config.rejected")]
+    ConfigRejected {
+        /// SHA-256 (hex) of the file; of nothing, where it cannot be read.
+        config_sha256: String,
+    },
     /// Columns that hold something classified were bound to their OIDs, or what is bound changed.
     #[serde(rename = "label.bound")]
     LabelsBound {
@@ -445,7 +471,7 @@ pub enum Event {
     #[serde(rename = "admin.action")]
     AdminAction {
         /// What: `user.added`, `user.removed`, `user.password_set`, `user.groups_set`,
-        /// `factor.enrolled`, `factor.removed`, `session.killed`.
+        /// `user.certificates_set`, `factor.enrolled`, `factor.removed`, `session.killed`.
         action: String,
         /// Whom it concerns.
         person: Option<PersonName>,

@@ -80,7 +80,9 @@ fn a_record_survives_encoding() {
 
 #[test]
 fn anything_but_the_canonical_form_is_refused() {
-    let good = record(Event::SessionAuthFailed { person: None, address: "::1".to_owned() }).encode().unwrap();
+    let good = record(Event::SessionAuthFailed { person: None, address: "::1".to_owned(), more: None })
+        .encode()
+        .unwrap();
     let good = String::from_utf8(good).unwrap();
     assert!(Record::decode(good.as_bytes()).is_ok());
     for (from, to) in [

@@ -31,6 +31,8 @@ enum Lookup {
 /// How a statement would be tried.
 struct Check<'a> {
     simple: bool,
+    /// Trying to parse it drops the unnamed statement, whatever comes of it.
+    unnamed: bool,
     types: &'a [u32],
 }
 
@@ -129,7 +131,10 @@ impl Session {
     }
 
     fn query(&mut self, frame: &Bytes, sql: &Bytes) {
-        let Judged::Facts(facts) = self.judge(sql, Some(&Check { simple: true, types: &[] })) else { return };
+        let Judged::Facts(facts) = self.judge(sql, Some(&Check { simple: true, unnamed: true, types: &[] }))
+        else {
+            return;
+        };
         self.next_piece();
         let pending = self.pending(Protocol::Simple, facts, sql.clone());
         self.decide(Subject {
@@ -248,7 +253,8 @@ impl Session {
         let (facts, sql, types, parsed) = match meaning {
             Meaning::Known(statement) => {
                 // What the server has parsed already need not be tried.
-                let check = Check { simple: false, types: &statement.types };
+                let unnamed = bind.statement.is_empty();
+                let check = Check { simple: false, unnamed, types: &statement.types };
                 // What stands before its Parse would fail where trying it makes the transaction fail.
                 let tried = fresh && self.park.begins_with(&statement);
                 match self.judge(&statement.sql, tried.then_some(&check)) {
@@ -494,7 +500,7 @@ impl Session {
             return false;
         }
         let name = self.own_name("check");
-        let drops_unnamed = check.simple && self.registry.has(&Bytes::new());
+        let drops_unnamed = check.unnamed && self.registry.has(&Bytes::new());
         if drops_unnamed {
             self.registry.forget_statement(&Bytes::new());
         }

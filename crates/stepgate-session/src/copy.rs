@@ -1,6 +1,6 @@
-//! COPY FROM STDIN. While PostgreSQL reads its data, it ignores Sync and Flush (`CopyGetData` of copyfromparse.c). Which
-//! Sync has a reply must never be in doubt, or replies would be taken for those of other statements: so a Sync waits
-//! until the server has said whether it reads data, and is not sent where it does.
+//! COPY FROM STDIN. While PostgreSQL reads its data, it ignores Sync and Flush (`CopyGetData` of copyfromparse.c).
+//! Which Sync has a reply must never be in doubt, or replies would be taken for those of other statements: so a Sync
+//! waits until the server has said whether it reads data, and is not sent where it does.
 
 use bytes::Bytes;
 use stepgate_wire::Piece;

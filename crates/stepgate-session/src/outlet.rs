@@ -167,14 +167,7 @@ impl ToServer {
         }
     }
 
-    /// A pass was given. A ticket's release will come, whether the statement has been sent by then or not, or never is.
-    pub(crate) fn gets(&mut self, pass: &Pass) {
-        if let Pass::Ticket(ticket) = pass {
-            self.unreleased.insert(ticket.statement().number);
-        }
-    }
-
-    /// Sends the Query, Bind or Execute of statement `number`; its pass has been shown to [`Self::gets`].
+    /// Sends the Query, Bind or Execute of statement `number`.
     pub(crate) fn spend(
         &mut self,
         pass: Pass,
@@ -184,6 +177,9 @@ impl ToServer {
     ) -> Result<Opened, WrongToken> {
         if pass.statement() != (StatementId { session: self.session, number }) {
             return Err(WrongToken);
+        }
+        if let Pass::Ticket(_) = pass {
+            self.unreleased.insert(number);
         }
         self.queue.extend_from_slice(frame);
         Ok(Opened { number, traces })

@@ -135,6 +135,15 @@ impl Park {
             .unwrap_or_default()
     }
 
+    /// The statements whose Binds were let through.
+    pub(crate) fn all_passed(&self) -> Vec<u64> {
+        let passed = |parked: &Parked| match parked {
+            Parked::Bind { pass: Some(passed), .. } => Some(passed.number),
+            _ => None,
+        };
+        self.frames.iter().filter_map(passed).collect()
+    }
+
     /// Whether nothing but Closes stands before this statement's Parse.
     pub(crate) fn begins_with(&self, statement: &Arc<Prepared>) -> bool {
         let mut rest = self.frames.iter().skip_while(|parked| matches!(parked, Parked::Close { .. }));

@@ -219,6 +219,17 @@ impl Session {
                 self.done(sqlstate.clone());
             }
         }
+        for number in self.park.all_passed() {
+            // Let through, and skipped before it was sent.
+            let sqlstate = sqlstate.clone();
+            self.actions.push_back(Action::Completed {
+                number,
+                sqlstate,
+                rows: 0,
+                bytes: 0,
+                suspended: false,
+            });
+        }
         self.skip();
         if let Gate::Deciding(subject) | Gate::Held(subject) = &self.gate {
             let number = subject.pending.number;

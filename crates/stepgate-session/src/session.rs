@@ -328,7 +328,6 @@ impl Session {
     /// Nothing waits, or the token is another statement's: the session must end.
     pub fn pass(&mut self, pass: Pass) -> Result<(), WrongToken> {
         let subject = self.take_subject().ok_or(WrongToken)?;
-        self.server.gets(&pass);
         let shows = self.shown(&subject.pending.sql, &subject.pending.facts);
         let meter = self.meter_of(&subject.pending);
         self.limiting |= meter.is_some();

@@ -22,6 +22,10 @@ pub const RECOMMENDED_PASSWORD: usize = 8;
 /// The longest password, in bytes: what clients of PostgreSQL send.
 const MAX_PASSWORD: usize = 1024;
 
+/// How many names a person's certificates may have, and how long each, in bytes: an e-mail address is 254 at most.
+const MAX_CERTIFICATES: usize = 8;
+const MAX_CERTIFICATE: usize = 254;
+
 /// A person (or service) that the gate knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Person {
@@ -31,6 +35,8 @@ pub struct Person {
     pub groups: Vec<GroupName>,
     /// A service: never asked to verify itself.
     pub service: bool,
+    /// What a certificate of theirs may be for, where not for their own name.
+    pub certificates: Vec<String>,
     /// Checks the password.
     pub scram: ScramSecret,
     /// When added.
@@ -69,6 +75,11 @@ pub enum PersonError {
     /// Not acceptable as a password.
     #[error("a password is not empty, and at most {MAX_PASSWORD} bytes long")]
     Password,
+    /// Not acceptable as the name in a certificate.
+    #[error(
+        "a certificate's name is 1 to {MAX_CERTIFICATE} bytes without control characters; at most {MAX_CERTIFICATES} a person"
+    )]
+    Certificate,
     /// There are as many people as the gate keeps, or the entry is too large.
     #[error("{0}")]
     Limit(String),
@@ -104,6 +115,8 @@ struct Inner {
 struct Stored {
     groups: Vec<GroupName>,
     service: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    certificates: Vec<String>,
     salt: Vec<u8>,
     iterations: u32,
     stored_key: [u8; 32],
@@ -203,7 +216,8 @@ impl People {
             return Err(PersonError::Limit(format!("a gate keeps at most {MAX_PEOPLE} people")));
         }
         let scram = self.secret(password)?;
-        let person = Person { name, groups, service, scram, added: self.inner.clock.now() };
+        let added = self.inner.clock.now();
+        let person = Person { name, groups, service, certificates: Vec::new(), scram, added };
         self.put("user.added", person, by).await
     }
 
@@ -255,6 +269,28 @@ impl People {
         let mut person = Person::clone(&*self.known(name)?);
         person.groups = groups;
         self.put("user.groups_set", person, by).await
+    }
+
+    /// Sets what a certificate of theirs may be for; nothing is their own name again.
+    ///
+    /// # Errors
+    /// See [`PersonError`].
+    pub async fn set_certificates(
+        &self,
+        name: &PersonName,
+        certificates: Vec<String>,
+        by: Option<PersonName>,
+    ) -> Result<(), PersonError> {
+        let _changing = self.inner.changing.lock().await;
+        let good = |name: &String| {
+            (1..=MAX_CERTIFICATE).contains(&name.len()) && !name.chars().any(char::is_control)
+        };
+        if certificates.len() > MAX_CERTIFICATES || !certificates.iter().all(good) {
+            return Err(PersonError::Certificate);
+        }
+        let mut person = Person::clone(&*self.known(name)?);
+        person.certificates = certificates;
+        self.put("user.certificates_set", person, by).await
     }
 
     /// [`People::add`] for callers without a runtime.
@@ -349,6 +385,7 @@ fn seal(vault: &Vault, person: &Person) -> Result<Vec<u8>, PersonError> {
     let stored = Stored {
         groups: person.groups.clone(),
         service: person.service,
+        certificates: person.certificates.clone(),
         salt: person.scram.salt.clone(),
         iterations: person.scram.iterations,
         stored_key: person.scram.stored_key,
@@ -369,6 +406,7 @@ fn unseal(vault: &Vault, key: &[u8], sealed: &[u8]) -> Result<Person, PersonErro
         name,
         groups: stored.groups,
         service: stored.service,
+        certificates: stored.certificates,
         scram: ScramSecret {
             salt: stored.salt,
             iterations: stored.iterations,

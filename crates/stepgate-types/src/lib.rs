@@ -14,6 +14,7 @@ mod name;
 mod person;
 mod sqlstate;
 mod strength;
+mod wildcard;
 
 pub use access::{BulkShape, Certainty, Estimator, Kind, Use};
 pub use action::Action;
@@ -25,3 +26,4 @@ pub use name::{ColumnName, RelationName, quote_ident};
 pub use person::{GroupName, InvalidName, PersonName};
 pub use sqlstate::SqlState;
 pub use strength::Strength;
+pub use wildcard::{best_for, is_wildcard};

@@ -52,7 +52,7 @@ pub(crate) enum Command {
     /// Examine a gate and all it depends on, live
     #[command(after_help = "Example:\n  stepgate doctor -o json")]
     Doctor(ListArgs),
-    /// People: add, list, remove, passwords, groups
+    /// People: add, list, remove, passwords, groups, certificates
     #[command(
         subcommand,
         after_help = "Example:\n  stepgate user add dana --groups analysts\n\nFor the operator, on the gate's own machine."
@@ -222,6 +222,16 @@ pub(crate) enum UserCommand {
         /// All their groups from now on.
         #[arg(value_delimiter = ',')]
         groups: Vec<GroupName>,
+    },
+    /// Say what a person's client certificate is for, where not for the name they connect with
+    #[command(
+        after_help = "Examples:\n  stepgate user cert dana 'Dana Scully' dana@corp.example\n  stepgate user cert dana   (their own name again)\n\nClients show certificates where tls.client_ca is configured."
+    )]
+    Cert {
+        /// Whose.
+        name: PersonName,
+        /// Common names, or alternative names (e-mail, host); a certificate must have one of them.
+        certificates: Vec<String>,
     },
 }
 

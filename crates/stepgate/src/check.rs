@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use stepgate_proxy::UpstreamConfig;
+use stepgate_proxy::{ServerTls, UpstreamConfig};
+use stepgate_types::best_for;
 
 use crate::args::CheckArgs;
 use crate::config::Config;
@@ -73,7 +74,9 @@ fn listen(config: &Config, findings: &mut Findings) {
 /// A map that speaks of a database the gate does not know is misspelt, more likely than not.
 fn unknown_databases(config: &Config, findings: &mut Findings) {
     let Ok(map) = rules::load_map(&config.map) else { return };
-    let unknown: Vec<_> = map.databases().filter(|name| !config.databases.contains_key(*name)).collect();
+    let known = || config.databases.keys().map(String::as_str);
+    let entry_of = |name| known().find(|known| *known == name).or_else(|| best_for(known(), name));
+    let unknown: Vec<_> = map.databases().filter(|name| entry_of(name).is_none()).collect();
     if !unknown.is_empty() {
         let detail = format!(
             "{} names databases that this gate has not: {}",
@@ -82,10 +85,14 @@ fn unknown_databases(config: &Config, findings: &mut Findings) {
         );
         findings.warn("map", detail, "write them as under `databases:` in the configuration");
     }
-    let known: Vec<_> = map.databases().collect();
-    for name in config.databases.keys().filter(|name| !known.contains(&name.as_str())) {
-        let detail = format!("says nothing of database {name}: nothing in it counts as personal data");
-        findings.warn("map", detail, "label its columns");
+    for name in known() {
+        let said = map
+            .databases()
+            .any(|mapped| entry_of(mapped) == Some(name) || best_for([mapped], name).is_some());
+        if !said {
+            let detail = format!("says nothing of database {name}: nothing in it counts as personal data");
+            findings.warn("map", detail, "label its columns");
+        }
     }
 }
 
@@ -109,6 +116,11 @@ fn tls(config: &Config, findings: &mut Findings) {
     if let Err(failure) = certificate::server_config(tls) {
         findings.result("certificate", Err(failure));
         return;
+    }
+    if let Some((ca, _)) = &tls.clients {
+        let loaded = ServerTls::load(&tls.cert, &tls.key, tls.clients());
+        let loaded = loaded.map(|_| ca.display().to_string());
+        findings.result("client CA", loaded.map_err(|error| Failure::usage(error.to_string())));
     }
     if let Err(failure) = secret::check_private(&tls.key) {
         findings.warn("private key", failure.message, &failure.hint.unwrap_or_default());

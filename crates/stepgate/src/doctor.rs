@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stepgate_policy::Map;
-use stepgate_proxy::{Upstream, UpstreamConfig, connect, load, simple_query};
+use stepgate_proxy::{Credentials, Upstream, UpstreamConfig, connect, load, simple_query};
+use stepgate_types::is_wildcard;
 
 use crate::args::ListArgs;
 use crate::config::Config;
@@ -14,7 +15,7 @@ use crate::exposure::{self, Exposed};
 use crate::failure::Failure;
 use crate::findings::Findings;
 use crate::operator::{self, Link, Operator};
-use crate::{check, rules};
+use crate::{check, rules, upstreams};
 
 /// How long a database may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -41,34 +42,54 @@ pub(crate) fn databases(config: &Config, upstreams: &[UpstreamConfig], findings:
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return findings.fail("databases", "cannot start", None) };
     let map = rules::load_map(&config.map).ok();
-    for upstream in upstreams {
-        let check = format!("database {}", upstream.name);
-        let looked =
-            runtime.block_on(async { tokio::time::timeout(TIMEOUT, look(upstream, map.as_ref())).await });
-        let seen = match looked {
-            Ok(Ok(seen)) => seen,
-            Ok(Err(failure)) => {
-                let hint = format!("is {}:{} right, and is it up?", upstream.host, upstream.port);
-                findings.fail(&check, failure, Some(&hint));
-                continue;
+    for wild in upstreams.iter().filter(|upstream| is_wildcard(&upstream.name)) {
+        let detail = "looked at as far as the map names databases that it stands for".to_owned();
+        findings.ok(&format!("database {}", wild.name), detail);
+    }
+    for upstream in &upstreams::concrete(upstreams, map.as_ref()) {
+        for (number, role) in upstream.roles.iter().enumerate() {
+            let looked = runtime.block_on(async {
+                tokio::time::timeout(TIMEOUT, look(upstream, &role.credentials, map.as_ref())).await
+            });
+            let looked =
+                looked.unwrap_or_else(|_| Err(format!("no answer within {} seconds", TIMEOUT.as_secs())));
+            // What is true of the database whoever asks is said once.
+            let name = if number == 0 {
+                upstream.name.clone()
+            } else {
+                format!("{} as {}", upstream.name, role.credentials.user)
+            };
+            match looked {
+                Ok(seen) => told(&seen, (upstream, &role.credentials, &name), map.as_ref(), findings),
+                Err(failure) => {
+                    let hint = format!("is {}:{} right, and is it up?", upstream.host, upstream.port);
+                    findings.fail(&format!("database {name}"), failure, Some(&hint));
+                }
             }
-            Err(_) => {
-                findings.fail(&check, format!("no answer within {} seconds", TIMEOUT.as_secs()), None);
-                continue;
-            }
-        };
-        findings.ok(&check, format!("PostgreSQL {}, as {}", seen.version, upstream.credentials.user));
-        exposed(&seen.exposed, upstream, findings);
-        if seen.clock_apart > CLOCK_SECONDS {
-            let detail =
-                format!("{:.0} seconds apart from the server of {}", seen.clock_apart, upstream.name);
-            findings.warn("clock", detail, "TOTP needs the right time: set up NTP on both machines");
         }
-        let Some(map) = &map else { continue };
-        let bound = map.bind(&upstream.name, &seen.catalog, &BTreeSet::new());
-        for alarm in bound.alarms() {
-            findings.warn(&format!("map {}", upstream.name), alarm.to_string(), "mend the map");
-        }
+    }
+}
+
+fn told(
+    seen: &Seen,
+    (upstream, role, name): (&UpstreamConfig, &Credentials, &str),
+    map: Option<&Map>,
+    findings: &mut Findings,
+) {
+    findings.ok(&format!("database {name}"), format!("PostgreSQL {}, as {}", seen.version, role.user));
+    let is_first = name == upstream.name;
+    exposed(&seen.exposed, (name, &role.user, is_first), findings);
+    if !is_first {
+        return;
+    }
+    if seen.clock_apart > CLOCK_SECONDS {
+        let detail = format!("{:.0} seconds apart from the server of {name}", seen.clock_apart);
+        findings.warn("clock", detail, "TOTP needs the right time: set up NTP on both machines");
+    }
+    let Some(map) = map else { return };
+    let bound = map.bind(name, &seen.catalog, &BTreeSet::new());
+    for alarm in bound.alarms() {
+        findings.warn(&format!("map {name}"), alarm.to_string(), "mend the map");
     }
 }
 
@@ -79,9 +100,9 @@ struct Seen {
     catalog: stepgate_sql::Catalog,
 }
 
-async fn look(upstream: &UpstreamConfig, map: Option<&Map>) -> Result<Seen, String> {
+async fn look(upstream: &UpstreamConfig, role: &Credentials, map: Option<&Map>) -> Result<Seen, String> {
     let said = |error: stepgate_proxy::UpstreamError| error.to_string();
-    let mut connection: Upstream = connect(upstream, &upstream.credentials, &[]).await.map_err(said)?;
+    let mut connection: Upstream = connect(upstream, role, &[]).await.map_err(said)?;
     let query = "SELECT pg_catalog.current_setting('server_version'), \
                  pg_catalog.date_part('epoch', pg_catalog.clock_timestamp())";
     let rows = simple_query(&mut connection, query).await.map_err(said)?;
@@ -90,18 +111,21 @@ async fn look(upstream: &UpstreamConfig, map: Option<&Map>) -> Result<Seen, Stri
     let here = jiff::Timestamp::now().as_duration().as_secs_f64();
     let there: f64 = cell(1).parse().unwrap_or(here);
     let catalog = load(upstream).await.map_err(|error| error.to_string())?;
-    let exposed = exposure::look(&mut connection, upstream, map).await.map_err(said)?;
+    let exposed = exposure::look(&mut connection, upstream, &role.user, map).await.map_err(said)?;
     Ok(Seen { version: cell(0), clock_apart: (here - there).abs(), exposed, catalog })
 }
 
-fn exposed(exposed: &Exposed, upstream: &UpstreamConfig, findings: &mut Findings) {
-    let name = &upstream.name;
+/// pg_hba.conf is one for all roles: told with the first.
+fn exposed(exposed: &Exposed, (name, user, is_first): (&str, &str, bool), findings: &mut Findings) {
     let found = |check| exposed.found.iter().filter(move |exposure| exposure.check == check);
-    for exposure in &exposed.found {
+    for exposure in exposed.found.iter().filter(|exposure| is_first || exposure.check == "rights") {
         findings.warn(&format!("{} {name}", exposure.check), &exposure.detail, exposure.hint);
     }
     if found("rights").next().is_none() {
-        findings.ok(&format!("rights {name}"), format!("{} is an ordinary role", upstream.credentials.user));
+        findings.ok(&format!("rights {name}"), format!("{user} is an ordinary role"));
+    }
+    if !is_first {
+        return;
     }
     if !exposed.hba_read {
         findings.warn(

@@ -55,13 +55,13 @@ pub(crate) struct Exposed {
     pub(crate) hba_read: bool,
 }
 
-/// Asks the server, over a connection of the role that runs people's statements.
+/// Asks the server, over a connection of that role, which runs people's statements.
 pub(crate) async fn look(
     connection: &mut Upstream,
     upstream: &UpstreamConfig,
+    user: &str,
     map: Option<&Map>,
 ) -> Result<Exposed, UpstreamError> {
-    let user = &upstream.credentials.user;
     let mut exposed = Exposed::default();
     let powers = powers(connection).await?;
     let is_superuser = powers.iter().any(|power| power.ends_with(ATTRIBUTES[0].1));

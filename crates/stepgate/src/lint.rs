@@ -26,11 +26,7 @@ pub(crate) fn map(config: &Path, database: Option<&str>) -> Result<(), Failure> 
     let Some(name) = database else {
         return output::print_line(&format!("ok: {} labelled columns", map.labelled_columns()));
     };
-    let known = config
-        .databases
-        .get(name)
-        .ok_or_else(|| Failure::usage(format!("{} names no database {name}", config.file.display())))?;
-    let upstream = upstreams::one(name, known)?;
+    let upstream = upstreams::of(&config, name)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use stepgate_proxy::{Credentials, UpstreamConfig};
-use zeroize::Zeroizing;
+use stepgate_policy::Map;
+use stepgate_proxy::{Credentials, Password, Role, UpstreamConfig};
+use stepgate_types::{best_for, is_wildcard};
 
 use crate::config::{Config, Database, Login, SslMode};
 use crate::failure::Failure;
@@ -16,6 +17,9 @@ pub(crate) fn all(config: &Config) -> Result<Vec<UpstreamConfig>, Failure> {
 
 /// One database.
 pub(crate) fn one(name: &str, database: &Database) -> Result<UpstreamConfig, Failure> {
+    let role = |role: &crate::config::Role| {
+        Ok(Role { groups: role.groups.clone(), credentials: credentials(&role.login)? })
+    };
     Ok(UpstreamConfig {
         name: name.to_owned(),
         host: database.host.clone(),
@@ -23,11 +27,42 @@ pub(crate) fn one(name: &str, database: &Database) -> Result<UpstreamConfig, Fai
         dbname: database.dbname.clone(),
         sslmode: sslmode(database.sslmode),
         ca: database.ca_file.clone(),
-        credentials: credentials(&database.login)?,
+        roles: database.roles.iter().map(role).collect::<Result<_, Failure>>()?,
         catalog: credentials(&database.catalog)?,
         allow_untested: database.allow_untested,
         ask_planner: database.ask_planner,
+        pass_person: database.pass_person,
     })
+}
+
+/// Those of them that have names, and those that wildcards stand for by what the map names.
+pub(crate) fn concrete(upstreams: &[UpstreamConfig], map: Option<&Map>) -> Vec<UpstreamConfig> {
+    let names: Vec<_> = upstreams.iter().map(|upstream| upstream.name.as_str()).collect();
+    let mapped = map.into_iter().flat_map(Map::databases).filter(|name| !is_wildcard(name));
+    let wild = mapped.filter_map(|name| {
+        let best = best_for(names.iter().copied(), name).filter(|best| is_wildcard(best))?;
+        let template = upstreams.iter().find(|upstream| upstream.name == best)?;
+        Some(named(template, name))
+    });
+    let own = upstreams.iter().filter(|upstream| !is_wildcard(&upstream.name)).cloned();
+    own.chain(wild).collect()
+}
+
+/// The database of that name, as its own entry or a wildcard's has it.
+pub(crate) fn of(config: &Config, name: &str) -> Result<UpstreamConfig, Failure> {
+    let known = best_for(config.databases.keys().map(String::as_str), name);
+    let (known, entry) = known
+        .and_then(|known| config.databases.get_key_value(known))
+        .ok_or_else(|| Failure::usage(format!("{} names no database {name}", config.file.display())))?;
+    Ok(named(&one(known, entry)?, name))
+}
+
+fn named(template: &UpstreamConfig, name: &str) -> UpstreamConfig {
+    if is_wildcard(&template.name) {
+        UpstreamConfig { name: name.to_owned(), dbname: name.to_owned(), ..template.clone() }
+    } else {
+        template.clone()
+    }
 }
 
 /// The proxy's word for a mode.
@@ -41,7 +76,7 @@ pub(crate) fn sslmode(mode: SslMode) -> stepgate_proxy::SslMode {
 
 fn credentials(login: &Login) -> Result<Arc<Credentials>, Failure> {
     let password = match &login.password_file {
-        None => Zeroizing::default(),
+        None => Password::default(),
         Some(path) if !path.exists() => {
             return Err(Failure::usage(format!(
                 "the password of {} is missing: there is no file {}",
@@ -53,7 +88,7 @@ fn credentials(login: &Login) -> Result<Arc<Credentials>, Failure> {
                 path.display()
             )));
         }
-        Some(path) => secret::read_private(path)?,
+        Some(path) => secret::read_private(path)?.into(),
     };
     Ok(Arc::new(Credentials { user: login.user.clone(), password }))
 }

@@ -1,4 +1,4 @@
-//! `stepgate user add|ls|rm|passwd|groups`.
+//! `stepgate user add|ls|rm|passwd|groups|cert`.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::output::{self, Listing};
 use crate::secret::{self, Source};
 
 /// What a table of people shows.
-const COLUMNS: &[&str] = &["name", "groups", "service", "factors", "added"];
+const COLUMNS: &[&str] = &["name", "groups", "service", "certificates", "factors", "added"];
 
 /// Runs one of them.
 pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
@@ -35,6 +35,9 @@ pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
         },
         UserCommand::Groups { name, groups } => {
             Operator::UserGroups { name: name.clone(), groups: groups.clone() }
+        }
+        UserCommand::Cert { name, certificates } => {
+            Operator::UserCertificates { name: name.clone(), certificates: certificates.clone() }
         }
     };
     let said = Link::open(&config)?.tell(command)?;

@@ -108,13 +108,17 @@ fn a_password_in_the_arguments_is_refused() {
 fn all_errors_of_a_configuration_come_at_once_with_line_column_and_excerpt() {
     let place = Place::new();
     place.edit("data: ./data", "dat: ./data");
-    place.edit("tls: {cert: cert.pem,", "tls: {client_ca: ca.pem, cert: cert.pem,");
+    place.edit("tls: {cert: cert.pem,", "tls: {client_auth: optional, cert: cert.pem,");
     place.edit("sslmode: disable", "sslmode: prefer");
     let ran = place.run(["serve"], "");
     assert_eq!(ran.status, 2);
-    for expected in
-        ["data is missing", "unknown key dat", "not built yet", "must be verify-full", "dat: ./data"]
-    {
+    for expected in [
+        "data is missing",
+        "unknown key dat",
+        "client_auth without tls.client_ca",
+        "must be verify-full",
+        "dat: ./data",
+    ] {
         assert!(ran.err.contains(expected), "no {expected} in:\n{}", ran.err);
     }
 }

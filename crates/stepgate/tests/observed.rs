@@ -145,7 +145,8 @@ fn a_renewed_certificate_is_taken_up_without_ending_sessions_and_a_broken_one_is
     let renewed = Gate::init(Path::new(env!("CARGO_BIN_EXE_stepgate")), &other, &world.cluster).unwrap();
     std::fs::write(world.gate.directory().join("key.pem"), "not a key").unwrap();
     world.gate.serving().unwrap().signal("HUP").unwrap();
-    until("the complaint", SOON, || world.gate.log().contains("the certificate in use stays")).unwrap();
+    until("the complaint", SOON, || world.gate.log().contains("THE OLD CONFIGURATION STAYS IN FORCE"))
+        .unwrap();
     assert!(world.psql(&dana).run("select 1;").unwrap().is_ok());
     for file in ["cert.pem", "key.pem", "ca.pem"] {
         std::fs::copy(renewed.directory().join(file), world.gate.directory().join(file)).unwrap();

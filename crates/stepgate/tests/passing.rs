@@ -220,6 +220,20 @@ fn an_unknown_database_is_told_by_name() {
     assert!(connect("shop").contains('1'));
 }
 
+#[test]
+fn what_the_server_warns_of_when_a_session_begins_is_told() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut command = std::process::Command::new(world.cluster.binaries().path("psql"));
+    command
+        .env("PGPASSWORD", dana.password())
+        .env("PGAPPNAME", "x".repeat(65))
+        .args(["-X", "-c", "select 1"]);
+    let output = command.arg(world.gate.conninfo(dana.name(), "shop")).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.contains("will be truncated to \"xxx"), "{told}");
+}
+
 fn run_once(world: &World, person: &Person, database: &str) -> String {
     let mut command = std::process::Command::new(world.cluster.binaries().path("psql"));
     command.env("PGPASSWORD", person.password()).args(["-X", "-At", "-c", "select 1"]);

@@ -16,7 +16,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stepgate_proxy::{Credentials, SslMode, Upstream, UpstreamConfig, connect};
+use stepgate_proxy::{Credentials, PassPerson, Role, SslMode, Upstream, UpstreamConfig, connect};
 use stepgate_testkit::{Cluster, Person, Psql, until};
 use support::{SOON, World, held};
 use tokio::io::AsyncWriteExt as _;
@@ -51,10 +51,11 @@ fn session(runtime: &Runtime, world: &World, person: &Person) -> Upstream {
         dbname: "shop".to_owned(),
         sslmode: SslMode::Disable,
         ca: None,
-        credentials: Arc::clone(&credentials),
+        roles: vec![Role::of_everybody(Arc::clone(&credentials))],
         catalog: Arc::clone(&credentials),
         allow_untested: false,
         ask_planner: false,
+        pass_person: PassPerson::Never,
     };
     runtime.block_on(connect(&config, &credentials, &[])).unwrap()
 }

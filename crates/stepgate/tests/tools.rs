@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 use stepgate_testkit::{Binaries, Person};
 use support::World;
@@ -49,6 +49,40 @@ fn pgbench_in_its_three_modes_is_never_asked_for_what_reads_nothing_personal() {
         let text = ran(pgbench);
         assert!(text.contains("200/200"), "{mode}: {text}");
     }
+}
+
+#[test]
+fn pgbench_waits_for_an_answer_in_each_of_its_modes() {
+    let world = World::new();
+    let (mut dana, mut olga) = (world.dana(), world.olga());
+    let run = |person: &Person, mode: &str, sql: &str| {
+        let script = world.tree.path().join("held.sql");
+        std::fs::write(&script, format!("{sql}\n")).unwrap();
+        let mut pgbench = program(&world, person, "pgbench");
+        pgbench.args(["-n", "-c", "1", "-t", "1", "-M", mode, "-f"]).arg(&script);
+        pgbench.arg(world.gate.conninfo(person.name(), "shop"));
+        let child = pgbench.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        (child, world.open_request(person))
+    };
+    let ended = |child: Child| {
+        let Output { stdout, stderr, .. } = child.wait_with_output().unwrap();
+        format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr))
+    };
+
+    let (child, request) = run(&dana, "simple", "select ssn from customers where id = 1;");
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    let text = ended(child);
+    assert!(text.contains("1/1"), "{text}");
+
+    let (child, request) = run(&dana, "extended", "select salary from hr.employees where id = 1;");
+    world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
+    let text = ended(child);
+    assert!(text.contains("0/1") && text.contains("stepgate: "), "{text}");
+
+    let (child, request) = run(&dana, "prepared", "create table copied as select ssn from customers;");
+    olga.answer(&world.gate, "deny", &request, "use the extract").unwrap().ok().unwrap();
+    let text = ended(child);
+    assert!(text.contains("0/1") && text.contains("stepgate: "), "{text}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stepgate_record::Event;
 use stepgate_session::Ending;
 use stepgate_store::LogError;
 use stepgate_types::SqlState;
@@ -45,7 +46,7 @@ impl Drive {
 
     /// The server waits for a client that reads nothing: it goes on, or stops, without it.
     pub(super) fn client_stalls(&mut self, state: &mut State) {
-        let patience = self.judge.gate.limits.slow_client.as_secs();
+        let patience = self.judge.gate.patience().as_secs();
         let message = format!("nothing of a result was read for {patience} seconds");
         let problem = Problem::fatal(SqlState::QUERY_CANCELED, message)
             .with_hint("Fetch less at a time; the gate's operator sets the limit (limits.slow_client).");
@@ -100,6 +101,19 @@ impl Drive {
         self.withdraw(&mut state, gone).await;
         for limited in std::mem::take(&mut state.limited).values() {
             self.judge.give_back(limited);
+        }
+        for statement in state.started.numbers() {
+            // Sent, and nobody has heard of its end.
+            let event = Event::StatementOutcomeUnknown { session: self.judge.session, statement };
+            let log = &self.judge.gate.log;
+            let noted = match log.note(&event) {
+                Err(LogError::Full) => log.append(vec![event], Vec::new()).await.map(drop),
+                other => other.map(drop),
+            };
+            if let Err(error) = noted {
+                tracing::error!(%error, "recording a statement without an end");
+                break;
+            }
         }
         let State { mut client, mut server, under_way, .. } = state;
         let last_words = async {

@@ -18,6 +18,11 @@ impl Started {
         self.0.push_back((number, now));
     }
 
+    /// The statements that have no end yet.
+    pub(super) fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().map(|(number, _)| *number)
+    }
+
     /// When it was, which is not asked again. Mostly it is the first of them.
     pub(super) fn take(&mut self, number: u64) -> Option<Instant> {
         let place = self.0.iter().position(|(of, _)| *of == number)?;

@@ -128,7 +128,7 @@ impl Drive {
         {
             return Poll::Ready(Occurred::Cut(cancelled));
         }
-        let patience = self.judge.gate.limits.slow_client;
+        let patience = self.judge.gate.patience();
         state.client.stalls(MAX_QUEUED, patience, context).map(|()| Occurred::ClientStalls)
     }
 }

@@ -256,6 +256,7 @@ impl Case<'_> {
         Wanted {
             person: self.who.person.clone(),
             database: self.who.database.clone(),
+            db_user: self.who.db_user.clone(),
             client: self.who.client.clone(),
             address: self.who.address,
             session: self.judge.session,

@@ -33,7 +33,7 @@ impl Judge {
         let question = Question::about(&pending.sql, facts, catalog, state);
         let (Some(question), Some(path)) = (question, &state.search_path) else { return true };
         let Ok(sql) = std::str::from_utf8(&pending.sql) else { return true };
-        if let Some(rows) = self.database.planner.ask(config, question, path, sql).await {
+        if let Some(rows) = self.database.planner.ask(config, &self.role, question, path, sql).await {
             let planned = Arc::from([facts.planned(rows)]);
             Arc::make_mut(pending).facts = planned;
         }

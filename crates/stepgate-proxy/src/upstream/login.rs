@@ -95,13 +95,15 @@ struct Login {
     cutter: Cutter,
     heard: usize,
     params: Vec<(String, String)>,
+    notices: Vec<Bytes>,
     key: Option<(i32, Vec<u8>)>,
 }
 
 impl Login {
     fn new(stream: Stream, config: &UpstreamConfig) -> Self {
         let cutter = Cutter::new(Side::Server, b"");
-        Self { stream, sslmode: config.sslmode, cutter, heard: 0, params: Vec::new(), key: None }
+        let (params, notices) = (Vec::new(), Vec::new());
+        Self { stream, sslmode: config.sslmode, cutter, heard: 0, params, notices, key: None }
     }
 
     async fn send(&mut self, bytes: &[u8]) -> Result<(), UpstreamError> {
@@ -135,6 +137,8 @@ impl Login {
             match tag {
                 b'R' => stage = self.authenticate(stage, &frame, credentials).await?,
                 b'E' => return Err(server_error(&frame)),
+                // For whoever opens the session; what comes before is about the gate's own credentials. At most MAX_LOGIN.
+                b'N' if matches!(stage, Stage::Done) => self.notices.push(frame),
                 b'N' => {}
                 b'S' if matches!(stage, Stage::Done) => self.params.push(parameter(&frame)?),
                 b'K' if matches!(stage, Stage::Done) => {
@@ -151,7 +155,8 @@ impl Login {
         let status = ReadyForQuery::read(frame).map_err(|_| malformed())?.status;
         let (pid, secret) = self.key.ok_or(UpstreamError::Protocol("no cancel key"))?;
         let leftover = std::mem::take(self.cutter.buffer());
-        Ok(Upstream { stream: self.stream, params: self.params, pid, secret, leftover, status })
+        let (stream, params, notices) = (self.stream, self.params, self.notices);
+        Ok(Upstream { stream, params, notices, pid, secret, leftover, status })
     }
 
     async fn authenticate(
@@ -165,7 +170,8 @@ impl Login {
             (Stage::Begun | Stage::Proven, Authentication::Ok) => Ok(Stage::Done),
             (Stage::Begun, Authentication::Sasl(mechanisms)) => self.begin_scram(&mechanisms).await,
             (Stage::First(exchange), Authentication::SaslContinue(first)) => {
-                let (verifier, last) = exchange.answer(first, &credentials.password).map_err(refused)?;
+                let (verifier, last) =
+                    exchange.answer(first, &credentials.password.get()).map_err(refused)?;
                 self.send(&password_frame(&[&last])).await?;
                 Ok(Stage::Proof(verifier))
             }
@@ -204,9 +210,7 @@ impl Login {
 
     /// The hash of the server's certificate, where it is defined.
     fn end_point(&self) -> Option<Vec<u8>> {
-        let Stream::Tls(tls) = &self.stream else { return None };
-        let (_, connection) = tls.get_ref();
-        connection.peer_certificates()?.first().and_then(|leaf| digest::end_point(leaf))
+        self.stream.peer_certificate().and_then(digest::end_point)
     }
 
     /// Gives the password itself, only to a server that has shown whose it is.
@@ -216,7 +220,8 @@ impl Login {
                 "the server wants the password in the clear, which is given with sslmode: verify-full only",
             ));
         }
-        self.send(&password_frame(&[credentials.password.as_bytes(), &[0]])).await?;
+        let password = credentials.password.get();
+        self.send(&password_frame(&[password.as_bytes(), &[0]])).await?;
         Ok(Stage::Proven)
     }
 }

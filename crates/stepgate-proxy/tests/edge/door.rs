@@ -34,7 +34,7 @@ impl People for OnlyDana {
 /// What came to the door.
 #[derive(Debug)]
 pub(crate) enum Came {
-    In { secure: bool, settings: Vec<(String, String)> },
+    In { secure: bool, certificate: bool, settings: Vec<(String, String)> },
     Cancel(CancelKey),
     NotAdmitted(String),
     NotAuthenticated(AuthenticateError),
@@ -94,12 +94,13 @@ impl Door {
 
 async fn welcome(mut client: Client, tls: Option<&ServerTls>) -> Came {
     match authenticate(&mut client, &OnlyDana, tls).await {
-        Ok(person) => {
+        Ok(who) => {
             let secure = client.stream.is_secure();
-            let bye = Problem::fatal(SqlState::CANNOT_CONNECT_NOW, format!("welcome {person}"));
+            let bye = Problem::fatal(SqlState::CANNOT_CONNECT_NOW, format!("welcome {}", who.person));
             client.stream.write_all(&bye.fatal_bytes()).await.unwrap();
             client.stream.shutdown().await.unwrap();
-            Came::In { secure, settings: client.opening.settings }
+            let certificate = who.certificate_sha256.is_some();
+            Came::In { secure, certificate, settings: client.opening.settings }
         }
         Err(error) => Came::NotAuthenticated(error),
     }

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use stepgate_proxy::{AuthenticateError, ServerTls};
+use stepgate_proxy::{AuthenticateError, ClientAuth, ServerTls};
 
 use crate::certificate::Certificate;
 use crate::door::{Came, Door};
@@ -88,18 +88,62 @@ async fn psqls_options_reach_the_session_or_are_refused() {
 }
 
 #[tokio::test]
-async fn with_a_client_ca_only_its_certificates_come_as_far_as_the_password() {
-    let (certificate, client, stranger) = (Certificate::new(), Certificate::new(), Certificate::new());
-    let tls = ServerTls::load(&certificate.cert, &certificate.key, Some(&client.cert)).unwrap();
-    let door = Door::open(Some(tls), None).await;
-    let with = |shown: &Certificate| {
-        let (cert, key) = (shown.cert.display(), shown.key.display());
-        format!("user=dana sslmode=require sslcert={cert} sslkey={key}")
-    };
-    let output = door.psql(&with(&client), "correct horse").await;
-    assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
-    for refused in [with(&stranger), "user=dana sslmode=require sslcert=/nowhere".to_owned()] {
-        let output = door.psql(&refused, "correct horse").await;
-        assert!(!said(&output).contains("welcome"), "{}", said(&output));
+async fn with_a_client_ca_the_certificate_must_be_good_and_the_persons() {
+    let gate = Certificate::new();
+    let (dana, olga, stranger) = (
+        Certificate::for_names(&["dana"]),
+        Certificate::for_names(&["olga"]),
+        Certificate::for_names(&["dana"]),
+    );
+    let both = tempfile::NamedTempFile::new().unwrap();
+    let pem = [&dana, &olga].map(|of| std::fs::read_to_string(of.path()).unwrap()).concat();
+    std::fs::write(both.path(), pem).unwrap();
+    for wanted in [ClientAuth::Require, ClientAuth::Optional] {
+        let tls = ServerTls::load(&gate.cert, &gate.key, Some((both.path(), wanted))).unwrap();
+        let mut door = Door::open(Some(tls), None).await;
+        let with = |shown: &Certificate, person: &str| {
+            let (cert, key) = (shown.cert.display(), shown.key.display());
+            format!("user={person} sslmode=require sslcert={cert} sslkey={key}")
+        };
+        for version in ["TLSv1.2", "TLSv1.3"] {
+            let tls = format!("{} ssl_max_protocol_version={version}", with(&dana, "dana"));
+            let output = door.psql(&tls, "correct horse").await;
+            assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
+            assert!(matches!(door.next().await, Came::In { certificate: true, .. }));
+        }
+        // The password is wanted besides.
+        let output = door.psql(&with(&dana, "dana"), "wrong horse").await;
+        assert!(
+            said(&output).contains("password authentication failed for user \"dana\""),
+            "{}",
+            said(&output)
+        );
+        assert!(matches!(door.next().await, Came::NotAuthenticated(AuthenticateError::Failed)));
+        // Whoever has the password and somebody else's certificate does not learn that it is right.
+        for password in ["correct horse", "wrong horse"] {
+            let output = door.psql(&with(&olga, "dana"), password).await;
+            let expected = "FATAL:  certificate authentication failed for user \"dana\"";
+            assert!(said(&output).contains(expected), "{}", said(&output));
+            assert!(matches!(door.next().await, Came::NotAuthenticated(AuthenticateError::WrongCertificate)));
+        }
+        let output = door.psql(&with(&stranger, "dana"), "correct horse").await;
+        assert!(
+            said(&output).contains("SSL error") && !said(&output).contains("welcome"),
+            "{}",
+            said(&output)
+        );
+        assert!(matches!(door.next().await, Came::NotAdmitted(_)));
+        for none in ["user=dana sslmode=require sslcert=/nowhere", "user=dana sslmode=disable"] {
+            let output = door.psql(none, "correct horse").await;
+            let came = door.next().await;
+            if wanted == ClientAuth::Require {
+                let expected = "FATAL:  connection requires a valid client certificate";
+                assert!(said(&output).contains(expected), "{}", said(&output));
+                assert!(matches!(came, Came::NotAuthenticated(AuthenticateError::NoCertificate)));
+            } else {
+                assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
+                assert!(matches!(came, Came::In { certificate: false, .. }));
+            }
+        }
     }
 }

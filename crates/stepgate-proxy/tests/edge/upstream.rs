@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use stepgate_proxy::{
-    Credentials, SslMode, Upstream, UpstreamConfig, UpstreamError, connect, forward_cancel, simple_query,
+    Credentials, PassPerson, Role, SslMode, Upstream, UpstreamConfig, UpstreamError, connect, forward_cancel,
+    simple_query,
 };
 use stepgate_testkit::Cluster;
 use stepgate_types::SqlState;
@@ -27,9 +28,10 @@ fn config(port: u16, sslmode: SslMode, ca: Option<PathBuf>) -> UpstreamConfig {
         sslmode,
         ca,
         catalog: credentials.clone(),
-        credentials,
+        roles: vec![Role::of_everybody(credentials)],
         allow_untested: false,
         ask_planner: true,
+        pass_person: PassPerson::Never,
     }
 }
 
@@ -41,7 +43,7 @@ fn shop(builder: stepgate_testkit::ClusterBuilder) -> Cluster {
 }
 
 async fn open(config: &UpstreamConfig) -> Result<Upstream, UpstreamError> {
-    connect(config, &config.credentials, &[]).await
+    connect(config, &config.catalog, &[]).await
 }
 
 async fn one(upstream: &mut Upstream, sql: &str) -> String {
@@ -53,7 +55,7 @@ async fn scram_in_the_clear_settings_queries_and_errors() {
     let cluster = shop(Cluster::builder());
     let config = config(cluster.port(), SslMode::Disable, None);
     let settings = [("application_name".to_owned(), "dana@gate".to_owned())];
-    let mut upstream = connect(&config, &config.credentials, &settings).await.unwrap();
+    let mut upstream = connect(&config, &config.catalog, &settings).await.unwrap();
     assert_eq!(upstream.status, b'I');
     assert_eq!(upstream.param("application_name"), Some("dana@gate"));
     assert_eq!(upstream.param("client_encoding"), Some("UTF8"));

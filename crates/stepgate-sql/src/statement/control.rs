@@ -2,6 +2,7 @@
 //! foreign servers, the server's own settings.
 
 use pg_raw_parse::Node;
+use pg_raw_parse::nodes::VariableSetStmt;
 use pg_raw_parse::raw::{AlterTableType, ObjectType, VariableSetKind};
 
 /// Whether the statement is one of them.
@@ -51,10 +52,22 @@ pub(super) fn is_control(node: Node<'_>) -> bool {
         }),
         Node::VariableSetStmt(it) => {
             let sets = !matches!(it.kind, VariableSetKind::VAR_RESET | VariableSetKind::VAR_RESET_ALL);
-            sets && matches!(it.name(), Some("role" | "session_authorization"))
+            sets && (matches!(it.name(), Some("role" | "session_authorization")) || says_who(it))
         }
+        // For as long as the function runs.
+        Node::CreateFunctionStmt(it) => it.options().iter().any(|clause| sets_who(clause.arg())),
+        Node::AlterFunctionStmt(it) => it.actions().iter().any(|clause| sets_who(clause.arg())),
         _ => false,
     }
+}
+
+/// Whether a clause of a function sets that by which the server knows who is behind the session.
+fn sets_who(clause: Node<'_>) -> bool {
+    matches!(clause, Node::VariableSetStmt(it) if says_who(it))
+}
+
+fn says_who(it: &VariableSetStmt) -> bool {
+    it.name().is_some_and(super::setting::says_who)
 }
 
 fn is_of_control(object: ObjectType::Type) -> bool {

@@ -46,8 +46,14 @@ pub(super) enum Weight {
     Grave,
 }
 
+/// Whether it is one of the gate's own, by which the server knows who is behind a session (`stepgate.person`).
+pub(super) fn says_who(name: &str) -> bool {
+    name.to_ascii_lowercase().starts_with("stepgate.")
+}
+
 fn weight(name: &str) -> Weight {
     match name {
+        _ if says_who(name) => Weight::Grave,
         _ if is_harmless(name) => Weight::Harmless,
         "client_encoding"
         | "standard_conforming_strings"

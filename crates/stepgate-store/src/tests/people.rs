@@ -49,6 +49,7 @@ fn people_are_there_after_opening_again() {
     assert_eq!((&erin.groups, erin.service), (&groups(&["a", "b"]), false));
     assert_eq!(people.list().len(), 1);
     assert!(people.verify_password(&name("erin"), "correct horse").is_some());
+    assert!(erin.certificates.is_empty());
     let actions: Vec<(String, Option<PersonName>)> = log
         .tail(100)
         .unwrap()
@@ -65,6 +66,26 @@ fn people_are_there_after_opening_again() {
         ("user.removed", None),
     ];
     assert_eq!(actions, expected.map(|(action, by)| (action.to_owned(), by)));
+}
+
+#[test]
+fn names_of_certificates_are_kept_and_unfit_ones_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, people) = self::people(dir.path());
+    add(&people, "dana");
+    let set = |people: &People, names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        crate::wait::block_on(people.set_certificates(&name("dana"), names, None))
+    };
+    set(&people, &["Dana Scully", "dana@corp.example"]).unwrap();
+    for unfit in [&[""][..], &["a\nb"], &["a\0"], &[&"x".repeat(255)], &["x"; 9]] {
+        assert_eq!(set(&people, unfit), Err(PersonError::Certificate), "{unfit:?}");
+    }
+    drop((log, people));
+    let (_log, people) = self::people(dir.path());
+    assert_eq!(people.get(&name("dana")).unwrap().certificates, ["Dana Scully", "dana@corp.example"]);
+    set(&people, &[]).unwrap();
+    assert!(people.get(&name("dana")).unwrap().certificates.is_empty());
 }
 
 #[test]

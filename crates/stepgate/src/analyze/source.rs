@@ -3,11 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stepgate_proxy::{Credentials, UpstreamConfig, connect, load, simple_query};
+use stepgate_proxy::{Credentials, PassPerson, Password, Role, UpstreamConfig, connect, load, simple_query};
 use stepgate_sql::{Catalog, Facts, Message, SessionState, Taints};
 use stepgate_testkit::{Cluster, HostAuth};
 use stepgate_types::{Certainty, RelationName, quote_ident};
-use zeroize::Zeroizing;
 
 use super::search_path::{Change, change};
 use super::track::Track;
@@ -167,7 +166,7 @@ fn setting(names: &[String]) -> String {
 async fn effective(upstream: &UpstreamConfig, setting: Option<String>) -> Result<Vec<String>, Failure> {
     let trouble = |error| Failure::unreachable(format!("the database: {error}"));
     let settings: Vec<_> = setting.into_iter().map(|path| ("search_path".to_owned(), path)).collect();
-    let mut connection = connect(upstream, &upstream.credentials, &settings).await.map_err(trouble)?;
+    let mut connection = connect(upstream, &upstream.catalog, &settings).await.map_err(trouble)?;
     let query = "SELECT pg_catalog.unnest(pg_catalog.current_schemas(true))";
     let rows = simple_query(&mut connection, query).await.map_err(trouble)?;
     Ok(rows.into_iter().flatten().flatten().collect())
@@ -183,10 +182,11 @@ fn upstream(name: &str, url: &DatabaseUrl, dbname: String, credentials: Credenti
         dbname,
         sslmode: upstreams::sslmode(url.sslmode.unwrap_or(default)),
         ca: None,
-        credentials: Arc::clone(&credentials),
+        roles: vec![Role::of_everybody(Arc::clone(&credentials))],
         catalog: credentials,
         allow_untested: true,
         ask_planner: false,
+        pass_person: PassPerson::Never,
     }
 }
 
@@ -198,7 +198,7 @@ fn from_url(url: &str, name: &str) -> Result<UpstreamConfig, Failure> {
     let user =
         user.ok_or_else(|| Failure::usage("the URL names no user").hint("postgresql://USER@HOST/DBNAME"))?;
     let dbname = url.dbname.clone().unwrap_or_else(|| user.clone());
-    let password = Zeroizing::new(var("PGPASSWORD").unwrap_or_default());
+    let password = var("PGPASSWORD").unwrap_or_default().into();
     Ok(upstream(name, &url, dbname, Credentials { user, password }))
 }
 
@@ -216,7 +216,7 @@ fn throwaway(schema: &[&Path], name: &str) -> Result<(Cluster, UpstreamConfig), 
             .map_err(|error| Failure::usage(format!("{} does not load: {error}", path.display())))?;
     }
     let url = DatabaseUrl::parse(&cluster.url("postgres", ""))?;
-    let credentials = Credentials { user: "postgres".to_owned(), password: Zeroizing::default() };
+    let credentials = Credentials { user: "postgres".to_owned(), password: Password::default() };
     let upstream = upstream(name, &url, name.to_owned(), credentials);
     Ok((cluster, upstream))
 }

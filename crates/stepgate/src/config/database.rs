@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use stepgate_proxy::PassPerson;
+use stepgate_types::{GroupName, is_wildcard};
+
 use super::relative_to;
-use super::yaml::{Node, Problems, Section};
+use super::yaml::{At, Node, Problems, Section};
 
 /// A database behind the gate.
 #[derive(Debug, Clone)]
@@ -18,14 +21,25 @@ pub(crate) struct Database {
     pub(crate) sslmode: SslMode,
     /// The CA that signed the server's certificate; `None`: the system's.
     pub(crate) ca_file: Option<PathBuf>,
-    /// The role that runs people's statements.
-    pub(crate) login: Login,
+    /// The roles that run people's statements: the first that is for somebody.
+    pub(crate) roles: Vec<Role>,
     /// The role that reads the catalog; the same where not named.
     pub(crate) catalog: Login,
     /// Serve it also where the server's major version is untested.
     pub(crate) allow_untested: bool,
     /// Ask the server's planner for the number of rows where a rule hangs on it (`planner: ask` or `never`).
     pub(crate) ask_planner: bool,
+    /// How the server is told who is behind a session.
+    pub(crate) pass_person: PassPerson,
+}
+
+/// A role, and whose statements run as it.
+#[derive(Debug, Clone)]
+pub(crate) struct Role {
+    /// Of whoever is in any of these groups; none: of everybody.
+    pub(crate) groups: Vec<GroupName>,
+    /// The role.
+    pub(crate) login: Login,
 }
 
 /// A role and the file of its password.
@@ -77,39 +91,120 @@ pub(super) fn read(file: &Path, name: &str, node: &Node, problems: &mut Problems
     let mut section = Section::open(&format!("databases.{name}"), node, problems)?;
     let host = section.need_text("host", problems).map(|(host, _)| host.to_owned());
     let port = port(&mut section, problems);
-    let dbname = section.text("dbname", problems).map_or(name, |(dbname, _)| dbname).to_owned();
+    let dbname = dbname(name, &mut section, problems);
     let sslmode = sslmode(&mut section, problems);
     let ca_file = section.text("ca_file", problems).map(|(path, _)| relative_to(file, path));
-    let user = section.need_text("user", problems).map(|(user, _)| user.to_owned());
-    let password_file = section.text("password_file", problems).map(|(path, _)| relative_to(file, path));
-    let catalog_user = section.text("catalog_user", problems);
-    let catalog_file = section.text("catalog_password_file", problems);
+    let everybody = login(file, ["user", "password_file"], &mut section, problems);
+    let mut roles = users(file, &mut section, problems);
+    let catalog = login(file, ["catalog_user", "catalog_password_file"], &mut section, problems);
     let allow_untested = section.flag("allow_untested", problems).unwrap_or(false);
     let ask_planner = ask_planner(&mut section, problems);
-    if let (None, Some((_, at))) = (catalog_user, catalog_file) {
-        let message = format!("{} without catalog_user", section.path("catalog_password_file"));
-        problems.add(at, message, Some("name the role whose password it is".to_owned()));
+    let pass_person = pass_person(&mut section, problems);
+    let at = node.at;
+    if everybody.is_none() && roles.is_empty() {
+        problems.add(at, format!("{} is missing", section.path("user")), None);
+    } else if everybody.is_none() && catalog.is_none() {
+        let help =
+            Some("name the role to read the catalog with, since no `user` is for everybody".to_owned());
+        problems.add(at, format!("{} is missing", section.path("catalog_user")), help);
     }
     section.finish(problems);
-    let login = Login { user: user?, password_file };
-    let catalog = catalog_user.map_or_else(
-        || login.clone(),
-        |(user, _)| Login {
-            user: user.to_owned(),
-            password_file: catalog_file.map(|(path, _)| relative_to(file, path)),
-        },
-    );
+    roles.extend(everybody.clone().map(|login| Role { groups: Vec::new(), login }));
     Some(Database {
         host: host?,
         port: port?,
-        dbname,
+        dbname: dbname?,
         sslmode: sslmode?,
         ca_file,
-        login,
-        catalog,
+        roles,
+        catalog: catalog.or(everybody)?,
         allow_untested,
         ask_planner,
+        pass_person,
     })
+}
+
+/// A wildcard's databases have the same names at the server: no two names are of one database.
+fn dbname(name: &str, section: &mut Section<'_>, problems: &mut Problems<'_>) -> Option<String> {
+    let given = section.text("dbname", problems);
+    match given {
+        Some((dbname, at)) if is_wildcard(name) && dbname != "*" => {
+            let help = Some("leave it out, or write \"*\": the name that clients ask for".to_owned());
+            problems.add(at, format!("{} of a wildcard must be \"*\"", section.path("dbname")), help);
+            None
+        }
+        Some((dbname, at)) if !is_wildcard(name) && is_wildcard(dbname) => {
+            problems.add(at, format!("{} must be a name", section.path("dbname")), None);
+            None
+        }
+        _ if is_wildcard(name) => Some("*".to_owned()),
+        given => Some(given.map_or(name, |(dbname, _)| dbname).to_owned()),
+    }
+}
+
+/// A role and the file of its password, under these keys.
+fn login(
+    file: &Path,
+    [user, password]: [&'static str; 2],
+    section: &mut Section<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<Login> {
+    let name = section.text(user, problems);
+    let password_file = section.text(password, problems);
+    if let (None, Some((_, at))) = (name, password_file) {
+        let message = format!("{} without {user}", section.path(password));
+        problems.add(at, message, Some("name the role whose password it is".to_owned()));
+    }
+    let password_file = password_file.map(|(path, _)| relative_to(file, path));
+    name.map(|(user, _)| Login { user: user.to_owned(), password_file })
+}
+
+/// Roles of groups, in the order in which they are looked through.
+fn users(file: &Path, section: &mut Section<'_>, problems: &mut Problems<'_>) -> Vec<Role> {
+    let path = section.path("users");
+    let mut roles = Vec::new();
+    for (number, node) in section.list("users", problems).iter().enumerate() {
+        let Some(mut entry) = Section::open(&format!("{path}[{number}]"), node, problems) else { continue };
+        let groups = groups(node.at, &mut entry, problems);
+        let login = login(file, ["user", "password_file"], &mut entry, problems);
+        if login.is_none() {
+            problems.add(node.at, format!("{} is missing", entry.path("user")), None);
+        }
+        entry.finish(problems);
+        roles.extend(login.map(|login| Role { groups, login }));
+    }
+    roles
+}
+
+fn groups(at: At, entry: &mut Section<'_>, problems: &mut Problems<'_>) -> Vec<GroupName> {
+    let mut groups = Vec::new();
+    let given = entry.list("groups", problems);
+    for node in given {
+        match node.text().map(str::parse) {
+            Some(Ok(group)) => groups.push(group),
+            Some(Err(error)) => problems.add(node.at, format!("{}: {error}", entry.path("groups")), None),
+            None => problems.add(node.at, format!("{} must be names", entry.path("groups")), None),
+        }
+    }
+    if given.is_empty() {
+        let help = Some("the role of everybody is `user`, beside `users`".to_owned());
+        problems.add(at, format!("{} names none", entry.path("groups")), help);
+    }
+    groups
+}
+
+fn pass_person(section: &mut Section<'_>, problems: &mut Problems<'_>) -> PassPerson {
+    match section.text("pass_person", problems) {
+        None | Some(("setting", _)) => PassPerson::Setting,
+        Some(("application_name", _)) => PassPerson::ApplicationName,
+        Some(("never", _)) => PassPerson::Never,
+        Some((_, at)) => {
+            let message =
+                format!("{} must be setting, application_name or never", section.path("pass_person"));
+            problems.add(at, message, None);
+            PassPerson::Setting
+        }
+    }
 }
 
 /// Asked unless the operator says otherwise: what it is asked stands in the server's log where that logs statements.

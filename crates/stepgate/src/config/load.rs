@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+use stepgate_proxy::ClientAuth;
+
 use super::yaml::{At, Problems, Section, Value};
 use super::{Config, Console, Tls, database, limits, relative_to};
 use crate::failure::Failure;
@@ -17,6 +20,11 @@ const CONSOLE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 impl Config {
     /// Reads the file; every error at once.
     pub(crate) fn load(file: &Path) -> Result<Self, Failure> {
+        Self::parse(file, &Self::text(file)?)
+    }
+
+    /// The text of the file.
+    pub(crate) fn text(file: &Path) -> Result<String, Failure> {
         let meta = std::fs::metadata(file).map_err(|error| {
             Failure::file("read the configuration", file, &error)
                 .hint("write one with `stepgate init DIR`, or name it with --config FILE")
@@ -24,9 +32,7 @@ impl Config {
         if meta.len() > MAX_CONFIG {
             return Err(Failure::usage(format!("{} is larger than {MAX_CONFIG} bytes", file.display())));
         }
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| Failure::file("read the configuration", file, &error))?;
-        Self::parse(file, &text)
+        std::fs::read_to_string(file).map_err(|error| Failure::file("read the configuration", file, &error))
     }
 
     /// Reads the text of such a file.
@@ -34,13 +40,18 @@ impl Config {
         let mut problems = Problems::new(file, text);
         let config = read(file, &mut problems);
         match config {
-            Some(config) if !problems.any() => Ok(config),
+            Some(config) if !problems.any() => Ok(Self { sha256: sha256(text), ..config }),
             _ => {
                 let list: Vec<_> = problems.finish().iter().map(ToString::to_string).collect();
                 Err(Failure::usage(format!("the configuration is not valid\n{}", list.join("\n").trim_end())))
             }
         }
     }
+}
+
+/// SHA-256 (hex) of such a text, as records name it.
+pub(crate) fn sha256(text: &str) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
 }
 
 fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
@@ -63,6 +74,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     top.finish(problems);
     Some(Config {
         file: file.to_owned(),
+        sha256: String::new(),
         listen: listen?.0,
         console: console?,
         metrics,
@@ -121,11 +133,32 @@ fn tls(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'_>) -> Given
     };
     let cert = section.need_text("cert", problems).map(|(path, _)| relative_to(file, path));
     let key = section.need_text("key", problems).map(|(path, _)| relative_to(file, path));
-    if let Some((_, at)) = section.text("client_ca", problems) {
-        problems.add(at, "tls.client_ca is not built yet", Some("remove it".to_owned()));
-    }
+    let clients = clients(file, &mut section, problems);
     section.finish(problems);
-    GivenTls { given: true, files: cert.zip(key).map(|(cert, key)| Tls { cert, key }) }
+    GivenTls { given: true, files: cert.zip(key).map(|(cert, key)| Tls { cert, key, clients }) }
+}
+
+/// Whoever configures a CA means it: certificates are required unless that is said to be otherwise.
+fn clients(
+    file: &Path,
+    section: &mut Section<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<(PathBuf, ClientAuth)> {
+    let ca = section.text("client_ca", problems).map(|(path, _)| relative_to(file, path));
+    let auth = section.text("client_auth", problems);
+    if let (None, Some((_, at))) = (&ca, auth) {
+        let help = Some("name the CA of the clients' certificates".to_owned());
+        problems.add(at, "tls.client_auth without tls.client_ca", help);
+    }
+    let auth = match auth {
+        None | Some(("require", _)) => ClientAuth::Require,
+        Some(("optional", _)) => ClientAuth::Optional,
+        Some((_, at)) => {
+            problems.add(at, "tls.client_auth must be require or optional", None);
+            ClientAuth::Require
+        }
+    };
+    ca.map(|ca| (ca, auth))
 }
 
 fn console(top: &mut Section<'_>, encrypted: bool, problems: &mut Problems<'_>) -> Option<Console> {
@@ -196,8 +229,10 @@ fn databases(
     let mut databases = BTreeMap::new();
     for (name, at, node) in section.names() {
         let harmless = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
-        if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(harmless) {
-            let help = Some("1 to 63 of A-Z, a-z, 0-9, '_', '-', '.'".to_owned());
+        // `*` alone is a name as well.
+        let said = name.strip_suffix('*').unwrap_or(name);
+        if name.is_empty() || name.len() > MAX_NAME || !said.chars().all(harmless) {
+            let help = Some("1 to 63 of A-Z, a-z, 0-9, '_', '-', '.', and '*' at the end for any".to_owned());
             problems.add(at, "a database's name in the gate cannot be this", help);
         }
         if let Some(database) = database::read(file, name, node, problems) {
@@ -301,7 +336,7 @@ audit: {ordinary: buffered}
             .replace("data: ./data", "dat: ./data")
             .replace("sslmode: verify-full", "sslmode: prefer, planner: sometimes")
             .replace("ordinary: buffered", "ordinary: often")
-            .replace("key: key.pem", "key: key.pem, client_ca: ca.pem");
+            .replace("key: key.pem", "key: key.pem, client_auth: sometimes");
         let text = parse(&broken).unwrap_err();
         for expected in [
             "data is missing",
@@ -309,11 +344,74 @@ audit: {ordinary: buffered}
             "databases.shop.sslmode must be",
             "databases.shop.planner must be ask or never",
             "audit.ordinary must be durable or buffered",
-            "tls.client_ca is not built yet",
+            "tls.client_auth without tls.client_ca",
+            "tls.client_auth must be require or optional",
             "/etc/gate/stepgate.yaml:4:1: ",
             "audit: {ordinary: often}",
         ] {
             assert!(text.contains(expected), "{expected} is not in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_ca_for_clients_requires_certificates_unless_said_otherwise() {
+        let with = |more: &str| parse(&GOOD.replace("key: key.pem", &format!("key: key.pem{more}")));
+        assert!(with("").unwrap().tls.unwrap().clients.is_none());
+        for (more, expected) in [
+            (", client_ca: ca.pem", ClientAuth::Require),
+            (", client_ca: ca.pem, client_auth: require", ClientAuth::Require),
+            (", client_ca: ca.pem, client_auth: optional", ClientAuth::Optional),
+        ] {
+            let (ca, auth) = with(more).unwrap().tls.unwrap().clients.unwrap();
+            assert_eq!((ca.as_path(), auth), (Path::new("/etc/gate/ca.pem"), expected), "{more}");
+        }
+    }
+
+    #[test]
+    fn wildcards_and_roles_of_groups_are_read_in_their_order() {
+        let with = |more: &str| parse(&GOOD.replace("policies: {map", &format!("{more}policies: {{map")));
+        let config = with(
+            "  \"*\": {host: db, user: everybody, pass_person: application_name}
+  app_*:
+    host: db
+    dbname: \"*\"
+    catalog_user: reader
+    users:
+    - {groups: [admins, data-owners], user: app_owner, password_file: secrets/owner}
+    - {groups: [analysts], user: app_reader}
+",
+        )
+        .unwrap();
+        let names = |name: &str| {
+            let roles = config.databases[name].roles.iter();
+            roles.map(|role| (role.groups.len(), role.login.user.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(names("*"), [(0, "everybody".to_owned())]);
+        assert_eq!(names("app_*"), [(2, "app_owner".to_owned()), (1, "app_reader".to_owned())]);
+        assert_eq!(config.databases["app_*"].dbname, "*");
+        assert_eq!(config.databases["app_*"].catalog.user, "reader");
+        assert_eq!(config.databases["*"].pass_person, stepgate_proxy::PassPerson::ApplicationName);
+        for (wrong, says) in [
+            ("  a*b: {host: db, user: x}\n", "a database's name in the gate cannot be this"),
+            ("  app_*: {host: db, user: x, dbname: one}\n", "databases.app_*.dbname of a wildcard must be"),
+            ("  app: {host: db, user: x, dbname: \"a*\"}\n", "databases.app.dbname must be a name"),
+            ("  app: {host: db}\n", "databases.app.user is missing"),
+            ("  app: {host: db, users: [{groups: [a], user: x}]}\n", "databases.app.catalog_user is missing"),
+            ("  app: {host: db, user: y, users: [{user: x}]}\n", "databases.app.users[0].groups names none"),
+            (
+                "  app: {host: db, user: y, users: [{groups: [A], user: x}]}\n",
+                "databases.app.users[0].groups: a name",
+            ),
+            (
+                "  app: {host: db, user: y, users: [{groups: [a]}]}\n",
+                "databases.app.users[0].user is missing",
+            ),
+            ("  app: {host: db, user: y, users: {groups: [a]}}\n", "databases.app.users must be a list"),
+            ("  app: {host: db, user: y, password: x}\n", "unknown key databases.app.password"),
+            ("  app: {host: db, user: y, pass_person: always}\n", "databases.app.pass_person must be"),
+        ] {
+            let text = with(wrong).unwrap_err();
+            assert!(text.contains(says), "{wrong}: {text}");
         }
     }
 

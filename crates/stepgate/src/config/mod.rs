@@ -9,13 +9,17 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub(crate) use database::{Database, Login, SslMode};
+pub(crate) use database::{Database, Login, Role, SslMode};
+pub(crate) use load::sha256;
+use stepgate_proxy::ClientAuth;
 
 /// A configuration whose every value makes sense by itself; files it names are not read yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// The file it comes from.
     pub(crate) file: PathBuf,
+    /// SHA-256 (hex) of its text.
+    pub(crate) sha256: String,
     /// Where clients connect.
     pub(crate) listen: SocketAddr,
     /// The HTTPS API.
@@ -56,6 +60,15 @@ pub(crate) struct Tls {
     pub(crate) cert: PathBuf,
     /// Private key, PEM.
     pub(crate) key: PathBuf,
+    /// The CA of clients' certificates, PEM, and whether every client must have one.
+    pub(crate) clients: Option<(PathBuf, ClientAuth)>,
+}
+
+impl Tls {
+    /// The CA of clients' certificates, as the proxy wants it.
+    pub(crate) fn clients(&self) -> Option<(&Path, ClientAuth)> {
+        self.clients.as_ref().map(|(ca, auth)| (ca.as_path(), *auth))
+    }
 }
 
 impl Config {

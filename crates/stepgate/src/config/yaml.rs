@@ -37,7 +37,7 @@ pub(crate) enum Value {
     Bool(bool),
     Integer(i64),
     Text(String),
-    List,
+    List(Vec<Node>),
     Map(Vec<(String, At, Node)>),
     /// A number with a fraction, or too large: nowhere of use here.
     Other,
@@ -50,7 +50,7 @@ impl Value {
             Self::Bool(_) => "true or false",
             Self::Integer(_) | Self::Other => "a number",
             Self::Text(_) => "text",
-            Self::List => "a list",
+            Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
         }
     }
@@ -180,6 +180,19 @@ impl<'n> Section<'n> {
         text(&self.path(key), node, problems)
     }
 
+    /// A list's entries; none if it is not there.
+    pub(crate) fn list(&mut self, key: &'static str, problems: &mut Problems<'_>) -> &'n [Node] {
+        match self.take(key) {
+            None => &[],
+            Some(Node { value: Value::List(entries), .. }) => entries,
+            Some(other) => {
+                let message = format!("{} must be a list, not {}", self.path(key), other.value.what());
+                problems.add(other.at, message, None);
+                &[]
+            }
+        }
+    }
+
     /// True or false, if it is there.
     pub(crate) fn flag(&mut self, key: &'static str, problems: &mut Problems<'_>) -> Option<bool> {
         let node = self.take(key)?;
@@ -288,9 +301,11 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        // No setting is a list; read over, so that the rest is still checked.
-        while items.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-        Ok(Value::List)
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {

@@ -49,9 +49,13 @@ keys: {{master_file: secrets/master.key}}
 
 # A certificate of the development CA that `stepgate init` made (ca.pem). Replace both files with your own.
 tls: {{cert: cert.pem, key: key.pem}}
+#   client_ca: clients.pem             # clients must also show a certificate of this CA, for the person who logs in
+#   client_auth: optional              # (with client_ca) they may; `require` is the default
+
+# SIGHUP reads this file, certificates and passwords again; what is not valid changes nothing.
 
 databases:
-  # The name that clients ask for, and the database behind it. `user` runs people's statements: give it no
+  # The name that clients ask for, and the database behind it; `\"app_*\"` or `\"*\"`: whatever the server has. `user` runs people's statements: give it no
   # more rights than they need, and never a superuser's.
   {name}:
     host: {host}
@@ -60,9 +64,12 @@ databases:
     sslmode: {sslmode}                 # verify-full, require or disable
     user: {user}
     password_file: {password_file}      # mode 0600
+    # users:                           # other roles for people of these groups; the first that fits
+    #   - {{groups: [data-owners], user: shop_owner, password_file: secrets/shop-owner}}
     # ca_file: server-ca.pem           # the CA of the server's certificate, if not one of the system's
     # catalog_user: stepgate_catalog   # another role to read the catalog with
     # catalog_password_file: secrets/catalog
+    # pass_person: application_name    # the server knows who it is by stepgate.person; this shows it in its log, too
     # planner: never                   # do not have statements planned (EXPLAIN) where a rule hangs on the number of rows
 
 policies: {{map: policies/pii-map.yaml, rules: policies/policy.yaml}}

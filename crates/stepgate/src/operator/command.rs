@@ -29,6 +29,10 @@ pub(crate) enum Operator {
         name: PersonName,
         groups: Vec<GroupName>,
     },
+    UserCertificates {
+        name: PersonName,
+        certificates: Vec<String>,
+    },
     /// Answers with a row `{"otpauth_uri": …}`.
     EnrollBegin {
         person: PersonName,

@@ -64,6 +64,11 @@ pub(crate) async fn execute(
             store.desk.revoke_person(&name, None).await.map_err(desk_error)?;
             Ok(Some(format!("set the groups of {name}; their grants and open requests have ended")))
         }
+        Operator::UserCertificates { name, certificates } => {
+            let whose = if certificates.is_empty() { name.to_string() } else { certificates.join(", ") };
+            store.people.set_certificates(&name, certificates, None).await.map_err(person_error)?;
+            Ok(Some(format!("a certificate of {name} is one for: {whose}; open sessions go on")))
+        }
         Operator::EnrollBegin { person, replace } => enroll_begin(store, &person, replace, out).await,
         Operator::EnrollConfirm { person, code } => {
             store.desk.enroll_confirm(&person, &code, HERE).await.map_err(enrol_error)?;
@@ -117,6 +122,7 @@ fn person_row(store: &Store, person: &Person) -> Value {
         "name": person.name,
         "groups": person.groups,
         "service": person.service,
+        "certificates": person.certificates,
         "factors": factors,
         "added": person.added.to_string(),
     })

@@ -92,9 +92,8 @@ fn prepare(config: &Config) -> Result<Ready, Failure> {
 fn certificates(config: &Config) -> Result<(Option<ServerTls>, Encryption), Failure> {
     let Some(tls) = &config.tls else { return Ok((None, Encryption::Plain)) };
     let encryption = Encryption::Tls(certificate::server_config(tls)?);
-    let tls =
-        ServerTls::load(&tls.cert, &tls.key, None).map_err(|error| Failure::usage(error.to_string()))?;
-    Ok((Some(tls), encryption))
+    let tls = ServerTls::load(&tls.cert, &tls.key, tls.clients());
+    Ok((Some(tls.map_err(|error| Failure::usage(error.to_string()))?), encryption))
 }
 
 async fn serve(
@@ -106,8 +105,8 @@ async fn serve(
     places: Places,
 ) -> Result<(), Failure> {
     let store = store.share();
-    let event = policy_loaded(&ready.rules);
-    store.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
+    let events = vec![reload::loaded(config), policy_loaded(&ready.rules)];
+    store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
     let gate = Gate::new(Parts {
         databases: ready.upstreams,
         rules: Arc::new(ready.rules),
@@ -168,7 +167,7 @@ async fn serve(
     tokio::select! {
         _ = &mut sessions => {}
         why = signals.next() => tracing::info!(signal = why, "stopping at once"),
-        () = tokio::time::sleep(config.limits.drain) => {
+        () = tokio::time::sleep(gate.limits().drain) => {
             tracing::warn!(sessions = gate.sessions().len(), "some sessions are not done in time and are ended");
         }
     }
@@ -194,11 +193,12 @@ async fn wait_for(mut shutdown: watch::Receiver<bool>) {
 /// Loads each catalog once. A database that is down does not keep the gate from serving: its sessions get
 /// 08006 until it is up.
 async fn first_look(gate: &Gate) {
-    for (name, database) in gate.databases() {
+    for database in gate.databases() {
+        let name = &database.config.name;
         match tokio::time::timeout(FIRST_LOOK, database.load()).await {
-            Ok(Ok(_)) => tracing::info!(database = name, "catalog loaded"),
-            Ok(Err(error)) => tracing::warn!(database = name, %error, "not reachable yet; trying on"),
-            Err(_) => tracing::warn!(database = name, "has not answered yet; trying on"),
+            Ok(Ok(_)) => tracing::info!(database = %name, "catalog loaded"),
+            Ok(Err(error)) => tracing::warn!(database = %name, %error, "not reachable yet; trying on"),
+            Err(_) => tracing::warn!(database = %name, "has not answered yet; trying on"),
         }
     }
 }

@@ -1,35 +1,38 @@
-//! Map, policy and certificate taken into use while the gate runs.
+//! Configuration, certificates, passwords, map and policy taken into use while the gate runs.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_console::Encryption;
-use stepgate_proxy::Gate;
+use stepgate_proxy::{Gate, Settings};
 use stepgate_record::Event;
 use stepgate_store::Log;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::notify;
-use crate::config::Config;
+use super::{hardening, notify};
+use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::rules::Texts;
+use crate::upstreams;
 
-/// How often the files are looked at. Polling also sees what editors and ConfigMaps do by renaming.
+/// How often map and policy are looked at. Polling also sees what editors and ConfigMaps do by renaming.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Watches map and policy until `shutdown`; SIGHUP looks at once, and at the certificate.
+/// Watches map and policy until `shutdown`; SIGHUP looks at once, and at everything else.
 pub(super) async fn watch(
-    config: Config,
+    started: Config,
     gate: Arc<Gate>,
     encryption: Arc<watch::Sender<Encryption>>,
     log: Log,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
-        tracing::error!("SIGHUP cannot be waited for; map and policy are not reloaded");
+        tracing::error!("SIGHUP cannot be waited for; nothing is reloaded");
         return;
     };
+    let mut config = started.clone();
     let mut seen = gate.rules().sha256().to_owned();
     let mut complained = false;
     loop {
@@ -40,7 +43,9 @@ pub(super) async fn watch(
         };
         if asked {
             notify::reloading();
-            certificates(&config, &gate, &encryption).await;
+            if let Some(new) = configuration(&started, &gate, &encryption, &log).await {
+                config = new;
+            }
         }
         match look(&config, &gate, &log, &seen, asked).await {
             Ok(sha256) => {
@@ -59,21 +64,99 @@ pub(super) async fn watch(
     }
 }
 
-/// Takes the certificate into use that its files hold now, for connections that come from now on. What cannot be used
-/// changes nothing.
-async fn certificates(config: &Config, gate: &Gate, encryption: &watch::Sender<Encryption>) {
-    let for_read = config.clone();
-    let read = tokio::task::spawn_blocking(move || super::certificates(&for_read)).await;
-    match read.map_err(|error| Failure::usage(error.to_string())).and_then(|read| read) {
-        Ok((tls, new)) => {
-            gate.set_tls(tls);
-            encryption.send_replace(new);
-            if config.tls.is_some() {
-                tracing::info!("certificate loaded");
+/// The record of a configuration coming into force.
+pub(super) fn loaded(config: &Config) -> Event {
+    let databases = u64::try_from(config.databases.len()).unwrap_or(u64::MAX);
+    Event::ConfigLoaded { config_sha256: config.sha256.clone(), databases }
+}
+
+/// A configuration and all that it names, read and found good.
+struct New {
+    config: Config,
+    settings: Settings,
+    encryption: Encryption,
+}
+
+/// One that is not, by the hash of its text.
+struct Rejected {
+    sha256: String,
+    failure: Failure,
+}
+
+fn read(file: &Path) -> Result<New, Rejected> {
+    let rejected = |text: &str, failure| Rejected { sha256: config::sha256(text), failure };
+    let text = Config::text(file).map_err(|failure| rejected("", failure))?;
+    let all = || {
+        let config = Config::parse(file, &text)?;
+        let (tls, encryption) = super::certificates(&config)?;
+        let settings = Settings { databases: upstreams::all(&config)?, limits: config.limits, tls };
+        Ok(New { config, settings, encryption })
+    };
+    all().map_err(|failure| rejected(&text, failure))
+}
+
+/// Takes the configuration into use that its file holds now, with certificates and passwords as theirs do. Where any of
+/// it cannot be used, nothing is changed.
+async fn configuration(
+    started: &Config,
+    gate: &Gate,
+    encryption: &watch::Sender<Encryption>,
+    log: &Log,
+) -> Option<Config> {
+    let file = started.file.clone();
+    let new = match tokio::task::spawn_blocking(move || read(&file)).await {
+        Ok(Ok(new)) => new,
+        Ok(Err(Rejected { sha256, failure })) => {
+            tracing::error!(
+                "{failure}\nTHE OLD CONFIGURATION STAYS IN FORCE, certificates and passwords too"
+            );
+            if let Err(error) = log.note(Event::ConfigRejected { config_sha256: sha256 }) {
+                tracing::error!(%error, "the rejection could not be recorded");
             }
+            return None;
         }
-        Err(failure) => tracing::error!("{failure}; the certificate in use stays"),
+        Err(error) => {
+            tracing::error!(%error, "the configuration could not be read; the old one stays in force");
+            return None;
+        }
+    };
+    let New { config, settings, encryption: for_people } = new;
+    hardening::enough_files(&config.limits);
+    match gate.reconfigure(settings, loaded(&config)).await {
+        Ok(closed) => {
+            encryption.send_replace(for_people);
+            tracing::info!(config_sha256 = config.sha256, "configuration, certificates and passwords loaded");
+            if !closed.is_empty() {
+                let databases = closed.join(", ");
+                tracing::warn!(
+                    databases,
+                    "not behind the gate any more, or not as before: their sessions are ended"
+                );
+            }
+            for what in takes_a_restart(started, &config) {
+                tracing::warn!("{what} has changed, which takes a restart");
+            }
+            Some(config)
+        }
+        Err(error) => {
+            tracing::error!(%error, "the configuration was not loaded; the old one stays in force");
+            None
+        }
     }
+}
+
+/// What is different from what the gate started with, and cannot be changed while it runs.
+fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
+    let fixed = [
+        ("listen", started.listen == now.listen),
+        ("console.listen", started.console.listen == now.console.listen),
+        ("console.url", started.console.url == now.console.url),
+        ("metrics.listen", started.metrics == now.metrics),
+        ("data", started.data == now.data),
+        ("keys.master_file", started.master_file == now.master_file),
+        ("audit.ordinary", started.ordinary_durable == now.ordinary_durable),
+    ];
+    fixed.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
 }
 
 /// Takes the files into use if they have changed since `seen`; the hash of what was seen.

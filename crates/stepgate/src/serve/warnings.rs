@@ -1,5 +1,6 @@
 //! What the operator should know about the servers behind, told once at the start. The gate does not wait for it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,21 +14,27 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Looks at each server once, unless the gate is `stopped` meanwhile.
 pub(super) async fn look(gate: Arc<Gate>, stopped: impl Future<Output = ()>) {
     let all = async {
-        for (name, database) in gate.databases() {
-            let upstream = &database.config;
-            let rules = gate.rules();
-            let look = async {
-                let mut connection = connect(upstream, &upstream.credentials, &[]).await?;
-                exposure::look(&mut connection, upstream, Some(rules.map())).await
-            };
-            match tokio::time::timeout(TIMEOUT, look).await {
-                Ok(Ok(exposed)) => {
-                    for exposure in exposed.found {
-                        tracing::warn!(database = name, hint = exposure.hint, "{}", exposure.detail);
+        for database in gate.databases() {
+            let (upstream, rules) = (&database.config, gate.rules());
+            let mut told = BTreeSet::new();
+            for role in upstream.roles.iter().map(|role| &*role.credentials) {
+                let look = async {
+                    let mut connection = connect(upstream, role, &[]).await?;
+                    exposure::look(&mut connection, upstream, &role.user, Some(rules.map())).await
+                };
+                match tokio::time::timeout(TIMEOUT, look).await {
+                    // What is true of the server is found by each of them.
+                    Ok(Ok(exposed)) => {
+                        for exposure in exposed.found {
+                            if told.insert(exposure.detail.clone()) {
+                                let (name, hint) = (&upstream.name, exposure.hint);
+                                tracing::warn!(database = %name, hint, "{}", exposure.detail);
+                            }
+                        }
                     }
+                    Ok(Err(error)) => not_looked(&upstream.name, &error),
+                    Err(_) => not_looked(&upstream.name, &UpstreamError::Timeout(TIMEOUT.as_secs())),
                 }
-                Ok(Err(error)) => not_looked(name, &error),
-                Err(_) => not_looked(name, &UpstreamError::Timeout(TIMEOUT.as_secs())),
             }
         }
     };

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_proxy::{Credentials, SslMode, Upstream, UpstreamConfig, connect};
+use stepgate_proxy::{Credentials, PassPerson, Role, SslMode, Upstream, UpstreamConfig, connect};
 use stepgate_testkit::until_some;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
@@ -58,10 +58,11 @@ impl<'a> Peer<'a> {
             dbname: dbname.to_owned(),
             sslmode: SslMode::Disable,
             ca: None,
-            credentials: Arc::clone(&credentials),
+            roles: vec![Role::of_everybody(Arc::clone(&credentials))],
             catalog: Arc::clone(&credentials),
             allow_untested: false,
             ask_planner: false,
+            pass_person: PassPerson::Never,
         };
         let connecting = || runtime.block_on(connect(&config, &credentials, &[])).ok();
         let mut upstream = until_some("a connection", PATIENCE, connecting).unwrap();

@@ -1,6 +1,8 @@
 //! A whole gate for each test: throwaway PostgreSQL with a small shop, the real program, people.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod raw;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +19,23 @@ const SMALLER: [(&str, &str); 5] = [
     ("generate_series(1, 240000)", "generate_series(1, 2400)"),
     ("generate_series(1, 2000)", "generate_series(1, 200)"),
 ];
+
+/// A policy that allows everything.
+pub(crate) const EVERYTHING: &str = "\
+version: 1
+mode: enforce
+defaults: {action: allow, on_error: deny, hold: 1m, in_transaction: auto, on_client_gone: withdraw}
+rules:
+  - {name: everything, match: {kind: [control]}, action: allow}
+";
+/// A map for it.
+pub(crate) const NOTHING_LABELLED: &str = "\
+version: 1
+classes: {internal: 1}
+labels: {}
+databases: {}
+unknown: {tables: allow, functions: allow, dynamic_sql: allow, statements: allow}
+";
 
 /// Everything that runs; gone when dropped.
 pub(crate) struct World {
@@ -65,6 +84,42 @@ impl World {
         std::fs::write(self.gate.config(), format!("{text}\n{lines}\n")).unwrap();
     }
 
+    /// Changes the gate's configuration; a gate that serves takes it up at [`Self::reload`].
+    pub(crate) fn edit(&self, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.gate.config()).unwrap();
+        assert!(text.contains(from), "no {from} in:\n{text}");
+        std::fs::write(self.gate.config(), text.replacen(from, to, 1)).unwrap();
+    }
+
+    /// Has the gate read its configuration again, and waits until it has said so often that it did.
+    pub(crate) fn reload(&mut self) {
+        let before = self.loads();
+        self.gate.serving().unwrap().signal("HUP").unwrap();
+        stepgate_testkit::until("the reload", SOON, || self.loads() > before).unwrap();
+    }
+
+    /// How often a configuration was loaded or rejected while the gate ran.
+    fn loads(&self) -> usize {
+        let log = self.gate.log();
+        let said =
+            ["configuration, certificates and passwords loaded", "THE OLD CONFIGURATION STAYS IN FORCE"];
+        said.iter().map(|said| log.matches(said).count()).sum()
+    }
+
+    /// What psql says when that person runs `select 1` in a database, and whether it could.
+    pub(crate) fn connects(&self, person: &Person, database: &str) -> (bool, String) {
+        let mut command = self.gate.psql_command(person);
+        command.args(["-X", "-At", "-d", &self.gate.conninfo(person.name(), database), "-c", "select 1"]);
+        said(&mut command)
+    }
+
+    /// psql as that person in a database.
+    pub(crate) fn psql_in(&self, person: &Person, database: &str) -> Psql {
+        let mut command = self.gate.psql_command(person);
+        command.args(["-d", &self.gate.conninfo(person.name(), database)]);
+        Psql::start(command).unwrap()
+    }
+
     /// The sample gate with more lines in its configuration, serving.
     pub(crate) fn configured(lines: &str) -> Self {
         let mut world = Self::not_serving(|text| text);
@@ -102,6 +157,20 @@ impl World {
         .unwrap()
     }
 
+    /// A number that `/proc/PID/status` tells of the gate, such as its resident kilobytes.
+    pub(crate) fn status(&mut self, key: &str) -> u64 {
+        let pid = self.gate.serving().unwrap().pid();
+        let text = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// How many files the gate has open.
+    pub(crate) fn files(&mut self) -> usize {
+        let pid = self.gate.serving().unwrap().pid();
+        std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count()
+    }
+
     /// All records so far, as an export has them.
     pub(crate) fn records(&self) -> Vec<serde_json::Value> {
         let out = self.tree.path().join("records.jsonl");
@@ -116,6 +185,13 @@ impl World {
     pub(crate) fn recorded(&self, what: &str, about: &str) -> bool {
         self.records().iter().map(ToString::to_string).any(|text| text.contains(what) && text.contains(about))
     }
+}
+
+/// Whether a command succeeds, and all that it prints.
+pub(crate) fn said(command: &mut std::process::Command) -> (bool, String) {
+    let output = command.output().unwrap();
+    let text = [&output.stdout[..], &output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
 }
 
 /// A policy by which statements wait whatever their transaction keeps locked.

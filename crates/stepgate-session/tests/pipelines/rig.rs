@@ -1,0 +1,256 @@
+//! A session between random frames and the small PostgreSQL, moved on in random order.
+
+use bytes::Bytes;
+use stepgate_record::Seal as _;
+use stepgate_session::{Action, Pass, Session, Setup};
+use stepgate_types::{Certainty, SqlState};
+use stepgate_wire::{Cutter, Problem, Side};
+
+use super::server::Server;
+use super::support::{ID, Sealed, catalog_with, find, statement};
+
+/// Deterministic choices (xorshift).
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from((self.0 >> 11) % count.max(1) as u64).unwrap()
+    }
+}
+
+/// What people, policy or a cancel say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opinion {
+    Pass,
+    Hold,
+    HoldAndRefuse,
+    Refuse,
+    /// Nobody knows what it is.
+    Unknown,
+}
+
+/// What came of a whole run.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// What the client got, without what is the gate's own.
+    pub(crate) client: Vec<Bytes>,
+    /// What reached the server, frame by frame.
+    pub(crate) server: Vec<Bytes>,
+    pub(crate) ran: Vec<String>,
+    pub(crate) unknown: usize,
+    pub(crate) passed: usize,
+    pub(crate) held: usize,
+    pub(crate) ended: bool,
+    pub(crate) dead: bool,
+}
+
+struct Rig {
+    random: Random,
+    session: Session,
+    client: Cutter,
+    server_in: Cutter,
+    server_out: Cutter,
+    server: Server,
+    /// Undecided, unreleased, and the catalogs that are asked for.
+    held: Option<(u64, bool)>,
+    releases: Vec<u64>,
+    loads: Vec<u64>,
+    told: Cutter,
+    outcome: Outcome,
+}
+
+pub(crate) fn play(frames: &[Vec<u8>], seed: u64) -> Outcome {
+    let parameters = [("standard_conforming_strings", "on"), ("client_encoding", "UTF8")];
+    let session = Session::new(Setup {
+        id: ID,
+        catalog: catalog_with(&[], &["deny", "hold", "holdno"]),
+        parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+        nonce: 1,
+    });
+    let mut rig = Rig {
+        random: Random(seed | 1),
+        session,
+        client: Cutter::client(),
+        server_in: Cutter::new(Side::Client, b""),
+        server_out: Cutter::server(),
+        server: Server::new(|_| false),
+        held: None,
+        releases: Vec::new(),
+        loads: Vec::new(),
+        told: Cutter::new(Side::Server, b""),
+        outcome: Outcome::default(),
+    };
+    rig.run(&frames.concat());
+    rig.outcome
+}
+
+impl Rig {
+    fn run(&mut self, bytes: &[u8]) {
+        let mut rest = bytes;
+        let mut idle = 0;
+        // Everything that can happen happens sooner or later; nothing may keep happening.
+        for _ in 0..200_000 {
+            let moved = match self.random.below(6) {
+                0 | 1 => self.hear_client(&mut rest),
+                2 => self.tell_server(),
+                3 => self.hear_server(),
+                4 => self.act(),
+                _ => self.outside(),
+            };
+            self.collect();
+            idle = if moved { 0 } else { idle + 1 };
+            if idle > 100 {
+                self.outcome.ran = std::mem::take(&mut self.server.ran);
+                self.outcome.dead = self.server.dead;
+                return;
+            }
+        }
+        panic!("it never comes to rest");
+    }
+
+    fn hear_client(&mut self, rest: &mut &[u8]) -> bool {
+        if self.session.wants_client()
+            && let Ok(Some(piece)) = self.client.next()
+        {
+            self.session.on_client(piece);
+            return true;
+        }
+        let (now, later) = rest.split_at(rest.len().min(1 + self.random.below(40)));
+        *rest = later;
+        self.client.push(now);
+        !now.is_empty()
+    }
+
+    /// What is on its way to the server arrives; it must be whole frames, but for the last.
+    fn tell_server(&mut self) -> bool {
+        let queue = self.session.to_server();
+        let some = queue.len().min(1 + self.random.below(60));
+        let now = queue.split_to(some);
+        self.server_in.push(&now);
+        while let Some(piece) = self.server_in.next().expect("the server could not read on") {
+            self.outcome.server.push(piece.bytes().clone());
+            self.server.take(piece.bytes());
+        }
+        !now.is_empty()
+    }
+
+    fn hear_server(&mut self) -> bool {
+        if self.session.wants_server()
+            && let Some(piece) = self.server_out.next().unwrap()
+        {
+            self.session.on_server(&piece);
+            return true;
+        }
+        let some = self.server.sent.len().min(1 + self.random.below(60));
+        let now: Vec<u8> = self.server.sent.drain(..some).collect();
+        self.server_out.push(&now);
+        !now.is_empty()
+    }
+
+    fn act(&mut self) -> bool {
+        let Some(action) = self.session.action() else { return false };
+        match action {
+            Action::Decide(pending) => {
+                assert!(self.held.is_none(), "one at a time");
+                let number = pending.number;
+                let reads = |name: &str| {
+                    pending.facts.iter().any(|it| it.relations.iter().any(|relation| relation.name == *name))
+                };
+                let unknown = pending.facts.iter().any(|it| it.certainty == Certainty::Unknown);
+                let opinion = match () {
+                    () if reads("deny") => Opinion::Refuse,
+                    () if unknown => Opinion::Unknown,
+                    () if reads("holdno") => Opinion::HoldAndRefuse,
+                    () if reads("hold") => Opinion::Hold,
+                    () => Opinion::Pass,
+                };
+                match opinion {
+                    Opinion::Pass => self.pass(number),
+                    Opinion::Hold | Opinion::HoldAndRefuse => {
+                        self.outcome.held += 1;
+                        self.session.hold(&Problem::notice("held"));
+                        self.held = Some((number, opinion == Opinion::Hold));
+                    }
+                    Opinion::Refuse => self.refuse(),
+                    Opinion::Unknown => {
+                        self.outcome.unknown += 1;
+                        self.refuse();
+                    }
+                }
+            }
+            Action::Withdraw { number } => {
+                assert_eq!(self.held.take().map(|(held, _)| held), Some(number), "withdrawn, and not held");
+            }
+            Action::LoadCatalog { change } => self.loads.push(change),
+            Action::End(_) => self.outcome.ended = true,
+            Action::ShowsMore { .. } => panic!("nothing here has an origin"),
+            Action::Threshold { .. } => panic!("nothing here has a limit"),
+            Action::NotParsed { .. } | Action::Completed { .. } => {}
+        }
+        true
+    }
+
+    fn pass(&mut self, number: u64) {
+        self.outcome.passed += 1;
+        let pass = if self.random.below(2) == 0 {
+            Pass::Permit(Sealed.permit(statement(number), 0).unwrap())
+        } else {
+            self.releases.push(number);
+            Pass::Ticket(Sealed.ticket(statement(number), 0).unwrap())
+        };
+        self.session.pass(pass).expect("what was asked about waits");
+    }
+
+    fn refuse(&mut self) {
+        self.session.refuse(&Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, "no"));
+    }
+
+    /// What comes neither from the client nor from the server.
+    fn outside(&mut self) -> bool {
+        if !self.releases.is_empty() {
+            let number = self.releases.remove(0);
+            self.session.release(Sealed.release(statement(number), 0).unwrap()).expect("it has a ticket");
+            return true;
+        }
+        if !self.loads.is_empty() {
+            let change = self.loads.remove(0);
+            self.session.catalog_loaded(change, catalog_with(&[], &["deny", "hold", "holdno"]));
+            return true;
+        }
+        let Some((number, passes)) = self.held else { return false };
+        if self.session.held().is_none() {
+            // It was withdrawn, and the action is still to come.
+            return false;
+        }
+        match self.random.below(4) {
+            0 if passes => {
+                self.held = None;
+                self.pass(number);
+            }
+            0 => {
+                self.held = None;
+                self.refuse();
+            }
+            1 => self.session.keep_alive(),
+            _ => return false,
+        }
+        true
+    }
+
+    /// What has reached the client.
+    fn collect(&mut self) {
+        let told = self.session.to_client().split();
+        self.told.push(&told);
+        while let Some(piece) = self.told.next().expect("the client could not read on") {
+            let frame = piece.bytes();
+            let own = find(frame, b"Mstepgate: held") || frame[0] == b'S';
+            if !own {
+                self.outcome.client.push(frame.clone());
+            }
+        }
+        assert!(self.session.to_server().len() < 4 << 20, "unbounded");
+    }
+}

@@ -1,0 +1,107 @@
+//! Databases that a wildcard stands for.
+
+use stepgate_testkit::until;
+
+use crate::support::{SOON, World, held, waits};
+
+/// Databases `app_1`, `app_2` and `other` with a table of people each, and wildcards for them.
+fn tenants(entries: &str) -> World {
+    let world = World::not_serving(|text| text);
+    for name in ["app_1", "app_2", "other", "shop_prod"] {
+        world.cluster.create_database(name).unwrap();
+        let sql = "create table people (id int, ssn text); insert into people values (1, '901-00-0001');
+                   grant select on people to stepgate_analyst;";
+        world.cluster.load(name, sql).unwrap();
+    }
+    let port = world.cluster.port();
+    let entries = entries.replace(
+        "REST",
+        &format!("host: 127.0.0.1, port: {port}, sslmode: disable, user: stepgate_analyst, password_file: secrets/shop"),
+    );
+    world.edit("databases:\n", &format!("databases:\n{entries}"));
+    let map = world.gate.directory().join("policies/pii-map.yaml");
+    let text = std::fs::read_to_string(&map).unwrap();
+    let more = "databases:\n  \"app_*\":\n    public.people: {columns: {ssn: ssn}}\n  app_2:\n    public.people: {}\n";
+    assert!(text.contains("databases:\n"));
+    std::fs::write(&map, text.replacen("databases:\n", more, 1)).unwrap();
+    world
+}
+
+#[test]
+fn a_wildcard_stands_for_what_the_server_has_and_labels_go_by_the_real_name() {
+    let mut world = tenants("  \"app_*\": {REST, dbname: \"*\"}\n");
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    let mut first = world.psql_in(&dana, "app_1");
+    assert!(first.run("select id from people;").unwrap().is_ok());
+    waits(&world, &mut first, &dana, "select ssn from people;");
+    // The longest entry of the map is the one that counts.
+    let mut second = world.psql_in(&dana, "app_2");
+    let reply = second.run("select ssn, current_database() from people;").unwrap();
+    assert!(reply.is_ok() && reply.text().contains("901-00-0001") && reply.text().contains("app_2"));
+    let no_such = |name: &str| format!("FATAL:  database \"{name}\" does not exist");
+    for name in
+        ["app_3", "app_", "other", "template1", "shop_prod", "app_*", "app_1 ", "APP_1", "", &"a".repeat(70)]
+    {
+        let (is_in, text) = world.connects(&dana, &format!("'{name}'"));
+        let asked = if name.is_empty() { "dana" } else { name };
+        assert!(!is_in && text.contains(&no_such(asked)), "{name}: {text}");
+    }
+    let record = world.records().into_iter().filter(|it| it["type"] == "session.opened");
+    let databases: Vec<_> = record.map(|it| it["database"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(databases, ["app_1", "app_2"]);
+    // Names that somebody tries are shown nowhere.
+    assert!(!world.gate.log().contains("app_3"), "{}", world.gate.log());
+    // What the server refuses reads as the server says it.
+    world.cluster.psql("app_1", "revoke connect on database app_2 from public").unwrap();
+    let (is_in, text) = world.connects(&dana, "app_2");
+    assert!(!is_in && text.contains("permission denied for database \"app_2\""), "{text}");
+    let checked = world.gate.run(["doctor"], "").unwrap().text();
+    assert!(checked.contains("database app_2"), "{checked}");
+    let lint = world.gate.run(["map", "lint", "--database", "app_1"], "").unwrap();
+    assert_eq!(lint.status, 0, "{}", lint.text());
+}
+
+#[test]
+fn a_database_with_a_name_of_its_own_cannot_be_had_by_another_through_a_wildcard() {
+    // `localhost` and 127.0.0.1 are one server, which only the server can tell.
+    for host in ["127.0.0.1", "localhost"] {
+        let mut world = tenants("  live: {REST, dbname: other}\n  \"*\": {REST}\n");
+        world.edit("\"*\": {host: 127.0.0.1,", &format!("\"*\": {{host: {host},"));
+        world.gate.serve().unwrap();
+        let dana = world.dana();
+        assert!(world.connects(&dana, "live").0);
+        let (is_in, text) = world.connects(&dana, "other");
+        assert!(!is_in && text.contains("database \"other\" does not exist"), "{host}: {text}");
+        assert!(world.connects(&dana, "app_1").0 && world.connects(&dana, "shop_prod").0);
+        // A wildcard gives way to a name.
+        let mut psql = world.psql(&dana);
+        psql.send("select ssn from customers limit 1;").unwrap();
+        held(&mut psql);
+    }
+}
+
+#[test]
+fn there_are_no_more_open_at_a_time_than_are_allowed_and_idle_ones_give_way() {
+    let mut world = tenants("  \"t_*\": {REST}\n");
+    let names: Vec<_> = (0..70).map(|number| format!("t_{number}")).collect();
+    for name in &names {
+        // A copy of template0 is quick enough for seventy.
+        world.cluster.psql("postgres", &format!("create database {name} strategy wal_log")).unwrap();
+    }
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    let mut stays = world.psql_in(&dana, &names[0]);
+    assert!(stays.run("select 1;").unwrap().is_ok());
+    for name in &names {
+        let (is_in, text) = world.connects(&dana, name);
+        assert!(is_in, "{name}: {text}");
+    }
+    let readers = "select count(distinct datname) from pg_stat_activity where datname like 't\\_%'";
+    let open = || world.cluster.psql("postgres", readers).unwrap().parse::<usize>().unwrap();
+    until("those that gave way to be closed", SOON, || open() <= 64).unwrap();
+    assert!(open() > 32, "{}", open());
+    assert!(stays.run("select 1;").unwrap().is_ok());
+    // Asked for again, it is there again.
+    assert!(world.connects(&dana, &names[1]).0);
+}
