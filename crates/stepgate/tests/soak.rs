@@ -8,14 +8,13 @@ mod support;
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use stepgate_proxy::{Credentials, Upstream, UpstreamConfig};
+use stepgate_proxy::Upstream;
 use stepgate_testkit::{Cluster, Person, until};
-use support::raw::{config, runtime, session};
+use support::raw::{How, config, runtime, session};
 use support::{SOON, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -119,7 +118,7 @@ async fn read(upstream: &mut Upstream, seen: &Seen, held: &mut bool) -> bool {
 }
 
 /// Sends a cancel request for this session, as any driver does.
-async fn cancel(how: &(UpstreamConfig, Arc<Credentials>), upstream: &Upstream) {
+async fn cancel(how: &How, upstream: &Upstream) {
     let Ok(mut stream) = tokio::net::TcpStream::connect((how.0.host.as_str(), how.0.port)).await else {
         return;
     };
@@ -136,7 +135,7 @@ async fn cancel(how: &(UpstreamConfig, Arc<Credentials>), upstream: &Upstream) {
 }
 
 /// One person's client, that connects again whenever it has lost its connection.
-async fn client(how: (UpstreamConfig, Arc<Credentials>), seed: u64, until: Instant, seen: Rc<Seen>) {
+async fn client(how: How, seed: u64, until: Instant, seen: Rc<Seen>) {
     let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     while Instant::now() < until {
         let Ok(mut upstream) = session(&how).await else {
