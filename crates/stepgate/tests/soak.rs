@@ -1,7 +1,13 @@
 //! Many sessions at once, that ask, wait, are answered, cancel, vanish, and whose server processes are killed: at the
 //! end nothing is left of them but their records, and those are whole. `make soak SECONDS=600` runs 200 of them.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 mod support;
 
@@ -198,7 +204,7 @@ async fn client(how: How, seed: u64, until: Instant, seen: Rc<Seen>) {
 }
 
 /// Answers what it may as long as it has codes, and kills processes of the server's.
-fn meddle(world: &World, owners: &mut [Person], ends: &AtomicBool) -> (usize, usize) {
+fn meddle(world: &mut World, owners: &mut [Person], ends: &AtomicBool) -> (usize, usize) {
     let (mut answered, mut killed) = (0, 0);
     let mut random = Random(77);
     while !ends.load(Ordering::Relaxed) {
@@ -291,7 +297,7 @@ fn after_all_that_sessions_can_do_nothing_is_left_but_their_records() {
 
     let ends = AtomicBool::new(false);
     let (answered, killed) = std::thread::scope(|scope| {
-        let meddling = scope.spawn(|| meddle(&world, &mut owners, &ends));
+        let meddling = scope.spawn(|| meddle(&mut world, &mut owners, &ends));
         let end = Instant::now() + Duration::from_secs(seconds);
         local.block_on(&runtime, async {
             let all: Vec<_> = (0..sessions)
