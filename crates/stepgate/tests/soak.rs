@@ -257,7 +257,7 @@ fn without_end(records: &[Value]) -> (BTreeSet<String>, BTreeSet<String>, BTreeM
 #[test]
 fn after_all_that_sessions_can_do_nothing_is_left_but_their_records() {
     let sessions = number("STEPGATE_SOAK_SESSIONS", 24);
-    let seconds = number("STEPGATE_SOAK_SECONDS", 12);
+    let seconds = number("STEPGATE_SOAK_SECONDS", 8);
     let cluster = Cluster::builder().cached(true).setting("max_connections", "400").start().unwrap();
     let mut world = World::before(cluster, |policy| {
         let policy = support::waiting(policy).replace("hold: 5m", "hold: 3s");
