@@ -1,7 +1,5 @@
 //! Cancel requests: what has not been sent ends here, and nothing is sent while one is under way to the server.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
-
 mod support;
 
 use stepgate_types::SqlState;

@@ -56,8 +56,8 @@ pub struct Catalog {
     server_functions: HashSet<String>,
     /// Those of them that only compute, by what the server says of them.
     pure_functions: HashSet<String>,
-    /// Schema (`None`: the server's own) and name of functions by OID.
-    function_names: Arc<HashMap<u32, (Option<Box<str>>, Box<str>)>>,
+    /// Functions by OID.
+    function_names: Arc<HashMap<u32, FunctionName>>,
     /// Operators that somebody defined (extensions apart), by name, with the functions that they run.
     user_operators: HashMap<String, Vec<Arc<Routine>>>,
     /// Somebody defined a cast that runs a function (extensions apart); whether it applies by itself.
@@ -77,6 +77,9 @@ pub struct Catalog {
     /// Every name that may be shown: relations, columns, schemas, functions, types.
     words: HashSet<String>,
 }
+
+/// Schema (`None`: the server's own) and name.
+type FunctionName = (Option<Box<str>>, Box<str>);
 
 /// How a view is defined.
 #[derive(Debug, Default, Clone)]
