@@ -87,7 +87,7 @@ struct State {
 impl Drive {
     /// Runs the session to its end; `opening` is what the client is told first. Returns why it ended.
     pub(crate) async fn run(
-        mut self,
+        mut self: Box<Self>,
         client: Stream,
         server: Stream,
         leftover: BytesMut,

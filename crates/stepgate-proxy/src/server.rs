@@ -224,7 +224,8 @@ fn not_authenticated(gate: &Gate, client: &Client, error: &AuthenticateError) {
 
 /// A session that is ready to be driven, and what it keeps for as long as it lives.
 struct Prepared {
-    drive: Drive,
+    /// Boxed, as it goes from future to future: each keeps room for what it was given.
+    drive: Box<Drive>,
     server: crate::Stream,
     leftover: BytesMut,
     opening: BytesMut,
@@ -307,7 +308,7 @@ async fn prepare(
         let (person, database) = (&judge.person, &judge.database.config.name);
         tracing::info_span!("session", %id, %person, %database)
     };
-    let drive = Drive { judge, session, calls, server_key, span };
+    let drive = Box::new(Drive { judge, session, calls, server_key, span });
     Ok(Prepared {
         drive,
         server: upstream.stream,

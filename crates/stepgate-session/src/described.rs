@@ -14,6 +14,7 @@ use stepgate_wire::Piece;
 use stepgate_wire::read::{Describe, RowDescription, Target};
 
 use crate::expect::Owed;
+use crate::facts::owned;
 use crate::outlet::Traces;
 use crate::registry;
 use crate::session::{Action, Session};
@@ -107,7 +108,8 @@ impl Session {
             return true;
         }
         self.fits = Some(Fits {
-            frame: frame.clone(),
+            // Not the bytes themselves: they would keep the buffer for as long as the session does nothing else.
+            frame: owned(frame),
             origins: Arc::clone(&origins),
             shows: Arc::clone(shows),
             generation: self.generation,

@@ -2,7 +2,9 @@
 
 mod support;
 
+use bytes::Bytes;
 use stepgate_types::{ColumnName, RelationName};
+use stepgate_wire::Piece;
 use support::{
     Stage, bind, catalog, catalog_with, complete, description, execute, frame, parse, permit, query, ready,
     sync, tags,
@@ -40,6 +42,18 @@ fn is_of_app(stage: &mut Stage) {
     assert!(!unflagged.unknown);
     assert!(!stage.session.wants_server());
     assert!(!support::find(&stage.raw_at_client(), &row()), "no row reaches the client");
+}
+
+#[test]
+fn what_is_remembered_of_a_result_keeps_no_buffer_that_it_was_read_into() {
+    let mut stage = stage();
+    stage.client(&[query("select a from public.t")]);
+    passes(&mut stage);
+    let bytes = Bytes::from(description(&[(T, 1)]));
+    stage.session.on_server(&Piece::Whole { tag: b'T', bytes: bytes.clone() });
+    assert!(bytes.is_unique());
+    stage.server(&[row(), complete(), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "TDCZ");
 }
 
 #[test]

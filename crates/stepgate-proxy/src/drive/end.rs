@@ -95,7 +95,7 @@ impl Drive {
     }
 
     /// Last words, and nothing left open.
-    pub(super) async fn finish(mut self, mut state: State) -> Reason {
+    pub(super) async fn finish(mut self: Box<Self>, mut state: State) -> Reason {
         let reason = state.ending.unwrap_or("defect");
         let gone = matches!(reason, "client-gone" | "terminate" | "server-gone");
         self.withdraw(&mut state, gone).await;
