@@ -96,6 +96,10 @@ pub(crate) struct Metrics {
     pub(crate) not_authenticated: AtomicU64,
     pub(crate) cancels: AtomicU64,
     pub(crate) slow_clients: AtomicU64,
+    /// Statements that had delivered as much as they may, and of which people were asked.
+    pub(crate) held_midway: AtomicU64,
+    /// Those that were ended there.
+    pub(crate) ended_midway: AtomicU64,
 }
 
 impl Default for Metrics {
@@ -117,6 +121,8 @@ impl Default for Metrics {
             not_authenticated: AtomicU64::default(),
             cancels: AtomicU64::default(),
             slow_clients: AtomicU64::default(),
+            held_midway: AtomicU64::default(),
+            ended_midway: AtomicU64::default(),
         }
     }
 }
@@ -250,6 +256,8 @@ impl Gate {
             ("stepgate_logins_crowded_out_total", "Clients refused for want of room.", &metrics.crowded_out),
             ("stepgate_sessions_refused_total", "People refused at a limit of sessions.", &metrics.too_many),
             ("stepgate_cancel_requests_total", "Cancel requests.", &metrics.cancels),
+            ("stepgate_held_midway_total", "Statements held at their limit.", &metrics.held_midway),
+            ("stepgate_ended_midway_total", "Statements ended at their limit.", &metrics.ended_midway),
             ("stepgate_slow_clients_total", "Sessions ended since nothing was read.", &metrics.slow_clients),
         ] {
             text.head(name, "counter", help);

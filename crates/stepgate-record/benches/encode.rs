@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use stepgate_record::{Envelope, Event, Fitted, Frontier, Hash, Statement, Template};
+use stepgate_record::{Envelope, Event, Fitted, Frontier, Hash, Record, Statement, Template};
 use stepgate_types::{Action, BulkShape, Certainty, Kind, SessionId};
 
 const LOG: &str = "00112233445566778899aabbccddeeff";
@@ -83,6 +83,9 @@ fn main() {
             prev = Hash::leaf(&out);
             frontier.push(prev);
             seq += 1;
+        });
+        timed(&format!("{name}, read"), || {
+            let _ = black_box(Record::decode(black_box(&out)));
         });
         println!("{name}: {} bytes", out.len());
     }

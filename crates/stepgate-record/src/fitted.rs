@@ -75,10 +75,10 @@ impl Fitted {
 
     /// Returns where the digits of the member `statement` are.
     fn encode(&mut self, event: &Event) -> Result<Option<Digits>, RecordError> {
-        let direct = ENCODER.with_borrow_mut(|encoder| {
-            encoder.encode(event).ok()?;
-            self.assemble(encoder.members())
-        });
+        // Taken out and put back: a thread that is about to end has none, and gets a new one.
+        let mut encoder = ENCODER.try_with(RefCell::take).unwrap_or_default();
+        let direct = encoder.encode(event).ok().and_then(|()| self.assemble(encoder.members()));
+        let _ = ENCODER.try_with(|room| room.replace(encoder));
         match direct {
             Some(digits) if self.longest() <= MAX_RECORD_BYTES => Ok(digits),
             _ => fit::fitted(event, self),

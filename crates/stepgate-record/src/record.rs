@@ -7,7 +7,7 @@ use stepgate_types::Timestamp;
 
 use crate::canonical::{NotCanonical, canonical};
 use crate::fit::marks_make_sense;
-use crate::{Event, Hash};
+use crate::{Event, Fitted, Hash};
 
 /// The longest record, in bytes: long enough for what a statement is decided by, short enough for a batch of a
 /// thousand.
@@ -116,7 +116,15 @@ impl Record {
             shortened,
             event: serde_json::from_value(Value::Object(fields)).map_err(|_| RecordError::NotAnEvent)?,
         };
-        if record.encode()? == bytes { Ok(record) } else { Err(RecordError::NotCanonical) }
+        // In one pass for almost all; not where something was shortened, or would be.
+        let fitted = Fitted::new(&record.event);
+        let again = fitted
+            .and_then(|fitted| fitted.record(&record.log_id, record.seq, record.at.micros(), &record.prev));
+        if again.is_ok_and(|again| again == bytes) || record.encode()? == bytes {
+            Ok(record)
+        } else {
+            Err(RecordError::NotCanonical)
+        }
     }
 }
 

@@ -52,7 +52,7 @@ impl Session {
                 self.server.flush();
                 return;
             }
-            if self.limiting && self.waits_for_limited() {
+            if self.limits.under_way && self.waits_for_limited() {
                 return;
             }
             if self.leaving {

@@ -65,7 +65,7 @@ impl Session {
         let begun = if of == number { begun.saturating_add(1) } else { 1 };
         if matches!(self.expect.front(), Some(expect::Entry { owed: Owed::Execute { .. }, .. })) {
             // It returns no rows: what follows its data may be sent.
-            self.limiting = false;
+            self.limits.under_way = false;
         }
         self.copying.begun = (number, begun);
         let behind = self.expect.iter().skip(1);

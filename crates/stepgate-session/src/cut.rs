@@ -27,9 +27,9 @@ impl Session {
     /// Ends the reply whose row waits, with this error. Only to be called once the server has dealt with a cancel
     /// request: one that came later could hit what follows.
     pub fn cut(&mut self, problem: &Problem) {
-        if self.stalled.take().is_some() {
+        if self.limits.stalled.take().is_some() {
             let sqlstate = problem.state.as_str().to_owned();
-            self.cut = Some(Cut { error: problem.error_bytes(), sqlstate, told: false });
+            self.limits.cut = Some(Cut { error: problem.error_bytes(), sqlstate, told: false });
         }
     }
 
@@ -66,15 +66,15 @@ impl Session {
         let Ok(fields) = ErrorFields::read(frame) else { return self.lost_track() };
         let fatal = [b'V', b'S'].iter().any(|code| matches!(fields.get(*code), Some(b"FATAL" | b"PANIC")));
         if fatal {
-            self.cut = None;
+            self.limits.cut = None;
             return self.error(frame);
         }
         self.copy_in = false;
-        let Some(cut) = &mut self.cut else { return };
+        let Some(cut) = &mut self.limits.cut else { return };
         if !std::mem::replace(&mut cut.told, true) {
             self.client.relay(&cut.error);
         }
-        if !simple && let Some(cut) = self.cut.take() {
+        if !simple && let Some(cut) = self.limits.cut.take() {
             self.skip_to_sync(Some(cut.sqlstate));
         }
     }
@@ -82,7 +82,7 @@ impl Session {
     /// ReadyForQuery of a simple Query.
     fn is_over(&mut self, frame: &Bytes) {
         let Ok(ReadyForQuery { status }) = ReadyForQuery::read(frame) else { return self.lost_track() };
-        let Some(Cut { error, sqlstate, told }) = self.cut.take() else { return };
+        let Some(Cut { error, sqlstate, told }) = self.limits.cut.take() else { return };
         if told {
             self.failure = Some(sqlstate);
             return self.ready(frame);
@@ -120,7 +120,7 @@ impl Session {
 
     /// The server was done with an Execute before the cancel request came.
     fn completed_all_the_same(&mut self) {
-        let Some(Cut { error, sqlstate, .. }) = self.cut.take() else { return };
+        let Some(Cut { error, sqlstate, .. }) = self.limits.cut.take() else { return };
         self.client.relay(&error);
         self.ended(Some(sqlstate), false);
         let poison = Poison { nonce: self.next_nonce(), error: Bytes::new() };

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use stepgate_types::{Kind, Limit};
 use stepgate_wire::{HEADER, Piece, Problem, peek};
 
+use crate::cut::Cut;
 use crate::expect::Owed;
 use crate::outlet::Made;
 use crate::session::{Action, Session};
@@ -106,6 +107,19 @@ impl Meter {
     }
 }
 
+/// What a session knows of limits.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    /// The meter of what is being decided or held, if it gets one.
+    pub(crate) next: Option<Arc<Meter>>,
+    /// Something may be under way behind which nothing is sent, since its rows are limited.
+    pub(crate) under_way: bool,
+    /// A row that its meter does not let through.
+    pub(crate) stalled: Option<Stalled>,
+    /// What the server still sends of a reply that is ended.
+    pub(crate) cut: Option<Cut>,
+}
+
 /// A row that waits: its first piece.
 #[derive(Debug)]
 pub(crate) struct Stalled {
@@ -130,12 +144,12 @@ fn is_binary_trailer(piece: &Bytes) -> bool {
 impl Session {
     /// Gives the statement that is being decided or held a meter, if it is passed.
     pub fn limit(&mut self, meter: Arc<Meter>) {
-        self.next_meter = Some(meter);
+        self.limits.next = Some(meter);
     }
 
     /// What a statement that is passed draws on: its cursor's meter, if it fetches from one that has one, else its own.
     pub(crate) fn meter_of(&mut self, pending: &Pending) -> Option<Arc<Meter>> {
-        let own = self.next_meter.take().filter(|meter| meter.number == pending.number);
+        let own = self.limits.next.take().filter(|meter| meter.number == pending.number);
         let fetches =
             matches!(&*pending.facts, [only] if only.kind == Kind::Cursor && only.effect.names.is_empty());
         if !fetches {
@@ -157,7 +171,7 @@ impl Session {
     /// Whether something is under way behind which nothing is sent. COPY data is part of it.
     pub(crate) fn waits_for_limited(&mut self) -> bool {
         if !self.expect.iter().rev().any(|entry| entry.owed.is_limited()) {
-            self.limiting = false;
+            self.limits.under_way = false;
             return false;
         }
         let copies = self.inbox.front().map(Piece::tag).is_some_and(|tag| matches!(tag, b'd' | b'c' | b'f'));
@@ -167,7 +181,7 @@ impl Session {
     /// Brings the rows of an Execute out whose Sync does not follow it yet.
     pub(crate) fn flush_limited(&mut self) {
         if self.expect.back().is_some_and(|entry| entry.owed.is_limited()) {
-            self.limiting = true;
+            self.limits.under_way = true;
             self.server.flush();
         }
     }
@@ -188,14 +202,14 @@ impl Session {
             return true;
         }
         self.actions.push_back(Action::Threshold { meter: Arc::clone(&meter), next });
-        self.stalled = Some(Stalled { bytes: bytes.clone(), last, meter, next });
+        self.limits.stalled = Some(Stalled { bytes: bytes.clone(), last, meter, next });
         false
     }
 
     /// Whether a row waits for its meter.
     #[must_use]
     pub const fn is_stalled(&self) -> bool {
-        self.stalled.is_some()
+        self.limits.stalled.is_some()
     }
 
     /// Tells the client why nothing more comes for now.
@@ -205,7 +219,7 @@ impl Session {
 
     /// Lets the row go that waits, and what follows it by what its meter has been refilled with.
     pub fn go_on(&mut self) {
-        let Some(Stalled { bytes, last, meter, next }) = self.stalled.take() else { return };
+        let Some(Stalled { bytes, last, meter, next }) = self.limits.stalled.take() else { return };
         meter.count(next);
         if let Some(Owed::Query { .. } | Owed::Execute { .. }) = self.expect.front().map(|entry| &entry.owed)
         {

@@ -24,7 +24,7 @@ impl Session {
             return;
         }
         self.drop_copy_marks();
-        if self.cut.is_some() {
+        if self.limits.cut.is_some() {
             self.discard(piece);
         } else if self.hold_against_facts(piece) {
             self.take_from_server(piece);

@@ -11,12 +11,11 @@ use stepgate_wire::{Piece, Problem, reply};
 
 use crate::cache::Cache;
 use crate::copy::Copying;
-use crate::cut::Cut;
 use crate::described::{Fits, Origins, Unflagged, Withheld};
 use crate::expect::{Entry, Owed, Poison};
 use crate::isolation::Isolation;
 use crate::made::Making;
-use crate::meter::{Meter, Stalled};
+use crate::meter::{Limits, Meter};
 use crate::outlet::{Pass, ToClient, ToServer, WrongToken};
 use crate::park::{Park, Passed};
 use crate::probe::Answer;
@@ -199,14 +198,7 @@ pub struct Session {
     pub(crate) fits_unsaid: Option<(Origins, Arc<[Facts]>, u64)>,
     /// What the server has sent and must not be relayed yet.
     pub(crate) withheld: Option<Withheld>,
-    /// The meter of what is being decided or held, if it gets one.
-    pub(crate) next_meter: Option<Arc<Meter>>,
-    /// Something may be under way behind which nothing is sent, since its rows are limited.
-    pub(crate) limiting: bool,
-    /// A row that its meter does not let through.
-    pub(crate) stalled: Option<Stalled>,
-    /// What the server still sends of a reply that is ended.
-    pub(crate) cut: Option<Cut>,
+    pub(crate) limits: Limits,
     /// How often a newer one was taken.
     pub(crate) catalogs: u64,
     pub(crate) cache: Cache,
@@ -263,10 +255,7 @@ impl Session {
             fits: None,
             fits_unsaid: None,
             withheld: None,
-            next_meter: None,
-            limiting: false,
-            stalled: None,
-            cut: None,
+            limits: Limits::default(),
             catalogs: 0,
             cache: Cache::default(),
             application_name: String::new(),
@@ -304,7 +293,7 @@ impl Session {
     /// Whether the server's bytes may be taken now: not while a reply waits for its release.
     #[must_use]
     pub fn wants_server(&self) -> bool {
-        self.server.all_released() && self.withheld.is_none() && self.stalled.is_none()
+        self.server.all_released() && self.withheld.is_none() && self.limits.stalled.is_none()
     }
 
     /// What is to be done next.
@@ -330,7 +319,7 @@ impl Session {
         let subject = self.take_subject().ok_or(WrongToken)?;
         let shows = self.shown(&subject.pending.sql, &subject.pending.facts);
         let meter = self.meter_of(&subject.pending);
-        self.limiting |= meter.is_some();
+        self.limits.under_way |= meter.is_some();
         let traces = subject.traces(shows, self.description_of_bound(&subject.frame), meter);
         let number = subject.pending.number;
         match subject.frame {
@@ -377,7 +366,7 @@ impl Session {
     /// and `problem` replaces the server's error.
     pub fn refuse(&mut self, problem: &Problem) {
         let Some(subject) = self.take_subject() else { return };
-        self.next_meter = None;
+        self.limits.next = None;
         let poison = Poison { nonce: self.next_nonce(), error: problem.error_bytes() };
         match subject.frame {
             Frame::Query(_) => {

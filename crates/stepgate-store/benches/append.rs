@@ -16,8 +16,9 @@ use stepgate_store::{Log, LogError, LogOptions, Vault};
 use stepgate_types::{Action, BulkShape, Certainty, Clock, Entropy, Kind, SessionId, StatementId, Timestamp};
 use zeroize::Zeroizing;
 
-/// How long each number of clients is measured.
-const MEASURED: Duration = Duration::from_secs(3);
+/// How long each is measured at a time: in turns, since what else the disk has to do changes from second to second.
+const TURN: Duration = Duration::from_millis(250);
+const TURNS: u32 = 16;
 
 /// Jobs that the plain writers take at once, as the log's writer does.
 const BATCH: usize = 256;
@@ -103,13 +104,25 @@ fn completed(statement: u64) -> Event {
     }
 }
 
-/// How often so many clients can do this in a second, each waiting for it.
-fn by(clients: usize, does: impl Fn() + Send + Sync + 'static) -> u64 {
-    let (does, done) = (Arc::new(does), Arc::new(AtomicU64::new(0)));
-    let end = Instant::now() + MEASURED;
+type Does = Arc<dyn Fn() + Send + Sync>;
+
+/// How often so many clients can do each of these in a second, each waiting for it.
+fn by<const N: usize>(clients: usize, each: &[Does; N]) -> [u64; N] {
+    let mut done = [0; N];
+    for _ in 0..TURNS {
+        for (done, does) in done.iter_mut().zip(each) {
+            *done += turn(clients, does);
+        }
+    }
+    done.map(|done| (done as f64 / (TURN * TURNS).as_secs_f64()) as u64)
+}
+
+fn turn(clients: usize, does: &Does) -> u64 {
+    let done = Arc::new(AtomicU64::new(0));
+    let end = Instant::now() + TURN;
     let threads: Vec<_> = (0..clients)
         .map(|_| {
-            let (does, done) = (Arc::clone(&does), Arc::clone(&done));
+            let (does, done) = (Arc::clone(does), Arc::clone(&done));
             std::thread::spawn(move || {
                 while Instant::now() < end {
                     does();
@@ -121,7 +134,7 @@ fn by(clients: usize, does: impl Fn() + Send + Sync + 'static) -> u64 {
     for thread in threads {
         let _ = thread.join();
     }
-    done.load(Ordering::Relaxed) / MEASURED.as_secs()
+    done.load(Ordering::Relaxed)
 }
 
 /// One thread that writes batches by `commit`, which returns when they are on disk.
@@ -233,19 +246,21 @@ fn main() {
     println!("{} bytes a record", bytes_in(&dir.path().join("buffered/records")) / records.max(1));
 
     let log = open(&dir.path().join("log"), true);
-    let sled = Arc::new(sled_alone(&dir.path().join("sled")));
-    let file = Arc::new(file_alone(&dir.path().join("file")));
-    for clients in [1, 16, 64, 256] {
-        let of = |does: Arc<dyn Fn() + Send + Sync>| by(clients, move || does());
-        let appends = log.clone();
-        let ours = by(clients, move || {
+    let appends = log.clone();
+    let each: [Does; 3] = [
+        Arc::new(move || {
             let _ = appends.append_blocking(vec![completed(1)], Vec::new());
-        });
-        let (sled, file) = (of(sled.clone()), of(file.clone()));
+        }),
+        Arc::new(sled_alone(&dir.path().join("sled"))),
+        Arc::new(file_alone(&dir.path().join("file"))),
+    ];
+    for clients in [1, 16, 64, 256] {
+        let [ours, sled, file] = by(clients, &each);
         println!(
             "{clients:>3} clients: {ours} records/s; sled alone {sled}, a file alone {file} (300 bytes each)"
         );
     }
+    drop(each);
     let (start, records) = (Instant::now(), log.len());
     drop(log);
     let bytes = bytes_in(&dir.path().join("log/records"));

@@ -246,11 +246,13 @@ impl Log {
         urgent: bool,
         encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
     ) -> Result<Option<u64>, LogError> {
-        FITTED.with_borrow_mut(|fitted| {
-            encode(fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
-            let events = std::slice::from_ref(&*fitted);
-            self.push(Parcel { events, changes: &mut Vec::new(), urgent, last: false })
-        })
+        // Taken out and put back: a thread that is about to end has none, and gets a new one.
+        let mut fitted = FITTED.try_with(RefCell::take).unwrap_or_default();
+        encode(&mut fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
+        let events = std::slice::from_ref(&fitted);
+        let pushed = self.push(Parcel { events, changes: &mut Vec::new(), urgent, last: false });
+        let _ = FITTED.try_with(|room| room.replace(fitted));
+        pushed
     }
 
     fn push(&self, parcel: Parcel<'_>) -> Result<Option<u64>, LogError> {

@@ -337,6 +337,78 @@ fn a_service_is_not_asked_and_its_statement_ends_at_the_limit() {
     assert!(psql.run("select 1;").unwrap().is_ok());
 }
 
+#[test]
+fn what_runs_by_a_grant_is_as_limited_as_that_even_where_its_own_rule_has_no_limit() {
+    let world = World::with_policy(|policy| {
+        let rule = "  - {name: numbers, match: {labels: [ssn]}, action: step-up, approval: self, limit: {rows: 100}}";
+        replaced(&policy, "\nrules:\n", &format!("\nrules:\n{rule}\n"))
+    });
+    let mut dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    psql.send("select ssn from customers limit 10;").unwrap();
+    verified(&world, &mut psql, &mut dana);
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    // Not limited by itself; it is the grant that lets it out, and that has ninety rows left.
+    psql.send("select birth_date from customers order by id;").unwrap();
+    verified(&world, &mut psql, &mut dana);
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok() && reply.text().contains("held after 90 rows"), "{}", reply.text());
+    assert_eq!(rows(&reply.lines).len(), 500);
+}
+
+#[test]
+fn what_is_harmless_can_be_limited_too_and_waits_for_its_record_as_ever() {
+    let world = World::with_policy(|policy| {
+        let rule = "  - {name: list, match: {tables: [public.products]}, action: allow, limit: {rows: 150}}";
+        replaced(&policy, "\nrules:\n", &format!("\nrules:\n{rule}\n"))
+    });
+    let mut dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    for _ in 0..2 {
+        let few = psql.run("select id from products limit 150;").unwrap();
+        assert!(few.is_ok() && rows(&few.lines).len() == 150 && !few.text().contains("stepgate:"));
+    }
+    psql.send("select id from products order by id;").unwrap();
+    verified(&world, &mut psql, &mut dana);
+    assert_eq!(
+        rows(&psql.finish(SOON).unwrap().lines),
+        direct(&world, "select id from products order by id")
+    );
+    // All statements of a message draw on one limit; what another message takes is its own.
+    psql.send("select id from products limit 100\\; select id from products limit 100;").unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert!(
+        reply.is_ok() && !reply.text().contains("stepgate:"),
+        "by the rest of the grant: {}",
+        reply.text()
+    );
+    let reached = events(&world, "limit.reached");
+    assert_eq!(reached.len(), 1, "{reached:?}");
+    assert_eq!(events(&world, "limit.extended").len(), 2);
+}
+
+#[test]
+fn a_stopping_gate_and_its_operator_end_what_waits_midway_with_an_error() {
+    let mut world = World::with_policy(brake("{rows: 1000}", "self"));
+    let dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    psql.send(MANY_CONTACTS).unwrap();
+    let request = held(&mut psql);
+    let list = world.gate.run(["session", "ls", "-o", "json"], "").unwrap().ok().unwrap();
+    let sessions: Value = serde_json::from_str(&list).unwrap();
+    let session = sessions.as_array().unwrap().iter().find(|it| it["person"] == "dana").unwrap();
+    world.gate.run(["session", "kill", session["session"].as_str().unwrap()], "").unwrap().ok().unwrap();
+    let lines = psql.ended(SOON).unwrap().join("\n");
+    assert!(lines.contains("ended by the gate's operator") && !lines.contains("@example.test"), "{lines}");
+    stepgate_testkit::until("the request to end", SOON, || world.recorded("withdrawn", &request)).unwrap();
+    let mut psql = bare(&world, &dana);
+    psql.send(MANY_CONTACTS).unwrap();
+    held(&mut psql);
+    assert_eq!(world.gate.terminate().unwrap(), 0);
+    let lines = psql.ended(SOON).unwrap().join("\n");
+    assert!(lines.contains("the gate is stopping") && !lines.contains("@example.test"), "{lines}");
+}
+
 /// Runs a client's script at a limit of 1,000 rows, above which an owner of the data answers so; it ends with `ok`.
 fn play(mut command: Command, answers: &[&str]) {
     let world = World::with_policy(brake("{rows: 1000}", "data-owners"));

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::{Drive, State};
 use crate::judge::{Hold, Limited, More};
+use crate::metrics::count;
 use crate::{forward_cancel, refusal};
 
 /// The most bytes of texts that are kept for asking again; of what is sent beyond, nothing more can be asked.
@@ -89,6 +90,7 @@ impl Drive {
             More::GoesOn => self.session.go_on(),
             More::Waits(hold) => {
                 self.session.tell(&hold.notice);
+                count(&self.judge.gate.metrics.held_midway);
                 state.hold = Some((hold, self.judge.gate.metrics.hold()));
             }
             More::Ends(problem) => self.enforce(state, number, hold, problem).await,
@@ -115,6 +117,7 @@ impl Drive {
         if let Err(error) = self.judge.gate.log.append(vec![enforced], Vec::new()).await {
             return self.log_failed(state, &error);
         }
+        count(&self.judge.gate.metrics.ended_midway);
         let (done, cancelled) = oneshot::channel();
         let database = Arc::clone(&self.judge.database);
         let (pid, secret) = self.server_key.clone();

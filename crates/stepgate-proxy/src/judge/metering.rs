@@ -219,8 +219,9 @@ impl Case<'_> {
             self.goes_on_freely(limited, Limit::NONE, None).await?;
             return Ok(Err(More::GoesOn));
         }
-        if decision.limit.is_none() && decision.action <= limited.action {
-            // The policy is another by now, and limits it no more.
+        let approved = limited.account.is_none() && decision.action <= limited.action;
+        if decision.limit.is_none() && (approved || decision.action < Action::StepUp) {
+            // The policy is another by now, and limits it no more. What runs by a grant is as limited as that.
             self.goes_on_freely(limited, Limit::NONE, None).await?;
             return Ok(Err(More::GoesOn));
         }

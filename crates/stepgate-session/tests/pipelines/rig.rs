@@ -94,9 +94,9 @@ impl Rig {
         // Everything that can happen happens sooner or later; nothing may keep happening.
         for _ in 0..200_000 {
             let moved = match self.random.below(6) {
-                0 | 1 => self.hear_client(&mut rest),
-                2 => self.tell_server(),
-                3 => self.hear_server(),
+                0 | 1 => self.client_sends(&mut rest),
+                2 => self.server_hears(),
+                3 => self.server_speaks(),
                 4 => self.act(),
                 _ => self.outside(),
             };
@@ -111,7 +111,7 @@ impl Rig {
         panic!("it never comes to rest");
     }
 
-    fn hear_client(&mut self, rest: &mut &[u8]) -> bool {
+    fn client_sends(&mut self, rest: &mut &[u8]) -> bool {
         if self.session.wants_client()
             && let Ok(Some(piece)) = self.client.next()
         {
@@ -125,7 +125,7 @@ impl Rig {
     }
 
     /// What is on its way to the server arrives; it must be whole frames, but for the last.
-    fn tell_server(&mut self) -> bool {
+    fn server_hears(&mut self) -> bool {
         let queue = self.session.to_server();
         let some = queue.len().min(1 + self.random.below(60));
         let now = queue.split_to(some);
@@ -137,7 +137,7 @@ impl Rig {
         !now.is_empty()
     }
 
-    fn hear_server(&mut self) -> bool {
+    fn server_speaks(&mut self) -> bool {
         if self.session.wants_server()
             && let Some(piece) = self.server_out.next().unwrap()
         {

@@ -1,15 +1,15 @@
 //! A connection on which raw frames are sent, and what came back, less what two servers may say differently.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_proxy::{Credentials, PassPerson, Role, SslMode, Upstream, UpstreamConfig, connect};
+use stepgate_proxy::Upstream;
 use stepgate_testkit::until_some;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
 
 use crate::program::{ENDING, Frame, Random};
+use crate::support::raw::{how, session};
 
 /// How long nothing may come before a session is stuck.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -49,22 +49,8 @@ pub(crate) struct Peer<'a> {
 
 impl<'a> Peer<'a> {
     pub(crate) fn connect(runtime: &'a Runtime, port: u16, user: &str, password: &str, dbname: &str) -> Self {
-        let credentials =
-            Arc::new(Credentials { user: user.to_owned(), password: password.to_owned().into() });
-        let config = UpstreamConfig {
-            name: dbname.to_owned(),
-            host: "127.0.0.1".to_owned(),
-            port,
-            dbname: dbname.to_owned(),
-            sslmode: SslMode::Disable,
-            ca: None,
-            roles: vec![Role::of_everybody(Arc::clone(&credentials))],
-            catalog: Arc::clone(&credentials),
-            allow_untested: false,
-            ask_planner: false,
-            pass_person: PassPerson::Never,
-        };
-        let connecting = || runtime.block_on(connect(&config, &credentials, &[])).ok();
+        let how = how(port, user, password, dbname);
+        let connecting = || runtime.block_on(session(&how)).ok();
         let mut upstream = until_some("a connection", PATIENCE, connecting).unwrap();
         let leftover = std::mem::take(&mut upstream.leftover);
         Self { runtime, upstream, unread: leftover.to_vec(), oids: HashMap::new() }

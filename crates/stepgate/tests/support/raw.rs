@@ -13,19 +13,26 @@ use super::World;
 /// What comes of a statement: rows, or SQLSTATE and message.
 pub(crate) type Answer = Result<Vec<Vec<Option<String>>>, (String, String)>;
 
+/// Where to connect, and as whom.
+pub(crate) type How = (UpstreamConfig, Arc<Credentials>);
+
 pub(crate) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// How to connect to the gate as that person, in the clear.
-pub(crate) fn config(world: &World, person: &Person) -> (UpstreamConfig, Arc<Credentials>) {
-    let password = person.password().to_owned().into();
-    let credentials = Arc::new(Credentials { user: person.name().to_owned(), password });
+pub(crate) fn config(world: &World, person: &Person) -> How {
+    how(world.gate.listen().port(), person.name(), person.password(), "shop")
+}
+
+/// How to connect to whatever listens on that port, in the clear.
+pub(crate) fn how(port: u16, user: &str, password: &str, dbname: &str) -> How {
+    let credentials = Arc::new(Credentials { user: user.to_owned(), password: password.to_owned().into() });
     let config = UpstreamConfig {
-        name: "shop".to_owned(),
-        host: world.gate.listen().ip().to_string(),
-        port: world.gate.listen().port(),
-        dbname: "shop".to_owned(),
+        name: dbname.to_owned(),
+        host: "127.0.0.1".to_owned(),
+        port,
+        dbname: dbname.to_owned(),
         sslmode: SslMode::Disable,
         ca: None,
         roles: vec![Role::of_everybody(Arc::clone(&credentials))],
@@ -38,9 +45,7 @@ pub(crate) fn config(world: &World, person: &Person) -> (UpstreamConfig, Arc<Cre
 }
 
 /// A session of that person's.
-pub(crate) async fn session(
-    (config, credentials): &(UpstreamConfig, Arc<Credentials>),
-) -> Result<Upstream, (String, String)> {
+pub(crate) async fn session((config, credentials): &How) -> Result<Upstream, (String, String)> {
     connect(config, credentials, &[]).await.map_err(told)
 }
 
