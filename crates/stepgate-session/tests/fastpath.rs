@@ -1,6 +1,6 @@
 //! FunctionCall: judged as a SELECT of the function would be, answered as PostgreSQL answers.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 
