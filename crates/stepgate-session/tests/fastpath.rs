@@ -1,5 +1,7 @@
 //! FunctionCall: judged as a SELECT of the function would be, answered as PostgreSQL answers.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use bytes::BufMut as _;

@@ -102,7 +102,7 @@ impl Rig {
             };
             self.collect();
             idle = if moved { 0 } else { idle + 1 };
-            if idle > 100 {
+            if idle > 1_000 {
                 self.outcome.ran = std::mem::take(&mut self.server.ran);
                 self.outcome.dead = self.server.dead;
                 return;
