@@ -11,7 +11,7 @@ use stepgate_wire::{Piece, Problem, ReadError};
 use crate::asking::{Check, Judged};
 use crate::expect::Owed;
 use crate::facts::{owned, shows_more};
-use crate::outlet::{Opened, Traces};
+use crate::outlet::{Moment, Opened, Traces};
 use crate::park::{self, Parked};
 use crate::registry::{self, Meaning, Prepared};
 use crate::session::{Action, Ending, Gate, Session};
@@ -135,8 +135,11 @@ impl Session {
 
     fn execute(&mut self, frame: &Bytes, portal: &Bytes) {
         match self.portal(portal) {
-            Portal::Opened { traces, .. } if self.shows_more(&traces) => self.execute_unseen(frame),
-            Portal::Opened { number, traces } => {
+            Portal::Opened { traces, at, .. } if self.shows_more(&traces, at) => self.execute_unseen(frame),
+            Portal::Opened { number, traces, .. } => {
+                if traces.may_rename() {
+                    self.names_sent = self.names_sent.saturating_add(1);
+                }
                 self.describe_own(portal, &traces);
                 let unanswered = self.opened(portal).and_then(|index| self.expect.get(index));
                 let opened = match unanswered.map(|entry| &entry.owed) {
@@ -175,12 +178,20 @@ impl Session {
     }
 
     /// Whether executing a portal now would show more than it was let through for at its Bind.
-    fn shows_more(&mut self, traces: &Traces) -> bool {
+    fn shows_more(&mut self, traces: &Traces, at: Moment) -> bool {
         let Some(late) = &traces.late else { return false };
         let changes =
             |facts: &&Facts| facts.kind != Kind::Transaction && (facts.effect.catalog || is_wild(facts));
         let own = late.facts.iter().filter(changes).count();
-        if late.known.is_that_of(self, own) {
+        if at.names != self.names_sent && late.facts.iter().any(|facts| goes_on(facts.kind)) {
+            let text = self.facts_now(&late.sql);
+            if text.iter().any(|facts| facts.effect.refers.is_some() || facts.certainty == Certainty::Unknown)
+            {
+                // It may go on with something else than it was let through for, and draw on another meter.
+                return true;
+            }
+        }
+        if late.known.is_that_of(self, own, at.own_paths) {
             return false;
         }
         let now = self.facts_of(&late.sql);
@@ -285,6 +296,9 @@ impl Session {
     /// Sends the next parked frame; `false` if there is none or it may not go.
     fn forward_parked(&mut self) -> bool {
         let Some(parked) = self.park.pop() else { return false };
+        if !matches!(parked, Parked::Describe { .. }) {
+            self.names_sent = self.names_sent.saturating_add(1);
+        }
         match parked {
             Parked::Parse { name, statement, frame } => {
                 let Prepared { sql, types, facts: _ } = &*statement;
@@ -310,7 +324,15 @@ impl Session {
                 match spent {
                     Ok(opened) => {
                         self.owe(Owed::Bind { portal: bind.portal, opened });
+                        let before = self.path_changes;
                         self.take_effect(number, &facts);
+                        let own_paths = self.path_changes.saturating_sub(before);
+                        let at = Moment { names: self.names_sent, own_paths };
+                        if let Some(Owed::Bind { opened, .. }) =
+                            self.expect.back_mut().map(|entry| &mut entry.owed)
+                        {
+                            opened.bound(at);
+                        }
                     }
                     Err(_) => self.defect(),
                 }
@@ -429,16 +451,21 @@ impl Session {
     }
 }
 
+/// Whether it goes on with a statement or cursor by its name, when it is executed.
+const fn goes_on(kind: Kind) -> bool {
+    matches!(kind, Kind::Execute | Kind::Cursor | Kind::Update | Kind::Delete | Kind::Unknown)
+}
+
 /// What a portal's name stands for.
 enum Portal {
-    Opened { number: u64, traces: Arc<crate::outlet::Traces> },
+    Opened { number: u64, traces: Arc<Traces>, at: Moment },
     Opaque,
     Wait,
 }
 
 impl Portal {
     fn of(opened: &Opened) -> Self {
-        Self::Opened { number: opened.number(), traces: Arc::clone(opened.traces()) }
+        Self::Opened { number: opened.number(), traces: Arc::clone(opened.traces()), at: opened.at() }
     }
 }
 

@@ -8,9 +8,9 @@ use stepgate_types::Kind;
 
 use crate::expect::Owed;
 use crate::outlet::{Made, Traces};
-use crate::registry::Meaning;
+use crate::registry::{self, Meaning};
 use crate::session::Session;
-use crate::subject::{empty_facts, is_wild, now_and_then};
+use crate::subject::{closes, empty_facts, is_wild, now_and_then};
 
 /// A text longer than this, in bytes, may take more than some milliseconds to read.
 const LONG: usize = 32 << 10;
@@ -85,6 +85,13 @@ impl Session {
             {
                 self.own_state().temporaries.insert(name.clone());
             }
+            if wild
+                || !facts.effect.names.is_empty()
+                || closes(&facts.effect.closes)
+                || facts.kind == Kind::Transaction
+            {
+                self.names_sent = self.names_sent.saturating_add(1);
+            }
             for name in &facts.effect.names {
                 self.registry.taken_by_sql(name);
             }
@@ -121,6 +128,7 @@ impl Session {
         if self.state.search_path.is_some() {
             self.own_state().search_path = None;
         }
+        self.path_changes = self.path_changes.saturating_add(1);
         self.probe_failed = false;
         self.forget_facts();
     }
@@ -144,6 +152,10 @@ impl Session {
         let settled = self.expect.iter().all(|entry| matches!(entry.owed, Owed::OwnSync));
         let [only] = &*facts else { return facts };
         let (Some(name), true) = (&only.effect.refers, settled) else { return facts };
+        if self.park.may_rename(&registry::key(name.as_bytes())) {
+            // By then it means something else.
+            return facts;
+        }
         let Some(made) = self.registry.sql_name(name) else {
             return self.goes_on_by_protocol(only, name, &facts);
         };

@@ -43,6 +43,16 @@ pub struct WrongToken;
 pub(crate) struct Opened {
     number: u64,
     traces: Arc<Traces>,
+    at: Moment,
+}
+
+/// When a Bind was sent, by what its Execute may find otherwise.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Moment {
+    /// How often a name of a statement or cursor may have got another meaning, this Bind included.
+    pub(crate) names: u64,
+    /// How often what was bound may itself have changed the path.
+    pub(crate) own_paths: u64,
 }
 
 /// What running a statement may leave behind in the name space that SQL and protocol share.
@@ -70,6 +80,13 @@ pub(crate) struct Traces {
     pub(crate) of_statement: Option<Origins>,
     /// What its rows draw on, where they are limited.
     pub(crate) meter: Option<Arc<Meter>>,
+}
+
+impl Traces {
+    /// Whether running the statement may give a name of a statement or cursor another meaning.
+    pub(crate) fn may_rename(&self) -> bool {
+        self.wild || self.made.is_some() || !self.names.is_empty() || !self.closes.is_empty()
+    }
 }
 
 /// A statement whose portal sees what was stored after its Bind.
@@ -114,6 +131,16 @@ impl Opened {
         self.number
     }
 
+    /// When it was bound.
+    pub(crate) const fn at(&self) -> Moment {
+        self.at
+    }
+
+    /// It was bound then.
+    pub(crate) const fn bound(&mut self, at: Moment) {
+        self.at = at;
+    }
+
     /// What running it may leave behind.
     pub(crate) const fn traces(&self) -> &Arc<Traces> {
         &self.traces
@@ -124,6 +151,7 @@ impl Opened {
         match &self.traces.made {
             Some(Made::Cursor(declared)) if declared.is_settled() => Some(Self {
                 number: self.number,
+                at: self.at,
                 traces: Arc::new(Traces {
                     number: self.number,
                     shows: Arc::clone(&declared.facts),
@@ -182,7 +210,7 @@ impl ToServer {
             self.unreleased.insert(number);
         }
         self.queue.extend_from_slice(frame);
-        Ok(Opened { number, traces })
+        Ok(Opened { number, traces, at: Moment::default() })
     }
 
     /// Sends an Execute of a portal whose Bind was let through.

@@ -99,6 +99,15 @@ impl Park {
         self.frames.drain(..).filter_map(unreleased).collect()
     }
 
+    /// Whether anything that waits gives this name of a statement or portal another meaning.
+    pub(crate) fn may_rename(&self, renamed: &Bytes) -> bool {
+        self.frames.iter().any(|parked| match parked {
+            Parked::Parse { name, .. } | Parked::Close { name, .. } => name == renamed,
+            Parked::Bind { bind, .. } => bind.portal == *renamed,
+            Parked::Describe { .. } => false,
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }

@@ -179,6 +179,10 @@ pub struct Session {
     pub(crate) exists: bool,
     /// Statements of this session that may have changed the catalog.
     pub(crate) catalog_changes: u64,
+    /// How often the path by which names are found may have changed.
+    pub(crate) path_changes: u64,
+    /// How often something was sent that may give a name of a statement or cursor another meaning.
+    pub(crate) names_sent: u64,
     /// How many of them the catalog in use was loaded after.
     pub(crate) catalog_seen: u64,
     /// How many of them are known all the same, since the open transaction did nothing else to it (`state.created`).
@@ -247,6 +251,8 @@ impl Session {
             parses: false,
             exists: false,
             catalog_changes: 0,
+            path_changes: 0,
+            names_sent: 0,
             catalog_seen: 0,
             catalog_followed: 0,
             catalog_asked: None,

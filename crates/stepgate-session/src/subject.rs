@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use stepgate_sql::{Closes, Facts, StatementValues, Taints};
+use stepgate_sql::{Closes, Facts, SessionState, StatementValues, Taints};
 use stepgate_types::{Certainty, Kind};
 
 use crate::described::Origins;
@@ -115,6 +115,9 @@ pub(crate) struct Known {
     /// How often the session had taken a newer catalog, and how many changes of its own it may have made to it.
     catalog: u64,
     changes: u64,
+    /// How often the path by which names are found may have changed, and what it was.
+    paths: u64,
+    state: Arc<SessionState>,
     /// What tables that all can read, and temporary ones, were known to hold of labelled columns.
     shared: Taints,
     own: Taints,
@@ -125,15 +128,21 @@ impl Known {
         Self {
             catalog: session.catalogs,
             changes: session.catalog_changes,
+            paths: session.path_changes,
+            state: Arc::clone(&session.state),
             shared: session.state.taints.clone(),
             own: session.state.own_taints.clone(),
         }
     }
 
-    /// `own`: how many changes what was judged may have made itself since.
-    pub(crate) fn is_that_of(&self, session: &Session, own: usize) -> bool {
+    /// `own`: how many changes of the catalog, and of the path, what was judged may have made itself since.
+    pub(crate) fn is_that_of(&self, session: &Session, own: usize, own_paths: u64) -> bool {
         let own = u64::try_from(own).unwrap_or(u64::MAX);
-        self.catalog == session.catalogs
+        let path = &session.state.search_path;
+        let same_path = self.paths.saturating_add(own_paths) == session.path_changes
+            || (path.is_some() && *path == self.state.search_path);
+        same_path
+            && self.catalog == session.catalogs
             && self.changes.saturating_add(own) >= session.catalog_changes
             && self.shared.is(&session.state.taints)
             && self.own.is(&session.state.own_taints)
@@ -197,15 +206,18 @@ impl Subject {
     }
 }
 
-fn closes(closes: &Closes) -> bool {
+pub(crate) fn closes(closes: &Closes) -> bool {
     *closes != Closes::Nothing
 }
 
 /// Whether the rows a portal reads are those of its Execute, and not of its Bind: all but a plain SELECT take their
 /// snapshot then (`pquery.c`, `PortalStart`), and functions are compiled when they are first called.
 fn sees_late(facts: &Facts) -> bool {
+    // Which statement or cursor EXECUTE and FETCH go on with is looked up then, too.
+    let goes_on =
+        facts.kind == Kind::Execute || (facts.kind == Kind::Cursor && facts.effect.names.is_empty());
     let plain = facts.read_only && matches!(facts.kind, Kind::Select | Kind::Cursor) && facts.is_settled();
-    !plain && (!facts.relations.is_empty() || !facts.is_settled())
+    goes_on || (!plain && (!facts.relations.is_empty() || !facts.is_settled()))
 }
 
 /// Whether a statement may do more than its facts say.
