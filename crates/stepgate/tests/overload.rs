@@ -244,18 +244,21 @@ fn a_server_that_crashes_and_comes_back_is_used_again() {
         let gone = runtime.block_on(run(client, "select 1"));
         assert!(gone.is_err(), "the server has ended all its sessions");
     }
-    until("the server to be back, and used", SOON, || {
-        runtime.block_on(async {
+    let mut last = Ok(());
+    let back = until("the server to be back, and used", SOON, || {
+        last = runtime.block_on(async {
+            let refused = |(state, said): (String, String)| {
+                assert!(said.contains("stepgate: "), "{said}");
+                Err((state, said))
+            };
             match session(&how).await {
-                Ok(mut client) => run(&mut client, "select count(*) from customers").await.is_ok(),
-                Err((_, said)) => {
-                    assert!(said.contains("stepgate: "), "{said}");
-                    false
-                }
+                Ok(mut client) => run(&mut client, "select count(*) from customers").await.map(drop),
+                Err(error) => refused(error),
             }
-        })
-    })
-    .unwrap();
+        });
+        last.is_ok()
+    });
+    assert!(back.is_ok(), "{last:?}");
 }
 
 /// What somebody sends who never becomes a session.
