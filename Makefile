@@ -47,10 +47,10 @@ soak:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
 	@STEPGATE_SOAK_SESSIONS=$(or $(SESSIONS),200) STEPGATE_SOAK_SECONDS=$(or $(SECONDS),300) \
-		$(CARGO) test --locked --release -p stepgate --test soak -- --nocapture
+		$(CARGO) test --locked --profile quick -p stepgate --test soak -- --nocapture
 	@STEPGATE_SAME_BYTES=$(or $(PROGRAMS),200) STEPGATE_SAME_BYTES_SEED=$${STEPGATE_SAME_BYTES_SEED:-$$(date +%s)} \
-		$(CARGO) test --locked --release -p stepgate --test same_bytes -- --nocapture
-	@STEPGATE_PIPELINES=50000 $(CARGO) test --locked --release -p stepgate-session --test pipelines
+		$(CARGO) test --locked --profile quick -p stepgate --test same_bytes -- --nocapture
+	@STEPGATE_PIPELINES=50000 $(CARGO) test --locked --profile quick -p stepgate-session --test pipelines
 
 # The files come with libpg_query, in cargo's registry.
 regress:
@@ -59,13 +59,13 @@ regress:
 	@$(CARGO) fetch --locked --quiet
 	@sql=$$(ls -d "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*/pg_raw_parse-*/libpg_query/test/sql/postgres_regress | tail -1); \
 	STEPGATE_REGRESS_SQL=$${STEPGATE_REGRESS_SQL:-$$sql} \
-		$(CARGO) test --locked --release -p stepgate --test regress -- --ignored --nocapture
+		$(CARGO) test --locked --profile quick -p stepgate --test regress -- --ignored --nocapture
 
 suites:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
 	@tests/tools/clients.sh
-	@$(CARGO) test --locked --release -p stepgate --test suites -- --ignored --nocapture
+	@$(CARGO) test --locked --profile quick -p stepgate --test suites -- --ignored --nocapture
 
 check:
 	@tests/tools/libclang.sh

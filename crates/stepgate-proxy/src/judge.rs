@@ -152,6 +152,7 @@ impl Judge {
         let asked = self.estimate(pending, by, &view, &who).await;
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         self.gate.metrics.thought(begun.elapsed());
+        let again = self.known.comes_again(&pending.facts);
         let facts = Merged::of(&pending.facts);
         let (judge, session) = (&*self, Some(&**by.0));
         let case =
@@ -169,11 +170,11 @@ impl Judge {
         if let Some(event) =
             case.passes_on_ticket().filter(|_| own.is_none() && !asked && decision.limit.is_none())
         {
-            let settled = view.rules.is_settled_by_facts(&pending.facts);
-            let passed = case.ticket(event.clone()).await?;
-            if settled {
-                self.known.passes(pending, when, &decision, &event);
+            if !again || !view.rules.is_settled_by_facts(&pending.facts) {
+                return case.ticket(event).await;
             }
+            let passed = case.ticket(event.clone()).await?;
+            self.known.passes(pending, when, &decision, &event);
             return Ok(passed);
         }
         case.settle(approved).await

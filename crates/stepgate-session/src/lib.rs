@@ -41,6 +41,7 @@ mod rows;
 mod session;
 mod subject;
 mod tally;
+mod verdict;
 
 pub use described::Unflagged;
 pub use facts::GoesOn;

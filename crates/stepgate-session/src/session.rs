@@ -4,25 +4,22 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use stepgate_record::Release;
 use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany};
 use stepgate_types::{RelationName, SessionId, SqlState};
-use stepgate_wire::{Piece, Problem, reply};
+use stepgate_wire::{Piece, Problem};
 
 use crate::cache::Cache;
 use crate::copy::Copying;
 use crate::described::{Fits, Origins, Unflagged, Withheld};
-use crate::expect::{Entry, Owed, Poison};
+use crate::expect::{Entry, Owed};
 use crate::isolation::Isolation;
 use crate::made::Making;
 use crate::meter::{Limits, Meter};
-use crate::outlet::{Pass, ToClient, ToServer, WrongToken};
-use crate::park::{Park, Passed};
+use crate::outlet::{ToClient, ToServer};
+use crate::park::Park;
 use crate::probe::Answer;
 use crate::registry::Registry;
-use crate::subject::{
-    Frame, Known, Pending, Subject, TransactionSoFar, executed, now_and_then, opaque_facts,
-};
+use crate::subject::{Pending, Subject, TransactionSoFar};
 use crate::tally::Tally;
 
 /// How many bytes of the client's are read ahead of what can be judged. More would only sit here; less
@@ -208,7 +205,7 @@ pub struct Session {
     pub(crate) cache: Cache,
     pub(crate) application_name: String,
     pub(crate) nonce: u64,
-    nonces: u64,
+    pub(crate) nonces: u64,
     pub(crate) at_leisure: fn(&mut (dyn FnMut() + Send)),
 }
 
@@ -317,181 +314,6 @@ impl Session {
         self.client.queue()
     }
 
-    /// Lets the statement through that is being decided or held.
-    ///
-    /// # Errors
-    /// Nothing waits, or the token is another statement's: the session must end.
-    pub fn pass(&mut self, pass: Pass) -> Result<(), WrongToken> {
-        let subject = self.take_subject().ok_or(WrongToken)?;
-        let shows = self.shown(&subject.pending.sql, &subject.pending.facts);
-        let meter = self.meter_of(&subject.pending);
-        self.limits.under_way |= meter.is_some();
-        let traces = subject.traces(shows, self.description_of_bound(&subject.frame), meter);
-        let number = subject.pending.number;
-        match subject.frame {
-            Frame::Query(ref frame) | Frame::Function(ref frame) => {
-                let opened = self.server.spend(pass, number, Arc::clone(&traces), frame)?;
-                self.owe(Owed::Query { number, traces, failed: false, declares: opened.declares() });
-            }
-            Frame::Bind => {
-                // It has its effect when it leaves: what is asked until then is asked of the state before it.
-                let facts = Arc::clone(&subject.pending.facts);
-                *self.park.undecided_pass().ok_or(WrongToken)? =
-                    Some(Passed { pass, number, traces, facts, release: None });
-                self.advance();
-                return Ok(());
-            }
-            Frame::Execute(ref frame) => {
-                self.server.spend(pass, number, Arc::clone(&traces), frame)?;
-                self.owe(Owed::Execute { number, traces, origins: None, declares: None });
-                self.flush_limited();
-            }
-        }
-        self.take_effect(number, &subject.pending.facts);
-        self.advance();
-        Ok(())
-    }
-
-    /// Holds the statement that was to be decided, or goes on holding it; `notice` tells the client why.
-    pub fn hold(&mut self, notice: &Problem) {
-        match std::mem::replace(&mut self.gate, Gate::Open) {
-            Gate::Deciding(subject) | Gate::Held(subject) => self.gate = Gate::Held(subject),
-            other => {
-                self.gate = other;
-                return;
-            }
-        }
-        self.client.own(&notice.notice_bytes());
-        self.close_portals();
-        if self.expect.back().is_some_and(|entry| !entry.owed.ends_with_ready()) {
-            // Replies to what went before may still sit in the server's buffer.
-            self.server.flush();
-        }
-    }
-
-    /// Refuses the statement that is being decided or held: a message goes in its place that must fail,
-    /// and `problem` replaces the server's error.
-    pub fn refuse(&mut self, problem: &Problem) {
-        let Some(subject) = self.take_subject() else { return };
-        self.poison(&subject.frame, problem);
-        self.advance();
-    }
-
-    /// Sends a message that must fail in the place of this one.
-    pub(crate) fn poison(&mut self, frame: &Frame, problem: &Problem) {
-        self.limits.next = None;
-        let (nonce, error) = (self.next_nonce(), problem.error_bytes());
-        match frame {
-            Frame::Query(_) => {
-                self.server.poison_query(&nonce);
-                self.owe(Owed::RefusedQuery(Some(Poison { nonce: Some(nonce), error })));
-            }
-            Frame::Function(_) => {
-                // A Query would take the client's unnamed statement with it.
-                self.server.poison_function();
-                self.owe(Owed::RefusedQuery(Some(Poison { nonce: None, error })));
-            }
-            Frame::Bind => {
-                self.forward_park_before_undecided();
-                self.server.poison_bind(&nonce);
-                self.owe(Owed::Refused(Poison { nonce: Some(nonce), error }));
-                self.skip();
-            }
-            Frame::Execute(_) => {
-                self.server.poison_execute(&nonce);
-                self.owe(Owed::Refused(Poison { nonce: Some(nonce), error }));
-                self.skip();
-            }
-        }
-    }
-
-    /// Recognises a message that must fail.
-    pub(crate) fn next_nonce(&mut self) -> String {
-        self.nonces = self.nonces.saturating_add(1);
-        format!("sg_denied_{:016x}_{}", self.nonce, self.nonces)
-    }
-
-    /// Lets the reply of a statement go that went ahead on a ticket.
-    ///
-    /// # Errors
-    /// The token is not for a statement of this session that waits: the session must end.
-    pub fn release(&mut self, release: Release) -> Result<(), WrongToken> {
-        if let Some(passed) = self.park.passed(release.statement().number) {
-            passed.release = Some(release);
-            return Ok(());
-        }
-        self.server.release(release)
-    }
-
-    /// Judges again what is held, by catalog and state as they are now. `None` if nothing is held.
-    pub fn judge_again(&mut self) -> Option<Arc<[Facts]>> {
-        let (opaque, executes, sql, parsed) = match &self.gate {
-            Gate::Held(subject) | Gate::Deciding(subject) => {
-                let opaque = subject.opaque || self.is_renamed(subject);
-                (opaque, subject.executes, subject.pending.sql.clone(), subject.parsed.clone())
-            }
-            _ => return None,
-        };
-        let facts = match (opaque, executes) {
-            (true, _) => opaque_facts(),
-            (false, true) => now_and_then(executed(&self.facts_now(&sql)), parsed.as_ref()),
-            (false, false) => now_and_then(self.facts_of(&sql), parsed.as_ref()),
-        };
-        let known = Known::of(self);
-        if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
-            Arc::make_mut(&mut subject.pending).facts = Arc::clone(&facts);
-            subject.known = known;
-        }
-        Some(facts)
-    }
-
-    /// Asks the server what names mean before what is held is judged again, where that is not known any more and can be
-    /// asked. Until [`Session::is_probing`] is false, nothing is to be done about what is held.
-    pub fn probe_held(&mut self) -> bool {
-        let idle = self.expect.iter().all(|entry| matches!(entry.owed, Owed::OwnSync));
-        let known = self.state.search_path.is_some() || self.catalog_stale();
-        let can_ask = idle && !self.segment_begun && !self.probe_failed && matches!(self.status, b'I' | b'T');
-        if known || !can_ask || !matches!(self.gate, Gate::Held(_)) {
-            return false;
-        }
-        self.server.probe(&self.own_name("names"));
-        self.owe(Owed::Probe);
-        true
-    }
-
-    /// Whether the server has been asked what names mean, and has not answered.
-    #[must_use]
-    pub fn is_probing(&self) -> bool {
-        self.expect.iter().any(|entry| matches!(entry.owed, Owed::Probe))
-    }
-
-    /// Whether the server has sent a FATAL, after which it closes the connection.
-    #[must_use]
-    pub const fn server_said_fatal(&self) -> bool {
-        self.fatal
-    }
-
-    /// The number of the statement that is held.
-    #[must_use]
-    pub fn held(&self) -> Option<u64> {
-        match &self.gate {
-            Gate::Held(subject) => Some(subject.pending.number),
-            _ => None,
-        }
-    }
-
-    /// Shows the client, silently, that the connection lives, and the server too if that changes nothing.
-    pub fn keep_alive(&mut self) {
-        let status = reply::parameter_status("application_name", &self.application_name);
-        self.client.own(&status);
-        self.close_portals();
-        if self.expect.is_empty() && !self.segment_begun {
-            // Resets the server's idle timers; outside a segment a Sync does nothing else.
-            self.server.sync();
-            self.expect.push_back(Entry { owed: Owed::OwnSync, segment: self.segment });
-        }
-    }
-
     /// Takes a newer catalog.
     pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
         if !Arc::ptr_eq(&catalog, &self.catalog) {
@@ -596,7 +418,7 @@ impl Session {
         self.expect.push_back(Entry { owed, segment: self.segment });
     }
 
-    fn take_subject(&mut self) -> Option<Subject> {
+    pub(crate) fn take_subject(&mut self) -> Option<Subject> {
         match std::mem::replace(&mut self.gate, Gate::Open) {
             Gate::Deciding(subject) | Gate::Held(subject) => Some(subject),
             other => {

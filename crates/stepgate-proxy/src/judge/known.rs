@@ -7,7 +7,7 @@
 //! (`Moment`, `People::version`), once it is changed and before it is said to be. Who decides looks at the counts first
 //! and at what they count then, and so remembers under them nothing that is older.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use stepgate_policy::Decision;
@@ -20,11 +20,17 @@ use crate::database::Moment;
 /// The most decisions that a session remembers. A template is about a kilobyte.
 const MAX_KNOWN: usize = 128;
 
+/// Of how many statements before it is remembered that they came. A text that comes but once is not worth a template.
+const MAX_SEEN: usize = 16;
+
 /// The decisions of one session.
 #[derive(Default)]
 pub(super) struct Known {
     by: Option<When>,
     decisions: HashMap<Key, Passes>,
+    /// Where the facts of the last statements were that are not among them. Others may be there by now: then one is
+    /// remembered that came but once.
+    seen: VecDeque<usize>,
 }
 
 /// When somebody decided: as of which view and taints, and which people.
@@ -60,6 +66,19 @@ impl Known {
         }
         // In a failed transaction it does not run, and is recorded as something else.
         self.decisions.get(&key(pending)).filter(|_| !pending.aborted)
+    }
+
+    /// Whether a statement of these facts has come before, not long ago.
+    pub(super) fn comes_again(&mut self, facts: &Arc<[Facts]>) -> bool {
+        let place = facts.as_ptr().addr();
+        if self.seen.contains(&place) {
+            return true;
+        }
+        if self.seen.len() >= MAX_SEEN {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(place);
+        false
     }
 
     /// Remembers that a statement passes on a ticket, as `event` tells.

@@ -144,8 +144,9 @@ mod tests {
         let functions = [["pg_catalog", NAMES[0]], ["pg_catalog", NAMES[1]], ["public", own]];
         let rows = stepgate_sql::CATALOG_QUERIES.iter().map(|query| {
             let functions = functions.iter().filter(|_| query.name == "functions");
-            let row =
-                |[schema, name]: &[&str; 2]| [schema, name, "false"].map(|it| Some(it.to_owned())).to_vec();
+            let row = |[schema, name]: &[&str; 2]| {
+                [schema, name, "false", ""].map(|it| Some(it.to_owned())).to_vec()
+            };
             (query.name, functions.map(row).collect())
         });
         Catalog::from_rows(&rows.collect::<Vec<_>>()).unwrap()

@@ -233,9 +233,21 @@ fn fewer(programs: &[Vec<Frame>]) -> impl Iterator<Item = Without> + use<> {
     whole.chain(single)
 }
 
+/// Of an error by which a statement or portal does not exist, all but where in the server's source it was raised: it is
+/// the answer to the gate's Describe, and not to the client's own message.
+fn says(error: &Frame) -> Option<Vec<&[u8]>> {
+    let fields = || error[5..].split(|byte| *byte == 0);
+    let not_there = fields().any(|field| matches!(field, b"C26000" | b"C34000"));
+    let source = |field: &&[u8]| field.first().is_some_and(|code| b"FLR".contains(code));
+    not_there.then(|| fields().filter(|field| !source(field)).collect())
+}
+
 /// Where two replies differ.
 fn difference(alone: &Reply, gated: &Reply) -> Option<String> {
-    let same = |one: &Frame, other: &Frame| one == other || (one[0] == b'E' && refuses(other));
+    let same = |one: &Frame, other: &Frame| {
+        one == other
+            || (one[0] == b'E' && (refuses(other) || says(one).is_some_and(|said| Some(said) == says(other))))
+    };
     let pairs = || alone.frames.iter().zip(&gated.frames);
     let at = pairs().position(|(one, other)| !same(one, other));
     let same_length = alone.frames.len() == gated.frames.len();
