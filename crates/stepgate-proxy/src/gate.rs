@@ -161,7 +161,7 @@ impl Gate {
     #[must_use]
     pub fn lacks(&self) -> Option<&'static str> {
         match self.databases.named() {
-            _ if self.log.poisoned().is_some() => Some("log"),
+            _ if self.log.poisoned().is_some() || self.log.has_no_space() => Some("log"),
             // Those of wildcards are reached when somebody asks.
             (1.., false) => Some("database"),
             _ => None,

@@ -19,7 +19,7 @@ use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, Message, NoValues, Sess
 use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
     Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
-    SessionId, StatementId, Use,
+    SessionId, SqlState, StatementId, Use,
 };
 use stepgate_wire::Problem;
 
@@ -375,10 +375,28 @@ impl Case<'_> {
         let stores = !changes.is_empty();
         let begun = Instant::now();
         let events = before.into_iter().chain([event]).collect();
-        let permit = self.judge.gate.log.permit(self.statement(), events, changes).await?;
+        let permit = self.judge.gate.log.permit_in_time(self.statement(), events, changes).await;
+        if matches!(permit, Err(LogError::Late)) {
+            self.came_to_nothing().await?;
+        }
+        let permit = permit?;
         self.judge.gate.metrics.logged(begun.elapsed());
         self.count(verdict);
         Ok(self.permitted(permit, stored, stores).await)
+    }
+
+    /// Its record will say that it may run, so another says that it did not.
+    async fn came_to_nothing(&self) -> Result<(), LogError> {
+        let StatementId { session, number } = self.statement();
+        let event = Event::StatementCompleted {
+            session,
+            statement: number,
+            sqlstate: Some(SqlState::SYSTEM_ERROR.to_string()),
+            rows: 0,
+            bytes: 0,
+            duration_us: 0,
+        };
+        self.judge.gate.log.note_with_room(event).await
     }
 
     /// Permits it by a pass, which is used up in the same write. `None`: it was used up meanwhile.
@@ -450,7 +468,8 @@ impl Case<'_> {
     }
 
     async fn refuse(&self, problem: Problem) -> Result<Verdict, LogError> {
-        self.judge.gate.log.append(vec![self.event("deny", None, None)], Vec::new()).await?;
+        let denied = vec![self.event("deny", None, None)];
+        self.judge.gate.log.append_in_time(denied, Vec::new()).await?;
         self.count("deny");
         Ok(Verdict::Refuse(problem))
     }

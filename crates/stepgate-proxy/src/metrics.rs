@@ -228,7 +228,7 @@ impl Gate {
             &mut text,
             "stepgate_log_ok",
             "1 while the audit log can be written; nothing passes otherwise.",
-            u64::from(self.log.poisoned().is_none()),
+            u64::from(self.log.poisoned().is_none() && !self.log.has_no_space()),
         );
         text.head("stepgate_statements_total", "counter", "Decisions, by what became of the statement.");
         for (verdict, counted) in VERDICTS.iter().zip(&metrics.verdicts) {

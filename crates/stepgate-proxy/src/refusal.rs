@@ -269,6 +269,12 @@ pub(crate) fn too_much_to_remember() -> Problem {
 
 /// The ERROR while the log cannot be written: nothing passes.
 pub(crate) fn log_failed(error: &LogError) -> Problem {
+    if error.is_no_space() {
+        // Said once, by the log; it goes on by itself.
+        return Problem::error(SqlState::SYSTEM_ERROR, "the audit log has no space, so nothing passes").with_hint(
+            "Tell the gate's operator to make room on its disk; then send the statement again, no restart is needed.",
+        );
+    }
     tracing::error!(%error, "the audit log cannot be written: nothing passes");
     Problem::error(SqlState::SYSTEM_ERROR, "the audit log cannot be written, so nothing passes")
         .with_hint("Tell the gate's operator; `stepgate doctor` says what to do.")

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use stepgate_record::Event;
 use stepgate_session::{Session, Setup};
+use stepgate_store::LogError;
 use stepgate_types::{PersonName, SessionId, SqlState};
 use stepgate_wire::startup::Opening;
 use stepgate_wire::{Problem, reply};
@@ -422,7 +423,15 @@ async fn record_opened(
         method: Some(who.method),
         certificate_sha256: who.certificate_sha256,
     };
-    gate.log.append(vec![event], Vec::new()).await.map(drop).map_err(|error| Problem {
+    let recorded = gate.log.append_in_time(vec![event], Vec::new()).await;
+    if matches!(recorded, Err(LogError::Late)) {
+        // That it is open will be recorded.
+        let event = Event::SessionClosed { session: info.session, reason: "log".to_owned() };
+        if let Err(error) = gate.log.note_with_room(event).await {
+            tracing::error!(session = %info.session, %error, "recording the end of a session");
+        }
+    }
+    recorded.map(drop).map_err(|error| Problem {
         severity: stepgate_wire::Severity::Fatal,
         ..crate::refusal::log_failed(&error)
     })

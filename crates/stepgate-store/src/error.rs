@@ -8,6 +8,12 @@ pub enum LogError {
     /// A write failed; from then on nothing is accepted until the gate is restarted.
     #[error("the audit log cannot be written ({0}); nothing passes until the gate is restarted")]
     Poisoned(String),
+    /// The disk is full: nothing was recorded, and nothing is until there is space. Then the log goes on by itself.
+    #[error("the audit log has no space; nothing passes until there is")]
+    NoSpace,
+    /// The same; what was to be recorded is kept, and is recorded once there is space.
+    #[error("the audit log has no space; what waits for it is recorded once there is")]
+    Late,
     /// The log was closed in an orderly way.
     #[error("the audit log is closed")]
     Closed,
@@ -28,6 +34,14 @@ pub enum LogError {
     /// Reading or writing failed.
     #[error("{0}")]
     Io(String),
+}
+
+impl LogError {
+    /// Whether the log goes on by itself once there is space on its disk.
+    #[must_use]
+    pub const fn is_no_space(&self) -> bool {
+        matches!(self, Self::NoSpace | Self::Late)
+    }
 }
 
 /// The data directory cannot be opened. The text says what happened and what to do.

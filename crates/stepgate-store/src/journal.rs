@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use crate::frame::{Digest, digest_of};
+use crate::space::Unwritten;
 use crate::{Change, Side};
 
 /// What the file begins with: the first record's number, how many bytes follow, their digest.
@@ -50,16 +51,19 @@ impl Journal {
         Ok(parse(&bytes))
     }
 
-    /// Puts a batch in, and returns when it is on disk.
-    pub(crate) fn write(&self, first: u64, changes: &[u8], digest: Digest) -> io::Result<()> {
+    /// Puts a batch in, and returns when it is on disk. Where there is no space for it, nothing of it is written.
+    pub(crate) fn write(&self, first: u64, changes: &[u8], digest: Digest) -> Result<(), Unwritten> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + changes.len());
         bytes.extend_from_slice(&first.to_be_bytes());
         bytes.extend_from_slice(&u64::try_from(changes.len()).unwrap_or(u64::MAX).to_be_bytes());
         bytes.extend_from_slice(&digest);
         bytes.extend_from_slice(changes);
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        file.write_all_at(&bytes, 0)?;
-        file.sync_data()
+        let length = file.metadata().map_err(Unwritten::Broken)?.len();
+        let lacking = usize::try_from(length).map_or(0, |length| bytes.len().saturating_sub(length));
+        // Room first: zeros behind what was wiped say nothing.
+        file.write_all_at(&vec![0; lacking], length).map_err(Unwritten::making_room)?;
+        file.write_all_at(&bytes, 0).and_then(|()| file.sync_data()).map_err(Unwritten::Broken)
     }
 
     /// Wipes it; when that is on disk does not matter.

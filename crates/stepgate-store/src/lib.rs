@@ -22,6 +22,7 @@ mod records;
 mod scan;
 mod scram;
 mod seal;
+mod space;
 mod tape;
 #[cfg(test)]
 mod testing;

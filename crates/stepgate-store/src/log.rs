@@ -95,8 +95,8 @@ impl Log {
         let signs = Arc::clone(&shared);
         let checkpointer = thread::Builder::new().name("audit-checkpoint".to_owned()).spawn(move || {
             while stopped.recv_timeout(CHECKPOINT_EVERY) == Err(std_mpsc::RecvTimeoutError::Timeout) {
-                // An error has poisoned the log and is told by everything that uses it.
-                if signs.checkpoint_if_dirty().is_err() {
+                // An error has poisoned the log and is told by everything that uses it; or there is no space, for now.
+                if signs.checkpoint_if_dirty().is_err_and(|error| !error.is_no_space()) {
                     return;
                 }
             }
@@ -140,19 +140,49 @@ impl Log {
     /// # Errors
     /// Nothing was acknowledged; see [`LogError`].
     pub async fn append(&self, events: Vec<Event>, changes: Vec<Change>) -> Result<u64, LogError> {
+        self.append_as(&events, changes, How { urgent: true, ..How::default() }).await
+    }
+
+    /// [`Log::append`] for who need not know how it ends: where the disk has no space for some seconds, this ends in
+    /// [`LogError::Late`], and the events are written once it has.
+    ///
+    /// # Errors
+    /// As [`Log::append`]; only after `Late` may anything be recorded.
+    pub async fn append_in_time(&self, events: Vec<Event>, changes: Vec<Change>) -> Result<u64, LogError> {
+        self.append_as(&events, changes, How { urgent: true, hurries: true, ..How::default() }).await
+    }
+
+    /// [`Log::append`] of what has happened already, or must at any rate: also while the disk has no space, and then
+    /// this waits until it has.
+    ///
+    /// # Errors
+    /// As [`Log::append`], and never [`LogError::NoSpace`].
+    pub async fn append_happened(&self, events: Vec<Event>) -> Result<u64, LogError> {
+        self.append_as(&events, Vec::new(), How { urgent: true, happened: true, ..How::default() }).await
+    }
+
+    /// [`Log::note`] that waits for room in the queue, and not for the disk.
+    ///
+    /// # Errors
+    /// The event was not queued.
+    pub async fn note_with_room(&self, event: Event) -> Result<(), LogError> {
+        self.queue_as(&[event], Vec::new(), How { happened: true, ..How::default() }).await.map(drop)
+    }
+
+    async fn append_as(&self, events: &[Event], changes: Vec<Change>, how: How) -> Result<u64, LogError> {
         let count = u64::try_from(events.len()).map_err(|_| LogError::Full)?;
-        let first = self.queue(&events, changes, true).await?;
+        let first = self.queue_as(events, changes, how).await?;
         let last = first.saturating_add(count.saturating_sub(1));
-        Durable { marks: &self.shared().marks, seq: last, waits: false }.await?;
+        Durable { marks: &self.shared().marks, seq: last, hurries: how.hurries, waits: false }.await?;
         Ok(first)
     }
 
-    /// [`Log::append`] for callers without a runtime; blocks the thread.
+    /// [`Log::append_in_time`] for callers without a runtime; blocks the thread.
     ///
     /// # Errors
-    /// As [`Log::append`].
+    /// As [`Log::append_in_time`].
     pub fn append_blocking(&self, events: Vec<Event>, changes: Vec<Change>) -> Result<u64, LogError> {
-        block_on(self.append(events, changes))
+        block_on(self.append_in_time(events, changes))
     }
 
     /// Records the decision on a statement, the last of `events`, with what led to it and changes, and, once all are
@@ -166,8 +196,33 @@ impl Log {
         events: Vec<Event>,
         changes: Vec<Change>,
     ) -> Result<Permit, LogError> {
+        self.permit_as(statement, events, changes, How { urgent: true, ..How::default() }).await
+    }
+
+    /// [`Log::permit`] as [`Log::append_in_time`]: after [`LogError::Late`] the decision is recorded all the same, and
+    /// the statement must not pass.
+    ///
+    /// # Errors
+    /// The statement must not pass.
+    pub async fn permit_in_time(
+        &self,
+        statement: StatementId,
+        events: Vec<Event>,
+        changes: Vec<Change>,
+    ) -> Result<Permit, LogError> {
+        let how = How { urgent: true, hurries: true, ..How::default() };
+        self.permit_as(statement, events, changes, how).await
+    }
+
+    async fn permit_as(
+        &self,
+        statement: StatementId,
+        events: Vec<Event>,
+        changes: Vec<Change>,
+        how: How,
+    ) -> Result<Permit, LogError> {
         let before = u64::try_from(events.len().saturating_sub(1)).map_err(|_| LogError::Full)?;
-        let seq = self.append(events, changes).await?.saturating_add(before);
+        let seq = self.append_as(&events, changes, how).await?.saturating_add(before);
         self.shared().marks.permit(statement, seq).map_err(|error| LogError::Poisoned(error.to_string()))
     }
 
@@ -185,7 +240,8 @@ impl Log {
             Some(had) => Ok(had),
             None => {
                 let urgent = self.shared().marks.ordinary_is_durable();
-                let seq = self.queue(std::slice::from_ref(&event), Vec::new(), urgent).await?;
+                let how = How { urgent, ..How::default() };
+                let seq = self.queue_as(std::slice::from_ref(&event), Vec::new(), how).await?;
                 self.ticketed(statement, seq)
             }
         }
@@ -222,7 +278,7 @@ impl Log {
         encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
     ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
         let urgent = self.shared().marks.ordinary_is_durable();
-        let first = self.push_encoded(urgent, encode)?;
+        let first = self.push_encoded(urgent, false, encode)?;
         first.map(|seq| self.ticketed(statement, seq)).transpose()
     }
 
@@ -233,24 +289,26 @@ impl Log {
         Ok((ticket, PendingRelease { log, statement, seq, waits: false, done: false }))
     }
 
-    /// Queues an event that nothing waits for. It is written, or the log is poisoned.
+    /// Queues an event that nothing waits for, also while the disk has no space. It is written, or the log is
+    /// poisoned.
     ///
     /// # Errors
     /// The event was not queued.
     pub fn note(&self, event: impl Borrow<Event>) -> Result<(), LogError> {
-        self.push_encoded(false, |fitted| fitted.fit(event.borrow()))?.map(|_| ()).ok_or(LogError::Full)
+        self.push_encoded(false, true, |fitted| fitted.fit(event.borrow()))?.map(|_| ()).ok_or(LogError::Full)
     }
 
     fn push_encoded(
         &self,
         urgent: bool,
+        happened: bool,
         encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
     ) -> Result<Option<u64>, LogError> {
         // Taken out and put back: a thread that is about to end has none, and gets a new one.
         let mut fitted = FITTED.try_with(RefCell::take).unwrap_or_default();
         encode(&mut fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
         let events = std::slice::from_ref(&fitted);
-        let pushed = self.push(Parcel { events, changes: &mut Vec::new(), urgent, last: false });
+        let pushed = self.push(Parcel { events, changes: &mut Vec::new(), urgent, last: false, happened });
         let _ = FITTED.try_with(|room| room.replace(fitted));
         pushed
     }
@@ -333,6 +391,12 @@ impl Log {
         }
     }
 
+    /// Whether the disk has no space: nothing new is accepted until it has.
+    #[must_use]
+    pub fn has_no_space(&self) -> bool {
+        self.shared().marks.is_full()
+    }
+
     /// Signs a checkpoint over all durable records and keeps it; returns its text.
     ///
     /// # Errors
@@ -348,35 +412,40 @@ impl Log {
     /// # Errors
     /// The last records may not be on disk.
     pub fn close(&self) -> Result<(), LogError> {
-        let seq = block_on(self.queue_as(&[Event::LogStopped {}], Vec::new(), true, true))?;
-        block_on(Durable { marks: &self.shared().marks, seq, waits: false })?;
+        let how = How { urgent: true, hurries: true, last: true, ..How::default() };
+        block_on(self.append_as(&[Event::LogStopped {}], Vec::new(), how))?;
         self.shared().checkpoint(true).map(|_| ())
     }
 
-    async fn queue(&self, events: &[Event], changes: Vec<Change>, urgent: bool) -> Result<u64, LogError> {
-        self.queue_as(events, changes, urgent, false).await
-    }
-
     /// Returns the number of the first record.
-    async fn queue_as(
-        &self,
-        events: &[Event],
-        mut changes: Vec<Change>,
-        urgent: bool,
-        last: bool,
-    ) -> Result<u64, LogError> {
+    async fn queue_as(&self, events: &[Event], mut changes: Vec<Change>, how: How) -> Result<u64, LogError> {
+        let How { urgent, last, happened, .. } = how;
         let events = fit(events)?;
         if changes.len() > MAX_CHANGES || !changes.iter().all(Change::fits) {
             return Err(LogError::TooLarge("too many or too large changes".to_owned()));
         }
         let Shared { queue, marks, .. } = self.shared();
         loop {
-            if let Some(first) = self.push(Parcel { events: &events, changes: &mut changes, urgent, last })? {
+            let parcel = Parcel { events: &events, changes: &mut changes, urgent, last, happened };
+            if let Some(first) = self.push(parcel)? {
                 return Ok(first);
             }
-            std::future::poll_fn(|context| queue.poll_room(marks, context)).await;
+            std::future::poll_fn(|context| queue.poll_room(happened, marks, context)).await;
         }
     }
+}
+
+/// How events are queued, and waited for.
+#[derive(Clone, Copy, Default)]
+struct How {
+    /// Somebody waits until they are on disk.
+    urgent: bool,
+    /// … and not for long where there is no space.
+    hurries: bool,
+    /// They tell what has happened: see [`Parcel`].
+    happened: bool,
+    /// Nothing comes after them.
+    last: bool,
 }
 
 fn fit(events: &[Event]) -> Result<Vec<Fitted>, LogError> {
@@ -410,6 +479,7 @@ impl Drop for Handle {
 struct Durable<'a> {
     marks: &'a Watermarks,
     seq: u64,
+    hurries: bool,
     waits: bool,
 }
 
@@ -417,7 +487,7 @@ impl Future for Durable<'_> {
     type Output = Result<(), LogError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.marks.poll_durable(self.seq, context);
+        let polled = self.marks.poll_durable(self.seq, self.hurries, context);
         self.waits = polled.is_pending();
         polled
     }
@@ -466,7 +536,7 @@ impl Future for PendingRelease {
         if let Some(done) = self.try_release() {
             return Poll::Ready(done);
         }
-        let polled = self.log.marks.poll_durable(self.seq, context);
+        let polled = self.log.marks.poll_durable(self.seq, true, context);
         self.waits = polled.is_pending();
         match polled {
             Poll::Pending => Poll::Pending,

@@ -122,7 +122,7 @@ fn copy_records(
         }
         let count = frame.hashes().len();
         if count >= BATCH_RECORDS || record.is_none() && count > 0 {
-            tape.append(frame.finish(first, None), first).map_err(unwritten)?;
+            tape.append(frame.finish(first, None), first).map_err(|error| unwritten(error.into_error()))?;
             frame.begin();
             first = next;
         }

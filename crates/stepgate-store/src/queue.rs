@@ -112,6 +112,8 @@ pub(crate) struct Parcel<'p> {
     pub(crate) urgent: bool,
     /// Nothing comes after it.
     pub(crate) last: bool,
+    /// It tells what has happened, and so is taken also while there is no space on the disk.
+    pub(crate) happened: bool,
 }
 
 impl Queue {
@@ -140,11 +142,14 @@ impl Queue {
         marks: &Watermarks,
         clock: &dyn Clock,
     ) -> Result<Option<u64>, LogError> {
-        let Parcel { events, changes, urgent, last } = parcel;
+        let Parcel { events, changes, urgent, last, happened } = parcel;
         let mut inner = self.inner();
         marks.check()?;
         if inner.closed {
             return Err(LogError::Closed);
+        }
+        if marks.is_full() && !happened {
+            return Err(LogError::NoSpace);
         }
         if inner.batch.is_full(1) {
             return Ok(None);
@@ -182,9 +187,10 @@ impl Queue {
     }
 
     /// Ready once there may be room, or there never will be again.
-    pub(crate) fn poll_room(&self, marks: &Watermarks, context: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_room(&self, happened: bool, marks: &Watermarks, context: &Context<'_>) -> Poll<()> {
         let mut inner = self.inner();
-        if inner.closed || marks.check().is_err() || !inner.batch.is_full(1) {
+        let over = inner.closed || marks.check().is_err() || (marks.is_full() && !happened);
+        if over || !inner.batch.is_full(1) {
             return Poll::Ready(());
         }
         // Woken all at once, and soon: those who do not wait any more need not be taken out.
@@ -236,7 +242,12 @@ impl Queue {
         self.wake_writer();
     }
 
-    /// The log is poisoned: whoever waits for room need not.
+    /// Whether nobody is left who could record anything.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.inner().ended
+    }
+
+    /// The log is poisoned, or has no space: whoever waits for room need not.
     pub(crate) fn give_up(&self) {
         let room = std::mem::take(&mut self.inner().room);
         room.into_iter().for_each(Waker::wake);

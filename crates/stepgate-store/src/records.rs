@@ -10,6 +10,7 @@ use stepgate_record::Hash;
 use crate::LogError;
 use crate::frame::Frame;
 use crate::scan::{Damage, End, Found, Scan};
+use crate::space::Unwritten;
 use crate::tape::Tape;
 
 /// A place is kept at least every so many records, and not much more often.
@@ -81,8 +82,8 @@ impl Records {
         Self { dir: dir.to_owned(), log_id: log_id.to_owned(), tape, index }
     }
 
-    /// Appends a frame whose first record is number `first`, and returns when it is on disk.
-    pub(crate) fn append(&self, frame: &[u8], first: u64) -> io::Result<()> {
+    /// Appends a frame whose first record is number `first`, and returns when it is on disk; see [`Tape::append`].
+    pub(crate) fn append(&self, frame: &[u8], first: u64) -> Result<(), Unwritten> {
         let mut tape = self.tape.lock().unwrap_or_else(PoisonError::into_inner);
         tape.append(frame, first)?;
         let (file, end) = tape.place();
@@ -110,6 +111,11 @@ impl Records {
             scan.skip_to(from).map_err(|Damage { record, why }| unreadable(record, &why))?;
         }
         Ok(Lines { scan, next: from, end, waiting: VecDeque::new() })
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fill(&self, full: bool) {
+        self.tape.lock().unwrap().fill(full);
     }
 
     #[cfg(test)]

@@ -1,7 +1,7 @@
 //! How far the log has come; the one source of permits, tickets and releases.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -10,12 +10,20 @@ use tokio::sync::watch;
 
 use crate::LogError;
 
+/// There is space, as far as is known.
+const SPACE: u8 = 0;
+/// There is none.
+const FULL: u8 = 1;
+/// There has been none for so long that nobody waits for it any more who need not.
+const LONG_FULL: u8 = 2;
+
 /// The log's watermarks. Private to the store: whoever could reach it could make permits for any record.
 pub(crate) struct Watermarks {
     durable: AtomicU64,
     queued: AtomicU64,
     ordinary_durable: bool,
     poison: OnceLock<String>,
+    space: AtomicU8,
     watch: watch::Sender<u64>,
     /// Who waits for which record to be on disk, in the order of records: at most one for each record, and none
     /// that has stopped waiting.
@@ -44,6 +52,7 @@ impl Watermarks {
             queued: AtomicU64::new(records),
             ordinary_durable,
             poison: OnceLock::new(),
+            space: AtomicU8::new(SPACE),
             watch: watch::Sender::new(records),
             waiting: Mutex::default(),
         }
@@ -67,14 +76,20 @@ impl Watermarks {
     }
 
     /// Ready once record `seq` is on disk, or nothing will be any more. While it is not, whoever asks is woken
-    /// then; who does not want to be any more says so by [`Watermarks::forget`].
-    pub(crate) fn poll_durable(&self, seq: u64, context: &Context<'_>) -> Poll<Result<(), LogError>> {
-        if let Some(done) = self.reached(seq) {
+    /// then; who does not want to be any more says so by [`Watermarks::forget`]. `hurries`: does not wait for long
+    /// where there is no space.
+    pub(crate) fn poll_durable(
+        &self,
+        seq: u64,
+        hurries: bool,
+        context: &Context<'_>,
+    ) -> Poll<Result<(), LogError>> {
+        if let Some(done) = self.reached(seq, hurries) {
             return Poll::Ready(done);
         }
         let mut waiting = self.waiting();
         // The mark moves, and the log is poisoned, before those who wait are looked through.
-        if let Some(done) = self.reached(seq) {
+        if let Some(done) = self.reached(seq, hurries) {
             return Poll::Ready(done);
         }
         let at = waiting.partition_point(|(other, _)| *other < seq);
@@ -94,11 +109,37 @@ impl Watermarks {
         }
     }
 
-    fn reached(&self, seq: u64) -> Option<Result<(), LogError>> {
+    fn reached(&self, seq: u64, hurries: bool) -> Option<Result<(), LogError>> {
         if seq < self.durable() {
             return Some(Ok(()));
         }
-        self.check().err().map(Err)
+        let late = || hurries && self.space.load(Ordering::Acquire) == LONG_FULL;
+        self.check().err().or_else(|| late().then_some(LogError::Late)).map(Err)
+    }
+
+    /// There is no space, and for `long`: whoever hurries is told.
+    pub(crate) fn full(&self, long: bool) {
+        let space = if long { LONG_FULL } else { FULL };
+        let before = self.space.swap(space, Ordering::AcqRel);
+        if before == SPACE {
+            tracing::error!("the audit log has no space: nothing passes until there is");
+        }
+        if long && before != LONG_FULL {
+            let woken = std::mem::take(&mut *self.waiting());
+            woken.into_iter().for_each(|(_, waker)| waker.wake());
+        }
+    }
+
+    /// There is space.
+    pub(crate) fn has_space(&self) {
+        if self.is_full() && self.space.swap(SPACE, Ordering::AcqRel) != SPACE {
+            tracing::warn!("the audit log has space again");
+        }
+    }
+
+    /// Whether there is no space.
+    pub(crate) fn is_full(&self) -> bool {
+        self.space.load(Ordering::Acquire) != SPACE
     }
 
     fn waiting(&self) -> MutexGuard<'_, VecDeque<(u64, Waker)>> {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::sync_dir;
 use crate::scan::{End, file_header, file_name};
+use crate::space::Unwritten;
 
 /// A file is full with so many records; a frame more may bring it above. As many make a segment of tlog-tiles.
 const FILE_RECORDS: u64 = if cfg!(test) { 64 } else { 65_536 };
@@ -32,12 +33,15 @@ pub(crate) struct Tape {
     offset: u64,
     /// Up to where the file is written.
     length: u64,
+    /// There is no room on the disk, whatever it says.
+    #[cfg(test)]
+    full: bool,
 }
 
 impl Tape {
     /// Begins the files of a new log in `dir`.
     pub(crate) fn create(dir: &Path, log_id: &str) -> io::Result<Self> {
-        begin(dir, log_id, 0)
+        begin(dir, log_id, 0).map_err(Unwritten::into_error)
     }
 
     /// Goes on where a scan has ended; what is half written there is removed.
@@ -56,6 +60,8 @@ impl Tape {
             file,
             first: end.file,
             offset: end.offset,
+            #[cfg(test)]
+            full: false,
         };
         if end.torn > 0 {
             tape.zero(end.offset, end.torn)?;
@@ -69,29 +75,35 @@ impl Tape {
         (self.first, self.offset)
     }
 
-    /// Appends a frame, whose first record is number `next`, and returns when it is on disk. After an error nothing
-    /// is known of what is there.
-    pub(crate) fn append(&mut self, frame: &[u8], next: u64) -> io::Result<()> {
+    /// Appends a frame, whose first record is number `next`, and returns when it is on disk. Where there is no space
+    /// for it, nothing of it is written, and it may be tried again.
+    pub(crate) fn append(&mut self, frame: &[u8], next: u64) -> Result<(), Unwritten> {
         if next.saturating_sub(self.first) >= FILE_RECORDS {
             // The file that ends here is whole, and on disk, before there is another one.
-            self.file.set_len(self.offset)?;
-            self.file.sync_all()?;
+            self.file.set_len(self.offset).map_err(Unwritten::Broken)?;
+            self.length = self.offset;
+            self.file.sync_all().map_err(Unwritten::Broken)?;
+            #[cfg(test)]
+            self.disk().map_err(Unwritten::making_room)?;
             *self = begin(&self.dir, &self.log_id, next)?;
         }
         let end = self.offset.saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
         if end > self.length {
             let room = self.length.clamp(FIRST_ROOM, MOST_ROOM);
             let length = end.saturating_add(room);
-            self.zero(self.length, length.saturating_sub(self.length))?;
+            // What is written of it before an error are zeros behind the last frame, which say nothing.
+            self.zero(self.length, length.saturating_sub(self.length)).map_err(Unwritten::making_room)?;
             self.length = length;
         }
-        self.file.write_all_at(frame, self.offset)?;
-        self.file.sync_data()?;
+        self.file.write_all_at(frame, self.offset).map_err(Unwritten::Broken)?;
+        self.file.sync_data().map_err(Unwritten::Broken)?;
         self.offset = end;
         Ok(())
     }
 
     fn zero(&mut self, from: u64, bytes: u64) -> io::Result<()> {
+        #[cfg(test)]
+        self.disk()?;
         const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
         let end = from.saturating_add(bytes);
         let mut at = from;
@@ -104,6 +116,17 @@ impl Tape {
         Ok(())
     }
 
+    #[cfg(test)]
+    fn disk(&self) -> io::Result<()> {
+        if self.full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    /// From now on the disk is full, or no more.
+    #[cfg(test)]
+    pub(crate) fn fill(&mut self, full: bool) {
+        self.full = full;
+    }
+
     /// From now on nothing can be synced: what a dying disk looks like.
     #[cfg(test)]
     pub(crate) fn break_sync(&mut self) {
@@ -113,19 +136,33 @@ impl Tape {
 }
 
 /// Makes the file whose first record is number `first`; it has its name only once it is on disk.
-fn begin(dir: &Path, log_id: &str, first: u64) -> io::Result<Tape> {
+fn begin(dir: &Path, log_id: &str, first: u64) -> Result<Tape, Unwritten> {
     let path = dir.join(file_name(first));
     let unfinished = path.with_extension(UNFINISHED);
+    // What is left of one that did not get as far is overwritten.
+    let tape = make(dir, log_id, first, &unfinished).map_err(Unwritten::making_room)?;
+    fs::rename(&unfinished, &path).map_err(Unwritten::Broken)?;
+    sync_dir(dir).map_err(Unwritten::Broken)?;
+    Ok(tape)
+}
+
+fn make(dir: &Path, log_id: &str, first: u64, unfinished: &Path) -> io::Result<Tape> {
     let mut options = File::options();
-    let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(unfinished)?;
     let header = file_header(log_id, first);
     let offset = u64::try_from(header.len()).unwrap_or(u64::MAX);
     file.write_all_at(header.as_bytes(), 0)?;
-    let mut tape =
-        Tape { dir: dir.to_owned(), log_id: log_id.to_owned(), file, first, offset, length: FIRST_ROOM };
+    let mut tape = Tape {
+        dir: dir.to_owned(),
+        log_id: log_id.to_owned(),
+        file,
+        first,
+        offset,
+        length: FIRST_ROOM,
+        #[cfg(test)]
+        full: false,
+    };
     tape.zero(offset, FIRST_ROOM.saturating_sub(offset))?;
     tape.file.sync_all()?;
-    fs::rename(&unfinished, &path)?;
-    sync_dir(dir)?;
     Ok(tape)
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use stepgate_record::{Envelope, Frontier, Hash, NoteSigner, SignedNote};
 
@@ -13,9 +15,16 @@ use crate::journal::{self, Journal};
 use crate::queue::{Batch, Queue};
 use crate::records::Records;
 use crate::seal::Watermarks;
+use crate::space::{self, Unwritten};
 
 /// Room for a frame of so many bytes is kept when a burst is over.
 const KEPT_BYTES: usize = 256 * 1024;
+
+/// So often a batch is tried again that there was no space for …
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+
+/// … and after so long those are told who wait for it and need not.
+const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(600) } else { Duration::from_secs(5) };
 
 /// What the writer, the checkpointer and all handles share.
 pub(crate) struct Shared {
@@ -48,6 +57,11 @@ impl Shared {
         let root = frontier.root().ok_or(LogError::Closed)?;
         match checkpoints.sign(frontier.end(), root, keep) {
             Ok(note) => Ok((frontier, note)),
+            Err(error) if space::is_no_space(&error) => {
+                // The one before is still whole, and the next may have more luck.
+                tracing::warn!(%error, "no checkpoint is written for now");
+                Err(LogError::NoSpace)
+            }
             Err(error) => Err(self.poison(format!("a checkpoint cannot be written: {error}"))),
         }
     }
@@ -59,7 +73,8 @@ impl Shared {
         if signed == Some(written) { Ok(()) } else { self.checkpoint(false).map(|_| ()) }
     }
 
-    /// Writes a batch; returns the hash of the last record. Any error poisons the log.
+    /// Writes a batch; returns the hash of the last record. It waits for space where there is none; any other error
+    /// poisons the log.
     fn write(&self, batch: &Batch, frame: &mut Builder, mut prev: Hash) -> Result<Hash, LogError> {
         self.marks.check()?;
         frame.begin();
@@ -69,7 +84,21 @@ impl Shared {
                 .add(event, cuts, &envelope)
                 .map_err(|error| self.poison(format!("record {seq}: {error}")))?;
         }
-        self.commit(batch, frame).map_err(|why| self.poison(why))?;
+        let mut full = None;
+        while let Err(failed) = self.commit(batch, frame) {
+            let ended = self.queue.has_ended();
+            match failed {
+                // Never dropped: a statement whose record it holds may have run, and others follow its numbers.
+                Failed { why: _, clean: true } if !ended => {
+                    let since: Instant = *full.get_or_insert_with(Instant::now);
+                    self.marks.full(since.elapsed() >= PATIENCE);
+                    self.queue.give_up();
+                    thread::park_timeout(TRY_AGAIN);
+                }
+                Failed { why, .. } => return Err(self.poison(why)),
+            }
+        }
+        self.marks.has_space();
         let mut frontier = self.frontier.lock().unwrap_or_else(PoisonError::into_inner);
         frame.hashes().iter().for_each(|hash| frontier.push(*hash));
         let end = frontier.end();
@@ -79,22 +108,38 @@ impl Shared {
     }
 
     /// Returns when records and changes are on disk. Each step is, before the next one begins.
-    fn commit(&self, batch: &Batch, frame: &mut Builder) -> Result<(), String> {
+    fn commit(&self, batch: &Batch, frame: &mut Builder) -> Result<(), Failed> {
         let first = batch.first;
-        let record = |frame: &[u8]| {
-            self.records.append(frame, first).map_err(|error| format!("records cannot be written: {error}"))
-        };
+        let record =
+            |frame: &[u8]| self.records.append(frame, first).map_err(|error| Failed::new("records", error));
         // Changes are rare, and must not be there without their records, nor the other way round.
         if batch.changes.is_empty() {
             return record(frame.finish(first, None));
         }
         let changes = journal::encode(&batch.changes);
         let digest = digest_of(&changes);
-        let journalled = |error| format!("changes cannot be written: {error}");
+        let journalled = |error| Failed::new("changes", error);
+        // The database does not bear a write that fails, so there is room for it before anything is begun.
+        space::spare(&self.checkpoints_dir).map_err(journalled)?;
         self.journal.write(first, &changes, digest).map_err(journalled)?;
+        // If there is no space for them, no frame names what is in the journal, which says nothing then.
         record(frame.finish(first, Some(digest)))?;
-        self.beside.apply(first, digest, &batch.changes)?;
-        self.journal.wipe().map_err(journalled)
+        self.beside.apply(first, digest, &batch.changes).map_err(|why| Failed { why, clean: false })?;
+        self.journal.wipe().map_err(|error| journalled(Unwritten::Broken(error)))
+    }
+}
+
+/// A batch is not written.
+struct Failed {
+    why: String,
+    /// Nothing of it is, and it may be tried again.
+    clean: bool,
+}
+
+impl Failed {
+    fn new(what: &str, error: Unwritten) -> Self {
+        let clean = matches!(error, Unwritten::NoSpace(_));
+        Self { why: format!("{what} cannot be written: {}", error.into_error()), clean }
     }
 }
 

@@ -189,6 +189,11 @@ fn running(status: &Value, findings: &mut Findings) {
         ),
     );
     match status.get("poisoned").and_then(Value::as_str) {
+        None if status.get("no_space").and_then(Value::as_bool) == Some(true) => findings.fail(
+            "log",
+            "has no space on its disk".to_owned(),
+            Some("make room; the gate goes on by itself"),
+        ),
         None => findings.ok("log", format!("{} records on disk", number("records"))),
         Some(why) => {
             findings.fail("log", format!("cannot be written: {why}"), Some("mend the disk, restart the gate"))

@@ -99,7 +99,7 @@ impl Drive {
             Waits::Cancelled(notice) => self.cancelled(state, notice).await,
             Waits::Tick => self.tick(state).await,
             Waits::Note(event) => {
-                if let Err(error) = self.judge.gate.log.append(vec![*event], Vec::new()).await {
+                if let Err(error) = self.judge.gate.log.note_with_room(*event).await {
                     self.log_failed(state, &error);
                 }
             }

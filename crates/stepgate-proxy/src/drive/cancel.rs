@@ -130,7 +130,7 @@ impl Drive {
             duration_us: 0,
         };
         if let Some(Waits::Note(event)) = self.note(state, event)
-            && let Err(error) = self.judge.gate.log.append(vec![*event], Vec::new()).await
+            && let Err(error) = self.judge.gate.log.note_with_room(*event).await
         {
             return self.log_failed(state, &error);
         }

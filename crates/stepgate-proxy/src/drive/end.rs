@@ -107,8 +107,8 @@ impl Drive {
             let event = Event::StatementOutcomeUnknown { session: self.judge.session, statement };
             let log = &self.judge.gate.log;
             let noted = match log.note(&event) {
-                Err(LogError::Full) => log.append(vec![event], Vec::new()).await.map(drop),
-                other => other.map(drop),
+                Err(LogError::Full) => log.note_with_room(event).await,
+                other => other,
             };
             if let Err(error) = noted {
                 tracing::error!(%error, "recording a statement without an end");

@@ -100,6 +100,10 @@ impl Inner {
             self.state().open.clear();
             return Err(LogError::Poisoned(why).into());
         }
+        if self.log.has_no_space() {
+            // What is due stays so, and nothing passes by it meanwhile.
+            return Err(LogError::NoSpace.into());
+        }
         let (due, lapsed) = {
             let mut state = self.state();
             state.grants.retain(|_, kept| !kept.grant.is_due(now));
@@ -120,7 +124,7 @@ impl Inner {
             (due, lapsed)
         };
         for some in lapsed.chunks(BATCH) {
-            self.log.append(some.to_vec(), Vec::new()).await?;
+            self.log.append_happened(some.to_vec()).await?;
         }
         self.end_all(due).await
     }
@@ -139,7 +143,7 @@ impl Inner {
             state.grants.remove(&grant);
             state.passes.remove(&grant);
         }
-        self.log.append(vec![Event::GrantRevoked { grant, by }], Vec::new()).await?;
+        self.log.append_happened(vec![Event::GrantRevoked { grant, by }]).await?;
         Ok(())
     }
 
@@ -165,7 +169,7 @@ impl Inner {
         };
         for some in grants.chunks(BATCH) {
             let revoked = some.iter().map(|grant| Event::GrantRevoked { grant: *grant, by: by.clone() });
-            self.log.append(revoked.collect(), Vec::new()).await?;
+            self.log.append_happened(revoked.collect()).await?;
         }
         self.end_all(requests).await
     }

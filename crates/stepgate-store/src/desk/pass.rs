@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::DeskError;
 use super::inner::Inner;
 use super::state::{KeptPass, MAX_PASSES, State, hex};
-use crate::Change;
+use crate::{Change, LogError};
 
 impl Inner {
     /// The pass by which this statement may run at this moment, and the request that was approved.
@@ -43,11 +43,11 @@ impl Inner {
     ) -> Result<Option<Permit>, DeskError> {
         let _turn = self.turn.lock().await;
         let now = self.clock.now();
-        let request = {
+        let kept = {
             let mut state = self.state();
             // Gone from here on, whether or not the write succeeds.
             match state.passes.remove(&pass) {
-                Some(kept) if !kept.pass.is_due(now) => kept.pass.request,
+                Some(kept) if !kept.pass.is_due(now) => kept,
                 Some(due) => {
                     // For the next tick to record.
                     state.passes.insert(pass, due);
@@ -57,8 +57,14 @@ impl Inner {
             }
         };
         let StatementId { session, number } = statement;
+        let request = kept.pass.request;
         let consumed = Event::PassConsumed { pass, request, session, statement: number };
-        Ok(Some(self.log.permit(statement, vec![consumed, decided], changes).await?))
+        let permit = self.log.permit(statement, vec![consumed, decided], changes).await;
+        if matches!(permit, Err(LogError::NoSpace)) {
+            // Nothing of it is recorded, nor will be.
+            self.state().passes.insert(pass, kept);
+        }
+        Ok(Some(permit?))
     }
 
     /// The pass that approving this request makes, where its statement does not wait for it.

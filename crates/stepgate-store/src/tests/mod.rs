@@ -3,6 +3,7 @@
 mod damage;
 mod export;
 mod files;
+mod full;
 mod hand_over;
 mod log;
 mod migration;

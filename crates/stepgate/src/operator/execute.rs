@@ -231,6 +231,7 @@ fn status(operations: &Operations) -> Value {
         "sessions": operations.sessions.as_ref().map(|sessions| sessions.list().len()),
         "records": store.log.len(),
         "poisoned": store.log.poisoned(),
+        "no_space": store.log.has_no_space(),
         "people": people.len(),
         "without_totp": without,
         "open_requests": store.desk.requests().iter().filter(|info| info.is_open()).count(),

@@ -104,6 +104,7 @@ async fn serve(
     listeners: listen::Listeners,
     places: Places,
 ) -> Result<(), Failure> {
+    let mut signals = Signals::new()?;
     let store = store.share();
     let events = vec![reload::loaded(config), policy_loaded(&ready.rules)];
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
@@ -151,8 +152,11 @@ async fn serve(
         async move { gate.keep_house(shutdown).await }
     });
     tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), encryption, log, shutdown.clone()));
-    first_look(&gate).await;
-    let mut signals = Signals::new()?;
+    // Whoever sees a door open may ask it to stop: a signal counts also before the first look is over.
+    let early = tokio::select! {
+        why = signals.next() => Some(why),
+        () = first_look(&gate) => None,
+    };
     let mut sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, places, draining));
     output::print_line(&ready_line(config))?;
     let watchdog = tokio::spawn(notify::feed_watchdog());
@@ -160,7 +164,10 @@ async fn serve(
 
     tasks.spawn(warnings::look(Arc::clone(&gate), wait_for(shutdown.clone())));
 
-    let why = signals.next().await;
+    let why = match early {
+        Some(why) => why,
+        None => signals.next().await,
+    };
     notify::stopping();
     tracing::info!(signal = why, sessions = gate.sessions().len(), "stopping");
     drain.send_replace(Shutdown::Draining);
