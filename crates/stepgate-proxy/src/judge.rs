@@ -526,9 +526,12 @@ fn is_as_harmless(before: &Decision, after: &Decision) -> bool {
         let puts_out = now.uses.contains(&Use::Output);
         same.any(|before| !puts_out || before.uses.contains(&Use::Output))
     };
+    // What is under way has the meter that it was sent with, and gets no other.
+    let as_limited = after.limit.is_none() || after.limit == before.limit;
     !after.enforced
-        || after.action <= Action::Monitor
+        || (after.action <= Action::Monitor && as_limited)
         || (after.action <= before.action
+            && as_limited
             && after.doubts.is_subset(&before.doubts)
             && after.touched.iter().all(asked))
 }

@@ -11,7 +11,7 @@ use stepgate_wire::{Piece, Problem, ReadError};
 use crate::asking::{Check, Judged};
 use crate::expect::Owed;
 use crate::facts::{owned, shows_more};
-use crate::outlet::{Moment, Opened, Traces};
+use crate::outlet::{Late, Moment, Opened, Traces};
 use crate::park::{self, Parked};
 use crate::registry::{self, Meaning, Prepared};
 use crate::session::{Action, Ending, Gate, Session};
@@ -135,6 +135,7 @@ impl Session {
 
     fn execute(&mut self, frame: &Bytes, portal: &Bytes) {
         match self.portal(portal) {
+            Portal::Opened { traces, at, .. } if self.waits_for_path(&traces, at) => {}
             Portal::Opened { traces, at, .. } if self.shows_more(&traces, at) => self.execute_unseen(frame),
             Portal::Opened { number, traces, .. } => {
                 if traces.may_rename() {
@@ -175,6 +176,12 @@ impl Session {
             pending: Arc::new(pending),
             known: Known::default(),
         });
+    }
+
+    /// Whether the server is to say first by which path a portal's names are found now.
+    fn waits_for_path(&mut self, traces: &Traces, at: Moment) -> bool {
+        let known = |late: &Late| late.known.has_path_of(self, at.own_paths);
+        traces.late.as_ref().is_some_and(|late| !known(late)) && self.must_wait_for_names()
     }
 
     /// Whether executing a portal now would show more than it was let through for at its Bind.

@@ -99,9 +99,10 @@ impl Park {
         self.frames.drain(..).filter_map(unreleased).collect()
     }
 
-    /// Whether anything that waits gives this name of a statement or portal another meaning.
+    /// Whether what goes before the first undecided Bind gives this name of a statement or portal another meaning.
     pub(crate) fn may_rename(&self, renamed: &Bytes) -> bool {
-        self.frames.iter().any(|parked| match parked {
+        let undecided = |parked: &&Parked| matches!(parked, Parked::Bind { pass: None, .. });
+        self.frames.iter().take_while(|parked| !undecided(parked)).any(|parked| match parked {
             Parked::Parse { name, .. } | Parked::Close { name, .. } => name == renamed,
             Parked::Bind { bind, .. } => bind.portal == *renamed,
             Parked::Describe { .. } => false,

@@ -135,13 +135,17 @@ impl Known {
         }
     }
 
+    /// Whether names are found by the same path as then; `own_paths`: how often what was judged may have changed it itself.
+    pub(crate) fn has_path_of(&self, session: &Session, own_paths: u64) -> bool {
+        let path = &session.state.search_path;
+        self.paths.saturating_add(own_paths) == session.path_changes
+            || (path.is_some() && *path == self.state.search_path)
+    }
+
     /// `own`: how many changes of the catalog, and of the path, what was judged may have made itself since.
     pub(crate) fn is_that_of(&self, session: &Session, own: usize, own_paths: u64) -> bool {
         let own = u64::try_from(own).unwrap_or(u64::MAX);
-        let path = &session.state.search_path;
-        let same_path = self.paths.saturating_add(own_paths) == session.path_changes
-            || (path.is_some() && *path == self.state.search_path);
-        same_path
+        self.has_path_of(session, own_paths)
             && self.catalog == session.catalogs
             && self.changes.saturating_add(own) >= session.catalog_changes
             && self.shared.is(&session.state.taints)

@@ -156,3 +156,77 @@ fn what_follows_a_rename_in_a_pipeline_is_unknown_by_whatever_name() {
     stage.server(&[frame(b'1', b""), frame(b'2', b""), complete()]);
     assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
 }
+
+/// A session in which SQL has prepared `x` as this.
+fn prepared(sql: &str) -> Stage {
+    let mut stage = Stage::new();
+    stage.run(&[query(&format!("prepare x as {sql}"))], &[complete(), ready(b'I')]);
+    stage
+}
+
+#[test]
+fn an_execute_bound_before_its_name_was_given_to_another_statement_is_not_let_through_for_that() {
+    for harmless in ["select a from t", "select 1"] {
+        let mut stage = prepared(harmless);
+        let evil = parse("x", "select ssn from customers");
+        stage.client(&[
+            parse("f", "execute x"),
+            bind("p", "f"),
+            close_statement("x"),
+            evil,
+            execute("p"),
+            sync(),
+        ]);
+        let first = stage.decision();
+        assert!(first.facts.iter().all(|facts| facts.certainty != Certainty::Unknown), "{harmless}");
+        stage.pass(ticket(first.number));
+        assert!(stage.undecided(), "{harmless}");
+        assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown, "{harmless}");
+    }
+}
+
+#[test]
+fn an_execute_bound_behind_what_gives_its_name_to_another_statement_is_not_known_by_the_old_one() {
+    let mut stage = prepared("select a from t");
+    let evil = parse("x", "select ssn from customers");
+    stage.client(&[
+        close_statement("x"),
+        evil,
+        parse("f", "execute x"),
+        bind("p", "f"),
+        execute("p"),
+        sync(),
+    ]);
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+}
+
+#[test]
+fn an_execute_goes_on_unasked_where_its_name_means_what_it_did() {
+    let mut stage = prepared("select a from t");
+    stage.client(&[parse("f", "execute x"), bind("p", "f"), execute("p"), sync()]);
+    let first = stage.decision();
+    stage.pass(ticket(first.number));
+    assert!(!stage.undecided());
+}
+
+#[test]
+fn a_copy_bound_before_the_path_was_changed_is_not_let_through_by_the_old_one() {
+    let mut stage = bound("copy t to stdout");
+    let set = [parse("s", "set local search_path = other, public"), bind("s", "s"), execute("s")];
+    stage.client(&set);
+    let number = stage.decision().number;
+    stage.pass(ticket(number));
+    // In the middle of a segment what it is now cannot be asked.
+    stage.client(&[execute("p"), sync()]);
+    assert!(stage.undecided());
+    assert_eq!(stage.decision().facts[0].certainty, Certainty::Unknown);
+    let mut stage = bound("copy t to stdout");
+    stage.client(&[query("set local search_path = other, public")]);
+    let number = stage.decision().number;
+    stage.pass(ticket(number));
+    stage.release(number);
+    stage.server(&[complete(), ready(b'T')]);
+    stage.silent = true;
+    stage.client(&[execute("p"), sync()]);
+    assert!(stage.session.is_probing(), "else it is asked first");
+}
