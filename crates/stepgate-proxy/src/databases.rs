@@ -192,6 +192,7 @@ impl Databases {
     }
 
     /// Whether another open database is the same one of the same server: by this name its labels would not be known.
+    /// One that is named with the same dbname does not come so far; a pooler may have one by two.
     pub(crate) fn is_another(&self, database: &Database) -> bool {
         let Some(identity) = database.identity() else { return false };
         let state = self.lock();
@@ -276,6 +277,11 @@ fn by_name(configs: Vec<UpstreamConfig>) -> BTreeMap<String, UpstreamConfig> {
     configs.into_iter().map(|config| (config.name.clone(), config)).collect()
 }
 
+/// What the server makes of a name. One that it cuts within a letter is none that a wildcard stands for anyway.
+fn as_cut(dbname: &str) -> &str {
+    dbname.get(..dbname.floor_char_boundary(MAX_NAME)).unwrap_or(dbname)
+}
+
 impl State {
     fn named(&self) -> impl Iterator<Item = &UpstreamConfig> {
         self.configs.values().filter(|config| !is_wildcard(&config.name))
@@ -292,10 +298,9 @@ impl State {
         if !is_wildcard(&best.name) {
             return Some(best.clone());
         }
-        // What the configuration calls by another name has its labels by that one.
-        let is_named = |named: &UpstreamConfig| {
-            (&named.host, named.port, named.dbname.as_str()) == (&best.host, best.port, name)
-        };
+        // What the configuration calls by another name has its labels by that one. Whatever its host: a server goes by
+        // many, and whether two are one cannot be known while one of them is out of reach, or does not say.
+        let is_named = |named: &UpstreamConfig| as_cut(&named.dbname) == name;
         if TEMPLATES.contains(&name) || self.named().any(is_named) {
             return None;
         }

@@ -54,8 +54,12 @@ fn invalid(errors: &Errors) -> Failure {
 
 fn read(path: &Path, what: &str) -> Result<String, Failure> {
     let trouble = |error: &std::io::Error| Failure::file(&format!("read {what}"), path, error);
-    let size = std::fs::metadata(path).map_err(|error| trouble(&error))?.len();
-    if size > MAX_FILE {
+    let meta = std::fs::metadata(path).map_err(|error| trouble(&error))?;
+    // Of a pipe there may never come anything, nor an end.
+    if !meta.is_file() {
+        return Err(Failure::usage(format!("{} is not a regular file", path.display())));
+    }
+    if meta.len() > MAX_FILE {
         return Err(Failure::usage(format!("{} is larger than {MAX_FILE} bytes", path.display())));
     }
     std::fs::read_to_string(path).map_err(|error| trouble(&error))

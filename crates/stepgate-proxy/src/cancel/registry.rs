@@ -130,7 +130,9 @@ impl CancelRegistry {
 
     fn find(&self, key: &CancelKey, address: IpAddr, now: Instant) -> Option<mpsc::Sender<CancelNotice>> {
         let mut state = self.lock();
-        if state.failures.exhausted(address, now) {
+        // A long secret is beyond guessing: who sends wrong ones must not keep others of the address from theirs.
+        let can_be_guessed = key.secret.len() != LONG_SECRET;
+        if can_be_guessed && state.failures.exhausted(address, now) {
             return None;
         }
         let found = state.sessions.get(&key.pid).into_iter().flatten().fold(None, |found, entry| {
@@ -138,7 +140,7 @@ impl CancelRegistry {
             let same = bool::from(entry.secret.ct_eq(&key.secret));
             if same & (entry.address == address) { Some(entry.notices.clone()) } else { found }
         });
-        if found.is_none() {
+        if can_be_guessed && found.is_none() {
             state.failures.count(address, now);
         }
         found
@@ -203,6 +205,24 @@ mod tests {
         assert!(!registry.cancel(&guess(43, key.secret.clone()), peer(1, 1)).await);
         assert!(!registry.cancel(&key, peer(2, 1)).await);
         assert!(registration.notices.try_recv().is_err());
+    }
+
+    #[test]
+    fn guesses_silence_short_keys_of_their_address_and_no_long_ones() {
+        let registry = CancelRegistry::new();
+        let short = registry.register(session(1), 42, 0, peer(1, 1)).unwrap();
+        let long = registry.register(session(2), 42, 2, peer(1, 1)).unwrap();
+        let (address, now) = (peer::address(peer(1, 1)), Instant::now());
+        let is_found = |key: &CancelKey| registry.find(key, address, now).is_some();
+        let guess = |length| CancelKey { pid: 43, secret: Bytes::from(vec![0; length]) };
+        for _ in 0..100 {
+            assert!(!is_found(&guess(LONG_SECRET)));
+        }
+        assert!(is_found(&short.key) && is_found(&long.key));
+        for _ in 0..100 {
+            assert!(!is_found(&guess(SHORT_SECRET)));
+        }
+        assert!(!is_found(&short.key) && is_found(&long.key));
     }
 
     #[tokio::test]

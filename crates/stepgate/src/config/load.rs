@@ -29,6 +29,10 @@ impl Config {
             Failure::file("read the configuration", file, &error)
                 .hint("write one with `stepgate init DIR`, or name it with --config FILE")
         })?;
+        // Of a pipe there may never come anything, nor an end.
+        if !meta.is_file() {
+            return Err(Failure::usage(format!("{} is not a regular file", file.display())));
+        }
         if meta.len() > MAX_CONFIG {
             return Err(Failure::usage(format!("{} is larger than {MAX_CONFIG} bytes", file.display())));
         }

@@ -51,9 +51,14 @@ fn what_is_not_valid_changes_nothing_at_all_and_says_so() {
     std::fs::remove_file(world.gate.config()).unwrap();
     world.reload();
     assert!(psql.run("select 1;").unwrap().is_ok());
+    // A pipe that nobody writes to is not waited for.
+    assert!(std::process::Command::new("mkfifo").arg(world.gate.config()).status().unwrap().success());
+    world.reload();
+    assert!(world.gate.log().contains("is not a regular file"), "{}", world.gate.log());
+    std::fs::remove_file(world.gate.config()).unwrap();
     std::fs::write(world.gate.config(), good).unwrap();
     let rejected = world.records().into_iter().filter(|it| it["type"] == "config.rejected");
-    assert_eq!(rejected.count(), 6);
+    assert_eq!(rejected.count(), 7);
 }
 
 #[test]

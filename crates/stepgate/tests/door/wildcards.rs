@@ -1,6 +1,6 @@
 //! Databases that a wildcard stands for.
 
-use stepgate_testkit::until;
+use stepgate_testkit::{Person, until};
 
 use crate::support::{SOON, World, held, waits};
 
@@ -64,7 +64,7 @@ fn a_wildcard_stands_for_what_the_server_has_and_labels_go_by_the_real_name() {
 
 #[test]
 fn a_database_with_a_name_of_its_own_cannot_be_had_by_another_through_a_wildcard() {
-    // `localhost` and 127.0.0.1 are one server, which only the server can tell.
+    // `localhost` and 127.0.0.1 are one server.
     for host in ["127.0.0.1", "localhost"] {
         let mut world = tenants("  live: {REST, dbname: other}\n  \"*\": {REST}\n");
         world.edit("\"*\": {host: 127.0.0.1,", &format!("\"*\": {{host: {host},"));
@@ -78,6 +78,66 @@ fn a_database_with_a_name_of_its_own_cannot_be_had_by_another_through_a_wildcard
         let mut psql = world.psql(&dana);
         psql.send("select ssn from customers limit 1;").unwrap();
         held(&mut psql);
+    }
+}
+
+#[test]
+fn whatever_becomes_of_the_named_one_no_wildcard_stands_for_it() {
+    let mut world = tenants("  live: {REST, dbname: other}\n  \"*\": {REST}\n");
+    let port = world.cluster.port();
+    let is_refused = |world: &World, dana: &Person, name: &str| {
+        let (is_in, text) = world.connects(dana, name);
+        assert!(!is_in && text.contains(&format!("database \"{name}\" does not exist")), "{name}: {text}");
+    };
+    // No identity to go by, and nobody has asked for the named one yet.
+    world.cluster.psql("other", "revoke execute on function pg_control_system() from public").unwrap();
+    world.edit("live: {host: 127.0.0.1,", "live: {host: localhost,");
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    is_refused(&world, &dana, "other");
+    assert!(world.connects(&dana, "live").0);
+    is_refused(&world, &dana, "other");
+    world.cluster.psql("other", "grant execute on function pg_control_system() to public").unwrap();
+    // At once after it has changed.
+    world.edit("live: {host: localhost,", "live: {host: 127.0.0.1,");
+    world.reload();
+    is_refused(&world, &dana, "other");
+    assert!(world.connects(&dana, "live").0 && world.connects(&dana, "app_1").0);
+    // Out of reach.
+    world.edit(&format!("live: {{host: 127.0.0.1, port: {port},"), "live: {host: localhost, port: 1,");
+    world.reload();
+    is_refused(&world, &dana, "other");
+    assert!(!world.connects(&dana, "live").0);
+    is_refused(&world, &dana, "other");
+    // Named only now: whoever is in by the wildcard is not any more.
+    let mut goes = world.psql_in(&dana, "app_1");
+    assert!(goes.run("select 1;").unwrap().is_ok());
+    world.edit("dbname: other", "dbname: app_1");
+    world.reload();
+    assert!(goes.run("select 1;").is_err());
+    is_refused(&world, &dana, "app_1");
+}
+
+#[test]
+fn a_name_that_the_server_cuts_is_the_one_that_it_is_cut_to() {
+    let (long, cut) = ("n".repeat(70), "n".repeat(63));
+    let mut world = tenants(&format!("  live: {{REST, dbname: {long}}}\n  \"*\": {{REST}}\n"));
+    world.cluster.create_database(&cut).unwrap();
+    // With no identity to go by.
+    world.cluster.psql(&cut, "revoke execute on function pg_control_system() from public").unwrap();
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    for name in [&cut, &"n".repeat(64), &long] {
+        let (is_in, text) = world.connects(&dana, name);
+        assert!(!is_in && text.contains(&format!("database \"{name}\" does not exist")), "{name}: {text}");
+    }
+    // The other way round.
+    world.edit(&long, &cut);
+    world.reload();
+    assert!(world.connects(&dana, "live").0);
+    for name in [&cut, &"n".repeat(64), &format!("{cut}_")] {
+        let (is_in, text) = world.connects(&dana, name);
+        assert!(!is_in && text.contains(&format!("database \"{name}\" does not exist")), "{name}: {text}");
     }
 }
 
