@@ -15,6 +15,9 @@ use crate::subject::{closes, empty_facts, is_wild, now_and_then};
 /// A text longer than this, in bytes, may take more than some milliseconds to read.
 const LONG: usize = 32 << 10;
 
+/// So may one that has brackets within brackets as deep as this, which takes more than its length: nobody writes that.
+const DEEP: usize = 128;
+
 /// The most names of temporary relations that are remembered.
 const MAX_TEMPORARIES: usize = 1_024;
 
@@ -278,13 +281,26 @@ impl Session {
     }
 
     fn read(&self, sql: &Bytes, state: &SessionState) -> Arc<[Facts]> {
-        if sql.len() <= LONG {
+        if sql.len() <= LONG && !is_deep(sql) {
             return or_empty(analyze(sql, &self.catalog, state));
         }
         let mut facts = Vec::new();
         (self.at_leisure)(&mut || facts = analyze(sql, &self.catalog, state));
         or_empty(facts)
     }
+}
+
+/// Whether its brackets, be they in literals or not, go deep.
+fn is_deep(sql: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    sql.iter().any(|byte| {
+        match byte {
+            b'(' | b'[' => depth = depth.saturating_add(1),
+            b')' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > DEEP
+    })
 }
 
 /// What an EXECUTE or FETCH goes on with.
@@ -314,4 +330,15 @@ pub(crate) fn shows_more(now: &[Facts], then: &[Facts]) -> bool {
 /// An empty message is forwarded too, and so needs facts: PostgreSQL answers it.
 fn or_empty(facts: Vec<Facts>) -> Arc<[Facts]> {
     if facts.is_empty() { empty_facts() } else { facts.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_within_brackets_are_deep_and_many_beside_each_other_are_not() {
+        assert!(is_deep(["(".repeat(DEEP + 1), "1".to_owned(), ")".repeat(DEEP + 1)].concat().as_bytes()));
+        assert!(!is_deep("(1), ".repeat(1_000).as_bytes()));
+    }
 }
