@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &str, &str); 12] = [
     (
         "store",
         "types record approval",
-        "chacha20poly1305 data-encoding hmac serde serde_json sha2 sled stringprep subtle tempfile thiserror tokio \
+        "chacha20poly1305 data-encoding hmac rustix serde serde_json sha2 sled stringprep subtle tempfile thiserror tokio \
          tracing zeroize",
     ),
     (
