@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use stepgate_testkit::{Person, Psql};
+use stepgate_testkit::{Person, Psql, until};
 use support::{SOON, World, held, repository};
 
 /// 2,500 rows, always the same.
@@ -126,6 +126,13 @@ fn what_is_denied_ends_with_an_error_and_the_session_goes_on() {
     assert!(denied.len() == 2 && denied.iter().all(|it| it["rows"] == 1_000), "{denied:?}");
 }
 
+/// Waits until the server has nothing left to do for anybody.
+fn server_is_done(world: &World) {
+    let active =
+        "select count(*) from pg_stat_activity where usename = 'stepgate_analyst' and state = 'active'";
+    until("the server to be done", SOON, || world.cluster.psql("shop", active).unwrap() == "0").unwrap();
+}
+
 #[test]
 fn a_small_result_that_the_server_has_completed_already_is_not_shown_as_complete() {
     let world = World::with_policy(brake("{rows: 3}", "data-owners"));
@@ -135,8 +142,8 @@ fn a_small_result_that_the_server_has_completed_already_is_not_shown_as_complete
         assert!(psql.run(begin).unwrap().is_ok());
         psql.send("select email from customers where id < 6;").unwrap();
         let request = held(&mut psql);
-        // It waits in the gate; the server is idle, or idle in its transaction, by now.
-        std::thread::sleep(Duration::from_millis(300));
+        // It waits in the gate; the server is idle, or idle in its transaction.
+        server_is_done(&world);
         olga.answer(&world.gate, "deny", &request, "no").unwrap().ok().unwrap();
         let reply = psql.finish(SOON).unwrap();
         assert_eq!(reply.sqlstate, "42501", "{}", reply.text());
@@ -155,7 +162,7 @@ fn writes_that_return_rows_are_undone_when_they_are_ended_in_their_transaction()
     assert!(psql.run("begin;").unwrap().is_ok());
     psql.send("update customers set city = 'Elsewhere' where id < 6 returning email;").unwrap();
     let request = held(&mut psql);
-    std::thread::sleep(Duration::from_millis(300));
+    server_is_done(&world);
     olga.answer(&world.gate, "deny", &request, "no").unwrap().ok().unwrap();
     assert_eq!(psql.finish(SOON).unwrap().sqlstate, "42501");
     assert_eq!(psql.run("select 1;").unwrap().sqlstate, "25P02");
