@@ -1,10 +1,14 @@
 //! The command line, as clap reads it.
 
+mod audit;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
+
+pub(crate) use audit::{AuditCommand, ExportFormat, FilterArgs, ReportCommand, ReportFormat, SinkCommand};
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has
 /// verified them; everything is recorded.
@@ -87,7 +91,7 @@ pub(crate) enum Command {
     /// The policy
     #[command(subcommand, after_help = "Example:\n  stepgate policy lint")]
     Policy(PolicyCommand),
-    /// The audit log: read, verify, export
+    /// The audit log: read, search, verify, export, report, keep
     #[command(subcommand, after_help = "Example:\n  stepgate audit verify")]
     Audit(AuditCommand),
     /// Say what SQL reads and writes, without running it
@@ -401,58 +405,6 @@ pub(crate) enum PolicyCommand {
     /// Check map and policy
     #[command(after_help = "Example:\n  stepgate policy lint")]
     Lint,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum AuditCommand {
-    /// Show the last records
-    #[command(after_help = "Example:\n  stepgate audit tail -f")]
-    Tail {
-        /// How many.
-        #[arg(short = 'n', long, default_value_t = 20)]
-        lines: u64,
-        /// Go on with new ones until interrupted.
-        #[arg(short, long)]
-        follow: bool,
-        /// How to write them; with `-f`, `json` is one object a line.
-        #[arg(short, long, value_enum, default_value_t)]
-        output: Format,
-    },
-    /// Check the log, an export, or a copy of the data directory against signed checkpoints
-    #[command(
-        after_help = "Examples:\n  stepgate audit verify\n  stepgate audit verify export.jsonl --offline --checkpoint checkpoint.json"
-    )]
-    Verify {
-        /// An export, or a copy of a data directory; default: the configured log.
-        path: Option<PathBuf>,
-        /// Read nothing but what is named here: no configuration, no gate.
-        #[arg(long)]
-        offline: bool,
-        /// A checkpoint that was kept elsewhere.
-        #[arg(long, value_name = "FILE")]
-        checkpoint: Option<PathBuf>,
-    },
-    /// Write all records out, with what is needed to verify them
-    #[command(after_help = "Example:\n  stepgate audit export --format jsonl --out audit.jsonl")]
-    Export {
-        /// The format.
-        #[arg(long, value_enum, default_value_t)]
-        format: ExportFormat,
-        /// Where to write; default: standard output.
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
-    /// Sign a checkpoint over all records so far and print it, to be kept elsewhere
-    #[command(after_help = "Example:\n  stepgate audit checkpoint > /mnt/elsewhere/checkpoint.json")]
-    Checkpoint,
-}
-
-/// Formats of an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
-pub(crate) enum ExportFormat {
-    /// One JSON object a line.
-    #[default]
-    Jsonl,
 }
 
 #[derive(Debug, Args)]

@@ -33,7 +33,7 @@ impl Store {
         writable(&config.data)?;
         let vault = Vault::new(&master_key(config)?, Arc::clone(&entropy));
         let options = LogOptions {
-            ordinary_durable: config.ordinary_durable,
+            ordinary_durable: config.audit.ordinary_durable,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),

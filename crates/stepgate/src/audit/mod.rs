@@ -1,9 +1,11 @@
-//! `audit tail|verify|export|checkpoint`.
+//! `stepgate audit …`: reading, proving and keeping the log.
 
 mod live;
+mod operator;
+mod tail;
 mod verify;
 
-pub(crate) use live::{checkpoint, export, verify_live};
+pub(crate) use operator::{AuditOperator, execute};
 
 use std::io::Write;
 use std::path::Path;
@@ -20,18 +22,21 @@ use crate::output::{self, Listing};
 /// Runs one of them.
 pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> {
     match command {
-        AuditCommand::Tail { lines, follow, output } => {
+        AuditCommand::Tail { lines, follow, filter: _, output } => {
             tail(&Link::open(&Config::load(config)?)?, *lines, *follow, *output)
         }
-        AuditCommand::Verify { path, offline, checkpoint } => {
+        AuditCommand::Verify { path, offline, checkpoint, witness: _ } => {
             verify::verify(config, path.as_deref(), *offline, checkpoint.as_deref())
         }
-        AuditCommand::Export { format: _, out } => {
-            write_text(&Link::open(&Config::load(config)?)?, Operator::AuditExport {}, out.as_deref())
+        AuditCommand::Export { out, .. } => {
+            let command = Operator::Audit(AuditOperator::Export {});
+            write_text(&Link::open(&Config::load(config)?)?, command, out.as_deref())
         }
         AuditCommand::Checkpoint => {
-            write_text(&Link::open(&Config::load(config)?)?, Operator::AuditCheckpoint {}, None)
+            let command = Operator::Audit(AuditOperator::Checkpoint {});
+            write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
+        _ => Err(Failure::usage("this is not built yet")),
     }
 }
 
@@ -41,7 +46,7 @@ const COLUMNS: &[&str] = &[
 ];
 
 fn tail(link: &Link, lines: u64, follow: bool, format: Format) -> Result<(), Failure> {
-    let command = Operator::AuditTail { lines, follow };
+    let command = Operator::Audit(AuditOperator::Tail { lines, follow });
     if format == Format::Csv || (format == Format::Json && !follow) {
         return Listing::of(COLUMNS, link.rows(command)?).print(format);
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 use stepgate_record::verify::{Anchor, Outcome, report, verify_export};
 
+use super::AuditOperator;
 use super::live::parse_anchor;
 use crate::config::Config;
 use crate::failure::Failure;
@@ -63,7 +64,7 @@ fn verify_configured(config: &Config, anchor: Option<(String, Anchor)>) -> Resul
             anchor.as_ref().map(|(_, anchor)| anchor),
         ));
     }
-    let command = Operator::AuditVerify { anchor: anchor.map(|(text, _)| text) };
+    let command = Operator::Audit(AuditOperator::Verify { anchor: anchor.map(|(text, _)| text) });
     let rows = Link::open(config)?.rows(command)?;
     let row = rows.first().ok_or_else(|| Failure::unreachable("the gate gave no answer"))?;
     finish(

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use stepgate_proxy::ClientAuth;
 
 use super::yaml::{At, Problems, Section, Value};
-use super::{Config, Console, Tls, database, limits, relative_to};
+use super::{Config, Console, Tls, audit, database, limits, relative_to};
 use crate::failure::Failure;
 
 /// The largest configuration that is read, in bytes: far beyond any sensible one.
@@ -73,7 +73,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let master_file = section_path(file, &mut top, "keys", "master_file", problems);
     let databases = databases(file, &mut top, problems);
     let (map, rules) = policies(file, &mut top, problems);
-    let ordinary_durable = audit(&mut top, problems);
+    let audit = audit::read(&mut top, problems);
     let limits = limits::read(&mut top, problems);
     top.finish(problems);
     Some(Config {
@@ -88,7 +88,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         databases,
         map: map?,
         rules: rules?,
-        ordinary_durable,
+        audit,
         limits,
     })
 }
@@ -265,20 +265,6 @@ fn policies(
     (map, rules)
 }
 
-fn audit(top: &mut Section<'_>, problems: &mut Problems<'_>) -> bool {
-    let Some(mut section) = top.section("audit", problems) else { return true };
-    let durable = match section.text("ordinary", problems) {
-        None | Some(("durable", _)) => true,
-        Some(("buffered", _)) => false,
-        Some((_, at)) => {
-            problems.add(at, "audit.ordinary must be durable or buffered", None);
-            true
-        }
-    };
-    section.finish(problems);
-    durable
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,7 +296,7 @@ audit: {ordinary: buffered}
         assert_eq!((shop.port, shop.sslmode), (5433, SslMode::VerifyFull));
         assert_eq!(shop.catalog.user, "stepgate_catalog");
         assert!(shop.ask_planner);
-        assert!(!config.ordinary_durable);
+        assert!(!config.audit.ordinary_durable);
         assert_eq!(config.limits, stepgate_proxy::Limits::default());
     }
 

@@ -1,5 +1,6 @@
 //! `stepgate.yaml` (DESIGN §6): raw YAML in, a configuration that can be served out.
 
+mod audit;
 mod database;
 mod limits;
 mod load;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
 pub(crate) use load::sha256;
 use stepgate_proxy::ClientAuth;
@@ -38,8 +40,8 @@ pub(crate) struct Config {
     pub(crate) map: PathBuf,
     /// The policy.
     pub(crate) rules: PathBuf,
-    /// Whether replies to ordinary statements wait for the disk.
-    pub(crate) ordinary_durable: bool,
+    /// How the log is kept.
+    pub(crate) audit: Audit,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
 }

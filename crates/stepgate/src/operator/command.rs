@@ -5,6 +5,7 @@ use serde_json::Value;
 use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
 use zeroize::Zeroizing;
 
+use crate::audit::AuditOperator;
 use crate::failure::Failure;
 
 /// One command. No `Debug`: some carry secrets.
@@ -54,19 +55,8 @@ pub(crate) enum Operator {
     SessionKill {
         session: SessionId,
     },
-    /// Answers with a row a record; goes on where `follow`.
-    AuditTail {
-        lines: u64,
-        follow: bool,
-    },
-    /// Answers with text, which is the export.
-    AuditExport {},
-    /// Answers with a row `{"ok": …, "text": …}`.
-    AuditVerify {
-        anchor: Option<String>,
-    },
-    /// Answers with text, which is the signed checkpoint.
-    AuditCheckpoint {},
+    /// What concerns the log itself.
+    Audit(AuditOperator),
     /// Answers with one row on the gate itself.
     Status {},
 }

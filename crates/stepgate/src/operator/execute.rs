@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::{Value, json};
 use stepgate_proxy::Sessions;
-use stepgate_record::{Event, Record};
+use stepgate_record::Event;
 use stepgate_store::{DeskError, EnrolError, LogError, NewPerson, Person, PersonError, VerifyError};
 use stepgate_types::{PersonName, SessionId};
 use tokio::sync::mpsc;
@@ -105,10 +105,7 @@ pub(crate) async fn execute(
             Ok(None)
         }
         Operator::SessionKill { session } => kill(operations, session).await,
-        Operator::AuditTail { lines, follow } => tail(store, lines, follow, out).await,
-        Operator::AuditExport {} => crate::audit::export(store, out).await,
-        Operator::AuditVerify { anchor } => crate::audit::verify_live(store, anchor, out).await,
-        Operator::AuditCheckpoint {} => crate::audit::checkpoint(store, out).await,
+        Operator::Audit(command) => crate::audit::execute(store, command, out).await,
         Operator::Status {} => {
             row(out, status(operations)).await?;
             Ok(None)
@@ -171,50 +168,6 @@ async fn kill(operations: &Operations, session: SessionId) -> Result<Option<Stri
     operations.store.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
     let _already_gone = !sessions.kill(session);
     Ok(Some(format!("ended session {session}")))
-}
-
-/// Records that are read at once, some kilobytes each; who falls further behind while following misses
-/// some, and `audit export` has them.
-const MAX_TAIL: u64 = 10_000;
-
-async fn tail(store: &Store, lines: u64, follow: bool, out: Out<'_>) -> Result<Option<String>, Failure> {
-    let mut durable = store.log.watch();
-    let mut next = store.log.len();
-    for record in store.log.tail(lines.min(MAX_TAIL)).map_err(|error| log_error(&error))? {
-        next = record.seq + 1;
-        row(out, record_row(&record)).await?;
-    }
-    if !follow {
-        return Ok(None);
-    }
-    loop {
-        tokio::select! {
-            changed = durable.changed() => changed.map_err(|_| Failure::unreachable("the gate has stopped"))?,
-            () = out.closed() => return Err(gone()),
-        }
-        while next < store.log.len() {
-            let behind = store.log.len() - next;
-            for record in store.log.tail(behind.min(MAX_TAIL)).map_err(|error| log_error(&error))? {
-                if record.seq >= next {
-                    next = record.seq + 1;
-                    row(out, record_row(&record)).await?;
-                }
-            }
-        }
-    }
-}
-
-/// A record as a listing shows it: its place and time, then the event's own fields.
-fn record_row(record: &Record) -> Value {
-    let mut row = json!({"seq": record.seq, "at": record.at.to_string()});
-    if let (Some(row), Ok(Value::Object(event))) = (row.as_object_mut(), serde_json::to_value(&record.event))
-    {
-        row.extend(event);
-        if !record.shortened.is_empty() {
-            row.insert("shortened".to_owned(), json!(record.shortened));
-        }
-    }
-    row
 }
 
 fn status(operations: &Operations) -> Value {

@@ -154,7 +154,7 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
         ("metrics.listen", started.metrics == now.metrics),
         ("data", started.data == now.data),
         ("keys.master_file", started.master_file == now.master_file),
-        ("audit.ordinary", started.ordinary_durable == now.ordinary_durable),
+        ("audit.ordinary", started.audit.ordinary_durable == now.audit.ordinary_durable),
     ];
     fixed.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
 }

@@ -1,0 +1,37 @@
+//! The operator's commands on the log, and doing them.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use super::{live, tail};
+use crate::failure::Failure;
+use crate::operator::Reply;
+use crate::store::Store;
+
+/// One command on the log.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "audit", rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) enum AuditOperator {
+    /// Answers with a row a record; goes on where `follow`.
+    Tail { lines: u64, follow: bool },
+    /// Answers with text, which is the export.
+    Export {},
+    /// Answers with a row `{"ok": …, "text": …}`.
+    Verify { anchor: Option<String> },
+    /// Answers with text, which is the signed checkpoint.
+    Checkpoint {},
+}
+
+/// Does it; rows and text go to `out`, what there is to say at the end is returned.
+pub(crate) async fn execute(
+    store: &Store,
+    command: AuditOperator,
+    out: &mpsc::Sender<Reply>,
+) -> Result<Option<String>, Failure> {
+    match command {
+        AuditOperator::Tail { lines, follow } => tail::tail(store, lines, follow, out).await,
+        AuditOperator::Export {} => live::export(store, out).await,
+        AuditOperator::Verify { anchor } => live::verify_live(store, anchor, out).await,
+        AuditOperator::Checkpoint {} => live::checkpoint(store, out).await,
+    }
+}
