@@ -5,6 +5,8 @@ mod canonical;
 mod checkpoint;
 mod encode;
 mod event;
+mod facet;
+mod filter;
 mod fit;
 mod fitted;
 mod frontier;
@@ -20,6 +22,8 @@ pub mod verify;
 
 pub use checkpoint::Checkpoint;
 pub use event::{Event, LabelledColumn, Statement};
+pub use facet::{Facet, facets};
+pub use filter::{Filter, Sieve, Wanted};
 pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};
