@@ -1,6 +1,7 @@
 //! Audit records: what is recorded, its canonical bytes, the Merkle tree over them, and the tokens that
 //! only a sealed record can make.
 
+pub mod bundle;
 mod canonical;
 mod checkpoint;
 mod encode;
@@ -21,7 +22,10 @@ mod tree;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
-pub use event::{Event, LabelledColumn, Statement};
+pub use event::{
+    AuditRead, Bucket, Continued, Event, Export, ExportSealed, IntegrityFailed, LabelledColumn, Names,
+    Pruned, Reader, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
+};
 pub use facet::{Facet, facets};
 pub use filter::{Filter, Sieve, Wanted};
 pub use fitted::{Cuts, Envelope, Fitted, Template};
@@ -31,6 +35,5 @@ pub use note::{NoteError, NoteSigner, SignedNote, VerifierKey};
 pub use outcome::{Deferral, Outcome};
 pub use proof::{consistency_holds, inclusion_holds};
 pub use record::{MAX_RECORD_BYTES, RECORD_VERSION, Record, RecordError, is_log_id};
-pub use render::names::Names;
 pub use token::{NotSealed, Permit, Release, Seal, Ticket};
 pub use tree::Tree;

@@ -18,7 +18,16 @@ const LOG: &str = "00112233445566778899aabbccddeeff";
 
 fn record(event: Event) -> Record {
     let at = Timestamp::from_micros(1_795_318_325_000_001);
-    Record { log_id: LOG.to_owned(), seq: 7, at, prev: Hash::ZERO, shortened: [].into(), event }
+    Record {
+        log_id: LOG.to_owned(),
+        version: 2,
+        seq: 7,
+        at,
+        prev: Hash::ZERO,
+        shortened: [].into(),
+        continued: [].into(),
+        event,
+    }
 }
 
 fn of(json: &str) -> Record {

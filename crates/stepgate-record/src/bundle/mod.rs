@@ -7,9 +7,11 @@
 mod cover;
 mod examine;
 mod format;
+mod keys;
 mod manifest;
 mod openings;
 mod proof;
+mod single;
 mod tar;
 mod verify;
 mod walk;
@@ -18,11 +20,14 @@ use std::io::{self, BufRead};
 
 pub use examine::{Examined, examine};
 pub use format::{Derived, Format};
+pub use keys::keys_text;
 pub use manifest::{FileInfo, Manifest, Policy, note_text};
 pub use openings::{Opening, Openings, commitment};
 pub use proof::ProofLine;
+pub use single::{is_proof, proof_text, verify_proof};
 pub use tar::{TarEntry, TarError, TarWriter, read_tar};
-pub use verify::{is_proof, verify_bundle, verify_proof, write_proof};
+pub use verify::verify_bundle;
+pub use walk::filter_commits;
 
 /// What a bundle consists of, in the order of an archive.
 pub mod files {

@@ -14,14 +14,18 @@ pub(super) fn line(record: &Record, names: &dyn Names) -> String {
 }
 
 /// The members of a record's event.
-pub(super) fn named_event(record: &Record, _names: &dyn Names) -> Map<String, Value> {
-    let mut fields = match serde_json::to_value(&record.event) {
+pub(super) fn named_event(record: &Record, names: &dyn Names) -> Map<String, Value> {
+    let mut event = record.event.clone();
+    event.open(names);
+    let mut fields = match serde_json::to_value(&event) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
     };
-    if !record.shortened.is_empty() {
-        let marks = record.shortened.iter().map(|(name, was)| (name.clone(), Value::from(*was)));
-        fields.insert("shortened".to_owned(), Value::Object(marks.collect()));
+    for (member, marks) in [("shortened", &record.shortened), ("continued", &record.continued)] {
+        if !marks.is_empty() {
+            let marks = marks.iter().map(|(name, was)| (name.clone(), Value::from(*was)));
+            fields.insert(member.to_owned(), Value::Object(marks.collect()));
+        }
     }
     fields
 }

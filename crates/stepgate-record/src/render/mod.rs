@@ -4,10 +4,12 @@
 mod cef;
 mod csv;
 mod json;
-pub(crate) mod names;
 mod ocsf;
+mod parquet;
 mod row;
+mod thrift;
 
+pub use parquet::ParquetWriter;
 pub use row::{Cell, Kind as CellKind, Row, columns};
 
 use crate::{Names, Record};

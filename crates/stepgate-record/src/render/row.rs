@@ -156,9 +156,14 @@ pub const fn columns() -> &'static [(&'static str, Kind)] {
 
 impl Row {
     pub(super) fn of(record: &Record, names: &dyn Names) -> Self {
+        Self::with(record, record.encode().map_or(Hash::ZERO, |bytes| Hash::leaf(&bytes)), names)
+    }
+
+    /// As [`super::row`], of a record whose leaf hash is known.
+    #[must_use]
+    pub fn with(record: &Record, hash: Hash, names: &dyn Names) -> Self {
         let mut fields = named_event(record, names);
         let fields = &mut fields;
-        let hash = record.encode().map_or(Hash::ZERO, |bytes| Hash::leaf(&bytes));
         let (labels, classes, columns) = classified(fields);
         // Of `label.followed`, `to` is a column.
         let asked = fields.get("type").is_some_and(|kind| kind == "stepup.challenge_shown");
