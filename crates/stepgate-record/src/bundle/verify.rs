@@ -33,6 +33,11 @@ pub fn verify_bundle(files: &dyn Files, anchor: Option<&Anchor>) -> Outcome {
     let derived_name = format.file();
     let mut same = Same { file: derived_name.map(|name| open(files, name)).transpose()?, differs: false };
     let again = manifest.render == RENDER_VERSION;
+    if !again && !manifest.signed {
+        let why = "its derived files are of another version of stepgate, and nobody signed for them: verify it with that \
+                   version";
+        return Err(Failure::file(MANIFEST, why));
+    }
     let examined = if again {
         let result = Derived::new(format, &mut same)
             .map_err(|error| Failure::files(error.to_string()))
