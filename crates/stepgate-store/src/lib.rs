@@ -23,6 +23,7 @@ mod scan;
 mod scram;
 mod seal;
 mod space;
+mod subjects;
 mod tape;
 #[cfg(test)]
 mod testing;
@@ -44,4 +45,5 @@ pub use factors::{Factor, Factors};
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened, PendingRelease};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
 pub use scram::ScramSecret;
+pub use subjects::{Subject, Subjects};
 pub use vault::{Vault, VaultError};
