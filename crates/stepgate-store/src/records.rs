@@ -22,11 +22,13 @@ const MAX_INDEX: usize = 4_096;
 
 /// A stored record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub(crate) seq: u64,
-    pub(crate) bytes: Vec<u8>,
+pub struct Stored {
+    /// Its number.
+    pub seq: u64,
+    /// Its canonical bytes, without the line feed.
+    pub bytes: Vec<u8>,
     /// Its leaf hash.
-    pub(crate) hash: Hash,
+    pub hash: Hash,
 }
 
 /// The files of a log that is open.
