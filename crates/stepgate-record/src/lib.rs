@@ -3,6 +3,7 @@
 
 mod canonical;
 mod checkpoint;
+mod commitment;
 mod encode;
 mod event;
 mod fit;
@@ -18,9 +19,10 @@ mod tree;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
+pub use commitment::commitment;
 pub use event::{
     AuditRead, Bucket, Continued, Event, Export, ExportSealed, IntegrityFailed, LabelledColumn, Names,
-    Pruned, Reader, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
+    Pruned, Reader, Renewed, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
 };
 pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
