@@ -78,7 +78,8 @@ impl Source {
         if from >= end {
             return Ok(());
         }
-        let trouble = |error: &dyn std::fmt::Display| Trouble::new(format!("the log cannot be read: {error}"));
+        let trouble =
+            |error: &dyn std::fmt::Display| Trouble::new(format!("the log cannot be read: {error}"));
         for stored in self.log.read(from, end).map_err(|error| trouble(&error))? {
             let line = self.line(&stored.map_err(|error| trouble(&error))?)?;
             if !f(line) {

@@ -181,7 +181,11 @@ impl Courier {
             }
             FoundCursor::Cursor(cursor) => match self.since_restored(&cursor, oldest)? {
                 Some(first) => {
-                    tracing::warn!(sink, first, "the log was restored from a backup: sent again from there on");
+                    tracing::warn!(
+                        sink,
+                        first,
+                        "the log was restored from a backup: sent again from there on"
+                    );
                     (first, None)
                 }
                 None => (cursor.next, cursor.place),

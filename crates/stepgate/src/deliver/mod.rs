@@ -85,7 +85,11 @@ pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
 
 fn directory(path: &Path) -> Result<(), Failure> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if dir.is_dir() { Ok(()) } else { Err(Failure::usage(format!("there is no directory {}", dir.display()))) }
+    if dir.is_dir() {
+        Ok(())
+    } else {
+        Err(Failure::usage(format!("there is no directory {}", dir.display())))
+    }
 }
 
 impl Delivery {
@@ -139,7 +143,9 @@ impl Delivery {
         Ok(async move {
             let _ = down.wait_for(|down| *down).await;
             if tokio::time::timeout(GRACE, ended.recv()).await.is_err() {
-                tracing::info!("some sinks are left waiting for their receivers; they go on after the next start");
+                tracing::info!(
+                    "some sinks are left waiting for their receivers; they go on after the next start"
+                );
             }
         })
     }
@@ -164,15 +170,22 @@ impl Delivery {
     pub(crate) fn metrics(&self) -> String {
         let mut text = String::new();
         let records = self.log.len();
-        let sinks: Vec<_> = self.sinks.iter().map(|sink| {
-            let state = sink.state();
-            (&sink.name, records.saturating_sub(state.next), state.failures)
-        }).collect();
-        let mut head = |name: &str, kind: &str, help: &str| {
-            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")
-        };
+        let sinks: Vec<_> = self
+            .sinks
+            .iter()
+            .map(|sink| {
+                let state = sink.state();
+                (&sink.name, records.saturating_sub(state.next), state.failures)
+            })
+            .collect();
+        let mut head =
+            |name: &str, kind: &str, help: &str| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
         if !sinks.is_empty() {
-            text.push_str(&head("stepgate_sink_lag_records", "gauge", "Records that a sink is not known to have."));
+            text.push_str(&head(
+                "stepgate_sink_lag_records",
+                "gauge",
+                "Records that a sink is not known to have.",
+            ));
             for (name, lag, _) in &sinks {
                 text.push_str(&format!("stepgate_sink_lag_records{{sink=\"{name}\"}} {lag}\n"));
             }

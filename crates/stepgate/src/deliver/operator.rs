@@ -102,10 +102,12 @@ impl Delivery {
             sink.state().reset = Some(from);
             sink.asked.notify_one();
         } else {
-            let cursor = Cursor { log_id: self.log.id().to_owned(), next: from, last_hash: None, place: None };
+            let cursor =
+                Cursor { log_id: self.log.id().to_owned(), next: from, last_hash: None, place: None };
             let file = CursorFile::new(&self.data, name);
-            file.write(&cursor)
-                .map_err(|error| Failure::usage(format!("the cursor of {name} cannot be written: {error}")))?;
+            file.write(&cursor).map_err(|error| {
+                Failure::usage(format!("the cursor of {name} cannot be written: {error}"))
+            })?;
         }
         Ok(format!("{name} is sent all from record {from} on; what it has, it gets again"))
     }
@@ -138,7 +140,11 @@ fn told(row: &Value, findings: &mut Findings) {
     let check = format!("sink {}", text("sink"));
     let detail = format!("{} to {}, {lag} records to go", text("kind"), text("to"));
     if text("state") == "failing" {
-        findings.warn(&check, format!("{detail}: {}", text("error")), "nothing is lost; see that it gets through");
+        findings.warn(
+            &check,
+            format!("{detail}: {}", text("error")),
+            "nothing is lost; see that it gets through",
+        );
     } else {
         findings.ok(&check, detail);
     }
