@@ -3,6 +3,7 @@
 
 mod canonical;
 mod checkpoint;
+mod commitment;
 mod encode;
 mod event;
 mod facet;
@@ -20,9 +21,10 @@ mod tree;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
+pub use commitment::commitment;
 pub use event::{
     AuditRead, Bucket, Continued, Event, Export, ExportSealed, IntegrityFailed, LabelledColumn, Names,
-    Pruned, Reader, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
+    Pruned, Reader, Renewed, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
 };
 pub use facet::{Facet, facets};
 pub use filter::{Filter, Sieve, Wanted};
