@@ -492,7 +492,7 @@ impl Case<'_> {
         Event::StatementDecided(Box::new(Statement {
             session: self.judge.session,
             statement: self.pending.number,
-            person: self.who.person.clone(),
+            person: (&self.who.person).into(),
             groups: self.who.groups.iter().cloned().collect(),
             database: self.who.database.clone(),
             protocol: self.pending.protocol.as_str().to_owned(),
@@ -514,6 +514,15 @@ impl Case<'_> {
             request,
             grant,
             policy_sha256: self.view.rules.sha256().to_owned(),
+            db_user: self.who.db_user.clone(),
+            unenforced: !self.decision.enforced,
+            functions: Vec::new(),
+            raw_bytes: None,
+            raw_hmac: String::new(),
+            why: Vec::new(),
+            risk: None,
+            signals: Vec::new(),
+            buckets: Vec::new(),
         }))
     }
 }

@@ -20,7 +20,10 @@ mod tree;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
-pub use event::{Event, LabelledColumn, Statement};
+pub use event::{
+    AuditRead, Bucket, Continued, Event, Export, ExportSealed, IntegrityFailed, LabelledColumn, Names,
+    Pruned, Reader, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
+};
 pub use facet::{Facet, facets};
 pub use filter::{Filter, Sieve, Wanted};
 pub use fitted::{Cuts, Envelope, Fitted, Template};

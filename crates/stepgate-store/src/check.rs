@@ -68,7 +68,7 @@ impl Log {
         let scan = self.shared().records.scan();
         let scan = scan.map_err(|error| Failure::files(format!("records cannot be read: {error}")))?;
         let outcome = check(scan, self.id(), self.verifier_key(), known, frontier.end(), anchor);
-        let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok() };
+        let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok(), first: None };
         self.append_blocking(vec![checked], Vec::new()).map_err(trouble)?;
         outcome
     }

@@ -60,7 +60,11 @@ impl Log {
     /// See [`ExportError`]; what was written so far does not verify.
     pub fn export(&self, out: &mut dyn Write, range: ExportRange) -> Result<ExportSummary, ExportError> {
         let before = self.cut(range, self.len())?;
-        let exported = Event::AuditExported { records: before.end.saturating_sub(before.first) };
+        let exported = Event::AuditExported {
+            records: before.end.saturating_sub(before.first),
+            export: None,
+            operator: None,
+        };
         self.append_blocking(vec![exported], Vec::new())?;
         let (frontier, note) = self.shared().checkpoint(true)?;
         let cut = self.cut(range, frontier.end())?;

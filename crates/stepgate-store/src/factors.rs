@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use stepgate_record::Event;
-use stepgate_types::{Clock, PersonName, Timestamp};
+use stepgate_types::{Actor, Clock, PersonName, Timestamp};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
@@ -95,7 +95,7 @@ impl Factors {
         &self,
         name: &PersonName,
         secret: &[u8],
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         self.enrol_totp_with(name, secret, by, Vec::new()).await
     }
@@ -108,7 +108,7 @@ impl Factors {
         &self,
         name: &PersonName,
         secret: &[u8],
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
         with: Vec<Event>,
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
@@ -121,7 +121,7 @@ impl Factors {
         let factor = Factor { kind: TOTP.to_owned(), secret: Zeroizing::new(secret.to_vec()), enrolled };
         let value = seal(&self.inner.vault, name, &factor)?;
         let change = Change::Put { side: Side::Factors, key: key(name, TOTP), value };
-        let mut events = vec![event("factor.enrolled", name, by, Vec::new())];
+        let mut events = vec![event("factor.enrolled", name, &by.into(), Vec::new())];
         events.extend(with);
         self.inner.log.append(events, vec![change]).await?;
         let mut factors = self.inner.factors.write().unwrap_or_else(PoisonError::into_inner);
@@ -137,7 +137,7 @@ impl Factors {
         &self,
         name: &PersonName,
         kind: &str,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let cached = (name.clone(), kind.to_owned());
@@ -145,7 +145,10 @@ impl Factors {
             return Err(PersonError::NoFactor { person: name.clone(), kind: kind.to_owned() });
         }
         let change = Change::Delete { side: Side::Factors, key: key(name, kind) };
-        self.inner.log.append(vec![event("factor.removed", name, by, Vec::new())], vec![change]).await?;
+        self.inner
+            .log
+            .append(vec![event("factor.removed", name, &by.into(), Vec::new())], vec![change])
+            .await?;
         self.inner.factors.write().unwrap_or_else(PoisonError::into_inner).remove(&cached);
         Ok(())
     }

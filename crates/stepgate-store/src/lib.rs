@@ -25,6 +25,7 @@ mod scan;
 mod scram;
 mod seal;
 mod space;
+mod subjects;
 mod tape;
 #[cfg(test)]
 mod testing;
@@ -48,4 +49,5 @@ pub use log::{Log, LogOptions, MAX_CHANGES, Opened, PendingRelease};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
 pub use records::Stored;
 pub use scram::ScramSecret;
+pub use subjects::{Subject, Subjects};
 pub use vault::{Vault, VaultError};

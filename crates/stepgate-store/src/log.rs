@@ -21,7 +21,7 @@ use crate::records::Stored;
 use crate::seal::Watermarks;
 use crate::wait::block_on;
 use crate::writer::{self, Shared};
-use crate::{Change, Entry, LogError, Side, Vault};
+use crate::{Change, Entry, LogError, Side, Subjects, Vault};
 
 /// How many events one call may append: they are written as one batch.
 const MAX_EVENTS: usize = 1024;
@@ -364,6 +364,12 @@ impl Log {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared().marks.watch()
+    }
+
+    /// Who stands behind the commitments in its records.
+    #[must_use]
+    pub fn subjects(&self) -> &Subjects {
+        &self.shared().subjects
     }
 
     /// All keys and values of a side tree.

@@ -21,7 +21,7 @@ use crate::records::{Index, Records};
 use crate::scan::{self, Damage, End, Found, Scan};
 use crate::seal::Watermarks;
 use crate::writer::{self, Shared};
-use crate::{LogError, OpenError};
+use crate::{LogError, OpenError, Subjects};
 
 /// Up to this size, in bytes, the database is copied before it is opened: opening a damaged one rewrites
 /// it, and the evidence would be gone.
@@ -73,6 +73,7 @@ impl Log {
             frontier: Mutex::new(frontier),
             checkpoints: Mutex::new(checkpoints),
             checkpoints_dir,
+            subjects: Subjects::default(),
         };
         if created {
             shared.checkpoint(true)?;

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use stepgate_record::Event;
-use stepgate_types::{Clock, GroupName, PersonName, Timestamp};
+use stepgate_types::{Actor, Clock, GroupName, PersonName, Timestamp};
 use tokio::sync::Mutex;
 
 use crate::wait::block_on;
@@ -206,7 +206,7 @@ impl People {
     ///
     /// # Errors
     /// See [`PersonError`].
-    pub async fn add(&self, new: NewPerson<'_>, by: Option<PersonName>) -> Result<(), PersonError> {
+    pub async fn add(&self, new: NewPerson<'_>, by: impl Into<Actor>) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let NewPerson { name, groups, service, password } = new;
         if self.get(&name).is_some() {
@@ -225,13 +225,14 @@ impl People {
     ///
     /// # Errors
     /// See [`PersonError`].
-    pub async fn remove(&self, name: &PersonName, by: Option<PersonName>) -> Result<(), PersonError> {
+    pub async fn remove(&self, name: &PersonName, by: impl Into<Actor>) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         self.known(name)?;
+        let by = by.into();
         let (mut changes, kinds) = self.inner.factors.removal_of_all(name);
         changes.push(Change::Delete { side: Side::People, key: key(name) });
-        let mut events = vec![event("user.removed", name, by.clone(), Vec::new())];
-        events.extend(kinds.iter().map(|_| event("factor.removed", name, by.clone(), Vec::new())));
+        let mut events = vec![event("user.removed", name, &by, Vec::new())];
+        events.extend(kinds.iter().map(|_| event("factor.removed", name, &by, Vec::new())));
         self.inner.log.append(events, changes).await?;
         self.inner.people.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.inner.version.fetch_add(1, Ordering::SeqCst);
@@ -247,7 +248,7 @@ impl People {
         &self,
         name: &PersonName,
         password: &str,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let mut person = Person::clone(&*self.known(name)?);
@@ -263,7 +264,7 @@ impl People {
         &self,
         name: &PersonName,
         groups: Vec<GroupName>,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let mut person = Person::clone(&*self.known(name)?);
@@ -279,7 +280,7 @@ impl People {
         &self,
         name: &PersonName,
         certificates: Vec<String>,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let good = |name: &String| {
@@ -297,7 +298,7 @@ impl People {
     ///
     /// # Errors
     /// As [`People::add`].
-    pub fn add_blocking(&self, new: NewPerson<'_>, by: Option<PersonName>) -> Result<(), PersonError> {
+    pub fn add_blocking(&self, new: NewPerson<'_>, by: impl Into<Actor>) -> Result<(), PersonError> {
         block_on(self.add(new, by))
     }
 
@@ -305,7 +306,7 @@ impl People {
     ///
     /// # Errors
     /// As [`People::remove`].
-    pub fn remove_blocking(&self, name: &PersonName, by: Option<PersonName>) -> Result<(), PersonError> {
+    pub fn remove_blocking(&self, name: &PersonName, by: impl Into<Actor>) -> Result<(), PersonError> {
         block_on(self.remove(name, by))
     }
 
@@ -317,7 +318,7 @@ impl People {
         &self,
         name: &PersonName,
         password: &str,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         block_on(self.set_password(name, password, by))
     }
@@ -330,7 +331,7 @@ impl People {
         &self,
         name: &PersonName,
         groups: Vec<GroupName>,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         block_on(self.set_groups(name, groups, by))
     }
@@ -346,12 +347,12 @@ impl People {
         Ok(ScramSecret::new(password, &self.inner.vault.random()?))
     }
 
-    async fn put(&self, action: &str, mut person: Person, by: Option<PersonName>) -> Result<(), PersonError> {
+    async fn put(&self, action: &str, mut person: Person, by: impl Into<Actor>) -> Result<(), PersonError> {
         person.groups.sort();
         person.groups.dedup();
         let value = seal(&self.inner.vault, &person)?;
         let change = Change::Put { side: Side::People, key: key(&person.name), value };
-        let events = vec![event(action, &person.name, by, person.groups.clone())];
+        let events = vec![event(action, &person.name, &by.into(), person.groups.clone())];
         self.inner.log.append(events, vec![change]).await.map_err(|error| match error {
             LogError::TooLarge(_) => PersonError::Limit("too many groups for one person".to_owned()),
             other => other.into(),
@@ -364,13 +365,14 @@ impl People {
 }
 
 /// The event of a change to a person.
-pub(crate) fn event(
-    action: &str,
-    person: &PersonName,
-    by: Option<PersonName>,
-    groups: Vec<GroupName>,
-) -> Event {
-    Event::AdminAction { action: action.to_owned(), person: Some(person.clone()), by, groups }
+pub(crate) fn event(action: &str, person: &PersonName, by: &Actor, groups: Vec<GroupName>) -> Event {
+    Event::AdminAction {
+        action: action.to_owned(),
+        person: Some(person.into()),
+        by: by.by(),
+        groups,
+        operator: by.operator(),
+    }
 }
 
 fn key(name: &PersonName) -> Vec<u8> {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use stepgate_record::{Envelope, Frontier, Hash, NoteSigner, SignedNote};
 
-use crate::LogError;
 use crate::beside::Beside;
 use crate::checkpoints::Checkpoints;
 use crate::frame::{Builder, digest_of};
@@ -16,6 +15,7 @@ use crate::queue::{Batch, Queue};
 use crate::records::Records;
 use crate::seal::Watermarks;
 use crate::space::{self, Unwritten};
+use crate::{LogError, Subjects};
 
 /// Room for a frame of so many bytes is kept when a burst is over.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) frontier: Mutex<Frontier>,
     pub(crate) checkpoints: Mutex<Checkpoints>,
     pub(crate) checkpoints_dir: PathBuf,
+    pub(crate) subjects: Subjects,
 }
 
 impl Shared {

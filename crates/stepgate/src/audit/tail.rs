@@ -1,7 +1,7 @@
 //! `audit tail`: the last records, and those that follow.
 
 use serde_json::{Value, json};
-use stepgate_record::Record;
+use stepgate_record::{Names, Record};
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
@@ -34,7 +34,7 @@ pub(super) async fn tail(
     let mut next = store.log.len();
     for record in store.log.tail(lines.min(MAX_TAIL)).map_err(|error| log_error(&error))? {
         next = record.seq + 1;
-        row(out, record_row(&record)).await?;
+        row(out, record_row(&record, store.log.subjects())).await?;
     }
     if !follow {
         return Ok(None);
@@ -49,7 +49,7 @@ pub(super) async fn tail(
             for record in store.log.tail(behind.min(MAX_TAIL)).map_err(|error| log_error(&error))? {
                 if record.seq >= next {
                     next = record.seq + 1;
-                    row(out, record_row(&record)).await?;
+                    row(out, record_row(&record, store.log.subjects())).await?;
                 }
             }
         }
@@ -57,10 +57,13 @@ pub(super) async fn tail(
 }
 
 /// A record as a listing shows it: its place and time, then the event's own fields.
-fn record_row(record: &Record) -> Value {
+fn record_row(record: &Record, names: &dyn Names) -> Value {
     let mut row = json!({"seq": record.seq, "at": record.at.to_string()});
-    if let (Some(row), Ok(Value::Object(event))) = (row.as_object_mut(), serde_json::to_value(&record.event))
-    {
+    if let (Some(row), Ok(Value::Object(event))) = (row.as_object_mut(), {
+        let mut event = record.event.clone();
+        event.open(names);
+        serde_json::to_value(&event)
+    }) {
         row.extend(event);
         if !record.shortened.is_empty() {
             row.insert("shortened".to_owned(), json!(record.shortened));

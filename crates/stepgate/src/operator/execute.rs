@@ -161,9 +161,10 @@ async fn kill(operations: &Operations, session: SessionId) -> Result<Option<Stri
     };
     let event = Event::AdminAction {
         action: "session.killed".to_owned(),
-        person: Some(info.person),
+        person: Some(info.person.into()),
         by: None,
         groups: Vec::new(),
+        operator: None,
     };
     operations.store.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
     let _already_gone = !sessions.kill(session);
