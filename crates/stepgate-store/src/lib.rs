@@ -4,6 +4,7 @@ mod beside;
 mod change;
 mod check;
 mod checkpoints;
+mod cursor;
 mod desk;
 mod error;
 mod export;
@@ -37,6 +38,7 @@ mod writer;
 
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
+pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
 pub use desk::{
     Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
     Shown, ShownParameter, VerifyError, Waiting,
