@@ -1,6 +1,7 @@
 //! Audit records: what is recorded, its canonical bytes, the Merkle tree over them, and the tokens that
 //! only a sealed record can make.
 
+pub mod bundle;
 mod canonical;
 mod checkpoint;
 mod commitment;
@@ -16,6 +17,7 @@ mod note;
 mod outcome;
 mod proof;
 mod record;
+pub mod render;
 mod token;
 mod tree;
 pub mod verify;
