@@ -140,7 +140,9 @@ fn no_literal_value_row_name_or_error_text_of_a_statement_stays_with_the_gate() 
     hunt("the export", &fs::read(&export).unwrap());
     // The workload left what it should have: decisions of all kinds, statements that could not be read among them.
     let text = fs::read_to_string(&export).unwrap();
-    for what in ["\"verdict\":\"forward\"", "\"verdict\":\"hold\"", "\"verdict\":\"deny\"", "statement.parse_failed"] {
+    for what in
+        ["\"verdict\":\"forward\"", "\"verdict\":\"hold\"", "\"verdict\":\"deny\"", "statement.parse_failed"]
+    {
         assert!(text.contains(what), "no {what}");
     }
     assert!(text.lines().count() > 150, "{}", text.lines().count());
@@ -156,7 +158,9 @@ fn no_literal_value_row_name_or_error_text_of_a_statement_stays_with_the_gate() 
 
 #[test]
 fn the_hunt_finds_what_it_looks_for() {
-    for disguised in ["x zqxmark7 y", "ZQXMARK7", "7a71786d61726b37", "..eyJhIjoienF4bWFyazcifQ==", "n=7770001239,"] {
+    for disguised in
+        ["x zqxmark7 y", "ZQXMARK7", "7a71786d61726b37", "..eyJhIjoienF4bWFyazcifQ==", "n=7770001239,"]
+    {
         assert!(std::panic::catch_unwind(|| hunt("here", disguised.as_bytes())).is_err(), "{disguised}");
     }
     hunt("here", b"nothing of that kind");
@@ -172,7 +176,8 @@ fn no_core_dump_and_no_other_process_gets_at_the_gates_memory() {
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().collect::<Vec<_>>().get(4..6), Some(&["0", "0"][..]), "{core}");
     world.gate.serving().unwrap().signal("SEGV").unwrap();
-    stepgate_testkit::until("the gate's end", SOON, || !Path::new(&format!("/proc/{pid}/status")).exists()).ok();
+    stepgate_testkit::until("the gate's end", SOON, || !Path::new(&format!("/proc/{pid}/status")).exists())
+        .ok();
     let cores: Vec<_> = files(world.tree.path())
         .into_iter()
         .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("core")))

@@ -27,9 +27,16 @@ fn event(number: u64) -> Event {
     let session = SessionId::from_bytes([u8::try_from(dice >> 3 & 15).unwrap(); 16]);
     let request = RequestId::from_bytes([u8::try_from(dice >> 7 & 31).unwrap(); 5]);
     match dice >> 12 & 3 {
-        0 => Event::AdminLogin { person, address: format!("10.0.0.{}", dice >> 16 & 7) },
+        0 => {
+            Event::AdminLogin { person: person.into(), address: format!("10.0.0.{}", dice >> 16 & 7).into() }
+        }
         1 => Event::StatementOutcomeUnknown { session, statement: number },
-        2 => Event::StepupVoted { request, person, approve: true, canonical_sha256: String::new() },
+        2 => Event::StepupVoted {
+            request,
+            person: person.into(),
+            approve: true,
+            canonical_sha256: String::new(),
+        },
         _ => Event::StepupJoined { request, session, statement: number },
     }
 }
