@@ -13,6 +13,7 @@ mod factors;
 mod files;
 mod frame;
 mod history;
+mod index;
 mod journal;
 mod kek;
 mod layout;
@@ -48,6 +49,7 @@ pub use desk::{
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
+pub use index::{Finder, Search};
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened, PendingRelease};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
 pub use records::Stored;
