@@ -18,8 +18,8 @@ pub(crate) use database::{Database, Login, Role, SslMode};
 pub(crate) use load::sha256;
 pub(crate) use place::{HostPort, WebUrl};
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
-pub(crate) use ways::{Email, MailTls, Way, WayTo, WayWebhook};
 use stepgate_proxy::ClientAuth;
+pub(crate) use ways::{Email, MailTls, Way, WayTo, WayWebhook};
 
 /// A configuration whose every value makes sense by itself; files it names are not read yet.
 #[derive(Debug, Clone)]

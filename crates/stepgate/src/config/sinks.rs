@@ -124,7 +124,9 @@ pub(super) fn read(file: &Path, audit: &mut Section<'_>, problems: &mut Problems
         }
         if let Some(sink) = sink(file, name, node, problems) {
             if let To::File(FileSink { path, .. }) = &sink.to
-                && sinks.iter().any(|other| matches!(&other.to, To::File(FileSink { path: p, .. }) if p == path))
+                && sinks
+                    .iter()
+                    .any(|other| matches!(&other.to, To::File(FileSink { path: p, .. }) if p == path))
             {
                 problems.add(at, format!("audit.sinks.{name}.file is another sink's, too"), None);
             }
@@ -201,7 +203,8 @@ fn read_syslog(
     let facility = number("facility", u64::from(LOG_AUDIT), 0..=23, section, problems);
     let enterprise =
         number("enterprise", u64::from(DOCUMENTATION), 1..=u64::from(u32::MAX), section, problems);
-    let identity = cert.zip(key).map(|((cert, _), (key, _))| (relative_to(file, cert), relative_to(file, key)));
+    let identity =
+        cert.zip(key).map(|((cert, _), (key, _))| (relative_to(file, cert), relative_to(file, key)));
     Some(Syslog {
         place: place?,
         ca,
@@ -243,7 +246,8 @@ fn read_rotate(section: &mut Section<'_>, problems: &mut Problems<'_>) -> Option
         };
         let bytes = bytes.filter(|bytes| ROTATE_BYTES.contains(bytes));
         if bytes.is_none() {
-            let message = format!("{} must be a size such as 100MiB, from 4KiB to 1TiB", rotate.path("bytes"));
+            let message =
+                format!("{} must be a size such as 100MiB, from 4KiB to 1TiB", rotate.path("bytes"));
             problems.add(node.at, message, None);
         }
         bytes

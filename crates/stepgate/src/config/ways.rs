@@ -147,12 +147,7 @@ fn webhook(
     Some(WayTo::Webhook(WayWebhook { url: url?, secret_file: secret_file?, authorization_file, ca }))
 }
 
-fn read_email(
-    file: &Path,
-    mut section: Section<'_>,
-    at: At,
-    problems: &mut Problems<'_>,
-) -> Option<WayTo> {
+fn read_email(file: &Path, mut section: Section<'_>, at: At, problems: &mut Problems<'_>) -> Option<WayTo> {
     let mut address = |key: &'static str, section: &mut Section<'_>| {
         let (text, at) = section.need_text(key, problems)?;
         let read = text.parse::<lettre::Address>();

@@ -14,10 +14,10 @@ use tokio::sync::watch;
 
 use super::degraded::Degraded;
 use super::mail;
+use super::once::OnceFile;
 use super::post::{Poster, Target};
 use super::status::{Sent, WayStatus};
 use super::trouble::{Backoff, Trouble, chance};
-use super::once::OnceFile;
 use crate::config::{Way, WayTo, WayWebhook};
 
 /// What works with one way.
@@ -64,7 +64,9 @@ impl Messenger {
                 Err(trouble) => {
                     let name = &self.way.name;
                     match self.status.status.failed(&trouble.why) {
-                        None => tracing::warn!(way = name, why = trouble.why, "no checkpoint leaves; trying on"),
+                        None => {
+                            tracing::warn!(way = name, why = trouble.why, "no checkpoint leaves; trying on")
+                        }
                         Some(failing) => self.degraded.failing(&self.log, name, failing),
                     }
                     backoff.after(&trouble, chance()).min(self.way.every)
@@ -78,9 +80,8 @@ impl Messenger {
         let Sent { size: 1.., at } = self.status.sent() else { return Duration::ZERO };
         let since = self.clock.now().micros().saturating_sub(at.micros());
         // A clock that was put back must not silence it.
-        u64::try_from(since).map_or(Duration::ZERO, |since| {
-            self.way.every.saturating_sub(Duration::from_micros(since))
-        })
+        u64::try_from(since)
+            .map_or(Duration::ZERO, |since| self.way.every.saturating_sub(Duration::from_micros(since)))
     }
 
     fn send(&self) -> Result<(), Trouble> {

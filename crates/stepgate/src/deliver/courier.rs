@@ -181,7 +181,11 @@ impl Courier {
             }
             FoundCursor::Cursor(cursor) => match self.since_restored(&cursor, oldest)? {
                 Some(first) => {
-                    tracing::warn!(sink, first, "the log was restored from a backup: sent again from there on");
+                    tracing::warn!(
+                        sink,
+                        first,
+                        "the log was restored from a backup: sent again from there on"
+                    );
                     (first, None)
                 }
                 None => (cursor.next, cursor.place),
@@ -281,9 +285,12 @@ impl Courier {
         let mut down = self.down.clone();
         self.runtime.block_on(async {
             let grows = async {
-                match grown {
-                    Some(grown) if grown.changed().await.is_ok() => {}
-                    _ => std::future::pending().await,
+                let changed = match grown {
+                    Some(grown) => grown.changed().await.is_ok(),
+                    None => false,
+                };
+                if !changed {
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {

@@ -85,7 +85,11 @@ pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
 
 fn directory(path: &Path) -> Result<(), Failure> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if dir.is_dir() { Ok(()) } else { Err(Failure::usage(format!("there is no directory {}", dir.display()))) }
+    if dir.is_dir() {
+        Ok(())
+    } else {
+        Err(Failure::usage(format!("there is no directory {}", dir.display())))
+    }
 }
 
 impl Delivery {
@@ -103,7 +107,12 @@ impl Delivery {
             WayStatus::new(Status::new(&way.name, kind, to), sent)
         });
         let (sinks, ways) = (sinks.collect(), ways.collect());
-        Self { log: log.clone(), clock: Arc::clone(clock), data: data.to_owned(), sinks, ways }
+        let delivery =
+            Self { log: log.clone(), clock: Arc::clone(clock), data: data.to_owned(), sinks, ways };
+        for sink in &delivery.sinks {
+            sink.state().next = delivery.kept(sink, log.len());
+        }
+        delivery
     }
 
     /// Sets all of it to work; returns at the end of that, some time after the gate went `down`.
@@ -139,7 +148,9 @@ impl Delivery {
         Ok(async move {
             let _ = down.wait_for(|down| *down).await;
             if tokio::time::timeout(GRACE, ended.recv()).await.is_err() {
-                tracing::info!("some sinks are left waiting for their receivers; they go on after the next start");
+                tracing::info!(
+                    "some sinks are left waiting for their receivers; they go on after the next start"
+                );
             }
         })
     }
@@ -164,15 +175,22 @@ impl Delivery {
     pub(crate) fn metrics(&self) -> String {
         let mut text = String::new();
         let records = self.log.len();
-        let sinks: Vec<_> = self.sinks.iter().map(|sink| {
-            let state = sink.state();
-            (&sink.name, records.saturating_sub(state.next), state.failures)
-        }).collect();
-        let mut head = |name: &str, kind: &str, help: &str| {
-            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n")
-        };
+        let sinks: Vec<_> = self
+            .sinks
+            .iter()
+            .map(|sink| {
+                let state = sink.state();
+                (&sink.name, records.saturating_sub(state.next), state.failures)
+            })
+            .collect();
+        let head =
+            |name: &str, kind: &str, help: &str| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
         if !sinks.is_empty() {
-            text.push_str(&head("stepgate_sink_lag_records", "gauge", "Records that a sink is not known to have."));
+            text.push_str(&head(
+                "stepgate_sink_lag_records",
+                "gauge",
+                "Records that a sink is not known to have.",
+            ));
             for (name, lag, _) in &sinks {
                 text.push_str(&format!("stepgate_sink_lag_records{{sink=\"{name}\"}} {lag}\n"));
             }

@@ -65,7 +65,7 @@ pub(crate) async fn execute(
 }
 
 impl Delivery {
-    fn rows(&self, serving: bool) -> Vec<Value> {
+    pub(super) fn rows(&self, serving: bool) -> Vec<Value> {
         let records = self.log.len();
         let sinks = self.sinks.iter().map(|sink| {
             if !serving {
@@ -82,7 +82,7 @@ impl Delivery {
     }
 
     /// How far its file says that it is.
-    fn kept(&self, sink: &Status, records: u64) -> u64 {
+    pub(super) fn kept(&self, sink: &Status, records: u64) -> u64 {
         match CursorFile::new(&self.data, &sink.name).read() {
             Ok(FoundCursor::Cursor(cursor)) => cursor.next,
             Ok(FoundCursor::None) => records,
@@ -90,7 +90,7 @@ impl Delivery {
         }
     }
 
-    fn reset(&self, serving: bool, name: &str, from: u64) -> Result<String, Failure> {
+    pub(super) fn reset(&self, serving: bool, name: &str, from: u64) -> Result<String, Failure> {
         let Some(sink) = self.sinks.iter().find(|sink| sink.name == name) else {
             return Err(Failure::no(format!("there is no sink {name}")).hint("see: stepgate audit sink ls"));
         };
@@ -102,10 +102,12 @@ impl Delivery {
             sink.state().reset = Some(from);
             sink.asked.notify_one();
         } else {
-            let cursor = Cursor { log_id: self.log.id().to_owned(), next: from, last_hash: None, place: None };
+            let cursor =
+                Cursor { log_id: self.log.id().to_owned(), next: from, last_hash: None, place: None };
             let file = CursorFile::new(&self.data, name);
-            file.write(&cursor)
-                .map_err(|error| Failure::usage(format!("the cursor of {name} cannot be written: {error}")))?;
+            file.write(&cursor).map_err(|error| {
+                Failure::usage(format!("the cursor of {name} cannot be written: {error}"))
+            })?;
         }
         Ok(format!("{name} is sent all from record {from} on; what it has, it gets again"))
     }
@@ -138,7 +140,11 @@ fn told(row: &Value, findings: &mut Findings) {
     let check = format!("sink {}", text("sink"));
     let detail = format!("{} to {}, {lag} records to go", text("kind"), text("to"));
     if text("state") == "failing" {
-        findings.warn(&check, format!("{detail}: {}", text("error")), "nothing is lost; see that it gets through");
+        findings.warn(
+            &check,
+            format!("{detail}: {}", text("error")),
+            "nothing is lost; see that it gets through",
+        );
     } else {
         findings.ok(&check, detail);
     }
