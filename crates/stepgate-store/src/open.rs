@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use stepgate_record::verify::Known;
 use stepgate_record::{Checkpoint, Event, Frontier, Hash, VerifierKey};
@@ -63,6 +63,8 @@ impl Log {
         };
         let Parts { records, beside, journal, frontier, prev, torn } = parts;
         let count = frontier.end();
+        let beside = Arc::new(beside);
+        let subjects = Subjects::open_dir(&layout, &beside, &options.vault)?;
         let shared = Shared {
             queue: Queue::new(count),
             records,
@@ -73,7 +75,7 @@ impl Log {
             frontier: Mutex::new(frontier),
             checkpoints: Mutex::new(checkpoints),
             checkpoints_dir,
-            subjects: Subjects::default(),
+            subjects,
         };
         if created {
             shared.checkpoint(true)?;
@@ -89,6 +91,7 @@ impl Log {
             events.push(Event::LogTailCut { bytes: torn });
         }
         log.append_blocking(events, Vec::new())?;
+        log.subjects().clone().finish_shredding(&log).map_err(|error| layout.damaged(error.to_string()))?;
         log.shared().checkpoint_if_dirty()?;
         Ok((log, Opened { created, records: count }))
     }

@@ -1,5 +1,6 @@
 //! `stepgate audit …`: reading, proving and keeping the log.
 
+mod filter;
 mod live;
 mod operator;
 mod tail;
