@@ -7,7 +7,7 @@ use super::ways::{self, Way};
 use super::yaml::{Problems, Section};
 
 /// How the log is kept.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Audit {
     /// Whether replies to ordinary statements wait for the disk.
     pub(crate) ordinary_durable: bool,
