@@ -1,5 +1,6 @@
 //! `stepgate audit …`: reading, proving and keeping the log.
 
+mod bundle;
 mod filter;
 mod list;
 mod live;
@@ -14,9 +15,11 @@ pub(crate) use operator::{AuditOperator, execute};
 use std::io::Write;
 use std::path::Path;
 
+use stepgate_record::Filter;
+use stepgate_record::bundle::Format;
 use stepgate_types::Clock as _;
 
-use crate::args::AuditCommand;
+use crate::args::{AuditCommand, ExportFormat};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator, Reply};
@@ -38,9 +41,21 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
         AuditCommand::Verify { path, offline, checkpoint, witness: _ } => {
             verify::verify(config, path.as_deref(), *offline, checkpoint.as_deref())
         }
-        AuditCommand::Export { out, .. } => {
-            let command = Operator::Audit(AuditOperator::Export {});
-            write_text(&Link::open(&Config::load(config)?)?, command, out.as_deref())
+        AuditCommand::Export { filter, format, sign, redact, meet, out } => {
+            let now = stepgate_types::Clock::now(&crate::system::SystemClock);
+            let filter = filter::filter(filter, now)?;
+            let wanted = bundle::Wanted {
+                filter,
+                format: (*format).into(),
+                sign: *sign,
+                redact: *redact,
+                meet: verify::sizes(meet)?,
+            };
+            export(config, wanted, out.as_deref())
+        }
+        AuditCommand::Prove { record } => {
+            let command = Operator::Audit(AuditOperator::Prove { record: *record });
+            write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
         AuditCommand::Checkpoint => {
             let command = Operator::Audit(AuditOperator::Checkpoint {});
@@ -48,6 +63,34 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
         }
         AuditCommand::Sink(command) => crate::deliver::run(config, command),
         _ => Err(Failure::usage("this is not built yet")),
+    }
+}
+
+/// A bundle, or the records alone.
+fn export(config: &Path, wanted: bundle::Wanted, out: Option<&Path>) -> Result<(), Failure> {
+    let target = bundle::target(out)?;
+    if !matches!(target, bundle::Target::Lines) {
+        return bundle::pack(&Link::open(&Config::load(config)?)?, wanted, &target);
+    }
+    let Filter { since, until, .. } = wanted.filter;
+    let plain = wanted.format == Format::Jsonl && !wanted.sign && !wanted.redact && wanted.meet.is_empty();
+    if !plain || wanted.filter != (Filter { since, until, ..Filter::default() }) {
+        return Err(Failure::usage("lines alone are all records of a time, as they are")
+            .hint("for anything else write a bundle: --out NAME.tar, or --out DIRECTORY"));
+    }
+    let command = Operator::Audit(AuditOperator::Export { since, until });
+    write_text(&Link::open(&Config::load(config)?)?, command, out)
+}
+
+impl From<ExportFormat> for Format {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Jsonl => Self::Jsonl,
+            ExportFormat::Csv => Self::Csv,
+            ExportFormat::Parquet => Self::Parquet,
+            ExportFormat::Ocsf => Self::Ocsf,
+            ExportFormat::Cef => Self::Cef,
+        }
     }
 }
 
