@@ -95,7 +95,7 @@ pub(crate) fn parse_anchor(text: &str) -> Result<Anchor, Failure> {
     })
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     log: &Log,
     work: impl FnOnce(&Log) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

@@ -1,9 +1,12 @@
 //! The operator's commands on the log, and doing them.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use stepgate_types::Actor;
 use tokio::sync::mpsc;
 
-use super::{live, tail};
+use super::{live, shred, tail};
 use crate::failure::Failure;
 use crate::operator::Reply;
 use crate::store::Store;
@@ -20,11 +23,14 @@ pub(crate) enum AuditOperator {
     Verify { anchor: Option<String> },
     /// Answers with text, which is the signed checkpoint.
     Checkpoint {},
+    /// Erases a personal value; `kind:VALUE`.
+    Shred { subject: String, keep_us: Option<u64>, now: bool },
 }
 
 /// Does it; rows and text go to `out`, what there is to say at the end is returned.
 pub(crate) async fn execute(
     store: &Store,
+    by: &Actor,
     command: AuditOperator,
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
@@ -33,5 +39,9 @@ pub(crate) async fn execute(
         AuditOperator::Export {} => live::export(store, out).await,
         AuditOperator::Verify { anchor } => live::verify_live(store, anchor, out).await,
         AuditOperator::Checkpoint {} => live::checkpoint(store, out).await,
+        AuditOperator::Shred { subject, keep_us, now } => {
+            let keep = keep_us.map(Duration::from_micros);
+            shred::shred(store, by, &subject, keep, now).await
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! `stepgate serve`.
 
-mod hardening;
+pub(crate) mod hardening;
 mod listen;
 mod logging;
 mod notify;
