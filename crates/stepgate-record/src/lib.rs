@@ -1,11 +1,14 @@
 //! Audit records: what is recorded, its canonical bytes, the Merkle tree over them, and the tokens that
 //! only a sealed record can make.
 
+pub mod bundle;
 mod canonical;
 mod checkpoint;
 mod commitment;
 mod encode;
 mod event;
+mod facet;
+mod filter;
 mod fit;
 mod fitted;
 mod frontier;
@@ -14,6 +17,7 @@ mod note;
 mod outcome;
 mod proof;
 mod record;
+pub mod render;
 mod token;
 mod tree;
 pub mod verify;
@@ -24,6 +28,8 @@ pub use event::{
     AuditRead, Bucket, Continued, Event, Export, ExportSealed, IntegrityFailed, LabelledColumn, Names,
     Pruned, Reader, Renewed, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
 };
+pub use facet::{Facet, facets};
+pub use filter::{Filter, Sieve, Wanted};
 pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};

@@ -9,6 +9,7 @@ use stepgate_record::{Checkpoint, Event, Frontier, VerifierKey};
 use crate::beside::has_blobs;
 use crate::checkpoints;
 use crate::files::read_text;
+use crate::index::Comparison;
 use crate::layout::{Layout, Used};
 use crate::scan::{Damage, End, Found, Scan};
 use crate::{Log, LogError, OpenError};
@@ -88,6 +89,8 @@ fn check(
     {
         known.push(Known { size, root, source: "the checkpoint given".to_owned() });
     }
+    let mut indexes = Comparison::new(scan.dir(), log_id);
+    let mut wrong_index = None;
     let mut chain = Chain::new(log_id, Frontier::default(), known);
     let (mut unsound, mut torn) = (None, 0);
     while chain.next() < end {
@@ -106,6 +109,9 @@ fn check(
         if !frame.sound {
             unsound.get_or_insert(frame.header.first);
         }
+        if let Err(why) = indexes.take(&scan, &frame) {
+            wrong_index.get_or_insert(why);
+        }
     }
     let reached = chain.next();
     let frontier = chain.finish(None).map_err(|mut failure| {
@@ -116,6 +122,9 @@ fn check(
     })?;
     if let Some(first) = unsound {
         return Err(Failure::record(first, "what was written with it was changed, though no record of it"));
+    }
+    if let Some(why) = wrong_index {
+        return Err(Failure::files(why));
     }
     let root = frontier.root().ok_or_else(|| Failure::files("no root"))?;
     Ok(Verified {

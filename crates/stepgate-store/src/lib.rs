@@ -4,6 +4,7 @@ mod beside;
 mod change;
 mod check;
 mod checkpoints;
+mod cursor;
 mod desk;
 mod error;
 mod export;
@@ -11,6 +12,7 @@ mod factors;
 mod files;
 mod frame;
 mod history;
+mod index;
 mod journal;
 mod kek;
 mod layout;
@@ -19,6 +21,7 @@ mod migrate;
 mod open;
 mod people;
 mod queue;
+mod read;
 mod records;
 mod scan;
 mod scram;
@@ -36,6 +39,7 @@ mod writer;
 
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
+pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
 pub use desk::{
     Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
     Shown, ShownParameter, VerifyError, Waiting,
@@ -43,8 +47,10 @@ pub use desk::{
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
+pub use index::{Finder, Search};
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened, PendingRelease};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
+pub use records::Stored;
 pub use scram::ScramSecret;
 pub use subjects::{ShredError, Shredding, Subject, Subjects};
 pub use vault::{Vault, VaultError};

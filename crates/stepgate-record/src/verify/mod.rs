@@ -12,5 +12,6 @@ mod outcome;
 
 pub use anchor::Anchor;
 pub use chain::{Chain, Known};
+pub(crate) use export::read_line;
 pub use export::{Header, checkpoint_line, verify_export};
 pub use outcome::{Failure, Outcome, Place, Verified, report};

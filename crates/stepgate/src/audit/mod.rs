@@ -1,5 +1,6 @@
 //! `stepgate audit …`: reading, proving and keeping the log.
 
+mod filter;
 mod live;
 mod operator;
 mod shred;
@@ -42,6 +43,7 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             let said = Link::open(&Config::load(config)?)?.tell(Operator::Audit(command))?;
             said.iter().try_for_each(|said| output::print_line(said))
         }
+        AuditCommand::Sink(command) => crate::deliver::run(config, command),
         _ => Err(Failure::usage("this is not built yet")),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepgate_types::Actor;
@@ -9,6 +10,7 @@ use stepgate_types::Actor;
 use super::execute::{Operations, execute};
 use super::{Operator, Reply};
 use crate::config::Config;
+use crate::deliver::Delivery;
 use crate::failure::Failure;
 use crate::store::{Refused, Store};
 
@@ -55,7 +57,9 @@ impl Link {
             .enable_all()
             .build()
             .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        Ok(Self::Here(Box::new(Here { operations: Operations { store, sessions: None }, runtime })))
+        let delivery = Delivery::new(&config.audit, &config.data, &store.log, &store.clock);
+        let operations = Operations { store, sessions: None, delivery: Arc::new(delivery) };
+        Ok(Self::Here(Box::new(Here { operations, runtime })))
     }
 
     /// Sends one command; rows and text go to `each`. What there is to say at the end is returned.
