@@ -7,6 +7,7 @@ mod live;
 mod operator;
 mod search;
 mod shown;
+mod shred;
 mod tail;
 mod verify;
 
@@ -60,6 +61,11 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
         AuditCommand::Checkpoint => {
             let command = Operator::Audit(AuditOperator::Checkpoint {});
             write_text(&Link::open(&Config::load(config)?)?, command, None)
+        }
+        AuditCommand::Shred { subject, now } => {
+            let command = AuditOperator::Shred { subject: subject.clone(), keep_us: None, now: *now };
+            let said = Link::open(&Config::load(config)?)?.tell(Operator::Audit(command))?;
+            said.iter().try_for_each(|said| output::print_line(said))
         }
         AuditCommand::Sink(command) => crate::deliver::run(config, command),
         _ => Err(Failure::usage("this is not built yet")),
