@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 use stepgate_record::bundle::{
-    FileInfo, Files, Format, Opening, ProofLine, TarWriter, commitment, examine, files, keys_text, note_text,
-    proof_text, read_tar, verify_bundle, verify_proof,
+    FileInfo, Files, Format, Opening, ProofLine, TarWriter, examine, files, keys_text, note_text, proof_text,
+    read_tar, verify_bundle, verify_proof,
 };
 use stepgate_record::verify::{Anchor, Outcome, Place, report};
-use stepgate_record::{Checkpoint, Event, Export, Filter, Fitted, Frontier, Hash, NoteSigner, Record, Tree};
+use stepgate_record::{
+    Checkpoint, Event, Export, Filter, Fitted, Frontier, Hash, NoteSigner, Record, Tree, commitment,
+};
 use stepgate_types::{SessionId, SubjectKind, Who};
 
 const LOG: &str = "00112233445566778899aabbccddeeff";
@@ -35,7 +37,7 @@ fn signer(seed: u8) -> NoteSigner {
 fn opening(kind: SubjectKind, value: &str) -> Opening {
     let mut key = [7; 32];
     key.iter_mut().zip(value.bytes()).for_each(|(key, byte)| *key = byte);
-    let commit = commitment(&key, kind, value);
+    let commit = commitment(kind, value, &key);
     Opening { commit, kind, value: value.to_owned(), key: Hash::from_bytes(key).to_string() }
 }
 

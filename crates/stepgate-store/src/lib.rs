@@ -1,6 +1,7 @@
 //! The store: one writer that makes records durable, and everything that lives beside the log.
 
 mod beside;
+mod bundle;
 mod change;
 mod check;
 mod checkpoints;
@@ -37,6 +38,7 @@ mod vault;
 mod wait;
 mod writer;
 
+pub use bundle::{BundleRequest, BundleSummary};
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
 pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};

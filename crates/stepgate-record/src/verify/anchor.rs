@@ -28,6 +28,12 @@ impl FromStr for Anchor {
 }
 
 impl Anchor {
+    /// How many records its checkpoint says that it covers, if it has one.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.note.as_ref().and_then(|note| Checkpoint::of(note).ok()).map(|checkpoint| checkpoint.size)
+    }
+
     /// The checkpoint that must be on the log's way, if the anchor has one, given the log's own key.
     ///
     /// # Errors
