@@ -9,6 +9,7 @@ mod fit;
 mod fitted;
 mod frontier;
 mod hash;
+mod keys;
 mod note;
 mod outcome;
 mod proof;
@@ -16,6 +17,7 @@ mod record;
 mod token;
 mod tree;
 pub mod verify;
+mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use event::{
@@ -25,9 +27,11 @@ pub use event::{
 pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};
+pub use keys::{Handover, KeysError, MAX_KEYS, VerifierKeys};
 pub use note::{NoteError, NoteSigner, SignedNote, VerifierKey};
 pub use outcome::{Deferral, Outcome};
 pub use proof::{consistency_holds, inclusion_holds};
 pub use record::{MAX_RECORD_BYTES, RECORD_VERSION, Record, RecordError, is_log_id};
 pub use token::{NotSealed, Permit, Release, Seal, Ticket};
 pub use tree::Tree;
+pub use witness::{Cosigner, WitnessKey};

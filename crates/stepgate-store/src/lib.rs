@@ -4,6 +4,7 @@ mod beside;
 mod change;
 mod check;
 mod checkpoints;
+mod cosigned;
 mod desk;
 mod error;
 mod export;
@@ -12,6 +13,7 @@ mod files;
 mod frame;
 mod history;
 mod journal;
+mod keys;
 mod layout;
 mod log;
 mod migrate;
@@ -36,6 +38,7 @@ mod writer;
 
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
+pub use cosigned::{CosignError, Cosigned};
 pub use desk::{
     Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
     Shown, ShownParameter, VerifyError, Waiting,
@@ -43,6 +46,7 @@ pub use desk::{
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
+pub use keys::Rotated;
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened, PendingRelease};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
 pub use records::Stored;
