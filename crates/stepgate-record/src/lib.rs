@@ -5,6 +5,8 @@ mod canonical;
 mod checkpoint;
 mod encode;
 mod event;
+mod facet;
+mod filter;
 mod fit;
 mod fitted;
 mod frontier;
@@ -24,6 +26,8 @@ pub use event::{
     AuditRead, Bucket, Continued, Event, Export, ExportSealed, IntegrityFailed, LabelledColumn, Names,
     Pruned, Reader, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
 };
+pub use facet::{Facet, facets};
+pub use filter::{Filter, Sieve, Wanted};
 pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};

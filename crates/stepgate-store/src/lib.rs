@@ -5,6 +5,7 @@ mod change;
 mod check;
 mod checkpoints;
 mod cosigned;
+mod cursor;
 mod desk;
 mod error;
 mod export;
@@ -39,6 +40,7 @@ mod writer;
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
 pub use cosigned::{CosignError, Cosigned};
+pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
 pub use desk::{
     Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
     Shown, ShownParameter, VerifyError, Waiting,

@@ -1,5 +1,6 @@
 //! `stepgate audit …`: reading, proving and keeping the log.
 
+mod filter;
 mod live;
 mod operator;
 mod tail;
@@ -36,6 +37,7 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             let command = Operator::Audit(AuditOperator::Checkpoint {});
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
+        AuditCommand::Sink(command) => crate::deliver::run(config, command),
         _ => Err(Failure::usage("this is not built yet")),
     }
 }

@@ -1,6 +1,7 @@
 //! Doing what the operator says.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use stepgate_proxy::Sessions;
@@ -10,6 +11,7 @@ use stepgate_types::{PersonName, SessionId};
 use tokio::sync::mpsc;
 
 use super::{Operator, Reply};
+use crate::deliver::{self, Delivery};
 use crate::failure::Failure;
 use crate::store::Store;
 
@@ -18,6 +20,8 @@ pub(crate) struct Operations {
     pub(crate) store: Store,
     /// The running gate's sessions; `None` where no gate runs.
     pub(crate) sessions: Option<Sessions>,
+    /// What is sent anywhere; at work where a gate runs.
+    pub(crate) delivery: Arc<Delivery>,
 }
 
 /// Where operators come from.
@@ -106,6 +110,9 @@ pub(crate) async fn execute(
         }
         Operator::SessionKill { session } => kill(operations, session).await,
         Operator::Audit(command) => crate::audit::execute(store, command, out).await,
+        Operator::Sink(command) => {
+            deliver::execute(&operations.delivery, operations.sessions.is_some(), command, out).await
+        }
         Operator::Status {} => {
             row(out, status(operations)).await?;
             Ok(None)

@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::execute::{Operations, execute};
 use super::{Operator, Reply};
 use crate::config::Config;
+use crate::deliver::Delivery;
 use crate::failure::Failure;
 use crate::store::{Refused, Store};
 
@@ -53,7 +55,9 @@ impl Link {
             .enable_all()
             .build()
             .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        Ok(Self::Here(Box::new(Here { operations: Operations { store, sessions: None }, runtime })))
+        let delivery = Delivery::new(&config.audit, &config.data, &store.log, &store.clock);
+        let operations = Operations { store, sessions: None, delivery: Arc::new(delivery) };
+        Ok(Self::Here(Box::new(Here { operations, runtime })))
     }
 
     /// Sends one command; rows and text go to `each`. What there is to say at the end is returned.
