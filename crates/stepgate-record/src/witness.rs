@@ -57,7 +57,14 @@ impl WitnessKey {
 }
 
 impl SignedNote {
-    /// The note with those lines of others alone that one of `witnesses` made, one for each of them.
+    /// The note with those lines of `other`, a note of the same text, that name this witness.
+    #[must_use]
+    pub fn with_lines_of(&self, other: &Self, witness: &WitnessKey) -> Self {
+        let lines = other.lines().iter().filter(|line| witness.is_named_by(line));
+        lines.fold(self.clone(), |note, line| note.with(line.clone()))
+    }
+
+    /// The witnesses that have cosigned it, where everybody but `owner` who signed it is one of `witnesses`, and once.
     ///
     /// # Errors
     /// One of the other lines is not of any of them, or does not hold.

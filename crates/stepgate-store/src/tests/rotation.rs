@@ -97,7 +97,7 @@ fn parts_of_a_log_are_exported_across_its_keys() {
     let log = open(dir.path()).unwrap();
     let first = log.verifier_key().to_string();
     for _ in 0..3 {
-        (0..4).for_each(|n| drop(log.append_blocking(vec![event(n)], vec![]).unwrap()));
+        appends(&log, 4);
         log.rotate_key().unwrap();
     }
     let times: Vec<_> = log.tail(100).unwrap().iter().map(|record| record.at).collect();
@@ -120,13 +120,7 @@ fn records_that_come_while_the_key_is_replaced_are_all_covered() {
     let log = open(dir.path()).unwrap();
     let first = log.verifier_key().to_string();
     std::thread::scope(|scope| {
-        let writers: Vec<_> = (0..3)
-            .map(|_| {
-                scope.spawn(|| {
-                    (0..200).for_each(|n| drop(log.append_blocking(vec![event(n)], vec![]).unwrap()))
-                })
-            })
-            .collect();
+        let writers: Vec<_> = (0..3).map(|_| scope.spawn(|| appends(&log, 200))).collect();
         for _ in 0..5 {
             log.rotate_key().unwrap();
             let bytes = export(&log, ExportRange::default());
@@ -203,6 +197,12 @@ fn a_new_key_that_never_took_over_is_told() {
     assert!(said.contains("record 1 names a new key that never took over"), "{said}");
     log.rotate_key().unwrap();
     assert!(log.verify(None).is_ok());
+}
+
+fn appends(log: &Log, records: u64) {
+    for n in 0..records {
+        log.append_blocking(vec![event(n)], vec![]).unwrap();
+    }
 }
 
 fn note(text: &str) -> SignedNote {

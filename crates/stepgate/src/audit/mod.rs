@@ -1,6 +1,7 @@
 //! `stepgate audit …`: reading, proving and keeping the log.
 
 mod filter;
+mod keys;
 mod live;
 mod operator;
 mod tail;
@@ -26,8 +27,8 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
         AuditCommand::Tail { lines, follow, filter: _, output } => {
             tail(&Link::open(&Config::load(config)?)?, *lines, *follow, *output)
         }
-        AuditCommand::Verify { path, offline, checkpoint, witness: _ } => {
-            verify::verify(config, path.as_deref(), *offline, checkpoint.as_deref())
+        AuditCommand::Verify { path, offline, checkpoint, witness } => {
+            verify::verify(config, path.as_deref(), *offline, checkpoint.as_deref(), witness)
         }
         AuditCommand::Export { out, .. } => {
             let command = Operator::Audit(AuditOperator::Export {});
@@ -37,6 +38,11 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             let command = Operator::Audit(AuditOperator::Checkpoint {});
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
+        AuditCommand::RotateKey => {
+            let command = Operator::Audit(AuditOperator::RotateKey {});
+            write_text(&Link::open(&Config::load(config)?)?, command, None)
+        }
+        AuditCommand::Cosign { file } => keys::cosign(&Config::load(config)?, file),
         AuditCommand::Sink(command) => crate::deliver::run(config, command),
         _ => Err(Failure::usage("this is not built yet")),
     }
