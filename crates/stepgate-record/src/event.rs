@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Use, Who};
 
 pub use evidence::{
-    AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Restored, Sealed, Shredded,
-    Sink, Trouble,
+    AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
+    Shredded, Sink, Trouble,
 };
 pub use personal::{Names, is_plain};
 pub use statement::{Bucket, LabelledColumn, RiskSignal, Statement, Why};
@@ -593,6 +593,9 @@ pub enum Event {
     /// A personal value was erased: nothing opens its commitment any more.
     #[serde(rename = "retention.subject_shredded")]
     SubjectShredded(Shredded),
+    /// Personal values that stay were sealed by a new key, before the old one was destroyed.
+    #[serde(rename = "retention.subjects_resealed")]
+    SubjectsResealed(Renewed),
     /// Checkpoints are signed by a new key from here on.
     #[serde(rename = "key.rotated")]
     KeyRotated {

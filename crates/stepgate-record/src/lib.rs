@@ -1,8 +1,10 @@
 //! Audit records: what is recorded, its canonical bytes, the Merkle tree over them, and the tokens that
 //! only a sealed record can make.
 
+pub mod bundle;
 mod canonical;
 mod checkpoint;
+mod commitment;
 mod encode;
 mod event;
 mod facet;
@@ -16,15 +18,17 @@ mod note;
 mod outcome;
 mod proof;
 mod record;
+pub mod render;
 mod token;
 mod tree;
 pub mod verify;
 mod witness;
 
 pub use checkpoint::Checkpoint;
+pub use commitment::commitment;
 pub use event::{
     AuditRead, Bucket, Continued, Event, Export, ExportSealed, IntegrityFailed, LabelledColumn, Names,
-    Pruned, Reader, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
+    Pruned, Reader, Renewed, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
 };
 pub use facet::{Facet, facets};
 pub use filter::{Filter, Sieve, Wanted};

@@ -1,14 +1,11 @@
 //! Filters: which records pass.
 
-use std::collections::BTreeMap;
-
 use stepgate_record::{Event, Facet, Filter, Hash, Outcome, Record};
 use stepgate_types::{RequestId, Timestamp};
 
 fn record(at: i64, event: &str) -> Record {
     let event: Event = serde_json::from_str(event).unwrap();
-    let (prev, shortened) = (Hash::ZERO, BTreeMap::new());
-    Record { log_id: "0".repeat(32), seq: 0, at: Timestamp::from_micros(at), prev, shortened, event }
+    Record::new(&"0".repeat(32), 0, Timestamp::from_micros(at), Hash::ZERO, event)
 }
 
 fn login(person: &str, address: &str) -> Record {
@@ -18,7 +15,7 @@ fn login(person: &str, address: &str) -> Record {
 fn ended(outcome: Outcome) -> Record {
     let request = RequestId::from_bytes([1; 5]);
     let mut record = login("dana", "::1");
-    record.event = Event::StepupEnded { request, outcome, by: None, reason_hmac: None };
+    record.event = Event::StepupEnded { request, outcome, by: None, reason_hmac: None, reason: None };
     record
 }
 

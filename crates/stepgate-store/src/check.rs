@@ -7,6 +7,7 @@ use stepgate_record::verify::{Anchor, Chain, Failure, Given, Known, Outcome, Pla
 use stepgate_record::{Checkpoint, Event, Frontier, SignedNote, VerifierKeys};
 
 use crate::beside::has_blobs;
+use crate::index::Comparison;
 use crate::layout::{Layout, Used};
 use crate::scan::{Damage, End, Found, Scan};
 use crate::{Log, LogError, OpenError};
@@ -104,6 +105,8 @@ fn check(
         source: source.to_owned(),
     }));
     let mut unfinished = None;
+    let mut indexes = Comparison::new(scan.dir(), log_id);
+    let mut wrong_index = None;
     let mut chain = Chain::new(log_id, Frontier::default(), known);
     let (mut unsound, mut torn) = (None, 0);
     while chain.next() < end {
@@ -126,6 +129,9 @@ fn check(
         if !frame.sound {
             unsound.get_or_insert(frame.header.first);
         }
+        if let Err(why) = indexes.take(&scan, &frame) {
+            wrong_index.get_or_insert(why);
+        }
     }
     let reached = chain.next();
     let frontier = chain.finish(None).map_err(|mut failure| {
@@ -136,6 +142,9 @@ fn check(
     })?;
     if let Some(first) = unsound {
         return Err(Failure::record(first, "what was written with it was changed, though no record of it"));
+    }
+    if let Some(why) = wrong_index {
+        return Err(Failure::files(why));
     }
     if let Some(tree) = replaced.first() {
         let why = "the list of keys given names a newer key, of which the log says nothing: it was rewritten";

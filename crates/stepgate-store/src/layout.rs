@@ -82,6 +82,16 @@ impl Layout {
         self.dir.join("backup-format-1")
     }
 
+    /// The key that personal values are sealed by, itself sealed by the vault.
+    pub(crate) fn subjects_key(&self) -> PathBuf {
+        self.dir.join("subjects.kek")
+    }
+
+    /// The one that is about to take its place.
+    pub(crate) fn next_subjects_key(&self) -> PathBuf {
+        self.dir.join("subjects.kek.next")
+    }
+
     pub(crate) fn checkpoints(&self) -> PathBuf {
         self.dir.join("checkpoints")
     }

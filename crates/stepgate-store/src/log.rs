@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::queue::Parcel;
 use crate::records::Stored;
 use crate::seal::Watermarks;
+use crate::subjects::Staged;
 use crate::wait::block_on;
 use crate::writer::{self, Shared};
 use crate::{Change, Entry, LogError, Side, Subjects, Vault};
@@ -247,6 +248,11 @@ impl Log {
         statement: StatementId,
         event: &Event,
     ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
+        if event.is_plain_spoken() {
+            let urgent = self.shared().marks.ordinary_is_durable();
+            let first = self.push_plain(event.clone(), urgent, false)?;
+            return first.map(|seq| self.ticketed(statement, seq)).transpose();
+        }
         self.try_ticket_as(statement, |fitted| fitted.fit(event))
     }
 
@@ -286,7 +292,30 @@ impl Log {
     /// # Errors
     /// The event was not queued.
     pub fn note(&self, event: impl Borrow<Event>) -> Result<(), LogError> {
-        self.push_encoded(false, true, |fitted| fitted.fit(event.borrow()))?.map(|_| ()).ok_or(LogError::Full)
+        let event = event.borrow();
+        let pushed = if event.is_plain_spoken() {
+            self.push_plain(event.clone(), false, true)?
+        } else {
+            self.push_encoded(false, true, |fitted| fitted.fit(event))?
+        };
+        pushed.map(|_| ()).ok_or(LogError::Full)
+    }
+
+    /// Queues an event that names somebody, without waiting; `None` if there is no room right now.
+    fn push_plain(&self, event: Event, urgent: bool, happened: bool) -> Result<Option<u64>, LogError> {
+        let mut event = [event];
+        let staged = self.subjects().commit(&mut event, self.len())?;
+        let events = fit(&event)?;
+        let parcel = Parcel {
+            events: &events,
+            changes: &mut staged.changes().to_vec(),
+            urgent,
+            last: false,
+            happened,
+        };
+        let first = self.push(parcel)?;
+        first.into_iter().for_each(|first| staged.queued(first));
+        Ok(first)
     }
 
     fn push_encoded(
@@ -417,14 +446,24 @@ impl Log {
     /// Returns the number of the first record.
     async fn queue_as(&self, events: &[Event], mut changes: Vec<Change>, how: How) -> Result<u64, LogError> {
         let How { urgent, last, happened, .. } = how;
-        let events = fit(events)?;
         if changes.len() > MAX_CHANGES || !changes.iter().all(Change::fits) {
             return Err(LogError::TooLarge("too many or too large changes".to_owned()));
         }
+        let mut named;
+        let (events, staged) = if events.iter().any(Event::is_plain_spoken) {
+            named = events.to_vec();
+            let staged = self.subjects().commit(&mut named, self.len())?;
+            (named.as_slice(), Some(staged))
+        } else {
+            (events, None)
+        };
+        let events = fit(events)?;
+        changes.extend(staged.iter().flat_map(Staged::changes).cloned());
         let Shared { queue, marks, .. } = self.shared();
         loop {
             let parcel = Parcel { events: &events, changes: &mut changes, urgent, last, happened };
             if let Some(first) = self.push(parcel)? {
+                staged.iter().for_each(|staged| staged.queued(first));
                 return Ok(first);
             }
             std::future::poll_fn(|context| queue.poll_room(happened, marks, context)).await;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use stepgate_record::verify::Known;
 use stepgate_record::{Checkpoint, Event, Frontier, Hash, NoteSigner, VerifierKeys};
@@ -58,6 +58,8 @@ impl Log {
             if created { Parts::create(&layout, &log_id)? } else { Parts::open(&layout, &log_id, &keys)? };
         let Parts { records, beside, journal, frontier, prev, torn } = parts;
         let count = frontier.end();
+        let beside = Arc::new(beside);
+        let subjects = Subjects::open_dir(&layout, &beside, &options.vault)?;
         let shared = Shared {
             queue: Queue::new(count),
             records,
@@ -71,7 +73,7 @@ impl Log {
             rotating: Mutex::default(),
             keys_file: layout.keys(),
             vault: options.vault,
-            subjects: Subjects::default(),
+            subjects,
         };
         if created {
             shared.checkpoint(true)?;
@@ -87,6 +89,7 @@ impl Log {
             events.push(Event::LogTailCut { bytes: torn });
         }
         log.append_blocking(events, Vec::new())?;
+        log.subjects().clone().finish_shredding(&log).map_err(|error| layout.damaged(error.to_string()))?;
         log.shared().checkpoint_if_dirty()?;
         Ok((log, Opened { created, records: count }))
     }

@@ -1,7 +1,7 @@
 //! The one thread that writes: takes what is queued, writes it in one batch, syncs, and only then answers.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(600) } else { D
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) records: Records,
-    pub(crate) beside: Beside,
+    pub(crate) beside: Arc<Beside>,
     pub(crate) journal: Journal,
     pub(crate) marks: Watermarks,
     pub(crate) log_id: String,

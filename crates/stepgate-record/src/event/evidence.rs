@@ -169,6 +169,16 @@ pub struct Shredded {
     pub operator: Option<Who>,
 }
 
+/// The key that personal values are sealed by was changed: what was erased cannot be read by the new one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Renewed {
+    /// The new key's number.
+    pub epoch: u64,
+    /// How many values were sealed by it, in this write.
+    pub subjects: u64,
+}
+
 /// A sink, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

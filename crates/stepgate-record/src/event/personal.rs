@@ -150,6 +150,7 @@ macro_rules! each {
             | Event::LogBackedUp { .. }
             | Event::LogRestored(_)
             | Event::RetentionPruned(_)
+            | Event::SubjectsResealed(_)
             | Event::KeyRotated { .. }
             | Event::WitnessCosigned { .. } => {}
         }

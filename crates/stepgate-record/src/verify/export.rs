@@ -323,7 +323,7 @@ fn read_checkpoint(reader: &mut dyn BufRead, next: u64) -> Result<SignedNote, Fa
 }
 
 /// The next line without its newline, which it must have; `None` at the end of the file.
-fn read_line(reader: &mut dyn BufRead, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) fn read_line(reader: &mut dyn BufRead, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
     let mut line = Vec::new();
     let read = reader.take(limit).read_until(b'\n', &mut line);
     read.map_err(|error| Failure::files(format!("cannot be read: {error}")))?;

@@ -12,5 +12,6 @@ mod outcome;
 
 pub use anchor::{Anchor, Given};
 pub use chain::{Chain, Known};
+pub(crate) use export::read_line;
 pub use export::{Header, HeaderKeys, NEW_KEY, checkpoint_line, cuts, verify_export};
 pub use outcome::{Failure, Outcome, Place, Verified, report};

@@ -22,7 +22,8 @@ pub(crate) struct Audit {
 
 /// Reads the section; without one, everything is as safe as it can be.
 pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'_>) -> Audit {
-    let mut audit = Audit { ordinary_durable: true, sinks: Vec::new(), checkpoints: Vec::new(), witnesses: Vec::new() };
+    let mut audit =
+        Audit { ordinary_durable: true, sinks: Vec::new(), checkpoints: Vec::new(), witnesses: Vec::new() };
     let Some(mut section) = top.section("audit", problems) else { return audit };
     audit.ordinary_durable = match section.text("ordinary", problems) {
         None | Some(("durable", _)) => true,

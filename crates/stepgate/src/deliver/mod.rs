@@ -42,8 +42,8 @@ use checkpoints::{Memory, Messenger};
 use courier::Courier;
 use degraded::Degraded;
 use render::Renderer;
-use witness::Asker;
 use status::{Sent, Status, WayStatus};
+use witness::Asker;
 
 /// What has not worked for so long is recorded.
 const DEGRADED_AFTER: Duration = Duration::from_secs(30);

@@ -125,9 +125,9 @@ impl Asker {
     /// Waits; whether the gate has gone down.
     fn waits(&mut self, wait: Duration) -> bool {
         let down = &mut self.down;
-        let gone = self.runtime.block_on(async {
-            tokio::time::timeout(wait, down.wait_for(|down| *down)).await.is_ok()
-        });
+        let gone = self
+            .runtime
+            .block_on(async { tokio::time::timeout(wait, down.wait_for(|down| *down)).await.is_ok() });
         gone || *self.down.borrow()
     }
 
@@ -137,8 +137,12 @@ impl Asker {
             return Ok(());
         }
         let trouble = |error: &dyn std::fmt::Display| Trouble::new(error.to_string());
-        let note: SignedNote =
-            self.log.checkpoint().map_err(|error| trouble(&error))?.parse().map_err(|error| trouble(&error))?;
+        let note: SignedNote = self
+            .log
+            .checkpoint()
+            .map_err(|error| trouble(&error))?
+            .parse()
+            .map_err(|error| trouble(&error))?;
         let size = Checkpoint::of(&note).map_err(|error| trouble(&error))?.size;
         let mut old = self.seen.min(size);
         for last in [false, true] {

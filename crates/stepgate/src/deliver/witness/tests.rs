@@ -90,7 +90,8 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Seen>, cosigner: &Cosigner) {
         bytes.extend_from_slice(&piece[..read]);
         let text = String::from_utf8(bytes.clone()).unwrap();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let length =
+            head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
         if Some(body.len()) == length {
             break (head.to_owned(), body.to_owned());
         }
@@ -106,7 +107,10 @@ fn answer(mut stream: TcpStream, seen: &Mutex<Seen>, cosigner: &Cosigner) {
         _ => {
             let (status, body) = judge(&body, &mut seen.lock().unwrap(), cosigner);
             let length = body.len();
-            let _ = write!(stream, "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+            let _ = write!(
+                stream,
+                "HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
         }
     }
 }
