@@ -103,6 +103,12 @@ impl Handover {
         &self.tree
     }
 
+    /// The same as a note, signed by both keys.
+    #[must_use]
+    pub const fn note(&self) -> &SignedNote {
+        &self.note
+    }
+
     /// Number of the record that names the key.
     #[must_use]
     pub const fn seq(&self) -> u64 {
@@ -187,6 +193,12 @@ impl VerifierKeys {
     #[must_use]
     pub fn handovers(&self) -> &[Handover] {
         &self.handovers
+    }
+
+    /// How the first key took over whose tree holds this record; `None` if none has yet.
+    #[must_use]
+    pub fn next_after(&self, seq: u64) -> Option<&Handover> {
+        self.handovers.iter().find(|handover| handover.tree.size > seq)
     }
 
     /// All keys, the first one first.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
 use stepgate_record::bundle::{
-    FileInfo, Files, Format, Opening, ProofLine, TarWriter, commitment, examine, files, keys_text, note_text,
-    proof_text, read_tar, verify_bundle, verify_proof,
+    FileInfo, Files, Format, Opening, ProofLine, TarWriter, examine, files, keys_text, note_text, proof_text,
+    read_tar, verify_bundle, verify_proof,
 };
 use stepgate_record::verify::{Anchor, Outcome, Place, report};
 use stepgate_record::{Checkpoint, Event, Export, Filter, Fitted, Frontier, Hash, NoteSigner, Record, Tree};
@@ -35,7 +35,7 @@ fn signer(seed: u8) -> NoteSigner {
 fn opening(kind: SubjectKind, value: &str) -> Opening {
     let mut key = [7; 32];
     key.iter_mut().zip(value.bytes()).for_each(|(key, byte)| *key = byte);
-    let commit = commitment(&key, kind, value);
+    let commit = commitment(kind, value, &key);
     Opening { commit, kind, value: value.to_owned(), key: Hash::from_bytes(key).to_string() }
 }
 
@@ -129,7 +129,7 @@ impl Gate {
         out.put(files::PROOF, &lines(proof.iter().map(ProofLine::line).collect()).collect::<Vec<_>>());
         let note = self.checkpoint(self.records.len()).sign(&signer(self.seed));
         out.put(files::CHECKPOINT, note.to_string().as_bytes());
-        out.put(files::KEYS, &keys_text(&[signer(self.seed).verifier_key()]));
+        out.put(files::KEYS, &keys_text(&signer(self.seed).verifier_key().into()));
         if !redacted {
             let text = String::from_utf8(records).unwrap()
                 + &String::from_utf8(out.0[files::EXPORTED].clone()).unwrap();
@@ -615,7 +615,7 @@ fn one_record_is_proven_by_a_text_that_holds_all_it_takes() {
     let key = signer(7).verifier_key();
     let proof = |seq: u64| {
         let path = tree.inclusion_proof(seq, 13).unwrap();
-        proof_text(&gate.records[usize::try_from(seq).unwrap()], &key, seq, &path, &note)
+        proof_text(&gate.records[usize::try_from(seq).unwrap()], &key.clone().into(), seq, &path, &note)
     };
     let anchor: Anchor = key.to_string().parse().unwrap();
     for seq in 0..13 {

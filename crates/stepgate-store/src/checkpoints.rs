@@ -68,6 +68,11 @@ impl Checkpoints {
         self.keep(size, &note)
     }
 
+    /// Signs a text that is no checkpoint; its first line must say so.
+    pub(crate) fn sign_text(&self, text: &str) -> SignedNote {
+        self.signer.sign(text)
+    }
+
     /// How many records the newest checkpoint that this process signed covers.
     pub(crate) fn last_size(&self) -> Option<u64> {
         self.last.as_ref().map(|(size, _)| *size)

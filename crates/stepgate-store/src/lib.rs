@@ -1,6 +1,7 @@
 //! The store: one writer that makes records durable, and everything that lives beside the log.
 
 mod beside;
+mod bundle;
 mod change;
 mod check;
 mod checkpoints;
@@ -39,6 +40,7 @@ mod vault;
 mod wait;
 mod writer;
 
+pub use bundle::{BundleRequest, BundleSummary};
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
 pub use cosigned::{CosignError, Cosigned};

@@ -22,7 +22,7 @@ pub use examine::{Examined, examine};
 pub use format::{Derived, Format};
 pub use keys::keys_text;
 pub use manifest::{FileInfo, Manifest, Policy, note_text};
-pub use openings::{Opening, Openings, commitment};
+pub use openings::{Opening, Openings};
 pub use proof::ProofLine;
 pub use single::{is_proof, proof_text, verify_proof};
 pub use tar::{TarEntry, TarError, TarWriter, read_tar};

@@ -52,6 +52,12 @@ impl FromStr for Anchor {
 }
 
 impl Anchor {
+    /// How many records its checkpoint says that it covers, if it has one.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        self.note.as_ref().and_then(|note| Checkpoint::of(note).ok()).map(|checkpoint| checkpoint.size)
+    }
+
     /// Also demands that each of these has cosigned a checkpoint of the log.
     #[must_use]
     pub fn with_witnesses(self, witnesses: Vec<WitnessKey>) -> Self {

@@ -5,6 +5,7 @@ use std::io::Write;
 use serde_json::json;
 use stepgate_record::verify::{Anchor, report};
 use stepgate_store::{ExportRange, Log};
+use stepgate_types::Timestamp;
 use tokio::sync::mpsc;
 
 use super::keys;
@@ -43,13 +44,21 @@ impl Write for Pieces {
     }
 }
 
-/// Exports all records.
-pub(crate) async fn export(store: &Store, out: &mpsc::Sender<Reply>) -> Result<Option<String>, Failure> {
+/// Exports records as lines: all, or from the first that is not older than `since` up to the last that is before
+/// `until`.
+pub(crate) async fn export(
+    store: &Store,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    out: &mpsc::Sender<Reply>,
+) -> Result<Option<String>, Failure> {
+    let until = until.map(|until| Timestamp::from_micros(until.micros().saturating_sub(1)));
+    let range = ExportRange { since, until };
     let out = out.clone();
     blocking(&store.log, move |log| {
         let mut pieces = Pieces { out, piece: Vec::new() };
         let trouble = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
-        let summary = log.export(&mut pieces, ExportRange::default()).map_err(|error| trouble(&error))?;
+        let summary = log.export(&mut pieces, range).map_err(|error| trouble(&error))?;
         if !pieces.piece.ends_with(b"\n") && !pieces.piece.is_empty() {
             pieces.piece.push(b'\n');
         }

@@ -1,5 +1,6 @@
 //! `stepgate audit …`: reading, proving and keeping the log.
 
+mod bundle;
 mod filter;
 mod keys;
 mod live;
@@ -13,8 +14,10 @@ use std::io::Write;
 use std::path::Path;
 
 use serde_json::Value;
+use stepgate_record::Filter;
+use stepgate_record::bundle::Format;
 
-use crate::args::{AuditCommand, Format};
+use crate::args::{AuditCommand, ExportFormat, Format as ListFormat};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::harmless::harmless;
@@ -30,9 +33,21 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
         AuditCommand::Verify { path, offline, checkpoint, witness } => {
             verify::verify(config, path.as_deref(), *offline, checkpoint.as_deref(), witness)
         }
-        AuditCommand::Export { out, .. } => {
-            let command = Operator::Audit(AuditOperator::Export {});
-            write_text(&Link::open(&Config::load(config)?)?, command, out.as_deref())
+        AuditCommand::Export { filter, format, sign, redact, meet, out } => {
+            let now = stepgate_types::Clock::now(&crate::system::SystemClock);
+            let filter = filter::filter(filter, now)?;
+            let wanted = bundle::Wanted {
+                filter,
+                format: (*format).into(),
+                sign: *sign,
+                redact: *redact,
+                meet: verify::sizes(meet)?,
+            };
+            export(config, wanted, out.as_deref())
+        }
+        AuditCommand::Prove { record } => {
+            let command = Operator::Audit(AuditOperator::Prove { record: *record });
+            write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
         AuditCommand::Checkpoint => {
             let command = Operator::Audit(AuditOperator::Checkpoint {});
@@ -48,19 +63,47 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
     }
 }
 
+/// A bundle, or the records alone.
+fn export(config: &Path, wanted: bundle::Wanted, out: Option<&Path>) -> Result<(), Failure> {
+    let target = bundle::target(out)?;
+    if !matches!(target, bundle::Target::Lines) {
+        return bundle::pack(&Link::open(&Config::load(config)?)?, wanted, &target);
+    }
+    let Filter { since, until, .. } = wanted.filter;
+    let plain = wanted.format == Format::Jsonl && !wanted.sign && !wanted.redact && wanted.meet.is_empty();
+    if !plain || wanted.filter != (Filter { since, until, ..Filter::default() }) {
+        return Err(Failure::usage("lines alone are all records of a time, as they are")
+            .hint("for anything else write a bundle: --out NAME.tar, or --out DIRECTORY"));
+    }
+    let command = Operator::Audit(AuditOperator::Export { since, until });
+    write_text(&Link::open(&Config::load(config)?)?, command, out)
+}
+
+impl From<ExportFormat> for Format {
+    fn from(format: ExportFormat) -> Self {
+        match format {
+            ExportFormat::Jsonl => Self::Jsonl,
+            ExportFormat::Csv => Self::Csv,
+            ExportFormat::Parquet => Self::Parquet,
+            ExportFormat::Ocsf => Self::Ocsf,
+            ExportFormat::Cef => Self::Cef,
+        }
+    }
+}
+
 /// What a CSV of records shows.
 const COLUMNS: &[&str] = &[
     "seq", "at", "type", "session", "person", "database", "action", "verdict", "rules", "request", "outcome",
 ];
 
-fn tail(link: &Link, lines: u64, follow: bool, format: Format) -> Result<(), Failure> {
+fn tail(link: &Link, lines: u64, follow: bool, format: ListFormat) -> Result<(), Failure> {
     let command = Operator::Audit(AuditOperator::Tail { lines, follow });
-    if format == Format::Csv || (format == Format::Json && !follow) {
+    if format == ListFormat::Csv || (format == ListFormat::Json && !follow) {
         return Listing::of(COLUMNS, link.rows(command)?).print(format);
     }
     // One line a record, as they come: whoever follows reads each at once.
     let print = |reply| match (reply, format) {
-        (Reply::Row(row), Format::Json) => output::print_line(&row.to_string()),
+        (Reply::Row(row), ListFormat::Json) => output::print_line(&row.to_string()),
         (Reply::Row(row), _) => output::print_line(&line(&row)),
         _ => Ok(()),
     };

@@ -1,9 +1,15 @@
 //! The operator's commands on the log, and doing them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
+use stepgate_record::Filter;
+use stepgate_record::bundle::Format;
+use stepgate_store::BundleRequest;
+use stepgate_types::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{keys, live, tail};
+use super::{bundle, keys, live, tail};
 use crate::failure::Failure;
 use crate::operator::Reply;
 use crate::store::Store;
@@ -15,7 +21,13 @@ pub(crate) enum AuditOperator {
     /// Answers with a row a record; goes on where `follow`.
     Tail { lines: u64, follow: bool },
     /// Answers with text, which is the export.
-    Export {},
+    Export { since: Option<Timestamp>, until: Option<Timestamp> },
+    /// Answers with rows `{"file": …}`, each followed by text of that file.
+    Bundle { id: String, filter: Filter, format: String, redact: bool, meet: BTreeSet<u64> },
+    /// Answers with text, which is the signed note, if it is to be signed.
+    BundleSeal { export: String, manifest_sha256: String, sign: bool },
+    /// Answers with text, which is the proof of one record.
+    Prove { record: u64 },
     /// Answers with a row `{"ok": …, "text": …}`.
     Verify {
         anchor: Option<String>,
@@ -38,7 +50,23 @@ pub(crate) async fn execute(
 ) -> Result<Option<String>, Failure> {
     match command {
         AuditOperator::Tail { lines, follow } => tail::tail(store, lines, follow, out).await,
-        AuditOperator::Export {} => live::export(store, out).await,
+        AuditOperator::Export { since, until } => live::export(store, since, until, out).await,
+        AuditOperator::Bundle { id, filter, format, redact: redacted, meet } => {
+            let format =
+                Format::of(&format).ok_or_else(|| Failure::usage("the gate does not know this format"))?;
+            let request = BundleRequest { id, filter, format, redacted, meet, operator: None };
+            let out = out.clone();
+            live::blocking(&store.log, move |log| bundle::bundle(log, request, &out)).await
+        }
+        AuditOperator::BundleSeal { export, manifest_sha256, sign } => {
+            let out = out.clone();
+            live::blocking(&store.log, move |log| bundle::seal(log, export, &manifest_sha256, sign, &out))
+                .await
+        }
+        AuditOperator::Prove { record } => {
+            let out = out.clone();
+            live::blocking(&store.log, move |log| bundle::prove(log, record, &out)).await
+        }
         AuditOperator::Verify { anchor, witnesses } => {
             live::verify_live(store, anchor, &witnesses, out).await
         }
