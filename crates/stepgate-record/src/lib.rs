@@ -31,7 +31,7 @@ pub use event::{
     Pruned, Reader, Renewed, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
 };
 pub use facet::{Facet, facets};
-pub use filter::{Filter, Sieve, Wanted};
+pub use filter::{Filter, Missing, Sieve, Wanted};
 pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};

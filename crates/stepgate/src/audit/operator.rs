@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use stepgate_record::Filter;
 use stepgate_record::bundle::Format;
-use stepgate_store::BundleRequest;
-use stepgate_types::Timestamp;
+use stepgate_store::{BundleRequest, Search};
+use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
 
-use super::{bundle, keys, live, tail};
+use super::{bundle, keys, live, search, tail};
 use crate::failure::Failure;
 use crate::operator::Reply;
 use crate::store::Store;
@@ -19,7 +19,9 @@ use crate::store::Store;
 #[serde(tag = "audit", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum AuditOperator {
     /// Answers with a row a record; goes on where `follow`.
-    Tail { lines: u64, follow: bool },
+    Tail { lines: u64, follow: bool, filter: Filter },
+    /// Answers with a row a record.
+    Search { filter: Filter, limit: u64, reverse: bool, scan: bool },
     /// Answers with text, which is the export.
     Export { since: Option<Timestamp>, until: Option<Timestamp> },
     /// Answers with rows `{"file": …}`, each followed by text of that file.
@@ -48,8 +50,16 @@ pub(crate) async fn execute(
     command: AuditOperator,
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
+    let by = Actor::Operator(None);
     match command {
-        AuditOperator::Tail { lines, follow } => tail::tail(store, lines, follow, out).await,
+        AuditOperator::Tail { lines, follow, filter } => {
+            tail::tail(store, &by, tail::Wanted { lines, follow, filter }, out).await
+        }
+        AuditOperator::Search { filter, limit, reverse, scan } => {
+            let how = Search { reverse, scan, end: u64::MAX };
+            let (store, out) = (store.share(), out.clone());
+            off(move || search::search(&store, &by, search::Wanted { filter, how, limit }, &out)).await
+        }
         AuditOperator::Export { since, until } => live::export(store, since, until, out).await,
         AuditOperator::Bundle { id, filter, format, redact: redacted, meet } => {
             let format =
@@ -74,4 +84,13 @@ pub(crate) async fn execute(
         AuditOperator::RotateKey {} => keys::rotate(store, out).await,
         AuditOperator::Cosign { note, witnesses } => keys::take_cosigned(store, &note, &witnesses).await,
     }
+}
+
+/// Off the threads that serve.
+async fn off<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Failure::usage("the gate could not finish this; see its own log"))?
 }

@@ -8,7 +8,7 @@ use super::witnesses::{self, Witness};
 use super::yaml::{Problems, Section};
 
 /// How the log is kept.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Audit {
     /// Whether replies to ordinary statements wait for the disk.
     pub(crate) ordinary_durable: bool,

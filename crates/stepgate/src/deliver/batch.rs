@@ -80,7 +80,7 @@ impl Source {
         }
         let trouble =
             |error: &dyn std::fmt::Display| Trouble::new(format!("the log cannot be read: {error}"));
-        for stored in self.log.read(from, end).map_err(|error| trouble(&error))? {
+        for stored in self.log.read(from, end) {
             let line = self.line(&stored.map_err(|error| trouble(&error))?)?;
             if !f(line) {
                 break;
@@ -99,7 +99,7 @@ impl Source {
     /// The leaf hash (hex) of the record before this one.
     pub(super) fn hash_before(&self, next: u64) -> Option<String> {
         let last = next.checked_sub(1)?;
-        let stored = self.log.read(last, next).ok()?.next()?.ok()?;
+        let stored = self.log.read(last, next).next()?.ok()?;
         Some(stored.hash.to_string())
     }
 }

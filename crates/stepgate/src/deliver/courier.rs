@@ -285,9 +285,12 @@ impl Courier {
         let mut down = self.down.clone();
         self.runtime.block_on(async {
             let grows = async {
-                match grown {
-                    Some(grown) if grown.changed().await.is_ok() => {}
-                    _ => std::future::pending().await,
+                let changed = match grown {
+                    Some(grown) => grown.changed().await.is_ok(),
+                    None => false,
+                };
+                if !changed {
+                    std::future::pending::<()>().await;
                 }
             };
             tokio::select! {

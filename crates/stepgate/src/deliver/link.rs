@@ -18,8 +18,8 @@ use crate::config::HostPort;
 
 /// How long connecting may take at each address, the handshake in all, and a write without any progress.
 const CONNECT: Duration = Duration::from_secs(10);
-const HANDSHAKE: Duration = Duration::from_secs(20);
-const WRITE: Duration = Duration::from_secs(10);
+const HANDSHAKE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 20 });
+const WRITE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
 /// Bytes of a KeyUpdate as a record without its header: type, length, one byte (RFC 8446 section 4.6.3), the type of
 /// what is encrypted, and the tag.

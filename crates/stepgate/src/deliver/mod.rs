@@ -113,7 +113,12 @@ impl Delivery {
             WayStatus::new(Status::new(&way.name, kind, to), sent)
         });
         let (sinks, ways) = (sinks.collect(), ways.collect());
-        Self { log: log.clone(), clock: Arc::clone(clock), data: data.to_owned(), sinks, ways }
+        let delivery =
+            Self { log: log.clone(), clock: Arc::clone(clock), data: data.to_owned(), sinks, ways };
+        for sink in &delivery.sinks {
+            sink.state().next = delivery.kept(sink, log.len());
+        }
+        delivery
     }
 
     /// Sets all of it to work; returns at the end of that, some time after the gate went `down`.
@@ -190,7 +195,7 @@ impl Delivery {
                 (&sink.name, records.saturating_sub(state.next), state.failures)
             })
             .collect();
-        let mut head =
+        let head =
             |name: &str, kind: &str, help: &str| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
         if !sinks.is_empty() {
             text.push_str(&head(

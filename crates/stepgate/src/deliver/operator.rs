@@ -65,7 +65,7 @@ pub(crate) async fn execute(
 }
 
 impl Delivery {
-    fn rows(&self, serving: bool) -> Vec<Value> {
+    pub(super) fn rows(&self, serving: bool) -> Vec<Value> {
         let records = self.log.len();
         let sinks = self.sinks.iter().map(|sink| {
             if !serving {
@@ -82,7 +82,7 @@ impl Delivery {
     }
 
     /// How far its file says that it is.
-    fn kept(&self, sink: &Status, records: u64) -> u64 {
+    pub(super) fn kept(&self, sink: &Status, records: u64) -> u64 {
         match CursorFile::new(&self.data, &sink.name).read() {
             Ok(FoundCursor::Cursor(cursor)) => cursor.next,
             Ok(FoundCursor::None) => records,
@@ -90,7 +90,7 @@ impl Delivery {
         }
     }
 
-    fn reset(&self, serving: bool, name: &str, from: u64) -> Result<String, Failure> {
+    pub(super) fn reset(&self, serving: bool, name: &str, from: u64) -> Result<String, Failure> {
         let Some(sink) = self.sinks.iter().find(|sink| sink.name == name) else {
             return Err(Failure::no(format!("there is no sink {name}")).hint("see: stepgate audit sink ls"));
         };
