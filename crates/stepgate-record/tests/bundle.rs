@@ -10,7 +10,9 @@ use stepgate_record::bundle::{
     read_tar, verify_bundle, verify_proof,
 };
 use stepgate_record::verify::{Anchor, Outcome, Place, report};
-use stepgate_record::{Checkpoint, Event, Export, Filter, Fitted, Frontier, Hash, NoteSigner, Record, Tree};
+use stepgate_record::{
+    Checkpoint, Event, Export, Filter, Fitted, Frontier, Hash, NoteSigner, Record, Tree, commitment,
+};
 use stepgate_types::{SessionId, SubjectKind, Who};
 
 const LOG: &str = "00112233445566778899aabbccddeeff";

@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 
+use stepgate_record::bundle::{Files, Format, examine, proof_text, verify_proof};
 use stepgate_record::verify::{Anchor, Place, report, verify_export};
-use stepgate_record::{Checkpoint, Cosigner, Event, SignedNote, VerifierKey};
+use stepgate_record::{Checkpoint, Cosigner, Event, Filter, SignedNote, Tree, VerifierKey};
 
 use super::damage::{copy, refused};
 use super::log::event;
 use crate::testing::{open, options, vault};
-use crate::{CosignError, ExportRange, Log, LogOptions, OpenError, verify_dir};
+use crate::{BundleRequest, CosignError, ExportRange, Log, LogOptions, OpenError, verify_dir};
 
 fn export(log: &Log, range: ExportRange) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -288,4 +289,80 @@ fn a_cosigned_checkpoint_never_keeps_the_gate_from_starting_and_a_bad_one_is_nam
     }
     fs::write(&file, &good).unwrap();
     assert!(verify_dir(dir.path(), Some(&demand)).is_ok());
+}
+
+#[derive(Default)]
+struct Memory(std::collections::BTreeMap<String, Vec<u8>>);
+
+impl Files for Memory {
+    fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    fn open(&self, name: &str) -> std::io::Result<Option<Box<dyn std::io::BufRead + '_>>> {
+        Ok(self.0.get(name).map(|file| Box::new(&file[..]) as Box<dyn std::io::BufRead>))
+    }
+}
+
+fn bundle(log: &Log, filter: Filter) -> Memory {
+    let request = BundleRequest {
+        id: "ab".repeat(16),
+        filter,
+        format: Format::Jsonl,
+        redacted: false,
+        meet: std::collections::BTreeSet::new(),
+        operator: None,
+    };
+    let mut files = Memory::default();
+    let mut out = |name: &'static str, piece: &[u8]| {
+        files.0.entry(name.to_owned()).or_default().extend_from_slice(piece);
+        Ok(())
+    };
+    log.bundle(request, &mut out).unwrap();
+    files
+}
+
+#[test]
+fn bundles_and_proofs_of_single_records_follow_the_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let first = log.verifier_key().to_string();
+    for _ in 0..2 {
+        appends(&log, 5);
+        log.rotate_key().unwrap();
+    }
+    appends(&log, 5);
+    let list = log.keys().to_string();
+    let only = Filter { kind: vec!["key.rotated".to_owned()], ..Filter::default() };
+    for filter in [Filter::default(), only] {
+        let files = bundle(&log, filter);
+        for text in [first.clone(), log.verifier_key().to_string(), list.clone()] {
+            let examined = examine(&files, Some(&anchor(&text)), &mut std::io::sink());
+            assert!(examined.is_ok(), "{text}: {:?}", examined.err());
+        }
+        // Without the hashes of where a key took over nothing says that the old key signed the past, too.
+        let joined = files.0["keys.json"].clone();
+        for at in (0..joined.len()).step_by(11) {
+            let mut bad = Memory(files.0.clone());
+            bad.0.get_mut("keys.json").unwrap()[at] ^= 1;
+            assert!(examine(&bad, None, &mut std::io::sink()).is_err(), "byte {at}");
+        }
+    }
+    let newest = note(&log.checkpoint().unwrap());
+    let size = Checkpoint::of(&newest).unwrap().size;
+    let mut tree = Tree::new();
+    log.read(0, size).for_each(|stored| tree.push(stored.unwrap().hash));
+    let took_over = log.keys().handovers().last().unwrap().tree().size;
+    for seq in 0..size {
+        let proof = log.prove(seq, None).unwrap().unwrap();
+        for text in [&first, &list] {
+            let outcome = verify_proof(proof.as_bytes(), Some(&anchor(text)));
+            assert!(outcome.is_ok(), "{seq}: {outcome:?}");
+        }
+        // By the newest key alone, only what came since it took over.
+        let bytes = log.read(seq, seq + 1).next().unwrap().unwrap().bytes;
+        let path = tree.inclusion_proof(seq, size).unwrap();
+        let alone = proof_text(&bytes, &log.keys(), seq, &path, &newest);
+        assert_eq!(verify_proof(alone.as_bytes(), None).is_ok(), seq >= took_over, "{seq}");
+    }
 }
