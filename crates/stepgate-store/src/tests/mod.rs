@@ -8,4 +8,5 @@ mod hand_over;
 mod log;
 mod migration;
 mod people;
+mod rotation;
 mod torn;
