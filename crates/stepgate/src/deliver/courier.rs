@@ -19,6 +19,9 @@ const LINGER: Duration = Duration::from_millis(100);
 /// The cursor is written no oftener than this; after a kill, as much is sent twice.
 const PERSIST: Duration = Duration::from_secs(1);
 
+/// When so many batches have passed, twice as much is tried where it was once too much.
+const PASSED: u32 = 32;
+
 /// How often a receiver is looked after while there is nothing to send.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -27,7 +30,7 @@ pub(super) trait Way: Send {
     /// Gets ready to send from record `from` on, or from a later one where those up to it are found to be there.
     fn open(&mut self, from: u64, place: Option<Place>, source: &Source) -> Result<u64, Trouble>;
 
-    /// Sends. After an error it is opened anew before anything else.
+    /// Sends. After an error it is opened anew before anything else, but for one that it was too much.
     fn send(&mut self, batch: &Batch) -> Result<(), Trouble>;
 
     /// The first record that is not known to be there, or that what was sent may have been lost.
@@ -67,6 +70,8 @@ struct Progress {
     most: u64,
     /// That was halved just now.
     halved: bool,
+    /// How often so many have passed.
+    passed: u32,
     sent_at: Instant,
     written: (u64, Option<Place>),
     written_at: Instant,
@@ -103,7 +108,6 @@ impl Courier {
                 // Half as much may pass.
                 Err(trouble) if trouble.too_large && progress.halved => {
                     self.status.failed(&trouble.why);
-                    progress.next = None;
                     Duration::ZERO
                 }
                 Err(trouble) => {
@@ -146,13 +150,16 @@ impl Courier {
         if let Err(trouble) = way.send(&batch) {
             progress.halved = trouble.too_large && sent > 1;
             if progress.halved {
-                progress.most = sent / 2;
+                (progress.most, progress.passed) = (sent / 2, 0);
             }
             return Err(trouble);
         }
         progress.next = Some(batch.end());
         progress.sent_at = Instant::now();
-        progress.most = progress.most.saturating_mul(2).min(MAX_RECORDS);
+        progress.passed = progress.passed.saturating_add(1);
+        if progress.passed >= PASSED {
+            (progress.most, progress.passed) = (progress.most.saturating_mul(2).min(MAX_RECORDS), 0);
+        }
         let settled = way.settled()?;
         self.settle(progress, settled, way.place());
         Ok(Turn::Sent { more: batch.end() < self.source.log.len() && batch.is_full(progress.most) })
@@ -167,7 +174,7 @@ impl Courier {
     /// Where to go on.
     fn begin(&self) -> Result<Progress, Trouble> {
         let found = self.file.read().map_err(|error| Trouble::io("its cursor cannot be read", &error))?;
-        let (oldest, end) = (super::oldest(&self.source.log), self.source.log.len());
+        let (oldest, end) = (self.source.log.floor(), self.source.log.len());
         let sink = &self.status.name;
         let (settled, place) = match found {
             FoundCursor::None => (end, None),
@@ -204,6 +211,7 @@ impl Courier {
             next: None,
             most: MAX_RECORDS,
             halved: false,
+            passed: 0,
             sent_at: long_ago,
             written: (u64::MAX, None),
             written_at: long_ago,

@@ -2,7 +2,7 @@
 //!
 //! Syslog acknowledges nothing (RFC 5425 section 4.4 warns of what is lost in buffers). But TLS 1.3 does: who is sent a
 //! KeyUpdate that asks for one must answer it (RFC 8446 section 4.6.3), and comes to it only after all that was sent
-//! before. OpenSSL, Go, Java and rustls answer as they read; GnuTLS answers when it next sends, which a receiver of logs
+//! before. OpenSSL, Go and Java answer as they read; GnuTLS and rustls when they next send, which a receiver of logs
 //! never does. An answer is told by its length: receivers send nothing else of that length.
 
 use std::io::{self, Read as _, Write as _};
@@ -56,19 +56,16 @@ impl Link {
             }
             let trouble = |error: &io::Error| Trouble::io("the TLS handshake", error);
             self.socket.set_read_timeout(Some(left)).map_err(|error| trouble(&error))?;
-            if self.tls.wants_read() {
-                match self.tls.read_tls(&mut self.socket) {
-                    Ok(0) => return Err(Trouble::new("closed during the TLS handshake")),
-                    Ok(_) => {}
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(trouble(&error)),
-                }
-                if let Err(error) = self.tls.process_new_packets() {
-                    // The other end is told why.
-                    let _ = self.flush();
-                    return Err(Trouble::new(format!("TLS: {error}")));
-                }
+            if !self.tls.wants_read() {
+                continue;
             }
+            let mut buffer = [0_u8; 4096];
+            match self.socket.read(&mut buffer) {
+                Ok(0) => return Err(Trouble::new("closed during the TLS handshake")),
+                Ok(length) => self.take(buffer.get(..length).unwrap_or_default())?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(trouble(&error)),
+            };
         }
         self.flush()
     }
@@ -108,26 +105,37 @@ impl Link {
         let mut answers = 0_u64;
         let mut buffer = [0_u8; 4096];
         loop {
-            let heard = match self.socket.read(&mut buffer) {
+            let heard: &[u8] = match self.socket.read(&mut buffer) {
                 Ok(0) => return Err(Trouble::new("the receiver has closed the connection")),
                 Ok(length) => buffer.get(..length).unwrap_or_default(),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(answers),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Trouble::io("the connection", &error)),
             };
-            answers = answers.saturating_add(self.records.count(heard));
-            let mut rest = heard;
-            while !rest.is_empty() {
-                self.tls.read_tls(&mut rest).map_err(|error| Trouble::io("TLS", &error))?;
-                let state =
-                    self.tls.process_new_packets().map_err(|error| Trouble::new(format!("TLS: {error}")))?;
-                if state.peer_has_closed() {
-                    return Err(Trouble::new("the receiver has closed the connection"));
-                }
-                // A receiver has nothing to say to us; it is not kept.
-                let _ = io::copy(&mut self.tls.reader().take(64 * 1024), &mut io::sink());
-            }
+            answers = answers.saturating_add(self.take(heard)?);
         }
+    }
+
+    /// Hands on what the other end has sent; how many answers are in it.
+    fn take(&mut self, heard: &[u8]) -> Result<u64, Trouble> {
+        let mut rest = heard;
+        while !rest.is_empty() {
+            self.tls.read_tls(&mut rest).map_err(|error| Trouble::io("TLS", &error))?;
+            let state = match self.tls.process_new_packets() {
+                Ok(state) => state,
+                Err(error) => {
+                    // The other end is told why.
+                    let _ = self.flush();
+                    return Err(Trouble::new(format!("TLS: {error}")));
+                }
+            };
+            if state.peer_has_closed() {
+                return Err(Trouble::new("the receiver has closed the connection"));
+            }
+            // A receiver has nothing to say to us; it is not kept.
+            let _ = io::copy(&mut self.tls.reader().take(64 * 1024), &mut io::sink());
+        }
+        Ok(self.records.count(heard))
     }
 
     fn flush(&mut self) -> Result<(), Trouble> {

@@ -244,8 +244,9 @@ fn what_is_too_large_is_sent_in_halves_and_one_that_is_too_large_by_itself_is_no
 
 #[test]
 fn a_receiver_that_asks_for_time_gets_it() {
-    for (asked, least) in [("3".to_owned(), 3), (http_date(4), 2)] {
+    for dated in [false, true] {
         let world = World::new();
+        let (asked, least) = if dated { (http_date(5), 2) } else { ("3".to_owned(), 3) };
         let got = Got::default();
         let status: &'static str = format!("503 Service Unavailable\r\nretry-after: {asked}").leak();
         let receiver = got.receiver(move |before, _| match before {
@@ -265,6 +266,37 @@ fn a_receiver_that_asks_for_time_gets_it() {
 fn http_date(seconds: i64) -> String {
     let at = jiff::Timestamp::from_second(jiff::Timestamp::now().as_second() + seconds).unwrap();
     at.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+#[test]
+fn that_nothing_gets_through_for_long_is_recorded_once_and_so_is_that_it_does_again() {
+    let world = World::new();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = WebUrl { url: format!("http://{address}/"), shown: format!("http://{address}") };
+    let running = world.deliver(sink(&world, gone), Vec::new());
+    world.begun("lake");
+    world.grow(1);
+    let told = |what: &str| {
+        let all = world.records();
+        all.iter().filter(|bytes| String::from_utf8_lossy(bytes).contains(what)).count()
+    };
+    until("the record of it", || {
+        running.delivery.sinks[0].asked.notify_one();
+        told("store.degraded") == 1
+    });
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!((told("store.degraded"), told("store.recovered")), (1, 0));
+    let got = Got::default();
+    let _receiver = {
+        let got = got.clone();
+        Receiver::at(address, None, move |stream, _| got.serve(stream, &|_, _| Answer::Takes))
+    };
+    until("the record of its end", || {
+        running.delivery.sinks[0].asked.notify_one();
+        told("store.recovered") == 1
+    });
+    running.done();
+    assert_eq!((told("store.degraded"), told("store.recovered")), (1, 1));
 }
 
 #[test]
