@@ -88,7 +88,7 @@ fn a_gate_whose_checkpoints_stay_at_home_is_warned_of_and_one_without_its_secret
 fn what_is_wrong_in_the_configuration_is_told_with_its_place() {
     let world = World::with_audit("  sinks: {}");
     for (wrong, says) in [
-        ("{a: {file: x, syslog: y}}", "audit.sinks.a must have one of syslog, webhook and file"),
+        ("{a: {file: x, syslog: z}}", "audit.sinks.a must have one of syslog, webhook and file"),
         ("{a: {format: cef}}", "audit.sinks.a must have one of syslog, webhook and file"),
         ("{A: {file: x}}", "a sink's name cannot be this"),
         ("{a: {file: x, format: xml}}", "audit.sinks.a.format must be jsonl, cef or ocsf"),
@@ -96,7 +96,7 @@ fn what_is_wrong_in_the_configuration_is_told_with_its_place() {
         ("{a: {file: x}, b: {file: x}}", "audit.sinks.b.file is another sink's, too"),
         ("{a: {file: x, rotate: {bytes: 5}}}", "audit.sinks.a.rotate.bytes must be a size"),
         ("{a: {file: x, rotate: {bytes: 1MiB, keep: 0}}}", "audit.sinks.a.rotate.keep must be 1 to 1000"),
-        ("{a: {file: x, ca: y}}", "unknown key audit.sinks.a.ca"),
+        ("{a: {file: x, ca: z}}", "unknown key audit.sinks.a.ca"),
         ("{a: {webhook: \"http://lake.example/\", secret_file: x}}", "is http:// and not this machine"),
         ("{a: {webhook: \"https://lake.example/\"}}", "audit.sinks.a.secret_file is missing"),
         ("{a: {syslog: \"a b\"}}", "audit.sinks.a.syslog is not a host and port"),
