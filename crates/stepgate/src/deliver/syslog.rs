@@ -79,12 +79,16 @@ impl Way for SyslogWay {
     }
 
     fn settled(&mut self) -> Result<u64, Trouble> {
-        match (&mut self.link, self.unread) {
-            (_, Some(since)) if since.elapsed() >= SETTLE => self.settle()?,
-            (Some(link), Some(_)) => link.look()?,
+        if self.unread.is_some_and(|since| since.elapsed() >= SETTLE) {
+            self.settle()?;
+        } else if let Some(link) = &mut self.link {
+            let there = link.look();
             // Whoever ends a connection on which nothing is on its way may do so.
-            (Some(link), None) if link.look().is_err() => self.link = None,
-            _ => {}
+            match (there, self.unread) {
+                (Ok(()), _) => {}
+                (Err(trouble), Some(_)) => return Err(trouble),
+                (Err(_), None) => self.link = None,
+            }
         }
         Ok(self.settled)
     }
