@@ -131,7 +131,7 @@ impl Gate {
         out.put(files::PROOF, &lines(proof.iter().map(ProofLine::line).collect()).collect::<Vec<_>>());
         let note = self.checkpoint(self.records.len()).sign(&signer(self.seed));
         out.put(files::CHECKPOINT, note.to_string().as_bytes());
-        out.put(files::KEYS, &keys_text(&[signer(self.seed).verifier_key()]));
+        out.put(files::KEYS, &keys_text(&signer(self.seed).verifier_key().into()));
         if !redacted {
             let text = String::from_utf8(records).unwrap()
                 + &String::from_utf8(out.0[files::EXPORTED].clone()).unwrap();
@@ -617,7 +617,7 @@ fn one_record_is_proven_by_a_text_that_holds_all_it_takes() {
     let key = signer(7).verifier_key();
     let proof = |seq: u64| {
         let path = tree.inclusion_proof(seq, 13).unwrap();
-        proof_text(&gate.records[usize::try_from(seq).unwrap()], &key, seq, &path, &note)
+        proof_text(&gate.records[usize::try_from(seq).unwrap()], &key.clone().into(), seq, &path, &note)
     };
     let anchor: Anchor = key.to_string().parse().unwrap();
     for seq in 0..13 {

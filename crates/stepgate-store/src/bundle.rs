@@ -91,9 +91,11 @@ impl Log {
         let operator = request.operator.clone();
         let exported = Event::AuditExported { records, export: Some(export), operator };
         let exported = self.append_blocking(vec![exported], Vec::new())?;
-        let (frontier, note) = self.shared().checkpoint(true)?;
+        let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
         out(files::CHECKPOINT, note.to_string().as_bytes())?;
-        out(files::KEYS, &keys_text(&[self.verifier_key().clone()]))?;
+        out(files::KEYS, &keys_text(&keys))?;
+        // Where keys took over, the trees must be met.
+        request.meet.extend(keys.handovers().iter().map(|handover| handover.tree().size));
         let mut walk = Walk { out, gap: None, commits: BTreeSet::new(), redacted: request.redacted };
         if let Ok(filter) = serde_json::from_str::<Filter>(&filter) {
             walk.commits.extend(filter_commits(&filter));
@@ -158,10 +160,14 @@ impl Log {
         let filter = format!("{{\"record\":{seq}}}");
         let read = AuditRead { how: Reader::Prove, filter, records: 1, by: None, operator };
         self.append_blocking(vec![Event::AuditRead(read)], Vec::new())?;
-        let (frontier, note) = self.shared().checkpoint(true)?;
+        let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
+        let (size, note) = match keys.next_after(seq) {
+            Some(handover) => (handover.tree().size, handover.note().clone()),
+            None => (frontier.end(), note),
+        };
         let Some(stored) = self.read(seq, seq.saturating_add(1)).next().transpose()? else { return Ok(None) };
-        let path = self.audit_path(seq, frontier.end())?;
-        Ok(Some(proof_text(&stored.bytes, self.verifier_key(), seq, &path, &note)))
+        let path = self.audit_path(seq, size)?;
+        Ok(Some(proof_text(&stored.bytes, &keys, seq, &path, &note)))
     }
 
     /// The audit path of a record in the tree of the first `size`.

@@ -11,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use stepgate_record::{
-    Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket, VerifierKey,
+    Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket,
 };
 use stepgate_types::{Clock, Entropy, StatementId};
 use tokio::sync::watch;
@@ -66,7 +66,6 @@ pub struct Log {
 struct Handle {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
-    verifier_key: VerifierKey,
     writer: Option<JoinHandle<()>>,
     checkpointer: Option<(std_mpsc::Sender<()>, JoinHandle<()>)>,
     /// Held as long as the log is open.
@@ -83,7 +82,6 @@ impl Log {
     pub(crate) fn start(
         shared: Shared,
         prev: Hash,
-        verifier_key: VerifierKey,
         clock: Arc<dyn Clock>,
         lock: File,
     ) -> std::io::Result<Self> {
@@ -106,7 +104,6 @@ impl Log {
             handle: Arc::new(Handle {
                 shared,
                 clock,
-                verifier_key,
                 writer: Some(writer),
                 checkpointer: Some((stop, checkpointer)),
                 _lock: lock,
@@ -120,12 +117,6 @@ impl Log {
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.handle.clock
-    }
-
-    /// What checks the log's checkpoints.
-    #[must_use]
-    pub fn verifier_key(&self) -> &VerifierKey {
-        &self.handle.verifier_key
     }
 
     /// The log's id: 32 hexadecimal digits.

@@ -35,7 +35,7 @@ impl Examined {
         line("Also as:    ", format.file().unwrap_or("nothing else"));
         line("Manifest:   ", if signed { "signed by the log's key (manifest.note)" } else { "not signed" });
         line("Tree:       ", &format!("{} records, root {}", checkpoint.size, checkpoint.root));
-        for key in &self.keys {
+        for key in self.keys.all() {
             line("Key:        ", &key.to_string());
         }
         line("", "");

@@ -9,13 +9,13 @@ use super::openings::{Opening, Openings};
 use super::walk::{Summary, Terms, Walk, next_line, only_line};
 use super::{Derived, Files, Format, MAX_TEXT, keys};
 use crate::render::RENDER_VERSION;
-use crate::verify::{Anchor, Failure, Known};
-use crate::{Checkpoint, Event, Export, Names, Record, SignedNote, VerifierKey};
+use crate::verify::{Anchor, Failure, Known, NEW_KEY};
+use crate::{Checkpoint, Event, Export, Names, Record, SignedNote, VerifierKeys};
 
 /// A bundle whose records are proven.
 pub struct Examined {
     pub(super) checkpoint: Checkpoint,
-    pub(super) keys: Vec<VerifierKey>,
+    pub(super) keys: VerifierKeys,
     pub(super) exported: Record,
     pub(super) export: Export,
     pub(super) format: Format,
@@ -163,21 +163,36 @@ fn not_signed(summary: &Summary, exported: u64) -> Failure {
 fn signed(
     files: &dyn Files,
     anchor: Option<&Anchor>,
-) -> Result<(Vec<VerifierKey>, Checkpoint, Vec<Known>), Failure> {
-    let keys = keys::read(&read_text(files, KEYS)?).ok_or_else(|| Failure::file(KEYS, "it holds no keys"))?;
-    let key = keys.last().ok_or_else(|| Failure::file(KEYS, "it is empty"))?;
+) -> Result<(VerifierKeys, Checkpoint, Vec<Known>), Failure> {
+    let keys = keys::read(&read_text(files, KEYS)?)
+        .ok_or_else(|| Failure::file(KEYS, "it holds no keys that follow each other"))?;
     let note: SignedNote = read_text(files, CHECKPOINT)?
         .parse()
         .map_err(|error: crate::NoteError| Failure::checkpoint(error.to_string()))?;
-    let checkpoint =
-        Checkpoint::verified(&note, key).map_err(|error| Failure::checkpoint(error.to_string()))?;
-    let given = anchor.map(|anchor| anchor.check(key)).transpose().map_err(Failure::checkpoint)?.flatten();
-    let known = given.map(|given| Known {
-        size: given.size,
-        root: given.root,
-        source: "the checkpoint given".to_owned(),
-    });
-    Ok((keys, checkpoint, known.into_iter().collect()))
+    let checkpoint = keys.verified_among(&note).map_err(|error| Failure::checkpoint(error.to_string()))?;
+    // No line goes unchecked.
+    note.cosigned_by(keys.name(), anchor.map(Anchor::witnesses).unwrap_or_default())
+        .map_err(|error| Failure::checkpoint(error.to_string()))?;
+    let given = anchor.map(|anchor| anchor.check(&keys)).transpose().map_err(Failure::checkpoint)?;
+    let given = given.unwrap_or_default();
+    if let Some(replaced) = given.replaced.first().filter(|replaced| replaced.size < checkpoint.size) {
+        return Err(Failure::checkpoint(crate::NoteError::Replaced(replaced.size).to_string()));
+    }
+    if let Some(anchor) = anchor {
+        anchor.witnessed([&note]).map_err(Failure::checkpoint)?;
+    }
+    let known = |checkpoint: &Checkpoint, source: &str| Known {
+        size: checkpoint.size,
+        root: checkpoint.root,
+        source: source.to_owned(),
+    };
+    let mut all: Vec<Known> =
+        given.checkpoint.iter().map(|given| known(given, "the checkpoint given")).collect();
+    // Those at which a key took over must all be met: without that the new key alone could sign another past.
+    all.extend(keys.handovers().iter().map(|handover| known(handover.tree(), NEW_KEY)));
+    let at = given.replaced.iter().filter(|replaced| replaced.size == checkpoint.size);
+    all.extend(at.map(|replaced| known(replaced, "the list of keys given")));
+    Ok((keys, checkpoint, all))
 }
 
 fn read_openings(files: &dyn Files, redacted: bool) -> Result<Openings, Failure> {

@@ -153,8 +153,7 @@ fn signature(files: &dyn Files, examined: &Examined, manifest: &Manifest) -> Res
     if note.text() != note_text(&manifest.origin, &manifest.sha256()) {
         return Err(NoteError::Malformed("it signs something else than this manifest"));
     }
-    let key = examined.keys.last().ok_or(NoteError::Malformed("no key"))?;
-    note.verify_alone(key)
+    note.verify_alone(examined.keys.newest())
 }
 
 fn notes(examined: &Examined, manifest: &Manifest, anchored: bool, again: bool, count: usize) -> Vec<String> {

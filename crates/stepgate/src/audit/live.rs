@@ -8,6 +8,7 @@ use stepgate_store::{ExportRange, Log};
 use stepgate_types::Timestamp;
 use tokio::sync::mpsc;
 
+use super::keys;
 use crate::failure::Failure;
 use crate::operator::{Reply, log_error};
 use crate::store::Store;
@@ -71,9 +72,11 @@ pub(crate) async fn export(
 pub(crate) async fn verify_live(
     store: &Store,
     anchor: Option<String>,
+    witnesses: &[String],
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
     let anchor = anchor.map(|text| parse_anchor(&text)).transpose()?;
+    let anchor = demanding(anchor, witnesses)?;
     let out = out.clone();
     blocking(&store.log, move |log| {
         let outcome = log.verify(anchor.as_ref());
@@ -102,6 +105,14 @@ pub(crate) fn parse_anchor(text: &str) -> Result<Anchor, Failure> {
         Failure::usage(format!("this is no checkpoint and no verifier key: {error}"))
             .hint("make one with: stepgate audit checkpoint > FILE")
     })
+}
+
+/// The anchor, if there is any, with the witnesses that are demanded besides.
+pub(crate) fn demanding(anchor: Option<Anchor>, witnesses: &[String]) -> Result<Option<Anchor>, Failure> {
+    if witnesses.is_empty() {
+        return Ok(anchor);
+    }
+    Ok(Some(anchor.unwrap_or_default().with_witnesses(keys::witness_keys(witnesses)?)))
 }
 
 pub(super) async fn blocking<T: Send + 'static>(

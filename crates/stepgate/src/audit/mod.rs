@@ -2,11 +2,13 @@
 
 mod bundle;
 mod filter;
+mod keys;
 mod list;
 mod live;
 mod operator;
 mod search;
 mod shown;
+mod shred;
 mod tail;
 mod verify;
 
@@ -38,8 +40,8 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             let search = AuditOperator::Search { filter, limit: *limit, reverse: *reverse, scan: *scan };
             list::search(&Link::open(&Config::load(config)?)?, search, *output)
         }
-        AuditCommand::Verify { path, offline, checkpoint, witness: _ } => {
-            verify::verify(config, path.as_deref(), *offline, checkpoint.as_deref())
+        AuditCommand::Verify { path, offline, checkpoint, witness } => {
+            verify::verify(config, path.as_deref(), *offline, checkpoint.as_deref(), witness)
         }
         AuditCommand::Export { filter, format, sign, redact, meet, out } => {
             let now = stepgate_types::Clock::now(&crate::system::SystemClock);
@@ -61,6 +63,16 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             let command = Operator::Audit(AuditOperator::Checkpoint {});
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
+        AuditCommand::Shred { subject, now } => {
+            let command = AuditOperator::Shred { subject: subject.clone(), keep_us: None, now: *now };
+            let said = Link::open(&Config::load(config)?)?.tell(Operator::Audit(command))?;
+            said.iter().try_for_each(|said| output::print_line(said))
+        }
+        AuditCommand::RotateKey => {
+            let command = Operator::Audit(AuditOperator::RotateKey {});
+            write_text(&Link::open(&Config::load(config)?)?, command, None)
+        }
+        AuditCommand::Cosign { file } => keys::cosign(&Config::load(config)?, file),
         AuditCommand::Sink(command) => crate::deliver::run(config, command),
         _ => Err(Failure::usage("this is not built yet")),
     }

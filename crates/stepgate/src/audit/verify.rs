@@ -11,17 +11,17 @@ use stepgate_record::verify::{self as record, Anchor, Outcome, report, verify_ex
 
 use super::AuditOperator;
 use super::bundle::{BundleDir, BundleTar, is_bundle_dir, is_tar};
-use super::live::parse_anchor;
+use super::live::{demanding, parse_anchor};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{self, Link, Operator};
 use crate::output;
 
-/// The largest checkpoint file that is read, in bytes; one is some 300.
-const MAX_CHECKPOINT: u64 = 64 * 1024;
+/// The largest checkpoint file that is read, in bytes; one is some 300, and a list of keys 3,000 for each key.
+const MAX_CHECKPOINT: u64 = 1024 * 1024;
 
 /// The longest proof of one record that is read, in bytes.
-const MAX_PROOF: u64 = 128 * 1024;
+const MAX_PROOF: u64 = 2 * 1024 * 1024;
 
 /// Verifies; the last line printed is `ok: …` or `FAILED: …`.
 pub(super) fn verify(
@@ -29,13 +29,15 @@ pub(super) fn verify(
     path: Option<&Path>,
     offline: bool,
     checkpoint: Option<&Path>,
+    witnesses: &[String],
 ) -> Result<(), Failure> {
-    let anchor = checkpoint.map(read_anchor).transpose()?;
+    let (text, anchor) = checkpoint.map(read_anchor).transpose()?.unzip();
+    let anchor = demanding(anchor, witnesses)?;
     match path {
-        Some(path) => conclude(&verify_path(path, anchor.as_ref().map(|(_, anchor)| anchor))?),
+        Some(path) => conclude(&verify_path(path, anchor.as_ref())?),
         None if offline => Err(Failure::usage("what is to be verified?")
             .hint("name an export, or a copy of the data directory: stepgate audit verify FILE --offline")),
-        None => verify_configured(&Config::load(config)?, anchor),
+        None => verify_configured(&Config::load(config)?, (text, anchor), witnesses),
     }
 }
 
@@ -85,18 +87,19 @@ pub(super) fn sizes(paths: &[PathBuf]) -> Result<BTreeSet<u64>, Failure> {
 }
 
 /// By the gate that works on it, or, if none does, without opening (and so changing) it.
-fn verify_configured(config: &Config, anchor: Option<(String, Anchor)>) -> Result<(), Failure> {
+fn verify_configured(
+    config: &Config,
+    (text, anchor): (Option<String>, Option<Anchor>),
+    witnesses: &[String],
+) -> Result<(), Failure> {
     if !operator::is_served(config)? {
         if !config.data.exists() {
             return Err(Failure::usage(format!("there is no data directory {} yet", config.data.display()))
                 .hint("it is made by the first `stepgate serve` or `stepgate user add`"));
         }
-        return conclude(&stepgate_store::verify_dir(
-            &config.data,
-            anchor.as_ref().map(|(_, anchor)| anchor),
-        ));
+        return conclude(&stepgate_store::verify_dir(&config.data, anchor.as_ref()));
     }
-    let command = Operator::Audit(AuditOperator::Verify { anchor: anchor.map(|(text, _)| text) });
+    let command = Operator::Audit(AuditOperator::Verify { anchor: text, witnesses: witnesses.to_vec() });
     let rows = Link::open(config)?.rows(command)?;
     let row = rows.first().ok_or_else(|| Failure::unreachable("the gate gave no answer"))?;
     finish(

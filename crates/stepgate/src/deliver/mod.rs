@@ -22,6 +22,7 @@ mod tests;
 mod tls;
 mod trouble;
 mod webhook;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +43,7 @@ use courier::Courier;
 use degraded::Degraded;
 use render::Renderer;
 use status::{Sent, Status, WayStatus};
+use witness::Asker;
 
 /// What has not worked for so long is recorded.
 const DEGRADED_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
@@ -79,6 +81,10 @@ pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
             WayTo::Email(email) => mail::transport(email).map(drop),
         };
         about(&format!("audit.checkpoints, {}", way.name), result)?;
+    }
+    for witness in &audit.witnesses {
+        let result = witness::agent(witness.ca.as_deref()).map(drop);
+        about(&format!("audit.witnesses, {}", witness.key.name()), result)?;
     }
     Ok(())
 }
@@ -142,6 +148,12 @@ impl Delivery {
                 degraded: Degraded::new("checkpoint", way.every.saturating_mul(3)),
             };
             spawn(&format!("way-{}", way.name), &working, move || messenger.run())?;
+        }
+        for (number, witness) in audit.witnesses.iter().enumerate() {
+            let asker = Asker::new(&self.log, witness, Handle::current(), down.clone())?;
+            if let Some(asker) = asker {
+                spawn(&format!("witness-{number}"), &working, move || asker.run())?;
+            }
         }
         drop(working);
         let mut down = down.clone();
