@@ -36,6 +36,11 @@ pub(super) trait Way: Send {
     /// The first record that is not known to be there, or that what was sent may have been lost.
     fn settled(&mut self) -> Result<u64, Trouble>;
 
+    /// The gate goes down: the first record that is not known to be there, where that is more than was settled.
+    fn stop(&mut self) -> Option<u64> {
+        None
+    }
+
     /// Where the settled records end, of a file.
     fn place(&self) -> Option<Place> {
         None
@@ -127,6 +132,9 @@ impl Courier {
                 self.wait(wait, Some(&mut grown)) || self.wait(lingers, None)
             };
             if stop {
+                if let Some(settled) = way.stop().filter(|_| progress.next.is_some()) {
+                    self.settle(&mut progress, settled, way.place());
+                }
                 self.persist(&mut progress, true);
                 return;
             }
@@ -146,7 +154,7 @@ impl Courier {
         let settled = way.settled()?;
         self.settle(progress, settled, way.place());
         let Some(batch) = self.source.batch(next, progress.most)? else { return Ok(Turn::Nothing) };
-        let sent = batch.end().saturating_sub(batch.first());
+        let (sent, full) = (batch.end().saturating_sub(batch.first()), batch.is_full(progress.most));
         if let Err(trouble) = way.send(&batch) {
             progress.halved = trouble.too_large && sent > 1;
             if progress.halved {
@@ -162,7 +170,7 @@ impl Courier {
         }
         let settled = way.settled()?;
         self.settle(progress, settled, way.place());
-        Ok(Turn::Sent { more: batch.end() < self.source.log.len() && batch.is_full(progress.most) })
+        Ok(Turn::Sent { more: full && batch.end() < self.source.log.len() })
     }
 
     fn settle(&self, progress: &mut Progress, settled: u64, place: Option<Place>) {

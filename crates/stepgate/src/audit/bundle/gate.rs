@@ -94,7 +94,7 @@ pub(crate) fn prove(
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
     let proof = log
-        .prove(seq, None)
+        .prove(seq, operator)
         .map_err(|error| log_error(&error))?
         .ok_or_else(|| Failure::no(format!("there is no record {seq}; the log has {} so far", log.len())))?;
     out.blocking_send(Reply::Text(proof)).map_err(|_| Failure::unreachable("nobody listens"))?;
