@@ -6,7 +6,11 @@ use stepgate_types::{
     Action, BulkShape, Certainty, Estimator, GrantId, GroupName, Kind, PersonName, RequestId, SessionId, Use,
 };
 
-use crate::{Deferral, Outcome};
+mod evidence;
+
+pub use evidence::{IntegrityFailed, Pruned, Restored, Sealed};
+
+use crate::{Deferral, Hash, Outcome};
 
 /// One thing that happened. `type` names it in the record, in the words of the event list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -504,6 +508,26 @@ pub enum Event {
         /// Whether all was well.
         ok: bool,
     },
+    /// A check of the log failed.
+    #[serde(rename = "integrity.failed")]
+    IntegrityFailed(IntegrityFailed),
+    /// A segment of the log is full and sealed.
+    #[serde(rename = "log.sealed")]
+    LogSealed(Sealed),
+    /// The log was copied.
+    #[serde(rename = "log.backed_up")]
+    LogBackedUp {
+        /// How many records.
+        size: u64,
+        /// Root of the tree over them.
+        root: Hash,
+    },
+    /// The log goes on from a backup.
+    #[serde(rename = "log.restored")]
+    LogRestored(Restored),
+    /// Records were deleted by the configured rule; their hashes stay.
+    #[serde(rename = "retention.pruned")]
+    RetentionPruned(Pruned),
 }
 
 /// A decided statement: facts, circumstances, rules and outcome.

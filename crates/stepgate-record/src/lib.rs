@@ -18,7 +18,7 @@ mod tree;
 pub mod verify;
 
 pub use checkpoint::Checkpoint;
-pub use event::{Event, LabelledColumn, Statement};
+pub use event::{Event, IntegrityFailed, LabelledColumn, Pruned, Restored, Sealed, Statement};
 pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};

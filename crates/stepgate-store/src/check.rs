@@ -1,17 +1,21 @@
 //! Verification of a log in its store: of a copy, or of the running gate's own.
 
+use std::fs;
 use std::path::Path;
 use std::sync::PoisonError;
 
 use stepgate_record::verify::{Anchor, Chain, Failure, Known, Outcome, Place, Verified};
-use stepgate_record::{Checkpoint, Event, Frontier, VerifierKey};
+use stepgate_record::{Checkpoint, Event, Frontier, Hash, Pruned, VerifierKey};
 
-use crate::beside::has_blobs;
-use crate::checkpoints;
+use crate::archive::{Carry, Seals};
+use crate::beside::{Beside, BesideError, has_blobs};
 use crate::files::read_text;
+use crate::gather::{Changed, Gather};
+use crate::keeper::{compare, compare_hashes};
 use crate::layout::{Layout, Used};
-use crate::scan::{Damage, End, Found, Scan};
-use crate::{Log, LogError, OpenError};
+use crate::open::{MAX_COPIED_BYTES, first_there};
+use crate::scan::{Damage, End, Found, Scan, file_header, file_name};
+use crate::{Log, LogError, OpenError, checkpoints, journal};
 
 /// Verifies the log of the data directory `dir`, without its keys and without changing it.
 ///
@@ -39,9 +43,11 @@ pub fn verify_dir(dir: &Path, anchor: Option<&Anchor>) -> Outcome {
     if has_blobs(&layout.blobs()).map_err(|error| Failure::files(format!("beside/blobs: {error}")))? {
         return Err(Failure::files("beside/blobs is not empty: no value is that large"));
     }
-    let scan = Scan::new(&layout.records(), &log_id);
-    let scan = scan.map_err(|error| Failure::files(format!("records cannot be read: {error}")))?;
-    check(scan, &log_id, &key, known, u64::MAX, anchor)
+    let checked =
+        Check { dir: &layout.records(), log_id: &log_id, key: &key, known, end: u64::MAX, anchor }.run()?;
+    let mut verified = checked.verified;
+    verified.notes.extend(check_beside(&layout, checked.changes)?);
+    Ok(verified)
 }
 
 impl Log {
@@ -64,66 +70,251 @@ impl Log {
             let source = "the newest checkpoint".to_owned();
             known.push(Known { size: frontier.end(), root, source });
         }
-        let scan = self.shared().records.scan();
-        let scan = scan.map_err(|error| Failure::files(format!("records cannot be read: {error}")))?;
-        let outcome = check(scan, self.id(), self.verifier_key(), known, frontier.end(), anchor);
+        // Nothing is deleted meanwhile.
+        let _kept = self.shared().archive.keep_files();
+        let (dir, log_id, key) = (self.shared().records.dir(), self.id(), self.verifier_key());
+        let checked = Check { dir, log_id, key, known, end: frontier.end(), anchor }.run();
+        let outcome = checked.map(|checked| checked.verified);
         let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok() };
         self.append_blocking(vec![checked], Vec::new()).map_err(trouble)?;
         outcome
     }
 }
 
-/// Checks the records before `end` against checkpoints and anchor.
-fn check(
-    mut scan: Scan,
-    log_id: &str,
-    key: &VerifierKey,
-    mut known: Vec<Known>,
+/// What is checked: the records before `end`, against checkpoints and anchor.
+struct Check<'a> {
+    dir: &'a Path,
+    log_id: &'a str,
+    key: &'a VerifierKey,
+    known: Vec<Known>,
     end: u64,
-    anchor: Option<&Anchor>,
-) -> Outcome {
-    let covered = known.iter().map(|known| known.size).max().unwrap_or(0);
-    if let Some(anchor) = anchor
-        && let Some(Checkpoint { size, root, .. }) = anchor.check(key).map_err(Failure::checkpoint)?
-    {
-        known.push(Known { size, root, source: "the checkpoint given".to_owned() });
-    }
-    let mut chain = Chain::new(log_id, Frontier::default(), known);
-    let (mut unsound, mut torn) = (None, 0);
-    while chain.next() < end {
-        let frame = match scan.advance() {
-            Ok(Found::Frame(frame)) => frame,
-            Ok(Found::End(End { torn: bytes, .. })) => {
-                torn = bytes;
-                break;
+    anchor: Option<&'a Anchor>,
+}
+
+/// What checking has found.
+struct Checked {
+    verified: Verified,
+    /// The last two batches that changed something beside the log.
+    changes: (Changed, Changed),
+}
+
+/// What records say of the log itself.
+#[derive(Default)]
+struct Said {
+    pruned: Option<Pruned>,
+    restored: Option<u64>,
+}
+
+/// The name of the checkpoint given, in failures.
+const GIVEN: &str = "the checkpoint given";
+
+impl Check<'_> {
+    fn run(mut self) -> Result<Checked, Failure> {
+        let covered = self.known.iter().map(|known| known.size).max().unwrap_or(0);
+        let mut given = 0;
+        if let Some(anchor) = self.anchor
+            && let Some(Checkpoint { size, root, .. }) =
+                anchor.check(self.key).map_err(Failure::checkpoint)?
+        {
+            given = size;
+            self.known.push(Known { size, root, source: GIVEN.to_owned() });
+        }
+        let mut seals = Seals::read(self.dir, self.log_id, self.key).map_err(Failure::files)?;
+        if let Some(beyond) = seals.beyond {
+            return Err(Failure::files(format!("the seal before that of record {beyond} is missing")));
+        }
+        seals.seals.retain(|seal| seal.end <= self.end);
+        self.known.append(&mut seals.known);
+        self.known.retain(|known| known.size <= self.end || known.source == GIVEN);
+        let mut said = Said::default();
+        let checked = self.check(&seals, covered, &mut said);
+        checked.map_err(|mut failure| {
+            if let Some(size) = said.restored.filter(|size| *size < given && failure.why.contains(GIVEN)) {
+                failure.why.push_str(&format!(
+                    ". The log was restored from a backup at record {size}; the checkpoint given covers {given} \
+                     records: those from {size} on are not in it"
+                ));
             }
-            Err(Damage { record, why }) => return Err(chain.blame(record, format!("it {why}"))),
+            failure
+        })
+    }
+
+    fn check(&self, seals: &Seals, covered: u64, said: &mut Said) -> Result<Checked, Failure> {
+        let floor = first_there(self.dir, seals).map_err(Failure::files)?;
+        let carry = self.pruned(seals, floor)?;
+        let at_floor = carry.frontier.root();
+        let (mut changed, mut changed_before) = carry.changes;
+        let mut chain = Chain::new(self.log_id, carry.frontier, self.known.clone());
+        if floor > 0 {
+            chain = chain.after(carry.prev);
+        }
+        let scan = Scan::from_file(self.dir, self.log_id, floor);
+        let mut scan = scan.map_err(|error| Failure::files(format!("records cannot be read: {error}")))?;
+        let (mut unsound, mut torn) = (None, 0);
+        let mut sealed = seals.seals.iter().filter(|seal| seal.first >= floor).peekable();
+        let mut gathered: Option<(Gather, u64)> = None;
+        while chain.next() < self.end {
+            let frame = match scan.advance() {
+                Ok(Found::Frame(frame)) => frame,
+                Ok(Found::End(End { torn: bytes, .. })) => {
+                    torn = bytes;
+                    break;
+                }
+                Err(Damage { record, why }) => return Err(chain.blame(record, format!("it {why}"))),
+            };
+            if gathered.is_none() && sealed.peek().is_some_and(|seal| seal.first == chain.next()) {
+                let begin = file_header(self.log_id, chain.next()).len();
+                let gather = Gather::new(self.log_id, chain.next(), (changed, changed_before));
+                gathered = Some((gather, u64::try_from(begin).unwrap_or(u64::MAX)));
+            }
+            for (_, bytes, _) in frame.records() {
+                // The links between the records name the altered one exactly.
+                said.take(&chain.push(bytes)?.event);
+            }
+            if !frame.sound {
+                unsound.get_or_insert(frame.header.first);
+            }
+            if let Some(digest) = frame.header.changes {
+                changed_before = changed.replace((frame.header.first, digest));
+            }
+            if let Some((gather, offset)) = &mut gathered {
+                gather.take(&frame, *offset).map_err(Failure::files)?;
+                *offset = offset.saturating_add(frame.length());
+            }
+            if let Some(seal) = sealed.next_if(|seal| seal.end <= chain.next())
+                && let Some((gather, _)) = gathered.take()
+            {
+                let made = gather.finish(&self.dir.join(file_name(seal.first))).map_err(Failure::files)?;
+                if made.seal.roots == seal.roots && unsound.is_none() {
+                    compare(self.dir, &made, seal).map_err(Failure::files)?;
+                }
+            }
+        }
+        let reached = chain.next();
+        let frontier = chain.finish(None).map_err(|mut failure| {
+            if failure.place == Place::Record(reached) {
+                failure.why.push_str(": the files were cut short");
+            }
+            failure
+        })?;
+        if let Some(first) = unsound {
+            let why = "what was written with it was changed, though no record of it";
+            return Err(Failure::record(first, why));
+        }
+        let pruned = said.explain(floor, at_floor)?;
+        let root = frontier.root().ok_or_else(|| Failure::files("no root"))?;
+        let records = frontier.end();
+        let mut notes = notes(records, covered, self.anchor.is_some(), torn);
+        notes.extend(pruned);
+        let verified = Verified { records, tree_size: records, root, notes };
+        Ok(Checked { verified, changes: (changed, changed_before) })
+    }
+
+    /// What comes before the first record that is there: by their hashes, which stand under the same checkpoints.
+    fn pruned(&self, seals: &Seals, floor: u64) -> Result<Carry, Failure> {
+        let malformed = || Failure::files("a seal is malformed");
+        let gone = seals.seals.iter().take_while(|seal| seal.end <= floor);
+        let mut frontier = Frontier::default();
+        let mut known: Vec<&Known> = self.known.iter().filter(|known| known.size <= floor).collect();
+        known.sort_by_key(|known| std::cmp::Reverse(known.size));
+        let mut meet = |frontier: &Frontier| {
+            while let Some(met) = known.pop_if(|known| known.size == frontier.end()) {
+                if frontier.root() != Some(met.root) {
+                    let (size, source) = (met.size, &met.source);
+                    let why =
+                        format!("the hashes of the first {size} records are not those that {source} signs");
+                    return Err(Failure::files(why));
+                }
+            }
+            Ok(())
         };
-        for (_, bytes, _) in frame.records() {
-            // The links between the records name the altered one exactly.
-            chain.push(bytes)?;
+        meet(&frontier)?;
+        for seal in gone.clone() {
+            let leaves = compare_hashes(self.dir, seal).map_err(Failure::files)?;
+            for leaf in leaves {
+                frontier.push(leaf);
+                meet(&frontier)?;
+            }
         }
-        if !frame.sound {
-            unsound.get_or_insert(frame.header.first);
+        let index = gone.count();
+        let carry = seals.carry(index).filter(|carry| carry.frontier == frontier);
+        carry.ok_or_else(malformed)
+    }
+}
+
+impl Said {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::RetentionPruned(pruned) => self.pruned = Some(pruned.clone()),
+            Event::LogRestored(restored) => self.restored = Some(restored.size),
+            _ => {}
         }
     }
-    let reached = chain.next();
-    let frontier = chain.finish(None).map_err(|mut failure| {
-        if failure.place == Place::Record(reached) {
-            failure.why.push_str(": the files were cut short");
+
+    /// Whether what is missing before `floor` is what retention has deleted; a note of it.
+    fn explain(&self, floor: u64, root: Option<Hash>) -> Result<Option<String>, Failure> {
+        let (end, said) = self.pruned.as_ref().map_or((0, None), |pruned| (pruned.end, Some(pruned.root)));
+        if end < floor {
+            return Err(Failure::record(end, "it is missing, and no record says that it was deleted"));
         }
-        failure
-    })?;
-    if let Some(first) = unsound {
-        return Err(Failure::record(first, "what was written with it was changed, though no record of it"));
+        if end == floor && end > 0 && said != root {
+            return Err(Failure::files(format!(
+                "the hashes of the deleted records before {end} are not those that were recorded with their deletion"
+            )));
+        }
+        Ok(match (floor, end) {
+            (0, 0) => None,
+            (floor, end) if floor < end => {
+                Some(format!("the records from {floor} to {} were to be deleted, and are there", end - 1))
+            }
+            _ => Some(format!(
+                "the records before {floor} were deleted by retention; their hashes are there, and are those that \
+                 the checkpoints sign"
+            )),
+        })
     }
-    let root = frontier.root().ok_or_else(|| Failure::files("no root"))?;
-    Ok(Verified {
-        records: frontier.end(),
-        tree_size: frontier.end(),
-        root,
-        notes: notes(frontier.end(), covered, anchor.is_some(), torn),
-    })
+}
+
+/// Holds what is kept beside the log against its sum, and against the log: on a copy, since opening it changes it.
+fn check_beside(layout: &Layout, (changed, before): (Changed, Changed)) -> Result<Option<String>, Failure> {
+    let trouble = |error: std::io::Error| Failure::files(format!("beside: {error}"));
+    if !layout.db().exists() {
+        return Err(Failure::files("beside/db is missing"));
+    }
+    let copy = tempfile::tempdir().map_err(trouble)?;
+    let mut bytes = 0_u64;
+    for entry in fs::read_dir(layout.beside()).map_err(trouble)? {
+        let entry = entry.map_err(trouble)?;
+        let data = entry.metadata().map_err(trouble)?;
+        bytes = bytes.saturating_add(data.len());
+        if bytes > MAX_COPIED_BYTES {
+            return Ok(Some("what is kept beside the log is too large to be checked on a copy".to_owned()));
+        }
+        if data.is_file() {
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).map_err(trouble)?;
+        }
+    }
+    let beside = match Beside::open(copy.path()) {
+        Ok(beside) => beside,
+        Err(BesideError::InUse) => return Err(Failure::files("beside/db is in use")),
+        Err(BesideError::Damaged(why)) => return Err(Failure::files(format!("beside/db: {why}"))),
+    };
+    beside.check().map_err(Failure::files)?;
+    let state = beside.state().last;
+    if state == changed {
+        return Ok(None);
+    }
+    let written = journal::read_file(&layout.journal());
+    let written = written.map_err(|error| Failure::files(format!("journal: {error}")))?;
+    let pending = written.is_some_and(|written| Some((written.first, written.digest)) == changed);
+    if pending && state == before {
+        return Ok(Some(
+            "a last change beside the log was on its way, and is made at the next start".to_owned(),
+        ));
+    }
+    Err(Failure::files(
+        "what is kept beside the log is not as new, or as old, as the log: it was put back or removed",
+    ))
 }
 
 fn notes(records: u64, covered: u64, anchored: bool, torn: u64) -> Vec<String> {

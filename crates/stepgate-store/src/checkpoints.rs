@@ -46,6 +46,11 @@ impl Checkpoints {
         self.last.as_ref().map(|(size, _)| *size)
     }
 
+    /// Signs a tree without keeping that.
+    pub(crate) fn note(&self, size: u64, root: Hash) -> SignedNote {
+        Checkpoint { origin: self.origin.clone(), size, root }.sign(&self.signer)
+    }
+
     /// Signs the tree of this size and root, and returns when the checkpoint is on disk. `keep`: also as
     /// an older one.
     pub(crate) fn sign(&mut self, size: u64, root: Hash, keep: bool) -> io::Result<SignedNote> {
@@ -104,6 +109,11 @@ pub(crate) fn read(dir: &Path, key: &VerifierKey) -> Result<Vec<Known>, String> 
     }
     known.sort_by_key(|known| known.size);
     Ok(known)
+}
+
+/// Whether there is any checkpoint in `dir`.
+pub(crate) fn any(dir: &Path) -> io::Result<bool> {
+    Ok(dir.join(LATEST).exists() || !history_sizes(dir)?.is_empty())
 }
 
 /// Whether a checkpoint in `dir`, believed or not, covers a record or cannot be read.

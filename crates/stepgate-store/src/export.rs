@@ -81,7 +81,7 @@ impl Log {
         };
         let mut line = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.write_all(b"\n"));
         line(&header.line().map_err(|failure| LogError::Io(failure.why))?)?;
-        for stored in self.shared().records.read(cut.first, cut.end)? {
+        for stored in self.shared().read(cut.first, cut.end)? {
             line(&stored?.bytes)?;
         }
         line(&checkpoint_line(&note))?;
@@ -94,7 +94,7 @@ impl Log {
     fn cut(&self, range: ExportRange, size: u64) -> Result<Cut, LogError> {
         let (mut first, mut end) = (None, if range.until.is_none() { size } else { 0 });
         if range != ExportRange::default() {
-            for stored in self.shared().records.read(0, size)? {
+            for stored in self.shared().read(0, size)? {
                 let Stored { seq, bytes, .. } = stored?;
                 let unreadable =
                     |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
@@ -111,7 +111,7 @@ impl Log {
         let end = end.max(first);
         let mut cut =
             Cut { first, end, before: Frontier::default(), after: Frontier::starting_at(end), last: None };
-        for stored in self.shared().records.read(0, size)? {
+        for stored in self.shared().read(0, size)? {
             let Stored { seq, hash, .. } = stored?;
             if seq < first {
                 cut.before.push(hash);

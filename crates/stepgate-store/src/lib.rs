@@ -1,5 +1,6 @@
 //! The store: one writer that makes records durable, and everything that lives beside the log.
 
+mod archive;
 mod beside;
 mod change;
 mod check;
@@ -8,21 +9,27 @@ mod desk;
 mod error;
 mod export;
 mod factors;
+mod fault;
 mod files;
 mod frame;
+mod gather;
 mod history;
 mod journal;
+mod keeper;
 mod layout;
 mod log;
 mod migrate;
 mod open;
 mod people;
+mod proofs;
 mod queue;
 mod read;
 mod records;
+mod retention;
 mod scan;
 mod scram;
 mod seal;
+mod slim;
 mod space;
 mod tape;
 #[cfg(test)]
@@ -33,6 +40,7 @@ mod vault;
 mod wait;
 mod writer;
 
+pub use archive::{OnSealed, Segment};
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
 pub use desk::{
@@ -42,8 +50,10 @@ pub use desk::{
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
+pub use keeper::Upkeep;
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened, PendingRelease};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
 pub use records::Stored;
+pub use retention::Pruning;
 pub use scram::ScramSecret;
 pub use vault::{Vault, VaultError};

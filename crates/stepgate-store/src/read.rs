@@ -1,6 +1,7 @@
 //! Reading the log, record by record.
 
-use crate::records::Stored;
+use crate::records::{Lines, Stored};
+use crate::writer::Shared;
 use crate::{Log, LogError};
 
 impl Log {
@@ -9,7 +10,7 @@ impl Log {
     ///
     /// It reads while it is asked for more, and holds no lock in between.
     pub fn read(&self, from: u64, end: u64) -> impl Iterator<Item = Result<Stored, LogError>> + Send + use<> {
-        let (lines, failed) = match self.shared().records.read(from, end.min(self.len())) {
+        let (lines, failed) = match self.shared().read(from, end.min(self.len())) {
             Ok(lines) => (Some(lines), None),
             Err(error) => (None, Some(Err(error))),
         };
@@ -19,6 +20,17 @@ impl Log {
     /// The first record whose bytes are kept; of those before it, the hashes alone are.
     #[must_use]
     pub fn floor(&self) -> u64 {
-        0
+        self.shared().archive.floor()
+    }
+}
+
+impl Shared {
+    /// The records `from..end`, all of which are on disk.
+    pub(crate) fn read(&self, from: u64, end: u64) -> Result<Lines, LogError> {
+        let floor = self.archive.floor();
+        if from < floor && from < end {
+            return Err(LogError::Unreadable { seq: from, why: "was deleted by retention".to_owned() });
+        }
+        self.records.read(from, end, self.archive.place(from))
     }
 }

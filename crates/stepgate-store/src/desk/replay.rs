@@ -19,6 +19,13 @@ pub(super) struct Replay {
 }
 
 impl Replay {
+    /// A person, as records name them in JSON, has spent this step before what is read.
+    pub(super) fn spent(&mut self, person: &str, step: u64) {
+        if let Ok(person) = serde_json::from_str(person) {
+            self.state.spend(&person, step);
+        }
+    }
+
     /// Takes the next record in.
     pub(super) fn take(&mut self, record: &Record) {
         match &record.event {

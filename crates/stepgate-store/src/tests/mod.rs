@@ -8,4 +8,6 @@ mod hand_over;
 mod log;
 mod migration;
 mod people;
+mod retention;
+mod sealing;
 mod torn;
