@@ -105,13 +105,20 @@ fn a_bind_that_only_a_sync_follows_is_judged_too_since_planning_runs_functions()
 }
 
 #[test]
-fn a_long_text_is_read_at_leisure_by_whichever_frame_it_comes_to_be_read() {
+fn what_takes_long_to_read_is_read_at_leisure_by_whichever_frame_it_comes_to_be_read() {
     use std::cell::Cell;
     thread_local! { static READ: Cell<usize> = const { Cell::new(0) } }
     let long = format!("select id from customers where id in ({}1)", "1, ".repeat(16 << 10));
-    for frames in
-        [vec![parse("", &long), bind("", ""), sync()], vec![parse("", &long), sync()], vec![query(&long)]]
-    {
+    let deep = format!("select {}1{}", "(".repeat(200), ")".repeat(200));
+    // Neither, and the more work.
+    let chain = format!("select 1 from t {}", "natural join t ".repeat(200));
+    for frames in [
+        vec![parse("", &long), bind("", ""), sync()],
+        vec![parse("", &long), sync()],
+        vec![query(&long)],
+        vec![query(&deep)],
+        vec![query(&chain)],
+    ] {
         let mut stage = Stage::new();
         stage.session.read_long_texts_by(|read| {
             READ.set(READ.get() + 1);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use stepgate_record::verify::Known;
-use stepgate_record::{Checkpoint, Frontier, Hash, SignedNote, VerifierKey};
+use stepgate_record::{Frontier, Hash, SignedNote, VerifierKeys};
 
 use crate::LogError;
 use crate::files::read_text;
@@ -194,7 +194,7 @@ pub(crate) struct Carry {
 
 impl Seals {
     /// The seals in a directory of records. Errors are texts that name the file.
-    pub(crate) fn read(dir: &Path, log_id: &str, key: &VerifierKey) -> Result<Self, String> {
+    pub(crate) fn read(dir: &Path, log_id: &str, keys: &VerifierKeys) -> Result<Self, String> {
         let mut firsts = numbered(dir, SEAL).map_err(|error| format!("records cannot be listed: {error}"))?;
         firsts.sort_unstable();
         let mut found = Self::default();
@@ -216,7 +216,7 @@ impl Seals {
             let text = text.map_err(|error| format!("{source}: {error}"))?;
             let text = text.ok_or_else(|| format!("{source} is missing"))?;
             let note = text.parse::<SignedNote>();
-            let checkpoint = note.and_then(|note| Checkpoint::verified(&note, key));
+            let checkpoint = note.and_then(|note| keys.verified(&note));
             let checkpoint = checkpoint.map_err(|error| format!("{source} was altered: {error}"))?;
             if checkpoint.size != seal.end {
                 return Err(format!("{source} covers {} records", checkpoint.size));

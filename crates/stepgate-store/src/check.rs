@@ -1,21 +1,21 @@
 //! Verification of a log in its store: of a copy, or of the running gate's own.
 
-use std::fs;
 use std::path::Path;
 use std::sync::PoisonError;
 
-use stepgate_record::verify::{Anchor, Chain, Failure, Known, Outcome, Place, Verified};
-use stepgate_record::{Checkpoint, Event, Frontier, Hash, Pruned, VerifierKey};
+use stepgate_record::verify::{Anchor, Chain, Failure, Given, Known, Outcome, Place, Verified};
+use stepgate_record::{Checkpoint, Event, Frontier, Hash, Pruned, Record, SignedNote, VerifierKeys};
 
 use crate::archive::{Carry, Seals};
-use crate::beside::{Beside, BesideError, has_blobs};
-use crate::files::read_text;
+use crate::beside::has_blobs;
+use crate::check_beside::check_beside;
 use crate::gather::{Changed, Gather};
+use crate::index::Comparison;
 use crate::keeper::{compare, compare_hashes};
 use crate::layout::{Layout, Used};
-use crate::open::{MAX_COPIED_BYTES, first_there};
+use crate::open::first_there;
 use crate::scan::{Damage, End, Found, Scan, file_header, file_name};
-use crate::{Log, LogError, OpenError, checkpoints, journal};
+use crate::{Log, LogError, OpenError, checkpoints, cosigned, keys};
 
 /// Verifies the log of the data directory `dir`, without its keys and without changing it.
 ///
@@ -38,15 +38,16 @@ pub fn verify_dir(dir: &Path, anchor: Option<&Anchor>) -> Outcome {
         let why = "written by an older stepgate; open it with this one once (`serve`), which keeps a backup";
         return Err(Failure::files(format!("{}: {why}", dir.display())));
     }
-    let key = read_key(&layout, &log_id)?;
-    let known = checkpoints::read(&layout.checkpoints(), &key).map_err(Failure::checkpoint)?;
+    let keys = keys::read(&layout, &Checkpoint::origin(&log_id)).map_err(Failure::files)?;
+    let known = keys::all_known(&layout, &keys).map_err(Failure::checkpoint)?;
+    let cosigned = cosigned::read(&layout.checkpoints(), &keys).map_err(Failure::checkpoint)?;
     if has_blobs(&layout.blobs()).map_err(|error| Failure::files(format!("beside/blobs: {error}")))? {
         return Err(Failure::files("beside/blobs is not empty: no value is that large"));
     }
-    let checked =
-        Check { dir: &layout.records(), log_id: &log_id, key: &key, known, end: u64::MAX, anchor }.run()?;
-    let mut verified = checked.verified;
-    verified.notes.extend(check_beside(&layout, checked.changes)?);
+    let (dir, log_id) = (&layout.records(), log_id.as_str());
+    let check = Check { dir, log_id, keys: &keys, known, cosigned, end: u64::MAX, anchor };
+    let Checked { mut verified, changes } = check.run()?;
+    verified.notes.extend(check_beside(&layout, changes)?);
     Ok(verified)
 }
 
@@ -58,24 +59,30 @@ impl Log {
     pub fn verify(&self, anchor: Option<&Anchor>) -> Outcome {
         let trouble = |error: LogError| Failure::files(error.to_string());
         let (frontier, _) = self.shared().checkpoint(false).map_err(trouble)?;
-        let known = {
+        let (keys, known, cosigned) = {
             // None is removed meanwhile.
-            let _kept = self.shared().checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-            checkpoints::read(&self.shared().checkpoints_dir, self.verifier_key())
+            let kept = self.shared().checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+            let (keys, dir) = (kept.keys().clone(), &self.shared().checkpoints_dir);
+            let known = checkpoints::read(dir, &keys);
+            let cosigned = cosigned::read(dir, &keys);
+            (keys, known, cosigned)
         };
         // One may have been signed since: it covers more than is checked here.
         let mut known = known.map_err(Failure::checkpoint)?;
+        known.extend(keys::known(&keys));
         known.retain(|known| known.size <= frontier.end());
+        let mut cosigned = cosigned.map_err(Failure::checkpoint)?;
+        cosigned.retain(|(checkpoint, _)| checkpoint.size <= frontier.end());
         if let Some(root) = frontier.root() {
             let source = "the newest checkpoint".to_owned();
             known.push(Known { size: frontier.end(), root, source });
         }
         // Nothing is deleted meanwhile.
         let _kept = self.shared().archive.keep_files();
-        let (dir, log_id, key) = (self.shared().records.dir(), self.id(), self.verifier_key());
-        let checked = Check { dir, log_id, key, known, end: frontier.end(), anchor }.run();
+        let (dir, log_id) = (self.shared().records.dir(), self.id());
+        let checked = Check { dir, log_id, keys: &keys, known, cosigned, end: frontier.end(), anchor }.run();
         let outcome = checked.map(|checked| checked.verified);
-        let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok() };
+        let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok(), first: None };
         self.append_blocking(vec![checked], Vec::new()).map_err(trouble)?;
         outcome
     }
@@ -85,8 +92,9 @@ impl Log {
 struct Check<'a> {
     dir: &'a Path,
     log_id: &'a str,
-    key: &'a VerifierKey,
+    keys: &'a VerifierKeys,
     known: Vec<Known>,
+    cosigned: Vec<(Checkpoint, SignedNote)>,
     end: u64,
     anchor: Option<&'a Anchor>,
 }
@@ -103,31 +111,44 @@ struct Checked {
 struct Said {
     pruned: Option<Pruned>,
     restored: Option<u64>,
+    /// A record that names a new key which never took over.
+    unfinished: Option<u64>,
 }
 
 /// The name of the checkpoint given, in failures.
 const GIVEN: &str = "the checkpoint given";
 
+/// And of the trees in a list of keys.
+const GIVEN_KEYS: &str = "the list of keys given";
+
 impl Check<'_> {
     fn run(mut self) -> Result<Checked, Failure> {
         let covered = self.known.iter().map(|known| known.size).max().unwrap_or(0);
-        let mut given = 0;
-        if let Some(anchor) = self.anchor
-            && let Some(Checkpoint { size, root, .. }) =
-                anchor.check(self.key).map_err(Failure::checkpoint)?
-        {
-            given = size;
-            self.known.push(Known { size, root, source: GIVEN.to_owned() });
-        }
-        let mut seals = Seals::read(self.dir, self.log_id, self.key).map_err(Failure::files)?;
+        self.known.extend(self.cosigned.iter().map(|(Checkpoint { size, root, .. }, _)| Known {
+            size: *size,
+            root: *root,
+            source: format!("the cosigned checkpoint over {size}"),
+        }));
+        let given = self.anchor.map(|anchor| anchor.check(self.keys)).transpose();
+        let Given { checkpoint, replaced } = given.map_err(Failure::checkpoint)?.unwrap_or_default();
+        let given = checkpoint.as_ref().map_or(0, |given| given.size);
+        let others = checkpoint.into_iter().map(|given| (given, GIVEN));
+        let others = others.chain(replaced.iter().map(|tree| (tree.clone(), GIVEN_KEYS)));
+        self.known.extend(others.map(|(Checkpoint { size, root, .. }, source)| Known {
+            size,
+            root,
+            source: source.to_owned(),
+        }));
+        let mut seals = Seals::read(self.dir, self.log_id, self.keys).map_err(Failure::files)?;
         if let Some(beyond) = seals.beyond {
             return Err(Failure::files(format!("the seal before that of record {beyond} is missing")));
         }
         seals.seals.retain(|seal| seal.end <= self.end);
         self.known.append(&mut seals.known);
-        self.known.retain(|known| known.size <= self.end || known.source == GIVEN);
+        let given_one = |known: &Known| [GIVEN, GIVEN_KEYS].contains(&known.source.as_str());
+        self.known.retain(|known| known.size <= self.end || given_one(known));
         let mut said = Said::default();
-        let checked = self.check(&seals, covered, &mut said);
+        let checked = self.check(&seals, covered, replaced.first(), &mut said);
         checked.map_err(|mut failure| {
             if let Some(size) = said.restored.filter(|size| *size < given && failure.why.contains(GIVEN)) {
                 failure.why.push_str(&format!(
@@ -139,7 +160,13 @@ impl Check<'_> {
         })
     }
 
-    fn check(&self, seals: &Seals, covered: u64, said: &mut Said) -> Result<Checked, Failure> {
+    fn check(
+        &self,
+        seals: &Seals,
+        covered: u64,
+        replaced: Option<&Checkpoint>,
+        said: &mut Said,
+    ) -> Result<Checked, Failure> {
         let floor = first_there(self.dir, seals).map_err(Failure::files)?;
         let carry = self.pruned(seals, floor)?;
         let at_floor = carry.frontier.root();
@@ -150,7 +177,8 @@ impl Check<'_> {
         }
         let scan = Scan::from_file(self.dir, self.log_id, floor);
         let mut scan = scan.map_err(|error| Failure::files(format!("records cannot be read: {error}")))?;
-        let (mut unsound, mut torn) = (None, 0);
+        let mut indexes = Comparison::new(self.dir, self.log_id);
+        let (mut unsound, mut torn, mut wrong_index) = (None, 0, None);
         let mut sealed = seals.seals.iter().filter(|seal| seal.first >= floor).peekable();
         let mut gathered: Option<(Gather, u64)> = None;
         while chain.next() < self.end {
@@ -169,7 +197,10 @@ impl Check<'_> {
             }
             for (_, bytes, _) in frame.records() {
                 // The links between the records name the altered one exactly.
-                said.take(&chain.push(bytes)?.event);
+                said.take(&chain.push(bytes)?, self.keys);
+            }
+            if let Err(why) = indexes.take(&scan, &frame) {
+                wrong_index.get_or_insert(why);
             }
             if !frame.sound {
                 unsound.get_or_insert(frame.header.first);
@@ -201,11 +232,26 @@ impl Check<'_> {
             let why = "what was written with it was changed, though no record of it";
             return Err(Failure::record(first, why));
         }
+        if let Some(why) = wrong_index {
+            return Err(Failure::files(why));
+        }
+        if let Some(tree) = replaced {
+            let why =
+                "the list of keys given names a newer key, of which the log says nothing: it was rewritten";
+            return Err(Failure::record(tree.size, why));
+        }
         let pruned = said.explain(floor, at_floor)?;
         let root = frontier.root().ok_or_else(|| Failure::files("no root"))?;
         let records = frontier.end();
         let mut notes = notes(records, covered, self.anchor.is_some(), torn);
         notes.extend(pruned);
+        notes.extend(said.unfinished.map(|seq| {
+            format!("record {seq} names a new key that never took over: the old one goes on until it is replaced again")
+        }));
+        if let Some(anchor) = self.anchor {
+            let cosigned = self.cosigned.iter().map(|(_, note)| note);
+            notes.extend(anchor.witnessed(cosigned).map_err(Failure::checkpoint)?);
+        }
         let verified = Verified { records, tree_size: records, root, notes };
         Ok(Checked { verified, changes: (changed, changed_before) })
     }
@@ -243,8 +289,12 @@ impl Check<'_> {
 }
 
 impl Said {
-    fn take(&mut self, event: &Event) {
-        match event {
+    fn take(&mut self, record: &Record, keys: &VerifierKeys) {
+        match &record.event {
+            Event::KeyRotated { .. } => {
+                let done = keys.handovers().iter().any(|handover| handover.seq() == record.seq);
+                self.unfinished = (!done).then_some(record.seq).or(self.unfinished);
+            }
             Event::RetentionPruned(pruned) => self.pruned = Some(pruned.clone()),
             Event::LogRestored(restored) => self.restored = Some(restored.size),
             _ => {}
@@ -275,48 +325,6 @@ impl Said {
     }
 }
 
-/// Holds what is kept beside the log against its sum, and against the log: on a copy, since opening it changes it.
-fn check_beside(layout: &Layout, (changed, before): (Changed, Changed)) -> Result<Option<String>, Failure> {
-    let trouble = |error: std::io::Error| Failure::files(format!("beside: {error}"));
-    if !layout.db().exists() {
-        return Err(Failure::files("beside/db is missing"));
-    }
-    let copy = tempfile::tempdir().map_err(trouble)?;
-    let mut bytes = 0_u64;
-    for entry in fs::read_dir(layout.beside()).map_err(trouble)? {
-        let entry = entry.map_err(trouble)?;
-        let data = entry.metadata().map_err(trouble)?;
-        bytes = bytes.saturating_add(data.len());
-        if bytes > MAX_COPIED_BYTES {
-            return Ok(Some("what is kept beside the log is too large to be checked on a copy".to_owned()));
-        }
-        if data.is_file() {
-            fs::copy(entry.path(), copy.path().join(entry.file_name())).map_err(trouble)?;
-        }
-    }
-    let beside = match Beside::open(copy.path()) {
-        Ok(beside) => beside,
-        Err(BesideError::InUse) => return Err(Failure::files("beside/db is in use")),
-        Err(BesideError::Damaged(why)) => return Err(Failure::files(format!("beside/db: {why}"))),
-    };
-    beside.check().map_err(Failure::files)?;
-    let state = beside.state().last;
-    if state == changed {
-        return Ok(None);
-    }
-    let written = journal::read_file(&layout.journal());
-    let written = written.map_err(|error| Failure::files(format!("journal: {error}")))?;
-    let pending = written.is_some_and(|written| Some((written.first, written.digest)) == changed);
-    if pending && state == before {
-        return Ok(Some(
-            "a last change beside the log was on its way, and is made at the next start".to_owned(),
-        ));
-    }
-    Err(Failure::files(
-        "what is kept beside the log is not as new, or as old, as the log: it was put back or removed",
-    ))
-}
-
 fn notes(records: u64, covered: u64, anchored: bool, torn: u64) -> Vec<String> {
     let mut notes = Vec::new();
     if torn > 0 {
@@ -338,12 +346,4 @@ fn notes(records: u64, covered: u64, anchored: bool, torn: u64) -> Vec<String> {
         );
     }
     notes
-}
-
-fn read_key(layout: &Layout, log_id: &str) -> Result<VerifierKey, Failure> {
-    let text = read_text(&layout.verifier_key());
-    let text = text.map_err(|error| Failure::files(format!("log.vkey: {error}")))?;
-    let key = text.and_then(|text| text.strip_suffix('\n').and_then(|key| key.parse::<VerifierKey>().ok()));
-    key.filter(|key| key.name() == Checkpoint::origin(log_id))
-        .ok_or_else(|| Failure::files("log.vkey or format.json is missing or was altered"))
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stepgate_record::{Event, Fitted, Frontier, Hash, IntegrityFailed, Sealed};
+use stepgate_record::{Checkpoint, Event, Fitted, Frontier, Hash, IntegrityFailed, Sealed, SignedNote};
 use stepgate_types::{Clock, Timestamp};
 
 use crate::archive::{Carry, beside};
@@ -18,7 +18,7 @@ use crate::queue::Parcel;
 use crate::scan::{file_name, files};
 use crate::slim::Live;
 use crate::writer::Shared;
-use crate::{Change, Log, LogError, Side};
+use crate::{Change, Log, LogError, Side, keys};
 
 /// So often it looks for what is to be done.
 const EVERY: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(1) };
@@ -167,10 +167,7 @@ impl Keeper {
         let mut frontier = carry.frontier;
         seal.range().and_then(|range| frontier.extend(&range)).ok_or_else(malformed)?;
         let root = frontier.root().ok_or_else(malformed)?;
-        let note = {
-            let checkpoints = shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-            checkpoints.note(end, root)
-        };
+        let note = sign_past(shared, end, root)?;
         let write = |what: &str, bytes: &[u8]| {
             let path = beside(dir, first, what);
             write_atomic(&path, bytes).map_err(|error| LogError::Io(format!("{}: {error}", name(&path))))
@@ -235,7 +232,9 @@ impl Keeper {
             let change =
                 Change::Put { side: Side::Desk, key: CHECKED.to_vec(), value: now.to_be_bytes().to_vec() };
             let records = seals.last().map_or(0, |seal| seal.end);
-            return hand.append(&Event::IntegrityChecked { records, ok }, vec![change]).map(drop);
+            return hand
+                .append(&Event::IntegrityChecked { records, ok, first: None }, vec![change])
+                .map(drop);
         };
         let _kept = shared.archive.keep_files();
         let checked = check_one(shared, &seals, index);
@@ -252,6 +251,19 @@ impl Keeper {
         self.round = Some((index.saturating_add(1), ok && checked.is_ok()));
         Ok(())
     }
+}
+
+/// The checkpoint of a tree as it was, signed by the key of its time.
+fn sign_past(shared: &Shared, size: u64, root: Hash) -> Result<SignedNote, LogError> {
+    let keys = shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).keys().clone();
+    for n in (0..keys.count()).rev() {
+        let signer = keys::signer(&shared.vault, keys.name(), n)?;
+        let note = Checkpoint { origin: keys.name().to_owned(), size, root }.sign(&signer);
+        if keys.verified(&note).is_ok() {
+            return Ok(note);
+        }
+    }
+    Err(LogError::Io(format!("no key signs the tree over {size} records")))
 }
 
 /// Holds a sealed segment against what was sealed. The error names the place.

@@ -2,9 +2,13 @@
 
 mod archive;
 mod beside;
+mod bundle;
 mod change;
 mod check;
+mod check_beside;
 mod checkpoints;
+mod cosigned;
+mod cursor;
 mod desk;
 mod error;
 mod export;
@@ -14,8 +18,11 @@ mod files;
 mod frame;
 mod gather;
 mod history;
+mod index;
 mod journal;
 mod keeper;
+mod kek;
+mod keys;
 mod layout;
 mod log;
 mod migrate;
@@ -31,6 +38,7 @@ mod scram;
 mod seal;
 mod slim;
 mod space;
+mod subjects;
 mod tape;
 #[cfg(test)]
 mod testing;
@@ -41,8 +49,11 @@ mod wait;
 mod writer;
 
 pub use archive::{OnSealed, Segment};
+pub use bundle::{BundleRequest, BundleSummary};
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
+pub use cosigned::{CosignError, Cosigned};
+pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
 pub use desk::{
     Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
     Shown, ShownParameter, VerifyError, Waiting,
@@ -50,10 +61,13 @@ pub use desk::{
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
+pub use index::{Finder, Search};
 pub use keeper::Upkeep;
+pub use keys::Rotated;
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened, PendingRelease};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
 pub use records::Stored;
 pub use retention::Pruning;
 pub use scram::ScramSecret;
+pub use subjects::{ShredError, Shredding, Subject, Subjects};
 pub use vault::{Vault, VaultError};

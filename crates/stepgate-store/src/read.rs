@@ -1,6 +1,7 @@
 //! Reading the log, record by record.
 
 use crate::records::{Lines, Stored};
+use crate::scan::Scan;
 use crate::writer::Shared;
 use crate::{Log, LogError};
 
@@ -27,10 +28,22 @@ impl Log {
 impl Shared {
     /// The records `from..end`, all of which are on disk.
     pub(crate) fn read(&self, from: u64, end: u64) -> Result<Lines, LogError> {
-        let floor = self.archive.floor();
-        if from < floor && from < end {
-            return Err(LogError::Unreadable { seq: from, why: "was deleted by retention".to_owned() });
+        if from < end {
+            self.kept_from(from)?;
         }
         self.records.read(from, end, self.archive.place(from))
+    }
+
+    /// A scan whose next frame holds record number `from`, which is on disk.
+    pub(crate) fn scan_from(&self, from: u64) -> Result<Scan, LogError> {
+        self.kept_from(from)?;
+        self.records.scan_from(from, self.archive.place(from))
+    }
+
+    fn kept_from(&self, seq: u64) -> Result<(), LogError> {
+        if seq < self.archive.floor() {
+            return Err(LogError::Unreadable { seq, why: "was deleted by retention".to_owned() });
+        }
+        Ok(())
     }
 }

@@ -132,14 +132,15 @@ impl Records {
         self.index.lock().unwrap_or_else(PoisonError::into_inner).forget_before(floor);
     }
 
-    /// The records `from..end`, all of which are on disk: each of them, or an error, which ends it. `sealed` tells where
-    /// a frame begins in a sealed file, by the first records of both, as far as it can be believed without a look.
-    pub(crate) fn read(
-        &self,
-        from: u64,
-        end: u64,
-        sealed: Option<(u64, u64, u64)>,
-    ) -> Result<Lines, LogError> {
+    /// A scan whose next frame holds record number `from`, which is on disk. `sealed` tells where a frame begins in a
+    /// sealed file: file, offset and first record, to be looked at before it is believed.
+    pub(crate) fn scan_from(&self, from: u64, sealed: Option<(u64, u64, u64)>) -> Result<Scan, LogError> {
+        let mut scan = self.scan_before(from, sealed)?;
+        scan.skip_to(from).map_err(|Damage { record, why }| unreadable(record, &why))?;
+        Ok(scan)
+    }
+
+    fn scan_before(&self, from: u64, sealed: Option<(u64, u64, u64)>) -> Result<Scan, LogError> {
         let place = self.index.lock().unwrap_or_else(PoisonError::into_inner).before(from);
         let place = place.map(|Place { record, file, offset }| (file, offset, record));
         let begins = |(file, offset, record): &(u64, u64, u64)| {
@@ -152,7 +153,17 @@ impl Records {
             Some(place) => Scan::starting_at(&self.dir, &self.log_id, place),
             None => self.scan(),
         };
-        let mut scan = scan.map_err(|error| unreadable(from, &format!("cannot be read: {error}")))?;
+        scan.map_err(|error| unreadable(from, &format!("cannot be read: {error}")))
+    }
+
+    /// The records `from..end`, all of which are on disk: each of them, or an error, which ends it.
+    pub(crate) fn read(
+        &self,
+        from: u64,
+        end: u64,
+        sealed: Option<(u64, u64, u64)>,
+    ) -> Result<Lines, LogError> {
+        let mut scan = self.scan_before(from, sealed)?;
         if from < end {
             scan.skip_to(from).map_err(|Damage { record, why }| unreadable(record, &why))?;
         }

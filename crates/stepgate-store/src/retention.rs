@@ -149,6 +149,7 @@ pub(crate) fn settle(shared: &Shared) -> Result<(), String> {
 
 /// The first record that something is still to be sent.
 fn least_cursor(shared: &Shared) -> Result<Option<u64>, LogError> {
-    let _ = shared;
-    Ok(None)
+    let data = shared.checkpoints_dir.parent().unwrap_or(&shared.checkpoints_dir);
+    crate::least_cursor(data)
+        .map_err(|error| LogError::Io(format!("cursors of sinks cannot be read: {error}")))
 }

@@ -76,7 +76,9 @@ pub(crate) struct Scan {
     open: Option<Open>,
     next: u64,
     /// Frames that were read ahead: halves of a batch, up to its end.
-    ahead: VecDeque<Frame>,
+    ahead: VecDeque<(Frame, (u64, u64))>,
+    /// Where the last frame ends that was given out, while others were read ahead.
+    passed: Option<(u64, u64)>,
 }
 
 struct Open {
@@ -107,6 +109,7 @@ impl Scan {
             open: None,
             next: 0,
             ahead: VecDeque::new(),
+            passed: None,
         })
     }
 
@@ -131,18 +134,19 @@ impl Scan {
         let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
         input.seek(SeekFrom::Start(offset))?;
         let open = Some(Open { first, input, offset, length });
-        let ahead = VecDeque::new();
-        Ok(Self { dir: dir.to_owned(), log_id: log_id.to_owned(), files, open, next, ahead })
+        let (dir, log_id) = (dir.to_owned(), log_id.to_owned());
+        Ok(Self { dir, log_id, files, open, next, ahead: VecDeque::new(), passed: None })
     }
 
-    /// File and offset of the frame that comes next, if that was not read ahead.
+    /// Behind the last frame: file and offset, where the next one is if that is in the same file.
     pub(crate) fn place(&self) -> Option<(u64, u64)> {
-        self.open.as_ref().filter(|_| self.ahead.is_empty()).map(|open| (open.first, open.offset))
+        let read = self.open.as_ref().map(|open| (open.first, open.offset));
+        if self.ahead.is_empty() { read } else { self.passed }
     }
 
     /// Reads on.
     pub(crate) fn advance(&mut self) -> Result<Found, Damage> {
-        if let Some(frame) = self.ahead.pop_front() {
+        if let Some(frame) = self.take_ahead() {
             return Ok(Found::Frame(frame));
         }
         // Where the halves of a batch begin, and how long they are.
@@ -157,20 +161,26 @@ impl Scan {
                 }
                 (Found::Frame(frame), halves) => {
                     let goes_on = frame.header.goes_on && frame.sound;
+                    let end = self.open.as_ref().map_or((0, 0), |open| (open.first, open.offset));
                     if goes_on {
                         let length = length_of(&frame.header);
-                        let end = self.open.as_ref().map_or((0, 0), |open| (open.first, open.offset));
                         let (_, bytes) = halves.get_or_insert(((end.0, end.1.saturating_sub(length)), 0));
                         *bytes = bytes.saturating_add(length);
                     }
-                    self.ahead.push_back(frame);
+                    self.ahead.push_back((frame, end));
                     if !goes_on {
                         break;
                     }
                 }
             }
         }
-        self.ahead.pop_front().map(Found::Frame).ok_or_else(|| self.damage("is missing"))
+        self.take_ahead().map(Found::Frame).ok_or_else(|| self.damage("is missing"))
+    }
+
+    fn take_ahead(&mut self) -> Option<Frame> {
+        let (frame, end) = self.ahead.pop_front()?;
+        self.passed = Some(end);
+        Some(frame)
     }
 
     /// Reads on; a half of a batch is a frame like others.

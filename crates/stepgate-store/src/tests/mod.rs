@@ -1,6 +1,6 @@
 //! The store against real files.
 
-mod damage;
+pub(crate) mod damage;
 mod export;
 mod files;
 mod full;
@@ -9,5 +9,6 @@ mod log;
 mod migration;
 mod people;
 mod retention;
+mod rotation;
 mod sealing;
 mod torn;
