@@ -101,6 +101,8 @@ impl Log {
         let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
         out(files::CHECKPOINT, note.to_string().as_bytes())?;
         out(files::KEYS, &keys_text(&keys))?;
+        // Also where there are none: the file belongs to the bundle.
+        out(files::RECORDS, b"")?;
         // Where keys took over, the trees must be met.
         request.meet.extend(keys.handovers().iter().map(|handover| handover.tree().size));
         let mut walk = Walk { out, gap: None, commits: BTreeSet::new(), redacted: request.redacted };
@@ -132,7 +134,7 @@ impl Log {
         walk.end_gap()?;
         let Walk { out, commits, .. } = walk;
         if !request.redacted {
-            // Also where there are none: the file belongs to the bundle.
+            // Likewise.
             out(files::SUBJECTS, b"")?;
             for commit in commits {
                 if let Some(subject) = self.subjects().open(&commit) {
