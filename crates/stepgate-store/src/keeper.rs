@@ -254,7 +254,7 @@ impl Keeper {
 }
 
 /// The checkpoint of a tree as it was, signed by the key of its time.
-fn sign_past(shared: &Shared, size: u64, root: Hash) -> Result<SignedNote, LogError> {
+pub(crate) fn sign_past(shared: &Shared, size: u64, root: Hash) -> Result<SignedNote, LogError> {
     let keys = shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).keys().clone();
     for n in (0..keys.count()).rev() {
         let signer = keys::signer(&shared.vault, keys.name(), n)?;
