@@ -78,7 +78,7 @@ impl Log {
         let end = self.len();
         let mut records = 0_u64;
         let mut selection = Selection::new(&request.filter);
-        for stored in self.read(0, end) {
+        for stored in self.read(self.floor(), end) {
             records = records.saturating_add(u64::from(selection.takes(&stored?)?));
         }
         let export = Export {
@@ -101,7 +101,15 @@ impl Log {
             walk.commits.extend(filter_commits(&filter));
         }
         let mut selection = Selection::new(&request.filter);
-        for stored in self.read(0, frontier.end()) {
+        // Of what retention has deleted, the hashes alone are there.
+        let floor = self.floor();
+        for (seq, hash) in (0..).zip(self.leaf_hashes(0, floor)?) {
+            if request.meet.contains(&seq) {
+                walk.end_gap()?;
+            }
+            walk.skip(seq, hash);
+        }
+        for stored in self.read(floor, frontier.end()) {
             let stored = stored?;
             if request.meet.contains(&stored.seq) {
                 walk.end_gap()?;
@@ -111,7 +119,7 @@ impl Log {
             } else if stored.seq < end && selection.takes(&stored)? {
                 walk.record(&stored)?;
             } else {
-                walk.skip(&stored);
+                walk.skip(stored.seq, stored.hash);
             }
         }
         walk.end_gap()?;
@@ -166,17 +174,8 @@ impl Log {
             None => (frontier.end(), note),
         };
         let Some(stored) = self.read(seq, seq.saturating_add(1)).next().transpose()? else { return Ok(None) };
-        let path = self.audit_path(seq, size)?;
+        let path = self.inclusion(seq, size)?;
         Ok(Some(proof_text(&stored.bytes, &keys, seq, &path, &note)))
-    }
-
-    /// The audit path of a record in the tree of the first `size`.
-    fn audit_path(&self, seq: u64, size: u64) -> Result<Vec<Hash>, LogError> {
-        let mut tree = stepgate_record::Tree::new();
-        for stored in self.read(0, size) {
-            tree.push(stored?.hash);
-        }
-        tree.inclusion_proof(seq, size).ok_or(LogError::Closed)
     }
 
     /// Adds to the people and addresses of a filter what they stand for in records.
@@ -227,9 +226,9 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn skip(&mut self, stored: &Stored) {
-        let begin = || (stored.seq, Frontier::starting_at(stored.seq));
-        self.gap.get_or_insert_with(begin).1.push(stored.hash);
+    fn skip(&mut self, seq: u64, hash: Hash) {
+        let begin = || (seq, Frontier::starting_at(seq));
+        self.gap.get_or_insert_with(begin).1.push(hash);
     }
 
     fn end_gap(&mut self) -> io::Result<()> {

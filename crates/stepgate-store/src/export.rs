@@ -113,7 +113,7 @@ impl Log {
         };
         let mut line = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.write_all(b"\n"));
         line(&header.line().map_err(|failure| LogError::Io(failure.why))?)?;
-        for stored in self.shared().records.read(cut.first, cut.end)? {
+        for stored in self.shared().read(cut.first, cut.end)? {
             line(&stored?.bytes)?;
         }
         line(&checkpoint_line(&note))?;
@@ -124,9 +124,11 @@ impl Log {
 
     /// Finds the range in the first `size` records.
     fn cut(&self, range: ExportRange, size: u64, keys: &VerifierKeys) -> Result<Cut, LogError> {
+        // Of what retention has deleted, the hashes alone are there: it comes before.
+        let floor = self.floor();
         let (mut first, mut end) = (None, if range.until.is_none() { size } else { 0 });
         if range != ExportRange::default() {
-            for stored in self.shared().records.read(0, size)? {
+            for stored in self.shared().read(floor, size)? {
                 let Stored { seq, bytes, .. } = stored?;
                 let unreadable =
                     |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
@@ -139,11 +141,12 @@ impl Log {
                 }
             }
         }
-        let first = if range.since.is_none() { 0 } else { first.unwrap_or(size).min(size) };
+        let first = if range.since.is_none() { floor } else { first.unwrap_or(size).min(size) };
         let end = end.max(first);
         let (before, after) = (Runs::new(keys, 0, first), Runs::new(keys, end, size));
         let mut cut = Cut { first, end, before, after, last: None };
-        for stored in self.shared().records.read(0, size)? {
+        self.leaf_hashes(0, floor)?.into_iter().for_each(|hash| cut.before.push(hash));
+        for stored in self.shared().read(floor, size)? {
             let Stored { seq, hash, .. } = stored?;
             if seq < first {
                 cut.before.push(hash);
