@@ -20,7 +20,7 @@ use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, Message, NoValues, Sess
 use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
     Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
-    SessionId, SqlState, StatementId, Use,
+    SessionId, SqlState, StatementId, SubjectKind, Use, Who,
 };
 use stepgate_wire::Problem;
 
@@ -45,6 +45,8 @@ pub(crate) struct Judge {
     pub(crate) database: Arc<Database>,
     pub(crate) session: SessionId,
     pub(crate) person: PersonName,
+    /// The same, as records name them.
+    named: Who,
     /// Whom the gate is upstream for this session.
     pub(crate) role: Arc<Credentials>,
     pub(crate) address: IpAddr,
@@ -85,17 +87,11 @@ impl Judge {
         address: IpAddr,
         client: String,
     ) -> Self {
-        Self {
-            gate,
-            database,
-            session,
-            person,
-            role,
-            address,
-            client,
-            transaction_left: None,
-            known: Known::default(),
-        }
+        // Its first record is on disk: what stands for the person is known, and nothing need be looked up again.
+        let named = gate.log.subjects().who(SubjectKind::Person, person.as_str());
+        let transaction_left = None;
+        let known = Known::default();
+        Self { gate, database, session, person, named, role, address, client, transaction_left, known }
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
@@ -511,7 +507,7 @@ impl Case<'_> {
         Event::StatementDecided(Box::new(Statement {
             session: self.judge.session,
             statement: self.pending.number,
-            person: self.who.person.clone(),
+            person: self.judge.named.clone(),
             groups: self.who.groups.iter().cloned().collect(),
             database: self.who.database.clone(),
             protocol: self.pending.protocol.as_str().to_owned(),
@@ -533,6 +529,15 @@ impl Case<'_> {
             request,
             grant,
             policy_sha256: self.view.rules.sha256().to_owned(),
+            db_user: self.who.db_user.clone(),
+            unenforced: !self.decision.enforced,
+            functions: Vec::new(),
+            raw_bytes: None,
+            raw_hmac: String::new(),
+            why: Vec::new(),
+            risk: None,
+            signals: Vec::new(),
+            buckets: Vec::new(),
         }))
     }
 }

@@ -64,11 +64,10 @@ fn session() -> SessionId {
 }
 
 fn decided() -> Event {
-    let Ok(person) = "dana".parse() else { fail(&"no name") };
     Event::StatementDecided(Box::new(Statement {
         session: session(),
         statement: 12_345,
-        person,
+        person: "dana".into(),
         groups: vec![],
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
@@ -90,6 +89,15 @@ fn decided() -> Event {
         request: None,
         grant: None,
         policy_sha256: "a".repeat(64),
+        db_user: String::new(),
+        unenforced: false,
+        functions: vec![],
+        raw_bytes: None,
+        raw_hmac: String::new(),
+        why: vec![],
+        risk: None,
+        signals: vec![],
+        buckets: vec![],
     }))
 }
 

@@ -180,13 +180,14 @@ impl Beside {
     }
 
     const fn tree(&self, side: Side) -> &sled::Tree {
-        let [people, factors, desk, taints, bindings] = &self.trees;
+        let [people, factors, desk, taints, bindings, subjects] = &self.trees;
         match side {
             Side::People => people,
             Side::Factors => factors,
             Side::Desk => desk,
             Side::Taints => taints,
             Side::Bindings => bindings,
+            Side::Subjects => subjects,
         }
     }
 

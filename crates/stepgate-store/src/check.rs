@@ -3,15 +3,15 @@
 use std::path::Path;
 use std::sync::PoisonError;
 
-use stepgate_record::verify::{Anchor, Chain, Failure, Known, Outcome, Place, Verified};
-use stepgate_record::{Checkpoint, Event, Frontier, VerifierKey};
+use stepgate_record::verify::{Anchor, Chain, Failure, Given, Known, Outcome, Place, Verified};
+use stepgate_record::{Checkpoint, Event, Frontier, SignedNote, VerifierKeys};
 
 use crate::beside::has_blobs;
-use crate::checkpoints;
-use crate::files::read_text;
+use crate::index::Comparison;
 use crate::layout::{Layout, Used};
 use crate::scan::{Damage, End, Found, Scan};
 use crate::{Log, LogError, OpenError};
+use crate::{checkpoints, cosigned, keys};
 
 /// Verifies the log of the data directory `dir`, without its keys and without changing it.
 ///
@@ -34,14 +34,15 @@ pub fn verify_dir(dir: &Path, anchor: Option<&Anchor>) -> Outcome {
         let why = "written by an older stepgate; open it with this one once (`serve`), which keeps a backup";
         return Err(Failure::files(format!("{}: {why}", dir.display())));
     }
-    let key = read_key(&layout, &log_id)?;
-    let known = checkpoints::read(&layout.checkpoints(), &key).map_err(Failure::checkpoint)?;
+    let keys = keys::read(&layout, &Checkpoint::origin(&log_id)).map_err(Failure::files)?;
+    let known = keys::all_known(&layout, &keys).map_err(Failure::checkpoint)?;
+    let cosigned = cosigned::read(&layout.checkpoints(), &keys).map_err(Failure::checkpoint)?;
     if has_blobs(&layout.blobs()).map_err(|error| Failure::files(format!("beside/blobs: {error}")))? {
         return Err(Failure::files("beside/blobs is not empty: no value is that large"));
     }
     let scan = Scan::new(&layout.records(), &log_id);
     let scan = scan.map_err(|error| Failure::files(format!("records cannot be read: {error}")))?;
-    check(scan, &log_id, &key, known, u64::MAX, anchor)
+    check(scan, &log_id, &keys, (known, cosigned), u64::MAX, anchor)
 }
 
 impl Log {
@@ -52,22 +53,28 @@ impl Log {
     pub fn verify(&self, anchor: Option<&Anchor>) -> Outcome {
         let trouble = |error: LogError| Failure::files(error.to_string());
         let (frontier, _) = self.shared().checkpoint(false).map_err(trouble)?;
-        let known = {
+        let (keys, known, cosigned) = {
             // None is removed meanwhile.
-            let _kept = self.shared().checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
-            checkpoints::read(&self.shared().checkpoints_dir, self.verifier_key())
+            let kept = self.shared().checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+            let (keys, dir) = (kept.keys().clone(), &self.shared().checkpoints_dir);
+            let known = checkpoints::read(dir, &keys);
+            let cosigned = cosigned::read(dir, &keys);
+            (keys, known, cosigned)
         };
         // One may have been signed since: it covers more than is checked here.
         let mut known = known.map_err(Failure::checkpoint)?;
+        known.extend(keys::known(&keys));
         known.retain(|known| known.size <= frontier.end());
+        let mut cosigned = cosigned.map_err(Failure::checkpoint)?;
+        cosigned.retain(|(checkpoint, _)| checkpoint.size <= frontier.end());
         if let Some(root) = frontier.root() {
             let source = "the newest checkpoint".to_owned();
             known.push(Known { size: frontier.end(), root, source });
         }
         let scan = self.shared().records.scan();
         let scan = scan.map_err(|error| Failure::files(format!("records cannot be read: {error}")))?;
-        let outcome = check(scan, self.id(), self.verifier_key(), known, frontier.end(), anchor);
-        let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok() };
+        let outcome = check(scan, self.id(), &keys, (known, cosigned), frontier.end(), anchor);
+        let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok(), first: None };
         self.append_blocking(vec![checked], Vec::new()).map_err(trouble)?;
         outcome
     }
@@ -77,17 +84,29 @@ impl Log {
 fn check(
     mut scan: Scan,
     log_id: &str,
-    key: &VerifierKey,
-    mut known: Vec<Known>,
+    keys: &VerifierKeys,
+    (mut known, cosigned): (Vec<Known>, Vec<(Checkpoint, SignedNote)>),
     end: u64,
     anchor: Option<&Anchor>,
 ) -> Outcome {
     let covered = known.iter().map(|known| known.size).max().unwrap_or(0);
-    if let Some(anchor) = anchor
-        && let Some(Checkpoint { size, root, .. }) = anchor.check(key).map_err(Failure::checkpoint)?
-    {
-        known.push(Known { size, root, source: "the checkpoint given".to_owned() });
-    }
+    known.extend(cosigned.iter().map(|(Checkpoint { size, root, .. }, _)| Known {
+        size: *size,
+        root: *root,
+        source: format!("the cosigned checkpoint over {size}"),
+    }));
+    let given = anchor.map(|anchor| anchor.check(keys)).transpose().map_err(Failure::checkpoint)?;
+    let Given { checkpoint, replaced } = given.unwrap_or_default();
+    let others = checkpoint.into_iter().map(|given| (given, "the checkpoint given"));
+    let others = others.chain(replaced.iter().map(|tree| (tree.clone(), "the list of keys given")));
+    known.extend(others.map(|(Checkpoint { size, root, .. }, source)| Known {
+        size,
+        root,
+        source: source.to_owned(),
+    }));
+    let mut unfinished = None;
+    let mut indexes = Comparison::new(scan.dir(), log_id);
+    let mut wrong_index = None;
     let mut chain = Chain::new(log_id, Frontier::default(), known);
     let (mut unsound, mut torn) = (None, 0);
     while chain.next() < end {
@@ -101,10 +120,17 @@ fn check(
         };
         for (_, bytes, _) in frame.records() {
             // The links between the records name the altered one exactly.
-            chain.push(bytes)?;
+            let record = chain.push(bytes)?;
+            if matches!(record.event, Event::KeyRotated { .. }) {
+                let done = keys.handovers().iter().any(|handover| handover.seq() == record.seq);
+                unfinished = (!done).then_some(record.seq).or(unfinished);
+            }
         }
         if !frame.sound {
             unsound.get_or_insert(frame.header.first);
+        }
+        if let Err(why) = indexes.take(&scan, &frame) {
+            wrong_index.get_or_insert(why);
         }
     }
     let reached = chain.next();
@@ -117,13 +143,24 @@ fn check(
     if let Some(first) = unsound {
         return Err(Failure::record(first, "what was written with it was changed, though no record of it"));
     }
+    if let Some(why) = wrong_index {
+        return Err(Failure::files(why));
+    }
+    if let Some(tree) = replaced.first() {
+        let why = "the list of keys given names a newer key, of which the log says nothing: it was rewritten";
+        return Err(Failure::record(tree.size, why));
+    }
     let root = frontier.root().ok_or_else(|| Failure::files("no root"))?;
-    Ok(Verified {
-        records: frontier.end(),
-        tree_size: frontier.end(),
-        root,
-        notes: notes(frontier.end(), covered, anchor.is_some(), torn),
-    })
+    let mut notes = notes(frontier.end(), covered, anchor.is_some(), torn);
+    if let Some(seq) = unfinished {
+        notes.push(format!(
+            "record {seq} names a new key that never took over: the old one goes on until it is replaced again"
+        ));
+    }
+    if let Some(anchor) = anchor {
+        notes.extend(anchor.witnessed(cosigned.iter().map(|(_, note)| note)).map_err(Failure::checkpoint)?);
+    }
+    Ok(Verified { records: frontier.end(), tree_size: frontier.end(), root, notes })
 }
 
 fn notes(records: u64, covered: u64, anchored: bool, torn: u64) -> Vec<String> {
@@ -147,12 +184,4 @@ fn notes(records: u64, covered: u64, anchored: bool, torn: u64) -> Vec<String> {
         );
     }
     notes
-}
-
-fn read_key(layout: &Layout, log_id: &str) -> Result<VerifierKey, Failure> {
-    let text = read_text(&layout.verifier_key());
-    let text = text.map_err(|error| Failure::files(format!("log.vkey: {error}")))?;
-    let key = text.and_then(|text| text.strip_suffix('\n').and_then(|key| key.parse::<VerifierKey>().ok()));
-    key.filter(|key| key.name() == Checkpoint::origin(log_id))
-        .ok_or_else(|| Failure::files("log.vkey or format.json is missing or was altered"))
 }

@@ -1,9 +1,12 @@
 //! The store: one writer that makes records durable, and everything that lives beside the log.
 
 mod beside;
+mod bundle;
 mod change;
 mod check;
 mod checkpoints;
+mod cosigned;
+mod cursor;
 mod desk;
 mod error;
 mod export;
@@ -11,18 +14,23 @@ mod factors;
 mod files;
 mod frame;
 mod history;
+mod index;
 mod journal;
+mod kek;
+mod keys;
 mod layout;
 mod log;
 mod migrate;
 mod open;
 mod people;
 mod queue;
+mod read;
 mod records;
 mod scan;
 mod scram;
 mod seal;
 mod space;
+mod subjects;
 mod tape;
 #[cfg(test)]
 mod testing;
@@ -32,8 +40,11 @@ mod vault;
 mod wait;
 mod writer;
 
+pub use bundle::{BundleRequest, BundleSummary};
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
+pub use cosigned::{CosignError, Cosigned};
+pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
 pub use desk::{
     Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
     Shown, ShownParameter, VerifyError, Waiting,
@@ -41,7 +52,11 @@ pub use desk::{
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
+pub use index::{Finder, Search};
+pub use keys::Rotated;
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened, PendingRelease};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
+pub use records::Stored;
 pub use scram::ScramSecret;
+pub use subjects::{ShredError, Shredding, Subject, Subjects};
 pub use vault::{Vault, VaultError};

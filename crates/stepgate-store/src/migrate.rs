@@ -8,7 +8,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use stepgate_record::{Frontier, Hash, VerifierKey};
+use stepgate_record::{Frontier, Hash, VerifierKeys};
 
 use crate::beside::{Beside, BesideError, entries, has_blobs, open_db, panicked};
 use crate::files::{AtPath as _, remove_dir, sync_dir};
@@ -24,7 +24,7 @@ use crate::{OpenError, Side, checkpoints};
 const BATCH_RECORDS: usize = 256;
 
 /// Migrates the directory, whose log was made under this key.
-pub(crate) fn migrate(layout: &Layout, log_id: &str, key: &VerifierKey) -> Result<(), OpenError> {
+pub(crate) fn migrate(layout: &Layout, log_id: &str, keys: &VerifierKeys) -> Result<(), OpenError> {
     tracing::info!(dir = %layout.dir().display(), "migrating the store to format 2");
     for begun in [layout.records(), layout.beside()] {
         remove_dir(&begun).at(&begun)?;
@@ -40,7 +40,7 @@ pub(crate) fn migrate(layout: &Layout, log_id: &str, key: &VerifierKey) -> Resul
     if has_blobs(&blobs).at(&blobs)? {
         return Err(found("log/blobs is not empty: no record or value is that large".to_owned()));
     }
-    let known = || checkpoints::read(&layout.checkpoints(), key).map_err(|why| layout.damaged(why));
+    let known = || checkpoints::read(&layout.checkpoints(), keys).map_err(|why| layout.damaged(why));
     let old = match open_db(&layout.old_log()) {
         Ok(old) => old,
         Err(BesideError::InUse) => return Err(OpenError::InUse { dir: layout.dir().to_owned() }),

@@ -2,17 +2,18 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use stepgate_record::verify::Known;
-use stepgate_record::{Checkpoint, Event, Frontier, Hash, VerifierKey};
+use stepgate_record::{Checkpoint, Event, Frontier, Hash, NoteSigner, VerifierKeys};
 
 use crate::beside::{Beside, BesideError, has_blobs};
 use crate::checkpoints::{self, Checkpoints};
-use crate::files::{AtPath as _, read_text, remove_dir, sync_dir, write_atomic};
+use crate::files::{AtPath as _, remove_dir, sync_dir, write_atomic};
 use crate::frame::Digest;
 use crate::history::History;
 use crate::journal::{Journal, Written};
+use crate::keys;
 use crate::layout::{Layout, make_dir};
 use crate::log::{Log, LogOptions, Opened};
 use crate::migrate;
@@ -20,8 +21,8 @@ use crate::queue::Queue;
 use crate::records::{Index, Records};
 use crate::scan::{self, Damage, End, Found, Scan};
 use crate::seal::Watermarks;
-use crate::writer::{self, Shared};
-use crate::{LogError, OpenError};
+use crate::writer::Shared;
+use crate::{LogError, OpenError, Subjects};
 
 /// Up to this size, in bytes, the database is copied before it is opened: opening a damaged one rewrites
 /// it, and the evidence would be gone.
@@ -43,26 +44,22 @@ impl Log {
             None => new_log_id(&layout, &options)?,
         };
         let origin = Checkpoint::origin(&log_id);
-        let signer = writer::signer(&origin, &options.vault.key("log checkpoints"))?;
-        let verifier_key = signer.verifier_key();
-        if !created {
-            check_key(&layout, &verifier_key)?;
-        }
+        let (keys, signer) = keys_of(&layout, &origin, &options, created)?;
         if used.is_some_and(|used| used.old) {
-            migrate::migrate(&layout, &log_id, &verifier_key)?;
+            migrate::migrate(&layout, &log_id, &keys)?;
         } else if layout.backup().exists() {
             // A migration was stopped when it was done.
             remove_dir(&layout.old_log()).at(&layout.old_log())?;
         }
         let checkpoints_dir = layout.checkpoints();
-        let checkpoints = Checkpoints::new(checkpoints_dir.clone(), origin, signer).at(&checkpoints_dir)?;
-        let parts = if created {
-            Parts::create(&layout, &log_id)?
-        } else {
-            Parts::open(&layout, &log_id, &verifier_key)?
-        };
+        let checkpoints =
+            Checkpoints::new(checkpoints_dir.clone(), keys.clone(), signer).at(&checkpoints_dir)?;
+        let parts =
+            if created { Parts::create(&layout, &log_id)? } else { Parts::open(&layout, &log_id, &keys)? };
         let Parts { records, beside, journal, frontier, prev, torn } = parts;
         let count = frontier.end();
+        let beside = Arc::new(beside);
+        let subjects = Subjects::open_dir(&layout, &beside, &options.vault)?;
         let shared = Shared {
             queue: Queue::new(count),
             records,
@@ -73,21 +70,26 @@ impl Log {
             frontier: Mutex::new(frontier),
             checkpoints: Mutex::new(checkpoints),
             checkpoints_dir,
+            rotating: Mutex::default(),
+            keys_file: layout.keys(),
+            vault: options.vault,
+            subjects,
         };
         if created {
             shared.checkpoint(true)?;
             let path = layout.verifier_key();
-            write_atomic(&path, format!("{verifier_key}\n").as_bytes()).at(&path)?;
+            write_atomic(&path, format!("{}\n", keys.first()).as_bytes()).at(&path)?;
             sync_dir(&layout.beside()).at(&layout.beside())?;
             // Last: from here on the directory counts as used.
             layout.write_format(&log_id)?;
         }
-        let log = Self::start(shared, prev, verifier_key, options.clock, lock).at(dir)?;
+        let log = Self::start(shared, prev, options.clock, lock).at(dir)?;
         let mut events = vec![Event::LogStarted { version: options.version }];
         if torn > 0 {
             events.push(Event::LogTailCut { bytes: torn });
         }
         log.append_blocking(events, Vec::new())?;
+        log.subjects().clone().finish_shredding(&log).map_err(|error| layout.damaged(error.to_string()))?;
         log.shared().checkpoint_if_dirty()?;
         Ok((log, Opened { created, records: count }))
     }
@@ -106,16 +108,20 @@ fn new_log_id(layout: &Layout, options: &LogOptions) -> Result<String, OpenError
     Ok(data_encoding::HEXLOWER.encode(&id))
 }
 
-fn check_key(layout: &Layout, key: &VerifierKey) -> Result<(), OpenError> {
-    let path = layout.verifier_key();
-    match read_text(&path).at(&path)?.map(|text| text.trim_end().parse::<VerifierKey>()) {
-        Some(Ok(found)) if found == *key => Ok(()),
-        Some(Ok(found)) if found.name() == key.name() => {
-            Err(OpenError::WrongKey { dir: layout.dir().to_owned() })
-        }
-        Some(_) => Err(layout.damaged("log.vkey was altered")),
-        None => Err(layout.damaged("log.vkey is missing")),
+/// The log's keys, which must be of this master key, and the signer of the newest.
+fn keys_of(
+    layout: &Layout,
+    origin: &str,
+    options: &LogOptions,
+    created: bool,
+) -> Result<(VerifierKeys, NoteSigner), OpenError> {
+    if created {
+        let signer = keys::signer(&options.vault, origin, 0)?;
+        return Ok((signer.verifier_key().into(), signer));
     }
+    let keys = keys::read(layout, origin).map_err(|why| layout.damaged(why))?;
+    let signer = keys::own(layout, &options.vault, &keys)?;
+    Ok((keys, signer))
 }
 
 /// What a log is made of, checked.
@@ -149,7 +155,7 @@ impl Parts {
     }
 
     /// Of a log that was used, held against its checkpoints.
-    fn open(layout: &Layout, log_id: &str, key: &VerifierKey) -> Result<Self, OpenError> {
+    fn open(layout: &Layout, log_id: &str, keys: &VerifierKeys) -> Result<Self, OpenError> {
         for (path, name) in
             [(layout.records(), "records"), (layout.db(), "beside/db"), (layout.journal(), "journal")]
         {
@@ -160,7 +166,7 @@ impl Parts {
         if has_blobs(&layout.blobs()).at(&layout.blobs())? {
             return Err(layout.damaged("beside/blobs is not empty: no value is that large"));
         }
-        let known = checkpoints::read(&layout.checkpoints(), key).map_err(|why| layout.damaged(why))?;
+        let known = keys::all_known(layout, keys).map_err(|why| layout.damaged(why))?;
         let dir = layout.records();
         let checked = check_records(&dir, log_id, known).map_err(|why| layout.damaged(why))?;
         let journal = Journal::open(&layout.journal()).at(&layout.journal())?;

@@ -22,11 +22,13 @@ const MAX_INDEX: usize = 4_096;
 
 /// A stored record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub(crate) seq: u64,
-    pub(crate) bytes: Vec<u8>,
+pub struct Stored {
+    /// Its number.
+    pub seq: u64,
+    /// Its canonical bytes, without the line feed.
+    pub bytes: Vec<u8>,
     /// Its leaf hash.
-    pub(crate) hash: Hash,
+    pub hash: Hash,
 }
 
 /// The files of a log that is open.
@@ -97,8 +99,19 @@ impl Records {
         Scan::new(&self.dir, &self.log_id)
     }
 
-    /// The records `from..end`, all of which are on disk: each of them, or an error, which ends it.
-    pub(crate) fn read(&self, from: u64, end: u64) -> Result<Lines, LogError> {
+    /// The directory that they are in.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A scan whose next frame holds record number `from`, which is on disk.
+    pub(crate) fn scan_from(&self, from: u64) -> Result<Scan, LogError> {
+        let mut scan = self.scan_before(from)?;
+        scan.skip_to(from).map_err(|Damage { record, why }| unreadable(record, &why))?;
+        Ok(scan)
+    }
+
+    fn scan_before(&self, from: u64) -> Result<Scan, LogError> {
         let place = self.index.lock().unwrap_or_else(PoisonError::into_inner).before(from);
         let scan = match place {
             Some(Place { record, file, offset }) => {
@@ -106,7 +119,12 @@ impl Records {
             }
             None => self.scan(),
         };
-        let mut scan = scan.map_err(|error| unreadable(from, &format!("cannot be read: {error}")))?;
+        scan.map_err(|error| unreadable(from, &format!("cannot be read: {error}")))
+    }
+
+    /// The records `from..end`, all of which are on disk: each of them, or an error, which ends it.
+    pub(crate) fn read(&self, from: u64, end: u64) -> Result<Lines, LogError> {
+        let mut scan = self.scan_before(from)?;
         if from < end {
             scan.skip_to(from).map_err(|Damage { record, why }| unreadable(record, &why))?;
         }

@@ -116,6 +116,11 @@ impl Scan {
         Ok(Self { dir: dir.to_owned(), log_id: log_id.to_owned(), files, open, next })
     }
 
+    /// The directory of the files.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// File and offset of the frame that comes next.
     pub(crate) fn place(&self) -> Option<(u64, u64)> {
         self.open.as_ref().map(|open| (open.first, open.offset))

@@ -1,13 +1,12 @@
 //! The one thread that writes: takes what is queued, writes it in one batch, syncs, and only then answers.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stepgate_record::{Envelope, Frontier, Hash, NoteSigner, SignedNote};
+use stepgate_record::{Envelope, Frontier, Hash, SignedNote, VerifierKeys};
 
-use crate::LogError;
 use crate::beside::Beside;
 use crate::checkpoints::Checkpoints;
 use crate::frame::{Builder, digest_of};
@@ -16,6 +15,7 @@ use crate::queue::{Batch, Queue};
 use crate::records::Records;
 use crate::seal::Watermarks;
 use crate::space::{self, Unwritten};
+use crate::{LogError, Subjects, Vault};
 
 /// Room for a frame of so many bytes is kept when a burst is over.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -30,7 +30,7 @@ const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(600) } else { D
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) records: Records,
-    pub(crate) beside: Beside,
+    pub(crate) beside: Arc<Beside>,
     pub(crate) journal: Journal,
     pub(crate) marks: Watermarks,
     pub(crate) log_id: String,
@@ -38,11 +38,16 @@ pub(crate) struct Shared {
     pub(crate) frontier: Mutex<Frontier>,
     pub(crate) checkpoints: Mutex<Checkpoints>,
     pub(crate) checkpoints_dir: PathBuf,
+    /// Held while a key is replaced.
+    pub(crate) rotating: Mutex<()>,
+    pub(crate) keys_file: PathBuf,
+    pub(crate) vault: Vault,
+    pub(crate) subjects: Subjects,
 }
 
 impl Shared {
     /// Nothing passes any more.
-    fn poison(&self, why: String) -> LogError {
+    pub(crate) fn poison(&self, why: String) -> LogError {
         self.marks.poison(why.clone());
         self.queue.give_up();
         LogError::Poisoned(why)
@@ -50,13 +55,21 @@ impl Shared {
 
     /// Signs a checkpoint over everything that is on disk. `keep`: also as an older one.
     pub(crate) fn checkpoint(&self, keep: bool) -> Result<(Frontier, SignedNote), LogError> {
+        self.checkpoint_with_keys(keep).map(|(frontier, note, _)| (frontier, note))
+    }
+
+    /// The same, with the keys as they are then.
+    pub(crate) fn checkpoint_with_keys(
+        &self,
+        keep: bool,
+    ) -> Result<(Frontier, SignedNote, VerifierKeys), LogError> {
         self.marks.check()?;
         // Locked first, so that an older tree is never signed after a newer one.
         let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let frontier = self.frontier.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let root = frontier.root().ok_or(LogError::Closed)?;
         match checkpoints.sign(frontier.end(), root, keep) {
-            Ok(note) => Ok((frontier, note)),
+            Ok(note) => Ok((frontier, note, checkpoints.keys().clone())),
             Err(error) if space::is_no_space(&error) => {
                 // The one before is still whole, and the next may have more luck.
                 tracing::warn!(%error, "no checkpoint is written for now");
@@ -141,11 +154,6 @@ impl Failed {
         let clean = matches!(error, Unwritten::NoSpace(_));
         Self { why: format!("{what} cannot be written: {}", error.into_error()), clean }
     }
-}
-
-/// Makes the signer of a log's checkpoints from a secret.
-pub(crate) fn signer(origin: &str, seed: &[u8; 32]) -> Result<NoteSigner, LogError> {
-    NoteSigner::new(origin, seed).map_err(|error| LogError::Io(error.to_string()))
 }
 
 /// Whoever waits is told, however the writer ends.

@@ -15,6 +15,7 @@ mod name;
 mod person;
 mod sqlstate;
 mod strength;
+mod who;
 mod wildcard;
 
 pub use access::{BulkShape, Certainty, Estimator, Kind, Use};
@@ -28,4 +29,5 @@ pub use name::{ColumnName, RelationName, quote_ident};
 pub use person::{GroupName, InvalidName, PersonName};
 pub use sqlstate::SqlState;
 pub use strength::Strength;
+pub use who::{Actor, Commit, NoCommit, SubjectKind, Who};
 pub use wildcard::{best_for, is_wildcard};

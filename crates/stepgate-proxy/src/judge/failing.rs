@@ -41,7 +41,7 @@ impl Judge {
         Event::StatementDecided(Box::new(Statement {
             session: self.session,
             statement: pending.number,
-            person: self.person.clone(),
+            person: self.named.clone(),
             groups: Vec::new(),
             database: self.database.config.name.clone(),
             protocol: pending.protocol.as_str().to_owned(),
@@ -63,6 +63,15 @@ impl Judge {
             request: None,
             grant: None,
             policy_sha256: self.database.policy_sha256(),
+            db_user: self.role.user.clone(),
+            unenforced: false,
+            functions: Vec::new(),
+            raw_bytes: None,
+            raw_hmac: String::new(),
+            why: Vec::new(),
+            risk: None,
+            signals: Vec::new(),
+            buckets: Vec::new(),
         }))
     }
 }

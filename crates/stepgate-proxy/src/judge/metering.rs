@@ -347,7 +347,7 @@ impl Case<'_> {
         Event::LimitReached {
             session: self.judge.session,
             statement: limited.meter.number(),
-            person: self.who.person.clone(),
+            person: self.judge.named.clone(),
             rows,
             bytes,
             next: limited.next,

@@ -1,6 +1,6 @@
 //! The store against real files.
 
-mod damage;
+pub(crate) mod damage;
 mod export;
 mod files;
 mod full;
@@ -8,4 +8,6 @@ mod hand_over;
 mod log;
 mod migration;
 mod people;
+mod rotation;
+mod tamper;
 mod torn;
