@@ -304,6 +304,10 @@ impl Database {
     /// Lets go of its connections if nobody uses it; whether that is so. It is looked at now and then all the same.
     async fn rests(&self) -> bool {
         let mut reader = self.reader.lock().await;
+        if reader.failed.is_some() || self.view().is_none() {
+            // One that cannot be read is tried again as often as one that is used.
+            return false;
+        }
         if !self.usage.if_unused_for(LET_GO, || _ = self.awake.send_replace(false)) {
             return false;
         }
@@ -321,13 +325,14 @@ impl Database {
                 drop(connection);
                 if unchanged { Ok(()) } else { self.load_with(&mut reader).await.map(drop) }
             }
-            (Ok(_), None) => self.load_with(&mut reader).await.map(drop),
+            (Ok(_), None) => Ok(()),
             (Err(error), _) => Err(error.into()),
         };
         reader.connection = None;
         match looked {
             Ok(()) => self.is_current(),
-            Err(error) => tracing::warn!(database = %self.config.name, %error, "catalog cannot be read"),
+            // Tried again at the next poll, which tells of it.
+            Err(_) => reader.failed = Some(Instant::now()),
         }
         true
     }
