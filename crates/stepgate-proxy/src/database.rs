@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_secs(2);
 const LET_GO: Duration = Duration::from_secs(2);
 
 /// How often it is looked at then, for as long as that takes: what alarms are about is also told of what nobody uses.
-const POLL_UNUSED: Duration = Duration::from_secs(30);
+const POLL_UNUSED: Duration = Duration::from_secs(20);
 
 /// How often it is asked how large tables are.
 const SIZES: Duration = Duration::from_secs(60);
