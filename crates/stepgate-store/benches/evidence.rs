@@ -115,7 +115,7 @@ fn main() {
     });
     timed("verifying, by the gate", records, || log.verify(None).map_err(|failure| fail(&failure)).ok());
     timed("exporting all of them", records, || {
-        log.export(&mut io::sink(), ExportRange::default()).unwrap_or_else(|error| fail(&error))
+        log.export(&mut io::sink(), ExportRange::default(), None).unwrap_or_else(|error| fail(&error))
     });
     if let Err(error) = log.close() {
         fail(&error);

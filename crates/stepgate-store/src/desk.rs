@@ -341,6 +341,12 @@ impl Desk {
         self.0.looking(request, viewer, |entry| entry.show_more(viewer, part, offset))
     }
 
+    /// How grants name this client.
+    #[must_use]
+    pub fn client_mark(&self, client: &str) -> String {
+        self.0.client_mark(client)
+    }
+
     /// Hears of every request that is opened, answered or ended.
     #[must_use]
     pub fn watch(&self) -> broadcast::Receiver<RequestId> {

@@ -40,6 +40,8 @@ pub(crate) struct Keks {
     pub(crate) current: Kek,
     /// The one before it, where sealing by the current one was interrupted.
     pub(crate) old: Option<Kek>,
+    /// The old one was being destroyed: the current one has to take its place.
+    pub(crate) replaces: bool,
 }
 
 impl Kek {
@@ -84,8 +86,8 @@ impl Keks {
             fs::remove_file(&unfinished).at(&unfinished)?;
         }
         match (Kek::read(&path, vault).at(&path)?, Kek::read(&next, vault).at(&next)?) {
-            (Some(current), None) => Ok(Self { current, old: None }),
-            (old, Some(current)) => Ok(Self { current, old }),
+            (Some(current), None) => Ok(Self { current, old: None, replaces: false }),
+            (old, Some(current)) => Ok(Self { replaces: old.is_none(), current, old }),
             (None, None) if used => {
                 Err(layout.damaged("subjects.kek, the key of personal values, is missing or was changed"))
             }
@@ -93,7 +95,7 @@ impl Keks {
                 let no = |error: crate::VaultError| OpenError::Log(crate::LogError::Io(error.to_string()));
                 let current = Kek::new(1, vault).map_err(no)?;
                 current.write(&path, vault).at(&path)?;
-                Ok(Self { current, old: None })
+                Ok(Self { current, old: None, replaces: false })
             }
         }
     }

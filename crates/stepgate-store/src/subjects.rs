@@ -8,6 +8,8 @@ mod keep;
 mod open;
 mod shred;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -12,7 +12,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use stepgate_record::{Event, Renewed, Shredded};
-use stepgate_types::{Actor, Commit, SubjectKind, Timestamp};
+use stepgate_types::{Actor, Commit, Timestamp};
 
 use super::{BY_COMMIT, Inner, Subject, Subjects, commit_key, epoch_of, put, unseal, value_key};
 use crate::kek::{self, Kek};
@@ -28,9 +28,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Why nothing was erased.
 #[derive(Debug, thiserror::Error)]
 pub enum ShredError {
-    /// No record names it, or it was erased before.
-    #[error("no record names this {0}")]
-    Unknown(SubjectKind),
+    /// There never was such a value, or it was erased before.
+    #[error("there is no such value, or none any more")]
+    Unknown,
     /// A value beside the log does not open.
     #[error("a personal value beside the log does not open; nothing was erased")]
     Damaged,
@@ -54,12 +54,11 @@ pub struct Shredding {
 }
 
 impl Log {
-    /// What erasing this value would be about. Reads the whole log, and blocks the thread.
+    /// Which records name this. Reads the whole log, and blocks the thread.
     ///
     /// # Errors
-    /// See [`ShredError`].
-    pub fn naming(&self, kind: SubjectKind, value: &str) -> Result<Shredding, ShredError> {
-        let commit = self.subjects().commit_of(kind, value).ok_or(ShredError::Unknown(kind))?;
+    /// The log cannot be read.
+    pub fn naming(&self, commit: Commit) -> Result<Shredding, LogError> {
         let mut found = Shredding { commit, records: 0, last: None };
         self.replay(0, &mut |_, record| {
             let mut named = false;
@@ -80,29 +79,12 @@ impl Log {
     pub fn shred(&self, what: &Shredding, early: bool, by: &Actor) -> Result<(), ShredError> {
         let inner = self.subjects().0.clone().ok_or(LogError::Closed)?;
         let _alone = inner.shredding.lock().unwrap_or_else(PoisonError::into_inner);
-        let subject = self.subjects().open(&what.commit).ok_or(ShredError::Unknown(SubjectKind::Person))?;
+        let subject = self.subjects().open(&what.commit).ok_or(ShredError::Unknown)?;
         // What is sealed by the newest key already would not go with the old one.
         self.subjects().finish_shredding(self)?;
         inner.begin()?;
         inner.reseal(self, Some(&what.commit))?;
-        let keks = {
-            let state = inner.state();
-            [state.old.clone(), Some(state.current.clone())]
-        };
-        let keys = keks.iter().flatten().map(|kek| value_key(kek, subject.kind, &subject.value));
-        let keys = keys.chain([commit_key(&what.commit)]);
-        let changes = keys.map(|key| Change::Delete { side: Side::Subjects, key }).collect();
-        let event = Event::SubjectShredded(Shredded {
-            kind: subject.kind,
-            commit: what.commit,
-            records: what.records,
-            early,
-            operator: by.operator(),
-        });
-        block_on(self.append(vec![event], changes))?;
-        inner.state().forget(&what.commit);
-        // Whoever did it may be new to the log, too.
-        inner.reseal(self, None)?;
+        inner.take_out(self, what, &subject, early, by)?;
         inner.destroy_old()
     }
 }
@@ -117,8 +99,36 @@ impl Subjects {
 }
 
 impl Inner {
+    /// Takes the value out, with the record that says so.
+    pub(super) fn take_out(
+        &self,
+        log: &Log,
+        what: &Shredding,
+        subject: &Subject,
+        early: bool,
+        by: &Actor,
+    ) -> Result<(), ShredError> {
+        let keks = {
+            let state = self.state();
+            [state.old.clone(), Some(state.current.clone())]
+        };
+        let keys = keks.iter().flatten().map(|kek| value_key(kek, subject.kind, &subject.value));
+        let keys = keys.chain([commit_key(&what.commit)]);
+        let changes = keys.map(|key| Change::Delete { side: Side::Subjects, key }).collect();
+        let event = Event::SubjectShredded(Shredded {
+            kind: subject.kind,
+            commit: what.commit,
+            records: what.records,
+            early,
+            operator: by.operator(),
+        });
+        block_on(log.append(vec![event], changes))?;
+        self.state().forget(&what.commit);
+        Ok(())
+    }
+
     /// From here on, new values are sealed by a new key.
-    fn begin(&self) -> Result<(), ShredError> {
+    pub(super) fn begin(&self) -> Result<(), ShredError> {
         let mut state = self.state();
         let next = Kek::new(state.current.epoch.saturating_add(1), &self.vault);
         let next = next.map_err(|error| LogError::Io(error.to_string()))?;
@@ -129,7 +139,7 @@ impl Inner {
     }
 
     /// Seals all values by the new key that are not yet, but `except`.
-    fn reseal(&self, log: &Log, except: Option<&Commit>) -> Result<(), ShredError> {
+    pub(super) fn reseal(&self, log: &Log, except: Option<&Commit>) -> Result<(), ShredError> {
         loop {
             let (epoch, waits) = {
                 let (state, durable) = (self.state(), log.len());
@@ -170,7 +180,7 @@ impl Inner {
         Some(changes)
     }
 
-    fn destroy_old(&self) -> Result<(), ShredError> {
+    pub(super) fn destroy_old(&self) -> Result<(), ShredError> {
         let mut state = self.state();
         kek::replace(&self.layout, &self.vault)?;
         state.old = None;

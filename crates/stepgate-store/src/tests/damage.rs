@@ -26,7 +26,7 @@ fn made() -> tempfile::TempDir {
     dir
 }
 
-pub(super) fn copy(from: &Path) -> tempfile::TempDir {
+pub(crate) fn copy(from: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
     for sub in ["", "records", "beside", "checkpoints"] {
         fs::create_dir_all(to.path().join(sub)).unwrap();

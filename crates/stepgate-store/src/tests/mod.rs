@@ -1,6 +1,6 @@
 //! The store against real files.
 
-mod damage;
+pub(crate) mod damage;
 mod export;
 mod files;
 mod full;

@@ -93,7 +93,7 @@ struct Made {
 
 fn export(log: &crate::Log) -> Vec<u8> {
     let mut bytes = Vec::new();
-    log.export(&mut bytes, ExportRange::default()).unwrap();
+    log.export(&mut bytes, ExportRange::default(), None).unwrap();
     bytes
 }
 

@@ -8,6 +8,7 @@ mod live;
 mod operator;
 mod search;
 mod shown;
+mod shred;
 mod tail;
 mod verify;
 
@@ -61,6 +62,11 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
         AuditCommand::Checkpoint => {
             let command = Operator::Audit(AuditOperator::Checkpoint {});
             write_text(&Link::open(&Config::load(config)?)?, command, None)
+        }
+        AuditCommand::Shred { subject, now } => {
+            let command = AuditOperator::Shred { subject: subject.clone(), keep_us: None, now: *now };
+            let said = Link::open(&Config::load(config)?)?.tell(Operator::Audit(command))?;
+            said.iter().try_for_each(|said| output::print_line(said))
         }
         AuditCommand::RotateKey => {
             let command = Operator::Audit(AuditOperator::RotateKey {});

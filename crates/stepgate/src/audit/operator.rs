@@ -1,6 +1,7 @@
 //! The operator's commands on the log, and doing them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stepgate_record::Filter;
@@ -9,7 +10,7 @@ use stepgate_store::{BundleRequest, Search};
 use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
 
-use super::{bundle, keys, live, search, tail};
+use super::{bundle, keys, live, search, shred, tail};
 use crate::failure::Failure;
 use crate::operator::Reply;
 use crate::store::Store;
@@ -38,6 +39,8 @@ pub(crate) enum AuditOperator {
     },
     /// Answers with text, which is the signed checkpoint.
     Checkpoint {},
+    /// Erases a personal value; `kind:VALUE`.
+    Shred { subject: String, keep_us: Option<u64>, now: bool },
     /// Answers with text, which is the list of keys.
     RotateKey {},
     /// Keeps a cosigned checkpoint; the verifier keys of the witnesses that are known go with it.
@@ -47,24 +50,24 @@ pub(crate) enum AuditOperator {
 /// Does it; rows and text go to `out`, what there is to say at the end is returned.
 pub(crate) async fn execute(
     store: &Store,
+    by: &Actor,
     command: AuditOperator,
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
-    let by = Actor::Operator(None);
     match command {
         AuditOperator::Tail { lines, follow, filter } => {
-            tail::tail(store, &by, tail::Wanted { lines, follow, filter }, out).await
+            tail::tail(store, by, tail::Wanted { lines, follow, filter }, out).await
         }
         AuditOperator::Search { filter, limit, reverse, scan } => {
             let how = Search { reverse, scan, end: u64::MAX };
-            let (store, out) = (store.share(), out.clone());
+            let (store, by, out) = (store.share(), by.clone(), out.clone());
             off(move || search::search(&store, &by, search::Wanted { filter, how, limit }, &out)).await
         }
-        AuditOperator::Export { since, until } => live::export(store, since, until, out).await,
+        AuditOperator::Export { since, until } => live::export(store, by, since, until, out).await,
         AuditOperator::Bundle { id, filter, format, redact: redacted, meet } => {
             let format =
                 Format::of(&format).ok_or_else(|| Failure::usage("the gate does not know this format"))?;
-            let request = BundleRequest { id, filter, format, redacted, meet, operator: None };
+            let request = BundleRequest { id, filter, format, redacted, meet, operator: by.operator() };
             let out = out.clone();
             live::blocking(&store.log, move |log| bundle::bundle(log, request, &out)).await
         }
@@ -74,13 +77,17 @@ pub(crate) async fn execute(
                 .await
         }
         AuditOperator::Prove { record } => {
-            let out = out.clone();
-            live::blocking(&store.log, move |log| bundle::prove(log, record, &out)).await
+            let (operator, out) = (by.operator(), out.clone());
+            live::blocking(&store.log, move |log| bundle::prove(log, record, operator, &out)).await
         }
         AuditOperator::Verify { anchor, witnesses } => {
             live::verify_live(store, anchor, &witnesses, out).await
         }
         AuditOperator::Checkpoint {} => live::checkpoint(store, out).await,
+        AuditOperator::Shred { subject, keep_us, now } => {
+            let keep = keep_us.map(Duration::from_micros);
+            shred::shred(store, by, &subject, keep, now).await
+        }
         AuditOperator::RotateKey {} => keys::rotate(store, out).await,
         AuditOperator::Cosign { note, witnesses } => keys::take_cosigned(store, &note, &witnesses).await,
     }

@@ -46,7 +46,7 @@ use status::{Sent, Status, WayStatus};
 use witness::Asker;
 
 /// What has not worked for so long is recorded.
-const DEGRADED_AFTER: Duration = Duration::from_secs(30);
+const DEGRADED_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 
 /// How long threads may take to end; what they have not sent goes out after the next start.
 const GRACE: Duration = Duration::from_secs(3);
@@ -66,11 +66,11 @@ pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
         result.map_err(|failure| Failure { message: format!("{name}: {}", failure.message), ..failure })
     };
     for sink in &audit.sinks {
-        let result = Renderer::check(sink.format).and_then(|()| match &sink.to {
+        let result = match &sink.to {
             To::Syslog(syslog) => tls::config(syslog.ca.as_deref(), syslog.identity.as_ref()).map(drop),
             To::Webhook(webhook) => post::Poster::new(&webhook::target(webhook)).map(drop),
             To::File(file) => directory(&file.path),
-        });
+        };
         about(&format!("audit.sinks.{}", sink.name), result)?;
     }
     for way in &audit.checkpoints {
@@ -133,7 +133,7 @@ impl Delivery {
         // Dropped by each thread at its end.
         let (working, mut ended) = mpsc::channel::<()>(1);
         for (sink, status) in audit.sinks.iter().zip(&self.sinks) {
-            let (courier, way) = (self.courier(sink, status, down)?, way(sink, self.log.id()));
+            let (courier, way) = (self.courier(sink, status, down), way(sink, self.log.id()));
             spawn(&format!("sink-{}", sink.name), &working, move || courier.run(way))?;
         }
         for (way, status) in audit.checkpoints.iter().zip(&self.ways) {
@@ -167,20 +167,15 @@ impl Delivery {
         })
     }
 
-    fn courier(
-        &self,
-        sink: &Sink,
-        status: &Arc<Status>,
-        down: &watch::Receiver<bool>,
-    ) -> Result<Courier, Failure> {
-        Ok(Courier {
-            source: Source { log: self.log.clone(), renderer: Renderer::new(sink, &self.log)? },
+    fn courier(&self, sink: &Sink, status: &Arc<Status>, down: &watch::Receiver<bool>) -> Courier {
+        Courier {
+            source: Source { log: self.log.clone(), renderer: Renderer::new(sink, &self.log) },
             file: CursorFile::new(&self.data, &sink.name),
             status: Arc::clone(status),
             runtime: Handle::current(),
             down: down.clone(),
             degraded: Degraded::new("sink", DEGRADED_AFTER),
-        })
+        }
     }
 
     /// Figures, in Prometheus' text format.
@@ -265,9 +260,4 @@ fn shown(to: &To) -> String {
         To::Webhook(webhook) => webhook.url.shown.clone(),
         To::File(file) => file.path.display().to_string(),
     }
-}
-
-/// The first record that can be sent.
-fn oldest(_log: &Log) -> u64 {
-    0
 }

@@ -5,6 +5,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use stepgate_types::Actor;
+
 use super::execute::{Operations, execute};
 use super::{Operator, Reply};
 use crate::config::Config;
@@ -96,10 +98,11 @@ impl Here {
         command: Operator,
         each: &mut dyn FnMut(Reply) -> Result<(), Failure>,
     ) -> Result<Option<String>, Failure> {
+        let by = Actor::Operator(Some(rustix::process::getuid().as_raw()));
         self.runtime.block_on(async {
             let (sender, mut replies) = tokio::sync::mpsc::channel(QUEUE);
             let work = async {
-                let result = execute(&self.operations, command, &sender).await;
+                let result = execute(&self.operations, &by, command, &sender).await;
                 drop(sender);
                 result
             };

@@ -1,6 +1,6 @@
 //! `stepgate serve`.
 
-mod hardening;
+pub(crate) mod hardening;
 mod indexing;
 mod listen;
 mod logging;
