@@ -85,6 +85,19 @@ impl Beside {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether anything was ever put in.
+    pub(crate) fn holds_anything(&self) -> Result<bool, String> {
+        if self.state().last.is_some() {
+            return Ok(true);
+        }
+        for side in Side::ALL {
+            if !self.side(side)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Holds all entries against the sum over them.
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut sum = [0; 32];

@@ -173,17 +173,8 @@ impl Log {
             None => (frontier.end(), note),
         };
         let Some(stored) = self.read(seq, seq.saturating_add(1)).next().transpose()? else { return Ok(None) };
-        let path = self.audit_path(seq, size)?;
+        let path = self.inclusion(seq, size)?;
         Ok(Some(proof_text(&stored.bytes, &keys, seq, &path, &note)))
-    }
-
-    /// The audit path of a record in the tree of the first `size`.
-    fn audit_path(&self, seq: u64, size: u64) -> Result<Vec<Hash>, LogError> {
-        let mut tree = stepgate_record::Tree::new();
-        for stored in self.read(0, size) {
-            tree.push(stored?.hash);
-        }
-        tree.inclusion_proof(seq, size).ok_or(LogError::Closed)
     }
 
     /// Adds to the people and addresses of a filter what they stand for in records.

@@ -113,7 +113,7 @@ impl Log {
         };
         let mut line = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.write_all(b"\n"));
         line(&header.line().map_err(|failure| LogError::Io(failure.why))?)?;
-        for stored in self.shared().records.read(cut.first, cut.end)? {
+        for stored in self.shared().read(cut.first, cut.end)? {
             line(&stored?.bytes)?;
         }
         line(&checkpoint_line(&note))?;
@@ -126,7 +126,7 @@ impl Log {
     fn cut(&self, range: ExportRange, size: u64, keys: &VerifierKeys) -> Result<Cut, LogError> {
         let (mut first, mut end) = (None, if range.until.is_none() { size } else { 0 });
         if range != ExportRange::default() {
-            for stored in self.shared().records.read(0, size)? {
+            for stored in self.shared().read(0, size)? {
                 let Stored { seq, bytes, .. } = stored?;
                 let unreadable =
                     |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
@@ -143,7 +143,7 @@ impl Log {
         let end = end.max(first);
         let (before, after) = (Runs::new(keys, 0, first), Runs::new(keys, end, size));
         let mut cut = Cut { first, end, before, after, last: None };
-        for stored in self.shared().records.read(0, size)? {
+        for stored in self.shared().read(0, size)? {
             let Stored { seq, hash, .. } = stored?;
             if seq < first {
                 cut.before.push(hash);

@@ -74,6 +74,15 @@ impl Journal {
     }
 }
 
+/// The batch in a file that is only read, if there is a whole one.
+pub(crate) fn read_file(path: &Path) -> io::Result<Option<Written>> {
+    let file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; length.min(HEADER_BYTES + MAX_BYTES)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(parse(&bytes))
+}
+
 fn parse(bytes: &[u8]) -> Option<Written> {
     let (first, rest) = bytes.split_first_chunk::<8>()?;
     let (length, rest) = rest.split_first_chunk::<8>()?;

@@ -119,7 +119,7 @@ impl Log {
         if now.end().saturating_sub(frontier.end()) > MAX_BETWEEN {
             return Err(LogError::Io("too much was recorded meanwhile; try again".to_owned()));
         }
-        for stored in shared.records.read(frontier.end(), now.end())? {
+        for stored in shared.read(frontier.end(), now.end())? {
             let stored = stored?;
             match stored.seq.cmp(&record) {
                 std::cmp::Ordering::Less => frontier.push(stored.hash),

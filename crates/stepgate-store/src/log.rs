@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
@@ -16,6 +17,7 @@ use stepgate_record::{
 use stepgate_types::{Clock, Entropy, StatementId};
 use tokio::sync::watch;
 
+use crate::keeper;
 use crate::queue::Parcel;
 use crate::records::Stored;
 use crate::seal::Watermarks;
@@ -68,6 +70,7 @@ struct Handle {
     clock: Arc<dyn Clock>,
     writer: Option<JoinHandle<()>>,
     checkpointer: Option<(std_mpsc::Sender<()>, JoinHandle<()>)>,
+    keeper: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     /// Held as long as the log is open.
     _lock: File,
 }
@@ -100,12 +103,19 @@ impl Log {
                 }
             }
         })?;
+        let stop_keeping = Arc::new(AtomicBool::new(false));
+        let (keeps, keeps_time, stopped) =
+            (Arc::clone(&shared), Arc::clone(&clock), Arc::clone(&stop_keeping));
+        let keeper = thread::Builder::new()
+            .name("audit-keeper".to_owned())
+            .spawn(move || keeper::run(&keeps, &*keeps_time, &stopped))?;
         Ok(Self {
             handle: Arc::new(Handle {
                 shared,
                 clock,
                 writer: Some(writer),
                 checkpointer: Some((stop, checkpointer)),
+                keeper: Some((stop_keeping, keeper)),
                 _lock: lock,
             }),
         })
@@ -342,7 +352,7 @@ impl Log {
     /// # Errors
     /// A record cannot be read.
     pub fn replay(&self, from: u64, f: &mut dyn FnMut(u64, &Record)) -> Result<(), LogError> {
-        for stored in self.shared().records.read(from, self.len())? {
+        for stored in self.shared().read(from, self.len())? {
             let Stored { seq, bytes, .. } = stored?;
             let unreadable =
                 |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
@@ -496,6 +506,12 @@ fn fit(events: &[Event]) -> Result<Vec<Fitted>, LogError> {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        // First: it appends records.
+        if let Some((stop, keeper)) = self.keeper.take() {
+            stop.store(true, Ordering::Release);
+            keeper.thread().unpark();
+            let _ = keeper.join();
+        }
         // The writer ends when it has written what is queued.
         self.shared.queue.end();
         if let Some(writer) = self.writer.take() {

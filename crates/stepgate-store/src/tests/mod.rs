@@ -8,6 +8,8 @@ mod hand_over;
 mod log;
 mod migration;
 mod people;
+mod retention;
 mod rotation;
+mod sealing;
 mod tamper;
 mod torn;
