@@ -17,7 +17,13 @@ skip() { echo "$1"; exit 77; }
 for tool in mkfs.ext4 mount losetup cmp; do
     command -v "$tool" >/dev/null || skip "there is no $tool"
 done
-work=$(mktemp -d)
+# In memory, where there is room: the disk is the file, wherever that is, and what was not written to it is lost.
+room=$(df --output=avail -k /dev/shm 2>/dev/null | tail -1)
+if [ "${room:-0}" -gt 300000 ]; then
+    work=$(mktemp -d -p /dev/shm)
+else
+    work=$(mktemp -d)
+fi
 child=
 clean() {
     [ -z "$child" ] || kill -KILL "$child" 2>/dev/null || true

@@ -9,7 +9,7 @@ use super::openings::{Opening, Openings};
 use super::walk::{Summary, Terms, Walk, next_line, only_line};
 use super::{Derived, Files, Format, MAX_TEXT, keys};
 use crate::render::RENDER_VERSION;
-use crate::verify::{Anchor, Failure, Known, NEW_KEY};
+use crate::verify::{Anchor, Failure, GIVEN, KEYS_GIVEN, Known, NEW_KEY};
 use crate::{Checkpoint, Event, Export, Names, Record, SignedNote, VerifierKeys};
 
 /// A bundle whose records are proven.
@@ -192,12 +192,11 @@ fn signed(files: &dyn Files, anchor: Option<&Anchor>) -> Result<Signed, Failure>
         root: checkpoint.root,
         source: source.to_owned(),
     };
-    let mut all: Vec<Known> =
-        given.checkpoint.iter().map(|given| known(given, "the checkpoint given")).collect();
+    let mut all: Vec<Known> = given.checkpoint.iter().map(|given| known(given, GIVEN)).collect();
     // Those at which a key took over must all be met: without that the new key alone could sign another past.
     all.extend(keys.handovers().iter().map(|handover| known(handover.tree(), NEW_KEY)));
     let at = given.replaced.iter().filter(|replaced| replaced.size == checkpoint.size);
-    all.extend(at.map(|replaced| known(replaced, "the list of keys given")));
+    all.extend(at.map(|replaced| known(replaced, KEYS_GIVEN)));
     all.extend(cosigned.iter().map(|(tree, _)| known(tree, "the cosigned checkpoint")));
     Ok(Signed { keys, checkpoint, known: all, witnessed: witnessed.unwrap_or_default() })
 }
