@@ -41,6 +41,8 @@ begin() {
     truncate -s 64M "$work/live.img"
     mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 -J size=4 "$work/live.img"
     mount -o loop "$work/live.img" "$work/live" 2>"$work/errors" || skip "no loop device: $(cat "$work/errors")"
+    # What an earlier child said must not be taken for this one's word.
+    : >"$work/acked"
     STEPGATE_TEST_CRASH_DIR="$work/live/data" STEPGATE_TEST_CRASH_ROUND=$1 \
         "$binary" child_appends --exact --ignored --nocapture >"$work/acked" 2>"$work/errors" &
     child=$!
