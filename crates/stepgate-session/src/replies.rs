@@ -264,14 +264,14 @@ impl Session {
             }
             let number = entry.owed.number();
             if number.is_some() && number == last {
-                // A Bind and its Execute are one statement.
+                // A Bind and its Execute are one statement, whatever stands between them.
                 self.expect.pop_front();
             } else {
-                last = number;
+                last = number.or(last);
                 self.done(sqlstate.clone());
             }
         }
-        for number in self.park.all_passed() {
+        for number in self.park.all_passed().into_iter().filter(|number| Some(*number) != last) {
             // Let through, and skipped before it was sent.
             let sqlstate = sqlstate.clone();
             self.actions.push_back(Action::Completed {
