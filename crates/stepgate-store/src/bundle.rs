@@ -94,6 +94,13 @@ impl Log {
         let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
         out(files::CHECKPOINT, note.to_string().as_bytes())?;
         out(files::KEYS, &keys_text(&keys))?;
+        if let Some(cosigned) = self.cosigned().pop()
+            && let Ok(tree) = Checkpoint::of(&cosigned)
+            && tree.size <= frontier.end()
+        {
+            out(files::COSIGNED, cosigned.to_string().as_bytes())?;
+            request.meet.insert(tree.size);
+        }
         // Where keys took over, the trees must be met.
         request.meet.extend(keys.handovers().iter().map(|handover| handover.tree().size));
         let mut walk = Walk { out, gap: None, commits: BTreeSet::new(), redacted: request.redacted };
