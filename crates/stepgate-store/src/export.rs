@@ -123,8 +123,7 @@ impl Log {
     }
 
     /// Finds the range in the first `size` records.
-    fn cut(&self, range: ExportRange, size: u64, keys: &VerifierKeys) -> Result<Cut, LogError> {
-        // Of what retention has deleted, the hashes alone are there: it comes before.
+    fn cut(&self, range: ExportRange, size: u64, keys: &VerifierKeys) -> Result<Cut, ExportError> {
         let floor = self.floor();
         let (mut first, mut end) = (None, if range.until.is_none() { size } else { 0 });
         if range != ExportRange::default() {
@@ -145,9 +144,7 @@ impl Log {
         let end = end.max(first);
         let (before, after) = (Runs::new(keys, 0, first), Runs::new(keys, end, size));
         let mut cut = Cut { first, end, before, after, last: None };
-        self.leaf_hashes(0, floor)?.into_iter().for_each(|hash| cut.before.push(hash));
-        for stored in self.shared().read(floor, size)? {
-            let Stored { seq, hash, .. } = stored?;
+        self.each_hash(0, size, &mut |seq, hash| {
             if seq < first {
                 cut.before.push(hash);
             } else if seq < end {
@@ -155,7 +152,8 @@ impl Log {
             } else {
                 cut.after.push(hash);
             }
-        }
+            Ok(())
+        })?;
         Ok(cut)
     }
 }

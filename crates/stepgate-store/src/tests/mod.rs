@@ -1,5 +1,6 @@
 //! The store against real files.
 
+mod bundle;
 pub(crate) mod damage;
 mod export;
 mod files;

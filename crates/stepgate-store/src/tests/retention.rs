@@ -14,7 +14,7 @@ use crate::{Log, Upkeep, verify_dir};
 const SEGMENT: u64 = 32;
 
 /// A log of which all but the newest two sealed segments may go; a record is made each second.
-fn old() -> (tempfile::TempDir, Log) {
+pub(super) fn old() -> (tempfile::TempDir, Log) {
     let dir = tempfile::tempdir().unwrap();
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 200);
@@ -24,7 +24,7 @@ fn old() -> (tempfile::TempDir, Log) {
 }
 
 /// Sets the rule without the thread that keeps the log doing it by itself.
-fn prune(log: &Log, seconds: u64) -> crate::Pruning {
+pub(super) fn prune(log: &Log, seconds: u64) -> crate::Pruning {
     log.set_upkeep(Upkeep { keep: Some(Duration::from_secs(seconds)), verify_every: None });
     let dry = log.retention(true).unwrap();
     let done = log.retention(false).unwrap();
