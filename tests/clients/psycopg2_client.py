@@ -53,7 +53,20 @@ for number in (3, 4):
     cur.execute("execute by_id (%s)", (number,))
     assert cur.fetchone() == (number,)
 conn.commit()
-threading.Timer(0.5, conn.cancel).start()
+
+
+def cancel_once_it_runs():
+    other = psycopg2.connect("")
+    other.autocommit = True
+    seen = other.cursor()
+    running = "select 1 from pg_stat_activity where pid = %s and state = 'active' and query like '%%pg_sleep(60)%%'"
+    while seen.execute(running, (conn.info.backend_pid,)) or not seen.fetchone():
+        pass
+    conn.cancel()
+    other.close()
+
+
+threading.Thread(target=cancel_once_it_runs).start()
 try:
     cur.execute("select pg_sleep(60)")
     raise SystemExit("it slept")

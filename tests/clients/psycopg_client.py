@@ -53,7 +53,15 @@ with psycopg.ClientCursor(conn) as cur:
         conn.rollback()
 
 # A statement that runs is cancelled as well.
-threading.Timer(0.5, conn.cancel).start()
+def cancel_once_it_runs():
+    with psycopg.connect(autocommit=True) as other:
+        running = "select 1 from pg_stat_activity where pid = %s and state = 'active' and query like '%%pg_sleep(60)%%'"
+        while not other.execute(running, (conn.info.backend_pid,)).fetchone():
+            pass
+    conn.cancel()
+
+
+threading.Thread(target=cancel_once_it_runs).start()
 try:
     conn.execute("select pg_sleep(60)")
     raise SystemExit("it slept")

@@ -259,6 +259,11 @@ impl Database {
         self.view.borrow().clone()
     }
 
+    /// The policy in force.
+    pub(crate) fn policy_sha256(&self) -> String {
+        self.rules.borrow().sha256().to_owned()
+    }
+
     /// What changes whenever view or taints do: after they have, so that who asks first for this and then for them has
     /// at least what it stands for.
     pub(crate) fn moment(&self) -> Moment {
@@ -313,9 +318,9 @@ impl Database {
             return Err(CatalogError::Closed);
         }
         // Taken out, so that a connection that failed half-way is never used again.
-        let mut connection = match reader.connection.take() {
-            Some(connection) => connection,
-            None => connect_for_catalog(&self.config).await?,
+        let (mut connection, is_same) = match reader.connection.take() {
+            Some(connection) => (connection, true),
+            None => (connect_for_catalog(&self.config).await?, false),
         };
         // Asked first: what changes in between is found by the next poll.
         reader.asked = Some(Instant::now());
@@ -323,9 +328,10 @@ impl Database {
         let server = server_identity(&mut connection).await?;
         let (now, locks) = (fingerprint(&mut connection).await?, locks(&mut connection).await?);
         let same_code = reader.fingerprint.as_ref().is_some_and(|before| before.has_same_code(&now));
-        let before = self.view().filter(|_| same_code);
-        let before = before.as_ref().map(|view| &*view.catalog);
-        let catalog = Arc::new(load_from(&mut connection, before).await?);
+        let view = self.view();
+        let before = view.as_deref().filter(|_| same_code).map(|view| &*view.catalog);
+        let known = view.as_deref().filter(|_| is_same).map(|view| &*view.catalog);
+        let catalog = Arc::new(load_from(&mut connection, before, known).await?);
         // What was stored since in a table that has another name by now, was stored under the name of before.
         if reader.server.as_ref() == Some(&server) {
             self.bind_stored(reader).await?;

@@ -2,6 +2,7 @@
 
 mod asking;
 mod estimate;
+mod failing;
 mod known;
 mod metering;
 mod pose;
@@ -10,7 +11,7 @@ mod signal;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stepgate_policy::{Circumstances, Decision, Touched};
 use stepgate_record::{Event, LabelledColumn, Permit, Statement};
@@ -50,6 +51,8 @@ pub(crate) struct Judge {
     pub(crate) role: Arc<Credentials>,
     pub(crate) address: IpAddr,
     pub(crate) client: String,
+    /// For how long the server lets the open transaction go on, where it limits that.
+    pub(crate) transaction_left: Option<Duration>,
     known: Known,
 }
 
@@ -86,7 +89,9 @@ impl Judge {
     ) -> Self {
         // Its first record is on disk: what stands for the person is known, and nothing need be looked up again.
         let named = gate.log.subjects().who(SubjectKind::Person, person.as_str());
-        Self { gate, database, session, person, named, role, address, client, known: Known::default() }
+        let transaction_left = None;
+        let known = Known::default();
+        Self { gate, database, session, person, named, role, address, client, transaction_left, known }
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
@@ -135,10 +140,10 @@ impl Judge {
     ) -> Result<Verdict, LogError> {
         let when = self.when();
         let Some(view) = self.database.view() else {
-            return Ok(Verdict::Refuse(refusal::catalog_unknown()));
+            return self.try_fail(pending, refusal::catalog_unknown()).await;
         };
         let Some(who) = self.circumstances() else {
-            return Ok(Verdict::Refuse(refusal::no_longer_known()));
+            return self.try_fail(pending, refusal::no_longer_known()).await;
         };
         let begun = Instant::now();
         let own = signal::of(pending, (by.0, by.1)).map(|signal| match signal {
@@ -374,7 +379,7 @@ impl Case<'_> {
     ) -> Result<Verdict, LogError> {
         let event = self.event(verdict, request, grant);
         let Some((stored, changes)) = self.to_store() else {
-            return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
+            return self.fail(refusal::too_much_to_remember()).await;
         };
         let stores = !changes.is_empty();
         let begun = Instant::now();
@@ -386,10 +391,10 @@ impl Case<'_> {
         let permit = permit?;
         self.judge.gate.metrics.logged(begun.elapsed());
         self.count(verdict);
-        Ok(self.permitted(permit, stored, stores).await)
+        self.permitted(permit, stored, stores).await
     }
 
-    /// Its record will say that it may run, so another says that it did not.
+    /// Its record says that it may run, so another says that it did not.
     async fn came_to_nothing(&self) -> Result<(), LogError> {
         let StatementId { session, number } = self.statement();
         let event = Event::StatementCompleted {
@@ -407,17 +412,17 @@ impl Case<'_> {
     async fn permit_by_pass(&self, pass: GrantId, request: RequestId) -> Result<Option<Verdict>, LogError> {
         let event = self.event("forward", Some(request), None);
         let Some((stored, changes)) = self.to_store() else {
-            return Ok(Some(Verdict::Refuse(refusal::too_much_to_remember())));
+            return self.fail(refusal::too_much_to_remember()).await.map(Some);
         };
         let stores = !changes.is_empty();
         let desk = &self.judge.gate.desk;
         Ok(match desk.spend_pass(pass, self.statement(), event, changes).await {
             Ok(Some(permit)) => {
                 self.count("forward");
-                Some(self.permitted(permit, stored, stores).await)
+                Some(self.permitted(permit, stored, stores).await?)
             }
             Ok(None) => None,
-            Err(error) => Some(Verdict::Refuse(refusal::desk_failed(&error))),
+            Err(error) => Some(self.desk_failed(&error).await?),
         })
     }
 
@@ -430,19 +435,21 @@ impl Case<'_> {
     }
 
     /// Its record is on disk, and what it stores with it (`stores`: anything).
-    async fn permitted(&self, permit: Permit, stored: Stored, stores: bool) -> Verdict {
+    async fn permitted(&self, permit: Permit, stored: Stored, stores: bool) -> Result<Verdict, LogError> {
         let Stored { own, shared } = stored;
         let database = &self.judge.database;
         // Known to every session before it is there, and to none before it is written.
         if database.taints.add(shared).is_err() {
-            return Verdict::Refuse(refusal::too_much_to_remember());
+            self.came_to_nothing().await?;
+            return self.fail(refusal::too_much_to_remember()).await;
         }
         // And bound to the columns themselves: they may have other names when a gate that was killed is back.
         if stores && let Err(error) = database.bind_now().await {
             tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
-            return Verdict::Refuse(refusal::catalog_unknown());
+            self.came_to_nothing().await?;
+            return self.fail(refusal::catalog_unknown()).await;
         }
-        Verdict::Pass(Pass::Permit(permit), None, own)
+        Ok(Verdict::Pass(Pass::Permit(permit), None, own))
     }
 
     /// What running it stores of classified columns.
@@ -472,9 +479,13 @@ impl Case<'_> {
     }
 
     async fn refuse(&self, problem: Problem) -> Result<Verdict, LogError> {
-        let denied = vec![self.event("deny", None, None)];
-        self.judge.gate.log.append_in_time(denied, Vec::new()).await?;
-        self.count("deny");
+        self.refuse_as("deny", problem).await
+    }
+
+    async fn refuse_as(&self, verdict: &str, problem: Problem) -> Result<Verdict, LogError> {
+        let event = self.event(verdict, None, None);
+        self.judge.gate.log.append_in_time(vec![event], Vec::new()).await?;
+        self.count(verdict);
         Ok(Verdict::Refuse(problem))
     }
 

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use stepgate_record::verify::{Header, HeaderKeys, checkpoint_line, cuts};
 use stepgate_record::{Checkpoint, Event, Frontier, Hash, Record, RecordError, VerifierKeys};
-use stepgate_types::Timestamp;
+use stepgate_types::{Timestamp, Who};
 
 use crate::records::Stored;
 use crate::{Log, LogError};
@@ -84,13 +84,15 @@ impl Log {
     ///
     /// # Errors
     /// See [`ExportError`]; what was written so far does not verify.
-    pub fn export(&self, out: &mut dyn Write, range: ExportRange) -> Result<ExportSummary, ExportError> {
+    pub fn export(
+        &self,
+        out: &mut dyn Write,
+        range: ExportRange,
+        operator: Option<Who>,
+    ) -> Result<ExportSummary, ExportError> {
         let before = self.cut(range, self.len(), &self.keys())?;
-        let exported = Event::AuditExported {
-            records: before.end.saturating_sub(before.first),
-            export: None,
-            operator: None,
-        };
+        let exported =
+            Event::AuditExported { records: before.end.saturating_sub(before.first), export: None, operator };
         self.append_blocking(vec![exported], Vec::new())?;
         let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
         let cut = self.cut(range, frontier.end(), &keys)?;

@@ -15,7 +15,7 @@ impl Examined {
         let mut text = String::new();
         let mut line = |label: &str, value: &str| {
             let space = if value.is_empty() { "" } else { " " };
-            let _ = writeln!(text, "{label}{space}{}", value.escape_default());
+            let _ = writeln!(text, "{label}{space}{}", ascii(value));
         };
         line("STEPGATE EVIDENCE BUNDLE", "");
         line("========================", "");
@@ -64,6 +64,14 @@ impl Examined {
             erased => format!("{} opened (subjects.jsonl), {erased} erased", self.openings.len()),
         }
     }
+}
+
+/// Without letters that a terminal or a printer would take for something else.
+fn ascii(text: &str) -> String {
+    let plain = |letter: char| letter == ' ' || letter.is_ascii_graphic();
+    let each =
+        |letter: char| if plain(letter) { letter.to_string() } else { letter.escape_unicode().to_string() };
+    text.chars().map(each).collect()
 }
 
 fn is_all(filter: &str) -> bool {

@@ -9,4 +9,5 @@ mod log;
 mod migration;
 mod people;
 mod rotation;
+mod tamper;
 mod torn;

@@ -14,7 +14,7 @@ use crate::{BundleRequest, CosignError, ExportRange, Log, LogOptions, OpenError,
 
 fn export(log: &Log, range: ExportRange) -> Vec<u8> {
     let mut bytes = Vec::new();
-    log.export(&mut bytes, range).unwrap();
+    log.export(&mut bytes, range, None).unwrap();
     bytes
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -71,8 +72,11 @@ pub(crate) fn pack(link: &Link, wanted: Wanted, target: &Target) -> Result<(), F
     };
     let trouble = |error: &io::Error| Failure::file("write", path, error);
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Beside it: of mode 0700, and on the same disk.
-    let spool = tempfile::Builder::new().prefix(".stepgate-export-").tempdir_in(parent);
+    // Beside it, on the same disk; there are names in it.
+    let spool = tempfile::Builder::new()
+        .prefix(".stepgate-export-")
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir_in(parent);
     let spool = spool.map_err(|error| trouble(&error))?;
     let (sign, id) = (wanted.sign, new_id()?);
     let format = wanted.format;

@@ -129,8 +129,10 @@ async fn main() -> Result<()> {
 
     // A statement that runs is cancelled as well.
     let cancel = client.cancel_token();
+    let (other, _) = connect().await?;
     let (slept, cancelled) = future::join(client.batch_execute("select pg_sleep(60)"), async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let running = "select 1 from pg_stat_activity where state = 'active' and query = 'select pg_sleep(60)'";
+        while other.query_opt(running, &[]).await?.is_none() {}
         cancel.cancel_query(NoTls).await
     })
     .await;
