@@ -5,7 +5,7 @@ use std::io::{self, BufRead};
 
 use stepgate_record::bundle::{Files, Format, examine, files};
 use stepgate_record::verify::{Anchor, verify_export};
-use stepgate_record::{Event, Filter};
+use stepgate_record::{Event, Filter, Record};
 use stepgate_types::Who;
 
 use super::retention::{old, prune};
@@ -41,6 +41,11 @@ fn bundle(log: &Log, filter: Filter, redacted: bool, meet: &[u64]) -> Memory {
     };
     let mut memory = Memory::default();
     let mut out = |name, lines: &[u8]| {
+        if memory.0.is_empty() {
+            // Before the first line leaves, it is on disk that it will.
+            let exported = |record: &Record| matches!(record.event, Event::AuditExported { .. });
+            assert!(log.tail(3).unwrap().iter().any(exported));
+        }
         memory.0.entry(name).or_default().extend_from_slice(lines);
         Ok(())
     };
