@@ -573,12 +573,12 @@ fn notices_and_errors_count_like_rows() {
     psql.send("select count(leak(ssn)) from customers;").unwrap();
     verified(&world, &mut psql, &mut dana);
     let request = held(&mut psql);
-    let lines = psql.shown().join("\n");
-    assert_eq!(lines.matches("NOTICE:  901-00-").count(), 100, "{lines}");
+    let said = |lines: &[String]| lines.iter().filter(|line| line.starts_with("NOTICE:  9")).count();
+    assert_eq!(said(psql.shown()), 100, "{:?}", psql.shown());
     world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
     let reply = psql.finish(SOON).unwrap();
     assert_eq!(reply.sqlstate, "57014");
-    assert_eq!(reply.text().matches("901-00-").count(), 100);
+    assert_eq!(said(&reply.lines), 100);
     psql.send("select fail(repeat(string_agg(ssn, ','), 20)) from customers;").unwrap();
     verified(&world, &mut psql, &mut dana);
     let reply = psql.finish(SOON).unwrap();
