@@ -98,7 +98,11 @@ impl Registry {
             self.forget_statement(&oldest);
         }
         if self.order.len() > 2 * MAX_STATEMENTS {
-            self.order.retain(|name| self.statements.contains_key(name));
+            // Each name once, where it was last confirmed: drivers parse the same names, above all none, over and over.
+            let mut seen = HashSet::new();
+            let mut newest_first: Vec<_> = std::mem::take(&mut self.order).into_iter().rev().collect();
+            newest_first.retain(|name| self.statements.contains_key(name) && seen.insert(name.clone()));
+            self.order = newest_first.into_iter().rev().collect();
         }
     }
 
@@ -317,6 +321,24 @@ mod tests {
         assert_eq!(registry.statement(&Bytes::from("s0")), Meaning::Opaque);
         assert_eq!(registry.statement(&Bytes::from("s1")), Meaning::Known(prepared("select 1")));
         assert_eq!(registry.bytes, MAX_STATEMENTS * "select 1".len());
+    }
+
+    #[test]
+    fn a_name_that_is_parsed_over_and_over_is_kept_once_and_the_others_stay() {
+        let mut registry = Registry::default();
+        registry.prepared(Bytes::from("s"), prepared("select 1"));
+        let mut longest = 0;
+        for _ in 0..6 * MAX_STATEMENTS {
+            registry.prepared(Bytes::new(), prepared("select 2"));
+            registry.prepared(Bytes::from("t"), prepared("select 3"));
+            longest = longest.max(registry.order.len());
+        }
+        assert_eq!(longest, 2 * MAX_STATEMENTS);
+        // Not gone over at each Parse from then on.
+        assert!(registry.order.len() < 2 * MAX_STATEMENTS - 2, "{}", registry.order.len());
+        for name in ["s", "", "t"] {
+            assert_ne!(registry.statement(&Bytes::from(name)), Meaning::Opaque, "{name:?}");
+        }
     }
 
     #[test]
