@@ -16,6 +16,7 @@ mod layout;
 mod log;
 mod migrate;
 mod open;
+mod pace;
 mod people;
 mod queue;
 mod records;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use stepgate_record::{
     Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket, VerifierKey,
 };
-use stepgate_types::{Clock, Entropy, StatementId};
+use stepgate_types::{Clock, Entropy, SessionId, StatementId};
 use tokio::sync::watch;
 
 use crate::queue::Parcel;
@@ -278,7 +278,7 @@ impl Log {
         encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
     ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
         let urgent = self.shared().marks.ordinary_is_durable();
-        let first = self.push_encoded(urgent, false, encode)?;
+        let first = self.push_encoded(urgent, Some(statement.session), false, encode)?;
         first.map(|seq| self.ticketed(statement, seq)).transpose()
     }
 
@@ -295,12 +295,15 @@ impl Log {
     /// # Errors
     /// The event was not queued.
     pub fn note(&self, event: impl Borrow<Event>) -> Result<(), LogError> {
-        self.push_encoded(false, true, |fitted| fitted.fit(event.borrow()))?.map(|_| ()).ok_or(LogError::Full)
+        self.push_encoded(false, None, true, |fitted| fitted.fit(event.borrow()))?
+            .map(|_| ())
+            .ok_or(LogError::Full)
     }
 
     fn push_encoded(
         &self,
         urgent: bool,
+        waits: Option<SessionId>,
         happened: bool,
         encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
     ) -> Result<Option<u64>, LogError> {
@@ -308,7 +311,8 @@ impl Log {
         let mut fitted = FITTED.try_with(RefCell::take).unwrap_or_default();
         encode(&mut fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
         let events = std::slice::from_ref(&fitted);
-        let pushed = self.push(Parcel { events, changes: &mut Vec::new(), urgent, last: false, happened });
+        let parcel = Parcel { events, changes: &mut Vec::new(), urgent, waits, last: false, happened };
+        let pushed = self.push(parcel);
         let _ = FITTED.try_with(|room| room.replace(fitted));
         pushed
     }
@@ -426,7 +430,8 @@ impl Log {
         }
         let Shared { queue, marks, .. } = self.shared();
         loop {
-            let parcel = Parcel { events: &events, changes: &mut changes, urgent, last, happened };
+            let parcel =
+                Parcel { events: &events, changes: &mut changes, urgent, waits: None, last, happened };
             if let Some(first) = self.push(parcel)? {
                 return Ok(first);
             }
