@@ -333,8 +333,8 @@ mod tests {
             registry.prepared(Bytes::from("t"), prepared("select 3"));
             longest = longest.max(registry.order.len());
         }
-        assert_eq!(longest, 2 * MAX_STATEMENTS);
-        // Not gone over at each Parse from then on.
+        // And then gone over once, not at each Parse from then on.
+        assert!((2 * MAX_STATEMENTS - 2..=2 * MAX_STATEMENTS).contains(&longest), "{longest}");
         assert!(registry.order.len() < 2 * MAX_STATEMENTS - 2, "{}", registry.order.len());
         for name in ["s", "", "t"] {
             assert_ne!(registry.statement(&Bytes::from(name)), Meaning::Opaque, "{name:?}");

@@ -88,7 +88,8 @@ fn fold(sql: &[u8], key: &mut Vec<u8>) -> Option<()> {
             }
             // A parameter. `$$` and `$tag$` begin a literal.
             b'$' => {
-                at += 1 + Some(run(sql, at + 1, |byte| byte.is_ascii_digit())).filter(|digits| *digits > 0)?;
+                at +=
+                    1 + Some(run(sql, at + 1, |byte| byte.is_ascii_digit())).filter(|digits| *digits > 0)?;
                 before.after_literal()
             }
             b';' => {
