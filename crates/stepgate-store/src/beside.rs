@@ -138,6 +138,24 @@ impl Beside {
         self.sync()
     }
 
+    /// Puts in what another database had, and how far that had come. This one is empty.
+    pub(crate) fn restore(&self, entries: &[Change], last: Option<(u64, Digest)>) -> Result<(), String> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in entries {
+            let Change::Put { side, key, value } = change else {
+                return Err("an entry is none".to_owned());
+            };
+            add(&mut state.sum, *side, key, value);
+            let old = self.tree(*side).insert(key.as_slice(), value.as_slice());
+            if old.map_err(|error| error.to_string())?.is_some() {
+                return Err("an entry is there twice".to_owned());
+            }
+        }
+        state.last = last;
+        self.meta.insert(STATE, encode(&state)).map_err(|error| error.to_string())?;
+        self.sync()
+    }
+
     fn sync(&self) -> Result<(), String> {
         self.db.flush().map_err(|error| error.to_string())?;
         let sync = self.sync.lock().unwrap_or_else(PoisonError::into_inner);

@@ -103,6 +103,13 @@ impl Log {
         out(files::KEYS, &keys_text(&keys))?;
         // Also where there are none: the file belongs to the bundle.
         out(files::RECORDS, b"")?;
+        if let Some(cosigned) = self.cosigned().pop()
+            && let Ok(tree) = Checkpoint::of(&cosigned)
+            && tree.size <= frontier.end()
+        {
+            out(files::COSIGNED, cosigned.to_string().as_bytes())?;
+            request.meet.insert(tree.size);
+        }
         // Where keys took over, the trees must be met.
         request.meet.extend(keys.handovers().iter().map(|handover| handover.tree().size));
         let mut walk = Walk { out, gap: None, commits: BTreeSet::new(), redacted: request.redacted };
@@ -166,8 +173,7 @@ impl Log {
     }
 
     /// The proof that a record is in the log (C2SP tlog-proof), or `None` if there is none of this number, or
-    /// not any more. That it was
-    /// read is recorded first. Blocks the thread.
+    /// not any more. That it was read is recorded first. Blocks the thread.
     ///
     /// # Errors
     /// The record cannot be read, or that it is cannot be recorded.

@@ -117,7 +117,8 @@ pub(crate) fn encode(changes: &[Change]) -> Vec<u8> {
     bytes
 }
 
-fn decode(mut bytes: &[u8]) -> Option<Vec<Change>> {
+/// What they were.
+pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Change>> {
     fn part(bytes: &mut &[u8]) -> Option<Vec<u8>> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (part, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;

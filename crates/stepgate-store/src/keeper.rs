@@ -65,7 +65,8 @@ impl Hand<'_> {
         let seq = loop {
             self.stops()?;
             let changes = &mut changes;
-            let parcel = Parcel { events: &events, changes, urgent: true, last: false, happened: false };
+            let parcel =
+                Parcel { events: &events, changes, urgent: true, waits: None, last: false, happened: false };
             match queue.push(parcel, marks, self.clock)? {
                 Some(seq) => break seq,
                 None => thread::park_timeout(EVERY),
@@ -254,7 +255,7 @@ impl Keeper {
 }
 
 /// The checkpoint of a tree as it was, signed by the key of its time.
-fn sign_past(shared: &Shared, size: u64, root: Hash) -> Result<SignedNote, LogError> {
+pub(crate) fn sign_past(shared: &Shared, size: u64, root: Hash) -> Result<SignedNote, LogError> {
     let keys = shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).keys().clone();
     for n in (0..keys.count()).rev() {
         let signer = keys::signer(&shared.vault, keys.name(), n)?;

@@ -1,6 +1,7 @@
 //! The store: one writer that makes records durable, and everything that lives beside the log.
 
 mod archive;
+mod backup;
 mod beside;
 mod bundle;
 mod change;
@@ -27,11 +28,13 @@ mod layout;
 mod log;
 mod migrate;
 mod open;
+mod pace;
 mod people;
 mod proofs;
 mod queue;
 mod read;
 mod records;
+mod restore;
 mod retention;
 mod scan;
 mod scram;
@@ -49,6 +52,7 @@ mod wait;
 mod writer;
 
 pub use archive::{OnSealed, Segment};
+pub use backup::{BackedUp, BackupError};
 pub use bundle::{BundleRequest, BundleSummary};
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
@@ -67,6 +71,7 @@ pub use keys::Rotated;
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened, PendingRelease};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
 pub use records::Stored;
+pub use restore::{RestoreError, RestoredLog};
 pub use retention::Pruning;
 pub use scram::ScramSecret;
 pub use subjects::{ShredError, Shredding, Subject, Subjects};

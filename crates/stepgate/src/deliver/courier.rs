@@ -58,6 +58,7 @@ pub(super) struct Courier {
 }
 
 /// What a step came to.
+#[derive(PartialEq)]
 enum Turn {
     Opened,
     Sent { more: bool },
@@ -100,15 +101,15 @@ impl Courier {
         };
         loop {
             self.take_reset(&mut progress);
+            let before = progress.settled;
             let wait = match self.turn(&mut *way, &mut progress) {
                 Ok(Turn::Opened) => Duration::ZERO,
-                Ok(Turn::Sent { more }) => {
-                    self.works(&mut backoff);
-                    if more { Duration::ZERO } else { IDLE }
-                }
-                Ok(Turn::Nothing) => {
-                    self.works(&mut backoff);
-                    IDLE
+                Ok(turn) => {
+                    // That something was sent says little of a receiver that never says that it has it.
+                    if progress.settled > before || progress.next == Some(progress.settled) {
+                        self.works(&mut backoff);
+                    }
+                    if turn == (Turn::Sent { more: true }) { Duration::ZERO } else { IDLE }
                 }
                 // Half as much may pass.
                 Err(trouble) if trouble.too_large && progress.halved => {
