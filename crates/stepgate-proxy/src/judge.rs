@@ -4,6 +4,7 @@ mod asking;
 mod estimate;
 mod failing;
 mod known;
+mod merged;
 mod metering;
 mod pose;
 mod signal;
@@ -16,17 +17,18 @@ use std::time::{Duration, Instant};
 use stepgate_policy::{Circumstances, Decision, Touched};
 use stepgate_record::{Event, LabelledColumn, Permit, Statement};
 use stepgate_session::{Pass, Pending};
-use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, Message, NoValues, SessionState, SinkKind};
+use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
 use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
-    Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
-    SessionId, SqlState, StatementId, SubjectKind, Use, Who,
+    Action, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
+    SqlState, StatementId, SubjectKind, Use, Who,
 };
 use stepgate_wire::Problem;
 
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
 use self::known::{Known, When};
+use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
 use crate::Credentials;
@@ -558,63 +560,4 @@ fn is_as_harmless(before: &Decision, after: &Decision) -> bool {
             && as_limited
             && after.doubts.is_subset(&before.doubts)
             && after.touched.iter().all(asked))
-}
-
-/// The facts of a whole message, as records and grants need them.
-struct Merged {
-    kinds: BTreeSet<Kind>,
-    certainty: Certainty,
-    reasons: BTreeSet<&'static str>,
-    relations: BTreeSet<RelationName>,
-    has_sink: bool,
-    sinks: Vec<String>,
-    bulk: BulkShape,
-    fingerprint: String,
-    normalised: String,
-}
-
-impl Merged {
-    fn of(facts: &[Facts]) -> Self {
-        let message = Message::of(facts);
-        let normalised: Vec<_> = facts.iter().map(|facts| facts.normalised.as_str()).collect();
-        let fingerprint = match facts {
-            [only] => only.fingerprint.clone(),
-            several => {
-                let all: Vec<_> = several.iter().map(|facts| facts.fingerprint.as_str()).collect();
-                sha256_hex(all.join("\n").as_bytes())
-            }
-        };
-        Self {
-            kinds: message.kinds,
-            certainty: message.certainty,
-            reasons: message.reasons.iter().map(|reason| reason.code).collect(),
-            relations: message.relations,
-            has_sink: !message.sinks.is_empty(),
-            sinks: message.sinks.iter().map(|sink| sink_word(sink.kind).to_owned()).collect(),
-            bulk: message.bulk,
-            fingerprint,
-            normalised: normalised.join("; "),
-        }
-    }
-}
-
-const fn sink_word(kind: SinkKind) -> &'static str {
-    match kind {
-        SinkKind::Table => "table",
-        SinkKind::Rows => "rows",
-        SinkKind::View => "view",
-        SinkKind::ServerFile => "server-file",
-        SinkKind::LargeObject => "large-object",
-    }
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    use sha2::{Digest as _, Sha256};
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

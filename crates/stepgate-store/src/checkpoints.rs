@@ -146,6 +146,11 @@ pub(crate) fn read(dir: &Path, keys: &VerifierKeys) -> Result<Vec<Known>, String
     Ok(known)
 }
 
+/// Whether there is any checkpoint in `dir`.
+pub(crate) fn any(dir: &Path) -> io::Result<bool> {
+    Ok(dir.join(LATEST).exists() || !history_sizes(dir)?.is_empty())
+}
+
 /// Whether a checkpoint in `dir`, believed or not, covers a record or cannot be read.
 pub(crate) fn claim_records(dir: &Path) -> io::Result<bool> {
     let mut names: Vec<String> = history_sizes(dir)?.into_iter().map(history_name).collect();

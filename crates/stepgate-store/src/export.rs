@@ -113,7 +113,7 @@ impl Log {
         };
         let mut line = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.write_all(b"\n"));
         line(&header.line().map_err(|failure| LogError::Io(failure.why))?)?;
-        for stored in self.shared().records.read(cut.first, cut.end)? {
+        for stored in self.shared().read(cut.first, cut.end)? {
             line(&stored?.bytes)?;
         }
         line(&checkpoint_line(&note))?;
@@ -123,10 +123,11 @@ impl Log {
     }
 
     /// Finds the range in the first `size` records.
-    fn cut(&self, range: ExportRange, size: u64, keys: &VerifierKeys) -> Result<Cut, LogError> {
+    fn cut(&self, range: ExportRange, size: u64, keys: &VerifierKeys) -> Result<Cut, ExportError> {
+        let floor = self.floor();
         let (mut first, mut end) = (None, if range.until.is_none() { size } else { 0 });
         if range != ExportRange::default() {
-            for stored in self.shared().records.read(0, size)? {
+            for stored in self.shared().read(floor, size)? {
                 let Stored { seq, bytes, .. } = stored?;
                 let unreadable =
                     |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
@@ -139,12 +140,11 @@ impl Log {
                 }
             }
         }
-        let first = if range.since.is_none() { 0 } else { first.unwrap_or(size).min(size) };
+        let first = if range.since.is_none() { floor } else { first.unwrap_or(size).min(size) };
         let end = end.max(first);
         let (before, after) = (Runs::new(keys, 0, first), Runs::new(keys, end, size));
         let mut cut = Cut { first, end, before, after, last: None };
-        for stored in self.shared().records.read(0, size)? {
-            let Stored { seq, hash, .. } = stored?;
+        self.each_hash(0, size, &mut |seq, hash| {
             if seq < first {
                 cut.before.push(hash);
             } else if seq < end {
@@ -152,7 +152,8 @@ impl Log {
             } else {
                 cut.after.push(hash);
             }
-        }
+            Ok(())
+        })?;
         Ok(cut)
     }
 }

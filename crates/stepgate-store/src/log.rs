@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
@@ -13,9 +14,10 @@ use std::time::Duration;
 use stepgate_record::{
     Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket,
 };
-use stepgate_types::{Clock, Entropy, StatementId};
+use stepgate_types::{Clock, Entropy, SessionId, StatementId};
 use tokio::sync::watch;
 
+use crate::keeper;
 use crate::queue::Parcel;
 use crate::records::Stored;
 use crate::seal::Watermarks;
@@ -68,6 +70,7 @@ struct Handle {
     clock: Arc<dyn Clock>,
     writer: Option<JoinHandle<()>>,
     checkpointer: Option<(std_mpsc::Sender<()>, JoinHandle<()>)>,
+    keeper: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     /// Held as long as the log is open.
     _lock: File,
 }
@@ -100,12 +103,19 @@ impl Log {
                 }
             }
         })?;
+        let stop_keeping = Arc::new(AtomicBool::new(false));
+        let (keeps, keeps_time, stopped) =
+            (Arc::clone(&shared), Arc::clone(&clock), Arc::clone(&stop_keeping));
+        let keeper = thread::Builder::new()
+            .name("audit-keeper".to_owned())
+            .spawn(move || keeper::run(&keeps, &*keeps_time, &stopped))?;
         Ok(Self {
             handle: Arc::new(Handle {
                 shared,
                 clock,
                 writer: Some(writer),
                 checkpointer: Some((stop, checkpointer)),
+                keeper: Some((stop_keeping, keeper)),
                 _lock: lock,
             }),
         })
@@ -275,7 +285,7 @@ impl Log {
         encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
     ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
         let urgent = self.shared().marks.ordinary_is_durable();
-        let first = self.push_encoded(urgent, false, encode)?;
+        let first = self.push_encoded(urgent, Some(statement.session), false, encode)?;
         first.map(|seq| self.ticketed(statement, seq)).transpose()
     }
 
@@ -296,7 +306,7 @@ impl Log {
         let pushed = if event.is_plain_spoken() {
             self.push_plain(event.clone(), false, true)?
         } else {
-            self.push_encoded(false, true, |fitted| fitted.fit(event))?
+            self.push_encoded(false, None, true, |fitted| fitted.fit(event))?
         };
         pushed.map(|_| ()).ok_or(LogError::Full)
     }
@@ -310,6 +320,7 @@ impl Log {
             events: &events,
             changes: &mut staged.changes().to_vec(),
             urgent,
+            waits: None,
             last: false,
             happened,
         };
@@ -321,6 +332,7 @@ impl Log {
     fn push_encoded(
         &self,
         urgent: bool,
+        waits: Option<SessionId>,
         happened: bool,
         encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
     ) -> Result<Option<u64>, LogError> {
@@ -328,7 +340,8 @@ impl Log {
         let mut fitted = FITTED.try_with(RefCell::take).unwrap_or_default();
         encode(&mut fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
         let events = std::slice::from_ref(&fitted);
-        let pushed = self.push(Parcel { events, changes: &mut Vec::new(), urgent, last: false, happened });
+        let parcel = Parcel { events, changes: &mut Vec::new(), urgent, waits, last: false, happened };
+        let pushed = self.push(parcel);
         let _ = FITTED.try_with(|room| room.replace(fitted));
         pushed
     }
@@ -342,7 +355,7 @@ impl Log {
     /// # Errors
     /// A record cannot be read.
     pub fn replay(&self, from: u64, f: &mut dyn FnMut(u64, &Record)) -> Result<(), LogError> {
-        for stored in self.shared().records.read(from, self.len())? {
+        for stored in self.shared().read(from, self.len())? {
             let Stored { seq, bytes, .. } = stored?;
             let unreadable =
                 |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
@@ -461,7 +474,8 @@ impl Log {
         changes.extend(staged.iter().flat_map(Staged::changes).cloned());
         let Shared { queue, marks, .. } = self.shared();
         loop {
-            let parcel = Parcel { events: &events, changes: &mut changes, urgent, last, happened };
+            let parcel =
+                Parcel { events: &events, changes: &mut changes, urgent, waits: None, last, happened };
             if let Some(first) = self.push(parcel)? {
                 staged.iter().for_each(|staged| staged.queued(first));
                 return Ok(first);
@@ -496,6 +510,12 @@ fn fit(events: &[Event]) -> Result<Vec<Fitted>, LogError> {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        // First: it appends records.
+        if let Some((stop, keeper)) = self.keeper.take() {
+            stop.store(true, Ordering::Release);
+            keeper.thread().unpark();
+            let _ = keeper.join();
+        }
         // The writer ends when it has written what is queued.
         self.shared.queue.end();
         if let Some(writer) = self.writer.take() {

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use stepgate_record::{Frontier, Hash, VerifierKeys};
 
+use crate::archive::Seals;
 use crate::beside::{Beside, BesideError, entries, has_blobs, open_db, panicked};
 use crate::files::{AtPath as _, remove_dir, sync_dir};
 use crate::frame::Builder;
@@ -17,7 +18,7 @@ use crate::history::History;
 use crate::journal::Journal;
 use crate::layout::{Layout, make_dir};
 use crate::open::check_records;
-use crate::tape::Tape;
+use crate::tape::{SEGMENT_RECORDS, Tape};
 use crate::{OpenError, Side, checkpoints};
 
 /// Records written as one batch.
@@ -52,7 +53,8 @@ pub(crate) fn migrate(layout: &Layout, log_id: &str, keys: &VerifierKeys) -> Res
     copy_entries(&old, &layout.beside()).map_err(found)?;
     drop(old);
     // What was written is read back, and held against the checkpoints once more.
-    let after = check_records(&layout.records(), log_id, known()?).map_err(|why| layout.damaged(why))?;
+    let after = check_records(&layout.records(), log_id, known()?, &Seals::default());
+    let after = after.map_err(|why| layout.damaged(why))?;
     if after.frontier != before {
         return Err(layout.damaged("the migrated records are not those of the old store"));
     }
@@ -105,7 +107,7 @@ fn copy_records(
 ) -> Result<Frontier, String> {
     let unwritten = |error: io::Error| format!("records cannot be written: {error}");
     let tree = old.open_tree("records").map_err(|error| format!("no tree records: {error}"))?;
-    let mut tape = Tape::create(dir, log_id).map_err(unwritten)?;
+    let mut tape = Tape::create(dir, log_id, SEGMENT_RECORDS).map_err(unwritten)?;
     let mut frame = Builder::default();
     frame.begin();
     let (mut first, mut next) = (0_u64, 0_u64);

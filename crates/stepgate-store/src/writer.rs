@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use stepgate_record::{Envelope, Frontier, Hash, SignedNote, VerifierKeys};
 
+use crate::archive::Archive;
 use crate::beside::Beside;
 use crate::checkpoints::Checkpoints;
 use crate::frame::{Builder, digest_of};
 use crate::journal::{self, Journal};
-use crate::queue::{Batch, Queue};
+use crate::keeper::Upkeep;
+use crate::pace::Pace;
+use crate::queue::{Batch, Queue, Taken};
 use crate::records::Records;
 use crate::seal::Watermarks;
 use crate::space::{self, Unwritten};
@@ -36,6 +39,15 @@ pub(crate) struct Shared {
     pub(crate) log_id: String,
     /// The tree over what is on disk.
     pub(crate) frontier: Mutex<Frontier>,
+    /// Held while a batch is written: who has it sees the log between two batches.
+    pub(crate) writing: Mutex<()>,
+    /// What is sealed.
+    pub(crate) archive: Archive,
+    /// What is to be done by itself.
+    pub(crate) upkeep: Mutex<Upkeep>,
+    /// Whether full files are sealed: tests that count records would be at a loss.
+    #[cfg(test)]
+    pub(crate) seals: std::sync::atomic::AtomicBool,
     pub(crate) checkpoints: Mutex<Checkpoints>,
     pub(crate) checkpoints_dir: PathBuf,
     /// Held while a key is replaced.
@@ -90,15 +102,38 @@ impl Shared {
     /// poisons the log.
     fn write(&self, batch: &Batch, frame: &mut Builder, mut prev: Hash) -> Result<Hash, LogError> {
         self.marks.check()?;
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of halves that are written already.
+        let mut before = Vec::new();
+        let (mut first, mut room) = (batch.first, self.records.room(batch.first));
         frame.begin();
         for (seq, (event, cuts, at)) in (batch.first..).zip(batch.events()) {
+            if room == 0 {
+                self.persist(|| self.append(frame.finish_half(first), first))?;
+                before.extend_from_slice(frame.hashes());
+                frame.begin();
+                (first, room) = (seq, self.records.room(seq));
+            }
             let envelope = Envelope { log_id: &self.log_id, seq, ts_us: at.micros(), prev: &prev };
             prev = frame
                 .add(event, cuts, &envelope)
                 .map_err(|error| self.poison(format!("record {seq}: {error}")))?;
+            room = room.saturating_sub(1);
         }
+        self.persist(|| self.commit(batch, frame, first))?;
+        self.marks.has_space();
+        let mut frontier = self.frontier.lock().unwrap_or_else(PoisonError::into_inner);
+        before.iter().chain(frame.hashes()).for_each(|hash| frontier.push(*hash));
+        let end = frontier.end();
+        drop(frontier);
+        self.marks.durable_to(end);
+        Ok(prev)
+    }
+
+    /// Does a step, again and again while there is no space for it.
+    fn persist(&self, mut step: impl FnMut() -> Result<(), Failed>) -> Result<(), LogError> {
         let mut full = None;
-        while let Err(failed) = self.commit(batch, frame) {
+        while let Err(failed) = step() {
             let ended = self.queue.has_ended();
             match failed {
                 // Never dropped: a statement whose record it holds may have run, and others follow its numbers.
@@ -111,23 +146,18 @@ impl Shared {
                 Failed { why, .. } => return Err(self.poison(why)),
             }
         }
-        self.marks.has_space();
-        let mut frontier = self.frontier.lock().unwrap_or_else(PoisonError::into_inner);
-        frame.hashes().iter().for_each(|hash| frontier.push(*hash));
-        let end = frontier.end();
-        drop(frontier);
-        self.marks.durable_to(end);
-        Ok(prev)
+        Ok(())
+    }
+
+    fn append(&self, frame: &[u8], first: u64) -> Result<(), Failed> {
+        self.records.append(frame, first).map_err(|error| Failed::new("records", error))
     }
 
     /// Returns when records and changes are on disk. Each step is, before the next one begins.
-    fn commit(&self, batch: &Batch, frame: &mut Builder) -> Result<(), Failed> {
-        let first = batch.first;
-        let record =
-            |frame: &[u8]| self.records.append(frame, first).map_err(|error| Failed::new("records", error));
+    fn commit(&self, batch: &Batch, frame: &mut Builder, first: u64) -> Result<(), Failed> {
         // Changes are rare, and must not be there without their records, nor the other way round.
         if batch.changes.is_empty() {
-            return record(frame.finish(first, None));
+            return self.append(frame.finish(first, None), first);
         }
         let changes = journal::encode(&batch.changes);
         let digest = digest_of(&changes);
@@ -136,7 +166,7 @@ impl Shared {
         space::spare(&self.checkpoints_dir).map_err(journalled)?;
         self.journal.write(first, &changes, digest).map_err(journalled)?;
         // If there is no space for them, no frame names what is in the journal, which says nothing then.
-        record(frame.finish(first, Some(digest)))?;
+        self.append(frame.finish(first, Some(digest)), first)?;
         self.beside.apply(first, digest, &batch.changes).map_err(|why| Failed { why, clean: false })?;
         self.journal.wipe().map_err(|error| journalled(Unwritten::Broken(error)))
     }
@@ -170,14 +200,29 @@ impl Drop for Ends<'_> {
 /// Writes until every handle is gone. `prev` is the hash of the last record.
 pub(crate) fn run(shared: &Shared, mut prev: Hash) {
     let ends = Ends(shared);
-    let (mut batch, mut frame) = (Batch::default(), Builder::default());
-    while shared.queue.take(&mut batch) {
-        // An error has poisoned the log, which tells those who wait.
-        if let Ok(last) = shared.write(&batch, &mut frame, prev) {
-            prev = last;
+    let (mut batch, mut frame, mut pace) = (Batch::default(), Builder::default(), Pace::default());
+    loop {
+        match shared.queue.take(&mut batch, &pace) {
+            Taken::Over => break,
+            Taken::Nothing => {}
+            Taken::Batch => {
+                let begun = Instant::now();
+                // An error has poisoned the log, which tells those who wait.
+                if let Ok(last) = shared.write(&batch, &mut frame, prev) {
+                    prev = last;
+                }
+                pace.wrote(begun.elapsed());
+                pace.used(batch.length(), KEPT_BYTES);
+                batch.clear();
+                if !pace.gives_back() {
+                    continue;
+                }
+            }
         }
-        batch.clear();
+        batch.shrink(KEPT_BYTES);
         frame.shrink(KEPT_BYTES);
+        shared.queue.shrink(KEPT_BYTES);
+        pace.gave_back();
     }
     drop(ends);
 }

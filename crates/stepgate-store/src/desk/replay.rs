@@ -24,6 +24,14 @@ impl Replay {
         Self { state: State::default(), names, open: BTreeMap::new(), running: BTreeMap::new() }
     }
 
+    /// A person, as records name them in JSON, has spent this step before what is read.
+    pub(super) fn spent(&mut self, person: &str, step: u64) {
+        let person: Option<Who> = serde_json::from_str(person).ok();
+        if let Some(person) = person.and_then(|person| self.names.person(&person)) {
+            self.state.spend(&person, step);
+        }
+    }
+
     /// Takes the next record in.
     pub(super) fn take(&mut self, record: &Record) {
         match &record.event {

@@ -233,7 +233,7 @@ impl Finder {
             return Ok(());
         }
         let unreadable = |Damage { record, why }: Damage| LogError::Unreadable { seq: record, why };
-        let mut scan = self.log.shared().records.scan_from(from)?;
+        let mut scan = self.log.shared().scan_from(from)?;
         while chunk.next() < end {
             match scan.advance().map_err(unreadable)? {
                 Found::Frame(frame) if frame.sound => take(chunk, &scan, &frame, end),

@@ -366,3 +366,30 @@ fn bundles_and_proofs_of_single_records_follow_the_keys() {
         assert_eq!(verify_proof(alone.as_bytes(), None).is_ok(), seq >= took_over, "{seq}");
     }
 }
+
+#[test]
+fn bundles_hold_the_newest_checkpoint_that_was_cosigned() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    appends(&log, 5);
+    let witness = Cosigner::new("one", &[5; 32]).unwrap();
+    log.cosign(&witness.cosign(&note(&log.checkpoint().unwrap()), 10), &[witness.key()]).unwrap();
+    appends(&log, 5);
+    let demand = Anchor::default().with_witnesses(vec![witness.key()]);
+    let stranger = Cosigner::new("two", &[5; 32]).unwrap();
+    let other = Anchor::default().with_witnesses(vec![stranger.key()]);
+    let only = Filter { kind: vec!["log.started".to_owned()], ..Filter::default() };
+    for filter in [Filter::default(), only] {
+        let files = bundle(&log, filter);
+        assert!(examine(&files, Some(&demand), &mut std::io::sink()).is_ok());
+        assert!(examine(&files, Some(&other), &mut std::io::sink()).is_err());
+        let mut without = Memory(files.0.clone());
+        without.0.remove("cosigned").unwrap();
+        assert!(examine(&without, Some(&demand), &mut std::io::sink()).is_err());
+        for at in 0..files.0["cosigned"].len() {
+            let mut bad = Memory(files.0.clone());
+            bad.0.get_mut("cosigned").unwrap()[at] ^= 1;
+            assert!(examine(&bad, Some(&demand), &mut std::io::sink()).is_err(), "byte {at}");
+        }
+    }
+}

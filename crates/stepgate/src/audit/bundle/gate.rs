@@ -93,10 +93,13 @@ pub(crate) fn prove(
     operator: Option<Who>,
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
-    let proof = log
-        .prove(seq, operator)
-        .map_err(|error| log_error(&error))?
-        .ok_or_else(|| Failure::no(format!("there is no record {seq}; the log has {} so far", log.len())))?;
+    let proof = log.prove(seq, operator).map_err(|error| log_error(&error))?.ok_or_else(|| {
+        Failure::no(if seq < log.floor() {
+            format!("record {seq} was deleted by `audit.retention`; of it the log keeps the hash alone")
+        } else {
+            format!("there is no record {seq}; the log has {} so far", log.len())
+        })
+    })?;
     out.blocking_send(Reply::Text(proof)).map_err(|_| Failure::unreachable("nobody listens"))?;
     Ok(None)
 }
