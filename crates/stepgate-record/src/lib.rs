@@ -21,6 +21,7 @@ pub mod render;
 mod token;
 mod tree;
 pub mod verify;
+mod whole;
 
 pub use checkpoint::Checkpoint;
 pub use commitment::commitment;
@@ -39,3 +40,4 @@ pub use proof::{consistency_holds, inclusion_holds};
 pub use record::{MAX_RECORD_BYTES, RECORD_VERSION, Record, RecordError, is_log_id};
 pub use token::{NotSealed, Permit, Release, Seal, Ticket};
 pub use tree::Tree;
+pub use whole::Joiner;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 
 use stepgate_record::verify::{Anchor, Chain, Failure, Known, Outcome, Place, Verified};
-use stepgate_record::{Checkpoint, Event, Frontier, VerifierKey};
+use stepgate_record::{Checkpoint, Event, Frontier, IntegrityFailed, VerifierKey};
 
 use crate::beside::has_blobs;
 use crate::checkpoints;
@@ -69,7 +69,12 @@ impl Log {
         let scan = scan.map_err(|error| Failure::files(format!("records cannot be read: {error}")))?;
         let outcome = check(scan, self.id(), self.verifier_key(), known, frontier.end(), anchor);
         let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok(), first: None };
-        self.append_blocking(vec![checked], Vec::new()).map_err(trouble)?;
+        let mut events = vec![checked];
+        if let Err(failure) = &outcome {
+            let place = failure.to_string();
+            events.push(Event::IntegrityFailed(IntegrityFailed { first: 0, end: frontier.end(), place }));
+        }
+        self.append_blocking(events, Vec::new()).map_err(trouble)?;
         outcome
     }
 }

@@ -67,7 +67,8 @@ impl Desk {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DeskError> {
         let mut replay = Replay::new(log.subjects().clone());
-        log.replay(0, &mut |_, record| replay.take(record))?;
+        log.replay(0, &mut |_, record| replay.read(record))?;
+        replay.read_all();
         for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;
         }
@@ -324,6 +325,7 @@ impl Desk {
     /// # Errors
     /// See [`DeskError`].
     pub fn show(&self, request: RequestId, viewer: &PersonName) -> Result<Shown, DeskError> {
+        self.0.first_look(request, viewer)?;
         self.0.looking(request, viewer, |entry| entry.show(viewer))
     }
 
@@ -338,6 +340,7 @@ impl Desk {
         part: Part,
         offset: usize,
     ) -> Result<Page, DeskError> {
+        self.0.first_look(request, viewer)?;
         self.0.looking(request, viewer, |entry| entry.show_more(viewer, part, offset))
     }
 

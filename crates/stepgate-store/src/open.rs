@@ -76,6 +76,7 @@ impl Log {
             checkpoints: Mutex::new(checkpoints),
             checkpoints_dir,
             subjects,
+            clock: Arc::clone(&options.clock),
         };
         if created {
             shared.checkpoint(true)?;
