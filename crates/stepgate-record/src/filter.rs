@@ -202,15 +202,29 @@ impl Sieve {
     /// Whether these members of a record pass, whatever its time.
     #[must_use]
     pub fn passes_fields(&self, fields: &Map<String, Value>) -> bool {
-        let mut missing = self.facets;
+        let mut missing = Missing(self.facets);
+        self.find(&mut missing, fields);
+        missing.is_nothing()
+    }
+
+    /// What a record must have to pass. Those whose lists go on in records of their own pass by all of these together.
+    #[must_use]
+    pub const fn all(&self) -> Missing {
+        Missing(self.facets)
+    }
+
+    /// Takes what these members have from what is missing.
+    pub fn find(&self, missing: &mut Missing, fields: &Map<String, Value>) {
+        if missing.is_nothing() {
+            return;
+        }
         facets(fields, &mut |facet, text| {
-            if missing & facet.bit() != 0
+            if missing.0 & facet.bit() != 0
                 && self.wanted.iter().any(|(of, wanted)| *of == facet && wanted.wanted().is(text))
             {
-                missing &= !facet.bit();
+                missing.0 &= !facet.bit();
             }
         });
-        missing == 0
     }
 
     /// What is wanted, by facet: all facets must hold, and each does if one of what is wanted of it does.
@@ -219,6 +233,18 @@ impl Sieve {
             let wanted = self.wanted.iter().filter(|(of, _)| *of == facet);
             (facet, wanted.map(|(_, wanted)| wanted.wanted()).collect())
         })
+    }
+}
+
+/// What a record has not shown of what is wanted of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing(u16);
+
+impl Missing {
+    /// Whether it passes.
+    #[must_use]
+    pub const fn is_nothing(self) -> bool {
+        self.0 == 0
     }
 }
 

@@ -179,8 +179,7 @@ impl Fitting {
                 (Some(Value::String(all)), Some(Value::String(kept))) => {
                     let mut rest = all.get(kept.len()..).unwrap_or_default();
                     while !rest.is_empty() {
-                        // A character takes six bytes at most (`\u0000`).
-                        let (text, more) = rest.split_at(boundary(rest, (PART_BYTES / 6).min(rest.len())));
+                        let (text, more) = rest.split_at(fitting_length(rest));
                         parts.push(Continued { text: text.to_owned(), ..empty() });
                         rest = more;
                     }
@@ -209,6 +208,23 @@ impl Fitting {
         self.continued.retain(|name, total| self.fields.get(name).is_some_and(|kept| length(kept) < *total));
         new
     }
+}
+
+/// How many bytes of a text take at most [`PART_BYTES`] in canonical form.
+fn fitting_length(text: &str) -> usize {
+    let mut room = PART_BYTES;
+    for (at, letter) in text.char_indices() {
+        let size = match letter {
+            '"' | '\\' => 2,
+            '\0'..='\x1f' => 6,
+            _ => letter.len_utf8(),
+        };
+        if size > room {
+            return at;
+        }
+        room -= size;
+    }
+    text.len()
 }
 
 /// The last place up to `end` where a text may be cut; not its beginning, if it has more than one character.

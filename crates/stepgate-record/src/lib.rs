@@ -13,6 +13,7 @@ mod fit;
 mod fitted;
 mod frontier;
 mod hash;
+mod keys;
 mod note;
 mod outcome;
 mod proof;
@@ -22,6 +23,7 @@ mod token;
 mod tree;
 pub mod verify;
 mod whole;
+mod witness;
 
 pub use checkpoint::Checkpoint;
 pub use commitment::commitment;
@@ -30,10 +32,11 @@ pub use event::{
     Pruned, Reader, Renewed, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
 };
 pub use facet::{Facet, facets};
-pub use filter::{Filter, Sieve, Wanted};
+pub use filter::{Filter, Missing, Sieve, Wanted};
 pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};
+pub use keys::{Handover, KeysError, MAX_KEYS, VerifierKeys};
 pub use note::{NoteError, NoteSigner, SignedNote, VerifierKey};
 pub use outcome::{Deferral, Outcome};
 pub use proof::{consistency_holds, inclusion_holds};
@@ -41,3 +44,4 @@ pub use record::{MAX_RECORD_BYTES, RECORD_VERSION, Record, RecordError, is_log_i
 pub use token::{NotSealed, Permit, Release, Seal, Ticket};
 pub use tree::Tree;
 pub use whole::Joiner;
+pub use witness::{Cosigner, WitnessKey};

@@ -144,14 +144,14 @@ fn recorded(event: &Event) -> (Vec<Record>, Record) {
 
 #[test]
 fn what_does_not_fit_goes_on_in_the_next_records_and_nothing_is_lost() {
-    for columns in [2, 31, 40, 200, 312] {
+    for columns in [2, 31, 40, 200, 250] {
         let mut long = statement(columns);
         long.normalised = "select \u{e9}".repeat(1000);
         long.relations = (0..columns).map(|n| format!("public.table_{n}")).collect();
         let event = Event::StatementDecided(Box::new(long));
         let (records, whole) = recorded(&event);
         assert!(records.len() > 1, "{columns}");
-        assert_eq!(whole.event, event, "{columns}");
+        assert!(whole.event == event, "{columns}");
         assert!(whole.continued.is_empty() && whole.shortened.is_empty());
         let first = records[0].encode().unwrap();
         assert!(first.len() > MAX_RECORD_BYTES / 2, "cut more than needed: {}", first.len());

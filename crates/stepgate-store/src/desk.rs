@@ -67,7 +67,10 @@ impl Desk {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DeskError> {
         let mut replay = Replay::new(log.subjects().clone());
-        log.replay(0, &mut |_, record| replay.read(record))?;
+        for (person, step) in log.spent_steps()? {
+            replay.spent(&person, step);
+        }
+        log.replay(log.desk_floor()?, &mut |_, record| replay.read(record))?;
         replay.read_all();
         for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;

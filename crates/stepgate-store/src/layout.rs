@@ -96,9 +96,14 @@ impl Layout {
         self.dir.join("checkpoints")
     }
 
-    /// The public key that checks the log's checkpoints.
+    /// The public key that checks the log's first checkpoints.
     pub(crate) fn verifier_key(&self) -> PathBuf {
         self.dir.join("log.vkey")
+    }
+
+    /// The keys that came after it, once there are any.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.dir.join("keys.json")
     }
 
     fn format(&self) -> PathBuf {

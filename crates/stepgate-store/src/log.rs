@@ -5,17 +5,19 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use stepgate_record::{
-    Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket, VerifierKey,
+    Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket,
 };
-use stepgate_types::{Clock, Entropy, StatementId};
+use stepgate_types::{Clock, Entropy, SessionId, StatementId};
 use tokio::sync::watch;
 
+use crate::keeper;
 use crate::queue::Parcel;
 use crate::records::Stored;
 use crate::seal::Watermarks;
@@ -66,9 +68,9 @@ pub struct Log {
 struct Handle {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
-    verifier_key: VerifierKey,
     writer: Option<JoinHandle<()>>,
     checkpointer: Option<(std_mpsc::Sender<()>, JoinHandle<()>)>,
+    keeper: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     /// Held as long as the log is open.
     _lock: File,
 }
@@ -83,7 +85,6 @@ impl Log {
     pub(crate) fn start(
         shared: Shared,
         prev: Hash,
-        verifier_key: VerifierKey,
         clock: Arc<dyn Clock>,
         lock: File,
     ) -> std::io::Result<Self> {
@@ -102,13 +103,19 @@ impl Log {
                 }
             }
         })?;
+        let stop_keeping = Arc::new(AtomicBool::new(false));
+        let (keeps, keeps_time, stopped) =
+            (Arc::clone(&shared), Arc::clone(&clock), Arc::clone(&stop_keeping));
+        let keeper = thread::Builder::new()
+            .name("audit-keeper".to_owned())
+            .spawn(move || keeper::run(&keeps, &*keeps_time, &stopped))?;
         Ok(Self {
             handle: Arc::new(Handle {
                 shared,
                 clock,
-                verifier_key,
                 writer: Some(writer),
                 checkpointer: Some((stop, checkpointer)),
+                keeper: Some((stop_keeping, keeper)),
                 _lock: lock,
             }),
         })
@@ -120,12 +127,6 @@ impl Log {
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.handle.clock
-    }
-
-    /// What checks the log's checkpoints.
-    #[must_use]
-    pub fn verifier_key(&self) -> &VerifierKey {
-        &self.handle.verifier_key
     }
 
     /// The log's id: 32 hexadecimal digits.
@@ -259,7 +260,7 @@ impl Log {
         event: &Event,
     ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
         let urgent = self.shared().marks.ordinary_is_durable();
-        let first = self.push_event(event, urgent, false)?;
+        let first = self.push_event(event, Some(statement.session), urgent, false)?;
         first.map(|seq| self.ticketed(statement, seq)).transpose()
     }
 
@@ -275,7 +276,8 @@ impl Log {
     ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
         let urgent = self.shared().marks.ordinary_is_durable();
         let encode = |fitted: &mut Fitted| template.fill(statement.number, fitted).map(|()| true);
-        let first = self.push_encoded(urgent, false, encode)?.ok_or(LogError::Full)?;
+        let first =
+            self.push_encoded(urgent, Some(statement.session), false, encode)?.ok_or(LogError::Full)?;
         first.map(|seq| self.ticketed(statement, seq)).transpose()
     }
 
@@ -292,13 +294,20 @@ impl Log {
     /// # Errors
     /// The event was not queued.
     pub fn note(&self, event: impl Borrow<Event>) -> Result<(), LogError> {
-        self.push_event(event.borrow(), false, true)?.map(|_| ()).ok_or(LogError::Full)
+        self.push_event(event.borrow(), None, false, true)?.map(|_| ()).ok_or(LogError::Full)
     }
 
     /// Queues an event without waiting; `None` if there is no room right now.
-    fn push_event(&self, event: &Event, urgent: bool, happened: bool) -> Result<Option<u64>, LogError> {
+    fn push_event(
+        &self,
+        event: &Event,
+        waits: Option<SessionId>,
+        urgent: bool,
+        happened: bool,
+    ) -> Result<Option<u64>, LogError> {
         if !event.is_plain_spoken()
-            && let Some(pushed) = self.push_encoded(urgent, happened, |fitted| Ok(fitted.fit_whole(event)))?
+            && let Some(pushed) =
+                self.push_encoded(urgent, waits, happened, |fitted| Ok(fitted.fit_whole(event)))?
         {
             return Ok(pushed);
         }
@@ -309,6 +318,7 @@ impl Log {
             events: &events,
             changes: &mut staged.changes().to_vec(),
             urgent,
+            waits: None,
             last: false,
             happened,
         };
@@ -321,6 +331,7 @@ impl Log {
     fn push_encoded(
         &self,
         urgent: bool,
+        waits: Option<SessionId>,
         happened: bool,
         encode: impl FnOnce(&mut Fitted) -> Result<bool, RecordError>,
     ) -> Result<Option<Option<u64>>, LogError> {
@@ -328,7 +339,7 @@ impl Log {
         let mut fitted = FITTED.try_with(RefCell::take).unwrap_or_default();
         let fits = encode(&mut fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
         let events = std::slice::from_ref(&fitted);
-        let parcel = Parcel { events, changes: &mut Vec::new(), urgent, last: false, happened };
+        let parcel = Parcel { events, changes: &mut Vec::new(), urgent, waits, last: false, happened };
         let pushed = fits.then(|| self.push(parcel));
         let _ = FITTED.try_with(|room| room.replace(fitted));
         pushed.transpose()
@@ -343,7 +354,7 @@ impl Log {
     /// # Errors
     /// A record cannot be read.
     pub fn replay(&self, from: u64, f: &mut dyn FnMut(u64, &Record)) -> Result<(), LogError> {
-        for stored in self.shared().records.read(from, self.len())? {
+        for stored in self.shared().read(from, self.len())? {
             let Stored { seq, bytes, .. } = stored?;
             let unreadable =
                 |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
@@ -466,7 +477,8 @@ impl Log {
         changes.extend(staged.iter().flat_map(Staged::changes).cloned());
         let Shared { queue, marks, .. } = self.shared();
         loop {
-            let parcel = Parcel { events: &events, changes: &mut changes, urgent, last, happened };
+            let parcel =
+                Parcel { events: &events, changes: &mut changes, urgent, waits: None, last, happened };
             if let Some(first) = self.push(parcel)? {
                 staged.iter().for_each(|staged| staged.queued(first));
                 let place = |at: usize| first.saturating_add(u64::try_from(at).unwrap_or(u64::MAX));
@@ -520,6 +532,12 @@ fn fit(events: &[Event]) -> Result<(Vec<Fitted>, usize), LogError> {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        // First: it appends records.
+        if let Some((stop, keeper)) = self.keeper.take() {
+            stop.store(true, Ordering::Release);
+            keeper.thread().unpark();
+            let _ = keeper.join();
+        }
         // The writer ends when it has written what is queued.
         self.shared.queue.end();
         if let Some(writer) = self.writer.take() {

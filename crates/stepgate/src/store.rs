@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stepgate_store::{Desk, Factors, Log, LogOptions, OpenError, Opened, People, Vault};
+use stepgate_store::{Desk, Factors, Finder, Log, LogOptions, OpenError, Opened, People, Vault};
 use stepgate_types::{Clock, Entropy};
 use zeroize::Zeroizing;
 
@@ -20,6 +20,7 @@ pub(crate) struct Store {
     pub(crate) people: People,
     pub(crate) factors: Factors,
     pub(crate) desk: Desk,
+    pub(crate) finder: Finder,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// What opening found.
@@ -57,7 +58,8 @@ impl Store {
             Arc::clone(&entropy),
         )
         .map_err(|error| trouble("requests and grants", &error))?;
-        Ok(Self { log, vault, people, factors, desk, clock, entropy, opened })
+        let finder = Finder::new(&log);
+        Ok(Self { log, vault, people, factors, desk, finder, clock, entropy, opened })
     }
 
     /// The same store for another part of the program.
@@ -68,6 +70,7 @@ impl Store {
             people: self.people.clone(),
             factors: self.factors.clone(),
             desk: self.desk.clone(),
+            finder: self.finder.clone(),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             opened: self.opened.clone(),

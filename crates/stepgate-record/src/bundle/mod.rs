@@ -22,7 +22,7 @@ pub use examine::{Examined, examine};
 pub use format::{Derived, Format};
 pub use keys::keys_text;
 pub use manifest::{FileInfo, Manifest, Policy, note_text};
-pub use openings::{Opening, Openings, commitment};
+pub use openings::{Opening, Openings};
 pub use proof::ProofLine;
 pub use single::{is_proof, proof_text, verify_proof};
 pub use tar::{TarEntry, TarError, TarWriter, read_tar};
@@ -43,6 +43,8 @@ pub mod files {
     pub const PROOF: &str = "proof.jsonl";
     /// The signed head of that tree.
     pub const CHECKPOINT: &str = "checkpoint";
+    /// The newest checkpoint that witnesses have cosigned, where there is one.
+    pub const COSIGNED: &str = "cosigned";
     /// The keys that sign it.
     pub const KEYS: &str = "keys.json";
     /// The record that says that this was exported, and by whom.

@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use stepgate_types::{Commit, SubjectKind};
 
 use crate::canonical::canonical;
-use crate::{Hash, Names};
+use crate::{Hash, Names, commitment};
 
 /// An opened commitment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,7 +34,7 @@ impl Opening {
     pub fn read(line: &[u8]) -> Option<Self> {
         let opening = serde_json::from_slice::<Self>(line).ok().filter(|opening| opening.line() == line)?;
         let key: Hash = opening.key.parse().ok()?;
-        let opened = commitment(key.bytes(), opening.kind, &opening.value);
+        let opened = commitment(opening.kind, &opening.value, key.bytes());
         (opened == opening.commit).then_some(opening)
     }
 }
@@ -77,22 +76,4 @@ impl Names for Openings {
     fn name(&self, commit: &Commit) -> Option<String> {
         self.0.get(commit).cloned()
     }
-}
-
-/// The commitment to a value: HMAC-SHA-256 under the value's own key.
-#[must_use]
-pub fn commitment(key: &[u8; 32], kind: SubjectKind, value: &str) -> Commit {
-    let pad = |with: u8| {
-        let mut pad = [with; 64];
-        pad.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
-        pad
-    };
-    let inner = Sha256::new()
-        .chain_update(pad(0x36))
-        .chain_update(b"stepgate subject v1")
-        .chain_update(kind.as_str())
-        .chain_update([0])
-        .chain_update(value)
-        .finalize();
-    Commit::from_bytes(Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().into())
 }

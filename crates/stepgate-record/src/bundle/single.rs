@@ -4,12 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::verify::{Anchor, Failure, Outcome, Verified};
-use crate::{Checkpoint, Hash, Record, SignedNote, VerifierKey, inclusion_holds};
+use crate::{Checkpoint, Hash, Record, SignedNote, VerifierKeys, inclusion_holds};
 
 const HEAD: &str = "c2sp.org/tlog-proof@v1";
 
-/// The longest file that is read, in bytes: a record in base64, 64 hashes, a checkpoint with cosignatures.
-const MAX_BYTES: usize = 64 * 1024;
+/// The longest file that is read, in bytes: a record and the keys in base64, 64 hashes, a checkpoint with cosignatures.
+const MAX_BYTES: usize = 2 * 1024 * 1024;
 
 /// Whether a file begins as a proof does.
 #[must_use]
@@ -18,9 +18,17 @@ pub fn is_proof(begin: &[u8]) -> bool {
 }
 
 /// The file's text. `extra` are the key's line and the record's: what the specification leaves to the application.
+/// Where the key was replaced, its line is the list of all keys. A record of before that is proven in the tree at which
+/// the next key took over, which both have signed: else the new key alone could prove what never was.
 #[must_use]
-pub fn proof_text(record: &[u8], key: &VerifierKey, index: u64, path: &[Hash], note: &SignedNote) -> String {
-    let extra = [format!("{key}\n").as_bytes(), record, b"\n"].concat();
+pub fn proof_text(
+    record: &[u8],
+    keys: &VerifierKeys,
+    index: u64,
+    path: &[Hash],
+    note: &SignedNote,
+) -> String {
+    let extra = [key_line(keys).as_bytes(), b"\n", record, b"\n"].concat();
     let mut text = format!("{HEAD}\nextra {}\nindex {index}\n", STANDARD.encode(extra));
     for hash in path {
         text.push_str(&hash.to_base64());
@@ -29,6 +37,18 @@ pub fn proof_text(record: &[u8], key: &VerifierKey, index: u64, path: &[Hash], n
     text.push('\n');
     text.push_str(&note.to_string());
     text
+}
+
+fn key_line(keys: &VerifierKeys) -> String {
+    if keys.count() == 1 { keys.first().to_string() } else { keys.to_string() }
+}
+
+fn read_keys(line: &[u8]) -> Option<VerifierKeys> {
+    let line = std::str::from_utf8(line).ok()?;
+    if line.starts_with('{') {
+        return line.parse().ok();
+    }
+    line.parse::<crate::VerifierKey>().ok().map(VerifierKeys::from)
 }
 
 /// Verifies a proof of one record.
@@ -50,30 +70,40 @@ pub fn verify_proof(text: &[u8], anchor: Option<&Anchor>) -> Outcome {
     let path = lines.map(|line| <[u8; 32]>::try_from(STANDARD.decode(line).ok()?).ok().map(Hash::from_bytes));
     let path = path.collect::<Option<Vec<Hash>>>().ok_or_else(malformed)?;
     let mut parts = extra.splitn(2, |byte| *byte == b'\n');
-    let key = parts.next().and_then(|key| std::str::from_utf8(key).ok()?.parse::<VerifierKey>().ok());
-    let key = key.ok_or_else(malformed)?;
+    let keys = parts.next().and_then(read_keys).ok_or_else(malformed)?;
     let bytes = parts.next().and_then(|rest| rest.strip_suffix(b"\n")).ok_or_else(malformed)?;
-    if proof_text(bytes, &key, index, &path, &note) != text {
+    if proof_text(bytes, &keys, index, &path, &note) != text {
         return Err(malformed());
     }
     let record = Record::decode(bytes).map_err(|error| Failure::record(index, error.to_string()))?;
-    if record.seq != index || Checkpoint::origin(&record.log_id) != key.name() {
+    if record.seq != index || Checkpoint::origin(&record.log_id) != keys.name() {
         return Err(Failure::record(index, "the record is not the one that the proof is about"));
     }
-    let checkpoint =
-        Checkpoint::verified(&note, &key).map_err(|error| Failure::checkpoint(error.to_string()))?;
+    let checkpoint = keys.verified_among(&note).map_err(|error| Failure::checkpoint(error.to_string()))?;
+    note.cosigned_by(keys.name(), anchor.map(Anchor::witnesses).unwrap_or_default())
+        .map_err(|error| Failure::checkpoint(error.to_string()))?;
+    if keys.next_after(index).is_some_and(|next| *next.tree() != checkpoint) {
+        let why = "it is from before the key was replaced, and must be proven in the tree at which that was";
+        return Err(Failure::checkpoint(why));
+    }
     if !inclusion_holds(&Hash::leaf(bytes), index, checkpoint.size, &path, &checkpoint.root) {
         let why = "it is not in the tree that the checkpoint signs: it, or the proof, was altered";
         return Err(Failure::record(index, why));
     }
-    let given = anchor.map(|anchor| anchor.check(&key)).transpose().map_err(Failure::checkpoint)?.flatten();
-    if let Some(given) = given
+    let given = anchor.map(|anchor| anchor.check(&keys)).transpose().map_err(Failure::checkpoint)?;
+    let given = given.unwrap_or_default();
+    if let Some(replaced) = given.replaced.first().filter(|replaced| replaced.size < checkpoint.size) {
+        return Err(Failure::checkpoint(crate::NoteError::Replaced(replaced.size).to_string()));
+    }
+    if let Some(given) = given.checkpoint
         && (given.size, given.root) != (checkpoint.size, checkpoint.root)
     {
         let why = "the checkpoint given is another than the proof's, and one record cannot tell whether both are of one \
                    history; verify an export, or give the verifier key";
         return Err(Failure::checkpoint(why));
     }
+    let witnessed =
+        anchor.map(|anchor| anchor.witnessed([&note])).transpose().map_err(Failure::checkpoint)?;
     let mut notes = vec![format!("proof: record {index} of {}, {}", checkpoint.size, record.at)];
     if anchor.is_none() {
         notes.push(
@@ -82,5 +112,6 @@ pub fn verify_proof(text: &[u8], anchor: Option<&Anchor>) -> Outcome {
                 .to_owned(),
         );
     }
+    notes.extend(witnessed.into_iter().flatten());
     Ok(Verified { records: 1, tree_size: checkpoint.size, root: checkpoint.root, notes })
 }

@@ -75,6 +75,8 @@ pub(super) struct Walk<'n, 'w> {
     frontier: Frontier,
     /// The record before the next, if it is here.
     last: Option<(u64, Hash)>,
+    /// Whether the record before the next is one of the export's.
+    continues: bool,
     /// Roots still to be met, the smallest tree last.
     known: Vec<Known>,
     summary: Summary,
@@ -96,6 +98,7 @@ impl<'n, 'w> Walk<'n, 'w> {
             derived,
             frontier: Frontier::default(),
             last: None,
+            continues: false,
             known,
             summary,
             exported: None,
@@ -126,6 +129,7 @@ impl<'n, 'w> Walk<'n, 'w> {
                         .ok_or_else(|| Failure::record(at, "it is missing; records.jsonl ends before it"))?;
                     let (record, hash) = self.record(&bytes, &line.hash)?;
                     self.take(&record, hash)?;
+                    self.continues = true;
                 }
                 ProofLine::Exported(line) => {
                     self.in_place(line.exported)?;
@@ -134,8 +138,12 @@ impl<'n, 'w> Walk<'n, 'w> {
                     }
                     let (record, _) = self.record(exported, &line.hash)?;
                     self.personal(&record)?;
+                    self.continues = false;
                 }
-                ProofLine::Gap(line) => self.skip(&line)?,
+                ProofLine::Gap(line) => {
+                    self.skip(&line)?;
+                    self.continues = false;
+                }
             }
             self.meet()?;
         }
@@ -197,7 +205,8 @@ impl<'n, 'w> Walk<'n, 'w> {
     /// Counts a record of the export, and writes it in the derived form.
     fn take(&mut self, record: &Record, hash: Hash) -> Result<(), Failure> {
         let seq = record.seq;
-        let continues = matches!(&record.event, Event::RecordContinued(_));
+        // What goes on from a record that is here is here, too, whatever it says by itself.
+        let continues = matches!(&record.event, Event::RecordContinued(_)) && self.continues;
         if !continues && !self.terms.sieve.passes(record) {
             return Err(Failure::record(seq, "it is none of those that the export's record names"));
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_approval::Grant;
 use stepgate_record::{Event, Joiner, Outcome, Record};
-use stepgate_types::{Label, Limit, RequestId, SessionId, Timestamp, Who};
+use stepgate_types::{InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
 
 use super::pass;
 use super::state::{Kept, State};
@@ -40,6 +40,14 @@ impl Replay {
     pub(super) fn read_all(&mut self) {
         if let Some(last) = self.joiner.finish() {
             self.take(&last);
+        }
+    }
+
+    /// A person, as records name them in JSON, has spent this step before what is read.
+    pub(super) fn spent(&mut self, person: &str, step: u64) {
+        let person: Option<Who> = serde_json::from_str(person).ok();
+        if let Some(person) = person.and_then(|person| self.names.person(&person)) {
+            self.state.spend(&person, step);
         }
     }
 
@@ -247,7 +255,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         limit: Limit { rows: *rows, bytes: *bytes },
     };
     let left = grant.limit;
-    Some(Kept { grant, issued: record.at, left })
+    Some(Kept { grant, issued: record.at, left, in_force: InForce::default() })
 }
 
 /// The record of a grant.

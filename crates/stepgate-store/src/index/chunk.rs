@@ -11,6 +11,12 @@ use super::bits::{Bits, CHUNK};
 /// Records of a block: what times it holds is known of each.
 pub(super) const BLOCK: usize = 256;
 
+/// How many records one can go on in.
+pub(super) const MAX_PARTS: u64 = 16;
+
+/// The term of records that may have any.
+pub(super) const ANYTHING: &[u8] = b"*";
+
 /// Times of a block's records; clocks step, so these are not in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Times {
@@ -73,10 +79,13 @@ impl Chunk {
             None => self.blocks.push(Times { first: at, last: at }),
         }
         self.post(&fields, offset);
-        // Its other half may lie in the chunk before, and then is found by scanning alone.
-        let of = fields.get("of").and_then(Value::as_u64).and_then(|of| of.checked_sub(self.first));
-        if let Some(of) = of.and_then(|of| u16::try_from(of).ok()).filter(|of| *of < offset) {
+        // What goes on in a record of its own is found with the one that it belongs to.
+        if let Some(of) = part_of(&fields).and_then(|part| offset.checked_sub(part)) {
             self.post(&fields, of);
+        }
+        // Those parts may lie in the next chunk.
+        if fields.contains_key("continued") && u64::from(offset) + MAX_PARTS >= CHUNK {
+            insert(self.terms.entry(ANYTHING.to_vec()).or_default(), offset);
         }
     }
 
@@ -100,7 +109,8 @@ impl Chunk {
             let mut bits = Bits::none();
             let letter = facet.letter();
             let of_facet = self.terms.range(vec![letter]..vec![letter.saturating_add(1)]);
-            for (_, offsets) in of_facet.filter(|(key, _)| is_wanted(key, &wanted)) {
+            let anything = self.terms.get_key_value(ANYTHING);
+            for (_, offsets) in of_facet.filter(|(key, _)| is_wanted(key, &wanted)).chain(anything) {
                 offsets.iter().for_each(|offset| bits.set(*offset));
             }
             candidates.and(&bits);
@@ -114,6 +124,13 @@ impl Chunk {
         let place = self.places.get(usize::from(offset))?;
         Some((file_of(&self.files, offset)?, u64::from(*place)))
     }
+}
+
+/// Which part of another record this one is, counted from 1: so many places behind it.
+fn part_of(fields: &Map<String, Value>) -> Option<u16> {
+    let is_part = fields.get("type").and_then(Value::as_str) == Some("record.continued");
+    let part = fields.get("part").and_then(Value::as_u64).filter(|_| is_part)?;
+    u16::try_from(part).ok().filter(|part| u64::from(*part) <= MAX_PARTS)
 }
 
 fn insert(offsets: &mut Vec<u16>, offset: u16) {

@@ -21,7 +21,7 @@ use stepgate_record::{Hash, Sieve};
 use stepgate_types::Timestamp;
 
 use super::bits::{Bits, CHUNK};
-use super::chunk::{BLOCK, Chunk, Times, file_of, is_wanted, leave_out};
+use super::chunk::{ANYTHING, BLOCK, Chunk, Times, file_of, is_wanted, leave_out};
 
 const MAGIC: &[u8; 17] = b"stepgate-index 1\n";
 
@@ -149,7 +149,7 @@ impl Stored {
             let place = u32::from_be_bytes(take(&mut rest)?);
             let said: [u8; 8] = take(&mut rest)?;
             for (letter, wanted, bits) in &mut of_facets {
-                if term.first() == Some(letter) && is_wanted(term, wanted) {
+                if term == ANYTHING || (term.first() == Some(letter) && is_wanted(term, wanted)) {
                     let mut stored = vec![0; Bits::stored_bytes(count)];
                     self.file.read_exact_at(&mut stored, self.postings + u64::from(place)).ok()?;
                     if digest(&stored) != said || !bits.add(count, &stored) {

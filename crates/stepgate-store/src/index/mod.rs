@@ -26,7 +26,7 @@ use crate::frame::Frame;
 use crate::scan::{Damage, Found, Scan, file_name};
 use crate::{Log, LogError, Stored};
 use bits::{Bits, CHUNK};
-use chunk::Chunk;
+use chunk::{Chunk, MAX_PARTS};
 use file::index_path;
 
 /// How a search goes about it.
@@ -67,6 +67,14 @@ impl Finder {
         self.caught_up().map(drop)
     }
 
+    /// Whether a record of this log passes; as a search finds out.
+    ///
+    /// # Errors
+    /// It goes on in others, which cannot be read.
+    pub fn matches(&self, sieve: &Sieve, stored: &Stored) -> Result<bool, LogError> {
+        self.passes(sieve, stored)
+    }
+
     /// Hands on the records that pass, in order, until `each` says that it has enough. Blocks the thread.
     ///
     /// # Errors
@@ -100,7 +108,7 @@ impl Finder {
         let mut found = VecDeque::new();
         for stored in self.log.read(from, end) {
             let stored = stored?;
-            if !Self::passes(sieve, &stored.bytes) {
+            if !self.passes(sieve, &stored)? {
                 continue;
             }
             if reverse {
@@ -148,18 +156,34 @@ impl Finder {
                     None => continue,
                 },
             };
-            if Self::passes(sieve, &stored.bytes) && !each(stored) {
+            if self.passes(sieve, &stored)? && !each(stored) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Whether a record passes.
-    fn passes(sieve: &Sieve, bytes: &[u8]) -> bool {
-        let Ok(fields) = serde_json::from_slice::<Map<String, Value>>(bytes) else { return false };
+    /// Whether a record passes, with what goes on in those behind it.
+    fn passes(&self, sieve: &Sieve, stored: &Stored) -> Result<bool, LogError> {
+        let fields = fields(&stored.bytes);
         let at = fields.get("ts_us").and_then(Value::as_i64).unwrap_or_default();
-        sieve.is_in_time(Timestamp::from_micros(at)) && sieve.passes_fields(&fields)
+        if !sieve.is_in_time(Timestamp::from_micros(at)) {
+            return Ok(false);
+        }
+        let mut missing = sieve.all();
+        sieve.find(&mut missing, &fields);
+        if missing.is_nothing() || !fields.contains_key("continued") {
+            return Ok(missing.is_nothing());
+        }
+        let next = stored.seq.saturating_add(1);
+        for part in self.log.read(next, next.saturating_add(MAX_PARTS)) {
+            let fields = self::fields(&part?.bytes);
+            if fields.get("type").and_then(Value::as_str) != Some("record.continued") {
+                break;
+            }
+            sieve.find(&mut missing, &fields);
+        }
+        Ok(missing.is_nothing())
     }
 
     /// The index of a chunk, and what it finds: from its file, from memory, or made from the records. `None`: those
@@ -209,7 +233,7 @@ impl Finder {
             return Ok(());
         }
         let unreadable = |Damage { record, why }: Damage| LogError::Unreadable { seq: record, why };
-        let mut scan = self.log.shared().records.scan_from(from)?;
+        let mut scan = self.log.shared().scan_from(from)?;
         while chunk.next() < end {
             match scan.advance().map_err(unreadable)? {
                 Found::Frame(frame) if frame.sound => take(chunk, &scan, &frame, end),
@@ -225,6 +249,10 @@ impl Finder {
         }
         Ok(())
     }
+}
+
+fn fields(record: &[u8]) -> Map<String, Value> {
+    serde_json::from_slice(record).unwrap_or_default()
 }
 
 /// Adds those records before `end` of the frame that the scan has just found.

@@ -60,7 +60,7 @@ impl Log {
     /// The log cannot be read.
     pub fn naming(&self, commit: Commit) -> Result<Shredding, LogError> {
         let mut found = Shredding { commit, records: 0, last: None };
-        self.replay(0, &mut |_, record| {
+        self.replay(self.floor(), &mut |_, record| {
             let mut named = false;
             record.event.names(&mut |_, who| named |= who.commit() == Some(&commit));
             if named {

@@ -1,5 +1,6 @@
 //! The store against real files.
 
+mod bundle;
 pub(crate) mod damage;
 mod export;
 mod files;
@@ -8,4 +9,8 @@ mod hand_over;
 mod log;
 mod migration;
 mod people;
+mod retention;
+mod rotation;
+mod sealing;
+mod tamper;
 mod torn;

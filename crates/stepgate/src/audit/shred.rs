@@ -74,7 +74,7 @@ fn commit_of(log: &Log, wanted: &Subject) -> Result<Option<Commit>, Failure> {
         Subject::Value(kind, value) => Ok(log.subjects().commit_of(*kind, value)),
         Subject::ReasonOf(request) => {
             let mut found = None;
-            let replayed = log.replay(0, &mut |_, record| match &record.event {
+            let replayed = log.replay(log.floor(), &mut |_, record| match &record.event {
                 Event::StepupEnded { request: of, reason: Some(reason), .. } if of == request => {
                     found = reason.commit().copied();
                 }

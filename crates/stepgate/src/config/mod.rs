@@ -7,6 +7,7 @@ mod load;
 mod place;
 mod sinks;
 mod ways;
+mod witnesses;
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ pub(crate) use place::{HostPort, WebUrl};
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
 pub(crate) use ways::{Email, MailTls, Way, WayTo, WayWebhook};
+pub(crate) use witnesses::Witness;
 
 /// A configuration whose every value makes sense by itself; files it names are not read yet.
 #[derive(Debug, Clone)]

@@ -19,6 +19,9 @@ const LINGER: Duration = Duration::from_millis(100);
 /// The cursor is written no oftener than this; after a kill, as much is sent twice.
 const PERSIST: Duration = Duration::from_secs(1);
 
+/// When so many batches have passed, twice as much is tried where it was once too much.
+const PASSED: u32 = 32;
+
 /// How often a receiver is looked after while there is nothing to send.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -27,11 +30,16 @@ pub(super) trait Way: Send {
     /// Gets ready to send from record `from` on, or from a later one where those up to it are found to be there.
     fn open(&mut self, from: u64, place: Option<Place>, source: &Source) -> Result<u64, Trouble>;
 
-    /// Sends. After an error it is opened anew before anything else.
+    /// Sends. After an error it is opened anew before anything else, but for one that it was too much.
     fn send(&mut self, batch: &Batch) -> Result<(), Trouble>;
 
     /// The first record that is not known to be there, or that what was sent may have been lost.
     fn settled(&mut self) -> Result<u64, Trouble>;
+
+    /// The gate goes down: the first record that is not known to be there, where that is more than was settled.
+    fn stop(&mut self) -> Option<u64> {
+        None
+    }
 
     /// Where the settled records end, of a file.
     fn place(&self) -> Option<Place> {
@@ -50,6 +58,7 @@ pub(super) struct Courier {
 }
 
 /// What a step came to.
+#[derive(PartialEq)]
 enum Turn {
     Opened,
     Sent { more: bool },
@@ -67,6 +76,8 @@ struct Progress {
     most: u64,
     /// That was halved just now.
     halved: bool,
+    /// How often so many have passed.
+    passed: u32,
     sent_at: Instant,
     written: (u64, Option<Place>),
     written_at: Instant,
@@ -90,20 +101,19 @@ impl Courier {
         };
         loop {
             self.take_reset(&mut progress);
+            let before = progress.settled;
             let wait = match self.turn(&mut *way, &mut progress) {
                 Ok(Turn::Opened) => Duration::ZERO,
-                Ok(Turn::Sent { more }) => {
-                    self.works(&mut backoff);
-                    if more { Duration::ZERO } else { IDLE }
-                }
-                Ok(Turn::Nothing) => {
-                    self.works(&mut backoff);
-                    IDLE
+                Ok(turn) => {
+                    // That something was sent says little of a receiver that never says that it has it.
+                    if progress.settled > before || progress.next == Some(progress.settled) {
+                        self.works(&mut backoff);
+                    }
+                    if turn == (Turn::Sent { more: true }) { Duration::ZERO } else { IDLE }
                 }
                 // Half as much may pass.
                 Err(trouble) if trouble.too_large && progress.halved => {
                     self.status.failed(&trouble.why);
-                    progress.next = None;
                     Duration::ZERO
                 }
                 Err(trouble) => {
@@ -123,6 +133,9 @@ impl Courier {
                 self.wait(wait, Some(&mut grown)) || self.wait(lingers, None)
             };
             if stop {
+                if let Some(settled) = way.stop().filter(|_| progress.next.is_some()) {
+                    self.settle(&mut progress, settled, way.place());
+                }
                 self.persist(&mut progress, true);
                 return;
             }
@@ -142,20 +155,23 @@ impl Courier {
         let settled = way.settled()?;
         self.settle(progress, settled, way.place());
         let Some(batch) = self.source.batch(next, progress.most)? else { return Ok(Turn::Nothing) };
-        let sent = batch.end().saturating_sub(batch.first());
+        let (sent, full) = (batch.end().saturating_sub(batch.first()), batch.is_full(progress.most));
         if let Err(trouble) = way.send(&batch) {
             progress.halved = trouble.too_large && sent > 1;
             if progress.halved {
-                progress.most = sent / 2;
+                (progress.most, progress.passed) = (sent / 2, 0);
             }
             return Err(trouble);
         }
         progress.next = Some(batch.end());
         progress.sent_at = Instant::now();
-        progress.most = progress.most.saturating_mul(2).min(MAX_RECORDS);
+        progress.passed = progress.passed.saturating_add(1);
+        if progress.passed >= PASSED {
+            (progress.most, progress.passed) = (progress.most.saturating_mul(2).min(MAX_RECORDS), 0);
+        }
         let settled = way.settled()?;
         self.settle(progress, settled, way.place());
-        Ok(Turn::Sent { more: batch.end() < self.source.log.len() && batch.is_full(progress.most) })
+        Ok(Turn::Sent { more: full && batch.end() < self.source.log.len() })
     }
 
     fn settle(&self, progress: &mut Progress, settled: u64, place: Option<Place>) {
@@ -167,7 +183,7 @@ impl Courier {
     /// Where to go on.
     fn begin(&self) -> Result<Progress, Trouble> {
         let found = self.file.read().map_err(|error| Trouble::io("its cursor cannot be read", &error))?;
-        let (oldest, end) = (super::oldest(&self.source.log), self.source.log.len());
+        let (oldest, end) = (self.source.log.floor(), self.source.log.len());
         let sink = &self.status.name;
         let (settled, place) = match found {
             FoundCursor::None => (end, None),
@@ -204,6 +220,7 @@ impl Courier {
             next: None,
             most: MAX_RECORDS,
             halved: false,
+            passed: 0,
             sent_at: long_ago,
             written: (u64::MAX, None),
             written_at: long_ago,

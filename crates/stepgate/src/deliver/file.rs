@@ -129,6 +129,8 @@ impl Way for FileWay {
             if ours || next > self.settled {
                 (self.settled, end) = (next, upto);
             }
+            // What is read may be in memory only.
+            open.file.sync_all().map_err(|error| Trouble::io("it cannot be written to the disk", &error))?;
         }
         if end < open.end {
             let cut = open.file.set_len(end).and_then(|()| open.file.sync_all());

@@ -22,6 +22,7 @@ mod tests;
 mod tls;
 mod trouble;
 mod webhook;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,9 +43,10 @@ use courier::Courier;
 use degraded::Degraded;
 use render::Renderer;
 use status::{Sent, Status, WayStatus};
+use witness::Asker;
 
 /// What has not worked for so long is recorded.
-const DEGRADED_AFTER: Duration = Duration::from_secs(30);
+const DEGRADED_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 
 /// How long threads may take to end; what they have not sent goes out after the next start.
 const GRACE: Duration = Duration::from_secs(3);
@@ -64,11 +66,11 @@ pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
         result.map_err(|failure| Failure { message: format!("{name}: {}", failure.message), ..failure })
     };
     for sink in &audit.sinks {
-        let result = Renderer::check(sink.format).and_then(|()| match &sink.to {
+        let result = match &sink.to {
             To::Syslog(syslog) => tls::config(syslog.ca.as_deref(), syslog.identity.as_ref()).map(drop),
             To::Webhook(webhook) => post::Poster::new(&webhook::target(webhook)).map(drop),
             To::File(file) => directory(&file.path),
-        });
+        };
         about(&format!("audit.sinks.{}", sink.name), result)?;
     }
     for way in &audit.checkpoints {
@@ -79,6 +81,10 @@ pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
             WayTo::Email(email) => mail::transport(email).map(drop),
         };
         about(&format!("audit.checkpoints, {}", way.name), result)?;
+    }
+    for witness in &audit.witnesses {
+        let result = witness::agent(witness.ca.as_deref()).map(drop);
+        about(&format!("audit.witnesses, {}", witness.key.name()), result)?;
     }
     Ok(())
 }
@@ -127,7 +133,7 @@ impl Delivery {
         // Dropped by each thread at its end.
         let (working, mut ended) = mpsc::channel::<()>(1);
         for (sink, status) in audit.sinks.iter().zip(&self.sinks) {
-            let (courier, way) = (self.courier(sink, status, down)?, way(sink, self.log.id()));
+            let (courier, way) = (self.courier(sink, status, down), way(sink, self.log.id()));
             spawn(&format!("sink-{}", sink.name), &working, move || courier.run(way))?;
         }
         for (way, status) in audit.checkpoints.iter().zip(&self.ways) {
@@ -143,6 +149,12 @@ impl Delivery {
             };
             spawn(&format!("way-{}", way.name), &working, move || messenger.run())?;
         }
+        for (number, witness) in audit.witnesses.iter().enumerate() {
+            let asker = Asker::new(&self.log, witness, Handle::current(), down.clone())?;
+            if let Some(asker) = asker {
+                spawn(&format!("witness-{number}"), &working, move || asker.run())?;
+            }
+        }
         drop(working);
         let mut down = down.clone();
         Ok(async move {
@@ -155,20 +167,15 @@ impl Delivery {
         })
     }
 
-    fn courier(
-        &self,
-        sink: &Sink,
-        status: &Arc<Status>,
-        down: &watch::Receiver<bool>,
-    ) -> Result<Courier, Failure> {
-        Ok(Courier {
-            source: Source { log: self.log.clone(), renderer: Renderer::new(sink, &self.log)? },
+    fn courier(&self, sink: &Sink, status: &Arc<Status>, down: &watch::Receiver<bool>) -> Courier {
+        Courier {
+            source: Source { log: self.log.clone(), renderer: Renderer::new(sink, &self.log) },
             file: CursorFile::new(&self.data, &sink.name),
             status: Arc::clone(status),
             runtime: Handle::current(),
             down: down.clone(),
             degraded: Degraded::new("sink", DEGRADED_AFTER),
-        })
+        }
     }
 
     /// Figures, in Prometheus' text format.
@@ -253,9 +260,4 @@ fn shown(to: &To) -> String {
         To::Webhook(webhook) => webhook.url.shown.clone(),
         To::File(file) => file.path.display().to_string(),
     }
-}
-
-/// The first record that can be sent.
-fn oldest(_log: &Log) -> u64 {
-    0
 }

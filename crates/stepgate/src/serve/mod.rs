@@ -1,6 +1,7 @@
 //! `stepgate serve`.
 
 pub(crate) mod hardening;
+mod indexing;
 mod listen;
 mod logging;
 mod notify;
@@ -144,6 +145,7 @@ async fn serve(
     let log = store.log.clone();
     let listen::Open { clients, people, watchers } = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
+    let finder = store.finder.clone();
     let operations = Arc::new(Operations {
         store,
         sessions: Some(gate.sessions().clone()),
@@ -152,6 +154,7 @@ async fn serve(
 
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(delivery.start(&config.audit, &shutdown)?);
+    tasks.spawn(indexing::keep_up(finder, shutdown.clone()));
     tasks.spawn(operator::serve(socket, operations, shutdown.clone()));
     let encryption = Arc::new(watch::Sender::new(ready.encryption));
     if let (Some(listener), Some(address)) = (watchers, config.metrics) {

@@ -4,6 +4,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use stepgate_record::{Event, Hash, Restored};
+use stepgate_store::{Cursor, CursorFile};
+
 use super::world::{World, seq, until};
 use crate::config::{FileSink, Format, Names, Rotate, Sink, To};
 
@@ -208,6 +211,10 @@ fn a_damaged_cursor_sends_all_again_and_a_reset_from_where_it_is_told() {
     running.done();
     assert!(running.delivery.reset(true, "disk", end + 1).is_err());
     assert!(running.delivery.reset(true, "disc", 0).is_err());
+    // Nothing is skipped, whoever wants it.
+    running.delivery.sinks[0].state().next = end - 5;
+    assert!(running.delivery.reset(true, "disk", end - 4).unwrap_err().message.contains("would be skipped"));
+    running.delivery.sinks[0].state().next = end;
     running.delivery.reset(true, "disk", 15).unwrap();
     until("the reset", || seqs(&path).ends_with(&(15..end).collect::<Vec<_>>()) && seqs(&path).len() > 20);
     drop(running);
@@ -217,6 +224,43 @@ fn a_damaged_cursor_sends_all_again_and_a_reset_from_where_it_is_told() {
     let other = world.dir.path().join("other.jsonl");
     world.deliver(sink(&other, None), Vec::new()).done();
     assert_eq!(seqs(&other), (0..end).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_log_that_was_restored_from_a_backup_is_sent_again_from_where_it_is_another_one() {
+    let world = World::new();
+    let path = world.dir.path().join("audit.jsonl");
+    world.grow(10);
+    let restored = world.log.len();
+    let event =
+        Event::LogRestored(Restored { size: restored, root: Hash::ZERO, newer_size: None, newer_root: None });
+    world.log.append_blocking(vec![event], Vec::new()).unwrap();
+    let end = world.grow(10);
+    let file = CursorFile::new(&world.data(), "disk");
+    let cursor = |next: u64, hash: Option<String>| Cursor {
+        log_id: world.log.id().to_owned(),
+        next,
+        last_hash: hash,
+        place: None,
+    };
+    let hash = |seq: u64| world.log.read(seq, seq + 1).next().unwrap().unwrap().hash.to_string();
+    let other = || Some(Hash::ZERO.to_string());
+    for (case, begins) in [
+        // Beyond what there is; within it, and another record there; before it, or all as it was.
+        (cursor(end + 100, other()), restored),
+        (cursor(end - 2, other()), restored),
+        (cursor(5, Some(hash(4))), 5),
+        (cursor(end - 2, Some(hash(end - 3))), end - 2),
+        // Of another log.
+        (Cursor { log_id: "0".repeat(32), ..cursor(5, Some(hash(4))) }, 0),
+    ] {
+        let _ = fs::remove_file(&path);
+        file.write(&case).unwrap();
+        let running = world.deliver(sink(&path, None), Vec::new());
+        until("the records", || path.exists() && seqs(&path).last() == Some(&(end - 1)));
+        assert_eq!(seqs(&path), (begins..end).collect::<Vec<_>>(), "{case:?}");
+        drop(running);
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn sizes(dir: &Path) -> Vec<u64> {
 /// How many records a checkpoint of this log covers, which its key has signed.
 fn verified(world: &World, text: &str) -> u64 {
     let note: SignedNote = text.parse().unwrap();
-    Checkpoint::verified(&note, world.log.verifier_key()).unwrap().size
+    Checkpoint::verified(&note, &world.log.verifier_key()).unwrap().size
 }
 
 #[test]
