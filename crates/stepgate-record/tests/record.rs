@@ -113,6 +113,31 @@ fn anything_but_the_canonical_form_is_refused() {
 }
 
 #[test]
+fn records_of_the_first_format_are_read_with_the_names_in_them() {
+    let failed = Event::SessionAuthFailed { person: Some("dana".into()), address: "::1".into(), more: None };
+    let old = Record { version: 1, ..record(failed) };
+    let bytes = old.encode().unwrap();
+    assert!(String::from_utf8(bytes.clone()).unwrap().contains("\"person\":\"dana\""));
+    let read = Record::decode(&bytes).unwrap();
+    assert_eq!((&read, read.encode().unwrap()), (&old, bytes.clone()));
+    // A name shortened in it is marked as then.
+    let opened = Event::SessionOpened {
+        session: SessionId::from_bytes([1; 16]),
+        person: "dana".into(),
+        database: "shop".to_owned(),
+        db_user: "analyst".to_owned(),
+        address: "::1".into(),
+        client: "psq".into(),
+        tls: true,
+        method: None,
+        certificate_sha256: None,
+    };
+    let mut cut = Record { version: 1, ..record(opened) };
+    cut.shortened.insert("client".to_owned(), 4);
+    assert_eq!(Record::decode(&cut.encode().unwrap()), Ok(cut));
+}
+
+#[test]
 fn no_flipped_bit_of_a_record_decodes_to_the_same_record() {
     let record = record(Event::StatementDecided(Box::new(statement(2))));
     let good = record.encode().unwrap();
