@@ -195,7 +195,7 @@ impl Touch {
         alone && self.tables.as_ref().is_some_and(reached)
     }
 
-    fn fits(&self, column: &Column<'_>) -> bool {
+    pub(crate) fn fits(&self, column: &Column<'_>) -> bool {
         self.names(column) && self.used(column.uses)
     }
 

@@ -28,6 +28,7 @@ mod ruleset;
 mod statement;
 mod summary;
 mod truth;
+mod why;
 mod yaml;
 
 pub use bound::{Alarm, Bound, Columns, Missing};
@@ -38,3 +39,4 @@ pub use map::{Entries, Map};
 pub use policy::InTransaction;
 pub use read::parse_duration;
 pub use ruleset::Ruleset;
+pub use why::Why;

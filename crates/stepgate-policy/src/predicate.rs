@@ -32,6 +32,8 @@ pub(crate) struct PredicateTest {
     pub(crate) op: Option<Comparison>,
     /// Only with an operator that has an order or is an equality.
     pub(crate) value: Option<Number>,
+    /// The value as the policy writes it, or nothing.
+    pub(crate) shown: String,
 }
 
 impl PredicateTest {
@@ -41,11 +43,11 @@ impl PredicateTest {
         found.max(Truth::seen(false, statement.unknown()))
     }
 
-    fn is_of(&self, name: &ColumnName, statement: &Statement<'_>) -> bool {
+    pub(crate) fn is_of(&self, name: &ColumnName, statement: &Statement<'_>) -> bool {
         statement.column(name).is_some_and(|column| self.of.names(column))
     }
 
-    fn fits(&self, predicate: &Predicate, statement: &Statement<'_>) -> Truth {
+    pub(crate) fn fits(&self, predicate: &Predicate, statement: &Statement<'_>) -> Truth {
         let Some(asked) = self.op else { return Truth::Yes };
         match (asked, predicate.op) {
             (_, Comparison::Other) => Truth::Maybe,

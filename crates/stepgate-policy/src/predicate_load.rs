@@ -48,7 +48,12 @@ pub(crate) fn load(report: &mut Report<'_>, node: &Node, map: Option<&Map>) -> O
         }
         value
     });
-    Some(Part::Predicate(PredicateTest { of, op, value }))
+    let shown = fields.get("value").map_or_else(String::new, |node| match &node.value {
+        Value::Int(value) => value.to_string(),
+        Value::Number(Some(text)) | Value::Text(text) => text.clone(),
+        _ => String::new(),
+    });
+    Some(Part::Predicate(PredicateTest { of, op, value, shown }))
 }
 
 /// A decimal number, exact as it is written.

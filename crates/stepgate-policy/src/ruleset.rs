@@ -10,7 +10,9 @@ use crate::bound::{Alarm, Missing};
 use crate::map::Map;
 use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
-use crate::{Approval, Bound, Circumstances, Columns, Decision, Errors, decide, map_load, policy_load};
+use crate::{
+    Approval, Bound, Circumstances, Columns, Decision, Errors, Why, decide, map_load, policy_load, why,
+};
 
 /// Map and policy together, checked against each other and ready to decide.
 #[derive(Debug, Clone)]
@@ -129,6 +131,18 @@ impl Ruleset {
         values: &dyn Values,
     ) -> Decision {
         decide::decide(&self.map, &self.policy, who, bound, message, values)
+    }
+
+    /// Why each rule matched that did.
+    #[must_use]
+    pub fn why(
+        &self,
+        who: &Circumstances,
+        bound: &Bound,
+        message: &[Facts],
+        values: &dyn Values,
+    ) -> Vec<Why> {
+        why::why(&self.map, &self.policy, who, bound, message, values)
     }
 
     /// Whether a decision about this message hangs on nothing but its facts, who asks, and how the map fits: then the

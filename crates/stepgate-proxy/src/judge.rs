@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepgate_policy::{Circumstances, Decision, Touched};
-use stepgate_record::{Event, LabelledColumn, Permit, Statement};
+use stepgate_record::{Event, LabelledColumn, Permit, Statement, Why};
 use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
 use stepgate_store::{Change, LogError, PendingRelease};
@@ -499,6 +499,34 @@ impl Case<'_> {
         StatementId { session: self.judge.session, number: self.pending.number }
     }
 
+    /// Why each rule matched, for the record.
+    fn why(&self) -> Vec<Why> {
+        if self.decision.rules.is_empty() {
+            return Vec::new();
+        }
+        let all =
+            self.view.rules.why(self.who, &self.view.bound, &self.pending.facts, &self.pending.compared());
+        let all = all.into_iter().map(|it| Why {
+            rule: it.rule,
+            clause: it.clause.to_owned(),
+            bucket: it.bucket,
+            threshold: it.threshold,
+        });
+        all.collect()
+    }
+
+    /// A keyed hash of the text as it was sent, 16 bytes in hexadecimal, by which a text that is found elsewhere can be
+    /// told to be this one. Not of what passes on a ticket: the record of that stands for every text of its facts.
+    fn raw_hmac(&self) -> Option<String> {
+        if self.pending.sql.is_empty() || (self.is_ordinary() && self.decision.action <= Action::Monitor) {
+            return None;
+        }
+        let data = [self.who.database.as_bytes(), &[0], &self.pending.sql].concat();
+        let mut hmac = self.judge.gate.vault.hmac_hex("raw sql", &data);
+        hmac.truncate(32);
+        Some(hmac)
+    }
+
     fn event(&self, verdict: &str, request: Option<RequestId>, grant: Option<GrantId>) -> Event {
         let columns = self.decision.touched.iter().map(|touched| LabelledColumn {
             column: touched.column.to_string(),
@@ -506,6 +534,7 @@ impl Case<'_> {
             class: touched.class.name.clone(),
             uses: touched.uses.iter().copied().collect(),
         });
+        let raw = self.raw_hmac();
         Event::StatementDecided(Box::new(Statement {
             session: self.judge.session,
             statement: self.pending.number,
@@ -533,10 +562,10 @@ impl Case<'_> {
             policy_sha256: self.view.rules.sha256().to_owned(),
             db_user: self.who.db_user.clone(),
             unenforced: !self.decision.enforced,
-            functions: Vec::new(),
-            raw_bytes: None,
-            raw_hmac: String::new(),
-            why: Vec::new(),
+            functions: self.facts.functions.iter().cloned().collect(),
+            raw_bytes: raw.as_ref().map(|_| u64::try_from(self.pending.sql.len()).unwrap_or(u64::MAX)),
+            raw_hmac: raw.unwrap_or_default(),
+            why: self.why(),
             risk: None,
             signals: Vec::new(),
             buckets: Vec::new(),

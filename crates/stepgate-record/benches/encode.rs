@@ -74,7 +74,7 @@ fn main() {
     let mut fitted = Fitted::default();
     for (name, event) in [("statement.decided", &decided), ("statement.completed", &completed())] {
         timed(&format!("{name}, encoded"), || {
-            let _ = black_box(fitted.fit(black_box(event)));
+            let _ = black_box(fitted.fit_whole(black_box(event)));
         });
         timed(&format!("{name}, encoded into new room"), || {
             let _ = black_box(Fitted::new(black_box(event)));

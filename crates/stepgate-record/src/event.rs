@@ -545,13 +545,11 @@ pub enum Event {
         /// To whom.
         to: Who,
     },
-    /// A grant has come to its end.
+    /// A grant has come to its end by itself. What it was used for stands in `grant` of `statement.decided`.
     #[serde(rename = "grant.expired")]
     GrantExpired {
         /// The grant.
         grant: GrantId,
-        /// How many statements it let through, since the gate started at least.
-        uses: u64,
     },
     /// The clock stepped back: this record is older than the one before it says.
     #[serde(rename = "clock.anomaly")]

@@ -55,34 +55,38 @@ thread_local! {
 }
 
 impl Fitted {
-    /// Makes `event` fit into [`MAX_RECORD_BYTES`].
+    /// The event as one record.
+    ///
+    /// # Errors
+    /// It does not fit into one.
+    pub fn new(event: &Event) -> Result<Self, RecordError> {
+        let mut all = Self::all(event)?;
+        all.pop().filter(|_| all.is_empty()).ok_or(RecordError::TooLong)
+    }
+
+    /// Makes `event` fit into [`MAX_RECORD_BYTES`]: into one record almost always; what does not fit goes on in more,
+    /// which come right behind it.
     ///
     /// # Errors
     /// It does not fit even with every list and text that may be shortened gone.
-    pub fn new(event: &Event) -> Result<Self, RecordError> {
+    pub fn all(event: &Event) -> Result<Vec<Self>, RecordError> {
         let mut fitted = Self::default();
-        fitted.fit(event)?;
-        Ok(fitted)
+        if fitted.fit_whole(event) { Ok(vec![fitted]) } else { fit::fitted(event) }
     }
 
-    /// [`Fitted::new`], in the room that this one has already.
-    ///
-    /// # Errors
-    /// As [`Fitted::new`]; what this holds then is of no use.
-    pub fn fit(&mut self, event: &Event) -> Result<(), RecordError> {
-        self.encode(event).map(|_| ())
+    /// The event, where it fits into one record as it is, in the room that this one has already. Where it does not, what
+    /// this holds is of no use.
+    pub fn fit_whole(&mut self, event: &Event) -> bool {
+        self.encode(event).is_some()
     }
 
-    /// Returns where the digits of the member `statement` are.
-    fn encode(&mut self, event: &Event) -> Result<Option<Digits>, RecordError> {
+    /// Returns where the digits of the member `statement` are; `None` where the event does not fit as it is.
+    fn encode(&mut self, event: &Event) -> Option<Option<Digits>> {
         // Taken out and put back: a thread that is about to end has none, and gets a new one.
         let mut encoder = ENCODER.try_with(RefCell::take).unwrap_or_default();
         let direct = encoder.encode(event).ok().and_then(|()| self.assemble(encoder.members()));
         let _ = ENCODER.try_with(|room| room.replace(encoder));
-        match direct {
-            Some(digits) if self.longest() <= MAX_RECORD_BYTES => Ok(digits),
-            _ => fit::fitted(event, self),
-        }
+        direct.filter(|_| self.longest() <= MAX_RECORD_BYTES)
     }
 
     /// Puts members (`"name":value`, in the order of their names) and the gaps for a record's place together.
@@ -248,7 +252,8 @@ impl Template {
     /// It has none, or might have to be shortened.
     pub fn new(event: &Event) -> Result<Self, RecordError> {
         let mut fitted = Fitted::default();
-        let digits = fitted.encode(event)?.ok_or(RecordError::Malformed("statement"))?;
+        let digits =
+            fitted.encode(event).ok_or(RecordError::TooLong)?.ok_or(RecordError::Malformed("statement"))?;
         // It comes after `seq` and before `ts_us`.
         let length = digits.end.saturating_sub(digits.start);
         fitted.bytes.drain(digits.start..digits.end);

@@ -22,6 +22,7 @@ pub mod render;
 mod token;
 mod tree;
 pub mod verify;
+mod whole;
 mod witness;
 
 pub use checkpoint::Checkpoint;
@@ -42,4 +43,5 @@ pub use proof::{consistency_holds, inclusion_holds};
 pub use record::{MAX_RECORD_BYTES, RECORD_VERSION, Record, RecordError, is_log_id};
 pub use token::{NotSealed, Permit, Release, Seal, Ticket};
 pub use tree::Tree;
+pub use whole::Joiner;
 pub use witness::{Cosigner, WitnessKey};

@@ -154,7 +154,10 @@ impl Record {
         };
         // In one pass for almost all; not where something was cut off, or would be.
         let again = || {
-            let fitted = Fitted::new(&record.event)?;
+            let mut fitted = Fitted::default();
+            if !fitted.fit_whole(&record.event) {
+                return Err(RecordError::TooLong);
+            }
             fitted.record(&record.log_id, record.seq, record.at.micros(), &record.prev)
         };
         if version == RECORD_VERSION && again().is_ok_and(|again| again == bytes) || record.encode()? == bytes

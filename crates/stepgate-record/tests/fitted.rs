@@ -130,7 +130,7 @@ proptest! {
         let mut fitted = Fitted::default();
         for event in &events {
             let expected = record(event, seq, ts_us, prev).encode().unwrap();
-            fitted.fit(event).unwrap();
+            assert!(fitted.fit_whole(event));
             prop_assert_eq!(
                 String::from_utf8(fitted.record(LOG, seq, ts_us, &prev).unwrap()),
                 String::from_utf8(expected.clone())

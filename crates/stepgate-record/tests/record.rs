@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
 
 use stepgate_record::{
-    Event, Fitted, Hash, LabelledColumn, MAX_RECORD_BYTES, Record, RecordError, Statement,
+    Event, Fitted, Hash, Joiner, LabelledColumn, MAX_RECORD_BYTES, Record, RecordError, Statement,
 };
 use stepgate_types::{Action, BulkShape, Certainty, Kind, SessionId, Timestamp, Use};
 
@@ -113,6 +113,31 @@ fn anything_but_the_canonical_form_is_refused() {
 }
 
 #[test]
+fn records_of_the_first_format_are_read_with_the_names_in_them() {
+    let failed = Event::SessionAuthFailed { person: Some("dana".into()), address: "::1".into(), more: None };
+    let old = Record { version: 1, ..record(failed) };
+    let bytes = old.encode().unwrap();
+    assert!(String::from_utf8(bytes.clone()).unwrap().contains("\"person\":\"dana\""));
+    let read = Record::decode(&bytes).unwrap();
+    assert_eq!((&read, read.encode().unwrap()), (&old, bytes.clone()));
+    // A name shortened in it is marked as then.
+    let opened = Event::SessionOpened {
+        session: SessionId::from_bytes([1; 16]),
+        person: "dana".into(),
+        database: "shop".to_owned(),
+        db_user: "analyst".to_owned(),
+        address: "::1".into(),
+        client: "psq".into(),
+        tls: true,
+        method: None,
+        certificate_sha256: None,
+    };
+    let mut cut = Record { version: 1, ..record(opened) };
+    cut.shortened.insert("client".to_owned(), 4);
+    assert_eq!(Record::decode(&cut.encode().unwrap()), Ok(cut));
+}
+
+#[test]
 fn no_flipped_bit_of_a_record_decodes_to_the_same_record() {
     let record = record(Event::StatementDecided(Box::new(statement(2))));
     let good = record.encode().unwrap();
@@ -125,23 +150,81 @@ fn no_flipped_bit_of_a_record_decodes_to_the_same_record() {
     }
 }
 
+/// The records of an event, read back, and as a whole.
+fn recorded(event: &Event) -> (Vec<Record>, Record) {
+    let mut prev = Hash::ZERO;
+    let mut records = Vec::new();
+    for (seq, fitted) in (7..).zip(Fitted::all(event).unwrap()) {
+        let bytes = fitted.record(LOG, seq, 1, &prev).unwrap();
+        assert!(bytes.len() <= MAX_RECORD_BYTES);
+        prev = Hash::leaf(&bytes);
+        records.push(Record::decode(&bytes).unwrap());
+    }
+    let mut joiner = Joiner::default();
+    let mut whole: Vec<_> = records.iter().cloned().flat_map(|record| joiner.take(record)).collect();
+    whole.extend(joiner.finish());
+    assert_eq!(whole.len(), 1);
+    (records, whole.remove(0))
+}
+
 #[test]
-fn a_record_that_is_too_long_is_shortened_and_says_so() {
-    let mut long = statement(312);
+fn what_does_not_fit_goes_on_in_the_next_records_and_nothing_is_lost() {
+    for columns in [2, 31, 40, 200, 250] {
+        let mut long = statement(columns);
+        long.normalised = "select \u{e9}".repeat(1000);
+        long.relations = (0..columns).map(|n| format!("public.table_{n}")).collect();
+        let event = Event::StatementDecided(Box::new(long));
+        let (records, whole) = recorded(&event);
+        assert!(records.len() > 1, "{columns}");
+        assert!(whole.event == event, "{columns}");
+        assert!(whole.continued.is_empty() && whole.shortened.is_empty());
+        let first = records[0].encode().unwrap();
+        assert!(first.len() > MAX_RECORD_BYTES / 2, "cut more than needed: {}", first.len());
+        let Event::StatementDecided(short) = &records[0].event else { panic!("another event") };
+        let Event::StatementDecided(long) = &event else { panic!("another event") };
+        assert_eq!(short.columns[..], long.columns[..short.columns.len()], "the first are in the first");
+    }
+}
+
+#[test]
+fn what_is_more_than_sixteen_records_hold_is_shortened_and_says_so() {
+    let mut long = statement(2000);
     long.estimate = Some(u64::MAX);
     long.normalised = "select \u{e9}".repeat(1000);
-    let fitted = Fitted::new(&Event::StatementDecided(Box::new(long.clone()))).unwrap();
-    let bytes = fitted.record(LOG, 7, 1, &Hash::ZERO).unwrap();
-    assert!(bytes.len() <= MAX_RECORD_BYTES);
-    assert!(bytes.len() > MAX_RECORD_BYTES / 2, "shortened more than needed: {}", bytes.len());
-    let record = Record::decode(&bytes).unwrap();
-    assert_eq!(record.shortened["columns"], 312);
-    assert_eq!(record.shortened["normalised"], 9000);
-    assert_eq!(record.shortened["estimate"], (1 << 53) - 1);
-    let Event::StatementDecided(short) = record.event else { panic!("another event") };
-    assert!(!short.columns.is_empty());
+    let event = Event::StatementDecided(Box::new(long.clone()));
+    let (records, whole) = recorded(&event);
+    assert_eq!(records.len(), 17);
+    assert_eq!(records[0].shortened["columns"], 2000);
+    assert_eq!(records[0].shortened["normalised"], 9000);
+    assert_eq!(records[0].shortened["estimate"], (1 << 53) - 1);
+    let Event::StatementDecided(short) = whole.event else { panic!("another event") };
+    assert_eq!(records[0].continued["columns"], short.columns.len() as u64);
+    assert!(short.columns.len() > 300);
     assert_eq!(short.columns[..], long.columns[..short.columns.len()], "the first are kept");
-    assert!(long.normalised.starts_with(&short.normalised));
+}
+
+#[test]
+fn a_part_that_is_missing_moved_or_of_another_record_is_not_joined() {
+    let event = Event::StatementDecided(Box::new(statement(200)));
+    let (records, _) = recorded(&event);
+    let join = |records: &[Record]| {
+        let mut joiner = Joiner::default();
+        let mut whole: Vec<_> = records.iter().cloned().flat_map(|record| joiner.take(record)).collect();
+        whole.extend(joiner.finish());
+        whole
+    };
+    for missing in 1..records.len() {
+        let mut some = records.clone();
+        some.remove(missing);
+        let whole = join(&some);
+        assert_ne!(whole[0].event, event);
+        assert!(whole[0].continued["columns"] == 200, "it says that there is more");
+    }
+    let mut swapped = records.clone();
+    swapped.swap(1, 2);
+    assert_ne!(join(&swapped)[0].event, event);
+    // Where reading begins in the middle.
+    assert_eq!(join(&records[2..]), records[2..]);
 }
 
 #[test]
@@ -155,5 +238,5 @@ fn an_event_that_fits_is_not_touched() {
 #[test]
 fn what_may_not_be_shortened_and_does_not_fit_is_refused() {
     let event = Event::LogStarted { version: "x".repeat(5000) };
-    assert!(matches!(Fitted::new(&event), Err(RecordError::TooLong)));
+    assert!(matches!(Fitted::all(&event), Err(RecordError::TooLong)));
 }

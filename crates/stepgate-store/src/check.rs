@@ -6,7 +6,9 @@ use std::sync::PoisonError;
 use stepgate_record::verify::{
     Anchor, Chain, Failure, GIVEN, Given, KEYS_GIVEN, Known, Outcome, Place, Verified,
 };
-use stepgate_record::{Checkpoint, Event, Frontier, Hash, Pruned, Record, SignedNote, VerifierKeys};
+use stepgate_record::{
+    Checkpoint, Event, Frontier, Hash, IntegrityFailed, Pruned, Record, SignedNote, VerifierKeys,
+};
 
 use crate::archive::{Carry, Seals};
 use crate::beside::has_blobs;
@@ -85,7 +87,12 @@ impl Log {
         let checked = Check { dir, log_id, keys: &keys, known, cosigned, end: frontier.end(), anchor }.run();
         let outcome = checked.map(|checked| checked.verified);
         let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok(), first: None };
-        self.append_blocking(vec![checked], Vec::new()).map_err(trouble)?;
+        let mut events = vec![checked];
+        if let Err(failure) = &outcome {
+            let place = failure.to_string();
+            events.push(Event::IntegrityFailed(IntegrityFailed { first: 0, end: frontier.end(), place }));
+        }
+        self.append_blocking(events, Vec::new()).map_err(trouble)?;
         outcome
     }
 }

@@ -70,7 +70,8 @@ impl Desk {
         for (person, step) in log.spent_steps()? {
             replay.spent(&person, step);
         }
-        log.replay(log.desk_floor()?, &mut |_, record| replay.take(record))?;
+        log.replay(log.desk_floor()?, &mut |_, record| replay.read(record))?;
+        replay.read_all();
         for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;
         }
@@ -327,6 +328,7 @@ impl Desk {
     /// # Errors
     /// See [`DeskError`].
     pub fn show(&self, request: RequestId, viewer: &PersonName) -> Result<Shown, DeskError> {
+        self.0.first_look(request, viewer)?;
         self.0.looking(request, viewer, |entry| entry.show(viewer))
     }
 
@@ -341,6 +343,7 @@ impl Desk {
         part: Part,
         offset: usize,
     ) -> Result<Page, DeskError> {
+        self.0.first_look(request, viewer)?;
         self.0.looking(request, viewer, |entry| entry.show_more(viewer, part, offset))
     }
 

@@ -172,11 +172,13 @@ impl Log {
     }
 
     async fn append_as(&self, events: &[Event], changes: Vec<Change>, how: How) -> Result<u64, LogError> {
-        let count = u64::try_from(events.len()).map_err(|_| LogError::Full)?;
-        let first = self.queue_as(events, changes, how).await?;
-        let last = first.saturating_add(count.saturating_sub(1));
-        Durable { marks: &self.shared().marks, seq: last, hurries: how.hurries, waits: false }.await?;
-        Ok(first)
+        self.append_all(events, changes, how).await.map(|queued| queued.first)
+    }
+
+    async fn append_all(&self, events: &[Event], changes: Vec<Change>, how: How) -> Result<Queued, LogError> {
+        let queued = self.queue_as(events, changes, how).await?;
+        Durable { marks: &self.shared().marks, seq: queued.end, hurries: how.hurries, waits: false }.await?;
+        Ok(queued)
     }
 
     /// [`Log::append_in_time`] for callers without a runtime; blocks the thread.
@@ -223,8 +225,7 @@ impl Log {
         changes: Vec<Change>,
         how: How,
     ) -> Result<Permit, LogError> {
-        let before = u64::try_from(events.len().saturating_sub(1)).map_err(|_| LogError::Full)?;
-        let seq = self.append_as(&events, changes, how).await?.saturating_add(before);
+        let seq = self.append_all(&events, changes, how).await?.last;
         self.shared().marks.permit(statement, seq).map_err(|error| LogError::Poisoned(error.to_string()))
     }
 
@@ -243,7 +244,7 @@ impl Log {
             None => {
                 let urgent = self.shared().marks.ordinary_is_durable();
                 let how = How { urgent, ..How::default() };
-                let seq = self.queue_as(std::slice::from_ref(&event), Vec::new(), how).await?;
+                let seq = self.queue_as(std::slice::from_ref(&event), Vec::new(), how).await?.first;
                 self.ticketed(statement, seq)
             }
         }
@@ -258,12 +259,9 @@ impl Log {
         statement: StatementId,
         event: &Event,
     ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
-        if event.is_plain_spoken() {
-            let urgent = self.shared().marks.ordinary_is_durable();
-            let first = self.push_plain(event.clone(), urgent, false)?;
-            return first.map(|seq| self.ticketed(statement, seq)).transpose();
-        }
-        self.try_ticket_as(statement, |fitted| fitted.fit(event))
+        let urgent = self.shared().marks.ordinary_is_durable();
+        let first = self.push_event(event, Some(statement.session), urgent, false)?;
+        first.map(|seq| self.ticketed(statement, seq)).transpose()
     }
 
     /// [`Log::try_ticket`] for a decision that was made before: `template` is its event, whose number is that of
@@ -276,16 +274,10 @@ impl Log {
         statement: StatementId,
         template: &Template,
     ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
-        self.try_ticket_as(statement, |fitted| template.fill(statement.number, fitted))
-    }
-
-    fn try_ticket_as(
-        &self,
-        statement: StatementId,
-        encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
-    ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
         let urgent = self.shared().marks.ordinary_is_durable();
-        let first = self.push_encoded(urgent, Some(statement.session), false, encode)?;
+        let encode = |fitted: &mut Fitted| template.fill(statement.number, fitted).map(|()| true);
+        let first =
+            self.push_encoded(urgent, Some(statement.session), false, encode)?.ok_or(LogError::Full)?;
         first.map(|seq| self.ticketed(statement, seq)).transpose()
     }
 
@@ -302,20 +294,26 @@ impl Log {
     /// # Errors
     /// The event was not queued.
     pub fn note(&self, event: impl Borrow<Event>) -> Result<(), LogError> {
-        let event = event.borrow();
-        let pushed = if event.is_plain_spoken() {
-            self.push_plain(event.clone(), false, true)?
-        } else {
-            self.push_encoded(false, None, true, |fitted| fitted.fit(event))?
-        };
-        pushed.map(|_| ()).ok_or(LogError::Full)
+        self.push_event(event.borrow(), None, false, true)?.map(|_| ()).ok_or(LogError::Full)
     }
 
-    /// Queues an event that names somebody, without waiting; `None` if there is no room right now.
-    fn push_plain(&self, event: Event, urgent: bool, happened: bool) -> Result<Option<u64>, LogError> {
-        let mut event = [event];
+    /// Queues an event without waiting; `None` if there is no room right now.
+    fn push_event(
+        &self,
+        event: &Event,
+        waits: Option<SessionId>,
+        urgent: bool,
+        happened: bool,
+    ) -> Result<Option<u64>, LogError> {
+        if !event.is_plain_spoken()
+            && let Some(pushed) =
+                self.push_encoded(urgent, waits, happened, |fitted| Ok(fitted.fit_whole(event)))?
+        {
+            return Ok(pushed);
+        }
+        let mut event = [event.clone()];
         let staged = self.subjects().commit(&mut event, self.len())?;
-        let events = fit(&event)?;
+        let (events, _) = fit(&event)?;
         let parcel = Parcel {
             events: &events,
             changes: &mut staged.changes().to_vec(),
@@ -329,21 +327,22 @@ impl Log {
         Ok(first)
     }
 
+    /// `None`: it does not fit into one record.
     fn push_encoded(
         &self,
         urgent: bool,
         waits: Option<SessionId>,
         happened: bool,
-        encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
-    ) -> Result<Option<u64>, LogError> {
+        encode: impl FnOnce(&mut Fitted) -> Result<bool, RecordError>,
+    ) -> Result<Option<Option<u64>>, LogError> {
         // Taken out and put back: a thread that is about to end has none, and gets a new one.
         let mut fitted = FITTED.try_with(RefCell::take).unwrap_or_default();
-        encode(&mut fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
+        let fits = encode(&mut fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
         let events = std::slice::from_ref(&fitted);
         let parcel = Parcel { events, changes: &mut Vec::new(), urgent, waits, last: false, happened };
-        let pushed = self.push(parcel);
+        let pushed = fits.then(|| self.push(parcel));
         let _ = FITTED.try_with(|room| room.replace(fitted));
-        pushed
+        pushed.transpose()
     }
 
     fn push(&self, parcel: Parcel<'_>) -> Result<Option<u64>, LogError> {
@@ -456,8 +455,12 @@ impl Log {
         self.shared().checkpoint(true).map(|_| ())
     }
 
-    /// Returns the number of the first record.
-    async fn queue_as(&self, events: &[Event], mut changes: Vec<Change>, how: How) -> Result<u64, LogError> {
+    async fn queue_as(
+        &self,
+        events: &[Event],
+        mut changes: Vec<Change>,
+        how: How,
+    ) -> Result<Queued, LogError> {
         let How { urgent, last, happened, .. } = how;
         if changes.len() > MAX_CHANGES || !changes.iter().all(Change::fits) {
             return Err(LogError::TooLarge("too many or too large changes".to_owned()));
@@ -470,7 +473,7 @@ impl Log {
         } else {
             (events, None)
         };
-        let events = fit(events)?;
+        let (events, last_event) = fit(events)?;
         changes.extend(staged.iter().flat_map(Staged::changes).cloned());
         let Shared { queue, marks, .. } = self.shared();
         loop {
@@ -478,7 +481,12 @@ impl Log {
                 Parcel { events: &events, changes: &mut changes, urgent, waits: None, last, happened };
             if let Some(first) = self.push(parcel)? {
                 staged.iter().for_each(|staged| staged.queued(first));
-                return Ok(first);
+                let place = |at: usize| first.saturating_add(u64::try_from(at).unwrap_or(u64::MAX));
+                return Ok(Queued {
+                    first,
+                    last: place(last_event),
+                    end: place(events.len().saturating_sub(1)),
+                });
             }
             std::future::poll_fn(|context| queue.poll_room(happened, marks, context)).await;
         }
@@ -498,14 +506,28 @@ struct How {
     last: bool,
 }
 
-fn fit(events: &[Event]) -> Result<Vec<Fitted>, LogError> {
+/// The numbers of records that were queued.
+#[derive(Clone, Copy)]
+struct Queued {
+    /// The first.
+    first: u64,
+    /// That of the last event.
+    last: u64,
+    /// The last of all: what the last event goes on in, perhaps.
+    end: u64,
+}
+
+/// Events as records, and at which place the last of them begins.
+fn fit(events: &[Event]) -> Result<(Vec<Fitted>, usize), LogError> {
     if events.is_empty() || events.len() > MAX_EVENTS {
         return Err(LogError::TooLarge(format!("{} events at once", events.len())));
     }
-    events
-        .iter()
-        .map(|event| Fitted::new(event).map_err(|error| LogError::TooLarge(error.to_string())))
-        .collect()
+    let (mut all, mut last) = (Vec::with_capacity(events.len()), 0);
+    for event in events {
+        last = all.len();
+        all.append(&mut Fitted::all(event).map_err(|error| LogError::TooLarge(error.to_string()))?);
+    }
+    Ok((all, last))
 }
 
 impl Drop for Handle {

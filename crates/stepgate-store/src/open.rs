@@ -98,6 +98,7 @@ impl Log {
             keys_file: layout.keys(),
             vault: options.vault,
             subjects,
+            clock: Arc::clone(&options.clock),
         };
         retention::settle(&shared).map_err(|why| layout.damaged(why))?;
         if created {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use stepgate_record::{Cuts, Fitted};
+use stepgate_record::{Cuts, Event, Fitted};
 use stepgate_types::{Clock, SessionId, Timestamp};
 
 use crate::pace::{Company, IDLE, Pace};
@@ -20,6 +20,9 @@ const MAX_RECORDS: usize = 8_192;
 
 /// … or so many bytes of records and changes. What one call appends is never split, and so may bring it above.
 const MAX_BYTES: usize = 2 * 1024 * 1024;
+
+/// A clock that steps back further than this is told of. Synchronised clocks are slewed, and do not.
+const STEP_BACK: Duration = Duration::from_secs(1);
 
 /// How long records that nobody waits for may stay unwritten: completions, and in `buffered` mode the decisions
 /// on ordinary statements, which must be on disk within 100 ms.
@@ -95,6 +98,8 @@ struct Inner {
     batch: Batch,
     /// Number of the next record.
     next: u64,
+    /// When the last was recorded.
+    last_at: Option<Timestamp>,
     /// So many records are waited for until they are on disk.
     urgent: usize,
     /// By whom, of late.
@@ -146,6 +151,7 @@ impl Queue {
         let inner = Inner {
             batch: Batch { first: next, ..Batch::default() },
             next,
+            last_at: None,
             urgent: 0,
             company: Company::default(),
             closed: false,
@@ -179,18 +185,24 @@ impl Queue {
         if inner.batch.is_full(1) {
             return Ok(None);
         }
-        let first = inner.next;
-        let count = u64::try_from(events.len()).map_err(|_| LogError::Full)?;
-        inner.next = first.checked_add(count).ok_or(LogError::Full)?;
+        // Under the lock: records are as old as their numbers say.
+        let at = clock.now();
+        let anomaly = inner
+            .last_at
+            .filter(|before| before.since(at) > STEP_BACK)
+            .and_then(|before| stepped(before, at));
+        inner.last_at = Some(at);
+        let events = || anomaly.iter().chain(events);
+        let first = inner.next.saturating_add(u64::from(anomaly.is_some()));
+        let count = u64::try_from(events().count()).map_err(|_| LogError::Full)?;
+        inner.next = inner.next.checked_add(count).ok_or(LogError::Full)?;
         inner.closed = last;
         inner.urgent += usize::from(urgent);
         if let Some(session) = waits.filter(|_| urgent) {
             inner.company.joins(session);
         }
-        // Under the lock: records are as old as their numbers say.
-        let at = clock.now();
         let batch = &mut inner.batch;
-        for event in events {
+        for event in events() {
             batch.bytes.extend_from_slice(event.bytes());
             batch.records.push(Queued { end: batch.bytes.len(), cuts: event.cuts(), at });
         }
@@ -310,9 +322,29 @@ impl Queue {
         room.into_iter().for_each(Waker::wake);
     }
 
+    /// Queues what the log itself has to say, if there is room.
+    pub(crate) fn tell(&self, event: &Event, marks: &Watermarks, clock: &dyn Clock) {
+        let Ok(events) = Fitted::all(event) else { return };
+        let parcel = Parcel {
+            events: &events,
+            changes: &mut Vec::new(),
+            urgent: false,
+            waits: None,
+            last: false,
+            happened: true,
+        };
+        // A poisoned log takes nothing, and tells so itself.
+        let _ = self.push(parcel, marks, clock);
+    }
+
     fn wake_writer(&self) {
         if let Some(writer) = self.writer.get() {
             writer.unpark();
         }
     }
+}
+
+/// The record of a clock that has stepped back.
+fn stepped(before: Timestamp, after: Timestamp) -> Option<Fitted> {
+    Fitted::new(&Event::ClockAnomaly { before_us: before.micros(), after_us: after.micros() }).ok()
 }

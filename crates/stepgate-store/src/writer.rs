@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stepgate_record::{Envelope, Frontier, Hash, SignedNote, VerifierKeys};
+use stepgate_record::{Envelope, Event, Frontier, Hash, SignedNote, Trouble, VerifierKeys};
+use stepgate_types::Clock;
 
 use crate::archive::Archive;
 use crate::beside::Beside;
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) keys_file: PathBuf,
     pub(crate) vault: Vault,
     pub(crate) subjects: Subjects,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Shared {
@@ -98,6 +100,11 @@ impl Shared {
         if signed == Some(written) { Ok(()) } else { self.checkpoint(false).map(|_| ()) }
     }
 
+    /// Says something about itself.
+    fn tell(&self, event: Event) {
+        self.queue.tell(&event, &self.marks, &*self.clock);
+    }
+
     /// Writes a batch; returns the hash of the last record. It waits for space where there is none; any other error
     /// poisons the log.
     fn write(&self, batch: &Batch, frame: &mut Builder, mut prev: Hash) -> Result<Hash, LogError> {
@@ -139,12 +146,18 @@ impl Shared {
                 // Never dropped: a statement whose record it holds may have run, and others follow its numbers.
                 Failed { why: _, clean: true } if !ended => {
                     let since: Instant = *full.get_or_insert_with(Instant::now);
+                    if since.elapsed() < TRY_AGAIN {
+                        self.tell(Event::StoreDegraded(space()));
+                    }
                     self.marks.full(since.elapsed() >= PATIENCE);
                     self.queue.give_up();
                     thread::park_timeout(TRY_AGAIN);
                 }
                 Failed { why, .. } => return Err(self.poison(why)),
             }
+        }
+        if full.is_some() {
+            self.tell(Event::StoreRecovered(space()));
         }
         Ok(())
     }
@@ -170,6 +183,11 @@ impl Shared {
         self.beside.apply(first, digest, &batch.changes).map_err(|why| Failed { why, clean: false })?;
         self.journal.wipe().map_err(|error| journalled(Unwritten::Broken(error)))
     }
+}
+
+/// What is wrong, or right again.
+fn space() -> Trouble {
+    Trouble { what: "space".to_owned(), name: String::new() }
 }
 
 /// A batch is not written.

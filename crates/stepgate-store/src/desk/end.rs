@@ -104,11 +104,18 @@ impl Inner {
             // What is due stays so, and nothing passes by it meanwhile.
             return Err(LogError::NoSpace.into());
         }
-        let (due, lapsed) = {
+        let (due, ended) = {
             let mut state = self.state();
-            state.grants.retain(|_, kept| !kept.grant.is_due(now));
+            let mut ended = Vec::new();
+            state.grants.retain(|grant, kept| {
+                let is_due = kept.grant.is_due(now);
+                if is_due {
+                    ended.push(Event::GrantExpired { grant: *grant });
+                }
+                !is_due
+            });
             let is_due = |kept: &KeptPass| kept.pass.is_due(now);
-            let lapsed: Vec<_> = state.passes.values().filter(|kept| is_due(kept)).map(lapsed).collect();
+            ended.extend(state.passes.values().filter(|kept| is_due(kept)).map(lapsed));
             state.passes.retain(|_, kept| !is_due(kept));
             state.enrolments.retain(|_, enrolment| enrolment.until > elapsed);
             let ends = state.open.iter().filter_map(|(request, entry)| {
@@ -121,9 +128,9 @@ impl Inner {
                 }
             });
             let due: Vec<_> = ends.collect();
-            (due, lapsed)
+            (due, ended)
         };
-        for some in lapsed.chunks(BATCH) {
+        for some in ended.chunks(BATCH) {
             self.log.append_happened(some.to_vec()).await?;
         }
         self.end_all(due).await

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use stepgate_approval::Wanted;
+use stepgate_record::Event;
 use stepgate_types::{Clock, Entropy, GrantId, GroupName, Limit, PersonName, RequestId};
 use tokio::sync::broadcast;
 
@@ -77,6 +78,15 @@ impl Inner {
         let has_left = |kept: &Kept| !kept.left.is_spent() && kept.grant.limit.is_within(most);
         let covers = |kept: &&Kept| has_left(kept) && kept.grant.covers(&wanted, now).is_ok();
         grants.find(covers).map(|kept| kept.grant.id)
+    }
+
+    /// Records that `viewer` is about to see the statement of a request, once for each. Where that cannot be recorded,
+    /// nothing is shown.
+    pub(super) fn first_look(&self, request: RequestId, viewer: &PersonName) -> Result<(), DeskError> {
+        if !self.looking(request, viewer, |entry| entry.reading.knows(viewer))? {
+            self.log.note(Event::ChallengeShown { request, to: viewer.into() })?;
+        }
+        Ok(())
     }
 
     /// Lets `viewer` look at an open request, if they asked it or may answer it. To everybody else it

@@ -29,6 +29,11 @@ impl Reading {
         }
     }
 
+    /// Whether this person has seen anything of it.
+    pub(super) fn knows(&self, viewer: &PersonName) -> bool {
+        self.0.contains_key(viewer)
+    }
+
     /// Whether this person has had all of the statement before their eyes, or it is so short that one
     /// page shows it all.
     pub(super) fn is_complete(&self, viewer: &PersonName, held: &Held) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_approval::Grant;
-use stepgate_record::{Event, Outcome, Record};
+use stepgate_record::{Event, Joiner, Outcome, Record};
 use stepgate_types::{InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
 
 use super::pass;
@@ -15,13 +15,32 @@ use crate::Subjects;
 pub(super) struct Replay {
     pub(super) state: State,
     names: Subjects,
+    joiner: Joiner,
     open: BTreeMap<RequestId, RequestInfo>,
     running: BTreeMap<SessionId, BTreeSet<u64>>,
 }
 
 impl Replay {
     pub(super) fn new(names: Subjects) -> Self {
-        Self { state: State::default(), names, open: BTreeMap::new(), running: BTreeMap::new() }
+        let (state, joiner) = (State::default(), Joiner::default());
+        Self { state, names, joiner, open: BTreeMap::new(), running: BTreeMap::new() }
+    }
+
+    /// Reads the next record.
+    pub(super) fn read(&mut self, record: &Record) {
+        if record.continued.is_empty() && !self.joiner.waits() {
+            return self.take(record);
+        }
+        for whole in self.joiner.take(record.clone()) {
+            self.take(&whole);
+        }
+    }
+
+    /// There are no more.
+    pub(super) fn read_all(&mut self) {
+        if let Some(last) = self.joiner.finish() {
+            self.take(&last);
+        }
     }
 
     /// A person, as records name them in JSON, has spent this step before what is read.
@@ -33,7 +52,7 @@ impl Replay {
     }
 
     /// Takes the next record in.
-    pub(super) fn take(&mut self, record: &Record) {
+    fn take(&mut self, record: &Record) {
         match &record.event {
             Event::StepupRequested { request, .. } => {
                 if let Some(info) = info_of(record, &self.names) {
@@ -79,6 +98,9 @@ impl Replay {
             }
             Event::PassConsumed { pass, .. } | Event::PassLapsed { pass, .. } => {
                 self.state.passes.remove(pass);
+            }
+            Event::GrantExpired { grant } => {
+                self.state.grants.remove(grant);
             }
             Event::GrantRevoked { grant, .. } => {
                 self.state.grants.remove(grant);
@@ -130,7 +152,9 @@ impl Replay {
             statements.iter().map(unknown)
         });
         let due = self.state.passes.values().filter(|kept| kept.pass.is_due(now));
-        withdrawn.chain(unknown).chain(due.map(pass::lapsed)).collect()
+        let ended = self.state.grants.values().filter(|kept| kept.grant.is_due(now));
+        let ended = ended.map(|kept| Event::GrantExpired { grant: kept.grant.id });
+        withdrawn.chain(unknown).chain(due.map(pass::lapsed)).chain(ended).collect()
     }
 
     /// The state, once the loose ends are recorded.

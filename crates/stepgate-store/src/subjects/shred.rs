@@ -54,7 +54,7 @@ pub struct Shredding {
 }
 
 impl Log {
-    /// Which records name this. Reads the whole log, and blocks the thread.
+    /// Which of the records that are kept name this. Reads all of them, and blocks the thread.
     ///
     /// # Errors
     /// The log cannot be read.

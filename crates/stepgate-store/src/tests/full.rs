@@ -27,7 +27,14 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
     }
 }
 
+/// All but what the log tells of its own space.
 fn events(log: &Log) -> Vec<Event> {
+    let mut events = all(log);
+    events.retain(|event| !matches!(event, Event::StoreDegraded(_) | Event::StoreRecovered(_)));
+    events
+}
+
+fn all(log: &Log) -> Vec<Event> {
     let mut events = Vec::new();
     log.replay(0, &mut |_, record| events.push(record.event.clone())).unwrap();
     events
@@ -82,11 +89,16 @@ fn what_there_is_no_space_for_is_kept_and_written_without_a_gap_once_there_is() 
     }
     log.shared().records.fill(false);
     assert_eq!(kept.join().unwrap(), Ok(2));
-    assert_eq!(happened.join().unwrap(), Ok(12 + MANY));
+    // With that the log had no space, when it was noticed.
+    assert_eq!(happened.join().unwrap(), Ok(13 + MANY));
     assert!(!log.has_no_space());
-    assert_eq!(log.append_blocking(vec![event(13 + MANY)], vec![]), Ok(13 + MANY));
+    assert_eq!(log.append_blocking(vec![event(13 + MANY)], vec![]), Ok(15 + MANY));
+    let told = all(&log);
+    let place = |is: fn(&Event) -> bool| told.iter().position(is).unwrap() as u64;
+    assert_eq!(place(|event| matches!(event, Event::StoreDegraded(_))), 2 + MANY);
+    assert_eq!(place(|event| matches!(event, Event::StoreRecovered(_))), 14 + MANY);
     assert_eq!(events(&log)[1..], (1..=13 + MANY).map(event).collect::<Vec<_>>());
-    assert_eq!(log.verify(None).unwrap().records, 14 + MANY);
+    assert_eq!(log.verify(None).unwrap().records, 16 + MANY);
     log.close().unwrap();
     drop(log);
     assert!(verify_dir(dir.path(), None).is_ok());

@@ -2,6 +2,7 @@
 
 mod bundle;
 pub(crate) mod damage;
+mod events;
 mod export;
 mod files;
 mod full;

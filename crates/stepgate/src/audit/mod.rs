@@ -64,8 +64,11 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
         AuditCommand::Shred { subject, now } => {
-            let command = AuditOperator::Shred { subject: subject.clone(), keep_us: None, now: *now };
-            let said = Link::open(&Config::load(config)?)?.tell(Operator::Audit(command))?;
+            let config = Config::load(config)?;
+            let keep = config.audit.upkeep.keep;
+            let keep_us = keep.map(|keep| u64::try_from(keep.as_micros()).unwrap_or(u64::MAX));
+            let command = AuditOperator::Shred { subject: subject.clone(), keep_us, now: *now };
+            let said = Link::open(&config)?.tell(Operator::Audit(command))?;
             said.iter().try_for_each(|said| output::print_line(said))
         }
         AuditCommand::RotateKey => {

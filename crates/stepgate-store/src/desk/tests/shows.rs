@@ -26,6 +26,15 @@ async fn a_held_statement_is_shown_to_its_approvers_and_to_nobody_else() {
     for viewer in ["eve", "etl", "nobody"] {
         assert_eq!(world.desk.show(waiting.request, &name(viewer)), Err(DeskError::Unknown));
     }
+    // Who saw it is recorded, once each.
+    world.desk.show(waiting.request, &name("omar")).unwrap();
+    world.desk.show_more(waiting.request, &name("omar"), Part::Sql, 0).unwrap();
+    world.desk.cancel_request(waiting.request, &name("dana")).await.unwrap();
+    let saw = world.events().into_iter().filter_map(|event| match event {
+        Event::ChallengeShown { to, .. } => Some(to.to_string()),
+        _ => None,
+    });
+    assert_eq!(saw.collect::<Vec<_>>(), ["dana", "omar", "amir"]);
 }
 
 #[tokio::test]

@@ -1,0 +1,169 @@
+//! Why a rule matched: each clause that held, what it found, and what the policy compares that with.
+//!
+//! What is found is told in words of map, catalog and policy, or as a power of ten: never a value of the statement, and
+//! never who asks, since the record names them by a commitment.
+
+use std::collections::BTreeSet;
+
+use stepgate_sql::{Facts, Values};
+use stepgate_types::Kind;
+
+use crate::condition::{Condition, Part, Touch};
+use crate::map::Map;
+use crate::policy::Policy;
+use crate::predicate::PredicateTest;
+use crate::statement::Statement;
+use crate::truth::Truth;
+use crate::{Bound, Circumstances};
+
+/// More of them say nothing that the first do not.
+const MAX: usize = 32;
+
+/// What is said of what cannot be told, and so may be anything.
+const UNKNOWN: &str = "unknown";
+
+/// A clause of a rule that matched.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Why {
+    /// The rule.
+    pub rule: String,
+    /// The clause, as the policy writes it.
+    pub clause: &'static str,
+    /// What it found.
+    pub bucket: String,
+    /// What the policy compares that with, where it is a number.
+    pub threshold: String,
+}
+
+pub(crate) fn why(
+    map: &Map,
+    policy: &Policy,
+    who: &Circumstances,
+    bound: &Bound,
+    message: &[Facts],
+    values: &dyn Values,
+) -> Vec<Why> {
+    let mut all = BTreeSet::new();
+    for facts in message {
+        let statement = Statement::new(map, &who.database, bound, facts, values);
+        for rule in policy.rules.iter().filter(|rule| rule.condition.holds(&statement, who) != Truth::No) {
+            let mut found = Vec::new();
+            of_condition(&rule.condition, &statement, who, &mut found);
+            all.extend(found.into_iter().map(|(clause, bucket, threshold)| Why {
+                rule: rule.name.clone(),
+                clause,
+                bucket,
+                threshold,
+            }));
+        }
+        let plain = |rule: &str, clause, bucket| Why {
+            rule: rule.to_owned(),
+            clause,
+            bucket,
+            threshold: String::new(),
+        };
+        if facts.kind == Kind::Control {
+            all.insert(plain("control", "kind", "control".to_owned()));
+        }
+        if let Some(doubts) = &statement.doubt {
+            let codes: Vec<_> = doubts.codes.iter().copied().collect();
+            for (there, rule) in [
+                (doubts.functions, &policy.unknown.functions),
+                (doubts.dynamic_sql, &policy.unknown.dynamic_sql),
+                (doubts.statements, &policy.unknown.statements),
+            ] {
+                if there {
+                    all.insert(plain(rule.name, "certainty", codes.join(" ")));
+                }
+            }
+        }
+    }
+    all.into_iter().take(MAX).collect()
+}
+
+type Found = Vec<(&'static str, String, String)>;
+
+fn of_condition(condition: &Condition, statement: &Statement<'_>, who: &Circumstances, found: &mut Found) {
+    condition.parts.iter().for_each(|part| of_part(part, statement, who, found));
+}
+
+fn of_part(part: &Part, statement: &Statement<'_>, who: &Circumstances, found: &mut Found) {
+    let facts = statement.facts;
+    let mut say = |clause, bucket: String| found.push((clause, bucket, String::new()));
+    let known = |word: &str| if statement.unknown() { UNKNOWN.to_owned() } else { word.to_owned() };
+    match part {
+        Part::Touch(touch) => of_touch(touch, statement, found),
+        Part::Kind(_) => say("kind", facts.kind.as_str().to_owned()),
+        Part::Certainty(_) => say("certainty", known(facts.certainty.as_str())),
+        Part::Bulk(_) => say("bulk", known(facts.bulk.as_str())),
+        Part::Sink(_) => say("sink", known(if facts.sinks.is_empty() { "none" } else { "yes" })),
+        Part::Estimate(threshold) => {
+            let rows = facts.estimate.filter(|_| !statement.unknown()).map_or(UNKNOWN.to_owned(), magnitude);
+            found.push(("estimate_rows", rows, format!(">={}", threshold.from)));
+        }
+        Part::Predicate(test) => of_predicate(test, statement, found),
+        Part::Groups(groups) => {
+            let both: Vec<_> = groups.intersection(&who.groups).map(ToString::to_string).collect();
+            say("groups", both.join(" "));
+        }
+        Part::Database(_) => say("database", who.database.clone()),
+        // Names and addresses are in the record, or the session's, already.
+        Part::Person(_) => say("person", "yes".to_owned()),
+        Part::Client(_) => say("client", "yes".to_owned()),
+        Part::Network(_) => say("network", "yes".to_owned()),
+        Part::Any(conditions) => {
+            let holds = |condition: &&Condition| condition.holds(statement, who) != Truth::No;
+            conditions.iter().filter(holds).for_each(|it| of_condition(it, statement, who, found));
+        }
+        Part::All(conditions) => conditions.iter().for_each(|it| of_condition(it, statement, who, found)),
+        Part::Not(_) => say("not", "yes".to_owned()),
+    }
+}
+
+fn of_touch(touch: &Touch, statement: &Statement<'_>, found: &mut Found) {
+    let mut say = |clause, bucket: String| found.push((clause, bucket, String::new()));
+    let fitting: Vec<_> = statement.columns.iter().filter(|column| touch.fits(column)).collect();
+    let words = |words: BTreeSet<String>| {
+        if words.is_empty() { UNKNOWN.to_owned() } else { words.into_iter().collect::<Vec<_>>().join(" ") }
+    };
+    let classified = || fitting.iter().filter_map(|column| column.classified);
+    if touch.class.is_some() {
+        let highest = classified().map(|it| it.class).max().map(|class| class.name.clone());
+        say("class", highest.unwrap_or_else(|| UNKNOWN.to_owned()));
+    }
+    if touch.labels.is_some() {
+        say("labels", words(classified().filter_map(|it| it.label).map(ToString::to_string).collect()));
+    }
+    if let Some(tables) = &touch.tables {
+        let reached = statement.facts.relations.iter().filter(|it| tables.contains(it));
+        let of_columns = fitting.iter().map(|column| &column.name.relation);
+        say("tables", words(reached.chain(of_columns).map(ToString::to_string).collect()));
+    }
+    if touch.columns.is_some() {
+        say("columns", words(fitting.iter().map(|column| column.name.to_string()).collect()));
+    }
+    if touch.uses.is_some() {
+        let uses = fitting.iter().flat_map(|column| column.uses.iter());
+        say("use", words(uses.map(|it| it.as_str().to_owned()).collect()));
+    }
+}
+
+/// Which columns are compared, and how; not with what.
+fn of_predicate(test: &PredicateTest, statement: &Statement<'_>, found: &mut Found) {
+    let compared = statement.facts.predicates.iter();
+    let compared = compared.filter(|it| test.is_of(&it.column, statement));
+    let compared = compared.filter(|it| test.fits(it, statement) != Truth::No);
+    let words: BTreeSet<_> = compared.map(|it| format!("{} {}", it.column, it.op.as_str())).collect();
+    let bucket = words.into_iter().collect::<Vec<_>>().join(", ");
+    let bucket = if bucket.is_empty() { UNKNOWN.to_owned() } else { bucket };
+    let op = test.op.map_or("", |op| op.as_str());
+    found.push(("predicate", bucket, format!("{op} {}", test.shown).trim().to_owned()));
+}
+
+/// The next power of ten: `10^5` is at most 100,000 and more than 10,000.
+fn magnitude(rows: u64) -> String {
+    match rows {
+        0 => "0".to_owned(),
+        _ => format!("10^{}", rows.saturating_sub(1).checked_ilog10().map_or(0, |it| it + 1)),
+    }
+}
