@@ -1,5 +1,6 @@
 //! The store against real files.
 
+mod backup;
 pub(crate) mod damage;
 mod export;
 mod files;

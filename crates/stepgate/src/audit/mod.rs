@@ -2,6 +2,7 @@
 
 mod bundle;
 mod filter;
+mod keep;
 mod keys;
 mod list;
 mod live;
@@ -63,9 +64,15 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             let command = Operator::Audit(AuditOperator::Checkpoint {});
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
+        AuditCommand::Backup { dir } => keep::backup(config, dir),
+        AuditCommand::Restore { dir, to } => keep::restore(config, dir, to),
+        AuditCommand::Retention { dry_run } => keep::retention(config, *dry_run),
         AuditCommand::Shred { subject, now } => {
-            let command = AuditOperator::Shred { subject: subject.clone(), keep_us: None, now: *now };
-            let said = Link::open(&Config::load(config)?)?.tell(Operator::Audit(command))?;
+            let loaded = Config::load(config)?;
+            let keep_us =
+                loaded.audit.upkeep.keep.map(|keep| u64::try_from(keep.as_micros()).unwrap_or(u64::MAX));
+            let command = AuditOperator::Shred { subject: subject.clone(), keep_us, now: *now };
+            let said = Link::open(&loaded)?.tell(Operator::Audit(command))?;
             said.iter().try_for_each(|said| output::print_line(said))
         }
         AuditCommand::RotateKey => {
