@@ -12,4 +12,5 @@ mod people;
 mod retention;
 mod rotation;
 mod sealing;
+mod stops;
 mod torn;
