@@ -1,7 +1,7 @@
 """A syslog receiver (RFC 5425) by Python's ssl, which is OpenSSL.
 
 usage: syslog_tls.py CERT KEY OUT; prints its port. Each message's number goes to OUT, a line each. A line on standard
-input: from then on no connection that is open is read any more (the process hangs, its system does not).
+input: from then on no connection that is open, nor the next, is read (the process hangs, its system does not).
 """
 
 import re
@@ -43,7 +43,7 @@ def serve(raw, number, context, out):
 def control():
     global hung
     for _ in sys.stdin:
-        hung = opened
+        hung = opened + 1
         print("hangs", flush=True)
 
 

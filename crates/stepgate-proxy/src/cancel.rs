@@ -2,6 +2,7 @@
 
 mod failures;
 mod forward;
+mod notices;
 mod registry;
 
 pub use forward::forward_cancel;

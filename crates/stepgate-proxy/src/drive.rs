@@ -60,7 +60,8 @@ pub(crate) struct Drive {
     pub(crate) span: Span,
 }
 
-struct State {
+/// How far a session is.
+pub(crate) struct State {
     client: Side,
     server: Side,
     releases: VecDeque<(PendingRelease, Instant)>,
@@ -85,49 +86,49 @@ struct State {
     /// When what is being dealt with came, or the last statement was decided on.
     now: Instant,
     looked_for_names: Option<Instant>,
+    /// When a statement was last decided on outside a transaction: the open one, if any, has begun since.
+    outside: Instant,
     shutdown: Shutdown,
     ending: Option<Reason>,
 }
 
+/// What a session begins with; `leftover` is what the server has said already, and `opening` what the client is told
+/// first. Boxed before it is driven: a future keeps room for what it is given besides what it makes of it.
+pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[u8]) -> Box<State> {
+    let mut cutter = Cutter::server();
+    // Into a buffer of the size that threads lend to each other.
+    buffers::lend(cutter.buffer());
+    cutter.push(leftover);
+    let mut out = BytesMut::new();
+    buffers::lend(&mut out);
+    out.extend_from_slice(opening);
+    Box::new(State {
+        client: Side::new(client, Cutter::client(), out),
+        server: Side::new(server, cutter, BytesMut::new()),
+        releases: VecDeque::new(),
+        hold: None,
+        vigil: None,
+        approved: None,
+        pending: None,
+        cancelling: None,
+        cancelled: None,
+        loading: None,
+        started: Started::default(),
+        limited: BTreeMap::new(),
+        cutting: None,
+        under_way: UnderWay::default(),
+        learnt: None,
+        now: Instant::now(),
+        looked_for_names: None,
+        outside: Instant::now(),
+        shutdown: Shutdown::default(),
+        ending: None,
+    })
+}
+
 impl Drive {
-    /// Runs the session to its end; `opening` is what the client is told first. Returns why it ended.
-    pub(crate) async fn run(
-        mut self: Box<Self>,
-        client: Stream,
-        server: Stream,
-        leftover: BytesMut,
-        opening: BytesMut,
-    ) -> Reason {
-        let mut cutter = Cutter::server();
-        // Into a buffer of the size that threads lend to each other.
-        buffers::lend(cutter.buffer());
-        cutter.push(&leftover);
-        drop(leftover);
-        let mut out = BytesMut::new();
-        buffers::lend(&mut out);
-        out.extend_from_slice(&opening);
-        drop(opening);
-        let mut state = State {
-            client: Side::new(client, Cutter::client(), out),
-            server: Side::new(server, cutter, BytesMut::new()),
-            releases: VecDeque::new(),
-            hold: None,
-            vigil: None,
-            approved: None,
-            pending: None,
-            cancelling: None,
-            cancelled: None,
-            loading: None,
-            started: Started::default(),
-            limited: BTreeMap::new(),
-            cutting: None,
-            under_way: UnderWay::default(),
-            learnt: None,
-            now: Instant::now(),
-            looked_for_names: None,
-            shutdown: Shutdown::default(),
-            ending: None,
-        };
+    /// Runs the session to its end, from what [`begin`] has made. Returns why it ended.
+    pub(crate) async fn run(mut self: Box<Self>, mut state: Box<State>) -> Reason {
         self.session.read_long_texts_by(aside::one_by_one);
         while state.ending.is_none() {
             let occurred = poll_fn(|context| self.poll(&mut state, context)).await;
@@ -144,7 +145,7 @@ impl Drive {
             self.drain(&mut state);
         }
         let span = self.span.clone();
-        Box::pin(self.finish(state).instrument(span)).await
+        Box::pin(self.finish(*state).instrument(span)).await
     }
 
     /// What waits is apart, and boxed: its future is some kilobytes, which would be moved about each time.
@@ -190,6 +191,7 @@ impl Drive {
             Occurred::Called(Call::Cancel(notice)) => return Some(Waits::Cancelled(notice)),
             Occurred::Tick => return Some(Waits::Tick),
             Occurred::ClientGone => state.ending = Some("client-gone"),
+            Occurred::ServerGone => self.server_gone(state),
             Occurred::ClientStalls => self.client_stalls(state),
         }
         None

@@ -13,14 +13,14 @@ use stepgate_wire::startup::Opening;
 use stepgate_wire::{Problem, reply};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
 
 use crate::crowd::Newcomer;
 use crate::database::Database;
 use crate::databases::{InUse, NoDatabase};
-use crate::drive::{Calls, Drive, Sources};
+use crate::drive::{Calls, Drive, Sources, State, begin};
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::metrics::count;
@@ -94,26 +94,41 @@ async fn attend(gate: &Arc<Gate>, tcp: TcpStream, peer: SocketAddr, shutdown: wa
         count(&gate.metrics.crowded_out);
         return no_room(&tcp);
     };
+    // Boxed, as what comes next: a session does not keep the room that it took to let it in.
+    if let Some(ready) = Box::pin(enter(gate, tcp, peer, newcomer, admission, shutdown)).await {
+        Box::pin(ready.run(gate)).await;
+    }
+}
+
+/// All that comes before a session. `None`: there is none, and the client has been told why.
+async fn enter(
+    gate: &Arc<Gate>,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    newcomer: Newcomer,
+    admission: OwnedSemaphorePermit,
+    shutdown: watch::Receiver<Shutdown>,
+) -> Option<Ready> {
     let mut stop = shutdown.clone();
     let let_in = tokio::select! {
-        // Boxed, as what comes next: a session does not keep the room that it took to let it in.
         let_in = Box::pin(let_in(gate, tcp, peer, newcomer)) => let_in,
         _ = beyond(&mut stop, Shutdown::Serving) => None,
     };
-    let Some((client, who)) = let_in else { return };
+    let (client, who) = let_in?;
     drop(admission);
     if let Err(error) = peer::give_up_after(client.stream.tcp(), gate.limits().slow_client) {
         tracing::warn!(%error, "a client's socket cannot be given a limit");
     }
-    let (prepared, mut stream) = {
-        let prepared = Box::pin(prepare(gate, &client, who, shutdown)).await;
-        (prepared, client.stream)
-    };
-    match prepared {
-        Ok(prepared) => Box::pin(prepared.run(gate, stream)).await,
+    match Box::pin(prepare(gate, &client, who, shutdown)).await {
+        Ok(Prepared { drive, server, leftover, opening, stays }) => {
+            let state = begin(client.stream, server, &leftover, &opening);
+            Some(Ready { drive, state, stays })
+        }
         Err(problem) => {
+            let mut stream = client.stream;
             let _ = stream.write_all(&problem.fatal_bytes()).await;
             let _ = stream.shutdown().await;
+            None
         }
     }
 }
@@ -223,29 +238,43 @@ fn not_authenticated(gate: &Gate, client: &Client, error: &AuthenticateError) {
     }
 }
 
-/// A session that is ready to be driven, and what it keeps for as long as it lives.
+/// A session that its server has let in.
 struct Prepared {
-    /// Boxed, as it goes from future to future: each keeps room for what it was given.
     drive: Box<Drive>,
     server: crate::Stream,
     leftover: BytesMut,
     opening: BytesMut,
+    stays: Stays,
+}
+
+/// What is kept for as long as a session lives.
+struct Stays {
     _listed: Listed,
     _place: Place,
     _in_use: InUse,
 }
 
-impl Prepared {
-    async fn run(self, gate: &Gate, client: crate::Stream) {
-        let session = self.drive.judge.session;
+/// A session that is ready to be driven. In boxes, as it goes from future to future: each keeps room for what it was
+/// given.
+struct Ready {
+    drive: Box<Drive>,
+    state: Box<State>,
+    stays: Stays,
+}
+
+impl Ready {
+    async fn run(self, gate: &Gate) {
+        let Self { drive, state, stays } = self;
+        let session = drive.judge.session;
         gate.metrics.session_opened();
-        let span = self.drive.span.clone();
-        let reason = self.drive.run(client, self.server, self.leftover, self.opening).await;
+        let span = drive.span.clone();
+        let reason = drive.run(state).await;
         span.in_scope(|| tracing::debug!(reason, "session ended"));
         let event = Event::SessionClosed { session, reason: reason.to_owned() };
         if let Err(error) = gate.log.note(event) {
             tracing::error!(%session, %error, "recording the end of a session");
         }
+        drop(stays);
     }
 }
 
@@ -315,9 +344,7 @@ async fn prepare(
         server: upstream.stream,
         leftover: upstream.leftover,
         opening,
-        _listed: listed,
-        _place: place,
-        _in_use: in_use,
+        stays: Stays { _listed: listed, _place: place, _in_use: in_use },
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -79,6 +79,11 @@ impl Side {
     /// Reads what is there.
     pub(crate) fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         read(&mut self.stream, &mut self.cutter, context)
+    }
+
+    /// What comes now is not to be read yet, and need wake nobody: whoever waits for something else looks again then.
+    pub(crate) fn mute(&self) {
+        let _ = self.stream.tcp().poll_read_ready(&mut Context::from_waker(Waker::noop()));
     }
 
     /// Gives back what nothing is in.

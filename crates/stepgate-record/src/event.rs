@@ -488,7 +488,7 @@ pub enum Event {
     #[serde(rename = "admin.action")]
     AdminAction {
         /// What: `user.added`, `user.removed`, `user.password_set`, `user.groups_set`,
-        /// `user.certificates_set`, `factor.enrolled`, `factor.removed`, `session.killed`.
+        /// `user.certificates_set`, `factor.enrolled`, `factor.removed`, `session.killed`, `sink.reset`.
         action: String,
         /// Whom it concerns.
         person: Option<Who>,

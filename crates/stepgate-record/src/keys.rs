@@ -254,7 +254,14 @@ impl VerifierKeys {
             return Err(NoteError::NotSigned(checkpoint.origin));
         }
         let mut signed = false;
-        for line in note.lines().iter().filter(|line| line.name == self.name()) {
+        for line in note.lines() {
+            if line.name != self.name() {
+                // An own line whose name was changed must not pass for a witness's.
+                if !line.may_be_cosignature() {
+                    return Err(NoteError::Malformed("a line that is neither the log's nor a witness's"));
+                }
+                continue;
+            }
             let found = self.all().enumerate().find_map(|(n, key)| Some((n, line.holds(key, note.text())?)));
             let (n, holds) = found.ok_or_else(not_signed)?;
             if !holds {

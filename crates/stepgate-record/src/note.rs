@@ -153,6 +153,11 @@ pub(crate) struct SignatureLine {
 }
 
 impl SignatureLine {
+    /// Whether it is as long as a cosignature: a time, and a signature by Ed25519 or ML-DSA-44.
+    pub(crate) fn may_be_cosignature(&self) -> bool {
+        [8 + 64, 8 + 2420].contains(&self.signature.len())
+    }
+
     /// Whether `key` made it over `text`; `None`: it does not say so.
     pub(crate) fn holds(&self, key: &VerifierKey, text: &str) -> Option<bool> {
         (self.name == key.name && self.id == key.id()).then(|| {

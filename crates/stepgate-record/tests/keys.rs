@@ -4,8 +4,8 @@
 
 use stepgate_record::verify::{Anchor, Header, HeaderKeys, Outcome, checkpoint_line, cuts, verify_export};
 use stepgate_record::{
-    Checkpoint, Event, Fitted, Frontier, Handover, Hash, KeysError, NoteError, NoteSigner, SignedNote, Tree,
-    VerifierKeys,
+    Checkpoint, Cosigner, Event, Fitted, Frontier, Handover, Hash, KeysError, NoteError, NoteSigner,
+    SignedNote, Tree, VerifierKeys,
 };
 use stepgate_types::SessionId;
 
@@ -201,10 +201,12 @@ fn each_key_signs_in_its_time_alone() {
     assert!(keys.verified(&both(&checkpoint(&good, TAKES_OVER), 1, 2)).is_ok());
     // A line more that is not of these keys, in their name and in another.
     let note = checkpoint(&good, 7).sign(&signer(2));
+    let witness = Cosigner::new("elsewhere", &[9; 32]).unwrap().cosign(&note, 1);
     let stranger = NoteSigner::new("elsewhere", &[9; 32]).unwrap().sign(note.text());
     let forged = checkpoint(&good, 7).sign(&signer(3));
-    assert!(keys.verified(&note.with_signatures_of(&stranger).unwrap()).is_err());
-    assert!(keys.verified_among(&note.with_signatures_of(&stranger).unwrap()).is_ok());
+    assert!(keys.verified(&witness).is_err());
+    assert!(keys.verified_among(&witness).is_ok());
+    assert!(keys.verified_among(&note.with_signatures_of(&stranger).unwrap()).is_err());
     assert!(keys.verified_among(&note.with_signatures_of(&forged).unwrap()).is_err());
 }
 

@@ -165,6 +165,17 @@ fn after_a_denied_bind_everything_up_to_sync_is_dropped_as_the_server_would_drop
 }
 
 #[test]
+fn a_statement_whose_bind_fails_has_ended_once_though_it_was_to_be_described_and_executed() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "select $1::int"), bind("", ""), frame(b'D', b"P\0"), execute(""), sync()]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.server(&[frame(b'1', b""), error("22P02", "invalid input syntax"), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "1EZ");
+    assert_eq!(stage.completed, [(number, Some("22P02".to_owned()), 0)]);
+}
+
+#[test]
 fn a_held_statement_that_the_server_would_skip_is_withdrawn() {
     let mut stage = Stage::new();
     stage.client(&[parse("", "select 1/0"), bind("", ""), execute("")]);

@@ -31,12 +31,20 @@ const TEXTS: [&str; 14] = [
 ];
 const NUMBERS: [&str; 8] = ["0", "1", "2", "3", "99", "1000000", "2.5", "7."];
 
+const COMMENTS: [&str; 7] = ["", " x ", " 'it", "* / *", " /* ", " x\ny ", " set_config "];
+
 /// The same statement with every literal another one, now and then.
 fn changed(sql: &str, random: &mut Random) -> String {
     let mut out = String::new();
     let mut rest = sql;
     while let Some(next) = rest.chars().next() {
-        let (literal, new) = if next == '\'' {
+        let comment = ["/*", "--"].iter().find(|opens| rest.starts_with(**opens));
+        let (literal, new) = if let Some(opens) = comment {
+            let closes = if *opens == "/*" { "*/" } else { "\n" };
+            let end = rest.find(closes).map_or(rest.len(), |at| at + closes.len());
+            let within = COMMENTS[random.below(COMMENTS.len())];
+            (end, format!("{opens}{within}{}", if end < rest.len() || *opens == "/*" { closes } else { "" }))
+        } else if next == '\'' {
             let end = rest[1..].find('\'').map_or(rest.len(), |at| at + 2);
             (end, format!("'{}'", TEXTS[random.below(TEXTS.len())]))
         } else if next.is_ascii_digit()
@@ -83,6 +91,12 @@ fn facts_by_key_are_facts_without() {
             "update patients set pid = 5, nhs_no = 'x' where ward = any (values ('a'), ('b')) and mobile = 'x'",
             "select * from visits, json_table('{}', '$' columns (nested path '$.a' columns (b text))) t where vid = 7",
             "select pid from patients * p where p.* = row(1) and ward <> all ((select 'x') union (select 'y'))",
+            "select pid from patients where ward in ('a', 'b') and pid in (1, 2, 3) and nhs_no like 'x%' limit 5",
+            "select 1 as set_config, 'transaction_isolation', 'x' from patients where pid = 1",
+            "select date '2024-01-01', 'patients'::regclass, interval '1' day, lpad(nhs_no, 10, 'x') from patients",
+            "/* x */ select pid /* y */, ward from patients -- z",
+            "insert into visits (vid, kind) values (1, 'x'), (2, 'y') returning notes",
+            "select ward in (1) from patients group by 1 order by ward in (1, 2), 1",
             "select case when pid = 1 then 'a' else nhs_no end from patients where pid >= 10",
         ]
         .map(str::to_owned),

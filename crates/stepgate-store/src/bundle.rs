@@ -15,6 +15,9 @@ use stepgate_types::{Commit, SubjectKind, Who};
 
 use crate::{ExportError, Log, LogError, Stored};
 
+/// How many leaf hashes are read at once, 32 bytes each.
+const HASHES: u64 = 65_536;
+
 /// What is to be exported.
 #[derive(Debug, Clone)]
 pub struct BundleRequest {
@@ -76,10 +79,14 @@ impl Log {
     pub fn bundle(&self, mut request: BundleRequest, out: Out<'_>) -> Result<BundleSummary, ExportError> {
         self.resolve(&mut request.filter);
         let end = self.len();
-        let mut records = 0_u64;
-        let mut selection = Selection::new(&request.filter);
-        for stored in self.read(self.floor(), end) {
-            records = records.saturating_add(u64::from(selection.takes(&stored?)?));
+        let floor = self.floor();
+        let mut records = end.saturating_sub(floor);
+        if !request.filter.is_empty() {
+            records = 0;
+            let mut selection = Selection::new(&request.filter);
+            for stored in self.read(floor, end) {
+                records = records.saturating_add(u64::from(selection.takes(&stored?)?));
+            }
         }
         let export = Export {
             id: request.id.clone(),
@@ -94,21 +101,28 @@ impl Log {
         let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
         out(files::CHECKPOINT, note.to_string().as_bytes())?;
         out(files::KEYS, &keys_text(&keys))?;
+        if let Some(cosigned) = self.cosigned().pop()
+            && let Ok(tree) = Checkpoint::of(&cosigned)
+            && tree.size <= frontier.end()
+        {
+            out(files::COSIGNED, cosigned.to_string().as_bytes())?;
+            request.meet.insert(tree.size);
+        }
         // Where keys took over, the trees must be met.
         request.meet.extend(keys.handovers().iter().map(|handover| handover.tree().size));
         let mut walk = Walk { out, gap: None, commits: BTreeSet::new(), redacted: request.redacted };
         if let Ok(filter) = serde_json::from_str::<Filter>(&filter) {
             walk.commits.extend(filter_commits(&filter));
         }
-        let mut selection = Selection::new(&request.filter);
-        // Of what retention has deleted, the hashes alone are there.
-        let floor = self.floor();
-        for (seq, hash) in (0..).zip(self.leaf_hashes(0, floor)?) {
+        // Of records that were deleted by now the hashes are kept.
+        self.each_hash(0, floor, &mut |seq, hash| {
             if request.meet.contains(&seq) {
                 walk.end_gap()?;
             }
             walk.skip(seq, hash);
-        }
+            Ok(())
+        })?;
+        let mut selection = Selection::new(&request.filter);
         for stored in self.read(floor, frontier.end()) {
             let stored = stored?;
             if request.meet.contains(&stored.seq) {
@@ -156,13 +170,14 @@ impl Log {
         Ok(signed.then(|| signer.sign_text(&text)))
     }
 
-    /// The proof that a record is in the log (C2SP tlog-proof), or `None` if there is none of this number. That it was
+    /// The proof that a record is in the log (C2SP tlog-proof), or `None` if there is none of this number, or
+    /// not any more. That it was
     /// read is recorded first. Blocks the thread.
     ///
     /// # Errors
     /// The record cannot be read, or that it is cannot be recorded.
     pub fn prove(&self, seq: u64, operator: Option<Who>) -> Result<Option<String>, LogError> {
-        if seq >= self.len() {
+        if seq >= self.len() || seq < self.floor() {
             return Ok(None);
         }
         let filter = format!("{{\"record\":{seq}}}");
@@ -176,6 +191,24 @@ impl Log {
         let Some(stored) = self.read(seq, seq.saturating_add(1)).next().transpose()? else { return Ok(None) };
         let path = self.inclusion(seq, size)?;
         Ok(Some(proof_text(&stored.bytes, &keys, seq, &path, &note)))
+    }
+
+    /// Hands the leaf hashes of the records `from..end` to `f`, in order.
+    pub(crate) fn each_hash(
+        &self,
+        from: u64,
+        end: u64,
+        f: &mut dyn FnMut(u64, Hash) -> Result<(), ExportError>,
+    ) -> Result<(), ExportError> {
+        let mut from = from;
+        while from < end {
+            let until = end.min(from.saturating_add(HASHES));
+            for (seq, hash) in (from..).zip(self.leaf_hashes(from, until)?) {
+                f(seq, hash)?;
+            }
+            from = until;
+        }
+        Ok(())
     }
 
     /// Adds to the people and addresses of a filter what they stand for in records.
@@ -227,8 +260,7 @@ impl Walk<'_> {
     }
 
     fn skip(&mut self, seq: u64, hash: Hash) {
-        let begin = || (seq, Frontier::starting_at(seq));
-        self.gap.get_or_insert_with(begin).1.push(hash);
+        self.gap.get_or_insert_with(|| (seq, Frontier::starting_at(seq))).1.push(hash);
     }
 
     fn end_gap(&mut self) -> io::Result<()> {

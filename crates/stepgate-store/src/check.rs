@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::PoisonError;
 
-use stepgate_record::verify::{Anchor, Chain, Failure, Given, Known, Outcome, Place, Verified};
+use stepgate_record::verify::{
+    Anchor, Chain, Failure, GIVEN, Given, KEYS_GIVEN, Known, Outcome, Place, Verified,
+};
 use stepgate_record::{Checkpoint, Event, Frontier, Hash, Pruned, Record, SignedNote, VerifierKeys};
 
 use crate::archive::{Carry, Seals};
@@ -115,12 +117,6 @@ struct Said {
     unfinished: Option<u64>,
 }
 
-/// The name of the checkpoint given, in failures.
-const GIVEN: &str = "the checkpoint given";
-
-/// And of the trees in a list of keys.
-const GIVEN_KEYS: &str = "the list of keys given";
-
 impl Check<'_> {
     fn run(mut self) -> Result<Checked, Failure> {
         let covered = self.known.iter().map(|known| known.size).max().unwrap_or(0);
@@ -133,7 +129,7 @@ impl Check<'_> {
         let Given { checkpoint, replaced } = given.map_err(Failure::checkpoint)?.unwrap_or_default();
         let given = checkpoint.as_ref().map_or(0, |given| given.size);
         let others = checkpoint.into_iter().map(|given| (given, GIVEN));
-        let others = others.chain(replaced.iter().map(|tree| (tree.clone(), GIVEN_KEYS)));
+        let others = others.chain(replaced.iter().map(|tree| (tree.clone(), KEYS_GIVEN)));
         self.known.extend(others.map(|(Checkpoint { size, root, .. }, source)| Known {
             size,
             root,
@@ -145,7 +141,7 @@ impl Check<'_> {
         }
         seals.seals.retain(|seal| seal.end <= self.end);
         self.known.append(&mut seals.known);
-        let given_one = |known: &Known| [GIVEN, GIVEN_KEYS].contains(&known.source.as_str());
+        let given_one = |known: &Known| [GIVEN, KEYS_GIVEN].contains(&known.source.as_str());
         self.known.retain(|known| known.size <= self.end || given_one(known));
         let mut said = Said::default();
         let checked = self.check(&seals, covered, replaced.first(), &mut said);

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use stepgate_record::verify::{Header, HeaderKeys, checkpoint_line, cuts};
 use stepgate_record::{Checkpoint, Event, Frontier, Hash, Record, RecordError, VerifierKeys};
-use stepgate_types::Timestamp;
+use stepgate_types::{Timestamp, Who};
 
 use crate::records::Stored;
 use crate::{Log, LogError};
@@ -84,13 +84,15 @@ impl Log {
     ///
     /// # Errors
     /// See [`ExportError`]; what was written so far does not verify.
-    pub fn export(&self, out: &mut dyn Write, range: ExportRange) -> Result<ExportSummary, ExportError> {
+    pub fn export(
+        &self,
+        out: &mut dyn Write,
+        range: ExportRange,
+        operator: Option<Who>,
+    ) -> Result<ExportSummary, ExportError> {
         let before = self.cut(range, self.len(), &self.keys())?;
-        let exported = Event::AuditExported {
-            records: before.end.saturating_sub(before.first),
-            export: None,
-            operator: None,
-        };
+        let exported =
+            Event::AuditExported { records: before.end.saturating_sub(before.first), export: None, operator };
         self.append_blocking(vec![exported], Vec::new())?;
         let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
         let cut = self.cut(range, frontier.end(), &keys)?;
@@ -121,8 +123,7 @@ impl Log {
     }
 
     /// Finds the range in the first `size` records.
-    fn cut(&self, range: ExportRange, size: u64, keys: &VerifierKeys) -> Result<Cut, LogError> {
-        // Of what retention has deleted, the hashes alone are there: it comes before.
+    fn cut(&self, range: ExportRange, size: u64, keys: &VerifierKeys) -> Result<Cut, ExportError> {
         let floor = self.floor();
         let (mut first, mut end) = (None, if range.until.is_none() { size } else { 0 });
         if range != ExportRange::default() {
@@ -143,9 +144,7 @@ impl Log {
         let end = end.max(first);
         let (before, after) = (Runs::new(keys, 0, first), Runs::new(keys, end, size));
         let mut cut = Cut { first, end, before, after, last: None };
-        self.leaf_hashes(0, floor)?.into_iter().for_each(|hash| cut.before.push(hash));
-        for stored in self.shared().read(floor, size)? {
-            let Stored { seq, hash, .. } = stored?;
+        self.each_hash(0, size, &mut |seq, hash| {
             if seq < first {
                 cut.before.push(hash);
             } else if seq < end {
@@ -153,7 +152,8 @@ impl Log {
             } else {
                 cut.after.push(hash);
             }
-        }
+            Ok(())
+        })?;
         Ok(cut)
     }
 }

@@ -65,7 +65,8 @@ impl Hand<'_> {
         let seq = loop {
             self.stops()?;
             let changes = &mut changes;
-            let parcel = Parcel { events: &events, changes, urgent: true, last: false, happened: false };
+            let parcel =
+                Parcel { events: &events, changes, urgent: true, waits: None, last: false, happened: false };
             match queue.push(parcel, marks, self.clock)? {
                 Some(seq) => break seq,
                 None => thread::park_timeout(EVERY),

@@ -55,8 +55,10 @@ pub(crate) fn own(layout: &Layout, vault: &Vault, keys: &VerifierKeys) -> Result
     for (n, key) in keys.all().enumerate() {
         let signer = signer(vault, keys.name(), n)?;
         if signer.verifier_key() != *key {
-            // The first alone says whose the directory is; the others are proven to follow it.
-            return Err(OpenError::WrongKey { dir: layout.dir().to_owned() });
+            // The first alone says whose the directory is.
+            let wrong = OpenError::WrongKey { dir: layout.dir().to_owned() };
+            let why = "keys.json names a key that is not of this master key: whoever has the one before it signed it in";
+            return Err(if n == 0 { wrong } else { layout.damaged(why) });
         }
         if n.saturating_add(1) == keys.count() {
             return Ok(signer);

@@ -28,6 +28,7 @@ mod layout;
 mod log;
 mod migrate;
 mod open;
+mod pace;
 mod people;
 mod proofs;
 mod queue;

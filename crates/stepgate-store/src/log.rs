@@ -14,7 +14,7 @@ use std::time::Duration;
 use stepgate_record::{
     Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket,
 };
-use stepgate_types::{Clock, Entropy, StatementId};
+use stepgate_types::{Clock, Entropy, SessionId, StatementId};
 use tokio::sync::watch;
 
 use crate::keeper;
@@ -285,7 +285,7 @@ impl Log {
         encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
     ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
         let urgent = self.shared().marks.ordinary_is_durable();
-        let first = self.push_encoded(urgent, false, encode)?;
+        let first = self.push_encoded(urgent, Some(statement.session), false, encode)?;
         first.map(|seq| self.ticketed(statement, seq)).transpose()
     }
 
@@ -306,7 +306,7 @@ impl Log {
         let pushed = if event.is_plain_spoken() {
             self.push_plain(event.clone(), false, true)?
         } else {
-            self.push_encoded(false, true, |fitted| fitted.fit(event))?
+            self.push_encoded(false, None, true, |fitted| fitted.fit(event))?
         };
         pushed.map(|_| ()).ok_or(LogError::Full)
     }
@@ -320,6 +320,7 @@ impl Log {
             events: &events,
             changes: &mut staged.changes().to_vec(),
             urgent,
+            waits: None,
             last: false,
             happened,
         };
@@ -331,6 +332,7 @@ impl Log {
     fn push_encoded(
         &self,
         urgent: bool,
+        waits: Option<SessionId>,
         happened: bool,
         encode: impl FnOnce(&mut Fitted) -> Result<(), RecordError>,
     ) -> Result<Option<u64>, LogError> {
@@ -338,7 +340,8 @@ impl Log {
         let mut fitted = FITTED.try_with(RefCell::take).unwrap_or_default();
         encode(&mut fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
         let events = std::slice::from_ref(&fitted);
-        let pushed = self.push(Parcel { events, changes: &mut Vec::new(), urgent, last: false, happened });
+        let parcel = Parcel { events, changes: &mut Vec::new(), urgent, waits, last: false, happened };
+        let pushed = self.push(parcel);
         let _ = FITTED.try_with(|room| room.replace(fitted));
         pushed
     }
@@ -471,7 +474,8 @@ impl Log {
         changes.extend(staged.iter().flat_map(Staged::changes).cloned());
         let Shared { queue, marks, .. } = self.shared();
         loop {
-            let parcel = Parcel { events: &events, changes: &mut changes, urgent, last, happened };
+            let parcel =
+                Parcel { events: &events, changes: &mut changes, urgent, waits: None, last, happened };
             if let Some(first) = self.push(parcel)? {
                 staged.iter().for_each(|staged| staged.queued(first));
                 return Ok(first);

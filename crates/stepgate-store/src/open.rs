@@ -107,6 +107,9 @@ impl Log {
             sync_dir(&layout.beside()).at(&layout.beside())?;
             // Last: from here on the directory counts as used.
             layout.write_format(&log_id)?;
+            // Its own name, too. Where what it lies in cannot be opened, somebody else has made it.
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let _ = sync_dir(parent.unwrap_or(Path::new(".")));
         }
         let log = Self::start(shared, prev, options.clock, lock).at(dir)?;
         let mut events = vec![Event::LogStarted { version: options.version }];

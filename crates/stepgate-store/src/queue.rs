@@ -9,8 +9,9 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use stepgate_record::{Cuts, Fitted};
-use stepgate_types::{Clock, Timestamp};
+use stepgate_types::{Clock, SessionId, Timestamp};
 
+use crate::pace::{Company, IDLE, Pace};
 use crate::seal::Watermarks;
 use crate::{Change, LogError};
 
@@ -19,9 +20,6 @@ const MAX_RECORDS: usize = 8_192;
 
 /// … or so many bytes of records and changes. What one call appends is never split, and so may bring it above.
 const MAX_BYTES: usize = 2 * 1024 * 1024;
-
-/// Room for so many bytes is kept when a burst is over.
-const KEPT_BYTES: usize = 256 * 1024;
 
 /// How long records that nobody waits for may stay unwritten: completions, and in `buffered` mode the decisions
 /// on ordinary statements, which must be on disk within 100 ms.
@@ -61,13 +59,22 @@ impl Batch {
             || self.bytes.len().saturating_add(self.change_bytes) >= MAX_BYTES / part
     }
 
+    /// How many bytes of events there are.
+    pub(crate) fn length(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
-        self.bytes.shrink_to(KEPT_BYTES);
         self.records.clear();
-        self.records.shrink_to(KEPT_BYTES / 256);
         self.changes = Vec::new();
         self.change_bytes = 0;
+    }
+
+    /// Gives back what a burst has taken, but for so many bytes.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        self.bytes.shrink_to(bytes);
+        self.records.shrink_to(bytes / 256);
     }
 }
 
@@ -78,6 +85,8 @@ enum Writer {
     Awake,
     /// It sleeps until the records that are there have lingered long enough.
     Lingers,
+    /// It sleeps a moment, or until so many wait.
+    Gathers(usize),
     /// It sleeps: there is nothing.
     Sleeps,
 }
@@ -86,8 +95,10 @@ struct Inner {
     batch: Batch,
     /// Number of the next record.
     next: u64,
-    /// Something waits until it is on disk.
-    urgent: bool,
+    /// So many records are waited for until they are on disk.
+    urgent: usize,
+    /// By whom, of late.
+    company: Company,
     /// Nothing is taken any more.
     closed: bool,
     /// Nobody is left who could record anything.
@@ -95,6 +106,17 @@ struct Inner {
     writer: Writer,
     /// Who waits for room.
     room: Vec<Waker>,
+}
+
+/// What became of waiting for a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// There is one.
+    Batch,
+    /// There is none, for a while now, and memory can be given back.
+    Nothing,
+    /// Nothing will come any more.
+    Over,
 }
 
 /// The room.
@@ -110,6 +132,8 @@ pub(crate) struct Parcel<'p> {
     pub(crate) changes: &'p mut Vec<Change>,
     /// Somebody waits until it is on disk.
     pub(crate) urgent: bool,
+    /// The session that does, if it is one.
+    pub(crate) waits: Option<SessionId>,
     /// Nothing comes after it.
     pub(crate) last: bool,
     /// It tells what has happened, and so is taken also while there is no space on the disk.
@@ -122,7 +146,8 @@ impl Queue {
         let inner = Inner {
             batch: Batch { first: next, ..Batch::default() },
             next,
-            urgent: false,
+            urgent: 0,
+            company: Company::default(),
             closed: false,
             ended: false,
             writer: Writer::Awake,
@@ -142,7 +167,7 @@ impl Queue {
         marks: &Watermarks,
         clock: &dyn Clock,
     ) -> Result<Option<u64>, LogError> {
-        let Parcel { events, changes, urgent, last, happened } = parcel;
+        let Parcel { events, changes, urgent, waits, last, happened } = parcel;
         let mut inner = self.inner();
         marks.check()?;
         if inner.closed {
@@ -158,7 +183,10 @@ impl Queue {
         let count = u64::try_from(events.len()).map_err(|_| LogError::Full)?;
         inner.next = first.checked_add(count).ok_or(LogError::Full)?;
         inner.closed = last;
-        inner.urgent |= urgent;
+        inner.urgent += usize::from(urgent);
+        if let Some(session) = waits.filter(|_| urgent) {
+            inner.company.joins(session);
+        }
         // Under the lock: records are as old as their numbers say.
         let at = clock.now();
         let batch = &mut inner.batch;
@@ -172,7 +200,8 @@ impl Queue {
         }
         let wakes = match inner.writer {
             Writer::Awake => false,
-            Writer::Lingers => inner.urgent || inner.batch.is_full(2),
+            Writer::Lingers => inner.urgent > 0 || inner.batch.is_full(2),
+            Writer::Gathers(many) => inner.urgent >= many || inner.batch.is_full(2),
             Writer::Sleeps => true,
         };
         if wakes {
@@ -200,37 +229,65 @@ impl Queue {
         Poll::Pending
     }
 
-    /// Swaps what is queued for `batch`, which is empty; waits for it to be due. `false`: nothing will come any
-    /// more. For the writer's thread alone.
-    pub(crate) fn take(&self, batch: &mut Batch) -> bool {
+    /// Swaps what is queued for `batch`, which is empty; waits for it to be due. For the writer's thread alone.
+    pub(crate) fn take(&self, batch: &mut Batch, pace: &Pace) -> Taken {
         self.writer.get_or_init(thread::current);
-        let mut since = None;
+        let begun = Instant::now();
+        let (mut gathers, mut idle, mut since) = (None, None, None);
         loop {
             let mut inner = self.inner();
+            let hurries = inner.ended || inner.batch.is_full(2);
+            // Also while nobody waits yet: who has just been answered will, in a moment.
+            let (many, until) = *gathers.get_or_insert_with(|| pace.gathers(inner.company.many(), begun));
+            if !hurries && inner.urgent < many {
+                let left = until.saturating_duration_since(Instant::now());
+                if !left.is_zero() {
+                    inner.writer = Writer::Gathers(many);
+                    drop(inner);
+                    thread::park_timeout(left);
+                    continue;
+                }
+            }
             if inner.batch.records.is_empty() {
                 if inner.ended {
-                    return false;
+                    return Taken::Over;
                 }
+                if pace.has_grown() && idle.is_some_and(|idle: Instant| idle.elapsed() >= IDLE) {
+                    return Taken::Nothing;
+                }
+                inner.company = Company::default();
                 inner.writer = Writer::Sleeps;
                 drop(inner);
-                thread::park();
+                if pace.has_grown() {
+                    idle.get_or_insert_with(Instant::now);
+                    thread::park_timeout(IDLE);
+                } else {
+                    thread::park();
+                }
                 continue;
             }
             let waited = since.get_or_insert_with(Instant::now).elapsed();
-            if inner.urgent || inner.ended || inner.batch.is_full(2) || waited >= LINGER {
+            if inner.urgent > 0 || hurries || waited >= LINGER {
                 batch.first = inner.next;
                 std::mem::swap(batch, &mut inner.batch);
-                inner.urgent = false;
+                inner.urgent = 0;
+                inner.company.goes();
                 inner.writer = Writer::Awake;
                 let room = std::mem::take(&mut inner.room);
                 drop(inner);
                 room.into_iter().for_each(Waker::wake);
-                return true;
+                return Taken::Batch;
             }
+            inner.company = Company::default();
             inner.writer = Writer::Lingers;
             drop(inner);
             thread::park_timeout(LINGER.saturating_sub(waited));
         }
+    }
+
+    /// Gives back what a burst has taken, but for so many bytes.
+    pub(crate) fn shrink(&self, bytes: usize) {
+        self.inner().batch.shrink(bytes);
     }
 
     /// Nobody is left who could record anything: the writer ends when it has written what is queued.

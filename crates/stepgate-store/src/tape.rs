@@ -125,7 +125,7 @@ impl Tape {
     fn zero(&mut self, from: u64, bytes: u64) -> io::Result<()> {
         #[cfg(test)]
         self.disk()?;
-        const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
+        static ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
         let end = from.saturating_add(bytes);
         let mut at = from;
         while at < end {

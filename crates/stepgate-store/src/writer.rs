@@ -13,7 +13,8 @@ use crate::checkpoints::Checkpoints;
 use crate::frame::{Builder, digest_of};
 use crate::journal::{self, Journal};
 use crate::keeper::Upkeep;
-use crate::queue::{Batch, Queue};
+use crate::pace::Pace;
+use crate::queue::{Batch, Queue, Taken};
 use crate::records::Records;
 use crate::seal::Watermarks;
 use crate::space::{self, Unwritten};
@@ -199,14 +200,29 @@ impl Drop for Ends<'_> {
 /// Writes until every handle is gone. `prev` is the hash of the last record.
 pub(crate) fn run(shared: &Shared, mut prev: Hash) {
     let ends = Ends(shared);
-    let (mut batch, mut frame) = (Batch::default(), Builder::default());
-    while shared.queue.take(&mut batch) {
-        // An error has poisoned the log, which tells those who wait.
-        if let Ok(last) = shared.write(&batch, &mut frame, prev) {
-            prev = last;
+    let (mut batch, mut frame, mut pace) = (Batch::default(), Builder::default(), Pace::default());
+    loop {
+        match shared.queue.take(&mut batch, &pace) {
+            Taken::Over => break,
+            Taken::Nothing => {}
+            Taken::Batch => {
+                let begun = Instant::now();
+                // An error has poisoned the log, which tells those who wait.
+                if let Ok(last) = shared.write(&batch, &mut frame, prev) {
+                    prev = last;
+                }
+                pace.wrote(begun.elapsed());
+                pace.used(batch.length(), KEPT_BYTES);
+                batch.clear();
+                if !pace.gives_back() {
+                    continue;
+                }
+            }
         }
-        batch.clear();
+        batch.shrink(KEPT_BYTES);
         frame.shrink(KEPT_BYTES);
+        shared.queue.shrink(KEPT_BYTES);
+        pace.gave_back();
     }
     drop(ends);
 }

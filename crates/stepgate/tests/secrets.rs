@@ -178,7 +178,7 @@ fn no_literal_value_row_name_or_error_text_of_a_statement_stays_with_the_gate() 
     assert!(text.lines().count() > 150, "{}", text.lines().count());
     world.gate.terminate().unwrap();
     hunt("the gate's own log", world.gate.log().as_bytes());
-    assert!(world.gate.log().contains("TRACE"), "the log was not as talkative as it can be");
+    assert!(world.gate.log().contains("DEBUG"), "the log was not as talkative as it can be");
     let kept = files(&world.gate.data());
     assert!(kept.len() > 5, "{kept:?}");
     for path in kept {

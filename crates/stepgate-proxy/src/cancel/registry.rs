@@ -7,16 +7,15 @@ use bytes::Bytes;
 use stepgate_types::SessionId;
 use stepgate_wire::startup::CancelKey;
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::failures::Failures;
+use super::notices::{self, Notices, Post};
 use crate::peer;
 
 /// The most sessions that can be registered: far above what the gate takes.
 const MAX_SESSIONS: usize = 65_536;
-/// How many requests wait for one session. More of them say nothing more.
-const MAX_WAITING: usize = 4;
 /// How long a request waits for its session to deal with it, before its connection is closed all the same.
 const DEALT_WITH_LIMIT: Duration = Duration::from_secs(10);
 
@@ -30,7 +29,7 @@ const LONG_SECRET: usize = 32;
 pub struct CancelNotice {
     /// When it came.
     pub(crate) at: Instant,
-    _done: oneshot::Sender<()>,
+    pub(super) _done: oneshot::Sender<()>,
 }
 
 /// A session cannot be registered.
@@ -62,7 +61,7 @@ struct Entry {
     session: SessionId,
     secret: Bytes,
     address: IpAddr,
-    notices: mpsc::Sender<CancelNotice>,
+    notices: Post,
 }
 
 /// A session's entry; dropping it takes it out.
@@ -70,7 +69,7 @@ pub struct Registration {
     /// What the client gets in BackendKeyData.
     pub key: CancelKey,
     /// Where notices arrive.
-    pub notices: mpsc::Receiver<CancelNotice>,
+    pub notices: Notices,
     session: SessionId,
     registry: CancelRegistry,
 }
@@ -103,13 +102,14 @@ impl CancelRegistry {
         let mut secret = vec![0; if minor >= 2 { LONG_SECRET } else { SHORT_SECRET }];
         getrandom::fill(&mut secret).map_err(RegisterError::Entropy)?;
         let secret = Bytes::from(secret);
-        let (sender, notices) = mpsc::channel(MAX_WAITING);
+        let (post, notices) = notices::pair();
         let mut state = self.lock();
         if state.count >= MAX_SESSIONS {
             return Err(RegisterError::Full);
         }
-        let entry = Entry { session, secret: secret.clone(), address: peer::address(peer), notices: sender };
-        state.sessions.entry(pid).or_default().push(entry);
+        let entry = Entry { session, secret: secret.clone(), address: peer::address(peer), notices: post };
+        // Room for one: there is seldom another, and for four is what a vector takes.
+        state.sessions.entry(pid).or_insert_with(|| Vec::with_capacity(1)).push(entry);
         state.count = state.count.saturating_add(1);
         drop(state);
         Ok(Registration { key: CancelKey { pid, secret }, notices, session, registry: self.clone() })
@@ -121,14 +121,14 @@ impl CancelRegistry {
         let Some(notices) = self.find(key, peer::address(peer), Instant::now()) else { return false };
         let (done, dealt_with) = oneshot::channel();
         // A full queue: so many are asked for already that this one is among them. A closed one: too late.
-        if notices.try_send(CancelNotice { at: Instant::now(), _done: done }).is_ok() {
+        if notices.send(CancelNotice { at: Instant::now(), _done: done }) {
             // However it ends: dropped, or not dealt with in time.
             let _ = timeout(DEALT_WITH_LIMIT, dealt_with).await;
         }
         true
     }
 
-    fn find(&self, key: &CancelKey, address: IpAddr, now: Instant) -> Option<mpsc::Sender<CancelNotice>> {
+    fn find(&self, key: &CancelKey, address: IpAddr, now: Instant) -> Option<Post> {
         let mut state = self.lock();
         // A long secret is beyond guessing: who sends wrong ones must not keep others of the address from theirs.
         let can_be_guessed = key.secret.len() != LONG_SECRET;
@@ -185,7 +185,7 @@ mod tests {
             let registry = registry.clone();
             async move { registry.cancel(&key, peer(1, 2000)).await }
         });
-        let notice = registration.notices.recv().await.unwrap();
+        let notice = registration.notices.recv().await;
         tokio::task::yield_now().await;
         assert!(!asked.is_finished());
         drop(notice);
@@ -195,7 +195,7 @@ mod tests {
     #[tokio::test]
     async fn a_guessed_key_or_one_from_another_address_cancels_nothing() {
         let registry = CancelRegistry::new();
-        let mut registration = registry.register(session(1), 42, 2, peer(1, 1000)).unwrap();
+        let registration = registry.register(session(1), 42, 2, peer(1, 1000)).unwrap();
         let key = registration.key.clone();
         assert_eq!(key.secret.len(), LONG_SECRET);
         let guess = |pid, secret| CancelKey { pid, secret };
@@ -204,7 +204,7 @@ mod tests {
         assert!(!registry.cancel(&guess(42, Bytes::new()), peer(1, 1)).await);
         assert!(!registry.cancel(&guess(43, key.secret.clone()), peer(1, 1)).await);
         assert!(!registry.cancel(&key, peer(2, 1)).await);
-        assert!(registration.notices.try_recv().is_err());
+        assert!(registration.notices.is_empty());
     }
 
     #[test]
@@ -228,12 +228,12 @@ mod tests {
     #[tokio::test]
     async fn two_servers_with_the_same_process_id_do_not_mix() {
         let registry = CancelRegistry::new();
-        let mut first = registry.register(session(1), 42, 2, peer(1, 1)).unwrap();
+        let first = registry.register(session(1), 42, 2, peer(1, 1)).unwrap();
         let second = registry.register(session(2), 42, 2, peer(1, 1)).unwrap();
         let key = second.key.clone();
         drop(second);
         assert!(!registry.cancel(&key, peer(1, 1)).await);
-        assert!(first.notices.try_recv().is_err());
+        assert!(first.notices.is_empty());
         assert_eq!(registry.lock().count, 1);
         drop(first);
         assert!(registry.lock().sessions.is_empty());
@@ -243,7 +243,7 @@ mod tests {
     async fn a_flood_of_requests_for_one_session_waits_for_nobody() {
         let registry = CancelRegistry::new();
         let registration = registry.register(session(1), 42, 0, peer(1, 1)).unwrap();
-        let asked: Vec<_> = (0..MAX_WAITING)
+        let asked: Vec<_> = (0..notices::MAX_WAITING)
             .map(|_| {
                 let (registry, key) = (registry.clone(), registration.key.clone());
                 tokio::spawn(async move { registry.cancel(&key, peer(1, 1)).await })

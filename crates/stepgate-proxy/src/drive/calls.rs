@@ -93,7 +93,7 @@ async fn next(known: Shutdown, mut sources: Sources) -> (Call, Shutdown, Sources
         biased;
         how_far = beyond(shutdown, known) => Call::Shutdown(how_far),
         () = kill.notified() => Call::Kill,
-        Some(notice) = registration.notices.recv() => Call::Cancel(notice),
+        notice = registration.notices.recv() => Call::Cancel(notice),
     };
     let known = if let Call::Shutdown(how_far) = call { how_far } else { known };
     (call, known, sources)

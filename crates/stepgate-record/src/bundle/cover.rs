@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
+use serde_json::Value;
+use stepgate_types::{Commit, Timestamp, Who};
+
 use super::Examined;
+use crate::Names as _;
 
 /// Longer lists go on in `manifest.json`.
 const MAX_LISTED: usize = 20;
@@ -11,11 +15,11 @@ impl Examined {
     /// The text: ASCII, so that it reads the same everywhere.
     #[must_use]
     pub fn cover(&self, signed: bool) -> String {
-        let Self { checkpoint, exported, export, summary, format, .. } = self;
+        let Self { checkpoint, exported, summary, format, .. } = self;
         let mut text = String::new();
         let mut line = |label: &str, value: &str| {
             let space = if value.is_empty() { "" } else { " " };
-            let _ = writeln!(text, "{label}{space}{}", value.escape_default());
+            let _ = writeln!(text, "{label}{space}{}", ascii(value));
         };
         line("STEPGATE EVIDENCE BUNDLE", "");
         line("========================", "");
@@ -28,7 +32,7 @@ impl Examined {
         if let (Some(from), Some(until)) = (summary.from, summary.until) {
             line("Period:     ", &format!("{from} to {until}"));
         }
-        line("Selected:   ", if is_all(&export.filter) { "everything" } else { &export.filter });
+        line("Selected:   ", &self.selected());
         line("Exported:   ", &format!("{}, record {} of the log", exported.at, exported.seq));
         line("By:         ", &self.by().unwrap_or_else(|| "the operator of the gate's machine".to_owned()));
         line("Names:      ", &self.names_word());
@@ -55,6 +59,32 @@ impl Examined {
         text
     }
 
+    /// The filter in words: all of it must hold, of several values of one kind either.
+    fn selected(&self) -> String {
+        let filter = &self.export.filter;
+        let Ok(Value::Object(members)) = serde_json::from_str(filter) else {
+            return if filter.is_empty() { "everything".to_owned() } else { filter.clone() };
+        };
+        let word = |value: &Value| match value {
+            Value::String(text) => match text.parse::<Commit>() {
+                Ok(commit) => self.openings.shown(&Who::Commit(commit)),
+                Err(_) => text.clone(),
+            },
+            other => other.to_string(),
+        };
+        let member = |(name, value): (&String, &Value)| match (name.as_str(), value) {
+            ("since" | "until", Value::Number(at)) => {
+                format!("{name} {}", Timestamp::from_micros(at.as_i64().unwrap_or_default()))
+            }
+            (_, Value::Array(values)) => {
+                format!("{name} {}", values.iter().map(word).collect::<Vec<_>>().join(" or "))
+            }
+            (_, value) => format!("{name} {}", word(value)),
+        };
+        let all: Vec<_> = members.iter().map(member).collect();
+        if all.is_empty() { "everything".to_owned() } else { all.join("; ") }
+    }
+
     fn names_word(&self) -> String {
         if self.export.redacted {
             return "left out; each stands as a commitment".to_owned();
@@ -66,8 +96,12 @@ impl Examined {
     }
 }
 
-fn is_all(filter: &str) -> bool {
-    filter.is_empty() || filter == "{}"
+/// Without letters that a terminal or a printer would take for something else.
+fn ascii(text: &str) -> String {
+    let plain = |letter: char| letter == ' ' || letter.is_ascii_graphic();
+    let each =
+        |letter: char| if plain(letter) { letter.to_string() } else { letter.escape_unicode().to_string() };
+    text.chars().map(each).collect()
 }
 
 /// What it proves, and what not.

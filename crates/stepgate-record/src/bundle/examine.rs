@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write};
 
-use super::files::{CHECKPOINT, EXPORTED, KEYS, PROOF, RECORDS, SUBJECTS};
+use super::files::{CHECKPOINT, COSIGNED, EXPORTED, KEYS, PROOF, RECORDS, SUBJECTS};
 use super::manifest::{FileInfo, Manifest};
 use super::openings::{Opening, Openings};
 use super::walk::{Summary, Terms, Walk, next_line, only_line};
 use super::{Derived, Files, Format, MAX_TEXT, keys};
 use crate::render::RENDER_VERSION;
-use crate::verify::{Anchor, Failure, Known, NEW_KEY};
+use crate::verify::{Anchor, Failure, GIVEN, KEYS_GIVEN, Known, NEW_KEY};
 use crate::{Checkpoint, Event, Export, Names, Record, SignedNote, VerifierKeys};
 
 /// A bundle whose records are proven.
@@ -21,6 +21,8 @@ pub struct Examined {
     pub(super) format: Format,
     pub(super) openings: Openings,
     pub(super) summary: Summary,
+    /// A line on each witness that was demanded.
+    pub(super) witnessed: Vec<String>,
 }
 
 impl Examined {
@@ -123,7 +125,7 @@ pub(super) fn examine_as(
     exported: Exported,
     derived: Derived<'_>,
 ) -> Result<Examined, Failure> {
-    let (keys, checkpoint, known) = signed(files, anchor)?;
+    let Signed { keys, checkpoint, known, witnessed } = signed(files, anchor)?;
     let Exported { record, export, format, line, records } = exported;
     if record.log_id.is_empty() || checkpoint.origin != Checkpoint::origin(&record.log_id) {
         return Err(Failure::file(EXPORTED, "it is of another log than the checkpoint"));
@@ -148,7 +150,7 @@ pub(super) fn examine_as(
     if let Some(unused) = openings.commits().find(|commit| !summary.commits.contains(commit)) {
         return Err(Failure::file(SUBJECTS, format!("no record names {unused}")));
     }
-    Ok(Examined { checkpoint, keys, exported: record, export, format, openings, summary })
+    Ok(Examined { checkpoint, keys, exported: record, export, format, openings, summary, witnessed })
 }
 
 fn not_signed(summary: &Summary, exported: u64) -> Failure {
@@ -159,11 +161,15 @@ fn not_signed(summary: &Summary, exported: u64) -> Failure {
     }
 }
 
-/// The keys, the checkpoint they sign, and what the anchor demands.
-fn signed(
-    files: &dyn Files,
-    anchor: Option<&Anchor>,
-) -> Result<(VerifierKeys, Checkpoint, Vec<Known>), Failure> {
+/// The keys, the checkpoint they sign, and what must be met on the way to it.
+struct Signed {
+    keys: VerifierKeys,
+    checkpoint: Checkpoint,
+    known: Vec<Known>,
+    witnessed: Vec<String>,
+}
+
+fn signed(files: &dyn Files, anchor: Option<&Anchor>) -> Result<Signed, Failure> {
     let keys = keys::read(&read_text(files, KEYS)?)
         .ok_or_else(|| Failure::file(KEYS, "it holds no keys that follow each other"))?;
     let note: SignedNote = read_text(files, CHECKPOINT)?
@@ -178,21 +184,31 @@ fn signed(
     if let Some(replaced) = given.replaced.first().filter(|replaced| replaced.size < checkpoint.size) {
         return Err(Failure::checkpoint(crate::NoteError::Replaced(replaced.size).to_string()));
     }
-    if let Some(anchor) = anchor {
-        anchor.witnessed([&note]).map_err(Failure::checkpoint)?;
-    }
+    let cosigned = cosigned(files, &keys)?.filter(|(tree, _)| tree.size <= checkpoint.size);
+    let notes = std::iter::once(&note).chain(cosigned.iter().map(|(_, note)| note));
+    let witnessed = anchor.map(|anchor| anchor.witnessed(notes)).transpose().map_err(Failure::checkpoint)?;
     let known = |checkpoint: &Checkpoint, source: &str| Known {
         size: checkpoint.size,
         root: checkpoint.root,
         source: source.to_owned(),
     };
-    let mut all: Vec<Known> =
-        given.checkpoint.iter().map(|given| known(given, "the checkpoint given")).collect();
+    let mut all: Vec<Known> = given.checkpoint.iter().map(|given| known(given, GIVEN)).collect();
     // Those at which a key took over must all be met: without that the new key alone could sign another past.
     all.extend(keys.handovers().iter().map(|handover| known(handover.tree(), NEW_KEY)));
     let at = given.replaced.iter().filter(|replaced| replaced.size == checkpoint.size);
-    all.extend(at.map(|replaced| known(replaced, "the list of keys given")));
-    Ok((keys, checkpoint, all))
+    all.extend(at.map(|replaced| known(replaced, KEYS_GIVEN)));
+    all.extend(cosigned.iter().map(|(tree, _)| known(tree, "the cosigned checkpoint")));
+    Ok(Signed { keys, checkpoint, known: all, witnessed: witnessed.unwrap_or_default() })
+}
+
+/// The checkpoint that witnesses have cosigned, if there is one.
+fn cosigned(files: &dyn Files, keys: &VerifierKeys) -> Result<Option<(Checkpoint, SignedNote)>, Failure> {
+    if !files.names().iter().any(|name| name == COSIGNED) {
+        return Ok(None);
+    }
+    let note = read_text(files, COSIGNED)?.parse::<SignedNote>();
+    let read = note.and_then(|note| Ok((keys.verified_among(&note)?, note)));
+    read.map(Some).map_err(|error| Failure::file(COSIGNED, error.to_string()))
 }
 
 fn read_openings(files: &dyn Files, redacted: bool) -> Result<Openings, Failure> {

@@ -43,6 +43,8 @@ pub mod files {
     pub const PROOF: &str = "proof.jsonl";
     /// The signed head of that tree.
     pub const CHECKPOINT: &str = "checkpoint";
+    /// The newest checkpoint that witnesses have cosigned, where there is one.
+    pub const COSIGNED: &str = "cosigned";
     /// The keys that sign it.
     pub const KEYS: &str = "keys.json";
     /// The record that says that this was exported, and by whom.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::examine::{examine_as, exported, open, read_text};
-use super::files::{CHECKPOINT, COVER, EXPORTED, KEYS, MANIFEST, NOTE, PROOF, RECORDS, SUBJECTS};
+use super::files::{CHECKPOINT, COSIGNED, COVER, EXPORTED, KEYS, MANIFEST, NOTE, PROOF, RECORDS, SUBJECTS};
 use super::manifest::{FileInfo, Manifest};
 use super::{Derived, Examined, Files, Format, note_text};
 use crate::render::RENDER_VERSION;
@@ -118,6 +118,7 @@ fn wanted(format: Format, manifest: &Manifest) -> Vec<&'static str> {
     if !manifest.redacted {
         wanted.push(SUBJECTS);
     }
+    wanted.extend(manifest.files.contains_key(COSIGNED).then_some(COSIGNED));
     if manifest.signed {
         wanted.push(NOTE);
     }
@@ -164,7 +165,8 @@ fn notes(examined: &Examined, manifest: &Manifest, anchored: bool, again: bool, 
     };
     let signed = if manifest.signed { "signed manifest" } else { "manifest not signed" };
     let derived = if again { "derived files equal" } else { "derived files as the manifest says" };
-    let mut notes = vec![format!("bundle: {count} files, {derived}, {names}, {signed}")];
+    let mut notes = examined.witnessed.clone();
+    notes.push(format!("bundle: {count} files, {derived}, {names}, {signed}"));
     if !again {
         notes.push(
             "the derived files were made by another version of stepgate, and were not made again to compare them"

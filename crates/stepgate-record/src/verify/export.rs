@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::canonical::canonical;
 use crate::keys::KeyList;
 use crate::record::is_log_id;
-use crate::verify::{Anchor, Chain, Failure, Given, Known, Outcome, Verified};
+use crate::verify::{Anchor, Chain, Failure, GIVEN, Given, Known, Outcome, Verified};
 use crate::{Checkpoint, Frontier, Hash, NoteError, Record, SignedNote, VerifierKey, VerifierKeys};
 
 /// The longest header or checkpoint line, in bytes: a header has at most 192 hashes of 67 bytes, and as many for each
@@ -114,7 +114,7 @@ pub fn verify_export(reader: &mut dyn BufRead, anchor: Option<&Anchor>) -> Outco
         root: checkpoint.root,
         source: source.to_owned(),
     };
-    let mut within: Vec<Known> = given.iter().map(|given| known(given, "the checkpoint given")).collect();
+    let mut within: Vec<Known> = given.iter().map(|given| known(given, GIVEN)).collect();
     within.extend(keys.handovers().iter().map(|handover| known(handover.tree(), NEW_KEY)));
     within.retain(|known| known.size <= end);
     let before = runs(&keys, 0, header.first, &header.before);

@@ -11,7 +11,7 @@ mod export;
 mod outcome;
 
 pub use anchor::{Anchor, Given};
-pub use chain::{Chain, Known};
+pub use chain::{Chain, GIVEN, KEYS_GIVEN, Known};
 pub(crate) use export::read_line;
 pub use export::{Header, HeaderKeys, NEW_KEY, checkpoint_line, cuts, verify_export};
 pub use outcome::{Failure, Outcome, Place, Verified, report};

@@ -62,6 +62,28 @@ const OTHERS: &str = r#"
 {"type":"admin.login","person":"lee","address":"192.0.2.8"}
 {"type":"audit.exported","records":12}
 {"type":"integrity.checked","records":12,"ok":true}
+{"type":"stepup.ended","request":"7K4M-9QXD","outcome":"denied","by":"lee","reason_hmac":null,"reason":"use the extract"}
+{"type":"stepup.challenge_shown","request":"7K4M-9QXD","to":"lee"}
+{"type":"grant.expired","grant":"G","uses":3}
+{"type":"audit.exported","records":3,"export":{"filter":"{}","format":"csv","id":"ab","redacted":true},"operator":"uid:1000"}
+{"type":"audit.export_sealed","export":"ab","manifest_sha256":"cd","signed":true}
+{"type":"audit.read","how":"search","filter":"{}","records":3,"operator":"uid:1000"}
+{"type":"clock.anomaly","before_us":1795318325000009,"after_us":1795318325000001}
+{"type":"record.continued","part":1,"parts":1,"field":"relations","values":["public.customers"]}
+{"type":"integrity.failed","first":0,"end":9,"place":"records"}
+{"type":"store.degraded","what":"sink","name":"siem"}
+{"type":"store.recovered","what":"sink","name":"siem"}
+{"type":"log.sealed","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000}
+{"type":"log.backed_up","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
+{"type":"log.restored","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
+{"type":"retention.pruned","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000,"policy":"keep 2200d"}
+{"type":"retention.subject_shredded","kind":"person","commit":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","records":3}
+{"type":"key.rotated","old":"a","new":"b","n":1}
+{"type":"witness.cosigned","witness":"w","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
+{"type":"sink.configured","name":"siem","kind":"syslog","cursor":7}
+{"type":"sink.failed","name":"siem","kind":"syslog","cursor":7,"reason":"refused"}
+{"type":"sink.recovered","name":"siem","kind":"syslog","cursor":7}
+{"type":"sink.reset","name":"siem","kind":"syslog","cursor":3,"operator":"uid:1000"}
 "#;
 
 /// One of each type, and more where they differ.

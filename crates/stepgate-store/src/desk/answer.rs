@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use stepgate_approval::{BadCode, Ballot, Counted, Grant, Next, Pass, Reason, Refusal, Secret};
 use stepgate_record::{Event, Outcome};
-use stepgate_types::{GrantId, PersonName, RequestId, Strength, Timestamp, Who};
+use stepgate_types::{GrantId, InForce, PersonName, RequestId, Strength, Timestamp, Who};
 use zeroize::Zeroizing;
 
 use super::inner::Inner;
@@ -224,7 +224,10 @@ impl Inner {
                 let grant = judged.grant.map(|grant| {
                     let id = grant.id;
                     let left = grant.limit;
-                    state.grants.insert(id, Kept { grant, issued: self.clock.now(), left });
+                    state.grants.insert(
+                        id,
+                        Kept { grant, issued: self.clock.now(), left, in_force: InForce::default() },
+                    );
                     id
                 });
                 let pass = judged.pass.map(|pass| {

@@ -140,7 +140,9 @@ impl Inner {
                 return Err(DeskError::Unknown);
             }
             // At once: if the write fails, it is gone nevertheless.
-            state.grants.remove(&grant);
+            if let Some(kept) = state.grants.remove(&grant) {
+                kept.in_force.end();
+            }
             state.passes.remove(&grant);
         }
         let event = Event::GrantRevoked { grant, by: by.by(), operator: by.operator() };
@@ -156,7 +158,9 @@ impl Inner {
             let passes = state.passes.iter().filter(|(_, kept)| kept.pass.person == *person);
             let grants: Vec<_> = grants.map(|(id, _)| *id).chain(passes.map(|(id, _)| *id)).collect();
             for id in &grants {
-                state.grants.remove(id);
+                if let Some(kept) = state.grants.remove(id) {
+                    kept.in_force.end();
+                }
                 state.passes.remove(id);
             }
             state.enrolments.remove(person);

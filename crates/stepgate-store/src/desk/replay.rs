@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_approval::Grant;
 use stepgate_record::{Event, Outcome, Record};
-use stepgate_types::{Label, Limit, RequestId, SessionId, Timestamp, Who};
+use stepgate_types::{InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
 
 use super::pass;
 use super::state::{Kept, State};
@@ -231,7 +231,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         limit: Limit { rows: *rows, bytes: *bytes },
     };
     let left = grant.limit;
-    Some(Kept { grant, issued: record.at, left })
+    Some(Kept { grant, issued: record.at, left, in_force: InForce::default() })
 }
 
 /// The record of a grant.

@@ -10,7 +10,7 @@ use crate::{ExportRange, ExportSummary, Log};
 
 fn export(log: &Log, range: ExportRange) -> (ExportSummary, Vec<u8>) {
     let mut bytes = Vec::new();
-    let summary = log.export(&mut bytes, range).unwrap();
+    let summary = log.export(&mut bytes, range, None).unwrap();
     (summary, bytes)
 }
 

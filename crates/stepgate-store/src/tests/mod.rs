@@ -1,6 +1,7 @@
 //! The store against real files.
 
 mod backup;
+mod bundle;
 pub(crate) mod damage;
 mod export;
 mod files;
@@ -13,4 +14,5 @@ mod retention;
 mod rotation;
 mod sealing;
 mod stops;
+mod tamper;
 mod torn;

@@ -14,7 +14,7 @@ use crate::{Log, verify_dir};
 const SEGMENT: u64 = 32;
 
 /// A log of which all but the newest two sealed segments may go; a record is made each second.
-fn old() -> (tempfile::TempDir, Log) {
+pub(super) fn old() -> (tempfile::TempDir, Log) {
     let dir = tempfile::tempdir().unwrap();
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 200);
@@ -22,7 +22,8 @@ fn old() -> (tempfile::TempDir, Log) {
     (dir, log)
 }
 
-fn prune(log: &Log, seconds: u64) -> crate::Pruning {
+/// Says, and then does.
+pub(super) fn prune(log: &Log, seconds: u64) -> crate::Pruning {
     log.retention(Duration::from_secs(seconds), true).unwrap();
     log.retention(Duration::from_secs(seconds), false).unwrap()
 }

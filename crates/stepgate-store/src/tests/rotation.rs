@@ -14,7 +14,7 @@ use crate::{BundleRequest, CosignError, ExportRange, Log, LogOptions, OpenError,
 
 fn export(log: &Log, range: ExportRange) -> Vec<u8> {
     let mut bytes = Vec::new();
-    log.export(&mut bytes, range).unwrap();
+    log.export(&mut bytes, range, None).unwrap();
     bytes
 }
 
@@ -364,5 +364,32 @@ fn bundles_and_proofs_of_single_records_follow_the_keys() {
         let path = tree.inclusion_proof(seq, size).unwrap();
         let alone = proof_text(&bytes, &log.keys(), seq, &path, &newest);
         assert_eq!(verify_proof(alone.as_bytes(), None).is_ok(), seq >= took_over, "{seq}");
+    }
+}
+
+#[test]
+fn bundles_hold_the_newest_checkpoint_that_was_cosigned() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    appends(&log, 5);
+    let witness = Cosigner::new("one", &[5; 32]).unwrap();
+    log.cosign(&witness.cosign(&note(&log.checkpoint().unwrap()), 10), &[witness.key()]).unwrap();
+    appends(&log, 5);
+    let demand = Anchor::default().with_witnesses(vec![witness.key()]);
+    let stranger = Cosigner::new("two", &[5; 32]).unwrap();
+    let other = Anchor::default().with_witnesses(vec![stranger.key()]);
+    let only = Filter { kind: vec!["log.started".to_owned()], ..Filter::default() };
+    for filter in [Filter::default(), only] {
+        let files = bundle(&log, filter);
+        assert!(examine(&files, Some(&demand), &mut std::io::sink()).is_ok());
+        assert!(examine(&files, Some(&other), &mut std::io::sink()).is_err());
+        let mut without = Memory(files.0.clone());
+        without.0.remove("cosigned").unwrap();
+        assert!(examine(&without, Some(&demand), &mut std::io::sink()).is_err());
+        for at in 0..files.0["cosigned"].len() {
+            let mut bad = Memory(files.0.clone());
+            bad.0.get_mut("cosigned").unwrap()[at] ^= 1;
+            assert!(examine(&bad, Some(&demand), &mut std::io::sink()).is_err(), "byte {at}");
+        }
     }
 }

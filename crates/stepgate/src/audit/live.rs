@@ -5,7 +5,7 @@ use std::io::Write;
 use serde_json::json;
 use stepgate_record::verify::{Anchor, report};
 use stepgate_store::{ExportRange, Log};
-use stepgate_types::Timestamp;
+use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
 
 use super::keys;
@@ -48,17 +48,18 @@ impl Write for Pieces {
 /// `until`.
 pub(crate) async fn export(
     store: &Store,
+    by: &Actor,
     since: Option<Timestamp>,
     until: Option<Timestamp>,
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
     let until = until.map(|until| Timestamp::from_micros(until.micros().saturating_sub(1)));
-    let range = ExportRange { since, until };
+    let (range, operator) = (ExportRange { since, until }, by.operator());
     let out = out.clone();
     blocking(&store.log, move |log| {
         let mut pieces = Pieces { out, piece: Vec::new() };
         let trouble = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
-        let summary = log.export(&mut pieces, range).map_err(|error| trouble(&error))?;
+        let summary = log.export(&mut pieces, range, operator).map_err(|error| trouble(&error))?;
         if !pieces.piece.ends_with(b"\n") && !pieces.piece.is_empty() {
             pieces.piece.push(b'\n');
         }

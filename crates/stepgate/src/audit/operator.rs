@@ -68,11 +68,11 @@ pub(crate) async fn execute(
             let (store, by, out) = (store.share(), by.clone(), out.clone());
             off(move || search::search(&store, &by, search::Wanted { filter, how, limit }, &out)).await
         }
-        AuditOperator::Export { since, until } => live::export(store, since, until, out).await,
+        AuditOperator::Export { since, until } => live::export(store, by, since, until, out).await,
         AuditOperator::Bundle { id, filter, format, redact: redacted, meet } => {
             let format =
                 Format::of(&format).ok_or_else(|| Failure::usage("the gate does not know this format"))?;
-            let request = BundleRequest { id, filter, format, redacted, meet, operator: None };
+            let request = BundleRequest { id, filter, format, redacted, meet, operator: by.operator() };
             let out = out.clone();
             live::blocking(&store.log, move |log| bundle::bundle(log, request, &out)).await
         }
@@ -82,8 +82,8 @@ pub(crate) async fn execute(
                 .await
         }
         AuditOperator::Prove { record } => {
-            let out = out.clone();
-            live::blocking(&store.log, move |log| bundle::prove(log, record, &out)).await
+            let (operator, out) = (by.operator(), out.clone());
+            live::blocking(&store.log, move |log| bundle::prove(log, record, operator, &out)).await
         }
         AuditOperator::Verify { anchor, witnesses } => {
             live::verify_live(store, anchor, &witnesses, out).await

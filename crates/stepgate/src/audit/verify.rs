@@ -116,7 +116,7 @@ fn conclude(outcome: &Outcome) -> Result<(), Failure> {
 fn finish(text: &str, ok: bool) -> Result<(), Failure> {
     if !ok {
         eprintln!(
-            "stepgate: the log is not what its checkpoints say\nhint: keep everything as it is, as evidence; \
+            "stepgate: this is not what its checkpoint says\nhint: keep everything as it is, as evidence; \
              compare with checkpoints and exports kept elsewhere"
         );
     }

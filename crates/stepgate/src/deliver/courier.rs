@@ -36,6 +36,11 @@ pub(super) trait Way: Send {
     /// The first record that is not known to be there, or that what was sent may have been lost.
     fn settled(&mut self) -> Result<u64, Trouble>;
 
+    /// The gate goes down: the first record that is not known to be there, where that is more than was settled.
+    fn stop(&mut self) -> Option<u64> {
+        None
+    }
+
     /// Where the settled records end, of a file.
     fn place(&self) -> Option<Place> {
         None
@@ -53,6 +58,7 @@ pub(super) struct Courier {
 }
 
 /// What a step came to.
+#[derive(PartialEq)]
 enum Turn {
     Opened,
     Sent { more: bool },
@@ -95,15 +101,15 @@ impl Courier {
         };
         loop {
             self.take_reset(&mut progress);
+            let before = progress.settled;
             let wait = match self.turn(&mut *way, &mut progress) {
                 Ok(Turn::Opened) => Duration::ZERO,
-                Ok(Turn::Sent { more }) => {
-                    self.works(&mut backoff);
-                    if more { Duration::ZERO } else { IDLE }
-                }
-                Ok(Turn::Nothing) => {
-                    self.works(&mut backoff);
-                    IDLE
+                Ok(turn) => {
+                    // That something was sent says little of a receiver that never says that it has it.
+                    if progress.settled > before || progress.next == Some(progress.settled) {
+                        self.works(&mut backoff);
+                    }
+                    if turn == (Turn::Sent { more: true }) { Duration::ZERO } else { IDLE }
                 }
                 // Half as much may pass.
                 Err(trouble) if trouble.too_large && progress.halved => {
@@ -127,6 +133,9 @@ impl Courier {
                 self.wait(wait, Some(&mut grown)) || self.wait(lingers, None)
             };
             if stop {
+                if let Some(settled) = way.stop().filter(|_| progress.next.is_some()) {
+                    self.settle(&mut progress, settled, way.place());
+                }
                 self.persist(&mut progress, true);
                 return;
             }
@@ -146,7 +155,7 @@ impl Courier {
         let settled = way.settled()?;
         self.settle(progress, settled, way.place());
         let Some(batch) = self.source.batch(next, progress.most)? else { return Ok(Turn::Nothing) };
-        let sent = batch.end().saturating_sub(batch.first());
+        let (sent, full) = (batch.end().saturating_sub(batch.first()), batch.is_full(progress.most));
         if let Err(trouble) = way.send(&batch) {
             progress.halved = trouble.too_large && sent > 1;
             if progress.halved {
@@ -162,7 +171,7 @@ impl Courier {
         }
         let settled = way.settled()?;
         self.settle(progress, settled, way.place());
-        Ok(Turn::Sent { more: batch.end() < self.source.log.len() && batch.is_full(progress.most) })
+        Ok(Turn::Sent { more: full && batch.end() < self.source.log.len() })
     }
 
     fn settle(&self, progress: &mut Progress, settled: u64, place: Option<Place>) {

@@ -1,9 +1,9 @@
-//! A TLS connection of which it is known how much the other end has read.
+//! A TLS connection that can tell, at its end, that the other side has read all of it.
 //!
-//! Syslog acknowledges nothing (RFC 5425 section 4.4 warns of what is lost in buffers). But TLS 1.3 does: who is sent a
-//! KeyUpdate that asks for one must answer it (RFC 8446 section 4.6.3), and comes to it only after all that was sent
-//! before. OpenSSL, Go and Java answer as they read; GnuTLS and rustls when they next send, which a receiver of logs
-//! never does. An answer is told by its length: receivers send nothing else of that length.
+//! Syslog acknowledges nothing, and what lies unread in a receiver's buffers when it dies is lost (RFC 5425 section
+//! 4.4). Nor does TLS: an answer to a KeyUpdate need not come before the next data (RFC 8446 section 4.6.3), of which
+//! a receiver of logs has none. But TCP does. Who is sent the end of a stream ends theirs, once they have come to it;
+//! a process that ends or closes before it has read all has its system send a reset instead.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, ProtocolVersion};
+use rustls::{ClientConfig, ClientConnection};
 
 use super::trouble::Trouble;
 use crate::config::HostPort;
@@ -21,15 +21,16 @@ const CONNECT: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 20 });
 const WRITE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
-/// Bytes of a KeyUpdate as a record without its header: type, length, one byte (RFC 8446 section 4.6.3), the type of
-/// what is encrypted, and the tag.
-const KEY_UPDATE: usize = 4 + 1 + 1 + 16;
+/// How long the other side may take to come to the end, and a reset to come after it: some round trips.
+const END: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 20 });
+const RESET: Duration = Duration::from_millis(250);
 
 /// An open connection.
 pub(super) struct Link {
     tls: ClientConnection,
     socket: TcpStream,
-    records: Records,
+    /// The other side has said that it ends.
+    ended: bool,
 }
 
 impl Link {
@@ -40,7 +41,7 @@ impl Link {
         let socket = dial(place)?;
         let tls = ClientConnection::new(config, name)
             .map_err(|error| Trouble::new(format!("TLS cannot be set up: {error}")))?;
-        let mut link = Self { tls, socket, records: Records::default() };
+        let mut link = Self { tls, socket, ended: false };
         link.handshake()?;
         Ok(link)
     }
@@ -59,13 +60,11 @@ impl Link {
             if !self.tls.wants_read() {
                 continue;
             }
-            let mut buffer = [0_u8; 4096];
-            match self.socket.read(&mut buffer) {
-                Ok(0) => return Err(Trouble::new("closed during the TLS handshake")),
-                Ok(length) => self.take(buffer.get(..length).unwrap_or_default())?,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            match self.hear() {
+                Ok(true) => {}
+                Ok(false) => return Err(Trouble::new("closed during the TLS handshake")),
                 Err(error) => return Err(trouble(&error)),
-            };
+            }
         }
         self.flush()
     }
@@ -80,62 +79,77 @@ impl Link {
         Ok(())
     }
 
-    /// Asks the other end to say that it has read all so far; false where it cannot.
-    pub(super) fn ping(&mut self) -> Result<bool, Trouble> {
-        if self.tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-            return Ok(false);
-        }
-        self.tls.refresh_traffic_keys().map_err(|error| Trouble::new(format!("TLS: {error}")))?;
-        self.flush()?;
-        Ok(true)
-    }
-
-    /// How many answers have come, without waiting for one. An error where the other end has gone.
-    pub(super) fn answers(&mut self) -> Result<u64, Trouble> {
+    /// Looks, without waiting, whether the other side is still there.
+    pub(super) fn look(&mut self) -> Result<(), Trouble> {
         let trouble = |error: &io::Error| Trouble::io("the connection", error);
         self.socket.set_nonblocking(true).map_err(|error| trouble(&error))?;
-        let heard = self.hear();
+        let heard = loop {
+            match self.hear() {
+                Ok(true) if !self.ended => {}
+                Ok(_) => break Err(Trouble::new("the receiver has closed the connection")),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break Ok(()),
+                Err(error) => break Err(trouble(&error)),
+            }
+        };
         self.socket.set_nonblocking(false).map_err(|error| trouble(&error))?;
-        let answers = heard?;
-        self.flush()?;
-        Ok(answers)
+        heard.and_then(|()| self.flush())
     }
 
-    fn hear(&mut self) -> Result<u64, Trouble> {
-        let mut answers = 0_u64;
-        let mut buffer = [0_u8; 4096];
+    /// Ends it, and returns once the other side has read all that was sent.
+    pub(super) fn finish(mut self) -> Result<(), Trouble> {
+        // Whoever has ended before has not.
+        self.look()?;
+        let trouble = |error: &io::Error| Trouble::io("the receiver has not read all", error);
+        self.tls.send_close_notify();
+        self.flush()?;
+        self.socket.shutdown(Shutdown::Write).map_err(|error| trouble(&error))?;
+        let deadline = Instant::now() + END;
         loop {
-            let heard: &[u8] = match self.socket.read(&mut buffer) {
-                Ok(0) => return Err(Trouble::new("the receiver has closed the connection")),
-                Ok(length) => buffer.get(..length).unwrap_or_default(),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(answers),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Trouble::io("the connection", &error)),
-            };
-            answers = answers.saturating_add(self.take(heard)?);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Trouble::new("the receiver has not read all in time: does it hang?"));
+            }
+            self.socket.set_read_timeout(Some(left)).map_err(|error| trouble(&error))?;
+            match self.hear() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(trouble(&error)),
+            }
+        }
+        // It may have ended by itself while the last was still on its way, which is then answered by a reset.
+        std::thread::sleep(RESET);
+        match self.socket.take_error() {
+            Ok(None) => Ok(()),
+            Ok(Some(error)) | Err(error) => Err(trouble(&error)),
         }
     }
 
-    /// Hands on what the other end has sent; how many answers are in it.
-    fn take(&mut self, heard: &[u8]) -> Result<u64, Trouble> {
-        let mut rest = heard;
-        while !rest.is_empty() {
-            self.tls.read_tls(&mut rest).map_err(|error| Trouble::io("TLS", &error))?;
-            let state = match self.tls.process_new_packets() {
-                Ok(state) => state,
+    /// Takes what the other side says; whether it may say more. Errors of TLS, such as an alert, are invalid data.
+    fn hear(&mut self) -> io::Result<bool> {
+        let mut buffer = [0_u8; 4096];
+        let mut heard = match self.socket.read(&mut buffer) {
+            Ok(0) => return Ok(false),
+            Ok(length) => buffer.get(..length).unwrap_or_default(),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        while !heard.is_empty() {
+            if self.tls.read_tls(&mut heard)? == 0 {
+                break;
+            }
+            match self.tls.process_new_packets() {
+                Ok(state) => self.ended = state.peer_has_closed(),
                 Err(error) => {
-                    // The other end is told why.
+                    // The other side is told why.
                     let _ = self.flush();
-                    return Err(Trouble::new(format!("TLS: {error}")));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, format!("TLS: {error}")));
                 }
-            };
-            if state.peer_has_closed() {
-                return Err(Trouble::new("the receiver has closed the connection"));
             }
             // A receiver has nothing to say to us; it is not kept.
             let _ = io::copy(&mut self.tls.reader().take(64 * 1024), &mut io::sink());
         }
-        Ok(self.records.count(heard))
+        Ok(true)
     }
 
     fn flush(&mut self) -> Result<(), Trouble> {
@@ -177,52 +191,4 @@ fn dial(place: &HostPort) -> Result<TcpStream, Trouble> {
         }
     }
     Err(last)
-}
-
-/// Counts the records in a stream that can only be a KeyUpdate.
-#[derive(Default)]
-struct Records {
-    header: Vec<u8>,
-    /// Bytes of the record that is being passed over.
-    skip: usize,
-}
-
-impl Records {
-    fn count(&mut self, mut bytes: &[u8]) -> u64 {
-        let mut found = 0_u64;
-        while !bytes.is_empty() {
-            let passed = self.skip.min(bytes.len());
-            self.skip -= passed;
-            bytes = bytes.get(passed..).unwrap_or_default();
-            let Some((byte, rest)) = bytes.split_first() else { break };
-            self.header.push(*byte);
-            bytes = rest;
-            if let [kind, _, _, high, low] = self.header[..] {
-                self.skip = usize::from(u16::from_be_bytes([high, low]));
-                // 23: encrypted, whatever it is.
-                found += u64::from(kind == 23 && self.skip == KEY_UPDATE);
-                self.header.clear();
-            }
-        }
-        found
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_are_found_however_the_stream_is_cut() {
-        let mut stream = Vec::new();
-        for (kind, length) in [(22_u8, 22_u8), (23, 22), (23, 200), (23, 19), (23, 22), (21, 22), (23, 22)] {
-            stream.extend([kind, 3, 3, 0, length]);
-            stream.extend(vec![23; usize::from(length)]);
-        }
-        for piece in 1..stream.len() {
-            let mut records = Records::default();
-            let found: u64 = stream.chunks(piece).map(|chunk| records.count(chunk)).sum();
-            assert_eq!(found, 3, "in pieces of {piece}");
-        }
-    }
 }

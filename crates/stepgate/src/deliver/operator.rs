@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use stepgate_record::Event;
 use stepgate_store::{Cursor, CursorFile, FoundCursor};
+use stepgate_types::Actor;
 use tokio::sync::mpsc;
 
 use super::Delivery;
@@ -14,7 +16,7 @@ use crate::args::SinkCommand;
 use crate::config::{Audit, Config};
 use crate::failure::Failure;
 use crate::findings::Findings;
-use crate::operator::{Link, Operator, Reply, is_served};
+use crate::operator::{Link, Operator, Reply, is_served, log_error};
 use crate::output::{self, Listing};
 
 /// The operator's commands on sinks.
@@ -49,6 +51,7 @@ pub(crate) fn run(config: &Path, command: &SinkCommand) -> Result<(), Failure> {
 /// Does it. `serving`: the sinks are at work in this process.
 pub(crate) async fn execute(
     delivery: &Delivery,
+    by: &Actor,
     serving: bool,
     command: SinkOperator,
     out: &mpsc::Sender<Reply>,
@@ -60,7 +63,18 @@ pub(crate) async fn execute(
             }
             Ok(None)
         }
-        SinkOperator::Reset { name, from } => delivery.reset(serving, &name, from).map(Some),
+        SinkOperator::Reset { name, from } => {
+            delivery.resettable(serving, &name, from)?;
+            let event = Event::AdminAction {
+                action: "sink.reset".to_owned(),
+                person: None,
+                by: by.by(),
+                groups: Vec::new(),
+                operator: by.operator(),
+            };
+            delivery.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
+            delivery.reset(serving, &name, from).map(Some)
+        }
     }
 }
 
@@ -90,14 +104,27 @@ impl Delivery {
         }
     }
 
-    pub(super) fn reset(&self, serving: bool, name: &str, from: u64) -> Result<String, Failure> {
+    /// The sink of that name, if it can be sent all from there on: nothing may be skipped.
+    pub(super) fn resettable(&self, serving: bool, name: &str, from: u64) -> Result<&Status, Failure> {
         let Some(sink) = self.sinks.iter().find(|sink| sink.name == name) else {
             return Err(Failure::no(format!("there is no sink {name}")).hint("see: stepgate audit sink ls"));
         };
         let (oldest, records) = (self.log.floor(), self.log.len());
+        let next = if serving { sink.state().next } else { self.kept(sink, records) };
         if !(oldest..=records).contains(&from) {
             return Err(Failure::no(format!("the log has records {oldest} to {records} only")));
         }
+        if from > next {
+            return Err(Failure::no(format!(
+                "{name} is at record {next}: those up to {from} would be skipped"
+            ))
+            .hint("a sink of another name begins with what is recorded from then on"));
+        }
+        Ok(sink)
+    }
+
+    pub(super) fn reset(&self, serving: bool, name: &str, from: u64) -> Result<String, Failure> {
+        let sink = self.resettable(serving, name, from)?;
         if serving {
             sink.state().reset = Some(from);
             sink.asked.notify_one();

@@ -113,7 +113,9 @@ impl Poster {
     /// An error without the address: its path may be all that protects it.
     fn said(&self, error: &ureq::Error) -> String {
         match error {
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) => "its address cannot be used".to_owned(),
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+                "its address, or a header, cannot be used".to_owned()
+            }
             other => other.to_string().replace(&self.url, "…"),
         }
     }

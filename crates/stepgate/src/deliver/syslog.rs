@@ -1,6 +1,5 @@
 //! Syslog: RFC 5424 messages, framed as RFC 5425 says, over TLS.
 
-use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -14,29 +13,19 @@ use super::tls;
 use super::trouble::Trouble;
 use crate::config::Syslog;
 
-/// Of a receiver that never says what it has read, what was sent so long ago counts as read, unless its connection
-/// has ended since.
-const BELIEVED: Duration = if cfg!(test) { Duration::from_millis(1500) } else { Duration::from_secs(5) };
-
-/// A receiver that has said so before and does not within this time hangs.
-const SILENCE: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(30) };
-
-/// It is asked no oftener than this: some count it as an attack.
-const PING: Duration = Duration::from_secs(1);
+/// How long a connection is used before it is ended, so that all that went over it is known to be read: some make a
+/// connection for each message, none should have to.
+const SETTLE: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(5) };
 
 /// A receiver.
 pub(super) struct SyslogWay {
     config: Syslog,
     header: Header,
     link: Option<Link>,
-    /// When what was sent up to which record.
-    sent: VecDeque<(Instant, u64)>,
+    /// The record after the last that was sent, and since when something is not known to be read.
+    sent: u64,
+    unread: Option<Instant>,
     settled: u64,
-    /// Asked when about what before which record.
-    ping: Option<(Instant, u64)>,
-    pinged_at: Option<Instant>,
-    /// It has said once what it has read, and so will again: its silence means that it has not.
-    answers: bool,
 }
 
 impl SyslogWay {
@@ -48,56 +37,22 @@ impl SyslogWay {
             id: format!("stepgate@{}", config.enterprise),
             log_id: log_id.to_owned(),
         };
-        Self {
-            config,
-            header,
-            link: None,
-            sent: VecDeque::new(),
-            settled: 0,
-            ping: None,
-            pinged_at: None,
-            answers: false,
-        }
+        Self { config, header, link: None, sent: 0, unread: None, settled: 0 }
     }
 
-    fn listen(&mut self) -> Result<(), Trouble> {
-        let now = Instant::now();
-        let Some(link) = &mut self.link else { return Err(Trouble::new("not connected")) };
-        let answers = link.answers()?;
-        if answers > 0
-            && let Some((_, end)) = self.ping.take()
-        {
-            self.answers = true;
-            self.settled = self.settled.max(end);
-        }
-        if let Some((asked, _)) = self.ping
-            && self.answers
-            && now.duration_since(asked) >= SILENCE
-        {
-            return Err(Trouble::new(
-                "the receiver has stopped to read (or is of another kind than before: then restart the gate)",
-            ));
-        }
-        while let Some((at, end)) = self.sent.front().copied() {
-            if !self.answers && now.duration_since(at) >= BELIEVED {
-                self.settled = self.settled.max(end);
-            }
-            if end > self.settled {
-                break;
-            }
-            self.sent.pop_front();
-        }
-        Ok(())
+    fn connect(&self) -> Result<Link, Trouble> {
+        // Read anew each time: certificates are renewed.
+        let tls = tls::config(self.config.ca.as_deref(), self.config.identity.as_ref());
+        Link::connect(&self.config.place, tls.map_err(|failure| Trouble::new(failure.message))?)
     }
 
-    fn ask(&mut self) -> Result<(), Trouble> {
-        let (now, Some((_, end))) = (Instant::now(), self.sent.back().copied()) else { return Ok(()) };
-        let early = self.pinged_at.is_some_and(|at| now.duration_since(at) < PING);
-        let Some(link) = &mut self.link else { return Ok(()) };
-        if self.ping.is_none() && !early && link.ping()? {
-            self.ping = Some((now, end));
-            self.pinged_at = Some(now);
+    fn settle(&mut self) -> Result<(), Trouble> {
+        match self.link.take() {
+            Some(link) => link.finish()?,
+            None if self.unread.is_some() => return Err(Trouble::new("not connected")),
+            None => {}
         }
+        (self.settled, self.unread) = (self.sent, None);
         Ok(())
     }
 }
@@ -105,27 +60,41 @@ impl SyslogWay {
 impl Way for SyslogWay {
     fn open(&mut self, from: u64, _: Option<Place>, _: &Source) -> Result<u64, Trouble> {
         self.link = None;
-        self.sent.clear();
-        (self.ping, self.settled) = (None, from);
-        // Read anew each time: certificates are renewed.
-        let tls = tls::config(self.config.ca.as_deref(), self.config.identity.as_ref());
-        let tls = tls.map_err(|failure| Trouble::new(failure.message))?;
-        self.link = Some(Link::connect(&self.config.place, tls)?);
+        (self.settled, self.sent, self.unread) = (from, from, None);
+        self.link = Some(self.connect()?);
         Ok(from)
     }
 
     fn send(&mut self, batch: &Batch) -> Result<(), Trouble> {
         let bytes: Vec<u8> = batch.lines.iter().flat_map(|line| self.header.framed(line)).collect();
-        let Some(link) = &mut self.link else { return Err(Trouble::new("not connected")) };
+        let mut link = match self.link.take() {
+            Some(link) => link,
+            None => self.connect()?,
+        };
         link.send(&bytes)?;
-        self.sent.push_back((Instant::now(), batch.end()));
-        self.ask()
+        self.link = Some(link);
+        self.sent = batch.end();
+        self.unread.get_or_insert_with(Instant::now);
+        Ok(())
     }
 
     fn settled(&mut self) -> Result<u64, Trouble> {
-        self.listen()?;
-        self.ask()?;
+        if self.unread.is_some_and(|since| since.elapsed() >= SETTLE) {
+            self.settle()?;
+        } else if let Some(link) = &mut self.link {
+            let there = link.look();
+            // Whoever ends a connection on which nothing is on its way may do so.
+            match (there, self.unread) {
+                (Ok(()), _) => {}
+                (Err(trouble), Some(_)) => return Err(trouble),
+                (Err(_), None) => self.link = None,
+            }
+        }
         Ok(self.settled)
+    }
+
+    fn stop(&mut self) -> Option<u64> {
+        self.settle().ok().map(|()| self.settled)
     }
 }
 

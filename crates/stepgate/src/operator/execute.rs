@@ -112,7 +112,7 @@ pub(crate) async fn execute(
         Operator::SessionKill { session } => kill(operations, by, session).await,
         Operator::Audit(command) => crate::audit::execute(store, by, command, out).await,
         Operator::Sink(command) => {
-            deliver::execute(&operations.delivery, operations.sessions.is_some(), command, out).await
+            deliver::execute(&operations.delivery, by, operations.sessions.is_some(), command, out).await
         }
         Operator::Status {} => {
             row(out, status(operations)).await?;

@@ -6,6 +6,7 @@ use std::io;
 use serde_json::json;
 use stepgate_record::Hash;
 use stepgate_store::{BundleRequest, Log};
+use stepgate_types::Who;
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
@@ -86,11 +87,19 @@ pub(crate) fn seal(
 }
 
 /// Answers with the proof of one record. Blocks the thread.
-pub(crate) fn prove(log: &Log, seq: u64, out: &mpsc::Sender<Reply>) -> Result<Option<String>, Failure> {
-    let proof = log
-        .prove(seq, None)
-        .map_err(|error| log_error(&error))?
-        .ok_or_else(|| Failure::no(format!("there is no record {seq}; the log has {} so far", log.len())))?;
+pub(crate) fn prove(
+    log: &Log,
+    seq: u64,
+    operator: Option<Who>,
+    out: &mpsc::Sender<Reply>,
+) -> Result<Option<String>, Failure> {
+    let proof = log.prove(seq, operator).map_err(|error| log_error(&error))?.ok_or_else(|| {
+        Failure::no(if seq < log.floor() {
+            format!("record {seq} was deleted by `audit.retention`; of it the log keeps the hash alone")
+        } else {
+            format!("there is no record {seq}; the log has {} so far", log.len())
+        })
+    })?;
     out.blocking_send(Reply::Text(proof)).map_err(|_| Failure::unreachable("nobody listens"))?;
     Ok(None)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -18,8 +19,15 @@ use crate::output;
 use crate::system::SystemEntropy;
 
 /// What the gate gives out.
-const GIVEN: [&str; 6] =
-    [files::RECORDS, files::PROOF, files::CHECKPOINT, files::KEYS, files::EXPORTED, files::SUBJECTS];
+const GIVEN: [&str; 7] = [
+    files::RECORDS,
+    files::PROOF,
+    files::CHECKPOINT,
+    files::COSIGNED,
+    files::KEYS,
+    files::EXPORTED,
+    files::SUBJECTS,
+];
 
 /// Where an export goes.
 pub(crate) enum Target {
@@ -71,15 +79,18 @@ pub(crate) fn pack(link: &Link, wanted: Wanted, target: &Target) -> Result<(), F
     };
     let trouble = |error: &io::Error| Failure::file("write", path, error);
     let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Beside it: of mode 0700, and on the same disk.
-    let spool = tempfile::Builder::new().prefix(".stepgate-export-").tempdir_in(parent);
+    // Beside it, on the same disk; there are names in it.
+    let spool = tempfile::Builder::new()
+        .prefix(".stepgate-export-")
+        .permissions(fs::Permissions::from_mode(0o700))
+        .tempdir_in(parent);
     let spool = spool.map_err(|error| trouble(&error))?;
     let (sign, id) = (wanted.sign, new_id()?);
     let format = wanted.format;
     fetch(link, wanted, &id, spool.path()).map_err(|error| error.either(&trouble))?;
     let (examined, manifest) = make(spool.path(), format, sign)?;
     seal(link, &id, &manifest, sign, spool.path()).map_err(|error| error.either(&trouble))?;
-    let order = order(format, manifest.redacted, sign);
+    let order = order(format, &manifest);
     match target {
         Target::Tar(_) => archive(spool.path(), &order, path, parent).map_err(|error| trouble(&error))?,
         _ => move_to(spool, path).map_err(|error| trouble(&error))?,
@@ -243,11 +254,12 @@ fn seal(link: &Link, id: &str, manifest: &Manifest, sign: bool, dir: &Path) -> R
 }
 
 /// The order of an archive: what people look at comes first.
-fn order(format: Format, redacted: bool, signed: bool) -> Vec<&'static str> {
+fn order(format: Format, manifest: &Manifest) -> Vec<&'static str> {
     let mut order = vec![files::COVER, files::MANIFEST];
-    order.extend(signed.then_some(files::NOTE));
+    order.extend(manifest.signed.then_some(files::NOTE));
     order.extend([files::RECORDS, files::PROOF, files::CHECKPOINT, files::KEYS, files::EXPORTED]);
-    order.extend((!redacted).then_some(files::SUBJECTS));
+    order.extend(manifest.files.contains_key(files::COSIGNED).then_some(files::COSIGNED));
+    order.extend((!manifest.redacted).then_some(files::SUBJECTS));
     order.extend(format.file());
     order
 }

@@ -211,6 +211,10 @@ fn a_damaged_cursor_sends_all_again_and_a_reset_from_where_it_is_told() {
     running.done();
     assert!(running.delivery.reset(true, "disk", end + 1).is_err());
     assert!(running.delivery.reset(true, "disc", 0).is_err());
+    // Nothing is skipped, whoever wants it.
+    running.delivery.sinks[0].state().next = end - 5;
+    assert!(running.delivery.reset(true, "disk", end - 4).unwrap_err().message.contains("would be skipped"));
+    running.delivery.sinks[0].state().next = end;
     running.delivery.reset(true, "disk", 15).unwrap();
     until("the reset", || seqs(&path).ends_with(&(15..end).collect::<Vec<_>>()) && seqs(&path).len() > 20);
     drop(running);

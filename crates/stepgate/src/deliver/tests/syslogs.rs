@@ -57,7 +57,10 @@ fn check(message: &[u8]) -> u64 {
     let text = std::str::from_utf8(message).unwrap();
     let (header, rest) = text.split_once(" [stepgate@32473 ").unwrap();
     let words: Vec<_> = header.split(' ').collect();
-    assert_eq!((words.len(), words[0], words[3]), (6, "<110>1", "stepgate"), "{header}");
+    assert_eq!((words.len(), words[3]), (6, "stepgate"), "{header}");
+    // Log audit, informational; that the sink itself had trouble, error.
+    let trouble = words[5] == "store.degraded";
+    assert_eq!(words[0], if trouble { "<107>1" } else { "<110>1" }, "{header}");
     let (data, record) = rest.split_once("] ").unwrap();
     let number = seq(record.as_bytes());
     assert!(data.ends_with(&format!("seq=\"{number}\"")), "{data}");
@@ -173,23 +176,21 @@ fn what_a_receiver_that_hangs_has_in_its_buffers_does_not_count_as_delivered() {
     };
     let running = world.deliver(sink(port, &certificates), Vec::new());
     let start = begun(&world, &running);
-    let asked = Instant::now();
     let first = world.grow(100);
     running.done();
-    // It has said so: nobody had to wait until it is believed.
-    assert!(asked.elapsed() < Duration::from_millis(1400), "{:?}", asked.elapsed());
     python.child.stdin.as_mut().unwrap().write_all(b"hang\n").unwrap();
     assert_eq!(python.line(), "hangs");
     let end = world.grow(200);
-    // Longer than what is believed of others.
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!((running.lag(), running.error()), (end - first, String::new()));
-    running.fails_with("has stopped to read");
+    running.fails_with("does it hang?");
     assert!(running.lag() >= 200, "{}", running.lag());
+    // That it takes what is sent does not make it one that works.
+    std::thread::sleep(Duration::from_millis(1200));
+    assert!(running.lag() == 0 || running.row()["state"] == "failing", "{}", running.row());
     running.done();
-    // Whether the record that the sink had trouble is among them is a matter of time.
     let received = python.seqs();
-    assert!(all_of(&received, start..world.log.len()), "{received:?}");
+    assert!(all_of(&received, start..end), "{received:?}");
 }
 
 #[test]

@@ -149,10 +149,12 @@ pub(super) fn seq(line: &[u8]) -> u64 {
     record["seq"].as_u64().unwrap()
 }
 
-/// Whether these are all the numbers of a range, some of them more than once perhaps.
+/// Whether these are all the numbers of a range, some of them more than once perhaps, and of those that followed (that
+/// the sink had trouble) none is missing in between.
 pub(super) fn all_of(received: &[u64], range: std::ops::Range<u64>) -> bool {
     let distinct: BTreeSet<u64> = received.iter().copied().collect();
-    range.clone().all(|seq| distinct.contains(&seq)) && distinct.iter().all(|seq| range.contains(seq))
+    let last = distinct.last().copied().unwrap_or_default().max(range.end - 1);
+    distinct.into_iter().eq(range.start..=last)
 }
 
 /// A CA, a certificate of it for `localhost` and 127.0.0.1, and its key, as PEM files in `dir`.
