@@ -2,6 +2,7 @@
 
 mod bundle;
 mod filter;
+mod keep;
 mod keys;
 mod list;
 mod live;
@@ -63,6 +64,9 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             let command = Operator::Audit(AuditOperator::Checkpoint {});
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
+        AuditCommand::Backup { dir } => keep::backup(config, dir),
+        AuditCommand::Restore { dir, to } => keep::restore(config, dir, to),
+        AuditCommand::Retention { dry_run } => keep::retention(config, *dry_run),
         AuditCommand::Shred { subject, now } => {
             let config = Config::load(config)?;
             let keep = config.audit.upkeep.keep;

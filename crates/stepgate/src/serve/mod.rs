@@ -55,6 +55,7 @@ pub(crate) fn run(config: &Path, args: &ServeArgs) -> Result<(), Failure> {
     hardening::enough_files(&config.limits);
     let ready = prepare(&config)?;
     let store = Store::open(&config)?;
+    store.log.set_upkeep(config.audit.upkeep);
     let outcome = open_doors(&config, ready, &store);
     let closed = store.close();
     outcome.and(closed)
