@@ -12,6 +12,8 @@ use super::yaml::{Problems, Section};
 pub(crate) struct Audit {
     /// Whether replies to ordinary statements wait for the disk.
     pub(crate) ordinary_durable: bool,
+    /// Whether records tell, as keyed hashes, whose data statements name and show.
+    pub(crate) track_subjects: bool,
     /// Where records are sent.
     pub(crate) sinks: Vec<Sink>,
     /// How checkpoints leave the host.
@@ -22,8 +24,7 @@ pub(crate) struct Audit {
 
 /// Reads the section; without one, everything is as safe as it can be.
 pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'_>) -> Audit {
-    let mut audit =
-        Audit { ordinary_durable: true, sinks: Vec::new(), checkpoints: Vec::new(), witnesses: Vec::new() };
+    let mut audit = Audit { ordinary_durable: true, ..Audit::default() };
     let Some(mut section) = top.section("audit", problems) else { return audit };
     audit.ordinary_durable = match section.text("ordinary", problems) {
         None | Some(("durable", _)) => true,
@@ -33,6 +34,7 @@ pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'
             true
         }
     };
+    audit.track_subjects = section.flag("track_subjects", problems).unwrap_or_default();
     audit.sinks = sinks::read(file, &mut section, problems);
     audit.checkpoints = ways::read(file, &mut section, problems);
     audit.witnesses = witnesses::read(file, &mut section, problems);
