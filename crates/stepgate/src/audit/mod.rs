@@ -7,6 +7,7 @@ mod keys;
 mod list;
 mod live;
 mod operator;
+mod report;
 mod search;
 mod shown;
 mod shred;
@@ -80,6 +81,9 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
         AuditCommand::Cosign { file } => keys::cosign(&Config::load(config)?, file),
+        AuditCommand::Report(command) => {
+            report::run(&Link::open(&Config::load(config)?)?, command, SystemClock.now())
+        }
         AuditCommand::Sink(command) => crate::deliver::run(config, command),
         _ => Err(Failure::usage("this is not built yet")),
     }

@@ -11,7 +11,8 @@ use stepgate_store::{BundleRequest, Search};
 use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
 
-use super::{bundle, keep, keys, live, search, shred, tail};
+use super::report::Asked;
+use super::{bundle, keep, keys, live, report, search, shred, tail};
 use crate::failure::Failure;
 use crate::operator::Reply;
 use crate::store::Store;
@@ -24,6 +25,8 @@ pub(crate) enum AuditOperator {
     Tail { lines: u64, follow: bool, filter: Filter },
     /// Answers with a row a record.
     Search { filter: Filter, limit: u64, reverse: bool, scan: bool },
+    /// Answers with a row a part of the report.
+    Report { report: Asked, since: Option<Timestamp>, until: Option<Timestamp> },
     /// Answers with text, which is the export.
     Export { since: Option<Timestamp>, until: Option<Timestamp> },
     /// Answers with rows `{"file": …}`, each followed by text of that file.
@@ -87,6 +90,10 @@ pub(crate) async fn execute(
         }
         AuditOperator::Verify { anchor, witnesses } => {
             live::verify_live(store, anchor, &witnesses, out).await
+        }
+        AuditOperator::Report { report: asked, since, until } => {
+            let (store, by, out) = (store.share(), by.clone(), out.clone());
+            off(move || report::make(&store, &by, &asked, (since, until), &out)).await
         }
         AuditOperator::Checkpoint {} => live::checkpoint(store, out).await,
         AuditOperator::Shred { subject, keep_us, now } => {

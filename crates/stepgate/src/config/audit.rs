@@ -15,6 +15,8 @@ use super::yaml::{Problems, Section};
 pub(crate) struct Audit {
     /// Whether replies to ordinary statements wait for the disk.
     pub(crate) ordinary_durable: bool,
+    /// Whether records tell, as keyed hashes, whose data statements name and show.
+    pub(crate) track_subjects: bool,
     /// Where records are sent.
     pub(crate) sinks: Vec<Sink>,
     /// How checkpoints leave the host.
@@ -37,6 +39,7 @@ pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'
             true
         }
     };
+    audit.track_subjects = section.flag("track_subjects", problems).unwrap_or_default();
     audit.sinks = sinks::read(file, &mut section, problems);
     audit.checkpoints = ways::read(file, &mut section, problems);
     audit.witnesses = witnesses::read(file, &mut section, problems);

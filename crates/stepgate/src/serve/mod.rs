@@ -127,6 +127,7 @@ async fn serve(
         tls: ready.tls,
         console_url: Some(config.console.url.clone()),
         limits: config.limits,
+        track_subjects: config.audit.track_subjects,
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let (drain, draining) = watch::channel(Shutdown::Serving);
