@@ -24,6 +24,8 @@ test:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
 	@tests/tools/clients.sh
+	@tests/tools/receivers.sh
+	@tests/tools/exports.sh
 	@tests/tools/oracle.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --locked --workspace $(if $(CI),--profile ci); \

@@ -1,7 +1,9 @@
 """psycopg 2 as people use it: simple protocol, no autocommit, named cursors, COPY both ways. Ends with "ok"."""
 
 import io
+import os
 import threading
+import time
 
 import psycopg2
 import psycopg2.extras
@@ -53,7 +55,22 @@ for number in (3, 4):
     cur.execute("execute by_id (%s)", (number,))
     assert cur.fetchone() == (number,)
 conn.commit()
-threading.Timer(0.5, conn.cancel).start()
+
+
+def cancel_once_it_runs():
+    """The server itself is asked whether it does."""
+    port, password = os.environ["DIRECT_PORT"], os.environ["DIRECT_PASSWORD"]
+    direct = psycopg2.connect(port=port, user="stepgate_analyst", password=password, sslmode="disable")
+    direct.autocommit = True
+    seen = direct.cursor()
+    running = "select 1 from pg_stat_activity where pid = %s and state = 'active' and query like '%%pg_sleep(60)%%'"
+    while seen.execute(running, (conn.get_backend_pid(),)) or not seen.fetchone():
+        time.sleep(0.02)
+    direct.close()
+    conn.cancel()
+
+
+threading.Thread(target=cancel_once_it_runs).start()
 try:
     cur.execute("select pg_sleep(60)")
     raise SystemExit("it slept")

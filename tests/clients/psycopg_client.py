@@ -1,6 +1,8 @@
 """psycopg 3 as people use it: no autocommit, parameters, cursors, COPY, pipelines. Ends with "ok"."""
 
+import os
 import threading
+import time
 
 import psycopg
 
@@ -53,7 +55,18 @@ with psycopg.ClientCursor(conn) as cur:
         conn.rollback()
 
 # A statement that runs is cancelled as well.
-threading.Timer(0.5, conn.cancel).start()
+def cancel_once_it_runs():
+    """The server itself is asked whether it does."""
+    port, password = os.environ["DIRECT_PORT"], os.environ["DIRECT_PASSWORD"]
+    running = "select 1 from pg_stat_activity where pid = %s and state = 'active' and query like '%%pg_sleep(60)%%'"
+    how = {"port": port, "user": "stepgate_analyst", "password": password, "sslmode": "disable", "autocommit": True}
+    with psycopg.connect(**how) as direct:
+        while not direct.execute(running, (conn.info.backend_pid,)).fetchone():
+            time.sleep(0.02)
+    conn.cancel()
+
+
+threading.Thread(target=cancel_once_it_runs).start()
 try:
     conn.execute("select pg_sleep(60)")
     raise SystemExit("it slept")

@@ -127,10 +127,10 @@ impl Reason {
         Ok(says_something.then(|| Self(text.to_owned())))
     }
 
-    /// The exact words, for the keyed hash alone.
+    /// The exact words, to be recorded as a commitment alone.
     #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+    pub fn text(&self) -> &str {
+        &self.0
     }
 
     /// One harmless line of at most 200 ASCII characters for the waiting client: the reason comes from

@@ -50,7 +50,8 @@ pub(crate) async fn login(
     let Some(person) = check(&api, credentials).await? else {
         api.throttle.failed(&counted, address, now);
         let known = counted.parse().ok().filter(|name| api.parts.people.get(name).is_some());
-        let event = Event::SessionAuthFailed { person: known, address: address.to_string(), more: None };
+        let event =
+            Event::SessionAuthFailed { person: known.map(Into::into), address: address.into(), more: None };
         api.parts.log.note(event).map_err(|_| Problem::gate_trouble())?;
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "wrong name or password"));
     };
@@ -58,7 +59,7 @@ pub(crate) async fn login(
         return Err(Problem::new(StatusCode::FORBIDDEN, "service", "a service cannot log in here"));
     }
     api.throttle.succeeded(&counted, address);
-    let event = Event::AdminLogin { person: person.name.clone(), address: address.to_string() };
+    let event = Event::AdminLogin { person: (&person.name).into(), address: address.into() };
     api.parts.log.append(vec![event], Vec::new()).await.map_err(|_| Problem::gate_trouble())?;
     let (token, expires) = api
         .tokens

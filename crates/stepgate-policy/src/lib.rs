@@ -33,6 +33,7 @@ mod yaml;
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use decision::{Approval, Circumstances, Decision, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
+pub use limit_load::parse_size;
 pub use map::{Entries, Map};
 pub use policy::InTransaction;
 pub use read::parse_duration;

@@ -95,7 +95,9 @@ fn size(report: &mut Report<'_>, node: &Node) -> Option<u64> {
     size
 }
 
-fn parse_size(text: &str) -> Option<u64> {
+/// `64KiB`, `5MiB`, `1GB` or `512B`: a number of bytes.
+#[must_use]
+pub fn parse_size(text: &str) -> Option<u64> {
     let (number, unit) = UNITS
         .iter()
         .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))

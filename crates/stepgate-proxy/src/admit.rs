@@ -66,9 +66,9 @@ pub enum AdmitError {
     /// Its startup packet cannot be read.
     #[error(transparent)]
     Startup(#[from] StartupError),
-    /// It was refused; the primary message it got.
-    #[error("{0}")]
-    Refused(String),
+    /// It was refused; the SQLSTATE it got. (The message may repeat what it sent.)
+    #[error("refused: {0}")]
+    Refused(SqlState),
 }
 
 /// Reads what a client sends before authentication, and answers it: TLS, GSSAPI, startup packet.
@@ -239,7 +239,7 @@ async fn refuse(mut stream: Stream, problem: Problem) -> AdmitError {
     };
     // It is refused already; that it cannot be told does not change why.
     let _ = timeout(LAST_WORDS_LIMIT, last_words).await;
-    AdmitError::Refused(problem.primary())
+    AdmitError::Refused(problem.state)
 }
 
 async fn send(stream: &mut Stream, bytes: &[u8]) -> io::Result<()> {

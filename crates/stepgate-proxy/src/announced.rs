@@ -27,17 +27,26 @@ pub(crate) async fn listen(database: Arc<Database>, mut shutdown: watch::Receive
         |view: &Option<Arc<View>>| view.as_ref().is_some_and(|view| view.catalog.has_event_trigger(NAME));
     loop {
         let listening = async {
-            // In a block of its own: the guard it returns must not live on.
+            // In blocks of their own: the guards they return must not live on.
             if views.wait_for(announces).await.is_err() {
                 return std::future::pending().await;
             }
-            hear(&database).await
+            let mut awake = database.awake();
+            let _ = async { awake.wait_for(|awake| *awake).await.is_ok() }.await;
+            tokio::select! {
+                heard = hear(&database) => heard.map(|never| match never {}),
+                // While nobody uses it, no connection stands in the way of whoever drops it.
+                () = async { let _ = awake.wait_for(|awake| !*awake).await; } => Ok(()),
+            }
         };
         tokio::select! {
             () = async { let _ = shutdown.wait_for(|down| *down).await; } => return,
-            Err(error) = listening => {
-                tracing::warn!(database = %database.config.name, %error, "cannot listen for announced DDL");
-            }
+            heard = listening => match heard {
+                Ok(()) => continue,
+                Err(error) => {
+                    tracing::warn!(database = %database.config.name, %error, "cannot listen for announced DDL");
+                }
+            },
         }
         tokio::select! {
             () = async { let _ = shutdown.wait_for(|down| *down).await; } => return,

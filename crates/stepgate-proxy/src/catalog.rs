@@ -74,23 +74,28 @@ async fn refuse_pooler(upstream: &mut Upstream) -> Result<(), UpstreamError> {
 /// # Errors
 /// See [`CatalogError`].
 pub async fn load(config: &UpstreamConfig) -> Result<Catalog, CatalogError> {
-    load_from(&mut connect_for_catalog(config).await?, None).await
+    load_from(&mut connect_for_catalog(config).await?, None, None).await
 }
 
-/// Reads the catalog in one snapshot. Afterwards the connection is to be used no more if this failed. `before`: see
-/// [`Catalog::from_rows_after`].
+/// Reads the catalog in one snapshot. Afterwards the connection is to be used no more if this failed. `before` and `known`:
+/// see [`Catalog::from_rows_after`]; `known` was read over this very connection, so that row versions can be compared.
 ///
 /// # Errors
 /// See [`CatalogError`].
-pub async fn load_from(upstream: &mut Upstream, before: Option<&Catalog>) -> Result<Catalog, CatalogError> {
+pub async fn load_from(
+    upstream: &mut Upstream,
+    before: Option<&Catalog>,
+    known: Option<&Catalog>,
+) -> Result<Catalog, CatalogError> {
     // One snapshot: what one query sees, the next one sees too. And one round trip.
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+    let asked: Vec<_> = CATALOG_QUERIES.iter().map(|query| query.sql_after(known)).collect();
     let queries: Vec<&str> =
-        [begin].into_iter().chain(CATALOG_QUERIES.iter().map(|query| query.sql)).chain(["COMMIT"]).collect();
+        [begin].into_iter().chain(asked.iter().map(|sql| &**sql)).chain(["COMMIT"]).collect();
     let answers = simple_queries(upstream, &queries).await?.into_iter().skip(1);
     let results: Vec<(&str, Rows)> = CATALOG_QUERIES.iter().map(|query| query.name).zip(answers).collect();
     let mut catalog = Ok(Catalog::default());
-    aside::at_once(&mut || catalog = Catalog::from_rows_after(&results, before));
+    aside::at_once(&mut || catalog = Catalog::from_rows_after(&results, before, known));
     Ok(catalog?)
 }
 

@@ -25,6 +25,13 @@ use crate::{
 /// at once; this is for what changes beside it.
 const POLL: Duration = Duration::from_secs(2);
 
+/// After how long that nobody has used a database its connections are closed: while there is one, nobody can drop it,
+/// rename it or take it for a template. PostgreSQL itself waits 5 s for others to leave (`CountOtherDBBackends`).
+const LET_GO: Duration = Duration::from_secs(2);
+
+/// How often it is looked at then, for as long as that takes: what alarms are about is also told of what nobody uses.
+const POLL_UNUSED: Duration = Duration::from_secs(20);
+
 /// How often it is asked how large tables are.
 const SIZES: Duration = Duration::from_secs(60);
 
@@ -69,6 +76,8 @@ pub struct Database {
     pub(crate) usage: Use,
     /// Whether somebody keeps its catalog fresh.
     watched: AtomicBool,
+    /// Whether there are connections to it: somebody uses it, or did a moment ago.
+    awake: watch::Sender<bool>,
     closed: watch::Sender<bool>,
     /// The catalog's connection; one load at a time.
     reader: Mutex<Reader>,
@@ -213,6 +222,7 @@ impl Database {
             planner: Arc::default(),
             usage: Use::default(),
             watched: AtomicBool::new(false),
+            awake: watch::Sender::new(true),
             closed: watch::Sender::new(false),
             reader: Mutex::new(reader),
         }
@@ -259,18 +269,72 @@ impl Database {
         self.view.borrow().clone()
     }
 
+    /// The policy in force.
+    pub(crate) fn policy_sha256(&self) -> String {
+        self.rules.borrow().sha256().to_owned()
+    }
+
     /// What changes whenever view or taints do: after they have, so that who asks first for this and then for them has
     /// at least what it stands for.
     pub(crate) fn moment(&self) -> Moment {
         Moment { views: self.views.load(Ordering::SeqCst), taints: self.taints.version() }
     }
 
-    /// Catalog and rules, loading the catalog if it never was.
+    /// Catalog and rules, for who is about to use it: the catalog is loaded if it never was, or if it was not looked at
+    /// since nobody used it. Only for who counts as one that does.
     pub(crate) async fn ensure_view(&self) -> Result<Arc<View>, CatalogError> {
-        match self.view() {
-            Some(view) => Ok(view),
-            None => self.load().await,
+        if let Some(view) = self.view().filter(|_| *self.awake.borrow()) {
+            return Ok(view);
         }
+        let mut reader = self.reader.lock().await;
+        if let Some(view) = self.view().filter(|_| *self.awake.borrow()) {
+            // Somebody else has just done it.
+            return Ok(view);
+        }
+        let view = self.load_with(&mut reader).await?;
+        self.awake.send_replace(true);
+        Ok(view)
+    }
+
+    /// Whether there are connections to it, from now on.
+    pub(crate) fn awake(&self) -> watch::Receiver<bool> {
+        self.awake.subscribe()
+    }
+
+    /// Lets go of its connections if nobody uses it; whether that is so. It is looked at now and then all the same.
+    async fn rests(&self) -> bool {
+        let mut reader = self.reader.lock().await;
+        if reader.failed.is_some() || self.view().is_none() {
+            // One that cannot be read is tried again as often as one that is used.
+            return false;
+        }
+        if !self.usage.if_unused_for(LET_GO, || _ = self.awake.send_replace(false)) {
+            return false;
+        }
+        reader.connection = None;
+        self.planner.let_go();
+        if reader.asked.is_some_and(|asked| asked.elapsed() < POLL_UNUSED) {
+            return true;
+        }
+        reader.asked = Some(Instant::now());
+        let looked = match (connect_for_catalog(&self.config).await, self.view()) {
+            (Ok(mut connection), Some(view)) => {
+                let same = server_identity(&mut connection).await.is_ok_and(|server| server == view.server);
+                let unchanged =
+                    same && reader.has_changed(&mut connection).await.is_ok_and(|changed| !changed);
+                drop(connection);
+                if unchanged { Ok(()) } else { self.load_with(&mut reader).await.map(drop) }
+            }
+            (Ok(_), None) => Ok(()),
+            (Err(error), _) => Err(error.into()),
+        };
+        reader.connection = None;
+        match looked {
+            Ok(()) => self.is_current(),
+            // Tried again at the next poll, which tells of it.
+            Err(_) => reader.failed = Some(Instant::now()),
+        }
+        true
     }
 
     /// Loads the catalog again.
@@ -313,9 +377,9 @@ impl Database {
             return Err(CatalogError::Closed);
         }
         // Taken out, so that a connection that failed half-way is never used again.
-        let mut connection = match reader.connection.take() {
-            Some(connection) => connection,
-            None => connect_for_catalog(&self.config).await?,
+        let (mut connection, is_same) = match reader.connection.take() {
+            Some(connection) => (connection, true),
+            None => (connect_for_catalog(&self.config).await?, false),
         };
         // Asked first: what changes in between is found by the next poll.
         reader.asked = Some(Instant::now());
@@ -323,9 +387,10 @@ impl Database {
         let server = server_identity(&mut connection).await?;
         let (now, locks) = (fingerprint(&mut connection).await?, locks(&mut connection).await?);
         let same_code = reader.fingerprint.as_ref().is_some_and(|before| before.has_same_code(&now));
-        let before = self.view().filter(|_| same_code);
-        let before = before.as_ref().map(|view| &*view.catalog);
-        let catalog = Arc::new(load_from(&mut connection, before).await?);
+        let view = self.view();
+        let before = view.as_deref().filter(|_| same_code).map(|view| &*view.catalog);
+        let known = view.as_deref().filter(|_| is_same).map(|view| &*view.catalog);
+        let catalog = Arc::new(load_from(&mut connection, before, known).await?);
         // What was stored since in a table that has another name by now, was stored under the name of before.
         if reader.server.as_ref() == Some(&server) {
             self.bind_stored(reader).await?;
@@ -407,6 +472,9 @@ impl Database {
                 () = tokio::time::sleep(POLL) => {}
             }
             self.planner.tidy();
+            if self.rests().await {
+                continue;
+            }
             match self.refresh_all().await {
                 Ok(()) if reachable => {}
                 Ok(()) => {

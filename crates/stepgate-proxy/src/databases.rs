@@ -19,7 +19,7 @@ use crate::{UpstreamConfig, announced};
 /// Databases of wildcards that are open at a time: each is a catalog of some megabytes and two connections.
 const MAX_WILD: usize = 64;
 
-/// How long one of them stays open that nobody uses. While it is, it cannot be dropped.
+/// How long one of them stays open that nobody uses.
 const KEEP: Duration = Duration::from_secs(5 * 60);
 
 /// The longest name, in bytes: PostgreSQL's NAMEDATALEN - 1.
@@ -80,6 +80,16 @@ impl Use {
     fn ends(&self) {
         let mut now = self.now();
         *now = (now.0.saturating_sub(1), Instant::now());
+    }
+
+    /// Does this, if nobody has used it for so long; before anybody can begin to.
+    pub(crate) fn if_unused_for(&self, long: Duration, then: impl FnOnce()) -> bool {
+        let now = self.now();
+        let unused = now.0 == 0 && now.1.elapsed() >= long;
+        if unused {
+            then();
+        }
+        unused
     }
 
     /// Since when nobody uses it.

@@ -86,6 +86,8 @@ pub(crate) struct State {
     /// When what is being dealt with came, or the last statement was decided on.
     now: Instant,
     looked_for_names: Option<Instant>,
+    /// When a statement was last decided on outside a transaction: the open one, if any, has begun since.
+    outside: Instant,
     shutdown: Shutdown,
     ending: Option<Reason>,
 }
@@ -118,6 +120,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         learnt: None,
         now: Instant::now(),
         looked_for_names: None,
+        outside: Instant::now(),
         shutdown: Shutdown::default(),
         ending: None,
     })
@@ -188,6 +191,7 @@ impl Drive {
             Occurred::Called(Call::Cancel(notice)) => return Some(Waits::Cancelled(notice)),
             Occurred::Tick => return Some(Waits::Tick),
             Occurred::ClientGone => state.ending = Some("client-gone"),
+            Occurred::ServerGone => self.server_gone(state),
             Occurred::ClientStalls => self.client_stalls(state),
         }
         None

@@ -27,7 +27,7 @@ struct Failure {
 impl Failure {
     fn event(self, more: u64) -> Event {
         let more = Some(more).filter(|more| *more > 0);
-        Event::SessionAuthFailed { person: self.person, address: self.address.to_string(), more }
+        Event::SessionAuthFailed { person: self.person.map(Into::into), address: self.address.into(), more }
     }
 }
 

@@ -2,7 +2,9 @@
 
 mod asking;
 mod estimate;
+mod failing;
 mod known;
+mod merged;
 mod metering;
 mod pose;
 mod signal;
@@ -10,22 +12,23 @@ mod signal;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use stepgate_policy::{Circumstances, Decision, Touched};
 use stepgate_record::{Event, LabelledColumn, Permit, Statement};
 use stepgate_session::{Pass, Pending};
-use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, Message, NoValues, SessionState, SinkKind};
+use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
 use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
-    Action, BulkShape, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId,
-    SessionId, SqlState, StatementId, Use,
+    Action, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
+    SqlState, StatementId, SubjectKind, Use, Who,
 };
 use stepgate_wire::Problem;
 
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
 use self::known::{Known, When};
+use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
 use crate::Credentials;
@@ -44,10 +47,14 @@ pub(crate) struct Judge {
     pub(crate) database: Arc<Database>,
     pub(crate) session: SessionId,
     pub(crate) person: PersonName,
+    /// The same, as records name them.
+    named: Who,
     /// Whom the gate is upstream for this session.
     pub(crate) role: Arc<Credentials>,
     pub(crate) address: IpAddr,
     pub(crate) client: String,
+    /// For how long the server lets the open transaction go on, where it limits that.
+    pub(crate) transaction_left: Option<Duration>,
     known: Known,
 }
 
@@ -82,7 +89,11 @@ impl Judge {
         address: IpAddr,
         client: String,
     ) -> Self {
-        Self { gate, database, session, person, role, address, client, known: Known::default() }
+        // Its first record is on disk: what stands for the person is known, and nothing need be looked up again.
+        let named = gate.log.subjects().who(SubjectKind::Person, person.as_str());
+        let transaction_left = None;
+        let known = Known::default();
+        Self { gate, database, session, person, named, role, address, client, transaction_left, known }
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
@@ -131,10 +142,10 @@ impl Judge {
     ) -> Result<Verdict, LogError> {
         let when = self.when();
         let Some(view) = self.database.view() else {
-            return Ok(Verdict::Refuse(refusal::catalog_unknown()));
+            return self.try_fail(pending, refusal::catalog_unknown()).await;
         };
         let Some(who) = self.circumstances() else {
-            return Ok(Verdict::Refuse(refusal::no_longer_known()));
+            return self.try_fail(pending, refusal::no_longer_known()).await;
         };
         let begun = Instant::now();
         let own = signal::of(pending, (by.0, by.1)).map(|signal| match signal {
@@ -370,7 +381,7 @@ impl Case<'_> {
     ) -> Result<Verdict, LogError> {
         let event = self.event(verdict, request, grant);
         let Some((stored, changes)) = self.to_store() else {
-            return Ok(Verdict::Refuse(refusal::too_much_to_remember()));
+            return self.fail(refusal::too_much_to_remember()).await;
         };
         let stores = !changes.is_empty();
         let begun = Instant::now();
@@ -382,10 +393,10 @@ impl Case<'_> {
         let permit = permit?;
         self.judge.gate.metrics.logged(begun.elapsed());
         self.count(verdict);
-        Ok(self.permitted(permit, stored, stores).await)
+        self.permitted(permit, stored, stores).await
     }
 
-    /// Its record will say that it may run, so another says that it did not.
+    /// Its record says that it may run, so another says that it did not.
     async fn came_to_nothing(&self) -> Result<(), LogError> {
         let StatementId { session, number } = self.statement();
         let event = Event::StatementCompleted {
@@ -403,17 +414,17 @@ impl Case<'_> {
     async fn permit_by_pass(&self, pass: GrantId, request: RequestId) -> Result<Option<Verdict>, LogError> {
         let event = self.event("forward", Some(request), None);
         let Some((stored, changes)) = self.to_store() else {
-            return Ok(Some(Verdict::Refuse(refusal::too_much_to_remember())));
+            return self.fail(refusal::too_much_to_remember()).await.map(Some);
         };
         let stores = !changes.is_empty();
         let desk = &self.judge.gate.desk;
         Ok(match desk.spend_pass(pass, self.statement(), event, changes).await {
             Ok(Some(permit)) => {
                 self.count("forward");
-                Some(self.permitted(permit, stored, stores).await)
+                Some(self.permitted(permit, stored, stores).await?)
             }
             Ok(None) => None,
-            Err(error) => Some(Verdict::Refuse(refusal::desk_failed(&error))),
+            Err(error) => Some(self.desk_failed(&error).await?),
         })
     }
 
@@ -426,19 +437,21 @@ impl Case<'_> {
     }
 
     /// Its record is on disk, and what it stores with it (`stores`: anything).
-    async fn permitted(&self, permit: Permit, stored: Stored, stores: bool) -> Verdict {
+    async fn permitted(&self, permit: Permit, stored: Stored, stores: bool) -> Result<Verdict, LogError> {
         let Stored { own, shared } = stored;
         let database = &self.judge.database;
         // Known to every session before it is there, and to none before it is written.
         if database.taints.add(shared).is_err() {
-            return Verdict::Refuse(refusal::too_much_to_remember());
+            self.came_to_nothing().await?;
+            return self.fail(refusal::too_much_to_remember()).await;
         }
         // And bound to the columns themselves: they may have other names when a gate that was killed is back.
         if stores && let Err(error) = database.bind_now().await {
             tracing::error!(database = %database.config.name, %error, "labels cannot be bound");
-            return Verdict::Refuse(refusal::catalog_unknown());
+            self.came_to_nothing().await?;
+            return self.fail(refusal::catalog_unknown()).await;
         }
-        Verdict::Pass(Pass::Permit(permit), None, own)
+        Ok(Verdict::Pass(Pass::Permit(permit), None, own))
     }
 
     /// What running it stores of classified columns.
@@ -468,9 +481,13 @@ impl Case<'_> {
     }
 
     async fn refuse(&self, problem: Problem) -> Result<Verdict, LogError> {
-        let denied = vec![self.event("deny", None, None)];
-        self.judge.gate.log.append_in_time(denied, Vec::new()).await?;
-        self.count("deny");
+        self.refuse_as("deny", problem).await
+    }
+
+    async fn refuse_as(&self, verdict: &str, problem: Problem) -> Result<Verdict, LogError> {
+        let event = self.event(verdict, None, None);
+        self.judge.gate.log.append_in_time(vec![event], Vec::new()).await?;
+        self.count(verdict);
         Ok(Verdict::Refuse(problem))
     }
 
@@ -492,7 +509,7 @@ impl Case<'_> {
         Event::StatementDecided(Box::new(Statement {
             session: self.judge.session,
             statement: self.pending.number,
-            person: self.who.person.clone(),
+            person: self.judge.named.clone(),
             groups: self.who.groups.iter().cloned().collect(),
             database: self.who.database.clone(),
             protocol: self.pending.protocol.as_str().to_owned(),
@@ -514,6 +531,15 @@ impl Case<'_> {
             request,
             grant,
             policy_sha256: self.view.rules.sha256().to_owned(),
+            db_user: self.who.db_user.clone(),
+            unenforced: !self.decision.enforced,
+            functions: Vec::new(),
+            raw_bytes: None,
+            raw_hmac: String::new(),
+            why: Vec::new(),
+            risk: None,
+            signals: Vec::new(),
+            buckets: Vec::new(),
         }))
     }
 }
@@ -534,63 +560,4 @@ fn is_as_harmless(before: &Decision, after: &Decision) -> bool {
             && as_limited
             && after.doubts.is_subset(&before.doubts)
             && after.touched.iter().all(asked))
-}
-
-/// The facts of a whole message, as records and grants need them.
-struct Merged {
-    kinds: BTreeSet<Kind>,
-    certainty: Certainty,
-    reasons: BTreeSet<&'static str>,
-    relations: BTreeSet<RelationName>,
-    has_sink: bool,
-    sinks: Vec<String>,
-    bulk: BulkShape,
-    fingerprint: String,
-    normalised: String,
-}
-
-impl Merged {
-    fn of(facts: &[Facts]) -> Self {
-        let message = Message::of(facts);
-        let normalised: Vec<_> = facts.iter().map(|facts| facts.normalised.as_str()).collect();
-        let fingerprint = match facts {
-            [only] => only.fingerprint.clone(),
-            several => {
-                let all: Vec<_> = several.iter().map(|facts| facts.fingerprint.as_str()).collect();
-                sha256_hex(all.join("\n").as_bytes())
-            }
-        };
-        Self {
-            kinds: message.kinds,
-            certainty: message.certainty,
-            reasons: message.reasons.iter().map(|reason| reason.code).collect(),
-            relations: message.relations,
-            has_sink: !message.sinks.is_empty(),
-            sinks: message.sinks.iter().map(|sink| sink_word(sink.kind).to_owned()).collect(),
-            bulk: message.bulk,
-            fingerprint,
-            normalised: normalised.join("; "),
-        }
-    }
-}
-
-const fn sink_word(kind: SinkKind) -> &'static str {
-    match kind {
-        SinkKind::Table => "table",
-        SinkKind::Rows => "rows",
-        SinkKind::View => "view",
-        SinkKind::ServerFile => "server-file",
-        SinkKind::LargeObject => "large-object",
-    }
-}
-
-fn sha256_hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-
-    use sha2::{Digest as _, Sha256};
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

@@ -31,7 +31,7 @@ const PATIENT: [u64; 10] = [
 const MAX_RULES: usize = 1_000;
 
 /// What becomes of statements, in records' own words.
-const VERDICTS: [&str; 7] = ["forward", "monitor", "hold", "defer", "deny", "overtaken", "other"];
+const VERDICTS: [&str; 8] = ["forward", "monitor", "hold", "defer", "deny", "fail", "overtaken", "other"];
 
 /// Counts in buckets.
 struct Histogram<const N: usize> {

@@ -100,6 +100,11 @@ impl Planner {
         timeout_at(until, answer).await.ok()?.ok().flatten()
     }
 
+    /// Closes what nobody uses.
+    pub(crate) fn let_go(&self) {
+        locked(&self.idle).clear();
+    }
+
     /// Closes what nobody has used for long.
     pub(crate) fn tidy(&self) {
         locked(&self.idle).retain(|(used, ..)| used.elapsed() < KEEP);

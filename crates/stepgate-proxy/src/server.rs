@@ -441,11 +441,11 @@ async fn record_opened(
 ) -> Result<(), Problem> {
     let event = Event::SessionOpened {
         session: info.session,
-        person: info.person.clone(),
+        person: (&info.person).into(),
         database: info.database.clone(),
         db_user: role.user.clone(),
-        address: info.address.clone(),
-        client: info.client.clone(),
+        address: info.address.as_str().into(),
+        client: info.client.as_str().into(),
         tls,
         method: Some(who.method),
         certificate_sha256: who.certificate_sha256,

@@ -35,6 +35,15 @@ fn decided() -> Option<Event> {
         request: None,
         grant: None,
         policy_sha256: "a".repeat(64),
+        db_user: String::new(),
+        unenforced: false,
+        functions: vec![],
+        raw_bytes: None,
+        raw_hmac: String::new(),
+        why: vec![],
+        risk: None,
+        signals: vec![],
+        buckets: vec![],
     })))
 }
 

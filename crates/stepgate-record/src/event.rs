@@ -1,12 +1,21 @@
 //! What is recorded. Every event is a variant; nothing in any of them can hold a literal, a parameter or
 //! a row of a statement.
 
-use serde::{Deserialize, Serialize};
-use stepgate_types::{
-    Action, BulkShape, Certainty, Estimator, GrantId, GroupName, Kind, PersonName, RequestId, SessionId, Use,
-};
+mod evidence;
+mod personal;
+mod statement;
 
-use crate::{Deferral, Outcome};
+use serde::{Deserialize, Serialize};
+use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Use, Who};
+
+pub use evidence::{
+    AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
+    Shredded, Sink, Trouble,
+};
+pub use personal::{Names, is_plain};
+pub use statement::{Bucket, LabelledColumn, RiskSignal, Statement, Why};
+
+use crate::{Deferral, Hash, Outcome};
 
 /// One thing that happened. `type` names it in the record, in the words of the event list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,15 +43,15 @@ pub enum Event {
         /// The session.
         session: SessionId,
         /// Who.
-        person: PersonName,
+        person: Who,
         /// Name of the database in the gate's configuration.
         database: String,
         /// The role the gate uses upstream.
         db_user: String,
         /// Peer address, without port.
-        address: String,
-        /// `application_name`, if it is made of harmless characters only.
-        client: String,
+        address: Who,
+        /// `application_name`, if it is made of harmless characters only; a known program's stands plain.
+        client: Who,
         /// Whether the client's side is encrypted.
         tls: bool,
         /// How the person proved who they are: `scram-sha-256` or `scram-sha-256-plus`.
@@ -56,9 +65,9 @@ pub enum Event {
     #[serde(rename = "session.auth_failed")]
     SessionAuthFailed {
         /// Who, if known to the gate.
-        person: Option<PersonName>,
+        person: Option<Who>,
         /// Peer address, without port.
-        address: String,
+        address: Who,
         /// How many more have failed from the same network without a record of their own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         more: Option<u64>,
@@ -119,7 +128,7 @@ pub enum Event {
         /// The statement's number in it.
         statement: u64,
         /// Who asks.
-        person: PersonName,
+        person: Who,
         /// The database.
         database: String,
         /// Name of the approval in the policy.
@@ -161,7 +170,7 @@ pub enum Event {
     #[serde(rename = "stepup.factor_verified")]
     FactorVerified {
         /// Whose.
-        person: PersonName,
+        person: Who,
         /// Which, for example `totp`.
         factor: String,
         /// The TOTP time step that is spent (RFC 6238).
@@ -173,7 +182,7 @@ pub enum Event {
     #[serde(rename = "stepup.factor_failed")]
     FactorFailed {
         /// Whose.
-        person: PersonName,
+        person: Who,
         /// Which.
         factor: String,
         /// Why: `wrong`, `replayed`, `throttled`, `not-enrolled`.
@@ -187,7 +196,7 @@ pub enum Event {
         /// The request.
         request: RequestId,
         /// Who answered.
-        person: PersonName,
+        person: Who,
         /// What they answered.
         approve: bool,
         /// SHA-256 (hex) of the canonical request they answered.
@@ -201,9 +210,12 @@ pub enum Event {
         /// How.
         outcome: Outcome,
         /// By whom, where a person ended it.
-        by: Option<PersonName>,
-        /// HMAC-SHA-256 (hex) of the reason given, under a key of the vault.
+        by: Option<Who>,
+        /// Of old: HMAC-SHA-256 (hex) of the reason given, under a key of the vault.
         reason_hmac: Option<String>,
+        /// The reason given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<Who>,
     },
     /// An approval is remembered.
     #[serde(rename = "grant.issued")]
@@ -213,7 +225,7 @@ pub enum Event {
         /// The request that was approved.
         request: RequestId,
         /// For whom.
-        person: PersonName,
+        person: Who,
         /// In which database.
         database: String,
         /// The role used upstream; records from before there were several have none.
@@ -239,9 +251,9 @@ pub enum Event {
         approval: String,
         /// The client it is bound to, if it is; a keyed hash where its name is not made of harmless
         /// characters only.
-        client: Option<String>,
+        client: Option<Who>,
         /// The address it is bound to, if it is.
-        network: Option<String>,
+        network: Option<Who>,
         /// The session it is bound to, if it is.
         session: Option<SessionId>,
         /// SHA-256 (hex) of the policy and map it was issued under.
@@ -291,7 +303,7 @@ pub enum Event {
         /// The statement's number in it; of what a cursor returns, that of its DECLARE.
         statement: u64,
         /// Whose statement.
-        person: PersonName,
+        person: Who,
         /// Rows that it has delivered.
         rows: u64,
         /// Bytes of rows and COPY data.
@@ -343,7 +355,7 @@ pub enum Event {
         /// The request that was approved.
         request: RequestId,
         /// For whom.
-        person: PersonName,
+        person: Who,
         /// The role used upstream.
         db_user: String,
         /// In which database.
@@ -407,7 +419,10 @@ pub enum Event {
         /// The grant or pass.
         grant: GrantId,
         /// By whom; `None` is the operator at the gate's own machine.
-        by: Option<PersonName>,
+        by: Option<Who>,
+        /// The operator, where one did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<Who>,
     },
     /// Map and policy came into force.
     #[serde(rename = "policy.loaded")]
@@ -473,28 +488,37 @@ pub enum Event {
     #[serde(rename = "admin.action")]
     AdminAction {
         /// What: `user.added`, `user.removed`, `user.password_set`, `user.groups_set`,
-        /// `user.certificates_set`, `factor.enrolled`, `factor.removed`, `session.killed`.
+        /// `user.certificates_set`, `factor.enrolled`, `factor.removed`, `session.killed`, `sink.reset`.
         action: String,
         /// Whom it concerns.
-        person: Option<PersonName>,
+        person: Option<Who>,
         /// By whom; `None` is the operator at the gate's own machine.
-        by: Option<PersonName>,
+        by: Option<Who>,
         /// Groups, where they were set.
         groups: Vec<GroupName>,
+        /// The operator, where one did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<Who>,
     },
     /// Somebody logged in to the API.
     #[serde(rename = "admin.login")]
     AdminLogin {
         /// Who.
-        person: PersonName,
+        person: Who,
         /// Peer address, without port.
-        address: String,
+        address: Who,
     },
     /// The log was exported.
     #[serde(rename = "audit.exported")]
     AuditExported {
         /// How many records.
         records: u64,
+        /// Of what, where not of everything.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        export: Option<Export>,
+        /// The operator, where one did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<Who>,
     },
     /// The log was checked.
     #[serde(rename = "integrity.checked")]
@@ -503,75 +527,105 @@ pub enum Event {
         records: u64,
         /// Whether all was well.
         ok: bool,
+        /// The first of them, where not all were.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        first: Option<u64>,
     },
-}
-
-/// A decided statement: facts, circumstances, rules and outcome.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Statement {
-    /// The session.
-    pub session: SessionId,
-    /// Its number in the session.
-    pub statement: u64,
-    /// Who.
-    pub person: PersonName,
-    /// Groups at the time.
-    pub groups: Vec<GroupName>,
-    /// Name of the database in the gate's configuration.
-    pub database: String,
-    /// `simple` or `extended`.
-    pub protocol: String,
-    /// What each statement of the message is.
-    pub kinds: Vec<Kind>,
-    /// How far the facts can be trusted.
-    pub certainty: Certainty,
-    /// Codes of the reasons for doubt.
-    pub reasons: Vec<String>,
-    /// Base relations, as `schema.name`.
-    pub relations: Vec<String>,
-    /// Labelled base columns.
-    pub columns: Vec<LabelledColumn>,
-    /// Kinds of the places it stores what it reads in.
-    pub sinks: Vec<String>,
-    /// Whether it counts as bulk.
-    pub bulk: BulkShape,
-    /// Upper bound of its rows, if known; of the planner's, the next power of ten.
-    pub estimate: Option<u64>,
-    /// `planner` where the server's planner estimated that, else it is from the catalog's row counts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub estimated_by: Option<Estimator>,
-    /// SHA-256 (hex) of the normalised statement.
-    pub fingerprint: String,
-    /// Keywords and catalog names only.
-    pub normalised: String,
-    /// How many bind values.
-    pub parameters: u64,
-    /// Every rule that matched.
-    pub rules: Vec<String>,
-    /// The most severe action among them, or the default.
-    pub action: Action,
-    /// What happens: `forward`, `hold`, `defer`, `deny`, or `monitor` where a policy in monitor mode would have
-    /// held or denied; `overtaken` where what runs reads more since DDL overtook it, and its session was ended.
-    pub verdict: String,
-    /// The request that was approved, where this record follows one.
-    pub request: Option<RequestId>,
-    /// The grant that covers it, where one does.
-    pub grant: Option<GrantId>,
-    /// SHA-256 (hex) of the policy and map it was decided under.
-    pub policy_sha256: String,
-}
-
-/// A labelled column and its uses.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LabelledColumn {
-    /// `schema.relation.column` of the base table.
-    pub column: String,
-    /// Its label, or empty where the class comes from `unlisted_columns` or `unknown.tables`.
-    pub label: String,
-    /// Its class.
-    pub class: String,
-    /// Its uses.
-    pub uses: Vec<Use>,
+    /// An export's manifest was made, and signed where that was asked for.
+    #[serde(rename = "audit.export_sealed")]
+    AuditExportSealed(ExportSealed),
+    /// Somebody read the log.
+    #[serde(rename = "audit.read")]
+    AuditRead(AuditRead),
+    /// A request's statement was shown in full to somebody who may answer it, for the first time.
+    #[serde(rename = "stepup.challenge_shown")]
+    ChallengeShown {
+        /// The request.
+        request: RequestId,
+        /// To whom.
+        to: Who,
+    },
+    /// A grant has come to its end.
+    #[serde(rename = "grant.expired")]
+    GrantExpired {
+        /// The grant.
+        grant: GrantId,
+        /// How many statements it let through, since the gate started at least.
+        uses: u64,
+    },
+    /// The clock stepped back: this record is older than the one before it says.
+    #[serde(rename = "clock.anomaly")]
+    ClockAnomaly {
+        /// Time of the record before, in microseconds since the Unix epoch.
+        before_us: i64,
+        /// And of what came after it.
+        after_us: i64,
+    },
+    /// What did not fit into a record goes on here, right behind it.
+    #[serde(rename = "record.continued")]
+    RecordContinued(Continued),
+    /// A check of the log failed.
+    #[serde(rename = "integrity.failed")]
+    IntegrityFailed(IntegrityFailed),
+    /// A part of the store does not work for now, or a sink.
+    #[serde(rename = "store.degraded")]
+    StoreDegraded(Trouble),
+    /// It does again.
+    #[serde(rename = "store.recovered")]
+    StoreRecovered(Trouble),
+    /// A segment of the log is full and sealed.
+    #[serde(rename = "log.sealed")]
+    LogSealed(Sealed),
+    /// The log was copied.
+    #[serde(rename = "log.backed_up")]
+    LogBackedUp {
+        /// How many records.
+        size: u64,
+        /// Root of the tree over them.
+        root: Hash,
+    },
+    /// The log goes on from a backup.
+    #[serde(rename = "log.restored")]
+    LogRestored(Restored),
+    /// Records were deleted by the configured rule; their hashes stay.
+    #[serde(rename = "retention.pruned")]
+    RetentionPruned(Pruned),
+    /// A personal value was erased: nothing opens its commitment any more.
+    #[serde(rename = "retention.subject_shredded")]
+    SubjectShredded(Shredded),
+    /// Personal values that stay were sealed by a new key, before the old one was destroyed.
+    #[serde(rename = "retention.subjects_resealed")]
+    SubjectsResealed(Renewed),
+    /// Checkpoints are signed by a new key from here on.
+    #[serde(rename = "key.rotated")]
+    KeyRotated {
+        /// The old verifier key.
+        old: String,
+        /// The new one.
+        new: String,
+        /// The new key's number.
+        n: u64,
+    },
+    /// A witness has cosigned a checkpoint.
+    #[serde(rename = "witness.cosigned")]
+    WitnessCosigned {
+        /// The witness's verifier key.
+        witness: String,
+        /// Size of the tree.
+        size: u64,
+        /// Its root.
+        root: Hash,
+    },
+    /// A sink begins to be sent records, or is configured differently.
+    #[serde(rename = "sink.configured")]
+    SinkConfigured(Sink),
+    /// A sink does not take records.
+    #[serde(rename = "sink.failed")]
+    SinkFailed(Sink),
+    /// It does again.
+    #[serde(rename = "sink.recovered")]
+    SinkRecovered(Sink),
+    /// A sink is sent records again from an earlier one on.
+    #[serde(rename = "sink.reset")]
+    SinkReset(Sink),
 }

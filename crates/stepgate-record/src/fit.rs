@@ -14,7 +14,10 @@ const LISTS: [&str; 9] =
     ["columns", "relations", "reasons", "rules", "sinks", "kinds", "groups", "labels", "uses"];
 
 /// Texts that may lose their end.
-const TEXTS: [&str; 2] = ["normalised", "client"];
+const TEXTS: [&str; 1] = ["normalised"];
+
+/// And one that might in records of the first format.
+const ONCE: &str = "client";
 
 /// The long way to a fitted event, for those that have to be changed to fit. Returns where the digits of the
 /// member `statement` are.
@@ -118,10 +121,24 @@ pub(crate) fn marks_make_sense(fields: &Map<String, Value>, shortened: &BTreeMap
         Some(Value::Array(entries)) if LISTS.contains(&name.as_str()) => {
             u64::try_from(entries.len()).is_ok_and(|is| is < *was)
         }
-        Some(Value::String(text)) if TEXTS.contains(&name.as_str()) => {
+        Some(Value::String(text)) if TEXTS.contains(&name.as_str()) || name == ONCE => {
             u64::try_from(text.len()).is_ok_and(|is| is < *was)
         }
         Some(Value::Number(number)) => number.as_u64() == Some(MAX_SAFE) && *was == MAX_SAFE,
         _ => false,
     })
+}
+
+/// Whether each mark names a field that has less than it says there is in all.
+pub(crate) fn continued_makes_sense(fields: &Map<String, Value>, continued: &BTreeMap<String, u64>) -> bool {
+    let has_less = |name: &String, all: u64| match fields.get(name) {
+        Some(Value::Array(entries)) if LISTS.contains(&name.as_str()) => as_u64(entries.len()) < all,
+        Some(Value::String(text)) if TEXTS.contains(&name.as_str()) => as_u64(text.len()) < all,
+        _ => false,
+    };
+    continued.iter().all(|(name, all)| has_less(name, *all))
+}
+
+fn as_u64(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(MAX_SAFE)
 }

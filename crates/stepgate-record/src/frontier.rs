@@ -77,6 +77,39 @@ impl Frontier {
         }))
     }
 
+    /// How many hashes cover the leaves `begin..end`; `None` if that is no range.
+    #[must_use]
+    pub fn count(begin: u64, end: u64) -> Option<usize> {
+        levels(begin, end).map(|levels| levels.len())
+    }
+
+    /// The audit path (RFC 6962 section 2.1.1) of the leaf that comes next in the tree that ends with the leaves
+    /// `after` it, if this begins at leaf 0.
+    #[must_use]
+    pub fn path(&self, after: &[Hash]) -> Option<Vec<Hash>> {
+        let (index, mut begin) = (self.end, 0_u64);
+        let mut end = index.checked_add(1)?.checked_add(u64::try_from(after.len()).ok()?)?;
+        // What lies left of the path are this frontier's subtrees, the largest first.
+        let mut left = self.nodes.iter().filter(|_| self.begin == 0).map(|(_, hash)| *hash);
+        let mut path = Vec::new();
+        while end - begin > 1 {
+            let middle = begin + (1_u64 << (end - begin - 1).ilog2());
+            if index < middle {
+                let place = |leaf: u64| usize::try_from(leaf - index - 1).ok();
+                let right = after.get(place(middle)?..place(end)?)?;
+                let mut frontier = Self::default();
+                right.iter().for_each(|leaf| frontier.push(*leaf));
+                path.push(frontier.root()?);
+                end = middle;
+            } else {
+                path.push(left.next()?);
+                begin = middle;
+            }
+        }
+        path.reverse();
+        Some(path)
+    }
+
     fn push_subtree(&mut self, mut level: u32, mut hash: Hash) {
         self.end = self.end.saturating_add(1_u64.checked_shl(level).unwrap_or(0));
         // Two neighbours of one height are a node if the left one stands at an even place.

@@ -1,30 +1,45 @@
 //! Audit records: what is recorded, its canonical bytes, the Merkle tree over them, and the tokens that
 //! only a sealed record can make.
 
+pub mod bundle;
 mod canonical;
 mod checkpoint;
+mod commitment;
 mod encode;
 mod event;
+mod facet;
+mod filter;
 mod fit;
 mod fitted;
 mod frontier;
 mod hash;
+mod keys;
 mod note;
 mod outcome;
 mod proof;
 mod record;
+pub mod render;
 mod token;
 mod tree;
 pub mod verify;
+mod witness;
 
 pub use checkpoint::Checkpoint;
-pub use event::{Event, LabelledColumn, Statement};
+pub use commitment::commitment;
+pub use event::{
+    AuditRead, Bucket, Continued, Event, Export, ExportSealed, IntegrityFailed, LabelledColumn, Names,
+    Pruned, Reader, Renewed, Restored, RiskSignal, Sealed, Shredded, Sink, Statement, Trouble, Why, is_plain,
+};
+pub use facet::{Facet, facets};
+pub use filter::{Filter, Missing, Sieve, Wanted};
 pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};
+pub use keys::{Handover, KeysError, MAX_KEYS, VerifierKeys};
 pub use note::{NoteError, NoteSigner, SignedNote, VerifierKey};
 pub use outcome::{Deferral, Outcome};
 pub use proof::{consistency_holds, inclusion_holds};
 pub use record::{MAX_RECORD_BYTES, RECORD_VERSION, Record, RecordError, is_log_id};
 pub use token::{NotSealed, Permit, Release, Seal, Ticket};
 pub use tree::Tree;
+pub use witness::{Cosigner, WitnessKey};

@@ -26,6 +26,15 @@ pub enum NoteError {
     /// The signature is wrong.
     #[error("the signature does not hold")]
     Forged,
+    /// A list of keys proves nothing.
+    #[error("{0}")]
+    Keys(String),
+    /// Signed by a key that another one had replaced.
+    #[error("signed by a key that was replaced at {0} records, over more than those")]
+    Replaced(u64),
+    /// Signed by a key that was not in use yet.
+    #[error("signed by a key that is in use from {0} records on, over fewer than those")]
+    Early(u64),
 }
 
 /// What checks a note's signature: `name+hexid+base64(0x01 || key)`.
@@ -42,26 +51,43 @@ impl VerifierKey {
         &self.name
     }
 
-    /// `SHA-256(name || LF || 0x01 || key)`, the first four bytes.
     fn id(&self) -> [u8; 4] {
-        let digest = Sha256::new()
-            .chain_update(self.name.as_bytes())
-            .chain_update([b'\n', ED25519])
-            .chain_update(self.key.as_bytes())
-            .finalize();
-        let mut id = [0; 4];
-        for (to, from) in id.iter_mut().zip(digest) {
-            *to = from;
-        }
-        id
+        key_id(&self.name, ED25519, &self.key)
     }
+}
+
+/// `SHA-256(name || LF || type || key)`, the first four bytes.
+pub(crate) fn key_id(name: &str, kind: u8, key: &VerifyingKey) -> [u8; 4] {
+    let digest = Sha256::new().chain_update(name).chain_update([b'\n', kind]).chain_update(key.as_bytes());
+    let mut id = [0; 4];
+    for (to, from) in id.iter_mut().zip(digest.finalize()) {
+        *to = from;
+    }
+    id
+}
+
+/// `name+hexid+base64(type || key)`.
+pub(crate) fn key_text(name: &str, kind: u8, key: &VerifyingKey) -> String {
+    let bytes = [&[kind], key.as_bytes().as_slice()].concat();
+    let id = u32::from_be_bytes(key_id(name, kind, key));
+    format!("{name}+{id:08x}+{}", STANDARD.encode(bytes))
+}
+
+/// Name and key in [`key_text`]; `None` if it is none, or of another type.
+pub(crate) fn read_key(text: &str, kind: u8) -> Option<(String, VerifyingKey)> {
+    // A name holds no plus sign, but base64 does.
+    let mut parts = text.splitn(3, '+');
+    let (name, _id, key) = (parts.next()?, parts.next()?, parts.next()?);
+    let bytes = STANDARD.decode(key).ok()?;
+    let (found, key) = bytes.split_first()?;
+    let key = VerifyingKey::try_from(key).ok().filter(|_| *found == kind)?;
+    // Also compares the id.
+    (is_key_name(name) && key_text(name, kind, &key) == text).then(|| (name.to_owned(), key))
 }
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![ED25519];
-        key.extend_from_slice(self.key.as_bytes());
-        write!(f, "{}+{:08x}+{}", self.name, u32::from_be_bytes(self.id()), STANDARD.encode(key))
+        f.write_str(&key_text(&self.name, ED25519, &self.key))
     }
 }
 
@@ -69,18 +95,9 @@ impl FromStr for VerifierKey {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        const ERROR: NoteError = NoteError::Malformed("no verifier key (name+id+key)");
-        // A name holds no plus sign, but base64 does.
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(_id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(ERROR);
-        };
-        let key = STANDARD.decode(key).map_err(|_| ERROR)?;
-        let Some((&ED25519, key)) = key.split_first() else { return Err(ERROR) };
-        let key = VerifyingKey::try_from(key).map_err(|_| ERROR)?;
-        let verifier = Self { name: name.to_owned(), key };
-        // Also compares the id.
-        if is_key_name(name) && verifier.to_string() == text { Ok(verifier) } else { Err(ERROR) }
+        let (name, key) =
+            read_key(text, ED25519).ok_or(NoteError::Malformed("no verifier key (name+id+key)"))?;
+        Ok(Self { name, key })
     }
 }
 
@@ -129,10 +146,25 @@ pub struct SignedNote {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct SignatureLine {
-    name: String,
-    id: [u8; 4],
-    signature: Vec<u8>,
+pub(crate) struct SignatureLine {
+    pub(crate) name: String,
+    pub(crate) id: [u8; 4],
+    pub(crate) signature: Vec<u8>,
+}
+
+impl SignatureLine {
+    /// Whether it is as long as a cosignature: a time, and a signature by Ed25519 or ML-DSA-44.
+    pub(crate) fn may_be_cosignature(&self) -> bool {
+        [8 + 64, 8 + 2420].contains(&self.signature.len())
+    }
+
+    /// Whether `key` made it over `text`; `None`: it does not say so.
+    pub(crate) fn holds(&self, key: &VerifierKey, text: &str) -> Option<bool> {
+        (self.name == key.name && self.id == key.id()).then(|| {
+            let signature = Signature::from_slice(&self.signature);
+            signature.is_ok_and(|signature| key.key.verify_strict(text.as_bytes(), &signature).is_ok())
+        })
+    }
 }
 
 impl SignedNote {
@@ -147,14 +179,12 @@ impl SignedNote {
     /// # Errors
     /// It did not.
     pub fn verify(&self, key: &VerifierKey) -> Result<(), NoteError> {
-        let id = key.id();
-        let line = self
-            .signatures
-            .iter()
-            .find(|line| line.name == key.name && line.id == id)
-            .ok_or_else(|| NoteError::NotSigned(key.name.clone()))?;
-        let signature = Signature::from_slice(&line.signature).map_err(|_| NoteError::Forged)?;
-        key.key.verify_strict(self.text.as_bytes(), &signature).map_err(|_| NoteError::Forged)
+        let holds = self.signatures.iter().find_map(|line| line.holds(key, &self.text));
+        match holds {
+            Some(true) => Ok(()),
+            Some(false) => Err(NoteError::Forged),
+            None => Err(NoteError::NotSigned(key.name.clone())),
+        }
     }
 
     /// Whether `key` signed it and nobody else did, so that no byte of it goes unchecked.
@@ -166,6 +196,31 @@ impl SignedNote {
             return Err(NoteError::Malformed("more than one signature"));
         }
         self.verify(key)
+    }
+
+    /// The signature lines.
+    pub(crate) fn lines(&self) -> &[SignatureLine] {
+        &self.signatures
+    }
+
+    /// The names of those who signed it, or so it says.
+    pub fn signers(&self) -> impl Iterator<Item = &str> {
+        self.signatures.iter().map(|line| line.name.as_str())
+    }
+
+    /// This note with another signature line, unless it is there.
+    pub(crate) fn with(mut self, line: SignatureLine) -> Self {
+        if !self.signatures.contains(&line) {
+            self.signatures.push(line);
+        }
+        self
+    }
+
+    /// The note with the signatures of both; `None` if they are of different texts.
+    #[must_use]
+    pub fn with_signatures_of(&self, other: &Self) -> Option<Self> {
+        let both = |note: Self, line: &SignatureLine| note.with(line.clone());
+        (self.text == other.text).then(|| other.signatures.iter().fold(self.clone(), both))
     }
 }
 
@@ -207,6 +262,6 @@ fn signature_line(line: &str) -> Option<SignatureLine> {
     is_key_name(name).then(|| SignatureLine { name: name.to_owned(), id: *id, signature: signature.to_vec() })
 }
 
-fn is_key_name(name: &str) -> bool {
+pub(crate) fn is_key_name(name: &str) -> bool {
     !name.is_empty() && !name.contains(|letter: char| letter == '+' || letter.is_whitespace())
 }

@@ -6,21 +6,26 @@ use serde_json::{Map, Value};
 use stepgate_types::Timestamp;
 
 use crate::canonical::{NotCanonical, canonical};
-use crate::fit::marks_make_sense;
+use crate::fit::{continued_makes_sense, marks_make_sense};
 use crate::{Event, Fitted, Hash};
 
 /// The longest record, in bytes: long enough for what a statement is decided by, short enough for a batch of a
 /// thousand.
 pub const MAX_RECORD_BYTES: usize = 4096;
 
-/// The format of records that this version writes and reads.
-pub const RECORD_VERSION: u64 = 1;
+/// The format of records that this version writes.
+pub const RECORD_VERSION: u64 = 2;
+
+/// The format before it, which is read as ever: people stand in it by their names.
+const FIRST_VERSION: u64 = 1;
 
 /// One entry of the log: an event, its place and what came before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// The log it belongs to: 32 hexadecimal digits.
     pub log_id: String,
+    /// The format it was written in.
+    pub version: u64,
     /// Its number, counted from 0 without gaps.
     pub seq: u64,
     /// When it was made, by the gate's clock.
@@ -30,6 +35,9 @@ pub struct Record {
     /// Fields that were too long for a record, and how long they had been (entries of a list, bytes of a
     /// text). Empty for almost all records.
     pub shortened: BTreeMap<String, u64>,
+    /// Fields that go on in the `record.continued` records right behind this one, and how long they are in all
+    /// (entries of a list, bytes of a text). Empty for almost all records.
+    pub continued: BTreeMap<String, u64>,
     /// What happened.
     pub event: Event,
 }
@@ -52,8 +60,8 @@ pub enum RecordError {
     /// The rest is no event of a known type: unknown, missing or ill-typed members.
     #[error("not a known event, or with unknown or missing members")]
     NotAnEvent,
-    /// `shortened` does not describe the record.
-    #[error("`shortened` does not fit the record")]
+    /// `shortened` or `continued` does not describe the record.
+    #[error("`shortened` or `continued` does not fit the record")]
     Marks,
     /// Readable, but not in the one form that records are written in.
     #[error("not in canonical form")]
@@ -67,17 +75,41 @@ impl From<NotCanonical> for RecordError {
 }
 
 impl Record {
+    /// A record of this event, of which nothing is missing.
+    #[must_use]
+    pub fn new(log_id: &str, seq: u64, at: Timestamp, prev: Hash, event: Event) -> Self {
+        Self {
+            log_id: log_id.to_owned(),
+            version: RECORD_VERSION,
+            seq,
+            at,
+            prev,
+            shortened: BTreeMap::new(),
+            continued: BTreeMap::new(),
+            event,
+        }
+    }
+
     /// The canonical bytes (RFC 8785): what is stored, hashed and exported.
     ///
     /// # Errors
     /// It is too long, or holds a number beyond 2^53.
     pub fn encode(&self) -> Result<Vec<u8>, RecordError> {
-        let Value::Object(fields) = serde_json::to_value(&self.event).map_err(|_| RecordError::NotAnEvent)?
-        else {
-            return Err(RecordError::NotAnEvent);
-        };
-        let prev = self.prev.to_string();
-        assemble(fields, &self.log_id, self.seq, self.at.micros(), &prev, &self.shortened)
+        let event = serde_json::to_value(&self.event);
+        let Ok(Value::Object(mut fields)) = event else { return Err(RecordError::NotAnEvent) };
+        fields.insert("v".to_owned(), self.version.into());
+        fields.insert("log_id".to_owned(), self.log_id.as_str().into());
+        fields.insert("seq".to_owned(), self.seq.into());
+        fields.insert("ts_us".to_owned(), self.at.micros().into());
+        fields.insert("prev".to_owned(), self.prev.to_string().into());
+        for (name, marks) in [("shortened", &self.shortened), ("continued", &self.continued)] {
+            if !marks.is_empty() {
+                let marks = marks.iter().map(|(field, length)| (field.clone(), Value::from(*length)));
+                fields.insert(name.to_owned(), Value::Object(marks.collect()));
+            }
+        }
+        let bytes = canonical(&Value::Object(fields))?;
+        if bytes.len() > MAX_RECORD_BYTES { Err(RecordError::TooLong) } else { Ok(bytes) }
     }
 
     /// Reads canonical bytes, and nothing but those: what does not encode to the very same bytes again is
@@ -92,62 +124,46 @@ impl Record {
         let Ok(Value::Object(mut fields)) = serde_json::from_slice(bytes) else {
             return Err(RecordError::NotJson);
         };
-        match fields.remove("v").as_ref().and_then(Value::as_u64) {
-            Some(RECORD_VERSION) => {}
+        let version = match fields.remove("v").as_ref().and_then(Value::as_u64) {
+            Some(version @ (RECORD_VERSION | FIRST_VERSION)) => version,
             Some(other) => return Err(RecordError::Version(other)),
             None => return Err(RecordError::Malformed("v")),
-        }
+        };
         let log_id = take_text(&mut fields, "log_id").filter(|id| is_log_id(id));
         let seq = fields.remove("seq").as_ref().and_then(Value::as_u64);
         let ts_us = fields.remove("ts_us").as_ref().and_then(Value::as_i64);
         let prev = take_text(&mut fields, "prev").and_then(|prev| prev.parse().ok());
-        let shortened = match fields.remove("shortened") {
-            None => BTreeMap::new(),
-            Some(marks) => serde_json::from_value(marks).map_err(|_| RecordError::Marks)?,
+        let mut marks = |name| match fields.remove(name) {
+            None => Ok(BTreeMap::new()),
+            Some(marks) => serde_json::from_value(marks).map_err(|_| RecordError::Marks),
         };
-        if !marks_make_sense(&fields, &shortened) {
+        let (shortened, continued): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            (marks("shortened")?, marks("continued")?);
+        if !marks_make_sense(&fields, &shortened) || !continued_makes_sense(&fields, &continued) {
             return Err(RecordError::Marks);
         }
         let record = Self {
+            version,
             log_id: log_id.ok_or(RecordError::Malformed("log_id"))?,
             seq: seq.ok_or(RecordError::Malformed("seq"))?,
             at: Timestamp::from_micros(ts_us.ok_or(RecordError::Malformed("ts_us"))?),
             prev: prev.ok_or(RecordError::Malformed("prev"))?,
             shortened,
+            continued,
             event: serde_json::from_value(Value::Object(fields)).map_err(|_| RecordError::NotAnEvent)?,
         };
-        // In one pass for almost all; not where something was shortened, or would be.
-        let fitted = Fitted::new(&record.event);
-        let again = fitted
-            .and_then(|fitted| fitted.record(&record.log_id, record.seq, record.at.micros(), &record.prev));
-        if again.is_ok_and(|again| again == bytes) || record.encode()? == bytes {
+        // In one pass for almost all; not where something was cut off, or would be.
+        let again = || {
+            let fitted = Fitted::new(&record.event)?;
+            fitted.record(&record.log_id, record.seq, record.at.micros(), &record.prev)
+        };
+        if version == RECORD_VERSION && again().is_ok_and(|again| again == bytes) || record.encode()? == bytes
+        {
             Ok(record)
         } else {
             Err(RecordError::NotCanonical)
         }
     }
-}
-
-/// The canonical bytes of a record of these parts.
-fn assemble(
-    mut fields: Map<String, Value>,
-    log_id: &str,
-    seq: u64,
-    ts_us: i64,
-    prev: &str,
-    shortened: &BTreeMap<String, u64>,
-) -> Result<Vec<u8>, RecordError> {
-    fields.insert("v".to_owned(), RECORD_VERSION.into());
-    fields.insert("log_id".to_owned(), log_id.into());
-    fields.insert("seq".to_owned(), seq.into());
-    fields.insert("ts_us".to_owned(), ts_us.into());
-    fields.insert("prev".to_owned(), prev.into());
-    if !shortened.is_empty() {
-        let marks = shortened.iter().map(|(name, was)| (name.clone(), Value::from(*was)));
-        fields.insert("shortened".to_owned(), Value::Object(marks.collect()));
-    }
-    let bytes = canonical(&Value::Object(fields))?;
-    if bytes.len() > MAX_RECORD_BYTES { Err(RecordError::TooLong) } else { Ok(bytes) }
 }
 
 /// Whether a text is a log's id: 32 lower-case hexadecimal digits.

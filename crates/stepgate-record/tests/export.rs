@@ -47,6 +47,7 @@ fn export(records: &[Vec<u8>], first: usize, end: usize, seed: u8) -> Vec<u8> {
         log_id: LOG.to_owned(),
         origin: Checkpoint::origin(LOG),
         verifier_key: signer(seed).verifier_key().to_string(),
+        keys: None,
         first: first as u64,
         records: (end - first) as u64,
         last_hash: if end == first { String::new() } else { Hash::leaf(&records[end - 1]).to_string() },

@@ -79,6 +79,15 @@ prop_compose! {
             request: request.map(RequestId::from_bytes),
             grant: grant.map(GrantId::from_bytes),
             policy_sha256: word(),
+            db_user: String::new(),
+            unenforced: false,
+            functions: vec![],
+            raw_bytes: None,
+            raw_hmac: String::new(),
+            why: vec![],
+            risk: None,
+            signals: vec![],
+            buckets: vec![],
         }
     }
 }
@@ -98,13 +107,14 @@ fn event() -> impl Strategy<Value = Event> {
             outcome: Outcome::Withdrawn,
             by: Some("erin".parse().unwrap()),
             reason_hmac,
+            reason: None,
         }),
     ]
 }
 
 fn record(event: &Event, seq: u64, ts_us: i64, prev: Hash) -> Record {
     let (log_id, at) = (LOG.to_owned(), Timestamp::from_micros(ts_us));
-    Record { log_id, seq, at, prev, shortened: BTreeMap::new(), event: event.clone() }
+    Record::new(&log_id, seq, at, prev, event.clone())
 }
 
 proptest! {

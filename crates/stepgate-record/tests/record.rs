@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
 
-use std::collections::BTreeMap;
-
 use stepgate_record::{
     Event, Fitted, Hash, LabelledColumn, MAX_RECORD_BYTES, Record, RecordError, Statement,
 };
@@ -44,18 +42,20 @@ fn statement(columns: usize) -> Statement {
         request: None,
         grant: None,
         policy_sha256: "a".repeat(64),
+        db_user: String::new(),
+        unenforced: false,
+        functions: vec![],
+        raw_bytes: None,
+        raw_hmac: String::new(),
+        why: vec![],
+        risk: None,
+        signals: vec![],
+        buckets: vec![],
     }
 }
 
 fn record(event: Event) -> Record {
-    Record {
-        log_id: LOG.to_owned(),
-        seq: 3,
-        at: Timestamp::from_micros(1_795_318_325_000_001),
-        prev: Hash::leaf(b"x"),
-        shortened: BTreeMap::new(),
-        event,
-    }
+    Record::new(LOG, 3, Timestamp::from_micros(1_795_318_325_000_001), Hash::leaf(b"x"), event)
 }
 
 #[test]
@@ -63,7 +63,7 @@ fn the_canonical_bytes_of_a_record_are_these() {
     let record = record(Event::LogStarted { version: "0.1\n\u{e9}".to_owned() });
     let expected = "{\"log_id\":\"00112233445566778899aabbccddeeff\",\
         \"prev\":\"86d75c02f1c39a01b78a41f20e74e99ee0ec40e5e4fdc78eb3d2ff33f4d40cd4\",\
-        \"seq\":3,\"ts_us\":1795318325000001,\"type\":\"log.started\",\"v\":1,\"version\":\"0.1\\n\u{e9}\"}";
+        \"seq\":3,\"ts_us\":1795318325000001,\"type\":\"log.started\",\"v\":2,\"version\":\"0.1\\n\u{e9}\"}";
     let expected = expected.replace(
         "86d75c02f1c39a01b78a41f20e74e99ee0ec40e5e4fdc78eb3d2ff33f4d40cd4",
         &Hash::leaf(b"x").to_string(),
@@ -80,16 +80,17 @@ fn a_record_survives_encoding() {
 
 #[test]
 fn anything_but_the_canonical_form_is_refused() {
-    let good = record(Event::SessionAuthFailed { person: None, address: "::1".to_owned(), more: None })
+    let good = record(Event::SessionAuthFailed { person: None, address: "::1".into(), more: None })
         .encode()
         .unwrap();
     let good = String::from_utf8(good).unwrap();
     assert!(Record::decode(good.as_bytes()).is_ok());
     for (from, to) in [
-        ("\"v\":1", "\"v\":1,\"x\":1"),
-        ("\"v\":1", "\"v\":2"),
-        ("\"v\":1", "\"v\":1.0"),
-        ("\"v\":1", "\"v\":1 "),
+        ("\"v\":2", "\"v\":2,\"x\":1"),
+        ("\"v\":2", "\"v\":3"),
+        ("\"v\":2", "\"v\":0"),
+        ("\"v\":2", "\"v\":2.0"),
+        ("\"v\":2", "\"v\":2 "),
         ("\"seq\":3", "\"seq\":3,\"seq\":3"),
         ("\"seq\":3", "\"seq\":-3"),
         ("\"seq\":3", "\"seq\":\"3\""),
@@ -99,8 +100,8 @@ fn anything_but_the_canonical_form_is_refused() {
         ("\"address\":\"::1\",", ""),
         ("\"prev\":\"", "\"prev\":\"A"),
         ("session.auth_failed", "session.auth_filed"),
-        ("\"v\":1", "\"shortened\":{},\"v\":1"),
-        ("\"v\":1", "\"shortened\":{\"address\":9},\"v\":1"),
+        ("\"v\":2", "\"shortened\":{},\"v\":2"),
+        ("\"v\":2", "\"shortened\":{\"address\":9},\"v\":2"),
         ("00112233", "0011223G"),
         ("}", "}\n"),
     ] {

@@ -50,7 +50,9 @@ impl Session {
             _ => return self.lost_track(),
         };
         match (tag, simple) {
-            (b'N' | b'A' | b'S', _) => self.reply(tag, frame),
+            // Of the statement, most likely, and as little to be shown as its rows.
+            (b'N', _) => {}
+            (b'A' | b'S', _) => self.reply(tag, frame),
             (b'E', _) => self.fails(frame, simple),
             (b'Z', true) => self.is_over(frame),
             (b'C' | b'I' | b's', false) => self.completed_all_the_same(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{ClientEncoding, Facts, SessionState, analyze};
+use stepgate_sql::{ClientEncoding, Facts, SessionState, analyze, analyze_at_once};
 use stepgate_types::Kind;
 
 use crate::expect::Owed;
@@ -281,8 +281,11 @@ impl Session {
     }
 
     fn read(&self, sql: &Bytes, state: &SessionState) -> Arc<[Facts]> {
-        if sql.len() <= LONG && !is_deep(sql) {
-            return or_empty(analyze(sql, &self.catalog, state));
+        if sql.len() <= LONG
+            && !is_deep(sql)
+            && let Some(facts) = analyze_at_once(sql, &self.catalog, state)
+        {
+            return or_empty(facts);
         }
         let mut facts = Vec::new();
         (self.at_leisure)(&mut || facts = analyze(sql, &self.catalog, state));

@@ -1,11 +1,14 @@
 //! Limits on what a statement delivers: rows and bytes are counted by headers, and the row that would be one too many
 //! waits, with all that comes after it, on the server's side of the connection.
+//!
+//! Notices are counted as rows: `RAISE NOTICE` in a loop shows a table as well as a SELECT does. So is an error, whose text
+//! can hold one; it cannot wait, since the server is done, and one of more bytes than are left is not shown.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use stepgate_types::{Kind, Limit};
+use stepgate_types::{InForce, Kind, Limit, SqlState};
 use stepgate_wire::{HEADER, Piece, Problem, peek};
 
 use crate::cut::Cut;
@@ -30,6 +33,8 @@ pub struct Meter {
     rows_out: AtomicU64,
     bytes_out: AtomicU64,
     told: AtomicBool,
+    /// What the statement goes by; once that is taken back, nothing more passes.
+    by: Mutex<Option<InForce>>,
 }
 
 impl PartialEq for Meter {
@@ -53,6 +58,7 @@ impl Meter {
             rows_out: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             told: AtomicBool::new(false),
+            by: Mutex::new(None),
         };
         meter.refill(left);
         Arc::new(meter)
@@ -83,6 +89,11 @@ impl Meter {
         self.bytes_left.store(left.bytes.unwrap_or(UNLIMITED), Relaxed);
     }
 
+    /// What lets the statement through from here on; `None`: nothing that could be taken back.
+    pub fn goes_by(&self, by: Option<InForce>) {
+        *self.by.lock().unwrap_or_else(PoisonError::into_inner) = by;
+    }
+
     /// Rows and bytes that went through it so far.
     #[must_use]
     pub fn delivered(&self) -> (u64, u64) {
@@ -103,7 +114,12 @@ impl Meter {
     }
 
     fn has(&self, bytes: u64) -> bool {
-        self.rows_left.load(Relaxed) >= 1 && self.bytes_left.load(Relaxed) >= bytes
+        self.rows_left.load(Relaxed) >= 1 && self.has_bytes(bytes)
+    }
+
+    fn has_bytes(&self, bytes: u64) -> bool {
+        let by = || self.by.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(InForce::is);
+        self.bytes_left.load(Relaxed) >= bytes && by()
     }
 }
 
@@ -223,10 +239,77 @@ impl Session {
         meter.count(next);
         if let Some(Owed::Query { .. } | Owed::Execute { .. }) = self.expect.front().map(|entry| &entry.owed)
         {
-            self.tally.count(bytes.len(), true);
+            self.tally.count(bytes.len(), bytes.first() != Some(&b'N'));
             self.client.relay_part(&bytes, last);
         } else {
             self.lost_track();
         }
     }
+
+    /// A notice of the server's.
+    pub(crate) fn notice(&mut self, frame: &Bytes) {
+        if let Some(meter) = self.meter_in_front() {
+            let can_wait = !matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Bind { .. }));
+            if can_wait {
+                if !self.lets(meter, frame, true) {
+                    return;
+                }
+            } else if meter.enforced && !meter.has(frame_bytes(frame)) {
+                // Functions run while it is planned. Only what comes with rows can be asked about: this is left out.
+                if !meter.told.swap(true, Relaxed) {
+                    self.client.own(&left_out().notice_bytes());
+                }
+                return;
+            } else {
+                meter.count(frame_bytes(frame));
+            }
+        }
+        self.tally_text(frame);
+        self.client.relay(frame);
+    }
+
+    /// What the client is shown of an error of the server's: all of it, but where a meter does not let that through.
+    pub(crate) fn shown_error(&mut self, frame: &Bytes) -> Bytes {
+        self.tally_text(frame);
+        match self.meter_in_front() {
+            Some(meter) if meter.enforced && !self.fatal && !meter.has_bytes(frame_bytes(frame)) => {
+                error_left_out().error_bytes()
+            }
+            Some(meter) => {
+                meter.count(frame_bytes(frame));
+                frame.clone()
+            }
+            None => frame.clone(),
+        }
+    }
+
+    /// Counts what a statement says besides its rows.
+    fn tally_text(&mut self, frame: &Bytes) {
+        if self.expect.front().is_some_and(|entry| entry.owed.number().is_some()) {
+            self.tally.count(frame.len(), false);
+        }
+    }
+
+    /// What the statement draws on that the server works on.
+    fn meter_in_front(&self) -> Option<Arc<Meter>> {
+        match &self.expect.front()?.owed {
+            Owed::Query { traces, .. } | Owed::Execute { traces, .. } => traces.meter.clone(),
+            Owed::Bind { opened, .. } => opened.traces().meter.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// In place of notices that a meter does not let through, where nobody can be asked.
+fn left_out() -> Problem {
+    Problem::notice("further notices of this statement are not shown: its limit is reached")
+}
+
+/// In place of an error that a meter does not let through.
+fn error_left_out() -> Problem {
+    Problem::error(
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        "the statement failed, and its error is more than the statement's limit lets through",
+    )
+    .with_hint("Texts of errors count like rows, since they can hold values.")
 }

@@ -4,6 +4,8 @@
 //! Asked only while the server owes nothing else, in a transaction or outside, with names that no search_path can
 //! hijack, and by messages that leave the client's unnamed statement and portal as they are.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use stepgate_wire::read::DataRow;
 
@@ -12,12 +14,14 @@ const MAX_MADE: usize = 128;
 
 /// One row of three texts: the effective search path as a JSON array, in order, implicit schemas included (PostgreSQL
 /// documentation, "System Information Functions", `current_schemas`); the names of statements that PREPARE made, of
-/// at most [`MAX_MADE`] and one; and the isolation levels of transactions to come and of this one.
+/// at most [`MAX_MADE`] and one; and the isolation levels of transactions to come and of this one, with `transaction_timeout`, which servers before
+/// PostgreSQL 17 do not have.
 pub(crate) const SQL: &str = "select pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text, \
      pg_catalog.array_to_json(array(select name from pg_catalog.pg_prepared_statements where from_sql limit 129))\
      ::pg_catalog.text, \
      pg_catalog.array_to_json(array[pg_catalog.current_setting('default_transaction_isolation'), \
-     pg_catalog.current_setting('transaction_isolation')])::pg_catalog.text";
+     pg_catalog.current_setting('transaction_isolation'), \
+     pg_catalog.current_setting('transaction_timeout', true)])::pg_catalog.text";
 
 /// The longest answer that is believed, in bytes.
 const MAX_ANSWER: usize = 128 << 10;
@@ -31,6 +35,8 @@ pub(crate) struct Names {
     pub(crate) made_by_sql: Option<Vec<String>>,
     /// Of transactions to come, and of the one that is open.
     pub(crate) isolation: [String; 2],
+    /// How long the server lets a transaction go on, whatever it does.
+    pub(crate) transaction_timeout: Option<Duration>,
 }
 
 /// Collects the answer.
@@ -60,12 +66,32 @@ impl Answer {
         let [Some(search_path), Some(made), Some(isolation)] = *values.as_slice() else { return None };
         let made: Vec<String> = serde_json::from_slice(made).ok()?;
         let made_by_sql = (made.len() <= MAX_MADE).then_some(made);
+        let settings: Vec<Option<String>> = serde_json::from_slice(isolation).ok()?;
+        let mut settings = settings.into_iter();
         Some(Names {
             search_path: serde_json::from_slice(search_path).ok()?,
             made_by_sql,
-            isolation: serde_json::from_slice(isolation).ok()?,
+            isolation: [settings.next()??, settings.next()??],
+            transaction_timeout: settings.next().flatten().as_deref().and_then(duration),
         })
     }
+}
+
+/// A duration as the server shows it: in the largest unit that divides it (`convert_int_from_base_unit` of guc.c).
+/// `None`: 0, which is none, or what is not understood.
+fn duration(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let each = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    let millis = number.parse::<u64>().ok()?.checked_mul(each)?;
+    (millis > 0).then(|| Duration::from_millis(millis))
 }
 
 #[cfg(test)]
@@ -88,6 +114,21 @@ mod tests {
         [&b"D"[..], &length.to_be_bytes(), &body].concat()
     }
 
+    #[test]
+    fn a_servers_timeout_is_read_in_the_unit_that_it_shows_it_in() {
+        let seconds = |text| duration(text).map(|it| it.as_secs_f64());
+        assert_eq!(
+            ["1500ms", "2s", "1min", "3h", "1d"].map(seconds),
+            [1.5, 2.0, 60.0, 10_800.0, 86_400.0].map(Some)
+        );
+        assert_eq!(["0", "", "s", "1y", "-1"].map(seconds), [None; 5]);
+        let levels = r#"["read committed","serializable","250ms"]"#;
+        let told = answer(&row(&["[]", "[]", levels])).unwrap().transaction_timeout;
+        assert_eq!(told, Some(Duration::from_millis(250)));
+        // Before PostgreSQL 17.
+        assert_eq!(answer(&row(&["[]", "[]", r#"["a","b",null]"#])).unwrap().transaction_timeout, None);
+    }
+
     const LEVELS: &str = r#"["read committed","serializable"]"#;
 
     #[test]
@@ -98,6 +139,7 @@ mod tests {
                 search_path: vec!["a".to_owned(), "p\"q,".to_owned()],
                 made_by_sql: Some(vec!["s".to_owned()]),
                 isolation: ["read committed".to_owned(), "serializable".to_owned()],
+                transaction_timeout: None,
             })
         );
         assert_eq!(answer(&row(&["[]", "[]"])), None);

@@ -66,7 +66,8 @@ impl Session {
         match tag {
             // What the server notices while it tries to parse, it notices again when it runs, if it does.
             b'N' if self.is_checking() => return self.noticed(frame),
-            b'N' | b'A' => return self.client.relay(frame),
+            b'N' => return self.notice(frame),
+            b'A' => return self.client.relay(frame),
             b'S' => return self.parameter_status(frame),
             b'E' => return self.error(frame),
             b'Z' => return self.ready(frame),
@@ -206,7 +207,8 @@ impl Session {
                 *failed = true;
                 self.copy_in = false;
                 self.failure = sqlstate;
-                self.client.relay(frame);
+                let shown = self.shown_error(frame);
+                self.client.relay(&shown);
             }
             Some(Owed::RefusedQuery(poison)) => match poison.take_if(|poison| is(poison)) {
                 Some(poison) => self.client.relay(&poison.error),
@@ -238,7 +240,8 @@ impl Session {
                 self.skip_to_sync(None);
             }
             Some(_) => {
-                self.client.relay(frame);
+                let shown = self.shown_error(frame);
+                self.client.relay(&shown);
                 self.skip_to_sync(sqlstate);
             }
         }
@@ -261,14 +264,14 @@ impl Session {
             }
             let number = entry.owed.number();
             if number.is_some() && number == last {
-                // A Bind and its Execute are one statement.
+                // A Bind and its Execute are one statement, whatever stands between them.
                 self.expect.pop_front();
             } else {
-                last = number;
+                last = number.or(last);
                 self.done(sqlstate.clone());
             }
         }
-        for number in self.park.all_passed() {
+        for number in self.park.all_passed().into_iter().filter(|number| Some(*number) != last) {
             // Let through, and skipped before it was sent.
             let sqlstate = sqlstate.clone();
             self.actions.push_back(Action::Completed {
@@ -350,7 +353,10 @@ impl Session {
     fn probe_answered(&mut self) {
         let names = self.answer.names();
         self.probe_failed |= names.is_none();
-        if let Some(Names { search_path, made_by_sql, isolation: [usually, now] }) = names {
+        if let Some(Names { search_path, made_by_sql, isolation: [usually, now], transaction_timeout }) =
+            names
+        {
+            self.transaction_timeout = transaction_timeout;
             let keeps = |level: &str| !matches!(level, "read committed" | "read uncommitted");
             self.isolation.told(keeps(&now), keeps(&usually));
             self.own_state().search_path = Some(search_path);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany};
@@ -155,6 +156,7 @@ pub struct Session {
     pub(crate) status: u8,
     pub(crate) so_far: TransactionSoFar,
     pub(crate) isolation: Isolation,
+    pub(crate) transaction_timeout: Option<Duration>,
     pub(crate) server: ToServer,
     pub(crate) client: ToClient,
     pub(crate) actions: VecDeque<Action>,
@@ -234,6 +236,7 @@ impl Session {
             status: b'I',
             so_far: TransactionSoFar::Nothing,
             isolation: Isolation::unknown(),
+            transaction_timeout: None,
             server: ToServer::new(setup.id),
             client: ToClient::default(),
             actions: VecDeque::new(),
@@ -345,6 +348,12 @@ impl Session {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.expect.is_empty()
+    }
+
+    /// How long the server lets a transaction go on before it ends the session, as of when it was last asked.
+    #[must_use]
+    pub const fn transaction_timeout(&self) -> Option<Duration> {
+        self.transaction_timeout
     }
 
     /// Whether nothing is under way on either side and no transaction is open.

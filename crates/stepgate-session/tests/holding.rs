@@ -105,13 +105,20 @@ fn a_bind_that_only_a_sync_follows_is_judged_too_since_planning_runs_functions()
 }
 
 #[test]
-fn a_long_text_is_read_at_leisure_by_whichever_frame_it_comes_to_be_read() {
+fn what_takes_long_to_read_is_read_at_leisure_by_whichever_frame_it_comes_to_be_read() {
     use std::cell::Cell;
     thread_local! { static READ: Cell<usize> = const { Cell::new(0) } }
     let long = format!("select id from customers where id in ({}1)", "1, ".repeat(16 << 10));
-    for frames in
-        [vec![parse("", &long), bind("", ""), sync()], vec![parse("", &long), sync()], vec![query(&long)]]
-    {
+    let deep = format!("select {}1{}", "(".repeat(200), ")".repeat(200));
+    // Neither, and the more work.
+    let chain = format!("select 1 from t {}", "natural join t ".repeat(200));
+    for frames in [
+        vec![parse("", &long), bind("", ""), sync()],
+        vec![parse("", &long), sync()],
+        vec![query(&long)],
+        vec![query(&deep)],
+        vec![query(&chain)],
+    ] {
         let mut stage = Stage::new();
         stage.session.read_long_texts_by(|read| {
             READ.set(READ.get() + 1);
@@ -155,6 +162,17 @@ fn after_a_denied_bind_everything_up_to_sync_is_dropped_as_the_server_would_drop
     let seen = stage.at_client();
     assert_eq!(tags(&seen), "1EZ");
     assert!(find(&seen[1], b"C42501\0"));
+}
+
+#[test]
+fn a_statement_whose_bind_fails_has_ended_once_though_it_was_to_be_described_and_executed() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "select $1::int"), bind("", ""), frame(b'D', b"P\0"), execute(""), sync()]);
+    let number = stage.decision().number;
+    stage.pass(permit(number));
+    stage.server(&[frame(b'1', b""), error("22P02", "invalid input syntax"), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "1EZ");
+    assert_eq!(stage.completed, [(number, Some("22P02".to_owned()), 0)]);
 }
 
 #[test]

@@ -340,8 +340,8 @@ fn notifications_parameters_and_the_servers_end_still_reach_a_client_whose_reply
     stage.at_client();
     stage.cut("denied");
     let notification = frame(b'A', b"\0\0\0\x01c\0\0");
-    stage.server(&[notification, frame(b'S', b"TimeZone\0UTC\0"), frame(b'N', b"SNOTICE\0\0")]);
-    assert_eq!(tags(&stage.at_client()), "ASN");
+    stage.server(&[notification, frame(b'S', b"TimeZone\0UTC\0")]);
+    assert_eq!(tags(&stage.at_client()), "AS");
     stage.server(&[frame(b'E', b"SFATAL\0VFATAL\0C57P01\0Mterminating\0\0")]);
     let seen = stage.at_client();
     assert!(find(&seen[0], b"C57P01\0") && stage.session.server_said_fatal());
@@ -396,4 +396,87 @@ fn a_row_that_waits_for_nothing_any_more_is_gone_with_its_session() {
     stage.session.go_on();
     assert!(!stage.session.is_stalled());
     assert_eq!(tags(&stage.at_client()), "D");
+}
+
+fn notice(text: &str) -> Vec<u8> {
+    frame(b'N', format!("SNOTICE\0VNOTICE\0C00000\0M{text}\0\0").as_bytes())
+}
+
+#[test]
+fn notices_are_counted_as_rows_and_wait_like_them() {
+    let (mut stage, meter) = running("select a from t", 2);
+    let one = notice("901-00-0001");
+    let size = u64::try_from(one.len()).unwrap();
+    let all = [
+        vec![description_of_none(), one.clone(), row(), one.clone()],
+        rows(1),
+        vec![complete(), ready(b'I')],
+    ];
+    stage.server(&all.concat());
+    assert_eq!(tags(&stage.at_client()), "TND");
+    assert_eq!(stage.thresholds, [(meter.number(), size)]);
+    assert_eq!(meter.delivered(), (2, size + 7));
+    stage.go_on(&meter, 2);
+    assert_eq!(tags(&stage.at_client()), "NDCZ");
+    // Of the result itself, there are two rows.
+    assert_eq!(stage.completed, [(meter.number(), None, 2)]);
+    assert_eq!(stage.bytes_completed, [2 * size + 14]);
+}
+
+#[test]
+fn of_a_statement_that_is_ended_no_notice_is_shown_any_more() {
+    let (mut stage, _) = running("select a from t", 1);
+    stage.server(&[row(), notice("901-00-0001")]);
+    assert_eq!(tags(&stage.at_client()), "D");
+    stage.cut("denied");
+    stage.server(&[notice("901-00-0002"), row(), error("57014", "canceling"), ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "EZ");
+}
+
+#[test]
+fn an_error_of_more_bytes_than_are_left_is_not_shown() {
+    for (bytes, shown) in [(Some(60), false), (Some(1_000), true), (None, true)] {
+        let mut stage = Stage::new();
+        stage.client(&[query("select a from t")]);
+        let number = stage.decision().number;
+        stage.pass_limited(number, Some(1), bytes);
+        let long = error("P0001", &"901-00-0001 ".repeat(20));
+        // Also where no row is left: it is one at most.
+        stage.server(&[row(), long.clone(), ready(b'I')]);
+        let out = stage.at_client();
+        assert_eq!(tags(&out), "DEZ");
+        assert_eq!(out[1] == long, shown, "{bytes:?}");
+        assert!(shown || !String::from_utf8_lossy(&out[1]).contains("901-00"));
+        assert_eq!(stage.completed, [(number, Some("P0001".to_owned()), 1)]);
+    }
+}
+
+#[test]
+fn notices_of_planning_that_are_too_many_are_left_out_and_that_is_said() {
+    let mut stage = Stage::new();
+    stage.client(&[parse("", "select a from t"), bind("", ""), execute(""), sync()]);
+    let number = stage.decision().number;
+    stage.pass_limited(number, Some(1), None);
+    let told = notice("901-00-0001");
+    stage.server(&[frame(b'1', b""), told.clone(), told.clone(), told, frame(b'2', b""), complete()]);
+    let out = stage.at_client();
+    assert_eq!(tags(&out), "1NN2C");
+    assert!(String::from_utf8_lossy(&out[2]).contains("not shown"));
+}
+
+#[test]
+fn what_goes_by_something_that_is_taken_back_stops_before_its_next_row() {
+    let (mut stage, meter) = running("select a from t", 1_000);
+    let grant = stepgate_types::InForce::default();
+    meter.goes_by(Some(grant.clone()));
+    stage.server(&rows(2));
+    assert_eq!(tags(&stage.at_client()), "DD");
+    grant.end();
+    stage.server(&rows(2));
+    assert_eq!(tags(&stage.at_client()), "");
+    assert_eq!(stage.thresholds, [(meter.number(), 7)]);
+    // By something else it goes on.
+    meter.goes_by(None);
+    stage.go_on(&meter, 10);
+    assert_eq!(tags(&stage.at_client()), "DD");
 }

@@ -139,3 +139,21 @@ fn what_was_pipelined_before_with_its_own_sync_is_no_part_of_this_statements_tra
     let pending = stage.decision();
     assert_eq!((pending.transaction, pending.in_transaction), (Wrote, true));
 }
+
+#[test]
+fn how_long_the_server_lets_transactions_go_on_is_asked_again_when_it_may_have_changed() {
+    use std::time::Duration;
+    let mut stage = Stage::new();
+    stage.timeout = Some("90s");
+    run(&mut stage, &[("select a from t", b'I')]);
+    assert_eq!(stage.session.transaction_timeout(), Some(Duration::from_secs(90)));
+    stage.timeout = Some("0");
+    run(
+        &mut stage,
+        &[("begin", b'T'), ("set local transaction_timeout = 0", b'T'), ("select a from t", b'T')],
+    );
+    assert_eq!(stage.session.transaction_timeout(), None);
+    stage.timeout = Some("2min");
+    run(&mut stage, &[("commit", b'I'), ("select a from t", b'I')]);
+    assert_eq!(stage.session.transaction_timeout(), Some(Duration::from_secs(120)));
+}

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use pg_raw_parse::Node;
 use stepgate_types::{Certainty, Kind};
 
-use crate::budget::Budget;
+use crate::budget::{AT_ONCE, Budget};
 use crate::catalog::Catalog;
 use crate::facts::{Doubt, Facts, Reason};
 use crate::grammar::{self, Command};
@@ -20,13 +20,24 @@ use crate::walk;
 /// An unreadable message gives exactly one [`Facts`] of kind and certainty unknown; an empty one none.
 #[must_use]
 pub fn analyze(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
-    let budget = Budget::default();
+    within(&Budget::default(), sql, catalog, session)
+}
+
+/// The same, unless it is more work than some milliseconds' (`budget.rs`): then [`analyze`] is for where nobody waits.
+#[must_use]
+pub fn analyze_at_once(sql: &[u8], catalog: &Catalog, session: &SessionState) -> Option<Vec<Facts>> {
+    let budget = Budget::of(AT_ONCE);
+    let facts = within(&budget, sql, catalog, session);
+    (!budget.is_spent()).then_some(facts)
+}
+
+fn within(budget: &Budget, sql: &[u8], catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
     let path = session.search_path.as_ref().filter(|_| !session.created.is_empty());
     let over = path.map(|path| session.created.over(catalog, path));
     let blind = matches!(over, Some(None)).then(|| SessionState { search_path: None, ..session.clone() });
     let catalog = over.as_ref().and_then(Option::as_deref).unwrap_or(catalog);
     let session = blind.as_ref().unwrap_or(session);
-    let context = Context { budget: &budget, catalog, session, body: Within::default(), node: None };
+    let context = Context { budget, catalog, session, body: Within::default(), node: None };
     stack::with_room(sql, || read(sql, context)).unwrap_or_else(|code| vec![Facts::unreadable(code)])
 }
 

@@ -33,7 +33,7 @@ mod taint;
 mod values;
 mod walk;
 
-pub use analyze::analyze;
+pub use analyze::{analyze, analyze_at_once};
 pub use binding::{Binding, Bindings, Classes, Followed, Place};
 pub use catalog::{
     CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, Catalog, CatalogError, CatalogQuery, LOCKS_QUERY, Rows,

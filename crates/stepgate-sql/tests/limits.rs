@@ -10,7 +10,7 @@
 
 mod common;
 
-use stepgate_sql::{Catalog, SessionState, analyze};
+use stepgate_sql::{Catalog, SessionState, analyze, analyze_at_once};
 use stepgate_types::Certainty;
 
 /// With a table of a thousand columns.
@@ -98,4 +98,66 @@ fn a_megabyte_is_the_most_that_is_read() {
     let facts = analyze(text.as_bytes(), &Catalog::default(), &session());
     assert_eq!(facts[0].certainty, Certainty::Unknown);
     assert_eq!(facts[0].reasons.iter().map(|reason| reason.code).collect::<Vec<_>>(), ["too-long"]);
+}
+
+/// Chains need no brackets to make deep trees and much work. What is short is read on a session's own thread: with 2 MiB
+/// of stack, and within a time that others do not notice (the bound here is for debug builds on a busy machine).
+#[test]
+fn chains_are_read_soon_or_given_up_whatever_they_are_made_of() {
+    let catalog = catalog();
+    let chains = [
+        ("select ", "not ", "true"),
+        ("select ", "- ", "1"),
+        ("select true", " and true", ""),
+        ("select 1 where true", " or pid=1", ""),
+        ("select 1", "+1", ""),
+        ("select ward", "||ward", " from patients"),
+        ("select 1", " is null", ""),
+        ("select '1'", "::text", ""),
+        ("select pid", ".a", " from patients"),
+        ("select '{}'::int[]", "[1]", ""),
+        ("select '{}'", "->'a'", ""),
+        ("select now()", " at time zone 'utc'", ""),
+        ("select 1 ", "collate \"C\" ", ""),
+        ("select 1", " union select 1", ""),
+        ("select 1", " except select 1", ""),
+        ("values (1)", " union values(1)", ""),
+        ("select * from wide", " union select * from wide", ""),
+        ("select 1 from patients", ",patients", ""),
+        ("select 1 from patients", " join patients on true", ""),
+        ("select 1 from wide", " natural join wide", ""),
+        ("select ward", ",*", " from patients"),
+        ("with a as (select 1)", ", a as (select 1)", " select 1"),
+        ("select ", "case when true then 1 else ", "1"),
+        ("explain ", "explain ", "select 1"),
+        ("", "select 1;", ""),
+        ("", "set a=1;", ""),
+    ];
+    for size in [4 << 10, 32 << 10, 1_000_000] {
+        for (start, link, end) in chains {
+            let text = format!("{start}{}{end}", link.repeat((size - start.len() - end.len()) / link.len()));
+            // Of a busy machine, the least of some tries tells.
+            let tries = if size > 32 << 10 { 1 } else { 3 };
+            let tried = (0..tries).map(|_| {
+                let began = std::time::Instant::now();
+                let at_once = analyze_at_once(text.as_bytes(), &catalog, &session());
+                (began.elapsed(), at_once.is_some())
+            });
+            let (took, at_once) = tried.min().expect("a try");
+            println!("{took:?} for {size} bytes of {link:?}, read at once: {at_once}");
+            assert!(size > 32 << 10 || took.as_millis() < 800, "{took:?} for {size} bytes of {link:?}");
+            assert!(!analyze(text.as_bytes(), &catalog, &session()).is_empty(), "{link:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_much_work_is_not_read_at_once_and_what_is_little_is() {
+    let catalog = catalog();
+    let much = format!("select 1 from wide {}", "natural join wide ".repeat(100));
+    assert!(analyze_at_once(much.as_bytes(), &catalog, &session()).is_none());
+    let many: Vec<_> = (0..3_000).map(|at| at.to_string()).collect();
+    let little = format!("select * from patients where pid in ({})", many.join(","));
+    let facts = analyze_at_once(little.as_bytes(), &catalog, &session()).expect("within milliseconds");
+    assert_eq!(facts, analyze(little.as_bytes(), &catalog, &session()));
 }

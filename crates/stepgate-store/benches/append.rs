@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -64,11 +64,10 @@ fn session() -> SessionId {
 }
 
 fn decided() -> Event {
-    let Ok(person) = "dana".parse() else { fail(&"no name") };
     Event::StatementDecided(Box::new(Statement {
         session: session(),
         statement: 12_345,
-        person,
+        person: "dana".into(),
         groups: vec![],
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
@@ -90,6 +89,15 @@ fn decided() -> Event {
         request: None,
         grant: None,
         policy_sha256: "a".repeat(64),
+        db_user: String::new(),
+        unenforced: false,
+        functions: vec![],
+        raw_bytes: None,
+        raw_hmac: String::new(),
+        why: vec![],
+        risk: None,
+        signals: vec![],
+        buckets: vec![],
     }))
 }
 
@@ -106,15 +114,35 @@ fn completed(statement: u64) -> Event {
 
 type Does = Arc<dyn Fn() + Send + Sync>;
 
-/// How often so many clients can do each of these in a second, each waiting for it.
-fn by<const N: usize>(clients: usize, each: &[Does; N]) -> [u64; N] {
-    let mut done = [0; N];
+/// How often so many clients can do each of these in a second, each waiting for it, and how much CPU that takes in all
+/// threads. `busy`: a thread beside them does nothing but keep its core from sleeping.
+fn by<const N: usize>(clients: usize, each: &[Does; N], busy: bool) -> [(u64, f64); N] {
+    let mut done = [(0, Duration::ZERO); N];
     for _ in 0..TURNS {
-        for (done, does) in done.iter_mut().zip(each) {
-            *done += turn(clients, does);
+        for ((done, used), does) in done.iter_mut().zip(each) {
+            let begun = cpu();
+            *done += beside(busy, || turn(clients, does));
+            *used += cpu().saturating_sub(begun);
         }
     }
-    done.map(|done| (done as f64 / (TURN * TURNS).as_secs_f64()) as u64)
+    done.map(|(done, used)| {
+        let second = (done as f64 / (TURN * TURNS).as_secs_f64()) as u64;
+        (second, used.as_secs_f64() * 1e6 / (done.max(1) as f64))
+    })
+}
+
+fn beside<T>(busy: bool, work: impl FnOnce() -> T) -> T {
+    let going = Arc::new(AtomicBool::new(busy));
+    let spins = Arc::clone(&going);
+    let spinner = std::thread::spawn(move || {
+        while spins.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+    });
+    let done = work();
+    going.store(false, Ordering::Relaxed);
+    let _ = spinner.join();
+    done
 }
 
 fn turn(clients: usize, does: &Does) -> u64 {
@@ -254,10 +282,13 @@ fn main() {
         Arc::new(sled_alone(&dir.path().join("sled"))),
         Arc::new(file_alone(&dir.path().join("file"))),
     ];
-    for clients in [1, 16, 64, 256] {
-        let [ours, sled, file] = by(clients, &each);
+    for (clients, busy) in [(1, false), (1, true), (16, false), (64, false), (256, false)] {
+        let [(ours, cpu), (sled, sleds), (file, files)] = by(clients, &each, busy);
         println!(
-            "{clients:>3} clients: {ours} records/s; sled alone {sled}, a file alone {file} (300 bytes each)"
+            "{clients:>3} clients{}: {ours} records/s ({cpu:.0} us of CPU each); sled alone {sled} ({sleds:.0}), a file \
+             alone {file} ({files:.0}), 300 bytes each; {:.2} of sled",
+            if busy { ", a core kept awake" } else { "" },
+            ours as f64 / sled.max(1) as f64
         );
     }
     drop(each);

@@ -85,6 +85,19 @@ impl Beside {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether anything was ever put in.
+    pub(crate) fn holds_anything(&self) -> Result<bool, String> {
+        if self.state().last.is_some() {
+            return Ok(true);
+        }
+        for side in Side::ALL {
+            if !self.side(side)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Holds all entries against the sum over them.
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut sum = [0; 32];
@@ -121,6 +134,24 @@ impl Beside {
             add(&mut state.sum, side, &key, &value);
             self.tree(side).insert(key, value).map_err(|error| error.to_string())?;
         }
+        self.meta.insert(STATE, encode(&state)).map_err(|error| error.to_string())?;
+        self.sync()
+    }
+
+    /// Puts in what another database had, and how far that had come. This one is empty.
+    pub(crate) fn restore(&self, entries: &[Change], last: Option<(u64, Digest)>) -> Result<(), String> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in entries {
+            let Change::Put { side, key, value } = change else {
+                return Err("an entry is none".to_owned());
+            };
+            add(&mut state.sum, *side, key, value);
+            let old = self.tree(*side).insert(key.as_slice(), value.as_slice());
+            if old.map_err(|error| error.to_string())?.is_some() {
+                return Err("an entry is there twice".to_owned());
+            }
+        }
+        state.last = last;
         self.meta.insert(STATE, encode(&state)).map_err(|error| error.to_string())?;
         self.sync()
     }
@@ -180,13 +211,14 @@ impl Beside {
     }
 
     const fn tree(&self, side: Side) -> &sled::Tree {
-        let [people, factors, desk, taints, bindings] = &self.trees;
+        let [people, factors, desk, taints, bindings, subjects] = &self.trees;
         match side {
             Side::People => people,
             Side::Factors => factors,
             Side::Desk => desk,
             Side::Taints => taints,
             Side::Bindings => bindings,
+            Side::Subjects => subjects,
         }
     }
 

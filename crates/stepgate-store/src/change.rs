@@ -15,11 +15,14 @@ pub enum Side {
     Taints,
     /// Which columns hold something classified, by OID.
     Bindings,
+    /// The personal values that records commit to.
+    Subjects,
 }
 
 impl Side {
     /// All of them. Their places here are kept in files.
-    pub(crate) const ALL: [Self; 5] = [Self::People, Self::Factors, Self::Desk, Self::Taints, Self::Bindings];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::People, Self::Factors, Self::Desk, Self::Taints, Self::Bindings, Self::Subjects];
 
     pub(crate) const fn index(self) -> usize {
         match self {
@@ -28,6 +31,7 @@ impl Side {
             Self::Desk => 2,
             Self::Taints => 3,
             Self::Bindings => 4,
+            Self::Subjects => 5,
         }
     }
 
@@ -39,6 +43,7 @@ impl Side {
             Self::Desk => "desk",
             Self::Taints => "taints",
             Self::Bindings => "bindings",
+            Self::Subjects => "subjects",
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use stepgate_record::verify::Known;
-use stepgate_record::{Checkpoint, Hash, NoteSigner, SignedNote, VerifierKey};
+use stepgate_record::{Checkpoint, Hash, NoteSigner, SignedNote, VerifierKeys};
 
 use crate::files::{read_text, write_atomic};
 
@@ -27,7 +27,8 @@ const HISTORY_TIME: Duration = Duration::from_secs(60);
 /// Signs and keeps checkpoints.
 pub(crate) struct Checkpoints {
     dir: PathBuf,
-    origin: String,
+    keys: VerifierKeys,
+    /// Of the newest of them.
     signer: NoteSigner,
     last: Option<(u64, SignedNote)>,
     history: VecDeque<u64>,
@@ -35,10 +36,41 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(crate) fn new(dir: PathBuf, origin: String, signer: NoteSigner) -> io::Result<Self> {
+    pub(crate) fn new(dir: PathBuf, keys: VerifierKeys, signer: NoteSigner) -> io::Result<Self> {
         let mut history: Vec<u64> = history_sizes(&dir)?;
         history.sort_unstable();
-        Ok(Self { dir, origin, signer, last: None, history: history.into(), kept: Instant::now() })
+        Ok(Self { dir, keys, signer, last: None, history: history.into(), kept: Instant::now() })
+    }
+
+    /// The log's keys.
+    pub(crate) const fn keys(&self) -> &VerifierKeys {
+        &self.keys
+    }
+
+    /// The checkpoint of a tree, signed by the newest key and by the one that comes after it.
+    pub(crate) fn signed_by_both(&self, size: u64, root: Hash, next: &NoteSigner) -> SignedNote {
+        let checkpoint = Checkpoint { origin: self.keys.name().to_owned(), size, root };
+        let note = checkpoint.sign(&self.signer);
+        // They are of one text.
+        note.with_signatures_of(&checkpoint.sign(next)).unwrap_or(note)
+    }
+
+    /// Another key signs from now on; `tree` is the checkpoint at which it took over.
+    pub(crate) fn hand_over(
+        &mut self,
+        keys: VerifierKeys,
+        signer: NoteSigner,
+        tree: (u64, SignedNote),
+    ) -> io::Result<()> {
+        let (size, note) = tree.clone();
+        (self.keys, self.signer, self.last) = (keys, signer, Some(tree));
+        write_atomic(&self.dir.join(LATEST), note.to_string().as_bytes())?;
+        self.keep(size, &note)
+    }
+
+    /// Signs a text that is no checkpoint; its first line must say so.
+    pub(crate) fn sign_text(&self, text: &str) -> SignedNote {
+        self.signer.sign(text)
     }
 
     /// How many records the newest checkpoint that this process signed covers.
@@ -55,30 +87,38 @@ impl Checkpoints {
         let note = match &self.last {
             Some((last, note)) if *last == size => note.clone(),
             _ => {
-                let note = Checkpoint { origin: self.origin.clone(), size, root }.sign(&self.signer);
+                let note = Checkpoint { origin: self.keys.name().to_owned(), size, root }.sign(&self.signer);
                 write_atomic(&self.dir.join(LATEST), note.to_string().as_bytes())?;
                 self.last = Some((size, note.clone()));
                 note
             }
         };
         if due && self.history.back() != Some(&size) {
-            write_atomic(&self.dir.join(history_name(size)), note.to_string().as_bytes())?;
-            self.kept = Instant::now();
-            self.history.push_back(size);
-            while self.history.len() > MAX_HISTORY
-                && let Some(oldest) = self.history.pop_front()
-            {
-                fs::remove_file(self.dir.join(history_name(oldest)))?;
-            }
+            self.keep(size, &note)?;
         }
         Ok(note)
     }
+
+    /// Keeps a checkpoint as an older one.
+    fn keep(&mut self, size: u64, note: &SignedNote) -> io::Result<()> {
+        write_atomic(&self.dir.join(history_name(size)), note.to_string().as_bytes())?;
+        self.kept = Instant::now();
+        if self.history.back() != Some(&size) {
+            self.history.push_back(size);
+        }
+        while self.history.len() > MAX_HISTORY
+            && let Some(oldest) = self.history.pop_front()
+        {
+            fs::remove_file(self.dir.join(history_name(oldest)))?;
+        }
+        Ok(())
+    }
 }
 
-/// The checkpoints in `dir` that `key` signed, the newest last.
+/// The checkpoints in `dir`, signed by these keys and, perhaps, by witnesses, the newest last.
 ///
 /// Errors are texts that name the file.
-pub(crate) fn read(dir: &Path, key: &VerifierKey) -> Result<Vec<Known>, String> {
+pub(crate) fn read(dir: &Path, keys: &VerifierKeys) -> Result<Vec<Known>, String> {
     let mut names: Vec<String> = history_sizes(dir)
         .map_err(|error| format!("checkpoints cannot be listed: {error}"))?
         .into_iter()
@@ -91,7 +131,7 @@ pub(crate) fn read(dir: &Path, key: &VerifierKey) -> Result<Vec<Known>, String> 
         let text = text.ok_or_else(|| format!("checkpoints/{name} is missing"))?;
         let checkpoint = text
             .parse::<SignedNote>()
-            .and_then(|note| Checkpoint::verified(&note, key))
+            .and_then(|note| keys.verified_among(&note))
             .map_err(|error| format!("checkpoints/{name} was altered: {error}"))?;
         if name != LATEST && name != history_name(checkpoint.size) {
             return Err(format!("checkpoints/{name} covers {} records", checkpoint.size));
@@ -104,6 +144,11 @@ pub(crate) fn read(dir: &Path, key: &VerifierKey) -> Result<Vec<Known>, String> 
     }
     known.sort_by_key(|known| known.size);
     Ok(known)
+}
+
+/// Whether there is any checkpoint in `dir`.
+pub(crate) fn any(dir: &Path) -> io::Result<bool> {
+    Ok(dir.join(LATEST).exists() || !history_sizes(dir)?.is_empty())
 }
 
 /// Whether a checkpoint in `dir`, believed or not, covers a record or cannot be read.
@@ -144,9 +189,8 @@ mod tests {
     fn older_checkpoints_are_bounded_and_the_newest_stay() {
         let dir = tempfile::tempdir().unwrap();
         let signer = || NoteSigner::new("stepgate/x", &[7; 32]).unwrap();
-        let key = signer().verifier_key();
-        let mut checkpoints =
-            Checkpoints::new(dir.path().to_owned(), "stepgate/x".to_owned(), signer()).unwrap();
+        let key: VerifierKeys = signer().verifier_key().into();
+        let mut checkpoints = Checkpoints::new(dir.path().to_owned(), key.clone(), signer()).unwrap();
         let sizes = 0..u64::try_from(MAX_HISTORY).unwrap() + 10;
         for size in sizes.clone() {
             checkpoints.sign(size, Hash::ZERO, true).unwrap();
@@ -162,8 +206,8 @@ mod tests {
     fn a_growing_log_keeps_an_older_checkpoint_now_and_then() {
         let dir = tempfile::tempdir().unwrap();
         let signer = NoteSigner::new("stepgate/x", &[7; 32]).unwrap();
-        let mut checkpoints =
-            Checkpoints::new(dir.path().to_owned(), "stepgate/x".to_owned(), signer).unwrap();
+        let keys = signer.verifier_key().into();
+        let mut checkpoints = Checkpoints::new(dir.path().to_owned(), keys, signer).unwrap();
         for size in [0, 1, 5, HISTORY_RECORDS - 1, HISTORY_RECORDS, HISTORY_RECORDS + 1] {
             checkpoints.sign(size, Hash::ZERO, false).unwrap();
         }

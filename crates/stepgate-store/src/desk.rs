@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex};
 
 use stepgate_approval::{Ask, Held, Page, Reason, Wanted};
 use stepgate_record::{Deferral, Event, Permit};
-use stepgate_types::{Clock, Entropy, GrantId, PersonName, RequestId, StatementId};
+use stepgate_types::{Actor, Clock, Entropy, GrantId, PersonName, RequestId, StatementId};
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
@@ -66,8 +66,11 @@ impl Desk {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DeskError> {
-        let mut replay = Replay::default();
-        log.replay(0, &mut |_, record| replay.take(record))?;
+        let mut replay = Replay::new(log.subjects().clone());
+        for (person, step) in log.spent_steps()? {
+            replay.spent(&person, step);
+        }
+        log.replay(log.desk_floor()?, &mut |_, record| replay.take(record))?;
         for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;
         }
@@ -287,8 +290,8 @@ impl Desk {
     ///
     /// # Errors
     /// See [`DeskError`].
-    pub async fn revoke(&self, grant: GrantId, by: Option<PersonName>) -> Result<(), DeskError> {
-        let inner = Arc::clone(&self.0);
+    pub async fn revoke(&self, grant: GrantId, by: impl Into<Actor>) -> Result<(), DeskError> {
+        let (inner, by) = (Arc::clone(&self.0), by.into());
         finish(async move { inner.revoke(grant, by).await }).await
     }
 
@@ -297,8 +300,8 @@ impl Desk {
     ///
     /// # Errors
     /// See [`DeskError`].
-    pub async fn revoke_person(&self, person: &PersonName, by: Option<PersonName>) -> Result<(), DeskError> {
-        let (inner, person) = (Arc::clone(&self.0), person.clone());
+    pub async fn revoke_person(&self, person: &PersonName, by: impl Into<Actor>) -> Result<(), DeskError> {
+        let (inner, person, by) = (Arc::clone(&self.0), person.clone(), by.into());
         finish(async move { inner.revoke_person(&person, by).await }).await
     }
 
@@ -339,6 +342,12 @@ impl Desk {
         offset: usize,
     ) -> Result<Page, DeskError> {
         self.0.looking(request, viewer, |entry| entry.show_more(viewer, part, offset))
+    }
+
+    /// How grants name this client.
+    #[must_use]
+    pub fn client_mark(&self, client: &str) -> String {
+        self.0.client_mark(client)
     }
 
     /// Hears of every request that is opened, answered or ended.

@@ -2,9 +2,9 @@
 
 use std::io::Write;
 
-use stepgate_record::verify::{Header, checkpoint_line};
-use stepgate_record::{Checkpoint, Event, Frontier, Hash, Record, RecordError};
-use stepgate_types::Timestamp;
+use stepgate_record::verify::{Header, HeaderKeys, checkpoint_line, cuts};
+use stepgate_record::{Checkpoint, Event, Frontier, Hash, Record, RecordError, VerifierKeys};
+use stepgate_types::{Timestamp, Who};
 
 use crate::records::Stored;
 use crate::{Log, LogError};
@@ -42,12 +42,38 @@ pub enum ExportError {
     Write(#[from] std::io::Error),
 }
 
+/// Subtrees in runs that end at each tree at which a key took over.
+struct Runs {
+    done: Vec<Hash>,
+    run: Frontier,
+    ends: Vec<u64>,
+}
+
+impl Runs {
+    fn new(keys: &VerifierKeys, begin: u64, end: u64) -> Self {
+        Self { done: Vec::new(), run: Frontier::starting_at(begin), ends: cuts(keys, begin, end).collect() }
+    }
+
+    fn push(&mut self, hash: Hash) {
+        self.run.push(hash);
+        let end = self.run.end();
+        if self.ends.contains(&end) {
+            let run = std::mem::replace(&mut self.run, Frontier::starting_at(end));
+            self.done.extend(run.hashes());
+        }
+    }
+
+    fn hex(&self) -> Vec<String> {
+        self.done.iter().map(ToString::to_string).collect()
+    }
+}
+
 /// The export's place in the tree.
 struct Cut {
     first: u64,
     end: u64,
-    before: Frontier,
-    after: Frontier,
+    before: Runs,
+    after: Runs,
     last: Option<Hash>,
 }
 
@@ -58,30 +84,36 @@ impl Log {
     ///
     /// # Errors
     /// See [`ExportError`]; what was written so far does not verify.
-    pub fn export(&self, out: &mut dyn Write, range: ExportRange) -> Result<ExportSummary, ExportError> {
-        let before = self.cut(range, self.len())?;
-        let exported = Event::AuditExported { records: before.end.saturating_sub(before.first) };
+    pub fn export(
+        &self,
+        out: &mut dyn Write,
+        range: ExportRange,
+        operator: Option<Who>,
+    ) -> Result<ExportSummary, ExportError> {
+        let before = self.cut(range, self.len(), &self.keys())?;
+        let exported =
+            Event::AuditExported { records: before.end.saturating_sub(before.first), export: None, operator };
         self.append_blocking(vec![exported], Vec::new())?;
-        let (frontier, note) = self.shared().checkpoint(true)?;
-        let cut = self.cut(range, frontier.end())?;
-        let hex = |frontier: &Frontier| frontier.hashes().iter().map(ToString::to_string).collect();
+        let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
+        let cut = self.cut(range, frontier.end(), &keys)?;
         let records = cut.end.saturating_sub(cut.first);
         let header = Header {
             format: Header::FORMAT.to_owned(),
             version: Header::VERSION,
             log_id: self.id().to_owned(),
             origin: Checkpoint::origin(self.id()),
-            verifier_key: self.verifier_key().to_string(),
+            verifier_key: keys.newest().to_string(),
+            keys: HeaderKeys::of(&keys),
             first: cut.first,
             records,
             last_hash: cut.last.map(|hash| hash.to_string()).unwrap_or_default(),
             tree_size: frontier.end(),
-            before: hex(&cut.before),
-            after: hex(&cut.after),
+            before: cut.before.hex(),
+            after: cut.after.hex(),
         };
         let mut line = |bytes: &[u8]| out.write_all(bytes).and_then(|()| out.write_all(b"\n"));
         line(&header.line().map_err(|failure| LogError::Io(failure.why))?)?;
-        for stored in self.shared().records.read(cut.first, cut.end)? {
+        for stored in self.shared().read(cut.first, cut.end)? {
             line(&stored?.bytes)?;
         }
         line(&checkpoint_line(&note))?;
@@ -91,10 +123,11 @@ impl Log {
     }
 
     /// Finds the range in the first `size` records.
-    fn cut(&self, range: ExportRange, size: u64) -> Result<Cut, LogError> {
+    fn cut(&self, range: ExportRange, size: u64, keys: &VerifierKeys) -> Result<Cut, ExportError> {
+        let floor = self.floor();
         let (mut first, mut end) = (None, if range.until.is_none() { size } else { 0 });
         if range != ExportRange::default() {
-            for stored in self.shared().records.read(0, size)? {
+            for stored in self.shared().read(floor, size)? {
                 let Stored { seq, bytes, .. } = stored?;
                 let unreadable =
                     |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
@@ -107,12 +140,11 @@ impl Log {
                 }
             }
         }
-        let first = if range.since.is_none() { 0 } else { first.unwrap_or(size).min(size) };
+        let first = if range.since.is_none() { floor } else { first.unwrap_or(size).min(size) };
         let end = end.max(first);
-        let mut cut =
-            Cut { first, end, before: Frontier::default(), after: Frontier::starting_at(end), last: None };
-        for stored in self.shared().records.read(0, size)? {
-            let Stored { seq, hash, .. } = stored?;
+        let (before, after) = (Runs::new(keys, 0, first), Runs::new(keys, end, size));
+        let mut cut = Cut { first, end, before, after, last: None };
+        self.each_hash(0, size, &mut |seq, hash| {
             if seq < first {
                 cut.before.push(hash);
             } else if seq < end {
@@ -120,7 +152,8 @@ impl Log {
             } else {
                 cut.after.push(hash);
             }
-        }
+            Ok(())
+        })?;
         Ok(cut)
     }
 }

@@ -5,12 +5,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use stepgate_record::Event;
-use stepgate_types::{Clock, PersonName, Timestamp};
+use stepgate_types::{Actor, Clock, PersonName, Timestamp};
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use crate::people::event;
-use crate::{Change, Log, PersonError, Side, Vault, VaultError};
+use crate::subjects::Old;
+use crate::{Change, Entry, Log, PersonError, Side, Vault, VaultError};
 
 /// The kind of time-based one-time passwords (RFC 6238).
 const TOTP: &str = "totp";
@@ -59,10 +60,13 @@ struct Stored {
 impl Factors {
     pub(crate) fn open(log: &Log, vault: &Vault, changing: Arc<Mutex<()>>) -> Result<Self, PersonError> {
         let mut factors = BTreeMap::new();
-        for (key, sealed) in log.load(Side::Factors)? {
-            let (key, factor) = unseal(vault, &key, &sealed)?;
+        let mut old = Vec::new();
+        for entry in log.load(Side::Factors)? {
+            let (key, factor, moves) = unseal(log, vault, entry)?;
             factors.insert(key, Arc::new(factor));
+            old.extend(moves);
         }
+        log.subjects().move_in(log, vault, Side::Factors, old)?;
         let (log, vault, clock) = (log.clone(), vault.clone(), Arc::clone(log.clock()));
         let factors = RwLock::new(factors);
         Ok(Self { inner: Arc::new(Inner { log, vault, clock, factors, changing }) })
@@ -95,7 +99,7 @@ impl Factors {
         &self,
         name: &PersonName,
         secret: &[u8],
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         self.enrol_totp_with(name, secret, by, Vec::new()).await
     }
@@ -108,22 +112,24 @@ impl Factors {
         &self,
         name: &PersonName,
         secret: &[u8],
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
         with: Vec<Event>,
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         // The people are on disk before anybody can enrol, and removed under the same lock.
-        let people = self.inner.log.load_one(Side::People, name.as_str().as_bytes())?;
+        let Inner { log, vault, .. } = &*self.inner;
+        let people = log.load_one(Side::People, &log.subjects().key_of(name, ""))?;
         if people.is_none() {
             return Err(PersonError::Unknown(name.clone()));
         }
         let enrolled = self.inner.clock.now();
         let factor = Factor { kind: TOTP.to_owned(), secret: Zeroizing::new(secret.to_vec()), enrolled };
-        let value = seal(&self.inner.vault, name, &factor)?;
-        let change = Change::Put { side: Side::Factors, key: key(name, TOTP), value };
-        let mut events = vec![event("factor.enrolled", name, by, Vec::new())];
+        let place = log.subjects().place_for(name, log, vault)?;
+        let value = seal(place.vault(), name, &factor)?;
+        let change = Change::Put { side: Side::Factors, key: place.key(TOTP), value };
+        let mut events = vec![event("factor.enrolled", name, &by.into(), Vec::new())];
         events.extend(with);
-        self.inner.log.append(events, vec![change]).await?;
+        log.append(events, vec![change]).await?;
         let mut factors = self.inner.factors.write().unwrap_or_else(PoisonError::into_inner);
         factors.insert((name.clone(), TOTP.to_owned()), Arc::new(factor));
         Ok(())
@@ -137,15 +143,19 @@ impl Factors {
         &self,
         name: &PersonName,
         kind: &str,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let cached = (name.clone(), kind.to_owned());
         if !self.inner.factors.read().unwrap_or_else(PoisonError::into_inner).contains_key(&cached) {
             return Err(PersonError::NoFactor { person: name.clone(), kind: kind.to_owned() });
         }
-        let change = Change::Delete { side: Side::Factors, key: key(name, kind) };
-        self.inner.log.append(vec![event("factor.removed", name, by, Vec::new())], vec![change]).await?;
+        let key = self.inner.log.subjects().key_of(name, kind);
+        let change = Change::Delete { side: Side::Factors, key };
+        self.inner
+            .log
+            .append(vec![event("factor.removed", name, &by.into(), Vec::new())], vec![change])
+            .await?;
         self.inner.factors.write().unwrap_or_else(PoisonError::into_inner).remove(&cached);
         Ok(())
     }
@@ -153,7 +163,8 @@ impl Factors {
     /// What removes all factors of a person, and their kinds.
     pub(crate) fn removal_of_all(&self, name: &PersonName) -> (Vec<Change>, Vec<String>) {
         let kinds: Vec<String> = self.list(name).iter().map(|factor| factor.kind.clone()).collect();
-        let delete = |kind: &String| Change::Delete { side: Side::Factors, key: key(name, kind) };
+        let subjects = self.inner.log.subjects();
+        let delete = |kind: &String| Change::Delete { side: Side::Factors, key: subjects.key_of(name, kind) };
         (kinds.iter().map(delete).collect(), kinds)
     }
 
@@ -162,11 +173,6 @@ impl Factors {
         let mut factors = self.inner.factors.write().unwrap_or_else(PoisonError::into_inner);
         factors.retain(|(of, _), _| of != name);
     }
-}
-
-/// Names of people hold no control character, so that this is read back unmistakably.
-fn key(name: &PersonName, kind: &str) -> Vec<u8> {
-    format!("{}\0{kind}", name.as_str()).into_bytes()
 }
 
 fn label(name: &PersonName, kind: &str) -> String {
@@ -180,16 +186,36 @@ fn seal(vault: &Vault, name: &PersonName, factor: &Factor) -> Result<Vec<u8>, Pe
     Ok(vault.seal(&label(name, &factor.kind), &json)?)
 }
 
-fn unseal(vault: &Vault, key: &[u8], sealed: &[u8]) -> Result<(Key, Factor), PersonError> {
-    let key = std::str::from_utf8(key).ok().and_then(|key| key.split_once('\0'));
-    let key = key.and_then(|(name, kind)| Some((name.parse::<PersonName>().ok()?, kind.to_owned())));
-    let (name, kind) = key.ok_or(VaultError::DoesNotOpen)?;
-    let json = vault.unseal(&label(&name, &kind), sealed)?;
+/// A factor, and what is to be moved if an older stepgate left it.
+fn unseal(log: &Log, vault: &Vault, entry: Entry) -> Result<(Key, Factor, Option<Old>), PersonError> {
+    let (key, sealed) = &entry;
+    let (name, kind, json, is_old) = match log.subjects().kept(key, vault) {
+        Some(kept) => {
+            let kept = kept?;
+            let json = kept.vault.unseal(&label(&kept.person, &kept.what), sealed)?;
+            (kept.person, kept.what, json, false)
+        }
+        None => {
+            // Names of people hold no control character.
+            let key = std::str::from_utf8(key).ok().and_then(|key| key.split_once('\0'));
+            let key = key.and_then(|(name, kind)| Some((name.parse::<PersonName>().ok()?, kind.to_owned())));
+            let (name, kind) = key.ok_or(VaultError::DoesNotOpen)?;
+            let json = vault.unseal(&label(&name, &kind), sealed)?;
+            (name, kind, json, true)
+        }
+    };
     let stored: Stored = serde_json::from_slice(&json).map_err(|_| VaultError::DoesNotOpen)?;
     let factor = Factor {
         kind: kind.clone(),
         secret: Zeroizing::new(stored.secret),
         enrolled: Timestamp::from_micros(stored.enrolled_us),
     };
-    Ok(((name, kind), factor))
+    let old = is_old.then(|| Old {
+        person: name.clone(),
+        what: kind.clone(),
+        label: label(&name, &kind),
+        plain: json,
+        entry,
+    });
+    Ok(((name, kind), factor, old))
 }

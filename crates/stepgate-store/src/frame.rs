@@ -8,6 +8,9 @@
 //! First and count number the records, bytes is the length of what follows, changes the digest of what was changed
 //! beside the log (dashes: nothing). All have a fixed width. The digest is over this line and the leaf hashes of
 //! the records, which the writer needs anyway.
+//!
+//! Where a file is full in the middle of a batch, it is two frames. The first says by pluses in place of the changes
+//! that it counts only together with the next one, which begins the next file.
 
 use std::io::Write as _;
 use std::ops::Range;
@@ -44,6 +47,8 @@ pub(crate) struct Header {
     pub(crate) bytes: usize,
     /// What was changed beside the log together with these records.
     pub(crate) changes: Option<Digest>,
+    /// It is half of a batch, and counts only if the frame behind it is there.
+    pub(crate) goes_on: bool,
     digest: Digest,
 }
 
@@ -54,13 +59,21 @@ impl Header {
         let mut fields = rest.split(|byte| *byte == b' ');
         let mut field = |width: usize| fields.next().filter(|field| field.len() == width);
         let (first, count, bytes) = (number(field(20)?)?, number(field(8)?)?, number(field(8)?)?);
-        let changes = match field(32)? {
-            dashes if dashes.iter().all(|byte| *byte == b'-') => None,
-            hex => Some(unhex(hex)?),
+        let (changes, goes_on) = match field(32)? {
+            dashes if dashes.iter().all(|byte| *byte == b'-') => (None, false),
+            pluses if pluses.iter().all(|byte| *byte == b'+') => (None, true),
+            hex => (Some(unhex(hex)?), false),
         };
         let digest = unhex(field(32)?)?;
         let bytes = usize::try_from(bytes).ok().filter(|bytes| *bytes <= MAX_FRAME_BYTES)?;
-        (count > 0 && fields.next().is_none()).then_some(Self { first, count, bytes, changes, digest })
+        (count > 0 && fields.next().is_none()).then_some(Self {
+            first,
+            count,
+            bytes,
+            changes,
+            goes_on,
+            digest,
+        })
     }
 
     /// The number of the record after these.
@@ -107,6 +120,16 @@ impl Frame {
         let hashes: Vec<Hash> = lines.iter().map(hash).collect();
         let sound = digest(line, &hashes) == header.digest;
         Some(Self { header, bytes, lines, hashes, sound })
+    }
+
+    /// Its length, in bytes.
+    pub(crate) fn length(&self) -> u64 {
+        u64::try_from(HEADER_BYTES.saturating_add(self.bytes.len())).unwrap_or(u64::MAX)
+    }
+
+    /// Where its records begin, in bytes from its own beginning.
+    pub(crate) fn starts(&self) -> impl Iterator<Item = usize> {
+        self.lines.iter().map(|line| HEADER_BYTES.saturating_add(line.start))
     }
 
     /// Its records: number, bytes, leaf hash.
@@ -171,9 +194,17 @@ impl Builder {
 
     /// The frame, of which `first` is the first record.
     pub(crate) fn finish(&mut self, first: u64, changes: Option<Digest>) -> &[u8] {
+        let said = changes.map_or_else(|| "-".repeat(32), |changes| data_encoding::HEXLOWER.encode(&changes));
+        self.finish_saying(first, &said)
+    }
+
+    /// The same, of a batch that goes on in another frame.
+    pub(crate) fn finish_half(&mut self, first: u64) -> &[u8] {
+        self.finish_saying(first, &"+".repeat(32))
+    }
+
+    fn finish_saying(&mut self, first: u64, changes: &str) -> &[u8] {
         let (count, bytes) = (self.hashes.len(), self.bytes.len().saturating_sub(HEADER_BYTES));
-        let changes =
-            changes.map_or_else(|| "-".repeat(32), |changes| data_encoding::HEXLOWER.encode(&changes));
         let mut line = Vec::with_capacity(HEADER_BYTES);
         // Writing to a vector does not fail.
         let _ = write!(line, "# {first:020} {count:08} {bytes:08} {changes} ");

@@ -24,6 +24,14 @@ impl<'a> History<'a> {
         Self { log_id, frontier: Frontier::default(), prev: Hash::ZERO, known, covered, tail: None }
     }
 
+    /// Goes on behind records that are not read: `frontier` is the tree over them, `prev` the hash of the last one.
+    /// Checkpoints over fewer are not met.
+    pub(crate) fn after(mut self, frontier: Frontier, prev: Hash) -> Self {
+        self.known.retain(|known| known.size >= frontier.end());
+        (self.frontier, self.prev) = (frontier, prev);
+        self
+    }
+
     /// Takes the record of this number and leaf hash.
     pub(crate) fn take(&mut self, seq: u64, bytes: &[u8], hash: Hash) -> Result<(), String> {
         self.meet()?;

@@ -74,6 +74,15 @@ impl Journal {
     }
 }
 
+/// The batch in a file that is only read, if there is a whole one.
+pub(crate) fn read_file(path: &Path) -> io::Result<Option<Written>> {
+    let file = File::open(path)?;
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    let mut bytes = vec![0; length.min(HEADER_BYTES + MAX_BYTES)];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(parse(&bytes))
+}
+
 fn parse(bytes: &[u8]) -> Option<Written> {
     let (first, rest) = bytes.split_first_chunk::<8>()?;
     let (length, rest) = rest.split_first_chunk::<8>()?;
@@ -108,7 +117,8 @@ pub(crate) fn encode(changes: &[Change]) -> Vec<u8> {
     bytes
 }
 
-fn decode(mut bytes: &[u8]) -> Option<Vec<Change>> {
+/// What they were.
+pub(crate) fn decode(mut bytes: &[u8]) -> Option<Vec<Change>> {
     fn part(bytes: &mut &[u8]) -> Option<Vec<u8>> {
         let (length, rest) = bytes.split_first_chunk::<4>()?;
         let (part, rest) = rest.split_at_checked(usize::try_from(u32::from_be_bytes(*length)).ok()?)?;

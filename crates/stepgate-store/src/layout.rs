@@ -82,13 +82,28 @@ impl Layout {
         self.dir.join("backup-format-1")
     }
 
+    /// The key that personal values are sealed by, itself sealed by the vault.
+    pub(crate) fn subjects_key(&self) -> PathBuf {
+        self.dir.join("subjects.kek")
+    }
+
+    /// The one that is about to take its place.
+    pub(crate) fn next_subjects_key(&self) -> PathBuf {
+        self.dir.join("subjects.kek.next")
+    }
+
     pub(crate) fn checkpoints(&self) -> PathBuf {
         self.dir.join("checkpoints")
     }
 
-    /// The public key that checks the log's checkpoints.
+    /// The public key that checks the log's first checkpoints.
     pub(crate) fn verifier_key(&self) -> PathBuf {
         self.dir.join("log.vkey")
+    }
+
+    /// The keys that came after it, once there are any.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.dir.join("keys.json")
     }
 
     fn format(&self) -> PathBuf {

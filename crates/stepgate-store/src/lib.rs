@@ -1,29 +1,47 @@
 //! The store: one writer that makes records durable, and everything that lives beside the log.
 
+mod archive;
+mod backup;
 mod beside;
+mod bundle;
 mod change;
 mod check;
+mod check_beside;
 mod checkpoints;
+mod cosigned;
+mod cursor;
 mod desk;
 mod error;
 mod export;
 mod factors;
+mod fault;
 mod files;
 mod frame;
+mod gather;
 mod history;
+mod index;
 mod journal;
+mod keeper;
+mod kek;
+mod keys;
 mod layout;
 mod log;
 mod migrate;
 mod open;
 mod pace;
 mod people;
+mod proofs;
 mod queue;
+mod read;
 mod records;
+mod restore;
+mod retention;
 mod scan;
 mod scram;
 mod seal;
+mod slim;
 mod space;
+mod subjects;
 mod tape;
 #[cfg(test)]
 mod testing;
@@ -33,8 +51,13 @@ mod vault;
 mod wait;
 mod writer;
 
+pub use archive::{OnSealed, Segment};
+pub use backup::{BackedUp, BackupError};
+pub use bundle::{BundleRequest, BundleSummary};
 pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
+pub use cosigned::{CosignError, Cosigned};
+pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
 pub use desk::{
     Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
     Shown, ShownParameter, VerifyError, Waiting,
@@ -42,7 +65,14 @@ pub use desk::{
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
+pub use index::{Finder, Search};
+pub use keeper::Upkeep;
+pub use keys::Rotated;
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened, PendingRelease};
 pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
+pub use records::Stored;
+pub use restore::{RestoreError, RestoredLog};
+pub use retention::Pruning;
 pub use scram::ScramSecret;
+pub use subjects::{ShredError, Shredding, Subject, Subjects};
 pub use vault::{Vault, VaultError};

@@ -5,23 +5,26 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
 use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use stepgate_record::{
-    Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket, VerifierKey,
+    Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket,
 };
 use stepgate_types::{Clock, Entropy, SessionId, StatementId};
 use tokio::sync::watch;
 
+use crate::keeper;
 use crate::queue::Parcel;
 use crate::records::Stored;
 use crate::seal::Watermarks;
+use crate::subjects::Staged;
 use crate::wait::block_on;
 use crate::writer::{self, Shared};
-use crate::{Change, Entry, LogError, Side, Vault};
+use crate::{Change, Entry, LogError, Side, Subjects, Vault};
 
 /// How many events one call may append: they are written as one batch.
 const MAX_EVENTS: usize = 1024;
@@ -65,9 +68,9 @@ pub struct Log {
 struct Handle {
     shared: Arc<Shared>,
     clock: Arc<dyn Clock>,
-    verifier_key: VerifierKey,
     writer: Option<JoinHandle<()>>,
     checkpointer: Option<(std_mpsc::Sender<()>, JoinHandle<()>)>,
+    keeper: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
     /// Held as long as the log is open.
     _lock: File,
 }
@@ -82,7 +85,6 @@ impl Log {
     pub(crate) fn start(
         shared: Shared,
         prev: Hash,
-        verifier_key: VerifierKey,
         clock: Arc<dyn Clock>,
         lock: File,
     ) -> std::io::Result<Self> {
@@ -101,13 +103,19 @@ impl Log {
                 }
             }
         })?;
+        let stop_keeping = Arc::new(AtomicBool::new(false));
+        let (keeps, keeps_time, stopped) =
+            (Arc::clone(&shared), Arc::clone(&clock), Arc::clone(&stop_keeping));
+        let keeper = thread::Builder::new()
+            .name("audit-keeper".to_owned())
+            .spawn(move || keeper::run(&keeps, &*keeps_time, &stopped))?;
         Ok(Self {
             handle: Arc::new(Handle {
                 shared,
                 clock,
-                verifier_key,
                 writer: Some(writer),
                 checkpointer: Some((stop, checkpointer)),
+                keeper: Some((stop_keeping, keeper)),
                 _lock: lock,
             }),
         })
@@ -119,12 +127,6 @@ impl Log {
 
     pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
         &self.handle.clock
-    }
-
-    /// What checks the log's checkpoints.
-    #[must_use]
-    pub fn verifier_key(&self) -> &VerifierKey {
-        &self.handle.verifier_key
     }
 
     /// The log's id: 32 hexadecimal digits.
@@ -256,6 +258,11 @@ impl Log {
         statement: StatementId,
         event: &Event,
     ) -> Result<Option<(Ticket, PendingRelease)>, LogError> {
+        if event.is_plain_spoken() {
+            let urgent = self.shared().marks.ordinary_is_durable();
+            let first = self.push_plain(event.clone(), urgent, false)?;
+            return first.map(|seq| self.ticketed(statement, seq)).transpose();
+        }
         self.try_ticket_as(statement, |fitted| fitted.fit(event))
     }
 
@@ -295,9 +302,31 @@ impl Log {
     /// # Errors
     /// The event was not queued.
     pub fn note(&self, event: impl Borrow<Event>) -> Result<(), LogError> {
-        self.push_encoded(false, None, true, |fitted| fitted.fit(event.borrow()))?
-            .map(|_| ())
-            .ok_or(LogError::Full)
+        let event = event.borrow();
+        let pushed = if event.is_plain_spoken() {
+            self.push_plain(event.clone(), false, true)?
+        } else {
+            self.push_encoded(false, None, true, |fitted| fitted.fit(event))?
+        };
+        pushed.map(|_| ()).ok_or(LogError::Full)
+    }
+
+    /// Queues an event that names somebody, without waiting; `None` if there is no room right now.
+    fn push_plain(&self, event: Event, urgent: bool, happened: bool) -> Result<Option<u64>, LogError> {
+        let mut event = [event];
+        let staged = self.subjects().commit(&mut event, self.len())?;
+        let events = fit(&event)?;
+        let parcel = Parcel {
+            events: &events,
+            changes: &mut staged.changes().to_vec(),
+            urgent,
+            waits: None,
+            last: false,
+            happened,
+        };
+        let first = self.push(parcel)?;
+        first.into_iter().for_each(|first| staged.queued(first));
+        Ok(first)
     }
 
     fn push_encoded(
@@ -326,7 +355,7 @@ impl Log {
     /// # Errors
     /// A record cannot be read.
     pub fn replay(&self, from: u64, f: &mut dyn FnMut(u64, &Record)) -> Result<(), LogError> {
-        for stored in self.shared().records.read(from, self.len())? {
+        for stored in self.shared().read(from, self.len())? {
             let Stored { seq, bytes, .. } = stored?;
             let unreadable =
                 |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
@@ -368,6 +397,12 @@ impl Log {
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.shared().marks.watch()
+    }
+
+    /// Who stands behind the commitments in its records.
+    #[must_use]
+    pub fn subjects(&self) -> &Subjects {
+        &self.shared().subjects
     }
 
     /// All keys and values of a side tree.
@@ -424,15 +459,25 @@ impl Log {
     /// Returns the number of the first record.
     async fn queue_as(&self, events: &[Event], mut changes: Vec<Change>, how: How) -> Result<u64, LogError> {
         let How { urgent, last, happened, .. } = how;
-        let events = fit(events)?;
         if changes.len() > MAX_CHANGES || !changes.iter().all(Change::fits) {
             return Err(LogError::TooLarge("too many or too large changes".to_owned()));
         }
+        let mut named;
+        let (events, staged) = if events.iter().any(Event::is_plain_spoken) {
+            named = events.to_vec();
+            let staged = self.subjects().commit(&mut named, self.len())?;
+            (named.as_slice(), Some(staged))
+        } else {
+            (events, None)
+        };
+        let events = fit(events)?;
+        changes.extend(staged.iter().flat_map(Staged::changes).cloned());
         let Shared { queue, marks, .. } = self.shared();
         loop {
             let parcel =
                 Parcel { events: &events, changes: &mut changes, urgent, waits: None, last, happened };
             if let Some(first) = self.push(parcel)? {
+                staged.iter().for_each(|staged| staged.queued(first));
                 return Ok(first);
             }
             std::future::poll_fn(|context| queue.poll_room(happened, marks, context)).await;
@@ -465,6 +510,12 @@ fn fit(events: &[Event]) -> Result<Vec<Fitted>, LogError> {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        // First: it appends records.
+        if let Some((stop, keeper)) = self.keeper.take() {
+            stop.store(true, Ordering::Release);
+            keeper.thread().unpark();
+            let _ = keeper.join();
+        }
         // The writer ends when it has written what is queued.
         self.shared.queue.end();
         if let Some(writer) = self.writer.take() {

@@ -8,8 +8,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use stepgate_record::{Frontier, Hash, VerifierKey};
+use stepgate_record::{Frontier, Hash, VerifierKeys};
 
+use crate::archive::Seals;
 use crate::beside::{Beside, BesideError, entries, has_blobs, open_db, panicked};
 use crate::files::{AtPath as _, remove_dir, sync_dir};
 use crate::frame::Builder;
@@ -17,14 +18,14 @@ use crate::history::History;
 use crate::journal::Journal;
 use crate::layout::{Layout, make_dir};
 use crate::open::check_records;
-use crate::tape::Tape;
+use crate::tape::{SEGMENT_RECORDS, Tape};
 use crate::{OpenError, Side, checkpoints};
 
 /// Records written as one batch.
 const BATCH_RECORDS: usize = 256;
 
 /// Migrates the directory, whose log was made under this key.
-pub(crate) fn migrate(layout: &Layout, log_id: &str, key: &VerifierKey) -> Result<(), OpenError> {
+pub(crate) fn migrate(layout: &Layout, log_id: &str, keys: &VerifierKeys) -> Result<(), OpenError> {
     tracing::info!(dir = %layout.dir().display(), "migrating the store to format 2");
     for begun in [layout.records(), layout.beside()] {
         remove_dir(&begun).at(&begun)?;
@@ -40,7 +41,7 @@ pub(crate) fn migrate(layout: &Layout, log_id: &str, key: &VerifierKey) -> Resul
     if has_blobs(&blobs).at(&blobs)? {
         return Err(found("log/blobs is not empty: no record or value is that large".to_owned()));
     }
-    let known = || checkpoints::read(&layout.checkpoints(), key).map_err(|why| layout.damaged(why));
+    let known = || checkpoints::read(&layout.checkpoints(), keys).map_err(|why| layout.damaged(why));
     let old = match open_db(&layout.old_log()) {
         Ok(old) => old,
         Err(BesideError::InUse) => return Err(OpenError::InUse { dir: layout.dir().to_owned() }),
@@ -52,7 +53,8 @@ pub(crate) fn migrate(layout: &Layout, log_id: &str, key: &VerifierKey) -> Resul
     copy_entries(&old, &layout.beside()).map_err(found)?;
     drop(old);
     // What was written is read back, and held against the checkpoints once more.
-    let after = check_records(&layout.records(), log_id, known()?).map_err(|why| layout.damaged(why))?;
+    let after = check_records(&layout.records(), log_id, known()?, &Seals::default());
+    let after = after.map_err(|why| layout.damaged(why))?;
     if after.frontier != before {
         return Err(layout.damaged("the migrated records are not those of the old store"));
     }
@@ -105,7 +107,7 @@ fn copy_records(
 ) -> Result<Frontier, String> {
     let unwritten = |error: io::Error| format!("records cannot be written: {error}");
     let tree = old.open_tree("records").map_err(|error| format!("no tree records: {error}"))?;
-    let mut tape = Tape::create(dir, log_id).map_err(unwritten)?;
+    let mut tape = Tape::create(dir, log_id, SEGMENT_RECORDS).map_err(unwritten)?;
     let mut frame = Builder::default();
     frame.begin();
     let (mut first, mut next) = (0_u64, 0_u64);

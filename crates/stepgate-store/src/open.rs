@@ -2,17 +2,20 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use stepgate_record::verify::Known;
-use stepgate_record::{Checkpoint, Event, Frontier, Hash, VerifierKey};
+use stepgate_record::{Checkpoint, Event, Frontier, Hash, NoteSigner, VerifierKeys};
 
+use crate::archive::{Archive, Seals};
 use crate::beside::{Beside, BesideError, has_blobs};
 use crate::checkpoints::{self, Checkpoints};
-use crate::files::{AtPath as _, read_text, remove_dir, sync_dir, write_atomic};
+use crate::files::{AtPath as _, remove_dir, sync_dir, write_atomic};
 use crate::frame::Digest;
+use crate::gather::Changed;
 use crate::history::History;
 use crate::journal::{Journal, Written};
+use crate::keys;
 use crate::layout::{Layout, make_dir};
 use crate::log::{Log, LogOptions, Opened};
 use crate::migrate;
@@ -20,12 +23,13 @@ use crate::queue::Queue;
 use crate::records::{Index, Records};
 use crate::scan::{self, Damage, End, Found, Scan};
 use crate::seal::Watermarks;
-use crate::writer::{self, Shared};
-use crate::{LogError, OpenError};
+use crate::tape::SEGMENT_RECORDS;
+use crate::writer::Shared;
+use crate::{LogError, OpenError, Subjects, retention};
 
 /// Up to this size, in bytes, the database is copied before it is opened: opening a damaged one rewrites
 /// it, and the evidence would be gone.
-const MAX_COPIED_BYTES: u64 = 64 * 1024 * 1024;
+pub(crate) const MAX_COPIED_BYTES: u64 = 64 * 1024 * 1024;
 
 impl Log {
     /// Opens the log in the data directory `dir`, or makes it there, and records `log.started`.
@@ -33,6 +37,19 @@ impl Log {
     /// # Errors
     /// See [`OpenError`]; a damaged log is never repaired or made anew.
     pub fn open(dir: &Path, options: LogOptions) -> Result<(Self, Opened), OpenError> {
+        Self::open_with_segments(dir, options, SEGMENT_RECORDS)
+    }
+
+    /// [`Log::open`] with segments of another size, for tests: those that are there keep theirs.
+    ///
+    /// # Errors
+    /// As [`Log::open`].
+    #[doc(hidden)]
+    pub fn open_with_segments(
+        dir: &Path,
+        options: LogOptions,
+        segment: u64,
+    ) -> Result<(Self, Opened), OpenError> {
         let layout = Layout::new(dir);
         layout.make_dirs()?;
         let lock = layout.lock()?;
@@ -43,26 +60,25 @@ impl Log {
             None => new_log_id(&layout, &options)?,
         };
         let origin = Checkpoint::origin(&log_id);
-        let signer = writer::signer(&origin, &options.vault.key("log checkpoints"))?;
-        let verifier_key = signer.verifier_key();
-        if !created {
-            check_key(&layout, &verifier_key)?;
-        }
+        let (keys, signer) = keys_of(&layout, &origin, &options, created)?;
         if used.is_some_and(|used| used.old) {
-            migrate::migrate(&layout, &log_id, &verifier_key)?;
+            migrate::migrate(&layout, &log_id, &keys)?;
         } else if layout.backup().exists() {
             // A migration was stopped when it was done.
             remove_dir(&layout.old_log()).at(&layout.old_log())?;
         }
         let checkpoints_dir = layout.checkpoints();
-        let checkpoints = Checkpoints::new(checkpoints_dir.clone(), origin, signer).at(&checkpoints_dir)?;
+        let checkpoints =
+            Checkpoints::new(checkpoints_dir.clone(), keys.clone(), signer).at(&checkpoints_dir)?;
         let parts = if created {
-            Parts::create(&layout, &log_id)?
+            Parts::create(&layout, &log_id, segment)?
         } else {
-            Parts::open(&layout, &log_id, &verifier_key)?
+            Parts::open(&layout, &log_id, &keys, segment)?
         };
-        let Parts { records, beside, journal, frontier, prev, torn } = parts;
+        let Parts { records, archive, beside, journal, frontier, prev, torn } = parts;
         let count = frontier.end();
+        let beside = Arc::new(beside);
+        let subjects = Subjects::open_dir(&layout, &beside, &options.vault)?;
         let shared = Shared {
             queue: Queue::new(count),
             records,
@@ -71,23 +87,37 @@ impl Log {
             marks: Watermarks::new(count, options.ordinary_durable),
             log_id: log_id.clone(),
             frontier: Mutex::new(frontier),
+            writing: Mutex::default(),
+            archive,
+            upkeep: Mutex::default(),
+            #[cfg(test)]
+            seals: std::sync::atomic::AtomicBool::default(),
             checkpoints: Mutex::new(checkpoints),
             checkpoints_dir,
+            rotating: Mutex::default(),
+            keys_file: layout.keys(),
+            vault: options.vault,
+            subjects,
         };
+        retention::settle(&shared).map_err(|why| layout.damaged(why))?;
         if created {
             shared.checkpoint(true)?;
             let path = layout.verifier_key();
-            write_atomic(&path, format!("{verifier_key}\n").as_bytes()).at(&path)?;
+            write_atomic(&path, format!("{}\n", keys.first()).as_bytes()).at(&path)?;
             sync_dir(&layout.beside()).at(&layout.beside())?;
             // Last: from here on the directory counts as used.
             layout.write_format(&log_id)?;
+            // Its own name, too. Where what it lies in cannot be opened, somebody else has made it.
+            let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let _ = sync_dir(parent.unwrap_or(Path::new(".")));
         }
-        let log = Self::start(shared, prev, verifier_key, options.clock, lock).at(dir)?;
+        let log = Self::start(shared, prev, options.clock, lock).at(dir)?;
         let mut events = vec![Event::LogStarted { version: options.version }];
         if torn > 0 {
             events.push(Event::LogTailCut { bytes: torn });
         }
         log.append_blocking(events, Vec::new())?;
+        log.subjects().clone().finish_shredding(&log).map_err(|error| layout.damaged(error.to_string()))?;
         log.shared().checkpoint_if_dirty()?;
         Ok((log, Opened { created, records: count }))
     }
@@ -98,6 +128,22 @@ fn new_log_id(layout: &Layout, options: &LogOptions) -> Result<String, OpenError
     if checkpoints::claim_records(&checkpoints).at(&checkpoints)? {
         return Err(layout.damaged("format.json is missing, yet checkpoints say that there are records"));
     }
+    if holds_records(&layout.records()).at(&layout.records())? || layout.old_log().join("db").exists() {
+        return Err(layout.damaged("format.json is missing, yet there are files of records"));
+    }
+    // Making a log begins with its records and ends with its key: what is there later is not there without the former.
+    let begun = layout.records().exists()
+        && layout.db().exists()
+        && checkpoints::any(&checkpoints).at(&checkpoints)?;
+    if layout.verifier_key().exists() && !begun {
+        return Err(layout.damaged("format.json and other parts of the log are missing, log.vkey is there"));
+    }
+    if layout.db().exists() {
+        let holds = open_beside(layout, Ok)?.holds_anything().map_err(|why| layout.damaged(why))?;
+        if holds {
+            return Err(layout.damaged("format.json is missing, yet something is kept in beside/db"));
+        }
+    }
     // If making the directory was interrupted, a checkpoint of the empty log is left.
     fs::remove_dir_all(&checkpoints).at(&checkpoints)?;
     layout.make_dirs()?;
@@ -106,21 +152,26 @@ fn new_log_id(layout: &Layout, options: &LogOptions) -> Result<String, OpenError
     Ok(data_encoding::HEXLOWER.encode(&id))
 }
 
-fn check_key(layout: &Layout, key: &VerifierKey) -> Result<(), OpenError> {
-    let path = layout.verifier_key();
-    match read_text(&path).at(&path)?.map(|text| text.trim_end().parse::<VerifierKey>()) {
-        Some(Ok(found)) if found == *key => Ok(()),
-        Some(Ok(found)) if found.name() == key.name() => {
-            Err(OpenError::WrongKey { dir: layout.dir().to_owned() })
-        }
-        Some(_) => Err(layout.damaged("log.vkey was altered")),
-        None => Err(layout.damaged("log.vkey is missing")),
+/// The log's keys, which must be of this master key, and the signer of the newest.
+fn keys_of(
+    layout: &Layout,
+    origin: &str,
+    options: &LogOptions,
+    created: bool,
+) -> Result<(VerifierKeys, NoteSigner), OpenError> {
+    if created {
+        let signer = keys::signer(&options.vault, origin, 0)?;
+        return Ok((signer.verifier_key().into(), signer));
     }
+    let keys = keys::read(layout, origin).map_err(|why| layout.damaged(why))?;
+    let signer = keys::own(layout, &options.vault, &keys)?;
+    Ok((keys, signer))
 }
 
 /// What a log is made of, checked.
 struct Parts {
     records: Records,
+    archive: Archive,
     beside: Beside,
     journal: Journal,
     frontier: Frontier,
@@ -131,25 +182,24 @@ struct Parts {
 
 impl Parts {
     /// Of a log that does not exist yet.
-    fn create(layout: &Layout, log_id: &str) -> Result<Self, OpenError> {
+    fn create(layout: &Layout, log_id: &str, segment: u64) -> Result<Self, OpenError> {
         let dir = layout.records();
-        if holds_records(&dir).at(&dir)? || layout.old_log().join("db").exists() {
-            return Err(layout.damaged("format.json is missing, yet there are files of records"));
-        }
         // Making the directory was interrupted, perhaps.
         for dir in [dir.clone(), layout.beside()] {
             remove_dir(&dir).at(&dir)?;
             make_dir(&dir).at(&dir)?;
         }
-        let records = Records::create(&dir, log_id).at(&dir)?;
+        let records = Records::create(&dir, log_id, segment).at(&dir)?;
+        let archive = Archive::new(&dir, Vec::new(), 0);
         let beside = open_beside(layout, Ok)?;
         let journal = Journal::open(&layout.journal()).at(&layout.journal())?;
         journal.wipe().at(&layout.journal())?;
-        Ok(Self { records, beside, journal, frontier: Frontier::default(), prev: Hash::ZERO, torn: 0 })
+        let (frontier, prev) = (Frontier::default(), Hash::ZERO);
+        Ok(Self { records, archive, beside, journal, frontier, prev, torn: 0 })
     }
 
     /// Of a log that was used, held against its checkpoints.
-    fn open(layout: &Layout, log_id: &str, key: &VerifierKey) -> Result<Self, OpenError> {
+    fn open(layout: &Layout, log_id: &str, keys: &VerifierKeys, segment: u64) -> Result<Self, OpenError> {
         for (path, name) in
             [(layout.records(), "records"), (layout.db(), "beside/db"), (layout.journal(), "journal")]
         {
@@ -160,14 +210,16 @@ impl Parts {
         if has_blobs(&layout.blobs()).at(&layout.blobs())? {
             return Err(layout.damaged("beside/blobs is not empty: no value is that large"));
         }
-        let known = checkpoints::read(&layout.checkpoints(), key).map_err(|why| layout.damaged(why))?;
+        let known = keys::all_known(layout, keys).map_err(|why| layout.damaged(why))?;
         let dir = layout.records();
-        let checked = check_records(&dir, log_id, known).map_err(|why| layout.damaged(why))?;
+        let seals = Seals::read(&dir, log_id, keys).map_err(|why| layout.damaged(why))?;
+        let checked = check_records(&dir, log_id, known, &seals).map_err(|why| layout.damaged(why))?;
         let journal = Journal::open(&layout.journal()).at(&layout.journal())?;
         let beside = open_beside(layout, |beside| reconcile(beside, &journal, &checked))?;
-        let Checked { frontier, prev, end, index, .. } = checked;
-        let records = Records::resume(&dir, log_id, &end, index).at(&dir)?;
-        Ok(Self { records, beside, journal, frontier, prev, torn: end.torn })
+        let Checked { frontier, prev, end, index, floor, .. } = checked;
+        let records = Records::resume(&dir, log_id, &end, index, segment).at(&dir)?;
+        let archive = Archive::new(&dir, seals.seals, floor);
+        Ok(Self { records, archive, beside, journal, frontier, prev, torn: end.torn })
     }
 }
 
@@ -261,24 +313,44 @@ fn named(change: Option<(u64, Digest)>) -> String {
     change.map_or_else(|| "no record".to_owned(), |(first, _)| format!("record {first}"))
 }
 
-/// What reading all records has shown.
+/// What reading the records has shown.
 pub(crate) struct Checked {
     pub(crate) frontier: Frontier,
     prev: Hash,
     end: End,
     index: Index,
+    /// The first record that is there.
+    floor: u64,
     /// The last batch that changed something beside the log, and the one before it.
-    changed: Option<(u64, Digest)>,
-    changed_before: Option<(u64, Digest)>,
+    changed: Changed,
+    changed_before: Changed,
 }
 
-/// Hashes all records that the newest checkpoint covers and reads those after it.
-pub(crate) fn check_records(dir: &Path, log_id: &str, known: Vec<Known>) -> Result<Checked, String> {
+/// Hashes the records that the newest checkpoint covers, and reads those after it. Of what is sealed, only the newest
+/// segment: the others are what their seals say, which stand under the same checkpoints.
+pub(crate) fn check_records(
+    dir: &Path,
+    log_id: &str,
+    mut known: Vec<Known>,
+    seals: &Seals,
+) -> Result<Checked, String> {
     let unreadable = |error: std::io::Error| format!("records cannot be read: {error}");
-    let mut scan = Scan::new(dir, log_id).map_err(unreadable)?;
-    let mut history = History::new(log_id, known);
+    let floor = first_there(dir, seals)?;
+    let newest = seals.seals.len().saturating_sub(1);
+    let carry = seals.carry(newest).ok_or("a seal is malformed")?;
+    let from = carry.frontier.end();
+    known.extend_from_slice(&seals.known);
+    known.sort_by_key(|known| known.size);
+    for known in known.iter().filter(|known| known.size == from) {
+        if carry.frontier.root() != Some(known.root) {
+            let (size, source) = (known.size, &known.source);
+            return Err(format!("one or more of the {size} records that {source} signs were altered"));
+        }
+    }
+    let mut scan = Scan::from_file(dir, log_id, from).map_err(unreadable)?;
+    let mut history = History::new(log_id, known).after(carry.frontier, carry.prev);
     let mut index = Index::default();
-    let (mut changed, mut changed_before) = (None, None);
+    let (mut changed, mut changed_before) = carry.changes;
     let end = loop {
         let before = scan.place();
         match scan.advance().map_err(|Damage { record, why }| format!("record {record} {why}"))? {
@@ -302,5 +374,21 @@ pub(crate) fn check_records(dir: &Path, log_id: &str, known: Vec<Known>) -> Resu
         }
     };
     let (frontier, prev) = history.finish()?;
-    Ok(Checked { frontier, prev, end, index, changed, changed_before })
+    Ok(Checked { frontier, prev, end, index, floor, changed, changed_before })
+}
+
+/// The first record whose file is there. From it on, all that are sealed must be.
+pub(crate) fn first_there(dir: &Path, seals: &Seals) -> Result<u64, String> {
+    let files = scan::files(dir).map_err(|error| format!("records cannot be listed: {error}"))?;
+    let floor = files.front().copied().ok_or("there is no file of records")?;
+    let begins = floor == 0 || seals.seals.iter().any(|seal| seal.first == floor);
+    let newest = seals.seals.last().map_or(0, |seal| seal.first);
+    if !begins || floor > newest {
+        return Err(format!("record {} is missing", seals.seals.last().map_or(0, |seal| seal.first)));
+    }
+    let lacking = seals.seals.iter().find(|seal| seal.first >= floor && !files.contains(&seal.first));
+    match lacking {
+        Some(seal) => Err(format!("record {} is missing: its file is not there", seal.first)),
+        None => Ok(floor),
+    }
 }

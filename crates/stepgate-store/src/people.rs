@@ -6,11 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use stepgate_record::Event;
-use stepgate_types::{Clock, GroupName, PersonName, Timestamp};
+use stepgate_types::{Actor, Clock, GroupName, PersonName, Timestamp};
 use tokio::sync::Mutex;
 
+use crate::subjects::Old;
 use crate::wait::block_on;
-use crate::{Change, Factors, Log, LogError, ScramSecret, Side, Vault, VaultError};
+use crate::{Change, Entry, Factors, Log, LogError, ScramSecret, Side, Vault, VaultError};
 
 /// How many people a gate keeps: all of them are in memory, at less than 1 KiB each.
 const MAX_PEOPLE: usize = 100_000;
@@ -131,10 +132,13 @@ impl People {
     /// An entry cannot be read.
     pub fn open(log: &Log, vault: &Vault) -> Result<Self, PersonError> {
         let mut people = BTreeMap::new();
-        for (key, sealed) in log.load(Side::People)? {
-            let person = unseal(vault, &key, &sealed)?;
+        let mut old = Vec::new();
+        for entry in log.load(Side::People)? {
+            let (person, moves) = unseal(log, vault, entry)?;
             people.insert(person.name.clone(), Arc::new(person));
+            old.extend(moves);
         }
+        log.subjects().move_in(log, vault, Side::People, old)?;
         let changing = Arc::new(Mutex::new(()));
         let factors = Factors::open(log, vault, Arc::clone(&changing))?;
         let (log, vault, clock) = (log.clone(), vault.clone(), Arc::clone(log.clock()));
@@ -206,7 +210,7 @@ impl People {
     ///
     /// # Errors
     /// See [`PersonError`].
-    pub async fn add(&self, new: NewPerson<'_>, by: Option<PersonName>) -> Result<(), PersonError> {
+    pub async fn add(&self, new: NewPerson<'_>, by: impl Into<Actor>) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let NewPerson { name, groups, service, password } = new;
         if self.get(&name).is_some() {
@@ -225,13 +229,14 @@ impl People {
     ///
     /// # Errors
     /// See [`PersonError`].
-    pub async fn remove(&self, name: &PersonName, by: Option<PersonName>) -> Result<(), PersonError> {
+    pub async fn remove(&self, name: &PersonName, by: impl Into<Actor>) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         self.known(name)?;
+        let by = by.into();
         let (mut changes, kinds) = self.inner.factors.removal_of_all(name);
-        changes.push(Change::Delete { side: Side::People, key: key(name) });
-        let mut events = vec![event("user.removed", name, by.clone(), Vec::new())];
-        events.extend(kinds.iter().map(|_| event("factor.removed", name, by.clone(), Vec::new())));
+        changes.push(Change::Delete { side: Side::People, key: self.inner.log.subjects().key_of(name, "") });
+        let mut events = vec![event("user.removed", name, &by, Vec::new())];
+        events.extend(kinds.iter().map(|_| event("factor.removed", name, &by, Vec::new())));
         self.inner.log.append(events, changes).await?;
         self.inner.people.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.inner.version.fetch_add(1, Ordering::SeqCst);
@@ -247,7 +252,7 @@ impl People {
         &self,
         name: &PersonName,
         password: &str,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let mut person = Person::clone(&*self.known(name)?);
@@ -263,7 +268,7 @@ impl People {
         &self,
         name: &PersonName,
         groups: Vec<GroupName>,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let mut person = Person::clone(&*self.known(name)?);
@@ -279,7 +284,7 @@ impl People {
         &self,
         name: &PersonName,
         certificates: Vec<String>,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         let _changing = self.inner.changing.lock().await;
         let good = |name: &String| {
@@ -297,7 +302,7 @@ impl People {
     ///
     /// # Errors
     /// As [`People::add`].
-    pub fn add_blocking(&self, new: NewPerson<'_>, by: Option<PersonName>) -> Result<(), PersonError> {
+    pub fn add_blocking(&self, new: NewPerson<'_>, by: impl Into<Actor>) -> Result<(), PersonError> {
         block_on(self.add(new, by))
     }
 
@@ -305,7 +310,7 @@ impl People {
     ///
     /// # Errors
     /// As [`People::remove`].
-    pub fn remove_blocking(&self, name: &PersonName, by: Option<PersonName>) -> Result<(), PersonError> {
+    pub fn remove_blocking(&self, name: &PersonName, by: impl Into<Actor>) -> Result<(), PersonError> {
         block_on(self.remove(name, by))
     }
 
@@ -317,7 +322,7 @@ impl People {
         &self,
         name: &PersonName,
         password: &str,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         block_on(self.set_password(name, password, by))
     }
@@ -330,7 +335,7 @@ impl People {
         &self,
         name: &PersonName,
         groups: Vec<GroupName>,
-        by: Option<PersonName>,
+        by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         block_on(self.set_groups(name, groups, by))
     }
@@ -346,12 +351,14 @@ impl People {
         Ok(ScramSecret::new(password, &self.inner.vault.random()?))
     }
 
-    async fn put(&self, action: &str, mut person: Person, by: Option<PersonName>) -> Result<(), PersonError> {
+    async fn put(&self, action: &str, mut person: Person, by: impl Into<Actor>) -> Result<(), PersonError> {
         person.groups.sort();
         person.groups.dedup();
-        let value = seal(&self.inner.vault, &person)?;
-        let change = Change::Put { side: Side::People, key: key(&person.name), value };
-        let events = vec![event(action, &person.name, by, person.groups.clone())];
+        let Inner { log, vault, .. } = &*self.inner;
+        let place = log.subjects().place_for(&person.name, log, vault)?;
+        let value = seal(place.vault(), &person)?;
+        let change = Change::Put { side: Side::People, key: place.key(""), value };
+        let events = vec![event(action, &person.name, &by.into(), person.groups.clone())];
         self.inner.log.append(events, vec![change]).await.map_err(|error| match error {
             LogError::TooLarge(_) => PersonError::Limit("too many groups for one person".to_owned()),
             other => other.into(),
@@ -364,17 +371,14 @@ impl People {
 }
 
 /// The event of a change to a person.
-pub(crate) fn event(
-    action: &str,
-    person: &PersonName,
-    by: Option<PersonName>,
-    groups: Vec<GroupName>,
-) -> Event {
-    Event::AdminAction { action: action.to_owned(), person: Some(person.clone()), by, groups }
-}
-
-fn key(name: &PersonName) -> Vec<u8> {
-    name.as_str().as_bytes().to_vec()
+pub(crate) fn event(action: &str, person: &PersonName, by: &Actor, groups: Vec<GroupName>) -> Event {
+    Event::AdminAction {
+        action: action.to_owned(),
+        person: Some(person.into()),
+        by: by.by(),
+        groups,
+        operator: by.operator(),
+    }
 }
 
 fn label(name: &PersonName) -> String {
@@ -397,12 +401,31 @@ fn seal(vault: &Vault, person: &Person) -> Result<Vec<u8>, PersonError> {
     Ok(vault.seal(&label(&person.name), &json)?)
 }
 
-fn unseal(vault: &Vault, key: &[u8], sealed: &[u8]) -> Result<Person, PersonError> {
-    let name = std::str::from_utf8(key).ok().and_then(|name| name.parse::<PersonName>().ok());
-    let name = name.ok_or(VaultError::DoesNotOpen)?;
-    let json = vault.unseal(&label(&name), sealed)?;
+/// A person, and what is to be moved if an older stepgate left it.
+fn unseal(log: &Log, vault: &Vault, entry: Entry) -> Result<(Person, Option<Old>), PersonError> {
+    let (key, sealed) = &entry;
+    let (name, json, is_old) = match log.subjects().kept(key, vault) {
+        Some(kept) => {
+            let kept = kept?;
+            let json = kept.vault.unseal(&label(&kept.person), sealed)?;
+            (kept.person, json, false)
+        }
+        None => {
+            let name = std::str::from_utf8(key).ok().and_then(|name| name.parse::<PersonName>().ok());
+            let name = name.ok_or(VaultError::DoesNotOpen)?;
+            let json = vault.unseal(&label(&name), sealed)?;
+            (name, json, true)
+        }
+    };
     let stored: Stored = serde_json::from_slice(&json).map_err(|_| VaultError::DoesNotOpen)?;
-    Ok(Person {
+    let old = is_old.then(|| Old {
+        person: name.clone(),
+        what: String::new(),
+        label: label(&name),
+        plain: json,
+        entry,
+    });
+    let person = Person {
         name,
         groups: stored.groups,
         service: stored.service,
@@ -414,5 +437,6 @@ fn unseal(vault: &Vault, key: &[u8], sealed: &[u8]) -> Result<Person, PersonErro
             server_key: stored.server_key,
         },
         added: Timestamp::from_micros(stored.added_us),
-    })
+    };
+    Ok((person, old))
 }

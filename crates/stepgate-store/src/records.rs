@@ -1,15 +1,17 @@
 //! The records: plain files that are only ever appended to, and where in them which record is.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use stepgate_record::Hash;
 
 use crate::LogError;
-use crate::frame::Frame;
-use crate::scan::{Damage, End, Found, Scan};
+use crate::frame::{Frame, HEADER_BYTES, Header};
+use crate::scan::{Damage, End, Found, Scan, file_name};
 use crate::space::Unwritten;
 use crate::tape::Tape;
 
@@ -22,11 +24,13 @@ const MAX_INDEX: usize = 4_096;
 
 /// A stored record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stored {
-    pub(crate) seq: u64,
-    pub(crate) bytes: Vec<u8>,
+pub struct Stored {
+    /// Its number.
+    pub seq: u64,
+    /// Its canonical bytes, without the line feed.
+    pub bytes: Vec<u8>,
     /// Its leaf hash.
-    pub(crate) hash: Hash,
+    pub hash: Hash,
 }
 
 /// The files of a log that is open.
@@ -59,6 +63,11 @@ impl Index {
         }
     }
 
+    /// Files before that of record `floor` are deleted.
+    fn forget_before(&mut self, floor: u64) {
+        self.0.retain(|place| place.file >= floor);
+    }
+
     /// The last place known at or before a record.
     fn before(&self, record: u64) -> Option<Place> {
         let after = self.0.partition_point(|place| place.record <= record);
@@ -68,13 +77,19 @@ impl Index {
 
 impl Records {
     /// Begins the files of a new log.
-    pub(crate) fn create(dir: &Path, log_id: &str) -> io::Result<Self> {
-        Ok(Self::with(dir, log_id, Tape::create(dir, log_id)?, Index::default()))
+    pub(crate) fn create(dir: &Path, log_id: &str, segment: u64) -> io::Result<Self> {
+        Ok(Self::with(dir, log_id, Tape::create(dir, log_id, segment)?, Index::default()))
     }
 
     /// Goes on where a scan has ended.
-    pub(crate) fn resume(dir: &Path, log_id: &str, end: &End, index: Index) -> io::Result<Self> {
-        Ok(Self::with(dir, log_id, Tape::resume(dir, log_id, end)?, index))
+    pub(crate) fn resume(
+        dir: &Path,
+        log_id: &str,
+        end: &End,
+        index: Index,
+        segment: u64,
+    ) -> io::Result<Self> {
+        Ok(Self::with(dir, log_id, Tape::resume(dir, log_id, end, segment)?, index))
     }
 
     fn with(dir: &Path, log_id: &str, tape: Tape, index: Index) -> Self {
@@ -92,21 +107,63 @@ impl Records {
         Ok(())
     }
 
+    /// How many records go into the same file, of those from number `next` on, which comes next.
+    pub(crate) fn room(&self, next: u64) -> u64 {
+        self.tape.lock().unwrap_or_else(PoisonError::into_inner).room(next)
+    }
+
+    /// The file that is written to, by its first record, and how many bytes of it are written.
+    pub(crate) fn place(&self) -> (u64, u64) {
+        self.tape.lock().unwrap_or_else(PoisonError::into_inner).place()
+    }
+
+    /// Where they lie.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// A scan over all of it.
     pub(crate) fn scan(&self) -> io::Result<Scan> {
         Scan::new(&self.dir, &self.log_id)
     }
 
-    /// The records `from..end`, all of which are on disk: each of them, or an error, which ends it.
-    pub(crate) fn read(&self, from: u64, end: u64) -> Result<Lines, LogError> {
+    /// Files before that of record `floor` are deleted.
+    pub(crate) fn forget_before(&self, floor: u64) {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner).forget_before(floor);
+    }
+
+    /// A scan whose next frame holds record number `from`, which is on disk. `sealed` tells where a frame begins in a
+    /// sealed file: file, offset and first record, to be looked at before it is believed.
+    pub(crate) fn scan_from(&self, from: u64, sealed: Option<(u64, u64, u64)>) -> Result<Scan, LogError> {
+        let mut scan = self.scan_before(from, sealed)?;
+        scan.skip_to(from).map_err(|Damage { record, why }| unreadable(record, &why))?;
+        Ok(scan)
+    }
+
+    fn scan_before(&self, from: u64, sealed: Option<(u64, u64, u64)>) -> Result<Scan, LogError> {
         let place = self.index.lock().unwrap_or_else(PoisonError::into_inner).before(from);
-        let scan = match place {
-            Some(Place { record, file, offset }) => {
-                Scan::starting_at(&self.dir, &self.log_id, (file, offset, record))
-            }
+        let place = place.map(|Place { record, file, offset }| (file, offset, record));
+        let begins = |(file, offset, record): &(u64, u64, u64)| {
+            let mut line = [0; HEADER_BYTES];
+            let read = File::open(self.dir.join(file_name(*file)));
+            let read = read.and_then(|file| file.read_exact_at(&mut line, *offset));
+            read.is_ok() && Header::parse(&line).is_some_and(|header| header.first == *record)
+        };
+        let scan = match sealed.filter(begins).or(place) {
+            Some(place) => Scan::starting_at(&self.dir, &self.log_id, place),
             None => self.scan(),
         };
-        let mut scan = scan.map_err(|error| unreadable(from, &format!("cannot be read: {error}")))?;
+        scan.map_err(|error| unreadable(from, &format!("cannot be read: {error}")))
+    }
+
+    /// The records `from..end`, all of which are on disk: each of them, or an error, which ends it.
+    pub(crate) fn read(
+        &self,
+        from: u64,
+        end: u64,
+        sealed: Option<(u64, u64, u64)>,
+    ) -> Result<Lines, LogError> {
+        let mut scan = self.scan_before(from, sealed)?;
         if from < end {
             scan.skip_to(from).map_err(|Damage { record, why }| unreadable(record, &why))?;
         }

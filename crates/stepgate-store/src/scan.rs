@@ -1,7 +1,8 @@
 //! Reads record files frame by frame, and tells a torn end from damage.
 //!
 //! The writer goes on only when a frame is on disk. So at most one frame can be half written, and nothing follows
-//! it: whatever is wrong with any other frame was done to it later.
+//! it: whatever is wrong with any other frame was done to it later. A frame that is half of a batch, and has nothing
+//! sound behind it, belongs to that torn end.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -74,6 +75,10 @@ pub(crate) struct Scan {
     files: VecDeque<u64>,
     open: Option<Open>,
     next: u64,
+    /// Frames that were read ahead: halves of a batch, up to its end.
+    ahead: VecDeque<(Frame, (u64, u64))>,
+    /// Where the last frame ends that was given out, while others were read ahead.
+    passed: Option<(u64, u64)>,
 }
 
 struct Open {
@@ -97,7 +102,23 @@ impl Scan {
     /// From the first record on.
     pub(crate) fn new(dir: &Path, log_id: &str) -> io::Result<Self> {
         let files = files(dir)?;
-        Ok(Self { dir: dir.to_owned(), log_id: log_id.to_owned(), files, open: None, next: 0 })
+        Ok(Self {
+            dir: dir.to_owned(),
+            log_id: log_id.to_owned(),
+            files,
+            open: None,
+            next: 0,
+            ahead: VecDeque::new(),
+            passed: None,
+        })
+    }
+
+    /// From the beginning of the file of `first` on, or of the first one there is after it.
+    pub(crate) fn from_file(dir: &Path, log_id: &str, first: u64) -> io::Result<Self> {
+        let mut scan = Self::new(dir, log_id)?;
+        scan.files.retain(|file| *file >= first);
+        scan.next = first;
+        Ok(scan)
     }
 
     /// From the frame at `offset` in the file of `first` on, whose first record is `next`.
@@ -113,16 +134,57 @@ impl Scan {
         let mut input = BufReader::with_capacity(BUFFER_BYTES, input);
         input.seek(SeekFrom::Start(offset))?;
         let open = Some(Open { first, input, offset, length });
-        Ok(Self { dir: dir.to_owned(), log_id: log_id.to_owned(), files, open, next })
+        let (dir, log_id) = (dir.to_owned(), log_id.to_owned());
+        Ok(Self { dir, log_id, files, open, next, ahead: VecDeque::new(), passed: None })
     }
 
-    /// File and offset of the frame that comes next.
+    /// Behind the last frame: file and offset, where the next one is if that is in the same file.
     pub(crate) fn place(&self) -> Option<(u64, u64)> {
-        self.open.as_ref().map(|open| (open.first, open.offset))
+        let read = self.open.as_ref().map(|open| (open.first, open.offset));
+        if self.ahead.is_empty() { read } else { self.passed }
     }
 
     /// Reads on.
     pub(crate) fn advance(&mut self) -> Result<Found, Damage> {
+        if let Some(frame) = self.take_ahead() {
+            return Ok(Found::Frame(frame));
+        }
+        // Where the halves of a batch begin, and how long they are.
+        let mut halves: Option<((u64, u64), u64)> = None;
+        loop {
+            match (self.advance_one()?, &mut halves) {
+                (Found::End(end), None) => return Ok(Found::End(end)),
+                (Found::End(end), Some(((file, offset), bytes))) => {
+                    self.ahead.clear();
+                    let torn = bytes.saturating_add(end.torn);
+                    return Ok(Found::End(End { file: *file, offset: *offset, torn }));
+                }
+                (Found::Frame(frame), halves) => {
+                    let goes_on = frame.header.goes_on && frame.sound;
+                    let end = self.open.as_ref().map_or((0, 0), |open| (open.first, open.offset));
+                    if goes_on {
+                        let length = length_of(&frame.header);
+                        let (_, bytes) = halves.get_or_insert(((end.0, end.1.saturating_sub(length)), 0));
+                        *bytes = bytes.saturating_add(length);
+                    }
+                    self.ahead.push_back((frame, end));
+                    if !goes_on {
+                        break;
+                    }
+                }
+            }
+        }
+        self.take_ahead().map(Found::Frame).ok_or_else(|| self.damage("is missing"))
+    }
+
+    fn take_ahead(&mut self) -> Option<Frame> {
+        let (frame, end) = self.ahead.pop_front()?;
+        self.passed = Some(end);
+        Some(frame)
+    }
+
+    /// Reads on; a half of a batch is a frame like others.
+    pub(crate) fn advance_one(&mut self) -> Result<Found, Damage> {
         loop {
             let found = self.open.as_mut().map_or(Ok(Got::Nothing), Open::frame);
             match found.map_err(|error| self.damage(format!("cannot be read: {error}")))? {

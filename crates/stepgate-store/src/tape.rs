@@ -6,11 +6,12 @@ use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::files::sync_dir;
-use crate::scan::{End, file_header, file_name};
+use crate::scan::{End, file_header, file_name, files};
 use crate::space::Unwritten;
 
-/// A file is full with so many records; a frame more may bring it above. As many make a segment of tlog-tiles.
-const FILE_RECORDS: u64 = if cfg!(test) { 64 } else { 65_536 };
+/// Files end where the number of records is a multiple of this: each is a segment, of as many tiles as tlog-tiles has
+/// in one of level 2.
+pub(crate) const SEGMENT_RECORDS: u64 = if cfg!(test) { 64 } else { 65_536 };
 
 /// Zeros are written ahead of the frames, so that a frame changes nothing but bytes of its file, and fdatasync need
 /// not write where those lie. At first so many, in bytes …
@@ -26,6 +27,8 @@ const UNFINISHED: &str = "unfinished";
 pub(crate) struct Tape {
     dir: PathBuf,
     log_id: String,
+    /// Records of a segment.
+    segment: u64,
     file: File,
     /// Number of the file's first record.
     first: u64,
@@ -40,22 +43,29 @@ pub(crate) struct Tape {
 
 impl Tape {
     /// Begins the files of a new log in `dir`.
-    pub(crate) fn create(dir: &Path, log_id: &str) -> io::Result<Self> {
-        begin(dir, log_id, 0).map_err(Unwritten::into_error)
+    pub(crate) fn create(dir: &Path, log_id: &str, segment: u64) -> io::Result<Self> {
+        begin(dir, log_id, 0, segment).map_err(Unwritten::into_error)
     }
 
     /// Goes on where a scan has ended; what is half written there is removed.
-    pub(crate) fn resume(dir: &Path, log_id: &str, end: &End) -> io::Result<Self> {
+    pub(crate) fn resume(dir: &Path, log_id: &str, end: &End, segment: u64) -> io::Result<Self> {
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == UNFINISHED) {
                 fs::remove_file(&path)?;
             }
         }
+        // Where half of a batch goes, files behind it hold the other half, or nothing. From the last one on: what is
+        // left is always read the same way.
+        for first in files(dir)?.into_iter().rev().filter(|first| *first > end.file) {
+            fs::remove_file(dir.join(file_name(first)))?;
+            sync_dir(dir)?;
+        }
         let file = File::options().read(true).write(true).open(dir.join(file_name(end.file)))?;
         let mut tape = Self {
             dir: dir.to_owned(),
             log_id: log_id.to_owned(),
+            segment,
             length: file.metadata()?.len(),
             file,
             first: end.file,
@@ -75,17 +85,28 @@ impl Tape {
         (self.first, self.offset)
     }
 
+    /// The first record that does not belong into this file.
+    fn until(&self) -> u64 {
+        boundary(self.first, self.segment)
+    }
+
+    /// How many records the file takes, or the next one if it is full, of those from number `next` on.
+    pub(crate) fn room(&self, next: u64) -> u64 {
+        let until = self.until();
+        if next < until { until - next } else { boundary(next, self.segment).saturating_sub(next) }
+    }
+
     /// Appends a frame, whose first record is number `next`, and returns when it is on disk. Where there is no space
     /// for it, nothing of it is written, and it may be tried again.
     pub(crate) fn append(&mut self, frame: &[u8], next: u64) -> Result<(), Unwritten> {
-        if next.saturating_sub(self.first) >= FILE_RECORDS {
+        if next >= self.until() {
             // The file that ends here is whole, and on disk, before there is another one.
             self.file.set_len(self.offset).map_err(Unwritten::Broken)?;
             self.length = self.offset;
             self.file.sync_all().map_err(Unwritten::Broken)?;
             #[cfg(test)]
             self.disk().map_err(Unwritten::making_room)?;
-            *self = begin(&self.dir, &self.log_id, next)?;
+            *self = begin(&self.dir, &self.log_id, next, self.segment)?;
         }
         let end = self.offset.saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
         if end > self.length {
@@ -136,17 +157,23 @@ impl Tape {
 }
 
 /// Makes the file whose first record is number `first`; it has its name only once it is on disk.
-fn begin(dir: &Path, log_id: &str, first: u64) -> Result<Tape, Unwritten> {
+fn begin(dir: &Path, log_id: &str, first: u64, segment: u64) -> Result<Tape, Unwritten> {
     let path = dir.join(file_name(first));
     let unfinished = path.with_extension(UNFINISHED);
     // What is left of one that did not get as far is overwritten.
-    let tape = make(dir, log_id, first, &unfinished).map_err(Unwritten::making_room)?;
+    let tape = make(dir, log_id, (first, segment), &unfinished).map_err(Unwritten::making_room)?;
     fs::rename(&unfinished, &path).map_err(Unwritten::Broken)?;
     sync_dir(dir).map_err(Unwritten::Broken)?;
     Ok(tape)
 }
 
-fn make(dir: &Path, log_id: &str, first: u64, unfinished: &Path) -> io::Result<Tape> {
+/// The first multiple of `segment` above `first`.
+fn boundary(first: u64, segment: u64) -> u64 {
+    let into = first.checked_rem(segment).unwrap_or(0);
+    first.saturating_sub(into).saturating_add(segment.max(1))
+}
+
+fn make(dir: &Path, log_id: &str, (first, segment): (u64, u64), unfinished: &Path) -> io::Result<Tape> {
     let mut options = File::options();
     let file = options.read(true).write(true).create(true).truncate(true).mode(0o600).open(unfinished)?;
     let header = file_header(log_id, first);
@@ -155,6 +182,7 @@ fn make(dir: &Path, log_id: &str, first: u64, unfinished: &Path) -> io::Result<T
     let mut tape = Tape {
         dir: dir.to_owned(),
         log_id: log_id.to_owned(),
+        segment,
         file,
         first,
         offset,

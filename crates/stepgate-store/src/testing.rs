@@ -52,3 +52,21 @@ pub(crate) fn options() -> LogOptions {
 pub(crate) fn open(dir: &Path) -> Result<Log, OpenError> {
     Log::open(dir, options()).map(|(log, _)| log)
 }
+
+/// With segments of so many records, which are sealed.
+pub(crate) fn open_sealing(dir: &Path, segment: u64) -> Result<Log, OpenError> {
+    let (log, _) = Log::open_with_segments(dir, options(), segment)?;
+    log.shared().seals.store(true, Ordering::Release);
+    Ok(log)
+}
+
+/// Waits until all full files but the one that is written to are sealed.
+pub(crate) fn wait_for_seals(log: &Log) {
+    for _ in 0..2_000 {
+        if log.segments().iter().filter(|segment| !segment.sealed).count() == 1 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("not sealed: {:?}", log.segments());
+}

@@ -47,6 +47,11 @@ impl Vault {
         Self { root: Arc::new(hmac_sha256(SALT, &[&master[..]])), entropy }
     }
 
+    /// A vault of another master key.
+    pub(crate) fn with_master(&self, master: &Zeroizing<[u8; 32]>) -> Self {
+        Self::new(master, Arc::clone(&self.entropy))
+    }
+
     /// The key for one purpose.
     pub(crate) fn key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
         hmac_sha256(&self.root[..], &[purpose.as_bytes(), &[1]])

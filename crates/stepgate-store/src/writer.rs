@@ -1,22 +1,24 @@
 //! The one thread that writes: takes what is queued, writes it in one batch, syncs, and only then answers.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stepgate_record::{Envelope, Frontier, Hash, NoteSigner, SignedNote};
+use stepgate_record::{Envelope, Frontier, Hash, SignedNote, VerifierKeys};
 
-use crate::LogError;
+use crate::archive::Archive;
 use crate::beside::Beside;
 use crate::checkpoints::Checkpoints;
 use crate::frame::{Builder, digest_of};
 use crate::journal::{self, Journal};
+use crate::keeper::Upkeep;
 use crate::pace::Pace;
 use crate::queue::{Batch, Queue, Taken};
 use crate::records::Records;
 use crate::seal::Watermarks;
 use crate::space::{self, Unwritten};
+use crate::{LogError, Subjects, Vault};
 
 /// Room for a frame of so many bytes is kept when a burst is over.
 const KEPT_BYTES: usize = 256 * 1024;
@@ -31,19 +33,33 @@ const PATIENCE: Duration = if cfg!(test) { Duration::from_millis(600) } else { D
 pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) records: Records,
-    pub(crate) beside: Beside,
+    pub(crate) beside: Arc<Beside>,
     pub(crate) journal: Journal,
     pub(crate) marks: Watermarks,
     pub(crate) log_id: String,
     /// The tree over what is on disk.
     pub(crate) frontier: Mutex<Frontier>,
+    /// Held while a batch is written: who has it sees the log between two batches.
+    pub(crate) writing: Mutex<()>,
+    /// What is sealed.
+    pub(crate) archive: Archive,
+    /// What is to be done by itself.
+    pub(crate) upkeep: Mutex<Upkeep>,
+    /// Whether full files are sealed: tests that count records would be at a loss.
+    #[cfg(test)]
+    pub(crate) seals: std::sync::atomic::AtomicBool,
     pub(crate) checkpoints: Mutex<Checkpoints>,
     pub(crate) checkpoints_dir: PathBuf,
+    /// Held while a key is replaced.
+    pub(crate) rotating: Mutex<()>,
+    pub(crate) keys_file: PathBuf,
+    pub(crate) vault: Vault,
+    pub(crate) subjects: Subjects,
 }
 
 impl Shared {
     /// Nothing passes any more.
-    fn poison(&self, why: String) -> LogError {
+    pub(crate) fn poison(&self, why: String) -> LogError {
         self.marks.poison(why.clone());
         self.queue.give_up();
         LogError::Poisoned(why)
@@ -51,13 +67,21 @@ impl Shared {
 
     /// Signs a checkpoint over everything that is on disk. `keep`: also as an older one.
     pub(crate) fn checkpoint(&self, keep: bool) -> Result<(Frontier, SignedNote), LogError> {
+        self.checkpoint_with_keys(keep).map(|(frontier, note, _)| (frontier, note))
+    }
+
+    /// The same, with the keys as they are then.
+    pub(crate) fn checkpoint_with_keys(
+        &self,
+        keep: bool,
+    ) -> Result<(Frontier, SignedNote, VerifierKeys), LogError> {
         self.marks.check()?;
         // Locked first, so that an older tree is never signed after a newer one.
         let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         let frontier = self.frontier.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let root = frontier.root().ok_or(LogError::Closed)?;
         match checkpoints.sign(frontier.end(), root, keep) {
-            Ok(note) => Ok((frontier, note)),
+            Ok(note) => Ok((frontier, note, checkpoints.keys().clone())),
             Err(error) if space::is_no_space(&error) => {
                 // The one before is still whole, and the next may have more luck.
                 tracing::warn!(%error, "no checkpoint is written for now");
@@ -78,15 +102,38 @@ impl Shared {
     /// poisons the log.
     fn write(&self, batch: &Batch, frame: &mut Builder, mut prev: Hash) -> Result<Hash, LogError> {
         self.marks.check()?;
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        // Of halves that are written already.
+        let mut before = Vec::new();
+        let (mut first, mut room) = (batch.first, self.records.room(batch.first));
         frame.begin();
         for (seq, (event, cuts, at)) in (batch.first..).zip(batch.events()) {
+            if room == 0 {
+                self.persist(|| self.append(frame.finish_half(first), first))?;
+                before.extend_from_slice(frame.hashes());
+                frame.begin();
+                (first, room) = (seq, self.records.room(seq));
+            }
             let envelope = Envelope { log_id: &self.log_id, seq, ts_us: at.micros(), prev: &prev };
             prev = frame
                 .add(event, cuts, &envelope)
                 .map_err(|error| self.poison(format!("record {seq}: {error}")))?;
+            room = room.saturating_sub(1);
         }
+        self.persist(|| self.commit(batch, frame, first))?;
+        self.marks.has_space();
+        let mut frontier = self.frontier.lock().unwrap_or_else(PoisonError::into_inner);
+        before.iter().chain(frame.hashes()).for_each(|hash| frontier.push(*hash));
+        let end = frontier.end();
+        drop(frontier);
+        self.marks.durable_to(end);
+        Ok(prev)
+    }
+
+    /// Does a step, again and again while there is no space for it.
+    fn persist(&self, mut step: impl FnMut() -> Result<(), Failed>) -> Result<(), LogError> {
         let mut full = None;
-        while let Err(failed) = self.commit(batch, frame) {
+        while let Err(failed) = step() {
             let ended = self.queue.has_ended();
             match failed {
                 // Never dropped: a statement whose record it holds may have run, and others follow its numbers.
@@ -99,23 +146,18 @@ impl Shared {
                 Failed { why, .. } => return Err(self.poison(why)),
             }
         }
-        self.marks.has_space();
-        let mut frontier = self.frontier.lock().unwrap_or_else(PoisonError::into_inner);
-        frame.hashes().iter().for_each(|hash| frontier.push(*hash));
-        let end = frontier.end();
-        drop(frontier);
-        self.marks.durable_to(end);
-        Ok(prev)
+        Ok(())
+    }
+
+    fn append(&self, frame: &[u8], first: u64) -> Result<(), Failed> {
+        self.records.append(frame, first).map_err(|error| Failed::new("records", error))
     }
 
     /// Returns when records and changes are on disk. Each step is, before the next one begins.
-    fn commit(&self, batch: &Batch, frame: &mut Builder) -> Result<(), Failed> {
-        let first = batch.first;
-        let record =
-            |frame: &[u8]| self.records.append(frame, first).map_err(|error| Failed::new("records", error));
+    fn commit(&self, batch: &Batch, frame: &mut Builder, first: u64) -> Result<(), Failed> {
         // Changes are rare, and must not be there without their records, nor the other way round.
         if batch.changes.is_empty() {
-            return record(frame.finish(first, None));
+            return self.append(frame.finish(first, None), first);
         }
         let changes = journal::encode(&batch.changes);
         let digest = digest_of(&changes);
@@ -124,7 +166,7 @@ impl Shared {
         space::spare(&self.checkpoints_dir).map_err(journalled)?;
         self.journal.write(first, &changes, digest).map_err(journalled)?;
         // If there is no space for them, no frame names what is in the journal, which says nothing then.
-        record(frame.finish(first, Some(digest)))?;
+        self.append(frame.finish(first, Some(digest)), first)?;
         self.beside.apply(first, digest, &batch.changes).map_err(|why| Failed { why, clean: false })?;
         self.journal.wipe().map_err(|error| journalled(Unwritten::Broken(error)))
     }
@@ -142,11 +184,6 @@ impl Failed {
         let clean = matches!(error, Unwritten::NoSpace(_));
         Self { why: format!("{what} cannot be written: {}", error.into_error()), clean }
     }
-}
-
-/// Makes the signer of a log's checkpoints from a secret.
-pub(crate) fn signer(origin: &str, seed: &[u8; 32]) -> Result<NoteSigner, LogError> {
-    NoteSigner::new(origin, seed).map_err(|error| LogError::Io(error.to_string()))
 }
 
 /// Whoever waits is told, however the writer ends.

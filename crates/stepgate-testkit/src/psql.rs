@@ -173,6 +173,14 @@ impl Psql {
         crate::supervised::signal(self.process.id(), "INT")
     }
 
+    /// Sends psql itself a signal: `STOP`, and it reads nothing any more, until `CONT`.
+    ///
+    /// # Errors
+    /// It cannot be sent.
+    pub fn signal(&self, signal: &str) -> Result<(), Error> {
+        crate::supervised::signal(self.process.id(), signal)
+    }
+
     /// Waits until psql has ended by itself; all lines since the last statement was sent.
     ///
     /// # Errors

@@ -37,8 +37,8 @@ const ALLOWED: [(&str, &str, &str); 12] = [
     (
         "",
         "types record wire sql policy approval session store proxy console testkit",
-        "clap comfy-table data-encoding fast_qr getrandom jiff rcgen rpassword rustix rustls rustls-native-certs \
-         serde serde-saphyr serde_json sha2 tempfile tokio tracing tracing-subscriber ureq zeroize",
+        "clap comfy-table data-encoding fast_qr getrandom hmac jiff lettre rcgen rpassword rustix rustls \
+         rustls-native-certs serde serde-saphyr serde_json sha2 tempfile tokio tracing tracing-subscriber ureq zeroize",
     ),
 ];
 

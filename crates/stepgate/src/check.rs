@@ -9,7 +9,7 @@ use crate::args::CheckArgs;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::findings::Findings;
-use crate::{certificate, doctor, rules, secret, upstreams};
+use crate::{certificate, deliver, doctor, rules, secret, upstreams};
 
 /// Checks. An unreadable configuration is an error by itself.
 pub(crate) fn run(config: &Path, args: &CheckArgs) -> Result<(), Failure> {
@@ -37,6 +37,11 @@ pub(crate) fn files(config: &Config, findings: &mut Findings) -> Vec<UpstreamCon
     unknown_databases(config, findings);
     master_key(config, findings);
     tls(config, findings);
+    if !config.audit.sinks.is_empty() || !config.audit.checkpoints.is_empty() {
+        let (sinks, ways) = (config.audit.sinks.len(), config.audit.checkpoints.len());
+        let checked = deliver::check(&config.audit);
+        findings.result("sinks", checked.map(|()| format!("{sinks}, and {ways} ways of checkpoints")));
+    }
     let mut readable = Vec::new();
     for (name, database) in &config.databases {
         match upstreams::one(name, database) {

@@ -15,7 +15,7 @@ use crate::exposure::{self, Exposed};
 use crate::failure::Failure;
 use crate::findings::Findings;
 use crate::operator::{self, Link, Operator};
-use crate::{check, rules, upstreams};
+use crate::{check, deliver, rules, upstreams};
 
 /// How long a database may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -33,6 +33,7 @@ pub(crate) fn run(config: &Path, args: &ListArgs) -> Result<(), Failure> {
     let upstreams = check::files(&config, &mut findings);
     databases(&config, &upstreams, &mut findings);
     disk(&config, &mut findings);
+    deliver::doctor(&config, &mut findings);
     gate(&config, &mut findings);
     findings.conclude(args.output)
 }

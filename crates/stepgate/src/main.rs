@@ -6,6 +6,7 @@ mod audit;
 mod certificate;
 mod check;
 mod config;
+mod deliver;
 mod demo;
 mod doctor;
 mod enroll;

@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use stepgate_store::{Desk, Factors, Log, LogOptions, OpenError, Opened, People, Vault};
+use stepgate_store::{Desk, Factors, Finder, Log, LogOptions, OpenError, Opened, People, Vault};
 use stepgate_types::{Clock, Entropy};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::secret;
+use crate::serve::hardening::no_core_dumps;
 use crate::system::{SystemClock, SystemEntropy};
 
 /// An open data directory.
@@ -19,6 +20,7 @@ pub(crate) struct Store {
     pub(crate) people: People,
     pub(crate) factors: Factors,
     pub(crate) desk: Desk,
+    pub(crate) finder: Finder,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     /// What opening found.
@@ -31,6 +33,8 @@ impl Store {
         let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
             (Arc::new(SystemClock), Arc::new(SystemEntropy));
         writable(&config.data)?;
+        // Before the master key is in memory, whichever command it is.
+        no_core_dumps()?;
         let vault = Vault::new(&master_key(config)?, Arc::clone(&entropy));
         let options = LogOptions {
             ordinary_durable: config.audit.ordinary_durable,
@@ -54,7 +58,8 @@ impl Store {
             Arc::clone(&entropy),
         )
         .map_err(|error| trouble("requests and grants", &error))?;
-        Ok(Self { log, vault, people, factors, desk, clock, entropy, opened })
+        let finder = Finder::new(&log);
+        Ok(Self { log, vault, people, factors, desk, finder, clock, entropy, opened })
     }
 
     /// The same store for another part of the program.
@@ -65,6 +70,7 @@ impl Store {
             people: self.people.clone(),
             factors: self.factors.clone(),
             desk: self.desk.clone(),
+            finder: self.finder.clone(),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             opened: self.opened.clone(),

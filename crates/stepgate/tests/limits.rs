@@ -6,7 +6,7 @@ mod support;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stepgate_testkit::{Person, Psql, until};
@@ -182,6 +182,29 @@ fn ctrl_c_during_a_hold_midway_cancels_the_statement_and_its_request() {
     assert!(lines.contains("ERROR:  stepgate: cancelled while held"), "{lines}");
     assert_eq!(dana.verify(&world.gate, &request).unwrap().status, 1);
     assert!(world.recorded("cancelled", &request));
+}
+
+/// While a row waits, the server is not read: that it has gone is told by the kernel, and to the client at once.
+#[test]
+fn a_server_that_ends_during_a_hold_midway_is_not_waited_for() {
+    let world = World::with_policy(brake("{rows: 1000}", "self"));
+    let mut dana = world.dana();
+    for begin in ["select 1;", "begin;"] {
+        let mut psql = bare(&world, &dana);
+        assert!(psql.run(begin).unwrap().is_ok());
+        psql.send(MANY_CONTACTS).unwrap();
+        let request = held(&mut psql);
+        let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                   where usename = 'stepgate_analyst' and backend_type = 'client backend' \
+                   and application_name <> 'stepgate catalog'";
+        world.cluster.psql("shop", end).unwrap();
+        let began = Instant::now();
+        let lines = psql.ended(SOON).unwrap().join("\n");
+        assert!(lines.contains("FATAL:  stepgate: the database server closed the connection"), "{lines}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        until("the request to end", SOON, || world.recorded("withdrawn", &request)).unwrap();
+        assert_eq!(dana.verify(&world.gate, &request).unwrap().status, 1);
+    }
 }
 
 #[test]
@@ -500,4 +523,73 @@ fn pgjdbc_with_a_small_fetch_size() {
     let mut command = Command::new("java");
     command.arg("-cp").arg(jar).arg(script("LimitsClient.java"));
     play(command, &["approve", "deny"]);
+}
+
+/// A grant that limits nothing, or much: what runs by it stops at its next row, not at the end of anything.
+#[test]
+fn what_runs_by_a_grant_stops_in_the_middle_when_that_is_revoked() {
+    for limited in [false, true] {
+        let world = if limited {
+            World::with_policy(restricted("{rows: 10000000, bytes: 100GiB}"))
+        } else {
+            World::new()
+        };
+        let mut dana = world.dana();
+        let mut psql = bare(&world, &dana);
+        psql.send("select count(ssn) from customers;").unwrap();
+        verified(&world, &mut psql, &mut dana);
+        assert!(psql.finish(SOON).unwrap().is_ok());
+        // Far more than any buffer holds, and nobody reads it: the server is in the middle of it.
+        psql.send("select ssn, repeat('x', 1000) from customers, generate_series(1, 200);").unwrap();
+        psql.signal("STOP").unwrap();
+        let stuck = "select count(*) from pg_stat_activity where wait_event = 'ClientWrite'";
+        until("the server to wait", SOON, || direct(&world, stuck) == ["1"]).unwrap();
+        let list = world.gate.run(["grant", "ls", "--as", "dana", "-o", "json"], "").unwrap().ok().unwrap();
+        let grants: Value = serde_json::from_str(&list).unwrap();
+        let grant = grants[0]["grant"].as_str().unwrap();
+        world.gate.run(["grant", "revoke", grant, "--as", "dana"], "").unwrap().ok().unwrap();
+        psql.signal("CONT").unwrap();
+        let request = held(&mut psql);
+        let reached = events(&world, "limit.reached");
+        let rows = reached.last().unwrap()["rows"].as_u64().unwrap();
+        assert!((1..50_000).contains(&rows), "{limited}: {rows} of 100,000 rows");
+        world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
+        let reply = psql.finish(SOON).unwrap();
+        assert_eq!(reply.sqlstate, "57014", "{}", reply.text().len());
+    }
+}
+
+/// A function that says what it is given shows a table without a row of it.
+#[test]
+fn notices_and_errors_count_like_rows() {
+    let mut world = World::not_serving(restricted("{rows: 100, bytes: 64KiB}"));
+    let leak = "create function leak(t text) returns int language plpgsql as \
+                $$begin raise notice '%', t; return 1; end$$; \
+                create function fail(t text) returns int language plpgsql as $$begin raise '%', t; end$$";
+    world.cluster.psql("shop", leak).unwrap();
+    world.gate.serve().unwrap();
+    let mut dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    psql.send("select count(leak(ssn)) from customers;").unwrap();
+    verified(&world, &mut psql, &mut dana);
+    let request = held(&mut psql);
+    let said = |lines: &[String]| lines.iter().filter(|line| line.starts_with("NOTICE:  9")).count();
+    assert_eq!(said(psql.shown()), 100, "{:?}", psql.shown());
+    world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert_eq!(reply.sqlstate, "57014");
+    assert_eq!(said(&reply.lines), 100);
+    psql.send("select fail(repeat(string_agg(ssn, ','), 20)) from customers;").unwrap();
+    verified(&world, &mut psql, &mut dana);
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.sqlstate == "42501" && !reply.text().contains("901-00-"), "{}", reply.text());
+    assert!(reply.text().contains("more than the statement's limit"), "{}", reply.text());
+    // A short one is shown, and counted.
+    psql.send("select fail(ssn) from customers where id = 1;").unwrap();
+    verified(&world, &mut psql, &mut dana);
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.sqlstate == "P0001" && reply.text().contains("901-00-0001"), "{}", reply.text());
+    let completed = events(&world, "statement.completed");
+    let failed = completed.iter().rev().find(|it| it["sqlstate"] == "P0001").unwrap();
+    assert!(failed["rows"] == 0 && failed["bytes"].as_u64().unwrap() > 50, "{failed}");
 }

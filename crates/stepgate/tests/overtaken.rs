@@ -219,8 +219,19 @@ fn ddl_that_outlives_its_session_is_noticed() {
         (world.cluster.psql("shop", gone).unwrap() == "t").then_some(())
     })
     .unwrap();
-    // For the gate to hear of that; before, the statement is ended instead of held.
-    std::thread::sleep(Duration::from_millis(300));
+    // Until the gate has heard of it, the statement is ended instead of held. It hears that the server has closed the
+    // connection of whoever left: the same query, of which a table's end can be seen without being asked about, tells when.
+    stepgate_testkit::until("the gate to hear of it", SOON, || {
+        let mut third = world.psql(&eve);
+        assert!(third.run("set search_path = decoy, public;").unwrap().is_ok());
+        third.send("select ssn from customers limit 2;").unwrap();
+        third
+            .line("what becomes of it", SOON, |line| {
+                (line.contains("held") || line.contains("FATAL")).then(|| line.contains("held"))
+            })
+            .unwrap()
+    })
+    .unwrap();
     other.send("select ssn from customers limit 2;").unwrap();
     support::held(&mut other);
 }

@@ -119,6 +119,9 @@ impl Drive {
     /// Decides as the last time, if that is known; else gives the statement back.
     fn decide_as_before(&mut self, state: &mut State, pending: Arc<Pending>) -> Option<Arc<Pending>> {
         let (ddl, decides) = (self.judge.database.ddl(), Instant::now());
+        if !pending.in_transaction {
+            state.outside = decides;
+        }
         let doubtful = pending.facts.iter().any(|facts| !facts.reasons.is_empty());
         if doubtful || self.judge.database.is_behind() {
             return Some(pending);
@@ -133,7 +136,15 @@ impl Drive {
         None
     }
 
+    /// What is judged next may wait, but not for longer than the server lets its transaction go on (PostgreSQL 17,
+    /// `transaction_timeout`).
+    pub(super) fn mind_timeout(&mut self, state: &State, in_transaction: bool) {
+        let timeout = self.session.transaction_timeout().filter(|_| in_transaction);
+        self.judge.transaction_left = timeout.map(|timeout| timeout.saturating_sub(state.outside.elapsed()));
+    }
+
     async fn decide(&mut self, state: &mut State, mut pending: Arc<Pending>) {
+        self.mind_timeout(state, pending.in_transaction);
         if !state.limited.is_empty() {
             self.settle_limited(state);
         }
@@ -150,7 +161,7 @@ impl Drive {
         }
         let verdict = if behind && !looked && pending.facts.iter().any(has_names) {
             // What is known of them was true before somebody changed it.
-            Verdict::Refuse(refusal::catalog_unknown())
+            self.judge.fail(&pending, refusal::catalog_unknown()).await
         } else {
             self.judge.decide(&mut pending, self.session.resolves_by()).await
         };

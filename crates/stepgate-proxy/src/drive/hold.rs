@@ -4,11 +4,13 @@
 use std::sync::Arc;
 
 use stepgate_record::Deferral;
+use stepgate_session::Pending;
 use stepgate_store::{DeskError, End, Left};
+use stepgate_wire::Problem;
 
 use super::{Drive, State};
 use crate::database::Ddl;
-use crate::judge::Hold;
+use crate::judge::{Hold, Verdict};
 use crate::refusal;
 
 impl Drive {
@@ -27,7 +29,7 @@ impl Drive {
                 // While people thought about it, tables and views may have become something else.
                 if let Err(error) = self.judge.database.refresh().await {
                     tracing::warn!(%error, "catalog cannot be read at a release");
-                    return self.session.refuse(&refusal::catalog_unknown());
+                    return self.fail(state, &pending, refusal::catalog_unknown()).await;
                 }
                 if let Some(view) = self.judge.database.view() {
                     self.session.set_catalog(Arc::clone(&view.catalog));
@@ -54,6 +56,7 @@ impl Drive {
     /// What was approved is judged again by what is known now.
     async fn release_held(&mut self, state: &mut State, hold: &Hold, ddl: Ddl) {
         let Some(mut pending) = state.pending.take() else { return self.defect(state) };
+        self.mind_timeout(state, pending.in_transaction);
         self.session.set_taints(self.judge.database.taints.now());
         if let Some(facts) = self.session.judge_again() {
             Arc::make_mut(&mut pending).facts = facts;
@@ -84,7 +87,9 @@ impl Drive {
         }
         let Some((mut hold, since)) = state.hold.take() else { return };
         let (request, desk) = (hold.waiting.request, &self.judge.gate.desk);
-        let problem = match desk.stop_waiting(request, hold.statement, Deferral::Lapsed).await {
+        let left = desk.stop_waiting(request, hold.statement, Deferral::Lapsed).await;
+        let failed = left.is_err();
+        let problem = match left {
             Ok(Left::Open(_)) => hold.deferred.take(),
             Ok(Left::Ended(_)) => None,
             Err(DeskError::Ended(_)) => {
@@ -95,13 +100,25 @@ impl Drive {
             }
             Err(error) => Some(refusal::desk_failed(&error)),
         };
+        let failed = failed.then(|| state.pending.take()).flatten();
         state.pending = None;
         let too_long = || refusal::held_too_long(request, hold.limit.unwrap_or_else(|| since.elapsed()));
         let problem = problem.unwrap_or_else(too_long);
         if let Some(number) = hold.midway {
             return self.enforce(state, number, Some(&hold), problem).await;
         }
-        self.session.refuse(&problem);
+        match failed {
+            Some(pending) => self.fail(state, &pending, problem).await,
+            None => self.session.refuse(&problem),
+        }
+    }
+
+    /// Refuses what was held, since the gate cannot do its own part.
+    async fn fail(&mut self, state: &mut State, pending: &Pending, problem: Problem) {
+        state.pending = None;
+        if let Verdict::Refuse(problem) = self.judge.fail(pending, problem).await {
+            self.session.refuse(&problem);
+        }
     }
 
     /// What waits will not be shown to anybody any more. `gone`: since its client has left.

@@ -61,6 +61,9 @@ impl Drive {
     pub(super) async fn threshold(&mut self, state: &mut State, meter: &Meter, next: u64) {
         let Some(limited) = state.limited.get_mut(&meter.number()) else { return self.defect(state) };
         limited.waits(next);
+        // What runs is in a transaction, be it its own.
+        let timeout = self.session.transaction_timeout();
+        self.judge.transaction_left = timeout.map(|timeout| timeout.saturating_sub(state.outside.elapsed()));
         let more = self.judge.more(limited).await;
         match more {
             Ok(more) => self.go_on_or_wait(state, meter.number(), None, more).await,

@@ -42,6 +42,8 @@ pub(super) enum Occurred {
     Tick,
     /// The client has gone, maybe behind what it sent before.
     ClientGone,
+    /// The server has gone, behind what it sent before and what is not read while a row waits.
+    ServerGone,
     /// The client reads nothing, and the server waits for it.
     ClientStalls,
 }
@@ -54,21 +56,27 @@ pub(super) struct Vigil {
     tick: Interval,
     /// The client has gone.
     gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// The server has.
+    server_gone: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Vigil {
-    fn over(client: &Stream) -> Box<Self> {
+    fn over(client: &Stream, server: &Stream) -> Box<Self> {
         let mut tick = interval(KEEP_ALIVE);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let lookout = Lookout::of(client.tcp());
-        let gone = async move {
-            match lookout {
-                Ok(lookout) => lookout.gone().await,
-                Err(_) => pending().await,
-            }
-        };
-        Box::new(Self { tick, gone: Box::pin(gone) })
+        Box::new(Self { tick, gone: gone(client), server_gone: gone(server) })
     }
+}
+
+/// Resolves when that peer has gone.
+fn gone(peer: &Stream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    let lookout = Lookout::of(peer.tcp());
+    Box::pin(async move {
+        match lookout {
+            Ok(lookout) => lookout.gone().await,
+            Err(_) => pending().await,
+        }
+    })
 }
 
 impl Drive {
@@ -114,12 +122,18 @@ impl Drive {
                 if let Poll::Ready(end) = Pin::new(&mut hold.waiting.ended).poll(context) {
                     return Poll::Ready(Occurred::Answered(end.ok()));
                 }
-                let vigil = state.vigil.get_or_insert_with(|| Vigil::over(&state.client.stream));
+                let vigil = state
+                    .vigil
+                    .get_or_insert_with(|| Vigil::over(&state.client.stream, &state.server.stream));
                 if vigil.tick.poll_tick(context).is_ready() {
                     return Poll::Ready(Occurred::Tick);
                 }
                 if vigil.gone.as_mut().poll(context).is_ready() {
                     return Poll::Ready(Occurred::ClientGone);
+                }
+                // Where it is read, its last words come first.
+                if !self.session.wants_server() && vigil.server_gone.as_mut().poll(context).is_ready() {
+                    return Poll::Ready(Occurred::ServerGone);
                 }
             }
             None => state.vigil = None,

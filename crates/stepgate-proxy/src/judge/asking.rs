@@ -11,12 +11,16 @@ use stepgate_store::{LogError, Waiting};
 use stepgate_types::{GrantId, Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
 
-use super::{Case, Verdict};
+use super::{Case, Judge, Verdict};
 use crate::refusal;
 
 /// How long a statement is held at most in a transaction that has run something: what it has locked stays
 /// locked, and the server's `idle_in_transaction_session_timeout` may be as short.
 pub(super) const MAX_HOLD_IN_TRANSACTION: Duration = Duration::from_secs(60);
+
+/// How long before the server ends a transaction (`transaction_timeout`) what waits in it is told so: afterwards there
+/// is nobody to tell it anything. The server's clock began a moment before the gate's.
+const BEFORE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The longest statement, in bytes, whose request may outlive its wait: it stays in memory for as long.
 const MAX_DEFERRED: usize = 1 << 20;
@@ -162,17 +166,17 @@ impl Case<'_> {
         let gate = &self.judge.gate;
         gate.log.append(vec![self.event("hold", None, None)], Vec::new()).await?;
         self.count("hold");
-        let Some(id) = self.fresh_id() else { return Ok(Verdict::Refuse(no_randomness())) };
+        let Some(id) = self.fresh_id() else { return self.fail(no_randomness()).await };
         let dialect = held.dialect.clone();
         let mode = if can_defer { Mode::HoldThenDefer } else { Mode::Hold };
         let waiting = match gate.desk.ask(self.ask(id, approval, &wanted, mode), held).await {
             Ok(waiting) => waiting,
-            Err(error) => return Ok(Verdict::Refuse(refusal::desk_failed(&error))),
+            Err(error) => return self.desk_failed(&error).await,
         };
         let (request, now) = (waiting.request, gate.clock.now());
         let left = waiting.expires.since(now);
-        let limit = limit.unwrap_or_else(|| self.view.rules.hold());
-        let limit = Some(limit.min(self.view.rules.hold())).filter(|limit| *limit < left);
+        let limit = limit.unwrap_or_else(|| self.view.rules.hold()).min(self.view.rules.hold());
+        let limit = Some(self.judge.before_timeout(limit)).filter(|limit| *limit < left);
         let url = gate.console_url.as_deref();
         let notice = refusal::held(request, approval, self.decision, (left, limit), url);
         let deferred =
@@ -198,13 +202,13 @@ impl Case<'_> {
         let gate = &self.judge.gate;
         gate.log.append(vec![self.event("defer", None, None)], Vec::new()).await?;
         self.count("defer");
-        let Some(id) = self.fresh_id() else { return Ok(Verdict::Refuse(no_randomness())) };
+        let Some(id) = self.fresh_id() else { return self.fail(no_randomness()).await };
         let problem = match gate.desk.defer(self.ask(id, approval, wanted, Mode::Defer), held).await {
             Ok(deferred) => {
                 let url = gate.console_url.as_deref();
                 refusal::deferred(deferred.request, approval, self.decision, deferred.expires, url)
             }
-            Err(error) => refusal::desk_failed(&error),
+            Err(error) => return self.desk_failed(&error).await,
         };
         Ok(Verdict::Refuse(problem))
     }
@@ -335,6 +339,32 @@ impl Case<'_> {
     }
 }
 
+impl Judge {
+    /// So long, or as long as the server lets the open transaction go on.
+    pub(super) fn before_timeout(&self, patience: Duration) -> Duration {
+        no_longer_than(self.transaction_left, patience)
+    }
+}
+
+fn no_longer_than(left: Option<Duration>, patience: Duration) -> Duration {
+    left.map_or(patience, |left| left.saturating_sub(BEFORE_TIMEOUT).min(patience))
+}
+
 pub(super) fn no_randomness() -> Problem {
     Problem::error(SqlState::SYSTEM_ERROR, "no randomness")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_told_before_the_server_ends_its_transaction() {
+        let seconds =
+            |left: Option<u64>| no_longer_than(left.map(Duration::from_secs), Duration::from_secs(60));
+        assert_eq!(seconds(None), Duration::from_secs(60));
+        assert_eq!(seconds(Some(600)), Duration::from_secs(60));
+        assert_eq!(seconds(Some(30)), Duration::from_millis(28_500));
+        assert_eq!(seconds(Some(1)), Duration::ZERO);
+    }
 }

@@ -120,14 +120,15 @@ impl Case<'_> {
     /// A verdict by which rows are limited, where they are.
     pub(super) fn limited(&self, verdict: Verdict, block: Option<(GrantId, &Block)>) -> Verdict {
         let own = self.decision.limit;
-        let block = block.filter(|(_, block)| !block.limit.is_none());
+        // By a grant that limits nothing as well: whoever revokes it stops what runs by it.
         if own.is_none() && block.is_none() {
             return verdict;
         }
         let left = block.map_or(own, |(_, block)| left(own, block));
-        let number = self.pending.number;
+        let meter = Meter::new(self.pending.number, left, self.decision.enforced);
+        meter.goes_by(block.map(|(_, block)| block.in_force.clone()));
         let limited = Limited {
-            meter: Meter::new(number, left, self.decision.enforced),
+            meter,
             pending: Some(Arc::new(owned(self.pending))),
             action: self.decision.action,
             own,
@@ -255,6 +256,7 @@ impl Case<'_> {
         self.judge.gate.log.append(vec![event], Vec::new()).await?;
         self.judge.give_back(limited);
         limited.account = None;
+        limited.meter.goes_by(None);
         limited.begin_anew(own);
         limited.meter.refill(own);
         Ok(())
@@ -278,6 +280,7 @@ impl Case<'_> {
         self.judge.gate.log.append(events.collect(), Vec::new()).await?;
         self.judge.give_back(limited);
         limited.account = Some(Account::of(grant, &block));
+        limited.meter.goes_by(Some(block.in_force.clone()));
         limited.begin_anew(own);
         limited.meter.refill(left(own, &block));
         Ok(true)
@@ -304,6 +307,7 @@ impl Case<'_> {
             // A result that is under way keeps a snapshot and the locks of what it reads.
             InTransaction::Auto | InTransaction::Defer => self.view.rules.hold().min(MAX_HOLD_IN_TRANSACTION),
         };
+        let patience = self.judge.before_timeout(patience);
         let mut ask = self.ask(id, approval, &wanted, Mode::Hold);
         ask.summary = format!("{} {}", delivered(limited), ask.summary);
         ask.expires = ask.opened.plus(approval.expires.min(patience));
@@ -343,7 +347,7 @@ impl Case<'_> {
         Event::LimitReached {
             session: self.judge.session,
             statement: limited.meter.number(),
-            person: self.who.person.clone(),
+            person: self.judge.named.clone(),
             rows,
             bytes,
             next: limited.next,

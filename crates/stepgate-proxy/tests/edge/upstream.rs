@@ -249,11 +249,63 @@ async fn the_catalog_is_read_and_its_fingerprint_moves_with_ddl() {
     let config = config(cluster.port(), SslMode::Disable, None);
     let catalog = stepgate_proxy::load(&config).await.unwrap();
     let mut upstream = stepgate_proxy::connect_for_catalog(&config).await.unwrap();
-    let again = stepgate_proxy::load_from(&mut upstream, None).await.unwrap();
+    let again = stepgate_proxy::load_from(&mut upstream, None, None).await.unwrap();
     assert_eq!(upstream.status, b'I');
     drop((catalog, again));
     let before = stepgate_proxy::fingerprint(&mut upstream).await.unwrap();
     assert_eq!(stepgate_proxy::fingerprint(&mut upstream).await.unwrap(), before);
     cluster.psql("shop", "alter table public.customers add column email text").unwrap();
     assert_ne!(stepgate_proxy::fingerprint(&mut upstream).await.unwrap(), before);
+}
+
+/// To read some thousands of functions is most of what reading the catalog costs.
+#[tokio::test]
+async fn functions_are_read_again_only_when_one_of_them_has_changed() {
+    let cluster = shop(Cluster::builder());
+    let mut upstream =
+        stepgate_proxy::connect_for_catalog(&config(cluster.port(), SslMode::Disable, None)).await.unwrap();
+    let first = stepgate_proxy::load_from(&mut upstream, None, None).await.unwrap();
+    assert!(first.is_servers_alone("lower") && !first.is_servers_alone("made"));
+    let query = stepgate_sql::CATALOG_QUERIES.iter().find(|query| query.name == "functions").unwrap();
+    let changes = [
+        ("create table public.t (id int)", false),
+        ("create function public.lower(bytea) returns int language sql return 1", true),
+        ("alter function public.lower(bytea) rename to made", true),
+        ("alter function pg_catalog.upper(text) volatile", true),
+        ("drop function public.made", true),
+    ];
+    let mut known = first;
+    for (change, of_functions) in changes {
+        cluster.psql("shop", change).unwrap();
+        let answer =
+            stepgate_proxy::simple_query(&mut upstream, &query.sql_after(Some(&known))).await.unwrap();
+        assert_eq!(answer.len() > 1_000, of_functions, "{change}: {} rows", answer.len());
+        let by_known = stepgate_proxy::load_from(&mut upstream, None, Some(&known)).await.unwrap();
+        let anew = stepgate_proxy::load_from(&mut upstream, None, None).await.unwrap();
+        for name in ["lower", "upper", "made", "length"] {
+            assert_eq!(by_known.is_servers_alone(name), anew.is_servers_alone(name), "{change}: {name}");
+        }
+        assert_eq!(by_known.function_of(870), anew.function_of(870), "{change}");
+        known = by_known;
+    }
+    assert!(known.is_servers_alone("lower") && known.function_of(870) == Some(("pg_catalog", "lower")));
+}
+
+/// How long that takes: run with `--no-capture`.
+#[tokio::test]
+async fn what_is_known_of_functions_makes_reading_the_catalog_quicker() {
+    let cluster = shop(Cluster::builder());
+    let mut upstream =
+        stepgate_proxy::connect_for_catalog(&config(cluster.port(), SslMode::Disable, None)).await.unwrap();
+    let known = stepgate_proxy::load_from(&mut upstream, None, None).await.unwrap();
+    for known in [None, Some(&known)] {
+        let mut took = Vec::new();
+        for _ in 0..9 {
+            let began = std::time::Instant::now();
+            stepgate_proxy::load_from(&mut upstream, None, known).await.unwrap();
+            took.push(began.elapsed());
+        }
+        took.sort();
+        println!("functions known: {}, median {:?}, least {:?}", known.is_some(), took[4], took[0]);
+    }
 }

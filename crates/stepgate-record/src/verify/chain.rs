@@ -15,6 +15,19 @@ pub struct Known {
     pub source: String,
 }
 
+/// What [`Known::source`] says of the checkpoint that whoever verifies has kept.
+pub const GIVEN: &str = "the checkpoint given";
+
+/// … and of the trees in the list of keys that they have.
+pub const KEYS_GIVEN: &str = "the list of keys given";
+
+impl Known {
+    /// Whether it does not come from the same hands as the log.
+    fn is_from_elsewhere(&self) -> bool {
+        self.source == GIVEN || self.source == KEYS_GIVEN
+    }
+}
+
 /// Checks records one after the other.
 #[derive(Debug)]
 pub struct Chain {
@@ -26,8 +39,10 @@ pub struct Chain {
     suspect: Option<Link>,
     /// Still to be met, the smallest size last.
     known: Vec<Known>,
-    /// Up to here a signed root was met.
+    /// Up to here a signed root was met …
     good: u64,
+    /// … and up to here one that was kept elsewhere: whoever has the key could have signed all others anew.
+    sure: u64,
     /// A root that was not met; the chain is followed on for a more exact finding.
     missed: Option<Failure>,
 }
@@ -53,6 +68,7 @@ impl Chain {
             suspect: None,
             known,
             good: first,
+            sure: first,
             missed: None,
         };
         chain.meet_roots();
@@ -149,13 +165,22 @@ impl Chain {
             let met = self.frontier.root().is_some_and(|root| root == known.root);
             if met {
                 self.good = known.size;
+                if known.is_from_elsewhere() {
+                    self.sure = known.size;
+                }
             } else if self.missed.is_none() {
-                let from = self.good.max(self.first);
-                let why = format!(
+                let from = self.sure.max(self.first);
+                let mut why = format!(
                     "records {from} to {} are not those that {} signs: one or more of them were altered",
                     known.size.saturating_sub(1),
                     known.source
                 );
+                if self.good > from {
+                    why.push_str(&format!(
+                        " (the first {} are those of a checkpoint that is kept with the log)",
+                        self.good
+                    ));
+                }
                 self.missed = Some(Failure::record(from, why));
             }
         }

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::canonical::canonical;
+use crate::keys::KeyList;
 use crate::record::is_log_id;
-use crate::verify::{Anchor, Chain, Failure, Known, Outcome, Verified};
-use crate::{Checkpoint, Frontier, Hash, Record, SignedNote, VerifierKey};
+use crate::verify::{Anchor, Chain, Failure, GIVEN, Given, Known, Outcome, Verified};
+use crate::{Checkpoint, Frontier, Hash, NoteError, Record, SignedNote, VerifierKey, VerifierKeys};
 
-/// The longest header or checkpoint line, in bytes: a header has at most 192 hashes of 67 bytes.
-const MAX_LINE_BYTES: u64 = 32 * 1024;
+/// The longest header or checkpoint line, in bytes: a header has at most 192 hashes of 67 bytes, and as many for each
+/// time that the log's key was replaced.
+const MAX_LINE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// First line of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +29,9 @@ pub struct Header {
     pub origin: String,
     /// What checks the checkpoint: proves that the file is consistent, not whose it is.
     pub verifier_key: String,
+    /// The keys before it, where it is not the log's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<HeaderKeys>,
     /// Number of the first record.
     pub first: u64,
     /// How many records follow.
@@ -35,10 +40,31 @@ pub struct Header {
     pub last_hash: String,
     /// Size of the tree that the checkpoint signs.
     pub tree_size: u64,
-    /// Hashes (hex) of the complete subtrees over the records before the first.
+    /// Hashes (hex) of the complete subtrees over the records before the first, in one run from each tree at which a
+    /// key was replaced to the next.
     pub before: Vec<String>,
-    /// Hashes (hex) of the complete subtrees over the records after the last.
+    /// The same of the records after the last.
     pub after: Vec<String>,
+}
+
+/// A log's keys, in a header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HeaderKeys(KeyList);
+
+impl HeaderKeys {
+    /// `None` if there is one key alone.
+    #[must_use]
+    pub fn of(keys: &VerifierKeys) -> Option<Self> {
+        (keys.count() > 1).then(|| Self(keys.list()))
+    }
+}
+
+/// Where runs of subtrees end, between `begin` and `end`: at each tree at which a key was replaced, and at `end`.
+pub fn cuts(keys: &VerifierKeys, begin: u64, end: u64) -> impl Iterator<Item = u64> {
+    let within = move |size: &u64| *size > begin && *size < end;
+    let handovers = keys.handovers().iter().map(|handover| handover.tree().size);
+    handovers.filter(within).chain((begin < end).then_some(end))
 }
 
 impl Header {
@@ -69,28 +95,32 @@ pub fn checkpoint_line(note: &SignedNote) -> Vec<u8> {
 /// # Errors
 /// The first thing that is wrong: any changed byte, any line added, removed or moved is found.
 pub fn verify_export(reader: &mut dyn BufRead, anchor: Option<&Anchor>) -> Outcome {
-    let (header, key, before, after) = read_header(reader)?;
-    let mut known = Vec::new();
-    if let Some(anchor) = anchor
-        && let Some(checkpoint) = anchor.check(&key).map_err(Failure::checkpoint)?
+    let Opening { header, keys } = read_header(reader)?;
+    let anchor_given = anchor.map(|anchor| anchor.check(&keys)).transpose().map_err(Failure::checkpoint)?;
+    let Given { checkpoint: given, replaced } = anchor_given.unwrap_or_default();
+    if let Some(checkpoint) = &given
+        && checkpoint.size < header.first
     {
-        if checkpoint.size < header.first {
-            return Err(Failure::checkpoint(format!(
-                "the checkpoint given covers {} records, this export starts at record {}: export from an \
-                 earlier record to compare them",
-                checkpoint.size, header.first
-            )));
-        }
-        known.push(checkpoint);
+        return Err(Failure::checkpoint(format!(
+            "the checkpoint given covers {} records, this export starts at record {}: export from an earlier \
+             record to compare them",
+            checkpoint.size, header.first
+        )));
     }
     let end = header.first.saturating_add(header.records);
     // A checkpoint within the records is met on the way; one beyond them only if it is the file's own.
-    let within = known.iter().filter(|known| known.size <= end).map(|known| Known {
-        size: known.size,
-        root: known.root,
-        source: "the checkpoint given".to_owned(),
-    });
-    let mut chain = Chain::new(&header.log_id, before, within.collect());
+    let known = |checkpoint: &Checkpoint, source: &str| Known {
+        size: checkpoint.size,
+        root: checkpoint.root,
+        source: source.to_owned(),
+    };
+    let mut within: Vec<Known> = given.iter().map(|given| known(given, GIVEN)).collect();
+    within.extend(keys.handovers().iter().map(|handover| known(handover.tree(), NEW_KEY)));
+    within.retain(|known| known.size <= end);
+    let before = runs(&keys, 0, header.first, &header.before);
+    let before =
+        join(&keys, Frontier::default(), before, "`before` does not fit the first record", header.first)?;
+    let mut chain = Chain::new(&header.log_id, before, within);
     while chain.next() < end {
         let next = chain.next();
         let line = match read_line(reader, MAX_LINE_BYTES) {
@@ -105,26 +135,70 @@ pub fn verify_export(reader: &mut dyn BufRead, anchor: Option<&Anchor>) -> Outco
     }
     let note = read_checkpoint(reader, chain.next())?;
     let last_hash = if header.records == 0 { None } else { header.last_hash.parse().ok() };
-    let mut frontier = chain.finish(last_hash)?;
-    frontier.extend(&after).ok_or_else(|| Failure::header("`after` does not continue the records"))?;
+    let frontier = chain.finish(last_hash)?;
+    let after = runs(&keys, end, header.tree_size, &header.after);
+    let frontier = join(&keys, frontier, after, "`after` does not continue the records", header.tree_size)?;
     let root = frontier.root().ok_or_else(|| Failure::header("`before` does not begin at record 0"))?;
-    let checkpoint =
-        Checkpoint::verified(&note, &key).map_err(|error| Failure::checkpoint(error.to_string()))?;
+    let checkpoint = keys.verified_among(&note).map_err(|error| Failure::checkpoint(error.to_string()))?;
+    // No line goes unchecked.
+    note.cosigned_by(keys.name(), anchor.map(Anchor::witnesses).unwrap_or_default())
+        .map_err(|error| Failure::checkpoint(error.to_string()))?;
     if checkpoint.size != header.tree_size {
         return Err(Failure::checkpoint("it is over another number of records than the header says"));
     }
     if checkpoint.root != root {
         return Err(not_the_signed_root(&header, end));
     }
-    if let Some(given) = known.iter().find(|given| given.size > end) {
+    if let Some(given) = given.iter().find(|given| given.size > end) {
         compare_beyond(given, &checkpoint)?;
     }
-    Ok(Verified {
-        records: header.records,
-        tree_size: checkpoint.size,
-        root,
-        notes: notes(&header, end, anchor.is_some()),
-    })
+    if let Some(replaced) = replaced.first().filter(|replaced| replaced.size <= checkpoint.size) {
+        if replaced.size < checkpoint.size {
+            return Err(Failure::checkpoint(NoteError::Replaced(replaced.size).to_string()));
+        }
+        compare_beyond(replaced, &checkpoint)?;
+    }
+    let mut notes = notes(&header, end, anchor.is_some());
+    if let Some(anchor) = anchor {
+        notes.extend(anchor.witnessed([&note]).map_err(Failure::checkpoint)?);
+    }
+    Ok(Verified { records: header.records, tree_size: checkpoint.size, root, notes })
+}
+
+/// Where a root that the log's keys share comes from.
+pub const NEW_KEY: &str = "the checkpoint at which a new key took over";
+
+/// Extends a frontier by runs, and meets the trees at which keys were replaced.
+fn join(
+    keys: &VerifierKeys,
+    mut frontier: Frontier,
+    runs: Option<Vec<Frontier>>,
+    unfit: &str,
+    end: u64,
+) -> Result<Frontier, Failure> {
+    for run in runs.ok_or_else(|| Failure::header(unfit))? {
+        frontier.extend(&run).ok_or_else(|| Failure::header(unfit))?;
+        let handover = keys.handovers().iter().find(|handover| handover.tree().size == frontier.end());
+        if handover.is_some_and(|handover| frontier.root() != Some(handover.tree().root)) {
+            let size = frontier.end();
+            return Err(Failure::header(format!(
+                "the first {size} records are not those at which a new key took over: one or more were altered"
+            )));
+        }
+    }
+    if frontier.end() == end { Ok(frontier) } else { Err(Failure::header(unfit)) }
+}
+
+/// The runs over `begin..end`, from their hashes.
+fn runs(keys: &VerifierKeys, begin: u64, end: u64, hashes: &[String]) -> Option<Vec<Frontier>> {
+    let hashes = hashes.iter().map(|hash| hash.parse().ok()).collect::<Option<Vec<Hash>>>()?;
+    let (mut at, mut rest, mut runs) = (begin, hashes.as_slice(), Vec::new());
+    for cut in cuts(keys, begin, end) {
+        let (run, others) = rest.split_at_checked(Frontier::count(at, cut)?)?;
+        runs.push(Frontier::from_hashes(at, cut, run)?);
+        (at, rest) = (cut, others);
+    }
+    rest.is_empty().then_some(runs)
 }
 
 fn not_the_signed_root(header: &Header, end: u64) -> Failure {
@@ -173,7 +247,13 @@ fn notes(header: &Header, end: u64, anchored: bool) -> Vec<String> {
     notes
 }
 
-fn read_header(reader: &mut dyn BufRead) -> Result<(Header, VerifierKey, Frontier, Frontier), Failure> {
+/// The first line, checked as far as it can be by itself.
+struct Opening {
+    header: Header,
+    keys: VerifierKeys,
+}
+
+fn read_header(reader: &mut dyn BufRead) -> Result<Opening, Failure> {
     let line = read_line(reader, MAX_LINE_BYTES)
         .map_err(|failure| Failure::header(failure.why))?
         .ok_or_else(|| Failure::header("the file is empty"))?;
@@ -193,23 +273,25 @@ fn read_header(reader: &mut dyn BufRead) -> Result<(Header, VerifierKey, Frontie
     if key.name() != header.origin {
         return Err(Failure::header("the verifier key is of another log"));
     }
+    let keys = match &header.keys {
+        None => VerifierKeys::from(key),
+        Some(HeaderKeys(list)) => {
+            let keys = VerifierKeys::try_from(list).map_err(|error| Failure::header(error.to_string()))?;
+            let later = keys.handovers().last().is_none_or(|last| last.tree().size > header.tree_size);
+            if *keys.newest() != key || later {
+                return Err(Failure::header("the keys do not lead to the verifier key"));
+            }
+            keys
+        }
+    };
     if (header.records == 0) != header.last_hash.is_empty()
         || (header.records > 0 && header.last_hash.parse::<Hash>().is_err())
     {
         return Err(Failure::header("`last_hash` is malformed"));
     }
     let end = header.first.checked_add(header.records).filter(|end| *end <= header.tree_size);
-    let end = end.ok_or_else(|| Failure::header("more records than the tree has"))?;
-    let before = frontier(0, header.first, &header.before)
-        .ok_or_else(|| Failure::header("`before` does not fit the first record"))?;
-    let after = frontier(end, header.tree_size, &header.after)
-        .ok_or_else(|| Failure::header("`after` does not fit the last record"))?;
-    Ok((header, key, before, after))
-}
-
-fn frontier(begin: u64, end: u64, hashes: &[String]) -> Option<Frontier> {
-    let hashes = hashes.iter().map(|hash| hash.parse().ok()).collect::<Option<Vec<Hash>>>()?;
-    Frontier::from_hashes(begin, end, &hashes)
+    end.ok_or_else(|| Failure::header("more records than the tree has"))?;
+    Ok(Opening { header, keys })
 }
 
 fn read_checkpoint(reader: &mut dyn BufRead, next: u64) -> Result<SignedNote, Failure> {
@@ -241,7 +323,7 @@ fn read_checkpoint(reader: &mut dyn BufRead, next: u64) -> Result<SignedNote, Fa
 }
 
 /// The next line without its newline, which it must have; `None` at the end of the file.
-fn read_line(reader: &mut dyn BufRead, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+pub(crate) fn read_line(reader: &mut dyn BufRead, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
     let mut line = Vec::new();
     let read = reader.take(limit).read_until(b'\n', &mut line);
     read.map_err(|error| Failure::files(format!("cannot be read: {error}")))?;

@@ -10,7 +10,8 @@ mod chain;
 mod export;
 mod outcome;
 
-pub use anchor::Anchor;
-pub use chain::{Chain, Known};
-pub use export::{Header, checkpoint_line, verify_export};
+pub use anchor::{Anchor, Given};
+pub use chain::{Chain, GIVEN, KEYS_GIVEN, Known};
+pub(crate) use export::read_line;
+pub use export::{Header, HeaderKeys, NEW_KEY, checkpoint_line, cuts, verify_export};
 pub use outcome::{Failure, Outcome, Place, Verified, report};

@@ -40,6 +40,8 @@ pub enum Place {
     Checkpoint,
     /// The files themselves cannot be read.
     Files,
+    /// The file of this name in a bundle.
+    File(&'static str),
 }
 
 impl Failure {
@@ -58,6 +60,11 @@ impl Failure {
         Self { place: Place::Header, why: why.into() }
     }
 
+    /// At the file of this name in a bundle.
+    pub fn file(name: &'static str, why: impl Into<String>) -> Self {
+        Self { place: Place::File(name), why: why.into() }
+    }
+
     /// At the files.
     pub fn files(why: impl Into<String>) -> Self {
         Self { place: Place::Files, why: why.into() }
@@ -71,6 +78,7 @@ impl fmt::Display for Place {
             Self::Record(seq) => write!(f, "record {seq}"),
             Self::Checkpoint => f.write_str("checkpoint"),
             Self::Files => f.write_str("files"),
+            Self::File(name) => f.write_str(name),
         }
     }
 }

@@ -130,11 +130,12 @@ pub(crate) fn error(code: &str, message: &str) -> Vec<u8> {
 
 /// The row that answers the gate's own question: the path is pg_catalog, app, public, and SQL prepared these.
 pub(crate) fn names_row(prepared: &[&str]) -> Vec<u8> {
-    names_row_of(&["pg_catalog", "app", "public"], prepared, ["read committed"; 2])
+    names_row_of(&["pg_catalog", "app", "public"], prepared, &["read committed"; 2])
 }
 
-/// The same, with another path, and the isolation levels of transactions to come and of this one.
-fn names_row_of(path: &[&str], prepared: &[&str], levels: [&str; 2]) -> Vec<u8> {
+/// The same, with another path, and the isolation levels of transactions to come and of this one; since PostgreSQL 17
+/// their timeout.
+fn names_row_of(path: &[&str], prepared: &[&str], levels: &[&str]) -> Vec<u8> {
     let mut body = vec![0, 3];
     let path = format!("{path:?}").replace(", ", ",");
     for text in [path, format!("{prepared:?}"), format!("{levels:?}")] {
@@ -171,6 +172,8 @@ pub(crate) struct Stage {
     /// What has reached the client and was not looked at yet.
     at_client: BytesMut,
     pub(crate) completed: Vec<(u64, Option<String>, u64)>,
+    /// Bytes that each of them delivered.
+    pub(crate) bytes_completed: Vec<u64>,
     /// The driver was told to go on watching a portal.
     pub(crate) suspended: bool,
     pub(crate) withdrawn: Vec<u64>,
@@ -207,6 +210,8 @@ pub(crate) struct Stage {
     unsaid: Vec<Vec<u8>>,
     /// The isolation levels of transactions to come and of this one, as the server will tell.
     pub(crate) levels: [&'static str; 2],
+    /// Their timeout.
+    pub(crate) timeout: Option<&'static str>,
     /// The transaction status that the server last told.
     status: u8,
     decisions: Vec<Pending>,
@@ -228,6 +233,7 @@ impl Stage {
             at_server: BytesMut::new(),
             at_client: BytesMut::new(),
             completed: Vec::new(),
+            bytes_completed: Vec::new(),
             suspended: false,
             withdrawn: Vec::new(),
             unflagged: Vec::new(),
@@ -250,6 +256,7 @@ impl Stage {
             silent: false,
             unsaid: Vec::new(),
             levels: ["read committed"; 2],
+            timeout: None,
             status: b'I',
             decisions: Vec::new(),
         }
@@ -320,8 +327,9 @@ impl Stage {
                 match action {
                     Action::Decide(pending) => self.decisions.push((*pending).clone()),
                     Action::Withdraw { number } => self.withdrawn.push(number),
-                    Action::Completed { number, sqlstate, rows, suspended, .. } => {
+                    Action::Completed { number, sqlstate, rows, suspended, bytes, .. } => {
                         self.suspended |= suspended;
+                        self.bytes_completed.push(bytes);
                         self.completed.push((number, sqlstate, rows));
                     }
                     Action::NotParsed { number, sqlstate } => self.not_parsed.push((number, sqlstate)),
@@ -406,7 +414,8 @@ impl Stage {
         if probe {
             self.probes += 1;
             let [closed, parsed, bound] = [b'3', b'1', b'2'].map(|tag| frame(tag, b""));
-            let row = names_row_of(&self.path, &self.prepared_by_sql, self.levels);
+            let settings: Vec<&str> = self.levels.into_iter().chain(self.timeout).collect();
+            let row = names_row_of(&self.path, &self.prepared_by_sql, &settings);
             let replies =
                 [&closed, &parsed, &bound, &row, &complete(), &closed, &closed, &ready(self.status)];
             return Some(replies.into_iter().flatten().copied().collect());

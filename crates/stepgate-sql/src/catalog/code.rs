@@ -109,8 +109,7 @@ fn routines<'a>(
         };
         let routine = Arc::new(Routine { returns_set: truth(returns_set), code });
         if let Ok(oid) = oid.parse() {
-            let names = Arc::make_mut(&mut catalog.function_names);
-            names.insert(oid, (Some(schema.into()), name.into()));
+            catalog.routine_names.insert(oid, (schema.into(), name.into()));
         }
         by_oid.insert(oid, Arc::clone(&routine));
         catalog.routines.entry(name.to_owned()).or_default().push((schema.to_owned(), routine));

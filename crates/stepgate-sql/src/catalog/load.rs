@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use stepgate_types::RelationName;
 
+use super::functions::Functions;
 use super::relation::{Action, Column, ColumnType, Name, Referred, Unique};
 use super::routine::Body;
 use super::{Catalog, ColumnRef, Definition, Relation, RelationIndex, RelationKind, Rows, code, view};
@@ -25,16 +26,22 @@ impl Catalog {
     ///
     /// If an answer is missing or a row does not have the columns the query selects.
     pub fn from_rows(results: &[(&str, Rows)]) -> Result<Self, CatalogError> {
-        Self::from_rows_after(results, None)
+        Self::from_rows_after(results, None, None)
     }
 
     /// The same. Definitions of views that are locked are taken from `before`, a snapshot of the same database with
-    /// the same types, functions, operators and schemas, where they and the names in them are the same.
+    /// the same types, functions, operators and schemas, where they and the names in them are the same. What was not
+    /// answered since it is the same as in `known`, by [`CatalogQuery::sql_after`](super::CatalogQuery::sql_after), is
+    /// taken from there.
     ///
     /// # Errors
     ///
     /// As [`Catalog::from_rows`].
-    pub fn from_rows_after(results: &[(&str, Rows)], before: Option<&Self>) -> Result<Self, CatalogError> {
+    pub fn from_rows_after(
+        results: &[(&str, Rows)],
+        before: Option<&Self>,
+        known: Option<&Self>,
+    ) -> Result<Self, CatalogError> {
         let answers = Answers(results);
         let mut loader = Loader { catalog: Self::default() };
         loader.relations(&answers)?;
@@ -42,7 +49,7 @@ impl Catalog {
         loader.generated(&answers)?;
         loader.families(&answers)?;
         loader.constraints(&answers)?;
-        loader.functions(&answers)?;
+        loader.functions(&answers, known)?;
         let routines = code::load(&mut loader, &answers)?;
         loader.share_code_with_families();
         loader.views(&answers, before)?;
@@ -289,24 +296,10 @@ impl Loader {
         }
     }
 
-    fn functions(&mut self, answers: &Answers<'_>) -> Result<(), CatalogError> {
-        let catalog = &mut self.catalog;
-        for row in answers.rows::<4>("functions")? {
-            let [schema, name, pure, oids] = row?;
-            for oid in oids.split(',').filter_map(|oid| oid.parse().ok()) {
-                Arc::make_mut(&mut catalog.function_names).insert(oid, (None, name.into()));
-            }
-            if truth(pure) {
-                catalog.pure_functions.insert(name.to_owned());
-            }
-            let known = if schema == "pg_catalog" {
-                &mut catalog.server_functions
-            } else {
-                &mut catalog.user_functions
-            };
-            known.insert(name.to_owned());
-            catalog.words.insert(name.to_owned());
-        }
+    fn functions(&mut self, answers: &Answers<'_>, known: Option<&Catalog>) -> Result<(), CatalogError> {
+        let functions = Functions::load(answers, known)?;
+        self.catalog.words.extend(functions.of_server.iter().chain(&functions.of_users).cloned());
+        self.catalog.functions = functions;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 mod code;
 mod created;
+mod functions;
 mod load;
 mod planned;
 mod plpgsql;
@@ -48,16 +49,12 @@ pub struct Catalog {
     schemas: BTreeSet<(String, String)>,
     /// `server_version_num`; 0 where it is not known.
     version: u32,
-    /// Names of functions outside pg_catalog.
-    user_functions: HashSet<String>,
+    /// All functions, by name.
+    functions: Arc<functions::Functions>,
     /// name → those routines outside pg_catalog, with their schemas.
     routines: HashMap<String, Vec<(String, Arc<Routine>)>>,
-    /// Names of all functions of pg_catalog.
-    server_functions: HashSet<String>,
-    /// Those of them that only compute, by what the server says of them.
-    pure_functions: HashSet<String>,
-    /// Functions by OID.
-    function_names: Arc<HashMap<u32, FunctionName>>,
+    /// Schema and name of routines outside pg_catalog, by OID.
+    routine_names: HashMap<u32, (Box<str>, Box<str>)>,
     /// Operators that somebody defined (extensions apart), by name, with the functions that they run.
     user_operators: HashMap<String, Vec<Arc<Routine>>>,
     /// Somebody defined a cast that runs a function (extensions apart); whether it applies by itself.
@@ -77,9 +74,6 @@ pub struct Catalog {
     /// Every name that may be shown: relations, columns, schemas, functions, types.
     words: HashSet<String>,
 }
-
-/// Schema (`None`: the server's own) and name.
-type FunctionName = (Option<Box<str>>, Box<str>);
 
 /// How a view is defined.
 #[derive(Debug, Default, Clone)]
@@ -157,8 +151,10 @@ impl Catalog {
     /// Schema and name of the function of that OID.
     #[must_use]
     pub fn function_of(&self, oid: u32) -> Option<(&str, &str)> {
-        let (schema, name) = self.function_names.get(&oid)?;
-        Some((schema.as_deref().unwrap_or("pg_catalog"), name))
+        match self.routine_names.get(&oid) {
+            Some((schema, name)) => Some((schema, name)),
+            None => self.functions.by_oid.get(&oid).map(|name| ("pg_catalog", &**name)),
+        }
     }
 
     /// Whether there is an event trigger of that name, and it fires.
@@ -289,17 +285,17 @@ impl Catalog {
 
     /// Whether some schema other than pg_catalog has a function of that name.
     pub(crate) fn is_user_function(&self, name: &str) -> bool {
-        self.user_functions.contains(name)
+        self.functions.of_users.contains(name)
     }
 
     /// Whether pg_catalog has a function of that name.
     pub(crate) fn is_server_function(&self, name: &str) -> bool {
-        self.server_functions.contains(name)
+        self.functions.of_server.contains(name)
     }
 
     /// Whether every function of that name in pg_catalog only computes.
     pub(crate) fn is_pure_function(&self, name: &str) -> bool {
-        builtin::pure_function(name) || self.pure_functions.contains(name)
+        builtin::pure_function(name) || self.functions.pure.contains(name)
     }
 
     /// Whether pg_catalog has a function of that name, and no other schema: a call by that name alone can be of no other.
@@ -310,7 +306,7 @@ impl Catalog {
 
     /// Whether there is any function of that name at all.
     pub(crate) fn is_function(&self, name: &str) -> bool {
-        self.server_functions.contains(name) || self.is_user_function(name)
+        self.functions.of_server.contains(name) || self.is_user_function(name)
     }
 
     /// Routines of that name outside pg_catalog, each with its schema.

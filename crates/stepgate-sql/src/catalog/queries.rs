@@ -67,6 +67,20 @@ macro_rules! unreadable {
     };
 }
 
+/// What changes whenever the answer to `functions` does, in the same snapshot: row versions of all that it reads. The same
+/// row of the same server has another `xmin` after any change that anybody else could see.
+macro_rules! functions_version {
+    () => {
+        "(select pg_catalog.concat_ws('/', \
+         (select pg_catalog.md5(pg_catalog.string_agg(p.oid::text || ':' || p.xmin::text, ',' order by p.oid)) from pg_catalog.pg_proc p), \
+         (select pg_catalog.md5(pg_catalog.string_agg(n.oid::text || ':' || n.xmin::text, ',' order by n.oid)) from pg_catalog.pg_namespace n), \
+         (select pg_catalog.md5(pg_catalog.string_agg(l.oid::text || ':' || l.xmin::text, ',' order by l.oid)) from pg_catalog.pg_language l)))"
+    };
+}
+
+/// By which a query of all functions is answered with nothing if they are as they were in this version.
+pub(super) const FUNCTIONS_VERSION: &str = functions_version!();
+
 /// To be run in ONE repeatable-read, read-only transaction with `search_path = pg_catalog`
 /// (view definitions are qualified by it). Any role may; PostgreSQL 13 to 18.
 pub const CATALOG_QUERIES: &[CatalogQuery] = &[
@@ -223,6 +237,7 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
               'pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)"
         ),
     },
+    CatalogQuery { name: "functions_version", sql: concat!("select ", functions_version!()) },
     CatalogQuery {
         // The third: pure by what the server itself says of all functions of that name. What initdb made (OIDs below
         // FirstNormalObjectId, access/transam.h) in C within the server, and immutable, reads nothing but its

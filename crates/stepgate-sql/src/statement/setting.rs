@@ -25,7 +25,6 @@ fn is_harmless(name: &str) -> bool {
             | "statement_timeout"
             | "timezone"
             | "work_mem"
-            | "transaction_timeout"
             | "default_transaction_isolation"
             | "default_transaction_read_only"
             | "default_transaction_deferrable"

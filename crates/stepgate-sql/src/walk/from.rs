@@ -96,6 +96,10 @@ impl Walker<'_> {
                 let scope = Scope { items: left, outer: place.scope };
                 self.conditions([condition], place.within(&scope));
             }
+            // To find out what columns there are costs as much again for each that follows.
+            JoinConstraint::Using(_) | JoinConstraint::Natural if self.budget.is_spent() => {
+                self.doubt("too-complex");
+            }
             JoinConstraint::Using(names) => {
                 let mut merged = Vec::with_capacity(names.len());
                 let mut alias = None;

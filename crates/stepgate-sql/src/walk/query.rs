@@ -390,6 +390,11 @@ impl Walker<'_> {
         let mut output = Output::default();
         let mut unnamed = Vec::new();
         for item in projection {
+            if self.budget.is_spent() {
+                self.doubt("too-complex");
+                output.open = true;
+                break;
+            }
             let start = self.trail.here();
             match item {
                 // Any number of columns, even none; an alias is let go (`parse_target.c`, `transformTargetList`).

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use stepgate_approval::{BadCode, Ballot, Counted, Grant, Next, Pass, Reason, Refusal, Secret};
 use stepgate_record::{Event, Outcome};
-use stepgate_types::{GrantId, PersonName, RequestId, Strength, Timestamp};
+use stepgate_types::{GrantId, InForce, PersonName, RequestId, Strength, Timestamp, Who};
 use zeroize::Zeroizing;
 
 use super::inner::Inner;
@@ -68,7 +68,7 @@ impl Inner {
     ) -> VerifyError {
         if let Some(reason) = failed.record {
             let event = Event::FactorFailed {
-                person: person.clone(),
+                person: person.into(),
                 factor: TOTP.to_owned(),
                 reason: reason.to_owned(),
                 request,
@@ -96,7 +96,7 @@ impl Inner {
             verified(&answer.person, step, Some(answer.request)),
             Event::StepupVoted {
                 request: answer.request,
-                person: answer.person.clone(),
+                person: Who::from(&answer.person),
                 approve: answer.approve,
                 canonical_sha256: hex(entry.open.canonical()),
             },
@@ -104,8 +104,9 @@ impl Inner {
         events.extend(counted.outcome().map(|outcome| Event::StepupEnded {
             request: answer.request,
             outcome,
-            by: Some(answer.person.clone()),
-            reason_hmac: self.reason_hmac(answer.reason.as_ref()),
+            by: Some(Who::from(&answer.person)),
+            reason_hmac: None,
+            reason: answer.reason.as_ref().map(|reason| Who::Name(reason.text().to_owned())),
         }));
         events.extend(grant.as_ref().map(issued));
         events.extend(pass.as_ref().map(pass::issued));
@@ -208,10 +209,6 @@ impl Inner {
         }))
     }
 
-    fn reason_hmac(&self, reason: Option<&Reason>) -> Option<String> {
-        reason.map(|reason| self.vault.hmac_hex("stepup reason", reason.as_bytes()))
-    }
-
     /// The write is on disk: now it counts.
     fn take_step(&self, answer: &Answer, judged: Judged) -> Result<Progress, DeskError> {
         let mut state = self.state();
@@ -227,7 +224,10 @@ impl Inner {
                 let grant = judged.grant.map(|grant| {
                     let id = grant.id;
                     let left = grant.limit;
-                    state.grants.insert(id, Kept { grant, issued: self.clock.now(), left });
+                    state.grants.insert(
+                        id,
+                        Kept { grant, issued: self.clock.now(), left, in_force: InForce::default() },
+                    );
                     id
                 });
                 let pass = judged.pass.map(|pass| {
@@ -273,7 +273,7 @@ impl Inner {
 
 /// The record of a spent code.
 pub(super) fn verified(person: &PersonName, step: u64, request: Option<RequestId>) -> Event {
-    Event::FactorVerified { person: person.clone(), factor: TOTP.to_owned(), step, request }
+    Event::FactorVerified { person: person.into(), factor: TOTP.to_owned(), step, request }
 }
 
 impl<E: Into<VerifyError>> From<E> for Failed {

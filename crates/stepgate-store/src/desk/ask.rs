@@ -125,7 +125,7 @@ fn requested(entry: &Entry) -> Event {
         request: ask.id,
         session: ask.statement.session,
         statement: ask.statement.number,
-        person: ask.person.clone(),
+        person: (&ask.person).into(),
         database: ask.database.clone(),
         approval: ask.terms.approval.clone(),
         itself: ask.terms.itself,

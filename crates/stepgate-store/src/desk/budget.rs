@@ -1,7 +1,7 @@
 //! What grants let out: set aside in blocks, on disk before a row of them is delivered (DESIGN §2 *grant*).
 
 use stepgate_record::Event;
-use stepgate_types::{GrantId, Limit, StatementId};
+use stepgate_types::{GrantId, InForce, Limit, StatementId};
 
 use super::inner::Inner;
 use super::state::Kept;
@@ -23,12 +23,14 @@ pub struct Need {
 }
 
 /// A part of a grant's budget, set aside for one statement.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Block {
     /// How much; `None` where the grant limits nothing.
     pub limit: Limit,
     /// To be on disk before any of it is delivered; `None` where nothing was taken.
     pub debited: Option<Event>,
+    /// Whether nobody has revoked the grant since: then not another row of it is delivered.
+    pub in_force: InForce,
 }
 
 impl Kept {
@@ -65,6 +67,7 @@ impl Inner {
         let limit = kept.part(need)?;
         let (rows, bytes) = (limit.rows.unwrap_or(0), limit.bytes.unwrap_or(0));
         kept.left = kept.left.minus(rows, bytes);
+        let in_force = kept.in_force.clone();
         let StatementId { session, number } = statement;
         let debited = (rows > 0 || bytes > 0).then_some(Event::GrantDebited {
             grant,
@@ -73,7 +76,7 @@ impl Inner {
             rows,
             bytes,
         });
-        Some(Block { limit, debited })
+        Some(Block { limit, debited, in_force })
     }
 
     pub(super) fn give_back(&self, grant: GrantId, statement: StatementId, rows: u64, bytes: u64) {

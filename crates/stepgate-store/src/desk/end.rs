@@ -1,7 +1,7 @@
 //! Every other way out: withdrawn, cancelled, deferred, expired, revoked.
 
 use stepgate_record::{Deferral, Event, Outcome};
-use stepgate_types::{GrantId, PersonName, RequestId, StatementId, Timestamp};
+use stepgate_types::{Actor, GrantId, PersonName, RequestId, StatementId, Timestamp, Who};
 
 use super::DeskError;
 use super::ask::deferred;
@@ -129,29 +129,28 @@ impl Inner {
         self.end_all(due).await
     }
 
-    pub(super) async fn revoke(&self, grant: GrantId, by: Option<PersonName>) -> Result<(), DeskError> {
+    pub(super) async fn revoke(&self, grant: GrantId, by: Actor) -> Result<(), DeskError> {
         let _turn = self.turn.lock().await;
         {
             let mut state = self.state();
             let of_grant = state.grants.get(&grant).map(|kept| &kept.grant.person);
             let person = of_grant.or_else(|| state.passes.get(&grant).map(|kept| &kept.pass.person));
             let person = person.ok_or(DeskError::Unknown)?;
-            if by.as_ref().is_some_and(|by| by != person) {
+            if by.person().is_some_and(|by| by != person) {
                 return Err(DeskError::Unknown);
             }
             // At once: if the write fails, it is gone nevertheless.
-            state.grants.remove(&grant);
+            if let Some(kept) = state.grants.remove(&grant) {
+                kept.in_force.end();
+            }
             state.passes.remove(&grant);
         }
-        self.log.append_happened(vec![Event::GrantRevoked { grant, by }]).await?;
+        let event = Event::GrantRevoked { grant, by: by.by(), operator: by.operator() };
+        self.log.append_happened(vec![event]).await?;
         Ok(())
     }
 
-    pub(super) async fn revoke_person(
-        &self,
-        person: &PersonName,
-        by: Option<PersonName>,
-    ) -> Result<(), DeskError> {
+    pub(super) async fn revoke_person(&self, person: &PersonName, by: Actor) -> Result<(), DeskError> {
         let _turn = self.turn.lock().await;
         let (grants, requests) = {
             let mut state = self.state();
@@ -159,16 +158,23 @@ impl Inner {
             let passes = state.passes.iter().filter(|(_, kept)| kept.pass.person == *person);
             let grants: Vec<_> = grants.map(|(id, _)| *id).chain(passes.map(|(id, _)| *id)).collect();
             for id in &grants {
-                state.grants.remove(id);
+                if let Some(kept) = state.grants.remove(id) {
+                    kept.in_force.end();
+                }
                 state.passes.remove(id);
             }
             state.enrolments.remove(person);
             let asked = state.open.iter().filter(|(_, entry)| entry.open.ask().person == *person);
-            let requests: Vec<_> = asked.map(|(id, _)| (*id, Outcome::Withdrawn, by.clone())).collect();
+            let requests: Vec<_> =
+                asked.map(|(id, _)| (*id, Outcome::Withdrawn, by.person().cloned())).collect();
             (grants, requests)
         };
         for some in grants.chunks(BATCH) {
-            let revoked = some.iter().map(|grant| Event::GrantRevoked { grant: *grant, by: by.clone() });
+            let revoked = some.iter().map(|grant| Event::GrantRevoked {
+                grant: *grant,
+                by: by.by(),
+                operator: by.operator(),
+            });
             self.log.append_happened(revoked.collect()).await?;
         }
         self.end_all(requests).await
@@ -180,8 +186,9 @@ impl Inner {
             let events = some.iter().map(|(request, outcome, by)| Event::StepupEnded {
                 request: *request,
                 outcome: *outcome,
-                by: by.clone(),
+                by: by.as_ref().map(Who::from),
                 reason_hmac: None,
+                reason: None,
             });
             self.log.append(events.collect(), Vec::new()).await?;
             for (request, outcome, by) in some {

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::DeskError;
 use super::inner::Inner;
 use super::state::{KeptPass, MAX_PASSES, State, hex};
-use crate::{Change, LogError};
+use crate::{Change, LogError, Subjects};
 
 impl Inner {
     /// The pass by which this statement may run at this moment, and the request that was approved.
@@ -112,7 +112,7 @@ pub(super) fn issued(pass: &Pass) -> Event {
     Event::PassIssued {
         pass: pass.id,
         request: pass.request,
-        person: pass.person.clone(),
+        person: (&pass.person).into(),
         db_user: pass.db_user.clone(),
         database: pass.database.clone(),
         key_hmac: hex(&pass.key),
@@ -134,7 +134,7 @@ pub(super) fn issued(pass: &Pass) -> Event {
 }
 
 /// The pass of a record. One whose lists were shortened lets less through; one without a readable key, nothing.
-pub(super) fn kept_of(event: &Event, at: Timestamp) -> Option<KeptPass> {
+pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<KeptPass> {
     let Event::PassIssued {
         pass,
         request,
@@ -165,7 +165,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp) -> Option<KeptPass> {
         id: *pass,
         request: *request,
         key: key.try_into().ok()?,
-        person: person.clone(),
+        person: names.person(person)?,
         db_user: db_user.clone(),
         database: database.clone(),
         kinds: kinds.iter().copied().collect(),

@@ -4,32 +4,46 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_approval::Grant;
 use stepgate_record::{Event, Outcome, Record};
-use stepgate_types::{Label, Limit, RequestId, SessionId, Timestamp};
+use stepgate_types::{InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
 
 use super::pass;
 use super::state::{Kept, State};
 use super::view::RequestInfo;
+use crate::Subjects;
 
 /// What has been read so far.
-#[derive(Default)]
 pub(super) struct Replay {
     pub(super) state: State,
+    names: Subjects,
     open: BTreeMap<RequestId, RequestInfo>,
     running: BTreeMap<SessionId, BTreeSet<u64>>,
 }
 
 impl Replay {
+    pub(super) fn new(names: Subjects) -> Self {
+        Self { state: State::default(), names, open: BTreeMap::new(), running: BTreeMap::new() }
+    }
+
+    /// A person, as records name them in JSON, has spent this step before what is read.
+    pub(super) fn spent(&mut self, person: &str, step: u64) {
+        let person: Option<Who> = serde_json::from_str(person).ok();
+        if let Some(person) = person.and_then(|person| self.names.person(&person)) {
+            self.state.spend(&person, step);
+        }
+    }
+
     /// Takes the next record in.
     pub(super) fn take(&mut self, record: &Record) {
         match &record.event {
             Event::StepupRequested { request, .. } => {
-                if let Some(info) = info_of(record) {
+                if let Some(info) = info_of(record, &self.names) {
                     self.open.insert(*request, info);
                 }
             }
             Event::StepupVoted { request, person, approve: true, .. } => {
-                if let Some(info) = self.open.get_mut(request) {
-                    info.approvers.push(person.clone());
+                let person = self.names.person(person);
+                if let (Some(info), Some(person)) = (self.open.get_mut(request), person) {
+                    info.approvers.push(person);
                 }
             }
             Event::StepupEnded { request, outcome, .. } => {
@@ -38,9 +52,13 @@ impl Replay {
                 }
             }
             // Of whichever factor: a step that is spent in vain harms nobody.
-            Event::FactorVerified { person, step, .. } => self.state.spend(person, *step),
+            Event::FactorVerified { person, step, .. } => {
+                if let Some(person) = self.names.person(person) {
+                    self.state.spend(&person, *step);
+                }
+            }
             Event::GrantIssued { grant, .. } => {
-                if let Some(kept) = kept_of(record) {
+                if let Some(kept) = kept_of(record, &self.names) {
                     self.state.grants.insert(*grant, kept);
                 }
             }
@@ -55,7 +73,7 @@ impl Replay {
                 }
             }
             Event::PassIssued { pass, .. } => {
-                if let Some(kept) = pass::kept_of(&record.event, record.at) {
+                if let Some(kept) = pass::kept_of(&record.event, record.at, &self.names) {
                     self.state.passes.insert(*pass, kept);
                 }
             }
@@ -67,8 +85,11 @@ impl Replay {
                 self.state.passes.remove(grant);
             }
             Event::AdminAction { action, person: Some(person), .. } if action == "user.removed" => {
-                self.state.grants.retain(|_, kept| kept.grant.person != *person);
-                self.state.passes.retain(|_, kept| kept.pass.person != *person);
+                // Whom nobody can name any more has nothing here.
+                if let Some(person) = self.names.person(person) {
+                    self.state.grants.retain(|_, kept| kept.grant.person != person);
+                    self.state.passes.retain(|_, kept| kept.pass.person != person);
+                }
             }
             other => self.take_statement(other),
         }
@@ -101,6 +122,7 @@ impl Replay {
             outcome: Outcome::Withdrawn,
             by: None,
             reason_hmac: None,
+            reason: None,
         });
         let unknown = self.running.iter().flat_map(|(session, statements)| {
             let unknown =
@@ -122,7 +144,7 @@ impl Replay {
     }
 }
 
-fn info_of(record: &Record) -> Option<RequestInfo> {
+fn info_of(record: &Record, names: &Subjects) -> Option<RequestInfo> {
     let Event::StepupRequested {
         request, person, database, approval, itself, groups, count, expires_us, ..
     } = &record.event
@@ -132,7 +154,7 @@ fn info_of(record: &Record) -> Option<RequestInfo> {
     Some(RequestInfo {
         request: *request,
         state: "open",
-        person: person.clone(),
+        person: names.person(person)?,
         database: database.clone(),
         approval: approval.clone(),
         itself: *itself,
@@ -146,9 +168,9 @@ fn info_of(record: &Record) -> Option<RequestInfo> {
     })
 }
 
-/// The grant of a record. A record whose lists were shortened gives a narrower grant; one whose client
-/// was shortened, or whose network cannot be read, gives none.
-fn kept_of(record: &Record) -> Option<Kept> {
+/// The grant of a record. A record whose lists were shortened gives a narrower grant; one whose client was shortened,
+/// or that names somebody or a network which cannot be read (any more), gives none.
+fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
     let Event::GrantIssued {
         grant,
         request,
@@ -180,12 +202,16 @@ fn kept_of(record: &Record) -> Option<Kept> {
     }
     let network = match network {
         None => None,
-        Some(address) => Some(address.parse().ok()?),
+        Some(address) => Some(names.open_text(address)?.parse().ok()?),
+    };
+    let client = match client {
+        None => None,
+        Some(client) => Some(names.open_text(client)?),
     };
     let grant = Grant {
         id: *grant,
         request: *request,
-        person: person.clone(),
+        person: names.person(person)?,
         database: database.clone(),
         db_user: db_user.clone(),
         kinds: kinds.iter().copied().collect(),
@@ -197,7 +223,7 @@ fn kept_of(record: &Record) -> Option<Kept> {
         output_rank: *output_rank,
         action: *action,
         approval: approval.clone(),
-        client: client.clone(),
+        client,
         network,
         session: *session,
         policy_sha256: policy_sha256.clone(),
@@ -205,7 +231,7 @@ fn kept_of(record: &Record) -> Option<Kept> {
         limit: Limit { rows: *rows, bytes: *bytes },
     };
     let left = grant.limit;
-    Some(Kept { grant, issued: record.at, left })
+    Some(Kept { grant, issued: record.at, left, in_force: InForce::default() })
 }
 
 /// The record of a grant.
@@ -213,7 +239,7 @@ pub(super) fn issued(grant: &Grant) -> Event {
     Event::GrantIssued {
         grant: grant.id,
         request: grant.request,
-        person: grant.person.clone(),
+        person: (&grant.person).into(),
         database: grant.database.clone(),
         db_user: grant.db_user.clone(),
         kinds: grant.kinds.iter().copied().collect(),
@@ -225,8 +251,8 @@ pub(super) fn issued(grant: &Grant) -> Event {
         output_rank: grant.output_rank,
         action: grant.action,
         approval: grant.approval.clone(),
-        client: grant.client.clone(),
-        network: grant.network.map(|address| address.to_string()),
+        client: grant.client.as_deref().map(Who::from),
+        network: grant.network.map(Who::from),
         session: grant.session,
         policy_sha256: grant.policy_sha256.clone(),
         expires_us: grant.expires.micros(),
@@ -269,22 +295,23 @@ mod tests {
         };
         let mut event = issued(&grant);
         if let Event::GrantIssued { network: recorded, .. } = &mut event {
-            *recorded = Some(network.to_owned());
+            *recorded = Some(network.into());
         }
         let shortened: BTreeMap<_, _> = shortened.iter().map(|name| ((*name).to_owned(), 9)).collect();
-        let (log_id, at) = ("0".repeat(32), Timestamp::from_micros(5));
-        Record { log_id, seq: 0, at, prev: Hash::ZERO, shortened, event }
+        let record = Record::new(&"0".repeat(32), 0, Timestamp::from_micros(5), Hash::ZERO, event);
+        Record { shortened, ..record }
     }
 
     #[test]
     fn a_grant_comes_back_from_its_record_as_it_was() {
         let record = record("192.0.2.7", &[]);
-        let kept = kept_of(&record).unwrap();
+        let kept = kept_of(&record, &Subjects::default()).unwrap();
         assert_eq!((issued(&kept.grant), kept.issued), (record.event, record.at));
     }
 
     #[test]
     fn a_record_that_lost_a_bound_gives_no_grant() {
+        let kept_of = |record: &Record| kept_of(record, &Subjects::default());
         assert!(kept_of(&record("192.0.2.7", &["relations"])).is_some());
         assert!(kept_of(&record("192.0.2.7", &["client"])).is_none());
         assert!(kept_of(&record("somewhere", &[])).is_none());

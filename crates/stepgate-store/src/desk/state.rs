@@ -8,7 +8,7 @@ use stepgate_approval::{
     escape_for_display,
 };
 use stepgate_record::Outcome;
-use stepgate_types::{GrantId, Limit, PersonName, RequestId, StatementId, Timestamp};
+use stepgate_types::{GrantId, InForce, Limit, PersonName, RequestId, StatementId, Timestamp};
 use tokio::sync::oneshot;
 
 use super::DeskError;
@@ -76,6 +76,8 @@ pub(super) struct Kept {
     pub(super) grant: Grant,
     pub(super) issued: Timestamp,
     pub(super) left: Limit,
+    /// Whether nobody has revoked it, for statements that run by it.
+    pub(super) in_force: InForce,
 }
 
 /// A pass and when it was issued.

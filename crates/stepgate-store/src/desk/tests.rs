@@ -175,8 +175,15 @@ impl World {
         self.desk.ask(ask, held("select * from customers limit 5")).await.unwrap()
     }
 
-    /// Every event on disk.
+    /// Every event on disk, with people by name.
     fn events(&self) -> Vec<Event> {
+        let mut events = self.recorded();
+        events.iter_mut().for_each(|event| event.open(self.log.subjects()));
+        events
+    }
+
+    /// Every event as it is on disk.
+    fn recorded(&self) -> Vec<Event> {
         let mut events = Vec::new();
         self.log.replay(0, &mut |_, record| events.push(record.event.clone())).unwrap();
         events

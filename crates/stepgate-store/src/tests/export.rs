@@ -10,7 +10,7 @@ use crate::{ExportRange, ExportSummary, Log};
 
 fn export(log: &Log, range: ExportRange) -> (ExportSummary, Vec<u8>) {
     let mut bytes = Vec::new();
-    let summary = log.export(&mut bytes, range).unwrap();
+    let summary = log.export(&mut bytes, range, None).unwrap();
     (summary, bytes)
 }
 
@@ -28,7 +28,10 @@ fn an_export_verifies_by_itself_and_against_the_logs_key_and_checkpoints() {
     assert_eq!((summary.first, summary.records, summary.tree_size), (0, 22, 22));
     let verified = verify(&bytes).unwrap();
     assert_eq!((verified.records, verified.tree_size, verified.root), (22, 22, summary.root));
-    assert_eq!(log.tail(1).unwrap()[0].event, Event::AuditExported { records: 21 });
+    assert_eq!(
+        log.tail(1).unwrap()[0].event,
+        Event::AuditExported { records: 21, export: None, operator: None }
+    );
     for anchor in [early, log.verifier_key().to_string()] {
         let anchor = anchor.parse().unwrap();
         assert!(verify_export(&mut &bytes[..], Some(&anchor)).is_ok());

@@ -1,6 +1,7 @@
 //! The store against real files.
 
-mod damage;
+mod bundle;
+pub(crate) mod damage;
 mod export;
 mod files;
 mod full;
@@ -8,4 +9,8 @@ mod hand_over;
 mod log;
 mod migration;
 mod people;
+mod retention;
+mod rotation;
+mod sealing;
+mod tamper;
 mod torn;

@@ -77,6 +77,9 @@ pub(crate) enum AuditCommand {
         /// Leave out who it was: names, addresses and reasons stay commitments.
         #[arg(long)]
         redact: bool,
+        /// Make a bundle of some records comparable with this checkpoint, which was kept elsewhere.
+        #[arg(long, value_name = "CHECKPOINT")]
+        meet: Vec<PathBuf>,
         /// Where to write: a `.tar`, a directory, or a `.jsonl` of the records; default: standard output, jsonl.
         #[arg(long, value_name = "FILE|DIR")]
         out: Option<PathBuf>,

@@ -5,8 +5,10 @@ use std::io::Write;
 use serde_json::json;
 use stepgate_record::verify::{Anchor, report};
 use stepgate_store::{ExportRange, Log};
+use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
 
+use super::keys;
 use crate::failure::Failure;
 use crate::operator::{Reply, log_error};
 use crate::store::Store;
@@ -42,13 +44,22 @@ impl Write for Pieces {
     }
 }
 
-/// Exports all records.
-pub(crate) async fn export(store: &Store, out: &mpsc::Sender<Reply>) -> Result<Option<String>, Failure> {
+/// Exports records as lines: all, or from the first that is not older than `since` up to the last that is before
+/// `until`.
+pub(crate) async fn export(
+    store: &Store,
+    by: &Actor,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    out: &mpsc::Sender<Reply>,
+) -> Result<Option<String>, Failure> {
+    let until = until.map(|until| Timestamp::from_micros(until.micros().saturating_sub(1)));
+    let (range, operator) = (ExportRange { since, until }, by.operator());
     let out = out.clone();
     blocking(&store.log, move |log| {
         let mut pieces = Pieces { out, piece: Vec::new() };
         let trouble = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
-        let summary = log.export(&mut pieces, ExportRange::default()).map_err(|error| trouble(&error))?;
+        let summary = log.export(&mut pieces, range, operator).map_err(|error| trouble(&error))?;
         if !pieces.piece.ends_with(b"\n") && !pieces.piece.is_empty() {
             pieces.piece.push(b'\n');
         }
@@ -62,9 +73,11 @@ pub(crate) async fn export(store: &Store, out: &mpsc::Sender<Reply>) -> Result<O
 pub(crate) async fn verify_live(
     store: &Store,
     anchor: Option<String>,
+    witnesses: &[String],
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
     let anchor = anchor.map(|text| parse_anchor(&text)).transpose()?;
+    let anchor = demanding(anchor, witnesses)?;
     let out = out.clone();
     blocking(&store.log, move |log| {
         let outcome = log.verify(anchor.as_ref());
@@ -95,7 +108,15 @@ pub(crate) fn parse_anchor(text: &str) -> Result<Anchor, Failure> {
     })
 }
 
-async fn blocking<T: Send + 'static>(
+/// The anchor, if there is any, with the witnesses that are demanded besides.
+pub(crate) fn demanding(anchor: Option<Anchor>, witnesses: &[String]) -> Result<Option<Anchor>, Failure> {
+    if witnesses.is_empty() {
+        return Ok(anchor);
+    }
+    Ok(Some(anchor.unwrap_or_default().with_witnesses(keys::witness_keys(witnesses)?)))
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
     log: &Log,
     work: impl FnOnce(&Log) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {

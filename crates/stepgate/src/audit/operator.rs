@@ -1,9 +1,16 @@
 //! The operator's commands on the log, and doing them.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
+use stepgate_record::Filter;
+use stepgate_record::bundle::Format;
+use stepgate_store::{BundleRequest, Search};
+use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
 
-use super::{live, tail};
+use super::{bundle, keys, live, search, shred, tail};
 use crate::failure::Failure;
 use crate::operator::Reply;
 use crate::store::Store;
@@ -13,25 +20,84 @@ use crate::store::Store;
 #[serde(tag = "audit", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum AuditOperator {
     /// Answers with a row a record; goes on where `follow`.
-    Tail { lines: u64, follow: bool },
+    Tail { lines: u64, follow: bool, filter: Filter },
+    /// Answers with a row a record.
+    Search { filter: Filter, limit: u64, reverse: bool, scan: bool },
     /// Answers with text, which is the export.
-    Export {},
+    Export { since: Option<Timestamp>, until: Option<Timestamp> },
+    /// Answers with rows `{"file": …}`, each followed by text of that file.
+    Bundle { id: String, filter: Filter, format: String, redact: bool, meet: BTreeSet<u64> },
+    /// Answers with text, which is the signed note, if it is to be signed.
+    BundleSeal { export: String, manifest_sha256: String, sign: bool },
+    /// Answers with text, which is the proof of one record.
+    Prove { record: u64 },
     /// Answers with a row `{"ok": …, "text": …}`.
-    Verify { anchor: Option<String> },
+    Verify {
+        anchor: Option<String>,
+        #[serde(default)]
+        witnesses: Vec<String>,
+    },
     /// Answers with text, which is the signed checkpoint.
     Checkpoint {},
+    /// Erases a personal value; `kind:VALUE`.
+    Shred { subject: String, keep_us: Option<u64>, now: bool },
+    /// Answers with text, which is the list of keys.
+    RotateKey {},
+    /// Keeps a cosigned checkpoint; the verifier keys of the witnesses that are known go with it.
+    Cosign { note: String, witnesses: Vec<String> },
 }
 
 /// Does it; rows and text go to `out`, what there is to say at the end is returned.
 pub(crate) async fn execute(
     store: &Store,
+    by: &Actor,
     command: AuditOperator,
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
     match command {
-        AuditOperator::Tail { lines, follow } => tail::tail(store, lines, follow, out).await,
-        AuditOperator::Export {} => live::export(store, out).await,
-        AuditOperator::Verify { anchor } => live::verify_live(store, anchor, out).await,
+        AuditOperator::Tail { lines, follow, filter } => {
+            tail::tail(store, by, tail::Wanted { lines, follow, filter }, out).await
+        }
+        AuditOperator::Search { filter, limit, reverse, scan } => {
+            let how = Search { reverse, scan, end: u64::MAX };
+            let (store, by, out) = (store.share(), by.clone(), out.clone());
+            off(move || search::search(&store, &by, search::Wanted { filter, how, limit }, &out)).await
+        }
+        AuditOperator::Export { since, until } => live::export(store, by, since, until, out).await,
+        AuditOperator::Bundle { id, filter, format, redact: redacted, meet } => {
+            let format =
+                Format::of(&format).ok_or_else(|| Failure::usage("the gate does not know this format"))?;
+            let request = BundleRequest { id, filter, format, redacted, meet, operator: by.operator() };
+            let out = out.clone();
+            live::blocking(&store.log, move |log| bundle::bundle(log, request, &out)).await
+        }
+        AuditOperator::BundleSeal { export, manifest_sha256, sign } => {
+            let out = out.clone();
+            live::blocking(&store.log, move |log| bundle::seal(log, export, &manifest_sha256, sign, &out))
+                .await
+        }
+        AuditOperator::Prove { record } => {
+            let (operator, out) = (by.operator(), out.clone());
+            live::blocking(&store.log, move |log| bundle::prove(log, record, operator, &out)).await
+        }
+        AuditOperator::Verify { anchor, witnesses } => {
+            live::verify_live(store, anchor, &witnesses, out).await
+        }
         AuditOperator::Checkpoint {} => live::checkpoint(store, out).await,
+        AuditOperator::Shred { subject, keep_us, now } => {
+            let keep = keep_us.map(Duration::from_micros);
+            shred::shred(store, by, &subject, keep, now).await
+        }
+        AuditOperator::RotateKey {} => keys::rotate(store, out).await,
+        AuditOperator::Cosign { note, witnesses } => keys::take_cosigned(store, &note, &witnesses).await,
     }
+}
+
+/// Off the threads that serve.
+async fn off<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Failure::usage("the gate could not finish this; see its own log"))?
 }

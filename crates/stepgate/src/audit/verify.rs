@@ -1,21 +1,27 @@
 //! `audit verify`: of the configured log, of an export, or of a copy of a data directory.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::BufReader;
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use stepgate_record::verify::{Anchor, Outcome, report, verify_export};
+use stepgate_record::bundle::{is_proof, verify_bundle, verify_proof};
+use stepgate_record::verify::{self as record, Anchor, Outcome, report, verify_export};
 
 use super::AuditOperator;
-use super::live::parse_anchor;
+use super::bundle::{BundleDir, BundleTar, is_bundle_dir, is_tar};
+use super::live::{demanding, parse_anchor};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{self, Link, Operator};
 use crate::output;
 
-/// The largest checkpoint file that is read, in bytes; one is some 300.
-const MAX_CHECKPOINT: u64 = 64 * 1024;
+/// The largest checkpoint file that is read, in bytes; one is some 300, and a list of keys 3,000 for each key.
+const MAX_CHECKPOINT: u64 = 1024 * 1024;
+
+/// The longest proof of one record that is read, in bytes.
+const MAX_PROOF: u64 = 2 * 1024 * 1024;
 
 /// Verifies; the last line printed is `ok: …` or `FAILED: …`.
 pub(super) fn verify(
@@ -23,13 +29,15 @@ pub(super) fn verify(
     path: Option<&Path>,
     offline: bool,
     checkpoint: Option<&Path>,
+    witnesses: &[String],
 ) -> Result<(), Failure> {
-    let anchor = checkpoint.map(read_anchor).transpose()?;
+    let (text, anchor) = checkpoint.map(read_anchor).transpose()?.unzip();
+    let anchor = demanding(anchor, witnesses)?;
     match path {
-        Some(path) => conclude(&verify_path(path, anchor.as_ref().map(|(_, anchor)| anchor))?),
+        Some(path) => conclude(&verify_path(path, anchor.as_ref())?),
         None if offline => Err(Failure::usage("what is to be verified?")
             .hint("name an export, or a copy of the data directory: stepgate audit verify FILE --offline")),
-        None => verify_configured(&Config::load(config)?, anchor),
+        None => verify_configured(&Config::load(config)?, (text, anchor), witnesses),
     }
 }
 
@@ -46,25 +54,52 @@ fn read_anchor(path: &Path) -> Result<(String, Anchor), Failure> {
 fn verify_path(path: &Path, anchor: Option<&Anchor>) -> Result<Outcome, Failure> {
     let trouble = |error: &std::io::Error| Failure::file("read", path, error);
     if fs::metadata(path).map_err(|error| trouble(&error))?.is_dir() {
+        if is_bundle_dir(path) {
+            return Ok(verify_bundle(&BundleDir::new(path), anchor));
+        }
         return Ok(stepgate_store::verify_dir(path, anchor));
     }
-    let file = fs::File::open(path).map_err(|error| trouble(&error))?;
-    Ok(verify_export(&mut BufReader::new(file), anchor))
+    let mut file = BufReader::new(fs::File::open(path).map_err(|error| trouble(&error))?);
+    let begin = file.fill_buf().map_err(|error| trouble(&error))?;
+    if is_tar(begin) {
+        drop(file);
+        return Ok(match BundleTar::open(path) {
+            Ok(tar) => verify_bundle(&tar, anchor),
+            Err(error) => Err(record::Failure::files(error.to_string())),
+        });
+    }
+    if is_proof(begin) {
+        let mut text = Vec::new();
+        file.take(MAX_PROOF).read_to_end(&mut text).map_err(|error| trouble(&error))?;
+        return Ok(verify_proof(&text, anchor));
+    }
+    Ok(verify_export(&mut file, anchor))
+}
+
+/// How many records the checkpoints in these files cover.
+pub(super) fn sizes(paths: &[PathBuf]) -> Result<BTreeSet<u64>, Failure> {
+    let size = |path: &PathBuf| {
+        let none = || Failure::usage(format!("{} holds no checkpoint", path.display()));
+        let (_, anchor) = read_anchor(path)?;
+        anchor.size().ok_or_else(none)
+    };
+    paths.iter().map(size).collect()
 }
 
 /// By the gate that works on it, or, if none does, without opening (and so changing) it.
-fn verify_configured(config: &Config, anchor: Option<(String, Anchor)>) -> Result<(), Failure> {
+fn verify_configured(
+    config: &Config,
+    (text, anchor): (Option<String>, Option<Anchor>),
+    witnesses: &[String],
+) -> Result<(), Failure> {
     if !operator::is_served(config)? {
         if !config.data.exists() {
             return Err(Failure::usage(format!("there is no data directory {} yet", config.data.display()))
                 .hint("it is made by the first `stepgate serve` or `stepgate user add`"));
         }
-        return conclude(&stepgate_store::verify_dir(
-            &config.data,
-            anchor.as_ref().map(|(_, anchor)| anchor),
-        ));
+        return conclude(&stepgate_store::verify_dir(&config.data, anchor.as_ref()));
     }
-    let command = Operator::Audit(AuditOperator::Verify { anchor: anchor.map(|(text, _)| text) });
+    let command = Operator::Audit(AuditOperator::Verify { anchor: text, witnesses: witnesses.to_vec() });
     let rows = Link::open(config)?.rows(command)?;
     let row = rows.first().ok_or_else(|| Failure::unreachable("the gate gave no answer"))?;
     finish(
@@ -81,7 +116,7 @@ fn conclude(outcome: &Outcome) -> Result<(), Failure> {
 fn finish(text: &str, ok: bool) -> Result<(), Failure> {
     if !ok {
         eprintln!(
-            "stepgate: the log is not what its checkpoints say\nhint: keep everything as it is, as evidence; \
+            "stepgate: this is not what its checkpoint says\nhint: keep everything as it is, as evidence; \
              compare with checkpoints and exports kept elsewhere"
         );
     }

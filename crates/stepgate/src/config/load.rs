@@ -73,7 +73,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let master_file = section_path(file, &mut top, "keys", "master_file", problems);
     let databases = databases(file, &mut top, problems);
     let (map, rules) = policies(file, &mut top, problems);
-    let audit = audit::read(&mut top, problems);
+    let audit = audit::read(file, &mut top, problems);
     let limits = limits::read(&mut top, problems);
     top.finish(problems);
     Some(Config {

@@ -4,6 +4,10 @@ mod audit;
 mod database;
 mod limits;
 mod load;
+mod place;
+mod sinks;
+mod ways;
+mod witnesses;
 pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
@@ -13,7 +17,11 @@ use std::path::{Path, PathBuf};
 pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
 pub(crate) use load::sha256;
+pub(crate) use place::{HostPort, WebUrl};
+pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
+pub(crate) use ways::{Email, MailTls, Way, WayTo, WayWebhook};
+pub(crate) use witnesses::Witness;
 
 /// A configuration whose every value makes sense by itself; files it names are not read yet.
 #[derive(Debug, Clone)]

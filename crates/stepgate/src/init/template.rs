@@ -76,6 +76,12 @@ policies: {{map: policies/pii-map.yaml, rules: policies/policy.yaml}}
 
 # durable: every record is on disk before a reply goes out. buffered: ordinary ones within 100 ms.
 audit: {{ordinary: durable}}
+#   sinks:                             # records are sent there as they are made; docs/OPERATING.md has all keys
+#     siem: {{syslog: \"siem.example:6514\", ca: siem-ca.pem, format: cef}}
+#     lake: {{webhook: \"https://lake.example/in\", secret_file: secrets/lake, format: ocsf}}
+#     disk: {{file: /var/log/stepgate/audit.jsonl, rotate: {{bytes: 100MiB, keep: 14}}}}
+#   checkpoints:                       # who has one elsewhere can tell whether a record was changed or removed
+#     - {{file: /mnt/elsewhere/stepgate, every: 1m}}
 
 # limits: {{sessions: 2000, per_person: 50, login: 60s, slow_client: 5m, drain: 30s}}
 #   slow_client: a client that reads nothing of a result for so long is ended, since its server waits for it.

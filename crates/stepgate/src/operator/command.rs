@@ -6,6 +6,7 @@ use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
 use zeroize::Zeroizing;
 
 use crate::audit::AuditOperator;
+use crate::deliver::SinkOperator;
 use crate::failure::Failure;
 
 /// One command. No `Debug`: some carry secrets.
@@ -57,6 +58,8 @@ pub(crate) enum Operator {
     },
     /// What concerns the log itself.
     Audit(AuditOperator),
+    /// What concerns where records are sent.
+    Sink(SinkOperator),
     /// Answers with one row on the gate itself.
     Status {},
 }

@@ -1,15 +1,17 @@
 //! Doing what the operator says.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use stepgate_proxy::Sessions;
 use stepgate_record::Event;
 use stepgate_store::{DeskError, EnrolError, LogError, NewPerson, Person, PersonError, VerifyError};
-use stepgate_types::{PersonName, SessionId};
+use stepgate_types::{Actor, PersonName, SessionId};
 use tokio::sync::mpsc;
 
 use super::{Operator, Reply};
+use crate::deliver::{self, Delivery};
 use crate::failure::Failure;
 use crate::store::Store;
 
@@ -18,6 +20,8 @@ pub(crate) struct Operations {
     pub(crate) store: Store,
     /// The running gate's sessions; `None` where no gate runs.
     pub(crate) sessions: Option<Sessions>,
+    /// What is sent anywhere; at work where a gate runs.
+    pub(crate) delivery: Arc<Delivery>,
 }
 
 /// Where operators come from.
@@ -34,9 +38,10 @@ async fn row(out: Out<'_>, value: Value) -> Result<(), Failure> {
     out.send(Reply::Row(value)).await.map_err(|_| gone())
 }
 
-/// Does it; rows and text go to `out`, what there is to say at the end is returned.
+/// Does it for `by`; rows and text go to `out`, what there is to say at the end is returned.
 pub(crate) async fn execute(
     operations: &Operations,
+    by: &Actor,
     command: Operator,
     out: Out<'_>,
 ) -> Result<Option<String>, Failure> {
@@ -44,7 +49,7 @@ pub(crate) async fn execute(
     match command {
         Operator::UserAdd { name, groups, service, password } => {
             let new = NewPerson { name: name.clone(), groups, service, password: &password };
-            store.people.add(new, None).await.map_err(person_error)?;
+            store.people.add(new, by.clone()).await.map_err(person_error)?;
             Ok(Some(format!("added {name}")))
         }
         Operator::UserList {} => {
@@ -53,23 +58,23 @@ pub(crate) async fn execute(
             }
             Ok(None)
         }
-        Operator::UserRemove { name } => remove(operations, &name).await,
+        Operator::UserRemove { name } => remove(operations, by, &name).await,
         Operator::UserPassword { name, password } => {
-            store.people.set_password(&name, &password, None).await.map_err(person_error)?;
+            store.people.set_password(&name, &password, by.clone()).await.map_err(person_error)?;
             Ok(Some(format!("set the password of {name}; open sessions go on")))
         }
         Operator::UserGroups { name, groups } => {
-            store.people.set_groups(&name, groups, None).await.map_err(person_error)?;
+            store.people.set_groups(&name, groups, by.clone()).await.map_err(person_error)?;
             // What was approved for a member of the old groups is not for one of the new.
-            store.desk.revoke_person(&name, None).await.map_err(desk_error)?;
+            store.desk.revoke_person(&name, by.clone()).await.map_err(desk_error)?;
             Ok(Some(format!("set the groups of {name}; their grants and open requests have ended")))
         }
         Operator::UserCertificates { name, certificates } => {
             let whose = if certificates.is_empty() { name.to_string() } else { certificates.join(", ") };
-            store.people.set_certificates(&name, certificates, None).await.map_err(person_error)?;
+            store.people.set_certificates(&name, certificates, by.clone()).await.map_err(person_error)?;
             Ok(Some(format!("a certificate of {name} is one for: {whose}; open sessions go on")))
         }
-        Operator::EnrollBegin { person, replace } => enroll_begin(store, &person, replace, out).await,
+        Operator::EnrollBegin { person, replace } => enroll_begin(store, by, &person, replace, out).await,
         Operator::EnrollConfirm { person, code } => {
             store.desk.enroll_confirm(&person, &code, HERE).await.map_err(enrol_error)?;
             Ok(Some(format!("enrolled an authenticator for {person}; its next code is the first to use")))
@@ -92,7 +97,7 @@ pub(crate) async fn execute(
             Ok(None)
         }
         Operator::GrantRevoke { grant } => {
-            store.desk.revoke(grant, None).await.map_err(|error| match error {
+            store.desk.revoke(grant, by.clone()).await.map_err(|error| match error {
                 DeskError::Unknown => Failure::no(format!("there is no grant {grant} in force")),
                 other => desk_error(other),
             })?;
@@ -104,8 +109,11 @@ pub(crate) async fn execute(
             }
             Ok(None)
         }
-        Operator::SessionKill { session } => kill(operations, session).await,
-        Operator::Audit(command) => crate::audit::execute(store, command, out).await,
+        Operator::SessionKill { session } => kill(operations, by, session).await,
+        Operator::Audit(command) => crate::audit::execute(store, by, command, out).await,
+        Operator::Sink(command) => {
+            deliver::execute(&operations.delivery, by, operations.sessions.is_some(), command, out).await
+        }
         Operator::Status {} => {
             row(out, status(operations)).await?;
             Ok(None)
@@ -125,10 +133,10 @@ fn person_row(store: &Store, person: &Person) -> Value {
     })
 }
 
-async fn remove(operations: &Operations, name: &PersonName) -> Result<Option<String>, Failure> {
+async fn remove(operations: &Operations, by: &Actor, name: &PersonName) -> Result<Option<String>, Failure> {
     let store = &operations.store;
-    store.people.remove(name, None).await.map_err(person_error)?;
-    store.desk.revoke_person(name, None).await.map_err(desk_error)?;
+    store.people.remove(name, by.clone()).await.map_err(person_error)?;
+    store.desk.revoke_person(name, by.clone()).await.map_err(desk_error)?;
     if let Some(sessions) = &operations.sessions {
         sessions.kill_person(name);
     }
@@ -137,6 +145,7 @@ async fn remove(operations: &Operations, name: &PersonName) -> Result<Option<Str
 
 async fn enroll_begin(
     store: &Store,
+    by: &Actor,
     person: &PersonName,
     replace: bool,
     out: Out<'_>,
@@ -146,24 +155,25 @@ async fn enroll_begin(
         return Err(Failure::no(format!("{person} is a service: it never verifies itself")));
     }
     if replace && store.factors.totp(person).is_some() {
-        store.factors.remove(person, "totp", None).await.map_err(person_error)?;
-        store.desk.revoke_person(person, None).await.map_err(desk_error)?;
+        store.factors.remove(person, "totp", by.clone()).await.map_err(person_error)?;
+        store.desk.revoke_person(person, by.clone()).await.map_err(desk_error)?;
     }
     let uri = store.desk.enroll_begin(person, None, HERE).await.map_err(enrol_error)?;
     row(out, json!({"otpauth_uri": *uri})).await?;
     Ok(None)
 }
 
-async fn kill(operations: &Operations, session: SessionId) -> Result<Option<String>, Failure> {
+async fn kill(operations: &Operations, by: &Actor, session: SessionId) -> Result<Option<String>, Failure> {
     let info = operations.sessions.iter().flat_map(Sessions::list).find(|info| info.session == session);
     let (Some(sessions), Some(info)) = (&operations.sessions, info) else {
         return Err(Failure::no(format!("there is no session {session}")));
     };
     let event = Event::AdminAction {
         action: "session.killed".to_owned(),
-        person: Some(info.person),
-        by: None,
+        person: Some(info.person.into()),
+        by: by.by(),
         groups: Vec::new(),
+        operator: by.operator(),
     };
     operations.store.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
     let _already_gone = !sessions.kill(session);

@@ -2,11 +2,15 @@
 
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use stepgate_types::Actor;
 
 use super::execute::{Operations, execute};
 use super::{Operator, Reply};
 use crate::config::Config;
+use crate::deliver::Delivery;
 use crate::failure::Failure;
 use crate::store::{Refused, Store};
 
@@ -53,7 +57,9 @@ impl Link {
             .enable_all()
             .build()
             .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        Ok(Self::Here(Box::new(Here { operations: Operations { store, sessions: None }, runtime })))
+        let delivery = Delivery::new(&config.audit, &config.data, &store.log, &store.clock);
+        let operations = Operations { store, sessions: None, delivery: Arc::new(delivery) };
+        Ok(Self::Here(Box::new(Here { operations, runtime })))
     }
 
     /// Sends one command; rows and text go to `each`. What there is to say at the end is returned.
@@ -92,10 +98,11 @@ impl Here {
         command: Operator,
         each: &mut dyn FnMut(Reply) -> Result<(), Failure>,
     ) -> Result<Option<String>, Failure> {
+        let by = Actor::Operator(Some(rustix::process::getuid().as_raw()));
         self.runtime.block_on(async {
             let (sender, mut replies) = tokio::sync::mpsc::channel(QUEUE);
             let work = async {
-                let result = execute(&self.operations, command, &sender).await;
+                let result = execute(&self.operations, &by, command, &sender).await;
                 drop(sender);
                 result
             };

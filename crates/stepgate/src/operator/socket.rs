@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use stepgate_types::Actor;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -101,9 +102,11 @@ pub(crate) async fn serve(
 async fn connection(stream: UnixStream, operations: &Operations) -> std::io::Result<()> {
     // The file's mode keeps others out; this also keeps out who got hold of an open file descriptor.
     let own = rustix::process::geteuid().as_raw();
-    if ![own, 0].contains(&stream.peer_cred()?.uid()) {
+    let uid = stream.peer_cred()?.uid();
+    if ![own, 0].contains(&uid) {
         return Ok(());
     }
+    let by = Actor::Operator(Some(uid));
     let (reader, writer) = stream.into_split();
     let limit = u64::try_from(MAX_COMMAND).unwrap_or(u64::MAX);
     let mut line = zeroize::Zeroizing::new(Vec::new());
@@ -120,7 +123,7 @@ async fn connection(stream: UnixStream, operations: &Operations) -> std::io::Res
     let work = async move {
         let last = match command {
             Err(failure) => Reply::Failed(failure),
-            Ok(command) => match execute(operations, command, &sender).await {
+            Ok(command) => match execute(operations, &by, command, &sender).await {
                 Ok(said) => Reply::Done(said),
                 Err(failure) => Reply::Failed(failure),
             },

@@ -7,7 +7,7 @@ use stepgate_proxy::{Limits, MAX_CROWD};
 use crate::failure::Failure;
 
 /// Switches core dumps off, and keeps other processes of the same user from reading this one's memory.
-pub(super) fn no_core_dumps() -> Result<(), Failure> {
+pub(crate) fn no_core_dumps() -> Result<(), Failure> {
     let none = Rlimit { current: Some(0), maximum: Some(0) };
     setrlimit(Resource::Core, none)
         .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))

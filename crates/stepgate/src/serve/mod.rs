@@ -1,6 +1,7 @@
 //! `stepgate serve`.
 
-mod hardening;
+pub(crate) mod hardening;
+mod indexing;
 mod listen;
 mod logging;
 mod notify;
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use crate::args::ServeArgs;
 use crate::certificate;
 use crate::config::Config;
+use crate::deliver::{self, Delivery};
 use crate::failure::Failure;
 use crate::operator::{self, AdminSocket, Operations, log_error};
 use crate::output;
@@ -81,6 +83,10 @@ fn open_doors(config: &Config, ready: Ready, store: &Store) -> Result<(), Failur
 fn prepare(config: &Config) -> Result<Ready, Failure> {
     let rules = rules::load(config)?;
     let upstreams = upstreams::all(config)?;
+    deliver::check(&config.audit)?;
+    if config.audit.checkpoints.is_empty() {
+        tracing::warn!("no checkpoint leaves this host: see audit.checkpoints");
+    }
     if config.tls.is_none() {
         tracing::warn!("no tls is configured: the gate listens on loopback only");
     }
@@ -123,20 +129,32 @@ async fn serve(
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let (drain, draining) = watch::channel(Shutdown::Serving);
+    let delivery = Arc::new(Delivery::new(&config.audit, &config.data, &store.log, &store.clock));
     let api = Api::new(stepgate_console::Parts {
         desk: store.desk.clone(),
         people: store.people.clone(),
         log: store.log.clone(),
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
-        observed: Arc::new(observed::Observed { gate: Arc::clone(&gate), drain: draining.clone() }),
+        observed: Arc::new(observed::Observed {
+            gate: Arc::clone(&gate),
+            delivery: Arc::clone(&delivery),
+            drain: draining.clone(),
+        }),
     });
     let log = store.log.clone();
     let listen::Open { clients, people, watchers } = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
-    let operations = Arc::new(Operations { store, sessions: Some(gate.sessions().clone()) });
+    let finder = store.finder.clone();
+    let operations = Arc::new(Operations {
+        store,
+        sessions: Some(gate.sessions().clone()),
+        delivery: Arc::clone(&delivery),
+    });
 
     let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(delivery.start(&config.audit, &shutdown)?);
+    tasks.spawn(indexing::keep_up(finder, shutdown.clone()));
     tasks.spawn(operator::serve(socket, operations, shutdown.clone()));
     let encryption = Arc::new(watch::Sender::new(ready.encryption));
     if let (Some(listener), Some(address)) = (watchers, config.metrics) {

@@ -48,7 +48,7 @@ async fn a_budget_is_set_aside_by_eighths_and_is_on_disk_before_it_is_used() {
         assert_eq!(left(&world), (Some(rows), Some(bytes)));
         assert_eq!(left(&world.killed()), (Some(rows), Some(bytes)), "after kill -9");
     }
-    assert_eq!(debit(&world, grant, need()).await, None);
+    assert!(debit(&world, grant, need()).await.is_none());
     assert!(!covers(&world) && !covers(&world.killed()));
     assert_eq!(world.count(|event| matches!(event, Event::GrantDebited { .. })), 8);
 }
@@ -78,7 +78,7 @@ async fn a_row_larger_than_a_block_gets_what_it_needs_and_one_larger_than_the_re
     let large = Need { next: 3_000, ..need() };
     assert_eq!(debit(&world, grant, large).await.unwrap().limit, limit(Some(125), Some(3_000)));
     let larger = Need { next: 6_000, ..need() };
-    assert_eq!(debit(&world, grant, larger).await, None);
+    assert!(debit(&world, grant, larger).await.is_none());
     assert_eq!(left(&world), (Some(875), Some(5_000)), "nothing was taken");
     let asked_for = Need { asked_for: true, ..larger };
     assert_eq!(debit(&world, grant, asked_for).await.unwrap().limit, limit(Some(125), Some(5_000)));
@@ -102,14 +102,14 @@ async fn a_grant_that_was_revoked_or_is_over_gives_nothing_and_takes_nothing_bac
     let grant = granted(&world).await;
     debit(&world, grant, need()).await.unwrap();
     world.desk.revoke(grant, None).await.unwrap();
-    assert_eq!(debit(&world, grant, need()).await, None);
+    assert!(debit(&world, grant, need()).await.is_none());
     world.desk.give_back(grant, STATEMENT, 5, 5);
     assert!(world.desk.grants().is_empty());
     assert_eq!(world.count(|event| matches!(event, Event::GrantCredited { .. })), 0);
     let world = World::new().await;
     let grant = granted(&world).await;
     world.clock.advance(Duration::from_secs(900));
-    assert_eq!(debit(&world, grant, need()).await, None);
+    assert!(debit(&world, grant, need()).await.is_none());
 }
 
 #[tokio::test]
@@ -118,7 +118,7 @@ async fn a_grant_without_a_limit_is_never_debited_and_covers_nothing_limited() {
     let waiting = world.ask(world.step_up("dana", 1)).await;
     let end = world.desk.verify(waiting.request, &name("dana"), &world.code("dana"), HOME).await.unwrap();
     let block = debit(&world, end.grant.unwrap(), need()).await.unwrap();
-    assert_eq!(block, Block { limit: Limit::NONE, debited: None });
+    assert!(block.limit.is_none() && block.debited.is_none());
     assert!(world.covers("dana") && !covers(&world));
 }
 

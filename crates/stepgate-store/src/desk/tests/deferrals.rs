@@ -18,7 +18,7 @@ fn decided(wanted: &Wanted, statement: StatementId, request: RequestId) -> Event
     Event::StatementDecided(Box::new(Statement {
         session: statement.session,
         statement: statement.number,
-        person: wanted.person.clone(),
+        person: (&wanted.person).into(),
         groups: Vec::new(),
         database: wanted.database.clone(),
         protocol: "extended".to_owned(),
@@ -40,6 +40,15 @@ fn decided(wanted: &Wanted, statement: StatementId, request: RequestId) -> Event
         request: Some(request),
         grant: None,
         policy_sha256: wanted.policy_sha256.clone(),
+        db_user: String::new(),
+        unenforced: false,
+        functions: vec![],
+        raw_bytes: None,
+        raw_hmac: String::new(),
+        why: vec![],
+        risk: None,
+        signals: vec![],
+        buckets: vec![],
     }))
 }
 

@@ -23,7 +23,7 @@ async fn ctrl_c_cancels_and_a_lost_client_withdraws() {
             _ => None,
         })
         .collect();
-    assert_eq!(by, [Some(name("dana")), None]);
+    assert_eq!(by, [Some("dana".into()), None]);
 }
 
 #[tokio::test]

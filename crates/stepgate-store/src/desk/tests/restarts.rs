@@ -79,7 +79,7 @@ fn decided(session: u8, statement: u64, verdict: &str) -> Event {
     Event::StatementDecided(Box::new(Statement {
         session: SessionId::from_bytes([session; 16]),
         statement,
-        person: name("dana"),
+        person: name("dana").into(),
         groups: Vec::new(),
         database: "shop".to_owned(),
         protocol: "simple".to_owned(),
@@ -101,6 +101,15 @@ fn decided(session: u8, statement: u64, verdict: &str) -> Event {
         request: None,
         grant: None,
         policy_sha256: "ab".repeat(32),
+        db_user: String::new(),
+        unenforced: false,
+        functions: vec![],
+        raw_bytes: None,
+        raw_hmac: String::new(),
+        why: vec![],
+        risk: None,
+        signals: vec![],
+        buckets: vec![],
     }))
 }
 

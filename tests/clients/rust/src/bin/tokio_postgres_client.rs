@@ -129,8 +129,21 @@ async fn main() -> Result<()> {
 
     // A statement that runs is cancelled as well.
     let cancel = client.cancel_token();
+    // The server itself is asked whether it does.
+    let (direct, connection) = tokio_postgres::Config::new()
+        .host(variable("PGHOST")?)
+        .port(variable("DIRECT_PORT")?.parse()?)
+        .user("stepgate_analyst")
+        .password(variable("DIRECT_PASSWORD")?)
+        .dbname(variable("PGDATABASE")?)
+        .connect(NoTls)
+        .await?;
+    tokio::spawn(connection);
     let (slept, cancelled) = future::join(client.batch_execute("select pg_sleep(60)"), async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        let running = "select 1 from pg_stat_activity where state = 'active' and query = 'select pg_sleep(60)'";
+        while direct.query_opt(running, &[]).await?.is_none() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         cancel.cancel_query(NoTls).await
     })
     .await;

@@ -1,0 +1,93 @@
+//! What is refused since the gate cannot do its own part: the catalog cannot be read, no request be opened, no more labels
+//! be kept in mind. That is a decision like any other, and recorded as one, with the verdict `fail`.
+
+use stepgate_record::{Event, Statement};
+use stepgate_session::Pending;
+use stepgate_store::{DeskError, LogError};
+use stepgate_types::Action;
+use stepgate_wire::Problem;
+
+use super::{Case, Judge, Merged, Verdict};
+use crate::refusal;
+
+const FAIL: &str = "fail";
+
+impl Judge {
+    /// Refuses a statement, and writes that down.
+    pub(crate) async fn fail(&self, pending: &Pending, problem: Problem) -> Verdict {
+        match self.try_fail(pending, problem).await {
+            Ok(verdict) => verdict,
+            Err(error) => Verdict::Refuse(refusal::log_failed(&error)),
+        }
+    }
+
+    pub(super) async fn try_fail(&self, pending: &Pending, problem: Problem) -> Result<Verdict, LogError> {
+        let facts = Merged::of(&pending.facts);
+        if let (Some(view), Some(who)) = (self.database.view(), self.circumstances()) {
+            let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
+            let (judge, session) = (self, None);
+            let case =
+                Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
+            return case.fail(problem).await;
+        }
+        // By which rules, nobody can say.
+        self.gate.log.append_in_time(vec![self.undecided(pending, facts)], Vec::new()).await?;
+        self.gate.metrics.decided(FAIL, &[]);
+        Ok(Verdict::Refuse(problem))
+    }
+
+    /// The record of a statement that was refused without a decision.
+    fn undecided(&self, pending: &Pending, facts: Merged) -> Event {
+        Event::StatementDecided(Box::new(Statement {
+            session: self.session,
+            statement: pending.number,
+            person: self.named.clone(),
+            groups: Vec::new(),
+            database: self.database.config.name.clone(),
+            protocol: pending.protocol.as_str().to_owned(),
+            kinds: pending.facts.iter().map(|facts| facts.kind).collect(),
+            certainty: facts.certainty,
+            reasons: facts.reasons.iter().map(|code| (*code).to_owned()).collect(),
+            relations: facts.relations.iter().map(ToString::to_string).collect(),
+            columns: Vec::new(),
+            sinks: facts.sinks,
+            bulk: facts.bulk,
+            estimate: None,
+            estimated_by: None,
+            fingerprint: facts.fingerprint,
+            normalised: facts.normalised,
+            parameters: u64::try_from(pending.values.len()).unwrap_or(u64::MAX),
+            rules: Vec::new(),
+            action: Action::Deny,
+            verdict: FAIL.to_owned(),
+            request: None,
+            grant: None,
+            policy_sha256: self.database.policy_sha256(),
+            db_user: self.role.user.clone(),
+            unenforced: false,
+            functions: Vec::new(),
+            raw_bytes: None,
+            raw_hmac: String::new(),
+            why: Vec::new(),
+            risk: None,
+            signals: Vec::new(),
+            buckets: Vec::new(),
+        }))
+    }
+}
+
+impl Case<'_> {
+    /// The gate cannot do its own part.
+    pub(super) async fn fail(&self, problem: Problem) -> Result<Verdict, LogError> {
+        self.refuse_as(FAIL, problem).await
+    }
+
+    /// The desk does not open, join or end what it should have.
+    pub(super) async fn desk_failed(&self, error: &DeskError) -> Result<Verdict, LogError> {
+        match error {
+            // Nothing can be recorded about it either.
+            DeskError::Log(error) => Err(error.clone()),
+            error => self.fail(refusal::desk_failed(error)).await,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A message of several statements, as one.
+
+use std::collections::BTreeSet;
+
+use stepgate_sql::{Facts, Message, SinkKind};
+use stepgate_types::{BulkShape, Certainty, Kind, RelationName};
+
+/// The facts of a whole message, as records and grants need them.
+pub(super) struct Merged {
+    pub(super) kinds: BTreeSet<Kind>,
+    pub(super) certainty: Certainty,
+    pub(super) reasons: BTreeSet<&'static str>,
+    pub(super) relations: BTreeSet<RelationName>,
+    pub(super) has_sink: bool,
+    pub(super) sinks: Vec<String>,
+    pub(super) bulk: BulkShape,
+    pub(super) fingerprint: String,
+    pub(super) normalised: String,
+}
+
+impl Merged {
+    pub(super) fn of(facts: &[Facts]) -> Self {
+        let message = Message::of(facts);
+        let normalised: Vec<_> = facts.iter().map(|facts| facts.normalised.as_str()).collect();
+        let fingerprint = match facts {
+            [only] => only.fingerprint.clone(),
+            several => {
+                let all: Vec<_> = several.iter().map(|facts| facts.fingerprint.as_str()).collect();
+                sha256_hex(all.join("\n").as_bytes())
+            }
+        };
+        Self {
+            kinds: message.kinds,
+            certainty: message.certainty,
+            reasons: message.reasons.iter().map(|reason| reason.code).collect(),
+            relations: message.relations,
+            has_sink: !message.sinks.is_empty(),
+            sinks: message.sinks.iter().map(|sink| sink_word(sink.kind).to_owned()).collect(),
+            bulk: message.bulk,
+            fingerprint,
+            normalised: normalised.join("; "),
+        }
+    }
+}
+
+const fn sink_word(kind: SinkKind) -> &'static str {
+    match kind {
+        SinkKind::Table => "table",
+        SinkKind::Rows => "rows",
+        SinkKind::View => "view",
+        SinkKind::ServerFile => "server-file",
+        SinkKind::LargeObject => "large-object",
+    }
+}
+
+fn sha256_hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+
+    use sha2::{Digest as _, Sha256};
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -1,0 +1,290 @@
+//! From the first record of the log to the last, over those that are here and the hashes of those that are not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::BufRead;
+
+use stepgate_types::{Commit, Timestamp};
+
+use super::files::{PROOF, RECORDS, SUBJECTS};
+use super::manifest::Policy;
+use super::openings::Openings;
+use super::proof::{GapLine, ProofLine};
+use super::{Derived, MAX_LINE};
+use crate::render::Row;
+use crate::verify::{Failure, Known, read_line};
+use crate::{Event, Filter, Frontier, Hash, Names as _, Record, Sieve};
+
+/// At most so many policies are listed; more were hardly in force in one log.
+const MAX_POLICIES: usize = 1024;
+
+/// At most so many different commitments are kept in memory, 32 bytes each.
+const MAX_SUBJECTS: usize = 1 << 24;
+
+/// What the records say together.
+#[derive(Debug, Default)]
+pub(super) struct Summary {
+    pub(super) records: u64,
+    pub(super) first: Option<u64>,
+    pub(super) last: Option<u64>,
+    pub(super) from: Option<Timestamp>,
+    pub(super) until: Option<Timestamp>,
+    pub(super) types: BTreeMap<String, u64>,
+    pub(super) policies: Vec<Policy>,
+    pub(super) commits: BTreeSet<Commit>,
+}
+
+/// What must hold of each record.
+pub(super) struct Terms {
+    log_id: String,
+    redacted: bool,
+    sieve: Sieve,
+    /// Whom the filter names.
+    commits: BTreeSet<Commit>,
+}
+
+impl Terms {
+    /// By the text of the filter in the export's record. Whom a filter names stands in it as a commitment; records from
+    /// before there were any have the name, which only an opening tells.
+    pub(super) fn new(log_id: &str, redacted: bool, filter: &str, names: &Openings) -> Option<Self> {
+        let mut filter =
+            if filter.is_empty() { Filter::default() } else { serde_json::from_str(filter).ok()? };
+        let commits = filter_commits(&filter);
+        for list in [&mut filter.person, &mut filter.address] {
+            let opened: Vec<_> =
+                list.iter().filter_map(|text| names.name(&text.parse::<Commit>().ok()?)).collect();
+            // Of somebody for whom no commitment stands, old records alone can tell, by a name that is not kept.
+            if list.iter().any(|text| text == "unknown") {
+                list.clear();
+            }
+            list.extend(opened);
+        }
+        Some(Self { log_id: log_id.to_owned(), redacted, sieve: filter.sieve(), commits })
+    }
+}
+
+/// Whom a filter names by commitments.
+pub fn filter_commits(filter: &Filter) -> BTreeSet<Commit> {
+    filter.person.iter().chain(&filter.address).filter_map(|text| text.parse().ok()).collect()
+}
+
+/// Goes over all of it.
+pub(super) struct Walk<'n, 'w> {
+    terms: Terms,
+    names: &'n Openings,
+    derived: Derived<'w>,
+    frontier: Frontier,
+    /// The record before the next, if it is here.
+    last: Option<(u64, Hash)>,
+    /// Whether the record before the next is one of the export's.
+    continues: bool,
+    /// Roots still to be met, the smallest tree last.
+    known: Vec<Known>,
+    summary: Summary,
+    exported: Option<u64>,
+}
+
+impl<'n, 'w> Walk<'n, 'w> {
+    pub(super) fn new(
+        terms: Terms,
+        names: &'n Openings,
+        derived: Derived<'w>,
+        mut known: Vec<Known>,
+    ) -> Self {
+        known.sort_by_key(|known| std::cmp::Reverse(known.size));
+        let summary = Summary { commits: terms.commits.clone(), ..Summary::default() };
+        let mut walk = Self {
+            terms,
+            names,
+            derived,
+            frontier: Frontier::default(),
+            last: None,
+            continues: false,
+            known,
+            summary,
+            exported: None,
+        };
+        // An empty tree has one root only.
+        walk.known.retain(|known| known.size > 0);
+        walk
+    }
+
+    /// Returns the tree's frontier, the summary and the number of the export's record.
+    pub(super) fn run(
+        mut self,
+        proof: &mut dyn BufRead,
+        records: &mut dyn BufRead,
+        exported: &[u8],
+    ) -> Result<(Frontier, Summary, u64), Failure> {
+        while let Some(line) = next_line(proof, PROOF)? {
+            let at = self.frontier.end();
+            let Some(line) = ProofLine::read(&line) else {
+                return Err(Failure::file(PROOF, format!("the line at record {at} is no part of a proof")));
+            };
+            match line {
+                ProofLine::Record(line) => {
+                    self.in_place(line.record)?;
+                    let bytes =
+                        next_line(records, RECORDS).map_err(|failure| Failure::record(at, failure.why))?;
+                    let bytes = bytes
+                        .ok_or_else(|| Failure::record(at, "it is missing; records.jsonl ends before it"))?;
+                    let (record, hash) = self.record(&bytes, &line.hash)?;
+                    self.take(&record, hash)?;
+                    self.continues = true;
+                }
+                ProofLine::Exported(line) => {
+                    self.in_place(line.exported)?;
+                    if self.exported.replace(line.exported).is_some() {
+                        return Err(Failure::file(PROOF, "it names two records of the export"));
+                    }
+                    let (record, _) = self.record(exported, &line.hash)?;
+                    self.personal(&record)?;
+                    self.continues = false;
+                }
+                ProofLine::Gap(line) => {
+                    self.skip(&line)?;
+                    self.continues = false;
+                }
+            }
+            self.meet()?;
+        }
+        let at = self.frontier.end();
+        if next_line(records, RECORDS)?.is_some() {
+            return Err(Failure::file(
+                RECORDS,
+                format!("a line too many, after {} records", self.summary.records),
+            ));
+        }
+        if let Some(known) = self.known.last() {
+            let why =
+                format!("it is missing; {} covers {} records, only {at} are there", known.source, known.size);
+            return Err(Failure::record(at, why));
+        }
+        self.derived.finish().map_err(|error| Failure::files(error.to_string()))?;
+        let exported =
+            self.exported.ok_or_else(|| Failure::file(PROOF, "the record of the export is not in it"))?;
+        Ok((self.frontier, self.summary, exported))
+    }
+
+    fn in_place(&self, seq: u64) -> Result<(), Failure> {
+        let next = self.frontier.end();
+        if seq == next {
+            return Ok(());
+        }
+        Err(Failure::record(next, format!("it is missing; proof.jsonl goes on with record {seq}")))
+    }
+
+    /// Checks a record that is here, in the place that comes next.
+    fn record(&mut self, bytes: &[u8], hash: &str) -> Result<(Record, Hash), Failure> {
+        let next = self.frontier.end();
+        let record = Record::decode(bytes).map_err(|error| Failure::record(next, error.to_string()))?;
+        if record.log_id != self.terms.log_id {
+            return Err(Failure::record(next, "it is of another log"));
+        }
+        if record.seq != next {
+            let why = format!("it is missing; record {} stands in its place", record.seq);
+            return Err(Failure::record(next, why));
+        }
+        let leaf = Hash::leaf(bytes);
+        if hash.parse() != Ok(leaf) {
+            return Err(Failure::record(next, "it was altered: its hash is not the one in proof.jsonl"));
+        }
+        if let Some((before, hash)) = self.last.filter(|(before, _)| before.checked_add(1) == Some(next))
+            && hash != record.prev
+        {
+            let why = format!("it or record {next} was altered: the one does not follow the other");
+            return Err(Failure::record(before, why));
+        }
+        if next == 0 && record.prev != Hash::ZERO {
+            return Err(Failure::record(0, "it is the first, yet names a record before it"));
+        }
+        self.frontier.push(leaf);
+        self.last = Some((next, leaf));
+        Ok((record, leaf))
+    }
+
+    /// Counts a record of the export, and writes it in the derived form.
+    fn take(&mut self, record: &Record, hash: Hash) -> Result<(), Failure> {
+        let seq = record.seq;
+        // What goes on from a record that is here is here, too, whatever it says by itself.
+        let continues = matches!(&record.event, Event::RecordContinued(_)) && self.continues;
+        if !continues && !self.terms.sieve.passes(record) {
+            return Err(Failure::record(seq, "it is none of those that the export's record names"));
+        }
+        self.personal(record)?;
+        let summary = &mut self.summary;
+        summary.records = summary.records.saturating_add(1);
+        summary.first.get_or_insert(seq);
+        summary.last = Some(seq);
+        summary.from = Some(summary.from.map_or(record.at, |from| from.min(record.at)));
+        summary.until = Some(summary.until.map_or(record.at, |until| until.max(record.at)));
+        let row = Row::with(record, hash, self.names);
+        if let Some(sha256) = &row.policy_sha256
+            && summary.policies.len() < MAX_POLICIES
+            && !summary.policies.iter().any(|policy| policy.sha256 == *sha256)
+        {
+            summary.policies.push(Policy { sha256: sha256.clone(), first: seq });
+        }
+        let count = summary.types.entry(row.kind.clone()).or_default();
+        *count = count.saturating_add(1);
+        self.derived.row(&row).map_err(|error| Failure::record(seq, error.to_string()))
+    }
+
+    fn personal(&mut self, record: &Record) -> Result<(), Failure> {
+        if self.terms.redacted && record.event.is_plain_spoken() {
+            let why = "it is from before names were kept apart, and names somebody; no redacted export can hold it: \
+                       begin after it (--since)";
+            return Err(Failure::record(record.seq, why));
+        }
+        let commits = &mut self.summary.commits;
+        record.event.names(&mut |_, who| commits.extend(who.commit()));
+        if commits.len() > MAX_SUBJECTS {
+            return Err(Failure::file(SUBJECTS, "too many people and addresses for one export"));
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, line: &GapLine) -> Result<(), Failure> {
+        let (begin, end) = line.gap;
+        self.in_place(begin)?;
+        let wrong = |why: &str| Failure::file(PROOF, format!("the gap at record {begin}: {why}"));
+        let over = line.frontier().ok_or_else(|| wrong("its hashes do not fit"))?;
+        if let Some(known) = self.known.last().filter(|known| known.size < end) {
+            let why = format!(
+                "{} covers {} records, and this export has no hash that ends there (records {begin} to {} are not in \
+                 it); export again with --meet and that checkpoint to compare them",
+                known.source,
+                known.size,
+                end.saturating_sub(1)
+            );
+            return Err(Failure::checkpoint(why));
+        }
+        self.frontier.extend(&over).ok_or_else(|| wrong("it does not follow what is before it"))
+    }
+
+    fn meet(&mut self) -> Result<(), Failure> {
+        while let Some(known) = self.known.pop_if(|known| known.size == self.frontier.end()) {
+            if self.frontier.root() != Some(known.root) {
+                let why = format!(
+                    "the first {} records are not those that {} signs: one or more of them were altered",
+                    known.size, known.source
+                );
+                return Err(Failure::checkpoint(why));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next line of a file without its end.
+pub(super) fn next_line(reader: &mut dyn BufRead, file: &'static str) -> Result<Option<Vec<u8>>, Failure> {
+    read_line(reader, MAX_LINE).map_err(|failure| Failure::file(file, failure.why))
+}
+
+/// The one line that a file consists of.
+pub(super) fn only_line(reader: &mut dyn BufRead, file: &'static str) -> Result<Vec<u8>, Failure> {
+    let line = next_line(reader, file)?.ok_or_else(|| Failure::file(file, "it is empty"))?;
+    if next_line(reader, file)?.is_some() {
+        return Err(Failure::file(file, "more than one line"));
+    }
+    Ok(line)
+}

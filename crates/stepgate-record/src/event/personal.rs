@@ -1,0 +1,186 @@
+//! Which fields of an event name somebody.
+
+use stepgate_types::{Commit, SubjectKind, Who};
+
+use super::{AuditRead, Event, Shredded, Sink};
+
+/// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
+pub trait Names {
+    /// What a commitment stands for, if that can be told.
+    fn name(&self, commit: &Commit) -> Option<String>;
+
+    /// A name as it is to be shown: opened, or 64 digits where it cannot be.
+    fn shown(&self, who: &Who) -> String {
+        match who {
+            Who::Name(name) => name.clone(),
+            Who::Commit(commit) => self.name(commit).unwrap_or_else(|| commit.to_string()),
+        }
+    }
+}
+
+/// Opens nothing.
+impl Names for () {
+    fn name(&self, _: &Commit) -> Option<String> {
+        None
+    }
+}
+
+/// What programs that hold nobody's name call themselves. Only exactly these stand plain in records: more of a name
+/// may hold anything.
+const PROGRAMS: [&str; 22] = [
+    "",
+    "other",
+    "DBeaver",
+    "DataGrip",
+    "JDBC",
+    "Metabase",
+    "PostgreSQL JDBC Driver",
+    "asyncpg",
+    "dbt",
+    "npgsql",
+    "pg_dump",
+    "pg_dumpall",
+    "pg_isready",
+    "pg_restore",
+    "pgAdmin 4",
+    "pgbench",
+    "pgx",
+    "postgres.js",
+    "psql",
+    "psycopg",
+    "psycopg2",
+    "sqlx",
+];
+
+/// Whether a name of this kind stands plain in records.
+#[must_use]
+pub fn is_plain(kind: SubjectKind, name: &str) -> bool {
+    kind == SubjectKind::Client && PROGRAMS.contains(&name)
+}
+
+/// Looks at each name of an event, by reference or by mutable reference (`mut`).
+macro_rules! each {
+    ($event:expr, $f:expr $(, $mut:tt)?) => {{
+        use SubjectKind::{Address, Client, Operator, Person, Reason};
+        let f = $f;
+        // Every type of event stands here: whoever adds one says whom it names.
+        match $event {
+            Event::SessionOpened { person, address, client, .. } => {
+                f(Person, person);
+                f(Address, address);
+                f(Client, client);
+            }
+            Event::SessionAuthFailed { person, address, .. } => {
+                person.into_iter().for_each(|person| f(Person, person));
+                f(Address, address);
+            }
+            Event::AdminLogin { person, address } => {
+                f(Person, person);
+                f(Address, address);
+            }
+            Event::StatementDecided(decided) => f(Person, &$($mut)? decided.person),
+            Event::StepupRequested { person, .. }
+            | Event::FactorVerified { person, .. }
+            | Event::FactorFailed { person, .. }
+            | Event::StepupVoted { person, .. }
+            | Event::LimitReached { person, .. }
+            | Event::PassIssued { person, .. }
+            | Event::ChallengeShown { to: person, .. } => f(Person, person),
+            Event::StepupEnded { by, reason, .. } => {
+                by.into_iter().for_each(|by| f(Person, by));
+                reason.into_iter().for_each(|reason| f(Reason, reason));
+            }
+            Event::GrantIssued { person, client, network, .. } => {
+                f(Person, person);
+                client.into_iter().for_each(|client| f(Client, client));
+                network.into_iter().for_each(|network| f(Address, network));
+            }
+            Event::GrantRevoked { by, operator, .. } => {
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::AdminAction { person, by, operator, .. } => {
+                person.into_iter().for_each(|person| f(Person, person));
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::AuditRead(AuditRead { by, operator, .. }) => {
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::AuditExported { operator, .. }
+            | Event::SubjectShredded(Shredded { operator, .. })
+            | Event::SinkConfigured(Sink { operator, .. })
+            | Event::SinkFailed(Sink { operator, .. })
+            | Event::SinkRecovered(Sink { operator, .. })
+            | Event::SinkReset(Sink { operator, .. }) => {
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::LogStarted { .. }
+            | Event::LogStopped {}
+            | Event::LogTailCut { .. }
+            | Event::SessionClosed { .. }
+            | Event::StatementParseFailed { .. }
+            | Event::StatementCompleted { .. }
+            | Event::StatementOutcomeUnknown { .. }
+            | Event::StepupJoined { .. }
+            | Event::StepupDeferred { .. }
+            | Event::GrantDebited { .. }
+            | Event::GrantCredited { .. }
+            | Event::GrantExpired { .. }
+            | Event::LimitExtended { .. }
+            | Event::LimitEnforced { .. }
+            | Event::PassConsumed { .. }
+            | Event::PassLapsed { .. }
+            | Event::PolicyLoaded { .. }
+            | Event::PolicyRejected { .. }
+            | Event::ConfigLoaded { .. }
+            | Event::ConfigRejected { .. }
+            | Event::LabelsBound { .. }
+            | Event::LabelFollowed { .. }
+            | Event::AlarmRaised { .. }
+            | Event::AuditExportSealed(_)
+            | Event::IntegrityChecked { .. }
+            | Event::IntegrityFailed(_)
+            | Event::ClockAnomaly { .. }
+            | Event::RecordContinued(_)
+            | Event::StoreDegraded(_)
+            | Event::StoreRecovered(_)
+            | Event::LogSealed(_)
+            | Event::LogBackedUp { .. }
+            | Event::LogRestored(_)
+            | Event::RetentionPruned(_)
+            | Event::SubjectsResealed(_)
+            | Event::KeyRotated { .. }
+            | Event::WitnessCosigned { .. } => {}
+        }
+    }};
+}
+
+impl Event {
+    /// Hands each name on, to be replaced.
+    pub fn personal(&mut self, f: &mut dyn FnMut(SubjectKind, &mut Who)) {
+        each!(self, f, mut);
+    }
+
+    /// Hands each name on.
+    pub fn names(&self, f: &mut dyn FnMut(SubjectKind, &Who)) {
+        each!(self, f);
+    }
+
+    /// Puts names in the place of commitments, where they can be told: for showing it, not for recording it again.
+    pub fn open(&mut self, names: &dyn Names) {
+        self.personal(&mut |_, who| {
+            let name = who.commit().and_then(|commit| names.name(commit));
+            *who = name.map_or_else(|| who.clone(), Who::Name);
+        });
+    }
+
+    /// Whether a name in it must not be recorded as it stands.
+    #[must_use]
+    pub fn is_plain_spoken(&self) -> bool {
+        let mut plain = false;
+        self.names(&mut |kind, who| plain |= who.name().is_some_and(|name| !is_plain(kind, name)));
+        plain
+    }
+}

@@ -1,0 +1,179 @@
+//! Records as other tools read them.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of the tests are tests, too"
+)]
+
+mod events;
+
+use serde_json::Value;
+use stepgate_record::render::{Style, columns, row};
+use stepgate_record::{Event, Hash, Record};
+use stepgate_types::Timestamp;
+
+const LOG: &str = "00112233445566778899aabbccddeeff";
+
+fn record(event: Event) -> Record {
+    let at = Timestamp::from_micros(1_795_318_325_000_001);
+    Record {
+        log_id: LOG.to_owned(),
+        version: 2,
+        seq: 7,
+        at,
+        prev: Hash::ZERO,
+        shortened: [].into(),
+        continued: [].into(),
+        event,
+    }
+}
+
+fn of(json: &str) -> Record {
+    record(serde_json::from_str(json).unwrap())
+}
+
+/// Splits RFC 4180.
+fn fields(line: &str) -> Vec<String> {
+    let (mut fields, mut field, mut quoted) = (Vec::new(), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '"' if quoted && letters.peek() == Some(&'"') => field.extend(letters.next()),
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            _ => field.push(letter),
+        }
+    }
+    assert!(!quoted);
+    fields.push(field);
+    fields
+}
+
+#[test]
+fn every_event_has_a_line_in_every_form() {
+    for event in events::all() {
+        let record = record(event);
+        assert_eq!(Style::Jsonl.line(&record, &()).into_bytes(), record.encode().unwrap());
+        let row = row(&record, &());
+        let csv = fields(&Style::Csv.line(&record, &()));
+        assert_eq!(csv.len(), columns().len(), "{}", row.kind);
+        assert_eq!(csv[2], row.kind);
+        assert_eq!(*csv.last().unwrap(), Hash::leaf(&record.encode().unwrap()).to_string());
+        let cef = Style::Cef.line(&record, &());
+        assert!(cef.starts_with(&format!("CEF:0|Stepgate|Stepgate|1|{}|", row.kind)), "{cef}");
+        assert!(!cef.contains('\n'));
+        let ocsf: Value = serde_json::from_str(&Style::Ocsf.line(&record, &())).unwrap();
+        assert_eq!(ocsf["metadata"]["uid"], format!("{LOG}/7"));
+    }
+}
+
+#[test]
+fn nothing_that_a_record_says_is_lost_in_csv() {
+    for event in events::all() {
+        let record = record(event);
+        let line = Style::Csv.line(&record, &()).replace("\"\"", "\"");
+        let Value::Object(members) = serde_json::to_value(&record.event).unwrap() else { panic!() };
+        for (name, value) in members {
+            let said = match value {
+                Value::String(text) => text,
+                Value::Null | Value::Bool(_) => continue,
+                Value::Array(entries) if entries.is_empty() => continue,
+                Value::Array(entries) => match &entries[0] {
+                    Value::String(text) => text.clone(),
+                    Value::Object(entry) => entry["column"].as_str().unwrap().to_owned(),
+                    _ => panic!(),
+                },
+                other => other.to_string(),
+            };
+            assert!(line.contains(&said), "{name} {said} in {line}");
+        }
+    }
+}
+
+#[test]
+fn a_table_named_like_a_formula_stays_text_in_a_spreadsheet() {
+    for (name, shown) in [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("@SUM(1)", "'@SUM(1)"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("a \"b\", c", "a \"b\", c"),
+        ("two\r\nlines", "two\r\nlines"),
+        ("\tx", "'\tx"),
+    ] {
+        let record = record(Event::SessionClosed {
+            session: stepgate_types::SessionId::from_bytes([1; 16]),
+            reason: name.to_owned(),
+        });
+        let csv = fields(&Style::Csv.line(&record, &()));
+        let at = columns().iter().position(|(name, _)| *name == "reason").unwrap();
+        assert_eq!(csv[at], shown);
+    }
+}
+
+#[test]
+fn cef_escapes_what_would_begin_a_field() {
+    let record = record(Event::SessionClosed {
+        session: stepgate_types::SessionId::from_bytes([1; 16]),
+        reason: "a=b\\c\nd|e act=forward".to_owned(),
+    });
+    let cef = Style::Cef.line(&record, &());
+    assert!(cef.contains(" reason=a\\=b\\\\c\\nd|e act\\=forward "), "{cef}");
+}
+
+#[test]
+fn a_statement_fills_its_columns() {
+    let row = row(&of(events::STATEMENT), &());
+    assert_eq!(row.person.as_deref(), Some("dana"));
+    assert_eq!(row.labels, ["ssn", "email"]);
+    assert_eq!(row.classes, ["restricted", "confidential"]);
+    assert_eq!(row.columns, ["public.customers.ssn", "public.customers.email"]);
+    assert_eq!(row.relations, ["public.customers"]);
+    assert_eq!(row.verdict.as_deref(), Some("hold"));
+    assert_eq!(row.title(), "Statement decided");
+    // The uses of each column have no column of their own.
+    assert!(row.detail.contains_key("columns"));
+}
+
+#[test]
+fn ocsf_lines_are_valid_by_the_schema_of_release_1_8_0() {
+    let schema: Value = serde_json::from_str(include_str!("ocsf-1.8.0.json")).unwrap();
+    let mut classes = std::collections::BTreeSet::new();
+    for event in events::all() {
+        let record = record(event);
+        let line: Value = serde_json::from_str(&Style::Ocsf.line(&record, &())).unwrap();
+        let mut wrong = Vec::new();
+        events::ocsf::check(&schema, &line, &mut wrong);
+        assert!(wrong.is_empty(), "{wrong:#?}\n{line:#}");
+        classes.insert(line["class_uid"].as_u64().unwrap());
+    }
+    assert_eq!(classes.into_iter().collect::<Vec<_>>(), [1008, 2004, 3001, 3002, 3003, 3004, 3005, 6005]);
+}
+
+#[test]
+fn the_validator_of_ocsf_finds_what_is_wrong() {
+    let schema: Value = serde_json::from_str(include_str!("ocsf-1.8.0.json")).unwrap();
+    let good: Value = serde_json::from_str(&Style::Ocsf.line(&of(events::STATEMENT), &())).unwrap();
+    let wrong = |change: &dyn Fn(&mut Value)| {
+        let mut event = good.clone();
+        change(&mut event);
+        let mut wrong = Vec::new();
+        events::ocsf::check(&schema, &event, &mut wrong);
+        wrong
+    };
+    let remove = |event: &mut Value, name: &str| drop(event.as_object_mut().unwrap().remove(name));
+    assert_eq!(wrong(&|_| ()), [""; 0]);
+    for required in ["activity_id", "actor", "src_endpoint", "time", "metadata", "type_uid", "severity_id"] {
+        assert!(!wrong(&|event| remove(event, required)).is_empty(), "{required}");
+    }
+    assert!(!wrong(&|event| event["activity_id"] = 55.into()).is_empty());
+    assert!(!wrong(&|event| event["type_uid"] = 600_501.into()).is_empty());
+    assert!(!wrong(&|event| event["time"] = "now".into()).is_empty());
+    assert!(!wrong(&|event| event["database"] = serde_json::json!({"name": "app"})).is_empty());
+    assert!(!wrong(&|event| event["invented"] = 1.into()).is_empty());
+    assert!(!wrong(&|event| remove(&mut event["metadata"], "profiles")).is_empty());
+    assert!(!wrong(&|event| event["actor"] = serde_json::json!({})).is_empty());
+    assert!(!wrong(&|event| event["src_endpoint"]["ip"] = "here".into()).is_empty());
+}

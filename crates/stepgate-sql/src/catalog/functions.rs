@@ -1,0 +1,79 @@
+//! All functions by name: some thousands, nearly all of them the server's own. To read them is most of what reading the
+//! catalog costs, so that snapshots share them for as long as none has changed.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::load::{Answers, truth};
+use super::queries::FUNCTIONS_VERSION;
+use super::{Catalog, CatalogError, CatalogQuery};
+
+/// The query's name in [`super::CATALOG_QUERIES`].
+const FUNCTIONS: &str = "functions";
+
+/// What there is of functions.
+#[derive(Debug, Default)]
+pub(super) struct Functions {
+    /// Changes when anything of it does; empty where the server did not say.
+    version: String,
+    /// Names of those outside pg_catalog.
+    pub(super) of_users: HashSet<String>,
+    /// Names of those of pg_catalog.
+    pub(super) of_server: HashSet<String>,
+    /// Those of them that only compute, by what the server says of them.
+    pub(super) pure: HashSet<String>,
+    /// Those of pg_catalog by OID.
+    pub(super) by_oid: HashMap<u32, Box<str>>,
+}
+
+impl Functions {
+    /// From the answers, or those of a snapshot before, if they are the same.
+    pub(super) fn load(answers: &Answers<'_>, known: Option<&Catalog>) -> Result<Arc<Self>, CatalogError> {
+        let version = answers.rows::<1>("functions_version")?.next().transpose()?;
+        let version = version.map_or("", |[version]| version);
+        let mut rows = answers.rows::<4>(FUNCTIONS)?.peekable();
+        if rows.peek().is_none()
+            && let Some(known) = known.filter(|known| known.functions.is_of(version))
+        {
+            return Ok(Arc::clone(&known.functions));
+        }
+        let mut functions = Self { version: version.to_owned(), ..Self::default() };
+        for row in rows {
+            let [schema, name, pure, oids] = row?;
+            for oid in oids.split(',').filter_map(|oid| oid.parse().ok()) {
+                functions.by_oid.insert(oid, name.into());
+            }
+            if truth(pure) {
+                functions.pure.insert(name.to_owned());
+            }
+            let names =
+                if schema == "pg_catalog" { &mut functions.of_server } else { &mut functions.of_users };
+            names.insert(name.to_owned());
+        }
+        Ok(Arc::new(functions))
+    }
+
+    fn is_of(&self, version: &str) -> bool {
+        !version.is_empty() && self.version == version
+    }
+}
+
+impl CatalogQuery {
+    /// What to ask where a snapshot that was read over the same connection is known: functions are answered with nothing if
+    /// they are the same.
+    #[must_use]
+    pub fn sql_after(&self, known: Option<&Catalog>) -> Cow<'static, str> {
+        let version = known.map(|known| known.functions.version.as_str());
+        // It stands in a literal.
+        let plain = |version: &&str| version.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'/');
+        match version.filter(plain) {
+            Some(version) if self.name == FUNCTIONS && !version.is_empty() => {
+                let Self { sql, .. } = self;
+                format!("select * from ({sql}) f where {FUNCTIONS_VERSION} is distinct from '{version}'")
+                    .into()
+            }
+            _ => self.sql.into(),
+        }
+    }
+}

@@ -1,0 +1,374 @@
+//! The thread that keeps the log: seals what is full, deletes what need not be kept any more, and reads again what
+//! nobody has read for long. It never holds the writer up; whatever it cannot do now it tries again later.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use stepgate_record::{Checkpoint, Event, Fitted, Frontier, Hash, IntegrityFailed, Sealed, SignedNote};
+use stepgate_types::{Clock, Timestamp};
+
+use crate::archive::{Carry, beside};
+use crate::files::write_atomic;
+use crate::gather::{CHECKPOINT, Changed, HASHES, Made, OFFSETS, SEAL, Seal, gather, hex_digest, name};
+use crate::log::MAX_CHANGES;
+use crate::queue::Parcel;
+use crate::scan::{file_name, files};
+use crate::slim::Live;
+use crate::writer::Shared;
+use crate::{Change, Log, LogError, Side, keys};
+
+/// So often it looks for what is to be done.
+const EVERY: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(1) };
+
+/// So often it looks for records that need not be kept any more.
+const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// Where the tree of the desk's own says how far back a desk must be rebuilt from.
+const FLOOR: &[u8] = b"floor";
+
+/// Keys of the last TOTP step that a person has spent before that begin so.
+const STEP: &[u8] = b"step/";
+
+/// Where it says when all sealed segments were checked last, in microseconds since the Unix epoch.
+const CHECKED: &[u8] = b"checked";
+
+/// What is to be done by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// Records older than this are deleted; their hashes stay.
+    pub keep: Option<Duration>,
+    /// All sealed segments are read again, and held against their hashes, so often.
+    pub verify_every: Option<Duration>,
+}
+
+/// Appends records on behalf of the log itself.
+pub(crate) struct Hand<'a> {
+    pub(crate) shared: &'a Shared,
+    pub(crate) clock: &'a dyn Clock,
+    /// It is to give up: the log is being closed.
+    pub(crate) stop: &'a AtomicBool,
+}
+
+impl Hand<'_> {
+    /// Whether the log is being closed.
+    pub(crate) fn stops(&self) -> Result<(), LogError> {
+        if self.stop.load(Ordering::Acquire) { Err(LogError::Closed) } else { Ok(()) }
+    }
+
+    /// Appends a record, and returns when it is on disk; not while the disk is full, and not once the log is closed.
+    pub(crate) fn append(&self, event: &Event, mut changes: Vec<Change>) -> Result<u64, LogError> {
+        let events = [Fitted::new(event).map_err(|error| LogError::TooLarge(error.to_string()))?];
+        let Shared { queue, marks, .. } = self.shared;
+        let seq = loop {
+            self.stops()?;
+            let changes = &mut changes;
+            let parcel =
+                Parcel { events: &events, changes, urgent: true, waits: None, last: false, happened: false };
+            match queue.push(parcel, marks, self.clock)? {
+                Some(seq) => break seq,
+                None => thread::park_timeout(EVERY),
+            }
+        };
+        let mut watch = marks.watch();
+        while *watch.borrow_and_update() <= seq {
+            marks.check()?;
+            self.stops()?;
+            thread::park_timeout(Duration::from_millis(2));
+        }
+        Ok(seq)
+    }
+}
+
+/// What the thread knows between two looks.
+struct Keeper {
+    live: Live,
+    /// Up to here `live` has seen the records; unknown before it has begun.
+    seen: Option<u64>,
+    pruned: Option<Instant>,
+    /// A round of checks: the next segment, and what was found so far.
+    round: Option<(usize, bool)>,
+}
+
+/// Keeps the log until told to stop.
+pub(crate) fn run(shared: &Arc<Shared>, clock: &dyn Clock, stop: &AtomicBool) {
+    let hand = Hand { shared, clock, stop };
+    let mut keeper = Keeper { live: Live::default(), seen: None, pruned: None, round: None };
+    while hand.stops().is_ok() {
+        for (what, done) in [
+            ("sealed", keeper.seal(&hand)),
+            ("pruned", keeper.prune(&hand)),
+            ("checked", keeper.check(&hand)),
+        ] {
+            if let Err(error) = done.or_else(|error| if hand.stops().is_err() { Ok(()) } else { Err(error) })
+            {
+                tracing::warn!(%error, "the log is not {what} for now");
+            }
+        }
+        thread::park_timeout(EVERY);
+    }
+}
+
+impl Keeper {
+    /// Seals all full files that are not sealed.
+    fn seal(&mut self, hand: &Hand<'_>) -> Result<(), LogError> {
+        let shared = hand.shared;
+        #[cfg(test)]
+        if !shared.seals.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let dir = shared.records.dir();
+        let (current, _) = shared.records.place();
+        let mut first = shared.archive.sealed_to();
+        if first >= current {
+            return Ok(());
+        }
+        self.catch_up(hand, first)?;
+        let all = files(dir).map_err(|error| LogError::Io(format!("records cannot be listed: {error}")))?;
+        for end in all.into_iter().filter(|end| *end > first && *end <= current).collect::<Vec<_>>() {
+            // The file was begun before the last batch of the one before it was acknowledged.
+            if end > shared.marks_durable() {
+                return Ok(());
+            }
+            self.seal_one(hand, first, end)?;
+            first = end;
+        }
+        Ok(())
+    }
+
+    /// Sees all records that a desk would be rebuilt from, up to the first that is not sealed.
+    fn catch_up(&mut self, hand: &Hand<'_>, end: u64) -> Result<(), LogError> {
+        let from = match self.seen {
+            Some(seen) => seen,
+            None => floor(hand.shared)?,
+        };
+        for stored in hand.shared.read(from, end)? {
+            hand.stops()?;
+            let stored = stored?;
+            self.live.take(stored.seq, &stored.bytes);
+        }
+        self.seen = Some(end.max(from));
+        Ok(())
+    }
+
+    fn seal_one(&mut self, hand: &Hand<'_>, first: u64, end: u64) -> Result<(), LogError> {
+        let shared = hand.shared;
+        let dir = shared.records.dir();
+        let carry = carry(&shared.archive.seals())?;
+        let live = &mut self.live;
+        let mut each = |seq: u64, record: &[u8]| live.take(seq, record);
+        let made =
+            gather(dir, &shared.log_id, (first, end), carry.changes, &mut each).map_err(LogError::Io)?;
+        self.seen = Some(end);
+        hand.stops()?;
+        let Made { seal, hashes, offsets } = made;
+        let malformed = || LogError::Io(format!("the seal of record {first} is malformed"));
+        let mut frontier = carry.frontier;
+        seal.range().and_then(|range| frontier.extend(&range)).ok_or_else(malformed)?;
+        let root = frontier.root().ok_or_else(malformed)?;
+        let note = sign_past(shared, end, root)?;
+        let write = |what: &str, bytes: &[u8]| {
+            let path = beside(dir, first, what);
+            write_atomic(&path, bytes).map_err(|error| LogError::Io(format!("{}: {error}", name(&path))))
+        };
+        write(HASHES, &hashes)?;
+        write(OFFSETS, &offsets)?;
+        write(CHECKPOINT, note.to_string().as_bytes())?;
+        crate::fault::point("seal: recorded");
+        let sealed = Event::LogSealed(Sealed { first, end, root, bytes: seal.bytes });
+        hand.append(&sealed, self.desk_changes(first))?;
+        crate::fault::point("seal: finished");
+        let text = seal.text().map_err(|error| LogError::Io(error.to_string()))?;
+        write(SEAL, text.as_bytes())?;
+        shared.archive.push(seal);
+        Ok(())
+    }
+
+    /// What lets a desk be rebuilt from a later record on. At least one segment stays, so that listings are not empty.
+    fn desk_changes(&mut self, first: u64) -> Vec<Change> {
+        let floor = self.live.floor(first);
+        let steps = self.live.take_steps(MAX_CHANGES.saturating_sub(1));
+        let (Some(floor), Some(steps)) = (floor, steps) else { return Vec::new() };
+        let put = |key: &[u8], value: Vec<u8>| Change::Put { side: Side::Desk, key: key.to_vec(), value };
+        let step = |(person, step): (String, u64)| {
+            let hash = hex_digest(person.as_bytes());
+            put(&[STEP, hash.as_bytes()].concat(), [&step.to_be_bytes()[..], person.as_bytes()].concat())
+        };
+        let mut changes: Vec<_> = steps.into_iter().map(step).collect();
+        changes.push(put(FLOOR, floor.to_be_bytes().to_vec()));
+        changes
+    }
+
+    /// Deletes what need not be kept any more.
+    fn prune(&mut self, hand: &Hand<'_>) -> Result<(), LogError> {
+        if self.pruned.is_some_and(|last| last.elapsed() < PRUNE_EVERY) || hand.shared.upkeep().keep.is_none()
+        {
+            return Ok(());
+        }
+        self.pruned = Some(Instant::now());
+        crate::retention::prune(hand, false).map(drop)
+    }
+
+    /// Checks a segment, if it is time.
+    fn check(&mut self, hand: &Hand<'_>) -> Result<(), LogError> {
+        let shared = hand.shared;
+        let Some(every) = shared.upkeep().verify_every else { return Ok(()) };
+        let seals = shared.archive.seals();
+        let (index, ok) = match self.round {
+            Some(round) => round,
+            None => {
+                let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
+                let last = number(shared, CHECKED)?.map_or(0, |last| i64::try_from(last).unwrap_or(0));
+                if seals.is_empty() || hand.clock.now().micros().saturating_sub(last) < every {
+                    return Ok(());
+                }
+                (0, true)
+            }
+        };
+        let Some(seal) = seals.get(index) else {
+            self.round = None;
+            let now = u64::try_from(hand.clock.now().micros()).unwrap_or(0);
+            let change =
+                Change::Put { side: Side::Desk, key: CHECKED.to_vec(), value: now.to_be_bytes().to_vec() };
+            let records = seals.last().map_or(0, |seal| seal.end);
+            return hand
+                .append(&Event::IntegrityChecked { records, ok, first: None }, vec![change])
+                .map(drop);
+        };
+        let _kept = shared.archive.keep_files();
+        let checked = check_one(shared, &seals, index);
+        if let Err(place) = &checked {
+            tracing::error!(
+                first = seal.first,
+                end = seal.end,
+                place,
+                "records on disk are not what was sealed"
+            );
+            let (first, end, place) = (seal.first, seal.end, place.clone());
+            hand.append(&Event::IntegrityFailed(IntegrityFailed { first, end, place }), Vec::new())?;
+        }
+        self.round = Some((index.saturating_add(1), ok && checked.is_ok()));
+        Ok(())
+    }
+}
+
+/// The checkpoint of a tree as it was, signed by the key of its time.
+pub(crate) fn sign_past(shared: &Shared, size: u64, root: Hash) -> Result<SignedNote, LogError> {
+    let keys = shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).keys().clone();
+    for n in (0..keys.count()).rev() {
+        let signer = keys::signer(&shared.vault, keys.name(), n)?;
+        let note = Checkpoint { origin: keys.name().to_owned(), size, root }.sign(&signer);
+        if keys.verified(&note).is_ok() {
+            return Ok(note);
+        }
+    }
+    Err(LogError::Io(format!("no key signs the tree over {size} records")))
+}
+
+/// Holds a sealed segment against what was sealed. The error names the place.
+pub(crate) fn check_one(shared: &Shared, seals: &[Seal], index: usize) -> Result<(), String> {
+    let Some(seal) = seals.get(index) else { return Ok(()) };
+    let dir = shared.records.dir();
+    if seal.first >= shared.archive.floor() {
+        let before = seals.get(..index).unwrap_or_default();
+        let carry = carry(before).map_err(|error| error.to_string())?;
+        let made = gather(dir, &shared.log_id, (seal.first, seal.end), carry.changes, &mut |_, _| {})?;
+        return compare(dir, &made, seal);
+    }
+    compare_hashes(dir, seal).map(drop)
+}
+
+/// Holds a seal, and the files beside it, against what its records say.
+pub(crate) fn compare(dir: &Path, made: &Made, seal: &Seal) -> Result<(), String> {
+    if made.seal.roots != seal.roots || made.seal.end != seal.end {
+        return Err(format!("the records of {} are not those that were sealed", file_name(seal.first)));
+    }
+    for (what, bytes) in [(HASHES, &made.hashes), (OFFSETS, &made.offsets)] {
+        let path = beside(dir, seal.first, what);
+        let found = std::fs::read(&path).map_err(|error| format!("{}: {error}", name(&path)))?;
+        if found != *bytes {
+            return Err(format!("{} was altered", name(&path)));
+        }
+    }
+    if made.seal == *seal {
+        Ok(())
+    } else {
+        Err(format!("{} was altered", name(&beside(dir, seal.first, SEAL))))
+    }
+}
+
+/// Holds the hashes of a pruned segment against its seal; returns those of its records.
+pub(crate) fn compare_hashes(dir: &Path, seal: &Seal) -> Result<Vec<Hash>, String> {
+    let path = beside(dir, seal.first, HASHES);
+    let found = std::fs::read(&path).map_err(|error| format!("{}: {error}", name(&path)))?;
+    let count = usize::try_from(seal.end.saturating_sub(seal.first)).unwrap_or(usize::MAX);
+    let leaves = found.as_chunks::<32>().0.iter().take(count);
+    let leaves: Vec<Hash> = leaves.map(|leaf| Hash::from_bytes(*leaf)).collect();
+    let mut frontier = Frontier::starting_at(seal.first);
+    leaves.iter().for_each(|leaf| frontier.push(*leaf));
+    let sound = hex_digest(&found) == seal.hashes_sha256 && frontier.hashes() == seal.roots;
+    if sound { Ok(leaves) } else { Err(format!("{} was altered", name(&path))) }
+}
+
+/// What there is before the segment that comes after these.
+fn carry(seals: &[Seal]) -> Result<Carry, LogError> {
+    let malformed = || LogError::Io("a seal is malformed".to_owned());
+    let mut carry = Carry { frontier: Frontier::default(), prev: Hash::ZERO, changes: (None, None) };
+    for seal in seals {
+        seal.range().and_then(|range| carry.frontier.extend(&range)).ok_or_else(malformed)?;
+        let changes: (Changed, Changed) = seal.changes().ok_or_else(malformed)?;
+        (carry.prev, carry.changes) = (seal.last, changes);
+    }
+    Ok(carry)
+}
+
+fn number(shared: &Shared, key: &[u8]) -> Result<Option<u64>, LogError> {
+    let value = shared.beside.side_value(Side::Desk, key).map_err(LogError::Io)?;
+    Ok(value.and_then(|value| value.try_into().ok()).map(u64::from_be_bytes))
+}
+
+/// The record from which on a desk must be rebuilt.
+pub(crate) fn floor(shared: &Shared) -> Result<u64, LogError> {
+    number(shared, FLOOR).map(Option::unwrap_or_default)
+}
+
+impl Log {
+    /// What is to be done by itself from now on: nothing but sealing before this was called.
+    pub fn set_upkeep(&self, upkeep: Upkeep) {
+        *self.shared().upkeep.lock().unwrap_or_else(PoisonError::into_inner) = upkeep;
+    }
+
+    /// The record from which on what people asked and were granted must be read again.
+    pub(crate) fn desk_floor(&self) -> Result<u64, LogError> {
+        floor(self.shared())
+    }
+
+    /// The last TOTP steps that people had spent before that: names as records have them, in JSON.
+    pub(crate) fn spent_steps(&self) -> Result<Vec<(String, u64)>, LogError> {
+        let entries = self.load(Side::Desk)?;
+        let steps = entries.into_iter().filter(|(key, _)| key.starts_with(STEP)).filter_map(|(_, value)| {
+            let (step, person) = value.split_first_chunk::<8>()?;
+            Some((String::from_utf8(person.to_vec()).ok()?, u64::from_be_bytes(*step)))
+        });
+        Ok(steps.collect())
+    }
+}
+
+impl Shared {
+    pub(crate) fn upkeep(&self) -> Upkeep {
+        *self.upkeep.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many records are on disk.
+    pub(crate) fn marks_durable(&self) -> u64 {
+        *self.marks.watch().borrow()
+    }
+}
+
+/// The time so long before now.
+pub(crate) fn before(clock: &dyn Clock, ago: Duration) -> Timestamp {
+    let micros = i64::try_from(ago.as_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_micros(clock.now().micros().saturating_sub(micros))
+}

@@ -1,0 +1,119 @@
+//! What retention deletes, and what still holds afterwards.
+
+use std::fs;
+use std::time::Duration;
+
+use stepgate_record::{Event, inclusion_holds};
+
+use super::damage::{copy, refused};
+use super::log::event;
+use super::sealing::{fill, names};
+use crate::testing::{open_sealing, wait_for_seals};
+use crate::{Log, Upkeep, verify_dir};
+
+const SEGMENT: u64 = 32;
+
+/// A log of which all but the newest two sealed segments may go; a record is made each second.
+pub(super) fn old() -> (tempfile::TempDir, Log) {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open_sealing(dir.path(), SEGMENT).unwrap();
+    fill(&log, 200);
+    wait_for_seals(&log);
+    log.set_upkeep(Upkeep { keep: None, verify_every: None });
+    (dir, log)
+}
+
+/// Sets the rule without the thread that keeps the log doing it by itself.
+pub(super) fn prune(log: &Log, seconds: u64) -> crate::Pruning {
+    log.set_upkeep(Upkeep { keep: Some(Duration::from_secs(seconds)), verify_every: None });
+    let dry = log.retention(true).unwrap();
+    let done = log.retention(false).unwrap();
+    log.set_upkeep(Upkeep::default());
+    assert!(dry == done || done.end == done.first, "{dry:?} {done:?}");
+    dry
+}
+
+#[test]
+fn what_is_deleted_is_said_and_everything_else_still_proves() {
+    let (dir, log) = old();
+    let before = copy(dir.path());
+    let (size, root) = (log.len(), log.frontier_at(log.len()).unwrap().root().unwrap());
+    let proofs: Vec<_> = (0..size).map(|seq| log.inclusion(seq, size).unwrap()).collect();
+    log.set_upkeep(Upkeep { keep: Some(Duration::from_secs(1)), verify_every: None });
+    let pruned = log.retention(false).unwrap();
+    log.set_upkeep(Upkeep::default());
+    assert!(log.floor() >= 3 * SEGMENT, "{pruned:?}");
+    let floor = log.floor();
+    assert!(log.read(0, 5).next().unwrap().is_err());
+    assert_eq!(log.read(floor, size).count() as u64, size - floor);
+    for (seq, before) in (0..size).zip(&proofs) {
+        assert_eq!(log.inclusion(seq, size).unwrap(), *before);
+        let leaf = log.leaf_hashes(seq, seq + 1).unwrap()[0];
+        assert!(inclusion_holds(&leaf, seq, size, before, &root));
+    }
+    assert!(log.verify(None).is_ok());
+    log.close().unwrap();
+    drop(log);
+    let verified = verify_dir(dir.path(), None).unwrap();
+    assert!(verified.notes.iter().any(|note| note.contains("deleted by retention")), "{:?}", verified.notes);
+    assert!(!names(dir.path()).contains(&format!("{:020}.log", 0)));
+    assert!(names(dir.path()).contains(&format!("{:020}.hashes", 0)));
+    // It goes on, and starts again.
+    let log = open_sealing(dir.path(), SEGMENT).unwrap();
+    assert_eq!(log.floor(), floor);
+    let said = log.read(floor, log.len()).filter(|stored| {
+        String::from_utf8_lossy(&stored.as_ref().unwrap().bytes).contains("\"retention.pruned\"")
+    });
+    assert_eq!(said.count(), 1);
+    drop(log);
+    // Without the record of it, the same looks like what it is.
+    for first in [0, 32] {
+        fs::remove_file(before.path().join(format!("records/{first:020}.log"))).unwrap();
+        fs::remove_file(before.path().join(format!("records/{first:020}.offsets"))).unwrap();
+    }
+    let failure = verify_dir(before.path(), None).unwrap_err();
+    assert!(failure.to_string().contains("record 0: it is missing"), "{failure}");
+    assert!(refused(before.path()).contains("not deleted by retention"));
+    // More than was recorded.
+    let more = copy(dir.path());
+    fs::remove_file(more.path().join(format!("records/{floor:020}.log"))).unwrap();
+    assert!(verify_dir(more.path(), None).is_err());
+    refused(more.path());
+    // The hashes of what is gone are under the same checkpoints.
+    for at in [0, 32 * 31, 32 * 32 - 1] {
+        let altered = copy(dir.path());
+        let path = altered.path().join(format!("records/{:020}.hashes", 32));
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        assert!(verify_dir(altered.path(), None).unwrap_err().why.contains("00000032.hashes"));
+    }
+}
+
+#[test]
+fn nothing_goes_that_is_young_or_needed() {
+    let (_dir, log) = old();
+    let all = prune(&log, 100_000);
+    assert_eq!((all.first, all.end, all.bound), (0, 0, "keep"));
+    let pruned = prune(&log, 25);
+    assert!(pruned.end > 0 && pruned.end < log.len() - 64, "{pruned:?}");
+    assert_eq!(log.floor(), pruned.end);
+    let again = prune(&log, 25);
+    assert!(again.first == pruned.end);
+    // The next ones go later.
+    for n in 0..200 {
+        log.append_blocking(vec![event(n)], vec![]).unwrap();
+    }
+    wait_for_seals(&log);
+    let later = prune(&log, 25);
+    assert!(later.end > pruned.end, "{later:?}");
+    let mut said = Vec::new();
+    log.replay(log.floor(), &mut |_, record| {
+        if let Event::RetentionPruned(pruned) = &record.event {
+            said.push((pruned.first, pruned.end));
+        }
+    })
+    .unwrap();
+    assert_eq!(said.last().unwrap().1, log.floor());
+    assert!(log.verify(None).is_ok());
+}

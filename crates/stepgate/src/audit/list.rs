@@ -1,0 +1,121 @@
+//! Records as lists at the terminal.
+
+use serde_json::{Map, Value, json};
+use stepgate_record::Filter;
+
+use super::AuditOperator;
+use crate::args::Format;
+use crate::failure::Failure;
+use crate::harmless::harmless;
+use crate::operator::{Link, Operator, Reply};
+use crate::output::{self, Listing};
+
+/// What a table or CSV of records shows.
+const COLUMNS: &[&str] = &[
+    "seq", "at", "type", "person", "database", "outcome", "labels", "tables", "rules", "rows", "request",
+    "session",
+];
+
+/// Prints the last records, and those that follow as they come.
+pub(super) fn tail(
+    link: &Link,
+    (lines, follow): (u64, bool),
+    filter: Filter,
+    format: Format,
+) -> Result<(), Failure> {
+    let command = Operator::Audit(AuditOperator::Tail { lines, follow, filter });
+    if !follow && format != Format::Table {
+        return print(&link.rows(command)?, format);
+    }
+    if format == Format::Csv {
+        return Err(Failure::usage("csv is a table, which has an end; with -f write -o json"));
+    }
+    // One line a record, as they come: whoever follows reads each at once.
+    let print = |reply| match (reply, format) {
+        (Reply::Row(row), Format::Json) => output::print_line(&row.to_string()),
+        (Reply::Row(row), _) => output::print_line(&line(&row)),
+        _ => Ok(()),
+    };
+    link.send(command, &mut { print }).map(drop)
+}
+
+/// Prints what a search finds.
+pub(super) fn search(link: &Link, search: AuditOperator, format: Format) -> Result<(), Failure> {
+    let mut rows = Vec::new();
+    let said = link.send(Operator::Audit(search), &mut |reply| {
+        if let Reply::Row(row) = reply {
+            rows.push(row);
+        }
+        Ok(())
+    })?;
+    print(&rows, format)?;
+    said.into_iter().for_each(|said| eprintln!("stepgate: {said}"));
+    Ok(())
+}
+
+fn print(rows: &[Value], format: Format) -> Result<(), Failure> {
+    let brief = |row: &Value| if format == Format::Json { row.clone() } else { brief(row) };
+    Listing::of(COLUMNS, rows.iter().map(brief)).print(format)
+}
+
+/// A record in few words.
+fn brief(row: &Value) -> Value {
+    let Some(fields) = row.as_object() else { return Value::Null };
+    let first =
+        |names: &[&str]| names.iter().find_map(|name| fields.get(*name).filter(|value| !value.is_null()));
+    json!({
+        "seq": fields.get("seq"),
+        "at": fields.get("at"),
+        "type": fields.get("type"),
+        "person": first(&["person", "by", "to", "operator"]),
+        "database": fields.get("database"),
+        "outcome": first(&["verdict", "outcome", "sqlstate", "reason", "action"]),
+        "labels": labels(fields),
+        "tables": fields.get("relations").or_else(|| fields.get("relation")),
+        "rules": fields.get("rules"),
+        "rows": first(&["rows", "records"]),
+        "request": fields.get("request"),
+        "session": fields.get("session"),
+    })
+}
+
+/// The labels that a record names, each once.
+fn labels(fields: &Map<String, Value>) -> Value {
+    let columns = fields.get("columns").and_then(Value::as_array).into_iter().flatten();
+    let of_columns = columns.filter_map(|column| column.get("label"));
+    let plain = fields.get("labels").and_then(Value::as_array).into_iter().flatten();
+    let mut labels: Vec<_> =
+        of_columns.chain(plain).filter_map(Value::as_str).filter(|label| !label.is_empty()).collect();
+    labels.sort_unstable();
+    labels.dedup();
+    json!(labels)
+}
+
+/// A record as one line: number, time, type, and the fields that say something.
+fn line(row: &Value) -> String {
+    let mut line = String::new();
+    let Some(fields) = row.as_object() else { return line };
+    for key in ["seq", "at", "type"] {
+        line.push_str(&shown(fields.get(key).unwrap_or(&Value::Null)));
+        line.push_str("  ");
+    }
+    for (key, value) in fields {
+        let empty = match value {
+            Value::Null => true,
+            Value::String(text) => text.is_empty(),
+            Value::Array(items) => items.is_empty(),
+            _ => false,
+        };
+        if !empty && !["seq", "at", "type"].contains(&key.as_str()) {
+            line.push_str(&format!("{key}={} ", shown(value)));
+        }
+    }
+    line.trim_end().to_owned()
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::String(text) => harmless(text),
+        other => harmless(&other.to_string()),
+    }
+}

@@ -1,0 +1,99 @@
+//! `audit search`: the records that pass a filter.
+
+use stepgate_record::{Filter, Reader};
+use stepgate_store::{Finder, LogError, Search, Stored};
+use stepgate_types::Actor;
+use tokio::sync::mpsc;
+
+use super::shown::{self, open, row};
+use crate::failure::Failure;
+use crate::operator::{Reply, log_error};
+use crate::store::Store;
+
+/// The most records that one search finds; `audit export` has no such bound.
+const MOST: u64 = 1_000_000;
+
+/// Bytes of records that are kept between finding and showing; of more, only the numbers are.
+const KEPT_BYTES: usize = 4 * 1024 * 1024;
+
+/// Records that were found, in the order they were.
+#[derive(Default)]
+pub(super) struct Finds {
+    pub(super) finds: Vec<Find>,
+    bytes: usize,
+}
+
+/// One of them.
+pub(super) enum Find {
+    Kept(Stored),
+    Numbered(u64),
+}
+
+impl Finds {
+    /// Searches for at most `limit` records.
+    pub(super) fn search(
+        finder: &Finder,
+        filter: &Filter,
+        how: Search,
+        limit: u64,
+    ) -> Result<Self, LogError> {
+        let mut finds = Self::default();
+        let limit = usize::try_from(limit.min(MOST)).unwrap_or(usize::MAX);
+        if limit == 0 {
+            return Ok(finds);
+        }
+        finder.search(filter, how, &mut |stored| {
+            finds.bytes = finds.bytes.saturating_add(stored.bytes.len());
+            let keep = finds.bytes <= KEPT_BYTES;
+            finds.finds.push(if keep { Find::Kept(stored) } else { Find::Numbered(stored.seq) });
+            finds.finds.len() < limit
+        })?;
+        Ok(finds)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> u64 {
+        u64::try_from(self.finds.len()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Find {
+    /// The record.
+    pub(super) fn read(self, store: &Store) -> Result<Stored, Failure> {
+        match self {
+            Self::Kept(stored) => Ok(stored),
+            Self::Numbered(seq) => match store.log.read(seq, seq.saturating_add(1)).next() {
+                Some(read) => read.map_err(|error| log_error(&error)),
+                None => Err(Failure::usage(format!("record {seq} is not there any more"))),
+            },
+        }
+    }
+}
+
+/// What is searched for, and how.
+pub(super) struct Wanted {
+    pub(super) filter: Filter,
+    pub(super) how: Search,
+    pub(super) limit: u64,
+}
+
+/// Answers with a row a record. Blocks the thread.
+pub(super) fn search(
+    store: &Store,
+    by: &Actor,
+    wanted: Wanted,
+    out: &mpsc::Sender<Reply>,
+) -> Result<Option<String>, Failure> {
+    let Wanted { mut filter, how, limit } = wanted;
+    shown::resolve(&mut filter, store.log.subjects());
+    let finds = Finds::search(&store.finder, &filter, how, limit).map_err(|error| log_error(&error))?;
+    let found = finds.len();
+    shown::told(store, by, Reader::Search, filter.for_record(), found)?;
+    for find in finds.finds {
+        let record = open(&find.read(store)?, store.log.subjects())?;
+        out.blocking_send(Reply::Row(row(&record)))
+            .map_err(|_| Failure::unreachable("nobody listens to the answer"))?;
+    }
+    let cut = found == limit.min(MOST);
+    Ok(cut.then(|| format!("the first {found}; there may be more: see --limit")))
+}

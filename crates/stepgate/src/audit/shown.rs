@@ -1,0 +1,63 @@
+//! Records as whoever may read the log sees them: with names in place of commitments.
+
+use serde_json::{Value, json};
+use stepgate_record::{AuditRead, Event, Facet, Filter, Reader, Record};
+use stepgate_store::{Stored, Subjects};
+use stepgate_types::{Actor, SubjectKind, Who};
+
+use crate::failure::Failure;
+use crate::operator::log_error;
+use crate::store::Store;
+
+/// A record as it is read; what was erased stays a commitment.
+pub(super) fn open(stored: &Stored, subjects: &Subjects) -> Result<Record, Failure> {
+    let mut record = Record::decode(&stored.bytes)
+        .map_err(|error| Failure::usage(format!("record {} is none: {error}", stored.seq)))?;
+    record.event.personal(&mut |_, who| {
+        if let Who::Commit(commit) = who
+            && let Some(subject) = subjects.open(commit)
+        {
+            *who = Who::Name(subject.value);
+        }
+    });
+    Ok(record)
+}
+
+/// A record as a listing shows it: its place and time, then the event's own fields.
+pub(super) fn row(record: &Record) -> Value {
+    let mut row = json!({"seq": record.seq, "at": record.at.to_string()});
+    if let (Some(row), Ok(Value::Object(event))) = (row.as_object_mut(), serde_json::to_value(&record.event))
+    {
+        row.extend(event);
+        for (name, marks) in [("shortened", &record.shortened), ("continued", &record.continued)] {
+            if !marks.is_empty() {
+                row.insert(name.to_owned(), json!(marks));
+            }
+        }
+    }
+    row
+}
+
+/// Finds out once what the people and addresses of a filter are in records.
+pub(super) fn resolve(filter: &mut Filter, subjects: &Subjects) {
+    filter.resolve(&mut |facet, text| {
+        let kind = if facet == Facet::Address { SubjectKind::Address } else { SubjectKind::Person };
+        subjects.commit_of(kind, text).map(|commit| commit.to_string())
+    });
+}
+
+/// Records that so many records are read, before any of them is shown.
+pub(super) fn told(
+    store: &Store,
+    by: &Actor,
+    how: Reader,
+    filter: String,
+    records: u64,
+) -> Result<(), Failure> {
+    let read = AuditRead { how, filter, records, by: by.by(), operator: by.operator() };
+    store
+        .log
+        .append_blocking(vec![Event::AuditRead(read)], Vec::new())
+        .map(drop)
+        .map_err(|error| log_error(&error))
+}

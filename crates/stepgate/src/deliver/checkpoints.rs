@@ -1,0 +1,187 @@
+//! Signed checkpoints on their way off the host, each way with a thread of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use stepgate_record::{Checkpoint, SignedNote};
+use stepgate_store::Log;
+use stepgate_types::{Clock, Timestamp};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::degraded::Degraded;
+use super::mail;
+use super::once::OnceFile;
+use super::post::{Poster, Target};
+use super::status::{Sent, WayStatus};
+use super::trouble::{Backoff, Trouble, chance};
+use crate::config::{Way, WayTo, WayWebhook};
+
+/// What works with one way.
+pub(super) struct Messenger {
+    pub(super) log: Log,
+    pub(super) way: Way,
+    pub(super) status: Arc<WayStatus>,
+    pub(super) memory: Memory,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) runtime: Handle,
+    pub(super) down: watch::Receiver<bool>,
+    pub(super) degraded: Degraded,
+}
+
+/// A checkpoint on its way.
+pub(super) struct Letter {
+    /// How many records it covers.
+    pub(super) size: u64,
+    pub(super) log_id: String,
+    /// The signed note.
+    pub(super) text: String,
+}
+
+impl Messenger {
+    /// Sends a checkpoint in each interval in which the log has grown.
+    pub(super) fn run(mut self) {
+        let mut backoff = Backoff::default();
+        let mut wait = self.left();
+        loop {
+            if self.wait(wait) {
+                return;
+            }
+            if self.log.len() <= self.status.sent().size {
+                wait = self.way.every;
+                continue;
+            }
+            wait = match self.send() {
+                Ok(()) => {
+                    self.status.status.works();
+                    self.degraded.works(&self.log, &self.way.name);
+                    backoff.reset();
+                    self.way.every
+                }
+                Err(trouble) => {
+                    let name = &self.way.name;
+                    match self.status.status.failed(&trouble.why) {
+                        None => {
+                            tracing::warn!(way = name, why = trouble.why, "no checkpoint leaves; trying on")
+                        }
+                        Some(failing) => self.degraded.failing(&self.log, name, failing),
+                    }
+                    backoff.after(&trouble, chance()).min(self.way.every)
+                }
+            };
+        }
+    }
+
+    /// How long until the next is due: a restart is no reason to send one.
+    fn left(&self) -> Duration {
+        let Sent { size: 1.., at } = self.status.sent() else { return Duration::ZERO };
+        let since = self.clock.now().micros().saturating_sub(at.micros());
+        // A clock that was put back must not silence it.
+        u64::try_from(since)
+            .map_or(Duration::ZERO, |since| self.way.every.saturating_sub(Duration::from_micros(since)))
+    }
+
+    fn send(&self) -> Result<(), Trouble> {
+        let trouble = |error: &dyn std::fmt::Display| Trouble::new(format!("none can be signed: {error}"));
+        let text = self.log.checkpoint().map_err(|error| trouble(&error))?;
+        let note = text.parse::<SignedNote>().map_err(|error| trouble(&error))?;
+        let size = Checkpoint::of(&note).map_err(|error| trouble(&error))?.size;
+        let letter = Letter { size, log_id: self.log.id().to_owned(), text };
+        match &self.way.to {
+            WayTo::File(dir) => put(dir, &letter)?,
+            WayTo::Webhook(webhook) => post(webhook, &letter)?,
+            WayTo::Email(email) => mail::send(email, &letter)?,
+        }
+        let sent = Sent { size, at: self.clock.now() };
+        self.status.set_sent(sent);
+        if let Err(error) = self.memory.write(&self.log, sent) {
+            // At worst one more leaves after a restart.
+            tracing::warn!(way = self.way.name, %error, "that a checkpoint has left cannot be noted");
+        }
+        Ok(())
+    }
+
+    fn wait(&self, time: Duration) -> bool {
+        if *self.down.borrow() {
+            return true;
+        }
+        let mut down = self.down.clone();
+        self.runtime.block_on(async {
+            tokio::select! {
+                _ = down.wait_for(|down| *down) => true,
+                () = tokio::time::sleep(time) => false,
+            }
+        })
+    }
+}
+
+/// Puts it into a directory, where nothing is ever overwritten: also where that could not be done.
+fn put(dir: &Path, letter: &Letter) -> Result<(), Trouble> {
+    // It is not made: where a disk is not mounted, that would be one on this host.
+    if !dir.is_dir() {
+        return Err(Trouble::new("the directory is not there: is it mounted?"));
+    }
+    let place = OnceFile::new(dir, &format!("{:020}.checkpoint", letter.size));
+    place.put(letter.text.as_bytes())?;
+    // For whoever wants the newest without looking; it is not evidence, and some places let nothing be replaced.
+    let (latest, unfinished) = (dir.join("latest.checkpoint"), dir.join("latest.unfinished"));
+    let replaced = fs::write(&unfinished, &letter.text).and_then(|()| fs::rename(&unfinished, &latest));
+    if let Err(error) = replaced {
+        tracing::debug!(%error, "latest.checkpoint stays as it is");
+    }
+    Ok(())
+}
+
+fn post(webhook: &WayWebhook, letter: &Letter) -> Result<(), Trouble> {
+    let poster = Poster::new(&target(webhook)).map_err(|failure| Trouble::new(failure.message))?;
+    let headers = [("Stepgate-Log", letter.log_id.clone()), ("Stepgate-Size", letter.size.to_string())];
+    poster.post("text/plain; charset=utf-8", &headers, letter.text.as_bytes())
+}
+
+/// Where a webhook of checkpoints is.
+pub(super) fn target(webhook: &WayWebhook) -> Target<'_> {
+    Target {
+        url: &webhook.url,
+        secret_file: &webhook.secret_file,
+        authorization_file: webhook.authorization_file.as_deref(),
+        ca: webhook.ca.as_deref(),
+    }
+}
+
+/// Remembers over restarts what has left: whoever gets mail once a day does not want it at each start.
+pub(super) struct Memory(PathBuf);
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    log_id: String,
+    size: u64,
+    at_us: i64,
+}
+
+impl Memory {
+    pub(super) fn new(data: &Path, way: &str) -> Self {
+        Self(data.join("sinks").join(format!("{way}.checkpoint-sent")))
+    }
+
+    /// What has left, if that is known.
+    pub(super) fn read(&self, log: &Log) -> Option<Sent> {
+        let text = fs::read_to_string(&self.0).ok()?;
+        let kept: Kept = serde_json::from_str(&text).ok()?;
+        // Of a longer log: this one was restored from a backup.
+        (kept.log_id == log.id() && kept.size <= log.len())
+            .then(|| Sent { size: kept.size, at: Timestamp::from_micros(kept.at_us) })
+    }
+
+    fn write(&self, log: &Log, sent: Sent) -> std::io::Result<()> {
+        let kept = Kept { log_id: log.id().to_owned(), size: sent.size, at_us: sent.at.micros() };
+        let dir = self.0.parent().unwrap_or(Path::new("."));
+        fs::create_dir_all(dir)?;
+        let unfinished = self.0.with_extension("checkpoint-unfinished");
+        fs::write(&unfinished, serde_json::to_vec(&kept)?)?;
+        fs::rename(unfinished, &self.0)
+    }
+}

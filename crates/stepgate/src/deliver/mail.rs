@@ -1,0 +1,91 @@
+//! Checkpoints by e-mail: readable, and attached as they are.
+
+use std::time::Duration;
+
+use lettre::message::header::ContentType;
+use lettre::message::{Attachment, Message, MultiPart, SinglePart};
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
+use lettre::{Address, SmtpTransport, Transport as _};
+
+use super::checkpoints::Letter;
+use super::tls;
+use super::trouble::Trouble;
+use crate::config::{Email, MailTls};
+use crate::failure::Failure;
+use crate::secret;
+
+/// How long each step of the conversation may take.
+const STEP: Duration = Duration::from_secs(10);
+
+/// Sends it; returns once the mail server has taken it over.
+pub(super) fn send(email: &Email, letter: &Letter) -> Result<(), Trouble> {
+    let message = message(email, letter)?;
+    let transport = transport(email).map_err(|failure| Trouble::new(failure.message))?;
+    // What a server says is its own; it is one line, and not long.
+    let said = |error: lettre::transport::smtp::Error| -> String {
+        error.to_string().chars().filter(|c| !c.is_control()).take(300).collect()
+    };
+    transport.send(&message).map(drop).map_err(|error| Trouble::new(said(error)))
+}
+
+fn message(email: &Email, letter: &Letter) -> Result<Message, Trouble> {
+    let trouble = |error: &dyn std::fmt::Display| Trouble::new(format!("no message can be made: {error}"));
+    let address = |text: &str| text.parse::<Address>().map_err(|error| trouble(&error));
+    let (from, to) = (address(&email.from)?, address(&email.to)?);
+    let (size, log) = (letter.size, &letter.log_id);
+    let name = format!("{size:020}.checkpoint");
+    let id = format!("<stepgate.{log}.{size}@{}>", from.domain());
+    let text = format!(
+        "This signed checkpoint covers the first {size} records of the audit log {log}.\n\
+         Keep it away from the gate: who has it can tell whether any of them was changed or removed since,\n\
+         \n    stepgate audit verify --checkpoint {name}\n\nwith the attached file.\n\n{}",
+        letter.text
+    );
+    Message::builder()
+        .from(from.into())
+        .to(to.into())
+        .subject(format!("Stepgate checkpoint: {size} records"))
+        .message_id(Some(id))
+        .multipart(
+            MultiPart::mixed()
+                .singlepart(SinglePart::plain(text))
+                // As bytes: mail may change the ends of lines of texts, and then no signature holds.
+                .singlepart(Attachment::new(name).body(letter.text.clone().into_bytes(), octets()?)),
+        )
+        .map_err(|error| trouble(&error))
+}
+
+fn octets() -> Result<ContentType, Trouble> {
+    ContentType::parse("application/octet-stream").map_err(|error| Trouble::new(error.to_string()))
+}
+
+/// What talks to the mail server; also to find out whether all it needs is there.
+pub(super) fn transport(email: &Email) -> Result<SmtpTransport, Failure> {
+    let place = &email.smtp;
+    let mut builder = SmtpTransport::builder_dangerous(&place.host).port(place.port).timeout(Some(STEP));
+    builder = builder.tls(match email.tls {
+        MailTls::None => Tls::None,
+        MailTls::Implicit => Tls::Wrapper(parameters(email)?),
+        // Not `Opportunistic`: whoever stands in between could take the offer away.
+        MailTls::Starttls => Tls::Required(parameters(email)?),
+    });
+    if let Some((user, file)) = &email.login {
+        let password = secret::read_private(file)?;
+        builder = builder.credentials(Credentials::new(user.clone(), password.to_string()));
+    }
+    Ok(builder.build())
+}
+
+fn parameters(email: &Email) -> Result<TlsParameters, Failure> {
+    let trouble = |error: &dyn std::fmt::Display| Failure::usage(format!("TLS cannot be set up: {error}"));
+    let mut builder = TlsParameters::builder(email.smtp.host.clone());
+    if let Some(ca) = &email.ca {
+        builder = builder.certificate_store(CertificateStore::None);
+        for certificate in tls::authorities(Some(ca))? {
+            let certificate = Certificate::from_der(certificate.to_vec()).map_err(|error| trouble(&error))?;
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build_rustls().map_err(|error| trouble(&error))
+}

@@ -1,0 +1,263 @@
+//! What leaves the gate by itself: records to sinks, as they are made, and signed checkpoints.
+//!
+//! The log is the queue. A sink has a cursor in it ([`stepgate_store::CursorFile`]) and a thread that sends from there
+//! on and moves the cursor once the receiver has what was sent. No decision waits for any of that, no record is left
+//! out, and one may come twice: receivers tell by the log's id and the record's number.
+
+mod batch;
+mod checkpoints;
+mod courier;
+mod degraded;
+mod file;
+mod link;
+mod mail;
+mod once;
+mod operator;
+mod post;
+mod render;
+mod status;
+mod syslog;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod trouble;
+mod webhook;
+mod witness;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use stepgate_store::{CursorFile, Log, settle_cursors};
+use stepgate_types::Clock;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+
+pub(crate) use operator::{SinkOperator, doctor, execute, run};
+
+use crate::config::{Audit, Sink, To, WayTo};
+use crate::failure::Failure;
+use batch::Source;
+use checkpoints::{Memory, Messenger};
+use courier::Courier;
+use degraded::Degraded;
+use render::Renderer;
+use status::{Sent, Status, WayStatus};
+use witness::Asker;
+
+/// What has not worked for so long is recorded.
+const DEGRADED_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
+
+/// How long threads may take to end; what they have not sent goes out after the next start.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// All that is sent anywhere, and how it goes.
+pub(crate) struct Delivery {
+    log: Log,
+    clock: Arc<dyn Clock>,
+    data: PathBuf,
+    sinks: Vec<Arc<Status>>,
+    ways: Vec<Arc<WayStatus>>,
+}
+
+/// Finds out whether all files are there that the configuration names for this.
+pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
+    let about = |name: &str, result: Result<(), Failure>| {
+        result.map_err(|failure| Failure { message: format!("{name}: {}", failure.message), ..failure })
+    };
+    for sink in &audit.sinks {
+        let result = match &sink.to {
+            To::Syslog(syslog) => tls::config(syslog.ca.as_deref(), syslog.identity.as_ref()).map(drop),
+            To::Webhook(webhook) => post::Poster::new(&webhook::target(webhook)).map(drop),
+            To::File(file) => directory(&file.path),
+        };
+        about(&format!("audit.sinks.{}", sink.name), result)?;
+    }
+    for way in &audit.checkpoints {
+        let result = match &way.to {
+            // It may not be mounted yet.
+            WayTo::File(_) => Ok(()),
+            WayTo::Webhook(webhook) => post::Poster::new(&checkpoints::target(webhook)).map(drop),
+            WayTo::Email(email) => mail::transport(email).map(drop),
+        };
+        about(&format!("audit.checkpoints, {}", way.name), result)?;
+    }
+    for witness in &audit.witnesses {
+        let result = witness::agent(witness.ca.as_deref()).map(drop);
+        about(&format!("audit.witnesses, {}", witness.key.name()), result)?;
+    }
+    Ok(())
+}
+
+fn directory(path: &Path) -> Result<(), Failure> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if dir.is_dir() {
+        Ok(())
+    } else {
+        Err(Failure::usage(format!("there is no directory {}", dir.display())))
+    }
+}
+
+impl Delivery {
+    /// What is configured, none of it at work.
+    pub(crate) fn new(audit: &Audit, data: &Path, log: &Log, clock: &Arc<dyn Clock>) -> Self {
+        let begun = Sent { size: 0, at: clock.now() };
+        let sinks = audit.sinks.iter().map(|sink| Status::new(&sink.name, kind(&sink.to), shown(&sink.to)));
+        let ways = audit.checkpoints.iter().map(|way| {
+            let (kind, to) = match &way.to {
+                WayTo::File(dir) => ("checkpoints by file", dir.display().to_string()),
+                WayTo::Webhook(webhook) => ("checkpoints by webhook", webhook.url.shown.clone()),
+                WayTo::Email(email) => ("checkpoints by e-mail", email.to.clone()),
+            };
+            let sent = Memory::new(data, &way.name).read(log).unwrap_or(begun);
+            WayStatus::new(Status::new(&way.name, kind, to), sent)
+        });
+        let (sinks, ways) = (sinks.collect(), ways.collect());
+        let delivery =
+            Self { log: log.clone(), clock: Arc::clone(clock), data: data.to_owned(), sinks, ways };
+        for sink in &delivery.sinks {
+            sink.state().next = delivery.kept(sink, log.len());
+        }
+        delivery
+    }
+
+    /// Sets all of it to work; returns at the end of that, some time after the gate went `down`.
+    pub(crate) fn start(
+        &self,
+        audit: &Audit,
+        down: &watch::Receiver<bool>,
+    ) -> Result<impl Future<Output = ()> + use<>, Failure> {
+        let names: Vec<_> = audit.sinks.iter().map(|sink| sink.name.as_str()).collect();
+        settle_cursors(&self.data, &names)
+            .map_err(|error| Failure::file("use", &self.data.join("sinks"), &error))?;
+        // Dropped by each thread at its end.
+        let (working, mut ended) = mpsc::channel::<()>(1);
+        for (sink, status) in audit.sinks.iter().zip(&self.sinks) {
+            let (courier, way) = (self.courier(sink, status, down), way(sink, self.log.id()));
+            spawn(&format!("sink-{}", sink.name), &working, move || courier.run(way))?;
+        }
+        for (way, status) in audit.checkpoints.iter().zip(&self.ways) {
+            let messenger = Messenger {
+                log: self.log.clone(),
+                way: way.clone(),
+                status: Arc::clone(status),
+                memory: Memory::new(&self.data, &way.name),
+                clock: Arc::clone(&self.clock),
+                runtime: Handle::current(),
+                down: down.clone(),
+                degraded: Degraded::new("checkpoint", way.every.saturating_mul(3)),
+            };
+            spawn(&format!("way-{}", way.name), &working, move || messenger.run())?;
+        }
+        for (number, witness) in audit.witnesses.iter().enumerate() {
+            let asker = Asker::new(&self.log, witness, Handle::current(), down.clone())?;
+            if let Some(asker) = asker {
+                spawn(&format!("witness-{number}"), &working, move || asker.run())?;
+            }
+        }
+        drop(working);
+        let mut down = down.clone();
+        Ok(async move {
+            let _ = down.wait_for(|down| *down).await;
+            if tokio::time::timeout(GRACE, ended.recv()).await.is_err() {
+                tracing::info!(
+                    "some sinks are left waiting for their receivers; they go on after the next start"
+                );
+            }
+        })
+    }
+
+    fn courier(&self, sink: &Sink, status: &Arc<Status>, down: &watch::Receiver<bool>) -> Courier {
+        Courier {
+            source: Source { log: self.log.clone(), renderer: Renderer::new(sink, &self.log) },
+            file: CursorFile::new(&self.data, &sink.name),
+            status: Arc::clone(status),
+            runtime: Handle::current(),
+            down: down.clone(),
+            degraded: Degraded::new("sink", DEGRADED_AFTER),
+        }
+    }
+
+    /// Figures, in Prometheus' text format.
+    pub(crate) fn metrics(&self) -> String {
+        let mut text = String::new();
+        let records = self.log.len();
+        let sinks: Vec<_> = self
+            .sinks
+            .iter()
+            .map(|sink| {
+                let state = sink.state();
+                (&sink.name, records.saturating_sub(state.next), state.failures)
+            })
+            .collect();
+        let head =
+            |name: &str, kind: &str, help: &str| format!("# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        if !sinks.is_empty() {
+            text.push_str(&head(
+                "stepgate_sink_lag_records",
+                "gauge",
+                "Records that a sink is not known to have.",
+            ));
+            for (name, lag, _) in &sinks {
+                text.push_str(&format!("stepgate_sink_lag_records{{sink=\"{name}\"}} {lag}\n"));
+            }
+            text.push_str(&head("stepgate_sink_failures_total", "counter", "Tries to send that failed."));
+            for (name, _, failures) in &sinks {
+                text.push_str(&format!("stepgate_sink_failures_total{{sink=\"{name}\"}} {failures}\n"));
+            }
+        }
+        if !self.ways.is_empty() {
+            let help = "Seconds since there are records that no checkpoint elsewhere covers.";
+            text.push_str(&head("stepgate_checkpoint_age_seconds", "gauge", help));
+            for way in &self.ways {
+                let (name, age) = (&way.status.name, way.age(records, self.clock.now()));
+                text.push_str(&format!("stepgate_checkpoint_age_seconds{{way=\"{name}\"}} {age}\n"));
+            }
+            let help = "Tries to send a checkpoint that failed.";
+            text.push_str(&head("stepgate_checkpoint_failures_total", "counter", help));
+            for way in &self.ways {
+                let (name, failures) = (&way.status.name, way.status.state().failures);
+                text.push_str(&format!("stepgate_checkpoint_failures_total{{way=\"{name}\"}} {failures}\n"));
+            }
+        }
+        text
+    }
+}
+
+fn spawn(
+    name: &str,
+    working: &mpsc::Sender<()>,
+    work: impl FnOnce() + Send + 'static,
+) -> Result<(), Failure> {
+    let working = working.clone();
+    let thread = std::thread::Builder::new().name(name.chars().take(15).collect());
+    let spawned = thread.spawn(move || {
+        work();
+        drop(working);
+    });
+    spawned.map(drop).map_err(|error| Failure::usage(format!("cannot start: {error}")))
+}
+
+fn way(sink: &Sink, log_id: &str) -> Box<dyn courier::Way> {
+    match &sink.to {
+        To::Syslog(syslog) => Box::new(syslog::SyslogWay::new(syslog.clone(), log_id)),
+        To::Webhook(webhook) => Box::new(webhook::WebhookWay::new(webhook.clone(), log_id)),
+        To::File(file) => Box::new(file::FileWay::new(file.clone())),
+    }
+}
+
+fn kind(to: &To) -> &'static str {
+    match to {
+        To::Syslog(_) => "syslog",
+        To::Webhook(_) => "webhook",
+        To::File(_) => "file",
+    }
+}
+
+fn shown(to: &To) -> String {
+    match to {
+        To::Syslog(syslog) => syslog.place.to_string(),
+        To::Webhook(webhook) => webhook.url.shown.clone(),
+        To::File(file) => file.path.display().to_string(),
+    }
+}

@@ -1,0 +1,146 @@
+//! Posting, signed, to one address.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use ureq::http::{Response, header};
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use zeroize::Zeroizing;
+
+use super::tls;
+use super::trouble::Trouble;
+use crate::config::WebUrl;
+use crate::failure::Failure;
+use crate::secret;
+
+/// How long connecting, and a call in all, may take.
+const CONNECT: Duration = Duration::from_secs(10);
+const CALL: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(30) };
+
+/// As much of an answer is read, so that its connection can be used again, in bytes.
+const MAX_ANSWER: u64 = 64 * 1024;
+
+/// Carries `t=…,v1=…`: seconds since 1970, and HMAC-SHA-256 (hex) of those, a full stop and the body.
+const SIGNATURE: &str = "Stepgate-Signature";
+
+/// Where and how.
+pub(super) struct Target<'a> {
+    pub(super) url: &'a WebUrl,
+    pub(super) secret_file: &'a Path,
+    pub(super) authorization_file: Option<&'a Path>,
+    pub(super) ca: Option<&'a Path>,
+}
+
+/// Posts to one address.
+pub(super) struct Poster {
+    agent: ureq::Agent,
+    url: String,
+    secret: Zeroizing<String>,
+    authorization: Option<Zeroizing<String>>,
+}
+
+impl Poster {
+    /// Reads the secrets and certificates that are needed.
+    pub(super) fn new(target: &Target<'_>) -> Result<Self, Failure> {
+        let roots = tls::authorities(target.ca)?;
+        let roots = roots.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .root_certs(RootCerts::Specific(Arc::new(roots)))
+            .build();
+        // Whoever answers with another address gets nothing there: no redirects, and no proxy that nobody configured.
+        let agent = ureq::Agent::config_builder()
+            .tls_config(tls)
+            .timeout_connect(Some(CONNECT))
+            .timeout_global(Some(CALL))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(concat!("stepgate/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        Ok(Self {
+            agent,
+            url: target.url.url.clone(),
+            secret: secret::read_private(target.secret_file)?,
+            authorization: target.authorization_file.map(secret::read_private).transpose()?,
+        })
+    }
+
+    /// Posts; returns once the receiver has said that it has it (2xx).
+    pub(super) fn post(
+        &self,
+        content_type: &str,
+        headers: &[(&str, String)],
+        body: &[u8],
+    ) -> Result<(), Trouble> {
+        let now = jiff::Timestamp::now().as_second();
+        let mut request = self
+            .agent
+            .post(&self.url)
+            .header(header::CONTENT_TYPE, content_type)
+            .header(SIGNATURE, self.signature(now, body)?);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization.as_str());
+        }
+        let mut response = request.send(body).map_err(|error| Trouble::new(self.said(&error)))?;
+        let outcome = outcome(&response);
+        // It has said what counts; the rest is only so that the next call need not connect anew.
+        let _ = std::io::copy(
+            &mut response.body_mut().with_config().limit(MAX_ANSWER).reader(),
+            &mut std::io::sink(),
+        );
+        outcome
+    }
+
+    fn signature(&self, now: i64, body: &[u8]) -> Result<String, Trouble> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes())
+            .map_err(|_| Trouble::new("its secret cannot be used"))?;
+        mac.update(format!("{now}.").as_bytes());
+        mac.update(body);
+        let mac = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
+        Ok(format!("t={now},v1={mac}"))
+    }
+
+    /// An error without the address: its path may be all that protects it.
+    fn said(&self, error: &ureq::Error) -> String {
+        match error {
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => {
+                "its address, or a header, cannot be used".to_owned()
+            }
+            other => other.to_string().replace(&self.url, "…"),
+        }
+    }
+}
+
+fn outcome(response: &Response<ureq::Body>) -> Result<(), Trouble> {
+    let status = response.status().as_u16();
+    match status {
+        200..=299 => Ok(()),
+        300..=399 => Err(Trouble::new(format!("answered {status}: redirects are not followed"))),
+        _ => Err(Trouble {
+            why: format!("answered {status}"),
+            retry_after: retry_after(response),
+            too_large: status == 413,
+        }),
+    }
+}
+
+/// Seconds, or a date (RFC 9110 section 10.2.3).
+fn retry_after(response: &Response<ureq::Body>) -> Option<Duration> {
+    let text = response.headers().get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp().as_second();
+    let left = at.saturating_sub(jiff::Timestamp::now().as_second());
+    Some(Duration::from_secs(u64::try_from(left).unwrap_or(0)))
+}

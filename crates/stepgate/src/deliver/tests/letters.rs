@@ -1,0 +1,128 @@
+//! Checkpoints that leave: each verifies, none is overwritten, and none leaves where nothing is new.
+
+use std::fs;
+use std::io::{BufReader, Write as _};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use stepgate_record::{Checkpoint, SignedNote};
+
+use super::posts::{SECRET, request, secret, url};
+use super::receiver::Receiver;
+use super::world::{World, until};
+use crate::config::{Way, WayTo, WayWebhook};
+
+fn ways(name: &str, to: WayTo, every: u64) -> Vec<Way> {
+    vec![Way { name: name.to_owned(), to, every: Duration::from_secs(every) }]
+}
+
+fn sizes(dir: &Path) -> Vec<u64> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut sizes: Vec<u64> =
+        names.filter_map(|name| name.strip_suffix(".checkpoint")?.parse().ok()).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+/// How many records a checkpoint of this log covers, which its key has signed.
+fn verified(world: &World, text: &str) -> u64 {
+    let note: SignedNote = text.parse().unwrap();
+    Checkpoint::verified(&note, &world.log.verifier_key()).unwrap().size
+}
+
+#[test]
+fn a_directory_gets_a_checkpoint_in_each_interval_in_which_the_log_grew() {
+    let world = World::new();
+    let dir = world.dir.path().join("worm");
+    let running = world.deliver(Vec::new(), ways("file", WayTo::File(dir.clone()), 1));
+    running.fails_with("is it mounted?");
+    fs::create_dir(&dir).unwrap();
+    let mut expected = Vec::new();
+    for _ in 0..3 {
+        let end = world.grow(10);
+        until("a checkpoint of all", || sizes(&dir).contains(&end));
+        expected.push(end);
+    }
+    // Nothing grows, nothing leaves; and a restart sends none again.
+    std::thread::sleep(Duration::from_millis(2200));
+    drop(running);
+    let (told, count) = (sizes(&dir), sizes(&dir).len());
+    let running = world.deliver(Vec::new(), ways("file", WayTo::File(dir.clone()), 1));
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(sizes(&dir), told, "{count}");
+    assert_eq!(running.lag(), 0);
+    assert!(running.delivery.metrics().contains("stepgate_checkpoint_age_seconds{way=\"file\"} 0\n"));
+    for size in &told {
+        let text = fs::read_to_string(dir.join(format!("{size:020}.checkpoint"))).unwrap();
+        assert_eq!(verified(&world, &text), *size);
+    }
+    let latest = fs::read_to_string(dir.join("latest.checkpoint")).unwrap();
+    assert_eq!(Some(&verified(&world, &latest)), expected.last());
+}
+
+#[test]
+fn a_checkpoint_that_is_there_already_and_is_another_one_is_kept_and_told_of() {
+    let world = World::new();
+    let dir = world.dir.path().join("worm");
+    fs::create_dir(&dir).unwrap();
+    let end = world.grow(3);
+    let forged = dir.join(format!("{end:020}.checkpoint"));
+    fs::write(&forged, "stepgate/other\n3\nAAAA\n").unwrap();
+    let running = world.deliver(Vec::new(), ways("file", WayTo::File(dir), 1));
+    running.fails_with("something else");
+    assert_eq!(fs::read_to_string(&forged).unwrap(), "stepgate/other\n3\nAAAA\n");
+    assert!(running.lag() > 0);
+}
+
+#[test]
+fn an_interval_that_is_not_over_outlasts_a_restart() {
+    let world = World::new();
+    let dir = world.dir.path().join("worm");
+    fs::create_dir(&dir).unwrap();
+    let running = world.deliver(Vec::new(), ways("file", WayTo::File(dir.clone()), 3600));
+    until("the first", || sizes(&dir).len() == 1);
+    drop(running);
+    for _ in 0..3 {
+        world.grow(1);
+        let running = world.deliver(Vec::new(), ways("file", WayTo::File(dir.clone()), 3600));
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(running.lag() > 0);
+    }
+    assert_eq!(sizes(&dir).len(), 1);
+}
+
+#[test]
+fn a_webhook_gets_the_signed_note_as_it_is_and_is_tried_again() {
+    let world = World::new();
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let receiver = {
+        let got = Arc::clone(&got);
+        Receiver::new(None, move |stream, number| {
+            let mut stream = BufReader::new(stream);
+            while let Some(request) = request(&mut stream) {
+                request.assert_signed();
+                let status = if number == 0 { "503 Busy" } else { "200 OK" };
+                if number > 0 {
+                    assert_eq!(request.header("authorization"), Some("Bearer t0ken"));
+                    let size = request.header("stepgate-size").unwrap().to_owned();
+                    got.lock().unwrap().push((size, String::from_utf8(request.body).unwrap()));
+                }
+                let _ = write!(stream.get_mut(), "HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+                let _ = stream.get_mut().flush();
+            }
+        })
+    };
+    let webhook = WayWebhook {
+        url: url(&receiver, "http"),
+        secret_file: secret(world.dir.path(), "secret", SECRET),
+        authorization_file: Some(secret(world.dir.path(), "token", "Bearer t0ken")),
+        ca: None,
+    };
+    let end = world.grow(5);
+    let running = world.deliver(Vec::new(), ways("webhook", WayTo::Webhook(webhook), 1));
+    until("a checkpoint", || running.lag() == 0);
+    let (size, text) = got.lock().unwrap()[0].clone();
+    assert_eq!((size, verified(&world, &text)), (end.to_string(), end));
+    assert_eq!(running.failures(), 1);
+}

@@ -1,0 +1,8 @@
+//! Deliveries of a real log to real receivers: sockets, TLS, files.
+
+mod files;
+mod letters;
+mod posts;
+mod receiver;
+mod syslogs;
+mod world;

@@ -1,0 +1,238 @@
+//! Witnesses (C2SP tlog-witness): each is shown the log's newest checkpoint, with the proof that it continues the last
+//! one it saw, and cosigns it. Nothing waits for that.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use stepgate_record::{Checkpoint, Event, Hash, Record, SignedNote};
+use stepgate_store::Log;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use ureq::http::header;
+use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+
+use super::degraded::Degraded;
+use super::tls;
+use super::trouble::{Backoff, Trouble, chance};
+use crate::config::Witness;
+use crate::failure::Failure;
+
+/// How long connecting, and a call in all, may take.
+const CONNECT: Duration = Duration::from_secs(10);
+const CALL: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(30) };
+
+/// The longest answer that is read, in bytes: a line of some 150 bytes for each of its keys.
+const MAX_ANSWER: u64 = 16 * 1024;
+
+/// So many records are looked at to tell whether anything happened but cosigning.
+const QUIET: u64 = 32;
+
+/// What works with one witness.
+pub(super) struct Asker {
+    log: Log,
+    witness: Witness,
+    url: String,
+    agent: ureq::Agent,
+    runtime: Handle,
+    down: watch::Receiver<bool>,
+    degraded: Degraded,
+    /// How many records the newest checkpoint covers that it cosigned.
+    seen: u64,
+}
+
+/// What the witness says.
+enum Answer {
+    /// The lines of its cosignatures.
+    Cosigned(String),
+    /// It has seen a tree of another size last.
+    Seen(u64),
+}
+
+/// Calls to one witness; `ca` is the CA of its certificate.
+pub(super) fn agent(ca: Option<&Path>) -> Result<ureq::Agent, Failure> {
+    let roots = tls::authorities(ca)?;
+    let roots = roots.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+    let tls = TlsConfig::builder()
+        .provider(TlsProvider::Rustls)
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .root_certs(RootCerts::Specific(Arc::new(roots)))
+        .build();
+    Ok(ureq::Agent::config_builder()
+        .tls_config(tls)
+        .timeout_connect(Some(CONNECT))
+        .timeout_global(Some(CALL))
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .user_agent(concat!("stepgate/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into())
+}
+
+impl Asker {
+    /// `None` for a witness without an address.
+    pub(super) fn new(
+        log: &Log,
+        witness: &Witness,
+        runtime: Handle,
+        down: watch::Receiver<bool>,
+    ) -> Result<Option<Self>, Failure> {
+        let Some(url) = &witness.url else { return Ok(None) };
+        let cosigned = log.cosigned();
+        let by_it = |note: &&SignedNote| matches!(witness.key.cosigned(note), Ok(Some(_)));
+        let newest = cosigned.iter().rev().find(by_it).and_then(|note| Checkpoint::of(note).ok());
+        Ok(Some(Self {
+            log: log.clone(),
+            url: format!("{}/add-checkpoint", url.url.trim_end_matches('/')),
+            agent: agent(witness.ca.as_deref())?,
+            degraded: Degraded::new("witness", witness.every.saturating_mul(3)),
+            seen: newest.map_or(0, |checkpoint| checkpoint.size),
+            witness: witness.clone(),
+            runtime,
+            down,
+        }))
+    }
+
+    /// Asks in each interval in which the log has grown.
+    pub(super) fn run(mut self) {
+        let (mut backoff, mut wait) = (Backoff::default(), Duration::ZERO);
+        let mut since = None;
+        loop {
+            if self.waits(wait) {
+                return;
+            }
+            let name = self.witness.key.name().to_owned();
+            wait = match self.round() {
+                Ok(()) => {
+                    since = None;
+                    self.degraded.works(&self.log, &name);
+                    backoff.reset();
+                    self.witness.every
+                }
+                Err(trouble) => {
+                    tracing::warn!(witness = name, why = trouble.why, "does not cosign; trying on");
+                    let since = since.get_or_insert_with(std::time::Instant::now);
+                    self.degraded.failing(&self.log, &name, since.elapsed());
+                    backoff.after(&trouble, chance()).min(self.witness.every)
+                }
+            };
+        }
+    }
+
+    /// Waits; whether the gate has gone down.
+    fn waits(&mut self, wait: Duration) -> bool {
+        let down = &mut self.down;
+        let gone = self
+            .runtime
+            .block_on(async { tokio::time::timeout(wait, down.wait_for(|down| *down)).await.is_ok() });
+        gone || *self.down.borrow()
+    }
+
+    /// Asks once, if there is anything new.
+    fn round(&mut self) -> Result<(), Trouble> {
+        if !self.has_news()? {
+            return Ok(());
+        }
+        let trouble = |error: &dyn std::fmt::Display| Trouble::new(error.to_string());
+        let note: SignedNote = self
+            .log
+            .checkpoint()
+            .map_err(|error| trouble(&error))?
+            .parse()
+            .map_err(|error| trouble(&error))?;
+        let size = Checkpoint::of(&note).map_err(|error| trouble(&error))?.size;
+        let mut old = self.seen.min(size);
+        for last in [false, true] {
+            match self.ask(&note, old, size)? {
+                Answer::Cosigned(lines) => return self.take(&note, size, &lines),
+                Answer::Seen(seen) if seen > size => {
+                    // Somebody showed it more records than there are: this log was cut off, or somebody has its key.
+                    return Err(Trouble::new(format!(
+                        "it has seen a checkpoint over {seen} records, and this log has {size}: the log was cut \
+                         short or restored, or its key is in other hands"
+                    )));
+                }
+                Answer::Seen(seen) if last || seen == old => {
+                    return Err(Trouble::new(format!(
+                        "it has seen another history over {seen} records than this log's, or keeps seeing others"
+                    )));
+                }
+                Answer::Seen(seen) => old = seen,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything was recorded but cosigning since it was asked last.
+    fn has_news(&self) -> Result<bool, Trouble> {
+        let end = self.log.len();
+        // Also where it has seen more than there is: that is to be told.
+        if self.seen == 0 || self.seen > end || end.saturating_sub(self.seen) > QUIET {
+            return Ok(end != self.seen);
+        }
+        for stored in self.log.read(self.seen, end) {
+            let stored = stored.map_err(|error| Trouble::new(error.to_string()))?;
+            let record = Record::decode(&stored.bytes).map_err(|error| Trouble::new(error.to_string()))?;
+            if !matches!(record.event, Event::WitnessCosigned { .. }) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn ask(&self, note: &SignedNote, old: u64, size: u64) -> Result<Answer, Trouble> {
+        let proof = proof(&self.log, old, size)?;
+        let mut body = format!("old {old}\n");
+        proof.iter().for_each(|hash| body.push_str(&format!("{}\n", BASE64.encode(hash.bytes()))));
+        body.push_str(&format!("\n{note}"));
+        let request = self.agent.post(&self.url).header(header::CONTENT_TYPE, "text/plain; charset=utf-8");
+        let mut response = request.send(body.as_bytes()).map_err(|error| match error {
+            ureq::Error::Timeout(_) => Trouble::new("no answer in time"),
+            other => Trouble::new(format!("it is not reachable: {other}")),
+        })?;
+        let status = response.status().as_u16();
+        let text = response.body_mut().with_config().limit(MAX_ANSWER).read_to_string();
+        let text = || text.map_err(|error| Trouble::new(format!("its answer cannot be read: {error}")));
+        match status {
+            200 => Ok(Answer::Cosigned(text()?)),
+            409 => text()?
+                .trim_end()
+                .parse()
+                .map(Answer::Seen)
+                .map_err(|_| Trouble::new("it says 409 without the size that it has seen")),
+            404 => Err(Trouble::new("it does not know this log (404): its operator must add it")),
+            403 => Err(Trouble::new("it does not know this log's key (403): give its operator keys.json")),
+            422 => Err(Trouble::new(
+                "it holds the proof of consistency for wrong (422): it has seen another history of this log",
+            )),
+            other => Err(Trouble::new(format!("it answered {other}"))),
+        }
+    }
+
+    /// Keeps its cosignature.
+    fn take(&mut self, note: &SignedNote, size: u64, lines: &str) -> Result<(), Trouble> {
+        let answered = format!("{}\n{lines}", note.text()).parse::<SignedNote>();
+        let answered =
+            answered.map_err(|error| Trouble::new(format!("its answer is not signature lines: {error}")))?;
+        // Lines by other keys are ignored, as the specification asks.
+        let cosigned = note.with_lines_of(&answered, &self.witness.key);
+        let kept = self.log.cosign(&cosigned, std::slice::from_ref(&self.witness.key));
+        kept.map_err(|error| Trouble::new(error.to_string()))?;
+        self.seen = size;
+        Ok(())
+    }
+}
+
+/// That the tree of `new` records continues that of `old`.
+fn proof(log: &Log, old: u64, new: u64) -> Result<Vec<Hash>, Trouble> {
+    if old == 0 || old == new {
+        return Ok(Vec::new());
+    }
+    log.consistency(old, new).map_err(|error| Trouble::new(format!("no proof of consistency: {error}")))
+}
+
+#[cfg(test)]
+mod tests;

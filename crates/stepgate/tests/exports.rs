@@ -1,0 +1,191 @@
+//! Evidence handed out: bundles of a gate's log, opened by the tools that people have, and verified with the program
+//! alone.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use support::{SOON, World, held, repository};
+
+const FORMATS: [&str; 5] = ["jsonl", "csv", "parquet", "ocsf", "cef"];
+
+/// A gate whose log holds a life: a wrong password, statements that passed, one that was held and verified, one that
+/// was denied, an error, a table with a name that a spreadsheet would run.
+fn lived() -> World {
+    let world = World::new();
+    let formula = "create table \"=HYPERLINK(1)\" (\"-1+1\" int); grant all on \"=HYPERLINK(1)\" to public";
+    world.cluster.load("shop", formula).unwrap();
+    let (mut dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    psql.run("select count(*) from orders;").unwrap();
+    psql.run("select \"-1+1\" from \"=HYPERLINK(1)\";").unwrap();
+    assert_ne!(psql.run("select 1/0;").unwrap().sqlstate, "");
+    psql.send("select ssn from customers where ssn = '078-05-1120';").unwrap();
+    let request = held(&mut psql);
+    assert_eq!(dana.verify(&world.gate, &request).unwrap().status, 0);
+    psql.finish(SOON).unwrap();
+    psql.send("copy customers to stdout;").unwrap();
+    let request = world.open_request(&dana);
+    olga.answer(&world.gate, "deny", &request, "use the extract").unwrap();
+    psql.finish(SOON).unwrap();
+    world
+}
+
+fn export(world: &World, args: &[&str], name: &str) -> PathBuf {
+    let path = world.tree.path().join(name);
+    let out = path.to_str().unwrap();
+    let args: Vec<_> = ["audit", "export"].iter().chain(args).chain(&["--out", out]).copied().collect();
+    let said = world.gate.run(args, "").unwrap().ok().unwrap();
+    assert!(said.contains("wrote "), "{said}");
+    path
+}
+
+/// The program alone: another directory, no configuration, no variables.
+fn verify(path: &Path, more: &[&str]) -> (bool, String) {
+    let nowhere = tempfile::tempdir().unwrap();
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_stepgate"))
+        .env_clear()
+        .current_dir(nowhere.path())
+        .args(["audit", "verify"])
+        .arg(path)
+        .arg("--offline")
+        .args(more)
+        .output()
+        .unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&stderr), String::from_utf8_lossy(&stdout));
+    (status.success(), text)
+}
+
+#[test]
+fn bundles_open_in_the_tools_that_people_have() {
+    let world = lived();
+    let bundles: Vec<_> = FORMATS
+        .iter()
+        .map(|format| export(&world, &["--format", format], &format!("{format}.tar")))
+        .collect();
+    let Ok(output) = Command::new("python3")
+        .env("PYTHONPATH", repository().join(".work/exports"))
+        .arg(repository().join("tests/exports/open.py"))
+        .args(&bundles)
+        .output()
+    else {
+        return eprintln!("SKIP: no python3 here; nothing has opened the exports");
+    };
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.lines().any(|line| line == "ok"), "{text}");
+    eprintln!("{text}");
+}
+
+#[test]
+fn a_bundle_is_verified_by_the_program_alone() {
+    let world = lived();
+    let kept = world.tree.path().join("kept.txt");
+    std::fs::write(&kept, world.gate.run(["audit", "checkpoint"], "").unwrap().ok().unwrap()).unwrap();
+    let kept = kept.to_str().unwrap();
+    for format in FORMATS {
+        for (name, args) in [("whole", &["--sign"][..]), ("person", &["--person", "dana", "--meet", kept])] {
+            let args: Vec<_> = args.iter().chain(&["--format", format]).copied().collect();
+            let path = export(&world, &args, &format!("{format}-{name}.tar"));
+            let (ok, text) = verify(&path, &["--checkpoint", kept]);
+            assert!(ok && text.lines().last().unwrap().starts_with("ok: "), "{text}");
+            assert!(text.contains("derived files equal"), "{text}");
+            // A bundle is as good when it is unpacked.
+            let dir = export(&world, &args, &format!("{format}-{name}"));
+            assert!(verify(&dir, &["--checkpoint", kept]).0);
+        }
+    }
+    // One letter of one file.
+    let dir = world.tree.path().join("csv-whole");
+    let csv = std::fs::read_to_string(dir.join("records.csv")).unwrap();
+    std::fs::write(dir.join("records.csv"), csv.replacen("dana", "lena", 1)).unwrap();
+    let (ok, text) = verify(&dir, &[]);
+    assert!(
+        !ok && text.contains("FAILED: records.csv: it is not what the records make (at record "),
+        "{text}"
+    );
+    // A link in the place of a file.
+    std::fs::rename(dir.join("records.csv"), world.tree.path().join("elsewhere.csv")).unwrap();
+    std::os::unix::fs::symlink(world.tree.path().join("elsewhere.csv"), dir.join("records.csv")).unwrap();
+    assert!(!verify(&dir, &[]).0);
+}
+
+#[test]
+fn an_export_says_who_it_was_only_where_it_should() {
+    let world = lived();
+    let open = export(&world, &["--format", "csv", "--person", "dana"], "open");
+    let read = |dir: &Path, name: &str| std::fs::read_to_string(dir.join(name)).unwrap();
+    assert!(
+        read(&open, "records.csv").contains(",dana,") && read(&open, "subjects.jsonl").contains("\"dana\"")
+    );
+    assert!(!read(&open, "records.jsonl").contains("dana"), "records hold commitments");
+    let redacted = export(&world, &["--format", "csv", "--person", "dana", "--redact"], "redacted");
+    for entry in std::fs::read_dir(&redacted).unwrap() {
+        let path = entry.unwrap().path();
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        for word in ["dana", "olga", "127.0.0.1", "use the extract", "078-05"] {
+            assert!(!text.contains(word), "{word} in {}", path.display());
+        }
+    }
+    assert_eq!(read(&open, "records.jsonl"), read(&redacted, "records.jsonl"), "the leaves are the same");
+    assert!(verify(&redacted, &[]).0);
+    // Nobody but the owner reads an unpacked bundle.
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&open).unwrap().permissions());
+    assert_eq!(mode & 0o077, 0);
+}
+
+#[test]
+fn an_export_is_itself_recorded() {
+    let world = lived();
+    export(&world, &["--person", "dana", "--format", "cef", "--sign"], "one.tar");
+    let records = world.records();
+    let exported = records.iter().find(|record| record["type"] == "audit.exported").unwrap();
+    assert_eq!(exported["export"]["format"], "cef");
+    let filter = exported["export"]["filter"].as_str().unwrap();
+    assert!(filter.contains("\"person\":[\"") && !filter.contains("dana"), "{filter}");
+    let sealed = records.iter().find(|record| record["type"] == "audit.export_sealed").unwrap();
+    assert_eq!((&sealed["export"], &sealed["signed"]), (&exported["export"]["id"], &true.into()));
+}
+
+#[test]
+fn one_record_is_proven_by_itself() {
+    let world = lived();
+    let proof = world.gate.run(["audit", "prove", "3"], "").unwrap().ok().unwrap();
+    let path = world.tree.path().join("3.tlog-proof");
+    std::fs::write(&path, &proof).unwrap();
+    let (ok, text) = verify(&path, &[]);
+    assert!(ok && text.contains("proof: record 3 of "), "{text}");
+    std::fs::write(&path, proof.replacen("index 3", "index 4", 1)).unwrap();
+    assert!(!verify(&path, &[]).0);
+    let missing = world.gate.run(["audit", "prove", "100000"], "").unwrap();
+    assert_eq!(missing.status, 1);
+    assert!(world.recorded("audit.read", "prove"));
+}
+
+#[test]
+fn what_lines_alone_cannot_show_is_refused_with_a_word() {
+    let world = World::new();
+    for args in [
+        &["--format", "csv"][..],
+        &["--sign"],
+        &["--redact", "--out", "x.jsonl"],
+        &["--person", "dana"],
+        &["--format", "csv", "--out", "x.csv"],
+    ] {
+        let args: Vec<_> = ["audit", "export"].iter().chain(args).copied().collect();
+        let refused = world.gate.run(args, "").unwrap();
+        assert_eq!(refused.status, 2);
+        assert!(refused.text().contains("--out NAME.tar"), "{}", refused.text());
+    }
+    // Of a time, lines are as they were.
+    let lines = world.tree.path().join("lines.jsonl");
+    let args = ["audit", "export", "--since", "1h", "--out", lines.to_str().unwrap()];
+    world.gate.run(args, "").unwrap().ok().unwrap();
+    assert!(verify(&lines, &[]).0);
+    // A directory that holds something is left alone.
+    let full = world.tree.path().to_str().unwrap();
+    assert_eq!(world.gate.run(["audit", "export", "--out", full], "").unwrap().status, 2);
+}

@@ -1,0 +1,56 @@
+//! What the gate refuses since it cannot do its own part is recorded like any other decision.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::Value;
+use support::{World, passes};
+
+/// The decisions with the verdict `fail`.
+fn failed(world: &World) -> Vec<Value> {
+    let decided = |record: &Value| record["type"] == "statement.decided" && record["verdict"] == "fail";
+    world.records().into_iter().filter(decided).collect()
+}
+
+#[test]
+fn a_statement_for_which_no_request_can_be_opened_is_recorded() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let mut last = None;
+    for at in 0..20 {
+        for statement in ["begin;", "insert into products values (900, 'new', 'home', 1);"] {
+            passes(&mut psql, statement);
+        }
+        let reply = psql.run(&format!("copy (select * from customers where id <> {at}) to stdout;")).unwrap();
+        passes(&mut psql, "rollback;");
+        if reply.sqlstate != "SG010" {
+            last = Some(reply);
+            break;
+        }
+    }
+    let reply = last.unwrap();
+    assert!(reply.sqlstate == "54000" && reply.text().contains("open requests"), "{}", reply.text());
+    let failed = failed(&world);
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert!(failed[0]["relations"].to_string().contains("public.customers"), "{failed:?}");
+}
+
+#[test]
+fn a_statement_that_cannot_be_judged_without_the_catalog_is_recorded() {
+    let world = World::new();
+    let dana = world.dana();
+    let (mut psql, mut other) = (world.psql(&dana), world.psql(&dana));
+    for psql in [&mut psql, &mut other] {
+        passes(psql, "select count(*) from products;");
+    }
+    world.cluster.psql("shop", "grant create on schema public to stepgate_analyst").unwrap();
+    passes(&mut psql, "select count(*) from products;");
+    world.cluster.psql("shop", "revoke select on pg_catalog.pg_proc from public").unwrap();
+    assert!(psql.run("create table made (a int);").unwrap().is_ok());
+    let reply = other.run("select count(*) from products;").unwrap();
+    assert_eq!(reply.sqlstate, "08006", "{}", reply.text());
+    let failed = failed(&world);
+    assert!(failed.iter().any(|record| record["relations"].to_string().contains("products")), "{failed:?}");
+}

@@ -1,0 +1,216 @@
+//! A workload full of marks (tests/clients/marked.py), then a hunt for them in everything that the gate keeps, says
+//! and hands out: what statements carry is nobody's business but the client's and the server's.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use stepgate_testkit::until;
+use support::{SOON, World, repository};
+
+/// In texts and names.
+const MARK: &str = "zqxmark7";
+
+/// As a number, that no sequence number, size or time is.
+const NUMBER: &str = "7770001239";
+
+/// What a mark may turn into on its way.
+fn disguises(mark: &str) -> Vec<(String, Vec<u8>)> {
+    let hex: String = mark.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let reversed: String = mark.chars().rev().collect();
+    let mut found: Vec<(String, Vec<u8>)> = [
+        ("itself", mark.to_owned()),
+        ("capitals", mark.to_uppercase()),
+        ("hexadecimal", hex.clone()),
+        ("hexadecimal capitals", hex.to_uppercase()),
+        ("reversed", reversed),
+    ]
+    .map(|(name, text)| (name.to_owned(), text.into_bytes()))
+    .into();
+    let wide: Vec<u8> = mark.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    found.push(("UTF-16".to_owned(), wide));
+    for shift in 0..3 {
+        found.push((format!("base64, shifted by {shift}"), base64_core(mark.as_bytes(), shift)));
+    }
+    found
+}
+
+/// The letters of base64 that depend on these bytes alone, where they stand behind `shift` others.
+fn base64_core(bytes: &[u8], shift: usize) -> Vec<u8> {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits: Vec<u8> = std::iter::repeat_n(0, shift)
+        .chain(bytes.iter().copied())
+        .flat_map(|byte: u8| (0..8).rev().map(move |bit| byte >> bit & 1))
+        .collect();
+    let sixes = bits.chunks_exact(6).skip((shift * 8).div_ceil(6));
+    let value = |six: &[u8]| six.iter().fold(0_usize, |value, bit| value << 1 | usize::from(*bit));
+    sixes.filter_map(|six| LETTERS.get(value(six))).copied().collect()
+}
+
+/// Fails where a mark is in there, and says where.
+fn hunt(place: &str, bytes: &[u8]) {
+    for (disguise, needle) in [MARK, NUMBER].into_iter().flat_map(disguises) {
+        let at = bytes.windows(needle.len()).position(|window| window == needle);
+        if let Some(at) = at {
+            let around = bytes.get(at.saturating_sub(200)..bytes.len().min(at + 100)).unwrap();
+            panic!("{place}: {disguise}: …{}…", String::from_utf8_lossy(around));
+        }
+    }
+}
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.is_file() {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn metrics(address: SocketAddr) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: gate\r\nconnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    answer
+}
+
+/// A gate that logs all it can, with figures at this address.
+fn talkative() -> (World, SocketAddr) {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut world = World::not_serving(|text| text);
+    // What cannot be understood is denied rather than asked about: two statements are held, and no more.
+    let policies = repository().join("policies");
+    let read = |name: &str| fs::read_to_string(policies.join(name)).unwrap();
+    let map = read("pii-map.yaml").replace(": step-up", ": deny");
+    world.gate.policies(&map, &read("policy.yaml")).unwrap();
+    world.configure(&format!("metrics: {{listen: {address}}}"));
+    world.gate.serve_through("STEPGATE_LOG=trace exec \"$@\"").unwrap();
+    (world, address)
+}
+
+/// Plays the workload: dana verifies what is held first, olga denies what is next and says why, with a mark.
+fn play(world: &World) {
+    let (mut dana, mut olga) = (world.dana(), world.olga());
+    let mut command = Command::new("python3");
+    let psycopg = repository().join(".work/psycopg");
+    if psycopg.exists() {
+        command.env("PYTHONPATH", psycopg);
+    }
+    let mut child = command
+        .arg(repository().join("tests/clients/marked.py"))
+        .env("MARK", MARK)
+        .env("NUMBER", NUMBER)
+        .env("PGHOST", world.gate.listen().ip().to_string())
+        .env("PGPORT", world.gate.listen().port().to_string())
+        .env("PGUSER", dana.name())
+        .env("PGPASSWORD", dana.password())
+        .env("PGDATABASE", "shop")
+        .env("PGSSLMODE", "verify-full")
+        .env("PGSSLROOTCERT", world.gate.ca())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut next = || {
+        until("the next held statement, or the end", SOON, || {
+            child.try_wait().unwrap().is_some() || !open_requests(world).is_empty()
+        })
+        .unwrap();
+        open_requests(world).pop()
+    };
+    if let Some(request) = next() {
+        dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    }
+    if let Some(request) = next() {
+        olga.answer(&world.gate, "deny", &request, &format!("because {MARK}")).unwrap().ok().unwrap();
+    }
+    let output = child.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert!(output.status.success() && said.lines().any(|line| line == "ok"), "{said}");
+}
+
+fn open_requests(world: &World) -> Vec<String> {
+    let list = world.gate.run(["request", "ls", "--operator", "-o", "json"], "").unwrap().ok().unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&list).unwrap();
+    rows.iter().map(|row| row.get("request").unwrap().as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn no_literal_value_row_name_or_error_text_of_a_statement_stays_with_the_gate() {
+    let (mut world, address) = talkative();
+    play(&world);
+    hunt("the figures", &metrics(address));
+    for format in ["jsonl", "csv", "parquet", "ocsf", "cef"] {
+        // With a name at the end that is no archive's, a directory.
+        let export = world.tree.path().join(format!("export-{format}"));
+        let arguments =
+            ["audit", "export", "--redact", "--format", format, "--out", export.to_str().unwrap()];
+        world.gate.run(arguments, "").unwrap().ok().unwrap();
+        let written = files(&export);
+        assert!(written.len() > 4, "{written:?}");
+        written.iter().for_each(|path| hunt(&path.display().to_string(), &fs::read(path).unwrap()));
+    }
+    let export = world.tree.path().join("export.jsonl");
+    world.gate.run(["audit", "export", "--out", export.to_str().unwrap()], "").unwrap().ok().unwrap();
+    hunt("the export", &fs::read(&export).unwrap());
+    // The workload left what it should have: decisions of all kinds, statements that could not be read among them.
+    let text = fs::read_to_string(&export).unwrap();
+    for what in
+        ["\"verdict\":\"forward\"", "\"verdict\":\"hold\"", "\"verdict\":\"deny\"", "statement.parse_failed"]
+    {
+        assert!(text.contains(what), "no {what}");
+    }
+    assert!(text.lines().count() > 150, "{}", text.lines().count());
+    world.gate.terminate().unwrap();
+    hunt("the gate's own log", world.gate.log().as_bytes());
+    assert!(world.gate.log().contains("DEBUG"), "the log was not as talkative as it can be");
+    let kept = files(&world.gate.data());
+    assert!(kept.len() > 5, "{kept:?}");
+    for path in kept {
+        hunt(&path.display().to_string(), &fs::read(&path).unwrap());
+    }
+}
+
+#[test]
+fn the_hunt_finds_what_it_looks_for() {
+    for disguised in
+        ["x zqxmark7 y", "ZQXMARK7", "7a71786d61726b37", "..eyJhIjoienF4bWFyazcifQ==", "n=7770001239,"]
+    {
+        assert!(std::panic::catch_unwind(|| hunt("here", disguised.as_bytes())).is_err(), "{disguised}");
+    }
+    hunt("here", b"nothing of that kind");
+}
+
+/// A dump of the gate's memory would hold statements, values and keys.
+#[test]
+fn no_core_dump_and_no_other_process_gets_at_the_gates_memory() {
+    let mut world = World::not_serving(|text| text);
+    world.gate.serve_through("ulimit -c unlimited; exec \"$@\"").unwrap();
+    let pid = world.gate.serving().unwrap().pid();
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().collect::<Vec<_>>().get(4..6), Some(&["0", "0"][..]), "{core}");
+    world.gate.serving().unwrap().signal("SEGV").unwrap();
+    stepgate_testkit::until("the gate's end", SOON, || !Path::new(&format!("/proc/{pid}/status")).exists())
+        .ok();
+    let cores: Vec<_> = files(world.tree.path())
+        .into_iter()
+        .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("core")))
+        .collect();
+    assert!(cores.is_empty(), "{cores:?}");
+}
