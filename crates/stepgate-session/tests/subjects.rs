@@ -1,5 +1,7 @@
 //! Which keys results show, where they are tracked.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::Arc;

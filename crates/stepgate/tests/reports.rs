@@ -18,7 +18,7 @@ fn printed(world: &World, arguments: &[&str]) -> String {
 }
 
 fn rows<'r>(report: &'r Value, section: &str) -> &'r Vec<Value> {
-    report["sections"][section].as_array().unwrap_or_else(|| panic!("no {section} in {report:#}"))
+    report["sections"][section].as_array().unwrap()
 }
 
 #[test]
