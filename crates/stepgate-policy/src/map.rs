@@ -102,6 +102,12 @@ impl Map {
         Entries { map: self, entries: self.of(database) }
     }
 
+    /// The relations of a database that say by which column a row is told to be somebody's (`subject_key`).
+    pub fn subject_keys(&self, database: &str) -> impl Iterator<Item = (RelationName, String)> {
+        let relations = self.of(database).into_iter().flat_map(|database| &database.relations);
+        relations.filter_map(|(name, entry)| Some((name.clone(), entry.subject_key.clone()?)))
+    }
+
     /// Holds the entries for `database` against its catalog. `bound`: columns that are found by stored binding, by the
     /// names that they had.
     #[must_use]

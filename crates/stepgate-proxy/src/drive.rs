@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::BytesMut;
-use stepgate_session::{Pending, Session};
+use stepgate_session::{Pending, Session, TrackedKeys};
 use stepgate_store::PendingRelease;
 use stepgate_types::SqlState;
 use stepgate_wire::{Cutter, FrameError, Problem};
@@ -52,6 +52,8 @@ pub(crate) type Reason = &'static str;
 pub(crate) struct Drive {
     pub(crate) judge: Judge,
     pub(crate) session: Session,
+    /// Whose keys records tell, if any.
+    pub(crate) tracked: Option<Arc<TrackedKeys>>,
     pub(crate) calls: Calls,
     /// The server's process id and cancel secret.
     pub(crate) server_key: (i32, Vec<u8>),

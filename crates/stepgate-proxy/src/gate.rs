@@ -47,6 +47,8 @@ pub struct Parts {
     pub console_url: Option<String>,
     /// How much it takes on.
     pub limits: Limits,
+    /// Whether records tell, as keyed hashes, whose data statements name and show (`subject_key` of the map).
+    pub track_subjects: bool,
 }
 
 /// What a gate can take into use while it runs, besides map and policy.
@@ -70,6 +72,7 @@ pub struct Gate {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) console_url: Option<String>,
+    pub(crate) track_subjects: bool,
     pub(crate) cancels: CancelRegistry,
     pub(crate) sessions: Sessions,
     pub(crate) admissions: Arc<Semaphore>,
@@ -101,6 +104,7 @@ impl Gate {
             entropy: parts.entropy,
             tls: watch::Sender::new(parts.tls),
             console_url: parts.console_url,
+            track_subjects: parts.track_subjects,
             cancels: CancelRegistry::new(),
             sessions: Sessions::default(),
             admissions: Arc::new(Semaphore::new(MAX_ADMISSIONS)),

@@ -8,6 +8,7 @@ mod merged;
 mod metering;
 mod pose;
 mod signal;
+mod subjects;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

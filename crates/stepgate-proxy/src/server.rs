@@ -325,12 +325,16 @@ async fn prepare(
     let address = peer::address(client.peer);
     let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client);
     let opening = opening(&upstream, &registration);
-    let session = Session::new(Setup {
+    let tracked = judge.tracked_keys();
+    let mut session = Session::new(Setup {
         id,
         catalog: Arc::clone(&view.catalog),
         parameters: upstream.params,
         nonce: u64::from_be_bytes(random(gate)?),
     });
+    if let Some(keys) = &tracked {
+        session.track(Arc::clone(keys));
+    }
     let kill = Arc::clone(&listed.kill);
     let server_key = (upstream.pid, upstream.secret);
     let calls = Calls::new(Sources { shutdown, kill, registration });
@@ -338,7 +342,7 @@ async fn prepare(
         let (person, database) = (&judge.person, &judge.database.config.name);
         tracing::info_span!("session", %id, %person, %database)
     };
-    let drive = Box::new(Drive { judge, session, calls, server_key, span });
+    let drive = Box::new(Drive { judge, session, tracked, calls, server_key, span });
     Ok(Prepared {
         drive,
         server: upstream.stream,

@@ -3,6 +3,7 @@
 
 mod evidence;
 mod personal;
+mod seen;
 mod statement;
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ pub use evidence::{
     Shredded, Sink, Trouble,
 };
 pub use personal::{Names, is_plain};
+pub use seen::{KeySource, SeenSubjects};
 pub use statement::{Bucket, LabelledColumn, RiskSignal, Statement, Why};
 
 use crate::{Deferral, Hash, Outcome};
@@ -94,6 +96,9 @@ pub enum Event {
         /// SQLSTATE.
         sqlstate: String,
     },
+    /// Whose data a statement asked for or showed, where that is tracked. Comes before the statement's end.
+    #[serde(rename = "statement.subjects")]
+    StatementSubjects(Box<SeenSubjects>),
     /// A forwarded statement ended.
     #[serde(rename = "statement.completed")]
     StatementCompleted {

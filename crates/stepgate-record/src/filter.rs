@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use stepgate_types::{RequestId, SessionId, Timestamp};
+use stepgate_types::{GrantId, RequestId, SessionId, Timestamp};
 
 use crate::Record;
 use crate::facet::{Facet, facets};
@@ -42,6 +42,9 @@ pub struct Filter {
     /// Requests.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub request: Vec<RequestId>,
+    /// Grants and passes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grant: Vec<GrantId>,
     /// Addresses, without port.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub address: Vec<String>,
@@ -160,6 +163,7 @@ impl Filter {
         is(Facet::Outcome, &self.outcome);
         is(Facet::Address, &self.address);
         is(Facet::Session, &self.session.iter().map(ToString::to_string).collect::<Vec<_>>());
+        is(Facet::Grant, &self.grant.iter().map(ToString::to_string).collect::<Vec<_>>());
         is(Facet::Request, &self.request.iter().map(ToString::to_string).collect::<Vec<_>>());
         wanted.extend(self.kind.iter().map(|kind| {
             let family = kind.strip_suffix('*').map(|family| Owned::Begins(family.to_owned()));

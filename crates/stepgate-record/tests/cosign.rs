@@ -1,6 +1,6 @@
 //! Cosignatures of witnesses: what is accepted, what is refused, and who may demand one.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of the tests are tests, too")]
+#![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
 
 use stepgate_record::verify::Anchor;
 use stepgate_record::{

@@ -1,6 +1,8 @@
 //! The tree's roots and proofs against another implementation of RFC 6962 (`ct-merkle`), both ways: what we prove it
 //! believes, what it proves we believe, and what is wrong neither does.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of the tests are tests, too")]
+
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use ct_merkle::{ConsistencyProof, InclusionProof, RootHash};
 use proptest::prelude::*;

@@ -69,7 +69,10 @@ impl Session {
     /// Takes a piece of the server's unless it must not be relayed yet.
     pub(crate) fn hold_against_facts(&mut self, piece: &Piece) -> bool {
         let (tag, frame) = match piece {
-            Piece::Whole { tag: b'T', bytes } => (b'T', bytes),
+            Piece::Whole { tag: b'T', bytes } => {
+                self.look_for_keys(bytes);
+                (b'T', bytes)
+            }
             Piece::Whole { tag: b'n', bytes } => (b'n', bytes),
             Piece::Part { tag: b'D', bytes, first: true, .. } => (b'D', bytes),
             _ => return true,

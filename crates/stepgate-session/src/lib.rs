@@ -40,6 +40,7 @@ mod replies;
 mod rows;
 mod session;
 mod subject;
+mod subjects;
 mod tally;
 mod verdict;
 
@@ -49,3 +50,4 @@ pub use meter::Meter;
 pub use outlet::{Pass, WrongToken};
 pub use session::{Action, Ending, Session, Setup};
 pub use subject::{Pending, Protocol, TransactionSoFar};
+pub use subjects::{TrackedKeys, text_of};

@@ -239,6 +239,9 @@ impl Session {
         meter.count(next);
         if let Some(Owed::Query { .. } | Owed::Execute { .. }) = self.expect.front().map(|entry| &entry.owed)
         {
+            if self.rows_have_keys() {
+                self.see_keys(&bytes, true, last);
+            }
             self.tally.count(bytes.len(), bytes.first() != Some(&b'N'));
             self.client.relay_part(&bytes, last);
         } else {

@@ -12,6 +12,7 @@ use stepgate_types::{SessionId, StatementId};
 use crate::described::Origins;
 use crate::meter::Meter;
 use crate::subject::Known;
+use crate::subjects::KeyFields;
 
 /// What lets a statement through to the server.
 #[derive(Debug)]
@@ -80,6 +81,8 @@ pub(crate) struct Traces {
     pub(crate) of_statement: Option<Origins>,
     /// What its rows draw on, where they are limited.
     pub(crate) meter: Option<Arc<Meter>>,
+    /// Where in its rows keys are that are tracked.
+    pub(crate) keys: OnceLock<Arc<KeyFields>>,
 }
 
 impl Traces {

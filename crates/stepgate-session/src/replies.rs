@@ -55,6 +55,9 @@ impl Session {
                         return;
                     }
                 }
+                if self.rows_have_keys() {
+                    self.see_keys(bytes, first, last);
+                }
                 self.tally.count(bytes.len(), first);
                 self.client.relay_part(bytes, last);
             }
@@ -156,6 +159,7 @@ impl Session {
             }
         }
         if let Some(number) = entry.owed.number() {
+            self.tell_keys(number);
             let tally = self.tally.take();
             let late = |traces: &Traces| traces.late.is_some();
             let suspended = suspended && matches!(&entry.owed, Owed::Execute { traces, .. } if late(traces));

@@ -18,7 +18,7 @@ impl Session {
             }
             _ => false,
         };
-        looked_at && self.limits.cut.is_none() && self.wants_server()
+        looked_at && !self.rows_have_keys() && self.limits.cut.is_none() && self.wants_server()
     }
 
     /// Takes rows, and no more is asked than to count them. Only to be called while [`Session::relays_rows`].

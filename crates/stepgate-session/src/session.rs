@@ -21,6 +21,7 @@ use crate::park::Park;
 use crate::probe::Answer;
 use crate::registry::Registry;
 use crate::subject::{Pending, Subject, TransactionSoFar};
+use crate::subjects::Subjects;
 use crate::tally::Tally;
 
 /// How many bytes of the client's are read ahead of what can be judged. More would only sit here; less
@@ -69,6 +70,18 @@ pub enum Action {
         bytes: u64,
         /// More rows may be fetched, by functions that are compiled only then.
         suspended: bool,
+    },
+    /// Keys that a statement has shown, of a relation where they are tracked; before it is completed. There may be several
+    /// of them.
+    Subjects {
+        /// The statement's number.
+        number: u64,
+        /// The relation.
+        relation: RelationName,
+        /// Their values, as text.
+        keys: Vec<String>,
+        /// There were others, or some that could not be read.
+        more: bool,
     },
     /// A result is about to show what its statement was not let through for. It is withheld until
     /// [`Session::may_show`], or the session must end.
@@ -206,6 +219,7 @@ pub struct Session {
     /// What the server has sent and must not be relayed yet.
     pub(crate) withheld: Option<Withheld>,
     pub(crate) limits: Limits,
+    pub(crate) subjects: Subjects,
     /// How often a newer one was taken.
     pub(crate) catalogs: u64,
     pub(crate) cache: Cache,
@@ -268,6 +282,7 @@ impl Session {
             fits_unsaid: None,
             withheld: None,
             limits: Limits::default(),
+            subjects: Subjects::default(),
             catalogs: 0,
             cache: Cache::default(),
             application_name: String::new(),

@@ -182,6 +182,7 @@ impl Subject {
             number: self.pending.number,
             shows,
             described: OnceLock::new(),
+            keys: OnceLock::new(),
             of_statement,
             meter,
             made,

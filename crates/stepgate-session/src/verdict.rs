@@ -22,7 +22,9 @@ impl Session {
         let shows = self.shown(&subject.pending.sql, &subject.pending.facts);
         let meter = self.meter_of(&subject.pending);
         self.limits.under_way |= meter.is_some();
-        let traces = subject.traces(shows, self.description_of_bound(&subject.frame), meter);
+        let unsaid = self.must_describe_portal(&subject.pending.facts);
+        let of_statement = self.description_of_bound(&subject.frame).filter(|_| !unsaid);
+        let traces = subject.traces(shows, of_statement, meter);
         let number = subject.pending.number;
         match subject.frame {
             Frame::Query(ref frame) | Frame::Function(ref frame) => {

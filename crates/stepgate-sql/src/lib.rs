@@ -50,4 +50,4 @@ pub use predicate::{Comparison, Operand, OperandClass, Predicate, Predicates, Va
 pub use question::Question;
 pub use session::SessionState;
 pub use taint::{Flow, TEMPORARY, Taints, TooMany};
-pub use values::{NoValues, StatementValues, Values};
+pub use values::{NoValues, StatementValues, Values, Written};

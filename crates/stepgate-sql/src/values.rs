@@ -25,6 +25,15 @@ impl Values for NoValues {
     }
 }
 
+/// A value as a statement has it.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Written<'v> {
+    /// Text.
+    Text(String),
+    /// In the binary format of the type of that OID; 0 is one that the client did not name.
+    Binary(u32, &'v [u8]),
+}
+
 /// Those in a message's own text, and in its Bind. Not kept: see [`crate::Facts`].
 pub struct StatementValues<'a, V> {
     sql: &'a [u8],
@@ -90,6 +99,31 @@ impl<V: AsRef<[u8]>> Values for StatementValues<'_, V> {
 }
 
 impl<V: AsRef<[u8]>> StatementValues<'_, V> {
+    /// The value there as text, as it is written; with its type's OID and whether it is binary, where it is a parameter
+    /// that is. `None`: not one plain literal or parameter.
+    #[must_use]
+    pub fn written(&self, place: ValuePlace) -> Option<Written<'_>> {
+        match place.source {
+            ValueSource::Literal(at) => {
+                let (token, next) = literals(self.tokens()?).nth(usize::try_from(at).ok()?)?;
+                let followed = next.is_some_and(|next| matches!(next.kind, TokenKind::Text(_)));
+                match &token.kind {
+                    TokenKind::Number(text) => Some(Written::Text(decimal(text)?.to_string())),
+                    TokenKind::Text(Some(text)) if !followed => Some(Written::Text(text.to_string())),
+                    _ => None,
+                }
+            }
+            ValueSource::Parameter(number) => {
+                let at = usize::from(number).checked_sub(1)?;
+                let value = self.parameters.get(at)?.as_ref()?.as_ref();
+                match self.formats.get(at)? {
+                    0 => Some(Written::Text(std::str::from_utf8(value).ok()?.to_owned())),
+                    _ => Some(Written::Binary(self.types.get(at).copied().unwrap_or(0), value)),
+                }
+            }
+        }
+    }
+
     fn parameter(&self, number: u16) -> Option<Number> {
         let at = usize::from(number).checked_sub(1)?;
         let value = self.parameters.get(at)?.as_ref()?.as_ref();

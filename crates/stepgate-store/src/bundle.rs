@@ -101,6 +101,8 @@ impl Log {
         let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
         out(files::CHECKPOINT, note.to_string().as_bytes())?;
         out(files::KEYS, &keys_text(&keys))?;
+        // Also where there are none: the file belongs to the bundle.
+        out(files::RECORDS, b"")?;
         if let Some(cosigned) = self.cosigned().pop()
             && let Ok(tree) = Checkpoint::of(&cosigned)
             && tree.size <= frontier.end()
@@ -139,7 +141,7 @@ impl Log {
         walk.end_gap()?;
         let Walk { out, commits, .. } = walk;
         if !request.redacted {
-            // Also where there are none: the file belongs to the bundle.
+            // Likewise.
             out(files::SUBJECTS, b"")?;
             for commit in commits {
                 if let Some(subject) = self.subjects().open(&commit) {
@@ -171,8 +173,7 @@ impl Log {
     }
 
     /// The proof that a record is in the log (C2SP tlog-proof), or `None` if there is none of this number, or
-    /// not any more. That it was
-    /// read is recorded first. Blocks the thread.
+    /// not any more. That it was read is recorded first. Blocks the thread.
     ///
     /// # Errors
     /// The record cannot be read, or that it is cannot be recorded.

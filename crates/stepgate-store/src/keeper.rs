@@ -203,12 +203,12 @@ impl Keeper {
 
     /// Deletes what need not be kept any more.
     fn prune(&mut self, hand: &Hand<'_>) -> Result<(), LogError> {
-        if self.pruned.is_some_and(|last| last.elapsed() < PRUNE_EVERY) || hand.shared.upkeep().keep.is_none()
-        {
+        let Some(keep) = hand.shared.upkeep().keep else { return Ok(()) };
+        if self.pruned.is_some_and(|last| last.elapsed() < PRUNE_EVERY) {
             return Ok(());
         }
         self.pruned = Some(Instant::now());
-        crate::retention::prune(hand, false).map(drop)
+        crate::retention::prune(hand, keep, false).map(drop)
     }
 
     /// Checks a segment, if it is time.

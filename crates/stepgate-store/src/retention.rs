@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use stepgate_record::{Event, Frontier, Pruned};
 
@@ -37,24 +38,24 @@ pub struct Pruning {
 }
 
 impl Log {
-    /// Deletes now what [`Upkeep::keep`](crate::Upkeep::keep) does not keep; `dry_run` only says what. Blocks.
+    /// Deletes records that are older than `keep`, as [`Upkeep::keep`](crate::Upkeep::keep) has it done by itself;
+    /// `dry_run` only says which. Blocks the thread.
     ///
     /// # Errors
     /// Nothing, or not all, was deleted.
-    pub fn retention(&self, dry_run: bool) -> Result<Pruning, LogError> {
+    pub fn retention(&self, keep: Duration, dry_run: bool) -> Result<Pruning, LogError> {
         let hand = Hand { shared: self.shared(), clock: &**self.clock(), stop: &AtomicBool::new(false) };
-        prune(&hand, dry_run)
+        prune(&hand, keep, dry_run)
     }
 }
 
 /// Deletes whole sealed segments of records that are old enough, and that nothing needs any more.
-pub(crate) fn prune(hand: &Hand<'_>, dry_run: bool) -> Result<Pruning, LogError> {
+pub(crate) fn prune(hand: &Hand<'_>, keep: Duration, dry_run: bool) -> Result<Pruning, LogError> {
     let shared = hand.shared;
     let _deleting = shared.archive.delete_files();
     let first = shared.archive.floor();
     let seals = shared.archive.seals();
     let mut pruning = Pruning { first, end: first, bytes: 0, bound: "open" };
-    let Some(keep) = shared.upkeep().keep else { return Ok(Pruning { bound: "keep", ..pruning }) };
     let oldest = before(hand.clock, keep).micros();
     let (desk, sink) = (floor(shared)?, least_cursor(shared)?);
     let mut root = None;

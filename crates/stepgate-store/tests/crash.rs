@@ -172,7 +172,7 @@ fn kills(seed: u64) {
         for round in 0..ROUNDS.min(left) {
             let chance = next(&mut state);
             // At another moment each time; one in six while the log is opened.
-            let after = if round > 0 && chance % 6 == 0 { 0 } else { 1 + chance / 6 % 60 };
+            let after = if round > 0 && chance.is_multiple_of(6) { 0 } else { 1 + chance / 6 % 60 };
             let soon = Duration::from_micros(chance / 1000 % 80_000);
             kill_one(dir.path(), round, usize::try_from(after).unwrap(), soon, &mut acked);
             check(dir.path(), &acked, &format!("seed {seed}, {killed} kills before, round {round}"));

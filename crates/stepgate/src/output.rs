@@ -99,7 +99,7 @@ fn cell(value: Option<&Value>) -> String {
 
 /// RFC 4180; a cell that a spreadsheet would run as a formula gets a quote in front (OWASP, "CSV
 /// injection").
-fn csv_cell(text: &str) -> String {
+pub(crate) fn csv_cell(text: &str) -> String {
     let text = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) && text.parse::<f64>().is_err() {
         format!("'{text}")
     } else {

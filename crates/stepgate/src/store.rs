@@ -83,6 +83,15 @@ impl Store {
     }
 }
 
+/// How a backup is opened, by the master key that is there.
+pub(crate) fn restoring(config: &Config) -> Result<LogOptions, Failure> {
+    let (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>) =
+        (Arc::new(SystemClock), Arc::new(SystemEntropy));
+    let vault = Vault::new(&read_master_key(&config.master_file)?, Arc::clone(&entropy));
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    Ok(LogOptions { ordinary_durable: true, version, clock, entropy, vault })
+}
+
 /// Why it does not open.
 pub(crate) enum Refused {
     /// Another process works on it.
@@ -153,6 +162,10 @@ fn master_key(config: &Config) -> Result<Zeroizing<[u8; KEY]>, Failure> {
         }
         make_master_key(path)?;
     }
+    read_master_key(path)
+}
+
+fn read_master_key(path: &Path) -> Result<Zeroizing<[u8; KEY]>, Failure> {
     let text = secret::read_private(path)?;
     let mut key = Zeroizing::new([0_u8; KEY]);
     let decoded = data_encoding::HEXLOWER_PERMISSIVE.decode(text.trim().as_bytes()).map(Zeroizing::new);

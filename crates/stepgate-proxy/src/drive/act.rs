@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stepgate_record::Event;
+use stepgate_record::{Event, KeySource};
 use stepgate_session::{Action, Ending, Meter, Pending, Unflagged};
 use stepgate_sql::Facts;
 use stepgate_store::{End, LogError, PendingRelease};
@@ -41,6 +41,10 @@ impl Drive {
     /// Does what can be done at once, which is nearly all that is ever asked for; gives back what must be waited for.
     pub(super) fn act_at_once(&mut self, state: &mut State, action: Action) -> Option<Waits> {
         match action {
+            Action::Decide(pending) if self.tracked.is_some() => {
+                self.note_named(state, &pending);
+                self.decide_as_before(state, pending).map(Waits::Decide)
+            }
             Action::Decide(pending) => self.decide_as_before(state, pending).map(Waits::Decide),
             Action::Completed { number, sqlstate, rows, bytes, suspended } => {
                 let started = state.started.take(number);
@@ -61,6 +65,10 @@ impl Drive {
                         duration_us: u64::try_from(took.unwrap_or_default().as_micros()).unwrap_or(u64::MAX),
                     },
                 )
+            }
+            Action::Subjects { number, relation, keys, more } => {
+                let event = self.judge.subjects(number, &relation, KeySource::Output, &keys, more);
+                self.note(state, event)
             }
             Action::NotParsed { number, sqlstate } => {
                 let session = self.judge.session;
@@ -114,6 +122,18 @@ impl Drive {
             Err(error) => self.log_failed(state, &error),
         }
         None
+    }
+
+    /// Records the keys that a statement names. One that there is no room for is missing; then its statement counts
+    /// as one that may have read anybody's data.
+    fn note_named(&mut self, state: &mut State, pending: &Pending) {
+        let Some(tracked) = &self.tracked else { return };
+        for event in self.judge.named_subjects(tracked, pending) {
+            match self.judge.gate.log.note(&event) {
+                Ok(()) | Err(LogError::Full) => {}
+                Err(error) => return self.log_failed(state, &error),
+            }
+        }
     }
 
     /// Decides as the last time, if that is known; else gives the statement back.

@@ -121,6 +121,7 @@ macro_rules! each {
             | Event::LogTailCut { .. }
             | Event::SessionClosed { .. }
             | Event::StatementParseFailed { .. }
+            | Event::StatementSubjects(_)
             | Event::StatementCompleted { .. }
             | Event::StatementOutcomeUnknown { .. }
             | Event::StepupJoined { .. }

@@ -16,7 +16,7 @@ pub struct Anchor {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Pinned {
-    One(VerifierKey),
+    One(Box<VerifierKey>),
     All(Box<VerifierKeys>),
 }
 
@@ -37,7 +37,7 @@ impl FromStr for Anchor {
     fn from_str(text: &str) -> Result<Self, NoteError> {
         let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
         let first = first.trim_end();
-        let one = || first.parse().map(Pinned::One).ok();
+        let one = || first.parse().map(|key| Pinned::One(Box::new(key))).ok();
         let keys = match first.starts_with('{') {
             true => {
                 let keys = first.parse::<VerifierKeys>();
@@ -79,7 +79,7 @@ impl Anchor {
         let mut keys = logs;
         match &self.keys {
             None => {}
-            Some(Pinned::One(key)) if logs.all().any(|other| other == key) => {}
+            Some(Pinned::One(key)) if logs.all().any(|other| *other == **key) => {}
             Some(Pinned::All(all)) if logs.extends(all) => {}
             Some(Pinned::All(all)) if all.extends(logs) => {
                 let later = all.handovers().iter().skip(logs.handovers().len());

@@ -188,7 +188,7 @@ impl Rig {
             Action::End(_) => self.outcome.ended = true,
             Action::ShowsMore { .. } => panic!("nothing here has an origin"),
             Action::Threshold { .. } => panic!("nothing here has a limit"),
-            Action::NotParsed { .. } | Action::Completed { .. } => {}
+            Action::NotParsed { .. } | Action::Completed { .. } | Action::Subjects { .. } => {}
         }
         true
     }

@@ -8,7 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use stepgate_record::Seal;
 use stepgate_session::{Action, Meter, Pass, Pending, Session, Setup, Unflagged};
 use stepgate_sql::Catalog;
-use stepgate_types::{Limit, SessionId, StatementId};
+use stepgate_types::{Limit, RelationName, SessionId, StatementId};
 use stepgate_wire::{Cutter, Problem};
 
 pub(crate) const ID: SessionId = SessionId::from_bytes([7; 16]);
@@ -182,6 +182,8 @@ pub(crate) struct Stage {
     /// The gate's own Describes of portals that the server has not answered; `answers` them by itself.
     pub(crate) describes: usize,
     pub(crate) answers: bool,
+    /// Keys that were shown, and whether there were more.
+    pub(crate) subjects: Vec<(u64, RelationName, Vec<String>, bool)>,
     /// Meters that were spent, by number, and the sizes of the rows that came then.
     pub(crate) thresholds: Vec<(u64, u64)>,
     pub(crate) not_parsed: Vec<(u64, String)>,
@@ -239,6 +241,7 @@ impl Stage {
             unflagged: Vec::new(),
             describes: 0,
             answers: true,
+            subjects: Vec::new(),
             thresholds: Vec::new(),
             not_parsed: Vec::new(),
             ended: false,
@@ -337,6 +340,9 @@ impl Stage {
                         if self.loads {
                             self.session.catalog_loaded(change, catalog());
                         }
+                    }
+                    Action::Subjects { number, relation, keys, more } => {
+                        self.subjects.push((number, relation, keys, more));
                     }
                     Action::Threshold { meter, next } => self.thresholds.push((meter.number(), next)),
                     Action::ShowsMore { number, unflagged } => self.unflagged.push((number, unflagged)),

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use stepgate_record::{Event, Filter};
-use stepgate_types::{PersonName, RequestId, SessionId};
+use stepgate_record::{Event, Facet, Filter};
+use stepgate_types::{PersonName, RequestId, SessionId, SubjectKind};
 
 use super::bits::CHUNK;
 use super::file::index_path;
@@ -55,6 +55,16 @@ fn filter(json: &str) -> Filter {
     serde_json::from_str(json).unwrap()
 }
 
+/// With what people and addresses are in the records.
+fn resolved(log: &Log, json: &str) -> Filter {
+    let mut filter = filter(json);
+    filter.resolve(&mut |facet, text| {
+        let kind = if facet == Facet::Address { SubjectKind::Address } else { SubjectKind::Person };
+        log.subjects().commit_of(kind, text).map(|commit| commit.to_string())
+    });
+    filter
+}
+
 fn found(finder: &Finder, filter: &Filter, how: Search) -> Vec<u64> {
     let mut found = Vec::new();
     finder
@@ -83,7 +93,7 @@ fn compare(finder: &Finder) -> usize {
         "{\"since\":1000000,\"until\":2000000}".to_owned(),
         "{\"risk\":1}".to_owned(),
     ] {
-        let filter = filter(&text);
+        let filter = resolved(&finder.log, &text);
         let scanned = found(finder, &filter, Search { scan: true, ..ALL });
         assert_eq!(found(finder, &filter, ALL), scanned, "{text}");
         let mut backwards = found(finder, &filter, Search { reverse: true, ..ALL });
@@ -168,10 +178,11 @@ fn a_posting_that_was_removed_with_care_is_named_by_verification() {
     // What an attacker with the machine would do: an index without one person, every digest of it right.
     let mut chunk = super::chunk::Chunk::new(0);
     finder.fill(&mut chunk, CHUNK).unwrap();
-    let of_dana = chunk.terms.remove(&b"pdana"[..]).unwrap();
+    let dana = log.subjects().commit_of(SubjectKind::Person, "dana").unwrap();
+    let of_dana = chunk.terms.remove(format!("p{dana}").as_bytes()).unwrap();
     assert!(of_dana.len() > 100);
     super::keep(&dir.path().join("records"), log.id(), &chunk);
-    let dana = filter("{\"person\":[\"dana\"]}");
+    let dana = resolved(&log, "{\"person\":[\"dana\"]}");
     let scanned = found(&finder, &dana, Search { scan: true, ..ALL });
     assert!(found(&finder, &dana, ALL).len() < scanned.len());
     let failure = log.verify(None).unwrap_err().to_string();
@@ -195,7 +206,7 @@ fn an_index_that_puts_records_in_wrong_places_finds_the_right_ones() {
     finder.fill(&mut chunk, CHUNK).unwrap();
     chunk.places.rotate_right(1);
     super::keep(&dir.path().join("records"), log.id(), &chunk);
-    let some = filter("{\"person\":[\"dana\"],\"until\":2000000000}");
+    let some = resolved(&log, "{\"person\":[\"dana\"],\"until\":2000000000}");
     let scanned = found(&finder, &some, Search { scan: true, ..ALL });
     assert_eq!(found(&finder, &some, ALL), scanned);
     assert!(scanned.len() > 100);

@@ -85,8 +85,8 @@ fn bundles_of_a_log_of_which_a_part_was_deleted_are_proven_by_what_is_kept() {
             assert_eq!(some.records(), records, "{person}");
         }
     }
-    // The checkpoint lies within a gap, where it was not asked for.
-    assert!(examine(&bundle(&log, of("dana"), true, &[size / 2]), Some(&early), &mut io::sink()).is_err());
+    // Without being asked for, the checkpoint may lie within a gap: the record after it is dana's.
+    assert!(examine(&bundle(&log, of("lee"), true, &[size / 2]), Some(&early), &mut io::sink()).is_err());
     // Lines alone begin at what is left.
     let mut lines = Vec::new();
     let summary = log.export(&mut lines, ExportRange::default(), None).unwrap();

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use stepgate_record::{Event, Fitted, Template};
+use stepgate_record::{Event, Fitted, Seal as _, Template};
 use stepgate_types::{SessionId, StatementId};
 
 use super::log::event;
+use crate::pace::IDLE;
 use crate::testing::{open, options};
 use crate::wait::block_on;
 use crate::{Log, LogError, LogOptions};
@@ -74,6 +76,47 @@ fn in_buffered_mode_a_release_is_there_at_once_and_nobody_waits() {
     assert_eq!(log.shared().marks.waiters(), 0);
     drop(log);
     assert_eq!(open(dir.path()).unwrap().len(), before + 51);
+}
+
+/// Tickets of `sessions` in turns, each waited for before the next round.
+fn rounds(log: &Log, sessions: u8, many: u64) {
+    for number in 0..many {
+        let tickets: Vec<_> = (0..sessions)
+            .map(|last| {
+                let session = SessionId::from_bytes([last; 16]);
+                log.try_ticket(StatementId { session, number }, &event(number)).unwrap().unwrap()
+            })
+            .collect();
+        tickets.into_iter().for_each(|(_ticket, release)| drop(block_on(release).unwrap()));
+    }
+}
+
+#[test]
+fn one_that_goes_on_alone_does_not_wait_for_those_who_were_there_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    rounds(&log, 16, 20);
+    // Kept waiting for others each time, it would take as long as records that nobody waits for: 50 ms.
+    let begun = Instant::now();
+    rounds(&log, 1, 100);
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    // And nobody at all: who comes next is woken for, not looked for.
+    thread::sleep(Duration::from_millis(20));
+    rounds(&log, 1, 1);
+    assert_eq!(log.shared().marks.waiters(), 0);
+}
+
+#[test]
+fn a_burst_leaves_a_log_that_goes_on_once_its_memory_is_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    for n in 0..2_000 {
+        log.note(event(n)).unwrap();
+    }
+    rounds(&log, 1, 1);
+    thread::sleep(IDLE + Duration::from_millis(300));
+    rounds(&log, 8, 3);
+    assert_eq!(log.len(), log.shared().marks.queued());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The store against real files.
 
+mod backup;
 mod bundle;
 pub(crate) mod damage;
 mod events;
@@ -13,5 +14,6 @@ mod people;
 mod retention;
 mod rotation;
 mod sealing;
+mod stops;
 mod tamper;
 mod torn;

@@ -9,7 +9,7 @@ use super::damage::{copy, refused};
 use super::log::event;
 use super::sealing::{fill, names};
 use crate::testing::{open_sealing, wait_for_seals};
-use crate::{Log, Upkeep, verify_dir};
+use crate::{Log, verify_dir};
 
 const SEGMENT: u64 = 32;
 
@@ -19,18 +19,13 @@ pub(super) fn old() -> (tempfile::TempDir, Log) {
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 200);
     wait_for_seals(&log);
-    log.set_upkeep(Upkeep { keep: None, verify_every: None });
     (dir, log)
 }
 
-/// Sets the rule without the thread that keeps the log doing it by itself.
+/// Says, and then does.
 pub(super) fn prune(log: &Log, seconds: u64) -> crate::Pruning {
-    log.set_upkeep(Upkeep { keep: Some(Duration::from_secs(seconds)), verify_every: None });
-    let dry = log.retention(true).unwrap();
-    let done = log.retention(false).unwrap();
-    log.set_upkeep(Upkeep::default());
-    assert!(dry == done || done.end == done.first, "{dry:?} {done:?}");
-    dry
+    log.retention(Duration::from_secs(seconds), true).unwrap();
+    log.retention(Duration::from_secs(seconds), false).unwrap()
 }
 
 #[test]
@@ -39,9 +34,7 @@ fn what_is_deleted_is_said_and_everything_else_still_proves() {
     let before = copy(dir.path());
     let (size, root) = (log.len(), log.frontier_at(log.len()).unwrap().root().unwrap());
     let proofs: Vec<_> = (0..size).map(|seq| log.inclusion(seq, size).unwrap()).collect();
-    log.set_upkeep(Upkeep { keep: Some(Duration::from_secs(1)), verify_every: None });
-    let pruned = log.retention(false).unwrap();
-    log.set_upkeep(Upkeep::default());
+    let pruned = prune(&log, 1);
     assert!(log.floor() >= 3 * SEGMENT, "{pruned:?}");
     let floor = log.floor();
     assert!(log.read(0, 5).next().unwrap().is_err());

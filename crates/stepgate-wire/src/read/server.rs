@@ -221,7 +221,7 @@ impl<'a> RowDescription<'a> {
     }
 }
 
-/// DataRow. Only the gate's own queries are read so; rows for clients pass unread.
+/// DataRow. The gate's own queries are read so; rows for clients pass unread, but for those whose keys are tracked.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DataRow<'a> {
     /// The values; `None` is NULL.

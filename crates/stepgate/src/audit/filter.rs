@@ -18,6 +18,7 @@ pub(crate) fn filter(args: &FilterArgs, now: Timestamp) -> Result<Filter, Failur
         kind: args.kind.clone(),
         session: args.session.clone(),
         request: args.request.clone(),
+        grant: Vec::new(),
         address: args.address.clone(),
         risk: args.risk.as_deref().map(risk).transpose()?,
         since: args.since.as_deref().map(|text| time(text, now)).transpose()?,

@@ -2,10 +2,12 @@
 
 mod bundle;
 mod filter;
+mod keep;
 mod keys;
 mod list;
 mod live;
 mod operator;
+mod report;
 mod search;
 mod shown;
 mod shred;
@@ -63,6 +65,9 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             let command = Operator::Audit(AuditOperator::Checkpoint {});
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
+        AuditCommand::Backup { dir } => keep::backup(config, dir),
+        AuditCommand::Restore { dir, to } => keep::restore(config, dir, to),
+        AuditCommand::Retention { dry_run } => keep::retention(config, *dry_run),
         AuditCommand::Shred { subject, now } => {
             let config = Config::load(config)?;
             let keep = config.audit.upkeep.keep;
@@ -76,6 +81,9 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
         AuditCommand::Cosign { file } => keys::cosign(&Config::load(config)?, file),
+        AuditCommand::Report(command) => {
+            report::run(&Link::open(&Config::load(config)?)?, command, SystemClock.now())
+        }
         AuditCommand::Sink(command) => crate::deliver::run(config, command),
         _ => Err(Failure::usage("this is not built yet")),
     }

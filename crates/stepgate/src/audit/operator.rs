@@ -1,6 +1,7 @@
 //! The operator's commands on the log, and doing them.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +11,8 @@ use stepgate_store::{BundleRequest, Search};
 use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
 
-use super::{bundle, keys, live, search, shred, tail};
+use super::report::Asked;
+use super::{bundle, keep, keys, live, report, search, shred, tail};
 use crate::failure::Failure;
 use crate::operator::Reply;
 use crate::store::Store;
@@ -23,6 +25,8 @@ pub(crate) enum AuditOperator {
     Tail { lines: u64, follow: bool, filter: Filter },
     /// Answers with a row a record.
     Search { filter: Filter, limit: u64, reverse: bool, scan: bool },
+    /// Answers with a row a part of the report.
+    Report { report: Asked, since: Option<Timestamp>, until: Option<Timestamp> },
     /// Answers with text, which is the export.
     Export { since: Option<Timestamp>, until: Option<Timestamp> },
     /// Answers with rows `{"file": …}`, each followed by text of that file.
@@ -41,6 +45,10 @@ pub(crate) enum AuditOperator {
     Checkpoint {},
     /// Erases a personal value; `kind:VALUE`.
     Shred { subject: String, keep_us: Option<u64>, now: bool },
+    /// Copies the log into a directory of the gate's machine.
+    Backup { dir: PathBuf },
+    /// Deletes, or says, what is older than so many seconds.
+    Retention { keep_s: u64, dry_run: bool },
     /// Answers with text, which is the list of keys.
     RotateKey {},
     /// Keeps a cosigned checkpoint; the verifier keys of the witnesses that are known go with it.
@@ -83,11 +91,17 @@ pub(crate) async fn execute(
         AuditOperator::Verify { anchor, witnesses } => {
             live::verify_live(store, anchor, &witnesses, out).await
         }
+        AuditOperator::Report { report: asked, since, until } => {
+            let (store, by, out) = (store.share(), by.clone(), out.clone());
+            off(move || report::make(&store, &by, &asked, (since, until), &out)).await
+        }
         AuditOperator::Checkpoint {} => live::checkpoint(store, out).await,
         AuditOperator::Shred { subject, keep_us, now } => {
             let keep = keep_us.map(Duration::from_micros);
             shred::shred(store, by, &subject, keep, now).await
         }
+        AuditOperator::Backup { dir } => keep::do_backup(store, dir, out).await,
+        AuditOperator::Retention { keep_s, dry_run } => keep::do_retention(store, keep_s, dry_run).await,
         AuditOperator::RotateKey {} => keys::rotate(store, out).await,
         AuditOperator::Cosign { note, witnesses } => keys::take_cosigned(store, &note, &witnesses).await,
     }

@@ -1,13 +1,16 @@
 //! Records as whoever may read the log sees them: with names in place of commitments.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use stepgate_record::{AuditRead, Event, Facet, Filter, Reader, Record};
-use stepgate_store::{Stored, Subjects};
+use stepgate_store::{Log, Stored, Subjects};
 use stepgate_types::{Actor, SubjectKind, Who};
 
 use crate::failure::Failure;
 use crate::operator::log_error;
 use crate::store::Store;
+
+/// How many records one can go on in.
+const MAX_PARTS: u64 = 16;
 
 /// A record as it is read; what was erased stays a commitment.
 pub(super) fn open(stored: &Stored, subjects: &Subjects) -> Result<Record, Failure> {
@@ -21,6 +24,25 @@ pub(super) fn open(stored: &Stored, subjects: &Subjects) -> Result<Record, Failu
         }
     });
     Ok(record)
+}
+
+/// A record as it is read, and its event's members with what goes on of them in the records behind it.
+pub(super) fn whole(stored: &Stored, log: &Log) -> Result<(Record, Map<String, Value>), Failure> {
+    let record = open(stored, log.subjects())?;
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(&record.event) else {
+        return Ok((record, Map::new()));
+    };
+    if !record.continued.is_empty() {
+        let next = stored.seq.saturating_add(1);
+        for part in log.read(next, next.saturating_add(MAX_PARTS)) {
+            let part = open(&part.map_err(|error| log_error(&error))?, log.subjects())?;
+            let Event::RecordContinued(part) = part.event else { break };
+            if let Some(Value::Array(list)) = fields.get_mut(&part.field) {
+                list.extend(part.values);
+            }
+        }
+    }
+    Ok((record, fields))
 }
 
 /// A record as a listing shows it: its place and time, then the event's own fields.

@@ -6,6 +6,7 @@ mod limits;
 mod load;
 mod place;
 mod sinks;
+mod upkeep;
 mod ways;
 mod witnesses;
 pub(crate) mod yaml;

@@ -55,6 +55,7 @@ pub(crate) fn run(config: &Path, args: &ServeArgs) -> Result<(), Failure> {
     hardening::enough_files(&config.limits);
     let ready = prepare(&config)?;
     let store = Store::open(&config)?;
+    store.log.set_upkeep(config.audit.upkeep);
     let outcome = open_doors(&config, ready, &store);
     let closed = store.close();
     outcome.and(closed)
@@ -126,6 +127,7 @@ async fn serve(
         tls: ready.tls,
         console_url: Some(config.console.url.clone()),
         limits: config.limits,
+        track_subjects: config.audit.track_subjects,
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let (drain, draining) = watch::channel(Shutdown::Serving);

@@ -194,12 +194,6 @@ fn fetch(link: &Link, wanted: Wanted, id: &str, dir: &Path) -> Result<(), Troubl
         return Err(error.into());
     }
     done?;
-    // Where there are no records, nothing was sent of them.
-    for name in [files::RECORDS, files::PROOF] {
-        if !open.contains_key(name) {
-            open.insert(name, BufWriter::new(File::create_new(dir.join(name))?));
-        }
-    }
     open.values_mut().try_for_each(Write::flush)?;
     Ok(())
 }

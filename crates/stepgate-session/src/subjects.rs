@@ -1,0 +1,266 @@
+//! Whose data a result shows: the keys among its columns, where that is asked for (`audit.track_subjects`).
+//!
+//! A key is told by what PostgreSQL says of a result's columns, never by their names. Where nothing is tracked, no row
+//! is looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use stepgate_sql::{Catalog, Facts};
+use stepgate_types::{ColumnName, RelationName};
+use stepgate_wire::read::{DataRow, RowDescription};
+
+use crate::expect::Owed;
+use crate::session::{Action, Session};
+
+/// The most keys of a relation that are told of one statement.
+const MAX_KEYS: usize = 1_000;
+
+/// The longest key, in bytes.
+const MAX_KEY: usize = 256;
+
+/// The longest row that is looked at, in bytes; of a longer one it is only known that there was one.
+const MAX_ROW: usize = 64 * 1024;
+
+/// How many keys are told at once.
+const AT_ONCE: usize = 96;
+
+/// Which column of a relation says whose row it is.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct TrackedKeys(BTreeMap<RelationName, String>);
+
+impl TrackedKeys {
+    /// These.
+    #[must_use]
+    pub fn new(keys: impl IntoIterator<Item = (RelationName, String)>) -> Self {
+        Self(keys.into_iter().collect())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Relations and their key columns.
+    pub fn iter(&self) -> impl Iterator<Item = ColumnName> + '_ {
+        self.0.iter().map(|(relation, column)| ColumnName::new(relation.clone(), column.clone()))
+    }
+
+    /// Whether a statement may read any of these relations.
+    #[must_use]
+    pub fn concern(&self, facts: &[Facts]) -> bool {
+        let any = |facts: &Facts| facts.columns.keys().any(|column| self.0.contains_key(&column.relation));
+        facts.iter().any(any)
+    }
+
+    fn is_key(&self, column: &ColumnName) -> bool {
+        self.0.get(&column.relation).is_some_and(|key| *key == column.column)
+    }
+}
+
+/// Where in a result's rows keys are.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct KeyFields(Vec<KeyField>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct KeyField {
+    at: usize,
+    relation: RelationName,
+    /// How its value is read; `None`: what it shows is made of keys, and is none itself.
+    read: Option<Read>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Read {
+    type_oid: u32,
+    binary: bool,
+}
+
+impl KeyFields {
+    fn of(frame: &[u8], tracked: &TrackedKeys, catalog: &Catalog) -> Option<Self> {
+        let described = RowDescription::read(frame).ok()?;
+        let mut fields = Vec::new();
+        for (at, field) in described.fields.iter().enumerate() {
+            if field.table == 0 || field.attribute <= 0 {
+                continue;
+            }
+            let shown = catalog.shown_by(field.table, field.attribute).unwrap_or_default();
+            let name = catalog.name_of(field.table);
+            for column in shown.into_iter().filter(|column| tracked.is_key(column)) {
+                // A view's column may be anything that is made of the key.
+                let itself = name == Some(&column.relation);
+                let read = itself.then(|| Read { type_oid: field.type_oid, binary: field.format != 0 });
+                fields.push(KeyField { at, relation: column.relation, read });
+            }
+        }
+        (!fields.is_empty()).then_some(Self(fields))
+    }
+}
+
+/// The keys of the statement under way.
+#[derive(Debug, Default)]
+pub(crate) struct Subjects {
+    /// What is looked for; `None`: nothing, ever.
+    tracked: Option<Arc<TrackedKeys>>,
+    /// Of the result that a Query has under way.
+    now: Option<Arc<KeyFields>>,
+    seen: BTreeMap<RelationName, Seen>,
+    /// A row that has not come whole.
+    row: BytesMut,
+    too_long: bool,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    keys: BTreeSet<String>,
+    more: bool,
+}
+
+impl Session {
+    /// From now on tells which keys are shown.
+    pub fn track(&mut self, keys: Arc<TrackedKeys>) {
+        self.subjects.tracked = Some(keys).filter(|keys| !keys.is_empty());
+    }
+
+    /// Whether the formats of a result's columns must be known, which the description of a prepared statement does not
+    /// tell.
+    pub(crate) fn must_describe_portal(&self, facts: &[Facts]) -> bool {
+        self.subjects.tracked.as_ref().is_some_and(|tracked| tracked.concern(facts))
+    }
+
+    /// Looks for keys in a description that belongs to what is owed first.
+    pub(crate) fn look_for_keys(&mut self, frame: &Bytes) {
+        let Some(tracked) = &self.subjects.tracked else { return };
+        let owed = self.expect.front().map(|entry| &entry.owed);
+        let found = || KeyFields::of(frame, tracked, &self.catalog).map(Arc::new);
+        match owed {
+            Some(Owed::Query { .. }) => self.subjects.now = found(),
+            // Not that of a prepared statement, which says nothing of formats.
+            Some(Owed::OwnDescribe { traces } | Owed::Describe { traces: Some(traces), statement: None }) => {
+                if let Some(found) = found() {
+                    let _ = traces.keys.set(found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether rows that come now have keys.
+    pub(crate) fn rows_have_keys(&self) -> bool {
+        self.subjects.tracked.is_some() && self.key_fields().is_some()
+    }
+
+    fn key_fields(&self) -> Option<&Arc<KeyFields>> {
+        match self.expect.front().map(|entry| &entry.owed) {
+            Some(Owed::Query { .. }) => self.subjects.now.as_ref(),
+            Some(Owed::Execute { traces, .. }) => traces.keys.get(),
+            _ => None,
+        }
+    }
+
+    /// Takes the keys from a piece of a row that goes to the client.
+    pub(crate) fn see_keys(&mut self, piece: &Bytes, first: bool, last: bool) {
+        if first && piece.first() != Some(&b'D') {
+            return;
+        }
+        let Some(fields) = self.key_fields().cloned() else { return };
+        let subjects = &mut self.subjects;
+        if first && last {
+            return subjects.see(piece, &fields);
+        }
+        if first {
+            subjects.row.clear();
+            subjects.too_long = false;
+        }
+        subjects.too_long |= subjects.row.len().saturating_add(piece.len()) > MAX_ROW;
+        if subjects.too_long {
+            subjects.row = BytesMut::new();
+        } else {
+            subjects.row.extend_from_slice(piece);
+        }
+        if last {
+            let row = std::mem::take(&mut subjects.row);
+            subjects.see(&row, &fields);
+        }
+    }
+
+    /// Tells what was seen of statement `number`, which ends here.
+    pub(crate) fn tell_keys(&mut self, number: u64) {
+        if self.subjects.tracked.is_none() {
+            return;
+        }
+        self.subjects.now = None;
+        for (relation, Seen { keys, more }) in std::mem::take(&mut self.subjects.seen) {
+            let keys: Vec<String> = keys.into_iter().collect();
+            if keys.is_empty() {
+                let (relation, keys) = (relation.clone(), Vec::new());
+                self.actions.push_back(Action::Subjects { number, relation, keys, more });
+            }
+            for keys in keys.chunks(AT_ONCE) {
+                let (relation, keys) = (relation.clone(), keys.to_vec());
+                self.actions.push_back(Action::Subjects { number, relation, keys, more });
+            }
+        }
+    }
+}
+
+impl Subjects {
+    fn see(&mut self, row: &[u8], fields: &KeyFields) {
+        let values = if self.too_long { None } else { DataRow::read(row).ok().map(|row| row.values) };
+        self.too_long = false;
+        for field in &fields.0 {
+            let seen = self.seen.entry(field.relation.clone()).or_default();
+            let value = values.as_ref().and_then(|values| values.get(field.at)).copied();
+            let key = match (value, &field.read) {
+                // NULL, as of an outer join: nobody's.
+                (Some(None), Some(_)) => continue,
+                (Some(Some(value)), Some(read)) => text_of(read.type_oid, read.binary, value),
+                _ => None,
+            };
+            match key {
+                Some(key) if seen.keys.contains(&key) => {}
+                Some(key) if seen.keys.len() < MAX_KEYS => drop(seen.keys.insert(key)),
+                _ => seen.more = true,
+            }
+        }
+    }
+}
+
+// OIDs of types (`pg_type.dat`).
+const NAME: u32 = 19;
+const INT8: u32 = 20;
+const INT2: u32 = 21;
+const INT4: u32 = 23;
+const TEXT: u32 = 25;
+const BPCHAR: u32 = 1042;
+const VARCHAR: u32 = 1043;
+const UUID: u32 = 2950;
+
+/// A value as the server writes it in text; `None`: not known, or too long.
+#[must_use]
+pub fn text_of(type_oid: u32, binary: bool, value: &[u8]) -> Option<String> {
+    let text = || std::str::from_utf8(value).ok().filter(|text| text.len() <= MAX_KEY).map(str::to_owned);
+    if !binary {
+        return text();
+    }
+    match type_oid {
+        INT2 => Some(i16::from_be_bytes(value.try_into().ok()?).to_string()),
+        INT4 => Some(i32::from_be_bytes(value.try_into().ok()?).to_string()),
+        INT8 => Some(i64::from_be_bytes(value.try_into().ok()?).to_string()),
+        NAME | TEXT | BPCHAR | VARCHAR => text(),
+        UUID => {
+            let bytes: [u8; 16] = value.try_into().ok()?;
+            let mut shown = String::with_capacity(36);
+            for (at, byte) in bytes.iter().enumerate() {
+                if [4, 6, 8, 10].contains(&at) {
+                    shown.push('-');
+                }
+                shown.push_str(&format!("{byte:02x}"));
+            }
+            Some(shown)
+        }
+        _ => None,
+    }
+}

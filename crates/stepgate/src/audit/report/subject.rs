@@ -1,0 +1,302 @@
+//! Who read what of a subject: what is certain, and what is only possible.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::{Map, Value, json};
+use stepgate_record::{Filter, Record};
+use stepgate_store::Search;
+use stepgate_types::SessionId;
+
+use super::make::{MOST_COUNTED, MOST_ROWS, Made, Making, labels, number, text, texts, too_much};
+use super::{Head, Report, Section};
+use crate::failure::Failure;
+
+/// Sessions that are looked up at once.
+const AT_ONCE: usize = 100;
+
+/// A statement, by its session and its number there.
+type Id = (String, u64);
+
+/// What was seen of the keys of a statement.
+#[derive(Default)]
+struct Seen {
+    /// A result showed this subject's key.
+    shown: bool,
+    /// A condition named it.
+    named: bool,
+    /// There were keys that are not known.
+    more: bool,
+    /// Any record of a result's keys.
+    output: bool,
+    /// How many keys conditions named.
+    keys: u64,
+}
+
+/// A statement that ran and reaches the relation.
+struct Ran {
+    at: String,
+    person: String,
+    database: String,
+    certain: bool,
+    verdict: String,
+    kinds: Vec<String>,
+    labels: Vec<String>,
+    normalised: String,
+    request: String,
+    rows: Option<u64>,
+    failed: bool,
+}
+
+#[derive(Default)]
+struct Reads {
+    records: u64,
+    seen: HashMap<Id, Seen>,
+    ran: BTreeMap<Id, Ran>,
+    /// Named this subject, and did not run.
+    refused: BTreeMap<Id, (String, String, String)>,
+    too_many: bool,
+}
+
+pub(super) fn make(making: &Making<'_>, relation: &str, key: &str) -> Result<Made, Failure> {
+    let relation = if relation.contains('.') { relation.to_owned() } else { format!("public.{relation}") };
+    let mut hash = making.store.vault.hmac_hex(&format!("subject/{relation}"), key.as_bytes());
+    hash.truncate(32);
+    let of =
+        |kind: &str| Filter { table: vec![relation.clone()], kind: vec![kind.to_owned()], ..making.period() };
+    let mut reads = Reads::default();
+    making.each(&of("statement.subjects"), &mut |_, fields| reads.keys(fields, &hash))?;
+    making.each(&of("statement.decided"), &mut |record, fields| reads.decided(record, fields))?;
+    if reads.too_many {
+        return Err(too_much());
+    }
+    let mut sessions: BTreeSet<&String> = reads.ran.keys().map(|(session, _)| session).collect();
+    // What fetches from a cursor may not say which relation it reaches.
+    sessions.extend(
+        reads.seen.iter().filter(|(_, seen)| seen.shown || seen.named).map(|((session, _), _)| session),
+    );
+    let sessions: Vec<SessionId> = sessions.into_iter().filter_map(|session| session.parse().ok()).collect();
+    for sessions in sessions.chunks(AT_ONCE) {
+        let kind = ["statement.decided", "statement.completed"].map(str::to_owned).to_vec();
+        let filter = Filter { session: sessions.to_vec(), kind, ..Filter::default() };
+        making.each(&filter, &mut |record, fields| reads.complete(record, fields))?;
+    }
+    let since = tracked_since(making)?;
+    let filter = Filter { table: vec![relation.clone()], ..making.period() };
+    let mut recorded = serde_json::to_value(&filter).unwrap_or_default();
+    if let Value::Object(recorded) = &mut recorded {
+        recorded.insert("subject".to_owned(), json!(hash));
+    }
+    Ok(Made {
+        filter: recorded.to_string(),
+        shown_filter: format!("statements that reach {relation}"),
+        records: reads.records,
+        body: reads.report(&relation, key, since.as_deref()),
+    })
+}
+
+/// When the first key was recorded.
+fn tracked_since(making: &Making<'_>) -> Result<Option<String>, Failure> {
+    let filter = Filter { kind: vec!["statement.subjects".to_owned()], ..Filter::default() };
+    let mut first = None;
+    let how = Search { reverse: false, scan: false, end: u64::MAX };
+    making.each_until(&filter, how, &mut |record, _| {
+        first = Some(record.at.to_string());
+        false
+    })?;
+    Ok(first)
+}
+
+fn id(fields: &Map<String, Value>) -> Id {
+    (text(fields, "session").to_owned(), number(fields, "statement"))
+}
+
+impl Reads {
+    fn keys(&mut self, fields: &Map<String, Value>, hash: &str) {
+        self.records += 1;
+        if self.seen.len() >= MOST_COUNTED {
+            self.too_many = true;
+            return;
+        }
+        let seen = self.seen.entry(id(fields)).or_default();
+        let hit = texts(fields, "hashes").any(|it| it == hash);
+        seen.more |= fields.get("more").and_then(Value::as_bool).unwrap_or(true);
+        if text(fields, "source") == "output" {
+            seen.output = true;
+            seen.shown |= hit;
+        } else {
+            seen.named |= hit;
+            let keys = u64::try_from(texts(fields, "hashes").count()).unwrap_or(u64::MAX);
+            seen.keys = seen.keys.saturating_add(keys);
+        }
+    }
+
+    fn decided(&mut self, record: &Record, fields: &Map<String, Value>) {
+        self.records += 1;
+        if self.ran.len() >= MOST_COUNTED {
+            self.too_many = true;
+            return;
+        }
+        let id = id(fields);
+        let verdict = text(fields, "verdict");
+        if !matches!(verdict, "forward" | "monitor" | "overtaken") {
+            if self.seen.get(&id).is_some_and(|seen| seen.named) {
+                let said = (record.at.to_string(), text(fields, "person").to_owned(), verdict.to_owned());
+                self.refused.insert(id, said);
+            }
+            return;
+        }
+        self.refused.remove(&id);
+        let ran = Ran {
+            at: record.at.to_string(),
+            person: text(fields, "person").to_owned(),
+            database: text(fields, "database").to_owned(),
+            certain: text(fields, "certainty") == "exact",
+            verdict: verdict.to_owned(),
+            kinds: texts(fields, "kinds").map(str::to_owned).collect(),
+            labels: labels(fields),
+            normalised: text(fields, "normalised").to_owned(),
+            request: text(fields, "request").to_owned(),
+            rows: None,
+            failed: false,
+        };
+        self.ran.insert(id, ran);
+    }
+
+    fn complete(&mut self, record: &Record, fields: &Map<String, Value>) {
+        let id = id(fields);
+        if text(fields, "type") == "statement.decided" {
+            if !self.ran.contains_key(&id) && self.seen.get(&id).is_some_and(|seen| seen.shown || seen.named)
+            {
+                self.decided(record, fields);
+            }
+        } else if let Some(ran) = self.ran.get_mut(&id) {
+            ran.rows = Some(ran.rows.unwrap_or_default().saturating_add(number(fields, "rows")));
+            ran.failed |= !text(fields, "sqlstate").is_empty();
+        }
+    }
+
+    /// Why a statement may have read this subject's row, if it may.
+    fn possible(seen: Option<&Seen>, ran: &Ran) -> Option<&'static str> {
+        let Some(seen) = seen else {
+            return Some(
+                "no key was seen: a statement without one in its result or conditions, or before tracking",
+            );
+        };
+        if seen.more {
+            return Some("not all keys were seen");
+        }
+        if !ran.certain {
+            return Some("what it reads is not known exactly");
+        }
+        if !seen.output && ran.rows.is_none_or(|rows| rows > seen.keys) {
+            return Some("it gave more rows than it named keys");
+        }
+        None
+    }
+
+    fn report(self, relation: &str, key: &str, tracked_since: Option<&str>) -> Report {
+        let columns = [
+            "at",
+            "person",
+            "database",
+            "how",
+            "rows",
+            "labels",
+            "verdict",
+            "request",
+            "kinds",
+            "session",
+            "number",
+            "statement",
+        ];
+        let mut certain =
+            Section::new("certain", "Certain: its key was shown, or named by a condition", &columns);
+        let mut with_why = columns;
+        with_why[3] = "why";
+        let mut possible =
+            Section::new("possible", "Possible: nobody can tell from what is recorded", &with_why);
+        let mut people: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let (mut certain_cut, mut possible_cut) = (0_u64, 0_u64);
+        let mut in_order: Vec<_> = self.ran.into_iter().collect();
+        in_order.sort_by(|(_, a), (_, b)| a.at.cmp(&b.at));
+        for (id, ran) in in_order {
+            let seen = self.seen.get(&id);
+            let shown = seen.is_some_and(|seen| seen.shown);
+            let named = seen.is_some_and(|seen| seen.named) && ran.certain;
+            let how = match (shown, named) {
+                (true, true) => "shown and named",
+                (true, false) => "shown",
+                (false, true) if ran.failed => "named; it ended in an error",
+                (false, true) if ran.rows == Some(0) => "named; it gave no rows",
+                (false, true) => "named",
+                (false, false) => match Self::possible(seen, &ran) {
+                    Some(why) => why,
+                    None => continue,
+                },
+            };
+            let count = people.entry(ran.person.clone()).or_default();
+            let (section, cut, count) = if shown || named {
+                (&mut certain, &mut certain_cut, &mut count.0)
+            } else {
+                (&mut possible, &mut possible_cut, &mut count.1)
+            };
+            *count += 1;
+            if section.rows.len() >= MOST_ROWS {
+                *cut += 1;
+                continue;
+            }
+            section.rows.push(vec![
+                json!(ran.at),
+                json!(ran.person),
+                json!(ran.database),
+                json!(how),
+                json!(ran.rows),
+                json!(ran.labels),
+                json!(ran.verdict),
+                json!(ran.request),
+                json!(ran.kinds),
+                json!(id.0),
+                json!(id.1),
+                json!(ran.normalised),
+            ]);
+        }
+        let mut by_person = Section::new("people", "Who", &["person", "certain", "possible"]);
+        by_person.rows = people
+            .into_iter()
+            .map(|(person, (certain, possible))| vec![json!(person), json!(certain), json!(possible)])
+            .collect();
+        let mut refused = Section::new(
+            "not_run",
+            "Named, and did not run",
+            &["at", "person", "verdict", "session", "number"],
+        );
+        refused.rows = self
+            .refused
+            .into_iter()
+            .take(MOST_ROWS)
+            .map(|((session, number), (at, person, verdict))| {
+                vec![json!(at), json!(person), json!(verdict), json!(session), json!(number)]
+            })
+            .collect();
+        let mut notes = vec![
+            "Certain is a statement whose result showed the subject's key, or one that named it in a condition and of \
+             which it is known exactly what it reads. Possible is every other statement that reached the relation and \
+             of which not all keys were seen: aggregates, exports, more than 1,000 keys, views, statements that are \
+             not fully understood. What is in neither list showed keys, and not this one."
+                .to_owned(),
+            match tracked_since {
+                Some(at) => format!("Keys have been recorded since {at}; before that, everything is only possible."),
+                None => "No key was ever recorded: audit.track_subjects is off, or the map names no subject_key. \
+                         Everything is only possible."
+                    .to_owned(),
+            },
+        ];
+        for (what, cut) in [("certain", certain_cut), ("possible", possible_cut)] {
+            if cut > 0 {
+                notes.push(format!("{cut} more that are {what} are not listed: narrow the period down."));
+            }
+        }
+        let head = Head { title: format!("Subject access: {relation}:{key}"), facts: Vec::new(), notes };
+        Report { head, sections: vec![by_person, certain, possible, refused] }
+    }
+}
