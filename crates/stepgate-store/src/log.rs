@@ -3,24 +3,19 @@
 use std::borrow::Borrow;
 use std::cell::RefCell;
 use std::fs::File;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc as std_mpsc;
-use std::task::{Context, Poll};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use stepgate_record::{
-    Event, Fitted, Hash, Permit, Record, RecordError, Release, Seal as _, Template, Ticket,
-};
+use stepgate_record::{Event, Fitted, Hash, Permit, RecordError, Seal as _, Template, Ticket};
 use stepgate_types::{Clock, Entropy, SessionId, StatementId};
 use tokio::sync::watch;
 
 use crate::keeper;
 use crate::queue::Parcel;
-use crate::records::Stored;
-use crate::seal::Watermarks;
+use crate::release::{Durable, PendingRelease};
 use crate::subjects::Staged;
 use crate::wait::block_on;
 use crate::writer::{self, Shared};
@@ -177,7 +172,7 @@ impl Log {
 
     async fn append_all(&self, events: &[Event], changes: Vec<Change>, how: How) -> Result<Queued, LogError> {
         let queued = self.queue_as(events, changes, how).await?;
-        Durable { marks: &self.shared().marks, seq: queued.end, hurries: how.hurries, waits: false }.await?;
+        Durable::new(&self.shared().marks, queued.end, how.hurries).await?;
         Ok(queued)
     }
 
@@ -285,7 +280,7 @@ impl Log {
         let ticket = self.shared().marks.ticket(statement, seq);
         let ticket = ticket.map_err(|error| LogError::Poisoned(error.to_string()))?;
         let log = Arc::clone(&self.handle.shared);
-        Ok((ticket, PendingRelease { log, statement, seq, waits: false, done: false }))
+        Ok((ticket, PendingRelease::new(log, statement, seq)))
     }
 
     /// Queues an event that nothing waits for, also while the disk has no space. It is written, or the log is
@@ -347,30 +342,6 @@ impl Log {
 
     fn push(&self, parcel: Parcel<'_>) -> Result<Option<u64>, LogError> {
         self.shared().queue.push(parcel, &self.shared().marks, &*self.handle.clock)
-    }
-
-    /// Hands all durable records from number `from` on to `f`, in order.
-    ///
-    /// # Errors
-    /// A record cannot be read.
-    pub fn replay(&self, from: u64, f: &mut dyn FnMut(u64, &Record)) -> Result<(), LogError> {
-        for stored in self.shared().read(from, self.len())? {
-            let Stored { seq, bytes, .. } = stored?;
-            let unreadable =
-                |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
-            f(seq, &Record::decode(&bytes).map_err(unreadable)?);
-        }
-        Ok(())
-    }
-
-    /// The last `n` durable records, oldest first.
-    ///
-    /// # Errors
-    /// A record cannot be read.
-    pub fn tail(&self, n: u64) -> Result<Vec<Record>, LogError> {
-        let mut records = Vec::new();
-        self.replay(self.len().saturating_sub(n), &mut |_, record| records.push(record.clone()))?;
-        Ok(records)
     }
 
     /// How many records are durable.
@@ -550,94 +521,5 @@ impl Drop for Handle {
         if let Err(error) = self.shared.checkpoint_if_dirty() {
             tracing::error!(%error, "no last checkpoint");
         }
-    }
-}
-
-/// Waits until a record is on disk.
-struct Durable<'a> {
-    marks: &'a Watermarks,
-    seq: u64,
-    hurries: bool,
-    waits: bool,
-}
-
-impl Future for Durable<'_> {
-    type Output = Result<(), LogError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let polled = self.marks.poll_durable(self.seq, self.hurries, context);
-        self.waits = polled.is_pending();
-        polled
-    }
-}
-
-impl Drop for Durable<'_> {
-    fn drop(&mut self) {
-        if self.waits {
-            self.marks.forget(self.seq);
-        }
-    }
-}
-
-/// The right to release a reply, once the record behind it has come far enough.
-#[must_use = "nothing is released until it is awaited"]
-pub struct PendingRelease {
-    log: Arc<Shared>,
-    statement: StatementId,
-    seq: u64,
-    /// Somebody is to be woken.
-    waits: bool,
-    /// It was given out: there is one release for each statement.
-    done: bool,
-}
-
-impl PendingRelease {
-    /// The release, if the record has come far enough by now; an error if it never will, or if the release was
-    /// given out before.
-    pub fn try_release(&mut self) -> Option<Result<Release, LogError>> {
-        if self.done {
-            return Some(Err(LogError::Closed));
-        }
-        if let Err(error) = self.log.marks.check() {
-            return Some(Err(error));
-        }
-        let release = self.log.marks.release(self.statement, self.seq).ok()?;
-        self.done = true;
-        Some(Ok(release))
-    }
-}
-
-impl Future for PendingRelease {
-    type Output = Result<Release, LogError>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Some(done) = self.try_release() {
-            return Poll::Ready(done);
-        }
-        let polled = self.log.marks.poll_durable(self.seq, true, context);
-        self.waits = polled.is_pending();
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) => {
-                let sealed = self.try_release();
-                let unsealed = || Err(LogError::Poisoned(format!("record {} is not sealed", self.seq)));
-                Poll::Ready(sealed.unwrap_or_else(unsealed))
-            }
-        }
-    }
-}
-
-impl Drop for PendingRelease {
-    fn drop(&mut self) {
-        if self.waits {
-            self.log.marks.forget(self.seq);
-        }
-    }
-}
-
-impl std::fmt::Debug for PendingRelease {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PendingRelease").field("seq", &self.seq).finish_non_exhaustive()
     }
 }

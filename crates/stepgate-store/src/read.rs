@@ -1,5 +1,7 @@
 //! Reading the log, record by record.
 
+use stepgate_record::{Record, RecordError};
+
 use crate::records::{Lines, Stored};
 use crate::scan::Scan;
 use crate::writer::Shared;
@@ -16,6 +18,30 @@ impl Log {
             Err(error) => (None, Some(Err(error))),
         };
         failed.into_iter().chain(lines.into_iter().flatten())
+    }
+
+    /// Hands all durable records from number `from` on to `f`, in order.
+    ///
+    /// # Errors
+    /// A record cannot be read.
+    pub fn replay(&self, from: u64, f: &mut dyn FnMut(u64, &Record)) -> Result<(), LogError> {
+        for stored in self.shared().read(from, self.len())? {
+            let Stored { seq, bytes, .. } = stored?;
+            let unreadable =
+                |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
+            f(seq, &Record::decode(&bytes).map_err(unreadable)?);
+        }
+        Ok(())
+    }
+
+    /// The last `n` durable records, oldest first.
+    ///
+    /// # Errors
+    /// A record cannot be read.
+    pub fn tail(&self, n: u64) -> Result<Vec<Record>, LogError> {
+        let mut records = Vec::new();
+        self.replay(self.len().saturating_sub(n), &mut |_, record| records.push(record.clone()))?;
+        Ok(records)
     }
 
     /// The first record whose bytes are kept; of those before it, the hashes alone are.
