@@ -220,3 +220,75 @@ fn a_threshold_is_matched_by_the_value_of_a_parameter() {
     let range = range.wait_with_output().unwrap();
     assert!(text(&range).contains("ssn-range"), "{}", text(&range));
 }
+
+#[test]
+fn records_tell_the_interval_of_a_value_and_never_the_value() {
+    let mut world = World::not_serving(|text| text);
+    let policies = support::repository().join("policies");
+    let read = |name: &str| std::fs::read_to_string(policies.join(name)).unwrap();
+    let declared = "\n      threshold: {amount: [10000, 30000]}";
+    let map = read("pii-map.yaml").replace("\n      # threshold: {amount: [10000, 30000]}", declared);
+    assert!(map.contains(declared));
+    world.gate.policies(&map, &read("policy.yaml")).unwrap();
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let mut expected: Vec<(&str, &[(&str, i64)])> = Vec::new();
+    for (condition, buckets) in [
+        // Often enough for the first to be remembered, if it could be.
+        ("amount > 23.4231", &[(">", 0)][..]),
+        ("amount > 23.4232", &[(">", 0)]),
+        ("amount > 23.4233", &[(">", 0)]),
+        ("amount > 48151.6231", &[(">", 2)]),
+        ("amount > 23.4234", &[(">", 0)]),
+        ("amount >= 10000", &[(">=", 1)]),
+        ("amount between 23.4235 and 48151.6232", &[("<=", 2), (">=", 0)]),
+        ("amount in (23.4236, 23.4237, 48151.6233)", &[("in", 2), ("in", 0)]),
+        ("amount = (select 48151.6234)", &[("=", -1)]),
+        ("amount = id", &[("=", -1)]),
+        ("amount + 1 > 48151.6235", &[("other", -1)]),
+        ("amount is null", &[("is-null", -1)]),
+        ("id = 48151", &[]),
+    ] {
+        let reply = psql.run(&format!("select count(*) from payments where {condition};")).unwrap();
+        assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{condition}: {}", reply.text());
+        expected.push((condition, buckets));
+    }
+    for (mode, amount, bucket) in [("extended", "23", 0), ("prepared", "48151", 2)] {
+        let script =
+            format!("\\set amount {amount}\nselect count(*) from payments where amount > :amount;\n");
+        let run = pgbench(&world, &dana, mode, &script).output().unwrap();
+        assert!(run.status.success(), "{}", text(&run));
+        expected.push((mode, if bucket == 0 { &[(">", 0)] } else { &[(">", 2)] }));
+    }
+    let records = world.records();
+    let mut told = records.iter().filter(|event| {
+        event["type"] == "statement.decided" && event["relations"].to_string().contains("public.payments")
+    });
+    for (what, buckets) in expected {
+        let event = told.next().unwrap();
+        let buckets: Vec<_> = buckets
+            .iter()
+            .map(|(op, bucket)| serde_json::json!({"column": "public.payments.amount", "op": op, "bucket": bucket}))
+            .collect();
+        let recorded = event.get("buckets").and_then(|it| it.as_array().cloned()).unwrap_or_default();
+        assert_eq!(recorded, buckets, "{what}");
+    }
+    assert!(told.next().is_none());
+    let all: String = records.iter().map(ToString::to_string).collect();
+    for value in ["48151", "23.42", "6231", "4231", "10000"] {
+        assert!(!all.contains(value), "{value} is on record");
+    }
+}
+
+#[test]
+fn a_threshold_of_no_column_is_found_by_the_linter() {
+    let world = World::not_serving(|text| text);
+    let policies = support::repository().join("policies");
+    let read = |name: &str| std::fs::read_to_string(policies.join(name)).unwrap();
+    let map = read("pii-map.yaml").replace("\n      # threshold: {amount:", "\n      threshold: {amuont:");
+    world.gate.policies(&map, &read("policy.yaml")).unwrap();
+    let linted = world.gate.run(["map", "lint", "--database", "shop"], "").unwrap();
+    let said = linted.ok().unwrap_err().to_string();
+    assert!(said.contains("threshold of public.payments.amuont, and there is no such column"), "{said}");
+}

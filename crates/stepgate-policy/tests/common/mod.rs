@@ -91,8 +91,14 @@ pub(crate) fn value(number: u32) -> Operand {
     Operand { class: OperandClass::Number, value: Some(place) }
 }
 
+/// What [`Numbers`] does not know.
+pub(crate) fn parameter(number: u16) -> Operand {
+    let place = ValuePlace { source: ValueSource::Parameter(number), negated: false, rounded: false };
+    Operand { class: OperandClass::Parameter(number), value: Some(place) }
+}
+
 /// Literals are what their number is; parameters are not known.
-struct Numbers;
+pub(crate) struct Numbers;
 
 impl Values for Numbers {
     fn number(&self, place: ValuePlace) -> Option<Number> {

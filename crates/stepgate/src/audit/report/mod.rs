@@ -123,8 +123,7 @@ impl Report {
             .collect();
         let facts: serde_json::Map<String, Value> =
             self.head.facts.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        let report =
-            json!({"title": self.head.title, "report": facts, "notes": self.head.notes, "sections": sections});
+        let report = json!({"title": self.head.title, "report": facts, "notes": self.head.notes, "sections": sections});
         serde_json::to_string_pretty(&report).unwrap_or_default() + "\n"
     }
 
@@ -144,10 +143,11 @@ pub(crate) fn run(link: &Link, command: &ReportCommand, now: Timestamp) -> Resul
         ReportCommand::Activity { person, report } => (Asked::Activity { person: person.clone() }, report),
         ReportCommand::Approvals { report } => (Asked::Approvals {}, report),
         ReportCommand::SubjectAccess { subject, report } => {
-            let (relation, key) = subject.rsplit_once(':').filter(|(_, key)| !key.is_empty()).ok_or_else(|| {
-                Failure::usage(format!("{subject:?} names no subject"))
-                    .hint("write relation:key, such as --subject customers:42")
-            })?;
+            let (relation, key) =
+                subject.rsplit_once(':').filter(|(_, key)| !key.is_empty()).ok_or_else(|| {
+                    Failure::usage(format!("{subject:?} names no subject"))
+                        .hint("write relation:key, such as --subject customers:42")
+                })?;
             (Asked::SubjectAccess { relation: relation.to_owned(), key: key.to_owned() }, report)
         }
     };
@@ -158,7 +158,8 @@ pub(crate) fn run(link: &Link, command: &ReportCommand, now: Timestamp) -> Resul
     let command = Operator::Audit(AuditOperator::Report { report: asked, since, until });
     link.send(command, &mut |reply| {
         if let Reply::Row(row) = reply {
-            report.take(serde_json::from_value(row).map_err(|error| Failure::unreachable(error.to_string()))?);
+            report
+                .take(serde_json::from_value(row).map_err(|error| Failure::unreachable(error.to_string()))?);
         }
         Ok(())
     })?;
