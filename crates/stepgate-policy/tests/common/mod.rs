@@ -102,10 +102,11 @@ pub(crate) struct Numbers;
 
 impl Values for Numbers {
     fn number(&self, place: ValuePlace) -> Option<Number> {
-        match place.source {
-            ValueSource::Literal(number) => number.to_string().parse().ok(),
-            ValueSource::Parameter(_) => None,
-        }
+        let number: Number = match place.source {
+            ValueSource::Literal(number) => number.to_string().parse().ok()?,
+            ValueSource::Parameter(_) => return None,
+        };
+        Some(if place.negated { number.negated() } else { number })
     }
 }
 
