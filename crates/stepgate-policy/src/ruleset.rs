@@ -158,9 +158,11 @@ impl Ruleset {
     #[must_use]
     pub fn is_settled_by_facts(&self, message: &[Facts]) -> bool {
         let mut compared = message.iter().flat_map(|facts| facts.predicates.iter()).peekable();
-        let compares = compared.peek().is_some();
-        let looks_at_values = || self.policy.rules.iter().any(|rule| rule.condition.looks_at_values());
-        !(compares && looks_at_values()) && !compared.any(|it| self.map.has_thresholds(&it.column))
+        if compared.peek().is_none() {
+            return true;
+        }
+        let rules_look = self.policy.rules.iter().any(|rule| rule.condition.looks_at_values());
+        !(rules_look || compared.any(|it| self.map.has_thresholds(&it.column)))
     }
 
     /// Whether what happens to a statement hangs on how many rows it returns, and the upper bound in its facts leaves

@@ -236,19 +236,19 @@ fn records_tell_the_interval_of_a_value_and_never_the_value() {
     let mut expected: Vec<(&str, &[(&str, i64)])> = Vec::new();
     for (condition, buckets) in [
         // Often enough for the first to be remembered, if it could be.
-        ("amount > 23.4231", &[(">", 0)][..]),
-        ("amount > 23.4232", &[(">", 0)]),
-        ("amount > 23.4233", &[(">", 0)]),
-        ("amount > 48151.6231", &[(">", 2)]),
-        ("amount > 23.4234", &[(">", 0)]),
+        ("amount > 23.423151831", &[(">", 0)][..]),
+        ("amount > 23.423151832", &[(">", 0)]),
+        ("amount > 23.423151833", &[(">", 0)]),
+        ("amount > 481516234.31", &[(">", 2)]),
+        ("amount > 23.423151834", &[(">", 0)]),
         ("amount >= 10000", &[(">=", 1)]),
-        ("amount between 23.4235 and 48151.6232", &[("<=", 2), (">=", 0)]),
-        ("amount in (23.4236, 23.4237, 48151.6233)", &[("in", 2), ("in", 0)]),
-        ("amount = (select 48151.6234)", &[("=", -1)]),
+        ("amount between 23.423151835 and 481516234.32", &[("<=", 2), (">=", 0)]),
+        ("amount in (23.423151836, 23.423151837, 481516234.33)", &[("in", 2), ("in", 0)]),
+        ("amount = (select 481516234.34)", &[("=", -1)]),
         ("amount = id", &[("=", -1)]),
-        ("amount + 1 > 48151.6235", &[("other", -1)]),
+        ("amount + 1 > 481516234.35", &[("other", -1)]),
         ("amount is null", &[("is-null", -1)]),
-        ("id = 48151", &[]),
+        ("id = 481516234", &[]),
     ] {
         let reply = psql.run(&format!("select count(*) from payments where {condition};")).unwrap();
         assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{condition}: {}", reply.text());
@@ -257,7 +257,7 @@ fn records_tell_the_interval_of_a_value_and_never_the_value() {
     // The same text with other values, in one session each.
     let select = "select count(*) from payments where amount > :amount;\n";
     let script: String =
-        ["23", "24", "25", "48151", "26"].map(|it| format!("\\set amount {it}\n{select}")).concat();
+        ["23", "24", "25", "481516234", "26"].map(|it| format!("\\set amount {it}\n{select}")).concat();
     for mode in ["extended", "prepared"] {
         let run = pgbench(&world, &dana, mode, &script).output().unwrap();
         assert!(run.status.success(), "{}", text(&run));
@@ -279,7 +279,7 @@ fn records_tell_the_interval_of_a_value_and_never_the_value() {
     }
     assert!(told.next().is_none());
     let all: String = records.iter().map(ToString::to_string).collect();
-    for value in ["48151", "23.42", "6231", "4231", "10000"] {
+    for value in ["481516234", "4231518"] {
         assert!(!all.contains(value), "{value} is on record");
     }
 }
