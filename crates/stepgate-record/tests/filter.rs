@@ -1,5 +1,7 @@
 //! Filters: which records pass.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use stepgate_record::{Event, Facet, Filter, Hash, Outcome, Record};
 use stepgate_types::{RequestId, Timestamp};
 

@@ -91,7 +91,7 @@ impl KeyFields {
             for column in shown.into_iter().filter(|column| tracked.is_key(column)) {
                 // A view's column may be anything that is made of the key.
                 let itself = name == Some(&column.relation);
-                let read = itself.then(|| Read { type_oid: field.type_oid, binary: field.format != 0 });
+                let read = itself.then_some(Read { type_oid: field.type_oid, binary: field.format != 0 });
                 fields.push(KeyField { at, relation: column.relation, read });
             }
         }

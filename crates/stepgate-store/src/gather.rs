@@ -194,7 +194,7 @@ fn blocks(first: u64, leaves: &[Hash]) -> Vec<Hash> {
     let aligned = first.checked_rem(BLOCK) == Some(0);
     let of_block = usize::try_from(BLOCK).unwrap_or(usize::MAX);
     let whole = leaves.chunks_exact(of_block).filter(|_| aligned);
-    whole.filter_map(|leaves| root_of(leaves)).collect()
+    whole.filter_map(root_of).collect()
 }
 
 /// The root over leaves, of which there must be some.

@@ -305,7 +305,7 @@ mod tests {
         assert!(hex.parse::<PersonName>().is_err());
         assert_eq!(Who::from(hex.as_str()), Who::Commit(commit));
         // One digit less, or another letter, is a name.
-        for name in [&hex[..63], &hex.to_uppercase(), &format!("{hex}0")] {
+        for name in [hex.split_at(63).0, &hex.to_uppercase(), &format!("{hex}0")] {
             assert_eq!(Who::from(name), Who::Name(name.to_owned()), "{name}");
         }
     }

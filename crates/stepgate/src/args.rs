@@ -95,7 +95,7 @@ pub(crate) enum Command {
     Policy(PolicyCommand),
     /// The audit log: read, search, verify, export, report, keep
     #[command(subcommand, after_help = "Example:\n  stepgate audit verify")]
-    Audit(AuditCommand),
+    Audit(Box<AuditCommand>),
     /// Say what SQL reads and writes, without running it
     #[command(
         after_help = "Examples:\n  stepgate analyze --schema schema.sql --name shop queries.sql\n  echo '{\"sql\": \"select ssn from hr.employees\"}' | stepgate analyze --database postgresql://dana@localhost/shop --input jsonl -"

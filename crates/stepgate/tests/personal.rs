@@ -63,7 +63,7 @@ fn names_are_in_no_file_and_erasing_one_leaves_a_log_that_verifies() {
     );
     world.gate.terminate().unwrap();
     for text in [NAME, "127.0.0.1", "uid:"] {
-        assert_eq!(holders(&world, text), [PathBuf::new(); 0], "{text}");
+        assert_eq!(holders(&world, text), Vec::<PathBuf>::new(), "{text}");
     }
 
     // What was approved is there after a restart: whom it is for is read from the log.
@@ -83,7 +83,7 @@ fn names_are_in_no_file_and_erasing_one_leaves_a_log_that_verifies() {
     world.gate.terminate().unwrap();
     let (status, verified) = run(&world, &["audit", "verify"]);
     assert!(status == 0, "{verified}");
-    assert_eq!(holders(&world, NAME), [PathBuf::new(); 0]);
+    assert_eq!(holders(&world, NAME), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use stepgate_record::bundle::{
     FileInfo, Files, Format, Opening, ProofLine, examine, files, keys_text, note_text,
 };
 use stepgate_record::{
-    Checkpoint, Event, Export, Filter, Fitted, Frontier, Hash, NoteSigner, Record, VerifierKeys, commitment,
+    Checkpoint, Event, Export, Filter, Fitted, Frontier, Hash, NoteSigner, Record, commitment,
 };
 use stepgate_types::{SessionId, SubjectKind, Who};
 

@@ -9,7 +9,7 @@ mod single;
 use std::io::{self, BufRead};
 
 use gate::{Gate, Memory, opening, pack, signer};
-use stepgate_record::bundle::{Files, Format, Opening, ProofLine, examine, files, verify_bundle};
+use stepgate_record::bundle::{Files, Format, ProofLine, examine, files, verify_bundle};
 use stepgate_record::verify::{Anchor, Outcome, Place, report};
 use stepgate_record::{Event, Filter, Fitted, Frontier, Hash, Record};
 use stepgate_types::SubjectKind;
@@ -64,12 +64,12 @@ fn no_changed_byte_anywhere_in_a_bundle_is_accepted() {
         each_kind(2).enumerate().filter(|(at, _)| at % 4 == 0 || *at == 5).map(|(_, each)| each)
     {
         for (file, bytes) in &good.0 {
-            for at in 0..bytes.len() {
+            for (at, byte) in bytes.iter().enumerate() {
                 let mut bad = good.clone();
                 bad.0.get_mut(file).unwrap()[at] ^= 1 << (at % 8);
                 let outcome = verify(&bad);
                 assert!(outcome.is_err(), "{name}: byte {at} of {file}");
-                if file == files::RECORDS && bytes[at] != b'\n' {
+                if file == files::RECORDS && *byte != b'\n' {
                     assert!(matches!(place(&outcome), Place::Record(_)), "{name}: {outcome:?}");
                 }
                 if Format::ALL.iter().any(|format| format.file() == Some(file)) {
@@ -171,7 +171,7 @@ fn a_record_dropped_with_its_line_of_the_proof_is_missed() {
         let gap = [ProofLine::gap(seq, &hidden).line(), b"\n".to_vec()].concat();
         let mut line = proof.iter().position(|line| !without.contains(line)).unwrap();
         let mut hiding = proof.clone();
-        std::mem::swap(&mut hiding[line], &mut gap.clone());
+        hiding[line].clone_from(&gap);
         line += 1;
         assert!(line > 0);
         bad.put(files::PROOF, &hiding.concat());
@@ -180,6 +180,8 @@ fn a_record_dropped_with_its_line_of_the_proof_is_missed() {
         assert!(report(&outcome).contains("4 records were exported; here are 3"), "{outcome:?}");
     }
 }
+
+type Change<'a> = &'a dyn Fn(&mut (u64, u64), &mut Vec<String>);
 
 #[test]
 fn gaps_cannot_be_moved_merged_or_changed() {
@@ -209,7 +211,7 @@ fn gaps_cannot_be_moved_merged_or_changed() {
     }
     for (at, line) in proof.iter().enumerate() {
         let Some(ProofLine::Gap(gap)) = ProofLine::read(line.strip_suffix(b"\n").unwrap()) else { continue };
-        let change = |change: &dyn Fn(&mut (u64, u64), &mut Vec<String>)| {
+        let change = |change: Change<'_>| {
             let mut gap = gap.clone();
             change(&mut gap.gap, &mut gap.hashes);
             let mut lines = proof.clone();

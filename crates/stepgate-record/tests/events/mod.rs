@@ -64,7 +64,7 @@ const OTHERS: &str = r#"
 {"type":"integrity.checked","records":12,"ok":true}
 {"type":"stepup.ended","request":"7K4M-9QXD","outcome":"denied","by":"lee","reason_hmac":null,"reason":"use the extract"}
 {"type":"stepup.challenge_shown","request":"7K4M-9QXD","to":"lee"}
-{"type":"grant.expired","grant":"G","uses":3}
+{"type":"grant.expired","grant":"G"}
 {"type":"audit.exported","records":3,"export":{"filter":"{}","format":"csv","id":"ab","redacted":true},"operator":"uid:1000"}
 {"type":"audit.export_sealed","export":"ab","manifest_sha256":"cd","signed":true}
 {"type":"audit.read","how":"search","filter":"{}","records":3,"operator":"uid:1000"}

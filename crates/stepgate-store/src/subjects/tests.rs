@@ -113,7 +113,7 @@ fn no_name_address_client_or_reason_stands_in_any_file() {
     log.close().unwrap();
     drop(log);
     for needle in [NAME, ADDRESS, CLIENT, REASON, "192.0.2.99", "omar", "uid:1000"] {
-        assert_eq!(holds(dir.path(), needle.as_bytes()), [PathBuf::new(); 0], "{needle}");
+        assert_eq!(holds(dir.path(), needle.as_bytes()), Vec::<PathBuf>::new(), "{needle}");
     }
     // Whoever has the keys reads them, also after a restart.
     let log = open(dir.path(), 3);
@@ -205,7 +205,7 @@ fn after_shredding_neither_the_master_key_nor_any_file_opens_it_and_the_log_veri
         // Of the old key nothing is left, as it was sealed or otherwise …
         let stored: serde_json::Value = serde_json::from_slice(&old_key).unwrap();
         let sealed = stored["key"].as_str().unwrap();
-        assert_eq!(holds(dir.path(), sealed.as_bytes()), [PathBuf::new(); 0]);
+        assert_eq!(holds(dir.path(), sealed.as_bytes()), Vec::<PathBuf>::new());
         // … and what sled may have kept of the old values (here: all of them) does not open by the new one.
         fs::copy(dir.path().join("subjects.kek"), before.path().join("subjects.kek")).unwrap();
         assert!(matches!(try_open(before.path(), 8), Err(OpenError::Damaged { .. })));

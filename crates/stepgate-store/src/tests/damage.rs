@@ -313,6 +313,38 @@ fn missing_files_are_refused_and_nothing_is_made_anew() {
 }
 
 #[test]
+fn no_new_log_is_begun_where_anything_of_one_is_left() {
+    // All that says that there are records, and one thing that is left.
+    for left in ["log.vkey", "beside", "records", "checkpoints"] {
+        let dir = made();
+        fs::remove_file(dir.path().join("format.json")).unwrap();
+        for gone in
+            ["log.vkey", "beside", "records", "checkpoints", "journal"].into_iter().filter(|it| *it != left)
+        {
+            let path = dir.path().join(gone);
+            if path.is_dir() { fs::remove_dir_all(path).unwrap() } else { fs::remove_file(path).unwrap() }
+        }
+        if left == "beside" {
+            // There is something in it only where something was kept.
+            continue;
+        }
+        assert!(refused(dir.path()).contains("format.json"), "{left}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let change = Change::Put { side: Side::Bindings, key: vec![1], value: vec![2] };
+    log.append_blocking(vec![event(1)], vec![change]).unwrap();
+    drop(log);
+    for gone in ["format.json", "log.vkey"] {
+        fs::remove_file(dir.path().join(gone)).unwrap();
+    }
+    for gone in ["records", "checkpoints"] {
+        fs::remove_dir_all(dir.path().join(gone)).unwrap();
+    }
+    assert!(refused(dir.path()).contains("beside/db"));
+}
+
+#[test]
 fn an_altered_verifier_key_or_format_is_refused() {
     for file in ["log.vkey", "format.json"] {
         let dir = made();

@@ -12,6 +12,7 @@ use stepgate_record::verify::{Anchor, Place, verify_export};
 use stepgate_record::{Checkpoint, Fitted, Frontier, Hash, NoteSigner};
 
 use super::log::event;
+use crate::check::verify_records;
 use crate::frame::{Builder, HEADER_BYTES};
 use crate::scan::{file_header, file_name};
 use crate::testing::{open, vault};
@@ -359,7 +360,7 @@ fn first_altered(made: &Made, files: &Snapshot) -> Option<u64> {
 }
 
 fn judge(made: &Made, dir: &Path, files: &Snapshot, opens: bool) {
-    let outcome = verify_dir(dir, Some(&made.anchor));
+    let outcome = verify_records(dir, Some(&made.anchor));
     let altered = first_altered(made, files);
     match outcome {
         Ok(_) => assert_eq!(altered, None, "record altered, and nobody noticed"),
@@ -433,7 +434,7 @@ fn every_byte_of_a_small_log_matters_or_changes_no_record() {
             let Some(byte) = bad.get_mut(at) else { continue };
             *byte ^= 0x11;
             fs::write(dir.path().join(name), &bad).unwrap();
-            if verify_dir(dir.path(), Some(&anchor)).is_ok() {
+            if verify_records(dir.path(), Some(&anchor)).is_ok() {
                 let mut files = good.clone();
                 files.insert(name.clone(), bad);
                 assert_eq!(records(&files)[..original.len()], original[..], "{} byte {at}", name.display());

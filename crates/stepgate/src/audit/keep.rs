@@ -32,7 +32,7 @@ pub(super) fn retention(config: &Path, dry_run: bool) -> Result<(), Failure> {
 }
 
 fn say(config: &Path, command: AuditOperator) -> Result<(), Failure> {
-    let said = Link::open(&Config::load(config)?)?.tell(Operator::Audit(command))?;
+    let said = Link::open(&Config::load(config)?)?.tell(Operator::audit(command))?;
     said.iter().try_for_each(|said| output::print_line(said))
 }
 

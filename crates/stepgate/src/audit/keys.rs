@@ -55,7 +55,7 @@ pub(super) fn cosign(config: &Config, path: &Path) -> Result<(), Failure> {
     }
     let note = fs::read_to_string(path).map_err(|error| trouble(&error))?;
     let witnesses = config.audit.witnesses.iter().map(|witness| witness.key.to_string()).collect();
-    let said = Link::open(config)?.tell(Operator::Audit(AuditOperator::Cosign { note, witnesses }))?;
+    let said = Link::open(config)?.tell(Operator::audit(AuditOperator::Cosign { note, witnesses }))?;
     said.map_or(Ok(()), |said| output::print_line(&said))
 }
 

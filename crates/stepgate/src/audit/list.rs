@@ -23,7 +23,7 @@ pub(super) fn tail(
     filter: Filter,
     format: Format,
 ) -> Result<(), Failure> {
-    let command = Operator::Audit(AuditOperator::Tail { lines, follow, filter });
+    let command = Operator::audit(AuditOperator::Tail { lines, follow, filter });
     if !follow && format != Format::Table {
         return print(&link.rows(command)?, format);
     }
@@ -42,7 +42,7 @@ pub(super) fn tail(
 /// Prints what a search finds.
 pub(super) fn search(link: &Link, search: AuditOperator, format: Format) -> Result<(), Failure> {
     let mut rows = Vec::new();
-    let said = link.send(Operator::Audit(search), &mut |reply| {
+    let said = link.send(Operator::audit(search), &mut |reply| {
         if let Reply::Row(row) = reply {
             rows.push(row);
         }

@@ -58,11 +58,11 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             export(config, wanted, out.as_deref())
         }
         AuditCommand::Prove { record } => {
-            let command = Operator::Audit(AuditOperator::Prove { record: *record });
+            let command = Operator::audit(AuditOperator::Prove { record: *record });
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
         AuditCommand::Checkpoint => {
-            let command = Operator::Audit(AuditOperator::Checkpoint {});
+            let command = Operator::audit(AuditOperator::Checkpoint {});
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
         AuditCommand::Backup { dir } => keep::backup(config, dir),
@@ -73,11 +73,11 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             let keep = config.audit.upkeep.keep;
             let keep_us = keep.map(|keep| u64::try_from(keep.as_micros()).unwrap_or(u64::MAX));
             let command = AuditOperator::Shred { subject: subject.clone(), keep_us, now: *now };
-            let said = Link::open(&config)?.tell(Operator::Audit(command))?;
+            let said = Link::open(&config)?.tell(Operator::audit(command))?;
             said.iter().try_for_each(|said| output::print_line(said))
         }
         AuditCommand::RotateKey => {
-            let command = Operator::Audit(AuditOperator::RotateKey {});
+            let command = Operator::audit(AuditOperator::RotateKey {});
             write_text(&Link::open(&Config::load(config)?)?, command, None)
         }
         AuditCommand::Cosign { file } => keys::cosign(&Config::load(config)?, file),
@@ -85,7 +85,6 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             report::run(&Link::open(&Config::load(config)?)?, command, SystemClock.now())
         }
         AuditCommand::Sink(command) => crate::deliver::run(config, command),
-        _ => Err(Failure::usage("this is not built yet")),
     }
 }
 
@@ -101,7 +100,7 @@ fn export(config: &Path, wanted: bundle::Wanted, out: Option<&Path>) -> Result<(
         return Err(Failure::usage("lines alone are all records of a time, as they are")
             .hint("for anything else write a bundle: --out NAME.tar, or --out DIRECTORY"));
     }
-    let command = Operator::Audit(AuditOperator::Export { since, until });
+    let command = Operator::audit(AuditOperator::Export { since, until });
     write_text(&Link::open(&Config::load(config)?)?, command, out)
 }
 

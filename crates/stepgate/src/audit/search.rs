@@ -85,6 +85,7 @@ pub(super) fn search(
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
     let Wanted { mut filter, how, limit } = wanted;
+    shown::settle(&store.log);
     shown::resolve(&mut filter, store.log.subjects());
     let finds = Finds::search(&store.finder, &filter, how, limit).map_err(|error| log_error(&error))?;
     let found = finds.len();

@@ -1,5 +1,7 @@
 //! Records as whoever may read the log sees them: with names in place of commitments.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 use stepgate_record::{AuditRead, Event, Facet, Filter, Reader, Record};
 use stepgate_store::{Log, Stored, Subjects};
@@ -66,6 +68,17 @@ pub(super) fn resolve(filter: &mut Filter, subjects: &Subjects) {
         let kind = if facet == Facet::Address { SubjectKind::Address } else { SubjectKind::Person };
         subjects.commit_of(kind, text).map(|commit| commit.to_string())
     });
+}
+
+/// Lets what was recorded so far come to disk, where alone it is read; on a disk that is full it does not.
+pub(super) fn settle(log: &Log) {
+    let end = log.len().saturating_add(log.backlog());
+    for _ in 0..25 {
+        if log.len() >= end {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Records that so many records are read, before any of them is shown.

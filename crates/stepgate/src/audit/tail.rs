@@ -53,7 +53,10 @@ pub(super) async fn tail(
         let work = move || begin(&store, &by, (lines, filter), next, &out);
         tokio::task::spawn_blocking(work).await.map_err(|_| Failure::usage("the tail broke off"))??
     };
-    while follow {
+    if !follow {
+        return Ok(None);
+    }
+    loop {
         while next < store.log.len() {
             let (finder, log, sieve) = (store.finder.clone(), store.log.clone(), sieve.clone());
             let read = tokio::task::spawn_blocking(move || piece(&finder, &log, &sieve, next)).await;
@@ -75,7 +78,6 @@ pub(super) async fn tail(
             return Err(Failure::unreachable(format!("the log has ended: {why}")));
         }
     }
-    Ok(None)
 }
 
 /// Shows the last records before `end`; returns what those that follow are held against.

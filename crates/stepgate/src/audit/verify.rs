@@ -99,7 +99,7 @@ fn verify_configured(
         }
         return conclude(&stepgate_store::verify_dir(&config.data, anchor.as_ref()));
     }
-    let command = Operator::Audit(AuditOperator::Verify { anchor: text, witnesses: witnesses.to_vec() });
+    let command = Operator::audit(AuditOperator::Verify { anchor: text, witnesses: witnesses.to_vec() });
     let rows = Link::open(config)?.rows(command)?;
     let row = rows.first().ok_or_else(|| Failure::unreachable("the gate gave no answer"))?;
     finish(

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
 pub(crate) use load::sha256;
-pub(crate) use place::{HostPort, WebUrl};
+pub(crate) use place::{HostPort, WebUrl, safe_url};
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
 pub(crate) use ways::{Email, MailTls, Way, WayTo, WayWebhook};

@@ -72,6 +72,11 @@ pub(super) fn web_url(path: &str, (text, at): (&str, At), problems: &mut Problem
     parsed.ok()
 }
 
+/// Whether an address keeps what is sent to it from whoever listens on the way; if not, why, in words that go on from it.
+pub(crate) fn safe_url(text: &str) -> Result<(), &'static str> {
+    parse_web_url(text).map(drop)
+}
+
 /// Strict: what follows the host must not be able to make another host of it (`http://127.0.0.1:80@elsewhere`).
 fn parse_web_url(text: &str) -> Result<WebUrl, &'static str> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(['\\', '"', '<', '>', '#']) {

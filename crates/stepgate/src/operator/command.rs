@@ -57,11 +57,18 @@ pub(crate) enum Operator {
         session: SessionId,
     },
     /// What concerns the log itself.
-    Audit(AuditOperator),
+    Audit(Box<AuditOperator>),
     /// What concerns where records are sent.
     Sink(SinkOperator),
     /// Answers with one row on the gate itself.
     Status {},
+}
+
+impl Operator {
+    /// A command on the log.
+    pub(crate) fn audit(command: AuditOperator) -> Self {
+        Self::Audit(Box::new(command))
+    }
 }
 
 /// One line of an answer; the last is `Done` or `Failed`.

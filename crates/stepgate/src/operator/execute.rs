@@ -110,7 +110,7 @@ pub(crate) async fn execute(
             Ok(None)
         }
         Operator::SessionKill { session } => kill(operations, by, session).await,
-        Operator::Audit(command) => crate::audit::execute(store, by, command, out).await,
+        Operator::Audit(command) => crate::audit::execute(store, by, *command, out).await,
         Operator::Sink(command) => {
             deliver::execute(&operations.delivery, by, operations.sessions.is_some(), command, out).await
         }

@@ -9,6 +9,7 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
 use super::logins::{self, Login};
 use crate::args::AsArgs;
+use crate::config::safe_url;
 use crate::failure::Failure;
 use crate::harmless::harmless;
 
@@ -43,13 +44,9 @@ impl Api {
 
     /// The API at an address, for somebody who has not logged in yet.
     pub(crate) fn at(url: &str, ca_pem: Option<&str>) -> Result<Self, Failure> {
-        let loopback = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
-        let plain_here = loopback.iter().any(|host| {
-            url.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))
-        });
-        if !url.starts_with("https://") && !plain_here {
-            return Err(Failure::usage(format!("{} is not an https:// address", harmless(url)))
-                .hint("passwords and codes must not cross a network in the clear"));
+        if let Err(why) = safe_url(url) {
+            return Err(Failure::usage(format!("{} {why}", harmless(url)))
+                .hint("passwords and codes must not cross a network in the clear: https://gate.example"));
         }
         let roots = match ca_pem {
             Some(pem) => RootCerts::Specific(Arc::new(certificates(pem)?)),

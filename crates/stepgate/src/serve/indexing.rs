@@ -13,9 +13,8 @@ pub(crate) async fn keep_up(finder: Finder, mut shutdown: watch::Receiver<bool>)
     loop {
         let finder = finder.clone();
         // The index is nothing that anybody relies on: whoever searches is told what is wrong.
-        match tokio::task::spawn_blocking(move || finder.catch_up()).await {
-            Ok(Err(error)) => tracing::warn!(%error, "the log's index does not keep up"),
-            Ok(Ok(())) | Err(_) => {}
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || finder.catch_up()).await {
+            tracing::warn!(%error, "the log's index does not keep up");
         }
         tokio::select! {
             _ = shutdown.wait_for(|down| *down) => return,

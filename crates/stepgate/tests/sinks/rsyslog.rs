@@ -87,7 +87,7 @@ action(type=\"omfile\" file=\"{out}\" template=\"told\")
             assert!(words[3].ends_with(&format!("seq=\"{seq}\"")), "{}", words[3]);
             seq
         };
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         whole.lines().filter(|line| line.contains("[stepgate@")).map(seq).collect::<BTreeSet<u64>>()
     };
     until("rsyslog to have written all", SOON, || read().last() == Some(&(end - 1)))

@@ -153,7 +153,7 @@ impl From<io::Error> for Trouble {
 
 /// Has the gate give out its part, into files.
 fn fetch(link: &Link, wanted: Wanted, id: &str, dir: &Path) -> Result<(), Trouble> {
-    let command = Operator::Audit(AuditOperator::Bundle {
+    let command = Operator::audit(AuditOperator::Bundle {
         id: id.to_owned(),
         filter: wanted.filter,
         format: wanted.format.as_str().to_owned(),
@@ -229,7 +229,7 @@ fn make(dir: &Path, format: Format, sign: bool) -> Result<(Examined, Manifest), 
 
 /// Has the gate record the manifest, and sign it.
 fn seal(link: &Link, id: &str, manifest: &Manifest, sign: bool, dir: &Path) -> Result<(), Trouble> {
-    let command = Operator::Audit(AuditOperator::BundleSeal {
+    let command = Operator::audit(AuditOperator::BundleSeal {
         export: id.to_owned(),
         manifest_sha256: data_encoding::HEXLOWER.encode(&manifest.sha256()),
         sign,

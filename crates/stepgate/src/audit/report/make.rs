@@ -102,6 +102,7 @@ pub(crate) fn make(
     (since, until): (Option<Timestamp>, Option<Timestamp>),
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
+    shown::settle(&store.log);
     let making = Making { store, since, until };
     let report = match asked {
         Asked::Activity { person } => activity::make(&making, person)?,

@@ -155,7 +155,7 @@ pub(crate) fn run(link: &Link, command: &ReportCommand, now: Timestamp) -> Resul
     let since = since.as_deref().map(|text| time(text, now)).transpose()?;
     let until = until.as_deref().map(|text| time(text, now)).transpose()?;
     let mut report = Report::default();
-    let command = Operator::Audit(AuditOperator::Report { report: asked, since, until });
+    let command = Operator::audit(AuditOperator::Report { report: asked, since, until });
     link.send(command, &mut |reply| {
         if let Reply::Row(row) = reply {
             report
