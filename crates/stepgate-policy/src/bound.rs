@@ -63,6 +63,8 @@ pub enum Missing {
     Renamed(Option<String>),
     /// The column that tells whom a row is about.
     SubjectKey(String),
+    /// A column that has thresholds.
+    Threshold(String),
     /// A column that a rule's `predicate` names, which never matches then.
     Compared {
         /// The column.
@@ -100,6 +102,12 @@ impl fmt::Display for Alarm {
             Missing::Compared { column, rule } => write!(
                 f,
                 "rule {rule} has a `predicate` on {relation}.{}, and there is no such column; it never matches",
+                quote_ident(column)
+            ),
+            Missing::Threshold(column) => write!(
+                f,
+                "the map has a threshold of {relation}.{}, and there is no such column; no record tells on which \
+                 side of it a statement asks",
                 quote_ident(column)
             ),
             Missing::SubjectKey(column) => {

@@ -9,6 +9,7 @@
 
 mod approval_load;
 mod bound;
+mod bucket;
 mod condition;
 mod condition_load;
 mod decide;
@@ -27,11 +28,13 @@ mod report;
 mod ruleset;
 mod statement;
 mod summary;
+mod threshold_load;
 mod truth;
 mod why;
 mod yaml;
 
 pub use bound::{Alarm, Bound, Columns, Missing};
+pub use bucket::Bucket;
 pub use decision::{Approval, Circumstances, Decision, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
 pub use limit_load::parse_size;

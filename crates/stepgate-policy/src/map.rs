@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use stepgate_sql::{Classes, Facts};
+use stepgate_sql::{Classes, Facts, Number};
 use stepgate_types::{Action, Certainty, Class, ColumnName, Kind, Label, RelationName, Use, best_for};
 
 use crate::bound::{Alarm, Missing};
@@ -20,6 +20,8 @@ pub struct Map {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Database {
     pub(crate) relations: HashMap<RelationName, Relation>,
+    /// Whether any of them has thresholds.
+    pub(crate) has_thresholds: bool,
 }
 
 /// The entry of one relation.
@@ -27,6 +29,8 @@ pub(crate) struct Database {
 pub(crate) struct Relation {
     pub(crate) columns: BTreeMap<String, Label>,
     pub(crate) subject_key: Option<String>,
+    /// Ascending, of each column that has some.
+    pub(crate) thresholds: BTreeMap<String, Vec<Number>>,
     pub(crate) unlisted_columns: Option<Class>,
 }
 
@@ -63,7 +67,7 @@ impl Map {
     }
 
     /// The entries for a database: under its name, or else under the wildcard that says the most of it.
-    fn of(&self, database: &str) -> Option<&Database> {
+    pub(crate) fn of(&self, database: &str) -> Option<&Database> {
         let own = self.databases.get(database);
         own.or_else(|| self.databases.get(best_for(self.databases.keys().map(String::as_str), database)?))
     }
@@ -149,6 +153,11 @@ impl Map {
         entry.classify(&column.column, self)
     }
 
+    /// Whether any database has thresholds of this column.
+    pub(crate) fn has_thresholds(&self, column: &ColumnName) -> bool {
+        self.databases.values().any(|db| db.thresholds(column).is_some())
+    }
+
     /// Whether any database lists this relation.
     pub(crate) fn lists(&self, relation: &RelationName) -> bool {
         self.databases.values().any(|db| db.relations.contains_key(relation))
@@ -160,6 +169,14 @@ impl Map {
             .values()
             .filter_map(|db| db.relations.get(&column.relation))
             .any(|entry| entry.columns.contains_key(&column.column) || entry.unlisted_columns.is_some())
+    }
+}
+
+impl Database {
+    /// The thresholds of a column, if it has any.
+    pub(crate) fn thresholds(&self, column: &ColumnName) -> Option<&[Number]> {
+        let entry = self.relations.get(&column.relation).filter(|_| self.has_thresholds)?;
+        entry.thresholds.get(&column.column).map(Vec::as_slice)
     }
 }
 
@@ -189,7 +206,8 @@ impl Relation {
             if is_bound(&column) { Missing::Renamed(Some(column)) } else { Missing::Column(column) }
         });
         let subject_key = self.subject_key.iter().filter(gone).cloned().map(Missing::SubjectKey);
-        columns.chain(subject_key).collect()
+        let thresholds = self.thresholds.keys().filter(gone).cloned().map(Missing::Threshold);
+        columns.chain(subject_key).chain(thresholds).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use crate::key;
 use crate::map::{Database, Map, Relation, Unknown};
 use crate::read::{self, Fields};
 use crate::report::Report;
+use crate::threshold_load;
 use crate::yaml::{self, Node, Place, Value};
 
 /// The highest rank of a class. Ranks only order; more room than this helps nobody.
@@ -34,8 +35,7 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str) -> Option<Map> {
         return None;
     }
     let known = ["version", "classes", "labels", "databases", "unknown"];
-    let fields =
-        Fields::read(report, &root, "the map", &known, &["mask", "masks", "threshold", "thresholds"])?;
+    let fields = Fields::read(report, &root, "the map", &known, &["mask", "masks"])?;
     read::version(report, &fields, "the map");
     let classes = classes(report, fields.get("classes"));
     let labels = labels(report, fields.get("labels"), &classes);
@@ -89,7 +89,7 @@ fn labels(report: &mut Report<'_>, node: Option<&Node>, classes: &BTreeSet<Class
 
 fn label_class(report: &mut Report<'_>, name: &str, node: &Node, classes: &BTreeSet<Class>) -> Option<Class> {
     let what = format!("label `{name}`");
-    let later = ["mask", "threshold", "detect", "retention"];
+    let later = ["mask", "detect", "retention"];
     let fields = Fields::read(report, node, &what, &["class"], &later)?;
     let node = fields.require(report, &what, "class")?;
     class(report, node, &format!("the class of {what}"), classes)
@@ -120,6 +120,7 @@ fn databases(
             match key::relation(&table.name) {
                 Ok(name) => {
                     let entry = relation(report, &name, entry, classes, labels);
+                    database.has_thresholds |= !entry.thresholds.is_empty();
                     database.relations.insert(name, entry);
                 }
                 Err(wrong) => report.error(table.at, wrong),
@@ -138,8 +139,8 @@ fn relation(
     labels: &BTreeMap<Label, Class>,
 ) -> Relation {
     let what = name.to_string();
-    let known = ["columns", "subject_key", "unlisted_columns"];
-    let later = ["mask", "masks", "threshold", "thresholds", "rows"];
+    let known = ["columns", "subject_key", "threshold", "unlisted_columns"];
+    let later = ["mask", "masks", "rows"];
     let Some(fields) = Fields::read(report, node, &what, &known, &later) else { return Relation::default() };
     let mut columns = BTreeMap::new();
     if let Some(node) = fields.get("columns") {
@@ -156,7 +157,8 @@ fn relation(
     let unlisted_columns = fields
         .get("unlisted_columns")
         .and_then(|node| class(report, node, &format!("`unlisted_columns` of {what}"), classes));
-    Relation { columns, subject_key, unlisted_columns }
+    let thresholds = fields.get("threshold").map(|node| threshold_load::load(report, node, &what));
+    Relation { columns, subject_key, thresholds: thresholds.unwrap_or_default(), unlisted_columns }
 }
 
 fn column_label(
@@ -169,7 +171,10 @@ fn column_label(
     if let Value::Map(entries) = &node.value
         && let Some((key, _)) = entries.iter().find(|(key, _)| matches!(&*key.name, "mask" | "threshold"))
     {
-        report.not_built(key.at, &format!("`{}`", key.name));
+        match &*key.name {
+            "threshold" => threshold_load::misplaced(report, key.at),
+            name => report.not_built(key.at, &format!("`{name}`")),
+        }
         return None;
     }
     let label = Label::new(read::text(report, node, &what)?);

@@ -56,13 +56,17 @@ pub(crate) fn load(report: &mut Report<'_>, node: &Node, map: Option<&Map>) -> O
     Some(Part::Predicate(PredicateTest { of, op, value, shown }))
 }
 
-/// A decimal number, exact as it is written.
-fn number(report: &mut Report<'_>, node: &Node) -> Option<Number> {
-    let number = match &node.value {
+/// A decimal number, exact as it is written; `None`: it is none.
+pub(crate) fn decimal(node: &Node) -> Option<Number> {
+    match &node.value {
         Value::Int(value) => value.to_string().parse().ok(),
         Value::Number(Some(text)) | Value::Text(text) => text.parse().ok(),
         _ => None,
-    };
+    }
+}
+
+fn number(report: &mut Report<'_>, node: &Node) -> Option<Number> {
+    let number = decimal(node);
     if number.is_none() {
         let help = "for example value: 30000, or value: \"0.00000000000000001\" where YAML would round it";
         report.error_with_help(node.at, "`value` is a number", help);

@@ -11,7 +11,8 @@ use crate::map::Map;
 use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
 use crate::{
-    Approval, Bound, Circumstances, Columns, Decision, Errors, Why, decide, map_load, policy_load, why,
+    Approval, Bound, Bucket, Circumstances, Columns, Decision, Errors, Why, bucket, decide, map_load,
+    policy_load, why,
 };
 
 /// Map and policy together, checked against each other and ready to decide.
@@ -145,12 +146,23 @@ impl Ruleset {
         why::why(&self.map, &self.policy, who, bound, message, values)
     }
 
-    /// Whether a decision about this message hangs on nothing but its facts, who asks, and how the map fits: then the
-    /// same again is decided in the same way.
+    /// On which side of the map's thresholds (`threshold:`) the values lie that this message compares columns with:
+    /// never the values. Nothing where it compares none that has some.
+    #[must_use]
+    pub fn buckets(&self, database: &str, message: &[Facts], values: &dyn Values) -> Vec<Bucket> {
+        bucket::buckets(&self.map, database, message, values)
+    }
+
+    /// Whether a decision about this message, and what is recorded of it, hangs on nothing but its facts, who asks, and
+    /// how the map fits: then the same again is decided in the same way.
     #[must_use]
     pub fn is_settled_by_facts(&self, message: &[Facts]) -> bool {
-        let compares = message.iter().any(|facts| facts.predicates.iter().next().is_some());
-        !(compares && self.policy.rules.iter().any(|rule| rule.condition.looks_at_values()))
+        let mut compared = message.iter().flat_map(|facts| facts.predicates.iter()).peekable();
+        if compared.peek().is_none() {
+            return true;
+        }
+        let rules_look = self.policy.rules.iter().any(|rule| rule.condition.looks_at_values());
+        !(rules_look || compared.any(|it| self.map.has_thresholds(&it.column)))
     }
 
     /// Whether what happens to a statement hangs on how many rows it returns, and the upper bound in its facts leaves

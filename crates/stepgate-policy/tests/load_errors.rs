@@ -48,7 +48,7 @@ fn a_broken_map_is_refused_with_place_excerpt_and_suggestion() {
         ("version: 1\nlabels:\n  ssn: restricted", &[(3, 8, "restricted", "a mapping, not text", "")]),
         (
             "version: 1\nlabels:\n  ssn: {class: restricted, mask: hash, threshold: 5}",
-            &[(3, 28, "mask", "`mask` is not built yet", ""), (3, 40, "threshold", "not built yet", "")],
+            &[(3, 28, "mask", "`mask` is not built yet", ""), (3, 40, "threshold", "no key `threshold`", "")],
         ),
         (
             "version: 1\ndatabases:\n  shop:\n    Public.customers: {}\n    customers: {}\n    public.order: {}",
@@ -83,6 +83,30 @@ fn a_broken_map_is_refused_with_place_excerpt_and_suggestion() {
                 (2, 57, "mask", "action `mask` is not built yet", ""),
                 (2, 63, "sql", "`unknown` has no key `sql`", ""),
             ],
+        ),
+        (
+            "version: 1\nlabels: {a: {class: internal}}\ndatabases:\n  shop:\n    public.c:\n      columns: {a: {label: a, threshold: 5}}\n      threshold: {b: [1, 2, x], c: [1, 1], d: [2, 1.5], e: {}, f: [], g: 5, h: [0.12345678901234567]}\n    public.d: {threshold: 5}\n    public.e: {thresholds: {}}",
+            &[
+                (
+                    6,
+                    31,
+                    "threshold",
+                    "stands beside `columns`",
+                    "for example threshold: {amount: [10000, 30000]}",
+                ),
+                (7, 29, "x", "`threshold` of column `b` is a list of numbers", "for example"),
+                (7, 40, "1", "`threshold` of column `c` must ascend", ""),
+                (7, 51, "1.5", "`threshold` of column `d` must ascend", ""),
+                (7, 60, "{", "`threshold` of column `e` is a list, not a mapping", ""),
+                (7, 67, "[", "is an empty list", ""),
+                (7, 81, "0.12345678901234567", "a list of numbers", ""),
+                (8, 27, "5", "`threshold` of public.d is a mapping, not a number", ""),
+                (9, 16, "thresholds", "public.e has no key `thresholds`", "did you mean `threshold`?"),
+            ],
+        ),
+        (
+            "version: 1\ndatabases:\n  shop:\n    public.c: {threshold: {a: [1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17]}}",
+            &[(4, 31, "[", "has 17 numbers, and at most 16 are told apart", "")],
         ),
         ("version: 1\nclasses: [a, b", &[(2, 10, "[", "not readable as YAML", "")]),
         ("version: 1\n<<: {classes: {a: 1}}", &[(2, 1, "<", "merge keys are not allowed", "")]),

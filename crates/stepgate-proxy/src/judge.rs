@@ -1,6 +1,7 @@
 //! Facts to decision, decision to record, record to token: the one way from a statement to a pass.
 
 mod asking;
+mod buckets;
 mod estimate;
 mod failing;
 mod known;
@@ -569,7 +570,7 @@ impl Case<'_> {
             why: self.why(),
             risk: None,
             signals: Vec::new(),
-            buckets: Vec::new(),
+            buckets: self.buckets(),
         }))
     }
 }

@@ -220,3 +220,78 @@ fn a_threshold_is_matched_by_the_value_of_a_parameter() {
     let range = range.wait_with_output().unwrap();
     assert!(text(&range).contains("ssn-range"), "{}", text(&range));
 }
+
+#[test]
+fn records_tell_the_interval_of_a_value_and_never_the_value() {
+    let mut world = World::not_serving(|text| text);
+    let policies = support::repository().join("policies");
+    let read = |name: &str| std::fs::read_to_string(policies.join(name)).unwrap();
+    let declared = "\n      threshold: {amount: [10000, 30000]}";
+    let map = read("pii-map.yaml").replace("\n      # threshold: {amount: [10000, 30000]}", declared);
+    assert!(map.contains(declared));
+    world.gate.policies(&map, &read("policy.yaml")).unwrap();
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let mut expected: Vec<(&str, &[(&str, i64)])> = Vec::new();
+    for (condition, buckets) in [
+        // Often enough for the first to be remembered, if it could be.
+        ("amount > 23.423151831", &[(">", 0)][..]),
+        ("amount > 23.423151832", &[(">", 0)]),
+        ("amount > 23.423151833", &[(">", 0)]),
+        ("amount > 481516234.31", &[(">", 2)]),
+        ("amount > 23.423151834", &[(">", 0)]),
+        ("amount >= 10000", &[(">=", 1)]),
+        ("amount between 23.423151835 and 481516234.32", &[("<=", 2), (">=", 0)]),
+        ("amount in (23.423151836, 23.423151837, 481516234.33)", &[("in", 2), ("in", 0)]),
+        ("amount = (select 481516234.34)", &[("=", -1)]),
+        ("amount = id", &[("=", -1)]),
+        ("amount + 1 > 481516234.35", &[("other", -1)]),
+        ("amount is null", &[("is-null", -1)]),
+        ("id = 481516234", &[]),
+    ] {
+        let reply = psql.run(&format!("select count(*) from payments where {condition};")).unwrap();
+        assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{condition}: {}", reply.text());
+        expected.push((condition, buckets));
+    }
+    // The same text with other values, in one session each.
+    let select = "select count(*) from payments where amount > :amount;\n";
+    let script: String =
+        ["23", "24", "25", "481516234", "26"].map(|it| format!("\\set amount {it}\n{select}")).concat();
+    for mode in ["extended", "prepared"] {
+        let run = pgbench(&world, &dana, mode, &script).output().unwrap();
+        assert!(run.status.success(), "{}", text(&run));
+        expected.extend([0, 0, 0].map(|_| (mode, &[(">", 0)][..])));
+        expected.extend([(mode, &[(">", 2)][..]), (mode, &[(">", 0)])]);
+    }
+    let records = world.records();
+    let mut told = records.iter().filter(|event| {
+        event["type"] == "statement.decided" && event["relations"].to_string().contains("public.payments")
+    });
+    for (what, buckets) in expected {
+        let event = told.next().unwrap();
+        let buckets: Vec<_> = buckets
+            .iter()
+            .map(|(op, bucket)| serde_json::json!({"column": "public.payments.amount", "op": op, "bucket": bucket}))
+            .collect();
+        let recorded = event.get("buckets").and_then(|it| it.as_array().cloned()).unwrap_or_default();
+        assert_eq!(recorded, buckets, "{what}");
+    }
+    assert!(told.next().is_none());
+    let all: String = records.iter().map(ToString::to_string).collect();
+    for value in ["481516234", "4231518"] {
+        assert!(!all.contains(value), "{value} is on record");
+    }
+}
+
+#[test]
+fn a_threshold_of_no_column_is_found_by_the_linter() {
+    let world = World::not_serving(|text| text);
+    let policies = support::repository().join("policies");
+    let read = |name: &str| std::fs::read_to_string(policies.join(name)).unwrap();
+    let map = read("pii-map.yaml").replace("\n      # threshold: {amount:", "\n      threshold: {amuont:");
+    world.gate.policies(&map, &read("policy.yaml")).unwrap();
+    let linted = world.gate.run(["map", "lint", "--database", "shop"], "").unwrap();
+    let said = linted.ok().unwrap_err().to_string();
+    assert!(said.contains("threshold of public.payments.amuont, and there is no such column"), "{said}");
+}

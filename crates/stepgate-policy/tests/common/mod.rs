@@ -91,15 +91,22 @@ pub(crate) fn value(number: u32) -> Operand {
     Operand { class: OperandClass::Number, value: Some(place) }
 }
 
+/// What [`Numbers`] does not know.
+pub(crate) fn parameter(number: u16) -> Operand {
+    let place = ValuePlace { source: ValueSource::Parameter(number), negated: false, rounded: false };
+    Operand { class: OperandClass::Parameter(number), value: Some(place) }
+}
+
 /// Literals are what their number is; parameters are not known.
-struct Numbers;
+pub(crate) struct Numbers;
 
 impl Values for Numbers {
     fn number(&self, place: ValuePlace) -> Option<Number> {
-        match place.source {
-            ValueSource::Literal(number) => number.to_string().parse().ok(),
-            ValueSource::Parameter(_) => None,
-        }
+        let number: Number = match place.source {
+            ValueSource::Literal(number) => number.to_string().parse().ok()?,
+            ValueSource::Parameter(_) => return None,
+        };
+        Some(if place.negated { number.negated() } else { number })
     }
 }
 

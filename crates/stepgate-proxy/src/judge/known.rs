@@ -1,7 +1,7 @@
 //! Decisions that are known: the same facts again, from the same person, under the same rules, are decided the same.
 //!
 //! Only what passes on a ticket is remembered, and only where the decision hangs on facts, person and rules alone: not
-//! on values that are compared with, on the planner, on a grant, or on anything that the transaction has done. What is
+//! on values that are compared with (nor its record: `threshold:`), on the planner, on a grant, or on anything that the transaction has done. What is
 //! found here by facts is found by *these* facts: they are kept, so that nothing else can have their place in memory.
 //! Catalog, rules and labels are in them or in the view, groups in the person: whoever changes any of those counts it
 //! (`Moment`, `People::version`), once it is changed and before it is said to be. Who decides looks at the counts first

@@ -83,7 +83,7 @@ pub struct Statement {
     /// What made it so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signals: Vec<RiskSignal>,
-    /// Of the values that columns with `threshold:` were compared with.
+    /// Of the values that columns with `threshold:` were compared with: each once, the highest first, at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buckets: Vec<Bucket>,
 }
@@ -125,7 +125,7 @@ pub struct Bucket {
     pub column: String,
     /// The operator.
     pub op: String,
-    /// Number of the interval; -1 where it cannot be told.
+    /// How many of the column's thresholds the value is at or above; -1 where that cannot be told.
     pub bucket: i64,
 }
 
