@@ -46,8 +46,13 @@ pub(super) async fn tail(
 ) -> Result<Option<String>, Failure> {
     let Wanted { lines, follow, filter } = wanted;
     let mut durable = store.log.watch();
+    let log = store.log.clone();
+    let settled = tokio::task::spawn_blocking(move || {
+        shown::settle(&log);
+        log.len()
+    });
     // Everything before this is found by searching, everything else by following.
-    let mut next = store.log.len();
+    let mut next = settled.await.map_err(|_| Failure::usage("the tail broke off"))?;
     let sieve = {
         let (store, by, out) = (store.share(), by.clone(), out.clone());
         let work = move || begin(&store, &by, (lines, filter), next, &out);
