@@ -20,6 +20,20 @@ openpyxl() { python openpyxl 'openpyxl>=3.1,<4'; }
 jsonschema() { python jsonschema 'jsonschema>=4.20,<5'; }
 ocsf() { python ocsf_json_schema 'ocsf-json-schema>=1.2,<2'; }
 
+# A reader of tiled logs (tests/exports/tiles.py). It needs Python 3.12, and so has an environment of its own.
+tlog() {
+    "$work/tlog/bin/python" -c 'import aics_tlog' 2>/dev/null && return
+    local python
+    for python in python3 python3.13 python3.12 "$HOME"/.pyenv/versions/3.1[2-9]*/bin/python3; do
+        "$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || continue
+        "$python" -m venv "$work/tlog" &&
+            "$work/tlog/bin/python" -m pip install --quiet --disable-pip-version-check 'aics-tlog>=0.2,<0.3' </dev/null &&
+            return
+        rm -rf "$work/tlog"
+    done
+    return 1
+}
+
 jq() {
     type -P jq >/dev/null || {
         [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || { echo "no jq" >&2; return 1; }
@@ -27,7 +41,7 @@ jq() {
     }
 }
 
-for tool in pandas pyarrow duckdb openpyxl jsonschema ocsf jq; do
+for tool in pandas pyarrow duckdb openpyxl jsonschema ocsf tlog jq; do
     ( "$tool" ) || echo "SKIP: $tool cannot be had here; the test of exports will say so too" >&2
 done
 exit 0

@@ -48,6 +48,7 @@ mod tape;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod vault;
 mod wait;
 mod writer;
@@ -77,4 +78,5 @@ pub use restore::{RestoreError, RestoredLog};
 pub use retention::Pruning;
 pub use scram::ScramSecret;
 pub use subjects::{ShredError, Shredding, Subject, Subjects};
+pub use tiles::TilesHead;
 pub use vault::{Vault, VaultError};

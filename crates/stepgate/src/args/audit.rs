@@ -84,6 +84,14 @@ pub(crate) enum AuditCommand {
         #[arg(long, value_name = "FILE|DIR")]
         out: Option<PathBuf>,
     },
+    /// Write the log as a tiled log (C2SP tlog-tiles): static files for its readers and monitors
+    #[command(
+        after_help = "Example:\n  stepgate audit tiles /srv/log\n\nRun again, it adds what is new. Records are written as they are in the log, names in them as commitments."
+    )]
+    Tiles {
+        /// Where to; missing, empty, or as an earlier run left it.
+        dir: PathBuf,
+    },
     /// Prove that one record is in the log (C2SP tlog-proof), offline and without the others
     #[command(after_help = "Example:\n  stepgate audit prove 4711 > record-4711.tlog-proof")]
     Prove {

@@ -17,9 +17,15 @@ use crate::store::Store;
 const PIECE: usize = 64 * 1024;
 
 /// Sends text on in pieces.
-struct Pieces {
+pub(super) struct Pieces {
     out: mpsc::Sender<Reply>,
     piece: Vec<u8>,
+}
+
+impl Pieces {
+    pub(super) fn new(out: mpsc::Sender<Reply>) -> Self {
+        Self { out, piece: Vec::new() }
+    }
 }
 
 impl Write for Pieces {
@@ -57,7 +63,7 @@ pub(crate) async fn export(
     let (range, operator) = (ExportRange { since, until }, by.operator());
     let out = out.clone();
     blocking(&store.log, move |log| {
-        let mut pieces = Pieces { out, piece: Vec::new() };
+        let mut pieces = Pieces::new(out);
         let trouble = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
         let summary = log.export(&mut pieces, range, operator).map_err(|error| trouble(&error))?;
         if !pieces.piece.ends_with(b"\n") && !pieces.piece.is_empty() {

@@ -12,6 +12,7 @@ mod search;
 mod shown;
 mod shred;
 mod tail;
+mod tiles;
 mod verify;
 
 pub(crate) use operator::{AuditOperator, execute};
@@ -57,6 +58,7 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             };
             export(config, wanted, out.as_deref())
         }
+        AuditCommand::Tiles { dir } => tiles::write(&Link::open(&Config::load(config)?)?, dir),
         AuditCommand::Prove { record } => {
             let command = Operator::audit(AuditOperator::Prove { record: *record });
             write_text(&Link::open(&Config::load(config)?)?, command, None)

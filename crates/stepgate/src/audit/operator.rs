@@ -12,7 +12,7 @@ use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
 
 use super::report::Asked;
-use super::{bundle, keep, keys, live, report, search, shred, tail};
+use super::{bundle, keep, keys, live, report, search, shred, tail, tiles};
 use crate::failure::Failure;
 use crate::operator::Reply;
 use crate::store::Store;
@@ -33,6 +33,8 @@ pub(crate) enum AuditOperator {
     Bundle { id: String, filter: Filter, format: String, redact: bool, meet: BTreeSet<u64> },
     /// Answers with text, which is the signed note, if it is to be signed.
     BundleSeal { export: String, manifest_sha256: String, sign: bool },
+    /// Answers with a row, the head, then text: a line a record from `from` on.
+    Tiles { id: String, from: u64 },
     /// Answers with text, which is the proof of one record.
     Prove { record: u64 },
     /// Answers with a row `{"ok": …, "text": …}`.
@@ -83,6 +85,10 @@ pub(crate) async fn execute(
             let out = out.clone();
             live::blocking(&store.log, move |log| bundle::seal(log, export, &manifest_sha256, sign, &out))
                 .await
+        }
+        AuditOperator::Tiles { id, from } => {
+            let (operator, out) = (by.operator(), out.clone());
+            live::blocking(&store.log, move |log| tiles::give(log, id, from, operator, out)).await
         }
         AuditOperator::Prove { record } => {
             let (operator, out) = (by.operator(), out.clone());

@@ -6,4 +6,4 @@ mod pack;
 
 pub(super) use files::{BundleDir, BundleTar, is_bundle_dir, is_tar};
 pub(super) use gate::{bundle, prove, seal};
-pub(super) use pack::{Target, Wanted, pack, target};
+pub(super) use pack::{Target, Wanted, new_id, pack, target};

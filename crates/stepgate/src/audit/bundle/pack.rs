@@ -116,7 +116,8 @@ fn free(path: &Path) -> Result<(), Failure> {
     }
 }
 
-fn new_id() -> Result<String, Failure> {
+/// A name for an export.
+pub(crate) fn new_id() -> Result<String, Failure> {
     let mut id = [0; 16];
     SystemEntropy
         .fill(&mut id)
