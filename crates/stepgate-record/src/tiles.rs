@@ -68,7 +68,10 @@ impl Tiles {
                     return None;
                 }
                 let bytes = read(&path(Some(level), hashes / TILE_WIDTH, width))?;
-                row = bytes.chunks(32).map(|hash| Some(Hash::from_bytes(hash.try_into().ok()?))).collect::<Option<_>>()?;
+                row = bytes
+                    .chunks(32)
+                    .map(|hash| Some(Hash::from_bytes(hash.try_into().ok()?)))
+                    .collect::<Option<_>>()?;
                 if row.len() != width {
                     return None;
                 }
@@ -104,7 +107,7 @@ impl Tiles {
             self.bundle = None;
         }
         let mut full = Vec::new();
-        if self.size % TILE_WIDTH == 0
+        if self.size.is_multiple_of(TILE_WIDTH)
             && let Some(bytes) = self.bundle.replace(Vec::new())
         {
             full.push(Tile { level: None, index, width: WIDTH, bytes });

@@ -48,7 +48,8 @@ fn root(nodes: &[Node]) -> Node {
 fn paths(level: &str, count: u64) -> Vec<(String, usize)> {
     let name = |index: u64| {
         let digits = format!("{index:0width$}", width = index.to_string().len().div_ceil(3) * 3);
-        let groups: Vec<_> = digits.as_bytes().chunks(3).map(|group| String::from_utf8_lossy(group)).collect();
+        let groups: Vec<_> =
+            digits.as_bytes().chunks(3).map(|group| String::from_utf8_lossy(group)).collect();
         format!("tile/{level}/{}", groups.join("/x").replacen("", if groups.len() > 1 { "x" } else { "" }, 1))
     };
     let name = |index| {
@@ -60,8 +61,11 @@ fn paths(level: &str, count: u64) -> Vec<(String, usize)> {
         }
     };
     let mut paths: Vec<_> = (0..count / 256).map(|index| (name(index), 256)).collect();
-    if count % 256 > 0 {
-        paths.push((format!("{}.p/{}", name(count / 256), count % 256), usize::try_from(count % 256).unwrap()));
+    if !count.is_multiple_of(256) {
+        paths.push((
+            format!("{}.p/{}", name(count / 256), count % 256),
+            usize::try_from(count % 256).unwrap(),
+        ));
     }
     paths
 }
@@ -109,7 +113,8 @@ fn check(files: &Files, size: u64, expected: Node) {
         let mut nodes: Vec<(u64, Node)> = nodes.into_iter().map(|node| (256_u64.pow(levels), node)).collect();
         for lower in (0..levels).rev() {
             let covered: u64 = nodes.iter().map(|(leaves, _)| leaves).sum();
-            let rest = level(files, lower, size).split_off(usize::try_from(covered / 256_u64.pow(lower)).unwrap());
+            let rest =
+                level(files, lower, size).split_off(usize::try_from(covered / 256_u64.pow(lower)).unwrap());
             nodes.extend(rest.into_iter().map(|node| (256_u64.pow(lower), node)));
         }
         assert_eq!(spanned(&nodes), expected, "from level {levels}");

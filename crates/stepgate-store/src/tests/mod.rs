@@ -16,4 +16,5 @@ mod rotation;
 mod sealing;
 mod stops;
 mod tamper;
+mod tiles;
 mod torn;

@@ -70,9 +70,11 @@ pub(super) fn give(
 pub(super) fn write(link: &Link, dir: &Path) -> Result<(), Failure> {
     let target = Target { dir: dir.to_owned() };
     let before = target.before()?;
-    let tiles = before.as_ref().map_or_else(|| Ok(Tiles::default()), |before| target.tiles_at(before.size))?;
+    let tiles =
+        before.as_ref().map_or_else(|| Ok(Tiles::default()), |before| target.tiles_at(before.size))?;
     let from = tiles.size();
-    let mut run = Run { target, before, tiles, head: None, rest: Vec::new(), dirs: BTreeSet::new(), written: 0 };
+    let mut run =
+        Run { target, before, tiles, head: None, rest: Vec::new(), dirs: BTreeSet::new(), written: 0 };
     let command = Operator::audit(AuditOperator::Tiles { id: new_id()?, from });
     link.send(command, &mut |reply| match reply {
         Reply::Row(row) => run.begin(serde_json::from_value(row).map_err(|_| not_understood())?),
@@ -80,7 +82,10 @@ pub(super) fn write(link: &Link, dir: &Path) -> Result<(), Failure> {
         _ => Ok(()),
     })?;
     let (size, floor, written) = run.end()?;
-    output::print_line(&format!("wrote {}: tree size {size}, {written} new tiles and bundles", dir.display()))?;
+    output::print_line(&format!(
+        "wrote {}: tree size {size}, {written} new tiles and bundles",
+        dir.display()
+    ))?;
     if floor > from {
         output::print_line(&format!(
             "records before {floor} were deleted by retention: of those the tiles hold the hashes alone"
@@ -104,8 +109,9 @@ impl Target {
     }
 
     fn refused(&self, why: &str) -> Failure {
-        Failure::usage(format!("{} {why}", self.dir.display()))
-            .hint("name a directory that is not there yet, or one that `stepgate audit tiles` of this log has made")
+        Failure::usage(format!("{} {why}", self.dir.display())).hint(
+            "name a directory that is not there yet, or one that `stepgate audit tiles` of this log has made",
+        )
     }
 
     fn read(&self, name: &str) -> Result<Option<String>, Failure> {
@@ -227,8 +233,7 @@ impl Run {
     /// The log must be a continuation of what is there.
     fn meet(&self) -> Result<(), Failure> {
         match &self.before {
-            Some(tree) if tree.size == self.tiles.size() && self.tiles.root() != Some(tree.root) =>
-            {
+            Some(tree) if tree.size == self.tiles.size() && self.tiles.root() != Some(tree.root) => {
                 Err(self.target.refused("has tiles of another history than the log's"))
             }
             _ => Ok(()),
