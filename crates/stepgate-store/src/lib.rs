@@ -7,6 +7,7 @@ mod bundle;
 mod change;
 mod check;
 mod check_beside;
+mod check_single;
 mod checkpoints;
 mod cosigned;
 mod cursor;

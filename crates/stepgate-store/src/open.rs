@@ -205,7 +205,7 @@ impl Parts {
             [(layout.records(), "records"), (layout.db(), "beside/db"), (layout.journal(), "journal")]
         {
             if !path.exists() {
-                return Err(layout.damaged(format!("{name} is missing")));
+                return Err(layout.damaged(format!("{name} is missing: put it back, or restore a backup")));
             }
         }
         if has_blobs(&layout.blobs()).at(&layout.blobs())? {

@@ -14,7 +14,7 @@ use super::bundle::{BundleDir, BundleTar, is_bundle_dir, is_tar};
 use super::live::{demanding, parse_anchor};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::operator::{self, Link, Operator};
+use crate::operator::{self, Link, Operator, Reply};
 use crate::output;
 
 /// The largest checkpoint file that is read, in bytes; one is some 300, and a list of keys 3,000 for each key.
@@ -100,7 +100,14 @@ fn verify_configured(
         return conclude(&stepgate_store::verify_dir(&config.data, anchor.as_ref()));
     }
     let command = Operator::audit(AuditOperator::Verify { anchor: text, witnesses: witnesses.to_vec() });
-    let rows = Link::open(config)?.rows(command)?;
+    let mut rows = Vec::new();
+    let said = Link::open(config)?.send(command, &mut |reply| {
+        if let Reply::Row(row) = reply {
+            rows.push(row);
+        }
+        Ok(())
+    })?;
+    said.into_iter().for_each(|said| eprintln!("stepgate: {said}"));
     let row = rows.first().ok_or_else(|| Failure::unreachable("the gate gave no answer"))?;
     finish(
         row.get("text").and_then(Value::as_str).unwrap_or_default(),
@@ -109,6 +116,11 @@ fn verify_configured(
 }
 
 fn conclude(outcome: &Outcome) -> Result<(), Failure> {
+    if let Err(failure) = outcome
+        && !failure.is_finding()
+    {
+        return Err(Failure::unreachable(failure.to_string()));
+    }
     finish(&report(outcome), outcome.is_ok())
 }
 
