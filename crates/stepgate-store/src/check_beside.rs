@@ -7,11 +7,11 @@ use stepgate_record::verify::Failure;
 use crate::beside::{Beside, BesideError};
 use crate::gather::Changed;
 use crate::journal;
+use crate::layout::Layout;
+use crate::open::MAX_COPIED_BYTES;
 use crate::space::{is_no_space, spare};
 use crate::subjects::epochs;
 use crate::{Side, check_single};
-use crate::layout::Layout;
-use crate::open::MAX_COPIED_BYTES;
 
 /// There is no room for the copy: that is no finding.
 fn hindered(error: &io::Error) -> Failure {

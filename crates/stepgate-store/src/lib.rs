@@ -20,6 +20,7 @@ mod files;
 mod frame;
 mod gather;
 mod history;
+mod holder;
 mod index;
 mod journal;
 mod keeper;

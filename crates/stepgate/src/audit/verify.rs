@@ -57,6 +57,9 @@ fn verify_path(path: &Path, anchor: Option<&Anchor>) -> Result<Outcome, Failure>
         if is_bundle_dir(path) {
             return Ok(verify_bundle(&BundleDir::new(path), anchor));
         }
+        if !DATA.iter().any(|name| path.join(name).exists()) {
+            return Err(is_none(path));
+        }
         return Ok(stepgate_store::verify_dir(path, anchor));
     }
     let mut file = BufReader::new(fs::File::open(path).map_err(|error| trouble(&error))?);
@@ -73,7 +76,24 @@ fn verify_path(path: &Path, anchor: Option<&Anchor>) -> Result<Outcome, Failure>
         file.take(MAX_PROOF).read_to_end(&mut text).map_err(|error| trouble(&error))?;
         return Ok(verify_proof(&text, anchor));
     }
+    // One that was cut or changed still looks like one.
+    if !begin.starts_with(b"{") && !begin.windows(LOG_ID.len()).any(|window| window == LOG_ID) {
+        return Err(is_none(path));
+    }
     Ok(verify_export(&mut file, anchor))
+}
+
+/// What no export begins without.
+const LOG_ID: &[u8] = b"log_id";
+
+/// Of these a data directory has some at least, however much of it is missing.
+const DATA: [&str; 8] =
+    ["format.json", "records", "checkpoints", "log.vkey", "beside", "journal", "keys.json", "log"];
+
+fn is_none(path: &Path) -> Failure {
+    Failure::usage(format!("{} is no export, no bundle and no data directory", path.display())).hint(
+        "name what `stepgate audit export` or `audit prove` has written, or a copy of the data directory",
+    )
 }
 
 /// How many records the checkpoints in these files cover.
