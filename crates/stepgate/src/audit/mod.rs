@@ -82,7 +82,9 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
         }
         AuditCommand::Cosign { file } => keys::cosign(&Config::load(config)?, file),
         AuditCommand::Report(command) => {
-            report::run(&Link::open(&Config::load(config)?)?, command, SystemClock.now())
+            let config = Config::load(config)?;
+            report::known(&config, command)?;
+            report::run(&Link::open(&config)?, command, SystemClock.now())
         }
         AuditCommand::Sink(command) => crate::deliver::run(config, command),
     }
