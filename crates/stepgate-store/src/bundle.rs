@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::PoisonError;
 
+use sha2::{Digest as _, Sha256};
 use stepgate_record::bundle::{
     Format, Opening, ProofLine, files, filter_commits, keys_text, note_text, proof_text,
 };
@@ -80,19 +81,36 @@ impl Log {
         self.resolve(&mut request.filter);
         let end = self.len();
         let floor = self.floor();
-        let mut records = end.saturating_sub(floor);
-        if !request.filter.is_empty() {
-            records = 0;
+        let mut records: u64 = 0;
+        // Which they are is on record as well: of their number alone, others would do.
+        let mut selected = Sha256::new();
+        let mut select = |hash: Hash| {
+            records = records.saturating_add(1);
+            selected.update(hash.bytes());
+        };
+        if request.filter.is_empty() {
+            self.each_hash(floor, end, &mut |_, hash| {
+                select(hash);
+                Ok(())
+            })?;
+        } else {
             let mut selection = Selection::new(&request.filter);
             for stored in self.read(floor, end) {
-                records = records.saturating_add(u64::from(selection.takes(&stored?)?));
+                let stored = stored?;
+                if selection.takes(&stored)? {
+                    select(stored.hash);
+                }
             }
         }
+        let selected = Hash::from_bytes(selected.finalize().into()).to_string();
         let export = Export {
             id: request.id.clone(),
             filter: request.filter.for_record(),
             format: request.format.as_str().to_owned(),
             redacted: request.redacted,
+            first: Some(floor),
+            end: Some(end),
+            selected: Some(selected),
         };
         let filter = export.filter.clone();
         let operator = request.operator.clone();
