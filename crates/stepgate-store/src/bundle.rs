@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 
 use sha2::{Digest as _, Sha256};
 use stepgate_record::bundle::{
-    Format, Opening, ProofLine, files, filter_commits, keys_text, note_text, proof_text,
+    Format, Manifest, Opening, ProofLine, files, filter_commits, keys_text, note_text, proof_text,
 };
 use stepgate_record::{
     AuditRead, Checkpoint, Event, Export, ExportSealed, Facet, Filter, Frontier, Hash, Reader, Record, Sieve,
@@ -14,7 +14,8 @@ use stepgate_record::{
 };
 use stepgate_types::{Commit, SubjectKind, Who};
 
-use crate::{ExportError, Log, LogError, Stored};
+use crate::given::{Given, Handed};
+use crate::{ExportError, Log, LogError, SealError, Stored};
 
 /// How many leaf hashes are read at once, 32 bytes each.
 const HASHES: u64 = 65_536;
@@ -112,11 +113,17 @@ impl Log {
             end: Some(end),
             selected: Some(selected),
         };
-        let filter = export.filter.clone();
+        let (id, filter) = (export.id.clone(), export.filter.clone());
         let operator = request.operator.clone();
         let exported = Event::AuditExported { records, export: Some(export), operator };
         let exported = self.append_blocking(vec![exported], Vec::new())?;
         let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
+        let mut handed = Handed::default();
+        let mut hashed = |file: &'static str, lines: &[u8]| {
+            handed.add(file, lines);
+            out(file, lines)
+        };
+        let out: Out<'_> = &mut hashed;
         out(files::CHECKPOINT, note.to_string().as_bytes())?;
         out(files::KEYS, &keys_text(&keys))?;
         // Also where there are none: the file belongs to the bundle.
@@ -169,23 +176,41 @@ impl Log {
                 }
             }
         }
+        self.shared().exports.add(Given {
+            id,
+            exported,
+            filter,
+            format: request.format,
+            redacted: request.redacted,
+            records,
+            tree_size: frontier.end(),
+            root: frontier.root().map(|root| root.to_string()).unwrap_or_default(),
+            files: handed.files(),
+        });
         Ok(BundleSummary { records, tree_size: frontier.end() })
     }
 
-    /// Records what a bundle's manifest is, and signs it where that is asked for.
+    /// Records what a bundle's manifest is, and signs it where that is asked for: once, and only of what this process gave
+    /// out. Blocks the thread.
     ///
     /// # Errors
-    /// It cannot be recorded, and was not signed.
+    /// See [`SealError`]; nothing was signed.
     pub fn seal_bundle(
         &self,
-        export: String,
-        manifest_sha256: &[u8; 32],
-        signed: bool,
-    ) -> Result<Option<SignedNote>, LogError> {
-        let sha256 = Hash::from_bytes(*manifest_sha256).to_string();
-        let sealed = Event::AuditExportSealed(ExportSealed { export, manifest_sha256: sha256, signed });
-        self.append_blocking(vec![sealed], Vec::new())?;
-        let text = note_text(&Checkpoint::origin(self.id()), manifest_sha256);
+        manifest: &Manifest,
+        operator: Option<Who>,
+    ) -> Result<Option<SignedNote>, SealError> {
+        let origin = Checkpoint::origin(self.id());
+        self.shared().exports.take(manifest, self.id(), &origin)?;
+        let (sha256, signed) = (manifest.sha256(), manifest.signed);
+        let sealed = ExportSealed {
+            export: manifest.export.clone(),
+            manifest_sha256: Hash::from_bytes(sha256).to_string(),
+            signed,
+            operator,
+        };
+        self.append_blocking(vec![Event::AuditExportSealed(sealed)], Vec::new())?;
+        let text = note_text(&origin, &sha256);
         let signer = self.shared().checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(signed.then(|| signer.sign_text(&text)))
     }

@@ -18,6 +18,7 @@ mod fault;
 mod files;
 mod frame;
 mod gather;
+mod given;
 mod history;
 mod index;
 mod journal;
@@ -66,6 +67,7 @@ pub use desk::{
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
+pub use given::SealError;
 pub use index::{Finder, Search};
 pub use keeper::Upkeep;
 pub use keys::Rotated;

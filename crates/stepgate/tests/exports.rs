@@ -148,6 +148,7 @@ fn an_export_is_itself_recorded() {
     assert!(filter.contains("\"person\":[\"") && !filter.contains("dana"), "{filter}");
     let sealed = records.iter().find(|record| record["type"] == "audit.export_sealed").unwrap();
     assert_eq!((&sealed["export"], &sealed["signed"]), (&exported["export"]["id"], &true.into()));
+    assert!(sealed["operator"].is_string() && sealed["operator"] == exported["operator"], "{sealed}");
 }
 
 #[test]

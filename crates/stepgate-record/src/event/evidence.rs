@@ -72,6 +72,9 @@ pub struct ExportSealed {
     pub manifest_sha256: String,
     /// Whether the manifest was signed.
     pub signed: bool,
+    /// The operator, where one did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Who>,
 }
 
 /// The rest of a record that is too long. It stands right behind that record, in the same write.

@@ -89,7 +89,7 @@ pub(crate) fn pack(link: &Link, wanted: Wanted, target: &Target) -> Result<(), F
     let format = wanted.format;
     fetch(link, wanted, &id, spool.path()).map_err(|error| error.either(&trouble))?;
     let (examined, manifest) = make(spool.path(), format, sign)?;
-    seal(link, &id, &manifest, sign, spool.path()).map_err(|error| error.either(&trouble))?;
+    seal(link, &manifest, spool.path()).map_err(|error| error.either(&trouble))?;
     let order = order(format, &manifest);
     match target {
         Target::Tar(_) => archive(spool.path(), &order, path, parent).map_err(|error| trouble(&error))?,
@@ -228,12 +228,8 @@ fn make(dir: &Path, format: Format, sign: bool) -> Result<(Examined, Manifest), 
 }
 
 /// Has the gate record the manifest, and sign it.
-fn seal(link: &Link, id: &str, manifest: &Manifest, sign: bool, dir: &Path) -> Result<(), Trouble> {
-    let command = Operator::audit(AuditOperator::BundleSeal {
-        export: id.to_owned(),
-        manifest_sha256: data_encoding::HEXLOWER.encode(&manifest.sha256()),
-        sign,
-    });
+fn seal(link: &Link, manifest: &Manifest, dir: &Path) -> Result<(), Trouble> {
+    let command = Operator::audit(AuditOperator::BundleSeal { manifest: Box::new(manifest.clone()) });
     let mut note = String::new();
     link.send(command, &mut |reply| {
         if let Reply::Text(text) = reply {
@@ -241,7 +237,7 @@ fn seal(link: &Link, id: &str, manifest: &Manifest, sign: bool, dir: &Path) -> R
         }
         Ok(())
     })?;
-    if sign {
+    if manifest.signed {
         fs::write(dir.join(files::NOTE), note)?;
     }
     Ok(())
