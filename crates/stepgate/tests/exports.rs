@@ -154,7 +154,7 @@ fn an_export_is_itself_recorded() {
 /// While the gate is stopped, an export waits for it with its directory made.
 #[test]
 fn an_interrupted_export_leaves_nothing_and_a_killed_one_only_until_the_next() {
-    let world = World::new();
+    let mut world = World::new();
     let spools = || {
         let names = std::fs::read_dir(world.tree.path()).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().starts_with(".stepgate-export-")).collect::<Vec<_>>()

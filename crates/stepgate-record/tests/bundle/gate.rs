@@ -61,7 +61,7 @@ impl Gate {
     /// A session of dana, or of lee.
     pub(crate) fn append_session(&mut self, seq: u64) {
         let gate = self;
-        let person = gate.openings[usize::from(seq % 3 != 0)].commit;
+        let person = gate.openings[usize::from(!seq.is_multiple_of(3))].commit;
         gate.append(&Event::SessionOpened {
             session: SessionId::from_bytes([u8::try_from(seq % 200).unwrap(); 16]),
             person: Who::Commit(person),
