@@ -19,6 +19,7 @@ mod fault;
 mod files;
 mod frame;
 mod gather;
+mod given;
 mod history;
 mod holder;
 mod index;
@@ -68,6 +69,7 @@ pub use desk::{
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
 pub use factors::{Factor, Factors};
+pub use given::SealError;
 pub use index::{Finder, Search};
 pub use keeper::Upkeep;
 pub use keys::Rotated;

@@ -95,6 +95,7 @@ impl Log {
             checkpoints: Mutex::new(checkpoints),
             checkpoints_dir,
             rotating: Mutex::default(),
+            exports: crate::given::Exports::default(),
             keys_file: layout.keys(),
             vault: options.vault,
             subjects,
