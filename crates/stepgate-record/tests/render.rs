@@ -102,6 +102,10 @@ fn a_table_named_like_a_formula_stays_text_in_a_spreadsheet() {
         ("a \"b\", c", "a \"b\", c"),
         ("two\r\nlines", "two\r\nlines"),
         ("\tx", "'\tx"),
+        ("\rx", "'\u{fffd}x"),
+        ("a\u{1b}[2Jb\u{7f}\u{9b}", "a\u{fffd}[2Jb\u{fffd}\u{fffd}"),
+        ("a\u{202e}b\u{2066}c\u{200f}", "a\u{fffd}b\u{fffd}c\u{fffd}"),
+        ("a\rb\tc\0", "a\u{fffd}b\tc\u{fffd}"),
     ] {
         let record = record(Event::SessionClosed {
             session: stepgate_types::SessionId::from_bytes([1; 16]),
@@ -121,6 +125,25 @@ fn cef_escapes_what_would_begin_a_field() {
     });
     let cef = Style::Cef.line(&record, &());
     assert!(cef.contains(" reason=a\\=b\\\\c\\nd|e act\\=forward "), "{cef}");
+}
+
+#[test]
+fn no_character_of_a_cef_line_moves_a_terminal_or_turns_its_order() {
+    let harmful = ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}').chain(['\u{61c}', '\u{200e}', '\u{200f}']);
+    for letter in harmful.chain('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
+        let record = record(Event::SessionClosed {
+            session: stepgate_types::SessionId::from_bytes([1; 16]),
+            reason: format!("a{letter}b"),
+        });
+        let cef = Style::Cef.line(&record, &());
+        assert!(!cef.contains(letter), "{letter:?}: {cef}");
+        let shown = match letter {
+            '\n' => "a\\nb",
+            '\r' => "a\\rb",
+            _ => "a\u{fffd}b",
+        };
+        assert!(cef.contains(shown), "{letter:?}: {cef}");
+    }
 }
 
 #[test]

@@ -286,6 +286,8 @@ pub enum SinkKind {
     ServerFile,
     /// A large object.
     LargeObject,
+    /// What `pg_notify` sends to everybody who listens.
+    Notification,
 }
 
 /// What a statement may change that the analysis of later statements depends on. Over-approximated.

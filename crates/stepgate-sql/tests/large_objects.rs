@@ -88,6 +88,23 @@ fn what_a_statement_reads_and_stores_in_a_large_object_taints_them_all() {
 }
 
 #[test]
+fn what_is_sent_to_whoever_listens_is_a_sink_as_what_is_stored_is() {
+    let (_cluster, catalog) = world();
+    for (sql, sends) in [
+        ("select count(pg_notify('ch', iban)) from invoices", true),
+        ("select pg_notify(iban, '') from invoices", true),
+        ("select pg_notify('ch', 'x') from invoices where iban like 'DE%'", true),
+        ("select pg_notify('ch', 'x')", false),
+        ("select iban from invoices", false),
+    ] {
+        let facts = only(sql, &catalog, &session());
+        let sink = facts.sinks.iter().any(|sink| sink.kind == SinkKind::Notification);
+        assert_eq!(sink, sends, "{sql}");
+        assert_eq!(facts.certainty == Certainty::Unknown, sql.contains("pg_notify"), "{sql}");
+    }
+}
+
+#[test]
 fn what_large_objects_hold_is_read_with_them_and_goes_where_they_go() {
     let (_cluster, catalog) = world();
     let before = only("select lo_from_bytea(0, iban::bytea) from invoices", &catalog, &session());

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::PoisonError;
 
+use sha2::{Digest as _, Sha256};
 use stepgate_record::bundle::{
-    Format, Opening, ProofLine, files, filter_commits, keys_text, note_text, proof_text,
+    Format, Manifest, Opening, ProofLine, files, filter_commits, keys_text, note_text, proof_text,
 };
 use stepgate_record::{
     AuditRead, Checkpoint, Event, Export, ExportSealed, Facet, Filter, Frontier, Hash, Reader, Record, Sieve,
@@ -13,7 +14,8 @@ use stepgate_record::{
 };
 use stepgate_types::{Commit, SubjectKind, Who};
 
-use crate::{ExportError, Log, LogError, Stored};
+use crate::given::{Given, Handed};
+use crate::{ExportError, Log, LogError, SealError, Stored};
 
 /// How many leaf hashes are read at once, 32 bytes each.
 const HASHES: u64 = 65_536;
@@ -80,25 +82,48 @@ impl Log {
         self.resolve(&mut request.filter);
         let end = self.len();
         let floor = self.floor();
-        let mut records = end.saturating_sub(floor);
-        if !request.filter.is_empty() {
-            records = 0;
+        let mut records: u64 = 0;
+        // Which they are is on record as well: of their number alone, others would do.
+        let mut selected = Sha256::new();
+        let mut select = |hash: Hash| {
+            records = records.saturating_add(1);
+            selected.update(hash.bytes());
+        };
+        if request.filter.is_empty() {
+            self.each_hash(floor, end, &mut |_, hash| {
+                select(hash);
+                Ok(())
+            })?;
+        } else {
             let mut selection = Selection::new(&request.filter);
             for stored in self.read(floor, end) {
-                records = records.saturating_add(u64::from(selection.takes(&stored?)?));
+                let stored = stored?;
+                if selection.takes(&stored)? {
+                    select(stored.hash);
+                }
             }
         }
+        let selected = Hash::from_bytes(selected.finalize().into()).to_string();
         let export = Export {
             id: request.id.clone(),
             filter: request.filter.for_record(),
             format: request.format.as_str().to_owned(),
             redacted: request.redacted,
+            first: Some(floor),
+            end: Some(end),
+            selected: Some(selected),
         };
-        let filter = export.filter.clone();
+        let (id, filter) = (export.id.clone(), export.filter.clone());
         let operator = request.operator.clone();
         let exported = Event::AuditExported { records, export: Some(export), operator };
         let exported = self.append_blocking(vec![exported], Vec::new())?;
         let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;
+        let mut handed = Handed::default();
+        let mut hashed = |file: &'static str, lines: &[u8]| {
+            handed.add(file, lines);
+            out(file, lines)
+        };
+        let out: Out<'_> = &mut hashed;
         out(files::CHECKPOINT, note.to_string().as_bytes())?;
         out(files::KEYS, &keys_text(&keys))?;
         // Also where there are none: the file belongs to the bundle.
@@ -151,23 +176,41 @@ impl Log {
                 }
             }
         }
+        self.shared().exports.add(Given {
+            id,
+            exported,
+            filter,
+            format: request.format,
+            redacted: request.redacted,
+            records,
+            tree_size: frontier.end(),
+            root: frontier.root().map(|root| root.to_string()).unwrap_or_default(),
+            files: handed.files(),
+        });
         Ok(BundleSummary { records, tree_size: frontier.end() })
     }
 
-    /// Records what a bundle's manifest is, and signs it where that is asked for.
+    /// Records what a bundle's manifest is, and signs it where that is asked for: once, and only of what this process gave
+    /// out. Blocks the thread.
     ///
     /// # Errors
-    /// It cannot be recorded, and was not signed.
+    /// See [`SealError`]; nothing was signed.
     pub fn seal_bundle(
         &self,
-        export: String,
-        manifest_sha256: &[u8; 32],
-        signed: bool,
-    ) -> Result<Option<SignedNote>, LogError> {
-        let sha256 = Hash::from_bytes(*manifest_sha256).to_string();
-        let sealed = Event::AuditExportSealed(ExportSealed { export, manifest_sha256: sha256, signed });
-        self.append_blocking(vec![sealed], Vec::new())?;
-        let text = note_text(&Checkpoint::origin(self.id()), manifest_sha256);
+        manifest: &Manifest,
+        operator: Option<Who>,
+    ) -> Result<Option<SignedNote>, SealError> {
+        let origin = Checkpoint::origin(self.id());
+        self.shared().exports.take(manifest, self.id(), &origin)?;
+        let (sha256, signed) = (manifest.sha256(), manifest.signed);
+        let sealed = ExportSealed {
+            export: manifest.export.clone(),
+            manifest_sha256: Hash::from_bytes(sha256).to_string(),
+            signed,
+            operator,
+        };
+        self.append_blocking(vec![Event::AuditExportSealed(sealed)], Vec::new())?;
+        let text = note_text(&origin, &sha256);
         let signer = self.shared().checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(signed.then(|| signer.sign_text(&text)))
     }

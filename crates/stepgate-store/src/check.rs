@@ -20,7 +20,7 @@ use crate::keeper::{compare, compare_hashes};
 use crate::layout::{Layout, Used};
 use crate::open::first_there;
 use crate::scan::{Damage, End, Found, Scan, file_header, file_name};
-use crate::{Log, LogError, OpenError, checkpoints, cosigned, keys};
+use crate::{Log, LogError, OpenError, check_single, checkpoints, cosigned, keys};
 
 /// Verifies the log of the data directory `dir`, without its keys and without changing it.
 ///
@@ -44,12 +44,12 @@ pub(crate) fn verify_records(dir: &Path, anchor: Option<&Anchor>) -> Outcome {
 
 fn lock(layout: &Layout) -> Result<Option<File>, Failure> {
     layout.lock_for_reading().map_err(|error| match error {
-        OpenError::InUse { dir } => Failure::files(format!(
+        OpenError::InUse { dir, .. } => Failure::hindered(format!(
             "{} is in use: what is written meanwhile could be taken for damage. Ask the gate that runs on it, or \
              stop it first",
             dir.display()
         )),
-        other => Failure::files(other.to_string()),
+        other => Failure::hindered(other.to_string()),
     })
 }
 
@@ -79,8 +79,41 @@ impl Log {
     /// # Errors
     /// The first thing that is wrong.
     pub fn verify(&self, anchor: Option<&Anchor>) -> Outcome {
-        let trouble = |error: LogError| Failure::files(error.to_string());
-        let (frontier, _) = self.shared().checkpoint(false).map_err(trouble)?;
+        match self.verify_now(anchor) {
+            Ok((outcome, None)) => outcome,
+            Ok((Err(failure), _)) => Err(failure),
+            Ok((Ok(_), Some(error))) | Err(error) => Err(Failure::hindered(error.to_string())),
+        }
+    }
+
+    /// [`Log::verify`] also where it cannot be recorded that it was done: the error with the outcome says why.
+    ///
+    /// # Errors
+    /// The log has ended: nothing is known of it.
+    pub fn verify_now(&self, anchor: Option<&Anchor>) -> Result<(Outcome, Option<LogError>), LogError> {
+        let frontier = match self.shared().checkpoint(false) {
+            Ok((frontier, _)) => frontier,
+            // On a full disk none is kept. What is on disk is held against the tree in memory all the same.
+            Err(error) if error.is_no_space() => {
+                self.shared().frontier.lock().unwrap_or_else(PoisonError::into_inner).clone()
+            }
+            Err(error) => return Err(error),
+        };
+        let outcome = self.check(&frontier, anchor);
+        if outcome.as_ref().is_err_and(|failure| !failure.is_finding()) {
+            return Ok((outcome, None));
+        }
+        let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok(), first: None };
+        let mut events = vec![checked];
+        if let Err(failure) = &outcome {
+            let place = failure.to_string();
+            events.push(Event::IntegrityFailed(IntegrityFailed { first: 0, end: frontier.end(), place }));
+        }
+        let recorded = self.append_blocking(events, Vec::new());
+        Ok((outcome, recorded.err()))
+    }
+
+    fn check(&self, frontier: &Frontier, anchor: Option<&Anchor>) -> Outcome {
         let (keys, known, cosigned) = {
             // None is removed meanwhile.
             let kept = self.shared().checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -103,15 +136,11 @@ impl Log {
         let _kept = self.shared().archive.keep_files();
         let (dir, log_id) = (self.shared().records.dir(), self.id());
         let checked = Check { dir, log_id, keys: &keys, known, cosigned, end: frontier.end(), anchor }.run();
-        let outcome = checked.map(|checked| checked.verified);
-        let checked = Event::IntegrityChecked { records: frontier.end(), ok: outcome.is_ok(), first: None };
-        let mut events = vec![checked];
-        if let Err(failure) = &outcome {
-            let place = failure.to_string();
-            events.push(Event::IntegrityFailed(IntegrityFailed { first: 0, end: frontier.end(), place }));
+        let verified = checked?.verified;
+        if let Some(dir) = self.shared().keys_file.parent() {
+            check_single::check_live(&Layout::new(dir))?;
         }
-        self.append_blocking(events, Vec::new()).map_err(trouble)?;
-        outcome
+        Ok(verified)
     }
 }
 

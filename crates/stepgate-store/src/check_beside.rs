@@ -1,6 +1,6 @@
 //! What is kept beside the log, as far as it can be checked without its keys.
 
-use std::fs;
+use std::{fs, io};
 
 use stepgate_record::verify::Failure;
 
@@ -9,6 +9,15 @@ use crate::gather::Changed;
 use crate::journal;
 use crate::layout::Layout;
 use crate::open::MAX_COPIED_BYTES;
+use crate::space::{is_no_space, spare};
+use crate::subjects::epochs;
+use crate::{Side, check_single};
+
+/// There is no room for the copy: that is no finding.
+fn hindered(error: &io::Error) -> Failure {
+    let dir = std::env::temp_dir();
+    Failure::hindered(format!("no copy of beside/db can be made and opened in {} ({error})", dir.display()))
+}
 
 /// Holds what is kept beside the log against its sum, and against the log: on a copy, since opening it changes it.
 pub(crate) fn check_beside(
@@ -19,25 +28,31 @@ pub(crate) fn check_beside(
     if !layout.db().exists() {
         return Err(Failure::files("beside/db is missing"));
     }
-    let copy = tempfile::tempdir().map_err(trouble)?;
+    check_single::check_journal(layout)?;
+    let copy = tempfile::tempdir().map_err(|error| hindered(&error))?;
     let mut bytes = 0_u64;
     for entry in fs::read_dir(layout.beside()).map_err(trouble)? {
         let entry = entry.map_err(trouble)?;
         let data = entry.metadata().map_err(trouble)?;
         bytes = bytes.saturating_add(data.len());
         if bytes > MAX_COPIED_BYTES {
+            check_single::check_kek(layout, None)?;
             return Ok(Some("what is kept beside the log is too large to be checked on a copy".to_owned()));
         }
         if data.is_file() {
-            fs::copy(entry.path(), copy.path().join(entry.file_name())).map_err(trouble)?;
+            let copied = fs::copy(entry.path(), copy.path().join(entry.file_name()));
+            copied.map_err(|error| if is_no_space(&error) { hindered(&error) } else { trouble(error) })?;
         }
     }
     let beside = match Beside::open(copy.path()) {
         Ok(beside) => beside,
+        Err(_) if spare(copy.path()).is_err() => return Err(hindered(&io::ErrorKind::StorageFull.into())),
         Err(BesideError::InUse) => return Err(Failure::files("beside/db is in use")),
         Err(BesideError::Damaged(why)) => return Err(Failure::files(format!("beside/db: {why}"))),
     };
     beside.check().map_err(Failure::files)?;
+    let values = beside.side(Side::Subjects).map_err(Failure::files)?;
+    check_single::check_kek(layout, Some(&epochs(&values)))?;
     let state = beside.state().last;
     if state == changed {
         return Ok(None);
@@ -50,7 +65,9 @@ pub(crate) fn check_beside(
             "a last change beside the log was on its way, and is made at the next start".to_owned(),
         ));
     }
-    Err(Failure::files(
-        "what is kept beside the log is not as new, or as old, as the log: it was put back or removed",
-    ))
+    let why = "what is kept beside the log is not as new, or as old, as the log: it was put back or removed";
+    if state == before {
+        return Err(Failure::files(format!("{why}, or journal, which had its last change, was damaged")));
+    }
+    Err(Failure::files(why))
 }

@@ -48,10 +48,15 @@ impl LogError {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// Another gate (or command) works on the directory.
-    #[error("{dir} is in use by another stepgate process; one gate serves a data directory")]
+    #[error(
+        "{dir} is in use by {}; one process at a time works on a data directory",
+        by.as_deref().unwrap_or("another stepgate process")
+    )]
     InUse {
         /// The data directory.
         dir: PathBuf,
+        /// The process that works on it, if it is known.
+        by: Option<String>,
     },
     /// The directory was written by a newer Stepgate.
     #[error("{dir} has store format {found}, this stepgate knows {known}; run the newer stepgate")]

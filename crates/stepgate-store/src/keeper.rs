@@ -82,6 +82,41 @@ impl Hand<'_> {
     }
 }
 
+/// While others record, reading a full file goes on a little at a time, so that it takes a tenth of a core at most.
+struct Breath {
+    began: Instant,
+    records: u32,
+    durable: u64,
+}
+
+impl Breath {
+    /// Records between two rests.
+    const RECORDS: u32 = 256;
+
+    /// So many times as long as the reading took, a rest lasts …
+    const REST: u32 = 9;
+
+    /// … and no longer than this.
+    const LONGEST: Duration = Duration::from_millis(20);
+
+    fn new(hand: &Hand<'_>) -> Self {
+        Self { began: Instant::now(), records: 0, durable: hand.shared.marks_durable() }
+    }
+
+    /// A record was read.
+    fn after_one(&mut self, hand: &Hand<'_>) {
+        self.records += 1;
+        if self.records < Self::RECORDS {
+            return;
+        }
+        let others_record = hand.shared.marks_durable() != self.durable;
+        if others_record && hand.stops().is_ok() {
+            thread::sleep((self.began.elapsed() * Self::REST).min(Self::LONGEST));
+        }
+        *self = Self::new(hand);
+    }
+}
+
 /// What the thread knows between two looks.
 struct Keeper {
     live: Live,
@@ -144,10 +179,12 @@ impl Keeper {
             Some(seen) => seen,
             None => floor(hand.shared)?,
         };
+        let mut breath = Breath::new(hand);
         for stored in hand.shared.read(from, end)? {
             hand.stops()?;
             let stored = stored?;
             self.live.take(stored.seq, &stored.bytes);
+            breath.after_one(hand);
         }
         self.seen = Some(end.max(from));
         Ok(())
@@ -158,7 +195,11 @@ impl Keeper {
         let dir = shared.records.dir();
         let carry = carry(&shared.archive.seals())?;
         let live = &mut self.live;
-        let mut each = |seq: u64, record: &[u8]| live.take(seq, record);
+        let mut breath = Breath::new(hand);
+        let mut each = |seq: u64, record: &[u8]| {
+            live.take(seq, record);
+            breath.after_one(hand);
+        };
         let made =
             gather(dir, &shared.log_id, (first, end), carry.changes, &mut each).map_err(LogError::Io)?;
         self.seen = Some(end);

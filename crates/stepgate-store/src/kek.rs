@@ -73,6 +73,13 @@ impl Kek {
     }
 }
 
+/// The number of the key in a file, if there is one there, as far as can be told without opening it.
+pub(crate) fn epoch(path: &Path) -> Option<u64> {
+    let stored: Stored = serde_json::from_str(&read_text(path).ok()??).ok()?;
+    let sealed = data_encoding::HEXLOWER.decode(stored.key.as_bytes()).ok()?;
+    (sealed.len() == BYTES.saturating_add(Vault::OVERHEAD)).then_some(stored.epoch)
+}
+
 fn label(epoch: u64) -> String {
     format!("subjects key/{epoch}")
 }
@@ -89,7 +96,9 @@ impl Keks {
             (Some(current), None) => Ok(Self { current, old: None, replaces: false }),
             (old, Some(current)) => Ok(Self { replaces: old.is_none(), current, old }),
             (None, None) if used => {
-                Err(layout.damaged("subjects.kek, the key of personal values, is missing or was changed"))
+                Err(layout.damaged(
+                    "subjects.kek, the key of personal values, is missing or was changed: put it back from a backup",
+                ))
             }
             (None, None) => {
                 let no = |error: crate::VaultError| OpenError::Log(crate::LogError::Io(error.to_string()));

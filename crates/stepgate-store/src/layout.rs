@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use stepgate_record::is_log_id;
 
-use crate::OpenError;
 use crate::files::{AtPath as _, read_text, write_atomic};
+use crate::{OpenError, holder};
 
 /// The store format that this version writes; a newer one is refused.
 const FORMAT: u64 = 2;
@@ -127,8 +127,11 @@ impl Layout {
         let path = self.lock_file();
         let file = File::options().create(true).truncate(false).write(true).open(&path).at(&path)?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: self.dir.clone() }),
+            Ok(()) => {
+                holder::write(&file);
+                Ok(file)
+            }
+            Err(TryLockError::WouldBlock) => Err(self.in_use()),
             Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
         }
     }
@@ -144,7 +147,7 @@ impl Layout {
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: self.dir.clone() }),
+            Err(TryLockError::WouldBlock) => Err(self.in_use()),
             Err(TryLockError::Error(source)) => Err(OpenError::Io { path, source }),
         }
     }
@@ -170,6 +173,11 @@ impl Layout {
         let format = Format { version: FORMAT, log_id: log_id.to_owned() };
         let bytes = serde_json::to_vec(&format).map_err(io::Error::from).at(&path)?;
         write_atomic(&path, &bytes).at(&path)
+    }
+
+    /// Another process works on it: which one, if it says so.
+    pub(crate) fn in_use(&self) -> OpenError {
+        OpenError::InUse { dir: self.dir.clone(), by: holder::read(&self.lock_file()) }
     }
 
     pub(crate) fn damaged(&self, why: impl Into<String>) -> OpenError {

@@ -44,7 +44,7 @@ pub(crate) fn migrate(layout: &Layout, log_id: &str, keys: &VerifierKeys) -> Res
     let known = || checkpoints::read(&layout.checkpoints(), keys).map_err(|why| layout.damaged(why));
     let old = match open_db(&layout.old_log()) {
         Ok(old) => old,
-        Err(BesideError::InUse) => return Err(OpenError::InUse { dir: layout.dir().to_owned() }),
+        Err(BesideError::InUse) => return Err(layout.in_use()),
         Err(BesideError::Damaged(why)) => return Err(found(why)),
     };
     make_dir(&layout.records()).at(&layout.records())?;

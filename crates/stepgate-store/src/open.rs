@@ -95,6 +95,7 @@ impl Log {
             checkpoints: Mutex::new(checkpoints),
             checkpoints_dir,
             rotating: Mutex::default(),
+            exports: crate::given::Exports::default(),
             keys_file: layout.keys(),
             vault: options.vault,
             subjects,
@@ -205,7 +206,7 @@ impl Parts {
             [(layout.records(), "records"), (layout.db(), "beside/db"), (layout.journal(), "journal")]
         {
             if !path.exists() {
-                return Err(layout.damaged(format!("{name} is missing")));
+                return Err(layout.damaged(format!("{name} is missing: put it back, or restore a backup")));
             }
         }
         if has_blobs(&layout.blobs()).at(&layout.blobs())? {
@@ -247,7 +248,7 @@ fn open_beside(
 ) -> Result<Beside, OpenError> {
     let copy = copy_db(layout)?;
     let opened = match Beside::open(&layout.beside()) {
-        Err(BesideError::InUse) => return Err(OpenError::InUse { dir: layout.dir().to_owned() }),
+        Err(BesideError::InUse) => return Err(layout.in_use()),
         Err(BesideError::Damaged(why)) => Err(why),
         Ok(beside) => check(beside),
     };
@@ -281,8 +282,12 @@ fn copy_db(layout: &Layout) -> Result<Option<PathBuf>, OpenError> {
     if bytes > MAX_COPIED_BYTES {
         return Ok(None);
     }
-    fs::copy(&db, &copy).at(&copy)?;
-    File::open(&copy).and_then(|file| file.sync_all()).at(&copy)?;
+    let copied = fs::copy(&db, &copy).and_then(|_| File::open(&copy)?.sync_all());
+    if copied.is_err() {
+        // Half a copy is no evidence, and takes the room.
+        let _ = fs::remove_file(&copy);
+    }
+    copied.at(&copy)?;
     Ok(Some(copy))
 }
 

@@ -11,7 +11,7 @@ mod stage;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -251,6 +251,12 @@ fn put(kek: &Kek, commit: &Commit, subject: &Subject) -> Result<Vec<Change>, Log
 }
 
 /// By which key a stored value is sealed.
+/// The numbers of the keys that values are sealed by.
+pub(crate) fn epochs(entries: &[(Vec<u8>, Vec<u8>)]) -> BTreeSet<u64> {
+    let values = entries.iter().filter(|(key, _)| key.first() == Some(&BY_COMMIT));
+    values.filter_map(|(_, value)| epoch_of(value)).collect()
+}
+
 fn epoch_of(stored: &[u8]) -> Option<u64> {
     stored.first_chunk().map(|epoch| u64::from_be_bytes(*epoch))
 }

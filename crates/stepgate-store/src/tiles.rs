@@ -50,7 +50,9 @@ impl Log {
             redacted = Record::decode(&stored.bytes).is_ok_and(|record| record.version == RECORD_VERSION);
         }
         let filter = format!("{{\"from\":{from}}}");
-        let export = Some(Export { id, filter, format: "tiles".to_owned(), redacted });
+        let format = "tiles".to_owned();
+        let export =
+            Some(Export { id, filter, format, redacted, first: Some(first), end: Some(end), selected: None });
         let exported = Event::AuditExported { records: end.saturating_sub(first), export, operator };
         self.append_blocking(vec![exported], Vec::new())?;
         let (frontier, note, keys) = self.shared().checkpoint_with_keys(true)?;

@@ -57,6 +57,9 @@ impl Vault {
         hmac_sha256(&self.root[..], &[purpose.as_bytes(), &[1]])
     }
 
+    /// So many bytes longer than the plaintext is what [`Vault::seal`] makes: nonce and tag.
+    pub(crate) const OVERHEAD: usize = NONCE_BYTES + 16;
+
     /// Random bytes.
     pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], VaultError> {
         let mut bytes = [0; N];

@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) checkpoints_dir: PathBuf,
     /// Held while a key is replaced.
     pub(crate) rotating: Mutex<()>,
+    /// What was given out for bundles.
+    pub(crate) exports: crate::given::Exports,
     pub(crate) keys_file: PathBuf,
     pub(crate) vault: Vault,
     pub(crate) subjects: Subjects,

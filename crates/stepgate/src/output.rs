@@ -105,7 +105,8 @@ pub(crate) fn csv_cell(text: &str) -> String {
     } else {
         text.to_owned()
     };
-    if text.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let text = stepgate_record::render::cell_text(&text);
+    if text.contains(['"', ',', '\n', '\t']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
 
 /// Writes text to standard output; that nobody reads it any more (`| head`) is no failure.
@@ -158,5 +159,8 @@ mod tests {
         assert!(text.contains("\"a,b\""));
         assert!(text.contains("\r\n'=1+1"));
         assert_eq!(csv_cell("-5"), "-5");
+        assert!(!text.contains('\u{1b}'));
+        assert_eq!(csv_cell("a\u{9b}2J\rb\u{202e}c"), "a\u{fffd}2J\u{fffd}b\u{fffd}c");
+        assert_eq!(csv_cell("a\nb"), "\"a\nb\"");
     }
 }

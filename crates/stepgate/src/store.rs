@@ -124,12 +124,17 @@ fn writable(data: &Path) -> Result<(), Failure> {
     })
 }
 
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
 fn refused(config: &Config, error: &OpenError) -> Refused {
     let failure = Failure::usage(error.to_string());
     let failure = match error {
         OpenError::InUse { .. } => {
             return Refused::InUse(failure.hint(format!(
-                "stop the other gate first, or give this one another `data:` in {}",
+                "wait until that process has ended, or end it; if it is another gate, stop it first, or give this one \
+                 another `data:` in {}",
                 config.file.display()
             )));
         }
@@ -140,6 +145,11 @@ fn refused(config: &Config, error: &OpenError) -> Refused {
         OpenError::Damaged { .. } => {
             failure.hint("see what is damaged with `stepgate audit verify` on a copy of the directory")
         }
+        OpenError::Io { path, source } if is_full(source) => Failure::usage(format!(
+            "the data directory cannot be opened: there is no space to write {} ({source})",
+            path.display()
+        ))
+        .hint("make room on the disk of the data directory, then start again; nothing in it was changed"),
         _ => failure,
     };
     Refused::Other(failure)

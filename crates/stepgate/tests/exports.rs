@@ -148,6 +148,66 @@ fn an_export_is_itself_recorded() {
     assert!(filter.contains("\"person\":[\"") && !filter.contains("dana"), "{filter}");
     let sealed = records.iter().find(|record| record["type"] == "audit.export_sealed").unwrap();
     assert_eq!((&sealed["export"], &sealed["signed"]), (&exported["export"]["id"], &true.into()));
+    assert!(sealed["operator"].is_string() && sealed["operator"] == exported["operator"], "{sealed}");
+}
+
+/// While the gate is stopped, an export waits for it with its directory made.
+#[test]
+fn an_interrupted_export_leaves_nothing_and_a_killed_one_only_until_the_next() {
+    let mut world = World::new();
+    let spools = || {
+        let names = std::fs::read_dir(world.tree.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with(".stepgate-export-")).collect::<Vec<_>>()
+    };
+    let kill = |signal: &str, pid: u32| {
+        assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+    };
+    let gate = world.gate.serving().unwrap().pid();
+    for (signal, status) in [("-INT", Some(130)), ("-TERM", Some(143)), ("-HUP", Some(129)), ("-KILL", None)]
+    {
+        for name in ["out.tar", "out", "out.jsonl"] {
+            let out = world.tree.path().join(name);
+            kill("-STOP", gate);
+            let mut waits =
+                world.gate.command().args(["audit", "export", "--out"]).arg(&out).spawn().unwrap();
+            let since = std::time::Instant::now();
+            let mut made = false;
+            while !made && since.elapsed() < SOON {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+                made = !spools().is_empty();
+            }
+            kill(signal, waits.id());
+            let ended = waits.wait().unwrap();
+            kill("-CONT", gate);
+            assert!(made, "{signal} {name}: the export did not begin");
+            assert_eq!(ended.code(), status, "{signal} {name}");
+            assert_eq!(spools().len(), usize::from(status.is_none()), "{signal} {name}");
+            assert!(!out.exists(), "{signal} {name}");
+            if status.is_none() {
+                export(&world, &[], "after.tar");
+                assert!(spools().is_empty(), "the next one removes it");
+                std::fs::remove_file(world.tree.path().join("after.tar")).unwrap();
+            }
+        }
+    }
+    // One that is at work is left alone.
+    kill("-STOP", gate);
+    let out = world.tree.path().join("slow.tar");
+    let mut slow = world.gate.command().args(["audit", "export", "--out"]).arg(&out).spawn().unwrap();
+    let since = std::time::Instant::now();
+    while spools().is_empty() && since.elapsed() < SOON {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let second = world.tree.path().join("second.tar");
+    let mut other = world.gate.command().args(["audit", "export", "--out"]).arg(&second).spawn().unwrap();
+    while spools().len() < 2 && since.elapsed() < SOON {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let both = spools().len();
+    kill("-CONT", gate);
+    assert!(slow.wait().unwrap().success() && other.wait().unwrap().success());
+    assert_eq!(both, 2);
+    assert!(out.exists() && second.exists() && spools().is_empty());
 }
 
 #[test]
@@ -185,6 +245,23 @@ fn what_lines_alone_cannot_show_is_refused_with_a_word() {
     let args = ["audit", "export", "--since", "1h", "--out", lines.to_str().unwrap()];
     world.gate.run(args, "").unwrap().ok().unwrap();
     assert!(verify(&lines, &[]).0);
+    // What is there already is left alone, whatever it is.
+    let before = std::fs::read(&lines).unwrap();
+    let link = world.tree.path().join("link.tar");
+    std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+    let taken = world.tree.path().join("taken.tar");
+    std::fs::write(&taken, "taken").unwrap();
+    for (path, word) in [
+        (&*lines, "exists already"),
+        (&*taken, "exists already"),
+        (&*link, "is a symbolic link"),
+        (Path::new("/dev/null"), "is no file"),
+    ] {
+        let refused = world.gate.run(["audit", "export", "--out", path.to_str().unwrap()], "").unwrap();
+        assert_eq!(refused.status, 2, "{}", path.display());
+        assert!(refused.text().contains(word), "{}", refused.text());
+    }
+    assert_eq!((std::fs::read(&lines).unwrap(), std::fs::read(&taken).unwrap()), (before, b"taken".to_vec()));
     // A directory that holds something is left alone.
     let full = world.tree.path().to_str().unwrap();
     assert_eq!(world.gate.run(["audit", "export", "--out", full], "").unwrap().status, 2);

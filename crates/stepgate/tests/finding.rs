@@ -71,6 +71,23 @@ fn a_search_finds_who_did_what_and_is_itself_recorded() {
     world.gate.terminate().unwrap();
     assert_eq!(search(&world, &["--person", "dana", "--label", "ssn"]), of_dana);
 
+    // What no record names is said; what none can have is refused.
+    let unknown = ["audit", "search", "--label", "snn", "--person", "nobody", "--database", "shop"];
+    let unknown = world.gate.run(unknown, "").unwrap();
+    assert_eq!(unknown.status, 0, "{}", unknown.text());
+    assert!(unknown.stderr.contains("note: no record names label \"snn\""), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("note: no record names person \"nobody\""), "{}", unknown.stderr);
+    assert!(!unknown.stderr.contains("database"), "{}", unknown.stderr);
+    for (flag, value, said) in [
+        ("--outcome", "aproved", "`approved`"),
+        ("--type", "stepup.endet", "`stepup.ended`"),
+        ("--address", "localhost", "IP address"),
+        ("--table", "customers", "public.customers"),
+    ] {
+        let wrong = world.gate.run(["audit", "search", flag, value], "").unwrap();
+        assert_eq!(wrong.status, 2, "{flag}: {}", wrong.text());
+        assert!(wrong.stderr.contains(said), "{flag}: {}", wrong.stderr);
+    }
     let wrong = world.gate.run(["audit", "search", "--since", "yesterday"], "").unwrap();
     assert_eq!(wrong.status, 2, "{}", wrong.text());
     assert!(wrong.stderr.contains("90d"), "{}", wrong.stderr);

@@ -58,7 +58,7 @@ fn a_second_gate_on_the_same_data_ends_with_2_and_harms_nobody() {
     let dana = world.dana();
     let second = world.gate.run(["serve"], "").unwrap();
     assert_eq!(second.status, 2, "{}", second.text());
-    assert!(!second.stderr.is_empty());
+    assert!(second.stderr.contains("`stepgate serve` (process "), "{}", second.stderr);
     let mut psql = world.psql(&dana);
     assert!(psql.run("select 1;").unwrap().is_ok());
 }
@@ -119,4 +119,36 @@ fn an_orderly_stop_ends_with_0_and_leaves_a_log_that_verifies() {
     assert_eq!(world.gate.terminate().unwrap(), 0, "{}", world.gate.log());
     let verified = world.gate.run(["audit", "verify"], "").unwrap().ok().unwrap();
     assert!(verified.lines().last().unwrap().starts_with("ok: "), "{verified}");
+}
+
+#[test]
+fn what_is_no_log_is_told_from_a_damaged_one() {
+    let mut world = World::new();
+    let directory = world.gate.directory().to_owned();
+    let export = directory.join("all.jsonl");
+    let out = export.to_str().unwrap();
+    world.gate.run(["audit", "export", "--out", out], "").unwrap().ok().unwrap();
+    let text = directory.join("COVER.txt");
+    std::fs::write(&text, "Whom it may concern: verify this with `stepgate audit verify`.\n").unwrap();
+    let empty = directory.join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    for wrong in [text.as_path(), empty.as_path(), std::path::Path::new("/dev/null")] {
+        let said = world.gate.run(["audit", "verify", wrong.to_str().unwrap()], "").unwrap();
+        assert_eq!(said.status, 2, "{}", said.text());
+        assert!(said.stderr.contains("no export") && !said.text().contains("evidence"), "{}", said.text());
+    }
+    let whole = std::fs::read(&export).unwrap();
+    std::fs::write(&export, whole.get(..whole.len() / 2).unwrap()).unwrap();
+    let cut = world.gate.run(["audit", "verify", out], "").unwrap();
+    assert_eq!(cut.status, 1, "{}", cut.text());
+    assert!(cut.text().contains("FAILED: ") && cut.stderr.contains("evidence"), "{}", cut.text());
+
+    world.gate.terminate().unwrap();
+    let kek = world.gate.data().join("subjects.kek");
+    std::fs::write(&kek, "{}").unwrap();
+    let damaged = world.gate.run(["audit", "verify"], "").unwrap();
+    assert_eq!(damaged.status, 1, "{}", damaged.text());
+    assert!(damaged.text().contains("FAILED: files: subjects.kek"), "{}", damaged.text());
+    let refused = world.gate.run(["serve"], "").unwrap();
+    assert!(refused.status == 2 && refused.stderr.contains("subjects.kek"), "{}", refused.text());
 }

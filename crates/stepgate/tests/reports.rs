@@ -147,6 +147,14 @@ fn subject_access_separates_what_is_certain_from_what_is_possible() {
     assert!(page.contains("Subject access: public.customers:42") && !page.contains("<script"));
     let wrong = world.gate.run(["audit", "report", "subject-access", "--subject", "customers"], "").unwrap();
     assert_eq!(wrong.status, 2, "{}", wrong.text());
+    let nosuch = ["audit", "report", "subject-access", "--subject", "nosuch:1"];
+    let nosuch = world.gate.run(nosuch, "").unwrap();
+    assert_eq!(nosuch.status, 2, "{}", nosuch.text());
+    assert!(nosuch.stderr.contains("public.customers"), "{}", nosuch.stderr);
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "update customers set city = 'x' where id = 42;");
+    let written = report(&world, &["subject-access", "--subject", "customers:42"]);
+    assert!(written.to_string().contains("\"named, and written\""), "{written:#}");
 }
 
 #[test]

@@ -52,6 +52,7 @@ const fn sink_word(kind: SinkKind) -> &'static str {
         SinkKind::View => "view",
         SinkKind::ServerFile => "server-file",
         SinkKind::LargeObject => "large-object",
+        SinkKind::Notification => "notification",
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::{Read as _, Write};
 use super::files::{CHECKPOINT, COSIGNED, EXPORTED, KEYS, PROOF, RECORDS, SUBJECTS};
 use super::manifest::{FileInfo, Manifest};
 use super::openings::{Opening, Openings};
-use super::walk::{Summary, Terms, Walk, next_line, only_line};
+use super::walk::{Bounds, Summary, Terms, Walk, next_line, only_line};
 use super::{Derived, Files, Format, MAX_TEXT, keys};
 use crate::render::RENDER_VERSION;
 use crate::verify::{Anchor, Failure, GIVEN, KEYS_GIVEN, Known, NEW_KEY};
@@ -19,6 +19,7 @@ pub struct Examined {
     pub(super) exported: Record,
     pub(super) export: Export,
     pub(super) format: Format,
+    pub(super) bounds: Bounds,
     pub(super) openings: Openings,
     pub(super) summary: Summary,
     /// A line on each witness that was demanded.
@@ -130,8 +131,13 @@ pub(super) fn examine_as(
     if record.log_id.is_empty() || checkpoint.origin != Checkpoint::origin(&record.log_id) {
         return Err(Failure::file(EXPORTED, "it is of another log than the checkpoint"));
     }
+    let bounds = Bounds::of(&export, record.seq).ok_or_else(|| {
+        let why = "it does not say which records were given: the export was made by a version of stepgate that did \
+                   not record that";
+        Failure::file(EXPORTED, why)
+    })?;
     let openings = read_openings(files, export.redacted)?;
-    let terms = Terms::new(&record.log_id, export.redacted, &export.filter, &openings)
+    let terms = Terms::new(&record.log_id, &export, bounds.clone(), &openings)
         .ok_or_else(|| Failure::file(EXPORTED, "its filter is not known to this version"))?;
     let walk = Walk::new(terms, &openings, derived, known);
     let (frontier, summary, seq) = walk.run(&mut *open(files, PROOF)?, &mut *open(files, RECORDS)?, &line)?;
@@ -147,10 +153,14 @@ pub(super) fn examine_as(
         let why = format!("the log says that {records} records were exported; here are {}", summary.records);
         return Err(Failure::file(RECORDS, why));
     }
+    if !bounds.met(&summary) {
+        let why = "they are not the records that were exported: one was left out, and another stands for it";
+        return Err(Failure::file(RECORDS, why));
+    }
     if let Some(unused) = openings.commits().find(|commit| !summary.commits.contains(commit)) {
         return Err(Failure::file(SUBJECTS, format!("no record names {unused}")));
     }
-    Ok(Examined { checkpoint, keys, exported: record, export, format, openings, summary, witnessed })
+    Ok(Examined { checkpoint, keys, exported: record, export, format, bounds, openings, summary, witnessed })
 }
 
 fn not_signed(summary: &Summary, exported: u64) -> Failure {

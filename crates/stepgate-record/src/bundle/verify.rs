@@ -173,11 +173,16 @@ fn notes(examined: &Examined, manifest: &Manifest, anchored: bool, again: bool, 
                 .to_owned(),
         );
     }
-    if manifest.records != manifest.tree_size.saturating_sub(1) {
+    let bounds = &examined.bounds;
+    if !bounds.all {
         notes.push(format!(
-            "a part of the log: {} records of {} in all; that the selection left nothing out cannot be proven",
-            manifest.records, manifest.tree_size
+            "a part of the log: {} records of {} in all; that the filter left nothing out is the gate's word",
+            manifest.records,
+            bounds.end.saturating_sub(bounds.first)
         ));
+    }
+    if bounds.first > 0 {
+        notes.push(format!("the records before number {} had been deleted from the log", bounds.first));
     }
     if !anchored {
         notes.push(

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::BufRead;
 
+use sha2::{Digest as _, Sha256};
 use stepgate_types::{Commit, Timestamp};
 
 use super::files::{PROOF, RECORDS, SUBJECTS};
@@ -12,7 +13,7 @@ use super::proof::{GapLine, ProofLine};
 use super::{Derived, MAX_LINE};
 use crate::render::Row;
 use crate::verify::{Failure, Known, read_line};
-use crate::{Event, Filter, Frontier, Hash, Names as _, Record, Sieve};
+use crate::{Event, Export, Filter, Frontier, Hash, Names as _, Record, Sieve};
 
 /// At most so many policies are listed; more were hardly in force in one log.
 const MAX_POLICIES: usize = 1024;
@@ -31,23 +32,57 @@ pub(super) struct Summary {
     pub(super) types: BTreeMap<String, u64>,
     pub(super) policies: Vec<Policy>,
     pub(super) commits: BTreeSet<Commit>,
+    /// Over the leaf hashes of the records.
+    pub(super) selected: Sha256,
 }
 
 /// What must hold of each record.
 pub(super) struct Terms {
     log_id: String,
     redacted: bool,
+    bounds: Bounds,
     sieve: Sieve,
     /// Whom the filter names.
     commits: BTreeSet<Commit>,
 }
 
+/// From where an export selects, and what.
+#[derive(Debug, Clone)]
+pub(super) struct Bounds {
+    pub(super) first: u64,
+    /// The number after the last.
+    pub(super) end: u64,
+    /// SHA-256 over the leaf hashes of the selected records.
+    selected: Hash,
+    /// Whether everything is selected.
+    pub(super) all: bool,
+}
+
+impl Bounds {
+    /// By the export's record, which has the number `exported`; `None` if it does not say.
+    pub(super) fn of(export: &Export, exported: u64) -> Option<Self> {
+        let (first, end) = (export.first?, export.end?);
+        let selected = export.selected.as_ref()?.parse().ok()?;
+        let all = filter_of(&export.filter)?.is_empty();
+        (first <= end && end <= exported).then_some(Self { first, end, selected, all })
+    }
+
+    /// Whether these are all of the selected records, and no others.
+    pub(super) fn met(&self, summary: &Summary) -> bool {
+        let all = !self.all || summary.records == self.end.saturating_sub(self.first);
+        all && self.selected == Hash::from_bytes(summary.selected.clone().finalize().into())
+    }
+}
+
+fn filter_of(text: &str) -> Option<Filter> {
+    if text.is_empty() { Some(Filter::default()) } else { serde_json::from_str(text).ok() }
+}
+
 impl Terms {
     /// By the text of the filter in the export's record. Whom a filter names stands in it as a commitment; records from
     /// before there were any have the name, which only an opening tells.
-    pub(super) fn new(log_id: &str, redacted: bool, filter: &str, names: &Openings) -> Option<Self> {
-        let mut filter =
-            if filter.is_empty() { Filter::default() } else { serde_json::from_str(filter).ok()? };
+    pub(super) fn new(log_id: &str, export: &Export, bounds: Bounds, names: &Openings) -> Option<Self> {
+        let mut filter = filter_of(&export.filter)?;
         let commits = filter_commits(&filter);
         for list in [&mut filter.person, &mut filter.address] {
             let opened: Vec<_> =
@@ -58,7 +93,8 @@ impl Terms {
             }
             list.extend(opened);
         }
-        Some(Self { log_id: log_id.to_owned(), redacted, sieve: filter.sieve(), commits })
+        let (log_id, redacted) = (log_id.to_owned(), export.redacted);
+        Some(Self { log_id, redacted, bounds, sieve: filter.sieve(), commits })
     }
 }
 
@@ -205,6 +241,14 @@ impl<'n, 'w> Walk<'n, 'w> {
     /// Counts a record of the export, and writes it in the derived form.
     fn take(&mut self, record: &Record, hash: Hash) -> Result<(), Failure> {
         let seq = record.seq;
+        let Bounds { first, end, .. } = self.terms.bounds;
+        if !(first..end).contains(&seq) {
+            let why = format!(
+                "it is none of those that were exported: these are among {first} to {}",
+                end.saturating_sub(1)
+            );
+            return Err(Failure::record(seq, why));
+        }
         // What goes on from a record that is here is here, too, whatever it says by itself.
         let continues = matches!(&record.event, Event::RecordContinued(_)) && self.continues;
         if !continues && !self.terms.sieve.passes(record) {
@@ -213,6 +257,7 @@ impl<'n, 'w> Walk<'n, 'w> {
         self.personal(record)?;
         let summary = &mut self.summary;
         summary.records = summary.records.saturating_add(1);
+        summary.selected.update(hash.bytes());
         summary.first.get_or_insert(seq);
         summary.last = Some(seq);
         summary.from = Some(summary.from.map_or(record.at, |from| from.min(record.at)));

@@ -50,6 +50,16 @@ pub struct Export {
     pub format: String,
     /// Whether names, addresses and reasons were left out.
     pub redacted: bool,
+    /// Number of the first record that there was to select from: those before were deleted, or (tiles) given out earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
+    /// The number after the last: how many the log had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<u64>,
+    /// SHA-256 (hex) over the leaf hashes of the selected records, in order: which they were, and that no other can
+    /// take the place of one of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected: Option<String>,
 }
 
 /// An export is complete.
@@ -62,6 +72,9 @@ pub struct ExportSealed {
     pub manifest_sha256: String,
     /// Whether the manifest was signed.
     pub signed: bool,
+    /// The operator, where one did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Who>,
 }
 
 /// The rest of a record that is too long. It stands right behind that record, in the same write.

@@ -2,7 +2,7 @@
 
 use stepgate_types::{Commit, SubjectKind, Who};
 
-use super::{AuditRead, Event, Shredded, Sink};
+use super::{AuditRead, Event, ExportSealed, Shredded, Sink};
 
 /// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
 pub trait Names {
@@ -109,6 +109,7 @@ macro_rules! each {
                 operator.into_iter().for_each(|operator| f(Operator, operator));
             }
             Event::AuditExported { operator, .. }
+            | Event::AuditExportSealed(ExportSealed { operator, .. })
             | Event::SubjectShredded(Shredded { operator, .. })
             | Event::SinkConfigured(Sink { operator, .. })
             | Event::SinkFailed(Sink { operator, .. })
@@ -140,7 +141,6 @@ macro_rules! each {
             | Event::LabelsBound { .. }
             | Event::LabelFollowed { .. }
             | Event::AlarmRaised { .. }
-            | Event::AuditExportSealed(_)
             | Event::IntegrityChecked { .. }
             | Event::IntegrityFailed(_)
             | Event::ClockAnomaly { .. }

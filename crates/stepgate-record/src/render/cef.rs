@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use super::printable::printable;
 use super::row::Row;
 
 /// The longest `msg`, in characters, by the dictionary of extensions.
@@ -95,7 +96,7 @@ fn header(text: &str) -> String {
             '\\' | '|' => escaped.extend(['\\', letter]),
             // A header has no way to say these.
             '\n' | '\r' => escaped.push(' '),
-            _ => escaped.push(letter),
+            _ => escaped.push(printable(letter)),
         }
     }
     escaped
@@ -108,7 +109,7 @@ fn extension(text: &str) -> String {
             '\\' | '=' => escaped.extend(['\\', letter]),
             '\n' => escaped.push_str("\\n"),
             '\r' => escaped.push_str("\\r"),
-            _ => escaped.push(letter),
+            _ => escaped.push(printable(letter)),
         }
     }
     escaped

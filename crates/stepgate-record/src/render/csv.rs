@@ -1,5 +1,6 @@
 //! Comma-separated values (RFC 4180).
 
+use super::printable::cell_text;
 use super::row::{Cell, Row, columns};
 
 /// The names of the columns.
@@ -31,7 +32,8 @@ const FORMULAS: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
 fn field(text: &str, line: &mut String) {
     let formula = text.starts_with(FORMULAS);
-    let quoted = text.contains([',', '"', '\n', '\r']) || text.starts_with(' ') || text.ends_with(' ');
+    let text = &*cell_text(text);
+    let quoted = text.contains([',', '"', '\n', '\t']) || text.starts_with(' ') || text.ends_with(' ');
     if quoted {
         line.push('"');
     }

@@ -6,10 +6,12 @@ mod csv;
 mod json;
 mod ocsf;
 mod parquet;
+mod printable;
 mod row;
 mod thrift;
 
 pub use parquet::ParquetWriter;
+pub use printable::cell_text;
 pub use row::{Cell, Kind as CellKind, Row, columns};
 
 use crate::{Names, Record};

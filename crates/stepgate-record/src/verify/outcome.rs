@@ -42,6 +42,8 @@ pub enum Place {
     Files,
     /// The file of this name in a bundle.
     File(&'static str),
+    /// Nowhere: it could not be verified, which says nothing of the log.
+    Hindered,
 }
 
 impl Failure {
@@ -65,6 +67,17 @@ impl Failure {
         Self { place: Place::File(name), why: why.into() }
     }
 
+    /// It could not be verified.
+    pub fn hindered(why: impl Into<String>) -> Self {
+        Self { place: Place::Hindered, why: why.into() }
+    }
+
+    /// Whether something is wrong with what was verified; if not, it could not be.
+    #[must_use]
+    pub fn is_finding(&self) -> bool {
+        self.place != Place::Hindered
+    }
+
     /// At the files.
     pub fn files(why: impl Into<String>) -> Self {
         Self { place: Place::Files, why: why.into() }
@@ -79,13 +92,15 @@ impl fmt::Display for Place {
             Self::Checkpoint => f.write_str("checkpoint"),
             Self::Files => f.write_str("files"),
             Self::File(name) => f.write_str(name),
+            Self::Hindered => f.write_str("cannot verify now"),
         }
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "FAILED: {}: {}", self.place, self.why)
+        let failed = if self.is_finding() { "FAILED: " } else { "" };
+        write!(f, "{failed}{}: {}", self.place, self.why)
     }
 }
 

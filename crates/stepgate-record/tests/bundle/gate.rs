@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
+use sha2::{Digest as _, Sha256};
 use stepgate_record::bundle::{
     FileInfo, Files, Format, Opening, ProofLine, examine, files, keys_text, note_text,
 };
@@ -53,21 +54,25 @@ impl Gate {
             opening(SubjectKind::Operator, "uid:1000"),
         ];
         let mut gate = Self { records: Vec::new(), openings, seed };
-        for seq in 0..n {
-            let person = gate.openings[usize::from(seq % 3 != 0)].commit;
-            gate.append(&Event::SessionOpened {
-                session: SessionId::from_bytes([u8::try_from(seq % 200).unwrap(); 16]),
-                person: Who::Commit(person),
-                database: "app".to_owned(),
-                db_user: "app_rw".to_owned(),
-                address: Who::Commit(gate.openings[2].commit),
-                client: "psql".into(),
-                tls: true,
-                method: None,
-                certificate_sha256: None,
-            });
-        }
+        (0..n).for_each(|seq| gate.append_session(seq));
         gate
+    }
+
+    /// A session of dana, or of lee.
+    pub(crate) fn append_session(&mut self, seq: u64) {
+        let gate = self;
+        let person = gate.openings[usize::from(!seq.is_multiple_of(3))].commit;
+        gate.append(&Event::SessionOpened {
+            session: SessionId::from_bytes([u8::try_from(seq % 200).unwrap(); 16]),
+            person: Who::Commit(person),
+            database: "app".to_owned(),
+            db_user: "app_rw".to_owned(),
+            address: Who::Commit(gate.openings[2].commit),
+            client: "psql".into(),
+            tls: true,
+            method: None,
+            certificate_sha256: None,
+        });
     }
 
     pub(crate) fn append(&mut self, event: &Event) {
@@ -92,6 +97,17 @@ impl Gate {
             .filter(|(_, record)| filter.matches(&Record::decode(record).unwrap()))
             .map(|(seq, _)| seq)
             .collect();
+        self.export_of(filter, &kept, format, redacted)
+    }
+
+    /// The records of these numbers, as what the filter gave.
+    pub(crate) fn export_of(
+        &mut self,
+        filter: &Filter,
+        kept: &[usize],
+        format: Format,
+        redacted: bool,
+    ) -> Memory {
         let end = self.records.len();
         let operator = Some(Who::Commit(self.openings[3].commit));
         let export = Export {
@@ -99,9 +115,17 @@ impl Gate {
             filter: filter.for_record(),
             format: format.as_str().to_owned(),
             redacted,
+            first: Some(0),
+            end: Some(end as u64),
+            selected: Some(selected(kept.iter().map(|seq| Hash::leaf(&self.records[*seq])))),
         };
         self.append(&Event::AuditExported { records: kept.len() as u64, export: Some(export), operator });
         self.append(&Event::LogStopped {});
+        self.laid_out(kept, end, redacted)
+    }
+
+    /// The records of these numbers as those that the record `end` exported.
+    pub(crate) fn laid_out(&self, kept: &[usize], end: usize, redacted: bool) -> Memory {
         let mut out = Memory::default();
         let (mut proof, mut records, mut gap) = (Vec::new(), Vec::new(), None::<(u64, Frontier)>);
         for (seq, record) in self.records.iter().enumerate() {
@@ -144,6 +168,13 @@ impl Gate {
         pack(&mut files, signed.then(|| signer(self.seed)));
         files
     }
+}
+
+/// SHA-256 over leaf hashes.
+pub(crate) fn selected(hashes: impl Iterator<Item = Hash>) -> String {
+    let mut sha256 = Sha256::new();
+    hashes.for_each(|hash| sha256.update(hash.bytes()));
+    Hash::from_bytes(sha256.finalize().into()).to_string()
 }
 
 /// What `audit export` adds.

@@ -153,6 +153,7 @@ impl Walker<'_> {
         }
         // LISTEN is held wherever there are triggers; what they give away counts.
         let notifies = name == "pg_notify" && self.body.row.is_some();
+        self.large.notifies |= name == "pg_notify" && !notifies;
         if builtin::harmless_writer(name) || notifies || (name == "set_config" && self.may_set) {
             self.writes = true;
         } else if !self.catalog.is_pure_function(name) && !VALUE_FUNCTIONS.contains(&name) {

@@ -36,6 +36,8 @@ pub(super) struct Large {
     pub(super) followed: bool,
     reads: bool,
     writes: bool,
+    /// Something is sent to whoever listens, who need not be let see it.
+    pub(super) notifies: bool,
 }
 
 /// The table that has them, and its column.
@@ -75,16 +77,19 @@ impl Walker<'_> {
 impl Large {
     /// Adds what was done with them, once all else is known.
     pub(super) fn finish(&self, session: &SessionState, facts: &mut Facts) {
-        let Self { reads, writes, followed: _ } = *self;
+        let Self { reads, writes, notifies, followed: _ } = *self;
+        let is_shown = |uses: &BTreeSet<Use>| uses.iter().any(|it| !matches!(it, Use::Write | Use::Hidden));
+        if notifies && facts.columns.values().any(is_shown) {
+            facts.sinks.insert(Sink { kind: SinkKind::Notification, relation: None });
+        }
         if !reads && !writes {
             return;
         }
         let data = ColumnName::new(table(), DATA);
         facts.relations.insert(table());
         if writes {
-            let is_shown = |uses: &Use| !matches!(uses, Use::Write | Use::Hidden);
             let given = facts.columns.iter().filter(|(column, _)| **column != data);
-            let given = given.filter(|(_, uses)| uses.iter().any(is_shown)).map(|(column, _)| column.clone());
+            let given = given.filter(|(_, uses)| is_shown(uses)).map(|(column, _)| column.clone());
             let given: BTreeSet<_> = given.collect();
             if !given.is_empty() {
                 facts

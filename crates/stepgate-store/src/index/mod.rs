@@ -58,13 +58,16 @@ impl Finder {
         Self { log: log.clone(), active: Arc::new(Mutex::new(Chunk::new(first))) }
     }
 
-    /// Looks at what was recorded since it was asked last. To be called now and then, so that a search need not do
-    /// it; blocks the thread.
+    /// Indexes records that are not yet, `most` of them; whether there are more. Blocks the thread.
     ///
     /// # Errors
     /// A record cannot be read.
-    pub fn catch_up(&self) -> Result<(), LogError> {
-        self.caught_up().map(drop)
+    pub fn catch_up(&self, most: u64) -> Result<bool, LogError> {
+        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = self.log.len();
+        let until = end.min(active.next().saturating_add(most));
+        self.advance(&mut active, until)?;
+        Ok(active.next() < end)
     }
 
     /// Whether a record of this log passes; as a search finds out.
@@ -214,16 +217,21 @@ impl Finder {
     /// The index of the newest records.
     fn caught_up(&self) -> Result<MutexGuard<'_, Chunk>, LogError> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = self.log.len();
+        self.advance(&mut active, self.log.len())?;
+        Ok(active)
+    }
+
+    /// Indexes the records before `end`; a full chunk becomes a file.
+    fn advance(&self, active: &mut Chunk, end: u64) -> Result<(), LogError> {
         while active.next() < end {
             let until = active.first.saturating_add(CHUNK).min(end);
-            self.fill(&mut active, until)?;
+            self.fill(active, until)?;
             if active.is_full() {
-                keep(self.log.shared().records.dir(), self.log.id(), &active);
+                keep(self.log.shared().records.dir(), self.log.id(), active);
                 *active = Chunk::new(active.next());
             }
         }
-        Ok(active)
+        Ok(())
     }
 
     /// Adds the records before `end`, all of which are on disk.

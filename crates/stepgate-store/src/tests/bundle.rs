@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
-use stepgate_record::bundle::{Files, Format, examine, files};
+use stepgate_record::bundle::{FileInfo, Files, Format, Manifest, examine, files};
 use stepgate_record::verify::{Anchor, verify_export};
 use stepgate_record::{Event, Filter, Record};
 use stepgate_types::Who;
 
 use super::retention::{old, prune};
-use crate::{BundleRequest, ExportRange, Log};
+use crate::{BundleRequest, ExportRange, Log, SealError};
 
 #[derive(Default)]
 struct Memory(BTreeMap<&'static str, Vec<u8>>);
@@ -117,4 +117,97 @@ fn who_is_named_is_opened_for_who_may_know_it_and_for_nobody_else() {
     let exported = &open.lines(files::EXPORTED)[0];
     let commit = log.subjects().commit_of(stepgate_types::SubjectKind::Person, "dana").unwrap();
     assert!(exported.contains(&commit.to_string()), "{exported}");
+}
+
+/// What `audit export --sign` asks the gate to sign.
+fn manifest(files: &Memory) -> Manifest {
+    let mut derived = Vec::new();
+    let examined = examine(files, None, &mut derived).unwrap();
+    let info = |bytes: &[u8]| FileInfo::of(&mut &bytes[..]).unwrap();
+    let mut infos: BTreeMap<_, _> =
+        files.0.iter().map(|(name, bytes)| ((*name).to_owned(), info(bytes))).collect();
+    infos.insert(files::COVER.to_owned(), info(examined.cover(true).as_bytes()));
+    infos.insert(Format::Csv.file().unwrap().to_owned(), info(&derived));
+    examined.manifest(infos, true)
+}
+
+#[test]
+fn a_manifest_is_signed_once_and_only_of_what_was_given_out() {
+    let (_dir, log) = old();
+    login(&log, "dana");
+    let operator = Some(Who::Name("uid:1000".to_owned()));
+    let honest = manifest(&bundle(&log, of("dana"), false, &[]));
+    type Change = Box<dyn Fn(&mut Manifest)>;
+    let mut lies: Vec<(String, Change)> = vec![
+        ("records".to_owned(), Box::new(|manifest| manifest.records += 1)),
+        ("filter".to_owned(), Box::new(|manifest| manifest.filter = "{}".to_owned())),
+        ("exported".to_owned(), Box::new(|manifest| manifest.exported -= 1)),
+        ("root".to_owned(), Box::new(|manifest| manifest.root = "0".repeat(64))),
+        ("tree_size".to_owned(), Box::new(|manifest| manifest.tree_size += 1)),
+        ("redacted".to_owned(), Box::new(|manifest| manifest.redacted = true)),
+        ("derived".to_owned(), Box::new(|manifest| manifest.derived = "cef".to_owned())),
+        ("render".to_owned(), Box::new(|manifest| manifest.render += 1)),
+        ("log_id".to_owned(), Box::new(|manifest| manifest.log_id = "0".repeat(32))),
+        ("origin".to_owned(), Box::new(|manifest| manifest.origin.push('x'))),
+    ];
+    for name in honest.files.keys() {
+        let missing = name.clone();
+        lies.push((name.clone(), Box::new(move |manifest| drop(manifest.files.remove(&missing)))));
+    }
+    for name in
+        [files::RECORDS, files::PROOF, files::CHECKPOINT, files::KEYS, files::EXPORTED, files::SUBJECTS]
+    {
+        lies.push((
+            name.to_owned(),
+            Box::new(move |manifest| manifest.files.get_mut(name).unwrap().sha256 = "0".repeat(64)),
+        ));
+    }
+    let more = |manifest: &mut Manifest| {
+        manifest.files.insert("notes.txt".to_owned(), FileInfo { bytes: 0, sha256: "0".repeat(64) });
+    };
+    lies.push(("notes.txt".to_owned(), Box::new(more)));
+    for (name, lie) in &lies {
+        let mut manifest = honest.clone();
+        lie(&mut manifest);
+        let refused = log.seal_bundle(&manifest, operator.clone());
+        assert!(matches!(&refused, Err(SealError::Differs(what)) if what == name), "{name}: {refused:?}");
+    }
+    let stranger = Manifest { export: "0c".repeat(16), ..honest.clone() };
+    assert!(matches!(log.seal_bundle(&stranger, operator.clone()), Err(SealError::Unknown)));
+    let sealed = |log: &Log| {
+        let sealed = |record: &Record| matches!(record.event, Event::AuditExportSealed(_));
+        log.tail(50).unwrap().into_iter().filter(sealed).collect::<Vec<_>>()
+    };
+    assert!(sealed(&log).is_empty(), "what is refused leaves no seal");
+    assert!(log.seal_bundle(&honest, operator.clone()).unwrap().is_some());
+    let [record] = &sealed(&log)[..] else { panic!("one seal") };
+    let Event::AuditExportSealed(seal) = &record.event else { panic!("{record:?}") };
+    assert!(seal.signed && seal.operator.is_some(), "{seal:?}");
+    assert!(matches!(log.seal_bundle(&honest, operator), Err(SealError::Unknown)), "a second time");
+}
+
+#[test]
+fn only_the_newest_exports_wait_for_their_seal() {
+    let (_dir, log) = old();
+    login(&log, "dana");
+    let give = |n: usize| {
+        let mut memory = Memory::default();
+        let request = BundleRequest {
+            id: format!("{n:032x}"),
+            filter: of("dana"),
+            format: Format::Csv,
+            redacted: false,
+            meet: std::collections::BTreeSet::new(),
+            operator: None,
+        };
+        let mut out = |name, lines: &[u8]| {
+            memory.0.entry(name).or_default().extend_from_slice(lines);
+            Ok(())
+        };
+        log.bundle(request, &mut out).unwrap();
+        manifest(&memory)
+    };
+    let all: Vec<_> = (0..65).map(give).collect();
+    assert!(matches!(log.seal_bundle(&all[0], None), Err(SealError::Unknown)));
+    assert!(all[1..].iter().all(|manifest| log.seal_bundle(manifest, None).is_ok()));
 }

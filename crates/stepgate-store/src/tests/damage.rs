@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use stepgate_record::verify::{Anchor, Outcome, Place, report};
-use stepgate_record::{Fitted, Hash};
+use stepgate_record::{Event, Fitted, Hash};
+use stepgate_types::SessionId;
 
 use super::log::event;
 use crate::beside::Beside;
@@ -305,8 +306,7 @@ fn missing_files_are_refused_and_nothing_is_made_anew() {
     {
         let dir = made();
         fs::remove_file(dir.path().join(file)).unwrap();
-        // An empty journal says nothing that verification needs.
-        assert_eq!(verify_dir(dir.path(), None).is_err(), file != "journal", "{file}");
+        assert!(verify_dir(dir.path(), None).is_err(), "{file}");
         let why = refused(dir.path());
         assert!(!dir.path().join(file).exists(), "{file} was made anew: {why}");
     }
@@ -386,7 +386,7 @@ fn a_directory_in_use_is_not_copied_but_its_gate_can_verify_it() {
     let dir = made();
     let log = open(dir.path()).unwrap();
     let outcome = verify_dir(dir.path(), None);
-    assert_eq!(place(&outcome), Place::Files);
+    assert_eq!(place(&outcome), Place::Hindered);
     assert!(outcome.unwrap_err().why.contains("in use"));
     assert_eq!(log.verify(None).unwrap().records, 63);
     assert_eq!(log.verify(None).unwrap().records, 64, "the first check was recorded");
@@ -422,4 +422,67 @@ fn making_a_directory_can_be_interrupted() {
     assert!(opened.created);
     drop(log);
     assert!(verify_dir(dir.path(), None).is_ok());
+}
+
+fn named(person: &str) -> Event {
+    Event::SessionOpened {
+        session: SessionId::from_bytes([1; 16]),
+        person: person.into(),
+        database: "shop".to_owned(),
+        db_user: "analyst".to_owned(),
+        address: "192.0.2.7".into(),
+        client: "psql".into(),
+        tls: true,
+        method: None,
+        certificate_sha256: None,
+    }
+}
+
+#[test]
+fn a_file_that_no_gate_opens_without_is_named_by_verification_and_by_the_refusal() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    log.append_blocking(vec![named("dana")], vec![]).unwrap();
+    log.close().unwrap();
+    drop(log);
+    verify_dir(copy(dir.path()).path(), None).unwrap();
+    let kek = fs::read_to_string(dir.path().join("subjects.kek")).unwrap();
+    let cases: [(&str, Option<String>); 7] = [
+        ("journal", None),
+        ("subjects.kek", None),
+        ("subjects.kek", Some(String::new())),
+        ("subjects.kek", Some(kek.chars().take(40).collect())),
+        ("subjects.kek", Some(kek.replacen("\"key\":\"", "\"key\":\"00", 1))),
+        ("subjects.kek", Some(kek.replacen("\"epoch\":1", "\"epoch\":2", 1))),
+        ("subjects.kek", Some("null".to_owned())),
+    ];
+    for (name, text) in cases {
+        let copy = copy(dir.path());
+        let path = copy.path().join(name);
+        match &text {
+            Some(text) => assert!(*text != kek && fs::write(&path, text).is_ok()),
+            None => fs::remove_file(&path).unwrap(),
+        }
+        let said = report(&verify_dir(copy.path(), None));
+        assert!(said.starts_with("FAILED: files: ") && said.contains(name), "{text:?}: {said}");
+        assert!(said.contains("records themselves are sound"), "{said}");
+        let why = refused(copy.path());
+        assert!(why.contains(name) && why.contains("backup"), "{why}");
+    }
+    // The gate's own check names them as well, while it runs.
+    for name in ["journal", "subjects.kek"] {
+        let copy = copy(dir.path());
+        let log = open(copy.path()).unwrap();
+        fs::remove_file(copy.path().join(name)).unwrap();
+        let said = report(&log.verify(None));
+        assert!(said.starts_with("FAILED: files: ") && said.contains(name), "{said}");
+    }
+}
+
+#[test]
+fn a_directory_in_use_cannot_be_verified_and_has_not_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let _log = open(dir.path()).unwrap();
+    let failure = verify_dir(dir.path(), None).unwrap_err();
+    assert!(!failure.is_finding() && !failure.to_string().contains("FAILED"), "{failure}");
 }

@@ -79,6 +79,9 @@ fn what_there_is_no_space_for_is_kept_and_written_without_a_gap_once_there_is() 
     thread::sleep(Duration::from_millis(900));
     assert!(!kept.is_finished() && !happened.is_finished(), "they wait for how it ends");
     assert_eq!((log.len(), log.poisoned()), (2, None));
+    // A sound log is no evidence of anything only because that it was verified cannot be recorded.
+    let (outcome, unrecorded) = log.verify_now(None).unwrap();
+    assert_eq!((outcome.unwrap().records, unrecorded), (2, Some(LogError::NoSpace)));
     // A kill now: whoever opens it finds what was acknowledged, and goes on.
     let killed = copy(dir.path());
     {

@@ -161,7 +161,9 @@ fn a_release_waits_for_the_disk_in_durable_mode_and_not_in_buffered_mode() {
 fn a_second_opener_is_told_that_the_directory_is_in_use() {
     let dir = tempfile::tempdir().unwrap();
     let log = open(dir.path()).unwrap();
-    assert!(matches!(open(dir.path()), Err(OpenError::InUse { .. })));
+    let Err(error @ OpenError::InUse { .. }) = open(dir.path()) else { panic!("opened twice") };
+    let pid = std::process::id().to_string();
+    assert!(error.to_string().contains(&pid), "{error}");
     assert_eq!(log.append_blocking(vec![event(1)], vec![]), Ok(1));
     drop(log);
     assert!(open(dir.path()).is_ok());

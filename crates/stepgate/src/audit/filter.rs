@@ -1,6 +1,9 @@
 //! From flags to a filter.
 
-use stepgate_record::Filter;
+use std::net::IpAddr;
+
+use serde_json::json;
+use stepgate_record::{Event, Filter};
 use stepgate_types::Timestamp;
 
 use crate::args::FilterArgs;
@@ -8,6 +11,12 @@ use crate::failure::Failure;
 
 /// The filter that these flags name; `now` is what `90d` counts back from.
 pub(crate) fn filter(args: &FilterArgs, now: Timestamp) -> Result<Filter, Failure> {
+    let since = args.since.as_deref().map(|text| time(text, now)).transpose()?;
+    let until = args.until.as_deref().map(|text| time(text, now)).transpose()?;
+    in_order(since, until)?;
+    args.kind.iter().try_for_each(|kind| known_type(kind))?;
+    args.outcome.iter().try_for_each(|outcome| known_outcome(outcome))?;
+    args.table.iter().try_for_each(|table| whole_name(table))?;
     Ok(Filter {
         person: args.person.iter().map(ToString::to_string).collect(),
         label: args.label.clone(),
@@ -19,11 +28,117 @@ pub(crate) fn filter(args: &FilterArgs, now: Timestamp) -> Result<Filter, Failur
         session: args.session.clone(),
         request: args.request.clone(),
         grant: Vec::new(),
-        address: args.address.clone(),
+        address: args.address.iter().map(|text| address(text)).collect::<Result<_, _>>()?,
         risk: args.risk.as_deref().map(risk).transpose()?,
-        since: args.since.as_deref().map(|text| time(text, now)).transpose()?,
-        until: args.until.as_deref().map(|text| time(text, now)).transpose()?,
+        since,
+        until,
     })
+}
+
+/// Refuses a period that begins after it ends.
+pub(crate) fn in_order(since: Option<Timestamp>, until: Option<Timestamp>) -> Result<(), Failure> {
+    match (since, until) {
+        (Some(since), Some(until)) if since > until => {
+            Err(Failure::usage(format!("--since ({since}) is after --until ({until})"))
+                .hint("how long ago counts back from now: --since 7d --until 1d"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The words that records have as verdict or outcome.
+const OUTCOMES: [&str; 12] = [
+    "forward",
+    "monitor",
+    "hold",
+    "defer",
+    "deny",
+    "fail",
+    "overtaken",
+    "approved",
+    "denied",
+    "expired",
+    "cancelled",
+    "withdrawn",
+];
+
+fn known_outcome(text: &str) -> Result<(), Failure> {
+    if OUTCOMES.contains(&text) {
+        return Ok(());
+    }
+    let hint = match nearest(text, &OUTCOMES) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("there are: {}", OUTCOMES.join(", ")),
+    };
+    Err(Failure::usage(format!("no record has the outcome {text:?}")).hint(hint))
+}
+
+/// The types of records, as this version reads them.
+fn types() -> Vec<String> {
+    let none = serde_json::from_value::<Event>(json!({"type": "?"}));
+    let listed = none.err().map(|error| error.to_string()).unwrap_or_default();
+    // `?` itself, then each that is expected.
+    listed.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+}
+
+fn known_type(text: &str) -> Result<(), Failure> {
+    let known = types();
+    let is = match text.strip_suffix('*') {
+        Some(begin) => known.iter().any(|kind| kind.starts_with(begin)),
+        None => known.iter().any(|kind| kind == text),
+    };
+    if is || known.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = known.iter().map(String::as_str).collect();
+    let family = text.split('.').next().unwrap_or_default();
+    let same: Vec<&str> =
+        names.iter().copied().filter(|kind| kind.split('.').next() == Some(family)).collect();
+    let hint = match nearest(text, &names) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if !same.is_empty() => format!("of that family there are: {}", same.join(", ")),
+        None => format!("there are: {}", names.join(", ")),
+    };
+    Err(Failure::usage(format!("no record has the type {text:?}")).hint(hint))
+}
+
+/// The known word that is one or two letters away (a sixth of it at most, and one at least).
+fn nearest<'k>(text: &str, known: &[&'k str]) -> Option<&'k str> {
+    let text = text.to_lowercase();
+    let near = known.iter().map(|word| (distance(&text, word), *word)).min()?;
+    (near.0 <= (text.chars().count() / 3).clamp(1, 3)).then_some(near.1)
+}
+
+/// How many letters have to be put in, taken out or replaced.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (at, letter) in one.chars().enumerate() {
+        let (mut next, mut left) = (vec![at + 1], at + 1);
+        for ((diagonal, above), is) in row.iter().zip(row.iter().skip(1)).zip(&other) {
+            left = (diagonal + usize::from(letter != *is)).min(above + 1).min(left + 1);
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+fn whole_name(table: &str) -> Result<(), Failure> {
+    match table.split_once('.') {
+        Some((schema, name)) if !schema.is_empty() && !name.is_empty() => Ok(()),
+        _ => Err(Failure::usage(format!("{table:?} is no relation with its schema"))
+            .hint(format!("write it as --table schema.name, such as public.{}", table.trim_matches('.')))),
+    }
+}
+
+/// As records have it.
+fn address(text: &str) -> Result<String, Failure> {
+    let address: IpAddr = text.parse().map_err(|_| {
+        Failure::usage(format!("{text:?} is no IP address"))
+            .hint("write one, such as 192.0.2.7, without a port")
+    })?;
+    Ok(address.to_string())
 }
 
 /// `>=40`, or just `40`.
@@ -117,5 +232,44 @@ mod tests {
     fn risks_are_numbers() {
         assert_eq!((risk(">=40").unwrap(), risk(">= 40").unwrap(), risk("7").unwrap()), (40, 40, 7));
         assert!(risk("<40").is_err() && risk("high").is_err());
+    }
+
+    fn refused(args: FilterArgs) -> String {
+        let failure = filter(&args, NOW).unwrap_err();
+        assert_eq!(failure.exit_code(), std::process::ExitCode::from(2));
+        failure.to_string()
+    }
+
+    #[test]
+    fn what_no_record_can_have_is_refused_with_what_was_meant() {
+        let of = |text: &str| vec![text.to_owned()];
+        let kind = |text: &str| FilterArgs { kind: of(text), ..FilterArgs::default() };
+        let outcome = |text: &str| FilterArgs { outcome: of(text), ..FilterArgs::default() };
+        assert!(types().len() > 50 && types().contains(&"stepup.ended".to_owned()), "{:?}", types());
+        assert!(refused(kind("stepup.endet")).contains("did you mean `stepup.ended`?"));
+        assert!(refused(kind("stepup.nothing-alike")).contains("stepup.requested"));
+        assert!(refused(kind("stepupp.*")).contains("there are: log.started"));
+        assert!(refused(outcome("aproved")).contains("did you mean `approved`?"));
+        assert!(refused(outcome("yes")).contains("there are: forward"));
+        assert!(
+            refused(FilterArgs { table: of("customers"), ..FilterArgs::default() })
+                .contains("public.customers")
+        );
+        assert!(
+            refused(FilterArgs { address: of("localhost"), ..FilterArgs::default() }).contains("IP address")
+        );
+        let period = |since: &str, until: &str| FilterArgs {
+            since: Some(since.to_owned()),
+            until: Some(until.to_owned()),
+            ..FilterArgs::default()
+        };
+        assert!(refused(period("1d", "7d")).contains("--since"));
+        assert!(filter(&period("7d", "1d"), NOW).is_ok());
+        for kind_is in ["stepup.*", "*", "stepup.ended", "statement.d*"] {
+            assert!(filter(&kind(kind_is), NOW).is_ok(), "{kind_is}");
+        }
+        assert!(OUTCOMES.iter().all(|is| filter(&outcome(is), NOW).is_ok()));
+        let six = FilterArgs { address: of("2001:DB8:0::7"), ..FilterArgs::default() };
+        assert_eq!(filter(&six, NOW).unwrap().address, ["2001:db8::7"]);
     }
 }

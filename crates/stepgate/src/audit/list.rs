@@ -115,7 +115,30 @@ fn line(row: &Value) -> String {
 
 fn shown(value: &Value) -> String {
     match value {
+        // What a client or a person has chosen cannot look like fields of its own.
+        Value::String(text) if text.is_empty() || !text.chars().all(is_plain) => {
+            harmless(&json!(text).to_string())
+        }
         Value::String(text) => harmless(text),
         other => harmless(&other.to_string()),
+    }
+}
+
+fn is_plain(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "._:/@+-*".contains(letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_look_like_further_fields() {
+        let row = json!({"seq": 7, "at": "2026-01-31T00:00:00Z", "type": "session.opened", "person": "dana",
+            "client": "x verdict=forward by=\"kim\"", "address": "2001:db8::7"});
+        let shown = line(&row);
+        assert!(shown.starts_with("7  2026-01-31T00:00:00Z  session.opened  "), "{shown}");
+        assert!(shown.contains("client=\"x verdict=forward by=\\\"kim\\\"\""), "{shown}");
+        assert!(shown.contains("person=dana") && shown.contains("address=2001:db8::7"), "{shown}");
     }
 }

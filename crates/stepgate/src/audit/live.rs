@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::json;
 use stepgate_record::verify::{Anchor, report};
-use stepgate_store::{ExportRange, Log};
+use stepgate_store::{ExportError, ExportRange, Log};
 use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
 
@@ -65,7 +65,10 @@ pub(crate) async fn export(
     blocking(&store.log, move |log| {
         let mut pieces = Pieces::new(out);
         let trouble = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
-        let summary = log.export(&mut pieces, range, operator).map_err(|error| trouble(&error))?;
+        let summary = log.export(&mut pieces, range, operator).map_err(|error| match &error {
+            ExportError::Log(error) => log_error(error),
+            _ => trouble(&error),
+        })?;
         if !pieces.piece.ends_with(b"\n") && !pieces.piece.is_empty() {
             pieces.piece.push(b'\n');
         }
@@ -86,10 +89,15 @@ pub(crate) async fn verify_live(
     let anchor = demanding(anchor, witnesses)?;
     let out = out.clone();
     blocking(&store.log, move |log| {
-        let outcome = log.verify(anchor.as_ref());
+        let (outcome, unrecorded) = log.verify_now(anchor.as_ref()).map_err(|error| log_error(&error))?;
+        if let Err(failure) = &outcome
+            && !failure.is_finding()
+        {
+            return Err(Failure::unreachable(failure.to_string()));
+        }
         let row = json!({"ok": outcome.is_ok(), "text": report(&outcome)});
         out.blocking_send(Reply::Row(row)).map_err(|_| Failure::unreachable("nobody listens"))?;
-        Ok(None)
+        Ok(unrecorded.map(|why| format!("note: that this was verified could not be recorded: {why}")))
     })
     .await
 }

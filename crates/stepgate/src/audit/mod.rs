@@ -84,7 +84,9 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
         }
         AuditCommand::Cosign { file } => keys::cosign(&Config::load(config)?, file),
         AuditCommand::Report(command) => {
-            report::run(&Link::open(&Config::load(config)?)?, command, SystemClock.now())
+            let config = Config::load(config)?;
+            report::known(&config, command)?;
+            report::run(&Link::open(&config)?, command, SystemClock.now())
         }
         AuditCommand::Sink(command) => crate::deliver::run(config, command),
     }
@@ -129,14 +131,15 @@ fn write_text(link: &Link, command: Operator, out: Option<&Path>) -> Result<(), 
         return Ok(());
     };
     let trouble = |error: &std::io::Error| Failure::file("write", path, error);
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(|error| trouble(&error))?;
+    bundle::free_file(path)?;
+    let spool = bundle::Spool::beside(path)?;
+    let mut file = tempfile::NamedTempFile::new_in(spool.path()).map_err(|error| trouble(&error))?;
     let said = link.send(command, &mut |reply| match reply {
         Reply::Text(text) => file.write_all(text.as_bytes()).map_err(|error| trouble(&error)),
         _ => Ok(()),
     })?;
     file.as_file().sync_all().map_err(|error| trouble(&error))?;
-    file.persist(path).map_err(|error| trouble(&error.error))?;
+    file.persist_noclobber(path).map_err(|error| trouble(&error.error))?;
     output::print_line(&format!(
         "wrote {}{}",
         path.display(),

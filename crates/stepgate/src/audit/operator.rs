@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stepgate_record::Filter;
-use stepgate_record::bundle::Format;
+use stepgate_record::bundle::{Format, Manifest};
 use stepgate_store::{BundleRequest, Search};
 use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
@@ -32,7 +32,7 @@ pub(crate) enum AuditOperator {
     /// Answers with rows `{"file": …}`, each followed by text of that file.
     Bundle { id: String, filter: Filter, format: String, redact: bool, meet: BTreeSet<u64> },
     /// Answers with text, which is the signed note, if it is to be signed.
-    BundleSeal { export: String, manifest_sha256: String, sign: bool },
+    BundleSeal { manifest: Box<Manifest> },
     /// Answers with a row, the head, then text: a line a record from `from` on.
     Tiles { id: String, from: u64 },
     /// Answers with text, which is the proof of one record.
@@ -81,10 +81,9 @@ pub(crate) async fn execute(
             let out = out.clone();
             live::blocking(&store.log, move |log| bundle::bundle(log, request, &out)).await
         }
-        AuditOperator::BundleSeal { export, manifest_sha256, sign } => {
-            let out = out.clone();
-            live::blocking(&store.log, move |log| bundle::seal(log, export, &manifest_sha256, sign, &out))
-                .await
+        AuditOperator::BundleSeal { manifest } => {
+            let (operator, out) = (by.operator(), out.clone());
+            live::blocking(&store.log, move |log| bundle::seal(log, &manifest, operator, &out)).await
         }
         AuditOperator::Tiles { id, from } => {
             let (operator, out) = (by.operator(), out.clone());

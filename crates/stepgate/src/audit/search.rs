@@ -13,6 +13,9 @@ use crate::store::Store;
 /// The most records that one search finds; `audit export` has no such bound.
 const MOST: u64 = 1_000_000;
 
+/// The most values of a filter that are looked for alone.
+const MOST_ASKED: usize = 20;
+
 /// Bytes of records that are kept between finding and showing; of more, only the numbers are.
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -86,6 +89,7 @@ pub(super) fn search(
 ) -> Result<Option<String>, Failure> {
     let Wanted { mut filter, how, limit } = wanted;
     shown::settle(&store.log);
+    let asked = filter.clone();
     shown::resolve(&mut filter, store.log.subjects());
     let finds = Finds::search(&store.finder, &filter, how, limit).map_err(|error| log_error(&error))?;
     let found = finds.len();
@@ -96,5 +100,35 @@ pub(super) fn search(
             .map_err(|_| Failure::unreachable("nobody listens to the answer"))?;
     }
     let cut = found == limit.min(MOST);
-    Ok(cut.then(|| format!("the first {found}; there may be more: see --limit")))
+    let mut said = unknown(store, &asked)?;
+    said.extend(cut.then(|| format!("the first {found}; there may be more: see --limit")));
+    Ok((!said.is_empty()).then(|| said.join("\nstepgate: ")))
+}
+
+/// Values of the filter that no record at all names: misspelt, perhaps.
+fn unknown(store: &Store, filter: &Filter) -> Result<Vec<String>, Failure> {
+    let mut asked: Vec<(&str, &String, Filter)> = Vec::new();
+    let alone = |text: &String| vec![text.clone()];
+    for text in &filter.label {
+        asked.push(("label", text, Filter { label: alone(text), ..Filter::default() }));
+    }
+    for text in &filter.rule {
+        asked.push(("rule", text, Filter { rule: alone(text), ..Filter::default() }));
+    }
+    for text in &filter.database {
+        asked.push(("database", text, Filter { database: alone(text), ..Filter::default() }));
+    }
+    for text in &filter.person {
+        asked.push(("person", text, Filter { person: alone(text), ..Filter::default() }));
+    }
+    let mut said = Vec::new();
+    for (what, text, mut filter) in asked.into_iter().take(MOST_ASKED) {
+        shown::resolve(&mut filter, store.log.subjects());
+        let how = Search { reverse: true, scan: false, end: u64::MAX };
+        let finds = Finds::search(&store.finder, &filter, how, 1).map_err(|error| log_error(&error))?;
+        if finds.len() == 0 {
+            said.push(format!("note: no record names {what} {text:?}"));
+        }
+    }
+    Ok(said)
 }

@@ -14,7 +14,7 @@ use super::bundle::{BundleDir, BundleTar, is_bundle_dir, is_tar};
 use super::live::{demanding, parse_anchor};
 use crate::config::Config;
 use crate::failure::Failure;
-use crate::operator::{self, Link, Operator};
+use crate::operator::{self, Link, Operator, Reply};
 use crate::output;
 
 /// The largest checkpoint file that is read, in bytes; one is some 300, and a list of keys 3,000 for each key.
@@ -57,6 +57,9 @@ fn verify_path(path: &Path, anchor: Option<&Anchor>) -> Result<Outcome, Failure>
         if is_bundle_dir(path) {
             return Ok(verify_bundle(&BundleDir::new(path), anchor));
         }
+        if !DATA.iter().any(|name| path.join(name).exists()) {
+            return Err(is_none(path));
+        }
         return Ok(stepgate_store::verify_dir(path, anchor));
     }
     let mut file = BufReader::new(fs::File::open(path).map_err(|error| trouble(&error))?);
@@ -73,7 +76,24 @@ fn verify_path(path: &Path, anchor: Option<&Anchor>) -> Result<Outcome, Failure>
         file.take(MAX_PROOF).read_to_end(&mut text).map_err(|error| trouble(&error))?;
         return Ok(verify_proof(&text, anchor));
     }
+    // One that was cut or changed still looks like one.
+    if !begin.starts_with(b"{") && !begin.windows(LOG_ID.len()).any(|window| window == LOG_ID) {
+        return Err(is_none(path));
+    }
     Ok(verify_export(&mut file, anchor))
+}
+
+/// What no export begins without.
+const LOG_ID: &[u8] = b"log_id";
+
+/// Of these a data directory has some at least, however much of it is missing.
+const DATA: [&str; 8] =
+    ["format.json", "records", "checkpoints", "log.vkey", "beside", "journal", "keys.json", "log"];
+
+fn is_none(path: &Path) -> Failure {
+    Failure::usage(format!("{} is no export, no bundle and no data directory", path.display())).hint(
+        "name what `stepgate audit export` or `audit prove` has written, or a copy of the data directory",
+    )
 }
 
 /// How many records the checkpoints in these files cover.
@@ -100,7 +120,14 @@ fn verify_configured(
         return conclude(&stepgate_store::verify_dir(&config.data, anchor.as_ref()));
     }
     let command = Operator::audit(AuditOperator::Verify { anchor: text, witnesses: witnesses.to_vec() });
-    let rows = Link::open(config)?.rows(command)?;
+    let mut rows = Vec::new();
+    let said = Link::open(config)?.send(command, &mut |reply| {
+        if let Reply::Row(row) = reply {
+            rows.push(row);
+        }
+        Ok(())
+    })?;
+    said.into_iter().for_each(|said| eprintln!("stepgate: {said}"));
     let row = rows.first().ok_or_else(|| Failure::unreachable("the gate gave no answer"))?;
     finish(
         row.get("text").and_then(Value::as_str).unwrap_or_default(),
@@ -109,6 +136,11 @@ fn verify_configured(
 }
 
 fn conclude(outcome: &Outcome) -> Result<(), Failure> {
+    if let Err(failure) = outcome
+        && !failure.is_finding()
+    {
+        return Err(Failure::unreachable(failure.to_string()));
+    }
     finish(&report(outcome), outcome.is_ok())
 }
 

@@ -203,6 +203,13 @@ fn status(operations: &Operations) -> Value {
 }
 
 pub(crate) fn log_error(error: &LogError) -> Failure {
+    if error.is_no_space() {
+        return Failure::unreachable(error.to_string())
+            .hint("make room on the disk of the data directory; the gate goes on by itself, then try again");
+    }
+    if matches!(error, LogError::Poisoned(_) | LogError::Closed) {
+        return Failure::unreachable(error.to_string()).hint("see the gate's own log, and `stepgate doctor`");
+    }
     Failure::usage(error.to_string()).hint("see the gate's own log, and `stepgate doctor`")
 }
 

@@ -15,8 +15,8 @@ use super::execute::{Operations, execute};
 use super::{Operator, Reply};
 use crate::failure::Failure;
 
-/// The longest command, in bytes: names, groups and a password.
-pub(super) const MAX_COMMAND: usize = 64 * 1024;
+/// The longest command, in bytes: a manifest of many policies.
+pub(super) const MAX_COMMAND: usize = 256 * 1024;
 
 /// How long a command may take to arrive.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,24 +1,37 @@
-//! Keeps the log's index up with it, so that no search has to.
+//! Keeps the log's index up with it, so that searches need not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stepgate_store::Finder;
 use tokio::sync::watch;
 
-/// How often.
+/// How often it is looked whether there is something new.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// Records that are indexed at once.
+const AT_ONCE: u64 = 1_000;
+
+/// So many times as long as the work took nothing is done: a twentieth of one core while there is much to record, and
+/// the rest once there is less. A search indexes what is missing by itself.
+const REST: u32 = 19;
 
 /// Indexes what was recorded since, until `shutdown`.
 pub(crate) async fn keep_up(finder: Finder, mut shutdown: watch::Receiver<bool>) {
     loop {
-        let finder = finder.clone();
-        // The index is nothing that anybody relies on: whoever searches is told what is wrong.
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || finder.catch_up()).await {
-            tracing::warn!(%error, "the log's index does not keep up");
-        }
+        let (finder, began) = (finder.clone(), Instant::now());
+        let more = tokio::task::spawn_blocking(move || finder.catch_up(AT_ONCE)).await;
+        let pause = match more {
+            Ok(Ok(true)) => began.elapsed() * REST,
+            Ok(Ok(false)) | Err(_) => EVERY,
+            // The index is nothing that anybody relies on: whoever searches is told what is wrong.
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the log's index does not keep up");
+                EVERY
+            }
+        };
         tokio::select! {
             _ = shutdown.wait_for(|down| *down) => return,
-            () = tokio::time::sleep(EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use serde_json::json;
-use stepgate_record::Hash;
-use stepgate_store::{BundleRequest, Log};
+use stepgate_record::bundle::Manifest;
+use stepgate_store::{BundleRequest, Log, SealError};
 use stepgate_types::Who;
 use tokio::sync::mpsc;
 
@@ -57,6 +57,9 @@ pub(crate) fn bundle(
     request: BundleRequest,
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
+    if request.id.len() != 32 || !request.id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(Failure::usage("no name of an export"));
+    }
     let mut pieces = Pieces { out, current: None, waiting: BTreeMap::new() };
     let trouble = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
     let summary = log.bundle(request, &mut |file, lines| pieces.add(file, lines));
@@ -68,17 +71,14 @@ pub(crate) fn bundle(
 /// Records a bundle's manifest; answers with the note where it is to be signed. Blocks the thread.
 pub(crate) fn seal(
     log: &Log,
-    export: String,
-    manifest_sha256: &str,
-    sign: bool,
+    manifest: &Manifest,
+    operator: Option<Who>,
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
-    let malformed = || Failure::usage("no name of an export, or no SHA-256");
-    let sha256: Hash = manifest_sha256.parse().map_err(|_| malformed())?;
-    if export.len() != 32 || !export.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(malformed());
-    }
-    let note = log.seal_bundle(export, sha256.bytes(), sign).map_err(|error| log_error(&error))?;
+    let note = log.seal_bundle(manifest, operator).map_err(|error| match error {
+        SealError::Log(error) => log_error(&error),
+        other => Failure::no(other.to_string()).hint("export again"),
+    })?;
     if let Some(note) = note {
         out.blocking_send(Reply::Text(note.to_string()))
             .map_err(|_| Failure::unreachable("nobody listens"))?;

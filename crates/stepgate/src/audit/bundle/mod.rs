@@ -3,7 +3,9 @@
 mod files;
 mod gate;
 mod pack;
+mod spool;
 
 pub(super) use files::{BundleDir, BundleTar, is_bundle_dir, is_tar};
 pub(super) use gate::{bundle, prove, seal};
-pub(super) use pack::{Target, Wanted, new_id, pack, target};
+pub(super) use pack::{Target, Wanted, free_file, new_id, pack, target};
+pub(super) use spool::{Spool, create};

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -11,7 +10,7 @@ use stepgate_record::Filter;
 use stepgate_record::bundle::{Examined, FileInfo, Files as _, Format, Manifest, TarWriter, examine, files};
 use stepgate_types::Entropy as _;
 
-use super::BundleDir;
+use super::{BundleDir, Spool, create};
 use crate::audit::AuditOperator;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator, Reply};
@@ -70,30 +69,27 @@ pub(crate) struct Wanted {
 /// Writes a bundle. It appears once it is whole.
 pub(crate) fn pack(link: &Link, wanted: Wanted, target: &Target) -> Result<(), Failure> {
     let path = match target {
-        Target::Tar(path) => path,
+        Target::Tar(path) => {
+            free_file(path)?;
+            path
+        }
         Target::Dir(path) => {
-            free(path)?;
+            free_dir(path)?;
             path
         }
         Target::Lines => return Err(Failure::usage("a bundle needs --out NAME.tar, or --out DIRECTORY")),
     };
     let trouble = |error: &io::Error| Failure::file("write", path, error);
-    let parent = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Beside it, on the same disk; there are names in it.
-    let spool = tempfile::Builder::new()
-        .prefix(".stepgate-export-")
-        .permissions(fs::Permissions::from_mode(0o700))
-        .tempdir_in(parent);
-    let spool = spool.map_err(|error| trouble(&error))?;
+    let spool = Spool::beside(path)?;
     let (sign, id) = (wanted.sign, new_id()?);
     let format = wanted.format;
     fetch(link, wanted, &id, spool.path()).map_err(|error| error.either(&trouble))?;
     let (examined, manifest) = make(spool.path(), format, sign)?;
-    seal(link, &id, &manifest, sign, spool.path()).map_err(|error| error.either(&trouble))?;
+    seal(link, &manifest, spool.path()).map_err(|error| error.either(&trouble))?;
     let order = order(format, &manifest);
     match target {
-        Target::Tar(_) => archive(spool.path(), &order, path, parent).map_err(|error| trouble(&error))?,
-        _ => move_to(spool, path).map_err(|error| trouble(&error))?,
+        Target::Tar(_) => archive(spool.path(), &order, path).map_err(|error| trouble(&error))?,
+        _ => move_to(&spool, path).map_err(|error| trouble(&error))?,
     }
     output::print_line(&format!(
         "wrote {}: {} records, tree size {}; see COVER.txt in it",
@@ -103,8 +99,32 @@ pub(crate) fn pack(link: &Link, wanted: Wanted, target: &Target) -> Result<(), F
     ))
 }
 
+/// A file that is to be written must not be there yet: what was exported before is never written over.
+pub(crate) fn free_file(path: &Path) -> Result<(), Failure> {
+    let refused = |what: &str, hint: &str| {
+        Err(Failure::usage(format!("{} {what}", path.display())).hint(hint.to_owned()))
+    };
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.is_symlink() => {
+            refused("is a symbolic link", "name what it leads to, or another file that is not there yet")
+        }
+        Ok(there) if there.is_file() || there.is_dir() => {
+            refused("exists already", "give the export another name, or remove it")
+        }
+        Ok(_) => refused(
+            "is no file, but a device, pipe or socket",
+            "name a file that is not there yet; lines alone go to standard output without --out",
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Failure::file("write", path, &error)),
+    }
+}
+
 /// A directory that is to be written must be empty, or not there yet.
-fn free(path: &Path) -> Result<(), Failure> {
+fn free_dir(path: &Path) -> Result<(), Failure> {
+    if !fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) {
+        return free_file(path);
+    }
     match fs::read_dir(path) {
         Ok(mut entries) => match entries.next() {
             None => Ok(()),
@@ -171,7 +191,7 @@ fn fetch(link: &Link, wanted: Wanted, id: &str, dir: &Path) -> Result<(), Troubl
                 let name = row.get("file").and_then(Value::as_str);
                 let name = GIVEN.into_iter().find(|given| Some(*given) == name).ok_or_else(wrong)?;
                 if !open.contains_key(name) {
-                    let file = File::create_new(dir.join(name)).map_err(|error| {
+                    let file = create(&dir.join(name)).map_err(|error| {
                         failed = Some(error);
                         Failure::told()
                     })?;
@@ -206,7 +226,7 @@ fn make(dir: &Path, format: Format, sign: bool) -> Result<(Examined, Manifest), 
     let examined = match format.file() {
         None => examine(&there, None, &mut io::sink()),
         Some(name) => {
-            let mut derived = BufWriter::new(File::create_new(dir.join(name)).map_err(trouble)?);
+            let mut derived = BufWriter::new(create(&dir.join(name)).map_err(trouble)?);
             let examined = examine(&there, None, &mut derived);
             derived.flush().map_err(trouble)?;
             examined
@@ -215,7 +235,7 @@ fn make(dir: &Path, format: Format, sign: bool) -> Result<(Examined, Manifest), 
     let examined = examined.map_err(|failure| {
         Failure::usage(format!("there is no such export: {}: {}", failure.place, failure.why))
     })?;
-    fs::write(dir.join(files::COVER), examined.cover(sign)).map_err(trouble)?;
+    write(dir, files::COVER, examined.cover(sign).as_bytes()).map_err(trouble)?;
     let mut infos = BTreeMap::new();
     for name in there.names() {
         let file = there.open(&name).map_err(trouble)?;
@@ -224,17 +244,13 @@ fn make(dir: &Path, format: Format, sign: bool) -> Result<(Examined, Manifest), 
         }
     }
     let manifest = examined.manifest(infos, sign);
-    fs::write(dir.join(files::MANIFEST), manifest.bytes()).map_err(trouble)?;
+    write(dir, files::MANIFEST, &manifest.bytes()).map_err(trouble)?;
     Ok((examined, manifest))
 }
 
 /// Has the gate record the manifest, and sign it.
-fn seal(link: &Link, id: &str, manifest: &Manifest, sign: bool, dir: &Path) -> Result<(), Trouble> {
-    let command = Operator::audit(AuditOperator::BundleSeal {
-        export: id.to_owned(),
-        manifest_sha256: data_encoding::HEXLOWER.encode(&manifest.sha256()),
-        sign,
-    });
+fn seal(link: &Link, manifest: &Manifest, dir: &Path) -> Result<(), Trouble> {
+    let command = Operator::audit(AuditOperator::BundleSeal { manifest: Box::new(manifest.clone()) });
     let mut note = String::new();
     link.send(command, &mut |reply| {
         if let Reply::Text(text) = reply {
@@ -242,8 +258,8 @@ fn seal(link: &Link, id: &str, manifest: &Manifest, sign: bool, dir: &Path) -> R
         }
         Ok(())
     })?;
-    if sign {
-        fs::write(dir.join(files::NOTE), note)?;
+    if manifest.signed {
+        write(dir, files::NOTE, note.as_bytes())?;
     }
     Ok(())
 }
@@ -259,8 +275,12 @@ fn order(format: Format, manifest: &Manifest) -> Vec<&'static str> {
     order
 }
 
-fn archive(dir: &Path, order: &[&str], path: &Path, parent: &Path) -> io::Result<()> {
-    let whole = tempfile::NamedTempFile::new_in(parent)?;
+fn write(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    create(&dir.join(name))?.write_all(bytes)
+}
+
+fn archive(dir: &Path, order: &[&str], path: &Path) -> io::Result<()> {
+    let whole = tempfile::NamedTempFile::new_in(dir)?;
     let mut tar = TarWriter::new(BufWriter::new(whole.as_file()));
     for name in order {
         let file = File::open(dir.join(name))?;
@@ -269,11 +289,11 @@ fn archive(dir: &Path, order: &[&str], path: &Path, parent: &Path) -> io::Result
     }
     tar.finish()?.flush()?;
     whole.as_file().sync_all()?;
-    whole.persist(path).map_err(|error| error.error)?;
+    whole.persist_noclobber(path).map_err(|error| error.error)?;
     Ok(())
 }
 
-fn move_to(spool: tempfile::TempDir, path: &Path) -> io::Result<()> {
+fn move_to(spool: &Spool, path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(spool.path())? {
         File::open(entry?.path())?.sync_all()?;
     }
@@ -281,8 +301,5 @@ fn move_to(spool: tempfile::TempDir, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    fs::rename(spool.path(), path)?;
-    // It is not there any more.
-    drop(spool.keep());
-    Ok(())
+    fs::rename(spool.path(), path)
 }

@@ -7,6 +7,7 @@ mod approvals;
 mod csv;
 mod head;
 mod html;
+mod known;
 mod make;
 mod subject;
 mod table;
@@ -17,10 +18,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub(crate) use known::known;
 pub(crate) use make::make;
 
 use super::AuditOperator;
-use super::filter::time;
+use super::filter::{in_order, time};
 use crate::args::{ReportArgs, ReportCommand, ReportFormat};
 use crate::failure::Failure;
 use crate::operator::{Link, Operator, Reply};
@@ -154,6 +156,7 @@ pub(crate) fn run(link: &Link, command: &ReportCommand, now: Timestamp) -> Resul
     let ReportArgs { since, until, output, out } = args;
     let since = since.as_deref().map(|text| time(text, now)).transpose()?;
     let until = until.as_deref().map(|text| time(text, now)).transpose()?;
+    in_order(since, until)?;
     let mut report = Report::default();
     let command = Operator::audit(AuditOperator::Report { report: asked, since, until });
     link.send(command, &mut |reply| {

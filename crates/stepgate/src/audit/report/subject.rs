@@ -14,6 +14,9 @@ use crate::failure::Failure;
 /// Sessions that are looked up at once.
 const AT_ONCE: usize = 100;
 
+/// Kinds of statements that write rows, which they need not give.
+const WRITES: [&str; 4] = ["insert", "update", "delete", "merge"];
+
 /// A statement, by its session and its number there.
 type Id = (String, u64);
 
@@ -227,6 +230,9 @@ impl Reads {
                 (true, true) => "shown and named",
                 (true, false) => "shown",
                 (false, true) if ran.failed => "named; it ended in an error",
+                (false, true) if ran.kinds.iter().any(|kind| WRITES.contains(&kind.as_str())) => {
+                    "named, and written"
+                }
                 (false, true) if ran.rows == Some(0) => "named; it gave no rows",
                 (false, true) => "named",
                 (false, false) => match Self::possible(seen, &ran) {
