@@ -95,7 +95,7 @@ impl Tiles {
         Frontier::from_hashes(0, self.size, &hashes)?.root()
     }
 
-    /// Appends a leaf, and its entry where that is there and no longer than 65,535 bytes. Returns what became full by it.
+    /// Appends a leaf, and its entry where that is there and no longer than 65,535 bytes. Returns what became full.
     pub fn push(&mut self, leaf: Hash, entry: Option<&[u8]>) -> Vec<Tile> {
         let index = self.size / TILE_WIDTH;
         self.size = self.size.saturating_add(1);

@@ -50,7 +50,8 @@ pub struct Export {
     pub format: String,
     /// Whether names, addresses and reasons were left out.
     pub redacted: bool,
-    /// Number of the first record that there was to select from: those before were deleted, or (tiles) given out earlier.
+    /// Number of the first record that there was to select from: those before were deleted, or, of tiles, given
+    /// out earlier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first: Option<u64>,
     /// The number after the last: how many the log had.

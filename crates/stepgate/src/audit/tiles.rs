@@ -1,7 +1,7 @@
 //! `audit tiles`: the log as a directory of static files (C2SP tlog-tiles), for readers and monitors of such logs.
 //!
-//! The gate gives out records and hashes, this side makes files of them. `keys.json` is written first and says whose the
-//! directory is, `checkpoint` last: it covers nothing that is not there. A later run goes on from the last full bundle
+//! The gate gives out records and hashes, this side makes files of them. `keys.json` is written first and says whose
+//! the directory is, `checkpoint` last: it covers nothing that is not there. A later run goes on from the last full bundle
 //! that it covers, and must meet its root.
 
 use std::collections::BTreeSet;
