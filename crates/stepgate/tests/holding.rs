@@ -6,25 +6,9 @@ mod support;
 
 use std::time::Duration;
 
-use support::{SOON, World, held, passes};
+use support::{SOON, World, held};
 
 const SSN: &str = "select full_name, ssn from customers order by id limit 2;";
-
-/// Whoever listens gets it, and was never asked anything.
-#[test]
-fn labelled_data_is_not_sent_to_whoever_listens_by_ones_own_leave_alone() {
-    let world = World::waiting();
-    let (omar, mut dana) = (world.person("omar", "analysts"), world.dana());
-    let mut listens = world.psql(&omar);
-    passes(&mut listens, "listen ch;");
-    let mut psql = world.psql(&dana);
-    psql.send("select count(pg_notify('ch', ssn)) from customers where id < 4;").unwrap();
-    let request = held(&mut psql);
-    assert_ne!(dana.verify(&world.gate, &request).unwrap().status, 0, "others are to approve it");
-    world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
-    assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
-    assert!(!listens.run("select 1;").unwrap().text().contains("00-000"));
-}
 
 #[test]
 fn a_held_statement_is_released_by_a_code_and_the_next_one_passes_by_the_grant() {
