@@ -3,18 +3,20 @@
 //! Prints durable appends a second by number of concurrent clients, the CPU that a statement's two records cost in
 //! all threads together, what is resident, and how many bytes a record takes on disk.
 
+mod common;
+
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use common::{fail, open};
 use stepgate_record::{Event, Statement, Template};
-use stepgate_store::{Log, LogError, LogOptions, Vault};
-use stepgate_types::{Action, BulkShape, Certainty, Clock, Entropy, Kind, SessionId, StatementId, Timestamp};
-use zeroize::Zeroizing;
+use stepgate_store::{Log, LogError};
+use stepgate_types::{Action, BulkShape, Certainty, Kind, SessionId, StatementId};
 
 /// How long each is measured at a time: in turns, since what else the disk has to do changes from second to second.
 const TURN: Duration = Duration::from_millis(250);
@@ -22,42 +24,6 @@ const TURNS: u32 = 16;
 
 /// Jobs that the plain writers take at once, as the log's writer does.
 const BATCH: usize = 256;
-
-struct System;
-
-impl Clock for System {
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
-impl Entropy for System {
-    fn fill(&self, buffer: &mut [u8]) -> std::io::Result<()> {
-        buffer.fill(7);
-        Ok(())
-    }
-}
-
-fn fail(error: &dyn std::fmt::Display) -> ! {
-    eprintln!("{error}");
-    std::process::exit(1)
-}
-
-fn open(dir: &Path, ordinary_durable: bool) -> Log {
-    let options = LogOptions {
-        ordinary_durable,
-        version: "bench".to_owned(),
-        clock: Arc::new(System),
-        entropy: Arc::new(System),
-        vault: Vault::new(&Zeroizing::new([1; 32]), Arc::new(System)),
-    };
-    Log::open(dir, options).map(|(log, _)| log).unwrap_or_else(|error| fail(&error))
-}
 
 fn session() -> SessionId {
     SessionId::from_bytes([7; 16])

@@ -1,54 +1,19 @@
 //! A million records: how long writing, verifying, opening and exporting them takes, and what is resident
 //! meanwhile. `cargo bench -p stepgate-store --bench evidence`; `STEPGATE_BENCH_RECORDS` says how many.
 
+mod common;
+
 use std::fs;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use common::{fail, open};
 use stepgate_record::{Event, Fitted, Hash, Record};
-use stepgate_store::{ExportRange, Log, LogOptions, Vault, verify_dir};
-use stepgate_types::{Clock, Entropy, SessionId, Timestamp};
-use zeroize::Zeroizing;
+use stepgate_store::{ExportRange, verify_dir};
+use stepgate_types::SessionId;
 
 /// Written together.
 const BATCH: u64 = 1024;
-
-struct Fixed;
-
-impl Clock for Fixed {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_800_000_000_000_000)
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
-impl Entropy for Fixed {
-    fn fill(&self, buffer: &mut [u8]) -> io::Result<()> {
-        buffer.fill(7);
-        Ok(())
-    }
-}
-
-fn fail(error: &dyn std::fmt::Display) -> ! {
-    eprintln!("{error}");
-    std::process::exit(1)
-}
-
-fn open(dir: &Path) -> Log {
-    let options = LogOptions {
-        ordinary_durable: true,
-        version: "bench".to_owned(),
-        clock: Arc::new(Fixed),
-        entropy: Arc::new(Fixed),
-        vault: Vault::new(&Zeroizing::new([1; 32]), Arc::new(Fixed)),
-    };
-    Log::open(dir, options).map(|(log, _)| log).unwrap_or_else(|error| fail(&error))
-}
 
 fn event(n: u64) -> Event {
     Event::StatementCompleted {
@@ -104,7 +69,7 @@ fn main() {
         (0..100_000).for_each(|_| drop(std::hint::black_box(Box::new(Hash::leaf(&bytes)))));
     });
 
-    let log = open(dir.path());
+    let log = open(dir.path(), true);
     timed("appending, 1,024 at a time", records, || {
         for first in (0..records).step_by(BATCH as usize) {
             let events = (first..records.min(first + BATCH)).map(event).collect();
@@ -124,5 +89,5 @@ fn main() {
     timed("verifying the directory", records, || {
         verify_dir(dir.path(), None).map_err(|failure| fail(&failure)).ok()
     });
-    drop(timed("opening", records, || open(dir.path())));
+    drop(timed("opening", records, || open(dir.path(), true)));
 }

@@ -2,50 +2,14 @@
 //!
 //! `RECORDS=200000` makes it fewer.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod common;
 
+use std::time::Instant;
+
+use common::{System, fail, open};
 use stepgate_record::{Event, Filter, LabelledColumn, Statement};
-use stepgate_store::{Finder, Log, LogOptions, Search, Vault};
-use stepgate_types::{Action, BulkShape, Certainty, Clock, Entropy, Kind, SessionId, Timestamp, Use};
-use zeroize::Zeroizing;
-
-struct System;
-
-impl Clock for System {
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-    }
-
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-}
-
-impl Entropy for System {
-    fn fill(&self, buffer: &mut [u8]) -> std::io::Result<()> {
-        buffer.fill(7);
-        Ok(())
-    }
-}
-
-fn fail(error: &dyn std::fmt::Display) -> ! {
-    eprintln!("{error}");
-    std::process::exit(1)
-}
-
-fn open(dir: &Path) -> Log {
-    let options = LogOptions {
-        ordinary_durable: true,
-        version: "bench".to_owned(),
-        clock: Arc::new(System),
-        entropy: Arc::new(System),
-        vault: Vault::new(&Zeroizing::new([1; 32]), Arc::new(System)),
-    };
-    Log::open(dir, options).map(|(log, _)| log).unwrap_or_else(|error| fail(&error))
-}
+use stepgate_store::{Finder, Search};
+use stepgate_types::{Action, BulkShape, Certainty, Clock as _, Kind, SessionId, Use};
 
 /// As a gate of 100 people, 4,096 sessions and 40 tables records them; every second one is a completion.
 fn event(number: u64) -> Event {
@@ -136,7 +100,7 @@ fn search(finder: &Finder, filter: &Filter, scan: bool, limit: usize) -> (usize,
 fn main() {
     let records = std::env::var("RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000_000_u64);
     let dir = tempfile::tempdir().unwrap_or_else(|error| fail(&error));
-    let log = open(dir.path());
+    let log = open(dir.path(), true);
     let began = System.now();
     let mut number = 0;
     let mut middle = (began, began);

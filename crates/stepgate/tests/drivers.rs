@@ -8,10 +8,10 @@
 mod support;
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use stepgate_testkit::{Binaries, Person};
-use support::{World, repository};
+use support::{World, connects_as, repository};
 
 /// What people do about what a client has held, in turn.
 enum Answer {
@@ -29,19 +29,9 @@ use Answer::{Denied, TakenBack, Verified};
 /// with `ok`.
 fn play(world: &World, person: &mut Person, mut command: Command, answers: &[Answer]) {
     let mut olga = world.olga();
-    let child = command
-        .env("PGHOST", world.gate.listen().ip().to_string())
-        .env("PGPORT", world.gate.listen().port().to_string())
-        .env("PGUSER", person.name())
-        .env("PGPASSWORD", person.password())
-        .env("PGDATABASE", "shop")
-        .env("PGSSLMODE", "verify-full")
+    let child = connects_as(&mut command, world, person)
         .env("DIRECT_PORT", world.cluster.port().to_string())
         .env("DIRECT_PASSWORD", "analyst-of-a-throwaway-cluster")
-        .env("PGSSLROOTCERT", world.gate.ca())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     for answer in answers {

@@ -5,12 +5,12 @@
 mod support;
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use stepgate_testkit::{Person, Psql, until};
-use support::{SOON, World, held, passes, repository};
+use support::{SOON, World, connects_as, held, passes, repository};
 
 /// 2,500 rows, always the same.
 const MANY: &str = "select id, n, ssn from customers, generate_series(1, 5) n order by id, n;";
@@ -449,19 +449,7 @@ fn play(mut command: Command, answers: &[&str]) {
         world.person("omar", "data-owners"),
         world.person("amir", "data-owners"),
     ]);
-    let mut child = command
-        .env("PGHOST", world.gate.listen().ip().to_string())
-        .env("PGPORT", world.gate.listen().port().to_string())
-        .env("PGUSER", dana.name())
-        .env("PGPASSWORD", dana.password())
-        .env("PGDATABASE", "shop")
-        .env("PGSSLMODE", "verify-full")
-        .env("PGSSLROOTCERT", world.gate.ca())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = connects_as(&mut command, &world, &dana).spawn().unwrap();
     for answer in answers {
         let over = || child.try_wait().unwrap().is_some();
         let Some(request) = request_unless(&world, &dana, over) else { break };

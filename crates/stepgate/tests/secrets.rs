@@ -9,10 +9,10 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use stepgate_testkit::until;
-use support::{SOON, World, repository};
+use support::{SOON, World, connects_as, repository};
 
 /// In texts and names.
 const MARK: &str = "zqxmark7";
@@ -109,20 +109,10 @@ fn play(world: &World) {
     if psycopg.exists() {
         command.env("PYTHONPATH", psycopg);
     }
-    let mut child = command
+    let mut child = connects_as(&mut command, world, &dana)
         .arg(repository().join("tests/clients/marked.py"))
         .env("MARK", MARK)
         .env("NUMBER", NUMBER)
-        .env("PGHOST", world.gate.listen().ip().to_string())
-        .env("PGPORT", world.gate.listen().port().to_string())
-        .env("PGUSER", dana.name())
-        .env("PGPASSWORD", dana.password())
-        .env("PGDATABASE", "shop")
-        .env("PGSSLMODE", "verify-full")
-        .env("PGSSLROOTCERT", world.gate.ca())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut next = || {

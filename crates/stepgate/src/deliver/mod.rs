@@ -4,6 +4,7 @@
 //! on and moves the cursor once the receiver has what was sent. No decision waits for any of that, no record is left
 //! out, and one may come twice: receivers tell by the log's id and the record's number.
 
+mod agent;
 mod batch;
 mod checkpoints;
 mod courier;
@@ -83,7 +84,7 @@ pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
         about(&format!("audit.checkpoints, {}", way.name), result)?;
     }
     for witness in &audit.witnesses {
-        let result = witness::agent(witness.ca.as_deref()).map(drop);
+        let result = agent::agent(witness.ca.as_deref()).map(drop);
         about(&format!("audit.witnesses, {}", witness.key.name()), result)?;
     }
     Ok(())

@@ -1,24 +1,18 @@
 //! Posting, signed, to one address.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use ureq::http::{Response, header};
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 use zeroize::Zeroizing;
 
-use super::tls;
+use super::agent;
 use super::trouble::Trouble;
 use crate::config::WebUrl;
 use crate::failure::Failure;
 use crate::secret;
-
-/// How long connecting, and a call in all, may take.
-const CONNECT: Duration = Duration::from_secs(10);
-const CALL: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(30) };
 
 /// As much of an answer is read, so that its connection can be used again, in bytes.
 const MAX_ANSWER: u64 = 64 * 1024;
@@ -45,27 +39,8 @@ pub(super) struct Poster {
 impl Poster {
     /// Reads the secrets and certificates that are needed.
     pub(super) fn new(target: &Target<'_>) -> Result<Self, Failure> {
-        let roots = tls::authorities(target.ca)?;
-        let roots = roots.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(RootCerts::Specific(Arc::new(roots)))
-            .build();
-        // Whoever answers with another address gets nothing there: no redirects, and no proxy that nobody configured.
-        let agent = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .timeout_connect(Some(CONNECT))
-            .timeout_global(Some(CALL))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .proxy(None)
-            .user_agent(concat!("stepgate/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
         Ok(Self {
-            agent,
+            agent: agent::agent(target.ca)?,
             url: target.url.url.clone(),
             secret: secret::read_private(target.secret_file)?,
             authorization: target.authorization_file.map(secret::read_private).transpose()?,

@@ -1,8 +1,6 @@
 //! Witnesses (C2SP tlog-witness): each is shown the log's newest checkpoint, with the proof that it continues the last
 //! one it saw, and cosigns it. Nothing waits for that.
 
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -11,17 +9,12 @@ use stepgate_store::Log;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use ureq::http::header;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
 
+use super::agent::agent;
 use super::degraded::Degraded;
-use super::tls;
 use super::trouble::{Backoff, Trouble, chance};
 use crate::config::Witness;
 use crate::failure::Failure;
-
-/// How long connecting, and a call in all, may take.
-const CONNECT: Duration = Duration::from_secs(10);
-const CALL: Duration = if cfg!(test) { Duration::from_secs(3) } else { Duration::from_secs(30) };
 
 /// The longest answer that is read, in bytes: a line of some 150 bytes for each of its keys.
 const MAX_ANSWER: u64 = 16 * 1024;
@@ -48,28 +41,6 @@ enum Answer {
     Cosigned(String),
     /// It has seen a tree of another size last.
     Seen(u64),
-}
-
-/// Calls to one witness; `ca` is the CA of its certificate.
-pub(super) fn agent(ca: Option<&Path>) -> Result<ureq::Agent, Failure> {
-    let roots = tls::authorities(ca)?;
-    let roots = roots.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
-    let tls = TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .build();
-    Ok(ureq::Agent::config_builder()
-        .tls_config(tls)
-        .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(CALL))
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .user_agent(concat!("stepgate/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into())
 }
 
 impl Asker {

@@ -183,6 +183,25 @@ impl World {
     }
 }
 
+/// Has a client of libpq's manners connect to the gate as that person, and be heard.
+pub(crate) fn connects_as<'c>(
+    command: &'c mut std::process::Command,
+    world: &World,
+    person: &Person,
+) -> &'c mut std::process::Command {
+    command
+        .env("PGHOST", world.gate.listen().ip().to_string())
+        .env("PGPORT", world.gate.listen().port().to_string())
+        .env("PGUSER", person.name())
+        .env("PGPASSWORD", person.password())
+        .env("PGDATABASE", "shop")
+        .env("PGSSLMODE", "verify-full")
+        .env("PGSSLROOTCERT", world.gate.ca())
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+}
+
 /// Whether a command succeeds, and all that it prints.
 pub(crate) fn said(command: &mut std::process::Command) -> (bool, String) {
     let output = command.output().unwrap();

@@ -11,6 +11,7 @@ use stepgate_store::{Log, LogOptions, Vault};
 use stepgate_types::Timestamp;
 use zeroize::Zeroizing;
 
+use super::super::agent::CALL;
 use super::*;
 use crate::config::WebUrl;
 use crate::system::{SystemClock, SystemEntropy};
