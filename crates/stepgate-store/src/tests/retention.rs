@@ -83,14 +83,30 @@ fn what_is_deleted_is_said_and_everything_else_still_proves() {
     }
 }
 
+/// When the records that are kept were made, in microseconds.
+fn times(log: &Log) -> Vec<i64> {
+    let mut times = Vec::new();
+    log.replay(log.floor(), &mut |_, record| times.push(record.at.micros())).unwrap();
+    times
+}
+
 #[test]
 fn nothing_goes_that_is_young_or_needed() {
     let (_dir, log) = old();
     let all = prune(&log, 100_000);
     assert_eq!((all.first, all.end, all.bound), (0, 0, "keep"));
+    let made = times(&log);
     let pruned = prune(&log, 25);
     assert!(pruned.end > 0 && pruned.bound == "keep", "{pruned:?}");
     assert_eq!(log.floor(), pruned.end);
+    // The last that went was older than that when it was said, and of the first that stayed, one was younger.
+    let at = |seq: u64| *made.get(usize::try_from(seq).unwrap()).unwrap();
+    let said = times(&log)
+        .into_iter()
+        .zip(log.floor()..)
+        .find(|(_, seq)| *seq >= u64::try_from(made.len()).unwrap());
+    assert!(at(pruned.end - 1) + 25_000_000 < said.unwrap().0);
+    assert!(at(pruned.end + SEGMENT - 1) + 25_000_000 >= *made.last().unwrap());
     let again = prune(&log, 25);
     assert!(again.first == pruned.end);
     // The next ones go later.

@@ -8,11 +8,25 @@ use crate::Log;
 /// The tree of what is given out from `from` on, and how many lines of it are hashes.
 fn taken(log: &Log, from: u64, mut tiles: Tiles) -> (Vec<Tile>, Tiles, u64) {
     let mut lines = Vec::new();
+    let exports = || {
+        // Between them, segments are sealed.
+        let mut exports = Vec::new();
+        log.replay(log.floor(), &mut |_, record| {
+            if let Event::AuditExported { export: Some(export), .. } = &record.event {
+                exports.push(export.clone());
+            }
+        })
+        .unwrap();
+        exports
+    };
+    let before = exports().len();
     let mut begin = |_: &_| {
         // Before anything leaves, it is on disk that it will.
-        let last = log.tail(1).unwrap().remove(0);
-        let Event::AuditExported { export: Some(export), .. } = last.event else { panic!("{last:?}") };
+        let said = exports();
+        assert_eq!(said.len(), before + 1);
+        let export = said.last().unwrap();
         assert_eq!((export.format.as_str(), export.redacted), ("tiles", true));
+        assert_eq!(export.first, Some(from.max(log.floor())));
         Ok(())
     };
     let head = log.tiles(from, "0c".repeat(16), None, &mut begin, &mut lines).unwrap();

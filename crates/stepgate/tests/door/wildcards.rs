@@ -1,12 +1,14 @@
 //! Databases that a wildcard stands for.
 
-use stepgate_testkit::{Person, until};
+use stepgate_testkit::{Cluster, Person, until};
 
 use crate::support::{SOON, World, held, waits};
 
 /// Databases `app_1`, `app_2` and `other` with a table of people each, and wildcards for them.
 fn tenants(entries: &str) -> World {
-    let world = World::not_serving(|text| text);
+    // Room for a gate's connections to more databases than it may have open, and for those of people besides.
+    let cluster = Cluster::builder().setting("max_connections", "200").start().unwrap();
+    let world = World::before(cluster, |text| text);
     for name in ["app_1", "app_2", "other", "shop_prod"] {
         world.cluster.create_database(name).unwrap();
         let sql = "create table people (id int, ssn text); insert into people values (1, '901-00-0001');
@@ -151,8 +153,9 @@ fn there_are_no_more_open_at_a_time_than_are_allowed_and_idle_ones_give_way() {
     }
     world.gate.serve().unwrap();
     let dana = world.dana();
-    let mut stays = world.psql_in(&dana, &names[0]);
-    assert!(stays.run("select 1;").unwrap().is_ok());
+    // Forty that are in use stay, whatever becomes of the others.
+    let mut stay: Vec<_> = names.iter().take(40).map(|name| world.psql_in(&dana, name)).collect();
+    assert!(stay.iter_mut().all(|psql| psql.run("select 1;").unwrap().is_ok()));
     for name in &names {
         let (is_in, text) = world.connects(&dana, name);
         assert!(is_in, "{name}: {text}");
@@ -160,9 +163,8 @@ fn there_are_no_more_open_at_a_time_than_are_allowed_and_idle_ones_give_way() {
     let readers = "select count(distinct datname) from pg_stat_activity where datname like 't\\_%'";
     let open = || world.cluster.psql("postgres", readers).unwrap().parse::<usize>().unwrap();
     until("those that gave way to be closed", SOON, || open() <= 64).unwrap();
-    // How many are left depends on how long that took: those that nobody uses are let go of after two seconds.
-    assert!(open() > 0);
-    assert!(stays.run("select 1;").unwrap().is_ok());
+    assert!(open() >= stay.len(), "{}", open());
+    assert!(stay.iter_mut().all(|psql| psql.run("select 1;").unwrap().is_ok()));
     // Asked for again, it is there again.
     assert!(world.connects(&dana, &names[1]).0);
 }
