@@ -41,10 +41,6 @@ pub struct Segment {
     pub path: PathBuf,
 }
 
-/// Called with each segment once it is sealed, on the thread that keeps the log: it must not take long, nor wait for
-/// that log.
-pub type OnSealed = Arc<dyn Fn(&Segment) + Send + Sync>;
-
 /// The sealed segments of an open log.
 pub(crate) struct Archive {
     dir: PathBuf,
@@ -53,7 +49,6 @@ pub(crate) struct Archive {
     floor: RwLock<u64>,
     /// Taken to delete files, and by those who need all of them.
     deleting: RwLock<()>,
-    hooks: RwLock<Vec<OnSealed>>,
 }
 
 impl Archive {
@@ -63,7 +58,6 @@ impl Archive {
             seals: RwLock::new(Arc::new(seals)),
             floor: RwLock::new(floor),
             deleting: RwLock::default(),
-            hooks: RwLock::default(),
         }
     }
 
@@ -96,17 +90,8 @@ impl Archive {
 
     /// One more is sealed.
     pub(crate) fn push(&self, seal: Seal) {
-        let segment = self.segment(&seal);
-        {
-            let mut seals = self.seals.write().unwrap_or_else(PoisonError::into_inner);
-            Arc::make_mut(&mut seals).push(seal);
-        }
-        let hooks = self.hooks.read().unwrap_or_else(PoisonError::into_inner).clone();
-        hooks.iter().for_each(|hook| hook(&segment));
-    }
-
-    pub(crate) fn on_sealed(&self, hook: OnSealed) {
-        self.hooks.write().unwrap_or_else(PoisonError::into_inner).push(hook);
+        let mut seals = self.seals.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::make_mut(&mut seals).push(seal);
     }
 
     pub(crate) fn segment(&self, seal: &Seal) -> Segment {
@@ -234,8 +219,15 @@ impl Seals {
 
     /// What there is before the segment of number `index`.
     pub(crate) fn carry(&self, index: usize) -> Option<Carry> {
-        let mut carry = Carry { frontier: Frontier::default(), prev: Hash::ZERO, changes: (None, None) };
-        for seal in self.seals.iter().take(index) {
+        Carry::after(self.seals.get(..index.min(self.seals.len()))?)
+    }
+}
+
+impl Carry {
+    /// What there is before the segment that comes after these; `None`: one of them is malformed.
+    pub(crate) fn after(seals: &[Seal]) -> Option<Self> {
+        let mut carry = Self { frontier: Frontier::default(), prev: Hash::ZERO, changes: (None, None) };
+        for seal in seals {
             carry.frontier.extend(&seal.range()?)?;
             carry.prev = seal.last;
             carry.changes = seal.changes()?;

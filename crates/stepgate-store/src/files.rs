@@ -3,19 +3,34 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::OpenError;
 
-/// Replaces `path` as a whole: a crash leaves the old file or the new one.
+/// Replaces `path` as a whole: a crash leaves the old file or the new one, and an error what was there. One at a time for
+/// each path.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let unfinished = path.with_extension("unfinished");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
+    let unfinished = unfinished(path);
+    let written = write_durably(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, path));
+    if written.is_err() {
+        // It may be that there is no room: what is there of it must not take any.
+        let _ = fs::remove_file(&unfinished);
+    }
+    written?;
     sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Where a file is made before it has its name: `NAME.unfinished`. Of several files beside each other each has its own.
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unfinished");
+    name.into()
 }
 
 /// Makes the names in a directory durable.

@@ -7,12 +7,14 @@ use std::sync::{Arc, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use stepgate_record::{Checkpoint, Event, Fitted, Frontier, Hash, IntegrityFailed, Sealed, SignedNote};
+use stepgate_record::{
+    Checkpoint, Event, Fitted, Frontier, Hash, IntegrityFailed, Seal as _, Sealed, SignedNote,
+};
 use stepgate_types::{Clock, Timestamp};
 
 use crate::archive::{Carry, beside};
 use crate::files::write_atomic;
-use crate::gather::{CHECKPOINT, Changed, HASHES, Made, OFFSETS, SEAL, Seal, gather, hex_digest, name};
+use crate::gather::{CHECKPOINT, HASHES, Made, OFFSETS, SEAL, Seal, gather, hex_digest, name};
 use crate::log::MAX_CHANGES;
 use crate::queue::Parcel;
 use crate::scan::{file_name, files};
@@ -23,7 +25,11 @@ use crate::{Change, Log, LogError, Side, keys};
 /// So often it looks for what is to be done.
 const EVERY: Duration = if cfg!(test) { Duration::from_millis(20) } else { Duration::from_secs(1) };
 
-/// So often it looks for records that need not be kept any more.
+/// What fails is tried again this long after at the latest.
+const LATEST: Duration = Duration::from_secs(60);
+
+/// So often it looks for records that need not be kept any more; first so long after the start, in which somebody may
+/// notice that the clock is wrong.
 const PRUNE_EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Where the tree of the desk's own says how far back a desk must be rebuilt from.
@@ -123,6 +129,8 @@ struct Keeper {
     /// Up to here `live` has seen the records; unknown before it has begun.
     seen: Option<u64>,
     pruned: Option<Instant>,
+    /// Sealing has failed: not before then it is tried again, and after how long the next time.
+    again: Option<(Instant, Duration)>,
     /// A round of checks: the next segment, and what was found so far.
     round: Option<(usize, bool)>,
 }
@@ -130,7 +138,8 @@ struct Keeper {
 /// Keeps the log until told to stop.
 pub(crate) fn run(shared: &Arc<Shared>, clock: &dyn Clock, stop: &AtomicBool) {
     let hand = Hand { shared, clock, stop };
-    let mut keeper = Keeper { live: Live::default(), seen: None, pruned: None, round: None };
+    let mut keeper =
+        Keeper { live: Live::default(), seen: None, pruned: Some(Instant::now()), again: None, round: None };
     while hand.stops().is_ok() {
         for (what, done) in [
             ("sealed", keeper.seal(&hand)),
@@ -154,6 +163,20 @@ impl Keeper {
         if !shared.seals.load(Ordering::Acquire) {
             return Ok(());
         }
+        // Nobody records: there is nothing new, and no room for what stands beside a segment.
+        if shared.marks.is_full() || self.again.is_some_and(|(when, _)| Instant::now() < when) {
+            return Ok(());
+        }
+        let done = self.seal_all(hand);
+        self.again = done.is_err().then(|| {
+            let wait = self.again.map_or(EVERY, |(_, wait)| (wait * 2).min(LATEST));
+            (Instant::now() + wait, wait)
+        });
+        done
+    }
+
+    fn seal_all(&mut self, hand: &Hand<'_>) -> Result<(), LogError> {
+        let shared = hand.shared;
         let dir = shared.records.dir();
         let (current, _) = shared.records.place();
         let mut first = shared.archive.sealed_to();
@@ -193,7 +216,8 @@ impl Keeper {
     fn seal_one(&mut self, hand: &Hand<'_>, first: u64, end: u64) -> Result<(), LogError> {
         let shared = hand.shared;
         let dir = shared.records.dir();
-        let carry = carry(&shared.archive.seals())?;
+        let carry = Carry::after(&shared.archive.seals())
+            .ok_or_else(|| LogError::Io("a seal is malformed".to_owned()))?;
         let live = &mut self.live;
         let mut breath = Breath::new(hand);
         let mut each = |seq: u64, record: &[u8]| {
@@ -219,7 +243,12 @@ impl Keeper {
         write(CHECKPOINT, note.to_string().as_bytes())?;
         crate::fault::point("seal: recorded");
         let sealed = Event::LogSealed(Sealed { first, end, root, bytes: seal.bytes });
-        hand.append(&sealed, self.desk_changes(first))?;
+        let changes = self.desk_changes(first);
+        let keeps_steps = !changes.is_empty();
+        hand.append(&sealed, changes)?;
+        if keeps_steps {
+            self.live.steps_are_kept();
+        }
         crate::fault::point("seal: finished");
         let text = seal.text().map_err(|error| LogError::Io(error.to_string()))?;
         write(SEAL, text.as_bytes())?;
@@ -230,13 +259,13 @@ impl Keeper {
     /// What lets a desk be rebuilt from a later record on. At least one segment stays, so that listings are not empty.
     fn desk_changes(&mut self, first: u64) -> Vec<Change> {
         let floor = self.live.floor(first);
-        let steps = self.live.take_steps(MAX_CHANGES.saturating_sub(1));
-        let (Some(floor), Some(steps)) = (floor, steps) else { return Vec::new() };
+        let Some(floor) = floor else { return Vec::new() };
         let put = |key: &[u8], value: Vec<u8>| Change::Put { side: Side::Desk, key: key.to_vec(), value };
-        let step = |(person, step): (String, u64)| {
+        let step = |(person, step): (&str, u64)| {
             let hash = hex_digest(person.as_bytes());
             put(&[STEP, hash.as_bytes()].concat(), [&step.to_be_bytes()[..], person.as_bytes()].concat())
         };
+        let steps = self.live.newest_steps(MAX_CHANGES.saturating_sub(1));
         let mut changes: Vec<_> = steps.into_iter().map(step).collect();
         changes.push(put(FLOOR, floor.to_be_bytes().to_vec()));
         changes
@@ -314,7 +343,7 @@ pub(crate) fn check_one(shared: &Shared, seals: &[Seal], index: usize) -> Result
     let dir = shared.records.dir();
     if seal.first >= shared.archive.floor() {
         let before = seals.get(..index).unwrap_or_default();
-        let carry = carry(before).map_err(|error| error.to_string())?;
+        let carry = Carry::after(before).ok_or("a seal is malformed")?;
         let made = gather(dir, &shared.log_id, (seal.first, seal.end), carry.changes, &mut |_, _| {})?;
         return compare(dir, &made, seal);
     }
@@ -351,18 +380,6 @@ pub(crate) fn compare_hashes(dir: &Path, seal: &Seal) -> Result<Vec<Hash>, Strin
     leaves.iter().for_each(|leaf| frontier.push(*leaf));
     let sound = hex_digest(&found) == seal.hashes_sha256 && frontier.hashes() == seal.roots;
     if sound { Ok(leaves) } else { Err(format!("{} was altered", name(&path))) }
-}
-
-/// What there is before the segment that comes after these.
-fn carry(seals: &[Seal]) -> Result<Carry, LogError> {
-    let malformed = || LogError::Io("a seal is malformed".to_owned());
-    let mut carry = Carry { frontier: Frontier::default(), prev: Hash::ZERO, changes: (None, None) };
-    for seal in seals {
-        seal.range().and_then(|range| carry.frontier.extend(&range)).ok_or_else(malformed)?;
-        let changes: (Changed, Changed) = seal.changes().ok_or_else(malformed)?;
-        (carry.prev, carry.changes) = (seal.last, changes);
-    }
-    Ok(carry)
 }
 
 fn number(shared: &Shared, key: &[u8]) -> Result<Option<u64>, LogError> {
@@ -404,7 +421,7 @@ impl Shared {
 
     /// How many records are on disk.
     pub(crate) fn marks_durable(&self) -> u64 {
-        *self.marks.watch().borrow()
+        self.marks.durable()
     }
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::files::{AtPath as _, read_text, sync_dir, write_atomic};
+use crate::files::{AtPath as _, read_text, sync_dir, unfinished, write_atomic};
 use crate::layout::Layout;
 use crate::{OpenError, Vault};
 
@@ -88,9 +88,9 @@ impl Keks {
     /// Reads them; makes one where there never was any. `used`: values are sealed by one.
     pub(crate) fn open(layout: &Layout, vault: &Vault, used: bool) -> Result<Self, OpenError> {
         let (path, next) = (layout.subjects_key(), layout.next_subjects_key());
-        let unfinished = next.with_extension("unfinished");
-        if unfinished.exists() {
-            fs::remove_file(&unfinished).at(&unfinished)?;
+        let left_over = unfinished(&next);
+        if left_over.exists() {
+            fs::remove_file(&left_over).at(&left_over)?;
         }
         match (Kek::read(&path, vault).at(&path)?, Kek::read(&next, vault).at(&next)?) {
             (Some(current), None) => Ok(Self { current, old: None, replaces: false }),

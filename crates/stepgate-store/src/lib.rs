@@ -56,7 +56,7 @@ mod vault;
 mod wait;
 mod writer;
 
-pub use archive::{OnSealed, Segment};
+pub use archive::Segment;
 pub use backup::{BackedUp, BackupError};
 pub use bundle::{BundleRequest, BundleSummary};
 pub use change::{Change, Entry, Side};

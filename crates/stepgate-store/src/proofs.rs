@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use stepgate_record::{Frontier, Hash};
 
-use crate::archive::{OnSealed, Segment};
+use crate::archive::Segment;
 use crate::gather::{Seal, root_of};
 use crate::{Log, LogError};
 
@@ -27,11 +27,6 @@ impl Log {
             Segment { first: *first, end, sealed: false, path }
         }));
         segments
-    }
-
-    /// Has `hook` called with each segment that is sealed from now on.
-    pub fn on_sealed(&self, hook: OnSealed) {
-        self.shared().archive.on_sealed(hook);
     }
 
     /// Leaf hashes of the durable records `from..end`, also of those before [`Log::floor`].

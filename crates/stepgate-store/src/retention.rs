@@ -122,9 +122,11 @@ fn delete(shared: &Shared, seals: &[Seal], end: u64) -> io::Result<()> {
                 other => other?,
             }
         }
+        // Names go in this order also where the power fails: what is there begins with the first record that is kept.
+        sync_dir(dir)?;
         crate::fault::point("prune: one deleted");
     }
-    sync_dir(dir)
+    Ok(())
 }
 
 /// Before which record all may be missing.

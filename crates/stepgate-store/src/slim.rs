@@ -142,8 +142,17 @@ impl Live {
         (!self.lost).then_some(first.min(end))
     }
 
-    /// The steps that were spent since this was asked, at most `most`: `None`, and they stay, if there are more.
-    pub(crate) fn take_steps(&mut self, most: usize) -> Option<BTreeMap<String, u64>> {
-        (self.steps.len() <= most).then(|| std::mem::take(&mut self.steps))
+    /// The steps that people have spent last, since [`Live::steps_are_kept`]: the newest `most`. Codes of those before
+    /// have long expired where so many people have spent one since.
+    pub(crate) fn newest_steps(&self, most: usize) -> Vec<(&str, u64)> {
+        let mut steps: Vec<_> = self.steps.iter().map(|(person, step)| (person.as_str(), *step)).collect();
+        steps.sort_by_key(|(_, step)| std::cmp::Reverse(*step));
+        steps.truncate(most);
+        steps
+    }
+
+    /// They are on disk.
+    pub(crate) fn steps_are_kept(&mut self) {
+        self.steps.clear();
     }
 }

@@ -278,6 +278,9 @@ fn take(chunk: &mut Chunk, scan: &Scan, frame: &Frame, end: u64) {
 
 /// Writes the file of a whole index. Without it the next search makes it anew.
 fn keep(dir: &Path, log_id: &str, chunk: &Chunk) {
+    // Two searches may have made the same one.
+    static ONE: Mutex<()> = Mutex::new(());
+    let _turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(error) = write_atomic(&index_path(dir, chunk.first), &chunk.encode(log_id)) {
         tracing::warn!(%error, "an index of the log cannot be written for now; search is slower without it");
     }
