@@ -180,9 +180,9 @@ impl Judge {
         if decision.enforced && !pending.aborted && pose::poses(pending) {
             return case.refuse(refusal::poses()).await;
         }
-        if let Some(event) =
-            case.passes_on_ticket().filter(|_| own.is_none() && !asked && decision.limit.is_none())
-        {
+        // Only then: what it is recorded by is no small thing to make.
+        let plain = own.is_none() && !asked && decision.limit.is_none();
+        if plain && let Some(event) = case.passes_on_ticket() {
             if !again || !view.rules.is_settled_by_facts(&pending.facts) {
                 return case.ticket(event).await;
             }

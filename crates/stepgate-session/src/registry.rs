@@ -96,7 +96,13 @@ impl Registry {
             self.order.push_back(name.clone());
         }
         self.statements.insert(name, Meaning::Known(statement));
-        while self.statements.len() > MAX_STATEMENTS || self.bytes > MAX_STATEMENT_BYTES {
+        let unnamed = match self.statements.get(&Bytes::new()) {
+            Some(Meaning::Known(unnamed)) => unnamed.sql.len(),
+            _ => 0,
+        };
+        while self.statements.len() > MAX_STATEMENTS
+            || self.bytes.saturating_sub(unnamed) > MAX_STATEMENT_BYTES
+        {
             let Some(oldest) = self.order.pop_front() else { break };
             self.forget_statement(&oldest);
         }
@@ -330,6 +336,17 @@ mod tests {
         assert_eq!(registry.statement(&Bytes::from("s0")), Meaning::Opaque);
         assert_eq!(registry.statement(&Bytes::from("s1")), Meaning::Known(prepared("select 1")));
         assert_eq!(registry.bytes, MAX_STATEMENTS * "select 1".len());
+    }
+
+    #[test]
+    fn a_long_unnamed_statement_costs_no_other_its_place() {
+        let mut registry = Registry::default();
+        registry.prepared(Bytes::from("before"), prepared("select 1"));
+        registry.prepared(Bytes::new(), prepared(&"x".repeat(MAX_STATEMENT_BYTES + 1)));
+        registry.prepared(Bytes::from("after"), prepared("select 2"));
+        for name in ["before", "", "after"] {
+            assert_ne!(registry.statement(&Bytes::from(name)), Meaning::Opaque, "{name:?}");
+        }
     }
 
     #[test]

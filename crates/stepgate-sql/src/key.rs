@@ -116,7 +116,12 @@ fn fold(sql: &[u8], key: &mut Vec<u8>) -> Option<()> {
                 (!quoted && !unicode).then_some(())?;
                 let word = sql.get(from..at)?;
                 may_fold_beside(word)?;
-                if word.eq_ignore_ascii_case(b"in") { Before::In } else { Before::Other }
+                // Behind a dot it is a name: `public.in (1, 2)` calls a function.
+                match before {
+                    Before::Dot => Before::Other,
+                    _ if word.eq_ignore_ascii_case(b"in") => Before::In,
+                    _ => Before::Other,
+                }
             }
             // `:=` names an argument, and compares nothing.
             b':' if sql.get(at + 1) == Some(&b'=') => {
@@ -126,6 +131,7 @@ fn fold(sql: &[u8], key: &mut Vec<u8>) -> Option<()> {
             b'(' | b')' | b'[' | b']' | b',' | b'.' | b':' => {
                 at += 1;
                 match (byte, before) {
+                    (b'.', _) => Before::Dot,
                     (b'(', Before::In) | (b',', Before::InMember) => Before::InList,
                     _ => Before::Other,
                 }
@@ -150,6 +156,7 @@ enum Before {
     InList,
     /// The last of such members.
     InMember,
+    Dot,
     Other,
 }
 

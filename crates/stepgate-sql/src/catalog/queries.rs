@@ -68,13 +68,14 @@ macro_rules! unreadable {
 }
 
 /// What changes whenever the answer to `functions` does, in the same snapshot: row versions of all that it reads. The same
-/// row of the same server has another `xmin` after any change that anybody else could see.
+/// row of the same server has another `xmin` after any change that anybody else could see. By `sha256`, since servers in
+/// FIPS mode have no `md5`.
 macro_rules! functions_version {
     () => {
         "(select pg_catalog.concat_ws('/', \
-         (select pg_catalog.md5(pg_catalog.string_agg(p.oid::text || ':' || p.xmin::text, ',' order by p.oid)) from pg_catalog.pg_proc p), \
-         (select pg_catalog.md5(pg_catalog.string_agg(n.oid::text || ':' || n.xmin::text, ',' order by n.oid)) from pg_catalog.pg_namespace n), \
-         (select pg_catalog.md5(pg_catalog.string_agg(l.oid::text || ':' || l.xmin::text, ',' order by l.oid)) from pg_catalog.pg_language l)))"
+         (select pg_catalog.encode(pg_catalog.sha256(pg_catalog.string_agg(p.oid::text || ':' || p.xmin::text, ',' order by p.oid)::bytea), 'hex') from pg_catalog.pg_proc p), \
+         (select pg_catalog.encode(pg_catalog.sha256(pg_catalog.string_agg(n.oid::text || ':' || n.xmin::text, ',' order by n.oid)::bytea), 'hex') from pg_catalog.pg_namespace n), \
+         (select pg_catalog.encode(pg_catalog.sha256(pg_catalog.string_agg(l.oid::text || ':' || l.xmin::text, ',' order by l.oid)::bytea), 'hex') from pg_catalog.pg_language l)))"
     };
 }
 
@@ -420,9 +421,9 @@ pub const CATALOG_QUERIES: &[CatalogQuery] = &[
 ];
 
 /// What changes when some table has grown or shrunk by a quarter, which no DDL says.
-pub const SIZES_QUERY: &str = "select pg_catalog.md5(pg_catalog.string_agg(c.oid::text || ':' || \
+pub const SIZES_QUERY: &str = "select pg_catalog.encode(pg_catalog.sha256(pg_catalog.string_agg(c.oid::text || ':' || \
     pg_catalog.floor(pg_catalog.ln(greatest(c.reltuples::float8, pg_catalog.pg_stat_get_live_tuples(c.oid)::float8, 0) \
-    + 1000) / pg_catalog.ln(1.25))::text, ',' order by c.oid)) from pg_catalog.pg_class c \
+    + 1000) / pg_catalog.ln(1.25))::text, ',' order by c.oid)::bytea), 'hex') from pg_catalog.pg_class c \
     where c.relkind in ('r', 'm') and c.oid >= 16384 and c.relpersistence <> 't'";
 
 /// The relations of this database that somebody else holds or awaits for themselves alone, as one text value.
