@@ -84,6 +84,11 @@ impl Archive {
         self.deleting.read().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether somebody needs all files now.
+    pub(crate) fn is_being_read(&self) -> bool {
+        self.deleting.try_write().is_err()
+    }
+
     pub(crate) fn delete_files(&self) -> RwLockWriteGuard<'_, ()> {
         self.deleting.write().unwrap_or_else(PoisonError::into_inner)
     }

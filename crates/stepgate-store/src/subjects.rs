@@ -79,6 +79,8 @@ struct State {
     known: HashMap<Commit, Subject>,
     /// Those that may not be beside the log yet.
     pending: HashMap<Commit, Pending>,
+    /// That of a value that is being erased: records from now on must name another.
+    leaving: Option<Commit>,
 }
 
 /// A new value on its way.
@@ -168,6 +170,9 @@ impl Inner {
         let by = |kek: &Kek| self.read(&value_key(kek, kind, value));
         let found = by(&state.current).or_else(|| state.old.as_ref().and_then(by))?;
         let commit = Commit::from_bytes(found.try_into().ok()?);
+        if state.leaving == Some(commit) {
+            return None;
+        }
         state.trim();
         state.by_value(kind).insert(value.to_owned(), commit);
         Some(commit)
@@ -176,6 +181,9 @@ impl Inner {
     fn open(&self, state: &mut State, commit: &Commit) -> Option<Subject> {
         if let Some(subject) = state.known.get(commit) {
             return Some(subject.clone());
+        }
+        if state.leaving.as_ref() == Some(commit) {
+            return None;
         }
         let subject = unseal(state, commit, &self.read(&commit_key(commit))?)?;
         state.trim();
@@ -250,13 +258,13 @@ fn put(kek: &Kek, commit: &Commit, subject: &Subject) -> Result<Vec<Change>, Log
     Ok(changes)
 }
 
-/// By which key a stored value is sealed.
 /// The numbers of the keys that values are sealed by.
 pub(crate) fn epochs(entries: &[(Vec<u8>, Vec<u8>)]) -> BTreeSet<u64> {
     let values = entries.iter().filter(|(key, _)| key.first() == Some(&BY_COMMIT));
     values.filter_map(|(_, value)| epoch_of(value)).collect()
 }
 
+/// By which key a stored value is sealed.
 fn epoch_of(stored: &[u8]) -> Option<u64> {
     stored.first_chunk().map(|epoch| u64::from_be_bytes(*epoch))
 }

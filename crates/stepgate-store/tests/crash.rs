@@ -99,7 +99,7 @@ fn child_appends() {
                     let id = (round * 10 + writer) * 1_000_000 + n;
                     // Each third makes a change beside the log as well.
                     let change = (n % 3 == 0).then(|| Change::Put {
-                        side: Side::Desk,
+                        side: Side::Taints,
                         key: id.to_be_bytes().to_vec(),
                         value: b"x".to_vec(),
                     });
@@ -252,7 +252,7 @@ fn check(dir: &Path, acked: &BTreeMap<u64, u64>, when: &str) {
         assert_eq!(found.get(seq), Some(id), "{when}: acknowledged record {seq}");
     }
     let beside: Vec<u64> = log
-        .load(Side::Desk)
+        .load(Side::Taints)
         .unwrap()
         .into_iter()
         .map(|(key, _)| u64::from_be_bytes(key.try_into().unwrap()))

@@ -30,6 +30,7 @@ impl Subjects {
             by_value: Default::default(),
             known: HashMap::new(),
             pending: HashMap::new(),
+            leaving: None,
         };
         Ok(Self(Some(Arc::new(Inner {
             beside: Arc::clone(beside),

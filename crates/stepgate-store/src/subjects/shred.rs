@@ -122,9 +122,15 @@ impl Inner {
             early,
             operator: by.operator(),
         });
-        block_on(log.append(vec![event], changes))?;
-        self.state().forget(&what.commit);
-        Ok(())
+        // Whoever records it meanwhile commits to it anew, by a key that stays.
+        {
+            let mut state = self.state();
+            state.leaving = Some(what.commit);
+            state.forget(&what.commit);
+        }
+        let done = block_on(log.append(vec![event], changes));
+        self.state().leaving = None;
+        Ok(done.map(drop)?)
     }
 
     /// From here on, new values are sealed by a new key.

@@ -9,7 +9,7 @@ use super::damage::{copy, refused};
 use super::log::event;
 use super::sealing::{fill, names};
 use crate::testing::{open_sealing, wait_for_seals};
-use crate::{Log, verify_dir};
+use crate::{Log, Upkeep, verify_dir};
 
 const SEGMENT: u64 = 32;
 
@@ -88,6 +88,25 @@ fn times(log: &Log) -> Vec<i64> {
     let mut times = Vec::new();
     log.replay(log.floor(), &mut |_, record| times.push(record.at.micros())).unwrap();
     times
+}
+
+#[test]
+fn a_clock_by_which_everything_is_old_deletes_nothing_by_itself() {
+    let (_dir, log) = old();
+    log.set_upkeep(Upkeep { keep: Some(Duration::from_secs(1)), verify_every: None });
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(log.floor(), 0);
+    // Whoever says so means it.
+    assert!(prune(&log, 1).end > 0 && log.floor() > 0);
+    let (_dir, log) = old();
+    log.set_upkeep(Upkeep { keep: Some(Duration::from_secs(100)), verify_every: None });
+    for _ in 0..2_000 {
+        if log.floor() > 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("nothing was deleted: {:?}", log.segments());
 }
 
 #[test]
