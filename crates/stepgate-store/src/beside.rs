@@ -13,6 +13,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 use sled::Transactional as _;
@@ -30,6 +31,12 @@ pub(crate) const MAX_KEY_BYTES: usize = 256;
 
 /// sled's cache, in bytes: whoever uses a tree has it in memory anyway.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// So long a lock of sled's may outlive its database.
+const DROPPED: Duration = Duration::from_secs(5);
+
+/// Between two looks at such a lock.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The key of the one value of the tree `meta`.
 const STATE: &[u8] = b"state";
@@ -230,8 +237,19 @@ impl Beside {
     }
 }
 
-/// Opens (or makes) a database of sled's.
+/// Opens (or makes) a database of sled's. Threads of sled's hold the lock of one that was dropped a while longer, and
+/// the data directory has a lock of its own: who is locked out here waits.
 pub(crate) fn open_db(dir: &Path) -> Result<sled::Db, BesideError> {
+    let began = Instant::now();
+    loop {
+        match try_open_db(dir) {
+            Err(BesideError::InUse) if began.elapsed() < DROPPED => std::thread::sleep(LOOK_AGAIN),
+            opened => return opened,
+        }
+    }
+}
+
+fn try_open_db(dir: &Path) -> Result<sled::Db, BesideError> {
     // Its own thread that syncs now and then would sync once more than is needed.
     let config = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(None);
     match catch_unwind(AssertUnwindSafe(|| config.open())) {

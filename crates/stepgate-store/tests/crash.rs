@@ -140,7 +140,6 @@ fn kill_one(dir: &Path, round: u64, after: usize, soon: Duration, acked: &mut BT
         .env(DIR, dir)
         .env(ROUND, round.to_string())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     if after == 0 {
