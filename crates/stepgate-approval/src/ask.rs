@@ -156,7 +156,8 @@ pub struct Terms {
     pub remember: Option<Duration>,
     /// Whether the grant is bound to `client`, to `address`, to the session, to the labels.
     pub scope: Scope,
-    /// Whether a statement that stores what it reads may be remembered too.
+    /// Whether it is remembered though its statement stores what it reads: the policy says so, and all of it goes into
+    /// relations that the statement is known to reach.
     pub sink: bool,
     /// Who else may answer it, once nobody has for so long.
     pub escalate: Option<Escalate>,

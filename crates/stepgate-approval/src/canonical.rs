@@ -225,8 +225,8 @@ mod tests {
     use stepgate_types::{Action, Kind, Label, RelationName, RequestId, SessionId, Strength, Timestamp, Use};
 
     use super::*;
-    use crate::{Ahead, Escalate, Mode};
     use crate::fixture::{held, person, step_up};
+    use crate::{Ahead, Escalate, Mode};
 
     fn salts(held: &Held) -> Salts {
         Salts::generate(held, &FakeEntropy::seeded(1)).unwrap()

@@ -40,6 +40,8 @@ pub struct Wanted {
     pub exactly_known: bool,
     /// As [`Ask::has_sink`].
     pub has_sink: bool,
+    /// Whether all that it stores goes into relations that it is known to reach: nothing else is remembered.
+    pub stores_rows: bool,
     /// `step-up` or `approve`.
     pub action: Action,
     /// Name of the approval in the policy.
@@ -69,6 +71,7 @@ impl From<&Ask> for Wanted {
             output_rank: ask.output_rank,
             exactly_known: ask.exactly_known,
             has_sink: ask.has_sink,
+            stores_rows: ask.terms.sink,
             action: ask.action,
             approval: ask.terms.approval.clone(),
             policy_sha256: ask.policy_sha256.clone(),
@@ -172,7 +175,11 @@ impl Grant {
         if !ask.exactly_known || (ask.has_sink && !ask.terms.sink) {
             return None;
         }
-        let scope = ask.terms.scope;
+        let mut scope = ask.terms.scope;
+        if ask.ahead.is_some() {
+            // It has not come yet, from wherever it will: its text is what it is bound to.
+            (scope.client, scope.network, scope.session) = (false, false, false);
+        }
         Some(Self {
             id,
             request: ask.id,
@@ -213,7 +220,7 @@ impl Grant {
         let conditions = [
             ("expired", !self.is_due(now)),
             ("certainty", wanted.exactly_known),
-            ("sink", self.sink || !wanted.has_sink),
+            ("sink", !wanted.has_sink || (self.sink && wanted.stores_rows)),
             ("statement", self.names(wanted)),
             ("person", self.person == wanted.person),
             ("database", self.database == wanted.database),
@@ -425,6 +432,9 @@ mod tests {
         ask.uses.insert(Use::Write);
         let stores = Wanted::from(&ask);
         assert!(grant(&ask).covers(&stores, OPENED).is_ok());
+        // Not into relations: to the server's files, or to whoever listens.
+        let away = Wanted { stores_rows: false, ..stores.clone() };
+        assert_eq!(grant(&ask).covers(&away, OPENED).map_err(NotCovered::what), Err("sink"));
         let elsewhere = Wanted {
             relations: ask.relations.iter().cloned().chain([RelationName::new("public", "copy")]).collect(),
             ..stores.clone()
@@ -441,8 +451,7 @@ mod tests {
         let mut ask = step_up();
         let until = OPENED.plus(Duration::from_secs(86_400));
         ask.terms.remember = None;
-        ask.ahead =
-            Some(crate::Ahead { by: person("dana"), until, statements: [[1; 32], [2; 32]].into() });
+        ask.ahead = Some(crate::Ahead { by: person("dana"), until, statements: [[1; 32], [2; 32]].into() });
         let wanted = |key| Wanted { key, ..Wanted::from(&ask) };
         let grant = grant(&ask);
         assert!(grant.covers(&wanted(Some([2; 32])), OPENED).is_ok());

@@ -211,12 +211,7 @@ impl Open {
         Ok(Counted { person: ballot.person.clone(), approve: ballot.approve, approvers, outcome })
     }
 
-    fn check(
-        &self,
-        ballot: &Ballot<'_>,
-        now: Timestamp,
-        rights: &Rights,
-    ) -> Result<(), Refusal> {
+    fn check(&self, ballot: &Ballot<'_>, now: Timestamp, rights: &Rights) -> Result<(), Refusal> {
         let terms = &self.ask.terms;
         if !self.may_answer(ballot.person, rights) {
             return Err(Refusal::NotEligible);

@@ -18,13 +18,14 @@ use stepgate_store::{Desk, Log, People, Person};
 use stepgate_types::{Clock, Entropy};
 use tokio::sync::Semaphore;
 
+use crate::asks::Foresee;
 use crate::problem::Problem;
 use crate::throttle::Throttle;
 use crate::tokens::Tokens;
-use crate::{grants, login, page, requests};
+use crate::{asks, grants, login, page, requests};
 
-/// The largest body of a request, in bytes: a reason is at most 1000, a code six.
-const MAX_BODY: usize = 64 * 1024;
+/// The largest body of a request, in bytes: that of one for 64 KiB of statements, escaped.
+const MAX_BODY: usize = 256 * 1024;
 
 /// How long a request may take, its body included: the desk waits for at most a few fsyncs.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -47,6 +48,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// How the gate is.
     pub observed: Arc<dyn Observed>,
+    /// What statements would read that are not sent yet.
+    pub foresee: Arc<dyn Foresee>,
 }
 
 /// What can be seen of a gate from without.
@@ -109,7 +112,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/login", post(login::login))
         .route("/api/v1/logout", post(login::logout))
         .route("/api/v1/me", get(login::me))
-        .route("/api/v1/requests", get(requests::list))
+        .route("/api/v1/requests", get(requests::list).post(asks::open))
         .route("/api/v1/requests/{id}", get(requests::show))
         .route("/api/v1/requests/{id}/sql", get(requests::more_sql))
         .route("/api/v1/requests/{id}/parameters/{number}", get(requests::more_parameter))
@@ -117,6 +120,8 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/api/v1/requests/{id}/approve", post(requests::approve))
         .route("/api/v1/requests/{id}/deny", post(requests::deny))
         .route("/api/v1/requests/{id}/cancel", post(requests::cancel))
+        .route("/api/v1/requests/{id}/comment", post(asks::comment))
+        .route("/api/v1/requests/{id}/not-me", post(asks::not_me))
         .route("/api/v1/grants", get(grants::list))
         .route("/api/v1/grants/{id}/revoke", post(grants::revoke))
         .fallback(|| async { Problem::not_found() })

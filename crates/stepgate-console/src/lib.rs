@@ -6,6 +6,7 @@
 //! What a person may not see looks the same as what does not exist.
 
 mod api;
+mod asks;
 mod grants;
 mod login;
 mod page;
@@ -16,4 +17,5 @@ mod throttle;
 mod tokens;
 
 pub use api::{Api, Observed, Parts};
+pub use asks::{Foresee, Foreseen, Wish};
 pub use server::{Encryption, serve, serve_watchers};

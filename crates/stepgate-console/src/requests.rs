@@ -29,16 +29,8 @@ struct Answer {
 }
 
 /// Whether this person asked it, or may answer it: then it exists for them.
-fn sees(person: &Person, info: &RequestInfo) -> bool {
-    info.person == person.name || answers(person, info)
-}
-
-fn answers(person: &Person, info: &RequestInfo) -> bool {
-    if info.itself {
-        info.person == person.name
-    } else {
-        info.person != person.name && info.groups.iter().any(|group| person.groups.contains(group))
-    }
+fn sees(api: &Api, person: &Person, info: &RequestInfo) -> bool {
+    info.is_of(&person.name) || api.parts.desk.answers(&person.name, info)
 }
 
 /// The request of that id, if it exists for the person of this token.
@@ -46,15 +38,18 @@ fn find(api: &Api, headers: &HeaderMap, id: &str) -> Result<(Arc<Person>, Reques
     let person = api.person(headers)?;
     let id: RequestId = id.parse().map_err(|_| Problem::not_found())?;
     let info =
-        api.parts.desk.request(id).filter(|info| sees(&person, info)).ok_or_else(Problem::not_found)?;
+        api.parts.desk.request(id).filter(|info| sees(api, &person, info)).ok_or_else(Problem::not_found)?;
     Ok((person, info))
 }
 
-fn row(person: &Person, info: &RequestInfo) -> Value {
+fn row(api: &Api, person: &Person, info: &RequestInfo) -> Value {
     let mut row = serde_json::to_value(info).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
-        row.insert("mine".to_owned(), json!(info.person == person.name));
-        row.insert("answerable".to_owned(), json!(info.is_open() && answers(person, info)));
+        row.insert("mine".to_owned(), json!(info.is_of(&person.name)));
+        row.insert(
+            "answerable".to_owned(),
+            json!(info.is_open() && api.parts.desk.answers(&person.name, info)),
+        );
     }
     row
 }
@@ -71,8 +66,8 @@ pub(crate) async fn list(
         .desk
         .requests()
         .iter()
-        .filter(|info| (all || info.is_open()) && sees(&person, info))
-        .map(|info| row(&person, info))
+        .filter(|info| (all || info.is_open()) && sees(&api, &person, info))
+        .map(|info| row(&api, &person, info))
         .collect();
     Ok(axum::Json(rows).into_response())
 }
@@ -84,9 +79,9 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let (person, info) = find(&api, &headers, &id)?;
     let answer = match api.parts.desk.show(info.request, &person.name) {
-        Ok(shown) => shown_json(row(&person, &shown.info), &shown),
+        Ok(shown) => shown_json(row(&api, &person, &shown.info), &shown),
         // What was asked died with the held bytes; that it was asked, and how it ended, remains.
-        Err(DeskError::Ended(_)) => row(&person, &info),
+        Err(DeskError::Ended(_)) => row(&api, &person, &info),
         Err(error) => return Err(error.into()),
     };
     Ok(axum::Json(answer).into_response())
@@ -112,6 +107,12 @@ fn shown_json(mut row: Value, shown: &Shown) -> Value {
         "relations": shown.relations,
         "labels": shown.labels,
         "rules": shown.rules,
+        "estimate": shown.because.estimate,
+        "limit": {"rows": shown.limit.rows, "bytes": shown.limit.bytes},
+        "why": shown.because.why,
+        "risk": shown.because.risk.iter().map(|(signal, weight)| json!({"signal": signal, "weight": weight})).collect::<Vec<_>>(),
+        "history": shown.history,
+        "comments": shown.comments,
         "canonical_sha256": shown.canonical_sha256,
         "sql": page_json(&shown.sql),
         "parameters": parameters,
@@ -223,7 +224,7 @@ pub(crate) async fn cancel(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (person, info) = find_open(&api, &headers, &id)?;
-    if info.person != person.name {
+    if !info.is_of(&person.name) {
         let message = "only who asked can cancel a request";
         return Err(Problem::new(axum::http::StatusCode::FORBIDDEN, "not_yours", message)
             .hint("deny it instead: stepgate request deny REQUEST"));
@@ -233,7 +234,11 @@ pub(crate) async fn cancel(
 }
 
 /// A late answer is told how the request ended; nothing is executed.
-fn find_open(api: &Api, headers: &HeaderMap, id: &str) -> Result<(Arc<Person>, RequestInfo), Problem> {
+pub(crate) fn find_open(
+    api: &Api,
+    headers: &HeaderMap,
+    id: &str,
+) -> Result<(Arc<Person>, RequestInfo), Problem> {
     let (person, info) = find(api, headers, id)?;
     let outcomes =
         [Outcome::Approved, Outcome::Denied, Outcome::Expired, Outcome::Cancelled, Outcome::Withdrawn];

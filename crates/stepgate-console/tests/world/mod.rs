@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use stepgate_approval::{Ask, Dialect, Held, Mode, Scope, Terms};
-use stepgate_console::{Api, Encryption, Observed, Parts, serve};
+use stepgate_approval::{Ask, Because, Dialect, Held, Mode, Scope, Terms};
+use stepgate_console::{Api, Encryption, Foresee, Foreseen, Observed, Parts, Wish, serve};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
@@ -63,6 +63,13 @@ impl Observed for Fine {
     }
 }
 
+/// And foresees nothing: that is the gate's, with a database behind it.
+impl Foresee for Fine {
+    fn foresee<'a>(&'a self, _: &'a PersonName, _: &'a Wish) -> Foreseen<'a> {
+        Box::pin(std::future::ready(Err("no database".to_owned())))
+    }
+}
+
 pub(crate) fn name(text: &str) -> PersonName {
     text.parse().unwrap()
 }
@@ -106,6 +113,7 @@ impl World {
             clock: clock.clone(),
             entropy,
             observed: Arc::new(Fine),
+            foresee: Arc::new(Fine),
         };
         let (_, plain) = tokio::sync::watch::channel(Encryption::Plain);
         tokio::spawn(serve(Api::new(parts), listener, plain, std::future::pending()));
@@ -201,9 +209,13 @@ impl World {
                 reason_required: !itself,
                 remember: itself.then_some(Duration::from_secs(900)),
                 scope: Scope { client: true, network: true, session: false, labels: false },
+                sink: false,
+                escalate: None,
             },
             opened: self.clock.now(),
             expires: self.clock.now().plus(Duration::from_secs(300)),
+            ahead: None,
+            because: Because::default(),
         };
         let held = Held {
             sql: SQL.as_bytes().to_vec(),
