@@ -64,6 +64,15 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
+/// `15 min`, for how long something is remembered.
+pub(crate) fn span(time: Duration) -> String {
+    match (time.as_secs() / 60, time.as_secs() % 60) {
+        (0, seconds) => format!("{seconds} s"),
+        (minutes, 0) => format!("{minutes} min"),
+        (minutes, seconds) => format!("{minutes} min {seconds} s"),
+    }
+}
+
 /// How much may be delivered.
 pub(crate) fn limit(limit: Limit) -> String {
     match (limit.rows, limit.bytes) {
