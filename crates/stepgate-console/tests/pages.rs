@@ -52,7 +52,8 @@ async fn somebody_verifies_themselves_on_the_page_and_the_statement_is_released(
         wrong.body
     );
     let code = world.code("dana");
-    let grouped = format!("{} {}", &code[..3], &code[3..]);
+    let (first, last) = code.split_at(3);
+    let grouped = format!("{first} {last}");
     let right = dana.post(&world, &verify, &[("code", &grouped)]).await;
     assert_eq!(right.status, 303, "{}", right.body);
     assert_eq!(waiting.ended.await.unwrap().outcome, Outcome::Approved);

@@ -128,6 +128,7 @@ fn statement(shown: &Shown) -> Markup {
         section {
             h2 #statement { "Statement" }
             (exact("Statement", &shown.sql))
+            p.quiet { "Marked is what could hide or reorder text, spelt out." }
             @if shown.parameters_total > 0 {
                 h2 #values { "Values" }
                 ol.values {

@@ -1,6 +1,7 @@
 //! The API on a real listener, over a real store: dana and eve are analysts, omar owns data, etl is a
 //! service.
 
+#![allow(clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod browser;
