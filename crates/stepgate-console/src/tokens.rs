@@ -86,6 +86,18 @@ impl Tokens {
         Some(login.clone())
     }
 
+    /// How many logins of a person there are.
+    pub(crate) fn count(&self, person: &PersonName, now: Timestamp) -> usize {
+        let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.values().filter(|login| login.person == *person && login.is_good(now)).count()
+    }
+
+    /// Ends all logins of a person.
+    pub(crate) fn end_all(&self, person: &PersonName) {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.retain(|_, login| login.person != *person);
+    }
+
     /// Ends the login of this token.
     pub(crate) fn end(&self, by: By, token: &str) {
         self.logins.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash(by, token));

@@ -45,6 +45,12 @@ async fn the_cookie_is_for_this_host_alone_and_ends_with_the_login() {
     );
     assert_eq!(dana.get(&world, "/").await.status, 303);
 
+    let (here, there, token) =
+        (world.browser("dana").await, world.browser("dana").await, world.login("dana").await);
+    assert_eq!(here.post(&world, "/logout", &[("everywhere", "1")]).await.status, 303);
+    assert_eq!(there.get(&world, "/").await.status, 303);
+    assert_eq!(world.get("/api/v1/me", &token).await.status, 401);
+
     let world = World::at("https://gate.example").await;
     let headers = [FORM, ("origin", "https://gate.example")];
     let login =

@@ -36,8 +36,22 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
             }
         }
     };
+    let main = html! { (main) (logins(api, caller)) };
     let page = layout::page("Authenticators", Some(caller), &main);
     layout::answer(problem, page)
+}
+
+fn logins(api: &Api, caller: &Caller) -> Markup {
+    let count = api.tokens.count(&caller.person.name, api.parts.clock.now());
+    html! {
+        h2 { "Logins" }
+        p { "You are logged in " (count) (if count == 1 { " time" } else { " times" }) ", by browser or command line." }
+        form method="post" action="/logout" {
+            (layout::proof(caller))
+            input type="hidden" name="everywhere" value="1";
+            button.no { "Log out everywhere" }
+        }
+    }
 }
 
 /// Shows a fresh secret to who has proven themselves by the one they have.

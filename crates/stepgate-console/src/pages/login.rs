@@ -80,15 +80,19 @@ pub(crate) async fn log_in(
     Ok(response)
 }
 
-/// Logs out.
+/// Logs out: here, or everywhere, programs with their tokens included.
 pub(crate) async fn log_out(
     State(api): State<Arc<Api>>,
     visitor: Visitor,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Turned> {
-    visitor.form(&headers, &body)?;
-    visitor.caller().log_out(&api);
+    let form = visitor.form(&headers, &body)?;
+    let caller = visitor.caller();
+    match form.get("everywhere") {
+        Some(_) => api.tokens.end_all(&caller.person.name),
+        None => caller.log_out(&api),
+    }
     let mut response = Redirect::to("/login").into_response();
     response.headers_mut().insert(header::SET_COOKIE, set_cookie(&api, "", "; Max-Age=0")?);
     Ok(response)
