@@ -13,9 +13,11 @@ use serde::Deserialize;
 use serde_json::json;
 use stepgate_approval::{Ask, Held};
 use stepgate_record::Outcome;
+use stepgate_store::{Person, RequestInfo};
 use stepgate_types::PersonName;
 
 use crate::api::{Api, json_body};
+use crate::caller::Caller;
 use crate::problem::Problem;
 use crate::requests::find_open;
 
@@ -64,10 +66,10 @@ struct Said {
 /// `POST /api/v1/requests`.
 pub(crate) async fn open(
     State(api): State<Arc<Api>>,
+    Caller { person, .. }: Caller,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let person = api.person(&headers)?;
     let wish: Wish = json_body(&headers, &body)?;
     let unfit = |why: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "unfit", why);
     let asked = api.parts.foresee.foresee(&person.name, &wish).await.map_err(unfit)?;
@@ -83,11 +85,12 @@ pub(crate) async fn open(
 /// `POST /api/v1/requests/{id}/comment`.
 pub(crate) async fn comment(
     State(api): State<Arc<Api>>,
+    Caller { person, .. }: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (person, info) = find_open(&api, &headers, &id)?;
+    let info = find_open(&api, &person, &id)?;
     let said: Said = json_body(&headers, &body)?;
     api.parts.desk.comment(info.request, &person.name, &said.text).await?;
     Ok(axum::Json(json!({"request": info.request, "state": info.state})).into_response())
@@ -97,15 +100,20 @@ pub(crate) async fn comment(
 /// somebody else's request must not be kept from stopping it.
 pub(crate) async fn not_me(
     State(api): State<Arc<Api>>,
+    Caller { person, .. }: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (person, info) = find_open(&api, &headers, &id)?;
+    let info = find_open(&api, &person, &id)?;
+    disown(&api, &person, &info).await?;
+    Ok(axum::Json(json!({"request": info.request, "state": Outcome::Denied.as_str()})).into_response())
+}
+
+/// The person in whose name it was made did not make it.
+pub(crate) async fn disown(api: &Api, person: &Person, info: &RequestInfo) -> Result<(), Problem> {
     if !info.is_of(&person.name) {
         let message = "this request was not made in your name";
         return Err(Problem::new(StatusCode::FORBIDDEN, "not_yours", message)
             .hint("deny it instead: stepgate request deny REQUEST"));
     }
-    api.parts.desk.disown(info.request, &person.name).await?;
-    Ok(axum::Json(json!({"request": info.request, "state": Outcome::Denied.as_str()})).into_response())
+    Ok(api.parts.desk.disown(info.request, &person.name).await?)
 }

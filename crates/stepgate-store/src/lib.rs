@@ -66,8 +66,8 @@ pub use cosigned::{CosignError, Cosigned};
 pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
 pub use delegations::Loan;
 pub use desk::{
-    Block, Caps, Comment, Deferred, Desk, DeskError, End, EndSession, EnrolError, GrantInfo, History, Left,
-    Need, Part, Progress, RequestInfo, Shown, ShownParameter, VerifyError, Waiting,
+    Block, Caps, Comment, Conditions, Deferred, Desk, DeskError, End, EndSession, EnrolError, GrantInfo,
+    History, Left, Need, Part, Progress, RequestInfo, Shown, ShownParameter, VerifyError, Waiting,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};

@@ -140,6 +140,7 @@ async fn serve(
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
         foresee: Arc::new(foresee::Foresee(Arc::clone(&gate))),
+        url: config.console.url.clone(),
         observed: Arc::new(observed::Observed {
             gate: Arc::clone(&gate),
             delivery: Arc::clone(&delivery),
