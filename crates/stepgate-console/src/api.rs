@@ -27,8 +27,8 @@ use crate::throttle::Throttle;
 use crate::tokens::Tokens;
 use crate::{headers, routes};
 
-/// The largest body of a request, in bytes: that of one for 64 KiB of statements, escaped.
-const MAX_BODY: usize = 256 * 1024;
+/// The largest body of a request, in bytes: that of one for 32 KiB of statements, escaped.
+const MAX_BODY: usize = 64 * 1024;
 
 /// How long a request may take, its body included: the desk waits for at most a few fsyncs.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);

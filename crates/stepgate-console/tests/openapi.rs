@@ -33,6 +33,7 @@ async fn every_answer_and_field_that_the_document_names_is_given() {
     let world = World::new().await;
     refused(&world).await;
     login_and_out(&world).await;
+    said(&world).await;
     answered(&world).await;
     ended(&world).await;
     // Last: from now on nobody gets through.
@@ -103,6 +104,41 @@ async fn unreadable(world: &World, path: &str, token: &str) {
     assert_eq!((unknown.status, unknown.error().as_str()), (400, "bad_request"), "{path}");
     headers[0].1 = "text/plain";
     assert_eq!(world.send("POST", path, &headers, "{}").await.status, 415, "{path}");
+}
+
+/// What is said about requests, those of one's own that one did not make, and those for services.
+async fn said(world: &World) {
+    let (dana, omar) = (world.login("dana").await, world.login("omar").await);
+    let (own, others) = (world.step_up().await, world.approval().await);
+    let path = format!("/api/v1/requests/{}", others.request);
+    unreadable(world, &format!("{path}/comment"), &dana).await;
+    unreadable(world, "/api/v1/requests", &dana).await;
+    for (token, text, status) in
+        [(&dana, "for the audit", 200), (&omar, "which year?", 200), (&omar, "", 400)]
+    {
+        let said = world.post(&format!("{path}/comment"), token, json!({"text": text})).await;
+        assert_eq!(said.status, status, "{text}");
+    }
+    let comments = world.get(&path, &omar).await.json()["comments"].clone();
+    assert_eq!((&comments[0]["person"], &comments[1]["text"]), (&json!("dana"), &json!("which year?")));
+    assert_eq!(world.post(&format!("{path}/not-me"), &omar, json!({})).await.error(), "not_yours");
+    for request in [own.request, others.request] {
+        let path = format!("/api/v1/requests/{request}");
+        let disowned = world.post(&format!("{path}/not-me"), &dana, json!({})).await;
+        assert_eq!((disowned.status, disowned.json()["state"].as_str()), (200, Some("denied")));
+        for (verb, body) in [("not-me", json!({})), ("comment", json!({"text": "late"}))] {
+            assert_eq!(world.post(&format!("{path}/{verb}"), &dana, body).await.error(), "ended");
+        }
+    }
+    let wish = |statements: &[&str]| {
+        json!({"service": "etl", "statements": statements, "until": "2026-12-01T00:00:00Z",
+        "database": "shop", "search_path": ["public"], "rows": 10, "bytes": 1000, "reason": "nightly"})
+    };
+    assert_eq!(world.post("/api/v1/requests", &dana, wish(&[])).await.error(), "unfit");
+    let opened = world.post("/api/v1/requests", &dana, wish(&["select ssn from customers"])).await;
+    assert_eq!((opened.status, &opened.json()["opened_by"]), (201, &json!("dana")));
+    let path = format!("/api/v1/requests/{}/cancel", opened.json()["request"].as_str().unwrap());
+    assert_eq!(world.post(&path, &dana, json!({})).await.status, 200);
 }
 
 /// Requests that are open.

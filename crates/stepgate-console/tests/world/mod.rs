@@ -4,6 +4,7 @@
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
+mod ahead;
 pub(crate) mod browser;
 mod document;
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stepgate_approval::{Ask, Because, Dialect, Held, Mode, Scope, Terms};
-use stepgate_console::{Api, Encryption, Foresee, Foreseen, Observed, Parts, Wish, serve};
+use stepgate_console::{Api, Encryption, Observed, Parts, serve};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
@@ -71,13 +72,6 @@ impl Observed for Fine {
     }
 }
 
-/// And foresees nothing: that is the gate's, with a database behind it.
-impl Foresee for Fine {
-    fn foresee<'a>(&'a self, _: &'a PersonName, _: &'a Wish) -> Foreseen<'a> {
-        Box::pin(std::future::ready(Err("no database".to_owned())))
-    }
-}
-
 pub(crate) fn name(text: &str) -> PersonName {
     text.parse().unwrap()
 }
@@ -126,7 +120,7 @@ impl World {
             clock: clock.clone(),
             entropy,
             observed: Arc::new(Fine),
-            foresee: Arc::new(Fine),
+            foresee: Arc::new(ahead::Foresees(clock.clone())),
             url: if url.is_empty() { format!("http://{address}") } else { url.to_owned() },
         };
         let (_, plain) = tokio::sync::watch::channel(Encryption::Plain);
@@ -301,7 +295,11 @@ impl World {
             opened: self.clock.now(),
             expires: self.clock.now().plus(Duration::from_secs(300)),
             ahead: None,
-            because: Because::default(),
+            because: Because {
+                estimate: Some(5),
+                why: vec!["restricted-read: class restricted >=restricted".to_owned()],
+                risk: vec![("new_network".to_owned(), 30)],
+            },
         };
         let held = Held {
             sql: sql.as_bytes().to_vec(),

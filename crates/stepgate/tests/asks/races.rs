@@ -1,3 +1,5 @@
+use std::io::Write as _;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use stepgate_testkit::until;
@@ -17,6 +19,17 @@ fn forwarded(world: &World, request: &str) -> usize {
     records.iter().filter(is).count()
 }
 
+/// A command of somebody's that is under way, with a code as its input.
+fn begin(world: &World, arguments: &[&str], code: &str) -> Child {
+    let mut command = world.gate.command();
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // Who is refused before may not read it.
+    let _closed = input.write_all(format!("{code}\n").as_bytes());
+    child
+}
+
 #[test]
 fn two_tabs_that_approve_at_once_approve_once() {
     let world = World::new();
@@ -25,17 +38,11 @@ fn two_tabs_that_approve_at_once_approve_once() {
     psql.send(SSN).unwrap();
     let request = held(&mut psql);
     let codes = [dana.code().unwrap(), dana.code().unwrap()];
-    let answers: Vec<_> = std::thread::scope(|scope| {
-        let tabs = (0..8).map(|tab| {
-            let (world, request, code) = (&world, &request, &codes[tab % 2]);
-            scope.spawn(move || {
-                world.gate.run(["verify", request, "--as", "dana"], &format!("{code}\n")).unwrap()
-            })
-        });
-        let tabs: Vec<_> = tabs.collect();
-        tabs.into_iter().map(|tab| tab.join().unwrap()).collect()
-    });
-    assert_eq!(answers.iter().filter(|answer| answer.status == 0).count(), 1);
+    // Processes of their own, each with a connection of its own: the calls are under way at the same time.
+    let tabs: Vec<_> =
+        (0..8).map(|tab| begin(&world, &["verify", &request, "--as", "dana"], &codes[tab % 2])).collect();
+    let answers: Vec<_> = tabs.into_iter().map(|mut tab| tab.wait().unwrap()).collect();
+    assert_eq!(answers.iter().filter(|answer| answer.success()).count(), 1);
     assert!(psql.finish(SOON).unwrap().is_ok());
     assert_eq!((recorded(&world, "stepup.ended", &request), forwarded(&world, &request)), (1, 1));
 }
@@ -49,17 +56,18 @@ fn an_approval_and_a_denial_at_once_are_one_of_the_two() {
         let mut psql = world.psql(&dana);
         psql.send("copy (select email from customers) to stdout;").unwrap();
         let request = held(&mut psql);
-        let (yes, no) = std::thread::scope(|scope| {
-            let yes = scope.spawn(|| olga.answer(&world.gate, "approve", &request, "fine").unwrap());
-            let no = scope.spawn(|| omar.answer(&world.gate, "deny", &request, "no").unwrap());
-            (yes.join().unwrap().status, no.join().unwrap().status)
-        });
-        assert_eq!(yes + no, 1, "one of them is too late");
+        let (yes, no) = (olga.code().unwrap(), omar.code().unwrap());
+        let answer = |verb, person, code: &str| {
+            begin(&world, &["request", verb, &request, "--reason", "as I see it", "--as", person], code)
+        };
+        let (mut yes, mut no) = (answer("approve", "olga", &yes), answer("deny", "omar", &no));
+        let (yes, no) = (yes.wait().unwrap().success(), no.wait().unwrap().success());
+        assert_ne!(yes, no, "one of them is too late");
         let reply = psql.finish(SOON).unwrap();
-        assert_eq!(reply.is_ok(), yes == 0, "{}", reply.text());
+        assert_eq!(reply.is_ok(), yes, "{}", reply.text());
         assert_eq!(
             (recorded(&world, "stepup.ended", &request), forwarded(&world, &request)),
-            (1, usize::from(yes == 0))
+            (1, usize::from(yes))
         );
     }
 }
@@ -73,11 +81,7 @@ fn a_gate_killed_between_approval_and_release_runs_the_statement_once_at_most() 
         psql.send(SSN).unwrap();
         let request = held(&mut psql);
         let code = dana.code().unwrap();
-        let mut command = world.gate.command();
-        command.args(["verify", &request, "--as", "dana"]).stdin(std::process::Stdio::piped());
-        let mut verify =
-            command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
-        std::io::Write::write_all(&mut verify.stdin.take().unwrap(), format!("{code}\n").as_bytes()).unwrap();
+        let mut verify = begin(&world, &["verify", &request, "--as", "dana"], &code);
         // Now, or a little later: at each of them something else has just happened.
         let approved = || recorded(&world, "stepup.ended", &request) == 1;
         until("the approval", SOON, || verify.try_wait().unwrap().is_some() || approved()).unwrap();
