@@ -91,10 +91,10 @@ fn what_a_service_may_deliver_ahead_is_bounded_over_all_its_runs() {
         id(&open(&world, "select ssn from customers where id <= 3", &["--rows", "5"]).ok().unwrap());
     olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
     let (ok, text) = runs(&world, "select ssn from customers where id <= 3");
-    assert!(ok && text.lines().filter(|line| line.starts_with("901-")).count() == 3, "{text}");
+    assert!(ok && text.lines().filter(|line| line.contains("-00-")).count() == 3, "{text}");
     let (ok, text) = runs(&world, "select ssn from customers where id <= 3");
     assert!(!ok && text.contains("42501"), "an error, and no truncated success: {text}");
-    assert!(text.lines().filter(|line| line.starts_with("901-")).count() <= 2, "{text}");
+    assert!(text.lines().filter(|line| line.contains("-00-")).count() <= 2, "{text}");
 }
 
 #[test]
