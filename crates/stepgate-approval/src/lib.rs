@@ -12,13 +12,15 @@ mod grant;
 mod guard;
 mod pass;
 mod request;
+mod rights;
 mod totp;
 
-pub use ask::{Ask, Dialect, Held, Mode, Scope, Terms};
+pub use ask::{Ahead, Ask, Because, Dialect, Escalate, Held, Mode, Scope, Terms};
 pub use canonical::{Canonical, Salts, WrongSalts, canonical};
 pub use display::{Page, Reason, TooLong, escape_for_display, page_for_display};
 pub use grant::{Grant, NotCovered, Wanted};
 pub use guard::{Guard, Throttled};
 pub use pass::{Pass, pass_input};
 pub use request::{Ballot, Counted, Ended, Next, Open, Refusal};
+pub use rights::Rights;
 pub use totp::{BadCode, Secret};

@@ -18,6 +18,7 @@ use stepgate_store::{Desk, Log, People};
 use stepgate_types::{Clock, Entropy};
 use tokio::sync::{Semaphore, watch};
 
+use crate::asks::Foresee;
 use crate::events::Streams;
 use crate::origin::{self, Origin};
 use crate::problem::Problem;
@@ -26,8 +27,8 @@ use crate::throttle::Throttle;
 use crate::tokens::Tokens;
 use crate::{headers, routes};
 
-/// The largest body of a request, in bytes: a reason is at most 1000, a code six.
-const MAX_BODY: usize = 64 * 1024;
+/// The largest body of a request, in bytes: that of one for 64 KiB of statements, escaped.
+const MAX_BODY: usize = 256 * 1024;
 
 /// How long a request may take, its body included: the desk waits for at most a few fsyncs.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -52,6 +53,8 @@ pub struct Parts {
     pub observed: Arc<dyn Observed>,
     /// The address that people see (`console.url`).
     pub url: String,
+    /// What statements would read that are not sent yet.
+    pub foresee: Arc<dyn Foresee>,
 }
 
 /// What can be seen of a gate from without.

@@ -130,7 +130,7 @@ async fn tell(api: Arc<Api>, caller: Caller, sender: mpsc::Sender<Bytes>, place:
 /// The news of a request, if it is for this person. Membership is looked up each time.
 fn seen(api: &Api, caller: &Caller, request: RequestId) -> Option<Bytes> {
     let person = api.parts.people.get(&caller.person.name)?;
-    let info = api.parts.desk.request(request).filter(|info| requests::sees(&person, info))?;
+    let info = api.parts.desk.request(request).filter(|info| requests::sees(api, &person, info))?;
     let data = json!({
         "request": info.request,
         "state": info.state,

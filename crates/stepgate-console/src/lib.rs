@@ -6,6 +6,7 @@
 //! with a proof that only they know. What a person may not see looks the same as what does not exist.
 
 mod api;
+mod asks;
 mod caller;
 mod document;
 mod events;
@@ -24,6 +25,7 @@ mod throttle;
 mod tokens;
 
 pub use api::{Api, Observed, Parts};
+pub use asks::{Foresee, Foreseen, Wish};
 pub use document::DOCUMENT;
 pub use routes::paths;
 pub use server::{Encryption, serve, serve_watchers};

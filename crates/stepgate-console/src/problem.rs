@@ -148,6 +148,9 @@ impl From<DeskError> for Problem {
             DeskError::Unknown => Self::not_found(),
             DeskError::Ended(outcome) => Self::ended(outcome),
             DeskError::Log(_) | DeskError::NoEntropy => Self::gate_trouble(),
+            DeskError::CoolingDown(seconds) => Self::throttled("cooling_down", error.to_string(), seconds),
+            DeskError::TooManyComments => Self::new(StatusCode::CONFLICT, "full", error.to_string()),
+            DeskError::Comment => Self::new(StatusCode::BAD_REQUEST, "comment", error.to_string()),
             DeskError::TooManyOfPerson(_) | DeskError::Full | DeskError::Stopping => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string())
             }
@@ -197,6 +200,7 @@ impl From<EnrolError> for Problem {
 fn refused(refusal: Refusal, message: String) -> Problem {
     match refusal {
         Refusal::NotEligible => Problem::new(StatusCode::FORBIDDEN, "not_eligible", message),
+        Refusal::RightUsed => Problem::new(StatusCode::CONFLICT, "right_used", message),
         Refusal::AlreadyVoted => Problem::new(StatusCode::CONFLICT, "already_answered", message),
         Refusal::TooWeak(least) => {
             Problem::new(StatusCode::UNAUTHORIZED, "too_weak", message).step_up().of_strength(least)

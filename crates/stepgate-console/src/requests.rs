@@ -36,34 +36,34 @@ impl Answer {
 }
 
 /// Whether this person asked it, or may answer it: then it exists for them.
-pub(crate) fn sees(person: &Person, info: &RequestInfo) -> bool {
-    info.person == person.name || answers(person, info)
+pub(crate) fn sees(api: &Api, person: &Person, info: &RequestInfo) -> bool {
+    info.is_of(&person.name) || answers(api, person, info)
 }
 
-pub(crate) fn answers(person: &Person, info: &RequestInfo) -> bool {
-    if info.itself {
-        info.person == person.name
-    } else {
-        info.person != person.name && info.groups.iter().any(|group| person.groups.contains(group))
-    }
+/// Whether this person may answer it.
+pub(crate) fn answers(api: &Api, person: &Person, info: &RequestInfo) -> bool {
+    api.parts.desk.answers(&person.name, info)
 }
 
 /// The request of that id, if it exists for this person.
 pub(crate) fn find(api: &Api, person: &Person, id: &str) -> Result<RequestInfo, Problem> {
     let id: RequestId = id.parse().map_err(|_| Problem::not_found())?;
-    api.parts.desk.request(id).filter(|info| sees(person, info)).ok_or_else(Problem::not_found)
+    api.parts.desk.request(id).filter(|info| sees(api, person, info)).ok_or_else(Problem::not_found)
 }
 
 /// Those that exist for this person, newest last.
 pub(crate) fn of(api: &Api, person: &Person) -> Vec<RequestInfo> {
-    api.parts.desk.requests().into_iter().filter(|info| sees(person, info)).collect()
+    api.parts.desk.requests().into_iter().filter(|info| sees(api, person, info)).collect()
 }
 
-fn row(person: &Person, info: &RequestInfo) -> Value {
+pub(crate) fn row(api: &Api, person: &Person, info: &RequestInfo) -> Value {
     let mut row = serde_json::to_value(info).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
-        row.insert("mine".to_owned(), json!(info.person == person.name));
-        row.insert("answerable".to_owned(), json!(info.is_open() && answers(person, info)));
+        row.insert("mine".to_owned(), json!(info.is_of(&person.name)));
+        row.insert(
+            "answerable".to_owned(),
+            json!(info.is_open() && api.parts.desk.answers(&person.name, info)),
+        );
     }
     row
 }
@@ -77,7 +77,7 @@ pub(crate) async fn list(
     let rows: Vec<_> = of(&api, &person)
         .iter()
         .filter(|info| all || info.is_open())
-        .map(|info| row(&person, info))
+        .map(|info| row(&api, &person, info))
         .collect();
     axum::Json(rows).into_response()
 }
@@ -89,9 +89,9 @@ pub(crate) async fn show(
 ) -> Result<Response, Problem> {
     let info = find(&api, &person, &id)?;
     let answer = match api.parts.desk.show(info.request, &person.name) {
-        Ok(shown) => shown_json(row(&person, &shown.info), &shown),
+        Ok(shown) => shown_json(row(&api, &person, &shown.info), &shown),
         // What was asked died with the held bytes; that it was asked, and how it ended, remains.
-        Err(DeskError::Ended(_)) => row(&person, &info),
+        Err(DeskError::Ended(_)) => row(&api, &person, &info),
         Err(error) => return Err(error.into()),
     };
     Ok(axum::Json(answer).into_response())
@@ -117,6 +117,12 @@ fn shown_json(mut row: Value, shown: &Shown) -> Value {
         "relations": shown.relations,
         "labels": shown.labels,
         "rules": shown.rules,
+        "estimate": shown.because.estimate,
+        "limit": {"rows": shown.limit.rows, "bytes": shown.limit.bytes},
+        "why": shown.because.why,
+        "risk": shown.because.risk.iter().map(|(signal, weight)| json!({"signal": signal, "weight": weight})).collect::<Vec<_>>(),
+        "history": shown.history,
+        "comments": shown.comments,
         "canonical_sha256": shown.canonical_sha256,
         "sql": page_json(&shown.sql),
         "parameters": parameters,
@@ -279,7 +285,7 @@ pub(crate) async fn cancel(
 
 /// Who asked does not want it any more.
 pub(crate) async fn call_off(api: &Api, person: &Person, info: &RequestInfo) -> Result<(), Problem> {
-    if info.person != person.name {
+    if !info.is_of(&person.name) {
         let message = "only who asked can cancel a request";
         return Err(Problem::new(StatusCode::FORBIDDEN, "not_yours", message)
             .hint("deny it instead: stepgate request deny REQUEST"));

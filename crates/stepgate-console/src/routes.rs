@@ -7,7 +7,7 @@ use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
 use crate::pages::{assets, enrol, inbox, login as entrance, request};
-use crate::{document, events, grants, login, requests};
+use crate::{asks, document, events, grants, login, requests};
 
 /// A way in.
 pub(crate) struct Route {
@@ -41,6 +41,7 @@ pub(crate) fn all() -> Vec<Route> {
         get("/api/v1/me", login::me),
         get("/api/v1/events", events::watch),
         get("/api/v1/requests", requests::list),
+        post("/api/v1/requests", asks::open),
         get("/api/v1/requests/{id}", requests::show),
         get("/api/v1/requests/{id}/sql", requests::more_sql),
         get("/api/v1/requests/{id}/parameters/{number}", requests::more_parameter),
@@ -48,6 +49,8 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/requests/{id}/approve", requests::approve),
         post("/api/v1/requests/{id}/deny", requests::deny),
         post("/api/v1/requests/{id}/cancel", requests::cancel),
+        post("/api/v1/requests/{id}/comment", asks::comment),
+        post("/api/v1/requests/{id}/not-me", asks::not_me),
         get("/api/v1/grants", grants::list),
         post("/api/v1/grants/{id}/revoke", grants::revoke),
         page(get("/", inbox::show)),
@@ -59,6 +62,8 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/r/{id}/approve", request::approve)),
         page(post("/r/{id}/deny", request::deny)),
         page(post("/r/{id}/cancel", request::cancel)),
+        page(post("/r/{id}/not-me", request::not_me)),
+        page(post("/r/{id}/comment", request::comment)),
         page(post("/grants/{id}/revoke", inbox::revoke)),
         page(get("/enrol", enrol::show)),
         page(post("/enrol/totp", enrol::begin_totp)),

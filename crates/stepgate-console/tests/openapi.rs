@@ -98,7 +98,7 @@ async fn unreadable(world: &World, path: &str, token: &str) {
     let authorization = format!("Bearer {token}");
     let mut headers = vec![("content-type", "application/json")];
     headers.extend((!token.is_empty()).then_some(("authorization", authorization.as_str())));
-    assert_eq!(world.send("POST", path, &headers, &"x".repeat(70_000)).await.status, 413, "{path}");
+    assert_eq!(world.send("POST", path, &headers, &"x".repeat(300_000)).await.status, 413, "{path}");
     let unknown = world.send("POST", path, &headers, "{\"unknown\":1}").await;
     assert_eq!((unknown.status, unknown.error().as_str()), (400, "bad_request"), "{path}");
     headers[0].1 = "text/plain";
@@ -138,6 +138,7 @@ async fn answered(world: &World) {
     let to = format!("{path}/verify");
     assert_eq!(post(&to, &dana, json!({"code": world.code("dana")})).await.error(), "not_eligible");
     assert_eq!(post(&to, &dana, json!({})).await.error(), "proof_needed");
+    said(world, &path, &dana).await;
     world.clock.advance(Duration::from_secs(30));
     let approve = json!({"code": world.code("omar"), "reason": "ticket"});
     assert_eq!(post(&format!("{path}/approve"), &omar, approve).await.json()["state"], "approved");
@@ -155,6 +156,26 @@ async fn answered(world: &World) {
     assert_eq!(post(&to, &dana, json!({})).await.status, 200);
 }
 
+/// What else is done with requests.
+async fn said(world: &World, path: &str, dana: &str) {
+    let to = format!("{path}/comment");
+    unreadable(world, &to, dana).await;
+    assert_eq!(world.post(&to, dana, json!({"text": "please"})).await.status, 200);
+    assert_eq!(world.get(path, dana).await.json()["comments"][0]["text"], "please");
+    let wish = json!({"service": "etl", "database": "shop", "statements": ["select 1"], "search_path": ["public"],
+        "until": "2030-01-01T00:00:00Z", "rows": 5, "bytes": 1000, "reason": "nightly"});
+    unreadable(world, "/api/v1/requests", dana).await;
+    let opened = world.post("/api/v1/requests", dana, wish.clone()).await;
+    assert_eq!((opened.status, &opened.json()["opened_by"]), (201, &json!("dana")), "{}", opened.body);
+    let mut other = wish;
+    other["service"] = json!("dana");
+    assert_eq!(world.post("/api/v1/requests", dana, other).await.error(), "unfit");
+    let omar = world.login("omar").await;
+    let to = format!("/api/v1/requests/{}/not-me", opened.json()["request"].as_str().unwrap());
+    assert_eq!(world.post(&to, &omar, json!({})).await.error(), "not_yours");
+    assert_eq!(world.post(&to, dana, json!({})).await.json()["state"], "denied");
+}
+
 /// Requests that have ended.
 async fn ended(world: &World) {
     let (dana, omar) = (world.login("dana").await, world.login("omar").await);
@@ -168,8 +189,9 @@ async fn ended(world: &World) {
         for more in ["/sql", "/parameters/0"] {
             assert_eq!(world.get(&format!("{path}{more}"), token).await.error(), "ended", "{more}");
         }
-        for verb in ["verify", "approve", "deny", "cancel"] {
-            let late = world.post(&format!("{path}/{verb}"), token, json!({"code": "000000"})).await;
+        for verb in ["verify", "approve", "deny", "cancel", "not-me", "comment"] {
+            let body = if verb == "comment" { json!({"text": "late"}) } else { json!({"code": "000000"}) };
+            let late = world.post(&format!("{path}/{verb}"), token, body).await;
             assert_eq!(late.error(), "ended", "{verb}");
         }
     }

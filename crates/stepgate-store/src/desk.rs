@@ -4,13 +4,18 @@
 //! once that write is on disk. Steps never cross: each takes its turn from looking at the state until the
 //! state has changed. Whoever only looks waits for nobody.
 
+mod ahead;
 mod answer;
 mod ask;
 mod budget;
+mod caps;
+mod comment;
 mod conditions;
+mod disown;
 mod end;
 mod enrol;
 mod error;
+mod history;
 mod inner;
 mod pass;
 mod read;
@@ -22,7 +27,7 @@ mod view;
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use stepgate_approval::{Ask, Held, Page, Reason, Wanted};
 use stepgate_record::{Deferral, Event, Permit};
@@ -31,9 +36,13 @@ use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 pub use budget::{Block, Need};
+pub use caps::Caps;
+pub use comment::Comment;
 pub use conditions::Conditions;
+pub use disown::EndSession;
 pub use end::Left;
 pub use error::{DeskError, EnrolError, VerifyError};
+pub use history::History;
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
 
 use crate::{Change, Factors, Log, People, Vault};
@@ -80,7 +89,31 @@ impl Desk {
         let state = Mutex::new(replay.finish(clock.now()));
         let (changed, _) = broadcast::channel(NEWS);
         let turn = tokio::sync::Mutex::new(());
-        Ok(Self(Arc::new(Inner { log, people, factors, vault, clock, entropy, turn, state, changed })))
+        let (caps, end_session) = (Mutex::default(), OnceLock::new());
+        Ok(Self(Arc::new(Inner {
+            log,
+            people,
+            factors,
+            vault,
+            clock,
+            entropy,
+            turn,
+            state,
+            changed,
+            caps,
+            end_session,
+        })))
+    }
+
+    /// How much one person may ask from here on.
+    pub fn set_caps(&self, caps: Caps) {
+        *self.0.caps.lock().unwrap_or_else(PoisonError::into_inner) = caps;
+    }
+
+    /// What ends a session of which its person says that it is not theirs; for the first caller alone.
+    pub fn on_disowned(&self, end: EndSession) {
+        // A gate has one set of sessions.
+        let _ = self.0.end_session.set(end);
     }
 
     /// Opens a request for a held statement, or joins one that is open and whose grant would cover it.
@@ -101,6 +134,58 @@ impl Desk {
     pub async fn defer(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
         let inner = Arc::clone(&self.0);
         finish(async move { inner.defer(ask, held).await }).await
+    }
+
+    /// Opens a request for what a service will send later (`ask.ahead`), or finds the same one.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn open_ahead(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.open_ahead(ask, held).await }).await
+    }
+
+    /// By what a statement of a service's is known again that was asked for ahead of time.
+    #[must_use]
+    pub fn statement_key(&self, person: &PersonName, database: &str, sql: &[u8]) -> [u8; 32] {
+        self.0.statement_key(person, database, sql)
+    }
+
+    /// The same, where anything has been approved ahead of time for this person.
+    #[must_use]
+    pub fn key_if_ahead(&self, person: &PersonName, database: &str, sql: &[u8]) -> Option<[u8; 32]> {
+        self.0.has_ahead(person).then(|| self.0.statement_key(person, database, sql))
+    }
+
+    /// The person in whose name a request was made says that they did not make it: it is denied, sessions that wait for
+    /// it are ended, an alarm is recorded. The account stays as it is.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn disown(&self, request: RequestId, person: &PersonName) -> Result<(), DeskError> {
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.disown(request, &person).await }).await
+    }
+
+    /// Says something about an open request, to who asks and to those who may answer.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn comment(
+        &self,
+        request: RequestId,
+        person: &PersonName,
+        text: &str,
+    ) -> Result<(), DeskError> {
+        let text = Reason::parse(text).ok().flatten().ok_or(DeskError::Comment)?;
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.comment(request, &person, &text).await }).await
+    }
+
+    /// Whether this person may answer a request, or could have before it ended.
+    #[must_use]
+    pub fn answers(&self, person: &PersonName, info: &RequestInfo) -> bool {
+        self.0.answers(person, info)
     }
 
     /// A person verifies themselves for their own request.
@@ -331,7 +416,9 @@ impl Desk {
     /// See [`DeskError`].
     pub fn show(&self, request: RequestId, viewer: &PersonName) -> Result<Shown, DeskError> {
         self.0.first_look(request, viewer)?;
-        self.0.looking(request, viewer, |entry| entry.show(viewer))
+        let mut shown = self.0.looking(request, viewer, |entry| entry.show(viewer))?;
+        shown.history = self.0.state().history(&shown.info, self.0.clock.now());
+        Ok(shown)
     }
 
     /// The page of a part of the held statement that begins at byte `offset`.

@@ -23,7 +23,7 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
     let all = requests::of(&api, person);
     let (open, ended): (Vec<_>, Vec<_>) = all.iter().rev().partition(|info| info.is_open());
     let (for_me, others): (Vec<_>, Vec<_>) =
-        open.into_iter().partition(|info| requests::answers(person, info));
+        open.into_iter().partition(|info| requests::answers(&api, person, info));
     let own = grants::own(&api, person);
     let main = html! {
         h1 { "Requests" }

@@ -8,12 +8,13 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use stepgate_approval::Page;
-use stepgate_store::{Conditions, DeskError, Part, RequestInfo, Shown, ShownParameter};
+use stepgate_store::{Conditions, DeskError, History, Part, RequestInfo, Shown, ShownParameter};
 use stepgate_types::RequestId;
 use zeroize::Zeroizing;
 
 use super::{Turned, layout, login, text};
 use crate::api::Api;
+use crate::asks;
 use crate::caller::{Caller, Visitor};
 use crate::problem::Problem;
 use crate::requests::{self, Answer};
@@ -102,7 +103,8 @@ fn page(
                 (shown)
                 (terms(info, &conditions))
                 (reading(id, &conditions))
-                (answers(caller, info, &conditions))
+                (answers(api, caller, info, &conditions))
+                (talk(caller, id))
             }
         }
         // What was asked died with the held bytes; that it was asked, and how it ended, remains.
@@ -116,7 +118,9 @@ fn page(
 fn heading(caller: &Caller, info: &RequestInfo) -> Markup {
     html! {
         h1 {
-            @if info.person == caller.person.name { "Your statement on " } @else { (info.person) " asks on " }
+            @if info.person == caller.person.name { "Your statement on " }
+            @else if info.is_of(&caller.person.name) { "What " (info.person) " is to do on " }
+            @else { (info.person) " asks on " }
             (info.database)
         }
     }
@@ -142,16 +146,59 @@ fn statement(shown: &Shown) -> Markup {
         section {
             h2 #from { "From" }
             dl {
-                dt { "Person" } dd { (shown.info.person) }
+                dt { "Person" } dd {
+                    (shown.info.person)
+                    @if let Some(by) = &shown.info.opened_by { ", asked for by " (by) }
+                }
+                @if let Some(until) = &shown.info.until { dt { "Until" } dd { (text::moment(until)) } }
                 dt { "Database" } dd { (shown.info.database) " as " (text::visible(&shown.db_user)) }
                 dt { "Client" } dd { (text::visible(&shown.client)) " at " (shown.address) }
                 dt { "Labels" } dd { (text::visible(&listed(&shown.labels))) }
                 dt { "Tables" } dd { (text::visible(&listed(&shown.relations))) }
                 dt { "Rules" } dd { (text::visible(&listed(&shown.rules))) }
+                dt { "Rows" } dd {
+                    @match shown.because.estimate {
+                        Some(rows) => { "up to about " (rows) },
+                        None => "nobody can tell how many",
+                    }
+                }
+                @if !shown.because.why.is_empty() {
+                    dt { "Because" } dd { (text::visible(&shown.because.why.join("; "))) }
+                }
+                @if !shown.because.risk.is_empty() {
+                    dt { "Risk" } dd {
+                        @for (at, (signal, weight)) in shown.because.risk.iter().enumerate() {
+                            @if at > 0 { ", " } (text::visible(signal)) " +" (weight)
+                        }
+                    }
+                }
+                dt { "Earlier" } dd { (earlier(shown.history)) }
                 dt { "SHA-256" } dd.hash { (shown.canonical_sha256) }
             }
         }
+        @if !shown.comments.is_empty() {
+            section {
+                h2 { "What was said" }
+                ul.cards {
+                    @for comment in &shown.comments {
+                        li {
+                            p.quiet { (comment.person) ", " (text::moment(&comment.at)) }
+                            p.said dir="ltr" { (text::visible(&comment.text)) }
+                        }
+                    }
+                }
+            }
+        }
     }
+}
+
+/// What became of their earlier requests.
+fn earlier(history: History) -> String {
+    let History { days, approved, denied, expired, withdrawn, similar, similar_approved } = history;
+    format!(
+        "in {days} days {approved} approved, {denied} denied, {expired} not answered, {withdrawn} called off; \
+         of {similar} like this, {similar_approved} approved"
+    )
 }
 
 fn listed(all: &[String]) -> String {
@@ -220,15 +267,15 @@ fn reading(id: RequestId, conditions: &Conditions) -> Markup {
     }
 }
 
-fn answers(caller: &Caller, info: &RequestInfo, conditions: &Conditions) -> Markup {
+fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditions) -> Markup {
     let id = info.request;
     html! {
         section {
             h2 #answer tabindex="-1" { "Your answer" }
-            @if requests::answers(&caller.person, info) {
+            @if requests::answers(api, &caller.person, info) {
                 @if info.itself { (verification(caller, id)) } @else { (vote(caller, id, conditions)) }
             } @else { p { "Others answer this request." } }
-            @if info.person == caller.person.name { (disowned(caller, id)) }
+            @if info.is_of(&caller.person.name) { (ways_out(caller, id)) }
         }
     }
 }
@@ -261,14 +308,35 @@ fn vote(caller: &Caller, id: RequestId, conditions: &Conditions) -> Markup {
     }
 }
 
-/// Who asked can call it off, whoever sent it in their name.
-fn disowned(caller: &Caller, id: RequestId) -> Markup {
+/// Who asked can call it off, and say that they never asked.
+fn ways_out(caller: &Caller, id: RequestId) -> Markup {
     html! {
         form.answer method="post" action={ "/r/" (id) "/cancel" } {
             (layout::proof(caller))
-            button.no { "Call it off" }
-            p.help { "It does not run. If you did not send it, tell whoever runs the gate: somebody may be using your "
-                "account." }
+            div.buttons {
+                button.no { "Call it off" }
+                button.no formaction={ "/r/" (id) "/not-me" } aria-describedby="not-me-help" { "This was not me" }
+            }
+            p.help #not-me-help {
+                "If you did not send it: it is denied, the session that sent it is ended, and an alarm is raised. Your "
+                "account stays as it is."
+            }
+        }
+    }
+}
+
+/// Something to say without deciding anything.
+fn talk(caller: &Caller, id: RequestId) -> Markup {
+    html! {
+        section {
+            h2 { "Say something" }
+            form.answer method="post" action={ "/r/" (id) "/comment" } {
+                (layout::proof(caller))
+                label for="text" { "Comment" }
+                textarea #text name="text" rows="2" maxlength="1000" required aria-describedby="text-help" {}
+                p.help #text-help { "Who asks and all who may answer read it. It decides nothing." }
+                button.plain { "Say it" }
+            }
         }
     }
 }
@@ -354,6 +422,41 @@ pub(crate) async fn cancel(
     let done = async {
         let info = requests::find_open(&api, &caller.person, &id)?;
         requests::call_off(&api, &caller.person, &info).await
+    };
+    after(&api, caller, &id, done.await)
+}
+
+/// Says that it was not them.
+pub(crate) async fn not_me(
+    State(api): State<Arc<Api>>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Turned> {
+    visitor.form(&headers, &body)?;
+    let caller = visitor.caller();
+    let done = async {
+        let info = requests::find_open(&api, &caller.person, &id)?;
+        asks::disown(&api, &caller.person, &info).await
+    };
+    after(&api, caller, &id, done.await)
+}
+
+/// Says something.
+pub(crate) async fn comment(
+    State(api): State<Arc<Api>>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Turned> {
+    let form = visitor.form(&headers, &body)?;
+    let caller = visitor.caller();
+    let done = async {
+        let info = requests::find_open(&api, &caller.person, &id)?;
+        let text = form.get("text").unwrap_or_default();
+        Ok(api.parts.desk.comment(info.request, &caller.person.name, text).await?)
     };
     after(&api, caller, &id, done.await)
 }
