@@ -70,7 +70,7 @@ export async function logIn(page, { name, password }) {
   await page.getByLabel("Name").fill(name);
   await page.getByLabel("Password").fill(password);
   await page.getByRole("button", { name: "Log in" }).click();
-  await page.getByRole("button", { name: "Log out" }).waitFor();
+  await page.getByRole("button", { name: "Log out", exact: true }).waitFor();
 }
 
 // No violation that axe calls serious or critical, in either colour scheme, and nothing wider than the screen.

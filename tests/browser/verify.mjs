@@ -46,7 +46,7 @@ await run(async ({ given, open, hear, say }) => {
     [cookie.name, cookie.secure, cookie.httpOnly, cookie.sameSite, cookie.path, cookie.expires],
     ["__Host-stepgate", true, true, "Strict", "/", -1],
   );
-  await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByRole("button", { name: "Log out", exact: true }).click();
   await page.getByRole("heading", { name: "Log in" }).waitFor();
   assert.deepEqual(await page.context().cookies(), []);
   await page.goBack();
