@@ -95,7 +95,7 @@ pub(crate) async fn logout(State(api): State<Arc<Api>>, headers: HeaderMap) -> R
 
 pub(crate) async fn me(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
     let person = api.person(&headers)?;
-    let factors: Vec<_> =
-        api.parts.people.factors().list(&person.name).iter().map(|factor| factor.kind.clone()).collect();
+    let enrolled = api.parts.people.factors().list(&person.name);
+    let factors: Vec<_> = enrolled.iter().map(|factor| factor.method().as_str()).collect();
     Ok(axum::Json(json!({"name": person.name, "groups": person.groups, "factors": factors})).into_response())
 }
