@@ -195,7 +195,7 @@ pub(crate) async fn prove_own(
     let strength = conditions(api, caller, info)?;
     let own = async {
         let (name, code) = (&caller.person.name, answer.code()?);
-        Ok::<_, Problem>(api.parts.desk.verify(info.request, name, code, caller.address).await?)
+        Ok::<_, Problem>(api.parts.desk.verify(info.request, name, code, caller.source()).await?)
     };
     own.await.map_err(|problem| problem.of_strength(strength))
 }
@@ -211,7 +211,7 @@ pub(crate) async fn answer(
     let strength = conditions(api, caller, info)?;
     let vote = async {
         let (name, code, reason) = (&caller.person.name, answer.code()?, answer.reason.as_deref());
-        let vote = api.parts.desk.vote(info.request, name, code, approve, reason, caller.address);
+        let vote = api.parts.desk.vote(info.request, name, code, approve, reason, caller.source());
         Ok::<_, Problem>(vote.await?)
     };
     vote.await.map_err(|problem| problem.of_strength(strength))

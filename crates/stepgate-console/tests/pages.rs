@@ -176,7 +176,7 @@ async fn to_a_foreign_account_a_request_is_not_there_whatever_is_done_with_its_a
         assert_eq!(answers[0], answers[1], "{verb}");
     }
     // And her code is not spent by it.
-    world.desk.prove(&name("eve"), &code, [192, 0, 2, 7].into()).await.unwrap();
+    world.desk.prove(&name("eve"), &code, std::net::IpAddr::from([192, 0, 2, 7])).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
