@@ -148,6 +148,15 @@ pub enum Event {
         canonical_sha256: String,
         /// When it lapses.
         expires_us: i64,
+        /// From where; records from before this was kept have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<Who>,
+        /// Who opened it, where it was asked ahead of time for a service.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opened_by: Option<Who>,
+        /// Until when what was asked ahead of time is to pass.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_us: Option<i64>,
     },
     /// A statement joined a request that was open already.
     #[serde(rename = "stepup.joined")]
@@ -170,6 +179,43 @@ pub enum Event {
         statement: u64,
         /// Why.
         reason: Deferral,
+    },
+    /// A request was not answered for so long that others are asked as well.
+    #[serde(rename = "stepup.escalated")]
+    StepupEscalated {
+        /// The request.
+        request: RequestId,
+        /// Who may answer it besides from here on.
+        groups: Vec<GroupName>,
+    },
+    /// Somebody said something about an open request, to who asks and to those who may answer.
+    #[serde(rename = "stepup.commented")]
+    StepupCommented {
+        /// The request.
+        request: RequestId,
+        /// Who.
+        person: Who,
+        /// What they said.
+        text: Who,
+    },
+    /// Somebody's right to answer for these groups is lent to a colleague, or not any more.
+    #[serde(rename = "admin.delegated")]
+    Delegated {
+        /// Whose right.
+        person: Who,
+        /// To whom.
+        to: Who,
+        /// For which groups; none: it is taken back.
+        groups: Vec<GroupName>,
+        /// From when on.
+        from_us: i64,
+        /// Until when.
+        until_us: i64,
+        /// By whom; `None` is the operator at the gate's own machine.
+        by: Option<Who>,
+        /// The operator, where one did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<Who>,
     },
     /// A factor was verified; its counter is spent from here on.
     #[serde(rename = "stepup.factor_verified")]
@@ -277,6 +323,13 @@ pub enum Event {
         /// How many bytes of rows and COPY data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
+        /// Whether it covers what stores what it reads.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sink: Option<bool>,
+        /// The only statements that it covers, where those were named beforehand: HMAC-SHA-256 (hex) of each under a
+        /// key of the vault.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        statements: Option<Vec<String>>,
     },
     /// A part of what a grant lets out was set aside for a statement, before it was delivered.
     #[serde(rename = "grant.debited")]
@@ -490,7 +543,8 @@ pub enum Event {
         session: SessionId,
         /// The statement's number in it.
         statement: u64,
-        /// In a word: `unflagged-column`, a result that was about to show what its statement was not let through for.
+        /// In a word: `unflagged-column`, a result that was about to show what its statement was not let through for;
+        /// `not-me`, a request of which the person in whose name it was made says that they did not.
         what: String,
         /// `schema.relation.column`, the first 16 of them.
         columns: Vec<String>,

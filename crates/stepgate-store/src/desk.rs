@@ -4,12 +4,18 @@
 //! once that write is on disk. Steps never cross: each takes its turn from looking at the state until the
 //! state has changed. Whoever only looks waits for nobody.
 
+mod ahead;
 mod answer;
 mod ask;
 mod budget;
+mod caps;
+mod comment;
+mod conditions;
+mod disown;
 mod end;
 mod enrol;
 mod error;
+mod history;
 mod inner;
 mod manage;
 mod methods;
@@ -24,7 +30,7 @@ mod tests;
 mod view;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use serde_json::Value;
 use stepgate_approval::{
@@ -38,9 +44,14 @@ use zeroize::Zeroizing;
 
 pub use answer::Answer;
 pub use budget::{Block, Need};
+pub use caps::Caps;
+pub use comment::Comment;
+pub use conditions::Conditions;
+pub use disown::EndSession;
 pub use end::Left;
 pub use enrol::Enrol;
 pub use error::{DeskError, EnrolError, VerifyError};
+pub use history::History;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
 pub use prove::Presented;
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
@@ -95,6 +106,7 @@ impl Desk {
         methods.plug(Arc::new(TotpFactor));
         methods.plug(Arc::new(Recovery::new(vault.key("recovery codes"))));
         let methods = RwLock::new(methods);
+        let (caps, end_session) = (Mutex::default(), OnceLock::new());
         Ok(Self(Arc::new(Inner {
             log,
             people,
@@ -106,7 +118,20 @@ impl Desk {
             state,
             methods,
             changed,
+            caps,
+            end_session,
         })))
+    }
+
+    /// How much one person may ask from here on.
+    pub fn set_caps(&self, caps: Caps) {
+        *self.0.caps.lock().unwrap_or_else(PoisonError::into_inner) = caps;
+    }
+
+    /// What ends a session of which its person says that it is not theirs; for the first caller alone.
+    pub fn on_disowned(&self, end: EndSession) {
+        // A gate has one set of sessions.
+        let _ = self.0.end_session.set(end);
     }
 
     /// Opens a request for a held statement, or joins one that is open and whose grant would cover it.
@@ -127,6 +152,58 @@ impl Desk {
     pub async fn defer(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
         let inner = Arc::clone(&self.0);
         finish(async move { inner.defer(ask, held).await }).await
+    }
+
+    /// Opens a request for what a service will send later (`ask.ahead`), or finds the same one.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn open_ahead(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.open_ahead(ask, held).await }).await
+    }
+
+    /// By what a statement of a service's is known again that was asked for ahead of time.
+    #[must_use]
+    pub fn statement_key(&self, person: &PersonName, database: &str, sql: &[u8]) -> [u8; 32] {
+        self.0.statement_key(person, database, sql)
+    }
+
+    /// The same, where anything has been approved ahead of time for this person.
+    #[must_use]
+    pub fn key_if_ahead(&self, person: &PersonName, database: &str, sql: &[u8]) -> Option<[u8; 32]> {
+        self.0.has_ahead(person).then(|| self.0.statement_key(person, database, sql))
+    }
+
+    /// The person in whose name a request was made says that they did not make it: it is denied, sessions that wait for
+    /// it are ended, an alarm is recorded. The account stays as it is.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn disown(&self, request: RequestId, person: &PersonName) -> Result<(), DeskError> {
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.disown(request, &person).await }).await
+    }
+
+    /// Says something about an open request, to who asks and to those who may answer.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn comment(
+        &self,
+        request: RequestId,
+        person: &PersonName,
+        text: &str,
+    ) -> Result<(), DeskError> {
+        let text = Reason::parse(text).ok().flatten().ok_or(DeskError::Comment)?;
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.comment(request, &person, &text).await }).await
+    }
+
+    /// Whether this person may answer a request, or could have before it ended.
+    #[must_use]
+    pub fn answers(&self, person: &PersonName, info: &RequestInfo) -> bool {
+        self.0.answers(person, info)
     }
 
     /// Adds a method: what [`Desk::challenge`], [`Desk::answer`] and [`Desk::enrol`] know of it from now on.
@@ -450,7 +527,9 @@ impl Desk {
     /// See [`DeskError`].
     pub fn show(&self, request: RequestId, viewer: &PersonName) -> Result<Shown, DeskError> {
         self.0.first_look(request, viewer)?;
-        self.0.looking(request, viewer, |entry| entry.show(viewer))
+        let mut shown = self.0.looking(request, viewer, |entry| entry.show(viewer))?;
+        shown.history = self.0.state().history(&shown.info, self.0.clock.now());
+        Ok(shown)
     }
 
     /// The page of a part of the held statement that begins at byte `offset`.

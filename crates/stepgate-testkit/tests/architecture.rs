@@ -31,7 +31,7 @@ const ALLOWED: [(&str, &str, &str); 12] = [
     (
         "console",
         "types record policy approval store",
-        "axum hyper hyper-util rustls serde serde_json sha2 tokio tokio-rustls tracing zeroize",
+        "axum fast_qr hyper hyper-util maud rustls serde serde_json sha2 subtle tokio tokio-rustls tracing zeroize",
     ),
     ("testkit", "types", "serde_json tempfile thiserror totp-rs"),
     (

@@ -3,18 +3,19 @@
 use std::path::Path;
 
 use stepgate_store::RECOMMENDED_PASSWORD;
-use stepgate_types::PersonName;
+use stepgate_types::{Clock, PersonName};
 
 use crate::args::{AsArgs, EnrollFormat, FactorCommand, UserCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator};
 use crate::output::{self, Listing};
-use crate::people::Api;
+use crate::people::{self, Api};
 use crate::secret::{self, Source};
+use crate::system::SystemClock;
 
 /// What a table of people shows.
-const COLUMNS: &[&str] = &["name", "groups", "service", "certificates", "factors", "added"];
+const COLUMNS: &[&str] = &["name", "groups", "service", "certificates", "factors", "lends", "added"];
 
 /// What a table of authenticators shows.
 const FACTORS: &[&str] = &["id", "name", "strength", "enrolled", "counts_from", "suspended"];
@@ -58,6 +59,17 @@ pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
             return Listing::of(FACTORS, rows).print(*output);
         }
         UserCommand::Factor(command) => factor(command),
+        UserCommand::Delegate { name, to, from, until, groups, end } => {
+            let now = SystemClock.now();
+            let time = |text: &Option<String>| text.as_ref().map_or(Ok(now), |text| people::until(text, now));
+            Operator::UserDelegate {
+                name: name.clone(),
+                to: to.clone(),
+                groups: if *end { Vec::new() } else { groups.clone() },
+                from_us: time(from)?.micros(),
+                until_us: time(until)?.micros(),
+            }
+        }
         UserCommand::Cert { name, certificates } => {
             Operator::UserCertificates { name: name.clone(), certificates: certificates.clone() }
         }

@@ -15,6 +15,15 @@ pub enum DeskError {
     /// One person has too many open requests.
     #[error("you have {0} open requests; answer or cancel one first")]
     TooManyOfPerson(usize),
+    /// Requests of this person went unanswered: seconds until more are taken.
+    #[error("requests of yours were not answered; the next one is taken in {0} s")]
+    CoolingDown(u64),
+    /// As much has been said about a request as is kept.
+    #[error("there are as many comments on this request as it can have")]
+    TooManyComments,
+    /// A comment says nothing, or is too long.
+    #[error("a comment says something, in at most 1000 bytes")]
+    Comment,
     /// The gate has too many open requests, waiters or held bytes.
     #[error("too much is waiting for verification at this gate; try again later")]
     Full,

@@ -13,13 +13,12 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::DeskError;
+use super::caps::Ignored;
+use super::comment::Comment;
 use super::pace::Pace;
 use super::read::Reading;
 use super::view::{End, RequestInfo, Waiting};
 use crate::Factors;
-
-/// Open requests of one person: more are a broken client or an attempt to tire people into approving.
-const MAX_OPEN_OF_PERSON: usize = 8;
 
 /// Open requests in all.
 const MAX_OPEN: usize = 1000;
@@ -52,6 +51,7 @@ pub(super) struct State {
     /// The last TOTP step each person has spent by the log; authenticators keep their own since there may be several.
     pub(super) steps: BTreeMap<PersonName, u64>,
     pub(super) guard: Guard,
+    pub(super) ignored: Ignored,
     pub(super) challenges: Challenges,
     pub(super) enrolments: BTreeMap<(PersonName, Method), Enrolment>,
     pub(super) pace: Pace,
@@ -66,6 +66,7 @@ pub(super) struct Entry {
     /// Somebody was told to come again: it stays open though nobody waits.
     pub(super) deferred: bool,
     pub(super) reading: Reading,
+    pub(super) comments: Vec<Comment>,
 }
 
 /// A statement that waits.
@@ -150,6 +151,8 @@ impl Entry {
             summary: Some(escape_for_display(ask.summary.as_bytes())),
             waiting: self.waiters.len(),
             approvers: self.open.approvers().iter().cloned().collect(),
+            groups: self.open.groups().into_iter().collect(),
+            comment_count: self.comments.len(),
             ..info_of(ask)
         }
     }
@@ -168,8 +171,11 @@ fn info_of(ask: &Ask) -> RequestInfo {
         approvers: Vec::new(),
         summary: None,
         waiting: 0,
+        comment_count: 0,
         opened: Some(ask.opened.to_string()),
         expires: ask.expires.to_string(),
+        opened_by: ask.ahead.as_ref().map(|ahead| ahead.by.clone()),
+        until: ask.ahead.as_ref().map(|ahead| ahead.until.to_string()),
     }
 }
 
@@ -191,9 +197,9 @@ impl State {
         self.past.get(request).map_or(DeskError::Unknown, |(outcome, _)| DeskError::Ended(outcome))
     }
 
-    /// The open request that this one may join: the grant it asks for would cover it, or it was deferred and is
-    /// about this very statement.
-    pub(super) fn joinable(&self, ask: &Ask, held: &Held, now: Timestamp) -> Option<RequestId> {
+    /// The open request that this one may join: the grant it asks for would cover it, or it is about this very
+    /// statement and could be deferred. A statement that does not wait (`defers`) joins only one that was.
+    pub(super) fn joinable(&self, ask: &Ask, held: &Held, defers: bool, now: Timestamp) -> Option<RequestId> {
         let wanted = Wanted::from(ask);
         let by_grant = |entry: &Entry| {
             let grant = Grant::of(entry.open.ask(), GrantId::from_bytes([0; 8]), now);
@@ -201,7 +207,7 @@ impl State {
         };
         let by_pass = |entry: &Entry| {
             let asked = entry.open.ask();
-            entry.deferred
+            (entry.deferred || (!defers && asked.mode.may_defer() && ask.mode.may_defer()))
                 && asked.person == ask.person
                 && asked.db_user == ask.db_user
                 && asked.database == ask.database
@@ -210,6 +216,7 @@ impl State {
         };
         let found = self.open.iter().find(|(_, entry)| {
             entry.open.ask().terms == ask.terms
+                && entry.open.ask().ahead.is_none()
                 && !entry.open.is_due(now)
                 && entry.waiters.len() < MAX_WAITERS
                 && (by_grant(entry) || by_pass(entry))
@@ -219,11 +226,7 @@ impl State {
 
     /// Whether there is room for one more request.
     pub(super) fn room_for(&self, ask: &Ask, held: &Held) -> Result<(), DeskError> {
-        let of_person = self.open.values().filter(|entry| entry.open.ask().person == ask.person).count();
-        if of_person >= MAX_OPEN_OF_PERSON {
-            return Err(DeskError::TooManyOfPerson(of_person));
-        }
-        let own = |entry: &&Entry| entry.open.ask().person == ask.person;
+        let own = |entry: &&Entry| entry.open.ask().asker() == ask.asker();
         let of_person: usize = self.open.values().filter(own).map(|entry| entry.held.bytes()).sum();
         let bytes: usize = self.open.values().map(|entry| entry.held.bytes()).sum();
         if self.open.len() >= MAX_OPEN
@@ -283,6 +286,9 @@ impl State {
             grant,
             pass,
         };
+        if matches!(end.outcome, Outcome::Approved | Outcome::Denied) {
+            self.ignored.answered(ended.ask.asker(), &ended.ask.terms.approval, ended.ask.address);
+        }
         let info = RequestInfo { approvers: end.approvers.clone(), ..info_of(&ended.ask) };
         self.past.push(info, end.outcome);
         for waiter in waiters {

@@ -15,6 +15,7 @@ mod tail;
 mod tiles;
 mod verify;
 
+pub(crate) use filter::time;
 pub(crate) use operator::{AuditOperator, execute};
 
 use std::io::Write;

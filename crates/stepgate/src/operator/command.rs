@@ -35,6 +35,13 @@ pub(crate) enum Operator {
         name: PersonName,
         certificates: Vec<String>,
     },
+    UserDelegate {
+        name: PersonName,
+        to: PersonName,
+        groups: Vec<GroupName>,
+        from_us: i64,
+        until_us: i64,
+    },
     /// Answers with a row `{"otpauth_uri": …}`. With a code of the authenticator that is enrolled, it is replaced.
     EnrollBegin {
         person: PersonName,

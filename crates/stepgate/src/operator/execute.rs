@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use stepgate_approval::{Method, Proof};
 use stepgate_proxy::Sessions;
 use stepgate_record::Event;
-use stepgate_store::{DeskError, EnrolError, LogError, NewPerson, Person, PersonError, VerifyError};
-use stepgate_types::{Actor, PersonName, SessionId};
+use stepgate_store::{DeskError, EnrolError, Loan, LogError, NewPerson, Person, PersonError, VerifyError};
+use stepgate_types::{Actor, PersonName, SessionId, Timestamp};
 use tokio::sync::mpsc;
 
 use super::{Operator, Reply, factor};
@@ -74,6 +74,17 @@ pub(crate) async fn execute(
             let whose = if certificates.is_empty() { name.to_string() } else { certificates.join(", ") };
             store.people.set_certificates(&name, certificates, by.clone()).await.map_err(person_error)?;
             Ok(Some(format!("a certificate of {name} is one for: {whose}; open sessions go on")))
+        }
+        Operator::UserDelegate { name, to, groups, from_us, until_us } => {
+            let said = if groups.is_empty() {
+                format!("{name} lends {to} nothing any more")
+            } else {
+                let until = Timestamp::from_micros(until_us);
+                format!("{to} may answer in place of {name} until {until}")
+            };
+            let loan = Loan { to, groups: groups.into_iter().collect(), from_us, until_us };
+            store.people.lend(&name, loan, by.clone()).await.map_err(person_error)?;
+            Ok(Some(said))
         }
         Operator::EnrollBegin { person, code } => {
             row(out, factor::enrol(store, by, &person, Method::Totp, code).await?).await?;
@@ -147,12 +158,19 @@ pub(crate) async fn execute(
 fn person_row(store: &Store, person: &Person) -> Value {
     let factors: Vec<_> =
         store.factors.list(&person.name).iter().map(|factor| factor.method().as_str()).collect();
+    let lends = person.loans.iter().map(|loan| {
+        let groups: Vec<_> = loan.groups.iter().map(ToString::to_string).collect();
+        let at = |micros| Timestamp::from_micros(micros).to_string();
+        format!("{} to {} from {} until {}", groups.join("+"), loan.to, at(loan.from_us), at(loan.until_us))
+    });
+    let lends: Vec<_> = lends.collect();
     json!({
         "name": person.name,
         "groups": person.groups,
         "service": person.service,
         "certificates": person.certificates,
         "factors": factors,
+        "lends": lends,
         "added": person.added.to_string(),
     })
 }
