@@ -229,6 +229,21 @@ pub(crate) enum UserCommand {
         #[arg(value_delimiter = ',')]
         groups: Vec<GroupName>,
     },
+    /// Make a code by which a person may enrol their first authenticator: good once, for ten minutes
+    #[command(
+        name = "enroll-code",
+        after_help = "Example:\n  stepgate user enroll-code dana\n\nHand it over in person or by telephone, to somebody you know: with their password it is all that is needed."
+    )]
+    EnrollCode {
+        /// For whom.
+        name: PersonName,
+        /// The code alone, or one JSON line.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: EnrollFormat,
+    },
+    /// Factors: list, remove, unlock, reset
+    #[command(subcommand, after_help = "Example:\n  stepgate user factor ls dana")]
+    Factor(FactorCommand),
     /// Lend a person's right to approve to a colleague for a while, or take it back
     #[command(
         after_help = "Examples:\n  stepgate user delegate omar --to amir --until 2026-12-31 --groups data-owners\n  stepgate user delegate omar --to amir --end\n\nThe colleague answers as one person, never for requests of who lent it, and never beside them by the same right."
@@ -252,21 +267,6 @@ pub(crate) enum UserCommand {
         #[arg(long, conflicts_with_all = ["from", "until", "groups"])]
         end: bool,
     },
-    /// Make a code by which a person may enrol their first authenticator: good once, for ten minutes
-    #[command(
-        name = "enroll-code",
-        after_help = "Example:\n  stepgate user enroll-code dana\n\nHand it over in person or by telephone, to somebody you know: with their password it is all that is needed."
-    )]
-    EnrollCode {
-        /// For whom.
-        name: PersonName,
-        /// The code alone, or one JSON line.
-        #[arg(short, long, value_enum, default_value_t)]
-        output: EnrollFormat,
-    },
-    /// Factors: list, remove, unlock, reset
-    #[command(subcommand, after_help = "Example:\n  stepgate user factor ls dana")]
-    Factor(FactorCommand),
     /// Say what a person's client certificate is for, where not for the name they connect with
     #[command(
         after_help = "Examples:\n  stepgate user cert dana 'Dana Scully' dana@corp.example\n  stepgate user cert dana   (their own name again)\n\nClients show certificates where tls.client_ca is configured."

@@ -45,17 +45,6 @@ pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
         UserCommand::Groups { name, groups } => {
             Operator::UserGroups { name: name.clone(), groups: groups.clone() }
         }
-        UserCommand::Delegate { name, to, from, until, groups, end } => {
-            let now = SystemClock.now();
-            let time = |text: &Option<String>| text.as_ref().map_or(Ok(now), |text| people::until(text, now));
-            Operator::UserDelegate {
-                name: name.clone(),
-                to: to.clone(),
-                groups: if *end { Vec::new() } else { groups.clone() },
-                from_us: time(from)?.micros(),
-                until_us: time(until)?.micros(),
-            }
-        }
         UserCommand::EnrollCode { name, output } => {
             let rows = Link::open(&config)?.rows(Operator::EnrollCode { person: name.clone() })?;
             let code = rows.first().and_then(|row| row.get("code")).and_then(serde_json::Value::as_str);
@@ -70,6 +59,17 @@ pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
             return Listing::of(FACTORS, rows).print(*output);
         }
         UserCommand::Factor(command) => factor(command),
+        UserCommand::Delegate { name, to, from, until, groups, end } => {
+            let now = SystemClock.now();
+            let time = |text: &Option<String>| text.as_ref().map_or(Ok(now), |text| people::until(text, now));
+            Operator::UserDelegate {
+                name: name.clone(),
+                to: to.clone(),
+                groups: if *end { Vec::new() } else { groups.clone() },
+                from_us: time(from)?.micros(),
+                until_us: time(until)?.micros(),
+            }
+        }
         UserCommand::Cert { name, certificates } => {
             Operator::UserCertificates { name: name.clone(), certificates: certificates.clone() }
         }

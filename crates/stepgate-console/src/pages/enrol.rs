@@ -26,7 +26,7 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
             p { "You have none. A password alone enrols none: ask whoever runs the gate." }
         } @else {
             ul.cards {
-                @for factor in &factors { li { (factor.method().as_str()) " since " (text::moment(&factor.enrolled.to_string())) } }
+                @for factor in &factors { li { (factor.name) " (" (factor.method().as_str()) ") since " (text::moment(&factor.enrolled.to_string())) } }
             }
             h2 { "Another app in its place" }
             form method="post" action="/enrol/totp" {
