@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { createHash, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { basename } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
@@ -49,7 +50,7 @@ export async function run(play) {
   } catch (error) {
     console.error(error.stack);
     for (const page of browser.contexts().flatMap((context) => context.pages())) {
-      await page.screenshot({ path: picture("failed"), fullPage: true }).catch(() => {});
+      await page.screenshot({ path: picture(`failed-${basename(process.argv[1], ".mjs")}`), fullPage: true }).catch(() => {});
       console.error(page.url(), await page.locator("main").innerText().catch(() => "no page"));
     }
     process.exitCode = 1;
@@ -69,7 +70,7 @@ export async function logIn(page, { name, password }) {
   await page.getByLabel("Name").fill(name);
   await page.getByLabel("Password").fill(password);
   await page.getByRole("button", { name: "Log in" }).click();
-  await page.getByRole("button", { name: "Log out" }).waitFor();
+  await page.getByRole("button", { name: "Log out", exact: true }).waitFor();
 }
 
 // No violation that axe calls serious or critical, in either colour scheme, and nothing wider than the screen.

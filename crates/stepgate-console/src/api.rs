@@ -27,8 +27,8 @@ use crate::throttle::Throttle;
 use crate::tokens::Tokens;
 use crate::{headers, routes};
 
-/// The largest body of a request, in bytes: that of one for 32 KiB of statements, escaped.
-const MAX_BODY: usize = 64 * 1024;
+/// The largest body of a request, in bytes: that of one for 64 KiB of statements, escaped.
+const MAX_BODY: usize = 256 * 1024;
 
 /// How long a request may take, its body included: the desk waits for at most a few fsyncs.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -51,10 +51,10 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// How the gate is.
     pub observed: Arc<dyn Observed>,
-    /// What statements would read that are not sent yet.
-    pub foresee: Arc<dyn Foresee>,
     /// The address that people see (`console.url`).
     pub url: String,
+    /// What statements would read that are not sent yet.
+    pub foresee: Arc<dyn Foresee>,
 }
 
 /// What can be seen of a gate from without.

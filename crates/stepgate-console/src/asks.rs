@@ -19,7 +19,7 @@ use stepgate_types::PersonName;
 use crate::api::{Api, json_body};
 use crate::caller::Caller;
 use crate::problem::Problem;
-use crate::requests::find_open;
+use crate::requests::{find_open, row};
 
 /// What a service is to be let do later.
 #[derive(Debug, Clone, Deserialize)]
@@ -79,7 +79,7 @@ pub(crate) async fn open(
         api.parts.desk.comment(opened.request, &person.name, reason).await?;
     }
     let info = api.parts.desk.request(opened.request).ok_or_else(Problem::not_found)?;
-    Ok((StatusCode::CREATED, axum::Json(info)).into_response())
+    Ok((StatusCode::CREATED, axum::Json(row(&api, &person, &info))).into_response())
 }
 
 /// `POST /api/v1/requests/{id}/comment`.
@@ -108,7 +108,7 @@ pub(crate) async fn not_me(
     Ok(axum::Json(json!({"request": info.request, "state": Outcome::Denied.as_str()})).into_response())
 }
 
-/// The person in whose name it was made did not make it.
+/// Somebody says that a request in their name is not theirs.
 pub(crate) async fn disown(api: &Api, person: &Person, info: &RequestInfo) -> Result<(), Problem> {
     if !info.is_of(&person.name) {
         let message = "this request was not made in your name";

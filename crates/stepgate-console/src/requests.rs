@@ -40,6 +40,7 @@ pub(crate) fn sees(api: &Api, person: &Person, info: &RequestInfo) -> bool {
     info.is_of(&person.name) || answers(api, person, info)
 }
 
+/// Whether this person may answer it.
 pub(crate) fn answers(api: &Api, person: &Person, info: &RequestInfo) -> bool {
     api.parts.desk.answers(&person.name, info)
 }
@@ -55,11 +56,14 @@ pub(crate) fn of(api: &Api, person: &Person) -> Vec<RequestInfo> {
     api.parts.desk.requests().into_iter().filter(|info| sees(api, person, info)).collect()
 }
 
-fn row(api: &Api, person: &Person, info: &RequestInfo) -> Value {
+pub(crate) fn row(api: &Api, person: &Person, info: &RequestInfo) -> Value {
     let mut row = serde_json::to_value(info).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
         row.insert("mine".to_owned(), json!(info.is_of(&person.name)));
-        row.insert("answerable".to_owned(), json!(info.is_open() && answers(api, person, info)));
+        row.insert(
+            "answerable".to_owned(),
+            json!(info.is_open() && api.parts.desk.answers(&person.name, info)),
+        );
     }
     row
 }
@@ -105,8 +109,6 @@ fn shown_json(mut row: Value, shown: &Shown) -> Value {
             })
         })
         .collect();
-    let risk = shown.because.risk.iter().map(|(signal, weight)| json!({"signal": signal, "weight": weight}));
-    let risk: Vec<_> = risk.collect();
     let more = json!({
         "session": shown.statement.session,
         "address": shown.address,
@@ -118,7 +120,7 @@ fn shown_json(mut row: Value, shown: &Shown) -> Value {
         "estimate": shown.because.estimate,
         "limit": {"rows": shown.limit.rows, "bytes": shown.limit.bytes},
         "why": shown.because.why,
-        "risk": risk,
+        "risk": shown.because.risk.iter().map(|(signal, weight)| json!({"signal": signal, "weight": weight})).collect::<Vec<_>>(),
         "history": shown.history,
         "comments": shown.comments,
         "canonical_sha256": shown.canonical_sha256,
@@ -193,7 +195,7 @@ pub(crate) async fn prove_own(
     let strength = conditions(api, caller, info)?;
     let own = async {
         let (name, code) = (&caller.person.name, answer.code()?);
-        Ok::<_, Problem>(api.parts.desk.verify(info.request, name, code, caller.address).await?)
+        Ok::<_, Problem>(api.parts.desk.verify(info.request, name, code, caller.source()).await?)
     };
     own.await.map_err(|problem| problem.of_strength(strength))
 }
@@ -209,7 +211,7 @@ pub(crate) async fn answer(
     let strength = conditions(api, caller, info)?;
     let vote = async {
         let (name, code, reason) = (&caller.person.name, answer.code()?, answer.reason.as_deref());
-        let vote = api.parts.desk.vote(info.request, name, code, approve, reason, caller.address);
+        let vote = api.parts.desk.vote(info.request, name, code, approve, reason, caller.source());
         Ok::<_, Problem>(vote.await?)
     };
     vote.await.map_err(|problem| problem.of_strength(strength))

@@ -63,6 +63,7 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/r/{id}/deny", request::deny)),
         page(post("/r/{id}/cancel", request::cancel)),
         page(post("/r/{id}/not-me", request::not_me)),
+        page(post("/r/{id}/comment", request::comment)),
         page(post("/grants/{id}/revoke", inbox::revoke)),
         page(get("/enrol", enrol::show)),
         page(post("/enrol/totp", enrol::begin_totp)),

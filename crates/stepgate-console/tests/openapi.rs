@@ -33,7 +33,6 @@ async fn every_answer_and_field_that_the_document_names_is_given() {
     let world = World::new().await;
     refused(&world).await;
     login_and_out(&world).await;
-    said(&world).await;
     answered(&world).await;
     ended(&world).await;
     // Last: from now on nobody gets through.
@@ -99,46 +98,11 @@ async fn unreadable(world: &World, path: &str, token: &str) {
     let authorization = format!("Bearer {token}");
     let mut headers = vec![("content-type", "application/json")];
     headers.extend((!token.is_empty()).then_some(("authorization", authorization.as_str())));
-    assert_eq!(world.send("POST", path, &headers, &"x".repeat(70_000)).await.status, 413, "{path}");
+    assert_eq!(world.send("POST", path, &headers, &"x".repeat(300_000)).await.status, 413, "{path}");
     let unknown = world.send("POST", path, &headers, "{\"unknown\":1}").await;
     assert_eq!((unknown.status, unknown.error().as_str()), (400, "bad_request"), "{path}");
     headers[0].1 = "text/plain";
     assert_eq!(world.send("POST", path, &headers, "{}").await.status, 415, "{path}");
-}
-
-/// What is said about requests, those of one's own that one did not make, and those for services.
-async fn said(world: &World) {
-    let (dana, omar) = (world.login("dana").await, world.login("omar").await);
-    let (own, others) = (world.step_up().await, world.approval().await);
-    let path = format!("/api/v1/requests/{}", others.request);
-    unreadable(world, &format!("{path}/comment"), &dana).await;
-    unreadable(world, "/api/v1/requests", &dana).await;
-    for (token, text, status) in
-        [(&dana, "for the audit", 200), (&omar, "which year?", 200), (&omar, "", 400)]
-    {
-        let said = world.post(&format!("{path}/comment"), token, json!({"text": text})).await;
-        assert_eq!(said.status, status, "{text}");
-    }
-    let comments = world.get(&path, &omar).await.json()["comments"].clone();
-    assert_eq!((&comments[0]["person"], &comments[1]["text"]), (&json!("dana"), &json!("which year?")));
-    assert_eq!(world.post(&format!("{path}/not-me"), &omar, json!({})).await.error(), "not_yours");
-    for request in [own.request, others.request] {
-        let path = format!("/api/v1/requests/{request}");
-        let disowned = world.post(&format!("{path}/not-me"), &dana, json!({})).await;
-        assert_eq!((disowned.status, disowned.json()["state"].as_str()), (200, Some("denied")));
-        for (verb, body) in [("not-me", json!({})), ("comment", json!({"text": "late"}))] {
-            assert_eq!(world.post(&format!("{path}/{verb}"), &dana, body).await.error(), "ended");
-        }
-    }
-    let wish = |statements: &[&str]| {
-        json!({"service": "etl", "statements": statements, "until": "2026-12-01T00:00:00Z",
-        "database": "shop", "search_path": ["public"], "rows": 10, "bytes": 1000, "reason": "nightly"})
-    };
-    assert_eq!(world.post("/api/v1/requests", &dana, wish(&[])).await.error(), "unfit");
-    let opened = world.post("/api/v1/requests", &dana, wish(&["select ssn from customers"])).await;
-    assert_eq!((opened.status, &opened.json()["opened_by"]), (201, &json!("dana")));
-    let path = format!("/api/v1/requests/{}/cancel", opened.json()["request"].as_str().unwrap());
-    assert_eq!(world.post(&path, &dana, json!({})).await.status, 200);
 }
 
 /// Requests that are open.
@@ -174,6 +138,7 @@ async fn answered(world: &World) {
     let to = format!("{path}/verify");
     assert_eq!(post(&to, &dana, json!({"code": world.code("dana")})).await.error(), "not_eligible");
     assert_eq!(post(&to, &dana, json!({})).await.error(), "proof_needed");
+    said(world, &path, &dana).await;
     world.clock.advance(Duration::from_secs(30));
     let approve = json!({"code": world.code("omar"), "reason": "ticket"});
     assert_eq!(post(&format!("{path}/approve"), &omar, approve).await.json()["state"], "approved");
@@ -191,6 +156,26 @@ async fn answered(world: &World) {
     assert_eq!(post(&to, &dana, json!({})).await.status, 200);
 }
 
+/// What else is done with requests.
+async fn said(world: &World, path: &str, dana: &str) {
+    let to = format!("{path}/comment");
+    unreadable(world, &to, dana).await;
+    assert_eq!(world.post(&to, dana, json!({"text": "please"})).await.status, 200);
+    assert_eq!(world.get(path, dana).await.json()["comments"][0]["text"], "please");
+    let wish = json!({"service": "etl", "database": "shop", "statements": ["select 1"], "search_path": ["public"],
+        "until": "2030-01-01T00:00:00Z", "rows": 5, "bytes": 1000, "reason": "nightly"});
+    unreadable(world, "/api/v1/requests", dana).await;
+    let opened = world.post("/api/v1/requests", dana, wish.clone()).await;
+    assert_eq!((opened.status, &opened.json()["opened_by"]), (201, &json!("dana")), "{}", opened.body);
+    let mut other = wish;
+    other["service"] = json!("dana");
+    assert_eq!(world.post("/api/v1/requests", dana, other).await.error(), "unfit");
+    let omar = world.login("omar").await;
+    let to = format!("/api/v1/requests/{}/not-me", opened.json()["request"].as_str().unwrap());
+    assert_eq!(world.post(&to, &omar, json!({})).await.error(), "not_yours");
+    assert_eq!(world.post(&to, dana, json!({})).await.json()["state"], "denied");
+}
+
 /// Requests that have ended.
 async fn ended(world: &World) {
     let (dana, omar) = (world.login("dana").await, world.login("omar").await);
@@ -204,8 +189,9 @@ async fn ended(world: &World) {
         for more in ["/sql", "/parameters/0"] {
             assert_eq!(world.get(&format!("{path}{more}"), token).await.error(), "ended", "{more}");
         }
-        for verb in ["verify", "approve", "deny", "cancel"] {
-            let late = world.post(&format!("{path}/{verb}"), token, json!({"code": "000000"})).await;
+        for verb in ["verify", "approve", "deny", "cancel", "not-me", "comment"] {
+            let body = if verb == "comment" { json!({"text": "late"}) } else { json!({"code": "000000"}) };
+            let late = world.post(&format!("{path}/{verb}"), token, body).await;
             assert_eq!(late.error(), "ended", "{verb}");
         }
     }

@@ -70,12 +70,29 @@ async fn an_approver_denies_with_a_reason_on_the_page() {
     let waiting = world.approval().await;
     let omar = world.browser("omar").await;
     assert!(omar.get(&world, "/").await.body.contains(&format!("/r/{}", waiting.request)));
-    let deny = format!("/r/{}/deny", waiting.request);
+    let path = format!("/r/{}", waiting.request);
+    let said = omar.post(&world, &format!("{path}/comment"), &[("text", "why \u{202E}<b>all</b>?")]).await;
+    assert_eq!(said.status, 303, "{}", said.body);
+    let page = omar.get(&world, &path).await;
+    for text in ["why <mark>\\u{202E}</mark>&lt;b&gt;all&lt;/b&gt;?", "new_network +30", "up to about 5"] {
+        assert!(page.body.contains(text), "{text}: {}", page.body);
+    }
+    let deny = format!("{path}/deny");
     let fields = [("code", world.code("omar")), ("reason", "use <b>customers_masked</b>".to_owned())];
     let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
     assert_eq!(omar.post(&world, &deny, &fields).await.status, 303);
     let end = waiting.ended.await.unwrap();
     assert_eq!((end.outcome, end.reason.as_deref()), (Outcome::Denied, Some("use <b>customers_masked</b>")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_did_not_ask_says_so_without_a_code_and_it_is_denied() {
+    let world = World::new().await;
+    let waiting = world.step_up().await;
+    let dana = world.browser("dana").await;
+    let disowned = dana.post(&world, &format!("/r/{}/not-me", waiting.request), &[]).await;
+    assert_eq!(disowned.status, 303, "{}", disowned.body);
+    assert_eq!(waiting.ended.await.unwrap().outcome, Outcome::Denied);
 }
 
 /// Checklist 18.
@@ -145,13 +162,13 @@ async fn to_a_foreign_account_a_request_is_not_there_whatever_is_done_with_its_a
     let eve = world.browser("eve").await;
     let code = world.code("eve");
     assert!(!eve.get(&world, "/").await.body.contains(&there));
-    for verb in ["", "/verify", "/approve", "/deny", "/cancel"] {
+    for verb in ["", "/verify", "/approve", "/deny", "/cancel", "/not-me", "/comment"] {
         let mut answers = Vec::new();
         for id in [there.as_str(), "ZZZZ-ZZZZ"] {
             let path = format!("/r/{id}{verb}");
             let answer = match verb {
                 "" => eve.get(&world, &path).await,
-                _ => eve.post(&world, &path, &[("code", &code), ("reason", "r")]).await,
+                _ => eve.post(&world, &path, &[("code", &code), ("reason", "r"), ("text", "t")]).await,
             };
             answers.push((answer.status, answer.body));
         }
@@ -159,7 +176,7 @@ async fn to_a_foreign_account_a_request_is_not_there_whatever_is_done_with_its_a
         assert_eq!(answers[0], answers[1], "{verb}");
     }
     // And her code is not spent by it.
-    world.desk.prove(&name("eve"), &code, [192, 0, 2, 7].into()).await.unwrap();
+    world.desk.prove(&name("eve"), &code, std::net::IpAddr::from([192, 0, 2, 7])).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,7 @@ use stepgate_types::{Actor, Clock, GroupName, PersonName, Timestamp};
 use tokio::sync::{Mutex, MutexGuard};
 
 use crate::delegations::Loan;
+use crate::factors::about;
 use crate::subjects::{Old, Place};
 use crate::wait::block_on;
 use crate::{Change, Entry, Factors, Log, LogError, ScramSecret, Side, Vault, VaultError};
@@ -247,10 +248,10 @@ impl People {
         let _changing = self.inner.changing.lock().await;
         self.known(name)?;
         let by = by.into();
-        let (mut changes, kinds) = self.inner.factors.removal_of_all(name);
+        let (mut changes, removed) = self.inner.factors.removal_of_all(name);
         changes.push(Change::Delete { side: Side::People, key: self.inner.log.subjects().key_of(name, "") });
         let mut events = vec![event("user.removed", name, &by, Vec::new())];
-        events.extend(kinds.iter().map(|_| event("factor.removed", name, &by, Vec::new())));
+        events.extend(removed.iter().map(|id| about("factor.removed", name, &by, id)));
         let lenders = self.without_loans_to(name);
         let mut places = Vec::new();
         for lender in &lenders {
@@ -439,6 +440,7 @@ pub(crate) fn event(action: &str, person: &PersonName, by: &Actor, groups: Vec<G
         by: by.by(),
         groups,
         operator: by.operator(),
+        authenticator: None,
     }
 }
 

@@ -26,7 +26,7 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
             p { "You have none. A password alone enrols none: ask whoever runs the gate." }
         } @else {
             ul.cards {
-                @for factor in &factors { li { (factor.kind) " since " (text::moment(&factor.enrolled.to_string())) } }
+                @for factor in &factors { li { (factor.name) " (" (factor.method().as_str()) ") since " (text::moment(&factor.enrolled.to_string())) } }
             }
             h2 { "Another app in its place" }
             form method="post" action="/enrol/totp" {
@@ -69,7 +69,7 @@ pub(crate) async fn begin_totp(
         return Ok(page(&api, caller, Some(&Problem::proof_needed())));
     }
     let code = form.get("code").unwrap_or_default().replace(' ', "");
-    match api.parts.desk.enroll_begin(name, Some(&code), caller.address).await {
+    match api.parts.desk.enroll_begin(name, Some(&code), caller.source()).await {
         Ok(uri) => Ok(confirm(caller, Some(&uri), None)),
         Err(error) => Ok(page(&api, caller, Some(&error.into()))),
     }
@@ -113,7 +113,7 @@ pub(crate) async fn confirm_totp(
     let form = visitor.form(&headers, &body)?;
     let caller = visitor.caller();
     let code = form.get("code").unwrap_or_default().replace(' ', "");
-    let done = api.parts.desk.enroll_confirm(&caller.person.name, &code, caller.address).await;
+    let done = api.parts.desk.enroll_confirm(&caller.person.name, &code, caller.source()).await;
     if let Err(error) = done {
         return Ok(confirm(caller, None, Some(&error.into())));
     }

@@ -104,6 +104,7 @@ fn page(
                 (terms(info, &conditions))
                 (reading(id, &conditions))
                 (answers(api, caller, info, &conditions))
+                (talk(caller, id))
             }
         }
         // What was asked died with the held bytes; that it was asked, and how it ended, remains.
@@ -117,7 +118,9 @@ fn page(
 fn heading(caller: &Caller, info: &RequestInfo) -> Markup {
     html! {
         h1 {
-            @if info.person == caller.person.name { "Your statement on " } @else { (info.person) " asks on " }
+            @if info.person == caller.person.name { "Your statement on " }
+            @else if info.is_of(&caller.person.name) { "What " (info.person) " is to do on " }
+            @else { (info.person) " asks on " }
             (info.database)
         }
     }
@@ -143,37 +146,58 @@ fn statement(shown: &Shown) -> Markup {
         section {
             h2 #from { "From" }
             dl {
-                dt { "Person" } dd { (shown.info.person) }
+                dt { "Person" } dd {
+                    (shown.info.person)
+                    @if let Some(by) = &shown.info.opened_by { ", asked for by " (by) }
+                }
+                @if let Some(until) = &shown.info.until { dt { "Until" } dd { (text::moment(until)) } }
                 dt { "Database" } dd { (shown.info.database) " as " (text::visible(&shown.db_user)) }
                 dt { "Client" } dd { (text::visible(&shown.client)) " at " (shown.address) }
                 dt { "Labels" } dd { (text::visible(&listed(&shown.labels))) }
                 dt { "Tables" } dd { (text::visible(&listed(&shown.relations))) }
                 dt { "Rules" } dd { (text::visible(&listed(&shown.rules))) }
-                dt { "Because" } dd { (text::visible(&listed(&shown.because.why))) }
-                @for (signal, weight) in &shown.because.risk {
-                    dt { "Risk" } dd { (text::visible(signal)) " +" (weight) }
+                dt { "Rows" } dd {
+                    @match shown.because.estimate {
+                        Some(rows) => { "up to about " (rows) },
+                        None => "nobody can tell how many",
+                    }
                 }
-                dt { "Before" } dd { (before(&shown.history)) }
-                @for comment in &shown.comments {
-                    dt { (comment.person) } dd { (text::visible(&comment.text)) }
+                @if !shown.because.why.is_empty() {
+                    dt { "Because" } dd { (text::visible(&shown.because.why.join("; "))) }
                 }
+                @if !shown.because.risk.is_empty() {
+                    dt { "Risk" } dd {
+                        @for (at, (signal, weight)) in shown.because.risk.iter().enumerate() {
+                            @if at > 0 { ", " } (text::visible(signal)) " +" (weight)
+                        }
+                    }
+                }
+                dt { "Earlier" } dd { (earlier(shown.history)) }
                 dt { "SHA-256" } dd.hash { (shown.canonical_sha256) }
+            }
+        }
+        @if !shown.comments.is_empty() {
+            section {
+                h2 { "What was said" }
+                ul.cards {
+                    @for comment in &shown.comments {
+                        li {
+                            p.quiet { (comment.person) ", " (text::moment(&comment.at)) }
+                            p.said dir="ltr" { (text::visible(&comment.text)) }
+                        }
+                    }
+                }
             }
         }
     }
 }
 
-/// What became of the requester's earlier requests.
-fn before(history: &History) -> String {
+/// What became of their earlier requests.
+fn earlier(history: History) -> String {
+    let History { days, approved, denied, expired, withdrawn, similar, similar_approved } = history;
     format!(
-        "in {} days {} approved, {} denied, {} expired, {} withdrawn; like this one {}, of them {} approved",
-        history.days,
-        history.approved,
-        history.denied,
-        history.expired,
-        history.withdrawn,
-        history.similar,
-        history.similar_approved
+        "in {days} days {approved} approved, {denied} denied, {expired} not answered, {withdrawn} called off; \
+         of {similar} like this, {similar_approved} approved"
     )
 }
 
@@ -251,7 +275,7 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
             @if requests::answers(api, &caller.person, info) {
                 @if info.itself { (verification(caller, id)) } @else { (vote(caller, id, conditions)) }
             } @else { p { "Others answer this request." } }
-            @if info.is_of(&caller.person.name) { (disowned(caller, id)) }
+            @if info.is_of(&caller.person.name) { (ways_out(caller, id)) }
         }
     }
 }
@@ -284,15 +308,35 @@ fn vote(caller: &Caller, id: RequestId, conditions: &Conditions) -> Markup {
     }
 }
 
-/// Who asked can call it off, whoever sent it in their name.
-fn disowned(caller: &Caller, id: RequestId) -> Markup {
+/// Who asked can call it off, and say that they never asked.
+fn ways_out(caller: &Caller, id: RequestId) -> Markup {
     html! {
         form.answer method="post" action={ "/r/" (id) "/cancel" } {
             (layout::proof(caller))
-            button.no { "Call it off" }
-            button.no formaction={ "/r/" (id) "/not-me" } { "It was not me" }
-            p.help { "It does not run. If it was not you, the sessions that asked in your name are ended as well, and "
-                "whoever runs the gate hears of it; your account stays as it is." }
+            div.buttons {
+                button.no { "Call it off" }
+                button.no formaction={ "/r/" (id) "/not-me" } aria-describedby="not-me-help" { "This was not me" }
+            }
+            p.help #not-me-help {
+                "If you did not send it: it is denied, the session that sent it is ended, and an alarm is raised. Your "
+                "account stays as it is."
+            }
+        }
+    }
+}
+
+/// Something to say without deciding anything.
+fn talk(caller: &Caller, id: RequestId) -> Markup {
+    html! {
+        section {
+            h2 { "Say something" }
+            form.answer method="post" action={ "/r/" (id) "/comment" } {
+                (layout::proof(caller))
+                label for="text" { "Comment" }
+                textarea #text name="text" rows="2" maxlength="1000" required aria-describedby="text-help" {}
+                p.help #text-help { "Who asks and all who may answer read it. It decides nothing." }
+                button.plain { "Say it" }
+            }
         }
     }
 }
@@ -382,7 +426,7 @@ pub(crate) async fn cancel(
     after(&api, caller, &id, done.await)
 }
 
-/// Says of one in one's own name that one did not make it.
+/// Says that it was not them.
 pub(crate) async fn not_me(
     State(api): State<Arc<Api>>,
     visitor: Visitor,
@@ -395,6 +439,24 @@ pub(crate) async fn not_me(
     let done = async {
         let info = requests::find_open(&api, &caller.person, &id)?;
         asks::disown(&api, &caller.person, &info).await
+    };
+    after(&api, caller, &id, done.await)
+}
+
+/// Says something.
+pub(crate) async fn comment(
+    State(api): State<Arc<Api>>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Turned> {
+    let form = visitor.form(&headers, &body)?;
+    let caller = visitor.caller();
+    let done = async {
+        let info = requests::find_open(&api, &caller.person, &id)?;
+        let text = form.get("text").unwrap_or_default();
+        Ok(api.parts.desk.comment(info.request, &caller.person.name, text).await?)
     };
     after(&api, caller, &id, done.await)
 }

@@ -4,7 +4,6 @@
 #![allow(clippy::panic, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "each test file uses its part")]
 
-mod ahead;
 pub(crate) mod browser;
 mod document;
 
@@ -14,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use stepgate_approval::{Ask, Because, Dialect, Held, Mode, Scope, Terms};
-use stepgate_console::{Api, Encryption, Observed, Parts, serve};
+use stepgate_approval::{Ahead, Ask, Because, Dialect, Held, Mode, Scope, Terms};
+use stepgate_console::{Api, Encryption, Foresee, Foreseen, Observed, Parts, Wish, serve};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
@@ -72,6 +71,21 @@ impl Observed for Fine {
     }
 }
 
+/// It foresees what `etl` asks for, and nothing else: that is the gate's, with a database behind it.
+struct Foreseeing(Arc<FakeClock>);
+
+impl Foresee for Foreseeing {
+    fn foresee<'a>(&'a self, by: &'a PersonName, wish: &'a Wish) -> Foreseen<'a> {
+        let (mut ask, held) = asked(&self.0, 200, false, &wish.statements.join(";"), Strength::Standard);
+        ask.person = wish.service.clone();
+        ask.mode = Mode::Ahead;
+        let until = self.0.now().plus(Duration::from_secs(200));
+        ask.ahead = Some(Ahead { by: by.clone(), until, statements: BTreeSet::from([[7; 32]]) });
+        let known = wish.service.as_str() == "etl";
+        Box::pin(std::future::ready(if known { Ok((ask, held)) } else { Err("no such service".to_owned()) }))
+    }
+}
+
 pub(crate) fn name(text: &str) -> PersonName {
     text.parse().unwrap()
 }
@@ -120,8 +134,8 @@ impl World {
             clock: clock.clone(),
             entropy,
             observed: Arc::new(Fine),
-            foresee: Arc::new(ahead::Foresees(clock.clone())),
             url: if url.is_empty() { format!("http://{address}") } else { url.to_owned() },
+            foresee: Arc::new(Foreseeing(clock.clone())),
         };
         let (_, plain) = tokio::sync::watch::channel(Encryption::Plain);
         tokio::spawn(serve(Api::new(parts), listener, plain, std::future::pending()));
@@ -257,59 +271,66 @@ impl World {
 
     /// A request of dana's for that statement: her own, or one for data-owners.
     pub(crate) async fn ask_for(&self, itself: bool, sql: &str, strength: Strength) -> Waiting {
-        let groups = if itself { BTreeSet::new() } else { BTreeSet::from(["data-owners".parse().unwrap()]) };
-        let ask = Ask {
-            id: RequestId::from_bytes([self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1; 5]),
-            statement: StatementId { session: SessionId::from_bytes([u8::from(itself); 16]), number: 1 },
-            person: name("dana"),
-            db_user: "analyst".to_owned(),
-            address: IpAddr::from([192, 0, 2, 7]),
-            client: "psql".to_owned(),
-            database: "shop".to_owned(),
-            kinds: BTreeSet::from([Kind::Select]),
-            uses: BTreeSet::from([Use::Output]),
-            relations: BTreeSet::from([RelationName::new("public", "customers")]),
-            labels: BTreeSet::from([Label::new("ssn")]),
-            class_rank: 3,
-            output_rank: 3,
-            exactly_known: true,
-            has_sink: false,
-            action: if itself { Action::StepUp } else { Action::Approve },
-            rules: vec!["restricted-read".to_owned()],
-            mode: Mode::Hold,
-            limit: Limit::NONE,
-            summary: "Reads public.customers.ssn (restricted).".to_owned(),
-            policy_sha256: "ab".repeat(32),
-            terms: Terms {
-                approval: if itself { "self" } else { "data-owners" }.to_owned(),
-                itself,
-                groups,
-                count: 1,
-                strength,
-                reason_required: !itself,
-                remember: itself.then_some(Duration::from_secs(900)),
-                scope: Scope { client: true, network: true, session: false, labels: false },
-                sink: false,
-                escalate: None,
-            },
-            opened: self.clock.now(),
-            expires: self.clock.now().plus(Duration::from_secs(300)),
-            ahead: None,
-            because: Because {
-                estimate: Some(5),
-                why: vec!["restricted-read: class restricted >=restricted".to_owned()],
-                risk: vec![("new_network".to_owned(), 30)],
-            },
-        };
-        let held = Held {
-            sql: sql.as_bytes().to_vec(),
-            parameters: vec![Some(b"42".to_vec()), None],
-            formats: vec![0, 0],
-            types: vec![23, 0],
-            dialect: Dialect::default(),
-        };
+        let number = self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let (ask, held) = asked(&self.clock, number, itself, sql, strength);
         self.desk.ask(ask, held).await.unwrap()
     }
+}
+
+/// A request of dana's for that statement.
+fn asked(clock: &FakeClock, number: u8, itself: bool, sql: &str, strength: Strength) -> (Ask, Held) {
+    let groups = if itself { BTreeSet::new() } else { BTreeSet::from(["data-owners".parse().unwrap()]) };
+    let ask = Ask {
+        id: RequestId::from_bytes([number; 5]),
+        statement: StatementId { session: SessionId::from_bytes([u8::from(itself); 16]), number: 1 },
+        person: name("dana"),
+        db_user: "analyst".to_owned(),
+        address: IpAddr::from([192, 0, 2, 7]),
+        client: "psql".to_owned(),
+        database: "shop".to_owned(),
+        kinds: BTreeSet::from([Kind::Select]),
+        uses: BTreeSet::from([Use::Output]),
+        relations: BTreeSet::from([RelationName::new("public", "customers")]),
+        labels: BTreeSet::from([Label::new("ssn")]),
+        class_rank: 3,
+        output_rank: 3,
+        exactly_known: true,
+        has_sink: false,
+        action: if itself { Action::StepUp } else { Action::Approve },
+        rules: vec!["restricted-read".to_owned()],
+        mode: Mode::Hold,
+        limit: Limit::NONE,
+        summary: "Reads public.customers.ssn (restricted).".to_owned(),
+        policy_sha256: "ab".repeat(32),
+        terms: Terms {
+            approval: if itself { "self" } else { "data-owners" }.to_owned(),
+            itself,
+            groups,
+            count: 1,
+            strength,
+            reason_required: !itself,
+            remember: itself.then_some(Duration::from_secs(900)),
+            scope: Scope { client: true, network: true, session: false, labels: false },
+            sink: false,
+            escalate: None,
+        },
+        opened: clock.now(),
+        expires: clock.now().plus(Duration::from_secs(300)),
+        ahead: None,
+        because: Because {
+            estimate: Some(5),
+            why: vec!["restricted-read: class".to_owned()],
+            risk: vec![("new_network".to_owned(), 30)],
+        },
+    };
+    let held = Held {
+        sql: sql.as_bytes().to_vec(),
+        parameters: vec![Some(b"42".to_vec()), None],
+        formats: vec![0, 0],
+        types: vec![23, 0],
+        dialect: Dialect::default(),
+    };
+    (ask, held)
 }
 
 /// Everybody's secret is made of their name.

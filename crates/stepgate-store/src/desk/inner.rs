@@ -1,6 +1,6 @@
 //! What all handles of a desk share.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use stepgate_approval::{Rights, Wanted};
 use stepgate_record::Event;
@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 use super::DeskError;
 use super::caps::Caps;
 use super::disown::EndSession;
+use super::methods::Methods;
 use super::state::{Entry, Kept, State};
 use super::view::RequestInfo;
 use crate::{Factors, Log, People, Vault};
@@ -32,6 +33,7 @@ pub(super) struct Inner {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Never held while waiting for the disk: who only looks never waits.
     pub(super) state: Mutex<State>,
+    pub(super) methods: RwLock<Methods>,
     pub(super) changed: broadcast::Sender<RequestId>,
     pub(super) caps: Mutex<Caps>,
     /// Ends sessions of which their person says that they are not theirs; set by who has the sessions.

@@ -139,8 +139,8 @@ async fn serve(
         log: store.log.clone(),
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
-        foresee: Arc::new(foresee::Foresee(Arc::clone(&gate))),
         url: config.console.url.clone(),
+        foresee: Arc::new(foresee::Foresee(Arc::clone(&gate))),
         observed: Arc::new(observed::Observed {
             gate: Arc::clone(&gate),
             delivery: Arc::clone(&delivery),
