@@ -24,12 +24,14 @@ mod pass;
 mod prove;
 mod read;
 mod replay;
+mod sealed;
 mod state;
 #[cfg(test)]
 mod tests;
 mod view;
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use serde_json::Value;
@@ -62,6 +64,7 @@ use inner::Inner;
 use methods::{Methods, Needs};
 use prove::Asked;
 use replay::Replay;
+use sealed::Shelf;
 
 /// Events of one append at the start.
 const BATCH: usize = 64;
@@ -89,12 +92,36 @@ impl Desk {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DeskError> {
+        Self::open_with(log, people, factors, vault, (clock, entropy), None)
+    }
+
+    /// The same, where open requests are kept encrypted in this directory and go on after a restart, those of one's own
+    /// that nobody was told to come again for excepted.
+    ///
+    /// # Errors
+    /// As [`Desk::open`]; or the directory cannot be used.
+    pub fn open_with(
+        log: Log,
+        people: People,
+        factors: Factors,
+        vault: Vault,
+        (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
+        kept: Option<&Path>,
+    ) -> Result<Self, DeskError> {
+        let shelf = kept.map(|dir| Shelf::open(dir.to_owned(), vault.clone())).transpose();
+        let shelf = shelf.map_err(|error| {
+            tracing::error!(%error, "requests cannot be kept");
+            DeskError::NotKept
+        })?;
         let mut replay = Replay::new(log.subjects().clone());
         for (person, step) in log.spent_steps()? {
             replay.spent(&person, step);
         }
         log.replay(log.desk_floor()?, &mut |_, record| replay.read(record))?;
         replay.read_all();
+        if let Some(shelf) = &shelf {
+            replay.take_back(shelf);
+        }
         for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;
         }
@@ -118,6 +145,7 @@ impl Desk {
             state,
             methods,
             changed,
+            shelf,
             caps,
             end_session,
         })))

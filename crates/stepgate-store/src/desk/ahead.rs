@@ -72,7 +72,7 @@ impl Inner {
         // Nobody waits, and it stays open.
         entry.deferred = true;
         let (request, expires) = (entry.open.ask().id, entry.open.ask().expires);
-        self.log.append(vec![super::ask::requested(&entry)], Vec::new()).await?;
+        self.open(&entry, Vec::new()).await?;
         self.enter(entry);
         Ok(Deferred { request, expires })
     }

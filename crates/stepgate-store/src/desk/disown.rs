@@ -59,6 +59,7 @@ impl Inner {
             state.conclude(ended, entry.waiters, reason, Remembered::default());
         }
         drop(state);
+        self.forget(request);
         self.tell(request);
         Ok(())
     }

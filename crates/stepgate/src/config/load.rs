@@ -75,6 +75,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let (map, rules) = policies(file, &mut top, problems);
     let audit = audit::read(file, &mut top, problems);
     let limits = limits::read(&mut top, problems);
+    let sealed_requests = top.flag("sealed_requests", problems).unwrap_or_default();
     top.finish(problems);
     Some(Config {
         file: file.to_owned(),
@@ -90,6 +91,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         rules: rules?,
         audit,
         limits,
+        sealed_requests,
     })
 }
 
