@@ -11,7 +11,7 @@ use stepgate_record::{Checkpoint, SignedNote};
 use super::posts::{SECRET, request, secret, url};
 use super::receiver::Receiver;
 use super::world::{World, until};
-use crate::config::{Way, WayTo, WayWebhook};
+use crate::config::{Way, WayTo, WebTarget};
 
 fn ways(name: &str, to: WayTo, every: u64) -> Vec<Way> {
     vec![Way { name: name.to_owned(), to, every: Duration::from_secs(every) }]
@@ -113,7 +113,7 @@ fn a_webhook_gets_the_signed_note_as_it_is_and_is_tried_again() {
             }
         })
     };
-    let webhook = WayWebhook {
+    let webhook = WebTarget {
         url: url(&receiver, "http"),
         secret_file: secret(world.dir.path(), "secret", SECRET),
         authorization_file: Some(secret(world.dir.path(), "token", "Bearer t0ken")),

@@ -12,7 +12,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::receiver::{Receiver, Stream, server};
 use super::world::{Certificates, World, all_of, seq, until};
-use crate::config::{Format, Names, Sink, To, WebUrl, Webhook};
+use crate::config::{Format, Names, Sink, To, WebTarget, WebUrl, Webhook};
 
 pub(super) const SECRET: &str = "a secret of this test";
 
@@ -35,7 +35,8 @@ pub(super) fn secret(dir: &Path, name: &str, text: &str) -> PathBuf {
 
 fn sink(world: &World, url: WebUrl) -> Vec<Sink> {
     let secret_file = secret(world.dir.path(), "secret", SECRET);
-    let webhook = Webhook { url, secret_file, authorization_file: None, ca: None, array: false };
+    let target = WebTarget { url, secret_file, authorization_file: None, ca: None };
+    let webhook = Webhook { target, array: false };
     vec![Sink {
         name: "lake".to_owned(),
         to: To::Webhook(webhook),
@@ -315,7 +316,7 @@ fn https_is_checked_and_a_secret_that_others_can_read_is_refused() {
     let with = |ca: &Certificates| {
         let mut sinks = sink(&world, url(&receiver, "https"));
         let To::Webhook(webhook) = &mut sinks[0].to else { panic!() };
-        webhook.ca = Some(ca.ca.clone());
+        webhook.target.ca = Some(ca.ca.clone());
         sinks
     };
     let running = world.deliver(with(&theirs), Vec::new());
