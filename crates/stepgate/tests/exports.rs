@@ -286,7 +286,8 @@ fn an_export_to_where_none_can_appear_is_refused_before_anything_is_given_out() 
     let mount = world.tree.path().join("mount");
     std::fs::create_dir(&mount).unwrap();
     let mut mounts = Command::new("mount");
-    if mounts.args(["-t", "tmpfs", "tmpfs"]).arg(&mount).output().is_ok_and(|output| output.status.success()) {
+    if mounts.args(["-t", "tmpfs", "tmpfs"]).arg(&mount).output().is_ok_and(|output| output.status.success())
+    {
         refused(mount.to_str().unwrap(), "is a mount point");
         let inside = mount.join("export");
         let (done, text) = at(inside.to_str().unwrap());
@@ -329,12 +330,10 @@ fn what_was_written_keeps_its_name_whatever_happens_to_the_power() {
             return;
         }
         assert!(done && parent.join(name).exists(), "{name}: {text}");
-        let named = text
-            .lines()
-            .rposition(|line| {
-                (line.contains("rename") || line.contains("link")) && line.contains(&format!("/{name}\""))
-            })
-            .unwrap();
+        let names = |line: &str| {
+            (line.contains("rename") || line.contains("link")) && line.contains(&format!("/{name}\""))
+        };
+        let named = text.lines().enumerate().filter(|(_, line)| names(line)).last().unwrap().0;
         let synced = format!("<{}>", parent.display());
         let then = text.lines().skip(named).any(|line| line.contains("fsync(") && line.contains(&synced));
         assert!(then, "{name}: {text}");

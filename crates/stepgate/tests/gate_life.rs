@@ -184,13 +184,13 @@ fn commands_beyond_those_that_are_done_at_once_are_told_so() {
     let world = World::new();
     let path = world.gate.data().join("admin.sock");
     // Each is waited for, as long as a command may take to arrive.
-    let idle: Vec<_> =
-        (0..32).map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap()).collect();
+    let idle: Vec<_> = (0..32).map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap()).collect();
     let refused = world.gate.run(["user", "ls"], "").unwrap();
     assert_eq!(refused.status, 3, "{}", refused.text());
     assert!(refused.stderr.contains("too many commands at once"), "{}", refused.stderr);
     drop(idle);
-    stepgate_testkit::until("room", SOON, || world.gate.run(["user", "ls"], "").unwrap().status == 0).unwrap();
+    stepgate_testkit::until("room", SOON, || world.gate.run(["user", "ls"], "").unwrap().status == 0)
+        .unwrap();
 }
 
 /// `tests/fixtures/format-1.tar.gz` is what a stepgate of commit c65df5b left, the last with everything in sled: its

@@ -249,9 +249,7 @@ impl Delivery {
             text.push_str(&head(&format!("stepgate_{what}_failures_total"), "counter", failed));
             for (name, way) in rows {
                 let failures = way.status.state().failures;
-                text.push_str(&format!(
-                    "stepgate_{what}_failures_total{{{label}=\"{name}\"}} {failures}\n"
-                ));
+                text.push_str(&format!("stepgate_{what}_failures_total{{{label}=\"{name}\"}} {failures}\n"));
             }
         }
         text

@@ -94,7 +94,9 @@ impl Asker {
                 }
                 Err(trouble) => {
                     match self.status.status.failed(&trouble.why) {
-                        None => tracing::warn!(witness = name, why = trouble.why, "does not cosign; trying on"),
+                        None => {
+                            tracing::warn!(witness = name, why = trouble.why, "does not cosign; trying on")
+                        }
                         Some(failing) => self.degraded.failing(&self.log, &name, failing),
                     }
                     backoff.after(&trouble, chance()).min(self.witness.every)
@@ -110,8 +112,7 @@ impl Asker {
             return true;
         }
         let down = &mut self.down;
-        self.runtime
-            .block_on(async { tokio::time::timeout(wait, down.wait_for(|down| *down)).await.is_ok() })
+        self.runtime.block_on(async { tokio::time::timeout(wait, down.wait_for(|down| *down)).await.is_ok() })
     }
 
     /// Asks once, if there is anything new.

@@ -49,8 +49,10 @@ impl Link {
     /// The running gate, for what has no end: the directory would be kept from it.
     pub(crate) fn to_gate(config: &Config) -> Result<Self, Failure> {
         let no_gate = || {
-            Failure::unreachable("no gate serves this data directory, and following would keep one from starting")
-                .hint("start it (stepgate serve) and try again, or see what is there without --follow")
+            Failure::unreachable(
+                "no gate serves this data directory, and following would keep one from starting",
+            )
+            .hint("start it (stepgate serve) and try again, or see what is there without --follow")
         };
         if is_served(config)? { Ok(Self::Gate(Box::new(config.clone()))) } else { Err(no_gate()) }
     }

@@ -54,7 +54,10 @@ fn operators_see_how_far_sinks_are_and_have_them_send_again() {
     let resets: Vec<_> = world.records().into_iter().filter(|it| it["type"] == "sink.reset").collect();
     assert_eq!(resets.len(), 1, "{resets:?}");
     let reset = &resets[0];
-    assert_eq!((&reset["name"], &reset["kind"], &reset["cursor"]), (&"disk".into(), &"file".into(), &0.into()));
+    assert_eq!(
+        (&reset["name"], &reset["kind"], &reset["cursor"]),
+        (&"disk".into(), &"file".into(), &0.into())
+    );
     assert!(reset["operator"].is_string(), "{reset}");
     // While none serves, too.
     assert_eq!(world.gate.terminate().unwrap(), 0);
@@ -94,8 +97,7 @@ fn a_witness_is_shown_where_sinks_are_and_one_that_has_seen_more_than_there_is_r
         }
     });
     let vkey = Cosigner::new("witness.example", &[9; 32]).unwrap().key();
-    let mut world =
-        World::with_audit(&format!("  witnesses: [{{vkey: {vkey}, url: \"{url}\", every: 1s}}]"));
+    let mut world = World::with_audit(&format!("  witnesses: [{{vkey: {vkey}, url: \"{url}\", every: 1s}}]"));
     world.configure(&format!("metrics: {{listen: {address}}}"));
     world.gate.serve().unwrap();
     until("the alarm", SOON, || world.recorded("integrity.failed", "the witness witness.example")).unwrap();

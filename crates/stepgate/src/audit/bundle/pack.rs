@@ -149,7 +149,9 @@ fn replaceable(path: &Path) -> Result<(), Failure> {
     }
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
     match rustix::fs::statx(rustix::fs::CWD, path, flags, StatxFlags::BASIC_STATS) {
-        Ok(there) if there.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) => refused("is a mount point"),
+        Ok(there) if there.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) => {
+            refused("is a mount point")
+        }
         // Where the system does not tell, renaming will.
         _ => Ok(()),
     }
