@@ -209,6 +209,16 @@ fn a_data_directory_of_an_older_stepgate_is_verified_and_served() {
     };
     // By whichever command it is opened first.
     unpack();
+    // Which is not damaged, and was not verified either.
+    let older = world.gate.run(["audit", "verify"], "").unwrap();
+    assert_eq!(older.status, 3, "{}", older.text());
+    assert!(
+        older.stderr.contains("older stepgate") && !older.text().contains("evidence"),
+        "{}",
+        older.text()
+    );
+    let people = world.gate.run(["user", "ls"], "").unwrap().ok().unwrap();
+    assert!(people.contains("vera") && people.contains("ines"), "{people}");
     let verified = world.gate.run(["audit", "verify"], "").unwrap().ok().unwrap();
     assert!(verified.lines().last().unwrap().starts_with("ok: "), "{verified}");
     unpack();
