@@ -46,11 +46,7 @@ pub(super) async fn do_backup(
 ) -> Result<Option<String>, Failure> {
     let (operator, out) = (by.operator(), out.clone());
     blocking(&store.log, move |log| {
-        let done = log.backup(&dir, operator).map_err(|error| match error {
-            BackupError::Log(error) => log_error(&error),
-            other => Failure::usage(format!("no backup was made: {other}"))
-                .hint("the directory must be empty or hold backups of this log, and be writable for the gate"),
-        })?;
+        let done = log.backup(&dir, operator).map_err(|error| not_backed_up(&error))?;
         let BackedUp { size, root, bytes, there, held, path } = done;
         let row = json!({"size": size, "root": root.to_base64(), "bytes": bytes, "path": path});
         out.blocking_send(Reply::Row(row)).map_err(|_| Failure::unreachable("nobody listens"))?;
@@ -62,6 +58,14 @@ pub(super) async fn do_backup(
         )))
     })
     .await
+}
+
+pub(super) fn not_backed_up(error: &BackupError) -> Failure {
+    match error {
+        BackupError::Log(error) => log_error(error),
+        other => Failure::usage(format!("no backup was made: {other}"))
+            .hint("the directory must be empty or hold backups of this log, and be writable for the gate"),
+    }
 }
 
 /// The gate's side of retention.

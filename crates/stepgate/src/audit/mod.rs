@@ -13,6 +13,8 @@ mod search;
 mod shown;
 mod shred;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod tiles;
 mod verify;
 
