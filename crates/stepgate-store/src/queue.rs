@@ -74,12 +74,6 @@ impl Batch {
         self.change_bytes = 0;
     }
 
-    /// How often the writer has put off what it could have written, so that more comes along.
-    #[cfg(test)]
-    pub(crate) fn kept_waiting(&self) -> u64 {
-        self.inner().kept_waiting
-    }
-
     /// Gives back what a burst has taken, but for so many bytes.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         self.bytes.shrink_to(bytes);
@@ -314,6 +308,12 @@ impl Queue {
             drop(inner);
             thread::park_timeout(LINGER.saturating_sub(waited));
         }
+    }
+
+    /// How often the writer has put off what it could have written, so that more comes along.
+    #[cfg(test)]
+    pub(crate) fn kept_waiting(&self) -> u64 {
+        self.inner().kept_waiting
     }
 
     /// Gives back what a burst has taken, but for so many bytes.
