@@ -149,6 +149,13 @@ fn an_export_is_itself_recorded() {
     let sealed = records.iter().find(|record| record["type"] == "audit.export_sealed").unwrap();
     assert_eq!((&sealed["export"], &sealed["signed"]), (&exported["export"]["id"], &true.into()));
     assert!(sealed["operator"].is_string() && sealed["operator"] == exported["operator"], "{sealed}");
+    // So is a backup, by the same account.
+    let backup = world.tree.path().join("backup");
+    std::fs::create_dir(&backup).unwrap();
+    world.gate.run(["audit", "backup", backup.to_str().unwrap()], "").unwrap().ok().unwrap();
+    let records = world.records();
+    let backed_up = records.iter().find(|record| record["type"] == "log.backed_up").unwrap();
+    assert_eq!(backed_up["operator"], exported["operator"]);
 }
 
 /// While the gate is stopped, an export waits for it with its directory made.

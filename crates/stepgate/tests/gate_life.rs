@@ -155,7 +155,7 @@ fn what_is_no_log_is_told_from_a_damaged_one() {
 
 #[test]
 fn a_gate_that_starts_waits_for_a_short_command_to_be_done() {
-    let mut world = World::not_serving(|text| text);
+    let world = World::not_serving(|text| text);
     world.gate.run(["user", "ls"], "").unwrap().ok().unwrap();
     let lock = std::fs::File::open(world.gate.data().join("lock")).unwrap();
     lock.lock().unwrap();

@@ -268,8 +268,8 @@ impl Courier {
         };
         progress.written_at = Instant::now();
         // What an operator has asked for is in the file already, and stays.
-        let state = self.status.state();
-        if state.reset.is_some() {
+        let _writing = self.status.writing();
+        if self.status.state().reset.is_some() {
             return;
         }
         match self.file.write(&cursor) {
@@ -277,7 +277,6 @@ impl Courier {
             // More is sent twice after a restart, and none is lost.
             Err(error) => tracing::warn!(sink = self.status.name, %error, "its cursor cannot be written"),
         }
-        drop(state);
     }
 
     fn failed(&mut self, backoff: &mut Backoff, trouble: &Trouble) -> Duration {

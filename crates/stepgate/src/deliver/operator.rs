@@ -129,13 +129,13 @@ impl Delivery {
     pub(super) fn reset(&self, serving: bool, name: &str, from: u64) -> Result<String, Failure> {
         let sink = self.resettable(serving, name, from)?;
         let cursor = Cursor { log_id: self.log.id().to_owned(), next: from, last_hash: None, place: None };
-        let mut state = sink.state();
+        let _writing = sink.writing();
         // On disk before it is acknowledged, whatever the sink is at just now.
         CursorFile::new(&self.data, name)
             .write(&cursor)
             .map_err(|error| Failure::usage(format!("the cursor of {name} cannot be written: {error}")))?;
         if serving {
-            state.reset = Some(from);
+            sink.state().reset = Some(from);
             sink.asked.notify_one();
         }
         Ok(format!("{name} is sent all from record {from} on; what it has, it gets again"))

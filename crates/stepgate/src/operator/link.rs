@@ -95,13 +95,15 @@ impl Here {
     ) -> Result<Option<String>, Failure> {
         let by = Actor::Operator(Some(rustix::process::getuid().as_raw()));
         self.runtime.block_on(async {
-            let (sender, mut replies) = tokio::sync::mpsc::channel(QUEUE);
+            let (sender, replies) = tokio::sync::mpsc::channel(QUEUE);
             let work = async {
                 let result = execute(&self.operations, &by, command, &sender).await;
                 drop(sender);
                 result
             };
             let print = async {
+                // Gone where no more is wanted, so that the work ends too.
+                let mut replies = replies;
                 while let Some(reply) = replies.recv().await {
                     each(reply)?;
                 }
