@@ -183,7 +183,7 @@ impl Judge {
         // Only then: what it is recorded by is no small thing to make.
         let plain = own.is_none() && !asked && decision.limit.is_none();
         if plain && let Some(event) = case.passes_on_ticket() {
-            if !again || !view.rules.is_settled_by_facts(&pending.facts) {
+            if !again || !view.rules.is_settled_by_facts(&self.database.config.name, &pending.facts) {
                 return case.ticket(event).await;
             }
             let passed = case.ticket(event.clone()).await?;
