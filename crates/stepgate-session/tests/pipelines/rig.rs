@@ -65,6 +65,7 @@ struct Rig {
 pub(crate) fn play(frames: &[Vec<u8>], seed: u64) -> Outcome {
     let parameters = [("standard_conforming_strings", "on"), ("client_encoding", "UTF8")];
     let session = Session::new(Setup {
+        pid: 4_711,
         id: ID,
         catalog: catalog_with(&[], &["deny", "hold", "holdno"]),
         parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),

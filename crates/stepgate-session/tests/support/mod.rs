@@ -223,6 +223,7 @@ impl Stage {
     pub(crate) fn new() -> Self {
         let parameters = [("standard_conforming_strings", "on"), ("client_encoding", "UTF8")];
         let session = Session::new(Setup {
+            pid: 4_711,
             id: ID,
             catalog: catalog(),
             parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
