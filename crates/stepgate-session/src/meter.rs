@@ -357,6 +357,16 @@ impl Session {
         }
     }
 
+    /// Whether the server works on a statement that is proven to change nothing.
+    pub(crate) fn only_reads(&self) -> bool {
+        match self.expect.front().map(|entry| &entry.owed) {
+            Some(Owed::Query { traces, .. } | Owed::Execute { traces, .. }) => {
+                traces.shows.iter().all(|facts| facts.read_only)
+            }
+            _ => false,
+        }
+    }
+
     /// What the statement draws on that the server works on.
     fn meter_in_front(&self) -> Option<Arc<Meter>> {
         match &self.expect.front()?.owed {

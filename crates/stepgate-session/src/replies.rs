@@ -191,7 +191,8 @@ impl Session {
         };
         let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
         self.parameter(&name, &value);
-        if self.lets_be_said(frame) || is_of_the_protocol(&name) {
+        // What only reads sets nothing: the server's operator has.
+        if self.only_reads() || self.lets_be_said(frame) || is_of_the_protocol(&name) {
             self.client.relay(frame);
         }
     }

@@ -144,7 +144,7 @@ fn keys_shown_beside_what_is_made_of_other_rows_are_not_all_whose_data_was_shown
 #[test]
 fn pieces_of_copy_data_are_not_taken_for_rows() {
     let mut stage = stage();
-    stage.client(&[query("select a from public.t; copy (select b from app.t) to stdout")]);
+    stage.client(&[query("select a from public.t; copy (select a from app.t) to stdout")]);
     passes(&mut stage);
     stage.server(&[description(&[(T, 1)]), text("42"), complete()]);
     stage.server(&[frame(b'H', &[0, 0, 1, 0, 0])]);
@@ -183,7 +183,7 @@ fn binary_values_are_told_as_text_and_what_cannot_be_is_more() {
         (25, &[b'x'; 257][..], keys(&[], true)),
     ] {
         let mut stage = stage();
-        stage.client(&[query("fetch 1 from c")]);
+        stage.client(&[query("select a from public.t")]);
         passes(&mut stage);
         stage.server(&[binary(type_oid), row(&[Some(value)]), complete(), ready(b'I')]);
         assert_eq!(told(&mut stage), expected, "{type_oid} {value:?}");
