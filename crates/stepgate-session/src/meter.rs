@@ -167,10 +167,12 @@ impl Limits {
         }
     }
 
-    /// The transaction is over.
-    pub(crate) fn transaction_ended(&mut self) {
-        self.until_end.clear();
+    /// The transaction is over. Whether anything was kept for that.
+    pub(crate) fn transaction_ended(&mut self) -> bool {
         (self.too_many, self.told) = (false, false);
+        let kept = !self.until_end.is_empty();
+        self.until_end.clear();
+        kept
     }
 }
 

@@ -358,7 +358,9 @@ impl Session {
         }
         if status == b'I' {
             // What was deferred has run, and what it said has come.
-            self.limits.transaction_ended();
+            if self.limits.transaction_ended() {
+                self.actions.push_back(Action::LimitsOver);
+            }
         }
         if self.expect.is_empty() {
             self.encoding_unsure = false;

@@ -101,6 +101,8 @@ pub enum Action {
         /// Bytes of the next row, with its header.
         next: u64,
     },
+    /// Statements draw no longer on what they are limited by, without one having completed just now.
+    LimitsOver,
     /// The catalog may have changed: load it again and call [`Session::catalog_loaded`].
     LoadCatalog {
         /// Counts the session's changes; to be handed back.

@@ -69,6 +69,8 @@ fn notices_of_deferred_triggers_at_sync_are_counted_as_rows() {
     let shown = stage.at_client();
     assert_eq!((shows(&shown, "901-0"), shows(&shown, "further notices")), (1, 1));
     assert_eq!(tags(&shown), "12CNNZ");
+    // What it did not use goes back to its grant now, and not before.
+    assert_eq!(stage.limits_over, 1);
 }
 
 #[test]

@@ -188,7 +188,7 @@ impl Rig {
             Action::LoadCatalog { change } => self.loads.push(change),
             Action::End(_) => self.outcome.ended = true,
             Action::ShowsMore { .. } => panic!("nothing here has an origin"),
-            Action::Threshold { .. } => panic!("nothing here has a limit"),
+            Action::Threshold { .. } | Action::LimitsOver => panic!("nothing here has a limit"),
             Action::NotParsed { .. } | Action::Completed { .. } | Action::Subjects { .. } => {}
         }
         true

@@ -46,7 +46,9 @@ async fn after_a_rest_an_unchanged_catalog_is_not_read_again_and_a_changed_one_i
     };
     let (log, _) = Log::open(dir.path(), options).unwrap();
     let map = "version: 1\ndatabases: {}\n";
-    let rules = Ruleset::load(("map.yaml", map), ("policy.yaml", "version: 1\napprovals: {self: {self: true}}\n")).unwrap();
+    let rules =
+        Ruleset::load(("map.yaml", map), ("policy.yaml", "version: 1\napprovals: {self: {self: true}}\n"))
+            .unwrap();
     let (_rules, rules) = watch::channel(Arc::new(rules));
     let past = Past::Stored { log, vault, before: None };
     let database = Database::new(config(cluster.port()), rules, Arc::default(), past);
