@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use stepgate_types::{InForce, Kind, Limit, SqlState};
+use stepgate_types::{Certainty, InForce, Kind, Limit, SqlState};
 use stepgate_wire::{HEADER, Piece, Problem, peek};
 
 use crate::cut::Cut;
@@ -294,21 +294,23 @@ impl Session {
 
     /// A notice of the server's.
     pub(crate) fn notice(&mut self, frame: &Bytes) {
-        if let Some(meter) = self.meter_in_front() {
-            let can_wait = !matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Bind { .. }));
-            if can_wait {
-                if !self.lets(meter, frame, true) {
+        let waits = !matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Bind { .. }));
+        let is_said = match self.meter_in_front().filter(|_| waits) {
+            Some(meter) => {
+                let others: Vec<_> = self.deferring().cloned().collect();
+                // Only what comes with rows of its own can be asked about.
+                if !self.within(&others, frame) {
                     return;
                 }
-            } else if !self.lets_be_said(frame) {
-                // Functions run while it is planned. Only what comes with rows can be asked about: this is left out.
-                return;
+                self.lets(meter, frame, true)
             }
-        } else if !self.lets_be_said(frame) {
-            return;
+            // Functions run while a statement is planned, and after it.
+            None => self.lets_be_said(frame),
+        };
+        if is_said {
+            self.tally_text(frame);
+            self.client.relay(frame);
         }
-        self.tally_text(frame);
-        self.client.relay(frame);
     }
 
     /// A notification. What others send is none of this session's data.
@@ -320,17 +322,19 @@ impl Session {
         }
     }
 
-    /// Whether what is no row, and cannot wait for people, may be said: by the statement under way, or by those of the open
-    /// transaction whose deferred code may be running. It is counted as a row of each. What may not be is left out.
+    /// Whether what is no row, and cannot wait for people, may be said: by the statement under way, and by those of the
+    /// open transaction whose deferred code may be running. What may not be is left out.
     pub(crate) fn lets_be_said(&mut self, frame: &Bytes) -> bool {
+        let meters: Vec<_> = self.meter_in_front().into_iter().chain(self.deferring().cloned()).collect();
+        self.within(&meters, frame)
+    }
+
+    /// Counts it as a row of each of these, if all let it through; else it is left out, and that is said once.
+    fn within(&mut self, meters: &[Arc<Meter>], frame: &Bytes) -> bool {
         let bytes = frame_bytes(frame);
-        let own = self.meter_in_front();
-        let alone = own.is_some();
-        let meters = || own.as_ref().into_iter().chain(self.limits.until_end.iter().filter(|_| !alone));
-        let spent =
-            meters().any(|meter| meter.enforced && !meter.has(bytes)) || (self.limits.too_many && !alone);
+        let spent = meters.iter().any(|meter| meter.enforced && !meter.has(bytes)) || self.is_crowded();
         if !spent {
-            meters().for_each(|meter| meter.count(bytes));
+            meters.iter().for_each(|meter| meter.count(bytes));
         } else if !std::mem::replace(&mut self.limits.told, true) {
             self.client.own(&left_out().notice_bytes());
         }
@@ -341,15 +345,36 @@ impl Session {
     pub(crate) fn shown_error(&mut self, frame: &Bytes) -> Bytes {
         self.tally_text(frame);
         let bytes = frame_bytes(frame);
-        let own = self.meter_in_front();
-        let deferred = if own.is_some() { &[] } else { self.limits.until_end.as_slice() };
-        let meters = || own.iter().chain(deferred);
-        let crowded = own.is_none() && self.limits.too_many;
-        if !self.fatal && (crowded || meters().any(|meter| meter.enforced && !meter.has_bytes(bytes))) {
+        let meters: Vec<_> = self.meter_in_front().into_iter().chain(self.deferring().cloned()).collect();
+        let spent = meters.iter().any(|meter| meter.enforced && !meter.has_bytes(bytes));
+        if !self.fatal && (spent || self.is_crowded()) {
             return error_left_out().error_bytes();
         }
-        meters().for_each(|meter| meter.count(bytes));
+        meters.iter().for_each(|meter| meter.count(bytes));
         frame.clone()
+    }
+
+    /// The meters of earlier statements of the transaction whose deferred code may be running.
+    fn deferring(&self) -> impl Iterator<Item = &Arc<Meter>> {
+        let runs = !self.limits.until_end.is_empty() && self.may_run_deferred();
+        self.limits.until_end.iter().filter(move |_| runs)
+    }
+
+    /// Whether there are more of them than are kept.
+    fn is_crowded(&self) -> bool {
+        self.limits.too_many && self.may_run_deferred()
+    }
+
+    /// Whether code that was deferred before may run by now. A statement with a limit of its own ends no transaction, if
+    /// it is the only one of its message, and one was open before.
+    fn may_run_deferred(&self) -> bool {
+        let (Some(Owed::Query { traces, .. } | Owed::Execute { traces, .. }), b'T') =
+            (self.expect.front().map(|entry| &entry.owed), self.status)
+        else {
+            return true;
+        };
+        let alone = matches!(&*traces.shows, [only] if only.certainty != Certainty::Unknown);
+        traces.meter.is_none() || !alone
     }
 
     /// Counts what a statement says besides its rows.

@@ -155,3 +155,23 @@ fn of_more_limited_statements_than_are_kept_nothing_is_said_at_the_end() {
     assert_eq!(shows(&shown, "901-00"), 0);
     assert_eq!(tags(&shown), "NCZ");
 }
+
+/// COMMIT, in one message with a statement of another limit, is a COMMIT.
+#[test]
+fn what_is_deferred_is_on_its_own_account_also_where_the_commit_comes_with_a_limited_statement() {
+    let mut stage = written(Some(1), None);
+    stage.client(&[query("commit; select a from t")]);
+    let number = stage.decision().number;
+    stage.pass_limited(number, None, Some(1_000_000));
+    stage.server(&[vec![notice("901-00"); 3], vec![complete()]].concat());
+    let shown = stage.at_client();
+    assert_eq!((shows(&shown, "901-00"), shows(&shown, "further notices")), (1, 1));
+    stage.server(&[complete(), ready(b'I')]);
+    // And one that is alone in its message says what it has to say.
+    let mut stage = written(Some(0), None);
+    stage.client(&[query("select a from t")]);
+    let number = stage.decision().number;
+    stage.pass_limited(number, Some(2), None);
+    stage.server(&[notice("of its own"), complete(), ready(b'T')]);
+    assert_eq!(tags(&stage.at_client()), "NCZ");
+}
