@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use pg_raw_parse::Node;
-use pg_raw_parse::nodes::{RangeVar, SelectStmt};
+use pg_raw_parse::nodes::SelectStmt;
 use pg_raw_parse::raw::{A_Expr_Kind, BoolExprType, SetOperation};
 
 /// The deepest expression that is looked into; deeper ones prove nothing.
@@ -41,17 +41,17 @@ fn within(statement: Node<'_>) -> Option<Scan> {
         Node::DeclareCursorStmt(it) => of_query(it.query()),
         Node::PrepareStmt(it) => of_query(it.query()),
         Node::UpdateStmt(it) => {
-            let values = it.target_list().iter().map(|target| target.val());
+            let mut values = it.target_list().iter().map(|target| target.val());
             let plain = it.from_clause().is_empty() && it.with_clause().is_none();
             let returns = it.returning_clause().is_none_or(|it| it.exprs().iter().all(|it| is_plain(it, 0)));
-            (plain && returns && values.into_iter().all(|it| is_plain(it, 0))).then_some(())?;
-            of_one(it.relation()?, it.where_clause(), true)
+            (plain && returns && values.all(|it| is_plain(it, 0))).then_some(())?;
+            of_one(it.where_clause())
         }
         Node::DeleteStmt(it) => {
             let plain = it.using_clause().is_empty() && it.with_clause().is_none();
             let returns = it.returning_clause().is_none_or(|it| it.exprs().iter().all(|it| is_plain(it, 0)));
             (plain && returns).then_some(())?;
-            of_one(it.relation()?, it.where_clause(), true)
+            of_one(it.where_clause())
         }
         _ => None,
     }
@@ -96,8 +96,9 @@ fn of_select(select: &SelectStmt) -> Option<Scan> {
     }
 }
 
-fn of_one(_relation: &RangeVar, condition: Node<'_>, row_by_row: bool) -> Option<Scan> {
-    Some(Scan { relations: 1, row_by_row, held_to_constants: held(condition)? })
+/// A write to one relation: what it returns is what it writes.
+fn of_one(condition: Node<'_>) -> Option<Scan> {
+    Some(Scan { relations: 1, row_by_row: true, held_to_constants: held(condition)? })
 }
 
 /// Counts relations that stand in FROM by their names. `None`: something else does.
@@ -159,7 +160,7 @@ fn hold(condition: Node<'_>, columns: &mut BTreeSet<String>, depth: usize) {
 /// The column's name: with one relation there is but one of that name.
 fn column(node: Node<'_>) -> Option<&str> {
     let Node::ColumnRef(it) = node else { return None };
-    it.fields().iter().last()?.as_str()
+    it.fields().iter().next_back()?.as_str()
 }
 
 fn is_constant(node: Node<'_>) -> bool {
