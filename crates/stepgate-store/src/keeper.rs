@@ -90,7 +90,7 @@ impl Hand<'_> {
     }
 }
 
-/// While others record, reading a full file goes on a little at a time, so that it takes a fortieth of a core, or a tenth
+/// While others record, reading a full file goes on a little at a time, so that it takes an eightieth of a core, or a tenth
 /// once much is left to be sealed. Nothing hangs on it but how much a start must read, and what retention may delete.
 struct Breath {
     began: Instant,
@@ -103,14 +103,14 @@ impl Breath {
     const RECORDS: u32 = 256;
 
     /// So many times as long as the reading took, a rest lasts …
-    const REST: u32 = 39;
+    const REST: u32 = 79;
 
     /// … or so many times, once so many records are left …
     const SHORT: u32 = 9;
     const MANY: u64 = 16 * SEGMENT_RECORDS;
 
     /// … and no longer than this.
-    const LONGEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_millis(200);
 
     fn new(hand: &Hand<'_>) -> Self {
         Self { began: Instant::now(), records: 0, durable: hand.shared.marks_durable() }

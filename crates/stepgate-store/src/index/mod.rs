@@ -58,16 +58,17 @@ impl Finder {
         Self { log: log.clone(), active: Arc::new(Mutex::new(Chunk::new(first))) }
     }
 
-    /// Indexes records that are not yet, about `most` of them; returns how many are left. Blocks the thread.
+    /// Indexes records that are not yet, about `most` of them; returns how many are left, and of how many in all. Blocks
+    /// the thread.
     ///
     /// # Errors
     /// A record cannot be read.
-    pub fn catch_up(&self, most: u64) -> Result<u64, LogError> {
+    pub fn catch_up(&self, most: u64) -> Result<(u64, u64), LogError> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         let end = self.log.len();
         let until = end.min(active.next().saturating_add(most));
         self.advance(&mut active, until, end)?;
-        Ok(end.saturating_sub(active.next()))
+        Ok((end.saturating_sub(active.next()), end))
     }
 
     /// Whether a record of this log passes; as a search finds out.
