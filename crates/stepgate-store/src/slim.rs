@@ -263,3 +263,60 @@ impl Live {
         self.steps.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: &str, rest: &str) -> Vec<u8> {
+        format!(r#"{{"a":"\"ts_us\":1","ts_us":5,"type":"{kind}"{rest}}}"#).into_bytes()
+    }
+
+    #[test]
+    fn a_statement_that_runs_is_read_again_until_it_has_ended_or_its_session_has() {
+        for (kind, rest) in [
+            ("statement.completed", r#","session":"s","statement":7"#),
+            ("statement.outcome_unknown", r#","session":"s","statement":7"#),
+            ("session.closed", r#","session":"s""#),
+        ] {
+            let mut live = Live::default();
+            for verdict in ["deny", "hold"] {
+                let held = format!(r#","session":"s","statement":6,"verdict":"{verdict}""#);
+                assert_eq!(live.take(2, &record("statement.decided", &held)), Some(5));
+            }
+            let runs = r#","person":{"c":[1]},"session":"s","statement":7,"verdict":"forward""#;
+            assert_eq!(live.take(3, &record("statement.decided", runs)), Some(5));
+            assert_eq!(
+                live.take(4, &record("statement.completed", r#","session":"t","statement":7"#)),
+                Some(5)
+            );
+            assert_eq!(live.floor(9), Some(3));
+            assert_eq!(live.take(5, &record(kind, rest)), Some(5));
+            assert_eq!(live.floor(9), Some(9), "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_leaves_no_floor() {
+        let odd = r#","session":{"s":[{}, -1]},"statement":[2.5, null],"verdict":true"#;
+        let mut live = Live::default();
+        assert_eq!(live.take(1, &record("label.followed", odd)), Some(5));
+        assert_eq!(live.floor(9), Some(9));
+        for (kind, rest) in [
+            ("statement.decided", odd),
+            ("statement.decided", r#","session":"s","statement":"7","verdict":"forward""#),
+            ("statement.completed", r#","session":"s""#),
+            ("session.closed", ""),
+            ("grant.issued", r#","grant":"g""#),
+        ] {
+            let mut live = Live::default();
+            assert_eq!(live.take(1, &record(kind, rest)), Some(5));
+            assert_eq!(live.floor(9), None, "{kind} {rest}");
+        }
+        for bytes in [&b"{"[..], br#"{"type":"x"}"#, br#"{"ts_us":5}"#, b"[]"] {
+            let mut live = Live::default();
+            assert_eq!((live.take(1, bytes), time_of(bytes)), (None, None));
+            assert_eq!(live.floor(9), None);
+        }
+    }
+}

@@ -216,3 +216,35 @@ fn make(dir: &Path, log_id: &str, (first, segment): (u64, u64), unfinished: &Pat
     tape.file.sync_all()?;
     Ok(tape)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_frame_has_no_zeros_ahead_and_where_there_is_no_space_for_it_none_of_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tape = Tape::create(dir.path(), &"0".repeat(32), 64).unwrap();
+        let path = dir.path().join(file_name(0));
+        let written = || fs::read(&path).unwrap();
+        let begun = tape.place().1;
+        tape.append(&vec![b'x'; LARGE], 0).unwrap();
+        let mut whole = written();
+        assert_eq!(whole.len() as u64, tape.place().1);
+        assert_eq!(whole.split_off(usize::try_from(begun).unwrap()), vec![b'x'; LARGE]);
+        // A small one has.
+        tape.append(b"small", 1).unwrap();
+        let ahead = written().len() as u64 - tape.place().1;
+        assert_eq!(ahead, begun + LARGE as u64);
+        let (before, place) = (written(), tape.place());
+        tape.fill(true);
+        let large = vec![b'y'; 3 * LARGE];
+        assert!(matches!(tape.append(&large, 2), Err(Unwritten::NoSpace(_))));
+        assert!(written() == before && tape.place() == place);
+        tape.fill(false);
+        tape.append(&large, 2).unwrap();
+        let whole = written();
+        assert_eq!(whole.len() as u64, tape.place().1);
+        assert!(whole.ends_with(&large) && whole.starts_with(&before[..usize::try_from(place.1).unwrap()]));
+    }
+}
