@@ -20,6 +20,7 @@ use crate::keeper::{compare, compare_hashes};
 use crate::layout::{Layout, Used};
 use crate::open::first_there;
 use crate::scan::{Damage, End, Found, Scan, file_header, file_name};
+use crate::slim::time_of;
 use crate::{Log, LogError, OpenError, check_single, checkpoints, cosigned, keys};
 
 /// Verifies the log of the data directory `dir`, without its keys and without changing it.
@@ -262,7 +263,7 @@ impl Check<'_> {
                 changed_before = changed.replace((frame.header.first, digest));
             }
             if let Some((gather, offset)) = &mut gathered {
-                gather.take(&frame, *offset).map_err(Failure::files)?;
+                gather.take(&frame, *offset, &mut |_, record| time_of(record)).map_err(Failure::files)?;
                 *offset = offset.saturating_add(frame.length());
             }
             if let Some(seal) = sealed.next_if(|seal| seal.end <= chain.next())

@@ -18,7 +18,8 @@ use crate::gather::{CHECKPOINT, HASHES, Made, OFFSETS, SEAL, Seal, gather, hex_d
 use crate::log::MAX_CHANGES;
 use crate::queue::Parcel;
 use crate::scan::{file_name, files};
-use crate::slim::Live;
+use crate::slim::{Live, time_of};
+use crate::tape::SEGMENT_RECORDS;
 use crate::writer::Shared;
 use crate::{Change, Log, LogError, Side, keys};
 
@@ -97,7 +98,8 @@ impl Hand<'_> {
     }
 }
 
-/// While others record, reading a full file goes on a little at a time, so that it takes a tenth of a core at most.
+/// While others record, reading a full file goes on a little at a time, so that it takes an eightieth of a core, or a tenth
+/// once much is left to be sealed. Nothing hangs on it but how much a start must read, and what retention may delete.
 struct Breath {
     began: Instant,
     records: u32,
@@ -109,10 +111,14 @@ impl Breath {
     const RECORDS: u32 = 256;
 
     /// So many times as long as the reading took, a rest lasts …
-    const REST: u32 = 9;
+    const REST: u32 = 79;
+
+    /// … or so many times, once so many records are left …
+    const SHORT: u32 = 9;
+    const MANY: u64 = 16 * SEGMENT_RECORDS;
 
     /// … and no longer than this.
-    const LONGEST: Duration = Duration::from_millis(20);
+    const LONGEST: Duration = Duration::from_millis(200);
 
     fn new(hand: &Hand<'_>) -> Self {
         Self { began: Instant::now(), records: 0, durable: hand.shared.marks_durable() }
@@ -126,7 +132,10 @@ impl Breath {
         }
         let others_record = hand.shared.marks_durable() != self.durable;
         if others_record && hand.stops().is_ok() {
-            thread::sleep((self.began.elapsed() * Self::REST).min(Self::LONGEST));
+            let left = hand.shared.marks_durable().saturating_sub(hand.shared.archive.sealed_to());
+            let rest = if left > Self::MANY { Self::SHORT } else { Self::REST };
+            // Whoever closes the log wakes it.
+            thread::park_timeout((self.began.elapsed() * rest).min(Self::LONGEST));
         }
         *self = Self::new(hand);
     }
@@ -230,8 +239,9 @@ impl Keeper {
         let live = &mut self.live;
         let mut breath = Breath::new(hand);
         let mut each = |seq: u64, record: &[u8]| {
-            live.take(seq, record);
+            let at = live.take(seq, record);
             breath.after_one(hand);
+            at
         };
         let made =
             gather(dir, &shared.log_id, (first, end), carry.changes, &mut each).map_err(LogError::Io)?;
@@ -365,7 +375,9 @@ pub(crate) fn check_one(shared: &Shared, seals: &[Seal], index: usize) -> Result
     if seal.first >= shared.archive.floor() {
         let before = seals.get(..index).unwrap_or_default();
         let carry = Carry::after(before).ok_or("a seal is malformed")?;
-        let made = gather(dir, &shared.log_id, (seal.first, seal.end), carry.changes, &mut |_, _| {})?;
+        let made = gather(dir, &shared.log_id, (seal.first, seal.end), carry.changes, &mut |_, record| {
+            time_of(record)
+        })?;
         return compare(dir, &made, seal);
     }
     compare_hashes(dir, seal).map(drop)
