@@ -1,5 +1,6 @@
 //! Facts to decision, decision to record, record to token: the one way from a statement to a pass.
 
+mod ahead;
 mod asking;
 mod buckets;
 mod estimate;
@@ -28,6 +29,7 @@ use stepgate_types::{
 };
 use stepgate_wire::Problem;
 
+pub use self::ahead::{AskAhead, CannotAsk};
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
 use self::known::{Known, When};
@@ -338,7 +340,7 @@ impl Case<'_> {
                 self.permit("forward", None, None).await.map(|verdict| self.limited(verdict, None))
             }
             Action::StepUp | Action::Approve => self.step_up(approved).await,
-            Action::Deny => self.deny().await,
+            Action::Deny => self.deny_unless_ahead().await,
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use stepgate_types::{Certainty, InForce, Kind, Limit, SqlState};
+use stepgate_wire::read::CommandComplete;
 use stepgate_wire::{HEADER, Piece, Problem, peek};
 
 use crate::cut::Cut;
@@ -35,6 +36,10 @@ pub struct Meter {
     rows_out: AtomicU64,
     bytes_out: AtomicU64,
     told: AtomicBool,
+    /// Its statement stores rows: those that its command tag tells count, too.
+    stores: bool,
+    /// Of `rows_out`, those up to the last completion.
+    told_of: AtomicU64,
     /// What the statement goes by; once that is taken back, nothing more passes.
     by: Mutex<Option<InForce>>,
 }
@@ -48,10 +53,10 @@ impl PartialEq for Meter {
 impl Eq for Meter {}
 
 impl Meter {
-    /// The meter of statement `number`, which lets so much through. One that is not `enforced` tells when that is
+    /// The meter of statement `number`, which lets so much through and, if it `stores` rows, counts those as well. One that is not `enforced` tells when that is
     /// reached, once, and lets everything through.
     #[must_use]
-    pub fn new(number: u64, left: Limit, enforced: bool) -> Arc<Self> {
+    pub fn new(number: u64, left: Limit, enforced: bool, stores: bool) -> Arc<Self> {
         let meter = Self {
             number,
             enforced,
@@ -60,6 +65,8 @@ impl Meter {
             rows_out: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             told: AtomicBool::new(false),
+            stores,
+            told_of: AtomicU64::new(0),
             by: Mutex::new(None),
         };
         meter.refill(left);
@@ -113,6 +120,21 @@ impl Meter {
         }
         self.rows_out.store(self.rows_out.load(Relaxed).saturating_add(1), Relaxed);
         self.bytes_out.store(self.bytes_out.load(Relaxed).saturating_add(bytes), Relaxed);
+    }
+
+    /// The statement has completed: rows that it has stored, and not shown, by its command tag.
+    pub(crate) fn completed(&self, rows: Option<u64>) {
+        if !self.stores {
+            return;
+        }
+        let shown = self.rows_out.load(Relaxed).saturating_sub(self.told_of.load(Relaxed));
+        let rows = rows.unwrap_or(0).saturating_sub(shown);
+        let left = self.rows_left.load(Relaxed);
+        if left != UNLIMITED {
+            self.rows_left.store(left.saturating_sub(rows), Relaxed);
+        }
+        self.rows_out.store(self.rows_out.load(Relaxed).saturating_add(rows), Relaxed);
+        self.told_of.store(self.rows_out.load(Relaxed), Relaxed);
     }
 
     fn has(&self, bytes: u64) -> bool {
@@ -391,6 +413,15 @@ impl Session {
                 traces.shows.iter().all(|facts| facts.read_only)
             }
             _ => false,
+        }
+    }
+
+    /// A statement has completed.
+    pub(crate) fn counts_stored(&self, frame: &Bytes) {
+        if let Some(meter) = self.meter_in_front()
+            && let Ok(complete) = CommandComplete::read(frame)
+        {
+            meter.completed(complete.rows());
         }
     }
 

@@ -86,7 +86,11 @@ impl Session {
                     self.checked(check, None);
                 }
             }
-            (Owed::Query { .. }, b'T' | b'C' | b'I' | b'H' | b'c') => self.client.relay(frame),
+            (Owed::Query { .. }, b'C') => {
+                self.counts_stored(frame);
+                self.client.relay(frame);
+            }
+            (Owed::Query { .. }, b'T' | b'I' | b'H' | b'c') => self.client.relay(frame),
             (Owed::Execute { .. }, b'H' | b'c') => self.client.relay(frame),
             (Owed::Query { .. } | Owed::Execute { .. }, b'G') => {
                 self.client.relay(frame);
@@ -95,6 +99,7 @@ impl Session {
             (Owed::Execute { number, .. }, b'C') => {
                 let number = *number;
                 self.has_made(number);
+                self.counts_stored(frame);
                 self.client.relay(frame);
                 self.ended(None, false);
             }

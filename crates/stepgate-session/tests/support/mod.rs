@@ -486,7 +486,7 @@ impl Stage {
 
     /// Passes a statement that may deliver so much.
     pub(crate) fn pass_limited(&mut self, number: u64, rows: Option<u64>, bytes: Option<u64>) -> Arc<Meter> {
-        let meter = Meter::new(number, Limit { rows, bytes }, true);
+        let meter = Meter::new(number, Limit { rows, bytes }, true, false);
         self.session.limit(Arc::clone(&meter));
         self.pass(permit(number));
         meter

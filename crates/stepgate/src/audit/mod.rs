@@ -18,6 +18,7 @@ mod tests;
 mod tiles;
 mod verify;
 
+pub(crate) use filter::time;
 pub(crate) use operator::{AuditOperator, execute};
 
 use std::io::Write;

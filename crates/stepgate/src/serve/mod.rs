@@ -1,5 +1,6 @@
 //! `stepgate serve`.
 
+mod foresee;
 pub(crate) mod hardening;
 mod indexing;
 mod listen;
@@ -144,6 +145,8 @@ async fn serve(
         log: store.log.clone(),
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
+        url: config.console.url.clone(),
+        foresee: Arc::new(foresee::Foresee(Arc::clone(&gate))),
         observed: Arc::new(observed::Observed {
             gate: Arc::clone(&gate),
             delivery: Arc::clone(&delivery),
