@@ -7,6 +7,7 @@
 mod answer;
 mod ask;
 mod budget;
+mod conditions;
 mod end;
 mod enrol;
 mod error;
@@ -30,6 +31,7 @@ use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 pub use budget::{Block, Need};
+pub use conditions::Conditions;
 pub use end::Left;
 pub use error::{DeskError, EnrolError, VerifyError};
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};

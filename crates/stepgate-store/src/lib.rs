@@ -64,8 +64,8 @@ pub use check::verify_dir;
 pub use cosigned::{CosignError, Cosigned};
 pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
 pub use desk::{
-    Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
-    Shown, ShownParameter, VerifyError, Waiting,
+    Block, Conditions, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress,
+    RequestInfo, Shown, ShownParameter, VerifyError, Waiting,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};

@@ -1,6 +1,11 @@
 //! The API on a real listener, over a real store: dana and eve are analysts, omar owns data, etl is a
 //! service.
 
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub(crate) mod browser;
+mod document;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -31,6 +36,8 @@ pub(crate) struct World {
     pub(crate) people: People,
     pub(crate) desk: Desk,
     pub(crate) log: Log,
+    pub(crate) document: document::Document,
+    asked: std::sync::atomic::AtomicU8,
     _dir: tempfile::TempDir,
 }
 
@@ -69,6 +76,11 @@ pub(crate) fn name(text: &str) -> PersonName {
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::at("").await
+    }
+
+    /// The same under another address.
+    pub(crate) async fn at(url: &str) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(FakeClock::default()));
         let entropy = Arc::new(FakeEntropy::seeded(1));
         let vault = Vault::new(&Zeroizing::new([7; 32]), entropy.clone());
@@ -106,32 +118,99 @@ impl World {
             clock: clock.clone(),
             entropy,
             observed: Arc::new(Fine),
+            url: if url.is_empty() { format!("http://{address}") } else { url.to_owned() },
         };
         let (_, plain) = tokio::sync::watch::channel(Encryption::Plain);
         tokio::spawn(serve(Api::new(parts), listener, plain, std::future::pending()));
-        Self { address, clock, people, desk, log, _dir: dir }
+        Self {
+            address,
+            clock,
+            people,
+            desk,
+            log,
+            document: document::Document::default(),
+            asked: 0.into(),
+            _dir: dir,
+        }
     }
 
     /// One request, byte for byte, on a connection of its own.
     pub(crate) async fn raw(&self, text: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(text.as_bytes()).await.unwrap();
+        // A body that is too large is not read to its end.
+        let _ = stream.write_all(text.as_bytes()).await;
+        let first_line = text.lines().next().unwrap_or_default().to_owned();
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.unwrap();
+        let ended = stream.read_to_end(&mut bytes).await;
+        assert!(ended.is_ok() || !bytes.is_empty(), "{ended:?}");
         let text = String::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        let head = head.to_ascii_lowercase();
+        // Refused by HTTP itself, before the API has seen it.
+        if let Some((method, path)) = first_line.split(' ').next().zip(first_line.split(' ').nth(1)) {
+            self.document.check(method, path, status, &head, body);
+        }
+        Answer { status, head, body: body.to_owned() }
+    }
+
+    /// One request with these headers.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut text = format!(
+            "{} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n",
+            method.to_ascii_uppercase(),
+            self.address
+        );
+        for (name, value) in headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        self.raw(&format!("{text}content-length: {}\r\n\r\n{body}", body.len())).await
+    }
+
+    /// The head of a stream of events.
+    pub(crate) async fn events(&self, token: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let ask =
+            format!("GET /api/v1/events HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"retry: 5000\n\n\r\n") && !bytes.ends_with(b"}") {
+            let mut chunk = [0; 1024];
+            let read = stream.read(&mut chunk).await.unwrap();
+            assert!(read > 0, "the stream ended: {}", String::from_utf8_lossy(&bytes));
+            bytes.extend_from_slice(&chunk[..read]);
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let head = head.to_ascii_lowercase();
+        self.document.check("get", "/api/v1/events", status, &head, body);
+        Answer { status, head, body: body.to_owned() }
+    }
+
+    /// Asks until this network has asked too often.
+    pub(crate) async fn exhaust(&self) {
+        let limited = (0..5000).map(|_| self.get("/healthz", ""));
+        for asked in limited {
+            if asked.await.status == 429 {
+                return;
+            }
+        }
+        panic!("nobody is ever told to wait");
     }
 
     pub(crate) async fn call(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> Answer {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        self.raw(&format!(
-            "{method} {path} HTTP/1.1\r\nhost: gate\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-        .await
+        let authorization = format!("Bearer {token}");
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend((!token.is_empty()).then_some(("authorization", authorization.as_str())));
+        self.send(method, path, &headers, &body).await
     }
 
     pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
@@ -169,9 +248,14 @@ impl World {
     }
 
     async fn ask(&self, itself: bool) -> Waiting {
+        self.ask_for(itself, SQL, Strength::Standard).await
+    }
+
+    /// A request of dana's for that statement: her own, or one for data-owners.
+    pub(crate) async fn ask_for(&self, itself: bool, sql: &str, strength: Strength) -> Waiting {
         let groups = if itself { BTreeSet::new() } else { BTreeSet::from(["data-owners".parse().unwrap()]) };
         let ask = Ask {
-            id: RequestId::from_bytes([u8::from(itself) + 1; 5]),
+            id: RequestId::from_bytes([self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1; 5]),
             statement: StatementId { session: SessionId::from_bytes([u8::from(itself); 16]), number: 1 },
             person: name("dana"),
             db_user: "analyst".to_owned(),
@@ -197,7 +281,7 @@ impl World {
                 itself,
                 groups,
                 count: 1,
-                strength: Strength::Standard,
+                strength,
                 reason_required: !itself,
                 remember: itself.then_some(Duration::from_secs(900)),
                 scope: Scope { client: true, network: true, session: false, labels: false },
@@ -206,7 +290,7 @@ impl World {
             expires: self.clock.now().plus(Duration::from_secs(300)),
         };
         let held = Held {
-            sql: SQL.as_bytes().to_vec(),
+            sql: sql.as_bytes().to_vec(),
             parameters: vec![Some(b"42".to_vec()), None],
             formats: vec![0, 0],
             types: vec![23, 0],

@@ -29,6 +29,11 @@ impl Reading {
         }
     }
 
+    /// How much of a part this person has seen.
+    pub(super) fn seen(&self, viewer: &PersonName, part: Part) -> Option<usize> {
+        self.0.get(viewer)?.get(&part).copied()
+    }
+
     /// Whether this person has seen anything of it.
     pub(super) fn knows(&self, viewer: &PersonName) -> bool {
         self.0.contains_key(viewer)

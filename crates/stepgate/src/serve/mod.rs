@@ -139,6 +139,7 @@ async fn serve(
         log: store.log.clone(),
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
+        url: config.console.url.clone(),
         observed: Arc::new(observed::Observed {
             gate: Arc::clone(&gate),
             delivery: Arc::clone(&delivery),
