@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::transports::Transports;
 use crate::{MAX_ID, Rejected};
 
 /// Characters of an attestation object: with a chain of certificates, in base64.
@@ -13,12 +14,6 @@ const MAX_ATTESTATION: usize = 32 * 1024;
 
 /// Characters of any other field. Client data have the origin twice at most, signatures are RSA's of 2,048 bits.
 const MAX_FIELD: usize = 4 * 1024;
-
-/// Transports that are looked at; there are half a dozen.
-const MAX_TRANSPORTS: usize = 16;
-
-/// Those that the standard knows (section 5.8.4). A hint for browsers, nothing is proven by it.
-const TRANSPORTS: [&str; 6] = ["usb", "nfc", "ble", "smart-card", "hybrid", "internal"];
 
 /// What browsers add beside these is not looked at.
 #[derive(Deserialize)]
@@ -57,7 +52,7 @@ pub(crate) struct Created {
     pub(crate) id: Vec<u8>,
     pub(crate) client_data: Vec<u8>,
     pub(crate) attestation: Vec<u8>,
-    pub(crate) transports: Vec<String>,
+    pub(crate) transports: Transports,
 }
 
 /// A signature, as the browser sent it.
@@ -72,16 +67,12 @@ pub(crate) struct Got {
 impl Created {
     pub(crate) fn read(json: &Value) -> Result<Self, Rejected> {
         let (id, response) = read::<CreatedJson>(json)?;
-        let mut transports = response.transports;
-        transports.truncate(MAX_TRANSPORTS);
-        transports.retain(|one| TRANSPORTS.contains(&one.as_str()));
-        transports.sort();
-        transports.dedup();
+        let transports = Transports::of(response.transports.iter().map(String::as_str));
         Ok(Self {
             id,
+            transports,
             client_data: field(&response.client_data)?,
             attestation: unbase64(bounded(&response.attestation, MAX_ATTESTATION)?)?,
-            transports,
         })
     }
 }

@@ -36,8 +36,8 @@ fn fixed(reader: &mut Reader<'_>) -> Option<u8> {
 }
 
 fn attested<'a>(reader: &mut Reader<'a>) -> Option<(&'a [u8], [u8; 16])> {
-    let kind = reader.take(16)?.try_into().ok()?;
-    let length = u16::from_be_bytes(reader.take(2)?.try_into().ok()?);
+    let kind = reader.array()?;
+    let length = u16::from_be_bytes(reader.array()?);
     let id = reader.take(usize::from(length)).filter(|id| (1..=MAX_ID).contains(&id.len()))?;
     // The public key; the library reads it.
     reader.skip()?;

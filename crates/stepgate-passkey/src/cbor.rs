@@ -26,6 +26,11 @@ impl<'a> Reader<'a> {
         Some(taken)
     }
 
+    /// The next `N` bytes.
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        self.take(N)?.try_into().ok()
+    }
+
     /// The number of pairs of a map that begins here.
     pub(crate) fn map(&mut self) -> Option<u64> {
         self.expect(5)

@@ -2,18 +2,21 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use stepgate_types::{Entropy, Strength};
 use webauthn_rs_core::proto as library;
 
-use crate::Rejected;
-use crate::answer::{to_base64, unbase64};
+use crate::answer::to_base64;
+use crate::cbor::Reader;
+use crate::transports::Transports;
+use crate::{MAX_ID, Rejected};
+
+/// The form of [`Passkey::secret`].
+const VERSION: u8 = 1;
 
 /// Which person a passkey was made for: random, so that it says nothing about them (Web Authentication level 3,
 /// section 14.6.1). All passkeys of a person have the same one.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct UserHandle(#[serde(with = "base64url")] [u8; 32]);
+#[derive(Clone, PartialEq, Eq)]
+pub struct UserHandle([u8; 32]);
 
 impl UserHandle {
     /// A fresh one.
@@ -46,8 +49,7 @@ impl fmt::Debug for UserHandle {
 }
 
 /// What is known of where a key lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attestation {
     /// Nothing was asked for, or nothing said.
     None,
@@ -59,44 +61,24 @@ pub enum Attestation {
     Trusted,
 }
 
-/// A public key.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase", deny_unknown_fields)]
+/// A public key: x and y of a point, or an RSA modulus and exponent.
+#[derive(Clone, PartialEq, Eq)]
 enum Key {
-    Es256 {
-        #[serde(with = "base64url")]
-        x: Vec<u8>,
-        #[serde(with = "base64url")]
-        y: Vec<u8>,
-    },
-    Es384 {
-        #[serde(with = "base64url")]
-        x: Vec<u8>,
-        #[serde(with = "base64url")]
-        y: Vec<u8>,
-    },
-    Rs256 {
-        #[serde(with = "base64url")]
-        n: Vec<u8>,
-        #[serde(with = "base64url")]
-        e: [u8; 3],
-    },
+    Es256([u8; 32], [u8; 32]),
+    Es384([u8; 48], [u8; 48]),
+    Rs256(Box<[u8; 256]>, [u8; 3]),
 }
 
 /// One passkey or security key of one person: what must be kept to verify its answers.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Passkey {
-    #[serde(with = "base64url")]
     id: Vec<u8>,
     key: Key,
     backup_eligible: bool,
-    #[serde(with = "base64url")]
     aaguid: [u8; 16],
-    transports: Vec<String>,
+    transports: Transports,
     attestation: Attestation,
     person: UserHandle,
-    #[serde(skip)]
     state: State,
 }
 
@@ -112,13 +94,13 @@ impl Passkey {
     pub(crate) fn new(
         verified: &library::Credential,
         aaguid: [u8; 16],
-        transports: Vec<String>,
+        transports: Transports,
         attestation: Attestation,
         person: UserHandle,
     ) -> Result<Self, Rejected> {
         Ok(Self {
             id: verified.cred_id.clone(),
-            key: Key::of(&verified.cred)?,
+            key: Key::of(&verified.cred).ok_or(Rejected::BadKey)?,
             backup_eligible: verified.backup_eligible,
             aaguid,
             transports,
@@ -131,22 +113,53 @@ impl Passkey {
     /// From [`Passkey::secret`] and [`Passkey::state`], as they were stored; `None` if they are anything else.
     #[must_use]
     pub fn read(secret: &[u8], state: &[u8]) -> Option<Self> {
-        let mut passkey: Self = serde_json::from_slice(secret).ok()?;
-        let (counter, backed_up) = state.split_first_chunk()?;
-        let backed_up = match backed_up {
-            [0] => false,
-            [1] => true,
+        let mut reader = Reader::new(secret);
+        let [VERSION, kind, nature, transports] = reader.array()? else { return None };
+        let key = match kind {
+            1 => Key::Es256(reader.array()?, reader.array()?),
+            2 => Key::Es384(reader.array()?, reader.array()?),
+            3 => Key::Rs256(Box::new(reader.array()?), reader.array()?),
             _ => return None,
         };
-        passkey.state = State { counter: u32::from_be_bytes(*counter), backed_up };
-        Some(passkey)
+        let attestation = match nature >> 1 {
+            0 => Attestation::None,
+            1 => Attestation::Itself,
+            2 => Attestation::Untrusted,
+            3 => Attestation::Trusted,
+            _ => return None,
+        };
+        let (aaguid, person) = (reader.array()?, UserHandle(reader.array()?));
+        let id = Some(reader.rest()).filter(|id| (1..=MAX_ID).contains(&id.len()))?.to_vec();
+        let mut reader = Reader::new(state);
+        let (counter, backed_up) = (u32::from_be_bytes(reader.array()?), reader.array()?);
+        if !reader.rest().is_empty() || backed_up > [1] {
+            return None;
+        }
+        Some(Self {
+            id,
+            key,
+            backup_eligible: nature & 1 == 1,
+            aaguid,
+            transports: Transports::from_bits(transports)?,
+            attestation,
+            person,
+            state: State { counter, backed_up: backed_up == [1] },
+        })
     }
 
-    /// What never changes, as JSON of at most some 2,200 bytes. Not secret in itself, but nobody's business.
+    /// What never changes, in some 150 bytes, 900 at most: version, kind of key, nature (in the lowest bit whether it
+    /// is backup eligible, above it the attestation), transports, key, AAGUID, user handle, id. Not secret in itself,
+    /// but nobody's business.
     #[must_use]
     pub fn secret(&self) -> Vec<u8> {
-        // Numbers, texts and bytes in base64 always become JSON.
-        serde_json::to_vec(self).unwrap_or_default()
+        let nature = self.attestation as u8 * 2 + u8::from(self.backup_eligible);
+        let (kind, first, second): (u8, &[u8], &[u8]) = match &self.key {
+            Key::Es256(x, y) => (1, x, y),
+            Key::Es384(x, y) => (2, x, y),
+            Key::Rs256(n, e) => (3, &**n, e),
+        };
+        let head = [VERSION, kind, nature, self.transports.bits()];
+        [&head[..], first, second, &self.aaguid, &self.person.0, &self.id].concat()
     }
 
     /// What changes with use: the counter in four bytes, and whether it is backed up in one.
@@ -196,8 +209,8 @@ impl Passkey {
 
     /// Where the browser may find it: hints for the next time.
     #[must_use]
-    pub fn transports(&self) -> &[String] {
-        &self.transports
+    pub fn transports(&self) -> Vec<&'static str> {
+        self.transports.words()
     }
 
     /// What is known of where the key lives.
@@ -254,18 +267,18 @@ impl fmt::Debug for Passkey {
 
 impl Key {
     /// Only where algorithm and curve belong together (RFC 9053 section 2.1, as Web Authentication narrows it).
-    fn of(key: &library::COSEKey) -> Result<Self, Rejected> {
+    fn of(key: &library::COSEKey) -> Option<Self> {
         use library::{COSEAlgorithm as Algorithm, COSEKeyType as Type, ECDSACurve as Curve};
-        match (key.type_, &key.key) {
+        Some(match (key.type_, &key.key) {
             (Algorithm::ES256, Type::EC_EC2(key)) if key.curve == Curve::SECP256R1 => {
-                Ok(Self::Es256 { x: key.x.clone(), y: key.y.clone() })
+                Self::Es256(exactly(&key.x)?, exactly(&key.y)?)
             }
             (Algorithm::ES384, Type::EC_EC2(key)) if key.curve == Curve::SECP384R1 => {
-                Ok(Self::Es384 { x: key.x.clone(), y: key.y.clone() })
+                Self::Es384(exactly(&key.x)?, exactly(&key.y)?)
             }
-            (Algorithm::RS256, Type::RSA(key)) => Ok(Self::Rs256 { n: key.n.clone(), e: key.e }),
-            _ => Err(Rejected::BadKey),
-        }
+            (Algorithm::RS256, Type::RSA(key)) => Self::Rs256(Box::new(exactly(&key.n)?), key.e),
+            _ => return None,
+        })
     }
 
     fn to_library(&self) -> library::COSEKey {
@@ -274,31 +287,14 @@ impl Key {
             Type::EC_EC2(library::COSEEC2Key { curve, x: x.to_vec(), y: y.to_vec() })
         };
         let (type_, key) = match self {
-            Self::Es256 { x, y } => (Algorithm::ES256, ec2(Curve::SECP256R1, x, y)),
-            Self::Es384 { x, y } => (Algorithm::ES384, ec2(Curve::SECP384R1, x, y)),
-            Self::Rs256 { n, e } => {
-                (Algorithm::RS256, Type::RSA(library::COSERSAKey { n: n.clone(), e: *e }))
-            }
+            Self::Es256(x, y) => (Algorithm::ES256, ec2(Curve::SECP256R1, x, y)),
+            Self::Es384(x, y) => (Algorithm::ES384, ec2(Curve::SECP384R1, x, y)),
+            Self::Rs256(n, e) => (Algorithm::RS256, Type::RSA(library::COSERSAKey { n: n.to_vec(), e: *e })),
         };
         library::COSEKey { type_, key }
     }
 }
 
-/// Bytes as base64url in JSON.
-mod base64url {
-    use super::{Deserialize, Deserializer, Serializer, to_base64, unbase64};
-
-    pub(crate) fn serialize<S: Serializer>(bytes: &impl AsRef<[u8]>, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&to_base64(bytes.as_ref()))
-    }
-
-    pub(crate) fn deserialize<'de, D, T>(from: D) -> Result<T, D::Error>
-    where
-        D: Deserializer<'de>,
-        T: TryFrom<Vec<u8>>,
-    {
-        let text = String::deserialize(from)?;
-        let bytes = unbase64(&text).map_err(serde::de::Error::custom)?;
-        T::try_from(bytes).map_err(|_| serde::de::Error::custom("of another length"))
-    }
+fn exactly<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
+    bytes.try_into().ok()
 }

@@ -2,7 +2,7 @@
 //! key on USB and a synced passkey), and signatures of the other kinds by OpenSSL. All over a challenge of 32 times 1, for
 //! `http://localhost:6480`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use serde_json::Value;
 use stepgate_passkey::{Assertion, Enrolment, Passkey, Rejected, Site, UserHandle};
