@@ -32,7 +32,7 @@ const ALLOWED: [(&str, &str, &str); 13] = [
     (
         "console",
         "types record policy approval store",
-        "axum hyper hyper-util rustls serde serde_json sha2 tokio tokio-rustls tracing zeroize",
+        "axum fast_qr hyper hyper-util maud rustls serde serde_json sha2 subtle tokio tokio-rustls tracing zeroize",
     ),
     ("testkit", "types", "base64 p256 serde_json sha2 tempfile thiserror totp-rs"),
     (

@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 
-use super::{Turned, layout, qr};
+use super::{Turned, layout, qr, text};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::problem::Problem;
@@ -26,7 +26,7 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
             p { "You have none. A password alone enrols none: ask whoever runs the gate." }
         } @else {
             ul.cards {
-                @for factor in &factors { li { (factor.kind) " since " (factor.enrolled) } }
+                @for factor in &factors { li { (factor.kind) " since " (text::moment(&factor.enrolled.to_string())) } }
             }
             h2 { "Another app in its place" }
             form method="post" action="/enrol/totp" {

@@ -70,7 +70,7 @@ fn granted(caller: &Caller, grants: &[GrantInfo]) -> Markup {
                             (if grant.once { "Once" } else { "Again and again" }) " on " (grant.database) ": "
                             (text::visible(&grant.relations.join(", ")))
                         }
-                        p.quiet { "Until " (grant.expires) }
+                        p.quiet { "Until " (text::moment(&grant.expires)) }
                         form method="post" action={ "/grants/" (grant.grant) "/revoke" } {
                             (layout::proof(caller))
                             button.plain { "Give back " span.hidden { (grant.grant) } }

@@ -98,6 +98,7 @@ fn page(
                 p #state role="status" aria-live="polite" data-request=(id) data-state=(info.state) {
                     "Open; lapses " (text::left(conditions.expires, now)) "."
                 }
+                p { a href="#answer" { "To the answer" } }
                 (shown)
                 (terms(info, &conditions))
                 (reading(id, &conditions))
@@ -124,9 +125,10 @@ fn heading(caller: &Caller, info: &RequestInfo) -> Markup {
 /// All that the desk shows at once.
 fn statement(shown: &Shown) -> Markup {
     html! {
-        section aria-labelledby="statement" {
+        section {
             h2 #statement { "Statement" }
             (exact("Statement", &shown.sql))
+            p.quiet { "Marked is what could hide or reorder text, spelt out." }
             @if shown.parameters_total > 0 {
                 h2 #values { "Values" }
                 ol.values {
@@ -137,7 +139,7 @@ fn statement(shown: &Shown) -> Markup {
                 }
             }
         }
-        section aria-labelledby="from" {
+        section {
             h2 #from { "From" }
             dl {
                 dt { "Person" } dd { (shown.info.person) }
@@ -173,7 +175,7 @@ fn one_part(part: Part, page: &Page) -> Markup {
         Part::Sql => "Statement".to_owned(),
         Part::Parameter(number) => format!("Value {}", number + 1),
     };
-    html! { section aria-labelledby="part" { h2 #part { (name) } (exact(&name, page)) } }
+    html! { section { h2 #part { (name) } (exact(&name, page)) } }
 }
 
 /// Text that keeps its lines and is read from left to right, whatever it holds.
@@ -192,13 +194,13 @@ fn exact(name: &str, page: &Page) -> Markup {
 
 fn terms(info: &RequestInfo, conditions: &Conditions) -> Markup {
     html! {
-        section aria-labelledby="terms" {
+        section {
             h2 #terms { "If it is approved" }
             dl {
                 dt { "Delivers" } dd { (text::limit(conditions.limit)) }
                 dt { "Kind" } dd { (conditions.kinds.join(", ")) " (" (conditions.uses.join(", ")) ")" }
                 @if let Some(time) = conditions.remember {
-                    dt { "Remembered" } dd { "for " (text::duration(time)) ", for the same tables and client" }
+                    dt { "Remembered" } dd { "for " (text::span(time)) ", for the same tables and client" }
                 }
                 dt { "Approvals" } dd { (info.approvers.len()) " of " (info.count) " so far" }
                 dt { "Proof" } dd { (conditions.strength.as_str()) " or stronger" }
@@ -221,8 +223,8 @@ fn reading(id: RequestId, conditions: &Conditions) -> Markup {
 fn answers(caller: &Caller, info: &RequestInfo, conditions: &Conditions) -> Markup {
     let id = info.request;
     html! {
-        section aria-labelledby="answer" {
-            h2 #answer { "Your answer" }
+        section {
+            h2 #answer tabindex="-1" { "Your answer" }
             @if requests::answers(&caller.person, info) {
                 @if info.itself { (verification(caller, id)) } @else { (vote(caller, id, conditions)) }
             } @else { p { "Others answer this request." } }

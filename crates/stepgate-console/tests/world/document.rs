@@ -68,7 +68,13 @@ impl Document {
 
     /// An answer of the API. Of paths that the document does not have, and of methods that a path has not, nothing is
     /// said: 404 and 405.
-    pub(crate) fn check(&self, method: &str, path: &str, status: u16, head: &str, body: &str) {
+    pub(crate) fn check(
+        &self,
+        (method, path, sent): (&str, &str, &str),
+        status: u16,
+        head: &str,
+        body: &str,
+    ) {
         let path = path.split('?').next().unwrap();
         let method = method.to_ascii_lowercase();
         let known =
@@ -78,6 +84,12 @@ impl Document {
         let response = &operation["responses"][status.to_string()];
         assert!(!response.is_null(), "{at} is not in docs/openapi.json: {body}");
         self.seen().answers.insert((method, template, status));
+        // What was taken is what the document says that is taken.
+        let body_schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+        if status < 300 && !body_schema.is_null() {
+            let sent = serde_json::from_str(sent).unwrap();
+            self.matches(body_schema, &sent, "", &at).unwrap_or_else(|why| panic!("{why}"));
+        }
         let (response, _) = self.resolve(response);
         for (name, header) in response["headers"].as_object().into_iter().flatten() {
             let needed = header["required"] == true;

@@ -205,6 +205,11 @@ fn url_of(url: &str, at: At, problems: &mut Problems<'_>) -> Option<String> {
     let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     // It is printed into notices and web pages: plain ASCII without spaces or quotes.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/[]".contains(&byte);
+    // Passwords and codes are typed there.
+    if let Some(why) = super::safe_url(url).err().filter(|_| host.is_some()) {
+        problems.add(at, format!("console.url {why}"), None);
+        return None;
+    }
     match host {
         Some(host) if !host.is_empty() && host.bytes().all(plain) => {
             Some(url.trim_end_matches('/').to_owned())
@@ -422,6 +427,8 @@ audit: {ordinary: buffered}
         assert!(parse(&open).unwrap_err().contains("metrics.listen is not a loopback address"));
         let open = plain.replace("{listen: 127.0.0.1:6480", "{listen: 0.0.0.0:6480");
         assert!(parse(&open).unwrap_err().contains("console.listen is not a loopback address"));
+        let open = plain.replace("https://gate.example/", "http://gate.example/");
+        assert!(parse(&open).unwrap_err().contains("console.url is http:// and not this machine"));
     }
 
     #[test]

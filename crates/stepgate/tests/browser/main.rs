@@ -34,7 +34,7 @@ fn somebody_sees_on_a_phone_what_is_held_and_lets_it_run_by_a_code() {
     let sql = "select ssn from customers where full_name <> '<b>\u{202E}x</b>' order by id limit 3;";
     psql.send(sql).unwrap();
     let request = held(&mut psql);
-    let shown = sql.trim_end_matches(';').replace('\u{202E}', "\\u{202E}");
+    let shown = sql.replace('\u{202E}', "\\u{202E}");
     let given = with(login(&dana), json!({"request": request, "sql": shown}));
     let Some(mut script) = Script::start(&world, "verify", given) else { return };
     let code = script.give_code(&mut dana);
