@@ -13,7 +13,9 @@ mod fixture;
 mod grant;
 mod guard;
 mod pass;
+mod recovery;
 mod request;
+mod sent_code;
 mod totp;
 mod totp_factor;
 
@@ -26,8 +28,10 @@ pub use factor::{
     Proof, UnknownMethod, Verified,
 };
 pub use grant::{Grant, NotCovered, Wanted};
-pub use guard::{Guard, Throttled};
+pub use guard::{Blocked, CEILING, Guard, Source, Throttled, Trusted};
 pub use pass::{Pass, pass_input};
+pub use recovery::Recovery;
 pub use request::{Ballot, Counted, Ended, Next, Open, Refusal};
+pub use sent_code::SentCode;
 pub use totp::{BadCode, Secret};
 pub use totp_factor::TotpFactor;

@@ -114,7 +114,7 @@ pub(crate) async fn logout(State(api): State<Arc<Api>>, caller: Caller) -> Statu
 }
 
 pub(crate) async fn me(State(api): State<Arc<Api>>, Caller { person, .. }: Caller) -> Response {
-    let factors: Vec<_> =
-        api.parts.people.factors().list(&person.name).iter().map(|factor| factor.kind.clone()).collect();
+    let enrolled = api.parts.people.factors().list(&person.name);
+    let factors: Vec<_> = enrolled.iter().map(|factor| factor.method().as_str()).collect();
     axum::Json(json!({"name": person.name, "groups": person.groups, "factors": factors})).into_response()
 }

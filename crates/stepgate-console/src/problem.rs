@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use stepgate_approval::{BadCode, Refusal};
 use stepgate_record::Outcome;
-use stepgate_store::{DeskError, EnrolError, VerifyError};
+use stepgate_store::{DeskError, EnrolError, PersonError, VerifyError};
 use stepgate_types::Strength;
 
 /// An answer other than yes. `error` is for programs, `message` and `hint` for people.
@@ -173,6 +173,12 @@ impl From<VerifyError> for Problem {
             VerifyError::Throttled(throttled) => {
                 Self::throttled("throttled", message, throttled.wait.as_secs())
             }
+            VerifyError::Suspended => Self::new(StatusCode::FORBIDDEN, "suspended", message)
+                .hint("use another method, or ask the operator to run: stepgate user factor unlock NAME ID"),
+            VerifyError::Factor(_) => Self::new(StatusCode::UNAUTHORIZED, "wrong_proof", message).step_up(),
+            VerifyError::Challenge(_) => Self::new(StatusCode::CONFLICT, "no_challenge", message),
+            VerifyError::TooNew(_) => Self::new(StatusCode::FORBIDDEN, "too_new", message),
+            VerifyError::Unavailable { .. } => Self::new(StatusCode::CONFLICT, "unavailable", message),
             VerifyError::NotFullyShown => Self::new(StatusCode::CONFLICT, "not_fully_shown", message)
                 .hint("run: stepgate request show REQUEST"),
             VerifyError::Reason(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reason_too_long", message),
@@ -185,10 +191,19 @@ impl From<EnrolError> for Problem {
         let message = error.to_string();
         match error {
             EnrolError::Verify(error) => error.into(),
-            EnrolError::CodeNeeded => Self::proof_needed(),
-            EnrolError::UnknownPerson => Self::login_required(),
+            EnrolError::UnknownPerson | EnrolError::NoFactor | EnrolError::NoReset => Self::not_found(),
+            EnrolError::CodeNeeded => Self::new(StatusCode::UNAUTHORIZED, "code_needed", message).step_up(),
+            EnrolError::EnrolCodeNeeded | EnrolError::TooWeak(_) => {
+                Self::new(StatusCode::FORBIDDEN, "enrolment_code_needed", message)
+            }
+            EnrolError::BadEnrolCode => Self::new(StatusCode::FORBIDDEN, "bad_enrolment_code", message)
+                .hint("ask the operator for a new one: stepgate user enroll-code NAME"),
+            EnrolError::ResetNeeded => Self::new(StatusCode::FORBIDDEN, "reset_needed", message),
+            EnrolError::Service => Self::new(StatusCode::FORBIDDEN, "service", message),
+            EnrolError::BadName => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_name", message),
             EnrolError::NotBegun => Self::new(StatusCode::CONFLICT, "not_begun", message),
             EnrolError::Full => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message),
+            EnrolError::Person(PersonError::Limit(_)) => Self::new(StatusCode::CONFLICT, "too_many", message),
             EnrolError::Person(_) => Self::gate_trouble(),
         }
     }

@@ -7,7 +7,7 @@ mod seen;
 mod statement;
 
 use serde::{Deserialize, Serialize};
-use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Use, Who};
+use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Strength, Use, Who};
 
 pub use evidence::{
     AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
@@ -178,10 +178,16 @@ pub enum Event {
         person: Who,
         /// Which, for example `totp`.
         factor: String,
-        /// The TOTP time step that is spent (RFC 6238).
+        /// The TOTP time step that is spent (RFC 6238); of other factors, a signature counter, or how many codes are left.
         step: u64,
         /// For which request, if for one.
         request: Option<RequestId>,
+        /// Which of the person's authenticators; records from before there could be several have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authenticator: Option<String>,
+        /// How much it proved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strength: Option<Strength>,
     },
     /// A factor was offered and refused.
     #[serde(rename = "stepup.factor_failed")]
@@ -190,7 +196,7 @@ pub enum Event {
         person: Who,
         /// Which.
         factor: String,
-        /// Why: `wrong`, `replayed`, `throttled`, `not-enrolled`.
+        /// Why: `wrong`, `replayed`, `throttled`, `suspended`, `not-enrolled`, `too-new`, and the words of each factor.
         reason: String,
         /// For which request, if for one.
         request: Option<RequestId>,
@@ -493,7 +499,9 @@ pub enum Event {
     #[serde(rename = "admin.action")]
     AdminAction {
         /// What: `user.added`, `user.removed`, `user.password_set`, `user.groups_set`,
-        /// `user.certificates_set`, `factor.enrolled`, `factor.removed`, `session.killed`, `sink.reset`.
+        /// `user.certificates_set`, `session.killed`, `sink.reset`; and of factors `factor.enrolled`, `factor.removed`,
+        /// `factor.code_issued` (an enrolment code), `factor.recovery_used`, `factor.suspended` (too many wrong codes),
+        /// `factor.unlocked`, `factor.reset_asked`, `factor.reset`, of which the person must hear.
         action: String,
         /// Whom it concerns.
         person: Option<Who>,
@@ -504,6 +512,9 @@ pub enum Event {
         /// The operator, where one did it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         operator: Option<Who>,
+        /// Which of the person's authenticators it concerns.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authenticator: Option<String>,
     },
     /// Somebody logged in to the API.
     #[serde(rename = "admin.login")]

@@ -64,12 +64,13 @@ pub use check::verify_dir;
 pub use cosigned::{CosignError, Cosigned};
 pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
 pub use desk::{
-    Block, Conditions, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress,
-    RequestInfo, Shown, ShownParameter, VerifyError, Waiting,
+    Answer, AuthenticatorInfo, Block, Challenged, Conditions, Deferred, Desk, DeskError, End, Enrol, EnrolError,
+    GrantInfo, Left, MethodInfo, Need, Part, Presented, Progress, RequestInfo, Shown, ShownParameter,
+    VerifyError, Waiting,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
-pub use factors::{Factor, Factors};
+pub use factors::{FactorRules, Factors};
 pub use given::SealError;
 pub use index::{Finder, Search};
 pub use keeper::Upkeep;

@@ -9,6 +9,7 @@ use stepgate_record::Event;
 use stepgate_types::{Actor, Clock, GroupName, PersonName, Timestamp};
 use tokio::sync::Mutex;
 
+use crate::factors::about;
 use crate::subjects::Old;
 use crate::wait::block_on;
 use crate::{Change, Entry, Factors, Log, LogError, ScramSecret, Side, Vault, VaultError};
@@ -233,10 +234,10 @@ impl People {
         let _changing = self.inner.changing.lock().await;
         self.known(name)?;
         let by = by.into();
-        let (mut changes, kinds) = self.inner.factors.removal_of_all(name);
+        let (mut changes, removed) = self.inner.factors.removal_of_all(name);
         changes.push(Change::Delete { side: Side::People, key: self.inner.log.subjects().key_of(name, "") });
         let mut events = vec![event("user.removed", name, &by, Vec::new())];
-        events.extend(kinds.iter().map(|_| event("factor.removed", name, &by, Vec::new())));
+        events.extend(removed.iter().map(|id| about("factor.removed", name, &by, id)));
         self.inner.log.append(events, changes).await?;
         self.inner.people.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.inner.version.fetch_add(1, Ordering::SeqCst);
@@ -378,6 +379,7 @@ pub(crate) fn event(action: &str, person: &PersonName, by: &Actor, groups: Vec<G
         by: by.by(),
         groups,
         operator: by.operator(),
+        authenticator: None,
     }
 }
 

@@ -229,6 +229,21 @@ pub(crate) enum UserCommand {
         #[arg(value_delimiter = ',')]
         groups: Vec<GroupName>,
     },
+    /// Make a code by which a person may enrol their first authenticator: good once, for ten minutes
+    #[command(
+        name = "enroll-code",
+        after_help = "Example:\n  stepgate user enroll-code dana\n\nHand it over in person or by telephone, to somebody you know: with their password it is all that is needed."
+    )]
+    EnrollCode {
+        /// For whom.
+        name: PersonName,
+        /// The code alone, or one JSON line.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: EnrollFormat,
+    },
+    /// Factors: list, remove, unlock, reset
+    #[command(subcommand, after_help = "Example:\n  stepgate user factor ls dana")]
+    Factor(FactorCommand),
     /// Say what a person's client certificate is for, where not for the name they connect with
     #[command(
         after_help = "Examples:\n  stepgate user cert dana 'Dana Scully' dana@corp.example\n  stepgate user cert dana   (their own name again)\n\nClients show certificates where tls.client_ca is configured."
@@ -238,6 +253,51 @@ pub(crate) enum UserCommand {
         name: PersonName,
         /// Common names, or alternative names (e-mail, host); a certificate must have one of them.
         certificates: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FactorCommand {
+    /// List a person's authenticators
+    #[command(after_help = "Example:\n  stepgate user factor ls dana -o json")]
+    Ls {
+        /// Whose.
+        name: PersonName,
+        /// How to write the list.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Remove an authenticator that is lost; its owner's grants and open requests end at once
+    #[command(after_help = "Example:\n  stepgate user factor rm dana totp-3f9a12bc")]
+    Rm {
+        /// Whose.
+        name: PersonName,
+        /// Which, as listed.
+        id: String,
+    },
+    /// Let an authenticator be tried again after too many wrong codes
+    #[command(after_help = "Example:\n  stepgate user factor unlock dana totp-3f9a12bc")]
+    Unlock {
+        /// Whose.
+        name: PersonName,
+        /// Which, as listed.
+        id: String,
+    },
+    /// Ask for all authenticators of a person to be removed; somebody else has to confirm it
+    #[command(
+        after_help = "Example:\n  stepgate user factor reset dana\n\nThen, within a day, another person: stepgate user factor confirm dana --as omar\nAnd then: stepgate user enroll-code dana"
+    )]
+    Reset {
+        /// Whose.
+        name: PersonName,
+    },
+    /// Confirm a reset that the operator has asked for, by a code of your own
+    #[command(after_help = "Example:\n  stepgate user factor confirm dana --as omar")]
+    Confirm {
+        /// Whose factors are to be removed.
+        name: PersonName,
+        #[command(flatten)]
+        who: AsArgs,
     },
 }
 
@@ -257,7 +317,7 @@ pub(crate) struct LoginArgs {
 pub(crate) enum EnrollCommand {
     /// Enrol a TOTP authenticator
     #[command(
-        after_help = "Examples:\n  stepgate enroll totp --as dana\n  stepgate enroll totp --as dana -o json    (prints the otpauth URI, then waits for a code)"
+        after_help = "Examples:\n  stepgate enroll totp --as dana\n  stepgate enroll totp --as dana -o json    (prints the otpauth URI, then waits for a code)\n\nWithout a configuration here it speaks to the gate you have logged in to, and asks for the enrolment code that the\noperator has made (stepgate user enroll-code NAME), or for a code of an authenticator that you have."
     )]
     Totp {
         /// Whose authenticator.
@@ -266,9 +326,21 @@ pub(crate) enum EnrollCommand {
         /// A QR code for reading, or one JSON line.
         #[arg(short, long, value_enum, default_value_t)]
         output: EnrollFormat,
-        /// Replace an authenticator that is enrolled already.
+        /// Replace an authenticator that is enrolled already, by a code of it, which is asked for first.
         #[arg(long)]
         replace: bool,
+    },
+    /// Print recovery codes: each is good once, when nothing else is at hand
+    #[command(
+        after_help = "Examples:\n  stepgate enroll recovery --as dana\n  stepgate enroll recovery --as dana -o json\n\nThey are shown once. A new list ends the one before. Asks for a code of an authenticator that is enrolled."
+    )]
+    Recovery {
+        /// Whose.
+        #[arg(long = "as", value_name = "NAME")]
+        person: PersonName,
+        /// Lines for printing, or one JSON line.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: EnrollFormat,
     },
 }
 

@@ -31,6 +31,7 @@ const OTHERS: &str = r#"
 {"type":"stepup.joined","request":"7K4M-9QXD","session":"S","statement":5}
 {"type":"stepup.deferred","request":"7K4M-9QXD","session":"S","statement":5,"reason":"lapsed"}
 {"type":"stepup.factor_verified","person":"dana","factor":"totp","step":59843944,"request":"7K4M-9QXD"}
+{"type":"stepup.factor_verified","person":"dana","factor":"passkey","step":7,"request":"7K4M-9QXD","authenticator":"passkey-3f9a12bc","strength":"phishing-resistant"}
 {"type":"stepup.factor_failed","person":"dana","factor":"totp","reason":"wrong","request":null}
 {"type":"stepup.voted","request":"7K4M-9QXD","person":"lee","approve":false,"canonical_sha256":"ef"}
 {"type":"stepup.voted","request":"7K4M-9QXD","person":"lee","approve":true,"canonical_sha256":"ef"}

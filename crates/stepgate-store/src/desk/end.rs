@@ -118,6 +118,7 @@ impl Inner {
             ended.extend(state.passes.values().filter(|kept| is_due(kept)).map(lapsed));
             state.passes.retain(|_, kept| !is_due(kept));
             state.enrolments.retain(|_, enrolment| enrolment.until > elapsed);
+            state.challenges.forget_lapsed(elapsed);
             let ends = state.open.iter().filter_map(|(request, entry)| {
                 if entry.open.is_due(now) {
                     Some((*request, Outcome::Expired, None))
@@ -170,7 +171,8 @@ impl Inner {
                 }
                 state.passes.remove(id);
             }
-            state.enrolments.remove(person);
+            state.enrolments.retain(|(of, _), _| of != person);
+            state.challenges.end_of(person);
             let asked = state.open.iter().filter(|(_, entry)| entry.open.ask().person == *person);
             let requests: Vec<_> =
                 asked.map(|(id, _)| (*id, Outcome::Withdrawn, by.person().cloned())).collect();

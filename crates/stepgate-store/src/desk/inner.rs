@@ -1,6 +1,6 @@
 //! What all handles of a desk share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use stepgate_approval::Wanted;
 use stepgate_record::Event;
@@ -8,6 +8,7 @@ use stepgate_types::{Clock, Entropy, GrantId, GroupName, Limit, PersonName, Requ
 use tokio::sync::broadcast;
 
 use super::DeskError;
+use super::methods::Methods;
 use super::state::{Entry, Kept, State};
 use crate::{Factors, Log, People, Vault};
 
@@ -29,6 +30,7 @@ pub(super) struct Inner {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Never held while waiting for the disk: who only looks never waits.
     pub(super) state: Mutex<State>,
+    pub(super) methods: RwLock<Methods>,
     pub(super) changed: broadcast::Sender<RequestId>,
 }
 

@@ -4,16 +4,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use stepgate_approval::{
-    Ask, Canonical, Ended, Grant, Guard, Held, Open, Pass, Salts, Secret, Wanted, WrongSalts, canonical,
-    escape_for_display,
+    Ask, AuthenticatorId, Canonical, Challenges, Credential, Ended, Grant, Guard, Held, Method, Open, Pass,
+    Salts, TotpFactor, Wanted, WrongSalts, canonical, escape_for_display,
 };
 use stepgate_record::Outcome;
 use stepgate_types::{GrantId, InForce, Limit, PersonName, RequestId, StatementId, Timestamp};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use super::DeskError;
+use super::pace::Pace;
 use super::read::Reading;
 use super::view::{End, RequestInfo, Waiting};
+use crate::Factors;
 
 /// Open requests of one person: more are a broken client or an attempt to tire people into approving.
 const MAX_OPEN_OF_PERSON: usize = 8;
@@ -46,10 +49,12 @@ pub(super) struct State {
     pub(super) past: Past,
     pub(super) grants: BTreeMap<GrantId, Kept>,
     pub(super) passes: BTreeMap<GrantId, KeptPass>,
-    /// The last TOTP step each person has spent.
+    /// The last TOTP step each person has spent by the log; authenticators keep their own since there may be several.
     pub(super) steps: BTreeMap<PersonName, u64>,
     pub(super) guard: Guard,
-    pub(super) enrolments: BTreeMap<PersonName, Enrolment>,
+    pub(super) challenges: Challenges,
+    pub(super) enrolments: BTreeMap<(PersonName, Method), Enrolment>,
+    pub(super) pace: Pace,
 }
 
 /// An open request and what waits for it.
@@ -86,13 +91,21 @@ pub(super) struct KeptPass {
     pub(super) issued: Timestamp,
 }
 
-/// A secret that is not confirmed yet. Never stored.
+/// An authenticator that is not confirmed yet. Never stored.
+#[derive(Clone)]
 pub(super) struct Enrolment {
-    pub(super) secret: Secret,
+    /// What its factor keeps.
+    pub(super) kept: Zeroizing<Vec<u8>>,
+    pub(super) binding: [u8; 32],
     /// When it lapses, on the monotonic clock.
     pub(super) until: Duration,
-    /// When the authenticator it is to replace was enrolled.
-    pub(super) replaces: Option<Timestamp>,
+    /// What there was, and when enrolled, as it was begun.
+    pub(super) beside: Vec<(AuthenticatorId, Timestamp)>,
+    /// Which of those it is to replace.
+    pub(super) replaces: Option<AuthenticatorId>,
+    pub(super) name: String,
+    /// Wrong proofs so far.
+    pub(super) attempts: u32,
 }
 
 impl Entry {
@@ -225,6 +238,24 @@ impl State {
     /// Whether this id stands for a request already.
     pub(super) fn is_taken(&self, id: RequestId) -> bool {
         self.open.contains_key(&id) || self.past.get(id).is_some()
+    }
+
+    /// Takes back what is kept of people's factors: how they are guarded, and for authenticators that do not keep it
+    /// themselves yet, the last step by the log.
+    pub(super) fn restore(&mut self, factors: &Factors) {
+        for (person, step) in std::mem::take(&mut self.steps) {
+            let only = AuthenticatorId::only(Method::Totp);
+            let Some(known) = factors.get(&person, &only) else { continue };
+            if TotpFactor::last_step(&known).is_none_or(|last| last < step) {
+                let state = TotpFactor::state(step);
+                factors.take(&person, Credential { state, ..Credential::clone(&known) });
+            }
+        }
+        for (person, keeping) in factors.all_keeping() {
+            let trusted = keeping.trusted.iter().filter_map(|place| place.parse().ok());
+            let failed = keeping.failed.iter().filter_map(|(id, count)| Some((id.parse().ok()?, *count)));
+            self.guard.restore(&person, trusted, failed);
+        }
     }
 
     /// Spends a TOTP step. Steps never go back.

@@ -71,6 +71,7 @@ pub(crate) async fn execute(
                 by: by.by(),
                 groups: Vec::new(),
                 operator: by.operator(),
+                authenticator: None,
             };
             delivery.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
             delivery.reset(serving, &name, from).map(Some)

@@ -3,6 +3,7 @@
 
 mod command;
 mod execute;
+mod factor;
 mod link;
 mod socket;
 

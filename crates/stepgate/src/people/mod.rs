@@ -9,5 +9,6 @@ mod request;
 
 pub(crate) use decide::{answer, cancel, verify};
 pub(crate) use grant::{COLUMNS as GRANT_COLUMNS, ls as grant_ls, revoke as grant_revoke};
+pub(crate) use http::Api;
 pub(crate) use login::login;
 pub(crate) use request::{COLUMNS as REQUEST_COLUMNS, ls, show, watch};
