@@ -64,6 +64,8 @@ pub(crate) struct Console {
     pub(crate) listen: SocketAddr,
     /// The address that people see, without a slash at the end.
     pub(crate) url: String,
+    /// Makers of authenticators that are trusted, PEM.
+    pub(crate) attestation_roots: Option<PathBuf>,
 }
 
 /// Files of the gate's own certificate.

@@ -7,6 +7,7 @@ mod listen;
 mod logging;
 mod notify;
 mod observed;
+mod passkeys;
 mod reload;
 mod warnings;
 

@@ -151,6 +151,7 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
         ("listen", started.listen == now.listen),
         ("console.listen", started.console.listen == now.console.listen),
         ("console.url", started.console.url == now.console.url),
+        ("console.attestation_roots", started.console.attestation_roots == now.console.attestation_roots),
         ("metrics.listen", started.metrics == now.metrics),
         ("data", started.data == now.data),
         ("keys.master_file", started.master_file == now.master_file),
