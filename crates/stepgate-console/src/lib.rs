@@ -8,6 +8,7 @@
 mod api;
 mod grants;
 mod login;
+pub mod oidc;
 mod page;
 mod problem;
 mod requests;
