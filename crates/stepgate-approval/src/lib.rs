@@ -5,7 +5,9 @@
 
 mod ask;
 mod canonical;
+mod challenge;
 mod display;
+mod factor;
 #[cfg(test)]
 mod fixture;
 mod grant;
@@ -13,12 +15,19 @@ mod guard;
 mod pass;
 mod request;
 mod totp;
+mod totp_factor;
 
 pub use ask::{Ask, Dialect, Held, Mode, Scope, Terms};
 pub use canonical::{Canonical, Salts, WrongSalts, canonical};
+pub use challenge::{Bound, CHALLENGE_LIFE, Challenge, ChallengeId, Challenges, NoChallenge, Purpose};
 pub use display::{Page, Reason, TooLong, escape_for_display, page_for_display};
+pub use factor::{
+    AuthenticatorId, Begun, Ceremony, Channel, Credential, Enrolled, Factor, FactorError, Message, Method,
+    Proof, UnknownMethod, Verified,
+};
 pub use grant::{Grant, NotCovered, Wanted};
 pub use guard::{Guard, Throttled};
 pub use pass::{Pass, pass_input};
 pub use request::{Ballot, Counted, Ended, Next, Open, Refusal};
 pub use totp::{BadCode, Secret};
+pub use totp_factor::TotpFactor;

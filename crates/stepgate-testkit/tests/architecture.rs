@@ -14,7 +14,7 @@ const ALLOWED: [(&str, &str, &str); 12] = [
     ("wire", "types", "bytes pgwire thiserror"),
     ("sql", "types", "pg_raw_parse serde serde_json sha2 sqlparser stacker thiserror"),
     ("policy", "types sql", "ipnet serde serde-saphyr serde_json sha2 strsim"),
-    ("approval", "types record", "hmac sha2 subtle thiserror totp-rs zeroize"),
+    ("approval", "types record", "hmac serde_json sha2 subtle thiserror totp-rs zeroize"),
     ("session", "types record wire sql policy approval", "bytes serde_json thiserror"),
     (
         "store",
