@@ -14,7 +14,7 @@ const ALLOWED: [(&str, &str, &str); 12] = [
     ("wire", "types", "bytes pgwire thiserror"),
     ("sql", "types", "pg_raw_parse serde serde_json sha2 sqlparser stacker thiserror"),
     ("policy", "types sql", "ipnet serde serde-saphyr serde_json sha2 strsim"),
-    ("approval", "types record", "hmac serde_json sha2 subtle thiserror totp-rs zeroize"),
+    ("approval", "types record", "ed25519-dalek hmac serde serde_json sha2 subtle thiserror totp-rs zeroize"),
     ("session", "types record wire sql policy approval", "bytes serde_json thiserror"),
     (
         "store",
@@ -31,7 +31,7 @@ const ALLOWED: [(&str, &str, &str); 12] = [
     (
         "console",
         "types record policy approval store",
-        "axum hyper hyper-util rustls serde serde_json sha2 tokio tokio-rustls tracing zeroize",
+        "axum chrono hyper hyper-util openidconnect rustls serde serde_json sha2 thiserror tokio tokio-rustls tracing zeroize",
     ),
     ("testkit", "types", "serde_json tempfile thiserror totp-rs"),
     (
