@@ -493,7 +493,7 @@ pub enum Event {
     #[serde(rename = "admin.action")]
     AdminAction {
         /// What: `user.added`, `user.removed`, `user.password_set`, `user.groups_set`,
-        /// `user.certificates_set`, `factor.enrolled`, `factor.removed`, `session.killed`, `sink.reset`.
+        /// `user.certificates_set`, `factor.enrolled`, `factor.removed`, `session.killed`.
         action: String,
         /// Whom it concerns.
         person: Option<Who>,
@@ -586,6 +586,9 @@ pub enum Event {
         size: u64,
         /// Root of the tree over them.
         root: Hash,
+        /// The operator, where one did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<Who>,
     },
     /// The log goes on from a backup.
     #[serde(rename = "log.restored")]

@@ -291,7 +291,7 @@ impl Keeper {
             );
             return Ok(());
         }
-        crate::retention::prune(hand, keep, false).map(drop)
+        crate::retention::prune(hand, keep, false, None).map(drop)
     }
 
     /// Checks a segment, if it is time.

@@ -1,5 +1,6 @@
 //! The `stepgate` command.
 
+mod agent;
 mod analyze;
 mod args;
 mod audit;

@@ -24,8 +24,8 @@ pub(super) fn old() -> (tempfile::TempDir, Log) {
 
 /// Says, and then does.
 pub(super) fn prune(log: &Log, seconds: u64) -> crate::Pruning {
-    log.retention(Duration::from_secs(seconds), true).unwrap();
-    log.retention(Duration::from_secs(seconds), false).unwrap()
+    log.retention(Duration::from_secs(seconds), true, None).unwrap();
+    log.retention(Duration::from_secs(seconds), false, None).unwrap()
 }
 
 #[test]

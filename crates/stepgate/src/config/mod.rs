@@ -6,6 +6,7 @@ mod limits;
 mod load;
 mod place;
 mod sinks;
+mod target;
 mod upkeep;
 mod ways;
 mod witnesses;
@@ -21,7 +22,8 @@ pub(crate) use load::sha256;
 pub(crate) use place::{HostPort, WebUrl, safe_url};
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
-pub(crate) use ways::{Email, MailTls, Way, WayTo, WayWebhook};
+pub(crate) use target::WebTarget;
+pub(crate) use ways::{Email, MailTls, Way, WayTo};
 pub(crate) use witnesses::Witness;
 
 /// A configuration whose every value makes sense by itself; files it names are not read yet.

@@ -267,11 +267,17 @@ impl Courier {
             place: progress.place,
         };
         progress.written_at = Instant::now();
+        // What an operator has asked for is in the file already, and stays.
+        let state = self.status.state();
+        if state.reset.is_some() {
+            return;
+        }
         match self.file.write(&cursor) {
             Ok(()) => progress.written = reached,
             // More is sent twice after a restart, and none is lost.
             Err(error) => tracing::warn!(sink = self.status.name, %error, "its cursor cannot be written"),
         }
+        drop(state);
     }
 
     fn failed(&mut self, backoff: &mut Backoff, trouble: &Trouble) -> Duration {
@@ -287,6 +293,9 @@ impl Courier {
 
     fn works(&mut self, backoff: &mut Backoff) {
         backoff.reset();
+        if self.status.works() {
+            tracing::info!(sink = self.status.name, "can be sent to again");
+        }
         self.degraded.works(&self.source.log, &self.status.name);
     }
 

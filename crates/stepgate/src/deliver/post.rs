@@ -1,6 +1,5 @@
 //! Posting, signed, to one address.
 
-use std::path::Path;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -8,9 +7,9 @@ use sha2::Sha256;
 use ureq::http::{Response, header};
 use zeroize::Zeroizing;
 
-use super::agent;
+use super::tls;
 use super::trouble::Trouble;
-use crate::config::WebUrl;
+use crate::config::WebTarget;
 use crate::failure::Failure;
 use crate::secret;
 
@@ -19,14 +18,6 @@ const MAX_ANSWER: u64 = 64 * 1024;
 
 /// Carries `t=…,v1=…`: seconds since 1970, and HMAC-SHA-256 (hex) of those, a full stop and the body.
 const SIGNATURE: &str = "Stepgate-Signature";
-
-/// Where and how.
-pub(super) struct Target<'a> {
-    pub(super) url: &'a WebUrl,
-    pub(super) secret_file: &'a Path,
-    pub(super) authorization_file: Option<&'a Path>,
-    pub(super) ca: Option<&'a Path>,
-}
 
 /// Posts to one address.
 pub(super) struct Poster {
@@ -38,12 +29,12 @@ pub(super) struct Poster {
 
 impl Poster {
     /// Reads the secrets and certificates that are needed.
-    pub(super) fn new(target: &Target<'_>) -> Result<Self, Failure> {
+    pub(super) fn new(target: &WebTarget) -> Result<Self, Failure> {
         Ok(Self {
-            agent: agent::agent(target.ca)?,
+            agent: tls::agent(target.ca.as_deref())?,
             url: target.url.url.clone(),
-            secret: secret::read_private(target.secret_file)?,
-            authorization: target.authorization_file.map(secret::read_private).transpose()?,
+            secret: secret::read_private(&target.secret_file)?,
+            authorization: target.authorization_file.as_deref().map(secret::read_private).transpose()?,
         })
     }
 

@@ -28,7 +28,7 @@ pub(super) struct State {
     pub(super) failing: Option<Instant>,
     /// Why.
     pub(super) error: Option<String>,
-    /// Send again from here on.
+    /// Send again from here on; the cursor's file says so already. Whoever writes that file holds this.
     pub(super) reset: Option<u64>,
 }
 

@@ -202,6 +202,16 @@ fn status(operations: &Operations) -> Value {
     })
 }
 
+/// Does what blocks, off the threads that serve.
+pub(crate) async fn off<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Failure::unreachable("the gate could not finish this; see its own log"))?
+}
+
+/// A failure of the log itself: nothing that whoever asked could do otherwise, so 3.
 pub(crate) fn log_error(error: &LogError) -> Failure {
     if error.is_no_space() {
         return Failure::unreachable(error.to_string())

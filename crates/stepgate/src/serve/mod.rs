@@ -54,7 +54,13 @@ pub(crate) fn run(config: &Path, args: &ServeArgs) -> Result<(), Failure> {
     hardening::no_core_dumps()?;
     hardening::enough_files(&config.limits);
     let ready = prepare(&config)?;
-    let store = Store::open(&config)?;
+    // Not only a short command is waited for: a gate that ends as this one begins closes its socket before its log.
+    let served = || Ok(operator::is_served(&config).unwrap_or(false));
+    let store = match Store::open_once_free(&config, served)? {
+        Some(store) => store,
+        // Which says by whom it is in use.
+        None => Store::open(&config)?,
+    };
     store.log.set_upkeep(config.audit.upkeep);
     let outcome = open_doors(&config, ready, &store);
     let closed = store.close();

@@ -157,6 +157,10 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
         ("audit.ordinary", started.audit.ordinary_durable == now.audit.ordinary_durable),
         ("audit.sinks", started.audit.sinks == now.audit.sinks),
         ("audit.checkpoints", started.audit.checkpoints == now.audit.checkpoints),
+        ("audit.witnesses", started.audit.witnesses == now.audit.witnesses),
+        ("audit.retention", started.audit.upkeep.keep == now.audit.upkeep.keep),
+        ("audit.verify_every", started.audit.upkeep.verify_every == now.audit.upkeep.verify_every),
+        ("audit.track_subjects", started.audit.track_subjects == now.audit.track_subjects),
     ];
     fixed.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
 }

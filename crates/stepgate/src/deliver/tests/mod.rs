@@ -2,6 +2,7 @@
 
 mod files;
 mod letters;
+mod links;
 mod posts;
 mod receiver;
 mod syslogs;
