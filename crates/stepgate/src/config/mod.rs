@@ -5,6 +5,7 @@ mod database;
 mod limits;
 mod load;
 mod notify;
+mod oidc;
 mod place;
 mod sinks;
 mod target;
@@ -21,6 +22,7 @@ pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
 pub(crate) use load::sha256;
 pub(crate) use notify::{Chat, ChatKind, Notifier, NotifyTo};
+pub(crate) use oidc::Provider;
 pub(crate) use place::{HostPort, WebUrl, safe_url};
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
@@ -55,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) rules: PathBuf,
     /// How the log is kept.
     pub(crate) audit: Audit,
+    /// Where people log in again, if anywhere.
+    pub(crate) oidc: Option<Provider>,
     /// Who is told of what happens.
     pub(crate) notify: Vec<Notifier>,
     /// How much the gate takes on.

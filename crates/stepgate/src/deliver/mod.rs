@@ -34,6 +34,8 @@ use stepgate_types::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+pub(crate) use tls::agent;
+
 pub(crate) use operator::{SinkOperator, doctor, execute, run};
 
 use crate::config::{Audit, Notifier, Sink, To, WayTo, WebUrl, Witness};
