@@ -14,7 +14,7 @@ const ALLOWED: [(&str, &str, &str); 13] = [
     ("wire", "types", "bytes pgwire thiserror"),
     ("sql", "types", "pg_raw_parse serde serde_json sha2 sqlparser stacker thiserror"),
     ("policy", "types sql", "ipnet serde serde-saphyr serde_json sha2 strsim"),
-    ("approval", "types record", "hmac serde_json sha2 subtle thiserror totp-rs zeroize"),
+    ("approval", "types record", "ed25519-dalek hmac serde serde_json sha2 subtle thiserror totp-rs zeroize"),
     ("passkey", "types approval", "base64 serde serde_json thiserror webauthn-rs-core zeroize"),
     ("session", "types record wire sql policy approval", "bytes serde_json thiserror"),
     (
@@ -32,7 +32,8 @@ const ALLOWED: [(&str, &str, &str); 13] = [
     (
         "console",
         "types record policy approval store",
-        "axum fast_qr hyper hyper-util maud rustls serde serde_json sha2 subtle tokio tokio-rustls tracing zeroize",
+        "axum chrono fast_qr hyper hyper-util maud openidconnect rustls serde serde_json sha2 subtle thiserror tokio \
+         tokio-rustls tracing zeroize",
     ),
     ("testkit", "types", "base64 p256 serde_json sha2 tempfile thiserror totp-rs"),
     (

@@ -17,6 +17,7 @@ mod findings;
 mod harmless;
 mod init;
 mod lint;
+mod oidc;
 mod operator;
 mod output;
 mod people;

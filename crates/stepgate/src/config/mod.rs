@@ -4,6 +4,8 @@ mod audit;
 mod database;
 mod limits;
 mod load;
+mod notify;
+mod oidc;
 mod place;
 mod sinks;
 mod target;
@@ -19,6 +21,8 @@ use std::path::{Path, PathBuf};
 pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
 pub(crate) use load::sha256;
+pub(crate) use notify::{Chat, ChatKind, Notifier, NotifyTo};
+pub(crate) use oidc::Provider;
 pub(crate) use place::{HostPort, WebUrl, safe_url};
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
@@ -53,6 +57,10 @@ pub(crate) struct Config {
     pub(crate) rules: PathBuf,
     /// How the log is kept.
     pub(crate) audit: Audit,
+    /// Where people log in again, if anywhere.
+    pub(crate) oidc: Option<Provider>,
+    /// Who is told of what happens.
+    pub(crate) notify: Vec<Notifier>,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
 }

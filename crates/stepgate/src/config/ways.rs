@@ -94,7 +94,9 @@ fn way(file: &Path, path: &str, node: &Node, problems: &mut Problems<'_>) -> Opt
         (None, Some(url), None) => {
             ("webhook", 600, target::read(file, url, &mut section, problems).map(WayTo::Webhook))
         }
-        (None, None, Some(email)) => ("email", 86_400, read_email(file, email, node.at, problems)),
+        (None, None, Some(email)) => {
+            ("email", 86_400, read_email(file, email, node.at, problems).map(WayTo::Email))
+        }
         _ => {
             problems.add(node.at, format!("{path} must have one of file, webhook and email"), None);
             return None;
@@ -127,7 +129,12 @@ fn every(section: &mut Section<'_>, default: Duration, problems: &mut Problems<'
     }
 }
 
-fn read_email(file: &Path, mut section: Section<'_>, at: At, problems: &mut Problems<'_>) -> Option<WayTo> {
+pub(super) fn read_email(
+    file: &Path,
+    mut section: Section<'_>,
+    at: At,
+    problems: &mut Problems<'_>,
+) -> Option<Email> {
     let mut address = |key: &'static str, section: &mut Section<'_>| {
         let (text, at) = section.need_text(key, problems)?;
         let read = text.parse::<lettre::Address>();
@@ -163,5 +170,5 @@ fn read_email(file: &Path, mut section: Section<'_>, at: At, problems: &mut Prob
         problems.add(at, message, None);
     }
     section.finish(problems);
-    Some(WayTo::Email(Email { to: to?, from: from?, smtp: smtp?, tls, ca, login: user.zip(password) }))
+    Some(Email { to: to?, from: from?, smtp: smtp?, tls, ca, login: user.zip(password) })
 }

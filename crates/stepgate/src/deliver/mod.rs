@@ -11,6 +11,7 @@ mod degraded;
 mod file;
 mod link;
 mod mail;
+mod notice;
 mod once;
 mod operator;
 mod post;
@@ -33,9 +34,11 @@ use stepgate_types::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+pub(crate) use tls::agent;
+
 pub(crate) use operator::{SinkOperator, doctor, execute, run};
 
-use crate::config::{Audit, Sink, To, WayTo, WebUrl, Witness};
+use crate::config::{Audit, Notifier, Sink, To, WayTo, WebUrl, Witness};
 use crate::failure::Failure;
 use batch::Source;
 use checkpoints::{Memory, Messenger};
@@ -47,6 +50,9 @@ use witness::Asker;
 
 /// What has not worked for so long is recorded.
 const DEGRADED_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
+
+/// The directory of the cursors of notices, below the data directory.
+const NOTICES: &str = "notices";
 
 /// How long threads may take to end; what they have not sent goes out after the next start.
 const GRACE: Duration = Duration::from_secs(3);
@@ -60,6 +66,9 @@ pub(crate) struct Delivery {
     ways: Vec<Arc<WayStatus>>,
     /// Those that are asked by themselves.
     witnesses: Vec<Arc<WayStatus>>,
+    notices: Vec<(Notifier, Arc<Status>)>,
+    /// The console's address.
+    console: String,
 }
 
 /// Finds out whether all files are there that the configuration names for this.
@@ -87,6 +96,17 @@ pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
     for witness in &audit.witnesses {
         let result = tls::agent(witness.ca.as_deref()).map(drop);
         about(&format!("audit.witnesses, {}", witness.key.name()), result)?;
+    }
+    Ok(())
+}
+
+/// The same, of who is told of what happens.
+pub(crate) fn check_notifiers(notifiers: &[Notifier]) -> Result<(), Failure> {
+    for Notifier { name, to } in notifiers {
+        notice::check(to).map_err(|failure| Failure {
+            message: format!("notify.{name}: {}", failure.message),
+            ..failure
+        })?;
     }
     Ok(())
 }
@@ -120,11 +140,27 @@ impl Delivery {
         });
         let (sinks, ways, witnesses) = (sinks.collect(), ways.collect(), witnesses.collect());
         let (log, clock, data) = (log.clone(), Arc::clone(clock), data.to_owned());
-        let delivery = Self { log, clock, data, sinks, ways, witnesses };
+        let (notices, console) = (Vec::new(), String::new());
+        let delivery = Self { log, clock, data, sinks, ways, witnesses, notices, console };
         for sink in &delivery.sinks {
             sink.state().next = delivery.kept(sink, delivery.log.len());
         }
         delivery
+    }
+
+    /// And these are told of what happens; `console` is where they are pointed to.
+    pub(crate) fn notifying(mut self, notifiers: &[Notifier], console: &str) -> Self {
+        self.notices = notifiers
+            .iter()
+            .map(|notifier| {
+                let (kind, to) = notice::shown(&notifier.to);
+                let status = Status::new(&notifier.name, kind, to);
+                status.state().next = self.log.len();
+                (notifier.clone(), status)
+            })
+            .collect();
+        console.clone_into(&mut self.console);
+        self
     }
 
     /// Sets all of it to work; returns at the end of that, some time after the gate went `down`.
@@ -165,6 +201,10 @@ impl Delivery {
             )?;
             spawn(&format!("witness-{number}"), &working, move || asker.run())?;
         }
+        for (notifier, status) in &self.notices {
+            let (courier, way) = (self.notice_courier(status, down), self.notice_way(notifier));
+            spawn(&format!("tell-{}", notifier.name), &working, move || courier.run(way))?;
+        }
         drop(working);
         let mut down = down.clone();
         Ok(async move {
@@ -185,6 +225,22 @@ impl Delivery {
             runtime: Handle::current(),
             down: down.clone(),
             degraded: Degraded::new("sink", DEGRADED_AFTER),
+        }
+    }
+
+    fn notice_way(&self, notifier: &Notifier) -> Box<dyn courier::Way> {
+        Box::new(notice::NoticeWay::new(notifier.to.clone(), &self.console))
+    }
+
+    /// Its cursors are apart from those of sinks, which keep records from being deleted.
+    fn notice_courier(&self, status: &Arc<Status>, down: &watch::Receiver<bool>) -> Courier {
+        Courier {
+            source: Source { log: self.log.clone(), renderer: Renderer::as_written() },
+            file: CursorFile::new(&self.data.join(NOTICES), &status.name),
+            status: Arc::clone(status),
+            runtime: Handle::current(),
+            down: down.clone(),
+            degraded: Degraded::new("notices", DEGRADED_AFTER),
         }
     }
 

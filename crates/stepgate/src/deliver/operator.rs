@@ -89,7 +89,8 @@ impl Delivery {
             sink.row(records)
         });
         let others = self.ways.iter().chain(&self.witnesses);
-        let rows = sinks.chain(others.map(|way: &Arc<WayStatus>| way.row(records)));
+        let notices = self.notices.iter().map(|(_, notice)| notice.row(records));
+        let rows = sinks.chain(others.map(|way: &Arc<WayStatus>| way.row(records))).chain(notices);
         let mut rows: Vec<_> = rows.collect();
         for row in rows.iter_mut().filter(|_| !serving) {
             row["state"] = "off".into();

@@ -1,5 +1,6 @@
 //! Posting, signed, to one address.
 
+use std::path::Path;
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -9,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::tls;
 use super::trouble::Trouble;
-use crate::config::WebTarget;
+use crate::config::{WebTarget, WebUrl};
 use crate::failure::Failure;
 use crate::secret;
 
@@ -23,7 +24,8 @@ const SIGNATURE: &str = "Stepgate-Signature";
 pub(super) struct Poster {
     agent: ureq::Agent,
     url: String,
-    secret: Zeroizing<String>,
+    /// Signs, where the receiver can tell.
+    secret: Option<Zeroizing<String>>,
     authorization: Option<Zeroizing<String>>,
 }
 
@@ -33,9 +35,14 @@ impl Poster {
         Ok(Self {
             agent: tls::agent(target.ca.as_deref())?,
             url: target.url.url.clone(),
-            secret: secret::read_private(&target.secret_file)?,
+            secret: Some(secret::read_private(&target.secret_file)?),
             authorization: target.authorization_file.as_deref().map(secret::read_private).transpose()?,
         })
+    }
+
+    /// To an address that is itself what protects it.
+    pub(super) fn unsigned(url: &WebUrl, ca: Option<&Path>) -> Result<Self, Failure> {
+        Ok(Self { agent: tls::agent(ca)?, url: url.url.clone(), secret: None, authorization: None })
     }
 
     /// Posts; returns once the receiver has said that it has it (2xx).
@@ -46,11 +53,10 @@ impl Poster {
         body: &[u8],
     ) -> Result<(), Trouble> {
         let now = jiff::Timestamp::now().as_second();
-        let mut request = self
-            .agent
-            .post(&self.url)
-            .header(header::CONTENT_TYPE, content_type)
-            .header(SIGNATURE, self.signature(now, body)?);
+        let mut request = self.agent.post(&self.url).header(header::CONTENT_TYPE, content_type);
+        if let Some(secret) = &self.secret {
+            request = request.header(SIGNATURE, signature(secret, now, body)?);
+        }
         for (name, value) in headers {
             request = request.header(*name, value);
         }
@@ -67,15 +73,6 @@ impl Poster {
         outcome
     }
 
-    fn signature(&self, now: i64, body: &[u8]) -> Result<String, Trouble> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes())
-            .map_err(|_| Trouble::new("its secret cannot be used"))?;
-        mac.update(format!("{now}.").as_bytes());
-        mac.update(body);
-        let mac = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
-        Ok(format!("t={now},v1={mac}"))
-    }
-
     /// An error without the address: its path may be all that protects it.
     fn said(&self, error: &ureq::Error) -> String {
         match error {
@@ -85,6 +82,15 @@ impl Poster {
             other => other.to_string().replace(&self.url, "…"),
         }
     }
+}
+
+fn signature(secret: &str, now: i64, body: &[u8]) -> Result<String, Trouble> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+        .map_err(|_| Trouble::new("its secret cannot be used"))?;
+    mac.update(format!("{now}.").as_bytes());
+    mac.update(body);
+    let mac = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
+    Ok(format!("t={now},v1={mac}"))
 }
 
 fn outcome(response: &Response<ureq::Body>) -> Result<(), Trouble> {

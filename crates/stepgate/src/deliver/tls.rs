@@ -38,7 +38,7 @@ pub(super) fn config(
 }
 
 /// What calls whoever shows a certificate by the CA in this file, or by one of the system's.
-pub(super) fn agent(ca: Option<&Path>) -> Result<ureq::Agent, Failure> {
+pub(crate) fn agent(ca: Option<&Path>) -> Result<ureq::Agent, Failure> {
     let roots = authorities(ca)?;
     let roots = roots.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
     Ok(crate::agent::agent(roots))

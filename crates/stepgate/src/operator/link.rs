@@ -41,7 +41,8 @@ impl Link {
             .enable_all()
             .build()
             .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        let delivery = Delivery::new(&config.audit, &config.data, &store.log, &store.clock);
+        let delivery = Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
+            .notifying(&config.notify, &config.console.url);
         let operations = Operations { store, sessions: None, delivery: Arc::new(delivery) };
         Ok(Self::Here(Box::new(Here { operations, runtime })))
     }

@@ -93,6 +93,7 @@ fn prepare(config: &Config) -> Result<Ready, Failure> {
     let rules = rules::load(config)?;
     let upstreams = upstreams::all(config)?;
     deliver::check(&config.audit)?;
+    deliver::check_notifiers(&config.notify)?;
     if config.audit.checkpoints.is_empty() {
         tracing::warn!("no checkpoint leaves this host: see audit.checkpoints");
     }
@@ -139,7 +140,10 @@ async fn serve(
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let (drain, draining) = watch::channel(Shutdown::Serving);
-    let delivery = Arc::new(Delivery::new(&config.audit, &config.data, &store.log, &store.clock));
+    let delivery = Arc::new(
+        Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
+            .notifying(&config.notify, &config.console.url),
+    );
     let api = Api::new(stepgate_console::Parts {
         desk: store.desk.clone(),
         people: store.people.clone(),

@@ -3,6 +3,7 @@
 mod files;
 mod letters;
 mod links;
+mod notices;
 mod posts;
 mod receiver;
 mod syslogs;
