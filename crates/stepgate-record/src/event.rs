@@ -553,7 +553,7 @@ pub enum Event {
     #[serde(rename = "admin.action")]
     AdminAction {
         /// What: `user.added`, `user.removed`, `user.password_set`, `user.groups_set`,
-        /// `user.certificates_set`, `session.killed`, `sink.reset`; and of factors `factor.enrolled`, `factor.removed`,
+        /// `user.certificates_set`, `session.killed`; and of factors `factor.enrolled`, `factor.removed`,
         /// `factor.code_issued` (an enrolment code), `factor.recovery_used`, `factor.suspended` (too many wrong codes),
         /// `factor.unlocked`, `factor.reset_asked`, `factor.reset`, of which the person must hear.
         action: String,
@@ -651,6 +651,9 @@ pub enum Event {
         size: u64,
         /// Root of the tree over them.
         root: Hash,
+        /// The operator, where one did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<Who>,
     },
     /// The log goes on from a backup.
     #[serde(rename = "log.restored")]
