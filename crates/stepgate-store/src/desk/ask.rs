@@ -62,7 +62,7 @@ impl Inner {
         if opened.is_err() {
             self.forget(entry.open.ask().id);
         }
-        Ok(opened?)
+        opened.map(drop).map_err(DeskError::from)
     }
 
     /// A request with an id and salts of its own, which nobody knows of yet.
