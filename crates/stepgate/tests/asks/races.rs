@@ -76,7 +76,7 @@ fn an_approval_and_a_denial_at_once_are_one_of_the_two() {
 fn a_gate_killed_between_approval_and_release_runs_the_statement_once_at_most() {
     let mut world = World::new();
     let mut dana = world.dana();
-    for wait in [0, 2, 5, 10, 20] {
+    for wait in [0, 5, 20] {
         let mut psql = world.psql(&dana);
         psql.send(SSN).unwrap();
         let request = held(&mut psql);
@@ -99,8 +99,9 @@ fn a_gate_killed_between_approval_and_release_runs_the_statement_once_at_most() 
         let ran = forwarded(&world, &request);
         assert!(ran <= 1, "{wait} ms");
         assert!(ran == 1 || !shown.contains("901-00-"), "{wait} ms: {shown}");
-        let late = dana.verify(&world.gate, &request).unwrap();
-        assert_eq!(late.status, 1, "{}", late.text());
+        // That it has ended comes before any code is looked at.
+        let late = world.gate.run(["verify", &request, "--as", "dana"], "000000\n").unwrap();
+        assert!(late.status == 1 && late.text().contains("ended"), "{}", late.text());
         // What was remembered by then is one grant, and it is given back for the next round.
         let grants = json(&world, &["grant", "ls", "--as", "dana", "-o", "json"]);
         let grants: Vec<_> =
