@@ -8,6 +8,7 @@ pub(crate) mod enrol;
 pub(crate) mod inbox;
 mod layout;
 pub(crate) mod login;
+pub(crate) mod oidc;
 mod qr;
 pub(crate) mod request;
 mod text;
