@@ -10,6 +10,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -31,6 +32,9 @@ pub(crate) const MAX_KEY_BYTES: usize = 256;
 
 /// sled's cache, in bytes: whoever uses a tree has it in memory anyway.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// So many entries are in memory while a tree is gone through.
+pub(crate) const AT_ONCE: usize = 1_024;
 
 /// So long a lock of sled's may outlive its database.
 const DROPPED: Duration = Duration::from_secs(5);
@@ -98,7 +102,7 @@ impl Beside {
             return Ok(true);
         }
         for side in Side::ALL {
-            if !self.side(side)?.is_empty() {
+            if !self.some(side, &[], 1)?.is_empty() {
                 return Ok(true);
             }
         }
@@ -109,9 +113,10 @@ impl Beside {
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut sum = [0; 32];
         for side in Side::ALL {
-            for (key, value) in self.side(side)? {
-                add(&mut sum, side, &key, &value);
-            }
+            self.each(side, &mut |key, value| {
+                add(&mut sum, side, key, value);
+                Ok(())
+            })?;
         }
         if sum == self.state().sum {
             Ok(())
@@ -203,6 +208,38 @@ impl Beside {
             TransactionError::Abort(()) => "a tree is missing".to_owned(),
             TransactionError::Storage(error) => error.to_string(),
         })
+    }
+
+    /// Hands each entry of a side tree on, in the order of keys. Not all of them need be of one moment: who changes the
+    /// tree meanwhile is not kept waiting. It has no more than [`AT_ONCE`] of them in memory.
+    pub(crate) fn each(
+        &self,
+        side: Side,
+        f: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut after = Vec::new();
+        loop {
+            let some = self.some(side, &after, AT_ONCE)?;
+            let Some((last, _)) = some.last() else { return Ok(()) };
+            after.clone_from(last);
+            some.iter().try_for_each(|(key, value)| f(key, value))?;
+            if some.len() < AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next entries of a side tree whose keys come after this one, no more than so many; of an empty key, the first.
+    pub(crate) fn some(&self, side: Side, after: &[u8], most: usize) -> Result<Vec<Entry>, String> {
+        // No key is empty but the first there can be.
+        let from = if after.is_empty() { Bound::Unbounded } else { Bound::Excluded(after) };
+        let range = (from, Bound::<&[u8]>::Unbounded);
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            let entries = self.tree(side).range::<&[u8], _>(range).take(most);
+            entries.map(|item| item.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
+        }));
+        let some: Result<Vec<_>, sled::Error> = read.unwrap_or_else(|_| Err(panicked()));
+        some.map_err(|error| error.to_string())
     }
 
     /// All of a side tree.

@@ -259,7 +259,7 @@ impl Check<'_> {
                 changed_before = changed.replace((frame.header.first, digest));
             }
             if let Some((gather, offset)) = &mut gathered {
-                gather.take(&frame, *offset).map_err(Failure::files)?;
+                gather.take(&frame, *offset, &mut |_, _| {}).map_err(Failure::files)?;
                 *offset = offset.saturating_add(frame.length());
             }
             if let Some(seal) = sealed.next_if(|seal| seal.end <= chain.next())

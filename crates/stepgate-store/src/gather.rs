@@ -11,7 +11,7 @@ use stepgate_record::{Frontier, Hash};
 
 use crate::frame::{Digest, Frame};
 use crate::scan::{Damage, Found, Scan, file_name};
-use crate::slim::time_of;
+use crate::slim::Slim;
 
 /// Records under one hash of the level that `.hashes` has besides the leaves, and under one pair of times.
 pub(crate) const BLOCK: u64 = 256;
@@ -100,6 +100,9 @@ pub(crate) struct Made {
     pub(crate) offsets: Vec<u8>,
 }
 
+/// Sees records that are gathered, with their numbers.
+pub(crate) type Each<'e> = &'e mut dyn FnMut(u64, &Slim<'_>);
+
 /// Collects it, frame by frame.
 pub(crate) struct Gather {
     log_id: String,
@@ -127,15 +130,17 @@ impl Gather {
         }
     }
 
-    /// Takes the next frame, which begins at `offset` in the file.
-    pub(crate) fn take(&mut self, frame: &Frame, offset: u64) -> Result<(), String> {
+    /// Takes the next frame, which begins at `offset` in the file; `each` sees its records.
+    pub(crate) fn take(&mut self, frame: &Frame, offset: u64, each: Each<'_>) -> Result<(), String> {
         let mut begins = BEGINS_FRAME;
         for ((seq, record, hash), start) in frame.records().zip(frame.starts()) {
             let at = offset.saturating_add(u64::try_from(start).unwrap_or(u64::MAX));
             let at = u32::try_from(at).ok().filter(|at| *at < BEGINS_FRAME);
             let at = at.ok_or_else(|| format!("record {seq} lies too far into its file"))?;
             self.offsets.extend_from_slice(&(at | std::mem::take(&mut begins)).to_be_bytes());
-            let time = time_of(record).ok_or_else(|| format!("record {seq} is none"))?;
+            let slim = Slim::read(record).ok_or_else(|| format!("record {seq} is none"))?;
+            let time = slim.ts_us;
+            each(seq, &slim);
             match self.times.last_mut() {
                 Some((oldest, newest)) if u64::try_from(self.leaves.len()).unwrap_or(0) % BLOCK != 0 => {
                     (*oldest, *newest) = ((*oldest).min(time), (*newest).max(time));
@@ -210,7 +215,7 @@ pub(crate) fn gather(
     log_id: &str,
     (first, end): (u64, u64),
     changes: (Changed, Changed),
-    each: &mut dyn FnMut(u64, &[u8]),
+    each: Each<'_>,
 ) -> Result<Made, String> {
     let unreadable = |error: io::Error| format!("records cannot be read: {error}");
     let damage = |Damage { record, why }: Damage| format!("record {record} {why}");
@@ -231,8 +236,7 @@ pub(crate) fn gather(
         if file != first || frame.header.end() > end {
             return Err(format!("record {} is missing in its file", gather.next()));
         }
-        gather.take(&frame, after.saturating_sub(frame.length()))?;
-        frame.records().for_each(|(seq, record, _)| each(seq, record));
+        gather.take(&frame, after.saturating_sub(frame.length()), each)?;
     }
     gather.finish(&dir.join(file_name(first)))
 }

@@ -18,7 +18,8 @@ use crate::gather::{CHECKPOINT, HASHES, Made, OFFSETS, SEAL, Seal, gather, hex_d
 use crate::log::MAX_CHANGES;
 use crate::queue::Parcel;
 use crate::scan::{file_name, files};
-use crate::slim::Live;
+use crate::slim::{Live, Slim};
+use crate::tape::SEGMENT_RECORDS;
 use crate::writer::Shared;
 use crate::{Change, Log, LogError, Side, keys};
 
@@ -89,8 +90,9 @@ impl Hand<'_> {
     }
 }
 
-/// While others record, reading a full file goes on a little at a time, so that it takes a tenth of a core at most.
-struct Breath {
+/// While others record, reading a full file goes on a little at a time, so that it takes a tenth of a core; more of it,
+/// where that is not enough to keep up with them.
+pub(crate) struct Breath {
     began: Instant,
     records: u32,
     durable: u64,
@@ -100,27 +102,36 @@ impl Breath {
     /// Records between two rests.
     const RECORDS: u32 = 256;
 
-    /// So many times as long as the reading took, a rest lasts …
-    const REST: u32 = 9;
-
-    /// … and no longer than this.
+    /// No rest lasts longer.
     const LONGEST: Duration = Duration::from_millis(20);
 
-    fn new(hand: &Hand<'_>) -> Self {
+    pub(crate) fn new(hand: &Hand<'_>) -> Self {
         Self { began: Instant::now(), records: 0, durable: hand.shared.marks_durable() }
     }
 
     /// A record was read.
-    fn after_one(&mut self, hand: &Hand<'_>) {
+    pub(crate) fn after_one(&mut self, hand: &Hand<'_>) {
         self.records += 1;
         if self.records < Self::RECORDS {
             return;
         }
         let others_record = hand.shared.marks_durable() != self.durable;
         if others_record && hand.stops().is_ok() {
-            thread::sleep((self.began.elapsed() * Self::REST).min(Self::LONGEST));
+            let behind = hand.shared.marks_durable().saturating_sub(hand.shared.archive.sealed_to());
+            thread::sleep((self.began.elapsed() * rest(behind)).min(Self::LONGEST));
         }
         *self = Self::new(hand);
+    }
+}
+
+/// How many times as long as the reading took a rest lasts while so many records are not sealed.
+const fn rest(behind: u64) -> u32 {
+    // A full file and the one that is written to are as it should be.
+    match behind / SEGMENT_RECORDS {
+        0 | 1 => 9,
+        2 => 3,
+        3 => 1,
+        _ => 0,
     }
 }
 
@@ -207,7 +218,7 @@ impl Keeper {
         for stored in hand.shared.read(from, end)? {
             hand.stops()?;
             let stored = stored?;
-            self.live.take(stored.seq, &stored.bytes);
+            self.live.take(stored.seq, Slim::read(&stored.bytes).as_ref());
             breath.after_one(hand);
         }
         self.seen = Some(end.max(from));
@@ -221,8 +232,8 @@ impl Keeper {
             .ok_or_else(|| LogError::Io("a seal is malformed".to_owned()))?;
         let live = &mut self.live;
         let mut breath = Breath::new(hand);
-        let mut each = |seq: u64, record: &[u8]| {
-            live.take(seq, record);
+        let mut each = |seq: u64, record: &Slim<'_>| {
+            live.take(seq, Some(record));
             breath.after_one(hand);
         };
         let made =
@@ -291,7 +302,11 @@ impl Keeper {
             );
             return Ok(());
         }
-        crate::retention::prune(hand, keep, false).map(drop)
+        let pruned = crate::retention::prune(hand, keep, false)?;
+        if pruned.end > pruned.first {
+            hand.shared.subjects.sweep(hand)?;
+        }
+        Ok(())
     }
 
     /// Checks a segment, if it is time.

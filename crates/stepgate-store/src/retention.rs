@@ -45,7 +45,11 @@ impl Log {
     /// Nothing, or not all, was deleted.
     pub fn retention(&self, keep: Duration, dry_run: bool) -> Result<Pruning, LogError> {
         let hand = Hand { shared: self.shared(), clock: &**self.clock(), stop: &AtomicBool::new(false) };
-        prune(&hand, keep, dry_run)
+        let pruned = prune(&hand, keep, dry_run)?;
+        if !dry_run && pruned.end > pruned.first {
+            hand.shared.subjects.sweep(&hand)?;
+        }
+        Ok(pruned)
     }
 }
 

@@ -6,7 +6,30 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Type and time of a record.
+/// Type and time of a record, and the fields of those that begin or end something: read at once, as all of sealing is
+/// little more than this.
+#[derive(Deserialize)]
+pub(crate) struct Slim<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    /// When it was made, in microseconds since the Unix epoch.
+    pub(crate) ts_us: i64,
+    request: Option<&'a str>,
+    grant: Option<&'a str>,
+    pass: Option<&'a str>,
+    session: Option<&'a str>,
+    statement: Option<u64>,
+    verdict: Option<&'a str>,
+    expires_us: Option<i64>,
+    step: Option<u64>,
+    person: Option<Value>,
+    action: Option<Value>,
+    /// A field is not of the type that it has where something begins or ends.
+    #[serde(skip)]
+    odd: bool,
+}
+
+/// Type and time alone.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(rename = "type", borrow)]
@@ -14,19 +37,28 @@ struct Head<'a> {
     ts_us: i64,
 }
 
-/// The fields of those records that begin or end something.
-#[derive(Deserialize)]
-struct Fields {
-    request: Option<String>,
-    grant: Option<String>,
-    pass: Option<String>,
-    session: Option<String>,
-    statement: Option<u64>,
-    verdict: Option<String>,
-    expires_us: Option<i64>,
-    step: Option<u64>,
-    person: Option<Value>,
-    action: Option<Value>,
+impl<'a> Slim<'a> {
+    /// `None`: it is no record.
+    pub(crate) fn read(record: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(record).ok().or_else(|| {
+            let Head { kind, ts_us } = serde_json::from_slice(record).ok()?;
+            Some(Self {
+                kind,
+                ts_us,
+                request: None,
+                grant: None,
+                pass: None,
+                session: None,
+                statement: None,
+                verdict: None,
+                expires_us: None,
+                step: None,
+                person: None,
+                action: None,
+                odd: true,
+            })
+        })
+    }
 }
 
 /// A pass that has been over for so long, in microseconds, has lapsed, whether or not a record says so.
@@ -60,74 +92,75 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Takes the next record.
-    pub(crate) fn take(&mut self, seq: u64, record: &[u8]) {
-        let Ok(head) = serde_json::from_slice::<Head<'_>>(record) else {
+    /// Takes the next record; `None`: it cannot be read.
+    pub(crate) fn take(&mut self, seq: u64, record: Option<&Slim<'_>>) {
+        let Some(record) = record else {
             self.lost = true;
             return;
         };
-        self.newest_us = self.newest_us.max(head.ts_us);
-        let kind = head.kind.as_ref();
-        let family = kind.split('.').next().unwrap_or_default();
+        self.newest_us = self.newest_us.max(record.ts_us);
+        let family = record.kind.split('.').next().unwrap_or_default();
         if !matches!(family, "statement" | "session" | "stepup" | "grant" | "pass" | "admin") {
             return;
         }
-        let taken = match serde_json::from_slice::<Fields>(record) {
-            Ok(fields) => self.take_fields(seq, kind, fields),
-            Err(_) => None,
-        };
-        self.lost |= taken.is_none();
+        self.lost |= record.odd || self.take_fields(seq, record).is_none();
     }
 
-    fn take_fields(&mut self, seq: u64, kind: &str, fields: Fields) -> Option<()> {
-        match kind {
+    fn take_fields(&mut self, seq: u64, fields: &Slim<'_>) -> Option<()> {
+        match fields.kind.as_ref() {
             "stepup.requested" => {
-                self.requests.entry(fields.request?).or_insert(seq);
+                self.requests.entry(fields.request?.to_owned()).or_insert(seq);
             }
             "stepup.ended" => {
-                self.requests.remove(&fields.request?);
+                self.requests.remove(fields.request?);
             }
             "stepup.factor_verified" => {
-                let person = fields.person?.to_string();
+                let person = fields.person.as_ref()?.to_string();
                 let step = fields.step?;
                 let last = self.steps.entry(person).or_insert(step);
                 *last = step.max(*last);
             }
-            "grant.issued" => self.issue(seq, fields.grant?, fields.person?, fields.expires_us?),
+            "grant.issued" => {
+                self.issue(seq, fields.grant?, fields.person.as_ref()?, fields.expires_us?);
+            }
             "pass.issued" => {
                 let until_us = fields.expires_us?.saturating_add(SURELY_LAPSED);
-                self.issue(seq, fields.pass?, fields.person?, until_us);
+                self.issue(seq, fields.pass?, fields.person.as_ref()?, until_us);
             }
             // A pass is revoked like a grant.
             "grant.revoked" => {
-                self.rights.remove(&fields.grant?);
+                self.rights.remove(fields.grant?);
             }
             "pass.consumed" | "pass.lapsed" => {
-                self.rights.remove(&fields.pass?);
+                self.rights.remove(fields.pass?);
             }
             "admin.action" if fields.action.as_ref()? == "user.removed" => {
-                let person = fields.person?.to_string();
+                let person = fields.person.as_ref()?.to_string();
                 self.rights.retain(|_, right| right.person != person);
             }
-            "statement.decided" if matches!(fields.verdict.as_deref()?, "forward" | "monitor") => {
-                self.running.entry(fields.session?).or_default().entry(fields.statement?).or_insert(seq);
+            "statement.decided" if matches!(fields.verdict?, "forward" | "monitor") => {
+                self.running
+                    .entry(fields.session?.to_owned())
+                    .or_default()
+                    .entry(fields.statement?)
+                    .or_insert(seq);
             }
             "statement.completed" | "statement.outcome_unknown" => {
                 let (session, statement) = (fields.session?, fields.statement?);
-                if let Some(statements) = self.running.get_mut(&session) {
+                if let Some(statements) = self.running.get_mut(session) {
                     statements.remove(&statement);
                 }
             }
             "session.closed" => {
-                self.running.remove(&fields.session?);
+                self.running.remove(fields.session?);
             }
             _ => {}
         }
         Some(())
     }
 
-    fn issue(&mut self, since: u64, id: String, person: Value, until_us: i64) {
-        self.rights.entry(id).or_insert(Right { since, until_us, person: person.to_string() });
+    fn issue(&mut self, since: u64, id: &str, person: &Value, until_us: i64) {
+        self.rights.entry(id.to_owned()).or_insert(Right { since, until_us, person: person.to_string() });
     }
 
     /// The first record from which on a desk must be rebuilt, and no later than `end`; `None` if that is not known.

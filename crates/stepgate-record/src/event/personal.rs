@@ -152,6 +152,7 @@ macro_rules! each {
             | Event::LogRestored(_)
             | Event::RetentionPruned(_)
             | Event::SubjectsResealed(_)
+            | Event::SubjectsPruned { .. }
             | Event::KeyRotated { .. }
             | Event::WitnessCosigned { .. } => {}
         }
