@@ -8,12 +8,13 @@
 //! - A damaged file is silently cut at the damage, or makes `open` panic: opening runs under `catch_unwind`, all
 //!   entries are held against a sum over them, and the last change against the log.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
@@ -21,6 +22,7 @@ use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 use stepgate_record::MAX_RECORD_BYTES;
 
+use crate::entries::{Entries, Key};
 use crate::frame::Digest;
 use crate::{Change, Entry, Side};
 
@@ -52,6 +54,28 @@ pub(crate) struct Beside {
     meta: sled::Tree,
     sync: Mutex<File>,
     state: Mutex<State>,
+    /// Whose entries have changed since a copy was begun; one is made at a time.
+    watched: Mutex<Option<BTreeSet<Key>>>,
+    copying: Mutex<()>,
+}
+
+/// While this is there, it is noted which entries change.
+pub(crate) struct Watch<'b> {
+    beside: &'b Beside,
+    _alone: MutexGuard<'b, ()>,
+}
+
+impl Watch<'_> {
+    /// Which have, up to now.
+    pub(crate) fn changed(self) -> BTreeSet<Key> {
+        self.beside.watched().take().unwrap_or_default()
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        *self.beside.watched() = None;
+    }
 }
 
 /// How far the trees have come.
@@ -85,7 +109,15 @@ impl Beside {
         let meta = tree("meta")?;
         let sync = File::options().read(true).write(true).open(dir.join("db"));
         let sync = Mutex::new(sync.map_err(|error| damaged(format!("no file db: {error}")))?);
-        let beside = Self { db, trees, meta, sync, state: Mutex::default() };
+        let beside = Self {
+            db,
+            trees,
+            meta,
+            sync,
+            state: Mutex::default(),
+            watched: Mutex::default(),
+            copying: Mutex::default(),
+        };
         let state = beside.stored_state().map_err(damaged)?;
         *beside.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         Ok(beside)
@@ -134,9 +166,24 @@ impl Beside {
             Ok(sum)
         }));
         let sum = written.unwrap_or_else(|_| Err("the database failed".to_owned()))?;
+        // After they have: whoever began to copy in between has the one or the other.
+        if let Some(watched) = &mut *self.watched() {
+            watched.extend(changes.iter().map(|change| (change.side(), change.key().to_vec())));
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = State { last: Some((first, digest)), sum };
         Ok(())
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Option<BTreeSet<Key>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on it is noted which entries change.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        let alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.watched() = Some(BTreeSet::new());
+        Watch { beside: self, _alone: alone }
     }
 
     /// Puts entries in that another database had.
@@ -151,14 +198,12 @@ impl Beside {
     }
 
     /// Puts in what another database had, and how far that had come. This one is empty.
-    pub(crate) fn restore(&self, entries: &[Change], last: Option<(u64, Digest)>) -> Result<(), String> {
+    pub(crate) fn restore(&self, entries: Entries, last: Option<(u64, Digest)>) -> Result<(), String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for change in entries {
-            let Change::Put { side, key, value } = change else {
-                return Err("an entry is none".to_owned());
-            };
-            add(&mut state.sum, *side, key, value);
-            let old = self.tree(*side).insert(key.as_slice(), value.as_slice());
+        for entry in entries {
+            let (side, key, value) = entry.map_err(|error| format!("the file of entries: {error}"))?;
+            add(&mut state.sum, side, &key, &value);
+            let old = self.tree(side).insert(key, value);
             if old.map_err(|error| error.to_string())?.is_some() {
                 return Err("an entry is there twice".to_owned());
             }

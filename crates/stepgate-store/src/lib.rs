@@ -12,6 +12,7 @@ mod checkpoints;
 mod cosigned;
 mod cursor;
 mod desk;
+mod entries;
 mod error;
 mod export;
 mod factors;
