@@ -545,6 +545,22 @@ fn approvals_have_the_defaults_that_the_sample_describes() {
 }
 
 #[test]
+fn an_approval_asks_for_as_much_proof_as_it_says() {
+    for (word, expected) in [
+        ("standard", Strength::Standard),
+        ("phishing-resistant", Strength::PhishingResistant),
+        ("device-bound", Strength::DeviceBound),
+    ] {
+        let text = format!(
+            "version: 1\napprovals: {{self: {{self: true}}, owners: {{groups: [a], strength: {word}}}}}\n"
+        );
+        let ruleset = ruleset(MAP, &text);
+        let owners = ruleset.approvals().iter().find(|one| !one.itself).unwrap();
+        assert_eq!(owners.strength, expected, "{word}");
+    }
+}
+
+#[test]
 fn a_request_may_outlive_its_hold_and_its_client() {
     let text = |defaults: &str| {
         format!(

@@ -317,8 +317,6 @@ fn a_broken_approval_is_refused() {
         ("{groups: [a], count: 0}", "0", "a whole number from 1 to 10"),
         ("{self: true, strength: weak}", "weak", "no such factor"),
         ("{self: true, strength: strong}", "strong", "strength `strong` is not built yet"),
-        ("{groups: [a], strength: phishing-resistant}", "phishing-resistant", "is not built yet"),
-        ("{groups: [a], strength: device-bound}", "device-bound", "is not built yet"),
         ("{self: true, reason: required}", "required", "is not built yet"),
         ("{groups: [a], expires: 8d}", "8d", "at most 7d"),
         ("{self: true, expires: 2h}", "2h", "at most 1h"),

@@ -380,7 +380,7 @@ fn a_meter_that_only_watches_tells_once_and_holds_nothing() {
     let mut stage = Stage::new();
     stage.client(&[query("select a from t"), query("select 2")]);
     let number = stage.decision().number;
-    stage.session.limit(Meter::new(number, Limit { rows: Some(1), bytes: None }, false));
+    stage.session.limit(Meter::new(number, Limit { rows: Some(1), bytes: None }, false, false));
     stage.pass(permit(number));
     assert!(stage.undecided(), "what follows does not wait");
     stage.server(&[rows(3), vec![complete(), ready(b'I')]].concat());

@@ -18,7 +18,7 @@ use crate::gather::{CHECKPOINT, HASHES, Made, OFFSETS, SEAL, Seal, gather, hex_d
 use crate::log::MAX_CHANGES;
 use crate::queue::Parcel;
 use crate::scan::{file_name, files};
-use crate::slim::{Live, Slim};
+use crate::slim::{Live, time_of};
 use crate::tape::SEGMENT_RECORDS;
 use crate::writer::Shared;
 use crate::{Change, Log, LogError, Side, keys};
@@ -68,15 +68,23 @@ impl Hand<'_> {
 
     /// Appends a record, and returns when it is on disk; not while the disk is full, and not once the log is closed.
     pub(crate) fn append(&self, event: &Event, mut changes: Vec<Change>) -> Result<u64, LogError> {
+        let Shared { queue, marks, subjects, .. } = self.shared;
+        // Who asked for it stands in it as a commitment, as anybody does anywhere.
+        let mut named = [event.clone()];
+        let staged = subjects.commit(&mut named, marks.durable())?;
+        changes.extend(staged.changes().iter().cloned());
+        let [event] = &named;
         let events = [Fitted::new(event).map_err(|error| LogError::TooLarge(error.to_string()))?];
-        let Shared { queue, marks, .. } = self.shared;
         let seq = loop {
             self.stops()?;
             let changes = &mut changes;
             let parcel =
                 Parcel { events: &events, changes, urgent: true, waits: None, last: false, happened: false };
             match queue.push(parcel, marks, self.clock)? {
-                Some(seq) => break seq,
+                Some(seq) => {
+                    staged.queued(seq);
+                    break seq;
+                }
                 None => thread::park_timeout(EVERY),
             }
         };
@@ -90,8 +98,8 @@ impl Hand<'_> {
     }
 }
 
-/// While others record, reading a full file goes on a little at a time, so that it takes a tenth of a core; more of it,
-/// where that is not enough to keep up with them.
+/// While others record, reading a full file goes on a little at a time, so that it takes an eightieth of a core, a tenth
+/// once much is left to be sealed, and all of one before that is too much for a start to read.
 pub(crate) struct Breath {
     began: Instant,
     records: u32,
@@ -102,8 +110,18 @@ impl Breath {
     /// Records between two rests.
     const RECORDS: u32 = 256;
 
-    /// No rest lasts longer.
-    const LONGEST: Duration = Duration::from_millis(20);
+    /// So many times as long as the reading took, a rest lasts …
+    const REST: u32 = 79;
+
+    /// … or so many times, once so many records are left …
+    const SHORT: u32 = 9;
+    const MANY: u64 = 16 * SEGMENT_RECORDS;
+
+    /// … and none, once so many are …
+    const TOO_MANY: u64 = 64 * SEGMENT_RECORDS;
+
+    /// … and no longer than this.
+    const LONGEST: Duration = Duration::from_millis(200);
 
     pub(crate) fn new(hand: &Hand<'_>) -> Self {
         Self { began: Instant::now(), records: 0, durable: hand.shared.marks_durable() }
@@ -117,21 +135,16 @@ impl Breath {
         }
         let others_record = hand.shared.marks_durable() != self.durable;
         if others_record && hand.stops().is_ok() {
-            let behind = hand.shared.marks_durable().saturating_sub(hand.shared.archive.sealed_to());
-            thread::sleep((self.began.elapsed() * rest(behind)).min(Self::LONGEST));
+            let left = hand.shared.marks_durable().saturating_sub(hand.shared.archive.sealed_to());
+            let rest = match left {
+                _ if left > Self::TOO_MANY => 0,
+                _ if left > Self::MANY => Self::SHORT,
+                _ => Self::REST,
+            };
+            // Whoever closes the log wakes it.
+            thread::park_timeout((self.began.elapsed() * rest).min(Self::LONGEST));
         }
         *self = Self::new(hand);
-    }
-}
-
-/// How many times as long as the reading took a rest lasts while so many records are not sealed.
-const fn rest(behind: u64) -> u32 {
-    // A full file and the one that is written to are as it should be.
-    match behind / SEGMENT_RECORDS {
-        0 | 1 => 9,
-        2 => 3,
-        3 => 1,
-        _ => 0,
     }
 }
 
@@ -232,9 +245,10 @@ impl Keeper {
             .ok_or_else(|| LogError::Io("a seal is malformed".to_owned()))?;
         let live = &mut self.live;
         let mut breath = Breath::new(hand);
-        let mut each = |seq: u64, record: &Slim<'_>| {
-            live.take(seq, Some(record));
+        let mut each = |seq: u64, record: &[u8]| {
+            let at = live.take(seq, record);
             breath.after_one(hand);
+            at
         };
         let made =
             gather(dir, &shared.log_id, (first, end), carry.changes, &mut each).map_err(LogError::Io)?;
@@ -302,7 +316,7 @@ impl Keeper {
             );
             return Ok(());
         }
-        let pruned = crate::retention::prune(hand, keep, false)?;
+        let pruned = crate::retention::prune(hand, keep, false, None)?;
         if pruned.end > pruned.first {
             hand.shared.subjects.sweep(hand)?;
         }
@@ -372,7 +386,9 @@ pub(crate) fn check_one(shared: &Shared, seals: &[Seal], index: usize) -> Result
     if seal.first >= shared.archive.floor() {
         let before = seals.get(..index).unwrap_or_default();
         let carry = Carry::after(before).ok_or("a seal is malformed")?;
-        let made = gather(dir, &shared.log_id, (seal.first, seal.end), carry.changes, &mut |_, _| {})?;
+        let made = gather(dir, &shared.log_id, (seal.first, seal.end), carry.changes, &mut |_, record| {
+            time_of(record)
+        })?;
         return compare(dir, &made, seal);
     }
     compare_hashes(dir, seal).map(drop)

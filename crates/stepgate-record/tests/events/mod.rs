@@ -31,6 +31,7 @@ const OTHERS: &str = r#"
 {"type":"stepup.joined","request":"7K4M-9QXD","session":"S","statement":5}
 {"type":"stepup.deferred","request":"7K4M-9QXD","session":"S","statement":5,"reason":"lapsed"}
 {"type":"stepup.factor_verified","person":"dana","factor":"totp","step":59843944,"request":"7K4M-9QXD"}
+{"type":"stepup.factor_verified","person":"dana","factor":"passkey","step":7,"request":"7K4M-9QXD","authenticator":"passkey-3f9a12bc","strength":"phishing-resistant"}
 {"type":"stepup.factor_failed","person":"dana","factor":"totp","reason":"wrong","request":null}
 {"type":"stepup.voted","request":"7K4M-9QXD","person":"lee","approve":false,"canonical_sha256":"ef"}
 {"type":"stepup.voted","request":"7K4M-9QXD","person":"lee","approve":true,"canonical_sha256":"ef"}
@@ -75,8 +76,10 @@ const OTHERS: &str = r#"
 {"type":"store.recovered","what":"sink","name":"siem"}
 {"type":"log.sealed","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000}
 {"type":"log.backed_up","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
+{"type":"log.backed_up","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","operator":"uid:1000"}
 {"type":"log.restored","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
 {"type":"retention.pruned","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000,"policy":"keep 2200d"}
+{"type":"retention.pruned","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000,"policy":"keep 2200d","operator":"uid:1000"}
 {"type":"retention.subject_shredded","kind":"person","commit":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","records":3}
 {"type":"retention.subjects_pruned","subjects":3}
 {"type":"key.rotated","old":"a","new":"b","n":1}

@@ -17,8 +17,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value};
-use stepgate_record::{Filter, Hash, MAX_RECORD_BYTES, Sieve};
+use serde_json::Value;
+use stepgate_record::{Filter, Hash, MAX_RECORD_BYTES, Sieve, members};
 use stepgate_types::Timestamp;
 
 use crate::files::write_atomic;
@@ -58,16 +58,17 @@ impl Finder {
         Self { log: log.clone(), active: Arc::new(Mutex::new(Chunk::new(first))) }
     }
 
-    /// Indexes records that are not yet, `most` of them; whether there are more. Blocks the thread.
+    /// Indexes records that are not yet, about `most` of them; returns how many are left, and of how many in all. Blocks
+    /// the thread.
     ///
     /// # Errors
     /// A record cannot be read.
-    pub fn catch_up(&self, most: u64) -> Result<bool, LogError> {
+    pub fn catch_up(&self, most: u64) -> Result<(u64, u64), LogError> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         let end = self.log.len();
         let until = end.min(active.next().saturating_add(most));
-        self.advance(&mut active, until)?;
-        Ok(active.next() < end)
+        self.advance(&mut active, until, end)?;
+        Ok((end.saturating_sub(active.next()), end))
     }
 
     /// How many records are not indexed yet: these, a search reads.
@@ -214,7 +215,7 @@ impl Finder {
 
     /// Whether a record passes, with what goes on in those behind it.
     fn passes(&self, sieve: &Sieve, stored: &Stored) -> Result<bool, LogError> {
-        let fields = fields(&stored.bytes);
+        let fields = members(&stored.bytes);
         let at = fields.get("ts_us").and_then(Value::as_i64).unwrap_or_default();
         if !sieve.is_in_time(Timestamp::from_micros(at)) {
             return Ok(false);
@@ -226,7 +227,7 @@ impl Finder {
         }
         let next = stored.seq.saturating_add(1);
         for part in self.log.read(next, next.saturating_add(MAX_PARTS)) {
-            let fields = self::fields(&part?.bytes);
+            let fields = members(&part?.bytes);
             if fields.get("type").and_then(Value::as_str) != Some("record.continued") {
                 break;
             }
@@ -259,17 +260,18 @@ impl Finder {
             return Ok(None);
         }
         let mut chunk = Chunk::new(first);
-        self.fill(&mut chunk, all)?;
+        self.fill(&mut chunk, all, all)?;
         keep(dir, self.log.id(), &chunk);
         let candidates = chunk.candidates(sieve);
         Ok(Some((Index { candidates, places: Places::Made(Box::new(chunk)) }, all)))
     }
 
-    /// Indexes the records before `end`; a full chunk becomes a file.
-    fn advance(&self, active: &mut Chunk, end: u64) -> Result<(), LogError> {
-        while active.next() < end {
-            let until = active.first.saturating_add(CHUNK).min(end);
-            self.fill(active, until)?;
+    /// Indexes the records before `until`, and before `end` what was written with the last of them; a full chunk becomes
+    /// a file.
+    fn advance(&self, active: &mut Chunk, until: u64, end: u64) -> Result<(), LogError> {
+        while active.next() < until {
+            let full = active.first.saturating_add(CHUNK);
+            self.fill(active, full.min(until), full.min(end))?;
             if active.is_full() {
                 keep(self.log.shared().records.dir(), self.log.id(), active);
                 *active = Chunk::new(active.next());
@@ -278,15 +280,16 @@ impl Finder {
         Ok(())
     }
 
-    /// Adds the records before `end`, all of which are on disk.
-    fn fill(&self, chunk: &mut Chunk, end: u64) -> Result<(), LogError> {
+    /// Adds the records before `until`, and before `end` those of the same frame, which has been read anyhow; all are on
+    /// disk.
+    fn fill(&self, chunk: &mut Chunk, until: u64, end: u64) -> Result<(), LogError> {
         let from = chunk.next();
-        if from >= end {
+        if from >= until {
             return Ok(());
         }
         let unreadable = |Damage { record, why }: Damage| LogError::Unreadable { seq: record, why };
         let mut scan = self.log.shared().scan_from(from)?;
-        while chunk.next() < end {
+        while chunk.next() < until {
             match scan.advance().map_err(unreadable)? {
                 Found::Frame(frame) if frame.sound => take(chunk, &scan, &frame, end),
                 Found::Frame(frame) => {
@@ -301,10 +304,6 @@ impl Finder {
         }
         Ok(())
     }
-}
-
-fn fields(record: &[u8]) -> Map<String, Value> {
-    serde_json::from_slice(record).unwrap_or_default()
 }
 
 /// Adds those records before `end` of the frame that the scan has just found.

@@ -76,7 +76,7 @@ fn with_the_last_record_that_names_it_a_value_goes_and_people_stay() {
     wait_for_seals(&log);
     let before: HashSet<String> = addresses(&log).into_iter().collect();
     assert_eq!(before.len(), 201);
-    log.retention(Duration::from_secs(1), false).unwrap();
+    log.retention(Duration::from_secs(1), false, None).unwrap();
     assert!(log.floor() > 100);
     let kept: HashSet<String> = addresses(&log).into_iter().collect();
     assert!(kept.contains(&address(500)) && kept.len() < 150, "{}", kept.len());
@@ -124,7 +124,7 @@ fn values_that_are_named_meanwhile_are_not_taken_out() {
                 number += 7;
             }
         });
-        log.retention(Duration::from_secs(1), false).unwrap();
+        log.retention(Duration::from_secs(1), false, None).unwrap();
         done.store(true, Ordering::Release);
     });
     assert!(log.floor() > 0);
