@@ -59,6 +59,9 @@ pub(crate) struct Beside {
     copying: Mutex<()>,
 }
 
+/// Sees keys and values; an error ends it.
+pub(crate) type Each<'f> = &'f mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>;
+
 /// While this is there, it is noted which entries change.
 pub(crate) struct Watch<'b> {
     beside: &'b Beside,
@@ -257,11 +260,7 @@ impl Beside {
 
     /// Hands each entry of a side tree on, in the order of keys. Not all of them need be of one moment: who changes the
     /// tree meanwhile is not kept waiting. It has no more than [`AT_ONCE`] of them in memory.
-    pub(crate) fn each(
-        &self,
-        side: Side,
-        f: &mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>,
-    ) -> Result<(), String> {
+    pub(crate) fn each(&self, side: Side, f: Each<'_>) -> Result<(), String> {
         let mut after = Vec::new();
         loop {
             let some = self.some(side, &after, AT_ONCE)?;

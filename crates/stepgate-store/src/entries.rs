@@ -14,6 +14,9 @@ use crate::{Change, Side, journal};
 /// A key of a side tree.
 pub(crate) type Key = (Side, Vec<u8>);
 
+/// An entry in the file: its tree, its key, its value.
+type Line = (Side, Vec<u8>, Vec<u8>);
+
 /// Copies all entries into a file, while they change.
 pub(crate) fn copy(beside: &Beside, path: &Path) -> io::Result<()> {
     let mut output = create(path)?;
@@ -83,7 +86,7 @@ impl Entries {
     }
 
     /// `None`: the file ends here.
-    fn entry(&mut self) -> io::Result<Option<(Side, Vec<u8>, Vec<u8>)>> {
+    fn entry(&mut self) -> io::Result<Option<Line>> {
         let mut what = [0; 1];
         if self.0.read(&mut what)? == 0 {
             return Ok(None);
@@ -107,7 +110,7 @@ impl Entries {
 }
 
 impl Iterator for Entries {
-    type Item = io::Result<(Side, Vec<u8>, Vec<u8>)>;
+    type Item = io::Result<Line>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.entry().transpose()

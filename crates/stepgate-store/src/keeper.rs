@@ -231,7 +231,7 @@ impl Keeper {
         for stored in hand.shared.read(from, end)? {
             hand.stops()?;
             let stored = stored?;
-            self.live.take(stored.seq, Slim::read(&stored.bytes).as_ref());
+            self.live.take(stored.seq, &stored.bytes);
             breath.after_one(hand);
         }
         self.seen = Some(end.max(from));

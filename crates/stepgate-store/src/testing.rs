@@ -22,7 +22,6 @@ impl Entropy for CountingEntropy {
 }
 
 /// A second passes with each look, whoever looks: a log that is opened again is older.
-#[derive(Default)]
 pub(crate) struct TickingClock;
 
 static SECONDS: AtomicU32 = AtomicU32::new(0);
@@ -45,7 +44,7 @@ pub(crate) fn options() -> LogOptions {
     LogOptions {
         ordinary_durable: true,
         version: "test".to_owned(),
-        clock: Arc::new(TickingClock::default()),
+        clock: Arc::new(TickingClock),
         entropy: Arc::new(CountingEntropy::default()),
         vault: vault(1),
     }

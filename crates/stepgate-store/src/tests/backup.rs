@@ -101,7 +101,7 @@ fn what_changes_beside_the_log_while_that_is_copied_is_as_it_was_at_that_moment(
         })
     };
     for _ in 0..5 {
-        let done = log.backup(to.path()).unwrap();
+        let done = log.backup(to.path(), None).unwrap();
         let copy = restored(to.path());
         let copy = open(copy.path()).unwrap();
         let number = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap());
