@@ -41,7 +41,7 @@ pub struct Ask {
     pub output_rank: u32,
     /// Facts of certainty `unknown` are never covered by, and never make, a grant.
     pub exactly_known: bool,
-    /// Whether the statement stores what it reads; such statements neither make nor use grants yet.
+    /// Whether the statement stores what it reads: it makes a grant only where the terms say so.
     pub has_sink: bool,
     /// `step-up` or `approve`.
     pub action: Action,
@@ -62,6 +62,46 @@ pub struct Ask {
     pub opened: Timestamp,
     /// When it lapses.
     pub expires: Timestamp,
+    /// It is asked ahead of time, for a service: by whom, and for which statements.
+    pub ahead: Option<Ahead>,
+    /// What led to it, for those who answer.
+    pub because: Because,
+}
+
+/// A request for statements that a service will send later, opened by a person (DESIGN §3 *services*).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ahead {
+    /// Who opened it: the requester, besides the service.
+    pub by: PersonName,
+    /// When what comes of it ends.
+    pub until: Timestamp,
+    /// HMAC-SHA-256 of each statement under a key of the vault, by which it is known again.
+    pub statements: BTreeSet<[u8; 32]>,
+}
+
+/// What led to a request: names of the policy and figures, nothing of the statement's text.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Because {
+    /// An upper bound of the rows that it returns; `None` is unknown.
+    pub estimate: Option<u64>,
+    /// Each rule that matched, with the clause by which it did.
+    pub why: Vec<String>,
+    /// Each signal that raised the risk, with its weight.
+    pub risk: Vec<(String, u32)>,
+}
+
+impl Ask {
+    /// Who opened it.
+    #[must_use]
+    pub fn asker(&self) -> &PersonName {
+        self.ahead.as_ref().map_or(&self.person, |ahead| &ahead.by)
+    }
+
+    /// Whether this person is, or stands behind, who asks: then the request is not theirs to approve.
+    #[must_use]
+    pub fn is_of(&self, person: &PersonName) -> bool {
+        self.person == *person || self.asker() == person
+    }
 }
 
 /// How a statement comes to run once it is approved.
@@ -74,6 +114,8 @@ pub enum Mode {
     HoldThenDefer,
     /// It does not wait: after approval it passes once when it is sent again.
     Defer,
+    /// It has not been sent yet: after approval it passes whenever it is, for as long as that was approved for.
+    Ahead,
 }
 
 impl Mode {
@@ -84,13 +126,14 @@ impl Mode {
             Self::Hold => "hold",
             Self::HoldThenDefer => "hold-then-defer",
             Self::Defer => "defer",
+            Self::Ahead => "ahead",
         }
     }
 
     /// Whether its request may outlive the statement's wait.
     #[must_use]
     pub const fn may_defer(self) -> bool {
-        !matches!(self, Self::Hold)
+        !matches!(self, Self::Hold | Self::Ahead)
     }
 }
 
@@ -113,6 +156,20 @@ pub struct Terms {
     pub remember: Option<Duration>,
     /// Whether the grant is bound to `client`, to `address`, to the session, to the labels.
     pub scope: Scope,
+    /// Whether it is remembered though its statement stores what it reads: the policy says so, and all of it goes into
+    /// relations that the statement is known to reach.
+    pub sink: bool,
+    /// Who else may answer it, once nobody has for so long.
+    pub escalate: Option<Escalate>,
+}
+
+/// Whom a request goes to besides when it is not answered (policy: `escalate`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Escalate {
+    /// How long after it was opened.
+    pub after: Duration,
+    /// Groups whose members may answer it then, besides those who could before.
+    pub to: BTreeSet<GroupName>,
 }
 
 /// What, besides person, database and relations, a grant is bound to.

@@ -8,7 +8,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use crate::{Ask, Held};
 
 /// Separates this hash from every other that Stepgate makes. A change of the encoding changes it.
-const DOMAIN: &[u8] = b"stepgate canonical request v3\0";
+const DOMAIN: &[u8] = b"stepgate canonical request v4\0";
 
 /// Bytes of a salt: 256 bits, so that a commitment tells nothing about a value that could be guessed.
 const SALT: usize = 32;
@@ -119,6 +119,22 @@ fn what_it_touches(encoder: &mut Encoder, ask: &Ask) {
     encoder.texts(ask.rules.iter().map(String::as_str));
     encoder.text(&ask.summary);
     encoder.text(&ask.policy_sha256);
+    let because = &ask.because;
+    encoder.flag(because.estimate.is_some());
+    encoder.number(because.estimate.unwrap_or_default());
+    encoder.texts(because.why.iter().map(String::as_str));
+    encoder.count(because.risk.len());
+    for (signal, weight) in &because.risk {
+        encoder.text(signal);
+        encoder.number(u64::from(*weight));
+    }
+    encoder.flag(ask.ahead.is_some());
+    if let Some(ahead) = &ask.ahead {
+        encoder.text(ahead.by.as_str());
+        encoder.field(&ahead.until.micros().to_be_bytes());
+        encoder.count(ahead.statements.len());
+        ahead.statements.iter().for_each(|key| encoder.field(key));
+    }
 }
 
 fn on_which_terms(encoder: &mut Encoder, ask: &Ask) {
@@ -134,6 +150,12 @@ fn on_which_terms(encoder: &mut Encoder, ask: &Ask) {
     let scope = terms.scope;
     for bound in [scope.client, scope.network, scope.session, scope.labels] {
         encoder.flag(bound);
+    }
+    encoder.flag(terms.sink);
+    encoder.flag(terms.escalate.is_some());
+    if let Some(escalate) = &terms.escalate {
+        encoder.field(&escalate.after.as_nanos().to_be_bytes());
+        encoder.texts(escalate.to.iter().map(|group| group.as_str()));
     }
     encoder.field(&ask.opened.micros().to_be_bytes());
     encoder.field(&ask.expires.micros().to_be_bytes());
@@ -203,8 +225,8 @@ mod tests {
     use stepgate_types::{Action, Kind, Label, RelationName, RequestId, SessionId, Strength, Timestamp, Use};
 
     use super::*;
-    use crate::Mode;
     use crate::fixture::{held, person, step_up};
+    use crate::{Ahead, Escalate, Mode};
 
     fn salts(held: &Held) -> Salts {
         Salts::generate(held, &FakeEntropy::seeded(1)).unwrap()
@@ -246,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_hash_answers_for_every_circumstance() {
-        let alter: [fn(&mut Ask); 39] = [
+        let alter: [fn(&mut Ask); 47] = [
             |ask| ask.id = RequestId::from_bytes([9; 5]),
             |ask| ask.statement.session = SessionId::from_bytes([9; 16]),
             |ask| ask.statement.number = 4,
@@ -284,6 +306,14 @@ mod tests {
             |ask| ask.terms.remember = None,
             |ask| ask.terms.remember = Some(Duration::ZERO),
             |ask| ask.terms.scope.labels = true,
+            |ask| ask.because.estimate = Some(0),
+            |ask| ask.because.why = vec!["restricted-read: class".to_owned()],
+            |ask| ask.because.risk = vec![("new-network".to_owned(), 30)],
+            |ask| ask.ahead = Some(ahead("omar", 1)),
+            |ask| ask.ahead = Some(ahead("amir", 1)),
+            |ask| ask.ahead = Some(ahead("omar", 2)),
+            |ask| ask.terms.sink = true,
+            |ask| ask.terms.escalate = Some(Escalate { after: Duration::ZERO, to: BTreeSet::new() }),
             |ask| ask.opened = Timestamp::from_micros(0),
             |ask| ask.expires = Timestamp::from_micros(0),
         ];
@@ -293,6 +323,11 @@ mod tests {
             alter(&mut other);
             assert!(seen.insert(hash(&other, &held())), "alteration {number}");
         }
+    }
+
+    fn ahead(by: &str, key: u8) -> Ahead {
+        let until = Timestamp::from_micros(1);
+        Ahead { by: person(by), until, statements: BTreeSet::from([[key; 32]]) }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use stepgate_types::{
     Strength, Timestamp, Use,
 };
 
-use crate::{Ask, Dialect, Held, Mode, Scope, Terms};
+use crate::{Ask, Because, Dialect, Held, Mode, Scope, Terms};
 
 /// When requests of this module are opened.
 pub(crate) const OPENED: Timestamp = Timestamp::from_micros(1_795_318_320_000_000);
@@ -59,9 +59,13 @@ pub(crate) fn step_up() -> Ask {
             reason_required: false,
             remember: Some(Duration::from_secs(900)),
             scope: Scope { client: true, network: true, session: false, labels: false },
+            sink: false,
+            escalate: None,
         },
         opened: OPENED,
         expires: expires(),
+        ahead: None,
+        because: Because::default(),
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Wanted {
     pub exactly_known: bool,
     /// As [`Ask::has_sink`].
     pub has_sink: bool,
+    /// Whether all that it stores goes into relations that it is known to reach: nothing else is remembered.
+    pub stores_rows: bool,
     /// `step-up` or `approve`.
     pub action: Action,
     /// Name of the approval in the policy.
@@ -48,6 +50,8 @@ pub struct Wanted {
     pub policy_sha256: String,
     /// As [`Ask::limit`].
     pub limit: Limit,
+    /// HMAC-SHA-256 of the statement under a key of the vault, where it could be one that was asked for ahead of time.
+    pub key: Option<[u8; 32]>,
 }
 
 impl From<&Ask> for Wanted {
@@ -67,10 +71,12 @@ impl From<&Ask> for Wanted {
             output_rank: ask.output_rank,
             exactly_known: ask.exactly_known,
             has_sink: ask.has_sink,
+            stores_rows: ask.terms.sink,
             action: ask.action,
             approval: ask.terms.approval.clone(),
             policy_sha256: ask.policy_sha256.clone(),
             limit: ask.limit,
+            key: None,
         }
     }
 }
@@ -137,6 +143,10 @@ pub struct Grant {
     pub expires: Timestamp,
     /// What it lets out in all, over all statements that it covers.
     pub limit: Limit,
+    /// Whether it covers what stores what it reads: only if what was approved did.
+    pub sink: bool,
+    /// The only statements that it covers, by their keys; `None`: any.
+    pub statements: Option<BTreeSet<[u8; 32]>>,
 }
 
 /// The first thing for which a grant does not cover a statement.
@@ -154,14 +164,22 @@ impl NotCovered {
 
 impl Grant {
     /// The grant that approving `ask` at `now` would make; `None` where the approval counts once only:
-    /// the policy does not remember it, what it reaches is not exactly known, or it stores what it reads.
+    /// the policy does not remember it, what it reaches is not exactly known, or it stores what it reads and the policy
+    /// does not say that such are remembered.
     #[must_use]
     pub fn of(ask: &Ask, id: GrantId, now: Timestamp) -> Option<Self> {
-        let remember = ask.terms.remember?;
-        if !ask.exactly_known || ask.has_sink {
+        let expires = match &ask.ahead {
+            Some(ahead) => ahead.until,
+            None => now.plus(ask.terms.remember?),
+        };
+        if !ask.exactly_known || (ask.has_sink && !ask.terms.sink) {
             return None;
         }
-        let scope = ask.terms.scope;
+        let mut scope = ask.terms.scope;
+        if ask.ahead.is_some() {
+            // It has not come yet, from wherever it will: its text is what it is bound to.
+            (scope.client, scope.network, scope.session) = (false, false, false);
+        }
         Some(Self {
             id,
             request: ask.id,
@@ -181,8 +199,10 @@ impl Grant {
             network: scope.network.then_some(ask.address),
             session: scope.session.then_some(ask.statement.session),
             policy_sha256: ask.policy_sha256.clone(),
-            expires: now.plus(remember),
+            expires,
             limit: ask.limit,
+            sink: ask.has_sink,
+            statements: ask.ahead.as_ref().map(|ahead| ahead.statements.clone()),
         })
     }
 
@@ -200,7 +220,8 @@ impl Grant {
         let conditions = [
             ("expired", !self.is_due(now)),
             ("certainty", wanted.exactly_known),
-            ("sink", !wanted.has_sink),
+            ("sink", !wanted.has_sink || (self.sink && wanted.stores_rows)),
+            ("statement", self.names(wanted)),
             ("person", self.person == wanted.person),
             ("database", self.database == wanted.database),
             ("role", self.db_user.as_ref().is_none_or(|role| *role == wanted.db_user)),
@@ -222,6 +243,11 @@ impl Grant {
             None => Ok(()),
             Some((what, _)) => Err(NotCovered(what)),
         }
+    }
+
+    fn names(&self, wanted: &Wanted) -> bool {
+        let among = |keys: &BTreeSet<_>| wanted.key.as_ref().is_some_and(|key| keys.contains(key));
+        self.statements.as_ref().is_none_or(among)
     }
 
     /// BEGIN, COMMIT and empty statements reach no data; drivers put them in front of others by
@@ -397,6 +423,42 @@ mod tests {
             alter(&mut ask);
             assert_eq!(Grant::of(&ask, GrantId::from_bytes([1; 8]), OPENED), None);
         }
+    }
+
+    #[test]
+    fn what_is_stored_is_covered_only_where_that_was_approved_and_the_policy_remembers_it() {
+        let mut ask = step_up();
+        (ask.has_sink, ask.terms.sink) = (true, true);
+        ask.uses.insert(Use::Write);
+        let stores = Wanted::from(&ask);
+        assert!(grant(&ask).covers(&stores, OPENED).is_ok());
+        // Not into relations: to the server's files, or to whoever listens.
+        let away = Wanted { stores_rows: false, ..stores.clone() };
+        assert_eq!(grant(&ask).covers(&away, OPENED).map_err(NotCovered::what), Err("sink"));
+        let elsewhere = Wanted {
+            relations: ask.relations.iter().cloned().chain([RelationName::new("public", "copy")]).collect(),
+            ..stores.clone()
+        };
+        assert_eq!(grant(&ask).covers(&elsewhere, OPENED).map_err(NotCovered::what), Err("relations"));
+        // That the policy would remember it is no approval to store.
+        let mut reads = step_up();
+        reads.terms.sink = true;
+        assert_eq!(grant(&reads).covers(&stores, OPENED).map_err(NotCovered::what), Err("sink"));
+    }
+
+    #[test]
+    fn what_was_asked_ahead_covers_the_statements_that_were_named_and_no_other() {
+        let mut ask = step_up();
+        let until = OPENED.plus(Duration::from_secs(86_400));
+        ask.terms.remember = None;
+        ask.ahead = Some(crate::Ahead { by: person("dana"), until, statements: [[1; 32], [2; 32]].into() });
+        let wanted = |key| Wanted { key, ..Wanted::from(&ask) };
+        let grant = grant(&ask);
+        assert!(grant.covers(&wanted(Some([2; 32])), OPENED).is_ok());
+        for key in [None, Some([3; 32])] {
+            assert_eq!(grant.covers(&wanted(key), OPENED).map_err(NotCovered::what), Err("statement"));
+        }
+        assert_eq!(grant.covers(&wanted(Some([1; 32])), until).map_err(NotCovered::what), Err("expired"));
     }
 
     const USES: [Use; 6] =

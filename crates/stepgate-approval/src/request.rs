@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use stepgate_record::Outcome;
 use stepgate_types::{GroupName, PersonName, Strength, Timestamp};
 
-use crate::{Ask, Canonical, Reason};
+use crate::rights::distinct;
+use crate::{Ask, Canonical, Reason, Rights};
 
 /// A verified person's answer to one request.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,9 @@ pub enum Refusal {
     /// The person has answered already.
     #[error("you have answered this request already")]
     AlreadyVoted,
+    /// They answer by a right that was lent to them, and by which somebody has answered.
+    #[error("somebody has answered by the right that was lent to you")]
+    RightUsed,
     /// The factor proves too little.
     #[error("this request asks for a factor of strength {}", .0.as_str())]
     TooWeak(Strength),
@@ -52,6 +56,8 @@ pub struct Open {
     ask: Ask,
     canonical: Canonical,
     approvers: BTreeSet<PersonName>,
+    /// It goes to more people than at first.
+    escalated: bool,
 }
 
 /// An answer that would count, worked out before it is made durable. It does nothing until it is given
@@ -101,7 +107,7 @@ impl Open {
     /// A request that has just been asked.
     #[must_use]
     pub const fn new(ask: Ask, canonical: Canonical) -> Self {
-        Self { ask, canonical, approvers: BTreeSet::new() }
+        Self { ask, canonical, approvers: BTreeSet::new(), escalated: false }
     }
 
     /// What is asked.
@@ -128,20 +134,53 @@ impl Open {
         now >= self.ask.expires
     }
 
-    /// Whether this person, being in these groups, may answer. The requester answers their own step-up
-    /// and nobody else does; an approval is never answered by its requester, whatever their groups.
+    /// Whether nobody has answered for so long that others are to be asked, too.
     #[must_use]
-    pub fn may_answer(&self, person: &PersonName, groups: &BTreeSet<GroupName>) -> bool {
-        let is_requester = *person == self.ask.person;
+    pub fn is_to_escalate(&self, now: Timestamp) -> bool {
+        let after = self.ask.terms.escalate.as_ref().map(|escalate| escalate.after);
+        !self.escalated && after.is_some_and(|after| now >= self.ask.opened.plus(after))
+    }
+
+    /// Others may answer as well from here on, once that is durable.
+    pub const fn escalate(&mut self) {
+        self.escalated = true;
+    }
+
+    /// Groups whose members may answer at this moment.
+    #[must_use]
+    pub fn groups(&self) -> BTreeSet<GroupName> {
+        let more = self.ask.terms.escalate.as_ref().filter(|_| self.escalated);
+        self.ask.terms.groups.iter().chain(more.iter().flat_map(|more| &more.to)).cloned().collect()
+    }
+
+    /// Whether this person, having these rights, may answer. The requester answers their own step-up
+    /// and nobody else does; an approval is never answered by its requester, whatever their groups, nor by a right that
+    /// they have lent.
+    #[must_use]
+    pub fn may_answer(&self, person: &PersonName, rights: &Rights) -> bool {
         if self.ask.terms.itself {
-            is_requester
+            *person == self.ask.person
         } else {
-            !is_requester && !groups.is_disjoint(&self.ask.terms.groups)
+            !self.ask.is_of(person) && !self.holders(person, rights).is_empty()
         }
     }
 
-    /// Works out what this answer would do at this moment, without doing it. `groups_of` says in which
-    /// groups a person is now: who has left them since no longer counts.
+    fn holders<'r>(&self, person: &'r PersonName, rights: &'r Rights) -> BTreeSet<&'r PersonName> {
+        rights.holders(person, &self.groups(), |by| self.ask.is_of(by))
+    }
+
+    /// How many of these people have approved by a right of their own.
+    fn counted(&self, people: &BTreeSet<PersonName>, rights_of: impl Fn(&PersonName) -> Rights) -> usize {
+        if self.ask.terms.itself {
+            return people.len();
+        }
+        let rights: Vec<_> = people.iter().map(|person| (person, rights_of(person))).collect();
+        let answers: Vec<_> = rights.iter().map(|(person, rights)| self.holders(person, rights)).collect();
+        distinct(&answers)
+    }
+
+    /// Works out what this answer would do at this moment, without doing it. `rights_of` says by which
+    /// groups a person may answer now: who has left them since no longer counts.
     ///
     /// # Errors
     /// The answer does not count.
@@ -149,32 +188,32 @@ impl Open {
         &self,
         ballot: &Ballot<'_>,
         now: Timestamp,
-        groups_of: impl Fn(&PersonName) -> BTreeSet<GroupName>,
+        rights_of: impl Fn(&PersonName) -> Rights,
     ) -> Result<Counted, Refusal> {
-        self.check(ballot, now, &groups_of(ballot.person))?;
+        self.check(ballot, now, &rights_of(ballot.person))?;
         let mut approvers: BTreeSet<_> = self
             .approvers
             .iter()
-            .filter(|voter| self.may_answer(voter, &groups_of(voter)))
+            .filter(|voter| self.may_answer(voter, &rights_of(voter)))
             .cloned()
             .collect();
         let outcome = if ballot.approve {
+            let before = self.counted(&approvers, &rights_of);
             approvers.insert(ballot.person.clone());
-            (approvers.len() >= self.needed()).then_some(Outcome::Approved)
+            let counted = self.counted(&approvers, &rights_of);
+            if counted == before {
+                return Err(Refusal::RightUsed);
+            }
+            (counted >= self.needed()).then_some(Outcome::Approved)
         } else {
             Some(Outcome::Denied)
         };
         Ok(Counted { person: ballot.person.clone(), approve: ballot.approve, approvers, outcome })
     }
 
-    fn check(
-        &self,
-        ballot: &Ballot<'_>,
-        now: Timestamp,
-        groups: &BTreeSet<GroupName>,
-    ) -> Result<(), Refusal> {
+    fn check(&self, ballot: &Ballot<'_>, now: Timestamp, rights: &Rights) -> Result<(), Refusal> {
         let terms = &self.ask.terms;
-        if !self.may_answer(ballot.person, groups) {
+        if !self.may_answer(ballot.person, rights) {
             return Err(Refusal::NotEligible);
         }
         if *ballot.canonical != self.canonical {
@@ -209,11 +248,8 @@ impl Open {
     #[must_use]
     pub fn commit(self, counted: Counted) -> Next {
         match counted.outcome {
-            None => {
-                let mut approvers = self.approvers;
-                approvers.insert(counted.person);
-                Next::Open(Self { ask: self.ask, canonical: self.canonical, approvers })
-            }
+            // Without those who have left since: whoever comes back may answer again.
+            None => Next::Open(Self { approvers: counted.approvers, ..self }),
             Some(outcome) => Next::Ended(Ended {
                 ask: self.ask,
                 canonical: self.canonical,
@@ -243,11 +279,12 @@ mod tests {
     const HASH: Canonical = [1; 32];
 
     /// Who owns data: amir, omar and, against the rules of good order, dana herself.
-    fn groups_of(name: &PersonName) -> BTreeSet<GroupName> {
-        match name.as_str() {
+    fn groups_of(name: &PersonName) -> Rights {
+        let own = match name.as_str() {
             "amir" | "omar" | "dana" => groups(&["data-owners", "analysts"]),
             _ => groups(&["analysts"]),
-        }
+        };
+        own.into()
     }
 
     fn ballot(person: &PersonName, approve: bool) -> Ballot<'_> {
@@ -336,7 +373,7 @@ mod tests {
         let counted = answer(&open, "omar", true).unwrap();
         let open = still_open(open.commit(counted));
         let without_omar = |name: &PersonName| {
-            if name.as_str() == "omar" { BTreeSet::new() } else { groups_of(name) }
+            if name.as_str() == "omar" { Rights::default() } else { groups_of(name) }
         };
         let counted = open.count(&ballot(&person("amir"), true), OPENED, without_omar).unwrap();
         assert_eq!(counted.outcome(), None);
@@ -405,5 +442,75 @@ mod tests {
         let open = Open::new(step_up(), HASH);
         assert!(!open.is_due(OPENED));
         assert!(open.is_due(OPENED.plus(Duration::from_secs(300))));
+    }
+
+    /// Eve has the rights of these people, who are data owners, and none of her own.
+    fn eve_for<'f>(lenders: &'f [&'f str]) -> impl Fn(&PersonName) -> Rights + 'f {
+        |name| {
+            let lent = lenders.iter().map(|by| (person(by), groups(&["data-owners"])));
+            match name.as_str() {
+                "eve" => Rights { lent: lent.collect(), ..groups_of(name) },
+                _ => groups_of(name),
+            }
+        }
+    }
+
+    #[test]
+    fn a_delegate_counts_as_one_person_and_never_beside_who_has_lent_the_right() {
+        let (eve, omar) = (person("eve"), person("omar"));
+        let open = Open::new(four_eyes(), HASH);
+        let counted = open.count(&ballot(&eve, true), OPENED, eve_for(&["omar"])).unwrap();
+        let open = still_open(open.commit(counted));
+        let again = open.count(&ballot(&omar, true), OPENED, eve_for(&["omar"]));
+        assert_eq!(again.unwrap_err(), Refusal::RightUsed);
+        let amir = person("amir");
+        let counted = open.count(&ballot(&amir, true), OPENED, eve_for(&["omar"])).unwrap();
+        assert_eq!(counted.outcome(), Some(Outcome::Approved));
+        // Two people have lent theirs: still one person.
+        let open = Open::new(four_eyes(), HASH);
+        let counted = open.count(&ballot(&eve, true), OPENED, eve_for(&["amir", "omar"])).unwrap();
+        assert_eq!(counted.outcome(), None);
+        let open = still_open(open.commit(counted));
+        let twice = open.count(&ballot(&eve, true), OPENED, eve_for(&["amir", "omar"]));
+        assert_eq!(twice.unwrap_err(), Refusal::AlreadyVoted);
+        // Either of them answers beside her, by his own right.
+        let counted = open.count(&ballot(&omar, true), OPENED, eve_for(&["amir", "omar"])).unwrap();
+        assert_eq!(counted.outcome(), Some(Outcome::Approved));
+    }
+
+    #[test]
+    fn nobody_chooses_their_own_approver_by_lending_them_a_right() {
+        let eve = person("eve");
+        let open = Open::new(four_eyes(), HASH);
+        for approve in [true, false] {
+            let refused = open.count(&ballot(&eve, approve), OPENED, eve_for(&["dana"]));
+            assert_eq!(refused.unwrap_err(), Refusal::NotEligible);
+        }
+    }
+
+    #[test]
+    fn who_opens_a_request_for_a_service_does_not_approve_it() {
+        let mut ask = four_eyes();
+        ask.person = person("etl");
+        let until = expires();
+        ask.ahead = Some(crate::Ahead { by: person("omar"), until, statements: BTreeSet::new() });
+        let open = Open::new(ask, HASH);
+        assert_eq!(answer(&open, "omar", true).unwrap_err(), Refusal::NotEligible);
+        assert!(answer(&open, "amir", true).is_ok());
+    }
+
+    #[test]
+    fn after_a_while_others_may_answer_too_and_not_before() {
+        let mut ask = four_eyes();
+        ask.terms.groups = groups(&["night-shift"]);
+        let after = Duration::from_secs(60);
+        ask.terms.escalate = Some(crate::Escalate { after, to: groups(&["data-owners"]) });
+        let mut open = Open::new(ask, HASH);
+        assert_eq!(answer(&open, "omar", true).unwrap_err(), Refusal::NotEligible);
+        assert!(!open.is_to_escalate(OPENED) && open.is_to_escalate(OPENED.plus(after)));
+        open.escalate();
+        assert!(!open.is_to_escalate(expires()));
+        assert!(answer(&open, "omar", true).is_ok());
+        assert_eq!(answer(&open, "dana", true).unwrap_err(), Refusal::NotEligible);
     }
 }

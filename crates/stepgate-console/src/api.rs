@@ -6,25 +6,29 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use stepgate_store::{Desk, Log, People, Person};
+use stepgate_store::{Desk, Log, People};
 use stepgate_types::{Clock, Entropy};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
+use crate::asks::Foresee;
+use crate::events::Streams;
+use crate::origin::{self, Origin};
 use crate::problem::Problem;
+use crate::rates::{self, Rates};
 use crate::throttle::Throttle;
 use crate::tokens::Tokens;
-use crate::{grants, login, page, requests};
+use crate::{headers, routes};
 
-/// The largest body of a request, in bytes: a reason is at most 1000, a code six.
-const MAX_BODY: usize = 64 * 1024;
+/// The largest body of a request, in bytes: that of one for 64 KiB of statements, escaped.
+const MAX_BODY: usize = 256 * 1024;
 
 /// How long a request may take, its body included: the desk waits for at most a few fsyncs.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
@@ -47,6 +51,10 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// How the gate is.
     pub observed: Arc<dyn Observed>,
+    /// The address that people see (`console.url`).
+    pub url: String,
+    /// What statements would read that are not sent yet.
+    pub foresee: Arc<dyn Foresee>,
 }
 
 /// What can be seen of a gate from without.
@@ -63,7 +71,12 @@ pub struct Api {
     pub(crate) parts: Parts,
     pub(crate) tokens: Tokens,
     pub(crate) throttle: Throttle,
+    pub(crate) rates: Rates,
+    pub(crate) streams: Arc<Streams>,
+    pub(crate) origin: Origin,
     pub(crate) password_checks: Semaphore,
+    /// Whether the gate stops.
+    pub(crate) closing: watch::Sender<bool>,
 }
 
 /// The peer's address, put into each request by the server.
@@ -75,87 +88,68 @@ impl Api {
     #[must_use]
     pub fn new(parts: Parts) -> Arc<Self> {
         Arc::new(Self {
+            origin: Origin::of(&parts.url),
             parts,
             tokens: Tokens::default(),
             throttle: Throttle::default(),
+            rates: Rates::default(),
+            streams: Arc::default(),
+            closing: watch::Sender::new(false),
             password_checks: Semaphore::new(PASSWORD_CHECKS),
         })
     }
 
-    /// The person whose bearer token a request carries.
-    pub(crate) fn person(&self, headers: &HeaderMap) -> Result<Arc<Person>, Problem> {
-        let token = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim())
-            .ok_or_else(Problem::login_required)?;
-        let login = self.tokens.get(token, self.parts.clock.now()).ok_or_else(Problem::login_required)?;
-        // Removed, or given another password since: the token is no longer theirs.
-        self.parts
-            .people
-            .get(&login.person)
-            .filter(|person| person.scram.stored_key == login.stored_key && !person.service)
-            .ok_or_else(Problem::login_required)
+    /// Ends what lasts: streams of events.
+    pub(crate) fn close(&self) {
+        self.closing.send_replace(true);
     }
 }
 
 pub(crate) fn router(api: Arc<Api>) -> Router {
-    Router::new()
+    let routed = routes::all()
+        .into_iter()
+        .fold(Router::new(), |router, route| router.route(route.path, route.handler));
+    guarded(routed, api)
+}
+
+/// For whoever watches the gate: figures and health, and nothing of people's. Served at an address of its own, since
+/// who stands before the API is not told apart from this machine by a proxy between them.
+pub(crate) fn watchers(api: Arc<Api>) -> Router {
+    let routed = Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
-        .route("/r/{id}", get(page::request))
-        .route("/api/v1/login", post(login::login))
-        .route("/api/v1/logout", post(login::logout))
-        .route("/api/v1/me", get(login::me))
-        .route("/api/v1/requests", get(requests::list))
-        .route("/api/v1/requests/{id}", get(requests::show))
-        .route("/api/v1/requests/{id}/sql", get(requests::more_sql))
-        .route("/api/v1/requests/{id}/parameters/{number}", get(requests::more_parameter))
-        .route("/api/v1/requests/{id}/verify", post(requests::verify))
-        .route("/api/v1/requests/{id}/approve", post(requests::approve))
-        .route("/api/v1/requests/{id}/deny", post(requests::deny))
-        .route("/api/v1/requests/{id}/cancel", post(requests::cancel))
-        .route("/api/v1/grants", get(grants::list))
-        .route("/api/v1/grants/{id}/revoke", post(grants::revoke))
+        .route("/metrics", get(metrics));
+    guarded(routed, api)
+}
+
+/// What holds for every answer. The last layer is the outermost.
+fn guarded(routed: Router<Arc<Api>>, api: Arc<Api>) -> Router {
+    routed
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "not this way")
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), origin::own_pages_only))
         .layer(middleware::from_fn(in_time))
-        .layer(middleware::from_fn(headers))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), rates::seldom_enough))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), headers::strict))
         .with_state(api)
 }
 
-async fn health(axum::extract::State(api): axum::extract::State<Arc<Api>>) -> Response {
+pub(crate) async fn health(State(api): State<Arc<Api>>) -> Response {
     match api.parts.log.poisoned() {
         None => axum::Json(json!({"status": "ok"})).into_response(),
         Some(_) => (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"status": "log"}))).into_response(),
     }
 }
 
-/// For whoever watches the gate: figures and health, and nothing of people's. Served at an address of its own, since
-/// who stands before the API is not told apart from this machine by a proxy between them.
-pub(crate) fn watchers(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/healthz", get(health))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .fallback(|| async { Problem::not_found() })
-        .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(in_time))
-        .layer(middleware::from_fn(headers))
-        .with_state(api)
-}
-
-async fn metrics(axum::extract::State(api): axum::extract::State<Arc<Api>>) -> Response {
+async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (kind, api.parts.observed.metrics()).into_response()
 }
 
-async fn ready(axum::extract::State(api): axum::extract::State<Arc<Api>>) -> Response {
+pub(crate) async fn ready(State(api): State<Arc<Api>>) -> Response {
     match api.parts.observed.lacks() {
         None => axum::Json(json!({"status": "ready"})).into_response(),
         Some(what) => (StatusCode::SERVICE_UNAVAILABLE, axum::Json(json!({"status": what}))).into_response(),
@@ -167,25 +161,6 @@ async fn in_time(request: Request, next: Next) -> Response {
         Ok(response) => response,
         Err(_) => Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "this took too long").into_response(),
     }
-}
-
-/// Nothing here is to be kept, framed, sniffed, or to load anything.
-async fn headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::CACHE_CONTROL, "no-store"),
-        (
-            header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-        ),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 /// The JSON body of a POST. Only `application/json`: that no form of another site can send.

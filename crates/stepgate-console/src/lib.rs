@@ -1,19 +1,32 @@
-//! The gate's HTTPS API for people: log in, see requests, verify, approve, deny, cancel; and one static
-//! page for those who follow the link of a notice.
+//! The gate's HTTPS API for people and programs, and pages for people's browsers: log in, see requests, verify, approve,
+//! deny, cancel.
 //!
-//! Decisions are POST with a bearer token and a fresh code; no GET changes anything (mail scanners follow
-//! links), no URL carries authority, there are no cookies, so that no other site can act for anybody.
-//! What a person may not see looks the same as what does not exist.
+//! Decisions are POST with a fresh proof. No GET decides anything (mail scanners follow links), no URL carries
+//! authority, and what a browser sends by itself is not enough: a login by cookie counts for what our own pages send,
+//! with a proof that only they know. What a person may not see looks the same as what does not exist.
 
 mod api;
+mod asks;
+mod caller;
+mod document;
+mod events;
+mod form;
 mod grants;
+mod headers;
 mod login;
-mod page;
+pub mod oidc;
+mod origin;
+mod pages;
 mod problem;
+mod rates;
 mod requests;
+mod routes;
 mod server;
 mod throttle;
 mod tokens;
 
 pub use api::{Api, Observed, Parts};
+pub use asks::{Foresee, Foreseen, Wish};
+pub use document::DOCUMENT;
+pub use routes::paths;
 pub use server::{Encryption, serve, serve_watchers};

@@ -1,29 +1,39 @@
 //! `login`, `logout`, `me`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use stepgate_record::Event;
 use stepgate_store::Person;
-use stepgate_types::PersonName;
+use stepgate_types::{PersonName, Timestamp};
 
 use crate::api::{Api, Peer, json_body};
+use crate::caller::Caller;
 use crate::problem::Problem;
+use crate::tokens::By;
 
 /// The longest name that is counted by the throttle, in bytes; no person's name is longer.
 const MAX_NAME: usize = 63;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Credentials {
+pub(crate) struct Credentials {
     name: String,
     password: String,
+}
+
+impl Credentials {
+    /// As a form has them.
+    pub(crate) fn new(name: &str, password: &str) -> Self {
+        Self { name: name.to_owned(), password: password.to_owned() }
+    }
 }
 
 impl Drop for Credentials {
@@ -40,6 +50,25 @@ pub(crate) async fn login(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let credentials: Credentials = json_body(&headers, &body)?;
+    let person = admit(&api, credentials, address).await?;
+    let (token, expires) = issue(&api, By::Bearer, &person)?;
+    let answer = json!({"token": token, "name": person.name, "expires": expires.to_string()});
+    Ok(axum::Json(answer).into_response())
+}
+
+/// A fresh token for somebody who was admitted.
+pub(crate) fn issue(api: &Api, by: By, person: &Person) -> Result<(String, Timestamp), Problem> {
+    let (now, key) = (api.parts.clock.now(), person.scram.stored_key);
+    let issued = api.tokens.issue(by, person.name.clone(), key, now, &*api.parts.entropy);
+    issued.map_err(|_| Problem::gate_trouble())
+}
+
+/// The person of this name and password, however they come. Who guesses is slowed, and recorded.
+pub(crate) async fn admit(
+    api: &Arc<Api>,
+    credentials: Credentials,
+    address: IpAddr,
+) -> Result<Arc<Person>, Problem> {
     let counted: String = credentials.name.chars().take(MAX_NAME).collect();
     let now = api.parts.clock.monotonic();
     if let Some(wait) = api.throttle.wait(&counted, address, now) {
@@ -47,7 +76,7 @@ pub(crate) async fn login(
         let message = format!("too many failed logins; try again in {seconds} s");
         return Err(Problem::throttled("throttled", message, seconds));
     }
-    let Some(person) = check(&api, credentials).await? else {
+    let Some(person) = check(api, credentials).await? else {
         api.throttle.failed(&counted, address, now);
         let known = counted.parse().ok().filter(|name| api.parts.people.get(name).is_some());
         let event =
@@ -61,12 +90,7 @@ pub(crate) async fn login(
     api.throttle.succeeded(&counted, address);
     let event = Event::AdminLogin { person: (&person.name).into(), address: address.into() };
     api.parts.log.append(vec![event], Vec::new()).await.map_err(|_| Problem::gate_trouble())?;
-    let (token, expires) = api
-        .tokens
-        .issue(person.name.clone(), person.scram.stored_key, api.parts.clock.now(), &*api.parts.entropy)
-        .map_err(|_| Problem::gate_trouble())?;
-    let answer = json!({"token": token, "name": person.name, "expires": expires.to_string()});
-    Ok(axum::Json(answer).into_response())
+    Ok(person)
 }
 
 /// The person, if name and password are right. Takes the same time for a name that nobody has.
@@ -84,18 +108,13 @@ async fn check(api: &Arc<Api>, credentials: Credentials) -> Result<Option<Arc<Pe
     tokio::task::spawn_blocking(check).await.map_err(|_| Problem::gate_trouble())
 }
 
-pub(crate) async fn logout(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
-    api.person(&headers)?;
-    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if let Some((_, token)) = token.and_then(|value| value.split_once(' ')) {
-        api.tokens.end(token.trim());
-    }
-    Ok(StatusCode::NO_CONTENT.into_response())
+pub(crate) async fn logout(State(api): State<Arc<Api>>, caller: Caller) -> StatusCode {
+    caller.log_out(&api);
+    StatusCode::NO_CONTENT
 }
 
-pub(crate) async fn me(State(api): State<Arc<Api>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let person = api.person(&headers)?;
-    let factors: Vec<_> =
-        api.parts.people.factors().list(&person.name).iter().map(|factor| factor.kind.clone()).collect();
-    Ok(axum::Json(json!({"name": person.name, "groups": person.groups, "factors": factors})).into_response())
+pub(crate) async fn me(State(api): State<Arc<Api>>, Caller { person, .. }: Caller) -> Response {
+    let enrolled = api.parts.people.factors().list(&person.name);
+    let factors: Vec<_> = enrolled.iter().map(|factor| factor.method().as_str()).collect();
+    axum::Json(json!({"name": person.name, "groups": person.groups, "factors": factors})).into_response()
 }

@@ -5,7 +5,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use stepgate_approval::{BadCode, Refusal};
 use stepgate_record::Outcome;
-use stepgate_store::{DeskError, VerifyError};
+use stepgate_store::{DeskError, EnrolError, PersonError, VerifyError};
+use stepgate_types::Strength;
 
 /// An answer other than yes. `error` is for programs, `message` and `hint` for people.
 #[derive(Debug, Serialize)]
@@ -22,15 +23,44 @@ pub(crate) struct Problem {
     /// Seconds until it makes sense to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
-    /// The `WWW-Authenticate` header.
     #[serde(skip)]
-    challenge: Option<&'static str>,
+    challenge: Option<Challenge>,
 }
 
-/// RFC 9470 section 3: the token is good, what is missing is a fresh proof. TOTP is the one factor there
-/// is so far.
-const STEP_UP: &str = "Bearer error=\"insufficient_user_authentication\", \
-                       error_description=\"a fresh code is needed\", acr_values=\"standard\", max_age=0";
+/// The `WWW-Authenticate` header.
+#[derive(Debug, Clone, Copy)]
+enum Challenge {
+    /// RFC 6750, section 3: nobody is logged in by what was sent.
+    Login,
+    /// RFC 9470, section 3: the login is good; what is missing is a fresh proof, of this strength or more.
+    StepUp(Strength),
+}
+
+/// Whatever proves as much as `least`, that first.
+fn acr_values(least: Strength) -> &'static str {
+    match least {
+        Strength::Weak => "weak standard strong phishing-resistant device-bound",
+        Strength::Standard => "standard strong phishing-resistant device-bound",
+        Strength::Strong => "strong phishing-resistant device-bound",
+        Strength::PhishingResistant => "phishing-resistant device-bound",
+        Strength::DeviceBound => "device-bound",
+    }
+}
+
+impl Challenge {
+    fn header(self) -> Option<HeaderValue> {
+        match self {
+            Self::Login => Some(HeaderValue::from_static("Bearer")),
+            // A proof is for one action: none is so young that it would do for the next.
+            Self::StepUp(least) => HeaderValue::try_from(format!(
+                "Bearer error=\"insufficient_user_authentication\", \
+                 error_description=\"a fresh proof is needed\", acr_values=\"{}\", max_age=0",
+                acr_values(least)
+            ))
+            .ok(),
+        }
+    }
+}
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Self {
@@ -43,14 +73,50 @@ impl Problem {
         self
     }
 
+    /// A fresh proof is needed; of what strength, [`Self::of_strength`] says where it is known.
     fn step_up(mut self) -> Self {
-        self.challenge = Some(STEP_UP);
+        self.challenge = Some(Challenge::StepUp(Strength::Standard));
         self
+    }
+
+    /// What an action asks for, where this says that a fresh proof is needed.
+    pub(crate) fn of_strength(mut self, least: Strength) -> Self {
+        if matches!(self.challenge, Some(Challenge::StepUp(_))) {
+            self.challenge = Some(Challenge::StepUp(least));
+        }
+        self
+    }
+
+    /// Something is done with a fresh proof alone, and none came.
+    pub(crate) fn proof_needed() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "proof_needed", "this needs a fresh code").step_up()
+    }
+
+    /// What it says to a person.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// The same answer to a person, with this page for a body.
+    pub(crate) fn with_page(&self, page: impl IntoResponse) -> Response {
+        let mut response = (self.status, page).into_response();
+        self.headers(&mut response);
+        response
+    }
+
+    fn headers(&self, response: &mut Response) {
+        let headers = response.headers_mut();
+        if let Some(challenge) = self.challenge.and_then(Challenge::header) {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
     }
 
     pub(crate) fn login_required() -> Self {
         let problem = Self::new(StatusCode::UNAUTHORIZED, "login_required", "you are not logged in");
-        Self { challenge: Some("Bearer"), ..problem }.hint("run: stepgate login NAME")
+        Self { challenge: Some(Challenge::Login), ..problem }.hint("run: stepgate login NAME")
     }
 
     pub(crate) fn throttled(error: &'static str, message: String, seconds: u64) -> Self {
@@ -82,6 +148,9 @@ impl From<DeskError> for Problem {
             DeskError::Unknown => Self::not_found(),
             DeskError::Ended(outcome) => Self::ended(outcome),
             DeskError::Log(_) | DeskError::NoEntropy => Self::gate_trouble(),
+            DeskError::CoolingDown(seconds) => Self::throttled("cooling_down", error.to_string(), seconds),
+            DeskError::TooManyComments => Self::new(StatusCode::CONFLICT, "full", error.to_string()),
+            DeskError::Comment => Self::new(StatusCode::BAD_REQUEST, "comment", error.to_string()),
             DeskError::TooManyOfPerson(_) | DeskError::Full | DeskError::Stopping => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string())
             }
@@ -107,6 +176,12 @@ impl From<VerifyError> for Problem {
             VerifyError::Throttled(throttled) => {
                 Self::throttled("throttled", message, throttled.wait.as_secs())
             }
+            VerifyError::Suspended => Self::new(StatusCode::FORBIDDEN, "suspended", message)
+                .hint("use another method, or ask the operator to run: stepgate user factor unlock NAME ID"),
+            VerifyError::Factor(_) => Self::new(StatusCode::UNAUTHORIZED, "wrong_proof", message).step_up(),
+            VerifyError::Challenge(_) => Self::new(StatusCode::CONFLICT, "no_challenge", message),
+            VerifyError::TooNew(_) => Self::new(StatusCode::FORBIDDEN, "too_new", message),
+            VerifyError::Unavailable { .. } => Self::new(StatusCode::CONFLICT, "unavailable", message),
             VerifyError::NotFullyShown => Self::new(StatusCode::CONFLICT, "not_fully_shown", message)
                 .hint("run: stepgate request show REQUEST"),
             VerifyError::Reason(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reason_too_long", message),
@@ -114,11 +189,37 @@ impl From<VerifyError> for Problem {
     }
 }
 
+impl From<EnrolError> for Problem {
+    fn from(error: EnrolError) -> Self {
+        let message = error.to_string();
+        match error {
+            EnrolError::Verify(error) => error.into(),
+            EnrolError::UnknownPerson | EnrolError::NoFactor | EnrolError::NoReset => Self::not_found(),
+            EnrolError::CodeNeeded => Self::new(StatusCode::UNAUTHORIZED, "code_needed", message).step_up(),
+            EnrolError::EnrolCodeNeeded | EnrolError::TooWeak(_) => {
+                Self::new(StatusCode::FORBIDDEN, "enrolment_code_needed", message)
+            }
+            EnrolError::BadEnrolCode => Self::new(StatusCode::FORBIDDEN, "bad_enrolment_code", message)
+                .hint("ask the operator for a new one: stepgate user enroll-code NAME"),
+            EnrolError::ResetNeeded => Self::new(StatusCode::FORBIDDEN, "reset_needed", message),
+            EnrolError::Service => Self::new(StatusCode::FORBIDDEN, "service", message),
+            EnrolError::BadName => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad_name", message),
+            EnrolError::NotBegun => Self::new(StatusCode::CONFLICT, "not_begun", message),
+            EnrolError::Full => Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message),
+            EnrolError::Person(PersonError::Limit(_)) => Self::new(StatusCode::CONFLICT, "too_many", message),
+            EnrolError::Person(_) => Self::gate_trouble(),
+        }
+    }
+}
+
 fn refused(refusal: Refusal, message: String) -> Problem {
     match refusal {
         Refusal::NotEligible => Problem::new(StatusCode::FORBIDDEN, "not_eligible", message),
+        Refusal::RightUsed => Problem::new(StatusCode::CONFLICT, "right_used", message),
         Refusal::AlreadyVoted => Problem::new(StatusCode::CONFLICT, "already_answered", message),
-        Refusal::TooWeak(_) => Problem::new(StatusCode::UNAUTHORIZED, "too_weak", message).step_up(),
+        Refusal::TooWeak(least) => {
+            Problem::new(StatusCode::UNAUTHORIZED, "too_weak", message).step_up().of_strength(least)
+        }
         Refusal::ReasonRequired => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "reason_required", message)
             .hint("give --reason TEXT"),
         Refusal::Expired => Problem::ended(Outcome::Expired),
@@ -129,13 +230,7 @@ fn refused(refusal: Refusal, message: String) -> Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(&self)).into_response();
-        let headers = response.headers_mut();
-        if let Some(challenge) = self.challenge {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        }
-        if let Some(seconds) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
+        self.headers(&mut response);
         response
     }
 }

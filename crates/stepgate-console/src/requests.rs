@@ -2,91 +2,96 @@
 
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stepgate_approval::Page;
 use stepgate_record::Outcome;
-
-use stepgate_store::{DeskError, End, Part, Person, RequestInfo, Shown};
-use stepgate_types::RequestId;
+use stepgate_store::{DeskError, End, Part, Person, Progress, RequestInfo, Shown};
+use stepgate_types::{RequestId, Strength};
 use zeroize::Zeroizing;
 
-use crate::api::{Api, Peer, json_body};
+use crate::api::{Api, json_body};
+use crate::caller::Caller;
 use crate::problem::Problem;
 
 /// A fresh code, and for answers a reason.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Answer {
-    code: Zeroizing<String>,
+pub(crate) struct Answer {
     #[serde(default)]
-    reason: Option<String>,
+    pub(crate) code: Option<Zeroizing<String>>,
+    #[serde(default)]
+    pub(crate) reason: Option<String>,
 }
 
-/// Whether this person asked it, or may answer it: then it exists for them.
-fn sees(person: &Person, info: &RequestInfo) -> bool {
-    info.person == person.name || answers(person, info)
-}
-
-fn answers(person: &Person, info: &RequestInfo) -> bool {
-    if info.itself {
-        info.person == person.name
-    } else {
-        info.person != person.name && info.groups.iter().any(|group| person.groups.contains(group))
+impl Answer {
+    fn code(&self) -> Result<&str, Problem> {
+        let code = self.code.as_ref().map(|code| code.trim()).filter(|code| !code.is_empty());
+        code.ok_or_else(Problem::proof_needed)
     }
 }
 
-/// The request of that id, if it exists for the person of this token.
-fn find(api: &Api, headers: &HeaderMap, id: &str) -> Result<(Arc<Person>, RequestInfo), Problem> {
-    let person = api.person(headers)?;
-    let id: RequestId = id.parse().map_err(|_| Problem::not_found())?;
-    let info =
-        api.parts.desk.request(id).filter(|info| sees(&person, info)).ok_or_else(Problem::not_found)?;
-    Ok((person, info))
+/// Whether this person asked it, or may answer it: then it exists for them.
+pub(crate) fn sees(api: &Api, person: &Person, info: &RequestInfo) -> bool {
+    info.is_of(&person.name) || answers(api, person, info)
 }
 
-fn row(person: &Person, info: &RequestInfo) -> Value {
+/// Whether this person may answer it.
+pub(crate) fn answers(api: &Api, person: &Person, info: &RequestInfo) -> bool {
+    api.parts.desk.answers(&person.name, info)
+}
+
+/// The request of that id, if it exists for this person.
+pub(crate) fn find(api: &Api, person: &Person, id: &str) -> Result<RequestInfo, Problem> {
+    let id: RequestId = id.parse().map_err(|_| Problem::not_found())?;
+    api.parts.desk.request(id).filter(|info| sees(api, person, info)).ok_or_else(Problem::not_found)
+}
+
+/// Those that exist for this person, newest last.
+pub(crate) fn of(api: &Api, person: &Person) -> Vec<RequestInfo> {
+    api.parts.desk.requests().into_iter().filter(|info| sees(api, person, info)).collect()
+}
+
+pub(crate) fn row(api: &Api, person: &Person, info: &RequestInfo) -> Value {
     let mut row = serde_json::to_value(info).unwrap_or_default();
     if let Some(row) = row.as_object_mut() {
-        row.insert("mine".to_owned(), json!(info.person == person.name));
-        row.insert("answerable".to_owned(), json!(info.is_open() && answers(person, info)));
+        row.insert("mine".to_owned(), json!(info.is_of(&person.name)));
+        row.insert(
+            "answerable".to_owned(),
+            json!(info.is_open() && api.parts.desk.answers(&person.name, info)),
+        );
     }
     row
 }
 
 pub(crate) async fn list(
     State(api): State<Arc<Api>>,
-    headers: HeaderMap,
+    Caller { person, .. }: Caller,
     RawQuery(query): RawQuery,
-) -> Result<Response, Problem> {
-    let person = api.person(&headers)?;
+) -> Response {
     let all = query.as_deref() == Some("state=all");
-    let rows: Vec<_> = api
-        .parts
-        .desk
-        .requests()
+    let rows: Vec<_> = of(&api, &person)
         .iter()
-        .filter(|info| (all || info.is_open()) && sees(&person, info))
-        .map(|info| row(&person, info))
+        .filter(|info| all || info.is_open())
+        .map(|info| row(&api, &person, info))
         .collect();
-    Ok(axum::Json(rows).into_response())
+    axum::Json(rows).into_response()
 }
 
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
+    Caller { person, .. }: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (person, info) = find(&api, &headers, &id)?;
+    let info = find(&api, &person, &id)?;
     let answer = match api.parts.desk.show(info.request, &person.name) {
-        Ok(shown) => shown_json(row(&person, &shown.info), &shown),
+        Ok(shown) => shown_json(row(&api, &person, &shown.info), &shown),
         // What was asked died with the held bytes; that it was asked, and how it ended, remains.
-        Err(DeskError::Ended(_)) => row(&person, &info),
+        Err(DeskError::Ended(_)) => row(&api, &person, &info),
         Err(error) => return Err(error.into()),
     };
     Ok(axum::Json(answer).into_response())
@@ -112,9 +117,16 @@ fn shown_json(mut row: Value, shown: &Shown) -> Value {
         "relations": shown.relations,
         "labels": shown.labels,
         "rules": shown.rules,
+        "estimate": shown.because.estimate,
+        "limit": {"rows": shown.limit.rows, "bytes": shown.limit.bytes},
+        "why": shown.because.why,
+        "risk": shown.because.risk.iter().map(|(signal, weight)| json!({"signal": signal, "weight": weight})).collect::<Vec<_>>(),
+        "history": shown.history,
+        "comments": shown.comments,
         "canonical_sha256": shown.canonical_sha256,
         "sql": page_json(&shown.sql),
         "parameters": parameters,
+        "parameters_total": shown.parameters_total,
         "truncated": shown.truncated,
     });
     if let (Some(row), Value::Object(more)) = (row.as_object_mut(), more) {
@@ -130,85 +142,129 @@ fn page_json(page: &Page) -> Value {
 
 pub(crate) async fn more_sql(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    more(&api, &id, &headers, query, Part::Sql)
+    more(&api, &caller, &id, query, Part::Sql)
 }
 
 pub(crate) async fn more_parameter(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Path((id, number)): Path<(String, String)>,
-    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     let number = number.parse().map_err(|_| Problem::not_found())?;
-    more(&api, &id, &headers, query, Part::Parameter(number))
+    more(&api, &caller, &id, query, Part::Parameter(number))
 }
 
 fn more(
     api: &Api,
+    caller: &Caller,
     id: &str,
-    headers: &HeaderMap,
     query: Option<String>,
     part: Part,
 ) -> Result<Response, Problem> {
-    let (person, info) = find(api, headers, id)?;
+    let info = find(api, &caller.person, id)?;
     let offset = query.as_deref().and_then(|query| query.strip_prefix("offset=")?.parse().ok()).unwrap_or(0);
-    let page = api.parts.desk.show_more(info.request, &person.name, part, offset)?;
+    let page = api.parts.desk.show_more(info.request, &caller.person.name, part, offset)?;
     Ok(axum::Json(page_json(&page)).into_response())
 }
 
 pub(crate) async fn verify(
     State(api): State<Arc<Api>>,
-    Extension(Peer(address)): Extension<Peer>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let (person, info) = find_open(&api, &headers, &id)?;
+    let info = find_open(&api, &caller.person, &id)?;
     let answer: Answer = json_body(&headers, &body)?;
-    let end = api.parts.desk.verify(info.request, &person.name, &answer.code, address).await?;
+    let end = prove_own(&api, &caller, &info, &answer).await?;
     Ok(axum::Json(end_json(&end)).into_response())
+}
+
+/// A person verifies themselves for a request of their own.
+pub(crate) async fn prove_own(
+    api: &Api,
+    caller: &Caller,
+    info: &RequestInfo,
+    answer: &Answer,
+) -> Result<End, Problem> {
+    let strength = conditions(api, caller, info)?;
+    let own = async {
+        let (name, code) = (&caller.person.name, answer.code()?);
+        Ok::<_, Problem>(api.parts.desk.verify(info.request, name, code, caller.source()).await?)
+    };
+    own.await.map_err(|problem| problem.of_strength(strength))
+}
+
+/// A person says yes or no to a request of somebody else.
+pub(crate) async fn answer(
+    api: &Api,
+    caller: &Caller,
+    info: &RequestInfo,
+    answer: &Answer,
+    approve: bool,
+) -> Result<Progress, Problem> {
+    let strength = conditions(api, caller, info)?;
+    let vote = async {
+        let (name, code, reason) = (&caller.person.name, answer.code()?, answer.reason.as_deref());
+        let vote = api.parts.desk.vote(info.request, name, code, approve, reason, caller.source());
+        Ok::<_, Problem>(vote.await?)
+    };
+    vote.await.map_err(|problem| problem.of_strength(strength))
+}
+
+/// What the factor must prove.
+fn conditions(api: &Api, caller: &Caller, info: &RequestInfo) -> Result<Strength, Problem> {
+    Ok(api.parts.desk.conditions(info.request, &caller.person.name)?.strength)
 }
 
 pub(crate) async fn approve(
     State(api): State<Arc<Api>>,
-    Extension(peer): Extension<Peer>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    vote(&api, peer, &id, &headers, &body, true).await
+    vote(&api, &caller, &id, &headers, &body, true).await
 }
 
 pub(crate) async fn deny(
     State(api): State<Arc<Api>>,
-    Extension(peer): Extension<Peer>,
+    caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    vote(&api, peer, &id, &headers, &body, false).await
+    vote(&api, &caller, &id, &headers, &body, false).await
 }
 
 async fn vote(
     api: &Api,
-    Peer(address): Peer,
+    caller: &Caller,
     id: &str,
     headers: &HeaderMap,
     body: &Bytes,
     approve: bool,
 ) -> Result<Response, Problem> {
-    let (person, info) = find_open(api, headers, id)?;
-    let answer: Answer = json_body(headers, body)?;
-    let reason = answer.reason.as_deref();
-    let progress =
-        api.parts.desk.vote(info.request, &person.name, &answer.code, approve, reason, address).await?;
+    let info = find_open(api, &caller.person, id)?;
+    let progress = answer(api, caller, &info, &json_body(headers, body)?, approve).await?;
     let mut json = match &progress.ended {
         Some(end) => end_json(end),
-        None => json!({"request": info.request, "state": info.state, "grant": null, "pass": null}),
+        None => {
+            let none: [(); 0] = [];
+            json!({
+                "request": info.request,
+                "state": info.state,
+                "by": null,
+                "approvers": none,
+                "grant": null,
+                "pass": null,
+            })
+        }
     };
     if let Some(json) = json.as_object_mut() {
         json.insert("approvals".to_owned(), json!(progress.approvals));
@@ -219,27 +275,32 @@ async fn vote(
 
 pub(crate) async fn cancel(
     State(api): State<Arc<Api>>,
+    caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let (person, info) = find_open(&api, &headers, &id)?;
-    if info.person != person.name {
-        let message = "only who asked can cancel a request";
-        return Err(Problem::new(axum::http::StatusCode::FORBIDDEN, "not_yours", message)
-            .hint("deny it instead: stepgate request deny REQUEST"));
-    }
-    api.parts.desk.cancel_request(info.request, &person.name).await?;
+    let info = find_open(&api, &caller.person, &id)?;
+    call_off(&api, &caller.person, &info).await?;
     Ok(axum::Json(json!({"request": info.request, "state": Outcome::Cancelled.as_str()})).into_response())
 }
 
+/// Who asked does not want it any more.
+pub(crate) async fn call_off(api: &Api, person: &Person, info: &RequestInfo) -> Result<(), Problem> {
+    if !info.is_of(&person.name) {
+        let message = "only who asked can cancel a request";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "not_yours", message)
+            .hint("deny it instead: stepgate request deny REQUEST"));
+    }
+    Ok(api.parts.desk.cancel_request(info.request, &person.name).await?)
+}
+
 /// A late answer is told how the request ended; nothing is executed.
-fn find_open(api: &Api, headers: &HeaderMap, id: &str) -> Result<(Arc<Person>, RequestInfo), Problem> {
-    let (person, info) = find(api, headers, id)?;
+pub(crate) fn find_open(api: &Api, person: &Person, id: &str) -> Result<RequestInfo, Problem> {
+    let info = find(api, person, id)?;
     let outcomes =
         [Outcome::Approved, Outcome::Denied, Outcome::Expired, Outcome::Cancelled, Outcome::Withdrawn];
     match outcomes.into_iter().find(|outcome| outcome.as_str() == info.state) {
         Some(outcome) => Err(Problem::ended(outcome)),
-        None => Ok((person, info)),
+        None => Ok(info),
     }
 }
 

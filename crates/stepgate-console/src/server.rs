@@ -54,7 +54,11 @@ pub async fn serve(
     encryption: watch::Receiver<Encryption>,
     shutdown: impl Future<Output = ()>,
 ) {
-    answer(router(api), listener, encryption, shutdown).await;
+    let closing = async {
+        shutdown.await;
+        api.close();
+    };
+    answer(router(Arc::clone(&api)), listener, encryption, closing).await;
 }
 
 /// Serves figures and health alone, likewise.

@@ -6,6 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::rates::network;
+
 /// Failures that cost nothing, for a name from one address: people mistype.
 const FREE_OF_NAME: u32 = 5;
 
@@ -84,11 +86,7 @@ fn delay(failures: u32, free: u32) -> Duration {
 }
 
 fn keys(name: &str, address: IpAddr) -> [Key; 2] {
-    // One customer has a /64 of IPv6: counting single addresses would count nothing.
-    let network = match address {
-        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
-        v4 @ IpAddr::V4(_) => v4,
-    };
+    let network = network(address);
     [(Some(name.to_owned()), network), (None, network)]
 }
 

@@ -1,4 +1,6 @@
-//! Bearer tokens: 256 random bits, of which only the SHA-256 is kept, in memory; a restart ends them all.
+//! Logins: of programs by bearer token, of browsers by cookie. Either is 256 random bits, of which only a SHA-256 is
+//! kept, in memory; a restart ends them all. The hash says which of the two it is: a bearer token in a cookie, or a
+//! cookie's value in `Authorization`, is nobody's.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,11 +12,24 @@ use stepgate_types::{Entropy, PersonName, Timestamp};
 /// How long a login lasts, whatever happens: a working day with its evening.
 const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 
+/// How long a browser's login lasts without a page being asked for (OWASP ASVS 7.3.1): what the page's script asks for by
+/// itself does not count.
+const IDLE: Duration = Duration::from_secs(30 * 60);
+
 /// Logins of one person at a time; the oldest goes first.
 const MAX_OF_PERSON: usize = 16;
 
 /// Logins in all; each is some 200 bytes.
 const MAX_TOKENS: usize = 10_000;
+
+/// How a login is shown to the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// By `Authorization: Bearer`, which no browser sends by itself.
+    Bearer,
+    /// By a cookie, which browsers do send by themselves: what it does wants a proof of where it comes from as well.
+    Cookie,
+}
 
 /// Who is logged in.
 #[derive(Clone)]
@@ -23,6 +38,15 @@ pub(crate) struct Login {
     /// SCRAM's stored key at the time: a changed password ends the login.
     pub(crate) stored_key: [u8; 32],
     pub(crate) expires: Timestamp,
+    by: By,
+    /// When a person last asked for something by it.
+    used: Timestamp,
+}
+
+impl Login {
+    fn is_good(&self, now: Timestamp) -> bool {
+        now < self.expires && (self.by == By::Bearer || now < self.used.plus(IDLE))
+    }
 }
 
 /// All logins.
@@ -35,40 +59,80 @@ impl Tokens {
     /// Makes a token for somebody who has just proven who they are.
     pub(crate) fn issue(
         &self,
+        by: By,
         person: PersonName,
         stored_key: [u8; 32],
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> std::io::Result<(String, Timestamp)> {
-        let mut secret = [0_u8; 32];
-        entropy.fill(&mut secret)?;
-        let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = fresh(entropy)?;
         let expires = now.plus(LIFE);
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut logins, &person, now);
-        logins.insert(hash(&token), Login { person, stored_key, expires });
+        logins.insert(hash(by, &token), Login { person, stored_key, expires, by, used: now });
         Ok((token, expires))
     }
 
-    /// Who has this token. Looking up its hash tells nothing of it by how long it takes.
-    pub(crate) fn get(&self, token: &str, now: Timestamp) -> Option<Login> {
+    /// Who has this token; `used`: a person asked by it just now. Looking up its hash tells nothing of it by how long it
+    /// takes.
+    pub(crate) fn get(&self, by: By, token: &str, used: bool, now: Timestamp) -> Option<Login> {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        let login = logins.get_mut(&hash(by, token)).filter(|login| login.is_good(now))?;
+        if used {
+            login.used = login.used.max(now);
+        }
+        Some(login.clone())
+    }
+
+    /// How many logins of a person there are.
+    pub(crate) fn count(&self, person: &PersonName, now: Timestamp) -> usize {
         let logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
-        logins.get(&hash(token)).filter(|login| now < login.expires).cloned()
+        logins.values().filter(|login| login.person == *person && login.is_good(now)).count()
+    }
+
+    /// Ends all logins of a person.
+    pub(crate) fn end_all(&self, person: &PersonName) {
+        let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
+        logins.retain(|_, login| login.person != *person);
     }
 
     /// Ends the login of this token.
-    pub(crate) fn end(&self, token: &str) {
-        self.logins.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash(token));
+    pub(crate) fn end(&self, by: By, token: &str) {
+        self.logins.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash(by, token));
     }
 }
 
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
+fn hash(by: By, token: &str) -> [u8; 32] {
+    let kind: &[u8] = match by {
+        By::Bearer => b"bearer\0",
+        By::Cookie => b"cookie\0",
+    };
+    Sha256::new().chain_update(kind).chain_update(token.as_bytes()).finalize().into()
+}
+
+/// 256 random bits, in hexadecimal.
+pub(crate) fn fresh(entropy: &dyn Entropy) -> std::io::Result<String> {
+    let mut secret = [0_u8; 32];
+    entropy.fill(&mut secret)?;
+    Ok(secret.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// By what a device is known, if this could be the value of a cookie that a gate gave it.
+pub(crate) fn device(cookie: &str) -> Option<[u8; 32]> {
+    let is_ours = cookie.len() == 64 && cookie.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_ours.then(|| Sha256::new().chain_update(b"device\0").chain_update(cookie.as_bytes()).finalize().into())
+}
+
+/// What a form or script of a page proves to be the page's, by knowing it: made of the cookie's value, which scripts of
+/// no site can read, and telling nothing of it.
+pub(crate) fn page_proof(cookie: &str) -> String {
+    let hash = Sha256::new().chain_update(b"page\0").chain_update(cookie.as_bytes()).finalize();
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Forgets what has expired; then the oldest of a person who has too many; then the oldest of all.
 fn make_room(logins: &mut HashMap<[u8; 32], Login>, person: &PersonName, now: Timestamp) {
-    logins.retain(|_, login| now < login.expires);
+    logins.retain(|_, login| login.is_good(now));
     let oldest = |logins: &HashMap<[u8; 32], Login>, of: Option<&PersonName>| {
         logins
             .iter()
@@ -98,20 +162,51 @@ mod tests {
         }
     }
 
+    fn dana(tokens: &Tokens, by: By, at: Timestamp) -> (String, Timestamp) {
+        static COUNTING: Counting = Counting(std::sync::atomic::AtomicU8::new(0));
+        tokens.issue(by, "dana".parse().unwrap(), [1; 32], at, &COUNTING).unwrap()
+    }
+
     #[test]
     fn a_login_ends_by_itself_and_when_told_and_each_person_has_few() {
-        let (tokens, entropy) = (Tokens::default(), Counting(0.into()));
-        let dana: PersonName = "dana".parse().unwrap();
-        let start = Timestamp::from_micros(0);
-        let issue = |at| tokens.issue(dana.clone(), [1; 32], at, &entropy).unwrap();
-        let (first, expires) = issue(start);
-        assert_eq!(first.len(), 64);
-        assert!(tokens.get(&first, start).is_some());
-        assert!(tokens.get(&first, expires).is_none());
-        tokens.end(&first);
-        assert!(tokens.get(&first, start).is_none());
-        let all: Vec<_> = (0..17).map(|n| issue(Timestamp::from_micros(n)).0).collect();
-        assert!(tokens.get(&all[0], start).is_none());
-        assert!(all[1..].iter().all(|token| tokens.get(token, start).is_some()));
+        let (tokens, start) = (Tokens::default(), Timestamp::from_micros(0));
+        for by in [By::Bearer, By::Cookie] {
+            let (first, expires) = dana(&tokens, by, start);
+            assert_eq!(first.len(), 64);
+            assert!(tokens.get(by, &first, true, start).is_some());
+            assert!(tokens.get(by, &first, true, expires).is_none());
+            tokens.end(by, &first);
+            assert!(tokens.get(by, &first, true, start).is_none());
+        }
+        let all: Vec<_> = (0..17).map(|n| dana(&tokens, By::Bearer, Timestamp::from_micros(n)).0).collect();
+        assert!(tokens.get(By::Bearer, &all[0], true, start).is_none());
+        assert!(all[1..].iter().all(|token| tokens.get(By::Bearer, token, true, start).is_some()));
+    }
+
+    #[test]
+    fn a_cookie_is_no_bearer_token_and_a_bearer_token_no_cookie() {
+        let (tokens, start) = (Tokens::default(), Timestamp::from_micros(0));
+        let (bearer, cookie) = (dana(&tokens, By::Bearer, start).0, dana(&tokens, By::Cookie, start).0);
+        assert!(tokens.get(By::Cookie, &bearer, true, start).is_none());
+        assert!(tokens.get(By::Bearer, &cookie, true, start).is_none());
+        assert!(tokens.get(By::Cookie, &page_proof(&cookie), true, start).is_none());
+    }
+
+    #[test]
+    fn a_browser_left_alone_is_logged_out_though_its_page_goes_on_asking() {
+        let (tokens, start) = (Tokens::default(), Timestamp::from_micros(0));
+        let (cookie, expires) = dana(&tokens, By::Cookie, start);
+        let (bearer, _) = dana(&tokens, By::Bearer, start);
+        let nearly = start.plus(IDLE - Duration::from_secs(1));
+        assert!(tokens.get(By::Cookie, &cookie, false, nearly).is_some());
+        assert!(tokens.get(By::Cookie, &cookie, true, start.plus(IDLE)).is_none());
+        assert!(tokens.get(By::Bearer, &bearer, false, start.plus(IDLE)).is_some());
+        // Used, it goes on, but not for ever.
+        let mut at = start;
+        while at < expires {
+            assert!(tokens.get(By::Cookie, &cookie, true, at).is_some());
+            at = at.plus(IDLE - Duration::from_secs(1));
+        }
+        assert!(tokens.get(By::Cookie, &cookie, true, at).is_none());
     }
 }

@@ -40,7 +40,11 @@ async fn a_wrong_code_a_spent_code_and_a_late_answer_are_told_apart_and_release_
     assert_eq!((wrong.status, wrong.error().as_str()), (401, "wrong_code"));
     // RFC 9470 section 3.
     assert!(wrong.head.contains("error=\"insufficient_user_authentication\""), "{}", wrong.head);
-    world.desk.prove(&name("dana"), &world.code("dana"), [192, 0, 2, 7].into()).await.unwrap();
+    world
+        .desk
+        .prove(&name("dana"), &world.code("dana"), std::net::IpAddr::from([192, 0, 2, 7]))
+        .await
+        .unwrap();
     let spent = world.post(&path, &dana, json!({"code": world.code("dana")})).await;
     assert_eq!((spent.status, spent.error().as_str()), (401, "code_replayed"));
     let cancel = format!("/api/v1/requests/{}/cancel", waiting.request);
@@ -197,25 +201,10 @@ async fn no_get_changes_anything_and_no_form_of_another_site_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_of_a_notice_says_the_same_for_every_id_and_runs_nothing() {
-    let world = World::new().await;
-    let there = world.step_up().await.request.to_string();
-    let page = world.get(&format!("/r/{there}"), "").await;
-    let other = world.get("/r/7K4M-9QXD", "").await;
-    assert_eq!(page.status, 200);
-    assert_eq!(page.body.replace(&there, "7K4M-9QXD"), other.body);
-    assert!(page.head.contains("content-security-policy: default-src 'none'"), "{}", page.head);
-    assert!(page.body.contains(&format!("stepgate verify {there}")));
-    assert!(!page.body.contains("customers") && !page.body.contains("<script"));
-    let hostile = world.get("/r/%3Cscript%3E", "").await;
-    assert!(!hostile.body.contains("<script") && hostile.body.contains("stepgate verify REQUEST"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_is_too_large_or_not_understood_is_refused_without_repeating_it() {
     let world = World::new().await;
     let large =
-        world.post("/api/v1/login", "", json!({"name": "dana", "password": "x".repeat(70_000)})).await;
+        world.post("/api/v1/login", "", json!({"name": "dana", "password": "x".repeat(300_000)})).await;
     assert_eq!(large.status, 413);
     let odd = world.post("/api/v1/login", "", json!({"name": "dana", "pasword": "geheim"})).await;
     assert_eq!(odd.status, 400);

@@ -9,7 +9,7 @@ use crate::condition_load::parsed;
 use crate::read::{self, Fields};
 use crate::report::Report;
 use crate::yaml::{Node, Value};
-use crate::{Approval, Remember, ScopePart};
+use crate::{Approval, Escalation, Remember, ScopePart};
 
 /// The most people that an approval can ask for: beyond this, nothing would ever be approved in time.
 const MAX_COUNT: u32 = 10;
@@ -57,8 +57,8 @@ pub(crate) fn load(report: &mut Report<'_>, node: Option<&Node>, hold: Duration)
 
 fn approval(report: &mut Report<'_>, name: &str, node: &Node, hold: Duration) -> Option<Approval> {
     let what = format!("approval `{name}`");
-    let known = ["self", "groups", "count", "strength", "reason", "expires", "remember"];
-    let later = ["unmask", "methods", "escalate", "people", "budget"];
+    let known = ["self", "groups", "count", "strength", "reason", "expires", "remember", "escalate"];
+    let later = ["unmask", "methods", "people", "budget"];
     let fields = Fields::read(report, node, &what, &known, &later)?;
     let itself = fields.get("self").and_then(|node| read::flag(report, node, "`self`")).unwrap_or(false);
     let groups = groups(report, &fields);
@@ -73,6 +73,7 @@ fn approval(report: &mut Report<'_>, name: &str, node: &Node, hold: Duration) ->
         }
         _ => {}
     }
+    let expires = expires(report, &fields, itself, hold);
     let approval = Approval {
         name: name.to_owned(),
         itself,
@@ -80,10 +81,31 @@ fn approval(report: &mut Report<'_>, name: &str, node: &Node, hold: Duration) ->
         count: count(report, &fields, itself),
         strength: strength(report, &fields),
         reason_required: reason(report, &fields, itself),
-        expires: expires(report, &fields, itself, hold),
+        expires,
         remember: fields.get("remember").and_then(|node| remember(report, node)),
+        escalate: fields.get("escalate").and_then(|node| escalate(report, node, itself, expires)),
     };
     Some(approval)
+}
+
+/// Whom the request goes to besides, and after how long: before it expires, and never where the person answers it.
+fn escalate(report: &mut Report<'_>, node: &Node, itself: bool, expires: Duration) -> Option<Escalation> {
+    let fields = Fields::read(report, node, "`escalate`", &["after", "to"], &[])?;
+    let (after, to) =
+        (fields.require(report, "`escalate`", "after"), fields.require(report, "`escalate`", "to"));
+    let after_at = after.map(|node| node.at);
+    let after = after.and_then(|node| read::duration(report, node, "`escalate.after`", MAX_EXPIRES))?;
+    let items = to.and_then(|node| read::items(report, node, "`escalate.to`"))?;
+    let to = items.iter().filter_map(|node| parsed(report, node, "`escalate.to`")).collect();
+    if itself {
+        report.error(node.at, "`escalate` is for approvals by `groups`: nobody verifies for somebody else");
+    } else if after >= expires
+        && let Some(at) = after_at
+    {
+        let expires = read::show_duration(expires);
+        report.error(at, format!("`escalate.after` must be less than the {expires} after which it expires"));
+    }
+    Some(Escalation { after, to })
 }
 
 fn groups(report: &mut Report<'_>, fields: &Fields<'_>) -> BTreeSet<GroupName> {
@@ -114,13 +136,15 @@ fn strength(report: &mut Report<'_>, fields: &Fields<'_>) -> Strength {
             "strength `weak`: no such factor (e-mail, SMS) is built, and none would be accepted for more",
             "use `standard`, a TOTP app",
         ),
-        Some(more @ (Strength::Strong | Strength::PhishingResistant | Strength::DeviceBound)) => report
-            .error_with_help(
-                node.at,
-                format!("strength `{}` is not built yet", more.as_str()),
-                "use `standard`, a TOTP app: nothing stronger can be verified by this version",
-            ),
-        Some(Strength::Standard) | None => {}
+        Some(Strength::Strong) => report.error_with_help(
+            node.at,
+            "strength `strong` is not built yet",
+            "use `standard`, a TOTP app, or `phishing-resistant`, a passkey",
+        ),
+        Some(more @ (Strength::Standard | Strength::PhishingResistant | Strength::DeviceBound)) => {
+            return more;
+        }
+        None => {}
     }
     Strength::Standard
 }
@@ -140,14 +164,16 @@ fn remember(report: &mut Report<'_>, node: &Node) -> Option<Remember> {
         return None;
     }
     let later = ["rows", "bytes", "statements", "budget"];
-    let fields = Fields::read(report, node, "`remember`", &["for", "scope"], &later)?;
+    let fields = Fields::read(report, node, "`remember`", &["for", "scope", "sink"], &later)?;
     let for_ = fields.require(report, "`remember`", "for")?;
     let for_ = read::duration(report, for_, "`remember.for`", MAX_REMEMBER)?;
     let scope = match fields.get("scope") {
         None => USUAL_SCOPE.into(),
         Some(node) => scope(report, node),
     };
-    Some(Remember { for_, scope })
+    let sink =
+        fields.get("sink").and_then(|node| read::flag(report, node, "`remember.sink`")).unwrap_or(false);
+    Some(Remember { for_, scope, sink })
 }
 
 /// Person and relations are always part of a grant's scope, whether named or not.

@@ -10,11 +10,11 @@ use crate::map::{Classified, Map, reads};
 use crate::policy::{Policy, UnknownRule};
 use crate::statement::{Doubts, Statement};
 use crate::truth::Truth;
-use crate::{Approval, Bound, Circumstances, Decision, ScopePart, Touched};
+use crate::{Approval, Bound, Circumstances, Decision, Escalation, ScopePart, Touched};
 
 /// What the HINT says to a service that met a `step-up`.
-const SERVICE_HINT: &str =
-    "A service cannot verify itself: have others approve it, by a rule with action approve.";
+const SERVICE_HINT: &str = "A service cannot verify itself: have others approve it ahead of time (stepgate request open FILE --as NAME \
+     --until TIME), or by a rule with action approve.";
 /// What the HINT says where several rules ask people of whom nobody can answer for all.
 const NOBODY_HINT: &str =
     "Several rules ask different groups to approve this, and no group is asked by all of them.";
@@ -44,6 +44,7 @@ pub(crate) fn decide(
     }
     let (limit, beyond) = limited(&matches, who);
     let (action, approval, hint) = terms(action, &matches, who);
+    let ahead = ahead(policy, approval.as_ref(), hint, who);
     let unknown = statements.iter().any(Statement::unknown);
     let touched = touched(&statements);
     let class = if unknown { map.highest().cloned() } else { highest_read(&touched) };
@@ -64,6 +65,7 @@ pub(crate) fn decide(
         estimated_by,
         hint,
         limit,
+        ahead,
         beyond,
     }
 }
@@ -171,6 +173,22 @@ fn terms(
     }
 }
 
+/// By which approval it may be asked for ahead of time.
+fn ahead(
+    policy: &Policy,
+    approval: Option<&Approval>,
+    hint: Option<&'static str>,
+    who: &Circumstances,
+) -> Option<Approval> {
+    if !who.service {
+        return None;
+    }
+    if hint == Some(SERVICE_HINT) {
+        return policy.services.and_then(|index| policy.approvals.get(index)).cloned();
+    }
+    approval.filter(|approval| !approval.itself).cloned()
+}
+
 /// The least of all limits, and who is asked once it is reached: those whom the most severe of the rules asks that ask
 /// anybody, now or then.
 fn limited(matches: &[Match<'_>], who: &Circumstances) -> (Limit, Option<(Action, Approval)>) {
@@ -207,7 +225,12 @@ fn all_of<'p>(approvals: impl Iterator<Item = &'p Approval>) -> Option<Approval>
             remember: all.remember.zip(next.remember.clone()).map(|(mut all, next)| {
                 all.for_ = all.for_.min(next.for_);
                 all.scope.extend::<BTreeSet<ScopePart>>(next.scope);
+                all.sink &= next.sink;
                 all
+            }),
+            escalate: all.escalate.zip(next.escalate.clone()).and_then(|(all, next)| {
+                let to: BTreeSet<_> = all.to.intersection(&next.to).cloned().collect();
+                (!to.is_empty()).then(|| Escalation { after: all.after.max(next.after), to })
             }),
         })
     })

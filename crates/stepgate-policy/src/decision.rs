@@ -61,6 +61,9 @@ pub struct Decision {
     pub hint: Option<&'static str>,
     /// What it may deliver before people are asked, or asked again: the least of all rules that matched.
     pub limit: Limit,
+    /// By which approval a service's statement passes that was asked for ahead of time: that of `approve`, or where it
+    /// was denied for meeting a `step-up`, `defaults.services`. `None` for people, and where nothing but denial matched.
+    pub ahead: Option<Approval>,
     /// Who is asked then, and as what: `step-up` or `approve`. `None` where nothing is limited, or nobody can be asked.
     pub beyond: Option<(Action, Approval)>,
 }
@@ -97,6 +100,17 @@ pub struct Approval {
     pub expires: Duration,
     /// Whether, and how long, an approval is remembered as a grant.
     pub remember: Option<Remember>,
+    /// Who else may answer it, once nobody has for so long.
+    pub escalate: Option<Escalation>,
+}
+
+/// Whom a request goes to besides when it is not answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Escalation {
+    /// How long after it was opened.
+    pub after: Duration,
+    /// Groups whose members may answer it then, besides those who could before.
+    pub to: BTreeSet<GroupName>,
 }
 
 /// How an approval is remembered.
@@ -106,6 +120,8 @@ pub struct Remember {
     pub for_: Duration,
     /// What must be the same for the grant to cover a later statement. `person` always is.
     pub scope: BTreeSet<ScopePart>,
+    /// Whether that of a statement which stores what it reads is remembered, too.
+    pub sink: bool,
 }
 
 /// A part of a grant's scope.

@@ -16,6 +16,8 @@ pub(crate) struct Policy {
     /// A request that others answer outlives its client (`on_client_gone: defer`).
     pub(crate) outlives_client: bool,
     pub(crate) approvals: Vec<Approval>,
+    /// Index of the approval by which others answer ahead of time for services that would have to verify themselves.
+    pub(crate) services: Option<usize>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) unknown: UnknownRules,
     /// Some rule is about the number of rows.

@@ -36,6 +36,7 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let Defaults { action, hold, in_transaction, outlives_client } = defaults(report, fields.get("defaults"));
     let approvals = approval_load::load(report, fields.get("approvals"), hold);
     let declared = declared(&fields);
+    let services = services(report, fields.get("defaults"), &approvals, &declared);
     let rules = rules(report, fields.get("rules"), &approvals, &declared, map);
     let at = fields.entry("approvals").map_or(Place::FILE, |(key, _)| key.at);
     let unknown = map.map(|map| unknown(report, at, map, &approvals)).unwrap_or_default();
@@ -49,6 +50,7 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
         in_transaction,
         outlives_client,
         approvals,
+        services,
         rules,
         unknown,
         asks_for_rows,
@@ -95,7 +97,7 @@ fn defaults(report: &mut Report<'_>, node: Option<&Node>) -> Defaults {
         in_transaction: InTransaction::Auto,
         outlives_client: true,
     };
-    let known = ["action", "on_error", "hold", "in_transaction", "on_client_gone"];
+    let known = ["action", "on_error", "hold", "in_transaction", "on_client_gone", "services"];
     let Some(fields) = node.and_then(|node| Fields::read(report, node, "`defaults`", &known, &["risk"]))
     else {
         return usual;
@@ -120,6 +122,26 @@ fn defaults(report: &mut Report<'_>, node: Option<&Node>) -> Defaults {
         in_transaction: in_transaction.unwrap_or(usual.in_transaction),
         outlives_client: outlives_client.unwrap_or(usual.outlives_client),
     }
+}
+
+/// The approval by which others answer ahead of time for a service that would have to verify itself.
+fn services(
+    report: &mut Report<'_>,
+    defaults: Option<&Node>,
+    approvals: &[Approval],
+    declared: &HashSet<&str>,
+) -> Option<usize> {
+    let Value::Map(entries) = &defaults?.value else { return None };
+    let (_, node) = entries.iter().find(|(key, _)| key.name == "services")?;
+    let name = read::text(report, node, "`defaults.services`")?;
+    let index = named(report, node, name, approvals, declared)?;
+    if approvals.get(index).is_some_and(|approval| approval.itself) {
+        report.error(
+            node.at,
+            format!("`services` needs an approval by `groups`, and `{name}` asks the person"),
+        );
+    }
+    Some(index)
 }
 
 fn default_action(report: &mut Report<'_>, node: &Node) -> Option<Action> {

@@ -92,6 +92,12 @@ impl Gate {
     /// The store cannot say what tables hold.
     pub fn new(parts: Parts) -> Result<Self, LogError> {
         let rules = watch::Sender::new(parts.rules);
+        let sessions = Sessions::default();
+        parts.desk.set_caps(parts.limits.caps);
+        let ends = sessions.clone();
+        parts.desk.on_disowned(Box::new(move |session| {
+            let _has_gone_already = !ends.kill(session);
+        }));
         let databases = Databases::new(parts.databases, rules.subscribe(), &parts.log, &parts.vault)?;
         Ok(Self {
             databases,
@@ -106,7 +112,7 @@ impl Gate {
             console_url: parts.console_url,
             track_subjects: parts.track_subjects,
             cancels: CancelRegistry::new(),
-            sessions: Sessions::default(),
+            sessions,
             admissions: Arc::new(Semaphore::new(MAX_ADMISSIONS)),
             crowd: Crowd::default(),
             failures: Failures::default(),
@@ -152,6 +158,7 @@ impl Gate {
     pub async fn reconfigure(&self, settings: Settings, event: Event) -> Result<Vec<String>, LogError> {
         self.log.append(vec![event], Vec::new()).await?;
         self.limits.send_replace(settings.limits);
+        self.desk.set_caps(settings.limits.caps);
         self.patience.store(millis(settings.limits.slow_client), Ordering::Relaxed);
         self.tls.send_replace(settings.tls);
         let closed = self.databases.replace(settings.databases);

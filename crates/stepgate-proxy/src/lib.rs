@@ -45,6 +45,7 @@ pub use catalog::{
 pub use crowd::MAX_CROWD;
 pub use database::{Database, View};
 pub use gate::{Gate, Parts, Settings, policy_loaded};
+pub use judge::{AskAhead, CannotAsk};
 pub use limits::Limits;
 pub use server::serve;
 pub use sessions::{SessionInfo, Sessions};

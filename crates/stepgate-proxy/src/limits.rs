@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use stepgate_store::Caps;
+
 /// How many sessions there may be, and for how long they may do nothing good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -15,6 +17,8 @@ pub struct Limits {
     pub slow_client: Duration,
     /// How long statements that run may go on after the gate was asked to stop.
     pub drain: Duration,
+    /// How much one person may ask of others and of themselves.
+    pub caps: Caps,
 }
 
 impl Default for Limits {
@@ -26,6 +30,7 @@ impl Default for Limits {
             login: Duration::from_secs(60),
             slow_client: Duration::from_secs(5 * 60),
             drain: Duration::from_secs(30),
+            caps: Caps::default(),
         }
     }
 }

@@ -286,8 +286,12 @@ pub(crate) fn desk_failed(error: &DeskError) -> Problem {
     match error {
         DeskError::Log(error) => log_failed(error),
         DeskError::TooManyOfPerson(_) => {
-            Problem::error(limit, error.to_string()).with_hint("See them: stepgate request ls")
+            Problem::error(limit, error.to_string()).with_hint(
+                "See them: stepgate request ls. One that you did not make: stepgate request deny REQUEST --not-me",
+            )
         }
+        DeskError::CoolingDown(_) => Problem::error(limit, error.to_string())
+            .with_hint("Have somebody there to answer it. What waits: stepgate request ls"),
         DeskError::Full => Problem::error(limit, error.to_string()),
         DeskError::Unanswerable(_) => Problem::error(SqlState::INSUFFICIENT_PRIVILEGE, error.to_string()),
         _ => Problem::error(SqlState::SYSTEM_ERROR, error.to_string()),

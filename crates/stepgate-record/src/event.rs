@@ -7,7 +7,7 @@ mod seen;
 mod statement;
 
 use serde::{Deserialize, Serialize};
-use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Use, Who};
+use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Strength, Use, Who};
 
 pub use evidence::{
     AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
@@ -148,6 +148,15 @@ pub enum Event {
         canonical_sha256: String,
         /// When it lapses.
         expires_us: i64,
+        /// From where; records from before this was kept have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        address: Option<Who>,
+        /// Who opened it, where it was asked ahead of time for a service.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        opened_by: Option<Who>,
+        /// Until when what was asked ahead of time is to pass.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until_us: Option<i64>,
     },
     /// A statement joined a request that was open already.
     #[serde(rename = "stepup.joined")]
@@ -171,6 +180,43 @@ pub enum Event {
         /// Why.
         reason: Deferral,
     },
+    /// A request was not answered for so long that others are asked as well.
+    #[serde(rename = "stepup.escalated")]
+    StepupEscalated {
+        /// The request.
+        request: RequestId,
+        /// Who may answer it besides from here on.
+        groups: Vec<GroupName>,
+    },
+    /// Somebody said something about an open request, to who asks and to those who may answer.
+    #[serde(rename = "stepup.commented")]
+    StepupCommented {
+        /// The request.
+        request: RequestId,
+        /// Who.
+        person: Who,
+        /// What they said.
+        text: Who,
+    },
+    /// Somebody's right to answer for these groups is lent to a colleague, or not any more.
+    #[serde(rename = "admin.delegated")]
+    Delegated {
+        /// Whose right.
+        person: Who,
+        /// To whom.
+        to: Who,
+        /// For which groups; none: it is taken back.
+        groups: Vec<GroupName>,
+        /// From when on.
+        from_us: i64,
+        /// Until when.
+        until_us: i64,
+        /// By whom; `None` is the operator at the gate's own machine.
+        by: Option<Who>,
+        /// The operator, where one did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<Who>,
+    },
     /// A factor was verified; its counter is spent from here on.
     #[serde(rename = "stepup.factor_verified")]
     FactorVerified {
@@ -178,10 +224,16 @@ pub enum Event {
         person: Who,
         /// Which, for example `totp`.
         factor: String,
-        /// The TOTP time step that is spent (RFC 6238).
+        /// The TOTP time step that is spent (RFC 6238); of other factors, a signature counter, or how many codes are left.
         step: u64,
         /// For which request, if for one.
         request: Option<RequestId>,
+        /// Which of the person's authenticators; records from before there could be several have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authenticator: Option<String>,
+        /// How much it proved.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strength: Option<Strength>,
     },
     /// A factor was offered and refused.
     #[serde(rename = "stepup.factor_failed")]
@@ -190,7 +242,7 @@ pub enum Event {
         person: Who,
         /// Which.
         factor: String,
-        /// Why: `wrong`, `replayed`, `throttled`, `not-enrolled`.
+        /// Why: `wrong`, `replayed`, `throttled`, `suspended`, `not-enrolled`, `too-new`, and the words of each factor.
         reason: String,
         /// For which request, if for one.
         request: Option<RequestId>,
@@ -271,6 +323,13 @@ pub enum Event {
         /// How many bytes of rows and COPY data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
+        /// Whether it covers what stores what it reads.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sink: Option<bool>,
+        /// The only statements that it covers, where those were named beforehand: HMAC-SHA-256 (hex) of each under a
+        /// key of the vault.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        statements: Option<Vec<String>>,
     },
     /// A part of what a grant lets out was set aside for a statement, before it was delivered.
     #[serde(rename = "grant.debited")]
@@ -484,7 +543,8 @@ pub enum Event {
         session: SessionId,
         /// The statement's number in it.
         statement: u64,
-        /// In a word: `unflagged-column`, a result that was about to show what its statement was not let through for.
+        /// In a word: `unflagged-column`, a result that was about to show what its statement was not let through for;
+        /// `not-me`, a request of which the person in whose name it was made says that they did not.
         what: String,
         /// `schema.relation.column`, the first 16 of them.
         columns: Vec<String>,
@@ -493,7 +553,9 @@ pub enum Event {
     #[serde(rename = "admin.action")]
     AdminAction {
         /// What: `user.added`, `user.removed`, `user.password_set`, `user.groups_set`,
-        /// `user.certificates_set`, `factor.enrolled`, `factor.removed`, `session.killed`, `sink.reset`.
+        /// `user.certificates_set`, `session.killed`; and of factors `factor.enrolled`, `factor.removed`,
+        /// `factor.code_issued` (an enrolment code), `factor.recovery_used`, `factor.suspended` (too many wrong codes),
+        /// `factor.unlocked`, `factor.reset_asked`, `factor.reset`, of which the person must hear.
         action: String,
         /// Whom it concerns.
         person: Option<Who>,
@@ -504,6 +566,9 @@ pub enum Event {
         /// The operator, where one did it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         operator: Option<Who>,
+        /// Which of the person's authenticators it concerns.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authenticator: Option<String>,
     },
     /// Somebody logged in to the API.
     #[serde(rename = "admin.login")]
@@ -586,6 +651,9 @@ pub enum Event {
         size: u64,
         /// Root of the tree over them.
         root: Hash,
+        /// The operator, where one did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<Who>,
     },
     /// The log goes on from a backup.
     #[serde(rename = "log.restored")]

@@ -10,7 +10,7 @@ use crate::record::{MAX_RECORD_BYTES, RecordError};
 use crate::{Continued, Event};
 
 /// Lists that may lose entries from their end. Whoever makes an event puts the most sensitive first.
-const LISTS: [&str; 12] = [
+const LISTS: [&str; 13] = [
     "columns",
     "relations",
     "reasons",
@@ -23,6 +23,7 @@ const LISTS: [&str; 12] = [
     "functions",
     "why",
     "buckets",
+    "statements",
 ];
 
 /// Texts that may lose their end.

@@ -380,12 +380,28 @@ fn a_meter_that_only_watches_tells_once_and_holds_nothing() {
     let mut stage = Stage::new();
     stage.client(&[query("select a from t"), query("select 2")]);
     let number = stage.decision().number;
-    stage.session.limit(Meter::new(number, Limit { rows: Some(1), bytes: None }, false));
+    stage.session.limit(Meter::new(number, Limit { rows: Some(1), bytes: None }, false, false));
     stage.pass(permit(number));
     assert!(stage.undecided(), "what follows does not wait");
     stage.server(&[rows(3), vec![complete(), ready(b'I')]].concat());
     assert_eq!(tags(&stage.at_client()), "DDDCZ");
     assert_eq!(stage.thresholds, [(number, 7)]);
+}
+
+#[test]
+fn rows_that_are_stored_and_not_shown_are_counted_by_the_command_tag() {
+    let mut stage = Stage::new();
+    stage.client(&[query("insert into t select a from u; insert into t select a from u returning a")]);
+    let number = stage.decision().number;
+    let meter = Meter::new(number, Limit { rows: Some(100), bytes: None }, true, true);
+    stage.session.limit(std::sync::Arc::clone(&meter));
+    stage.pass(permit(number));
+    stage.server(&[frame(b'C', b"INSERT 0 30\0")]);
+    assert_eq!(meter.left().rows, Some(70));
+    // What is shown is counted once, not again by the tag.
+    stage.server(&rows(5));
+    stage.server(&[frame(b'C', b"INSERT 0 7\0"), ready(b'I')]);
+    assert_eq!((meter.left().rows, meter.delivered().0), (Some(63), 37));
 }
 
 #[test]

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use stepgate_record::{Checkpoint, Event, Frontier, Hash};
+use stepgate_types::Who;
 
 use crate::archive::beside;
 use crate::files::{read_text, remove_dir, sync_dir, write_atomic};
@@ -125,11 +126,11 @@ fn at(path: &Path) -> impl Fn(io::Error) -> BackupError {
 
 impl Log {
     /// Copies the log into `dir`, where earlier copies of it may be; what is sealed is copied once. Recorded as
-    /// `log.backed_up`. Blocks the thread.
+    /// `log.backed_up`, with the operator who asked for it. Blocks the thread.
     ///
     /// # Errors
     /// There is no new copy; earlier ones are as they were.
-    pub fn backup(&self, dir: &Path) -> Result<BackedUp, BackupError> {
+    pub fn backup(&self, dir: &Path, operator: Option<Who>) -> Result<BackedUp, BackupError> {
         let _one = claim(dir, self.id())?;
         // Nothing is deleted meanwhile.
         let _kept = self.shared().archive.keep_files();
@@ -184,7 +185,7 @@ impl Log {
         for old in backups(dir).map_err(at(dir))?.into_iter().rev().skip(KEPT) {
             remove_dir(&old).map_err(at(&old))?;
         }
-        self.append_blocking(vec![Event::LogBackedUp { size, root }], Vec::new())?;
+        self.append_blocking(vec![Event::LogBackedUp { size, root, operator }], Vec::new())?;
         Ok(BackedUp { size, root, bytes: writing.bytes, there, held, path })
     }
 

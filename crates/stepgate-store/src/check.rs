@@ -61,7 +61,10 @@ fn check_records(layout: &Layout, anchor: Option<&Anchor>) -> Result<Checked, Fa
         used.ok_or_else(|| Failure::files(format!("{} holds no log", dir.display())))?;
     if old {
         let why = "written by an older stepgate; open it with this one once (`serve`), which keeps a backup";
-        return Err(Failure::files(format!("{}: {why}", dir.display())));
+        let why = format!("{}: {why}", dir.display());
+        // Of which nothing is found to be wrong; where its database is missing, something is.
+        let there = layout.old_log().join("db").exists();
+        return Err(if there { Failure::hindered(why) } else { Failure::files(why) });
     }
     let keys = keys::read(layout, &Checkpoint::origin(&log_id)).map_err(Failure::files)?;
     let known = keys::all_known(layout, &keys).map_err(Failure::checkpoint)?;

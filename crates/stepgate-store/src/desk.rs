@@ -4,14 +4,24 @@
 //! once that write is on disk. Steps never cross: each takes its turn from looking at the state until the
 //! state has changed. Whoever only looks waits for nobody.
 
+mod ahead;
 mod answer;
 mod ask;
 mod budget;
+mod caps;
+mod comment;
+mod conditions;
+mod disown;
 mod end;
 mod enrol;
 mod error;
+mod history;
 mod inner;
+mod manage;
+mod methods;
+mod pace;
 mod pass;
+mod prove;
 mod read;
 mod replay;
 mod state;
@@ -20,24 +30,37 @@ mod tests;
 mod view;
 
 use std::future::Future;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use stepgate_approval::{Ask, Held, Page, Reason, Wanted};
+use serde_json::Value;
+use stepgate_approval::{
+    Ask, AuthenticatorId, Bound, Channel, Factor, Held, Method, Page, Proof, Purpose, Reason, Recovery,
+    Source, TotpFactor, Wanted,
+};
 use stepgate_record::{Deferral, Event, Permit};
-use stepgate_types::{Actor, Clock, Entropy, GrantId, PersonName, RequestId, StatementId};
+use stepgate_types::{Actor, Clock, Entropy, GrantId, PersonName, RequestId, StatementId, Strength};
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
+pub use answer::Answer;
 pub use budget::{Block, Need};
+pub use caps::Caps;
+pub use comment::Comment;
+pub use conditions::Conditions;
+pub use disown::EndSession;
 pub use end::Left;
+pub use enrol::Enrol;
 pub use error::{DeskError, EnrolError, VerifyError};
+pub use history::History;
+pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
+pub use prove::Presented;
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
 
 use crate::{Change, Factors, Log, People, Vault};
-use answer::Answer;
 use end::Leaving;
 use inner::Inner;
+use methods::{Methods, Needs};
+use prove::Asked;
 use replay::Replay;
 
 /// Events of one append at the start.
@@ -75,10 +98,40 @@ impl Desk {
         for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;
         }
-        let state = Mutex::new(replay.finish(clock.now()));
+        let mut state = replay.finish(clock.now());
+        state.restore(&factors);
         let (changed, _) = broadcast::channel(NEWS);
-        let turn = tokio::sync::Mutex::new(());
-        Ok(Self(Arc::new(Inner { log, people, factors, vault, clock, entropy, turn, state, changed })))
+        let (turn, state) = (tokio::sync::Mutex::new(()), Mutex::new(state));
+        let mut methods = Methods::default();
+        methods.plug(Arc::new(TotpFactor));
+        methods.plug(Arc::new(Recovery::new(vault.key("recovery codes"))));
+        let methods = RwLock::new(methods);
+        let (caps, end_session) = (Mutex::default(), OnceLock::new());
+        Ok(Self(Arc::new(Inner {
+            log,
+            people,
+            factors,
+            vault,
+            clock,
+            entropy,
+            turn,
+            state,
+            methods,
+            changed,
+            caps,
+            end_session,
+        })))
+    }
+
+    /// How much one person may ask from here on.
+    pub fn set_caps(&self, caps: Caps) {
+        *self.0.caps.lock().unwrap_or_else(PoisonError::into_inner) = caps;
+    }
+
+    /// What ends a session of which its person says that it is not theirs; for the first caller alone.
+    pub fn on_disowned(&self, end: EndSession) {
+        // A gate has one set of sessions.
+        let _ = self.0.end_session.set(end);
     }
 
     /// Opens a request for a held statement, or joins one that is open and whose grant would cover it.
@@ -101,7 +154,143 @@ impl Desk {
         finish(async move { inner.defer(ask, held).await }).await
     }
 
-    /// A person verifies themselves for their own request.
+    /// Opens a request for what a service will send later (`ask.ahead`), or finds the same one.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn open_ahead(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.open_ahead(ask, held).await }).await
+    }
+
+    /// By what a statement of a service's is known again that was asked for ahead of time.
+    #[must_use]
+    pub fn statement_key(&self, person: &PersonName, database: &str, sql: &[u8]) -> [u8; 32] {
+        self.0.statement_key(person, database, sql)
+    }
+
+    /// The same, where anything has been approved ahead of time for this person.
+    #[must_use]
+    pub fn key_if_ahead(&self, person: &PersonName, database: &str, sql: &[u8]) -> Option<[u8; 32]> {
+        self.0.has_ahead(person).then(|| self.0.statement_key(person, database, sql))
+    }
+
+    /// The person in whose name a request was made says that they did not make it: it is denied, sessions that wait for
+    /// it are ended, an alarm is recorded. The account stays as it is.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn disown(&self, request: RequestId, person: &PersonName) -> Result<(), DeskError> {
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.disown(request, &person).await }).await
+    }
+
+    /// Says something about an open request, to who asks and to those who may answer.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn comment(
+        &self,
+        request: RequestId,
+        person: &PersonName,
+        text: &str,
+    ) -> Result<(), DeskError> {
+        let text = Reason::parse(text).ok().flatten().ok_or(DeskError::Comment)?;
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.comment(request, &person, &text).await }).await
+    }
+
+    /// Whether this person may answer a request, or could have before it ended.
+    #[must_use]
+    pub fn answers(&self, person: &PersonName, info: &RequestInfo) -> bool {
+        self.0.answers(person, info)
+    }
+
+    /// Adds a method: what [`Desk::challenge`], [`Desk::answer`] and [`Desk::enrol`] know of it from now on.
+    pub fn plug(&self, factor: Arc<dyn Factor>) {
+        self.0.methods.write().unwrap_or_else(PoisonError::into_inner).plug(factor);
+    }
+
+    /// Says how messages of a method leave, and how one tells whether it works.
+    pub fn connect(&self, method: Method, channel: Arc<dyn Channel>) {
+        self.0.methods.write().unwrap_or_else(PoisonError::into_inner).connect(method, channel);
+    }
+
+    /// A key for keyed hashes of a method's own, such as codes that are sent.
+    #[must_use]
+    pub fn method_key(&self, method: Method) -> Zeroizing<[u8; 32]> {
+        self.0.vault.key(&format!("factor {method}"))
+    }
+
+    /// What this person could answer that request by: enrolled methods of at least the strength it asks for, in the
+    /// order in which they are to be offered, each with whether it works now from there, and why not.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub fn methods(
+        &self,
+        request: RequestId,
+        person: &PersonName,
+        source: Source,
+    ) -> Result<Vec<MethodInfo>, DeskError> {
+        self.0.methods_for_request(request, person, source)
+    }
+
+    /// The same for changing one's own authenticators, or confirming a reset.
+    #[must_use]
+    pub fn methods_for(&self, person: &PersonName, purpose: &Purpose, source: Source) -> Vec<MethodInfo> {
+        self.0.methods_of(&mut self.0.state(), person, needs_of(purpose), source)
+    }
+
+    /// A person's authenticators, as listed.
+    #[must_use]
+    pub fn authenticators(&self, person: &PersonName) -> Vec<AuthenticatorInfo> {
+        self.0.authenticators(person)
+    }
+
+    /// Makes a challenge by which this person may `approve` or deny that request: bound to both, for ten minutes, once.
+    /// Where the method does not work, [`VerifyError::Unavailable`] names another of at least the required strength.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn challenge(
+        &self,
+        request: RequestId,
+        person: &PersonName,
+        method: Method,
+        approve: bool,
+        source: Source,
+    ) -> Result<Challenged, VerifyError> {
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.challenge(request, &person, method, approve, source).await }).await
+    }
+
+    /// The same for something other than a request.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn challenge_for(
+        &self,
+        person: &PersonName,
+        purpose: Purpose,
+        method: Method,
+        source: Source,
+    ) -> Result<Challenged, VerifyError> {
+        let _turn = self.0.turn.lock().await;
+        let needs = needs_of(&purpose);
+        self.0.challenge_for(person, method, Bound::Purpose(purpose), needs, source)
+    }
+
+    /// A person answers a request, with a proof by any method.
+    ///
+    /// # Errors
+    /// See [`VerifyError`]; the answer does not count.
+    pub async fn answer(&self, answer: Answer) -> Result<Progress, VerifyError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.answer(answer).await }).await
+    }
+
+    /// A person verifies themselves for their own request, by a typed code.
     ///
     /// # Errors
     /// See [`VerifyError`]; nothing has been approved.
@@ -110,14 +299,12 @@ impl Desk {
         request: RequestId,
         person: &PersonName,
         code: &str,
-        source: IpAddr,
+        source: impl Into<Source>,
     ) -> Result<End, VerifyError> {
-        let (person, code) = (person.clone(), Zeroizing::new(code.to_owned()));
-        let answer = Answer { request, person, code, approve: true, reason: None, source, own: true };
-        let inner = Arc::clone(&self.0);
-        let progress = finish(async move { inner.answer(answer).await }).await?;
+        let (person, presented, source) = (person.clone(), Presented::code(code), source.into());
+        let answer = Answer { request, person, presented, approve: true, reason: None, source, own: true };
         // One answer always ends a request of one's own.
-        progress.ended.ok_or(VerifyError::Desk(DeskError::Unknown))
+        self.answer(answer).await?.ended.ok_or(VerifyError::Desk(DeskError::Unknown))
     }
 
     /// A person answers a request with a fresh code.
@@ -131,23 +318,34 @@ impl Desk {
         code: &str,
         approve: bool,
         reason: Option<&str>,
-        source: IpAddr,
+        source: impl Into<Source>,
     ) -> Result<Progress, VerifyError> {
-        let inner = Arc::clone(&self.0);
         let reason = reason.map(Reason::parse).transpose()?.flatten();
-        let (person, code) = (person.clone(), Zeroizing::new(code.to_owned()));
-        let answer = Answer { request, person, code, approve, reason, source, own: false };
-        finish(async move { inner.answer(answer).await }).await
+        let (person, presented, source) = (person.clone(), Presented::code(code), source.into());
+        self.answer(Answer { request, person, presented, approve, reason, source, own: false }).await
     }
 
     /// Verifies and spends a code of this person for something other than a request.
     ///
     /// # Errors
     /// See [`VerifyError`].
-    pub async fn prove(&self, person: &PersonName, code: &str, source: IpAddr) -> Result<(), VerifyError> {
+    pub async fn prove(
+        &self,
+        person: &PersonName,
+        code: &str,
+        source: impl Into<Source>,
+    ) -> Result<(), VerifyError> {
         let (inner, person) = (Arc::clone(&self.0), person.clone());
-        let code = Zeroizing::new(code.to_owned());
-        finish(async move { inner.prove(&person, &code, source).await }).await
+        let (presented, source) = (Presented::code(code), source.into());
+        finish(async move {
+            let _turn = inner.turn.lock().await;
+            let _changing = inner.factors.changing().await;
+            let bound = Bound::Purpose(Purpose::Manage);
+            let Needs { required, for_others } = needs_of(&Purpose::Manage);
+            let asked = Asked { person: &person, source, bound: &bound, required, for_others };
+            inner.prove(&asked, &presented).await.map(drop)
+        })
+        .await
     }
 
     /// What waits is no longer what would run, or is not to. With its last waiter a request is withdrawn, unless it
@@ -221,6 +419,12 @@ impl Desk {
     #[must_use]
     pub fn grant_for_more(&self, wanted: &Wanted) -> Option<GrantId> {
         self.0.covering_grant_within(wanted, wanted.limit)
+    }
+
+    /// Whether a grant limits how much is delivered by it; one that is not known does.
+    #[must_use]
+    pub fn is_limited(&self, grant: GrantId) -> bool {
+        self.0.is_limited(grant)
     }
 
     /// The pass by which this statement may run at this moment, and the request that was approved: to be used up by
@@ -329,7 +533,9 @@ impl Desk {
     /// See [`DeskError`].
     pub fn show(&self, request: RequestId, viewer: &PersonName) -> Result<Shown, DeskError> {
         self.0.first_look(request, viewer)?;
-        self.0.looking(request, viewer, |entry| entry.show(viewer))
+        let mut shown = self.0.looking(request, viewer, |entry| entry.show(viewer))?;
+        shown.history = self.0.state().history(&shown.info, self.0.clock.now());
+        Ok(shown)
     }
 
     /// The page of a part of the held statement that begins at byte `offset`.
@@ -359,8 +565,32 @@ impl Desk {
         self.0.changed.subscribe()
     }
 
-    /// Begins to enrol an authenticator: a fresh secret as `otpauth://` URI, to be confirmed within ten
-    /// minutes. Who has one already gives a `code` of it.
+    /// Begins to enrol an authenticator; gives what the client is shown, and waits ten minutes to be confirmed.
+    /// Recovery codes are shown and enrolled at once.
+    ///
+    /// # Errors
+    /// See [`EnrolError`].
+    pub async fn enrol(&self, enrol: Enrol) -> Result<Value, EnrolError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.enrol(enrol).await }).await
+    }
+
+    /// Confirms an enrolment by a proof of the new authenticator. It is spent.
+    ///
+    /// # Errors
+    /// See [`EnrolError`].
+    pub async fn enrol_confirm(
+        &self,
+        person: &PersonName,
+        method: Method,
+        proof: Proof,
+    ) -> Result<AuthenticatorId, EnrolError> {
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.enrol_confirm(&person, method, &proof).await }).await
+    }
+
+    /// Begins to enrol a TOTP authenticator in the place of the one that a `code` is given of: a fresh secret as
+    /// `otpauth://` URI.
     ///
     /// # Errors
     /// See [`EnrolError`].
@@ -368,18 +598,16 @@ impl Desk {
         &self,
         person: &PersonName,
         code: Option<&str>,
-        source: IpAddr,
+        source: impl Into<Source>,
     ) -> Result<Zeroizing<String>, EnrolError> {
-        let (inner, person) = (Arc::clone(&self.0), person.clone());
-        let code = code.map(|code| Zeroizing::new(code.to_owned()));
-        finish(async move {
-            let code = code.as_ref().map(|code| code.as_str());
-            inner.enroll_begin(&person, code, source).await
-        })
-        .await
+        let replaces = self.0.factors.totp(person).map(|it| it.id.clone());
+        let presented = code.map(Presented::code);
+        let enrol = Enrol { replaces, presented, ..Enrol::new(person, Method::Totp, source.into()) };
+        let shown = self.enrol(enrol).await?;
+        Ok(Zeroizing::new(shown.get("otpauth_uri").and_then(Value::as_str).unwrap_or_default().to_owned()))
     }
 
-    /// Confirms the enrolment with a code of the new authenticator. The code is spent.
+    /// Confirms it with a code of the new authenticator.
     ///
     /// # Errors
     /// See [`EnrolError`].
@@ -387,11 +615,87 @@ impl Desk {
         &self,
         person: &PersonName,
         code: &str,
-        source: IpAddr,
+        _source: impl Into<Source>,
     ) -> Result<(), EnrolError> {
-        let (inner, person) = (Arc::clone(&self.0), person.clone());
-        let code = Zeroizing::new(code.to_owned());
-        finish(async move { inner.enroll_confirm(&person, &code, source).await }).await
+        let proof = Proof::Code(Zeroizing::new(code.to_owned()));
+        self.enrol_confirm(person, Method::Totp, proof).await.map(drop)
+    }
+
+    /// Makes a code by which a person may enrol their first authenticator, or a stronger one than they have: good
+    /// once, for ten minutes. For operators.
+    ///
+    /// # Errors
+    /// See [`EnrolError`].
+    pub async fn enrol_code(
+        &self,
+        person: &PersonName,
+        by: impl Into<Actor>,
+    ) -> Result<Zeroizing<String>, EnrolError> {
+        let (inner, person, by) = (Arc::clone(&self.0), person.clone(), by.into());
+        finish(async move { inner.enrol_code(&person, &by).await }).await
+    }
+
+    /// Removes an authenticator. Its owner proves themselves by one of at least its strength; `None` is an operator.
+    /// Grants and open requests of its owner are over at once.
+    ///
+    /// # Errors
+    /// See [`EnrolError`].
+    pub async fn remove_factor(
+        &self,
+        person: &PersonName,
+        id: &AuthenticatorId,
+        by: impl Into<Actor>,
+        own: Option<(Presented, Source)>,
+    ) -> Result<(), EnrolError> {
+        let (inner, person, id, by) = (Arc::clone(&self.0), person.clone(), id.clone(), by.into());
+        finish(async move { inner.remove_factor(&person, &id, &by, own).await }).await
+    }
+
+    /// Lets an authenticator be asked again that had been tried too often. For operators.
+    ///
+    /// # Errors
+    /// See [`EnrolError`].
+    pub async fn unlock_factor(
+        &self,
+        person: &PersonName,
+        id: &AuthenticatorId,
+        by: impl Into<Actor>,
+    ) -> Result<(), EnrolError> {
+        let (inner, person, id, by) = (Arc::clone(&self.0), person.clone(), id.clone(), by.into());
+        finish(async move { inner.unlock_factor(&person, &id, &by).await }).await
+    }
+
+    /// An operator asks for all authenticators of a person to be removed. Nothing happens until somebody else
+    /// confirms it by [`Desk::confirm_reset`], within a day.
+    ///
+    /// # Errors
+    /// See [`EnrolError`].
+    pub async fn ask_reset(&self, person: &PersonName, by: impl Into<Actor>) -> Result<(), EnrolError> {
+        let (inner, person, by) = (Arc::clone(&self.0), person.clone(), by.into());
+        finish(async move { inner.ask_reset(&person, &by).await }).await
+    }
+
+    /// Somebody else confirms a reset, by a factor that counts for requests of others.
+    ///
+    /// # Errors
+    /// See [`EnrolError`].
+    pub async fn confirm_reset(
+        &self,
+        target: &PersonName,
+        by: &PersonName,
+        presented: Presented,
+        source: Source,
+    ) -> Result<(), EnrolError> {
+        let (inner, target, by) = (Arc::clone(&self.0), target.clone(), by.clone());
+        finish(async move { inner.confirm_reset(&target, &by, &presented, source).await }).await
+    }
+}
+
+/// How much is to be proven for something other than a request.
+const fn needs_of(purpose: &Purpose) -> Needs {
+    match purpose {
+        Purpose::Enrol | Purpose::Manage => Needs { required: Strength::Weak, for_others: false },
+        Purpose::Reset(_) => Needs { required: Strength::Standard, for_others: true },
     }
 }
 

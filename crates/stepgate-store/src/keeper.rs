@@ -68,15 +68,23 @@ impl Hand<'_> {
 
     /// Appends a record, and returns when it is on disk; not while the disk is full, and not once the log is closed.
     pub(crate) fn append(&self, event: &Event, mut changes: Vec<Change>) -> Result<u64, LogError> {
+        let Shared { queue, marks, subjects, .. } = self.shared;
+        // Who asked for it stands in it as a commitment, as anybody does anywhere.
+        let mut named = [event.clone()];
+        let staged = subjects.commit(&mut named, marks.durable())?;
+        changes.extend(staged.changes().iter().cloned());
+        let [event] = &named;
         let events = [Fitted::new(event).map_err(|error| LogError::TooLarge(error.to_string()))?];
-        let Shared { queue, marks, .. } = self.shared;
         let seq = loop {
             self.stops()?;
             let changes = &mut changes;
             let parcel =
                 Parcel { events: &events, changes, urgent: true, waits: None, last: false, happened: false };
             match queue.push(parcel, marks, self.clock)? {
-                Some(seq) => break seq,
+                Some(seq) => {
+                    staged.queued(seq);
+                    break seq;
+                }
                 None => thread::park_timeout(EVERY),
             }
         };
@@ -310,7 +318,7 @@ impl Keeper {
             );
             return Ok(());
         }
-        crate::retention::prune(hand, keep, false).map(drop)
+        crate::retention::prune(hand, keep, false, None).map(drop)
     }
 
     /// Checks a segment, if it is time.

@@ -11,6 +11,7 @@ mod check_single;
 mod checkpoints;
 mod cosigned;
 mod cursor;
+mod delegations;
 mod desk;
 mod error;
 mod export;
@@ -63,13 +64,15 @@ pub use change::{Change, Entry, Side};
 pub use check::verify_dir;
 pub use cosigned::{CosignError, Cosigned};
 pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
+pub use delegations::Loan;
 pub use desk::{
-    Block, Deferred, Desk, DeskError, End, EnrolError, GrantInfo, Left, Need, Part, Progress, RequestInfo,
-    Shown, ShownParameter, VerifyError, Waiting,
+    Answer, AuthenticatorInfo, Block, Caps, Challenged, Comment, Conditions, Deferred, Desk, DeskError, End,
+    EndSession, Enrol, EnrolError, GrantInfo, History, Left, MethodInfo, Need, Part, Presented, Progress,
+    RequestInfo, Shown, ShownParameter, VerifyError, Waiting,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
-pub use factors::{Factor, Factors};
+pub use factors::{FactorRules, Factors};
 pub use given::SealError;
 pub use index::{Finder, Search};
 pub use keeper::Upkeep;

@@ -1,15 +1,17 @@
 //! People who may connect, with what checks their passwords.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use stepgate_record::Event;
 use stepgate_types::{Actor, Clock, GroupName, PersonName, Timestamp};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 
-use crate::subjects::Old;
+use crate::delegations::Loan;
+use crate::factors::about;
+use crate::subjects::{Old, Place};
 use crate::wait::block_on;
 use crate::{Change, Entry, Factors, Log, LogError, ScramSecret, Side, Vault, VaultError};
 
@@ -38,6 +40,8 @@ pub struct Person {
     pub service: bool,
     /// What a certificate of theirs may be for, where not for their own name.
     pub certificates: Vec<String>,
+    /// Rights to answer requests that they have lent.
+    pub loans: Vec<Loan>,
     /// Checks the password.
     pub scram: ScramSecret,
     /// When added.
@@ -81,6 +85,9 @@ pub enum PersonError {
         "a certificate's name is 1 to {MAX_CERTIFICATE} bytes without control characters; at most {MAX_CERTIFICATES} a person"
     )]
     Certificate,
+    /// A right cannot be lent.
+    #[error("{0}")]
+    Loan(&'static str),
     /// There are as many people as the gate keeps, or the entry is too large.
     #[error("{0}")]
     Limit(String),
@@ -104,6 +111,8 @@ struct Inner {
     clock: Arc<dyn Clock>,
     factors: Factors,
     people: RwLock<BTreeMap<PersonName, Arc<Person>>>,
+    /// Who of them has lent a right.
+    lending: RwLock<BTreeSet<PersonName>>,
     /// How often any of them was changed.
     version: AtomicU64,
     /// One change at a time, so that none is made on what another has changed meanwhile. Factors take it
@@ -118,6 +127,8 @@ struct Stored {
     service: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     certificates: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    loans: Vec<Loan>,
     salt: Vec<u8>,
     iterations: u32,
     stored_key: [u8; 32],
@@ -142,6 +153,8 @@ impl People {
         let changing = Arc::new(Mutex::new(()));
         let factors = Factors::open(log, vault, Arc::clone(&changing))?;
         let (log, vault, clock) = (log.clone(), vault.clone(), Arc::clone(log.clock()));
+        let lending = people.values().filter(|person| !person.loans.is_empty());
+        let lending = RwLock::new(lending.map(|person| person.name.clone()).collect());
         let people = RwLock::new(people);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -150,6 +163,7 @@ impl People {
                 clock,
                 factors,
                 people,
+                lending,
                 version: AtomicU64::new(0),
                 changing,
             }),
@@ -221,7 +235,8 @@ impl People {
         }
         let scram = self.secret(password)?;
         let added = self.inner.clock.now();
-        let person = Person { name, groups, service, certificates: Vec::new(), scram, added };
+        let (certificates, loans) = (Vec::new(), Vec::new());
+        let person = Person { name, groups, service, certificates, loans, scram, added };
         self.put("user.added", person, by).await
     }
 
@@ -233,12 +248,21 @@ impl People {
         let _changing = self.inner.changing.lock().await;
         self.known(name)?;
         let by = by.into();
-        let (mut changes, kinds) = self.inner.factors.removal_of_all(name);
+        let (mut changes, removed) = self.inner.factors.removal_of_all(name);
         changes.push(Change::Delete { side: Side::People, key: self.inner.log.subjects().key_of(name, "") });
         let mut events = vec![event("user.removed", name, &by, Vec::new())];
-        events.extend(kinds.iter().map(|_| event("factor.removed", name, &by, Vec::new())));
+        events.extend(removed.iter().map(|id| about("factor.removed", name, &by, id)));
+        let lenders = self.without_loans_to(name);
+        let mut places = Vec::new();
+        for lender in &lenders {
+            let (change, place) = self.stored(lender)?;
+            changes.push(change);
+            places.push(place);
+        }
         self.inner.log.append(events, changes).await?;
+        lenders.into_iter().for_each(|lender| self.remember(lender));
         self.inner.people.write().unwrap_or_else(PoisonError::into_inner).remove(name);
+        self.lending().write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.inner.version.fetch_add(1, Ordering::SeqCst);
         self.inner.factors.forget(name);
         Ok(())
@@ -340,7 +364,7 @@ impl People {
         block_on(self.set_groups(name, groups, by))
     }
 
-    fn known(&self, name: &PersonName) -> Result<Arc<Person>, PersonError> {
+    pub(crate) fn known(&self, name: &PersonName) -> Result<Arc<Person>, PersonError> {
         self.get(name).ok_or_else(|| PersonError::Unknown(name.clone()))
     }
 
@@ -354,19 +378,57 @@ impl People {
     async fn put(&self, action: &str, mut person: Person, by: impl Into<Actor>) -> Result<(), PersonError> {
         person.groups.sort();
         person.groups.dedup();
-        let Inner { log, vault, .. } = &*self.inner;
-        let place = log.subjects().place_for(&person.name, log, vault)?;
-        let value = seal(place.vault(), &person)?;
-        let change = Change::Put { side: Side::People, key: place.key(""), value };
-        let events = vec![event(action, &person.name, &by.into(), person.groups.clone())];
-        self.inner.log.append(events, vec![change]).await.map_err(|error| match error {
+        let event = event(action, &person.name, &by.into(), person.groups.clone());
+        self.put_with(person, event).await
+    }
+
+    /// Stores a person as they are now, with its record.
+    pub(crate) async fn put_with(&self, person: Person, event: Event) -> Result<(), PersonError> {
+        let (change, _place) = self.stored(&person)?;
+        self.inner.log.append(vec![event], vec![change]).await.map_err(|error| match error {
             LogError::TooLarge(_) => PersonError::Limit("too many groups for one person".to_owned()),
             other => other.into(),
         })?;
-        let mut people = self.inner.people.write().unwrap_or_else(PoisonError::into_inner);
-        people.insert(person.name.clone(), Arc::new(person));
-        self.inner.version.fetch_add(1, Ordering::SeqCst);
+        self.remember(person);
         Ok(())
+    }
+
+    /// What is stored of them, with a place that must live until that is queued.
+    fn stored(&self, person: &Person) -> Result<(Change, Place), PersonError> {
+        let Inner { log, vault, .. } = &*self.inner;
+        let place = log.subjects().place_for(&person.name, log, vault)?;
+        let value = seal(place.vault(), person)?;
+        Ok((Change::Put { side: Side::People, key: place.key(""), value }, place))
+    }
+
+    /// It is on disk.
+    fn remember(&self, person: Person) {
+        let (name, lends) = (person.name.clone(), !person.loans.is_empty());
+        self.inner
+            .people
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.clone(), Arc::new(person));
+        let mut lending = self.lending().write().unwrap_or_else(PoisonError::into_inner);
+        if lends {
+            lending.insert(name)
+        } else {
+            lending.remove(&name)
+        };
+        self.inner.version.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn lending(&self) -> &RwLock<BTreeSet<PersonName>> {
+        &self.inner.lending
+    }
+
+    /// No other change is made while this is held.
+    pub(crate) async fn changing(&self) -> MutexGuard<'_, ()> {
+        self.inner.changing.lock().await
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.inner.clock.now()
     }
 }
 
@@ -378,6 +440,7 @@ pub(crate) fn event(action: &str, person: &PersonName, by: &Actor, groups: Vec<G
         by: by.by(),
         groups,
         operator: by.operator(),
+        authenticator: None,
     }
 }
 
@@ -390,6 +453,7 @@ fn seal(vault: &Vault, person: &Person) -> Result<Vec<u8>, PersonError> {
         groups: person.groups.clone(),
         service: person.service,
         certificates: person.certificates.clone(),
+        loans: person.loans.clone(),
         salt: person.scram.salt.clone(),
         iterations: person.scram.iterations,
         stored_key: person.scram.stored_key,
@@ -430,6 +494,7 @@ fn unseal(log: &Log, vault: &Vault, entry: Entry) -> Result<(Person, Option<Old>
         groups: stored.groups,
         service: stored.service,
         certificates: stored.certificates,
+        loans: stored.loans,
         scram: ScramSecret {
             salt: stored.salt,
             iterations: stored.iterations,

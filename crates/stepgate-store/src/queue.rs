@@ -111,6 +111,9 @@ struct Inner {
     writer: Writer,
     /// Who waits for room.
     room: Vec<Waker>,
+    /// How often the writer has put off what it could have written.
+    #[cfg(test)]
+    kept_waiting: u64,
 }
 
 /// What became of waiting for a batch.
@@ -158,6 +161,8 @@ impl Queue {
             ended: false,
             writer: Writer::Awake,
             room: Vec::new(),
+            #[cfg(test)]
+            kept_waiting: 0,
         };
         Self { inner: Mutex::new(inner), writer: OnceLock::new() }
     }
@@ -255,6 +260,10 @@ impl Queue {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
                     inner.writer = Writer::Gathers(many);
+                    #[cfg(test)]
+                    {
+                        inner.kept_waiting += 1;
+                    }
                     drop(inner);
                     thread::park_timeout(left);
                     continue;
@@ -292,9 +301,19 @@ impl Queue {
             }
             inner.company = Company::default();
             inner.writer = Writer::Lingers;
+            #[cfg(test)]
+            {
+                inner.kept_waiting += 1;
+            }
             drop(inner);
             thread::park_timeout(LINGER.saturating_sub(waited));
         }
+    }
+
+    /// How often the writer has put off what it could have written, so that more comes along.
+    #[cfg(test)]
+    pub(crate) fn kept_waiting(&self) -> u64 {
+        self.inner().kept_waiting
     }
 
     /// Gives back what a burst has taken, but for so many bytes.

@@ -19,7 +19,7 @@ use stepgate_record::{Names, commitment};
 use stepgate_types::{Commit, PersonName, SubjectKind, Who};
 use zeroize::{Zeroize as _, Zeroizing};
 
-pub(crate) use keep::Old;
+pub(crate) use keep::{Old, Place};
 pub use shred::{ShredError, Shredding};
 pub(crate) use stage::Staged;
 

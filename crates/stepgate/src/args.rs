@@ -229,6 +229,44 @@ pub(crate) enum UserCommand {
         #[arg(value_delimiter = ',')]
         groups: Vec<GroupName>,
     },
+    /// Make a code by which a person may enrol their first authenticator: good once, for ten minutes
+    #[command(
+        name = "enroll-code",
+        after_help = "Example:\n  stepgate user enroll-code dana\n\nHand it over in person or by telephone, to somebody you know: with their password it is all that is needed."
+    )]
+    EnrollCode {
+        /// For whom.
+        name: PersonName,
+        /// The code alone, or one JSON line.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: EnrollFormat,
+    },
+    /// Factors: list, remove, unlock, reset
+    #[command(subcommand, after_help = "Example:\n  stepgate user factor ls dana")]
+    Factor(FactorCommand),
+    /// Lend a person's right to approve to a colleague for a while, or take it back
+    #[command(
+        after_help = "Examples:\n  stepgate user delegate omar --to amir --until 2026-12-31 --groups data-owners\n  stepgate user delegate omar --to amir --end\n\nThe colleague answers as one person, never for requests of who lent it, and never beside them by the same right."
+    )]
+    Delegate {
+        /// Whose right.
+        name: PersonName,
+        /// To whom.
+        #[arg(long, value_name = "NAME")]
+        to: PersonName,
+        /// From when on; default: now.
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Until when: a time, or how long from now (14d); at most 90 days.
+        #[arg(long, value_name = "TIME", required_unless_present = "end")]
+        until: Option<String>,
+        /// For which of their groups.
+        #[arg(long, value_delimiter = ',', required_unless_present = "end")]
+        groups: Vec<GroupName>,
+        /// Take it back.
+        #[arg(long, conflicts_with_all = ["from", "until", "groups"])]
+        end: bool,
+    },
     /// Say what a person's client certificate is for, where not for the name they connect with
     #[command(
         after_help = "Examples:\n  stepgate user cert dana 'Dana Scully' dana@corp.example\n  stepgate user cert dana   (their own name again)\n\nClients show certificates where tls.client_ca is configured."
@@ -238,6 +276,51 @@ pub(crate) enum UserCommand {
         name: PersonName,
         /// Common names, or alternative names (e-mail, host); a certificate must have one of them.
         certificates: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FactorCommand {
+    /// List a person's authenticators
+    #[command(after_help = "Example:\n  stepgate user factor ls dana -o json")]
+    Ls {
+        /// Whose.
+        name: PersonName,
+        /// How to write the list.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Remove an authenticator that is lost; its owner's grants and open requests end at once
+    #[command(after_help = "Example:\n  stepgate user factor rm dana totp-3f9a12bc")]
+    Rm {
+        /// Whose.
+        name: PersonName,
+        /// Which, as listed.
+        id: String,
+    },
+    /// Let an authenticator be tried again after too many wrong codes
+    #[command(after_help = "Example:\n  stepgate user factor unlock dana totp-3f9a12bc")]
+    Unlock {
+        /// Whose.
+        name: PersonName,
+        /// Which, as listed.
+        id: String,
+    },
+    /// Ask for all authenticators of a person to be removed; somebody else has to confirm it
+    #[command(
+        after_help = "Example:\n  stepgate user factor reset dana\n\nThen, within a day, another person: stepgate user factor confirm dana --as omar\nAnd then: stepgate user enroll-code dana"
+    )]
+    Reset {
+        /// Whose.
+        name: PersonName,
+    },
+    /// Confirm a reset that the operator has asked for, by a code of your own
+    #[command(after_help = "Example:\n  stepgate user factor confirm dana --as omar")]
+    Confirm {
+        /// Whose factors are to be removed.
+        name: PersonName,
+        #[command(flatten)]
+        who: AsArgs,
     },
 }
 
@@ -257,7 +340,7 @@ pub(crate) struct LoginArgs {
 pub(crate) enum EnrollCommand {
     /// Enrol a TOTP authenticator
     #[command(
-        after_help = "Examples:\n  stepgate enroll totp --as dana\n  stepgate enroll totp --as dana -o json    (prints the otpauth URI, then waits for a code)"
+        after_help = "Examples:\n  stepgate enroll totp --as dana\n  stepgate enroll totp --as dana -o json    (prints the otpauth URI, then waits for a code)\n\nWithout a configuration here it speaks to the gate you have logged in to, and asks for the enrolment code that the\noperator has made (stepgate user enroll-code NAME), or for a code of an authenticator that you have."
     )]
     Totp {
         /// Whose authenticator.
@@ -266,9 +349,21 @@ pub(crate) enum EnrollCommand {
         /// A QR code for reading, or one JSON line.
         #[arg(short, long, value_enum, default_value_t)]
         output: EnrollFormat,
-        /// Replace an authenticator that is enrolled already.
+        /// Replace an authenticator that is enrolled already, by a code of it, which is asked for first.
         #[arg(long)]
         replace: bool,
+    },
+    /// Print recovery codes: each is good once, when nothing else is at hand
+    #[command(
+        after_help = "Examples:\n  stepgate enroll recovery --as dana\n  stepgate enroll recovery --as dana -o json\n\nThey are shown once. A new list ends the one before. Asks for a code of an authenticator that is enrolled."
+    )]
+    Recovery {
+        /// Whose.
+        #[arg(long = "as", value_name = "NAME")]
+        person: PersonName,
+        /// Lines for printing, or one JSON line.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: EnrollFormat,
     },
 }
 
@@ -318,18 +413,31 @@ pub(crate) enum RequestCommand {
         #[arg(short, long, value_enum, default_value_t)]
         output: Format,
     },
-    /// Wait for requests that you can answer, and print each as it comes
-    #[command(after_help = "Example:\n  stepgate request watch --as omar")]
+    /// Open a request ahead of time, for what a service will send
+    #[command(
+        after_help = "Examples:\n  stepgate request open nightly.sql --as etl --until 30d --rows 100000\n  stepgate request open nightly.sql --as etl --until 2026-12-31 --login dana --reason 'nightly export, ticket 4711'\n\nOnce others have approved it, each of the file's statements passes whenever the service sends it, by its exact text\nand with any values for its parameters ($1), until then."
+    )]
+    Open(OpenArgs),
+    /// Print what happens to requests that you see, one line a change
+    #[command(after_help = "Examples:\n  stepgate request watch --as omar\n  stepgate request watch -o json")]
     Watch {
         #[command(flatten)]
         who: AsArgs,
+        /// How to write it.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: WatchFormat,
     },
+    /// Say something about an open request, to who asks and to those who may answer
+    #[command(after_help = "Example:\n  stepgate request comment 7K4M-9QXD 'for ticket 4711' --as dana")]
+    Comment(CommentArgs),
     /// Approve somebody's request, with a fresh code
     #[command(after_help = "Example:\n  stepgate request approve 7K4M-9QXD --reason 'ticket 4711'")]
     Approve(AnswerArgs),
-    /// Deny somebody's request, with a fresh code
-    #[command(after_help = "Example:\n  stepgate request deny 7K4M-9QXD --reason 'use customers_masked'")]
-    Deny(AnswerArgs),
+    /// Deny somebody's request, with a fresh code; or say of one in your name that you did not make it
+    #[command(
+        after_help = "Examples:\n  stepgate request deny 7K4M-9QXD --reason 'use customers_masked'\n  stepgate request deny 7K4M-9QXD --not-me\n\n--not-me needs no code: it ends the sessions that asked in your name and raises an alarm. Your account stays as it is."
+    )]
+    Deny(DenyArgs),
     /// Cancel a request of your own
     #[command(after_help = "Example:\n  stepgate request cancel 7K4M-9QXD")]
     Cancel {
@@ -349,6 +457,69 @@ pub(crate) struct AnswerArgs {
     pub(crate) reason: Option<String>,
     #[command(flatten)]
     pub(crate) who: AsArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DenyArgs {
+    #[command(flatten)]
+    pub(crate) answer: AnswerArgs,
+    /// The request is in your name, and you did not make it.
+    #[arg(long, conflicts_with = "reason")]
+    pub(crate) not_me: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CommentArgs {
+    /// The request.
+    pub(crate) request: RequestId,
+    /// What to say, at most 1000 bytes.
+    pub(crate) text: String,
+    #[command(flatten)]
+    pub(crate) who: AsArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OpenArgs {
+    /// The statements, each as the service will send it; `-` is standard input.
+    #[arg(value_name = "FILE|-")]
+    pub(crate) file: PathBuf,
+    /// The service.
+    #[arg(long = "as", value_name = "SERVICE")]
+    pub(crate) service: PersonName,
+    /// Until when: 2026-12-31, 2026-12-31T06:00:00Z, or how long from now (30d, 12h); at most 31 days.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: String,
+    /// The database, where there are several.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// Where the service looks for names without a schema; default: public.
+    #[arg(long, value_name = "a,b", value_delimiter = ',')]
+    pub(crate) search_path: Option<Vec<String>>,
+    /// How many rows they may deliver and store in all.
+    #[arg(long, value_name = "N")]
+    pub(crate) rows: Option<u64>,
+    /// How many bytes, such as 5MiB.
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) bytes: Option<String>,
+    /// Why; shown to those who may approve it.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Your own login, where several people have logged in here.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) login: Option<PersonName>,
+    /// How to write what was opened.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+/// How changes are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub(crate) enum WatchFormat {
+    /// A line for reading.
+    #[default]
+    Text,
+    /// The request as one JSON object a line.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
 //! The `stepgate` command.
 
+mod agent;
 mod analyze;
 mod args;
 mod audit;
@@ -16,6 +17,7 @@ mod findings;
 mod harmless;
 mod init;
 mod lint;
+mod oidc;
 mod operator;
 mod output;
 mod people;
@@ -89,9 +91,12 @@ fn request(config: &Path, command: &RequestCommand) -> Result<(), Failure> {
             list(config, Operator::RequestShow { request: *request }, people::REQUEST_COLUMNS, *output)
         }
         RequestCommand::Show { request, who, output, .. } => people::show(*request, who, *output),
-        RequestCommand::Watch { who } => people::watch(who),
+        RequestCommand::Open(args) => people::open(args),
+        RequestCommand::Watch { who, output } => people::watch(who, *output),
+        RequestCommand::Comment(args) => people::comment(args),
         RequestCommand::Approve(args) => people::answer(args, true),
-        RequestCommand::Deny(args) => people::answer(args, false),
+        RequestCommand::Deny(args) if args.not_me => people::not_me(args.answer.request, &args.answer.who),
+        RequestCommand::Deny(args) => people::answer(&args.answer, false),
         RequestCommand::Cancel { request, who } => people::cancel(*request, who),
     }
 }

@@ -1,21 +1,30 @@
-//! `stepgate user add|ls|rm|passwd|groups|cert`.
+//! `stepgate user add|ls|rm|passwd|groups|cert|enroll-code|factor`.
 
 use std::path::Path;
 
 use stepgate_store::RECOMMENDED_PASSWORD;
+use stepgate_types::{Clock, PersonName};
 
-use crate::args::UserCommand;
+use crate::args::{AsArgs, EnrollFormat, FactorCommand, UserCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator};
 use crate::output::{self, Listing};
+use crate::people::{self, Api};
 use crate::secret::{self, Source};
+use crate::system::SystemClock;
 
 /// What a table of people shows.
-const COLUMNS: &[&str] = &["name", "groups", "service", "certificates", "factors", "added"];
+const COLUMNS: &[&str] = &["name", "groups", "service", "certificates", "factors", "lends", "added"];
+
+/// What a table of authenticators shows.
+const FACTORS: &[&str] = &["id", "name", "strength", "enrolled", "counts_from", "suspended"];
 
 /// Runs one of them.
 pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
+    if let UserCommand::Factor(FactorCommand::Confirm { name, who }) = command {
+        return confirm(name, who);
+    }
     let config = Config::load(config)?;
     let command = match command {
         UserCommand::Ls(args) => {
@@ -36,12 +45,60 @@ pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
         UserCommand::Groups { name, groups } => {
             Operator::UserGroups { name: name.clone(), groups: groups.clone() }
         }
+        UserCommand::EnrollCode { name, output } => {
+            let rows = Link::open(&config)?.rows(Operator::EnrollCode { person: name.clone() })?;
+            let code = rows.first().and_then(|row| row.get("code")).and_then(serde_json::Value::as_str);
+            let code = code.ok_or_else(|| Failure::unreachable("the gate gave no code"))?;
+            return match output {
+                EnrollFormat::Json => output::print_line(&serde_json::json!({"code": code}).to_string()),
+                EnrollFormat::Text => output::print_line(code),
+            };
+        }
+        UserCommand::Factor(FactorCommand::Ls { name, output }) => {
+            let rows = Link::open(&config)?.rows(Operator::FactorList { person: name.clone() })?;
+            return Listing::of(FACTORS, rows).print(*output);
+        }
+        UserCommand::Factor(command) => factor(command),
+        UserCommand::Delegate { name, to, from, until, groups, end } => {
+            let now = SystemClock.now();
+            let time = |text: &Option<String>| text.as_ref().map_or(Ok(now), |text| people::until(text, now));
+            Operator::UserDelegate {
+                name: name.clone(),
+                to: to.clone(),
+                groups: if *end { Vec::new() } else { groups.clone() },
+                from_us: time(from)?.micros(),
+                until_us: time(until)?.micros(),
+            }
+        }
         UserCommand::Cert { name, certificates } => {
             Operator::UserCertificates { name: name.clone(), certificates: certificates.clone() }
         }
     };
     let said = Link::open(&config)?.tell(command)?;
     said.map_or(Ok(()), |said| output::print_line(&said))
+}
+
+fn factor(command: &FactorCommand) -> Operator {
+    match command {
+        FactorCommand::Ls { name, .. } | FactorCommand::Confirm { name, .. } => {
+            Operator::FactorList { person: name.clone() }
+        }
+        FactorCommand::Rm { name, id } => Operator::FactorRemove { person: name.clone(), id: id.clone() },
+        FactorCommand::Unlock { name, id } => Operator::FactorUnlock { person: name.clone(), id: id.clone() },
+        FactorCommand::Reset { name } => Operator::FactorReset { person: name.clone() },
+    }
+}
+
+/// `user factor confirm`: by a person, over the API.
+fn confirm(name: &PersonName, who: &AsArgs) -> Result<(), Failure> {
+    let api = Api::of(who)?;
+    let code = secret::read(&Source::Ask { prompt: "Code of your own: ", twice: false })?;
+    let body = serde_json::json!({"proof": {"code": *code}});
+    api.post(&format!("/api/v1/people/{name}/reset"), &body)?;
+    output::print_line(&format!(
+        "the factors of {name} are removed, their grants and requests have ended; the operator lets them enrol \
+         again: stepgate user enroll-code {name}"
+    ))
 }
 
 fn password(name: &str, file: Option<&Path>) -> Result<zeroize::Zeroizing<String>, Failure> {

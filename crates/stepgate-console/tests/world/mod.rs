@@ -1,14 +1,20 @@
 //! The API on a real listener, over a real store: dana and eve are analysts, omar owns data, etl is a
 //! service.
 
+#![allow(clippy::panic, reason = "a test fails by panicking")]
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub(crate) mod browser;
+mod document;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
-use stepgate_approval::{Ask, Dialect, Held, Mode, Scope, Terms};
-use stepgate_console::{Api, Encryption, Observed, Parts, serve};
+use stepgate_approval::{Ahead, Ask, Because, Dialect, Held, Mode, Scope, Terms};
+use stepgate_console::{Api, Encryption, Foresee, Foreseen, Observed, Parts, Wish, serve};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
@@ -31,6 +37,8 @@ pub(crate) struct World {
     pub(crate) people: People,
     pub(crate) desk: Desk,
     pub(crate) log: Log,
+    pub(crate) document: document::Document,
+    asked: std::sync::atomic::AtomicU8,
     _dir: tempfile::TempDir,
 }
 
@@ -63,12 +71,32 @@ impl Observed for Fine {
     }
 }
 
+/// It foresees what `etl` asks for, and nothing else: that is the gate's, with a database behind it.
+struct Foreseeing(Arc<FakeClock>);
+
+impl Foresee for Foreseeing {
+    fn foresee<'a>(&'a self, by: &'a PersonName, wish: &'a Wish) -> Foreseen<'a> {
+        let (mut ask, held) = asked(&self.0, 200, false, &wish.statements.join(";"), Strength::Standard);
+        ask.person = wish.service.clone();
+        ask.mode = Mode::Ahead;
+        let until = self.0.now().plus(Duration::from_secs(200));
+        ask.ahead = Some(Ahead { by: by.clone(), until, statements: BTreeSet::from([[7; 32]]) });
+        let known = wish.service.as_str() == "etl";
+        Box::pin(std::future::ready(if known { Ok((ask, held)) } else { Err("no such service".to_owned()) }))
+    }
+}
+
 pub(crate) fn name(text: &str) -> PersonName {
     text.parse().unwrap()
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
+        Self::at("").await
+    }
+
+    /// The same under another address.
+    pub(crate) async fn at(url: &str) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(FakeClock::default()));
         let entropy = Arc::new(FakeEntropy::seeded(1));
         let vault = Vault::new(&Zeroizing::new([7; 32]), entropy.clone());
@@ -106,32 +134,101 @@ impl World {
             clock: clock.clone(),
             entropy,
             observed: Arc::new(Fine),
+            url: if url.is_empty() { format!("http://{address}") } else { url.to_owned() },
+            foresee: Arc::new(Foreseeing(clock.clone())),
         };
         let (_, plain) = tokio::sync::watch::channel(Encryption::Plain);
         tokio::spawn(serve(Api::new(parts), listener, plain, std::future::pending()));
-        Self { address, clock, people, desk, log, _dir: dir }
+        Self {
+            address,
+            clock,
+            people,
+            desk,
+            log,
+            document: document::Document::default(),
+            asked: 0.into(),
+            _dir: dir,
+        }
     }
 
     /// One request, byte for byte, on a connection of its own.
-    pub(crate) async fn raw(&self, text: &str) -> Answer {
+    pub(crate) async fn raw(&self, asked: &str) -> Answer {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(text.as_bytes()).await.unwrap();
+        // A body that is too large is not read to its end.
+        let _ = stream.write_all(asked.as_bytes()).await;
+        let first_line = asked.lines().next().unwrap_or_default().to_owned();
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.unwrap();
+        let ended = stream.read_to_end(&mut bytes).await;
+        assert!(ended.is_ok() || !bytes.is_empty(), "{ended:?}");
         let text = String::from_utf8(bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+        let head = head.to_ascii_lowercase();
+        // Refused by HTTP itself, before the API has seen it.
+        if let Some((method, path)) = first_line.split(' ').next().zip(first_line.split(' ').nth(1)) {
+            let sent = asked.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+            self.document.check((method, path, sent), status, &head, body);
+        }
+        Answer { status, head, body: body.to_owned() }
+    }
+
+    /// One request with these headers.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut text = format!(
+            "{} {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n",
+            method.to_ascii_uppercase(),
+            self.address
+        );
+        for (name, value) in headers {
+            text += &format!("{name}: {value}\r\n");
+        }
+        self.raw(&format!("{text}content-length: {}\r\n\r\n{body}", body.len())).await
+    }
+
+    /// The head of a stream of events.
+    pub(crate) async fn events(&self, token: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let ask =
+            format!("GET /api/v1/events HTTP/1.1\r\nhost: gate\r\nauthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        while !bytes.ends_with(b"retry: 5000\n\n\r\n") && !bytes.ends_with(b"}") {
+            let mut chunk = [0; 1024];
+            let read = stream.read(&mut chunk).await.unwrap();
+            assert!(read > 0, "the stream ended: {}", String::from_utf8_lossy(&bytes));
+            bytes.extend_from_slice(&chunk[..read]);
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        let head = head.to_ascii_lowercase();
+        self.document.check(("get", "/api/v1/events", ""), status, &head, body);
+        Answer { status, head, body: body.to_owned() }
+    }
+
+    /// Asks until this network has asked too often.
+    pub(crate) async fn exhaust(&self) {
+        let limited = (0..5000).map(|_| self.get("/healthz", ""));
+        for asked in limited {
+            if asked.await.status == 429 {
+                return;
+            }
+        }
+        panic!("nobody is ever told to wait");
     }
 
     pub(crate) async fn call(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> Answer {
         let body = body.map(|body| body.to_string()).unwrap_or_default();
-        self.raw(&format!(
-            "{method} {path} HTTP/1.1\r\nhost: gate\r\nconnection: close\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-        .await
+        let authorization = format!("Bearer {token}");
+        let mut headers = vec![("content-type", "application/json")];
+        headers.extend((!token.is_empty()).then_some(("authorization", authorization.as_str())));
+        self.send(method, path, &headers, &body).await
     }
 
     pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
@@ -169,51 +266,71 @@ impl World {
     }
 
     async fn ask(&self, itself: bool) -> Waiting {
-        let groups = if itself { BTreeSet::new() } else { BTreeSet::from(["data-owners".parse().unwrap()]) };
-        let ask = Ask {
-            id: RequestId::from_bytes([u8::from(itself) + 1; 5]),
-            statement: StatementId { session: SessionId::from_bytes([u8::from(itself); 16]), number: 1 },
-            person: name("dana"),
-            db_user: "analyst".to_owned(),
-            address: IpAddr::from([192, 0, 2, 7]),
-            client: "psql".to_owned(),
-            database: "shop".to_owned(),
-            kinds: BTreeSet::from([Kind::Select]),
-            uses: BTreeSet::from([Use::Output]),
-            relations: BTreeSet::from([RelationName::new("public", "customers")]),
-            labels: BTreeSet::from([Label::new("ssn")]),
-            class_rank: 3,
-            output_rank: 3,
-            exactly_known: true,
-            has_sink: false,
-            action: if itself { Action::StepUp } else { Action::Approve },
-            rules: vec!["restricted-read".to_owned()],
-            mode: Mode::Hold,
-            limit: Limit::NONE,
-            summary: "Reads public.customers.ssn (restricted).".to_owned(),
-            policy_sha256: "ab".repeat(32),
-            terms: Terms {
-                approval: if itself { "self" } else { "data-owners" }.to_owned(),
-                itself,
-                groups,
-                count: 1,
-                strength: Strength::Standard,
-                reason_required: !itself,
-                remember: itself.then_some(Duration::from_secs(900)),
-                scope: Scope { client: true, network: true, session: false, labels: false },
-            },
-            opened: self.clock.now(),
-            expires: self.clock.now().plus(Duration::from_secs(300)),
-        };
-        let held = Held {
-            sql: SQL.as_bytes().to_vec(),
-            parameters: vec![Some(b"42".to_vec()), None],
-            formats: vec![0, 0],
-            types: vec![23, 0],
-            dialect: Dialect::default(),
-        };
+        self.ask_for(itself, SQL, Strength::Standard).await
+    }
+
+    /// A request of dana's for that statement: her own, or one for data-owners.
+    pub(crate) async fn ask_for(&self, itself: bool, sql: &str, strength: Strength) -> Waiting {
+        let number = self.asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let (ask, held) = asked(&self.clock, number, itself, sql, strength);
         self.desk.ask(ask, held).await.unwrap()
     }
+}
+
+/// A request of dana's for that statement.
+fn asked(clock: &FakeClock, number: u8, itself: bool, sql: &str, strength: Strength) -> (Ask, Held) {
+    let groups = if itself { BTreeSet::new() } else { BTreeSet::from(["data-owners".parse().unwrap()]) };
+    let ask = Ask {
+        id: RequestId::from_bytes([number; 5]),
+        statement: StatementId { session: SessionId::from_bytes([u8::from(itself); 16]), number: 1 },
+        person: name("dana"),
+        db_user: "analyst".to_owned(),
+        address: IpAddr::from([192, 0, 2, 7]),
+        client: "psql".to_owned(),
+        database: "shop".to_owned(),
+        kinds: BTreeSet::from([Kind::Select]),
+        uses: BTreeSet::from([Use::Output]),
+        relations: BTreeSet::from([RelationName::new("public", "customers")]),
+        labels: BTreeSet::from([Label::new("ssn")]),
+        class_rank: 3,
+        output_rank: 3,
+        exactly_known: true,
+        has_sink: false,
+        action: if itself { Action::StepUp } else { Action::Approve },
+        rules: vec!["restricted-read".to_owned()],
+        mode: Mode::Hold,
+        limit: Limit::NONE,
+        summary: "Reads public.customers.ssn (restricted).".to_owned(),
+        policy_sha256: "ab".repeat(32),
+        terms: Terms {
+            approval: if itself { "self" } else { "data-owners" }.to_owned(),
+            itself,
+            groups,
+            count: 1,
+            strength,
+            reason_required: !itself,
+            remember: itself.then_some(Duration::from_secs(900)),
+            scope: Scope { client: true, network: true, session: false, labels: false },
+            sink: false,
+            escalate: None,
+        },
+        opened: clock.now(),
+        expires: clock.now().plus(Duration::from_secs(300)),
+        ahead: None,
+        because: Because {
+            estimate: Some(5),
+            why: vec!["restricted-read: class".to_owned()],
+            risk: vec![("new_network".to_owned(), 30)],
+        },
+    };
+    let held = Held {
+        sql: sql.as_bytes().to_vec(),
+        parameters: vec![Some(b"42".to_vec()), None],
+        formats: vec![0, 0],
+        types: vec![23, 0],
+        dialect: Dialect::default(),
+    };
+    (ask, held)
 }
 
 /// Everybody's secret is made of their name.

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use stepgate_approval::{Ask, Dialect, Held, Mode, Scope, Terms, Wanted};
+use stepgate_approval::{Ask, Because, Dialect, Escalate, Held, Mode, Scope, Terms, Wanted};
 use stepgate_policy::{Approval, InTransaction, ScopePart};
+use stepgate_record::Why;
 use stepgate_session::TransactionSoFar;
 use stepgate_sql::{ClientEncoding, Facts};
 use stepgate_store::{LogError, Waiting};
@@ -282,10 +283,12 @@ impl Case<'_> {
             output_rank: rank(true),
             exactly_known: self.is_known(),
             has_sink: self.facts.has_sink,
+            stores_rows: self.facts.stores_rows,
             action: self.decision.action,
             approval: approval.name.clone(),
             policy_sha256: self.view.rules.sha256().to_owned(),
             limit: self.decision.limit,
+            key: self.judge.gate.desk.key_if_ahead(&self.who.person, &self.who.database, &self.pending.sql),
         }
     }
 
@@ -332,9 +335,29 @@ impl Case<'_> {
                     session: bound(ScopePart::Session),
                     labels: bound(ScopePart::Labels),
                 },
+                sink: wanted.stores_rows && approval.remember.as_ref().is_some_and(|remember| remember.sink),
+                escalate: approval
+                    .escalate
+                    .clone()
+                    .map(|escalate| Escalate { after: escalate.after, to: escalate.to }),
             },
             opened,
             expires: opened.plus(patience),
+            ahead: None,
+            because: self.because(),
+        }
+    }
+
+    /// What led to it, in the policy's words.
+    fn because(&self) -> Because {
+        let clause = |it: Why| {
+            format!("{}: {} {} {}", it.rule, it.clause, it.bucket, it.threshold).trim_end().to_owned()
+        };
+        Because {
+            estimate: self.decision.estimate,
+            why: self.why().into_iter().map(clause).collect(),
+            // No signals are built yet.
+            risk: Vec::new(),
         }
     }
 }

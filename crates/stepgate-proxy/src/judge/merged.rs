@@ -12,6 +12,8 @@ pub(super) struct Merged {
     pub(super) reasons: BTreeSet<&'static str>,
     pub(super) relations: BTreeSet<RelationName>,
     pub(super) has_sink: bool,
+    /// Whether all that it stores goes into relations that it is known to reach.
+    pub(super) stores_rows: bool,
     pub(super) sinks: Vec<String>,
     pub(super) functions: BTreeSet<String>,
     pub(super) bulk: BulkShape,
@@ -30,12 +32,17 @@ impl Merged {
                 sha256_hex(all.join("\n").as_bytes())
             }
         };
+        let stores_rows = message.sinks.iter().all(|sink| {
+            let reached = |relation| message.relations.contains(relation);
+            sink.kind == SinkKind::Rows && sink.relation.as_ref().is_some_and(reached)
+        });
         Self {
             kinds: message.kinds,
             certainty: message.certainty,
             reasons: message.reasons.iter().map(|reason| reason.code).collect(),
             relations: message.relations,
             has_sink: !message.sinks.is_empty(),
+            stores_rows,
             sinks: message.sinks.iter().map(|sink| sink_word(sink.kind).to_owned()).collect(),
             functions: message.functions,
             bulk: message.bulk,

@@ -17,6 +17,7 @@ use stepgate_types::{Action, GrantId, Limit, RequestId, StatementId, bytes_in_wo
 use stepgate_wire::Problem;
 
 use super::asking::{MAX_HOLD_IN_TRANSACTION, no_randomness};
+use super::notifying::notifies;
 use super::{Case, Hold, Judge, Merged, Verdict};
 use crate::refusal;
 
@@ -125,7 +126,7 @@ impl Case<'_> {
             return verdict;
         }
         let left = block.map_or(own, |(_, block)| left(own, block));
-        let meter = Meter::new(self.pending.number, left, self.decision.enforced);
+        let meter = Meter::new(self.pending.number, left, self.decision.enforced, self.facts.has_sink);
         meter.goes_by(block.map(|(_, block)| block.in_force.clone()));
         let limited = Limited {
             meter,
@@ -155,6 +156,8 @@ impl Case<'_> {
             next: 1,
             most: self.decision.limit,
             asked_for: false,
+            // How many rows it stores is known when it has.
+            all: self.facts.has_sink,
         };
         let Some(block) = self.judge.gate.desk.set_aside(grant, self.statement(), &need) else {
             return Ok(None);
@@ -167,6 +170,10 @@ impl Case<'_> {
     pub(super) async fn permit_by_grant(&self, wanted: &Wanted) -> Result<Option<Verdict>, LogError> {
         for _ in 0..TRIES {
             let Some(grant) = self.judge.gate.desk.covering_grant(wanted) else { return Ok(None) };
+            if notifies(&self.pending.facts) && self.judge.gate.desk.is_limited(grant) {
+                // Its budget would not be touched by what is sent.
+                return Ok(None);
+            }
             if let Some(verdict) = self.permit_on(grant, None, Some(grant)).await? {
                 return Ok(Some(verdict));
             }
@@ -271,8 +278,8 @@ impl Case<'_> {
         asked_for: bool,
     ) -> Result<bool, LogError> {
         let own = self.decision.limit;
-        let need =
-            Need { has: Limit { rows: Some(0), bytes: Some(0) }, next: limited.next, most: own, asked_for };
+        let has = Limit { rows: Some(0), bytes: Some(0) };
+        let need = Need { has, next: limited.next, most: own, asked_for, all: false };
         let Some(block) = self.judge.gate.desk.set_aside(grant, self.statement(), &need) else {
             return Ok(false);
         };
@@ -440,7 +447,7 @@ impl Judge {
         let Some(account) = limited.account else { return Ok(false) };
         let has = account.unused(limited.meter.left());
         let most = limited.own_left().minus(has.rows.unwrap_or(0), has.bytes.unwrap_or(0));
-        let need = Need { has, next: limited.next, most, asked_for: false };
+        let need = Need { has, next: limited.next, most, asked_for: false, all: false };
         let statement = StatementId { session: self.session, number: limited.meter.number() };
         match self.gate.desk.debit(account.grant, statement, &need).await {
             Ok(Some(block)) => {

@@ -2,7 +2,7 @@
 
 use stepgate_types::{Commit, SubjectKind, Who};
 
-use super::{AuditRead, Event, ExportSealed, Shredded, Sink};
+use super::{AuditRead, Event, ExportSealed, Pruned, Shredded, Sink};
 
 /// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
 pub trait Names {
@@ -79,8 +79,22 @@ macro_rules! each {
                 f(Address, address);
             }
             Event::StatementDecided(decided) => f(Person, &$($mut)? decided.person),
-            Event::StepupRequested { person, .. }
-            | Event::FactorVerified { person, .. }
+            Event::StepupRequested { person, address, opened_by, .. } => {
+                f(Person, person);
+                address.into_iter().for_each(|address| f(Address, address));
+                opened_by.into_iter().for_each(|by| f(Person, by));
+            }
+            Event::StepupCommented { person, text, .. } => {
+                f(Person, person);
+                f(Reason, text);
+            }
+            Event::Delegated { person, to, by, operator, .. } => {
+                f(Person, person);
+                f(Person, to);
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::FactorVerified { person, .. }
             | Event::FactorFailed { person, .. }
             | Event::StepupVoted { person, .. }
             | Event::LimitReached { person, .. }
@@ -110,6 +124,8 @@ macro_rules! each {
             }
             Event::AuditExported { operator, .. }
             | Event::AuditExportSealed(ExportSealed { operator, .. })
+            | Event::LogBackedUp { operator, .. }
+            | Event::RetentionPruned(Pruned { operator, .. })
             | Event::SubjectShredded(Shredded { operator, .. })
             | Event::SinkConfigured(Sink { operator, .. })
             | Event::SinkFailed(Sink { operator, .. })
@@ -127,6 +143,7 @@ macro_rules! each {
             | Event::StatementOutcomeUnknown { .. }
             | Event::StepupJoined { .. }
             | Event::StepupDeferred { .. }
+            | Event::StepupEscalated { .. }
             | Event::GrantDebited { .. }
             | Event::GrantCredited { .. }
             | Event::GrantExpired { .. }
@@ -148,9 +165,7 @@ macro_rules! each {
             | Event::StoreDegraded(_)
             | Event::StoreRecovered(_)
             | Event::LogSealed(_)
-            | Event::LogBackedUp { .. }
             | Event::LogRestored(_)
-            | Event::RetentionPruned(_)
             | Event::SubjectsResealed(_)
             | Event::KeyRotated { .. }
             | Event::WitnessCosigned { .. } => {}

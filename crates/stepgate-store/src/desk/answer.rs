@@ -1,32 +1,34 @@
-//! Takes answers: a fresh code, one durable write, then and only then a step.
+//! Takes answers: a fresh proof, one durable write, then and only then a step.
 
-use std::net::IpAddr;
-
-use stepgate_approval::{BadCode, Ballot, Counted, Grant, Next, Pass, Reason, Refusal, Secret};
+use stepgate_approval::{Ballot, Bound, Counted, Grant, Next, Pass, Reason, Refusal, Source};
 use stepgate_record::{Event, Outcome};
 use stepgate_types::{GrantId, InForce, PersonName, RequestId, Strength, Timestamp, Who};
-use zeroize::Zeroizing;
 
 use super::inner::Inner;
 use super::pass;
+use super::prove::{Asked, Failed, Presented, Proven};
 use super::replay::issued;
 use super::state::{Kept, KeptPass, MAX_GRANTS, Remembered, State, hex};
 use super::view::Progress;
 use super::{DeskError, VerifyError};
 
-/// The only factor there is so far, as records call it.
-pub(super) const TOTP: &str = "totp";
-
 /// An answer on its way in.
-pub(super) struct Answer {
-    pub(super) request: RequestId,
-    pub(super) person: PersonName,
-    pub(super) code: Zeroizing<String>,
-    pub(super) approve: bool,
-    pub(super) reason: Option<Reason>,
-    pub(super) source: IpAddr,
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// To which request.
+    pub request: RequestId,
+    /// Whose.
+    pub person: PersonName,
+    /// What proves that it is theirs.
+    pub presented: Presented,
+    /// What they answer.
+    pub approve: bool,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// From where.
+    pub source: Source,
     /// Given as the requester's own verification, not as somebody's vote.
-    pub(super) own: bool,
+    pub own: bool,
 }
 
 /// An answer that counts, with all that is to be written before it does.
@@ -34,73 +36,58 @@ struct Judged {
     counted: Counted,
     grant: Option<Grant>,
     pass: Option<Pass>,
-    step: u64,
+    proven: Proven,
     events: Vec<Event>,
-}
-
-/// A code that is not accepted, and what is to be recorded of it.
-pub(super) struct Failed {
-    pub(super) error: VerifyError,
-    pub(super) record: Option<&'static str>,
 }
 
 impl Inner {
     pub(super) async fn answer(&self, answer: Answer) -> Result<Progress, VerifyError> {
         let _turn = self.turn.lock().await;
+        // Until the authenticator's new state is on disk, nobody removes it: it would come back by that write.
+        let _changing = self.factors.changing().await;
         let judged = match self.judge(&answer) {
             Ok(judged) => judged,
-            Err(failed) => return Err(self.refuse(failed, &answer.person, Some(answer.request)).await),
+            Err(failed) => return Err(self.refuse(failed).await),
         };
-        // The code is spent from here on, whether or not the write succeeds.
-        self.state().spend(&answer.person, judged.step);
-        self.log.append(judged.events.clone(), Vec::new()).await?;
+        self.log.append(judged.events.clone(), judged.proven.writes.changes.clone()).await?;
         let progress = self.take_step(&answer, judged)?;
         self.tell(answer.request);
         Ok(progress)
     }
 
-    /// Records a refused code and hands the error on. If it cannot be recorded, that is the error.
-    pub(super) async fn refuse(
-        &self,
-        failed: Failed,
-        person: &PersonName,
-        request: Option<RequestId>,
-    ) -> VerifyError {
-        if let Some(reason) = failed.record {
-            let event = Event::FactorFailed {
-                person: person.into(),
-                factor: TOTP.to_owned(),
-                reason: reason.to_owned(),
-                request,
-            };
-            if let Err(error) = self.log.append(vec![event], Vec::new()).await {
-                return error.into();
-            }
-        }
-        failed.error
-    }
-
     /// Everything that is checked before anything is written. Whether the answer is allowed comes before
-    /// the code, so that nobody can try codes where they have no say.
+    /// the proof, so that nobody can try codes where they have no say.
     fn judge(&self, answer: &Answer) -> Result<Judged, Failed> {
         let now = self.clock.now();
         let mut state = self.state();
-        let counted = self.count(&state, answer, now)?;
-        let step = self.check_code(&mut state, &answer.person, &answer.code, answer.source)?;
+        // By the strongest that it could be; how strong it is comes out below.
+        let most = self.most_of(answer);
+        let _only_looked = self.count(&state, answer, most, now)?;
+        let (bound, required, for_others) = {
+            let open = &state.entry(answer.request)?.open;
+            let bound = Bound::Request {
+                request: answer.request,
+                canonical: *open.canonical(),
+                approve: answer.approve,
+            };
+            (bound, open.ask().terms.strength, !open.ask().terms.itself)
+        };
+        let asked =
+            Asked { person: &answer.person, source: answer.source, bound: &bound, required, for_others };
+        let proven = self.check(&mut state, &asked, &answer.presented)?;
+        let counted = self.count(&state, answer, proven.verified.strength, now)?;
         let approved = counted.outcome() == Some(Outcome::Approved);
         let grant = if approved { self.grant_for(&state, answer.request, now)? } else { None };
         let pass =
             if approved && grant.is_none() { self.pass_of(&state, answer.request, now)? } else { None };
         let entry = state.entry(answer.request)?;
-        let mut events = vec![
-            verified(&answer.person, step, Some(answer.request)),
-            Event::StepupVoted {
-                request: answer.request,
-                person: Who::from(&answer.person),
-                approve: answer.approve,
-                canonical_sha256: hex(entry.open.canonical()),
-            },
-        ];
+        let mut events = proven.events.clone();
+        events.push(Event::StepupVoted {
+            request: answer.request,
+            person: Who::from(&answer.person),
+            approve: answer.approve,
+            canonical_sha256: hex(entry.open.canonical()),
+        });
         events.extend(counted.outcome().map(|outcome| Event::StepupEnded {
             request: answer.request,
             outcome,
@@ -110,10 +97,27 @@ impl Inner {
         }));
         events.extend(grant.as_ref().map(issued));
         events.extend(pass.as_ref().map(pass::issued));
-        Ok(Judged { counted, grant, pass, step, events })
+        Ok(Judged { counted, grant, pass, proven, events })
     }
 
-    fn count(&self, state: &State, answer: &Answer, now: Timestamp) -> Result<Counted, VerifyError> {
+    /// The most that a proof of this method can prove for this person.
+    fn most_of(&self, answer: &Answer) -> Strength {
+        let method = match answer.presented.challenge {
+            // Whatever it is of: it was made for this request, and is looked at next.
+            Some(_) => return Strength::DeviceBound,
+            None => answer.presented.method(),
+        };
+        let own = self.factors.of(&answer.person, method);
+        own.iter().map(|credential| credential.strength).max().unwrap_or_else(|| method.strength())
+    }
+
+    fn count(
+        &self,
+        state: &State,
+        answer: &Answer,
+        strength: Strength,
+        now: Timestamp,
+    ) -> Result<Counted, VerifyError> {
         let entry = state.entry(answer.request)?;
         // Hashed anew from the bytes that would be released: approving one thing and running another
         // fails here, even if something in the gate had changed them since.
@@ -122,7 +126,7 @@ impl Inner {
             person: &answer.person,
             approve: answer.approve,
             reason: answer.reason.as_ref(),
-            strength: Strength::Standard,
+            strength,
             canonical: &canonical,
         };
         let counted = entry.open.count(&ballot, now, |person| self.groups_of(person))?;
@@ -137,53 +141,6 @@ impl Inner {
             return Err(VerifyError::NotFullyShown);
         }
         Ok(counted)
-    }
-
-    /// Checks a code of the person's authenticator: throttled, once each, in constant time. Spends
-    /// nothing by itself.
-    pub(super) fn check_code(
-        &self,
-        state: &mut State,
-        person: &PersonName,
-        code: &str,
-        source: IpAddr,
-    ) -> Result<u64, Failed> {
-        let enrolled = self.factors.totp(person).and_then(|factor| Secret::from_bytes(&factor.secret));
-        let last = state.steps.get(person).copied();
-        self.check_against(state, enrolled.as_ref(), last, person, code, source)
-    }
-
-    /// As [`Inner::check_code`], against this secret and last step.
-    pub(super) fn check_against(
-        &self,
-        state: &mut State,
-        secret: Option<&Secret>,
-        last: Option<u64>,
-        person: &PersonName,
-        code: &str,
-        source: IpAddr,
-    ) -> Result<u64, Failed> {
-        let (source, elapsed) = (source.to_canonical(), self.clock.monotonic());
-        state.guard.check(person, source, elapsed).map_err(|throttled| Failed {
-            error: throttled.into(),
-            // Once for each delay: a flood of tries is not to fill the log.
-            record: throttled.first.then_some("throttled"),
-        })?;
-        let checked = match secret {
-            None => Err(Failed { error: VerifyError::NotEnrolled, record: Some("not-enrolled") }),
-            Some(secret) => secret.check(code, self.clock.now(), last).map_err(|bad| Failed {
-                error: bad.into(),
-                record: Some(match bad {
-                    BadCode::Wrong => "wrong",
-                    BadCode::Replayed => "replayed",
-                }),
-            }),
-        };
-        match &checked {
-            Ok(_) => state.guard.succeeded(person, source),
-            Err(_) => state.guard.failed(person, source, elapsed),
-        }
-        checked
     }
 
     fn grant_for(
@@ -241,43 +198,5 @@ impl Inner {
                 Ok(Progress { ended: Some(end), approvals, needed })
             }
         }
-    }
-
-    pub(super) async fn prove(
-        &self,
-        person: &PersonName,
-        code: &str,
-        source: IpAddr,
-    ) -> Result<(), VerifyError> {
-        let _turn = self.turn.lock().await;
-        self.prove_in_turn(person, code, source).await
-    }
-
-    /// [`Inner::prove`] for those who have the turn already.
-    pub(super) async fn prove_in_turn(
-        &self,
-        person: &PersonName,
-        code: &str,
-        source: IpAddr,
-    ) -> Result<(), VerifyError> {
-        let checked = self.check_code(&mut self.state(), person, code, source);
-        let step = match checked {
-            Ok(step) => step,
-            Err(failed) => return Err(self.refuse(failed, person, None).await),
-        };
-        self.state().spend(person, step);
-        self.log.append(vec![verified(person, step, None)], Vec::new()).await?;
-        Ok(())
-    }
-}
-
-/// The record of a spent code.
-pub(super) fn verified(person: &PersonName, step: u64, request: Option<RequestId>) -> Event {
-    Event::FactorVerified { person: person.into(), factor: TOTP.to_owned(), step, request }
-}
-
-impl<E: Into<VerifyError>> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self { error: error.into(), record: None }
     }
 }

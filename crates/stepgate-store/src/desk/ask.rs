@@ -2,7 +2,7 @@
 
 use stepgate_approval::{Ask, Held, Open, Salts, canonical};
 use stepgate_record::{Deferral, Event};
-use stepgate_types::{Action, RequestId, StatementId, Timestamp};
+use stepgate_types::{Action, RequestId, StatementId, Timestamp, Who};
 
 use super::DeskError;
 use super::inner::Inner;
@@ -18,7 +18,7 @@ impl Inner {
         let _turn = self.turn.lock().await;
         let now = self.clock.now();
         self.check_answerable(&ask, now)?;
-        let joinable = self.state().joinable(&ask, &held, now);
+        let joinable = self.state().joinable(&ask, &held, false, now);
         if let Some(request) = joinable {
             return self.join(request, &ask).await;
         }
@@ -36,7 +36,7 @@ impl Inner {
         let now = self.clock.now();
         self.check_answerable(&ask, now)?;
         let statement = ask.statement;
-        let joinable = self.state().joinable(&ask, &held, now);
+        let joinable = self.state().joinable(&ask, &held, true, now);
         if let Some(request) = joinable {
             let told = deferred(request, statement, Deferral::InTransaction);
             self.log.append(vec![told], Vec::new()).await?;
@@ -55,7 +55,9 @@ impl Inner {
     }
 
     /// A request with an id and salts of its own, which nobody knows of yet.
-    fn fresh(&self, mut ask: Ask, held: Held) -> Result<Entry, DeskError> {
+    pub(super) fn fresh(&self, mut ask: Ask, held: Held) -> Result<Entry, DeskError> {
+        let (caps, now) = (self.caps(), self.clock.now());
+        self.state().lets_ask(&ask, caps, now)?;
         self.state().room_for(&ask, &held)?;
         ask.id = self.free_id(ask.id)?;
         let salts = Salts::generate(&held, &*self.entropy).map_err(|_| DeskError::NoEntropy)?;
@@ -67,11 +69,12 @@ impl Inner {
             waiters: Vec::new(),
             deferred: false,
             reading: super::read::Reading::default(),
+            comments: Vec::new(),
         })
     }
 
     /// Its record is on disk: now it is open.
-    fn enter(&self, entry: Entry) {
+    pub(super) fn enter(&self, entry: Entry) {
         let id = entry.open.ask().id;
         self.state().open.insert(id, entry);
         self.tell(id);
@@ -86,7 +89,7 @@ impl Inner {
         Ok(waiting)
     }
 
-    fn check_answerable(&self, ask: &Ask, now: Timestamp) -> Result<(), DeskError> {
+    pub(super) fn check_answerable(&self, ask: &Ask, now: Timestamp) -> Result<(), DeskError> {
         let why_not = |why| Err(DeskError::Unanswerable(why));
         let Some(person) = self.people.get(&ask.person) else {
             return why_not("who asks is not known any more");
@@ -119,7 +122,7 @@ impl Inner {
     }
 }
 
-fn requested(entry: &Entry) -> Event {
+pub(super) fn requested(entry: &Entry) -> Event {
     let ask = entry.open.ask();
     Event::StepupRequested {
         request: ask.id,
@@ -133,6 +136,9 @@ fn requested(entry: &Entry) -> Event {
         count: ask.terms.count,
         canonical_sha256: hex(entry.open.canonical()),
         expires_us: ask.expires.micros(),
+        address: Some(Who::from(ask.address)),
+        opened_by: ask.ahead.as_ref().map(|ahead| Who::from(&ahead.by)),
+        until_us: ask.ahead.as_ref().map(|ahead| ahead.until.micros()),
     }
 }
 

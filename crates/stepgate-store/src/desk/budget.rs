@@ -20,6 +20,8 @@ pub struct Need {
     pub most: Limit,
     /// People have approved this very row: it passes even if it is larger than all that the grant lets out.
     pub asked_for: bool,
+    /// All that the grant has left, since how much it takes is known only when it has taken it: what it stores.
+    pub all: bool,
 }
 
 /// A part of a grant's budget, set aside for one statement.
@@ -49,7 +51,9 @@ impl Kept {
             if lacks == 0 {
                 return Some(Some(0));
             }
-            let part = (all / PARTS).max(lacks).min(left).min(most.unwrap_or(u64::MAX));
+            let part = if need.all { left } else { all / PARTS };
+            let part = part.max(lacks).min(left);
+            let part = if need.all { part } else { part.min(most.unwrap_or(u64::MAX)) };
             (part >= lacks || need.asked_for).then_some(Some(part))
         };
         Some(Limit {
@@ -60,6 +64,11 @@ impl Kept {
 }
 
 impl Inner {
+    /// Whether a grant limits what goes by it, as far as it is known.
+    pub(super) fn is_limited(&self, grant: GrantId) -> bool {
+        self.state().grants.get(&grant).is_none_or(|kept| !kept.grant.limit.is_none())
+    }
+
     pub(super) fn set_aside(&self, grant: GrantId, statement: StatementId, need: &Need) -> Option<Block> {
         let now = self.clock.now();
         let mut state = self.state();

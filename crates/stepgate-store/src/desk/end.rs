@@ -86,7 +86,11 @@ impl Inner {
         person: &PersonName,
     ) -> Result<(), DeskError> {
         let _turn = self.turn.lock().await;
-        if self.state().entry(request)?.open.ask().person != *person {
+        let owns = |entry: &super::state::Entry| {
+            let ask = entry.open.ask();
+            ask.person == *person || ask.asker() == person
+        };
+        if !owns(self.state().entry(request)?) {
             return Err(DeskError::Unknown);
         }
         self.end_all(vec![(request, Outcome::Cancelled, Some(person.clone()))]).await
@@ -118,6 +122,7 @@ impl Inner {
             ended.extend(state.passes.values().filter(|kept| is_due(kept)).map(lapsed));
             state.passes.retain(|_, kept| !is_due(kept));
             state.enrolments.retain(|_, enrolment| enrolment.until > elapsed);
+            state.challenges.forget_lapsed(elapsed);
             let ends = state.open.iter().filter_map(|(request, entry)| {
                 if entry.open.is_due(now) {
                     Some((*request, Outcome::Expired, None))
@@ -133,7 +138,31 @@ impl Inner {
         for some in ended.chunks(BATCH) {
             self.log.append_happened(some.to_vec()).await?;
         }
-        self.end_all(due).await
+        self.end_all(due).await?;
+        self.escalate_due(now).await
+    }
+
+    /// Requests that nobody has answered for long go to more people, each once that is on disk.
+    async fn escalate_due(&self, now: Timestamp) -> Result<(), DeskError> {
+        let due: Vec<_> = {
+            let state = self.state();
+            let due = state.open.values().filter(|entry| entry.open.is_to_escalate(now));
+            due.map(|entry| entry.open.ask().clone()).collect()
+        };
+        for some in due.chunks(BATCH) {
+            let events = some.iter().map(|ask| Event::StepupEscalated {
+                request: ask.id,
+                groups: ask.terms.escalate.iter().flat_map(|escalate| &escalate.to).cloned().collect(),
+            });
+            self.log.append(events.collect(), Vec::new()).await?;
+            for ask in some {
+                if let Ok(entry) = self.state().entry_mut(ask.id) {
+                    entry.open.escalate();
+                }
+                self.tell(ask.id);
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn revoke(&self, grant: GrantId, by: Actor) -> Result<(), DeskError> {
@@ -170,8 +199,9 @@ impl Inner {
                 }
                 state.passes.remove(id);
             }
-            state.enrolments.remove(person);
-            let asked = state.open.iter().filter(|(_, entry)| entry.open.ask().person == *person);
+            state.enrolments.retain(|(of, _), _| of != person);
+            state.challenges.end_of(person);
+            let asked = state.open.iter().filter(|(_, entry)| entry.open.ask().is_of(person));
             let requests: Vec<_> =
                 asked.map(|(id, _)| (*id, Outcome::Withdrawn, by.person().cloned())).collect();
             (grants, requests)
@@ -201,6 +231,12 @@ impl Inner {
             for (request, outcome, by) in some {
                 let mut state = self.state();
                 if let Some(entry) = state.open.remove(request) {
+                    let ask = entry.open.ask();
+                    if *outcome == Outcome::Expired && entry.open.approvers().is_empty() {
+                        let (asker, now) = (ask.asker().clone(), self.clock.now());
+                        let (approval, address) = (ask.terms.approval.clone(), ask.address);
+                        state.ignored.expired(&asker, &approval, address, now);
+                    }
                     state.conclude(
                         entry.open.end(*outcome, by.clone()),
                         entry.waiters,

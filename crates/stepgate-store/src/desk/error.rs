@@ -1,7 +1,8 @@
 //! Why the desk does not do what it is asked.
 
-use stepgate_approval::{BadCode, Refusal, Throttled, TooLong};
+use stepgate_approval::{BadCode, FactorError, Method, NoChallenge, Refusal, Throttled, TooLong};
 use stepgate_record::Outcome;
+use stepgate_types::Timestamp;
 
 use crate::{LogError, PersonError};
 
@@ -14,6 +15,15 @@ pub enum DeskError {
     /// One person has too many open requests.
     #[error("you have {0} open requests; answer or cancel one first")]
     TooManyOfPerson(usize),
+    /// Requests of this person went unanswered: seconds until more are taken.
+    #[error("requests of yours were not answered; the next one is taken in {0} s")]
+    CoolingDown(u64),
+    /// As much has been said about a request as is kept.
+    #[error("there are as many comments on this request as it can have")]
+    TooManyComments,
+    /// A comment says nothing, or is too long.
+    #[error("a comment says something, in at most 1000 bytes")]
+    Comment,
     /// The gate has too many open requests, waiters or held bytes.
     #[error("too much is waiting for verification at this gate; try again later")]
     Full,
@@ -52,12 +62,52 @@ pub enum VerifyError {
     /// Too many wrong codes.
     #[error(transparent)]
     Throttled(#[from] Throttled),
+    /// Far too many wrong codes: this authenticator is not asked any more.
+    #[error("too many wrong codes; verify yourself by another method, or ask the operator of the gate")]
+    Suspended,
+    /// The proof is none, for another reason than a wrong code.
+    #[error(transparent)]
+    Factor(FactorError),
+    /// What the proof answers is not there (any more).
+    #[error(transparent)]
+    Challenge(#[from] NoChallenge),
+    /// The authenticator is too new to approve what others ask.
+    #[error("this authenticator counts for requests of others from {0} on")]
+    TooNew(Timestamp),
+    /// The method does not work at this moment.
+    #[error("{method} does not work now: {why}")]
+    Unavailable {
+        /// Which.
+        method: Method,
+        /// Why, for people.
+        why: String,
+        /// Another one of at least the required strength that does.
+        instead: Option<Method>,
+    },
     /// The statement is longer than what was shown of it.
     #[error("the statement is long; read all of it before you approve it")]
     NotFullyShown,
     /// The reason is too long.
     #[error(transparent)]
     Reason(#[from] TooLong),
+}
+
+impl From<FactorError> for VerifyError {
+    fn from(error: FactorError) -> Self {
+        match error {
+            FactorError::Wrong => BadCode::Wrong.into(),
+            FactorError::Replayed => BadCode::Replayed.into(),
+            FactorError::NotEnrolled => Self::NotEnrolled,
+            FactorError::NoEntropy => DeskError::NoEntropy.into(),
+            other => Self::Factor(other),
+        }
+    }
+}
+
+impl From<PersonError> for VerifyError {
+    fn from(error: PersonError) -> Self {
+        LogError::from(error).into()
+    }
 }
 
 impl From<LogError> for VerifyError {
@@ -75,6 +125,36 @@ pub enum EnrolError {
     /// One is enrolled already: a password alone must not replace it.
     #[error("an authenticator is enrolled already; give a code of it to replace it")]
     CodeNeeded,
+    /// There is none yet: a password alone must not enrol the first.
+    #[error(
+        "an enrolment code is needed; the operator of the gate makes one: stepgate user enroll-code NAME"
+    )]
+    EnrolCodeNeeded,
+    /// The enrolment code is wrong, was used, or has lapsed.
+    #[error("this enrolment code is wrong, was used, or has lapsed")]
+    BadEnrolCode,
+    /// There was one: whoever enrols the next needs two people.
+    #[error(
+        "the authenticators of this person were removed; enrolling again takes two people: stepgate user factor reset NAME"
+    )]
+    ResetNeeded,
+    /// What is enrolled proves less than what is to be.
+    #[error(
+        "what is enrolled proves less than {0}; an enrolment code is needed besides: stepgate user enroll-code NAME"
+    )]
+    TooWeak(Method),
+    /// A service never verifies itself.
+    #[error("a service never verifies itself")]
+    Service,
+    /// The name is too long, or holds what cannot be shown.
+    #[error("the name of an authenticator is 1 to 40 letters, digits, blanks and -._")]
+    BadName,
+    /// They have no such authenticator.
+    #[error("there is no such authenticator")]
+    NoFactor,
+    /// Nobody has asked for a reset, or who confirms it may not.
+    #[error("there is no reset of this person that you could confirm")]
+    NoReset,
     /// Too many enrolments are under way.
     #[error("too many enrolments are under way; try again later")]
     Full,

@@ -1,14 +1,18 @@
 //! What all handles of a desk share.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use stepgate_approval::Wanted;
+use stepgate_approval::{Rights, Wanted};
 use stepgate_record::Event;
-use stepgate_types::{Clock, Entropy, GrantId, GroupName, Limit, PersonName, RequestId};
+use stepgate_types::{Clock, Entropy, GrantId, Limit, PersonName, RequestId};
 use tokio::sync::broadcast;
 
 use super::DeskError;
+use super::caps::Caps;
+use super::disown::EndSession;
+use super::methods::Methods;
 use super::state::{Entry, Kept, State};
+use super::view::RequestInfo;
 use crate::{Factors, Log, People, Vault};
 
 /// Characters of a client's name that records keep as they are.
@@ -29,7 +33,11 @@ pub(super) struct Inner {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Never held while waiting for the disk: who only looks never waits.
     pub(super) state: Mutex<State>,
+    pub(super) methods: RwLock<Methods>,
     pub(super) changed: broadcast::Sender<RequestId>,
+    pub(super) caps: Mutex<Caps>,
+    /// Ends sessions of which their person says that they are not theirs; set by who has the sessions.
+    pub(super) end_session: OnceLock<EndSession>,
 }
 
 impl Inner {
@@ -37,9 +45,31 @@ impl Inner {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A person's groups at this moment; of somebody unknown, none.
-    pub(super) fn groups_of(&self, person: &PersonName) -> std::collections::BTreeSet<GroupName> {
-        self.people.get(person).map(|known| known.groups.iter().cloned().collect()).unwrap_or_default()
+    /// By which groups a person may answer at this moment: their own, and those lent to them; of somebody unknown,
+    /// none. A service answers nothing.
+    pub(super) fn groups_of(&self, person: &PersonName) -> Rights {
+        let Some(known) = self.people.get(person).filter(|known| !known.service) else {
+            return Rights::default();
+        };
+        Rights {
+            own: known.groups.iter().cloned().collect(),
+            lent: self.people.lent_to(person, self.clock.now()),
+        }
+    }
+
+    pub(super) fn caps(&self) -> Caps {
+        *self.caps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this person may answer a request, or could have.
+    pub(super) fn answers(&self, person: &PersonName, info: &RequestInfo) -> bool {
+        if info.itself {
+            return info.person == *person;
+        }
+        let rights = self.groups_of(person);
+        let lent = rights.lent.iter().filter(|(by, _)| !info.is_of(by)).flat_map(|(_, groups)| groups);
+        let mut groups = rights.own.iter().chain(lent);
+        !info.is_of(person) && groups.any(|group| info.groups.contains(group))
     }
 
     pub(super) fn random<const N: usize>(&self) -> Result<[u8; N], DeskError> {
@@ -100,11 +130,13 @@ impl Inner {
         let groups = self.groups_of(viewer);
         let mut state = self.state();
         if let Some((outcome, info)) = state.past.get(request) {
-            let concerned = info.person == *viewer || info.groups.iter().any(|group| groups.contains(group));
+            let concerned = info.is_of(viewer) || self.answers(viewer, info);
             return Err(if concerned { DeskError::Ended(outcome) } else { DeskError::Unknown });
         }
         let entry = state.entry_mut(request)?;
-        let allowed = entry.open.ask().person == *viewer || entry.open.may_answer(viewer, &groups);
+        let ask = entry.open.ask();
+        let asks = ask.person == *viewer || ask.asker() == viewer;
+        let allowed = asks || entry.open.may_answer(viewer, &groups);
         if allowed { Ok(look(entry)) } else { Err(DeskError::Unknown) }
     }
 }

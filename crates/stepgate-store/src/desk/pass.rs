@@ -75,8 +75,9 @@ impl Inner {
         now: Timestamp,
     ) -> Result<Option<Pass>, DeskError> {
         let entry = state.entry(request)?;
-        // An approval releases one execution: that of the statement that waits, or one later.
-        if !entry.deferred || entry.owner_waits() {
+        // An approval releases one execution: that of the statement that waits, or one later, be it of one that has
+        // joined where the first has gone.
+        if entry.owner_waits() || !(entry.deferred || entry.is_waited_for()) {
             return Ok(None);
         }
         if state.passes.len() >= MAX_PASSES {

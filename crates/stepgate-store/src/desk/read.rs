@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use stepgate_approval::{Held, Page, escape_for_display, page_for_display};
 use stepgate_types::PersonName;
 
+use super::history::History;
 use super::state::{Entry, hex};
 use super::view::{Part, Shown, ShownParameter};
 
@@ -27,6 +28,11 @@ impl Reading {
             let to = page.next.unwrap_or(page.total);
             parts.insert(part, to.max(seen.unwrap_or(0)));
         }
+    }
+
+    /// How much of a part this person has seen.
+    pub(super) fn seen(&self, viewer: &PersonName, part: Part) -> Option<usize> {
+        self.0.get(viewer)?.get(&part).copied()
     }
 
     /// Whether this person has seen anything of it.
@@ -85,6 +91,10 @@ impl Entry {
                 .collect(),
             labels: ask.labels.iter().map(ToString::to_string).collect(),
             rules: ask.rules.clone(),
+            because: ask.because.clone(),
+            limit: ask.limit,
+            history: History::default(),
+            comments: self.comments.clone(),
             canonical_sha256: hex(self.open.canonical()),
             sql,
             parameters,

@@ -1,13 +1,15 @@
 //! Rebuilds the desk from the log (DESIGN §4.4: the stores are projections of it).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use stepgate_approval::Grant;
 use stepgate_record::{Event, Joiner, Outcome, Record};
 use stepgate_types::{InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
 
+use super::ahead::keys_of;
 use super::pass;
-use super::state::{Kept, State};
+use super::state::{Kept, State, hex};
 use super::view::RequestInfo;
 use crate::Subjects;
 
@@ -17,13 +19,16 @@ pub(super) struct Replay {
     names: Subjects,
     joiner: Joiner,
     open: BTreeMap<RequestId, RequestInfo>,
+    /// From where those were asked.
+    places: BTreeMap<RequestId, Option<IpAddr>>,
     running: BTreeMap<SessionId, BTreeSet<u64>>,
 }
 
 impl Replay {
     pub(super) fn new(names: Subjects) -> Self {
         let (state, joiner) = (State::default(), Joiner::default());
-        Self { state, names, joiner, open: BTreeMap::new(), running: BTreeMap::new() }
+        let (open, places, running) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { state, names, joiner, open, places, running }
     }
 
     /// Reads the next record.
@@ -54,9 +59,17 @@ impl Replay {
     /// Takes the next record in.
     fn take(&mut self, record: &Record) {
         match &record.event {
-            Event::StepupRequested { request, .. } => {
+            Event::StepupRequested { request, address, .. } => {
+                let address = address.as_ref().and_then(|address| self.names.open_text(address));
+                let address = address.and_then(|address| address.parse().ok());
+                self.places.insert(*request, address);
                 if let Some(info) = info_of(record, &self.names) {
                     self.open.insert(*request, info);
+                }
+            }
+            Event::StepupEscalated { request, groups } => {
+                if let Some(info) = self.open.get_mut(request) {
+                    info.groups.extend(groups.iter().cloned());
                 }
             }
             Event::StepupVoted { request, person, approve: true, .. } => {
@@ -66,7 +79,19 @@ impl Replay {
                 }
             }
             Event::StepupEnded { request, outcome, .. } => {
-                if let Some(info) = self.open.remove(request) {
+                if let Some((info, address)) =
+                    self.open.remove(request).zip(Some(self.places.remove(request)))
+                {
+                    let asker = info.opened_by.as_ref().unwrap_or(&info.person);
+                    match (outcome, address.flatten()) {
+                        (Outcome::Expired, Some(address)) if info.approvers.is_empty() => {
+                            self.state.ignored.expired(asker, &info.approval, address, record.at);
+                        }
+                        (Outcome::Approved | Outcome::Denied, Some(address)) => {
+                            self.state.ignored.answered(asker, &info.approval, address);
+                        }
+                        _ => {}
+                    }
                     self.state.past.push(info, *outcome);
                 }
             }
@@ -170,7 +195,17 @@ impl Replay {
 
 fn info_of(record: &Record, names: &Subjects) -> Option<RequestInfo> {
     let Event::StepupRequested {
-        request, person, database, approval, itself, groups, count, expires_us, ..
+        request,
+        person,
+        database,
+        approval,
+        itself,
+        groups,
+        count,
+        expires_us,
+        opened_by,
+        until_us,
+        ..
     } = &record.event
     else {
         return None;
@@ -187,8 +222,14 @@ fn info_of(record: &Record, names: &Subjects) -> Option<RequestInfo> {
         approvers: Vec::new(),
         summary: None,
         waiting: 0,
+        comment_count: 0,
         opened: Some(record.at.to_string()),
         expires: Timestamp::from_micros(*expires_us).to_string(),
+        opened_by: match opened_by {
+            None => None,
+            Some(by) => Some(names.person(by)?),
+        },
+        until: until_us.map(|until| Timestamp::from_micros(until).to_string()),
     })
 }
 
@@ -217,9 +258,16 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         expires_us,
         rows,
         bytes,
+        sink,
+        statements,
     } = &record.event
     else {
         return None;
+    };
+    let statements = match statements {
+        None => None,
+        // One that cannot be read is no word of what it covers.
+        Some(statements) => Some(keys_of(statements)?),
     };
     if record.shortened.contains_key("client") {
         return None;
@@ -253,6 +301,8 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         policy_sha256: policy_sha256.clone(),
         expires: Timestamp::from_micros(*expires_us),
         limit: Limit { rows: *rows, bytes: *bytes },
+        sink: *sink == Some(true),
+        statements,
     };
     let left = grant.limit;
     Some(Kept { grant, issued: record.at, left, in_force: InForce::default() })
@@ -282,6 +332,8 @@ pub(super) fn issued(grant: &Grant) -> Event {
         expires_us: grant.expires.micros(),
         rows: grant.limit.rows,
         bytes: grant.limit.bytes,
+        sink: grant.sink.then_some(true),
+        statements: grant.statements.as_ref().map(|keys| keys.iter().map(|key| hex(key)).collect()),
     }
 }
 
@@ -316,6 +368,8 @@ mod tests {
             policy_sha256: "ab".repeat(32),
             expires: Timestamp::from_micros(9),
             limit: Limit { rows: Some(1_000), bytes: None },
+            sink: true,
+            statements: Some(BTreeSet::from([[3; 32]])),
         };
         let mut event = issued(&grant);
         if let Event::GrantIssued { network: recorded, .. } = &mut event {

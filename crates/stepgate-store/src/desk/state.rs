@@ -4,19 +4,21 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use stepgate_approval::{
-    Ask, Canonical, Ended, Grant, Guard, Held, Open, Pass, Salts, Secret, Wanted, WrongSalts, canonical,
-    escape_for_display,
+    Ask, AuthenticatorId, Canonical, Challenges, Credential, Ended, Grant, Guard, Held, Method, Open, Pass,
+    Salts, TotpFactor, Wanted, WrongSalts, canonical, escape_for_display,
 };
 use stepgate_record::Outcome;
 use stepgate_types::{GrantId, InForce, Limit, PersonName, RequestId, StatementId, Timestamp};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use super::DeskError;
+use super::caps::Ignored;
+use super::comment::Comment;
+use super::pace::Pace;
 use super::read::Reading;
 use super::view::{End, RequestInfo, Waiting};
-
-/// Open requests of one person: more are a broken client or an attempt to tire people into approving.
-const MAX_OPEN_OF_PERSON: usize = 8;
+use crate::Factors;
 
 /// Open requests in all.
 const MAX_OPEN: usize = 1000;
@@ -46,10 +48,13 @@ pub(super) struct State {
     pub(super) past: Past,
     pub(super) grants: BTreeMap<GrantId, Kept>,
     pub(super) passes: BTreeMap<GrantId, KeptPass>,
-    /// The last TOTP step each person has spent.
+    /// The last TOTP step each person has spent by the log; authenticators keep their own since there may be several.
     pub(super) steps: BTreeMap<PersonName, u64>,
     pub(super) guard: Guard,
-    pub(super) enrolments: BTreeMap<PersonName, Enrolment>,
+    pub(super) ignored: Ignored,
+    pub(super) challenges: Challenges,
+    pub(super) enrolments: BTreeMap<(PersonName, Method), Enrolment>,
+    pub(super) pace: Pace,
 }
 
 /// An open request and what waits for it.
@@ -61,6 +66,7 @@ pub(super) struct Entry {
     /// Somebody was told to come again: it stays open though nobody waits.
     pub(super) deferred: bool,
     pub(super) reading: Reading,
+    pub(super) comments: Vec<Comment>,
 }
 
 /// A statement that waits.
@@ -86,13 +92,21 @@ pub(super) struct KeptPass {
     pub(super) issued: Timestamp,
 }
 
-/// A secret that is not confirmed yet. Never stored.
+/// An authenticator that is not confirmed yet. Never stored.
+#[derive(Clone)]
 pub(super) struct Enrolment {
-    pub(super) secret: Secret,
+    /// What its factor keeps.
+    pub(super) kept: Zeroizing<Vec<u8>>,
+    pub(super) binding: [u8; 32],
     /// When it lapses, on the monotonic clock.
     pub(super) until: Duration,
-    /// When the authenticator it is to replace was enrolled.
-    pub(super) replaces: Option<Timestamp>,
+    /// What there was, and when enrolled, as it was begun.
+    pub(super) beside: Vec<(AuthenticatorId, Timestamp)>,
+    /// Which of those it is to replace.
+    pub(super) replaces: Option<AuthenticatorId>,
+    pub(super) name: String,
+    /// Wrong proofs so far.
+    pub(super) attempts: u32,
 }
 
 impl Entry {
@@ -137,6 +151,8 @@ impl Entry {
             summary: Some(escape_for_display(ask.summary.as_bytes())),
             waiting: self.waiters.len(),
             approvers: self.open.approvers().iter().cloned().collect(),
+            groups: self.open.groups().into_iter().collect(),
+            comment_count: self.comments.len(),
             ..info_of(ask)
         }
     }
@@ -155,8 +171,11 @@ fn info_of(ask: &Ask) -> RequestInfo {
         approvers: Vec::new(),
         summary: None,
         waiting: 0,
+        comment_count: 0,
         opened: Some(ask.opened.to_string()),
         expires: ask.expires.to_string(),
+        opened_by: ask.ahead.as_ref().map(|ahead| ahead.by.clone()),
+        until: ask.ahead.as_ref().map(|ahead| ahead.until.to_string()),
     }
 }
 
@@ -178,9 +197,9 @@ impl State {
         self.past.get(request).map_or(DeskError::Unknown, |(outcome, _)| DeskError::Ended(outcome))
     }
 
-    /// The open request that this one may join: the grant it asks for would cover it, or it was deferred and is
-    /// about this very statement.
-    pub(super) fn joinable(&self, ask: &Ask, held: &Held, now: Timestamp) -> Option<RequestId> {
+    /// The open request that this one may join: the grant it asks for would cover it, or it is about this very
+    /// statement and could be deferred. A statement that does not wait (`defers`) joins only one that was.
+    pub(super) fn joinable(&self, ask: &Ask, held: &Held, defers: bool, now: Timestamp) -> Option<RequestId> {
         let wanted = Wanted::from(ask);
         let by_grant = |entry: &Entry| {
             let grant = Grant::of(entry.open.ask(), GrantId::from_bytes([0; 8]), now);
@@ -188,7 +207,7 @@ impl State {
         };
         let by_pass = |entry: &Entry| {
             let asked = entry.open.ask();
-            entry.deferred
+            (entry.deferred || (!defers && asked.mode.may_defer() && ask.mode.may_defer()))
                 && asked.person == ask.person
                 && asked.db_user == ask.db_user
                 && asked.database == ask.database
@@ -197,6 +216,7 @@ impl State {
         };
         let found = self.open.iter().find(|(_, entry)| {
             entry.open.ask().terms == ask.terms
+                && entry.open.ask().ahead.is_none()
                 && !entry.open.is_due(now)
                 && entry.waiters.len() < MAX_WAITERS
                 && (by_grant(entry) || by_pass(entry))
@@ -206,11 +226,7 @@ impl State {
 
     /// Whether there is room for one more request.
     pub(super) fn room_for(&self, ask: &Ask, held: &Held) -> Result<(), DeskError> {
-        let of_person = self.open.values().filter(|entry| entry.open.ask().person == ask.person).count();
-        if of_person >= MAX_OPEN_OF_PERSON {
-            return Err(DeskError::TooManyOfPerson(of_person));
-        }
-        let own = |entry: &&Entry| entry.open.ask().person == ask.person;
+        let own = |entry: &&Entry| entry.open.ask().asker() == ask.asker();
         let of_person: usize = self.open.values().filter(own).map(|entry| entry.held.bytes()).sum();
         let bytes: usize = self.open.values().map(|entry| entry.held.bytes()).sum();
         if self.open.len() >= MAX_OPEN
@@ -225,6 +241,24 @@ impl State {
     /// Whether this id stands for a request already.
     pub(super) fn is_taken(&self, id: RequestId) -> bool {
         self.open.contains_key(&id) || self.past.get(id).is_some()
+    }
+
+    /// Takes back what is kept of people's factors: how they are guarded, and for authenticators that do not keep it
+    /// themselves yet, the last step by the log.
+    pub(super) fn restore(&mut self, factors: &Factors) {
+        for (person, step) in std::mem::take(&mut self.steps) {
+            let only = AuthenticatorId::only(Method::Totp);
+            let Some(known) = factors.get(&person, &only) else { continue };
+            if TotpFactor::last_step(&known).is_none_or(|last| last < step) {
+                let state = TotpFactor::state(step);
+                factors.take(&person, Credential { state, ..Credential::clone(&known) });
+            }
+        }
+        for (person, keeping) in factors.all_keeping() {
+            let trusted = keeping.trusted.iter().filter_map(|place| place.parse().ok());
+            let failed = keeping.failed.iter().filter_map(|(id, count)| Some((id.parse().ok()?, *count)));
+            self.guard.restore(&person, trusted, failed);
+        }
     }
 
     /// Spends a TOTP step. Steps never go back.
@@ -252,6 +286,9 @@ impl State {
             grant,
             pass,
         };
+        if matches!(end.outcome, Outcome::Approved | Outcome::Denied) {
+            self.ignored.answered(ended.ask.asker(), &ended.ask.terms.approval, ended.ask.address);
+        }
         let info = RequestInfo { approvers: end.approvers.clone(), ..info_of(&ended.ask) };
         self.past.push(info, end.outcome);
         for waiter in waiters {

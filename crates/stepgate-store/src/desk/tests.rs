@@ -1,9 +1,12 @@
 //! The desk over a real log: every test reads what is on disk.
 
+mod aheads;
 mod answers;
 mod asks;
+mod bombing;
 mod budgets;
 mod deferrals;
+mod delegations;
 mod ends;
 mod enrolments;
 mod restarts;
@@ -15,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_approval::{Ask, Dialect, Held, Mode, Scope, Secret, Terms, Wanted};
+use stepgate_approval::{Ask, Because, Dialect, Held, Mode, Scope, Secret, Terms, Wanted};
 use stepgate_record::Event;
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
@@ -153,9 +156,13 @@ impl World {
                 reason_required: false,
                 remember: Some(Duration::from_secs(900)),
                 scope: Scope { client: true, network: true, session: false, labels: false },
+                sink: false,
+                escalate: None,
             },
             opened: self.clock.now(),
             expires: self.clock.now().plus(Duration::from_secs(300)),
+            ahead: None,
+            because: Because::default(),
         }
     }
 

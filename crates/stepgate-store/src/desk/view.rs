@@ -1,11 +1,13 @@
 //! What the desk tells others: ends, listings, and the held statement for those who may see it.
 
 use serde::Serialize;
-use stepgate_approval::{Page, Pass};
+use stepgate_approval::{Because, Page, Pass};
 use stepgate_record::Outcome;
-use stepgate_types::{GrantId, GroupName, PersonName, RequestId, StatementId, Timestamp};
+use stepgate_types::{GrantId, GroupName, Limit, PersonName, RequestId, StatementId, Timestamp};
 use tokio::sync::oneshot;
 
+use super::comment::Comment;
+use super::history::History;
 use super::state::Kept;
 
 /// A statement waits for a request to end. Whoever holds it says so when they stop waiting
@@ -89,13 +91,27 @@ pub struct RequestInfo {
     pub summary: Option<String>,
     /// How many statements wait.
     pub waiting: usize,
+    /// How many comments there are.
+    pub comment_count: usize,
     /// When it was opened, if this is known.
     pub opened: Option<String>,
     /// When it lapses or would have.
     pub expires: String,
+    /// Who opened it, where it was asked ahead of time for a service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<PersonName>,
+    /// Until when what was asked ahead of time is to pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 impl RequestInfo {
+    /// Whether this person asks, or has opened it for a service.
+    #[must_use]
+    pub fn is_of(&self, person: &PersonName) -> bool {
+        self.person == *person || self.opened_by.as_ref() == Some(person)
+    }
+
     /// Whether it can be answered.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -132,6 +148,10 @@ pub struct GrantInfo {
     pub rows_left: Option<u64>,
     /// How many bytes of rows and COPY data.
     pub bytes_left: Option<u64>,
+    /// Whether it covers what stores what it reads.
+    pub sink: bool,
+    /// How many statements it covers, where those were named beforehand; `None`: any within its bounds.
+    pub statements: Option<usize>,
 }
 
 impl From<&Kept> for GrantInfo {
@@ -151,6 +171,8 @@ impl From<&Kept> for GrantInfo {
             expires: grant.expires.to_string(),
             rows_left: kept.left.rows,
             bytes_left: kept.left.bytes,
+            sink: grant.sink,
+            statements: grant.statements.as_ref().map(std::collections::BTreeSet::len),
         }
     }
 }
@@ -171,6 +193,8 @@ impl From<&Pass> for GrantInfo {
             expires: pass.expires.to_string(),
             rows_left: pass.limit.rows,
             bytes_left: pass.limit.bytes,
+            sink: pass.has_sink,
+            statements: Some(1),
         }
     }
 }
@@ -194,6 +218,14 @@ pub struct Shown {
     pub labels: Vec<String>,
     /// Rules that asked.
     pub rules: Vec<String>,
+    /// What led to it.
+    pub because: Because,
+    /// What it may deliver.
+    pub limit: Limit,
+    /// What became of the requester's earlier requests.
+    pub history: History,
+    /// What was said about it.
+    pub comments: Vec<Comment>,
     /// SHA-256 (hex) of the canonical request.
     pub canonical_sha256: String,
     /// The SQL, made safe for display.

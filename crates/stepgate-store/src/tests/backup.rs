@@ -43,7 +43,7 @@ fn a_backup_of_a_log_that_is_written_to_is_of_one_moment() {
     let mut sizes = Vec::new();
     for _ in 0..6 {
         std::thread::sleep(Duration::from_millis(60));
-        let done = log.backup(to.path()).unwrap();
+        let done = log.backup(to.path(), None).unwrap();
         sizes.push(done.size);
         let copy = restored(to.path());
         let verified = verify_dir(copy.path(), None).unwrap();
@@ -64,8 +64,8 @@ fn a_backup_of_a_log_that_is_written_to_is_of_one_moment() {
     wait_for_seals(&log);
     assert!(sizes.is_sorted() && sizes[5] > 3 * SEGMENT, "{sizes:?}");
     // What is sealed is copied once.
-    let first = log.backup(to.path()).unwrap();
-    let again = log.backup(to.path()).unwrap();
+    let first = log.backup(to.path(), None).unwrap();
+    let again = log.backup(to.path(), None).unwrap();
     assert!(again.there >= first.there && again.there > 2 && again.bytes < first.bytes + 4096);
 }
 
@@ -75,7 +75,7 @@ fn a_checkpoint_from_after_the_backup_says_what_happened() {
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 70);
     let before: Anchor = log.checkpoint().unwrap().parse().unwrap();
-    let size = log.backup(to.path()).unwrap().size;
+    let size = log.backup(to.path(), None).unwrap().size;
     fill(&log, 30);
     let later: Anchor = log.checkpoint().unwrap().parse().unwrap();
     let copy = restored(to.path());
@@ -96,9 +96,9 @@ fn what_was_pruned_stays_pruned_and_provable() {
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 200);
     wait_for_seals(&log);
-    log.retention(Duration::from_secs(1), false).unwrap();
+    log.retention(Duration::from_secs(1), false, None).unwrap();
     assert!(log.floor() > 0);
-    let size = log.backup(to.path()).unwrap().size;
+    let size = log.backup(to.path(), None).unwrap().size;
     let copy = restored(to.path());
     let copied = open(copy.path()).unwrap();
     assert_eq!(copied.floor(), log.floor());
@@ -111,7 +111,7 @@ fn a_byte_changed_or_a_file_lost_in_a_backup_is_refused_and_nothing_is_left() {
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 70);
     wait_for_seals(&log);
-    let done = log.backup(to.path()).unwrap();
+    let done = log.backup(to.path(), None).unwrap();
     let mut files = Vec::new();
     let mut dirs = vec![to.path().join("segments"), done.path.clone()];
     while let Some(dir) = dirs.pop() {
@@ -145,7 +145,7 @@ fn other_keys_other_logs_and_full_targets_are_refused() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 10);
-    log.backup(to.path()).unwrap();
+    log.backup(to.path(), None).unwrap();
     let target = tempfile::tempdir().unwrap();
     let other = LogOptions { vault: vault(2), ..options() };
     assert!(matches!(Log::restore(to.path(), target.path(), other), Err(RestoreError::WrongKey)));
@@ -153,10 +153,10 @@ fn other_keys_other_logs_and_full_targets_are_refused() {
     let refused = Log::restore(to.path(), target.path(), options());
     assert!(matches!(refused, Err(RestoreError::NotEmpty(_))));
     assert_eq!(fs::read(target.path().join("mine")).unwrap(), b"x");
-    assert!(matches!(log.backup(target.path()), Err(BackupError::Directory(..))));
+    assert!(matches!(log.backup(target.path(), None), Err(BackupError::Directory(..))));
     let second = tempfile::tempdir().unwrap();
     let (second, _) = Log::open(second.path(), LogOptions { vault: vault(3), ..options() }).unwrap();
     if second.id() != log.id() {
-        assert!(matches!(second.backup(to.path()), Err(BackupError::Directory(..))));
+        assert!(matches!(second.backup(to.path(), None), Err(BackupError::Directory(..))));
     }
 }

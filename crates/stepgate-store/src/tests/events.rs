@@ -40,6 +40,7 @@ fn long() -> Event {
         by: None,
         groups,
         operator: None,
+        authenticator: None,
     }
 }
 

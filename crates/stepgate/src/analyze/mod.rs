@@ -25,6 +25,8 @@ use source::Source;
 /// Stack of the analysing thread, in bytes.
 const STACK: usize = 64 * 1024 * 1024;
 
+pub(crate) use self::split::split;
+
 /// Reads, analyses, prints.
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<(), Failure> {
     let thread = std::thread::scope(|scope| {

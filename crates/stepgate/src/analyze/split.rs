@@ -3,7 +3,7 @@
 //! as the server would read it.
 
 /// Pieces with the line (from 1) that each begins on; blank ones are left out.
-pub(super) fn split(text: &str) -> Vec<(usize, &str)> {
+pub(crate) fn split(text: &str) -> Vec<(usize, &str)> {
     let mut scan = Scan { text, at: 0 };
     let (mut pieces, mut begin) = (Vec::new(), 0);
     let (mut parens, mut bodies) = (0_usize, Bodies::default());

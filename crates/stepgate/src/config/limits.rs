@@ -20,6 +20,8 @@ pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems<'_>) -> Limits
     // Less would end a client that its user has merely stopped for a moment.
     duration("slow_client", (5, "1d"), &mut limits.slow_client, &mut section, problems);
     duration("drain", (1, "1h"), &mut limits.drain, &mut section, problems);
+    number("open_requests", &mut limits.caps.open, &mut section, problems);
+    duration("cool_down", (0, "1h"), &mut limits.caps.cool_down, &mut section, problems);
     section.finish(problems);
     limits
 }

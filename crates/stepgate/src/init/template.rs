@@ -83,7 +83,7 @@ audit: {{ordinary: durable}}
 #   checkpoints:                       # who has one elsewhere can tell whether a record was changed or removed
 #     - {{file: /mnt/elsewhere/stepgate, every: 1m}}
 
-# limits: {{sessions: 2000, per_person: 50, login: 60s, slow_client: 5m, drain: 30s}}
+# limits: {{sessions: 2000, per_person: 50, login: 60s, slow_client: 5m, drain: 30s, open_requests: 3, cool_down: 5m}}
 #   slow_client: a client that reads nothing of a result for so long is ended, since its server waits for it.
 #   drain: how long running statements may go on when the gate is stopped.
 ",

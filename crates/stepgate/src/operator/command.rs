@@ -35,14 +35,44 @@ pub(crate) enum Operator {
         name: PersonName,
         certificates: Vec<String>,
     },
-    /// Answers with a row `{"otpauth_uri": …}`.
+    UserDelegate {
+        name: PersonName,
+        to: PersonName,
+        groups: Vec<GroupName>,
+        from_us: i64,
+        until_us: i64,
+    },
+    /// Answers with a row `{"otpauth_uri": …}`. With a code of the authenticator that is enrolled, it is replaced.
     EnrollBegin {
         person: PersonName,
-        replace: bool,
+        code: Option<Zeroizing<String>>,
+    },
+    /// Answers with a row `{"codes": […]}`. Whoever has an authenticator gives a code of it.
+    EnrollRecovery {
+        person: PersonName,
+        code: Option<Zeroizing<String>>,
     },
     EnrollConfirm {
         person: PersonName,
         code: Zeroizing<String>,
+    },
+    /// Answers with a row `{"code": …}`.
+    EnrollCode {
+        person: PersonName,
+    },
+    FactorList {
+        person: PersonName,
+    },
+    FactorRemove {
+        person: PersonName,
+        id: String,
+    },
+    FactorUnlock {
+        person: PersonName,
+        id: String,
+    },
+    FactorReset {
+        person: PersonName,
     },
     RequestList {},
     RequestShow {

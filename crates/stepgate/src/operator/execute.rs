@@ -4,13 +4,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use stepgate_approval::{Method, Proof};
 use stepgate_proxy::Sessions;
 use stepgate_record::Event;
-use stepgate_store::{DeskError, EnrolError, LogError, NewPerson, Person, PersonError, VerifyError};
-use stepgate_types::{Actor, PersonName, SessionId};
+use stepgate_store::{DeskError, EnrolError, Loan, LogError, NewPerson, Person, PersonError, VerifyError};
+use stepgate_types::{Actor, PersonName, SessionId, Timestamp};
 use tokio::sync::mpsc;
 
-use super::{Operator, Reply};
+use super::{Operator, Reply, factor};
 use crate::deliver::{self, Delivery};
 use crate::failure::Failure;
 use crate::store::Store;
@@ -25,7 +26,7 @@ pub(crate) struct Operations {
 }
 
 /// Where operators come from.
-const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(super) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The answer was cut off: whoever asked is gone.
 fn gone() -> Failure {
@@ -74,11 +75,44 @@ pub(crate) async fn execute(
             store.people.set_certificates(&name, certificates, by.clone()).await.map_err(person_error)?;
             Ok(Some(format!("a certificate of {name} is one for: {whose}; open sessions go on")))
         }
-        Operator::EnrollBegin { person, replace } => enroll_begin(store, by, &person, replace, out).await,
+        Operator::UserDelegate { name, to, groups, from_us, until_us } => {
+            let said = if groups.is_empty() {
+                format!("{name} lends {to} nothing any more")
+            } else {
+                let until = Timestamp::from_micros(until_us);
+                format!("{to} may answer in place of {name} until {until}")
+            };
+            let loan = Loan { to, groups: groups.into_iter().collect(), from_us, until_us };
+            store.people.lend(&name, loan, by.clone()).await.map_err(person_error)?;
+            Ok(Some(said))
+        }
+        Operator::EnrollBegin { person, code } => {
+            row(out, factor::enrol(store, by, &person, Method::Totp, code).await?).await?;
+            Ok(None)
+        }
+        Operator::EnrollRecovery { person, code } => {
+            row(out, factor::enrol(store, by, &person, Method::Recovery, code).await?).await?;
+            Ok(None)
+        }
         Operator::EnrollConfirm { person, code } => {
-            store.desk.enroll_confirm(&person, &code, HERE).await.map_err(enrol_error)?;
+            let confirmed = store.desk.enrol_confirm(&person, Method::Totp, Proof::Code(code)).await;
+            confirmed.map_err(enrol_error)?;
             Ok(Some(format!("enrolled an authenticator for {person}; its next code is the first to use")))
         }
+        Operator::EnrollCode { person } => {
+            let code = store.desk.enrol_code(&person, by.clone()).await.map_err(enrol_error)?;
+            row(out, json!({"code": *code})).await?;
+            Ok(None)
+        }
+        Operator::FactorList { person } => {
+            for info in store.desk.authenticators(&factor::known(store, &person)?) {
+                row(out, serde_json::to_value(info).unwrap_or_default()).await?;
+            }
+            Ok(None)
+        }
+        Operator::FactorRemove { person, id } => factor::remove(store, by, &person, &id).await,
+        Operator::FactorUnlock { person, id } => factor::unlock(store, by, &person, &id).await,
+        Operator::FactorReset { person } => factor::reset(store, by, &person).await,
         Operator::RequestList {} => {
             for info in store.desk.requests().into_iter().filter(stepgate_store::RequestInfo::is_open) {
                 row(out, serde_json::to_value(info).unwrap_or_default()).await?;
@@ -122,13 +156,21 @@ pub(crate) async fn execute(
 }
 
 fn person_row(store: &Store, person: &Person) -> Value {
-    let factors: Vec<_> = store.factors.list(&person.name).iter().map(|factor| factor.kind.clone()).collect();
+    let factors: Vec<_> =
+        store.factors.list(&person.name).iter().map(|factor| factor.method().as_str()).collect();
+    let lends = person.loans.iter().map(|loan| {
+        let groups: Vec<_> = loan.groups.iter().map(ToString::to_string).collect();
+        let at = |micros| Timestamp::from_micros(micros).to_string();
+        format!("{} to {} from {} until {}", groups.join("+"), loan.to, at(loan.from_us), at(loan.until_us))
+    });
+    let lends: Vec<_> = lends.collect();
     json!({
         "name": person.name,
         "groups": person.groups,
         "service": person.service,
         "certificates": person.certificates,
         "factors": factors,
+        "lends": lends,
         "added": person.added.to_string(),
     })
 }
@@ -143,26 +185,6 @@ async fn remove(operations: &Operations, by: &Actor, name: &PersonName) -> Resul
     Ok(Some(format!("removed {name}; their sessions, grants and requests have ended")))
 }
 
-async fn enroll_begin(
-    store: &Store,
-    by: &Actor,
-    person: &PersonName,
-    replace: bool,
-    out: Out<'_>,
-) -> Result<Option<String>, Failure> {
-    let known = store.people.get(person).ok_or_else(|| enrol_error(EnrolError::UnknownPerson))?;
-    if known.service {
-        return Err(Failure::no(format!("{person} is a service: it never verifies itself")));
-    }
-    if replace && store.factors.totp(person).is_some() {
-        store.factors.remove(person, "totp", by.clone()).await.map_err(person_error)?;
-        store.desk.revoke_person(person, by.clone()).await.map_err(desk_error)?;
-    }
-    let uri = store.desk.enroll_begin(person, None, HERE).await.map_err(enrol_error)?;
-    row(out, json!({"otpauth_uri": *uri})).await?;
-    Ok(None)
-}
-
 async fn kill(operations: &Operations, by: &Actor, session: SessionId) -> Result<Option<String>, Failure> {
     let info = operations.sessions.iter().flat_map(Sessions::list).find(|info| info.session == session);
     let (Some(sessions), Some(info)) = (&operations.sessions, info) else {
@@ -174,6 +196,7 @@ async fn kill(operations: &Operations, by: &Actor, session: SessionId) -> Result
         by: by.by(),
         groups: Vec::new(),
         operator: by.operator(),
+        authenticator: None,
     };
     operations.store.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
     let _already_gone = !sessions.kill(session);
@@ -202,15 +225,26 @@ fn status(operations: &Operations) -> Value {
     })
 }
 
+/// Does what blocks, off the threads that serve.
+pub(crate) async fn off<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Failure::unreachable("the gate could not finish this; see its own log"))?
+}
+
+/// A failure of the log itself, of which nobody who asked is to blame: 3, but for what was too much to be recorded.
 pub(crate) fn log_error(error: &LogError) -> Failure {
     if error.is_no_space() {
         return Failure::unreachable(error.to_string())
             .hint("make room on the disk of the data directory; the gate goes on by itself, then try again");
     }
-    if matches!(error, LogError::Poisoned(_) | LogError::Closed) {
-        return Failure::unreachable(error.to_string()).hint("see the gate's own log, and `stepgate doctor`");
-    }
-    Failure::usage(error.to_string()).hint("see the gate's own log, and `stepgate doctor`")
+    let failure = match error {
+        LogError::TooLarge(_) => Failure::usage(error.to_string()),
+        _ => Failure::unreachable(error.to_string()),
+    };
+    failure.hint("see the gate's own log, and `stepgate doctor`")
 }
 
 fn person_error(error: PersonError) -> Failure {
@@ -223,17 +257,18 @@ fn person_error(error: PersonError) -> Failure {
     }
 }
 
-fn desk_error(error: DeskError) -> Failure {
+pub(super) fn desk_error(error: DeskError) -> Failure {
     match error {
         DeskError::Log(error) => log_error(&error),
         other => Failure::no(other.to_string()),
     }
 }
 
-fn enrol_error(error: EnrolError) -> Failure {
+pub(super) fn enrol_error(error: EnrolError) -> Failure {
     match error {
-        EnrolError::CodeNeeded => Failure::no("an authenticator is enrolled already")
-            .hint("to replace it, and only if you know that the person asks for it: add --replace"),
+        EnrolError::CodeNeeded => Failure::no("an authenticator is enrolled already").hint(
+            "to replace it by a code of it: add --replace; where it is lost: stepgate user factor reset NAME",
+        ),
         EnrolError::UnknownPerson => {
             Failure::no(error.to_string()).hint("add them first: stepgate user add NAME")
         }

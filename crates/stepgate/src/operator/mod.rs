@@ -3,10 +3,11 @@
 
 mod command;
 mod execute;
+mod factor;
 mod link;
 mod socket;
 
 pub(crate) use command::{Operator, Reply};
-pub(crate) use execute::{Operations, log_error};
+pub(crate) use execute::{Operations, log_error, off};
 pub(crate) use link::{Link, is_served};
 pub(crate) use socket::{AdminSocket, serve};

@@ -39,7 +39,7 @@ pub(crate) fn cancel(request: RequestId, who: &AsArgs) -> Result<(), Failure> {
     report(request, &answer)
 }
 
-fn report(request: RequestId, answer: &Value) -> Result<(), Failure> {
+pub(super) fn report(request: RequestId, answer: &Value) -> Result<(), Failure> {
     let state = answer.get("state").and_then(Value::as_str).map(harmless).unwrap_or_default();
     let number = |key| answer.get(key).and_then(Value::as_u64);
     let mut line = match (state.as_str(), number("approvals"), number("needed")) {

@@ -1,13 +1,18 @@
 //! What people do from where they sit, over the gate's HTTPS API.
 
+mod ask;
 mod decide;
 mod grant;
 mod http;
 mod login;
 mod logins;
 mod request;
+mod watch;
 
+pub(crate) use ask::{comment, not_me, open, until};
 pub(crate) use decide::{answer, cancel, verify};
 pub(crate) use grant::{COLUMNS as GRANT_COLUMNS, ls as grant_ls, revoke as grant_revoke};
+pub(crate) use http::Api;
 pub(crate) use login::login;
-pub(crate) use request::{COLUMNS as REQUEST_COLUMNS, ls, show, watch};
+pub(crate) use request::{COLUMNS as REQUEST_COLUMNS, ls, show};
+pub(crate) use watch::watch;

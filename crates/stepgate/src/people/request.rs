@@ -1,8 +1,6 @@
-//! `request ls|show|watch`.
+//! `request ls|show`.
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::time::Duration;
 
 use serde_json::Value;
 use stepgate_types::RequestId;
@@ -17,9 +15,6 @@ use crate::output::{self, Listing};
 pub(crate) const COLUMNS: &[&str] =
     &["request", "state", "person", "database", "approval", "approvers", "summary", "expires"];
 
-/// How often `watch` asks.
-const POLL: Duration = Duration::from_secs(1);
-
 /// `stepgate request ls`.
 pub(crate) fn ls(who: &AsArgs, format: Format) -> Result<(), Failure> {
     Listing::of(COLUMNS, list(&Api::of(who)?)?).print(format)
@@ -27,32 +22,6 @@ pub(crate) fn ls(who: &AsArgs, format: Format) -> Result<(), Failure> {
 
 fn list(api: &Api) -> Result<Vec<Value>, Failure> {
     Ok(api.get("/api/v1/requests")?.as_array().cloned().unwrap_or_default())
-}
-
-/// `stepgate request watch`: until interrupted.
-pub(crate) fn watch(who: &AsArgs) -> Result<(), Failure> {
-    let api = Api::of(who)?;
-    let mut seen = BTreeSet::new();
-    loop {
-        let open = list(&api)?;
-        let id = |row: &Value| row.get("request").and_then(Value::as_str).map(str::to_owned);
-        for row in open.iter().filter(|row| row.get("answerable") == Some(&Value::Bool(true))) {
-            let Some(request) = id(row) else { continue };
-            if seen.insert(request) {
-                output::print_line(&line(row))?;
-            }
-        }
-        // What has ended needs no memory.
-        let open: BTreeSet<_> = open.iter().filter_map(id).collect();
-        seen.retain(|request| open.contains(request));
-        std::thread::sleep(POLL);
-    }
-}
-
-fn line(row: &Value) -> String {
-    let text = |key| row.get(key).and_then(Value::as_str).map(harmless).unwrap_or_default();
-    let (request, person) = (text("request"), text("person"));
-    format!("{request}  {person} in {}: {}  until {}", text("database"), text("summary"), text("expires"))
 }
 
 /// `stepgate request show`.
@@ -83,8 +52,12 @@ const DETAILS: &[&str] = &[
     "relations",
     "labels",
     "rules",
+    "why",
+    "estimate",
     "opened",
     "expires",
+    "opened_by",
+    "until",
     "canonical_sha256",
 ];
 
@@ -119,6 +92,41 @@ fn fetch_rest(api: &Api, path: &str, page: &mut Value) -> Result<(), Failure> {
     Err(Failure::no("the statement is too long to be shown here"))
 }
 
+/// What those who answer want to know besides: limits, risk, what came before, what was said.
+fn around(shown: &Value) -> String {
+    let mut text = String::new();
+    let number = |path: &str| shown.pointer(path).and_then(Value::as_u64);
+    let limits = [("rows", number("/limit/rows")), ("bytes", number("/limit/bytes"))];
+    let limits: Vec<_> =
+        limits.iter().filter_map(|(of, most)| most.map(|most| format!("{most} {of}"))).collect();
+    if !limits.is_empty() {
+        let _ = writeln!(text, "{:<12}{}", "At most", limits.join(", "));
+    }
+    for risk in shown.get("risk").and_then(Value::as_array).into_iter().flatten() {
+        let signal = risk.get("signal").and_then(Value::as_str).map(harmless).unwrap_or_default();
+        let weight = risk.get("weight").and_then(Value::as_u64).unwrap_or(0);
+        let _ = writeln!(text, "{:<12}{signal} +{weight}", "Risk");
+    }
+    if let (Some(days), Some(similar)) = (number("/history/days"), number("/history/similar")) {
+        let of = |key: &str| number(&format!("/history/{key}")).unwrap_or(0);
+        let _ = writeln!(
+            text,
+            "{:<12}{days} days: {} approved, {} denied, {} expired, {} withdrawn; like this one {similar}, {} approved",
+            "Before",
+            of("approved"),
+            of("denied"),
+            of("expired"),
+            of("withdrawn"),
+            of("similar_approved")
+        );
+    }
+    for comment in shown.get("comments").and_then(Value::as_array).into_iter().flatten() {
+        let of = |key| comment.get(key).and_then(Value::as_str).map(harmless).unwrap_or_default();
+        let _ = writeln!(text, "{:<12}{} ({}): {}", "Comment", of("person"), of("at"), of("text"));
+    }
+    text
+}
+
 fn page(shown: &Value) -> String {
     let mut text = String::new();
     let mut field = |name: &str, key: &str| {
@@ -144,6 +152,10 @@ fn page(shown: &Value) -> String {
         ("Relations", "relations"),
         ("Labels", "labels"),
         ("Rules", "rules"),
+        ("Because", "why"),
+        ("Estimate", "estimate"),
+        ("Opened by", "opened_by"),
+        ("Passes until", "until"),
         ("Approval", "approval"),
         ("Approved by", "approvers"),
         ("Opened", "opened"),
@@ -151,6 +163,7 @@ fn page(shown: &Value) -> String {
     ] {
         field(name, key);
     }
+    let _ = write!(text, "{}", around(shown));
     if let Some(sql) = shown.pointer("/sql/text").and_then(Value::as_str) {
         let _ = writeln!(text, "\n{}", harmless_lines(sql));
     }

@@ -1,11 +1,13 @@
 //! `stepgate serve`.
 
+mod foresee;
 pub(crate) mod hardening;
 mod indexing;
 mod listen;
 mod logging;
 mod notify;
 mod observed;
+mod passkeys;
 mod reload;
 mod warnings;
 
@@ -54,7 +56,13 @@ pub(crate) fn run(config: &Path, args: &ServeArgs) -> Result<(), Failure> {
     hardening::no_core_dumps()?;
     hardening::enough_files(&config.limits);
     let ready = prepare(&config)?;
-    let store = Store::open(&config)?;
+    // Not only a short command is waited for: a gate that ends as this one begins closes its socket before its log.
+    let served = || Ok(operator::is_served(&config).unwrap_or(false));
+    let store = match Store::open_once_free(&config, served)? {
+        Some(store) => store,
+        // Which says by whom it is in use.
+        None => Store::open(&config)?,
+    };
     store.log.set_upkeep(config.audit.upkeep);
     let outcome = open_doors(&config, ready, &store);
     let closed = store.close();
@@ -85,6 +93,7 @@ fn prepare(config: &Config) -> Result<Ready, Failure> {
     let rules = rules::load(config)?;
     let upstreams = upstreams::all(config)?;
     deliver::check(&config.audit)?;
+    deliver::check_notifiers(&config.notify)?;
     if config.audit.checkpoints.is_empty() {
         tracing::warn!("no checkpoint leaves this host: see audit.checkpoints");
     }
@@ -131,13 +140,18 @@ async fn serve(
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let (drain, draining) = watch::channel(Shutdown::Serving);
-    let delivery = Arc::new(Delivery::new(&config.audit, &config.data, &store.log, &store.clock));
+    let delivery = Arc::new(
+        Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
+            .notifying(&config.notify, &config.console.url),
+    );
     let api = Api::new(stepgate_console::Parts {
         desk: store.desk.clone(),
         people: store.people.clone(),
         log: store.log.clone(),
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
+        url: config.console.url.clone(),
+        foresee: Arc::new(foresee::Foresee(Arc::clone(&gate))),
         observed: Arc::new(observed::Observed {
             gate: Arc::clone(&gate),
             delivery: Arc::clone(&delivery),

@@ -91,19 +91,6 @@ async fn a_taken_id_is_given_to_nobody_else() {
 }
 
 #[tokio::test]
-async fn bombing_with_requests_is_stopped_at_eight_of_one_person() {
-    let world = World::new().await;
-    let mut waiting = Vec::new();
-    for number in 1..=8 {
-        waiting.push(world.ask(world.approval("dana", number, 1)).await);
-    }
-    let ninth = world.desk.ask(world.approval("dana", 9, 1), held("select 9")).await;
-    assert_eq!(ninth.unwrap_err(), DeskError::TooManyOfPerson(8));
-    assert!(world.desk.ask(world.approval("eve", 10, 1), held("select 10")).await.is_ok());
-    assert_eq!(world.count(|event| matches!(event, Event::StepupRequested { .. })), 9);
-}
-
-#[tokio::test]
 async fn one_persons_large_statements_leave_room_for_everybody_elses() {
     let world = World::new().await;
     let large = || held(&"x".repeat(30 << 20));

@@ -10,7 +10,7 @@ const fn limit(rows: Option<u64>, bytes: Option<u64>) -> Limit {
 }
 
 fn need() -> Need {
-    Need { has: limit(Some(0), Some(0)), next: 1, most: Limit::NONE, asked_for: false }
+    Need { has: limit(Some(0), Some(0)), next: 1, most: Limit::NONE, asked_for: false, all: false }
 }
 
 /// A grant of a thousand rows and 8,000 bytes for dana.

@@ -1,0 +1,12 @@
+//! The pages' one style and one script.
+
+use axum::http::header;
+use axum::response::IntoResponse;
+
+pub(crate) async fn style() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], include_str!("../../assets/stepgate.css"))
+}
+
+pub(crate) async fn script() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../assets/stepgate.js"))
+}

@@ -1,0 +1,96 @@
+//! What waits for somebody, what they wait for, and what they may do without being asked.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use stepgate_store::{GrantInfo, RequestInfo};
+
+use super::{Turned, layout, text};
+use crate::api::Api;
+use crate::caller::{Caller, Visitor};
+use crate::{grants, requests};
+
+/// Ended requests that are listed.
+const PAST: usize = 20;
+
+pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Response {
+    let caller = visitor.caller();
+    let person = &caller.person;
+    let all = requests::of(&api, person);
+    let (open, ended): (Vec<_>, Vec<_>) = all.iter().rev().partition(|info| info.is_open());
+    let (for_me, others): (Vec<_>, Vec<_>) =
+        open.into_iter().partition(|info| requests::answers(&api, person, info));
+    let own = grants::own(&api, person);
+    let main = html! {
+        h1 { "Requests" }
+        p.quiet #state role="status" aria-live="polite" {}
+        div #lists {
+            (list("Waiting for you", "Nothing waits for you.", &for_me))
+            @if !others.is_empty() { (list("Waiting for others", "", &others)) }
+            @if !own.is_empty() { (granted(caller, &own)) }
+            @if !ended.is_empty() {
+                (list("Ended", "", ended.get(..PAST.min(ended.len())).unwrap_or_default()))
+            }
+        }
+    };
+    layout::page("Requests", Some(caller), &main).into_response()
+}
+
+fn list(title: &str, none: &str, requests: &[&RequestInfo]) -> Markup {
+    html! {
+        section {
+            h2 { (title) }
+            @if requests.is_empty() { p.quiet { (none) } }
+            ul.cards {
+                @for info in requests {
+                    li {
+                        a href={ "/r/" (info.request) } { (info.request) }
+                        " " span.state { (info.state) }
+                        p { (info.person) " on " (info.database) }
+                        @if let Some(summary) = &info.summary { p.quiet { (text::visible(summary)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn granted(caller: &Caller, grants: &[GrantInfo]) -> Markup {
+    html! {
+        section {
+            h2 { "Allowed for now" }
+            ul.cards {
+                @for grant in grants {
+                    li {
+                        p {
+                            (if grant.once { "Once" } else { "Again and again" }) " on " (grant.database) ": "
+                            (text::visible(&grant.relations.join(", ")))
+                        }
+                        p.quiet { "Until " (text::moment(&grant.expires)) }
+                        form method="post" action={ "/grants/" (grant.grant) "/revoke" } {
+                            (layout::proof(caller))
+                            button.plain { "Give back " span.hidden { (grant.grant) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Gives a grant back.
+pub(crate) async fn revoke(
+    State(api): State<Arc<Api>>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Redirect, Turned> {
+    visitor.form(&headers, &body)?;
+    grants::give_back(&api, &visitor.caller().person, &id).await?;
+    Ok(Redirect::to("/"))
+}

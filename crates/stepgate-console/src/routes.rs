@@ -1,0 +1,82 @@
+//! Every route there is, once: the router is made of this, and the OpenAPI document is held against it.
+
+use std::sync::Arc;
+
+use axum::handler::Handler;
+use axum::routing::{self, MethodRouter};
+
+use crate::api::{self, Api};
+use crate::pages::{assets, enrol, inbox, login as entrance, message, request};
+use crate::{asks, document, events, grants, login, requests};
+
+/// A way in.
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    pub(crate) path: &'static str,
+    /// For people's eyes, not for programs: the document says nothing of it.
+    pub(crate) is_page: bool,
+    pub(crate) handler: MethodRouter<Arc<Api>>,
+}
+
+fn get<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<Api>>) -> Route {
+    Route { method: "get", path, is_page: false, handler: routing::get(handler) }
+}
+
+fn post<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<Api>>) -> Route {
+    Route { method: "post", path, is_page: false, handler: routing::post(handler) }
+}
+
+fn page(route: Route) -> Route {
+    Route { is_page: true, ..route }
+}
+
+/// All of them.
+pub(crate) fn all() -> Vec<Route> {
+    vec![
+        get("/healthz", api::health),
+        get("/readyz", api::ready),
+        get("/openapi.json", document::show),
+        post("/api/v1/login", login::login),
+        post("/api/v1/logout", login::logout),
+        get("/api/v1/me", login::me),
+        get("/api/v1/events", events::watch),
+        get("/api/v1/requests", requests::list),
+        post("/api/v1/requests", asks::open),
+        get("/api/v1/requests/{id}", requests::show),
+        get("/api/v1/requests/{id}/sql", requests::more_sql),
+        get("/api/v1/requests/{id}/parameters/{number}", requests::more_parameter),
+        post("/api/v1/requests/{id}/verify", requests::verify),
+        post("/api/v1/requests/{id}/approve", requests::approve),
+        post("/api/v1/requests/{id}/deny", requests::deny),
+        post("/api/v1/requests/{id}/cancel", requests::cancel),
+        post("/api/v1/requests/{id}/comment", asks::comment),
+        post("/api/v1/requests/{id}/not-me", asks::not_me),
+        get("/api/v1/grants", grants::list),
+        post("/api/v1/grants/{id}/revoke", grants::revoke),
+        page(get("/", inbox::show)),
+        page(get("/login", entrance::show)),
+        page(post("/login", entrance::log_in)),
+        page(post("/logout", entrance::log_out)),
+        page(get("/r/{id}", request::show)),
+        page(post("/r/{id}/verify", request::verify)),
+        page(post("/r/{id}/approve", request::approve)),
+        page(post("/r/{id}/deny", request::deny)),
+        page(post("/r/{id}/cancel", request::cancel)),
+        page(post("/r/{id}/not-me", request::not_me)),
+        page(post("/r/{id}/comment", request::comment)),
+        page(post("/r/{id}/send", message::send)),
+        page(post("/r/{id}/sent", message::sent)),
+        page(post("/grants/{id}/revoke", inbox::revoke)),
+        page(get("/enrol", enrol::show)),
+        page(post("/enrol/totp", enrol::begin_totp)),
+        page(post("/enrol/totp/confirm", enrol::confirm_totp)),
+        page(get("/assets/stepgate.css", assets::style)),
+        page(get("/assets/stepgate.js", assets::script)),
+    ]
+}
+
+/// Method and path of each route: of the API (`false`) or of its pages.
+#[must_use]
+pub fn paths() -> Vec<(&'static str, &'static str, bool)> {
+    all().into_iter().map(|route| (route.method, route.path, route.is_page)).collect()
+}

@@ -1,0 +1,131 @@
+//! Rights to answer that people lend each other for a while: kept with who lends them, so that they go with them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use stepgate_record::Event;
+use stepgate_types::{Actor, GroupName, PersonName, Timestamp, Who};
+
+use crate::people::Person;
+use crate::{People, PersonError};
+
+/// How many loans a person has out at a time.
+const MAX_LOANS: usize = 8;
+
+/// For how long at most: whoever is away for longer has a successor.
+const MAX_TIME: Duration = Duration::from_secs(90 * 24 * 3600);
+
+/// A right to answer for some groups that its owner has lent to a colleague.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Loan {
+    /// To whom.
+    pub to: PersonName,
+    /// For which of their groups.
+    pub groups: BTreeSet<GroupName>,
+    /// From when on, in microseconds since the Unix epoch.
+    pub from_us: i64,
+    /// Until when.
+    pub until_us: i64,
+}
+
+impl Loan {
+    fn is_over(&self, now: Timestamp) -> bool {
+        now.micros() >= self.until_us
+    }
+
+    fn holds(&self, now: Timestamp) -> bool {
+        self.from_us <= now.micros() && !self.is_over(now)
+    }
+}
+
+impl People {
+    /// Lends the right of `name` to answer for these groups to a colleague, in place of what was lent to them before.
+    /// No groups: nothing is lent any more.
+    ///
+    /// # Errors
+    /// See [`PersonError`].
+    pub async fn lend(&self, name: &PersonName, loan: Loan, by: impl Into<Actor>) -> Result<(), PersonError> {
+        let _changing = self.changing().await;
+        let (mut person, by) = (Person::clone(&*self.known(name)?), by.into());
+        let now = self.now();
+        person.loans.retain(|other| other.to != loan.to && !other.is_over(now));
+        if !loan.groups.is_empty() {
+            self.check(&person, &loan)?;
+            person.loans.push(loan.clone());
+        }
+        let event = Event::Delegated {
+            person: Who::from(name),
+            to: Who::from(&loan.to),
+            groups: loan.groups.into_iter().collect(),
+            from_us: loan.from_us,
+            until_us: loan.until_us,
+            by: by.by(),
+            operator: by.operator(),
+        };
+        self.put_with(person, event).await
+    }
+
+    fn check(&self, person: &Person, loan: &Loan) -> Result<(), PersonError> {
+        let no = |why| Err(PersonError::Loan(why));
+        let to = self.known(&loan.to)?;
+        if to.service || person.service {
+            return no("a service answers no requests");
+        }
+        if loan.to == person.name {
+            return no("nobody lends a right to themselves");
+        }
+        if !loan.groups.iter().all(|group| person.groups.contains(group)) {
+            return no("only the groups that somebody is in can be lent");
+        }
+        let now = self.now();
+        let (from, until) = (Timestamp::from_micros(loan.from_us), Timestamp::from_micros(loan.until_us));
+        if loan.is_over(now) || until <= from || until.since(now.max(from)) > MAX_TIME {
+            return no("the end is after the beginning and not yet over, and within 90 days of it");
+        }
+        if person.loans.len() >= MAX_LOANS {
+            return no("a person lends to at most 8 others at a time");
+        }
+        Ok(())
+    }
+
+    /// Who has lent this person the right to answer at this moment, and for which groups they are in themselves: what
+    /// was lent to those is not lent on.
+    pub(crate) fn lent_to(
+        &self,
+        name: &PersonName,
+        now: Timestamp,
+    ) -> BTreeMap<PersonName, BTreeSet<GroupName>> {
+        let mut lent = BTreeMap::new();
+        for person in self.lenders() {
+            let loans = person.loans.iter().filter(|loan| loan.to == *name && loan.holds(now));
+            let groups: BTreeSet<_> = loans
+                .flat_map(|loan| loan.groups.iter().filter(|group| person.groups.contains(group)))
+                .cloned()
+                .collect();
+            if !groups.is_empty() {
+                lent.insert(person.name.clone(), groups);
+            }
+        }
+        lent
+    }
+
+    /// Who has lent anything.
+    fn lenders(&self) -> Vec<Arc<Person>> {
+        let names = self.lending().read().unwrap_or_else(PoisonError::into_inner).clone();
+        names.iter().filter_map(|name| self.get(name)).collect()
+    }
+
+    /// Those who have lent something to this person, without that: whoever is removed and added again is somebody else.
+    pub(crate) fn without_loans_to(&self, name: &PersonName) -> Vec<Person> {
+        let lenders =
+            self.lenders().into_iter().filter(|person| person.loans.iter().any(|loan| loan.to == *name));
+        let without = lenders.map(|person| {
+            let mut person = Person::clone(&person);
+            person.loans.retain(|loan| loan.to != *name);
+            person
+        });
+        without.collect()
+    }
+}

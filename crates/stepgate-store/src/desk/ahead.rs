@@ -1,0 +1,100 @@
+//! Requests ahead of time: what a service will send is named and approved before it sends it (DESIGN §3 *services*).
+
+use std::collections::BTreeSet;
+
+use stepgate_approval::{Ask, Held, Mode};
+use stepgate_types::PersonName;
+
+use super::DeskError;
+use super::inner::Inner;
+use super::view::Deferred;
+
+/// What a statement ends with that says nothing: `psql` sends it, drivers do not.
+fn trimmed(sql: &[u8]) -> &[u8] {
+    let mut sql = sql.trim_ascii();
+    while let Some(shorter) = sql.strip_suffix(b";") {
+        sql = shorter.trim_ascii_end();
+    }
+    sql
+}
+
+impl Inner {
+    /// By what a statement is known again: its exact text, but for blanks around it and semicolons behind it. What is
+    /// the same by any looser measure could be another statement.
+    pub(super) fn statement_key(&self, person: &PersonName, database: &str, sql: &[u8]) -> [u8; 32] {
+        let parts = [person.as_str().as_bytes(), database.as_bytes(), trimmed(sql)];
+        let mut input = zeroize::Zeroizing::new(Vec::new());
+        for part in parts {
+            input.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            input.extend_from_slice(part);
+        }
+        *self.vault.hmac("statement ahead", &input)
+    }
+
+    /// Whether anything has been approved ahead of time for this person: only then are statements hashed.
+    pub(super) fn has_ahead(&self, person: &PersonName) -> bool {
+        let named =
+            |kept: &super::state::Kept| kept.grant.statements.is_some() && kept.grant.person == *person;
+        self.state().grants.values().any(named)
+    }
+
+    pub(super) async fn open_ahead(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
+        let _turn = self.turn.lock().await;
+        let now = self.clock.now();
+        self.check_answerable(&ask, now)?;
+        let why_not = |why| Err(DeskError::Unanswerable(why));
+        let Some(ahead) = &ask.ahead else { return why_not("it is not asked ahead of time") };
+        if !self.people.get(&ask.person).is_some_and(|person| person.service) {
+            return why_not("only for services something is asked ahead of time");
+        }
+        if self.people.get(&ahead.by).is_none_or(|person| person.service) {
+            return why_not("who opens it must be a person");
+        }
+        if ask.terms.itself || ask.mode != Mode::Ahead || ahead.statements.is_empty() || ahead.until <= now {
+            return why_not("there is nothing that others could approve");
+        }
+        let same = |entry: &super::state::Entry| {
+            let open = entry.open.ask();
+            let ahead = |ask: &Ask| ask.ahead.as_ref().map(|ahead| ahead.statements.clone());
+            open.person == ask.person && open.database == ask.database && ahead(open) == ahead(&ask)
+        };
+        // The same once more is the same request.
+        let known = self
+            .state()
+            .open
+            .values()
+            .find(|entry| same(entry))
+            .map(|entry| Deferred { request: entry.open.ask().id, expires: entry.open.ask().expires });
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let mut entry = self.fresh(ask, held)?;
+        // Nobody waits, and it stays open.
+        entry.deferred = true;
+        let (request, expires) = (entry.open.ask().id, entry.open.ask().expires);
+        self.log.append(vec![super::ask::requested(&entry)], Vec::new()).await?;
+        self.enter(entry);
+        Ok(Deferred { request, expires })
+    }
+}
+
+/// Keys as records have them.
+pub(super) fn keys_of(statements: &[String]) -> Option<BTreeSet<[u8; 32]>> {
+    let key = |text: &String| data_encoding::HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok();
+    statements.iter().map(key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_blanks_around_and_semicolons_behind_a_statement_say_nothing() {
+        for same in ["select 1", " select 1;", "select 1 ;; \n"] {
+            assert_eq!(trimmed(same.as_bytes()), b"select 1");
+        }
+        for other in ["select  1", "select 1 -- x", ";select 1", "select 1; select 2"] {
+            assert_ne!(trimmed(other.as_bytes()), b"select 1");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Requests ahead of time, for services.
+
+use stepgate_approval::{Ahead, Refusal};
+
+use super::*;
+use crate::{DeskError, VerifyError};
+
+const SQL: &str = "select id, ssn from customers where id = $1";
+
+fn ahead(world: &World, by: &str, sql: &[&str]) -> Ask {
+    let keys = sql.iter().map(|sql| world.desk.statement_key(&name("etl"), "shop", sql.as_bytes()));
+    let until = world.clock.now().plus(Duration::from_secs(30 * 24 * 3600));
+    Ask {
+        mode: Mode::Ahead,
+        limit: Limit { rows: Some(100), bytes: None },
+        ahead: Some(Ahead { by: name(by), until, statements: keys.collect() }),
+        ..world.approval("etl", 1, 1)
+    }
+}
+
+/// What the service's statement wants, weeks later, from elsewhere.
+fn wanted(world: &World, sql: &str) -> Wanted {
+    let key = world.desk.key_if_ahead(&name("etl"), "shop", sql.as_bytes());
+    let later = Ask { address: ELSEWHERE, client: "airflow".to_owned(), ..world.approval("etl", 9, 1) };
+    Wanted { key, limit: Limit { rows: Some(100), bytes: None }, ..Wanted::from(&later) }
+}
+
+#[tokio::test]
+async fn what_was_approved_ahead_passes_until_then_over_restarts_and_nothing_else_does() {
+    let world = World::new().await;
+    let opened = world.desk.open_ahead(ahead(&world, "dana", &[SQL]), held(SQL)).await.unwrap();
+    // The same once more is the same request, and nobody need wait for it.
+    let again = world.desk.open_ahead(ahead(&world, "dana", &[SQL]), held(SQL)).await.unwrap();
+    assert_eq!(again.request, opened.request);
+    world.desk.expire_due().await.unwrap();
+    assert!(world.desk.covering_grant(&wanted(&world, SQL)).is_none());
+    // Neither who opened it nor the service approves it.
+    let refused = world.desk.vote(opened.request, &name("dana"), &world.code("dana"), true, None, HOME).await;
+    assert_eq!(refused.unwrap_err(), VerifyError::Refused(Refusal::NotEligible));
+    let code = world.code("omar");
+    let progress = world.desk.vote(opened.request, &name("omar"), &code, true, None, HOME).await.unwrap();
+    assert!(progress.ended.unwrap().grant.is_some());
+    let world = world.killed();
+    world.clock.advance(Duration::from_secs(20 * 24 * 3600));
+    for same in [SQL, &format!("{SQL};"), &format!(" {SQL} ;\n")] {
+        assert!(world.desk.covering_grant(&wanted(&world, same)).is_some(), "{same}");
+    }
+    for other in ["select id, ssn from customers", &format!("{SQL} or true"), &SQL.to_uppercase()] {
+        assert!(world.desk.covering_grant(&wanted(&world, other)).is_none(), "{other}");
+    }
+    let people = Wanted { person: name("dana"), ..wanted(&world, SQL) };
+    assert!(world.desk.covering_grant(&people).is_none());
+    let listed = world.desk.grants();
+    assert_eq!((listed.len(), listed[0].statements, listed[0].rows_left), (1, Some(1), Some(100)));
+    world.clock.advance(Duration::from_secs(10 * 24 * 3600));
+    assert!(world.desk.covering_grant(&wanted(&world, SQL)).is_none());
+}
+
+#[tokio::test]
+async fn only_a_person_opens_one_and_only_for_a_service_that_others_answer_for() {
+    let world = World::new().await;
+    let alter: [fn(&mut Ask); 5] = [
+        |ask| ask.person = "eve".parse().unwrap(),
+        |ask| ask.ahead.as_mut().unwrap().by = "etl".parse().unwrap(),
+        |ask| ask.ahead.as_mut().unwrap().statements.clear(),
+        |ask| ask.ahead.as_mut().unwrap().until = ask.opened,
+        |ask| ask.terms.itself = true,
+    ];
+    for (number, alter) in alter.into_iter().enumerate() {
+        let mut ask = ahead(&world, "dana", &[SQL]);
+        alter(&mut ask);
+        let refused = world.desk.open_ahead(ask, held(SQL)).await;
+        assert!(matches!(refused, Err(DeskError::Unanswerable(_))), "{number}: {refused:?}");
+    }
+    // Who opens many is as limited as who sends many.
+    for number in 0..3 {
+        let sql = format!("select {number}");
+        world.desk.open_ahead(ahead(&world, "dana", &[&sql]), held(&sql)).await.unwrap();
+    }
+    let fourth = world.desk.open_ahead(ahead(&world, "dana", &[SQL]), held(SQL)).await;
+    assert_eq!(fourth.unwrap_err(), DeskError::TooManyOfPerson(3));
+    let open = world.desk.requests();
+    world.desk.cancel_request(open[0].request, &name("dana")).await.unwrap();
+    assert!(world.desk.open_ahead(ahead(&world, "dana", &[SQL]), held(SQL)).await.is_ok());
+}

@@ -1,0 +1,128 @@
+//! Request bombing: nobody is worn down, and nobody is locked out by what others do in their name.
+
+use std::sync::Mutex;
+
+use super::*;
+use crate::{Caps, DeskError};
+
+/// An approval by others of a statement of its own that could be sent again.
+fn deferrable(world: &World, person: &str, number: u64) -> Ask {
+    Ask { mode: Mode::HoldThenDefer, ..world.approval(person, number, 1) }
+}
+
+#[tokio::test]
+async fn a_hundred_requests_at_once_are_three_and_those_of_somebody_else_are_not_counted() {
+    let world = World::new().await;
+    let mut waiting = Vec::new();
+    let mut refused = 0;
+    for number in 1..=100 {
+        match world.desk.ask(world.approval("dana", number, 1), held(&format!("select {number}"))).await {
+            Ok(one) => waiting.push(one),
+            Err(error) => {
+                assert_eq!(error, DeskError::TooManyOfPerson(3));
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((waiting.len(), refused), (3, 97));
+    assert!(world.desk.ask(world.approval("eve", 101, 1), held("select 101")).await.is_ok());
+    assert_eq!(world.count(|event| matches!(event, Event::StepupRequested { .. })), 4);
+    world.desk.set_caps(Caps { open: 4, ..Caps::default() });
+    assert!(world.desk.ask(world.approval("dana", 102, 1), held("select 102")).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_hundred_identical_requests_are_one_and_its_approval_releases_one_execution() {
+    let world = World::new().await;
+    let first = world.desk.ask(deferrable(&world, "dana", 1), held("select 1")).await.unwrap();
+    let mut others = Vec::new();
+    for number in 2..=100 {
+        let other = world.desk.ask(deferrable(&world, "dana", number), held("select 1")).await.unwrap();
+        assert!(other.joined);
+        assert_eq!(other.request, first.request);
+        others.push(other);
+    }
+    assert_eq!(world.count(|event| matches!(event, Event::StepupRequested { .. })), 1);
+    let code = world.code("omar");
+    let progress = world.desk.vote(first.request, &name("omar"), &code, true, None, HOME).await.unwrap();
+    let end = progress.ended.unwrap();
+    // Who asked first runs by the approval; for the others it made nothing.
+    assert_eq!((end.grant, end.pass), (None, None));
+    assert_eq!(first.ended.await.unwrap(), end);
+    for other in others {
+        assert_eq!(other.ended.await.unwrap(), end);
+    }
+    assert!(world.desk.grants().is_empty());
+}
+
+#[tokio::test]
+async fn where_the_first_of_several_identical_ones_has_gone_one_of_the_others_runs() {
+    let world = World::new().await;
+    let first = world.desk.ask(deferrable(&world, "dana", 1), held("select 1")).await.unwrap();
+    let second = world.desk.ask(deferrable(&world, "dana", 2), held("select 1")).await.unwrap();
+    let statement = StatementId { session: SessionId::from_bytes([1; 16]), number: 1 };
+    world.desk.cancel(first.request, statement).await.unwrap();
+    let code = world.code("omar");
+    world.desk.vote(first.request, &name("omar"), &code, true, None, HOME).await.unwrap();
+    let end = second.ended.await.unwrap();
+    assert!(end.pass.is_some());
+    let wanted = Wanted::from(&deferrable(&world, "dana", 2));
+    let (pass, request) = world.desk.pass_for(&wanted, "analyst", &held("select 1")).unwrap();
+    assert_eq!((Some(pass), request), (end.pass, first.request));
+}
+
+#[tokio::test]
+async fn after_two_unanswered_requests_nothing_more_is_asked_from_there_for_a_while() {
+    let world = World::new().await;
+    for number in 1..=2 {
+        let waiting = world.ask(world.approval("dana", number, 1)).await;
+        world.clock.advance(Duration::from_secs(301));
+        world.desk.expire_due().await.unwrap();
+        assert_eq!(world.desk.request(waiting.request).unwrap().state, "expired");
+    }
+    let third = || world.desk.ask(world.approval("dana", 3, 1), held("select 3"));
+    assert_eq!(third().await.unwrap_err(), DeskError::CoolingDown(300));
+    // A restart does not end the pause.
+    let killed = world.killed();
+    let again = killed.desk.ask(killed.approval("dana", 3, 1), held("select 3")).await;
+    assert_eq!(again.unwrap_err(), DeskError::CoolingDown(300));
+    // Whoever asks from elsewhere, or asks somebody else, is not locked out by it.
+    let elsewhere = Ask { address: ELSEWHERE, ..world.approval("dana", 4, 1) };
+    let elsewhere = world.desk.ask(elsewhere, held("select 4")).await.unwrap();
+    let herself = world.ask(world.step_up("dana", 5)).await;
+    for (request, number) in [(elsewhere.request, 4), (herself.request, 5)] {
+        let statement = StatementId { session: SessionId::from_bytes([number; 16]), number: number.into() };
+        world.desk.cancel(request, statement).await.unwrap();
+    }
+    world.clock.advance(Duration::from_secs(300));
+    let third = third().await.unwrap();
+    // An answer, be it a no, ends it.
+    let code = world.code("omar");
+    world.desk.vote(third.request, &name("omar"), &code, false, None, HOME).await.unwrap();
+    let fourth = world.ask(world.approval("dana", 6, 1)).await;
+    assert_eq!(world.desk.request(fourth.request).unwrap().state, "open");
+}
+
+#[tokio::test]
+async fn not_me_ends_the_session_that_asked_raises_an_alarm_and_leaves_the_account_alone() {
+    let world = World::new().await;
+    let ended = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&ended);
+    world.desk.on_disowned(Box::new(move |session| seen.lock().unwrap().push(session)));
+    let waiting = world.ask(world.step_up("dana", 1)).await;
+    let tile = world.ask(world.step_up("dana", 2)).await;
+    assert!(tile.joined);
+    // It is hers alone to say.
+    let other = world.desk.disown(waiting.request, &name("eve")).await;
+    assert_eq!(other.unwrap_err(), DeskError::Unknown);
+    world.desk.disown(waiting.request, &name("dana")).await.unwrap();
+    assert_eq!(*ended.lock().unwrap(), [SessionId::from_bytes([1; 16]), SessionId::from_bytes([2; 16])]);
+    assert_eq!(waiting.ended.await.unwrap().outcome.as_str(), "denied");
+    let alarms = world.count(|event| matches!(event, Event::AlarmRaised { what, .. } if what == "not-me"));
+    assert_eq!((alarms, world.ends()), (2, vec!["denied"]));
+    let again = world.desk.disown(waiting.request, &name("dana")).await;
+    assert!(matches!(again, Err(DeskError::Ended(_))));
+    // She goes on working.
+    let next = world.ask(world.step_up("dana", 3)).await;
+    world.desk.verify(next.request, &name("dana"), &world.code("dana"), HOME).await.unwrap();
+}

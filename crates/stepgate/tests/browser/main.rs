@@ -1,0 +1,82 @@
+//! The gate's pages in a real browser, before a real gate, PostgreSQL and psql. See tests/browser/README.md.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
+
+mod driver;
+#[path = "../support/mod.rs"]
+mod support;
+
+use driver::{Script, world};
+use serde_json::json;
+use stepgate_testkit::Person;
+use support::{SOON, held};
+
+/// What a script needs to log in.
+fn login(person: &Person) -> serde_json::Value {
+    json!({"name": person.name(), "password": person.password()})
+}
+
+fn with(mut given: serde_json::Value, more: serde_json::Value) -> serde_json::Value {
+    given.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    given
+}
+
+#[test]
+fn somebody_sees_on_a_phone_what_is_held_and_lets_it_run_by_a_code() {
+    let world = world();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let sql = "select ssn from customers where full_name <> '<b>\u{202E}x</b>' order by id limit 3;";
+    psql.send(sql).unwrap();
+    let request = held(&mut psql);
+    let shown = sql.replace('\u{202E}', "\\u{202E}");
+    let given = with(login(&dana), json!({"request": request, "sql": shown}));
+    let Some(mut script) = Script::start(&world, "verify", given) else { return };
+    let code = script.give_code(&mut dana);
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok() && reply.text().contains("(3 rows)"), "{}", reply.text());
+    script.ends();
+    for secret in [dana.password(), &code, "full_name <>"] {
+        assert!(!world.gate.log().contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn an_owner_of_the_data_denies_and_approves_without_a_script_running() {
+    let world = world();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    let Some(mut script) = Script::start(&world, "answer", login(&olga)) else { return };
+    for (reason, ended) in [("use the <i>extract</i>", "denied"), ("ticket 4711", "approved")] {
+        psql.send("copy (select email from customers order by id limit 2) to stdout;").unwrap();
+        let request = held(&mut psql);
+        script.tell(json!({"request": request, "reason": reason}));
+        script.give_code(&mut olga);
+        assert_eq!(script.hear(), json!({"ended": ended}));
+        let reply = psql.finish(SOON).unwrap();
+        assert_eq!(reply.is_ok(), ended == "approved", "{}", reply.text());
+        assert_eq!(reply.text().contains(reason), ended == "denied", "{}", reply.text());
+    }
+    script.ends();
+}
+
+#[test]
+fn an_open_page_hears_what_comes_up_and_what_becomes_of_it() {
+    let world = world();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let Some(mut script) = Script::start(&world, "watch", login(&dana)) else { return };
+    assert_eq!(script.hear(), json!({"watching": "list"}));
+    psql.send("select ssn from customers where id = 1;").unwrap();
+    let request = held(&mut psql);
+    script.tell(json!({"request": request}));
+    assert_eq!(script.hear(), json!({"watching": request}));
+    world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
+    assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
+    script.ends();
+}

@@ -1,0 +1,92 @@
+// What each script of a browser test shares: Chromium by playwright-core, driven from a test in Rust by lines of JSON.
+// tests/tools/browser.sh fetches both; tests/browser/README.md says how to write one.
+import assert from "node:assert/strict";
+import { createHash, X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { basename } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const fetched = new URL("../../.work/browser/", import.meta.url);
+const require = createRequire(fetched);
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+// A telephone that is small today.
+export const PHONE = { width: 360, height: 640 };
+
+// Runs `play` with the first line that is read (url, cert, and what the test gives besides), a browser, and ways to
+// speak with the test. What it throws fails the test, with a picture below .work/browser.
+export async function run(play) {
+  const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+  const hear = async () => JSON.parse((await lines.next()).value);
+  const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+  const given = await hear();
+  // The gate's own key and no other: no warning is clicked away, and passkeys work as with a certificate of the web's.
+  const key = new X509Certificate(readFileSync(given.cert)).publicKey.export({ type: "spki", format: "der" });
+  const pin = createHash("sha256").update(key).digest("base64");
+  const args = [`--ignore-certificate-errors-spki-list=${pin}`, "--disable-dev-shm-usage"];
+  // Chromium's sandbox does not work for root, as which tests run in containers.
+  if (process.getuid() === 0) args.push("--no-sandbox");
+  const browser = await chromium.launch({ executablePath: given.chromium, args });
+  const complaints = [];
+  const open = async (options = {}) => {
+    const context = await browser.newContext({ baseURL: given.url, ...options });
+    context.setDefaultTimeout(20_000);
+    const page = await context.newPage();
+    page.on("console", (message) => {
+      // A refused answer is an error to the console, and what some tests want to see.
+      const refused = message.text().startsWith("Failed to load resource");
+      if (message.type() === "error" && !refused) complaints.push(message.text());
+    });
+    page.on("pageerror", (error) => complaints.push(error.stack));
+    return page;
+  };
+  try {
+    await play({ given, open, hear, say, browser });
+    assert.deepEqual(complaints, [], "what the browser complained of");
+    say({ done: true });
+  } catch (error) {
+    console.error(error.stack);
+    for (const page of browser.contexts().flatMap((context) => context.pages())) {
+      await page.screenshot({ path: picture(`failed-${basename(process.argv[1], ".mjs")}`), fullPage: true }).catch(() => {});
+      console.error(page.url(), await page.locator("main").innerText().catch(() => "no page"));
+    }
+    process.exitCode = 1;
+  } finally {
+    await browser.close();
+    process.stdin.destroy();
+  }
+}
+
+// Where a picture goes.
+export function picture(name) {
+  return fileURLToPath(new URL(`${name}.png`, fetched));
+}
+
+// Fills the login form of the page that is open.
+export async function logIn(page, { name, password }) {
+  await page.getByLabel("Name").fill(name);
+  await page.getByLabel("Password").fill(password);
+  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("button", { name: "Log out", exact: true }).waitFor();
+}
+
+// No violation that axe calls serious or critical, in either colour scheme, and nothing wider than the screen.
+export async function accessible(page) {
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme, reducedMotion: "reduce" });
+    await page.evaluate(axe);
+    const { violations } = await page.evaluate(() => window.axe.run());
+    const bad = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+    const shown = bad.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+    assert.deepEqual(shown, [], `${page.url()} in ${colorScheme}`);
+  }
+  await page.emulateMedia({ colorScheme: "light" });
+  const { wide, screen } = await page.evaluate(() => ({
+    wide: document.documentElement.scrollWidth,
+    screen: document.documentElement.clientWidth,
+  }));
+  assert.ok(wide <= screen, `${page.url()} is ${wide} wide on a screen of ${screen}`);
+}
