@@ -248,11 +248,8 @@ impl Open {
     #[must_use]
     pub fn commit(self, counted: Counted) -> Next {
         match counted.outcome {
-            None => {
-                let mut approvers = self.approvers;
-                approvers.insert(counted.person);
-                Next::Open(Self { approvers, ..self })
-            }
+            // Without those who have left since: whoever comes back may answer again.
+            None => Next::Open(Self { approvers: counted.approvers, ..self }),
             Some(outcome) => Next::Ended(Ended {
                 ask: self.ask,
                 canonical: self.canonical,

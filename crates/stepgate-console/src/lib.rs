@@ -14,6 +14,7 @@ mod form;
 mod grants;
 mod headers;
 mod login;
+pub mod oidc;
 mod origin;
 mod pages;
 mod problem;

@@ -197,9 +197,9 @@ impl From<EnrolError> for Problem {
             EnrolError::UnknownPerson | EnrolError::NoFactor | EnrolError::NoReset => Self::not_found(),
             EnrolError::CodeNeeded => Self::new(StatusCode::UNAUTHORIZED, "code_needed", message).step_up(),
             EnrolError::EnrolCodeNeeded | EnrolError::TooWeak(_) => {
-                Self::new(StatusCode::UNAUTHORIZED, "enrolment_code_needed", message)
+                Self::new(StatusCode::FORBIDDEN, "enrolment_code_needed", message)
             }
-            EnrolError::BadEnrolCode => Self::new(StatusCode::UNAUTHORIZED, "bad_enrolment_code", message)
+            EnrolError::BadEnrolCode => Self::new(StatusCode::FORBIDDEN, "bad_enrolment_code", message)
                 .hint("ask the operator for a new one: stepgate user enroll-code NAME"),
             EnrolError::ResetNeeded => Self::new(StatusCode::FORBIDDEN, "reset_needed", message),
             EnrolError::Service => Self::new(StatusCode::FORBIDDEN, "service", message),

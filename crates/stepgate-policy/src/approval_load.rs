@@ -136,13 +136,15 @@ fn strength(report: &mut Report<'_>, fields: &Fields<'_>) -> Strength {
             "strength `weak`: no such factor (e-mail, SMS) is built, and none would be accepted for more",
             "use `standard`, a TOTP app",
         ),
-        Some(more @ (Strength::Strong | Strength::PhishingResistant | Strength::DeviceBound)) => report
-            .error_with_help(
-                node.at,
-                format!("strength `{}` is not built yet", more.as_str()),
-                "use `standard`, a TOTP app: nothing stronger can be verified by this version",
-            ),
-        Some(Strength::Standard) | None => {}
+        Some(Strength::Strong) => report.error_with_help(
+            node.at,
+            "strength `strong` is not built yet",
+            "use `standard`, a TOTP app, or `phishing-resistant`, a passkey",
+        ),
+        Some(more @ (Strength::Standard | Strength::PhishingResistant | Strength::DeviceBound)) => {
+            return more;
+        }
+        None => {}
     }
     Strength::Standard
 }

@@ -421,6 +421,12 @@ impl Desk {
         self.0.covering_grant_within(wanted, wanted.limit)
     }
 
+    /// Whether a grant limits how much is delivered by it; one that is not known does.
+    #[must_use]
+    pub fn is_limited(&self, grant: GrantId) -> bool {
+        self.0.is_limited(grant)
+    }
+
     /// The pass by which this statement may run at this moment, and the request that was approved: to be used up by
     /// [`Desk::spend_pass`].
     #[must_use]

@@ -11,7 +11,7 @@ use stepgate_approval::Page;
 use stepgate_store::{Conditions, DeskError, History, Part, RequestInfo, Shown, ShownParameter};
 use stepgate_types::RequestId;
 
-use super::{Turned, layout, login, message, text};
+use super::{Turned, layout, login, message, oidc, text};
 use crate::api::Api;
 use crate::asks;
 use crate::caller::{Caller, Visitor};
@@ -275,6 +275,7 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
                 @if info.itself { (verification(caller, id)) } @else { (vote(caller, id, conditions)) }
                 @if let Ok(offered) = api.parts.desk.methods(id, &caller.person.name, caller.source()) {
                     (message::ways(caller, info, &offered, conditions.unread.is_some()))
+                    @if oidc::is_offered(&offered) { (oidc::answers(caller, info, conditions)) }
                 }
             } @else { p { "Others answer this request." } }
             @if info.is_of(&caller.person.name) { (ways_out(caller, id)) }

@@ -4,8 +4,11 @@ mod audit;
 mod database;
 mod limits;
 mod load;
+mod notify;
+mod oidc;
 mod place;
 mod sinks;
+mod target;
 mod upkeep;
 mod ways;
 mod witnesses;
@@ -18,10 +21,13 @@ use std::path::{Path, PathBuf};
 pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
 pub(crate) use load::sha256;
+pub(crate) use notify::{Chat, ChatKind, Notifier, NotifyTo};
+pub(crate) use oidc::Provider;
 pub(crate) use place::{HostPort, WebUrl, safe_url};
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
-pub(crate) use ways::{Email, MailTls, Way, WayTo, WayWebhook};
+pub(crate) use target::WebTarget;
+pub(crate) use ways::{Email, MailTls, Way, WayTo};
 pub(crate) use witnesses::Witness;
 
 /// A configuration whose every value makes sense by itself; files it names are not read yet.
@@ -51,6 +57,10 @@ pub(crate) struct Config {
     pub(crate) rules: PathBuf,
     /// How the log is kept.
     pub(crate) audit: Audit,
+    /// Where people log in again, if anywhere.
+    pub(crate) oidc: Option<Provider>,
+    /// Who is told of what happens.
+    pub(crate) notify: Vec<Notifier>,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
 }
@@ -62,6 +72,8 @@ pub(crate) struct Console {
     pub(crate) listen: SocketAddr,
     /// The address that people see, without a slash at the end.
     pub(crate) url: String,
+    /// Makers of authenticators that are trusted, PEM.
+    pub(crate) attestation_roots: Option<PathBuf>,
 }
 
 /// Files of the gate's own certificate.

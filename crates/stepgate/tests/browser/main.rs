@@ -8,6 +8,7 @@
 )]
 
 mod driver;
+mod oidc;
 #[path = "../support/mod.rs"]
 mod support;
 
