@@ -6,7 +6,7 @@ use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
-use crate::pages::{assets, enrol, inbox, login as entrance, request};
+use crate::pages::{assets, enrol, inbox, login as entrance, message, request};
 use crate::{asks, document, events, grants, login, requests};
 
 /// A way in.
@@ -64,6 +64,8 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/r/{id}/cancel", request::cancel)),
         page(post("/r/{id}/not-me", request::not_me)),
         page(post("/r/{id}/comment", request::comment)),
+        page(post("/r/{id}/send", message::send)),
+        page(post("/r/{id}/sent", message::sent)),
         page(post("/grants/{id}/revoke", inbox::revoke)),
         page(get("/enrol", enrol::show)),
         page(post("/enrol/totp", enrol::begin_totp)),

@@ -68,8 +68,8 @@ pub(crate) async fn begin_totp(
     if api.parts.people.factors().list(name).is_empty() {
         return Ok(page(&api, caller, Some(&Problem::proof_needed())));
     }
-    let code = form.get("code").unwrap_or_default().replace(' ', "");
-    match api.parts.desk.enroll_begin(name, Some(&code), caller.source()).await {
+    let code = form.code().unwrap_or_default();
+    match api.parts.desk.enroll_begin(name, Some(code.as_str()), caller.source()).await {
         Ok(uri) => Ok(confirm(caller, Some(&uri), None)),
         Err(error) => Ok(page(&api, caller, Some(&error.into()))),
     }
@@ -83,7 +83,7 @@ fn confirm(caller: &Caller, uri: Option<&str>, problem: Option<&Problem>) -> Res
         @if let Some(uri) = uri { (secret(uri)) }
         form method="post" action="/enrol/totp/confirm" {
             (layout::proof(caller))
-            (layout::code("Code that the app shows", true))
+            (layout::code_only("Code that the app shows", true))
             button { "Use it from now on" }
         }
     };
@@ -112,7 +112,7 @@ pub(crate) async fn confirm_totp(
 ) -> Result<Response, Turned> {
     let form = visitor.form(&headers, &body)?;
     let caller = visitor.caller();
-    let code = form.get("code").unwrap_or_default().replace(' ', "");
+    let code = form.code().unwrap_or_default();
     let done = api.parts.desk.enroll_confirm(&caller.person.name, &code, caller.source()).await;
     if let Err(error) = done {
         return Ok(confirm(caller, None, Some(&error.into())));

@@ -10,9 +10,8 @@ use maud::{Markup, html};
 use stepgate_approval::Page;
 use stepgate_store::{Conditions, DeskError, History, Part, RequestInfo, Shown, ShownParameter};
 use stepgate_types::RequestId;
-use zeroize::Zeroizing;
 
-use super::{Turned, layout, login, text};
+use super::{Turned, layout, login, message, text};
 use crate::api::Api;
 use crate::asks;
 use crate::caller::{Caller, Visitor};
@@ -274,6 +273,9 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
             h2 #answer tabindex="-1" { "Your answer" }
             @if requests::answers(api, &caller.person, info) {
                 @if info.itself { (verification(caller, id)) } @else { (vote(caller, id, conditions)) }
+                @if let Ok(offered) = api.parts.desk.methods(id, &caller.person.name, caller.source()) {
+                    (message::ways(caller, info, &offered, conditions.unread.is_some()))
+                }
             } @else { p { "Others answer this request." } }
             @if info.is_of(&caller.person.name) { (ways_out(caller, id)) }
         }
@@ -463,13 +465,16 @@ pub(crate) async fn comment(
 
 fn answer(visitor: &Visitor, headers: &HeaderMap, body: &Bytes) -> Result<Answer, Problem> {
     let form = visitor.form(headers, body)?;
-    // As apps show it, in two groups.
-    let code = form.get("code").map(|code| Zeroizing::new(code.replace(' ', "")));
-    Ok(Answer { code, reason: form.get("reason").map(str::to_owned) })
+    Ok(Answer { code: form.code(), reason: form.get("reason").map(str::to_owned) })
 }
 
 /// The request again: as it is now, or with what went wrong.
-fn after(api: &Api, caller: &Caller, id: &str, done: Result<(), Problem>) -> Result<Response, Turned> {
+pub(crate) fn after(
+    api: &Api,
+    caller: &Caller,
+    id: &str,
+    done: Result<(), Problem>,
+) -> Result<Response, Turned> {
     let info = requests::find(api, &caller.person, id)?;
     match done {
         Ok(()) => Ok(Redirect::to(&format!("/r/{}", info.request)).into_response()),
