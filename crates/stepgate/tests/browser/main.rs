@@ -9,6 +9,7 @@
 
 mod driver;
 mod oidc;
+mod passkey;
 #[path = "../support/mod.rs"]
 mod support;
 
