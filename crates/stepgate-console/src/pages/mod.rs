@@ -9,6 +9,8 @@ pub(crate) mod inbox;
 mod layout;
 pub(crate) mod login;
 pub(crate) mod message;
+pub(crate) mod oidc;
+mod passkey;
 mod qr;
 pub(crate) mod request;
 mod text;

@@ -86,6 +86,7 @@ const OTHERS: &str = r#"
 {"type":"retention.pruned","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000,"policy":"keep 2200d"}
 {"type":"retention.pruned","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000,"policy":"keep 2200d","operator":"uid:1000"}
 {"type":"retention.subject_shredded","kind":"person","commit":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","records":3}
+{"type":"retention.subjects_pruned","subjects":3}
 {"type":"key.rotated","old":"a","new":"b","n":1}
 {"type":"witness.cosigned","witness":"w","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
 {"type":"sink.configured","name":"siem","kind":"syslog","cursor":7}
