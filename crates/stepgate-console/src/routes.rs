@@ -6,7 +6,7 @@ use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
-use crate::pages::{assets, enrol, inbox, login as entrance, message, request};
+use crate::pages::{assets, enrol, inbox, login as entrance, message, oidc, request};
 use crate::{asks, document, events, factors, grants, login, requests};
 
 /// A way in.
@@ -70,6 +70,10 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/r/{id}/approve", request::approve)),
         page(post("/r/{id}/deny", request::deny)),
         page(post("/r/{id}/cancel", request::cancel)),
+        page(post("/r/{id}/oidc", oidc::begin_answer)),
+        page(post("/enrol/oidc", oidc::begin_link)),
+        page(get("/oidc/callback", oidc::back)),
+        page(post("/oidc/finish", oidc::finish)),
         page(post("/r/{id}/not-me", request::not_me)),
         page(post("/r/{id}/comment", request::comment)),
         page(post("/r/{id}/send", message::send)),

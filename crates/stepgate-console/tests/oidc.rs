@@ -1,6 +1,6 @@
 //! Logging in again at an OpenID provider: a real one (npm oidc-provider), and one that lies as it is told.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::{Request, Response};
 use serde_json::{Value, json};
-use stepgate_console::oidc::{Authenticated, Fetch, MAX_ANSWER, Oidc, OidcError, Settings, Unreachable};
+use stepgate_console::oidc::{
+    Authenticated, Errand, Fetch, MAX_ANSWER, Oidc, OidcError, Settings, Unreachable,
+};
 use stepgate_testkit::{FakeEntropy, Supervised, until_some};
 use stepgate_types::{Clock, PersonName, Strength, Timestamp};
 use zeroize::Zeroizing;
@@ -98,10 +100,10 @@ impl World {
     /// Dana logs in, and comes back.
     fn login(&self, lie: Value) -> Result<Authenticated, OidcError> {
         self.lies(lie);
-        let begun = self.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong)?;
+        let begun = self.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong, Errand::Link)?;
         let (code, state) = self.follow(&begun.url);
         assert_eq!(state, begun.state);
-        self.oidc.finish(Some(&dana()), &state, Some(&code), None)
+        self.oidc.finish(Some(&dana()), &state, Some(&code), None).map(|(who, _)| who)
     }
 
     fn follow(&self, url: &str) -> (String, String) {
@@ -156,7 +158,7 @@ fn token_error(why: &str) -> Result<Authenticated, OidcError> {
 #[test]
 fn a_login_at_a_real_provider_counts_with_its_acr_its_time_and_its_subject() {
     let Some(world) = World::new("provider.mjs", &[REDIRECT, SECRET]) else { return };
-    let begun = world.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong).unwrap();
+    let begun = world.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong, Errand::Link).unwrap();
     let before = Real.now();
     let node = Command::new("node")
         .arg(repository().join("tests/idp/login.mjs"))
@@ -166,7 +168,7 @@ fn a_login_at_a_real_provider_counts_with_its_acr_its_time_and_its_subject() {
     assert!(node.status.success(), "{}", String::from_utf8_lossy(&node.stderr));
     let (code, state) = back(String::from_utf8(node.stdout).unwrap().trim());
     assert_eq!(state, begun.state);
-    let who = world.oidc.finish(Some(&dana()), &state, Some(&code), Some(&world.issuer)).unwrap();
+    let (who, _) = world.oidc.finish(Some(&dana()), &state, Some(&code), Some(&world.issuer)).unwrap();
     assert_eq!((who.subject.as_str(), who.strength, who.acr.as_str()), ("dana", Strength::Strong, "mfa"));
     assert!(who.at.plus(Duration::from_secs(6)) >= before, "{who:?}");
     // Used up, on either side.
@@ -214,10 +216,10 @@ fn a_token_that_the_provider_did_not_sign_is_none() {
 #[test]
 fn a_login_of_somebody_else_of_another_request_or_of_nobody_is_refused() {
     let Some(world) = World::liar() else { return };
-    let begin = || world.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong).unwrap();
+    let begin = || world.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong, Errand::Link).unwrap();
     let finish = |person: Option<&str>, state: &str, code: &str, iss: Option<&str>| {
         let person = person.map(|name| name.parse().unwrap());
-        world.oidc.finish(person.as_ref(), state, Some(code), iss)
+        world.oidc.finish(person.as_ref(), state, Some(code), iss).map(|(who, _)| who)
     };
     // Eve finishes what dana has begun, or sends dana back with a code of her own (login CSRF).
     let (begun, eves) = (begin(), begin());

@@ -166,8 +166,7 @@ impl Judge {
         let unreadable = pending.facts.iter().any(unreadable);
         let others = own == Some(false);
         let asked = self.estimate(pending, by, &view, &who).await;
-        let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
-        let decision = notifying::without_limit(decision, &pending.facts);
+        let decision = notifying::decide(&view, &who, &pending.facts, pending);
         self.gate.metrics.thought(begun.elapsed());
         let again = self.known.comes_again(&pending.facts);
         let facts = Merged::of(&pending.facts);
@@ -207,10 +206,8 @@ impl Judge {
     ) -> Result<Standing, LogError> {
         let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
         let now = signal::still(pending, with_estimate_of(&pending.facts, now), &view.catalog);
-        let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
-        let before = notifying::without_limit(before, &pending.facts);
-        let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
-        let after = notifying::without_limit(after, &now);
+        let before = notifying::decide(view, &who, &pending.facts, pending);
+        let after = notifying::decide(view, &who, &now, pending);
         let stands = is_as_harmless(&before, &after);
         let pending = Pending { facts: now, ..pending.clone() };
         let facts = Merged::of(&pending.facts);

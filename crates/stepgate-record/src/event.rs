@@ -621,7 +621,7 @@ pub enum Event {
         /// The grant.
         grant: GrantId,
     },
-    /// The clock stepped back: this record is older than the one before it says.
+    /// The clock stepped back (also while no gate ran), or ahead of the time that has passed.
     #[serde(rename = "clock.anomaly")]
     ClockAnomaly {
         /// Time of the record before, in microseconds since the Unix epoch.
@@ -667,6 +667,12 @@ pub enum Event {
     /// Personal values that stay were sealed by a new key, before the old one was destroyed.
     #[serde(rename = "retention.subjects_resealed")]
     SubjectsResealed(Renewed),
+    /// Personal values that no record names any more were taken out.
+    #[serde(rename = "retention.subjects_pruned")]
+    SubjectsPruned {
+        /// How many, in this write.
+        subjects: u64,
+    },
     /// Checkpoints are signed by a new key from here on.
     #[serde(rename = "key.rotated")]
     KeyRotated {

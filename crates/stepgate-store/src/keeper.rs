@@ -98,12 +98,14 @@ impl Hand<'_> {
     }
 }
 
-/// While others record, reading a full file goes on a little at a time, so that it takes an eightieth of a core, or a tenth
-/// once much is left to be sealed. Nothing hangs on it but how much a start must read, and what retention may delete.
-struct Breath {
+/// While others record, reading a full file goes on a little at a time, so that it takes an eightieth of a core, a tenth
+/// once much is left to be sealed, and all of one before that is too much for a start to read.
+pub(crate) struct Breath {
     began: Instant,
     records: u32,
     durable: u64,
+    /// When that was last seen to have grown.
+    grew: Instant,
 }
 
 impl Breath {
@@ -117,27 +119,41 @@ impl Breath {
     const SHORT: u32 = 9;
     const MANY: u64 = 16 * SEGMENT_RECORDS;
 
+    /// … and none, once so many are …
+    const TOO_MANY: u64 = 64 * SEGMENT_RECORDS;
+
     /// … and no longer than this.
     const LONGEST: Duration = Duration::from_millis(200);
 
-    fn new(hand: &Hand<'_>) -> Self {
-        Self { began: Instant::now(), records: 0, durable: hand.shared.marks_durable() }
+    /// Where nothing came for so long, nobody records: what nobody waits for is written every 50 ms.
+    const SILENCE: Duration = Duration::from_millis(200);
+
+    pub(crate) fn new(hand: &Hand<'_>) -> Self {
+        let now = Instant::now();
+        Self { began: now, records: 0, durable: hand.shared.marks_durable(), grew: now }
     }
 
     /// A record was read.
-    fn after_one(&mut self, hand: &Hand<'_>) {
+    pub(crate) fn after_one(&mut self, hand: &Hand<'_>) {
         self.records += 1;
         if self.records < Self::RECORDS {
             return;
         }
-        let others_record = hand.shared.marks_durable() != self.durable;
-        if others_record && hand.stops().is_ok() {
-            let left = hand.shared.marks_durable().saturating_sub(hand.shared.archive.sealed_to());
-            let rest = if left > Self::MANY { Self::SHORT } else { Self::REST };
+        let durable = hand.shared.marks_durable();
+        if durable != self.durable {
+            (self.durable, self.grew) = (durable, Instant::now());
+        }
+        if self.grew.elapsed() < Self::SILENCE && hand.stops().is_ok() {
+            let left = durable.saturating_sub(hand.shared.archive.sealed_to());
+            let rest = match left {
+                _ if left > Self::TOO_MANY => 0,
+                _ if left > Self::MANY => Self::SHORT,
+                _ => Self::REST,
+            };
             // Whoever closes the log wakes it.
             thread::park_timeout((self.began.elapsed() * rest).min(Self::LONGEST));
         }
-        *self = Self::new(hand);
+        (self.began, self.records) = (Instant::now(), 0);
     }
 }
 
@@ -309,7 +325,11 @@ impl Keeper {
             );
             return Ok(());
         }
-        crate::retention::prune(hand, keep, false, None).map(drop)
+        let pruned = crate::retention::prune(hand, keep, false, None)?;
+        if pruned.end > pruned.first {
+            hand.shared.subjects.sweep(hand)?;
+        }
+        Ok(())
     }
 
     /// Checks a segment, if it is time.

@@ -51,7 +51,11 @@ impl Log {
         operator: Option<Who>,
     ) -> Result<Pruning, LogError> {
         let hand = Hand { shared: self.shared(), clock: &**self.clock(), stop: &AtomicBool::new(false) };
-        prune(&hand, keep, dry_run, operator)
+        let pruned = prune(&hand, keep, dry_run, operator)?;
+        if !dry_run && pruned.end > pruned.first {
+            hand.shared.subjects.sweep(&hand)?;
+        }
+        Ok(pruned)
     }
 }
 

@@ -56,13 +56,14 @@ impl Store {
         };
         let people = People::open(&log, &vault).map_err(|error| trouble("people", &error))?;
         let factors = people.factors();
-        let desk = Desk::open(
+        let kept = config.data.join("requests");
+        let desk = Desk::open_with(
             log.clone(),
             people.clone(),
             factors.clone(),
             vault.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
+            (Arc::clone(&clock), Arc::clone(&entropy)),
+            config.sealed_requests.then_some(kept.as_path()),
         )
         .map_err(|error| trouble("requests and grants", &error))?;
         let finder = Finder::new(&log);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use openidconnect::AdditionalClaims;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use stepgate_approval::Proof;
 use stepgate_types::{GroupName, PersonName, Strength, Timestamp};
 
 use super::provider::Settings;
@@ -24,6 +25,10 @@ impl AdditionalClaims for Extra {}
 /// Who has just logged in at the provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authenticated {
+    /// What the token was made for, as [`super::Oidc::begin`] was given it, in hexadecimal.
+    pub nonce: String,
+    /// Whose word it is.
+    pub issuer: String,
     /// The provider's own, unchanging name of them (`sub`): what a person is linked by.
     pub subject: String,
     /// When they last logged in there (`auth_time`).
@@ -36,6 +41,15 @@ pub struct Authenticated {
     pub name: Option<PersonName>,
     /// The groups that the claim of the configuration names, those that can be groups here.
     pub groups: BTreeSet<GroupName>,
+}
+
+impl Authenticated {
+    /// What proves it to the desk.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        let Self { issuer, subject, nonce, strength, .. } = self;
+        Proof::Oidc(json!({"iss": issuer, "sub": subject, "nonce": nonce, "strength": strength}))
+    }
 }
 
 impl Extra {

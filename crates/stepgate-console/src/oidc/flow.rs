@@ -10,6 +10,7 @@ use openidconnect::{
 use stepgate_types::{PersonName, Strength, Timestamp};
 
 use super::claims::Authenticated;
+use super::errand::Errand;
 use super::pending::Pending;
 use super::provider::{ASK_AGAIN, Client, Oidc};
 
@@ -85,6 +86,7 @@ impl Oidc {
         person: Option<&PersonName>,
         challenge: &[u8; 32],
         strength: Strength,
+        errand: Errand,
     ) -> Result<Begun, OidcError> {
         let client = self.known_client()?;
         let (state, verifier) = (self.token()?, PkceCodeVerifier::new(self.token()?));
@@ -105,7 +107,7 @@ impl Oidc {
             }
         }
         let (url, _, _) = request.url();
-        let pending = Pending { person: person.cloned(), nonce, verifier, begun: self.clock.now() };
+        let pending = Pending { person: person.cloned(), errand, nonce, verifier, begun: self.clock.now() };
         self.pending.insert(&state, pending);
         Ok(Begun { url: url.into(), state })
     }
@@ -121,7 +123,7 @@ impl Oidc {
         state: &str,
         code: Option<&str>,
         iss: Option<&str>,
-    ) -> Result<Authenticated, OidcError> {
+    ) -> Result<(Authenticated, Errand), OidcError> {
         let given = [Some(state), code, iss];
         if given.into_iter().flatten().any(|parameter| parameter.len() > MAX_PARAMETER) {
             return Err(OidcError::UnknownState);
@@ -144,11 +146,12 @@ impl Oidc {
             .map_err(|error| OidcError::provider("the exchange of the code", &error))?;
         let token = answer.id_token().ok_or(OidcError::Token("there is none"))?;
         let check = |client: &Client| self.check_token(client, token, &pending.nonce, pending.begun);
-        match check(&client) {
+        let checked = match check(&client) {
             // Its keys may have changed.
-            Err(Bad::Signature) => check(&*self.client(ASK_AGAIN)?).map_err(OidcError::from),
-            checked => checked.map_err(OidcError::from),
-        }
+            Err(Bad::Signature) => check(&*self.client(ASK_AGAIN)?),
+            checked => checked,
+        };
+        Ok((checked?, pending.errand))
     }
 
     fn check_token(
@@ -179,6 +182,8 @@ impl Oidc {
         let extra = claims.additional_claims();
         let standard = claims.preferred_username().map(|name| name.as_str());
         Ok(Authenticated {
+            nonce: nonce.secret().clone(),
+            issuer: self.settings.issuer.clone(),
             subject: claims.subject().to_string(),
             at,
             acr: acr.to_owned(),

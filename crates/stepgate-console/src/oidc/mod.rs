@@ -5,12 +5,14 @@
 //! only `auth_time`, `acr`, `nonce` and `sub` of a token that it signed count.
 
 mod claims;
+mod errand;
 mod fetch;
 mod flow;
 mod pending;
 mod provider;
 
 pub use claims::Authenticated;
+pub use errand::Errand;
 pub use fetch::{Fetch, MAX_ANSWER, Unreachable};
 pub use flow::{Begun, OidcError};
 pub use provider::{Accepted, Oidc, Settings};

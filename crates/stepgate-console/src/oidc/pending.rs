@@ -8,6 +8,8 @@ use openidconnect::{Nonce, PkceCodeVerifier};
 use sha2::{Digest as _, Sha256};
 use stepgate_types::{PersonName, Timestamp};
 
+use super::errand::Errand;
+
 /// How long somebody has for it (NIST SP 800-63B-4 section 3.1.3.3 gives a code as long).
 const LIFE: Duration = Duration::from_secs(10 * 60);
 
@@ -21,6 +23,8 @@ const MAX: usize = 4096;
 pub(super) struct Pending {
     /// For whom; nobody else may finish it.
     pub(super) person: Option<PersonName>,
+    /// What for.
+    pub(super) errand: Errand,
     pub(super) nonce: Nonce,
     pub(super) verifier: PkceCodeVerifier,
     /// Whoever logged in before this moment has not done so for this.
@@ -72,6 +76,7 @@ mod tests {
     fn pending(person: Option<&str>, begun: i64) -> Pending {
         Pending {
             person: person.map(|name| name.parse().unwrap()),
+            errand: Errand::Link,
             nonce: Nonce::new("n".to_owned()),
             verifier: PkceCodeVerifier::new("v".repeat(43)),
             begun: Timestamp::from_micros(begun),

@@ -9,6 +9,7 @@ pub(crate) mod inbox;
 mod layout;
 pub(crate) mod login;
 pub(crate) mod message;
+pub(crate) mod oidc;
 mod passkey;
 mod qr;
 pub(crate) mod request;

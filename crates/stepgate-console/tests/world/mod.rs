@@ -139,6 +139,7 @@ impl World {
             clock: clock.clone(),
             entropy,
             observed: Arc::new(Fine),
+            oidc: None,
             url: if url.is_empty() { format!("http://{address}") } else { url.to_owned() },
             foresee: Arc::new(Foreseeing(clock.clone())),
         };

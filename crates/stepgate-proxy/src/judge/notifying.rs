@@ -2,9 +2,12 @@
 //! fires) is no row of its result, and leaves when its transaction ends. No limit on rows or bytes can hold it, so that
 //! an approval of so many rows is none of it.
 
-use stepgate_policy::Decision;
+use stepgate_policy::{Circumstances, Decision};
+use stepgate_session::Pending;
 use stepgate_sql::{Facts, SinkKind};
 use stepgate_types::{Action, Limit};
+
+use crate::database::View;
 
 /// What the HINT says where nobody could be asked for more than the limit.
 const HINT: &str = "It sends what it reads as notifications, which a limit cannot hold back: have the policy's owner name \
@@ -16,9 +19,15 @@ pub(super) fn notifies(message: &[Facts]) -> bool {
     message.iter().any(sends)
 }
 
+/// Decides about a message of these facts, with the values of `pending`.
+pub(super) fn decide(view: &View, who: &Circumstances, message: &[Facts], pending: &Pending) -> Decision {
+    let decision = view.rules.decide_by(who, &view.bound, message, &pending.compared());
+    without_limit(decision, message)
+}
+
 /// The decision on a message as that is: where rows are limited and it notifies, all of it is asked about before it runs,
 /// by whom the rest of it would be asked about once the limit is reached.
-pub(super) fn without_limit(decision: Decision, message: &[Facts]) -> Decision {
+fn without_limit(decision: Decision, message: &[Facts]) -> Decision {
     let limited = decision.enforced && !decision.limit.is_none() && decision.action < Action::Deny;
     if !limited || !notifies(message) {
         return decision;

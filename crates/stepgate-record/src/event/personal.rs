@@ -167,6 +167,7 @@ macro_rules! each {
             | Event::LogSealed(_)
             | Event::LogRestored(_)
             | Event::SubjectsResealed(_)
+            | Event::SubjectsPruned { .. }
             | Event::KeyRotated { .. }
             | Event::WitnessCosigned { .. } => {}
         }

@@ -3,7 +3,7 @@
 //! An index says which records *may* pass a filter; each of these is read, and the filter decides. So a wrong index
 //! can hide records and never show a wrong one; where a file of it is missing or broken it is made anew, and
 //! verification makes it anew to compare. Each 65,536 records have one, in a file as soon as there are as many;
-//! of the others it is in memory.
+//! of the others it is in memory, and what is not indexed yet is read.
 
 mod bits;
 mod chunk;
@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 use stepgate_record::{Filter, Hash, MAX_RECORD_BYTES, Sieve, members};
@@ -71,6 +71,13 @@ impl Finder {
         Ok((end.saturating_sub(active.next()), end))
     }
 
+    /// How many records are not indexed yet: these, a search reads.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let indexed = self.active.lock().unwrap_or_else(PoisonError::into_inner).next();
+        self.log.len().saturating_sub(indexed)
+    }
+
     /// Whether a record of this log passes; as a search finds out.
     ///
     /// # Errors
@@ -93,6 +100,7 @@ impl Finder {
             let range = (first.max(floor), first.saturating_add(CHUNK).min(end));
             let goes_on = match how.scan {
                 true => self.scan_chunk(&sieve, range, how.reverse, each)?,
+                false if self.is_sealed_away(&sieve, range) => true,
                 false => self.search_chunk(&sieve, first, range, how.reverse, each)?,
             };
             if !goes_on {
@@ -100,6 +108,24 @@ impl Finder {
             }
         }
         Ok(())
+    }
+
+    /// Whether these records are all sealed, and none of them is of a time that can pass, as their seals say.
+    fn is_sealed_away(&self, sieve: &Sieve, (mut from, end): (u64, u64)) -> bool {
+        let seals = self.log.shared().archive.seals();
+        let of = seals.partition_point(|seal| seal.end <= from);
+        for seal in seals.iter().skip(of) {
+            let (oldest, newest) = (seal.oldest_us, seal.newest_us);
+            let out = sieve.excludes(Timestamp::from_micros(oldest), Timestamp::from_micros(newest));
+            if !out || seal.first > from {
+                return false;
+            }
+            from = seal.end;
+            if from >= end {
+                return true;
+            }
+        }
+        false
     }
 
     fn scan_chunk(
@@ -140,9 +166,29 @@ impl Finder {
         reverse: bool,
         each: Each<'_>,
     ) -> Result<bool, LogError> {
-        let Some(index) = self.index(sieve, first, from)? else {
+        let Some((index, indexed)) = self.index(sieve, first, from)? else {
             return self.scan_chunk(sieve, (from, end), reverse, each);
         };
+        // Nobody waits for what is not indexed yet: it is read.
+        let middle = end.min(indexed).max(from);
+        if reverse {
+            Ok(self.scan_chunk(sieve, (middle, end), true, each)?
+                && self.search_indexed(sieve, &index, first, (from, middle), true, each)?)
+        } else {
+            Ok(self.search_indexed(sieve, &index, first, (from, middle), false, each)?
+                && self.scan_chunk(sieve, (middle, end), false, each)?)
+        }
+    }
+
+    fn search_indexed(
+        &self,
+        sieve: &Sieve,
+        index: &Index,
+        first: u64,
+        (from, end): (u64, u64),
+        reverse: bool,
+        each: Each<'_>,
+    ) -> Result<bool, LogError> {
         let candidates = index.candidates();
         let mut files = Files::new(self.log.shared().records.dir());
         let mut offsets = candidates.offsets();
@@ -190,38 +236,34 @@ impl Finder {
         Ok(missing.is_nothing())
     }
 
-    /// The index of a chunk, and what it finds: from its file, from memory, or made from the records. `None`: those
-    /// before `from` are not there any more.
-    fn index(&self, sieve: &Sieve, first: u64, from: u64) -> Result<Option<Index>, LogError> {
-        let active = self.caught_up()?;
+    /// The index of a chunk, what it finds, and before which record: from its file, from memory, or made from the
+    /// records. `None`: there is none yet, or records before `from` are not there any more.
+    fn index(&self, sieve: &Sieve, first: u64, from: u64) -> Result<Option<(Index, u64)>, LogError> {
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         if active.first == first {
-            let candidates = active.candidates(sieve);
-            drop(active);
-            return Ok(Some(Index { candidates, places: Places::Active(Arc::clone(&self.active), first) }));
+            let (candidates, indexed) = (active.candidates(sieve), active.next());
+            let places = Places::Active(Arc::clone(&self.active), first);
+            return Ok(Some((Index { candidates, places }, indexed)));
+        }
+        if active.first < first {
+            return Ok(None);
         }
         drop(active);
+        let all = first.saturating_add(CHUNK);
         let dir = self.log.shared().records.dir();
         let stored = file::Stored::open(dir, self.log.id(), first);
         let found = stored.and_then(|stored| Some((stored.candidates(sieve)?, stored)));
         if let Some((candidates, stored)) = found {
-            return Ok(Some(Index { candidates, places: Places::Stored(Box::new(stored)) }));
+            return Ok(Some((Index { candidates, places: Places::Stored(Box::new(stored)) }, all)));
         }
         if from > first {
             return Ok(None);
         }
         let mut chunk = Chunk::new(first);
-        let end = first.saturating_add(CHUNK);
-        self.fill(&mut chunk, end, end)?;
+        self.fill(&mut chunk, all, all)?;
         keep(dir, self.log.id(), &chunk);
-        Ok(Some(Index { candidates: chunk.candidates(sieve), places: Places::Made(Box::new(chunk)) }))
-    }
-
-    /// The index of the newest records.
-    fn caught_up(&self) -> Result<MutexGuard<'_, Chunk>, LogError> {
-        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        let end = self.log.len();
-        self.advance(&mut active, end, end)?;
-        Ok(active)
+        let candidates = chunk.candidates(sieve);
+        Ok(Some((Index { candidates, places: Places::Made(Box::new(chunk)) }, all)))
     }
 
     /// Indexes the records before `until`, and before `end` what was written with the last of them; a full chunk becomes

@@ -77,6 +77,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let notify = notify::read(file, &mut top, problems);
     let oidc = oidc::read(file, &mut top, problems);
     let limits = limits::read(&mut top, problems);
+    let sealed_requests = top.flag("sealed_requests", problems).unwrap_or_default();
     top.finish(problems);
     Some(Config {
         file: file.to_owned(),
@@ -94,6 +95,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         notify,
         oidc,
         limits,
+        sealed_requests,
     })
 }
 

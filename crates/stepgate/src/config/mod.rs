@@ -63,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) notify: Vec<Notifier>,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
+    /// Whether open requests are kept encrypted, and go on after a restart.
+    pub(crate) sealed_requests: bool,
 }
 
 /// Where people's commands and browsers go.

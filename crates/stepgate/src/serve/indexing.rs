@@ -12,12 +12,15 @@ const EVERY: Duration = Duration::from_secs(1);
 const AT_ONCE: u64 = 1_000;
 
 /// So many times as long as the work took nothing is done while others record: that is a fiftieth of one core. A search
-/// indexes what is missing by itself.
+/// reads what is missing.
 const REST: u32 = 49;
 
-/// Once more records than this are left, it takes a tenth.
-const MANY: u64 = 1_000_000;
+/// Once more records than this are left, it takes a tenth, …
+const MANY: u64 = 262_144;
 const SHORT: u32 = 9;
+
+/// … and once as many are, all of it: else searches would read more and more.
+const TOO_MANY: u64 = 1_000_000;
 
 /// Indexes what was recorded since, until `shutdown`.
 pub(crate) async fn keep_up(finder: Finder, mut shutdown: watch::Receiver<bool>) {
@@ -28,7 +31,11 @@ pub(crate) async fn keep_up(finder: Finder, mut shutdown: watch::Receiver<bool>)
         let pause = match lag {
             Ok(Ok((left @ 1.., records))) => {
                 let others_record = std::mem::replace(&mut before, records) != records;
-                let rest = if left > MANY { SHORT } else { REST };
+                let rest = match left {
+                    _ if left > TOO_MANY => 0,
+                    _ if left > MANY => SHORT,
+                    _ => REST,
+                };
                 began.elapsed() * if others_record { rest } else { 1 }
             }
             Ok(Ok((0, _))) | Err(_) => EVERY,

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stepgate_approval::OidcFactor;
 use stepgate_console::{Api, Encryption};
 use stepgate_proxy::{Gate, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -25,6 +26,7 @@ use crate::certificate;
 use crate::config::Config;
 use crate::deliver::{self, Delivery};
 use crate::failure::Failure;
+use crate::oidc;
 use crate::operator::{self, AdminSocket, Operations, log_error};
 use crate::output;
 use crate::rules;
@@ -147,7 +149,12 @@ async fn serve(
         Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
             .notifying(&config.notify, &config.console.url),
     );
+    let oidc = oidc::provider(config, &store.clock, &store.entropy)?;
+    if oidc.is_some() {
+        store.desk.plug(Arc::new(OidcFactor));
+    }
     let api = Api::new(stepgate_console::Parts {
+        oidc,
         desk: store.desk.clone(),
         people: store.people.clone(),
         log: store.log.clone(),

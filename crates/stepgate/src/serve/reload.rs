@@ -156,6 +156,7 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
         ("data", started.data == now.data),
         ("keys.master_file", started.master_file == now.master_file),
         ("audit.ordinary", started.audit.ordinary_durable == now.audit.ordinary_durable),
+        ("sealed_requests", started.sealed_requests == now.sealed_requests),
         ("audit.sinks", started.audit.sinks == now.audit.sinks),
         ("audit.checkpoints", started.audit.checkpoints == now.audit.checkpoints),
         ("audit.witnesses", started.audit.witnesses == now.audit.witnesses),

@@ -113,6 +113,41 @@ fn a_gate_killed_between_approval_and_release_runs_the_statement_once_at_most() 
 }
 
 #[test]
+fn what_was_held_when_the_gate_was_killed_is_approved_after_it_where_that_is_configured() {
+    const EXPORT: &str = "copy (select email from customers where id = 1) to stdout;";
+    let mut world = World::configured("sealed_requests: true");
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    psql.send(EXPORT).unwrap();
+    let request = held(&mut psql);
+    world.gate.kill();
+    let files: Vec<_> =
+        std::fs::read_dir(world.gate.data().join("requests")).unwrap().map(Result::unwrap).collect();
+    assert_eq!(files.len(), 2);
+    let plain = |path: &std::path::Path| {
+        let bytes = std::fs::read(path).unwrap();
+        bytes.windows(9).any(|bytes| bytes == b"customers")
+    };
+    assert!(!files.iter().any(|file| plain(&file.path())));
+    world.gate.serve().unwrap();
+    olga.login(&world.gate).unwrap();
+    let shown = world.gate.run(["request", "show", &request, "--as", "olga"], "").unwrap().ok().unwrap();
+    assert!(shown.contains("where id = 1") && shown.contains("deferred"), "{shown}");
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    let mut again = world.psql(&dana);
+    let reply = again.run(EXPORT).unwrap();
+    assert!(reply.is_ok() && reply.text().contains("@example.test"), "{}", reply.text());
+    assert!(!reply.text().contains("stepgate:"), "{}", reply.text());
+    again.send(EXPORT).unwrap();
+    assert_ne!(held(&mut again), request, "once");
+    assert_eq!(
+        std::fs::read_dir(world.gate.data().join("requests")).unwrap().count(),
+        2,
+        "of the new one alone"
+    );
+}
+
+#[test]
 fn a_policy_changed_while_a_statement_waits_has_it_asked_for_anew() {
     let mut world = World::new();
     let mut dana = world.dana();

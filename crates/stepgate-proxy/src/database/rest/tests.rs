@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use stepgate_policy::Ruleset;
 use stepgate_store::{Log, LogOptions, Vault};
 use stepgate_testkit::{Cluster, FakeClock, FakeEntropy};
