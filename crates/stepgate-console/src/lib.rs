@@ -10,6 +10,7 @@ mod asks;
 mod caller;
 mod document;
 mod events;
+mod factors;
 mod form;
 mod grants;
 mod headers;

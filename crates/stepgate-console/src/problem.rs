@@ -92,6 +92,16 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "proof_needed", "this needs a fresh code").step_up()
     }
 
+    /// What a proof answers is not there.
+    pub(crate) fn no_challenge(message: String) -> Self {
+        Self::new(StatusCode::CONFLICT, "no_challenge", message)
+    }
+
+    /// A method that there is not.
+    pub(crate) fn no_method(message: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "no_method", message)
+    }
+
     /// What it says to a person.
     pub(crate) fn message(&self) -> &str {
         &self.message
@@ -179,7 +189,7 @@ impl From<VerifyError> for Problem {
             VerifyError::Suspended => Self::new(StatusCode::FORBIDDEN, "suspended", message)
                 .hint("use another method, or ask the operator to run: stepgate user factor unlock NAME ID"),
             VerifyError::Factor(_) => Self::new(StatusCode::UNAUTHORIZED, "wrong_proof", message).step_up(),
-            VerifyError::Challenge(_) => Self::new(StatusCode::CONFLICT, "no_challenge", message),
+            VerifyError::Challenge(_) => Self::no_challenge(message),
             VerifyError::TooNew(_) => Self::new(StatusCode::FORBIDDEN, "too_new", message),
             VerifyError::Unavailable { .. } => Self::new(StatusCode::CONFLICT, "unavailable", message),
             VerifyError::NotFullyShown => Self::new(StatusCode::CONFLICT, "not_fully_shown", message)
@@ -194,8 +204,11 @@ impl From<EnrolError> for Problem {
         let message = error.to_string();
         match error {
             EnrolError::Verify(error) => error.into(),
-            EnrolError::UnknownPerson | EnrolError::NoFactor | EnrolError::NoReset => Self::not_found(),
-            EnrolError::CodeNeeded => Self::new(StatusCode::UNAUTHORIZED, "code_needed", message).step_up(),
+            EnrolError::UnknownPerson => Self::login_required(),
+            EnrolError::NoFactor | EnrolError::NoReset => {
+                Self::new(StatusCode::CONFLICT, "no_factor", message)
+            }
+            EnrolError::CodeNeeded => Self::proof_needed(),
             EnrolError::EnrolCodeNeeded | EnrolError::TooWeak(_) => {
                 Self::new(StatusCode::UNAUTHORIZED, "enrolment_code_needed", message)
             }

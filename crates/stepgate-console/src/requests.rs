@@ -8,30 +8,37 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stepgate_approval::Page;
+use stepgate_approval::{Page, Reason};
 use stepgate_record::Outcome;
-use stepgate_store::{DeskError, End, Part, Person, Progress, RequestInfo, Shown};
+use stepgate_store::{DeskError, End, Part, Person, Presented, Progress, RequestInfo, Shown, VerifyError};
 use stepgate_types::{RequestId, Strength};
 use zeroize::Zeroizing;
 
 use crate::api::{Api, json_body};
 use crate::caller::Caller;
+use crate::factors::Given;
 use crate::problem::Problem;
 
-/// A fresh code, and for answers a reason.
+/// A fresh proof, and for answers a reason.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Answer {
     #[serde(default)]
     pub(crate) code: Option<Zeroizing<String>>,
+    /// The proof, where it is more than a code of an app or a list.
+    #[serde(default)]
+    pub(crate) proof: Option<Given>,
     #[serde(default)]
     pub(crate) reason: Option<String>,
 }
 
 impl Answer {
-    fn code(&self) -> Result<&str, Problem> {
-        let code = self.code.as_ref().map(|code| code.trim()).filter(|code| !code.is_empty());
-        code.ok_or_else(Problem::proof_needed)
+    fn presented(&self) -> Result<Presented, Problem> {
+        match (&self.code, &self.proof) {
+            (Some(_), Some(_)) => Err(Problem::no_challenge("give a code or a proof, not both".to_owned())),
+            (Some(code), None) => Given::code(code.clone()).presented(),
+            (None, proof) => proof.clone().unwrap_or_default().presented(),
+        }
     }
 }
 
@@ -194,10 +201,31 @@ pub(crate) async fn prove_own(
 ) -> Result<End, Problem> {
     let strength = conditions(api, caller, info)?;
     let own = async {
-        let (name, code) = (&caller.person.name, answer.code()?);
-        Ok::<_, Problem>(api.parts.desk.verify(info.request, name, code, caller.address).await?)
+        let given = desk_answer(caller, info, answer, true, true)?;
+        let progress = api.parts.desk.answer(given).await?;
+        // One answer always ends a request of one's own.
+        progress.ended.ok_or_else(Problem::not_found)
     };
-    own.await.map_err(|problem| problem.of_strength(strength))
+    own.await.map_err(|problem: Problem| problem.of_strength(strength))
+}
+
+fn desk_answer(
+    caller: &Caller,
+    info: &RequestInfo,
+    answer: &Answer,
+    approve: bool,
+    own: bool,
+) -> Result<stepgate_store::Answer, Problem> {
+    let reason = answer.reason.as_deref().filter(|_| !own).map(Reason::parse).transpose();
+    Ok(stepgate_store::Answer {
+        request: info.request,
+        person: caller.person.name.clone(),
+        presented: answer.presented()?,
+        approve,
+        reason: reason.map_err(VerifyError::from)?.flatten(),
+        source: caller.address.into(),
+        own,
+    })
 }
 
 /// A person says yes or no to a request of somebody else.
@@ -210,9 +238,8 @@ pub(crate) async fn answer(
 ) -> Result<Progress, Problem> {
     let strength = conditions(api, caller, info)?;
     let vote = async {
-        let (name, code, reason) = (&caller.person.name, answer.code()?, answer.reason.as_deref());
-        let vote = api.parts.desk.vote(info.request, name, code, approve, reason, caller.address);
-        Ok::<_, Problem>(vote.await?)
+        let given = desk_answer(caller, info, answer, approve, false)?;
+        Ok::<_, Problem>(api.parts.desk.answer(given).await?)
     };
     vote.await.map_err(|problem| problem.of_strength(strength))
 }

@@ -40,7 +40,11 @@ async fn a_wrong_code_a_spent_code_and_a_late_answer_are_told_apart_and_release_
     assert_eq!((wrong.status, wrong.error().as_str()), (401, "wrong_code"));
     // RFC 9470 section 3.
     assert!(wrong.head.contains("error=\"insufficient_user_authentication\""), "{}", wrong.head);
-    world.desk.prove(&name("dana"), &world.code("dana"), [192, 0, 2, 7].into()).await.unwrap();
+    world
+        .desk
+        .prove(&name("dana"), &world.code("dana"), std::net::IpAddr::from([192, 0, 2, 7]))
+        .await
+        .unwrap();
     let spent = world.post(&path, &dana, json!({"code": world.code("dana")})).await;
     assert_eq!((spent.status, spent.error().as_str()), (401, "code_replayed"));
     let cancel = format!("/api/v1/requests/{}/cancel", waiting.request);

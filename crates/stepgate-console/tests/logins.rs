@@ -117,7 +117,7 @@ async fn what_follows_links_approves_nothing() {
     for id in [own.request, others.request] {
         assert_eq!(world.desk.request(id).unwrap().state, "open");
     }
-    world.desk.prove(&name("dana"), &code, [192, 0, 2, 7].into()).await.unwrap();
+    world.desk.prove(&name("dana"), &code, std::net::IpAddr::from([192, 0, 2, 7])).await.unwrap();
     assert_eq!(dana.get(&world, "/").await.status, 200, "nor logs it out");
 }
 

@@ -35,6 +35,7 @@ async fn every_answer_and_field_that_the_document_names_is_given() {
     login_and_out(&world).await;
     answered(&world).await;
     ended(&world).await;
+    factors(&world).await;
     // Last: from now on nobody gets through.
     world.exhaust().await;
     for (method, path, _) in world.document.operations() {
@@ -195,6 +196,85 @@ async fn ended(world: &World) {
             assert_eq!(late.error(), "ended", "{verb}");
         }
     }
+}
+
+/// One's own authenticators, and what is answered by them.
+async fn factors(world: &World) {
+    let (dana, omar) = (world.login("dana").await, world.login("omar").await);
+    let post = async |path: &str, token: &str, body: Value| -> Answer { world.post(path, token, body).await };
+    world.clock.advance(Duration::from_secs(3600));
+    let listed = world.get("/api/v1/factors", &dana).await;
+    assert_eq!((listed.status, &listed.json()[0]["method"]), (200, &json!("totp")));
+    let own = world.step_up().await;
+    let path = format!("/api/v1/requests/{}", own.request);
+    let methods = world.get(&format!("{path}/methods"), &dana).await.json();
+    assert_eq!((&methods[0]["method"], &methods[0]["available"]), (&json!("totp"), &json!(true)));
+    for path in ["new", "confirm", "challenge", "remove", "reset"] {
+        unreadable(world, &format!("/api/v1/factors/{path}"), &dana).await;
+    }
+    let challenge = format!("{path}/challenge");
+    unreadable(world, &challenge, &dana).await;
+    assert_eq!(post(&challenge, &dana, json!({"method": "phone"})).await.error(), "no_method");
+    let challenged = post(&challenge, &dana, json!({"method": "totp", "approve": true})).await.json();
+    let proof = json!({"code": world.code("dana"), "challenge": challenged["challenge"], "method": "totp"});
+    let both = json!({"code": world.code("dana"), "proof": proof.clone()});
+    assert_eq!(post(&format!("{path}/verify"), &dana, both).await.error(), "no_challenge");
+    let verified = post(&format!("{path}/verify"), &dana, json!({"proof": proof})).await;
+    assert_eq!(verified.json()["state"], "approved", "{}", verified.body);
+    for path in ["methods", "challenge"] {
+        let (method, body) =
+            if path == "methods" { ("GET", None) } else { ("POST", Some(json!({"method": "totp"}))) };
+        let late = world.call(method, &format!("/api/v1/requests/{}/{path}", own.request), &dana, body).await;
+        assert_eq!(late.error(), "ended", "{path}");
+    }
+    // Another one, by a code of the first.
+    world.clock.advance(Duration::from_secs(30));
+    let new = "/api/v1/factors/new";
+    let about = json!({"method": "totp", "name": "old phone", "about": {}, "replaces": "totp-00000000"});
+    assert_eq!(post(new, &dana, about).await.error(), "no_factor");
+    assert_eq!(post(new, &dana, json!({"method": "totp"})).await.error(), "proof_needed");
+    let by_code =
+        json!({"method": "totp", "name": "old phone", "about": {}, "proof": {"code": world.code("dana")}});
+    let begun = post(new, &dana, by_code).await.json();
+    let phone = world.phone(begun["shown"]["otpauth_uri"].as_str().unwrap());
+    let confirm = "/api/v1/factors/confirm";
+    let confirmation = json!({"method": "totp", "proof": {"code": phone.code_at(world.now())}});
+    let id = post(confirm, &dana, confirmation.clone()).await.json()["id"].clone();
+    assert_eq!(post(confirm, &dana, confirmation).await.error(), "not_begun");
+    assert_eq!(post(confirm, &dana, json!({"method": "totp", "proof": {}})).await.error(), "proof_needed");
+    // In the place of that one, yet another; and an enrolment code besides is no harm.
+    world.clock.advance(Duration::from_secs(30));
+    let replaced = json!({"method": "totp", "replaces": id, "enrolment_code": "0000",
+        "proof": {"code": world.code("dana")}});
+    assert_eq!(post(new, &dana, replaced).await.status, 200);
+    let own = "/api/v1/factors/challenge";
+    assert_eq!(post(own, &dana, json!({"method": "oidc"})).await.error(), "not_enrolled");
+    assert_eq!(post(own, &omar, json!({"method": "totp", "reset": "dana"})).await.status, 200);
+    // Taken away again.
+    let remove = "/api/v1/factors/remove";
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!(post(remove, &dana, json!({"id": id})).await.error(), "proof_needed");
+    let nothing = json!({"id": "phone", "proof": {"code": world.code("dana")}});
+    assert_eq!(post(remove, &dana, nothing).await.error(), "no_factor");
+    assert_eq!(
+        post(remove, &dana, json!({"id": id, "proof": {"code": world.code("dana")}})).await.status,
+        200
+    );
+    // All of them, by two people.
+    let reset = "/api/v1/factors/reset";
+    let by_omar = json!({"person": "dana", "proof": {"code": world.code("omar")}});
+    assert_eq!(post(reset, &omar, json!({"person": "dana"})).await.error(), "proof_needed");
+    assert_eq!(post(reset, &omar, by_omar.clone()).await.error(), "no_factor");
+    world.ask_reset("dana").await;
+    assert_eq!(post(reset, &omar, by_omar).await.status, 200);
+    assert_eq!(world.get("/api/v1/factors", &dana).await.json(), json!([]));
+    // By a password alone, and by a wrong code, nothing is enrolled.
+    assert_eq!(post(new, &dana, json!({"method": "totp"})).await.error(), "enrolment_code_needed");
+    let guessed = json!({"method": "totp", "enrolment_code": "0000-0000-0000-0000-0000-0000"});
+    assert_eq!(post(new, &dana, guessed).await.error(), "bad_enrolment_code");
+    let request = world.step_up().await.request;
+    let challenge = format!("/api/v1/requests/{request}/challenge");
+    assert_eq!(post(&challenge, &dana, json!({"method": "totp"})).await.error(), "not_enrolled");
 }
 
 fn all_seen(world: &World) {

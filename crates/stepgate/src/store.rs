@@ -49,6 +49,7 @@ impl Store {
         };
         let people = People::open(&log, &vault).map_err(|error| trouble("people", &error))?;
         let factors = people.factors();
+        factors.set_rules(config.factors.clone());
         let desk = Desk::open(
             log.clone(),
             people.clone(),

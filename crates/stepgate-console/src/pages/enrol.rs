@@ -7,6 +7,10 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
+use serde_json::Value;
+use stepgate_approval::Method;
+use stepgate_store::Enrol;
+use zeroize::Zeroizing;
 
 use super::{Turned, layout, qr, text};
 use crate::api::Api;
@@ -23,7 +27,14 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
         h1 { "Authenticators" }
         (layout::alert(problem))
         @if factors.is_empty() {
-            p { "You have none. A password alone enrols none: ask whoever runs the gate." }
+            p { "You have none. A password alone enrols none: ask whoever runs the gate for an enrolment code." }
+            form method="post" action="/enrol/totp" {
+                (layout::proof(caller))
+                label for="enrolment-code" { "Enrolment code" }
+                input #enrolment-code name="enrolment_code" type="text" autocomplete="off" autocapitalize="characters"
+                    spellcheck="false" maxlength="40" required;
+                button { "Go on" }
+            }
         } @else {
             ul.cards {
                 @for factor in &factors { li { (factor.name) " (" (factor.method().as_str()) ") since " (text::moment(&factor.enrolled.to_string())) } }
@@ -64,6 +75,14 @@ pub(crate) async fn begin_totp(
     let form = visitor.form(&headers, &body)?;
     let caller = visitor.caller();
     let name = &caller.person.name;
+    if let Some(code) = form.get("enrolment_code").filter(|code| !code.is_empty()) {
+        let code = Some(Zeroizing::new(code.to_owned()));
+        let enrol = Enrol { code, ..Enrol::new(name, Method::Totp, caller.address.into()) };
+        return Ok(match api.parts.desk.enrol(enrol).await {
+            Ok(shown) => confirm(caller, shown.get("otpauth_uri").and_then(Value::as_str), None),
+            Err(error) => page(&api, caller, Some(&error.into())),
+        });
+    }
     // A stolen password is not enough for the first: the desk asks for a proof where there is one to ask for.
     if api.parts.people.factors().list(name).is_empty() {
         return Ok(page(&api, caller, Some(&Problem::proof_needed())));
@@ -119,7 +138,7 @@ pub(crate) async fn confirm_totp(
     }
     let main = html! {
         h1 { "Done" }
-        p role="status" { "The new authenticator is in use; the old one is not any more." }
+        p role="status" { "The new authenticator is in use; one that it took the place of is not any more." }
         p { a href="/" { "To your requests" } }
     };
     Ok(layout::page("Done", Some(caller), &main).into_response())

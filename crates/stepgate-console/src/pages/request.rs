@@ -465,7 +465,7 @@ fn answer(visitor: &Visitor, headers: &HeaderMap, body: &Bytes) -> Result<Answer
     let form = visitor.form(headers, body)?;
     // As apps show it, in two groups.
     let code = form.get("code").map(|code| Zeroizing::new(code.replace(' ', "")));
-    Ok(Answer { code, reason: form.get("reason").map(str::to_owned) })
+    Ok(Answer { code, proof: None, reason: form.get("reason").map(str::to_owned) })
 }
 
 /// The request again: as it is now, or with what went wrong.

@@ -255,6 +255,21 @@ impl World {
         Authenticator::enrol(&uri).unwrap().code_at(self.clock.now().unix_seconds())
     }
 
+    /// An authenticator with the secret of that URI.
+    pub(crate) fn phone(&self, uri: &str) -> Authenticator {
+        Authenticator::enrol(uri).unwrap()
+    }
+
+    /// Seconds since 1970.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now().unix_seconds()
+    }
+
+    /// The operator wants somebody's authenticators removed.
+    pub(crate) async fn ask_reset(&self, person: &str) {
+        self.desk.ask_reset(&name(person), None).await.unwrap();
+    }
+
     /// Dana's own step-up.
     pub(crate) async fn step_up(&self) -> Waiting {
         self.ask(true).await

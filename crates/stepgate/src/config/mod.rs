@@ -2,6 +2,7 @@
 
 mod audit;
 mod database;
+mod factors;
 mod limits;
 mod load;
 mod place;
@@ -51,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) rules: PathBuf,
     /// How the log is kept.
     pub(crate) audit: Audit,
+    /// How much is asked of factors.
+    pub(crate) factors: stepgate_store::FactorRules,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
 }
