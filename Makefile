@@ -27,6 +27,7 @@ test:
 	@tests/tools/receivers.sh
 	@tests/tools/exports.sh
 	@tests/tools/browser.sh
+	@tests/tools/idp.sh
 	@tests/tools/oracle.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --locked --workspace $(if $(CI),--profile ci); \

@@ -41,14 +41,16 @@ await run(async ({ given, open, hear, say }) => {
   await page.getByRole("heading", { name: "Authenticators" }).waitFor();
   await accessible(page);
 
-  const [cookie] = await page.context().cookies();
+  const cookies = await page.context().cookies();
+  assert.deepEqual(cookies.map(({ name }) => name).sort(), ["__Host-stepgate", "__Host-stepgate-device"]);
+  const cookie = cookies.find(({ name }) => name === "__Host-stepgate");
   assert.deepEqual(
     [cookie.name, cookie.secure, cookie.httpOnly, cookie.sameSite, cookie.path, cookie.expires],
     ["__Host-stepgate", true, true, "Strict", "/", -1],
   );
-  await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByRole("button", { name: "Log out", exact: true }).click();
   await page.getByRole("heading", { name: "Log in" }).waitFor();
-  assert.deepEqual(await page.context().cookies(), []);
+  assert.deepEqual((await page.context().cookies()).map(({ name }) => name), ["__Host-stepgate-device"]);
   await page.goBack();
   await page.getByRole("heading", { name: "Log in" }).waitFor();
 });

@@ -290,6 +290,9 @@ pub enum FactorError {
     /// There is none to be used.
     #[error("no such authenticator is enrolled")]
     NotEnrolled,
+    /// The new authenticator is not taken; why, in a few words for people.
+    #[error("this authenticator is not taken: {0}")]
+    NotTaken(&'static str),
     /// The operating system gave no randomness.
     #[error("no randomness")]
     NoEntropy,
@@ -308,6 +311,7 @@ impl FactorError {
             Self::NotVerified => "not-verified",
             Self::Compromised => "compromised",
             Self::NotEnrolled => "not-enrolled",
+            Self::NotTaken(_) => "not-taken",
             Self::NoEntropy => "no-entropy",
         }
     }

@@ -110,6 +110,12 @@ impl Open {
         Self { ask, canonical, approvers: BTreeSet::new(), escalated: false }
     }
 
+    /// These people have approved it already; it is read back from the log.
+    #[must_use]
+    pub fn approved_by(self, approvers: BTreeSet<PersonName>) -> Self {
+        Self { approvers, ..self }
+    }
+
     /// What is asked.
     #[must_use]
     pub const fn ask(&self) -> &Ask {
@@ -248,11 +254,8 @@ impl Open {
     #[must_use]
     pub fn commit(self, counted: Counted) -> Next {
         match counted.outcome {
-            None => {
-                let mut approvers = self.approvers;
-                approvers.insert(counted.person);
-                Next::Open(Self { approvers, ..self })
-            }
+            // Without those who have left since: whoever comes back may answer again.
+            None => Next::Open(Self { approvers: counted.approvers, ..self }),
             Some(outcome) => Next::Ended(Ended {
                 ask: self.ask,
                 canonical: self.canonical,

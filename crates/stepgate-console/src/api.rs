@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::asks::Foresee;
 use crate::events::Streams;
+use crate::oidc::Oidc;
 use crate::origin::{self, Origin};
 use crate::problem::Problem;
 use crate::rates::{self, Rates};
@@ -37,6 +38,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// the data path.
 const PASSWORD_CHECKS: usize = 2;
 
+/// Calls of the identity provider at a time: each holds a thread for as long as it takes to answer.
+const PROVIDER_CALLS: usize = 8;
+
 /// What the API is made of.
 pub struct Parts {
     /// Requests and grants.
@@ -53,6 +57,8 @@ pub struct Parts {
     pub observed: Arc<dyn Observed>,
     /// The address that people see (`console.url`).
     pub url: String,
+    /// Where people log in again, if anywhere.
+    pub oidc: Option<Arc<Oidc>>,
     /// What statements would read that are not sent yet.
     pub foresee: Arc<dyn Foresee>,
 }
@@ -75,6 +81,8 @@ pub struct Api {
     pub(crate) streams: Arc<Streams>,
     pub(crate) origin: Origin,
     pub(crate) password_checks: Semaphore,
+    /// Calls of the identity provider.
+    pub(crate) provider_calls: Arc<Semaphore>,
     /// Whether the gate stops.
     pub(crate) closing: watch::Sender<bool>,
 }
@@ -96,6 +104,7 @@ impl Api {
             streams: Arc::default(),
             closing: watch::Sender::new(false),
             password_checks: Semaphore::new(PASSWORD_CHECKS),
+            provider_calls: Arc::new(Semaphore::new(PROVIDER_CALLS)),
         })
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use stepgate_approval::Source;
 use stepgate_store::Person;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::api::{Api, Peer};
 use crate::origin::{self, Made};
 use crate::problem::Problem;
-use crate::tokens::{By, page_proof};
+use crate::tokens::{self, By, page_proof};
 
 /// How a page's script proves that it is the page's: with what the page says in `meta name="proof"`.
 const PROOF: HeaderName = HeaderName::from_static("stepgate-proof");
@@ -24,6 +25,7 @@ pub(crate) struct Caller {
     pub(crate) person: Arc<Person>,
     /// Where they are.
     pub(crate) address: IpAddr,
+    device: Option<[u8; 32]>,
     by: By,
     token: Zeroizing<String>,
 }
@@ -40,7 +42,18 @@ impl Caller {
             .get(&login.person)
             .filter(|person| person.scram.stored_key == login.stored_key && !person.service)
             .ok_or_else(Problem::login_required)?;
-        Ok(Self { person, address: peer.0, by, token: Zeroizing::new(token.to_owned()) })
+        Ok(Self { person, address: peer.0, device: None, by, token: Zeroizing::new(token.to_owned()) })
+    }
+
+    /// Where they come from, and on what: wrong codes are counted by that.
+    pub(crate) fn source(&self) -> Source {
+        Source { device: self.device, ..self.address.into() }
+    }
+
+    /// On the browser that shows this cookie, if it shows one.
+    fn on(mut self, headers: &HeaderMap, api: &Api) -> Self {
+        self.device = cookie(headers, api.origin.device_cookie()).and_then(tokens::device);
+        self
     }
 
     /// Whether the login is still good. Does not prolong it.
@@ -80,7 +93,7 @@ impl FromRequestParts<Arc<Api>> for Caller {
             (Some(token), None) => Self::find(api, By::Bearer, token, peer, true)?,
             (None, Some(token)) => {
                 let used = changes || origin::by_person(headers);
-                Self::find(api, By::Cookie, token, peer, used)?
+                Self::find(api, By::Cookie, token, peer, used)?.on(headers, api)
             }
         };
         if caller.by == By::Cookie && changes {
@@ -110,7 +123,7 @@ impl Visitor {
         let used = changes || origin::by_person(headers);
         let Ok(caller) = Caller::find(api, By::Cookie, token, peer, used) else { return Ok(None) };
         api.rates.of_person(&caller.person.name, api.parts.clock.monotonic())?;
-        Ok(Some(Self(caller)))
+        Ok(Some(Self(caller.on(headers, api))))
     }
 }
 

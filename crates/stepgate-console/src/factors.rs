@@ -1,245 +1,152 @@
-//! One's own authenticators: list, enrol, confirm, remove; and confirming a reset of somebody else's.
-//!
-//! A login is not enough for any change: each takes an enrolment code or a fresh proof, which the desk checks.
+//! What people verify themselves by: listed, enrolled, removed, and reset for somebody else.
 
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stepgate_approval::{AuthenticatorId, ChallengeId, Method, Proof, Purpose};
-use stepgate_store::{Enrol, EnrolError, Presented};
+use stepgate_approval::{AuthenticatorId, Method, Purpose};
+use stepgate_store::Enrol;
 use stepgate_types::PersonName;
 use zeroize::Zeroizing;
 
 use crate::api::{Api, json_body};
 use crate::caller::Caller;
+use crate::presented::{Given, method, unreadable};
 use crate::problem::Problem;
-use crate::requests::find;
 
-/// What proves who somebody is: a typed code, or what the browser made of a challenge.
-#[derive(Deserialize, Default, Clone)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Given {
-    /// A typed code.
-    #[serde(default)]
-    pub(crate) code: Option<Zeroizing<String>>,
-    /// `PublicKeyCredential.toJSON()`.
-    #[serde(default)]
-    pub(crate) passkey: Option<Value>,
-    /// The challenge that is answered.
-    #[serde(default)]
-    pub(crate) challenge: Option<String>,
-    /// The method, where a code does not say it.
-    #[serde(default)]
-    pub(crate) method: Option<String>,
-}
-
-impl Given {
-    /// A typed code alone.
-    pub(crate) fn code(code: Zeroizing<String>) -> Self {
-        Self { code: Some(code), ..Self::default() }
-    }
-
-    fn proof(&self) -> Option<Proof> {
-        let code = self.code.as_ref().map(|code| code.trim()).filter(|code| !code.is_empty());
-        let code = code.map(|code| Proof::Code(Zeroizing::new(code.to_owned())));
-        code.or_else(|| self.passkey.clone().map(Proof::Passkey))
-    }
-
-    /// What the desk is handed.
-    pub(crate) fn presented(&self) -> Result<Presented, Problem> {
-        let proof = self.proof().ok_or_else(Problem::proof_needed)?;
-        let challenge = self.challenge.as_deref().map(str::parse::<ChallengeId>).transpose();
-        let challenge = challenge.map_err(|error| Problem::no_challenge(error.to_string()))?;
-        let method = self.method.as_deref().map(method).transpose()?;
-        Ok(Presented { method, challenge, proof })
-    }
-}
-
-fn method(text: &str) -> Result<Method, Problem> {
-    text.parse().map_err(|error: stepgate_approval::UnknownMethod| Problem::no_method(error.to_string()))
-}
-
-/// What somebody may be asked for a challenge by.
+/// By which method somebody proves themselves, for changing their own authenticators, or for the reset of another
+/// person's.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
     method: String,
-    #[serde(default = "yes")]
-    approve: bool,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-/// `GET /api/v1/requests/{id}/methods`.
-pub(crate) async fn methods(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<Response, Problem> {
-    let info = find(&api, &caller.person, &id)?;
-    let methods = api.parts.desk.methods(info.request, &caller.person.name, caller.address.into())?;
-    Ok(axum::Json(methods).into_response())
-}
-
-/// `POST /api/v1/requests/{id}/challenge`.
-pub(crate) async fn challenge(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let info = find(&api, &caller.person, &id)?;
-    let wanted: Wanted = json_body(&headers, &body)?;
-    let (desk, name, source) = (&api.parts.desk, &caller.person.name, caller.address.into());
-    let method = method(&wanted.method)?;
-    let challenged = desk.challenge(info.request, name, method, wanted.approve, source).await?;
-    Ok(axum::Json(challenged).into_response())
-}
-
-/// `GET /api/v1/factors`.
-pub(crate) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Response {
-    axum::Json(api.parts.desk.authenticators(&caller.person.name)).into_response()
-}
-
-/// For what a challenge is wanted that answers no request.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WantedForOneself {
-    method: String,
-    /// Whose reset is to be confirmed; else it is for a change of one's own.
     #[serde(default)]
     reset: Option<PersonName>,
 }
 
-/// `POST /api/v1/factors/challenge`.
-pub(crate) async fn challenge_of_own(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    let wanted: WantedForOneself = json_body(&headers, &body)?;
-    let purpose = wanted.reset.map_or(Purpose::Manage, Purpose::Reset);
-    let (desk, name, source) = (&api.parts.desk, &caller.person.name, caller.address.into());
-    let challenged = desk.challenge_for(name, purpose, method(&wanted.method)?, source).await?;
-    Ok(axum::Json(challenged).into_response())
-}
-
-/// What is to be enrolled, and what lets it.
+/// What is to be enrolled, and what lets it: a proof of one's own, an enrolment code of the operator's, or both.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct New {
-    method: String,
     #[serde(default)]
     name: Option<String>,
+    /// What the method must know for it.
     #[serde(default)]
     about: Value,
     #[serde(default)]
     enrolment_code: Option<Zeroizing<String>>,
     #[serde(default)]
-    proof: Given,
-    /// Which of one's own it takes the place of.
+    proof: Option<Given>,
+    /// In place of the one there is of this method.
     #[serde(default)]
-    replaces: Option<String>,
+    replace: bool,
 }
 
-/// `POST /api/v1/factors/new`: begins.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Proven {
+    proof: Given,
+}
+
+pub(crate) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Response {
+    axum::Json(api.parts.desk.authenticators(&caller.person.name)).into_response()
+}
+
+/// A challenge for something other than a request.
+pub(crate) async fn challenge(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let wanted: Wanted = json_body(&headers, &body)?;
+    let (name, method) = (&caller.person.name, method(&wanted.method)?);
+    let purpose = wanted.reset.map_or(Purpose::Manage, Purpose::Reset);
+    let challenged = api.parts.desk.challenge_for(name, purpose, method, caller.source()).await?;
+    Ok(axum::Json(challenged).into_response())
+}
+
+/// Begins; says what the authenticator is to be shown.
 pub(crate) async fn enrol(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    Path(word): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    let method = named(&word)?;
     let new: New = json_body(&headers, &body)?;
-    let replaces = new.replaces.as_deref().map(id).transpose()?;
-    let presented = new.proof.proof().is_some().then(|| new.proof.presented()).transpose()?;
+    let name = &caller.person.name;
+    let begun = Enrol::new(name, method, caller.source());
     let enrol = Enrol {
         name: new.name,
         about: new.about,
-        replaces,
         code: new.enrolment_code,
-        presented,
-        ..Enrol::new(&caller.person.name, method(&new.method)?, caller.address.into())
+        presented: new.proof.map(Given::presented).transpose()?,
+        replaces: if new.replace { Some(only(&api, name, method)?) } else { None },
+        ..begun
     };
-    let shown = api.parts.desk.enrol(enrol).await?;
-    Ok(axum::Json(json!({"shown": shown})).into_response())
+    Ok(axum::Json(api.parts.desk.enrol(enrol).await?).into_response())
 }
 
-/// A proof of what is being enrolled.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Confirmed {
-    method: String,
-    proof: Given,
-}
-
-/// `POST /api/v1/factors/confirm`.
+/// Takes the new one into use, by a proof of it.
 pub(crate) async fn confirm(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    Path(word): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let confirmed: Confirmed = json_body(&headers, &body)?;
-    let proof = confirmed.proof.proof().ok_or_else(Problem::proof_needed)?;
-    let method = method(&confirmed.method)?;
-    let id = api.parts.desk.enrol_confirm(&caller.person.name, method, proof).await?;
-    Ok(axum::Json(json!({"id": id.to_string()})).into_response())
+    let method = named(&word)?;
+    let proven: Proven = json_body(&headers, &body)?;
+    let id = api.parts.desk.enrol_confirm(&caller.person.name, method, proven.proof.proof()?).await?;
+    Ok(axum::Json(json!({"authenticator": id.to_string()})).into_response())
 }
 
-/// Which authenticator is to go, and a proof by one of at least its strength.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Removed {
-    id: String,
-    #[serde(default)]
-    proof: Given,
-}
-
-fn id(text: &str) -> Result<AuthenticatorId, Problem> {
-    text.parse().map_err(|_| EnrolError::NoFactor.into())
-}
-
-/// `POST /api/v1/factors/remove`.
+/// Removes one's own, by a proof of at least its strength.
 pub(crate) async fn remove(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    Path(id): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let removed: Removed = json_body(&headers, &body)?;
-    let (name, presented) = (&caller.person.name, removed.proof.presented()?);
-    let own = Some((presented, caller.address.into()));
-    api.parts.desk.remove_factor(name, &id(&removed.id)?, Some(name.clone()), own).await?;
-    Ok(axum::Json(json!({"id": removed.id})).into_response())
+    let id: AuthenticatorId = id.parse().map_err(|_| Problem::not_found())?;
+    let proven: Proven = json_body(&headers, &body)?;
+    let (name, own) = (&caller.person.name, (proven.proof.presented()?, caller.source()));
+    api.parts.desk.remove_factor(name, &id, Some(name.clone()), Some(own)).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// Whose factors are to be reset, and a proof of who confirms it.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reset {
-    person: PersonName,
-    #[serde(default)]
-    proof: Given,
-}
-
-/// `POST /api/v1/factors/reset`.
+/// Confirms that somebody else's authenticators are removed, all of them, as the operator has asked.
 pub(crate) async fn reset(
     State(api): State<Arc<Api>>,
     caller: Caller,
+    Path(target): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    let reset: Reset = json_body(&headers, &body)?;
-    let (desk, name) = (&api.parts.desk, &caller.person.name);
-    desk.confirm_reset(&reset.person, name, reset.proof.presented()?, caller.address.into()).await?;
-    Ok(axum::Json(json!({"person": reset.person})).into_response())
+    let target: PersonName = target.parse().map_err(|_| Problem::not_found())?;
+    let proven: Proven = json_body(&headers, &body)?;
+    let presented = proven.proof.presented()?;
+    let by = &caller.person.name;
+    api.parts.desk.confirm_reset(&target, by, presented, caller.source()).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// A method in an address.
+fn named(word: &str) -> Result<Method, Problem> {
+    word.parse().map_err(|_| Problem::not_found())
+}
+
+/// The one that the person has of this method. Which of several is meant would be a guess.
+fn only(api: &Api, name: &PersonName, method: Method) -> Result<AuthenticatorId, Problem> {
+    let own = api.parts.desk.authenticators(name);
+    let mut own = own.iter().filter(|it| it.method == method);
+    let id = own.next().and_then(|one| one.id.parse().ok()).ok_or_else(Problem::not_found)?;
+    if own.next().is_some() { Err(unreadable()) } else { Ok(id) }
 }

@@ -29,6 +29,13 @@ impl Form {
         let (_, value) = values.next()?;
         values.next().is_none().then_some(value.as_str())
     }
+
+    /// The code that was typed: an app's, in two groups or not, or one of a list.
+    pub(crate) fn code(&self) -> Option<Zeroizing<String>> {
+        let typed = |name| self.get(name).map(|code| Zeroizing::new(code.replace(' ', "")));
+        let typed = |name| typed(name).filter(|code| !code.is_empty());
+        typed("code").or_else(|| typed("recovery"))
+    }
 }
 
 fn decode(bytes: &[u8]) -> Option<Zeroizing<String>> {

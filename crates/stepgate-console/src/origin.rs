@@ -64,6 +64,12 @@ impl Origin {
         if self.encrypted { "__Host-stepgate" } else { "stepgate" }
     }
 
+    /// The cookie by which a browser is known again that somebody has verified themselves on (OWASP, "device cookies"):
+    /// wrong codes from elsewhere do not slow it down. It logs nobody in.
+    pub(crate) const fn device_cookie(&self) -> &'static str {
+        if self.encrypted { "__Host-stepgate-device" } else { "stepgate-device" }
+    }
+
     /// Where a request was made. Pages of ours are sent without referrer, for which browsers send forms with
     /// `Origin: null` (Fetch, "append a request Origin header"): then `Sec-Fetch-Site` decides, together with `Host`,
     /// since another name for this machine is another site.

@@ -92,16 +92,6 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, "proof_needed", "this needs a fresh code").step_up()
     }
 
-    /// What a proof answers is not there.
-    pub(crate) fn no_challenge(message: String) -> Self {
-        Self::new(StatusCode::CONFLICT, "no_challenge", message)
-    }
-
-    /// A method that there is not.
-    pub(crate) fn no_method(message: String) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, "no_method", message)
-    }
-
     /// What it says to a person.
     pub(crate) fn message(&self) -> &str {
         &self.message
@@ -161,6 +151,7 @@ impl From<DeskError> for Problem {
             DeskError::CoolingDown(seconds) => Self::throttled("cooling_down", error.to_string(), seconds),
             DeskError::TooManyComments => Self::new(StatusCode::CONFLICT, "full", error.to_string()),
             DeskError::Comment => Self::new(StatusCode::BAD_REQUEST, "comment", error.to_string()),
+            DeskError::NotKept => Self::gate_trouble(),
             DeskError::TooManyOfPerson(_) | DeskError::Full | DeskError::Stopping => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string())
             }
@@ -189,7 +180,7 @@ impl From<VerifyError> for Problem {
             VerifyError::Suspended => Self::new(StatusCode::FORBIDDEN, "suspended", message)
                 .hint("use another method, or ask the operator to run: stepgate user factor unlock NAME ID"),
             VerifyError::Factor(_) => Self::new(StatusCode::UNAUTHORIZED, "wrong_proof", message).step_up(),
-            VerifyError::Challenge(_) => Self::no_challenge(message),
+            VerifyError::Challenge(_) => Self::new(StatusCode::CONFLICT, "no_challenge", message),
             VerifyError::TooNew(_) => Self::new(StatusCode::FORBIDDEN, "too_new", message),
             VerifyError::Unavailable { .. } => Self::new(StatusCode::CONFLICT, "unavailable", message),
             VerifyError::NotFullyShown => Self::new(StatusCode::CONFLICT, "not_fully_shown", message)
@@ -204,15 +195,12 @@ impl From<EnrolError> for Problem {
         let message = error.to_string();
         match error {
             EnrolError::Verify(error) => error.into(),
-            EnrolError::UnknownPerson => Self::login_required(),
-            EnrolError::NoFactor | EnrolError::NoReset => {
-                Self::new(StatusCode::CONFLICT, "no_factor", message)
-            }
-            EnrolError::CodeNeeded => Self::proof_needed(),
+            EnrolError::UnknownPerson | EnrolError::NoFactor | EnrolError::NoReset => Self::not_found(),
+            EnrolError::CodeNeeded => Self::new(StatusCode::UNAUTHORIZED, "code_needed", message).step_up(),
             EnrolError::EnrolCodeNeeded | EnrolError::TooWeak(_) => {
-                Self::new(StatusCode::UNAUTHORIZED, "enrolment_code_needed", message)
+                Self::new(StatusCode::FORBIDDEN, "enrolment_code_needed", message)
             }
-            EnrolError::BadEnrolCode => Self::new(StatusCode::UNAUTHORIZED, "bad_enrolment_code", message)
+            EnrolError::BadEnrolCode => Self::new(StatusCode::FORBIDDEN, "bad_enrolment_code", message)
                 .hint("ask the operator for a new one: stepgate user enroll-code NAME"),
             EnrolError::ResetNeeded => Self::new(StatusCode::FORBIDDEN, "reset_needed", message),
             EnrolError::Service => Self::new(StatusCode::FORBIDDEN, "service", message),

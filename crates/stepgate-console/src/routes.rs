@@ -6,7 +6,7 @@ use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
-use crate::pages::{assets, enrol, inbox, login as entrance, request};
+use crate::pages::{assets, enrol, inbox, login as entrance, message, oidc, request};
 use crate::{asks, document, events, factors, grants, login, requests};
 
 /// A way in.
@@ -45,8 +45,8 @@ pub(crate) fn all() -> Vec<Route> {
         get("/api/v1/requests/{id}", requests::show),
         get("/api/v1/requests/{id}/sql", requests::more_sql),
         get("/api/v1/requests/{id}/parameters/{number}", requests::more_parameter),
-        get("/api/v1/requests/{id}/methods", factors::methods),
-        post("/api/v1/requests/{id}/challenge", factors::challenge),
+        get("/api/v1/requests/{id}/methods", requests::methods),
+        post("/api/v1/requests/{id}/challenge", requests::challenge),
         post("/api/v1/requests/{id}/verify", requests::verify),
         post("/api/v1/requests/{id}/approve", requests::approve),
         post("/api/v1/requests/{id}/deny", requests::deny),
@@ -55,12 +55,12 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/requests/{id}/not-me", asks::not_me),
         get("/api/v1/grants", grants::list),
         post("/api/v1/grants/{id}/revoke", grants::revoke),
+        post("/api/v1/challenges", factors::challenge),
         get("/api/v1/factors", factors::list),
-        post("/api/v1/factors/new", factors::enrol),
-        post("/api/v1/factors/confirm", factors::confirm),
-        post("/api/v1/factors/challenge", factors::challenge_of_own),
-        post("/api/v1/factors/remove", factors::remove),
-        post("/api/v1/factors/reset", factors::reset),
+        post("/api/v1/factors/{factor}", factors::enrol),
+        post("/api/v1/factors/{factor}/confirm", factors::confirm),
+        post("/api/v1/factors/{factor}/remove", factors::remove),
+        post("/api/v1/people/{name}/reset", factors::reset),
         page(get("/", inbox::show)),
         page(get("/login", entrance::show)),
         page(post("/login", entrance::log_in)),
@@ -70,14 +70,21 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/r/{id}/approve", request::approve)),
         page(post("/r/{id}/deny", request::deny)),
         page(post("/r/{id}/cancel", request::cancel)),
+        page(post("/r/{id}/oidc", oidc::begin_answer)),
+        page(post("/enrol/oidc", oidc::begin_link)),
+        page(get("/oidc/callback", oidc::back)),
+        page(post("/oidc/finish", oidc::finish)),
         page(post("/r/{id}/not-me", request::not_me)),
         page(post("/r/{id}/comment", request::comment)),
+        page(post("/r/{id}/send", message::send)),
+        page(post("/r/{id}/sent", message::sent)),
         page(post("/grants/{id}/revoke", inbox::revoke)),
         page(get("/enrol", enrol::show)),
         page(post("/enrol/totp", enrol::begin_totp)),
         page(post("/enrol/totp/confirm", enrol::confirm_totp)),
         page(get("/assets/stepgate.css", assets::style)),
         page(get("/assets/stepgate.js", assets::script)),
+        page(get("/assets/passkey.js", assets::passkeys)),
     ]
 }
 

@@ -65,9 +65,7 @@ impl Tokens {
         now: Timestamp,
         entropy: &dyn Entropy,
     ) -> std::io::Result<(String, Timestamp)> {
-        let mut secret = [0_u8; 32];
-        entropy.fill(&mut secret)?;
-        let token: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
+        let token = fresh(entropy)?;
         let expires = now.plus(LIFE);
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut logins, &person, now);
@@ -110,6 +108,19 @@ fn hash(by: By, token: &str) -> [u8; 32] {
         By::Cookie => b"cookie\0",
     };
     Sha256::new().chain_update(kind).chain_update(token.as_bytes()).finalize().into()
+}
+
+/// 256 random bits, in hexadecimal.
+pub(crate) fn fresh(entropy: &dyn Entropy) -> std::io::Result<String> {
+    let mut secret = [0_u8; 32];
+    entropy.fill(&mut secret)?;
+    Ok(secret.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// By what a device is known, if this could be the value of a cookie that a gate gave it.
+pub(crate) fn device(cookie: &str) -> Option<[u8; 32]> {
+    let is_ours = cookie.len() == 64 && cookie.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_ours.then(|| Sha256::new().chain_update(b"device\0").chain_update(cookie.as_bytes()).finalize().into())
 }
 
 /// What a form or script of a page proves to be the page's, by knowing it: made of the cookie's value, which scripts of

@@ -46,7 +46,8 @@ async fn every_answer_and_field_that_the_document_names_is_given() {
 
 /// A path with an id in it that nothing has.
 fn filled(path: &str) -> String {
-    path.replace("{id}", "ZZZZ-ZZZZ").replace("{number}", "0")
+    let path = path.replace("{id}", "ZZZZ-ZZZZ").replace("{number}", "0");
+    path.replace("{factor}", "totp").replace("{name}", "nobody")
 }
 
 /// What every route refuses, for the same reasons.
@@ -117,7 +118,7 @@ async fn answered(world: &World) {
         assert_eq!(world.get(&format!("{path}{more}"), &omar).await.status, 200, "{more}");
     }
     for (path, token) in [(&own_path, &dana), (&path, &omar)] {
-        for verb in ["verify", "approve", "deny"] {
+        for verb in ["verify", "approve", "deny", "challenge"] {
             unreadable(world, &format!("{path}/{verb}"), token).await;
         }
     }
@@ -141,10 +142,16 @@ async fn answered(world: &World) {
     assert_eq!(post(&to, &dana, json!({})).await.error(), "proof_needed");
     said(world, &path, &dana).await;
     world.clock.advance(Duration::from_secs(30));
+    assert_eq!(world.get(&format!("{path}/methods"), &omar).await.status, 200);
+    let wanted = json!({"method": "totp", "approve": true});
+    assert_eq!(post(&format!("{path}/challenge"), &omar, wanted).await.status, 200);
     let approve = json!({"code": world.code("omar"), "reason": "ticket"});
     assert_eq!(post(&format!("{path}/approve"), &omar, approve).await.json()["state"], "approved");
     let to = format!("{own_path}/verify");
-    assert_eq!(post(&to, &dana, json!({"code": world.code("dana")})).await.json()["state"], "approved");
+    assert_eq!(
+        post(&to, &dana, json!({"proof": {"code": world.code("dana")}})).await.json()["state"],
+        "approved"
+    );
     let grants = world.get("/api/v1/grants", &dana).await.json();
     let revoke = format!("/api/v1/grants/{}/revoke", grants[0]["grant"].as_str().unwrap());
     assert_eq!(post(&revoke, &dana, json!({})).await.status, 200);
@@ -187,10 +194,10 @@ async fn ended(world: &World) {
     };
     for (path, token) in [(of("cancelled"), &dana), (of("denied"), &omar)] {
         assert_eq!(world.get(&path, token).await.status, 200);
-        for more in ["/sql", "/parameters/0"] {
+        for more in ["/sql", "/parameters/0", "/methods"] {
             assert_eq!(world.get(&format!("{path}{more}"), token).await.error(), "ended", "{more}");
         }
-        for verb in ["verify", "approve", "deny", "cancel", "not-me", "comment"] {
+        for verb in ["verify", "approve", "deny", "cancel", "not-me", "comment", "challenge"] {
             let body = if verb == "comment" { json!({"text": "late"}) } else { json!({"code": "000000"}) };
             let late = world.post(&format!("{path}/{verb}"), token, body).await;
             assert_eq!(late.error(), "ended", "{verb}");
@@ -198,83 +205,65 @@ async fn ended(world: &World) {
     }
 }
 
-/// One's own authenticators, and what is answered by them.
+/// Authenticators: eve has a passkey made, answers and removes by it, and is reset by omar.
 async fn factors(world: &World) {
-    let (dana, omar) = (world.login("dana").await, world.login("omar").await);
+    let (eve, omar) = (world.login("eve").await, world.login("omar").await);
     let post = async |path: &str, token: &str, body: Value| -> Answer { world.post(path, token, body).await };
-    world.clock.advance(Duration::from_secs(3600));
-    let listed = world.get("/api/v1/factors", &dana).await;
-    assert_eq!((listed.status, &listed.json()[0]["method"]), (200, &json!("totp")));
-    let own = world.step_up().await;
-    let path = format!("/api/v1/requests/{}", own.request);
-    let methods = world.get(&format!("{path}/methods"), &dana).await.json();
-    assert_eq!((&methods[0]["method"], &methods[0]["available"]), (&json!("totp"), &json!(true)));
-    for path in ["new", "confirm", "challenge", "remove", "reset"] {
-        unreadable(world, &format!("/api/v1/factors/{path}"), &dana).await;
+    let mut key = stepgate_testkit::SecurityKey::new(1, world::SITE).unwrap();
+    for path in [
+        "/api/v1/challenges",
+        "/api/v1/factors/passkey",
+        "/api/v1/factors/totp/confirm",
+        "/api/v1/factors/totp/remove",
+        "/api/v1/people/eve/reset",
+    ] {
+        unreadable(world, path, &eve).await;
     }
-    let challenge = format!("{path}/challenge");
-    unreadable(world, &challenge, &dana).await;
-    assert_eq!(post(&challenge, &dana, json!({"method": "phone"})).await.error(), "no_method");
-    let challenged = post(&challenge, &dana, json!({"method": "totp", "approve": true})).await.json();
-    let proof = json!({"code": world.code("dana"), "challenge": challenged["challenge"], "method": "totp"});
-    let both = json!({"code": world.code("dana"), "proof": proof.clone()});
-    assert_eq!(post(&format!("{path}/verify"), &dana, both).await.error(), "no_challenge");
-    let verified = post(&format!("{path}/verify"), &dana, json!({"proof": proof})).await;
-    assert_eq!(verified.json()["state"], "approved", "{}", verified.body);
-    for path in ["methods", "challenge"] {
-        let (method, body) =
-            if path == "methods" { ("GET", None) } else { ("POST", Some(json!({"method": "totp"}))) };
-        let late = world.call(method, &format!("/api/v1/requests/{}/{path}", own.request), &dana, body).await;
-        assert_eq!(late.error(), "ended", "{path}");
+    let proof = || json!({"code": world.code("eve")});
+    for (path, body) in
+        [("", json!({})), ("/confirm", json!({"proof": {"code": "1"}})), ("/remove", json!({}))]
+    {
+        assert_eq!(post(&format!("/api/v1/factors/nonsense{path}"), &eve, body).await.status, 404, "{path}");
     }
-    // Another one, by a code of the first.
-    world.clock.advance(Duration::from_secs(30));
-    let new = "/api/v1/factors/new";
-    let about = json!({"method": "totp", "name": "old phone", "about": {}, "replaces": "totp-00000000"});
-    assert_eq!(post(new, &dana, about).await.error(), "no_factor");
-    assert_eq!(post(new, &dana, json!({"method": "totp"})).await.error(), "proof_needed");
-    let by_code =
-        json!({"method": "totp", "name": "old phone", "about": {}, "proof": {"code": world.code("dana")}});
-    let begun = post(new, &dana, by_code).await.json();
-    let phone = world.phone(begun["shown"]["otpauth_uri"].as_str().unwrap());
-    let confirm = "/api/v1/factors/confirm";
-    let confirmation = json!({"method": "totp", "proof": {"code": phone.code_at(world.now())}});
-    let id = post(confirm, &dana, confirmation.clone()).await.json()["id"].clone();
-    assert_eq!(post(confirm, &dana, confirmation).await.error(), "not_begun");
-    assert_eq!(post(confirm, &dana, json!({"method": "totp", "proof": {}})).await.error(), "proof_needed");
-    // In the place of that one, yet another; and an enrolment code besides is no harm.
-    world.clock.advance(Duration::from_secs(30));
-    let replaced = json!({"method": "totp", "replaces": id, "enrolment_code": "0000",
-        "proof": {"code": world.code("dana")}});
-    assert_eq!(post(new, &dana, replaced).await.status, 200);
-    let own = "/api/v1/factors/challenge";
-    assert_eq!(post(own, &dana, json!({"method": "oidc"})).await.error(), "not_enrolled");
-    assert_eq!(post(own, &omar, json!({"method": "totp", "reset": "dana"})).await.status, 200);
-    // Taken away again.
-    let remove = "/api/v1/factors/remove";
-    world.clock.advance(Duration::from_secs(30));
-    assert_eq!(post(remove, &dana, json!({"id": id})).await.error(), "proof_needed");
-    let nothing = json!({"id": "phone", "proof": {"code": world.code("dana")}});
-    assert_eq!(post(remove, &dana, nothing).await.error(), "no_factor");
     assert_eq!(
-        post(remove, &dana, json!({"id": id, "proof": {"code": world.code("dana")}})).await.status,
-        200
+        post("/api/v1/factors/totp/confirm", &eve, json!({"proof": proof()})).await.error(),
+        "not_begun"
     );
-    // All of them, by two people.
-    let reset = "/api/v1/factors/reset";
-    let by_omar = json!({"person": "dana", "proof": {"code": world.code("omar")}});
-    assert_eq!(post(reset, &omar, json!({"person": "dana"})).await.error(), "proof_needed");
-    assert_eq!(post(reset, &omar, by_omar.clone()).await.error(), "no_factor");
-    world.ask_reset("dana").await;
-    assert_eq!(post(reset, &omar, by_omar).await.status, 200);
-    assert_eq!(world.get("/api/v1/factors", &dana).await.json(), json!([]));
-    // By a password alone, and by a wrong code, nothing is enrolled.
-    assert_eq!(post(new, &dana, json!({"method": "totp"})).await.error(), "enrolment_code_needed");
-    let guessed = json!({"method": "totp", "enrolment_code": "0000-0000-0000-0000-0000-0000"});
-    assert_eq!(post(new, &dana, guessed).await.error(), "bad_enrolment_code");
-    let request = world.step_up().await.request;
-    let challenge = format!("/api/v1/requests/{request}/challenge");
-    assert_eq!(post(&challenge, &dana, json!({"method": "totp"})).await.error(), "not_enrolled");
+    let hiding = json!({"name": "x\u{202e}", "proof": proof()});
+    assert_eq!(post("/api/v1/factors/passkey", &eve, hiding).await.error(), "bad_name");
+    let operators = world.desk.enrol_code(&world::name("eve"), None).await.unwrap();
+    world.clock.advance(Duration::from_secs(30));
+    let new = json!({
+        "name": "Key ring", "about": {}, "replace": false, "enrolment_code": *operators, "proof": proof(),
+    });
+    let shown = post("/api/v1/factors/passkey", &eve, new).await;
+    assert_eq!(shown.status, 200, "{}", shown.body);
+    let made = json!({"proof": {"passkey": key.create(&shown.json()).unwrap()}});
+    let id = post("/api/v1/factors/passkey/confirm", &eve, made).await.json()["authenticator"].clone();
+    let listed = world.get("/api/v1/factors", &eve).await.json();
+    assert!(listed.as_array().unwrap().iter().any(|one| one["id"] == id), "{listed}");
+    // By that passkey, the app is removed.
+    let asked = post("/api/v1/challenges", &eve, json!({"method": "passkey"})).await.json();
+    let passkey = key.get(&asked["shown"]).unwrap();
+    let removal = json!({"proof": {"challenge": asked["challenge"], "passkey": passkey}});
+    let app = listed.as_array().unwrap().iter().find(|one| one["method"] == "totp").unwrap();
+    let path = format!("/api/v1/factors/{}/remove", app["id"].as_str().unwrap());
+    assert_eq!(post(&path, &eve, json!({"proof": {"code": "000000"}})).await.status, 401);
+    assert_eq!(post(&path, &eve, removal).await.status, 204);
+    // Eve has lost the rest: the operator asks for a reset, and somebody else confirms it.
+    let reset = async |who: &str, proof: Value| {
+        let path = format!("/api/v1/people/{who}/reset");
+        post(&path, &omar, json!({"proof": proof})).await
+    };
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!(reset("eve", json!({"code": world.code("omar")})).await.status, 404, "nobody asked for it");
+    world.desk.ask_reset(&world::name("eve"), None).await.unwrap();
+    let wanted = json!({"method": "totp", "reset": "eve"});
+    assert_eq!(post("/api/v1/challenges", &omar, wanted).await.status, 200);
+    assert_eq!(reset("eve", json!({"code": "000000"})).await.status, 401);
+    world.clock.advance(Duration::from_secs(30));
+    let done = reset("eve", json!({"code": world.code("omar")})).await;
+    assert_eq!(done.status, 204, "{}", done.body);
 }
 
 fn all_seen(world: &World) {

@@ -93,14 +93,15 @@ impl Condition {
         })
     }
 
-    /// Whether it, or a part of it, looks at values that a statement compares with: all else that conditions ask is in
-    /// its facts, or is about who asks. To be asked of every part that is added: decisions that hang on facts and
-    /// person alone are remembered.
-    pub(crate) fn looks_at_values(&self) -> bool {
+    /// Whether it, or a part of it, looks at values that a statement compares this column with: all else that conditions
+    /// ask is in its facts, or is about who asks. To be asked of every part that is added: decisions that hang on facts
+    /// and person alone are remembered.
+    pub(crate) fn looks_at_values_of(&self, column: &Column<'_>) -> bool {
+        let any = |all: &[Self]| all.iter().any(|condition| condition.looks_at_values_of(column));
         self.parts.iter().any(|part| match part {
-            Part::Predicate(_) => true,
-            Part::Any(conditions) | Part::All(conditions) => conditions.iter().any(Self::looks_at_values),
-            Part::Not(condition) => condition.looks_at_values(),
+            Part::Predicate(test) => test.looks_at_values_of(column),
+            Part::Any(conditions) | Part::All(conditions) => any(conditions),
+            Part::Not(condition) => condition.looks_at_values_of(column),
             Part::Touch(_)
             | Part::Kind(_)
             | Part::Certainty(_)

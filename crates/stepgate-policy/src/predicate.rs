@@ -6,7 +6,7 @@ use stepgate_sql::{Comparison, Number, Predicate};
 use stepgate_types::ColumnName;
 
 use crate::condition::Touch;
-use crate::statement::Statement;
+use crate::statement::{Column, Statement};
 use crate::truth::Truth;
 
 /// What `predicate` asks of one and the same comparison.
@@ -41,6 +41,12 @@ impl PredicateTest {
         let found = statement.facts.predicates.iter().filter(|it| self.is_of(&it.column, statement));
         let found = Truth::any(found.map(|it| self.fits(it, statement)));
         found.max(Truth::seen(false, statement.unknown()))
+    }
+
+    /// Whether it may look at the values that this column is compared with: else operators alone decide, which are in
+    /// a statement's facts.
+    pub(crate) fn looks_at_values_of(&self, column: &Column<'_>) -> bool {
+        self.value.is_some() && self.of.names(column)
     }
 
     pub(crate) fn is_of(&self, name: &ColumnName, statement: &Statement<'_>) -> bool {

@@ -10,6 +10,7 @@ use crate::bound::{Alarm, Missing};
 use crate::map::Map;
 use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
+use crate::statement::Column;
 use crate::{
     Approval, Bound, Bucket, Circumstances, Columns, Decision, Errors, Why, bucket, decide, map_load,
     policy_load, why,
@@ -154,15 +155,21 @@ impl Ruleset {
     }
 
     /// Whether a decision about this message, and what is recorded of it, hangs on nothing but its facts, who asks, and
-    /// how the map fits: then the same again is decided in the same way.
+    /// how the map fits: then the same again is decided in the same way. Values count only where a rule compares one with
+    /// that very column, or the map has thresholds of it.
     #[must_use]
-    pub fn is_settled_by_facts(&self, message: &[Facts]) -> bool {
-        let mut compared = message.iter().flat_map(|facts| facts.predicates.iter()).peekable();
-        if compared.peek().is_none() {
-            return true;
-        }
-        let rules_look = self.policy.rules.iter().any(|rule| rule.condition.looks_at_values());
-        !(rules_look || compared.any(|it| self.map.has_thresholds(&it.column)))
+    pub fn is_settled_by_facts(&self, database: &str, message: &[Facts]) -> bool {
+        let looks = |column: &ColumnName| {
+            let uses = BTreeSet::new();
+            let column =
+                Column { name: column, uses: &uses, classified: self.map.classify(database, column) };
+            self.policy.rules.iter().any(|rule| rule.condition.looks_at_values_of(&column))
+        };
+        let mut last = None;
+        let compared = message.iter().flat_map(|facts| facts.predicates.iter()).map(|it| &it.column);
+        // In order of columns: each need be asked about but once.
+        let mut compared = compared.filter(|column| last.replace(*column) != Some(*column));
+        !compared.any(|column| self.map.has_thresholds(column) || looks(column))
     }
 
     /// Whether what happens to a statement hangs on how many rows it returns, and the upper bound in its facts leaves

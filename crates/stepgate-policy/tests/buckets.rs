@@ -116,11 +116,14 @@ fn sixteen_are_told_and_the_highest_first() {
 #[test]
 fn what_compares_such_a_column_is_not_settled_by_its_facts() {
     let rules = rules();
-    assert!(!rules.is_settled_by_facts(&[facts().compares(AMOUNT, Comparison::Eq, value(1))]));
-    assert!(rules.is_settled_by_facts(&[facts().compares("public.payments.id", Comparison::Eq, value(1))]));
-    assert!(rules.is_settled_by_facts(&[facts().touches(AMOUNT, &[Use::Output])]));
+    assert!(!rules.is_settled_by_facts("shop", &[facts().compares(AMOUNT, Comparison::Eq, value(1))]));
+    assert!(
+        rules
+            .is_settled_by_facts("shop", &[facts().compares("public.payments.id", Comparison::Eq, value(1))])
+    );
+    assert!(rules.is_settled_by_facts("shop", &[facts().touches(AMOUNT, &[Use::Output])]));
     let none = ruleset(common::MAP, POLICY);
-    assert!(none.is_settled_by_facts(&[facts().compares(AMOUNT, Comparison::Eq, value(1))]));
+    assert!(none.is_settled_by_facts("shop", &[facts().compares(AMOUNT, Comparison::Eq, value(1))]));
 }
 
 struct Catalog;

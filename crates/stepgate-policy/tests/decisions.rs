@@ -353,6 +353,48 @@ fn a_service_never_gets_a_step_up_by_itself() {
 }
 
 #[test]
+fn what_a_service_would_have_to_verify_others_may_approve_ahead_where_the_policy_says_who() {
+    let list = "rules:\n  - {name: verify, match: {labels: [email]}, action: step-up, approval: self}\n  \
+                - {name: ask, match: {labels: [ssn]}, action: approve, approval: owners}\n  \
+                - {name: never, match: {tables: [hr.employees]}, action: deny}\n";
+    let with = ruleset(MAP, &format!("{APPROVALS}defaults: {{services: four-eyes}}\n{list}"));
+    let without = ruleset(MAP, &format!("{APPROVALS}{list}"));
+    let etl = Circumstances { service: true, ..dana() };
+    let ahead = |rules: &stepgate_policy::Ruleset, who: &Circumstances, facts: Facts| {
+        let decision = rules.decide(who, &Bound::default(), &[facts]);
+        (decision.action, decision.ahead.map(|approval| approval.name))
+    };
+    assert_eq!(ahead(&with, &etl, read(EMAIL)), (Action::Deny, Some("four-eyes".to_owned())));
+    assert_eq!(ahead(&without, &etl, read(EMAIL)), (Action::Deny, None));
+    assert_eq!(ahead(&with, &etl, read(SSN)), (Action::Approve, Some("owners".to_owned())));
+    // What is denied is denied, and people are not services.
+    assert_eq!(ahead(&with, &etl, read("hr.employees.ssn")), (Action::Deny, None));
+    assert_eq!(ahead(&with, &dana(), read(SSN)), (Action::Approve, None));
+    assert_eq!(ahead(&with, &etl, facts()), (Action::Allow, None));
+}
+
+#[test]
+fn of_several_approvals_together_nobody_is_asked_and_nothing_remembered_that_one_of_them_does_not_say() {
+    let approvals = "version: 1\napprovals:\n  \
+        a: {groups: [x, y], remember: {for: 1h, sink: true}, escalate: {after: 1m, to: [p, q]}}\n  \
+        b: {groups: [x], remember: {for: 1h}, escalate: {after: 2m, to: [q]}}\n  \
+        c: {groups: [x]}\n";
+    let of = |names: &[&str]| {
+        let rule =
+            |name: &&str| format!("  - {{name: {name}, match: {{}}, action: approve, approval: {name}}}\n");
+        let rules: String = names.iter().map(rule).collect();
+        let ruleset = ruleset(MAP, &format!("{approvals}rules:\n{rules}"));
+        decide(&ruleset, read(SSN)).approval.unwrap()
+    };
+    assert!(of(&["a"]).remember.unwrap().sink);
+    let both = of(&["a", "b"]);
+    assert!(!both.remember.unwrap().sink);
+    let escalate = both.escalate.unwrap();
+    assert_eq!((escalate.after, escalate.to), (Duration::from_secs(120), ["q".parse().unwrap()].into()));
+    assert_eq!(of(&["a", "c"]).escalate, None);
+}
+
+#[test]
 fn control_is_denied_unless_a_rule_names_it() {
     let control = || facts().kind(Kind::Control);
     for (list, action) in [
@@ -542,6 +584,22 @@ fn approvals_have_the_defaults_that_the_sample_describes() {
     assert_eq!(remember.scope, BTreeSet::from(usual));
     assert_eq!(owners.remember, None);
     assert_eq!(owners.expires, Duration::from_secs(240));
+}
+
+#[test]
+fn an_approval_asks_for_as_much_proof_as_it_says() {
+    for (word, expected) in [
+        ("standard", Strength::Standard),
+        ("phishing-resistant", Strength::PhishingResistant),
+        ("device-bound", Strength::DeviceBound),
+    ] {
+        let text = format!(
+            "version: 1\napprovals: {{self: {{self: true}}, owners: {{groups: [a], strength: {word}}}}}\n"
+        );
+        let ruleset = ruleset(MAP, &text);
+        let owners = ruleset.approvals().iter().find(|one| !one.itself).unwrap();
+        assert_eq!(owners.strength, expected, "{word}");
+    }
 }
 
 #[test]

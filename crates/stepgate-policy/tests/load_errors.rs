@@ -315,10 +315,7 @@ fn a_broken_approval_is_refused() {
         ("{groups: []}", "[", "an empty list"),
         ("{self: true, count: 2}", "2", "a whole number from 1 to 1"),
         ("{groups: [a], count: 0}", "0", "a whole number from 1 to 10"),
-        ("{self: true, strength: weak}", "weak", "no such factor"),
-        ("{self: true, strength: strong}", "strong", "strength `strong` is not built yet"),
-        ("{groups: [a], strength: phishing-resistant}", "phishing-resistant", "is not built yet"),
-        ("{groups: [a], strength: device-bound}", "device-bound", "is not built yet"),
+        ("{self: true, strength: strongest}", "strongest", "`strength`"),
         ("{self: true, reason: required}", "required", "is not built yet"),
         ("{groups: [a], expires: 8d}", "8d", "at most 7d"),
         ("{self: true, expires: 2h}", "2h", "at most 1h"),
@@ -326,6 +323,11 @@ fn a_broken_approval_is_refused() {
         ("{self: true, remember: {scope: [person]}}", "{", "needs `for`"),
         ("{self: true, remember: {for: 15m, rows: 5}}", "rows", "is not built yet"),
         ("{self: true, remember: {for: 15m, scope: [tables]}}", "tables", "cannot be `tables`"),
+        ("{self: true, remember: {for: 15m, sink: maybe}}", "maybe", "`remember.sink`"),
+        ("{self: true, escalate: {after: 1m, to: [a]}}", "{", "for approvals by `groups`"),
+        ("{groups: [a], expires: 1h, escalate: {after: 1h, to: [b]}}", "1h", "must be less than the 1h"),
+        ("{groups: [a], escalate: {to: [b]}}", "{", "needs `after`"),
+        ("{groups: [a], escalate: {after: 1m, to: []}}", "[", "an empty list"),
         ("{groups: [a], unmask: [ssn]}", "unmask", "is not built yet"),
     ] {
         let policy = format!("version: 1\napprovals:\n  self: {{self: true}}\n  x: {text}\n");
@@ -333,6 +335,18 @@ fn a_broken_approval_is_refused() {
         assert_eq!(errors.count(), 1, "{text}\n{errors}");
         let error = errors.iter().next().unwrap();
         assert_eq!((error.line, underlined(error).as_str()), (4, under), "{error}");
+        assert!(error.message.contains(message), "{error}");
+    }
+}
+
+#[test]
+fn services_are_answered_for_by_others_that_there_are() {
+    for (name, message) in [("self", "asks the person"), ("nobody", "no approval `nobody`")] {
+        let policy =
+            format!("version: 1\ndefaults: {{services: {name}}}\napprovals: {{self: {{self: true}}}}\n");
+        let errors = Ruleset::load(("map.yaml", MAP), ("policy.yaml", &policy)).map(|_| ()).unwrap_err();
+        let error = errors.iter().next().unwrap();
+        assert_eq!((errors.count(), error.line, underlined(error).as_str()), (1, 2, name), "{errors}");
         assert!(error.message.contains(message), "{error}");
     }
 }

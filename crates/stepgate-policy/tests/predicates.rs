@@ -163,3 +163,31 @@ fn a_predicate_on_a_column_that_is_not_there_raises_an_alarm() {
         );
     }
 }
+
+/// Whoever has a rule on one column does not pay for it at every other `WHERE`.
+#[test]
+fn a_rule_on_one_columns_values_leaves_statements_that_compare_others_settled_by_their_facts() {
+    let compares = |name: &str| [facts().compares(name, Comparison::Eq, common::value(7))];
+    let settled = |rule: &str, name: &str| {
+        let rules = rules(&format!("  - {{name: probe, action: monitor, match: {rule}}}\n"));
+        rules.is_settled_by_facts("shop", &compares(name))
+    };
+    let amount = "{predicate: {column: public.payments.amount, op: \">\", value: 30000}}";
+    assert!(!settled(amount, "public.payments.amount"));
+    assert!(settled(amount, "public.payments.id"));
+    assert!(settled(amount, "public.other.amount"));
+    // The columns of a label are those of the map, in that database.
+    let labelled = "{predicate: {labels: [ssn], op: \"=\", value: 7}}";
+    assert!(!settled(labelled, SSN));
+    assert!(!settled(labelled, "hr.employees.ssn"));
+    assert!(settled(labelled, "public.customers.email"));
+    assert!(settled(labelled, "public.payments.id"));
+    // However deep it is.
+    for nested in [format!("{{not: {amount}}}"), format!("{{any: [{{kind: select}}, {{all: [{amount}]}}]}}")]
+    {
+        assert!(!settled(&nested, "public.payments.amount"), "{nested}");
+        assert!(settled(&nested, "public.payments.id"), "{nested}");
+    }
+    // How a column is compared is in the facts.
+    assert!(settled("{predicate: {column: public.payments.amount, op: \">\"}}", "public.payments.amount"));
+}

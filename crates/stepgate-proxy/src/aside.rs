@@ -5,12 +5,17 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// One after the other. Reading a long message takes up to half a second and some hundred bytes of memory for each of
-/// its own.
-pub(crate) fn one_by_one(work: &mut (dyn FnMut() + Send)) {
-    static ONE: Mutex<()> = Mutex::new(());
+/// Texts of at most so many bytes have a lane of their own.
+const SHORT: usize = 32 << 10;
+
+/// One after the other, of a text of so many bytes. Reading a long message takes up to half a second and some hundred
+/// bytes of memory for each of its own; a short one that takes long all the same waits for none of those.
+pub(crate) fn one_by_one(bytes: usize, work: &mut (dyn FnMut() + Send)) {
+    static LONG_ONE: Mutex<()> = Mutex::new(());
+    static SHORT_ONE: Mutex<()> = Mutex::new(());
+    let lane = if bytes <= SHORT { &SHORT_ONE } else { &LONG_ONE };
     let_others_go_on(|| {
-        let _turn = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lane.lock().unwrap_or_else(PoisonError::into_inner);
         in_its_own_thread(work);
     });
 }
@@ -32,5 +37,38 @@ fn let_others_go_on(work: impl FnOnce()) {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
         _ => work(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Whoever sends texts of a megabyte keeps nobody waiting but who does so too.
+    #[test]
+    fn a_huge_text_that_is_being_read_holds_up_no_short_one() {
+        let (begun, has_begun) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        let (read, is_read) = mpsc::channel();
+        let other = read.clone();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                one_by_one(SHORT + 1, &mut move || {
+                    begun.send(()).unwrap();
+                    ends.recv().unwrap();
+                });
+            });
+            has_begun.recv().unwrap();
+            scope.spawn(move || one_by_one(SHORT, &mut || read.send("short").unwrap()));
+            let first = is_read.recv_timeout(Duration::from_secs(20));
+            scope.spawn(move || one_by_one(SHORT + 1, &mut || other.send("huge").unwrap()));
+            end.send(()).unwrap();
+            assert_eq!(first, Ok("short"));
+        });
+        assert_eq!(is_read.recv(), Ok("huge"));
     }
 }

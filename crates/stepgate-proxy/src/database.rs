@@ -1,5 +1,7 @@
 //! One database behind the gate: how to reach it, what is in it, and how map and policy fit that.
 
+mod rest;
+
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -24,13 +26,6 @@ use crate::{
 /// How often the server is asked whether its catalog has changed. What changes through the gate is known
 /// at once; this is for what changes beside it.
 const POLL: Duration = Duration::from_secs(2);
-
-/// After how long that nobody has used a database its connections are closed: while there is one, nobody can drop it,
-/// rename it or take it for a template. PostgreSQL itself waits 5 s for others to leave (`CountOtherDBBackends`).
-const LET_GO: Duration = Duration::from_secs(2);
-
-/// How often it is looked at then, for as long as that takes: what alarms are about is also told of what nobody uses.
-const POLL_UNUSED: Duration = Duration::from_secs(20);
 
 /// How often it is asked how large tables are.
 const SIZES: Duration = Duration::from_secs(60);
@@ -127,6 +122,8 @@ impl Past {
 
 struct Reader {
     connection: Option<Upstream>,
+    /// The catalog in use was read over it.
+    has_read: bool,
     /// Which server was last reached.
     server: Option<ServerIdentity>,
     past: Past,
@@ -198,6 +195,7 @@ impl Database {
     ) -> Self {
         let reader = Reader {
             connection: None,
+            has_read: false,
             server: None,
             past,
             bound_with: Taints::default(),
@@ -291,7 +289,10 @@ impl Database {
             // Somebody else has just done it.
             return Ok(view);
         }
-        let view = self.load_with(&mut reader).await?;
+        let view = match self.still(&mut reader).await {
+            Some(view) => view,
+            None => self.load_with(&mut reader).await?,
+        };
         self.awake.send_replace(true);
         Ok(view)
     }
@@ -299,42 +300,6 @@ impl Database {
     /// Whether there are connections to it, from now on.
     pub(crate) fn awake(&self) -> watch::Receiver<bool> {
         self.awake.subscribe()
-    }
-
-    /// Lets go of its connections if nobody uses it; whether that is so. It is looked at now and then all the same.
-    async fn rests(&self) -> bool {
-        let mut reader = self.reader.lock().await;
-        if reader.failed.is_some() || self.view().is_none() {
-            // One that cannot be read is tried again as often as one that is used.
-            return false;
-        }
-        if !self.usage.if_unused_for(LET_GO, || _ = self.awake.send_replace(false)) {
-            return false;
-        }
-        reader.connection = None;
-        self.planner.let_go();
-        if reader.asked.is_some_and(|asked| asked.elapsed() < POLL_UNUSED) {
-            return true;
-        }
-        reader.asked = Some(Instant::now());
-        let looked = match (connect_for_catalog(&self.config).await, self.view()) {
-            (Ok(mut connection), Some(view)) => {
-                let same = server_identity(&mut connection).await.is_ok_and(|server| server == view.server);
-                let unchanged =
-                    same && reader.has_changed(&mut connection).await.is_ok_and(|changed| !changed);
-                drop(connection);
-                if unchanged { Ok(()) } else { self.load_with(&mut reader).await.map(drop) }
-            }
-            (Ok(_), None) => Ok(()),
-            (Err(error), _) => Err(error.into()),
-        };
-        reader.connection = None;
-        match looked {
-            Ok(()) => self.is_current(),
-            // Tried again at the next poll, which tells of it.
-            Err(_) => reader.failed = Some(Instant::now()),
-        }
-        true
     }
 
     /// Loads the catalog again.
@@ -378,7 +343,7 @@ impl Database {
         }
         // Taken out, so that a connection that failed half-way is never used again.
         let (mut connection, is_same) = match reader.connection.take() {
-            Some(connection) => (connection, true),
+            Some(connection) => (connection, std::mem::take(&mut reader.has_read)),
             None => (connect_for_catalog(&self.config).await?, false),
         };
         // Asked first: what changes in between is found by the next poll.
@@ -397,7 +362,7 @@ impl Database {
         }
         reader.server = Some(server);
         self.bind(&catalog, reader).await?;
-        reader.connection = Some(connection);
+        (reader.connection, reader.has_read) = (Some(connection), true);
         reader.fingerprint = Some(now);
         reader.locks = catalog.has_locked().then_some(locks);
         let view = self.set(catalog, reader);

@@ -8,6 +8,7 @@ mod failing;
 mod known;
 mod merged;
 mod metering;
+mod notifying;
 mod pose;
 mod signal;
 mod subjects;
@@ -165,7 +166,7 @@ impl Judge {
         let unreadable = pending.facts.iter().any(unreadable);
         let others = own == Some(false);
         let asked = self.estimate(pending, by, &view, &who).await;
-        let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
+        let decision = notifying::decide(&view, &who, &pending.facts, pending);
         self.gate.metrics.thought(begun.elapsed());
         let again = self.known.comes_again(&pending.facts);
         let facts = Merged::of(&pending.facts);
@@ -185,7 +186,7 @@ impl Judge {
         // Only then: what it is recorded by is no small thing to make.
         let plain = own.is_none() && !asked && decision.limit.is_none();
         if plain && let Some(event) = case.passes_on_ticket() {
-            if !again || !view.rules.is_settled_by_facts(&pending.facts) {
+            if !again || !view.rules.is_settled_by_facts(&self.database.config.name, &pending.facts) {
                 return case.ticket(event).await;
             }
             let passed = case.ticket(event.clone()).await?;
@@ -205,8 +206,8 @@ impl Judge {
     ) -> Result<Standing, LogError> {
         let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
         let now = signal::still(pending, with_estimate_of(&pending.facts, now), &view.catalog);
-        let before = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
-        let after = view.rules.decide_by(&who, &view.bound, &now, &pending.compared());
+        let before = notifying::decide(view, &who, &pending.facts, pending);
+        let after = notifying::decide(view, &who, &now, pending);
         let stands = is_as_harmless(&before, &after);
         let pending = Pending { facts: now, ..pending.clone() };
         let facts = Merged::of(&pending.facts);

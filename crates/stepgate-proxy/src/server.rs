@@ -328,6 +328,7 @@ async fn prepare(
     let tracked = judge.tracked_keys();
     let mut session = Session::new(Setup {
         id,
+        pid: upstream.pid,
         catalog: Arc::clone(&view.catalog),
         parameters: upstream.params,
         nonce: u64::from_be_bytes(random(gate)?),

@@ -553,7 +553,7 @@ pub enum Event {
     #[serde(rename = "admin.action")]
     AdminAction {
         /// What: `user.added`, `user.removed`, `user.password_set`, `user.groups_set`,
-        /// `user.certificates_set`, `session.killed`, `sink.reset`; and of factors `factor.enrolled`, `factor.removed`,
+        /// `user.certificates_set`, `session.killed`; and of factors `factor.enrolled`, `factor.removed`,
         /// `factor.code_issued` (an enrolment code), `factor.recovery_used`, `factor.suspended` (too many wrong codes),
         /// `factor.unlocked`, `factor.reset_asked`, `factor.reset`, of which the person must hear.
         action: String,
@@ -621,7 +621,7 @@ pub enum Event {
         /// The grant.
         grant: GrantId,
     },
-    /// The clock stepped back: this record is older than the one before it says.
+    /// The clock stepped back (also while no gate ran), or ahead of the time that has passed.
     #[serde(rename = "clock.anomaly")]
     ClockAnomaly {
         /// Time of the record before, in microseconds since the Unix epoch.
@@ -651,6 +651,9 @@ pub enum Event {
         size: u64,
         /// Root of the tree over them.
         root: Hash,
+        /// The operator, where one did it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        operator: Option<Who>,
     },
     /// The log goes on from a backup.
     #[serde(rename = "log.restored")]
@@ -664,6 +667,12 @@ pub enum Event {
     /// Personal values that stay were sealed by a new key, before the old one was destroyed.
     #[serde(rename = "retention.subjects_resealed")]
     SubjectsResealed(Renewed),
+    /// Personal values that no record names any more were taken out.
+    #[serde(rename = "retention.subjects_pruned")]
+    SubjectsPruned {
+        /// How many, in this write.
+        subjects: u64,
+    },
     /// Checkpoints are signed by a new key from here on.
     #[serde(rename = "key.rotated")]
     KeyRotated {

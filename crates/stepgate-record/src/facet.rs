@@ -1,5 +1,8 @@
 //! What a record can be found by: members of its event, told by their names, whatever the event.
 
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 /// A way to find records.
@@ -75,6 +78,90 @@ impl Facet {
     /// A bit of its own.
     pub(crate) const fn bit(self) -> u16 {
         1 << self.place()
+    }
+}
+
+/// The members that [`facets`] looks at, and those by which records go on in others.
+const LOOKED_AT: [&str; 25] = [
+    "address",
+    "by",
+    "columns",
+    "continued",
+    "database",
+    "field",
+    "from",
+    "grant",
+    "labels",
+    "network",
+    "outcome",
+    "part",
+    "pass",
+    "person",
+    "relation",
+    "relations",
+    "request",
+    "risk",
+    "rules",
+    "session",
+    "to",
+    "ts_us",
+    "type",
+    "values",
+    "verdict",
+];
+
+/// Of a record's members those that it can be found by, its time, and those by which it goes on in others: the rest is
+/// passed over, which is most of it. None of anything that is no record.
+#[must_use]
+pub fn members(record: &[u8]) -> Map<String, Value> {
+    serde_json::from_slice::<Lean>(record).map(|lean| lean.0).unwrap_or_default()
+}
+
+struct Lean(Map<String, Value>);
+
+/// The name of a member, where it is looked at.
+struct Name(Option<&'static str>);
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+        impl Visitor<'_> for Names {
+            type Value = Name;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name, E> {
+                Ok(Name(LOOKED_AT.into_iter().find(|known| *known == name)))
+            }
+        }
+        deserializer.deserialize_identifier(Names)
+    }
+}
+
+impl<'de> Deserialize<'de> for Lean {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Lean;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a record")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Lean, A::Error> {
+                let mut members = Map::new();
+                while let Some(Name(name)) = map.next_key()? {
+                    match name {
+                        Some(name) => drop(members.insert(name.to_owned(), map.next_value()?)),
+                        None => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(Lean(members))
+            }
+        }
+        deserializer.deserialize_map(Members)
     }
 }
 
@@ -204,6 +291,38 @@ mod tests {
             ('y', "statement.decided"),
         ];
         assert_eq!(found(event), expected.map(|(facet, text)| (facet, text.to_owned())));
+    }
+
+    #[test]
+    fn what_is_passed_over_cannot_be_found() {
+        // Every member that any facet is told by, in one record.
+        let all: Map<String, Value> =
+            LOOKED_AT.iter().map(|name| ((*name).to_owned(), json!("a.b"))).collect();
+        for (name, kind) in
+            [("", "statement.decided"), ("columns", "record.continued"), ("rules", "record.continued")]
+        {
+            for value in [
+                json!("a.b"),
+                json!(["a.b"]),
+                json!([{"column": "a.b", "label": "c"}]),
+                json!({"person": "d"}),
+                json!(4),
+            ] {
+                let mut record = all.clone();
+                record.values_mut().for_each(|member| *member = value.clone());
+                record.insert("type".to_owned(), json!(kind));
+                record.insert("field".to_owned(), json!(name));
+                let mut whole = record.clone();
+                whole.extend(
+                    [("prev", json!("00")), ("normalised", json!("select \"a\" [{"))]
+                        .map(|(n, v)| (n.to_owned(), v)),
+                );
+                assert_eq!(members(Value::Object(whole.clone()).to_string().as_bytes()), record);
+                assert_eq!(found(Value::Object(whole)), found(Value::Object(record)));
+            }
+        }
+        assert_eq!(members(b"[]"), Map::new());
+        assert_eq!(members(b"{\"type\":\"x\""), Map::new());
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use event::{
     Names, Pruned, Reader, Renewed, Restored, RiskSignal, Sealed, SeenSubjects, Shredded, Sink, Statement,
     Trouble, Why, is_plain,
 };
-pub use facet::{Facet, facets};
+pub use facet::{Facet, facets, members};
 pub use filter::{Filter, Missing, Sieve, Wanted};
 pub use fitted::{Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;

@@ -11,6 +11,9 @@ const MAX_BYTES: usize = 1 << 20;
 /// The most texts whose facts are remembered: facts of a wide table are some ten KiB.
 const MAX_TEXTS: usize = 512;
 
+/// The longest text that is remembered as it is, in bytes.
+const MAX_LAST: usize = 512;
+
 /// Facts by text, literals folded where they cannot change them.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
@@ -18,21 +21,47 @@ pub(crate) struct Cache {
     bytes: usize,
     /// Kept for its memory.
     key: Vec<u8>,
+    /// The last text asked for, and its facts: each is asked for several times.
+    last: Option<(Vec<u8>, Arc<[Facts]>)>,
 }
 
 impl Cache {
     pub(crate) fn clear(&mut self) {
         self.known.clear();
         self.bytes = 0;
+        self.last = None;
     }
 
     pub(crate) fn get(&mut self, sql: &[u8]) -> Option<Arc<[Facts]>> {
-        cache_key(sql, &mut self.key);
-        if let Some(known) = self.known.get(&self.key) {
-            return Some(Arc::clone(known));
+        if let Some((last, facts)) = &self.last
+            && last == sql
+        {
+            return Some(Arc::clone(facts));
         }
-        exact_key(sql, &mut self.key);
-        self.known.get(&self.key).map(Arc::clone)
+        cache_key(sql, &mut self.key);
+        let known = match self.known.get(&self.key) {
+            Some(known) => Arc::clone(known),
+            None => {
+                exact_key(sql, &mut self.key);
+                Arc::clone(self.known.get(&self.key)?)
+            }
+        };
+        self.was_asked_for(sql, &known);
+        Some(known)
+    }
+
+    fn was_asked_for(&mut self, sql: &[u8], facts: &Arc<[Facts]>) {
+        if sql.len() > MAX_LAST {
+            return;
+        }
+        match &mut self.last {
+            Some((last, known)) => {
+                last.clear();
+                last.extend_from_slice(sql);
+                known.clone_from(facts);
+            }
+            None => self.last = Some((sql.to_vec(), Arc::clone(facts))),
+        }
     }
 
     pub(crate) fn insert(&mut self, sql: &[u8], facts: &Arc<[Facts]>) {
@@ -47,6 +76,7 @@ impl Cache {
         self.bytes = self.bytes.saturating_add(self.key.len());
         // A copy with memory of its own, as long as it must be.
         self.known.insert(self.key.as_slice().to_vec(), Arc::clone(facts));
+        self.was_asked_for(sql, facts);
     }
 }
 

@@ -288,7 +288,7 @@ impl Session {
             return or_empty(facts);
         }
         let mut facts = Vec::new();
-        (self.at_leisure)(&mut || facts = analyze(sql, &self.catalog, state));
+        (self.at_leisure)(sql.len(), &mut || facts = analyze(sql, &self.catalog, state));
         or_empty(facts)
     }
 }

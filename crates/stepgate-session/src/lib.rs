@@ -50,4 +50,4 @@ pub use meter::Meter;
 pub use outlet::{Pass, WrongToken};
 pub use session::{Action, Ending, Session, Setup};
 pub use subject::{Pending, Protocol, TransactionSoFar};
-pub use subjects::{TrackedKeys, text_of};
+pub use subjects::{TrackedKeys, is_one_text, text_of};

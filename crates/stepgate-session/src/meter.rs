@@ -2,19 +2,21 @@
 //! waits, with all that comes after it, on the server's side of the connection.
 //!
 //! Notices are counted as rows: `RAISE NOTICE` in a loop shows a table as well as a SELECT does. So is an error, whose text
-//! can hold one; it cannot wait, since the server is done, and one of more bytes than are left is not shown.
+//! can hold one; it cannot wait, since the server is done, and one of more bytes than are left is not shown. The same goes
+//! for what a statement has deferred, and says when its transaction ends (`RAISE` in a deferred trigger, its own `NOTIFY`),
+//! and for settings that the server reports (ParameterStatus): what is beyond the limit is left out.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use stepgate_types::{InForce, Kind, Limit, SqlState};
+use stepgate_types::{Certainty, InForce, Kind, Limit, SqlState};
 use stepgate_wire::read::CommandComplete;
 use stepgate_wire::{HEADER, Piece, Problem, peek};
 
 use crate::cut::Cut;
 use crate::expect::Owed;
-use crate::outlet::Made;
+use crate::outlet::{Made, Traces};
 use crate::session::{Action, Session};
 use crate::subject::Pending;
 
@@ -156,7 +158,48 @@ pub(crate) struct Limits {
     pub(crate) stalled: Option<Stalled>,
     /// What the server still sends of a reply that is ended.
     pub(crate) cut: Option<Cut>,
+    /// The server's process.
+    pid: i32,
+    /// Those of statements of the open transaction that may say something yet when it ends.
+    until_end: Vec<Arc<Meter>>,
+    /// There were more.
+    too_many: bool,
+    /// The client knows that something was left out.
+    told: bool,
 }
+
+impl Limits {
+    /// Of a session with this process of the server.
+    pub(crate) fn of(pid: i32) -> Self {
+        Self { pid, ..Self::default() }
+    }
+
+    /// A statement is done. What it has deferred (triggers, checks of constraints, notifications, a cursor that outlives the
+    /// transaction) happens when the transaction ends, or before, and is still on its account.
+    pub(crate) fn lasts_until_end(&mut self, traces: &Traces) {
+        let defers = traces.shows.iter().any(|facts| !facts.read_only || facts.effect.holds);
+        let Some(meter) = traces.meter.as_ref().filter(|_| defers) else { return };
+        if self.until_end.iter().any(|known| Arc::ptr_eq(known, meter)) {
+            return;
+        }
+        if self.until_end.len() < MAX_UNTIL_END {
+            self.until_end.push(Arc::clone(meter));
+        } else {
+            self.too_many |= meter.enforced;
+        }
+    }
+
+    /// The transaction is over. Whether anything was kept for that.
+    pub(crate) fn transaction_ended(&mut self) -> bool {
+        (self.too_many, self.told) = (false, false);
+        let kept = !self.until_end.is_empty();
+        self.until_end.clear();
+        kept
+    }
+}
+
+/// The most meters that are kept for what comes at the end of a transaction. Of one with more, nothing is shown then.
+const MAX_UNTIL_END: usize = 64;
 
 /// A row that waits: its first piece.
 #[derive(Debug)]
@@ -273,45 +316,103 @@ impl Session {
 
     /// A notice of the server's.
     pub(crate) fn notice(&mut self, frame: &Bytes) {
-        if let Some(meter) = self.meter_in_front() {
-            let can_wait = !matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Bind { .. }));
-            if can_wait {
-                if !self.lets(meter, frame, true) {
+        let waits = !matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Bind { .. }));
+        let is_said = match self.meter_in_front().filter(|_| waits) {
+            Some(meter) => {
+                let others: Vec<_> = self.deferring().cloned().collect();
+                // Only what comes with rows of its own can be asked about.
+                if !self.within(&others, frame) {
                     return;
                 }
-            } else if meter.enforced && !meter.has(frame_bytes(frame)) {
-                // Functions run while it is planned. Only what comes with rows can be asked about: this is left out.
-                if !meter.told.swap(true, Relaxed) {
-                    self.client.own(&left_out().notice_bytes());
-                }
-                return;
-            } else {
-                meter.count(frame_bytes(frame));
+                self.lets(meter, frame, true)
             }
+            // Functions run while a statement is planned, and after it.
+            None => self.lets_be_said(frame),
+        };
+        if is_said {
+            self.tally_text(frame);
+            self.client.relay(frame);
         }
-        self.tally_text(frame);
-        self.client.relay(frame);
+    }
+
+    /// A notification. What others send is none of this session's data.
+    pub(crate) fn notification(&mut self, frame: &Bytes) {
+        let sender = frame.get(HEADER..).and_then(|body| body.first_chunk());
+        let is_own = sender.is_none_or(|pid| i32::from_be_bytes(*pid) == self.limits.pid);
+        if !is_own || self.lets_be_said(frame) {
+            self.client.relay(frame);
+        }
+    }
+
+    /// Whether what is no row, and cannot wait for people, may be said: by the statement under way, and by those of the
+    /// open transaction whose deferred code may be running. What may not be is left out.
+    pub(crate) fn lets_be_said(&mut self, frame: &Bytes) -> bool {
+        let meters: Vec<_> = self.meter_in_front().into_iter().chain(self.deferring().cloned()).collect();
+        self.within(&meters, frame)
+    }
+
+    /// Counts it as a row of each of these, if all let it through; else it is left out, and that is said once.
+    fn within(&mut self, meters: &[Arc<Meter>], frame: &Bytes) -> bool {
+        let bytes = frame_bytes(frame);
+        let spent = meters.iter().any(|meter| meter.enforced && !meter.has(bytes)) || self.is_crowded();
+        if !spent {
+            meters.iter().for_each(|meter| meter.count(bytes));
+        } else if !std::mem::replace(&mut self.limits.told, true) {
+            self.client.own(&left_out().notice_bytes());
+        }
+        !spent
     }
 
     /// What the client is shown of an error of the server's: all of it, but where a meter does not let that through.
     pub(crate) fn shown_error(&mut self, frame: &Bytes) -> Bytes {
         self.tally_text(frame);
-        match self.meter_in_front() {
-            Some(meter) if meter.enforced && !self.fatal && !meter.has_bytes(frame_bytes(frame)) => {
-                error_left_out().error_bytes()
-            }
-            Some(meter) => {
-                meter.count(frame_bytes(frame));
-                frame.clone()
-            }
-            None => frame.clone(),
+        let bytes = frame_bytes(frame);
+        let meters: Vec<_> = self.meter_in_front().into_iter().chain(self.deferring().cloned()).collect();
+        let spent = meters.iter().any(|meter| meter.enforced && !meter.has_bytes(bytes));
+        if !self.fatal && (spent || self.is_crowded()) {
+            return error_left_out().error_bytes();
         }
+        meters.iter().for_each(|meter| meter.count(bytes));
+        frame.clone()
+    }
+
+    /// The meters of earlier statements of the transaction whose deferred code may be running.
+    fn deferring(&self) -> impl Iterator<Item = &Arc<Meter>> {
+        let runs = !self.limits.until_end.is_empty() && self.may_run_deferred();
+        self.limits.until_end.iter().filter(move |_| runs)
+    }
+
+    /// Whether there are more of them than are kept.
+    fn is_crowded(&self) -> bool {
+        self.limits.too_many && self.may_run_deferred()
+    }
+
+    /// Whether code that was deferred before may run by now. A statement with a limit of its own ends no transaction, if
+    /// it is the only one of its message, and one was open before.
+    fn may_run_deferred(&self) -> bool {
+        let (Some(Owed::Query { traces, .. } | Owed::Execute { traces, .. }), b'T') =
+            (self.expect.front().map(|entry| &entry.owed), self.status)
+        else {
+            return true;
+        };
+        let alone = matches!(&*traces.shows, [only] if only.certainty != Certainty::Unknown);
+        traces.meter.is_none() || !alone
     }
 
     /// Counts what a statement says besides its rows.
     fn tally_text(&mut self, frame: &Bytes) {
         if self.expect.front().is_some_and(|entry| entry.owed.number().is_some()) {
             self.tally.count(frame.len(), false);
+        }
+    }
+
+    /// Whether the server works on a statement that is proven to change nothing.
+    pub(crate) fn only_reads(&self) -> bool {
+        match self.expect.front().map(|entry| &entry.owed) {
+            Some(Owed::Query { traces, .. } | Owed::Execute { traces, .. }) => {
+                traces.shows.iter().all(|facts| facts.read_only)
+            }
+            _ => false,
         }
     }
 

@@ -174,6 +174,9 @@ impl Registry {
     }
 
     fn made(&self, name: &Bytes) -> Option<&Made> {
+        if self.sql.is_empty() {
+            return None;
+        }
         self.sql.get(std::str::from_utf8(name).ok()?)
     }
 
@@ -226,6 +229,11 @@ impl Registry {
 
     /// The transaction ended, or something ran that may have made any portal anew.
     pub(crate) fn forget_portals(&mut self) {
+        if self.sql.is_empty() {
+            self.portals.clear();
+            self.finished.clear();
+            return;
+        }
         self.sql.retain(|_, made| match made {
             Made::Prepared(..) => true,
             // If it was rolled back, nothing has its name: whatever is made by it is seen.
@@ -289,7 +297,9 @@ impl Registry {
     }
 
     fn forget_sql_name(&mut self, name: &Bytes) {
-        if let Ok(name) = std::str::from_utf8(name) {
+        if !self.sql.is_empty()
+            && let Ok(name) = std::str::from_utf8(name)
+        {
             self.sql.remove(name);
         }
     }

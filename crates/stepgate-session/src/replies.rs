@@ -70,7 +70,7 @@ impl Session {
             // What the server notices while it tries to parse, it notices again when it runs, if it does.
             b'N' if self.is_checking() => return self.noticed(frame),
             b'N' => return self.notice(frame),
-            b'A' => return self.client.relay(frame),
+            b'A' => return self.notification(frame),
             b'S' => return self.parameter_status(frame),
             b'E' => return self.error(frame),
             b'Z' => return self.ready(frame),
@@ -155,6 +155,7 @@ impl Session {
             if let (Owed::Execute { number, .. }, None, false) = (&entry.owed, &sqlstate, suspended) {
                 self.registry.has_finished(*number);
             }
+            self.limits.lasts_until_end(traces);
             self.leave_traces(traces);
             if let (None, Some(made), Some(name)) = (&sqlstate, &traces.made, traces.names.first()) {
                 self.registry.made_by_sql(name, made.clone());
@@ -164,7 +165,11 @@ impl Session {
             }
         }
         if let Some(number) = entry.owed.number() {
-            self.tell_keys(number);
+            let shows = match &entry.owed {
+                Owed::Execute { traces, .. } | Owed::Query { traces, .. } => Arc::clone(&traces.shows),
+                _ => Arc::from([]),
+            };
+            self.tell_keys(number, &shows);
             let tally = self.tally.take();
             let late = |traces: &Traces| traces.late.is_some();
             let suspended = suspended && matches!(&entry.owed, Owed::Execute { traces, .. } if late(traces));
@@ -191,7 +196,10 @@ impl Session {
         };
         let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
         self.parameter(&name, &value);
-        self.client.relay(frame);
+        // What only reads sets nothing: the server's operator has.
+        if self.only_reads() || self.lets_be_said(frame) || is_of_the_protocol(&name) {
+            self.client.relay(frame);
+        }
     }
 
     pub(crate) fn error(&mut self, frame: &Bytes) {
@@ -206,12 +214,14 @@ impl Session {
         };
         match self.expect.front_mut().map(|entry| &mut entry.owed) {
             // Nothing is owed: the server ends the connection.
-            None if self.segment_begun && !self.fatal => {
-                // A timeout of the server's, in the middle of a segment.
-                self.client.relay(frame);
-                self.skip_to_sync(sqlstate);
+            None => {
+                let shown = self.shown_error(frame);
+                self.client.relay(&shown);
+                if self.segment_begun && !self.fatal {
+                    // A timeout of the server's, in the middle of a segment.
+                    self.skip_to_sync(sqlstate);
+                }
             }
-            None => self.client.relay(frame),
             Some(Owed::Query { failed, .. }) => {
                 *failed = true;
                 self.copy_in = false;
@@ -221,7 +231,10 @@ impl Session {
             }
             Some(Owed::RefusedQuery(poison)) => match poison.take_if(|poison| is(poison)) {
                 Some(poison) => self.client.relay(&poison.error),
-                None => self.client.relay(frame),
+                None => {
+                    let shown = self.shown_error(frame);
+                    self.client.relay(&shown);
+                }
             },
             Some(Owed::Probe) => self.probe_failed = true,
             Some(Owed::Check(Check { within: true, abandoned, said, .. })) => {
@@ -241,8 +254,12 @@ impl Session {
                 check.refused = Some(sqlstate.unwrap_or_default());
                 check.said.push(frame.clone());
             }
-            // A Sync can fail: it ends an implicit transaction. Its ReadyForQuery still comes.
-            Some(Owed::Sync | Owed::OwnSync) => self.client.relay(frame),
+            // A Sync can fail: it ends an implicit transaction, and with it comes what was deferred until then. Its
+            // ReadyForQuery still comes.
+            Some(Owed::Sync | Owed::OwnSync) => {
+                let shown = self.shown_error(frame);
+                self.client.relay(&shown);
+            }
             Some(Owed::Refused(poison)) if is(poison) => {
                 let error = poison.error.clone();
                 self.client.relay(&error);
@@ -344,6 +361,12 @@ impl Session {
             // Nobody asked for it, or for something else.
             _ => return self.lost_track(),
         }
+        if status == b'I' {
+            // What was deferred has run, and what it said has come.
+            if self.limits.transaction_ended() {
+                self.actions.push_back(Action::LimitsOver);
+            }
+        }
         if self.expect.is_empty() {
             self.encoding_unsure = false;
             self.encoding_touched &= status != b'I';
@@ -442,6 +465,11 @@ impl Session {
             Ending::Protocol,
         );
     }
+}
+
+/// Whether clients read what the server sends by this setting. It is one of a few words.
+fn is_of_the_protocol(setting: &str) -> bool {
+    matches!(setting, "client_encoding" | "standard_conforming_strings" | "integer_datetimes")
 }
 
 fn contains(text: &[u8], needle: &[u8]) -> bool {

@@ -33,6 +33,8 @@ const MAX_READ_AHEAD: usize = 1 << 20;
 pub struct Setup {
     /// The session's id.
     pub id: SessionId,
+    /// The server's process, as its notifications name it.
+    pub pid: i32,
     /// The catalog of its database.
     pub catalog: Arc<Catalog>,
     /// ParameterStatus as the server reported it.
@@ -99,6 +101,8 @@ pub enum Action {
         /// Bytes of the next row, with its header.
         next: u64,
     },
+    /// Statements draw no longer on what they are limited by, without one having completed just now.
+    LimitsOver,
     /// The catalog may have changed: load it again and call [`Session::catalog_loaded`].
     LoadCatalog {
         /// Counts the session's changes; to be handed back.
@@ -226,7 +230,7 @@ pub struct Session {
     pub(crate) application_name: String,
     pub(crate) nonce: u64,
     pub(crate) nonces: u64,
-    pub(crate) at_leisure: fn(&mut (dyn FnMut() + Send)),
+    pub(crate) at_leisure: fn(usize, &mut (dyn FnMut() + Send)),
 }
 
 impl Session {
@@ -281,14 +285,14 @@ impl Session {
             fits: None,
             fits_unsaid: None,
             withheld: None,
-            limits: Limits::default(),
+            limits: Limits::of(setup.pid),
             subjects: Subjects::default(),
             catalogs: 0,
             cache: Cache::default(),
             application_name: String::new(),
             nonce: setup.nonce,
             nonces: 0,
-            at_leisure: |read| read(),
+            at_leisure: |_, read| read(),
         };
         for (name, value) in &setup.parameters {
             session.parameter(name, value);
@@ -296,8 +300,9 @@ impl Session {
         session
     }
 
-    /// How texts are read that take long: whichever frame makes that necessary, also one of a few bytes.
-    pub fn read_long_texts_by(&mut self, at_leisure: fn(&mut (dyn FnMut() + Send))) {
+    /// How texts are read that take long: whichever frame makes that necessary, also one of a few bytes. It is given the
+    /// text's length in bytes.
+    pub fn read_long_texts_by(&mut self, at_leisure: fn(usize, &mut (dyn FnMut() + Send))) {
         self.at_leisure = at_leisure;
     }
 

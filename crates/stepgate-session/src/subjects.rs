@@ -3,6 +3,7 @@
 //! A key is told by what PostgreSQL says of a result's columns, never by their names. Where nothing is tracked, no row
 //! is looked at.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -43,11 +44,6 @@ impl TrackedKeys {
         self.0.is_empty()
     }
 
-    /// Relations and their key columns.
-    pub fn iter(&self) -> impl Iterator<Item = ColumnName> + '_ {
-        self.0.iter().map(|(relation, column)| ColumnName::new(relation.clone(), column.clone()))
-    }
-
     /// Whether a statement may read any of these relations.
     #[must_use]
     pub fn concern(&self, facts: &[Facts]) -> bool {
@@ -55,7 +51,9 @@ impl TrackedKeys {
         facts.iter().any(any)
     }
 
-    fn is_key(&self, column: &ColumnName) -> bool {
+    /// Whether this is one of the key columns.
+    #[must_use]
+    pub fn is_key(&self, column: &ColumnName) -> bool {
         self.0.get(&column.relation).is_some_and(|key| *key == column.column)
     }
 }
@@ -67,7 +65,8 @@ pub(crate) struct KeyFields(Vec<KeyField>);
 #[derive(Debug, PartialEq, Eq)]
 struct KeyField {
     at: usize,
-    relation: RelationName,
+    /// Shared, since each row that is looked at names it.
+    relation: Arc<RelationName>,
     /// How its value is read; `None`: what it shows is made of keys, and is none itself.
     read: Option<Read>,
 }
@@ -92,7 +91,7 @@ impl KeyFields {
                 // A view's column may be anything that is made of the key.
                 let itself = name == Some(&column.relation);
                 let read = itself.then_some(Read { type_oid: field.type_oid, binary: field.format != 0 });
-                fields.push(KeyField { at, relation: column.relation, read });
+                fields.push(KeyField { at, relation: Arc::new(column.relation), read });
             }
         }
         (!fields.is_empty()).then_some(Self(fields))
@@ -106,9 +105,11 @@ pub(crate) struct Subjects {
     tracked: Option<Arc<TrackedKeys>>,
     /// Of the result that a Query has under way.
     now: Option<Arc<KeyFields>>,
-    seen: BTreeMap<RelationName, Seen>,
+    seen: BTreeMap<Arc<RelationName>, Seen>,
     /// A row that has not come whole.
     row: BytesMut,
+    /// One has begun: what comes next is its rest, and not that of COPY data.
+    in_row: bool,
     too_long: bool,
 }
 
@@ -162,7 +163,9 @@ impl Session {
 
     /// Takes the keys from a piece of a row that goes to the client.
     pub(crate) fn see_keys(&mut self, piece: &Bytes, first: bool, last: bool) {
-        if first && piece.first() != Some(&b'D') {
+        let in_row = if first { piece.first() == Some(&b'D') } else { self.subjects.in_row };
+        self.subjects.in_row = in_row && !last;
+        if !in_row {
             return;
         }
         let Some(fields) = self.key_fields().cloned() else { return };
@@ -186,13 +189,16 @@ impl Session {
         }
     }
 
-    /// Tells what was seen of statement `number`, which ends here.
-    pub(crate) fn tell_keys(&mut self, number: u64) {
+    /// Tells what was seen of statement `number`, which ends here, having shown what is in these facts.
+    pub(crate) fn tell_keys(&mut self, number: u64, shows: &[Facts]) {
         if self.subjects.tracked.is_none() {
             return;
         }
         self.subjects.now = None;
+        self.subjects.in_row = false;
         for (relation, Seen { keys, more }) in std::mem::take(&mut self.subjects.seen) {
+            let more = more || !is_shown_row_by_row(shows, &relation);
+            let relation = Arc::unwrap_or_clone(relation);
             let keys: Vec<String> = keys.into_iter().collect();
             if keys.is_empty() {
                 let (relation, keys) = (relation.clone(), Vec::new());
@@ -211,21 +217,69 @@ impl Subjects {
         let values = if self.too_long { None } else { DataRow::read(row).ok().map(|row| row.values) };
         self.too_long = false;
         for field in &fields.0 {
-            let seen = self.seen.entry(field.relation.clone()).or_default();
             let value = values.as_ref().and_then(|values| values.get(field.at)).copied();
             let key = match (value, &field.read) {
                 // NULL, as of an outer join: nobody's.
-                (Some(None), Some(_)) => continue,
-                (Some(Some(value)), Some(read)) => text_of(read.type_oid, read.binary, value),
+                (Some(None), Some(_)) => {
+                    self.seen_of(&field.relation);
+                    continue;
+                }
+                (Some(Some(value)), Some(read)) => key_of(read, value),
                 _ => None,
             };
-            match key {
-                Some(key) if seen.keys.contains(&key) => {}
-                Some(key) if seen.keys.len() < MAX_KEYS => drop(seen.keys.insert(key)),
-                _ => seen.more = true,
-            }
+            self.seen_of(&field.relation).add(key);
         }
     }
+
+    /// What was seen of that relation.
+    fn seen_of(&mut self, relation: &Arc<RelationName>) -> &mut Seen {
+        self.seen.entry(Arc::clone(relation)).or_default()
+    }
+}
+
+impl Seen {
+    /// A key, or one that cannot be told.
+    fn add(&mut self, key: Option<Cow<'_, str>>) {
+        match key {
+            Some(key) if self.keys.contains(&*key) => {}
+            Some(key) if self.keys.len() < MAX_KEYS => {
+                self.more |= !is_one_text(&key);
+                self.keys.insert(key.into_owned());
+            }
+            _ => self.more = true,
+        }
+    }
+}
+
+/// A key as text, copied only where it is not text already.
+fn key_of<'v>(read: &Read, value: &'v [u8]) -> Option<Cow<'v, str>> {
+    if read.binary && !TEXTS.contains(&read.type_oid) {
+        return text_of(read.type_oid, true, value).map(Cow::Owned);
+    }
+    as_text(value).map(Cow::Borrowed)
+}
+
+/// Whether the rows of that relation that a message tells anything of are those whose keys its result shows: one statement
+/// of it reaches the relation, row by row. What fetches from a cursor comes with the facts of that.
+fn is_shown_row_by_row(shows: &[Facts], relation: &RelationName) -> bool {
+    let mut reaching = shows.iter().filter(|facts| facts.may_reach(relation));
+    matches!((reaching.next(), reaching.next()), (Some(only), None) if only.shows_row_by_row(relation))
+}
+
+/// Whether no other text can be the same key: that of an integer or a UUID, as the server writes it. Others may be equal
+/// by a collation (`citext`, ICU's), or but for trailing spaces (`char(n)`).
+#[must_use]
+pub fn is_one_text(key: &str) -> bool {
+    let integer = || key.parse::<i64>().is_ok_and(|number| number.to_string() == key);
+    let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    let uuid = || {
+        key.len() == 36
+            && key.bytes().enumerate().all(|(at, byte)| match at {
+                8 | 13 | 18 | 23 => byte == b'-',
+                _ => is_hex(byte),
+            })
+    };
+    integer() || uuid()
 }
 
 // OIDs of types (`pg_type.dat`).
@@ -238,10 +292,17 @@ const BPCHAR: u32 = 1042;
 const VARCHAR: u32 = 1043;
 const UUID: u32 = 2950;
 
+/// Types of which the binary format is the text.
+const TEXTS: [u32; 4] = [NAME, TEXT, BPCHAR, VARCHAR];
+
+fn as_text(value: &[u8]) -> Option<&str> {
+    std::str::from_utf8(value).ok().filter(|text| text.len() <= MAX_KEY)
+}
+
 /// A value as the server writes it in text; `None`: not known, or too long.
 #[must_use]
 pub fn text_of(type_oid: u32, binary: bool, value: &[u8]) -> Option<String> {
-    let text = || std::str::from_utf8(value).ok().filter(|text| text.len() <= MAX_KEY).map(str::to_owned);
+    let text = || as_text(value).map(str::to_owned);
     if !binary {
         return text();
     }
@@ -249,7 +310,7 @@ pub fn text_of(type_oid: u32, binary: bool, value: &[u8]) -> Option<String> {
         INT2 => Some(i16::from_be_bytes(value.try_into().ok()?).to_string()),
         INT4 => Some(i32::from_be_bytes(value.try_into().ok()?).to_string()),
         INT8 => Some(i64::from_be_bytes(value.try_into().ok()?).to_string()),
-        NAME | TEXT | BPCHAR | VARCHAR => text(),
+        of if TEXTS.contains(&of) => text(),
         UUID => {
             let bytes: [u8; 16] = value.try_into().ok()?;
             let mut shown = String::with_capacity(36);

@@ -161,6 +161,7 @@ fn of_server(random: &mut Random, asked: u8) -> Vec<Vec<u8>> {
 fn no_session_panics_sends_what_was_not_let_through_or_grows_without_bounds() {
     fuzz(|random| {
         let mut session = Session::new(Setup {
+            pid: 4_711,
             id: ID,
             catalog: catalog(),
             parameters: vec![("client_encoding".to_owned(), "UTF8".to_owned())],

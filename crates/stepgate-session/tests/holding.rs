@@ -120,7 +120,7 @@ fn what_takes_long_to_read_is_read_at_leisure_by_whichever_frame_it_comes_to_be_
         vec![query(&chain)],
     ] {
         let mut stage = Stage::new();
-        stage.session.read_long_texts_by(|read| {
+        stage.session.read_long_texts_by(|_, read| {
             READ.set(READ.get() + 1);
             read();
         });

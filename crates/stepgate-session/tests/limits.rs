@@ -389,6 +389,22 @@ fn a_meter_that_only_watches_tells_once_and_holds_nothing() {
 }
 
 #[test]
+fn rows_that_are_stored_and_not_shown_are_counted_by_the_command_tag() {
+    let mut stage = Stage::new();
+    stage.client(&[query("insert into t select a from u; insert into t select a from u returning a")]);
+    let number = stage.decision().number;
+    let meter = Meter::new(number, Limit { rows: Some(100), bytes: None }, true, true);
+    stage.session.limit(std::sync::Arc::clone(&meter));
+    stage.pass(permit(number));
+    stage.server(&[frame(b'C', b"INSERT 0 30\0")]);
+    assert_eq!(meter.left().rows, Some(70));
+    // What is shown is counted once, not again by the tag.
+    stage.server(&rows(5));
+    stage.server(&[frame(b'C', b"INSERT 0 7\0"), ready(b'I')]);
+    assert_eq!((meter.left().rows, meter.delivered().0), (Some(63), 37));
+}
+
+#[test]
 fn a_row_that_waits_for_nothing_any_more_is_gone_with_its_session() {
     let (mut stage, _) = running("select a from t", 1);
     stage.server(&rows(2));

@@ -111,6 +111,52 @@ fn each_result_of_a_message_has_its_own_columns() {
     stage.server(&[description(&[(APP, 1)]), text("no"), complete()]);
     stage.server(&[description(&[(APP, 1), (T, 1)]), both, complete()]);
     stage.server(&[description(&[(APP, 1)]), text("no"), complete(), ready(b'I')]);
+    // Two statements reach the relation for all that is seen of one.
+    assert_eq!(told(&mut stage), keys(&["42"], false));
+}
+
+/// Whoever shows the key of one row beside what is made of all of them has seen them all.
+#[test]
+fn keys_shown_beside_what_is_made_of_other_rows_are_not_all_whose_data_was_shown() {
+    for (sql, more) in [
+        ("select a from public.t", false),
+        ("select a from public.t where a = '7' or a like '9%' order by a limit 3", false),
+        ("select x.a from public.t x, app.t y where x.a = y.a", false),
+        ("select x.a, y.a from public.t x, public.t y", true),
+        ("select a, (select string_agg(a, ',') from public.t) from public.t", true),
+        ("select a, array_agg(a) over () from public.t", true),
+        ("select a, lower(a) from public.t", true),
+        ("select a from public.t union all select a from public.t", true),
+        ("select a from public.t group by a", true),
+        ("with x as (select string_agg(a, ',') from public.t) select a from public.t, x", true),
+        ("select a from public.t where exists (select from public.t)", true),
+        ("select a from public.t; select string_agg(a, ',') from public.t", true),
+    ] {
+        let mut stage = stage();
+        stage.client(&[query(sql)]);
+        passes(&mut stage);
+        stage.server(&[description(&[(T, 1)]), text("42"), complete(), ready(b'I')]);
+        assert_eq!(told(&mut stage), keys(&["42"], more), "{sql}");
+    }
+}
+
+/// COPY data that looks like a row, in pieces, is none.
+#[test]
+fn pieces_of_copy_data_are_not_taken_for_rows() {
+    let mut stage = stage();
+    stage.client(&[query("select a from public.t; copy (select a from app.t) to stdout")]);
+    passes(&mut stage);
+    stage.server(&[description(&[(T, 1)]), text("42"), complete()]);
+    stage.server(&[frame(b'H', &[0, 0, 1, 0, 0])]);
+    // A frame in two pieces: the second is what a row would be.
+    let forged = text("7");
+    let mut data = BytesMut::new();
+    data.put_u8(b'd');
+    data.put_i32(i32::try_from(4 + 70_000 + forged.len()).unwrap());
+    data.put_bytes(b'x', 70_000);
+    stage.server(&[data.to_vec()]);
+    stage.server(&[forged]);
+    stage.server(&[frame(b'c', b""), complete(), ready(b'I')]);
     assert_eq!(told(&mut stage), keys(&["42"], false));
 }
 
@@ -120,7 +166,16 @@ fn binary_values_are_told_as_text_and_what_cannot_be_is_more() {
         (20, &42_i64.to_be_bytes()[..], keys(&["42"], false)),
         (23, &(-7_i32).to_be_bytes()[..], keys(&["-7"], false)),
         (21, &9_i16.to_be_bytes()[..], keys(&["9"], false)),
-        (25, &b"a-1"[..], keys(&["a-1"], false)),
+        (25, &b"42"[..], keys(&["42"], false)),
+        // Equal to another by a collation, or but for its spaces.
+        (25, &b"a-1"[..], keys(&["a-1"], true)),
+        (1042, &b"42 "[..], keys(&["42 "], true)),
+        (25, &b"042"[..], keys(&["042"], true)),
+        (
+            25,
+            &b"1212121A-1212-1212-1212-121212121212"[..],
+            keys(&["1212121A-1212-1212-1212-121212121212"], true),
+        ),
         (2950, &[0x12; 16][..], keys(&["12121212-1212-1212-1212-121212121212"], false)),
         (20, &[1][..], keys(&[], true)),
         (1700, &[0, 1][..], keys(&[], true)),
@@ -128,7 +183,7 @@ fn binary_values_are_told_as_text_and_what_cannot_be_is_more() {
         (25, &[b'x'; 257][..], keys(&[], true)),
     ] {
         let mut stage = stage();
-        stage.client(&[query("fetch 1 from c")]);
+        stage.client(&[query("select a from public.t")]);
         passes(&mut stage);
         stage.server(&[binary(type_oid), row(&[Some(value)]), complete(), ready(b'I')]);
         assert_eq!(told(&mut stage), expected, "{type_oid} {value:?}");

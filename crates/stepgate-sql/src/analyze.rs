@@ -9,6 +9,7 @@ use crate::facts::{Doubt, Facts, Reason};
 use crate::grammar::{self, Command};
 use crate::lexer::{self, Token, Unreadable};
 use crate::normal;
+use crate::scan::Scan;
 use crate::session::SessionState;
 use crate::stack;
 use crate::statement::{self, Context, Within};
@@ -73,6 +74,7 @@ fn read(sql: &[u8], context: Context<'_>) -> Result<Vec<Facts>, Unreadable> {
         normal::describe(tokens, catalog, &mut facts);
         facts.predicates.number_literals(&all_tokens);
         facts.predicates.cover(&facts.columns);
+        facts.scan = Scan::of(command.node);
         if let Some(known) = goes_on(&facts, &all) {
             facts = known;
         }

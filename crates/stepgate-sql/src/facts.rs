@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::encoding::ClientEncoding;
 use crate::predicate::Predicates;
+use crate::scan::Scan;
 use crate::taint::Flow;
 use serde::Serialize;
 use stepgate_types::{BulkShape, Certainty, ColumnName, Estimator, Kind, RelationName, Use};
@@ -42,6 +43,9 @@ pub struct Facts {
     /// Whose that is; the analysis itself knows the catalog's alone.
     #[serde(skip)]
     pub estimated_by: Estimator,
+    /// That it goes over relations a row at a time, where its form proves it.
+    #[serde(skip)]
+    pub scan: Option<Scan>,
     /// A view's definition is part of what it reads.
     #[serde(skip)]
     pub through_views: bool,
@@ -76,6 +80,7 @@ impl Facts {
             bulk: BulkShape::None,
             estimate: Some(0),
             estimated_by: Estimator::Catalog,
+            scan: None,
             through_views: false,
             read_only: true,
             effect: Effect::default(),
@@ -149,6 +154,37 @@ impl Facts {
         self.through_views || !self.is_settled()
     }
 
+    /// Whether it may read or write the relation.
+    #[must_use]
+    pub fn may_reach(&self, relation: &RelationName) -> bool {
+        self.certainty == Certainty::Unknown
+            || self.relations.contains(relation)
+            || self.columns.keys().any(|column| column.relation == *relation)
+    }
+
+    /// Whether the rows of this relation of which it tells anything are those whose keys its results show, if they show
+    /// one of each row: it goes over the relation once, and makes each row of one.
+    #[must_use]
+    pub fn shows_row_by_row(&self, relation: &RelationName) -> bool {
+        let is_row_by_row =
+            |scan: &Scan| scan.row_by_row && self.functions.is_empty() && self.once(scan, relation);
+        self.scan.as_ref().is_some_and(is_row_by_row)
+    }
+
+    /// Whether those rows are the ones whose keys its condition names, by this column.
+    #[must_use]
+    pub fn is_held_to_keys(&self, relation: &RelationName, key: &str) -> bool {
+        let is_held = |scan: &Scan| scan.held_to_constants.contains(key) && self.once(scan, relation);
+        self.scan.as_ref().is_some_and(is_held)
+    }
+
+    /// Whether all that it reads it reads by the names in its text, and no relation twice.
+    fn once(&self, scan: &Scan, relation: &RelationName) -> bool {
+        let each_once = scan.relations == 1 || scan.relations == self.relations.len();
+        let plain = self.certainty == Certainty::Exact && !self.through_views;
+        plain && each_once && self.relations.contains(relation)
+    }
+
     /// What holds if either may: the statement keeps its place, kind and text.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
@@ -168,6 +204,7 @@ impl Facts {
         all.bulk = all.bulk.max(other.bulk);
         all.estimate = all.estimate.zip(other.estimate).map(|(one, other)| one.max(other));
         all.estimated_by = all.estimated_by.max(other.estimated_by);
+        all.scan = all.scan.filter(|scan| other.scan.as_ref() == Some(scan));
         all.through_views |= other.through_views;
         all.read_only &= other.read_only;
         all.effect.session |= other.effect.session;

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use common::{everything, touched};
 use stepgate_sql::{SessionState, analyze};
+use stepgate_types::Use;
 
 #[test]
 fn a_functions_body_means_what_it_means_under_its_callers_search_path() {
@@ -33,5 +34,23 @@ fn a_qualified_call_does_not_hide_another_function_of_that_name() {
     ] {
         let facts = analyze(sql.as_bytes(), &catalog, &session);
         assert_eq!(touched(&facts[0], &pii), BTreeSet::from(["public.people.email".to_owned()]), "{sql}");
+    }
+}
+
+/// The server reports `application_name` to the client (ParameterStatus), and shows it to everybody in pg_stat_activity.
+#[test]
+fn what_a_setting_is_set_to_is_put_out_wherever_the_call_stands() {
+    let (_cluster, catalog, _) = everything();
+    let session = SessionState::with_search_path(["pg_catalog", "public"]);
+    for sql in [
+        "select set_config('application_name', email, false) from people",
+        "select 1 from people where set_config('application_name', email, false) is not null",
+        "select 1 from people where pg_catalog.set_config('application_name', email, true) = 'x'",
+        "select 1 from people order by set_config('application_name', email, false)",
+        "update people set id = id where set_config('application_name', email, false) is null",
+    ] {
+        let facts = analyze(sql.as_bytes(), &catalog, &session);
+        let uses = facts[0].columns.iter().find(|(column, _)| column.to_string() == "public.people.email");
+        assert!(uses.is_some_and(|(_, uses)| uses.contains(&Use::Output)), "{sql}: {:?}", facts[0].columns);
     }
 }

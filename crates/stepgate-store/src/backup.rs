@@ -7,8 +7,9 @@
 //! at-<size>/files/…           what is not sealed, what is kept beside the log, checkpoints and keys
 //! ```
 //!
-//! The writer is held up only while what is kept beside the log is read, so that all of it is of one moment. An
-//! `at-…` directory has its name once it is on disk as a whole. The master key is in none of it.
+//! What is kept beside the log is copied while it changes. The writer is held up only while that is read again which has
+//! changed since, so that all of it is of one moment. An `at-…` directory has its name once it is on disk as a whole. The
+//! master key is in none of it.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -21,13 +22,16 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use stepgate_record::{Checkpoint, Event, Frontier, Hash};
+use stepgate_types::Who;
 
 use crate::archive::beside;
+use crate::beside::Watch;
+use crate::entries::{self, Key};
 use crate::files::{read_text, remove_dir, sync_dir, write_atomic};
 use crate::gather::{CHECKPOINT, HASHES, OFFSETS, SEAL, Seal, hex_digest};
 use crate::layout::{Layout, make_dir};
 use crate::scan::{file_name, files};
-use crate::{Change, Log, LogError, Side, journal};
+use crate::{Log, LogError};
 
 /// So many backups of one directory are kept besides the sealed segments, which they share.
 const KEPT: usize = 2;
@@ -114,9 +118,12 @@ struct Moment {
     frontier: Frontier,
     /// The file that was written to, and how many bytes of it there were.
     place: (u64, u64),
-    entries: Vec<u8>,
+    /// What is beside the log, where it has changed since that was copied.
+    entries: BTreeMap<Key, Option<Vec<u8>>>,
     changed: Option<(u64, String)>,
     small: BTreeMap<String, Vec<u8>>,
+    /// For how long the writer was held up.
+    held: Duration,
 }
 
 fn at(path: &Path) -> impl Fn(io::Error) -> BackupError {
@@ -125,20 +132,24 @@ fn at(path: &Path) -> impl Fn(io::Error) -> BackupError {
 
 impl Log {
     /// Copies the log into `dir`, where earlier copies of it may be; what is sealed is copied once. Recorded as
-    /// `log.backed_up`. Blocks the thread.
+    /// `log.backed_up`, with the operator who asked for it. Blocks the thread.
     ///
     /// # Errors
     /// There is no new copy; earlier ones are as they were.
-    pub fn backup(&self, dir: &Path) -> Result<BackedUp, BackupError> {
+    pub fn backup(&self, dir: &Path, operator: Option<Who>) -> Result<BackedUp, BackupError> {
         let _one = claim(dir, self.id())?;
         // Nothing is deleted meanwhile.
         let _kept = self.shared().archive.keep_files();
-        let begun = Instant::now();
-        let moment = self.moment()?;
-        let held = begun.elapsed();
-        let (size, root) = (moment.frontier.end(), moment.frontier.root().ok_or(LogError::Closed)?);
         let unfinished = dir.join("at.unfinished");
         remove_dir(&unfinished).map_err(at(&unfinished))?;
+        make_dir(&unfinished).map_err(at(&unfinished))?;
+        // Copied while it changes; what has changed meanwhile is read again at the moment that the backup is of.
+        let copied = unfinished.join("beside.copied");
+        let watch = self.shared().beside.watch();
+        entries::copy(&self.shared().beside, &copied).map_err(at(&copied))?;
+        let moment = self.moment(watch)?;
+        let held = moment.held;
+        let (size, root) = (moment.frontier.end(), moment.frontier.root().ok_or(LogError::Closed)?);
         let mut writing = Writing { dir: unfinished.join(FILES), bytes: 0, files: BTreeMap::new() };
         let seals = self.shared().archive.seals();
         let (mut segments, mut there) = (Vec::new(), 0);
@@ -150,7 +161,11 @@ impl Log {
         }
         crate::fault::point("backup: sealed copied");
         self.copy_open(&mut writing, seals.last().map_or(0, |seal| seal.end), moment.place)?;
-        writing.put(ENTRIES, &moment.entries)?;
+        let path = writing.place(ENTRIES)?;
+        let (sha256, length) = entries::settle(&copied, &path, moment.entries).map_err(at(&path))?;
+        sync_dir(&writing.dir).map_err(at(&writing.dir))?;
+        writing.bytes = writing.bytes.saturating_add(length);
+        writing.files.insert(ENTRIES.to_owned(), sha256);
         for (name, bytes) in &moment.small {
             writing.put(name, bytes)?;
         }
@@ -184,12 +199,12 @@ impl Log {
         for old in backups(dir).map_err(at(dir))?.into_iter().rev().skip(KEPT) {
             remove_dir(&old).map_err(at(&old))?;
         }
-        self.append_blocking(vec![Event::LogBackedUp { size, root }], Vec::new())?;
+        self.append_blocking(vec![Event::LogBackedUp { size, root, operator }], Vec::new())?;
         Ok(BackedUp { size, root, bytes: writing.bytes, there, held, path })
     }
 
     /// Reads what is of one moment, while nothing is written.
-    fn moment(&self) -> Result<Moment, BackupError> {
+    fn moment(&self, watch: Watch<'_>) -> Result<Moment, BackupError> {
         let shared = self.shared();
         let data = shared.checkpoints_dir.parent().unwrap_or(&shared.checkpoints_dir);
         let layout = Layout::new(data);
@@ -197,12 +212,9 @@ impl Log {
         let _writing = shared.writing.lock().unwrap_or_else(PoisonError::into_inner);
         shared.marks.check()?;
         let frontier = shared.frontier.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut changes = Vec::new();
-        for side in Side::ALL {
-            for (key, value) in shared.beside.side(side).map_err(LogError::Io)? {
-                changes.push(Change::Put { side, key, value });
-            }
-        }
+        let begun = Instant::now();
+        let entries = entries::now(&shared.beside, watch.changed());
+        let entries = entries.map_err(|error| LogError::Io(error.to_string()))?;
         let changed = shared.beside.state().last;
         let changed = changed.map(|(first, digest)| (first, data_encoding::HEXLOWER.encode(&digest)));
         for path in [layout.verifier_key(), layout.keys(), layout.subjects_key(), layout.next_subjects_key()]
@@ -224,8 +236,8 @@ impl Log {
         drop(checkpoints);
         // The newest is made anew, over exactly these records.
         small.retain(|name, _| !name.ends_with("latest.checkpoint"));
-        let entries = journal::encode(&changes);
-        Ok(Moment { frontier, place: shared.records.place(), entries, changed, small })
+        let place = shared.records.place();
+        Ok(Moment { frontier, place, entries, changed, small, held: begun.elapsed() })
     }
 
     /// Copies a sealed segment, unless it is there; returns its seal's SHA-256, and how many bytes were written.

@@ -8,11 +8,13 @@
 //! - A damaged file is silently cut at the damage, or makes `open` panic: opening runs under `catch_unwind`, all
 //!   entries are held against a sum over them, and the last change against the log.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
@@ -20,6 +22,7 @@ use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 use stepgate_record::MAX_RECORD_BYTES;
 
+use crate::entries::{Entries, Key};
 use crate::frame::Digest;
 use crate::{Change, Entry, Side};
 
@@ -31,6 +34,9 @@ pub(crate) const MAX_KEY_BYTES: usize = 256;
 
 /// sled's cache, in bytes: whoever uses a tree has it in memory anyway.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// So many entries are in memory while a tree is gone through.
+pub(crate) const AT_ONCE: usize = 1_024;
 
 /// So long a lock of sled's may outlive its database.
 const DROPPED: Duration = Duration::from_secs(5);
@@ -48,6 +54,31 @@ pub(crate) struct Beside {
     meta: sled::Tree,
     sync: Mutex<File>,
     state: Mutex<State>,
+    /// Whose entries have changed since a copy was begun; one is made at a time.
+    watched: Mutex<Option<BTreeSet<Key>>>,
+    copying: Mutex<()>,
+}
+
+/// Sees keys and values; an error ends it.
+pub(crate) type Each<'f> = &'f mut dyn FnMut(&[u8], &[u8]) -> Result<(), String>;
+
+/// While this is there, it is noted which entries change.
+pub(crate) struct Watch<'b> {
+    beside: &'b Beside,
+    _alone: MutexGuard<'b, ()>,
+}
+
+impl Watch<'_> {
+    /// Which have, up to now.
+    pub(crate) fn changed(self) -> BTreeSet<Key> {
+        self.beside.watched().take().unwrap_or_default()
+    }
+}
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        *self.beside.watched() = None;
+    }
 }
 
 /// How far the trees have come.
@@ -81,7 +112,15 @@ impl Beside {
         let meta = tree("meta")?;
         let sync = File::options().read(true).write(true).open(dir.join("db"));
         let sync = Mutex::new(sync.map_err(|error| damaged(format!("no file db: {error}")))?);
-        let beside = Self { db, trees, meta, sync, state: Mutex::default() };
+        let beside = Self {
+            db,
+            trees,
+            meta,
+            sync,
+            state: Mutex::default(),
+            watched: Mutex::default(),
+            copying: Mutex::default(),
+        };
         let state = beside.stored_state().map_err(damaged)?;
         *beside.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
         Ok(beside)
@@ -98,7 +137,7 @@ impl Beside {
             return Ok(true);
         }
         for side in Side::ALL {
-            if !self.side(side)?.is_empty() {
+            if !self.some(side, &[], 1)?.is_empty() {
                 return Ok(true);
             }
         }
@@ -109,9 +148,10 @@ impl Beside {
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut sum = [0; 32];
         for side in Side::ALL {
-            for (key, value) in self.side(side)? {
-                add(&mut sum, side, &key, &value);
-            }
+            self.each(side, &mut |key, value| {
+                add(&mut sum, side, key, value);
+                Ok(())
+            })?;
         }
         if sum == self.state().sum {
             Ok(())
@@ -129,9 +169,24 @@ impl Beside {
             Ok(sum)
         }));
         let sum = written.unwrap_or_else(|_| Err("the database failed".to_owned()))?;
+        // After they have: whoever began to copy in between has the one or the other.
+        if let Some(watched) = &mut *self.watched() {
+            watched.extend(changes.iter().map(|change| (change.side(), change.key().to_vec())));
+        }
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = State { last: Some((first, digest)), sum };
         Ok(())
+    }
+
+    fn watched(&self) -> MutexGuard<'_, Option<BTreeSet<Key>>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on it is noted which entries change.
+    pub(crate) fn watch(&self) -> Watch<'_> {
+        let alone = self.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.watched() = Some(BTreeSet::new());
+        Watch { beside: self, _alone: alone }
     }
 
     /// Puts entries in that another database had.
@@ -146,14 +201,12 @@ impl Beside {
     }
 
     /// Puts in what another database had, and how far that had come. This one is empty.
-    pub(crate) fn restore(&self, entries: &[Change], last: Option<(u64, Digest)>) -> Result<(), String> {
+    pub(crate) fn restore(&self, entries: Entries, last: Option<(u64, Digest)>) -> Result<(), String> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        for change in entries {
-            let Change::Put { side, key, value } = change else {
-                return Err("an entry is none".to_owned());
-            };
-            add(&mut state.sum, *side, key, value);
-            let old = self.tree(*side).insert(key.as_slice(), value.as_slice());
+        for entry in entries {
+            let (side, key, value) = entry.map_err(|error| format!("the file of entries: {error}"))?;
+            add(&mut state.sum, side, &key, &value);
+            let old = self.tree(side).insert(key, value);
             if old.map_err(|error| error.to_string())?.is_some() {
                 return Err("an entry is there twice".to_owned());
             }
@@ -203,6 +256,34 @@ impl Beside {
             TransactionError::Abort(()) => "a tree is missing".to_owned(),
             TransactionError::Storage(error) => error.to_string(),
         })
+    }
+
+    /// Hands each entry of a side tree on, in the order of keys. Not all of them need be of one moment: who changes the
+    /// tree meanwhile is not kept waiting. It has no more than [`AT_ONCE`] of them in memory.
+    pub(crate) fn each(&self, side: Side, f: Each<'_>) -> Result<(), String> {
+        let mut after = Vec::new();
+        loop {
+            let some = self.some(side, &after, AT_ONCE)?;
+            let Some((last, _)) = some.last() else { return Ok(()) };
+            after.clone_from(last);
+            some.iter().try_for_each(|(key, value)| f(key, value))?;
+            if some.len() < AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The next entries of a side tree whose keys come after this one, no more than so many; of an empty key, the first.
+    pub(crate) fn some(&self, side: Side, after: &[u8], most: usize) -> Result<Vec<Entry>, String> {
+        // No key is empty but the first there can be.
+        let from = if after.is_empty() { Bound::Unbounded } else { Bound::Excluded(after) };
+        let range = (from, Bound::<&[u8]>::Unbounded);
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            let entries = self.tree(side).range::<&[u8], _>(range).take(most);
+            entries.map(|item| item.map(|(key, value)| (key.to_vec(), value.to_vec()))).collect()
+        }));
+        let some: Result<Vec<_>, sled::Error> = read.unwrap_or_else(|_| Err(panicked()));
+        some.map_err(|error| error.to_string())
     }
 
     /// All of a side tree.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::PoisonError;
 
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use stepgate_record::bundle::{
     Format, Manifest, Opening, ProofLine, files, filter_commits, keys_text, note_text, proof_text,
@@ -12,9 +13,10 @@ use stepgate_record::{
     AuditRead, Checkpoint, Event, Export, ExportSealed, Facet, Filter, Frontier, Hash, Reader, Record, Sieve,
     SignedNote,
 };
-use stepgate_types::{Commit, SubjectKind, Who};
+use stepgate_types::{Commit, SubjectKind, Timestamp, Who};
 
 use crate::given::{Given, Handed};
+use crate::records::Lines;
 use crate::{ExportError, Log, LogError, SealError, Stored};
 
 /// How many leaf hashes are read at once, 32 bytes each.
@@ -60,15 +62,82 @@ impl Selection {
         Self { sieve: (!filter.is_empty()).then(|| filter.sieve()), before: false }
     }
 
+    /// Reads no more of a record than its members: most are not asked for, and those that are decoded when they go out.
     fn takes(&mut self, stored: &Stored) -> Result<bool, LogError> {
         if let Some(sieve) = &self.sieve {
-            let record = decode(stored)?;
-            let continues = matches!(record.event, Event::RecordContinued(_));
-            self.before = (continues && self.before) || sieve.passes(&record);
+            let fields: Map<String, Value> = serde_json::from_slice(&stored.bytes)
+                .map_err(|_| LogError::Unreadable { seq: stored.seq, why: "is none".to_owned() })?;
+            let at = fields.get("ts_us").and_then(Value::as_i64).unwrap_or_default();
+            let continues = fields.get("type").and_then(Value::as_str) == Some("record.continued");
+            let passes = sieve.is_in_time(Timestamp::from_micros(at)) && sieve.passes_fields(&fields);
+            self.before = (continues && self.before) || passes;
         } else {
             self.before = true;
         }
         Ok(self.before)
+    }
+}
+
+/// Which of the records from one on were selected: a bit each.
+struct Selected {
+    from: u64,
+    words: Vec<u64>,
+}
+
+impl Selected {
+    fn place(&self, seq: u64) -> Option<(usize, u64)> {
+        let at = seq.checked_sub(self.from)?;
+        Some((usize::try_from(at / 64).ok()?, 1 << (at % 64)))
+    }
+
+    fn add(&mut self, seq: u64) {
+        let Some((word, bit)) = self.place(seq) else { return };
+        if self.words.len() <= word {
+            self.words.resize(word.saturating_add(1), 0);
+        }
+        if let Some(word) = self.words.get_mut(word) {
+            *word |= bit;
+        }
+    }
+
+    fn has(&self, seq: u64) -> bool {
+        let place = self.place(seq);
+        place.is_some_and(|(word, bit)| self.words.get(word).is_some_and(|word| word & bit != 0))
+    }
+}
+
+/// Reads some of the records before `end`, in order.
+struct Reading<'l> {
+    log: &'l Log,
+    end: u64,
+    lines: Option<Lines>,
+    next: u64,
+}
+
+impl<'l> Reading<'l> {
+    /// Records that are read to get to the next one, before it is looked up where that is.
+    const NEAR: u64 = 256;
+
+    const fn new(log: &'l Log, end: u64) -> Self {
+        Self { log, end, lines: None, next: 0 }
+    }
+
+    /// The record of this number, if it is the one with this hash: what was altered since must not be left out, or
+    /// shown, for what it says now.
+    fn get(&mut self, seq: u64, hash: Hash) -> Result<Stored, LogError> {
+        if self.lines.is_none() || seq < self.next || seq.saturating_sub(self.next) > Self::NEAR {
+            self.lines = Some(self.log.shared().read(seq, self.end)?);
+        }
+        let missing = || LogError::Unreadable { seq, why: "is missing".to_owned() };
+        for stored in self.lines.iter_mut().flatten() {
+            let stored = stored?;
+            if stored.seq == seq {
+                self.next = seq.saturating_add(1);
+                let altered = || LogError::Unreadable { seq, why: "was altered".to_owned() };
+                return if stored.hash == hash { Ok(stored) } else { Err(altered()) };
+            }
+        }
+        Err(missing())
     }
 }
 
@@ -89,19 +158,23 @@ impl Log {
             records = records.saturating_add(1);
             selected.update(hash.bytes());
         };
-        if request.filter.is_empty() {
+        let everything = request.filter.is_empty();
+        let mut taken = Selected { from: floor, words: Vec::new() };
+        if everything {
             self.each_hash(floor, end, &mut |_, hash| {
                 select(hash);
                 Ok(())
             })?;
         } else {
             let mut selection = Selection::new(&request.filter);
-            for stored in self.read(floor, end) {
-                let stored = stored?;
-                if selection.takes(&stored)? {
-                    select(stored.hash);
+            let mut reading = Reading::new(self, end);
+            self.each_hash(floor, end, &mut |seq, hash| {
+                if selection.takes(&reading.get(seq, hash)?)? {
+                    select(hash);
+                    taken.add(seq);
                 }
-            }
+                Ok(())
+            })?;
         }
         let selected = Hash::from_bytes(selected.finalize().into()).to_string();
         let export = Export {
@@ -149,20 +222,21 @@ impl Log {
             walk.skip(seq, hash);
             Ok(())
         })?;
-        let mut selection = Selection::new(&request.filter);
-        for stored in self.read(floor, frontier.end()) {
-            let stored = stored?;
-            if request.meet.contains(&stored.seq) {
+        // Only those that were selected are read again.
+        let mut reading = Reading::new(self, frontier.end());
+        self.each_hash(floor, frontier.end(), &mut |seq, hash| {
+            if request.meet.contains(&seq) {
                 walk.end_gap()?;
             }
-            if stored.seq == exported {
-                walk.exported(&stored)?;
-            } else if stored.seq < end && selection.takes(&stored)? {
-                walk.record(&stored)?;
+            if seq == exported {
+                walk.exported(&reading.get(seq, hash)?)?;
+            } else if seq < end && (everything || taken.has(seq)) {
+                walk.record(&reading.get(seq, hash)?)?;
             } else {
-                walk.skip(stored.seq, stored.hash);
+                walk.skip(seq, hash);
             }
-        }
+            Ok(())
+        })?;
         walk.end_gap()?;
         let Walk { out, commits, .. } = walk;
         if !request.redacted {

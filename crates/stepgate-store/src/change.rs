@@ -82,6 +82,13 @@ impl Change {
         }
     }
 
+    /// Of which entry.
+    pub(crate) fn key(&self) -> &[u8] {
+        match self {
+            Self::Put { key, .. } | Self::Delete { key, .. } => key,
+        }
+    }
+
     /// About how much room it takes, in bytes.
     pub(crate) fn length(&self) -> usize {
         match self {

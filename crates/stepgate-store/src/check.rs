@@ -20,6 +20,7 @@ use crate::keeper::{compare, compare_hashes};
 use crate::layout::{Layout, Used};
 use crate::open::first_there;
 use crate::scan::{Damage, End, Found, Scan, file_header, file_name};
+use crate::slim::time_of;
 use crate::{Log, LogError, OpenError, check_single, checkpoints, cosigned, keys};
 
 /// Verifies the log of the data directory `dir`, without its keys and without changing it.
@@ -60,7 +61,10 @@ fn check_records(layout: &Layout, anchor: Option<&Anchor>) -> Result<Checked, Fa
         used.ok_or_else(|| Failure::files(format!("{} holds no log", dir.display())))?;
     if old {
         let why = "written by an older stepgate; open it with this one once (`serve`), which keeps a backup";
-        return Err(Failure::files(format!("{}: {why}", dir.display())));
+        let why = format!("{}: {why}", dir.display());
+        // Of which nothing is found to be wrong; where its database is missing, something is.
+        let there = layout.old_log().join("db").exists();
+        return Err(if there { Failure::hindered(why) } else { Failure::files(why) });
     }
     let keys = keys::read(layout, &Checkpoint::origin(&log_id)).map_err(Failure::files)?;
     let known = keys::all_known(layout, &keys).map_err(Failure::checkpoint)?;
@@ -259,7 +263,7 @@ impl Check<'_> {
                 changed_before = changed.replace((frame.header.first, digest));
             }
             if let Some((gather, offset)) = &mut gathered {
-                gather.take(&frame, *offset).map_err(Failure::files)?;
+                gather.take(&frame, *offset, &mut |_, record| time_of(record)).map_err(Failure::files)?;
                 *offset = offset.saturating_add(frame.length());
             }
             if let Some(seal) = sealed.next_if(|seal| seal.end <= chain.next())

@@ -5,13 +5,13 @@ use std::{fs, io};
 use stepgate_record::verify::Failure;
 
 use crate::beside::{Beside, BesideError};
+use crate::check_single;
 use crate::gather::Changed;
 use crate::journal;
 use crate::layout::Layout;
 use crate::open::MAX_COPIED_BYTES;
 use crate::space::{is_no_space, spare};
 use crate::subjects::epochs;
-use crate::{Side, check_single};
 
 /// There is no room for the copy: that is no finding.
 fn hindered(error: &io::Error) -> Failure {
@@ -51,8 +51,8 @@ pub(crate) fn check_beside(
         Err(BesideError::Damaged(why)) => return Err(Failure::files(format!("beside/db: {why}"))),
     };
     beside.check().map_err(Failure::files)?;
-    let values = beside.side(Side::Subjects).map_err(Failure::files)?;
-    check_single::check_kek(layout, Some(&epochs(&values)))?;
+    let sealed_by = epochs(&beside).map_err(Failure::files)?;
+    check_single::check_kek(layout, Some(&sealed_by.into_iter().flatten().collect()))?;
     let state = beside.state().last;
     if state == changed {
         return Ok(None);

@@ -3,10 +3,11 @@
 use std::io::Write;
 
 use stepgate_record::verify::{Header, HeaderKeys, checkpoint_line, cuts};
-use stepgate_record::{Checkpoint, Event, Frontier, Hash, Record, RecordError, VerifierKeys};
+use stepgate_record::{Checkpoint, Event, Frontier, Hash, VerifierKeys};
 use stepgate_types::{Timestamp, Who};
 
 use crate::records::Stored;
+use crate::slim::time_of;
 use crate::{Log, LogError};
 
 /// Which records to export. Times are those in the records; in between, nothing is left out.
@@ -129,9 +130,8 @@ impl Log {
         if range != ExportRange::default() {
             for stored in self.shared().read(floor, size)? {
                 let Stored { seq, bytes, .. } = stored?;
-                let unreadable =
-                    |error: RecordError| LogError::Unreadable { seq, why: format!("is none: {error}") };
-                let at = Record::decode(&bytes).map_err(unreadable)?.at;
+                let unreadable = || LogError::Unreadable { seq, why: "is none".to_owned() };
+                let at = Timestamp::from_micros(time_of(&bytes).ok_or_else(unreadable)?);
                 if first.is_none() && range.since.is_none_or(|since| at >= since) {
                     first = Some(seq);
                 }

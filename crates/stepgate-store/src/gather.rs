@@ -11,7 +11,6 @@ use stepgate_record::{Frontier, Hash};
 
 use crate::frame::{Digest, Frame};
 use crate::scan::{Damage, Found, Scan, file_name};
-use crate::slim::time_of;
 
 /// Records under one hash of the level that `.hashes` has besides the leaves, and under one pair of times.
 pub(crate) const BLOCK: u64 = 256;
@@ -93,6 +92,9 @@ fn format_changed(changed: Changed) -> Option<(u64, String)> {
     changed.map(|(first, digest)| (first, data_encoding::HEXLOWER.encode(&digest)))
 }
 
+/// Tells when a record was made, in microseconds since the Unix epoch, by its number and bytes; `None`: it is none.
+pub(crate) type Times<'t> = &'t mut dyn FnMut(u64, &[u8]) -> Option<i64>;
+
 /// A segment as its records say.
 pub(crate) struct Made {
     pub(crate) seal: Seal,
@@ -127,15 +129,16 @@ impl Gather {
         }
     }
 
-    /// Takes the next frame, which begins at `offset` in the file.
-    pub(crate) fn take(&mut self, frame: &Frame, offset: u64) -> Result<(), String> {
+    /// Takes the next frame, which begins at `offset` in the file. `times` reads when a record was made, and what else it
+    /// wants of it.
+    pub(crate) fn take(&mut self, frame: &Frame, offset: u64, times: Times<'_>) -> Result<(), String> {
         let mut begins = BEGINS_FRAME;
         for ((seq, record, hash), start) in frame.records().zip(frame.starts()) {
             let at = offset.saturating_add(u64::try_from(start).unwrap_or(u64::MAX));
             let at = u32::try_from(at).ok().filter(|at| *at < BEGINS_FRAME);
             let at = at.ok_or_else(|| format!("record {seq} lies too far into its file"))?;
             self.offsets.extend_from_slice(&(at | std::mem::take(&mut begins)).to_be_bytes());
-            let time = time_of(record).ok_or_else(|| format!("record {seq} is none"))?;
+            let time = times(seq, record).ok_or_else(|| format!("record {seq} is none"))?;
             match self.times.last_mut() {
                 Some((oldest, newest)) if u64::try_from(self.leaves.len()).unwrap_or(0) % BLOCK != 0 => {
                     (*oldest, *newest) = ((*oldest).min(time), (*newest).max(time));
@@ -204,13 +207,13 @@ pub(crate) fn root_of(leaves: &[Hash]) -> Option<Hash> {
     frontier.root().filter(|_| !leaves.is_empty())
 }
 
-/// Gathers the segment `first..end` from its file; `each` sees all records.
+/// Gathers the segment `first..end` from its file; `times` sees all records.
 pub(crate) fn gather(
     dir: &Path,
     log_id: &str,
     (first, end): (u64, u64),
     changes: (Changed, Changed),
-    each: &mut dyn FnMut(u64, &[u8]),
+    times: Times<'_>,
 ) -> Result<Made, String> {
     let unreadable = |error: io::Error| format!("records cannot be read: {error}");
     let damage = |Damage { record, why }: Damage| format!("record {record} {why}");
@@ -231,8 +234,7 @@ pub(crate) fn gather(
         if file != first || frame.header.end() > end {
             return Err(format!("record {} is missing in its file", gather.next()));
         }
-        gather.take(&frame, after.saturating_sub(frame.length()))?;
-        frame.records().for_each(|(seq, record, _)| each(seq, record));
+        gather.take(&frame, after.saturating_sub(frame.length()), times)?;
     }
     gather.finish(&dir.join(file_name(first)))
 }

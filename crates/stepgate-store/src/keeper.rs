@@ -18,7 +18,8 @@ use crate::gather::{CHECKPOINT, HASHES, Made, OFFSETS, SEAL, Seal, gather, hex_d
 use crate::log::MAX_CHANGES;
 use crate::queue::Parcel;
 use crate::scan::{file_name, files};
-use crate::slim::Live;
+use crate::slim::{Live, time_of};
+use crate::tape::SEGMENT_RECORDS;
 use crate::writer::Shared;
 use crate::{Change, Log, LogError, Side, keys};
 
@@ -67,15 +68,23 @@ impl Hand<'_> {
 
     /// Appends a record, and returns when it is on disk; not while the disk is full, and not once the log is closed.
     pub(crate) fn append(&self, event: &Event, mut changes: Vec<Change>) -> Result<u64, LogError> {
+        let Shared { queue, marks, subjects, .. } = self.shared;
+        // Who asked for it stands in it as a commitment, as anybody does anywhere.
+        let mut named = [event.clone()];
+        let staged = subjects.commit(&mut named, marks.durable())?;
+        changes.extend(staged.changes().iter().cloned());
+        let [event] = &named;
         let events = [Fitted::new(event).map_err(|error| LogError::TooLarge(error.to_string()))?];
-        let Shared { queue, marks, .. } = self.shared;
         let seq = loop {
             self.stops()?;
             let changes = &mut changes;
             let parcel =
                 Parcel { events: &events, changes, urgent: true, waits: None, last: false, happened: false };
             match queue.push(parcel, marks, self.clock)? {
-                Some(seq) => break seq,
+                Some(seq) => {
+                    staged.queued(seq);
+                    break seq;
+                }
                 None => thread::park_timeout(EVERY),
             }
         };
@@ -89,11 +98,14 @@ impl Hand<'_> {
     }
 }
 
-/// While others record, reading a full file goes on a little at a time, so that it takes a tenth of a core at most.
-struct Breath {
+/// While others record, reading a full file goes on a little at a time, so that it takes an eightieth of a core, a tenth
+/// once much is left to be sealed, and all of one before that is too much for a start to read.
+pub(crate) struct Breath {
     began: Instant,
     records: u32,
     durable: u64,
+    /// When that was last seen to have grown.
+    grew: Instant,
 }
 
 impl Breath {
@@ -101,26 +113,47 @@ impl Breath {
     const RECORDS: u32 = 256;
 
     /// So many times as long as the reading took, a rest lasts …
-    const REST: u32 = 9;
+    const REST: u32 = 79;
+
+    /// … or so many times, once so many records are left …
+    const SHORT: u32 = 9;
+    const MANY: u64 = 16 * SEGMENT_RECORDS;
+
+    /// … and none, once so many are …
+    const TOO_MANY: u64 = 64 * SEGMENT_RECORDS;
 
     /// … and no longer than this.
-    const LONGEST: Duration = Duration::from_millis(20);
+    const LONGEST: Duration = Duration::from_millis(200);
 
-    fn new(hand: &Hand<'_>) -> Self {
-        Self { began: Instant::now(), records: 0, durable: hand.shared.marks_durable() }
+    /// Where nothing came for so long, nobody records: what nobody waits for is written every 50 ms.
+    const SILENCE: Duration = Duration::from_millis(200);
+
+    pub(crate) fn new(hand: &Hand<'_>) -> Self {
+        let now = Instant::now();
+        Self { began: now, records: 0, durable: hand.shared.marks_durable(), grew: now }
     }
 
     /// A record was read.
-    fn after_one(&mut self, hand: &Hand<'_>) {
+    pub(crate) fn after_one(&mut self, hand: &Hand<'_>) {
         self.records += 1;
         if self.records < Self::RECORDS {
             return;
         }
-        let others_record = hand.shared.marks_durable() != self.durable;
-        if others_record && hand.stops().is_ok() {
-            thread::sleep((self.began.elapsed() * Self::REST).min(Self::LONGEST));
+        let durable = hand.shared.marks_durable();
+        if durable != self.durable {
+            (self.durable, self.grew) = (durable, Instant::now());
         }
-        *self = Self::new(hand);
+        if self.grew.elapsed() < Self::SILENCE && hand.stops().is_ok() {
+            let left = durable.saturating_sub(hand.shared.archive.sealed_to());
+            let rest = match left {
+                _ if left > Self::TOO_MANY => 0,
+                _ if left > Self::MANY => Self::SHORT,
+                _ => Self::REST,
+            };
+            // Whoever closes the log wakes it.
+            thread::park_timeout((self.began.elapsed() * rest).min(Self::LONGEST));
+        }
+        (self.began, self.records) = (Instant::now(), 0);
     }
 }
 
@@ -222,8 +255,9 @@ impl Keeper {
         let live = &mut self.live;
         let mut breath = Breath::new(hand);
         let mut each = |seq: u64, record: &[u8]| {
-            live.take(seq, record);
+            let at = live.take(seq, record);
             breath.after_one(hand);
+            at
         };
         let made =
             gather(dir, &shared.log_id, (first, end), carry.changes, &mut each).map_err(LogError::Io)?;
@@ -291,7 +325,11 @@ impl Keeper {
             );
             return Ok(());
         }
-        crate::retention::prune(hand, keep, false).map(drop)
+        let pruned = crate::retention::prune(hand, keep, false, None)?;
+        if pruned.end > pruned.first {
+            hand.shared.subjects.sweep(hand)?;
+        }
+        Ok(())
     }
 
     /// Checks a segment, if it is time.
@@ -357,7 +395,9 @@ pub(crate) fn check_one(shared: &Shared, seals: &[Seal], index: usize) -> Result
     if seal.first >= shared.archive.floor() {
         let before = seals.get(..index).unwrap_or_default();
         let carry = Carry::after(before).ok_or("a seal is malformed")?;
-        let made = gather(dir, &shared.log_id, (seal.first, seal.end), carry.changes, &mut |_, _| {})?;
+        let made = gather(dir, &shared.log_id, (seal.first, seal.end), carry.changes, &mut |_, record| {
+            time_of(record)
+        })?;
         return compare(dir, &made, seal);
     }
     compare_hashes(dir, seal).map(drop)

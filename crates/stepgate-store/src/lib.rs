@@ -13,6 +13,7 @@ mod cosigned;
 mod cursor;
 mod delegations;
 mod desk;
+mod entries;
 mod error;
 mod export;
 mod factors;

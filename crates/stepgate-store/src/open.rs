@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use stepgate_record::verify::Known;
 use stepgate_record::{Checkpoint, Event, Frontier, Hash, NoteSigner, VerifierKeys};
+use stepgate_types::Timestamp;
 
 use crate::archive::{Archive, Seals};
 use crate::beside::{Beside, BesideError, has_blobs};
@@ -23,6 +24,7 @@ use crate::queue::Queue;
 use crate::records::{Index, Records};
 use crate::scan::{self, Damage, End, Found, Scan};
 use crate::seal::Watermarks;
+use crate::slim::time_of;
 use crate::tape::SEGMENT_RECORDS;
 use crate::writer::Shared;
 use crate::{LogError, OpenError, Subjects, retention};
@@ -75,12 +77,12 @@ impl Log {
         } else {
             Parts::open(&layout, &log_id, &keys, segment)?
         };
-        let Parts { records, archive, beside, journal, frontier, prev, torn } = parts;
+        let Parts { records, archive, beside, journal, frontier, prev, last_at, torn } = parts;
         let count = frontier.end();
         let beside = Arc::new(beside);
         let subjects = Subjects::open_dir(&layout, &beside, &options.vault)?;
         let shared = Shared {
-            queue: Queue::new(count),
+            queue: Queue::new(count, last_at),
             records,
             beside,
             journal,
@@ -178,6 +180,8 @@ struct Parts {
     journal: Journal,
     frontier: Frontier,
     prev: Hash,
+    /// When the last record was made.
+    last_at: Option<Timestamp>,
     /// Bytes of a half-written batch that were removed.
     torn: u64,
 }
@@ -197,7 +201,7 @@ impl Parts {
         let journal = Journal::open(&layout.journal()).at(&layout.journal())?;
         journal.wipe().at(&layout.journal())?;
         let (frontier, prev) = (Frontier::default(), Hash::ZERO);
-        Ok(Self { records, archive, beside, journal, frontier, prev, torn: 0 })
+        Ok(Self { records, archive, beside, journal, frontier, prev, last_at: None, torn: 0 })
     }
 
     /// Of a log that was used, held against its checkpoints.
@@ -218,10 +222,10 @@ impl Parts {
         let checked = check_records(&dir, log_id, known, &seals).map_err(|why| layout.damaged(why))?;
         let journal = Journal::open(&layout.journal()).at(&layout.journal())?;
         let beside = open_beside(layout, |beside| reconcile(beside, &journal, &checked))?;
-        let Checked { frontier, prev, end, index, floor, .. } = checked;
+        let Checked { frontier, prev, last_at, end, index, floor, .. } = checked;
         let records = Records::resume(&dir, log_id, &end, index, segment).at(&dir)?;
         let archive = Archive::new(&dir, seals.seals, floor);
-        Ok(Self { records, archive, beside, journal, frontier, prev, torn: end.torn })
+        Ok(Self { records, archive, beside, journal, frontier, prev, last_at, torn: end.torn })
     }
 }
 
@@ -323,6 +327,8 @@ fn named(change: Option<(u64, Digest)>) -> String {
 pub(crate) struct Checked {
     pub(crate) frontier: Frontier,
     prev: Hash,
+    /// When the last record was made.
+    last_at: Option<Timestamp>,
     end: End,
     index: Index,
     /// The first record that is there.
@@ -357,6 +363,7 @@ pub(crate) fn check_records(
     let mut history = History::new(log_id, known).after(carry.frontier, carry.prev);
     let mut index = Index::default();
     let (mut changed, mut changed_before) = carry.changes;
+    let mut last = None;
     let end = loop {
         let before = scan.place();
         match scan.advance().map_err(|Damage { record, why }| format!("record {record} {why}"))? {
@@ -376,11 +383,14 @@ pub(crate) fn check_records(
                 if let Some(digest) = frame.header.changes {
                     changed_before = changed.replace((first, digest));
                 }
+                last = Some(frame);
             }
         }
     };
     let (frontier, prev) = history.finish()?;
-    Ok(Checked { frontier, prev, end, index, floor, changed, changed_before })
+    let last_at = last.and_then(|frame| frame.records().last().and_then(|(_, bytes, _)| time_of(bytes)));
+    let last_at = last_at.map(Timestamp::from_micros);
+    Ok(Checked { frontier, prev, last_at, end, index, floor, changed, changed_before })
 }
 
 /// The first record whose file is there. From it on, all that are sealed must be.

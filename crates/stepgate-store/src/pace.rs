@@ -73,7 +73,7 @@ impl Pace {
             return (0, begun);
         }
         let many = usize::try_from(many).unwrap_or(0);
-        (many - many / 4, begun + (self.takes * TIMES).min(LONGEST))
+        (many - (many / 8).max(1), begun + (self.takes * TIMES).min(LONGEST))
     }
 
     /// A batch has taken `used` bytes, of which `kept` are not given back.
@@ -124,7 +124,7 @@ mod tests {
             company.joins(session(last));
         }
         let (many, until) = pace.gathers(company.many(), begun);
-        assert_eq!(many, 12);
+        assert_eq!(many, 14);
         let longest = until - begun;
         assert!((Duration::from_micros(390)..=Duration::from_micros(400)).contains(&longest), "{longest:?}");
         for _ in 0..100 {

@@ -21,8 +21,11 @@ const MAX_RECORDS: usize = 8_192;
 /// … or so many bytes of records and changes. What one call appends is never split, and so may bring it above.
 const MAX_BYTES: usize = 2 * 1024 * 1024;
 
-/// A clock that steps back further than this is told of. Synchronised clocks are slewed, and do not.
+/// A clock that steps back further than this is told of. Synchronised clocks are slewed, and do not …
 const STEP_BACK: Duration = Duration::from_secs(1);
+
+/// … and one that is by so much more ahead of the time that has passed since the last record.
+const STEP_AHEAD: Duration = Duration::from_secs(5);
 
 /// How long records that nobody waits for may stay unwritten: completions, and in `buffered` mode the decisions
 /// on ordinary statements, which must be on disk within 100 ms.
@@ -98,8 +101,8 @@ struct Inner {
     batch: Batch,
     /// Number of the next record.
     next: u64,
-    /// When the last was recorded.
-    last_at: Option<Timestamp>,
+    /// When the last was recorded, by both clocks; of one from before the start, only by that of the wall.
+    last_at: Option<(Timestamp, Option<Duration>)>,
     /// So many records are waited for until they are on disk.
     urgent: usize,
     /// By whom, of late.
@@ -111,6 +114,9 @@ struct Inner {
     writer: Writer,
     /// Who waits for room.
     room: Vec<Waker>,
+    /// How often the writer has put off what it could have written.
+    #[cfg(test)]
+    kept_waiting: u64,
 }
 
 /// What became of waiting for a batch.
@@ -146,18 +152,20 @@ pub(crate) struct Parcel<'p> {
 }
 
 impl Queue {
-    /// The next record has number `next`.
-    pub(crate) fn new(next: u64) -> Self {
+    /// The next record has number `next`, and the last one, if there is one, this time.
+    pub(crate) fn new(next: u64, last_at: Option<Timestamp>) -> Self {
         let inner = Inner {
             batch: Batch { first: next, ..Batch::default() },
             next,
-            last_at: None,
+            last_at: last_at.map(|at| (at, None)),
             urgent: 0,
             company: Company::default(),
             closed: false,
             ended: false,
             writer: Writer::Awake,
             room: Vec::new(),
+            #[cfg(test)]
+            kept_waiting: 0,
         };
         Self { inner: Mutex::new(inner), writer: OnceLock::new() }
     }
@@ -186,12 +194,13 @@ impl Queue {
             return Ok(None);
         }
         // Under the lock: records are as old as their numbers say.
-        let at = clock.now();
-        let anomaly = inner
-            .last_at
-            .filter(|before| before.since(at) > STEP_BACK)
-            .and_then(|before| stepped(before, at));
-        inner.last_at = Some(at);
+        let (at, passed) = (clock.now(), clock.monotonic());
+        let anomaly = inner.last_at.and_then(|(before, then)| {
+            let expected = then.map(|then| before.plus(passed.saturating_sub(then)));
+            let ahead = expected.is_some_and(|expected| at.since(expected) > STEP_AHEAD);
+            if ahead || before.since(at) > STEP_BACK { stepped(before, at) } else { None }
+        });
+        inner.last_at = Some((at, Some(passed)));
         let events = || anomaly.iter().chain(events);
         let first = inner.next.saturating_add(u64::from(anomaly.is_some()));
         let count = u64::try_from(events().count()).map_err(|_| LogError::Full)?;
@@ -255,6 +264,10 @@ impl Queue {
                 let left = until.saturating_duration_since(Instant::now());
                 if !left.is_zero() {
                     inner.writer = Writer::Gathers(many);
+                    #[cfg(test)]
+                    {
+                        inner.kept_waiting += 1;
+                    }
                     drop(inner);
                     thread::park_timeout(left);
                     continue;
@@ -292,9 +305,19 @@ impl Queue {
             }
             inner.company = Company::default();
             inner.writer = Writer::Lingers;
+            #[cfg(test)]
+            {
+                inner.kept_waiting += 1;
+            }
             drop(inner);
             thread::park_timeout(LINGER.saturating_sub(waited));
         }
+    }
+
+    /// How often the writer has put off what it could have written, so that more comes along.
+    #[cfg(test)]
+    pub(crate) fn kept_waiting(&self) -> u64 {
+        self.inner().kept_waiting
     }
 
     /// Gives back what a burst has taken, but for so many bytes.
@@ -344,7 +367,7 @@ impl Queue {
     }
 }
 
-/// The record of a clock that has stepped back.
+/// The record of a clock that has stepped.
 fn stepped(before: Timestamp, after: Timestamp) -> Option<Fitted> {
     Fitted::new(&Event::ClockAnomaly { before_us: before.micros(), after_us: after.micros() }).ok()
 }

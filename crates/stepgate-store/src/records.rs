@@ -5,13 +5,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use stepgate_record::Hash;
 
 use crate::LogError;
 use crate::frame::{Frame, HEADER_BYTES, Header};
-use crate::scan::{Damage, End, Found, Scan, file_name};
+use crate::scan::{Damage, End, Found, Scan, file_name, files};
 use crate::space::Unwritten;
 use crate::tape::Tape;
 
@@ -39,6 +39,8 @@ pub(crate) struct Records {
     log_id: String,
     tape: Mutex<Tape>,
     index: Mutex<Index>,
+    /// The first records of the files that there are: whoever reads a record need not list the directory.
+    files: Mutex<VecDeque<u64>>,
 }
 
 /// Where the frames of some records begin.
@@ -78,7 +80,7 @@ impl Index {
 impl Records {
     /// Begins the files of a new log.
     pub(crate) fn create(dir: &Path, log_id: &str, segment: u64) -> io::Result<Self> {
-        Ok(Self::with(dir, log_id, Tape::create(dir, log_id, segment)?, Index::default()))
+        Self::with(dir, log_id, Tape::create(dir, log_id, segment)?, Index::default())
     }
 
     /// Goes on where a scan has ended.
@@ -89,12 +91,16 @@ impl Records {
         index: Index,
         segment: u64,
     ) -> io::Result<Self> {
-        Ok(Self::with(dir, log_id, Tape::resume(dir, log_id, end, segment)?, index))
+        Self::with(dir, log_id, Tape::resume(dir, log_id, end, segment)?, index)
     }
 
-    fn with(dir: &Path, log_id: &str, tape: Tape, index: Index) -> Self {
-        let (tape, index) = (Mutex::new(tape), Mutex::new(index));
-        Self { dir: dir.to_owned(), log_id: log_id.to_owned(), tape, index }
+    fn with(dir: &Path, log_id: &str, tape: Tape, index: Index) -> io::Result<Self> {
+        let (tape, index, files) = (Mutex::new(tape), Mutex::new(index), Mutex::new(files(dir)?));
+        Ok(Self { dir: dir.to_owned(), log_id: log_id.to_owned(), tape, index, files })
+    }
+
+    fn files(&self) -> MutexGuard<'_, VecDeque<u64>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Appends a frame whose first record is number `first`, and returns when it is on disk; see [`Tape::append`].
@@ -102,6 +108,11 @@ impl Records {
         let mut tape = self.tape.lock().unwrap_or_else(PoisonError::into_inner);
         tape.append(frame, first)?;
         let (file, end) = tape.place();
+        let mut files = self.files();
+        if files.back().is_none_or(|last| *last < file) {
+            files.push_back(file);
+        }
+        drop(files);
         let offset = end.saturating_sub(u64::try_from(frame.len()).unwrap_or(0));
         self.index.lock().unwrap_or_else(PoisonError::into_inner).note(first, (file, offset));
         Ok(())
@@ -123,12 +134,13 @@ impl Records {
     }
 
     /// A scan over all of it.
-    pub(crate) fn scan(&self) -> io::Result<Scan> {
-        Scan::new(&self.dir, &self.log_id)
+    fn scan(&self) -> Scan {
+        Scan::over(&self.dir, &self.log_id, self.files().clone())
     }
 
     /// Files before that of record `floor` are deleted.
     pub(crate) fn forget_before(&self, floor: u64) {
+        self.files().retain(|file| *file >= floor);
         self.index.lock().unwrap_or_else(PoisonError::into_inner).forget_before(floor);
     }
 
@@ -150,8 +162,8 @@ impl Records {
             read.is_ok() && Header::parse(&line).is_some_and(|header| header.first == *record)
         };
         let scan = match sealed.filter(begins).or(place) {
-            Some(place) => Scan::starting_at(&self.dir, &self.log_id, place),
-            None => self.scan(),
+            Some(place) => Scan::starting_at(&self.dir, &self.log_id, self.files().clone(), place),
+            None => Ok(self.scan()),
         };
         scan.map_err(|error| unreadable(from, &format!("cannot be read: {error}")))
     }

@@ -9,9 +9,10 @@ use stepgate_record::{Checkpoint, Event, Hash, Restored, SignedNote};
 use crate::archive::beside;
 use crate::backup::{ENTRIES, FILES, MANIFEST, Manifest, NOTE, SEGMENTS, backups, copy};
 use crate::beside::{Beside, BesideError};
+use crate::entries::Entries;
 use crate::files::{read_text, remove_dir, sync_dir};
 use crate::gather::{CHECKPOINT, HASHES, OFFSETS, SEAL, Seal, hex_digest};
-use crate::journal::{self, Journal};
+use crate::journal::Journal;
 use crate::layout::{Layout, make_dir};
 use crate::{BackupError, Log, LogError, LogOptions, OpenError, keys, verify_dir};
 
@@ -192,8 +193,7 @@ fn copy_segment(
 /// Makes the database of what is kept beside the log from its entries.
 fn restore_beside(layout: &Layout, manifest: &Manifest) -> Result<(), RestoreError> {
     let path = layout.dir().join(ENTRIES);
-    let bytes = fs::read(&path).map_err(at(&path))?;
-    let entries = journal::decode(&bytes).ok_or_else(|| altered(ENTRIES))?;
+    let entries = Entries::open(&path).map_err(at(&path))?;
     let changed = manifest.changed.as_ref().map(|(first, hex)| {
         let digest = data_encoding::HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok()?;
         Some((*first, digest))
@@ -204,7 +204,7 @@ fn restore_beside(layout: &Layout, manifest: &Manifest) -> Result<(), RestoreErr
         Err(BesideError::InUse) => return Err(altered("beside/db is in use")),
         Err(BesideError::Damaged(why)) => return Err(altered(why)),
     };
-    beside.restore(&entries, changed).map_err(altered)?;
+    beside.restore(entries, changed).map_err(altered)?;
     fs::remove_file(&path).map_err(at(&path))
 }
 

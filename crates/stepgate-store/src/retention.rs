@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use stepgate_record::{Event, Frontier, Pruned};
+use stepgate_types::Who;
 
 use crate::archive::beside;
 use crate::files::sync_dir;
@@ -39,18 +40,32 @@ pub struct Pruning {
 
 impl Log {
     /// Deletes records that are older than `keep`, as [`Upkeep::keep`](crate::Upkeep::keep) has it done by itself;
-    /// `dry_run` only says which. Blocks the thread.
+    /// `dry_run` only says which. `operator` asked for it. Blocks the thread.
     ///
     /// # Errors
     /// Nothing, or not all, was deleted.
-    pub fn retention(&self, keep: Duration, dry_run: bool) -> Result<Pruning, LogError> {
+    pub fn retention(
+        &self,
+        keep: Duration,
+        dry_run: bool,
+        operator: Option<Who>,
+    ) -> Result<Pruning, LogError> {
         let hand = Hand { shared: self.shared(), clock: &**self.clock(), stop: &AtomicBool::new(false) };
-        prune(&hand, keep, dry_run)
+        let pruned = prune(&hand, keep, dry_run, operator)?;
+        if !dry_run && pruned.end > pruned.first {
+            hand.shared.subjects.sweep(&hand)?;
+        }
+        Ok(pruned)
     }
 }
 
 /// Deletes whole sealed segments of records that are old enough, and that nothing needs any more.
-pub(crate) fn prune(hand: &Hand<'_>, keep: Duration, dry_run: bool) -> Result<Pruning, LogError> {
+pub(crate) fn prune(
+    hand: &Hand<'_>,
+    keep: Duration,
+    dry_run: bool,
+    operator: Option<Who>,
+) -> Result<Pruning, LogError> {
     let shared = hand.shared;
     let _deleting = shared.archive.delete_files();
     let first = shared.archive.floor();
@@ -89,7 +104,7 @@ pub(crate) fn prune(hand: &Hand<'_>, keep: Duration, dry_run: bool) -> Result<Pr
     crate::fault::point("prune: recorded");
     let policy = format!("keep {}", words(keep.as_secs()));
     let Pruning { end, bytes, .. } = pruning;
-    let event = Event::RetentionPruned(Pruned { first, end, root, bytes, policy });
+    let event = Event::RetentionPruned(Pruned { first, end, root, bytes, policy, operator });
     let change = Change::Put { side: Side::Desk, key: PRUNED.to_vec(), value: end.to_be_bytes().to_vec() };
     hand.append(&event, vec![change])?;
     shared.archive.raise_floor(end);

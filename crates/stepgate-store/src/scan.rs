@@ -53,8 +53,16 @@ pub(crate) fn file_header(log_id: &str, first: u64) -> String {
     format!("stepgate-records 1 {log_id} {first:020}\n")
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How often this thread has listed files.
+    pub(crate) static LISTED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
 /// The first records of the files in `dir`, in order.
 pub(crate) fn files(dir: &Path) -> io::Result<VecDeque<u64>> {
+    #[cfg(test)]
+    LISTED.with(|listed| listed.set(listed.get() + 1));
     let mut files = Vec::new();
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
@@ -101,8 +109,12 @@ type Line = ([u8; HEADER_BYTES], Header);
 impl Scan {
     /// From the first record on.
     pub(crate) fn new(dir: &Path, log_id: &str) -> io::Result<Self> {
-        let files = files(dir)?;
-        Ok(Self {
+        Ok(Self::over(dir, log_id, files(dir)?))
+    }
+
+    /// From the first record on, over these files.
+    pub(crate) fn over(dir: &Path, log_id: &str, files: VecDeque<u64>) -> Self {
+        Self {
             dir: dir.to_owned(),
             log_id: log_id.to_owned(),
             files,
@@ -110,7 +122,7 @@ impl Scan {
             next: 0,
             ahead: VecDeque::new(),
             passed: None,
-        })
+        }
     }
 
     /// From the beginning of the file of `first` on, or of the first one there is after it.
@@ -121,13 +133,13 @@ impl Scan {
         Ok(scan)
     }
 
-    /// From the frame at `offset` in the file of `first` on, whose first record is `next`.
+    /// From the frame at `offset` in the file of `first` on, whose first record is `next`; `files` are those there are.
     pub(crate) fn starting_at(
         dir: &Path,
         log_id: &str,
+        mut files: VecDeque<u64>,
         (first, offset, next): (u64, u64, u64),
     ) -> io::Result<Self> {
-        let mut files = files(dir)?;
         files.retain(|file| *file > first);
         let input = File::open(dir.join(file_name(first)))?;
         let length = input.metadata()?.len();

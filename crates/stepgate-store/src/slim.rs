@@ -2,16 +2,105 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// Type and time of a record.
 #[derive(Deserialize)]
 struct Head<'a> {
     #[serde(rename = "type", borrow)]
+    _kind: Cow<'a, str>,
+    ts_us: i64,
+}
+
+/// The same, and what is needed besides of the records that nearly all are: all in one reading.
+#[derive(Deserialize)]
+struct Common<'a> {
+    #[serde(rename = "type", borrow)]
     kind: Cow<'a, str>,
     ts_us: i64,
+    #[serde(borrow, default)]
+    session: Said<'a>,
+    #[serde(borrow, default)]
+    statement: Said<'a>,
+    #[serde(borrow, default)]
+    verdict: Said<'a>,
+}
+
+/// A member's value, whatever it is: only of some types of records it is known what it must be.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Said<'a> {
+    Text(Cow<'a, str>),
+    Number(u64),
+    #[default]
+    Other,
+}
+
+impl Said<'_> {
+    fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    const fn number(&self) -> Option<u64> {
+        if let Self::Number(number) = self { Some(*number) } else { None }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Said<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Says)
+    }
+}
+
+struct Says;
+
+impl<'de> Visitor<'de> for Says {
+    type Value = Said<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("anything")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Said<'de>, E> {
+        Ok(Said::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Said<'de>, E> {
+        Ok(Said::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Said<'de>, E> {
+        Ok(Said::Number(number))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Said<'de>, E> {
+        Ok(Said::Other)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Said<'de>, E> {
+        Ok(Said::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Said<'de>, E> {
+        Ok(Said::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Said<'de>, E> {
+        Ok(Said::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Said<'de>, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Said::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Said::Other)
+    }
 }
 
 /// The fields of those records that begin or end something.
@@ -20,9 +109,6 @@ struct Fields {
     request: Option<String>,
     grant: Option<String>,
     pass: Option<String>,
-    session: Option<String>,
-    statement: Option<u64>,
-    verdict: Option<String>,
     expires_us: Option<i64>,
     step: Option<u64>,
     person: Option<Value>,
@@ -60,23 +146,56 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Takes the next record.
-    pub(crate) fn take(&mut self, seq: u64, record: &[u8]) {
-        let Ok(head) = serde_json::from_slice::<Head<'_>>(record) else {
+    /// Takes the next record; returns when it was made, as [`time_of`] does.
+    pub(crate) fn take(&mut self, seq: u64, record: &[u8]) -> Option<i64> {
+        let Ok(common) = serde_json::from_slice::<Common<'_>>(record) else {
             self.lost = true;
-            return;
+            return None;
         };
-        self.newest_us = self.newest_us.max(head.ts_us);
-        let kind = head.kind.as_ref();
+        self.newest_us = self.newest_us.max(common.ts_us);
+        let kind = common.kind.as_ref();
         let family = kind.split('.').next().unwrap_or_default();
-        if !matches!(family, "statement" | "session" | "stepup" | "grant" | "pass" | "admin") {
-            return;
-        }
-        let taken = match serde_json::from_slice::<Fields>(record) {
-            Ok(fields) => self.take_fields(seq, kind, fields),
-            Err(_) => None,
+        let taken = match kind {
+            "statement.decided" | "statement.completed" | "statement.outcome_unknown" | "session.closed" => {
+                self.take_common(seq, &common)
+            }
+            _ if !matches!(family, "statement" | "session" | "stepup" | "grant" | "pass" | "admin") => {
+                Some(())
+            }
+            _ => match serde_json::from_slice::<Fields>(record) {
+                Ok(fields) => self.take_fields(seq, kind, fields),
+                Err(_) => None,
+            },
         };
         self.lost |= taken.is_none();
+        Some(common.ts_us)
+    }
+
+    fn take_common(&mut self, seq: u64, common: &Common<'_>) -> Option<()> {
+        let Common { kind, ts_us: _, session, statement, verdict } = common;
+        let session = session.text()?;
+        match kind.as_ref() {
+            "session.closed" => {
+                self.running.remove(session);
+            }
+            "statement.decided" => {
+                if matches!(verdict.text()?, "forward" | "monitor") {
+                    let statement = statement.number()?;
+                    if !self.running.contains_key(session) {
+                        self.running.insert(session.to_owned(), BTreeMap::new());
+                    }
+                    self.running.get_mut(session)?.entry(statement).or_insert(seq);
+                }
+            }
+            // What was decided has ended.
+            _ => {
+                let statement = statement.number()?;
+                if let Some(statements) = self.running.get_mut(session) {
+                    statements.remove(&statement);
+                }
+            }
+        }
+        Some(())
     }
 
     fn take_fields(&mut self, seq: u64, kind: &str, fields: Fields) -> Option<()> {
@@ -108,18 +227,6 @@ impl Live {
             "admin.action" if fields.action.as_ref()? == "user.removed" => {
                 let person = fields.person?.to_string();
                 self.rights.retain(|_, right| right.person != person);
-            }
-            "statement.decided" if matches!(fields.verdict.as_deref()?, "forward" | "monitor") => {
-                self.running.entry(fields.session?).or_default().entry(fields.statement?).or_insert(seq);
-            }
-            "statement.completed" | "statement.outcome_unknown" => {
-                let (session, statement) = (fields.session?, fields.statement?);
-                if let Some(statements) = self.running.get_mut(&session) {
-                    statements.remove(&statement);
-                }
-            }
-            "session.closed" => {
-                self.running.remove(&fields.session?);
             }
             _ => {}
         }
@@ -154,5 +261,62 @@ impl Live {
     /// They are on disk.
     pub(crate) fn steps_are_kept(&mut self) {
         self.steps.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: &str, rest: &str) -> Vec<u8> {
+        format!(r#"{{"a":"\"ts_us\":1","ts_us":5,"type":"{kind}"{rest}}}"#).into_bytes()
+    }
+
+    #[test]
+    fn a_statement_that_runs_is_read_again_until_it_has_ended_or_its_session_has() {
+        for (kind, rest) in [
+            ("statement.completed", r#","session":"s","statement":7"#),
+            ("statement.outcome_unknown", r#","session":"s","statement":7"#),
+            ("session.closed", r#","session":"s""#),
+        ] {
+            let mut live = Live::default();
+            for verdict in ["deny", "hold"] {
+                let held = format!(r#","session":"s","statement":6,"verdict":"{verdict}""#);
+                assert_eq!(live.take(2, &record("statement.decided", &held)), Some(5));
+            }
+            let runs = r#","person":{"c":[1]},"session":"s","statement":7,"verdict":"forward""#;
+            assert_eq!(live.take(3, &record("statement.decided", runs)), Some(5));
+            assert_eq!(
+                live.take(4, &record("statement.completed", r#","session":"t","statement":7"#)),
+                Some(5)
+            );
+            assert_eq!(live.floor(9), Some(3));
+            assert_eq!(live.take(5, &record(kind, rest)), Some(5));
+            assert_eq!(live.floor(9), Some(9), "{kind}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_leaves_no_floor() {
+        let odd = r#","session":{"s":[{}, -1]},"statement":[2.5, null],"verdict":true"#;
+        let mut live = Live::default();
+        assert_eq!(live.take(1, &record("label.followed", odd)), Some(5));
+        assert_eq!(live.floor(9), Some(9));
+        for (kind, rest) in [
+            ("statement.decided", odd),
+            ("statement.decided", r#","session":"s","statement":"7","verdict":"forward""#),
+            ("statement.completed", r#","session":"s""#),
+            ("session.closed", ""),
+            ("grant.issued", r#","grant":"g""#),
+        ] {
+            let mut live = Live::default();
+            assert_eq!(live.take(1, &record(kind, rest)), Some(5));
+            assert_eq!(live.floor(9), None, "{kind} {rest}");
+        }
+        for bytes in [&b"{"[..], br#"{"type":"x"}"#, br#"{"ts_us":5}"#, b"[]"] {
+            let mut live = Live::default();
+            assert_eq!((live.take(1, bytes), time_of(bytes)), (None, None));
+            assert_eq!(live.floor(9), None);
+        }
     }
 }

@@ -6,12 +6,14 @@
 
 mod keep;
 mod open;
+mod ration;
 mod shred;
 mod stage;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,7 @@ use crate::beside::Beside;
 use crate::kek::Kek;
 use crate::layout::Layout;
 use crate::{Change, LogError, Side, Vault};
+use ration::Ration;
 
 /// How many values are kept in memory; beyond, they are read again.
 const MAX_CACHED: usize = 10_000;
@@ -68,6 +71,8 @@ pub(crate) struct Inner {
     state: Mutex<State>,
     /// One at a time.
     shredding: Mutex<()>,
+    /// How far the last sweep has come.
+    swept: Mutex<sweep::Swept>,
 }
 
 struct State {
@@ -79,8 +84,12 @@ struct State {
     known: HashMap<Commit, Subject>,
     /// Those that may not be beside the log yet.
     pending: HashMap<Commit, Pending>,
-    /// That of a value that is being erased: records from now on must name another.
-    leaving: Option<Commit>,
+    /// Those of values that are being erased: records from now on must name others.
+    leaving: HashSet<Commit>,
+    /// Held by whoever is about to queue records that name somebody: see [`Inner::settled`].
+    staging: Arc<()>,
+    /// How many values strangers may still bring in.
+    ration: Ration,
 }
 
 /// A new value on its way.
@@ -170,7 +179,7 @@ impl Inner {
         let by = |kek: &Kek| self.read(&value_key(kek, kind, value));
         let found = by(&state.current).or_else(|| state.old.as_ref().and_then(by))?;
         let commit = Commit::from_bytes(found.try_into().ok()?);
-        if state.leaving == Some(commit) {
+        if state.leaving.contains(&commit) {
             return None;
         }
         state.trim();
@@ -182,7 +191,7 @@ impl Inner {
         if let Some(subject) = state.known.get(commit) {
             return Some(subject.clone());
         }
-        if state.leaving.as_ref() == Some(commit) {
+        if state.leaving.contains(commit) {
             return None;
         }
         let subject = unseal(state, commit, &self.read(&commit_key(commit))?)?;
@@ -258,10 +267,16 @@ fn put(kek: &Kek, commit: &Commit, subject: &Subject) -> Result<Vec<Change>, Log
     Ok(changes)
 }
 
-/// The numbers of the keys that values are sealed by.
-pub(crate) fn epochs(entries: &[(Vec<u8>, Vec<u8>)]) -> BTreeSet<u64> {
-    let values = entries.iter().filter(|(key, _)| key.first() == Some(&BY_COMMIT));
-    values.filter_map(|(_, value)| epoch_of(value)).collect()
+/// The numbers of the keys that values are sealed by; of what does not even name one, none that there is.
+pub(crate) fn epochs(beside: &Beside) -> Result<BTreeSet<Option<u64>>, String> {
+    let mut epochs = BTreeSet::new();
+    beside.each(Side::Subjects, &mut |key, value| {
+        if key.first() == Some(&BY_COMMIT) {
+            epochs.insert(epoch_of(value));
+        }
+        Ok(())
+    })?;
+    Ok(epochs)
 }
 
 /// By which key a stored value is sealed.

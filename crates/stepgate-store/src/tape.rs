@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
 use crate::files::sync_dir;
 use crate::scan::{End, file_header, file_name, files};
 use crate::space::Unwritten;
@@ -19,6 +22,10 @@ const FIRST_ROOM: u64 = 64 * 1024;
 
 /// … and later as many as there are, but no more than this at once.
 const MOST_ROOM: u64 = 1024 * 1024;
+
+/// A frame of so many bytes gets room of its own in place of zeros ahead, which would be written as often as it is. That
+/// costs the sync what it takes to write where its bytes lie, once for all of them.
+const LARGE: usize = 256 * 1024;
 
 /// An end of a file's name: it is not whole yet.
 const UNFINISHED: &str = "unfinished";
@@ -109,6 +116,9 @@ impl Tape {
             *self = begin(&self.dir, &self.log_id, next, self.segment)?;
         }
         let end = self.offset.saturating_add(u64::try_from(frame.len()).unwrap_or(u64::MAX));
+        if end > self.length && frame.len() >= LARGE && self.reserve(end).map_err(Unwritten::making_room)? {
+            self.length = end;
+        }
         if end > self.length {
             let room = self.length.clamp(FIRST_ROOM, MOST_ROOM);
             let length = end.saturating_add(room);
@@ -120,6 +130,18 @@ impl Tape {
         self.file.sync_data().map_err(Unwritten::Broken)?;
         self.offset = end;
         Ok(())
+    }
+
+    /// Makes room up to there, which reads as zeros. `false`: that cannot be done in this file system.
+    fn reserve(&self, end: u64) -> io::Result<bool> {
+        #[cfg(test)]
+        self.disk()?;
+        let bytes = end.saturating_sub(self.length);
+        match fallocate(&self.file, FallocateFlags::empty(), self.length, bytes) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn zero(&mut self, from: u64, bytes: u64) -> io::Result<()> {
@@ -193,4 +215,36 @@ fn make(dir: &Path, log_id: &str, (first, segment): (u64, u64), unfinished: &Pat
     tape.zero(offset, FIRST_ROOM.saturating_sub(offset))?;
     tape.file.sync_all()?;
     Ok(tape)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_frame_has_no_zeros_ahead_and_where_there_is_no_space_for_it_none_of_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut tape = Tape::create(dir.path(), &"0".repeat(32), 64).unwrap();
+        let path = dir.path().join(file_name(0));
+        let written = || fs::read(&path).unwrap();
+        let begun = tape.place().1;
+        tape.append(&vec![b'x'; LARGE], 0).unwrap();
+        let mut whole = written();
+        assert_eq!(whole.len() as u64, tape.place().1);
+        assert_eq!(whole.split_off(usize::try_from(begun).unwrap()), vec![b'x'; LARGE]);
+        // A small one has.
+        tape.append(b"small", 1).unwrap();
+        let ahead = written().len() as u64 - tape.place().1;
+        assert_eq!(ahead, begun + LARGE as u64);
+        let (before, place) = (written(), tape.place());
+        tape.fill(true);
+        let large = vec![b'y'; 3 * LARGE];
+        assert!(matches!(tape.append(&large, 2), Err(Unwritten::NoSpace(_))));
+        assert!(written() == before && tape.place() == place);
+        tape.fill(false);
+        tape.append(&large, 2).unwrap();
+        let whole = written();
+        assert_eq!(whole.len() as u64, tape.place().1);
+        assert!(whole.ends_with(&large) && whole.starts_with(&before[..usize::try_from(place.1).unwrap()]));
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use stepgate_types::{Clock, Entropy, Timestamp};
@@ -21,17 +21,18 @@ impl Entropy for CountingEntropy {
     }
 }
 
-/// A second passes with each look.
-#[derive(Default)]
-pub(crate) struct TickingClock(AtomicI64);
+/// A second passes with each look, whoever looks: a log that is opened again is older.
+pub(crate) struct TickingClock;
+
+static SECONDS: AtomicU32 = AtomicU32::new(0);
 
 impl Clock for TickingClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_micros(1_000_000 * self.0.fetch_add(1, Ordering::Relaxed))
+        Timestamp::from_micros(1_000_000 * i64::from(SECONDS.fetch_add(1, Ordering::Relaxed)))
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_secs(SECONDS.load(Ordering::Relaxed).into())
     }
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn options() -> LogOptions {
     LogOptions {
         ordinary_durable: true,
         version: "test".to_owned(),
-        clock: Arc::new(TickingClock::default()),
+        clock: Arc::new(TickingClock),
         entropy: Arc::new(CountingEntropy::default()),
         vault: vault(1),
     }

@@ -39,7 +39,7 @@ pub(crate) fn files(config: &Config, findings: &mut Findings) -> Vec<UpstreamCon
     tls(config, findings);
     if !config.audit.sinks.is_empty() || !config.audit.checkpoints.is_empty() {
         let (sinks, ways) = (config.audit.sinks.len(), config.audit.checkpoints.len());
-        let checked = deliver::check(&config.audit);
+        let checked = deliver::check(&config.audit).and_then(|()| deliver::check_notifiers(&config.notify));
         findings.result("sinks", checked.map(|()| format!("{sinks}, and {ways} ways of checkpoints")));
     }
     let mut readable = Vec::new();

@@ -75,7 +75,7 @@ fn totp(config: &Path, person: &PersonName, output: EnrollFormat, replace: bool)
             said.map_or(Ok(()), |said| output::print_line(&said))
         }
         Way::Person(api) => {
-            api.post("/api/v1/factors/confirm", &json!({"method": "totp", "proof": {"code": *code}}))?;
+            api.post("/api/v1/factors/totp/confirm", &json!({"proof": {"code": *code}}))?;
             output::print_line(&format!(
                 "enrolled an authenticator for {person}; its next code is the first to use"
             ))
@@ -117,18 +117,14 @@ fn begin(api: &Api, method: &str, replace: bool) -> Result<Value, Failure> {
     let leave = secret::read(&LEAVE)?;
     let letters = leave.bytes().filter(|byte| !matches!(byte, b'-' | b' ')).count();
     let mut body = if letters == ENROLMENT_CODE {
-        json!({"method": method, "enrolment_code": *leave})
+        json!({"enrolment_code": *leave})
     } else {
-        json!({"method": method, "proof": {"code": *leave}})
+        json!({"proof": {"code": *leave}})
     };
-    if replace && let Some(body) = body.as_object_mut() {
-        let own = api.get("/api/v1/factors")?;
-        let of = |row: &&Value| row.get("method").and_then(Value::as_str) == Some(method);
-        let id = own.as_array().into_iter().flatten().find(of).and_then(|row| row.get("id")).cloned();
-        body.insert("replaces".to_owned(), id.ok_or_else(|| Failure::no("there is none to be replaced"))?);
+    if let Some(body) = body.as_object_mut() {
+        body.insert("replace".to_owned(), json!(replace));
     }
-    let answer = api.post("/api/v1/factors/new", &body)?;
-    Ok(answer.get("shown").cloned().unwrap_or_default())
+    api.post(&format!("/api/v1/factors/{method}"), &body)
 }
 
 fn first_row(link: &Link, command: Operator) -> Result<Value, Failure> {

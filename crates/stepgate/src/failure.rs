@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Status {
+    /// 0: nobody reads the rest of what it says.
+    Unread,
     /// 1: the answer is no.
     No,
     /// 2: wrong usage or configuration.
@@ -37,6 +39,11 @@ impl Failure {
     /// The answer is no, and has been told already.
     pub(crate) fn told() -> Self {
         Self::no("")
+    }
+
+    /// Whoever read what is said has read enough (`| head`).
+    pub(crate) fn unread() -> Self {
+        Self { status: Status::Unread, message: String::new(), hint: None }
     }
 
     /// Whether there is anything left to say.
@@ -68,6 +75,7 @@ impl Failure {
     /// The exit status.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.status {
+            Status::Unread => 0,
             Status::No => 1,
             Status::Usage => 2,
             Status::Unreachable => 3,

@@ -1,5 +1,6 @@
 //! The `stepgate` command.
 
+mod agent;
 mod analyze;
 mod args;
 mod audit;
@@ -16,6 +17,7 @@ mod findings;
 mod harmless;
 mod init;
 mod lint;
+mod oidc;
 mod operator;
 mod output;
 mod people;

@@ -120,6 +120,19 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// Writes text to standard output, of which more may come: where nobody reads it any more, that is a failure that
+/// ends it, and of which there is nothing to say.
+pub(crate) fn stream(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            Failure::unread()
+        } else {
+            Failure::usage(format!("cannot write to standard output: {error}"))
+        }
+    })
+}
+
 /// Writes one line to standard output.
 pub(crate) fn print_line(text: &str) -> Result<(), Failure> {
     print(&format!("{text}\n"))

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use stepgate_store::{Desk, Factors, Finder, Log, LogOptions, OpenError, Opened, People, Vault};
 use stepgate_types::{Clock, Entropy};
@@ -12,6 +13,12 @@ use crate::failure::Failure;
 use crate::secret;
 use crate::serve::hardening::no_core_dumps;
 use crate::system::{SystemClock, SystemEntropy};
+
+/// How long a data directory may be in use by somebody who has no socket.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it is tried meanwhile.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// An open data directory.
 pub(crate) struct Store {
@@ -50,17 +57,37 @@ impl Store {
         let people = People::open(&log, &vault).map_err(|error| trouble("people", &error))?;
         let factors = people.factors();
         factors.set_rules(config.factors.clone());
-        let desk = Desk::open(
+        let kept = config.data.join("requests");
+        let desk = Desk::open_with(
             log.clone(),
             people.clone(),
             factors.clone(),
             vault.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
+            (Arc::clone(&clock), Arc::clone(&entropy)),
+            config.sealed_requests.then_some(kept.as_path()),
         )
         .map_err(|error| trouble("requests and grants", &error))?;
         let finder = Finder::new(&log);
         Ok(Self { log, vault, people, factors, desk, finder, clock, entropy, opened })
+    }
+
+    /// Opens it as [`open`](Self::open) does, as soon as nobody else works on it: a gate that is just stopping, or a short
+    /// command. `None` where a gate is found to serve it meanwhile.
+    pub(crate) fn open_once_free(
+        config: &Config,
+        is_served: impl Fn() -> Result<bool, Failure>,
+    ) -> Result<Option<Self>, Failure> {
+        let began = Instant::now();
+        loop {
+            if is_served()? {
+                return Ok(None);
+            }
+            match Self::open(config) {
+                Ok(store) => return Ok(Some(store)),
+                Err(Refused::InUse(_)) if began.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
+                Err(refused) => return Err(refused.into()),
+            }
+        }
     }
 
     /// The same store for another part of the program.

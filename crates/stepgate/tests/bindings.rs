@@ -212,6 +212,9 @@ fn ddl_beside_the_gate_that_is_announced_is_known_at_once() {
 fn a_flood_of_announcements_is_not_left_for_the_server_to_keep() {
     let world = World::new();
     world.cluster.load_file("shop", &support::repository().join("docs/ddl-notify.sql")).unwrap();
+    // Nobody listens to a database that nobody uses, so that it can be dropped.
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
     noticed(&world, "listening for announced DDL");
     // Whoever may connect may do this. Each takes more than half a page of the server's queue.
     let flood = "do $$ begin for i in 1..3000 loop \
@@ -221,6 +224,25 @@ fn a_flood_of_announcements_is_not_left_for_the_server_to_keep() {
         (world.cluster.psql("shop", "select pg_notification_queue_usage()").unwrap() == "0").then_some(())
     })
     .unwrap();
+    passes(&mut psql, "select name from products limit 1;");
+}
+
+/// The trigger was loaded while nobody used the database, and the gate had let go of it: whoever comes next is told of DDL
+/// as soon as anybody.
+#[test]
+fn after_a_rest_ddl_is_listened_for_from_the_first_session_on() {
+    let world = World::new();
+    let connections = "select count(*) from pg_stat_activity where application_name = 'stepgate catalog'";
+    stepgate_testkit::until_some("a rest", SOON, || {
+        (world.cluster.psql("postgres", connections).unwrap() == "0").then_some(())
+    })
+    .unwrap();
+    world.cluster.load_file("shop", &support::repository().join("docs/ddl-notify.sql")).unwrap();
+    assert!(!world.gate.log().contains("listening for announced DDL"));
     let dana = world.dana();
-    passes(&mut world.psql(&dana), "select name from products limit 1;");
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, "select name from products limit 1;");
+    noticed(&world, "listening for announced DDL");
+    let listens = "select count(*) from pg_stat_activity where query = 'LISTEN stepgate_ddl'";
+    assert_eq!(world.cluster.psql("postgres", listens).unwrap(), "1");
 }

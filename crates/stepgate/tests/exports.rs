@@ -8,7 +8,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use support::{SOON, World, held, repository};
+use support::{SOON, World, held, repository, said};
 
 const FORMATS: [&str; 5] = ["jsonl", "csv", "parquet", "ocsf", "cef"];
 
@@ -149,6 +149,13 @@ fn an_export_is_itself_recorded() {
     let sealed = records.iter().find(|record| record["type"] == "audit.export_sealed").unwrap();
     assert_eq!((&sealed["export"], &sealed["signed"]), (&exported["export"]["id"], &true.into()));
     assert!(sealed["operator"].is_string() && sealed["operator"] == exported["operator"], "{sealed}");
+    // So is a backup, by the same account.
+    let backup = world.tree.path().join("backup");
+    std::fs::create_dir(&backup).unwrap();
+    world.gate.run(["audit", "backup", backup.to_str().unwrap()], "").unwrap().ok().unwrap();
+    let records = world.records();
+    let backed_up = records.iter().find(|record| record["type"] == "log.backed_up").unwrap();
+    assert_eq!(backed_up["operator"], exported["operator"]);
 }
 
 /// While the gate is stopped, an export waits for it with its directory made.
@@ -265,4 +272,77 @@ fn what_lines_alone_cannot_show_is_refused_with_a_word() {
     // A directory that holds something is left alone.
     let full = world.tree.path().to_str().unwrap();
     assert_eq!(world.gate.run(["audit", "export", "--out", full], "").unwrap().status, 2);
+}
+
+/// Such as no rename can put anything in the place of, which must be found out before the work is done.
+#[test]
+fn an_export_to_where_none_can_appear_is_refused_before_anything_is_given_out() {
+    let world = World::new();
+    let empty = world.tree.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let at = |out: &str| {
+        let mut command = world.gate.command();
+        command.current_dir(&empty).args(["audit", "export", "--redact", "--out", out]);
+        said(&mut command)
+    };
+    let refused = |out: &str, why: &str| {
+        let (done, text) = at(out);
+        assert!(!done && text.contains(why) && text.contains("name a directory in it"), "{out}: {text}");
+    };
+    refused(".", "is the directory itself");
+    let mount = world.tree.path().join("mount");
+    std::fs::create_dir(&mount).unwrap();
+    let mut mounts = Command::new("mount");
+    if mounts.args(["-t", "tmpfs", "tmpfs"]).arg(&mount).output().is_ok_and(|output| output.status.success())
+    {
+        refused(mount.to_str().unwrap(), "is a mount point");
+        let inside = mount.join("export");
+        let (done, text) = at(inside.to_str().unwrap());
+        Command::new("umount").arg("-l").arg(&mount).status().unwrap();
+        assert!(done, "{text}");
+    } else {
+        eprintln!("SKIP: no tmpfs can be mounted here; an export to a mount point is not tried");
+    }
+    // Nothing was given out to those that were refused.
+    let exports = world.records().iter().filter(|record| record["type"] == "audit.exported").count();
+    assert!(exports <= 1, "{exports}");
+    // An empty directory is taken, also where somebody is in it.
+    let (done, text) = at(empty.to_str().unwrap());
+    assert!(done, "{text}");
+}
+
+/// As strace sees it: a file's name is on disk only once its directory is.
+#[test]
+fn what_was_written_keeps_its_name_whatever_happens_to_the_power() {
+    let world = World::new();
+    if Command::new("strace").arg("-V").output().is_err() {
+        eprintln!("SKIP: no strace; that directories are synced is not looked at");
+        return;
+    }
+    let parent = world.tree.path().join("out");
+    std::fs::create_dir(&parent).unwrap();
+    for (command, name) in [
+        (&["audit", "export"][..], "one.jsonl"),
+        (&["audit", "export"], "one.tar"),
+        (&["audit", "export", "--redact"], "one"),
+        (&["audit", "report", "approvals"], "report.txt"),
+    ] {
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-y", "-e", "trace=fsync,fdatasync,rename,renameat,renameat2,link,linkat"]);
+        strace.arg(env!("CARGO_BIN_EXE_stepgate")).args(command).arg("--out").arg(parent.join(name));
+        strace.envs(world.gate.environment());
+        let (done, text) = said(&mut strace);
+        if !done && text.contains("ptrace") {
+            eprintln!("SKIP: nothing can be traced here; that directories are synced is not looked at");
+            return;
+        }
+        assert!(done && parent.join(name).exists(), "{name}: {text}");
+        let names = |line: &str| {
+            (line.contains("rename") || line.contains("link")) && line.contains(&format!("/{name}\""))
+        };
+        let named = text.lines().enumerate().filter(|(_, line)| names(line)).last().unwrap().0;
+        let synced = format!("<{}>", parent.display());
+        let then = text.lines().skip(named).any(|line| line.contains("fsync(") && line.contains(&synced));
+        assert!(then, "{name}: {text}");
+    }
 }

@@ -137,3 +137,52 @@ fn a_tail_follows_what_passes_its_filter_and_skips_nothing() {
     assert_eq!(shown.lines().count(), 7, "{shown}");
     assert!(shown.lines().all(|line| line.contains("omar")), "{shown}");
 }
+
+#[test]
+fn a_tail_that_nobody_reads_any_more_ends_quietly() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut tail = world.gate.command();
+    tail.args(["audit", "tail", "-f", "-n", "1"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut tail = tail.spawn().unwrap();
+    let mut read = BufReader::new(tail.stdout.take().unwrap());
+    let mut line = String::new();
+    read.read_line(&mut line).unwrap();
+    assert!(!line.is_empty());
+    drop(read);
+    // It finds out with the next record.
+    let mut psql = world.psql(&dana);
+    stepgate_testkit::until("the tail's end", SOON, || {
+        psql.run("select 1;").unwrap();
+        tail.try_wait().unwrap().is_some()
+    })
+    .unwrap();
+    let ended = tail.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8(ended.stderr).unwrap()), (Some(0), String::new()));
+}
+
+#[test]
+fn following_where_no_gate_serves_is_refused_with_what_to_do() {
+    let mut world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    // More records than wait to be printed.
+    for _ in 0..80 {
+        psql.run("select 1;").unwrap();
+    }
+    drop(psql);
+    assert_eq!(world.gate.terminate().unwrap(), 0);
+    let refused = world.gate.run(["audit", "tail", "-f"], "").unwrap();
+    assert_eq!((refused.status, &*refused.stdout), (3, ""), "{}", refused.text());
+    assert!(refused.stderr.contains("stepgate serve"), "{}", refused.stderr);
+    // What has an end is shown, and ends also where nobody reads it.
+    world.gate.run(["audit", "tail"], "").unwrap().ok().unwrap();
+    let (read, write) = std::io::pipe().unwrap();
+    drop(read);
+    let mut tail = world.gate.command();
+    let mut tail = tail.args(["audit", "tail", "-n", "1000"]).stdout(write).spawn().unwrap();
+    let ended = stepgate_testkit::until("the tail's end", SOON, || tail.try_wait().unwrap().is_some());
+    tail.kill().unwrap();
+    ended.unwrap();
+    assert_eq!(tail.wait().unwrap().code(), Some(0));
+}

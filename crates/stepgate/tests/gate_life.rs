@@ -152,3 +152,84 @@ fn what_is_no_log_is_told_from_a_damaged_one() {
     let refused = world.gate.run(["serve"], "").unwrap();
     assert!(refused.status == 2 && refused.stderr.contains("subjects.kek"), "{}", refused.text());
 }
+
+#[test]
+fn a_gate_that_starts_waits_for_a_short_command_to_be_done() {
+    let world = World::not_serving(|text| text);
+    world.gate.run(["user", "ls"], "").unwrap().ok().unwrap();
+    let lock = std::fs::File::open(world.gate.data().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let data = world.gate.data();
+    std::thread::scope(|scope| {
+        let mut command = world.gate.command();
+        let serving = scope.spawn(move || {
+            let mut child = command.arg("serve").stdout(std::process::Stdio::null()).spawn().unwrap();
+            let listening = stepgate_testkit::until("the socket", SOON, || {
+                child.try_wait().unwrap().is_some() || data.join("admin.sock").exists()
+            });
+            let ended = child.try_wait().unwrap();
+            child.kill().unwrap();
+            child.wait().unwrap();
+            (listening.is_ok(), ended)
+        });
+        // Longer than a gate takes to be refused, and shorter than it waits.
+        std::thread::sleep(Duration::from_secs(2));
+        lock.unlock().unwrap();
+        assert_eq!(serving.join().unwrap(), (true, None));
+    });
+}
+
+#[test]
+fn commands_beyond_those_that_are_done_at_once_are_told_so() {
+    let world = World::new();
+    let path = world.gate.data().join("admin.sock");
+    // Each is waited for, as long as a command may take to arrive.
+    let idle: Vec<_> = (0..32).map(|_| std::os::unix::net::UnixStream::connect(&path).unwrap()).collect();
+    let refused = world.gate.run(["user", "ls"], "").unwrap();
+    assert_eq!(refused.status, 3, "{}", refused.text());
+    assert!(refused.stderr.contains("too many commands at once"), "{}", refused.stderr);
+    drop(idle);
+    stepgate_testkit::until("room", SOON, || world.gate.run(["user", "ls"], "").unwrap().status == 0)
+        .unwrap();
+}
+
+/// `tests/fixtures/format-1.tar.gz` is what a stepgate of commit c65df5b left, the last with everything in sled: its
+/// master key and its data directory, with somebody in it, after `user add`, `audit checkpoint` and a kill.
+#[test]
+fn a_data_directory_of_an_older_stepgate_is_verified_and_served() {
+    let mut world = World::not_serving(|text| text);
+    let unpack = || {
+        let _ = std::fs::remove_dir_all(world.gate.data());
+        let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/format-1.tar.gz");
+        let mut tar = std::process::Command::new("tar");
+        tar.args(["xzf", fixture, "-C"]).arg(world.gate.directory());
+        assert!(tar.status().unwrap().success());
+        let format = std::fs::read_to_string(world.gate.data().join("format.json")).unwrap();
+        assert!(format.contains("\"version\":1"), "{format}");
+    };
+    // By whichever command it is opened first.
+    unpack();
+    // Which is not damaged, and was not verified either.
+    let older = world.gate.run(["audit", "verify"], "").unwrap();
+    assert_eq!(older.status, 3, "{}", older.text());
+    assert!(
+        older.stderr.contains("older stepgate") && !older.text().contains("evidence"),
+        "{}",
+        older.text()
+    );
+    let people = world.gate.run(["user", "ls"], "").unwrap().ok().unwrap();
+    assert!(people.contains("vera") && people.contains("ines"), "{people}");
+    let verified = world.gate.run(["audit", "verify"], "").unwrap().ok().unwrap();
+    assert!(verified.lines().last().unwrap().starts_with("ok: "), "{verified}");
+    unpack();
+    world.gate.serve().unwrap();
+    let people = world.gate.run(["user", "ls"], "").unwrap().ok().unwrap();
+    assert!(people.contains("vera") && people.contains("analysts"), "{people}");
+    assert!(world.recorded("user.added", "vera"));
+    let dana = world.dana();
+    assert!(world.psql(&dana).run("select 1;").unwrap().is_ok());
+    assert_eq!(world.gate.terminate().unwrap(), 0);
+    let verified = world.gate.run(["audit", "verify"], "").unwrap().ok().unwrap();
+    assert!(verified.lines().last().unwrap().starts_with("ok: "), "{verified}");
+    assert!(world.gate.data().join("backup-format-1/log/db").exists());
+}

@@ -6,10 +6,12 @@
 mod support;
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use stepgate_testkit::until;
 use support::{SOON, World, connects_as, repository};
@@ -87,10 +89,68 @@ fn metrics(address: SocketAddr) -> Vec<u8> {
     answer
 }
 
-/// A gate that logs all it can, with figures at this address.
-fn talkative() -> (World, SocketAddr) {
+/// Takes what is posted: heads and bodies, as they come.
+struct Lake {
+    address: SocketAddr,
+    got: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Lake {
+    fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (address, got) = (listener.local_addr().unwrap(), Arc::default());
+        let lake = Self { address, got: Arc::clone(&got) };
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let got = Arc::clone(&got);
+                std::thread::spawn(move || while take(stream.as_ref().unwrap(), &got).is_some() {});
+            }
+        });
+        lake
+    }
+
+    fn got(&self) -> Vec<u8> {
+        self.got.lock().unwrap().clone()
+    }
+}
+
+/// Reads one request, keeps it, and says that it is there.
+fn take(stream: &TcpStream, got: &Mutex<Vec<u8>>) -> Option<()> {
+    let mut reader = BufReader::new(stream);
+    let (mut head, mut line) = (String::new(), String::new());
+    while line != "\r\n" {
+        line.clear();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        head.push_str(&line);
+    }
+    let length = |line: &str| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok();
+    let mut body = vec![0; head.lines().find_map(length).unwrap()];
+    reader.read_exact(&mut body).ok()?;
+    let mut got = got.lock().unwrap();
+    got.extend(head.as_bytes());
+    got.extend(&body);
+    drop(got);
+    (&*stream).write_all(b"HTTP/1.1 204 No Content\r\n\r\n").ok()
+}
+
+/// A gate that logs all it can, with figures at this address, and sends its records to a file and to the lake; people,
+/// what clients call themselves and reasons as commitments, since there is a mark in each.
+fn talkative(lake: &Lake) -> (World, SocketAddr) {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let mut world = World::not_serving(|text| text);
+    let secret = world.gate.directory().join("lake.secret");
+    fs::write(&secret, "a secret of this test\n").unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    let sinks = format!(
+        "audit:\n  ordinary: durable\n  sinks:\n    disk: {{file: {}, format: ocsf, names: commit}}\n    lake: {{webhook: \
+         \"http://{}/in\", secret_file: {}, names: commit}}",
+        world.tree.path().join("sink.jsonl").display(),
+        lake.address,
+        secret.display()
+    );
+    world.edit("audit: {ordinary: durable}", &sinks);
     // What cannot be understood is denied rather than asked about: two statements are held, and no more.
     let policies = repository().join("policies");
     let read = |name: &str| fs::read_to_string(policies.join(name)).unwrap();
@@ -142,7 +202,8 @@ fn open_requests(world: &World) -> Vec<String> {
 
 #[test]
 fn no_literal_value_row_name_or_error_text_of_a_statement_stays_with_the_gate() {
-    let (mut world, address) = talkative();
+    let lake = Lake::new();
+    let (mut world, address) = talkative(&lake);
     play(&world);
     hunt("the figures", &metrics(address));
     for format in ["jsonl", "csv", "parquet", "ocsf", "cef"] {
@@ -166,7 +227,21 @@ fn no_literal_value_row_name_or_error_text_of_a_statement_stays_with_the_gate() 
         assert!(text.contains(what), "no {what}");
     }
     assert!(text.lines().count() > 150, "{}", text.lines().count());
+    until("the sinks to have all", SOON, || {
+        let sinks = world.gate.run(["audit", "sink", "ls", "-o", "json"], "").unwrap().ok().unwrap();
+        let sinks: Vec<serde_json::Value> = serde_json::from_str(&sinks).unwrap();
+        sinks.len() == 2 && sinks.iter().all(|sink| sink.get("lag").unwrap() == 0)
+    })
+    .unwrap();
     world.gate.terminate().unwrap();
+    let sink = fs::read(world.tree.path().join("sink.jsonl")).unwrap();
+    for (place, got) in [("the file sink", sink), ("the webhook", lake.got())] {
+        hunt(place, &got);
+        let got = String::from_utf8_lossy(&got);
+        // Requests and lines of the last that was sent, with what the workload was about.
+        assert!(got.lines().count() > 100, "{place}: {}", got.lines().count());
+        assert!(got.contains("public.customers"), "{place}");
+    }
     hunt("the gate's own log", world.gate.log().as_bytes());
     assert!(world.gate.log().contains("DEBUG"), "the log was not as talkative as it can be");
     let kept = files(&world.gate.data());

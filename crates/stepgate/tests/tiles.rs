@@ -215,3 +215,18 @@ fn what_is_not_what_an_earlier_run_left_is_refused() {
     assert!(refused(&other, &dir).contains("another log"));
     check(&dir);
 }
+
+#[test]
+fn one_writes_to_a_directory_of_tiles_at_a_time() {
+    let world = lenient();
+    let dir = world.tree.path().join("tiles");
+    tiles(&world, &dir);
+    let held = fs::File::open(&dir).unwrap();
+    held.lock().unwrap();
+    let refused = world.gate.run(["audit", "tiles", dir.to_str().unwrap()], "").unwrap();
+    assert_eq!(refused.status, 1, "{}", refused.text());
+    assert!(refused.text().contains("another `stepgate audit tiles` is writing"), "{}", refused.text());
+    drop(held);
+    tiles(&world, &dir);
+    check(&dir);
+}

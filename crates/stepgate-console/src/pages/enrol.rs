@@ -7,12 +7,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
-use serde_json::Value;
-use stepgate_approval::Method;
-use stepgate_store::Enrol;
-use zeroize::Zeroizing;
+use stepgate_store::AuthenticatorInfo;
 
-use super::{Turned, layout, qr, text};
+use super::{Turned, layout, oidc, passkey, qr, text};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::problem::Problem;
@@ -22,23 +19,17 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
 }
 
 fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
-    let factors = api.parts.people.factors().list(&caller.person.name);
+    let own = api.parts.desk.authenticators(&caller.person.name);
     let main = html! {
         h1 { "Authenticators" }
         (layout::alert(problem))
-        @if factors.is_empty() {
+        @if own.is_empty() {
             p { "You have none. A password alone enrols none: ask whoever runs the gate for an enrolment code." }
-            form method="post" action="/enrol/totp" {
-                (layout::proof(caller))
-                label for="enrolment-code" { "Enrolment code" }
-                input #enrolment-code name="enrolment_code" type="text" autocomplete="off" autocapitalize="characters"
-                    spellcheck="false" maxlength="40" required;
-                button { "Go on" }
-            }
         } @else {
-            ul.cards {
-                @for factor in &factors { li { (factor.name) " (" (factor.method().as_str()) ") since " (text::moment(&factor.enrolled.to_string())) } }
-            }
+            ul.cards { @for one in &own { li { (card(one)) } } }
+        }
+        (passkey::enrolment(caller, &own))
+        @if !own.is_empty() {
             h2 { "Another app in its place" }
             form method="post" action="/enrol/totp" {
                 (layout::proof(caller))
@@ -47,9 +38,23 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
             }
         }
     };
-    let main = html! { (main) (logins(api, caller)) };
+    let main = html! {
+        (main)
+        @if api.parts.oidc.is_some() { (oidc::linking(caller)) }
+        (logins(api, caller))
+    };
     let page = layout::page("Authenticators", Some(caller), &main);
     layout::answer(problem, page)
+}
+
+fn card(one: &AuthenticatorInfo) -> Markup {
+    html! {
+        strong { (one.name) } " "
+        span.quiet {
+            (one.method) ", " (one.strength.as_str()) ", since " (text::moment(&one.enrolled))
+            @if one.suspended { "; too many wrong codes: ask whoever runs the gate" }
+        }
+    }
 }
 
 fn logins(api: &Api, caller: &Caller) -> Markup {
@@ -75,20 +80,12 @@ pub(crate) async fn begin_totp(
     let form = visitor.form(&headers, &body)?;
     let caller = visitor.caller();
     let name = &caller.person.name;
-    if let Some(code) = form.get("enrolment_code").filter(|code| !code.is_empty()) {
-        let code = Some(Zeroizing::new(code.to_owned()));
-        let enrol = Enrol { code, ..Enrol::new(name, Method::Totp, caller.address.into()) };
-        return Ok(match api.parts.desk.enrol(enrol).await {
-            Ok(shown) => confirm(caller, shown.get("otpauth_uri").and_then(Value::as_str), None),
-            Err(error) => page(&api, caller, Some(&error.into())),
-        });
-    }
     // A stolen password is not enough for the first: the desk asks for a proof where there is one to ask for.
     if api.parts.people.factors().list(name).is_empty() {
         return Ok(page(&api, caller, Some(&Problem::proof_needed())));
     }
-    let code = form.get("code").unwrap_or_default().replace(' ', "");
-    match api.parts.desk.enroll_begin(name, Some(&code), caller.address).await {
+    let code = form.code().unwrap_or_default();
+    match api.parts.desk.enroll_begin(name, Some(code.as_str()), caller.source()).await {
         Ok(uri) => Ok(confirm(caller, Some(&uri), None)),
         Err(error) => Ok(page(&api, caller, Some(&error.into()))),
     }
@@ -102,7 +99,7 @@ fn confirm(caller: &Caller, uri: Option<&str>, problem: Option<&Problem>) -> Res
         @if let Some(uri) = uri { (secret(uri)) }
         form method="post" action="/enrol/totp/confirm" {
             (layout::proof(caller))
-            (layout::code("Code that the app shows", true))
+            (layout::code_only("Code that the app shows", true))
             button { "Use it from now on" }
         }
     };
@@ -131,14 +128,14 @@ pub(crate) async fn confirm_totp(
 ) -> Result<Response, Turned> {
     let form = visitor.form(&headers, &body)?;
     let caller = visitor.caller();
-    let code = form.get("code").unwrap_or_default().replace(' ', "");
-    let done = api.parts.desk.enroll_confirm(&caller.person.name, &code, caller.address).await;
+    let code = form.code().unwrap_or_default();
+    let done = api.parts.desk.enroll_confirm(&caller.person.name, &code, caller.source()).await;
     if let Err(error) = done {
         return Ok(confirm(caller, None, Some(&error.into())));
     }
     let main = html! {
         h1 { "Done" }
-        p role="status" { "The new authenticator is in use; one that it took the place of is not any more." }
+        p role="status" { "The new authenticator is in use; the old one is not any more." }
         p { a href="/" { "To your requests" } }
     };
     Ok(layout::page("Done", Some(caller), &main).into_response())

@@ -95,13 +95,34 @@ pub(crate) fn answer(problem: Option<&Problem>, page: impl IntoResponse) -> Resp
     }
 }
 
-/// A field for the code that an authenticator app shows. Browsers and phones know it by these words.
+/// A field for the code that an authenticator app shows, or for one of a list.
 pub(crate) fn code(label: &str, focus: bool) -> Markup {
+    html! {
+        (field(label, focus, false))
+        p.help #code-help { "Six digits from your authenticator app. Each counts once." }
+        details {
+            summary { "Use a recovery code" }
+            label for="recovery" { "Recovery code" }
+            input #recovery name="recovery" type="text" autocomplete="off" autocapitalize="characters"
+                spellcheck="false" maxlength="32";
+        }
+    }
+}
+
+/// The same for a code alone.
+pub(crate) fn code_only(label: &str, focus: bool) -> Markup {
+    html! {
+        (field(label, focus, true))
+        p.help #code-help { "Digits alone. Each code counts once." }
+    }
+}
+
+/// Browsers and phones know what to put there by these words.
+fn field(label: &str, focus: bool, required: bool) -> Markup {
     html! {
         label for="code" { (label) }
         input #code name="code" type="text" inputmode="numeric" autocomplete="one-time-code" pattern="[0-9 ]*"
-            maxlength="8" required autofocus[focus] aria-describedby="code-help";
-        p.help #code-help { "Six digits from your authenticator app. Each counts once." }
+            maxlength="10" required[required] autofocus[focus] aria-describedby="code-help";
     }
 }
 

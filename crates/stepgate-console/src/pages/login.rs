@@ -16,7 +16,10 @@ use crate::caller::{Visitor, cookie};
 use crate::login::{Credentials, admit, issue};
 use crate::origin::{self, Made};
 use crate::problem::Problem;
-use crate::tokens::By;
+use crate::tokens::{self, By};
+
+/// A browser is known again for a year.
+const DEVICE_LIFE: &str = "; Max-Age=31536000";
 
 /// The form; to who is logged in, their requests.
 pub(crate) async fn show(visitor: Result<Visitor, Turned>) -> Response {
@@ -76,7 +79,13 @@ pub(crate) async fn log_in(
     let (token, _) = issue(&api, By::Cookie, &person)?;
     let to = request.map_or_else(|| "/".to_owned(), |request| format!("/r/{request}"));
     let mut response = Redirect::to(&to).into_response();
-    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&api, &token, "")?);
+    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&api, api.origin.cookie(), &token, "")?);
+    // Nothing of it is kept until somebody verifies themselves on this browser.
+    if cookie(&headers, api.origin.device_cookie()).and_then(tokens::device).is_none() {
+        let device = tokens::fresh(&*api.parts.entropy).map_err(|_| Problem::gate_trouble())?;
+        let device = set_cookie(&api, api.origin.device_cookie(), &device, DEVICE_LIFE)?;
+        response.headers_mut().append(header::SET_COOKIE, device);
+    }
     Ok(response)
 }
 
@@ -94,16 +103,17 @@ pub(crate) async fn log_out(
         None => caller.log_out(&api),
     }
     let mut response = Redirect::to("/login").into_response();
-    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&api, "", "; Max-Age=0")?);
+    response
+        .headers_mut()
+        .insert(header::SET_COOKIE, set_cookie(&api, api.origin.cookie(), "", "; Max-Age=0")?);
     Ok(response)
 }
 
 /// Strict: sent for what our own pages ask for, and for addresses typed or opened from a terminal or mail program; never
 /// for what another site's page asks for, not even by a link. Who follows a notice's link in a chat's or mail's own web
 /// page is led round that by [`Turned::Again`]. It ends with the browser, or earlier with the login.
-fn set_cookie(api: &Api, value: &str, more: &str) -> Result<HeaderValue, Problem> {
+fn set_cookie(api: &Api, name: &str, value: &str, more: &str) -> Result<HeaderValue, Problem> {
     let secure = if api.origin.encrypted { "; Secure" } else { "" };
-    let name = api.origin.cookie();
     let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}");
     HeaderValue::try_from(cookie).map_err(|_| Problem::gate_trouble())
 }

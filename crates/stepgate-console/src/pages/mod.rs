@@ -8,6 +8,9 @@ pub(crate) mod enrol;
 pub(crate) mod inbox;
 mod layout;
 pub(crate) mod login;
+pub(crate) mod message;
+pub(crate) mod oidc;
+mod passkey;
 mod qr;
 pub(crate) mod request;
 mod text;
@@ -83,6 +86,9 @@ fn parse(headers: &HeaderMap, body: &Bytes) -> Result<Form, Problem> {
     if kind.split(';').next().unwrap_or_default().trim() != "application/x-www-form-urlencoded" {
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_a_form", "this is no form"));
     }
-    Form::parse(body)
-        .ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "bad_request", "this form cannot be read"))
+    Form::parse(body).ok_or_else(unreadable)
+}
+
+fn unreadable() -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "bad_request", "this form cannot be read")
 }

@@ -66,6 +66,7 @@ pub(crate) fn facts() -> Facts {
         bulk: BulkShape::None,
         estimate: Some(1),
         estimated_by: Estimator::Catalog,
+        scan: None,
         through_views: false,
         read_only: true,
         effect: Effect::default(),

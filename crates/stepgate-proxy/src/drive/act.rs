@@ -74,6 +74,10 @@ impl Drive {
                 let session = self.judge.session;
                 self.note(state, Event::StatementParseFailed { session, statement: number, sqlstate })
             }
+            Action::LimitsOver => {
+                self.settle_limited(state);
+                None
+            }
             Action::Withdraw { .. } => Some(Waits::Withdraw),
             Action::Threshold { meter, next } => Some(Waits::Threshold(meter, next)),
             Action::ShowsMore { number, unflagged } => Some(Waits::ShowsMore(number, unflagged)),

@@ -20,7 +20,7 @@ use crate::Gate;
 const MAX_STATEMENTS: usize = 64;
 
 /// Bytes of them in all.
-const MAX_BYTES: usize = 64 << 10;
+const MAX_BYTES: usize = 32 << 10;
 
 /// How far ahead.
 const MAX_AHEAD: Duration = Duration::from_secs(31 * 24 * 3600);
@@ -88,7 +88,9 @@ impl Case<'_> {
         }
         let action = if self.decision.action == Action::Deny { Action::StepUp } else { self.decision.action };
         let wanted = Wanted { action, ..self.wanted(approval) };
-        let ask = self.ask(RequestId::from_bytes([0; 5]), approval, &wanted, Mode::Ahead);
+        let mut ask = self.ask(RequestId::from_bytes([0; 5]), approval, &wanted, Mode::Ahead);
+        // Nothing waits for it.
+        ask.expires = ask.opened.plus(approval.expires);
         let sinks = approval.remember.as_ref().is_some_and(|remember| remember.sink) && wanted.stores_rows;
         if wanted.has_sink && !sinks {
             return Err(format!(
@@ -113,7 +115,7 @@ impl Gate {
         }
         let bytes: usize = wish.statements.iter().map(String::len).sum();
         if wish.statements.is_empty() || wish.statements.len() > MAX_STATEMENTS || bytes > MAX_BYTES {
-            return unfit("there must be 1 to 64 statements, of 64 KiB in all");
+            return unfit("there must be 1 to 64 statements, of 32 KiB in all");
         }
         let Some(service) = self.people.get(&wish.service).filter(|person| person.service) else {
             return unfit("there is no such service");

@@ -17,6 +17,7 @@ use stepgate_types::{Action, GrantId, Limit, RequestId, StatementId, bytes_in_wo
 use stepgate_wire::Problem;
 
 use super::asking::{MAX_HOLD_IN_TRANSACTION, no_randomness};
+use super::notifying::notifies;
 use super::{Case, Hold, Judge, Merged, Verdict};
 use crate::refusal;
 
@@ -169,6 +170,10 @@ impl Case<'_> {
     pub(super) async fn permit_by_grant(&self, wanted: &Wanted) -> Result<Option<Verdict>, LogError> {
         for _ in 0..TRIES {
             let Some(grant) = self.judge.gate.desk.covering_grant(wanted) else { return Ok(None) };
+            if notifies(&self.pending.facts) && self.judge.gate.desk.is_limited(grant) {
+                // Its budget would not be touched by what is sent.
+                return Ok(None);
+            }
             if let Some(verdict) = self.permit_on(grant, None, Some(grant)).await? {
                 return Ok(Some(verdict));
             }

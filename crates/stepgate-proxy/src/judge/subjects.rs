@@ -1,12 +1,12 @@
 //! Whose data a statement names and shows, as keyed hashes (`audit.track_subjects`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use stepgate_record::{Event, KeySource, SeenSubjects};
-use stepgate_session::{Pending, TrackedKeys, text_of};
+use stepgate_session::{Pending, TrackedKeys, is_one_text, text_of};
 use stepgate_sql::{Comparison, OperandClass, Written};
-use stepgate_types::RelationName;
+use stepgate_types::{ColumnName, RelationName};
 
 use super::Judge;
 
@@ -57,48 +57,75 @@ impl Judge {
 
     /// The records of keys that the conditions of a statement name.
     pub(crate) fn named_subjects(&self, tracked: &TrackedKeys, pending: &Pending) -> Vec<Event> {
-        if !tracked.concern(&pending.facts) {
-            return Vec::new();
-        }
-        let values = pending.compared();
-        let mut events = Vec::new();
-        for column in tracked.iter() {
-            let (mut keys, mut more) = (BTreeSet::new(), false);
-            for predicate in pending.facts.iter().flat_map(|facts| facts.predicates.of(&column)) {
-                if !matches!(predicate.op, Comparison::Eq | Comparison::In) {
-                    more = true;
-                    continue;
-                }
-                let place = predicate.operand.value.filter(|place| !place.rounded);
-                let written = place.and_then(|place| Some((values.written(place)?, place.negated)));
-                match written.and_then(|(written, negated)| key(&written, negated, predicate.operand.class)) {
-                    Some((key, certain)) => {
-                        keys.insert(key);
-                        more |= !certain;
-                    }
-                    None => more = true,
-                }
-            }
-            let keys: Vec<String> = keys.into_iter().collect();
-            for keys in keys.chunks(AT_ONCE) {
-                events.push(self.subjects(
-                    pending.number,
-                    &column.relation,
-                    KeySource::Predicate,
-                    keys,
-                    more,
-                ));
-            }
-        }
-        events
+        let named = named(tracked, pending);
+        named
+            .iter()
+            .flat_map(|(column, Named { keys, more })| {
+                // One of several records may find no room.
+                let more = *more || keys.len() > AT_ONCE;
+                let keys: Vec<String> = keys.iter().cloned().collect();
+                let record = |keys: &[String]| {
+                    let source = KeySource::Predicate;
+                    self.subjects(pending.number, &column.relation, source, keys, more)
+                };
+                keys.chunks(AT_ONCE).map(record).collect::<Vec<_>>()
+            })
+            .collect()
     }
 }
 
-/// A key as the server would show it, and whether that is certain.
+/// Keys that a statement names.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Named {
+    keys: BTreeSet<String>,
+    /// It may reach rows of other keys as well.
+    more: bool,
+}
+
+/// By the columns that are tracked and compared: of each, all that is known.
+fn named<'p>(tracked: &TrackedKeys, pending: &'p Pending) -> BTreeMap<&'p ColumnName, Named> {
+    let mut all: BTreeMap<&ColumnName, Named> = BTreeMap::new();
+    let values = pending.compared();
+    for predicate in pending.facts.iter().flat_map(|facts| facts.predicates.iter()) {
+        if !tracked.is_key(&predicate.column) {
+            continue;
+        }
+        let Named { keys, more } =
+            all.entry(&predicate.column).or_insert_with(|| is_held(pending, &predicate.column));
+        if !matches!(predicate.op, Comparison::Eq | Comparison::In) {
+            // That rows are held to keys by other comparisons is known already.
+            continue;
+        }
+        let place = predicate.operand.value.filter(|place| !place.rounded);
+        let written = place.and_then(|place| Some((values.written(place)?, place.negated)));
+        match written.and_then(|(written, negated)| key(&written, negated, predicate.operand.class)) {
+            Some((key, certain)) => {
+                keys.insert(key);
+                *more |= !certain;
+            }
+            None => *more = true,
+        }
+    }
+    all
+}
+
+/// None named yet; whether there may be others is told by the form of the only statement that reaches the relation.
+fn is_held(pending: &Pending, ColumnName { relation, column }: &ColumnName) -> Named {
+    let mut reaching = pending.facts.iter().filter(|facts| facts.may_reach(relation));
+    let held = matches!((reaching.next(), reaching.next()), (Some(only), None) if only.is_held_to_keys(relation, column));
+    Named { keys: BTreeSet::new(), more: !held }
+}
+
+/// A key as the server would show it, and whether that is certain: one text may equal another by its collation, and
+/// trailing spaces say nothing in some types.
 fn key(written: &Written<'_>, negated: bool, class: OperandClass) -> Option<(String, bool)> {
     let text = match written {
         Written::Text(text) => text.clone(),
-        Written::Binary(type_oid, value) => return Some((text_of(*type_oid, true, value)?, !negated)),
+        Written::Binary(type_oid, value) => {
+            let text = text_of(*type_oid, true, value)?;
+            let certain = !negated && is_one_text(&text);
+            return Some((text, certain));
+        }
     };
     let sign = if negated { "-" } else { "" };
     match (text.parse::<i64>(), class) {
@@ -106,6 +133,123 @@ fn key(written: &Written<'_>, negated: bool, class: OperandClass) -> Option<(Str
         (Ok(number), OperandClass::Number) => Some((format!("{sign}{number}"), true)),
         (Ok(number), _) => Some((format!("{sign}{text}"), number.to_string() == text)),
         (Err(_), OperandClass::Number) => None,
-        (Err(_), _) => Some((text, !negated)),
+        (Err(_), _) => {
+            let certain = !negated && is_one_text(&text);
+            Some((text, certain))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use stepgate_session::{Protocol, TransactionSoFar};
+    use stepgate_sql::{Catalog, SessionState, analyze};
+
+    use super::*;
+
+    /// With tables `public.c` and `public.d` of columns `id` (a bigint) and `mail`.
+    fn catalog() -> Catalog {
+        let row = |cells: &[&str]| cells.iter().map(|cell| Some((*cell).to_owned())).collect::<Vec<_>>();
+        let rows = stepgate_sql::CATALOG_QUERIES.iter().map(|query| {
+            let rows: Vec<_> = match query.name {
+                "relations" => ["c", "d"]
+                    .iter()
+                    .zip(["16400", "16401"])
+                    .map(|(name, oid)| row(&[oid, "public", name, "r", "100", "1", "false", "false"]))
+                    .collect(),
+                "columns" => ["16400", "16401"]
+                    .iter()
+                    .flat_map(|oid| {
+                        [row(&[oid, "1", "id", "false", "20/-1"]), row(&[oid, "2", "mail", "false", "25/-1"])]
+                    })
+                    .collect(),
+                "schemas" => vec![row(&["public", ""]), row(&["pg_catalog", ""])],
+                _ => Vec::new(),
+            };
+            (query.name, rows.into_iter().collect())
+        });
+        Catalog::from_rows(&rows.collect::<Vec<_>>()).unwrap()
+    }
+
+    fn pending(sql: &str) -> Pending {
+        let state = SessionState::with_search_path(["pg_catalog", "public"]);
+        Pending {
+            number: 1,
+            protocol: Protocol::Simple,
+            facts: Arc::from(analyze(sql.as_bytes(), &catalog(), &state)),
+            sql: Bytes::copy_from_slice(sql.as_bytes()),
+            values: Vec::new(),
+            formats: Vec::new(),
+            types: Vec::new(),
+            transaction: TransactionSoFar::Nothing,
+            in_transaction: false,
+            aborted: false,
+        }
+    }
+
+    /// Keys of `column` of `public.c` that a statement names, and whether there may be more.
+    fn named_by(column: &str, sql: &str) -> Option<(Vec<String>, bool)> {
+        let relation = RelationName::new("public", "c");
+        let tracked = TrackedKeys::new([(relation.clone(), column.to_owned())]);
+        let pending = pending(sql);
+        let mut all = named(&tracked, &pending);
+        let Named { keys, more } = all.remove(&ColumnName::new(relation, column))?;
+        assert!(all.is_empty(), "{sql}");
+        Some((keys.into_iter().collect(), more))
+    }
+
+    /// An examiner who asks about somebody else is not told that this cannot have been them.
+    #[test]
+    fn a_statement_that_names_one_key_and_may_read_other_rows_says_that_there_may_be_more() {
+        for (sql, more) in [
+            ("select mail from c where id = 7", false),
+            ("select mail from public.c where id in (7) and mail is not null", false),
+            ("update c set mail = 'x' where id = 7", false),
+            ("select mail from c where id = 7 or true", true),
+            ("select mail from c where id = 7 or mail like 'a%'", true),
+            ("select mail from c where (id = 7) is not null", true),
+            ("select max(mail) from c where id = 7 or id = 8", true),
+            ("select (select max(mail) from c) from c where id = 7", true),
+            ("select mail from c where id = 7 union select max(mail) from c", true),
+            ("select y.mail from c x, c y where x.id = 7", true),
+            ("select mail from d left join c on c.id = 7", true),
+            ("select max(mail) from c; select mail from c where id = 7", true),
+            ("with x as (select max(mail) from c) select * from x, c where id = 7", true),
+        ] {
+            let (keys, said) = named_by("id", sql).unwrap_or_default();
+            assert!(keys.contains(&"7".to_owned()), "{sql}: {keys:?}");
+            assert_eq!(said, more, "{sql}");
+        }
+        assert_eq!(named_by("id", "select mail from c where id > 7"), Some((Vec::new(), true)));
+    }
+
+    #[test]
+    fn a_text_that_others_may_equal_is_no_certain_key() {
+        for (text, certain) in [
+            ("42", true),
+            ("12121212-1212-1212-1212-12121212121a", true),
+            ("12121212-1212-1212-1212-12121212121A", false),
+            ("{12121212-1212-1212-1212-12121212121a}", false),
+            ("Alice@x.org", false),
+            ("alice@x.org", false),
+            ("42 ", false),
+            ("042", false),
+            ("+42", false),
+        ] {
+            let sql = format!("select id from c where mail = '{text}'");
+            assert_eq!(named_by("mail", &sql), Some((vec![text.to_owned()], !certain)), "{text}");
+        }
+    }
+
+    /// A map of a hundred thousand tables costs a statement no more than one of a few.
+    #[test]
+    fn only_what_a_statement_compares_is_looked_up() {
+        let many = (0..1_000).map(|at| (RelationName::new("public", format!("t{at}")), "id".to_owned()));
+        let of_c = [(RelationName::new("public", "c"), "id".to_owned())];
+        let tracked = TrackedKeys::new(many.chain(of_c));
+        let pending = pending("select mail from c where id = 7 and mail = 'x'");
+        let found: Vec<_> = named(&tracked, &pending).into_keys().map(ToString::to_string).collect();
+        assert_eq!(found, ["public.c.id"]);
     }
 }

@@ -163,6 +163,9 @@ pub struct Pruned {
     pub bytes: u64,
     /// The rule: `keep 2200d`.
     pub policy: String,
+    /// The operator, where one did it; the gate does it by itself otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Who>,
 }
 
 /// A personal value that was erased.

@@ -2,7 +2,7 @@
 
 use stepgate_types::{Commit, SubjectKind, Who};
 
-use super::{AuditRead, Event, ExportSealed, Shredded, Sink};
+use super::{AuditRead, Event, ExportSealed, Pruned, Shredded, Sink};
 
 /// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
 pub trait Names {
@@ -124,6 +124,8 @@ macro_rules! each {
             }
             Event::AuditExported { operator, .. }
             | Event::AuditExportSealed(ExportSealed { operator, .. })
+            | Event::LogBackedUp { operator, .. }
+            | Event::RetentionPruned(Pruned { operator, .. })
             | Event::SubjectShredded(Shredded { operator, .. })
             | Event::SinkConfigured(Sink { operator, .. })
             | Event::SinkFailed(Sink { operator, .. })
@@ -163,10 +165,9 @@ macro_rules! each {
             | Event::StoreDegraded(_)
             | Event::StoreRecovered(_)
             | Event::LogSealed(_)
-            | Event::LogBackedUp { .. }
             | Event::LogRestored(_)
-            | Event::RetentionPruned(_)
             | Event::SubjectsResealed(_)
+            | Event::SubjectsPruned { .. }
             | Event::KeyRotated { .. }
             | Event::WitnessCosigned { .. } => {}
         }

@@ -30,6 +30,10 @@ const OTHERS: &str = r#"
 {"type":"stepup.requested","request":"7K4M-9QXD","session":"S","statement":3,"person":"dana","database":"app","approval":"self","itself":true,"groups":["security"],"count":1,"canonical_sha256":"ef","expires_us":1795318325000009}
 {"type":"stepup.joined","request":"7K4M-9QXD","session":"S","statement":5}
 {"type":"stepup.deferred","request":"7K4M-9QXD","session":"S","statement":5,"reason":"lapsed"}
+{"type":"stepup.requested","request":"7K4M-9QXD","session":"S","statement":0,"person":"etl","database":"app","approval":"owners","itself":false,"groups":["owners"],"count":1,"canonical_sha256":"ef","expires_us":1795318325000009,"address":"192.0.2.7","opened_by":"dana","until_us":1795318325000009}
+{"type":"stepup.escalated","request":"7K4M-9QXD","groups":["security"]}
+{"type":"stepup.commented","request":"7K4M-9QXD","person":"lee","text":"which year?"}
+{"type":"admin.delegated","person":"lee","to":"kim","groups":["owners"],"from_us":1795318325000009,"until_us":1795318326000009,"by":null}
 {"type":"stepup.factor_verified","person":"dana","factor":"totp","step":59843944,"request":"7K4M-9QXD"}
 {"type":"stepup.factor_verified","person":"dana","factor":"passkey","step":7,"request":"7K4M-9QXD","authenticator":"passkey-3f9a12bc","strength":"phishing-resistant"}
 {"type":"stepup.factor_failed","person":"dana","factor":"totp","reason":"wrong","request":null}
@@ -38,6 +42,7 @@ const OTHERS: &str = r#"
 {"type":"stepup.ended","request":"7K4M-9QXD","outcome":"approved","by":"dana","reason_hmac":"0102"}
 {"type":"stepup.ended","request":"7K4M-9QXD","outcome":"expired","by":null,"reason_hmac":null}
 {"type":"grant.issued","grant":"G","request":"7K4M-9QXD","person":"dana","database":"app","db_user":"app_rw","kinds":["select"],"uses":["output"],"relations":["public.customers"],"labels":["ssn"],"labels_bound":true,"class_rank":3,"output_rank":3,"action":"step-up","approval":"self","client":"psql","network":"192.0.2.7","session":null,"policy_sha256":"cd","expires_us":1795318325000009,"rows":500}
+{"type":"grant.issued","grant":"G","request":"7K4M-9QXD","person":"etl","database":"app","kinds":["insert"],"uses":["write"],"relations":["public.customers"],"labels":["ssn"],"labels_bound":false,"class_rank":3,"output_rank":3,"action":"approve","approval":"owners","client":null,"network":null,"session":null,"policy_sha256":"cd","expires_us":1795318325000009,"sink":true,"statements":["0102"]}
 {"type":"grant.debited","grant":"G","session":"S","statement":6,"rows":10,"bytes":1000}
 {"type":"grant.credited","grant":"G","session":"S","statement":6,"rows":1,"bytes":10}
 {"type":"limit.reached","session":"S","statement":6,"person":"dana","rows":1000,"bytes":10000,"next":100,"limit_rows":1000,"limit_bytes":null,"rules":["bulk"],"verdict":"hold"}
@@ -76,9 +81,12 @@ const OTHERS: &str = r#"
 {"type":"store.recovered","what":"sink","name":"siem"}
 {"type":"log.sealed","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000}
 {"type":"log.backed_up","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
+{"type":"log.backed_up","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","operator":"uid:1000"}
 {"type":"log.restored","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
 {"type":"retention.pruned","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000,"policy":"keep 2200d"}
+{"type":"retention.pruned","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000,"policy":"keep 2200d","operator":"uid:1000"}
 {"type":"retention.subject_shredded","kind":"person","commit":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","records":3}
+{"type":"retention.subjects_pruned","subjects":3}
 {"type":"key.rotated","old":"a","new":"b","n":1}
 {"type":"witness.cosigned","witness":"w","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
 {"type":"sink.configured","name":"siem","kind":"syslog","cursor":7}

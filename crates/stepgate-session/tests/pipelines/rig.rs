@@ -65,6 +65,7 @@ struct Rig {
 pub(crate) fn play(frames: &[Vec<u8>], seed: u64) -> Outcome {
     let parameters = [("standard_conforming_strings", "on"), ("client_encoding", "UTF8")];
     let session = Session::new(Setup {
+        pid: 4_711,
         id: ID,
         catalog: catalog_with(&[], &["deny", "hold", "holdno"]),
         parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
@@ -187,7 +188,7 @@ impl Rig {
             Action::LoadCatalog { change } => self.loads.push(change),
             Action::End(_) => self.outcome.ended = true,
             Action::ShowsMore { .. } => panic!("nothing here has an origin"),
-            Action::Threshold { .. } => panic!("nothing here has a limit"),
+            Action::Threshold { .. } | Action::LimitsOver => panic!("nothing here has a limit"),
             Action::NotParsed { .. } | Action::Completed { .. } | Action::Subjects { .. } => {}
         }
         true

@@ -186,6 +186,8 @@ pub(crate) struct Stage {
     pub(crate) subjects: Vec<(u64, RelationName, Vec<String>, bool)>,
     /// Meters that were spent, by number, and the sizes of the rows that came then.
     pub(crate) thresholds: Vec<(u64, u64)>,
+    /// How often the driver was told to look which of them are over.
+    pub(crate) limits_over: usize,
     pub(crate) not_parsed: Vec<(u64, String)>,
     pub(crate) ended: bool,
     /// How often the gate asked whether something parses.
@@ -223,6 +225,7 @@ impl Stage {
     pub(crate) fn new() -> Self {
         let parameters = [("standard_conforming_strings", "on"), ("client_encoding", "UTF8")];
         let session = Session::new(Setup {
+            pid: 4_711,
             id: ID,
             catalog: catalog(),
             parameters: parameters.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
@@ -243,6 +246,7 @@ impl Stage {
             answers: true,
             subjects: Vec::new(),
             thresholds: Vec::new(),
+            limits_over: 0,
             not_parsed: Vec::new(),
             ended: false,
             checks: 0,
@@ -344,6 +348,7 @@ impl Stage {
                     Action::Subjects { number, relation, keys, more } => {
                         self.subjects.push((number, relation, keys, more));
                     }
+                    Action::LimitsOver => self.limits_over += 1,
                     Action::Threshold { meter, next } => self.thresholds.push((meter.number(), next)),
                     Action::ShowsMore { number, unflagged } => self.unflagged.push((number, unflagged)),
                     Action::End(_) => self.ended = true,

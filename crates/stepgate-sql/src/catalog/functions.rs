@@ -58,6 +58,11 @@ impl Functions {
         Ok(Arc::new(functions))
     }
 
+    /// Whether any has that name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.of_server.contains(name) || self.of_users.contains(name)
+    }
+
     fn is_of(&self, version: &str) -> bool {
         !version.is_empty() && self.version == version
     }
@@ -78,6 +83,40 @@ impl CatalogQuery {
                     .into()
             }
             _ => self.sql.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::CATALOG_QUERIES;
+    use super::*;
+
+    /// What a server answers that has these functions; `None`: that they are the same.
+    fn load(functions: Option<&[&str]>, known: Option<&Catalog>) -> Catalog {
+        let text = |it: &str| Some(it.to_owned());
+        let answers = CATALOG_QUERIES.iter().map(|query| {
+            let rows = match (query.name, functions) {
+                ("functions_version", _) => vec![vec![text("7/7")]],
+                (FUNCTIONS, Some(names)) => names
+                    .iter()
+                    .map(|name| [text("pg_catalog"), text(name), text("true"), text("1")].to_vec())
+                    .collect(),
+                _ => Vec::new(),
+            };
+            (query.name, rows.into_iter().collect())
+        });
+        Catalog::from_rows_after(&answers.collect::<Vec<_>>(), None, known).unwrap()
+    }
+
+    #[test]
+    fn a_load_copies_no_name_of_a_function_that_a_snapshot_before_has_already() {
+        let first = load(Some(&["lower", "upper"]), None);
+        let second = load(None, Some(&first));
+        assert!(Arc::ptr_eq(&first.functions, &second.functions));
+        for catalog in [&first, &second, &second.clone()] {
+            assert!(catalog.knows("lower") && catalog.knows("upper") && !catalog.knows("ssn"));
+            assert!(catalog.words.is_empty(), "{:?}", catalog.words);
         }
     }
 }

@@ -297,9 +297,7 @@ impl Loader {
     }
 
     fn functions(&mut self, answers: &Answers<'_>, known: Option<&Catalog>) -> Result<(), CatalogError> {
-        let functions = Functions::load(answers, known)?;
-        self.catalog.words.extend(functions.of_server.iter().chain(&functions.of_users).cloned());
-        self.catalog.functions = functions;
+        self.catalog.functions = Functions::load(answers, known)?;
         Ok(())
     }
 

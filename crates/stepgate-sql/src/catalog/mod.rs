@@ -71,7 +71,7 @@ pub struct Catalog {
     user_types: HashMap<String, Vec<UserType>>,
     /// OIDs of those of which making a value runs nothing of somebody's own.
     plain_types: HashSet<u32>,
-    /// Every name that may be shown: relations, columns, schemas, functions, types.
+    /// Every name that may be shown, besides those of functions: relations, columns, schemas, types.
     words: HashSet<String>,
 }
 
@@ -370,7 +370,7 @@ impl Catalog {
 
     /// Whether the catalog knows that name, as whatever: then it may be shown and recorded.
     pub(crate) fn knows(&self, word: &str) -> bool {
-        self.words.contains(word)
+        self.words.contains(word) || self.functions.has(word)
     }
 
     fn column(&self, (relation, at): ColumnRef) -> Option<(&Relation, &Column)> {

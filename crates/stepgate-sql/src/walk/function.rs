@@ -30,6 +30,9 @@ impl Walker<'_> {
             self.doubt("unsupported-expression");
         }
         let parts = self.parts(name);
+        // The server reports what some settings are set to (ParameterStatus), and shows all of them to whoever asks.
+        let sets = parts.last().is_some_and(|name| name == "set_config");
+        let uses = if sets { uses | Uses::OUTPUT } else { uses };
         if let ([schema, cursor], true) = (parts.as_slice(), is_marked(&parts)) {
             if schema == marker::CURRENT {
                 self.current_of = Some(cursor.clone());
@@ -153,7 +156,7 @@ impl Walker<'_> {
         }
         // LISTEN is held wherever there are triggers; what they give away counts.
         let notifies = name == "pg_notify" && self.body.row.is_some();
-        self.large.notifies |= name == "pg_notify" && !notifies;
+        self.large.notifies |= name == "pg_notify";
         if builtin::harmless_writer(name) || notifies || (name == "set_config" && self.may_set) {
             self.writes = true;
         } else if !self.catalog.is_pure_function(name) && !VALUE_FUNCTIONS.contains(&name) {

@@ -79,7 +79,9 @@ impl Large {
     pub(super) fn finish(&self, session: &SessionState, facts: &mut Facts) {
         let Self { reads, writes, notifies, followed: _ } = *self;
         let is_shown = |uses: &BTreeSet<Use>| uses.iter().any(|it| !matches!(it, Use::Write | Use::Hidden));
-        if notifies && facts.columns.values().any(is_shown) {
+        // What a trigger takes of the row that is there already is hidden from the statement, and sent all the same.
+        let is_read = |uses: &BTreeSet<Use>| uses.iter().any(|it| *it != Use::Write);
+        if notifies && facts.columns.values().any(is_read) {
             facts.sinks.insert(Sink { kind: SinkKind::Notification, relation: None });
         }
         if !reads && !writes {

@@ -1,6 +1,6 @@
 //! Triggers: what they show of the row that is written, and where they store it.
 
-use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, analyze};
+use stepgate_sql::{CATALOG_FINGERPRINT_QUERY, SinkKind, analyze};
 
 use super::common::{columns, rows, session};
 use super::{check, compare, database, judge};
@@ -259,4 +259,21 @@ fn a_name_in_a_trigger_that_may_mean_two_tables_is_unknown() {
     let mut temporary = session();
     temporary.temporaries.insert("doubled".to_owned());
     assert_eq!(certainty(&temporary), unknown);
+}
+
+/// `pg_notify` in a trigger sends the row to whoever listens, and no row of a result is counted.
+#[test]
+fn what_a_trigger_sends_of_a_row_to_whoever_listens_is_a_sink() {
+    let (_cluster, catalog) = database("triggers.sql");
+    for (sql, sends) in [
+        ("update notified set note = 'x' where id = 1", true),
+        ("delete from touched where id = 1", false),
+        ("update told set note = 'x' where id = 1", false),
+        // The client's own row, and nothing that was there before.
+        ("insert into notified values (2, 'x', 'y')", false),
+    ] {
+        let facts = analyze(sql.as_bytes(), &catalog, &session());
+        let sink = facts[0].sinks.iter().any(|sink| sink.kind == SinkKind::Notification);
+        assert_eq!(sink, sends, "{sql}: {:?}", facts[0].sinks);
+    }
 }

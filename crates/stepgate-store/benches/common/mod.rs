@@ -1,8 +1,8 @@
 //! A log to measure, and what to do where that cannot go on.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stepgate_store::{Log, LogOptions, Vault};
 use stepgate_types::{Clock, Entropy, Timestamp};
@@ -18,7 +18,8 @@ impl Clock for System {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::ZERO
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed()
     }
 }
 

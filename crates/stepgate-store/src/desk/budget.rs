@@ -64,6 +64,11 @@ impl Kept {
 }
 
 impl Inner {
+    /// Whether a grant limits what goes by it, as far as it is known.
+    pub(super) fn is_limited(&self, grant: GrantId) -> bool {
+        self.state().grants.get(&grant).is_none_or(|kept| !kept.grant.limit.is_none())
+    }
+
     pub(super) fn set_aside(&self, grant: GrantId, statement: StatementId, need: &Need) -> Option<Block> {
         let now = self.clock.now();
         let mut state = self.state();

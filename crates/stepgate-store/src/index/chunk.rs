@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
-use stepgate_record::{Frontier, Hash, Sieve, Wanted, facets};
+use stepgate_record::{Frontier, Hash, Sieve, Wanted, facets, members};
 use stepgate_types::Timestamp;
 
 use super::bits::{Bits, CHUNK};
@@ -72,7 +72,7 @@ impl Chunk {
         // Beyond 4 GiB there is nothing; a place that is not right is found out when it is read.
         self.places.push(u32::try_from(place).unwrap_or(u32::MAX));
         self.tree.push(hash);
-        let fields: Map<String, Value> = serde_json::from_slice(bytes).unwrap_or_default();
+        let fields = members(bytes);
         let at = Timestamp::from_micros(fields.get("ts_us").and_then(Value::as_i64).unwrap_or_default());
         match self.blocks.get_mut(usize::from(offset) / BLOCK) {
             Some(times) => *times = Times { first: times.first.min(at), last: times.last.max(at) },

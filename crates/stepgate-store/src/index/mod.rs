@@ -3,7 +3,7 @@
 //! An index says which records *may* pass a filter; each of these is read, and the filter decides. So a wrong index
 //! can hide records and never show a wrong one; where a file of it is missing or broken it is made anew, and
 //! verification makes it anew to compare. Each 65,536 records have one, in a file as soon as there are as many;
-//! of the others it is in memory.
+//! of the others it is in memory, and what is not indexed yet is read.
 
 mod bits;
 mod chunk;
@@ -15,10 +15,10 @@ use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value};
-use stepgate_record::{Filter, Hash, MAX_RECORD_BYTES, Sieve};
+use serde_json::Value;
+use stepgate_record::{Filter, Hash, MAX_RECORD_BYTES, Sieve, members};
 use stepgate_types::Timestamp;
 
 use crate::files::write_atomic;
@@ -58,16 +58,24 @@ impl Finder {
         Self { log: log.clone(), active: Arc::new(Mutex::new(Chunk::new(first))) }
     }
 
-    /// Indexes records that are not yet, `most` of them; whether there are more. Blocks the thread.
+    /// Indexes records that are not yet, about `most` of them; returns how many are left, and of how many in all. Blocks
+    /// the thread.
     ///
     /// # Errors
     /// A record cannot be read.
-    pub fn catch_up(&self, most: u64) -> Result<bool, LogError> {
+    pub fn catch_up(&self, most: u64) -> Result<(u64, u64), LogError> {
         let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         let end = self.log.len();
         let until = end.min(active.next().saturating_add(most));
-        self.advance(&mut active, until)?;
-        Ok(active.next() < end)
+        self.advance(&mut active, until, end)?;
+        Ok((end.saturating_sub(active.next()), end))
+    }
+
+    /// How many records are not indexed yet: these, a search reads.
+    #[must_use]
+    pub fn lag(&self) -> u64 {
+        let indexed = self.active.lock().unwrap_or_else(PoisonError::into_inner).next();
+        self.log.len().saturating_sub(indexed)
     }
 
     /// Whether a record of this log passes; as a search finds out.
@@ -92,6 +100,7 @@ impl Finder {
             let range = (first.max(floor), first.saturating_add(CHUNK).min(end));
             let goes_on = match how.scan {
                 true => self.scan_chunk(&sieve, range, how.reverse, each)?,
+                false if self.is_sealed_away(&sieve, range) => true,
                 false => self.search_chunk(&sieve, first, range, how.reverse, each)?,
             };
             if !goes_on {
@@ -99,6 +108,24 @@ impl Finder {
             }
         }
         Ok(())
+    }
+
+    /// Whether these records are all sealed, and none of them is of a time that can pass, as their seals say.
+    fn is_sealed_away(&self, sieve: &Sieve, (mut from, end): (u64, u64)) -> bool {
+        let seals = self.log.shared().archive.seals();
+        let of = seals.partition_point(|seal| seal.end <= from);
+        for seal in seals.iter().skip(of) {
+            let (oldest, newest) = (seal.oldest_us, seal.newest_us);
+            let out = sieve.excludes(Timestamp::from_micros(oldest), Timestamp::from_micros(newest));
+            if !out || seal.first > from {
+                return false;
+            }
+            from = seal.end;
+            if from >= end {
+                return true;
+            }
+        }
+        false
     }
 
     fn scan_chunk(
@@ -139,9 +166,29 @@ impl Finder {
         reverse: bool,
         each: Each<'_>,
     ) -> Result<bool, LogError> {
-        let Some(index) = self.index(sieve, first, from)? else {
+        let Some((index, indexed)) = self.index(sieve, first, from)? else {
             return self.scan_chunk(sieve, (from, end), reverse, each);
         };
+        // Nobody waits for what is not indexed yet: it is read.
+        let middle = end.min(indexed).max(from);
+        if reverse {
+            Ok(self.scan_chunk(sieve, (middle, end), true, each)?
+                && self.search_indexed(sieve, &index, first, (from, middle), true, each)?)
+        } else {
+            Ok(self.search_indexed(sieve, &index, first, (from, middle), false, each)?
+                && self.scan_chunk(sieve, (middle, end), false, each)?)
+        }
+    }
+
+    fn search_indexed(
+        &self,
+        sieve: &Sieve,
+        index: &Index,
+        first: u64,
+        (from, end): (u64, u64),
+        reverse: bool,
+        each: Each<'_>,
+    ) -> Result<bool, LogError> {
         let candidates = index.candidates();
         let mut files = Files::new(self.log.shared().records.dir());
         let mut offsets = candidates.offsets();
@@ -168,7 +215,7 @@ impl Finder {
 
     /// Whether a record passes, with what goes on in those behind it.
     fn passes(&self, sieve: &Sieve, stored: &Stored) -> Result<bool, LogError> {
-        let fields = fields(&stored.bytes);
+        let fields = members(&stored.bytes);
         let at = fields.get("ts_us").and_then(Value::as_i64).unwrap_or_default();
         if !sieve.is_in_time(Timestamp::from_micros(at)) {
             return Ok(false);
@@ -180,7 +227,7 @@ impl Finder {
         }
         let next = stored.seq.saturating_add(1);
         for part in self.log.read(next, next.saturating_add(MAX_PARTS)) {
-            let fields = self::fields(&part?.bytes);
+            let fields = members(&part?.bytes);
             if fields.get("type").and_then(Value::as_str) != Some("record.continued") {
                 break;
             }
@@ -189,43 +236,42 @@ impl Finder {
         Ok(missing.is_nothing())
     }
 
-    /// The index of a chunk, and what it finds: from its file, from memory, or made from the records. `None`: those
-    /// before `from` are not there any more.
-    fn index(&self, sieve: &Sieve, first: u64, from: u64) -> Result<Option<Index>, LogError> {
-        let active = self.caught_up()?;
+    /// The index of a chunk, what it finds, and before which record: from its file, from memory, or made from the
+    /// records. `None`: there is none yet, or records before `from` are not there any more.
+    fn index(&self, sieve: &Sieve, first: u64, from: u64) -> Result<Option<(Index, u64)>, LogError> {
+        let active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
         if active.first == first {
-            let candidates = active.candidates(sieve);
-            drop(active);
-            return Ok(Some(Index { candidates, places: Places::Active(Arc::clone(&self.active), first) }));
+            let (candidates, indexed) = (active.candidates(sieve), active.next());
+            let places = Places::Active(Arc::clone(&self.active), first);
+            return Ok(Some((Index { candidates, places }, indexed)));
+        }
+        if active.first < first {
+            return Ok(None);
         }
         drop(active);
+        let all = first.saturating_add(CHUNK);
         let dir = self.log.shared().records.dir();
         let stored = file::Stored::open(dir, self.log.id(), first);
         let found = stored.and_then(|stored| Some((stored.candidates(sieve)?, stored)));
         if let Some((candidates, stored)) = found {
-            return Ok(Some(Index { candidates, places: Places::Stored(Box::new(stored)) }));
+            return Ok(Some((Index { candidates, places: Places::Stored(Box::new(stored)) }, all)));
         }
         if from > first {
             return Ok(None);
         }
         let mut chunk = Chunk::new(first);
-        self.fill(&mut chunk, first.saturating_add(CHUNK))?;
+        self.fill(&mut chunk, all, all)?;
         keep(dir, self.log.id(), &chunk);
-        Ok(Some(Index { candidates: chunk.candidates(sieve), places: Places::Made(Box::new(chunk)) }))
+        let candidates = chunk.candidates(sieve);
+        Ok(Some((Index { candidates, places: Places::Made(Box::new(chunk)) }, all)))
     }
 
-    /// The index of the newest records.
-    fn caught_up(&self) -> Result<MutexGuard<'_, Chunk>, LogError> {
-        let mut active = self.active.lock().unwrap_or_else(PoisonError::into_inner);
-        self.advance(&mut active, self.log.len())?;
-        Ok(active)
-    }
-
-    /// Indexes the records before `end`; a full chunk becomes a file.
-    fn advance(&self, active: &mut Chunk, end: u64) -> Result<(), LogError> {
-        while active.next() < end {
-            let until = active.first.saturating_add(CHUNK).min(end);
-            self.fill(active, until)?;
+    /// Indexes the records before `until`, and before `end` what was written with the last of them; a full chunk becomes
+    /// a file.
+    fn advance(&self, active: &mut Chunk, until: u64, end: u64) -> Result<(), LogError> {
+        while active.next() < until {
+            let full = active.first.saturating_add(CHUNK);
+            self.fill(active, full.min(until), full.min(end))?;
             if active.is_full() {
                 keep(self.log.shared().records.dir(), self.log.id(), active);
                 *active = Chunk::new(active.next());
@@ -234,15 +280,16 @@ impl Finder {
         Ok(())
     }
 
-    /// Adds the records before `end`, all of which are on disk.
-    fn fill(&self, chunk: &mut Chunk, end: u64) -> Result<(), LogError> {
+    /// Adds the records before `until`, and before `end` those of the same frame, which has been read anyhow; all are on
+    /// disk.
+    fn fill(&self, chunk: &mut Chunk, until: u64, end: u64) -> Result<(), LogError> {
         let from = chunk.next();
-        if from >= end {
+        if from >= until {
             return Ok(());
         }
         let unreadable = |Damage { record, why }: Damage| LogError::Unreadable { seq: record, why };
         let mut scan = self.log.shared().scan_from(from)?;
-        while chunk.next() < end {
+        while chunk.next() < until {
             match scan.advance().map_err(unreadable)? {
                 Found::Frame(frame) if frame.sound => take(chunk, &scan, &frame, end),
                 Found::Frame(frame) => {
@@ -257,10 +304,6 @@ impl Finder {
         }
         Ok(())
     }
-}
-
-fn fields(record: &[u8]) -> Map<String, Value> {
-    serde_json::from_slice(record).unwrap_or_default()
 }
 
 /// Adds those records before `end` of the frame that the scan has just found.

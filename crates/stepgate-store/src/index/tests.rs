@@ -177,7 +177,7 @@ fn a_posting_that_was_removed_with_care_is_named_by_verification() {
     finder.search(&Filter::default(), ALL, &mut |_| true).unwrap();
     // What an attacker with the machine would do: an index without one person, every digest of it right.
     let mut chunk = super::chunk::Chunk::new(0);
-    finder.fill(&mut chunk, CHUNK).unwrap();
+    finder.fill(&mut chunk, CHUNK, CHUNK).unwrap();
     let dana = log.subjects().commit_of(SubjectKind::Person, "dana").unwrap();
     let of_dana = chunk.terms.remove(format!("p{dana}").as_bytes()).unwrap();
     assert!(of_dana.len() > 100);
@@ -203,11 +203,53 @@ fn an_index_that_puts_records_in_wrong_places_finds_the_right_ones() {
     let log = whole_chunk(dir.path());
     let finder = Finder::new(&log);
     let mut chunk = super::chunk::Chunk::new(0);
-    finder.fill(&mut chunk, CHUNK).unwrap();
+    finder.fill(&mut chunk, CHUNK, CHUNK).unwrap();
     chunk.places.rotate_right(1);
     super::keep(&dir.path().join("records"), log.id(), &chunk);
     let some = resolved(&log, "{\"person\":[\"dana\"],\"until\":2000000000}");
     let scanned = found(&finder, &some, Search { scan: true, ..ALL });
     assert_eq!(found(&finder, &some, ALL), scanned);
     assert!(scanned.len() > 100);
+}
+
+#[test]
+fn what_is_not_indexed_yet_is_read_and_nobody_waits_for_it_to_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let finder = Finder::new(&log);
+    record(&log, 300, 50);
+    while finder.catch_up(100).unwrap().0 > 0 {}
+    assert_eq!(finder.lag(), 0);
+    record(&log, 2 * CHUNK, 64);
+    let lag = finder.lag();
+    assert_eq!(lag, 2 * CHUNK);
+    assert!(compare(&finder) > 1_000);
+    assert_eq!(finder.lag(), lag, "a search has indexed");
+    while finder.catch_up(1_000).unwrap().0 > 0 {}
+    assert!(compare(&finder) > 1_000);
+}
+
+#[test]
+fn where_seals_say_that_no_time_passes_nothing_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = crate::testing::open_sealing(dir.path(), 512).unwrap();
+    record(&log, 2 * CHUNK + 100, 16);
+    crate::testing::wait_for_seals(&log);
+    let mut times = Vec::new();
+    log.replay(0, &mut |_, record| times.push(record.at.micros())).unwrap();
+    let at = |seq: u64| times[usize::try_from(seq).unwrap()];
+    let records = dir.path().join("records");
+    let finder = Finder::new(&log);
+    // From the second chunk on: the first has no index, and gets none.
+    let since = filter(&format!("{{\"since\":{}}}", at(CHUNK + 600)));
+    let scanned = found(&finder, &since, Search { scan: true, ..ALL });
+    assert_eq!(found(&finder, &since, ALL), scanned);
+    assert!(scanned.len() > 1_000);
+    assert!(!index_path(&records, 0).exists() && index_path(&records, CHUNK).exists());
+    // Where a part of a chunk may pass, it is looked through.
+    for (since, until) in [(at(511), at(512)), (at(CHUNK - 1), at(CHUNK)), (at(CHUNK), at(CHUNK + 1)), (0, 1)]
+    {
+        let between = filter(&format!("{{\"since\":{since},\"until\":{}}}", until + 1));
+        assert_eq!(found(&finder, &between, ALL), found(&finder, &between, Search { scan: true, ..ALL }));
+    }
 }

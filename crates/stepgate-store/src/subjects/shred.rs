@@ -15,6 +15,7 @@ use stepgate_record::{Event, Renewed, Shredded};
 use stepgate_types::{Actor, Commit, Timestamp};
 
 use super::{BY_COMMIT, Inner, Subject, Subjects, commit_key, epoch_of, put, unseal, value_key};
+use crate::beside::AT_ONCE;
 use crate::kek::{self, Kek};
 use crate::wait::block_on;
 use crate::{Change, Entry, Log, LogError, Side};
@@ -125,20 +126,23 @@ impl Inner {
         // Whoever records it meanwhile commits to it anew, by a key that stays.
         {
             let mut state = self.state();
-            state.leaving = Some(what.commit);
+            state.leaving.insert(what.commit);
             state.forget(&what.commit);
         }
         let done = block_on(log.append(vec![event], changes));
-        self.state().leaving = None;
+        self.state().leaving.remove(&what.commit);
         Ok(done.map(drop)?)
     }
 
     /// From here on, new values are sealed by a new key.
     pub(super) fn begin(&self) -> Result<(), ShredError> {
-        let mut state = self.state();
-        let next = Kek::new(state.current.epoch.saturating_add(1), &self.vault);
+        let epoch = self.state().current.epoch;
+        let next = Kek::new(epoch.saturating_add(1), &self.vault);
         let next = next.map_err(|error| LogError::Io(error.to_string()))?;
+        // On disk before anything is sealed by it. Whoever records meanwhile is not kept waiting for the disk, and nobody
+        // else replaces the key: `shredding` is held.
         next.write(&self.layout.next_subjects_key(), &self.vault)?;
+        let mut state = self.state();
         let old = std::mem::replace(&mut state.current, next);
         state.old = Some(old);
         Ok(())
@@ -156,19 +160,28 @@ impl Inner {
                 });
                 (epoch, waits)
             };
-            let entries = self.beside.side(Side::Subjects).map_err(LogError::Io)?;
-            let left: Vec<_> = entries.iter().filter_map(|entry| stale(entry, epoch, except)).collect();
-            if left.is_empty() && !waits {
-                return Ok(());
-            }
-            for some in left.chunks(BATCH) {
-                let mut changes = Vec::new();
-                for (commit, stored) in some {
-                    changes.extend(self.sealed_anew(commit, stored).ok_or(ShredError::Damaged)?);
+            let (mut after, mut all) = (Vec::new(), true);
+            loop {
+                let some = self.beside.some(Side::Subjects, &after, AT_ONCE).map_err(LogError::Io)?;
+                let Some((last, _)) = some.last() else { break };
+                after.clone_from(last);
+                let left: Vec<_> = some.iter().filter_map(|entry| stale(entry, epoch, except)).collect();
+                all &= left.is_empty();
+                for some in left.chunks(BATCH) {
+                    let mut changes = Vec::new();
+                    for (commit, stored) in some {
+                        changes.extend(self.sealed_anew(commit, stored).ok_or(ShredError::Damaged)?);
+                    }
+                    let subjects = u64::try_from(some.len()).unwrap_or(u64::MAX);
+                    let event = Event::SubjectsResealed(Renewed { epoch, subjects });
+                    block_on(log.append(vec![event], changes))?;
                 }
-                let subjects = u64::try_from(some.len()).unwrap_or(u64::MAX);
-                let event = Event::SubjectsResealed(Renewed { epoch, subjects });
-                block_on(log.append(vec![event], changes))?;
+                if some.len() < AT_ONCE {
+                    break;
+                }
+            }
+            if all && !waits {
+                return Ok(());
             }
             if waits {
                 std::thread::sleep(PAUSE);
@@ -187,9 +200,9 @@ impl Inner {
     }
 
     pub(super) fn destroy_old(&self) -> Result<(), ShredError> {
-        let mut state = self.state();
+        // Nothing is sealed by it any more, and nobody waits here for the disk.
         kek::replace(&self.layout, &self.vault)?;
-        state.old = None;
+        self.state().old = None;
         Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! Putting commitments in the place of names, before an event is recorded.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use stepgate_record::{Event, commitment, is_plain};
 use stepgate_types::{Commit, SubjectKind, Who};
@@ -14,9 +15,15 @@ pub(crate) struct Staged {
     inner: Option<Arc<Inner>>,
     commits: Vec<Commit>,
     changes: Vec<Change>,
+    _staging: Option<Arc<()>>,
 }
 
 impl Staged {
+    fn new(inner: Option<&Arc<Inner>>) -> Self {
+        let staging = inner.map(|inner| Arc::clone(&inner.state().staging));
+        Self { inner: inner.cloned(), commits: Vec::new(), changes: Vec::new(), _staging: staging }
+    }
+
     /// What has to be.
     pub(crate) fn changes(&self) -> &[Change] {
         &self.changes
@@ -52,13 +59,21 @@ impl Drop for Staged {
 impl Subjects {
     /// Puts commitments in the place of the names in `events`; `durable` is how many records are on disk.
     pub(crate) fn commit(&self, events: &mut [Event], durable: u64) -> Result<Staged, LogError> {
-        let mut staged = Staged { inner: self.0.clone(), commits: Vec::new(), changes: Vec::new() };
+        let mut staged = Staged::new(self.0.as_ref());
         let mut failed = None;
         for event in events {
+            // Whoever failed to log in may be anybody, and brings as many addresses as they like.
+            let stranger = matches!(event, Event::SessionAuthFailed { .. });
             event.personal(&mut |kind, who| {
                 let Who::Name(name) = who else { return };
                 if is_plain(kind, name) || failed.is_some() {
                     return;
+                }
+                if stranger
+                    && kind == SubjectKind::Address
+                    && let Some(inner) = &self.0
+                {
+                    *name = inner.rationed(std::mem::take(name), Instant::now());
                 }
                 match self.stage(kind, name, durable, &mut staged) {
                     Ok((commit, _)) => *who = Who::Commit(commit),
@@ -76,7 +91,7 @@ impl Subjects {
         value: &str,
         durable: u64,
     ) -> Result<(Commit, Subject, Staged), LogError> {
-        let mut staged = Staged { inner: self.0.clone(), commits: Vec::new(), changes: Vec::new() };
+        let mut staged = Staged::new(self.0.as_ref());
         let (commit, subject) = self.stage(kind, value, durable, &mut staged)?;
         Ok((commit, subject, staged))
     }

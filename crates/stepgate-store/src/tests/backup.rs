@@ -16,6 +16,9 @@ use crate::{BackupError, Change, Log, LogOptions, RestoreError, Side, verify_dir
 
 const SEGMENT: u64 = 32;
 
+/// Entries that do not change.
+const STILL: u64 = 3_000;
+
 fn restored(backup: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
     Log::restore(backup, to.path(), options()).unwrap();
@@ -43,7 +46,7 @@ fn a_backup_of_a_log_that_is_written_to_is_of_one_moment() {
     let mut sizes = Vec::new();
     for _ in 0..6 {
         std::thread::sleep(Duration::from_millis(60));
-        let done = log.backup(to.path()).unwrap();
+        let done = log.backup(to.path(), None).unwrap();
         sizes.push(done.size);
         let copy = restored(to.path());
         let verified = verify_dir(copy.path(), None).unwrap();
@@ -64,9 +67,60 @@ fn a_backup_of_a_log_that_is_written_to_is_of_one_moment() {
     wait_for_seals(&log);
     assert!(sizes.is_sorted() && sizes[5] > 3 * SEGMENT, "{sizes:?}");
     // What is sealed is copied once.
-    let first = log.backup(to.path()).unwrap();
-    let again = log.backup(to.path()).unwrap();
+    let first = log.backup(to.path(), None).unwrap();
+    let again = log.backup(to.path(), None).unwrap();
     assert!(again.there >= first.there && again.there > 2 && again.bytes < first.bytes + 4096);
+}
+
+#[test]
+fn what_changes_beside_the_log_while_that_is_copied_is_as_it_was_at_that_moment() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = open_sealing(dir.path(), SEGMENT).unwrap();
+    let put = |key: u64, value: u64| Change::Put {
+        side: Side::Taints,
+        key: key.to_be_bytes().to_vec(),
+        value: value.to_be_bytes().to_vec(),
+    };
+    for first in (0..STILL).step_by(500) {
+        let changes = (first..first + 500).map(|key| put(2 * key + 1, 0)).collect();
+        log.append_blocking(vec![event(1)], changes).unwrap();
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    // One entry moves on, through all of the tree, with each record; and one counts.
+    let begin = log.append_blocking(vec![event(1)], vec![put(0, 0), put(u64::MAX, 0)]).unwrap();
+    let writes = {
+        let (log, stop) = (log.clone(), Arc::clone(&stop));
+        std::thread::spawn(move || {
+            let mut n = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                let place = |n: u64| 2 * (n * 577 % STILL);
+                let gone = Change::Delete { side: Side::Taints, key: place(n).to_be_bytes().to_vec() };
+                n += 1;
+                log.append_blocking(vec![event(n)], vec![gone, put(place(n), n), put(u64::MAX, n)]).unwrap();
+            }
+        })
+    };
+    for _ in 0..5 {
+        let done = log.backup(to.path(), None).unwrap();
+        let copy = restored(to.path());
+        let copy = open(copy.path()).unwrap();
+        let number = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().unwrap());
+        let entries = copy.load(Side::Taints).unwrap();
+        assert_eq!(entries.len() as u64, STILL + 2);
+        let moving: Vec<_> = entries.iter().filter(|(key, _)| number(key).is_multiple_of(2)).collect();
+        let count = number(&entries.last().unwrap().1);
+        assert_eq!(moving.len(), 1);
+        assert_eq!(number(&moving[0].1), count);
+        let mut events = 0;
+        copy.replay(begin, &mut |seq, record| {
+            let completed = matches!(record.event, Event::StatementCompleted { .. });
+            events += u64::from(seq < done.size && completed);
+        })
+        .unwrap();
+        assert_eq!(events, count + 1);
+    }
+    stop.store(true, Ordering::Relaxed);
+    writes.join().unwrap();
 }
 
 #[test]
@@ -75,7 +129,7 @@ fn a_checkpoint_from_after_the_backup_says_what_happened() {
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 70);
     let before: Anchor = log.checkpoint().unwrap().parse().unwrap();
-    let size = log.backup(to.path()).unwrap().size;
+    let size = log.backup(to.path(), None).unwrap().size;
     fill(&log, 30);
     let later: Anchor = log.checkpoint().unwrap().parse().unwrap();
     let copy = restored(to.path());
@@ -96,9 +150,9 @@ fn what_was_pruned_stays_pruned_and_provable() {
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 200);
     wait_for_seals(&log);
-    log.retention(Duration::from_secs(1), false).unwrap();
+    log.retention(Duration::from_secs(1), false, None).unwrap();
     assert!(log.floor() > 0);
-    let size = log.backup(to.path()).unwrap().size;
+    let size = log.backup(to.path(), None).unwrap().size;
     let copy = restored(to.path());
     let copied = open(copy.path()).unwrap();
     assert_eq!(copied.floor(), log.floor());
@@ -111,7 +165,7 @@ fn a_byte_changed_or_a_file_lost_in_a_backup_is_refused_and_nothing_is_left() {
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 70);
     wait_for_seals(&log);
-    let done = log.backup(to.path()).unwrap();
+    let done = log.backup(to.path(), None).unwrap();
     let mut files = Vec::new();
     let mut dirs = vec![to.path().join("segments"), done.path.clone()];
     while let Some(dir) = dirs.pop() {
@@ -145,7 +199,7 @@ fn other_keys_other_logs_and_full_targets_are_refused() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     fill(&log, 10);
-    log.backup(to.path()).unwrap();
+    log.backup(to.path(), None).unwrap();
     let target = tempfile::tempdir().unwrap();
     let other = LogOptions { vault: vault(2), ..options() };
     assert!(matches!(Log::restore(to.path(), target.path(), other), Err(RestoreError::WrongKey)));
@@ -153,10 +207,10 @@ fn other_keys_other_logs_and_full_targets_are_refused() {
     let refused = Log::restore(to.path(), target.path(), options());
     assert!(matches!(refused, Err(RestoreError::NotEmpty(_))));
     assert_eq!(fs::read(target.path().join("mine")).unwrap(), b"x");
-    assert!(matches!(log.backup(target.path()), Err(BackupError::Directory(..))));
+    assert!(matches!(log.backup(target.path(), None), Err(BackupError::Directory(..))));
     let second = tempfile::tempdir().unwrap();
     let (second, _) = Log::open(second.path(), LogOptions { vault: vault(3), ..options() }).unwrap();
     if second.id() != log.id() {
-        assert!(matches!(second.backup(to.path()), Err(BackupError::Directory(..))));
+        assert!(matches!(second.backup(to.path(), None), Err(BackupError::Directory(..))));
     }
 }

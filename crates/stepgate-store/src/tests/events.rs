@@ -1,7 +1,7 @@
 //! What the log does with events by itself: it splits those that are too long, and tells of a clock that steps back.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use stepgate_record::{Event, Joiner, Record};
@@ -11,9 +11,9 @@ use super::log::event;
 use crate::testing::options;
 use crate::{Log, LogOptions};
 
-/// Shows what it is set to.
+/// Shows what it is set to, and how much time has passed, in microseconds.
 #[derive(Default)]
-struct SetClock(AtomicI64);
+struct SetClock(AtomicI64, AtomicU64);
 
 impl Clock for SetClock {
     fn now(&self) -> Timestamp {
@@ -21,7 +21,7 @@ impl Clock for SetClock {
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::ZERO
+        Duration::from_micros(self.1.load(Ordering::SeqCst))
     }
 }
 
@@ -88,13 +88,52 @@ fn a_clock_that_steps_back_is_told_of_once_and_one_that_is_slewed_is_not() {
         clock.0.store(at, Ordering::SeqCst);
         log.append_blocking(vec![event(1)], vec![]).unwrap();
     }
-    let records = all(&log);
-    let anomalies: Vec<_> = records
-        .iter()
-        .filter_map(|record| match record.event {
-            Event::ClockAnomaly { before_us, after_us } => Some((record.at.micros(), before_us, after_us)),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(anomalies, [(50_000_000, 99_600_000, 50_000_000)]);
+    assert_eq!(anomalies(&log), [(50_000_000, 99_600_000, 50_000_000)]);
+}
+
+/// Times of records that say that the clock has stepped, from when, and to when.
+fn anomalies(log: &Log) -> Vec<(i64, i64, i64)> {
+    let of = |record: &Record| match record.event {
+        Event::ClockAnomaly { before_us, after_us } => Some((record.at.micros(), before_us, after_us)),
+        _ => None,
+    };
+    all(log).iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_clock_that_steps_ahead_of_the_time_that_has_passed_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SetClock::default());
+    let (log, _) = Log::open(dir.path(), LogOptions { clock: clock.clone(), ..options() }).unwrap();
+    // A long time without records; a little ahead; a day ahead; and on from there.
+    let day = 86_400_000_000;
+    for (at, passed) in [(day, 86_400_000_000), (day + 5_000_000, 86_400_000_000), (2 * day, 86_500_000_000)]
+    {
+        clock.0.store(at, Ordering::SeqCst);
+        clock.1.store(passed, Ordering::SeqCst);
+        log.append_blocking(vec![event(1)], vec![]).unwrap();
+    }
+    log.append_blocking(vec![event(2)], vec![]).unwrap();
+    assert_eq!(anomalies(&log), [(2 * day, day + 5_000_000, 2 * day)]);
+}
+
+#[test]
+fn a_clock_that_was_set_back_while_no_gate_ran_is_told_of_and_time_that_has_passed_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SetClock::default());
+    let options = || LogOptions { clock: clock.clone(), ..options() };
+    for (at, expected) in [(100_000_000, 0), (900_000_000, 0), (899_500_000, 0), (500_000_000, 1)] {
+        clock.0.store(at, Ordering::SeqCst);
+        let (log, _) = Log::open(dir.path(), options()).unwrap();
+        log.append_blocking(vec![event(1)], vec![]).unwrap();
+        let found = anomalies(&log);
+        assert_eq!(found.len(), expected, "{at}: {found:?}");
+        if let [found] = found[..] {
+            assert_eq!(found, (500_000_000, 899_500_000, 500_000_000));
+            // Before the start says anything.
+            let records = all(&log);
+            let at = records.iter().position(|it| matches!(it.event, Event::ClockAnomaly { .. })).unwrap();
+            assert!(matches!(records[at + 1].event, Event::LogStarted { .. }));
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The store against real files.
 
 mod backup;
+mod bounds;
 mod bundle;
 pub(crate) mod damage;
 mod events;

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use stepgate_record::{Event, inclusion_holds};
+use stepgate_types::Who;
 
 use super::damage::{copy, refused};
 use super::log::event;
@@ -24,8 +25,8 @@ pub(super) fn old() -> (tempfile::TempDir, Log) {
 
 /// Says, and then does.
 pub(super) fn prune(log: &Log, seconds: u64) -> crate::Pruning {
-    log.retention(Duration::from_secs(seconds), true).unwrap();
-    log.retention(Duration::from_secs(seconds), false).unwrap()
+    log.retention(Duration::from_secs(seconds), true, None).unwrap();
+    log.retention(Duration::from_secs(seconds), false, None).unwrap()
 }
 
 #[test]
@@ -34,7 +35,8 @@ fn what_is_deleted_is_said_and_everything_else_still_proves() {
     let before = copy(dir.path());
     let (size, root) = (log.len(), log.frontier_at(log.len()).unwrap().root().unwrap());
     let proofs: Vec<_> = (0..size).map(|seq| log.inclusion(seq, size).unwrap()).collect();
-    let pruned = prune(&log, 1);
+    let operator = Some(Who::from("uid:1000"));
+    let pruned = log.retention(Duration::from_secs(1), false, operator).unwrap();
     assert!(log.floor() >= 3 * SEGMENT, "{pruned:?}");
     let floor = log.floor();
     assert!(log.read(0, 5).next().unwrap().is_err());
@@ -55,7 +57,9 @@ fn what_is_deleted_is_said_and_everything_else_still_proves() {
     let log = open_sealing(dir.path(), SEGMENT).unwrap();
     assert_eq!(log.floor(), floor);
     let said = log.read(floor, log.len()).filter(|stored| {
-        String::from_utf8_lossy(&stored.as_ref().unwrap().bytes).contains("\"retention.pruned\"")
+        let text = String::from_utf8_lossy(&stored.as_ref().unwrap().bytes).into_owned();
+        assert!(!text.contains("uid:1000"), "{text}");
+        text.contains("\"retention.pruned\"") && text.contains("\"operator\":\"")
     });
     assert_eq!(said.count(), 1);
     drop(log);

@@ -18,9 +18,9 @@ fn live(dir: &Path) -> Log {
     let log = open_sealing(&dir.join("data"), SEGMENT).unwrap();
     fill(&log, 150);
     wait_for_seals(&log);
-    log.backup(&dir.join("backup")).unwrap();
-    log.retention(Duration::from_secs(5), false).unwrap();
-    log.backup(&dir.join("backup")).unwrap();
+    log.backup(&dir.join("backup"), None).unwrap();
+    log.retention(Duration::from_secs(5), false, None).unwrap();
+    log.backup(&dir.join("backup"), None).unwrap();
     log
 }
 

@@ -15,7 +15,7 @@ pub(crate) enum AuditCommand {
         /// How many.
         #[arg(short = 'n', long, default_value_t = 20)]
         lines: u64,
-        /// Go on with new ones until interrupted.
+        /// Go on with new ones until interrupted; while a gate serves.
         #[arg(short, long)]
         follow: bool,
         #[command(flatten)]
@@ -144,10 +144,10 @@ pub(crate) enum AuditCommand {
     },
     /// Erase a person's name, an address or a reason, for good: proofs stay valid
     #[command(
-        after_help = "Examples:\n  stepgate audit shred person:dana\n  stepgate audit shred address:192.0.2.7\n\nBackups that are older keep it."
+        after_help = "Examples:\n  stepgate audit shred person:dana\n  stepgate audit shred address:192.0.2.7\n  stepgate audit shred reason:7K4M-9QXD\n\nBackups that are older keep it."
     )]
     Shred {
-        /// `person:NAME`, `address:IP`, or `client:NAME`.
+        /// `person:NAME`, `address:IP`, `client:NAME`, or `reason:REQUEST`, what was said as that request ended.
         subject: String,
         /// Also where records of it are younger than `audit.retention.keep`.
         #[arg(long)]

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use serde_json::json;
-use stepgate_store::{BackedUp, Log, Pruning, RestoreError, RestoredLog};
+use stepgate_store::{BackedUp, BackupError, Log, Pruning, RestoreError, RestoredLog};
+use stepgate_types::Actor;
 use tokio::sync::mpsc;
 
 use super::AuditOperator;
@@ -39,15 +40,13 @@ fn say(config: &Path, command: AuditOperator) -> Result<(), Failure> {
 /// The gate's side of a backup.
 pub(super) async fn do_backup(
     store: &Store,
+    by: &Actor,
     dir: std::path::PathBuf,
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
-    let out = out.clone();
+    let (operator, out) = (by.operator(), out.clone());
     blocking(&store.log, move |log| {
-        let done = log.backup(&dir).map_err(|error| {
-            Failure::usage(format!("no backup was made: {error}"))
-                .hint("the directory must be empty or hold backups of this log, and be writable for the gate")
-        })?;
+        let done = log.backup(&dir, operator).map_err(|error| not_backed_up(&error))?;
         let BackedUp { size, root, bytes, there, held, path } = done;
         let row = json!({"size": size, "root": root.to_base64(), "bytes": bytes, "path": path});
         out.blocking_send(Reply::Row(row)).map_err(|_| Failure::unreachable("nobody listens"))?;
@@ -61,15 +60,25 @@ pub(super) async fn do_backup(
     .await
 }
 
+pub(super) fn not_backed_up(error: &BackupError) -> Failure {
+    match error {
+        BackupError::Log(error) => log_error(error),
+        other => Failure::usage(format!("no backup was made: {other}"))
+            .hint("the directory must be empty or hold backups of this log, and be writable for the gate"),
+    }
+}
+
 /// The gate's side of retention.
 pub(super) async fn do_retention(
     store: &Store,
+    by: &Actor,
     keep_s: u64,
     dry_run: bool,
 ) -> Result<Option<String>, Failure> {
+    let operator = by.operator();
     blocking(&store.log, move |log| {
         let keep = std::time::Duration::from_secs(keep_s);
-        let pruning = log.retention(keep, dry_run).map_err(|error| log_error(&error))?;
+        let pruning = log.retention(keep, dry_run, operator).map_err(|error| log_error(&error))?;
         Ok(Some(words(&pruning, dry_run)))
     })
     .await

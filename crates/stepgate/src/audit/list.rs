@@ -32,8 +32,8 @@ pub(super) fn tail(
     }
     // One line a record, as they come: whoever follows reads each at once.
     let print = |reply| match (reply, format) {
-        (Reply::Row(row), Format::Json) => output::print_line(&row.to_string()),
-        (Reply::Row(row), _) => output::print_line(&line(&row)),
+        (Reply::Row(row), Format::Json) => output::stream(&format!("{row}\n")),
+        (Reply::Row(row), _) => output::stream(&format!("{}\n", line(&row))),
         _ => Ok(()),
     };
     link.send(command, &mut { print }).map(drop)

@@ -1,7 +1,5 @@
 //! What the log itself does for the operator; all of it blocks, and runs beside the gate's other work.
 
-use std::io::Write;
-
 use serde_json::json;
 use stepgate_record::verify::{Anchor, report};
 use stepgate_store::{ExportError, ExportRange, Log};
@@ -9,46 +7,10 @@ use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
 
 use super::keys;
+use super::pieces::Pieces;
 use crate::failure::Failure;
-use crate::operator::{Reply, log_error};
+use crate::operator::{Reply, log_error, off};
 use crate::store::Store;
-
-/// Bytes of a piece of an export: one line of the operator's socket.
-const PIECE: usize = 64 * 1024;
-
-/// Sends text on in pieces.
-pub(super) struct Pieces {
-    out: mpsc::Sender<Reply>,
-    piece: Vec<u8>,
-}
-
-impl Pieces {
-    pub(super) fn new(out: mpsc::Sender<Reply>) -> Self {
-        Self { out, piece: Vec::new() }
-    }
-}
-
-impl Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.piece.extend_from_slice(bytes);
-        if self.piece.len() >= PIECE {
-            self.flush()?;
-        }
-        Ok(bytes.len())
-    }
-
-    /// Sends whole lines only; what follows the last line feed waits.
-    fn flush(&mut self) -> std::io::Result<()> {
-        let end = self.piece.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let rest = self.piece.split_off(end);
-        let text =
-            String::from_utf8(std::mem::replace(&mut self.piece, rest)).map_err(std::io::Error::other)?;
-        if text.is_empty() {
-            return Ok(());
-        }
-        self.out.blocking_send(Reply::Text(text)).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
-    }
-}
 
 /// Exports records as lines: all, or from the first that is not older than `since` up to the last that is before
 /// `until`.
@@ -64,18 +26,19 @@ pub(crate) async fn export(
     let out = out.clone();
     blocking(&store.log, move |log| {
         let mut pieces = Pieces::new(out);
-        let trouble = |error: &dyn std::fmt::Display| Failure::usage(error.to_string());
-        let summary = log.export(&mut pieces, range, operator).map_err(|error| match &error {
-            ExportError::Log(error) => log_error(error),
-            _ => trouble(&error),
-        })?;
-        if !pieces.piece.ends_with(b"\n") && !pieces.piece.is_empty() {
-            pieces.piece.push(b'\n');
-        }
-        pieces.flush().map_err(|error| trouble(&error))?;
+        let summary = log.export(&mut pieces, range, operator).map_err(|error| export_error(&error))?;
+        pieces.finish().map_err(|error| export_error(&error.into()))?;
         Ok(Some(format!("{} records, tree size {}", summary.records, summary.tree_size)))
     })
     .await
+}
+
+/// What kept the log from being given out: itself, or whoever should take it.
+pub(super) fn export_error(error: &ExportError) -> Failure {
+    match error {
+        ExportError::Log(error) => log_error(error),
+        ExportError::Write(_) => Failure::usage(error.to_string()),
+    }
 }
 
 /// Verifies the gate's own log, as it is on disk; `anchor` is the text of a file kept elsewhere.
@@ -130,12 +93,11 @@ pub(crate) fn demanding(anchor: Option<Anchor>, witnesses: &[String]) -> Result<
     Ok(Some(anchor.unwrap_or_default().with_witnesses(keys::witness_keys(witnesses)?)))
 }
 
+/// Does what blocks with the log, off the threads that serve.
 pub(super) async fn blocking<T: Send + 'static>(
     log: &Log,
     work: impl FnOnce(&Log) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let log = log.clone();
-    tokio::task::spawn_blocking(move || work(&log))
-        .await
-        .map_err(|_| Failure::usage("the gate could not finish this; see its own log"))?
+    off(move || work(&log)).await
 }

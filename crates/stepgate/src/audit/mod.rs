@@ -7,11 +7,14 @@ mod keys;
 mod list;
 mod live;
 mod operator;
+mod pieces;
 mod report;
 mod search;
 mod shown;
 mod shred;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod tiles;
 mod verify;
 
@@ -37,7 +40,9 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
     match command {
         AuditCommand::Tail { lines, follow, filter, output } => {
             let filter = filter::filter(filter, SystemClock.now())?;
-            list::tail(&Link::open(&Config::load(config)?)?, (*lines, *follow), filter, *output)
+            let config = Config::load(config)?;
+            let link = if *follow { Link::to_gate(&config)? } else { Link::open(&config)? };
+            list::tail(&link, (*lines, *follow), filter, *output)
         }
         AuditCommand::Search { filter, limit, reverse, scan, output } => {
             let filter = filter::filter(filter, SystemClock.now())?;
@@ -125,7 +130,7 @@ impl From<ExportFormat> for Format {
 fn write_text(link: &Link, command: Operator, out: Option<&Path>) -> Result<(), Failure> {
     let Some(path) = out else {
         let said = link.send(command, &mut |reply| match reply {
-            Reply::Text(text) => output::print(&text),
+            Reply::Text(text) => output::stream(&text),
             _ => Ok(()),
         })?;
         said.into_iter().for_each(|said| eprintln!("{said}"));
@@ -141,6 +146,7 @@ fn write_text(link: &Link, command: Operator, out: Option<&Path>) -> Result<(), 
     })?;
     file.as_file().sync_all().map_err(|error| trouble(&error))?;
     file.persist_noclobber(path).map_err(|error| trouble(&error.error))?;
+    bundle::sync_parent(path).map_err(|error| trouble(&error))?;
     output::print_line(&format!(
         "wrote {}{}",
         path.display(),

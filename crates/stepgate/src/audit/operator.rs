@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use super::report::Asked;
 use super::{bundle, keep, keys, live, report, search, shred, tail, tiles};
 use crate::failure::Failure;
-use crate::operator::Reply;
+use crate::operator::{Reply, off};
 use crate::store::Store;
 
 /// One command on the log.
@@ -105,18 +105,9 @@ pub(crate) async fn execute(
             let keep = keep_us.map(Duration::from_micros);
             shred::shred(store, by, &subject, keep, now).await
         }
-        AuditOperator::Backup { dir } => keep::do_backup(store, dir, out).await,
-        AuditOperator::Retention { keep_s, dry_run } => keep::do_retention(store, keep_s, dry_run).await,
+        AuditOperator::Backup { dir } => keep::do_backup(store, by, dir, out).await,
+        AuditOperator::Retention { keep_s, dry_run } => keep::do_retention(store, by, keep_s, dry_run).await,
         AuditOperator::RotateKey {} => keys::rotate(store, out).await,
         AuditOperator::Cosign { note, witnesses } => keys::take_cosigned(store, &note, &witnesses).await,
     }
-}
-
-/// Off the threads that serve.
-async fn off<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|_| Failure::usage("the gate could not finish this; see its own log"))?
 }

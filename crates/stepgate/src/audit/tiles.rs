@@ -5,7 +5,7 @@
 //! that it covers, and must meet its root.
 
 use std::collections::BTreeSet;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 
 use super::AuditOperator;
 use super::bundle::new_id;
-use super::live::Pieces;
+use super::live::export_error;
+use super::pieces::Pieces;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator, Reply};
 use crate::output;
@@ -61,14 +62,14 @@ pub(super) fn give(
         let row = serde_json::to_value(head).map_err(io::Error::other)?;
         rows.blocking_send(Reply::Row(row)).map_err(|_| io::ErrorKind::BrokenPipe.into())
     };
-    log.tiles(from, id, operator, &mut begin, &mut Pieces::new(out))
-        .map_err(|error| Failure::usage(error.to_string()))?;
+    log.tiles(from, id, operator, &mut begin, &mut Pieces::new(out)).map_err(|error| export_error(&error))?;
     Ok(None)
 }
 
 /// Writes the tiles, or adds to them what is new.
 pub(super) fn write(link: &Link, dir: &Path) -> Result<(), Failure> {
     let target = Target { dir: dir.to_owned() };
+    let _alone = target.claim()?;
     let before = target.before()?;
     let tiles =
         before.as_ref().map_or_else(|| Ok(Tiles::default()), |before| target.tiles_at(before.size))?;
@@ -112,6 +113,22 @@ impl Target {
         Failure::usage(format!("{} {why}", self.dir.display())).hint(
             "name a directory that is not there yet, or one that `stepgate audit tiles` of this log has made",
         )
+    }
+
+    /// Keeps others from writing there at the same time, until it is dropped; the directory is made where it is missing.
+    fn claim(&self) -> Result<File, Failure> {
+        // Nobody else reads it, unless it was made so; inside, as the umask says.
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.dir);
+        let lock = made.and_then(|()| File::open(&self.dir)).map_err(|error| self.trouble(&error))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => Err(Failure::no(format!(
+                "another `stepgate audit tiles` is writing to {}",
+                self.dir.display()
+            ))
+            .hint("wait until that is done; what it writes is what this would")),
+            Err(TryLockError::Error(error)) => Err(self.trouble(&error)),
+        }
     }
 
     fn read(&self, name: &str) -> Result<Option<String>, Failure> {
@@ -190,14 +207,12 @@ impl Run {
             return Err(self.target.refused("has a checkpoint over more records than the log has"));
         }
         self.meet()?;
-        // Nobody else reads it, unless it was made so; inside, as the umask says.
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.target.dir);
-        made.and_then(|()| {
+        let put = || {
             self.target.put(&self.target.dir.join(KEYS), head.keys.as_bytes())?;
             self.target.put(&self.target.dir.join(VKEY), format!("{}\n", head.vkey).as_bytes())?;
             File::open(&self.target.dir)?.sync_all()
-        })
-        .map_err(|error| self.target.trouble(&error))?;
+        };
+        put().map_err(|error| self.target.trouble(&error))?;
         self.head = Some((head, tree));
         Ok(())
     }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use stepgate_proxy::ClientAuth;
 
 use super::yaml::{At, Problems, Section, Value};
-use super::{Config, Console, Tls, audit, database, factors, limits, relative_to};
+use super::{Config, Console, Tls, audit, database, factors, limits, notify, oidc, relative_to};
 use crate::failure::Failure;
 
 /// The largest configuration that is read, in bytes: far beyond any sensible one.
@@ -67,7 +67,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     if let (Some((address, at)), false) = (listen, tls.given) {
         refuse_plain("listen", address, at, problems);
     }
-    let console = console(&mut top, tls.given, problems);
+    let console = console(file, &mut top, tls.given, problems);
     let metrics = metrics(&mut top, tls.given, problems);
     let data = top.need_text("data", problems).map(|(path, _)| relative_to(file, path));
     let master_file = section_path(file, &mut top, "keys", "master_file", problems);
@@ -75,7 +75,10 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let (map, rules) = policies(file, &mut top, problems);
     let audit = audit::read(file, &mut top, problems);
     let factors = factors::read(&mut top, problems);
+    let notify = notify::read(file, &mut top, problems);
+    let oidc = oidc::read(file, &mut top, problems);
     let limits = limits::read(&mut top, problems);
+    let sealed_requests = top.flag("sealed_requests", problems).unwrap_or_default();
     top.finish(problems);
     Some(Config {
         file: file.to_owned(),
@@ -91,7 +94,10 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         rules: rules?,
         audit,
         factors,
+        notify,
+        oidc,
         limits,
+        sealed_requests,
     })
 }
 
@@ -167,10 +173,16 @@ fn clients(
     ca.map(|ca| (ca, auth))
 }
 
-fn console(top: &mut Section<'_>, encrypted: bool, problems: &mut Problems<'_>) -> Option<Console> {
+fn console(
+    file: &Path,
+    top: &mut Section<'_>,
+    encrypted: bool,
+    problems: &mut Problems<'_>,
+) -> Option<Console> {
     let scheme = if encrypted { "https" } else { "http" };
     let Some(node) = top.take("console") else {
-        return Some(Console { listen: CONSOLE, url: format!("{scheme}://{CONSOLE}") });
+        let url = format!("{scheme}://{CONSOLE}");
+        return Some(Console { listen: CONSOLE, url, attestation_roots: None });
     };
     let mut section = Section::open("console", node, problems)?;
     let address = listen("listen", &mut section, problems);
@@ -181,8 +193,9 @@ fn console(top: &mut Section<'_>, encrypted: bool, problems: &mut Problems<'_>) 
         Some((url, at)) => url_of(url, at, problems),
         None => address.map(|(address, _)| format!("{scheme}://{address}")),
     };
+    let roots = section.text("attestation_roots", problems).map(|(path, _)| relative_to(file, path));
     section.finish(problems);
-    Some(Console { listen: address?.0, url: url? })
+    Some(Console { listen: address?.0, url: url?, attestation_roots: roots })
 }
 
 /// Where Prometheus looks: encrypted as the rest, but for loopback.

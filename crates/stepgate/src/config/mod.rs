@@ -5,8 +5,11 @@ mod database;
 mod factors;
 mod limits;
 mod load;
+mod notify;
+mod oidc;
 mod place;
 mod sinks;
+mod target;
 mod upkeep;
 mod ways;
 mod witnesses;
@@ -19,10 +22,13 @@ use std::path::{Path, PathBuf};
 pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
 pub(crate) use load::sha256;
+pub(crate) use notify::{Chat, ChatKind, Notifier, NotifyTo};
+pub(crate) use oidc::Provider;
 pub(crate) use place::{HostPort, WebUrl, safe_url};
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
-pub(crate) use ways::{Email, MailTls, Way, WayTo, WayWebhook};
+pub(crate) use target::WebTarget;
+pub(crate) use ways::{Email, MailTls, Way, WayTo};
 pub(crate) use witnesses::Witness;
 
 /// A configuration whose every value makes sense by itself; files it names are not read yet.
@@ -54,8 +60,14 @@ pub(crate) struct Config {
     pub(crate) audit: Audit,
     /// How much is asked of factors.
     pub(crate) factors: stepgate_store::FactorRules,
+    /// Where people log in again, if anywhere.
+    pub(crate) oidc: Option<Provider>,
+    /// Who is told of what happens.
+    pub(crate) notify: Vec<Notifier>,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
+    /// Whether open requests are kept encrypted, and go on after a restart.
+    pub(crate) sealed_requests: bool,
 }
 
 /// Where people's commands and browsers go.
@@ -65,6 +77,8 @@ pub(crate) struct Console {
     pub(crate) listen: SocketAddr,
     /// The address that people see, without a slash at the end.
     pub(crate) url: String,
+    /// Makers of authenticators that are trusted, PEM.
+    pub(crate) attestation_roots: Option<PathBuf>,
 }
 
 /// Files of the gate's own certificate.

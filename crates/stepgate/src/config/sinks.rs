@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use stepgate_policy::parse_size;
 
-use super::place::{HostPort, WebUrl, host_port, web_url};
+use super::place::{HostPort, host_port};
 use super::relative_to;
+use super::target::{self, WebTarget};
 use super::yaml::{At, Node, Problems, Section, Value};
 
 /// The most sinks: each is a thread.
@@ -89,12 +90,7 @@ pub(crate) struct Syslog {
 /// Something that takes what is posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Webhook {
-    pub(crate) url: WebUrl,
-    /// Signs what is posted.
-    pub(crate) secret_file: PathBuf,
-    /// Its first line is sent as `Authorization`.
-    pub(crate) authorization_file: Option<PathBuf>,
-    pub(crate) ca: Option<PathBuf>,
+    pub(crate) target: WebTarget,
     /// A JSON array, in place of a line a record.
     pub(crate) array: bool,
 }
@@ -220,11 +216,7 @@ fn read_webhook(
     section: &mut Section<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<Webhook> {
-    let url = web_url(&section.path("webhook"), url, problems);
-    let secret_file = section.need_text("secret_file", problems).map(|(path, _)| relative_to(file, path));
-    let authorization_file =
-        section.text("authorization_file", problems).map(|(path, _)| relative_to(file, path));
-    let ca = section.text("ca", problems).map(|(path, _)| relative_to(file, path));
+    let target = target::read(file, url, section, problems);
     let array = match section.text("body", problems) {
         None | Some(("ndjson", _)) => false,
         Some(("array", _)) => true,
@@ -233,7 +225,7 @@ fn read_webhook(
             false
         }
     };
-    Some(Webhook { url: url?, secret_file: secret_file?, authorization_file, ca, array })
+    Some(Webhook { target: target?, array })
 }
 
 fn read_rotate(section: &mut Section<'_>, problems: &mut Problems<'_>) -> Option<Rotate> {

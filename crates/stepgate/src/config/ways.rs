@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use stepgate_policy::parse_duration;
 
-use super::place::{HostPort, WebUrl, host_port, web_url};
+use super::place::{HostPort, host_port};
 use super::relative_to;
 use super::sinks::is_name;
+use super::target::{self, WebTarget};
 use super::yaml::{At, Node, Problems, Section};
 
 /// The most ways: each is a thread.
@@ -35,18 +36,9 @@ pub(crate) enum WayTo {
     /// A directory, on another disk or machine; nothing in it is ever overwritten but `latest`.
     File(PathBuf),
     /// Posted.
-    Webhook(WayWebhook),
+    Webhook(WebTarget),
     /// Mailed.
     Email(Email),
-}
-
-/// Something that takes what is posted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WayWebhook {
-    pub(crate) url: WebUrl,
-    pub(crate) secret_file: PathBuf,
-    pub(crate) authorization_file: Option<PathBuf>,
-    pub(crate) ca: Option<PathBuf>,
 }
 
 /// Somebody with a mailbox.
@@ -99,8 +91,12 @@ fn way(file: &Path, path: &str, node: &Node, problems: &mut Problems<'_>) -> Opt
     let email = section.section("email", problems);
     let (kind, default, to) = match (directory, url, email) {
         (Some((dir, _)), None, None) => ("file", 60, Some(WayTo::File(relative_to(file, dir)))),
-        (None, Some(url), None) => ("webhook", 600, webhook(file, url, &mut section, problems)),
-        (None, None, Some(email)) => ("email", 86_400, read_email(file, email, node.at, problems)),
+        (None, Some(url), None) => {
+            ("webhook", 600, target::read(file, url, &mut section, problems).map(WayTo::Webhook))
+        }
+        (None, None, Some(email)) => {
+            ("email", 86_400, read_email(file, email, node.at, problems).map(WayTo::Email))
+        }
         _ => {
             problems.add(node.at, format!("{path} must have one of file, webhook and email"), None);
             return None;
@@ -133,21 +129,12 @@ fn every(section: &mut Section<'_>, default: Duration, problems: &mut Problems<'
     }
 }
 
-fn webhook(
+pub(super) fn read_email(
     file: &Path,
-    url: (&str, At),
-    section: &mut Section<'_>,
+    mut section: Section<'_>,
+    at: At,
     problems: &mut Problems<'_>,
-) -> Option<WayTo> {
-    let url = web_url(&section.path("webhook"), url, problems);
-    let secret_file = section.need_text("secret_file", problems).map(|(path, _)| relative_to(file, path));
-    let authorization_file =
-        section.text("authorization_file", problems).map(|(path, _)| relative_to(file, path));
-    let ca = section.text("ca", problems).map(|(path, _)| relative_to(file, path));
-    Some(WayTo::Webhook(WayWebhook { url: url?, secret_file: secret_file?, authorization_file, ca }))
-}
-
-fn read_email(file: &Path, mut section: Section<'_>, at: At, problems: &mut Problems<'_>) -> Option<WayTo> {
+) -> Option<Email> {
     let mut address = |key: &'static str, section: &mut Section<'_>| {
         let (text, at) = section.need_text(key, problems)?;
         let read = text.parse::<lettre::Address>();
@@ -183,5 +170,5 @@ fn read_email(file: &Path, mut section: Section<'_>, at: At, problems: &mut Prob
         problems.add(at, message, None);
     }
     section.finish(problems);
-    Some(WayTo::Email(Email { to: to?, from: from?, smtp: smtp?, tls, ca, login: user.zip(password) }))
+    Some(Email { to: to?, from: from?, smtp: smtp?, tls, ca, login: user.zip(password) })
 }

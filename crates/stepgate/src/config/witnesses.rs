@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// One of them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Witness {
     /// Its verifier key.
     pub(crate) key: WitnessKey,

@@ -1,11 +1,14 @@
 //! Signed checkpoints on their way off the host, each way with a thread of its own.
 
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 use stepgate_record::{Checkpoint, SignedNote};
 use stepgate_store::Log;
 use stepgate_types::{Clock, Timestamp};
@@ -15,10 +18,10 @@ use tokio::sync::watch;
 use super::degraded::Degraded;
 use super::mail;
 use super::once::OnceFile;
-use super::post::{Poster, Target};
+use super::post::Poster;
 use super::status::{Sent, WayStatus};
 use super::trouble::{Backoff, Trouble, chance};
-use crate::config::{Way, WayTo, WayWebhook};
+use crate::config::{Way, WayTo, WebTarget};
 
 /// What works with one way.
 pub(super) struct Messenger {
@@ -128,27 +131,26 @@ fn put(dir: &Path, letter: &Letter) -> Result<(), Trouble> {
     place.put(letter.text.as_bytes())?;
     // For whoever wants the newest without looking; it is not evidence, and some places let nothing be replaced.
     let (latest, unfinished) = (dir.join("latest.checkpoint"), dir.join("latest.unfinished"));
-    let replaced = fs::write(&unfinished, &letter.text).and_then(|()| fs::rename(&unfinished, &latest));
+    let replaced = fresh(&unfinished, letter.text.as_bytes()).and_then(|()| fs::rename(&unfinished, &latest));
     if let Err(error) = replaced {
         tracing::debug!(%error, "latest.checkpoint stays as it is");
     }
     Ok(())
 }
 
-fn post(webhook: &WayWebhook, letter: &Letter) -> Result<(), Trouble> {
-    let poster = Poster::new(&target(webhook)).map_err(|failure| Trouble::new(failure.message))?;
-    let headers = [("Stepgate-Log", letter.log_id.clone()), ("Stepgate-Size", letter.size.to_string())];
-    poster.post("text/plain; charset=utf-8", &headers, letter.text.as_bytes())
+/// Writes a file that was not there: what somebody has put in its place, such as a link, is not written through.
+fn fresh(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o640).open(path)?.write_all(bytes)
 }
 
-/// Where a webhook of checkpoints is.
-pub(super) fn target(webhook: &WayWebhook) -> Target<'_> {
-    Target {
-        url: &webhook.url,
-        secret_file: &webhook.secret_file,
-        authorization_file: webhook.authorization_file.as_deref(),
-        ca: webhook.ca.as_deref(),
-    }
+fn post(webhook: &WebTarget, letter: &Letter) -> Result<(), Trouble> {
+    let poster = Poster::new(webhook).map_err(|failure| Trouble::new(failure.message))?;
+    let headers = [("Stepgate-Log", letter.log_id.clone()), ("Stepgate-Size", letter.size.to_string())];
+    poster.post("text/plain; charset=utf-8", &headers, letter.text.as_bytes())
 }
 
 /// Remembers over restarts what has left: whoever gets mail once a day does not want it at each start.
@@ -163,8 +165,15 @@ struct Kept {
 }
 
 impl Memory {
-    pub(super) fn new(data: &Path, way: &str) -> Self {
-        Self(data.join("sinks").join(format!("{way}.checkpoint-sent")))
+    /// By what the way is: its place in the configuration, and its name there, may be another's after the next start.
+    pub(super) fn new(data: &Path, to: &WayTo) -> Self {
+        let (kind, target) = match to {
+            WayTo::File(dir) => ("file", dir.as_os_str().as_encoded_bytes().to_vec()),
+            WayTo::Webhook(webhook) => ("webhook", webhook.url.url.clone().into_bytes()),
+            WayTo::Email(email) => ("email", format!("{}\n{}", email.to, email.smtp).into_bytes()),
+        };
+        let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(target));
+        Self(data.join("sinks").join(format!("{kind}-{hash}.checkpoint-sent")))
     }
 
     /// What has left, if that is known.

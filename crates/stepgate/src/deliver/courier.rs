@@ -267,6 +267,11 @@ impl Courier {
             place: progress.place,
         };
         progress.written_at = Instant::now();
+        // What an operator has asked for is in the file already, and stays.
+        let _writing = self.status.writing();
+        if self.status.state().reset.is_some() {
+            return;
+        }
         match self.file.write(&cursor) {
             Ok(()) => progress.written = reached,
             // More is sent twice after a restart, and none is lost.
@@ -287,6 +292,9 @@ impl Courier {
 
     fn works(&mut self, backoff: &mut Backoff) {
         backoff.reset();
+        if self.status.works() {
+            tracing::info!(sink = self.status.name, "can be sent to again");
+        }
         self.degraded.works(&self.source.log, &self.status.name);
     }
 

@@ -21,6 +21,12 @@ const CONNECT: Duration = Duration::from_secs(10);
 const HANDSHAKE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 20 });
 const WRITE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
 
+/// How long one call of `send`, or a look, may write in all: who takes a byte now and then makes progress, too.
+const SEND: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 60 });
+
+/// The most that the other side may say on one connection, in bytes: a receiver of logs has nothing to say but TLS.
+const MAX_HEARD: usize = 256 * 1024;
+
 /// How long the other side may take to come to the end, and a reset to come after it: some round trips.
 const END: Duration = Duration::from_secs(if cfg!(test) { 3 } else { 20 });
 const RESET: Duration = Duration::from_millis(250);
@@ -31,6 +37,8 @@ pub(super) struct Link {
     socket: TcpStream,
     /// The other side has said that it ends.
     ended: bool,
+    /// Bytes that it has said in all.
+    heard: usize,
 }
 
 impl Link {
@@ -41,7 +49,7 @@ impl Link {
         let socket = dial(place)?;
         let tls = ClientConnection::new(config, name)
             .map_err(|error| Trouble::new(format!("TLS cannot be set up: {error}")))?;
-        let mut link = Self { tls, socket, ended: false };
+        let mut link = Self { tls, socket, ended: false, heard: 0 };
         link.handshake()?;
         Ok(link)
     }
@@ -50,7 +58,7 @@ impl Link {
     fn handshake(&mut self) -> Result<(), Trouble> {
         let deadline = Instant::now() + HANDSHAKE;
         while self.tls.is_handshaking() {
-            self.flush()?;
+            self.flush(deadline)?;
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Trouble::new("the TLS handshake takes too long"));
@@ -66,15 +74,16 @@ impl Link {
                 Err(error) => return Err(trouble(&error)),
             }
         }
-        self.flush()
+        self.flush(deadline)
     }
 
     /// Sends; returns when the system has taken all of it.
     pub(super) fn send(&mut self, mut bytes: &[u8]) -> Result<(), Trouble> {
+        let deadline = Instant::now() + SEND;
         while !bytes.is_empty() {
             let taken = self.tls.writer().write(bytes).map_err(|error| Trouble::io("TLS", &error))?;
             bytes = bytes.get(taken..).unwrap_or_default();
-            self.flush()?;
+            self.flush(deadline)?;
         }
         Ok(())
     }
@@ -92,7 +101,7 @@ impl Link {
             }
         };
         self.socket.set_nonblocking(false).map_err(|error| trouble(&error))?;
-        heard.and_then(|()| self.flush())
+        heard.and_then(|()| self.flush(Instant::now() + SEND))
     }
 
     /// Ends it, and returns once the other side has read all that was sent.
@@ -100,10 +109,10 @@ impl Link {
         // Whoever has ended before has not.
         self.look()?;
         let trouble = |error: &io::Error| Trouble::io("the receiver has not read all", error);
-        self.tls.send_close_notify();
-        self.flush()?;
-        self.socket.shutdown(Shutdown::Write).map_err(|error| trouble(&error))?;
         let deadline = Instant::now() + END;
+        self.tls.send_close_notify();
+        self.flush(deadline)?;
+        self.socket.shutdown(Shutdown::Write).map_err(|error| trouble(&error))?;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -134,6 +143,10 @@ impl Link {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
             Err(error) => return Err(error),
         };
+        self.heard = self.heard.saturating_add(heard.len());
+        if self.heard > MAX_HEARD {
+            return Err(io::Error::other("the receiver says more than a receiver of logs has to"));
+        }
         while !heard.is_empty() {
             if self.tls.read_tls(&mut heard)? == 0 {
                 break;
@@ -142,7 +155,7 @@ impl Link {
                 Ok(state) => self.ended = state.peer_has_closed(),
                 Err(error) => {
                     // The other side is told why.
-                    let _ = self.flush();
+                    let _ = self.flush(Instant::now() + WRITE);
                     return Err(io::Error::new(io::ErrorKind::InvalidData, format!("TLS: {error}")));
                 }
             }
@@ -152,11 +165,20 @@ impl Link {
         Ok(true)
     }
 
-    fn flush(&mut self) -> Result<(), Trouble> {
+    /// Writes what is to be written, and gives up at the deadline, or where nothing is taken for as long as `WRITE`.
+    fn flush(&mut self, deadline: Instant) -> Result<(), Trouble> {
         while self.tls.wants_write() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Trouble::new("the receiver takes too little in too long"));
+            }
+            let set = self.socket.set_write_timeout(Some(left.min(WRITE)));
+            set.map_err(|error| Trouble::io("the connection", &error))?;
             match self.tls.write_tls(&mut self.socket) {
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // It was for the deadline, and not for a pause, that no more could be written.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && left < WRITE => {}
                 Err(error) => return Err(Trouble::io("the receiver takes nothing", &error)),
             }
         }
@@ -183,8 +205,7 @@ fn dial(place: &HostPort) -> Result<TcpStream, Trouble> {
     for address in addresses {
         match TcpStream::connect_timeout(&address, CONNECT) {
             Ok(socket) => {
-                let set = socket.set_write_timeout(Some(WRITE)).and_then(|()| socket.set_nodelay(true));
-                set.map_err(|error| unreachable(&error))?;
+                socket.set_nodelay(true).map_err(|error| unreachable(&error))?;
                 return Ok(socket);
             }
             Err(error) => last = unreachable(&error),

@@ -20,13 +20,29 @@ const STEP: Duration = Duration::from_secs(10);
 
 /// Sends it; returns once the mail server has taken it over.
 pub(super) fn send(email: &Email, letter: &Letter) -> Result<(), Trouble> {
-    let message = message(email, letter)?;
+    hand_over(email, &message(email, letter)?)
+}
+
+/// Sends a few words; `id` tells one that comes twice.
+pub(super) fn send_text(email: &Email, subject: &str, id: &str, text: &str) -> Result<(), Trouble> {
+    let trouble = |error: &dyn std::fmt::Display| Trouble::new(format!("no message can be made: {error}"));
+    let address = |text: &str| text.parse::<Address>().map_err(|error| trouble(&error));
+    let (from, to) = (address(&email.from)?, address(&email.to)?);
+    let id = format!("<stepgate.{id}@{}>", from.domain());
+    let message = Message::builder().from(from.into()).to(to.into()).subject(subject).message_id(Some(id));
+    hand_over(
+        email,
+        &message.singlepart(SinglePart::plain(text.to_owned())).map_err(|error| trouble(&error))?,
+    )
+}
+
+fn hand_over(email: &Email, message: &Message) -> Result<(), Trouble> {
     let transport = transport(email).map_err(|failure| Trouble::new(failure.message))?;
     // What a server says is its own; it is one line, and not long.
     let said = |error: lettre::transport::smtp::Error| -> String {
         error.to_string().chars().filter(|c| !c.is_control()).take(300).collect()
     };
-    transport.send(&message).map(drop).map_err(|error| Trouble::new(said(error)))
+    transport.send(message).map(drop).map_err(|error| Trouble::new(said(error)))
 }
 
 fn message(email: &Email, letter: &Letter) -> Result<Message, Trouble> {

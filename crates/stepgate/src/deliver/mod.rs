@@ -4,7 +4,6 @@
 //! on and moves the cursor once the receiver has what was sent. No decision waits for any of that, no record is left
 //! out, and one may come twice: receivers tell by the log's id and the record's number.
 
-mod agent;
 mod batch;
 mod checkpoints;
 mod courier;
@@ -12,6 +11,7 @@ mod degraded;
 mod file;
 mod link;
 mod mail;
+mod notice;
 mod once;
 mod operator;
 mod post;
@@ -34,9 +34,11 @@ use stepgate_types::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+pub(crate) use tls::agent;
+
 pub(crate) use operator::{SinkOperator, doctor, execute, run};
 
-use crate::config::{Audit, Sink, To, WayTo};
+use crate::config::{Audit, Notifier, Sink, To, WayTo, WebUrl, Witness};
 use crate::failure::Failure;
 use batch::Source;
 use checkpoints::{Memory, Messenger};
@@ -49,6 +51,9 @@ use witness::Asker;
 /// What has not worked for so long is recorded.
 const DEGRADED_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 30 });
 
+/// The directory of the cursors of notices, below the data directory.
+const NOTICES: &str = "notices";
+
 /// How long threads may take to end; what they have not sent goes out after the next start.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -59,6 +64,11 @@ pub(crate) struct Delivery {
     data: PathBuf,
     sinks: Vec<Arc<Status>>,
     ways: Vec<Arc<WayStatus>>,
+    /// Those that are asked by themselves.
+    witnesses: Vec<Arc<WayStatus>>,
+    notices: Vec<(Notifier, Arc<Status>)>,
+    /// The console's address.
+    console: String,
 }
 
 /// Finds out whether all files are there that the configuration names for this.
@@ -69,7 +79,7 @@ pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
     for sink in &audit.sinks {
         let result = match &sink.to {
             To::Syslog(syslog) => tls::config(syslog.ca.as_deref(), syslog.identity.as_ref()).map(drop),
-            To::Webhook(webhook) => post::Poster::new(&webhook::target(webhook)).map(drop),
+            To::Webhook(webhook) => post::Poster::new(&webhook.target).map(drop),
             To::File(file) => directory(&file.path),
         };
         about(&format!("audit.sinks.{}", sink.name), result)?;
@@ -78,14 +88,25 @@ pub(crate) fn check(audit: &Audit) -> Result<(), Failure> {
         let result = match &way.to {
             // It may not be mounted yet.
             WayTo::File(_) => Ok(()),
-            WayTo::Webhook(webhook) => post::Poster::new(&checkpoints::target(webhook)).map(drop),
+            WayTo::Webhook(webhook) => post::Poster::new(webhook).map(drop),
             WayTo::Email(email) => mail::transport(email).map(drop),
         };
         about(&format!("audit.checkpoints, {}", way.name), result)?;
     }
     for witness in &audit.witnesses {
-        let result = agent::agent(witness.ca.as_deref()).map(drop);
+        let result = tls::agent(witness.ca.as_deref()).map(drop);
         about(&format!("audit.witnesses, {}", witness.key.name()), result)?;
+    }
+    Ok(())
+}
+
+/// The same, of who is told of what happens.
+pub(crate) fn check_notifiers(notifiers: &[Notifier]) -> Result<(), Failure> {
+    for Notifier { name, to } in notifiers {
+        notice::check(to).map_err(|failure| Failure {
+            message: format!("notify.{name}: {}", failure.message),
+            ..failure
+        })?;
     }
     Ok(())
 }
@@ -110,16 +131,36 @@ impl Delivery {
                 WayTo::Webhook(webhook) => ("checkpoints by webhook", webhook.url.shown.clone()),
                 WayTo::Email(email) => ("checkpoints by e-mail", email.to.clone()),
             };
-            let sent = Memory::new(data, &way.name).read(log).unwrap_or(begun);
+            let sent = Memory::new(data, &way.to).read(log).unwrap_or(begun);
             WayStatus::new(Status::new(&way.name, kind, to), sent)
         });
-        let (sinks, ways) = (sinks.collect(), ways.collect());
-        let delivery =
-            Self { log: log.clone(), clock: Arc::clone(clock), data: data.to_owned(), sinks, ways };
+        let witnesses = asked(audit).map(|(witness, url)| {
+            let status = Status::new(witness.key.name(), "witness", url.shown.clone());
+            WayStatus::new(status, Sent { size: witness::seen(log, witness), ..begun })
+        });
+        let (sinks, ways, witnesses) = (sinks.collect(), ways.collect(), witnesses.collect());
+        let (log, clock, data) = (log.clone(), Arc::clone(clock), data.to_owned());
+        let (notices, console) = (Vec::new(), String::new());
+        let delivery = Self { log, clock, data, sinks, ways, witnesses, notices, console };
         for sink in &delivery.sinks {
-            sink.state().next = delivery.kept(sink, log.len());
+            sink.state().next = delivery.kept(sink, delivery.log.len());
         }
         delivery
+    }
+
+    /// And these are told of what happens; `console` is where they are pointed to.
+    pub(crate) fn notifying(mut self, notifiers: &[Notifier], console: &str) -> Self {
+        self.notices = notifiers
+            .iter()
+            .map(|notifier| {
+                let (kind, to) = notice::shown(&notifier.to);
+                let status = Status::new(&notifier.name, kind, to);
+                status.state().next = self.log.len();
+                (notifier.clone(), status)
+            })
+            .collect();
+        console.clone_into(&mut self.console);
+        self
     }
 
     /// Sets all of it to work; returns at the end of that, some time after the gate went `down`.
@@ -142,7 +183,7 @@ impl Delivery {
                 log: self.log.clone(),
                 way: way.clone(),
                 status: Arc::clone(status),
-                memory: Memory::new(&self.data, &way.name),
+                memory: Memory::new(&self.data, &way.to),
                 clock: Arc::clone(&self.clock),
                 runtime: Handle::current(),
                 down: down.clone(),
@@ -150,11 +191,19 @@ impl Delivery {
             };
             spawn(&format!("way-{}", way.name), &working, move || messenger.run())?;
         }
-        for (number, witness) in audit.witnesses.iter().enumerate() {
-            let asker = Asker::new(&self.log, witness, Handle::current(), down.clone())?;
-            if let Some(asker) = asker {
-                spawn(&format!("witness-{number}"), &working, move || asker.run())?;
-            }
+        for (number, ((witness, url), status)) in asked(audit).zip(&self.witnesses).enumerate() {
+            let asker = Asker::new(
+                (&self.log, &self.clock),
+                (witness, url),
+                Arc::clone(status),
+                Handle::current(),
+                down.clone(),
+            )?;
+            spawn(&format!("witness-{number}"), &working, move || asker.run())?;
+        }
+        for (notifier, status) in &self.notices {
+            let (courier, way) = (self.notice_courier(status, down), self.notice_way(notifier));
+            spawn(&format!("tell-{}", notifier.name), &working, move || courier.run(way))?;
         }
         drop(working);
         let mut down = down.clone();
@@ -176,6 +225,22 @@ impl Delivery {
             runtime: Handle::current(),
             down: down.clone(),
             degraded: Degraded::new("sink", DEGRADED_AFTER),
+        }
+    }
+
+    fn notice_way(&self, notifier: &Notifier) -> Box<dyn courier::Way> {
+        Box::new(notice::NoticeWay::new(notifier.to.clone(), &self.console))
+    }
+
+    /// Its cursors are apart from those of sinks, which keep records from being deleted.
+    fn notice_courier(&self, status: &Arc<Status>, down: &watch::Receiver<bool>) -> Courier {
+        Courier {
+            source: Source { log: self.log.clone(), renderer: Renderer::as_written() },
+            file: CursorFile::new(&self.data.join(NOTICES), &status.name),
+            status: Arc::clone(status),
+            runtime: Handle::current(),
+            down: down.clone(),
+            degraded: Degraded::new("notices", DEGRADED_AFTER),
         }
     }
 
@@ -207,22 +272,54 @@ impl Delivery {
                 text.push_str(&format!("stepgate_sink_failures_total{{sink=\"{name}\"}} {failures}\n"));
             }
         }
-        if !self.ways.is_empty() {
-            let help = "Seconds since there are records that no checkpoint elsewhere covers.";
-            text.push_str(&head("stepgate_checkpoint_age_seconds", "gauge", help));
-            for way in &self.ways {
-                let (name, age) = (&way.status.name, way.age(records, self.clock.now()));
-                text.push_str(&format!("stepgate_checkpoint_age_seconds{{way=\"{name}\"}} {age}\n"));
+        let now = self.clock.now();
+        for (label, what, ways, [age, failed]) in [
+            (
+                "way",
+                "checkpoint",
+                &self.ways,
+                [
+                    "Seconds since there are records that no checkpoint elsewhere covers.",
+                    "Tries to send a checkpoint that failed.",
+                ],
+            ),
+            (
+                "witness",
+                "witness",
+                &self.witnesses,
+                [
+                    "Seconds since there are records that no checkpoint covers that the witness cosigned.",
+                    "Tries to have a checkpoint cosigned that failed.",
+                ],
+            ),
+        ] {
+            if ways.is_empty() {
+                continue;
             }
-            let help = "Tries to send a checkpoint that failed.";
-            text.push_str(&head("stepgate_checkpoint_failures_total", "counter", help));
-            for way in &self.ways {
-                let (name, failures) = (&way.status.name, way.status.state().failures);
-                text.push_str(&format!("stepgate_checkpoint_failures_total{{way=\"{name}\"}} {failures}\n"));
+            let rows = ways.iter().map(|way| (escaped(&way.status.name), way));
+            text.push_str(&head(&format!("stepgate_{what}_age_seconds"), "gauge", age));
+            for (name, way) in rows.clone() {
+                let age = way.age(records, now);
+                text.push_str(&format!("stepgate_{what}_age_seconds{{{label}=\"{name}\"}} {age}\n"));
+            }
+            text.push_str(&head(&format!("stepgate_{what}_failures_total"), "counter", failed));
+            for (name, way) in rows {
+                let failures = way.status.state().failures;
+                text.push_str(&format!("stepgate_{what}_failures_total{{{label}=\"{name}\"}} {failures}\n"));
             }
         }
         text
     }
+}
+
+/// The witnesses that are asked, and where.
+fn asked(audit: &Audit) -> impl Iterator<Item = (&Witness, &WebUrl)> {
+    audit.witnesses.iter().filter_map(|witness| Some((witness, witness.url.as_ref()?)))
+}
+
+/// A label's value in Prometheus' text format: a witness may be called anything.
+fn escaped(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 fn spawn(
@@ -258,7 +355,7 @@ fn kind(to: &To) -> &'static str {
 fn shown(to: &To) -> String {
     match to {
         To::Syslog(syslog) => syslog.place.to_string(),
-        To::Webhook(webhook) => webhook.url.shown.clone(),
+        To::Webhook(webhook) => webhook.target.url.shown.clone(),
         To::File(file) => file.path.display().to_string(),
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stepgate_record::Event;
+use stepgate_record::{Event, Sink};
 use stepgate_store::{Cursor, CursorFile, FoundCursor};
 use stepgate_types::Actor;
 use tokio::sync::mpsc;
@@ -16,14 +16,14 @@ use crate::args::SinkCommand;
 use crate::config::{Audit, Config};
 use crate::failure::Failure;
 use crate::findings::Findings;
-use crate::operator::{Link, Operator, Reply, is_served, log_error};
+use crate::operator::{Link, Operator, Reply, is_served, log_error, off};
 use crate::output::{self, Listing};
 
 /// The operator's commands on sinks.
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "sink", rename_all = "kebab-case", deny_unknown_fields)]
 pub(crate) enum SinkOperator {
-    /// Answers with a row a sink, then a row a way of checkpoints.
+    /// Answers with a row a sink, then a row a way of checkpoints, then a row a witness that is asked.
     List {},
     /// Has a sink sent all from this record on.
     Reset { name: String, from: u64 },
@@ -50,7 +50,7 @@ pub(crate) fn run(config: &Path, command: &SinkCommand) -> Result<(), Failure> {
 
 /// Does it. `serving`: the sinks are at work in this process.
 pub(crate) async fn execute(
-    delivery: &Delivery,
+    delivery: &Arc<Delivery>,
     by: &Actor,
     serving: bool,
     command: SinkOperator,
@@ -64,17 +64,17 @@ pub(crate) async fn execute(
             Ok(None)
         }
         SinkOperator::Reset { name, from } => {
-            delivery.resettable(serving, &name, from)?;
-            let event = Event::AdminAction {
-                action: "sink.reset".to_owned(),
-                person: None,
-                by: by.by(),
-                groups: Vec::new(),
+            let kind = delivery.resettable(serving, &name, from)?.kind.to_owned();
+            let event = Event::SinkReset(Sink {
+                name: name.clone(),
+                kind,
+                cursor: from,
+                reason: String::new(),
                 operator: by.operator(),
-                authenticator: None,
-            };
+            });
             delivery.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
-            delivery.reset(serving, &name, from).map(Some)
+            let delivery = Arc::clone(delivery);
+            off(move || delivery.reset(serving, &name, from)).await.map(Some)
         }
     }
 }
@@ -88,7 +88,9 @@ impl Delivery {
             }
             sink.row(records)
         });
-        let rows = sinks.chain(self.ways.iter().map(|way: &Arc<WayStatus>| way.row(records)));
+        let others = self.ways.iter().chain(&self.witnesses);
+        let notices = self.notices.iter().map(|(_, notice)| notice.row(records));
+        let rows = sinks.chain(others.map(|way: &Arc<WayStatus>| way.row(records))).chain(notices);
         let mut rows: Vec<_> = rows.collect();
         for row in rows.iter_mut().filter(|_| !serving) {
             row["state"] = "off".into();
@@ -124,18 +126,18 @@ impl Delivery {
         Ok(sink)
     }
 
+    /// Has a sink sent all from there on. Blocks the thread.
     pub(super) fn reset(&self, serving: bool, name: &str, from: u64) -> Result<String, Failure> {
         let sink = self.resettable(serving, name, from)?;
+        let cursor = Cursor { log_id: self.log.id().to_owned(), next: from, last_hash: None, place: None };
+        let _writing = sink.writing();
+        // On disk before it is acknowledged, whatever the sink is at just now.
+        CursorFile::new(&self.data, name)
+            .write(&cursor)
+            .map_err(|error| Failure::usage(format!("the cursor of {name} cannot be written: {error}")))?;
         if serving {
             sink.state().reset = Some(from);
             sink.asked.notify_one();
-        } else {
-            let cursor =
-                Cursor { log_id: self.log.id().to_owned(), next: from, last_hash: None, place: None };
-            let file = CursorFile::new(&self.data, name);
-            file.write(&cursor).map_err(|error| {
-                Failure::usage(format!("the cursor of {name} cannot be written: {error}"))
-            })?;
         }
         Ok(format!("{name} is sent all from record {from} on; what it has, it gets again"))
     }
@@ -148,10 +150,12 @@ pub(crate) fn doctor(config: &Config, findings: &mut Findings) {
         findings.warn(
             "checkpoints",
             "none leave this host: whoever rules it can write another history of the log",
-            "name a way in audit.checkpoints, such as {file: /mnt/elsewhere}",
+            "name a way in audit.checkpoints, such as {file: /mnt/elsewhere/stepgate}: a directory on the other disk, \
+             not where it is mounted, which is there without it too",
         );
     }
-    if !matches!(is_served(config), Ok(true)) || audit.sinks.is_empty() && audit.checkpoints.is_empty() {
+    let none = audit.sinks.is_empty() && audit.checkpoints.is_empty() && audit.witnesses.is_empty();
+    if !matches!(is_served(config), Ok(true)) || none {
         return;
     }
     match Link::open(config).and_then(|link| link.rows(Operator::Sink(SinkOperator::List {}))) {

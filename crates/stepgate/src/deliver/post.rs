@@ -8,9 +8,9 @@ use sha2::Sha256;
 use ureq::http::{Response, header};
 use zeroize::Zeroizing;
 
-use super::agent;
+use super::tls;
 use super::trouble::Trouble;
-use crate::config::WebUrl;
+use crate::config::{WebTarget, WebUrl};
 use crate::failure::Failure;
 use crate::secret;
 
@@ -20,31 +20,29 @@ const MAX_ANSWER: u64 = 64 * 1024;
 /// Carries `t=…,v1=…`: seconds since 1970, and HMAC-SHA-256 (hex) of those, a full stop and the body.
 const SIGNATURE: &str = "Stepgate-Signature";
 
-/// Where and how.
-pub(super) struct Target<'a> {
-    pub(super) url: &'a WebUrl,
-    pub(super) secret_file: &'a Path,
-    pub(super) authorization_file: Option<&'a Path>,
-    pub(super) ca: Option<&'a Path>,
-}
-
 /// Posts to one address.
 pub(super) struct Poster {
     agent: ureq::Agent,
     url: String,
-    secret: Zeroizing<String>,
+    /// Signs, where the receiver can tell.
+    secret: Option<Zeroizing<String>>,
     authorization: Option<Zeroizing<String>>,
 }
 
 impl Poster {
     /// Reads the secrets and certificates that are needed.
-    pub(super) fn new(target: &Target<'_>) -> Result<Self, Failure> {
+    pub(super) fn new(target: &WebTarget) -> Result<Self, Failure> {
         Ok(Self {
-            agent: agent::agent(target.ca)?,
+            agent: tls::agent(target.ca.as_deref())?,
             url: target.url.url.clone(),
-            secret: secret::read_private(target.secret_file)?,
-            authorization: target.authorization_file.map(secret::read_private).transpose()?,
+            secret: Some(secret::read_private(&target.secret_file)?),
+            authorization: target.authorization_file.as_deref().map(secret::read_private).transpose()?,
         })
+    }
+
+    /// To an address that is itself what protects it.
+    pub(super) fn unsigned(url: &WebUrl, ca: Option<&Path>) -> Result<Self, Failure> {
+        Ok(Self { agent: tls::agent(ca)?, url: url.url.clone(), secret: None, authorization: None })
     }
 
     /// Posts; returns once the receiver has said that it has it (2xx).
@@ -55,11 +53,10 @@ impl Poster {
         body: &[u8],
     ) -> Result<(), Trouble> {
         let now = jiff::Timestamp::now().as_second();
-        let mut request = self
-            .agent
-            .post(&self.url)
-            .header(header::CONTENT_TYPE, content_type)
-            .header(SIGNATURE, self.signature(now, body)?);
+        let mut request = self.agent.post(&self.url).header(header::CONTENT_TYPE, content_type);
+        if let Some(secret) = &self.secret {
+            request = request.header(SIGNATURE, signature(secret, now, body)?);
+        }
         for (name, value) in headers {
             request = request.header(*name, value);
         }
@@ -76,15 +73,6 @@ impl Poster {
         outcome
     }
 
-    fn signature(&self, now: i64, body: &[u8]) -> Result<String, Trouble> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes())
-            .map_err(|_| Trouble::new("its secret cannot be used"))?;
-        mac.update(format!("{now}.").as_bytes());
-        mac.update(body);
-        let mac = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
-        Ok(format!("t={now},v1={mac}"))
-    }
-
     /// An error without the address: its path may be all that protects it.
     fn said(&self, error: &ureq::Error) -> String {
         match error {
@@ -94,6 +82,15 @@ impl Poster {
             other => other.to_string().replace(&self.url, "…"),
         }
     }
+}
+
+fn signature(secret: &str, now: i64, body: &[u8]) -> Result<String, Trouble> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+        .map_err(|_| Trouble::new("its secret cannot be used"))?;
+    mac.update(format!("{now}.").as_bytes());
+    mac.update(body);
+    let mac = data_encoding::HEXLOWER.encode(&mac.finalize().into_bytes());
+    Ok(format!("t={now},v1={mac}"))
 }
 
 fn outcome(response: &Response<ureq::Body>) -> Result<(), Trouble> {

@@ -24,6 +24,11 @@ impl Renderer {
         Self { style, subjects: (sink.names == Names::Open).then(|| log.subjects().clone()) }
     }
 
+    /// Records as they are, without names.
+    pub(super) const fn as_written() -> Self {
+        Self { style: Style::Jsonl, subjects: None }
+    }
+
     /// One line, without a line feed.
     pub(super) fn line(&self, stored: &Stored) -> Result<Vec<u8>, Trouble> {
         if self.style == Style::Jsonl && self.subjects.is_none() {

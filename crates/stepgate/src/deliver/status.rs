@@ -15,6 +15,9 @@ pub(super) struct Status {
     /// Where to, without anything secret.
     pub(super) to: String,
     state: Mutex<State>,
+    /// Held by whoever writes the cursor's file: its courier, or an operator who has it send again. A disk that hangs
+    /// must not keep anybody from the state.
+    writing: Mutex<()>,
     /// Woken when something was asked of it.
     pub(super) asked: Notify,
 }
@@ -28,18 +31,22 @@ pub(super) struct State {
     pub(super) failing: Option<Instant>,
     /// Why.
     pub(super) error: Option<String>,
-    /// Send again from here on.
+    /// Send again from here on; the cursor's file says so already.
     pub(super) reset: Option<u64>,
 }
 
 impl Status {
     pub(super) fn new(name: &str, kind: &'static str, to: String) -> Arc<Self> {
-        let state = Mutex::default();
-        Arc::new(Self { name: name.to_owned(), kind, to, state, asked: Notify::new() })
+        let (state, writing) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { name: name.to_owned(), kind, to, state, writing, asked: Notify::new() })
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One more try has failed; how long nothing has worked by now, if this was not the first.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
+use ureq::tls::Certificate;
 
 use crate::failure::Failure;
 
@@ -34,6 +35,13 @@ pub(super) fn config(
         Failure::usage(format!("{} and {} cannot be used: {error}", cert.display(), key.display()))
     })?;
     Ok(Arc::new(config))
+}
+
+/// What calls whoever shows a certificate by the CA in this file, or by one of the system's.
+pub(crate) fn agent(ca: Option<&Path>) -> Result<ureq::Agent, Failure> {
+    let roots = authorities(ca)?;
+    let roots = roots.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+    Ok(crate::agent::agent(roots))
 }
 
 /// The certificates in this file, or those that the system trusts.

@@ -4,7 +4,7 @@ use stepgate_store::Place;
 
 use super::batch::{Batch, Source};
 use super::courier::Way;
-use super::post::{Poster, Target};
+use super::post::Poster;
 use super::trouble::Trouble;
 use crate::config::Webhook;
 
@@ -22,22 +22,12 @@ impl WebhookWay {
     }
 }
 
-/// Where a webhook of records is.
-pub(super) fn target(config: &Webhook) -> Target<'_> {
-    Target {
-        url: &config.url,
-        secret_file: &config.secret_file,
-        authorization_file: config.authorization_file.as_deref(),
-        ca: config.ca.as_deref(),
-    }
-}
-
 impl Way for WebhookWay {
     fn open(&mut self, from: u64, _: Option<Place>, _: &Source) -> Result<u64, Trouble> {
         self.settled = from;
         // Read anew each time: secrets and certificates are renewed.
         self.poster = None;
-        let poster = Poster::new(&target(&self.config)).map_err(|failure| Trouble::new(failure.message))?;
+        let poster = Poster::new(&self.config.target).map_err(|failure| Trouble::new(failure.message))?;
         self.poster = Some(poster);
         Ok(from)
     }

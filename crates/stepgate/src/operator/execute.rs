@@ -225,15 +225,26 @@ fn status(operations: &Operations) -> Value {
     })
 }
 
+/// Does what blocks, off the threads that serve.
+pub(crate) async fn off<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Failure::unreachable("the gate could not finish this; see its own log"))?
+}
+
+/// A failure of the log itself, of which nobody who asked is to blame: 3, but for what was too much to be recorded.
 pub(crate) fn log_error(error: &LogError) -> Failure {
     if error.is_no_space() {
         return Failure::unreachable(error.to_string())
             .hint("make room on the disk of the data directory; the gate goes on by itself, then try again");
     }
-    if matches!(error, LogError::Poisoned(_) | LogError::Closed) {
-        return Failure::unreachable(error.to_string()).hint("see the gate's own log, and `stepgate doctor`");
-    }
-    Failure::usage(error.to_string()).hint("see the gate's own log, and `stepgate doctor`")
+    let failure = match error {
+        LogError::TooLarge(_) => Failure::usage(error.to_string()),
+        _ => Failure::unreachable(error.to_string()),
+    };
+    failure.hint("see the gate's own log, and `stepgate doctor`")
 }
 
 fn person_error(error: PersonError) -> Failure {

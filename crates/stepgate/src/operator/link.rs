@@ -3,7 +3,6 @@
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use stepgate_types::Actor;
 
@@ -12,16 +11,10 @@ use super::{Operator, Reply};
 use crate::config::Config;
 use crate::deliver::Delivery;
 use crate::failure::Failure;
-use crate::store::{Refused, Store};
+use crate::store::Store;
 
 /// Answers that wait to be printed.
 const QUEUE: usize = 64;
-
-/// How long a data directory may be in use by somebody who has no socket.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// How often it is tried meanwhile.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// An open way. Several commands may go over it, one after the other.
 pub(crate) enum Link {
@@ -40,26 +33,29 @@ pub(crate) struct Here {
 impl Link {
     /// Finds the running gate, or opens the data directory.
     pub(crate) fn open(config: &Config) -> Result<Self, Failure> {
-        let began = Instant::now();
-        let store = loop {
-            if is_served(config)? {
-                return Ok(Self::Gate(Box::new(config.clone())));
-            }
-            match Store::open(config) {
-                Ok(store) => break store,
-                // A gate that is just starting or stopping, or another short command.
-                Err(Refused::InUse(_)) if began.elapsed() < PATIENCE => std::thread::sleep(PAUSE),
-                Err(refused) => return Err(refused.into()),
-            }
+        let Some(store) = Store::open_once_free(config, || is_served(config))? else {
+            return Ok(Self::Gate(Box::new(config.clone())));
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        let delivery = Delivery::new(&config.audit, &config.data, &store.log, &store.clock);
+        let delivery = Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
+            .notifying(&config.notify, &config.console.url);
         let operations = Operations { store, sessions: None, delivery: Arc::new(delivery) };
         Ok(Self::Here(Box::new(Here { operations, runtime })))
+    }
+
+    /// The running gate, for what has no end: the directory would be kept from it.
+    pub(crate) fn to_gate(config: &Config) -> Result<Self, Failure> {
+        let no_gate = || {
+            Failure::unreachable(
+                "no gate serves this data directory, and following would keep one from starting",
+            )
+            .hint("start it (stepgate serve) and try again, or see what is there without --follow")
+        };
+        if is_served(config)? { Ok(Self::Gate(Box::new(config.clone()))) } else { Err(no_gate()) }
     }
 
     /// Sends one command; rows and text go to `each`. What there is to say at the end is returned.
@@ -100,13 +96,15 @@ impl Here {
     ) -> Result<Option<String>, Failure> {
         let by = Actor::Operator(Some(rustix::process::getuid().as_raw()));
         self.runtime.block_on(async {
-            let (sender, mut replies) = tokio::sync::mpsc::channel(QUEUE);
+            let (sender, replies) = tokio::sync::mpsc::channel(QUEUE);
             let work = async {
                 let result = execute(&self.operations, &by, command, &sender).await;
                 drop(sender);
                 result
             };
             let print = async {
+                // Gone where no more is wanted, so that the work ends too.
+                let mut replies = replies;
                 while let Some(reply) = replies.recv().await {
                     each(reply)?;
                 }
@@ -149,9 +147,10 @@ fn over_socket(
     if line.len() > super::socket::MAX_COMMAND {
         return Err(Failure::usage("the command is too long"));
     }
-    stream.write_all(&line).map_err(|error| lost(&error))?;
+    let written = stream.write_all(&line);
     for line in BufReader::new(stream).lines() {
-        let line = line.map_err(|error| lost(&error))?;
+        // Who has no room for the command says so without reading it.
+        let line = line.map_err(|error| lost(written.as_ref().err().unwrap_or(&error)))?;
         match serde_json::from_str(&line).map_err(|error| lost(&error))? {
             Reply::Done(said) => return Ok(said),
             Reply::Failed(failure) => return Err(failure),

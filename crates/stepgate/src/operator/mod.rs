@@ -8,6 +8,6 @@ mod link;
 mod socket;
 
 pub(crate) use command::{Operator, Reply};
-pub(crate) use execute::{Operations, log_error};
+pub(crate) use execute::{Operations, log_error, off};
 pub(crate) use link::{Link, is_served};
 pub(crate) use socket::{AdminSocket, serve};

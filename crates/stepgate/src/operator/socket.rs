@@ -87,7 +87,10 @@ pub(crate) async fn serve(
             continue;
         };
         while running.try_join_next().is_some() {}
-        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else { continue };
+        let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
+            refuse(&stream);
+            continue;
+        };
         let operations = Arc::clone(&operations);
         running.spawn(async move {
             let _slot = slot;
@@ -97,6 +100,16 @@ pub(crate) async fn serve(
         });
     }
     running.shutdown().await;
+}
+
+/// Says that there is no room, without waiting for anybody: a line goes into the socket's empty buffer.
+fn refuse(stream: &UnixStream) {
+    let failure = Failure::unreachable("too many commands at once")
+        .hint(format!("the gate does {MAX_CONNECTIONS} at a time; try again, and see who follows the log"));
+    if let Ok(mut line) = serde_json::to_vec(&Reply::Failed(failure)) {
+        line.push(b'\n');
+        let _ = stream.try_write(&line);
+    }
 }
 
 async fn connection(stream: UnixStream, operations: &Operations) -> std::io::Result<()> {

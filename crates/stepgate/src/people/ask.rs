@@ -16,7 +16,7 @@ use crate::output::{self, Listing};
 use crate::system::SystemClock;
 
 /// The largest file of statements, in bytes: what the gate takes.
-const MAX_FILE: u64 = 64 << 10;
+const MAX_FILE: u64 = 32 << 10;
 
 /// `stepgate request open FILE`.
 pub(crate) fn open(args: &OpenArgs) -> Result<(), Failure> {
@@ -73,7 +73,7 @@ fn read(args: &OpenArgs) -> Result<String, Failure> {
         read(&mut file, &mut text).map_err(|error| trouble(&error))?;
     }
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > MAX_FILE {
-        return Err(Failure::usage(format!("{} has more than 64 KiB", path.display()))
+        return Err(Failure::usage(format!("{} has more than 32 KiB", path.display()))
             .hint("a request is for what somebody can read and approve: open several"));
     }
     Ok(text)

@@ -1,20 +1,15 @@
 //! Calls of the API.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use serde_json::Value;
 use ureq::http;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::Certificate;
 
 use super::logins::{self, Login};
+use crate::agent::agent;
 use crate::args::AsArgs;
 use crate::config::safe_url;
 use crate::failure::Failure;
 use crate::harmless::harmless;
-
-/// How long a call may take in all.
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The largest answer that is read, in bytes: a page of a statement, escaped, with room to spare.
 const MAX_ANSWER: u64 = 16 * 1024 * 1024;
@@ -48,24 +43,7 @@ impl Api {
             return Err(Failure::usage(format!("{} {why}", harmless(url)))
                 .hint("passwords and codes must not cross a network in the clear: https://gate.example"));
         }
-        let roots = match ca_pem {
-            Some(pem) => RootCerts::Specific(Arc::new(certificates(pem)?)),
-            None => RootCerts::Specific(Arc::new(system_roots())),
-        };
-        let tls = TlsConfig::builder()
-            .provider(TlsProvider::Rustls)
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(roots)
-            .build();
-        let agent = ureq::Agent::config_builder()
-            .tls_config(tls)
-            .timeout_global(Some(TIMEOUT))
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .proxy(None)
-            .user_agent(concat!("stepgate/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .into();
+        let agent = agent(ca_pem.map_or_else(|| Ok(system_roots()), certificates)?);
         let url = url.trim_end_matches('/').to_owned();
         Ok(Self { agent, url, token: None, name: "NAME".to_owned() })
     }

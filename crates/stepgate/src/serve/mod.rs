@@ -7,6 +7,7 @@ mod listen;
 mod logging;
 mod notify;
 mod observed;
+mod passkeys;
 mod reload;
 mod warnings;
 
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use stepgate_approval::OidcFactor;
 use stepgate_console::{Api, Encryption};
 use stepgate_proxy::{Gate, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +26,7 @@ use crate::certificate;
 use crate::config::Config;
 use crate::deliver::{self, Delivery};
 use crate::failure::Failure;
+use crate::oidc;
 use crate::operator::{self, AdminSocket, Operations, log_error};
 use crate::output;
 use crate::rules;
@@ -55,7 +58,13 @@ pub(crate) fn run(config: &Path, args: &ServeArgs) -> Result<(), Failure> {
     hardening::no_core_dumps()?;
     hardening::enough_files(&config.limits);
     let ready = prepare(&config)?;
-    let store = Store::open(&config)?;
+    // Not only a short command is waited for: a gate that ends as this one begins closes its socket before its log.
+    let served = || Ok(operator::is_served(&config).unwrap_or(false));
+    let store = match Store::open_once_free(&config, served)? {
+        Some(store) => store,
+        // Which says by whom it is in use.
+        None => Store::open(&config)?,
+    };
     store.log.set_upkeep(config.audit.upkeep);
     let outcome = open_doors(&config, ready, &store);
     let closed = store.close();
@@ -86,6 +95,7 @@ fn prepare(config: &Config) -> Result<Ready, Failure> {
     let rules = rules::load(config)?;
     let upstreams = upstreams::all(config)?;
     deliver::check(&config.audit)?;
+    deliver::check_notifiers(&config.notify)?;
     if config.audit.checkpoints.is_empty() {
         tracing::warn!("no checkpoint leaves this host: see audit.checkpoints");
     }
@@ -116,6 +126,9 @@ async fn serve(
     let store = store.share();
     let events = vec![reload::loaded(config), policy_loaded(&ready.rules)];
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
+    if let Some(passkeys) = passkeys::factor(config)? {
+        store.desk.plug(Arc::new(passkeys));
+    }
     let gate = Gate::new(Parts {
         databases: ready.upstreams,
         rules: Arc::new(ready.rules),
@@ -132,8 +145,16 @@ async fn serve(
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let (drain, draining) = watch::channel(Shutdown::Serving);
-    let delivery = Arc::new(Delivery::new(&config.audit, &config.data, &store.log, &store.clock));
+    let delivery = Arc::new(
+        Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
+            .notifying(&config.notify, &config.console.url),
+    );
+    let oidc = oidc::provider(config, &store.clock, &store.entropy)?;
+    if oidc.is_some() {
+        store.desk.plug(Arc::new(OidcFactor));
+    }
     let api = Api::new(stepgate_console::Parts {
+        oidc,
         desk: store.desk.clone(),
         people: store.people.clone(),
         log: store.log.clone(),

@@ -151,13 +151,21 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
         ("listen", started.listen == now.listen),
         ("console.listen", started.console.listen == now.console.listen),
         ("console.url", started.console.url == now.console.url),
+        ("console.attestation_roots", started.console.attestation_roots == now.console.attestation_roots),
         ("metrics.listen", started.metrics == now.metrics),
         ("data", started.data == now.data),
         ("keys.master_file", started.master_file == now.master_file),
         ("factors", started.factors == now.factors),
         ("audit.ordinary", started.audit.ordinary_durable == now.audit.ordinary_durable),
+        ("sealed_requests", started.sealed_requests == now.sealed_requests),
         ("audit.sinks", started.audit.sinks == now.audit.sinks),
         ("audit.checkpoints", started.audit.checkpoints == now.audit.checkpoints),
+        ("audit.witnesses", started.audit.witnesses == now.audit.witnesses),
+        ("audit.retention", started.audit.upkeep.keep == now.audit.upkeep.keep),
+        ("audit.verify_every", started.audit.upkeep.verify_every == now.audit.upkeep.verify_every),
+        ("oidc", started.oidc == now.oidc),
+        ("notify", started.notify == now.notify),
+        ("audit.track_subjects", started.audit.track_subjects == now.audit.track_subjects),
     ];
     fixed.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
 }

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 
+use stepgate_record::Cosigner;
 use stepgate_testkit::until;
 
 use crate::receivers::seqs;
@@ -50,7 +51,14 @@ fn operators_see_how_far_sinks_are_and_have_them_send_again() {
         let refused = world.gate.run(["audit", "sink", "reset", wrong[0], "--from", wrong[1]], "").unwrap();
         assert_eq!(refused.status, 1, "{}", refused.text());
     }
-    assert!(world.recorded("sink.reset", "\"operator\":"));
+    let resets: Vec<_> = world.records().into_iter().filter(|it| it["type"] == "sink.reset").collect();
+    assert_eq!(resets.len(), 1, "{resets:?}");
+    let reset = &resets[0];
+    assert_eq!(
+        (&reset["name"], &reset["kind"], &reset["cursor"]),
+        (&"disk".into(), &"file".into(), &0.into())
+    );
+    assert!(reset["operator"].is_string(), "{reset}");
     // While none serves, too.
     assert_eq!(world.gate.terminate().unwrap(), 0);
     world.gate.run(["audit", "sink", "reset", "disk", "--from", "3"], "").unwrap().ok().unwrap();
@@ -75,17 +83,57 @@ fn figures(address: std::net::SocketAddr) -> String {
 }
 
 #[test]
+fn a_witness_is_shown_where_sinks_are_and_one_that_has_seen_more_than_there_is_raises_an_alarm() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Says to whoever asks that it has seen a million records.
+    let witness = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", witness.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in witness.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 64 * 1024]);
+            let answer = "HTTP/1.1 409 Conflict\r\nContent-Length: 8\r\nConnection: close\r\n\r\n1000000\n";
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    let vkey = Cosigner::new("witness.example", &[9; 32]).unwrap().key();
+    let mut world = World::with_audit(&format!("  witnesses: [{{vkey: {vkey}, url: \"{url}\", every: 1s}}]"));
+    world.configure(&format!("metrics: {{listen: {address}}}"));
+    world.gate.serve().unwrap();
+    until("the alarm", SOON, || world.recorded("integrity.failed", "the witness witness.example")).unwrap();
+    let row = world.sink("witness.example");
+    assert_eq!((&row["kind"], &row["state"]), (&"witness".into(), &"failing".into()), "{row}");
+    assert!(row["error"].as_str().unwrap().contains("cut short or restored"), "{row}");
+    let doctor = world.gate.run(["doctor"], "").unwrap().text();
+    assert!(doctor.contains("sink witness.example") && doctor.contains("cut short"), "{doctor}");
+    let figures = figures(address);
+    let failures = figures
+        .lines()
+        .find_map(|line| line.strip_prefix("stepgate_witness_failures_total{witness=\"witness.example\"} "));
+    assert!(failures.is_some_and(|failures| failures != "0"), "{figures}");
+    assert!(figures.contains("stepgate_witness_age_seconds{witness=\"witness.example\"} "), "{figures}");
+}
+
+#[test]
 fn a_gate_whose_checkpoints_stay_at_home_is_warned_of_and_one_without_its_secrets_does_not_start() {
     let mut world = World::new();
     let doctor = world.gate.run(["doctor"], "").unwrap().text();
     assert!(doctor.contains("checkpoints") && doctor.contains("none leave this host"), "{doctor}");
     assert!(world.gate.log().contains("no checkpoint leaves this host"), "{}", world.gate.log());
     world.audit("  sinks: {lake: {webhook: \"https://lake.example/in\", secret_file: not-there}}");
+    let vkey = Cosigner::new("witness.example", &[9; 32]).unwrap().key();
+    world.edit(
+        "ordinary: durable\n",
+        &format!(
+            "ordinary: durable\n  retention: {{keep: 2200d}}\n  verify_every: 24h\n  track_subjects: true\n  \
+             witnesses: [{{vkey: {vkey}}}]\n  checkpoints: [{{file: /nowhere}}]\n"
+        ),
+    );
     world.gate.serving().unwrap().signal("HUP").unwrap();
-    until("the warning", SOON, || {
-        world.gate.log().contains("audit.sinks has changed, which takes a restart")
-    })
-    .unwrap();
+    for what in ["sinks", "checkpoints", "witnesses", "retention", "verify_every", "track_subjects"] {
+        let warning = format!("audit.{what} has changed, which takes a restart");
+        until(&warning, SOON, || world.gate.log().contains(&warning)).unwrap();
+    }
     assert_eq!(world.gate.terminate().unwrap(), 0);
     let refused = world.gate.serve().unwrap_err().to_string();
     assert!(refused.contains("audit.sinks.lake") && refused.contains("not-there"), "{refused}");

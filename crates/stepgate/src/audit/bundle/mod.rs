@@ -8,4 +8,4 @@ mod spool;
 pub(super) use files::{BundleDir, BundleTar, is_bundle_dir, is_tar};
 pub(super) use gate::{bundle, prove, seal};
 pub(super) use pack::{Target, Wanted, free_file, new_id, pack, target};
-pub(super) use spool::{Spool, create};
+pub(super) use spool::{Spool, create, sync_parent};

@@ -5,12 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags};
 use serde_json::Value;
 use stepgate_record::Filter;
 use stepgate_record::bundle::{Examined, FileInfo, Files as _, Format, Manifest, TarWriter, examine, files};
 use stepgate_types::Entropy as _;
 
-use super::{BundleDir, Spool, create};
+use super::{BundleDir, Spool, create, sync_parent};
 use crate::audit::AuditOperator;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator, Reply};
@@ -127,12 +128,32 @@ fn free_dir(path: &Path) -> Result<(), Failure> {
     }
     match fs::read_dir(path) {
         Ok(mut entries) => match entries.next() {
-            None => Ok(()),
+            None => replaceable(path),
             Some(_) => Err(Failure::usage(format!("{} is not empty", path.display()))
                 .hint("name a directory that is not there yet; an export is never mixed with another")),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(Failure::file("write", path, &error)),
+    }
+}
+
+/// An export takes the place of an empty directory, which not every one lets itself be.
+fn replaceable(path: &Path) -> Result<(), Failure> {
+    let refused = |what: &str| {
+        Err(Failure::usage(format!("{} {what}, which no export can take the place of", path.display()))
+            .hint(format!("name a directory in it: --out {}", path.join("export").display())))
+    };
+    // `.` and `..` are no names.
+    if path.file_name().is_none() {
+        return refused("is the directory itself");
+    }
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    match rustix::fs::statx(rustix::fs::CWD, path, flags, StatxFlags::BASIC_STATS) {
+        Ok(there) if there.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) => {
+            refused("is a mount point")
+        }
+        // Where the system does not tell, renaming will.
+        _ => Ok(()),
     }
 }
 
@@ -290,7 +311,7 @@ fn archive(dir: &Path, order: &[&str], path: &Path) -> io::Result<()> {
     tar.finish()?.flush()?;
     whole.as_file().sync_all()?;
     whole.persist_noclobber(path).map_err(|error| error.error)?;
-    Ok(())
+    sync_parent(path)
 }
 
 fn move_to(spool: &Spool, path: &Path) -> io::Result<()> {
@@ -301,5 +322,7 @@ fn move_to(spool: &Spool, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    fs::rename(spool.path(), path)
+    File::open(spool.path())?.sync_all()?;
+    fs::rename(spool.path(), path)?;
+    sync_parent(path)
 }

@@ -30,7 +30,7 @@ impl Spool {
     /// Makes one beside the target, after what killed exports left there was removed.
     pub(crate) fn beside(target: &Path) -> Result<Self, Failure> {
         let trouble = |error: io::Error| Failure::file("write", target, &error);
-        let parent = target.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let parent = parent(target);
         sweep(parent);
         let mut name = [0; 8];
         SystemEntropy.fill(&mut name).map_err(|error| trouble(io::Error::other(error.to_string())))?;
@@ -67,6 +67,15 @@ impl Drop for Spool {
 /// A new file that nobody else reads.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A file that was just given its name keeps it from here on, whatever happens to the power.
+pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
+    File::open(parent(path))?.sync_all()
 }
 
 /// The directory itself, and not what a link leads to.

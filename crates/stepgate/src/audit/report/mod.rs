@@ -22,6 +22,7 @@ pub(crate) use known::known;
 pub(crate) use make::make;
 
 use super::AuditOperator;
+use super::bundle::sync_parent;
 use super::filter::{in_order, time};
 use crate::args::{ReportArgs, ReportCommand, ReportFormat};
 use crate::failure::Failure;
@@ -182,7 +183,8 @@ fn write_file(path: &Path, text: &str) -> std::io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     file.write_all(text.as_bytes())?;
     file.as_file().sync_all()?;
-    file.persist(path).map(drop).map_err(|error| error.error)
+    file.persist(path).map_err(|error| error.error)?;
+    sync_parent(path)
 }
 
 /// A cell as text.

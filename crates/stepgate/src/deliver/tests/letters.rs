@@ -11,10 +11,14 @@ use stepgate_record::{Checkpoint, SignedNote};
 use super::posts::{SECRET, request, secret, url};
 use super::receiver::Receiver;
 use super::world::{World, until};
-use crate::config::{Way, WayTo, WayWebhook};
+use crate::config::{Way, WayTo, WebTarget};
 
 fn ways(name: &str, to: WayTo, every: u64) -> Vec<Way> {
-    vec![Way { name: name.to_owned(), to, every: Duration::from_secs(every) }]
+    vec![way(name, to, Duration::from_secs(every))]
+}
+
+fn way(name: &str, to: WayTo, every: Duration) -> Way {
+    Way { name: name.to_owned(), to, every }
 }
 
 fn sizes(dir: &Path) -> Vec<u64> {
@@ -33,24 +37,35 @@ fn verified(world: &World, text: &str) -> u64 {
 
 #[test]
 fn a_directory_gets_a_checkpoint_in_each_interval_in_which_the_log_grew() {
+    const EVERY: Duration = Duration::from_millis(100);
     let world = World::new();
     let dir = world.dir.path().join("worm");
-    let running = world.deliver(Vec::new(), ways("file", WayTo::File(dir.clone()), 1));
+    let deliver = || world.deliver(Vec::new(), vec![way("file", WayTo::File(dir.clone()), EVERY)]);
+    let running = deliver();
     running.fails_with("is it mounted?");
     fs::create_dir(&dir).unwrap();
     let mut expected = Vec::new();
     for _ in 0..3 {
         let end = world.grow(10);
-        until("a checkpoint of all", || sizes(&dir).contains(&end));
+        until("a checkpoint of all", || running.lag() == 0);
+        assert!(sizes(&dir).contains(&end));
         expected.push(end);
     }
-    // Nothing grows, nothing leaves; and a restart sends none again.
-    std::thread::sleep(Duration::from_millis(2200));
+    // Nothing grows, nothing leaves, over many intervals; and a restart sends none again. Each that leaves is also put
+    // at `latest` anew.
+    use std::os::unix::fs::MetadataExt as _;
+    let latest = || {
+        let meta = fs::metadata(dir.join("latest.checkpoint")).unwrap();
+        (meta.ino(), meta.ctime(), meta.ctime_nsec())
+    };
+    let (told, last) = (sizes(&dir), latest());
+    assert_eq!(told.last(), expected.last());
+    std::thread::sleep(EVERY * 10);
+    assert_eq!((sizes(&dir), latest()), (told.clone(), last));
     drop(running);
-    let (told, count) = (sizes(&dir), sizes(&dir).len());
-    let running = world.deliver(Vec::new(), ways("file", WayTo::File(dir.clone()), 1));
-    std::thread::sleep(Duration::from_millis(1500));
-    assert_eq!(sizes(&dir), told, "{count}");
+    let running = deliver();
+    std::thread::sleep(EVERY * 10);
+    assert_eq!((sizes(&dir), latest()), (told.clone(), last));
     assert_eq!(running.lag(), 0);
     assert!(running.delivery.metrics().contains("stepgate_checkpoint_age_seconds{way=\"file\"} 0\n"));
     for size in &told {
@@ -73,6 +88,47 @@ fn a_checkpoint_that_is_there_already_and_is_another_one_is_kept_and_told_of() {
     running.fails_with("something else");
     assert_eq!(fs::read_to_string(&forged).unwrap(), "stepgate/other\n3\nAAAA\n");
     assert!(running.lag() > 0);
+}
+
+#[test]
+fn what_has_left_is_remembered_by_where_it_went_and_not_by_the_place_in_the_configuration() {
+    let world = World::new();
+    let (one, other) = (world.dir.path().join("one"), world.dir.path().join("other"));
+    fs::create_dir(&one).unwrap();
+    fs::create_dir(&other).unwrap();
+    let at = |dir: &Path| WayTo::File(dir.to_owned());
+    let running = world.deliver(Vec::new(), ways("file", at(&one), 3600));
+    until("the first", || running.lag() == 0);
+    drop(running);
+    // Another one comes first now, which has nothing yet; that which has all is sent nothing.
+    let latest = || fs::metadata(one.join("latest.checkpoint")).unwrap().modified().unwrap();
+    let before = latest();
+    let hour = Duration::from_secs(3600);
+    let ways = vec![way("file", at(&other), hour), way("file-2", at(&one), hour)];
+    let running = world.deliver(Vec::new(), ways);
+    let lag = |number: usize| running.delivery.rows(true)[number]["lag"].clone();
+    assert_eq!(lag(1), 0);
+    until("the first of the other", || lag(0) == 0);
+    assert_eq!(sizes(&other), sizes(&one));
+    assert_eq!(latest(), before);
+}
+
+#[test]
+fn a_link_at_the_newest_is_replaced_and_what_it_leads_to_left_alone() {
+    let world = World::new();
+    let dir = world.dir.path().join("worm");
+    fs::create_dir(&dir).unwrap();
+    let victim = world.dir.path().join("victim");
+    fs::write(&victim, "mine").unwrap();
+    for name in ["latest.unfinished", "latest.checkpoint"] {
+        std::os::unix::fs::symlink(&victim, dir.join(name)).unwrap();
+    }
+    let running = world.deliver(Vec::new(), ways("file", WayTo::File(dir.clone()), 1));
+    until("a checkpoint", || running.lag() == 0);
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    let latest = dir.join("latest.checkpoint");
+    assert!(fs::symlink_metadata(&latest).unwrap().is_file());
+    assert_eq!(verified(&world, &fs::read_to_string(&latest).unwrap()), world.log.len());
 }
 
 #[test]
@@ -113,7 +169,7 @@ fn a_webhook_gets_the_signed_note_as_it_is_and_is_tried_again() {
             }
         })
     };
-    let webhook = WayWebhook {
+    let webhook = WebTarget {
         url: url(&receiver, "http"),
         secret_file: secret(world.dir.path(), "secret", SECRET),
         authorization_file: Some(secret(world.dir.path(), "token", "Bearer t0ken")),

@@ -2,6 +2,8 @@
 
 mod files;
 mod letters;
+mod links;
+mod notices;
 mod posts;
 mod receiver;
 mod syslogs;

@@ -12,7 +12,7 @@ use rustls::version::{TLS12, TLS13};
 
 use super::receiver::{Receiver, Stream, server};
 use super::world::{Certificates, World, all_of, seq, until};
-use crate::config::{Format, Names, Sink, To, WebUrl, Webhook};
+use crate::config::{Format, Names, Sink, To, WebTarget, WebUrl, Webhook};
 
 pub(super) const SECRET: &str = "a secret of this test";
 
@@ -35,7 +35,8 @@ pub(super) fn secret(dir: &Path, name: &str, text: &str) -> PathBuf {
 
 fn sink(world: &World, url: WebUrl) -> Vec<Sink> {
     let secret_file = secret(world.dir.path(), "secret", SECRET);
-    let webhook = Webhook { url, secret_file, authorization_file: None, ca: None, array: false };
+    let target = WebTarget { url, secret_file, authorization_file: None, ca: None };
+    let webhook = Webhook { target, array: false };
     vec![Sink {
         name: "lake".to_owned(),
         to: To::Webhook(webhook),
@@ -214,6 +215,7 @@ fn a_receiver_that_fails_in_every_way_gets_all_in_the_end_and_in_order() {
         assert!(all.contains(said), "{said} is not in {all}");
     }
     running.done();
+    until("it to work", || running.row()["state"] == "ok" && running.row()["error"].is_null());
     drop(running);
     assert_eq!(world.cursor("lake"), Some(world.log.len()));
 }
@@ -286,7 +288,11 @@ fn that_nothing_gets_through_for_long_is_recorded_once_and_so_is_that_it_does_ag
         running.delivery.sinks[0].asked.notify_one();
         told("store.degraded") == 1
     });
-    std::thread::sleep(Duration::from_millis(1500));
+    let failures = running.failures();
+    until("more tries that fail", || {
+        running.delivery.sinks[0].asked.notify_one();
+        running.failures() > failures + 5
+    });
     assert_eq!((told("store.degraded"), told("store.recovered")), (1, 0));
     let got = Got::default();
     let _receiver = {
@@ -298,6 +304,7 @@ fn that_nothing_gets_through_for_long_is_recorded_once_and_so_is_that_it_does_ag
         told("store.recovered") == 1
     });
     running.done();
+    until("it to work", || running.row()["state"] == "ok" && running.row()["failing_seconds"].is_null());
     assert_eq!((told("store.degraded"), told("store.recovered")), (1, 1));
 }
 
@@ -315,7 +322,7 @@ fn https_is_checked_and_a_secret_that_others_can_read_is_refused() {
     let with = |ca: &Certificates| {
         let mut sinks = sink(&world, url(&receiver, "https"));
         let To::Webhook(webhook) = &mut sinks[0].to else { panic!() };
-        webhook.ca = Some(ca.ca.clone());
+        webhook.target.ca = Some(ca.ca.clone());
         sinks
     };
     let running = world.deliver(with(&theirs), Vec::new());
@@ -367,4 +374,23 @@ fn a_receiver_that_is_away_costs_no_memory_and_a_log_that_is_busy_no_request_a_r
     let requests = got.sizes.lock().unwrap().len() - before;
     let most = began.elapsed().as_millis() / 100 + 3;
     assert!(requests as u128 <= most, "{requests} requests, {most}");
+}
+
+#[test]
+fn a_reset_is_on_disk_when_it_is_said_to_be_done_whatever_the_sink_is_at() {
+    let world = World::new();
+    let got = Got::default();
+    // Takes one, and says nothing more until nobody listens.
+    let receiver = got.receiver(|before, _| if before == 0 { Answer::Takes } else { Answer::Hangs });
+    let running = world.deliver(sink(&world, url(&receiver, "http")), Vec::new());
+    world.begun("lake");
+    world.grow(30);
+    running.done();
+    world.grow(5);
+    until("it to hang", || got.sizes.lock().unwrap().len() > 1);
+    running.delivery.reset(true, "lake", 3).unwrap();
+    assert_eq!(world.cursor("lake"), Some(3));
+    // As the courier ends, it does not write what it had before over that.
+    drop(running);
+    assert_eq!(world.cursor("lake"), Some(3));
 }

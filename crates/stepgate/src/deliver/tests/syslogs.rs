@@ -140,10 +140,11 @@ impl Python {
         let out = world.dir.path().join("received");
         let mut command = Command::new("python3");
         command.arg(script).arg(&certificates.cert).arg(&certificates.key).arg(&out);
+        // No python3 is no reason to fail; a script that does not work is.
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
-        let said = std::io::BufReader::new(child.stdout.take()?);
+        let said = std::io::BufReader::new(child.stdout.take().unwrap());
         let mut python = Self { child, said, out };
-        let port = python.line().parse().ok()?;
+        let port = python.line().parse().unwrap();
         Some((python, port))
     }
 
@@ -171,7 +172,7 @@ fn what_a_receiver_that_hangs_has_in_its_buffers_does_not_count_as_delivered() {
     let world = World::new();
     let certificates = Certificates::new(world.dir.path(), "siem");
     let Some((mut python, port)) = Python::new(&world, &certificates) else {
-        eprintln!("SKIP: no python3 with ssl; a hanging receiver that is OpenSSL's is not tried");
+        eprintln!("SKIP: no python3; a hanging receiver that is OpenSSL's is not tried");
         return;
     };
     let running = world.deliver(sink(port, &certificates), Vec::new());
@@ -181,13 +182,21 @@ fn what_a_receiver_that_hangs_has_in_its_buffers_does_not_count_as_delivered() {
     python.child.stdin.as_mut().unwrap().write_all(b"hang\n").unwrap();
     assert_eq!(python.line(), "hangs");
     let end = world.grow(200);
-    std::thread::sleep(Duration::from_secs(2));
-    assert_eq!((running.lag(), running.error()), (end - first, String::new()));
-    running.fails_with("does it hang?");
-    assert!(running.lag() >= 200, "{}", running.lag());
+    // All the while that it takes what is sent and says nothing, none of it counts.
+    until("it to be found out", || {
+        assert!(running.lag() >= end - first, "{}", running.row());
+        running.error().contains("does it hang?")
+    });
     // That it takes what is sent does not make it one that works.
-    std::thread::sleep(Duration::from_millis(1200));
-    assert!(running.lag() == 0 || running.row()["state"] == "failing", "{}", running.row());
+    let mut looks = 0;
+    until("it to go on", || {
+        let row = running.row();
+        let waits = row["lag"].as_u64().unwrap() >= end - first;
+        assert!(!waits || row["state"] == "failing", "{row}");
+        looks += u64::from(waits);
+        !waits
+    });
+    assert!(looks > 0);
     running.done();
     let received = python.seqs();
     assert!(all_of(&received, start..end), "{received:?}");
@@ -218,7 +227,9 @@ fn nothing_is_sent_to_who_cannot_prove_to_be_the_receiver() {
         let running = world.deliver(sink(receiver.address.port(), trusted), Vec::new());
         world.grow(10);
         until("a failure", || running.failures() > 0 && running.error().contains(why));
-        assert!(running.lag() > 0);
+        // Of those from when it began, which it has by now.
+        world.grow(10);
+        assert!(running.lag() >= 10, "{}", running.row());
         assert_eq!(got.seqs(), Vec::<u64>::new());
     }
 }

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::super::Delivery;
-use crate::config::{Audit, Sink, Way};
+use crate::config::{Audit, Notifier, Sink, Way};
 use crate::system::{SystemClock, SystemEntropy};
 
 /// How long anything may take.
@@ -78,10 +78,22 @@ impl World {
         super::super::check(&audit).unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let delivery = Delivery::new(&audit, &self.data(), &self.log, &clock);
+        self.run(delivery, &audit)
+    }
+
+    /// Nothing but notices.
+    pub(super) fn notify(&self, notifiers: &[Notifier]) -> Running<'_> {
+        super::super::check_notifiers(notifiers).unwrap();
+        let (audit, clock): (_, Arc<dyn Clock>) = (Audit::default(), Arc::new(SystemClock));
+        let delivery = Delivery::new(&audit, &self.data(), &self.log, &clock);
+        self.run(delivery.notifying(notifiers, "https://gate.example"), &audit)
+    }
+
+    fn run(&self, delivery: Delivery, audit: &Audit) -> Running<'_> {
         let (down, shutdown) = watch::channel(false);
         let end = {
             let _entered = self.runtime.enter();
-            delivery.start(&audit, &shutdown).unwrap()
+            delivery.start(audit, &shutdown).unwrap()
         };
         Running { delivery, down, end: Some(Box::pin(end)), world: self }
     }

@@ -1,0 +1,251 @@
+//! One login at the provider: there and back.
+
+use std::time::Duration;
+
+use openidconnect::core::{CoreAuthPrompt, CoreJwsSigningAlgorithm, CoreResponseType};
+use openidconnect::{
+    AuthenticationContextClass, AuthenticationFlow, AuthorizationCode, ClaimsVerificationError, CsrfToken,
+    Nonce, PkceCodeChallenge, PkceCodeVerifier, TokenResponse as _,
+};
+use stepgate_types::{PersonName, Strength, Timestamp};
+
+use super::claims::Authenticated;
+use super::errand::Errand;
+use super::pending::Pending;
+use super::provider::{ASK_AGAIN, Client, Oidc};
+
+/// How far the provider's clock may be behind ours.
+const CLOCK_SKEW: Duration = Duration::from_secs(5);
+
+/// Signatures that count: none, and none by a shared secret, is a signature of the provider's.
+const ALGORITHMS: [CoreJwsSigningAlgorithm; 10] = [
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha384,
+    CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha512,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha256,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha384,
+    CoreJwsSigningAlgorithm::RsaSsaPssSha512,
+    CoreJwsSigningAlgorithm::EcdsaP256Sha256,
+    CoreJwsSigningAlgorithm::EcdsaP384Sha384,
+    CoreJwsSigningAlgorithm::EcdsaP521Sha512,
+    CoreJwsSigningAlgorithm::EdDsa,
+];
+
+/// The longest `code`, `state` or `iss` of a callback that is looked at, in bytes.
+const MAX_PARAMETER: usize = 4096;
+
+/// A login that a browser is to be sent to.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// Where to.
+    pub url: String,
+    /// What the browser must bring back; to be bound to its session.
+    pub state: String,
+}
+
+/// Why a login at the provider does not count.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OidcError {
+    /// A setting makes no sense.
+    #[error("oidc: {0} of the configuration is not an address")]
+    Configuration(&'static str),
+    /// The provider is away, or what it says is not as it must be.
+    #[error("the identity provider did not answer as it should: {0}")]
+    Provider(String),
+    /// This login was not begun here, has been finished, or took too long.
+    #[error("this login at the identity provider was not begun here, or is over")]
+    UnknownState,
+    /// The provider said no (`error` of the callback).
+    #[error("the identity provider refused the login")]
+    Refused,
+    /// The token is not one for this login.
+    #[error("the identity provider's token is not good for this: {0}")]
+    Token(&'static str),
+    /// No randomness.
+    #[error("no random numbers")]
+    NoEntropy,
+}
+
+impl OidcError {
+    /// Only in which step: its own words may repeat what was sent.
+    pub(super) fn provider(step: &str, error: &impl std::error::Error) -> Self {
+        tracing::debug!(step, kind = std::any::type_name_of_val(error), "the identity provider");
+        Self::Provider(step.to_owned())
+    }
+}
+
+impl Oidc {
+    /// Begins a login of `person`, or of whoever will turn out to be it. The token will have to repeat `challenge` (a
+    /// SHA-256 over what is answered), so that no other login is taken for this one. Of the ways of the configuration,
+    /// those of at least `strength` are asked for.
+    ///
+    /// # Errors
+    /// See [`OidcError`].
+    pub fn begin(
+        &self,
+        person: Option<&PersonName>,
+        challenge: &[u8; 32],
+        strength: Strength,
+        errand: Errand,
+    ) -> Result<Begun, OidcError> {
+        let client = self.known_client()?;
+        let (state, verifier) = (self.token()?, PkceCodeVerifier::new(self.token()?));
+        let nonce = Nonce::new(hex(challenge));
+        let given = (CsrfToken::new(state.clone()), nonce.clone());
+        let mut request = client
+            .authorize_url(
+                AuthenticationFlow::<CoreResponseType>::AuthorizationCode,
+                move || given.0,
+                move || given.1,
+            )
+            .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
+            .set_max_age(Duration::ZERO)
+            .add_prompt(CoreAuthPrompt::Login);
+        for (acr, worth) in &self.settings.accepted {
+            if *worth >= strength {
+                request = request.add_auth_context_value(AuthenticationContextClass::new(acr.clone()));
+            }
+        }
+        let (url, _, _) = request.url();
+        let pending = Pending { person: person.cloned(), errand, nonce, verifier, begun: self.clock.now() };
+        self.pending.insert(&state, pending);
+        Ok(Begun { url: url.into(), state })
+    }
+
+    /// Finishes one: the browser came back with `code` and `state`, and `iss` where the provider sends it (RFC 9207).
+    /// `person` must be whom it was begun for.
+    ///
+    /// # Errors
+    /// See [`OidcError`]; the login is used up all the same.
+    pub fn finish(
+        &self,
+        person: Option<&PersonName>,
+        state: &str,
+        code: Option<&str>,
+        iss: Option<&str>,
+    ) -> Result<(Authenticated, Errand), OidcError> {
+        let given = [Some(state), code, iss];
+        if given.into_iter().flatten().any(|parameter| parameter.len() > MAX_PARAMETER) {
+            return Err(OidcError::UnknownState);
+        }
+        let pending = self.pending.take(state, self.clock.now()).ok_or(OidcError::UnknownState)?;
+        if pending.person.as_ref() != person {
+            return Err(OidcError::UnknownState);
+        }
+        // Mix-up: the answer of another provider (RFC 9207 section 2.4).
+        if iss.is_some_and(|iss| iss != self.settings.issuer) {
+            return Err(OidcError::Token("it is of another issuer"));
+        }
+        let code = AuthorizationCode::new(code.ok_or(OidcError::Refused)?.to_owned());
+        let client = self.known_client()?;
+        let answer = client
+            .exchange_code(code)
+            .map_err(|error| OidcError::provider("its token endpoint", &error))?
+            .set_pkce_verifier(pending.verifier)
+            .request(&|request| self.call(request))
+            .map_err(|error| OidcError::provider("the exchange of the code", &error))?;
+        let token = answer.id_token().ok_or(OidcError::Token("there is none"))?;
+        let check = |client: &Client| self.check_token(client, token, &pending.nonce, pending.begun);
+        let checked = match check(&client) {
+            // Its keys may have changed.
+            Err(Bad::Signature) => check(&*self.client(ASK_AGAIN)?),
+            checked => checked,
+        };
+        Ok((checked?, pending.errand))
+    }
+
+    fn check_token(
+        &self,
+        client: &Client,
+        token: &IdToken,
+        nonce: &Nonce,
+        begun: Timestamp,
+    ) -> Result<Authenticated, Bad> {
+        let (seconds, _) = (self.clock.now().micros().div_euclid(1_000_000), ());
+        let now = chrono_time(seconds).ok_or(Bad::Token("the clock is beyond all dates"))?;
+        let verifier = client
+            .id_token_verifier()
+            .set_allowed_algs(ALGORITHMS)
+            .set_time_fn(move || now)
+            .set_other_audience_verifier_fn(|_| false);
+        let claims = token.claims(&verifier, nonce).map_err(|error| Bad::from(&error))?;
+        let at = claims.auth_time().ok_or(Bad::Token("auth_time is missing"))?;
+        let at = Timestamp::from_micros(at.timestamp_micros());
+        if at.plus(CLOCK_SKEW) < whole_second(begun) {
+            return Err(Bad::Token("the login was before it was asked for"));
+        }
+        if at > self.clock.now().plus(CLOCK_SKEW) {
+            return Err(Bad::Token("the login is yet to come"));
+        }
+        let acr = claims.auth_context_ref().ok_or(Bad::Token("acr is missing"))?.as_str();
+        let strength = *self.settings.accepted.get(acr).ok_or(Bad::Token("acr is none of those accepted"))?;
+        let extra = claims.additional_claims();
+        let standard = claims.preferred_username().map(|name| name.as_str());
+        Ok(Authenticated {
+            nonce: nonce.secret().clone(),
+            issuer: self.settings.issuer.clone(),
+            subject: claims.subject().to_string(),
+            at,
+            acr: acr.to_owned(),
+            strength,
+            name: extra.name(&self.settings, standard),
+            groups: extra.groups(&self.settings),
+        })
+    }
+
+    /// 256 random bits, in hexadecimal: also within what RFC 7636 section 4.1 allows a verifier.
+    fn token(&self) -> Result<String, OidcError> {
+        let mut bytes = [0; 32];
+        self.entropy.fill(&mut bytes).map_err(|_| OidcError::NoEntropy)?;
+        Ok(hex(&bytes))
+    }
+}
+
+type IdToken = openidconnect::IdToken<
+    super::claims::Extra,
+    openidconnect::core::CoreGenderClaim,
+    openidconnect::core::CoreJweContentEncryptionAlgorithm,
+    CoreJwsSigningAlgorithm,
+>;
+
+/// What is wrong with a token.
+enum Bad {
+    /// Its signature, which is worth a look at newer keys.
+    Signature,
+    Token(&'static str),
+}
+
+impl From<&ClaimsVerificationError> for Bad {
+    fn from(error: &ClaimsVerificationError) -> Self {
+        Self::Token(match error {
+            ClaimsVerificationError::SignatureVerification(_) => return Self::Signature,
+            ClaimsVerificationError::Expired(_) => "it has expired",
+            ClaimsVerificationError::InvalidAudience(_) => "it is for somebody else",
+            ClaimsVerificationError::InvalidIssuer(_) => "it is of another issuer",
+            ClaimsVerificationError::InvalidNonce(_) => "it is of another login",
+            _ => "it is malformed",
+        })
+    }
+}
+
+impl From<Bad> for OidcError {
+    fn from(bad: Bad) -> Self {
+        match bad {
+            Bad::Signature => Self::Token("its signature is not the provider's"),
+            Bad::Token(why) => Self::Token(why),
+        }
+    }
+}
+
+/// `auth_time` has no fractions of a second.
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_micros(at.micros().div_euclid(1_000_000).saturating_mul(1_000_000))
+}
+
+fn chrono_time(seconds: i64) -> Option<chrono::DateTime<chrono::Utc>> {
+    chrono::DateTime::from_timestamp(seconds, 0)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,18 @@
+//! Re-authentication at an OpenID provider (OpenID Connect Core 1.0): whoever answers a request logs in there once more,
+//! and the ID token that comes back must say so for this very request.
+//!
+//! Nothing that a provider can be asked for is trusted to have happened: `prompt=login` and `max_age` are requests, and
+//! only `auth_time`, `acr`, `nonce` and `sub` of a token that it signed count.
+
+mod claims;
+mod errand;
+mod fetch;
+mod flow;
+mod pending;
+mod provider;
+
+pub use claims::Authenticated;
+pub use errand::Errand;
+pub use fetch::{Fetch, MAX_ANSWER, Unreachable};
+pub use flow::{Begun, OidcError};
+pub use provider::{Accepted, Oidc, Settings};

@@ -1,0 +1,111 @@
+//! Logins at the provider that have been begun: bounded, each used once.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use openidconnect::{Nonce, PkceCodeVerifier};
+use sha2::{Digest as _, Sha256};
+use stepgate_types::{PersonName, Timestamp};
+
+use super::errand::Errand;
+
+/// How long somebody has for it (NIST SP 800-63B-4 section 3.1.3.3 gives a code as long).
+const LIFE: Duration = Duration::from_secs(10 * 60);
+
+/// Begun logins of one person; the oldest goes first.
+const MAX_OF_PERSON: usize = 4;
+
+/// Begun logins in all; each is some 300 bytes.
+const MAX: usize = 4096;
+
+/// What came before a callback.
+pub(super) struct Pending {
+    /// For whom; nobody else may finish it.
+    pub(super) person: Option<PersonName>,
+    /// What for.
+    pub(super) errand: Errand,
+    pub(super) nonce: Nonce,
+    pub(super) verifier: PkceCodeVerifier,
+    /// Whoever logged in before this moment has not done so for this.
+    pub(super) begun: Timestamp,
+}
+
+/// All of them, by the SHA-256 of their `state`: looking one up tells nothing of it by how long that takes.
+#[derive(Default)]
+pub(super) struct All(Mutex<HashMap<[u8; 32], Pending>>);
+
+impl All {
+    pub(super) fn insert(&self, state: &str, pending: Pending) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut all, &pending);
+        all.insert(hash(state), pending);
+    }
+
+    /// Takes one out, whatever comes of it then; `None`: there is none, or its time is over.
+    pub(super) fn take(&self, state: &str, now: Timestamp) -> Option<Pending> {
+        let pending = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash(state))?;
+        (now < pending.begun.plus(LIFE)).then_some(pending)
+    }
+}
+
+fn hash(state: &str) -> [u8; 32] {
+    Sha256::digest(state.as_bytes()).into()
+}
+
+fn make_room(all: &mut HashMap<[u8; 32], Pending>, new: &Pending) {
+    all.retain(|_, other| new.begun < other.begun.plus(LIFE));
+    let oldest = |all: &HashMap<[u8; 32], Pending>, of: Option<&PersonName>| {
+        let some =
+            all.iter().filter(|(_, other)| of.is_none_or(|person| other.person.as_ref() == Some(person)));
+        some.min_by_key(|(_, other)| other.begun).map(|(key, _)| *key)
+    };
+    let of_person = all.values().filter(|other| other.person == new.person).count();
+    if new.person.is_some() && of_person >= MAX_OF_PERSON {
+        oldest(all, new.person.as_ref()).map(|key| all.remove(&key));
+    }
+    if all.len() >= MAX {
+        oldest(all, None).map(|key| all.remove(&key));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pending(person: Option<&str>, begun: i64) -> Pending {
+        Pending {
+            person: person.map(|name| name.parse().unwrap()),
+            errand: Errand::Link,
+            nonce: Nonce::new("n".to_owned()),
+            verifier: PkceCodeVerifier::new("v".repeat(43)),
+            begun: Timestamp::from_micros(begun),
+        }
+    }
+
+    #[test]
+    fn a_state_is_good_once_for_ten_minutes_and_for_one_login() {
+        let all = All::default();
+        all.insert("a", pending(Some("dana"), 0));
+        assert!(all.take("b", Timestamp::from_micros(1)).is_none());
+        assert!(all.take("a", Timestamp::from_micros(1)).is_some());
+        assert!(all.take("a", Timestamp::from_micros(1)).is_none());
+        all.insert("a", pending(Some("dana"), 0));
+        assert!(all.take("a", Timestamp::from_micros(0).plus(LIFE)).is_none());
+    }
+
+    #[test]
+    fn a_flood_of_begun_logins_stays_bounded_and_pushes_out_no_other_persons() {
+        let all = All::default();
+        all.insert("omar", pending(Some("omar"), 0));
+        for n in 0..100 {
+            all.insert(&format!("dana-{n}"), pending(Some("dana"), 1 + n));
+        }
+        assert_eq!(all.0.lock().unwrap().len(), 1 + MAX_OF_PERSON);
+        assert!(all.take("omar", Timestamp::from_micros(200)).is_some());
+        for n in 0..5000 {
+            all.insert(&format!("nobody-{n}"), pending(None, 200 + n));
+        }
+        assert!(all.0.lock().unwrap().len() <= MAX);
+    }
+}

@@ -1,0 +1,167 @@
+//! The provider of the configuration, and what is known of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use openidconnect::core::{
+    CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
+    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreRevocableToken,
+    CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+};
+use openidconnect::{
+    ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet,
+    IdTokenFields, IssuerUrl, RedirectUrl, StandardErrorResponse, StandardTokenResponse,
+};
+use stepgate_types::{Clock, Entropy, Strength};
+use zeroize::Zeroizing;
+
+use super::claims::Extra;
+use super::fetch::{Fetch, Unreachable};
+use super::flow::OidcError;
+use super::pending;
+
+/// How long what the provider says of itself, its keys among it, is believed.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+
+/// A key that is not known makes us ask again, but no oftener than this: tokens can be forged at will.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(60);
+
+/// `acr` values that count, and what each is worth.
+pub type Accepted = BTreeMap<String, Strength>;
+
+/// `oidc:` of the configuration.
+#[derive(Clone)]
+pub struct Settings {
+    /// The issuer, exactly as the provider writes it.
+    pub issuer: String,
+    /// What the provider knows the gate as.
+    pub client_id: String,
+    /// And the secret by which it is known; `None`: a public client, by PKCE alone.
+    pub client_secret: Option<Zeroizing<String>>,
+    /// Where the provider sends people back: `/oidc/callback` of the console's address.
+    pub redirect: String,
+    /// Ways of logging in that count.
+    pub accepted: Accepted,
+    /// The claim with people's names here.
+    pub person_claim: String,
+    /// The claim with their groups, where groups come from the provider.
+    pub groups_claim: Option<String>,
+}
+
+type Fields = IdTokenFields<
+    Extra,
+    EmptyExtraTokenFields,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJwsSigningAlgorithm,
+>;
+
+pub(super) type Client = openidconnect::Client<
+    Extra,
+    CoreAuthDisplay,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJsonWebKey,
+    CoreAuthPrompt,
+    StandardErrorResponse<CoreErrorResponseType>,
+    StandardTokenResponse<Fields, CoreTokenType>,
+    CoreTokenIntrospectionResponse,
+    CoreRevocableToken,
+    CoreRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
+
+/// What is known of the provider.
+struct Known {
+    client: Arc<Client>,
+    /// On the monotonic clock.
+    at: Duration,
+}
+
+/// An OpenID provider at which people log in again. Its calls block the thread.
+pub struct Oidc {
+    pub(super) settings: Settings,
+    pub(super) fetch: Box<dyn Fetch>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) pending: pending::All,
+    known: Mutex<Option<Known>>,
+}
+
+impl Oidc {
+    /// A provider of which nothing is known yet.
+    #[must_use]
+    pub fn new(
+        settings: Settings,
+        fetch: Box<dyn Fetch>,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Self {
+        Self { settings, fetch, clock, entropy, pending: pending::All::default(), known: Mutex::new(None) }
+    }
+
+    /// Ways of logging in that count, and what each is worth.
+    #[must_use]
+    pub fn accepted(&self) -> &Accepted {
+        &self.settings.accepted
+    }
+
+    /// Finds out whether the provider is there and is who it should be.
+    ///
+    /// # Errors
+    /// See [`OidcError`].
+    pub fn check(&self) -> Result<(), OidcError> {
+        self.client(Duration::ZERO).map(drop)
+    }
+
+    /// The client, by what the provider said of itself not longer ago than `fresh`.
+    pub(super) fn client(&self, fresh: Duration) -> Result<Arc<Client>, OidcError> {
+        let now = self.clock.monotonic();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.as_ref().filter(|known| now < known.at.saturating_add(fresh.min(FRESH))) {
+            return Ok(Arc::clone(&known.client));
+        }
+        // Without the lock: whoever is slow to answer holds up only who needs it now.
+        drop(known);
+        let client = Arc::new(self.discover()?);
+        let known = Known { client: Arc::clone(&client), at: now };
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+        Ok(client)
+    }
+
+    pub(super) fn known_client(&self) -> Result<Arc<Client>, OidcError> {
+        self.client(FRESH)
+    }
+
+    /// OpenID Connect Discovery 1.0 section 4; the issuer must be the one of the configuration, letter by letter.
+    fn discover(&self) -> Result<Client, OidcError> {
+        let Settings { issuer, client_id, client_secret, redirect, .. } = &self.settings;
+        let issuer = IssuerUrl::new(issuer.clone()).map_err(|_| OidcError::Configuration("issuer"))?;
+        let redirect =
+            RedirectUrl::new(redirect.clone()).map_err(|_| OidcError::Configuration("console.url"))?;
+        let metadata = CoreProviderMetadata::discover(&issuer, &|request| self.call(request))
+            .map_err(|error| OidcError::provider("what it says of itself", &error))?;
+        let secret = client_secret.as_ref().map(|secret| ClientSecret::new(secret.to_string()));
+        let client = Client::from_provider_metadata(metadata, ClientId::new(client_id.clone()), secret);
+        Ok(client.set_redirect_uri(redirect))
+    }
+
+    /// All calls go through here: never in the clear, but on this machine.
+    pub(super) fn call(
+        &self,
+        request: openidconnect::HttpRequest,
+    ) -> Result<openidconnect::HttpResponse, Unreachable> {
+        let uri = request.uri();
+        let issuer_is_plain = self.settings.issuer.starts_with("http://");
+        if uri.scheme_str() != Some("https") && !issuer_is_plain {
+            return Err(Unreachable("it names an address that is not https".to_owned()));
+        }
+        self.fetch.fetch(request)
+    }
+}

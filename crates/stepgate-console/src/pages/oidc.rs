@@ -1,0 +1,234 @@
+//! By way of the identity provider: there, and back with its word.
+//!
+//! Nobody is redirected there (a page whose forms may lead anywhere could be made to send them anywhere): they follow a
+//! link. Back from there, they come by another site's page, and so first without their cookie; nothing is done until
+//! they say so on a page of ours.
+
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
+use maud::{Markup, html};
+use serde_json::Value;
+use stepgate_approval::{Method, Reason};
+use stepgate_store::{
+    Answer, Challenged, Conditions, Enrol, MethodInfo, Presented, RequestInfo, VerifyError,
+};
+use stepgate_types::Strength;
+use zeroize::Zeroizing;
+
+use super::{Turned, layout};
+use crate::api::Api;
+use crate::caller::{Caller, Visitor};
+use crate::form::Form;
+use crate::oidc::{Authenticated, Errand, Oidc, OidcError};
+use crate::problem::Problem;
+use crate::requests;
+
+/// Whether one of these is the provider, and works.
+pub(crate) fn is_offered(methods: &[MethodInfo]) -> bool {
+    methods.iter().any(|it| it.method == Method::Oidc && it.available)
+}
+
+/// A form that answers a request by another login at the provider: of one's own with yes, else with either.
+pub(crate) fn answers(caller: &Caller, info: &RequestInfo, conditions: &Conditions) -> Markup {
+    let (id, own) = (info.request, info.itself);
+    let (unread, reason_required) = (conditions.unread.is_some(), conditions.reason_required);
+    html! {
+        form.answer method="post" action={ "/r/" (id) "/oidc" } {
+            (layout::proof(caller))
+            @if own {
+                button.plain name="verb" value="verify" { "Log in again at the identity provider" }
+            } @else {
+                label for="oidc-reason" { "Reason" @if !reason_required { " (if you like)" } }
+                textarea #oidc-reason name="reason" rows="2" maxlength="1000" required[reason_required] {}
+                p.help { "You log in again at the identity provider, and answer then." }
+                div.buttons {
+                    button name="verb" value="approve" disabled[unread] { "Log in again to approve" }
+                    button.no name="verb" value="deny" { "Log in again to deny" }
+                }
+            }
+        }
+    }
+}
+
+/// A form that links the account there, by what the person has or by a code of the operator's.
+pub(crate) fn linking(caller: &Caller) -> Markup {
+    html! {
+        section {
+            h2 { "Your account at the identity provider" }
+            p { "Once it is linked, another login there verifies you." }
+            form method="post" action="/enrol/oidc" {
+                (layout::proof(caller))
+                label for="oidc-code" { "Code of your authenticator app, if you have one" }
+                input #oidc-code name="code" type="text" inputmode="numeric" autocomplete="one-time-code" maxlength="8";
+                label for="oidc-enrolment" { "Enrolment code, if you were given one" }
+                input #oidc-enrolment name="enrolment_code" type="text" autocomplete="off" maxlength="40";
+                button.plain { "Go on to the identity provider" }
+            }
+        }
+    }
+}
+
+/// Begins an answer.
+pub(crate) async fn begin_answer(
+    State(api): State<Arc<Api>>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Turned> {
+    let form = visitor.form(&headers, &body)?;
+    let caller = visitor.caller();
+    let info = requests::find_open(&api, &caller.person, &id)?;
+    let (approve, own) = match form.get("verb") {
+        Some("verify") => (true, true),
+        Some("approve") => (true, false),
+        Some("deny") => (false, false),
+        _ => {
+            return Err(
+                Problem::new(StatusCode::BAD_REQUEST, "bad_request", "this form cannot be read").into()
+            );
+        }
+    };
+    let (request, name) = (info.request, &caller.person.name);
+    let challenged = api.parts.desk.challenge(request, name, Method::Oidc, approve, caller.source()).await;
+    let Challenged { challenge, shown, .. } = challenged.map_err(Problem::from)?;
+    let reason = form.get("reason").map(Reason::parse).transpose().map_err(VerifyError::from);
+    let reason = reason.map_err(Problem::from)?.flatten();
+    let strength = api.parts.desk.conditions(request, name).map_err(Problem::from)?.strength;
+    let errand = Errand::Answer { request, challenge, approve, reason, own };
+    leave(&api, caller, nonce(&shown)?, strength, errand).await
+}
+
+/// Begins to link an account.
+pub(crate) async fn begin_link(
+    State(api): State<Arc<Api>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Turned> {
+    let form = visitor.form(&headers, &body)?;
+    let caller = visitor.caller();
+    let typed = |name: &str| form.get(name).map(|text| text.replace(' ', "")).filter(|text| !text.is_empty());
+    let enrol = Enrol {
+        code: typed("enrolment_code").map(Zeroizing::new),
+        presented: typed("code").map(|code| Presented::code(&code)),
+        ..Enrol::new(&caller.person.name, Method::Oidc, caller.source())
+    };
+    let shown = api.parts.desk.enrol(enrol).await.map_err(Problem::from)?;
+    leave(&api, caller, nonce(&shown)?, Strength::Weak, Errand::Link).await
+}
+
+/// The page with the link there.
+async fn leave(
+    api: &Arc<Api>,
+    caller: &Caller,
+    nonce: [u8; 32],
+    strength: Strength,
+    errand: Errand,
+) -> Result<Response, Turned> {
+    let name = caller.person.name.clone();
+    let begun = called(api, move |oidc| oidc.begin(Some(&name), &nonce, strength, errand)).await?;
+    let main = html! {
+        h1 { "To the identity provider" }
+        p { "Log in there, even if you are logged in already. You come back here afterwards." }
+        p { a.button href=(begun.url) rel="noreferrer" { "Go on" } }
+    };
+    Ok(layout::page("To the identity provider", Some(caller), &main).into_response())
+}
+
+/// Back from there. Nothing has been done yet.
+pub(crate) async fn back(visitor: Visitor, RawQuery(query): RawQuery) -> Response {
+    let given = Form::parse(query.unwrap_or_default().as_bytes());
+    let get = |name: &str| given.as_ref().and_then(|given| given.get(name)).unwrap_or_default().to_owned();
+    let main = html! {
+        h1 { "Back from the identity provider" }
+        form method="post" action="/oidc/finish" {
+            (layout::proof(visitor.caller()))
+            @for name in ["state", "code", "iss"] { input type="hidden" name=(name) value=(get(name)); }
+            button autofocus { "Go on" }
+        }
+    };
+    layout::page("Back from the identity provider", Some(visitor.caller()), &main).into_response()
+}
+
+/// Does what they had set out for.
+pub(crate) async fn finish(
+    State(api): State<Arc<Api>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Turned> {
+    let form = visitor.form(&headers, &body)?;
+    let caller = visitor.caller();
+    let get = |name: &str| form.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
+    let (state, code, iss) = (get("state").unwrap_or_default(), get("code"), get("iss"));
+    let name = caller.person.name.clone();
+    let finished =
+        called(&api, move |oidc| oidc.finish(Some(&name), &state, code.as_deref(), iss.as_deref())).await?;
+    match finished {
+        (who, Errand::Answer { request, challenge, approve, reason, own }) => {
+            let presented =
+                Presented { method: Some(Method::Oidc), challenge: Some(challenge), proof: who.proof() };
+            let (person, source) = (caller.person.name.clone(), caller.source());
+            let answer = Answer { request, person, presented, approve, reason, source, own };
+            api.parts.desk.answer(answer).await.map_err(Problem::from)?;
+            Ok(Redirect::to(&format!("/r/{request}")).into_response())
+        }
+        (who, Errand::Link) => link(&api, caller, &who).await,
+    }
+}
+
+async fn link(api: &Api, caller: &Caller, who: &Authenticated) -> Result<Response, Turned> {
+    let done = api.parts.desk.enrol_confirm(&caller.person.name, Method::Oidc, who.proof()).await;
+    done.map_err(Problem::from)?;
+    Ok(Redirect::to("/enrol").into_response())
+}
+
+/// Asks the provider, off the threads that serve others, and no more at once than a few.
+async fn called<T: Send + 'static>(
+    api: &Arc<Api>,
+    call: impl FnOnce(&Oidc) -> Result<T, OidcError> + Send + 'static,
+) -> Result<T, Problem> {
+    let Some(oidc) = api.parts.oidc.clone() else { return Err(Problem::not_found()) };
+    let slot = Arc::clone(&api.provider_calls).try_acquire_owned();
+    let slot = slot.map_err(|_| Problem::throttled("busy", "too many log in there at once".to_owned(), 5))?;
+    let called = tokio::task::spawn_blocking(move || {
+        let _slot = slot;
+        call(&oidc)
+    });
+    Ok(called.await.map_err(|_| Problem::gate_trouble())??)
+}
+
+impl From<OidcError> for Problem {
+    fn from(error: OidcError) -> Self {
+        let message = error.to_string();
+        match error {
+            OidcError::Provider(_) | OidcError::Configuration(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, "provider", message)
+                    .hint("use another method, or try again later")
+            }
+            OidcError::NoEntropy => Self::gate_trouble(),
+            OidcError::UnknownState | OidcError::Refused | OidcError::Token(_) => {
+                Self::new(StatusCode::FORBIDDEN, "provider_refused", message)
+            }
+        }
+    }
+}
+
+/// What the token will have to repeat.
+fn nonce(shown: &Value) -> Result<[u8; 32], Problem> {
+    let text = shown.get("nonce").and_then(Value::as_str).unwrap_or_default();
+    let mut nonce = [0; 32];
+    if text.len() != 64 {
+        return Err(Problem::gate_trouble());
+    }
+    for (byte, at) in nonce.iter_mut().zip((0..).step_by(2)) {
+        let digits = text.get(at..at + 2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        *byte = digits.ok_or_else(Problem::gate_trouble)?;
+    }
+    Ok(nonce)
+}

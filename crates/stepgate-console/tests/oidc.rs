@@ -1,0 +1,248 @@
+//! Logging in again at an OpenID provider: a real one (npm oidc-provider), and one that lies as it is told.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::{Request, Response};
+use serde_json::{Value, json};
+use stepgate_console::oidc::{
+    Authenticated, Errand, Fetch, MAX_ANSWER, Oidc, OidcError, Settings, Unreachable,
+};
+use stepgate_testkit::{FakeEntropy, Supervised, until_some};
+use stepgate_types::{Clock, PersonName, Strength, Timestamp};
+use zeroize::Zeroizing;
+
+const SECRET: &str = "secret-of-a-throwaway-provider";
+const REDIRECT: &str = "http://127.0.0.1:1/oidc/callback";
+const CHALLENGE: [u8; 32] = [7; 32];
+
+struct Real;
+
+impl Clock for Real {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
+    }
+}
+
+struct Plain(ureq::Agent);
+
+impl Fetch for Plain {
+    fn fetch(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, Unreachable> {
+        let answer = self.0.run(request).map_err(|error| Unreachable(error.to_string()))?;
+        let (parts, mut body) = answer.into_parts();
+        let bytes = body.with_config().limit(MAX_ANSWER).read_to_vec();
+        Ok(Response::from_parts(parts, bytes.map_err(|error| Unreachable(error.to_string()))?))
+    }
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
+    config.timeout_global(Some(Duration::from_secs(20))).proxy(None).build().into()
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
+}
+
+/// A provider, and the gate's side of it.
+struct World {
+    _process: Supervised,
+    _dir: tempfile::TempDir,
+    issuer: String,
+    oidc: Oidc,
+}
+
+impl World {
+    /// `None`, said aloud: there is no provider on this machine.
+    fn new(script: &str, arguments: &[&str]) -> Option<Self> {
+        let modules = repository().join(".work/idp");
+        if !modules.join("node_modules/oidc-provider").is_dir() {
+            println!("SKIP: no identity provider; run tests/tools/idp.sh");
+            return None;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("log");
+        let process = Supervised::builder("node", &log)
+            .arg(repository().join("tests/idp").join(script))
+            .args(arguments)
+            .env("STEPGATE_IDP", &modules)
+            .spawn()
+            .unwrap();
+        let issuer = until_some("a provider", Duration::from_secs(30), || {
+            let text = std::fs::read_to_string(&log).ok()?;
+            text.lines().find(|line| line.starts_with("http://")).map(str::to_owned)
+        })
+        .unwrap();
+        let oidc = oidc(&issuer);
+        Some(Self { _process: process, _dir: dir, issuer, oidc })
+    }
+
+    fn liar() -> Option<Self> {
+        Self::new("forger.mjs", &[])
+    }
+
+    /// From now on, tokens hold this.
+    fn lies(&self, lie: Value) {
+        let answer = agent().post(format!("{}/case", self.issuer)).send(lie.to_string()).unwrap();
+        assert_eq!(answer.status(), 200);
+    }
+
+    /// Dana logs in, and comes back.
+    fn login(&self, lie: Value) -> Result<Authenticated, OidcError> {
+        self.lies(lie);
+        let begun = self.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong, Errand::Link)?;
+        let (code, state) = self.follow(&begun.url);
+        assert_eq!(state, begun.state);
+        self.oidc.finish(Some(&dana()), &state, Some(&code), None).map(|(who, _)| who)
+    }
+
+    fn follow(&self, url: &str) -> (String, String) {
+        let answer = agent().get(url).call().unwrap();
+        back(answer.headers().get("location").unwrap().to_str().unwrap())
+    }
+}
+
+fn oidc(issuer: &str) -> Oidc {
+    let settings = Settings {
+        issuer: issuer.to_owned(),
+        client_id: "stepgate".to_owned(),
+        client_secret: Some(Zeroizing::new(SECRET.to_owned())),
+        redirect: REDIRECT.to_owned(),
+        accepted: BTreeMap::from([("mfa".to_owned(), Strength::Strong)]),
+        person_claim: "preferred_username".to_owned(),
+        groups_claim: Some("groups".to_owned()),
+    };
+    Oidc::new(settings, Box::new(Plain(agent())), Arc::new(Real), Arc::new(FakeEntropy::seeded(7)))
+}
+
+fn dana() -> PersonName {
+    "dana".parse().unwrap()
+}
+
+/// `code` and `state` of where the browser is sent back to.
+fn back(url: &str) -> (String, String) {
+    let query = url.strip_prefix(REDIRECT).unwrap().strip_prefix('?').unwrap();
+    let get = |name: &str| {
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.into_iter().find(|(key, _)| *key == name).unwrap().1.to_owned()
+    };
+    (get("code"), get("state"))
+}
+
+fn token_error(why: &str) -> Result<Authenticated, OidcError> {
+    Err(OidcError::Token(match why {
+        "acr" => "acr is none of those accepted",
+        "no acr" => "acr is missing",
+        "time" => "the login was before it was asked for",
+        "no time" => "auth_time is missing",
+        "future" => "the login is yet to come",
+        "nonce" => "it is of another login",
+        "audience" => "it is for somebody else",
+        "issuer" => "it is of another issuer",
+        "expired" => "it has expired",
+        "signature" => "its signature is not the provider's",
+        other => panic!("{other}"),
+    }))
+}
+
+#[test]
+fn a_login_at_a_real_provider_counts_with_its_acr_its_time_and_its_subject() {
+    let Some(world) = World::new("provider.mjs", &[REDIRECT, SECRET]) else { return };
+    let begun = world.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong, Errand::Link).unwrap();
+    let before = Real.now();
+    let node = Command::new("node")
+        .arg(repository().join("tests/idp/login.mjs"))
+        .args([&begun.url, "dana"])
+        .output()
+        .unwrap();
+    assert!(node.status.success(), "{}", String::from_utf8_lossy(&node.stderr));
+    let (code, state) = back(String::from_utf8(node.stdout).unwrap().trim());
+    assert_eq!(state, begun.state);
+    let (who, _) = world.oidc.finish(Some(&dana()), &state, Some(&code), Some(&world.issuer)).unwrap();
+    assert_eq!((who.subject.as_str(), who.strength, who.acr.as_str()), ("dana", Strength::Strong, "mfa"));
+    assert!(who.at.plus(Duration::from_secs(6)) >= before, "{who:?}");
+    // Used up, on either side.
+    let again = world.oidc.finish(Some(&dana()), &state, Some(&code), None);
+    assert_eq!(again, Err(OidcError::UnknownState));
+}
+
+#[test]
+fn what_a_provider_was_asked_for_is_not_taken_to_have_happened() {
+    let Some(world) = World::liar() else { return };
+    let good = world.login(json!({})).unwrap();
+    assert_eq!((good.subject.as_str(), good.strength), ("sub-of-dana", Strength::Strong));
+    let now = i64::try_from(Real.monotonic().as_secs()).unwrap();
+    for (why, lie) in [
+        ("no time", json!({"omit": ["auth_time"]})),
+        ("time", json!({"claims": {"auth_time": now - 60}})),
+        ("future", json!({"claims": {"auth_time": now + 3600}})),
+        ("no acr", json!({"omit": ["acr"]})),
+        ("acr", json!({"claims": {"acr": "pwd"}})),
+        ("nonce", json!({"claims": {"nonce": "07".repeat(31) + "08"}})),
+        ("nonce", json!({"omit": ["nonce"]})),
+        ("audience", json!({"claims": {"aud": "another-client"}})),
+        ("audience", json!({"claims": {"aud": ["stepgate", "another-client"]}})),
+        ("issuer", json!({"claims": {"iss": "https://elsewhere.example"}})),
+        ("expired", json!({"claims": {"exp": now - 60}})),
+    ] {
+        assert_eq!(world.login(lie.clone()), token_error(why), "{lie}");
+    }
+}
+
+#[test]
+fn a_token_that_the_provider_did_not_sign_is_none() {
+    let Some(world) = World::liar() else { return };
+    for lie in [
+        json!({"key": "strange"}),
+        json!({"alg": "none"}),
+        json!({"alg": "HS256", "secret": SECRET}),
+        json!({"alg": "HS256"}),
+    ] {
+        assert_eq!(world.login(lie.clone()), token_error("signature"), "{lie}");
+    }
+    assert!(world.login(json!({})).is_ok());
+}
+
+#[test]
+fn a_login_of_somebody_else_of_another_request_or_of_nobody_is_refused() {
+    let Some(world) = World::liar() else { return };
+    let begin = || world.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong, Errand::Link).unwrap();
+    let finish = |person: Option<&str>, state: &str, code: &str, iss: Option<&str>| {
+        let person = person.map(|name| name.parse().unwrap());
+        world.oidc.finish(person.as_ref(), state, Some(code), iss).map(|(who, _)| who)
+    };
+    // Eve finishes what dana has begun, or sends dana back with a code of her own (login CSRF).
+    let (begun, eves) = (begin(), begin());
+    let (code, state) = world.follow(&begun.url);
+    assert_eq!(finish(Some("eve"), &state, &code, None), Err(OidcError::UnknownState));
+    let (code, _) = world.follow(&begun.url);
+    let injected = finish(Some("dana"), &eves.state, &code, None);
+    assert!(matches!(injected, Err(OidcError::Provider(_))), "PKCE: {injected:?}");
+    // Not begun here; without a code; by another provider.
+    assert_eq!(finish(Some("dana"), "guessed", &code, None), Err(OidcError::UnknownState));
+    let refused = world.oidc.finish(Some(&dana()), &begin().state, None, None);
+    assert_eq!(refused, Err(OidcError::Refused));
+    let begun = begin();
+    let (code, state) = world.follow(&begun.url);
+    let mixed_up = finish(Some("dana"), &state, &code, Some("https://elsewhere.example"));
+    assert_eq!(mixed_up, token_error("issuer"));
+}
+
+#[test]
+fn a_provider_that_is_away_or_somebody_else_is_an_error_that_says_so() {
+    let away = oidc("http://127.0.0.1:9");
+    assert!(matches!(away.check(), Err(OidcError::Provider(_))));
+    let Some(world) = World::liar() else { return };
+    world.lies(json!({"issuer": "https://elsewhere.example"}));
+    assert!(matches!(world.oidc.check(), Err(OidcError::Provider(_))));
+}

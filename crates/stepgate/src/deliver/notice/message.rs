@@ -1,0 +1,182 @@
+//! What is said of a record, in words and as JSON. Only words of the gate's own, of the policy, and ids.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use stepgate_types::Timestamp;
+
+use super::super::batch::Line;
+
+/// Of a record, what may be told.
+#[derive(Deserialize)]
+struct Told {
+    request: Option<String>,
+    approval: Option<String>,
+    #[serde(default)]
+    groups: Vec<String>,
+    count: Option<u32>,
+    #[serde(default)]
+    itself: bool,
+    outcome: Option<String>,
+    expires_us: Option<i64>,
+    what: Option<String>,
+    action: Option<String>,
+}
+
+/// One notice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// The record's number: receivers tell by it that one came twice.
+    seq: u64,
+    at: Timestamp,
+    kind: Kind,
+    /// Where to look.
+    url: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    /// Somebody waits.
+    Opened { request: String, approval: String, groups: Vec<String>, count: u32, expires: Timestamp },
+    /// And is answered, or not.
+    Ended { request: String, outcome: String },
+    /// Something that must not happen.
+    Alarm { what: String },
+    /// Somebody's way to verify themselves, rights or password changed.
+    Changed { action: String },
+}
+
+impl Notice {
+    /// What is to be told of a record; `None`: nothing. A step-up that only its own person answers is between them and
+    /// the gate, and so is how it ends.
+    pub(super) fn of(line: &Line, console: &str) -> Option<Self> {
+        let kind = line.head.kind.as_str();
+        if !matches!(kind, "stepup.requested" | "stepup.ended" | "alarm.raised" | "admin.action")
+            && !kind.starts_with("factor.")
+            && !kind.starts_with("breakglass.")
+        {
+            return None;
+        }
+        let told: Told = serde_json::from_slice(&line.text).ok()?;
+        let request = told.request.filter(|id| is_plain(id));
+        let url = match &request {
+            Some(id) => format!("{console}/r/{id}"),
+            None => console.to_owned(),
+        };
+        let kind = match kind {
+            "stepup.requested" if !told.itself => Kind::Opened {
+                request: request?,
+                approval: told.approval.unwrap_or_default(),
+                groups: told.groups,
+                count: told.count.unwrap_or(1),
+                expires: Timestamp::from_micros(told.expires_us?),
+            },
+            "stepup.requested" => return None,
+            "stepup.ended" => Kind::Ended { request: request?, outcome: told.outcome? },
+            "alarm.raised" => Kind::Alarm { what: told.what? },
+            "admin.action" => Kind::Changed { action: told.action? },
+            other => Kind::Changed { action: other.to_owned() },
+        };
+        Some(Self { seq: line.head.seq, at: Timestamp::from_micros(line.head.ts_us), kind, url })
+    }
+
+    /// The request that begins by it, if one does.
+    pub(super) fn opened(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Opened { request, .. } => Some(request),
+            _ => None,
+        }
+    }
+
+    /// The request that ends by it, if one does.
+    pub(super) fn ended(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Ended { request, .. } => Some(request),
+            _ => None,
+        }
+    }
+
+    /// Whether it is still worth saying.
+    pub(super) fn is_news(&self, now: Timestamp, max_age: Duration) -> bool {
+        let open = match &self.kind {
+            Kind::Opened { expires, .. } => now < *expires,
+            _ => true,
+        };
+        open && now < self.at.plus(max_age)
+    }
+
+    /// Of a message, so that one that comes twice is known.
+    pub(super) fn id(&self) -> String {
+        format!("notice.{}", self.seq)
+    }
+
+    /// One line.
+    pub(super) fn subject(&self) -> String {
+        match &self.kind {
+            Kind::Opened { request, groups, count, .. } => {
+                let of = groups.join(", ");
+                match count {
+                    0 | 1 => format!("Stepgate: request {request} waits for {of}"),
+                    count => format!("Stepgate: request {request} waits for {count} of {of}"),
+                }
+            }
+            Kind::Ended { request, outcome } => format!("Stepgate: request {request} was {outcome}"),
+            Kind::Alarm { what } => format!("Stepgate alarm: {what}"),
+            Kind::Changed { action } => format!("Stepgate: {action}"),
+        }
+    }
+
+    /// The whole of it.
+    pub(super) fn text(&self) -> String {
+        let mut text = self.subject();
+        match &self.kind {
+            Kind::Opened { request, approval, expires, .. } => text.push_str(&format!(
+                " (approval {approval}). It lapses at {expires}.\nRead it before you answer: {} or `stepgate request show \
+                 {request}`. This message itself decides nothing.",
+                self.url
+            )),
+            Kind::Ended { .. } => text.push_str(&format!(".\n{}", self.url)),
+            Kind::Alarm { .. } => text.push_str(&format!(
+                ": record {} of the audit log. See `stepgate audit search --kind alarm.raised`.",
+                self.seq
+            )),
+            Kind::Changed { .. } => text.push_str(&format!(
+                ": record {} of the audit log. If nobody should have done that, look into it now.",
+                self.seq
+            )),
+        }
+        text
+    }
+
+    /// For programs.
+    pub(super) fn json(&self) -> Value {
+        let mut json = json!({
+            "version": 1, "record": self.seq, "at": self.at.to_string(), "text": self.text(), "url": self.url,
+        });
+        let more = match &self.kind {
+            Kind::Opened { request, approval, groups, count, expires } => json!({
+                "event": "request.opened", "request": request, "approval": approval, "groups": groups,
+                "count": count, "expires": expires.to_string(),
+            }),
+            Kind::Ended { request, outcome } => {
+                json!({"event": "request.ended", "request": request, "outcome": outcome})
+            }
+            Kind::Alarm { what } => json!({"event": "alarm", "what": what}),
+            Kind::Changed { action } => json!({"event": "changed", "action": action}),
+        };
+        if let (Some(json), Value::Object(more)) = (json.as_object_mut(), more) {
+            json.extend(more);
+        }
+        json
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// An id as the gate writes them.
+fn is_plain(id: &str) -> bool {
+    id.len() <= 16 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}

@@ -1,0 +1,160 @@
+//! Notices to real receivers: what is said, to whom, and what never is.
+
+use std::io::{BufReader, Write as _};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use stepgate_record::{Event, Outcome};
+use stepgate_types::{Clock as _, RequestId, SessionId};
+
+use super::posts::{Request, SECRET, request, secret, url};
+use super::receiver::Receiver;
+use super::world::{World, until};
+use crate::config::{Chat, ChatKind, Notifier, NotifyTo, WebTarget};
+use crate::system::SystemClock;
+
+/// Posts as they came; the first `refusing` of them were refused.
+#[derive(Clone, Default)]
+struct Got(Arc<Mutex<Vec<Request>>>);
+
+impl Got {
+    fn receiver(&self, refusing: usize) -> Receiver {
+        let got = self.clone();
+        Receiver::new(None, move |stream, number| {
+            let mut stream = BufReader::new(stream);
+            while let Some(request) = request(&mut stream) {
+                let status = if number < refusing { "503 no" } else { "200 ok" };
+                if number >= refusing {
+                    got.0.lock().unwrap().push(request);
+                }
+                let _ = write!(
+                    stream.get_mut(),
+                    "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                );
+                if number < refusing {
+                    return;
+                }
+            }
+        })
+    }
+
+    fn texts(&self) -> Vec<Value> {
+        self.0.lock().unwrap().iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
+    }
+}
+
+fn requested(number: u8, itself: bool, expires: Duration) -> Event {
+    Event::StepupRequested {
+        request: RequestId::from_bytes([number; 5]),
+        session: SessionId::from_bytes([7; 16]),
+        statement: 1,
+        person: "dana".parse::<stepgate_types::PersonName>().as_ref().unwrap().into(),
+        database: "shop".to_owned(),
+        approval: "four-eyes".to_owned(),
+        itself,
+        groups: vec!["data-owners".parse().unwrap()],
+        count: 2,
+        canonical_sha256: "0".repeat(64),
+        expires_us: SystemClock.now().plus(expires).micros(),
+        address: None,
+        opened_by: None,
+        until_us: None,
+    }
+}
+
+fn ended(number: u8, outcome: Outcome) -> Event {
+    let request = RequestId::from_bytes([number; 5]);
+    Event::StepupEnded { request, outcome, by: None, reason_hmac: None, reason: None }
+}
+
+fn alarm() -> Event {
+    let (session, what) = (SessionId::from_bytes([7; 16]), "unflagged-column".to_owned());
+    Event::AlarmRaised { session, statement: 1, what, columns: vec!["public.customers.ssn".to_owned()] }
+}
+
+fn id(number: u8) -> String {
+    RequestId::from_bytes([number; 5]).to_string()
+}
+
+fn tell(world: &World, events: Vec<Event>) {
+    world.log.append_blocking(events, Vec::new()).unwrap();
+}
+
+fn begun(world: &World, name: &str) {
+    let file = stepgate_store::CursorFile::new(&world.data().join("notices"), name);
+    until("notices to begin", || matches!(file.read().unwrap(), stepgate_store::FoundCursor::Cursor(_)));
+}
+
+#[test]
+fn a_notice_names_nobody_carries_no_authority_and_comes_though_the_receiver_was_away() {
+    let world = World::new();
+    tell(&world, vec![requested(9, false, Duration::from_secs(300))]);
+    let got = Got::default();
+    // Away at first: four tries fail.
+    let receiver = got.receiver(4);
+    let secret_file = secret(world.dir.path(), "secret", SECRET);
+    let target = WebTarget { url: url(&receiver, "http"), secret_file, authorization_file: None, ca: None };
+    let notifiers = [Notifier { name: "hook".to_owned(), to: NotifyTo::Webhook(target) }];
+    let running = world.notify(&notifiers);
+    begun(&world, "hook");
+    tell(
+        &world,
+        vec![
+            requested(1, false, Duration::from_secs(300)),
+            // Between dana and the gate.
+            requested(2, true, Duration::from_secs(300)),
+            ended(2, Outcome::Approved),
+            // Over before anybody could read it.
+            requested(3, false, Duration::ZERO),
+            ended(1, Outcome::Denied),
+            ended(1, Outcome::Denied),
+            alarm(),
+        ],
+    );
+    until("all notices", || got.texts().len() == 3 && running.row()["lag"] == 0);
+    got.0.lock().unwrap().iter().for_each(Request::assert_signed);
+    let texts = got.texts();
+    let events: Vec<_> = texts.iter().map(|text| text["event"].as_str().unwrap()).collect();
+    assert_eq!(events, ["request.opened", "request.ended", "alarm"]);
+    assert_eq!((texts[0]["request"].as_str(), texts[1]["outcome"].as_str()), (Some(&*id(1)), Some("denied")));
+    assert_eq!(texts[0]["url"], format!("https://gate.example/r/{}", id(1)));
+    assert_eq!(texts[0]["groups"][0], "data-owners");
+    let all = format!("{texts:?}");
+    for secret in ["dana", "shop", "customers", "ssn", &id(2), &id(3), &id(9)] {
+        assert!(!all.contains(secret), "{secret}: {all}");
+    }
+    assert_eq!(running.row()["state"], "ok");
+    // A restart tells nothing twice.
+    drop(running);
+    let running = world.notify(&notifiers);
+    tell(&world, vec![alarm()]);
+    until("one more", || got.texts().len() >= 4 && running.row()["lag"] == 0);
+    assert_eq!(got.texts().len(), 4);
+}
+
+#[test]
+fn chats_get_what_they_take_and_their_address_is_shown_nowhere() {
+    let world = World::new();
+    for (kind, name) in [(ChatKind::Slack, "slack"), (ChatKind::Teams, "teams")] {
+        let got = Got::default();
+        let receiver = got.receiver(0);
+        let url_file = secret(world.dir.path(), name, &url(&receiver, "http").url);
+        let chat = Chat { kind, url_file, ca: None };
+        let running = world.notify(&[Notifier { name: name.to_owned(), to: NotifyTo::Chat(chat) }]);
+        begun(&world, name);
+        tell(&world, vec![requested(1, false, Duration::from_secs(300))]);
+        until("a notice", || got.texts().len() == 1);
+        let text = &got.texts()[0];
+        assert!(got.0.lock().unwrap()[0].header("stepgate-signature").is_none());
+        match kind {
+            ChatKind::Slack => assert!(text["text"].as_str().unwrap().contains("waits for 2 of data-owners")),
+            ChatKind::Teams => {
+                let card = &text["attachments"][0]["content"];
+                assert_eq!((text["type"].as_str(), card["version"].as_str()), (Some("message"), Some("1.4")));
+                assert_eq!(card["actions"][0]["url"], format!("https://gate.example/r/{}", id(1)));
+            }
+        }
+        assert!(!running.row().to_string().contains("s3cret-path"), "{}", running.row());
+    }
+}

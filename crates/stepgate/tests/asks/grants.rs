@@ -1,0 +1,183 @@
+use stepgate_testkit::Psql;
+
+use crate::support::{SOON, World, held, passes};
+use crate::{json, owners, recorded};
+
+/// Tables to copy into, and a policy by which such copies are remembered, a hundred rows in all.
+fn storing() -> World {
+    let world = World::with_policy(|text| {
+        let text = owners(&text, "remember: {for: 15m, sink: true}");
+        let limited = text.replace(
+            "kind: [insert, update, merge, ddl]}\n    action: approve",
+            "kind: [insert, update, merge, ddl]}\n    limit: {rows: 100}\n    action: approve",
+        );
+        assert_ne!(limited, text);
+        limited
+    });
+    let tables = "create table kept (id int, ssn text); create table other (id int, ssn text);
+        grant select, insert on kept, other to stepgate_analyst;";
+    world.cluster.load("shop", tables).unwrap();
+    world
+}
+
+fn copy(to: &str, from: u32, until: u32) -> String {
+    format!("insert into {to} select id, ssn from customers where id between {from} and {until};")
+}
+
+fn rows_left(world: &World, person: &str) -> Option<u64> {
+    json(world, &["grant", "ls", "--as", person, "-o", "json"])[0]["rows_left"].as_u64()
+}
+
+#[test]
+fn what_is_stored_is_charged_by_the_command_tag_into_that_table_alone() {
+    let world = storing();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    // The gate knows of tables that were made beside it by its next look.
+    stepgate_testkit::until("the tables", SOON, || psql.run("select count(*) from kept;").unwrap().is_ok())
+        .unwrap();
+    psql.send(&copy("kept", 1, 10)).unwrap();
+    let request = held(&mut psql);
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    passes(&mut psql, &copy("kept", 11, 30));
+    psql.run("select 1;").unwrap();
+    assert_eq!(rows_left(&world, "dana"), Some(70));
+    assert!(recorded(&world, "grant.debited", "") >= 2, "each before it ran");
+    // Elsewhere is somewhere else, and looking is not storing.
+    let mut second = world.psql(&dana);
+    second.send(&copy("other", 1, 1)).unwrap();
+    assert_ne!(held(&mut second), request);
+    // More than is left is known when it is stored: then nothing is left.
+    passes(&mut psql, &copy("kept", 31, 120));
+    psql.run("select 1;").unwrap();
+    psql.send(&copy("kept", 121, 121)).unwrap();
+    held(&mut psql);
+    assert_eq!(world.cluster.psql("shop", "select count(*) from kept").unwrap().trim(), "120");
+}
+
+#[test]
+fn without_sink_in_the_policy_every_copy_asks() {
+    let world = World::with_policy(|text| owners(&text, "remember: {for: 15m}"));
+    world
+        .cluster
+        .load("shop", "create table kept (id int, ssn text); grant insert on kept to stepgate_analyst;")
+        .unwrap();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    stepgate_testkit::until("the table", SOON, || {
+        psql.run("select 1 where exists (select from pg_class where relname = 'kept');").unwrap().is_ok()
+    })
+    .unwrap();
+    psql.send(&copy("kept", 1, 10)).unwrap();
+    let request = held(&mut psql);
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    psql.send(&copy("kept", 11, 20)).unwrap();
+    assert_ne!(held(&mut psql), request);
+}
+
+const SSN: &str = "select ssn from customers where id = 1;";
+
+/// psql by way of this machine's address in another network.
+fn from_elsewhere(world: &World, person: &stepgate_testkit::Person) -> Psql {
+    let (to, listener) = (world.gate.listen(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (client, _) = listener.accept().unwrap();
+        client.set_nonblocking(true).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(([127, 0, 7, 7], 0).into()).unwrap();
+            let mut gate = socket.connect(to).await.unwrap();
+            let mut client = tokio::net::TcpStream::from_std(client).unwrap();
+            let _ended = tokio::io::copy_bidirectional(&mut client, &mut gate).await;
+        });
+    });
+    let mut command = world.gate.psql_command(person);
+    let conninfo = world.gate.conninfo(person.name(), "shop");
+    command.args(["-d", &conninfo.replace(&format!("port={}", to.port()), &format!("port={port}"))]);
+    Psql::start(command).unwrap()
+}
+
+#[test]
+fn another_table_network_or_driver_asks_again() {
+    let world = World::new();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    psql.send(SSN).unwrap();
+    let request = held(&mut psql);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    passes(&mut psql, SSN);
+    let mut again = world.psql(&dana);
+    passes(&mut again, SSN);
+    again.send("select iban from payments where id = 1;").unwrap();
+    assert_ne!(held(&mut again), request);
+    let mut driver = world.gate.psql_command(&dana);
+    driver.env("PGAPPNAME", "dump");
+    let mut driver = Psql::start(driver).unwrap();
+    driver.send(SSN).unwrap();
+    assert_ne!(held(&mut driver), request);
+    let mut elsewhere = from_elsewhere(&world, &dana);
+    elsewhere.send(SSN).unwrap();
+    assert_ne!(held(&mut elsewhere), request);
+}
+
+#[test]
+fn a_revocation_ends_the_grant_and_what_a_removed_person_waits_for() {
+    let world = World::new();
+    let (mut dana, _olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    psql.send(SSN).unwrap();
+    let request = held(&mut psql);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    let grants = json(&world, &["grant", "ls", "--as", "dana", "-o", "json"]);
+    let grant = grants[0]["grant"].as_str().unwrap();
+    world.gate.run(["grant", "revoke", grant, "--as", "dana"], "").unwrap().ok().unwrap();
+    psql.send(SSN).unwrap();
+    let second = held(&mut psql);
+    assert_ne!(second, request);
+    // In the middle of the hold: her groups are others now, and what she asked for has ended.
+    world.gate.run(["user", "groups", "dana", "analysts,interns"], "").unwrap().ok().unwrap();
+    let late = dana.verify(&world.gate, &second).unwrap();
+    assert_eq!(late.status, 1, "{}", late.text());
+    let reply = psql.finish(SOON).unwrap();
+    assert!(!reply.is_ok() && !reply.text().contains("901-00-"), "{}", reply.text());
+}
+
+#[test]
+fn lying_statistics_do_not_lift_a_cap() {
+    let world = World::with_policy(|text| {
+        let limited = text.replace(
+            "match: {class: \">=restricted\"}\n    action: step-up",
+            "match: {class: \">=restricted\"}\n    limit: {rows: 10}\n    action: step-up",
+        );
+        assert_ne!(limited, text);
+        limited
+    });
+    let lie = "update pg_class set reltuples = 1, relpages = 1 where relname = 'customers'";
+    world.cluster.psql("shop", lie).unwrap();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    psql.send("select ssn from customers;").unwrap();
+    let request = held(&mut psql);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    let midway = psql
+        .line("the second question", SOON, |line| {
+            Some(
+                line.strip_prefix("NOTICE:  stepgate: held after")?
+                    .rsplit_once('(')?
+                    .1
+                    .strip_suffix(')')?
+                    .to_owned(),
+            )
+        })
+        .unwrap();
+    world.gate.run(["request", "cancel", &midway, "--as", "dana"], "").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert_eq!(reply.sqlstate, "57014", "no truncated success: {}", reply.text());
+    assert!(reply.lines.iter().filter(|line| line.contains("901-00-")).count() <= 10, "{}", reply.text());
+}
