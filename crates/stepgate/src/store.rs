@@ -56,6 +56,7 @@ impl Store {
         };
         let people = People::open(&log, &vault).map_err(|error| trouble("people", &error))?;
         let factors = people.factors();
+        factors.set_rules(config.factors.clone());
         let kept = config.data.join("requests");
         let desk = Desk::open_with(
             log.clone(),

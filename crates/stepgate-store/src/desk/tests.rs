@@ -9,6 +9,7 @@ mod deferrals;
 mod delegations;
 mod ends;
 mod enrolments;
+mod factors;
 mod restarts;
 mod sealed;
 mod shows;
@@ -19,11 +20,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_approval::{Ask, Because, Dialect, Held, Mode, Scope, Secret, Terms, Wanted};
+use stepgate_approval::{Ask, Because, Dialect, Held, Mode, Purpose, Scope, Secret, Terms, Wanted};
 use stepgate_record::Event;
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
-    Action, Clock, GroupName, Kind, Label, Limit, PersonName, RelationName, RequestId, SessionId,
+    Action, Actor, Clock, GroupName, Kind, Label, Limit, PersonName, RelationName, RequestId, SessionId,
     StatementId, Strength, Use,
 };
 use tempfile::TempDir;

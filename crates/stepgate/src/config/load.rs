@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use stepgate_proxy::ClientAuth;
 
 use super::yaml::{At, Problems, Section, Value};
-use super::{Config, Console, Tls, audit, database, limits, notify, oidc, relative_to};
+use super::{Config, Console, Tls, audit, database, factors, limits, notify, oidc, relative_to};
 use crate::failure::Failure;
 
 /// The largest configuration that is read, in bytes: far beyond any sensible one.
@@ -74,6 +74,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let databases = databases(file, &mut top, problems);
     let (map, rules) = policies(file, &mut top, problems);
     let audit = audit::read(file, &mut top, problems);
+    let factors = factors::read(&mut top, problems);
     let notify = notify::read(file, &mut top, problems);
     let oidc = oidc::read(file, &mut top, problems);
     let limits = limits::read(&mut top, problems);
@@ -92,6 +93,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         map: map?,
         rules: rules?,
         audit,
+        factors,
         notify,
         oidc,
         limits,

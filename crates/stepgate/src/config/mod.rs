@@ -2,6 +2,7 @@
 
 mod audit;
 mod database;
+mod factors;
 mod limits;
 mod load;
 mod notify;
@@ -57,6 +58,8 @@ pub(crate) struct Config {
     pub(crate) rules: PathBuf,
     /// How the log is kept.
     pub(crate) audit: Audit,
+    /// How much is asked of factors.
+    pub(crate) factors: stepgate_store::FactorRules,
     /// Where people log in again, if anywhere.
     pub(crate) oidc: Option<Provider>,
     /// Who is told of what happens.

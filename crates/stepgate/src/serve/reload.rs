@@ -155,6 +155,7 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
         ("metrics.listen", started.metrics == now.metrics),
         ("data", started.data == now.data),
         ("keys.master_file", started.master_file == now.master_file),
+        ("factors", started.factors == now.factors),
         ("audit.ordinary", started.audit.ordinary_durable == now.audit.ordinary_durable),
         ("sealed_requests", started.sealed_requests == now.sealed_requests),
         ("audit.sinks", started.audit.sinks == now.audit.sinks),
