@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use stepgate_proxy::ClientAuth;
 
 use super::yaml::{At, Problems, Section, Value};
-use super::{Config, Console, Tls, audit, database, limits, notify, oidc, relative_to};
+use super::{Config, Console, Tls, audit, database, factors, limits, notify, oidc, relative_to};
 use crate::failure::Failure;
 
 /// The largest configuration that is read, in bytes: far beyond any sensible one.
@@ -76,6 +76,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let audit = audit::read(file, &mut top, problems);
     let notify = notify::read(file, &mut top, problems);
     let oidc = oidc::read(file, &mut top, problems);
+    let senders = factors::read(file, &mut top, problems);
     let limits = limits::read(&mut top, problems);
     top.finish(problems);
     Some(Config {
@@ -93,6 +94,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         audit,
         notify,
         oidc,
+        senders,
         limits,
     })
 }

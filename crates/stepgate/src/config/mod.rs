@@ -2,6 +2,7 @@
 
 mod audit;
 mod database;
+mod factors;
 mod limits;
 mod load;
 mod notify;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
+pub(crate) use factors::Senders;
 pub(crate) use load::sha256;
 pub(crate) use notify::{Chat, ChatKind, Notifier, NotifyTo};
 pub(crate) use oidc::Provider;
@@ -61,6 +63,8 @@ pub(crate) struct Config {
     pub(crate) oidc: Option<Provider>,
     /// Who is told of what happens.
     pub(crate) notify: Vec<Notifier>,
+    /// How codes are sent, if at all.
+    pub(crate) senders: Senders,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
 }
