@@ -8,31 +8,35 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stepgate_approval::Page;
+use stepgate_approval::{Page, Reason};
 use stepgate_record::Outcome;
-use stepgate_store::{DeskError, End, Part, Person, Progress, RequestInfo, Shown};
+use stepgate_store::{DeskError, End, Part, Person, Progress, RequestInfo, Shown, VerifyError};
 use stepgate_types::{RequestId, Strength};
 use zeroize::Zeroizing;
 
 use crate::api::{Api, json_body};
 use crate::caller::Caller;
+use crate::presented::{Given, method, unreadable};
 use crate::problem::Problem;
 
-/// A fresh code, and for answers a reason.
+/// A fresh proof, or in its place a code alone; and for answers a reason.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Answer {
     #[serde(default)]
     pub(crate) code: Option<Zeroizing<String>>,
     #[serde(default)]
+    pub(crate) proof: Option<Given>,
+    #[serde(default)]
     pub(crate) reason: Option<String>,
 }
 
-impl Answer {
-    fn code(&self) -> Result<&str, Problem> {
-        let code = self.code.as_ref().map(|code| code.trim()).filter(|code| !code.is_empty());
-        code.ok_or_else(Problem::proof_needed)
-    }
+/// What a challenge is for, and by which method it is to be answered.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    method: String,
+    approve: bool,
 }
 
 /// Whether this person asked it, or may answer it: then it exists for them.
@@ -181,7 +185,7 @@ pub(crate) async fn verify(
 ) -> Result<Response, Problem> {
     let info = find_open(&api, &caller.person, &id)?;
     let answer: Answer = json_body(&headers, &body)?;
-    let end = prove_own(&api, &caller, &info, &answer).await?;
+    let end = prove_own(&api, &caller, &info, answer).await?;
     Ok(axum::Json(end_json(&end)).into_response())
 }
 
@@ -190,14 +194,11 @@ pub(crate) async fn prove_own(
     api: &Api,
     caller: &Caller,
     info: &RequestInfo,
-    answer: &Answer,
+    answer: Answer,
 ) -> Result<End, Problem> {
-    let strength = conditions(api, caller, info)?;
-    let own = async {
-        let (name, code) = (&caller.person.name, answer.code()?);
-        Ok::<_, Problem>(api.parts.desk.verify(info.request, name, code, caller.source()).await?)
-    };
-    own.await.map_err(|problem| problem.of_strength(strength))
+    let progress = hand_in(api, caller, info, answer, (true, true)).await?;
+    // One answer always ends a request of one's own.
+    progress.ended.ok_or_else(Problem::not_found)
 }
 
 /// A person says yes or no to a request of somebody else.
@@ -205,16 +206,62 @@ pub(crate) async fn answer(
     api: &Api,
     caller: &Caller,
     info: &RequestInfo,
-    answer: &Answer,
+    answer: Answer,
     approve: bool,
 ) -> Result<Progress, Problem> {
+    hand_in(api, caller, info, answer, (approve, false)).await
+}
+
+async fn hand_in(
+    api: &Api,
+    caller: &Caller,
+    info: &RequestInfo,
+    answer: Answer,
+    (approve, own): (bool, bool),
+) -> Result<Progress, Problem> {
     let strength = conditions(api, caller, info)?;
-    let vote = async {
-        let (name, code, reason) = (&caller.person.name, answer.code()?, answer.reason.as_deref());
-        let vote = api.parts.desk.vote(info.request, name, code, approve, reason, caller.source());
-        Ok::<_, Problem>(vote.await?)
+    let handed = async {
+        let given = match (answer.code, answer.proof) {
+            // Which of the two is meant would be a guess.
+            (Some(_), Some(_)) => return Err(unreadable()),
+            (None, given) => given.unwrap_or_default(),
+            (Some(code), None) => Given::code(code),
+        };
+        let presented = given.presented()?;
+        let said = answer.reason.as_deref().filter(|_| !own);
+        let reason = said.map(Reason::parse).transpose().map_err(VerifyError::from)?.flatten();
+        let (request, person, source) = (info.request, caller.person.name.clone(), caller.source());
+        let answer = stepgate_store::Answer { request, person, presented, approve, reason, source, own };
+        Ok::<_, Problem>(api.parts.desk.answer(answer).await?)
     };
-    vote.await.map_err(|problem| problem.of_strength(strength))
+    handed.await.map_err(|problem| problem.of_strength(strength))
+}
+
+/// What the person could answer it by, best first.
+pub(crate) async fn methods(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let info = find_open(&api, &caller.person, &id)?;
+    let offered = api.parts.desk.methods(info.request, &caller.person.name, caller.source())?;
+    Ok(axum::Json(offered).into_response())
+}
+
+/// A challenge, bound to this request, to yes or no, and to who asks for it.
+pub(crate) async fn challenge(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let info = find_open(&api, &caller.person, &id)?;
+    let wanted: Wanted = json_body(&headers, &body)?;
+    let method = method(&wanted.method)?;
+    let (name, source) = (&caller.person.name, caller.source());
+    let challenged = api.parts.desk.challenge(info.request, name, method, wanted.approve, source).await?;
+    Ok(axum::Json(challenged).into_response())
 }
 
 /// What the factor must prove.
@@ -251,7 +298,7 @@ async fn vote(
     approve: bool,
 ) -> Result<Response, Problem> {
     let info = find_open(api, &caller.person, id)?;
-    let progress = answer(api, caller, &info, &json_body(headers, body)?, approve).await?;
+    let progress = answer(api, caller, &info, json_body(headers, body)?, approve).await?;
     let mut json = match &progress.ended {
         Some(end) => end_json(end),
         None => {

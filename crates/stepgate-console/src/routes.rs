@@ -7,7 +7,7 @@ use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
 use crate::pages::{assets, enrol, inbox, login as entrance, message, oidc, request};
-use crate::{asks, document, events, grants, login, requests};
+use crate::{asks, document, events, factors, grants, login, requests};
 
 /// A way in.
 pub(crate) struct Route {
@@ -45,6 +45,8 @@ pub(crate) fn all() -> Vec<Route> {
         get("/api/v1/requests/{id}", requests::show),
         get("/api/v1/requests/{id}/sql", requests::more_sql),
         get("/api/v1/requests/{id}/parameters/{number}", requests::more_parameter),
+        get("/api/v1/requests/{id}/methods", requests::methods),
+        post("/api/v1/requests/{id}/challenge", requests::challenge),
         post("/api/v1/requests/{id}/verify", requests::verify),
         post("/api/v1/requests/{id}/approve", requests::approve),
         post("/api/v1/requests/{id}/deny", requests::deny),
@@ -53,6 +55,12 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/requests/{id}/not-me", asks::not_me),
         get("/api/v1/grants", grants::list),
         post("/api/v1/grants/{id}/revoke", grants::revoke),
+        post("/api/v1/challenges", factors::challenge),
+        get("/api/v1/factors", factors::list),
+        post("/api/v1/factors/{factor}", factors::enrol),
+        post("/api/v1/factors/{factor}/confirm", factors::confirm),
+        post("/api/v1/factors/{factor}/remove", factors::remove),
+        post("/api/v1/people/{name}/reset", factors::reset),
         page(get("/", inbox::show)),
         page(get("/login", entrance::show)),
         page(post("/login", entrance::log_in)),
@@ -76,6 +84,7 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/enrol/totp/confirm", enrol::confirm_totp)),
         page(get("/assets/stepgate.css", assets::style)),
         page(get("/assets/stepgate.js", assets::script)),
+        page(get("/assets/passkey.js", assets::passkeys)),
     ]
 }
 

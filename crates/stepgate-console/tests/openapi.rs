@@ -35,6 +35,7 @@ async fn every_answer_and_field_that_the_document_names_is_given() {
     login_and_out(&world).await;
     answered(&world).await;
     ended(&world).await;
+    factors(&world).await;
     // Last: from now on nobody gets through.
     world.exhaust().await;
     for (method, path, _) in world.document.operations() {
@@ -45,7 +46,8 @@ async fn every_answer_and_field_that_the_document_names_is_given() {
 
 /// A path with an id in it that nothing has.
 fn filled(path: &str) -> String {
-    path.replace("{id}", "ZZZZ-ZZZZ").replace("{number}", "0")
+    let path = path.replace("{id}", "ZZZZ-ZZZZ").replace("{number}", "0");
+    path.replace("{factor}", "totp").replace("{name}", "nobody")
 }
 
 /// What every route refuses, for the same reasons.
@@ -116,7 +118,7 @@ async fn answered(world: &World) {
         assert_eq!(world.get(&format!("{path}{more}"), &omar).await.status, 200, "{more}");
     }
     for (path, token) in [(&own_path, &dana), (&path, &omar)] {
-        for verb in ["verify", "approve", "deny"] {
+        for verb in ["verify", "approve", "deny", "challenge"] {
             unreadable(world, &format!("{path}/{verb}"), token).await;
         }
     }
@@ -140,10 +142,16 @@ async fn answered(world: &World) {
     assert_eq!(post(&to, &dana, json!({})).await.error(), "proof_needed");
     said(world, &path, &dana).await;
     world.clock.advance(Duration::from_secs(30));
+    assert_eq!(world.get(&format!("{path}/methods"), &omar).await.status, 200);
+    let wanted = json!({"method": "totp", "approve": true});
+    assert_eq!(post(&format!("{path}/challenge"), &omar, wanted).await.status, 200);
     let approve = json!({"code": world.code("omar"), "reason": "ticket"});
     assert_eq!(post(&format!("{path}/approve"), &omar, approve).await.json()["state"], "approved");
     let to = format!("{own_path}/verify");
-    assert_eq!(post(&to, &dana, json!({"code": world.code("dana")})).await.json()["state"], "approved");
+    assert_eq!(
+        post(&to, &dana, json!({"proof": {"code": world.code("dana")}})).await.json()["state"],
+        "approved"
+    );
     let grants = world.get("/api/v1/grants", &dana).await.json();
     let revoke = format!("/api/v1/grants/{}/revoke", grants[0]["grant"].as_str().unwrap());
     assert_eq!(post(&revoke, &dana, json!({})).await.status, 200);
@@ -186,15 +194,76 @@ async fn ended(world: &World) {
     };
     for (path, token) in [(of("cancelled"), &dana), (of("denied"), &omar)] {
         assert_eq!(world.get(&path, token).await.status, 200);
-        for more in ["/sql", "/parameters/0"] {
+        for more in ["/sql", "/parameters/0", "/methods"] {
             assert_eq!(world.get(&format!("{path}{more}"), token).await.error(), "ended", "{more}");
         }
-        for verb in ["verify", "approve", "deny", "cancel", "not-me", "comment"] {
+        for verb in ["verify", "approve", "deny", "cancel", "not-me", "comment", "challenge"] {
             let body = if verb == "comment" { json!({"text": "late"}) } else { json!({"code": "000000"}) };
             let late = world.post(&format!("{path}/{verb}"), token, body).await;
             assert_eq!(late.error(), "ended", "{verb}");
         }
     }
+}
+
+/// Authenticators: eve has a passkey made, answers and removes by it, and is reset by omar.
+async fn factors(world: &World) {
+    let (eve, omar) = (world.login("eve").await, world.login("omar").await);
+    let post = async |path: &str, token: &str, body: Value| -> Answer { world.post(path, token, body).await };
+    let mut key = stepgate_testkit::SecurityKey::new(1, world::SITE).unwrap();
+    for path in [
+        "/api/v1/challenges",
+        "/api/v1/factors/passkey",
+        "/api/v1/factors/totp/confirm",
+        "/api/v1/factors/totp/remove",
+        "/api/v1/people/eve/reset",
+    ] {
+        unreadable(world, path, &eve).await;
+    }
+    let proof = || json!({"code": world.code("eve")});
+    for (path, body) in
+        [("", json!({})), ("/confirm", json!({"proof": {"code": "1"}})), ("/remove", json!({}))]
+    {
+        assert_eq!(post(&format!("/api/v1/factors/nonsense{path}"), &eve, body).await.status, 404, "{path}");
+    }
+    assert_eq!(
+        post("/api/v1/factors/totp/confirm", &eve, json!({"proof": proof()})).await.error(),
+        "not_begun"
+    );
+    let hiding = json!({"name": "x\u{202e}", "proof": proof()});
+    assert_eq!(post("/api/v1/factors/passkey", &eve, hiding).await.error(), "bad_name");
+    let operators = world.desk.enrol_code(&world::name("eve"), None).await.unwrap();
+    world.clock.advance(Duration::from_secs(30));
+    let new = json!({
+        "name": "Key ring", "about": {}, "replace": false, "enrolment_code": *operators, "proof": proof(),
+    });
+    let shown = post("/api/v1/factors/passkey", &eve, new).await;
+    assert_eq!(shown.status, 200, "{}", shown.body);
+    let made = json!({"proof": {"passkey": key.create(&shown.json()).unwrap()}});
+    let id = post("/api/v1/factors/passkey/confirm", &eve, made).await.json()["authenticator"].clone();
+    let listed = world.get("/api/v1/factors", &eve).await.json();
+    assert!(listed.as_array().unwrap().iter().any(|one| one["id"] == id), "{listed}");
+    // By that passkey, the app is removed.
+    let asked = post("/api/v1/challenges", &eve, json!({"method": "passkey"})).await.json();
+    let passkey = key.get(&asked["shown"]).unwrap();
+    let removal = json!({"proof": {"challenge": asked["challenge"], "passkey": passkey}});
+    let app = listed.as_array().unwrap().iter().find(|one| one["method"] == "totp").unwrap();
+    let path = format!("/api/v1/factors/{}/remove", app["id"].as_str().unwrap());
+    assert_eq!(post(&path, &eve, json!({"proof": {"code": "000000"}})).await.status, 401);
+    assert_eq!(post(&path, &eve, removal).await.status, 204);
+    // Eve has lost the rest: the operator asks for a reset, and somebody else confirms it.
+    let reset = async |who: &str, proof: Value| {
+        let path = format!("/api/v1/people/{who}/reset");
+        post(&path, &omar, json!({"proof": proof})).await
+    };
+    world.clock.advance(Duration::from_secs(30));
+    assert_eq!(reset("eve", json!({"code": world.code("omar")})).await.status, 404, "nobody asked for it");
+    world.desk.ask_reset(&world::name("eve"), None).await.unwrap();
+    let wanted = json!({"method": "totp", "reset": "eve"});
+    assert_eq!(post("/api/v1/challenges", &omar, wanted).await.status, 200);
+    assert_eq!(reset("eve", json!({"code": "000000"})).await.status, 401);
+    world.clock.advance(Duration::from_secs(30));
+    let done = reset("eve", json!({"code": world.code("omar")})).await;
+    assert_eq!(done.status, 204, "{}", done.body);
 }
 
 fn all_seen(world: &World) {

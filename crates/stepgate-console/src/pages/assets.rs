@@ -1,4 +1,4 @@
-//! The pages' one style and one script.
+//! The pages' style and scripts.
 
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -9,4 +9,8 @@ pub(crate) async fn style() -> impl IntoResponse {
 
 pub(crate) async fn script() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../assets/stepgate.js"))
+}
+
+pub(crate) async fn passkeys() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8")], include_str!("../../assets/passkey.js"))
 }

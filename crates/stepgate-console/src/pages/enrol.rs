@@ -7,8 +7,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
+use stepgate_store::AuthenticatorInfo;
 
-use super::{Turned, layout, qr, text};
+use super::{Turned, layout, passkey, qr, text};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::problem::Problem;
@@ -18,16 +19,17 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
 }
 
 fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
-    let factors = api.parts.people.factors().list(&caller.person.name);
+    let own = api.parts.desk.authenticators(&caller.person.name);
     let main = html! {
         h1 { "Authenticators" }
         (layout::alert(problem))
-        @if factors.is_empty() {
-            p { "You have none. A password alone enrols none: ask whoever runs the gate." }
+        @if own.is_empty() {
+            p { "You have none. A password alone enrols none: ask whoever runs the gate for an enrolment code." }
         } @else {
-            ul.cards {
-                @for factor in &factors { li { (factor.name) " (" (factor.method().as_str()) ") since " (text::moment(&factor.enrolled.to_string())) } }
-            }
+            ul.cards { @for one in &own { li { (card(one)) } } }
+        }
+        (passkey::enrolment(caller, &own))
+        @if !own.is_empty() {
             h2 { "Another app in its place" }
             form method="post" action="/enrol/totp" {
                 (layout::proof(caller))
@@ -39,6 +41,16 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
     let main = html! { (main) (logins(api, caller)) };
     let page = layout::page("Authenticators", Some(caller), &main);
     layout::answer(problem, page)
+}
+
+fn card(one: &AuthenticatorInfo) -> Markup {
+    html! {
+        strong { (one.name) } " "
+        span.quiet {
+            (one.method) ", " (one.strength.as_str()) ", since " (text::moment(&one.enrolled))
+            @if one.suspended { "; too many wrong codes: ask whoever runs the gate" }
+        }
+    }
 }
 
 fn logins(api: &Api, caller: &Caller) -> Markup {

@@ -10,6 +10,7 @@ mod layout;
 pub(crate) mod login;
 pub(crate) mod message;
 pub(crate) mod oidc;
+mod passkey;
 mod qr;
 pub(crate) mod request;
 mod text;

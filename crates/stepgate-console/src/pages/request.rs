@@ -8,10 +8,10 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use stepgate_approval::Page;
-use stepgate_store::{Conditions, DeskError, History, Part, RequestInfo, Shown, ShownParameter};
+use stepgate_store::{Conditions, DeskError, History, MethodInfo, Part, RequestInfo, Shown, ShownParameter};
 use stepgate_types::RequestId;
 
-use super::{Turned, layout, login, message, text};
+use super::{Turned, layout, login, message, passkey, text};
 use crate::api::Api;
 use crate::asks;
 use crate::caller::{Caller, Visitor};
@@ -272,27 +272,42 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
         section {
             h2 #answer tabindex="-1" { "Your answer" }
             @if requests::answers(api, &caller.person, info) {
-                @if info.itself { (verification(caller, id)) } @else { (vote(caller, id, conditions)) }
-                @if let Ok(offered) = api.parts.desk.methods(id, &caller.person.name, caller.source()) {
-                    (message::ways(caller, info, &offered, conditions.unread.is_some()))
-                }
+                @let offered = api.parts.desk.methods(id, &caller.person.name, caller.source()).unwrap_or_default();
+                @let by_passkey = passkey::is_offered(&offered);
+                (lacking(&offered))
+                @if info.itself { (verification(caller, id, by_passkey)) }
+                @else { (vote(caller, id, conditions, by_passkey)) }
+                @if by_passkey { (passkey::script()) }
+                (message::ways(caller, info, &offered, conditions.unread.is_some()))
             } @else { p { "Others answer this request." } }
             @if info.is_of(&caller.person.name) { (ways_out(caller, id)) }
         }
     }
 }
 
-fn verification(caller: &Caller, id: RequestId) -> Markup {
+/// Says so where the person has nothing that would do.
+fn lacking(offered: &[MethodInfo]) -> Markup {
+    html! {
+        @if offered.is_empty() {
+            p.alert { "You have no authenticator that proves as much as this asks for. "
+                a href="/enrol" { "Your authenticators" }
+            }
+        }
+    }
+}
+
+fn verification(caller: &Caller, id: RequestId, by_passkey: bool) -> Markup {
     html! {
         form.answer method="post" action={ "/r/" (id) "/verify" } {
             (layout::proof(caller))
             (layout::code("Code", false))
             button { "It was me: let it run" }
+            @if by_passkey { " " (passkey::button("verify", "It was me: use a passkey", false)) }
         }
     }
 }
 
-fn vote(caller: &Caller, id: RequestId, conditions: &Conditions) -> Markup {
+fn vote(caller: &Caller, id: RequestId, conditions: &Conditions, by_passkey: bool) -> Markup {
     let unread = conditions.unread.is_some();
     html! {
         form.answer method="post" action={ "/r/" (id) "/approve" } {
@@ -305,6 +320,12 @@ fn vote(caller: &Caller, id: RequestId, conditions: &Conditions) -> Markup {
             div.buttons {
                 button disabled[unread] aria-describedby=[unread.then_some("unread")] { "Approve" }
                 button.no formaction={ "/r/" (id) "/deny" } { "Deny" }
+            }
+            @if by_passkey {
+                div.buttons {
+                    (passkey::button("approve", "Approve by passkey", unread))
+                    (passkey::button("deny", "Deny by passkey", false))
+                }
             }
         }
     }
@@ -368,7 +389,7 @@ pub(crate) async fn verify(
     let caller = visitor.caller();
     let done = async {
         let info = requests::find_open(&api, &caller.person, &id)?;
-        requests::prove_own(&api, caller, &info, &answer).await
+        requests::prove_own(&api, caller, &info, answer).await
     };
     after(&api, caller, &id, done.await.map(drop))
 }
@@ -406,7 +427,7 @@ async fn vote_of(
     let caller = visitor.caller();
     let done = async {
         let info = requests::find_open(api, &caller.person, id)?;
-        requests::answer(api, caller, &info, &answer, approve).await
+        requests::answer(api, caller, &info, answer, approve).await
     };
     after(api, caller, id, done.await.map(drop))
 }
@@ -465,7 +486,7 @@ pub(crate) async fn comment(
 
 fn answer(visitor: &Visitor, headers: &HeaderMap, body: &Bytes) -> Result<Answer, Problem> {
     let form = visitor.form(headers, body)?;
-    Ok(Answer { code: form.code(), reason: form.get("reason").map(str::to_owned) })
+    Ok(Answer { code: form.code(), reason: form.get("reason").map(str::to_owned), ..Answer::default() })
 }
 
 /// The request again: as it is now, or with what went wrong.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde_json::Value;
 use stepgate_approval::{Ahead, Ask, Because, Dialect, Held, Mode, Scope, Terms};
 use stepgate_console::{Api, Encryption, Foresee, Foreseen, Observed, Parts, Wish, serve};
+use stepgate_passkey::{PasskeyFactor, Site};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
@@ -27,6 +28,9 @@ use zeroize::Zeroizing;
 
 /// Everybody's password.
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
+
+/// Where passkeys of these tests belong.
+pub(crate) const SITE: &str = "https://gate.example";
 
 /// What dana asks for.
 pub(crate) const SQL: &str = "select * from customers where ssn = '078-05-1120' \u{202E}";
@@ -112,6 +116,7 @@ impl World {
         let desk =
             Desk::open(log.clone(), people.clone(), people.factors(), vault, clock.clone(), entropy.clone())
                 .unwrap();
+        desk.plug(Arc::new(PasskeyFactor::new(Site::of(SITE).unwrap(), None)));
         for (person, group, service) in [
             ("dana", "analysts", false),
             ("eve", "analysts", false),

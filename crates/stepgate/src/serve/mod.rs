@@ -128,6 +128,9 @@ async fn serve(
     let store = store.share();
     let events = vec![reload::loaded(config), policy_loaded(&ready.rules)];
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
+    if let Some(passkeys) = passkeys::factor(config)? {
+        store.desk.plug(Arc::new(passkeys));
+    }
     let gate = Gate::new(Parts {
         databases: ready.upstreams,
         rules: Arc::new(ready.rules),

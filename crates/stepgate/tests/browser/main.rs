@@ -8,6 +8,7 @@
 )]
 
 mod driver;
+mod passkey;
 #[path = "../support/mod.rs"]
 mod support;
 
