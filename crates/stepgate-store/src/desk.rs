@@ -28,6 +28,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod view;
+mod waiting;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
@@ -55,6 +56,7 @@ pub use history::History;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
 pub use prove::Presented;
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
+pub use waiting::WaitingChallenge;
 
 use crate::{Change, Factors, Log, People, Vault};
 use end::Leaving;
