@@ -59,7 +59,7 @@ fn five_wrong_codes_end_a_push_and_its_digits_answer_no_other_request() {
     let (mut one, mut two) = (world.psql(&dana), world.psql(&dana));
     one.send(RESTRICTED).unwrap();
     let first = held(&mut one);
-    two.send("select number from cards limit 1;").unwrap();
+    two.send("select card_number from payments limit 1;").unwrap();
     let second = held(&mut two);
     let ((_of_first, code), (_of_second, digits)) = (begun(&world, &first), begun(&world, &second));
     if code != digits {
