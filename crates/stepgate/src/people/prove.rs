@@ -19,6 +19,9 @@ const CODE: Source<'static> = Source::Ask { prompt: "Code: ", twice: false };
 /// How often the gate is asked whether the device has answered.
 const POLL: Duration = Duration::from_secs(1);
 
+/// How often it is asked on what became of the request once nothing waits for the device any more.
+const SETTLING: u32 = 5;
+
 /// The body of an answer with its proof; `None`: a device is to give it.
 pub(super) fn proof(
     api: &Api,
@@ -85,7 +88,16 @@ pub(super) fn by_device(api: &Api, request: RequestId, approve: bool) -> Result<
     while is_waiting(api, id)? {
         std::thread::sleep(POLL);
     }
-    let now = api.get(&format!("/api/v1/requests/{request}"))?;
+    let mut now = api.get(&format!("/api/v1/requests/{request}"))?;
+    // What was answered counts once it is on disk.
+    for _ in 0..SETTLING {
+        let state = now.get("state").and_then(Value::as_str);
+        if !matches!(state, Some("open" | "deferred")) || has_answered(&now) {
+            break;
+        }
+        std::thread::sleep(POLL);
+        now = api.get(&format!("/api/v1/requests/{request}"))?;
+    }
     let state = now.get("state").and_then(Value::as_str).unwrap_or_default();
     let answered = match state {
         "approved" => approve,
