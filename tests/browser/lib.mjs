@@ -38,7 +38,9 @@ export async function run(play) {
     page.on("console", (message) => {
       // A refused answer is an error to the console, and what some tests want to see.
       const refused = message.text().startsWith("Failed to load resource");
-      if (message.type() === "error" && !refused) complaints.push(message.text());
+      // What it says of another site's page is as it should be.
+      const ours = page.url().startsWith(given.url);
+      if (message.type() === "error" && ours && !refused) complaints.push(message.text());
     });
     page.on("pageerror", (error) => complaints.push(error.stack));
     return page;

@@ -80,11 +80,9 @@ await run(async ({ given, open, hear, say }) => {
   await use.click();
   await page.getByRole("alert").filter({ hasText: "Nothing was signed" }).waitFor();
   // A page that asks for less gets an answer that says so, and the gate refuses it.
-  await page.route(`**/api/v1/requests/${second}/challenge`, async (route) => {
-    const answer = await route.fetch();
-    const challenged = await answer.json();
-    challenged.shown.userVerification = "discouraged";
-    await route.fulfill({ response: answer, json: challenged });
+  await page.evaluate(() => {
+    const get = navigator.credentials.get.bind(navigator.credentials);
+    navigator.credentials.get = ({ publicKey }) => get({ publicKey: { ...publicKey, userVerification: "discouraged" } });
   });
   const refused = page.waitForResponse((answer) => answer.url().endsWith(`/${second}/verify`));
   await use.click();
@@ -96,7 +94,6 @@ await run(async ({ given, open, hear, say }) => {
 
   // With it, the same button lets it run.
   await hear();
-  await page.unroute(`**/api/v1/requests/${second}/challenge`);
   await verifies(true);
   await use.click();
   await page.getByText("This request has ended: approved.").waitFor();

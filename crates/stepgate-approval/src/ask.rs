@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use stepgate_types::{
     Action, GroupName, Kind, Label, Limit, PersonName, RelationName, RequestId, StatementId, Strength,
     Timestamp, Use,
 };
 
 /// Everything an approval is bound to, besides the held bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {
     /// The request's id.
     pub id: RequestId,
@@ -69,7 +70,7 @@ pub struct Ask {
 }
 
 /// A request for statements that a service will send later, opened by a person (DESIGN §3 *services*).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ahead {
     /// Who opened it: the requester, besides the service.
     pub by: PersonName,
@@ -80,7 +81,7 @@ pub struct Ahead {
 }
 
 /// What led to a request: names of the policy and figures, nothing of the statement's text.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Because {
     /// An upper bound of the rows that it returns; `None` is unknown.
     pub estimate: Option<u64>,
@@ -105,7 +106,7 @@ impl Ask {
 }
 
 /// How a statement comes to run once it is approved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// It waits on the open connection, and its request ends with the wait.
     Hold,
@@ -138,7 +139,7 @@ impl Mode {
 }
 
 /// Who may answer a request, and how.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// Name of the approval in the policy.
     pub approval: String,
@@ -164,7 +165,7 @@ pub struct Terms {
 }
 
 /// Whom a request goes to besides when it is not answered (policy: `escalate`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Escalate {
     /// How long after it was opened.
     pub after: Duration,
@@ -173,7 +174,7 @@ pub struct Escalate {
 }
 
 /// What, besides person, database and relations, a grant is bound to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "four independent switches of the policy's scope list")]
 pub struct Scope {
     /// `application_name` must be the same.
@@ -187,7 +188,7 @@ pub struct Scope {
 }
 
 /// The held statement itself: in memory only, shown to approvers from here, wiped when the request ends.
-#[derive(PartialEq, Eq)]
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// The exact SQL bytes.
     pub sql: Vec<u8>,
@@ -202,7 +203,7 @@ pub struct Held {
 }
 
 /// What the same bytes mean differently by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialect {
     /// `standard_conforming_strings`: a backslash in a literal is a backslash.
     pub standard_strings: bool,

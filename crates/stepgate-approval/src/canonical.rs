@@ -1,6 +1,7 @@
 //! The canonical request: what an approval is bound to (DESIGN §4.3).
 
 use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use stepgate_types::Entropy;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
@@ -21,7 +22,7 @@ pub type Canonical = [u8; 32];
 
 /// One random 256-bit salt for the SQL and for each bind value. Lives as long as the held bytes, and is
 /// wiped with them.
-#[derive(Zeroize, ZeroizeOnDrop)]
+#[derive(Zeroize, ZeroizeOnDrop, Serialize, Deserialize)]
 pub struct Salts {
     sql: [u8; SALT],
     parameters: Vec<[u8; SALT]>,

@@ -134,7 +134,8 @@ mod tests {
     fn a_login_counts_for_the_linked_subject_and_as_much_as_it_was_worth_this_time() {
         let dana = linked("https://idp.example", "42");
         let verified =
-            check(&[dana.clone()], Proof::Oidc(claims("https://idp.example", "42", BINDING))).unwrap();
+            check(std::slice::from_ref(&dana), Proof::Oidc(claims("https://idp.example", "42", BINDING)))
+                .unwrap();
         assert_eq!((verified.id.clone(), verified.strength), (dana.id.clone(), Strength::Strong));
     }
 

@@ -110,6 +110,12 @@ impl Open {
         Self { ask, canonical, approvers: BTreeSet::new(), escalated: false }
     }
 
+    /// These people have approved it already; it is read back from the log.
+    #[must_use]
+    pub fn approved_by(self, approvers: BTreeSet<PersonName>) -> Self {
+        Self { approvers, ..self }
+    }
+
     /// What is asked.
     #[must_use]
     pub const fn ask(&self) -> &Ask {

@@ -151,6 +151,7 @@ impl From<DeskError> for Problem {
             DeskError::CoolingDown(seconds) => Self::throttled("cooling_down", error.to_string(), seconds),
             DeskError::TooManyComments => Self::new(StatusCode::CONFLICT, "full", error.to_string()),
             DeskError::Comment => Self::new(StatusCode::BAD_REQUEST, "comment", error.to_string()),
+            DeskError::NotKept => Self::gate_trouble(),
             DeskError::TooManyOfPerson(_) | DeskError::Full | DeskError::Stopping => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string())
             }

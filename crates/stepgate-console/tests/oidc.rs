@@ -1,6 +1,6 @@
 //! Logging in again at an OpenID provider: a real one (npm oidc-provider), and one that lies as it is told.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

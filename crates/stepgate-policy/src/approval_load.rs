@@ -129,24 +129,8 @@ fn expires(report: &mut Report<'_>, fields: &Fields<'_>, itself: bool, hold: Dur
 }
 
 fn strength(report: &mut Report<'_>, fields: &Fields<'_>) -> Strength {
-    let Some(node) = fields.get("strength") else { return Strength::Standard };
-    match read::word(report, node, "`strength`", &STRENGTHS) {
-        Some(Strength::Weak) => report.error_with_help(
-            node.at,
-            "strength `weak`: no such factor (e-mail, SMS) is built, and none would be accepted for more",
-            "use `standard`, a TOTP app",
-        ),
-        Some(Strength::Strong) => report.error_with_help(
-            node.at,
-            "strength `strong` is not built yet",
-            "use `standard`, a TOTP app, or `phishing-resistant`, a passkey",
-        ),
-        Some(more @ (Strength::Standard | Strength::PhishingResistant | Strength::DeviceBound)) => {
-            return more;
-        }
-        None => {}
-    }
-    Strength::Standard
+    let node = fields.get("strength");
+    node.and_then(|node| read::word(report, node, "`strength`", &STRENGTHS)).unwrap_or(Strength::Standard)
 }
 
 fn reason(report: &mut Report<'_>, fields: &Fields<'_>, itself: bool) -> bool {

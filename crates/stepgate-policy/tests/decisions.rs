@@ -378,7 +378,8 @@ fn of_several_approvals_together_nobody_is_asked_and_nothing_remembered_that_one
     let approvals = "version: 1\napprovals:\n  \
         a: {groups: [x, y], remember: {for: 1h, sink: true}, escalate: {after: 1m, to: [p, q]}}\n  \
         b: {groups: [x], remember: {for: 1h}, escalate: {after: 2m, to: [q]}}\n  \
-        c: {groups: [x]}\n";
+        c: {groups: [x]}\n  \
+        self: {self: true}\n";
     let of = |names: &[&str]| {
         let rule =
             |name: &&str| format!("  - {{name: {name}, match: {{}}, action: approve, approval: {name}}}\n");

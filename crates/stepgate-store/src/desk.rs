@@ -24,6 +24,7 @@ mod pass;
 mod prove;
 mod read;
 mod replay;
+mod sealed;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ mod view;
 mod waiting;
 
 use std::future::Future;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use serde_json::Value;
@@ -64,6 +66,7 @@ use inner::Inner;
 use methods::{Methods, Needs};
 use prove::Asked;
 use replay::Replay;
+use sealed::Shelf;
 
 /// Events of one append at the start.
 const BATCH: usize = 64;
@@ -91,12 +94,36 @@ impl Desk {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DeskError> {
+        Self::open_with(log, people, factors, vault, (clock, entropy), None)
+    }
+
+    /// The same, where open requests are kept encrypted in this directory and go on after a restart, those of one's own
+    /// that nobody was told to come again for excepted.
+    ///
+    /// # Errors
+    /// As [`Desk::open`]; or the directory cannot be used.
+    pub fn open_with(
+        log: Log,
+        people: People,
+        factors: Factors,
+        vault: Vault,
+        (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
+        kept: Option<&Path>,
+    ) -> Result<Self, DeskError> {
+        let shelf = kept.map(|dir| Shelf::open(dir.to_owned(), vault.clone())).transpose();
+        let shelf = shelf.map_err(|error| {
+            tracing::error!(%error, "requests cannot be kept");
+            DeskError::NotKept
+        })?;
         let mut replay = Replay::new(log.subjects().clone());
         for (person, step) in log.spent_steps()? {
             replay.spent(&person, step);
         }
         log.replay(log.desk_floor()?, &mut |_, record| replay.read(record))?;
         replay.read_all();
+        if let Some(shelf) = &shelf {
+            replay.take_back(shelf);
+        }
         for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;
         }
@@ -120,20 +147,10 @@ impl Desk {
             state,
             methods,
             changed,
+            shelf,
             caps,
             end_session,
         })))
-    }
-
-    /// How much one person may ask from here on.
-    pub fn set_caps(&self, caps: Caps) {
-        *self.0.caps.lock().unwrap_or_else(PoisonError::into_inner) = caps;
-    }
-
-    /// What ends a session of which its person says that it is not theirs; for the first caller alone.
-    pub fn on_disowned(&self, end: EndSession) {
-        // A gate has one set of sessions.
-        let _ = self.0.end_session.set(end);
     }
 
     /// Opens a request for a held statement, or joins one that is open and whose grant would cover it.
@@ -154,58 +171,6 @@ impl Desk {
     pub async fn defer(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
         let inner = Arc::clone(&self.0);
         finish(async move { inner.defer(ask, held).await }).await
-    }
-
-    /// Opens a request for what a service will send later (`ask.ahead`), or finds the same one.
-    ///
-    /// # Errors
-    /// See [`DeskError`].
-    pub async fn open_ahead(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
-        let inner = Arc::clone(&self.0);
-        finish(async move { inner.open_ahead(ask, held).await }).await
-    }
-
-    /// By what a statement of a service's is known again that was asked for ahead of time.
-    #[must_use]
-    pub fn statement_key(&self, person: &PersonName, database: &str, sql: &[u8]) -> [u8; 32] {
-        self.0.statement_key(person, database, sql)
-    }
-
-    /// The same, where anything has been approved ahead of time for this person.
-    #[must_use]
-    pub fn key_if_ahead(&self, person: &PersonName, database: &str, sql: &[u8]) -> Option<[u8; 32]> {
-        self.0.has_ahead(person).then(|| self.0.statement_key(person, database, sql))
-    }
-
-    /// The person in whose name a request was made says that they did not make it: it is denied, sessions that wait for
-    /// it are ended, an alarm is recorded. The account stays as it is.
-    ///
-    /// # Errors
-    /// See [`DeskError`].
-    pub async fn disown(&self, request: RequestId, person: &PersonName) -> Result<(), DeskError> {
-        let (inner, person) = (Arc::clone(&self.0), person.clone());
-        finish(async move { inner.disown(request, &person).await }).await
-    }
-
-    /// Says something about an open request, to who asks and to those who may answer.
-    ///
-    /// # Errors
-    /// See [`DeskError`].
-    pub async fn comment(
-        &self,
-        request: RequestId,
-        person: &PersonName,
-        text: &str,
-    ) -> Result<(), DeskError> {
-        let text = Reason::parse(text).ok().flatten().ok_or(DeskError::Comment)?;
-        let (inner, person) = (Arc::clone(&self.0), person.clone());
-        finish(async move { inner.comment(request, &person, &text).await }).await
-    }
-
-    /// Whether this person may answer a request, or could have before it ended.
-    #[must_use]
-    pub fn answers(&self, person: &PersonName, info: &RequestInfo) -> bool {
-        self.0.answers(person, info)
     }
 
     /// Adds a method: what [`Desk::challenge`], [`Desk::answer`] and [`Desk::enrol`] know of it from now on.

@@ -104,6 +104,8 @@ pub(crate) struct Breath {
     began: Instant,
     records: u32,
     durable: u64,
+    /// When that was last seen to have grown.
+    grew: Instant,
 }
 
 impl Breath {
@@ -123,8 +125,12 @@ impl Breath {
     /// … and no longer than this.
     const LONGEST: Duration = Duration::from_millis(200);
 
+    /// Where nothing came for so long, nobody records: what nobody waits for is written every 50 ms.
+    const SILENCE: Duration = Duration::from_millis(200);
+
     pub(crate) fn new(hand: &Hand<'_>) -> Self {
-        Self { began: Instant::now(), records: 0, durable: hand.shared.marks_durable() }
+        let now = Instant::now();
+        Self { began: now, records: 0, durable: hand.shared.marks_durable(), grew: now }
     }
 
     /// A record was read.
@@ -133,9 +139,12 @@ impl Breath {
         if self.records < Self::RECORDS {
             return;
         }
-        let others_record = hand.shared.marks_durable() != self.durable;
-        if others_record && hand.stops().is_ok() {
-            let left = hand.shared.marks_durable().saturating_sub(hand.shared.archive.sealed_to());
+        let durable = hand.shared.marks_durable();
+        if durable != self.durable {
+            (self.durable, self.grew) = (durable, Instant::now());
+        }
+        if self.grew.elapsed() < Self::SILENCE && hand.stops().is_ok() {
+            let left = durable.saturating_sub(hand.shared.archive.sealed_to());
             let rest = match left {
                 _ if left > Self::TOO_MANY => 0,
                 _ if left > Self::MANY => Self::SHORT,
@@ -144,7 +153,7 @@ impl Breath {
             // Whoever closes the log wakes it.
             thread::park_timeout((self.began.elapsed() * rest).min(Self::LONGEST));
         }
-        *self = Self::new(hand);
+        (self.began, self.records) = (Instant::now(), 0);
     }
 }
 

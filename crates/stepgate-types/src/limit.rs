@@ -1,8 +1,8 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How many rows and bytes may be delivered: the cap of a rule, what a grant has left, what a meter has left. `None`: as
 /// many as there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Limit {
     /// Rows.
     pub rows: Option<u64>,

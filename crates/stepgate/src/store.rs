@@ -56,13 +56,15 @@ impl Store {
         };
         let people = People::open(&log, &vault).map_err(|error| trouble("people", &error))?;
         let factors = people.factors();
-        let desk = Desk::open(
+        factors.set_rules(config.factors.clone());
+        let kept = config.data.join("requests");
+        let desk = Desk::open_with(
             log.clone(),
             people.clone(),
             factors.clone(),
             vault.clone(),
-            Arc::clone(&clock),
-            Arc::clone(&entropy),
+            (Arc::clone(&clock), Arc::clone(&entropy)),
+            config.sealed_requests.then_some(kept.as_path()),
         )
         .map_err(|error| trouble("requests and grants", &error))?;
         let finder = Finder::new(&log);

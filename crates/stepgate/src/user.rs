@@ -93,8 +93,7 @@ fn factor(command: &FactorCommand) -> Operator {
 fn confirm(name: &PersonName, who: &AsArgs) -> Result<(), Failure> {
     let api = Api::of(who)?;
     let code = secret::read(&Source::Ask { prompt: "Code of your own: ", twice: false })?;
-    let body = serde_json::json!({"proof": {"code": *code}});
-    api.post(&format!("/api/v1/people/{name}/reset"), &body)?;
+    api.post(&format!("/api/v1/people/{name}/reset"), &serde_json::json!({"proof": {"code": *code}}))?;
     output::print_line(&format!(
         "the factors of {name} are removed, their grants and requests have ended; the operator lets them enrol \
          again: stepgate user enroll-code {name}"

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use stepgate_store::AuthenticatorInfo;
 
-use super::{Turned, layout, passkey, qr, text};
+use super::{Turned, layout, oidc, passkey, qr, text};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::problem::Problem;
@@ -38,7 +38,11 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
             }
         }
     };
-    let main = html! { (main) (logins(api, caller)) };
+    let main = html! {
+        (main)
+        @if api.parts.oidc.is_some() { (oidc::linking(caller)) }
+        (logins(api, caller))
+    };
     let page = layout::page("Authenticators", Some(caller), &main);
     layout::answer(problem, page)
 }

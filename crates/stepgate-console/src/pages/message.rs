@@ -89,7 +89,7 @@ fn wanted(form: &Form) -> Result<(Method, bool), Problem> {
 
 /// Where it is typed.
 fn enter(caller: &Caller, info: &RequestInfo, made: &Challenged, approve: bool) -> impl IntoResponse + use<> {
-    let to = made.shown.get("to").and_then(serde_json::Value::as_str).unwrap_or_default();
+    let to = made.shown.get("sent_to").and_then(serde_json::Value::as_str).unwrap_or_default();
     let main = html! {
         h1 { "A code was sent" }
         p { "By " (by(made.method).unwrap_or_default()) " to " (text::visible(to)) ", for request " (info.request)

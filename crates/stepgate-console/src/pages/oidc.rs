@@ -13,8 +13,10 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde_json::Value;
 use stepgate_approval::{Method, Reason};
-use stepgate_store::{Answer, Challenged, Enrol, MethodInfo, Presented, VerifyError};
-use stepgate_types::{RequestId, Strength};
+use stepgate_store::{
+    Answer, Challenged, Conditions, Enrol, MethodInfo, Presented, RequestInfo, VerifyError,
+};
+use stepgate_types::Strength;
 use zeroize::Zeroizing;
 
 use super::{Turned, layout};
@@ -31,13 +33,9 @@ pub(crate) fn is_offered(methods: &[MethodInfo]) -> bool {
 }
 
 /// A form that answers a request by another login at the provider: of one's own with yes, else with either.
-pub(crate) fn answers(
-    caller: &Caller,
-    id: RequestId,
-    own: bool,
-    unread: bool,
-    reason_required: bool,
-) -> Markup {
+pub(crate) fn answers(caller: &Caller, info: &RequestInfo, conditions: &Conditions) -> Markup {
+    let (id, own) = (info.request, info.itself);
+    let (unread, reason_required) = (conditions.unread.is_some(), conditions.reason_required);
     html! {
         form.answer method="post" action={ "/r/" (id) "/oidc" } {
             (layout::proof(caller))

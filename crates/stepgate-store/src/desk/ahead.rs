@@ -1,13 +1,14 @@
 //! Requests ahead of time: what a service will send is named and approved before it sends it (DESIGN §3 *services*).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use stepgate_approval::{Ask, Held, Mode};
 use stepgate_types::PersonName;
 
-use super::DeskError;
 use super::inner::Inner;
 use super::view::Deferred;
+use super::{Desk, DeskError, finish};
 
 /// What a statement ends with that says nothing: `psql` sends it, drivers do not.
 fn trimmed(sql: &[u8]) -> &[u8] {
@@ -16,6 +17,29 @@ fn trimmed(sql: &[u8]) -> &[u8] {
         sql = shorter.trim_ascii_end();
     }
     sql
+}
+
+impl Desk {
+    /// Opens a request for what a service will send later (`ask.ahead`), or finds the same one.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn open_ahead(&self, ask: Ask, held: Held) -> Result<Deferred, DeskError> {
+        let inner = Arc::clone(&self.0);
+        finish(async move { inner.open_ahead(ask, held).await }).await
+    }
+
+    /// By what a statement of a service's is known again that was asked for ahead of time.
+    #[must_use]
+    pub fn statement_key(&self, person: &PersonName, database: &str, sql: &[u8]) -> [u8; 32] {
+        self.0.statement_key(person, database, sql)
+    }
+
+    /// The same, where anything has been approved ahead of time for this person.
+    #[must_use]
+    pub fn key_if_ahead(&self, person: &PersonName, database: &str, sql: &[u8]) -> Option<[u8; 32]> {
+        self.0.has_ahead(person).then(|| self.0.statement_key(person, database, sql))
+    }
 }
 
 impl Inner {
@@ -72,7 +96,7 @@ impl Inner {
         // Nobody waits, and it stays open.
         entry.deferred = true;
         let (request, expires) = (entry.open.ask().id, entry.open.ask().expires);
-        self.log.append(vec![super::ask::requested(&entry)], Vec::new()).await?;
+        self.open(&entry, Vec::new()).await?;
         self.enter(entry);
         Ok(Deferred { request, expires })
     }

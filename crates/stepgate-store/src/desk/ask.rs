@@ -24,7 +24,7 @@ impl Inner {
         }
         let statement = ask.statement;
         let mut entry = self.fresh(ask, held)?;
-        self.log.append(vec![requested(&entry)], Vec::new()).await?;
+        self.open(&entry, Vec::new()).await?;
         let waiting = entry.wait(statement, false);
         self.enter(entry);
         Ok(waiting)
@@ -49,9 +49,20 @@ impl Inner {
         entry.deferred = true;
         let Ask { id: request, expires, .. } = *entry.open.ask();
         let told = deferred(request, statement, Deferral::InTransaction);
-        self.log.append(vec![requested(&entry), told], Vec::new()).await?;
+        self.open(&entry, vec![told]).await?;
         self.enter(entry);
         Ok(Deferred { request, expires })
+    }
+
+    /// Records that a request is open, once what it is about is kept where that is to outlive the gate.
+    pub(super) async fn open(&self, entry: &Entry, more: Vec<Event>) -> Result<(), DeskError> {
+        self.keep(entry)?;
+        let events = std::iter::once(requested(entry)).chain(more).collect();
+        let opened = self.log.append(events, Vec::new()).await;
+        if opened.is_err() {
+            self.forget(entry.open.ask().id);
+        }
+        opened.map(drop).map_err(DeskError::from)
     }
 
     /// A request with an id and salts of its own, which nobody knows of yet.
@@ -122,7 +133,7 @@ impl Inner {
     }
 }
 
-pub(super) fn requested(entry: &Entry) -> Event {
+fn requested(entry: &Entry) -> Event {
     let ask = entry.open.ask();
     Event::StepupRequested {
         request: ask.id,

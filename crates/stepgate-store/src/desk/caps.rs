@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use stepgate_approval::Ask;
 use stepgate_types::{PersonName, Timestamp};
 
-use super::DeskError;
 use super::state::State;
+use super::{Desk, DeskError};
 
 /// So many unanswered requests in a row begin a pause.
 const IGNORED: u32 = 2;
@@ -77,6 +78,13 @@ fn place(person: &PersonName, approval: &str, address: IpAddr) -> Place {
         IpAddr::V6(address) => std::net::Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
     };
     (person.clone(), approval.to_owned(), network)
+}
+
+impl Desk {
+    /// How much one person may ask from here on.
+    pub fn set_caps(&self, caps: Caps) {
+        *self.0.caps.lock().unwrap_or_else(PoisonError::into_inner) = caps;
+    }
 }
 
 impl State {

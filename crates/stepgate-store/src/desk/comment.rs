@@ -1,12 +1,15 @@
 //! What people say about an open request, to who asks and to those who may answer.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use stepgate_approval::{Reason, escape_for_display};
 use stepgate_record::Event;
 use stepgate_types::{PersonName, RequestId, Timestamp, Who};
 
-use super::DeskError;
 use super::inner::Inner;
+use super::view::RequestInfo;
+use super::{Desk, DeskError, finish};
 
 /// Comments on one request: a question and its answer a few times over. The rest is for elsewhere.
 const MAX_COMMENTS: usize = 32;
@@ -25,6 +28,29 @@ pub struct Comment {
 impl Comment {
     pub(super) fn new(person: PersonName, at: Timestamp, text: &Reason) -> Self {
         Self { person, at: at.to_string(), text: escape_for_display(text.text().as_bytes()) }
+    }
+}
+
+impl Desk {
+    /// Says something about an open request, to who asks and to those who may answer.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn comment(
+        &self,
+        request: RequestId,
+        person: &PersonName,
+        text: &str,
+    ) -> Result<(), DeskError> {
+        let text = Reason::parse(text).ok().flatten().ok_or(DeskError::Comment)?;
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.comment(request, &person, &text).await }).await
+    }
+
+    /// Whether this person may answer a request, or could have before it ended.
+    #[must_use]
+    pub fn answers(&self, person: &PersonName, info: &RequestInfo) -> bool {
+        self.0.answers(person, info)
     }
 }
 

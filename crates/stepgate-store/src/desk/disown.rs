@@ -2,19 +2,38 @@
 //! that wait for it are ended, and an alarm is recorded; the account stays as it is, so that nobody is locked out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use stepgate_record::{Event, Outcome};
 use stepgate_types::{PersonName, RequestId, SessionId, StatementId, Who};
 
-use super::DeskError;
 use super::inner::Inner;
 use super::state::Remembered;
+use super::{Desk, DeskError, finish};
 
 /// What is done with sessions that are somebody else's than they said.
 pub type EndSession = Box<dyn Fn(SessionId) + Send + Sync>;
 
 /// The most sessions of one request that are named in records; all are ended.
 const MAX_NAMED: usize = 32;
+
+impl Desk {
+    /// What ends a session of which its person says that it is not theirs; for the first caller alone.
+    pub fn on_disowned(&self, end: EndSession) {
+        // A gate has one set of sessions.
+        let _ = self.0.end_session.set(end);
+    }
+
+    /// The person in whose name a request was made says that they did not make it: it is denied, sessions that wait for
+    /// it are ended, an alarm is recorded. The account stays as it is.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub async fn disown(&self, request: RequestId, person: &PersonName) -> Result<(), DeskError> {
+        let (inner, person) = (Arc::clone(&self.0), person.clone());
+        finish(async move { inner.disown(request, &person).await }).await
+    }
+}
 
 impl Inner {
     pub(super) async fn disown(&self, request: RequestId, person: &PersonName) -> Result<(), DeskError> {
@@ -59,6 +78,7 @@ impl Inner {
             state.conclude(ended, entry.waiters, reason, Remembered::default());
         }
         drop(state);
+        self.forget(request);
         self.tell(request);
         Ok(())
     }

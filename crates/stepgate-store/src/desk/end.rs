@@ -245,6 +245,7 @@ impl Inner {
                     );
                 }
                 drop(state);
+                self.forget(*request);
                 self.tell(*request);
             }
         }

@@ -21,6 +21,9 @@ pub enum DeskError {
     /// As much has been said about a request as is kept.
     #[error("there are as many comments on this request as it can have")]
     TooManyComments,
+    /// It could not be kept encrypted, as the gate is configured to.
+    #[error("the request cannot be kept")]
+    NotKept,
     /// A comment says nothing, or is too long.
     #[error("a comment says something, in at most 1000 bytes")]
     Comment,

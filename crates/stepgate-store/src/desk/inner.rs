@@ -11,6 +11,7 @@ use super::DeskError;
 use super::caps::Caps;
 use super::disown::EndSession;
 use super::methods::Methods;
+use super::sealed::Shelf;
 use super::state::{Entry, Kept, State};
 use super::view::RequestInfo;
 use crate::{Factors, Log, People, Vault};
@@ -35,6 +36,8 @@ pub(super) struct Inner {
     pub(super) state: Mutex<State>,
     pub(super) methods: RwLock<Methods>,
     pub(super) changed: broadcast::Sender<RequestId>,
+    /// Where open requests are kept, if they are.
+    pub(super) shelf: Option<Shelf>,
     pub(super) caps: Mutex<Caps>,
     /// Ends sessions of which their person says that they are not theirs; set by who has the sessions.
     pub(super) end_session: OnceLock<EndSession>,

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use stepgate_approval::Grant;
-use stepgate_record::{Event, Joiner, Outcome, Record};
+use stepgate_approval::{Grant, Reason};
+use stepgate_record::{Deferral, Event, Joiner, Outcome, Record};
 use stepgate_types::{InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
 
 use super::ahead::keys_of;
+use super::ask::deferred;
+use super::comment::Comment;
 use super::pass;
-use super::state::{Kept, State, hex};
+use super::sealed::Shelf;
+use super::state::{Entry, Kept, State, hex};
 use super::view::RequestInfo;
 use crate::Subjects;
 
@@ -19,6 +22,10 @@ pub(super) struct Replay {
     names: Subjects,
     joiner: Joiner,
     open: BTreeMap<RequestId, RequestInfo>,
+    /// What their records commit to, and what is known of them besides.
+    about: BTreeMap<RequestId, About>,
+    /// Those that go on: what was held for them was kept.
+    kept: BTreeMap<RequestId, Entry>,
     /// From where those were asked.
     places: BTreeMap<RequestId, Option<IpAddr>>,
     running: BTreeMap<SessionId, BTreeSet<u64>>,
@@ -28,7 +35,8 @@ impl Replay {
     pub(super) fn new(names: Subjects) -> Self {
         let (state, joiner) = (State::default(), Joiner::default());
         let (open, places, running) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { state, names, joiner, open, places, running }
+        let (about, kept) = (BTreeMap::new(), BTreeMap::new());
+        Self { state, names, joiner, open, about, kept, places, running }
     }
 
     /// Reads the next record.
@@ -59,7 +67,8 @@ impl Replay {
     /// Takes the next record in.
     fn take(&mut self, record: &Record) {
         match &record.event {
-            Event::StepupRequested { request, address, .. } => {
+            Event::StepupRequested { request, address, canonical_sha256, .. } => {
+                self.about.insert(*request, About::of(canonical_sha256));
                 let address = address.as_ref().and_then(|address| self.names.open_text(address));
                 let address = address.and_then(|address| address.parse().ok());
                 self.places.insert(*request, address);
@@ -71,6 +80,21 @@ impl Replay {
                 if let Some(info) = self.open.get_mut(request) {
                     info.groups.extend(groups.iter().cloned());
                 }
+                if let Some(about) = self.about.get_mut(request) {
+                    about.escalated = true;
+                }
+            }
+            Event::StepupDeferred { request, .. } => {
+                if let Some(about) = self.about.get_mut(request) {
+                    about.deferred = true;
+                }
+            }
+            Event::StepupCommented { request, person, text } => {
+                let (person, text) = (self.names.person(person), self.names.open_text(text));
+                let text = text.and_then(|text| Reason::parse(&text).ok().flatten());
+                if let (Some(about), Some(person), Some(text)) = (self.about.get_mut(request), person, text) {
+                    about.comments.push(Comment::new(person, record.at, &text));
+                }
             }
             Event::StepupVoted { request, person, approve: true, .. } => {
                 let person = self.names.person(person);
@@ -79,6 +103,7 @@ impl Replay {
                 }
             }
             Event::StepupEnded { request, outcome, .. } => {
+                self.about.remove(request);
                 if let Some((info, address)) =
                     self.open.remove(request).zip(Some(self.places.remove(request)))
                 {
@@ -164,7 +189,8 @@ impl Replay {
     /// were open (what they were about was in memory alone), how forwarded statements ended is not known, and passes
     /// may have lapsed.
     pub(super) fn loose_ends(&self, now: Timestamp) -> Vec<Event> {
-        let withdrawn = self.open.keys().map(|request| Event::StepupEnded {
+        let withdrawn = self.open.keys().filter(|request| !self.kept.contains_key(request));
+        let withdrawn = withdrawn.map(|request| Event::StepupEnded {
             request: *request,
             outcome: Outcome::Withdrawn,
             by: None,
@@ -179,17 +205,67 @@ impl Replay {
         let due = self.state.passes.values().filter(|kept| kept.pass.is_due(now));
         let ended = self.state.grants.values().filter(|kept| kept.grant.is_due(now));
         let ended = ended.map(|kept| Event::GrantExpired { grant: kept.grant.id });
-        withdrawn.chain(unknown).chain(due.map(pass::lapsed)).chain(ended).collect()
+        // Whoever waited has gone with the gate.
+        let gone = self.kept.values().filter(|entry| {
+            let ask = entry.open.ask();
+            ask.ahead.is_none() && !self.about.get(&ask.id).is_some_and(|about| about.deferred)
+        });
+        let gone = gone.map(|entry| {
+            let ask = entry.open.ask();
+            deferred(ask.id, ask.statement, Deferral::ClientGone)
+        });
+        withdrawn.chain(gone).chain(unknown).chain(due.map(pass::lapsed)).chain(ended).collect()
     }
 
     /// The state, once the loose ends are recorded.
     pub(super) fn finish(mut self, now: Timestamp) -> State {
-        for info in std::mem::take(&mut self.open).into_values() {
-            self.state.past.push(info, Outcome::Withdrawn);
+        self.state.open = std::mem::take(&mut self.kept);
+        for (id, info) in std::mem::take(&mut self.open) {
+            if !self.state.open.contains_key(&id) {
+                self.state.past.push(info, Outcome::Withdrawn);
+            }
         }
         self.state.grants.retain(|_, kept| !kept.grant.is_due(now));
         self.state.passes.retain(|_, kept| !kept.pass.is_due(now));
         self.state
+    }
+}
+
+/// What is known of an open request besides what was asked.
+#[derive(Default)]
+struct About {
+    canonical: Option<[u8; 32]>,
+    /// Somebody was told to come again.
+    deferred: bool,
+    escalated: bool,
+    comments: Vec<Comment>,
+}
+
+impl About {
+    fn of(canonical_sha256: &str) -> Self {
+        let canonical = data_encoding::HEXLOWER.decode(canonical_sha256.as_bytes()).ok();
+        Self { canonical: canonical.and_then(|bytes| bytes.try_into().ok()), ..Self::default() }
+    }
+}
+
+impl Replay {
+    /// Takes back what was kept of requests that are open. Those of one's own end with their client, as ever.
+    pub(super) fn take_back(&mut self, shelf: &Shelf) {
+        for (id, info) in &self.open {
+            let Some(about) = self.about.get_mut(id) else { continue };
+            if info.itself && !about.deferred {
+                continue;
+            }
+            let found = about.canonical.and_then(|canonical| shelf.find(*id)?.entry(&canonical));
+            let Some(mut entry) = found else { continue };
+            entry.open = entry.open.approved_by(info.approvers.iter().cloned().collect());
+            if about.escalated {
+                entry.open.escalate();
+            }
+            entry.comments = std::mem::take(&mut about.comments);
+            self.kept.insert(*id, entry);
+        }
+        shelf.keep_only(|id| self.kept.contains_key(&id));
     }
 }
 

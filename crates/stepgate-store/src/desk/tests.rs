@@ -9,7 +9,9 @@ mod deferrals;
 mod delegations;
 mod ends;
 mod enrolments;
+mod factors;
 mod restarts;
+mod sealed;
 mod shows;
 
 use std::collections::BTreeSet;
@@ -18,11 +20,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_approval::{Ask, Because, Dialect, Held, Mode, Scope, Secret, Terms, Wanted};
+use stepgate_approval::{Ask, Because, Dialect, Held, Mode, Purpose, Scope, Secret, Terms, Wanted};
 use stepgate_record::Event;
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
 use stepgate_types::{
-    Action, Clock, GroupName, Kind, Label, Limit, PersonName, RelationName, RequestId, SessionId,
+    Action, Actor, Clock, GroupName, Kind, Label, Limit, PersonName, RelationName, RequestId, SessionId,
     StatementId, Strength, Use,
 };
 use tempfile::TempDir;
@@ -45,6 +47,8 @@ struct World {
     people: People,
     desk: Desk,
     dir: TempDir,
+    /// Open requests outlive it.
+    sealed: bool,
 }
 
 fn name(text: &str) -> PersonName {
@@ -62,7 +66,7 @@ fn secret(person: &str) -> Secret {
     Secret::from_bytes(&bytes).unwrap()
 }
 
-fn open(dir: &Path, clock: &Arc<FakeClock>, seed: u64) -> (Log, People, Desk) {
+fn open(dir: &Path, clock: &Arc<FakeClock>, seed: u64, sealed: bool) -> (Log, People, Desk) {
     let entropy = Arc::new(FakeEntropy::seeded(seed));
     let vault = Vault::new(&Zeroizing::new([7; 32]), entropy.clone());
     let options = LogOptions {
@@ -74,16 +78,23 @@ fn open(dir: &Path, clock: &Arc<FakeClock>, seed: u64) -> (Log, People, Desk) {
     };
     let (log, _) = Log::open(dir, options).unwrap();
     let people = People::open(&log, &vault).unwrap();
+    let kept = dir.join("requests");
+    let kept = sealed.then_some(kept.as_path());
     let desk =
-        Desk::open(log.clone(), people.clone(), people.factors(), vault, clock.clone(), entropy).unwrap();
+        Desk::open_with(log.clone(), people.clone(), people.factors(), vault, (clock.clone(), entropy), kept)
+            .unwrap();
     (log, people, desk)
 }
 
 impl World {
     async fn new() -> Self {
+        Self::with(false).await
+    }
+
+    async fn with(sealed: bool) -> Self {
         let (dir, clock) = (TempDir::new().unwrap(), Arc::new(FakeClock::default()));
-        let (log, people, desk) = open(dir.path(), &clock, 1);
-        let world = Self { clock, log, people, desk, dir };
+        let (log, people, desk) = open(dir.path(), &clock, 1, sealed);
+        let world = Self { clock, log, people, desk, dir, sealed };
         for (person, group, service) in [
             ("dana", "analysts", false),
             ("eve", "analysts", false),
@@ -108,8 +119,8 @@ impl World {
         let dir = TempDir::new().unwrap();
         copy(self.dir.path(), dir.path());
         let clock = Arc::new(FakeClock::at(self.clock.now()));
-        let (log, people, desk) = open(dir.path(), &clock, 2);
-        Self { clock, log, people, desk, dir }
+        let (log, people, desk) = open(dir.path(), &clock, 2, self.sealed);
+        Self { clock, log, people, desk, dir, sealed: self.sealed }
     }
 
     fn code(&self, person: &str) -> String {

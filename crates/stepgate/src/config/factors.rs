@@ -1,35 +1,42 @@
-//! `factors:` of `stepgate.yaml`: how codes are sent to people, where that is wanted. Nothing is, unless it is here: codes
-//! by e-mail and SMS are weak (NIST SP 800-63B-4 section 3.1.3), and only approvals of `strength: weak` take them.
+//! `factors:`, how much is asked of those that people verify themselves by.
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::target::{self, WebTarget};
-use super::ways::{self, Email};
+use stepgate_policy::parse_duration;
+use stepgate_store::FactorRules;
+
+use super::senders::{self, Senders};
 use super::yaml::{Problems, Section};
 
-/// The ways by which codes are sent.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Senders {
-    /// By e-mail; `to` is empty: each code has its own.
-    pub(crate) email: Option<Email>,
-    /// By SMS: posted to who sends them.
-    pub(crate) sms: Option<WebTarget>,
-}
+/// The longest that a new factor can be made to wait: beyond a month nobody would know why it does not count.
+const LONGEST_DELAY: Duration = Duration::from_secs(31 * 24 * 3600);
 
-/// Reads them.
-pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'_>) -> Senders {
-    let Some(mut section) = top.section("factors", problems) else { return Senders::default() };
-    let node = section.take("email");
-    let email = node.and_then(|node| {
-        let section = Section::open("factors.email", node, problems)?;
-        ways::read_sender(file, section, node.at, problems)
-    });
-    let sms = section.section("sms", problems).and_then(|mut sms| {
-        let url = sms.need_text("webhook", problems);
-        let target = url.and_then(|url| target::read(file, url, &mut sms, problems));
-        sms.finish(problems);
-        target
-    });
+/// Reads the section; what it does not say stays as it is by default.
+pub(super) fn read(
+    file: &Path,
+    top: &mut Section<'_>,
+    problems: &mut Problems<'_>,
+) -> (FactorRules, Senders) {
+    let mut rules = FactorRules::default();
+    let Some(mut section) = top.section("factors", problems) else { return (rules, Senders::default()) };
+    let senders = senders::read(file, &mut section, problems);
+    if let Some(node) = section.take("new_factor_delay") {
+        match node.text().and_then(parse_duration).filter(|read| *read <= LONGEST_DELAY) {
+            Some(read) => rules.new_factor_delay = read,
+            None => problems.add(
+                node.at,
+                "factors.new_factor_delay must be a duration such as 24h, at most 31d",
+                Some("0s: a new factor counts for requests of others at once".to_owned()),
+            ),
+        }
+    }
+    if let Some((text, at)) = section.text("reset_group", problems) {
+        match text.parse() {
+            Ok(group) => rules.reset_group = Some(group),
+            Err(_) => problems.add(at, "factors.reset_group must be the name of a group", None),
+        }
+    }
     section.finish(problems);
-    Senders { email, sms }
+    (rules, senders)
 }

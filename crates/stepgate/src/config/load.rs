@@ -74,10 +74,11 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let databases = databases(file, &mut top, problems);
     let (map, rules) = policies(file, &mut top, problems);
     let audit = audit::read(file, &mut top, problems);
+    let (factors, senders) = factors::read(file, &mut top, problems);
     let notify = notify::read(file, &mut top, problems);
     let oidc = oidc::read(file, &mut top, problems);
-    let senders = factors::read(file, &mut top, problems);
     let limits = limits::read(&mut top, problems);
+    let sealed_requests = top.flag("sealed_requests", problems).unwrap_or_default();
     top.finish(problems);
     Some(Config {
         file: file.to_owned(),
@@ -92,10 +93,12 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         map: map?,
         rules: rules?,
         audit,
+        factors,
         notify,
         oidc,
         senders,
         limits,
+        sealed_requests,
     })
 }
 

@@ -8,6 +8,7 @@ mod load;
 mod notify;
 mod oidc;
 mod place;
+mod senders;
 mod sinks;
 mod target;
 mod upkeep;
@@ -21,11 +22,11 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
-pub(crate) use factors::Senders;
 pub(crate) use load::sha256;
 pub(crate) use notify::{Chat, ChatKind, Notifier, NotifyTo};
 pub(crate) use oidc::Provider;
 pub(crate) use place::{HostPort, WebUrl, safe_url};
+pub(crate) use senders::Senders;
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
 pub(crate) use target::WebTarget;
@@ -59,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) rules: PathBuf,
     /// How the log is kept.
     pub(crate) audit: Audit,
+    /// How much is asked of factors.
+    pub(crate) factors: stepgate_store::FactorRules,
     /// Where people log in again, if anywhere.
     pub(crate) oidc: Option<Provider>,
     /// Who is told of what happens.
@@ -67,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) senders: Senders,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
+    /// Whether open requests are kept encrypted, and go on after a restart.
+    pub(crate) sealed_requests: bool,
 }
 
 /// Where people's commands and browsers go.

@@ -8,6 +8,7 @@
 )]
 
 mod driver;
+mod oidc;
 mod passkey;
 #[path = "../support/mod.rs"]
 mod support;
@@ -80,4 +81,17 @@ fn an_open_page_hears_what_comes_up_and_what_becomes_of_it() {
     world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
     assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
     script.ends();
+}
+
+#[test]
+fn another_site_leads_people_to_the_gate_and_does_nothing_in_their_name() {
+    let world = world();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    psql.send("select ssn from customers where id = 1;").unwrap();
+    let request = held(&mut psql);
+    let given = with(login(&dana), json!({"request": request}));
+    let Some(script) = Script::start(&world, "elsewhere", given) else { return };
+    script.ends();
+    assert_eq!(world.open_request(&dana), request);
 }

@@ -35,7 +35,7 @@ fn a_passkey_is_enrolled_lets_a_statement_run_and_does_not_without_user_verifica
     assert!(reply.is_ok() && reply.text().contains("(2 rows)"), "{}", reply.text());
     script.ends();
 
-    let log = world.gate.run(["audit", "search", "--kind", "stepup.factor_verified", "-o", "json"], "");
+    let log = world.gate.run(["audit", "search", "--type", "stepup.factor_verified", "-o", "json"], "");
     let log = log.unwrap().ok().unwrap();
     assert!(log.contains("\"passkey\"") && log.contains("phishing-resistant"), "{log}");
     assert!(!world.gate.log().contains(&code));

@@ -1,0 +1,77 @@
+//! By another login at a real OpenID provider (npm oidc-provider), in a real browser.
+
+use serde_json::json;
+use stepgate_testkit::{Supervised, until_some};
+
+use super::driver::{Script, url};
+use super::support::{SOON, World, held, repository};
+use super::{login, with};
+
+const SECRET: &str = "secret-of-a-throwaway-provider";
+
+/// The provider, and its issuer; `None`, said aloud: there is none on this machine.
+fn provider(world: &World) -> Option<(Supervised, String)> {
+    let modules = repository().join(".work/idp");
+    if !modules.join("node_modules/oidc-provider").is_dir() {
+        eprintln!("SKIP: no identity provider; run tests/tools/idp.sh");
+        return None;
+    }
+    let log = world.tree.path().join("provider.log");
+    let process = Supervised::builder("node", &log)
+        .arg(repository().join("tests/idp/provider.mjs"))
+        .args([&format!("{}/oidc/callback", url(world)), SECRET])
+        .env("STEPGATE_IDP", &modules)
+        .spawn()
+        .unwrap();
+    let issuer = until_some("a provider", SOON, || {
+        let text = std::fs::read_to_string(&log).ok()?;
+        text.lines().find(|line| line.starts_with("http://")).map(str::to_owned)
+    });
+    Some((process, issuer.unwrap()))
+}
+
+/// A gate that knows a provider, and wants more than a code of an app.
+fn world() -> Option<(World, Supervised)> {
+    let mut world = World::not_serving(|policy| policy.replace("strength: standard", "strength: strong"));
+    let console = world.gate.console();
+    world.edit(&format!("https://{console}"), &url(&world));
+    let (process, issuer) = provider(&world)?;
+    let secret = world.gate.directory().join("secrets/oidc");
+    std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    world.configure(&format!(
+        "oidc: {{issuer: \"{issuer}\", client_id: stepgate, client_secret_file: secrets/oidc, acr: {{mfa: strong}}}}"
+    ));
+    world.gate.serve().unwrap();
+    Some((world, process))
+}
+
+#[test]
+fn another_login_at_the_identity_provider_lets_a_statement_run_and_somebody_elses_does_not() {
+    let Some((world, _provider)) = world() else { return };
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let Some(mut script) = Script::start(&world, "oidc", with(login(&dana), json!({}))) else { return };
+    // Linked once, by the app that dana has.
+    script.give_code(&mut dana);
+    assert_eq!(script.hear(), json!({"linked": true}));
+    for (there, ended) in [("eve", "open"), ("dana", "approved")] {
+        psql.send("select ssn from customers where id = 1;").unwrap();
+        let request = held(&mut psql);
+        // A code proves too little here.
+        let refused = dana.verify(&world.gate, &request).unwrap();
+        assert_eq!(refused.status, 1, "{}", refused.text());
+        assert!(refused.text().contains("strong"), "{}", refused.text());
+        script.tell(json!({"request": request, "there": there}));
+        assert_eq!(script.hear(), json!({"ended": ended}));
+        if ended == "open" {
+            psql.interrupt().unwrap();
+            assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
+        } else {
+            let reply = psql.finish(SOON).unwrap();
+            assert!(reply.is_ok() && reply.text().contains("(1 row)"), "{}", reply.text());
+        }
+    }
+    script.ends();
+    assert!(!world.gate.log().contains(SECRET));
+}

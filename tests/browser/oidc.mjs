@@ -1,0 +1,49 @@
+// Links an account at the identity provider, then answers by logging in there again: first as somebody else, which
+// counts for nothing, then as oneself.
+import { logIn, PHONE, run } from "./lib.mjs";
+
+// At the provider, as `name`, and back.
+async function there(page, name) {
+  await page.getByRole("link", { name: "Go on" }).click();
+  // The form of tests/idp/provider.mjs has no button.
+  for (let step = 0; step < 3 && new URL(page.url()).pathname !== "/oidc/callback"; step += 1) {
+    await page.waitForURL(/\/(interaction|oidc\/callback)/);
+    if (!page.url().includes("/interaction/")) break;
+    const before = page.url();
+    await page.evaluate((login) => {
+      const form = document.querySelector("form");
+      const field = document.createElement("input");
+      [field.name, field.value] = ["login", login];
+      form.append(field);
+      form.submit();
+    }, name);
+    await page.waitForURL((url) => url.href !== before);
+  }
+  await page.getByRole("button", { name: "Go on" }).click();
+}
+
+await run(async ({ given, open, hear, say }) => {
+  const page = await open({ viewport: PHONE });
+  await page.goto("/enrol");
+  await logIn(page, given);
+  await page.goto("/enrol");
+  say({ want: "code" });
+  await page.getByLabel("Code of your authenticator app, if you have one").fill((await hear()).code);
+  await page.getByRole("button", { name: "Go on to the identity provider" }).click();
+  await there(page, "dana");
+  await page.getByText("oidc").first().waitFor();
+  say({ linked: true });
+  for (let turn = 0; turn < 2; turn += 1) {
+    const { request, there: name } = await hear();
+    await page.goto(`/r/${request}`);
+    await page.getByRole("button", { name: "Log in again at the identity provider" }).click();
+    await there(page, name);
+    if (name === "dana") {
+      await page.getByText("This request has ended: approved.").waitFor();
+      say({ ended: "approved" });
+    } else {
+      await page.getByRole("alert").waitFor();
+      say({ ended: "open" });
+    }
+  }
+});
