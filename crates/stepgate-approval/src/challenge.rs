@@ -213,6 +213,22 @@ impl Challenges {
         fits.then_some(challenge).ok_or(NoChallenge::Unknown)
     }
 
+    /// Those of a person that wait for this method. `now` is monotonic time.
+    pub fn of<'a>(
+        &'a self,
+        person: &'a PersonName,
+        method: Method,
+        now: Duration,
+    ) -> impl Iterator<Item = (ChallengeId, &'a Challenge)> + 'a {
+        let of = move |challenge: &Challenge| {
+            challenge.person == *person && challenge.method == method && now < challenge.until
+        };
+        self.waiting
+            .iter()
+            .filter(move |(_, challenge)| of(challenge))
+            .map(|(id, challenge)| (*id, challenge))
+    }
+
     /// It was answered rightly: nobody answers it again.
     pub fn used(&mut self, id: ChallengeId) {
         if let Some(challenge) = self.waiting.remove(&id) {

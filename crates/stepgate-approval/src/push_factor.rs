@@ -26,7 +26,7 @@ const DIGITS: usize = 6;
 /// Bytes of a public key (RFC 8032 section 5.1.5).
 const KEY: usize = 32;
 
-/// What a device signs to answer: 23 bytes of domain, 32 of binding, then the code's digits.
+/// What a device signs to answer: 24 bytes of domain, 32 of binding, then the code's digits.
 #[must_use]
 pub fn push_answer(binding: &[u8; 32], code: &str) -> Vec<u8> {
     [ANSWER, binding, code.as_bytes()].concat()

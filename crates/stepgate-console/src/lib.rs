@@ -8,6 +8,7 @@
 mod api;
 mod asks;
 mod caller;
+mod devices;
 mod document;
 mod events;
 mod factors;

@@ -7,7 +7,7 @@ use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
 use crate::pages::{assets, enrol, inbox, login as entrance, message, oidc, request};
-use crate::{asks, document, events, factors, grants, login, requests};
+use crate::{asks, devices, document, events, factors, grants, login, requests};
 
 /// A way in.
 pub(crate) struct Route {
@@ -55,6 +55,7 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/requests/{id}/not-me", asks::not_me),
         get("/api/v1/grants", grants::list),
         post("/api/v1/grants/{id}/revoke", grants::revoke),
+        get("/api/v1/challenges", devices::waiting),
         post("/api/v1/challenges", factors::challenge),
         get("/api/v1/factors", factors::list),
         post("/api/v1/factors/{factor}", factors::enrol),

@@ -7,7 +7,9 @@ mod world;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
+use stepgate_approval::{PushFactor, push_answer, push_enrolment};
 use world::{Answer, PASSWORD, World};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,6 +37,7 @@ async fn every_answer_and_field_that_the_document_names_is_given() {
     login_and_out(&world).await;
     answered(&world).await;
     ended(&world).await;
+    devices(&world).await;
     factors(&world).await;
     // Last: from now on nobody gets through.
     world.exhaust().await;
@@ -264,6 +267,49 @@ async fn factors(world: &World) {
     world.clock.advance(Duration::from_secs(30));
     let done = reset("eve", json!({"code": world.code("omar")})).await;
     assert_eq!(done.status, 204, "{}", done.body);
+}
+
+/// A device of dana's is enrolled and answers what waits for it.
+async fn devices(world: &World) {
+    world.desk.plug(std::sync::Arc::new(PushFactor::new(zeroize::Zeroizing::new([1; 32]))));
+    let dana = world.login("dana").await;
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let unhex = |text: &Value| -> [u8; 32] {
+        let text = text.as_str().unwrap();
+        let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+        (0..64).step_by(2).map(byte).collect::<Vec<_>>().try_into().unwrap()
+    };
+    let public = key.verifying_key().to_bytes();
+    let operators = world.desk.enrol_code(&world::name("dana"), None).await.unwrap();
+    world.clock.advance(Duration::from_secs(30));
+    let new = json!({
+        "name": "laptop", "about": {"public_key": hex(&public)}, "enrolment_code": *operators,
+        "proof": {"code": world.code("dana")},
+    });
+    let shown = world.post("/api/v1/factors/push", &dana, new).await;
+    assert_eq!(shown.status, 200, "{}", shown.body);
+    let signature = hex(&key.sign(&push_enrolment(&unhex(&shown.json()["binding"]), &public)).to_bytes());
+    let made = json!({"proof": {"push": {"signature": signature}}});
+    let id = world.post("/api/v1/factors/push/confirm", &dana, made).await.json()["authenticator"].clone();
+    let path = format!("/api/v1/requests/{}", world.step_up().await.request);
+    let wanted = json!({"method": "push", "approve": true});
+    let begun = world.post(&format!("{path}/challenge"), &dana, wanted).await.json();
+    let listed = world.get("/api/v1/challenges", &dana).await;
+    let waiting = listed.json()[0].clone();
+    let code = begun["shown"]["code"].as_str().unwrap();
+    assert!(waiting["challenge"] == begun["challenge"] && !listed.body.contains(&format!("\"{code}\"")));
+    let signature = hex(&key.sign(&push_answer(&unhex(&waiting["binding"]), code)).to_bytes());
+    let push = json!({"device": id, "signature": signature, "code": code});
+    let answer = json!({"proof": {"challenge": begun["challenge"], "push": push}});
+    // Another request: what was signed says nothing of it.
+    let other = world.approval().await.request;
+    let replayed = world.post(&format!("/api/v1/requests/{other}/verify"), &dana, answer.clone()).await;
+    assert!(replayed.status >= 400, "{}", replayed.body);
+    let done = world.post(&format!("{path}/verify"), &dana, answer.clone()).await;
+    assert_eq!(done.json()["state"], "approved", "{}", done.body);
+    let again = world.post(&format!("{path}/verify"), &dana, answer).await;
+    assert_eq!(again.error(), "ended");
 }
 
 fn all_seen(world: &World) {

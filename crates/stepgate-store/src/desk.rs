@@ -29,6 +29,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod view;
+mod waiting;
 
 use std::future::Future;
 use std::path::Path;
@@ -57,6 +58,7 @@ pub use history::History;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
 pub use prove::Presented;
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
+pub use waiting::WaitingChallenge;
 
 use crate::{Change, Factors, Log, People, Vault};
 use end::Leaving;

@@ -69,7 +69,7 @@ pub use delegations::Loan;
 pub use desk::{
     Answer, AuthenticatorInfo, Block, Caps, Challenged, Comment, Conditions, Deferred, Desk, DeskError, End,
     EndSession, Enrol, EnrolError, GrantInfo, History, Left, MethodInfo, Need, Part, Presented, Progress,
-    RequestInfo, Shown, ShownParameter, VerifyError, Waiting,
+    RequestInfo, Shown, ShownParameter, VerifyError, Waiting, WaitingChallenge,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};

@@ -1,16 +1,20 @@
 //! The command line, as clap reads it.
 
 mod audit;
+mod device;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use stepgate_approval::Method;
 use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
 
 pub(crate) use audit::{
     AuditCommand, ExportFormat, FilterArgs, ReportArgs, ReportCommand, ReportFormat, SinkCommand,
 };
+
+pub(crate) use device::{DeviceCommand, EnrollDevice};
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has
 /// verified them; everything is recorded.
@@ -73,9 +77,15 @@ pub(crate) enum Command {
         after_help = "Example:\n  stepgate enroll totp --as dana\n\nFor the operator, on the gate's own machine: a stolen password must not be enough to enrol."
     )]
     Enroll(EnrollCommand),
+    /// A device that signs your answers: enrol it, watch what waits for it, answer
+    #[command(
+        subcommand,
+        after_help = "Example:\n  stepgate device enroll --as dana --name laptop\n\nThe protocol is open: docs/DEVICE.md."
+    )]
+    Device(DeviceCommand),
     /// Verify your own held statement with a code
     #[command(
-        after_help = "Example:\n  stepgate verify 7K4M-9QXD\n\nThe code is asked for, or read as one line where standard input is no terminal."
+        after_help = "Examples:\n  stepgate verify 7K4M-9QXD\n  stepgate verify 7K4M-9QXD --method email   (sends a code, then asks for it)\n  stepgate verify 7K4M-9QXD --method push    (shows a code for your device, then waits for it)\n\nThe code is asked for, or read as one line where standard input is no terminal."
     )]
     Verify(VerifyArgs),
     /// Requests: list, show, approve, deny, cancel
@@ -353,6 +363,14 @@ pub(crate) enum EnrollCommand {
         #[arg(long)]
         replace: bool,
     },
+    /// Enrol an address for codes by e-mail, where the gate sends any
+    #[command(
+        after_help = "Example:\n  stepgate enroll email dana@corp.example --as dana\n\nAsks for a code of an authenticator that you have, or the operator's enrolment code; then for the code that was sent."
+    )]
+    Email(EnrollAddress),
+    /// Enrol a telephone number for codes by SMS, where the gate sends any
+    #[command(after_help = "Example:\n  stepgate enroll sms +14155550123 --as dana")]
+    Sms(EnrollAddress),
     /// Print recovery codes: each is good once, when nothing else is at hand
     #[command(
         after_help = "Examples:\n  stepgate enroll recovery --as dana\n  stepgate enroll recovery --as dana -o json\n\nThey are shown once. A new list ends the one before. Asks for a code of an authenticator that is enrolled."
@@ -365,6 +383,16 @@ pub(crate) enum EnrollCommand {
         #[arg(short, long, value_enum, default_value_t)]
         output: EnrollFormat,
     },
+}
+
+/// To where codes are sent.
+#[derive(Debug, Args)]
+pub(crate) struct EnrollAddress {
+    /// The address, or the number with + and country.
+    pub(crate) address: String,
+    /// Whose.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) person: PersonName,
 }
 
 /// How an enrolment is shown.
@@ -381,6 +409,9 @@ pub(crate) enum EnrollFormat {
 pub(crate) struct VerifyArgs {
     /// The request, as the notice shows it.
     pub(crate) request: RequestId,
+    /// By what: totp, recovery, email, sms or push; else by a code of an app or of the printed list.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<Method>,
     #[command(flatten)]
     pub(crate) who: AsArgs,
 }
@@ -455,6 +486,9 @@ pub(crate) struct AnswerArgs {
     /// Why; shown to the person who asked.
     #[arg(long)]
     pub(crate) reason: Option<String>,
+    /// By what: totp, recovery, email, sms or push; else by a code of an app or of the printed list.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<Method>,
     #[command(flatten)]
     pub(crate) who: AsArgs,
 }

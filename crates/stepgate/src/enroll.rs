@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use stepgate_approval::Method;
 use stepgate_types::PersonName;
 use zeroize::Zeroizing;
 
@@ -12,7 +13,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator};
 use crate::output;
-use crate::people::Api;
+use crate::people::{self, Api};
 use crate::secret::{self, Source};
 
 /// What lets somebody enrol who is not the operator.
@@ -48,6 +49,8 @@ impl Way {
 pub(crate) fn run(config: &Path, command: &EnrollCommand) -> Result<(), Failure> {
     match command {
         EnrollCommand::Totp { person, output, replace } => totp(config, person, *output, *replace),
+        EnrollCommand::Email(args) => people::enrol_address(Method::Email, args),
+        EnrollCommand::Sms(args) => people::enrol_address(Method::Sms, args),
         EnrollCommand::Recovery { person, output } => recovery(config, person, *output),
     }
 }

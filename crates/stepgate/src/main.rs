@@ -70,6 +70,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::User(command) => user::run(config, command),
         Command::Login(args) => people::login(config, args),
         Command::Enroll(command) => enroll::run(config, command),
+        Command::Device(command) => people::device(command),
         Command::Verify(args) => people::verify(args),
         Command::Request(command) => request(config, command),
         Command::Grant(command) => grant(config, command),

@@ -1,19 +1,26 @@
 //! `factors:`, how much is asked of those that people verify themselves by.
 
+use std::path::Path;
 use std::time::Duration;
 
 use stepgate_policy::parse_duration;
 use stepgate_store::FactorRules;
 
+use super::senders::{self, Senders};
 use super::yaml::{Problems, Section};
 
 /// The longest that a new factor can be made to wait: beyond a month nobody would know why it does not count.
 const LONGEST_DELAY: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// Reads the section; what it does not say stays as it is by default.
-pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems<'_>) -> FactorRules {
+pub(super) fn read(
+    file: &Path,
+    top: &mut Section<'_>,
+    problems: &mut Problems<'_>,
+) -> (FactorRules, Senders) {
     let mut rules = FactorRules::default();
-    let Some(mut section) = top.section("factors", problems) else { return rules };
+    let Some(mut section) = top.section("factors", problems) else { return (rules, Senders::default()) };
+    let senders = senders::read(file, &mut section, problems);
     if let Some(node) = section.take("new_factor_delay") {
         match node.text().and_then(parse_duration).filter(|read| *read <= LONGEST_DELAY) {
             Some(read) => rules.new_factor_delay = read,
@@ -31,5 +38,5 @@ pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems<'_>) -> Factor
         }
     }
     section.finish(problems);
-    rules
+    (rules, senders)
 }

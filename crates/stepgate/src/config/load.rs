@@ -74,7 +74,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let databases = databases(file, &mut top, problems);
     let (map, rules) = policies(file, &mut top, problems);
     let audit = audit::read(file, &mut top, problems);
-    let factors = factors::read(&mut top, problems);
+    let (factors, senders) = factors::read(file, &mut top, problems);
     let notify = notify::read(file, &mut top, problems);
     let oidc = oidc::read(file, &mut top, problems);
     let limits = limits::read(&mut top, problems);
@@ -96,6 +96,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         factors,
         notify,
         oidc,
+        senders,
         limits,
         sealed_requests,
     })

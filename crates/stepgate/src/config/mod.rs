@@ -8,6 +8,7 @@ mod load;
 mod notify;
 mod oidc;
 mod place;
+mod senders;
 mod sinks;
 mod target;
 mod upkeep;
@@ -25,6 +26,7 @@ pub(crate) use load::sha256;
 pub(crate) use notify::{Chat, ChatKind, Notifier, NotifyTo};
 pub(crate) use oidc::Provider;
 pub(crate) use place::{HostPort, WebUrl, safe_url};
+pub(crate) use senders::Senders;
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
 pub(crate) use target::WebTarget;
@@ -64,6 +66,8 @@ pub(crate) struct Config {
     pub(crate) oidc: Option<Provider>,
     /// Who is told of what happens.
     pub(crate) notify: Vec<Notifier>,
+    /// How codes are sent, if at all.
+    pub(crate) senders: Senders,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
     /// Whether open requests are kept encrypted, and go on after a restart.

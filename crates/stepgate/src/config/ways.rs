@@ -129,22 +129,35 @@ fn every(section: &mut Section<'_>, default: Duration, problems: &mut Problems<'
     }
 }
 
+/// Somebody with a mailbox, and how mail gets there.
 pub(super) fn read_email(
     file: &Path,
     mut section: Section<'_>,
     at: At,
     problems: &mut Problems<'_>,
 ) -> Option<Email> {
-    let mut address = |key: &'static str, section: &mut Section<'_>| {
-        let (text, at) = section.need_text(key, problems)?;
-        let read = text.parse::<lettre::Address>();
-        if read.is_err() {
-            problems.add(at, format!("{} is not an e-mail address", section.path(key)), None);
-        }
-        read.is_ok().then(|| text.to_owned())
-    };
-    let to = address("to", &mut section);
-    let from = address("from", &mut section);
+    let to = address("to", &mut section, problems);
+    let sender = read_sender(file, section, at, problems);
+    Some(Email { to: to?, ..sender? })
+}
+
+fn address(key: &'static str, section: &mut Section<'_>, problems: &mut Problems<'_>) -> Option<String> {
+    let (text, at) = section.need_text(key, problems)?;
+    let read = text.parse::<lettre::Address>();
+    if read.is_err() {
+        problems.add(at, format!("{} is not an e-mail address", section.path(key)), None);
+    }
+    read.is_ok().then(|| text.to_owned())
+}
+
+/// How mail is sent, to nobody yet.
+pub(super) fn read_sender(
+    file: &Path,
+    mut section: Section<'_>,
+    at: At,
+    problems: &mut Problems<'_>,
+) -> Option<Email> {
+    let from = address("from", &mut section, problems);
     let smtp = section
         .need_text("smtp", problems)
         .and_then(|given| host_port(&section.path("smtp"), given, SUBMISSIONS_PORT, problems));
@@ -170,5 +183,5 @@ pub(super) fn read_email(
         problems.add(at, message, None);
     }
     section.finish(problems);
-    Some(Email { to: to?, from: from?, smtp: smtp?, tls, ca, login: user.zip(password) })
+    Some(Email { to: String::new(), from: from?, smtp: smtp?, tls, ca, login: user.zip(password) })
 }

@@ -36,6 +36,43 @@ pub(super) fn send_text(email: &Email, subject: &str, id: &str, text: &str) -> R
     )
 }
 
+/// Sends a code to `to`. What a server says may name whom it is for, so that only its number is told.
+pub(super) fn send_code(email: &Email, to: &str, text: &str) -> Result<(), Trouble> {
+    let trouble = |_| Trouble::new("the message cannot be made");
+    let from = email.from.parse::<Address>().map_err(trouble)?;
+    let to = to.parse::<Address>().map_err(trouble)?;
+    let chance = getrandom::u64().map_err(|_| Trouble::new("no randomness"))?;
+    let id = format!("<stepgate.code.{chance:016x}@{}>", from.domain());
+    let message = Message::builder()
+        .from(from.into())
+        .to(to.into())
+        .subject("Your Stepgate code")
+        .message_id(Some(id))
+        .singlepart(SinglePart::plain(text.to_owned()))
+        .map_err(|_| Trouble::new("the message cannot be made"))?;
+    let transport = transport(email).map_err(|failure| Trouble::new(failure.message))?;
+    transport.send(&message).map(drop).map_err(|error| told(&error))
+}
+
+/// Finds out whether the mail server lets the gate in.
+pub(super) fn probe(email: &Email) -> Result<(), Trouble> {
+    let transport = transport(email).map_err(|failure| Trouble::new(failure.message))?;
+    match transport.test_connection() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Trouble::new("the mail server has hung up")),
+        Err(error) => Err(told(&error)),
+    }
+}
+
+fn told(error: &lettre::transport::smtp::Error) -> Trouble {
+    Trouble::new(match error.status() {
+        Some(code) => format!("the mail server has answered {code}"),
+        None if error.is_tls() => "no TLS with the mail server".to_owned(),
+        None if error.is_timeout() => "the mail server does not answer in time".to_owned(),
+        None => "the mail server cannot be reached".to_owned(),
+    })
+}
+
 fn hand_over(email: &Email, message: &Message) -> Result<(), Trouble> {
     let transport = transport(email).map_err(|failure| Trouble::new(failure.message))?;
     // What a server says is its own; it is one line, and not long.

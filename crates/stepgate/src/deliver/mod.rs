@@ -6,6 +6,7 @@
 
 mod batch;
 mod checkpoints;
+mod codes;
 mod courier;
 mod degraded;
 mod file;
@@ -34,6 +35,7 @@ use stepgate_types::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
+pub(crate) use codes::{CodeChannel, check_senders};
 pub(crate) use tls::agent;
 
 pub(crate) use operator::{SinkOperator, doctor, execute, run};

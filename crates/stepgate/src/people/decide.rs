@@ -4,28 +4,34 @@ use serde_json::{Value, json};
 use stepgate_types::RequestId;
 
 use super::http::Api;
+use super::prove;
 use crate::args::{AnswerArgs, AsArgs, VerifyArgs};
 use crate::failure::Failure;
 use crate::harmless::harmless;
 use crate::output;
-use crate::secret::{self, Source};
-
-const CODE: Source<'static> = Source::Ask { prompt: "Code: ", twice: false };
 
 /// `stepgate verify REQUEST`.
 pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let api = Api::of(&args.who)?;
-    let code = secret::read(&CODE)?;
-    let answer = api.post(&format!("/api/v1/requests/{}/verify", args.request), &json!({"code": *code}))?;
-    report(args.request, &answer)
+    match prove::proof(&api, args.request, args.method, true)? {
+        Some(body) => {
+            report(args.request, &api.post(&format!("/api/v1/requests/{}/verify", args.request), &body)?)
+        }
+        None => prove::by_device(&api, args.request, true),
+    }
 }
 
 /// `stepgate request approve|deny REQUEST`.
 pub(crate) fn answer(args: &AnswerArgs, approve: bool) -> Result<(), Failure> {
     let api = Api::of(&args.who)?;
-    let code = secret::read(&CODE)?;
+    let Some(mut body) = prove::proof(&api, args.request, args.method, approve)? else {
+        if args.reason.is_some() {
+            return Err(Failure::usage("the device that answers says why")
+                .hint("stepgate device answer REQUEST --reason …"));
+        }
+        return prove::by_device(&api, args.request, approve);
+    };
     let verb = if approve { "approve" } else { "deny" };
-    let mut body = json!({"code": *code});
     if let (Some(body), Some(reason)) = (body.as_object_mut(), &args.reason) {
         body.insert("reason".to_owned(), json!(reason));
     }

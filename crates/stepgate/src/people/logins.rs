@@ -86,7 +86,7 @@ fn read() -> Result<File, Failure> {
 
 /// `$STEPGATE_HOME`, else `$XDG_CONFIG_HOME/stepgate`, else `~/.config/stepgate` (XDG Base Directory
 /// Specification).
-fn path() -> Result<PathBuf, Failure> {
+pub(super) fn path() -> Result<PathBuf, Failure> {
     let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let dir = var("STEPGATE_HOME")
         .or_else(|| var("XDG_CONFIG_HOME").map(|config| config.join("stepgate")))

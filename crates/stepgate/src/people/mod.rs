@@ -2,17 +2,23 @@
 
 mod ask;
 mod decide;
+mod device;
+mod device_key;
 mod grant;
 mod http;
+mod leave;
 mod login;
 mod logins;
+mod prove;
 mod request;
 mod watch;
 
 pub(crate) use ask::{comment, not_me, open, until};
 pub(crate) use decide::{answer, cancel, verify};
+pub(crate) use device::device;
 pub(crate) use grant::{COLUMNS as GRANT_COLUMNS, ls as grant_ls, revoke as grant_revoke};
 pub(crate) use http::Api;
+pub(crate) use leave::enrol_address;
 pub(crate) use login::login;
 pub(crate) use request::{COLUMNS as REQUEST_COLUMNS, ls, show};
 pub(crate) use watch::watch;

@@ -26,13 +26,18 @@ fn list(api: &Api) -> Result<Vec<Value>, Failure> {
 
 /// `stepgate request show`.
 pub(crate) fn show(request: RequestId, who: &AsArgs, format: Format) -> Result<(), Failure> {
-    let api = Api::of(who)?;
-    let mut shown = api.get(&format!("/api/v1/requests/{request}"))?;
-    fetch_all(&api, request, &mut shown)?;
+    let shown = whole(&Api::of(who)?, request)?;
     match format {
         Format::Table => output::print(&page(&shown)),
         other => Listing::of(DETAILS, [shown]).print(other),
     }
+}
+
+/// All of a request.
+pub(super) fn whole(api: &Api, request: RequestId) -> Result<Value, Failure> {
+    let mut shown = api.get(&format!("/api/v1/requests/{request}"))?;
+    fetch_all(api, request, &mut shown)?;
+    Ok(shown)
 }
 
 /// What a CSV of one request shows.
@@ -127,7 +132,8 @@ fn around(shown: &Value) -> String {
     text
 }
 
-fn page(shown: &Value) -> String {
+/// A request for reading.
+pub(super) fn page(shown: &Value) -> String {
     let mut text = String::new();
     let mut field = |name: &str, key: &str| {
         let value = match shown.get(key) {

@@ -1,5 +1,6 @@
 //! `stepgate serve`.
 
+mod factors;
 mod foresee;
 pub(crate) mod hardening;
 mod indexing;
@@ -96,6 +97,7 @@ fn prepare(config: &Config) -> Result<Ready, Failure> {
     let upstreams = upstreams::all(config)?;
     deliver::check(&config.audit)?;
     deliver::check_notifiers(&config.notify)?;
+    deliver::check_senders(&config.senders)?;
     if config.audit.checkpoints.is_empty() {
         tracing::warn!("no checkpoint leaves this host: see audit.checkpoints");
     }
@@ -149,6 +151,7 @@ async fn serve(
         Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
             .notifying(&config.notify, &config.console.url),
     );
+    factors::plug(config, &store)?;
     let oidc = oidc::provider(config, &store.clock, &store.entropy)?;
     if oidc.is_some() {
         store.desk.plug(Arc::new(OidcFactor));

@@ -1,0 +1,124 @@
+//! Proofs for `verify` and `request approve|deny`: what is asked for, by each method.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stepgate_approval::Method;
+use stepgate_types::RequestId;
+
+use super::decide::report;
+use super::http::Api;
+use crate::failure::Failure;
+use crate::harmless::harmless;
+use crate::output;
+use crate::secret::{self, Source};
+
+const CODE: Source<'static> = Source::Ask { prompt: "Code: ", twice: false };
+
+/// How often the gate is asked whether the device has answered.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How often it is asked on what became of the request once nothing waits for the device any more.
+const SETTLING: u32 = 5;
+
+/// The body of an answer with its proof; `None`: a device is to give it.
+pub(super) fn proof(
+    api: &Api,
+    request: RequestId,
+    method: Option<Method>,
+    approve: bool,
+) -> Result<Option<Value>, Failure> {
+    if method.is_none() && std::io::stdin().is_terminal() {
+        say_what_there_is(api, request)?;
+    }
+    match method {
+        None | Some(Method::Totp | Method::Recovery) => {
+            let code = secret::read(&CODE)?;
+            Ok(Some(json!({"code": *code})))
+        }
+        Some(method @ (Method::Email | Method::Sms)) => {
+            let made = challenge(api, request, method, approve)?;
+            let to = made.pointer("/shown/sent_to").and_then(Value::as_str).map(harmless).unwrap_or_default();
+            output::print_line(&format!("a code was sent to {to}"))?;
+            let code = secret::read(&CODE)?;
+            Ok(Some(json!({"proof": {"challenge": made.get("challenge"), "code": *code}})))
+        }
+        Some(Method::Push) => Ok(None),
+        Some(Method::Passkey | Method::Oidc) => {
+            Err(Failure::usage("this is done in a browser, at the address that the notice shows"))
+        }
+    }
+}
+
+/// Where there is more than codes of apps and lists, which words choose it.
+fn say_what_there_is(api: &Api, request: RequestId) -> Result<(), Failure> {
+    let offered = api.get(&format!("/api/v1/requests/{request}/methods"))?;
+    for row in offered.as_array().into_iter().flatten() {
+        let text = |key| row.get(key).and_then(Value::as_str).map(harmless);
+        let (Some(method), why) = (text("method"), text("why")) else { continue };
+        if matches!(method.as_str(), "totp" | "recovery") {
+            continue;
+        }
+        match why {
+            Some(why) => output::print_line(&format!("not now: {method}: {why}"))?,
+            None if matches!(method.as_str(), "passkey" | "oidc") => {
+                output::print_line(&format!("also: {method}, in a browser"))?;
+            }
+            None => output::print_line(&format!("also: --method {method}"))?,
+        }
+    }
+    Ok(())
+}
+
+fn challenge(api: &Api, request: RequestId, method: Method, approve: bool) -> Result<Value, Failure> {
+    let wanted = json!({"method": method.as_str(), "approve": approve});
+    api.post(&format!("/api/v1/requests/{request}/challenge"), &wanted)
+}
+
+/// Shows the code that is to be typed into the device, and waits until that has answered.
+pub(super) fn by_device(api: &Api, request: RequestId, approve: bool) -> Result<(), Failure> {
+    let made = challenge(api, request, Method::Push, approve)?;
+    let text = |path: &str| made.pointer(path).and_then(Value::as_str);
+    let (Some(id), Some(code)) = (text("/challenge"), text("/shown/code")) else {
+        return Err(Failure::unreachable("the gate gave no code"));
+    };
+    output::print_line(&format!("{request}: type {} into your device", harmless(code)))?;
+    // Until it is answered, lapses, or the request is over.
+    while is_waiting(api, id)? {
+        std::thread::sleep(POLL);
+    }
+    let mut now = api.get(&format!("/api/v1/requests/{request}"))?;
+    // What was answered counts once it is on disk.
+    for _ in 0..SETTLING {
+        let state = now.get("state").and_then(Value::as_str);
+        if !matches!(state, Some("open" | "deferred")) || has_answered(&now) {
+            break;
+        }
+        std::thread::sleep(POLL);
+        now = api.get(&format!("/api/v1/requests/{request}"))?;
+    }
+    let state = now.get("state").and_then(Value::as_str).unwrap_or_default();
+    let answered = match state {
+        "approved" => approve,
+        "denied" => !approve,
+        // More people have to answer, or nobody did.
+        "open" | "deferred" => has_answered(&now),
+        _ => false,
+    };
+    if answered {
+        return report(request, &now);
+    }
+    Err(Failure::no(format!("{request}: your device has not answered; the request is {}", harmless(state))))
+}
+
+fn is_waiting(api: &Api, challenge: &str) -> Result<bool, Failure> {
+    let waiting = api.get("/api/v1/challenges")?;
+    let mut waiting = waiting.as_array().into_iter().flatten();
+    Ok(waiting.any(|row| row.get("challenge").and_then(Value::as_str) == Some(challenge)))
+}
+
+/// Whether somebody has approved it already.
+fn has_answered(request: &Value) -> bool {
+    request.get("approvers").and_then(Value::as_array).is_some_and(|approvers| !approvers.is_empty())
+}

@@ -1,0 +1,75 @@
+//! The reference device: it signs what it has shown, with the digits that are shown where the statement waits.
+
+use stepgate_testkit::Person;
+
+use crate::RESTRICTED;
+use crate::running::Running;
+use crate::support::{SOON, World, held};
+
+fn enrol(world: &World, dana: &mut Person) {
+    let enrolment = world.gate.run(["user", "enroll-code", "dana"], "").unwrap().ok().unwrap();
+    let lines = format!("{}\n{}\n", enrolment.trim(), dana.code().unwrap());
+    let enrol = ["device", "enroll", "--name", "laptop", "--as", "dana"];
+    world.gate.run(enrol, &lines).unwrap().ok().unwrap();
+}
+
+/// `verify --method push`, and the digits that it shows.
+fn begun(world: &World, request: &str) -> (Running, String) {
+    let mut verify = Running::start(&world.gate, &["verify", request, "--method", "push", "--as", "dana"]);
+    let line = verify.line();
+    let code = line.split(' ').nth(2).unwrap().to_owned();
+    assert!(code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()), "{line}");
+    (verify, code)
+}
+
+fn other(code: &str) -> &'static str {
+    if code == "000000" { "111111" } else { "000000" }
+}
+
+#[test]
+fn a_device_answers_what_it_has_shown_with_the_digits_from_where_the_statement_waits() {
+    let world = World::new();
+    let mut dana = world.dana();
+    enrol(&world, &mut dana);
+    let answer = |request: &str, line: &str| {
+        world.gate.run(["device", "answer", request, "--as", "dana"], line).unwrap()
+    };
+    let mut psql = world.psql(&dana);
+    psql.send(RESTRICTED).unwrap();
+    let request = held(&mut psql);
+    assert_eq!(answer(&request, "000000\n").status, 1, "nobody has begun it");
+    let (mut verify, code) = begun(&world, &request);
+    assert_ne!(answer(&request, "\n").status, 0, "without a code");
+    assert_eq!(answer(&request, &format!("{}\n", other(&code))).status, 1);
+    let said = answer(&request, &format!("{code}\n")).ok().unwrap();
+    assert!(said.contains(RESTRICTED.trim_end_matches(';')), "{said}");
+    assert!(!said.contains(&code), "{said}");
+    assert_eq!(verify.ended(), 0);
+    assert!(psql.finish(SOON).unwrap().is_ok());
+}
+
+#[test]
+fn five_wrong_codes_end_a_push_and_its_digits_answer_no_other_request() {
+    let world = World::new();
+    let mut dana = world.dana();
+    enrol(&world, &mut dana);
+    let answer = |request: &str, code: &str| {
+        world.gate.run(["device", "answer", request, "--as", "dana"], &format!("{code}\n")).unwrap()
+    };
+    let (mut one, mut two) = (world.psql(&dana), world.psql(&dana));
+    one.send(RESTRICTED).unwrap();
+    let first = held(&mut one);
+    two.send("select card_number from payments limit 1;").unwrap();
+    let second = held(&mut two);
+    let ((_of_first, code), (_of_second, digits)) = (begun(&world, &first), begun(&world, &second));
+    if code != digits {
+        assert_eq!(answer(&second, &code).status, 1, "the digits of another request");
+    }
+    for _ in 0..5 {
+        assert_eq!(answer(&first, other(&code)).status, 1);
+    }
+    assert_eq!(answer(&first, &code).status, 1, "exhausted");
+    let again = world.gate.run(["verify", &first, "--method", "push", "--as", "dana"], "").unwrap();
+    assert!(again.status == 1 && again.text().contains("too many"), "{}", again.text());
+    assert!(!one.shown().iter().any(|line| line.contains("901-00-")));
+}

@@ -1,0 +1,16 @@
+//! Ways to verify oneself besides apps: codes that are sent, and devices that sign. Real psql, people's commands, a real
+//! mail server.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod device;
+mod mail;
+#[path = "../sinks/receivers.rs"]
+#[allow(dead_code, reason = "each test file uses its part")]
+mod receivers;
+mod running;
+#[path = "../support/mod.rs"]
+mod support;
+
+/// What the sample policy holds for its own author.
+const RESTRICTED: &str = "select ssn from customers limit 1;";
