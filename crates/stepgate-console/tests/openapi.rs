@@ -277,7 +277,7 @@ async fn devices(world: &World) {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let unhex = |text: &Value| -> [u8; 32] {
         let text = text.as_str().unwrap();
-        let byte = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+        let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2).unwrap(), 16).unwrap();
         (0..64).step_by(2).map(byte).collect::<Vec<_>>().try_into().unwrap()
     };
     let public = key.verifying_key().to_bytes();
