@@ -84,6 +84,9 @@ impl<'w> Somebody<'w> {
     }
 }
 
+/// How a key deceives.
+type Lie = fn(&mut SecurityKey);
+
 /// What was recorded of that kind.
 fn recorded(world: &World, kind: &str) -> Vec<Value> {
     let all = world.log.read(0, 10_000).map(|record| record.unwrap().bytes);
@@ -221,7 +224,7 @@ async fn forged_flags_origins_and_counters_are_refused_and_recorded() {
     let first = world.step_up().await;
     dana.key.counter = 10;
     assert_eq!(dana.answer(&first).await.status, 200);
-    let lies: [(fn(&mut SecurityKey), &str); 6] = [
+    let lies: [(Lie, &str); 6] = [
         (|key| key.flags &= !flag::VERIFIED, "not-verified"),
         (|key| key.origin = "https://evil.example".to_owned(), "mismatched"),
         (|key| key.rp_id = Some("evil.example".to_owned()), "mismatched"),
