@@ -3,7 +3,7 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use stepgate_approval::{BadCode, Refusal};
+use stepgate_approval::{BadCode, Method, Refusal};
 use stepgate_record::Outcome;
 use stepgate_store::{DeskError, EnrolError, PersonError, VerifyError};
 use stepgate_types::Strength;
@@ -182,11 +182,30 @@ impl From<VerifyError> for Problem {
             VerifyError::Factor(_) => Self::new(StatusCode::UNAUTHORIZED, "wrong_proof", message).step_up(),
             VerifyError::Challenge(_) => Self::new(StatusCode::CONFLICT, "no_challenge", message),
             VerifyError::TooNew(_) => Self::new(StatusCode::FORBIDDEN, "too_new", message),
-            VerifyError::Unavailable { .. } => Self::new(StatusCode::CONFLICT, "unavailable", message),
+            VerifyError::Unavailable { instead, .. } => {
+                let problem = Self::new(StatusCode::CONFLICT, "unavailable", message);
+                match instead {
+                    Some(method) => problem.hint(use_instead(method)),
+                    None => problem,
+                }
+            }
             VerifyError::NotFullyShown => Self::new(StatusCode::CONFLICT, "not_fully_shown", message)
                 .hint("run: stepgate request show REQUEST"),
             VerifyError::Reason(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "reason_too_long", message),
         }
+    }
+}
+
+/// What to do where another method works.
+const fn use_instead(method: Method) -> &'static str {
+    match method {
+        Method::Email => "use a code by e-mail instead: --method email",
+        Method::Sms => "use a code by SMS instead: --method sms",
+        Method::Totp => "use a code of your app instead: --method totp",
+        Method::Recovery => "use one of your recovery codes instead: --method recovery",
+        Method::Push => "use your device instead: --method push",
+        Method::Oidc => "log in again at your identity provider instead, on the gate's page",
+        Method::Passkey => "use your passkey instead, on the gate's page",
     }
 }
 
