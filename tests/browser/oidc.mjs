@@ -29,6 +29,7 @@ await run(async ({ given, open, hear, say }) => {
   await page.goto("/enrol");
   say({ want: "code" });
   await page.getByLabel("Code of your authenticator app, if you have one").fill((await hear()).code);
+  await page.getByLabel("Enrolment code, if you were given one").fill(given.enrolment_code);
   await page.getByRole("button", { name: "Go on to the identity provider" }).click();
   await there(page, "dana");
   await page.getByText("oidc").first().waitFor();

@@ -159,7 +159,8 @@ pub enum NoChallenge {
     Full,
 }
 
-type Same = (PersonName, Method, Bound);
+/// Where they usually are, and elsewhere, apart: who has stolen a password neither uses up nor replaces theirs.
+type Same = (PersonName, Method, Bound, bool);
 
 /// All challenges that wait, in memory alone: a restart ends them.
 #[derive(Debug, Default)]
@@ -181,8 +182,9 @@ impl Challenges {
         if self.failures.get(&same).is_some_and(|(count, _)| *count >= MAX_ATTEMPTS) {
             return Err(NoChallenge::Exhausted);
         }
-        self.waiting
-            .retain(|_, other| (&other.person, other.method, &other.bound) != (&same.0, same.1, &same.2));
+        self.waiting.retain(|_, other| {
+            (&other.person, other.method, &other.bound, other.trusted) != (&same.0, same.1, &same.2, same.3)
+        });
         let quota =
             |other: &Challenge| other.person == challenge.person && other.trusted == challenge.trusted;
         if self.waiting.values().filter(|other| quota(other)).count() >= MAX_OF_PERSON {
@@ -263,7 +265,7 @@ impl Challenges {
 }
 
 fn same(challenge: &Challenge) -> Same {
-    (challenge.person.clone(), challenge.method, challenge.bound.clone())
+    (challenge.person.clone(), challenge.method, challenge.bound.clone(), challenge.trusted)
 }
 
 #[cfg(test)]

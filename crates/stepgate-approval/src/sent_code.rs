@@ -109,12 +109,16 @@ impl Factor for SentCode {
         let to = address(credential)?;
         let (message, hash) = self.send(ceremony, to)?;
         let shown = json!({"sent_to": hint(to)});
-        Ok(Begun { shown, kept: Zeroizing::new(hash.to_vec()), message: Some(message) })
+        // Which one it was sent to is kept with it: that may be replaced meanwhile.
+        let kept = [hash.as_slice(), credential.id.to_string().as_bytes()].concat();
+        Ok(Begun { shown, kept: Zeroizing::new(kept), message: Some(message) })
     }
 
     fn check(&self, ceremony: &Ceremony<'_>, kept: &[u8], proof: &Proof) -> Result<Verified, FactorError> {
-        let credential = ceremony.credentials.last().ok_or(FactorError::NotEnrolled)?;
-        self.fits(&ceremony.binding, kept, proof)?;
+        let (hash, id) = kept.split_at_checked(HASH).ok_or(FactorError::Malformed)?;
+        let sent_to = ceremony.credentials.iter().find(|it| it.id.to_string().as_bytes() == id);
+        let credential = sent_to.ok_or(FactorError::UnknownAuthenticator)?;
+        self.fits(&ceremony.binding, hash, proof)?;
         Ok(Verified {
             id: credential.id.clone(),
             strength: credential.strength,

@@ -80,7 +80,7 @@ pub struct Api {
     pub(crate) rates: Rates,
     pub(crate) streams: Arc<Streams>,
     pub(crate) origin: Origin,
-    pub(crate) password_checks: Semaphore,
+    pub(crate) password_checks: Arc<Semaphore>,
     /// Calls of the identity provider.
     pub(crate) provider_calls: Arc<Semaphore>,
     /// Whether the gate stops.
@@ -103,7 +103,7 @@ impl Api {
             rates: Rates::default(),
             streams: Arc::default(),
             closing: watch::Sender::new(false),
-            password_checks: Semaphore::new(PASSWORD_CHECKS),
+            password_checks: Arc::new(Semaphore::new(PASSWORD_CHECKS)),
             provider_calls: Arc::new(Semaphore::new(PROVIDER_CALLS)),
         })
     }

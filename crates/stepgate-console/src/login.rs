@@ -13,6 +13,7 @@ use serde_json::json;
 use stepgate_record::Event;
 use stepgate_store::Person;
 use stepgate_types::{PersonName, Timestamp};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::api::{Api, Peer, json_body};
 use crate::caller::Caller;
@@ -70,13 +71,17 @@ pub(crate) async fn admit(
     address: IpAddr,
 ) -> Result<Arc<Person>, Problem> {
     let counted: String = credentials.name.chars().take(MAX_NAME).collect();
+    // Held until a failure is counted: of many at once, each sees those before it.
+    let permit =
+        Arc::clone(&api.password_checks).acquire_owned().await.map_err(|_| Problem::gate_trouble())?;
     let now = api.parts.clock.monotonic();
     if let Some(wait) = api.throttle.wait(&counted, address, now) {
         let seconds = wait.as_secs() + 1;
         let message = format!("too many failed logins; try again in {seconds} s");
         return Err(Problem::throttled("throttled", message, seconds));
     }
-    let Some(person) = check(api, credentials).await? else {
+    let (person, permit) = check(api, credentials, permit).await?;
+    let Some(person) = person else {
         api.throttle.failed(&counted, address, now);
         let known = counted.parse().ok().filter(|name| api.parts.people.get(name).is_some());
         let event =
@@ -84,6 +89,7 @@ pub(crate) async fn admit(
         api.parts.log.note(event).map_err(|_| Problem::gate_trouble())?;
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_credentials", "wrong name or password"));
     };
+    drop(permit);
     if person.service {
         return Err(Problem::new(StatusCode::FORBIDDEN, "service", "a service cannot log in here"));
     }
@@ -93,17 +99,24 @@ pub(crate) async fn admit(
     Ok(person)
 }
 
-/// The person, if name and password are right. Takes the same time for a name that nobody has.
-async fn check(api: &Arc<Api>, credentials: Credentials) -> Result<Option<Arc<Person>>, Problem> {
-    let _permit = api.password_checks.acquire().await.map_err(|_| Problem::gate_trouble())?;
+/// The person, if name and password are right. Takes the same time for a name that nobody has. The permit is with the
+/// work, and so held for as long as that takes, whoever has hung up meanwhile.
+async fn check(
+    api: &Arc<Api>,
+    credentials: Credentials,
+    permit: OwnedSemaphorePermit,
+) -> Result<(Option<Arc<Person>>, OwnedSemaphorePermit), Problem> {
     let people = api.parts.people.clone();
-    let check = move || match credentials.name.parse::<PersonName>() {
-        Ok(name) => people.verify_password(&name, &credentials.password),
-        // Not even a possible name; take as long nevertheless.
-        Err(_) => {
-            let _ = people.mock_secret(&credentials.name).verify_password(&credentials.password);
-            None
-        }
+    let check = move || {
+        let person = match credentials.name.parse::<PersonName>() {
+            Ok(name) => people.verify_password(&name, &credentials.password),
+            // Not even a possible name; take as long nevertheless.
+            Err(_) => {
+                let _ = people.mock_secret(&credentials.name).verify_password(&credentials.password);
+                None
+            }
+        };
+        (person, permit)
     };
     tokio::task::spawn_blocking(check).await.map_err(|_| Problem::gate_trouble())
 }

@@ -20,6 +20,8 @@ use zeroize::Zeroizing;
 const SECRET: &str = "secret-of-a-throwaway-provider";
 const REDIRECT: &str = "http://127.0.0.1:1/oidc/callback";
 const CHALLENGE: [u8; 32] = [7; 32];
+/// Dana's login here.
+const SESSION: &str = "one";
 
 struct Real;
 
@@ -100,10 +102,10 @@ impl World {
     /// Dana logs in, and comes back.
     fn login(&self, lie: Value) -> Result<Authenticated, OidcError> {
         self.lies(lie);
-        let begun = self.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong, Errand::Link)?;
+        let begun = self.oidc.begin(Some(&dana()), SESSION, &CHALLENGE, Strength::Strong, Errand::Link)?;
         let (code, state) = self.follow(&begun.url);
         assert_eq!(state, begun.state);
-        self.oidc.finish(Some(&dana()), &state, Some(&code), None).map(|(who, _)| who)
+        self.oidc.finish(Some(&dana()), SESSION, &state, Some(&code), None).map(|(who, _)| who)
     }
 
     fn follow(&self, url: &str) -> (String, String) {
@@ -158,7 +160,7 @@ fn token_error(why: &str) -> Result<Authenticated, OidcError> {
 #[test]
 fn a_login_at_a_real_provider_counts_with_its_acr_its_time_and_its_subject() {
     let Some(world) = World::new("provider.mjs", &[REDIRECT, SECRET]) else { return };
-    let begun = world.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong, Errand::Link).unwrap();
+    let begun = world.oidc.begin(Some(&dana()), SESSION, &CHALLENGE, Strength::Strong, Errand::Link).unwrap();
     let before = Real.now();
     let node = Command::new("node")
         .arg(repository().join("tests/idp/login.mjs"))
@@ -168,11 +170,12 @@ fn a_login_at_a_real_provider_counts_with_its_acr_its_time_and_its_subject() {
     assert!(node.status.success(), "{}", String::from_utf8_lossy(&node.stderr));
     let (code, state) = back(String::from_utf8(node.stdout).unwrap().trim());
     assert_eq!(state, begun.state);
-    let (who, _) = world.oidc.finish(Some(&dana()), &state, Some(&code), Some(&world.issuer)).unwrap();
+    let (who, _) =
+        world.oidc.finish(Some(&dana()), SESSION, &state, Some(&code), Some(&world.issuer)).unwrap();
     assert_eq!((who.subject.as_str(), who.strength, who.acr.as_str()), ("dana", Strength::Strong, "mfa"));
     assert!(who.at.plus(Duration::from_secs(6)) >= before, "{who:?}");
     // Used up, on either side.
-    let again = world.oidc.finish(Some(&dana()), &state, Some(&code), None);
+    let again = world.oidc.finish(Some(&dana()), SESSION, &state, Some(&code), None);
     assert_eq!(again, Err(OidcError::UnknownState));
 }
 
@@ -216,10 +219,11 @@ fn a_token_that_the_provider_did_not_sign_is_none() {
 #[test]
 fn a_login_of_somebody_else_of_another_request_or_of_nobody_is_refused() {
     let Some(world) = World::liar() else { return };
-    let begin = || world.oidc.begin(Some(&dana()), &CHALLENGE, Strength::Strong, Errand::Link).unwrap();
+    let begin =
+        || world.oidc.begin(Some(&dana()), SESSION, &CHALLENGE, Strength::Strong, Errand::Link).unwrap();
     let finish = |person: Option<&str>, state: &str, code: &str, iss: Option<&str>| {
         let person = person.map(|name| name.parse().unwrap());
-        world.oidc.finish(person.as_ref(), state, Some(code), iss).map(|(who, _)| who)
+        world.oidc.finish(person.as_ref(), SESSION, state, Some(code), iss).map(|(who, _)| who)
     };
     // Eve finishes what dana has begun, or sends dana back with a code of her own (login CSRF).
     let (begun, eves) = (begin(), begin());
@@ -228,9 +232,14 @@ fn a_login_of_somebody_else_of_another_request_or_of_nobody_is_refused() {
     let (code, _) = world.follow(&begun.url);
     let injected = finish(Some("dana"), &eves.state, &code, None);
     assert!(matches!(injected, Err(OidcError::Provider(_))), "PKCE: {injected:?}");
+    // Eve has dana's password, begins in a login of her own, and sends dana there.
+    let begun = begin();
+    let (code, state) = world.follow(&begun.url);
+    let another = world.oidc.finish(Some(&dana()), "another", &state, Some(&code), None).map(|(who, _)| who);
+    assert_eq!(another, Err(OidcError::UnknownState));
     // Not begun here; without a code; by another provider.
     assert_eq!(finish(Some("dana"), "guessed", &code, None), Err(OidcError::UnknownState));
-    let refused = world.oidc.finish(Some(&dana()), &begin().state, None, None);
+    let refused = world.oidc.finish(Some(&dana()), SESSION, &begin().state, None, None);
     assert_eq!(refused, Err(OidcError::Refused));
     let begun = begin();
     let (code, state) = world.follow(&begun.url);

@@ -386,6 +386,10 @@ impl Case<'_> {
     ) -> Result<Verdict, LogError> {
         let event = self.event(verdict, request, grant);
         let Some((stored, changes)) = self.to_store() else {
+            // What was set aside for it is given back on record: so it is taken on record.
+            if let Some(before) = before {
+                self.judge.gate.log.append(vec![before], Vec::new()).await?;
+            }
             return self.fail(refusal::too_much_to_remember()).await;
         };
         let stores = !changes.is_empty();

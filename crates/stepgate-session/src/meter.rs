@@ -133,6 +133,10 @@ impl Meter {
         if left != UNLIMITED {
             self.rows_left.store(left.saturating_sub(rows), Relaxed);
         }
+        // How many bytes they had is not told: all that there were.
+        if rows > 0 && self.bytes_left.load(Relaxed) != UNLIMITED {
+            self.bytes_left.store(0, Relaxed);
+        }
         self.rows_out.store(self.rows_out.load(Relaxed).saturating_add(rows), Relaxed);
         self.told_of.store(self.rows_out.load(Relaxed), Relaxed);
     }

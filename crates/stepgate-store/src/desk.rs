@@ -94,11 +94,11 @@ impl Desk {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, DeskError> {
-        Self::open_with(log, people, factors, vault, (clock, entropy), None)
+        Self::open_with(log, people, factors, vault, (clock, entropy), None, false)
     }
 
     /// The same, where open requests are kept encrypted in this directory and go on after a restart, those of one's own
-    /// that nobody was told to come again for excepted.
+    /// that nobody was told to come again for excepted. Without `keeps`, those of an earlier start are destroyed.
     ///
     /// # Errors
     /// As [`Desk::open`]; or the directory cannot be used.
@@ -109,6 +109,7 @@ impl Desk {
         vault: Vault,
         (clock, entropy): (Arc<dyn Clock>, Arc<dyn Entropy>),
         kept: Option<&Path>,
+        keeps: bool,
     ) -> Result<Self, DeskError> {
         let shelf = kept.map(|dir| Shelf::open(dir.to_owned(), vault.clone())).transpose();
         let shelf = shelf.map_err(|error| {
@@ -122,8 +123,13 @@ impl Desk {
         log.replay(log.desk_floor()?, &mut |_, record| replay.read(record))?;
         replay.read_all();
         if let Some(shelf) = &shelf {
-            replay.take_back(shelf);
+            if keeps {
+                replay.take_back(shelf);
+            } else {
+                shelf.keep_only(|_| false);
+            }
         }
+        let shelf = shelf.filter(|_| keeps);
         for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;
         }

@@ -140,6 +140,12 @@ impl Factors {
         self.list(name).into_iter().filter(|credential| credential.method() == method).collect()
     }
 
+    /// Whether somebody else is verified by the very same.
+    pub(crate) fn is_anothers(&self, name: &PersonName, method: Method, secret: &[u8]) -> bool {
+        let same = |credential: &Credential| credential.method() == method && *credential.secret == secret;
+        self.state(|state| state.factors.iter().any(|((of, _), credential)| of != name && same(credential)))
+    }
+
     /// One of them.
     #[must_use]
     pub fn get(&self, name: &PersonName, id: &AuthenticatorId) -> Option<Arc<Credential>> {

@@ -64,7 +64,8 @@ impl Store {
             factors.clone(),
             vault.clone(),
             (Arc::clone(&clock), Arc::clone(&entropy)),
-            config.sealed_requests.then_some(kept.as_path()),
+            (config.sealed_requests || kept.exists()).then_some(kept.as_path()),
+            config.sealed_requests,
         )
         .map_err(|error| trouble("requests and grants", &error))?;
         let finder = Finder::new(&log);

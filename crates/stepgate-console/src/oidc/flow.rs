@@ -84,6 +84,7 @@ impl Oidc {
     pub fn begin(
         &self,
         person: Option<&PersonName>,
+        session: &str,
         challenge: &[u8; 32],
         strength: Strength,
         errand: Errand,
@@ -107,19 +108,27 @@ impl Oidc {
             }
         }
         let (url, _, _) = request.url();
-        let pending = Pending { person: person.cloned(), errand, nonce, verifier, begun: self.clock.now() };
+        let pending = Pending {
+            person: person.cloned(),
+            session: session.to_owned(),
+            errand,
+            nonce,
+            verifier,
+            begun: self.clock.now(),
+        };
         self.pending.insert(&state, pending);
         Ok(Begun { url: url.into(), state })
     }
 
     /// Finishes one: the browser came back with `code` and `state`, and `iss` where the provider sends it (RFC 9207).
-    /// `person` must be whom it was begun for.
+    /// `person` must be whom it was begun for, and `session` the login of theirs in which.
     ///
     /// # Errors
     /// See [`OidcError`]; the login is used up all the same.
     pub fn finish(
         &self,
         person: Option<&PersonName>,
+        session: &str,
         state: &str,
         code: Option<&str>,
         iss: Option<&str>,
@@ -129,7 +138,7 @@ impl Oidc {
             return Err(OidcError::UnknownState);
         }
         let pending = self.pending.take(state, self.clock.now()).ok_or(OidcError::UnknownState)?;
-        if pending.person.as_ref() != person {
+        if pending.person.as_ref() != person || pending.session != session {
             return Err(OidcError::UnknownState);
         }
         // Mix-up: the answer of another provider (RFC 9207 section 2.4).

@@ -23,6 +23,9 @@ const MAX: usize = 4096;
 pub(super) struct Pending {
     /// For whom; nobody else may finish it.
     pub(super) person: Option<PersonName>,
+    /// In which login of theirs. A link that another one has begun is worth nothing: whoever has only a password could
+    /// send it to its owner.
+    pub(super) session: String,
     /// What for.
     pub(super) errand: Errand,
     pub(super) nonce: Nonce,
@@ -76,6 +79,7 @@ mod tests {
     fn pending(person: Option<&str>, begun: i64) -> Pending {
         Pending {
             person: person.map(|name| name.parse().unwrap()),
+            session: "s".to_owned(),
             errand: Errand::Link,
             nonce: Nonce::new("n".to_owned()),
             verifier: PkceCodeVerifier::new("v".repeat(43)),

@@ -130,8 +130,8 @@ async fn leave(
     strength: Strength,
     errand: Errand,
 ) -> Result<Response, Turned> {
-    let name = caller.person.name.clone();
-    let begun = called(api, move |oidc| oidc.begin(Some(&name), &nonce, strength, errand)).await?;
+    let (name, session) = (caller.person.name.clone(), caller.proof());
+    let begun = called(api, move |oidc| oidc.begin(Some(&name), &session, &nonce, strength, errand)).await?;
     let main = html! {
         h1 { "To the identity provider" }
         p { "Log in there, even if you are logged in already. You come back here afterwards." }
@@ -166,9 +166,10 @@ pub(crate) async fn finish(
     let caller = visitor.caller();
     let get = |name: &str| form.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
     let (state, code, iss) = (get("state").unwrap_or_default(), get("code"), get("iss"));
-    let name = caller.person.name.clone();
-    let finished =
-        called(&api, move |oidc| oidc.finish(Some(&name), &state, code.as_deref(), iss.as_deref())).await?;
+    let (name, session) = (caller.person.name.clone(), caller.proof());
+    let finish =
+        move |oidc: &Oidc| oidc.finish(Some(&name), &session, &state, code.as_deref(), iss.as_deref());
+    let finished = called(&api, finish).await?;
     match finished {
         (who, Errand::Answer { request, challenge, approve, reason, own }) => {
             let presented =

@@ -32,10 +32,14 @@ impl Merged {
                 sha256_hex(all.join("\n").as_bytes())
             }
         };
-        let stores_rows = message.sinks.iter().all(|sink| {
-            let reached = |relation| message.relations.contains(relation);
-            sink.kind == SinkKind::Rows && sink.relation.as_ref().is_some_and(reached)
-        });
+        // Of others, no command tag tells how much they store.
+        let told =
+            |it: &Facts| it.sinks.is_empty() || matches!(it.kind, Kind::Insert | Kind::Update | Kind::Merge);
+        let stores_rows = facts.iter().all(told)
+            && message.sinks.iter().all(|sink| {
+                let reached = |relation| message.relations.contains(relation);
+                sink.kind == SinkKind::Rows && sink.relation.as_ref().is_some_and(reached)
+            });
         Self {
             kinds: message.kinds,
             certainty: message.certainty,

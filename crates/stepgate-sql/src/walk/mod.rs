@@ -224,6 +224,8 @@ struct Walker<'c> {
     reasons: BTreeSet<Reason>,
     sinks: BTreeSet<Sink>,
     writes: bool,
+    /// A part of it writes, beside the statement itself.
+    stores_within: bool,
     creates: bool,
     /// A view is read.
     views: bool,
@@ -266,6 +268,7 @@ impl<'c> Walker<'c> {
             reasons: BTreeSet::new(),
             sinks: BTreeSet::new(),
             writes: false,
+            stores_within: false,
             creates: false,
             views: false,
             returns_sets: false,
@@ -346,6 +349,9 @@ impl<'c> Walker<'c> {
         }
         for relation in facts.flows.keys() {
             facts.sinks.insert(Sink { kind: SinkKind::Rows, relation: Some(relation.clone()) });
+        }
+        if self.stores_within && !facts.sinks.is_empty() {
+            facts.sinks.insert(Sink { kind: SinkKind::Rows, relation: None });
         }
         let mut lineage = HashSet::new();
         for (column, uses) in &self.columns {

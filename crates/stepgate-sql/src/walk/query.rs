@@ -91,6 +91,10 @@ impl Walker<'_> {
             // The server refuses it.
             self.doubt("unsupported-query");
         }
+        if matches!(query.body.as_ref(), SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Merge(_)) {
+            // No command tag tells how much it stores.
+            self.stores_within = true;
+        }
         self.query(query, place, Uses::OUTPUT).renamed(&columns)
     }
 

@@ -38,7 +38,7 @@ impl Desk {
 impl Inner {
     pub(super) async fn disown(&self, request: RequestId, person: &PersonName) -> Result<(), DeskError> {
         let _turn = self.turn.lock().await;
-        let statements = {
+        let (statements, asked) = {
             let state = self.state();
             let entry = state.entry(request)?;
             let ask = entry.open.ask();
@@ -48,7 +48,7 @@ impl Inner {
             let waiting = entry.waiters.iter().map(|waiter| waiter.statement);
             let asked = ask.ahead.is_none().then_some(ask.statement);
             let statements: Vec<_> = asked.into_iter().chain(waiting).collect();
-            statements
+            (statements, ask.statement)
         };
         let sessions: BTreeSet<_> = statements.iter().map(|statement| statement.session).collect();
         // At once: if the write fails, they are ended nevertheless.
@@ -56,7 +56,9 @@ impl Inner {
             sessions.iter().for_each(|session| end(*session));
         }
         let mut named = BTreeSet::new();
-        let first = statements.iter().filter(|statement| named.insert(statement.session)).take(MAX_NAMED);
+        // One that was opened ahead has no session of its own to end, and is an alarm all the same.
+        let alarming = if statements.is_empty() { vec![asked] } else { statements };
+        let first = alarming.iter().filter(|statement| named.insert(statement.session)).take(MAX_NAMED);
         let alarms = first.map(|StatementId { session, number }| Event::AlarmRaised {
             session: *session,
             statement: *number,

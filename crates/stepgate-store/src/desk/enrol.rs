@@ -5,7 +5,8 @@
 
 use serde_json::Value;
 use stepgate_approval::{
-    AuthenticatorId, Begun, Bound, CHALLENGE_LIFE, Ceremony, Enrolled, Method, Proof, Purpose, Source,
+    AuthenticatorId, Begun, Bound, CHALLENGE_LIFE, Ceremony, Enrolled, FactorError, Method, Proof, Purpose,
+    Source,
 };
 use stepgate_record::Event;
 use stepgate_types::{Actor, PersonName, Strength, Timestamp};
@@ -67,6 +68,11 @@ impl Enrol {
     }
 }
 
+/// However much it could prove by itself.
+fn no_more_than(leave: Strength, enrolled: Enrolled) -> Enrolled {
+    Enrolled { strength: enrolled.strength.min(leave), ..enrolled }
+}
+
 impl Inner {
     /// Begins; gives what the client is shown. Recovery codes are enrolled at once.
     pub(super) async fn enrol(&self, enrol: Enrol) -> Result<Value, EnrolError> {
@@ -79,7 +85,7 @@ impl Inner {
         }
         let name = name_of(enrol.name.as_deref(), *method)?;
         let factor = self.factor(*method)?;
-        self.may_enrol(&enrol).await?;
+        let leave = self.may_enrol(&enrol).await?;
         let bound = Bound::Purpose(Purpose::Enrol);
         let nonce: [u8; 32] = self.random()?;
         let binding = bound.binding(person, &nonce);
@@ -99,7 +105,8 @@ impl Inner {
             let enrolled = factor.confirm(&ceremony, &kept, &proof).map_err(VerifyError::from)?;
             // A new list is the end of the one before.
             let replaces = credentials.last().map(|credential| credential.id.clone());
-            self.write_new(person, *method, (name, replaces, Vec::new()), enrolled).await?;
+            self.write_new(person, *method, (name, replaces, Vec::new()), no_more_than(leave, enrolled))
+                .await?;
             return Ok(shown);
         }
         let elapsed = self.clock.monotonic();
@@ -111,7 +118,8 @@ impl Inner {
         }
         if let Some(message) = message {
             let unavailable = |why| VerifyError::Unavailable { method: *method, why, instead: None };
-            self.send(&mut state, person, *method, message).map_err(unavailable)?;
+            let trusted = state.guard.trusts(person, enrol.source);
+            self.send(&mut state, person, (*method, trusted), message).map_err(unavailable)?;
         }
         let enrolment = Enrolment {
             kept,
@@ -120,6 +128,7 @@ impl Inner {
             beside: self.beside(person),
             replaces: enrol.replaces.clone(),
             name,
+            leave,
             attempts: 0,
         };
         state.enrolments.insert((person.clone(), *method), enrolment);
@@ -131,8 +140,9 @@ impl Inner {
         self.factors.list(person).iter().map(|it| (it.id.clone(), it.enrolled)).collect()
     }
 
-    /// Whether it may be begun. What was handed in for it is spent by that.
-    async fn may_enrol(&self, enrol: &Enrol) -> Result<(), EnrolError> {
+    /// Whether it may be begun, and how much it may prove: no more than what lets it, or else whoever has something weak
+    /// of somebody's would make something strong of it. What was handed in for it is spent by that.
+    async fn may_enrol(&self, enrol: &Enrol) -> Result<Strength, EnrolError> {
         let Enrol { person, method, .. } = enrol;
         let own = self.factors.list(person);
         if let Some(replaces) = &enrol.replaces
@@ -140,6 +150,8 @@ impl Inner {
         {
             return Err(EnrolError::NoFactor);
         }
+        // Taking its place takes as much as removing it.
+        let replaced = own.iter().find(|it| Some(&it.id) == enrol.replaces.as_ref()).map(|it| it.strength);
         if own.is_empty() {
             let keeping = self.factors.keeping(person);
             let reset = keeping.reset_until_us.is_some_and(|until| self.clock.now().micros() < until);
@@ -147,8 +159,8 @@ impl Inner {
                 return Err(EnrolError::ResetNeeded);
             }
             return match (&enrol.operator, &enrol.code) {
-                (Some(_), _) => Ok(()),
-                (None, Some(code)) => self.use_enrol_code(person, code).await,
+                (Some(_), _) => Ok(Strength::DeviceBound),
+                (None, Some(code)) => self.use_enrol_code(person, code).await.map(|()| Strength::DeviceBound),
                 (None, None) => Err(EnrolError::EnrolCodeNeeded),
             };
         }
@@ -159,14 +171,15 @@ impl Inner {
             person,
             source: enrol.source,
             bound: &bound,
-            required: Strength::Standard.min(method.strength()),
+            required: Strength::Standard.min(method.strength()).max(replaced.unwrap_or(Strength::Weak)),
             for_others: false,
         };
         let verified = self.prove(&asked, presented).await?;
-        match (verified.strength >= method.strength(), &enrol.operator, &enrol.code) {
-            (true, _, _) | (false, Some(_), _) => Ok(()),
-            (false, None, Some(code)) => self.use_enrol_code(person, code).await,
-            (false, None, None) => Err(EnrolError::TooWeak(*method)),
+        match (&enrol.operator, &enrol.code) {
+            (Some(_), _) => Ok(Strength::DeviceBound),
+            (None, Some(code)) => self.use_enrol_code(person, code).await.map(|()| Strength::DeviceBound),
+            (None, None) if verified.strength >= method.strength() => Ok(verified.strength),
+            (None, None) => Err(EnrolError::TooWeak(*method)),
         }
     }
 
@@ -218,6 +231,7 @@ impl Inner {
                 return Err(VerifyError::from(error).into());
             }
         };
+        let enrolled = no_more_than(enrolment.leave, enrolled);
         let first = Event::FactorVerified {
             person: person.into(),
             factor: method.as_str().to_owned(),
@@ -252,6 +266,12 @@ impl Inner {
         (name, replaces, mut events): (String, Option<AuthenticatorId>, Vec<Event>),
         enrolled: Enrolled,
     ) -> Result<AuthenticatorId, EnrolError> {
+        // Two people with one of them would be one person with two votes.
+        if matches!(method, Method::Oidc | Method::Push)
+            && self.factors.is_anothers(person, method, &enrolled.secret)
+        {
+            return Err(VerifyError::from(FactorError::NotTaken("it is somebody else's")).into());
+        }
         let id = self.fresh_id(person, method)?;
         for event in &mut events {
             if let Event::FactorVerified { authenticator, .. } = event {

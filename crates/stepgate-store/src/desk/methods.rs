@@ -241,7 +241,7 @@ impl Inner {
         let challenge = Challenge { person: person.clone(), method, bound, binding, kept, until, trusted };
         state.challenges.add(id, challenge, elapsed)?;
         if let Some(message) = message {
-            self.send(&mut state, person, method, message).map_err(unavailable)?;
+            self.send(&mut state, person, (method, trusted), message).map_err(unavailable)?;
         }
         let expires = now.plus(CHALLENGE_LIFE).to_string();
         Ok(Challenged { challenge: id, method, expires, shown })
@@ -252,12 +252,13 @@ impl Inner {
         &self,
         state: &mut State,
         person: &PersonName,
-        method: Method,
+        (method, trusted): (Method, bool),
         message: stepgate_approval::Message,
     ) -> Result<(), String> {
         let methods = self.methods();
         let channel = methods.channels.get(&method).ok_or_else(|| "not set up at this gate".to_owned())?;
-        if !state.pace.allows(person, What::Sent, self.clock.monotonic()) {
+        let what = if trusted { What::Sent } else { What::SentElsewhere };
+        if !state.pace.allows(person, what, self.clock.monotonic()) {
             return Err("too many messages were sent; try again later".to_owned());
         }
         channel.send(message)

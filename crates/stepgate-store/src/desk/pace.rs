@@ -16,8 +16,10 @@ const MAX: usize = 20_000;
 pub(super) enum What {
     /// Records of refused proofs that nobody could guess: they are refused all the same.
     Refused,
-    /// Messages sent on other channels.
+    /// Messages sent on other channels, asked for from where the person usually is …
     Sent,
+    /// … and from elsewhere.
+    SentElsewhere,
 }
 
 impl What {
@@ -25,7 +27,7 @@ impl What {
     const fn most(self) -> u32 {
         match self {
             Self::Refused => 60,
-            Self::Sent => 10,
+            Self::Sent | Self::SentElsewhere => 10,
         }
     }
 }

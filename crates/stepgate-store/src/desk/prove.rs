@@ -127,8 +127,10 @@ impl Inner {
             None => Err(FactorError::NotEnrolled),
         };
         let verified = checked.and_then(|verified| {
-            let known = usable.credentials.iter().any(|credential| credential.id == verified.id);
-            if known { Ok(verified) } else { Err(FactorError::UnknownAuthenticator) }
+            let known = usable.credentials.iter().find(|credential| credential.id == verified.id);
+            let known = known.ok_or(FactorError::UnknownAuthenticator)?;
+            // Never more than what let it be enrolled.
+            Ok(Verified { strength: verified.strength.min(known.strength), ..verified })
         });
         match verified {
             Ok(verified) if verified.strength < asked.required => {
@@ -220,7 +222,10 @@ impl Inner {
         error: FactorError,
     ) -> Failed {
         let elapsed = self.clock.monotonic();
-        if let Some(id) = challenge {
+        // What nobody can guess is not counted: that would only lock people out. A device's code is wrong only under a
+        // signature of that device.
+        let guessed = method.is_guessable() || (method == Method::Push && error == FactorError::Wrong);
+        if let Some(id) = challenge.filter(|_| guessed) {
             state.challenges.failed(id, elapsed);
         }
         let why = error.as_str();

@@ -161,6 +161,12 @@ impl Replay {
                 if let Some(person) = self.names.person(person) {
                     self.state.grants.retain(|_, kept| kept.grant.person != person);
                     self.state.passes.retain(|_, kept| kept.pass.person != person);
+                    // What they asked is not taken back either: somebody else may have the name by then.
+                    for (id, _) in self.open.iter().filter(|(_, info)| info.is_of(&person)) {
+                        if let Some(about) = self.about.get_mut(id) {
+                            about.canonical = None;
+                        }
+                    }
                 }
             }
             other => self.take_statement(other),

@@ -8,7 +8,7 @@ use stepgate_approval::{
     Salts, TotpFactor, Wanted, WrongSalts, canonical, escape_for_display,
 };
 use stepgate_record::Outcome;
-use stepgate_types::{GrantId, InForce, Limit, PersonName, RequestId, StatementId, Timestamp};
+use stepgate_types::{GrantId, InForce, Limit, PersonName, RequestId, StatementId, Strength, Timestamp};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
@@ -105,6 +105,8 @@ pub(super) struct Enrolment {
     /// Which of those it is to replace.
     pub(super) replaces: Option<AuthenticatorId>,
     pub(super) name: String,
+    /// The most that it will prove: as much as what let it be enrolled.
+    pub(super) leave: Strength,
     /// Wrong proofs so far.
     pub(super) attempts: u32,
 }

@@ -80,9 +80,16 @@ fn open(dir: &Path, clock: &Arc<FakeClock>, seed: u64, sealed: bool) -> (Log, Pe
     let people = People::open(&log, &vault).unwrap();
     let kept = dir.join("requests");
     let kept = sealed.then_some(kept.as_path());
-    let desk =
-        Desk::open_with(log.clone(), people.clone(), people.factors(), vault, (clock.clone(), entropy), kept)
-            .unwrap();
+    let desk = Desk::open_with(
+        log.clone(),
+        people.clone(),
+        people.factors(),
+        vault,
+        (clock.clone(), entropy),
+        kept,
+        true,
+    )
+    .unwrap();
     (log, people, desk)
 }
 

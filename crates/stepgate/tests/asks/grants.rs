@@ -48,6 +48,12 @@ fn what_is_stored_is_charged_by_the_command_tag_into_that_table_alone() {
     let mut second = world.psql(&dana);
     second.send(&copy("other", 1, 1)).unwrap();
     assert_ne!(held(&mut second), request);
+    // What a part of a statement stores, its command tag does not tell.
+    let mut third = world.psql(&dana);
+    let within = "with a as (insert into kept select id, ssn from customers where id = 1) \
+                  insert into kept select id, ssn from customers where false;";
+    third.send(within).unwrap();
+    assert_ne!(held(&mut third), request);
     // More than is left is known when it is stored: then nothing is left.
     passes(&mut psql, &copy("kept", 31, 120));
     psql.run("select 1;").unwrap();

@@ -51,8 +51,11 @@ fn another_login_at_the_identity_provider_lets_a_statement_run_and_somebody_else
     let Some((world, _provider)) = world() else { return };
     let mut dana = world.dana();
     let mut psql = world.psql(&dana);
-    let Some(mut script) = Script::start(&world, "oidc", with(login(&dana), json!({}))) else { return };
-    // Linked once, by the app that dana has.
+    // An account there proves more than an app: that alone does not let it in.
+    let code = world.gate.run(["user", "enroll-code", dana.name()], "").unwrap().ok().unwrap();
+    let code = code.split_whitespace().find(|word| word.contains('-')).unwrap().to_owned();
+    let given = with(login(&dana), json!({"enrolment_code": code}));
+    let Some(mut script) = Script::start(&world, "oidc", given) else { return };
     script.give_code(&mut dana);
     assert_eq!(script.hear(), json!({"linked": true}));
     for (there, ended) in [("eve", "open"), ("dana", "approved")] {
@@ -65,7 +68,7 @@ fn another_login_at_the_identity_provider_lets_a_statement_run_and_somebody_else
         script.tell(json!({"request": request, "there": there}));
         assert_eq!(script.hear(), json!({"ended": ended}));
         if ended == "open" {
-            psql.interrupt().unwrap();
+            world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
             assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
         } else {
             let reply = psql.finish(SOON).unwrap();
