@@ -353,6 +353,20 @@ mod tests {
     }
 
     #[test]
+    fn who_fails_or_asks_from_elsewhere_does_not_use_up_what_the_person_asked_for() {
+        let mut challenges = Challenges::default();
+        challenges.add(id(9), challenge("dana", request(1, true), true), NOW).unwrap();
+        for number in 0..5 {
+            challenges.add(id(number), challenge("dana", request(1, true), false), NOW).unwrap();
+            challenges.failed(id(number), NOW);
+        }
+        let elsewhere = challenges.add(id(10), challenge("dana", request(1, true), false), NOW);
+        assert_eq!(elsewhere, Err(NoChallenge::Exhausted));
+        assert!(challenges.get(id(9), &person("dana"), &request(1, true), NOW).is_ok());
+        challenges.add(id(11), challenge("dana", request(1, true), true), NOW).unwrap();
+    }
+
+    #[test]
     fn a_challenge_asked_for_again_replaces_the_earlier_one() {
         let mut challenges = Challenges::default();
         challenges.add(id(1), challenge("dana", request(1, true), false), NOW).unwrap();

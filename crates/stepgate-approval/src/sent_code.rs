@@ -168,8 +168,12 @@ mod tests {
     use crate::fixture::person;
 
     fn with<T>(binding: u8, f: impl FnOnce(&Ceremony<'_>) -> T) -> T {
+        with_mailbox(1, binding, f)
+    }
+
+    fn with_mailbox<T>(number: u8, binding: u8, f: impl FnOnce(&Ceremony<'_>) -> T) -> T {
         let credential = Arc::new(Credential {
-            id: AuthenticatorId::new(Method::Email, [1; 4]),
+            id: AuthenticatorId::new(Method::Email, [number; 4]),
             name: "mail".to_owned(),
             enrolled: Timestamp::from_micros(0),
             counts_from: Timestamp::from_micros(0),
@@ -208,6 +212,14 @@ mod tests {
             let crossed = with(binding, |ceremony| email().check(ceremony, kept, &code));
             assert_eq!(crossed, Err(FactorError::Wrong));
         }
+    }
+
+    #[test]
+    fn a_code_sent_to_an_address_that_was_replaced_is_none_of_the_new_one() {
+        let begun = with_mailbox(1, 1, |ceremony| email().begin(ceremony)).unwrap();
+        let code = code(&begun);
+        let replaced = with_mailbox(2, 1, |ceremony| email().check(ceremony, &begun.kept, &code));
+        assert_eq!(replaced, Err(FactorError::UnknownAuthenticator));
     }
 
     #[test]
