@@ -9,7 +9,7 @@ use std::time::Duration;
 use stepgate_approval::{Ahead, Ask, Dialect, Held, Mode, Wanted};
 use stepgate_policy::Approval;
 use stepgate_session::{Pending, Protocol, TransactionSoFar};
-use stepgate_sql::{SessionState, analyze};
+use stepgate_sql::{Facts, SessionState, analyze};
 use stepgate_store::LogError;
 use stepgate_types::{Action, Limit, PersonName, RequestId, SessionId, Timestamp};
 
@@ -68,6 +68,18 @@ impl Case<'_> {
             }
         }
         self.deny().await
+    }
+
+    /// By what it is known again: its text, the relations and functions that its names stand for, and, where it hangs on
+    /// them, the definitions of views and functions. Another search path or view is another statement.
+    pub(super) fn ahead_key(&self) -> [u8; 32] {
+        let hangs = self.pending.facts.iter().any(Facts::hangs_on_definitions);
+        let relations = self.facts.relations.iter().map(ToString::to_string);
+        let functions = self.facts.functions.iter().map(|function| format!("{function}()"));
+        let definitions = hangs.then(|| format!("definitions {}", self.view.definitions));
+        let meaning: Vec<_> = relations.chain(functions).chain(definitions).collect();
+        let (person, database) = (&self.who.person, &self.who.database);
+        self.judge.gate.desk.statement_key(person, database, &meaning, &self.pending.sql)
     }
 
     /// What approving this statement ahead of time would be, and by which approval.
@@ -140,6 +152,7 @@ impl Gate {
         let mut state = SessionState::with_search_path(wish.search_path.clone());
         state.taints = database.taints.now();
         let mut all: Option<(Ask, Approval)> = None;
+        let mut statements = BTreeSet::new();
         for (number, sql) in (1..).zip(&wish.statements) {
             let pending = pending(sql, analyze(sql.as_bytes(), &view.catalog, &state));
             if pending.facts.len() != 1 {
@@ -151,6 +164,7 @@ impl Gate {
             let case =
                 Case { judge, pending, session, view: &view, who: &who, decision: &decision, facts: &facts };
             let (ask, approval) = case.ahead().map_err(|why| CannotAsk::Statement(number, why))?;
+            statements.insert(case.ahead_key());
             all = Some(match all.take() {
                 None => (ask, approval),
                 Some((asked, same)) if same == approval => (both(asked, ask), same),
@@ -162,9 +176,6 @@ impl Gate {
             });
         }
         let Some((mut ask, _)) = all else { return unfit("there is no statement") };
-        let name = &database.config.name;
-        let key = |sql: &String| self.desk.statement_key(&wish.service, name, sql.as_bytes());
-        let statements: BTreeSet<_> = wish.statements.iter().map(key).collect();
         ask.limit =
             Limit { rows: wish.limit.rows.or(ask.limit.rows), bytes: wish.limit.bytes.or(ask.limit.bytes) };
         ask.id = RequestId::from_bytes(self.random_id().ok_or(CannotAsk::Gate("no randomness"))?);

@@ -288,7 +288,7 @@ impl Case<'_> {
             approval: approval.name.clone(),
             policy_sha256: self.view.rules.sha256().to_owned(),
             limit: self.decision.limit,
-            key: self.judge.gate.desk.key_if_ahead(&self.who.person, &self.who.database, &self.pending.sql),
+            key: self.judge.gate.desk.has_ahead(&self.who.person).then(|| self.ahead_key()),
         }
     }
 

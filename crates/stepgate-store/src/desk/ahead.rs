@@ -29,24 +29,38 @@ impl Desk {
         finish(async move { inner.open_ahead(ask, held).await }).await
     }
 
-    /// By what a statement of a service's is known again that was asked for ahead of time.
+    /// By what a statement of a service's is known again that was asked for ahead of time: `meaning` is what its names
+    /// stand for.
     #[must_use]
-    pub fn statement_key(&self, person: &PersonName, database: &str, sql: &[u8]) -> [u8; 32] {
-        self.0.statement_key(person, database, sql)
+    pub fn statement_key(
+        &self,
+        person: &PersonName,
+        database: &str,
+        meaning: &[String],
+        sql: &[u8],
+    ) -> [u8; 32] {
+        self.0.statement_key(person, database, meaning, sql)
     }
 
-    /// The same, where anything has been approved ahead of time for this person.
+    /// Whether anything has been approved ahead of time for this person: only then is a statement's key needed.
     #[must_use]
-    pub fn key_if_ahead(&self, person: &PersonName, database: &str, sql: &[u8]) -> Option<[u8; 32]> {
-        self.0.has_ahead(person).then(|| self.0.statement_key(person, database, sql))
+    pub fn has_ahead(&self, person: &PersonName) -> bool {
+        self.0.has_ahead(person)
     }
 }
 
 impl Inner {
-    /// By what a statement is known again: its exact text, but for blanks around it and semicolons behind it. What is
-    /// the same by any looser measure could be another statement.
-    pub(super) fn statement_key(&self, person: &PersonName, database: &str, sql: &[u8]) -> [u8; 32] {
-        let parts = [person.as_str().as_bytes(), database.as_bytes(), trimmed(sql)];
+    /// By what a statement is known again: its exact text, but for blanks around it and semicolons behind it, and what
+    /// its names stand for. What is the same by any looser measure could be another statement.
+    pub(super) fn statement_key(
+        &self,
+        person: &PersonName,
+        database: &str,
+        meaning: &[String],
+        sql: &[u8],
+    ) -> [u8; 32] {
+        let fixed = [person.as_str().as_bytes(), database.as_bytes(), trimmed(sql)];
+        let parts = fixed.into_iter().chain(meaning.iter().map(String::as_bytes));
         let mut input = zeroize::Zeroizing::new(Vec::new());
         for part in parts {
             input.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

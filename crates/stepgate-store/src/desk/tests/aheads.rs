@@ -8,7 +8,7 @@ use crate::{DeskError, VerifyError};
 const SQL: &str = "select id, ssn from customers where id = $1";
 
 fn ahead(world: &World, by: &str, sql: &[&str]) -> Ask {
-    let keys = sql.iter().map(|sql| world.desk.statement_key(&name("etl"), "shop", sql.as_bytes()));
+    let keys = sql.iter().map(|sql| world.desk.statement_key(&name("etl"), "shop", &[], sql.as_bytes()));
     let until = world.clock.now().plus(Duration::from_secs(30 * 24 * 3600));
     Ask {
         mode: Mode::Ahead,
@@ -20,7 +20,13 @@ fn ahead(world: &World, by: &str, sql: &[&str]) -> Ask {
 
 /// What the service's statement wants, weeks later, from elsewhere.
 fn wanted(world: &World, sql: &str) -> Wanted {
-    let key = world.desk.key_if_ahead(&name("etl"), "shop", sql.as_bytes());
+    meaning(world, sql, &[])
+}
+
+/// The same, where its names stand for that.
+fn meaning(world: &World, sql: &str, meaning: &[String]) -> Wanted {
+    let has = world.desk.has_ahead(&name("etl"));
+    let key = has.then(|| world.desk.statement_key(&name("etl"), "shop", meaning, sql.as_bytes()));
     let later = Ask { address: ELSEWHERE, client: "airflow".to_owned(), ..world.approval("etl", 9, 1) };
     Wanted { key, limit: Limit { rows: Some(100), bytes: None }, ..Wanted::from(&later) }
 }
@@ -48,6 +54,8 @@ async fn what_was_approved_ahead_passes_until_then_over_restarts_and_nothing_els
     for other in ["select id, ssn from customers", &format!("{SQL} or true"), &SQL.to_uppercase()] {
         assert!(world.desk.covering_grant(&wanted(&world, other)).is_none(), "{other}");
     }
+    let elsewhere = meaning(&world, SQL, &["archive.customers".to_owned()]);
+    assert!(world.desk.covering_grant(&elsewhere).is_none(), "another search path");
     let people = Wanted { person: name("dana"), ..wanted(&world, SQL) };
     assert!(world.desk.covering_grant(&people).is_none());
     let listed = world.desk.grants();
