@@ -52,6 +52,8 @@ pub struct Wanted {
     pub limit: Limit,
     /// HMAC-SHA-256 of the statement under a key of the vault, where it could be one that was asked for ahead of time.
     pub key: Option<[u8; 32]>,
+    /// Only what was approved ahead of time will do.
+    pub ahead_only: bool,
 }
 
 impl From<&Ask> for Wanted {
@@ -77,6 +79,7 @@ impl From<&Ask> for Wanted {
             policy_sha256: ask.policy_sha256.clone(),
             limit: ask.limit,
             key: None,
+            ahead_only: false,
         }
     }
 }
@@ -247,7 +250,7 @@ impl Grant {
 
     fn names(&self, wanted: &Wanted) -> bool {
         let among = |keys: &BTreeSet<_>| wanted.key.as_ref().is_some_and(|key| keys.contains(key));
-        self.statements.as_ref().is_none_or(among)
+        self.statements.as_ref().map_or(!wanted.ahead_only, among)
     }
 
     /// BEGIN, COMMIT and empty statements reach no data; drivers put them in front of others by
@@ -458,6 +461,11 @@ mod tests {
         for key in [None, Some([3; 32])] {
             assert_eq!(grant.covers(&wanted(key), OPENED).map_err(NotCovered::what), Err("statement"));
         }
+        // Where that alone will do, no other grant does.
+        let ahead_only = Wanted { ahead_only: true, ..wanted(Some([2; 32])) };
+        assert!(grant.covers(&ahead_only, OPENED).is_ok());
+        let ordinary = Grant { statements: None, ..grant.clone() };
+        assert_eq!(ordinary.covers(&ahead_only, OPENED).map_err(NotCovered::what), Err("statement"));
         assert_eq!(grant.covers(&wanted(Some([1; 32])), until).map_err(NotCovered::what), Err("expired"));
     }
 

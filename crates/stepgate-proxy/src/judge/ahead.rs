@@ -62,7 +62,7 @@ impl Case<'_> {
     /// Lets a service's statement pass that has been approved ahead of time, and denies every other.
     pub(super) async fn deny_unless_ahead(&self) -> Result<Verdict, LogError> {
         if let Some(approval) = &self.decision.ahead {
-            let wanted = Wanted { action: Action::StepUp, ..self.wanted(approval) };
+            let wanted = Wanted { action: Action::StepUp, ahead_only: true, ..self.wanted(approval) };
             if let Some(verdict) = self.permit_by_grant(&wanted).await? {
                 return Ok(verdict);
             }

@@ -288,6 +288,7 @@ impl Case<'_> {
             approval: approval.name.clone(),
             policy_sha256: self.view.rules.sha256().to_owned(),
             limit: self.decision.limit,
+            ahead_only: false,
             key: self.judge.gate.desk.has_ahead(&self.who.person).then(|| self.ahead_key()),
         }
     }
