@@ -51,6 +51,13 @@ pub(super) fn give(
     if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Failure::usage("no name of an export"));
     }
+    let records = log.len();
+    if from > records {
+        let why = format!("the tiles go on with record {from}, but the log has {records} records");
+        return Err(
+            Failure::usage(why).hint("these tiles are another log's, or this log was cut short or restored")
+        );
+    }
     let rows = out.clone();
     let mut begin = |head: &stepgate_store::TilesHead| {
         let head = Head {
