@@ -7,6 +7,10 @@ use stepgate_testkit::{Error, Outcome};
 use super::show::Show;
 use super::stage::Stage;
 
+/// How a record says that Olga said no, and what somebody makes of it.
+const DENIED: &[u8] = br#""outcome":"denied""#;
+const AGREED: &[u8] = br#""outcome":"agreed""#;
+
 /// The last scenes: the log holds what happened, and a changed byte does not go unnoticed.
 pub(super) fn audit(stage: &mut Stage, show: &mut Show) -> Result<(), Error> {
     let (export, checkpoint) = verified(stage, show)?;
@@ -43,32 +47,35 @@ fn verified(stage: &Stage, show: &mut Show) -> Result<(std::path::PathBuf, std::
     // Of the first row of customers, and of what Dana typed.
     let leaked =
         ["@example.test", "901-00-0001", "Amir", "'kitchen'"].iter().find(|value| text.contains(*value));
-    show.check(leaked.is_none(), "it holds who, when, which tables and which rule, but no value and no row");
+    show.check(
+        leaked.is_none(),
+        "it holds when, which tables and which rule, and who by a commitment, but no value and no row",
+    );
     Ok((export, checkpoint))
 }
 
 fn changed_export(stage: &Stage, show: &mut Show, export: &Path, checkpoint: &Path) -> Result<(), Error> {
-    show.scene("One byte changed in a copy of the export");
+    show.scene("One word changed in a copy of the export");
     let copy = stage.tree.path().join("changed.jsonl");
     let mut bytes = read(export)?;
     let sound = verify(stage, export, checkpoint)?;
     show.check(sound.status == 0, "the export itself verifies offline, without keys");
-    change(&mut bytes, b"dana", b"dona").ok_or_else(|| Error::new("the export does not name dana"))?;
+    change(&mut bytes, DENIED, AGREED).ok_or_else(|| Error::new("the export holds no denial"))?;
     std::fs::write(&copy, bytes).map_err(Error::doing("writing the copy"))?;
-    show.say("Somebody would rather it had been \"dona\".");
+    show.say("Somebody would rather that Olga had agreed.");
     show.command("you", "stepgate audit verify changed.jsonl --offline --checkpoint checkpoint.json");
     found(show, &verify(stage, &copy, checkpoint)?);
     Ok(())
 }
 
 fn changed_log(stage: &mut Stage, show: &mut Show, checkpoint: &Path) -> Result<(), Error> {
-    show.scene("One byte changed in a copy of the log itself");
+    show.scene("One word changed in a copy of the log itself");
     let copy = stage.tree.path().join("changed-data");
     copy_directory(&stage.gate.data(), &copy)?;
     let sound = verify(stage, &copy, checkpoint)?;
     show.check(sound.status == 0, "the copy verifies as long as it is untouched");
-    let file = change_in_directory(&copy, b"dana", b"dona")?;
-    show.say(&format!("Changed in {file}: again \"dona\"."));
+    let file = change_in_directory(&copy, DENIED, AGREED)?;
+    show.say(&format!("Changed in {file}: again, Olga has agreed."));
     show.command("you", "stepgate audit verify changed-data --offline --checkpoint checkpoint.json");
     found(show, &verify(stage, &copy, checkpoint)?);
     Ok(())
