@@ -11,7 +11,7 @@ set -eu
 binary=$1
 cuts=${2:-20}
 # A disk is used for so many cuts: the log grows, and is read again after each.
-a_disk=8
+a_disk=4
 skip() { echo "$1"; exit 77; }
 [ "$(id -u)" = 0 ] || skip "this takes root, for loop devices"
 for tool in mkfs.ext4 mount losetup cmp; do
@@ -38,7 +38,7 @@ mkdir "$work/live" "$work/after"
 
 begin() {
     rm -f "$work/live.img"
-    truncate -s 64M "$work/live.img"
+    truncate -s 128M "$work/live.img"
     mkfs.ext4 -q -F -E lazy_itable_init=0,lazy_journal_init=0 -J size=4 "$work/live.img"
     mount -o loop "$work/live.img" "$work/live" 2>"$work/errors" || skip "no loop device: $(cat "$work/errors")"
     # What an earlier child said must not be taken for this one's word.
@@ -54,7 +54,7 @@ begin() {
 
 end() {
     [ -n "$child" ] || return 0
-    kill -KILL "$child"
+    kill -KILL "$child" || { cat "$work/errors"; df "$work/live"; echo "FAILED: it ended by itself after cut $cut"; exit 1; }
     wait "$child" 2>/dev/null || true
     child=
     umount "$work/live"
