@@ -8,10 +8,10 @@ use ed25519_dalek::{Signature, VerifyingKey};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use stepgate_types::Entropy;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use crate::sent_code::digits;
 use crate::{Begun, Ceremony, Credential, Enrolled, Factor, FactorError, Method, Proof, Verified};
 
 /// What is signed begins with this, so that no other signature of the device is taken for an answer.
@@ -69,24 +69,6 @@ fn signed(key: &VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
     Signature::from_slice(signature).is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
 }
 
-/// Digits, each as likely as any other.
-fn digits(entropy: &dyn Entropy) -> Result<Zeroizing<String>, FactorError> {
-    let mut code = Zeroizing::new(String::with_capacity(DIGITS));
-    let mut byte = [0];
-    // Of 256 values, 250 give a digit: this many tries fail about never.
-    for _ in 0..DIGITS * 32 {
-        if code.len() == DIGITS {
-            return Ok(code);
-        }
-        entropy.fill(&mut byte).map_err(|_| FactorError::NoEntropy)?;
-        let [byte] = byte;
-        if byte < 250 {
-            code.push(char::from(b'0' + byte % 10));
-        }
-    }
-    Err(FactorError::NoEntropy)
-}
-
 fn parts(proof: &Proof) -> Result<(&crate::AuthenticatorId, &[u8], &str), FactorError> {
     match proof {
         Proof::Push { device, signature, code } => Ok((device, signature, code)),
@@ -104,7 +86,7 @@ impl Factor for PushFactor {
         if ceremony.credentials.is_empty() {
             return Err(FactorError::NotEnrolled);
         }
-        let code = digits(ceremony.entropy)?;
+        let code = digits(ceremony.entropy, DIGITS)?;
         let kept = Zeroizing::new(self.hash(&ceremony.binding, &code).to_vec());
         Ok(Begun { shown: json!({"code": *code}), kept, message: None })
     }

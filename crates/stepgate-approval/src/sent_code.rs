@@ -47,7 +47,7 @@ impl SentCode {
     }
 
     fn send(&self, ceremony: &Ceremony<'_>, to: &str) -> Result<(Message, [u8; HASH]), FactorError> {
-        let code = digits(ceremony.entropy)?;
+        let code = digits(ceremony.entropy, DIGITS)?;
         let what = ceremony.request.map_or("to change how you verify yourself".to_owned(), |request| {
             format!("for request {request}")
         });
@@ -69,13 +69,13 @@ impl SentCode {
     }
 }
 
-/// Digits, each as likely as any other.
-fn digits(entropy: &dyn Entropy) -> Result<Zeroizing<String>, FactorError> {
-    let mut code = Zeroizing::new(String::with_capacity(DIGITS));
+/// A code of so many digits, each as likely as any other.
+pub(crate) fn digits(entropy: &dyn Entropy, count: usize) -> Result<Zeroizing<String>, FactorError> {
+    let mut code = Zeroizing::new(String::with_capacity(count));
     let mut byte = [0];
     // Of 256 tries, 250 give a digit: this many fail about never.
-    for _ in 0..DIGITS * 32 {
-        if code.len() == DIGITS {
+    for _ in 0..count.saturating_mul(32) {
+        if code.len() == count {
             return Ok(code);
         }
         entropy.fill(&mut byte).map_err(|_| FactorError::NoEntropy)?;
