@@ -70,9 +70,19 @@ async function look() {
   }
 }
 
+// What happened between the page's making and the stream's opening was told to nobody.
+async function catchUp() {
+  if (!state.dataset.request) return look();
+  const answer = await fetch(`/api/v1/requests/${state.dataset.request}`, { credentials: "same-origin" });
+  if (!answer.ok) return;
+  const { request, state: now, approvers, count } = await answer.json();
+  changed({ request, state: now, approvals: approvers.length, count });
+}
+
 let source = null;
 function listen() {
   source = new EventSource("/api/v1/events");
+  source.addEventListener("open", catchUp);
   source.addEventListener("request", (event) => {
     if (state.dataset.request) changed(JSON.parse(event.data));
     else look();
@@ -84,11 +94,7 @@ function listen() {
 if (state && (state.dataset.request ? /^(open|deferred)$/.test(state.dataset.state) : document.getElementById("lists"))) {
   listen();
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) {
-      source.close();
-    } else {
-      if (!state.dataset.request) look();
-      listen();
-    }
+    if (document.hidden) source.close();
+    else listen();
   });
 }

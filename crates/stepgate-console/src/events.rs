@@ -15,7 +15,7 @@ use hyper::body::Frame;
 use serde_json::json;
 use stepgate_types::{PersonName, RequestId};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
 use crate::api::Api;
 use crate::caller::Caller;
@@ -92,14 +92,21 @@ pub(crate) async fn watch(State(api): State<Arc<Api>>, caller: Caller) -> Result
         Problem::throttled("too_many_streams", message, HEARTBEAT.as_secs())
     })?;
     let (sender, receiver) = mpsc::channel(BUFFER);
-    tokio::spawn(tell(api, caller, sender, place));
+    // From here on nothing is missed: a page that hears that the stream is open looks once at how things stand.
+    let news = api.parts.desk.watch();
+    tokio::spawn(tell(api, caller, news, sender, place));
     let kind = [(header::CONTENT_TYPE, "text/event-stream")];
     Ok((kind, Body::new(Reader(receiver))).into_response())
 }
 
 /// Tells a stream what happens, until its reader has gone, its login has ended, or the gate stops.
-async fn tell(api: Arc<Api>, caller: Caller, sender: mpsc::Sender<Bytes>, place: Place) {
-    let mut news = api.parts.desk.watch();
+async fn tell(
+    api: Arc<Api>,
+    caller: Caller,
+    mut news: broadcast::Receiver<RequestId>,
+    sender: mpsc::Sender<Bytes>,
+    place: Place,
+) {
     let mut closing = api.closing.subscribe();
     if sender.send(Bytes::from_static(b"retry: 5000\n\n")).await.is_err() {
         return;

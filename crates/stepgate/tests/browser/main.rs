@@ -84,6 +84,24 @@ fn an_open_page_hears_what_comes_up_and_what_becomes_of_it() {
 }
 
 #[test]
+fn a_page_whose_stream_opens_late_still_says_what_became_of_its_request() {
+    let world = world();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    // The list is looked at first, while nothing waits.
+    let Some(mut script) = Script::start(&world, "late", login(&dana)) else { return };
+    assert_eq!(script.hear(), json!({"listed": true}));
+    psql.send("select ssn from customers where id = 1;").unwrap();
+    let request = held(&mut psql);
+    script.tell(json!({"request": request}));
+    assert_eq!(script.hear(), json!({"shown": request}));
+    world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
+    assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
+    script.tell(json!({"ended": request}));
+    script.ends();
+}
+
+#[test]
 fn another_site_leads_people_to_the_gate_and_does_nothing_in_their_name() {
     let world = world();
     let dana = world.dana();
