@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use stepgate_sql::{Facts, Values};
 use stepgate_types::{Action, ColumnName, Estimator, Kind, Limit, Use};
 
+use crate::limit_load::Limits;
 use crate::map::{Classified, Map, reads};
 use crate::policy::{Policy, UnknownRule};
 use crate::statement::{Doubts, Statement};
 use crate::truth::Truth;
-use crate::{Approval, Bound, Circumstances, Decision, Escalation, ScopePart, Touched};
+use crate::{Approval, Bound, Circumstances, Decision, Escalation, Metered, ScopePart, Touched};
 
 /// What the HINT says to a service that met a `step-up`.
 const SERVICE_HINT: &str = "A service cannot verify itself: have others approve it ahead of time (stepgate request open FILE --as NAME \
@@ -24,7 +25,8 @@ struct Match<'p> {
     action: Action,
     name: &'p str,
     approval: Option<&'p Approval>,
-    limit: Limit,
+    /// `None`: nothing is limited.
+    limits: Option<&'p Limits>,
 }
 
 pub(crate) fn decide(
@@ -42,7 +44,8 @@ pub(crate) fn decide(
     for statement in &statements {
         action = action.max(judge(policy, who, statement, &mut matches));
     }
-    let (limit, beyond) = limited(&matches, who);
+    let (limit, meters) = limits(&matches);
+    let beyond = beyond(limit, &meters, &matches, who);
     let (action, approval, hint) = terms(action, &matches, who);
     let ahead = ahead(policy, approval.as_ref(), hint, who);
     let unknown = statements.iter().any(Statement::unknown);
@@ -65,6 +68,7 @@ pub(crate) fn decide(
         estimated_by,
         hint,
         limit,
+        meters,
         ahead,
         beyond,
     }
@@ -122,11 +126,11 @@ fn judge<'p>(
         }
         let approval = rule.approval.and_then(|index| policy.approvals.get(index));
         // What returns nothing has nothing that could be limited.
-        let limit = if statement.without_rows() { Limit::NONE } else { rule.limit };
-        found.push(Match { action: rule.action, name: &rule.name, approval, limit });
+        let limits = Some(&rule.limits).filter(|_| !statement.without_rows());
+        found.push(Match { action: rule.action, name: &rule.name, approval, limits });
     }
     if statement.facts.kind == Kind::Control && !control_is_named {
-        found.push(Match { action: Action::Deny, name: "control", approval: None, limit: Limit::NONE });
+        found.push(Match { action: Action::Deny, name: "control", approval: None, limits: None });
     }
     if let Some(doubts) = &statement.doubt {
         found.extend(of_doubts(policy, doubts));
@@ -142,7 +146,7 @@ fn of_doubts<'p>(policy: &'p Policy, doubts: &Doubts) -> impl Iterator<Item = Ma
             action: rule.action,
             name: rule.name,
             approval: rule.approval.and_then(|index| policy.approvals.get(index)),
-            limit: Limit::NONE,
+            limits: None,
         })
     };
     [
@@ -189,21 +193,38 @@ fn ahead(
     approval.filter(|approval| !approval.itself).cloned()
 }
 
-/// The least of all limits, and who is asked once it is reached: those whom the most severe of the rules asks that ask
-/// anybody, now or then.
-fn limited(matches: &[Match<'_>], who: &Circumstances) -> (Limit, Option<(Action, Approval)>) {
-    let limit = matches.iter().fold(Limit::NONE, |least, found| least.least(found.limit));
-    if limit.is_none() {
-        return (limit, None);
+/// The least of all limits of a statement, and all others, each once.
+fn limits(matches: &[Match<'_>]) -> (Limit, Vec<Metered>) {
+    let (mut least, mut meters) = (Limit::NONE, Vec::<Metered>::new());
+    for (name, limits) in matches.iter().filter_map(|found| Some((found.name, found.limits?))) {
+        least = least.least(limits.statement);
+        for (per, limit) in &limits.meters {
+            if !meters.iter().any(|meter| meter.rule == name && meter.per == *per) {
+                meters.push(Metered { rule: name.to_owned(), per: *per, limit: *limit });
+            }
+        }
+    }
+    (least, meters)
+}
+
+/// Who is asked once a limit is reached: those whom the most severe of the rules asks that ask anybody, now or then.
+fn beyond(
+    limit: Limit,
+    meters: &[Metered],
+    matches: &[Match<'_>],
+    who: &Circumstances,
+) -> Option<(Action, Approval)> {
+    if limit.is_none() && meters.is_empty() {
+        return None;
     }
     let asks = |approval: &Approval| if approval.itself { Action::StepUp } else { Action::Approve };
     let asked = || matches.iter().filter_map(|found| found.approval);
-    let Some(action) = asked().map(asks).max() else { return (limit, None) };
+    let action = asked().map(asks).max()?;
     if action == Action::StepUp && who.service {
-        return (limit, None);
+        return None;
     }
     let approval = all_of(asked().filter(|approval| asks(approval) == action));
-    (limit, approval.map(|approval| (action, approval)))
+    approval.map(|approval| (action, approval))
 }
 
 /// One approval that satisfies all of these, so that the order of rules never matters: the strictest of

@@ -35,7 +35,7 @@ mod yaml;
 
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
-pub use decision::{Approval, Circumstances, Decision, Escalation, Remember, ScopePart, Touched};
+pub use decision::{Approval, Circumstances, Decision, Escalation, Metered, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
 pub use limit_load::parse_size;
 pub use map::{Entries, Map};

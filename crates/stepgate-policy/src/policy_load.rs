@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use stepgate_types::{Action, Limit};
+use stepgate_types::Action;
 
 use crate::map::Map;
 use crate::map_load;
@@ -188,15 +188,15 @@ fn rules(
             .require(report, "a rule", "action")
             .and_then(|node| map_load::action(report, node, "`action`"));
         let Some(action) = action else { continue };
-        let limit = limit_load::load(report, &fields, action);
+        let limit = limit_load::load(report, &fields, action, map);
         let approval = match limit {
             // Passes freely until it has delivered so much.
             Some(_) if action < Action::StepUp => limit_load::asks(report, &fields, approvals, declared),
             _ => approval(report, &fields, action, approvals, declared),
         };
         let names_control = condition.names_control();
-        let (name, limit) = (name.unwrap_or_default(), limit.unwrap_or(Limit::NONE));
-        rules.push(Rule { name, condition, action, approval, limit, names_control });
+        let (name, limits) = (name.unwrap_or_default(), limit.unwrap_or_default());
+        rules.push(Rule { name, condition, action, approval, limits, names_control });
     }
     rules
 }

@@ -24,7 +24,7 @@ const ALLOW: &str = "  - {name: b, match: {labels: [ssn]}, action: allow, limit:
 const OWNERS: &str = "  - {name: c, match: {}, action: monitor, limit: {bytes: 1GB}, approval: four-eyes}\n";
 
 const fn limit(rows: Option<u64>, bytes: Option<u64>) -> Limit {
-    Limit { rows, bytes }
+    Limit::of(rows, bytes)
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub struct Scan {
     /// Each row that it returns is made of one row of each relation, as far as its form tells: what it calls may be an
     /// aggregate all the same.
     pub row_by_row: bool,
+    /// The same if none of the functions that it calls takes several rows at once.
+    pub ungrouped: bool,
     /// Of a statement of one relation, the columns that its condition holds to listed constants: rows of other values of
     /// any of these are not looked at.
     pub held_to_constants: BTreeSet<String>,
@@ -46,6 +48,19 @@ fn within(statement: Node<'_>) -> Option<Scan> {
             let returns = it.returning_clause().is_none_or(|it| it.exprs().iter().all(|it| is_plain(it, 0)));
             (plain && returns && values.all(|it| is_plain(it, 0))).then_some(())?;
             of_one(it.where_clause())
+        }
+        // Its rows are those of what it copies; as the examiner reads it, it is held to nothing.
+        Node::CopyStmt(it) if !it.is_from => {
+            let copied = match it.query() {
+                Node::None => Scan {
+                    relations: 1,
+                    row_by_row: true,
+                    ungrouped: true,
+                    held_to_constants: BTreeSet::new(),
+                },
+                query => of_query(query)?,
+            };
+            Some(Scan { held_to_constants: BTreeSet::new(), ..copied })
         }
         Node::DeleteStmt(it) => {
             let plain = it.using_clause().is_empty() && it.with_clause().is_none();
@@ -83,22 +98,22 @@ fn of_select(select: &SelectStmt) -> Option<Scan> {
     // Any call may be one of an aggregate.
     let calls = targets().chain(sorts()).any(|it| calls(it, 0));
     let grouped = others().next().is_some() || !matches!(select.having_clause(), Node::None);
-    let row_by_row = !calls && !grouped;
+    let (row_by_row, ungrouped) = (!calls && !grouped, !grouped);
     match relations {
         1 => {
             let held_to_constants = held(select.where_clause())?;
-            Some(Scan { relations, row_by_row, held_to_constants })
+            Some(Scan { relations, row_by_row, ungrouped, held_to_constants })
         }
         _ => {
             is_plain(select.where_clause(), 0).then_some(())?;
-            Some(Scan { relations, row_by_row, held_to_constants: BTreeSet::new() })
+            Some(Scan { relations, row_by_row, ungrouped, held_to_constants: BTreeSet::new() })
         }
     }
 }
 
 /// A write to one relation: what it returns is what it writes.
 fn of_one(condition: Node<'_>) -> Option<Scan> {
-    Some(Scan { relations: 1, row_by_row: true, held_to_constants: held(condition)? })
+    Some(Scan { relations: 1, row_by_row: true, ungrouped: true, held_to_constants: held(condition)? })
 }
 
 /// Counts relations that stand in FROM by their names. `None`: something else does.

@@ -131,6 +131,7 @@ pub(super) fn issued(pass: &Pass) -> Event {
         expires_us: pass.expires.micros(),
         rows: pass.limit.rows,
         bytes: pass.limit.bytes,
+        subjects: pass.limit.subjects,
     }
 }
 
@@ -157,6 +158,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         expires_us,
         rows,
         bytes,
+        subjects,
     } = event
     else {
         return None;
@@ -181,7 +183,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         approval: approval.clone(),
         policy_sha256: policy_sha256.clone(),
         expires: Timestamp::from_micros(*expires_us),
-        limit: Limit { rows: *rows, bytes: *bytes },
+        limit: Limit { rows: *rows, bytes: *bytes, subjects: *subjects },
     };
     Some(KeptPass { pass, issued: at })
 }

@@ -6,7 +6,7 @@ use crate::{Block, Need};
 const STATEMENT: StatementId = StatementId { session: SessionId::from_bytes([9; 16]), number: 7 };
 
 const fn limit(rows: Option<u64>, bytes: Option<u64>) -> Limit {
-    Limit { rows, bytes }
+    Limit::of(rows, bytes)
 }
 
 fn need() -> Need {
