@@ -71,6 +71,8 @@ pub(crate) fn decide(
         meters,
         ahead,
         beyond,
+        risk: policy.risk.as_ref().map(|risk| risk.risk(&who.signals)),
+        signals: policy.risk.as_ref().map(|risk| risk.weighed(&who.signals)).unwrap_or_default(),
     }
 }
 

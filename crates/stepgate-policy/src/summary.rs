@@ -35,6 +35,7 @@ impl Decision {
             part(&mut line, &columns("Reads", &reads, Some(self.estimate)));
         }
         part(&mut line, &list("Rule", "Rules", &self.rules, NAMED_RULES));
+        part(&mut line, &self.risk_in_words());
         if self.action != Action::Deny {
             let own = (!self.limit.is_none()).then(|| self.limit.to_string());
             let meters = self.meters.iter().map(|meter| format!("{} per {}", meter.limit, meter.per));
@@ -42,6 +43,14 @@ impl Decision {
             part(&mut line, &list("Limit", "Limits", &all, NAMED_LIMITS));
         }
         ascii(&line)
+    }
+
+    /// `Risk 55: new_network, unusual_hour.`; nothing where there is none.
+    fn risk_in_words(&self) -> String {
+        let Some(risk) = self.risk.filter(|risk| *risk > 0) else { return String::new() };
+        let firing: Vec<_> =
+            self.signals.iter().filter(|it| it.weight > 0).map(|it| it.signal.as_str()).collect();
+        format!("Risk {risk}: {}.", firing.join(", "))
     }
 
     fn cannot_be_understood(&self, line: &mut String) {
