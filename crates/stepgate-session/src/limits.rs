@@ -113,7 +113,7 @@ impl Session {
 
     /// What a statement that is passed draws on: its cursor's meter, if it fetches from one that has one, else its own.
     pub(crate) fn meter_of(&mut self, pending: &Pending) -> Option<Arc<Meter>> {
-        let own = self.limits.next.take().filter(|meter| meter.number == pending.number);
+        let own = self.limits.next.take().filter(|meter| meter.number() == pending.number);
         let fetches =
             matches!(&*pending.facts, [only] if only.kind == Kind::Cursor && only.effect.names.is_empty());
         if !fetches {
@@ -236,7 +236,7 @@ impl Session {
     /// Lets the row go that waits, and what follows it by what its meter has been refilled with.
     pub fn go_on(&mut self) {
         let Some(Stalled { bytes, last, meter, shown }) = self.limits.stalled.take() else { return };
-        meter.count(&shown);
+        meter.goes(&shown);
         if let Some(Owed::Query { .. } | Owed::Execute { .. }) = self.expect.front().map(|entry| &entry.owed)
         {
             if self.rows_have_keys() {

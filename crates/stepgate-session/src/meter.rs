@@ -49,6 +49,8 @@ pub struct Meter {
     /// People have approved what follows: none of it is taken from allowances.
     exempt: AtomicBool,
     waits: Mutex<Shown>,
+    /// That is taken already.
+    taken: AtomicBool,
 }
 
 impl PartialEq for Meter {
@@ -97,6 +99,7 @@ impl Meter {
             allowances,
             exempt: AtomicBool::new(false),
             waits: Mutex::default(),
+            taken: AtomicBool::new(false),
         };
         meter.refill(left);
         Arc::new(meter)
@@ -265,6 +268,22 @@ impl Meter {
             let mut seen = self.seen();
             let room = MAX_KNOWN.saturating_sub(seen.len());
             seen.extend(shown.hashes().iter().take(room));
+        }
+    }
+
+    /// Takes the row that waits, if it may go by now: then it goes without being counted again.
+    #[must_use]
+    pub fn take_waiting(&self) -> bool {
+        let waits = *self.waits();
+        let taken = self.take(&waits);
+        self.taken.store(taken, Relaxed);
+        taken
+    }
+
+    /// The row that waits goes.
+    pub(crate) fn goes(&self, shown: &Shown) {
+        if !self.taken.swap(false, Relaxed) {
+            self.count(shown);
         }
     }
 

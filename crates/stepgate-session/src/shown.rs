@@ -45,8 +45,8 @@ pub(crate) struct Shown {
     pub(crate) bytes: u64,
     /// Of whom it tells and does not say who they are.
     pub(crate) others: u64,
-    hashes: [u64; MAX_KEYS],
-    keys: usize,
+    pub(crate) hashes: [u64; MAX_KEYS],
+    pub(crate) keys: usize,
 }
 
 impl Shown {
@@ -164,10 +164,15 @@ fn value(row: &[u8], at: usize) -> Option<Option<&[u8]>> {
 }
 
 /// Room for a number or UUID as the server would write it, without an allocation.
-#[derive(Default)]
 struct Text {
     bytes: [u8; MAX_TEXT],
     length: usize,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { bytes: [0; MAX_TEXT], length: 0 }
+    }
 }
 
 impl Text {
