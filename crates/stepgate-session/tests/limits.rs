@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
-use stepgate_session::Meter;
+use stepgate_session::{Allowance, Hashes, Meter};
 use stepgate_types::{Amount, Limit};
 use support::*;
 
@@ -495,4 +495,38 @@ fn what_goes_by_something_that_is_taken_back_stops_before_its_next_row() {
     meter.goes_by(None);
     stage.go_on(&meter, 10);
     assert_eq!(tags(&stage.at_client()), "DD");
+}
+
+/// Passes what is to be decided, to take from that.
+fn pass_shared(stage: &mut Stage, allowance: &Arc<Allowance>) -> Arc<Meter> {
+    let number = stage.decision().number;
+    let meter = Meter::shared(number, Limit::NONE, true, false, None, vec![Arc::clone(allowance)]);
+    stage.session.limit(Arc::clone(&meter));
+    stage.pass(permit(number));
+    meter
+}
+
+#[test]
+fn a_pipeline_takes_from_one_allowance() {
+    let mut stage = Stage::new();
+    let limit = Limit::of(Some(100), None);
+    let allowance = Arc::new(Allowance::new(limit, 0, std::collections::BTreeMap::new(), &Hashes::default()));
+    allowance.add(Amount::of(3, 0));
+    stage.client(&[query("select a from t"), query("select a from t")]);
+    pass_shared(&mut stage, &allowance);
+    let reply = [vec![description_of_none()], rows(2), vec![complete(), ready(b'I')]].concat();
+    stage.server(&reply);
+    assert_eq!(tags(&stage.at_client()), "TDDCZ");
+    let meter = pass_shared(&mut stage, &allowance);
+    stage.server(&reply);
+    assert_eq!(tags(&stage.at_client()), "TD");
+    assert!(stage.session.is_stalled() && !meter.take_waiting());
+    // More is there: the row is taken once, and goes.
+    allowance.add(Amount::of(2, 0));
+    assert!(meter.take_waiting());
+    stage.session.go_on();
+    stage.server(&[]);
+    assert_eq!(tags(&stage.at_client()), "DCZ");
+    assert_eq!(allowance.now(), (Amount::of(4, 28), Limit::of(Some(1), None)));
+    assert_eq!(meter.delivered(), Amount::of(2, 14));
 }
