@@ -356,6 +356,11 @@ impl Case<'_> {
         asked_for: bool,
     ) -> Result<bool, LogError> {
         let own = self.decision.more_at_once();
+        if limited.account.is_some_and(|account| account.grant == grant) {
+            // What it has of it already is not lacking.
+            self.judge.give_back(limited);
+            limited.account = None;
+        }
         let need =
             Need { has: Limit::NOTHING, next: limited.meter.next(), most: own, asked_for, all: false };
         let Some(block) = self.judge.gate.desk.set_aside(grant, self.statement(), &need) else {
