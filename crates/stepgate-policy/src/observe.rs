@@ -77,8 +77,12 @@ impl<'a> Look<'a> {
             Signal::NewFingerprint => self.new_fingerprint(),
             Signal::UnusualHour => self.unusual_hour(),
             Signal::Velocity => self.velocity(),
-            Signal::FirstSeenTable => self.first_seen(&self.reach.tables, |table| self.profile.tables.knows(table, self.day)),
-            Signal::FirstSeenLabel => self.first_seen(&self.reach.labels, |label| self.profile.labels.knows(label, self.day)),
+            Signal::FirstSeenTable => {
+                self.first_seen(&self.reach.tables, |table| self.profile.tables.knows(table, self.day))
+            }
+            Signal::FirstSeenLabel => {
+                self.first_seen(&self.reach.labels, |label| self.profile.labels.knows(label, self.day))
+            }
             Signal::Volume => self.volume(),
             Signal::DormantAccount => self.dormant(),
             Signal::FailedFactors => self.failed_factors(),
@@ -148,7 +152,8 @@ impl<'a> Look<'a> {
         if !hours.learned {
             return Seen::quiet("within");
         }
-        let usual = if self.young { None } else { self.profile.hours.usual(self.now, hours.offset(self.scene.now)) };
+        let usual =
+            if self.young { None } else { self.profile.hours.usual(self.now, hours.offset(self.scene.now)) };
         let Some(usual) = usual else { return Seen::quiet("learning") };
         let one = crate::profile_habit::ONE;
         let bucket = format!("{} of {} days", (usual.at + one / 2) / one, (usual.of + one / 2) / one);
@@ -231,7 +236,8 @@ impl<'a> Look<'a> {
         let away = self.now.saturating_sub(active);
         let away = self.profile.pause.map_or(away, |(before, _)| before.max(away));
         let days = away / 86_400;
-        let bucket = if away >= after { format!("{} days", rounded(days.into())) } else { "active".to_owned() };
+        let bucket =
+            if away >= after { format!("{} days", rounded(days.into())) } else { "active".to_owned() };
         Seen(away >= after, bucket, threshold)
     }
 
@@ -277,7 +283,11 @@ impl<'a> Look<'a> {
             return Seen::quiet("person");
         }
         let interactive = self.settings.interactive_service.is(self.scene.client);
-        Seen(interactive, if interactive { "interactive" } else { "program" }.to_owned(), "program".to_owned())
+        Seen(
+            interactive,
+            if interactive { "interactive" } else { "program" }.to_owned(),
+            "program".to_owned(),
+        )
     }
 }
 

@@ -32,8 +32,12 @@ impl OriginKey {
     #[must_use]
     pub fn network(&self, address: IpAddr) -> u64 {
         let prefix = match address.to_canonical() {
-            IpAddr::V4(address) => ipnet::Ipv4Net::new(address, PREFIX_V4).map(|net| IpAddr::from(net.network())),
-            IpAddr::V6(address) => ipnet::Ipv6Net::new(address, PREFIX_V6).map(|net| IpAddr::from(net.network())),
+            IpAddr::V4(address) => {
+                ipnet::Ipv4Net::new(address, PREFIX_V4).map(|net| IpAddr::from(net.network()))
+            }
+            IpAddr::V6(address) => {
+                ipnet::Ipv6Net::new(address, PREFIX_V6).map(|net| IpAddr::from(net.network()))
+            }
         };
         self.token("network", prefix.unwrap_or(address).to_string().as_bytes())
     }

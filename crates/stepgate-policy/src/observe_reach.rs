@@ -62,7 +62,9 @@ fn sort<T: Ord>(tokens: &mut Vec<T>) {
 
 /// Every client reads the catalog, and what a session makes for itself has names that nobody knows.
 fn is_servers_own(relation: &str) -> bool {
-    ["pg_catalog.", "information_schema.", "pg_temp", "pg_toast"].iter().any(|schema| relation.starts_with(schema))
+    ["pg_catalog.", "information_schema.", "pg_temp", "pg_toast"]
+        .iter()
+        .any(|schema| relation.starts_with(schema))
 }
 
 impl Ruleset {
@@ -94,7 +96,8 @@ mod tests {
 
     #[test]
     fn order_and_repetition_do_not_matter_and_the_catalog_is_nobodys_table() {
-        let one = Reach::new("shop", ["a.x", "a.y", "pg_catalog.pg_class"], ["ssn"], ["restricted"], true, None);
+        let one =
+            Reach::new("shop", ["a.x", "a.y", "pg_catalog.pg_class"], ["ssn"], ["restricted"], true, None);
         let other = Reach::new("shop", ["a.y", "a.x", "a.x"], ["ssn", "ssn"], ["restricted"], true, None);
         assert_eq!(one, other);
         assert_eq!(one.tables.len(), 2);

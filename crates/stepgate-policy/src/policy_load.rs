@@ -37,7 +37,7 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let approvals = approval_load::load(report, fields.get("approvals"), hold);
     let declared = declared(&fields);
     let services = services(report, fields.get("defaults"), &approvals, &declared);
-    let risk = fields.get("risk").and_then(|node| risk_load::load(report, node));
+    let risk = fields.get("risk").and_then(|node| risk_load::load(report, node, map));
     let rules = rules(report, fields.get("rules"), &approvals, &declared, map);
     let at = fields.entry("approvals").map_or(Place::FILE, |(key, _)| key.at);
     let unknown = map.map(|map| unknown(report, at, map, &approvals)).unwrap_or_default();

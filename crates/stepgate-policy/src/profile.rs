@@ -55,7 +55,7 @@ pub struct Teaching {
 
 impl Default for Teaching {
     fn default() -> Self {
-        let days = |days| Duration::from_secs(days * 86_400);
+        let days = |days: u64| Duration::from_secs(days * 86_400);
         Self { learning: days(7), probation: Some(days(14)) }
     }
 }
@@ -324,8 +324,10 @@ impl Profile {
         }
         if self.open.len() >= MAX_OPEN {
             // The oldest of those of which there are most: whoever opens many pushes out their own.
-            let like = |open: &Open| self.open.iter().filter(|it| it.origin.network == open.origin.network).count();
-            let most = self.open.iter().enumerate().max_by_key(|(at, open)| (like(open), std::cmp::Reverse(*at)));
+            let like =
+                |open: &Open| self.open.iter().filter(|it| it.origin.network == open.origin.network).count();
+            let most =
+                self.open.iter().enumerate().max_by_key(|(at, open)| (like(open), std::cmp::Reverse(*at)));
             if let Some((at, _)) = most {
                 self.open.remove(at);
             }

@@ -12,8 +12,8 @@ const LEAST: u16 = ONE / 4;
 const HALF_LIFE: u16 = 30;
 /// 2^(-days / 30) in 65,536ths: whole numbers, so that a profile that is made anew is the same to the last bit.
 const FACTORS: [u32; HALF_LIFE as usize] = [
-    65536, 64039, 62576, 61147, 59751, 58386, 57052, 55749, 54476, 53232, 52016, 50828, 49667, 48533, 47424, 46341,
-    45283, 44248, 43238, 42250, 41285, 40342, 39421, 38520, 37641, 36781, 35941, 35120, 34318, 33534,
+    65536, 64039, 62576, 61147, 59751, 58386, 57052, 55749, 54476, 53232, 52016, 50828, 49667, 48533, 47424,
+    46341, 45283, 44248, 43238, 42250, 41285, 40342, 39421, 38520, 37641, 36781, 35941, 35120, 34318, 33534,
 ];
 
 /// What is left of a weight after so many days.
@@ -59,7 +59,8 @@ impl Habits {
                 if self.0.len() > most {
                     // Not the new one, or nothing new would ever be learned.
                     let others = self.0.iter().enumerate().filter(|(_, habit)| habit.0 != token);
-                    let least = others.min_by_key(|(_, habit)| (habit.weight(day), habit.0)).map(|(at, _)| at);
+                    let least =
+                        others.min_by_key(|(_, habit)| (habit.weight(day), habit.0)).map(|(at, _)| at);
                     least.map(|at| self.0.remove(at));
                 }
             }

@@ -77,7 +77,8 @@ impl Hours {
         let days_at = |days: std::ops::Range<u32>, hour: u32| {
             days.fold(0_u16, |sum, day| sum.saturating_add(weight(day, hour)))
         };
-        let most = |days: std::ops::Range<u32>| (0..24).map(|hour| days_at(days.clone(), hour)).max().unwrap_or(0);
+        let most =
+            |days: std::ops::Range<u32>| (0..24).map(|hour| days_at(days.clone(), hour)).max().unwrap_or(0);
         let (week, weekend) = (most(0..5), most(5..7));
         if week.saturating_add(weekend) < ENOUGH {
             return None;
