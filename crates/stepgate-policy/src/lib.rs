@@ -54,7 +54,7 @@ pub use errors::{Errors, LoadError};
 pub use limit_load::parse_size;
 pub use map::{Entries, Map};
 pub use observe::{Scene, observe};
-pub use observe_origin::{Origin, OriginKey, Place, Places, fingerprint};
+pub use observe_origin::{Origin, OriginKey, Place, Places};
 pub use observe_reach::Reach;
 pub use policy::InTransaction;
 pub use profile::{Deed, MAX_PROFILE_BYTES, Profile, Teaching, Verdict};

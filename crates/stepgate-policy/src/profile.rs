@@ -272,6 +272,16 @@ impl Profile {
         self.open.iter().find(|open| open.session == session)
     }
 
+    /// The sessions that are open.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> {
+        self.open.iter().map(|open| open.session)
+    }
+
+    /// The requests that are open.
+    pub fn requests(&self) -> impl Iterator<Item = RequestId> {
+        self.asked.iter().map(|asked| RequestId::from_bytes(asked.request))
+    }
+
     /// How many bytes it takes, in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -297,22 +307,6 @@ impl Profile {
             + self.open.capacity() * size_of::<Open>()
             + self.running.capacity() * size_of::<Running>()
             + self.asked.capacity() * size_of::<Asked>()
-    }
-
-    /// Drops what is forgotten anyhow: for who keeps it.
-    pub fn trim(&mut self, now: Timestamp) {
-        let day = day_of(seconds(now));
-        for habits in [
-            &mut self.networks,
-            &mut self.clients,
-            &mut self.startups,
-            &mut self.hellos,
-            &mut self.countries,
-            &mut self.tables,
-            &mut self.labels,
-        ] {
-            habits.trim(day);
-        }
     }
 
     fn opened(&mut self, teaching: &Teaching, at: u32, session: SessionId, origin: Origin) {

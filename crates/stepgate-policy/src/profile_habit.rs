@@ -72,15 +72,6 @@ impl Habits {
         self.0.retain(|habit| habit.0 != token);
     }
 
-    /// Drops what is forgotten anyhow.
-    pub(crate) fn trim(&mut self, day: u16) {
-        self.0.retain(|habit| habit.weight(day) >= LEAST);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     pub(crate) fn bytes(&self) -> usize {
         self.0.capacity() * size_of::<Habit>()
     }
@@ -153,8 +144,6 @@ mod tests {
         (100..140).for_each(|day| habits.add(2, day, 8));
         assert!(habits.knows(1, 160) && !habits.knows(1, 161));
         assert!(habits.knows(2, 250) && !habits.knows(2, 400));
-        habits.trim(200);
-        assert_eq!(habits.len(), 1);
     }
 
     #[test]
@@ -169,7 +158,7 @@ mod tests {
         let mut habits = Habits::default();
         (90..100).for_each(|day| habits.add(0, day, 4));
         (1..1_000).for_each(|token| habits.add(token, 100, 4));
-        assert!(habits.len() == 4 && habits.knows(0, 100) && habits.knows(999, 100));
+        assert!(habits.0.len() == 4 && habits.knows(0, 100) && habits.knows(999, 100));
     }
 
     #[test]

@@ -280,11 +280,6 @@ fn number(report: &mut Report<'_>, fields: &Fields<'_>, name: &str) -> Option<u3
     fields.get(name).and_then(|node| read::integer(report, node, &format!("`{name}`"), 1..=MOST))
 }
 
-fn prefix(report: &mut Report<'_>, fields: &Fields<'_>, name: &str, most: u32, slot: &mut u8) {
-    let bits = fields.get(name).and_then(|node| read::integer(report, node, &format!("`{name}`"), 1..=most));
-    set(slot, bits.and_then(|bits| u8::try_from(bits).ok()));
-}
-
 fn duration(
     report: &mut Report<'_>,
     fields: &Fields<'_>,
