@@ -121,7 +121,8 @@ fn per(report: &mut Report<'_>, node: &Node) -> Option<Per> {
 fn people(report: &mut Report<'_>, node: &Node, map: Option<&Map>) -> Option<u64> {
     let number = count(report, node, "`limit.subjects`")?;
     if number > MAX_SUBJECTS {
-        report.error(node.at, format!("`limit.subjects` is at most {MAX_SUBJECTS}: limit `rows` beyond that"));
+        report
+            .error(node.at, format!("`limit.subjects` is at most {MAX_SUBJECTS}: limit `rows` beyond that"));
         return None;
     }
     if map.is_some_and(|map| !map.tracks_subjects()) {

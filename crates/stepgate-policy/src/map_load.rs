@@ -154,9 +154,9 @@ fn relation(
         .get("subject_key")
         .and_then(|node| read::text(report, node, &format!("the subject_key of {what}")))
         .map(str::to_owned);
-    let track_subjects = fields
-        .get("track_subjects")
-        .and_then(|node| read::flag(report, node, &format!("`track_subjects` of {what}")).map(|on| (node, on)));
+    let track_subjects = fields.get("track_subjects").and_then(|node| {
+        read::flag(report, node, &format!("`track_subjects` of {what}")).map(|on| (node, on))
+    });
     if let Some((node, true)) = track_subjects
         && subject_key.is_none()
     {

@@ -169,7 +169,10 @@ impl Book {
         let over = &mut self.over;
         self.open.retain(|key, account| {
             let is_over = Arc::strong_count(account) == 1
-                && account.books.try_lock().is_ok_and(|books| account.entry(&books, Amount::NOTHING).is_over(now));
+                && account
+                    .books
+                    .try_lock()
+                    .is_ok_and(|books| account.entry(&books, Amount::NOTHING).is_over(now));
             if is_over {
                 over.push(*key);
             }
@@ -188,7 +191,8 @@ impl Account {
             Per::Window(_) => part_of(metered.per, now),
             Per::Statement | Per::Session => parts.last().map_or(0, |part| part.0),
         };
-        let seen = parts.iter().map(|(part, _, _, subjects)| (*part, *subjects)).filter(|(_, seen)| *seen > 0);
+        let seen =
+            parts.iter().map(|(part, _, _, subjects)| (*part, *subjects)).filter(|(_, seen)| *seen > 0);
         let allowance = Allowance::new(metered.limit, part, seen.collect(), hashes);
         let before = parts.iter().map(|(part, rows, bytes, _)| (*part, Amount::of(*rows, *bytes)));
         let books = Books {
@@ -222,7 +226,9 @@ impl Account {
         let part = match self.per {
             // A clock that goes back ends no part.
             Per::Window(_) => part_of(self.per, now).max(books.part),
-            Per::Statement | Per::Session if opened > books.touched.plus(APART) => books.part.saturating_add(1),
+            Per::Statement | Per::Session if opened > books.touched.plus(APART) => {
+                books.part.saturating_add(1)
+            }
             Per::Statement | Per::Session => books.part,
         };
         if part == books.part {
@@ -391,9 +397,7 @@ impl std::fmt::Display for Crossed {
         let (only, counted) = match self.of {
             Of::Rows => (Limit::of(self.limit.rows, None), self.counted.rows),
             Of::Bytes => (Limit::of(None, self.limit.bytes), self.counted.bytes),
-            Of::Subjects => {
-                (Limit { subjects: self.limit.subjects, ..Limit::NONE }, self.counted.subjects)
-            }
+            Of::Subjects => (Limit { subjects: self.limit.subjects, ..Limit::NONE }, self.counted.subjects),
         };
         let only = if only.is_none() { self.limit } else { only };
         write!(f, "Limit of {}: {only} per {}; {} counted", self.rule, self.per, thousands(counted))?;
@@ -423,7 +427,10 @@ impl Entry {
         let last = self.parts.last().map_or(0, |part| part.0);
         match self.per_us {
             0 => now > Timestamp::from_micros(self.touched_us).plus(APART),
-            length => now.micros().div_euclid(length) > i64::try_from(last.saturating_add(PARTS)).unwrap_or(i64::MAX),
+            length => {
+                now.micros().div_euclid(length)
+                    > i64::try_from(last.saturating_add(PARTS)).unwrap_or(i64::MAX)
+            }
         }
     }
 }

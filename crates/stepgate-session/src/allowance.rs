@@ -282,8 +282,7 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_before_it_was_added_and_nothing_twice() {
-        let allowance =
-            Allowance::new(Limit::of(Some(9), Some(90)), 1, BTreeMap::new(), &Hashes::default());
+        let allowance = Allowance::new(Limit::of(Some(9), Some(90)), 1, BTreeMap::new(), &Hashes::default());
         assert!(!allowance.take(&row(&[])));
         allowance.add(Amount::of(2, 25));
         assert!(allowance.take(&row(&[])) && allowance.take(&row(&[])) && !allowance.take(&row(&[])));

@@ -258,14 +258,21 @@ mod tests {
         let (text, binary) = (row(&[Some(uuid)]), row(&[Some(&[0x12; 16])]));
         assert_eq!(seen(&text, vec![field(0, UUID, false)], 0), seen(&binary, vec![field(0, UUID, true)], 0));
         let other = row(&[Some(b"42")]);
-        assert_ne!(seen(&other, vec![field(0, INT4, false)], 0).unwrap().0, seen(&text, vec![field(0, UUID, false)], 0).unwrap().0);
+        assert_ne!(
+            seen(&other, vec![field(0, INT4, false)], 0).unwrap().0,
+            seen(&text, vec![field(0, UUID, false)], 0).unwrap().0
+        );
     }
 
     #[test]
     fn a_row_that_does_not_say_whose_it_is_counts_for_each_relation() {
         let row = row(&[Some(b"1"), None]);
         assert_eq!(seen(&row, Vec::new(), 2), Some((Vec::new(), 2)));
-        assert_eq!(seen(&row, vec![field(1, 23, false)], 1), Some((Vec::new(), 2)), "NULL is nobody who is known");
+        assert_eq!(
+            seen(&row, vec![field(1, 23, false)], 1),
+            Some((Vec::new(), 2)),
+            "NULL is nobody who is known"
+        );
         assert_eq!(seen(&row, vec![field(0, 23, false)], 1).unwrap().1, 1);
     }
 

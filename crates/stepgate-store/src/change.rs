@@ -23,15 +23,8 @@ pub enum Side {
 
 impl Side {
     /// All of them. Their places here are kept in files.
-    pub(crate) const ALL: [Self; 7] = [
-        Self::People,
-        Self::Factors,
-        Self::Desk,
-        Self::Taints,
-        Self::Bindings,
-        Self::Subjects,
-        Self::Meters,
-    ];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::People, Self::Factors, Self::Desk, Self::Taints, Self::Bindings, Self::Subjects, Self::Meters];
 
     pub(crate) const fn index(self) -> usize {
         match self {

@@ -201,7 +201,9 @@ mod tests {
         let hash = |master, label: &str, parts: &[&[u8]]| vault(master).keyed_hash(label).of(parts);
         let one = hash(1, "x", &[b"ab", b"c"]);
         assert_eq!(one, hash(1, "x", &[b"ab", b"c"]));
-        for other in [hash(2, "x", &[b"ab", b"c"]), hash(1, "y", &[b"ab", b"c"]), hash(1, "x", &[b"a", b"bc"])] {
+        for other in
+            [hash(2, "x", &[b"ab", b"c"]), hash(1, "y", &[b"ab", b"c"]), hash(1, "x", &[b"a", b"bc"])]
+        {
             assert_ne!(one, other);
         }
     }

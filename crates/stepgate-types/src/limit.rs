@@ -205,8 +205,11 @@ fn least(one: Option<u64>, other: Option<u64>) -> Option<u64> {
 /// `1,000 rows, 5 MiB or 100 subjects`, as people read it; empty where nothing is limited.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts =
-            [self.rows.map(rows_in_words), self.bytes.map(bytes_in_words), self.subjects.map(subjects_in_words)];
+        let parts = [
+            self.rows.map(rows_in_words),
+            self.bytes.map(bytes_in_words),
+            self.subjects.map(subjects_in_words),
+        ];
         let mut left = parts.iter().flatten().count();
         for part in parts.iter().flatten() {
             left = left.saturating_sub(1);
@@ -279,7 +282,12 @@ mod tests {
     fn what_is_used_is_gone_and_never_less_than_nothing() {
         let left = limit(Some(3), Some(100)).minus(Amount::of(2, 200));
         assert_eq!(left, limit(Some(1), Some(0)));
-        assert!(left.is_spent() && left.has(Amount::of(1, 0)) && !left.has(Amount::of(1, 1)) && !left.has(Amount::of(2, 0)));
+        assert!(
+            left.is_spent()
+                && left.has(Amount::of(1, 0))
+                && !left.has(Amount::of(1, 1))
+                && !left.has(Amount::of(2, 0))
+        );
         assert!(!Limit::NONE.is_spent() && Limit::NONE.has(Amount::of(u64::MAX, u64::MAX)));
     }
 
@@ -300,6 +308,9 @@ mod tests {
         for (seconds, shown) in [(90, "90s"), (900, "15m"), (3_600, "1h"), (5_400, "90m"), (604_800, "7d")] {
             assert_eq!(Per::Window(Duration::from_secs(seconds)).to_string(), shown);
         }
-        assert_eq!((Per::Statement.to_string(), Per::Session.to_string()), ("statement".into(), "session".into()));
+        assert_eq!(
+            (Per::Statement.to_string(), Per::Session.to_string()),
+            ("statement".into(), "session".into())
+        );
     }
 }

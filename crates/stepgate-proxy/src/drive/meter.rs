@@ -109,7 +109,8 @@ impl Drive {
         hold: Option<&Hold>,
         problem: Problem,
     ) {
-        let Amount { rows, bytes, .. } = state.limited.get(&number).map_or(Amount::NOTHING, |limited| limited.meter.delivered());
+        let Amount { rows, bytes, .. } =
+            state.limited.get(&number).map_or(Amount::NOTHING, |limited| limited.meter.delivered());
         let enforced = Event::LimitEnforced {
             session: self.judge.session,
             statement: number,

@@ -16,7 +16,9 @@ use stepgate_policy::{Approval, Delivered, InTransaction, Metered};
 use stepgate_record::Event;
 use stepgate_session::{Allowance, Hashes, Meter, Pending};
 use stepgate_store::{Block, DeskError, End, LogError, Need};
-use stepgate_types::{Action, Amount, GrantId, Limit, RequestId, StatementId, Timestamp, bytes_in_words, rows_in_words};
+use stepgate_types::{
+    Action, Amount, GrantId, Limit, RequestId, StatementId, Timestamp, bytes_in_words, rows_in_words,
+};
 use stepgate_wire::Problem;
 
 use super::asking::{MAX_HOLD_IN_TRANSACTION, no_randomness};
@@ -43,6 +45,8 @@ pub(crate) struct Limited {
     /// What had been delivered when that began.
     since: Amount,
     account: Option<Account>,
+    /// What the client said it wanted the data for, as it was let through.
+    purpose: Option<String>,
     /// Bytes of the row that waits.
     next: u64,
     /// What it counts on besides: in the order of its meter's allowances. `None`: there are too many accounts.
@@ -187,6 +191,7 @@ impl Case<'_> {
             own,
             since: Amount::NOTHING,
             account: block.map(|(grant, block)| Account::of(grant, block)),
+            purpose: self.who.purpose.clone(),
             next: 0,
             counts,
             crossed: None,
@@ -361,8 +366,7 @@ impl Case<'_> {
             self.judge.give_back(limited);
             limited.account = None;
         }
-        let need =
-            Need { has: Limit::NOTHING, next: limited.meter.next(), most: own, asked_for, all: false };
+        let need = Need { has: Limit::NOTHING, next: limited.meter.next(), most: own, asked_for, all: false };
         let Some(block) = self.judge.gate.desk.set_aside(grant, self.statement(), &need) else {
             return Ok(false);
         };
@@ -528,11 +532,13 @@ impl Judge {
         let Some(pending) = limited.pending.clone() else {
             return Ok(More::Ends(refusal::too_long_to_ask(limited.own)));
         };
-        let (Some(view), Some(mut who)) = (self.database.view(), self.circumstances()) else {
+        let Some(view) = self.database.view() else { return Ok(More::Ends(refusal::catalog_unknown())) };
+        let Some(mut who) = self.circumstances_of(&view, &pending.facts, &pending, None) else {
             return Ok(More::Ends(refusal::catalog_unknown()));
         };
         let Amount { rows, bytes, .. } = limited.meter.delivered();
         who.delivered = Delivered { rows, bytes };
+        who.purpose.clone_from(&limited.purpose);
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
         let (judge, pending, session) = (self, &*pending, None);

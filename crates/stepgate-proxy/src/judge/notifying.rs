@@ -64,12 +64,7 @@ fn asked(decision: Decision) -> Decision {
     match decision.beyond.clone().or_else(own) {
         Some((action, approval)) => {
             let beyond = decision.beyond.clone().filter(|_| decision.is_limited());
-            Decision {
-                action: action.max(decision.action),
-                approval: Some(approval),
-                beyond,
-                ..decision
-            }
+            Decision { action: action.max(decision.action), approval: Some(approval), beyond, ..decision }
         }
         None => Decision {
             action: Action::Deny,

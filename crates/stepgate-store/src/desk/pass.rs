@@ -132,6 +132,7 @@ pub(super) fn issued(pass: &Pass) -> Event {
         rows: pass.limit.rows,
         bytes: pass.limit.bytes,
         subjects: pass.limit.subjects,
+        risk: pass.risk,
     }
 }
 
@@ -159,6 +160,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         rows,
         bytes,
         subjects,
+        risk,
     } = event
     else {
         return None;
@@ -180,6 +182,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         exactly_known: *exactly_known,
         has_sink: *has_sink,
         action: *action,
+        risk: *risk,
         approval: approval.clone(),
         policy_sha256: policy_sha256.clone(),
         expires: Timestamp::from_micros(*expires_us),

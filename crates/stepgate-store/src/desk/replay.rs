@@ -344,6 +344,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         bytes,
         subjects,
         sink,
+        risk,
         statements,
     } = &record.event
     else {
@@ -379,6 +380,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         class_rank: *class_rank,
         output_rank: *output_rank,
         action: *action,
+        risk: *risk,
         approval: approval.clone(),
         client,
         network,
@@ -419,6 +421,7 @@ pub(super) fn issued(grant: &Grant) -> Event {
         bytes: grant.limit.bytes,
         subjects: grant.limit.subjects,
         sink: grant.sink.then_some(true),
+        risk: grant.risk,
         statements: grant.statements.as_ref().map(|keys| keys.iter().map(|key| hex(key)).collect()),
     }
 }
@@ -447,6 +450,7 @@ mod tests {
             class_rank: 3,
             output_rank: 2,
             action: Action::StepUp,
+            risk: Some(30),
             approval: "self".to_owned(),
             client: Some("psql".to_owned()),
             network: network.parse().ok(),

@@ -6,8 +6,8 @@ use std::process::Command;
 use serde_json::Value;
 use stepgate_testkit::Person;
 
-use crate::support::{SOON, World, connects_as, repository};
 use crate::brake;
+use crate::support::{SOON, World, connects_as, repository};
 
 /// Runs a client's script at a limit of 1,000 rows, above which an owner of the data answers so; it ends with `ok`.
 fn play(mut command: Command, answers: &[&str]) {

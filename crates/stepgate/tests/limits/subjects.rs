@@ -8,8 +8,16 @@ use crate::{bare, brake, called_off, events, replaced, rows, verified};
 /// The sample gate, where contacts of so many people may be read, and customers and payments tell whose they are.
 fn world(limit: &str) -> World {
     let read = |name: &str| std::fs::read_to_string(repository().join("policies").join(name)).unwrap();
-    let map = replaced(&read("pii-map.yaml"), "      subject_key: id   ", "      track_subjects: true\n      subject_key: id   ");
-    let map = replaced(&map, "      subject_key: customer_id\n", "      track_subjects: true\n      subject_key: customer_id\n");
+    let map = replaced(
+        &read("pii-map.yaml"),
+        "      subject_key: id   ",
+        "      track_subjects: true\n      subject_key: id   ",
+    );
+    let map = replaced(
+        &map,
+        "      subject_key: customer_id\n",
+        "      track_subjects: true\n      subject_key: customer_id\n",
+    );
     let export = "{class: \">=confidential\", kind: [copy-out]}";
     let policy = replaced(&read("policy.yaml"), export, "{class: \">=confidential\", kind: [copy-in]}");
     let mut world = World::not_serving(|policy| policy);
@@ -72,7 +80,10 @@ fn a_statement_has_a_limit_on_people_of_its_own() {
     let dana = world.dana();
     let mut psql = bare(&world, &dana);
     for from in [1, 6, 11] {
-        passes(&mut psql, &format!("select id, email from customers where id between {from} and {};", from + 4));
+        passes(
+            &mut psql,
+            &format!("select id, email from customers where id between {from} and {};", from + 4),
+        );
     }
     waits(&world, &dana, &mut psql, "select id, email from customers order by id;", 5);
 }
@@ -83,7 +94,8 @@ fn by_leaving_out_casting_or_rewrapping_the_key() {
     let world = world(FIVE);
     let dana = world.dana();
     let mut psql = bare(&world, &dana);
-    for columns in ["email", "id::text, email", "id + 0 as id, email", "email, null as id", "7 as id, email"] {
+    for columns in ["email", "id::text, email", "id + 0 as id, email", "email, null as id", "7 as id, email"]
+    {
         passes(&mut psql, &format!("select {columns} from customers c where id = 1;"));
     }
     for columns in ["email", "id::text, email", "to_json(email)"] {
@@ -112,7 +124,10 @@ fn by_another_name_for_the_key() {
     for name in ["id", "x", "email", "\"N\""] {
         // Known by what it is, whatever it is called.
         for _ in 0..3 {
-            passes(&mut psql, &format!("select c.id as {name}, c.email as y from customers c where c.id = 1;"));
+            passes(
+                &mut psql,
+                &format!("select c.id as {name}, c.email as y from customers c where c.id = 1;"),
+            );
         }
     }
     // Another column in the key's name is none.
@@ -169,9 +184,8 @@ fn by_copy_of_which_each_row_is_somebody() {
     let dana = world.dana();
     let mut psql = bare(&world, &dana);
     for format in ["text", "binary"] {
-        let copy = format!(
-            "\\copy (select id, email from customers where id = 1) to '/dev/null' (format {format})"
-        );
+        let copy =
+            format!("\\copy (select id, email from customers where id = 1) to '/dev/null' (format {format})");
         passes(&mut psql, &copy);
     }
     waits(&world, &dana, &mut psql, "copy (select id, email from customers) to stdout;", 3);

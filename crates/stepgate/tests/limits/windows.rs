@@ -14,7 +14,8 @@ fn ordinary_work_is_not_asked_about_and_the_notice_says_which_limit_and_how_long
     verified(&world, &mut psql, &mut dana);
     let shown = psql.shown().join("\n");
     assert!(shown.contains("held after 40 rows, verification required"), "{shown}");
-    let said = "Limit of confidential-read: 100 rows per 1h; 100 counted, the first of them leave the window in 6";
+    let said =
+        "Limit of confidential-read: 100 rows per 1h; 100 counted, the first of them leave the window in 6";
     assert!(shown.contains(said) && shown.contains("Limit: 100 rows per 1h."), "{shown}");
     let reply = psql.finish(SOON).unwrap();
     assert!(reply.is_ok(), "{}", reply.text());
@@ -27,7 +28,10 @@ fn ordinary_work_is_not_asked_about_and_the_notice_says_which_limit_and_how_long
     let reached = events(&world, "limit.reached");
     assert_eq!(reached.len(), 3, "{reached:?}");
     for reached in reached.iter().filter(|it| it["verdict"] == "hold") {
-        assert_eq!((&reached["limit_per"], &reached["limit_rule"]), (&"1h".into(), &"confidential-read".into()));
+        assert_eq!(
+            (&reached["limit_per"], &reached["limit_rule"]),
+            (&"1h".into(), &"confidential-read".into())
+        );
     }
 }
 
@@ -38,7 +42,9 @@ fn each_limit_of_a_list_counts_for_itself() {
     let dana = world.dana();
     let mut psql = bare(&world, &dana);
     passes(&mut psql, &contacts(30));
-    for (sql, after, which) in [(contacts(40), 20, "50 rows per session; 50 counted"), (contacts(1), 0, "per session")] {
+    for (sql, after, which) in
+        [(contacts(40), 20, "50 rows per session; 50 counted"), (contacts(1), 0, "per session")]
+    {
         psql.send(&sql).unwrap();
         let request = held(&mut psql);
         called_off(&world, &mut psql, &dana, &request);
