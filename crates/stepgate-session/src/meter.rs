@@ -15,7 +15,7 @@ use crate::shown::{Counting, Shown, Tells};
 const UNLIMITED: u64 = u64::MAX;
 
 /// The most subjects that a statement knows again; who comes after them is somebody new each time.
-const MAX_KNOWN: usize = 20_000;
+const MAX_KNOWN: usize = 10_000;
 
 /// What a statement may deliver before people are asked. Portals of the statement and what fetches from its cursor
 /// draw on the same one.
@@ -43,7 +43,7 @@ pub struct Meter {
     by: Mutex<Option<InForce>>,
     /// Whose data its rows are, where subjects are counted.
     tells: Option<Tells>,
-    /// Those it has shown, where its own subjects are limited.
+    /// Those it has shown.
     seen: Mutex<HashSet<u64>>,
     allowances: Vec<Arc<Allowance>>,
     /// People have approved what follows: none of it is taken from allowances.
@@ -221,7 +221,7 @@ impl Meter {
 
     fn takes(&self, shown: &Shown) -> Amount {
         let mut amount = Amount::of(shown.rows, shown.bytes);
-        if self.subjects_left.load(Relaxed) != UNLIMITED {
+        if self.tells.is_some() {
             let seen = self.seen();
             let new = shown.hashes().iter().filter(|hash| !seen.contains(hash)).count();
             amount.subjects = shown.others.saturating_add(u64::try_from(new).unwrap_or(u64::MAX));
@@ -264,7 +264,7 @@ impl Meter {
             }
             out.store(out.load(Relaxed).saturating_add(taken), Relaxed);
         }
-        if self.subjects_left.load(Relaxed) != UNLIMITED {
+        if self.tells.is_some() {
             let mut seen = self.seen();
             let room = MAX_KNOWN.saturating_sub(seen.len());
             seen.extend(shown.hashes().iter().take(room));
