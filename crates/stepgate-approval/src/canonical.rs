@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_hash_answers_for_every_circumstance() {
-        let alter: [fn(&mut Ask); 47] = [
+        let alter: [fn(&mut Ask); 49] = [
             |ask| ask.id = RequestId::from_bytes([9; 5]),
             |ask| ask.statement.session = SessionId::from_bytes([9; 16]),
             |ask| ask.statement.number = 4,

@@ -467,3 +467,6 @@ fn key(vault: &Vault, person: &PersonName, metered: &Metered) -> Key {
     second.copy_from_slice(&half(b"1"));
     key
 }
+
+#[cfg(test)]
+mod tests;
