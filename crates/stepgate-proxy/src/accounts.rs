@@ -262,7 +262,6 @@ impl Account {
         let mut books = self.books.lock().await;
         let now = by.now;
         self.roll(&mut books, now, by.opened);
-        books.touched = books.touched.max(now);
         if books.limit != limit {
             // What was taken in this part stays taken.
             books.limit = limit;
@@ -282,6 +281,7 @@ impl Account {
         if let Some(of) = of {
             return Ok(Some(self.crossed(&books, limit, so_far, now, of)));
         }
+        books.touched = books.touched.max(now);
         let fresh = matches!(self.per, Per::Window(_)) || now < books.written.plus(LATE);
         if left.has(takes.amount) && fresh && !all {
             return Ok(None);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use stepgate_testkit::until;
 
-use crate::support::{SOON, World, held, passes};
+use crate::support::{SOON, World, held};
 use crate::{MANY, MANY_CONTACTS, bare, brake, direct, events, restricted, rows, verified};
 
 #[test]

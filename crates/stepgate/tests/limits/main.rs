@@ -75,10 +75,11 @@ fn contacts(rows: usize) -> String {
     format!("select email from customers order by id limit {rows};")
 }
 
-/// A statement that waits is called off.
-fn called_off(world: &World, psql: &mut Psql, person: &Person, request: &str) {
+/// A statement that waits is called off: all that was shown of it.
+fn called_off(world: &World, psql: &mut Psql, person: &Person, request: &str) -> String {
     world.gate.run(["request", "cancel", request, "--as", person.name()], "").unwrap().ok().unwrap();
     let reply = psql.finish(support::SOON).unwrap();
     // psql does not say how a COPY failed but in its messages.
     assert!(reply.text().contains("ERROR:  stepgate: "), "{}", reply.text());
+    reply.text()
 }

@@ -40,10 +40,11 @@ fn an_approval_of_rows_covers_nothing_that_stores_them() {
         "refresh materialized view addresses;",
     ] {
         let mut psql = bare(&world, &dana);
+        eprintln!("{sql}");
         psql.send(sql).unwrap();
         let request = held(&mut psql);
-        assert!(psql.shown().join("\n").contains("stepgate: held, "), "before it runs: {sql}");
-        called_off(&world, &mut psql, &dana, &request);
+        let shown = called_off(&world, &mut psql, &dana, &request);
+        assert!(shown.contains("stepgate: held, "), "before it runs: {sql}: {shown}");
     }
     assert_eq!(direct(&world, "select count(*) from kept"), ["0"]);
 }

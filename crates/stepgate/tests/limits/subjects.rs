@@ -37,8 +37,7 @@ fn one(id: u64) -> String {
 fn waits(world: &World, dana: &stepgate_testkit::Person, psql: &mut Psql, sql: &str, after: u64) {
     psql.send(sql).unwrap();
     let request = held(psql);
-    called_off(world, psql, dana, &request);
-    let shown = psql.shown().join("\n");
+    let shown = called_off(world, psql, dana, &request);
     assert!(shown.contains(&format!("held after {after} row")), "{sql}: {shown}");
 }
 
@@ -61,9 +60,10 @@ fn people_are_counted_and_not_rows() {
     }
     psql.send(&one(6)).unwrap();
     verified(&world, &mut psql, &mut dana);
-    let shown = psql.shown().join("\n");
-    assert!(shown.contains("Limit of confidential-read: 5 subjects per 1h; 5 counted, the first"), "{shown}");
-    assert_eq!(rows(&psql.finish(SOON).unwrap().lines).len(), 1);
+    let reply = psql.finish(SOON).unwrap();
+    let said = "Limit of confidential-read: 5 subjects per 1h; 5 counted, the first";
+    assert!(reply.text().contains(said), "{}", reply.text());
+    assert_eq!(rows(&reply.lines).len(), 1);
     // Five more were approved, of which that was one; who was approved before is somebody again.
     for id in 7..=10 {
         passes(&mut psql, &one(id));
@@ -206,8 +206,9 @@ fn by_cursors_and_prepared_statements() {
         passes(&mut psql, "fetch 1 from d;");
     }
     psql.send("fetch 1 from d;").unwrap();
-    held(&mut psql);
-    assert!(psql.shown().join("\n").contains("5 subjects per 1h; 5 counted"), "{:?}", psql.shown());
+    let request = held(&mut psql);
+    let shown = called_off(&world, &mut psql, &dana, &request);
+    assert!(shown.contains("held after 5 rows") && shown.contains("5 subjects per 1h; 5 counted"), "{shown}");
 }
 
 /// A row that is longer than what is read at once is looked into when its key has come.
@@ -230,13 +231,14 @@ fn a_key_behind_a_long_value_is_found() {
 #[test]
 fn after_a_kill_they_are_counted_by_number() {
     let mut world = world(FIVE);
-    let dana = world.dana();
+    let mut dana = world.dana();
     let mut psql = bare(&world, &dana);
     for id in 1..=4 {
         passes(&mut psql, &one(id));
     }
     world.gate.kill();
     world.gate.serve().unwrap();
+    dana.login(&world.gate).unwrap();
     let mut psql = bare(&world, &dana);
     passes(&mut psql, &one(1));
     waits(&world, &dana, &mut psql, &one(2), 0);

@@ -12,13 +12,12 @@ fn ordinary_work_is_not_asked_about_and_the_notice_says_which_limit_and_how_long
     passes(&mut psql, "select count(*) from products;");
     psql.send(&contacts(60)).unwrap();
     verified(&world, &mut psql, &mut dana);
-    let shown = psql.shown().join("\n");
+    let reply = psql.finish(SOON).unwrap();
+    let shown = reply.text();
     assert!(shown.contains("held after 40 rows, verification required"), "{shown}");
     let said =
         "Limit of confidential-read: 100 rows per 1h; 100 counted, the first of them leave the window in 6";
     assert!(shown.contains(said) && shown.contains("Limit: 100 rows per 1h."), "{shown}");
-    let reply = psql.finish(SOON).unwrap();
-    assert!(reply.is_ok(), "{}", reply.text());
     assert_eq!(rows(&reply.lines), direct(&world, &contacts(60)));
     // What was approved is as much again, for whatever follows; then people are asked anew.
     passes(&mut psql, &contacts(80));
@@ -47,8 +46,7 @@ fn each_limit_of_a_list_counts_for_itself() {
     {
         psql.send(&sql).unwrap();
         let request = held(&mut psql);
-        called_off(&world, &mut psql, &dana, &request);
-        let shown = psql.shown().join("\n");
+        let shown = called_off(&world, &mut psql, &dana, &request);
         assert!(shown.contains(&format!("held after {after} row")) && shown.contains(which), "{shown}");
         assert!(shown.contains("Limits: 30 rows, 50 rows per session, 1 MiB per 1d."), "{shown}");
     }
