@@ -114,14 +114,15 @@ impl Map {
         relations.filter_map(|(name, entry)| Some((name.clone(), entry.subject_key.clone()?)))
     }
 
-    /// Those of them whose keys count for `limit: {subjects: …}` (`track_subjects`).
-    pub fn tracked_keys(&self, database: &str) -> impl Iterator<Item = (RelationName, String)> {
-        let relations = self.of(database).into_iter().flat_map(|database| &database.relations);
-        let tracked = relations.filter(|(_, entry)| entry.track_subjects);
-        tracked.filter_map(|(name, entry)| Some((name.clone(), entry.subject_key.clone()?)))
+    /// The column that tells whose a row of this relation is, where that counts for `limit: {subjects: …}`
+    /// (`track_subjects`).
+    #[must_use]
+    pub fn tracked_key(&self, database: &str, relation: &RelationName) -> Option<&str> {
+        let entry = self.of(database)?.relations.get(relation)?;
+        entry.subject_key.as_deref().filter(|_| entry.track_subjects)
     }
 
-    /// Whether there are any, of any database.
+    /// Whether any relation of any database has one.
     pub(crate) fn tracks_subjects(&self) -> bool {
         self.databases.values().flat_map(|db| db.relations.values()).any(|entry| entry.track_subjects)
     }

@@ -119,7 +119,7 @@ impl Accounts {
             let key: Key = key.try_into().map_err(|_| damaged())?;
             // Something may have been delivered since that was written.
             entry.touched_us = Timestamp::from_micros(entry.touched_us).plus(LATE).micros();
-            if entry.is_over(now) || book.kept.len() >= MAX_ACCOUNTS {
+            if entry.is_over(now) {
                 book.over.push(key);
             } else {
                 book.kept.insert(key, entry);

@@ -56,7 +56,11 @@ fn puts_out(facts: &Facts, relation: &RelationName) -> bool {
 pub(super) fn tells(telling: Telling, map: &Map, database: &str, vault: &Vault) -> Option<Tells> {
     let Telling::OneOfEach(relations) = telling else { return None };
     let hash = Arc::new(Hash(vault.keyed_hash("limit subject")));
-    Some(Tells::of(relations, map.tracked_keys(database), hash))
+    let key = |relation: &RelationName| {
+        map.tracked_key(database, relation).map(|key| (relation.clone(), key.to_owned()))
+    };
+    let keys: Vec<_> = relations.iter().filter_map(key).collect();
+    Some(Tells::of(relations, keys, hash))
 }
 
 /// By a key of the vault's.
