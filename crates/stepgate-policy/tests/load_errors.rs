@@ -44,6 +44,10 @@ fn a_broken_map_is_refused_with_place_excerpt_and_suggestion() {
             "version: 1\nlabels:\n  ssn: {class: restrictd}",
             &[(3, 16, "restrictd", "there is no class `restrictd`", "did you mean `restricted`?")],
         ),
+        (
+            "version: 1\ndatabases: {shop: {public.t: {track_subjects: true}}}",
+            &[(2, 47, "true", "`track_subjects` of public.t needs its `subject_key`", "")],
+        ),
         ("version: 1\nlabels:\n  ssn: {}", &[(3, 8, "{", "label `ssn` needs `class`", "")]),
         ("version: 1\nlabels:\n  ssn: restricted", &[(3, 8, "restricted", "a mapping, not text", "")]),
         (

@@ -538,3 +538,13 @@ pub struct Created {
     /// The base columns that each holds, as far as they can be told apart; else each holds all that is put out.
     pub holds: Option<Vec<BTreeSet<ColumnName>>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_one_row_are_in_order() {
+        assert!(OF_ONE_ROW.is_sorted());
+    }
+}

@@ -320,4 +320,21 @@ mod tests {
         }
         assert_eq!(scan("select * from c a, c b join d on true").map(|scan| scan.relations), Some(3));
     }
+
+    #[test]
+    fn what_is_copied_is_read_as_what_is_selected_and_what_is_called_may_be_of_one_row() {
+        for (sql, row_by_row, ungrouped) in [
+            ("copy c to stdout", true, true),
+            ("copy (select id, city from c where id = 7) to stdout", true, true),
+            ("select id, lower(city) from c", false, true),
+            ("copy (select lower(city) from c) to stdout", false, true),
+            ("select city, count(*) from c group by city", false, false),
+            ("select distinct city from c", false, false),
+        ] {
+            let scan = scan(sql).unwrap();
+            assert_eq!((scan.row_by_row, scan.ungrouped), (row_by_row, ungrouped), "{sql}");
+        }
+        assert_eq!(scan("copy c from stdin"), None);
+        assert_eq!(scan("copy (select city from c union select city from c) to stdout"), None);
+    }
 }
