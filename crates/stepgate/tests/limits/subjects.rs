@@ -109,11 +109,23 @@ fn by_row_to_json() {
     let world = world(FIVE);
     let dana = world.dana();
     let mut psql = bare(&world, &dana);
+    let built = "select json_build_object('id', id, 'email', email) from customers where id = 1;";
     // Each is one person's, whoever that is.
     for _ in 0..5 {
-        passes(&mut psql, "select row_to_json(row(id, email)) from customers where id = 1;");
+        passes(&mut psql, built);
     }
-    waits(&world, &dana, &mut psql, "select row_to_json(row(id, email)) from customers where id = 1;", 0);
+    waits(&world, &dana, &mut psql, built, 0);
+    // Of a row within a row the gate does not know even that.
+    for sql in [
+        "select row_to_json(row(id, email)) from customers where id = 1;",
+        "select row_to_json(c) from (select id, email from customers) c;",
+    ] {
+        let mut psql = bare(&world, &dana);
+        psql.send(sql).unwrap();
+        let request = held(&mut psql);
+        let shown = called_off(&world, &mut psql, &dana, &request);
+        assert!(shown.contains("stepgate: held, verification required"), "{sql}: {shown}");
+    }
 }
 
 #[test]
