@@ -45,7 +45,7 @@ fn request_unless(world: &World, person: &Person, mut over: impl FnMut() -> bool
     .unwrap()
 }
 
-fn fetched(path: &str) -> Option<PathBuf> {
+pub(crate) fn fetched(path: &str) -> Option<PathBuf> {
     let found = Some(repository().join(".work").join(path)).filter(|path| path.exists());
     if found.is_none() {
         eprintln!("SKIP: no {path} here (tests/tools/clients.sh)");
@@ -53,7 +53,7 @@ fn fetched(path: &str) -> Option<PathBuf> {
     found
 }
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     repository().join("tests/clients").join(name)
 }
 

@@ -1,8 +1,11 @@
 //! Limits on subjects: how many people's data somebody gets, by whichever rows.
 
+use std::process::Command;
+
 use stepgate_testkit::Psql;
 
-use crate::support::{SOON, World, held, passes, repository};
+use crate::clients::{fetched, script};
+use crate::support::{SOON, World, held, passes, repository, said};
 use crate::{bare, brake, called_off, events, replaced, rows, verified};
 
 /// The sample gate, where contacts of so many people may be read, and customers and payments tell whose they are.
@@ -238,6 +241,28 @@ fn a_key_behind_a_long_value_is_found() {
         passes(&mut psql, long);
     }
     waits(&world, &dana, &mut psql, long, 0);
+}
+
+/// The same key in binary form, and of an Execute, whose rows are described by the gate's own question.
+#[test]
+fn by_a_driver_that_takes_rows_in_binary() {
+    let Some(path) = fetched("asyncpg") else { return };
+    let world = world(FIVE);
+    let add = ["user", "add", "etl", "--groups", "services", "--service"];
+    let password = "etl-password-of-a-throwaway-gate";
+    world.gate.run(add, &format!("{password}\n")).unwrap().ok().unwrap();
+    let mut command = Command::new("python3");
+    command
+        .env("PYTHONPATH", path)
+        .env("PGHOST", world.gate.listen().ip().to_string())
+        .env("PGPORT", world.gate.listen().port().to_string())
+        .env("PGUSER", "etl")
+        .env("PGPASSWORD", password)
+        .env("PGDATABASE", "shop")
+        .env("PGSSLROOTCERT", world.gate.ca())
+        .arg(script("limits_subjects.py"));
+    let (ok, said) = said(&mut command);
+    assert!(ok && said.lines().any(|line| line == "ok"), "{said}");
 }
 
 #[test]
