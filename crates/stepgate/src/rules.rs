@@ -42,6 +42,13 @@ pub(crate) fn load(config: &Config) -> Result<Ruleset, Failure> {
     Texts::read(config)?.compile(config).map_err(|errors| invalid(&errors))
 }
 
+/// Both, from these files, whatever is configured.
+pub(crate) fn load_files(map: &Path, rules: &Path) -> Result<Ruleset, Failure> {
+    let (map_text, rules_text) = (read(map, "the PII map")?, read(rules, "the policy")?);
+    let name = |path: &Path| path.display().to_string();
+    Ruleset::load((&name(map), &map_text), (&name(rules), &rules_text)).map_err(|errors| invalid(&errors))
+}
+
 /// A map alone.
 pub(crate) fn load_map(path: &Path) -> Result<Map, Failure> {
     let text = read(path, "the PII map")?;
