@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &str, &str); 13] = [
     ("session", "types record wire sql policy approval", "bytes serde_json thiserror"),
     (
         "store",
-        "types record approval",
+        "types record policy approval",
         "chacha20poly1305 data-encoding hmac rustix serde serde_json sha2 sled stringprep subtle tempfile thiserror tokio \
          tracing zeroize",
     ),
