@@ -50,6 +50,7 @@ fn statement(columns: usize) -> Statement {
         why: vec![],
         risk: None,
         signals: vec![],
+        purpose: None,
         buckets: vec![],
     }
 }

@@ -2,6 +2,7 @@
 
 mod factors;
 mod foresee;
+mod habits;
 pub(crate) mod hardening;
 mod indexing;
 mod listen;
@@ -9,6 +10,7 @@ mod logging;
 mod notify;
 mod observed;
 mod passkeys;
+mod places;
 mod reload;
 mod warnings;
 
@@ -144,6 +146,8 @@ async fn serve(
         console_url: Some(config.console.url.clone()),
         limits: config.limits,
         track_subjects: config.audit.track_subjects,
+        profiles: store.profiles()?,
+        places: places::load(config)?,
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let (drain, draining) = watch::channel(Shutdown::Serving);
@@ -202,7 +206,7 @@ async fn serve(
     // Whoever sees a door open may ask it to stop: a signal counts also before the first look is over.
     let early = tokio::select! {
         why = signals.next() => Some(why),
-        () = first_look(&gate) => None,
+        () = async { tokio::join!(first_look(&gate), habits::known(&gate)); } => None,
     };
     let mut sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, places, draining));
     output::print_line(&ready_line(config))?;

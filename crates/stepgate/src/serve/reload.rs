@@ -163,6 +163,7 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
         ("audit.witnesses", started.audit.witnesses == now.audit.witnesses),
         ("audit.retention", started.audit.upkeep.keep == now.audit.upkeep.keep),
         ("audit.verify_every", started.audit.upkeep.verify_every == now.audit.upkeep.verify_every),
+        ("places", started.places == now.places),
         ("oidc", started.oidc == now.oidc),
         ("notify", started.notify == now.notify),
         ("audit.track_subjects", started.audit.track_subjects == now.audit.track_subjects),
