@@ -1,6 +1,7 @@
-use stepgate_policy::{Counted, Deed, Origin, Reach, Ruleset, Signal, VelocityLimit, Verdict};
+use stepgate_policy::{Counted, Deed, Origin, Reach, Signal, VelocityLimit, Verdict};
 use stepgate_types::Timestamp;
 
+use crate::settings::settings;
 use crate::world::*;
 
 #[test]
@@ -133,13 +134,6 @@ fn an_hour_outside_of_the_schedule_is_unusual_whatever_is_known() {
     assert_eq!(world.fires(&office(), &orders()), [Signal::UnusualHour]);
 }
 
-/// The settings of a policy with this line under `risk`, and a weight for one signal.
-fn settings(line: &str, signal: &str) -> stepgate_policy::RiskSettings {
-    let map = "version: 1\nclasses: {internal: 1, confidential: 2, restricted: 3}\nlabels: {ssn: {class: restricted}}\n";
-    let policy = format!("version: 1\nrisk:\n  signals: {{{signal}: 10}}\n  {line}\n");
-    Ruleset::load(("map", map), ("policy", &policy)).unwrap().risk().unwrap().clone()
-}
-
 #[test]
 fn velocity_counts_statements_rows_bytes_and_subjects_by_class_and_window() {
     let mut world = World::with_history();
@@ -264,7 +258,7 @@ fn much_more_than_the_person_reads_in_an_hour_is_seen_before_and_after() {
 #[test]
 fn an_account_that_was_not_used_for_long_is_dormant_until_a_step_up_or_a_week_of_use() {
     let mut world = World::with_history();
-    world.after(29 * DAY);
+    world.after(27 * DAY);
     assert!(!world.fires(&office(), &orders()).contains(&Signal::DormantAccount));
     world.after(12 * DAY);
     assert!(world.fires(&office(), &orders()).contains(&Signal::DormantAccount));

@@ -3,4 +3,5 @@
 
 mod each;
 mod poison;
+mod settings;
 mod world;

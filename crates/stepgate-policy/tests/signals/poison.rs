@@ -34,11 +34,11 @@ fn thousands_of_held_and_denied_statements_teach_nothing() {
             world.decides(session, Verdict::Unenforced, &salaries());
             world.after(MINUTE / 4);
         }
+        assert!(world.fires(&stranger(), &salaries()).contains(&Signal::ManyDenials));
         world.closes(session);
     });
     let fires = world.fires(&stranger(), &salaries());
     assert!(SEEN.iter().all(|signal| fires.contains(signal)), "{fires:?}");
-    assert!(fires.contains(&Signal::ManyDenials));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn sessions_by_password_alone_teach_nothing_before_they_were_undisturbed_for_lon
     assert!(SEEN.iter().all(|signal| fires.contains(signal)), "{fires:?}");
     // What went out in the night is no habit of theirs.
     let usual = Reach::new("shop", ["hr.salaries"], [], [], true, Some(100_000));
-    world.now = world.now - world.now.rem_euclid(DAY) + 10 * HOUR;
+    world.now = MONDAY + 56 * DAY + 10 * HOUR;
     assert_eq!(world.fires(&office(), &usual), [Signal::FirstSeenTable, Signal::Volume]);
 }
 
