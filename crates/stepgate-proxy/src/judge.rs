@@ -17,14 +17,14 @@ mod subjects;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use stepgate_policy::{Circumstances, Decision, Touched};
+use stepgate_policy::{Circumstances, Decision, Origin, Touched};
 use stepgate_record::{Event, Permit};
 use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
-use stepgate_store::{Change, LogError, PendingRelease};
+use stepgate_store::{Change, LogError, PendingRelease, ProfileOf};
 use stepgate_types::{
     Action, Certainty, ColumnName, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
     StatementId, SubjectKind, Use, Who,
@@ -41,6 +41,7 @@ use self::signal::Signal;
 use crate::Credentials;
 use crate::database::{Database, View};
 use crate::gate::Gate;
+use crate::manner::Manner;
 use crate::refusal;
 use crate::sessions::SessionInfo;
 use crate::taint::Stored;
@@ -63,6 +64,10 @@ pub(crate) struct Judge {
     /// For how long the server lets the open transaction go on, where it limits that.
     pub(crate) transaction_left: Option<Duration>,
     known: Known,
+    /// What the client's program looks like; `None`: there is none, as where people ask ahead of time.
+    manner: Option<Manner>,
+    /// Where the session comes from and whose habits it is held against, once a policy has asked.
+    origin: OnceLock<(Origin, ProfileOf)>,
 }
 
 /// What becomes of a statement.
@@ -99,8 +104,26 @@ impl Judge {
         // Its first record is on disk: what stands for the person is known, and nothing need be looked up again.
         let named = gate.log.subjects().who(SubjectKind::Person, person.as_str());
         let transaction_left = None;
-        let known = Known::default();
-        Self { gate, database, session, person, named, role, address, client, transaction_left, known }
+        let (known, manner, origin) = (Known::default(), None, OnceLock::new());
+        Self {
+            gate,
+            database,
+            session,
+            person,
+            named,
+            role,
+            address,
+            client,
+            transaction_left,
+            known,
+            manner,
+            origin,
+        }
+    }
+
+    /// The same for a client whose program looks like that.
+    pub(crate) fn of_manner(self, manner: Manner) -> Self {
+        Self { manner: Some(manner), ..self }
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
