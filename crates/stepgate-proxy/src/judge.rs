@@ -18,14 +18,14 @@ mod telling;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use stepgate_policy::{Circumstances, Decision, Touched};
+use stepgate_policy::{Circumstances, Decision, Origin, Touched};
 use stepgate_record::{Event, Permit};
 use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
-use stepgate_store::{Change, LogError, PendingRelease};
+use stepgate_store::{Change, LogError, PendingRelease, ProfileOf};
 use stepgate_types::{
     Action, Certainty, ColumnName, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
     StatementId, SubjectKind, Timestamp, Use, Who,
@@ -42,6 +42,7 @@ use self::signal::Signal;
 use crate::Credentials;
 use crate::database::{Database, View};
 use crate::gate::Gate;
+use crate::manner::Manner;
 use crate::refusal;
 use crate::sessions::SessionInfo;
 use crate::taint::Stored;
@@ -66,6 +67,10 @@ pub(crate) struct Judge {
     /// When the connection was let in.
     opened: Timestamp,
     known: Known,
+    /// What the client's program looks like; `None`: there is none, as where people ask ahead of time.
+    manner: Option<Manner>,
+    /// Where the session comes from and whose habits it is held against, once a policy has asked.
+    origin: OnceLock<(Origin, ProfileOf)>,
 }
 
 /// What becomes of a statement.
@@ -102,7 +107,7 @@ impl Judge {
         // Its first record is on disk: what stands for the person is known, and nothing need be looked up again.
         let named = gate.log.subjects().who(SubjectKind::Person, person.as_str());
         let transaction_left = None;
-        let known = Known::default();
+        let (known, manner, origin) = (Known::default(), None, OnceLock::new());
         let opened = gate.clock.now();
         Self {
             gate,
@@ -116,7 +121,14 @@ impl Judge {
             transaction_left,
             opened,
             known,
+            manner,
+            origin,
         }
+    }
+
+    /// The same for a client whose program looks like that.
+    pub(crate) fn of_manner(self, manner: Manner) -> Self {
+        Self { manner: Some(manner), ..self }
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.

@@ -2,7 +2,7 @@
 //!
 //! A policy that asks for none of the latter costs nothing for them.
 
-use stepgate_policy::{Circumstances, RiskSettings, Signals};
+use stepgate_policy::{Circumstances, RiskSettings, Scene, Signals, observe};
 use stepgate_session::Pending;
 use stepgate_sql::{Facts, SessionState, purpose};
 
@@ -57,14 +57,27 @@ impl Judge {
         }
     }
 
+    /// What is unusual about it, for this person. Nothing where there is no session yet: nobody knows from where it will
+    /// come, and when.
     fn signals_of(
         &self,
-        _risk: &RiskSettings,
-        _view: &View,
-        _message: &[Facts],
-        _who: &Circumstances,
+        risk: &RiskSettings,
+        view: &View,
+        message: &[Facts],
+        who: &Circumstances,
     ) -> Signals {
-        Signals::none()
+        let Some(manner) = &self.manner else { return Signals::none() };
+        let (origin, profile) = self.origin.get_or_init(|| {
+            let profiles = &self.gate.profiles;
+            let (startup, hello) = (Some(manner.startup.as_str()), manner.tls.as_deref());
+            (profiles.origin(self.address, &self.client, startup, hello), profiles.of(&self.person))
+        });
+        let client = &self.client;
+        let scene = Scene { session: self.session, origin, client, service: who.service, now: who.now };
+        let mut rows = message.iter().map(|facts| facts.estimate);
+        let estimate = rows.try_fold(0_u64, |sum, rows| rows.map(|rows| sum.saturating_add(rows)));
+        let reach = view.rules.reach(&who.database, &view.bound, message, estimate);
+        observe(risk, &profile.now(), &scene, &reach)
     }
 
     /// What a decision hangs on that is remembered; `None`: on what is never the same.
