@@ -49,6 +49,11 @@ impl Names {
         Self { exact, prefixes }
     }
 
+    /// Whether it is named in full.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.exact.contains(name)
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.exact.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
     }

@@ -7,6 +7,7 @@ use stepgate_sql::{Facts, NoValues, Values};
 use stepgate_types::{ColumnName, is_wildcard};
 
 use crate::bound::{Alarm, Missing};
+use crate::condition::Condition;
 use crate::map::Map;
 use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
@@ -246,6 +247,10 @@ impl Ruleset {
             }
         }
         all
+    }
+
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.policy.rules.iter().map(|rule| &rule.condition)
     }
 
     /// What is right and may not be meant: rules that nothing in the map fits. In order of line and column.

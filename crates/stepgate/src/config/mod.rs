@@ -8,6 +8,8 @@ mod load;
 mod notify;
 mod oidc;
 mod place;
+#[cfg(test)]
+mod schema;
 mod senders;
 mod sinks;
 mod target;
@@ -32,6 +34,9 @@ use stepgate_proxy::ClientAuth;
 pub(crate) use target::WebTarget;
 pub(crate) use ways::{Email, MailTls, Way, WayTo};
 pub(crate) use witnesses::Witness;
+
+/// JSON Schema (draft 2020-12) of stepgate.yaml, for editors: what the loader says counts.
+pub(crate) const SCHEMA: &str = include_str!("schema.json");
 
 /// A configuration whose every value makes sense by itself; files it names are not read yet.
 #[derive(Debug, Clone)]
