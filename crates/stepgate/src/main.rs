@@ -21,6 +21,7 @@ mod oidc;
 mod operator;
 mod output;
 mod people;
+mod places;
 mod policy;
 mod rules;
 mod secret;

@@ -10,7 +10,6 @@ mod logging;
 mod notify;
 mod observed;
 mod passkeys;
-mod places;
 mod reload;
 mod warnings;
 
@@ -147,7 +146,7 @@ async fn serve(
         limits: config.limits,
         track_subjects: config.audit.track_subjects,
         profiles: store.profiles()?,
-        places: places::load(config)?,
+        places: crate::places::load(config.places.as_deref())?,
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let (drain, draining) = watch::channel(Shutdown::Serving);
