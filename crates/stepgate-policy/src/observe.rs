@@ -64,7 +64,7 @@ impl<'a> Look<'a> {
         let day = day_of(now);
         let learning = length(settings.teaching.learning);
         let young = profile.since.is_none_or(|since| now.saturating_sub(since) < learning);
-        let knows = !young && profile.days(day) >= ENOUGH_DAYS;
+        let knows = !young && profile.days() >= ENOUGH_DAYS;
         Self { settings, profile, scene, reach, now, day, young, knows }
     }
 
@@ -120,7 +120,8 @@ impl<'a> Look<'a> {
             return Seen::quiet("unknown");
         };
         let kmh = self.settings.impossible_travel.kmh;
-        let (km, seconds) = (here.distance(&there), self.now.saturating_sub(then).max(1));
+        let Some(km) = here.distance(&there) else { return Seen::quiet("unknown") };
+        let seconds = self.now.saturating_sub(then).max(1);
         let speed = u64::from(km) * 3600 / u64::from(seconds);
         let fires = km >= NEAR && speed > u64::from(kmh);
         let bucket = if fires { times(speed, u64::from(kmh)) } else { "possible".to_owned() };
@@ -157,7 +158,7 @@ impl<'a> Look<'a> {
         let Some(usual) = usual else { return Seen::quiet("learning") };
         let one = crate::profile_habit::ONE;
         let bucket = format!("{} of {} days", (usual.at + one / 2) / one, (usual.of + one / 2) / one);
-        Seen(usual.is_rare(), bucket, "1 of 20 days".to_owned())
+        Seen(usual.is_rare(), bucket, "2 days, 1 of 20".to_owned())
     }
 
     /// Of several limits, the one that is exceeded the most.
@@ -269,7 +270,7 @@ impl<'a> Look<'a> {
         let Some(here) = self.scene.origin.place else { return Seen::quiet("unknown") };
         let km = self.settings.far_sessions.km;
         let others = self.profile.open.iter().filter(|open| open.session != self.scene.session);
-        let farthest = others.filter_map(|open| open.origin.place).map(|there| here.distance(&there)).max();
+        let farthest = others.filter_map(|open| here.distance(&open.origin.place?)).max();
         let threshold = format!("{km} km");
         match farthest {
             Some(far) if far >= km => Seen(true, times(far.into(), km.into()), threshold),

@@ -33,9 +33,9 @@ pub(crate) struct Usual {
 }
 
 impl Usual {
-    /// Less than one day in twenty.
+    /// Less than two days, or one in twenty: one night makes no habit of it.
     pub(crate) const fn is_rare(self) -> bool {
-        (self.at as u32) * 20 < self.of as u32 || self.at == 0
+        (self.at as u32) * 20 < self.of as u32 || self.at < ONE + ONE / 2
     }
 }
 
