@@ -7,7 +7,8 @@ use stepgate_sql::{Facts, Values};
 use stepgate_types::{Action, ColumnName, Estimator, Kind, Limit, Use};
 
 use crate::map::{Classified, Map, reads};
-use crate::policy::{Policy, UnknownRule};
+use crate::policy::{Policy, Rule, UnknownRule};
+use crate::present::Present;
 use crate::statement::{Doubts, Statement};
 use crate::truth::Truth;
 use crate::{Approval, Bound, Circumstances, Decision, Escalation, ScopePart, Touched};
@@ -35,40 +36,85 @@ pub(crate) fn decide(
     message: &[Facts],
     values: &dyn Values,
 ) -> Decision {
-    let statements: Vec<Statement<'_>> =
-        message.iter().map(|facts| Statement::new(map, &who.database, bound, facts, values)).collect();
-    let mut action = if statements.is_empty() { policy.default } else { Action::Allow };
-    let mut matches = Vec::new();
-    for statement in &statements {
-        action = action.max(judge(policy, who, statement, &mut matches));
+    let present = Present::of(policy, who);
+    let mut all = Gathered::new();
+    let mut action = if message.is_empty() { policy.default } else { Action::Allow };
+    for facts in message {
+        let statement = Statement::new(map, &who.database, bound, facts, values);
+        action = action.max(judge(policy, &present, &statement, &mut all));
+        all.add(&statement);
     }
-    let (limit, beyond) = limited(&matches, who);
-    let (action, approval, hint) = terms(action, &matches, who);
+    let (limit, beyond) = limited(&all, who);
+    let (action, approval, hint) = terms(action, &all.matches, who);
     let ahead = ahead(policy, approval.as_ref(), hint, who);
-    let unknown = statements.iter().any(Statement::unknown);
-    let touched = touched(&statements);
-    let class = if unknown { map.highest().cloned() } else { highest_read(&touched) };
+    let touched = touched(all.touched);
+    let class = if all.unknown { map.highest().cloned() } else { highest_read(&touched) };
     let estimated_by = message.iter().map(|facts| facts.estimated_by).max().unwrap_or_default();
     Decision {
         action,
         enforced: policy.enforced,
-        rules: names(matches),
+        rules: names(all.matches),
         approval,
-        risky: unknown || class.is_some() || message.iter().any(|facts| facts.kind == Kind::Control),
+        risky: all.unknown || class.is_some() || message.iter().any(|facts| facts.kind == Kind::Control),
         touched,
         class,
-        doubts: statements.iter().filter_map(|s| s.doubt.as_ref()).flat_map(|d| d.codes.clone()).collect(),
+        doubts: all.doubts,
         estimate: match estimated_by {
-            Estimator::Catalog => estimate(&statements),
-            Estimator::Planner => estimate(&statements).map(rounded),
+            Estimator::Catalog => all.rows,
+            Estimator::Planner => all.rows.map(rounded),
         },
         estimated_by,
         hint,
         limit,
         ahead,
         beyond,
-        risk: policy.risk.as_ref().map(|risk| risk.risk(&who.signals)),
+        risk: present.risk,
         signals: policy.risk.as_ref().map(|risk| risk.weighed(&who.signals)).unwrap_or_default(),
+    }
+}
+
+/// What a message's statements come to, together. A statement that no rule is about asks for no memory.
+struct Gathered<'p> {
+    matches: Vec<Match<'p>>,
+    /// Rules that match once so much is delivered.
+    later: Vec<Match<'p>>,
+    touched: BTreeMap<&'p ColumnName, (Classified<'p>, BTreeSet<Use>)>,
+    unknown: bool,
+    doubts: BTreeSet<&'static str>,
+    /// The sum over statements that can return rows; `None` where that of any is unknown.
+    rows: Option<u64>,
+}
+
+impl<'p> Gathered<'p> {
+    const fn new() -> Self {
+        Self {
+            matches: Vec::new(),
+            later: Vec::new(),
+            touched: BTreeMap::new(),
+            unknown: false,
+            doubts: BTreeSet::new(),
+            rows: Some(0),
+        }
+    }
+
+    fn add(&mut self, statement: &Statement<'p>) {
+        for column in statement.columns.iter() {
+            if let Some(classified) = column.classified {
+                self.touched
+                    .entry(column.name)
+                    .or_insert((classified, BTreeSet::new()))
+                    .1
+                    .extend(column.uses);
+            }
+        }
+        if let Some(doubt) = &statement.doubt {
+            self.unknown = true;
+            self.doubts.extend(&doubt.codes);
+        }
+        if !statement.without_rows() {
+            let rows = if statement.unknown() { None } else { statement.facts.estimate };
+            self.rows = self.rows.zip(rows).map(|(sum, rows)| sum.saturating_add(rows));
+        }
     }
 }
 
@@ -86,9 +132,10 @@ pub(crate) fn hangs_on_estimate(
     if statement.unknown() {
         return false;
     }
+    let present = Present::of(policy, who);
     let (mut certain, mut open) = (Action::Allow, None);
-    for rule in &policy.rules {
-        match rule.condition.holds(&statement, who) {
+    for rule in policy.rules.iter().filter(|rule| rule.once_delivered.is_reached(who.delivered)) {
+        match rule.condition.holds(&statement, &present) {
             Truth::Yes => certain = certain.max(rule.action),
             Truth::Maybe if rule.condition.asks_for_rows() => open = open.max(Some(rule.action)),
             Truth::Maybe | Truth::No => {}
@@ -100,42 +147,80 @@ pub(crate) fn hangs_on_estimate(
     })
 }
 
+/// Whether what happens to a statement, or may once some of it is delivered, hangs on time, risk, signals, purpose or on
+/// what was delivered.
+pub(crate) fn hangs_on_moment(
+    map: &Map,
+    policy: &Policy,
+    who: &Circumstances,
+    bound: &Bound,
+    facts: &Facts,
+    values: &dyn Values,
+) -> bool {
+    let statement = Statement::new(map, &who.database, bound, facts, values);
+    let present = Present::at_any_time(who);
+    policy.rules.iter().any(|rule| {
+        let later = rule.once_delivered.is_asked();
+        (later || rule.condition.looks_at_the_moment())
+            && may_match(rule, &statement)
+            && match rule.condition.holds(&statement, &present) {
+                Truth::No => false,
+                Truth::Maybe => true,
+                Truth::Yes => later,
+            }
+    })
+}
+
+/// Whether it is worth a closer look. Where anything is in doubt, anything may match.
+fn may_match(rule: &Rule, statement: &Statement<'_>) -> bool {
+    statement.unknown() || rule.need.may_be_met_by(&statement.sketch)
+}
+
 /// Adds every rule that may match the statement, the gate's own included, and gives the most severe
 /// action of them.
 fn judge<'p>(
     policy: &'p Policy,
-    who: &Circumstances,
+    present: &Present<'_>,
     statement: &Statement<'_>,
-    matches: &mut Vec<Match<'p>>,
+    all: &mut Gathered<'p>,
 ) -> Action {
-    let mut found = Vec::new();
+    let already = all.matches.len();
     // Doubt makes a rule fire, but it lifts neither the default nor the standing denial of `control`:
     // under `defaults: {action: deny}`, an `allow` for one table is not one for what cannot be read.
     let mut action = policy.default;
     let mut control_is_named = false;
-    for rule in &policy.rules {
-        let holds = rule.condition.holds(statement, who);
+    for rule in policy.rules.iter().filter(|rule| may_match(rule, statement)) {
+        let holds = rule.condition.holds(statement, present);
         if holds == Truth::No {
+            continue;
+        }
+        let approval = rule.approval.and_then(|index| policy.approvals.get(index));
+        let (name, delivered) = (&*rule.name, present.who.delivered);
+        let matched = |limit: Limit| Match {
+            action: rule.action,
+            name,
+            approval,
+            // What returns nothing has nothing that could be limited.
+            limit: if statement.without_rows() { Limit::NONE } else { limit },
+        };
+        if !rule.once_delivered.is_reached(delivered) {
+            let left = rule.once_delivered.limit().minus(delivered.rows, delivered.bytes);
+            all.later.push(matched(left));
             continue;
         }
         if holds == Truth::Yes {
             action = Action::Allow;
             control_is_named |= rule.names_control;
         }
-        let approval = rule.approval.and_then(|index| policy.approvals.get(index));
-        // What returns nothing has nothing that could be limited.
-        let limit = if statement.without_rows() { Limit::NONE } else { rule.limit };
-        found.push(Match { action: rule.action, name: &rule.name, approval, limit });
+        all.matches.push(matched(rule.limit));
     }
     if statement.facts.kind == Kind::Control && !control_is_named {
-        found.push(Match { action: Action::Deny, name: "control", approval: None, limit: Limit::NONE });
+        all.matches.push(Match { action: Action::Deny, name: "control", approval: None, limit: Limit::NONE });
     }
     if let Some(doubts) = &statement.doubt {
-        found.extend(of_doubts(policy, doubts));
+        all.matches.extend(of_doubts(policy, doubts));
     }
-    action = found.iter().map(|found| found.action).fold(action, Action::max);
-    matches.append(&mut found);
-    action
+    all.matches.iter().skip(already).map(|found| found.action).fold(action, Action::max)
 }
 
 fn of_doubts<'p>(policy: &'p Policy, doubts: &Doubts) -> impl Iterator<Item = Match<'p>> {
@@ -192,14 +277,16 @@ fn ahead(
 }
 
 /// The least of all limits, and who is asked once it is reached: those whom the most severe of the rules asks that ask
-/// anybody, now or then.
-fn limited(matches: &[Match<'_>], who: &Circumstances) -> (Limit, Option<(Action, Approval)>) {
-    let limit = matches.iter().fold(Limit::NONE, |least, found| least.least(found.limit));
-    if limit.is_none() {
+/// anybody, now or then. Nobody, where one of them denies then.
+fn limited(all: &Gathered<'_>, who: &Circumstances) -> (Limit, Option<(Action, Approval)>) {
+    let limits = || all.matches.iter().chain(&all.later);
+    let limit = limits().fold(Limit::NONE, |least, found| least.least(found.limit));
+    let denies = || all.later.iter().any(|found| found.action == Action::Deny && !found.limit.is_none());
+    if limit.is_none() || denies() {
         return (limit, None);
     }
     let asks = |approval: &Approval| if approval.itself { Action::StepUp } else { Action::Approve };
-    let asked = || matches.iter().filter_map(|found| found.approval);
+    let asked = || limits().filter_map(|found| found.approval);
     let Some(action) = asked().map(asks).max() else { return (limit, None) };
     if action == Action::StepUp && who.service {
         return (limit, None);
@@ -246,13 +333,7 @@ fn names(mut matches: Vec<Match<'_>>) -> Vec<String> {
 }
 
 /// All classified columns of the message, most sensitive first.
-fn touched(statements: &[Statement<'_>]) -> Vec<Touched> {
-    let mut all: BTreeMap<&ColumnName, (Classified<'_>, BTreeSet<Use>)> = BTreeMap::new();
-    for column in statements.iter().flat_map(|statement| &statement.columns) {
-        if let Some(classified) = column.classified {
-            all.entry(column.name).or_insert((classified, BTreeSet::new())).1.extend(column.uses);
-        }
-    }
+fn touched(all: BTreeMap<&ColumnName, (Classified<'_>, BTreeSet<Use>)>) -> Vec<Touched> {
     let touched = all.into_iter().map(|(column, (classified, uses))| Touched {
         column: column.clone(),
         label: classified.label.cloned(),
@@ -273,13 +354,4 @@ fn highest_read(touched: &[Touched]) -> Option<stepgate_types::Class> {
 fn rounded(rows: u64) -> u64 {
     let digits = rows.saturating_sub(1).checked_ilog10().map_or(0, |it| it + 1);
     10_u64.saturating_pow(digits)
-}
-
-/// The sum over statements that can return rows; `None` where that of any is unknown.
-fn estimate(statements: &[Statement<'_>]) -> Option<u64> {
-    let mut with_rows = statements.iter().filter(|statement| !statement.without_rows());
-    with_rows.try_fold(0_u64, |sum, statement| {
-        let rows = if statement.unknown() { None } else { statement.facts.estimate };
-        rows.map(|rows| sum.saturating_add(rows))
-    })
 }

@@ -17,11 +17,14 @@ mod condition_load;
 mod decide;
 mod decision;
 mod errors;
+mod explain;
+mod explain_words;
 mod hangs;
 mod key;
 mod limit_load;
 mod map;
 mod map_load;
+mod never;
 mod observe;
 mod observe_origin;
 mod observe_reach;
@@ -29,6 +32,7 @@ mod policy;
 mod policy_load;
 mod predicate;
 mod predicate_load;
+mod present;
 mod profile;
 mod profile_habit;
 mod profile_hours;
@@ -41,6 +45,7 @@ mod risk;
 mod risk_load;
 mod ruleset;
 mod signal;
+mod sketch;
 mod statement;
 mod summary;
 mod threshold_load;
@@ -50,11 +55,17 @@ mod truth;
 mod why;
 mod yaml;
 
+/// JSON Schema (draft 2020-12) of the PII map, for editors: what the loader says counts.
+pub const MAP_SCHEMA: &str = include_str!("schema/map.json");
+/// JSON Schema (draft 2020-12) of the policy.
+pub const POLICY_SCHEMA: &str = include_str!("schema/policy.json");
+
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
 pub use case::{Case, Past, PastEvent};
 pub use decision::{Approval, Circumstances, Decision, Delivered, Escalation, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
+pub use explain::{Clause, Holds, RuleExplained};
 pub use limit_load::parse_size;
 pub use map::{Entries, Map};
 pub use observe::{Scene, observe};

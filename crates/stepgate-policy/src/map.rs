@@ -145,7 +145,15 @@ impl Map {
 
     /// What the map says of a column; `None` is unclassified.
     pub(crate) fn classify(&self, database: &str, column: &ColumnName) -> Option<Classified<'_>> {
-        let entry = self.of(database).and_then(|db| db.relations.get(&column.relation));
+        self.classify_by(self.of(database).and_then(|db| db.relations.get(&column.relation)), column)
+    }
+
+    /// The same, where the entry of its relation is known, or that there is none.
+    pub(crate) fn classify_by<'m>(
+        &'m self,
+        entry: Option<&'m Relation>,
+        column: &ColumnName,
+    ) -> Option<Classified<'m>> {
         let Some(entry) = entry else {
             let class = self.unknown.tables.as_ref().filter(|_| !is_system(&column.relation))?;
             return Some(Classified { label: None, class });
@@ -156,6 +164,16 @@ impl Map {
     /// Whether any database has thresholds of this column.
     pub(crate) fn has_thresholds(&self, column: &ColumnName) -> bool {
         self.databases.values().any(|db| db.thresholds(column).is_some())
+    }
+
+    /// All relations that it lists, of any database, and the columns that it names.
+    pub(crate) fn names(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let entries = || self.databases.values().flat_map(|database| &database.relations);
+        let column = |(name, entry): (&RelationName, &Relation)| {
+            let of = |column: &String| ColumnName::new(name.clone(), column.clone()).to_string();
+            entry.columns.keys().map(of).collect::<Vec<_>>()
+        };
+        (entries().map(|(name, _)| name.to_string()).collect(), entries().flat_map(column).collect())
     }
 
     /// Whether any database lists this relation.

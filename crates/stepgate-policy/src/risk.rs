@@ -56,6 +56,11 @@ impl RiskSettings {
         }
     }
 
+    /// All signals, of the greatest weight: where the policy's own are wrong, no rule is wrong for want of them.
+    pub(crate) fn of_all() -> Self {
+        Self { weights: [MAX_RISK; Signal::ALL.len()], ..Self::default() }
+    }
+
     /// The signals that have a weight.
     pub fn signals(&self) -> impl Iterator<Item = Signal> {
         Signal::ALL.into_iter().filter(|signal| self.weight(*signal).is_some())

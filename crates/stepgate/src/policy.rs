@@ -1,14 +1,26 @@
 //! `policy`: one arm a verb.
 
+mod explain;
+
 use std::path::Path;
 
-use crate::args::PolicyCommand;
+use crate::args::{PolicyCommand, SchemaOf};
 use crate::failure::Failure;
-use crate::lint;
+use crate::{lint, output};
 
 /// Does what it says.
 pub(crate) fn run(config: &Path, command: &PolicyCommand) -> Result<(), Failure> {
     match command {
         PolicyCommand::Lint => lint::policy(config),
+        PolicyCommand::Explain(args) => explain::run(config, args),
+        PolicyCommand::Schema { of } => output::print_line(schema(*of).trim_end()),
+    }
+}
+
+fn schema(of: SchemaOf) -> &'static str {
+    match of {
+        SchemaOf::Map => stepgate_policy::MAP_SCHEMA,
+        SchemaOf::Policy => stepgate_policy::POLICY_SCHEMA,
+        SchemaOf::Config => crate::config::SCHEMA,
     }
 }

@@ -57,6 +57,13 @@ pub(crate) fn has_places(rules: &Ruleset, config: &Config) -> Result<(), Failure
     Err(Failure { hint: Some(hint.to_owned()), ..failure })
 }
 
+/// Both, from these files, whatever is configured.
+pub(crate) fn load_files(map: &Path, rules: &Path) -> Result<Ruleset, Failure> {
+    let (map_text, rules_text) = (read(map, "the PII map")?, read(rules, "the policy")?);
+    let name = |path: &Path| path.display().to_string();
+    Ruleset::load((&name(map), &map_text), (&name(rules), &rules_text)).map_err(|errors| invalid(&errors))
+}
+
 /// A map alone.
 pub(crate) fn load_map(path: &Path) -> Result<Map, Failure> {
     let text = read(path, "the PII map")?;
