@@ -7,6 +7,7 @@ use stepgate_sql::{Facts, NoValues, Values};
 use stepgate_types::{ColumnName, is_wildcard};
 
 use crate::bound::{Alarm, Missing};
+use crate::condition::Condition;
 use crate::map::Map;
 use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
@@ -41,10 +42,6 @@ impl Ruleset {
             (Some(map), Some(policy)) if errors.is_empty() => Ok(Self { map, policy, sha256 }),
             _ => Err(Errors::new(errors)),
         }
-    }
-
-    pub(crate) const fn policy(&self) -> &Policy {
-        &self.policy
     }
 
     /// The map.
@@ -250,6 +247,10 @@ impl Ruleset {
             }
         }
         all
+    }
+
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.policy.rules.iter().map(|rule| &rule.condition)
     }
 
     /// What is right and may not be meant: rules that nothing in the map fits. In order of line and column.

@@ -230,6 +230,23 @@ fn a_decision_is_settled_by_facts_where_no_rule_that_could_match_looks_at_the_mo
 }
 
 #[test]
+fn only_a_purpose_that_a_rule_names_in_full_may_be_recorded() {
+    let rules = without_risk(
+        "  - {name: a, action: monitor, match: {any: [{not: {purpose: [support, \"ticket-*\"]}}, {bulk: true}]}}\n",
+    );
+    assert!(rules.asks_for_purpose() && !rules.looks_at_clock());
+    for (purpose, known) in
+        [("support", true), ("ticket-dana-has-asthma", false), ("ticket-*", false), ("", false)]
+    {
+        assert_eq!(rules.knows_purpose(purpose), known, "{purpose}");
+    }
+    let hours =
+        without_risk("  - {name: a, action: monitor, match: {not: {time: {days: [sun], tz: UTC}}}}\n");
+    assert!(hours.looks_at_clock() && !hours.asks_for_purpose());
+    assert!(!without_risk("  []\n").looks_at_clock());
+}
+
+#[test]
 fn the_signals_that_rules_hang_on_are_told() {
     let rules = with(
         "  - {name: a, action: deny, match: {any: [{signal: new_client}, {not: {signal: velocity}}]}}\n",

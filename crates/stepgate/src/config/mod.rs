@@ -33,6 +33,9 @@ pub(crate) use target::WebTarget;
 pub(crate) use ways::{Email, MailTls, Way, WayTo};
 pub(crate) use witnesses::Witness;
 
+/// JSON Schema (draft 2020-12) of stepgate.yaml, for editors: what the loader says counts.
+pub(crate) const SCHEMA: &str = include_str!("schema.json");
+
 /// A configuration whose every value makes sense by itself; files it names are not read yet.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
