@@ -55,6 +55,11 @@ mod truth;
 mod why;
 mod yaml;
 
+/// JSON Schema (draft 2020-12) of the PII map, for editors: what the loader says counts.
+pub const MAP_SCHEMA: &str = include_str!("schema/map.json");
+/// JSON Schema (draft 2020-12) of the policy.
+pub const POLICY_SCHEMA: &str = include_str!("schema/policy.json");
+
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
 pub use case::{Case, Past, PastEvent};
