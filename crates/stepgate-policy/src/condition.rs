@@ -129,7 +129,7 @@ impl Condition {
 }
 
 impl Part {
-    fn holds(&self, statement: &Statement<'_>, who: &Circumstances) -> Truth {
+    pub(crate) fn holds(&self, statement: &Statement<'_>, who: &Circumstances) -> Truth {
         let facts = statement.facts;
         let doubt = statement.unknown();
         let known = |holds| Truth::seen(holds, false);
@@ -180,7 +180,7 @@ impl Threshold {
 }
 
 impl Touch {
-    fn holds(&self, statement: &Statement<'_>) -> Truth {
+    pub(crate) fn holds(&self, statement: &Statement<'_>) -> Truth {
         let column = statement.columns.iter().any(|column| self.fits(column));
         Truth::seen(column || self.table_is_reached(statement), statement.unknown())
     }

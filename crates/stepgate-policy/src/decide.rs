@@ -37,30 +37,38 @@ pub(crate) fn decide(
 ) -> Decision {
     let statements: Vec<Statement<'_>> =
         message.iter().map(|facts| Statement::new(map, &who.database, bound, facts, values)).collect();
+    of(map, policy, who, &statements)
+}
+
+/// Decides about one message of these statements.
+pub(crate) fn of(map: &Map, policy: &Policy, who: &Circumstances, statements: &[Statement<'_>]) -> Decision {
     let mut action = if statements.is_empty() { policy.default } else { Action::Allow };
     let mut matches = Vec::new();
-    for statement in &statements {
+    for statement in statements {
         action = action.max(judge(policy, who, statement, &mut matches));
     }
     let (limit, beyond) = limited(&matches, who);
     let (action, approval, hint) = terms(action, &matches, who);
     let ahead = ahead(policy, approval.as_ref(), hint, who);
     let unknown = statements.iter().any(Statement::unknown);
-    let touched = touched(&statements);
+    let touched = touched(statements);
     let class = if unknown { map.highest().cloned() } else { highest_read(&touched) };
-    let estimated_by = message.iter().map(|facts| facts.estimated_by).max().unwrap_or_default();
+    let estimated_by =
+        statements.iter().map(|statement| statement.facts.estimated_by).max().unwrap_or_default();
     Decision {
         action,
         enforced: policy.enforced,
         rules: names(matches),
         approval,
-        risky: unknown || class.is_some() || message.iter().any(|facts| facts.kind == Kind::Control),
+        risky: unknown
+            || class.is_some()
+            || statements.iter().any(|statement| statement.facts.kind == Kind::Control),
         touched,
         class,
         doubts: statements.iter().filter_map(|s| s.doubt.as_ref()).flat_map(|d| d.codes.clone()).collect(),
         estimate: match estimated_by {
-            Estimator::Catalog => estimate(&statements),
-            Estimator::Planner => estimate(&statements).map(rounded),
+            Estimator::Catalog => estimate(statements),
+            Estimator::Planner => estimate(statements).map(rounded),
         },
         estimated_by,
         hint,
@@ -111,8 +119,8 @@ fn judge<'p>(
     // under `defaults: {action: deny}`, an `allow` for one table is not one for what cannot be read.
     let mut action = policy.default;
     let mut control_is_named = false;
-    for rule in &policy.rules {
-        let holds = rule.condition.holds(statement, who);
+    for (index, rule) in policy.rules.iter().enumerate() {
+        let holds = statement.meets(index, rule, who);
         if holds == Truth::No {
             continue;
         }

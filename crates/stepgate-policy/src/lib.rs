@@ -19,11 +19,13 @@ mod key;
 mod limit_load;
 mod map;
 mod map_load;
+mod notifying;
 mod policy;
 mod policy_load;
 mod predicate;
 mod predicate_load;
 mod read;
+mod recorded;
 mod report;
 mod ruleset;
 mod statement;
@@ -41,5 +43,9 @@ pub use limit_load::parse_size;
 pub use map::{Entries, Map};
 pub use policy::InTransaction;
 pub use read::parse_duration;
+pub use recorded::{
+    Gap, Recorded, RecordedBucket, RecordedBy, RecordedColumn, RecordedDoubts, Replayed, Then,
+    recorded_column, recorded_comparison, recorded_relation,
+};
 pub use ruleset::Ruleset;
 pub use why::Why;

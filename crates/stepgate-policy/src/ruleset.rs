@@ -43,6 +43,11 @@ impl Ruleset {
         }
     }
 
+    /// The compiled policy.
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The map.
     #[must_use]
     pub fn map(&self) -> &Map {

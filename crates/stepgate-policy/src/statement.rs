@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use stepgate_sql::{Doubt, Facts, Values};
 use stepgate_types::{Certainty, ColumnName, Kind, Use};
 
-use crate::Bound;
 use crate::map::{Classified, Map};
+use crate::policy::Rule;
+use crate::truth::Truth;
+use crate::{Bound, Circumstances};
 
 /// The code of the doubt that an entry of the map which names nothing casts on its table.
 pub(crate) const MAP_ENTRY_MISSING: &str = "map-entry-missing";
@@ -22,9 +24,12 @@ pub(crate) struct Statement<'a> {
     pub(crate) at_most: bool,
     /// What is in doubt: `None` nothing.
     pub(crate) doubt: Option<Doubts>,
+    /// The truth of each rule's condition, where it is told and not found out (`recorded`).
+    pub(crate) told: Option<&'a [Truth]>,
 }
 
 /// A base column that the statement touches.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Column<'a> {
     pub(crate) name: &'a ColumnName,
     pub(crate) uses: &'a BTreeSet<Use>,
@@ -54,7 +59,20 @@ impl<'a> Statement<'a> {
             classified: map.classify(database, name),
         };
         let columns = facts.columns.iter().map(column).collect();
-        Self { facts, columns, values, at_most: false, doubt: doubts(bound, facts) }
+        Self { facts, columns, values, at_most: false, doubt: doubts(bound, facts), told: None }
+    }
+
+    /// The same once more.
+    pub(crate) fn again(&self) -> Self {
+        Self { facts: self.facts, columns: self.columns.clone(), doubt: self.doubt.clone(), ..*self }
+    }
+
+    /// Whether the rule at this place holds.
+    pub(crate) fn meets(&self, index: usize, rule: &Rule, who: &Circumstances) -> Truth {
+        match self.told {
+            Some(told) => told.get(index).copied().unwrap_or(Truth::Maybe),
+            None => rule.condition.holds(self, who),
+        }
     }
 
     pub(crate) fn column(&self, name: &ColumnName) -> Option<&Column<'a>> {
