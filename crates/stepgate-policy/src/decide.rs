@@ -75,6 +75,8 @@ pub(crate) fn of(map: &Map, policy: &Policy, who: &Circumstances, statements: &[
         limit,
         ahead,
         beyond,
+        risk: policy.risk.as_ref().map(|risk| risk.risk(&who.signals)),
+        signals: policy.risk.as_ref().map(|risk| risk.weighed(&who.signals)).unwrap_or_default(),
     }
 }
 

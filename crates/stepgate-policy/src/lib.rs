@@ -27,17 +27,22 @@ mod predicate_load;
 mod read;
 mod recorded;
 mod report;
+mod risk;
+mod risk_load;
 mod ruleset;
+mod signal;
 mod statement;
 mod summary;
 mod threshold_load;
+mod time_load;
+mod time_window;
 mod truth;
 mod why;
 mod yaml;
 
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
-pub use decision::{Approval, Circumstances, Decision, Escalation, Remember, ScopePart, Touched};
+pub use decision::{Approval, Circumstances, Decision, Delivered, Escalation, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
 pub use limit_load::parse_size;
 pub use map::{Entries, Map};
@@ -47,5 +52,11 @@ pub use recorded::{
     Gap, Recorded, RecordedBucket, RecordedBy, RecordedColumn, RecordedDoubts, Replayed, Then,
     recorded_column, recorded_comparison, recorded_relation,
 };
+pub use risk::{
+    DormantAccount, FarSessions, ImpossibleTravel, InteractiveService, MAX_RISK, NewFactor, NewNetwork,
+    Repeated, RiskSettings, UnusualHour, Velocity, Volume,
+};
 pub use ruleset::Ruleset;
+pub use signal::{NoSignal, Observation, Signal, Signals, Weighed};
+pub use time_window::TimeWindow;
 pub use why::Why;

@@ -4,6 +4,7 @@ use stepgate_types::{Action, Limit};
 
 use crate::Approval;
 use crate::condition::Condition;
+use crate::risk::RiskSettings;
 
 /// The policy's rules, checked against its approvals and the map.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub(crate) struct Policy {
     pub(crate) services: Option<usize>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) unknown: UnknownRules,
+    /// What signals weigh; `None`: nobody looks for any.
+    pub(crate) risk: Option<RiskSettings>,
     /// Some rule is about the number of rows.
     pub(crate) asks_for_rows: bool,
 }

@@ -22,7 +22,8 @@ use stepgate_types::{
     Use,
 };
 
-use crate::{Decision, Map, Ruleset, key};
+use crate::signal::Signals;
+use crate::{Decision, Map, RiskSettings, Ruleset, key};
 
 /// What a record tells of a message and of who sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +52,8 @@ pub struct Recorded {
     pub parameters: u64,
     /// On which side of thresholds the values lie that it compares columns with.
     pub buckets: Vec<RecordedBucket>,
+    /// What was seen of the signals that somebody looked for.
+    pub signals: Signals,
     /// Lists of the record lost their end: what it says is not all.
     pub shortened: bool,
     /// When.
@@ -123,6 +126,8 @@ pub struct Then<'r> {
     pub map: Option<&'r Map>,
     /// Whether it is the same text as the candidate's.
     pub is_same_map: bool,
+    /// What signals weighed, and when they fired; `None`: not known, or nobody looked for any.
+    pub risk: Option<&'r RiskSettings>,
     /// Whether the planner's estimate would stand in the record if the planner had been worth asking: it was asked, or
     /// never is in this database.
     pub is_planned: bool,

@@ -12,8 +12,8 @@ use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
 use crate::statement::Column;
 use crate::{
-    Approval, Bound, Bucket, Circumstances, Columns, Decision, Errors, Why, bucket, decide, map_load,
-    policy_load, why,
+    Approval, Bound, Bucket, Circumstances, Columns, Decision, Errors, RiskSettings, Why, bucket, decide,
+    map_load, policy_load, why,
 };
 
 /// Map and policy together, checked against each other and ready to decide.
@@ -88,6 +88,12 @@ impl Ruleset {
     #[must_use]
     pub fn approvals(&self) -> &[Approval] {
         &self.policy.approvals
+    }
+
+    /// What signals weigh and when they fire; `None`: nobody need look for any.
+    #[must_use]
+    pub fn risk(&self) -> Option<&RiskSettings> {
+        self.policy.risk.as_ref()
     }
 
     /// Names of the policy's rules, in the file's order.
@@ -174,7 +180,7 @@ impl Ruleset {
         let compared = message.iter().flat_map(|facts| facts.predicates.iter()).map(|it| &it.column);
         // In order of columns: each need be asked about but once.
         let mut compared = compared.filter(|column| last.replace(*column) != Some(*column));
-        !compared.any(|column| self.map.has_thresholds(column) || looks(column))
+        self.policy.risk.is_none() && !compared.any(|column| self.map.has_thresholds(column) || looks(column))
     }
 
     /// Whether what happens to a statement hangs on how many rows it returns, and the upper bound in its facts leaves

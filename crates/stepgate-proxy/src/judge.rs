@@ -296,13 +296,11 @@ impl Judge {
         let role = self.database.config.role_of(&person.groups);
         role.filter(|role| role.user == self.role.user)?;
         Some(Circumstances {
-            person: self.person.clone(),
             groups: person.groups.iter().cloned().collect(),
             service: person.service,
-            database: self.database.config.name.clone(),
             db_user: self.role.user.clone(),
-            address: self.address,
             client: self.client.clone(),
+            ..Circumstances::of(self.person.clone(), &self.database.config.name, self.address)
         })
     }
 }

@@ -259,12 +259,12 @@ fn circumstances(recorded: &Recorded) -> Option<Circumstances> {
         None => SOMEBODY.parse::<PersonName>().ok()?,
     };
     Some(Circumstances {
-        person,
         groups: by.groups.clone(),
         service: by.service,
-        database: by.database.clone(),
         db_user: by.db_user.clone(),
-        address: by.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
         client: by.client.clone().unwrap_or_default(),
+        now: recorded.at,
+        signals: recorded.signals.clone(),
+        ..Circumstances::of(person, &by.database, by.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
     })
 }
