@@ -145,7 +145,11 @@ impl Case<'_> {
     fn estimate(&self, threshold: Threshold, gaps: &mut Gaps) -> Range {
         let statement = self.unseen.statement;
         if statement.unknown() {
-            // Of an unknown statement no estimate is recorded; there may have been one.
+            if !self.recorded.doubts.by_map {
+                return Range::just(Truth::Maybe);
+            }
+            // The analysis had no doubt, and so an estimate, which is not recorded of what the map makes unknown.
+            gaps.insert(Gap::Catalog);
             return Range { least: Truth::Maybe, most: Truth::Yes };
         }
         let Some(rows) = self.recorded.estimate else {
