@@ -15,6 +15,7 @@ mod condition_load;
 mod decide;
 mod decision;
 mod errors;
+mod hangs;
 mod key;
 mod limit_load;
 mod map;

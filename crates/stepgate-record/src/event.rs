@@ -62,6 +62,12 @@ pub enum Event {
         /// SHA-256 (hex) of the client's certificate, where one was shown besides.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         certificate_sha256: Option<String>,
+        /// What its startup packet looks like, whatever the values in it: 8 bytes of a hash (hex).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        startup: Option<String>,
+        /// What its TLS hello looks like: 8 bytes of a hash (hex).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hello: Option<String>,
     },
     /// Somebody failed to prove who they are. The name is kept only if the gate knows it.
     #[serde(rename = "session.auth_failed")]

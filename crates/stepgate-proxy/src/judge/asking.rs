@@ -354,11 +354,11 @@ impl Case<'_> {
         let clause = |it: Why| {
             format!("{}: {} {} {}", it.rule, it.clause, it.bucket, it.threshold).trim_end().to_owned()
         };
+        let firing = self.decision.signals.iter().filter(|seen| seen.weight > 0);
         Because {
             estimate: self.decision.estimate,
             why: self.why().into_iter().map(clause).collect(),
-            // No signals are built yet.
-            risk: Vec::new(),
+            risk: firing.map(|seen| (seen.signal.as_str().to_owned(), seen.weight)).collect(),
         }
     }
 }
