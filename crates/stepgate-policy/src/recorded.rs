@@ -164,6 +164,12 @@ pub enum Gap {
     Shortened,
     /// Whether the candidate's map fits the catalog of that time.
     Catalog,
+    /// Whether a window of time had begun or ended: it was decided just before or after.
+    Time,
+    /// What a signal would have been: nobody looked for it, or by other settings.
+    Signal,
+    /// What a client said it wanted the data for: a word that the rules of that time did not know.
+    Purpose,
     /// Something of which records have no word.
     Unrecorded,
     /// More is open than is tried.
@@ -184,6 +190,9 @@ impl Gap {
             Self::Several => "several",
             Self::Shortened => "shortened",
             Self::Catalog => "catalog",
+            Self::Time => "time",
+            Self::Signal => "signal",
+            Self::Purpose => "purpose",
             Self::Unrecorded => "unrecorded",
             Self::TooMuch => "too-much",
         }
@@ -204,6 +213,9 @@ impl Gap {
             Self::Several => "which of the message's statements did what",
             Self::Shortened => "all of it: the record was too long",
             Self::Catalog => "whether the candidate's map fitted the catalog of that time",
+            Self::Time => "the time of the decision: within seconds of a window's end",
+            Self::Signal => "a signal: it had no weight then, or other settings",
+            Self::Purpose => "the purpose: a word that the rules of that time did not name",
             Self::Unrecorded => "something that was not recorded then",
             Self::TooMuch => "too many things at once",
         }
