@@ -10,6 +10,8 @@
 mod approval_load;
 mod bound;
 mod bucket;
+mod case;
+mod case_load;
 mod condition;
 mod condition_load;
 mod decide;
@@ -43,6 +45,7 @@ mod yaml;
 
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
+pub use case::{Case, Past, PastEvent};
 pub use decision::{Approval, Circumstances, Decision, Delivered, Escalation, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
 pub use limit_load::parse_size;

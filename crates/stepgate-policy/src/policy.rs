@@ -3,6 +3,7 @@ use std::time::Duration;
 use stepgate_types::{Action, Limit};
 
 use crate::Approval;
+use crate::case::Case;
 use crate::condition::Condition;
 use crate::risk::RiskSettings;
 
@@ -23,6 +24,8 @@ pub(crate) struct Policy {
     pub(crate) unknown: UnknownRules,
     /// What signals weigh; `None`: nobody looks for any.
     pub(crate) risk: Option<RiskSettings>,
+    /// What it is to decide, as it says itself.
+    pub(crate) tests: Vec<Case>,
     /// Some rule is about the number of rows.
     pub(crate) asks_for_rows: bool,
 }

@@ -40,6 +40,14 @@ pub(crate) fn load(report: &mut Report<'_>, node: &Node) -> Option<RiskSettings>
     for (key, node) in read::map(report, weights, "`risk.signals`").unwrap_or_default() {
         weight(report, &mut risk, key, node);
     }
+    if risk.signals().next().is_none() && matches!(&weights.value, Value::Map(entries) if entries.is_empty())
+    {
+        report.error_with_help(
+            weights.at,
+            "`risk.signals` is empty, so that there is no risk",
+            "give each signal that counts its weight, such as {new_network: 30}",
+        );
+    }
     for (signal, keys) in SETTINGS {
         let Some((key, node)) = fields.entry(signal.as_str()) else { continue };
         let what = format!("`{signal}`");

@@ -12,8 +12,8 @@ use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
 use crate::statement::Column;
 use crate::{
-    Approval, Bound, Bucket, Circumstances, Columns, Decision, Errors, RiskSettings, Why, bucket, decide,
-    map_load, policy_load, why,
+    Approval, Bound, Bucket, Case, Circumstances, Columns, Decision, Errors, RiskSettings, Why, bucket,
+    case_load, decide, map_load, policy_load, why,
 };
 
 /// Map and policy together, checked against each other and ready to decide.
@@ -101,6 +101,24 @@ impl Ruleset {
     #[must_use]
     pub fn risk(&self) -> Option<&RiskSettings> {
         self.policy.risk.as_ref()
+    }
+
+    /// The policy's own cases (`tests:`), in the file's order. Nobody has run them.
+    #[must_use]
+    pub fn tests(&self) -> &[Case] {
+        &self.policy.tests
+    }
+
+    /// Reads a file of cases for this policy: `version: 1` and `tests`. `file` is the name that errors show.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn read_tests(&self, file: &str, text: &str) -> Result<Vec<Case>, Errors> {
+        let mut report = Report::new(file, text);
+        let names: Vec<&str> = self.rule_names().chain(policy_load::OWN_RULES).collect();
+        let cases = case_load::file(&mut report, text, &names);
+        let errors = report.into_errors();
+        if errors.is_empty() { Ok(cases) } else { Err(Errors::new(errors)) }
     }
 
     /// Names of the policy's rules, in the file's order.
