@@ -10,6 +10,7 @@
 mod approval_load;
 mod bound;
 mod bucket;
+mod budget_load;
 mod case;
 mod case_load;
 mod condition;
@@ -45,6 +46,7 @@ mod yaml;
 
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
+pub use budget_load::Budget;
 pub use case::{Case, Past, PastEvent};
 pub use decision::{Approval, Circumstances, Decision, Delivered, Escalation, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};

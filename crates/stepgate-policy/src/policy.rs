@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use stepgate_types::{Action, Limit};
 
-use crate::Approval;
 use crate::case::Case;
 use crate::condition::Condition;
 use crate::risk::RiskSettings;
+use crate::{Approval, Budget};
 
 /// The policy's rules, checked against its approvals and the map.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub(crate) struct Policy {
     pub(crate) unknown: UnknownRules,
     /// What signals weigh; `None`: nobody looks for any.
     pub(crate) risk: Option<RiskSettings>,
+    /// How often people are to be asked at most.
+    pub(crate) budget: Option<Budget>,
     /// What it is to decide, as it says itself.
     pub(crate) tests: Vec<Case>,
     /// Some rule is about the number of rows.

@@ -23,7 +23,7 @@ use stepgate_types::{
 };
 
 use crate::signal::Signals;
-use crate::{Decision, Map, RiskSettings, Ruleset, key};
+use crate::{Budget, Decision, Map, RiskSettings, Ruleset, key};
 
 /// What a record tells of a message and of who sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,6 +233,12 @@ impl Ruleset {
     #[must_use]
     pub fn replay(&self, recorded: &Recorded, then: Then<'_>) -> Replayed {
         outcome::replay(self.map(), self.policy(), recorded, then)
+    }
+
+    /// How often people are to be asked at most (`budget`).
+    #[must_use]
+    pub fn budget(&self) -> Option<Budget> {
+        self.policy().budget
     }
 }
 

@@ -1,5 +1,8 @@
 //! `policy`: one arm a verb.
 
+mod replay;
+pub(crate) mod tape;
+
 use std::path::Path;
 
 use crate::args::PolicyCommand;
@@ -10,5 +13,7 @@ use crate::lint;
 pub(crate) fn run(config: &Path, command: &PolicyCommand) -> Result<(), Failure> {
     match command {
         PolicyCommand::Lint => lint::policy(config),
+        PolicyCommand::Replay(args) => replay::run(config, args),
+        PolicyCommand::Tune(args) => replay::tune(config, args),
     }
 }

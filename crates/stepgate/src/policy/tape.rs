@@ -9,7 +9,7 @@ mod members;
 mod take;
 
 pub(crate) use make::make;
-pub(crate) use take::{Tape, take};
+pub(crate) use take::{After, Tape, take};
 
 use serde::{Deserialize, Serialize};
 use stepgate_record::{Bucket, LabelledColumn, Outcome, RiskSignal};

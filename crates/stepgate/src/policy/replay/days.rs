@@ -94,7 +94,10 @@ mod tests {
     #[test]
     fn percentiles_are_nearest_ranks() {
         let twenty: Vec<u32> = (1..=20).collect();
-        assert_eq!((percentile(&twenty, 50), percentile(&twenty, 95), percentile(&twenty, 100)), (10, 19, 20));
+        assert_eq!(
+            (percentile(&twenty, 50), percentile(&twenty, 95), percentile(&twenty, 100)),
+            (10, 19, 20)
+        );
         assert_eq!((percentile(&[7], 50), percentile(&[7], 95)), (7, 7));
         assert_eq!(percentile(&[], 50), 0);
     }

@@ -280,7 +280,8 @@ impl Counting {
         let was_denied = before.is_some_and(|before| before.action == Action::Deny);
         if decided.action == Action::Deny && !was_denied {
             self.tally.denied = self.tally.denied.saturating_add(1);
-            let entry = self.denied.entry(run.shape).or_insert_with(|| (decided.rules.clone(), 0, BTreeSet::new()));
+            let entry =
+                self.denied.entry(run.shape).or_insert_with(|| (decided.rules.clone(), 0, BTreeSet::new()));
             entry.1 = entry.1.saturating_add(1);
             entry.2.insert(who);
         }
@@ -312,20 +313,21 @@ impl Counting {
         });
         let mut denied: Vec<_> = self.denied.into_iter().collect();
         denied.sort_by_key(|(shape, (_, statements, _))| (std::cmp::Reverse(*statements), *shape));
-        let denied_examples = denied.into_iter().take(MOST_EXAMPLES).filter_map(|(shape, (rules, statements, who))| {
-            let shape = tape.shapes.get(as_index(shape))?;
-            let labels: BTreeSet<_> =
-                shape.columns.iter().map(|it| it.label.clone()).filter(|it| !it.is_empty()).collect();
-            Some(Example {
-                database: shape.database.clone(),
-                kinds: shape.kinds.iter().map(ToString::to_string).collect(),
-                relations: shape.relations.clone(),
-                labels: labels.into_iter().collect(),
-                rules,
-                statements,
-                people: u64::try_from(who.len()).unwrap_or(u64::MAX),
-            })
-        });
+        let denied_examples =
+            denied.into_iter().take(MOST_EXAMPLES).filter_map(|(shape, (rules, statements, who))| {
+                let shape = tape.shapes.get(as_index(shape))?;
+                let labels: BTreeSet<_> =
+                    shape.columns.iter().map(|it| it.label.clone()).filter(|it| !it.is_empty()).collect();
+                Some(Example {
+                    database: shape.database.clone(),
+                    kinds: shape.kinds.iter().map(ToString::to_string).collect(),
+                    relations: shape.relations.clone(),
+                    labels: labels.into_iter().collect(),
+                    rules,
+                    statements,
+                    people: u64::try_from(who.len()).unwrap_or(u64::MAX),
+                })
+            });
         let (before, after) = (self.before.by_day(), self.after.by_day());
         let days = after.iter().map(|(day, after)| Day {
             day: date(*day),

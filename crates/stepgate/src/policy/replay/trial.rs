@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use stepgate_policy::{
-    Approval, Gap, Observation, Recorded, RecordedBucket, RecordedBy, RecordedColumn, RecordedDoubts, Replayed,
-    Ruleset, recorded_column, recorded_comparison, recorded_relation,
+    Approval, Gap, Observation, Recorded, RecordedBucket, RecordedBy, RecordedColumn, RecordedDoubts,
+    Replayed, Ruleset, recorded_column, recorded_comparison, recorded_relation,
 };
 use stepgate_types::{Action, Estimator, Label, Limit, RelationName, Timestamp, Use};
 
@@ -88,17 +88,18 @@ fn decide(
         return Outcome::Open([Gap::Unrecorded].into());
     };
     let mut then = known.then(tape, &shape.policy_sha256, rules);
-    then.is_planned = !known.asks_planner(&shape.database) || {
-        // Where the rules of that time hung on the planner's estimate, it was asked, and had no lesser one.
-        let before = known.rules(&shape.policy_sha256);
-        let hung = |before: &Ruleset| {
-            let then = known.then(tape, &shape.policy_sha256, before);
-            matches!(before.replay(&recorded, then), Replayed::Undecidable(gaps) if gaps.contains(&Gap::Estimate))
+    then.is_planned = !known.asks_planner(&shape.database)
+        || {
+            // Where the rules of that time hung on the planner's estimate, it was asked, and had no lesser one.
+            let before = known.rules(&shape.policy_sha256);
+            let hung = |before: &Ruleset| {
+                let then = known.then(tape, &shape.policy_sha256, before);
+                matches!(before.replay(&recorded, then), Replayed::Undecidable(gaps) if gaps.contains(&Gap::Estimate))
+            };
+            shape.estimated_by.is_none()
+                && shape.estimate.is_some()
+                && before.is_some_and(|before| before.sha256() == rules.sha256() || hung(before))
         };
-        shape.estimated_by.is_none()
-            && shape.estimate.is_some()
-            && before.is_some_and(|before| before.sha256() == rules.sha256() || hung(before))
-    };
     let outcome = outcome(rules.replay(&recorded, then), &recorded);
     if rules.looks_at_clock() {
         // A window may have begun or ended between the decision and its record.

@@ -209,13 +209,8 @@ impl<'s> Making<'s> {
         match kind {
             "statement.decided" => self.statement(&stored.bytes, false)?,
             "statement.completed" => self.completed(&stored.bytes),
-            "session.opened"
-            | "session.closed"
-            | "stepup.requested"
-            | "stepup.ended"
-            | "limit.reached"
-            | "limit.enforced"
-            | "grant.issued" => {
+            "session.opened" | "session.closed" | "stepup.requested" | "stepup.ended" | "limit.reached"
+            | "limit.enforced" | "grant.issued" => {
                 self.event(&Record::decode(&stored.bytes).map_err(|_| unreadable())?)?;
             }
             _ => {}
@@ -268,7 +263,9 @@ impl<'s> Making<'s> {
         };
         let before = at_us < self.since;
         let session = self.session(id, own.person.unwrap_or_default())?;
-        let Some(session) = self.sessions.get_mut(&id).filter(|it| it.number == session) else { return Ok(()) };
+        let Some(session) = self.sessions.get_mut(&id).filter(|it| it.number == session) else {
+            return Ok(());
+        };
         if let Some(count) = own.grant.and_then(|grant| self.grants.get_mut(&grant)) {
             count.1 = count.1.saturating_add(1);
         }
@@ -319,9 +316,8 @@ impl<'s> Making<'s> {
         self.shapes.insert(self.room.as_slice().into(), number);
         // It is JSON already.
         self.text.push_str("{\"Shape\":");
-        self.text.push_str(
-            std::str::from_utf8(&self.room).map_err(|_| Failure::usage("a record is no text"))?,
-        );
+        self.text
+            .push_str(std::str::from_utf8(&self.room).map_err(|_| Failure::usage("a record is no text"))?);
         self.text.push_str("}\n");
         Ok(number)
     }
@@ -465,7 +461,8 @@ impl<'s> Making<'s> {
             })?;
             for (id, address, client) in found {
                 let Some((_, number)) = some.iter().find(|(it, _)| *it == id) else { continue };
-                let (address, client) = (self.known(&address), self.known(&client).or_else(|| empty(&client)));
+                let (address, client) =
+                    (self.known(&address), self.known(&client).or_else(|| empty(&client)));
                 if let Some(person) = self.persons.get_mut(number) {
                     (person.address, person.client) = (address, client);
                 }

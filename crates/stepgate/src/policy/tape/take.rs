@@ -45,11 +45,7 @@ pub(crate) struct After {
 }
 
 /// Asks for the statements of a period.
-pub(crate) fn take(
-    link: &Link,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
-) -> Result<Tape, Failure> {
+pub(crate) fn take(link: &Link, since: Option<Timestamp>, until: Option<Timestamp>) -> Result<Tape, Failure> {
     let mut taking = Taking::default();
     let command = Operator::audit(AuditOperator::Tape { since, until });
     link.send(command, &mut |reply| match reply {
@@ -67,7 +63,8 @@ struct Taking {
 
 impl Taking {
     fn line(&mut self, line: &str) -> Result<(), Failure> {
-        let strange = || Failure::unreachable("the gate's answer is not understood: is it of another version?");
+        let strange =
+            || Failure::unreachable("the gate's answer is not understood: is it of another version?");
         let tape = &mut self.tape;
         match serde_json::from_str(line).map_err(|_| strange())? {
             Line::Loaded { policy, map } => drop(tape.maps.insert(policy, map)),
