@@ -18,16 +18,20 @@ mod condition_load;
 mod decide;
 mod decision;
 mod errors;
+mod explain;
+mod explain_words;
 mod hangs;
 mod key;
 mod limit_load;
 mod map;
 mod map_load;
+mod never;
 mod notifying;
 mod policy;
 mod policy_load;
 mod predicate;
 mod predicate_load;
+mod present;
 mod read;
 mod recorded;
 mod report;
@@ -35,6 +39,7 @@ mod risk;
 mod risk_load;
 mod ruleset;
 mod signal;
+mod sketch;
 mod statement;
 mod summary;
 mod threshold_load;
@@ -44,12 +49,18 @@ mod truth;
 mod why;
 mod yaml;
 
+/// JSON Schema (draft 2020-12) of the PII map, for editors: what the loader says counts.
+pub const MAP_SCHEMA: &str = include_str!("schema/map.json");
+/// JSON Schema (draft 2020-12) of the policy.
+pub const POLICY_SCHEMA: &str = include_str!("schema/policy.json");
+
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
 pub use budget_load::Budget;
 pub use case::{Case, Past, PastEvent};
 pub use decision::{Approval, Circumstances, Decision, Delivered, Escalation, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
+pub use explain::{Clause, Holds, RuleExplained};
 pub use limit_load::parse_size;
 pub use map::{Entries, Map};
 pub use policy::InTransaction;

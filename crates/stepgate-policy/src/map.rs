@@ -145,7 +145,15 @@ impl Map {
 
     /// What the map says of a column; `None` is unclassified.
     pub(crate) fn classify(&self, database: &str, column: &ColumnName) -> Option<Classified<'_>> {
-        let entry = self.of(database).and_then(|db| db.relations.get(&column.relation));
+        self.classify_by(self.of(database).and_then(|db| db.relations.get(&column.relation)), column)
+    }
+
+    /// The same, where the entry of its relation is known, or that there is none.
+    pub(crate) fn classify_by<'m>(
+        &'m self,
+        entry: Option<&'m Relation>,
+        column: &ColumnName,
+    ) -> Option<Classified<'m>> {
         let Some(entry) = entry else {
             let class = self.unknown.tables.as_ref().filter(|_| !is_system(&column.relation))?;
             return Some(Classified { label: None, class });

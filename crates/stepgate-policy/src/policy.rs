@@ -3,9 +3,10 @@ use std::time::Duration;
 use stepgate_types::{Action, Limit};
 
 use crate::case::Case;
-use crate::condition::Condition;
+use crate::condition::{Condition, OnceDelivered};
 use crate::risk::RiskSettings;
-use crate::{Approval, Budget};
+use crate::sketch::Need;
+use crate::{Approval, Budget, LoadError};
 
 /// The policy's rules, checked against its approvals and the map.
 #[derive(Debug, Clone)]
@@ -28,8 +29,12 @@ pub(crate) struct Policy {
     pub(crate) budget: Option<Budget>,
     /// What it is to decide, as it says itself.
     pub(crate) tests: Vec<Case>,
+    /// What is right and may not be meant.
+    pub(crate) warnings: Vec<LoadError>,
     /// Some rule is about the number of rows.
     pub(crate) asks_for_rows: bool,
+    /// Some rule looks at time, risk, signals, purpose or what was delivered.
+    pub(crate) looks_at_the_moment: bool,
 }
 
 /// Whether a statement may wait while a transaction is open (`defaults.in_transaction`).
@@ -50,6 +55,10 @@ pub enum InTransaction {
 pub(crate) struct Rule {
     pub(crate) name: String,
     pub(crate) condition: Condition,
+    /// What a statement must have delivered besides.
+    pub(crate) once_delivered: OnceDelivered,
+    /// What a statement cannot match it without.
+    pub(crate) need: Need,
     pub(crate) action: Action,
     /// Index into the policy's approvals; there where the action asks somebody, or a limit does.
     pub(crate) approval: Option<usize>,

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use stepgate_types::{Action, Limit};
 
+use crate::condition_load::Against;
 use crate::map::Map;
 use crate::map_load;
 use crate::policy::{InTransaction, Policy, Rule, UnknownRule, UnknownRules};
 use crate::read::{self, Fields};
 use crate::report::Report;
+use crate::risk::RiskSettings;
+use crate::sketch::Need;
 use crate::yaml::{self, Node, Place, Value};
 use crate::{Approval, approval_load, budget_load, case_load, condition_load, limit_load, risk_load};
 
@@ -41,13 +44,19 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let declared = declared(&fields);
     let services = services(report, fields.get("defaults"), &approvals, &declared);
     let risk = fields.get("risk").and_then(|node| risk_load::load(report, node));
-    let rules = rules(report, fields.get("rules"), &approvals, &declared, map);
+    // Where it is wrong, what rules ask of it is not, as well.
+    let weights = risk.clone().or_else(|| fields.get("risk").map(|_| RiskSettings::of_all()));
+    let against = Against { map, risk: weights.as_ref() };
+    let rules = rules(report, fields.get("rules"), &approvals, &declared, against);
     let at = fields.entry("approvals").map_or(Place::FILE, |(key, _)| key.at);
     let unknown = map.map(|map| unknown(report, at, map, &approvals)).unwrap_or_default();
     let names = rules.iter().map(|rule| rule.name.as_str()).chain(OWN_RULES).collect::<Vec<_>>();
     let tests = fields.get("tests").map(|node| case_load::load(report, node, &names)).unwrap_or_default();
     let budget = fields.get("budget").and_then(|node| budget_load::load(report, node));
     let asks_for_rows = rules.iter().any(|rule| rule.condition.asks_for_rows());
+    let looks = |rule: &Rule| rule.once_delivered.is_asked() || rule.condition.looks_at_the_moment();
+    let looks_at_the_moment = rules.iter().any(looks);
+    let warnings = report.take_warnings();
     let enforced = enforced.unwrap_or(true);
     let default = action;
     Some(Policy {
@@ -63,7 +72,9 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
         risk,
         tests,
         budget,
+        warnings,
         asks_for_rows,
+        looks_at_the_moment,
     })
 }
 
@@ -158,7 +169,7 @@ fn rules(
     node: Option<&Node>,
     approvals: &[Approval],
     declared: &HashSet<&str>,
-    map: Option<&Map>,
+    against: Against<'_>,
 ) -> Vec<Rule> {
     let Some(node) = node else { return Vec::new() };
     let Value::List(list) = &node.value else {
@@ -176,9 +187,9 @@ fn rules(
         let later = ["unmask", "mask", "hold", "note", "until"];
         let Some(fields) = Fields::read(report, node, "a rule", &known, &later) else { continue };
         let name = name(report, &fields, &mut names);
-        let condition = fields
+        let (condition, once_delivered) = fields
             .require(report, "a rule", "match")
-            .map(|node| condition_load::load(report, node, map))
+            .map(|node| condition_load::of_rule(report, node, against))
             .unwrap_or_default();
         let action = fields
             .require(report, "a rule", "action")
@@ -190,9 +201,18 @@ fn rules(
             Some(_) if action < Action::StepUp => limit_load::asks(report, &fields, approvals, declared),
             _ => approval(report, &fields, action, approvals, declared),
         };
+        if once_delivered.is_asked() && action < Action::StepUp {
+            let at = fields.entry("action").map_or(fields.at, |(_, node)| node.at);
+            report.error_with_help(
+                at,
+                format!("`delivered_rows` and `delivered_bytes` have no effect with action `{action}`"),
+                "what a statement has delivered is in its record anyway; step-up, approve and deny stop it",
+            );
+        }
         let names_control = condition.names_control();
+        let need = against.map.map(|map| Need::of(&condition, map)).unwrap_or_default();
         let (name, limit) = (name.unwrap_or_default(), limit.unwrap_or(Limit::NONE));
-        rules.push(Rule { name, condition, action, approval, limit, names_control });
+        rules.push(Rule { name, condition, once_delivered, need, action, approval, limit, names_control });
     }
     rules
 }

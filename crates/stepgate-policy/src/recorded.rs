@@ -6,6 +6,7 @@
 //! everything that the record leaves open (`range`), and only where all of it comes to the same is that the outcome.
 //! The outcome itself is made by the one procedure that decides live (`decide`).
 
+mod moment;
 mod open;
 mod outcome;
 mod predicate;
@@ -23,7 +24,7 @@ use stepgate_types::{
 };
 
 use crate::signal::Signals;
-use crate::{Budget, Decision, Map, RiskSettings, Ruleset, key};
+use crate::{Budget, Decision, Map, Ruleset, key};
 
 /// What a record tells of a message and of who sent it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +53,10 @@ pub struct Recorded {
     pub parameters: u64,
     /// On which side of thresholds the values lie that it compares columns with.
     pub buckets: Vec<RecordedBucket>,
+    /// Functions called, as `schema.name`.
+    pub functions: BTreeSet<String>,
+    /// What the client said it wanted the data for, where the rules of that time named that.
+    pub purpose: Option<String>,
     /// What was seen of the signals that somebody looked for.
     pub signals: Signals,
     /// Lists of the record lost their end: what it says is not all.
@@ -126,8 +131,8 @@ pub struct Then<'r> {
     pub map: Option<&'r Map>,
     /// Whether it is the same text as the candidate's.
     pub is_same_map: bool,
-    /// What signals weighed, and when they fired; `None`: not known, or nobody looked for any.
-    pub risk: Option<&'r RiskSettings>,
+    /// The rules; `None` where only their hash is known.
+    pub rules: Option<&'r Ruleset>,
     /// Whether the planner's estimate would stand in the record if the planner had been worth asking: it was asked, or
     /// never is in this database.
     pub is_planned: bool,
@@ -233,6 +238,12 @@ impl Ruleset {
     #[must_use]
     pub fn replay(&self, recorded: &Recorded, then: Then<'_>) -> Replayed {
         outcome::replay(self.map(), self.policy(), recorded, then)
+    }
+
+    /// Whether any rule is about the time of day.
+    #[must_use]
+    pub fn asks_for_time(&self) -> bool {
+        self.policy().rules.iter().any(|rule| moment::asks_for_time(&rule.condition))
     }
 
     /// How often people are to be asked at most (`budget`).

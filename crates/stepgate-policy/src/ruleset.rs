@@ -12,8 +12,8 @@ use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
 use crate::statement::Column;
 use crate::{
-    Approval, Bound, Bucket, Case, Circumstances, Columns, Decision, Errors, RiskSettings, Why, bucket,
-    case_load, decide, map_load, policy_load, why,
+    Approval, Bound, Bucket, Case, Circumstances, Columns, Decision, Errors, LoadError, RiskSettings,
+    RuleExplained, Signal, Why, bucket, case_load, decide, explain, map_load, policy_load, why,
 };
 
 /// Map and policy together, checked against each other and ready to decide.
@@ -183,6 +183,19 @@ impl Ruleset {
         why::why(&self.map, &self.policy, who, bound, message, values)
     }
 
+    /// Every rule against one statement, clause by clause: those that match before those that miss, and the nearer misses
+    /// first. For whoever writes policies: it tells all that was given of who asks.
+    #[must_use]
+    pub fn explain(
+        &self,
+        who: &Circumstances,
+        bound: &Bound,
+        statement: &Facts,
+        values: &dyn Values,
+    ) -> Vec<RuleExplained> {
+        explain::explain(&self.map, &self.policy, who, bound, statement, values)
+    }
+
     /// On which side of the map's thresholds (`threshold:`) the values lie that this message compares columns with:
     /// never the values. Nothing where it compares none that has some.
     #[must_use]
@@ -192,9 +205,24 @@ impl Ruleset {
 
     /// Whether a decision about this message, and what is recorded of it, hangs on nothing but its facts, who asks, and
     /// how the map fits: then the same again is decided in the same way. Values count only where a rule compares one with
-    /// that very column, or the map has thresholds of it.
+    /// that very column, or the map has thresholds of it. With `risk:`, no decision is: it tells the risk. Nor with any
+    /// rule that looks at the moment; [`Self::is_settled`] looks closer.
     #[must_use]
     pub fn is_settled_by_facts(&self, database: &str, message: &[Facts]) -> bool {
+        self.policy.risk.is_none()
+            && !self.policy.looks_at_the_moment
+            && !self.looks_at_values(database, message)
+    }
+
+    /// The same, where only rules count that could match this message from this person.
+    #[must_use]
+    pub fn is_settled(&self, who: &Circumstances, bound: &Bound, message: &[Facts]) -> bool {
+        self.policy.risk.is_none()
+            && !self.hangs_on_moment(who, bound, message)
+            && !self.looks_at_values(&who.database, message)
+    }
+
+    fn looks_at_values(&self, database: &str, message: &[Facts]) -> bool {
         let looks = |column: &ColumnName| {
             let uses = BTreeSet::new();
             let column =
@@ -205,7 +233,37 @@ impl Ruleset {
         let compared = message.iter().flat_map(|facts| facts.predicates.iter()).map(|it| &it.column);
         // In order of columns: each need be asked about but once.
         let mut compared = compared.filter(|column| last.replace(*column) != Some(*column));
-        self.policy.risk.is_none() && !compared.any(|column| self.map.has_thresholds(column) || looks(column))
+        compared.any(|column| self.map.has_thresholds(column) || looks(column))
+    }
+
+    /// Whether what happens to this message hangs on when it is sent, or on risk, signals, purpose or what of it was
+    /// delivered: whether some rule that looks at any of these could match it, whatever they are.
+    #[must_use]
+    pub fn hangs_on_moment(&self, who: &Circumstances, bound: &Bound, message: &[Facts]) -> bool {
+        let hangs =
+            |facts: &Facts| decide::hangs_on_moment(&self.map, &self.policy, who, bound, facts, &NoValues);
+        self.policy.looks_at_the_moment && message.iter().any(hangs)
+    }
+
+    /// The signals that its rules hang on, each of which must be known for a decision: those named, and where a rule asks
+    /// for the risk, all that have a weight.
+    #[must_use]
+    pub fn signals_asked_for(&self) -> BTreeSet<Signal> {
+        let mut all = BTreeSet::new();
+        for rule in &self.policy.rules {
+            let (signals, risk) = rule.condition.signals();
+            all.extend(signals);
+            if risk {
+                all.extend(self.policy.risk.iter().flat_map(RiskSettings::signals));
+            }
+        }
+        all
+    }
+
+    /// What is right and may not be meant: rules that nothing in the map fits. In order of line and column.
+    #[must_use]
+    pub fn warnings(&self) -> &[LoadError] {
+        &self.policy.warnings
     }
 
     /// Whether what happens to a statement hangs on how many rows it returns, and the upper bound in its facts leaves

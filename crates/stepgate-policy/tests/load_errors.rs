@@ -133,8 +133,7 @@ fn a_broken_policy_is_refused_with_place_excerpt_and_suggestion() {
             &[(3, 28, "wait", "cannot be `wait`", "known here: auto, hold, defer")],
         ),
         ("defaults: {on_client_gone: drop}", &[(3, 28, "drop", "cannot be `drop`", "withdraw")]),
-        ("risk: {signals: {}}", &[(3, 1, "risk", "is not built yet", "")]),
-        ("tests: []", &[(3, 1, "tests", "`stepgate policy test`, which is not built yet", "")]),
+        ("risk: {signals: {}}", &[(3, 17, "{", "`risk.signals` is empty", "")]),
         ("rules: {}", &[(3, 8, "{", "is a list, not a mapping", "")]),
         (
             "rules: [{}]",
@@ -242,7 +241,7 @@ fn a_broken_condition_is_refused_with_place_excerpt_and_suggestion() {
         ("{use: [read]}", "read", "`use` cannot be `read`", "known here: output, predicate"),
         ("{kind: selct}", "selct", "`kind` cannot be `selct`", "did you mean `select`?"),
         ("{certainty: maybe}", "maybe", "cannot be `maybe`", "exact, over, unknown"),
-        ("{bulk: yes}", "yes", "`bulk` is true or false, not text", ""),
+        ("{bulk: yes}", "yes", "`bulk` is true, false, or words", "whole-table"),
         ("{estimate_rows: 10}", "10", "\">N\" or \">=N\"", "for example"),
         ("{estimate_rows: \"<10\"}", "\"<10\"", "\">N\" or \">=N\"", ""),
         ("{estimate_rows: \">99999999999999999999\"}", "\">99999999999999999999\"", ">N", ""),
@@ -253,8 +252,13 @@ fn a_broken_condition_is_refused_with_place_excerpt_and_suggestion() {
         ("{any: {kind: select}}", "{", "a list of conditions, not a mapping", ""),
         ("{any: []}", "[", "an empty list", ""),
         ("{not: {label: [ssn]}}", "label", "no key `label`", "did you mean `labels`?"),
-        ("{signal: new_client}", "signal", "`signal` is not built yet", ""),
-        ("{any: [{risk: \">=40\"}]}", "risk", "`risk` is not built yet", ""),
+        (
+            "{signal: new_client}",
+            "new_client",
+            "`new_client` has no weight",
+            "risk: {signals: {new_client: 20}}",
+        ),
+        ("{any: [{risk: \">=40\"}]}", "\">=40\"", "there is no risk without `risk:`", ""),
         ("{predicate: {column: x}}", "x", "schema.table.column", ""),
         ("{predicate: amount}", "amount", "`predicate` is a mapping, not text", ""),
         ("{predicate: {}}", "{", "needs `column`, `labels` or `class`", ""),
@@ -290,7 +294,7 @@ fn a_broken_condition_is_refused_with_place_excerpt_and_suggestion() {
             "where YAML would round it",
         ),
         ("{not: {predicate: {column: a.b.c, vlaue: 7}}}", "vlaue", "no key `vlaue`", "did you mean `value`?"),
-        ("{delivered_rows: \">5\"}", "delivered_rows", "`delivered_rows` is not built yet", ""),
+        ("{not: {delivered_rows: \">5\"}}", "delivered_rows", "at the top of `match`", "a rule of its own"),
         ("{clas: restricted}", "clas", "`match` has no key `clas`", "did you mean `class`?"),
     ];
     for (text, under, message, help) in cases {

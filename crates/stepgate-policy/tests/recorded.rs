@@ -203,6 +203,8 @@ fn record(rules: &Ruleset, who: &Circumstances, message: &[Facts], decision: &De
         buckets: buckets
             .map(|it| RecordedBucket { column: it.column, op: it.op, bucket: it.bucket })
             .collect(),
+        functions: BTreeSet::new(),
+        purpose: None,
         signals: who.signals.clone(),
         shortened: false,
         at: Timestamp::from_micros(0),
@@ -239,7 +241,7 @@ fn try_all(rounds: u32, same: bool, mut erase: impl FnMut(&mut Recorded)) -> Tri
             let known = Then {
                 map: (knows || now_map == then_map).then(|| then.map()),
                 is_same_map: now_map == then_map,
-                risk: None,
+                rules: Some(&then),
                 is_planned: true,
             };
             let live = now.decide_by(&who, &bound, &message, &Numbers);
@@ -305,7 +307,7 @@ fn replayed(rules: &str, alter: impl FnOnce(&mut Recorded)) -> Replayed {
     let who = common::dana();
     let mut recorded = record(&then, &who, &message, &then.decide(&who, &Bound::default(), &message));
     alter(&mut recorded);
-    now.replay(&recorded, Then { map: Some(then.map()), is_same_map: true, risk: None, is_planned: false })
+    now.replay(&recorded, Then { map: Some(then.map()), is_same_map: true, rules: None, is_planned: false })
 }
 
 fn gaps(rules: &str, alter: impl FnOnce(&mut Recorded)) -> Vec<Gap> {

@@ -9,11 +9,14 @@ use stepgate_types::{Action, Certainty, Kind, PersonName};
 use super::open::Unseen;
 use super::range::{Case, Gaps, Range};
 use super::{Gap, Recorded, RecordedColumn, Replayed, Then};
+use crate::decide::Deciding;
 use crate::map::{Classified, Map};
 use crate::policy::{Policy, Rule};
-use crate::statement::{Column, Doubts, Statement};
+use crate::present::Present;
+use crate::sketch::Sketch;
+use crate::statement::{Column, Doubts, Statement, Touches};
 use crate::truth::Truth;
-use crate::{Circumstances, Decision, decide};
+use crate::{Circumstances, Decision};
 
 /// The code of doubts whose own code no rule asks for.
 const RECORDED: &str = "recorded";
@@ -53,7 +56,14 @@ pub(super) fn replay(map: &Map, policy: &Policy, recorded: &Recorded, then: Then
     for statement in &statements {
         let unseen = Unseen { map, database: &who.database, then, statement };
         // Only the first does anything.
-        let case = Case { recorded, unseen, who: &who, several: several && acts(statement.facts.kind) };
+        let present = Present::of(policy, &who);
+        let case = Case {
+            recorded,
+            unseen,
+            present: &present,
+            risk: policy.risk.as_ref(),
+            several: several && acts(statement.facts.kind),
+        };
         let (mut of_ranges, of_gaps): (Vec<_>, Vec<_>) =
             policy.rules.iter().map(|rule| of_rule(policy, rule, &case)).unzip();
         if policy.default == Action::Allow {
@@ -72,12 +82,9 @@ pub(super) fn replay(map: &Map, policy: &Policy, recorded: &Recorded, then: Then
         if tried == MAX_WAYS {
             return missing(Some(Gap::TooMuch));
         }
-        let statements: Vec<Statement<'_>> = statements
-            .iter()
-            .zip(&told)
-            .map(|(statement, told)| Statement { told: Some(told), ..statement.again() })
-            .collect();
-        let decision = decide::of(map, policy, &who, &statements);
+        let mut deciding = Deciding::new(policy, &who);
+        statements.iter().zip(&told).for_each(|(statement, told)| deciding.add(statement, Some(told)));
+        let decision = deciding.finish(map);
         let notifies =
             facts.iter().flat_map(|facts| &facts.sinks).any(|sink| sink.kind == SinkKind::Notification);
         let decision = if notifies { decision.before_notifying() } else { decision };
@@ -190,6 +197,7 @@ fn of_acting(recorded: &Recorded, kind: Kind) -> Facts {
         reasons: reasons.map(|(_, doubt)| Reason { code: RECORDED, doubt }).collect(),
         relations: recorded.relations.clone(),
         columns: columns.collect(),
+        functions: recorded.functions.clone(),
         sinks: recorded.sinks.iter().filter_map(|word| sink(word)).collect(),
         bulk: recorded.bulk,
         estimate: recorded.estimate,
@@ -243,7 +251,9 @@ fn statement<'a>(
         statements: recorded.doubts.statements,
         codes: BTreeSet::from([RECORDED]),
     });
-    Some(Statement { facts, columns, values: &NoValues, at_most: false, doubt, told: None })
+    // Truths are told, and nothing is looked up in the sketch.
+    let (columns, sketch) = (Touches::of(columns.into_iter()), Sketch::default());
+    Some(Statement { facts, columns, sketch, values: &NoValues, at_most: false, doubt })
 }
 
 /// Whether the map of that time classified the column by the name that stands in the record.
@@ -265,6 +275,7 @@ fn circumstances(recorded: &Recorded) -> Option<Circumstances> {
         client: by.client.clone().unwrap_or_default(),
         now: recorded.at,
         signals: recorded.signals.clone(),
+        purpose: recorded.purpose.clone(),
         ..Circumstances::of(person, &by.database, by.address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)))
     })
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use stepgate_types::{BulkShape, Certainty, Estimator, Kind};
 
+use super::moment;
 use super::open::Unseen;
 use super::{Gap, Recorded};
-use crate::Circumstances;
+use crate::RiskSettings;
 use crate::condition::{Condition, Part, Threshold, Touch};
+use crate::present::Present;
 use crate::truth::Truth;
 
 /// The least and the most that may be true.
@@ -55,7 +57,9 @@ pub(super) struct Case<'a> {
     pub(super) recorded: &'a Recorded,
     pub(super) unseen: Unseen<'a>,
     /// What of `recorded.by` is known, and something else for the rest.
-    pub(super) who: &'a Circumstances,
+    pub(super) present: &'a Present<'a>,
+    /// What signals weigh.
+    pub(super) risk: Option<&'a RiskSettings>,
     /// The record merges several statements that do something.
     pub(super) several: bool,
 }
@@ -89,7 +93,10 @@ impl Case<'_> {
             Part::Network(_) => {
                 known(self.recorded.by.address.is_some(), Gap::Network, gaps, || self.live(part))
             }
-            Part::Groups(_) | Part::Database(_) => self.live(part),
+            Part::Signal(signals) => moment::signals(self, signals, gaps),
+            Part::Risk(threshold) => moment::risk(self, *threshold, gaps),
+            Part::Purpose(test) => moment::purpose(self, test, gaps),
+            Part::Groups(_) | Part::Database(_) | Part::DbUser(_) | Part::Time(..) => self.live(part),
             of_statement => {
                 let all = self.of_message(of_statement, gaps);
                 if merged || all == Range::just(Truth::No) {
@@ -107,7 +114,7 @@ impl Case<'_> {
 
     /// As the gate decides it.
     fn live(&self, part: &Part) -> Range {
-        Range::just(part.holds(self.unseen.statement, self.who))
+        Range::just(part.holds(self.unseen.statement, self.present))
     }
 
     /// What is asked of a statement, asked of all of the message's together.
@@ -123,7 +130,10 @@ impl Case<'_> {
             // The worst of them is recorded, and of the others nothing.
             Part::Certainty(_) if self.several && self.certainty() != Certainty::Exact => several(gaps),
             Part::Bulk(_) if self.several && self.recorded.bulk != BulkShape::None => several(gaps),
-            Part::Sink(_) if self.several && !self.recorded.sinks.is_empty() => several(gaps),
+            Part::Sink(_) | Part::SinkKind(_) if self.several && !self.recorded.sinks.is_empty() => {
+                several(gaps)
+            }
+            Part::BulkShape(_) if self.several && self.recorded.bulk != BulkShape::None => several(gaps),
             other => self.live(other),
         }
     }
@@ -193,7 +203,16 @@ fn askings(condition: &Condition) -> usize {
     let of = |part: &Part| match part {
         Part::Any(conditions) | Part::All(conditions) => conditions.iter().map(askings).sum(),
         Part::Not(condition) => askings(condition).saturating_mul(2),
-        Part::Person(_) | Part::Groups(_) | Part::Database(_) | Part::Client(_) | Part::Network(_) => 0,
+        Part::Person(_)
+        | Part::Groups(_)
+        | Part::Database(_)
+        | Part::DbUser(_)
+        | Part::Client(_)
+        | Part::Network(_)
+        | Part::Time(..)
+        | Part::Signal(_)
+        | Part::Risk(_)
+        | Part::Purpose(_) => 0,
         // `bulk: false` is met by one of them although not by all together.
         Part::Bulk(false) | Part::Sink(false) => 2,
         _ => 1,

@@ -86,7 +86,7 @@ impl Known {
         Then {
             map: map_sha256.and_then(|sha256| self.maps.get(sha256)),
             is_same_map: map_sha256 == Some(candidate.map_sha256()),
-            risk: rules.and_then(Ruleset::risk),
+            rules,
             is_planned: false,
         }
     }

@@ -69,7 +69,7 @@ impl<'t> Trial<'t> {
         (person_number, person): (u32, &Person),
         at: Timestamp,
     ) -> &Outcome {
-        let minute = if self.rules.looks_at_clock() { at.micros().div_euclid(MINUTE) } else { 0 };
+        let minute = if self.rules.asks_for_time() { at.micros().div_euclid(MINUTE) } else { 0 };
         let (rules, known, tape) = (self.rules, self.known, self.tape);
         let key = (shape_number, person_number, minute);
         self.decided.entry(key).or_insert_with(|| decide(rules, known, tape, shape, person, at))
@@ -101,7 +101,7 @@ fn decide(
                 && before.is_some_and(|before| before.sha256() == rules.sha256() || hung(before))
         };
     let outcome = outcome(rules.replay(&recorded, then), &recorded);
-    if rules.looks_at_clock() {
+    if rules.asks_for_time() {
         // A window may have begun or ended between the decision and its record.
         recorded.at = Timestamp::from_micros(at.micros().saturating_sub(LAG));
         let earlier = self::outcome(rules.replay(&recorded, then), &recorded);
@@ -186,6 +186,8 @@ pub(crate) fn recorded(shape: &Shape, person: &Person, at: Timestamp) -> Option<
         estimated_by: shape.estimated_by.unwrap_or(Estimator::Catalog),
         parameters: shape.parameters,
         buckets: buckets.collect::<Option<_>>()?,
+        functions: shape.functions.iter().cloned().collect(),
+        purpose: shape.purpose.clone(),
         signals: signals.collect::<Option<_>>()?,
         shortened: shape.cut,
         at,
