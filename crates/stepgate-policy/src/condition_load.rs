@@ -16,7 +16,7 @@ use crate::never;
 use crate::predicate_load;
 use crate::present::{Names, PurposeTest};
 use crate::read::{self, Fields};
-use crate::report::Report;
+use crate::report::{Report, closest};
 use crate::risk::{MAX_RISK, RiskSettings};
 use crate::signal::Signal;
 use crate::time_load;
@@ -270,17 +270,17 @@ fn touch(report: &mut Report<'_>, fields: &Fields<'_>, map: Option<&Map>) -> Opt
     let touch = Touch {
         tables: hashed(list(report, fields, "tables", |report, node, what| {
             let name = keyed(report, node, what, key::relation)?;
-            if map.is_some_and(|map| !map.lists(&name)) {
-                not_in_map(report, node.at, &name.to_string(), &format!("{name}: {{}}"));
+            if let Some(map) = map.filter(|map| !map.lists(&name)) {
+                not_in_map(report, node.at, &name.to_string(), &format!("{name}: {{}}"), &map.names().0);
                 return None;
             }
             Some(name)
         })),
         columns: hashed(list(report, fields, "columns", |report, node, what| {
             let name = keyed(report, node, what, key::column)?;
-            if map.is_some_and(|map| !map.lists_column(&name)) {
+            if let Some(map) = map.filter(|map| !map.lists_column(&name)) {
                 let entry = format!("{}: {{columns: {{...}}}}", name.relation);
-                not_in_map(report, node.at, &name.to_string(), &entry);
+                not_in_map(report, node.at, &name.to_string(), &entry, &map.names().1);
                 return None;
             }
             Some(name)
@@ -310,12 +310,13 @@ pub(crate) fn columns(
     hashed(list(report, fields, name, |report, node, what| keyed(report, node, what, key::column)))
 }
 
-fn not_in_map(report: &mut Report<'_>, at: Place, name: &str, entry: &str) {
-    report.error_with_help(
-        at,
-        format!("{name} is not in the map, so that the rule would never match"),
-        format!("check the spelling, or list it in the map: {entry}"),
-    );
+fn not_in_map(report: &mut Report<'_>, at: Place, name: &str, entry: &str, known: &BTreeSet<String>) {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let help = match closest(name, &known) {
+        Some(near) => format!("did you mean {near}? If not, list it in the map: {entry}"),
+        None => format!("check the spelling, or list it in the map: {entry}"),
+    };
+    report.error_with_help(at, format!("{name} is not in the map, so that the rule would never match"), help);
 }
 
 fn class(report: &mut Report<'_>, node: &Node, map: Option<&Map>) -> Option<ClassTest> {

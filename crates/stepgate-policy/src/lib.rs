@@ -27,11 +27,20 @@ mod map;
 mod map_load;
 mod never;
 mod notifying;
+mod observe;
+mod observe_origin;
+mod observe_reach;
 mod policy;
 mod policy_load;
 mod predicate;
 mod predicate_load;
 mod present;
+mod profile;
+mod profile_habit;
+mod profile_hours;
+mod profile_sketch;
+mod profile_subjects;
+mod profile_tally;
 mod read;
 mod recorded;
 mod report;
@@ -63,15 +72,19 @@ pub use errors::{Errors, LoadError};
 pub use explain::{Clause, Holds, RuleExplained};
 pub use limit_load::parse_size;
 pub use map::{Entries, Map};
+pub use observe::{Scene, observe};
+pub use observe_origin::{Origin, OriginKey, Place, Places};
+pub use observe_reach::Reach;
 pub use policy::InTransaction;
+pub use profile::{Deed, MAX_PROFILE_BYTES, Profile, Teaching, Verdict};
 pub use read::parse_duration;
 pub use recorded::{
     Gap, Recorded, RecordedBucket, RecordedBy, RecordedColumn, RecordedDoubts, Replayed, Then,
     recorded_column, recorded_comparison, recorded_relation,
 };
 pub use risk::{
-    DormantAccount, FarSessions, ImpossibleTravel, InteractiveService, MAX_RISK, NewFactor, NewNetwork,
-    Repeated, RiskSettings, UnusualHour, Velocity, Volume,
+    Counted, DormantAccount, FarSessions, ImpossibleTravel, InteractiveService, MAX_RISK, NewFactor,
+    Repeated, RiskSettings, UnusualHour, VelocityLimit, Volume,
 };
 pub use ruleset::Ruleset;
 pub use signal::{NoSignal, Observation, Signal, Signals, Weighed};

@@ -166,6 +166,16 @@ impl Map {
         self.databases.values().any(|db| db.thresholds(column).is_some())
     }
 
+    /// All relations that it lists, of any database, and the columns that it names.
+    pub(crate) fn names(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let entries = || self.databases.values().flat_map(|database| &database.relations);
+        let column = |(name, entry): (&RelationName, &Relation)| {
+            let of = |column: &String| ColumnName::new(name.clone(), column.clone()).to_string();
+            entry.columns.keys().map(of).collect::<Vec<_>>()
+        };
+        (entries().map(|(name, _)| name.to_string()).collect(), entries().flat_map(column).collect())
+    }
+
     /// Whether any database lists this relation.
     pub(crate) fn lists(&self, relation: &RelationName) -> bool {
         self.databases.values().any(|db| db.relations.contains_key(relation))

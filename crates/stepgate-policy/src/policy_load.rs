@@ -43,7 +43,7 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let approvals = approval_load::load(report, fields.get("approvals"), hold);
     let declared = declared(&fields);
     let services = services(report, fields.get("defaults"), &approvals, &declared);
-    let risk = fields.get("risk").and_then(|node| risk_load::load(report, node));
+    let risk = fields.get("risk").and_then(|node| risk_load::load(report, node, map));
     // Where it is wrong, what rules ask of it is not, as well.
     let weights = risk.clone().or_else(|| fields.get("risk").map(|_| RiskSettings::of_all()));
     let against = Against { map, risk: weights.as_ref() };

@@ -78,6 +78,11 @@ pub(crate) enum PurposeTest {
 }
 
 impl PurposeTest {
+    /// Whether it names this very word.
+    pub(crate) fn names(&self, word: &str) -> bool {
+        matches!(self, Self::OneOf(names) if names.exact.contains(word))
+    }
+
     pub(crate) fn holds(&self, who: &Circumstances) -> bool {
         let purpose = who.purpose.as_deref().filter(|purpose| !purpose.is_empty());
         match self {

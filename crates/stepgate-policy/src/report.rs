@@ -100,7 +100,8 @@ impl<'a> Report<'a> {
     }
 }
 
-fn closest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+/// The word of those that is nearest, where any is near.
+pub(crate) fn closest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let lower = name.to_lowercase();
     let distance = |word: &str| strsim::osa_distance(&lower, &word.to_lowercase());
     let limit = (name.chars().count() / 3).max(1);

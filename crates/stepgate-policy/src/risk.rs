@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
+use stepgate_types::Timestamp;
+
+use crate::observe_reach::class_token;
+use crate::profile::Teaching;
 use crate::signal::{Signal, Signals, Weighed};
 use crate::time_window::TimeWindow;
 
@@ -13,14 +18,14 @@ pub const MAX_RISK: u32 = 100;
 pub struct RiskSettings {
     /// By the order of [`Signal::ALL`]; 0 is none.
     pub(crate) weights: [u32; Signal::ALL.len()],
-    /// `new_network:`.
-    pub new_network: NewNetwork,
+    /// `learning:` and `probation:`.
+    pub teaching: Teaching,
     /// `impossible_travel:`.
     pub impossible_travel: ImpossibleTravel,
     /// `unusual_hour:`.
     pub unusual_hour: UnusualHour,
-    /// `velocity:`.
-    pub velocity: Velocity,
+    /// `velocity:`, a limit each.
+    pub velocity: Vec<VelocityLimit>,
     /// `volume:`.
     pub volume: Volume,
     /// `dormant_account:`.
@@ -41,14 +46,12 @@ impl RiskSettings {
     /// What a signal adds to the risk where it fires, from 1 to [`MAX_RISK`]; `None`: nobody need look for it.
     #[must_use]
     pub fn weight(&self, signal: Signal) -> Option<u32> {
-        let at = Signal::ALL.iter().position(|it| *it == signal)?;
-        self.weights.get(at).copied().filter(|weight| *weight > 0)
+        self.weights.get(signal as usize).copied().filter(|weight| *weight > 0)
     }
 
     /// Gives a signal this weight, at most [`MAX_RISK`]; with 0, nobody looks for it.
     pub fn weigh(&mut self, signal: Signal, weight: u32) {
-        let at = Signal::ALL.iter().position(|it| *it == signal);
-        if let Some(slot) = at.and_then(|at| self.weights.get_mut(at)) {
+        if let Some(slot) = self.weights.get_mut(signal as usize) {
             *slot = weight.min(MAX_RISK);
         }
     }
@@ -61,8 +64,7 @@ impl RiskSettings {
     /// Whether other settings have this signal fire at the same.
     #[must_use]
     pub fn looks_alike(&self, other: &Self, signal: Signal) -> bool {
-        match signal {
-            Signal::NewNetwork => self.new_network == other.new_network,
+        let alike = match signal {
             Signal::ImpossibleTravel => self.impossible_travel == other.impossible_travel,
             Signal::UnusualHour => self.unusual_hour == other.unusual_hour,
             Signal::Velocity => self.velocity == other.velocity,
@@ -71,21 +73,30 @@ impl RiskSettings {
             Signal::FailedFactors => self.failed_factors == other.failed_factors,
             Signal::NewFactor => self.new_factor == other.new_factor,
             Signal::ManyDenials => self.many_denials == other.many_denials,
-            Signal::FarSessions => {
-                self.far_sessions == other.far_sessions && self.new_network == other.new_network
-            }
+            Signal::FarSessions => self.far_sessions == other.far_sessions,
             Signal::InteractiveService => self.interactive_service == other.interactive_service,
-            Signal::GeoChange
+            Signal::NewNetwork
+            | Signal::GeoChange
             | Signal::NewClient
             | Signal::NewFingerprint
             | Signal::FirstSeenTable
             | Signal::FirstSeenLabel => true,
-        }
+        };
+        // How people are learned decides what is new of them.
+        alike && self.teaching == other.teaching
     }
 
     /// The signals that have a weight.
     pub fn signals(&self) -> impl Iterator<Item = Signal> {
         Signal::ALL.into_iter().filter(|signal| self.weight(*signal).is_some())
+    }
+
+    /// Whether a signal that has a weight asks where addresses are.
+    #[must_use]
+    pub fn needs_places(&self) -> bool {
+        [Signal::GeoChange, Signal::ImpossibleTravel, Signal::FarSessions]
+            .into_iter()
+            .any(|signal| self.weight(signal).is_some())
     }
 
     /// The sum of the weights of those that fire, at most [`MAX_RISK`].
@@ -110,22 +121,6 @@ impl RiskSettings {
     }
 }
 
-/// Which addresses are of one network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NewNetwork {
-    /// Length of the prefix of IPv4 networks, in bits.
-    pub ipv4_prefix: u8,
-    /// And of IPv6 networks.
-    pub ipv6_prefix: u8,
-}
-
-impl Default for NewNetwork {
-    /// What a provider gives one site as a rule.
-    fn default() -> Self {
-        Self { ipv4_prefix: 24, ipv6_prefix: 48 }
-    }
-}
-
 /// How fast nobody travels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImpossibleTravel {
@@ -147,50 +142,93 @@ pub struct UnusualHour {
     pub schedule: Option<TimeWindow>,
     /// Whether hours are unusual, too, at which the person has not worked before.
     pub learned: bool,
+    /// By whose clocks these are told apart.
+    pub zone: TimeZone,
 }
 
 impl Default for UnusualHour {
     fn default() -> Self {
-        Self { schedule: None, learned: true }
+        Self { schedule: None, learned: true, zone: TimeZone::UTC }
     }
 }
 
-/// How much in a window is too much; `None` counts nothing.
+impl UnusualHour {
+    /// How many seconds its clocks are ahead of UTC.
+    pub(crate) fn offset(&self, at: Timestamp) -> i32 {
+        let at = jiff::Timestamp::from_microsecond(at.micros());
+        at.map_or(0, |at| self.zone.to_offset(at).seconds())
+    }
+}
+
+/// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Velocity {
-    /// Statements that touch a label.
-    pub statements: Option<u64>,
-    /// Rows delivered.
-    pub rows: Option<u64>,
-    /// Rows delivered by statements that read the most sensitive class of the map.
-    pub restricted_rows: Option<u64>,
-    /// Bytes delivered.
-    pub bytes: Option<u64>,
-    /// Distinct subjects whose rows were read (`subject_key` of the map).
-    pub subjects: Option<u64>,
+pub enum Counted {
+    /// Statements that went on.
+    Statements,
+    /// Rows that went to the client.
+    Rows,
+    /// Bytes of rows and COPY data.
+    Bytes,
+    /// Distinct subjects (`subject_key` of the map, where that is tracked).
+    Subjects,
+}
+
+/// How much in a window is too much.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VelocityLimit {
+    /// Of what.
+    pub counted: Counted,
+    /// Only what statements do that read this class or a more sensitive one.
+    pub class: Option<String>,
+    /// From so much on.
+    pub most: u64,
     /// The window.
     pub per: Duration,
+    /// That class and those above it, as profiles know them.
+    pub(crate) classes: Option<Box<[u32]>>,
+    /// As records show it.
+    pub(crate) shown: String,
 }
 
-impl Default for Velocity {
-    fn default() -> Self {
-        let per = Duration::from_secs(3600);
-        Self { statements: None, rows: None, restricted_rows: None, bytes: None, subjects: None, per }
+impl VelocityLimit {
+    /// So much in a window; `classes` are the names of the classes that count, where not all statements do, the one that
+    /// the policy names first.
+    #[must_use]
+    pub fn new(counted: Counted, classes: Option<&[&str]>, most: u64, per: Duration) -> Self {
+        let class = classes.and_then(|all| all.first().copied());
+        let what = match counted {
+            Counted::Statements => "statements",
+            Counted::Rows => "rows",
+            Counted::Bytes => "bytes",
+            Counted::Subjects => "subjects",
+        };
+        let of = class.map(|class| format!("{class} ")).unwrap_or_default();
+        Self {
+            counted,
+            class: class.map(str::to_owned),
+            most,
+            per,
+            classes: classes.map(|all| all.iter().map(|class| class_token(class)).collect()),
+            shown: format!("{most} {of}{what} per {}", crate::read::show_duration(per)),
+        }
     }
 }
 
-/// When a statement's rows are many for the person.
+/// When it is much for the person: what went out in the last hour, or what a statement is estimated to return, against
+/// what 95 of 100 of their hours did not exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Volume {
-    /// So many times what the person usually reads.
+    /// So many times as much.
     pub times: u32,
-    /// And at least so many rows.
+    /// And at least so many rows …
     pub rows: u64,
+    /// … or bytes.
+    pub bytes: u64,
 }
 
 impl Default for Volume {
     fn default() -> Self {
-        Self { times: 10, rows: 1000 }
+        Self { times: 10, rows: 1000, bytes: 10 << 20 }
     }
 }
 
@@ -238,7 +276,7 @@ impl Default for NewFactor {
 /// From which distance on another session is far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FarSessions {
-    /// Kilometres. Where no place is known, sessions of different networks are far.
+    /// Kilometres. Where no place is known, none is far.
     pub km: u32,
 }
 
@@ -253,6 +291,17 @@ impl Default for FarSessions {
 pub struct InteractiveService {
     /// `application_name`s; one with `*` at its end stands for all that begin so. Case does not count.
     pub clients: Vec<String>,
+}
+
+impl InteractiveService {
+    /// Whether people type into a client that calls itself so.
+    pub(crate) fn is(&self, client: &str) -> bool {
+        let same = |pattern: &String| match pattern.strip_suffix('*') {
+            Some(begins) => client.get(..begins.len()).is_some_and(|head| head.eq_ignore_ascii_case(begins)),
+            None => client.eq_ignore_ascii_case(pattern),
+        };
+        self.clients.iter().any(same)
+    }
 }
 
 impl Default for InteractiveService {

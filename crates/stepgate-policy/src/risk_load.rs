@@ -2,27 +2,40 @@
 
 use std::time::Duration;
 
+use crate::map::Map;
 use crate::read::{self, Fields};
 use crate::report::Report;
-use crate::risk::{MAX_RISK, Repeated, RiskSettings, Velocity};
+use crate::risk::{Counted, MAX_RISK, Repeated, RiskSettings, VelocityLimit};
 use crate::signal::Signal;
 use crate::time_load;
 use crate::yaml::{Key, Node, Value};
 
-/// The longest window in which anything is counted: beyond it, nobody remembers why.
-const MAX_WINDOW: Duration = Duration::from_secs(7 * 86_400);
+/// The longest window in which anything is counted: profiles know the last day.
+const MAX_WINDOW: Duration = Duration::from_secs(86_400);
+/// The window of `velocity`, where it says none.
+const HOUR: Duration = Duration::from_secs(3600);
+/// The most limits of `velocity`.
+const MAX_LIMITS: usize = 16;
 /// The longest that an account can be idle, or a factor new.
 const MAX_AGE: Duration = Duration::from_secs(2 * 366 * 86_400);
 /// The most that is counted.
 const MOST: u32 = 1_000_000;
 
+/// What `velocity` counts.
+const COUNTED: [(&str, Counted); 4] = [
+    ("statements", Counted::Statements),
+    ("rows", Counted::Rows),
+    ("bytes", Counted::Bytes),
+    ("subjects", Counted::Subjects),
+];
+const COUNTED_AND_PER: [&str; 5] = ["statements", "rows", "bytes", "subjects", "per"];
+
 /// Signals that have settings, and the keys of these.
-pub(crate) const SETTINGS: [(Signal, &[&str]); 11] = [
-    (Signal::NewNetwork, &["ipv4_prefix", "ipv6_prefix"]),
+pub(crate) const SETTINGS: [(Signal, &[&str]); 10] = [
     (Signal::ImpossibleTravel, &["kmh"]),
     (Signal::UnusualHour, &["outside", "days", "tz", "learned"]),
-    (Signal::Velocity, &["statements", "rows", "restricted_rows", "bytes", "subjects", "per"]),
-    (Signal::Volume, &["times", "rows"]),
+    (Signal::Velocity, &COUNTED_AND_PER),
+    (Signal::Volume, &["times", "rows", "bytes"]),
     (Signal::DormantAccount, &["after"]),
     (Signal::FailedFactors, &["count", "per"]),
     (Signal::NewFactor, &["within"]),
@@ -31,9 +44,9 @@ pub(crate) const SETTINGS: [(Signal, &[&str]); 11] = [
     (Signal::InteractiveService, &["clients"]),
 ];
 
-pub(crate) fn load(report: &mut Report<'_>, node: &Node) -> Option<RiskSettings> {
+pub(crate) fn load(report: &mut Report<'_>, node: &Node, map: Option<&Map>) -> Option<RiskSettings> {
     let names = SETTINGS.iter().map(|(signal, _)| signal.as_str());
-    let known: Vec<&str> = ["signals"].into_iter().chain(names).collect();
+    let known: Vec<&str> = ["signals", "learning", "probation"].into_iter().chain(names).collect();
     let fields = Fields::read(report, node, "`risk`", &known, &[])?;
     let mut risk = RiskSettings::default();
     let weights = fields.require(report, "`risk`", "signals")?;
@@ -60,17 +73,26 @@ pub(crate) fn load(report: &mut Report<'_>, node: &Node) -> Option<RiskSettings>
         }
         if signal == Signal::UnusualHour {
             unusual_hour(report, &mut risk, node);
+        } else if signal == Signal::Velocity {
+            risk.velocity = velocity(report, map, node);
         } else if let Some(fields) = Fields::read(report, node, &what, keys, &[]) {
             settings(report, &mut risk, signal, &what, &fields);
         }
     }
-    if risk.weight(Signal::Velocity).is_some()
-        && risk.velocity == (Velocity { per: risk.velocity.per, ..Velocity::default() })
-    {
+    if let Some((_, node)) = fields.entry("learning") {
+        set(&mut risk.teaching.learning, read::duration(report, node, "`learning`", MAX_AGE));
+    }
+    if let Some((_, node)) = fields.entry("probation") {
+        risk.teaching.probation = match &node.value {
+            Value::Text(text) if text == "never" => None,
+            _ => read::duration(report, node, "`probation`", MAX_AGE),
+        };
+    }
+    if risk.weight(Signal::Velocity).is_some() && fields.entry("velocity").is_none() {
         report.error_with_help(
             fields.entry("signals").map_or(node.at, |(key, _)| key.at),
             "`velocity` has a weight, and nothing says how much is too much",
-            "add velocity: {rows: 5000, per: 1h} to `risk` (statements, rows, restricted_rows, bytes, subjects)",
+            "add velocity: {rows: 5000, per: 1h} to `risk` (statements, rows, bytes, subjects, or with a class: restricted_rows)",
         );
     }
     Some(risk)
@@ -99,15 +121,11 @@ fn settings(
     fields: &Fields<'_>,
 ) {
     match signal {
-        Signal::NewNetwork => {
-            prefix(report, fields, "ipv4_prefix", 32, &mut risk.new_network.ipv4_prefix);
-            prefix(report, fields, "ipv6_prefix", 128, &mut risk.new_network.ipv6_prefix);
-        }
         Signal::ImpossibleTravel => set(&mut risk.impossible_travel.kmh, number(report, fields, "kmh")),
-        Signal::Velocity => velocity(report, &mut risk.velocity, fields),
         Signal::Volume => {
             set(&mut risk.volume.times, number(report, fields, "times"));
             set(&mut risk.volume.rows, number(report, fields, "rows").map(u64::from));
+            set(&mut risk.volume.bytes, fields.get("bytes").and_then(|node| size(report, node, "`bytes`")));
         }
         Signal::DormantAccount => {
             set(&mut risk.dormant_account.after, duration(report, fields, what, "after", MAX_AGE));
@@ -125,7 +143,9 @@ fn settings(
                 risk.interactive_service.clients = clients.map(str::to_owned).collect();
             }
         }
-        Signal::GeoChange
+        Signal::NewNetwork
+        | Signal::GeoChange
+        | Signal::Velocity
         | Signal::NewClient
         | Signal::NewFingerprint
         | Signal::UnusualHour
@@ -139,15 +159,20 @@ fn unusual_hour(report: &mut Report<'_>, risk: &mut RiskSettings, node: &Node) {
     let what = "`unusual_hour`";
     let keys = ["outside", "days", "tz", "learned"];
     let Some(fields) = Fields::read(report, node, what, &keys, &[]) else { return };
-    let hours = ["outside", "days", "tz"].into_iter().find_map(|name| fields.entry(name));
+    if fields.get("outside").is_none() && fields.get("days").is_none() {
+        // Only by whose clocks hours are learned.
+        set(&mut risk.unusual_hour.zone, fields.get("tz").and_then(|node| time_load::zone(report, node)));
+    }
+    let hours = ["outside", "days"].into_iter().find_map(|name| fields.entry(name));
     if let Some((key, _)) = hours {
         // Once somebody has said when people work, that alone counts, unless they say otherwise.
         risk.unusual_hour.learned = false;
         if fields.get("outside").is_none() {
             report.error(key.at, format!("{what} needs `outside`: the hours at which people work"));
         } else {
-            risk.unusual_hour.schedule =
-                time_load::window(report, node.at, &fields, what).map(|(window, _)| window);
+            let window = time_load::window(report, node.at, &fields, what).map(|(window, _)| window);
+            set(&mut risk.unusual_hour.zone, window.as_ref().map(|window| window.zone.clone()));
+            risk.unusual_hour.schedule = window;
         }
     }
     if let Some(node) = fields.get("learned")
@@ -162,29 +187,88 @@ fn unusual_hour(report: &mut Report<'_>, risk: &mut RiskSettings, node: &Node) {
     }
 }
 
-fn velocity(report: &mut Report<'_>, velocity: &mut Velocity, fields: &Fields<'_>) {
-    for (name, slot) in [
-        ("statements", &mut velocity.statements),
-        ("rows", &mut velocity.rows),
-        ("restricted_rows", &mut velocity.restricted_rows),
-        ("subjects", &mut velocity.subjects),
-    ] {
-        set(slot, number(report, fields, name).map(|count| Some(u64::from(count))));
+/// `{restricted_rows: 500, rows: 5000, per: 1h}`, or a list of such.
+fn velocity(report: &mut Report<'_>, map: Option<&Map>, node: &Node) -> Vec<VelocityLimit> {
+    let windows = match &node.value {
+        Value::Map(_) => Some(std::slice::from_ref(node)),
+        _ => read::items(report, node, "`velocity`"),
+    };
+    let mut limits = Vec::new();
+    for node in windows.unwrap_or_default() {
+        let Some(entries) = read::map(report, node, "`velocity`") else { continue };
+        let per = entries.iter().find(|(key, _)| key.name == "per");
+        let per =
+            per.map_or(Some(HOUR), |(_, node)| read::duration(report, node, "`velocity.per`", MAX_WINDOW));
+        let mut any = false;
+        for (key, node) in entries {
+            if key.name == "per" {
+                continue;
+            }
+            any = true;
+            let Some((counted, classes)) = counted(report, map, key) else { continue };
+            let most = match counted {
+                Counted::Bytes => size(report, node, &format!("`{}`", key.name)),
+                _ => read::integer(report, node, &format!("`{}`", key.name), 1..=MOST).map(u64::from),
+            };
+            if let (Some(most), Some(per)) = (most, per) {
+                limits.push(VelocityLimit::new(counted, classes.as_deref(), most, per));
+            }
+        }
+        if !any {
+            report.error(node.at, "`velocity` says nothing that is counted");
+        }
     }
-    if let Some(node) = fields.get("bytes") {
-        velocity.bytes = size(report, node);
+    if limits.len() > MAX_LIMITS {
+        report.error(node.at, format!("`velocity` has more than {MAX_LIMITS} limits"));
+        limits.truncate(MAX_LIMITS);
     }
-    set(&mut velocity.per, duration(report, fields, "`velocity`", "per", MAX_WINDOW));
+    limits
 }
 
-fn size(report: &mut Report<'_>, node: &Node) -> Option<u64> {
+/// `rows`, or `restricted_rows`: with the class, and those above it.
+fn counted<'m>(
+    report: &mut Report<'_>,
+    map: Option<&'m Map>,
+    key: &'m Key,
+) -> Option<(Counted, Option<Vec<&'m str>>)> {
+    let name = key.name.as_str();
+    let words = COUNTED.iter().find_map(|(word, counted)| {
+        let class = name.strip_suffix(word)?;
+        Some((class.strip_suffix('_').or(class.is_empty().then_some(""))?, *counted))
+    });
+    let Some((class, counted)) = words else {
+        let known = COUNTED_AND_PER.into_iter();
+        report.unknown_word(key.at, format!("`velocity` has no key `{name}`"), name, known);
+        return None;
+    };
+    if class.is_empty() {
+        return Some((counted, None));
+    }
+    if counted == Counted::Subjects {
+        let help = "use subjects: only those of tables with a `subject_key` are counted anyhow";
+        report.error_with_help(key.at, "subjects are not counted by class", help);
+        return None;
+    }
+    // Errors of the map are told by themselves.
+    let map = map?;
+    let Some(least) = map.classes.iter().find(|known| known.name == class) else {
+        let known = map.classes.iter().map(|class| class.name.as_str());
+        report.unknown_word(key.at, format!("the map has no class `{class}`"), class, known);
+        return None;
+    };
+    let above = map.classes.iter().filter(|known| known.rank > least.rank);
+    let classes = std::iter::once(least).chain(above).map(|class| class.name.as_str());
+    Some((counted, Some(classes.collect())))
+}
+
+fn size(report: &mut Report<'_>, node: &Node, what: &str) -> Option<u64> {
     let size = match &node.value {
-        Value::Int(bytes) => Some(*bytes),
         Value::Text(text) => crate::parse_size(text),
         _ => None,
     };
+    let size = size.filter(|bytes| *bytes > 0);
     if size.is_none() {
-        report.error(node.at, "`bytes` is a size such as 64KiB, 5MiB or 1GB");
+        report.error(node.at, format!("{what} is a size such as 64KiB, 5MiB or 1GB, and more than zero"));
     }
     size
 }
@@ -202,11 +286,6 @@ fn set<T>(slot: &mut T, value: Option<T>) {
 
 fn number(report: &mut Report<'_>, fields: &Fields<'_>, name: &str) -> Option<u32> {
     fields.get(name).and_then(|node| read::integer(report, node, &format!("`{name}`"), 1..=MOST))
-}
-
-fn prefix(report: &mut Report<'_>, fields: &Fields<'_>, name: &str, most: u32, slot: &mut u8) {
-    let bits = fields.get(name).and_then(|node| read::integer(report, node, &format!("`{name}`"), 1..=most));
-    set(slot, bits.and_then(|bits| u8::try_from(bits).ok()));
 }
 
 fn duration(

@@ -45,7 +45,7 @@ impl Ruleset {
     }
 
     /// The compiled policy.
-    pub(crate) fn policy(&self) -> &Policy {
+    pub(crate) const fn policy(&self) -> &Policy {
         &self.policy
     }
 

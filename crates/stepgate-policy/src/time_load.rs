@@ -134,7 +134,7 @@ fn days(report: &mut Report<'_>, node: &Node) -> Option<u8> {
     Some(all)
 }
 
-fn zone(report: &mut Report<'_>, node: &Node) -> Option<TimeZone> {
+pub(crate) fn zone(report: &mut Report<'_>, node: &Node) -> Option<TimeZone> {
     let name = read::text(report, node, "`tz`")?;
     let zone = TimeWindow::zone(name);
     if zone.is_none() {

@@ -234,7 +234,12 @@ fn a_broken_condition_is_refused_with_place_excerpt_and_suggestion() {
         ("{class: \">=restrcted\"}", "\">=restrcted\"", "no class `restrcted`", "did you mean"),
         ("{labels: [ssn, emial]}", "emial", "the map has no label `emial`", "did you mean `email`?"),
         ("{labels: []}", "[", "an empty list", ""),
-        ("{tables: [public.custmers]}", "public.custmers", "public.custmers is not in the map", "check"),
+        (
+            "{tables: [public.custmers]}",
+            "public.custmers",
+            "public.custmers is not in the map",
+            "did you mean public.customers?",
+        ),
         ("{tables: [customers]}", "customers", "with its schema", ""),
         ("{columns: [public.customers.snn]}", "public.customers.snn", "not in the map", ""),
         ("{columns: [public.customers]}", "public.customers", "schema.table.column", ""),

@@ -17,14 +17,14 @@ mod subjects;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use stepgate_policy::{Circumstances, Decision, Touched};
+use stepgate_policy::{Circumstances, Decision, Origin, Touched};
 use stepgate_record::{Event, Permit};
 use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
-use stepgate_store::{Change, LogError, PendingRelease};
+use stepgate_store::{Change, LogError, PendingRelease, ProfileOf};
 use stepgate_types::{
     Action, Certainty, ColumnName, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
     StatementId, SubjectKind, Use, Who,
@@ -34,13 +34,14 @@ use stepgate_wire::Problem;
 pub use self::ahead::{AskAhead, CannotAsk};
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
-use self::known::{Besides, Known, When};
+use self::known::{Known, When};
 use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
 use crate::Credentials;
 use crate::database::{Database, View};
 use crate::gate::Gate;
+use crate::manner::Manner;
 use crate::refusal;
 use crate::sessions::SessionInfo;
 use crate::taint::Stored;
@@ -63,6 +64,10 @@ pub(crate) struct Judge {
     /// For how long the server lets the open transaction go on, where it limits that.
     pub(crate) transaction_left: Option<Duration>,
     known: Known,
+    /// What the client's program looks like; `None`: there is none, as where people ask ahead of time.
+    manner: Option<Manner>,
+    /// Where the session comes from and whose habits it is held against, once a policy has asked.
+    origin: OnceLock<(Origin, ProfileOf)>,
 }
 
 /// What becomes of a statement.
@@ -99,14 +104,32 @@ impl Judge {
         // Its first record is on disk: what stands for the person is known, and nothing need be looked up again.
         let named = gate.log.subjects().who(SubjectKind::Person, person.as_str());
         let transaction_left = None;
-        let known = Known::default();
-        Self { gate, database, session, person, named, role, address, client, transaction_left, known }
+        let (known, manner, origin) = (Known::default(), None, OnceLock::new());
+        Self {
+            gate,
+            database,
+            session,
+            person,
+            named,
+            role,
+            address,
+            client,
+            transaction_left,
+            known,
+            manner,
+            origin,
+        }
+    }
+
+    /// The same for a client whose program looks like that.
+    pub(crate) fn of_manner(self, manner: Manner) -> Self {
+        Self { manner: Some(manner), ..self }
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
     pub(crate) fn decide_as_before(&mut self, pending: &Pending, names: &SessionState) -> Option<Verdict> {
         let now = self.when();
-        let passes = self.known.of(pending, now, &*self.gate.clock, names.purpose.as_deref())?;
+        let passes = self.known.of(pending, now, names.purpose.as_deref())?;
         let statement = StatementId { session: self.session, number: pending.number };
         let (ticket, release) = match self.gate.log.try_ticket_again(statement, &passes.record).transpose()? {
             Ok(ticket) => ticket,
@@ -192,12 +215,10 @@ impl Judge {
         // Only then: what it is recorded by is no small thing to make.
         let plain = own.is_none() && !asked && decision.limit.is_none();
         if plain && let Some(event) = case.passes_on_ticket() {
-            let settled = |_: &Besides| {
-                again && view.rules.is_settled_by_facts(&self.database.config.name, &pending.facts)
-            };
-            let Some(besides) = Self::besides(&view, &who, by.0).filter(settled) else {
+            if !again || !view.rules.is_settled(&who, &view.bound, &pending.facts) {
                 return case.ticket(event).await;
-            };
+            }
+            let besides = Self::besides(&view, by.0);
             let passed = case.ticket(event.clone()).await?;
             self.known.passes(pending, (when, besides), &decision, &event);
             return Ok(passed);

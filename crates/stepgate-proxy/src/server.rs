@@ -323,7 +323,8 @@ async fn prepare(
     }
     record_opened(gate, &role, &info, client, who).await?;
     let address = peer::address(client.peer);
-    let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client);
+    let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client)
+        .of_manner(client.manner.clone());
     let opening = opening(&upstream, &registration);
     let tracked = judge.tracked_keys();
     let mut session = Session::new(Setup {

@@ -332,6 +332,9 @@ pub enum Event {
         /// Whether it covers what stores what it reads.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sink: Option<bool>,
+        /// The highest risk covered; records from before there was any have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        risk: Option<u32>,
         /// The only statements that it covers, where those were named beforehand: HMAC-SHA-256 (hex) of each under a
         /// key of the vault.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -462,6 +465,9 @@ pub enum Event {
         /// How many bytes of rows and COPY data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
+        /// The highest risk at which it lets through; records from before there was any have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        risk: Option<u32>,
     },
     /// A pass was used up, before its statement was forwarded. Whatever becomes of that, it is not given back.
     #[serde(rename = "pass.consumed")]

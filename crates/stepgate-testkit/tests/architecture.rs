@@ -19,7 +19,7 @@ const ALLOWED: [(&str, &str, &str); 13] = [
     ("session", "types record wire sql policy approval", "bytes serde_json thiserror"),
     (
         "store",
-        "types record approval",
+        "types record policy approval",
         "chacha20poly1305 data-encoding hmac rustix serde serde_json sha2 sled stringprep subtle tempfile thiserror tokio \
          tracing zeroize",
     ),
@@ -39,7 +39,7 @@ const ALLOWED: [(&str, &str, &str); 13] = [
     (
         "",
         "types record wire sql policy approval passkey session store proxy console testkit",
-        "clap comfy-table data-encoding ed25519-dalek fast_qr getrandom hmac jiff lettre rcgen rpassword rustix rustls \
+        "clap comfy-table data-encoding ed25519-dalek fast_qr getrandom hmac jiff lettre maxminddb rcgen rpassword rustix rustls \
          rustls-native-certs serde serde-saphyr serde_json sha2 tempfile tokio tracing tracing-subscriber ureq zeroize",
     ),
 ];

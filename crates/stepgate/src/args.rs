@@ -18,7 +18,7 @@ pub(crate) use audit::{
 
 pub(crate) use device::{DeviceCommand, EnrollDevice};
 
-pub(crate) use policy::PolicyCommand;
+pub(crate) use policy::{ExplainArgs, ExplainFormat, PolicyCommand, SchemaOf};
 pub(crate) use replay::{ReplayArgs, ReplayFormat, TuneArgs};
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has

@@ -14,6 +14,7 @@ mod enroll;
 mod exposure;
 mod failure;
 mod findings;
+mod geo;
 mod harmless;
 mod init;
 mod lint;

@@ -39,7 +39,29 @@ impl Texts {
 
 /// Both, read and compiled.
 pub(crate) fn load(config: &Config) -> Result<Ruleset, Failure> {
-    Texts::read(config)?.compile(config).map_err(|errors| invalid(&errors))
+    let rules = Texts::read(config)?.compile(config).map_err(|errors| invalid(&errors))?;
+    has_places(&rules, config)?;
+    Ok(rules)
+}
+
+/// Signals that ask where addresses are would be silent for ever where nothing tells.
+pub(crate) fn has_places(rules: &Ruleset, config: &Config) -> Result<(), Failure> {
+    if config.places.is_some() || !rules.risk().is_some_and(stepgate_policy::RiskSettings::needs_places) {
+        return Ok(());
+    }
+    let hint =
+        "places: GeoLite2-City.mmdb, a file in MaxMind's format of your own; or take these signals out";
+    let failure = Failure::usage(
+        "the policy weighs geo_change, impossible_travel or far_sessions, and the configuration names no `places`",
+    );
+    Err(Failure { hint: Some(hint.to_owned()), ..failure })
+}
+
+/// Both, from these files, whatever is configured.
+pub(crate) fn load_files(map: &Path, rules: &Path) -> Result<Ruleset, Failure> {
+    let (map_text, rules_text) = (read(map, "the PII map")?, read(rules, "the policy")?);
+    let name = |path: &Path| path.display().to_string();
+    Ruleset::load((&name(map), &map_text), (&name(rules), &rules_text)).map_err(|errors| invalid(&errors))
 }
 
 /// A map alone.

@@ -285,6 +285,7 @@ impl Case<'_> {
             has_sink: self.facts.has_sink,
             stores_rows: self.facts.stores_rows,
             action: self.decision.action,
+            risk: self.decision.risk.unwrap_or(0),
             approval: approval.name.clone(),
             policy_sha256: self.view.rules.sha256().to_owned(),
             limit: self.decision.limit,

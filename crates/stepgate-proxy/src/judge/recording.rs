@@ -76,9 +76,14 @@ impl Case<'_> {
             why: self.why(),
             risk: self.decision.risk,
             signals: self.signals(),
-            purpose: self.who.purpose.clone(),
+            purpose: self.purpose(),
             buckets: self.buckets(),
         }))
+    }
+
+    /// What the client says it wants the data for, in a word of the policy's: nothing else that it says is written down.
+    fn purpose(&self) -> Option<String> {
+        self.who.purpose.clone().filter(|it| self.view.rules.names_purpose(it))
     }
 
     /// What was seen of every signal that has a weight: also of those that do not fire, so that another policy can be

@@ -10,9 +10,11 @@ mod transaction;
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::path::PathBuf;
 
 use stepgate_policy::Map;
-use stepgate_sql::json_line;
+use stepgate_proxy::UpstreamConfig;
+use stepgate_sql::{Catalog, Facts, json_line};
 use stepgate_types::Label;
 
 use crate::args::AnalyzeArgs;
@@ -29,10 +31,59 @@ pub(crate) use self::split::split;
 
 /// Reads, analyses, prints.
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<(), Failure> {
+    with_stack(|| run_here(args))
+}
+
+/// Where a catalog comes from.
+pub(crate) enum CatalogOf<'a> {
+    /// SQL files, loaded into a throwaway PostgreSQL.
+    Schema(&'a [PathBuf]),
+    /// A server.
+    Upstream(Box<UpstreamConfig>),
+}
+
+/// What is known of the statements of one session.
+pub(crate) struct Analysed {
+    /// Each message and the facts of its statements.
+    pub(crate) messages: Vec<(String, Vec<Facts>)>,
+    /// As the server had it at the beginning.
+    pub(crate) catalog: Catalog,
+}
+
+/// Facts of each statement of `sql`, as one session would have them. `name` is the database's.
+pub(crate) fn facts_of(
+    sql: &str,
+    name: &str,
+    catalog: CatalogOf<'_>,
+    search_path: Option<&[String]>,
+) -> Result<Analysed, Failure> {
+    with_stack(|| {
+        let mut source = match catalog {
+            CatalogOf::Schema(files) => {
+                let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
+                Source::of_schema(&files, name, search_path)?
+            }
+            CatalogOf::Upstream(upstream) => Source::on(None, *upstream, search_path)?,
+        };
+        let catalog = source.catalog().clone();
+        let mut names = Names::default();
+        let mut messages = Vec::new();
+        for (_, sql) in split(sql) {
+            let facts = names.facts(sql, source.catalog(), source.session());
+            names.after(sql, &facts);
+            source.after(sql, &facts);
+            messages.push((sql.to_owned(), facts));
+        }
+        Ok(Analysed { messages, catalog })
+    })
+}
+
+/// On a thread that has room for statements nested deeply.
+fn with_stack<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
     let thread = std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(STACK);
         let handle = builder
-            .spawn_scoped(scope, || run_here(args))
+            .spawn_scoped(scope, work)
             .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
         handle.join().map_err(|_| Failure::usage("the analysis failed"))
     });

@@ -42,6 +42,21 @@ impl Source {
             Some(url) => (None, from_url(url, name)?),
             None => throwaway(schema, name).map(|(cluster, upstream)| (Some(cluster), upstream))?,
         };
+        Self::on(cluster, upstream, args.search_path.as_deref())
+    }
+
+    /// A throwaway server of the schema's files.
+    pub(super) fn of_schema(schema: &[&Path], name: &str, path: Option<&[String]>) -> Result<Self, Failure> {
+        let (cluster, upstream) = throwaway(schema, name)?;
+        Self::on(Some(cluster), upstream, path)
+    }
+
+    /// A session on that server.
+    pub(super) fn on(
+        cluster: Option<Cluster>,
+        upstream: UpstreamConfig,
+        path: Option<&[String]>,
+    ) -> Result<Self, Failure> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -49,7 +64,7 @@ impl Source {
         let catalog = runtime
             .block_on(load(&upstream))
             .map_err(|error| Failure::unreachable(format!("the database: {error}")))?;
-        let path = args.search_path.as_ref().map(|names| setting(names));
+        let path = path.map(setting);
         let path = runtime.block_on(effective(&upstream, path))?;
         Ok(Self {
             runtime,

@@ -79,6 +79,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let oidc = oidc::read(file, &mut top, problems);
     let limits = limits::read(&mut top, problems);
     let sealed_requests = top.flag("sealed_requests", problems).unwrap_or_default();
+    let places = top.text("places", problems).map(|(path, _)| relative_to(file, path));
     top.finish(problems);
     Some(Config {
         file: file.to_owned(),
@@ -99,6 +100,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         senders,
         limits,
         sealed_requests,
+        places,
     })
 }
 

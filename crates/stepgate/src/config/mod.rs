@@ -72,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) limits: stepgate_proxy::Limits,
     /// Whether open requests are kept encrypted, and go on after a restart.
     pub(crate) sealed_requests: bool,
+    /// Where addresses are: a file in MaxMind's format, if there is one.
+    pub(crate) places: Option<PathBuf>,
 }
 
 /// Where people's commands and browsers go.

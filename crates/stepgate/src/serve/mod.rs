@@ -2,6 +2,7 @@
 
 mod factors;
 mod foresee;
+mod habits;
 pub(crate) mod hardening;
 mod indexing;
 mod listen;
@@ -9,6 +10,7 @@ mod logging;
 mod notify;
 mod observed;
 mod passkeys;
+mod places;
 mod reload;
 mod warnings;
 
@@ -50,6 +52,8 @@ struct Ready {
     upstreams: Vec<UpstreamConfig>,
     tls: Option<ServerTls>,
     encryption: Encryption,
+    /// Where addresses are.
+    geo: crate::geo::Geo,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -105,7 +109,8 @@ fn prepare(config: &Config) -> Result<Ready, Failure> {
         tracing::warn!("no tls is configured: the gate listens on loopback only");
     }
     let (tls, encryption) = certificates(config)?;
-    Ok(Ready { rules, upstreams, tls, encryption })
+    let geo = places::load(config)?;
+    Ok(Ready { rules, upstreams, tls, encryption, geo })
 }
 
 /// The certificate as its files are now: for clients, and for the API.
@@ -144,6 +149,8 @@ async fn serve(
         console_url: Some(config.console.url.clone()),
         limits: config.limits,
         track_subjects: config.audit.track_subjects,
+        profiles: store.profiles()?,
+        places: Arc::new(ready.geo.clone()),
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let (drain, draining) = watch::channel(Shutdown::Serving);
@@ -198,11 +205,18 @@ async fn serve(
         let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
         async move { gate.keep_house(shutdown).await }
     });
-    tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), encryption, log, shutdown.clone()));
+    tasks.spawn(reload::watch(
+        config.clone(),
+        Arc::clone(&gate),
+        ready.geo,
+        encryption,
+        log,
+        shutdown.clone(),
+    ));
     // Whoever sees a door open may ask it to stop: a signal counts also before the first look is over.
     let early = tokio::select! {
         why = signals.next() => Some(why),
-        () = first_look(&gate) => None,
+        () = async { tokio::join!(first_look(&gate), habits::known(&gate)); } => None,
     };
     let mut sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, places, draining));
     output::print_line(&ready_line(config))?;

@@ -11,10 +11,11 @@ use stepgate_store::Log;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{hardening, notify};
+use super::{hardening, notify, places};
 use crate::config::{self, Config};
 use crate::failure::Failure;
-use crate::rules::Texts;
+use crate::geo::Geo;
+use crate::rules::{Texts, has_places};
 use crate::upstreams;
 
 /// How often map and policy are looked at. Polling also sees what editors and ConfigMaps do by renaming.
@@ -24,6 +25,7 @@ const POLL: Duration = Duration::from_secs(2);
 pub(super) async fn watch(
     started: Config,
     gate: Arc<Gate>,
+    geo: Geo,
     encryption: Arc<watch::Sender<Encryption>>,
     log: Log,
     mut shutdown: watch::Receiver<bool>,
@@ -46,6 +48,7 @@ pub(super) async fn watch(
             if let Some(new) = configuration(&started, &gate, &encryption, &log).await {
                 config = new;
             }
+            places::reload(&geo, &config).await;
         }
         match look(&config, &gate, &log, &seen, asked).await {
             Ok(sha256) => {
@@ -183,7 +186,12 @@ async fn look(config: &Config, gate: &Gate, log: &Log, seen: &str, asked: bool) 
         }
         return Ok(sha256);
     }
-    match texts.compile(config) {
+    let compiled = texts.compile(config).map_err(|errors| errors.to_string());
+    let compiled = compiled.and_then(|rules| match has_places(&rules, config) {
+        Ok(()) => Ok(rules),
+        Err(failure) => Err(failure.to_string()),
+    });
+    match compiled {
         Ok(rules) => match gate.set_rules(Arc::new(rules)).await {
             Ok(()) => tracing::info!(policy_sha256 = sha256, "map and policy loaded"),
             Err(error) => tracing::error!(%error, "map and policy not loaded; the rules in force stay"),
