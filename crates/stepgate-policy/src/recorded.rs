@@ -19,8 +19,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 use stepgate_sql::Comparison;
 use stepgate_types::{
-    BulkShape, Certainty, ColumnName, Estimator, GroupName, Kind, Label, PersonName, RelationName, Timestamp,
-    Use,
+    Action, BulkShape, Certainty, ColumnName, Estimator, GroupName, Kind, Label, PersonName, RelationName,
+    Timestamp, Use,
 };
 
 use crate::signal::Signals;
@@ -238,6 +238,18 @@ impl Ruleset {
     #[must_use]
     pub fn replay(&self, recorded: &Recorded, then: Then<'_>) -> Replayed {
         outcome::replay(self.map(), self.policy(), recorded, then)
+    }
+
+    /// The action of the rule of that name.
+    #[must_use]
+    pub fn rule_action(&self, name: &str) -> Option<Action> {
+        self.policy().rules.iter().find(|rule| rule.name == name).map(|rule| rule.action)
+    }
+
+    /// Whether the rule of that name limits nothing.
+    #[must_use]
+    pub fn rule_is_unlimited(&self, name: &str) -> bool {
+        self.policy().rules.iter().any(|rule| rule.name == name && rule.limit.is_none())
     }
 
     /// Whether any rule is about the time of day.

@@ -2,6 +2,7 @@
 
 mod chart;
 mod days;
+mod edit;
 mod grants;
 mod html;
 mod known;

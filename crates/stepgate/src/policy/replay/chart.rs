@@ -113,8 +113,7 @@ pub(super) fn by_rule(rules: &[RuleCount]) -> String {
 
 fn open(height: f64, title: &str, words: &str) -> String {
     format!(
-        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}: {}\" \
-         xmlns=\"http://www.w3.org/2000/svg\"><title>{}</title><desc>{}</desc>",
+        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{}: {}\"><title>{}</title><desc>{}</desc>",
         escaped(title),
         escaped(words),
         escaped(title),

@@ -184,6 +184,79 @@ impl Compared<'_> {
     }
 }
 
+/// What a rule was about.
+#[derive(Debug, Default)]
+pub(crate) struct Use {
+    /// Rows that each of its statements delivered.
+    pub(crate) delivered: Vec<u64>,
+    /// What the statements were estimated at that it asked about and people approved.
+    pub(crate) approved_estimates: Vec<u64>,
+}
+
+impl Compared<'_> {
+    /// Statements that meet less by the candidate than by what it is compared with, and were not approved in fact: a
+    /// lesser action, a request less, or what cannot be told any more.
+    pub(crate) fn unapproved(&self) -> u64 {
+        let Some(against) = self.against else { return 0 };
+        let mut old = Side::new(against, self.known, self.tape);
+        let mut new = Side::new(self.candidate, self.known, self.tape);
+        let mut count = 0_u64;
+        for (run, after) in self.tape.runs.iter().zip(&self.tape.after) {
+            let Some((sent, number)) = self.sent(run, after) else { continue };
+            let before = old.run(run, number, &sent, after);
+            let now = new.run(run, number, &sent, after);
+            let less = match (&before, &now) {
+                (Some(before), Some(now)) => now.action < before.action || now.asked < before.asked,
+                (before, None) => before.is_some(),
+                (None, Some(_)) => false,
+            };
+            let approved = after.ended == Some(Ended::Approved) || run.passed != Passed::No;
+            count = count.saturating_add(u64::from(less && !approved));
+        }
+        count
+    }
+
+    /// What each of the candidate's rules was about.
+    pub(crate) fn uses(&self) -> HashMap<String, Use> {
+        let mut trial = Trial::new(self.candidate, self.known, self.tape);
+        let mut uses: HashMap<String, Use> = HashMap::new();
+        for (run, after) in self.tape.runs.iter().zip(&self.tape.after) {
+            let Some((sent, number)) = self.sent(run, after) else { continue };
+            let outcome = trial.decide((run.shape, sent.shape), (number, sent.person), sent.at);
+            let Outcome::Decided(decided) = outcome else { continue };
+            for name in &decided.rules {
+                if !uses.contains_key(name) {
+                    uses.insert(name.clone(), Use::default());
+                }
+                let Some(of) = uses.get_mut(name) else { continue };
+                of.delivered.extend(after.delivered.map(|(rows, _)| rows));
+                if after.ended == Some(Ended::Approved) {
+                    of.approved_estimates.extend(sent.shape.estimate);
+                }
+            }
+        }
+        uses
+    }
+
+    /// A run as it is sent through; `None` of one that nobody decided about.
+    fn sent<'s>(&'s self, run: &Run, after: &After) -> Option<(Sent<'s>, u32)> {
+        let (shape, number) = self.tape.of(run)?;
+        let person = self.tape.person(number)?;
+        (run.verdict != Verdict::Fail).then(|| {
+            let sent = Sent {
+                shape,
+                person,
+                session: run.session,
+                at: Timestamp::from_micros(run.at_us),
+                delivered: after.delivered,
+                refused: matches!(after.ended, Some(ended) if ended != Ended::Approved),
+                rerun: run.passed == Passed::Rerun,
+            };
+            (sent, number)
+        })
+    }
+}
+
 /// One set of rules, its approvals, and what it has come to.
 struct Side<'t> {
     trial: Trial<'t>,
