@@ -1,5 +1,6 @@
 //! The rim: sockets, TLS, authentication, upstream connections, cancel requests; drives sessions.
 
+mod accounts;
 mod admit;
 mod announced;
 mod aside;

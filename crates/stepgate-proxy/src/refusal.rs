@@ -56,11 +56,16 @@ pub(crate) fn held_midway(
 }
 
 /// The ERROR of a statement that has delivered as much as it may, and of which nobody can be asked for more.
-pub(crate) fn limit_reached(limit: Limit) -> Problem {
-    Problem::error(
+/// `crossed`: which, where it counts over a session or window.
+pub(crate) fn limit_reached(limit: Limit, crossed: Option<String>) -> Problem {
+    let problem = Problem::error(
         SqlState::INSUFFICIENT_PRIVILEGE,
         format!("the limit of {limit} is reached, and nobody can be asked for more"),
-    )
+    );
+    match crossed {
+        Some(crossed) => problem.with_detail(crossed),
+        None => problem,
+    }
     .with_hint("Ask for fewer rows at a time, or have the policy's owner name an approval in the rule.")
 }
 

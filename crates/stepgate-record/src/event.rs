@@ -329,6 +329,9 @@ pub enum Event {
         /// How many bytes of rows and COPY data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
+        /// How many distinct subjects.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subjects: Option<u64>,
         /// Whether it covers what stores what it reads.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sink: Option<bool>,
@@ -353,6 +356,9 @@ pub enum Event {
         rows: u64,
         /// Bytes.
         bytes: u64,
+        /// Subjects, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subjects: Option<u64>,
     },
     /// What was set aside and not delivered went back to its grant.
     #[serde(rename = "grant.credited")]
@@ -367,6 +373,28 @@ pub enum Event {
         rows: u64,
         /// Bytes.
         bytes: u64,
+        /// Subjects, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subjects: Option<u64>,
+    },
+    /// A person is about to be delivered more of what a limit counts over a session or window: at most so much in this
+    /// part of it. Of several records of one part the last counts.
+    #[serde(rename = "limit.counted")]
+    LimitCounted {
+        /// Whom.
+        person: Who,
+        /// The rule that limits it.
+        rule: String,
+        /// Over what it counts, as the policy writes it: `session`, `1h`.
+        per: String,
+        /// When the part began, or the session.
+        since_us: i64,
+        /// Rows.
+        rows: u64,
+        /// Bytes of rows and COPY data.
+        bytes: u64,
+        /// Subjects, last seen in this part.
+        subjects: u64,
     },
     /// A statement has delivered as much as it may before people are asked; its next row waits.
     #[serde(rename = "limit.reached")]
@@ -387,6 +415,15 @@ pub enum Event {
         limit_rows: Option<u64>,
         /// The limit in bytes.
         limit_bytes: Option<u64>,
+        /// The limit in subjects.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_subjects: Option<u64>,
+        /// Of which rule, where it counts over a session or window.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_rule: Option<String>,
+        /// Over what, as the policy writes it: `session`, `1h`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_per: Option<String>,
         /// Every rule that matched.
         rules: Vec<String>,
         /// What happens: `hold`, `deny` where nobody can be asked, `monitor` where rules are not enforced.
@@ -465,6 +502,9 @@ pub enum Event {
         /// How many bytes of rows and COPY data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
+        /// How many distinct subjects.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subjects: Option<u64>,
         /// The highest risk at which it lets through; records from before there was any have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         risk: Option<u32>,

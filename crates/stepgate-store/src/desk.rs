@@ -41,7 +41,7 @@ use stepgate_approval::{
     Source, TotpFactor, Wanted,
 };
 use stepgate_record::{Deferral, Event, Permit};
-use stepgate_types::{Actor, Clock, Entropy, GrantId, PersonName, RequestId, StatementId, Strength};
+use stepgate_types::{Actor, Amount, Clock, Entropy, GrantId, PersonName, RequestId, StatementId, Strength};
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
@@ -449,8 +449,8 @@ impl Desk {
     }
 
     /// Gives back what was set aside and not delivered. What cannot be recorded now is lost to the grant.
-    pub fn give_back(&self, grant: GrantId, statement: StatementId, rows: u64, bytes: u64) {
-        self.0.give_back(grant, statement, rows, bytes);
+    pub fn give_back(&self, grant: GrantId, statement: StatementId, unused: Amount) {
+        self.0.give_back(grant, statement, unused);
     }
 
     /// All grants and passes in force.

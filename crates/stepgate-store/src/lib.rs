@@ -89,4 +89,4 @@ pub use retention::Pruning;
 pub use scram::ScramSecret;
 pub use subjects::{ShredError, Shredding, Subject, Subjects};
 pub use tiles::TilesHead;
-pub use vault::{Vault, VaultError};
+pub use vault::{KeyedHash, Vault, VaultError};

@@ -97,6 +97,7 @@ macro_rules! each {
             Event::FactorVerified { person, .. }
             | Event::FactorFailed { person, .. }
             | Event::StepupVoted { person, .. }
+            | Event::LimitCounted { person, .. }
             | Event::LimitReached { person, .. }
             | Event::PassIssued { person, .. }
             | Event::ChallengeShown { to: person, .. } => f(Person, person),

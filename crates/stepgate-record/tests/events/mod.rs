@@ -46,6 +46,9 @@ const OTHERS: &str = r#"
 {"type":"grant.debited","grant":"G","session":"S","statement":6,"rows":10,"bytes":1000}
 {"type":"grant.credited","grant":"G","session":"S","statement":6,"rows":1,"bytes":10}
 {"type":"limit.reached","session":"S","statement":6,"person":"dana","rows":1000,"bytes":10000,"next":100,"limit_rows":1000,"limit_bytes":null,"rules":["bulk"],"verdict":"hold"}
+{"type":"limit.reached","session":"S","statement":6,"person":"dana","rows":40,"bytes":400,"next":100,"limit_rows":100,"limit_bytes":null,"limit_subjects":9,"limit_rule":"bulk","limit_per":"1h","rules":["bulk"],"verdict":"hold"}
+{"type":"limit.counted","person":"dana","rule":"bulk","per":"1h","since_us":1795318325000009,"rows":125,"bytes":5000,"subjects":3}
+{"type":"grant.debited","grant":"G","session":"S","statement":6,"rows":10,"bytes":1000,"subjects":2}
 {"type":"limit.extended","session":"S","statement":6,"request":"7K4M-9QXD","grant":null}
 {"type":"limit.enforced","session":"S","statement":6,"request":null,"sqlstate":"42501","rows":1000,"bytes":10000}
 {"type":"pass.issued","pass":"G","request":"7K4M-9QXD","person":"dana","db_user":"app_rw","database":"app","key_hmac":"0102","kinds":["select"],"uses":["output"],"relations":["public.customers"],"labels":["ssn"],"class_rank":3,"output_rank":3,"exactly_known":true,"has_sink":false,"action":"step-up","approval":"self","policy_sha256":"cd","expires_us":1795318325000009}

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use stepgate_approval::{Grant, Reason};
 use stepgate_record::{Deferral, Event, Joiner, Outcome, Record};
-use stepgate_types::{InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
+use stepgate_types::{Amount, InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
 
 use super::ahead::keys_of;
 use super::ask::deferred;
@@ -131,14 +131,16 @@ impl Replay {
                     self.state.grants.insert(*grant, kept);
                 }
             }
-            Event::GrantDebited { grant, rows, bytes, .. } => {
+            Event::GrantDebited { grant, rows, bytes, subjects, .. } => {
                 if let Some(kept) = self.state.grants.get_mut(grant) {
-                    kept.left = kept.left.minus(*rows, *bytes);
+                    let taken = Amount { rows: *rows, bytes: *bytes, subjects: subjects.unwrap_or(0) };
+                    kept.left = kept.left.minus(taken);
                 }
             }
-            Event::GrantCredited { grant, rows, bytes, .. } => {
+            Event::GrantCredited { grant, rows, bytes, subjects, .. } => {
                 if let Some(kept) = self.state.grants.get_mut(grant) {
-                    kept.take_back(*rows, *bytes);
+                    let unused = Amount { rows: *rows, bytes: *bytes, subjects: subjects.unwrap_or(0) };
+                    kept.take_back(unused);
                 }
             }
             Event::PassIssued { pass, .. } => {
@@ -340,6 +342,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         expires_us,
         rows,
         bytes,
+        subjects,
         sink,
         risk,
         statements,
@@ -384,7 +387,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         session: *session,
         policy_sha256: policy_sha256.clone(),
         expires: Timestamp::from_micros(*expires_us),
-        limit: Limit { rows: *rows, bytes: *bytes },
+        limit: Limit { rows: *rows, bytes: *bytes, subjects: *subjects },
         sink: *sink == Some(true),
         statements,
     };
@@ -416,6 +419,7 @@ pub(super) fn issued(grant: &Grant) -> Event {
         expires_us: grant.expires.micros(),
         rows: grant.limit.rows,
         bytes: grant.limit.bytes,
+        subjects: grant.limit.subjects,
         sink: grant.sink.then_some(true),
         risk: grant.risk,
         statements: grant.statements.as_ref().map(|keys| keys.iter().map(|key| hex(key)).collect()),
@@ -453,7 +457,7 @@ mod tests {
             session: Some(SessionId::from_bytes([2; 16])),
             policy_sha256: "ab".repeat(32),
             expires: Timestamp::from_micros(9),
-            limit: Limit { rows: Some(1_000), bytes: None },
+            limit: Limit::of(Some(1_000), None),
             sink: true,
             statements: Some(BTreeSet::from([[3; 32]])),
         };
