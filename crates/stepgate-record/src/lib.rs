@@ -29,7 +29,7 @@ mod witness;
 pub use checkpoint::Checkpoint;
 pub use commitment::commitment;
 pub use event::{
-    AuditRead, Bucket, Continued, Event, Export, ExportSealed, IntegrityFailed, KeySource, LabelledColumn,
+    AuditRead, Bucket, Continued, Drift, Event, Export, ExportSealed, IntegrityFailed, KeySource, LabelledColumn,
     Names, Pruned, Reader, Renewed, Restored, RiskSignal, Sealed, SeenSubjects, Shredded, Sink, Statement,
     Trouble, Why, is_plain,
 };

@@ -2,6 +2,7 @@
 
 mod audit;
 mod device;
+mod map;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub(crate) use audit::{
 };
 
 pub(crate) use device::{DeviceCommand, EnrollDevice};
+pub(crate) use map::{DiffArgs, LintArgs, MapCommand, ScanArgs, ScanFormat, TargetArgs};
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has
 /// verified them; everything is recorded.
@@ -97,8 +99,8 @@ pub(crate) enum Command {
     /// Sessions of the running gate (operator)
     #[command(subcommand, after_help = "Example:\n  stepgate session ls")]
     Session(SessionCommand),
-    /// The PII map
-    #[command(subcommand, after_help = "Example:\n  stepgate map lint --database shop")]
+    /// The PII map: find personal data, compare map and database, check it
+    #[command(subcommand, after_help = "Example:\n  stepgate map scan --database shop")]
     Map(MapCommand),
     /// The policy
     #[command(subcommand, after_help = "Example:\n  stepgate policy lint")]
@@ -593,17 +595,6 @@ pub(crate) enum SessionCommand {
     Kill {
         /// The session.
         session: SessionId,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum MapCommand {
-    /// Check the PII map, and whether what it names exists
-    #[command(after_help = "Example:\n  stepgate map lint --database shop")]
-    Lint {
-        /// Compare with this database's catalog as well.
-        #[arg(long, value_name = "NAME")]
-        database: Option<String>,
     },
 }
 

@@ -17,6 +17,7 @@ mod findings;
 mod harmless;
 mod init;
 mod lint;
+mod map;
 mod oidc;
 mod operator;
 mod output;
@@ -36,7 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{
-    Cli, Command, Format, GrantCommand, MapCommand, PolicyCommand, RequestCommand, SessionCommand,
+    Cli, Command, Format, GrantCommand, PolicyCommand, RequestCommand, SessionCommand,
 };
 use crate::config::Config;
 use crate::failure::Failure;
@@ -75,7 +76,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Request(command) => request(config, command),
         Command::Grant(command) => grant(config, command),
         Command::Session(command) => session(config, command),
-        Command::Map(MapCommand::Lint { database }) => lint::map(config, database.as_deref()),
+        Command::Map(command) => map::run(config, command),
         Command::Policy(PolicyCommand::Lint) => lint::policy(config),
         Command::Audit(command) => audit::run(config, command),
         Command::Analyze(args) => analyze::run(args),

@@ -18,7 +18,7 @@ pub(crate) enum Hint {
 /// Words (or words written as one) by what they say. English, German, French, Spanish, Italian, Portuguese, Dutch,
 /// Polish, the languages of the North, and what databases abbreviate.
 const STRONG: &[(What, &str)] = &[
-    (Email, "email emails emailaddr emailaddress eml emailadr mailadresse emailadresse mailaddress correo \
+    (Email, "email emails mail mails emailaddr emailaddress eml emailadr mailadresse emailadresse mailaddress correo \
         correoelectronico courriel adressemail postaelettronica indirizzoemail epost epostadresse eposta epostal \
         sahkoposti useremail usermail kundenmail kundenemail custemail contactemail mailto"),
     (Phone, "phone phones phoneno phonenumber phonenr telephone tel telno telnr telnum telefon telefonnr telefonnummer \
@@ -56,7 +56,7 @@ const STRONG: &[(What, &str)] = &[
         personalausweisnr personalausweisnummer ausweis ausweisnr ausweisnummer identitycard identitycardno idcard \
         idcardno idcardnumber cartaidentita carteidentite numerocni travaldocument traveldocument traveldocumentno"),
     (Licence, "driverlicense driverslicense driverlicence drivinglicense drivinglicence driverlicenseno \
-        driverslicenseno driverslicensenumber driverlicensenumber licenseno drivinglicenceno dlnumber dlno \
+        driverslicenseno driverslicensenumber driverlicensenumber drivinglicenceno dlnumber dlno \
         fuehrerschein fuhrerschein fuhrerscheinnr fuehrerscheinnr permisconduire permisdeconduire numeropermis \
         carnetconducir licenciaconducir permisoconducir patenteguida numeropatente rijbewijs rijbewijsnummer \
         cartaconducao prawojazdy korkort"),
@@ -92,7 +92,7 @@ const STRONG: &[(What, &str)] = &[
         syntymapaiva datumnarozeni narozeni szuletesidatum datanasterii dogumtarihi"),
     (IpAddress, "ip ips ipaddr ipaddress ipadr ipv4 ipv6 clientip remoteip remoteaddr sourceip srcip userip lastip \
         loginip signupip registrationip ipadresse direccionip adresseip indirizzoip ipadres visitorip xforwardedfor"),
-    (Username, "username usernm uname loginname login loginid userlogin benutzername nutzername anmeldename \
+    (Username, "username usernm uname loginname usr user benutzer utilisateur usuario utente gebruiker login loginid userlogin benutzername nutzername anmeldename \
         benutzerkennung nomutilisateur identifiant nombreusuario nomeutente gebruikersnaam nomeusuario nick nickname \
         nickn screenname handle twitter twitterhandle skype skypeid telegram instagram githubuser accountname"),
     (FreeText, "notes note freetext freitext comments comment remarks remark bemerkung bemerkungen notiz notizen \
@@ -113,7 +113,7 @@ const STRONG: &[(What, &str)] = &[
 
 /// Words that say little alone.
 const WEAK: &[(What, &str)] = &[
-    (Email, "mail mails correio mel contact reply cc bcc recipient username login account absender empfanger"),
+    (Email, "correio mel contact reply cc bcc recipient username login account absender empfanger"),
     (Phone, "contact mob caller callee mtel ptel kontakt"),
     (BankAccount, "account acct konto cuenta compte conto rekening conta"),
     (Card, "card cc pan karte carte carta cartao kaart karta kort cb pmt payment"),
@@ -121,7 +121,7 @@ const WEAK: &[(What, &str)] = &[
         personal identity identifier identificacion documento identificatie idno pps id docno numdoc numerodocumento \
         secu svn"),
     (Passport, "pass document documentno docno docnumber documento dokument"),
-    (Licence, "licence license dl permis patente"),
+    (Licence, "licence license licenseno dl permis patente"),
     (Name, "name nm nom nome naam namn navn nimi nazwa nume nev first last given family middle full person customer cust \
         client kunde patient employee owner holder contact author signer witness spouse parent child guardian caller \
         manager agent driver teacher displayname author authorname assignee requester reporter sender \
@@ -131,7 +131,7 @@ const WEAK: &[(What, &str)] = &[
     (PostalCode, "cp cap cep psc postal"),
     (BirthDate, "born birthyear geb geburt ne nac nasc ur fodt fodd"),
     (IpAddress, "host remote client source src addr origin peer"),
-    (Username, "user usr benutzer nutzer utilisateur usuario utente gebruiker usager alias account member author \
+    (Username, "nutzer usager alias account member author \
         pseudo identity owner"),
     (FreeText, "text message msg body content description descr desc beschreibung details detail reason history log \
         nachricht mensaje messaggio bericht story bio about aboutme review question answer subject request summary \
@@ -203,6 +203,13 @@ static LOOK_UP: LazyLock<HashMap<&'static str, Vec<(What, Hint)>>> = LazyLock::n
     found
 });
 
+/// Tables of places where a firm does business.
+const PLACES: &str = "store stores shop shops filiale filialen branch branches warehouse warehouses lager supplier suppliers \
+    lieferant lieferanten vendor vendors hotel hotels restaurant restaurants station stations airport airports school schools \
+    university universities office offices site sites location locations depot depots plant plants hospital hospitals \
+    pharmacy pharmacies company companies firma firmen magasin magasins entrepot entrepots tienda tiendas almacen \
+    almacenes negozio negozi magazzino winkel winkels venue venues";
+
 /// What a name says, by what it may hold.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Said {
@@ -227,6 +234,8 @@ impl Said {
                 match (ends, id || number) {
                     (false, true) if named => {}
                     (false, true) if id => said.hint(*what, Hint::Weak),
+                    // `user_agent`: what comes first is whose it is.
+                    (false, false) if *what == Username => said.hint(*what, Hint::Weak),
                     _ => said.hint(*what, *hint),
                 }
             }
@@ -252,7 +261,23 @@ impl Said {
             || words.all().next().is_some_and(|first| matches!(first, "is" | "has" | "can" | "num" | "n" | "allow"))
                 && words.all().count() > 1;
         said.of_thing = words.all().any(|word| is_of(THINGS, word));
+        said.settle(words);
         said
+    }
+
+    /// Of two that a name says, one: `email_address` is none of a house, `birth_place` no day, `mail_body` no address.
+    fn settle(&mut self, words: &Words) {
+        let has = |list: &str| words.all().any(|word| list.split_whitespace().any(|known| known == word));
+        let strong = |said: &Self, what: What| said.hints.get(&what) == Some(&Hint::Strong);
+        if strong(self, Email) || strong(self, IpAddress) || has("mac wallet memory web url crypto btc eth bus") {
+            self.hints.remove(&Address);
+        }
+        if has("place ort lieu lugar luogo plaats city town country land name state miejsce") {
+            self.hints.remove(&BirthDate);
+        }
+        if has("subject body text content message betreff template folder box server") {
+            self.hints.remove(&Email);
+        }
     }
 
     fn hint(&mut self, what: What, hint: Hint) {
@@ -279,6 +304,11 @@ impl Said {
 /// Whether a table of this name is about people.
 pub(crate) fn is_about_people(table: &Words) -> bool {
     table.runs().any(|(run, _)| PEOPLE.split_whitespace().any(|known| known == run))
+}
+
+/// Whether a table of this name is about places of business.
+pub(crate) fn is_about_places(table: &Words) -> bool {
+    table.all().any(|word| PLACES.split_whitespace().any(|known| known == word))
 }
 
 /// Whether a table of this name is a list of things: `products`, `roles`, `countries`.
@@ -323,7 +353,8 @@ mod tests {
             assert!(said.of(what).is_some(), "{name} {said:?}");
             assert!(!said.qualified, "{name} {said:?}");
         }
-        assert_eq!(said("x_mail").of(What::Email), Some(Hint::Weak));
+        assert_eq!(said("cc").of(What::Card), Some(Hint::Weak));
+        assert_eq!(said("email_address").of(What::Address), None);
     }
 
     #[test]

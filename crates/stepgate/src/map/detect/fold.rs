@@ -24,6 +24,34 @@ pub(crate) fn fold(text: &str) -> String {
             'ù'..='ü' | 'ū' | 'ů' | 'ű' => folded.push('u'),
             'ý' | 'ÿ' => folded.push('y'),
             'ź' | 'ż' | 'ž' => folded.push('z'),
+            'а' => folded.push('a'),
+            'б' => folded.push('b'),
+            'в' => folded.push('v'),
+            'г' | 'ґ' => folded.push('g'),
+            'д' => folded.push('d'),
+            'е' | 'ё' | 'э' | 'є' => folded.push('e'),
+            'ж' => folded.push_str("zh"),
+            'з' => folded.push('z'),
+            'и' | 'і' => folded.push('i'),
+            'й' | 'ы' | 'ї' => folded.push('y'),
+            'к' => folded.push('k'),
+            'л' => folded.push('l'),
+            'м' => folded.push('m'),
+            'н' => folded.push('n'),
+            'о' => folded.push('o'),
+            'п' => folded.push('p'),
+            'р' => folded.push('r'),
+            'с' => folded.push('s'),
+            'т' => folded.push('t'),
+            'у' => folded.push('u'),
+            'ф' => folded.push('f'),
+            'х' => folded.push_str("kh"),
+            'ц' => folded.push_str("ts"),
+            'ч' => folded.push_str("ch"),
+            'ш' | 'щ' => folded.push_str("sh"),
+            'ю' => folded.push_str("yu"),
+            'я' => folded.push_str("ya"),
+            'ь' | 'ъ' => {}
             // Combining marks.
             '\u{300}'..='\u{36f}' => {}
             other => folded.push(other),
@@ -39,5 +67,6 @@ mod tests {
     #[test]
     fn marks_are_taken_off() {
         assert_eq!(fold("Müller Łódź Straße Ærø"), "muller lodz strasse aero");
+        assert_eq!(fold("Иван Петров"), "ivan petrov");
     }
 }

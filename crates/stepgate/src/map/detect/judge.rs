@@ -34,6 +34,8 @@ pub(crate) struct Table {
     pub(crate) people: bool,
     /// It is a list of things.
     pub(crate) things: bool,
+    /// It is about places where a firm does business, which are nobody's home.
+    pub(crate) places: bool,
 }
 
 impl Table {
@@ -41,7 +43,11 @@ impl Table {
     pub(crate) fn by(name: &str) -> Self {
         let words = Words::of(name);
         let people = dictionary::is_about_people(&words);
-        Self { people, things: !people && dictionary::is_about_things(&words) }
+        Self {
+            people,
+            things: !people && dictionary::is_about_things(&words),
+            places: !people && dictionary::is_about_places(&words),
+        }
     }
 }
 
@@ -132,9 +138,13 @@ fn confidence(what: What, hint: Option<Hint>, said: &Said, verdict: &Verdict, ta
     let against = qualified || thing;
     let base = match (hint, verdict.grade) {
         (_, Grade::Refuted) => 0,
-        (_, Grade::Strong) if qualified => 75,
+        (_, Grade::Strong) if qualified => {
+            if matches!(what, What::Name | What::Username) { 45 } else { 75 }
+        }
         (_, Grade::Strong) if thing => match what {
-            What::Name | What::Address | What::Phone | What::NationalId => 60,
+            // Brands and colours are called like people.
+            What::Name | What::Username => 45,
+            What::Address | What::Phone | What::NationalId => 60,
             _ => 80,
         },
         (_, _) if against => 20,
@@ -162,8 +172,13 @@ fn confidence(what: What, hint: Option<Hint>, said: &Said, verdict: &Verdict, ta
         (_, _, Grade::Medium) if table.things => -15,
         _ => 0,
     };
-    // Where a firm does business is nobody's home.
-    let elsewhere = if matches!(what, What::FreeText) && verdict.grade == Grade::Nothing && !table.people { -30 } else { 0 };
+    let elsewhere = match what {
+        What::FreeText if verdict.grade == Grade::Nothing && !table.people => -30,
+        What::Address | What::PostalCode if table.places && !table.people => -50,
+        // Of machines.
+        What::IpAddress if table.things && verdict.grade <= Grade::Medium => -50,
+        _ => 0,
+    };
     let base = if base < 40 { base } else { base + context + elsewhere };
     u8::try_from(base.clamp(0, 99)).unwrap_or(0)
 }

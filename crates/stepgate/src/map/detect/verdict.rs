@@ -65,7 +65,7 @@ pub(crate) fn verdict(what: What, shape: Shape, sample: &Sample<'_>, year: u32) 
         What::Email => emails(sample),
         What::Phone => phones(sample),
         What::Iban => ibans(sample),
-        What::BankAccount => loose(sample, 0.7, |value| is_code(value, 5, 20, 5)),
+        What::BankAccount => loose(sample, 0.7, |value| is_code(value, 5, 20, 5) && !value.contains(char::is_alphabetic)),
         What::Card => cards(sample),
         What::Ssn => ssns(sample, shape),
         What::NationalId => national_ids(sample, shape),
@@ -211,14 +211,12 @@ fn national_ids(sample: &Sample<'_>, shape: Shape) -> Verdict {
             best = Some((nats, share, scheme.name));
         }
     }
-    let several = |value: &str| {
-        national::SCHEMES.iter().any(|scheme| scheme.chance < 0.04 && passes(scheme.is, value))
-            || national::ssn(value) == Some(Ssn::Grouped)
-    };
+    let several =
+        |value: &str| national::SCHEMES.iter().any(|scheme| scheme.chance < 0.04 && passes(scheme.is, value));
     if best.is_none() {
         let hits = sample.count(several);
         let nats = surprise(hits, sample.len(), 0.2);
-        best = Some((nats, ratio(hits, sample.len()), "a national number of several states"))
+        best = Some((nats, ratio(hits, sample.len()), "national number of one of several states"))
             .filter(|(nats, share, _)| *nats >= SURE && *share >= 0.6);
     }
     match best {
@@ -269,7 +267,9 @@ fn addresses(sample: &Sample<'_>) -> Verdict {
             && !email::is(value)
             && !network::is(value)
             && !value.contains("://")
-            && !value.contains(['_', '{'])
+            && !value.contains(['_', '{', ':'])
+            // Addresses of wallets and the like.
+            && !value.split(' ').any(|word| word.len() >= 12 && word.contains(|letter: char| letter.is_ascii_digit()))
     });
     let houses = sample.share(|value| {
         value.len() <= 6 && value.chars().next().is_some_and(|letter| letter.is_ascii_digit())
@@ -352,6 +352,10 @@ fn is_machine(value: &str) -> bool {
 }
 
 fn free_text(sample: &Sample<'_>) -> Verdict {
+    let mails = sample.share(|value| !email::is(value) && email::is_within(value));
+    if mails >= 0.2 {
+        return Verdict::share(Grade::Strong, mails, "have e-mail addresses within text");
+    }
     let words = sample.share(|value| value.split_whitespace().count() >= 4);
     if sample.length() < 18.0 || words < 0.3 {
         return Verdict::refuted();

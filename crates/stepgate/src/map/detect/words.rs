@@ -52,11 +52,6 @@ impl Words {
         })
     }
 
-    /// Whether it has this word.
-    pub(crate) fn has(&self, word: &str) -> bool {
-        self.0.iter().any(|own| own == word)
-    }
-
     /// The last word that is no number.
     pub(crate) fn last(&self) -> Option<&str> {
         self.all().filter(|word| !word.starts_with(|letter: char| letter.is_ascii_digit())).last()

@@ -34,11 +34,6 @@ pub(crate) fn is(text: &str) -> bool {
     digits.iter().any(|digit| digit != digits.first().unwrap_or(&0)) && of_issuer(&digits) && digits::luhn(&digits)
 }
 
-/// Whether it has at least as many digits as one.
-pub(crate) fn is_shaped(text: &str) -> bool {
-    digits_of(text).is_some_and(|digits| (13..=19).contains(&digits.len()))
-}
-
 /// Whether a longer text has one in it.
 pub(crate) fn is_within(text: &str) -> bool {
     let other = |letter: char| !(letter.is_ascii_digit() || matches!(letter, ' ' | '-'));

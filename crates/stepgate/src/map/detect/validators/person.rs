@@ -13,6 +13,22 @@ static GIVEN: LazyLock<HashSet<&str>> =
 static FAMILY: LazyLock<HashSet<&str>> =
     LazyLock::new(|| include_str!("../lists/family.txt").split_whitespace().collect());
 
+/// Of them and of given names, those that are as often something else: colours, trades, months, places, days.
+const EVERYDAY: &str = "brown white black green gray rose amber olive violet ruby king price cook baker carpenter porter hunter \
+    fisher mason butler page ford west winter summer sommer april may june august hall park young long rich grant stone wood \
+    woods hill lake field rivers cross church bell bush moon fox wolf bird pope bishop knight klein gross lang kurz braun \
+    schwarz weiss koch blanc noir rouge roux bianco verde neri costa leon frank mark will bill art grace faith hope joy dawn ivy \
+    lily daisy iris ring gold jordan georgia virginia carolina austin dallas madison jackson lincoln washington houston charlotte \
+    paris florence sydney santiago cordoba valencia toledo messina marino victoria jasmin jade holly robin sandy sierra dakota \
+    savannah chelsea brooklyn phoenix taylor smith miller mercedes porsche ferrari beck becker weber wagner bosch siemens \
+    max general major sun may march fuchs vogel stern horn busch jung lee an su von do day case best sharp small strong chase \
+    cash love reader weaver potter turner cooper parker walker painter singer driver farmer shepherd gardner archer chandler \
+    sauer blau berg bauer richter schneider schuster schreiber muller meyer ritter kaiser konig engel winkel ziegler lima";
+
+/// Common family names of one letter, as China and Korea write them.
+const HAN: &str = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金廖\
+    贾夏韦方白邹孟熊秦邱江尹薛段雷侯龙陶黎贺顾毛郝龚邵万钱严武戴莫孔汤佐鈴木高橋渡辺伊藤山本中村小加吉김이박최정강조윤장임";
+
 /// Words that stand before, between or after names.
 const PARTICLES: [&str; 46] = [
     "mr", "mrs", "ms", "miss", "dr", "prof", "herr", "frau", "m", "mme", "mlle", "sr", "sra", "srta", "sig", "dott",
@@ -51,6 +67,12 @@ pub(crate) fn look(text: &str) -> Named {
         named.shaped &= letters && !word.is_empty();
         named.words += 1;
         capitals += usize::from(word.chars().next().is_some_and(char::is_uppercase));
+        let everyday = EVERYDAY.split_whitespace().any(|known| known == plain);
+        named.family |= word.chars().next().is_some_and(|first| HAN.contains(first)) && word.chars().count() <= 4;
+        // Alone it may be a colour; `Anna Brown` is somebody by her other name.
+        if everyday {
+            continue;
+        }
         for part in plain.split(['-', '\'', '’']).chain([plain.replace(['\'', '’'], "").as_str()]) {
             named.given |= GIVEN.contains(part);
             named.family |= FAMILY.contains(part);

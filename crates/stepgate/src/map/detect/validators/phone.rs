@@ -56,7 +56,7 @@ pub(crate) fn form(text: &str) -> Option<Form> {
     let national = match digits.as_slice() {
         [0, ..] => is_trunk(&digits),
         [1, rest @ ..] if rest.len() == 10 => is_north_american(rest),
-        _ if digits.len() == 10 => is_north_american(&digits) && is_grouped(text, &[3, 3, 4]),
+        [2..=9, ..] if digits.len() == 10 => is_grouped(text, &[3, 3, 4]),
         // Spain, Poland, Norway, Denmark, Portugal.
         [2..=9, ..] if digits.len() == 9 => is_grouped(text, &[3, 3, 3]) || is_grouped(text, &[3, 2, 2, 2]),
         [2..=9, ..] if digits.len() == 8 => is_grouped(text, &[2, 2, 2, 2]) || is_grouped(text, &[3, 2, 3]),
