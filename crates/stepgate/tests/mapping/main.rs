@@ -2,7 +2,13 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test fails by panicking")]
 
+mod drift;
+mod held_out;
 mod made;
 mod people;
+mod private;
 mod quality;
 mod sample;
+
+#[path = "../support/mod.rs"]
+mod support;
