@@ -79,7 +79,10 @@ pub(super) fn line(row: &Row) -> String {
 fn severity(row: &Row) -> u8 {
     match row.kind.as_str() {
         "alarm.raised" | "integrity.failed" => 10,
-        "session.auth_failed" | "stepup.factor_failed" | "limit.enforced" | "store.degraded"
+        "session.auth_failed"
+        | "stepup.factor_failed"
+        | "limit.enforced"
+        | "store.degraded"
         | "catalog.drifted" => 6,
         "policy.rejected" | "config.rejected" => 5,
         _ => match (row.verdict.as_deref(), row.outcome.as_deref()) {

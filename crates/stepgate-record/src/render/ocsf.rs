@@ -133,9 +133,7 @@ fn class(row: &Row) -> Class {
         "retention.pruned" => (EVENT_LOG, 2),
         "audit.exported" | "audit.export_sealed" => (EVENT_LOG, 3),
         "alarm.raised" | "catalog.drifted" | "integrity.failed" | "store.degraded" | "sink.failed"
-        | "clock.anomaly" => {
-            (DETECTION_FINDING, 1)
-        }
+        | "clock.anomaly" => (DETECTION_FINDING, 1),
         "retention.subject_shredded" => (EVENT_LOG, 2),
         "log.restored" => (EVENT_LOG, 8),
         "key.rotated" => (EVENT_LOG, 5),

@@ -195,7 +195,10 @@ impl Baseline {
     }
 
     fn hash(&self, relation: &RelationName, column: Option<&str>) -> String {
-        let name = column.map_or_else(|| relation.to_string(), |column| ColumnName::new(relation.clone(), column).to_string());
+        let name = column.map_or_else(
+            || relation.to_string(),
+            |column| ColumnName::new(relation.clone(), column).to_string(),
+        );
         self.hashed(name.as_bytes())
     }
 
@@ -235,7 +238,10 @@ fn entries(listing: &[Listed<'_>]) -> String {
     let mut hash = Sha256::new();
     for listed in listing {
         let class = listed.unlisted_columns.map(|class| class.name.as_str());
-        hash.update(format!("{}\0{:?}\0{:?}\0{:?}\n", listed.relation, listed.columns, listed.subject_key, class));
+        hash.update(format!(
+            "{}\0{:?}\0{:?}\0{:?}\n",
+            listed.relation, listed.columns, listed.subject_key, class
+        ));
     }
     data_encoding::HEXLOWER.encode(&hash.finalize())
 }

@@ -45,10 +45,12 @@ fn baseline(
     target: &Target,
     listing: &[stepgate_policy::Listed<'_>],
 ) -> Result<(Option<Baseline>, String), Failure> {
-    let never = || "between database and map; when the rest came is not known, as no gate has served this map yet";
+    let never =
+        || "between database and map; when the rest came is not known, as no gate has served this map yet";
     let Some(data) = &target.data else { return Ok((None, never().to_owned())) };
     let file = baseline::file(data, &target.name);
-    let kept = Baseline::read(&file).map_err(|error| Failure::file("read what the database had", &file, &error))?;
+    let kept =
+        Baseline::read(&file).map_err(|error| Failure::file("read what the database had", &file, &error))?;
     match kept.filter(|kept| kept.is_under(listing)) {
         Some(kept) => {
             let since = format!("since {}, when the gate took these entries of the map into use", kept.taken);
@@ -78,7 +80,8 @@ fn detail(change: &Change) -> String {
 /// The name among these that is most like a name, if any is much like it: by pairs of letters that both have (Dice).
 pub(super) fn most_like<'n>(name: &str, among: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let pairs = |text: &str| -> Vec<(char, char)> {
-        let letters: Vec<char> = text.chars().filter(|letter| *letter != '_').flat_map(char::to_lowercase).collect();
+        let letters: Vec<char> =
+            text.chars().filter(|letter| *letter != '_').flat_map(char::to_lowercase).collect();
         letters.iter().copied().zip(letters.iter().copied().skip(1)).collect()
     };
     let own = pairs(name);
@@ -91,7 +94,11 @@ pub(super) fn most_like<'n>(name: &str, among: impl Iterator<Item = &'n str>) ->
 }
 
 /// Text for whoever reads which relation an entry names in vain.
-pub(super) fn renamed_to(changes: &[Change], relation: &RelationName, column: Option<&str>) -> Option<String> {
+pub(super) fn renamed_to(
+    changes: &[Change],
+    relation: &RelationName,
+    column: Option<&str>,
+) -> Option<String> {
     let found = changes.iter().find(|change| {
         change.what == What::Renamed && change.relation == *relation && change.column.as_deref() == column
     });

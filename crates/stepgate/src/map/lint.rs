@@ -46,7 +46,8 @@ pub(crate) fn run(config: &Path, args: &LintArgs) -> Result<(), Failure> {
     let trouble = |error: &dyn std::fmt::Display| Failure::unreachable(format!("database {name}: {error}"));
     let runtime = runtime()?;
     let catalog = runtime.block_on(stepgate_proxy::load(&upstream)).map_err(|error| trouble(&error))?;
-    let looks = runtime.block_on(scan::by_names(&upstream, &map)).map_err(|error: UpstreamError| trouble(&error))?;
+    let looks =
+        runtime.block_on(scan::by_names(&upstream, &map)).map_err(|error: UpstreamError| trouble(&error))?;
     let listing = map.listing(name);
     // A baseline that cannot be read only makes for worse suggestions.
     let kept = Baseline::read(&baseline::file(&config.data, name)).ok().flatten();
@@ -63,13 +64,17 @@ pub(crate) fn run(config: &Path, args: &LintArgs) -> Result<(), Failure> {
     match (errors, remarks.len()) {
         (0, 0) if args.output == Format::Table => output::print_line(&ok()),
         (0, 0) => Ok(()),
-        (0, warnings) if args.strict => {
-            Err(Failure::no(format!("{warnings} columns of database {name} look as if they belonged in the map")))
+        (0, warnings) if args.strict => Err(Failure::no(format!(
+            "{warnings} columns of database {name} look as if they belonged in the map"
+        ))),
+        (0, warnings) if args.output == Format::Table => {
+            output::print_line(&format!("{}; {warnings} to look at", ok()))
         }
-        (0, warnings) if args.output == Format::Table => output::print_line(&format!("{}; {warnings} to look at", ok())),
         (0, _) => Ok(()),
-        (number, _) => Err(Failure::no(format!("{number} entries of the map fit nothing in database {name}"))
-            .hint(format!("mend {}", config.map.display()))),
+        (number, _) => {
+            Err(Failure::no(format!("{number} entries of the map fit nothing in database {name}"))
+                .hint(format!("mend {}", config.map.display())))
+        }
     }
 }
 
@@ -91,7 +96,9 @@ fn tell(remarks: &[Remark], format: Format) -> Result<(), Failure> {
 fn in_vain(alarm: &Alarm, catalog: &Catalog, changes: &[Change]) -> Remark {
     let column = match &alarm.missing {
         Missing::Relation => None,
-        Missing::Column(column) | Missing::SubjectKey(column) | Missing::Threshold(column) => Some(column.clone()),
+        Missing::Column(column) | Missing::SubjectKey(column) | Missing::Threshold(column) => {
+            Some(column.clone())
+        }
         Missing::Compared { column, .. } => Some(column.clone()),
         Missing::Renamed(column) => column.clone(),
     };
@@ -103,8 +110,10 @@ fn in_vain(alarm: &Alarm, catalog: &Catalog, changes: &[Change]) -> Remark {
             None
         }
         (Some(column), None) => {
-            let columns: Vec<&str> = catalog.columns(&alarm.relation).map(Iterator::collect).unwrap_or_default();
-            most_like(column, columns.into_iter()).map(|like| ColumnName::new(alarm.relation.clone(), like).to_string())
+            let columns: Vec<&str> =
+                catalog.columns(&alarm.relation).map(Iterator::collect).unwrap_or_default();
+            most_like(column, columns.into_iter())
+                .map(|like| ColumnName::new(alarm.relation.clone(), like).to_string())
         }
         (None, None) => {
             let names: Vec<String> = catalog.tables().map(|table| table.name().to_string()).collect();
@@ -122,7 +131,9 @@ fn look_alikes(map: &Map, database: &str, catalog: &Catalog, looks: Vec<scan::Lo
     let listing = map.listing(database);
     let labelled: BTreeSet<ColumnName> = listing
         .iter()
-        .flat_map(|listed| listed.columns.keys().map(|column| ColumnName::new(listed.relation.clone(), column.clone())))
+        .flat_map(|listed| {
+            listed.columns.keys().map(|column| ColumnName::new(listed.relation.clone(), column.clone()))
+        })
         .collect();
     // By name and type, so that a flag of the same name is left alone.
     let mut by_name: BTreeMap<(&str, (u32, i32)), (&RelationName, &str)> = BTreeMap::new();
@@ -138,7 +149,8 @@ fn look_alikes(map: &Map, database: &str, catalog: &Catalog, looks: Vec<scan::Lo
     let mut add = |column: ColumnName, label: &str, why: String| {
         let detail = format!("database {database}: {column} has no label and looks like {label}: {why}");
         let (relation, name) = (column.relation.clone(), Some(column.column.clone()));
-        let remark = Remark { is_error: false, relation, column: name, label: Some(label.to_owned()), detail };
+        let remark =
+            Remark { is_error: false, relation, column: name, label: Some(label.to_owned()), detail };
         remarks.entry(column).or_insert(remark);
     };
     for table in catalog.tables() {
@@ -147,7 +159,11 @@ fn look_alikes(map: &Map, database: &str, catalog: &Catalog, looks: Vec<scan::Lo
             if let Some((other, label)) = by_name.get(&(column.name, column.of))
                 && !labelled.contains(&name)
             {
-                add(name, label, format!("{other} has a column of the same name and type that is labelled so"));
+                add(
+                    name,
+                    label,
+                    format!("{other} has a column of the same name and type that is labelled so"),
+                );
             }
         }
     }

@@ -1,9 +1,9 @@
 //! `stepgate map`: personal data found in databases, maps held against them.
 
+pub(crate) mod baseline;
 mod detect;
 mod diff;
 mod lint;
-pub(crate) mod baseline;
 mod scan;
 mod schema;
 mod target;

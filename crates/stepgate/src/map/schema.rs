@@ -114,8 +114,9 @@ impl Schema {
                    FROM pg_catalog.pg_constraint WHERE conrelid <> 0 AND contype IN ('c', 'f')";
         for row in simple_query(upstream, sql).await? {
             let cell = Cells(&row);
-            let numbers =
-                |at: usize| -> Vec<i32> { cell.text(at).split(',').filter_map(|number| number.parse().ok()).collect() };
+            let numbers = |at: usize| -> Vec<i32> {
+                cell.text(at).split(',').filter_map(|number| number.parse().ok()).collect()
+            };
             let own: u32 = cell.number(0).unwrap_or(0);
             if cell.text(4) == "f" {
                 let other: u32 = cell.number(2).unwrap_or(0);
@@ -143,15 +144,19 @@ impl Schema {
         let mut reads: HashMap<u32, Vec<Place>> = HashMap::new();
         for row in simple_query(upstream, depends).await? {
             let cell = Cells(&row);
-            let (Some(view), Some(table), Some(number)) = (cell.number(0), cell.number(1), cell.number(2)) else { continue };
+            let (Some(view), Some(table), Some(number)) = (cell.number(0), cell.number(1), cell.number(2))
+            else {
+                continue;
+            };
             reads.entry(view).or_default().push((table, number));
         }
         for row in simple_query(upstream, sql).await? {
             let cell = Cells(&row);
             let below = cell.number(0).and_then(|view: u32| reads.get(&view)).cloned().unwrap_or_default();
             for (column, alias) in renamed(cell.text(1)) {
-                let mut of =
-                    below.iter().filter(|place| self.column(**place).is_some_and(|found| found.name == column));
+                let mut of = below
+                    .iter()
+                    .filter(|place| self.column(**place).is_some_and(|found| found.name == column));
                 let only = of.next().copied().filter(|_| of.next().is_none());
                 if let Some(found) = only.and_then(|place| self.column_mut(place)) {
                     found.aliases.push(alias);

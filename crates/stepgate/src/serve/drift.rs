@@ -81,7 +81,8 @@ impl Watch {
         if listing.is_empty() {
             return true;
         }
-        let changes = alarming(&view.rules, name, baseline::compare(&view.catalog, &listing, known.baseline.as_ref()));
+        let changes =
+            alarming(&view.rules, name, baseline::compare(&view.catalog, &listing, known.baseline.as_ref()));
         let mut next = match &known.baseline {
             Some(baseline) => baseline.clone(),
             None => self.taken(view, &listing, None),
@@ -101,7 +102,12 @@ impl Watch {
         true
     }
 
-    fn taken(&self, view: &View, listing: &[stepgate_policy::Listed<'_>], before: Option<&Baseline>) -> Baseline {
+    fn taken(
+        &self,
+        view: &View,
+        listing: &[stepgate_policy::Listed<'_>],
+        before: Option<&Baseline>,
+    ) -> Baseline {
         let salt = before.and_then(Baseline::salt).unwrap_or_else(|| {
             let mut salt = [0; 16];
             // Without one, whoever may read the file can guess names better; the map beside it has most of them.
@@ -122,8 +128,11 @@ impl Watch {
         for what in kinds {
             let of: Vec<&Change> = news.iter().filter(|change| change.what == what).collect();
             let named = of.iter().take(NAMED);
-            let columns = named.clone().filter_map(|change| Some(ColumnName::new(change.relation.clone(), change.column.clone()?)));
-            let relations = named.filter(|change| change.column.is_none()).map(|change| change.relation.to_string());
+            let columns = named
+                .clone()
+                .filter_map(|change| Some(ColumnName::new(change.relation.clone(), change.column.clone()?)));
+            let relations =
+                named.filter(|change| change.column.is_none()).map(|change| change.relation.to_string());
             events.push(Event::CatalogDrifted(Drift {
                 database: database.to_owned(),
                 what: what.as_str().to_owned(),
@@ -145,7 +154,12 @@ impl Watch {
                 Some(column) => ColumnName::new(relation.clone(), column.clone()).to_string(),
                 None => relation.to_string(),
             };
-            tracing::warn!(database, what = what.as_str(), name, "the database has changed and its map has not: see stepgate map diff");
+            tracing::warn!(
+                database,
+                what = what.as_str(),
+                name,
+                "the database has changed and its map has not: see stepgate map diff"
+            );
         }
         true
     }

@@ -9,7 +9,8 @@ fn world() -> World {
     let mut world = World::not_serving(super::support::waiting);
     let policies = super::support::repository().join("policies");
     let read = |name: &str| std::fs::read_to_string(policies.join(name)).unwrap();
-    let map = read("pii-map.yaml").replace("public.products: {}", "public.products: {unlisted_columns: restricted}");
+    let map = read("pii-map.yaml")
+        .replace("public.products: {}", "public.products: {unlisted_columns: restricted}");
     world.gate.policies(&map, &super::support::waiting(read("policy.yaml"))).unwrap();
     // What stands there is no person's, and may be read.
     world.gate.serve().unwrap();
@@ -30,7 +31,9 @@ fn drifted(world: &World, what: &str, name: &str) {
 fn has_baseline(world: &World) {
     stepgate_testkit::until("the first look", SOON, || {
         let data = world.gate.config().parent().unwrap().join("data");
-        std::fs::read_dir(data).unwrap().any(|file| file.unwrap().file_name().to_string_lossy().starts_with("catalog-"))
+        std::fs::read_dir(data)
+            .unwrap()
+            .any(|file| file.unwrap().file_name().to_string_lossy().starts_with("catalog-"))
     })
     .unwrap();
 }
@@ -59,7 +62,8 @@ fn a_new_column_of_a_mapped_table_is_held_and_told_once() {
     world.gate.serve().unwrap();
     world.cluster.psql("shop", "alter table customers drop column ssn cascade").unwrap();
     drifted(&world, "column-gone", "public.customers.ssn");
-    let told: Vec<String> = drifts(&world).iter().map(|record| record["what"].as_str().unwrap().to_owned()).collect();
+    let told: Vec<String> =
+        drifts(&world).iter().map(|record| record["what"].as_str().unwrap().to_owned()).collect();
     assert_eq!(told, ["new-column", "new-table", "column-gone"]);
 
     let diff = world.gate.run(["map", "diff", "--database", "shop", "-o", "json"], "").unwrap();
@@ -71,7 +75,11 @@ fn a_new_column_of_a_mapped_table_is_held_and_told_once() {
         .iter()
         .map(|row| (row["change"].as_str().unwrap().to_owned(), row["table"].as_str().unwrap().to_owned()))
         .collect();
-    let expected = [("column-gone", "public.customers"), ("new-table", "public.leads"), ("new-column", "public.products")];
+    let expected = [
+        ("column-gone", "public.customers"),
+        ("new-table", "public.leads"),
+        ("new-column", "public.products"),
+    ];
     assert_eq!(found, expected.map(|(a, b)| (a.to_owned(), b.to_owned())));
     let lint = world.gate.run(["map", "lint", "--database", "shop"], "").unwrap();
     assert!(lint.status == 1 && lint.text().contains("public.customers.ssn"), "{}", lint.text());
@@ -85,7 +93,10 @@ fn what_was_renamed_is_told_by_lint_and_diff_and_is_no_alarm() {
     let dana = world.dana();
     passes(&mut world.psql(&dana), "select 1;");
     world.cluster.psql("shop", "alter table customers rename column phone to reach_at").unwrap();
-    stepgate_testkit::until("the labels", SOON, || world.recorded("label.followed", "public.customers.reach_at")).unwrap();
+    stepgate_testkit::until("the labels", SOON, || {
+        world.recorded("label.followed", "public.customers.reach_at")
+    })
+    .unwrap();
     let diff = world.gate.run(["map", "diff", "--database", "shop"], "").unwrap();
     assert!(diff.status == 1 && diff.text().contains("is public.customers.reach_at now"), "{}", diff.text());
     let lint = world.gate.run(["map", "lint", "--database", "shop"], "").unwrap();

@@ -78,7 +78,8 @@ pub(crate) fn iban(dice: &mut Dice) -> String {
         2 => ("ES", dice.digits(20)),
         _ => ("FR", dice.digits(23)),
     };
-    let spelled: String = format!("{body}{country}00").chars().map(|letter| letter.to_digit(36).unwrap().to_string()).collect();
+    let spelled: String =
+        format!("{body}{country}00").chars().map(|letter| letter.to_digit(36).unwrap().to_string()).collect();
     let rest = spelled.bytes().fold(0_u64, |rest, digit| (rest * 10 + u64::from(digit - b'0')) % 97);
     format!("{country}{:02}{body}", 98 - rest)
 }
@@ -129,7 +130,8 @@ pub(crate) fn dni(dice: &mut Dice) -> String {
 
 pub(crate) fn nir(dice: &mut Dice) -> String {
     let (sex, month) = (dice.between(1, 2), dice.between(1, 12));
-    let body = format!("{sex}{:02}{month:02}{:02}{}", dice.between(40, 99), dice.between(1, 95), dice.digits(6));
+    let body =
+        format!("{sex}{:02}{month:02}{:02}{}", dice.between(40, 99), dice.between(1, 95), dice.digits(6));
     format!("{body}{:02}", 97 - body.parse::<u64>().unwrap() % 97)
 }
 
@@ -164,7 +166,9 @@ pub(crate) fn nhs(dice: &mut Dice) -> String {
 }
 
 pub(crate) fn nino(dice: &mut Dice) -> String {
-    format!("{}{}{}", dice.letters("ABCEHJKLM", 2), dice.digits(6), dice.letters("ABCD", 1)).replace("BG", "BA").replace("KN", "KA")
+    format!("{}{}{}", dice.letters("ABCEHJKLM", 2), dice.digits(6), dice.letters("ABCD", 1))
+        .replace("BG", "BA")
+        .replace("KN", "KA")
 }
 
 pub(crate) fn personnummer(dice: &mut Dice) -> String {
@@ -189,7 +193,8 @@ pub(crate) fn hetu(dice: &mut Dice) -> String {
     let (day, month, year) = (dice.between(1, 28), dice.between(1, 12), dice.between(40, 99));
     let serial = dice.between(2, 899);
     let number: u64 = format!("{day:02}{month:02}{year:02}{serial:03}").parse().unwrap();
-    let letter = "0123456789ABCDEFHJKLMNPRSTUVWXY".chars().nth(usize::try_from(number % 31).unwrap()).unwrap();
+    let letter =
+        "0123456789ABCDEFHJKLMNPRSTUVWXY".chars().nth(usize::try_from(number % 31).unwrap()).unwrap();
     format!("{day:02}{month:02}{year:02}-{serial:03}{letter}")
 }
 

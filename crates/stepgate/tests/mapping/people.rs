@@ -103,7 +103,8 @@ pub(crate) fn street(dice: &mut Dice, rare: bool) -> String {
 }
 
 pub(crate) fn town(dice: &mut Dice, rare: bool) -> String {
-    let common = "Berlin|München|Paris|Lyon|London|Madrid|Sevilla|Roma|Utrecht|Warszawa|Boston|Leeds|Graz|Zürich";
+    let common =
+        "Berlin|München|Paris|Lyon|London|Madrid|Sevilla|Roma|Utrecht|Warszawa|Boston|Leeds|Graz|Zürich";
     let small = "Bad Tölz|Oberammergau|Vézelay|Berlin|Lyon|Leiden|Little Snoring|Ronda|Siena|Zakopane|Kassel|Bath|Chur|Porto";
     dice.of_list(if rare { small } else { common }).to_owned()
 }

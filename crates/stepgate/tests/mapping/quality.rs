@@ -50,7 +50,10 @@ fn judge(name: &str, tables: &[Table], more: &[&str]) -> Quality {
         .iter()
         .map(|row| {
             let text = |key: &str| row[key].as_str().unwrap().to_owned();
-            ((text("table"), text("column")), format!("{} ({}, {})", text("label"), row["confidence"], text("reason")))
+            (
+                (text("table"), text("column")),
+                format!("{} ({}, {})", text("label"), row["confidence"], text("reason")),
+            )
         })
         .collect();
     let (mut right, mut wrong, mut missed, mut labelled, mut columns) = (0.0, 0.0, 0.0, 0.0, 0);
@@ -87,7 +90,9 @@ fn judge(name: &str, tables: &[Table], more: &[&str]) -> Quality {
         personal: (right + missed) as usize,
     };
     let Quality { precision, recall, labels, columns, personal } = &quality;
-    println!("{name}: {columns} columns, {personal} personal: precision {precision:.1} %, recall {recall:.1} %, labels {labels:.1} %");
+    println!(
+        "{name}: {columns} columns, {personal} personal: precision {precision:.1} %, recall {recall:.1} %, labels {labels:.1} %"
+    );
     quality
 }
 

@@ -52,8 +52,10 @@ impl Notice {
     /// the gate, and so is how it ends.
     pub(super) fn of(line: &Line, console: &str) -> Option<Self> {
         let kind = line.head.kind.as_str();
-        if !matches!(kind, "stepup.requested" | "stepup.ended" | "alarm.raised" | "catalog.drifted" | "admin.action")
-            && !kind.starts_with("factor.")
+        if !matches!(
+            kind,
+            "stepup.requested" | "stepup.ended" | "alarm.raised" | "catalog.drifted" | "admin.action"
+        ) && !kind.starts_with("factor.")
             && !kind.starts_with("breakglass.")
         {
             return None;

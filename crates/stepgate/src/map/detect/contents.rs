@@ -58,7 +58,10 @@ pub(crate) fn within(shape: Shape, values: &[String]) -> Option<Contents> {
             }
         }
         Shape::Composite => values.iter().for_each(|value| {
-            list(value, '(', ')').into_iter().enumerate().for_each(|(at, part)| contents.add(&format!("f{at}"), part));
+            list(value, '(', ')')
+                .into_iter()
+                .enumerate()
+                .for_each(|(at, part)| contents.add(&format!("f{at}"), part));
         }),
         Shape::Bytes => {
             let texts: Vec<String> = values.iter().filter_map(|value| printable(unhex(value)?)).collect();
@@ -94,7 +97,10 @@ fn within_text(values: &[String]) -> Option<Contents> {
         let parts = values.iter().map(|value| value.matches(separator).count()).max()?;
         if parts > 0 && parts < 40 && most(&|value| value.matches(separator).count() == parts) {
             for value in values {
-                value.split(separator).enumerate().for_each(|(at, part)| contents.add(&format!("f{at}"), part.trim().to_owned()));
+                value
+                    .split(separator)
+                    .enumerate()
+                    .for_each(|(at, part)| contents.add(&format!("f{at}"), part.trim().to_owned()));
             }
             return Some(contents);
         }
@@ -232,10 +238,19 @@ mod tests {
     #[test]
     fn values_within_values_are_found() {
         let one = |name: &str, value: &str| vec![(name.to_owned(), vec![value.to_owned()])];
-        assert_eq!(fields(Shape::Json, r#"{"a": {"mail": ["x@example.com"]}}"#), one("mail", "x@example.com"));
-        assert_eq!(fields(Shape::Json, r#"{"mail": "x@example.com", "b": "y"#)[1], one("mail", "x@example.com")[0]);
+        assert_eq!(
+            fields(Shape::Json, r#"{"a": {"mail": ["x@example.com"]}}"#),
+            one("mail", "x@example.com")
+        );
+        assert_eq!(
+            fields(Shape::Json, r#"{"mail": "x@example.com", "b": "y"#)[1],
+            one("mail", "x@example.com")[0]
+        );
         assert_eq!(fields(Shape::Xml, "<p><mail>x@example.com</mail></p>"), one("mail", "x@example.com"));
-        assert_eq!(fields(Shape::Array, r#"{"a, b",NULL,c}"#), vec![(String::new(), vec!["a, b".into(), "c".into()])]);
+        assert_eq!(
+            fields(Shape::Array, r#"{"a, b",NULL,c}"#),
+            vec![(String::new(), vec!["a, b".into(), "c".into()])]
+        );
         assert_eq!(fields(Shape::Bytes, "78406578616d706c652e636f6d"), one("", "x@example.com"));
         assert_eq!(fields(Shape::Text, "eEBleGFtcGxlLmNvbQ=="), one("", "x@example.com"));
         assert_eq!(fields(Shape::Composite, "(Anna,\"a b\")")[1], one("f1", "a b")[0]);

@@ -18,27 +18,41 @@ pub(crate) enum Hint {
 /// Words (or words written as one) by what they say. English, German, French, Spanish, Italian, Portuguese, Dutch,
 /// Polish, the languages of the North, and what databases abbreviate.
 const STRONG: &[(What, &str)] = &[
-    (Email, "email emails mail mails emailaddr emailaddress eml emailadr mailadresse emailadresse mailaddress correo \
+    (
+        Email,
+        "email emails mail mails emailaddr emailaddress eml emailadr mailadresse emailadresse mailaddress correo \
         correoelectronico courriel adressemail postaelettronica indirizzoemail epost epostadresse eposta epostal \
-        sahkoposti useremail usermail kundenmail kundenemail custemail contactemail mailto"),
-    (Phone, "phone phones phoneno phonenumber phonenr telephone tel telno telnr telnum telefon telefonnr telefonnummer \
+        sahkoposti useremail usermail kundenmail kundenemail custemail contactemail mailto",
+    ),
+    (
+        Phone,
+        "phone phones phoneno phonenumber phonenr telephone tel telno telnr telnum telefon telefonnr telefonnummer \
         telefono telefone telefoon telefoonnummer mobile mobileno mobilenumber mobil mobilnr mobilnummer mobiltelefon \
         mobiltel handy handynr handynummer cell cellphone cellno cellular celular cellulare movil telemovel telemobil \
         gsm mobiel msisdn fax faxno faxnr faxnummer rufnummer rufnr durchwahl fon ph phn phnum portable numtel \
         numerotelephone numtelefono tlf tlfnr puhelin puhelinnumero whatsapp komorka nrtelefonu contactnumber \
-        contactno homephone workphone mobilephone daytimephone festnetz custphone telprivat telgesch"),
+        contactno homephone workphone mobilephone daytimephone festnetz custphone telprivat telgesch",
+    ),
     (Iban, "iban ibannr ibanno ibannumber ibancode kontoiban"),
-    (BankAccount, "bankaccount bankaccountno bankacct bankacctno bankaccountnumber kontonummer kontonr ktonr ktonummer \
+    (
+        BankAccount,
+        "bankaccount bankaccountno bankacct bankacctno bankaccountnumber kontonummer kontonr ktonr ktonummer \
         kto bankverbindung cuentabancaria numerocuenta numcuenta numerodecuenta rekeningnummer rekeningnr contocorrente \
         numeroconto contacorrente contabancaria numerocompte comptebancaire rib accountnumber accountno accno acctno \
-        acctnum acctnumber"),
-    (Card, "cardnumber cardno cardnum cardnr ccnumber ccno ccnum ccnr ccn creditcard creditcardno creditcardnumber \
+        acctnum acctnumber",
+    ),
+    (
+        Card,
+        "cardnumber cardno cardnum cardnr ccnumber ccno ccnum ccnr ccn creditcard creditcardno creditcardnumber \
         creditcardnum creditcardnr debitcard paymentcard kreditkarte kreditkartennr kreditkartennummer kartennummer \
         kartennr kknr kknummer cartebancaire cartecredit numerocarte numcarte numerocartebancaire tarjeta \
         tarjetacredito numerotarjeta numtarjeta notarjeta cartacredito cartadicredito numerocarta cartaocredito \
-        numerocartao creditcardnummer kaartnummer nrkarty numerkarty kortnummer cardpan primaryaccountnumber"),
+        numerocartao creditcardnummer kaartnummer nrkarty numerkarty kortnummer cardpan primaryaccountnumber",
+    ),
     (Ssn, "ssn ssno socialsecurity socialsecurityno socialsecuritynumber socsec socsecno socsecnum itin"),
-    (NationalId, "nationalid natid nationalidno nationalidnumber nationalinsurance nationalinsurancenumber nino nhs \
+    (
+        NationalId,
+        "nationalid natid nationalidno nationalidnumber nationalinsurance nationalinsurancenumber nino nhs \
         nhsno nhsnumber nhsnr socialinsurance socialinsurancenumber steuerid steueridnr steueridentnr \
         steueridentifikationsnummer idnr identifikationsnummer sozialversicherungsnr sozialversicherungsnummer svnr \
         svnummer rvnr rentenversicherungsnummer numerosecu numsecu numsecuritesociale numerosecuritesociale \
@@ -49,18 +63,27 @@ const STRONG: &[(What, &str)] = &[
         henkilotunnus sotu fodselsnummer fodselsnr fnr curp cuil cuit rut runrut tckn tckimlik tckimlikno kimlikno \
         ppsn ppsno oib jmbg cnp egn amka rodnecislo rodcislo rc isikukood asmenskodas tajszam snils mynumber nric nricno \
         taxpayerid taxidnumber personalid personalnumber personalidnumber idnumber citizenid govid governmentid \
-        nationalnumber siin sinnumber sinno"),
-    (Passport, "passport passportno passportnumber passportnum passnr passnummer reisepass reisepassnr reisepassnummer \
+        nationalnumber siin sinnumber sinno",
+    ),
+    (
+        Passport,
+        "passport passportno passportnumber passportnum passnr passnummer reisepass reisepassnr reisepassnummer \
         reisepassnum passeport numpasseport numeropasseport pasaporte numpasaporte numeropasaporte passaporto \
         numeropassaporto paspoort paspoortnummer paspoortnr passaporte paszport nrpaszportu personalausweis \
         personalausweisnr personalausweisnummer ausweis ausweisnr ausweisnummer identitycard identitycardno idcard \
-        idcardno idcardnumber cartaidentita carteidentite numerocni travaldocument traveldocument traveldocumentno"),
-    (Licence, "driverlicense driverslicense driverlicence drivinglicense drivinglicence driverlicenseno \
+        idcardno idcardnumber cartaidentita carteidentite numerocni travaldocument traveldocument traveldocumentno",
+    ),
+    (
+        Licence,
+        "driverlicense driverslicense driverlicence drivinglicense drivinglicence driverlicenseno \
         driverslicenseno driverslicensenumber driverlicensenumber drivinglicenceno dlnumber dlno \
         fuehrerschein fuhrerschein fuhrerscheinnr fuehrerscheinnr permisconduire permisdeconduire numeropermis \
         carnetconducir licenciaconducir permisoconducir patenteguida numeropatente rijbewijs rijbewijsnummer \
-        cartaconducao prawojazdy korkort"),
-    (Name, "firstname fname firstnm fstname lastname lname lastnm surname sname givenname forename middlename mname \
+        cartaconducao prawojazdy korkort",
+    ),
+    (
+        Name,
+        "firstname fname firstnm fstname lastname lname lastnm surname sname givenname forename middlename mname \
         maidenname familyname fullname fullnm personname customername custname custnm clientname patientname \
         employeename empname contactname membername guestname passengername studentname ownername holdername \
         cardholder cardholdername accountholder beneficiary beneficiaryname recipientname sendername payeename \
@@ -72,8 +95,11 @@ const STRONG: &[(What, &str)] = &[
         sobrenome apelido ultimonome primeironome nomemae voornaam voornamen achternaam tussenvoegsel roepnaam \
         volledigenaam klantnaam geslachtsnaam imie imiona nazwisko imieinazwisko imienazwisko fornamn efternamn \
         fornavn efternavn etternavn etunimi sukunimi jmeno prijmeni keresztnev vezeteknev prenume numefamilie soyad soyadi \
-        adsoyad otchestvo familiya nokname nextofkin emergencycontact emergencycontactname"),
-    (Address, "address addressline addressline1 addr addrline addrline1 streetaddress streetaddr street streetname \
+        adsoyad otchestvo familiya nokname nextofkin emergencycontact emergencycontactname",
+    ),
+    (
+        Address,
+        "address addressline addressline1 addr addrline addrline1 streetaddress streetaddr street streetname \
         streetno streetnumber homeaddress mailingaddress shippingaddress billingaddress deliveryaddress shipaddr \
         billaddr shipto custaddress custaddr residence residentialaddress strasse strassenr strassehausnr strassehnr \
         hausnr hausnummer hnr anschrift adresse adr adresszeile lieferadresse rechnungsadresse wohnort wohnadresse \
@@ -81,34 +107,62 @@ const STRONG: &[(What, &str)] = &[
         dircliente indirizzo residenza viaecivico numerocivico straat straatnaam huisnummer huisnr adres woonadres \
         woonplaats morada endereco enderecocompleto logradouro bairro rua ulica nrdomu adreszamieszkania gatuadress \
         gata gateadresse postadress osoite katuosoite housenumber houseno placeofbirth birthplace geburtsort \
-        lugarnacimiento luogonascita geboorteplaats"),
-    (PostalCode, "zip zipcode zipcd postcode postalcode postcd pcode plz postleitzahl codepostal codpostal \
-        codigopostal cpostal postnr postnummer kodpocztowy pincode zippostal postalcd codicepostale"),
-    (BirthDate, "dob birthdate birthday bday birthdt bdate dateofbirth datebirth birth geburtsdatum geburtstag gebdat \
+        lugarnacimiento luogonascita geboorteplaats",
+    ),
+    (
+        PostalCode,
+        "zip zipcode zipcd postcode postalcode postcd pcode plz postleitzahl codepostal codpostal \
+        codigopostal cpostal postnr postnummer kodpocztowy pincode zippostal postalcd codicepostale",
+    ),
+    (
+        BirthDate,
+        "dob birthdate birthday bday birthdt bdate dateofbirth datebirth birth geburtsdatum geburtstag gebdat \
         gebdatum gebtag gebdt geborenam naissance datenaissance datedenaissance datnaiss dtnaissance ddn dnaiss \
         nacimiento fechanacimiento fechadenacimiento fechanac fecnac fecnacimiento fnacimiento fnac nascita \
         datanascita datadinascita dtnascita nascimento datanascimento datadenascimento dtnascimento datanasc dtnasc \
         geboortedatum geboorte gebdtm dataurodzenia dataur urodzenia fodelsedatum fodselsdato fodselsdag syntymaaika \
-        syntymapaiva datumnarozeni narozeni szuletesidatum datanasterii dogumtarihi"),
-    (IpAddress, "ip ips ipaddr ipaddress ipadr ipv4 ipv6 clientip remoteip remoteaddr sourceip srcip userip lastip \
-        loginip signupip registrationip ipadresse direccionip adresseip indirizzoip ipadres visitorip xforwardedfor"),
-    (Username, "username usernm uname loginname usr user benutzer utilisateur usuario utente gebruiker login loginid userlogin benutzername nutzername anmeldename \
+        syntymapaiva datumnarozeni narozeni szuletesidatum datanasterii dogumtarihi",
+    ),
+    (
+        IpAddress,
+        "ip ips ipaddr ipaddress ipadr ipv4 ipv6 clientip remoteip remoteaddr sourceip srcip userip lastip \
+        loginip signupip registrationip ipadresse direccionip adresseip indirizzoip ipadres visitorip xforwardedfor",
+    ),
+    (
+        Username,
+        "username usernm uname loginname usr user benutzer utilisateur usuario utente gebruiker login loginid userlogin benutzername nutzername anmeldename \
         benutzerkennung nomutilisateur identifiant nombreusuario nomeutente gebruikersnaam nomeusuario nick nickname \
-        nickn screenname handle twitter twitterhandle skype skypeid telegram instagram githubuser accountname"),
-    (FreeText, "notes note freetext freitext comments comment remarks remark bemerkung bemerkungen notiz notizen \
+        nickn screenname handle twitter twitterhandle skype skypeid telegram instagram githubuser accountname",
+    ),
+    (
+        FreeText,
+        "notes note freetext freitext comments comment remarks remark bemerkung bemerkungen notiz notizen \
         kommentar anmerkung anmerkungen commentaire commentaires remarque remarques observaciones notas comentario \
         comentarios osservazioni commento commenti opmerking opmerkingen observacoes uwagi memo transcript \
-        chattranscript feedback complaint beschwerde ticketbody messagebody messagetext casenotes"),
-    (Salary, "salary salaries wage wages gehalt bruttogehalt grossalary lohn salaire sueldo salario stipendio \
+        chattranscript feedback complaint beschwerde ticketbody messagebody messagetext casenotes",
+    ),
+    (
+        Salary,
+        "salary salaries wage wages gehalt bruttogehalt grossalary lohn salaire sueldo salario stipendio \
         retribuzione salaris pensja wynagrodzenie income einkommen annualincome compensation grosspay netpay payrate \
-        bonus"),
-    (Credential, "password passwd pwd passwort kennwort passwordhash pwhash pwdhash passhash motdepasse contrasena \
+        bonus",
+    ),
+    (
+        Credential,
+        "password passwd pwd passwort kennwort passwordhash pwhash pwdhash passhash motdepasse contrasena \
         wachtwoord senha haslo secret apikey apitoken accesstoken refreshtoken totpsecret mfasecret securityanswer \
-        privatekey"),
+        privatekey",
+    ),
     (Gender, "gender sex geschlecht sexe sexo sesso geslacht plec kon anrede salutation"),
-    (Health, "diagnosis diagnose diagnostic diagnostico diagnosi bloodtype bloodgroup blutgruppe allergies allergien \
-        medication medikation disability religion konfession ethnicity"),
-    (Location, "latitude longitude lat lon lng latlng latlon geopoint geolocation coordinates coords gps gpsposition"),
+    (
+        Health,
+        "diagnosis diagnose diagnostic diagnostico diagnosi bloodtype bloodgroup blutgruppe allergies allergien \
+        medication medikation disability religion konfession ethnicity",
+    ),
+    (
+        Location,
+        "latitude longitude lat lon lng latlng latlon geopoint geolocation coordinates coords gps gpsposition",
+    ),
 ];
 
 /// Words that say little alone.
@@ -117,25 +171,40 @@ const WEAK: &[(What, &str)] = &[
     (Phone, "contact mob caller callee mtel ptel kontakt"),
     (BankAccount, "account acct konto cuenta compte conto rekening conta"),
     (Card, "card cc pan karte carte carta cartao kaart karta kort cb pmt payment"),
-    (NationalId, "sin pan pnr cf uid fin inn rg run nid tin taxid taxno taxnr steuernr steuernummer nin national citizen \
+    (
+        NationalId,
+        "sin pan pnr cf uid fin inn rg run nid tin taxid taxno taxnr steuernr steuernummer nin national citizen \
         personal identity identifier identificacion documento identificatie idno pps id docno numdoc numerodocumento \
-        secu svn"),
+        secu svn",
+    ),
     (Passport, "pass document documentno docno docnumber documento dokument"),
     (Licence, "licence license licenseno dl permis patente"),
-    (Name, "name nm nom nome naam namn navn nimi nazwa nume nev first last given family middle full person customer cust \
+    (
+        Name,
+        "name nm nom nome naam namn navn nimi nazwa nume nev first last given family middle full person customer cust \
         client kunde patient employee owner holder contact author signer witness spouse parent child guardian caller \
         manager agent driver teacher displayname author authorname assignee requester reporter sender \
-        recipient prename initials alias"),
-    (Address, "city town ort stadt ville ciudad citta comune plaats stad cidade miasto miejscowosc kaupunki \
-        localidad localita localite municipality municipio poblacion via str suburb addresses mesto"),
+        recipient prename initials alias",
+    ),
+    (
+        Address,
+        "city town ort stadt ville ciudad citta comune plaats stad cidade miasto miejscowosc kaupunki \
+        localidad localita localite municipality municipio poblacion via str suburb addresses mesto",
+    ),
     (PostalCode, "cp cap cep psc postal"),
     (BirthDate, "born birthyear geb geburt ne nac nasc ur fodt fodd"),
     (IpAddress, "host remote client source src addr origin peer"),
-    (Username, "nutzer usager alias account member author \
-        pseudo identity owner"),
-    (FreeText, "text message msg body content description descr desc beschreibung details detail reason history log \
+    (
+        Username,
+        "nutzer usager alias account member author \
+        pseudo identity owner",
+    ),
+    (
+        FreeText,
+        "text message msg body content description descr desc beschreibung details detail reason history log \
         nachricht mensaje messaggio bericht story bio about aboutme review question answer subject request summary \
-        payload data info extra misc raw blob doc document"),
+        payload data info extra misc raw blob doc document",
+    ),
 ];
 
 /// Longer words that say the same within another: `kundenemailadr`.
@@ -144,9 +213,15 @@ const STEMS: &[(What, &str)] = &[
     (Phone, "telefon telephon mobilnr handynr phonenum telefoon"),
     (Iban, "iban"),
     (Card, "kreditkart creditcard cardnum"),
-    (NationalId, "steuerid sozialversicherung codicefiscale burgerservice aadhaar personnummer henkilotunnus"),
+    (
+        NationalId,
+        "steuerid sozialversicherung codicefiscale burgerservice aadhaar personnummer henkilotunnus",
+    ),
     (Passport, "passport reisepass passeport pasaporte"),
-    (Name, "vorname nachname firstname lastname prenom apellido cognome achternaam voornaam nazwisko surname"),
+    (
+        Name,
+        "vorname nachname firstname lastname prenom apellido cognome achternaam voornaam nazwisko surname",
+    ),
     (Address, "strasse anschrift adresse address indirizzo direccion"),
     (PostalCode, "postleitzahl postcode zipcode"),
     (BirthDate, "geburtsdat birthdat dateofbirth naissance nacimiento nascita geboorted"),
@@ -225,8 +300,9 @@ impl Said {
     pub(crate) fn by(words: &Words) -> Self {
         let mut said = Self::default();
         let id = words.last().is_some_and(|last| matches!(last, "id" | "ids" | "pk" | "fk" | "key" | "ref"));
-        let number =
-            words.last().is_some_and(|last| matches!(last, "nr" | "no" | "num" | "number" | "nummer" | "code"));
+        let number = words
+            .last()
+            .is_some_and(|last| matches!(last, "nr" | "no" | "num" | "number" | "nummer" | "code"));
         for (run, ends) in words.runs() {
             for (what, hint) in LOOK_UP.get(run.as_str()).into_iter().flatten() {
                 // `customer_id`, `person_no`: what it names is not what stands in it.
@@ -258,7 +334,10 @@ impl Said {
         };
         said.qualified = words.all().any(|word| is_of(QUALIFIERS, word) && !harmless(word))
             || words.all().last().is_some_and(|last| matches!(last, "at" | "on" | "by" | "in" | "cnt"))
-            || words.all().next().is_some_and(|first| matches!(first, "is" | "has" | "can" | "num" | "n" | "allow"))
+            || words
+                .all()
+                .next()
+                .is_some_and(|first| matches!(first, "is" | "has" | "can" | "num" | "n" | "allow"))
                 && words.all().count() > 1;
         said.of_thing = words.all().any(|word| is_of(THINGS, word));
         said.settle(words);
@@ -269,7 +348,10 @@ impl Said {
     fn settle(&mut self, words: &Words) {
         let has = |list: &str| words.all().any(|word| list.split_whitespace().any(|known| known == word));
         let strong = |said: &Self, what: What| said.hints.get(&what) == Some(&Hint::Strong);
-        if strong(self, Email) || strong(self, IpAddress) || has("mac wallet memory web url crypto btc eth bus") {
+        if strong(self, Email)
+            || strong(self, IpAddress)
+            || has("mac wallet memory web url crypto btc eth bus")
+        {
             self.hints.remove(&Address);
         }
         if has("place ort lieu lugar luogo plaats city town country land name state miejsce") {
@@ -359,9 +441,15 @@ mod tests {
 
     #[test]
     fn what_is_about_a_datum_is_not_the_datum() {
-        for name in
-            ["email_sent_at", "phone_verified", "ssn_hash", "card_count", "is_email_valid", "address_type", "iban_country"]
-        {
+        for name in [
+            "email_sent_at",
+            "phone_verified",
+            "ssn_hash",
+            "card_count",
+            "is_email_valid",
+            "address_type",
+            "iban_country",
+        ] {
             assert!(said(name).qualified, "{name}");
         }
         for name in ["product_name", "file_name", "order_number"] {

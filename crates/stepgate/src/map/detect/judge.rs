@@ -62,7 +62,12 @@ pub(crate) struct Finding {
 }
 
 /// What a column holds, if anything of a kind that is `wanted`. `year`: the present one.
-pub(crate) fn judge(column: &Column<'_>, table: Table, wanted: &dyn Fn(What) -> bool, year: u32) -> Option<Finding> {
+pub(crate) fn judge(
+    column: &Column<'_>,
+    table: Table,
+    wanted: &dyn Fn(What) -> bool,
+    year: u32,
+) -> Option<Finding> {
     let said = said(column);
     if let Some(contents) = contents::within(column.shape, column.values) {
         let found = contents.fields().filter_map(|(field, values)| {
@@ -79,7 +84,8 @@ pub(crate) fn judge(column: &Column<'_>, table: Table, wanted: &dyn Fn(What) -> 
             };
             let said = if own { said.clone() } else { Said::by(&Words::of(field)) };
             let found = best(&inner, &said, table, wanted, year)?;
-            let place = if own { "within: ".to_owned() } else { "within, in a field of its own: ".to_owned() };
+            let place =
+                if own { "within: ".to_owned() } else { "within, in a field of its own: ".to_owned() };
             Some(Finding { reason: format!("{place}{}", found.reason), ..found })
         });
         let inner = found.max_by_key(|found| (found.what.severity(), found.confidence));
@@ -139,7 +145,11 @@ fn confidence(what: What, hint: Option<Hint>, said: &Said, verdict: &Verdict, ta
     let base = match (hint, verdict.grade) {
         (_, Grade::Refuted) => 0,
         (_, Grade::Strong) if qualified => {
-            if matches!(what, What::Name | What::Username) { 45 } else { 75 }
+            if matches!(what, What::Name | What::Username) {
+                45
+            } else {
+                75
+            }
         }
         (_, Grade::Strong) if thing => match what {
             // Brands and colours are called like people.
@@ -165,7 +175,11 @@ fn confidence(what: What, hint: Option<Hint>, said: &Said, verdict: &Verdict, ta
         (_, Some(Hint::Strong), _) | (_, _, Grade::Refuted) => 0,
         // Places and days are of people only beside other things of theirs.
         (What::BirthDate | What::Address | What::PostalCode, None, Grade::Medium) => {
-            if table.people { 13 } else { -20 }
+            if table.people {
+                13
+            } else {
+                -20
+            }
         }
         (What::Name | What::Address, _, _) if table.things && !table.people => -15,
         (_, _, Grade::Medium | Grade::Loose | Grade::Nothing) if table.people => 15,
@@ -234,7 +248,10 @@ mod tests {
         assert_eq!(what("email_sent_at", Shape::Timestamp, "users", &[]), None);
         assert_eq!(what("email", Shape::Timestamp, "users", &[]), None);
         assert_eq!(what("phone_verified", Shape::Other, "users", &[]), None);
-        assert_eq!(what("card_count", Shape::Integer { wide: true }, "users", &made(9, |at| (at % 5).to_string())), None);
+        assert_eq!(
+            what("card_count", Shape::Integer { wide: true }, "users", &made(9, |at| (at % 5).to_string())),
+            None
+        );
         assert_eq!(what("email", Shape::Text, "users", &[]), Some(What::Email));
         assert_eq!(what("geb_dat", Shape::Date, "kunden", &[]), Some(What::BirthDate));
     }
@@ -266,8 +283,14 @@ mod tests {
     #[test]
     fn no_reason_has_a_value_in_it() {
         let values = made(40, |at| format!("marked{at}@example.com"));
-        let column =
-            Column { name: "c", shape: Shape::Text, aliases: &[], comment: None, wants_at: false, values: &values };
+        let column = Column {
+            name: "c",
+            shape: Shape::Text,
+            aliases: &[],
+            comment: None,
+            wants_at: false,
+            values: &values,
+        };
         let found = judge(&column, Table::default(), &|_| true, YEAR).unwrap();
         assert!(!format!("{found:?}").contains("marked"));
     }

@@ -65,7 +65,9 @@ pub(crate) fn verdict(what: What, shape: Shape, sample: &Sample<'_>, year: u32) 
         What::Email => emails(sample),
         What::Phone => phones(sample),
         What::Iban => ibans(sample),
-        What::BankAccount => loose(sample, 0.7, |value| is_code(value, 5, 20, 5) && !value.contains(char::is_alphabetic)),
+        What::BankAccount => {
+            loose(sample, 0.7, |value| is_code(value, 5, 20, 5) && !value.contains(char::is_alphabetic))
+        }
         What::Card => cards(sample),
         What::Ssn => ssns(sample, shape),
         What::NationalId => national_ids(sample, shape),
@@ -84,7 +86,9 @@ pub(crate) fn verdict(what: What, shape: Shape, sample: &Sample<'_>, year: u32) 
         What::Gender => Verdict::refuted(),
         What::Health => Verdict::new(Grade::Loose, ""),
         What::Location => loose(sample, 0.9, |value| {
-            value.split([',', ' ']).all(|part| part.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= 180.0))
+            value
+                .split([',', ' '])
+                .all(|part| part.parse::<f64>().is_ok_and(|degrees| degrees.abs() <= 180.0))
         }),
     }
 }
@@ -141,7 +145,9 @@ fn phones(sample: &Sample<'_>) -> Verdict {
         sample.len() < 8 || ratio(sample.kinds(|value| phone::lead(value, digits)), sample.len()) >= least
     };
     match () {
-        () if international >= 0.5 => Verdict::share(Grade::Strong, international, "are telephone numbers with country code"),
+        () if international >= 0.5 => {
+            Verdict::share(Grade::Strong, international, "are telephone numbers with country code")
+        }
         () if national >= 0.6 && differ(7, 0.3) => {
             Verdict::share(Grade::Strong, national, "are written as telephone numbers")
         }
@@ -169,8 +175,12 @@ fn cards(sample: &Sample<'_>) -> Verdict {
     let share = ratio(hits, sample.len());
     let nats = surprise(hits, sample.len(), 0.1);
     match () {
-        () if share >= 0.5 && nats >= SURE => Verdict::share(Grade::Strong, share, "pass Luhn and an issuer's range"),
-        () if share >= 0.5 && hits > 0 => Verdict::share(Grade::Medium, share, "pass Luhn and an issuer's range"),
+        () if share >= 0.5 && nats >= SURE => {
+            Verdict::share(Grade::Strong, share, "pass Luhn and an issuer's range")
+        }
+        () if share >= 0.5 && hits > 0 => {
+            Verdict::share(Grade::Medium, share, "pass Luhn and an issuer's range")
+        }
         () => Verdict::refuted(),
     }
 }
@@ -184,7 +194,9 @@ fn ssns(sample: &Sample<'_>, shape: Shape) -> Verdict {
         national::ssn(&padded).is_some()
     });
     match () {
-        () if grouped >= 0.6 && sample.len() > 2 => Verdict::share(Grade::Strong, grouped, "are written as SSNs"),
+        () if grouped >= 0.6 && sample.len() > 2 => {
+            Verdict::share(Grade::Strong, grouped, "are written as SSNs")
+        }
         () if grouped >= 0.6 => Verdict::share(Grade::Medium, grouped, "are written as SSNs"),
         () if bare >= 0.8 => Verdict::share(Grade::Loose, bare, "have the digits of an SSN"),
         () => Verdict::refuted(),
@@ -237,23 +249,30 @@ const FIRMS: &str = "inc llc ltd limited plc corp corporation gmbh ag kg ohg ug 
 
 fn names(sample: &Sample<'_>) -> Verdict {
     let looks: Vec<_> = sample.iter().map(person::look).collect();
-    let share = |is: &dyn Fn(&person::Named) -> bool| ratio(looks.iter().filter(|look| is(look)).count(), looks.len());
+    let share = |is: &dyn Fn(&person::Named) -> bool| {
+        ratio(looks.iter().filter(|look| is(look)).count(), looks.len())
+    };
     let shaped = share(&|look| look.shaped);
     let listed = share(&|look| look.shaped && (look.given || look.family));
     let firms = sample.share(|value| {
         let plain = fold(value).replace('.', "");
-        plain.split([' ', ',', '-']).any(|word| FIRMS.split_whitespace().any(|known| known == word)) || value.contains('&')
+        plain.split([' ', ',', '-']).any(|word| FIRMS.split_whitespace().any(|known| known == word))
+            || value.contains('&')
     });
     let towns = sample.share(address::is_city);
     let few = sample.len() < 4 && sample.rows >= 20;
     match () {
         () if firms >= 0.2 || shaped < 0.6 || few => Verdict::refuted(),
-        () if towns > 0.2 && towns * 1.5 > listed => Verdict::share(Grade::Loose, shaped, "have the shape of a name"),
+        () if towns > 0.2 && towns * 1.5 > listed => {
+            Verdict::share(Grade::Loose, shaped, "have the shape of a name")
+        }
         () if listed >= 0.45 || (listed >= 0.3 && sample.len() >= 10) => {
             Verdict::share(Grade::Strong, listed, "hold common names of people")
         }
         () if listed >= 0.12 => Verdict::share(Grade::Medium, listed, "hold common names of people"),
-        () if sample.len() >= 4 || sample.rows < 10 => Verdict::share(Grade::Loose, shaped, "have the shape of a name"),
+        () if sample.len() >= 4 || sample.rows < 10 => {
+            Verdict::share(Grade::Loose, shaped, "have the shape of a name")
+        }
         () => Verdict::refuted(),
     }
 }
@@ -287,7 +306,8 @@ fn addresses(sample: &Sample<'_>) -> Verdict {
 }
 
 fn postal_codes(sample: &Sample<'_>) -> Verdict {
-    let share = |least: Postal| sample.share(|value| address::postal(value).is_some_and(|kind| kind >= least));
+    let share =
+        |least: Postal| sample.share(|value| address::postal(value).is_some_and(|kind| kind >= least));
     let (letters, grouped, any) = (share(Postal::Letters), share(Postal::Grouped), share(Postal::Digits));
     match () {
         () if letters >= 0.7 => Verdict::share(Grade::Medium, letters, "are written as postal codes"),
@@ -303,13 +323,21 @@ fn birth_dates(sample: &Sample<'_>, shape: Shape, year: u32) -> Verdict {
     years.sort_unstable();
     let at = |share: usize| years.get(years.len().saturating_sub(1) * share / 100).copied().unwrap_or(0);
     let lived = ratio(years.iter().filter(|born| (1890..=year).contains(*born)).count(), years.len());
-    let grown = ratio(years.iter().filter(|born| (1900..=year.saturating_sub(13)).contains(*born)).count(), years.len());
+    let grown = ratio(
+        years.iter().filter(|born| (1900..=year.saturating_sub(13)).contains(*born)).count(),
+        years.len(),
+    );
     let spread = at(95).saturating_sub(at(5));
     let timed = shape == Shape::Timestamp && sample.share(|value| !value.contains(" 00:00:00")) > 0.5;
     match () {
         () if read < 0.6 || lived < 0.9 || (timed && spread < 15) => Verdict::refuted(),
         // What happens in a firm happens within some years, and lately.
-        () if years.len() >= 20 && grown >= 0.95 && spread >= 18 && at(50) <= year.saturating_sub(18) && !timed => {
+        () if years.len() >= 20
+            && grown >= 0.95
+            && spread >= 18
+            && at(50) <= year.saturating_sub(18)
+            && !timed =>
+        {
             Verdict::share(Grade::Medium, grown, "are days on which grown people were born")
         }
         () if years.len() >= 20 && spread <= 3 && at(50) + 4 >= year => Verdict::refuted(),
@@ -321,7 +349,9 @@ fn ip_addresses(sample: &Sample<'_>, shape: Shape) -> Verdict {
     let share = if shape == Shape::Inet { 1.0 } else { sample.share(network::is) };
     let private = sample.share(network::is_private);
     match () {
-        () if share >= 0.7 && private >= 0.9 => Verdict::share(Grade::Medium, share, "are IP addresses, of private networks"),
+        () if share >= 0.7 && private >= 0.9 => {
+            Verdict::share(Grade::Medium, share, "are IP addresses, of private networks")
+        }
         () if share >= 0.7 => Verdict::share(Grade::Strong, share, "are IP addresses"),
         () if share >= 0.2 => Verdict::share(Grade::Medium, share, "are IP addresses"),
         () => Verdict::refuted(),
@@ -336,7 +366,8 @@ fn usernames(sample: &Sample<'_>) -> Verdict {
             && !is_machine(value)
     };
     let shaped = sample.share(is_login);
-    let named = sample.share(|value| is_login(value) && !value.contains(char::is_uppercase) && person::is_in_login(value));
+    let named = sample
+        .share(|value| is_login(value) && !value.contains(char::is_uppercase) && person::is_in_login(value));
     let few = sample.rows >= 20 && sample.len() * 10 < sample.rows;
     match () {
         () if shaped < 0.8 || few => Verdict::refuted(),
@@ -366,15 +397,20 @@ fn free_text(sample: &Sample<'_>) -> Verdict {
             || iban::is_within(value)
             || card::is_within(value)
             || value.split_whitespace().any(|word| {
-                national::ssn(word.trim_matches(|letter: char| !letter.is_ascii_digit())) == Some(Ssn::Grouped)
+                national::ssn(word.trim_matches(|letter: char| !letter.is_ascii_digit()))
+                    == Some(Ssn::Grouped)
             })
     });
     let share = ratio(hits, sample.len());
     let people = sample.share(person::is_within);
     match () {
-        () if hits >= 2 && share >= 0.01 => Verdict::share(Grade::Strong, share, "have personal data within text"),
+        () if hits >= 2 && share >= 0.01 => {
+            Verdict::share(Grade::Strong, share, "have personal data within text")
+        }
         () if hits >= 1 => Verdict::share(Grade::Medium, share, "have personal data within text"),
-        () if people >= 0.05 && sample.length() >= 25.0 => Verdict::share(Grade::Medium, people, "name somebody within text"),
+        () if people >= 0.05 && sample.length() >= 25.0 => {
+            Verdict::share(Grade::Medium, people, "name somebody within text")
+        }
         () if sample.len() < 5 => Verdict::new(Grade::Loose, ""),
         () => Verdict::refuted(),
     }

@@ -85,12 +85,18 @@ impl What {
             Self::NationalId => {
                 &["national-id", "national_id", "nationalid", "id-number", "personal-number", "tax-id", "ssn"]
             }
-            Self::Passport => &["passport", "passport-number", "passport_number", "national-id", "national_id"],
-            Self::Licence => &["driving-licence", "driver-license", "drivers-license", "driver_license", "licence"],
+            Self::Passport => {
+                &["passport", "passport-number", "passport_number", "national-id", "national_id"]
+            }
+            Self::Licence => {
+                &["driving-licence", "driver-license", "drivers-license", "driver_license", "licence"]
+            }
             Self::Name => &["name", "person-name", "full-name", "person_name", "full_name", "person"],
             Self::Address => &["address", "street", "postal-address", "postal_address"],
             Self::PostalCode => &["postal-code", "postcode", "zip", "postal_code", "zip-code", "address"],
-            Self::BirthDate => &["birth-date", "birthdate", "date-of-birth", "birth_date", "dob", "date_of_birth"],
+            Self::BirthDate => {
+                &["birth-date", "birthdate", "date-of-birth", "birth_date", "dob", "date_of_birth"]
+            }
             Self::IpAddress => &["ip-address", "ip", "ip_address"],
             Self::Username => &["username", "user-name", "login", "user_name", "handle"],
             Self::FreeText => &["free-text", "free_text", "freetext", "text", "notes"],
@@ -127,7 +133,12 @@ impl What {
     pub(crate) const fn is_about_people(self) -> bool {
         !matches!(
             self,
-            Self::Address | Self::PostalCode | Self::IpAddress | Self::FreeText | Self::Location | Self::Credential
+            Self::Address
+                | Self::PostalCode
+                | Self::IpAddress
+                | Self::FreeText
+                | Self::Location
+                | Self::Credential
         )
     }
 }

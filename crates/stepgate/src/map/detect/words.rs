@@ -24,7 +24,8 @@ impl Words {
             let begins = before.is_some_and(|before| {
                 let hump = before.is_lowercase() && letter.is_uppercase();
                 // `IBANNumber`: the last capital begins a word.
-                let end = before.is_uppercase() && letter.is_uppercase() && after.is_some_and(char::is_lowercase);
+                let end =
+                    before.is_uppercase() && letter.is_uppercase() && after.is_some_and(char::is_lowercase);
                 hump || end || before.is_ascii_digit() != letter.is_ascii_digit()
             });
             if begins {

@@ -37,10 +37,12 @@ pub(crate) fn run(config: &Path, args: &ScanArgs) -> Result<(), Failure> {
     hardening::no_core_dumps()?;
     let target = Target::of(config, &args.target)?;
     if let Some(out) = args.out.as_deref().filter(|out| out.exists()) {
-        return Err(Failure::usage(format!("{} exists already", out.display())).hint("name a new file, and compare the two"));
+        return Err(Failure::usage(format!("{} exists already", out.display()))
+            .hint("name a new file, and compare the two"));
     }
     let labels = Labels::of(target.map());
-    let looked = runtime()?.block_on(look(&target, args, &labels)).map_err(|error| unreachable(&target, &error))?;
+    let looked =
+        runtime()?.block_on(look(&target, args, &labels)).map_err(|error| unreachable(&target, &error))?;
     let listing = proposals(&target, &labels, &looked);
     tell(&target, args, &labels, &looked, &listing)
 }
@@ -178,7 +180,8 @@ fn proposals<'l>(target: &Target, labels: &Labels, looked: &'l Looked) -> Vec<Pr
     let listing = target.map().map(|map| map.listing(&target.name)).unwrap_or_default();
     let mut proposals: Vec<Proposal<'l>> = Vec::new();
     for (place, finding) in &looked.found {
-        let (Some(table), Some(column)) = (looked.schema.tables.get(&place.0), looked.schema.column(*place)) else {
+        let (Some(table), Some(column)) = (looked.schema.tables.get(&place.0), looked.schema.column(*place))
+        else {
             continue;
         };
         let listed = listing.iter().find(|listed| *listed.relation == table.name);
@@ -219,7 +222,9 @@ fn tell(
     proposals: &[Proposal<'_>],
 ) -> Result<(), Failure> {
     let new: Vec<&Proposal<'_>> = proposals.iter().filter(|proposal| proposal.known.is_none()).collect();
-    let yaml = (args.output == ScanFormat::Yaml || args.out.is_some()).then(|| yaml(target, labels, &new)).transpose()?;
+    let yaml = (args.output == ScanFormat::Yaml || args.out.is_some())
+        .then(|| yaml(target, labels, &new))
+        .transpose()?;
     if let (Some(out), Some(yaml)) = (&args.out, &yaml) {
         use std::io::Write as _;
         // Not over a map that somebody wrote by hand.
@@ -235,7 +240,8 @@ fn tell(
         (ScanFormat::Table, _) => Listing::of(COLUMNS, rows).print(Format::Table)?,
     }
     for (table, state) in &looked.unread {
-        let why = if state == "42501" { "no right to read it".to_owned() } else { format!("SQLSTATE {state}") };
+        let why =
+            if state == "42501" { "no right to read it".to_owned() } else { format!("SQLSTATE {state}") };
         eprintln!("stepgate: {} was not looked into: {why}", harmless(&table.to_string()));
     }
     eprintln!(
@@ -251,9 +257,9 @@ fn tell(
 
 fn yaml(target: &Target, labels: &Labels, new: &[&Proposal<'_>]) -> Result<String, Failure> {
     let old = match &target.map {
-        Some((path, _)) => {
-            Some(std::fs::read_to_string(path).map_err(|error| Failure::file("read the PII map", path, &error))?)
-        }
+        Some((path, _)) => Some(
+            std::fs::read_to_string(path).map_err(|error| Failure::file("read the PII map", path, &error))?,
+        ),
         None => None,
     };
     let added: Vec<Added> = new
@@ -268,8 +274,7 @@ fn yaml(target: &Target, labels: &Labels, new: &[&Proposal<'_>]) -> Result<Strin
         .collect();
     let head = "A map as `stepgate map scan` proposes it: what was in the map, and what was found, with confidence and reason.\n\
                 Comments of the map are not in it. Read it, correct it, and see: stepgate map lint";
-    propose::yaml(&target.name, old.as_deref(), labels, &added, head)
-        .map_err(Failure::usage)
+    propose::yaml(&target.name, old.as_deref(), labels, &added, head).map_err(Failure::usage)
 }
 
 #[cfg(test)]

@@ -25,7 +25,8 @@ impl Progress {
         if self.shown {
             let table: String = harmless(table).chars().take(NAME).collect();
             // Whether anybody sees it is nobody's business.
-            let _ = write!(std::io::stderr(), "\r{} {done}/{} {table}\x1b[K", bar(done, self.total), self.total);
+            let _ =
+                write!(std::io::stderr(), "\r{} {done}/{} {table}\x1b[K", bar(done, self.total), self.total);
         }
     }
 }

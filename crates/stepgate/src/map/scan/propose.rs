@@ -45,7 +45,8 @@ impl Labels {
             return class;
         }
         let most = self.classes.len().saturating_sub(1);
-        let usual = CLASSES.get(what.severity()).and_then(|name| self.classes.iter().find(|class| class == name));
+        let usual =
+            CLASSES.get(what.severity()).and_then(|name| self.classes.iter().find(|class| class == name));
         usual.or_else(|| self.classes.get(most * what.severity() / 2)).map_or("restricted", String::as_str)
     }
 }
@@ -64,9 +65,17 @@ pub(super) struct Added {
 ///
 /// # Errors
 /// The old one cannot be read.
-pub(super) fn yaml(database: &str, old: Option<&str>, labels: &Labels, added: &[Added], head: &str) -> Result<String, String> {
+pub(super) fn yaml(
+    database: &str,
+    old: Option<&str>,
+    labels: &Labels,
+    added: &[Added],
+    head: &str,
+) -> Result<String, String> {
     let old: Value = match old {
-        Some(text) => serde_saphyr::from_str(text).map_err(|_| "the map cannot be read as YAML".to_owned())?,
+        Some(text) => {
+            serde_saphyr::from_str(text).map_err(|_| "the map cannot be read as YAML".to_owned())?
+        }
         None => Value::Null,
     };
     let mut text = String::new();
@@ -97,7 +106,9 @@ pub(super) fn yaml(database: &str, old: Option<&str>, labels: &Labels, added: &[
     if let Some(unknown) = old.get("unknown") {
         let _ = writeln!(text, "unknown: {}", flow(unknown));
     } else {
-        text.push_str("unknown: {tables: allow, functions: step-up, dynamic_sql: deny, statements: step-up}\n");
+        text.push_str(
+            "unknown: {tables: allow, functions: step-up, dynamic_sql: deny, statements: step-up}\n",
+        );
     }
     for (key, value) in old.as_object().into_iter().flatten() {
         if !["version", "classes", "labels", "databases", "unknown"].contains(&key.as_str()) {
@@ -115,7 +126,10 @@ fn labels_of(old: &Value, labels: &Labels, added: &[Added]) -> String {
     for added in added {
         let name = labels.label(added.what);
         if !lines.contains_key(name) {
-            lines.insert(Label::new(name).as_str().to_owned(), format!("{{class: {}}}", scalar(labels.class(added.what))));
+            lines.insert(
+                Label::new(name).as_str().to_owned(),
+                format!("{{class: {}}}", scalar(labels.class(added.what))),
+            );
         }
     }
     if lines.is_empty() {
@@ -153,7 +167,12 @@ fn block(text: &mut String, database: &str, entries: &Value, labels: &Labels, ad
                 let _ = writeln!(text, "        {}: {}", scalar(column), flow(label));
             }
             for Added { column, what, confidence, reason, .. } in new {
-                let _ = writeln!(text, "        {}: {}   # {confidence} %: {reason}", scalar(column), labels.label(*what));
+                let _ = writeln!(
+                    text,
+                    "        {}: {}   # {confidence} %: {reason}",
+                    scalar(column),
+                    labels.label(*what)
+                );
             }
         }
         for (key, value) in entry.iter().filter(|(key, _)| *key != "columns") {
@@ -166,7 +185,8 @@ fn block(text: &mut String, database: &str, entries: &Value, labels: &Labels, ad
 fn flow(value: &Value) -> String {
     match value {
         Value::Object(fields) => {
-            let fields: Vec<_> = fields.iter().map(|(key, value)| format!("{}: {}", scalar(key), flow(value))).collect();
+            let fields: Vec<_> =
+                fields.iter().map(|(key, value)| format!("{}: {}", scalar(key), flow(value))).collect();
             format!("{{{}}}", fields.join(", "))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
@@ -179,7 +199,9 @@ fn flow(value: &Value) -> String {
 /// A text plain, where YAML reads it as that text, else in double quotes.
 fn scalar(text: &str) -> String {
     let plain = text.chars().next().is_some_and(|first| first.is_ascii_lowercase() || first == '_')
-        && text.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_.-".contains(letter));
+        && text
+            .chars()
+            .all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "_.-".contains(letter));
     let word = ["y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"].contains(&text);
     if plain && !word { text.to_owned() } else { serde_json::to_string(text).unwrap_or_default() }
 }
@@ -231,7 +253,10 @@ unknown: {tables: high, functions: deny, dynamic_sql: deny, statements: deny}
         assert!(text.contains("threshold: {amount: [10.5, 20]}"), "{text}");
         assert_eq!(new.unknown_tables().map(|class| class.name.as_str()), Some("high"));
         // Of a label that is new, the class is one that the map has.
-        assert!(new.labels().any(|(label, class)| label.as_str() == "phone" && class.name == "low"), "{text}");
+        assert!(
+            new.labels().any(|(label, class)| label.as_str() == "phone" && class.name == "low"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -239,7 +264,9 @@ unknown: {tables: high, functions: deny, dynamic_sql: deny, statements: deny}
         let labels = Labels::of(None);
         let text = yaml("shop", None, &labels, &[added("a.b", "c", What::Card)], "").unwrap();
         let new = Map::load("new.yaml", &text).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
-        assert!(new.labels().any(|(label, class)| label.as_str() == "card-number" && class.name == "restricted"));
+        assert!(
+            new.labels().any(|(label, class)| label.as_str() == "card-number" && class.name == "restricted")
+        );
     }
 
     #[test]

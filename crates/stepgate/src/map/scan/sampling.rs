@@ -127,7 +127,8 @@ async fn ask(
 }
 
 fn is_sampled(table: &Table) -> bool {
-    matches!(table.kind, 'r' | 'm' | 'p') && (table.pages > SMALL || table.kind == 'p' && table.rows > 100_000.0)
+    matches!(table.kind, 'r' | 'm' | 'p')
+        && (table.pages > SMALL || table.kind == 'p' && table.rows > 100_000.0)
 }
 
 fn query(table: &Table, columns: &[(usize, &Column)], rows: u32, sampled: bool) -> String {

@@ -26,9 +26,10 @@ const SUFFIXES: &str = "street st avenue ave road rd lane ln drive dr boulevard 
 
 /// Words that end in the street's own: `Hauptstraße`, `Dorpsstraat`, `Kungsgatan`, `Mannerheimintie`.
 const ENDINGS: [&str; 37] = [
-    "strasse", "str", "weg", "platz", "allee", "gasse", "ring", "damm", "ufer", "graben", "steig", "chaussee", "stieg",
-    "straat", "laan", "plein", "gracht", "kade", "dijk", "singel", "hof", "steeg", "gatan", "vagen", "gade", "vej",
-    "veien", "vegen", "gata", "alle", "katu", "tie", "kuja", "polku", "torget", "stranda", "bakken",
+    "strasse", "str", "weg", "platz", "allee", "gasse", "ring", "damm", "ufer", "graben", "steig",
+    "chaussee", "stieg", "straat", "laan", "plein", "gracht", "kade", "dijk", "singel", "hof", "steeg",
+    "gatan", "vagen", "gade", "vej", "veien", "vegen", "gata", "alle", "katu", "tie", "kuja", "polku",
+    "torget", "stranda", "bakken",
 ];
 
 /// Words that begin an address.
@@ -70,7 +71,9 @@ pub(crate) fn is_street_name(text: &str) -> bool {
     let text = text.trim();
     let with_number = format!("{text} 7");
     let before = format!("7 {text}");
-    text.len() <= 100 && !text.contains(|letter: char| letter.is_ascii_digit()) && (is_street(&with_number) || is_street(&before))
+    text.len() <= 100
+        && !text.contains(|letter: char| letter.is_ascii_digit())
+        && (is_street(&with_number) || is_street(&before))
 }
 
 /// Whether a text is a larger town.
@@ -106,18 +109,29 @@ pub(crate) enum Postal {
 pub(crate) fn postal(text: &str) -> Option<Postal> {
     let text = text.trim().to_uppercase();
     // Of Germany D-10115, of Sweden SE-.
-    let text = text.split_once('-').filter(|(country, _)| {
-        (1..=2).contains(&country.len()) && country.chars().all(|letter| letter.is_ascii_uppercase())
-    }).map_or(text.as_str(), |(_, rest)| rest);
+    let text = text
+        .split_once('-')
+        .filter(|(country, _)| {
+            (1..=2).contains(&country.len()) && country.chars().all(|letter| letter.is_ascii_uppercase())
+        })
+        .map_or(text.as_str(), |(_, rest)| rest);
     let pattern: String = text
         .chars()
-        .map(|letter| if letter.is_ascii_digit() { '9' } else if letter.is_ascii_uppercase() { 'A' } else { letter })
+        .map(|letter| {
+            if letter.is_ascii_digit() {
+                '9'
+            } else if letter.is_ascii_uppercase() {
+                'A'
+            } else {
+                letter
+            }
+        })
         .collect();
     match pattern.as_str() {
         "9999" | "99999" | "999999" => Some(Postal::Digits),
         "99999-9999" | "99-999" | "9999-999" | "99999-999" | "999 99" | "999-9999" => Some(Postal::Grouped),
-        "A9A 9A9" | "A9A9A9" | "9999 AA" | "9999AA" | "A9 9AA" | "A99 9AA" | "AA9 9AA" | "AA99 9AA" | "A9A 9AA"
-        | "AA9A 9AA" | "A99 A9A9" | "A99 AAAA" | "A99 9999" => Some(Postal::Letters),
+        "A9A 9A9" | "A9A9A9" | "9999 AA" | "9999AA" | "A9 9AA" | "A99 9AA" | "AA9 9AA" | "AA99 9AA"
+        | "A9A 9AA" | "AA9A 9AA" | "A99 A9A9" | "A99 AAAA" | "A99 9999" => Some(Postal::Letters),
         _ => None,
     }
 }
@@ -146,7 +160,8 @@ mod tests {
         ] {
             assert!(is_street(street), "{street}");
         }
-        for other in ["Blue widget 7", "7 days", "Street", "version 12", "invoice 2024/17", "order no 12345"] {
+        for other in ["Blue widget 7", "7 days", "Street", "version 12", "invoice 2024/17", "order no 12345"]
+        {
             assert!(!is_street(other), "{other}");
         }
         assert!(is_street_name("Hauptstraße") && is_street_name("Baker Street") && !is_street_name("Widget"));

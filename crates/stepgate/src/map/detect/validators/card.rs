@@ -31,7 +31,9 @@ const ISSUERS: [(u64, u64, &[usize]); 14] = [
 /// Whether a text is one.
 pub(crate) fn is(text: &str) -> bool {
     let Some(digits) = digits_of(text) else { return false };
-    digits.iter().any(|digit| digit != digits.first().unwrap_or(&0)) && of_issuer(&digits) && digits::luhn(&digits)
+    digits.iter().any(|digit| digit != digits.first().unwrap_or(&0))
+        && of_issuer(&digits)
+        && digits::luhn(&digits)
 }
 
 /// Whether a longer text has one in it.

@@ -20,7 +20,11 @@ pub(crate) fn read(text: &str) -> Option<(u32, u32, u32)> {
         [all] if all.len() == 8 && all == &text => {
             let all = number(all)?;
             let first = (all / 10_000, all / 100 % 100, all % 100);
-            if (1900..2100).contains(&first.0) { first } else { (all % 10_000, all / 10_000 % 100, all / 1_000_000) }
+            if (1900..2100).contains(&first.0) {
+                first
+            } else {
+                (all % 10_000, all / 10_000 % 100, all / 1_000_000)
+            }
         }
         _ => return None,
     };
@@ -35,7 +39,9 @@ mod tests {
 
     #[test]
     fn dates_are_read_in_the_usual_orders() {
-        for text in ["1974-01-31", "31.01.1974", "01/31/1974", "31/1/1974", "19740131", "1974-01-31 00:00:00+01"] {
+        for text in
+            ["1974-01-31", "31.01.1974", "01/31/1974", "31/1/1974", "19740131", "1974-01-31 00:00:00+01"]
+        {
             assert_eq!(read(text), Some((1974, 1, 31)), "{text}");
         }
         for bad in ["1974-13-40", "12345678", "1.2.3", "10:30", "1974", "", "192.168.1.20"] {

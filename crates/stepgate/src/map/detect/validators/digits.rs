@@ -18,8 +18,12 @@ pub(super) fn number(digits: &[u32]) -> u64 {
 /// ISO/IEC 7812-1 annex B ("Luhn"); the last digit is the check digit.
 pub(super) fn luhn(digits: &[u32]) -> bool {
     let doubled = |digit: u32| if digit > 4 { digit * 2 - 9 } else { digit * 2 };
-    let sum: u32 =
-        digits.iter().rev().enumerate().map(|(at, digit)| if at % 2 == 0 { *digit } else { doubled(*digit) }).sum();
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(at, digit)| if at % 2 == 0 { *digit } else { doubled(*digit) })
+        .sum();
     sum.is_multiple_of(10)
 }
 

@@ -59,7 +59,17 @@ mod tests {
         ] {
             assert!(is(good), "{good}");
         }
-        for bad in ["@dana", "dana@", "dana@localhost", "a b@example.com", "3 @ 4.50", "dana@example.c", "10@1.2", "<7@example.com>", "d***@example.com"] {
+        for bad in [
+            "@dana",
+            "dana@",
+            "dana@localhost",
+            "a b@example.com",
+            "3 @ 4.50",
+            "dana@example.c",
+            "10@1.2",
+            "<7@example.com>",
+            "d***@example.com",
+        ] {
             assert!(!is(bad), "{bad}");
         }
     }

@@ -84,7 +84,10 @@ pub(crate) fn ssn(text: &str) -> Option<Ssn> {
 
 /// A text in capitals without what people write between groups.
 pub(crate) fn compact(text: &str) -> String {
-    text.chars().filter(|letter| !matches!(letter, ' ' | '-' | '.' | '/' | '\u{a0}')).collect::<String>().to_uppercase()
+    text.chars()
+        .filter(|letter| !matches!(letter, ' ' | '-' | '.' | '/' | '\u{a0}'))
+        .collect::<String>()
+        .to_uppercase()
 }
 
 fn of(text: &str, length: usize, check: fn(&[u32]) -> bool) -> bool {
@@ -111,7 +114,8 @@ fn last(digits: &[u32]) -> u32 {
 }
 
 fn ahv(digits: &[u32]) -> bool {
-    digits.starts_with(&[7, 5, 6]) && weighted(digits, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]).is_multiple_of(10)
+    digits.starts_with(&[7, 5, 6])
+        && weighted(digits, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1]).is_multiple_of(10)
 }
 
 /// Not zero first; of the first ten, one digit stands twice or thrice (BZSt).
@@ -145,8 +149,12 @@ fn belgian(digits: &[u32]) -> bool {
 fn cpf(digits: &[u32]) -> bool {
     let check = |length: usize| {
         let length_u32 = u32::try_from(length).unwrap_or(0);
-        let sum: u32 =
-            digits.iter().take(length).zip((2..=length_u32 + 1).rev()).map(|(digit, weight)| digit * weight).sum();
+        let sum: u32 = digits
+            .iter()
+            .take(length)
+            .zip((2..=length_u32 + 1).rev())
+            .map(|(digit, weight)| digit * weight)
+            .sum();
         sum * 10 % 11 % 10
     };
     Some(&check(9)) == digits.get(9) && Some(&check(10)) == digits.get(10)

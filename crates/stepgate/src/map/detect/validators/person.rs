@@ -31,9 +31,9 @@ const HAN: &str = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗�
 
 /// Words that stand before, between or after names.
 const PARTICLES: [&str; 46] = [
-    "mr", "mrs", "ms", "miss", "dr", "prof", "herr", "frau", "m", "mme", "mlle", "sr", "sra", "srta", "sig", "dott",
-    "jr", "ii", "iii", "phd", "md", "dds", "dvm", "von", "van", "der", "den", "de", "da", "di", "del", "della", "dos",
-    "du", "la", "le", "el", "al", "bin", "zu", "ter", "ten", "st", "y", "ing", "dipl",
+    "mr", "mrs", "ms", "miss", "dr", "prof", "herr", "frau", "m", "mme", "mlle", "sr", "sra", "srta", "sig",
+    "dott", "jr", "ii", "iii", "phd", "md", "dds", "dvm", "von", "van", "der", "den", "de", "da", "di",
+    "del", "della", "dos", "du", "la", "le", "el", "al", "bin", "zu", "ter", "ten", "st", "y", "ing", "dipl",
 ];
 
 /// What a text says of being a name.
@@ -52,7 +52,9 @@ pub(crate) struct Named {
 /// Looks at a text that may be a name.
 pub(crate) fn look(text: &str) -> Named {
     let text = text.trim();
-    if text.len() > 80 || text.chars().any(|letter| letter.is_ascii_digit() || "@_/\\#{}<>=;:&%|+".contains(letter)) {
+    if text.len() > 80
+        || text.chars().any(|letter| letter.is_ascii_digit() || "@_/\\#{}<>=;:&%|+".contains(letter))
+    {
         return Named::default();
     }
     let mut named = Named { shaped: true, ..Named::default() };
@@ -63,12 +65,14 @@ pub(crate) fn look(text: &str) -> Named {
         if PARTICLES.contains(&plain.as_str()) {
             continue;
         }
-        let letters = word.chars().all(|letter| letter.is_alphabetic() || matches!(letter, '\'' | '-' | '’' | '.'));
+        let letters =
+            word.chars().all(|letter| letter.is_alphabetic() || matches!(letter, '\'' | '-' | '’' | '.'));
         named.shaped &= letters && !word.is_empty();
         named.words += 1;
         capitals += usize::from(word.chars().next().is_some_and(char::is_uppercase));
         let everyday = EVERYDAY.split_whitespace().any(|known| known == plain);
-        named.family |= word.chars().next().is_some_and(|first| HAN.contains(first)) && word.chars().count() <= 4;
+        named.family |=
+            word.chars().next().is_some_and(|first| HAN.contains(first)) && word.chars().count() <= 4;
         // Alone it may be a colour; `Anna Brown` is somebody by her other name.
         if everyday {
             continue;
@@ -78,7 +82,8 @@ pub(crate) fn look(text: &str) -> Named {
             named.family |= FAMILY.contains(part);
         }
     }
-    let script = text.chars().any(|letter| letter.is_alphabetic() && !letter.is_lowercase() && !letter.is_uppercase());
+    let script =
+        text.chars().any(|letter| letter.is_alphabetic() && !letter.is_lowercase() && !letter.is_uppercase());
     let capital = capitals == named.words || script;
     // All in small letters, a name is one only where lists say so.
     named.shaped &= (1..=4).contains(&named.words) && (capital || named.given || named.family);
@@ -115,7 +120,9 @@ mod tests {
 
     #[test]
     fn names_are_known_in_many_languages() {
-        for name in ["Dana Scully", "MÜLLER, Jürgen", "Dr. Anna-Maria von Schmidt", "josé garcía", "Sean O'Brien"] {
+        for name in
+            ["Dana Scully", "MÜLLER, Jürgen", "Dr. Anna-Maria von Schmidt", "josé garcía", "Sean O'Brien"]
+        {
             let named = look(name);
             assert!(named.shaped && named.given && named.family, "{name} {named:?}");
         }
