@@ -74,10 +74,10 @@ fn the_server_would_refuse_a_scan_that_wrote() {
     cluster.create_database("marked").unwrap();
     // A view that writes when it is read: of materialised views and tables alone rows are read, and read-only.
     let sql = "create table seen (n int); create function touch() returns text language plpgsql volatile as \
-               $$ begin insert into seen values (1); return 'x'; end $$; \
+               $$ begin insert into public.seen values (1); return 'x'; end $$; \
                create table t (mail text); insert into t values ('a@example.com'); \
                alter table t enable row level security; alter table t force row level security; \
-               create policy p on t using (touch() = 'x'); create role reader login; \
+               create policy p on t using (public.touch() = 'x'); create role reader login; \
                grant select, insert on all tables in schema public to reader;";
     cluster.load("marked", sql).unwrap();
     let (_, err) = run(&cluster, &["scan", "-o", "json"]);

@@ -83,7 +83,7 @@ const STRONG: &[(What, &str)] = &[
     ),
     (
         Name,
-        "firstname fname firstnm fstname lastname lname lastnm surname sname givenname forename middlename mname \
+        "firstname fname firstnm fstname lastname lname lastnm surname sname rufname givenname forename middlename mname \
         maidenname familyname fullname fullnm personname customername custname custnm clientname patientname \
         employeename empname contactname membername guestname passengername studentname ownername holdername \
         cardholder cardholdername accountholder beneficiary beneficiaryname recipientname sendername payeename \
@@ -188,7 +188,7 @@ const WEAK: &[(What, &str)] = &[
     ),
     (
         Address,
-        "city town ort stadt ville ciudad citta comune plaats stad cidade miasto miejscowosc kaupunki \
+        "city town ort stadt ville ciudad citta comune commune plaats stad cidade miasto miejscowosc kaupunki \
         localidad localita localite municipality municipio poblacion via str suburb addresses mesto",
     ),
     (PostalCode, "cp cap cep psc postal"),

@@ -383,7 +383,8 @@ fn is_machine(value: &str) -> bool {
 }
 
 fn free_text(sample: &Sample<'_>) -> Verdict {
-    let mails = sample.share(|value| !email::is(value) && email::is_within(value));
+    // Of messages, `<…@…>` is the name.
+    let mails = sample.share(|value| !value.starts_with('<') && !email::is(value) && email::is_within(value));
     if mails >= 0.2 {
         return Verdict::share(Grade::Strong, mails, "have e-mail addresses within text");
     }

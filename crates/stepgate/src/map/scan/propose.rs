@@ -214,12 +214,12 @@ mod tests {
 version: 1
 classes: {low: 1, high: 9}
 labels:
-  Mail: {class: high}
+  post: {class: high}
   email: {class: low}
 databases:
   shop:
     public.customers:
-      columns: {E-Mail: email, \"true\": Mail}
+      columns: {E-Mail: email, \"true\": post}
       subject_key: id
       threshold: {amount: [10.5, 20]}
       unlisted_columns: high
