@@ -24,6 +24,7 @@ mod explain_words;
 mod hangs;
 mod key;
 mod limit_load;
+mod listing;
 mod map;
 mod map_load;
 mod never;
@@ -74,6 +75,7 @@ pub use decision::{
 pub use errors::{Errors, LoadError};
 pub use explain::{Clause, Holds, RuleExplained};
 pub use limit_load::parse_size;
+pub use listing::Listed;
 pub use map::{Entries, Map};
 pub use observe::{Scene, observe};
 pub use observe_origin::{Origin, OriginKey, Place, Places};

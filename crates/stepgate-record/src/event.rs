@@ -1,6 +1,7 @@
 //! What is recorded. Every event is a variant; nothing in any of them can hold a literal, a parameter or
 //! a row of a statement.
 
+mod drift;
 mod evidence;
 mod personal;
 mod seen;
@@ -9,6 +10,7 @@ mod statement;
 use serde::{Deserialize, Serialize};
 use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Strength, Use, Who};
 
+pub use drift::Drift;
 pub use evidence::{
     AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
     Shredded, Sink, Trouble,
@@ -604,6 +606,9 @@ pub enum Event {
         /// `schema.relation.column`, the first 16 of them.
         columns: Vec<String>,
     },
+    /// A database has changed, and its map has not: somebody should look into it.
+    #[serde(rename = "catalog.drifted")]
+    CatalogDrifted(Drift),
     /// People or their factors changed.
     #[serde(rename = "admin.action")]
     AdminAction {

@@ -2,6 +2,7 @@
 
 mod audit;
 mod device;
+mod map;
 mod policy;
 mod replay;
 
@@ -17,6 +18,7 @@ pub(crate) use audit::{
 };
 
 pub(crate) use device::{DeviceCommand, EnrollDevice};
+pub(crate) use map::{DiffArgs, LintArgs, MapCommand, ScanArgs, ScanFormat, TargetArgs};
 
 pub(crate) use policy::{ExplainArgs, ExplainFormat, PolicyCommand, SchemaOf};
 pub(crate) use replay::{ReplayArgs, ReplayFormat, TuneArgs};
@@ -102,8 +104,8 @@ pub(crate) enum Command {
     /// Sessions of the running gate (operator)
     #[command(subcommand, after_help = "Example:\n  stepgate session ls")]
     Session(SessionCommand),
-    /// The PII map
-    #[command(subcommand, after_help = "Example:\n  stepgate map lint --database shop")]
+    /// The PII map: find personal data, compare map and database, check it
+    #[command(subcommand, after_help = "Example:\n  stepgate map scan --database shop")]
     Map(MapCommand),
     /// The policy
     #[command(subcommand, after_help = "Example:\n  stepgate policy lint")]
@@ -598,17 +600,6 @@ pub(crate) enum SessionCommand {
     Kill {
         /// The session.
         session: SessionId,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum MapCommand {
-    /// Check the PII map, and whether what it names exists
-    #[command(after_help = "Example:\n  stepgate map lint --database shop")]
-    Lint {
-        /// Compare with this database's catalog as well.
-        #[arg(long, value_name = "NAME")]
-        database: Option<String>,
     },
 }
 

@@ -159,6 +159,7 @@ macro_rules! each {
             | Event::LabelsBound { .. }
             | Event::LabelFollowed { .. }
             | Event::AlarmRaised { .. }
+            | Event::CatalogDrifted(_)
             | Event::IntegrityChecked { .. }
             | Event::IntegrityFailed(_)
             | Event::ClockAnomaly { .. }

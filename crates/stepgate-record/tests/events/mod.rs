@@ -62,6 +62,8 @@ const OTHERS: &str = r#"
 {"type":"label.bound","database":"app","columns":12}
 {"type":"label.followed","database":"app","from":"public.customers.ssn","to":"public.customers.number"}
 {"type":"alarm.raised","session":"S","statement":8,"what":"unflagged-column","columns":["public.customers.ssn"]}
+{"type":"catalog.drifted","database":"app","what":"new-column","columns":["public.customers.note"],"number":1}
+{"type":"catalog.drifted","database":"app","what":"new-table","relations":["public.copy"],"number":1}
 {"type":"admin.action","action":"user.added","person":"kim","by":null,"groups":["support"]}
 {"type":"admin.action","action":"user.removed","person":"kim","by":"lee","groups":[]}
 {"type":"admin.action","action":"user.password_set","person":"kim","by":"lee","groups":[]}

@@ -27,6 +27,7 @@ use source::Source;
 /// Stack of the analysing thread, in bytes.
 const STACK: usize = 64 * 1024 * 1024;
 
+pub(crate) use self::source::from_url;
 pub(crate) use self::split::split;
 
 /// Reads, analyses, prints.

@@ -39,7 +39,7 @@ impl Source {
     /// Connects, or makes a throwaway server of the schema's files; loads the catalog.
     pub(super) fn open(args: &AnalyzeArgs, schema: &[&Path], name: &str) -> Result<Self, Failure> {
         let (cluster, upstream) = match &args.database {
-            Some(url) => (None, from_url(url, name)?),
+            Some(url) => (None, from_url(url, Some(name))?),
             None => throwaway(schema, name).map(|(cluster, upstream)| (Some(cluster), upstream))?,
         };
         Self::on(cluster, upstream, args.search_path.as_deref())
@@ -206,7 +206,8 @@ fn upstream(name: &str, url: &DatabaseUrl, dbname: String, credentials: Credenti
 }
 
 /// As libpq does, what the URL leaves out comes from PGUSER and PGPASSWORD, then from the system's user.
-fn from_url(url: &str, name: &str) -> Result<UpstreamConfig, Failure> {
+/// Without a name, it is called as it is there.
+pub(crate) fn from_url(url: &str, name: Option<&str>) -> Result<UpstreamConfig, Failure> {
     let url = DatabaseUrl::parse(url)?;
     let var = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let user = url.user.clone().or_else(|| var("PGUSER")).or_else(|| var("USER"));
@@ -214,7 +215,8 @@ fn from_url(url: &str, name: &str) -> Result<UpstreamConfig, Failure> {
         user.ok_or_else(|| Failure::usage("the URL names no user").hint("postgresql://USER@HOST/DBNAME"))?;
     let dbname = url.dbname.clone().unwrap_or_else(|| user.clone());
     let password = var("PGPASSWORD").unwrap_or_default().into();
-    Ok(upstream(name, &url, dbname, Credentials { user, password }))
+    let name = name.map_or_else(|| dbname.clone(), str::to_owned);
+    Ok(upstream(&name, &url, dbname, Credentials { user, password }))
 }
 
 /// A server of our own with the schema in it. Trusts everybody: it has nothing but the schema.

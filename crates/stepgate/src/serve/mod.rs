@@ -1,5 +1,6 @@
 //! `stepgate serve`.
 
+mod drift;
 mod factors;
 mod foresee;
 mod habits;
@@ -182,6 +183,13 @@ async fn serve(
     let listen::Open { clients, people, watchers } = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
     let finder = store.finder.clone();
+    let drift = drift::Watch {
+        gate: Arc::clone(&gate),
+        log: store.log.clone(),
+        data: config.data.clone(),
+        clock: Arc::clone(&store.clock),
+        entropy: Arc::clone(&store.entropy),
+    };
     let operations = Arc::new(Operations {
         store,
         sessions: Some(gate.sessions().clone()),
@@ -191,6 +199,7 @@ async fn serve(
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(delivery.start(&config.audit, &shutdown)?);
     tasks.spawn(indexing::keep_up(finder, shutdown.clone()));
+    tasks.spawn(drift.run(shutdown.clone()));
     tasks.spawn(operator::serve(socket, operations, shutdown.clone()));
     let encryption = Arc::new(watch::Sender::new(ready.encryption));
     if let (Some(listener), Some(address)) = (watchers, config.metrics) {
