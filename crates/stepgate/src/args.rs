@@ -1,6 +1,7 @@
 //! The command line, as clap reads it.
 
 mod audit;
+mod cases;
 mod device;
 mod policy;
 
@@ -17,6 +18,7 @@ pub(crate) use audit::{
 
 pub(crate) use device::{DeviceCommand, EnrollDevice};
 
+pub(crate) use cases::{Form, SimulateArgs, StageArgs, TestArgs};
 pub(crate) use policy::PolicyCommand;
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has

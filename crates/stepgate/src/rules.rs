@@ -42,6 +42,13 @@ pub(crate) fn load(config: &Config) -> Result<Ruleset, Failure> {
     Texts::read(config)?.compile(config).map_err(|errors| invalid(&errors))
 }
 
+/// Both of these files, whatever the configuration says.
+pub(crate) fn load_files(map: &Path, rules: &Path) -> Result<Ruleset, Failure> {
+    let name = |path: &Path| path.display().to_string();
+    let texts = Texts { map: read(map, "the PII map")?, rules: read(rules, "the policy")? };
+    Ruleset::load((&name(map), &texts.map), (&name(rules), &texts.rules)).map_err(|errors| invalid(&errors))
+}
+
 /// A map alone.
 pub(crate) fn load_map(path: &Path) -> Result<Map, Failure> {
     let text = read(path, "the PII map")?;
@@ -52,7 +59,8 @@ fn invalid(errors: &Errors) -> Failure {
     Failure::usage(format!("map and policy are not valid\n{}", errors.to_string().trim_end()))
 }
 
-fn read(path: &Path, what: &str) -> Result<String, Failure> {
+/// The text of a file that rules, or what tries them, are written in.
+pub(crate) fn read(path: &Path, what: &str) -> Result<String, Failure> {
     let trouble = |error: &std::io::Error| Failure::file(&format!("read {what}"), path, error);
     let meta = std::fs::metadata(path).map_err(|error| trouble(&error))?;
     // Of a pipe there may never come anything, nor an end.

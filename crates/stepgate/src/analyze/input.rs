@@ -32,6 +32,15 @@ pub(super) fn files(args: &AnalyzeArgs) -> (Vec<&Path>, &Path) {
     (args.schema.iter().filter(|path| !is_stdin(path)).map(PathBuf::as_path).collect(), file)
 }
 
+/// The statements of a file, each with the line that it begins at; `-` is standard input.
+pub(crate) fn messages(file: &Path) -> Result<Vec<(usize, String)>, Failure> {
+    let of = |item| match item {
+        Item::Message { line, sql } => Some((line, sql)),
+        Item::Reset => None,
+    };
+    Ok(read(file, InputFormat::Sql)?.into_iter().filter_map(of).collect())
+}
+
 /// Reads all of it.
 pub(super) fn read(file: &Path, format: InputFormat) -> Result<Vec<Item>, Failure> {
     let trouble = |error: &std::io::Error| Failure::file("read", file, error);

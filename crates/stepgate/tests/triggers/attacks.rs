@@ -11,7 +11,8 @@ const ORDERS: &str = "select status from orders where id = 1;";
 #[test]
 fn what_has_become_riskier_while_it_waited_is_asked_about_again() {
     let world = {
-        let risk = "risk:\n  signals: {new_network: 40, many_denials: 30}\n  many_denials: {count: 2, per: 1h}\n";
+        let risk =
+            "risk:\n  signals: {new_network: 40, many_denials: 30}\n  many_denials: {count: 2, per: 1h}\n";
         let rules = "  - {name: trigger, match: {risk: \">=40\"}, action: step-up, approval: self}";
         let mut world = crate::support::World::not_serving(|_| policy(risk, rules));
         crate::history::plant(&world, &[crate::DANA]);

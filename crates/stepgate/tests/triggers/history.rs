@@ -56,8 +56,7 @@ pub(crate) fn plant(world: &World, habits: &[Habit]) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let longest = habits.iter().map(|habit| habit.days + habit.ended).max().unwrap();
     let begin = now.checked_sub(longest * DAY).unwrap();
-    let clock =
-        Arc::new(FakeClock::at(Timestamp::from_micros(i64::try_from(begin.as_micros()).unwrap())));
+    let clock = Arc::new(FakeClock::at(Timestamp::from_micros(i64::try_from(begin.as_micros()).unwrap())));
     let vault = Vault::new(&Zeroizing::new(key), Arc::new(Random));
     let options = LogOptions {
         ordinary_durable: true,

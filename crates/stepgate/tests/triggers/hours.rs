@@ -40,14 +40,16 @@ fn a_statement_within_working_hours_is_silent() {
 
 #[test]
 fn an_hour_outside_the_schedule_is_unusual() {
-    let world = risky("unusual_hour", &format!("unusual_hour: {{outside: \"{}\", tz: UTC}}", window(120, 240)));
+    let world =
+        risky("unusual_hour", &format!("unusual_hour: {{outside: \"{}\", tz: UTC}}", window(120, 240)));
     let dana = world.dana();
     fires(&world, &mut world.psql(&dana), &dana, "unusual_hour", ORDERS);
 }
 
 #[test]
 fn an_hour_of_the_schedule_is_silent() {
-    let world = risky("unusual_hour", &format!("unusual_hour: {{outside: \"{}\", tz: UTC}}", window(-120, 120)));
+    let world =
+        risky("unusual_hour", &format!("unusual_hour: {{outside: \"{}\", tz: UTC}}", window(-120, 120)));
     let dana = world.dana();
     silent(&world, &mut world.psql(&dana), ORDERS);
 }
@@ -73,7 +75,8 @@ fn a_window_that_closes_closes_for_what_is_known_and_for_what_waits() {
     waiting.send("select ssn from customers where id = 1;").unwrap();
     let request = held(&mut waiting);
     assert!(now() < closes || closes == 0, "this machine is too slow for this test");
-    until("the window to close", Duration::from_secs(70), || now() >= closes && now() < closes + 600).unwrap();
+    until("the window to close", Duration::from_secs(70), || now() >= closes && now() < closes + 600)
+        .unwrap();
     dana.verify(&world.gate, &request).unwrap().ok().unwrap();
     let reply = waiting.finish(SOON).unwrap();
     assert_eq!(reply.sqlstate, "42501", "{}", reply.text());

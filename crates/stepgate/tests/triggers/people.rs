@@ -57,11 +57,12 @@ fn who_fails_to_verify_again_and_again_is_asked_for_anything() {
     for _ in 0..3 {
         let wrong = world.gate.run(["login", "dana"], "not the password\n").unwrap();
         assert_ne!(wrong.status, 0);
-        let (ok, _) = said(
-            Command::new(world.cluster.binaries().path("psql"))
-                .env("PGPASSWORD", "not the password")
-                .args(["-X", "-d", &world.gate.conninfo("dana", "shop"), "-c", "select 1"]),
-        );
+        let (ok, _) =
+            said(
+                Command::new(world.cluster.binaries().path("psql"))
+                    .env("PGPASSWORD", "not the password")
+                    .args(["-X", "-d", &world.gate.conninfo("dana", "shop"), "-c", "select 1"]),
+            );
         assert!(!ok);
     }
     asks_soon(&world, &dana);

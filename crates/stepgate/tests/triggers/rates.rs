@@ -13,7 +13,8 @@ fn who_reads_too_much_within_an_hour_is_asked_from_then_on() {
     let dana = world.dana();
     let mut psql = world.psql(&dana);
     for page in 0..4 {
-        let reply = psql.run(&format!("select status from orders order by id limit 100 offset {};", 100 * page));
+        let reply =
+            psql.run(&format!("select status from orders order by id limit 100 offset {};", 100 * page));
         assert!(reply.unwrap().is_ok());
     }
     // What ends is counted as soon as it is on disk.
