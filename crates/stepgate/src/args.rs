@@ -1,6 +1,7 @@
 //! The command line, as clap reads it.
 
 mod audit;
+mod cases;
 mod device;
 mod map;
 mod policy;
@@ -20,6 +21,7 @@ pub(crate) use audit::{
 pub(crate) use device::{DeviceCommand, EnrollDevice};
 pub(crate) use map::{DiffArgs, LintArgs, MapCommand, ScanArgs, ScanFormat, TargetArgs};
 
+pub(crate) use cases::{Form, SimulateArgs, StageArgs, TestArgs};
 pub(crate) use policy::{ExplainArgs, ExplainFormat, PolicyCommand, SchemaOf};
 pub(crate) use replay::{ReplayArgs, ReplayFormat, TuneArgs};
 

@@ -74,6 +74,7 @@ pub(crate) fn invalid(errors: &Errors) -> Failure {
     Failure::usage(format!("map and policy are not valid\n{}", errors.to_string().trim_end()))
 }
 
+/// The text of a file that rules, or what tries them, are written in.
 pub(crate) fn read(path: &Path, what: &str) -> Result<String, Failure> {
     let trouble = |error: &std::io::Error| Failure::file(&format!("read {what}"), path, error);
     let meta = std::fs::metadata(path).map_err(|error| trouble(&error))?;

@@ -105,7 +105,7 @@ fn shown(all: &Proposals) -> String {
         ));
         text.push_str(&proposal.diff);
     }
-    text.lines().map(|line| crate::harmless::harmless(line).into_owned() + "\n").collect()
+    text.lines().map(|line| crate::harmless::harmless(line) + "\n").collect()
 }
 
 /// A policy as it is, on its ground.
