@@ -117,10 +117,15 @@ fn is_same(one: &Decision, other: &Decision) -> bool {
 
 /// Settles rules that change nothing whether they match or not: others that surely do are more severe.
 fn settle_the_idle(policy: &Policy, ranges: &mut [Range]) {
-    let sure = policy.rules.iter().zip(ranges.iter()).filter(|(_, range)| range.least != Truth::No);
+    // What matches once so much is delivered does not match at first, and limits.
+    let sure = policy.rules.iter().zip(ranges.iter());
+    let sure = sure.filter(|(rule, range)| range.least != Truth::No && !rule.once_delivered.is_asked());
     let Some(action) = sure.map(|(rule, _)| rule.action).max() else { return };
     for (rule, range) in policy.rules.iter().zip(ranges) {
-        let idle = rule.action < action && rule.limits.is_none() && !rule.names_control;
+        let idle = rule.action < action
+            && rule.limits.is_none()
+            && !rule.once_delivered.is_asked()
+            && !rule.names_control;
         if idle || action == Action::Deny {
             *range = Range::just(range.least);
         }
