@@ -131,6 +131,7 @@ fn records_of_the_first_format_are_read_with_the_names_in_them() {
         tls: true,
         method: None,
         certificate_sha256: None,
+        password: None,
     };
     let mut cut = Record { version: 1, ..record(opened) };
     cut.shortened.insert("client".to_owned(), 4);

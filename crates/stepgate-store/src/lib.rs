@@ -79,7 +79,10 @@ pub use index::{Finder, Search};
 pub use keeper::Upkeep;
 pub use keys::Rotated;
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened};
-pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
+pub use people::{
+    Account, MAX_MINTED, MAX_MINTED_LIFE, MAX_SUPPLIED, Minted, MintedInfo, NewPerson, People, Person,
+    PersonError, RECOMMENDED_PASSWORD, Said, Secret, Source, Supplied,
+};
 pub use records::Stored;
 pub use release::PendingRelease;
 pub use restore::{RestoreError, RestoredLog};
