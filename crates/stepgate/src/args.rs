@@ -211,6 +211,31 @@ pub(crate) enum UserCommand {
         /// Read the password from this file's first line (`-`: standard input) instead of asking.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+        /// Their account at the identity provider (its `sub`): they have no password here.
+        #[arg(long, value_name = "SUB", conflicts_with_all = ["service", "password_file"])]
+        oidc: Option<String>,
+        /// Their name in the directory: they have no password here, until one is set.
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["service", "password_file", "oidc"])]
+        ldap: Option<String>,
+    },
+    /// Link somebody's account at the identity provider, or in the directory, to them
+    #[command(
+        after_help = "Examples:\n  stepgate user link dana --oidc 00u1a2b3c4\n  stepgate user link dana --ldap dscully"
+    )]
+    Link {
+        /// Whose.
+        name: PersonName,
+        #[command(flatten)]
+        account: AccountArgs,
+    },
+    /// Take an account away from somebody, with the groups and passwords that they have by it
+    #[command(after_help = "Example:\n  stepgate user unlink dana oidc")]
+    Unlink {
+        /// Whose.
+        name: PersonName,
+        /// Where.
+        #[arg(value_enum)]
+        source: AccountSource,
     },
     /// List people
     #[command(after_help = "Example:\n  stepgate user ls -o csv")]
@@ -334,6 +359,27 @@ pub(crate) enum FactorCommand {
         #[command(flatten)]
         who: AsArgs,
     },
+}
+
+/// One account.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct AccountArgs {
+    /// At the identity provider: its `sub`, never a name that people choose.
+    #[arg(long, value_name = "SUB")]
+    pub(crate) oidc: Option<String>,
+    /// In the directory: what `{name}` stands for in the filter of people.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ldap: Option<String>,
+}
+
+/// Where somebody has an account.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum AccountSource {
+    /// At the identity provider.
+    Oidc,
+    /// In the directory.
+    Ldap,
 }
 
 #[derive(Debug, Args)]

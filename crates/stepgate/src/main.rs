@@ -16,6 +16,7 @@ mod failure;
 mod findings;
 mod harmless;
 mod init;
+mod ldap;
 mod lint;
 mod oidc;
 mod operator;

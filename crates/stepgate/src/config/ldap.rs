@@ -138,7 +138,8 @@ fn place(section: &mut Section<'_>, problems: &mut Problems<'_>) -> Option<Place
     let path = section.path("filter");
     let (filter, at) = section.need_text("filter", problems)?;
     if !PLACES.iter().any(|place| filter.contains(place)) {
-        let help = Some("{name} stands for the person, and in groups {dn} for where they were found".to_owned());
+        let help =
+            Some("{name} stands for the person, and in groups {dn} for where they were found".to_owned());
         problems.add(at, format!("{path} asks for nobody"), help);
         return None;
     }

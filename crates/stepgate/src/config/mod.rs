@@ -3,10 +3,10 @@
 mod audit;
 mod database;
 mod factors;
+mod ldap;
 mod limits;
 mod load;
 mod notify;
-mod ldap;
 mod oidc;
 mod place;
 mod senders;
@@ -25,9 +25,9 @@ use std::time::Duration;
 
 pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
+pub(crate) use ldap::{Directory, Place as DirectoryPlace};
 pub(crate) use load::sha256;
 pub(crate) use notify::{Chat, ChatKind, Notifier, NotifyTo};
-pub(crate) use ldap::{Directory, Place as DirectoryPlace};
 pub(crate) use oidc::Provider;
 pub(crate) use place::{HostPort, WebUrl, safe_url};
 pub(crate) use senders::Senders;

@@ -59,7 +59,17 @@ pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'
     let issuer = issuer?;
     let host = issuer.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or(&issuer);
     let label = label.unwrap_or_else(|| host.to_owned());
-    Some(Provider { client_id: client_id?, secret_file, ca, acr: acr?, person, groups, create, label, issuer })
+    Some(Provider {
+        client_id: client_id?,
+        secret_file,
+        ca,
+        acr: acr?,
+        person,
+        groups,
+        create,
+        label,
+        issuer,
+    })
 }
 
 /// It stands on a button.

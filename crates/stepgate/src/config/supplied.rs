@@ -14,7 +14,7 @@ const HOLD: Duration = Duration::from_secs(8 * 3600);
 
 /// How long at least and at most: shorter, nobody would stay in them between two looks; longer, who has left there would
 /// go on approving here.
-const BOUNDS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(7 * 24 * 3600));
+const BOUNDS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(7 * 24 * 3600));
 
 /// Reads them from the section of a source. `asked` is where the source is asked for groups, if it is.
 pub(super) fn read(
@@ -44,7 +44,9 @@ pub(super) fn read(
     if let Some(node) = section.take("groups_for") {
         match node.text().and_then(parse_duration).filter(|hold| (BOUNDS.0..=BOUNDS.1).contains(hold)) {
             Some(hold) => rules.hold = hold,
-            None => problems.add(node.at, format!("{path} must be a duration such as 8h, from 1m to 7d"), None),
+            None => {
+                problems.add(node.at, format!("{path} must be a duration such as 8h, from 5s to 7d"), None)
+            }
         }
     }
     let none = rules.map.is_empty() && rules.prefix.is_none() && rules.allow.is_empty();

@@ -74,7 +74,8 @@ fn logout(person: Option<&PersonName>) -> Result<(), Failure> {
         (Ok(()), Ok(_)) => output::print_line(&format!("logged out {name}")),
         (Err(failure), _) | (_, Err(failure)) => {
             let message = format!("logged out here; the gate did not confirm it: {}", failure.message);
-            Err(Failure { message, ..failure }.hint("a login ends by itself within 12 hours, its password within 8"))
+            Err(Failure { message, ..failure }
+                .hint("a login ends by itself within 12 hours, its password within 8"))
         }
     }
 }

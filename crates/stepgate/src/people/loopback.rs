@@ -73,15 +73,20 @@ fn fresh() -> std::io::Result<Zeroizing<String>> {
 /// As the page shows them.
 fn letters(challenge: &[u8]) -> String {
     let hex = |bytes: &[u8]| data_encoding::HEXUPPER.encode(bytes);
-    format!("{}-{}", hex(challenge.get(..2).unwrap_or_default()), hex(challenge.get(2..4).unwrap_or_default()))
+    format!(
+        "{}-{}",
+        hex(challenge.get(..2).unwrap_or_default()),
+        hex(challenge.get(2..4).unwrap_or_default())
+    )
 }
 
 /// Has a browser show it, where there is a screen; where that fails, the address was printed. There is nothing secret in it.
 fn show(address: &str) {
     let has = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if has("DISPLAY") || has("WAYLAND_DISPLAY") {
-        let opener = Command::new("xdg-open").arg(address).stdin(Stdio::null()).stdout(Stdio::null());
-        drop(opener.stderr(Stdio::null()).spawn());
+        let mut opener = Command::new("xdg-open");
+        opener.arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        drop(opener.spawn());
     }
 }
 
@@ -114,9 +119,8 @@ fn call(mut stream: TcpStream, port: u16, state: &str) -> Option<Zeroizing<Strin
 fn code_in(head: &str, port: u16, state: &str) -> Option<Zeroizing<String>> {
     let mut lines = head.split("\r\n");
     let query = lines.next()?.strip_prefix("GET /?")?.strip_suffix(" HTTP/1.1")?;
-    let mut hosts = lines.filter_map(|line| line.split_once(':')).filter(|(name, _)| {
-        name.eq_ignore_ascii_case("host")
-    });
+    let mut hosts =
+        lines.filter_map(|line| line.split_once(':')).filter(|(name, _)| name.eq_ignore_ascii_case("host"));
     let host = hosts.next()?.1.trim();
     if host != format!("127.0.0.1:{port}") || hosts.next().is_some() {
         return None;

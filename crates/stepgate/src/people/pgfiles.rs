@@ -105,9 +105,15 @@ pub(super) fn without_service(old: &[u8], name: &str) -> Vec<u8> {
 /// Changes a file: nobody else reads it, and nobody sees half of it. One that is a link is changed where it is.
 pub(super) fn change(path: &Path, change: impl FnOnce(&[u8]) -> Vec<u8>) -> Result<(), Failure> {
     let trouble = |error: &std::io::Error| Failure::file("change", path, error);
-    let real = if path.is_symlink() { fs::canonicalize(path).map_err(|error| trouble(&error))? } else { path.to_owned() };
+    let real = if path.is_symlink() {
+        fs::canonicalize(path).map_err(|error| trouble(&error))?
+    } else {
+        path.to_owned()
+    };
     let old = match fs::metadata(&real) {
-        Ok(meta) if !meta.is_file() => return Err(Failure::usage(format!("{} is not a file", path.display()))),
+        Ok(meta) if !meta.is_file() => {
+            return Err(Failure::usage(format!("{} is not a file", path.display())));
+        }
         Ok(meta) if meta.len() > MAX_FILE => {
             return Err(Failure::usage(format!("{} is larger than {MAX_FILE} bytes", path.display())));
         }

@@ -58,7 +58,10 @@ pub(super) fn mint(name: &PersonName, login: &mut Login, args: &LoginArgs) -> Re
         // It ends by itself; that the gate does not know it any more is no trouble.
         let _ = api.post(&format!("/api/v1/passwords/{}/revoke", before.id), &json!({}));
     }
-    output::print_line(&format!("a password for databases, good until {}, is where psql finds it", harmless(&until)))?;
+    output::print_line(&format!(
+        "a password for databases, good until {}, is where psql finds it",
+        harmless(&until)
+    ))?;
     for database in &databases {
         output::print_line(&format!("  psql service={SERVICE}{database}"))?;
     }
@@ -130,7 +133,9 @@ fn service_file() -> Result<PathBuf, Failure> {
 fn file(variable: &str, name: &str) -> Result<PathBuf, Failure> {
     let var = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let path = var(variable).or_else(|| var("HOME").map(|home| home.join(name)));
-    path.ok_or_else(|| Failure::usage(format!("no place for {name}: HOME is not set")).hint(format!("set {variable}")))
+    path.ok_or_else(|| {
+        Failure::usage(format!("no place for {name}: HOME is not set")).hint(format!("set {variable}"))
+    })
 }
 
 /// The host of an `https://` address, as libpq wants it: without brackets.
@@ -149,7 +154,9 @@ fn is_plain_host(host: &str) -> bool {
 
 /// Whether it can stand in a service file, as part of a name and as a value. The gate's word is not trusted for that.
 fn is_plain(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 63 && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+    !name.is_empty()
+        && name.len() <= 63
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
 }
 
 #[cfg(test)]
