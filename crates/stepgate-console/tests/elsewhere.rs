@@ -104,6 +104,7 @@ impl Gate {
                     hold: 8 * HOUR,
                     ..Rules::default()
                 }),
+                scopes: Vec::new(),
                 create: false,
                 label: "Example".to_owned(),
             };

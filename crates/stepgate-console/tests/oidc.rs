@@ -128,6 +128,7 @@ fn oidc(issuer: &str) -> Oidc {
             hold: Duration::from_secs(3600),
             ..Rules::default()
         }),
+        scopes: Vec::new(),
         create: false,
         label: "Example".to_owned(),
     };

@@ -33,7 +33,8 @@ pub(crate) fn provider(
     entropy: &Arc<dyn Entropy>,
 ) -> Result<Option<Arc<Oidc>>, Failure> {
     let Some(provider) = &config.oidc else { return Ok(None) };
-    let Provider { issuer, client_id, secret_file, ca, acr, person, groups, create, label } = provider;
+    let Provider { issuer, client_id, secret_file, ca, acr, person, groups, scopes, create, label } =
+        provider;
     let settings = Settings {
         issuer: issuer.clone(),
         client_id: client_id.clone(),
@@ -42,6 +43,7 @@ pub(crate) fn provider(
         accepted: acr.clone(),
         person_claim: person.clone(),
         groups: groups.clone(),
+        scopes: scopes.clone(),
         create: *create,
         label: label.clone(),
     };

@@ -102,8 +102,9 @@ impl Oidc {
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
         if errand.is_login() {
             // Whoever is logged in there already need not be again. Names and groups come in these (section 5.4).
-            request =
-                request.add_scope(Scope::new("profile".to_owned())).add_scope(Scope::new("email".to_owned()));
+            let more = self.settings.scopes.iter().cloned();
+            let scopes = ["profile", "email"].map(str::to_owned).into_iter().chain(more);
+            request = request.add_scopes(scopes.map(Scope::new));
         } else {
             request = request.set_max_age(Duration::ZERO).add_prompt(CoreAuthPrompt::Login);
             for (acr, worth) in &self.settings.accepted {

@@ -48,6 +48,8 @@ pub struct Settings {
     pub person_claim: String,
     /// Which of their groups count, where any come from the provider.
     pub groups: Option<Rules>,
+    /// What a login asks for beside names and addresses: of some providers, groups.
+    pub scopes: Vec<String>,
     /// Whether who logs in for the first time, by a name that nobody has, becomes somebody here.
     pub create: bool,
     /// What people call the provider.

@@ -244,6 +244,10 @@ impl People {
                 "a source supplies at most {MAX_SUPPLIED} groups a person"
             )));
         }
+        // It may have been taken from them while the source was asked.
+        if !self.accounts(name).iter().any(|account| account.source == source) {
+            return Err(PersonError::Account("they have no account there"));
+        }
         let now = self.now();
         let before = self.supplied(name, source);
         if before.as_ref().is_some_and(|before| is_as_before(before, &groups, now, until)) {

@@ -66,6 +66,10 @@ impl World {
 
     fn supply(&self, who: &str, source: Source, groups: &[&str], life: Duration) -> bool {
         let groups = groups.iter().map(|it| group(it)).collect();
+        if !self.people.accounts(&name(who)).iter().any(|it| it.source == source) {
+            let account = Account { source, issuer: String::new(), subject: who.to_owned() };
+            block_on(self.people.link(&name(who), account, None)).unwrap();
+        }
         let said = Said { source, groups, left_out: 0, until: self.clock.now().plus(life) };
         block_on(self.people.supply(&name(who), said)).unwrap()
     }
@@ -196,6 +200,10 @@ fn an_account_is_one_persons_and_goes_with_them() {
     block_on(world.people.unlink(&name("dana"), Source::Oidc, None)).unwrap();
     assert!(world.people.of_account(&account("1")).is_none());
     assert_eq!((world.groups("dana"), world.fits("dana", &password)), (vec!["analysts".to_owned()], None));
+    // What the source was asked before that comes too late.
+    let groups = BTreeSet::from([group("a")]);
+    let late = Said { source: Source::Oidc, groups, left_out: 0, until: world.clock.now().plus(HOUR) };
+    assert!(matches!(block_on(world.people.supply(&name("dana"), late)), Err(PersonError::Account(_))));
     block_on(world.people.link(&name("omar"), account("1"), None)).unwrap();
     block_on(world.people.remove(&name("omar"), None)).unwrap();
     assert!(world.people.of_account(&account("1")).is_none());

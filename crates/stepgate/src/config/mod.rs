@@ -8,6 +8,8 @@ mod limits;
 mod load;
 mod notify;
 mod oidc;
+#[cfg(test)]
+mod people_tests;
 mod place;
 mod senders;
 mod sinks;

@@ -32,6 +32,8 @@ pub(crate) struct Provider {
     pub(crate) person: String,
     /// Which of their groups count, where any are asked for.
     pub(crate) groups: Option<Rules>,
+    /// What a login asks for besides.
+    pub(crate) scopes: Vec<String>,
     /// Whether who logs in for the first time, by a name that nobody has, becomes somebody here.
     pub(crate) create: bool,
     /// What people call the provider.
@@ -53,6 +55,7 @@ pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'
     let claim = section.text("groups", problems).map(|(claim, at)| (claim.to_owned(), at));
     let rules = supplied::read(claim.as_ref().map(|(_, at)| *at), &mut section, problems);
     let groups = claim.zip(rules).map(|((claim, _), rules)| Rules { claim, ..rules });
+    let scopes = scopes(&mut section, problems);
     let create = section.flag("create", problems).unwrap_or_default();
     let label = section.text("label", problems).and_then(|given| label(given, problems));
     section.finish(problems);
@@ -66,10 +69,24 @@ pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'
         acr: acr?,
         person,
         groups,
+        scopes,
         create,
         label,
         issuer,
     })
+}
+
+/// `scopes: [groups]`: they are sent separated by blanks (RFC 6749 section 3.3).
+fn scopes(section: &mut Section<'_>, problems: &mut Problems<'_>) -> Vec<String> {
+    let mut scopes = Vec::new();
+    for node in section.list("scopes", problems) {
+        let good = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+        match node.text().filter(|scope| !scope.is_empty() && scope.bytes().all(good)) {
+            Some(scope) => scopes.push(scope.to_owned()),
+            None => problems.add(node.at, "oidc.scopes must name scopes", None),
+        }
+    }
+    scopes
 }
 
 /// It stands on a button.
