@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn a_code_is_good_once_for_two_minutes_for_who_asked_for_it() {
         let (codes, at) = (Codes::default(), Timestamp::from_micros(0));
-        let issue = |code: &str| codes.issue(code, &dana(), hash("verifier"), at);
+        let dana = dana();
+        let issue = |code: &str| codes.issue(code, &dana, hash("verifier"), at);
         issue("one");
         assert!(codes.take("one", "verifier", at).is_some());
         assert!(codes.take("one", "verifier", at).is_none());

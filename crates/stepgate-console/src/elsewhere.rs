@@ -76,7 +76,7 @@ pub(crate) async fn admit(
         }
         Err(why) => {
             let event = login_event(who, address, None, Some(why));
-            api.parts.log.note(event).map_err(|_| Problem::gate_trouble())?;
+            api.parts.log.append(vec![event], Vec::new()).await.map_err(|_| Problem::gate_trouble())?;
             Err(why.problem(&who.subject))
         }
     }

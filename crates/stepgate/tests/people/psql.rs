@@ -46,7 +46,8 @@ pub(crate) fn login(world: &World, files: &Files, arguments: &[&str], input: &st
 }
 
 fn minted(world: &World, files: &Files, person: &mut Person) {
-    let input = format!("{}\n{}\n", person.password(), person.code().unwrap());
+    let code = person.code().unwrap();
+    let input = format!("{}\n{code}\n", person.password());
     let (ok, text) = login(world, files, &[person.name(), "--psql"], &input);
     assert!(ok && text.contains("psql service=stepgate-shop"), "{text}");
 }
