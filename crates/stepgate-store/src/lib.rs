@@ -35,6 +35,7 @@ mod migrate;
 mod open;
 mod pace;
 mod people;
+mod profiles;
 mod proofs;
 mod queue;
 mod read;
@@ -83,6 +84,7 @@ pub use people::{
     Account, MAX_MINTED, MAX_MINTED_LIFE, MAX_SUPPLIED, Minted, MintedInfo, NewPerson, People, Person,
     PersonError, RECOMMENDED_PASSWORD, Said, Secret, Source, Supplied,
 };
+pub use profiles::{ProfileOf, Profiles};
 pub use records::Stored;
 pub use release::PendingRelease;
 pub use restore::{RestoreError, RestoredLog};

@@ -2,6 +2,7 @@
 
 mod audit;
 mod device;
+mod policy;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ pub(crate) use audit::{
 };
 
 pub(crate) use device::{DeviceCommand, EnrollDevice};
+
+pub(crate) use policy::PolicyCommand;
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has
 /// verified them; everything is recorded.
@@ -669,13 +672,6 @@ pub(crate) enum MapCommand {
         #[arg(long, value_name = "NAME")]
         database: Option<String>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PolicyCommand {
-    /// Check map and policy
-    #[command(after_help = "Example:\n  stepgate policy lint")]
-    Lint,
 }
 
 #[derive(Debug, Args)]

@@ -73,6 +73,8 @@ impl Gate {
             method: None,
             certificate_sha256: None,
             password: None,
+            startup: None,
+            hello: None,
         });
     }
 

@@ -44,6 +44,8 @@ fn opened(person: &str) -> Event {
         method: None,
         certificate_sha256: None,
         password: None,
+        startup: None,
+        hello: None,
     }
 }
 

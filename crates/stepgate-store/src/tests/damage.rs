@@ -439,6 +439,8 @@ fn named(person: &str) -> Event {
         method: None,
         certificate_sha256: None,
         password: None,
+        startup: None,
+        hello: None,
     }
 }
 
