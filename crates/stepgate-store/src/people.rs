@@ -160,7 +160,8 @@ impl People {
         let (mut old, mut beside) = (Vec::new(), Vec::new());
         for entry in log.load(Side::People)? {
             match unseal(log, vault, entry)? {
-                Found::Person(person, moves) => {
+                Found::Person(found) => {
+                    let (person, moves) = *found;
                     known.set(Arc::new(person), now);
                     old.extend(moves);
                 }
@@ -508,7 +509,7 @@ fn label_of(name: &PersonName, what: &str) -> String {
 /// An entry that was found.
 enum Found {
     /// A person, and what is to be moved if an older stepgate left it.
-    Person(Person, Option<Old>),
+    Person(Box<(Person, Option<Old>)>),
     /// Something of a person, by what its key says besides.
     Beside(PersonName, String, zeroize::Zeroizing<Vec<u8>>),
 }
@@ -586,5 +587,5 @@ fn unseal(log: &Log, vault: &Vault, entry: Entry) -> Result<Found, PersonError> 
         },
         added: Timestamp::from_micros(stored.added_us),
     };
-    Ok(Found::Person(person, old))
+    Ok(Found::Person(Box::new((person, old))))
 }

@@ -250,7 +250,8 @@ impl People {
         }
         let now = self.now();
         let before = self.supplied(name, source);
-        if before.as_ref().is_some_and(|before| is_as_before(before, &groups, now, until)) {
+        let as_before = before.as_ref().is_some_and(|before| is_as_before(before, &groups, now, until));
+        if source == Source::Ldap && as_before {
             return Ok(false);
         }
         let supplied = Supplied { groups, until_us: until.micros() };
@@ -325,7 +326,7 @@ impl People {
     }
 }
 
-/// The same again while most of its time is left is not worth a record.
+/// The same again while most of its time is left is not worth a record, of who is asked again and again.
 fn is_as_before(before: &Supplied, groups: &BTreeSet<GroupName>, now: Timestamp, until: Timestamp) -> bool {
     let half = until.micros().saturating_sub(now.micros()) / 2;
     before.groups == *groups && before.until_us.saturating_sub(now.micros()) > half
