@@ -93,7 +93,7 @@ pub(super) fn groups(claims: &Claims, settings: &Settings) -> Groups {
     let Some(Rules { claim, .. }) = &settings.groups else { return Groups::None };
     // Too many for the token: they are somewhere else (OpenID Connect Core 1.0 section 5.6.2, and Entra's own word).
     let elsewhere = extra.all.get("_claim_names").is_some_and(|names| names.get(claim).is_some());
-    if elsewhere || extra.all.get("hasgroups").is_some() {
+    if elsewhere || extra.all.contains_key("hasgroups") {
         return Groups::Unreadable;
     }
     settings.groups.as_ref().map_or(Groups::None, |rules| rules.read(extra.at(claim)))
