@@ -395,8 +395,9 @@ async fn a_program_is_let_in_by_a_code_that_only_it_can_use_and_mints_a_password
     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     // The page that it opens shows the letters that it shows, and does nothing.
     let page = world.get(&format!("/login/program?{}", form(&fields)), "").await;
-    let letters = challenge[..8].to_uppercase();
-    assert!(page.body.contains(&format!("{}-{}", &letters[..4], &letters[4..])), "{}", page.body);
+    let (first, rest) = challenge.split_at(4);
+    let letters = format!("{first}-{}", rest.split_at(4).0).to_uppercase();
+    assert!(page.body.contains(&letters), "{}", page.body);
     for wrong in [
         [("port", "80"), ("challenge", &challenge), ("state", "abc")],
         [("port", "40404"), ("challenge", "ab"), ("state", "abc")],

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::http::{Request, Response};
 use serde_json::{Value, json};
 use stepgate_console::oidc::{
-    Authenticated, Called, Errand, Fetch, Groups, MAX_ANSWER, Oidc, OidcError, Rules, Settings, Unreachable,
+    Authenticated, Errand, Fetch, MAX_ANSWER, Oidc, OidcError, Rules, Settings, Unreachable,
 };
 use stepgate_testkit::{FakeEntropy, Supervised, until_some};
 use stepgate_types::{Clock, PersonName, Strength, Timestamp};

@@ -231,8 +231,8 @@ fn a_name_cannot_be_made_to_find_somebody_else() {
     }
     run(&world, &["user", "add", "dana", "--ldap", "dscully"]);
     becomes(&world, "dana", &["data-owners"]);
-    for number in 0..names.len() {
-        assert_eq!(groups(&world, &format!("eve{number}")), Vec::<String>::new(), "{}", names[number]);
+    for (number, there) in names.into_iter().enumerate() {
+        assert_eq!(groups(&world, &format!("eve{number}")), Vec::<String>::new(), "{}", there);
     }
 }
 
