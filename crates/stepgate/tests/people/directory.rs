@@ -232,7 +232,7 @@ fn a_name_cannot_be_made_to_find_somebody_else() {
     run(&world, &["user", "add", "dana", "--ldap", "dscully"]);
     becomes(&world, "dana", &["data-owners"]);
     for (number, there) in names.into_iter().enumerate() {
-        assert_eq!(groups(&world, &format!("eve{number}")), Vec::<String>::new(), "{}", there);
+        assert_eq!(groups(&world, &format!("eve{number}")), Vec::<String>::new(), "{there}");
     }
 }
 
