@@ -80,7 +80,10 @@ pub use index::{Finder, Search};
 pub use keeper::Upkeep;
 pub use keys::Rotated;
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened};
-pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
+pub use people::{
+    Account, MAX_MINTED, MAX_MINTED_LIFE, MAX_SUPPLIED, Minted, MintedInfo, NewPerson, People, Person,
+    PersonError, RECOMMENDED_PASSWORD, Said, Secret, Source, Supplied,
+};
 pub use profiles::{ProfileOf, Profiles};
 pub use records::Stored;
 pub use release::PendingRelease;

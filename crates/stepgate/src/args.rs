@@ -78,7 +78,9 @@ pub(crate) enum Command {
     )]
     User(UserCommand),
     /// Log in to the gate's API, for verify, request and grant
-    #[command(after_help = "Example:\n  stepgate login dana --url https://gate.example --ca ca.pem")]
+    #[command(
+        after_help = "Examples:\n  stepgate login dana --url https://gate.example --ca ca.pem\n  stepgate login --oidc --psql    (at the identity provider, then: psql service=stepgate-shop)\n  stepgate login --logout"
+    )]
     Login(LoginArgs),
     /// Enrol a factor
     #[command(
@@ -218,6 +220,31 @@ pub(crate) enum UserCommand {
         /// Read the password from this file's first line (`-`: standard input) instead of asking.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+        /// Their account at the identity provider (its `sub`): they have no password here.
+        #[arg(long, value_name = "SUB", conflicts_with_all = ["service", "password_file"])]
+        oidc: Option<String>,
+        /// Their name in the directory: they have no password here, until one is set.
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["service", "password_file", "oidc"])]
+        ldap: Option<String>,
+    },
+    /// Link somebody's account at the identity provider, or in the directory, to them
+    #[command(
+        after_help = "Examples:\n  stepgate user link dana --oidc 00u1a2b3c4\n  stepgate user link dana --ldap dscully"
+    )]
+    Link {
+        /// Whose.
+        name: PersonName,
+        #[command(flatten)]
+        account: AccountArgs,
+    },
+    /// Take an account away from somebody, with the groups and passwords that they have by it
+    #[command(after_help = "Example:\n  stepgate user unlink dana oidc")]
+    Unlink {
+        /// Whose.
+        name: PersonName,
+        /// Where.
+        #[arg(value_enum)]
+        source: AccountSource,
     },
     /// List people
     #[command(after_help = "Example:\n  stepgate user ls -o csv")]
@@ -343,10 +370,47 @@ pub(crate) enum FactorCommand {
     },
 }
 
+/// One account.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct AccountArgs {
+    /// At the identity provider: its `sub`, never a name that people choose.
+    #[arg(long, value_name = "SUB")]
+    pub(crate) oidc: Option<String>,
+    /// In the directory: what `{name}` stands for in the filter of people.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ldap: Option<String>,
+}
+
+/// Where somebody has an account.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum AccountSource {
+    /// At the identity provider.
+    Oidc,
+    /// In the directory.
+    Ldap,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// Who you are.
-    pub(crate) name: PersonName,
+    /// Who you are; with --oidc, the identity provider says it.
+    #[arg(required_unless_present_any = ["oidc", "logout"])]
+    pub(crate) name: Option<PersonName>,
+    /// Log in at the identity provider, in a browser on this machine, instead of by a password.
+    #[arg(long)]
+    pub(crate) oidc: bool,
+    /// Have a password for databases minted, good for hours, and put it where psql finds it.
+    #[arg(long, conflicts_with = "logout")]
+    pub(crate) psql: bool,
+    /// With --psql, the host of the databases' address, where it is not that of the API.
+    #[arg(long, value_name = "HOST", requires = "psql")]
+    pub(crate) host: Option<String>,
+    /// With --psql, a database besides those that the gate names (of which it knows only a pattern).
+    #[arg(long, value_name = "NAME", requires = "psql")]
+    pub(crate) database: Vec<String>,
+    /// Log out: ends the login and the password that it minted, and takes that away from where psql finds it.
+    #[arg(long, conflicts_with = "oidc")]
+    pub(crate) logout: bool,
     /// Address of the gate's API, such as https://gate.example; from the configuration where there is one.
     #[arg(long)]
     pub(crate) url: Option<String>,

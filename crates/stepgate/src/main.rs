@@ -17,6 +17,7 @@ mod findings;
 mod geo;
 mod harmless;
 mod init;
+mod ldap;
 mod lint;
 mod map;
 mod oidc;

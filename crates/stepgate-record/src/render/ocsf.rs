@@ -142,6 +142,8 @@ fn class(row: &Row) -> Class {
             Some("session") => (AUTHENTICATION, OTHER),
             Some("stepup") => (AUTHORIZE_SESSION, OTHER),
             Some("grant" | "pass") => (USER_ACCESS, OTHER),
+            Some("identity") if kind == "identity.login" => (AUTHENTICATION, 1),
+            Some("identity" | "password") => (ACCOUNT_CHANGE, OTHER),
             _ => (EVENT_LOG, OTHER),
         },
     };

@@ -98,6 +98,15 @@ const OTHERS: &str = r#"
 {"type":"sink.failed","name":"siem","kind":"syslog","cursor":7,"reason":"refused"}
 {"type":"sink.recovered","name":"siem","kind":"syslog","cursor":7}
 {"type":"sink.reset","name":"siem","kind":"syslog","cursor":3,"operator":"uid:1000"}
+{"type":"identity.login","person":"dana","account":"00u1a2b3","address":"192.0.2.7"}
+{"type":"identity.login","person":null,"account":"00u1a2b4","address":"192.0.2.7","refused":"taken"}
+{"type":"identity.linked","person":"dana","source":"oidc","account":"00u1a2b3","by":null,"operator":"uid:1000"}
+{"type":"identity.unlinked","person":"dana","source":"oidc","account":"00u1a2b3","by":null}
+{"type":"identity.groups","person":"dana","source":"oidc","groups":["analysts"],"until_us":1795318325000009,"left_out":2}
+{"type":"identity.groups","person":"dana","source":"ldap","groups":[],"until_us":1795318325000009}
+{"type":"password.minted","person":"dana","password":"3f9a12bc","until_us":1795318325000009,"method":"oidc","address":"192.0.2.7"}
+{"type":"password.revoked","person":"dana","password":"3f9a12bc","reason":"logout","by":"dana"}
+{"type":"password.expired","person":"dana","password":"3f9a12bc"}
 "#;
 
 /// One of each type, and more where they differ.
