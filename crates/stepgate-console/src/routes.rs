@@ -6,8 +6,8 @@ use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
-use crate::pages::{assets, enrol, inbox, login as entrance, message, oidc, request};
-use crate::{asks, devices, document, events, factors, grants, login, requests};
+use crate::pages::{assets, enrol, inbox, login as entrance, message, oidc, provider, request};
+use crate::{asks, codes, devices, document, events, factors, grants, login, passwords, requests};
 
 /// A way in.
 pub(crate) struct Route {
@@ -37,7 +37,11 @@ pub(crate) fn all() -> Vec<Route> {
         get("/readyz", api::ready),
         get("/openapi.json", document::show),
         post("/api/v1/login", login::login),
+        post("/api/v1/login/code", codes::redeem),
         post("/api/v1/logout", login::logout),
+        get("/api/v1/passwords", passwords::list),
+        post("/api/v1/passwords", passwords::mint),
+        post("/api/v1/passwords/{id}/revoke", passwords::revoke),
         get("/api/v1/me", login::me),
         get("/api/v1/events", events::watch),
         get("/api/v1/requests", requests::list),
@@ -65,6 +69,10 @@ pub(crate) fn all() -> Vec<Route> {
         page(get("/", inbox::show)),
         page(get("/login", entrance::show)),
         page(post("/login", entrance::log_in)),
+        page(post("/login/oidc", provider::begin)),
+        page(post("/login/oidc/finish", provider::finish)),
+        page(get("/login/program", provider::ask_for_program)),
+        page(post("/login/program", provider::begin_for_program)),
         page(post("/logout", entrance::log_out)),
         page(get("/r/{id}", request::show)),
         page(post("/r/{id}/verify", request::verify)),

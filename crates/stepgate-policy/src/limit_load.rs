@@ -45,6 +45,13 @@ pub(crate) struct Limits {
     pub(crate) meters: Vec<(Per, Limit)>,
 }
 
+impl Limits {
+    /// Whether nothing is limited.
+    pub(crate) fn is_none(&self) -> bool {
+        self.statement.is_none() && self.meters.is_empty()
+    }
+}
+
 /// `{rows: 1000, bytes: 5MiB, subjects: 100, per: 1h}`, or a list of such. `None`: there is none, or it is wrong.
 pub(crate) fn load(
     report: &mut Report<'_>,

@@ -100,6 +100,7 @@ impl Gate {
     /// The store cannot say what tables hold.
     pub fn new(parts: Parts) -> Result<Self, LogError> {
         teach(&parts.profiles, &parts.rules, &parts.places);
+        parts.desk.set_budget(parts.rules.budget().map(|budget| budget.prompts_per_person_per_day));
         let rules = watch::Sender::new(parts.rules);
         let sessions = Sessions::default();
         parts.desk.set_caps(parts.limits.caps);
@@ -212,6 +213,7 @@ impl Gate {
     pub async fn set_rules(&self, rules: Arc<Ruleset>) -> Result<(), LogError> {
         self.log.append(vec![policy_loaded(&rules)], Vec::new()).await?;
         teach(&self.profiles, &rules, &self.places);
+        self.desk.set_budget(rules.budget().map(|budget| budget.prompts_per_person_per_day));
         self.rules.send_replace(rules);
         for database in self.databases() {
             database.rules_changed().await;
@@ -264,6 +266,7 @@ pub fn policy_loaded(rules: &Ruleset) -> Event {
         policy_sha256: rules.sha256().to_owned(),
         rules: count(rules.rule_names().count()),
         columns: count(rules.map().labelled_columns()),
+        map_sha256: Some(rules.map_sha256().to_owned()),
     }
 }
 

@@ -35,7 +35,7 @@ use stepgate_wire::Problem;
 pub use self::ahead::{AskAhead, CannotAsk};
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
-use self::known::{Besides, Known, When};
+use self::known::{Known, When};
 use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
@@ -134,7 +134,7 @@ impl Judge {
     /// The same decision as the last time, where that is known and there is room in the log's queue.
     pub(crate) fn decide_as_before(&mut self, pending: &Pending, names: &SessionState) -> Option<Verdict> {
         let now = self.when();
-        let passes = self.known.of(pending, now, &*self.gate.clock, names.purpose.as_deref())?;
+        let passes = self.known.of(pending, now, names.purpose.as_deref())?;
         let statement = StatementId { session: self.session, number: pending.number };
         let (ticket, release) = match self.gate.log.try_ticket_again(statement, &passes.record).transpose()? {
             Ok(ticket) => ticket,
@@ -220,12 +220,10 @@ impl Judge {
         // Only then: what it is recorded by is no small thing to make.
         let plain = own.is_none() && !asked && !decision.is_limited();
         if plain && let Some(event) = case.passes_on_ticket() {
-            let settled = |_: &Besides| {
-                again && view.rules.is_settled_by_facts(&self.database.config.name, &pending.facts)
-            };
-            let Some(besides) = Self::besides(&view, &who, by.0).filter(settled) else {
+            if !again || !view.rules.is_settled(&who, &view.bound, &pending.facts) {
                 return case.ticket(event).await;
-            };
+            }
+            let besides = Self::besides(&view, by.0);
             let passed = case.ticket(event.clone()).await?;
             self.known.passes(pending, (when, besides), &decision, &event);
             return Ok(passed);

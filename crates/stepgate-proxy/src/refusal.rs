@@ -6,7 +6,7 @@ use std::time::Duration;
 use stepgate_policy::{Approval, Decision};
 use stepgate_record::Outcome;
 use stepgate_store::{DeskError, End, LogError};
-use stepgate_types::{Limit, RequestId, SqlState, Timestamp, rows_in_words};
+use stepgate_types::{Action, Limit, RequestId, SqlState, Timestamp, rows_in_words};
 use stepgate_wire::Problem;
 
 /// The NOTICE of a held statement (DESIGN §8).
@@ -38,6 +38,22 @@ pub(crate) fn held(
     Problem::notice(format!("held, {what} required ({request})"))
         .with_detail(decision.summary())
         .with_hint(hint)
+}
+
+/// What the client is told of a decision before anything else happens: the NOTICE of a hold, or the ERROR of a denial.
+/// `None`: nothing, since it runs. `request` is shown as the request's.
+#[must_use]
+pub fn foretell(decision: &Decision, request: RequestId, console_url: Option<&str>) -> Option<Problem> {
+    if !decision.enforced {
+        return None;
+    }
+    match (decision.action, &decision.approval) {
+        (Action::Allow | Action::Monitor, _) => None,
+        (Action::StepUp | Action::Approve, Some(approval)) => {
+            Some(held(request, approval, decision, (approval.expires, None), console_url))
+        }
+        (Action::StepUp | Action::Approve | Action::Deny, _) => Some(denied(decision)),
+    }
 }
 
 /// The NOTICE of a statement that has delivered as much as it may; `summary` says how much, and what is asked.

@@ -1,7 +1,9 @@
 //! What is recorded. Every event is a variant; nothing in any of them can hold a literal, a parameter or
 //! a row of a statement.
 
+mod drift;
 mod evidence;
+mod identity;
 mod personal;
 mod seen;
 mod statement;
@@ -9,10 +11,12 @@ mod statement;
 use serde::{Deserialize, Serialize};
 use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Strength, Use, Who};
 
+pub use drift::Drift;
 pub use evidence::{
     AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
     Shredded, Sink, Trouble,
 };
+pub use identity::{Account, Membership, MintedPassword, ProviderLogin};
 pub use personal::{Names, is_plain};
 pub use seen::{KeySource, SeenSubjects};
 pub use statement::{Bucket, LabelledColumn, RiskSignal, Statement, Why};
@@ -62,6 +66,9 @@ pub enum Event {
         /// SHA-256 (hex) of the client's certificate, where one was shown besides.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         certificate_sha256: Option<String>,
+        /// By which password that a login had minted, where by one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password: Option<String>,
         /// What its startup packet looks like, whatever the values in it: 8 bytes of a hash (hex).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         startup: Option<String>,
@@ -549,6 +556,9 @@ pub enum Event {
         rules: u64,
         /// How many columns carry a label.
         columns: u64,
+        /// SHA-256 (hex) of the map alone: what it labelled is known to whoever has that file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        map_sha256: Option<String>,
     },
     /// Map or policy failed to load; the old ones stay in force.
     #[serde(rename = "policy.rejected")]
@@ -601,6 +611,9 @@ pub enum Event {
         /// `schema.relation.column`, the first 16 of them.
         columns: Vec<String>,
     },
+    /// A database has changed, and its map has not: somebody should look into it.
+    #[serde(rename = "catalog.drifted")]
+    CatalogDrifted(Drift),
     /// People or their factors changed.
     #[serde(rename = "admin.action")]
     AdminAction {
@@ -757,4 +770,25 @@ pub enum Event {
     /// A sink is sent records again from an earlier one on.
     #[serde(rename = "sink.reset")]
     SinkReset(Sink),
+    /// Somebody logged in at an identity provider, or tried to.
+    #[serde(rename = "identity.login")]
+    IdentityLogin(ProviderLogin),
+    /// An account elsewhere is somebody's here.
+    #[serde(rename = "identity.linked")]
+    IdentityLinked(Account),
+    /// It is not any more.
+    #[serde(rename = "identity.unlinked")]
+    IdentityUnlinked(Account),
+    /// What groups somebody is in by what an identity provider or a directory says.
+    #[serde(rename = "identity.groups")]
+    IdentityGroups(Membership),
+    /// A password for databases was minted.
+    #[serde(rename = "password.minted")]
+    PasswordMinted(MintedPassword),
+    /// One was taken back before its time.
+    #[serde(rename = "password.revoked")]
+    PasswordRevoked(MintedPassword),
+    /// One has come to its end.
+    #[serde(rename = "password.expired")]
+    PasswordExpired(MintedPassword),
 }

@@ -7,6 +7,7 @@
 mod ahead;
 mod answer;
 mod ask;
+mod asked;
 mod budget;
 mod caps;
 mod comment;
@@ -46,6 +47,7 @@ use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 pub use answer::Answer;
+pub use asked::OverBudget;
 pub use budget::{Block, Need};
 pub use caps::Caps;
 pub use comment::Comment;

@@ -17,7 +17,9 @@ mod findings;
 mod geo;
 mod harmless;
 mod init;
+mod ldap;
 mod lint;
+mod map;
 mod oidc;
 mod operator;
 mod output;
@@ -37,7 +39,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command, Format, GrantCommand, MapCommand, RequestCommand, SessionCommand};
+use crate::args::{Cli, Command, Format, GrantCommand, RequestCommand, SessionCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator};
@@ -75,7 +77,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Request(command) => request(config, command),
         Command::Grant(command) => grant(config, command),
         Command::Session(command) => session(config, command),
-        Command::Map(MapCommand::Lint { database }) => lint::map(config, database.as_deref()),
+        Command::Map(command) => map::run(config, command),
         Command::Policy(command) => policy::run(config, command),
         Command::Audit(command) => audit::run(config, command),
         Command::Analyze(args) => analyze::run(args),

@@ -11,6 +11,7 @@ pub(crate) mod login;
 pub(crate) mod message;
 pub(crate) mod oidc;
 mod passkey;
+pub(crate) mod provider;
 mod qr;
 pub(crate) mod request;
 mod text;

@@ -7,7 +7,7 @@ use stepgate_session::Pending;
 use stepgate_sql::{Facts, SessionState, purpose};
 
 use super::Judge;
-use super::known::{Besides, minute_of};
+use super::known::Besides;
 use crate::database::View;
 
 impl Judge {
@@ -40,8 +40,7 @@ impl Judge {
     ) -> Option<Circumstances> {
         let mut who = self.circumstances()?;
         if view.rules.asks_for_purpose() {
-            who.purpose =
-                state.and_then(|state| said(pending, state)).filter(|it| view.rules.knows_purpose(it));
+            who.purpose = state.and_then(|state| said(pending, state));
         }
         if let Some(risk) = view.rules.risk() {
             who.signals = self.signals_of(risk, view, message, &who);
@@ -80,13 +79,9 @@ impl Judge {
         observe(risk, &profile.now(), &scene, &reach)
     }
 
-    /// What a decision hangs on that is remembered; `None`: on what is never the same.
-    pub(super) fn besides(view: &View, who: &Circumstances, state: &SessionState) -> Option<Besides> {
-        let rules = &view.rules;
-        rules.risk().is_none().then(|| Besides {
-            minute: rules.looks_at_clock().then(|| minute_of(who.now)),
-            purpose: rules.asks_for_purpose().then(|| state.purpose.clone()),
-        })
+    /// What is told with a decision that is remembered.
+    pub(super) fn besides(view: &View, state: &SessionState) -> Besides {
+        Besides { purpose: view.rules.asks_for_purpose().then(|| state.purpose.clone()) }
     }
 }
 

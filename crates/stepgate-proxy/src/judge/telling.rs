@@ -24,14 +24,9 @@ pub(super) enum Telling {
     Unknown,
 }
 
-/// Whether any limit of this decision counts subjects.
-pub(super) fn counts_subjects(decision: &Decision) -> bool {
-    decision.limit.subjects.is_some() || decision.meters.iter().any(|meter| meter.limit.subjects.is_some())
-}
-
 /// Whose data the rows of this message are.
 pub(super) fn of(decision: &Decision, message: &[Facts]) -> Telling {
-    if !counts_subjects(decision) {
+    if !decision.counts_subjects() {
         return Telling::Unasked;
     }
     if message.iter().any(|facts| facts.certainty == Certainty::Unknown) {

@@ -2,7 +2,10 @@
 
 use stepgate_types::{Commit, SubjectKind, Who};
 
-use super::{AuditRead, Event, ExportSealed, Pruned, Shredded, Sink};
+use super::{
+    Account, AuditRead, Event, ExportSealed, Membership, MintedPassword, ProviderLogin, Pruned, Shredded,
+    Sink,
+};
 
 /// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
 pub trait Names {
@@ -119,6 +122,27 @@ macro_rules! each {
                 by.into_iter().for_each(|by| f(Person, by));
                 operator.into_iter().for_each(|operator| f(Operator, operator));
             }
+            Event::IdentityLogin(ProviderLogin { person, account, address, .. }) => {
+                person.into_iter().for_each(|person| f(Person, person));
+                f(Client, account);
+                f(Address, address);
+            }
+            Event::IdentityLinked(Account { person, account, by, operator, .. })
+            | Event::IdentityUnlinked(Account { person, account, by, operator, .. }) => {
+                f(Person, person);
+                f(Client, account);
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::IdentityGroups(Membership { person, .. }) => f(Person, person),
+            Event::PasswordMinted(MintedPassword { person, address, by, operator, .. })
+            | Event::PasswordRevoked(MintedPassword { person, address, by, operator, .. })
+            | Event::PasswordExpired(MintedPassword { person, address, by, operator, .. }) => {
+                f(Person, person);
+                address.into_iter().for_each(|address| f(Address, address));
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
             Event::AuditRead(AuditRead { by, operator, .. }) => {
                 by.into_iter().for_each(|by| f(Person, by));
                 operator.into_iter().for_each(|operator| f(Operator, operator));
@@ -159,6 +183,7 @@ macro_rules! each {
             | Event::LabelsBound { .. }
             | Event::LabelFollowed { .. }
             | Event::AlarmRaised { .. }
+            | Event::CatalogDrifted(_)
             | Event::IntegrityChecked { .. }
             | Event::IntegrityFailed(_)
             | Event::ClockAnomaly { .. }

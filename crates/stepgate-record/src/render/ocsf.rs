@@ -132,9 +132,8 @@ fn class(row: &Row) -> Class {
         "log.sealed" => (EVENT_LOG, 4),
         "retention.pruned" => (EVENT_LOG, 2),
         "audit.exported" | "audit.export_sealed" => (EVENT_LOG, 3),
-        "alarm.raised" | "integrity.failed" | "store.degraded" | "sink.failed" | "clock.anomaly" => {
-            (DETECTION_FINDING, 1)
-        }
+        "alarm.raised" | "catalog.drifted" | "integrity.failed" | "store.degraded" | "sink.failed"
+        | "clock.anomaly" => (DETECTION_FINDING, 1),
         "retention.subject_shredded" => (EVENT_LOG, 2),
         "log.restored" => (EVENT_LOG, 8),
         "key.rotated" => (EVENT_LOG, 5),
@@ -143,6 +142,8 @@ fn class(row: &Row) -> Class {
             Some("session") => (AUTHENTICATION, OTHER),
             Some("stepup") => (AUTHORIZE_SESSION, OTHER),
             Some("grant" | "pass") => (USER_ACCESS, OTHER),
+            Some("identity") if kind == "identity.login" => (AUTHENTICATION, 1),
+            Some("identity" | "password") => (ACCOUNT_CHANGE, OTHER),
             _ => (EVENT_LOG, OTHER),
         },
     };
@@ -167,7 +168,7 @@ fn severity(row: &Row) -> u32 {
     match row.kind.as_str() {
         "alarm.raised" | "integrity.failed" => 5,
         "session.auth_failed" | "stepup.factor_failed" | "limit.enforced" => 3,
-        "store.degraded" | "sink.failed" | "clock.anomaly" => 3,
+        "store.degraded" | "sink.failed" | "clock.anomaly" | "catalog.drifted" => 3,
         "policy.rejected" | "config.rejected" => 3,
         _ => match row.verdict.as_deref() {
             Some("deny" | "overtaken") => 4,

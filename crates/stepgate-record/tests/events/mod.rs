@@ -62,6 +62,8 @@ const OTHERS: &str = r#"
 {"type":"label.bound","database":"app","columns":12}
 {"type":"label.followed","database":"app","from":"public.customers.ssn","to":"public.customers.number"}
 {"type":"alarm.raised","session":"S","statement":8,"what":"unflagged-column","columns":["public.customers.ssn"]}
+{"type":"catalog.drifted","database":"app","what":"new-column","columns":["public.customers.note"],"number":1}
+{"type":"catalog.drifted","database":"app","what":"new-table","relations":["public.copy"],"number":1}
 {"type":"admin.action","action":"user.added","person":"kim","by":null,"groups":["support"]}
 {"type":"admin.action","action":"user.removed","person":"kim","by":"lee","groups":[]}
 {"type":"admin.action","action":"user.password_set","person":"kim","by":"lee","groups":[]}
@@ -96,6 +98,15 @@ const OTHERS: &str = r#"
 {"type":"sink.failed","name":"siem","kind":"syslog","cursor":7,"reason":"refused"}
 {"type":"sink.recovered","name":"siem","kind":"syslog","cursor":7}
 {"type":"sink.reset","name":"siem","kind":"syslog","cursor":3,"operator":"uid:1000"}
+{"type":"identity.login","person":"dana","account":"00u1a2b3","address":"192.0.2.7"}
+{"type":"identity.login","person":null,"account":"00u1a2b4","address":"192.0.2.7","refused":"taken"}
+{"type":"identity.linked","person":"dana","source":"oidc","account":"00u1a2b3","by":null,"operator":"uid:1000"}
+{"type":"identity.unlinked","person":"dana","source":"oidc","account":"00u1a2b3","by":null}
+{"type":"identity.groups","person":"dana","source":"oidc","groups":["analysts"],"until_us":1795318325000009,"left_out":2}
+{"type":"identity.groups","person":"dana","source":"ldap","groups":[],"until_us":1795318325000009}
+{"type":"password.minted","person":"dana","password":"3f9a12bc","until_us":1795318325000009,"method":"oidc","address":"192.0.2.7"}
+{"type":"password.revoked","person":"dana","password":"3f9a12bc","reason":"logout","by":"dana"}
+{"type":"password.expired","person":"dana","password":"3f9a12bc"}
 "#;
 
 /// One of each type, and more where they differ.

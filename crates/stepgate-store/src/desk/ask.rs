@@ -86,8 +86,15 @@ impl Inner {
 
     /// Its record is on disk: now it is open.
     pub(super) fn enter(&self, entry: Entry) {
-        let id = entry.open.ask().id;
-        self.state().open.insert(id, entry);
+        let ask = entry.open.ask();
+        let id = ask.id;
+        let mut state = self.state();
+        // What is asked ahead of time is nobody's statement.
+        if ask.ahead.is_none() && state.asked.note(&ask.person, ask.opened) {
+            tracing::warn!("somebody has been asked more often today than the policy's budget has it");
+        }
+        state.open.insert(id, entry);
+        drop(state);
         self.tell(id);
     }
 

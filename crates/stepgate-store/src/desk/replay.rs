@@ -67,12 +67,15 @@ impl Replay {
     /// Takes the next record in.
     fn take(&mut self, record: &Record) {
         match &record.event {
-            Event::StepupRequested { request, address, canonical_sha256, .. } => {
+            Event::StepupRequested { request, address, canonical_sha256, opened_by, .. } => {
                 self.about.insert(*request, About::of(canonical_sha256));
                 let address = address.as_ref().and_then(|address| self.names.open_text(address));
                 let address = address.and_then(|address| address.parse().ok());
                 self.places.insert(*request, address);
                 if let Some(info) = info_of(record, &self.names) {
+                    if opened_by.is_none() {
+                        let _said_then = self.state.asked.note(&info.person, record.at);
+                    }
                     self.open.insert(*request, info);
                 }
             }

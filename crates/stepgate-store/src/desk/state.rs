@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::DeskError;
+use super::asked::Asked;
 use super::caps::Ignored;
 use super::comment::Comment;
 use super::pace::Pace;
@@ -55,6 +56,7 @@ pub(super) struct State {
     pub(super) challenges: Challenges,
     pub(super) enrolments: BTreeMap<(PersonName, Method), Enrolment>,
     pub(super) pace: Pace,
+    pub(super) asked: Asked,
 }
 
 /// An open request and what waits for it.

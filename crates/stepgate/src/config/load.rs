@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use stepgate_proxy::ClientAuth;
 
 use super::yaml::{At, Problems, Section, Value};
-use super::{Config, Console, Tls, audit, database, factors, limits, notify, oidc, relative_to};
+use super::{Config, Console, Tls, audit, database, factors, ldap, limits, notify, oidc, relative_to};
 use crate::failure::Failure;
 
 /// The largest configuration that is read, in bytes: far beyond any sensible one.
@@ -77,6 +77,8 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let (factors, senders) = factors::read(file, &mut top, problems);
     let notify = notify::read(file, &mut top, problems);
     let oidc = oidc::read(file, &mut top, problems);
+    let ldap = ldap::read(file, &mut top, problems);
+    let login_for = oidc::login_for(&mut top, problems);
     let limits = limits::read(&mut top, problems);
     let sealed_requests = top.flag("sealed_requests", problems).unwrap_or_default();
     let places = top.text("places", problems).map(|(path, _)| relative_to(file, path));
@@ -97,6 +99,8 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         factors,
         notify,
         oidc,
+        ldap,
+        login_for,
         senders,
         limits,
         sealed_requests,

@@ -3,15 +3,19 @@
 mod audit;
 mod database;
 mod factors;
+mod ldap;
 mod limits;
 mod load;
 mod notify;
 mod oidc;
+#[cfg(test)]
+mod people_tests;
 mod place;
 #[cfg(test)]
 mod schema;
 mod senders;
 mod sinks;
+mod supplied;
 mod target;
 mod upkeep;
 mod ways;
@@ -21,9 +25,11 @@ pub(crate) mod yaml;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
+pub(crate) use ldap::{Directory, Place as DirectoryPlace};
 pub(crate) use load::sha256;
 pub(crate) use notify::{Chat, ChatKind, Notifier, NotifyTo};
 pub(crate) use oidc::Provider;
@@ -69,6 +75,10 @@ pub(crate) struct Config {
     pub(crate) factors: stepgate_store::FactorRules,
     /// Where people log in again, if anywhere.
     pub(crate) oidc: Option<Provider>,
+    /// The directory that says which groups people are in, if any does.
+    pub(crate) ldap: Option<Directory>,
+    /// How long a password for databases is good that a login mints.
+    pub(crate) login_for: Duration,
     /// Who is told of what happens.
     pub(crate) notify: Vec<Notifier>,
     /// How codes are sent, if at all.

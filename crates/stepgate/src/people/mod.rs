@@ -9,7 +9,10 @@ mod http;
 mod leave;
 mod login;
 mod logins;
+mod loopback;
+mod pgfiles;
 mod prove;
+mod psql;
 mod request;
 mod watch;
 

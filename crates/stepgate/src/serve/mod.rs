@@ -1,5 +1,6 @@
 //! `stepgate serve`.
 
+mod drift;
 mod factors;
 mod foresee;
 mod habits;
@@ -12,6 +13,7 @@ mod observed;
 mod passkeys;
 mod places;
 mod reload;
+mod supplied;
 mod warnings;
 
 use std::path::Path;
@@ -29,6 +31,7 @@ use crate::certificate;
 use crate::config::Config;
 use crate::deliver::{self, Delivery};
 use crate::failure::Failure;
+use crate::ldap;
 use crate::oidc;
 use crate::operator::{self, AdminSocket, Operations, log_error};
 use crate::output;
@@ -171,6 +174,7 @@ async fn serve(
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
         url: config.console.url.clone(),
+        minting: supplied::minting(config),
         foresee: Arc::new(foresee::Foresee(Arc::clone(&gate))),
         observed: Arc::new(observed::Observed {
             gate: Arc::clone(&gate),
@@ -182,6 +186,15 @@ async fn serve(
     let listen::Open { clients, people, watchers } = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
     let finder = store.finder.clone();
+    let drift = drift::Watch {
+        gate: Arc::clone(&gate),
+        log: store.log.clone(),
+        data: config.data.clone(),
+        clock: Arc::clone(&store.clock),
+        entropy: Arc::clone(&store.entropy),
+    };
+    let people_and_desk = (store.people.clone(), store.desk.clone());
+    let directory = config.ldap.as_ref().map(ldap::Lookup::new).transpose()?;
     let operations = Arc::new(Operations {
         store,
         sessions: Some(gate.sessions().clone()),
@@ -191,6 +204,11 @@ async fn serve(
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(delivery.start(&config.audit, &shutdown)?);
     tasks.spawn(indexing::keep_up(finder, shutdown.clone()));
+    tasks.spawn(drift.run(shutdown.clone()));
+    tasks.spawn(supplied::end_what_is_over(people_and_desk.0.clone(), shutdown.clone()));
+    if let Some(directory) = directory {
+        tasks.spawn(supplied::follow(directory, people_and_desk, shutdown.clone()));
+    }
     tasks.spawn(operator::serve(socket, operations, shutdown.clone()));
     let encryption = Arc::new(watch::Sender::new(ready.encryption));
     if let (Some(listener), Some(address)) = (watchers, config.metrics) {

@@ -167,6 +167,8 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
         ("audit.retention", started.audit.upkeep.keep == now.audit.upkeep.keep),
         ("audit.verify_every", started.audit.upkeep.verify_every == now.audit.upkeep.verify_every),
         ("oidc", started.oidc == now.oidc),
+        ("ldap", started.ldap == now.ldap),
+        ("login_for", started.login_for == now.login_for),
         ("notify", started.notify == now.notify),
         ("audit.track_subjects", started.audit.track_subjects == now.audit.track_subjects),
     ];

@@ -42,7 +42,7 @@ enum Kind {
     /// And is answered, or not.
     Ended { request: String, outcome: String },
     /// Something that must not happen.
-    Alarm { what: String },
+    Alarm { what: String, record: &'static str },
     /// Somebody's way to verify themselves, rights or password changed.
     Changed { action: String },
 }
@@ -52,8 +52,10 @@ impl Notice {
     /// the gate, and so is how it ends.
     pub(super) fn of(line: &Line, console: &str) -> Option<Self> {
         let kind = line.head.kind.as_str();
-        if !matches!(kind, "stepup.requested" | "stepup.ended" | "alarm.raised" | "admin.action")
-            && !kind.starts_with("factor.")
+        if !matches!(
+            kind,
+            "stepup.requested" | "stepup.ended" | "alarm.raised" | "catalog.drifted" | "admin.action"
+        ) && !kind.starts_with("factor.")
             && !kind.starts_with("breakglass.")
         {
             return None;
@@ -74,7 +76,8 @@ impl Notice {
             },
             "stepup.requested" => return None,
             "stepup.ended" => Kind::Ended { request: request?, outcome: told.outcome? },
-            "alarm.raised" => Kind::Alarm { what: told.what? },
+            "alarm.raised" => Kind::Alarm { what: told.what?, record: "alarm.raised" },
+            "catalog.drifted" => Kind::Alarm { what: told.what?, record: "catalog.drifted" },
             "admin.action" => Kind::Changed { action: told.action? },
             other => Kind::Changed { action: other.to_owned() },
         };
@@ -122,7 +125,7 @@ impl Notice {
                 }
             }
             Kind::Ended { request, outcome } => format!("Stepgate: request {request} was {outcome}"),
-            Kind::Alarm { what } => format!("Stepgate alarm: {what}"),
+            Kind::Alarm { what, .. } => format!("Stepgate alarm: {what}"),
             Kind::Changed { action } => format!("Stepgate: {action}"),
         }
     }
@@ -137,8 +140,8 @@ impl Notice {
                 self.url
             )),
             Kind::Ended { .. } => text.push_str(&format!(".\n{}", self.url)),
-            Kind::Alarm { .. } => text.push_str(&format!(
-                ": record {} of the audit log. See `stepgate audit search --kind alarm.raised`.",
+            Kind::Alarm { record, .. } => text.push_str(&format!(
+                ": record {} of the audit log. See `stepgate audit search --kind {record}`.",
                 self.seq
             )),
             Kind::Changed { .. } => text.push_str(&format!(
@@ -162,7 +165,7 @@ impl Notice {
             Kind::Ended { request, outcome } => {
                 json!({"event": "request.ended", "request": request, "outcome": outcome})
             }
-            Kind::Alarm { what } => json!({"event": "alarm", "what": what}),
+            Kind::Alarm { what, .. } => json!({"event": "alarm", "what": what}),
             Kind::Changed { action } => json!({"event": "changed", "action": action}),
         };
         if let (Some(json), Value::Object(more)) = (json.as_object_mut(), more) {
