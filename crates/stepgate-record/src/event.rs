@@ -1,6 +1,7 @@
 //! What is recorded. Every event is a variant; nothing in any of them can hold a literal, a parameter or
 //! a row of a statement.
 
+mod break_glass;
 mod evidence;
 mod personal;
 mod seen;
@@ -9,6 +10,7 @@ mod statement;
 use serde::{Deserialize, Serialize};
 use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Strength, Use, Who};
 
+pub use break_glass::{GlassEnded, GlassOpened, GlassReminded, GlassReviewed, GlassUsed};
 pub use evidence::{
     AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
     Shredded, Sink, Trouble,
@@ -615,6 +617,21 @@ pub enum Event {
         /// To whom.
         to: Who,
     },
+    /// Somebody broke the glass.
+    #[serde(rename = "break_glass.opened")]
+    BreakGlassOpened(Box<GlassOpened>),
+    /// A statement passes by that.
+    #[serde(rename = "break_glass.used")]
+    BreakGlassUsed(GlassUsed),
+    /// It is over.
+    #[serde(rename = "break_glass.ended")]
+    BreakGlassEnded(GlassEnded),
+    /// It still waits to be reviewed.
+    #[serde(rename = "break_glass.reminded")]
+    BreakGlassReminded(GlassReminded),
+    /// It was reviewed.
+    #[serde(rename = "break_glass.reviewed")]
+    BreakGlassReviewed(GlassReviewed),
     /// A grant has come to its end by itself. What it was used for stands in `grant` of `statement.decided`.
     #[serde(rename = "grant.expired")]
     GrantExpired {

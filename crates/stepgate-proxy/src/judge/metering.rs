@@ -103,6 +103,14 @@ impl Limited {
         (self.own, self.since) = (own, self.meter.delivered());
     }
 
+    /// From here on it goes by a broken glass, as long as that is open.
+    pub(super) fn goes_by_glass(&mut self, glass: GrantId, block: &Block) {
+        self.account = Some(Account::of(glass, block));
+        self.meter.goes_by(Some(block.in_force.clone()));
+        self.begin_anew(Limit::NONE);
+        self.meter.refill(Limit::NONE);
+    }
+
     /// Gets a block of the grant that it draws on.
     fn refill(&mut self, block: Limit) {
         let (own, has) = (self.own_left(), self.meter.left());
@@ -120,7 +128,16 @@ impl Limited {
 impl Case<'_> {
     /// A verdict by which rows are limited, where they are.
     pub(super) fn limited(&self, verdict: Verdict, block: Option<(GrantId, &Block)>) -> Verdict {
-        let own = self.decision.limit;
+        self.limited_by(self.decision.limit, verdict, block)
+    }
+
+    /// The same, where its own limit is another than its rules'.
+    pub(super) fn limited_by(
+        &self,
+        own: Limit,
+        verdict: Verdict,
+        block: Option<(GrantId, &Block)>,
+    ) -> Verdict {
         // By a grant that limits nothing as well: whoever revokes it stops what runs by it.
         if own.is_none() && block.is_none() {
             return verdict;
@@ -188,6 +205,9 @@ impl Case<'_> {
             Err(more) => return Ok(more),
         };
         let wanted = self.wanted_beyond(&beyond);
+        if self.goes_on_by_glass(limited).await? {
+            return Ok(More::GoesOn);
+        }
         for _ in 0..TRIES {
             let Some(grant) = self.judge.gate.desk.grant_for_more(&wanted) else { break };
             if self.goes_on_by(limited, grant, None, false).await? {
@@ -293,7 +313,12 @@ impl Case<'_> {
         Ok(true)
     }
 
-    fn goes_on(&self, limited: &Limited, request: Option<RequestId>, grant: Option<GrantId>) -> Event {
+    pub(super) fn goes_on(
+        &self,
+        limited: &Limited,
+        request: Option<RequestId>,
+        grant: Option<GrantId>,
+    ) -> Event {
         let statement = limited.meter.number();
         Event::LimitExtended { session: self.judge.session, statement, request, grant }
     }

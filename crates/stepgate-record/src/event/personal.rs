@@ -2,7 +2,7 @@
 
 use stepgate_types::{Commit, SubjectKind, Who};
 
-use super::{AuditRead, Event, ExportSealed, Pruned, Shredded, Sink};
+use super::{AuditRead, Event, ExportSealed, GlassEnded, GlassReviewed, Pruned, Shredded, Sink};
 
 /// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
 pub trait Names {
@@ -109,6 +109,20 @@ macro_rules! each {
                 client.into_iter().for_each(|client| f(Client, client));
                 network.into_iter().for_each(|network| f(Address, network));
             }
+            Event::BreakGlassOpened(opened) => {
+                f(Person, &$($mut)? opened.person);
+                f(Client, &$($mut)? opened.client);
+                f(Address, &$($mut)? opened.network);
+                f(Reason, &$($mut)? opened.reason);
+            }
+            Event::BreakGlassEnded(GlassEnded { by, operator, .. }) => {
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::BreakGlassReviewed(GlassReviewed { by, comment, .. }) => {
+                f(Person, by);
+                f(Reason, comment);
+            }
             Event::GrantRevoked { by, operator, .. } => {
                 by.into_iter().for_each(|by| f(Person, by));
                 operator.into_iter().for_each(|operator| f(Operator, operator));
@@ -147,6 +161,8 @@ macro_rules! each {
             | Event::GrantDebited { .. }
             | Event::GrantCredited { .. }
             | Event::GrantExpired { .. }
+            | Event::BreakGlassUsed(_)
+            | Event::BreakGlassReminded(_)
             | Event::LimitExtended { .. }
             | Event::LimitEnforced { .. }
             | Event::PassConsumed { .. }

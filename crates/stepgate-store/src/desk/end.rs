@@ -138,6 +138,7 @@ impl Inner {
         for some in ended.chunks(BATCH) {
             self.log.append_happened(some.to_vec()).await?;
         }
+        self.look_after_glasses().await?;
         self.end_all(due).await?;
         self.escalate_due(now).await
     }
@@ -167,6 +168,9 @@ impl Inner {
 
     pub(super) async fn revoke(&self, grant: GrantId, by: Actor) -> Result<(), DeskError> {
         let _turn = self.turn.lock().await;
+        if self.is_glass(grant) {
+            return self.end_glass(grant, &by).await;
+        }
         {
             let mut state = self.state();
             let of_grant = state.grants.get(&grant).map(|kept| &kept.grant.person);
@@ -214,6 +218,7 @@ impl Inner {
             });
             self.log.append_happened(revoked.collect()).await?;
         }
+        self.end_glasses_of(person, &by).await?;
         self.end_all(requests).await
     }
 

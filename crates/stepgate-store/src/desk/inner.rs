@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use stepgate_approval::{Rights, Wanted};
+use stepgate_approval::{GlassRules, Rights, Wanted};
 use stepgate_record::Event;
 use stepgate_types::{Clock, Entropy, GrantId, Limit, PersonName, RequestId};
 use tokio::sync::broadcast;
@@ -41,6 +41,8 @@ pub(super) struct Inner {
     pub(super) caps: Mutex<Caps>,
     /// Ends sessions of which their person says that they are not theirs; set by who has the sessions.
     pub(super) end_session: OnceLock<EndSession>,
+    /// Who may break the glass, if anybody.
+    pub(super) glass_rules: Mutex<Option<GlassRules>>,
 }
 
 impl Inner {

@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::DeskError;
 use super::caps::Ignored;
 use super::comment::Comment;
+use super::glass::{Broken, Wished};
 use super::pace::Pace;
 use super::read::Reading;
 use super::view::{End, RequestInfo, Waiting};
@@ -55,6 +56,10 @@ pub(super) struct State {
     pub(super) challenges: Challenges,
     pub(super) enrolments: BTreeMap<(PersonName, Method), Enrolment>,
     pub(super) pace: Pace,
+    /// Broken glasses: in force, or over and not reviewed.
+    pub(super) glasses: BTreeMap<GrantId, Broken>,
+    /// Those that wait for their ceremony; in memory alone.
+    pub(super) wished: BTreeMap<GrantId, Wished>,
 }
 
 /// An open request and what waits for it.

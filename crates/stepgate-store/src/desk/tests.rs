@@ -10,6 +10,7 @@ mod delegations;
 mod ends;
 mod enrolments;
 mod factors;
+mod glasses;
 mod restarts;
 mod sealed;
 mod shows;
