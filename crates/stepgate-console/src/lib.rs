@@ -7,6 +7,7 @@
 
 mod api;
 mod asks;
+mod break_glass;
 mod caller;
 mod devices;
 mod document;
