@@ -2,6 +2,7 @@
 
 mod audit;
 mod device;
+mod glass;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub(crate) use audit::{
 };
 
 pub(crate) use device::{DeviceCommand, EnrollDevice};
+pub(crate) use glass::{GlassArgs, GlassCommand};
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has
 /// verified them; everything is recorded.
@@ -94,6 +96,11 @@ pub(crate) enum Command {
     /// Grants: remembered approvals
     #[command(subcommand, after_help = "Example:\n  stepgate grant ls -o json")]
     Grant(GrantCommand),
+    /// Let yourself through in an emergency, by a passkey; somebody else reviews it
+    #[command(
+        after_help = "Examples:\n  stepgate break-glass --as dana --reason \"the shop is down\" --for 20m\n  stepgate break-glass ls\n  stepgate break-glass review 0123456789abcdef --comment \"in order\" --as omar\n\nOnly where the configuration says who may, and with a passkey that was enrolled beforehand. Everybody who is notified\nhears of it, every statement is recorded, and until somebody else has reviewed it there is no other."
+    )]
+    BreakGlass(GlassArgs),
     /// Sessions of the running gate (operator)
     #[command(subcommand, after_help = "Example:\n  stepgate session ls")]
     Session(SessionCommand),

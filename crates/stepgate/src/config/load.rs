@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use stepgate_proxy::ClientAuth;
 
 use super::yaml::{At, Problems, Section, Value};
-use super::{Config, Console, Tls, audit, database, factors, limits, notify, oidc, relative_to};
+use super::{Config, Console, Tls, audit, break_glass, database, factors, limits, notify, oidc, relative_to};
 use crate::failure::Failure;
 
 /// The largest configuration that is read, in bytes: far beyond any sensible one.
@@ -77,6 +77,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let (factors, senders) = factors::read(file, &mut top, problems);
     let notify = notify::read(file, &mut top, problems);
     let oidc = oidc::read(file, &mut top, problems);
+    let break_glass = break_glass::read(&mut top, problems);
     let limits = limits::read(&mut top, problems);
     let sealed_requests = top.flag("sealed_requests", problems).unwrap_or_default();
     top.finish(problems);
@@ -97,6 +98,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         notify,
         oidc,
         senders,
+        break_glass,
         limits,
         sealed_requests,
     })

@@ -1,6 +1,7 @@
 //! `stepgate.yaml` (DESIGN §6): raw YAML in, a configuration that can be served out.
 
 mod audit;
+mod break_glass;
 mod database;
 mod factors;
 mod limits;
@@ -68,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) notify: Vec<Notifier>,
     /// How codes are sent, if at all.
     pub(crate) senders: Senders,
+    /// Who may break the glass, if anybody.
+    pub(crate) break_glass: Option<stepgate_approval::GlassRules>,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
     /// Whether open requests are kept encrypted, and go on after a restart.

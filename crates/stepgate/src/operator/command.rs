@@ -78,6 +78,7 @@ pub(crate) enum Operator {
     RequestShow {
         request: RequestId,
     },
+    GlassList {},
     GrantList {},
     GrantRevoke {
         grant: GrantId,

@@ -48,6 +48,11 @@ impl Api {
         Ok(Self { agent, url, token: None, name: "NAME".to_owned() })
     }
 
+    /// Its address, without a slash at the end.
+    pub(crate) fn url(&self) -> String {
+        harmless(&self.url)
+    }
+
     /// Reads.
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         let mut request = self.agent.get(format!("{}{path}", self.url));

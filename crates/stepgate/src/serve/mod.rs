@@ -151,6 +151,7 @@ async fn serve(
         Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
             .notifying(&config.notify, &config.console.url),
     );
+    store.desk.set_break_glass(config.break_glass.clone());
     factors::plug(config, &store)?;
     let oidc = oidc::provider(config, &store.clock, &store.entropy)?;
     if oidc.is_some() {
@@ -171,7 +172,7 @@ async fn serve(
             drain: draining.clone(),
         }),
     });
-    let log = store.log.clone();
+    let kept = (store.log.clone(), store.desk.clone());
     let listen::Open { clients, people, watchers } = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
     let finder = store.finder.clone();
@@ -198,7 +199,7 @@ async fn serve(
         let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
         async move { gate.keep_house(shutdown).await }
     });
-    tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), encryption, log, shutdown.clone()));
+    tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), encryption, kept, shutdown.clone()));
     // Whoever sees a door open may ask it to stop: a signal counts also before the first look is over.
     let early = tokio::select! {
         why = signals.next() => Some(why),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stepgate_console::Encryption;
 use stepgate_proxy::{Gate, Settings};
 use stepgate_record::Event;
-use stepgate_store::Log;
+use stepgate_store::{Desk, Log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -25,7 +25,7 @@ pub(super) async fn watch(
     started: Config,
     gate: Arc<Gate>,
     encryption: Arc<watch::Sender<Encryption>>,
-    log: Log,
+    (log, desk): (Log, Desk),
     mut shutdown: watch::Receiver<bool>,
 ) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
@@ -43,7 +43,7 @@ pub(super) async fn watch(
         };
         if asked {
             notify::reloading();
-            if let Some(new) = configuration(&started, &gate, &encryption, &log).await {
+            if let Some(new) = configuration(&started, &gate, &encryption, (&log, &desk)).await {
                 config = new;
             }
         }
@@ -101,7 +101,7 @@ async fn configuration(
     started: &Config,
     gate: &Gate,
     encryption: &watch::Sender<Encryption>,
-    log: &Log,
+    (log, desk): (&Log, &Desk),
 ) -> Option<Config> {
     let file = started.file.clone();
     let new = match tokio::task::spawn_blocking(move || read(&file)).await {
@@ -125,6 +125,7 @@ async fn configuration(
     match gate.reconfigure(settings, loaded(&config)).await {
         Ok(closed) => {
             encryption.send_replace(for_people);
+            desk.set_break_glass(config.break_glass.clone());
             tracing::info!(config_sha256 = config.sha256, "configuration, certificates and passwords loaded");
             if !closed.is_empty() {
                 let databases = closed.join(", ");
