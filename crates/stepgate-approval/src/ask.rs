@@ -91,6 +91,14 @@ pub struct Because {
     pub risk: Vec<(String, u32)>,
 }
 
+impl Because {
+    /// The sum of all signals that raised the risk, at most 100.
+    #[must_use]
+    pub fn risk(&self) -> u32 {
+        self.risk.iter().fold(0_u32, |sum, (_, weight)| sum.saturating_add(*weight)).min(100)
+    }
+}
+
 impl Ask {
     /// Who opened it.
     #[must_use]

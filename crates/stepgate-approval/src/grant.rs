@@ -44,6 +44,8 @@ pub struct Wanted {
     pub stores_rows: bool,
     /// `step-up` or `approve`.
     pub action: Action,
+    /// As [`Because::risk`](crate::Because::risk); 0 where the policy weighs no signals.
+    pub risk: u32,
     /// Name of the approval in the policy.
     pub approval: String,
     /// SHA-256 (hex) of map and policy in force.
@@ -75,6 +77,7 @@ impl From<&Ask> for Wanted {
             has_sink: ask.has_sink,
             stores_rows: ask.terms.sink,
             action: ask.action,
+            risk: ask.because.risk(),
             approval: ask.terms.approval.clone(),
             policy_sha256: ask.policy_sha256.clone(),
             limit: ask.limit,
@@ -89,6 +92,7 @@ impl Wanted {
     #[must_use]
     pub fn is_no_more_than(&self, asked: &Self) -> bool {
         self.action <= asked.action
+            && self.risk <= asked.risk
             && self.approval == asked.approval
             && self.kinds.is_subset(&asked.kinds)
             && self.uses.is_subset(&asked.uses)
@@ -132,6 +136,8 @@ pub struct Grant {
     pub output_rank: u32,
     /// The most severe action covered.
     pub action: Action,
+    /// The highest risk covered. `None`: any, of logs from before risk was told, and where it was approved ahead of time.
+    pub risk: Option<u32>,
     /// The approval it answers.
     pub approval: String,
     /// The client it is bound to, if it is.
@@ -197,6 +203,7 @@ impl Grant {
             class_rank: ask.class_rank,
             output_rank: ask.output_rank,
             action: ask.action,
+            risk: ask.ahead.is_none().then(|| ask.because.risk()),
             approval: ask.terms.approval.clone(),
             client: scope.client.then(|| ask.client.clone()),
             network: scope.network.then_some(ask.address),
@@ -234,6 +241,7 @@ impl Grant {
             ("network", self.network.is_none_or(|network| network == wanted.address)),
             ("session", self.session.is_none_or(|session| session == wanted.session)),
             ("action", wanted.action <= self.action),
+            ("risk", self.risk.is_none_or(|risk| wanted.risk <= risk)),
             ("class", wanted.class_rank <= self.class_rank && wanted.output_rank <= self.output_rank),
             ("labels", !self.labels_bound || wanted.labels.is_subset(&self.labels)),
             ("kinds", wanted.kinds.iter().all(|kind| self.covers_kind(*kind))),
@@ -313,7 +321,8 @@ mod tests {
     #[test]
     fn whatever_differs_asks_again() {
         type Alteration = (&'static str, fn(&mut Wanted));
-        let alterations: [Alteration; 21] = [
+        let alterations: [Alteration; 22] = [
+            ("risk", |wanted| wanted.risk = 1),
             ("person", |wanted| wanted.person = person("eve")),
             ("database", |wanted| wanted.database = "hr".to_owned()),
             ("role", |wanted| wanted.db_user = "owner".to_owned()),

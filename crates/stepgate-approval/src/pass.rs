@@ -49,6 +49,8 @@ pub struct Pass {
     pub has_sink: bool,
     /// As [`Ask::action`].
     pub action: Action,
+    /// The highest risk at which it lets through; `None`, of logs from before risk was told: any.
+    pub risk: Option<u32>,
     /// The approval it answers.
     pub approval: String,
     /// SHA-256 (hex) of the policy and map it was issued under.
@@ -82,6 +84,7 @@ impl Pass {
             exactly_known: ask.exactly_known,
             has_sink: ask.has_sink,
             action: ask.action,
+            risk: Some(ask.because.risk()),
             approval: ask.terms.approval.clone(),
             policy_sha256: ask.policy_sha256.clone(),
             expires: now.plus(life),
@@ -105,6 +108,7 @@ impl Pass {
             && self.db_user == db_user
             && self.database == wanted.database
             && wanted.action <= self.action
+            && self.risk.is_none_or(|risk| wanted.risk <= risk)
             && wanted.approval == self.approval
             && wanted.kinds.is_subset(&self.kinds)
             && wanted.uses.is_subset(&self.uses)
@@ -220,7 +224,8 @@ mod tests {
 
     #[test]
     fn what_came_to_read_more_meanwhile_does_not_pass() {
-        let alter: [fn(&mut Wanted); 10] = [
+        let alter: [fn(&mut Wanted); 11] = [
+            |wanted| wanted.risk = 1,
             |wanted| wanted.action = Action::Deny,
             |wanted| wanted.approval = "other".to_owned(),
             |wanted| wanted.kinds.extend([Kind::CopyOut]),

@@ -67,6 +67,8 @@ pub(crate) fn decide(
         limit,
         ahead,
         beyond,
+        risk: policy.risk.as_ref().map(|risk| risk.risk(&who.signals)),
+        signals: policy.risk.as_ref().map(|risk| risk.weighed(&who.signals)).unwrap_or_default(),
     }
 }
 

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stepgate_types::{
-    Action, Class, ColumnName, Estimator, GroupName, Label, Limit, PersonName, Strength, Use,
+    Action, Class, ColumnName, Estimator, GroupName, Label, Limit, PersonName, Strength, Timestamp, Use,
 };
 
-/// Who asks, and from where.
+use crate::signal::{Signals, Weighed};
+
+/// Who asks, from where, when, and what is unusual about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Circumstances {
     /// The person, as authenticated by the gate.
@@ -26,6 +28,43 @@ pub struct Circumstances {
     pub address: IpAddr,
     /// `application_name`.
     pub client: String,
+    /// When.
+    pub now: Timestamp,
+    /// What was seen of the signals that the policy gives a weight.
+    pub signals: Signals,
+    /// What the person says that they do it for: `stepgate.purpose`, or the statement's comment tag.
+    pub purpose: Option<String>,
+    /// What of the statement has been delivered: nothing, until a limit is reached.
+    pub delivered: Delivered,
+}
+
+impl Circumstances {
+    /// A person who connects to this database from there, in no group, with nothing else known: at the epoch.
+    #[must_use]
+    pub fn of(person: PersonName, database: &str, address: IpAddr) -> Self {
+        Self {
+            person,
+            groups: BTreeSet::new(),
+            service: false,
+            database: database.to_owned(),
+            db_user: String::new(),
+            address,
+            client: String::new(),
+            now: Timestamp::from_micros(0),
+            signals: Signals::none(),
+            purpose: None,
+            delivered: Delivered::default(),
+        }
+    }
+}
+
+/// What of a statement has been delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Delivered {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of rows and COPY data, headers included.
+    pub bytes: u64,
 }
 
 /// The outcome for one message (the most severe of its statements), with all that led to it.
@@ -66,6 +105,10 @@ pub struct Decision {
     pub ahead: Option<Approval>,
     /// Who is asked then, and as what: `step-up` or `approve`. `None` where nothing is limited, or nobody can be asked.
     pub beyond: Option<(Action, Approval)>,
+    /// The sum of the weights of the signals that fire, at most 100; `None` where the policy has no `risk:`.
+    pub risk: Option<u32>,
+    /// What was seen of each signal that the policy gives a weight.
+    pub signals: Vec<Weighed>,
 }
 
 /// A classified column and what the statement does with it.

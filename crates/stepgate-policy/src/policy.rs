@@ -3,7 +3,9 @@ use std::time::Duration;
 use stepgate_types::{Action, Limit};
 
 use crate::Approval;
+use crate::case::Case;
 use crate::condition::Condition;
+use crate::risk::RiskSettings;
 
 /// The policy's rules, checked against its approvals and the map.
 #[derive(Debug, Clone)]
@@ -20,6 +22,10 @@ pub(crate) struct Policy {
     pub(crate) services: Option<usize>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) unknown: UnknownRules,
+    /// What signals weigh; `None`: nobody looks for any.
+    pub(crate) risk: Option<RiskSettings>,
+    /// What it is to decide, as it says itself.
+    pub(crate) tests: Vec<Case>,
     /// Some rule is about the number of rows.
     pub(crate) asks_for_rows: bool,
 }

@@ -11,7 +11,7 @@ use crate::policy::{InTransaction, Policy, Rule, UnknownRule, UnknownRules};
 use crate::read::{self, Fields};
 use crate::report::Report;
 use crate::yaml::{self, Node, Place, Value};
-use crate::{Approval, approval_load, condition_load, limit_load};
+use crate::{Approval, approval_load, case_load, condition_load, limit_load, risk_load};
 
 /// The longest hold: beyond it, firewalls and pools have given the connection up.
 pub(crate) const MAX_HOLD: Duration = Duration::from_secs(3600);
@@ -20,6 +20,10 @@ const USUAL_HOLD: Duration = Duration::from_secs(300);
 /// The most rules: a decision looks at each one.
 const MAX_RULES: usize = 1000;
 
+/// Rules of the gate's own, as decisions name them.
+pub(crate) const OWN_RULES: [&str; 4] =
+    ["control", "unknown.functions", "unknown.dynamic_sql", "unknown.statements"];
+
 /// Reads a policy as far as it can be read; valid only if nothing was reported.
 pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Option<Policy> {
     let root = yaml::read(report, text)?;
@@ -27,7 +31,7 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
         report.error(Place::FILE, "the policy is empty; it needs at least `version: 1`");
         return None;
     }
-    let known = ["version", "mode", "defaults", "approvals", "rules", "risk", "tests"];
+    let known = ["version", "mode", "defaults", "approvals", "rules", "risk", "tests", "budget"];
     let fields = Fields::read(report, &root, "the policy", &known, &["masks", "signals"])?;
     read::version(report, &fields, "the policy");
     later(report, &fields);
@@ -37,9 +41,12 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let approvals = approval_load::load(report, fields.get("approvals"), hold);
     let declared = declared(&fields);
     let services = services(report, fields.get("defaults"), &approvals, &declared);
+    let risk = fields.get("risk").and_then(|node| risk_load::load(report, node, map));
     let rules = rules(report, fields.get("rules"), &approvals, &declared, map);
     let at = fields.entry("approvals").map_or(Place::FILE, |(key, _)| key.at);
     let unknown = map.map(|map| unknown(report, at, map, &approvals)).unwrap_or_default();
+    let names = rules.iter().map(|rule| rule.name.as_str()).chain(OWN_RULES).collect::<Vec<_>>();
+    let tests = fields.get("tests").map(|node| case_load::load(report, node, &names)).unwrap_or_default();
     let asks_for_rows = rules.iter().any(|rule| rule.condition.asks_for_rows());
     let enforced = enforced.unwrap_or(true);
     let default = action;
@@ -53,21 +60,17 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
         services,
         rules,
         unknown,
+        risk,
+        tests,
         asks_for_rows,
     })
 }
 
 /// Whole sections of the design that this version does not have. Refused, and never ignored.
 fn later(report: &mut Report<'_>, fields: &Fields<'_>) {
-    if let Some((key, _)) = fields.entry("risk") {
-        report.not_built(key.at, "`risk` (signals and their weights)");
-    }
-    if let Some((key, _)) = fields.entry("tests") {
-        report.error_with_help(
-            key.at,
-            "`tests` needs `stepgate policy test`, which is not built yet",
-            "keep them in a file of their own until then; tests that do not run prove nothing",
-        );
+    // Read by `budget_load` once that is there.
+    if let Some((key, _)) = fields.entry("budget") {
+        report.not_built(key.at, "`budget`");
     }
 }
 

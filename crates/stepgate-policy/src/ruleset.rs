@@ -12,8 +12,8 @@ use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
 use crate::statement::Column;
 use crate::{
-    Approval, Bound, Bucket, Circumstances, Columns, Decision, Errors, Why, bucket, decide, map_load,
-    policy_load, why,
+    Approval, Bound, Bucket, Case, Circumstances, Columns, Decision, Errors, RiskSettings, Why, bucket,
+    case_load, decide, map_load, policy_load, why,
 };
 
 /// Map and policy together, checked against each other and ready to decide.
@@ -83,6 +83,30 @@ impl Ruleset {
     #[must_use]
     pub fn approvals(&self) -> &[Approval] {
         &self.policy.approvals
+    }
+
+    /// What signals weigh and when they fire; `None`: nobody need look for any.
+    #[must_use]
+    pub fn risk(&self) -> Option<&RiskSettings> {
+        self.policy.risk.as_ref()
+    }
+
+    /// The policy's own cases (`tests:`), in the file's order. Nobody has run them.
+    #[must_use]
+    pub fn tests(&self) -> &[Case] {
+        &self.policy.tests
+    }
+
+    /// Reads a file of cases for this policy: `version: 1` and `tests`. `file` is the name that errors show.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn read_tests(&self, file: &str, text: &str) -> Result<Vec<Case>, Errors> {
+        let mut report = Report::new(file, text);
+        let names: Vec<&str> = self.rule_names().chain(policy_load::OWN_RULES).collect();
+        let cases = case_load::file(&mut report, text, &names);
+        let errors = report.into_errors();
+        if errors.is_empty() { Ok(cases) } else { Err(Errors::new(errors)) }
     }
 
     /// Names of the policy's rules, in the file's order.
@@ -169,7 +193,7 @@ impl Ruleset {
         let compared = message.iter().flat_map(|facts| facts.predicates.iter()).map(|it| &it.column);
         // In order of columns: each need be asked about but once.
         let mut compared = compared.filter(|column| last.replace(*column) != Some(*column));
-        !compared.any(|column| self.map.has_thresholds(column) || looks(column))
+        self.policy.risk.is_none() && !compared.any(|column| self.map.has_thresholds(column) || looks(column))
     }
 
     /// Whether what happens to a statement hangs on how many rows it returns, and the upper bound in its facts leaves

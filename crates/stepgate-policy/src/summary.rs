@@ -33,10 +33,19 @@ impl Decision {
             part(&mut line, &columns("Reads", &reads, Some(self.estimate)));
         }
         part(&mut line, &list("Rule", "Rules", &self.rules, NAMED_RULES));
+        part(&mut line, &self.risk_in_words());
         if !self.limit.is_none() && self.action != Action::Deny {
             part(&mut line, &format!("Limit: {}.", self.limit));
         }
         ascii(&line)
+    }
+
+    /// `Risk 55: new_network, unusual_hour.`; nothing where there is none.
+    fn risk_in_words(&self) -> String {
+        let Some(risk) = self.risk.filter(|risk| *risk > 0) else { return String::new() };
+        let firing: Vec<_> =
+            self.signals.iter().filter(|it| it.weight > 0).map(|it| it.signal.as_str()).collect();
+        format!("Risk {risk}: {}.", firing.join(", "))
     }
 
     fn cannot_be_understood(&self, line: &mut String) {

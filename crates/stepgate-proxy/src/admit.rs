@@ -9,13 +9,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use stepgate_types::SqlState;
-use stepgate_wire::startup::{self, CancelKey, First, Opening, StartupError, StartupPacket};
+use stepgate_wire::startup::{self, Approach, CancelKey, First, Opening, StartupError, StartupPacket};
 use stepgate_wire::{Problem, reply};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 
+use crate::manner::{self, Manner};
 use crate::{ServerTls, Stream, peer, tls};
 
 /// How long a client may take from connecting to the end of its startup packet.
@@ -46,6 +47,8 @@ pub struct Client {
     pub peer: SocketAddr,
     /// What it asks for.
     pub opening: Opening,
+    /// What its program looks like.
+    pub manner: Manner,
 }
 
 /// Why a client was not admitted. It has been told already, as far as it could understand.
@@ -99,27 +102,38 @@ async fn negotiate(
     tls: Option<&ServerTls>,
 ) -> Result<Admitted, AdmitError> {
     let mut allowed = Allowed { ssl: true, gss: true };
+    let (mut approach, mut hello) = (Approach::default(), None);
     let mut stream = match tls {
         Some(tls) if begins_with_tls(&tcp).await? => {
             allowed = Allowed { ssl: false, gss: false };
-            direct(tcp, tls).await?
+            approach.direct = true;
+            let (stream, said) = direct(tcp, tls).await?;
+            hello = Some(said);
+            stream
         }
         _ => Stream::Plain(tcp),
     };
     loop {
         match startup::parse(&packet(&mut stream).await?) {
             Ok(First::Cancel(key)) => return Ok(Admitted::Cancel(key, stream)),
-            Ok(First::Startup(packet)) => return session(stream, peer, packet, tls).await,
+            Ok(First::Startup(packet)) => {
+                let startup = manner::of_outline(&packet.outline(approach));
+                return session(stream, peer, packet, Manner { startup, tls: hello }, tls).await;
+            }
             Ok(First::GssEnc) if allowed.gss => {
                 allowed.gss = false;
+                approach.gss = true;
                 send(&mut stream, b"N").await?;
             }
             Ok(First::Ssl) if allowed.ssl => {
                 allowed.ssl = false;
+                approach.ssl = true;
                 stream = match (stream, tls) {
                     (Stream::Plain(tcp), Some(tls)) => {
                         allowed.gss = false;
-                        encrypt(tcp, tls).await?
+                        let (stream, said) = encrypt(tcp, tls).await?;
+                        hello = Some(said);
+                        stream
                     }
                     (mut stream, _) => {
                         send(&mut stream, b"N").await?;
@@ -144,26 +158,33 @@ async fn begins_with_tls(tcp: &TcpStream) -> Result<bool, AdmitError> {
     }
 }
 
-async fn direct(tcp: TcpStream, tls: &ServerTls) -> Result<Stream, AdmitError> {
-    let stream = TlsAcceptor::from(tls.config.clone()).accept(tcp).await?;
+async fn direct(tcp: TcpStream, tls: &ServerTls) -> Result<(Stream, String), AdmitError> {
+    let (mut stream, hello) = handshake(tcp, tls).await?;
     // As PostgreSQL has it. Without ALPN, a client of another protocol could have been led here.
-    if stream.get_ref().1.alpn_protocol() != Some(tls::ALPN) {
-        let mut stream = Stream::Tls(Box::new(stream.into()));
+    if !matches!(&stream, Stream::Tls(it) if it.get_ref().1.alpn_protocol() == Some(tls::ALPN)) {
         stream.shutdown().await?;
         return Err(AdmitError::Protocol("direct TLS without ALPN"));
     }
-    Ok(Stream::Tls(Box::new(stream.into())))
+    Ok((stream, hello))
 }
 
 /// Answers an SSLRequest with TLS.
-async fn encrypt(mut tcp: TcpStream, tls: &ServerTls) -> Result<Stream, AdmitError> {
+async fn encrypt(mut tcp: TcpStream, tls: &ServerTls) -> Result<(Stream, String), AdmitError> {
     // An honest client waits for the answer. What is here already was sent in the clear, by whomever.
     if has_unread_bytes(&tcp).await {
         return Err(AdmitError::Protocol("received unencrypted data after SSL request"));
     }
     tcp.write_all(b"S").await?;
-    let stream = TlsAcceptor::from(tls.config.clone()).accept(tcp).await?;
-    Ok(Stream::Tls(Box::new(stream.into())))
+    handshake(tcp, tls).await
+}
+
+/// TLS, and the fingerprint of the client's part in it.
+async fn handshake(tcp: TcpStream, tls: &ServerTls) -> Result<(Stream, String), AdmitError> {
+    let begun = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp).await?;
+    let hello = manner::of_hello(&begun.client_hello());
+    let stream = begun.into_stream(tls.config.clone()).await?;
+    let hello = hello.agreed(stream.get_ref().1.protocol_version());
+    Ok((Stream::Tls(Box::new(stream.into())), hello))
 }
 
 /// Whether bytes (or the end of the stream) wait to be read at this moment.
@@ -191,6 +212,7 @@ async fn session(
     mut stream: Stream,
     peer: SocketAddr,
     packet: StartupPacket,
+    manner: Manner,
     tls: Option<&ServerTls>,
 ) -> Result<Admitted, AdmitError> {
     if !stream.is_secure() && !peer::address(peer).is_loopback() {
@@ -203,7 +225,7 @@ async fn session(
     if let Some(unsupported) = &opening.negotiate {
         send(&mut stream, &reply::negotiate_protocol_version(opening.minor, unsupported)).await?;
     }
-    Ok(Admitted::Session(Box::new(Client { stream, peer, opening })))
+    Ok(Admitted::Session(Box::new(Client { stream, peer, opening, manner })))
 }
 
 fn unencrypted(tls: bool) -> Problem {

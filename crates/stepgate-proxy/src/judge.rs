@@ -11,6 +11,8 @@ mod merged;
 mod metering;
 mod notifying;
 mod pose;
+mod recording;
+mod scene;
 mod signal;
 mod subjects;
 
@@ -20,20 +22,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stepgate_policy::{Circumstances, Decision, Touched};
-use stepgate_record::{Event, LabelledColumn, Permit, Statement, Why};
+use stepgate_record::{Event, Permit};
 use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
 use stepgate_store::{Change, LogError, PendingRelease};
 use stepgate_types::{
-    Action, Certainty, ColumnName, Estimator, GrantId, Kind, PersonName, RelationName, RequestId, SessionId,
-    SqlState, StatementId, SubjectKind, Use, Who,
+    Action, Certainty, ColumnName, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
+    StatementId, SubjectKind, Use, Who,
 };
 use stepgate_wire::Problem;
 
 pub use self::ahead::{AskAhead, CannotAsk};
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
-use self::known::{Known, When};
+use self::known::{Besides, Known, When};
 use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
@@ -103,9 +105,9 @@ impl Judge {
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
-    pub(crate) fn decide_as_before(&mut self, pending: &Pending) -> Option<Verdict> {
+    pub(crate) fn decide_as_before(&mut self, pending: &Pending, names: &SessionState) -> Option<Verdict> {
         let now = self.when();
-        let passes = self.known.of(pending, now)?;
+        let passes = self.known.of(pending, now, &*self.gate.clock, names.purpose.as_deref())?;
         let statement = StatementId { session: self.session, number: pending.number };
         let (ticket, release) = match self.gate.log.try_ticket_again(statement, &passes.record).transpose()? {
             Ok(ticket) => ticket,
@@ -150,10 +152,10 @@ impl Judge {
         let Some(view) = self.database.view() else {
             return self.try_fail(pending, refusal::catalog_unknown()).await;
         };
-        let Some(who) = self.circumstances() else {
+        let begun = Instant::now();
+        let Some(mut who) = self.circumstances_of(&view, &pending.facts, pending, Some(by.0)) else {
             return self.try_fail(pending, refusal::no_longer_known()).await;
         };
-        let begun = Instant::now();
         let own = signal::of(pending, (by.0, by.1)).map(|signal| match signal {
             Signal::To(pid) => self.owns(pid),
             Signal::Itself => true,
@@ -167,6 +169,10 @@ impl Judge {
         let unreadable = pending.facts.iter().any(unreadable);
         let others = own == Some(false);
         let asked = self.estimate(pending, by, &view, &who).await;
+        if asked {
+            // The planner took its time, and knows better how many rows there are.
+            self.look_again(&view, pending, &mut who);
+        }
         let decision = notifying::decide(&view, &who, &pending.facts, pending);
         self.gate.metrics.thought(begun.elapsed());
         let again = self.known.comes_again(&pending.facts);
@@ -187,11 +193,14 @@ impl Judge {
         // Only then: what it is recorded by is no small thing to make.
         let plain = own.is_none() && !asked && decision.limit.is_none();
         if plain && let Some(event) = case.passes_on_ticket() {
-            if !again || !view.rules.is_settled_by_facts(&self.database.config.name, &pending.facts) {
+            let settled = |_: &Besides| {
+                again && view.rules.is_settled_by_facts(&self.database.config.name, &pending.facts)
+            };
+            let Some(besides) = Self::besides(&view, &who, by.0).filter(settled) else {
                 return case.ticket(event).await;
-            }
+            };
             let passed = case.ticket(event.clone()).await?;
-            self.known.passes(pending, when, &decision, &event);
+            self.known.passes(pending, (when, besides), &decision, &event);
             return Ok(passed);
         }
         case.settle(approved).await
@@ -205,7 +214,8 @@ impl Judge {
         pending: &Pending,
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
-        let Some(who) = self.circumstances() else { return Ok(Standing::Overtaken) };
+        let who = self.circumstances_of(view, &now, pending, None);
+        let Some(who) = who else { return Ok(Standing::Overtaken) };
         let now = signal::still(pending, with_estimate_of(&pending.facts, now), &view.catalog);
         let before = notifying::decide(view, &who, &pending.facts, pending);
         let after = notifying::decide(view, &who, &now, pending);
@@ -225,7 +235,8 @@ impl Judge {
 
     /// That a statement which has run may have stored anything, since nobody can tell.
     pub(crate) async fn stored_anything(&self, view: &View, pending: &Pending) -> Result<(), LogError> {
-        let Some(who) = self.circumstances() else { return Ok(()) };
+        let who = self.circumstances_of(view, &pending.facts, pending, None);
+        let Some(who) = who else { return Ok(()) };
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
         let (judge, session) = (self, None);
@@ -286,25 +297,6 @@ impl Judge {
         let shown = Facts { kind: Kind::Select, columns: columns.collect(), ..Facts::empty() };
         let decision = view.rules.decide_by(&who, &view.bound, std::slice::from_ref(&shown), &NoValues);
         (!decision.touched.is_empty()).then_some(decision.enforced)
-    }
-
-    /// All that decisions hang on besides statement and view. What of it may change within a session must be counted:
-    /// decisions are remembered for as long as the counts are the same (`known.rs`).
-    fn circumstances(&self) -> Option<Circumstances> {
-        // Asked anew each time: groups may change while a session is open.
-        let person = self.gate.people.get(&self.person)?;
-        // In other groups now, somebody may have another role, and this session goes on with the one of before.
-        let role = self.database.config.role_of(&person.groups);
-        role.filter(|role| role.user == self.role.user)?;
-        Some(Circumstances {
-            person: self.person.clone(),
-            groups: person.groups.iter().cloned().collect(),
-            service: person.service,
-            database: self.database.config.name.clone(),
-            db_user: self.role.user.clone(),
-            address: self.address,
-            client: self.client.clone(),
-        })
     }
 }
 
@@ -513,79 +505,6 @@ impl Case<'_> {
 
     fn statement(&self) -> StatementId {
         StatementId { session: self.judge.session, number: self.pending.number }
-    }
-
-    /// Why each rule matched, for the record.
-    fn why(&self) -> Vec<Why> {
-        if self.decision.rules.is_empty() {
-            return Vec::new();
-        }
-        let all =
-            self.view.rules.why(self.who, &self.view.bound, &self.pending.facts, &self.pending.compared());
-        let all = all.into_iter().map(|it| Why {
-            rule: it.rule,
-            clause: it.clause.to_owned(),
-            bucket: it.bucket,
-            threshold: it.threshold,
-        });
-        all.collect()
-    }
-
-    /// A keyed hash of the text as it was sent, 16 bytes in hexadecimal, by which a text that is found elsewhere can be
-    /// told to be this one. Not of what passes on a ticket: the record of that stands for every text of its facts.
-    fn raw_hmac(&self) -> Option<String> {
-        if self.pending.sql.is_empty() || (self.is_ordinary() && self.decision.action <= Action::Monitor) {
-            return None;
-        }
-        let data = [self.who.database.as_bytes(), &[0], &self.pending.sql].concat();
-        let mut hmac = self.judge.gate.vault.hmac_hex("raw sql", &data);
-        hmac.truncate(32);
-        Some(hmac)
-    }
-
-    fn event(&self, verdict: &str, request: Option<RequestId>, grant: Option<GrantId>) -> Event {
-        let columns = self.decision.touched.iter().map(|touched| LabelledColumn {
-            column: touched.column.to_string(),
-            label: touched.label.as_ref().map(ToString::to_string).unwrap_or_default(),
-            class: touched.class.name.clone(),
-            uses: touched.uses.iter().copied().collect(),
-        });
-        let raw = self.raw_hmac();
-        Event::StatementDecided(Box::new(Statement {
-            session: self.judge.session,
-            statement: self.pending.number,
-            person: self.judge.named.clone(),
-            groups: self.who.groups.iter().cloned().collect(),
-            database: self.who.database.clone(),
-            protocol: self.pending.protocol.as_str().to_owned(),
-            kinds: self.pending.facts.iter().map(|facts| facts.kind).collect(),
-            certainty: if self.is_known() { self.facts.certainty } else { Certainty::Unknown },
-            reasons: self.facts.reasons.union(&self.decision.doubts).map(|code| (*code).to_owned()).collect(),
-            relations: self.facts.relations.iter().map(ToString::to_string).collect(),
-            columns: columns.collect(),
-            sinks: self.facts.sinks.clone(),
-            bulk: self.facts.bulk,
-            estimate: self.decision.estimate,
-            estimated_by: Some(self.decision.estimated_by).filter(|by| *by != Estimator::Catalog),
-            fingerprint: self.facts.fingerprint.clone(),
-            normalised: self.facts.normalised.clone(),
-            parameters: u64::try_from(self.pending.values.len()).unwrap_or(u64::MAX),
-            rules: self.decision.rules.clone(),
-            action: self.decision.action,
-            verdict: verdict.to_owned(),
-            request,
-            grant,
-            policy_sha256: self.view.rules.sha256().to_owned(),
-            db_user: self.who.db_user.clone(),
-            unenforced: !self.decision.enforced,
-            functions: self.facts.functions.iter().cloned().collect(),
-            raw_bytes: raw.as_ref().map(|_| u64::try_from(self.pending.sql.len()).unwrap_or(u64::MAX)),
-            raw_hmac: raw.unwrap_or_default(),
-            why: self.why(),
-            risk: None,
-            signals: Vec::new(),
-            buckets: self.buckets(),
-        }))
     }
 }
 

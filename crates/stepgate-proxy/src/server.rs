@@ -321,7 +321,7 @@ async fn prepare(
     if database.is_closed() {
         return Err(no_such_database(&client.opening.database));
     }
-    record_opened(gate, &role, &info, client.stream.is_secure(), who).await?;
+    record_opened(gate, &role, &info, client, who).await?;
     let address = peer::address(client.peer);
     let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client);
     let opening = opening(&upstream, &registration);
@@ -441,7 +441,7 @@ async fn record_opened(
     gate: &Gate,
     role: &Credentials,
     info: &SessionInfo,
-    tls: bool,
+    client: &Client,
     who: Authenticated,
 ) -> Result<(), Problem> {
     let event = Event::SessionOpened {
@@ -451,9 +451,11 @@ async fn record_opened(
         db_user: role.user.clone(),
         address: info.address.as_str().into(),
         client: info.client.as_str().into(),
-        tls,
+        tls: client.stream.is_secure(),
         method: Some(who.method),
         certificate_sha256: who.certificate_sha256,
+        startup: Some(client.manner.startup.clone()),
+        hello: client.manner.tls.clone(),
     };
     let recorded = gate.log.append_in_time(vec![event], Vec::new()).await;
     if matches!(recorded, Err(LogError::Late)) {

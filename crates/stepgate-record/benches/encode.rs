@@ -43,6 +43,7 @@ fn decided() -> Option<Event> {
         why: vec![],
         risk: None,
         signals: vec![],
+        purpose: None,
         buckets: vec![],
     })))
 }

@@ -64,6 +64,12 @@ pub enum Event {
         /// SHA-256 (hex) of the client's certificate, where one was shown besides.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         certificate_sha256: Option<String>,
+        /// What its startup packet looks like, whatever the values in it: 8 bytes of a hash (hex).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        startup: Option<String>,
+        /// What its TLS hello looks like: 8 bytes of a hash (hex).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hello: Option<String>,
     },
     /// Somebody failed to prove who they are. The name is kept only if the gate knows it.
     #[serde(rename = "session.auth_failed")]
@@ -328,6 +334,9 @@ pub enum Event {
         /// Whether it covers what stores what it reads.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sink: Option<bool>,
+        /// The highest risk covered; records from before there was any have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        risk: Option<u32>,
         /// The only statements that it covers, where those were named beforehand: HMAC-SHA-256 (hex) of each under a
         /// key of the vault.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -458,6 +467,9 @@ pub enum Event {
         /// How many bytes of rows and COPY data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
+        /// The highest risk at which it lets through; records from before there was any have none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        risk: Option<u32>,
     },
     /// A pass was used up, before its statement was forwarded. Whatever becomes of that, it is not given back.
     #[serde(rename = "pass.consumed")]

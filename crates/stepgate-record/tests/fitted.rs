@@ -87,6 +87,7 @@ prop_compose! {
             why: vec![],
             risk: None,
             signals: vec![],
+            purpose: None,
             buckets: vec![],
         }
     }

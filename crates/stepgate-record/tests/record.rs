@@ -50,6 +50,7 @@ fn statement(columns: usize) -> Statement {
         why: vec![],
         risk: None,
         signals: vec![],
+        purpose: None,
         buckets: vec![],
     }
 }
@@ -131,6 +132,8 @@ fn records_of_the_first_format_are_read_with_the_names_in_them() {
         tls: true,
         method: None,
         certificate_sha256: None,
+        startup: None,
+        hello: None,
     };
     let mut cut = Record { version: 1, ..record(opened) };
     cut.shortened.insert("client".to_owned(), 4);

@@ -129,7 +129,9 @@ impl Session {
 
     pub(crate) fn forget_path(&mut self) {
         if self.state.search_path.is_some() {
-            self.own_state().search_path = None;
+            let state = self.own_state();
+            state.search_path = None;
+            state.purpose = None;
         }
         self.path_changes = self.path_changes.saturating_add(1);
         self.probe_failed = false;

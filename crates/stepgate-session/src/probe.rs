@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use stepgate_sql::is_purpose;
 use stepgate_wire::read::DataRow;
 
 /// The most prepared statements that SQL may have made.
@@ -14,14 +15,16 @@ const MAX_MADE: usize = 128;
 
 /// One row of three texts: the effective search path as a JSON array, in order, implicit schemas included (PostgreSQL
 /// documentation, "System Information Functions", `current_schemas`); the names of statements that PREPARE made, of
-/// at most [`MAX_MADE`] and one; and the isolation levels of transactions to come and of this one, with `transaction_timeout`, which servers before
-/// PostgreSQL 17 do not have.
+/// at most [`MAX_MADE`] and one; and settings: the isolation levels of transactions to come and of this one, with
+/// `transaction_timeout`, which servers before PostgreSQL 17 do not have, and `stepgate.purpose`, which is there where the
+/// client has set it.
 pub(crate) const SQL: &str = "select pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text, \
      pg_catalog.array_to_json(array(select name from pg_catalog.pg_prepared_statements where from_sql limit 129))\
      ::pg_catalog.text, \
      pg_catalog.array_to_json(array[pg_catalog.current_setting('default_transaction_isolation'), \
      pg_catalog.current_setting('transaction_isolation'), \
-     pg_catalog.current_setting('transaction_timeout', true)])::pg_catalog.text";
+     pg_catalog.current_setting('transaction_timeout', true), \
+     pg_catalog.current_setting('stepgate.purpose', true)])::pg_catalog.text";
 
 /// The longest answer that is believed, in bytes.
 const MAX_ANSWER: usize = 128 << 10;
@@ -37,6 +40,8 @@ pub(crate) struct Names {
     pub(crate) isolation: [String; 2],
     /// How long the server lets a transaction go on, whatever it does.
     pub(crate) transaction_timeout: Option<Duration>,
+    /// What the client says it wants the data for, if in a plain word.
+    pub(crate) purpose: Option<String>,
 }
 
 /// Collects the answer.
@@ -73,6 +78,7 @@ impl Answer {
             made_by_sql,
             isolation: [settings.next()??, settings.next()??],
             transaction_timeout: settings.next().flatten().as_deref().and_then(duration),
+            purpose: settings.next().flatten().filter(|it| is_purpose(it)),
         })
     }
 }
@@ -140,12 +146,25 @@ mod tests {
                 made_by_sql: Some(vec!["s".to_owned()]),
                 isolation: ["read committed".to_owned(), "serializable".to_owned()],
                 transaction_timeout: None,
+                purpose: None,
             })
         );
         assert_eq!(answer(&row(&["[]", "[]"])), None);
         assert_eq!(answer(&row(&["[]", "[]", "[]"])), None);
         assert_eq!(answer(b"D\0\0\0\x0a\0\x01\xff\xff\xff\xff"), None);
         assert_eq!(answer(b""), None);
+    }
+
+    #[test]
+    fn a_purpose_is_taken_note_of_where_it_is_a_plain_word() {
+        let told = |purpose: &str| {
+            let settings = format!(r#"["a","b",null,{purpose}]"#);
+            answer(&row(&["[]", "[]", &settings])).unwrap().purpose
+        };
+        assert_eq!(told(r#""support""#).as_deref(), Some("support"));
+        for other in ["null", r#""""#, r#""two words""#, r#""078'05""#] {
+            assert_eq!(told(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -385,13 +385,14 @@ impl Session {
     fn probe_answered(&mut self) {
         let names = self.answer.names();
         self.probe_failed |= names.is_none();
-        if let Some(Names { search_path, made_by_sql, isolation: [usually, now], transaction_timeout }) =
-            names
-        {
+        if let Some(names) = names {
+            let Names { search_path, made_by_sql, isolation: [usually, now], transaction_timeout, purpose } =
+                names;
             self.transaction_timeout = transaction_timeout;
             let keeps = |level: &str| !matches!(level, "read committed" | "read uncommitted");
             self.isolation.told(keeps(&now), keeps(&usually));
             self.own_state().search_path = Some(search_path);
+            self.own_state().purpose = purpose;
             self.registry.are_made_by_sql(made_by_sql);
         }
         self.question_ran();

@@ -98,6 +98,26 @@ fn cut_up(sql: &str, numbers: Numbers, assigns: bool) -> Result<Vec<Token<'_>>, 
     }
 }
 
+/// What stands between the tokens of a message that holds a comment in `/* */`: blanks and comments.
+pub(crate) fn blanks(sql: &str) -> Result<Vec<&str>, Unreadable> {
+    if sql.len() > MAX_BYTES {
+        return Err("too-long");
+    }
+    let mut lexer = Lexer { sql, at: 0, numbers: Numbers::Decimal, assigns: false };
+    let mut blanks = Vec::new();
+    loop {
+        let from = lexer.at;
+        lexer.skip_blank()?;
+        let blank = lexer.since(from);
+        if blank.contains("/*") {
+            blanks.push(blank);
+        }
+        if lexer.next()?.is_none() {
+            return Ok(blanks);
+        }
+    }
+}
+
 struct Lexer<'a> {
     sql: &'a str,
     at: usize,

@@ -22,6 +22,9 @@ pub struct SessionState {
     /// `DateStyle`, `IntervalStyle` and `TimeZone`, as reported: how literals and values of times are read. No facts depend
     /// on them.
     pub times: [String; 3],
+    /// `stepgate.purpose`: what the client says it wants the data for, where that is known and plain. No facts depend on
+    /// it, and no rule may take it for true.
+    pub purpose: Option<String>,
     /// `client_encoding`.
     pub encoding: ClientEncoding,
     /// What relations that all can read hold of labelled columns.

@@ -63,6 +63,7 @@ fn decided() -> Event {
         why: vec![],
         risk: None,
         signals: vec![],
+        purpose: None,
         buckets: vec![],
     }))
 }

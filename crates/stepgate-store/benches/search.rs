@@ -74,6 +74,7 @@ fn event(number: u64) -> Event {
         why: vec![],
         risk: None,
         signals: vec![],
+        purpose: None,
         buckets: vec![],
     }))
 }

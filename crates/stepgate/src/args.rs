@@ -3,6 +3,7 @@
 mod audit;
 mod device;
 mod glass;
+mod policy;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub(crate) use audit::{
 
 pub(crate) use device::{DeviceCommand, EnrollDevice};
 pub(crate) use glass::{GlassArgs, GlassCommand};
+
+pub(crate) use policy::PolicyCommand;
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has
 /// verified them; everything is recorded.
@@ -612,13 +615,6 @@ pub(crate) enum MapCommand {
         #[arg(long, value_name = "NAME")]
         database: Option<String>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PolicyCommand {
-    /// Check map and policy
-    #[command(after_help = "Example:\n  stepgate policy lint")]
-    Lint,
 }
 
 #[derive(Debug, Args)]

@@ -21,6 +21,7 @@ mod oidc;
 mod operator;
 mod output;
 mod people;
+mod policy;
 mod rules;
 mod secret;
 mod serve;
@@ -36,8 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{
-    Cli, Command, Format, GlassArgs, GlassCommand, GrantCommand, MapCommand, PolicyCommand, RequestCommand,
-    SessionCommand,
+    Cli, Command, Format, GlassArgs, GlassCommand, GrantCommand, MapCommand, RequestCommand, SessionCommand,
 };
 use crate::config::Config;
 use crate::failure::Failure;
@@ -78,7 +78,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::BreakGlass(args) => break_glass(config, args),
         Command::Session(command) => session(config, command),
         Command::Map(MapCommand::Lint { database }) => lint::map(config, database.as_deref()),
-        Command::Policy(PolicyCommand::Lint) => lint::policy(config),
+        Command::Policy(command) => policy::run(config, command),
         Command::Audit(command) => audit::run(config, command),
         Command::Analyze(args) => analyze::run(args),
     }

@@ -164,13 +164,10 @@ impl With for Facts {
 
 pub(crate) fn dana() -> Circumstances {
     Circumstances {
-        person: "dana".parse().unwrap(),
         groups: ["analysts".parse().unwrap()].into(),
-        service: false,
-        database: "shop".to_owned(),
         db_user: "stepgate_analyst".to_owned(),
-        address: "10.1.2.3".parse().unwrap(),
         client: "psql".to_owned(),
+        ..Circumstances::of("dana".parse().unwrap(), "shop", "10.1.2.3".parse().unwrap())
     }
 }
 

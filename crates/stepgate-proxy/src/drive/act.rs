@@ -150,7 +150,8 @@ impl Drive {
         if doubtful || self.judge.database.is_behind() {
             return Some(pending);
         }
-        let Some(verdict) = self.judge.decide_as_before(&pending) else { return Some(pending) };
+        let (names, _) = self.session.resolves_by();
+        let Some(verdict) = self.judge.decide_as_before(&pending, names) else { return Some(pending) };
         let metrics = &self.judge.gate.metrics;
         metrics.analysed(decides.saturating_duration_since(state.now));
         state.now = Instant::now();

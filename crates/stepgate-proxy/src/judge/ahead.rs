@@ -148,7 +148,6 @@ impl Gate {
         let session = SessionId::from_bytes([0; 16]);
         let (gate, person) = (Arc::clone(&self), wish.service.clone());
         let judge = Judge::new(gate, Arc::clone(&database), session, person, role, nowhere, String::new());
-        let Some(who) = judge.circumstances() else { return unfit("there is no such service") };
         let mut state = SessionState::with_search_path(wish.search_path.clone());
         state.taints = database.taints.now();
         let mut all: Option<(Ask, Approval)> = None;
@@ -158,6 +157,8 @@ impl Gate {
             if pending.facts.len() != 1 {
                 return Err(CannotAsk::Statement(number, "it is not one statement".to_owned()));
             }
+            let who = judge.circumstances_of(&view, &pending.facts, &pending, Some(&state));
+            let Some(who) = who else { return unfit("there is no such service") };
             let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
             let facts = Merged::of(&pending.facts);
             let (judge, pending, session) = (&judge, &pending, Some(&state));

@@ -285,6 +285,7 @@ impl Case<'_> {
             has_sink: self.facts.has_sink,
             stores_rows: self.facts.stores_rows,
             action: self.decision.action,
+            risk: self.decision.risk.unwrap_or(0),
             approval: approval.name.clone(),
             policy_sha256: self.view.rules.sha256().to_owned(),
             limit: self.decision.limit,
@@ -354,11 +355,11 @@ impl Case<'_> {
         let clause = |it: Why| {
             format!("{}: {} {} {}", it.rule, it.clause, it.bucket, it.threshold).trim_end().to_owned()
         };
+        let firing = self.decision.signals.iter().filter(|seen| seen.weight > 0);
         Because {
             estimate: self.decision.estimate,
             why: self.why().into_iter().map(clause).collect(),
-            // No signals are built yet.
-            risk: Vec::new(),
+            risk: firing.map(|seen| (seen.signal.as_str().to_owned(), seen.weight)).collect(),
         }
     }
 }

@@ -23,7 +23,9 @@ impl Judge {
 
     pub(super) async fn try_fail(&self, pending: &Pending, problem: Problem) -> Result<Verdict, LogError> {
         let facts = Merged::of(&pending.facts);
-        if let (Some(view), Some(who)) = (self.database.view(), self.circumstances()) {
+        if let Some(view) = self.database.view()
+            && let Some(who) = self.circumstances_of(&view, &pending.facts, pending, None)
+        {
             let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
             let (judge, session) = (self, None);
             let case =
@@ -71,6 +73,7 @@ impl Judge {
             why: Vec::new(),
             risk: None,
             signals: Vec::new(),
+            purpose: None,
             buckets: Vec::new(),
         }))
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use stepgate_approval::{Dialect, Mode, Wanted};
-use stepgate_policy::{Approval, InTransaction};
+use stepgate_policy::{Approval, Delivered, InTransaction};
 use stepgate_record::Event;
 use stepgate_session::{Meter, Pending};
 use stepgate_store::{Block, DeskError, End, LogError, Need};
@@ -35,6 +35,8 @@ pub(crate) struct Limited {
     /// What had been delivered when that began.
     since: (u64, u64),
     account: Option<Account>,
+    /// What the client said it wanted the data for, as it was let through.
+    purpose: Option<String>,
     /// Bytes of the row that waits.
     next: u64,
 }
@@ -152,6 +154,7 @@ impl Case<'_> {
             own,
             since: (0, 0),
             account: block.map(|(grant, block)| Account::of(grant, block)),
+            purpose: self.who.purpose.clone(),
             next: 0,
         };
         if matches!(verdict, Verdict::Pass(..)) {
@@ -453,9 +456,13 @@ impl Judge {
         let Some(pending) = limited.pending.clone() else {
             return Ok(More::Ends(refusal::too_long_to_ask(limited.own)));
         };
-        let (Some(view), Some(who)) = (self.database.view(), self.circumstances()) else {
+        let Some(view) = self.database.view() else { return Ok(More::Ends(refusal::catalog_unknown())) };
+        let Some(mut who) = self.circumstances_of(&view, &pending.facts, &pending, None) else {
             return Ok(More::Ends(refusal::catalog_unknown()));
         };
+        let (rows, bytes) = limited.meter.delivered();
+        who.delivered = Delivered { rows, bytes };
+        who.purpose.clone_from(&limited.purpose);
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
         let (judge, pending, session) = (self, &*pending, None);

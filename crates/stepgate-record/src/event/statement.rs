@@ -83,6 +83,9 @@ pub struct Statement {
     /// What made it so.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signals: Vec<RiskSignal>,
+    /// What the client said it wanted the data for, where that is a word of the policy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub purpose: Option<String>,
     /// Of the values that columns with `threshold:` were compared with: each once, the highest first, at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buckets: Vec<Bucket>,

@@ -72,6 +72,8 @@ impl Gate {
             tls: true,
             method: None,
             certificate_sha256: None,
+            startup: None,
+            hello: None,
         });
     }
 

@@ -45,9 +45,11 @@ pub(super) enum Weight {
     Grave,
 }
 
-/// Whether it is one of the gate's own, by which the server knows who is behind a session (`stepgate.person`).
+/// Whether it is one of the gate's own, by which the server knows who is behind a session (`stepgate.person`). What the
+/// client says it wants the data for is its own to say.
 pub(super) fn says_who(name: &str) -> bool {
-    name.to_ascii_lowercase().starts_with("stepgate.")
+    let name = name.to_ascii_lowercase();
+    name.starts_with("stepgate.") && name != "stepgate.purpose"
 }
 
 fn weight(name: &str) -> Weight {

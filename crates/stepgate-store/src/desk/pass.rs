@@ -131,6 +131,7 @@ pub(super) fn issued(pass: &Pass) -> Event {
         expires_us: pass.expires.micros(),
         rows: pass.limit.rows,
         bytes: pass.limit.bytes,
+        risk: pass.risk,
     }
 }
 
@@ -157,6 +158,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         expires_us,
         rows,
         bytes,
+        risk,
     } = event
     else {
         return None;
@@ -178,6 +180,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         exactly_known: *exactly_known,
         has_sink: *has_sink,
         action: *action,
+        risk: *risk,
         approval: approval.clone(),
         policy_sha256: policy_sha256.clone(),
         expires: Timestamp::from_micros(*expires_us),

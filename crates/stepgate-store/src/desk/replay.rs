@@ -353,6 +353,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         rows,
         bytes,
         sink,
+        risk,
         statements,
     } = &record.event
     else {
@@ -388,6 +389,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         class_rank: *class_rank,
         output_rank: *output_rank,
         action: *action,
+        risk: *risk,
         approval: approval.clone(),
         client,
         network,
@@ -427,6 +429,7 @@ pub(super) fn issued(grant: &Grant) -> Event {
         rows: grant.limit.rows,
         bytes: grant.limit.bytes,
         sink: grant.sink.then_some(true),
+        risk: grant.risk,
         statements: grant.statements.as_ref().map(|keys| keys.iter().map(|key| hex(key)).collect()),
     }
 }
@@ -455,6 +458,7 @@ mod tests {
             class_rank: 3,
             output_rank: 2,
             action: Action::StepUp,
+            risk: Some(30),
             approval: "self".to_owned(),
             client: Some("psql".to_owned()),
             network: network.parse().ok(),

@@ -43,6 +43,8 @@ fn opened(person: &str) -> Event {
         tls: true,
         method: None,
         certificate_sha256: None,
+        startup: None,
+        hello: None,
     }
 }
 

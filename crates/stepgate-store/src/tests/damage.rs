@@ -438,6 +438,8 @@ fn named(person: &str) -> Event {
         tls: true,
         method: None,
         certificate_sha256: None,
+        startup: None,
+        hello: None,
     }
 }
 

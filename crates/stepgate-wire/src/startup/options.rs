@@ -13,7 +13,7 @@ pub(super) struct Setting {
 /// and where names are looked up, all of which the session knows. What is missing here is refused: a setting
 /// can change what a statement means or does (`standard_conforming_strings`, `session_preload_libraries`,
 /// `role`), and the list of those is never complete.
-const ALLOWED: [&str; 37] = [
+const ALLOWED: [&str; 38] = [
     "application_name",
     "backend_flush_after",
     "bytea_output",
@@ -44,6 +44,8 @@ const ALLOWED: [&str; 37] = [
     "random_page_cost",
     "search_path",
     "statement_timeout",
+    // What the client says it wants the data for. The server keeps it, as any setting of an unknown class.
+    "stepgate.purpose",
     "synchronous_commit",
     "tcp_keepalives_idle",
     "tcp_keepalives_interval",

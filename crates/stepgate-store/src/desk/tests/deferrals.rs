@@ -48,6 +48,7 @@ fn decided(wanted: &Wanted, statement: StatementId, request: RequestId) -> Event
         why: vec![],
         risk: None,
         signals: vec![],
+        purpose: None,
         buckets: vec![],
     }))
 }

@@ -109,6 +109,7 @@ fn decided(session: u8, statement: u64, verdict: &str) -> Event {
         why: vec![],
         risk: None,
         signals: vec![],
+        purpose: None,
         buckets: vec![],
     }))
 }

@@ -128,12 +128,6 @@ impl Notice {
         Some(Self { seq: line.head.seq, at: Timestamp::from_micros(line.head.ts_us), kind, url })
     }
 
-    /// Whether it is told also where others would be kept for later.
-    #[must_use]
-    pub(super) const fn is_loud(&self) -> bool {
-        matches!(self.kind, Kind::Glass { .. } | Kind::Alarm { .. })
-    }
-
     /// The break-glass by which one more statement passes, and when.
     pub(super) fn used(&self) -> Option<(&str, Timestamp)> {
         match &self.kind {

@@ -1,0 +1,14 @@
+//! `policy`: one arm a verb.
+
+use std::path::Path;
+
+use crate::args::PolicyCommand;
+use crate::failure::Failure;
+use crate::lint;
+
+/// Does what it says.
+pub(crate) fn run(config: &Path, command: &PolicyCommand) -> Result<(), Failure> {
+    match command {
+        PolicyCommand::Lint => lint::policy(config),
+    }
+}

@@ -1,0 +1,154 @@
+//! What somebody has done before: written into the log of a gate that has not been started yet, by a clock of those days.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use stepgate_record::{Event, Statement};
+use stepgate_store::{Log, LogOptions, Vault};
+use stepgate_testkit::FakeClock;
+use stepgate_types::{
+    Action, BulkShape, Certainty, Clock as _, Entropy, Kind, PersonName, SessionId, Timestamp,
+};
+use zeroize::Zeroizing;
+
+use crate::support::World;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What somebody does each day.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Habit {
+    pub(crate) person: &'static str,
+    pub(crate) address: &'static str,
+    pub(crate) client: &'static str,
+    pub(crate) tables: &'static [&'static str],
+    /// Rows that each statement delivers.
+    pub(crate) rows: u64,
+    /// For so many days …
+    pub(crate) days: u32,
+    /// … which ended so many days ago.
+    pub(crate) ended: u32,
+}
+
+/// Dana has worked here by psql for twenty days, on orders and products.
+pub(crate) const DANA: Habit = Habit {
+    person: "dana",
+    address: "127.0.0.1",
+    client: "psql",
+    tables: &["public.orders", "public.products"],
+    rows: 10,
+    days: 20,
+    ended: 1,
+};
+
+struct Random;
+
+impl Entropy for Random {
+    fn fill(&self, buffer: &mut [u8]) -> std::io::Result<()> {
+        getrandom::fill(buffer).map_err(std::io::Error::other)
+    }
+}
+
+/// Writes it down.
+pub(crate) fn plant(world: &World, habits: &[Habit]) {
+    let hex = std::fs::read_to_string(world.gate.directory().join("secrets/master.key")).unwrap();
+    let key: [u8; 32] = data_encoding::HEXLOWER.decode(hex.trim().as_bytes()).unwrap().try_into().unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let longest = habits.iter().map(|habit| habit.days + habit.ended).max().unwrap();
+    let begin = now.checked_sub(longest * DAY).unwrap();
+    let clock = Arc::new(FakeClock::at(Timestamp::from_micros(i64::try_from(begin.as_micros()).unwrap())));
+    let vault = Vault::new(&Zeroizing::new(key), Arc::new(Random));
+    let options = LogOptions {
+        ordinary_durable: true,
+        version: "test".to_owned(),
+        clock: clock.clone(),
+        entropy: Arc::new(Random),
+        vault,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (log, _) = Log::open(&world.gate.data(), options).unwrap();
+    for day in 0..longest {
+        let left = longest - day;
+        for (number, habit) in habits.iter().enumerate() {
+            if left > habit.ended && left <= habit.ended + habit.days {
+                let mut session = [0; 16];
+                session[0] = u8::try_from(number).unwrap();
+                session[1..5].copy_from_slice(&day.to_be_bytes());
+                let events = a_day(habit, SessionId::from_bytes(session));
+                for event in events {
+                    clock.advance(Duration::from_secs(1));
+                    runtime.block_on(log.append(vec![event], Vec::new())).unwrap();
+                }
+            }
+        }
+        let until = begin + (day + 1) * DAY;
+        let at = Duration::from_micros(u64::try_from(clock.now().micros()).unwrap());
+        clock.advance(until.checked_sub(at).unwrap());
+    }
+    log.close().unwrap();
+}
+
+fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
+    let person: PersonName = habit.person.parse().unwrap();
+    let mut events = vec![Event::SessionOpened {
+        session,
+        person: (&person).into(),
+        database: "shop".to_owned(),
+        db_user: "stepgate_analyst".to_owned(),
+        address: habit.address.into(),
+        client: habit.client.into(),
+        tls: true,
+        method: None,
+        certificate_sha256: None,
+        startup: None,
+        hello: None,
+    }];
+    for (number, table) in (1..).zip(habit.tables) {
+        events.push(Event::StatementDecided(Box::new(Statement {
+            session,
+            statement: number,
+            person: (&person).into(),
+            groups: Vec::new(),
+            database: "shop".to_owned(),
+            protocol: "simple".to_owned(),
+            kinds: vec![Kind::Select],
+            certainty: Certainty::Exact,
+            reasons: Vec::new(),
+            relations: vec![(*table).to_owned()],
+            columns: Vec::new(),
+            sinks: Vec::new(),
+            bulk: BulkShape::None,
+            estimate: Some(habit.rows),
+            estimated_by: None,
+            fingerprint: String::new(),
+            normalised: String::new(),
+            parameters: 0,
+            rules: Vec::new(),
+            action: Action::Allow,
+            verdict: "forward".to_owned(),
+            request: None,
+            grant: None,
+            policy_sha256: String::new(),
+            db_user: "stepgate_analyst".to_owned(),
+            unenforced: false,
+            functions: Vec::new(),
+            raw_bytes: None,
+            raw_hmac: String::new(),
+            why: Vec::new(),
+            risk: None,
+            signals: Vec::new(),
+            purpose: None,
+            buckets: Vec::new(),
+        })));
+        events.push(Event::StatementCompleted {
+            session,
+            statement: number,
+            sqlstate: None,
+            rows: habit.rows,
+            bytes: habit.rows * 40,
+            duration_us: 900,
+        });
+    }
+    events.push(Event::SessionClosed { session, reason: "terminate".to_owned() });
+    events
+}

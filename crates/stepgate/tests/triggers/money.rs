@@ -1,0 +1,25 @@
+//! Monetary thresholds.
+
+use crate::{fires, silent, world};
+
+const HIGH: &str = "{predicate: {column: public.payments.amount, op: \">\", value: 30000}}";
+
+#[test]
+fn whoever_looks_for_high_amounts_is_asked() {
+    let world = world(HIGH);
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    fires(&world, &mut psql, &dana, "", "select id from payments where amount > 50000;");
+    // By a value that is bound, too, and one that nobody can tell.
+    psql.run("prepare p as select id from payments where amount > $1;").unwrap();
+    fires(&world, &mut psql, &dana, "", "select id from payments where amount > (select 50000);");
+}
+
+#[test]
+fn whoever_looks_for_low_amounts_is_not() {
+    let world = world(HIGH);
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    silent(&world, &mut psql, "select id from payments where amount > 10;");
+    silent(&world, &mut psql, "select id from payments where amount < 50;");
+}

@@ -1,0 +1,111 @@
+//! People of high risk: by their groups, by what has just become of their account, and robots that are typed into.
+
+use std::process::Command;
+
+use stepgate_testkit::until;
+
+use crate::history::{DANA, Habit};
+use crate::support::{SOON, World, said};
+use crate::{decided, fires, risky, risky_with, silent, world};
+
+const ORDERS: &str = "select status from orders where id = 1;";
+
+#[test]
+fn somebody_of_a_group_of_high_risk_is_asked_and_nobody_else() {
+    let world = world("{groups: [leavers]}");
+    let (dana, eve) = (world.dana(), world.person("eve", "analysts,leavers"));
+    fires(&world, &mut world.psql(&eve), &eve, "", ORDERS);
+    silent(&world, &mut world.psql(&dana), ORDERS);
+}
+
+#[test]
+fn an_account_that_slept_for_long_asks() {
+    let asleep = Habit { ended: 60, ..DANA };
+    let world = risky_with("dormant_account", "", &[asleep], "");
+    let dana = world.dana();
+    fires(&world, &mut world.psql(&dana), &dana, "dormant_account", ORDERS);
+}
+
+#[test]
+fn an_account_in_daily_use_is_silent() {
+    let world = risky("dormant_account", "");
+    let dana = world.dana();
+    silent(&world, &mut world.psql(&dana), ORDERS);
+}
+
+#[test]
+fn who_was_denied_again_and_again_is_asked_for_anything() {
+    let settings = "many_denials: {count: 3, per: 1h}";
+    let world = risky("many_denials", settings);
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    silent(&world, &mut psql, ORDERS);
+    for _ in 0..3 {
+        assert_eq!(psql.run("create role mallory;").unwrap().sqlstate, "42501");
+    }
+    asks_soon(&world, &dana);
+    fires(&world, &mut psql, &dana, "many_denials", ORDERS);
+}
+
+#[test]
+fn who_fails_to_verify_again_and_again_is_asked_for_anything() {
+    let world = risky("failed_factors", "failed_factors: {count: 3, per: 1h}");
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    silent(&world, &mut psql, ORDERS);
+    let _code = dana.code().unwrap();
+    for _ in 0..3 {
+        let wrong = world.gate.run(["login", "dana"], "not the password\n").unwrap();
+        assert_ne!(wrong.status, 0);
+        let (ok, _) =
+            said(
+                Command::new(world.cluster.binaries().path("psql"))
+                    .env("PGPASSWORD", "not the password")
+                    .args(["-X", "-d", &world.gate.conninfo("dana", "shop"), "-c", "select 1"]),
+            );
+        assert!(!ok);
+    }
+    asks_soon(&world, &dana);
+    fires(&world, &mut psql, &dana, "failed_factors", ORDERS);
+}
+
+#[test]
+fn a_new_factor_asks_for_a_day_and_an_old_one_is_silent() {
+    let world = risky("new_factor", "new_factor: {within: 1d}");
+    // Enrolled just now.
+    let dana = world.dana();
+    fires(&world, &mut world.psql(&dana), &dana, "new_factor", ORDERS);
+    let text = std::fs::read_to_string(world.gate.directory().join("policies/policy.yaml")).unwrap();
+    assert!(text.contains("within: 1d"));
+}
+
+#[test]
+fn a_service_that_somebody_types_into_is_not_taken_for_a_robot() {
+    let etl = Habit { person: "etl", client: "nightly", ..DANA };
+    let world = risky_with("interactive_service", "", &[etl], "");
+    let add = ["user", "add", "etl", "--service", "--groups", "analysts"];
+    world.gate.run(add, "etl-password\n").unwrap().ok().unwrap();
+    let runs = |name: &str| {
+        let mut psql = Command::new(world.cluster.binaries().path("psql"));
+        psql.env("PGPASSWORD", "etl-password").env("PGAPPNAME", name);
+        psql.args(["-X", "-At", "-v", "VERBOSITY=verbose", "-d", &world.gate.conninfo("etl", "shop")]);
+        said(psql.args(["-c", ORDERS]))
+    };
+    let (ok, text) = runs("nightly");
+    assert!(ok, "{text}");
+    assert_eq!(decided(&world, "forward")["risk"], 0);
+    // A service cannot verify itself.
+    let (ok, text) = runs("psql");
+    assert!(!ok && text.contains("42501"), "{text}");
+    assert_eq!(decided(&world, "deny")["signals"][0]["name"], "interactive_service");
+}
+
+/// What has just happened is known as soon as it is on disk.
+fn asks_soon(world: &World, person: &stepgate_testkit::Person) {
+    until("the signal", SOON, || {
+        let mut psql = world.psql(person);
+        psql.send(ORDERS).unwrap();
+        psql.line("a NOTICE", SOON, |line| line.contains("stepgate: held").then_some(())).is_ok()
+    })
+    .unwrap();
+}
