@@ -66,6 +66,8 @@ pub enum Purpose {
     Reset(PersonName),
     /// To say that somebody else's break-glass was looked at.
     Review(GrantId),
+    /// To approve the policy of that hash.
+    Policy(String),
 }
 
 /// What a challenge is bound to.
@@ -116,6 +118,7 @@ impl Bound {
                     Purpose::Manage => (3, String::new()),
                     Purpose::Reset(of) => (4, of.as_str().to_owned()),
                     Purpose::Review(glass) => (6, glass.to_string()),
+                    Purpose::Policy(sha256) => (7, sha256.clone()),
                 };
                 hash.update([tag, 0]);
                 hash.update(Sha256::digest(of.as_bytes()));
@@ -324,6 +327,8 @@ mod tests {
             Bound::Purpose(Purpose::Reset(person("amir"))),
             Bound::Purpose(Purpose::Review(GrantId::from_bytes([1; 8]))),
             Bound::Purpose(Purpose::Review(GrantId::from_bytes([2; 8]))),
+            Bound::Purpose(Purpose::Policy("ab".repeat(32))),
+            Bound::Purpose(Purpose::Policy("cd".repeat(32))),
             Bound::Glass { glass: GrantId::from_bytes([1; 8]), canonical: [1; 32] },
             Bound::Glass { glass: GrantId::from_bytes([2; 8]), canonical: [1; 32] },
             Bound::Glass { glass: GrantId::from_bytes([1; 8]), canonical: [2; 32] },

@@ -20,6 +20,7 @@ mod login;
 pub mod oidc;
 mod origin;
 mod pages;
+mod policies;
 mod presented;
 mod problem;
 mod rates;

@@ -7,7 +7,7 @@ use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
 use crate::pages::{assets, enrol, glass, inbox, login as entrance, message, oidc, request};
-use crate::{asks, break_glass, devices, document, events, factors, grants, login, requests};
+use crate::{asks, break_glass, devices, document, events, factors, grants, login, policies, requests};
 
 /// A way in.
 pub(crate) struct Route {
@@ -61,6 +61,8 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/break-glass/{id}/open", break_glass::open),
         post("/api/v1/break-glass/{id}/end", break_glass::end),
         post("/api/v1/break-glass/{id}/review", break_glass::review),
+        get("/api/v1/policies", policies::list),
+        post("/api/v1/policies/{id}/approve", policies::approve),
         get("/api/v1/challenges", devices::waiting),
         post("/api/v1/challenges", factors::challenge),
         get("/api/v1/factors", factors::list),

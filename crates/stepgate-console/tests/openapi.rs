@@ -325,6 +325,29 @@ async fn glasses(world: &World) {
     let done = reviewed(&dana, json!({"comment": "in order", "code": world.code("dana")})).await;
     assert_eq!(done.json()["state"], "reviewed", "{}", done.body);
     world.clock.advance(Duration::from_secs(30));
+    // A policy that waits for two of the analysts.
+    let sha256 = "ab".repeat(32);
+    world.desk.set_two_person(Some(of_analysts()));
+    world.desk.propose_policy(&sha256).await.unwrap();
+    let to = format!("/api/v1/policies/{sha256}/approve");
+    assert_eq!(world.get("/api/v1/policies", &omar).await.json(), json!([]));
+    unreadable(world, &to, &dana).await;
+    let eve = world.login("eve").await;
+    assert_eq!(post(&to, &eve, json!({"proof": {"code": "000000"}})).await.error(), "wrong_code");
+    for (token, person, state) in
+        [(&dana, "dana", "proposed"), (&dana, "dana", "proposed"), (&eve, "eve", "approved")]
+    {
+        world.clock.advance(Duration::from_secs(30));
+        let said = post(&to, token, json!({"code": world.code(person)})).await;
+        assert_eq!(said.json()["state"], state, "{}", said.body);
+        assert_eq!(world.get("/api/v1/policies", token).await.status, 200);
+    }
+    assert_eq!(world.desk.approved_policy(), Some(sha256));
+    world.clock.advance(Duration::from_secs(30));
+}
+
+fn of_analysts() -> BTreeSet<stepgate_types::GroupName> {
+    BTreeSet::from(["analysts".parse().unwrap()])
 }
 
 /// A device of dana's is enrolled and answers what waits for it.

@@ -512,6 +512,32 @@ pub enum Event {
         /// How many columns carry a label.
         columns: u64,
     },
+    /// Map or policy were changed, and wait until two people have approved exactly this.
+    #[serde(rename = "policy.proposed")]
+    PolicyProposed {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+    },
+    /// One of them has.
+    #[serde(rename = "policy.voted")]
+    PolicyVoted {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+        /// Who.
+        person: Who,
+    },
+    /// Two have, or the gate began with it when nothing had been approved.
+    #[serde(rename = "policy.approved")]
+    PolicyApproved {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+    },
+    /// What was kept of the policy that was approved last is not what was approved.
+    #[serde(rename = "policy.tampered")]
+    PolicyTampered {
+        /// SHA-256 (hex) of what was approved.
+        policy_sha256: String,
+    },
     /// Map or policy failed to load; the old ones stay in force.
     #[serde(rename = "policy.rejected")]
     PolicyRejected {

@@ -25,6 +25,7 @@ mod manage;
 mod methods;
 mod pace;
 mod pass;
+mod policies;
 mod prove;
 mod read;
 mod replay;
@@ -60,6 +61,7 @@ pub use glass::{GlassInfo, GlassWish};
 pub use glass_error::GlassError;
 pub use history::History;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
+pub use policies::PolicyInfo;
 pub use prove::Presented;
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
 pub use waiting::WaitingChallenge;
@@ -140,6 +142,7 @@ impl Desk {
         let latest = replay.latest();
         let mut state = replay.finish(clock.now());
         state.restore(&factors);
+        state.policies.was_approved(policies::Policies::open(&log)?);
         state.resume_glasses(clock.now().max(latest), clock.monotonic());
         let (changed, _) = broadcast::channel(NEWS);
         let (turn, state) = (tokio::sync::Mutex::new(()), Mutex::new(state));
@@ -163,6 +166,7 @@ impl Desk {
             caps,
             end_session,
             glass_rules,
+            two_person: Mutex::default(),
         })))
     }
 
@@ -550,7 +554,9 @@ impl Desk {
 const fn needs_of(purpose: &Purpose) -> Needs {
     match purpose {
         Purpose::Enrol | Purpose::Manage => Needs { required: Strength::Weak, for_others: false },
-        Purpose::Reset(_) | Purpose::Review(_) => Needs { required: Strength::Standard, for_others: true },
+        Purpose::Reset(_) | Purpose::Review(_) | Purpose::Policy(_) => {
+            Needs { required: Strength::Standard, for_others: true }
+        }
     }
 }
 

@@ -70,7 +70,7 @@ pub use delegations::Loan;
 pub use desk::{
     Answer, AuthenticatorInfo, Block, Caps, Challenged, Comment, Conditions, Deferred, Desk, DeskError, End,
     EndSession, Enrol, EnrolError, GlassError, GlassInfo, GlassWish, GrantInfo, History, Left, MethodInfo,
-    Need, Part, Presented, Progress, RequestInfo, Shown, ShownParameter, VerifyError, Waiting,
+    Need, Part, PolicyInfo, Presented, Progress, RequestInfo, Shown, ShownParameter, VerifyError, Waiting,
     WaitingChallenge,
 };
 pub use error::{LogError, OpenError};

@@ -1,5 +1,6 @@
 //! The command line, as clap reads it.
 
+mod approve;
 mod audit;
 mod device;
 mod glass;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stepgate_approval::Method;
 use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
 
+pub(crate) use approve::ApprovePolicyArgs;
 pub(crate) use audit::{
     AuditCommand, ExportFormat, FilterArgs, ReportArgs, ReportCommand, ReportFormat, SinkCommand,
 };

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use crate::args::PolicyCommand;
 use crate::failure::Failure;
-use crate::lint;
+use crate::{lint, people};
 
 /// Does what it says.
 pub(crate) fn run(config: &Path, command: &PolicyCommand) -> Result<(), Failure> {
     match command {
         PolicyCommand::Lint => lint::policy(config),
+        PolicyCommand::Approve(args) => people::approve_policy(args),
     }
 }

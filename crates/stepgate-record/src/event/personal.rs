@@ -97,6 +97,7 @@ macro_rules! each {
             Event::FactorVerified { person, .. }
             | Event::FactorFailed { person, .. }
             | Event::StepupVoted { person, .. }
+            | Event::PolicyVoted { person, .. }
             | Event::LimitReached { person, .. }
             | Event::PassIssued { person, .. }
             | Event::ChallengeShown { to: person, .. } => f(Person, person),
@@ -169,6 +170,9 @@ macro_rules! each {
             | Event::PassLapsed { .. }
             | Event::PolicyLoaded { .. }
             | Event::PolicyRejected { .. }
+            | Event::PolicyProposed { .. }
+            | Event::PolicyApproved { .. }
+            | Event::PolicyTampered { .. }
             | Event::ConfigLoaded { .. }
             | Event::ConfigRejected { .. }
             | Event::LabelsBound { .. }

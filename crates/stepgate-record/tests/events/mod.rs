@@ -54,6 +54,10 @@ const OTHERS: &str = r#"
 {"type":"grant.revoked","grant":"G","by":"lee"}
 {"type":"policy.loaded","policy_sha256":"cd","rules":4,"columns":12}
 {"type":"policy.rejected","policy_sha256":"cd"}
+{"type":"policy.proposed","policy_sha256":"cd"}
+{"type":"policy.voted","policy_sha256":"cd","person":"dana"}
+{"type":"policy.approved","policy_sha256":"cd"}
+{"type":"policy.tampered","policy_sha256":"cd"}
 {"type":"config.loaded","config_sha256":"ce","databases":2}
 {"type":"config.rejected","config_sha256":"ce"}
 {"type":"label.bound","database":"app","columns":12}

@@ -17,6 +17,7 @@ use super::caps::Ignored;
 use super::comment::Comment;
 use super::glass::{Broken, Wished};
 use super::pace::Pace;
+use super::policies::Policies;
 use super::read::Reading;
 use super::view::{End, RequestInfo, Waiting};
 use crate::Factors;
@@ -60,6 +61,7 @@ pub(super) struct State {
     pub(super) glasses: BTreeMap<GrantId, Broken>,
     /// Those that wait for their ceremony; in memory alone.
     pub(super) wished: BTreeMap<GrantId, Wished>,
+    pub(super) policies: Policies,
 }
 
 /// An open request and what waits for it.

@@ -11,6 +11,7 @@ mod ends;
 mod enrolments;
 mod factors;
 mod glasses;
+mod policies;
 mod restarts;
 mod sealed;
 mod shows;

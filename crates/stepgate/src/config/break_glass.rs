@@ -27,16 +27,16 @@ pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems<'_>) -> Option
     Some(GlassRules { groups: groups?, reviewers: reviewers?, most, lifts })
 }
 
-fn words(key: &'static str, node: &Node, problems: &mut Problems<'_>) -> Option<(Vec<(String, At)>, At)> {
+fn words(what: &str, node: &Node, problems: &mut Problems<'_>) -> Option<(Vec<(String, At)>, At)> {
     let Value::List(items) = &node.value else {
-        problems.add(node.at, format!("break_glass.{key} must be a list"), None);
+        problems.add(node.at, format!("{what} must be a list"), None);
         return None;
     };
     let mut words = Vec::new();
     for item in items {
         match item.text() {
             Some(text) => words.push((text.to_owned(), item.at)),
-            None => problems.add(item.at, format!("break_glass.{key} is a list of words"), None),
+            None => problems.add(item.at, format!("{what} is a list of words"), None),
         }
     }
     Some((words, node.at))
@@ -47,9 +47,25 @@ fn groups(
     section: &mut Section<'_>,
     problems: &mut Problems<'_>,
 ) -> Option<BTreeSet<GroupName>> {
-    let (words, at) = words(key, section.need(key, problems)?, problems)?;
+    let node = section.need(key, problems)?;
+    groups_of(&format!("break_glass.{key}"), node, problems)
+}
+
+/// Groups, where a key names any.
+pub(super) fn group_list(
+    of: &str,
+    key: &'static str,
+    section: &mut Section<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<BTreeSet<GroupName>> {
+    let node = section.take(key)?;
+    groups_of(&format!("{of}.{key}"), node, problems)
+}
+
+fn groups_of(what: &str, node: &Node, problems: &mut Problems<'_>) -> Option<BTreeSet<GroupName>> {
+    let (words, at) = words(what, node, problems)?;
     if words.is_empty() {
-        problems.add(at, format!("break_glass.{key} names none"), None);
+        problems.add(at, format!("{what} names none"), None);
     }
     let mut groups = BTreeSet::new();
     for (word, at) in words {
@@ -57,9 +73,7 @@ fn groups(
             Ok(group) => {
                 groups.insert(group);
             }
-            Err(_) => {
-                problems.add(at, format!("break_glass.{key}: {word:?} is not the name of a group"), None)
-            }
+            Err(_) => problems.add(at, format!("{what}: {word:?} is not the name of a group"), None),
         }
     }
     Some(groups)
@@ -68,7 +82,7 @@ fn groups(
 fn lifts(section: &mut Section<'_>, problems: &mut Problems<'_>) -> Lifts {
     let mut lifts = Lifts::default();
     let Some(node) = section.take("lifts") else { return lifts };
-    for (word, at) in words("lifts", node, problems).map(|(words, _)| words).unwrap_or_default() {
+    for (word, at) in words("break_glass.lifts", node, problems).map(|(words, _)| words).unwrap_or_default() {
         match word.as_str() {
             "denied" => lifts.denied = true,
             "control" => lifts.control = true,

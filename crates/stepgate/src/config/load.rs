@@ -1,11 +1,12 @@
 //! Reading `stepgate.yaml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use stepgate_proxy::ClientAuth;
+use stepgate_types::GroupName;
 
 use super::yaml::{At, Problems, Section, Value};
 use super::{Config, Console, Tls, audit, break_glass, database, factors, limits, notify, oidc, relative_to};
@@ -72,7 +73,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let data = top.need_text("data", problems).map(|(path, _)| relative_to(file, path));
     let master_file = section_path(file, &mut top, "keys", "master_file", problems);
     let databases = databases(file, &mut top, problems);
-    let (map, rules) = policies(file, &mut top, problems);
+    let Policies { map, rules, two_person } = policies(file, &mut top, problems);
     let audit = audit::read(file, &mut top, problems);
     let (factors, senders) = factors::read(file, &mut top, problems);
     let notify = notify::read(file, &mut top, problems);
@@ -93,6 +94,7 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         databases,
         map: map?,
         rules: rules?,
+        two_person,
         audit,
         factors,
         notify,
@@ -275,17 +277,21 @@ fn databases(
 /// The longest name of a database, in bytes: PostgreSQL's NAMEDATALEN - 1.
 const MAX_NAME: usize = 63;
 
-fn policies(
-    file: &Path,
-    top: &mut Section<'_>,
-    problems: &mut Problems<'_>,
-) -> (Option<PathBuf>, Option<PathBuf>) {
-    let Some(node) = top.need("policies", problems) else { return (None, None) };
-    let Some(mut section) = Section::open("policies", node, problems) else { return (None, None) };
+fn policies(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'_>) -> Policies {
+    let none = Policies { map: None, rules: None, two_person: None };
+    let Some(node) = top.need("policies", problems) else { return none };
+    let Some(mut section) = Section::open("policies", node, problems) else { return none };
     let map = section.need_text("map", problems).map(|(path, _)| relative_to(file, path));
     let rules = section.need_text("rules", problems).map(|(path, _)| relative_to(file, path));
+    let two_person = break_glass::group_list("policies", "two_person", &mut section, problems);
     section.finish(problems);
-    (map, rules)
+    Policies { map, rules, two_person }
+}
+
+struct Policies {
+    map: Option<PathBuf>,
+    rules: Option<PathBuf>,
+    two_person: Option<BTreeSet<GroupName>>,
 }
 
 #[cfg(test)]

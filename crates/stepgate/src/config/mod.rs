@@ -17,7 +17,7 @@ mod ways;
 mod witnesses;
 pub(crate) mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,7 @@ pub(crate) use place::{HostPort, WebUrl, safe_url};
 pub(crate) use senders::Senders;
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
+use stepgate_types::GroupName;
 pub(crate) use target::WebTarget;
 pub(crate) use ways::{Email, MailTls, Way, WayTo};
 pub(crate) use witnesses::Witness;
@@ -59,6 +60,8 @@ pub(crate) struct Config {
     pub(crate) map: PathBuf,
     /// The policy.
     pub(crate) rules: PathBuf,
+    /// Whose members approve a changed map or policy, two of them, where that is asked for.
+    pub(crate) two_person: Option<BTreeSet<GroupName>>,
     /// How the log is kept.
     pub(crate) audit: Audit,
     /// How much is asked of factors.

@@ -1,5 +1,6 @@
 //! What people do from where they sit, over the gate's HTTPS API.
 
+mod approve;
 mod ask;
 mod decide;
 mod device;
@@ -14,6 +15,7 @@ mod prove;
 mod request;
 mod watch;
 
+pub(crate) use approve::approve_policy;
 pub(crate) use ask::{comment, not_me, open, until};
 pub(crate) use decide::{answer, cancel, verify};
 pub(crate) use device::device;

@@ -10,6 +10,7 @@ mod notify;
 mod observed;
 mod passkeys;
 mod reload;
+mod two_person;
 mod warnings;
 
 use std::path::Path;
@@ -46,7 +47,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// Everything that must be right before anything is opened.
 struct Ready {
-    rules: stepgate_policy::Ruleset,
+    texts: rules::Texts,
+    /// Of those texts; `None` where what is in force is what was approved.
+    rules: Option<stepgate_policy::Ruleset>,
     upstreams: Vec<UpstreamConfig>,
     tls: Option<ServerTls>,
     encryption: Encryption,
@@ -93,7 +96,8 @@ fn open_doors(config: &Config, ready: Ready, store: &Store) -> Result<(), Failur
 }
 
 fn prepare(config: &Config) -> Result<Ready, Failure> {
-    let rules = rules::load(config)?;
+    let texts = rules::Texts::read(config)?;
+    let rules = config.two_person.is_none().then(|| rules::compiled(&texts, config)).transpose()?;
     let upstreams = upstreams::all(config)?;
     deliver::check(&config.audit)?;
     deliver::check_notifiers(&config.notify)?;
@@ -105,7 +109,7 @@ fn prepare(config: &Config) -> Result<Ready, Failure> {
         tracing::warn!("no tls is configured: the gate listens on loopback only");
     }
     let (tls, encryption) = certificates(config)?;
-    Ok(Ready { rules, upstreams, tls, encryption })
+    Ok(Ready { texts, rules, upstreams, tls, encryption })
 }
 
 /// The certificate as its files are now: for clients, and for the API.
@@ -126,14 +130,16 @@ async fn serve(
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let store = store.share();
-    let events = vec![reload::loaded(config), policy_loaded(&ready.rules)];
+    let texts = two_person::begin(config, &store, ready.texts).await?;
+    let rules = ready.rules.map_or_else(|| rules::compiled(&texts, config), Ok)?;
+    let events = vec![reload::loaded(config), policy_loaded(&rules)];
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
     if let Some(passkeys) = passkeys::factor(config)? {
         store.desk.plug(Arc::new(passkeys));
     }
     let gate = Gate::new(Parts {
         databases: ready.upstreams,
-        rules: Arc::new(ready.rules),
+        rules: Arc::new(rules),
         log: store.log.clone(),
         vault: store.vault.clone(),
         people: store.people.clone(),

@@ -11,7 +11,7 @@ use stepgate_store::{Desk, Log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{hardening, notify};
+use super::{hardening, notify, two_person};
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::rules::Texts;
@@ -47,7 +47,7 @@ pub(super) async fn watch(
                 config = new;
             }
         }
-        match look(&config, &gate, &log, &seen, asked).await {
+        match look(&config, &gate, (&log, &desk), &seen, asked).await {
             Ok(sha256) => {
                 seen = sha256;
                 complained = false;
@@ -126,6 +126,7 @@ async fn configuration(
         Ok(closed) => {
             encryption.send_replace(for_people);
             desk.set_break_glass(config.break_glass.clone());
+            desk.set_two_person(config.two_person.clone());
             tracing::info!(config_sha256 = config.sha256, "configuration, certificates and passwords loaded");
             if !closed.is_empty() {
                 let databases = closed.join(", ");
@@ -172,19 +173,42 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
 }
 
 /// Takes the files into use if they have changed since `seen`; the hash of what was seen.
-async fn look(config: &Config, gate: &Gate, log: &Log, seen: &str, asked: bool) -> Result<String, Failure> {
+async fn look(
+    config: &Config,
+    gate: &Gate,
+    (log, desk): (&Log, &Desk),
+    seen: &str,
+    asked: bool,
+) -> Result<String, Failure> {
     let for_read = config.clone();
     let texts = tokio::task::spawn_blocking(move || Texts::read(&for_read))
         .await
         .map_err(|error| Failure::usage(error.to_string()))??;
     let sha256 = texts.sha256();
-    if sha256 == seen {
+    let (in_force, approved) = (gate.rules().sha256() == sha256, desk.approved_policy());
+    let two_people = config.two_person.is_some();
+    let comes_now = two_people && !in_force && approved.as_ref() == Some(&sha256);
+    if sha256 == seen && !comes_now {
         if asked {
             tracing::info!("map and policy are unchanged");
         }
         return Ok(sha256);
     }
     match texts.compile(config) {
+        Ok(_) if two_people && approved.as_ref() != Some(&sha256) => {
+            tracing::warn!(
+                policy_sha256 = sha256,
+                "map and policy have changed and WAIT FOR TWO PEOPLE: stepgate policy approve HASH; the old rules stay"
+            );
+            if let Err(error) = desk.propose_policy(&sha256).await {
+                tracing::error!(%error, "what waits could not be recorded");
+            }
+        }
+        Ok(_) if two_people && two_person::keep(config, &texts).is_err() => {
+            tracing::error!(
+                "the approved policy cannot be kept in the data directory; the rules in force stay"
+            );
+        }
         Ok(rules) => match gate.set_rules(Arc::new(rules)).await {
             Ok(()) => tracing::info!(policy_sha256 = sha256, "map and policy loaded"),
             Err(error) => tracing::error!(%error, "map and policy not loaded; the rules in force stay"),

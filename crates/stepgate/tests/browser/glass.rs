@@ -1,5 +1,7 @@
 //! Break-glass: asked for at a terminal, opened by a passkey in Chromium, gone by with psql.
 
+use std::process::Stdio;
+
 use serde_json::json;
 
 use super::driver::{Script, url};
@@ -35,18 +37,16 @@ fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed
 
     let mut psql = world.psql(&dana);
     waits(&world, &mut psql, &dana, "select ssn from customers order by id limit 3;");
-    let glass = std::thread::scope(|scope| {
-        let asked = scope.spawn(|| run(&ask, ""));
-        stepgate_testkit::until("the ceremony", SOON, || {
-            run(&["break-glass", "ls"], "").text().contains("asked")
-        })
-        .unwrap();
-        script.tell(json!({"reason": "the shop is down"}));
-        let opened = script.hear();
-        let said = asked.join().unwrap().ok().unwrap();
-        assert!(said.contains("open until") && said.contains("for psql from 127.0.0.1"), "{said}");
-        opened["opened"].as_str().unwrap().to_owned()
-    });
+    let mut command = world.gate.command();
+    command.args(ask).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let asked = command.spawn().unwrap();
+    let waits_for = || run(&["break-glass", "ls"], "").text().contains("asked");
+    stepgate_testkit::until("the ceremony", SOON, waits_for).unwrap();
+    script.tell(json!({"reason": "the shop is down"}));
+    let glass = script.hear()["opened"].as_str().unwrap().to_owned();
+    let said = asked.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success() && text.contains("for psql from 127.0.0.1"), "{text}");
     // Unasked, however much it is; what changes who may do what is denied as ever.
     passes(&mut psql, "select ssn from customers order by id;");
     passes(&mut psql, "copy (select email from customers order by id limit 2) to stdout;");
