@@ -135,7 +135,7 @@ impl Desk {
                 shelf.keep_only(|_| false);
             }
         }
-        let shelf = shelf.filter(|_| keeps);
+        let shelf = shelf.filter(|_| keeps).map(Arc::new);
         for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;
         }

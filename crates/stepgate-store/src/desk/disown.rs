@@ -80,7 +80,7 @@ impl Inner {
             state.conclude(ended, entry.waiters, reason, Remembered::default());
         }
         drop(state);
-        self.forget(request);
+        self.forget(request).await;
         self.tell(request);
         Ok(())
     }

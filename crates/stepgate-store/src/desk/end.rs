@@ -250,7 +250,7 @@ impl Inner {
                     );
                 }
                 drop(state);
-                self.forget(*request);
+                self.forget(*request).await;
                 self.tell(*request);
             }
         }

@@ -38,7 +38,7 @@ pub(super) struct Inner {
     pub(super) methods: RwLock<Methods>,
     pub(super) changed: broadcast::Sender<RequestId>,
     /// Where open requests are kept, if they are.
-    pub(super) shelf: Option<Shelf>,
+    pub(super) shelf: Option<Arc<Shelf>>,
     pub(super) caps: Mutex<Caps>,
     /// Ends sessions of which their person says that they are not theirs; set by who has the sessions.
     pub(super) end_session: OnceLock<EndSession>,
