@@ -200,6 +200,11 @@ impl Desk {
         self.0.methods.write().unwrap_or_else(PoisonError::into_inner).connect(method, channel);
     }
 
+    /// Messages of a method do not leave any more.
+    pub fn disconnect(&self, method: Method) {
+        self.0.methods.write().unwrap_or_else(PoisonError::into_inner).disconnect(method);
+    }
+
     /// A key for keyed hashes of a method's own, such as codes that are sent.
     #[must_use]
     pub fn method_key(&self, method: Method) -> Zeroizing<[u8; 32]> {

@@ -11,6 +11,7 @@ use stepgate_store::{Desk, Log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use super::factors::Channels;
 use super::{hardening, notify, two_person};
 use crate::config::{self, Config};
 use crate::failure::Failure;
@@ -75,6 +76,7 @@ struct New {
     config: Config,
     settings: Settings,
     encryption: Encryption,
+    channels: Channels,
 }
 
 /// One that is not, by the hash of its text.
@@ -90,7 +92,8 @@ fn read(file: &Path) -> Result<New, Rejected> {
         let config = Config::parse(file, &text)?;
         let (tls, encryption) = super::certificates(&config)?;
         let settings = Settings { databases: upstreams::all(&config)?, limits: config.limits, tls };
-        Ok(New { config, settings, encryption })
+        let channels = Channels::open(&config.senders)?;
+        Ok(New { config, settings, encryption, channels })
     };
     all().map_err(|failure| rejected(&text, failure))
 }
@@ -120,11 +123,12 @@ async fn configuration(
             return None;
         }
     };
-    let New { config, settings, encryption: for_people } = new;
+    let New { config, settings, encryption: for_people, channels } = new;
     hardening::enough_files(&config.limits);
     match gate.reconfigure(settings, loaded(&config)).await {
         Ok(closed) => {
             encryption.send_replace(for_people);
+            channels.connect(desk);
             desk.set_break_glass(config.break_glass.clone());
             desk.set_two_person(config.two_person.clone());
             tracing::info!(config_sha256 = config.sha256, "configuration, certificates and passwords loaded");
@@ -187,6 +191,13 @@ async fn look(
     let sha256 = texts.sha256();
     let (in_force, approved) = (gate.rules().sha256() == sha256, desk.approved_policy());
     let two_people = config.two_person.is_some();
+    if two_people && in_force && approved.is_none() {
+        // Switched on just now: what is in force counts as approved, also for the next start.
+        two_person::keep(config, &texts)?;
+        if let Err(error) = desk.first_policy(&sha256).await {
+            tracing::error!(%error, "that the policy in force counts as approved could not be recorded");
+        }
+    }
     let comes_now = two_people && !in_force && approved.as_ref() == Some(&sha256);
     if sha256 == seen && !comes_now {
         if asked {
