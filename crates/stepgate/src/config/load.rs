@@ -435,6 +435,36 @@ audit: {ordinary: buffered}
     }
 
     #[test]
+    fn break_glass_and_two_people_are_off_unless_configured_and_half_an_hour_is_the_most() {
+        let config = parse(GOOD).unwrap();
+        assert!(config.break_glass.is_none() && config.two_person.is_none());
+        let glass = |text: &str| parse(&format!("{GOOD}break_glass: {text}\n"));
+        let read = glass("{groups: [on-call], reviewers: [security], lifts: [denied]}").unwrap();
+        let read = read.break_glass.unwrap();
+        assert_eq!(
+            (read.most, read.lifts.denied, read.lifts.control),
+            (stepgate_approval::MAX_GLASS, true, false)
+        );
+        for (wrong, says) in [
+            ("{groups: [on-call]}", "break_glass.reviewers is missing"),
+            ("{groups: [], reviewers: [security]}", "break_glass.groups names none"),
+            ("{groups: [on-call], reviewers: [security], for: 31m}", "at most 30m"),
+            ("{groups: [on-call], reviewers: [security], for: 0s}", "at most 30m"),
+            ("{groups: [on-call], reviewers: [security], lifts: [all]}", "takes denied and control"),
+            ("{groups: on-call, reviewers: [security]}", "break_glass.groups must be a list"),
+            ("{groups: [on-call], reviewers: [security], self: true}", "unknown key break_glass.self"),
+        ] {
+            let text = glass(wrong).unwrap_err();
+            assert!(text.contains(says), "{wrong}: {text}");
+        }
+        let two = |groups: &str| {
+            parse(&GOOD.replace("policies: {map", &format!("policies: {{two_person: {groups}, map")))
+        };
+        assert_eq!(two("[data-owners]").unwrap().two_person.unwrap().len(), 1);
+        assert!(two("[]").unwrap_err().contains("policies.two_person names none"));
+    }
+
+    #[test]
     fn without_tls_the_gate_listens_on_loopback_only() {
         let plain = GOOD.replace("tls: {cert: cert.pem, key: key.pem}\n", "");
         assert!(parse(&plain).is_ok());
