@@ -234,26 +234,24 @@ impl Inner {
             });
             self.log.append(events.collect(), Vec::new()).await?;
             for (request, outcome, by) in some {
-                let mut state = self.state();
-                if let Some(entry) = state.open.remove(request) {
-                    let ask = entry.open.ask();
-                    if *outcome == Outcome::Expired && entry.open.approvers().is_empty() {
-                        let (asker, now) = (ask.asker().clone(), self.clock.now());
-                        let (approval, address) = (ask.terms.approval.clone(), ask.address);
-                        state.ignored.expired(&asker, &approval, address, now);
-                    }
-                    state.conclude(
-                        entry.open.end(*outcome, by.clone()),
-                        entry.waiters,
-                        None,
-                        Remembered::default(),
-                    );
-                }
-                drop(state);
+                self.ended(*request, *outcome, by.clone());
                 self.forget(*request).await;
                 self.tell(*request);
             }
         }
         Ok(())
+    }
+
+    /// Its record is on disk: now it has ended.
+    fn ended(&self, request: RequestId, outcome: Outcome, by: Option<PersonName>) {
+        let mut state = self.state();
+        let Some(entry) = state.open.remove(&request) else { return };
+        let ask = entry.open.ask();
+        if outcome == Outcome::Expired && entry.open.approvers().is_empty() {
+            let (asker, now) = (ask.asker().clone(), self.clock.now());
+            let (approval, address) = (ask.terms.approval.clone(), ask.address);
+            state.ignored.expired(&asker, &approval, address, now);
+        }
+        state.conclude(entry.open.end(outcome, by), entry.waiters, None, Remembered::default());
     }
 }
