@@ -11,11 +11,10 @@ use serde::Deserialize;
 use serde_json::json;
 use stepgate_store::{GlassError, GlassWish};
 use stepgate_types::GrantId;
-use zeroize::Zeroizing;
 
 use crate::api::{Api, json_body};
 use crate::caller::Caller;
-use crate::presented::{Given, method, unreadable};
+use crate::presented::{Given, method};
 use crate::problem::Problem;
 
 /// What somebody asks to be let do.
@@ -47,10 +46,7 @@ struct Proven {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Review {
     pub(crate) comment: String,
-    #[serde(default)]
-    pub(crate) code: Option<Zeroizing<String>>,
-    #[serde(default)]
-    pub(crate) proof: Option<Given>,
+    pub(crate) proof: Given,
 }
 
 /// An id in an address.
@@ -138,13 +134,7 @@ pub(crate) async fn reviewed(
     glass: GrantId,
     review: Review,
 ) -> Result<(), Problem> {
-    let given = match (review.code, review.proof) {
-        // Which of the two is meant would be a guess.
-        (Some(_), Some(_)) => return Err(unreadable()),
-        (None, given) => given.unwrap_or_default(),
-        (Some(code), None) => Given::code(code),
-    };
-    let (name, presented) = (&caller.person.name, given.presented()?);
+    let (name, presented) = (&caller.person.name, review.proof.presented()?);
     Ok(api.parts.desk.review_glass(glass, name, &review.comment, presented, caller.source()).await?)
 }
 

@@ -313,16 +313,19 @@ async fn glasses(world: &World) {
     assert_eq!(opened.json()["state"], "open", "{}", opened.body);
     assert_eq!(post(path, &omar, wish).await.error(), "not_reviewed");
     let reviewed = async |token: &str, body: Value| post(&of("review"), token, body).await;
-    assert_eq!(reviewed(&dana, json!({"comment": "x", "code": "1"})).await.error(), "still_open");
+    assert_eq!(reviewed(&dana, json!({"comment": "x", "proof": {"code": "1"}})).await.error(), "still_open");
     assert_eq!(post(&of("end"), &omar, json!({})).await.json()["state"], "to-review");
     assert_eq!(world.get(path, &dana).await.json()[0]["state"], "to-review");
-    assert_eq!(reviewed(&omar, json!({"comment": "x", "code": "1"})).await.error(), "own");
-    assert_eq!(reviewed(&dana, json!({"comment": "", "code": "1"})).await.error(), "reason_required");
+    assert_eq!(reviewed(&omar, json!({"comment": "x", "proof": {"code": "1"}})).await.error(), "own");
+    assert_eq!(
+        reviewed(&dana, json!({"comment": "", "proof": {"code": "1"}})).await.error(),
+        "reason_required"
+    );
     assert_eq!(
         reviewed(&dana, json!({"comment": "x", "proof": {"code": "000000"}})).await.error(),
         "wrong_code"
     );
-    let done = reviewed(&dana, json!({"comment": "in order", "code": world.code("dana")})).await;
+    let done = reviewed(&dana, json!({"comment": "in order", "proof": {"code": world.code("dana")}})).await;
     assert_eq!(done.json()["state"], "reviewed", "{}", done.body);
     world.clock.advance(Duration::from_secs(30));
     // A policy that waits for two of the analysts.
@@ -338,7 +341,8 @@ async fn glasses(world: &World) {
         [(&dana, "dana", "proposed"), (&dana, "dana", "proposed"), (&eve, "eve", "approved")]
     {
         world.clock.advance(Duration::from_secs(30));
-        let said = post(&to, token, json!({"code": world.code(person)})).await;
+        let code = json!({"code": world.code(person)});
+        let said = post(&to, token, if person == "eve" { json!({"proof": code}) } else { code }).await;
         assert_eq!(said.json()["state"], state, "{}", said.body);
         assert_eq!(world.get("/api/v1/policies", token).await.status, 200);
     }

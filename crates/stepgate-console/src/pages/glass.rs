@@ -13,6 +13,7 @@ use super::{Turned, layout, passkey, text};
 use crate::api::Api;
 use crate::break_glass::{self, Review};
 use crate::caller::{Caller, Visitor};
+use crate::presented::Given;
 use crate::problem::Problem;
 
 /// `GET /break-glass`.
@@ -124,7 +125,7 @@ pub(crate) async fn review(
     let form = visitor.form(&headers, &body)?;
     let (caller, glass) = (visitor.caller(), break_glass::id(&glass)?);
     let comment = form.get("comment").unwrap_or_default().to_owned();
-    let review = Review { comment, code: form.code(), proof: None };
+    let review = Review { comment, proof: Given::code(form.code().unwrap_or_default()) };
     let reviewed = break_glass::reviewed(&api, caller, glass, review).await;
     Ok(done(&api, caller, reviewed))
 }

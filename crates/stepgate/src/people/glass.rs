@@ -76,6 +76,6 @@ pub(crate) fn end(id: GrantId, who: &AsArgs) -> Result<(), Failure> {
 pub(crate) fn review(id: GrantId, comment: &str, who: &AsArgs) -> Result<(), Failure> {
     let api = Api::of(who)?;
     let code = secret::read(&Source::Ask { prompt: "Code: ", twice: false })?;
-    api.post(&format!("{PATH}/{id}/review"), &json!({"comment": comment, "code": *code}))?;
+    api.post(&format!("{PATH}/{id}/review"), &json!({"comment": comment, "proof": {"code": *code}}))?;
     output::print_line(&format!("{id}: reviewed"))
 }

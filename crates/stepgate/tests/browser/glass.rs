@@ -40,7 +40,7 @@ fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed
     let mut command = world.gate.command();
     command.args(ask).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let asked = command.spawn().unwrap();
-    let waits_for = || run(&["break-glass", "ls"], "").text().contains("asked");
+    let waits_for = || run(&["break-glass", "ls", "--as", "dana"], "").text().contains("asked");
     stepgate_testkit::until("the ceremony", SOON, waits_for).unwrap();
     script.tell(json!({"reason": "the shop is down"}));
     let glass = script.hear()["opened"].as_str().unwrap().to_owned();
@@ -62,7 +62,7 @@ fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed
     passes(&mut psql, "begin;");
     passes(&mut psql, "declare c cursor for select ssn from customers order by id;");
     passes(&mut psql, "fetch 5 from c;");
-    let ended = run(&["break-glass", "end", &glass], "").ok().unwrap();
+    let ended = run(&["break-glass", "end", &glass, "--as", "dana"], "").ok().unwrap();
     assert!(ended.contains("over"), "{ended}");
     psql.send("fetch 5 from c;").unwrap();
     let request = held(&mut psql);
