@@ -7,6 +7,7 @@
 
 mod api;
 mod asks;
+mod break_glass;
 mod caller;
 mod codes;
 mod devices;
@@ -22,6 +23,7 @@ pub mod oidc;
 mod origin;
 mod pages;
 mod passwords;
+mod policies;
 mod presented;
 mod problem;
 mod rates;

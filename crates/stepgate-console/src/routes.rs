@@ -6,8 +6,11 @@ use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
-use crate::pages::{assets, enrol, inbox, login as entrance, message, oidc, provider, request};
-use crate::{asks, codes, devices, document, events, factors, grants, login, passwords, requests};
+use crate::pages::{assets, enrol, glass, inbox, login as entrance, message, oidc, provider, request};
+use crate::{
+    asks, break_glass, codes, devices, document, events, factors, grants, login, passwords, policies,
+    requests,
+};
 
 /// A way in.
 pub(crate) struct Route {
@@ -59,6 +62,14 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/requests/{id}/not-me", asks::not_me),
         get("/api/v1/grants", grants::list),
         post("/api/v1/grants/{id}/revoke", grants::revoke),
+        get("/api/v1/break-glass", break_glass::list),
+        post("/api/v1/break-glass", break_glass::ask),
+        post("/api/v1/break-glass/{id}/challenge", break_glass::challenge),
+        post("/api/v1/break-glass/{id}/open", break_glass::open),
+        post("/api/v1/break-glass/{id}/end", break_glass::end),
+        post("/api/v1/break-glass/{id}/review", break_glass::review),
+        get("/api/v1/policies", policies::list),
+        post("/api/v1/policies/{id}/approve", policies::approve),
         get("/api/v1/challenges", devices::waiting),
         post("/api/v1/challenges", factors::challenge),
         get("/api/v1/factors", factors::list),
@@ -88,6 +99,9 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/r/{id}/send", message::send)),
         page(post("/r/{id}/sent", message::sent)),
         page(post("/grants/{id}/revoke", inbox::revoke)),
+        page(get("/break-glass", glass::show)),
+        page(post("/break-glass/{id}/end", glass::end)),
+        page(post("/break-glass/{id}/review", glass::review)),
         page(get("/enrol", enrol::show)),
         page(post("/enrol/totp", enrol::begin_totp)),
         page(post("/enrol/totp/confirm", enrol::confirm_totp)),

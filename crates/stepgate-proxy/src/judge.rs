@@ -5,6 +5,7 @@ mod asking;
 mod buckets;
 mod estimate;
 mod failing;
+mod glass;
 mod known;
 mod merged;
 mod metering;
@@ -356,8 +357,14 @@ impl Case<'_> {
                 let verdict = self.permit("forward", None, None).await?;
                 self.limited(verdict, None).await
             }
-            Action::StepUp | Action::Approve => self.step_up(approved).await,
-            Action::Deny => self.deny_unless_ahead().await,
+            Action::StepUp | Action::Approve => match self.permit_by_glass(approved).await? {
+                Some(verdict) => Ok(verdict),
+                None => self.step_up(approved).await,
+            },
+            Action::Deny => match self.permit_by_glass(approved).await? {
+                Some(verdict) => Ok(verdict),
+                None => self.deny_unless_ahead().await,
+            },
         }
     }
 

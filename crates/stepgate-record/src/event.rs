@@ -1,6 +1,7 @@
 //! What is recorded. Every event is a variant; nothing in any of them can hold a literal, a parameter or
 //! a row of a statement.
 
+mod break_glass;
 mod drift;
 mod evidence;
 mod identity;
@@ -11,6 +12,7 @@ mod statement;
 use serde::{Deserialize, Serialize};
 use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Strength, Use, Who};
 
+pub use break_glass::{GlassEnded, GlassOpened, GlassReminded, GlassReviewed, GlassUsed};
 pub use drift::Drift;
 pub use evidence::{
     AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
@@ -560,6 +562,32 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         map_sha256: Option<String>,
     },
+    /// Map or policy were changed, and wait until two people have approved exactly this.
+    #[serde(rename = "policy.proposed")]
+    PolicyProposed {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+    },
+    /// One of them has.
+    #[serde(rename = "policy.voted")]
+    PolicyVoted {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+        /// Who.
+        person: Who,
+    },
+    /// Two have, or the gate began with it when nothing had been approved.
+    #[serde(rename = "policy.approved")]
+    PolicyApproved {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+    },
+    /// What was kept of the policy that was approved last is not what was approved.
+    #[serde(rename = "policy.tampered")]
+    PolicyTampered {
+        /// SHA-256 (hex) of what was approved.
+        policy_sha256: String,
+    },
     /// Map or policy failed to load; the old ones stay in force.
     #[serde(rename = "policy.rejected")]
     PolicyRejected {
@@ -680,6 +708,21 @@ pub enum Event {
         /// To whom.
         to: Who,
     },
+    /// Somebody broke the glass.
+    #[serde(rename = "break_glass.opened")]
+    BreakGlassOpened(Box<GlassOpened>),
+    /// A statement passes by that.
+    #[serde(rename = "break_glass.used")]
+    BreakGlassUsed(GlassUsed),
+    /// It is over.
+    #[serde(rename = "break_glass.ended")]
+    BreakGlassEnded(GlassEnded),
+    /// It still waits to be reviewed.
+    #[serde(rename = "break_glass.reminded")]
+    BreakGlassReminded(GlassReminded),
+    /// It was reviewed.
+    #[serde(rename = "break_glass.reviewed")]
+    BreakGlassReviewed(GlassReviewed),
     /// A grant has come to its end by itself. What it was used for stands in `grant` of `statement.decided`.
     #[serde(rename = "grant.expired")]
     GrantExpired {

@@ -69,8 +69,9 @@ pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, 
 pub use delegations::Loan;
 pub use desk::{
     Answer, AuthenticatorInfo, Block, Caps, Challenged, Comment, Conditions, Deferred, Desk, DeskError, End,
-    EndSession, Enrol, EnrolError, GrantInfo, History, Left, MethodInfo, Need, OverBudget, Part, Presented,
-    Progress, RequestInfo, Shown, ShownParameter, VerifyError, Waiting, WaitingChallenge,
+    EndSession, Enrol, EnrolError, GlassError, GlassInfo, GlassWish, GrantInfo, History, Left, MethodInfo,
+    Need, OverBudget, Part, PolicyInfo, Presented, Progress, RequestInfo, Shown, ShownParameter, VerifyError,
+    Waiting, WaitingChallenge,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};

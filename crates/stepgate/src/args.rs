@@ -1,8 +1,10 @@
 //! The command line, as clap reads it.
 
+mod approve;
 mod audit;
 mod cases;
 mod device;
+mod glass;
 mod map;
 mod policy;
 mod replay;
@@ -14,11 +16,13 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stepgate_approval::Method;
 use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
 
+pub(crate) use approve::ApprovePolicyArgs;
 pub(crate) use audit::{
     AuditCommand, ExportFormat, FilterArgs, ReportArgs, ReportCommand, ReportFormat, SinkCommand,
 };
 
 pub(crate) use device::{DeviceCommand, EnrollDevice};
+pub(crate) use glass::{GlassArgs, GlassCommand};
 pub(crate) use map::{DiffArgs, LintArgs, MapCommand, ScanArgs, ScanFormat, TargetArgs};
 
 pub(crate) use cases::{Form, SimulateArgs, StageArgs, TestArgs};
@@ -105,6 +109,11 @@ pub(crate) enum Command {
     /// Grants: remembered approvals
     #[command(subcommand, after_help = "Example:\n  stepgate grant ls -o json")]
     Grant(GrantCommand),
+    /// Let yourself through in an emergency, by a passkey; somebody else reviews it
+    #[command(
+        after_help = "Examples:\n  stepgate break-glass --as dana --reason \"the shop is down\" --for 20m\n  stepgate break-glass ls\n  stepgate break-glass review 0123456789abcdef --comment \"in order\" --as omar\n\nOnly where the configuration says who may, and with a passkey that was enrolled beforehand. Everybody who is notified\nhears of it, every statement is recorded, and until somebody else has reviewed it there is no other."
+    )]
+    BreakGlass(GlassArgs),
     /// Sessions of the running gate (operator)
     #[command(subcommand, after_help = "Example:\n  stepgate session ls")]
     Session(SessionCommand),

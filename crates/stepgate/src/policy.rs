@@ -15,7 +15,7 @@ use stepgate_policy::{Decision, Why};
 
 use crate::args::{PolicyCommand, SchemaOf};
 use crate::failure::Failure;
-use crate::{lint, output};
+use crate::{lint, output, people};
 
 /// Does what it says.
 pub(crate) fn run(config: &Path, command: &PolicyCommand) -> Result<(), Failure> {
@@ -27,6 +27,7 @@ pub(crate) fn run(config: &Path, command: &PolicyCommand) -> Result<(), Failure>
         PolicyCommand::Simulate(args) => simulate::run(config, args),
         PolicyCommand::Test(args) => test::run(config, args),
         PolicyCommand::Schema { of } => output::print_line(schema(*of).trim_end()),
+        PolicyCommand::Approve(args) => people::approve_policy(args),
     }
 }
 

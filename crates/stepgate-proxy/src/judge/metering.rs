@@ -142,6 +142,14 @@ impl Limited {
         self.counts.iter().filter_map(|(_, account)| account.as_ref()).for_each(|account| account.renew(now));
     }
 
+    /// From here on it goes by a broken glass, as long as that is open.
+    pub(super) fn goes_by_glass(&mut self, glass: GrantId, block: &Block) {
+        self.account = Some(Account::of(glass, block));
+        self.meter.goes_by(Some(block.in_force.clone()));
+        self.begin_anew(Limit::NONE);
+        self.meter.refill(Limit::NONE);
+    }
+
     /// Gets a block of the grant that it draws on.
     fn refill(&mut self, block: Limit) {
         let (own, has) = (self.own_left(), self.meter.left());
@@ -164,13 +172,31 @@ impl Case<'_> {
         verdict: Verdict,
         block: Option<(GrantId, &Block)>,
     ) -> Result<Verdict, LogError> {
-        let own = self.decision.limit;
+        self.limited_by(self.decision.limit, self.counts(), verdict, block).await
+    }
+
+    /// The same by a broken glass: nothing but that limits it.
+    pub(super) async fn by_glass_alone(
+        &self,
+        verdict: Verdict,
+        glass: GrantId,
+        block: &Block,
+    ) -> Result<Verdict, LogError> {
+        self.limited_by(Limit::NONE, Vec::new(), verdict, Some((glass, block))).await
+    }
+
+    async fn limited_by(
+        &self,
+        own: Limit,
+        counts: Vec<(Metered, Option<Arc<Counted>>)>,
+        verdict: Verdict,
+        block: Option<(GrantId, &Block)>,
+    ) -> Result<Verdict, LogError> {
         // By a grant that limits nothing as well: whoever revokes it stops what runs by it.
         if !self.decision.is_limited() && block.is_none() {
             return Ok(verdict);
         }
         let left = block.map_or(own, |(_, block)| left(own, block));
-        let counts = self.counts();
         let nothing = |metered: &Metered| {
             Arc::new(Allowance::new(metered.limit, 0, BTreeMap::new(), &Hashes::default()))
         };
@@ -270,6 +296,9 @@ impl Case<'_> {
             Err(more) => return Ok(more),
         };
         let wanted = self.wanted_beyond(&beyond);
+        if self.goes_on_by_glass(limited).await? {
+            return Ok(More::GoesOn);
+        }
         for _ in 0..TRIES {
             let Some(grant) = self.judge.gate.desk.grant_for_more(&wanted) else { break };
             if self.goes_on_by(limited, grant, None, false).await? {
@@ -380,7 +409,12 @@ impl Case<'_> {
         Ok(true)
     }
 
-    fn goes_on(&self, limited: &Limited, request: Option<RequestId>, grant: Option<GrantId>) -> Event {
+    pub(super) fn goes_on(
+        &self,
+        limited: &Limited,
+        request: Option<RequestId>,
+        grant: Option<GrantId>,
+    ) -> Event {
         let statement = limited.meter.number();
         Event::LimitExtended { session: self.judge.session, statement, request, grant }
     }

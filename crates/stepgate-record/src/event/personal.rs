@@ -3,8 +3,8 @@
 use stepgate_types::{Commit, SubjectKind, Who};
 
 use super::{
-    Account, AuditRead, Event, ExportSealed, Membership, MintedPassword, ProviderLogin, Pruned, Shredded,
-    Sink,
+    Account, AuditRead, Event, ExportSealed, GlassEnded, GlassReviewed, Membership, MintedPassword,
+    ProviderLogin, Pruned, Shredded, Sink,
 };
 
 /// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
@@ -101,6 +101,7 @@ macro_rules! each {
             | Event::FactorFailed { person, .. }
             | Event::StepupVoted { person, .. }
             | Event::LimitCounted { person, .. }
+            | Event::PolicyVoted { person, .. }
             | Event::LimitReached { person, .. }
             | Event::PassIssued { person, .. }
             | Event::ChallengeShown { to: person, .. } => f(Person, person),
@@ -112,6 +113,20 @@ macro_rules! each {
                 f(Person, person);
                 client.into_iter().for_each(|client| f(Client, client));
                 network.into_iter().for_each(|network| f(Address, network));
+            }
+            Event::BreakGlassOpened(opened) => {
+                f(Person, &$($mut)? opened.person);
+                f(Client, &$($mut)? opened.client);
+                f(Address, &$($mut)? opened.network);
+                f(Reason, &$($mut)? opened.reason);
+            }
+            Event::BreakGlassEnded(GlassEnded { by, operator, .. }) => {
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::BreakGlassReviewed(GlassReviewed { by, comment, .. }) => {
+                f(Person, by);
+                f(Reason, comment);
             }
             Event::GrantRevoked { by, operator, .. } => {
                 by.into_iter().for_each(|by| f(Person, by));
@@ -172,12 +187,17 @@ macro_rules! each {
             | Event::GrantDebited { .. }
             | Event::GrantCredited { .. }
             | Event::GrantExpired { .. }
+            | Event::BreakGlassUsed(_)
+            | Event::BreakGlassReminded(_)
             | Event::LimitExtended { .. }
             | Event::LimitEnforced { .. }
             | Event::PassConsumed { .. }
             | Event::PassLapsed { .. }
             | Event::PolicyLoaded { .. }
             | Event::PolicyRejected { .. }
+            | Event::PolicyProposed { .. }
+            | Event::PolicyApproved { .. }
+            | Event::PolicyTampered { .. }
             | Event::ConfigLoaded { .. }
             | Event::ConfigRejected { .. }
             | Event::LabelsBound { .. }

@@ -57,6 +57,10 @@ const OTHERS: &str = r#"
 {"type":"grant.revoked","grant":"G","by":"lee"}
 {"type":"policy.loaded","policy_sha256":"cd","rules":4,"columns":12}
 {"type":"policy.rejected","policy_sha256":"cd"}
+{"type":"policy.proposed","policy_sha256":"cd"}
+{"type":"policy.voted","policy_sha256":"cd","person":"dana"}
+{"type":"policy.approved","policy_sha256":"cd"}
+{"type":"policy.tampered","policy_sha256":"cd"}
 {"type":"config.loaded","config_sha256":"ce","databases":2}
 {"type":"config.rejected","config_sha256":"ce"}
 {"type":"label.bound","database":"app","columns":12}
@@ -76,6 +80,12 @@ const OTHERS: &str = r#"
 {"type":"stepup.ended","request":"7K4M-9QXD","outcome":"denied","by":"lee","reason_hmac":null,"reason":"use the extract"}
 {"type":"stepup.challenge_shown","request":"7K4M-9QXD","to":"lee"}
 {"type":"grant.expired","grant":"G"}
+{"type":"break_glass.opened","grant":"G","person":"dana","database":"app","client":"psql","network":"192.0.2.7","reason":"outage","authenticator":"passkey-3f9a12bc","canonical_sha256":"ef","expires_us":1795318325000009,"lifts":["denied"]}
+{"type":"break_glass.opened","grant":"G","person":"dana","database":null,"client":"psql","network":"192.0.2.7","reason":"outage","authenticator":"passkey-3f9a12bc","canonical_sha256":"ef","expires_us":1795318325000009}
+{"type":"break_glass.used","grant":"G","session":"S","statement":6}
+{"type":"break_glass.ended","grant":"G","why":"expired","uses":3,"by":null}
+{"type":"break_glass.reminded","grant":"G"}
+{"type":"break_glass.reviewed","grant":"G","by":"lee","comment":"in order"}
 {"type":"audit.exported","records":3,"export":{"filter":"{}","format":"csv","id":"ab","redacted":true},"operator":"uid:1000"}
 {"type":"audit.export_sealed","export":"ab","manifest_sha256":"cd","signed":true}
 {"type":"audit.read","how":"search","filter":"{}","records":3,"operator":"uid:1000"}

@@ -29,6 +29,8 @@ pub(super) struct Replay {
     /// From where those were asked.
     places: BTreeMap<RequestId, Option<IpAddr>>,
     running: BTreeMap<SessionId, BTreeSet<u64>>,
+    /// The latest time of any record: the clock may have been set back since.
+    latest: Timestamp,
 }
 
 impl Replay {
@@ -36,7 +38,8 @@ impl Replay {
         let (state, joiner) = (State::default(), Joiner::default());
         let (open, places, running) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (about, kept) = (BTreeMap::new(), BTreeMap::new());
-        Self { state, names, joiner, open, about, kept, places, running }
+        let latest = Timestamp::from_micros(0);
+        Self { state, names, joiner, open, about, kept, places, running, latest }
     }
 
     /// Reads the next record.
@@ -64,8 +67,14 @@ impl Replay {
         }
     }
 
+    /// The latest time of any record.
+    pub(super) const fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
     /// Takes the next record in.
     fn take(&mut self, record: &Record) {
+        self.latest = self.latest.max(record.at);
         match &record.event {
             Event::StepupRequested { request, address, canonical_sha256, opened_by, .. } => {
                 self.about.insert(*request, About::of(canonical_sha256));
@@ -174,7 +183,11 @@ impl Replay {
                     }
                 }
             }
-            other => self.take_statement(other),
+            other => {
+                self.state.take_glass(other, record.at, &self.names);
+                self.state.policies.take(other, |who| self.names.person(who));
+                self.take_statement(other);
+            }
         }
     }
 

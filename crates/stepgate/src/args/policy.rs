@@ -50,6 +50,11 @@ pub(crate) enum PolicyCommand {
         after_help = "Examples:\n  stepgate policy test\n  stepgate policy test --policy new.yaml --map map.yaml --schema schema.sql cases.yaml --junit out.xml\n\nExit status 1 where a case is decided otherwise. A case that does not say when is on a Wednesday at noon, UTC."
     )]
     Test(TestArgs),
+    /// Approve a changed map and policy by their exact hash, where two people have to
+    #[command(
+        after_help = "Examples:\n  stepgate policy approve --as olga         (lists what waits)\n  stepgate policy lint                      (prints the hash of the files that you have read)\n  stepgate policy approve HASH --as olga\n\nA code of your authenticator is asked for."
+    )]
+    Approve(super::ApprovePolicyArgs),
 }
 
 /// The files that have a schema.

@@ -93,6 +93,7 @@ pub(crate) enum Operator {
     RequestShow {
         request: RequestId,
     },
+    GlassList {},
     GrantList {},
     GrantRevoke {
         grant: GrantId,

@@ -140,6 +140,12 @@ pub(crate) async fn execute(
             row(out, serde_json::to_value(info).unwrap_or_default()).await?;
             Ok(None)
         }
+        Operator::GlassList {} => {
+            for glass in store.desk.glasses(None) {
+                row(out, serde_json::to_value(glass).unwrap_or_default()).await?;
+            }
+            Ok(None)
+        }
         Operator::GrantList {} => {
             for grant in store.desk.grants() {
                 row(out, serde_json::to_value(grant).unwrap_or_default()).await?;
