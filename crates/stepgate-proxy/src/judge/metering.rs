@@ -571,6 +571,8 @@ impl Judge {
             return Ok(More::Ends(refusal::catalog_unknown()));
         };
         let Amount { rows, bytes, .. } = limited.meter.delivered();
+        // With the row that waits: rules on what was delivered are about it, too.
+        let (rows, bytes) = (rows.saturating_add(1), bytes.saturating_add(limited.next));
         who.delivered = Delivered { rows, bytes };
         who.purpose.clone_from(&limited.purpose);
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
