@@ -166,13 +166,13 @@ fn a_rule_on_what_was_delivered_is_a_limit_until_it_matches() {
     );
     let before = decide(&rules, &dana(), ssn());
     assert_eq!((before.action, before.rules.len()), (Action::Allow, 0));
-    assert_eq!(before.limit, Limit { rows: Some(500), bytes: None });
+    assert_eq!(before.limit, Limit::of(Some(500), None));
     let (action, approval) = before.beyond.unwrap();
     assert_eq!((action, approval.name.as_str()), (Action::StepUp, "self"));
 
     let delivered = |rows, bytes| Circumstances { delivered: Delivered { rows, bytes }, ..dana() };
     let half = decide(&rules, &delivered(200, 0), ssn());
-    assert_eq!(half.limit, Limit { rows: Some(300), bytes: None });
+    assert_eq!(half.limit, Limit::of(Some(300), None));
     let after = decide(&rules, &delivered(501, 0), ssn());
     assert_eq!((after.action, after.rules.as_slice()), (Action::StepUp, &["many".to_owned()][..]));
     assert!(after.limit.is_none());
@@ -193,7 +193,7 @@ fn where_a_rule_denies_once_so_much_is_delivered_nobody_is_asked_for_more() {
     );
     let decision = decide(&rules, &dana(), ssn());
     assert_eq!(decision.action, Action::Allow);
-    assert_eq!(decision.limit, Limit { rows: Some(50), bytes: Some((1 << 20) - 1) });
+    assert_eq!(decision.limit, Limit::of(Some(50), Some((1 << 20) - 1)));
     assert_eq!(decision.beyond, None);
     let delivered = Circumstances { delivered: Delivered { rows: 3, bytes: 1 << 20 }, ..dana() };
     assert_eq!(decide(&rules, &delivered, ssn()).action, Action::Deny);

@@ -156,11 +156,14 @@ impl Asked {
         if let Some(hint) = decision.hint {
             let _ = writeln!(out, "{hint}");
         }
-        if !decision.limit.is_none() {
+        if decision.is_limited() {
             let then = decision.beyond.as_ref().map_or("ends there".to_owned(), |(action, approval)| {
                 format!("then {action} by approval {}", approval.name)
             });
-            let _ = writeln!(out, "Delivers {}, {then}.", decision.limit);
+            let own = (!decision.limit.is_none()).then(|| decision.limit.to_string());
+            let meters = decision.meters.iter().map(|meter| format!("{} per {}", meter.limit, meter.per));
+            let all: Vec<_> = own.into_iter().chain(meters).collect();
+            let _ = writeln!(out, "Delivers {}, {then}.", all.join("; "));
         }
         let statements = self.statements(sql, facts);
         for (at, rules) in statements.iter().enumerate() {
