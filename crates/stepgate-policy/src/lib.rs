@@ -8,8 +8,10 @@
 //! around (module `truth`).
 
 mod approval_load;
+mod beforehand;
 mod bound;
 mod bucket;
+mod budget_load;
 mod case;
 mod case_load;
 mod condition;
@@ -22,6 +24,7 @@ mod explain_words;
 mod hangs;
 mod key;
 mod limit_load;
+mod listing;
 mod map;
 mod map_load;
 mod never;
@@ -40,6 +43,7 @@ mod profile_sketch;
 mod profile_subjects;
 mod profile_tally;
 mod read;
+mod recorded;
 mod report;
 mod risk;
 mod risk_load;
@@ -60,13 +64,18 @@ pub const MAP_SCHEMA: &str = include_str!("schema/map.json");
 /// JSON Schema (draft 2020-12) of the policy.
 pub const POLICY_SCHEMA: &str = include_str!("schema/policy.json");
 
+pub use beforehand::Unheld;
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
+pub use budget_load::Budget;
 pub use case::{Case, Past, PastEvent};
-pub use decision::{Approval, Circumstances, Decision, Delivered, Escalation, Remember, ScopePart, Touched};
+pub use decision::{
+    Approval, Circumstances, Decision, Delivered, Escalation, Metered, Remember, ScopePart, Touched,
+};
 pub use errors::{Errors, LoadError};
 pub use explain::{Clause, Holds, RuleExplained};
 pub use limit_load::parse_size;
+pub use listing::Listed;
 pub use map::{Entries, Map};
 pub use observe::{Scene, observe};
 pub use observe_origin::{Origin, OriginKey, Place, Places};
@@ -74,6 +83,10 @@ pub use observe_reach::Reach;
 pub use policy::InTransaction;
 pub use profile::{Deed, MAX_PROFILE_BYTES, Profile, Teaching, Verdict};
 pub use read::parse_duration;
+pub use recorded::{
+    Gap, Recorded, RecordedBucket, RecordedBy, RecordedColumn, RecordedDoubts, Replayed, Then,
+    recorded_column, recorded_comparison, recorded_relation,
+};
 pub use risk::{
     Counted, DormantAccount, FarSessions, ImpossibleTravel, InteractiveService, MAX_RISK, NewFactor,
     Repeated, RiskSettings, UnusualHour, VelocityLimit, Volume,

@@ -1,12 +1,13 @@
 use std::time::Duration;
 
-use stepgate_types::{Action, Limit};
+use stepgate_types::Action;
 
 use crate::case::Case;
 use crate::condition::{Condition, OnceDelivered};
+use crate::limit_load::Limits;
 use crate::risk::RiskSettings;
 use crate::sketch::Need;
-use crate::{Approval, LoadError};
+use crate::{Approval, Budget, LoadError};
 
 /// The policy's rules, checked against its approvals and the map.
 #[derive(Debug, Clone)]
@@ -25,6 +26,8 @@ pub(crate) struct Policy {
     pub(crate) unknown: UnknownRules,
     /// What signals weigh; `None`: nobody looks for any.
     pub(crate) risk: Option<RiskSettings>,
+    /// How often people are to be asked at most.
+    pub(crate) budget: Option<Budget>,
     /// What it is to decide, as it says itself.
     pub(crate) tests: Vec<Case>,
     /// What is right and may not be meant.
@@ -60,8 +63,8 @@ pub(crate) struct Rule {
     pub(crate) action: Action,
     /// Index into the policy's approvals; there where the action asks somebody, or a limit does.
     pub(crate) approval: Option<usize>,
-    /// What a statement may deliver before people are asked.
-    pub(crate) limit: Limit,
+    /// What may be delivered before people are asked.
+    pub(crate) limits: Limits,
     /// Whether it may stand in for the standing denial of `control`.
     pub(crate) names_control: bool,
 }

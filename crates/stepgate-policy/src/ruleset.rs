@@ -8,6 +8,7 @@ use stepgate_types::{ColumnName, is_wildcard};
 
 use crate::bound::{Alarm, Missing};
 use crate::condition::Condition;
+use crate::limit_load::Limits;
 use crate::map::Map;
 use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
@@ -23,6 +24,7 @@ pub struct Ruleset {
     map: Map,
     policy: Policy,
     sha256: String,
+    map_sha256: String,
 }
 
 impl Ruleset {
@@ -31,7 +33,7 @@ impl Ruleset {
     /// # Errors
     /// All that is wrong with either.
     pub fn load(map: (&str, &str), policy: (&str, &str)) -> Result<Self, Errors> {
-        let sha256 = sha256(map.1, policy.1);
+        let (sha256, map_sha256) = (sha256(map.1, policy.1), hex(&Sha256::digest(map.1)));
         let mut map_report = Report::new(map.0, map.1);
         let map = map_load::load(&mut map_report, map.1);
         let mut policy_report = Report::new(policy.0, policy.1);
@@ -39,9 +41,14 @@ impl Ruleset {
         let mut errors = map_report.into_errors();
         errors.extend(policy_report.into_errors());
         match (map, policy) {
-            (Some(map), Some(policy)) if errors.is_empty() => Ok(Self { map, policy, sha256 }),
+            (Some(map), Some(policy)) if errors.is_empty() => Ok(Self { map, policy, sha256, map_sha256 }),
             _ => Err(Errors::new(errors)),
         }
+    }
+
+    /// The compiled policy.
+    pub(crate) const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The map.
@@ -56,10 +63,25 @@ impl Ruleset {
         &self.sha256
     }
 
+    /// SHA-256 (hex) of the map's text.
+    #[must_use]
+    pub fn map_sha256(&self) -> &str {
+        &self.map_sha256
+    }
+
     /// Whether decisions are enforced (`mode: enforce`) or only recorded (`mode: monitor`).
     #[must_use]
     pub fn enforced(&self) -> bool {
         self.policy.enforced
+    }
+
+    /// Whether any rule limits subjects.
+    #[must_use]
+    pub fn limits_subjects(&self) -> bool {
+        let counts = |limits: &Limits| {
+            limits.statement.subjects.is_some() || limits.meters.iter().any(|(_, it)| it.subjects.is_some())
+        };
+        self.policy.rules.iter().any(|rule| counts(&rule.limits))
     }
 
     /// How long a statement waits on the open connection at most (`defaults.hold`).
@@ -278,7 +300,11 @@ fn sha256(map: &str, policy: &str) -> String {
     let mut both = Sha256::new();
     both.update(Sha256::digest(map));
     both.update(Sha256::digest(policy));
-    both.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+    hex(&both.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex

@@ -7,11 +7,25 @@ use clap::{Args, Subcommand, ValueEnum};
 use stepgate_policy::Signal;
 use stepgate_types::{GroupName, PersonName};
 
+use super::replay::{ReplayArgs, TuneArgs};
+
+use super::{SimulateArgs, TestArgs};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Check map and policy
     #[command(after_help = "Example:\n  stepgate policy lint")]
     Lint,
+    /// Try a policy on the recorded log: what it would have decided, and how often it would have asked
+    #[command(
+        after_help = "Example:\n  stepgate policy replay --since 30d --policy new.yaml --html replay.html\n\nNo statement's text is needed or shown. What a record cannot decide is counted as undecidable, never guessed."
+    )]
+    Replay(ReplayArgs),
+    /// Propose changes to the policy from the log, each as a diff with what it would have done
+    #[command(
+        after_help = "Example:\n  stepgate policy tune --since 90d\n\nNothing is proposed that would let through what people were asked about and did not approve."
+    )]
+    Tune(TuneArgs),
     /// Say which rules match a statement and why, and which miss it by how much
     #[command(
         after_help = "Examples:\n  stepgate policy explain --as dana --groups analysts 'select ssn from hr.employees'\n  stepgate policy explain --as etl --service --schema schema.sql --database shop -o json - < export.sql\n\nNothing runs. The catalog is that of the configured database, or of SQL files in a throwaway PostgreSQL (--schema)."
@@ -26,8 +40,21 @@ pub(crate) enum PolicyCommand {
         #[arg(value_enum, default_value_t)]
         of: SchemaOf,
     },
-    // Each of these is added with its own arguments: `test` and `simulate` (args/cases.rs), `replay` and `tune`
-    // (args/replay.rs).
+    /// What would become of a statement: rules, risk, decision, and what people would see
+    #[command(
+        after_help = "Examples:\n  stepgate policy simulate --as dana --groups analysts \"select ssn from hr.employees where id = 7\"\n  stepgate policy simulate --as dana --at 2026-07-06T03:00:00+02:00 --signals new_network -f report.sql\n\nNothing is run, asked or recorded."
+    )]
+    Simulate(Box<SimulateArgs>),
+    /// Decide cases, and compare with what is expected of them
+    #[command(
+        after_help = "Examples:\n  stepgate policy test\n  stepgate policy test --policy new.yaml --map map.yaml --schema schema.sql cases.yaml --junit out.xml\n\nExit status 1 where a case is decided otherwise. A case that does not say when is on a Wednesday at noon, UTC."
+    )]
+    Test(TestArgs),
+    /// Approve a changed map and policy by their exact hash, where two people have to
+    #[command(
+        after_help = "Examples:\n  stepgate policy approve --as olga         (lists what waits)\n  stepgate policy lint                      (prints the hash of the files that you have read)\n  stepgate policy approve HASH --as olga\n\nA code of your authenticator is asked for."
+    )]
+    Approve(super::ApprovePolicyArgs),
 }
 
 /// The files that have a schema.
