@@ -2,11 +2,9 @@
 
 use std::process::Command;
 
-use stepgate_testkit::until;
-
 use crate::history::{DANA, Habit};
-use crate::support::{SOON, World, said};
-use crate::{decided, fires, risky, risky_with, silent, world};
+use crate::support::said;
+use crate::{asks_soon, decided, fires, risky, risky_with, silent, world};
 
 const ORDERS: &str = "select status from orders where id = 1;";
 
@@ -43,7 +41,7 @@ fn who_was_denied_again_and_again_is_asked_for_anything() {
     for _ in 0..3 {
         assert_eq!(psql.run("create role mallory;").unwrap().sqlstate, "42501");
     }
-    asks_soon(&world, &dana);
+    asks_soon(&world, &dana, ORDERS);
     fires(&world, &mut psql, &dana, "many_denials", ORDERS);
 }
 
@@ -65,7 +63,7 @@ fn who_fails_to_verify_again_and_again_is_asked_for_anything() {
             );
         assert!(!ok);
     }
-    asks_soon(&world, &dana);
+    asks_soon(&world, &dana, ORDERS);
     fires(&world, &mut psql, &dana, "failed_factors", ORDERS);
 }
 
@@ -98,14 +96,4 @@ fn a_service_that_somebody_types_into_is_not_taken_for_a_robot() {
     let (ok, text) = runs("psql");
     assert!(!ok && text.contains("42501"), "{text}");
     assert_eq!(decided(&world, "deny")["signals"][0]["name"], "interactive_service");
-}
-
-/// What has just happened is known as soon as it is on disk.
-fn asks_soon(world: &World, person: &stepgate_testkit::Person) {
-    until("the signal", SOON, || {
-        let mut psql = world.psql(person);
-        psql.send(ORDERS).unwrap();
-        psql.line("a NOTICE", SOON, |line| line.contains("stepgate: held").then_some(())).is_ok()
-    })
-    .unwrap();
 }
