@@ -36,40 +36,65 @@ pub(crate) fn decide(
     message: &[Facts],
     values: &dyn Values,
 ) -> Decision {
-    let present = Present::of(policy, who);
-    let mut all = Gathered::new();
-    let mut action = if message.is_empty() { policy.default } else { Action::Allow };
+    let mut deciding = Deciding::new(policy, who);
     for facts in message {
-        let statement = Statement::new(map, &who.database, bound, facts, values);
-        action = action.max(judge(policy, &present, &statement, &mut all));
-        all.add(&statement);
+        deciding.add(&Statement::new(map, &who.database, bound, facts, values), None);
     }
-    let (limit, beyond) = limited(&all, who);
-    let (action, approval, hint) = terms(action, &all.matches, who);
-    let ahead = ahead(policy, approval.as_ref(), hint, who);
-    let touched = touched(all.touched);
-    let class = if all.unknown { map.highest().cloned() } else { highest_read(&touched) };
-    let estimated_by = message.iter().map(|facts| facts.estimated_by).max().unwrap_or_default();
-    Decision {
-        action,
-        enforced: policy.enforced,
-        rules: names(all.matches),
-        approval,
-        risky: all.unknown || class.is_some() || message.iter().any(|facts| facts.kind == Kind::Control),
-        touched,
-        class,
-        doubts: all.doubts,
-        estimate: match estimated_by {
-            Estimator::Catalog => all.rows,
-            Estimator::Planner => all.rows.map(rounded),
-        },
-        estimated_by,
-        hint,
-        limit,
-        ahead,
-        beyond,
-        risk: present.risk,
-        signals: policy.risk.as_ref().map(|risk| risk.weighed(&who.signals)).unwrap_or_default(),
+    deciding.finish(map)
+}
+
+/// A decision under way.
+pub(crate) struct Deciding<'p> {
+    policy: &'p Policy,
+    present: Present<'p>,
+    all: Gathered<'p>,
+    /// `None` as long as there is no statement.
+    action: Option<Action>,
+}
+
+impl<'p> Deciding<'p> {
+    pub(crate) fn new(policy: &'p Policy, who: &'p Circumstances) -> Self {
+        Self { policy, present: Present::of(policy, who), all: Gathered::new(), action: None }
+    }
+
+    /// Adds a statement of the message. `told`: the truth of each rule's condition, where that is not to be found out.
+    pub(crate) fn add(&mut self, statement: &Statement<'p>, told: Option<&[Truth]>) {
+        let action = judge(self.policy, &self.present, statement, told, &mut self.all);
+        self.action = Some(self.action.unwrap_or(Action::Allow).max(action));
+        self.all.add(statement);
+    }
+
+    pub(crate) fn finish(self, map: &Map) -> Decision {
+        let Self { policy, present, all, action } = self;
+        let who = present.who;
+        let action = action.unwrap_or(policy.default);
+        let (limit, beyond) = limited(&all, who);
+        let (action, approval, hint) = terms(action, &all.matches, who);
+        let ahead = ahead(policy, approval.as_ref(), hint, who);
+        let touched = touched(all.touched);
+        let class = if all.unknown { map.highest().cloned() } else { highest_read(&touched) };
+        let estimated_by = all.estimated_by;
+        Decision {
+            action,
+            enforced: policy.enforced,
+            rules: names(all.matches),
+            approval,
+            risky: all.unknown || class.is_some() || all.control,
+            touched,
+            class,
+            doubts: all.doubts,
+            estimate: match estimated_by {
+                Estimator::Catalog => all.rows,
+                Estimator::Planner => all.rows.map(rounded),
+            },
+            estimated_by,
+            hint,
+            limit,
+            ahead,
+            beyond,
+            risk: present.risk,
+            signals: policy.risk.as_ref().map(|risk| risk.weighed(&who.signals)).unwrap_or_default(),
+        }
     }
 }
 
@@ -83,6 +108,9 @@ struct Gathered<'p> {
     doubts: BTreeSet<&'static str>,
     /// The sum over statements that can return rows; `None` where that of any is unknown.
     rows: Option<u64>,
+    estimated_by: Estimator,
+    /// One of them is of kind `control`.
+    control: bool,
 }
 
 impl<'p> Gathered<'p> {
@@ -94,10 +122,14 @@ impl<'p> Gathered<'p> {
             unknown: false,
             doubts: BTreeSet::new(),
             rows: Some(0),
+            estimated_by: Estimator::Catalog,
+            control: false,
         }
     }
 
     fn add(&mut self, statement: &Statement<'p>) {
+        self.estimated_by = self.estimated_by.max(statement.facts.estimated_by);
+        self.control |= statement.facts.kind == Kind::Control;
         for column in statement.columns.iter() {
             if let Some(classified) = column.classified {
                 self.touched
@@ -182,6 +214,7 @@ fn judge<'p>(
     policy: &'p Policy,
     present: &Present<'_>,
     statement: &Statement<'_>,
+    told: Option<&[Truth]>,
     all: &mut Gathered<'p>,
 ) -> Action {
     let already = all.matches.len();
@@ -189,8 +222,12 @@ fn judge<'p>(
     // under `defaults: {action: deny}`, an `allow` for one table is not one for what cannot be read.
     let mut action = policy.default;
     let mut control_is_named = false;
-    for rule in policy.rules.iter().filter(|rule| may_match(rule, statement)) {
-        let holds = rule.condition.holds(statement, present);
+    for (index, rule) in policy.rules.iter().enumerate() {
+        let holds = match told {
+            Some(told) => told.get(index).copied().unwrap_or(Truth::Maybe),
+            None if may_match(rule, statement) => rule.condition.holds(statement, present),
+            None => Truth::No,
+        };
         if holds == Truth::No {
             continue;
         }

@@ -10,6 +10,7 @@
 mod approval_load;
 mod bound;
 mod bucket;
+mod budget_load;
 mod case;
 mod case_load;
 mod condition;
@@ -25,6 +26,7 @@ mod limit_load;
 mod map;
 mod map_load;
 mod never;
+mod notifying;
 mod observe;
 mod observe_origin;
 mod observe_reach;
@@ -40,6 +42,7 @@ mod profile_sketch;
 mod profile_subjects;
 mod profile_tally;
 mod read;
+mod recorded;
 mod report;
 mod risk;
 mod risk_load;
@@ -62,6 +65,7 @@ pub const POLICY_SCHEMA: &str = include_str!("schema/policy.json");
 
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
+pub use budget_load::Budget;
 pub use case::{Case, Past, PastEvent};
 pub use decision::{Approval, Circumstances, Decision, Delivered, Escalation, Remember, ScopePart, Touched};
 pub use errors::{Errors, LoadError};
@@ -74,6 +78,10 @@ pub use observe_reach::Reach;
 pub use policy::InTransaction;
 pub use profile::{Deed, MAX_PROFILE_BYTES, Profile, Teaching, Verdict};
 pub use read::parse_duration;
+pub use recorded::{
+    Gap, Recorded, RecordedBucket, RecordedBy, RecordedColumn, RecordedDoubts, Replayed, Then,
+    recorded_column, recorded_comparison, recorded_relation,
+};
 pub use risk::{
     Counted, DormantAccount, FarSessions, ImpossibleTravel, InteractiveService, MAX_RISK, NewFactor,
     Repeated, RiskSettings, UnusualHour, VelocityLimit, Volume,

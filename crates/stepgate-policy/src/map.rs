@@ -257,7 +257,7 @@ pub(crate) fn reads(uses: &BTreeSet<Use>) -> bool {
 
 /// The catalog's own relations, which `unknown.tables` does not concern: clients read them all the time.
 /// `pg_toast` is not among them, since its rows are pieces of user data.
-fn is_system(relation: &RelationName) -> bool {
+pub(crate) fn is_system(relation: &RelationName) -> bool {
     // What people store in large objects is in a table of the server's.
     matches!(relation.schema.as_str(), "pg_catalog" | "information_schema")
         && relation.name != "pg_largeobject"

@@ -5,6 +5,7 @@ use stepgate_types::{SessionId, Timestamp};
 use crate::observe_origin::Origin;
 use crate::observe_reach::Reach;
 use crate::profile::{Profile, country_token, day_of, seconds};
+use crate::profile_habit::ONE;
 use crate::risk::{Counted, Repeated, RiskSettings, VelocityLimit};
 use crate::signal::{Observation, Signal, Signals};
 
@@ -156,8 +157,8 @@ impl<'a> Look<'a> {
         let usual =
             if self.young { None } else { self.profile.hours.usual(self.now, hours.offset(self.scene.now)) };
         let Some(usual) = usual else { return Seen::quiet("learning") };
-        let one = crate::profile_habit::ONE;
-        let bucket = format!("{} of {} days", (usual.at + one / 2) / one, (usual.of + one / 2) / one);
+        let days = |weight: u16| weight.saturating_add(ONE / 2) / ONE;
+        let bucket = format!("{} of {} days", days(usual.at), days(usual.of));
         Seen(usual.is_rare(), bucket, "2 days, 1 of 20".to_owned())
     }
 

@@ -6,7 +6,7 @@ use crate::case::Case;
 use crate::condition::{Condition, OnceDelivered};
 use crate::risk::RiskSettings;
 use crate::sketch::Need;
-use crate::{Approval, LoadError};
+use crate::{Approval, Budget, LoadError};
 
 /// The policy's rules, checked against its approvals and the map.
 #[derive(Debug, Clone)]
@@ -25,6 +25,8 @@ pub(crate) struct Policy {
     pub(crate) unknown: UnknownRules,
     /// What signals weigh; `None`: nobody looks for any.
     pub(crate) risk: Option<RiskSettings>,
+    /// How often people are to be asked at most.
+    pub(crate) budget: Option<Budget>,
     /// What it is to decide, as it says itself.
     pub(crate) tests: Vec<Case>,
     /// What is right and may not be meant.

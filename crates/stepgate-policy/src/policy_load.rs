@@ -14,7 +14,7 @@ use crate::report::Report;
 use crate::risk::RiskSettings;
 use crate::sketch::Need;
 use crate::yaml::{self, Node, Place, Value};
-use crate::{Approval, approval_load, case_load, condition_load, limit_load, risk_load};
+use crate::{Approval, approval_load, budget_load, case_load, condition_load, limit_load, risk_load};
 
 /// The longest hold: beyond it, firewalls and pools have given the connection up.
 pub(crate) const MAX_HOLD: Duration = Duration::from_secs(3600);
@@ -37,7 +37,6 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let known = ["version", "mode", "defaults", "approvals", "rules", "risk", "tests", "budget"];
     let fields = Fields::read(report, &root, "the policy", &known, &["masks", "signals"])?;
     read::version(report, &fields, "the policy");
-    later(report, &fields);
     let modes = [("enforce", true), ("monitor", false)];
     let enforced = fields.get("mode").and_then(|node| read::word(report, node, "`mode`", &modes));
     let Defaults { action, hold, in_transaction, outlives_client } = defaults(report, fields.get("defaults"));
@@ -53,6 +52,7 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let unknown = map.map(|map| unknown(report, at, map, &approvals)).unwrap_or_default();
     let names = rules.iter().map(|rule| rule.name.as_str()).chain(OWN_RULES).collect::<Vec<_>>();
     let tests = fields.get("tests").map(|node| case_load::load(report, node, &names)).unwrap_or_default();
+    let budget = fields.get("budget").and_then(|node| budget_load::load(report, node));
     let asks_for_rows = rules.iter().any(|rule| rule.condition.asks_for_rows());
     let looks = |rule: &Rule| rule.once_delivered.is_asked() || rule.condition.looks_at_the_moment();
     let looks_at_the_moment = rules.iter().any(looks);
@@ -71,18 +71,11 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
         unknown,
         risk,
         tests,
+        budget,
         warnings,
         asks_for_rows,
         looks_at_the_moment,
     })
-}
-
-/// Whole sections of the design that this version does not have. Refused, and never ignored.
-fn later(report: &mut Report<'_>, fields: &Fields<'_>) {
-    // Read by `budget_load` once that is there.
-    if let Some((key, _)) = fields.entry("budget") {
-        report.not_built(key.at, "`budget`");
-    }
 }
 
 /// Names of approvals, of wrong ones too, so that a rule that names such a one is not reported as well.

@@ -54,6 +54,11 @@ impl Names {
         self.exact.contains(name)
     }
 
+    /// The names, where none of them is but a beginning.
+    pub(crate) fn words(&self) -> Option<&BTreeSet<String>> {
+        self.prefixes.is_empty().then_some(&self.exact)
+    }
+
     pub(crate) fn has(&self, name: &str) -> bool {
         self.exact.contains(name) || self.prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
     }

@@ -23,6 +23,7 @@ pub struct Ruleset {
     map: Map,
     policy: Policy,
     sha256: String,
+    map_sha256: String,
 }
 
 impl Ruleset {
@@ -31,7 +32,7 @@ impl Ruleset {
     /// # Errors
     /// All that is wrong with either.
     pub fn load(map: (&str, &str), policy: (&str, &str)) -> Result<Self, Errors> {
-        let sha256 = sha256(map.1, policy.1);
+        let (sha256, map_sha256) = (sha256(map.1, policy.1), hex(&Sha256::digest(map.1)));
         let mut map_report = Report::new(map.0, map.1);
         let map = map_load::load(&mut map_report, map.1);
         let mut policy_report = Report::new(policy.0, policy.1);
@@ -39,9 +40,14 @@ impl Ruleset {
         let mut errors = map_report.into_errors();
         errors.extend(policy_report.into_errors());
         match (map, policy) {
-            (Some(map), Some(policy)) if errors.is_empty() => Ok(Self { map, policy, sha256 }),
+            (Some(map), Some(policy)) if errors.is_empty() => Ok(Self { map, policy, sha256, map_sha256 }),
             _ => Err(Errors::new(errors)),
         }
+    }
+
+    /// The compiled policy.
+    pub(crate) const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The map.
@@ -54,6 +60,12 @@ impl Ruleset {
     #[must_use]
     pub fn sha256(&self) -> &str {
         &self.sha256
+    }
+
+    /// SHA-256 (hex) of the map's text.
+    #[must_use]
+    pub fn map_sha256(&self) -> &str {
+        &self.map_sha256
     }
 
     /// Whether decisions are enforced (`mode: enforce`) or only recorded (`mode: monitor`).
@@ -278,7 +290,11 @@ fn sha256(map: &str, policy: &str) -> String {
     let mut both = Sha256::new();
     both.update(Sha256::digest(map));
     both.update(Sha256::digest(policy));
-    both.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+    hex(&both.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex

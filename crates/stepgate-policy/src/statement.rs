@@ -36,7 +36,7 @@ pub(crate) struct Touches<'a> {
 }
 
 impl<'a> Touches<'a> {
-    fn of(columns: impl Iterator<Item = Column<'a>>) -> Self {
+    pub(crate) fn of(columns: impl Iterator<Item = Column<'a>>) -> Self {
         let mut columns = columns;
         let mut few = [None; FEW];
         for (slot, column) in few.iter_mut().zip(columns.by_ref()) {
@@ -51,7 +51,7 @@ impl<'a> Touches<'a> {
 }
 
 /// A base column that the statement touches.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Column<'a> {
     pub(crate) name: &'a ColumnName,
     pub(crate) uses: &'a BTreeSet<Use>,

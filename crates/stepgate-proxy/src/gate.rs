@@ -260,6 +260,7 @@ pub fn policy_loaded(rules: &Ruleset) -> Event {
         policy_sha256: rules.sha256().to_owned(),
         rules: count(rules.rule_names().count()),
         columns: count(rules.map().labelled_columns()),
+        map_sha256: Some(rules.map_sha256().to_owned()),
     }
 }
 

@@ -509,6 +509,9 @@ pub enum Event {
         rules: u64,
         /// How many columns carry a label.
         columns: u64,
+        /// SHA-256 (hex) of the map alone: what it labelled is known to whoever has that file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        map_sha256: Option<String>,
     },
     /// Map or policy failed to load; the old ones stay in force.
     #[serde(rename = "policy.rejected")]

@@ -44,6 +44,7 @@ fn statement(columns: usize) -> Statement {
         policy_sha256: "a".repeat(64),
         db_user: String::new(),
         unenforced: false,
+        service: false,
         functions: vec![],
         raw_bytes: None,
         raw_hmac: String::new(),

@@ -3,6 +3,7 @@
 mod audit;
 mod device;
 mod policy;
+mod replay;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub(crate) use audit::{
 pub(crate) use device::{DeviceCommand, EnrollDevice};
 
 pub(crate) use policy::{ExplainArgs, ExplainFormat, PolicyCommand, SchemaOf};
+pub(crate) use replay::{ReplayArgs, ReplayFormat, TuneArgs};
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has
 /// verified them; everything is recorded.

@@ -9,6 +9,7 @@ use crate::args::CheckArgs;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::findings::Findings;
+use crate::geo::Geo;
 use crate::{certificate, deliver, doctor, rules, secret, upstreams};
 
 /// Checks. An unreadable configuration is an error by itself.
@@ -35,6 +36,9 @@ pub(crate) fn files(config: &Config, findings: &mut Findings) -> Vec<UpstreamCon
         }),
     );
     unknown_databases(config, findings);
+    if let Some(path) = &config.places {
+        findings.result("places", Geo::load(config.places.as_ref()).map(|_| path.display().to_string()));
+    }
     master_key(config, findings);
     tls(config, findings);
     if !config.audit.sinks.is_empty() || !config.audit.checkpoints.is_empty() {

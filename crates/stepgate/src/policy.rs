@@ -1,6 +1,8 @@
 //! `policy`: one arm a verb.
 
 mod explain;
+mod replay;
+pub(crate) mod tape;
 
 use std::path::Path;
 
@@ -12,6 +14,8 @@ use crate::{lint, output};
 pub(crate) fn run(config: &Path, command: &PolicyCommand) -> Result<(), Failure> {
     match command {
         PolicyCommand::Lint => lint::policy(config),
+        PolicyCommand::Replay(args) => replay::run(config, args),
+        PolicyCommand::Tune(args) => replay::tune(config, args),
         PolicyCommand::Explain(args) => explain::run(config, args),
         PolicyCommand::Schema { of } => output::print_line(schema(*of).trim_end()),
     }

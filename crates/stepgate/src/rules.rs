@@ -70,11 +70,11 @@ pub(crate) fn load_map(path: &Path) -> Result<Map, Failure> {
     Map::load(&path.display().to_string(), &text).map_err(|errors| invalid(&errors))
 }
 
-fn invalid(errors: &Errors) -> Failure {
+pub(crate) fn invalid(errors: &Errors) -> Failure {
     Failure::usage(format!("map and policy are not valid\n{}", errors.to_string().trim_end()))
 }
 
-fn read(path: &Path, what: &str) -> Result<String, Failure> {
+pub(crate) fn read(path: &Path, what: &str) -> Result<String, Failure> {
     let trouble = |error: &std::io::Error| Failure::file(&format!("read {what}"), path, error);
     let meta = std::fs::metadata(path).map_err(|error| trouble(&error))?;
     // Of a pipe there may never come anything, nor an end.

@@ -47,6 +47,7 @@ impl Case<'_> {
             statement: self.pending.number,
             person: self.judge.named.clone(),
             groups: self.who.groups.iter().cloned().collect(),
+            service: self.who.service,
             database: self.who.database.clone(),
             protocol: self.pending.protocol.as_str().to_owned(),
             kinds: self.pending.facts.iter().map(|facts| facts.kind).collect(),

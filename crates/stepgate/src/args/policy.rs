@@ -7,11 +7,23 @@ use clap::{Args, Subcommand, ValueEnum};
 use stepgate_policy::Signal;
 use stepgate_types::{GroupName, PersonName};
 
+use super::replay::{ReplayArgs, TuneArgs};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Check map and policy
     #[command(after_help = "Example:\n  stepgate policy lint")]
     Lint,
+    /// Try a policy on the recorded log: what it would have decided, and how often it would have asked
+    #[command(
+        after_help = "Example:\n  stepgate policy replay --since 30d --policy new.yaml --html replay.html\n\nNo statement's text is needed or shown. What a record cannot decide is counted as undecidable, never guessed."
+    )]
+    Replay(ReplayArgs),
+    /// Propose changes to the policy from the log, each as a diff with what it would have done
+    #[command(
+        after_help = "Example:\n  stepgate policy tune --since 90d\n\nNothing is proposed that would let through what people were asked about and did not approve."
+    )]
+    Tune(TuneArgs),
     /// Say which rules match a statement and why, and which miss it by how much
     #[command(
         after_help = "Examples:\n  stepgate policy explain --as dana --groups analysts 'select ssn from hr.employees'\n  stepgate policy explain --as etl --service --schema schema.sql --database shop -o json - < export.sql\n\nNothing runs. The catalog is that of the configured database, or of SQL files in a throwaway PostgreSQL (--schema)."
@@ -26,8 +38,7 @@ pub(crate) enum PolicyCommand {
         #[arg(value_enum, default_value_t)]
         of: SchemaOf,
     },
-    // Each of these is added with its own arguments: `test` and `simulate` (args/cases.rs), `replay` and `tune`
-    // (args/replay.rs).
+    // `test` and `simulate` are added with their own arguments (args/cases.rs).
 }
 
 /// The files that have a schema.

@@ -8,6 +8,8 @@ mod load;
 mod notify;
 mod oidc;
 mod place;
+#[cfg(test)]
+mod schema;
 mod senders;
 mod sinks;
 mod target;
