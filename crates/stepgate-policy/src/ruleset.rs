@@ -8,6 +8,7 @@ use stepgate_types::{ColumnName, is_wildcard};
 
 use crate::bound::{Alarm, Missing};
 use crate::condition::Condition;
+use crate::limit_load::Limits;
 use crate::map::Map;
 use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
@@ -72,6 +73,15 @@ impl Ruleset {
     #[must_use]
     pub fn enforced(&self) -> bool {
         self.policy.enforced
+    }
+
+    /// Whether any rule limits subjects.
+    #[must_use]
+    pub fn limits_subjects(&self) -> bool {
+        let counts = |limits: &Limits| {
+            limits.statement.subjects.is_some() || limits.meters.iter().any(|(_, it)| it.subjects.is_some())
+        };
+        self.policy.rules.iter().any(|rule| counts(&rule.limits))
     }
 
     /// How long a statement waits on the open connection at most (`defaults.hold`).

@@ -10,6 +10,7 @@ use stepgate_store::{Desk, Log, LogError, People, Profiles, Vault};
 use stepgate_types::{Clock, Entropy};
 use tokio::sync::{Semaphore, watch};
 
+use crate::accounts::Accounts;
 use crate::crowd::{Crowd, MAX_CROWD};
 use crate::database::Database;
 use crate::databases::Databases;
@@ -77,6 +78,7 @@ pub struct Gate {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) console_url: Option<String>,
     pub(crate) track_subjects: bool,
+    pub(crate) accounts: Accounts,
     pub(crate) profiles: Profiles,
     places: Arc<dyn Places>,
     pub(crate) cancels: CancelRegistry,
@@ -98,6 +100,7 @@ impl Gate {
     /// The store cannot say what tables hold.
     pub fn new(parts: Parts) -> Result<Self, LogError> {
         teach(&parts.profiles, &parts.rules, &parts.places);
+        parts.desk.set_budget(parts.rules.budget().map(|budget| budget.prompts_per_person_per_day));
         let rules = watch::Sender::new(parts.rules);
         let sessions = Sessions::default();
         parts.desk.set_caps(parts.limits.caps);
@@ -106,6 +109,7 @@ impl Gate {
             let _has_gone_already = !ends.kill(session);
         }));
         let databases = Databases::new(parts.databases, rules.subscribe(), &parts.log, &parts.vault)?;
+        let accounts = Accounts::load(&parts.log, parts.clock.now())?;
         Ok(Self {
             databases,
             rules,
@@ -118,6 +122,7 @@ impl Gate {
             tls: watch::Sender::new(parts.tls),
             console_url: parts.console_url,
             track_subjects: parts.track_subjects,
+            accounts,
             profiles: parts.profiles,
             places: parts.places,
             cancels: CancelRegistry::new(),
@@ -208,6 +213,7 @@ impl Gate {
     pub async fn set_rules(&self, rules: Arc<Ruleset>) -> Result<(), LogError> {
         self.log.append(vec![policy_loaded(&rules)], Vec::new()).await?;
         teach(&self.profiles, &rules, &self.places);
+        self.desk.set_budget(rules.budget().map(|budget| budget.prompts_per_person_per_day));
         self.rules.send_replace(rules);
         for database in self.databases() {
             database.rules_changed().await;

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::findings::Findings;
 use crate::geo::Geo;
-use crate::{certificate, deliver, doctor, rules, secret, upstreams};
+use crate::{certificate, deliver, doctor, ldap, rules, secret, upstreams};
 
 /// Checks. An unreadable configuration is an error by itself.
 pub(crate) fn run(config: &Path, args: &CheckArgs) -> Result<(), Failure> {
@@ -19,6 +19,9 @@ pub(crate) fn run(config: &Path, args: &CheckArgs) -> Result<(), Failure> {
     let upstreams = files(&config, &mut findings);
     if args.connect {
         doctor::databases(&config, &upstreams, &mut findings);
+        if let Some(directory) = &config.ldap {
+            findings.result("directory", ldap::check(directory).map(|()| directory.url.clone()));
+        }
     }
     findings.conclude(args.output)
 }

@@ -13,7 +13,7 @@ use stepgate_proxy::UpstreamConfig;
 use stepgate_sql::{Facts, StatementValues};
 use stepgate_types::{Clock as _, is_wildcard};
 
-use crate::analyze::{self, CatalogOf};
+use crate::analyze::{self, Origin};
 use crate::args::{ExplainArgs, ExplainFormat};
 use crate::audit;
 use crate::config::Config;
@@ -50,8 +50,8 @@ pub(super) fn run(config: &Path, args: &ExplainArgs) -> Result<(), Failure> {
     };
     let who = who(args, &name, upstream.as_ref())?;
     let catalog = match upstream {
-        Some(upstream) => CatalogOf::Upstream(Box::new(upstream)),
-        None => CatalogOf::Schema(&args.schema),
+        Some(upstream) => Origin::Configured(Box::new(upstream)),
+        None => Origin::Schema(&args.schema),
     };
     let analysed = analyze::facts_of(&sql, &name, catalog, args.search_path.as_deref())?;
     let bound = rules.bind(&name, &analysed.catalog, &BTreeSet::new());

@@ -6,6 +6,8 @@ mod edit;
 mod grants;
 mod html;
 mod known;
+#[cfg(test)]
+mod million;
 mod show;
 mod tally;
 #[cfg(test)]

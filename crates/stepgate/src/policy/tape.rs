@@ -9,6 +9,8 @@ mod members;
 mod take;
 
 pub(crate) use make::make;
+#[cfg(test)]
+pub(crate) use take::Taking;
 pub(crate) use take::{After, Tape, take};
 
 use serde::{Deserialize, Serialize};

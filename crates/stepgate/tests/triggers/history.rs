@@ -102,6 +102,7 @@ fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
         certificate_sha256: None,
         startup: None,
         hello: None,
+        password: None,
     }];
     for (number, table) in (1..).zip(habit.tables) {
         events.push(Event::StatementDecided(Box::new(Statement {
@@ -109,6 +110,7 @@ fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
             statement: number,
             person: (&person).into(),
             groups: Vec::new(),
+            service: false,
             database: "shop".to_owned(),
             protocol: "simple".to_owned(),
             kinds: vec![Kind::Select],

@@ -215,14 +215,8 @@ fn a_longer_memory_is_proposed_where_all_of_it_was_approved_and_never_where_anyt
             refused[at].2 = ended;
             if let Some(diff) = scope(&refused) {
                 // Then only for as long as what was refused is still asked about.
-                let wider = POLICY.replace(
-                    "for: 15m",
-                    if diff.contains("+  self: {self: true, remember: {for: 30m") {
-                        "for: 30m"
-                    } else {
-                        "for: 8h"
-                    },
-                );
+                let is = diff.split("+  self: {self: true, remember: {for: ").nth(1).unwrap();
+                let wider = POLICY.replace("15m", is.split(',').next().unwrap());
                 let ground = ground(tape(&refused));
                 let (was, now) = (candidate(POLICY), candidate(&wider));
                 let compared = super::Compared {

@@ -17,6 +17,7 @@ use super::{Ground, ReplayFormat};
 use crate::args::TuneArgs;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::harmless::harmless_lines;
 use crate::output;
 
 /// Grants of an approval before it is said that none is used, and statements before a threshold is proposed.
@@ -105,7 +106,7 @@ fn shown(all: &Proposals) -> String {
         ));
         text.push_str(&proposal.diff);
     }
-    text.lines().map(|line| crate::harmless::harmless(line).into_owned() + "\n").collect()
+    harmless_lines(&text)
 }
 
 /// A policy as it is, on its ground.
@@ -225,8 +226,10 @@ impl<'g> Tuning<'g> {
         let halves = |tried: &Tried| self.prompts > 0 && tried.prompts.saturating_mul(2) <= self.prompts;
         for (word, seconds) in TIMES.into_iter().filter(|(_, seconds)| *seconds > remember.for_.as_secs()) {
             let changed =
-                text.with(&lines, |part| edit::replaced(part, &edit::of_remember(part, "for")?, word))?;
-            let Some((candidate, tried)) = self.try_text(changed) else { continue };
+                text.with(&lines, |part| edit::replaced(part, &edit::of_remember(part, "for")?, word));
+            let Some((candidate, tried)) = changed.and_then(|changed| self.try_text(changed)) else {
+                continue;
+            };
             let meant = |before: &Approval| {
                 let mut meant = before.clone();
                 if let Some(remember) = &mut meant.remember {

@@ -55,14 +55,16 @@ pub(crate) fn take(link: &Link, since: Option<Timestamp>, until: Option<Timestam
     Ok(taking.tape)
 }
 
+/// One that is being put together.
 #[derive(Default)]
-struct Taking {
-    tape: Tape,
+pub(crate) struct Taking {
+    pub(crate) tape: Tape,
     numbers: HashMap<Person, u32>,
 }
 
 impl Taking {
-    fn line(&mut self, line: &str) -> Result<(), Failure> {
+    /// Takes the next line.
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
         let strange =
             || Failure::unreachable("the gate's answer is not understood: is it of another version?");
         let tape = &mut self.tape;
