@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
+use stepgate_testkit::until;
+
 use crate::history::{DANA, Habit};
-use crate::support::said;
+use crate::support::{SOON, said};
 use crate::{asks_soon, decided, fires, risky, risky_with, silent, world};
 
 const ORDERS: &str = "select status from orders where id = 1;";
@@ -68,13 +70,24 @@ fn who_fails_to_verify_again_and_again_is_asked_for_anything() {
 }
 
 #[test]
-fn a_new_factor_asks_for_a_day_and_an_old_one_is_silent() {
+fn a_new_factor_asks() {
     let world = risky("new_factor", "new_factor: {within: 1d}");
     // Enrolled just now.
     let dana = world.dana();
     fires(&world, &mut world.psql(&dana), &dana, "new_factor", ORDERS);
-    let text = std::fs::read_to_string(world.gate.directory().join("policies/policy.yaml")).unwrap();
-    assert!(text.contains("within: 1d"));
+}
+
+#[test]
+fn a_factor_that_is_not_new_any_more_is_silent() {
+    let world = risky("new_factor", "new_factor: {within: 1s}");
+    let dana = world.dana();
+    until("the factor to be old", SOON, || {
+        let mut psql = world.psql(&dana);
+        psql.send(ORDERS).unwrap();
+        psql.line("a NOTICE", SOON, |line| line.contains("stepgate: held").then_some(())).is_err()
+    })
+    .unwrap();
+    silent(&world, &mut world.psql(&dana), ORDERS);
 }
 
 #[test]
