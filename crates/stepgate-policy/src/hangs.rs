@@ -29,7 +29,8 @@ impl Ruleset {
     }
 
     fn any_part(&self, is: &dyn Fn(&Part) -> bool) -> bool {
-        self.conditions().any(|condition| any_of(condition, is))
+        // Asked for each statement: most policies have none of these.
+        self.looks_at_the_moment() && self.conditions().any(|condition| any_of(condition, is))
     }
 }
 

@@ -271,6 +271,10 @@ impl Ruleset {
         all
     }
 
+    pub(crate) const fn looks_at_the_moment(&self) -> bool {
+        self.policy.looks_at_the_moment
+    }
+
     pub(crate) fn conditions(&self) -> impl Iterator<Item = &Condition> {
         self.policy.rules.iter().map(|rule| &rule.condition)
     }

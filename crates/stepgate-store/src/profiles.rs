@@ -237,14 +237,20 @@ fn run(shared: &Arc<Shared>) {
     taking.publish(shared);
     let mut watch = shared.log.watch();
     let (mut kept, mut since) = (taking.next(), Instant::now());
+    let mut complained = None;
     while !shared.stops() {
         let end = *watch.borrow_and_update();
         if shared.wanted.load(Ordering::Acquire) && taking.next() < end {
             if let Err(error) = catch_up(shared, &mut taking, end) {
-                tracing::warn!(%error, "profiles learn nothing for now");
+                let why = error.to_string();
+                if complained.as_ref() != Some(&why) {
+                    tracing::warn!(%why, "profiles learn nothing for now");
+                    complained = Some(why);
+                }
                 thread::park_timeout(TRY_AGAIN);
                 continue;
             }
+            complained = None;
             let is_due = taking.next() - kept >= KEEP_RECORDS || since.elapsed() >= KEEP_EVERY;
             if is_due {
                 kept::keep(shared, &taking);

@@ -239,10 +239,9 @@ fn what_is_simulated_is_what_the_person_then_sees() {
     assert_eq!(foretold["decision"], "step-up");
     psql.send(sql).unwrap();
     let request = held(&mut psql);
-    let shown = psql.shown().join("\n");
-    assert!(shown.contains(foretold["person_sees"]["detail"].as_str().unwrap()), "{shown}");
     world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
-    psql.finish(SOON).unwrap();
+    let shown = psql.finish(SOON).unwrap().text();
+    assert!(shown.contains(foretold["person_sees"]["detail"].as_str().unwrap()), "{shown}");
     let sql = "do $$ begin end $$;";
     let foretold = simulate(sql);
     assert_eq!(

@@ -571,9 +571,8 @@ impl Judge {
             return Ok(More::Ends(refusal::catalog_unknown()));
         };
         let Amount { rows, bytes, .. } = limited.meter.delivered();
-        // With the row that waits: rules on what was delivered are about it, too.
-        let (rows, bytes) = (rows.saturating_add(1), bytes.saturating_add(limited.next));
-        who.delivered = Delivered { rows, bytes };
+        // With the row that waits: it is that one's turn.
+        who.delivered = Delivered { rows: rows.saturating_add(1), bytes: bytes.saturating_add(limited.next) };
         who.purpose.clone_from(&limited.purpose);
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);

@@ -136,7 +136,7 @@ fn look_alikes(map: &Map, database: &str, catalog: &Catalog, looks: Vec<scan::Lo
         })
         .collect();
     // By name and type, so that a flag of the same name is left alone.
-    let mut by_name: BTreeMap<(&str, (u32, i32)), (&RelationName, &str)> = BTreeMap::new();
+    let mut by_name = BTreeMap::new();
     for table in catalog.tables() {
         let Some(listed) = listing.iter().find(|listed| listed.relation == table.name()) else { continue };
         for column in table.columns() {

@@ -1,6 +1,6 @@
 //! What names of columns say, in a dozen languages.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use super::what::What::{self, *};
@@ -266,6 +266,9 @@ const PEOPLE: &str = "person persons people user users usr customer customers cl
     participant participants teilnehmer mieter versicherte insured policyholder policyholders beneficiary beneficiaries \
     recipients recipient crm hr payroll visitor visitors mandant adressen anschriften addresses";
 
+static QUALIFIER: LazyLock<HashSet<&str>> = LazyLock::new(|| QUALIFIERS.split_whitespace().collect());
+static THING: LazyLock<HashSet<&str>> = LazyLock::new(|| THINGS.split_whitespace().collect());
+
 static LOOK_UP: LazyLock<HashMap<&'static str, Vec<(What, Hint)>>> = LazyLock::new(|| {
     let mut found: HashMap<_, Vec<_>> = HashMap::new();
     for (table, hint) in [(STRONG, Hint::Strong), (WEAK, Hint::Weak)] {
@@ -323,7 +326,7 @@ impl Said {
                 }
             }
         }
-        let is_of = |list: &str, word: &str| list.split_whitespace().any(|known| known == word);
+        let is_of = |list: &HashSet<&str>, word: &str| list.contains(word);
         let positive = |what: What| said.hints.get(&what) == Some(&Hint::Strong);
         // `zip_code`, `country_code`: a word that is part of what is meant does not speak against it.
         let coded = positive(What::PostalCode) || positive(What::NationalId) || positive(What::BirthDate);
@@ -332,14 +335,14 @@ impl Said {
                 || (positive(What::IpAddress) && word == "source")
                 || (positive(What::Address) && matches!(word, "state" | "country" | "delivery"))
         };
-        said.qualified = words.all().any(|word| is_of(QUALIFIERS, word) && !harmless(word))
+        said.qualified = words.all().any(|word| is_of(&QUALIFIER, word) && !harmless(word))
             || words.all().last().is_some_and(|last| matches!(last, "at" | "on" | "by" | "in" | "cnt"))
             || words
                 .all()
                 .next()
                 .is_some_and(|first| matches!(first, "is" | "has" | "can" | "num" | "n" | "allow"))
                 && words.all().count() > 1;
-        said.of_thing = words.all().any(|word| is_of(THINGS, word));
+        said.of_thing = words.all().any(|word| is_of(&THING, word));
         said.settle(words);
         said
     }
@@ -395,7 +398,7 @@ pub(crate) fn is_about_places(table: &Words) -> bool {
 
 /// Whether a table of this name is a list of things: `products`, `roles`, `countries`.
 pub(crate) fn is_about_things(table: &Words) -> bool {
-    let is = |word: &str| THINGS.split_whitespace().any(|known| known == word);
+    let is = |word: &str| THING.contains(word);
     table.all().any(|word| {
         is(word)
             || word.strip_suffix("ies").is_some_and(|stem| is(&format!("{stem}y")))

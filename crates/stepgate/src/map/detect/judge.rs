@@ -141,6 +141,8 @@ fn confidence(what: What, hint: Option<Hint>, said: &Said, verdict: &Verdict, ta
     // Of a password, the hash is what is kept.
     let qualified = said.qualified && what != What::Credential;
     let thing = said.of_thing && hint != Some(Hint::Strong);
+    // Towns are called after people: a column that says it is one is none of the other.
+    let thing = thing || (what == What::Name && hint.is_none() && said.of(What::Address).is_some());
     let against = qualified || thing;
     let base = match (hint, verdict.grade) {
         (_, Grade::Refuted) => 0,

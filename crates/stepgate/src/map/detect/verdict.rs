@@ -1,5 +1,8 @@
 //! What the values of a column say of one kind of data.
 
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
 use super::fold::fold;
 use super::sample::{Sample, Shape, ratio, surprise};
 use super::validators::address::{self, Postal};
@@ -148,6 +151,10 @@ fn phones(sample: &Sample<'_>) -> Verdict {
         () if international >= 0.5 => {
             Verdict::share(Grade::Strong, international, "are telephone numbers with country code")
         }
+        // Nobody writes other numbers in so many ways.
+        () if international >= 0.15 && any >= 0.9 => {
+            Verdict::share(Grade::Strong, any, "are telephone numbers, in several forms")
+        }
         () if national >= 0.6 && differ(7, 0.3) => {
             Verdict::share(Grade::Strong, national, "are written as telephone numbers")
         }
@@ -247,6 +254,8 @@ const FIRMS: &str = "inc llc ltd limited plc corp corporation gmbh ag kg ohg ug 
     partners sons and und et y e sa sas sarl sl slu srl spa snc bv nv vof lda ltda ab aps as oy oyj sp zoo kft sro \
     stiftung labs systems solutions technologies industries services bank hotel restaurant store shop the of for";
 
+static FIRM: LazyLock<HashSet<&str>> = LazyLock::new(|| FIRMS.split_whitespace().collect());
+
 fn names(sample: &Sample<'_>) -> Verdict {
     let looks: Vec<_> = sample.iter().map(person::look).collect();
     let share = |is: &dyn Fn(&person::Named) -> bool| {
@@ -256,8 +265,7 @@ fn names(sample: &Sample<'_>) -> Verdict {
     let listed = share(&|look| look.shaped && (look.given || look.family));
     let firms = sample.share(|value| {
         let plain = fold(value).replace('.', "");
-        plain.split([' ', ',', '-']).any(|word| FIRMS.split_whitespace().any(|known| known == word))
-            || value.contains('&')
+        plain.split([' ', ',', '-']).any(|word| FIRM.contains(word)) || value.contains('&')
     });
     let towns = sample.share(address::is_city);
     let few = sample.len() < 4 && sample.rows >= 20;
@@ -269,7 +277,9 @@ fn names(sample: &Sample<'_>) -> Verdict {
         () if listed >= 0.45 || (listed >= 0.3 && sample.len() >= 10) => {
             Verdict::share(Grade::Strong, listed, "hold common names of people")
         }
-        () if listed >= 0.12 => Verdict::share(Grade::Medium, listed, "hold common names of people"),
+        () if listed >= if sample.len() >= 50 { 0.08 } else { 0.12 } => {
+            Verdict::share(Grade::Medium, listed, "hold common names of people")
+        }
         () if sample.len() >= 4 || sample.rows < 10 => {
             Verdict::share(Grade::Loose, shaped, "have the shape of a name")
         }
@@ -369,12 +379,19 @@ fn usernames(sample: &Sample<'_>) -> Verdict {
     let named = sample
         .share(|value| is_login(value) && !value.contains(char::is_uppercase) && person::is_in_login(value));
     let few = sample.rows >= 20 && sample.len() * 10 < sample.rows;
+    let domains = sample.share(|value| value.rsplit_once('.').is_some_and(|(_, top)| TOPS.contains(&top)));
     match () {
-        () if shaped < 0.8 || few => Verdict::refuted(),
+        () if shaped < 0.8 || few || domains > 0.2 => Verdict::refuted(),
         () if named >= 0.5 => Verdict::share(Grade::Medium, named, "are made of common names"),
         () => Verdict::share(Grade::Loose, shaped, "have the form of a login"),
     }
 }
+
+/// How names of hosts end.
+const TOPS: [&str; 30] = [
+    "com", "net", "org", "info", "biz", "io", "eu", "de", "fr", "uk", "es", "it", "nl", "pl", "br", "se",
+    "ru", "cn", "jp", "fi", "dk", "cz", "tr", "co", "ch", "at", "be", "pt", "dev", "local",
+];
 
 /// UUIDs, hashes, tokens.
 fn is_machine(value: &str) -> bool {

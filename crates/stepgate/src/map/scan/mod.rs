@@ -43,7 +43,7 @@ pub(crate) fn run(config: &Path, args: &ScanArgs) -> Result<(), Failure> {
     let labels = Labels::of(target.map());
     let looked =
         runtime()?.block_on(look(&target, args, &labels)).map_err(|error| unreachable(&target, &error))?;
-    let listing = proposals(&target, &labels, &looked);
+    let listing = proposals(&target, &looked);
     tell(&target, args, &labels, &looked, &listing)
 }
 
@@ -176,7 +176,7 @@ struct Proposal<'l> {
     known: Option<Label>,
 }
 
-fn proposals<'l>(target: &Target, labels: &Labels, looked: &'l Looked) -> Vec<Proposal<'l>> {
+fn proposals<'l>(target: &Target, looked: &'l Looked) -> Vec<Proposal<'l>> {
     let listing = target.map().map(|map| map.listing(&target.name)).unwrap_or_default();
     let mut proposals: Vec<Proposal<'l>> = Vec::new();
     for (place, finding) in &looked.found {
@@ -190,7 +190,6 @@ fn proposals<'l>(target: &Target, labels: &Labels, looked: &'l Looked) -> Vec<Pr
         proposals.push(Proposal { table, column: &column.name, type_name, finding, known });
     }
     proposals.sort_by(|a, b| (&a.table, a.column).cmp(&(&b.table, b.column)));
-    let _ = labels;
     proposals
 }
 

@@ -35,15 +35,40 @@ const ENDINGS: [&str; 37] = [
 /// Words that begin an address.
 const BEGINNINGS: &str = "rue avenue av boulevard bd blvd place chemin impasse allee allees quai route cours square \
     passage calle c avda avenida plaza paseo camino ronda carretera travesia via viale piazza corso largo vicolo strada \
-    contrada piazzale lungomare rua r travessa praca alameda estrada rodovia largo beco ul ulica al aleja os osiedle plac \
+    contrada piazzale lungomare rua r travessa praca alameda estrada rodovia largo beco ladeira vila jardim parque praia quadra conjunto condominio residencial loteamento viela ul ulica al aleja os osiedle plac \
     ulitsa bulevar calea strada bulevardul postfach apartado apdo po postbus casella jalan jl sokak cadde mahallesi \
     chaussee carrer passeig pasaje callejon acceso cuesta urbanizacion glorieta vereda";
+
+static SUFFIX: LazyLock<HashSet<&str>> = LazyLock::new(|| SUFFIXES.split_whitespace().collect());
+static BEGINNING: LazyLock<HashSet<&str>> = LazyLock::new(|| BEGINNINGS.split_whitespace().collect());
+
+/// Of those, words that hardly mean anything else wherever they stand, Russian ones among them.
+const ANYWHERE: [&str; 12] = [
+    "ul",
+    "ulitsa",
+    "prospekt",
+    "pereulok",
+    "naberezhnaya",
+    "shosse",
+    "rua",
+    "calle",
+    "strasse",
+    "chemin",
+    "viale",
+    "avenida",
+];
+
+/// What stands in addresses of China and Japan.
+const HAN: [char; 9] = ['路', '街', '号', '巷', '弄', '丁', '番', '座', '町'];
 
 /// Whether a text is a street with a number, or what else stands on a letter.
 pub(crate) fn is_street(text: &str) -> bool {
     let text = text.trim();
     if !(6..=200).contains(&text.len()) || text.contains(['@', '{', '<', '=', '_']) || text.contains("://") {
         return false;
+    }
+    if text.contains(HAN) && text.contains(|letter: char| letter.is_ascii_digit()) {
+        return true;
     }
     let plain = fold(text);
     let words: Vec<&str> =
@@ -52,7 +77,7 @@ pub(crate) fn is_street(text: &str) -> bool {
     if !has_number || words.len() < 2 || text.chars().filter(|letter| letter.is_alphabetic()).count() < 3 {
         return false;
     }
-    let suffixed = words.iter().skip(1).any(|word| SUFFIXES.split_whitespace().any(|known| known == *word))
+    let suffixed = words.iter().skip(1).any(|word| SUFFIX.contains(word))
         && words.first().is_some_and(|word| is_house(word));
     // `Strasse 7` itself, and `Lange Str 7`.
     let ends = words.iter().any(|word| {
@@ -60,10 +85,22 @@ pub(crate) fn is_street(text: &str) -> bool {
     }) && !words.first().is_some_and(|word| is_house(word) && words.len() < 3);
     let begins = words.iter().take(3).enumerate().any(|(at, word)| {
         let starts = at == 0 || words.first().is_some_and(|word| is_house(word));
-        starts && words.len() >= 3 && BEGINNINGS.split_whitespace().any(|known| known == *word)
+        starts && words.len() >= 3 && BEGINNING.contains(word)
     });
+    let anywhere = words.iter().any(|word| ANYWHERE.contains(word));
+    // `Ladeira de Teixeira, 52`.
+    let numbered = text.rsplit_once(", ").is_some_and(|(street, number)| {
+        is_house(number)
+            && !street.contains(|letter: char| letter.is_ascii_digit())
+            && street.chars().next().is_some_and(char::is_uppercase)
+    });
+    // As it stands on a letter: lines, of which two have numbers.
+    let lines: Vec<&str> = text.lines().collect();
+    let with_digits =
+        lines.iter().filter(|line| line.contains(|letter: char| letter.is_ascii_digit())).count();
+    let letter = (2..=5).contains(&lines.len()) && with_digits >= 2 && text.len() <= 150;
     let boxed = plain.contains("p.o. box") || plain.contains("po box") || plain.contains("postfach");
-    suffixed || ends || begins || boxed
+    suffixed || ends || begins || boxed || anywhere || numbered || letter
 }
 
 /// Whether a text is a street without a number.
@@ -128,7 +165,7 @@ pub(crate) fn postal(text: &str) -> Option<Postal> {
         })
         .collect();
     match pattern.as_str() {
-        "9999" | "99999" | "999999" => Some(Postal::Digits),
+        "9999" | "99999" | "999999" | "9999999" | "99999999" => Some(Postal::Digits),
         "99999-9999" | "99-999" | "9999-999" | "99999-999" | "999 99" | "999-9999" => Some(Postal::Grouped),
         "A9A 9A9" | "A9A9A9" | "9999 AA" | "9999AA" | "A9 9AA" | "A99 9AA" | "AA9 9AA" | "AA99 9AA"
         | "A9A 9AA" | "AA9A 9AA" | "A99 A9A9" | "A99 AAAA" | "A99 9999" => Some(Postal::Letters),

@@ -25,6 +25,8 @@ const EVERYDAY: &str = "brown white black green gray rose amber olive violet rub
     cash love reader weaver potter turner cooper parker walker painter singer driver farmer shepherd gardner archer chandler \
     sauer blau berg bauer richter schneider schuster schreiber muller meyer ritter kaiser konig engel winkel ziegler lima";
 
+static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| EVERYDAY.split_whitespace().collect());
+
 /// Common family names of one letter, as China and Korea write them.
 const HAN: &str = "王李张刘陈杨黄赵吴周徐孙马朱胡郭何高林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔钟谭陆汪范金廖\
     贾夏韦方白邹孟熊秦邱江尹薛段雷侯龙陶黎贺顾毛郝龚邵万钱严武戴莫孔汤佐鈴木高橋渡辺伊藤山本中村小加吉김이박최정강조윤장임";
@@ -106,11 +108,17 @@ pub(crate) fn is_within(text: &str) -> bool {
 /// Whether a login is made of a name: `jsmith`, `anna.schmidt`, `mueller42`.
 pub(crate) fn is_in_login(text: &str) -> bool {
     let plain = fold(text);
-    let known = |part: &str| part.len() >= 4 && (GIVEN.contains(part) || FAMILY.contains(part));
+    let known =
+        |part: &str, least: usize| part.len() >= least && (GIVEN.contains(part) || FAMILY.contains(part));
     plain.split(|letter: char| !letter.is_alphabetic()).any(|part| {
         let mut letters = part.chars();
         letters.next();
-        known(part) || known(letters.as_str())
+        // `annaschmidt`: one after the other.
+        let both = (3..part.len().saturating_sub(2)).any(|at| match (part.get(..at), part.get(at..)) {
+            (Some(one), Some(two)) => known(one, 3) && known(two, 3),
+            _ => false,
+        });
+        known(part, 4) || known(letters.as_str(), 4) || both
     })
 }
 
@@ -131,6 +139,7 @@ mod tests {
             assert!(!named.given && !named.family, "{other} {named:?}");
         }
         assert!(is_within("spoke with Dana Scully about it") && !is_within("Spring Sale in Berlin"));
-        assert!(is_in_login("jsmith42") && is_in_login("anna.schmidt") && !is_in_login("admin"));
+        assert!(is_in_login("jsmith42") && is_in_login("anna.schmidt") && is_in_login("donaldgarcia7"));
+        assert!(!is_in_login("admin") && !is_in_login("backup01"));
     }
 }

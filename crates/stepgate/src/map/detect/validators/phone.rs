@@ -47,7 +47,9 @@ pub(crate) fn form(text: &str) -> Option<Form> {
         return Some(Form::International);
     }
     if digits.len() == text.len() {
-        let plan = is_trunk(&digits) || is_north_american(&digits);
+        let plan = is_trunk(&digits)
+            || is_north_american(&digits)
+            || matches!(digits.as_slice(), [1, 3..=9, ..] if digits.len() == 11);
         return Some(if plan { Form::Plan } else { Form::Bare });
     }
     if is_other(text) {
