@@ -4,13 +4,14 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     missing_docs,
     reason = "a benchmark stops where it fails"
 )]
 
 #[path = "../tests/signals/world.rs"]
-#[expect(dead_code, unreachable_pub, reason = "helpers of tests")]
+#[allow(dead_code, reason = "helpers of tests")]
 mod world;
 
 use std::hint::black_box;

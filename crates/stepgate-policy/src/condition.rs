@@ -103,7 +103,7 @@ impl OnceDelivered {
     /// What may be delivered in all before it is.
     pub(crate) fn limit(self) -> Limit {
         let of = |threshold: Option<Threshold>| threshold.map(Threshold::below);
-        Limit { rows: of(self.rows), bytes: of(self.bytes) }
+        Limit::of(of(self.rows), of(self.bytes))
     }
 }
 

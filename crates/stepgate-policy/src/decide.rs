@@ -4,14 +4,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_sql::{Facts, Values};
-use stepgate_types::{Action, ColumnName, Estimator, Kind, Limit, Use};
+use stepgate_types::{Action, Amount, ColumnName, Estimator, Kind, Limit, Per, Use};
 
 use crate::map::{Classified, Map, reads};
 use crate::policy::{Policy, Rule, UnknownRule};
 use crate::present::Present;
 use crate::statement::{Doubts, Statement};
 use crate::truth::Truth;
-use crate::{Approval, Bound, Circumstances, Decision, Escalation, ScopePart, Touched};
+use crate::{Approval, Bound, Circumstances, Decision, Escalation, Metered, ScopePart, Touched};
 
 /// What the HINT says to a service that met a `step-up`.
 const SERVICE_HINT: &str = "A service cannot verify itself: have others approve it ahead of time (stepgate request open FILE --as NAME \
@@ -25,7 +25,10 @@ struct Match<'p> {
     action: Action,
     name: &'p str,
     approval: Option<&'p Approval>,
+    /// Of each statement.
     limit: Limit,
+    /// Of all of the person's that it matches.
+    meters: &'p [(Per, Limit)],
 }
 
 pub(crate) fn decide(
@@ -68,7 +71,7 @@ impl<'p> Deciding<'p> {
         let Self { policy, present, all, action } = self;
         let who = present.who;
         let action = action.unwrap_or(policy.default);
-        let (limit, beyond) = limited(&all, who);
+        let (limit, meters, beyond) = limited(&all, who);
         let (action, approval, hint) = terms(action, &all.matches, who);
         let ahead = ahead(policy, approval.as_ref(), hint, who);
         let touched = touched(all.touched);
@@ -90,6 +93,7 @@ impl<'p> Deciding<'p> {
             estimated_by,
             hint,
             limit,
+            meters,
             ahead,
             beyond,
             risk: present.risk,
@@ -233,26 +237,33 @@ fn judge<'p>(
         }
         let approval = rule.approval.and_then(|index| policy.approvals.get(index));
         let (name, delivered) = (&*rule.name, present.who.delivered);
-        let matched = |limit: Limit| Match {
+        let matched = |limit: Limit, meters: &'p [(Per, Limit)]| Match {
             action: rule.action,
             name,
             approval,
             // What returns nothing has nothing that could be limited.
             limit: if statement.without_rows() { Limit::NONE } else { limit },
+            meters: if statement.without_rows() { &[] } else { meters },
         };
         if !rule.once_delivered.is_reached(delivered) {
-            let left = rule.once_delivered.limit().minus(delivered.rows, delivered.bytes);
-            all.later.push(matched(left));
+            let delivered = Amount::of(delivered.rows, delivered.bytes);
+            all.later.push(matched(rule.once_delivered.limit().minus(delivered), &[]));
             continue;
         }
         if holds == Truth::Yes {
             action = Action::Allow;
             control_is_named |= rule.names_control;
         }
-        all.matches.push(matched(rule.limit));
+        all.matches.push(matched(rule.limits.statement, &rule.limits.meters));
     }
     if statement.facts.kind == Kind::Control && !control_is_named {
-        all.matches.push(Match { action: Action::Deny, name: "control", approval: None, limit: Limit::NONE });
+        all.matches.push(Match {
+            action: Action::Deny,
+            name: "control",
+            approval: None,
+            limit: Limit::NONE,
+            meters: &[],
+        });
     }
     if let Some(doubts) = &statement.doubt {
         all.matches.extend(of_doubts(policy, doubts));
@@ -267,6 +278,7 @@ fn of_doubts<'p>(policy: &'p Policy, doubts: &Doubts) -> impl Iterator<Item = Ma
             name: rule.name,
             approval: rule.approval.and_then(|index| policy.approvals.get(index)),
             limit: Limit::NONE,
+            meters: &[],
         })
     };
     [
@@ -313,23 +325,37 @@ fn ahead(
     approval.filter(|approval| !approval.itself).cloned()
 }
 
-/// The least of all limits, and who is asked once it is reached: those whom the most severe of the rules asks that ask
-/// anybody, now or then. Nobody, where one of them denies then.
-fn limited(all: &Gathered<'_>, who: &Circumstances) -> (Limit, Option<(Action, Approval)>) {
+/// The least of all limits of a statement, all others, and who is asked once one is reached: those whom the most severe of
+/// the rules asks that ask anybody, now or then. Nobody, where one of them denies then.
+fn limited(all: &Gathered<'_>, who: &Circumstances) -> (Limit, Vec<Metered>, Option<(Action, Approval)>) {
     let limits = || all.matches.iter().chain(&all.later);
     let limit = limits().fold(Limit::NONE, |least, found| least.least(found.limit));
+    let meters = meters(&all.matches);
     let denies = || all.later.iter().any(|found| found.action == Action::Deny && !found.limit.is_none());
-    if limit.is_none() || denies() {
-        return (limit, None);
+    if (limit.is_none() && meters.is_empty()) || denies() {
+        return (limit, meters, None);
     }
     let asks = |approval: &Approval| if approval.itself { Action::StepUp } else { Action::Approve };
     let asked = || limits().filter_map(|found| found.approval);
-    let Some(action) = asked().map(asks).max() else { return (limit, None) };
+    let Some(action) = asked().map(asks).max() else { return (limit, meters, None) };
     if action == Action::StepUp && who.service {
-        return (limit, None);
+        return (limit, meters, None);
     }
     let approval = all_of(asked().filter(|approval| asks(approval) == action));
-    (limit, approval.map(|approval| (action, approval)))
+    (limit, meters, approval.map(|approval| (action, approval)))
+}
+
+/// The limits over sessions and windows, each once.
+fn meters(matches: &[Match<'_>]) -> Vec<Metered> {
+    let mut meters: Vec<Metered> = Vec::new();
+    for found in matches {
+        for (per, limit) in found.meters {
+            if !meters.iter().any(|meter| meter.rule == found.name && meter.per == *per) {
+                meters.push(Metered { rule: found.name.to_owned(), per: *per, limit: *limit });
+            }
+        }
+    }
+    meters
 }
 
 /// One approval that satisfies all of these, so that the order of rules never matters: the strictest of

@@ -1,38 +1,49 @@
-//! What decisions hang on besides facts and person: for whoever remembers them, or writes them down.
+//! What decisions hang on besides facts and person: for whoever remembers them, and for whoever records what they saw.
 
 use crate::Ruleset;
 use crate::condition::{Condition, Part};
+use crate::present::PurposeTest;
 
 impl Ruleset {
+    /// Whether any rule is about the time.
+    #[must_use]
+    pub fn looks_at_clock(&self) -> bool {
+        self.any_part(&|part| matches!(part, Part::Time(..)))
+    }
+
     /// Whether any rule is about what the client says it wants the data for.
     #[must_use]
     pub fn asks_for_purpose(&self) -> bool {
-        self.policy().rules.iter().any(|rule| rule.condition.asks_for_purpose())
-    }
-
-    /// Whether a rule names this very word: only then may it be recorded, since it is the policy's own and no text of a
-    /// client's.
-    #[must_use]
-    pub fn names_purpose(&self, word: &str) -> bool {
-        self.policy().rules.iter().any(|rule| rule.condition.names_purpose(word))
-    }
-}
-
-impl Condition {
-    fn asks_for_purpose(&self) -> bool {
         self.any_part(&|part| matches!(part, Part::Purpose(_)))
     }
 
-    fn names_purpose(&self, word: &str) -> bool {
-        self.any_part(&|part| matches!(part, Part::Purpose(test) if test.names(word)))
+    /// Whether a rule names this purpose, letter by letter: only such a word may be recorded. What a rule names by its
+    /// beginning alone goes on in the client's own words.
+    #[must_use]
+    pub fn knows_purpose(&self, purpose: &str) -> bool {
+        let names = |part: &Part| match part {
+            Part::Purpose(PurposeTest::OneOf(names)) => names.names(purpose),
+            _ => false,
+        };
+        self.any_part(&names)
     }
 
-    /// Whether that is so of it, or of a part of it.
     fn any_part(&self, is: &dyn Fn(&Part) -> bool) -> bool {
-        self.parts.iter().any(|part| match part {
-            Part::Any(conditions) | Part::All(conditions) => conditions.iter().any(|it| it.any_part(is)),
-            Part::Not(condition) => condition.any_part(is),
-            other => is(other),
-        })
+        // Asked for each statement: most policies have none of these.
+        self.looks_at_the_moment() && self.conditions().any(|condition| any_of(condition, is))
     }
+}
+
+/// Whether any part of a condition, however deep, is such.
+fn any_of(condition: &Condition, is: &dyn Fn(&Part) -> bool) -> bool {
+    condition.parts.iter().any(|part| {
+        is(part)
+            || match part {
+                Part::Any(conditions) | Part::All(conditions) => {
+                    conditions.iter().any(|condition| any_of(condition, is))
+                }
+                Part::Not(condition) => any_of(condition, is),
+                _ => false,
+            }
+    })
 }

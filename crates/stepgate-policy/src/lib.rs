@@ -8,6 +8,7 @@
 //! around (module `truth`).
 
 mod approval_load;
+mod beforehand;
 mod bound;
 mod bucket;
 mod budget_load;
@@ -23,10 +24,10 @@ mod explain_words;
 mod hangs;
 mod key;
 mod limit_load;
+mod listing;
 mod map;
 mod map_load;
 mod never;
-mod notifying;
 mod observe;
 mod observe_origin;
 mod observe_reach;
@@ -63,14 +64,18 @@ pub const MAP_SCHEMA: &str = include_str!("schema/map.json");
 /// JSON Schema (draft 2020-12) of the policy.
 pub const POLICY_SCHEMA: &str = include_str!("schema/policy.json");
 
+pub use beforehand::Unheld;
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
 pub use budget_load::Budget;
 pub use case::{Case, Past, PastEvent};
-pub use decision::{Approval, Circumstances, Decision, Delivered, Escalation, Remember, ScopePart, Touched};
+pub use decision::{
+    Approval, Circumstances, Decision, Delivered, Escalation, Metered, Remember, ScopePart, Touched,
+};
 pub use errors::{Errors, LoadError};
 pub use explain::{Clause, Holds, RuleExplained};
 pub use limit_load::parse_size;
+pub use listing::Listed;
 pub use map::{Entries, Map};
 pub use observe::{Scene, observe};
 pub use observe_origin::{Origin, OriginKey, Place, Places};

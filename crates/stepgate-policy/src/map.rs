@@ -29,6 +29,8 @@ pub(crate) struct Database {
 pub(crate) struct Relation {
     pub(crate) columns: BTreeMap<String, Label>,
     pub(crate) subject_key: Option<String>,
+    /// Whether `limit: {subjects: …}` looks at its key.
+    pub(crate) track_subjects: bool,
     /// Ascending, of each column that has some.
     pub(crate) thresholds: BTreeMap<String, Vec<Number>>,
     pub(crate) unlisted_columns: Option<Class>,
@@ -110,6 +112,19 @@ impl Map {
     pub fn subject_keys(&self, database: &str) -> impl Iterator<Item = (RelationName, String)> {
         let relations = self.of(database).into_iter().flat_map(|database| &database.relations);
         relations.filter_map(|(name, entry)| Some((name.clone(), entry.subject_key.clone()?)))
+    }
+
+    /// The column that tells whose a row of this relation is, where that counts for `limit: {subjects: …}`
+    /// (`track_subjects`).
+    #[must_use]
+    pub fn tracked_key(&self, database: &str, relation: &RelationName) -> Option<&str> {
+        let entry = self.of(database)?.relations.get(relation)?;
+        entry.subject_key.as_deref().filter(|_| entry.track_subjects)
+    }
+
+    /// Whether any relation of any database has one.
+    pub(crate) fn tracks_subjects(&self) -> bool {
+        self.databases.values().flat_map(|db| db.relations.values()).any(|entry| entry.track_subjects)
     }
 
     /// Holds the entries for `database` against its catalog. `bound`: columns that are found by stored binding, by the

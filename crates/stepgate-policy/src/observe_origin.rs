@@ -87,6 +87,9 @@ impl Place {
     #[must_use]
     pub fn distance(&self, other: &Self) -> Option<u32> {
         let ((latitude, longitude), (other_latitude, other_longitude)) = (self.at?, other.at?);
+        if self.at == other.at {
+            return Some(0);
+        }
         let radians = |halves: i16| (f64::from(halves) / 2.0).to_radians();
         let (a, b) = (radians(latitude), radians(other_latitude));
         let east = radians(longitude) - radians(other_longitude);

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use stepgate_types::{Action, Limit};
+use stepgate_types::Action;
 
 use crate::case::Case;
 use crate::condition::{Condition, OnceDelivered};
+use crate::limit_load::Limits;
 use crate::risk::RiskSettings;
 use crate::sketch::Need;
 use crate::{Approval, Budget, LoadError};
@@ -62,8 +63,8 @@ pub(crate) struct Rule {
     pub(crate) action: Action,
     /// Index into the policy's approvals; there where the action asks somebody, or a limit does.
     pub(crate) approval: Option<usize>,
-    /// What a statement may deliver before people are asked.
-    pub(crate) limit: Limit,
+    /// What may be delivered before people are asked.
+    pub(crate) limits: Limits,
     /// Whether it may stand in for the standing denial of `control`.
     pub(crate) names_control: bool,
 }

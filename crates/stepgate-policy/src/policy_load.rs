@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use stepgate_types::{Action, Limit};
+use stepgate_types::Action;
 
 use crate::condition_load::Against;
 use crate::map::Map;
@@ -195,7 +195,7 @@ fn rules(
             .require(report, "a rule", "action")
             .and_then(|node| map_load::action(report, node, "`action`"));
         let Some(action) = action else { continue };
-        let limit = limit_load::load(report, &fields, action);
+        let limit = limit_load::load(report, &fields, action, against.map);
         let approval = match limit {
             // Passes freely until it has delivered so much.
             Some(_) if action < Action::StepUp => limit_load::asks(report, &fields, approvals, declared),
@@ -211,8 +211,8 @@ fn rules(
         }
         let names_control = condition.names_control();
         let need = against.map.map(|map| Need::of(&condition, map)).unwrap_or_default();
-        let (name, limit) = (name.unwrap_or_default(), limit.unwrap_or(Limit::NONE));
-        rules.push(Rule { name, condition, once_delivered, need, action, approval, limit, names_control });
+        let (name, limits) = (name.unwrap_or_default(), limit.unwrap_or_default());
+        rules.push(Rule { name, condition, once_delivered, need, action, approval, limits, names_control });
     }
     rules
 }

@@ -49,6 +49,11 @@ impl Names {
         Self { exact, prefixes }
     }
 
+    /// Whether it is named in full.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.exact.contains(name)
+    }
+
     /// The names, where none of them is but a beginning.
     pub(crate) fn words(&self) -> Option<&BTreeSet<String>> {
         self.prefixes.is_empty().then_some(&self.exact)
@@ -78,11 +83,6 @@ pub(crate) enum PurposeTest {
 }
 
 impl PurposeTest {
-    /// Whether it names this very word.
-    pub(crate) fn names(&self, word: &str) -> bool {
-        matches!(self, Self::OneOf(names) if names.exact.contains(word))
-    }
-
     pub(crate) fn holds(&self, who: &Circumstances) -> bool {
         let purpose = who.purpose.as_deref().filter(|purpose| !purpose.is_empty());
         match self {

@@ -461,6 +461,8 @@ impl Profile {
         let found = self.asked.iter().position(|asked| asked.request == request.bytes());
         let Some(asked) = found.and_then(|at| self.asked.remove(at)) else { return };
         match approved {
+            // Of what others asked ahead of time for a service, nothing is known of where that will come from.
+            Some(true) if asked.origin.network.is_none() => {}
             Some(true) => {
                 self.settle(&asked.origin, day_of(at));
                 self.pause = None;

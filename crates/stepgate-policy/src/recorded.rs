@@ -249,7 +249,7 @@ impl Ruleset {
     /// Whether the rule of that name limits nothing.
     #[must_use]
     pub fn rule_is_unlimited(&self, name: &str) -> bool {
-        self.policy().rules.iter().any(|rule| rule.name == name && rule.limit.is_none())
+        self.policy().rules.iter().any(|rule| rule.name == name && rule.limits.is_none())
     }
 
     /// Whether any rule is about the time of day.

@@ -7,6 +7,8 @@ use stepgate_sql::{Facts, NoValues, Values};
 use stepgate_types::{ColumnName, is_wildcard};
 
 use crate::bound::{Alarm, Missing};
+use crate::condition::Condition;
+use crate::limit_load::Limits;
 use crate::map::Map;
 use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
@@ -71,6 +73,15 @@ impl Ruleset {
     #[must_use]
     pub fn enforced(&self) -> bool {
         self.policy.enforced
+    }
+
+    /// Whether any rule limits subjects.
+    #[must_use]
+    pub fn limits_subjects(&self) -> bool {
+        let counts = |limits: &Limits| {
+            limits.statement.subjects.is_some() || limits.meters.iter().any(|(_, it)| it.subjects.is_some())
+        };
+        self.policy.rules.iter().any(|rule| counts(&rule.limits))
     }
 
     /// How long a statement waits on the open connection at most (`defaults.hold`).
@@ -258,6 +269,14 @@ impl Ruleset {
             }
         }
         all
+    }
+
+    pub(crate) const fn looks_at_the_moment(&self) -> bool {
+        self.policy.looks_at_the_moment
+    }
+
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.policy.rules.iter().map(|rule| &rule.condition)
     }
 
     /// What is right and may not be meant: rules that nothing in the map fits. In order of line and column.

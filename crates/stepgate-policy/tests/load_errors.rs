@@ -44,6 +44,10 @@ fn a_broken_map_is_refused_with_place_excerpt_and_suggestion() {
             "version: 1\nlabels:\n  ssn: {class: restrictd}",
             &[(3, 16, "restrictd", "there is no class `restrictd`", "did you mean `restricted`?")],
         ),
+        (
+            "version: 1\ndatabases: {shop: {public.t: {track_subjects: true}}}",
+            &[(2, 47, "true", "`track_subjects` of public.t needs its `subject_key`", "")],
+        ),
         ("version: 1\nlabels:\n  ssn: {}", &[(3, 8, "{", "label `ssn` needs `class`", "")]),
         ("version: 1\nlabels:\n  ssn: restricted", &[(3, 8, "restricted", "a mapping, not text", "")]),
         (
@@ -180,7 +184,31 @@ fn a_broken_policy_is_refused_with_place_excerpt_and_suggestion() {
         ),
         (
             "rules: [{name: a, match: {}, action: allow, limit: {rows: 5, subjects: 3}}]",
-            &[(3, 62, "subjects", "`subjects` is not built yet", "")],
+            &[(3, 72, "3", "no table of the map tells its subjects", "`track_subjects: true`")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {subjects: 10001}}]",
+            &[(3, 63, "10001", "`limit.subjects` is at most 10000", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {rows: 5, per: day}}]",
+            &[(3, 67, "day", "`limit.per` is `statement`, `session` or a time such as 15m, 1h or 7d", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {rows: 5, per: 59s}}]",
+            &[(3, 67, "59s", "`limit.per` is at least 1m", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {rows: 5, per: 32d}}]",
+            &[(3, 67, "32d", "`limit.per` must be more than zero and at most 31d", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: [{rows: 5, per: 1h}, {bytes: 1MiB, per: 60m}]}]",
+            &[(3, 73, "{", "another limit per 1h", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {per: 1h}}]",
+            &[(3, 52, "{", "`limit` needs `rows`, `bytes` or `subjects`", "")],
         ),
         (
             "rules: [{name: a, match: {}, action: allow, limit: {rows: 5}, approval: slef}]",

@@ -166,13 +166,13 @@ fn a_rule_on_what_was_delivered_is_a_limit_until_it_matches() {
     );
     let before = decide(&rules, &dana(), ssn());
     assert_eq!((before.action, before.rules.len()), (Action::Allow, 0));
-    assert_eq!(before.limit, Limit { rows: Some(500), bytes: None });
+    assert_eq!(before.limit, Limit::of(Some(500), None));
     let (action, approval) = before.beyond.unwrap();
     assert_eq!((action, approval.name.as_str()), (Action::StepUp, "self"));
 
     let delivered = |rows, bytes| Circumstances { delivered: Delivered { rows, bytes }, ..dana() };
     let half = decide(&rules, &delivered(200, 0), ssn());
-    assert_eq!(half.limit, Limit { rows: Some(300), bytes: None });
+    assert_eq!(half.limit, Limit::of(Some(300), None));
     let after = decide(&rules, &delivered(501, 0), ssn());
     assert_eq!((after.action, after.rules.as_slice()), (Action::StepUp, &["many".to_owned()][..]));
     assert!(after.limit.is_none());
@@ -193,7 +193,7 @@ fn where_a_rule_denies_once_so_much_is_delivered_nobody_is_asked_for_more() {
     );
     let decision = decide(&rules, &dana(), ssn());
     assert_eq!(decision.action, Action::Allow);
-    assert_eq!(decision.limit, Limit { rows: Some(50), bytes: Some((1 << 20) - 1) });
+    assert_eq!(decision.limit, Limit::of(Some(50), Some((1 << 20) - 1)));
     assert_eq!(decision.beyond, None);
     let delivered = Circumstances { delivered: Delivered { rows: 3, bytes: 1 << 20 }, ..dana() };
     assert_eq!(decide(&rules, &delivered, ssn()).action, Action::Deny);
@@ -227,6 +227,23 @@ fn a_decision_is_settled_by_facts_where_no_rule_that_could_match_looks_at_the_mo
     assert!(settled(&plain, ssn()) && plain.is_settled_by_facts("shop", &[ssn()]));
     // With `risk:`, the risk of each moment is part of the decision.
     assert!(!settled(&with("  []\n"), facts()));
+}
+
+#[test]
+fn only_a_purpose_that_a_rule_names_in_full_may_be_recorded() {
+    let rules = without_risk(
+        "  - {name: a, action: monitor, match: {any: [{not: {purpose: [support, \"ticket-*\"]}}, {bulk: true}]}}\n",
+    );
+    assert!(rules.asks_for_purpose() && !rules.looks_at_clock());
+    for (purpose, known) in
+        [("support", true), ("ticket-dana-has-asthma", false), ("ticket-*", false), ("", false)]
+    {
+        assert_eq!(rules.knows_purpose(purpose), known, "{purpose}");
+    }
+    let hours =
+        without_risk("  - {name: a, action: monitor, match: {not: {time: {days: [sun], tz: UTC}}}}\n");
+    assert!(hours.looks_at_clock() && !hours.asks_for_purpose());
+    assert!(!without_risk("  []\n").looks_at_clock());
 }
 
 #[test]

@@ -10,6 +10,7 @@ use stepgate_store::{Desk, Log, LogError, People, Profiles, Vault};
 use stepgate_types::{Clock, Entropy};
 use tokio::sync::{Semaphore, watch};
 
+use crate::accounts::Accounts;
 use crate::crowd::{Crowd, MAX_CROWD};
 use crate::database::Database;
 use crate::databases::Databases;
@@ -77,6 +78,7 @@ pub struct Gate {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) console_url: Option<String>,
     pub(crate) track_subjects: bool,
+    pub(crate) accounts: Accounts,
     pub(crate) profiles: Profiles,
     places: Arc<dyn Places>,
     pub(crate) cancels: CancelRegistry,
@@ -107,6 +109,7 @@ impl Gate {
             let _has_gone_already = !ends.kill(session);
         }));
         let databases = Databases::new(parts.databases, rules.subscribe(), &parts.log, &parts.vault)?;
+        let accounts = Accounts::load(&parts.log, parts.clock.now())?;
         Ok(Self {
             databases,
             rules,
@@ -119,6 +122,7 @@ impl Gate {
             tls: watch::Sender::new(parts.tls),
             console_url: parts.console_url,
             track_subjects: parts.track_subjects,
+            accounts,
             profiles: parts.profiles,
             places: parts.places,
             cancels: CancelRegistry::new(),

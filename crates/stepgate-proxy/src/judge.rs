@@ -5,6 +5,7 @@ mod asking;
 mod buckets;
 mod estimate;
 mod failing;
+mod glass;
 mod known;
 mod merged;
 mod metering;
@@ -14,6 +15,7 @@ mod recording;
 mod scene;
 mod signal;
 mod subjects;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -27,7 +29,7 @@ use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState}
 use stepgate_store::{Change, LogError, PendingRelease, ProfileOf};
 use stepgate_types::{
     Action, Certainty, ColumnName, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
-    StatementId, SubjectKind, Use, Who,
+    StatementId, SubjectKind, Timestamp, Use, Who,
 };
 use stepgate_wire::Problem;
 
@@ -63,6 +65,8 @@ pub(crate) struct Judge {
     pub(crate) client: String,
     /// For how long the server lets the open transaction go on, where it limits that.
     pub(crate) transaction_left: Option<Duration>,
+    /// When the connection was let in.
+    opened: Timestamp,
     known: Known,
     /// What the client's program looks like; `None`: there is none, as where people ask ahead of time.
     manner: Option<Manner>,
@@ -105,6 +109,7 @@ impl Judge {
         let named = gate.log.subjects().who(SubjectKind::Person, person.as_str());
         let transaction_left = None;
         let (known, manner, origin) = (Known::default(), None, OnceLock::new());
+        let opened = gate.clock.now();
         Self {
             gate,
             database,
@@ -115,6 +120,7 @@ impl Judge {
             address,
             client,
             transaction_left,
+            opened,
             known,
             manner,
             origin,
@@ -213,7 +219,7 @@ impl Judge {
             return case.refuse(refusal::poses()).await;
         }
         // Only then: what it is recorded by is no small thing to make.
-        let plain = own.is_none() && !asked && decision.limit.is_none();
+        let plain = own.is_none() && !asked && !decision.is_limited();
         if plain && let Some(event) = case.passes_on_ticket() {
             if !again || !view.rules.is_settled(&who, &view.bound, &pending.facts) {
                 return case.ticket(event).await;
@@ -339,18 +345,26 @@ impl Case<'_> {
             return self.permit("forward", None, None).await;
         }
         if !self.decision.enforced && self.decision.action >= Action::StepUp {
-            return self.permit("monitor", None, None).await.map(|verdict| self.limited(verdict, None));
+            let verdict = self.permit("monitor", None, None).await?;
+            return self.limited(verdict, None).await;
         }
         match self.decision.action {
             Action::Allow | Action::Monitor if self.is_ordinary() => {
-                let passed = self.ticket(self.event("forward", None, None)).await;
-                passed.map(|verdict| self.limited(verdict, None))
+                let verdict = self.ticket(self.event("forward", None, None)).await?;
+                self.limited(verdict, None).await
             }
             Action::Allow | Action::Monitor => {
-                self.permit("forward", None, None).await.map(|verdict| self.limited(verdict, None))
+                let verdict = self.permit("forward", None, None).await?;
+                self.limited(verdict, None).await
             }
-            Action::StepUp | Action::Approve => self.step_up(approved).await,
-            Action::Deny => self.deny_unless_ahead().await,
+            Action::StepUp | Action::Approve => match self.permit_by_glass(approved).await? {
+                Some(verdict) => Ok(verdict),
+                None => self.step_up(approved).await,
+            },
+            Action::Deny => match self.permit_by_glass(approved).await? {
+                Some(verdict) => Ok(verdict),
+                None => self.deny_unless_ahead().await,
+            },
         }
     }
 
@@ -531,7 +545,8 @@ fn is_as_harmless(before: &Decision, after: &Decision) -> bool {
         same.any(|before| !puts_out || before.uses.contains(&Use::Output))
     };
     // What is under way has the meter that it was sent with, and gets no other.
-    let as_limited = after.limit.is_none() || after.limit == before.limit;
+    let same = after.limit == before.limit && after.meters == before.meters;
+    let as_limited = !after.is_limited() || same;
     !after.enforced
         || (after.action <= Action::Monitor && as_limited)
         || (after.action <= before.action

@@ -315,6 +315,7 @@ async fn prepare(
         client: client_name(client.opening.setting("application_name").unwrap_or_default()),
         opened: gate.clock.now().to_string(),
         pid: upstream.pid,
+        password: who.minted.clone(),
     };
     let listed = gate.sessions.enter(info.clone());
     // Whoever closed it before that did not see this session.
@@ -455,6 +456,7 @@ async fn record_opened(
         tls: client.stream.is_secure(),
         method: Some(who.method),
         certificate_sha256: who.certificate_sha256,
+        password: who.minted,
         startup: Some(client.manner.startup.clone()),
         hello: client.manner.tls.clone(),
     };

@@ -133,6 +133,7 @@ fn records_of_the_first_format_are_read_with_the_names_in_them() {
         tls: true,
         method: None,
         certificate_sha256: None,
+        password: None,
         startup: None,
         hello: None,
     };

@@ -120,7 +120,6 @@ impl Places for Geo {
 
 #[cfg(test)]
 #[path = "../tests/triggers/places.rs"]
-#[expect(dead_code, unreachable_pub, reason = "helpers of other tests")]
 mod sample;
 
 #[cfg(test)]

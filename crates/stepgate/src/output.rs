@@ -39,6 +39,11 @@ impl Listing {
         print(&self.render(format))
     }
 
+    /// The same, but where it is for reading: an empty table says nothing.
+    pub(crate) fn print_unless_table(&self, format: Format) -> Result<(), Failure> {
+        if format == Format::Table { Ok(()) } else { self.print(format) }
+    }
+
     /// The text of it.
     pub(crate) fn render(&self, format: Format) -> String {
         match format {

@@ -24,6 +24,21 @@ impl Texts {
         Ok(Self { map: read(&config.map, "the PII map")?, rules: read(&config.rules, "the policy")? })
     }
 
+    /// Reads both from elsewhere.
+    pub(crate) fn of(map: &Path, rules: &Path) -> Result<Self, Failure> {
+        Ok(Self { map: read(map, "the PII map")?, rules: read(rules, "the policy")? })
+    }
+
+    /// The map's.
+    pub(crate) fn map(&self) -> &str {
+        &self.map
+    }
+
+    /// The policy's.
+    pub(crate) fn rules(&self) -> &str {
+        &self.rules
+    }
+
     /// SHA-256 (hex) over the SHA-256 of the map's text and that of the policy's, as records name them.
     pub(crate) fn sha256(&self) -> String {
         let parts = [&self.map, &self.rules].map(|text| Sha256::digest(text.as_bytes()));
@@ -39,7 +54,12 @@ impl Texts {
 
 /// Both, read and compiled.
 pub(crate) fn load(config: &Config) -> Result<Ruleset, Failure> {
-    let rules = Texts::read(config)?.compile(config).map_err(|errors| invalid(&errors))?;
+    compiled(&Texts::read(config)?, config)
+}
+
+/// Those texts, compiled.
+pub(crate) fn compiled(texts: &Texts, config: &Config) -> Result<Ruleset, Failure> {
+    let rules = texts.compile(config).map_err(|errors| invalid(&errors))?;
     has_places(&rules, config)?;
     Ok(rules)
 }
@@ -74,6 +94,7 @@ pub(crate) fn invalid(errors: &Errors) -> Failure {
     Failure::usage(format!("map and policy are not valid\n{}", errors.to_string().trim_end()))
 }
 
+/// The text of a file that rules, or what tries them, are written in.
 pub(crate) fn read(path: &Path, what: &str) -> Result<String, Failure> {
     let trouble = |error: &std::io::Error| Failure::file(&format!("read {what}"), path, error);
     let meta = std::fs::metadata(path).map_err(|error| trouble(&error))?;

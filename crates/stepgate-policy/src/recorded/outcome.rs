@@ -16,7 +16,7 @@ use crate::present::Present;
 use crate::sketch::Sketch;
 use crate::statement::{Column, Doubts, Statement, Touches};
 use crate::truth::Truth;
-use crate::{Circumstances, Decision};
+use crate::{Circumstances, Decision, Unheld};
 
 /// The code of doubts whose own code no rule asks for.
 const RECORDED: &str = "recorded";
@@ -85,9 +85,19 @@ pub(super) fn replay(map: &Map, policy: &Policy, recorded: &Recorded, then: Then
         let mut deciding = Deciding::new(policy, &who);
         statements.iter().zip(&told).for_each(|(statement, told)| deciding.add(statement, Some(told)));
         let decision = deciding.finish(map);
-        let notifies =
-            facts.iter().flat_map(|facts| &facts.sinks).any(|sink| sink.kind == SinkKind::Notification);
-        let decision = if notifies { decision.before_notifying() } else { decision };
+        let sinks = || facts.iter().flat_map(|facts| &facts.sinks);
+        let unheld = Unheld {
+            notifies: sinks().any(|sink| sink.kind == SinkKind::Notification),
+            stores: sinks().any(|sink| sink.kind != SinkKind::Notification),
+            mixes: false,
+        };
+        // How rows are put together is not in a record.
+        if decision.clone().before_it_runs(unheld)
+            != decision.clone().before_it_runs(Unheld { mixes: true, ..unheld })
+        {
+            return gap(Gap::Unrecorded);
+        }
+        let decision = decision.before_it_runs(unheld);
         match &outcome {
             None => outcome = Some(decision),
             Some(first) if !is_same(first, &decision) => return missing(None),
@@ -101,7 +111,8 @@ pub(super) fn replay(map: &Map, policy: &Policy, recorded: &Recorded, then: Then
 fn is_same(one: &Decision, other: &Decision) -> bool {
     one.action == other.action
         && one.approval == other.approval
-        && (one.action == Action::Deny || (one.limit == other.limit && one.beyond == other.beyond))
+        && (one.action == Action::Deny
+            || (one.limit == other.limit && one.meters == other.meters && one.beyond == other.beyond))
 }
 
 /// Settles rules that change nothing whether they match or not: others that surely do are more severe.
@@ -112,7 +123,7 @@ fn settle_the_idle(policy: &Policy, ranges: &mut [Range]) {
     let Some(action) = sure.map(|(rule, _)| rule.action).max() else { return };
     for (rule, range) in policy.rules.iter().zip(ranges) {
         let idle = rule.action < action
-            && rule.limit.is_none()
+            && rule.limits.is_none()
             && !rule.once_delivered.is_asked()
             && !rule.names_control;
         if idle || action == Action::Deny {

@@ -1,5 +1,4 @@
 use stepgate_policy::{Counted, Deed, Origin, Reach, Signal, VelocityLimit, Verdict};
-use stepgate_types::Timestamp;
 
 use crate::settings::settings;
 use crate::world::*;
@@ -52,7 +51,7 @@ fn a_network_that_is_used_undisturbed_for_long_enough_is_known() {
     let home = origin("203.0.113.77", berlin());
     for day in 0..=14 {
         world.now = MONDAY + (42 + day) * DAY + 10 * HOUR;
-        assert_eq!(world.fires(&home, &orders()).contains(&Signal::NewNetwork), true, "day {day}");
+        assert!(world.fires(&home, &orders()).contains(&Signal::NewNetwork), "day {day}");
         let session = world.opens(&home);
         world.runs(session, &orders(), 20);
         world.closes(session);
@@ -363,5 +362,4 @@ fn a_signal_without_weight_is_not_looked_for() {
     world.settings.weigh(Signal::NewNetwork, 30);
     let seen = world.sees(session(1), &stranger(), "psql", &salaries());
     assert_eq!(seen.iter().map(|seen| seen.signal).collect::<Vec<_>>(), [Signal::NewNetwork]);
-    assert_eq!(Timestamp::from_micros(world.now).micros(), world.now);
 }

@@ -64,8 +64,12 @@ fn sessions_by_password_alone_teach_nothing_before_they_were_undisturbed_for_lon
 #[test]
 fn one_disturbance_makes_a_trial_begin_anew() {
     for disturb in [
-        (|world, session| drop(world_held(world, session))) as fn(&mut World, _),
-        |world, session| drop(world.decides(session, Verdict::Denied, &salaries())),
+        (|world, session| {
+            world.decides(session, Verdict::Held, &salaries());
+        }) as fn(&mut World, stepgate_types::SessionId),
+        |world, session| {
+            world.decides(session, Verdict::Denied, &salaries());
+        },
         |world, session| world.asks(session, &salaries(), Some(false)),
         |world, _| {
             let network = stepgate_policy::OriginKey::new([7; 32]).network(ELSEWHERE.parse().unwrap());
@@ -86,10 +90,6 @@ fn one_disturbance_makes_a_trial_begin_anew() {
         });
         assert!(world.fires(&stranger(), &salaries()).contains(&Signal::NewNetwork));
     }
-}
-
-fn world_held(world: &mut World, session: stepgate_types::SessionId) -> u64 {
-    world.decides(session, Verdict::Held, &salaries())
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn what_is_wrong_with_settings_is_said() {
         ("velocity: {restricted_subjects: 5}", "velocity", "subjects are not counted by class"),
         ("velocity: {row: 5}", "velocity", "`velocity` has no key `row`"),
         ("velocity: {rows: 5, per: 2d}", "velocity", "at most 24h"),
-        ("velocity: {bytes: 5}", "velocity", "`bytes` is a size"),
+        ("velocity: {bytes: much}", "velocity", "`bytes` is a size"),
         ("velocity: {rows: 0}", "velocity", "`rows` is a whole number from 1"),
         ("velocity: {per: 1h}", "velocity", "`velocity` says nothing that is counted"),
         ("velocity: []", "velocity", "empty list"),

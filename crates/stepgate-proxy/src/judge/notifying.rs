@@ -1,11 +1,10 @@
-//! Notifications and limits: what a statement sends to whoever listens (`pg_notify`, in its text or in a trigger that it
-//! fires) is no row of its result, and leaves when its transaction ends. No limit on rows or bytes can hold it, so that
-//! an approval of so many rows is none of it.
+//! What a message does with what it reads, besides showing it: what no limit can hold back is asked about before it runs.
 
-use stepgate_policy::{Circumstances, Decision};
+use stepgate_policy::{Circumstances, Decision, Unheld};
 use stepgate_session::Pending;
 use stepgate_sql::{Facts, SinkKind};
 
+use super::telling::{self, Telling};
 use crate::database::View;
 
 /// Whether any of these sends what it reads as notifications.
@@ -14,8 +13,15 @@ pub(super) fn notifies(message: &[Facts]) -> bool {
     message.iter().any(sends)
 }
 
+/// Whether any of these stores what it reads.
+fn stores(message: &[Facts]) -> bool {
+    let stores = |facts: &Facts| facts.sinks.iter().any(|sink| sink.kind != SinkKind::Notification);
+    message.iter().any(stores)
+}
+
 /// Decides about a message of these facts, with the values of `pending`.
 pub(super) fn decide(view: &View, who: &Circumstances, message: &[Facts], pending: &Pending) -> Decision {
     let decision = view.rules.decide_by(who, &view.bound, message, &pending.compared());
-    if notifies(message) { decision.before_notifying() } else { decision }
+    let mixes = matches!(telling::of(&decision, message), Telling::Unknown);
+    decision.before_it_runs(Unheld { notifies: notifies(message), stores: stores(message), mixes })
 }

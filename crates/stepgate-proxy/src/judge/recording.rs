@@ -83,7 +83,7 @@ impl Case<'_> {
 
     /// What the client says it wants the data for, in a word of the policy's: nothing else that it says is written down.
     fn purpose(&self) -> Option<String> {
-        self.who.purpose.clone().filter(|it| self.view.rules.names_purpose(it))
+        self.who.purpose.clone().filter(|it| self.view.rules.knows_purpose(it))
     }
 
     /// What was seen of every signal that has a weight: also of those that do not fire, so that another policy can be

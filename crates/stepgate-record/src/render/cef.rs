@@ -79,7 +79,11 @@ pub(super) fn line(row: &Row) -> String {
 fn severity(row: &Row) -> u8 {
     match row.kind.as_str() {
         "alarm.raised" | "integrity.failed" => 10,
-        "session.auth_failed" | "stepup.factor_failed" | "limit.enforced" | "store.degraded" => 6,
+        "session.auth_failed"
+        | "stepup.factor_failed"
+        | "limit.enforced"
+        | "store.degraded"
+        | "catalog.drifted" => 6,
         "policy.rejected" | "config.rejected" => 5,
         _ => match (row.verdict.as_deref(), row.outcome.as_deref()) {
             (Some("deny" | "overtaken"), _) | (_, Some("denied" | "deny")) => 7,

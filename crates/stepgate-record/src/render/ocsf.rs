@@ -114,8 +114,10 @@ fn class(row: &Row) -> Class {
         "session.closed" => (AUTHENTICATION, 2),
         "stepup.factor_verified" | "stepup.factor_failed" => (AUTHENTICATION, OTHER),
         "stepup.ended" if row.outcome.as_deref() == Some("approved") => (AUTHORIZE_SESSION, 1),
-        "grant.issued" | "pass.issued" => (USER_ACCESS, 1),
-        "grant.revoked" | "grant.expired" | "pass.lapsed" | "pass.consumed" => (USER_ACCESS, 2),
+        "grant.issued" | "pass.issued" | "break_glass.opened" => (USER_ACCESS, 1),
+        "break_glass.ended" | "grant.revoked" | "grant.expired" | "pass.lapsed" | "pass.consumed" => {
+            (USER_ACCESS, 2)
+        }
         "admin.action" => match row.action.as_deref() {
             Some("user.added") => (ACCOUNT_CHANGE, 1),
             Some("user.password_set") => (ACCOUNT_CHANGE, 3),
@@ -132,9 +134,8 @@ fn class(row: &Row) -> Class {
         "log.sealed" => (EVENT_LOG, 4),
         "retention.pruned" => (EVENT_LOG, 2),
         "audit.exported" | "audit.export_sealed" => (EVENT_LOG, 3),
-        "alarm.raised" | "integrity.failed" | "store.degraded" | "sink.failed" | "clock.anomaly" => {
-            (DETECTION_FINDING, 1)
-        }
+        "alarm.raised" | "catalog.drifted" | "integrity.failed" | "store.degraded" | "sink.failed"
+        | "clock.anomaly" => (DETECTION_FINDING, 1),
         "retention.subject_shredded" => (EVENT_LOG, 2),
         "log.restored" => (EVENT_LOG, 8),
         "key.rotated" => (EVENT_LOG, 5),
@@ -143,6 +144,8 @@ fn class(row: &Row) -> Class {
             Some("session") => (AUTHENTICATION, OTHER),
             Some("stepup") => (AUTHORIZE_SESSION, OTHER),
             Some("grant" | "pass") => (USER_ACCESS, OTHER),
+            Some("identity") if kind == "identity.login" => (AUTHENTICATION, 1),
+            Some("identity" | "password") => (ACCOUNT_CHANGE, OTHER),
             _ => (EVENT_LOG, OTHER),
         },
     };
@@ -167,7 +170,7 @@ fn severity(row: &Row) -> u32 {
     match row.kind.as_str() {
         "alarm.raised" | "integrity.failed" => 5,
         "session.auth_failed" | "stepup.factor_failed" | "limit.enforced" => 3,
-        "store.degraded" | "sink.failed" | "clock.anomaly" => 3,
+        "store.degraded" | "sink.failed" | "clock.anomaly" | "catalog.drifted" => 3,
         "policy.rejected" | "config.rejected" => 3,
         _ => match row.verdict.as_deref() {
             Some("deny" | "overtaken") => 4,

@@ -3,6 +3,7 @@
 mod code;
 mod created;
 mod functions;
+mod listing;
 mod load;
 mod planned;
 mod plpgsql;
@@ -23,6 +24,7 @@ use crate::lexer::Numbers;
 use crate::predicate::Pair;
 
 pub(crate) use code::UserType;
+pub use listing::{ListedColumn, ListedTable};
 pub use load::CatalogError;
 pub use queries::{CATALOG_FINGERPRINT_QUERY, CATALOG_QUERIES, CatalogQuery, LOCKS_QUERY, SIZES_QUERY};
 use relation::Column;

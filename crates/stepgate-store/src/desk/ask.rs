@@ -56,11 +56,11 @@ impl Inner {
 
     /// Records that a request is open, once what it is about is kept where that is to outlive the gate.
     pub(super) async fn open(&self, entry: &Entry, more: Vec<Event>) -> Result<(), DeskError> {
-        self.keep(entry)?;
+        self.keep(entry).await?;
         let events = std::iter::once(requested(entry)).chain(more).collect();
         let opened = self.log.append(events, Vec::new()).await;
         if opened.is_err() {
-            self.forget(entry.open.ask().id);
+            self.forget(entry.open.ask().id).await;
         }
         opened.map(drop).map_err(DeskError::from)
     }

@@ -349,6 +349,7 @@ fn who_was_erased_has_no_profile_and_an_erased_address_teaches_nothing_anew() {
     assert_ne!(gate.profile("dana"), Profile::default());
     assert_eq!(gate.fires("dana", OFFICE, "public.orders"), []);
     let gate = gate.again(dir.path());
+    gate.settle();
     assert_eq!(gate.profiles.0.shared.people.read().unwrap().len(), 1);
     shred(&gate, SubjectKind::Address, OFFICE);
     let gate = gate.again(dir.path());

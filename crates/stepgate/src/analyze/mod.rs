@@ -10,10 +10,8 @@ mod transaction;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::PathBuf;
 
 use stepgate_policy::Map;
-use stepgate_proxy::UpstreamConfig;
 use stepgate_sql::{Catalog, Facts, json_line};
 use stepgate_types::Label;
 
@@ -21,25 +19,18 @@ use crate::args::AnalyzeArgs;
 use crate::failure::Failure;
 use crate::rules;
 use input::Item;
-use names::Names;
-use source::Source;
 
 /// Stack of the analysing thread, in bytes.
 const STACK: usize = 64 * 1024 * 1024;
 
+pub(crate) use self::input::messages;
+pub(crate) use self::names::Names;
+pub(crate) use self::source::{Origin, Source, from_url};
 pub(crate) use self::split::split;
 
 /// Reads, analyses, prints.
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<(), Failure> {
-    with_stack(|| run_here(args))
-}
-
-/// Where a catalog comes from.
-pub(crate) enum CatalogOf<'a> {
-    /// SQL files, loaded into a throwaway PostgreSQL.
-    Schema(&'a [PathBuf]),
-    /// A server.
-    Upstream(Box<UpstreamConfig>),
+    deeply(|| run_here(args))
 }
 
 /// What is known of the statements of one session.
@@ -54,17 +45,11 @@ pub(crate) struct Analysed {
 pub(crate) fn facts_of(
     sql: &str,
     name: &str,
-    catalog: CatalogOf<'_>,
+    origin: Origin<'_>,
     search_path: Option<&[String]>,
 ) -> Result<Analysed, Failure> {
-    with_stack(|| {
-        let mut source = match catalog {
-            CatalogOf::Schema(files) => {
-                let files: Vec<_> = files.iter().map(PathBuf::as_path).collect();
-                Source::of_schema(&files, name, search_path)?
-            }
-            CatalogOf::Upstream(upstream) => Source::on(None, *upstream, search_path)?,
-        };
+    deeply(|| {
+        let mut source = Source::open(origin, name, search_path)?;
         let catalog = source.catalog().clone();
         let mut names = Names::default();
         let mut messages = Vec::new();
@@ -78,16 +63,15 @@ pub(crate) fn facts_of(
     })
 }
 
-/// On a thread that has room for statements nested deeply.
-fn with_stack<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
-    let thread = std::thread::scope(|scope| {
+/// Runs what analyses statements where deep ones have room.
+pub(crate) fn deeply<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
+    std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(STACK);
         let handle = builder
             .spawn_scoped(scope, work)
             .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        handle.join().map_err(|_| Failure::usage("the analysis failed"))
-    });
-    thread?
+        handle.join().map_err(|_| Failure::usage("the analysis failed"))?
+    })
 }
 
 fn run_here(args: &AnalyzeArgs) -> Result<(), Failure> {
@@ -95,7 +79,8 @@ fn run_here(args: &AnalyzeArgs) -> Result<(), Failure> {
     let map = args.map.as_deref().map(rules::load_map).transpose()?;
     let name = name(args, map.as_ref())?;
     let items = input::read(file, args.input)?;
-    let mut source = Source::open(args, &schema, &name)?;
+    let origin = args.database.as_deref().map_or(Origin::Schema(&schema), Origin::Url);
+    let mut source = Source::open(origin, &name, args.search_path.as_deref())?;
     let mut names = Names::default();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for item in items {

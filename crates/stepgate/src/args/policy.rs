@@ -9,6 +9,8 @@ use stepgate_types::{GroupName, PersonName};
 
 use super::replay::{ReplayArgs, TuneArgs};
 
+use super::{SimulateArgs, TestArgs};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
     /// Check map and policy
@@ -38,7 +40,21 @@ pub(crate) enum PolicyCommand {
         #[arg(value_enum, default_value_t)]
         of: SchemaOf,
     },
-    // `test` and `simulate` are added with their own arguments (args/cases.rs).
+    /// What would become of a statement: rules, risk, decision, and what people would see
+    #[command(
+        after_help = "Examples:\n  stepgate policy simulate --as dana --groups analysts \"select ssn from hr.employees where id = 7\"\n  stepgate policy simulate --as dana --at 2026-07-06T03:00:00+02:00 --signals new_network -f report.sql\n\nNothing is run, asked or recorded."
+    )]
+    Simulate(Box<SimulateArgs>),
+    /// Decide cases, and compare with what is expected of them
+    #[command(
+        after_help = "Examples:\n  stepgate policy test\n  stepgate policy test --policy new.yaml --map map.yaml --schema schema.sql cases.yaml --junit out.xml\n\nExit status 1 where a case is decided otherwise. A case that does not say when is on a Wednesday at noon, UTC."
+    )]
+    Test(TestArgs),
+    /// Approve a changed map and policy by their exact hash, where two people have to
+    #[command(
+        after_help = "Examples:\n  stepgate policy approve --as olga         (lists what waits)\n  stepgate policy lint                      (prints the hash of the files that you have read)\n  stepgate policy approve HASH --as olga\n\nA code of your authenticator is asked for."
+    )]
+    Approve(super::ApprovePolicyArgs),
 }
 
 /// The files that have a schema.

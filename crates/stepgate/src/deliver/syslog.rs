@@ -140,6 +140,7 @@ fn severity(kind: &str) -> u32 {
     match kind {
         "alarm.raised" | "integrity.failed" => 2,
         "store.degraded" | "clock.anomaly" => 3,
+        "catalog.drifted" => 4,
         "session.auth_failed" | "stepup.factor_failed" | "policy.rejected" | "config.rejected" => 4,
         _ => 6,
     }

@@ -13,7 +13,7 @@ use stepgate_proxy::UpstreamConfig;
 use stepgate_sql::{Facts, StatementValues};
 use stepgate_types::{Clock as _, is_wildcard};
 
-use crate::analyze::{self, CatalogOf};
+use crate::analyze::{self, Origin};
 use crate::args::{ExplainArgs, ExplainFormat};
 use crate::audit;
 use crate::config::Config;
@@ -50,8 +50,8 @@ pub(super) fn run(config: &Path, args: &ExplainArgs) -> Result<(), Failure> {
     };
     let who = who(args, &name, upstream.as_ref())?;
     let catalog = match upstream {
-        Some(upstream) => CatalogOf::Upstream(Box::new(upstream)),
-        None => CatalogOf::Schema(&args.schema),
+        Some(upstream) => Origin::Configured(Box::new(upstream)),
+        None => Origin::Schema(&args.schema),
     };
     let analysed = analyze::facts_of(&sql, &name, catalog, args.search_path.as_deref())?;
     let bound = rules.bind(&name, &analysed.catalog, &BTreeSet::new());
@@ -156,11 +156,14 @@ impl Asked {
         if let Some(hint) = decision.hint {
             let _ = writeln!(out, "{hint}");
         }
-        if !decision.limit.is_none() {
+        if decision.is_limited() {
             let then = decision.beyond.as_ref().map_or("ends there".to_owned(), |(action, approval)| {
                 format!("then {action} by approval {}", approval.name)
             });
-            let _ = writeln!(out, "Delivers {}, {then}.", decision.limit);
+            let own = (!decision.limit.is_none()).then(|| decision.limit.to_string());
+            let meters = decision.meters.iter().map(|meter| format!("{} per {}", meter.limit, meter.per));
+            let all: Vec<_> = own.into_iter().chain(meters).collect();
+            let _ = writeln!(out, "Delivers {}, {then}.", all.join("; "));
         }
         let statements = self.statements(sql, facts);
         for (at, rules) in statements.iter().enumerate() {

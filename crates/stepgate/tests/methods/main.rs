@@ -1,5 +1,5 @@
 //! Ways to verify oneself besides apps: codes that are sent, and devices that sign. Real psql, people's commands, a real
-//! mail server.
+//! mail server, a receiver of what is posted.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
@@ -9,6 +9,7 @@ mod mail;
 #[allow(dead_code, reason = "each test file uses its part")]
 mod receivers;
 mod running;
+mod sms;
 #[path = "../support/mod.rs"]
 mod support;
 

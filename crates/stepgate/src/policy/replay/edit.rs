@@ -38,8 +38,8 @@ impl<'t> Text<'t> {
         let is_it = |line: &&str| line.starts_with([' ', '\t']) && line.trim_start().starts_with(&key);
         let ends = |line: &&str| !line.starts_with([' ', '\t', '#', '\n', '\r']);
         let body = self.0.get(section.saturating_add(1)..)?;
-        let length = body.iter().position(|line| ends(line)).unwrap_or(body.len());
-        let at = body.get(..length)?.iter().position(|line| is_it(line))?;
+        let length = body.iter().position(ends).unwrap_or(body.len());
+        let at = body.get(..length)?.iter().position(is_it)?;
         Some(self.entry(section.saturating_add(1).saturating_add(at)))
     }
 

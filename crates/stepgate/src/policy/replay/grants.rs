@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use stepgate_approval::{Grant, Wanted};
 use stepgate_policy::{Approval, ScopePart};
-use stepgate_types::{Action, GrantId, Kind, Limit, PersonName, RequestId, SessionId, Timestamp};
+use stepgate_types::{Action, Amount, GrantId, Kind, Limit, PersonName, RequestId, SessionId, Timestamp};
 
 use super::trial::Decided;
 use crate::policy::tape::{Person, Shape};
@@ -92,17 +92,15 @@ impl Desk {
     /// Rows beyond what may be delivered before people are asked.
     fn midway(&mut self, sent: &Sent<'_>, decided: &Decided, mut left: Limit, asked: &mut Asked) {
         let Some((rows, bytes)) = sent.delivered.filter(|_| !decided.limit.is_none()) else { return };
-        let mut need = (rows, bytes);
-        while !left.has(need.0, need.1) {
+        let mut need = Amount { rows, bytes, ..Amount::default() };
+        while !left.has(need) {
             let own = || decided.approval.clone().map(|approval| (decided.action, approval));
             let Some((action, approval)) = decided.beyond.clone().or_else(own) else {
                 asked.cut = true;
                 return;
             };
-            need = (
-                need.0.saturating_sub(left.rows.unwrap_or(0)),
-                need.1.saturating_sub(left.bytes.unwrap_or(0)),
-            );
+            need.rows = need.rows.saturating_sub(left.rows.unwrap_or(0));
+            need.bytes = need.bytes.saturating_sub(left.bytes.unwrap_or(0));
             let Some(wanted) = wanted(sent, decided, action, &approval) else {
                 asked.midway = asked.midway.saturating_add(1);
                 return;
@@ -110,7 +108,7 @@ impl Desk {
             match self.covering(&wanted, sent.at) {
                 Some(held) => {
                     left = held.left;
-                    held.left = held.left.minus(need.0, need.1);
+                    held.left = held.left.minus(need);
                 }
                 None => {
                     asked.midway = asked.midway.saturating_add(1);
@@ -118,7 +116,7 @@ impl Desk {
                         return;
                     }
                     self.remember(&wanted, &approval, sent.at);
-                    self.debit(&wanted, sent.at, Some(need));
+                    self.debit(&wanted, sent.at, Some((need.rows, need.bytes)));
                     left = decided.limit;
                 }
             }
@@ -134,7 +132,7 @@ impl Desk {
     fn debit(&mut self, wanted: &Wanted, at: Timestamp, delivered: Option<(u64, u64)>) {
         let Some((rows, bytes)) = delivered else { return };
         if let Some(held) = self.covering(wanted, at) {
-            held.left = held.left.minus(rows, bytes);
+            held.left = held.left.minus(Amount { rows, bytes, ..Amount::default() });
         }
     }
 
@@ -165,6 +163,7 @@ impl Desk {
             policy_sha256: String::new(),
             expires: at.plus(remember.for_),
             limit: wanted.limit,
+            risk: Some(wanted.risk),
             sink: wanted.has_sink,
             statements: None,
         };
@@ -203,6 +202,7 @@ fn wanted(sent: &Sent<'_>, decided: &Decided, action: Action, approval: &Approva
         approval: approval.name.clone(),
         policy_sha256: String::new(),
         limit: decided.limit,
+        risk: decided.risk,
         key: None,
         ahead_only: false,
     })

@@ -67,6 +67,7 @@ fn events(number: u64, policy_sha256: &str) -> Vec<Event> {
             certificate_sha256: None,
             startup: None,
             hello: None,
+            password: None,
         });
     }
     let dice = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;

@@ -35,6 +35,8 @@ pub(crate) struct Decided {
     pub(crate) approval: Option<Approval>,
     pub(crate) limit: Limit,
     pub(crate) beyond: Option<(Action, Approval)>,
+    /// 0 where signals are not weighed.
+    pub(crate) risk: u32,
     /// What a grant would have to cover.
     pub(crate) reach: Reach,
 }
@@ -131,7 +133,8 @@ fn outcome(replayed: Replayed, recorded: &Recorded) -> Outcome {
     };
     let (action, rules, approval) = (decision.action, decision.rules, decision.approval);
     let (limit, beyond) = (decision.limit, decision.beyond);
-    Outcome::Decided(Box::new(Decided { action, rules, approval, limit, beyond, reach }))
+    let risk = decision.risk.unwrap_or_default();
+    Outcome::Decided(Box::new(Decided { action, rules, approval, limit, beyond, risk, reach }))
 }
 
 /// What a record tells, as rules are asked. `None`: it has words that this version does not know.
