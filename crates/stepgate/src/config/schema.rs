@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Config, SCHEMA};
 
 /// Where the schema has each mapping, and a file with an unknown key in it there.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 14] = [
     ("", "qqqqqqqqq: 1"),
     ("/$defs/console", "console: {qqqqqqqqq: 1}"),
     ("/$defs/metrics", "metrics: {qqqqqqqqq: 1}"),
@@ -21,6 +21,7 @@ const FILES: [(&str, &str); 13] = [
     ("/$defs/retention", "audit: {retention: {qqqqqqqqq: 1}}"),
     ("/$defs/factors", "factors: {qqqqqqqqq: 1}"),
     ("/$defs/oidc", "oidc: {qqqqqqqqq: 1, acr: {}}"),
+    ("/$defs/break_glass", "break_glass: {qqqqqqqqq: 1}"),
     ("/$defs/limits", "limits: {qqqqqqqqq: 1}"),
 ];
 
