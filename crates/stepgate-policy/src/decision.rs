@@ -58,7 +58,7 @@ impl Circumstances {
     }
 }
 
-/// What of a statement has been delivered.
+/// What of a statement has been delivered, and the row that waits to be: nothing at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Delivered {
     /// Rows.

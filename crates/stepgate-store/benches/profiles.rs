@@ -36,6 +36,7 @@ fn opened(person: u64) -> Event {
         certificate_sha256: None,
         startup: Some("00000000000000aa".to_owned()),
         hello: None,
+        password: None,
     }
 }
 

@@ -67,7 +67,7 @@ fn an_explanation_says_which_rules_match_and_which_miss_by_one_clause() {
         "  approve  at-night\n      yes  labels: ssn  (found ssn)\n      no   time: outside 07:00-20:00 Europe/Berlin  (found mon 12:00)\n",
         "      no   groups: services  (found analysts)\n",
         "      no   predicate: public.payments.amount > 30000  (found none)\n",
-        "\nmisses by more\n  deny     risky: any, kind\n",
+        "\nmisses by more\n  deny     risky: kind, any\n",
     ] {
         assert!(said.contains(line), "{line:?} is not in\n{said}");
     }

@@ -91,6 +91,7 @@ impl Gate {
             certificate_sha256: None,
             startup: Some("00000000000000aa".to_owned()),
             hello: Some("00000000000000bb".to_owned()),
+            password: None,
         }]);
         session
     }

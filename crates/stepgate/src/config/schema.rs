@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Config, SCHEMA};
 
 /// Where the schema has each mapping, and a file with an unknown key in it there.
-const FILES: [(&str, &str); 13] = [
+const FILES: [(&str, &str); 17] = [
     ("", "qqqqqqqqq: 1"),
     ("/$defs/console", "console: {qqqqqqqqq: 1}"),
     ("/$defs/metrics", "metrics: {qqqqqqqqq: 1}"),
@@ -22,6 +22,10 @@ const FILES: [(&str, &str); 13] = [
     ("/$defs/factors", "factors: {qqqqqqqqq: 1}"),
     ("/$defs/oidc", "oidc: {qqqqqqqqq: 1, acr: {}}"),
     ("/$defs/limits", "limits: {qqqqqqqqq: 1}"),
+    ("/$defs/ldap", "ldap: {qqqqqqqqq: 1}"),
+    ("/$defs/ldap_people", "ldap: {people: {qqqqqqqqq: 1}}"),
+    ("/$defs/ldap_groups", "ldap: {groups: {qqqqqqqqq: 1}}"),
+    ("/$defs/break_glass", "break_glass: {qqqqqqqqq: 1}"),
 ];
 
 #[test]

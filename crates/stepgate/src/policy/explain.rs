@@ -197,7 +197,7 @@ fn write_rules(out: &mut String, rules: &[RuleExplained]) {
         for rule in far.iter().take(MAX_FAR) {
             let missed = rule.clauses.iter().filter(|clause| clause.holds == Holds::No);
             let missed = missed.map(|clause| clause.clause).collect::<Vec<_>>().join(", ");
-            let _ = writeln!(out, "  {:<8} {}: {missed}", rule.action, rule.rule);
+            let _ = writeln!(out, "  {:<8} {}: {missed}", rule.action.as_str(), rule.rule);
         }
         if let Some(more) = far.len().checked_sub(MAX_FAR).filter(|more| *more > 0) {
             let _ = writeln!(out, "  and {more} more (-o json shows all)");
@@ -206,7 +206,7 @@ fn write_rules(out: &mut String, rules: &[RuleExplained]) {
 }
 
 fn write_rule(out: &mut String, rule: &RuleExplained) {
-    let _ = writeln!(out, "  {:<8} {}", rule.action, rule.rule);
+    let _ = writeln!(out, "  {:<8} {}", rule.action.as_str(), rule.rule);
     if rule.clauses.is_empty() {
         out.push_str("      yes  match: {}\n");
     }
