@@ -60,7 +60,7 @@ fn a_new_column_of_a_mapped_table_is_held_and_told_once() {
     drifted(&world, "new-table", "public.leads");
     world.gate.kill();
     world.gate.serve().unwrap();
-    // A database that nobody uses is not looked at.
+    // A database that nobody uses is looked at seldom.
     let mut psql = world.psql(&dana);
     passes(&mut psql, "select 1;");
     world.cluster.psql("shop", "alter table customers drop column ssn cascade").unwrap();
