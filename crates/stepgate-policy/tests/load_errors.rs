@@ -169,7 +169,10 @@ fn a_broken_policy_is_refused_with_place_excerpt_and_suggestion() {
         ),
         (
             "rules: [{name: a, match: {}, action: allow, limit: {}}, {name: b, match: {}, action: allow, limit: 5}]",
-            &[(3, 52, "{", "`limit` needs `rows` or `bytes`", ""), (3, 100, "5", "`limit` is a mapping", "")],
+            &[
+                (3, 52, "{", "`limit` needs `rows`, `bytes` or `subjects`", ""),
+                (3, 100, "5", "`limit` is a mapping", ""),
+            ],
         ),
         (
             "rules: [{name: a, match: {}, action: allow, limit: {row: 5, bytes: 5mib}}]",

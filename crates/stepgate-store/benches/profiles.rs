@@ -36,6 +36,7 @@ fn opened(person: u64) -> Event {
         certificate_sha256: None,
         startup: Some("00000000000000aa".to_owned()),
         hello: None,
+        password: None,
     }
 }
 
@@ -50,6 +51,7 @@ fn event(n: u64) -> Event {
         statement,
         person: format!("person{}", n / 2 % PEOPLE).into(),
         groups: vec![],
+        service: false,
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],

@@ -91,6 +91,7 @@ impl Gate {
             certificate_sha256: None,
             startup: Some("00000000000000aa".to_owned()),
             hello: Some("00000000000000bb".to_owned()),
+            password: None,
         }]);
         session
     }
@@ -161,6 +162,7 @@ impl Gate {
 
 fn decided(person: &str, session: SessionId, statement: u64, verdict: &str, table: &str) -> Event {
     Event::StatementDecided(Box::new(Statement {
+        service: false,
         session,
         statement,
         person: person.into(),

@@ -167,7 +167,14 @@ impl Baseline {
     /// Takes note that somebody is told of this. Whether it is news.
     pub(crate) fn tell(&mut self, change: &Change) -> bool {
         let key = self.told_as(change);
-        self.told.len() < MAX_TOLD && self.told.insert(key)
+        if self.told.contains(&key) {
+            return false;
+        }
+        // Where there is no more room, it is told again and again rather than never.
+        if self.told.len() < MAX_TOLD {
+            self.told.insert(key);
+        }
+        true
     }
 
     /// What has been told and is so no more may be told again, but for what is new: it stays so however often a program

@@ -150,7 +150,13 @@ impl Schema {
             };
             reads.entry(view).or_default().push((table, number));
         }
-        for row in simple_query(upstream, sql).await? {
+        let definitions = match simple_query(upstream, sql).await {
+            Ok(definitions) => definitions,
+            // Of some views the server cannot print the definition; names are told by others.
+            Err(UpstreamError::Server { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for row in definitions {
             let cell = Cells(&row);
             let below = cell.number(0).and_then(|view: u32| reads.get(&view)).cloned().unwrap_or_default();
             for (column, alias) in renamed(cell.text(1)) {
