@@ -28,6 +28,7 @@ test:
 	@tests/tools/exports.sh
 	@tests/tools/browser.sh
 	@tests/tools/idp.sh
+	@tests/tools/ldap.sh
 	@tests/tools/oracle.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --locked --workspace $(if $(CI),--profile ci); \

@@ -71,7 +71,7 @@ export function picture(name) {
 export async function logIn(page, { name, password }) {
   await page.getByLabel("Name").fill(name);
   await page.getByLabel("Password").fill(password);
-  await page.getByRole("button", { name: "Log in" }).click();
+  await page.getByRole("button", { name: "Log in", exact: true }).click();
   await page.getByRole("button", { name: "Log out", exact: true }).waitFor();
 }
 

@@ -117,6 +117,11 @@ fn what_it_touches(encoder: &mut Encoder, ask: &Ask) {
         encoder.flag(most.is_some());
         encoder.number(most.unwrap_or_default());
     }
+    // Only where there is one: what was asked before there were any has the hash that it had.
+    if let Some(subjects) = ask.limit.subjects {
+        encoder.text("subjects");
+        encoder.number(subjects);
+    }
     encoder.texts(ask.rules.iter().map(String::as_str));
     encoder.text(&ask.summary);
     encoder.text(&ask.policy_sha256);
@@ -269,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_hash_answers_for_every_circumstance() {
-        let alter: [fn(&mut Ask); 47] = [
+        let alter: [fn(&mut Ask); 49] = [
             |ask| ask.id = RequestId::from_bytes([9; 5]),
             |ask| ask.statement.session = SessionId::from_bytes([9; 16]),
             |ask| ask.statement.number = 4,
@@ -293,6 +298,8 @@ mod tests {
             |ask| ask.mode = Mode::Defer,
             |ask| ask.limit.rows = Some(0),
             |ask| ask.limit.rows = Some(1_000),
+            |ask| ask.limit.subjects = Some(0),
+            |ask| ask.limit.subjects = Some(100),
             |ask| ask.limit.bytes = Some(0),
             |ask| ask.limit.bytes = Some(1_000),
             |ask| ask.rules = vec!["other".to_owned()],

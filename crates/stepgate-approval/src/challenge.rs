@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
-use stepgate_types::{PersonName, RequestId};
+use stepgate_types::{GrantId, PersonName, RequestId};
 use zeroize::Zeroizing;
 
 use crate::{Canonical, Method};
@@ -64,6 +64,10 @@ pub enum Purpose {
     Manage,
     /// To confirm that somebody else's authenticators are reset.
     Reset(PersonName),
+    /// To say that somebody else's break-glass was looked at.
+    Review(GrantId),
+    /// To approve the policy of that hash.
+    Policy(String),
 }
 
 /// What a challenge is bound to.
@@ -77,6 +81,13 @@ pub enum Bound {
         canonical: Canonical,
         /// Whether it approves: what was signed to deny never approves.
         approve: bool,
+    },
+    /// To break the glass.
+    Glass {
+        /// Which.
+        glass: GrantId,
+        /// What for: [`crate::Glass::canonical`].
+        canonical: Canonical,
     },
     /// Anything else.
     Purpose(Purpose),
@@ -96,11 +107,18 @@ impl Bound {
                 hash.update(request.bytes());
                 hash.update(canonical);
             }
+            Self::Glass { glass, canonical } => {
+                hash.update([5, 0]);
+                hash.update(glass.bytes());
+                hash.update(canonical);
+            }
             Self::Purpose(purpose) => {
                 let (tag, of) = match purpose {
-                    Purpose::Enrol => (2, ""),
-                    Purpose::Manage => (3, ""),
-                    Purpose::Reset(of) => (4, of.as_str()),
+                    Purpose::Enrol => (2, String::new()),
+                    Purpose::Manage => (3, String::new()),
+                    Purpose::Reset(of) => (4, of.as_str().to_owned()),
+                    Purpose::Review(glass) => (6, glass.to_string()),
+                    Purpose::Policy(sha256) => (7, sha256.clone()),
                 };
                 hash.update([tag, 0]);
                 hash.update(Sha256::digest(of.as_bytes()));
@@ -115,7 +133,7 @@ impl Bound {
     pub const fn request(&self) -> Option<RequestId> {
         match self {
             Self::Request { request, .. } => Some(*request),
-            Self::Purpose(_) => None,
+            Self::Glass { .. } | Self::Purpose(_) => None,
         }
     }
 }
@@ -307,6 +325,13 @@ mod tests {
             Bound::Purpose(Purpose::Manage),
             Bound::Purpose(Purpose::Reset(person("omar"))),
             Bound::Purpose(Purpose::Reset(person("amir"))),
+            Bound::Purpose(Purpose::Review(GrantId::from_bytes([1; 8]))),
+            Bound::Purpose(Purpose::Review(GrantId::from_bytes([2; 8]))),
+            Bound::Purpose(Purpose::Policy("ab".repeat(32))),
+            Bound::Purpose(Purpose::Policy("cd".repeat(32))),
+            Bound::Glass { glass: GrantId::from_bytes([1; 8]), canonical: [1; 32] },
+            Bound::Glass { glass: GrantId::from_bytes([2; 8]), canonical: [1; 32] },
+            Bound::Glass { glass: GrantId::from_bytes([1; 8]), canonical: [2; 32] },
         ];
         let mut all: Vec<_> = bounds.iter().map(|bound| bound.binding(&dana, &[0; 32])).collect();
         all.push(bounds[0].binding(&dana, &[1; 32]));

@@ -373,7 +373,7 @@ mod tests {
         let mut ask = step_up();
         ask.limit.rows = Some(1_000);
         let asked = Wanted::from(&ask);
-        let with = |rows| Wanted { limit: Limit { rows, bytes: None }, ..asked.clone() };
+        let with = |rows| Wanted { limit: Limit::of(rows, None), ..asked.clone() };
         assert!(with(Some(1_000)).is_no_more_than(&asked) && with(Some(10)).is_no_more_than(&asked));
         assert!(!with(Some(1_001)).is_no_more_than(&asked) && !with(None).is_no_more_than(&asked));
     }

@@ -10,6 +10,7 @@ mod display;
 mod factor;
 #[cfg(test)]
 mod fixture;
+mod glass;
 mod grant;
 mod guard;
 mod oidc_factor;
@@ -30,6 +31,7 @@ pub use factor::{
     AuthenticatorId, Begun, Ceremony, Channel, Credential, Enrolled, Factor, FactorError, Message, Method,
     Proof, UnknownMethod, Verified,
 };
+pub use glass::{Glass, GlassRules, Lifts, MAX_GLASS, Reach};
 pub use grant::{Grant, NotCovered, Wanted};
 pub use guard::{Blocked, CEILING, Guard, Source, Throttled, Trusted};
 pub use oidc_factor::OidcFactor;

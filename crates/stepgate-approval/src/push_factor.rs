@@ -246,7 +246,17 @@ mod tests {
 
     #[test]
     fn a_signature_for_another_request_for_a_denial_or_by_another_device_is_refused() {
-        for other in [binding(2, true), binding(1, false)] {
+        let bound = |canonical, of: &str, nonce| {
+            let request = RequestId::from_bytes([1; 5]);
+            Bound::Request { request, canonical, approve: true }.binding(&person(of), &nonce)
+        };
+        // Of the same request as it was shown otherwise, to somebody else, and of an earlier challenge about it.
+        let replayed = [
+            bound([2; 32], "dana", [3; 32]),
+            bound([1; 32], "eve", [3; 32]),
+            bound([1; 32], "dana", [4; 32]),
+        ];
+        for other in [binding(2, true), binding(1, false)].into_iter().chain(replayed) {
             let outcome = answered(|key, id, code| proof(key, id, &other, code));
             assert_eq!(outcome, Err(FactorError::Mismatched));
         }

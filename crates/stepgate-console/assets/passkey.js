@@ -70,6 +70,15 @@ async function answer(button) {
   location.reload();
 }
 
+// What was asked for at a terminal.
+async function breakGlass(button) {
+  const glass = `/api/v1/break-glass/${button.dataset.glass}`;
+  await call(`${glass}/open`, await prove(`${glass}/challenge`, {}));
+  location.reload();
+}
+
+const does = { enrol, glass: breakGlass };
+
 async function enrol(button) {
   const fields = button.form.elements;
   const typed = (name) => (fields[name] && fields[name].value.trim()) || undefined;
@@ -112,7 +121,7 @@ if (asked && window.PublicKeyCredential && navigator.credentials) {
     button.addEventListener("click", async () => {
       button.disabled = true;
       try {
-        await (button.dataset.passkey === "enrol" ? enrol(button) : answer(button));
+        await (does[button.dataset.passkey] || answer)(button);
       } catch (error) {
         complain(button, error);
       } finally {

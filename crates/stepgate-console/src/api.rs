@@ -19,9 +19,11 @@ use stepgate_types::{Clock, Entropy};
 use tokio::sync::{Semaphore, watch};
 
 use crate::asks::Foresee;
+use crate::codes::Codes;
 use crate::events::Streams;
 use crate::oidc::Oidc;
 use crate::origin::{self, Origin};
+use crate::passwords::Minting;
 use crate::problem::Problem;
 use crate::rates::{self, Rates};
 use crate::throttle::Throttle;
@@ -59,6 +61,8 @@ pub struct Parts {
     pub url: String,
     /// Where people log in again, if anywhere.
     pub oidc: Option<Arc<Oidc>>,
+    /// What is configured of passwords that logins mint.
+    pub minting: Minting,
     /// What statements would read that are not sent yet.
     pub foresee: Arc<dyn Foresee>,
 }
@@ -76,6 +80,7 @@ pub trait Observed: Send + Sync {
 pub struct Api {
     pub(crate) parts: Parts,
     pub(crate) tokens: Tokens,
+    pub(crate) codes: Codes,
     pub(crate) throttle: Throttle,
     pub(crate) rates: Rates,
     pub(crate) streams: Arc<Streams>,
@@ -99,6 +104,7 @@ impl Api {
             origin: Origin::of(&parts.url),
             parts,
             tokens: Tokens::default(),
+            codes: Codes::default(),
             throttle: Throttle::default(),
             rates: Rates::default(),
             streams: Arc::default(),

@@ -7,7 +7,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use stepgate_approval::Source;
-use stepgate_store::Person;
+use stepgate_store::{Person, Source as Elsewhere};
+use stepgate_types::Timestamp;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -25,6 +26,8 @@ pub(crate) struct Caller {
     pub(crate) person: Arc<Person>,
     /// Where they are.
     pub(crate) address: IpAddr,
+    /// When they came from an identity provider, if they did.
+    pub(crate) from_provider: Option<Timestamp>,
     device: Option<[u8; 32]>,
     by: By,
     token: Zeroizing<String>,
@@ -42,7 +45,16 @@ impl Caller {
             .get(&login.person)
             .filter(|person| person.scram.stored_key == login.stored_key && !person.service)
             .ok_or_else(Problem::login_required)?;
-        Ok(Self { person, address: peer.0, device: None, by, token: Zeroizing::new(token.to_owned()) })
+        // Whose account there was taken from them does not go on by a login of it.
+        let is_linked = || {
+            let accounts = api.parts.people.accounts(&person.name);
+            accounts.iter().any(|account| account.source == Elsewhere::Oidc)
+        };
+        if login.from_provider.is_some() && !is_linked() {
+            return Err(Problem::login_required());
+        }
+        let (token, from_provider) = (Zeroizing::new(token.to_owned()), login.from_provider);
+        Ok(Self { person, address: peer.0, from_provider, device: None, by, token })
     }
 
     /// Where they come from, and on what: wrong codes are counted by that.

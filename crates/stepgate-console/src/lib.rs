@@ -7,9 +7,12 @@
 
 mod api;
 mod asks;
+mod break_glass;
 mod caller;
+mod codes;
 mod devices;
 mod document;
+mod elsewhere;
 mod events;
 mod factors;
 mod form;
@@ -19,6 +22,8 @@ mod login;
 pub mod oidc;
 mod origin;
 mod pages;
+mod passwords;
+mod policies;
 mod presented;
 mod problem;
 mod rates;
@@ -31,5 +36,6 @@ mod tokens;
 pub use api::{Api, Observed, Parts};
 pub use asks::{Foresee, Foreseen, Wish};
 pub use document::DOCUMENT;
+pub use passwords::{Entrance, Minting};
 pub use routes::paths;
 pub use server::{Encryption, serve, serve_watchers};

@@ -52,15 +52,25 @@ pub(crate) async fn login(
 ) -> Result<Response, Problem> {
     let credentials: Credentials = json_body(&headers, &body)?;
     let person = admit(&api, credentials, address).await?;
-    let (token, expires) = issue(&api, By::Bearer, &person)?;
+    bearer(&api, &person, false)
+}
+
+/// The answer that lets a program in.
+pub(crate) fn bearer(api: &Api, person: &Person, at_provider: bool) -> Result<Response, Problem> {
+    let (token, expires) = issue(api, By::Bearer, person, at_provider)?;
     let answer = json!({"token": token, "name": person.name, "expires": expires.to_string()});
     Ok(axum::Json(answer).into_response())
 }
 
-/// A fresh token for somebody who was admitted.
-pub(crate) fn issue(api: &Api, by: By, person: &Person) -> Result<(String, Timestamp), Problem> {
+/// A fresh token for somebody who was admitted, by a password here or by a login at the provider.
+pub(crate) fn issue(
+    api: &Api,
+    by: By,
+    person: &Person,
+    at_provider: bool,
+) -> Result<(String, Timestamp), Problem> {
     let (now, key) = (api.parts.clock.now(), person.scram.stored_key);
-    let issued = api.tokens.issue(by, person.name.clone(), key, now, &*api.parts.entropy);
+    let issued = api.tokens.issue(by, person.name.clone(), key, (now, at_provider), &*api.parts.entropy);
     issued.map_err(|_| Problem::gate_trouble())
 }
 

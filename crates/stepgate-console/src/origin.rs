@@ -64,6 +64,11 @@ impl Origin {
         if self.encrypted { "__Host-stepgate" } else { "stepgate" }
     }
 
+    /// The cookie by which a browser is known again that somebody has begun to log in on, at the identity provider.
+    pub(crate) const fn login_cookie(&self) -> &'static str {
+        if self.encrypted { "__Host-stepgate-login" } else { "stepgate-login" }
+    }
+
     /// The cookie by which a browser is known again that somebody has verified themselves on (OWASP, "device cookies"):
     /// wrong codes from elsewhere do not slow it down. It logs nobody in.
     pub(crate) const fn device_cookie(&self) -> &'static str {

@@ -122,7 +122,11 @@ fn shown_json(mut row: Value, shown: &Shown) -> Value {
         "labels": shown.labels,
         "rules": shown.rules,
         "estimate": shown.because.estimate,
-        "limit": {"rows": shown.limit.rows, "bytes": shown.limit.bytes},
+        "limit": {
+            "rows": shown.limit.rows,
+            "bytes": shown.limit.bytes,
+            "subjects": shown.limit.subjects,
+        },
         "why": shown.because.why,
         "risk": shown.because.risk.iter().map(|(signal, weight)| json!({"signal": signal, "weight": weight})).collect::<Vec<_>>(),
         "history": shown.history,

@@ -6,8 +6,11 @@ use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
-use crate::pages::{assets, enrol, inbox, login as entrance, message, oidc, request};
-use crate::{asks, devices, document, events, factors, grants, login, requests};
+use crate::pages::{assets, enrol, glass, inbox, login as entrance, message, oidc, provider, request};
+use crate::{
+    asks, break_glass, codes, devices, document, events, factors, grants, login, passwords, policies,
+    requests,
+};
 
 /// A way in.
 pub(crate) struct Route {
@@ -37,7 +40,11 @@ pub(crate) fn all() -> Vec<Route> {
         get("/readyz", api::ready),
         get("/openapi.json", document::show),
         post("/api/v1/login", login::login),
+        post("/api/v1/login/code", codes::redeem),
         post("/api/v1/logout", login::logout),
+        get("/api/v1/passwords", passwords::list),
+        post("/api/v1/passwords", passwords::mint),
+        post("/api/v1/passwords/{id}/revoke", passwords::revoke),
         get("/api/v1/me", login::me),
         get("/api/v1/events", events::watch),
         get("/api/v1/requests", requests::list),
@@ -55,6 +62,14 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/requests/{id}/not-me", asks::not_me),
         get("/api/v1/grants", grants::list),
         post("/api/v1/grants/{id}/revoke", grants::revoke),
+        get("/api/v1/break-glass", break_glass::list),
+        post("/api/v1/break-glass", break_glass::ask),
+        post("/api/v1/break-glass/{id}/challenge", break_glass::challenge),
+        post("/api/v1/break-glass/{id}/open", break_glass::open),
+        post("/api/v1/break-glass/{id}/end", break_glass::end),
+        post("/api/v1/break-glass/{id}/review", break_glass::review),
+        get("/api/v1/policies", policies::list),
+        post("/api/v1/policies/{id}/approve", policies::approve),
         get("/api/v1/challenges", devices::waiting),
         post("/api/v1/challenges", factors::challenge),
         get("/api/v1/factors", factors::list),
@@ -65,6 +80,10 @@ pub(crate) fn all() -> Vec<Route> {
         page(get("/", inbox::show)),
         page(get("/login", entrance::show)),
         page(post("/login", entrance::log_in)),
+        page(post("/login/oidc", provider::begin)),
+        page(post("/login/oidc/finish", provider::finish)),
+        page(get("/login/program", provider::ask_for_program)),
+        page(post("/login/program", provider::begin_for_program)),
         page(post("/logout", entrance::log_out)),
         page(get("/r/{id}", request::show)),
         page(post("/r/{id}/verify", request::verify)),
@@ -80,6 +99,9 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/r/{id}/send", message::send)),
         page(post("/r/{id}/sent", message::sent)),
         page(post("/grants/{id}/revoke", inbox::revoke)),
+        page(get("/break-glass", glass::show)),
+        page(post("/break-glass/{id}/end", glass::end)),
+        page(post("/break-glass/{id}/review", glass::review)),
         page(get("/enrol", enrol::show)),
         page(post("/enrol/totp", enrol::begin_totp)),
         page(post("/enrol/totp/confirm", enrol::confirm_totp)),

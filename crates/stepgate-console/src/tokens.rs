@@ -38,6 +38,8 @@ pub(crate) struct Login {
     /// SCRAM's stored key at the time: a changed password ends the login.
     pub(crate) stored_key: [u8; 32],
     pub(crate) expires: Timestamp,
+    /// When they came, where from an identity provider rather than by a password.
+    pub(crate) from_provider: Option<Timestamp>,
     by: By,
     /// When a person last asked for something by it.
     used: Timestamp,
@@ -56,20 +58,22 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Makes a token for somebody who has just proven who they are.
+    /// Makes a token for somebody who has just proven who they are, here or at a provider.
     pub(crate) fn issue(
         &self,
         by: By,
         person: PersonName,
         stored_key: [u8; 32],
-        now: Timestamp,
+        (now, at_provider): (Timestamp, bool),
         entropy: &dyn Entropy,
     ) -> std::io::Result<(String, Timestamp)> {
         let token = fresh(entropy)?;
         let expires = now.plus(LIFE);
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut logins, &person, now);
-        logins.insert(hash(by, &token), Login { person, stored_key, expires, by, used: now });
+        let from_provider = at_provider.then_some(now);
+        let login = Login { person, stored_key, expires, from_provider, by, used: now };
+        logins.insert(hash(by, &token), login);
         Ok((token, expires))
     }
 
@@ -164,7 +168,7 @@ mod tests {
 
     fn dana(tokens: &Tokens, by: By, at: Timestamp) -> (String, Timestamp) {
         static COUNTING: Counting = Counting(std::sync::atomic::AtomicU8::new(0));
-        tokens.issue(by, "dana".parse().unwrap(), [1; 32], at, &COUNTING).unwrap()
+        tokens.issue(by, "dana".parse().unwrap(), [1; 32], (at, false), &COUNTING).unwrap()
     }
 
     #[test]

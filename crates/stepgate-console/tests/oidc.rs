@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::http::{Request, Response};
 use serde_json::{Value, json};
 use stepgate_console::oidc::{
-    Authenticated, Errand, Fetch, MAX_ANSWER, Oidc, OidcError, Settings, Unreachable,
+    Authenticated, Errand, Fetch, MAX_ANSWER, Oidc, OidcError, Rules, Settings, Unreachable,
 };
 use stepgate_testkit::{FakeEntropy, Supervised, until_some};
 use stepgate_types::{Clock, PersonName, Strength, Timestamp};
@@ -122,7 +122,15 @@ fn oidc(issuer: &str) -> Oidc {
         redirect: REDIRECT.to_owned(),
         accepted: BTreeMap::from([("mfa".to_owned(), Strength::Strong)]),
         person_claim: "preferred_username".to_owned(),
-        groups_claim: Some("groups".to_owned()),
+        groups: Some(Rules {
+            claim: "groups".to_owned(),
+            allow: BTreeSet::from(["analysts".parse().unwrap()]),
+            hold: Duration::from_secs(3600),
+            ..Rules::default()
+        }),
+        scopes: Vec::new(),
+        create: false,
+        label: "Example".to_owned(),
     };
     Oidc::new(settings, Box::new(Plain(agent())), Arc::new(Real), Arc::new(FakeEntropy::seeded(7)))
 }
@@ -172,8 +180,11 @@ fn a_login_at_a_real_provider_counts_with_its_acr_its_time_and_its_subject() {
     assert_eq!(state, begun.state);
     let (who, _) =
         world.oidc.finish(Some(&dana()), SESSION, &state, Some(&code), Some(&world.issuer)).unwrap();
-    assert_eq!((who.subject.as_str(), who.strength, who.acr.as_str()), ("dana", Strength::Strong, "mfa"));
-    assert!(who.at.plus(Duration::from_secs(6)) >= before, "{who:?}");
+    assert_eq!(
+        (who.subject.as_str(), who.strength, who.acr.as_deref()),
+        ("dana", Strength::Strong, Some("mfa"))
+    );
+    assert!(who.at.unwrap().plus(Duration::from_secs(6)) >= before, "{who:?}");
     // Used up, on either side.
     let again = world.oidc.finish(Some(&dana()), SESSION, &state, Some(&code), None);
     assert_eq!(again, Err(OidcError::UnknownState));

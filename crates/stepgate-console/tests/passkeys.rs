@@ -247,3 +247,46 @@ async fn forged_flags_origins_and_counters_are_refused_and_recorded() {
         assert_eq!(dana.answer(&request).await.status, 200, "{word}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_sites_page_and_a_script_without_the_pages_proof_open_no_break_glass() {
+    let world = World::new().await;
+    let mut dana = Somebody::enrolled(&world, "dana", 1).await;
+    world.clock.advance(Duration::from_secs(25 * 3600));
+    let of = |group: &str| std::collections::BTreeSet::from([group.parse().unwrap()]);
+    world.desk.set_break_glass(Some(stepgate_approval::GlassRules {
+        groups: of("analysts"),
+        reviewers: of("data-owners"),
+        most: stepgate_approval::MAX_GLASS,
+        lifts: stepgate_approval::Lifts::default(),
+    }));
+    dana.token = world.login("dana").await;
+    let wish = json!({"reason": "the shop is down", "client": "psql"});
+    let asked = dana.post("/api/v1/break-glass", wish).await.json();
+    let path = format!("/api/v1/break-glass/{}", asked["grant"].as_str().unwrap());
+    let challenge = dana.post(&format!("{path}/challenge"), json!({"method": "passkey"})).await.json();
+    // The answer is right; who hands it in is a page that has dana's cookie sent along.
+    let answer = dana.sign(&challenge).to_string();
+    let browser = world.browser("dana").await;
+    let (cookie, proof) = (("cookie", browser.cookie.as_str()), ("stepgate-proof", browser.proof.as_str()));
+    let kind = ("content-type", "application/json");
+    let origin = format!("http://{}", world.address);
+    let own = [("origin", origin.as_str()), ("sec-fetch-site", "same-origin")];
+    let other = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")];
+    let open = format!("{path}/open");
+    let attempts: [&[(&str, &str)]; 4] = [
+        &[kind, cookie],
+        &[kind, cookie, proof],
+        &[kind, cookie, own[0], own[1]],
+        &[kind, cookie, proof, other[0], other[1]],
+    ];
+    for headers in attempts {
+        let refused = world.send("POST", &open, headers, &answer).await;
+        assert_eq!((refused.status, refused.error().as_str()), (403, "other_site"), "{}", refused.body);
+    }
+    let page = browser.get(&world, "/break-glass").await;
+    assert!(page.body.contains("Break the glass") && page.body.contains("the shop is down"), "{}", page.body);
+    assert_eq!(world.desk.glasses(None)[0].state, "asked", "reading opens nothing");
+    let opened = world.send("POST", &open, &[kind, cookie, proof, own[0], own[1]], &answer).await;
+    assert_eq!((opened.status, &opened.json()["state"]), (200, &json!("open")), "{}", opened.body);
+}

@@ -3,14 +3,18 @@
 use std::collections::{BTreeSet, HashSet};
 
 use ipnet::IpNet;
+use stepgate_sql::SinkKind;
 use stepgate_types::{
-    BulkShape, Certainty, ColumnName, GroupName, Kind, Label, PersonName, RelationName, Use,
+    BulkShape, Certainty, ColumnName, GroupName, Kind, Label, Limit, PersonName, RelationName, Use,
 };
 
-use crate::Circumstances;
+use crate::Delivered;
 use crate::map::reads;
 use crate::predicate::PredicateTest;
+use crate::present::{Names, Present, PurposeTest};
+use crate::signal::Signal;
 use crate::statement::{Column, Statement};
+use crate::time_window::TimeWindow;
 use crate::truth::Truth;
 
 /// A rule's `match`, or a part of it: holds where all its parts do.
@@ -26,14 +30,23 @@ pub(crate) enum Part {
     Kind(BTreeSet<Kind>),
     Certainty(BTreeSet<Certainty>),
     Bulk(bool),
+    BulkShape(BTreeSet<BulkShape>),
     Sink(bool),
+    SinkKind(BTreeSet<SinkKind>),
+    Functions(BTreeSet<String>),
     Estimate(Threshold),
     Predicate(PredicateTest),
     Person(BTreeSet<PersonName>),
     Groups(BTreeSet<GroupName>),
     Database(BTreeSet<String>),
-    Client(BTreeSet<String>),
+    DbUser(BTreeSet<String>),
+    Client(Names),
     Network(Vec<IpNet>),
+    /// Within it, or outside.
+    Time(TimeWindow, bool),
+    Signal(BTreeSet<Signal>),
+    Risk(Threshold),
+    Purpose(PurposeTest),
     Any(Vec<Condition>),
     All(Vec<Condition>),
     Not(Box<Condition>),
@@ -56,15 +69,47 @@ pub(crate) enum ClassTest {
     AtLeast(u32),
 }
 
-/// `>N` as N + 1, `>=N` as N: matches from so many rows on.
-#[derive(Debug, Clone, Copy)]
+/// `>N` as N + 1, `>=N` as N: matches from so many on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Threshold {
     pub(crate) from: u64,
 }
 
+impl Threshold {
+    /// The most that is still below it.
+    pub(crate) const fn below(self) -> u64 {
+        self.from.saturating_sub(1)
+    }
+}
+
+/// What must have been delivered for a rule to match: rows or bytes, not both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct OnceDelivered {
+    pub(crate) rows: Option<Threshold>,
+    pub(crate) bytes: Option<Threshold>,
+}
+
+impl OnceDelivered {
+    pub(crate) const fn is_asked(self) -> bool {
+        self.rows.is_some() || self.bytes.is_some()
+    }
+
+    /// Whether so much has been.
+    pub(crate) fn is_reached(self, delivered: Delivered) -> bool {
+        self.rows.is_none_or(|rows| delivered.rows >= rows.from)
+            && self.bytes.is_none_or(|bytes| delivered.bytes >= bytes.from)
+    }
+
+    /// What may be delivered in all before it is.
+    pub(crate) fn limit(self) -> Limit {
+        let of = |threshold: Option<Threshold>| threshold.map(Threshold::below);
+        Limit::of(of(self.rows), of(self.bytes))
+    }
+}
+
 impl Condition {
-    pub(crate) fn holds(&self, statement: &Statement<'_>, who: &Circumstances) -> Truth {
-        Truth::all(self.parts.iter().map(|part| part.holds(statement, who)))
+    pub(crate) fn holds(&self, statement: &Statement<'_>, present: &Present<'_>) -> Truth {
+        Truth::all(self.parts.iter().map(|part| part.holds(statement, present)))
     }
 
     /// The columns that its `predicate`s name, in order.
@@ -106,14 +151,68 @@ impl Condition {
             | Part::Kind(_)
             | Part::Certainty(_)
             | Part::Bulk(_)
+            | Part::BulkShape(_)
             | Part::Sink(_)
+            | Part::SinkKind(_)
+            | Part::Functions(_)
             | Part::Estimate(_)
             | Part::Person(_)
             | Part::Groups(_)
             | Part::Database(_)
+            | Part::DbUser(_)
+            | Part::Client(_)
+            | Part::Network(_)
+            | Part::Time(..)
+            | Part::Signal(_)
+            | Part::Risk(_)
+            | Part::Purpose(_) => false,
+        })
+    }
+
+    /// Whether it, or a part of it, asks for what may be another thing in a moment. To be asked of every part that is
+    /// added: decisions that hang on facts and person alone are remembered.
+    pub(crate) fn looks_at_the_moment(&self) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Time(..) | Part::Signal(_) | Part::Risk(_) | Part::Purpose(_) => true,
+            Part::Any(conditions) | Part::All(conditions) => conditions.iter().any(Self::looks_at_the_moment),
+            Part::Not(condition) => condition.looks_at_the_moment(),
+            Part::Touch(_)
+            | Part::Kind(_)
+            | Part::Certainty(_)
+            | Part::Bulk(_)
+            | Part::BulkShape(_)
+            | Part::Sink(_)
+            | Part::SinkKind(_)
+            | Part::Functions(_)
+            | Part::Estimate(_)
+            | Part::Predicate(_)
+            | Part::Person(_)
+            | Part::Groups(_)
+            | Part::Database(_)
+            | Part::DbUser(_)
             | Part::Client(_)
             | Part::Network(_) => false,
         })
+    }
+
+    /// The signals that it names, each time, and whether it asks for the risk, which is made of all of them.
+    pub(crate) fn signals(&self) -> (BTreeSet<Signal>, bool) {
+        let mut found = (BTreeSet::new(), false);
+        for part in &self.parts {
+            let mut add = |condition: &Self| {
+                let (signals, risk) = condition.signals();
+                found.0.extend(signals);
+                found.1 |= risk;
+            };
+            match part {
+                Part::Signal(signals) => found.0.extend(signals),
+                Part::Risk(_) => found.1 = true,
+                Part::Any(conditions) | Part::All(conditions) => conditions.iter().for_each(add),
+                Part::Not(condition) => add(condition),
+                _ => {}
+            }
+        }
+        found
     }
 
     /// Whether it can hold only for statements that it expects to be of kind `control`: what lets a rule
@@ -129,8 +228,9 @@ impl Condition {
 }
 
 impl Part {
-    fn holds(&self, statement: &Statement<'_>, who: &Circumstances) -> Truth {
+    pub(crate) fn holds(&self, statement: &Statement<'_>, present: &Present<'_>) -> Truth {
         let facts = statement.facts;
+        let who = present.who;
         let doubt = statement.unknown();
         let known = |holds| Truth::seen(holds, false);
         match self {
@@ -141,21 +241,33 @@ impl Part {
                 known(wanted.contains(&certainty))
             }
             Self::Bulk(wanted) => Truth::seen(facts.bulk != BulkShape::None, doubt).is(*wanted),
+            Self::BulkShape(shapes) => Truth::seen(shapes.contains(&facts.bulk), doubt),
             Self::Sink(wanted) => Truth::seen(!facts.sinks.is_empty(), doubt).is(*wanted),
+            Self::SinkKind(kinds) => {
+                Truth::seen(facts.sinks.iter().any(|sink| kinds.contains(&sink.kind)), doubt)
+            }
+            Self::Functions(names) => Truth::seen(!names.is_disjoint(&facts.functions), doubt),
             Self::Estimate(threshold) => threshold.holds(statement),
             Self::Predicate(predicate) => predicate.holds(statement),
             Self::Person(people) => known(people.contains(&who.person)),
             Self::Groups(groups) => known(!groups.is_disjoint(&who.groups)),
             Self::Database(names) => known(names.contains(&who.database)),
-            Self::Client(names) => known(names.contains(&who.client)),
+            Self::DbUser(names) => known(names.contains(&who.db_user)),
+            Self::Client(names) => known(names.has(&who.client)),
             Self::Network(networks) => {
                 // A dual-stack listener shows 10.0.0.7 as ::ffff:10.0.0.7; it is the same peer.
                 let address = who.address.to_canonical();
                 known(networks.iter().any(|network| network.contains(&address)))
             }
-            Self::Any(conditions) => Truth::any(conditions.iter().map(|c| c.holds(statement, who))),
-            Self::All(conditions) => Truth::all(conditions.iter().map(|c| c.holds(statement, who))),
-            Self::Not(condition) => condition.holds(statement, who).not(),
+            Self::Time(window, within) => present.now(|who| window.contains(who.now) == *within),
+            Self::Signal(signals) => {
+                present.now(|who| signals.iter().any(|signal| who.signals.fires(*signal)))
+            }
+            Self::Risk(threshold) => present.now(|_| u64::from(present.risk.unwrap_or(0)) >= threshold.from),
+            Self::Purpose(test) => present.now(|who| test.holds(who)),
+            Self::Any(conditions) => Truth::any(conditions.iter().map(|c| c.holds(statement, present))),
+            Self::All(conditions) => Truth::all(conditions.iter().map(|c| c.holds(statement, present))),
+            Self::Not(condition) => condition.holds(statement, present).not(),
         }
     }
 }
@@ -180,7 +292,7 @@ impl Threshold {
 }
 
 impl Touch {
-    fn holds(&self, statement: &Statement<'_>) -> Truth {
+    pub(crate) fn holds(&self, statement: &Statement<'_>) -> Truth {
         let column = statement.columns.iter().any(|column| self.fits(column));
         Truth::seen(column || self.table_is_reached(statement), statement.unknown())
     }

@@ -6,17 +6,24 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
-use stepgate_types::{Certainty, Kind, Label, Use};
+use stepgate_sql::SinkKind;
+use stepgate_types::{BulkShape, Certainty, Kind, Label, Use};
 
-use crate::condition::{ClassTest, Condition, Part, Threshold, Touch};
+use crate::condition::{ClassTest, Condition, OnceDelivered, Part, Threshold, Touch};
 use crate::key;
 use crate::map::Map;
+use crate::never;
 use crate::predicate_load;
+use crate::present::{Names, PurposeTest};
 use crate::read::{self, Fields};
-use crate::report::Report;
-use crate::yaml::{Node, Place};
+use crate::report::{Report, closest};
+use crate::risk::{MAX_RISK, RiskSettings};
+use crate::signal::Signal;
+use crate::time_load;
+use crate::yaml::{Node, Place, Value};
 
-const KNOWN: [&str; 20] = [
+/// All that a `match` may ask.
+pub(crate) const KNOWN: [&str; 29] = [
     "class",
     "labels",
     "tables",
@@ -26,41 +33,30 @@ const KNOWN: [&str; 20] = [
     "certainty",
     "bulk",
     "sink",
+    "functions",
     "estimate_rows",
+    "delivered_rows",
+    "delivered_bytes",
     "predicate",
     "person",
     "as",
     "groups",
     "database",
+    "db_user",
+    "role",
     "client",
     "network",
+    "time",
+    "signal",
+    "risk",
+    "purpose",
     "any",
     "all",
     "not",
 ];
 
 /// Of the design, or asked for, and not of this version.
-const LATER: [&str; 19] = [
-    "signal",
-    "signals",
-    "risk",
-    "delivered_rows",
-    "delivered_bytes",
-    "time",
-    "hours",
-    "weekdays",
-    "window",
-    "outside",
-    "velocity",
-    "functions",
-    "fingerprint",
-    "db_user",
-    "role",
-    "geo",
-    "device",
-    "mask",
-    "threshold",
-];
+const LATER: [&str; 3] = ["mask", "fingerprint", "geo"];
 
 const USES: [(&str, Use); 6] = [
     ("output", Use::Output),
@@ -74,48 +70,217 @@ const USES: [(&str, Use); 6] = [
 const CERTAINTIES: [(&str, Certainty); 3] =
     [("exact", Certainty::Exact), ("over", Certainty::Over), ("unknown", Certainty::Unknown)];
 
-/// Reads a condition. `map` is `None` where the map could not be read at all: its names go unchecked
-/// then, and nothing is loaded anyway.
-pub(crate) fn load(report: &mut Report<'_>, node: &Node, map: Option<&Map>) -> Condition {
+const SHAPES: [(&str, BulkShape); 4] = [
+    ("copy", BulkShape::Copy),
+    ("whole-table", BulkShape::WholeTable),
+    ("cursor", BulkShape::Cursor),
+    ("large-limit", BulkShape::LargeLimit),
+];
+
+const SINKS: [(&str, SinkKind); 6] = [
+    ("table", SinkKind::Table),
+    ("rows", SinkKind::Rows),
+    ("view", SinkKind::View),
+    ("server-file", SinkKind::ServerFile),
+    ("large-object", SinkKind::LargeObject),
+    ("notification", SinkKind::Notification),
+];
+
+/// The word for a kind of sink.
+pub(crate) fn sink_word(kind: SinkKind) -> &'static str {
+    SINKS.iter().find(|(_, known)| *known == kind).map_or("unknown", |(word, _)| word)
+}
+
+/// What conditions are checked against.
+#[derive(Clone, Copy)]
+pub(crate) struct Against<'a> {
+    /// `None` where it could not be read at all: its names go unchecked then, and nothing is loaded anyway.
+    pub(crate) map: Option<&'a Map>,
+    /// `None` where there is none.
+    pub(crate) risk: Option<&'a RiskSettings>,
+}
+
+/// Reads the `match` of a rule, and what must have been delivered besides.
+pub(crate) fn of_rule(
+    report: &mut Report<'_>,
+    node: &Node,
+    against: Against<'_>,
+) -> (Condition, OnceDelivered) {
+    let errors = report.count();
+    let condition = load(report, node, against);
+    let once_delivered = delivered(report, node);
+    if report.count() == errors
+        && let Some(map) = against.map
+    {
+        never::check(report, node, &condition, map);
+    }
+    (condition, once_delivered)
+}
+
+/// `delivered_rows` or `delivered_bytes`, of a rule as a whole.
+fn delivered(report: &mut Report<'_>, node: &Node) -> OnceDelivered {
+    let mut once = OnceDelivered::default();
+    let Value::Map(entries) = &node.value else { return once };
+    let entry = |name: &str| entries.iter().find(|(key, _)| key.name == name);
+    if let Some((_, node)) = entry("delivered_rows") {
+        once.rows =
+            comparison(report, node, "`delivered_rows`", "a number of rows", |text| text.parse().ok());
+    }
+    if let Some((key, node)) = entry("delivered_bytes") {
+        let size = |text: &str| text.parse().ok().or_else(|| crate::parse_size(text));
+        once.bytes = comparison(report, node, "`delivered_bytes`", "a size such as 5MiB", size);
+        if once.rows.is_some() {
+            report.error_with_help(
+                key.at,
+                "a rule asks for `delivered_rows` or `delivered_bytes`, not for both at once",
+                "write two rules: the first that is reached counts",
+            );
+        }
+    }
+    once
+}
+
+/// Reads a condition.
+pub(crate) fn load(report: &mut Report<'_>, node: &Node, against: Against<'_>) -> Condition {
+    let Against { map, .. } = against;
     let mut condition = Condition::default();
     let Some(fields) = Fields::read(report, node, "`match`", &KNOWN, &LATER) else { return condition };
     let parts = &mut condition.parts;
     parts.extend(touch(report, &fields, map));
     parts.extend(kind(report, &fields));
     parts.extend(list(report, &fields, "certainty", word_of(&CERTAINTIES)).map(Part::Certainty));
-    parts.extend(switch(report, &fields, "bulk").map(Part::Bulk));
-    parts.extend(switch(report, &fields, "sink").map(Part::Sink));
-    parts.extend(fields.get("estimate_rows").and_then(|node| estimate(report, node)));
+    parts.extend(fields.get("bulk").and_then(|node| match node.value {
+        Value::Bool(wanted) => Some(Part::Bulk(wanted)),
+        _ => list(report, &fields, "bulk", flag_or(&SHAPES)).map(Part::BulkShape),
+    }));
+    parts.extend(fields.get("sink").and_then(|node| match node.value {
+        Value::Bool(wanted) => Some(Part::Sink(wanted)),
+        _ => list(report, &fields, "sink", flag_or(&SINKS)).map(Part::SinkKind),
+    }));
+    parts.extend(list(report, &fields, "functions", function).map(Part::Functions));
+    let rows = |text: &str| text.parse().ok();
+    let estimate = fields
+        .get("estimate_rows")
+        .and_then(|node| comparison(report, node, "`estimate_rows`", "a number of rows", rows));
+    parts.extend(estimate.map(Part::Estimate));
     parts.extend(fields.get("predicate").and_then(|node| predicate_load::load(report, node, map)));
     parts.extend(list(report, &fields, "person", parsed).map(Part::Person));
     parts.extend(list(report, &fields, "as", parsed).map(Part::Person));
     parts.extend(list(report, &fields, "groups", parsed).map(Part::Groups));
     parts.extend(list(report, &fields, "database", plain).map(Part::Database));
-    parts.extend(list(report, &fields, "client", plain).map(Part::Client));
+    parts.extend(list(report, &fields, "db_user", plain).map(Part::DbUser));
+    parts.extend(list(report, &fields, "role", plain).map(Part::DbUser));
+    parts.extend(list(report, &fields, "client", plain).map(|names| Part::Client(Names::new(names))));
     parts.extend(
         list(report, &fields, "network", network).map(|nets| Part::Network(nets.into_iter().collect())),
     );
-    parts.extend(nested(report, &fields, "any", map).map(Part::Any));
-    parts.extend(nested(report, &fields, "all", map).map(Part::All));
-    parts.extend(fields.get("not").map(|node| Part::Not(Box::new(load(report, node, map)))));
+    let time = fields.get("time").and_then(|node| time_load::load(report, node, "`time`"));
+    parts.extend(time.map(|(window, within)| Part::Time(window, within)));
+    parts.extend(signal(report, &fields, against));
+    parts.extend(fields.get("risk").and_then(|node| risk(report, node, against)));
+    parts.extend(fields.get("purpose").and_then(|node| {
+        match node.value {
+            Value::Bool(stated) => Some(Part::Purpose(PurposeTest::Stated(stated))),
+            _ => list(report, &fields, "purpose", plain)
+                .map(|names| Part::Purpose(PurposeTest::OneOf(Names::new(names)))),
+        }
+    }));
+    parts.extend(nested(report, &fields, "any", against).map(Part::Any));
+    parts.extend(nested(report, &fields, "all", against).map(Part::All));
+    parts.extend(fields.get("not").map(|node| Part::Not(Box::new(within(report, node, against)))));
     condition
+}
+
+/// A condition within another.
+fn within(report: &mut Report<'_>, node: &Node, against: Against<'_>) -> Condition {
+    if let Value::Map(entries) = &node.value {
+        for (key, _) in entries.iter().filter(|(key, _)| key.name.starts_with("delivered_")) {
+            report.error_with_help(
+                key.at,
+                format!(
+                    "`{}` belongs at the top of `match`: what is within any, all or not is decided before \
+                     anything is delivered",
+                    key.name
+                ),
+                "write a rule of its own for it",
+            );
+        }
+    }
+    load(report, node, against)
+}
+
+/// Signals that the policy gives a weight: nobody looks for others.
+fn signal(report: &mut Report<'_>, fields: &Fields<'_>, against: Against<'_>) -> Option<Part> {
+    let words = Signal::ALL.map(|signal| (signal.as_str(), signal));
+    let signals = list(report, fields, "signal", |report, node, what| {
+        let signal = read::word(report, node, what, &words)?;
+        if against.risk.is_none_or(|risk| risk.weight(signal).is_none()) {
+            report.error_with_help(
+                node.at,
+                format!(
+                    "`{signal}` has no weight, so that nobody looks for it and the rule would never match"
+                ),
+                format!("add it to the policy: risk: {{signals: {{{signal}: 20}}}}"),
+            );
+        }
+        Some(signal)
+    });
+    signals.map(Part::Signal)
+}
+
+/// A risk that the weights can sum to.
+fn risk(report: &mut Report<'_>, node: &Node, against: Against<'_>) -> Option<Part> {
+    let what = "`risk`";
+    let threshold = comparison(report, node, what, "a number up to 100", |text| text.parse().ok())?;
+    let Some(settings) = against.risk else {
+        report.error_with_help(
+            node.at,
+            "there is no risk without `risk:` in the policy: the rule would never match",
+            "say what raises it: risk: {signals: {new_network: 30, new_client: 15}}",
+        );
+        return None;
+    };
+    let weights = settings.signals().filter_map(|signal| settings.weight(signal));
+    let most = weights.fold(0, u32::saturating_add).min(MAX_RISK);
+    if threshold.from > u64::from(most) {
+        let message = format!("the weights of all signals sum to {most}, so that the rule would never match");
+        report.error_with_help(node.at, message, "raise weights in `risk.signals`, or ask for less");
+    } else if threshold.from == 0 {
+        report.error(node.at, format!("{what} is always at least 0, so that this asks nothing"));
+    }
+    Some(Part::Risk(threshold))
+}
+
+/// A function as records name it.
+fn function(report: &mut Report<'_>, node: &Node, what: &str) -> Option<String> {
+    let text = read::text(report, node, what)?;
+    let plain = text.split_once('.').is_some_and(|(schema, name)| !schema.is_empty() && !name.is_empty());
+    if !plain || text.contains('(') {
+        report.error_with_help(
+            node.at,
+            format!("{what} is a function's name with its schema, not `{text}`"),
+            "for example pg_catalog.pg_read_file, without arguments",
+        );
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn touch(report: &mut Report<'_>, fields: &Fields<'_>, map: Option<&Map>) -> Option<Part> {
     let touch = Touch {
         tables: hashed(list(report, fields, "tables", |report, node, what| {
             let name = keyed(report, node, what, key::relation)?;
-            if map.is_some_and(|map| !map.lists(&name)) {
-                not_in_map(report, node.at, &name.to_string(), &format!("{name}: {{}}"));
+            if let Some(map) = map.filter(|map| !map.lists(&name)) {
+                not_in_map(report, node.at, &name.to_string(), &format!("{name}: {{}}"), &map.names().0);
                 return None;
             }
             Some(name)
         })),
         columns: hashed(list(report, fields, "columns", |report, node, what| {
             let name = keyed(report, node, what, key::column)?;
-            if map.is_some_and(|map| !map.lists_column(&name)) {
+            if let Some(map) = map.filter(|map| !map.lists_column(&name)) {
                 let entry = format!("{}: {{columns: {{...}}}}", name.relation);
-                not_in_map(report, node.at, &name.to_string(), &entry);
+                not_in_map(report, node.at, &name.to_string(), &entry, &map.names().1);
                 return None;
             }
             Some(name)
@@ -145,12 +310,13 @@ pub(crate) fn columns(
     hashed(list(report, fields, name, |report, node, what| keyed(report, node, what, key::column)))
 }
 
-fn not_in_map(report: &mut Report<'_>, at: Place, name: &str, entry: &str) {
-    report.error_with_help(
-        at,
-        format!("{name} is not in the map, so that the rule would never match"),
-        format!("check the spelling, or list it in the map: {entry}"),
-    );
+fn not_in_map(report: &mut Report<'_>, at: Place, name: &str, entry: &str, known: &BTreeSet<String>) {
+    let known: Vec<&str> = known.iter().map(String::as_str).collect();
+    let help = match closest(name, &known) {
+        Some(near) => format!("did you mean {near}? If not, list it in the map: {entry}"),
+        None => format!("check the spelling, or list it in the map: {entry}"),
+    };
+    report.error_with_help(at, format!("{name} is not in the map, so that the rule would never match"), help);
 }
 
 fn class(report: &mut Report<'_>, node: &Node, map: Option<&Map>) -> Option<ClassTest> {
@@ -186,37 +352,46 @@ fn kind(report: &mut Report<'_>, fields: &Fields<'_>) -> Option<Part> {
     list(report, fields, "kind", word_of(&words)).map(Part::Kind)
 }
 
-fn switch(report: &mut Report<'_>, fields: &Fields<'_>, name: &str) -> Option<bool> {
-    fields.get(name).and_then(|node| read::flag(report, node, &format!("`{name}`")))
-}
-
-fn estimate(report: &mut Report<'_>, node: &Node) -> Option<Part> {
-    let what = "`estimate_rows`";
+/// `">N"` or `">=N"`, by which all that is counted is compared.
+fn comparison(
+    report: &mut Report<'_>,
+    node: &Node,
+    what: &str,
+    of: &str,
+    number: impl Fn(&str) -> Option<u64>,
+) -> Option<Threshold> {
     let parsed = match &node.value {
-        crate::yaml::Value::Text(text) => threshold(text),
+        Value::Text(text) => threshold(text, number),
         _ => None,
     };
     if parsed.is_none() {
+        let name = what.trim_matches('`');
+        let example = match name {
+            "risk" => "40",
+            "delivered_bytes" => "5MiB",
+            _ => "10000",
+        };
         report.error_with_help(
             node.at,
-            format!("{what} is \">N\" or \">=N\", a number of rows"),
-            "for example estimate_rows: \">10000\"",
+            format!("{what} is \">N\" or \">=N\", {of}"),
+            format!("for example {name}: \">{example}\""),
         );
     }
-    parsed.map(Part::Estimate)
+    parsed
 }
 
-fn threshold(text: &str) -> Option<Threshold> {
+fn threshold(text: &str, number: impl Fn(&str) -> Option<u64>) -> Option<Threshold> {
     let rest = text.strip_prefix('>')?;
     let (more, digits) = match rest.strip_prefix('=') {
         Some(digits) => (0, digits),
         None => (1, rest),
     };
     let digits = digits.trim_start();
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    // `+5` is a number to Rust.
+    if !digits.bytes().next().is_some_and(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let from = digits.parse::<u64>().ok()?.checked_add(more)?;
+    let from = number(digits)?.checked_add(more)?;
     Some(Threshold { from })
 }
 
@@ -224,17 +399,17 @@ fn nested(
     report: &mut Report<'_>,
     fields: &Fields<'_>,
     name: &str,
-    map: Option<&Map>,
+    against: Against<'_>,
 ) -> Option<Vec<Condition>> {
     let node = fields.get(name)?;
-    let crate::yaml::Value::List(list) = &node.value else {
+    let Value::List(list) = &node.value else {
         read::expected(report, node, &format!("`{name}`"), "a list of conditions");
         return None;
     };
     if list.is_empty() {
         report.error(node.at, format!("`{name}` is an empty list"));
     }
-    Some(list.iter().map(|node| load(report, node, map)).collect())
+    Some(list.iter().map(|node| within(report, node, against)).collect())
 }
 
 /// A list of which every item is read by `item`, or a lone item. `None`: the key is not there.
@@ -255,6 +430,28 @@ fn hashed<T: Hash + Eq>(set: Option<BTreeSet<T>>) -> Option<HashSet<T>> {
 
 fn word_of<T: Copy>(words: &[(&str, T)]) -> impl Fn(&mut Report<'_>, &Node, &str) -> Option<T> {
     move |report, node, what| read::word(report, node, what, words)
+}
+
+/// One of these words, where true or false would do as well.
+fn flag_or<T: Copy>(words: &[(&str, T)]) -> impl Fn(&mut Report<'_>, &Node, &str) -> Option<T> {
+    move |report, node, what| {
+        let known = words.iter().map(|(word, _)| *word);
+        let Value::Text(text) = &node.value else {
+            let message = format!("{what} is true, false, or a list of words, not {}", node.value.what());
+            report.error_with_help(
+                node.at,
+                message,
+                format!("known here: {}", known.collect::<Vec<_>>().join(", ")),
+            );
+            return None;
+        };
+        let found = words.iter().find(|(word, _)| word == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let message = format!("{what} is true, false, or words, and `{text}` is none of them");
+            report.unknown_word(node.at, message, text, known);
+        }
+        found
+    }
 }
 
 fn plain(report: &mut Report<'_>, node: &Node, what: &str) -> Option<String> {

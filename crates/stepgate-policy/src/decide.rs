@@ -4,13 +4,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use stepgate_sql::{Facts, Values};
-use stepgate_types::{Action, ColumnName, Estimator, Kind, Limit, Use};
+use stepgate_types::{Action, Amount, ColumnName, Estimator, Kind, Limit, Per, Use};
 
 use crate::map::{Classified, Map, reads};
-use crate::policy::{Policy, UnknownRule};
+use crate::policy::{Policy, Rule, UnknownRule};
+use crate::present::Present;
 use crate::statement::{Doubts, Statement};
 use crate::truth::Truth;
-use crate::{Approval, Bound, Circumstances, Decision, Escalation, ScopePart, Touched};
+use crate::{Approval, Bound, Circumstances, Decision, Escalation, Metered, ScopePart, Touched};
 
 /// What the HINT says to a service that met a `step-up`.
 const SERVICE_HINT: &str = "A service cannot verify itself: have others approve it ahead of time (stepgate request open FILE --as NAME \
@@ -24,7 +25,10 @@ struct Match<'p> {
     action: Action,
     name: &'p str,
     approval: Option<&'p Approval>,
+    /// Of each statement.
     limit: Limit,
+    /// Of all of the person's that it matches.
+    meters: &'p [(Per, Limit)],
 }
 
 pub(crate) fn decide(
@@ -35,40 +39,118 @@ pub(crate) fn decide(
     message: &[Facts],
     values: &dyn Values,
 ) -> Decision {
-    let statements: Vec<Statement<'_>> =
-        message.iter().map(|facts| Statement::new(map, &who.database, bound, facts, values)).collect();
-    let mut action = if statements.is_empty() { policy.default } else { Action::Allow };
-    let mut matches = Vec::new();
-    for statement in &statements {
-        action = action.max(judge(policy, who, statement, &mut matches));
+    let mut deciding = Deciding::new(policy, who);
+    for facts in message {
+        deciding.add(&Statement::new(map, &who.database, bound, facts, values), None);
     }
-    let (limit, beyond) = limited(&matches, who);
-    let (action, approval, hint) = terms(action, &matches, who);
-    let ahead = ahead(policy, approval.as_ref(), hint, who);
-    let unknown = statements.iter().any(Statement::unknown);
-    let touched = touched(&statements);
-    let class = if unknown { map.highest().cloned() } else { highest_read(&touched) };
-    let estimated_by = message.iter().map(|facts| facts.estimated_by).max().unwrap_or_default();
-    Decision {
-        action,
-        enforced: policy.enforced,
-        rules: names(matches),
-        approval,
-        risky: unknown || class.is_some() || message.iter().any(|facts| facts.kind == Kind::Control),
-        touched,
-        class,
-        doubts: statements.iter().filter_map(|s| s.doubt.as_ref()).flat_map(|d| d.codes.clone()).collect(),
-        estimate: match estimated_by {
-            Estimator::Catalog => estimate(&statements),
-            Estimator::Planner => estimate(&statements).map(rounded),
-        },
-        estimated_by,
-        hint,
-        limit,
-        ahead,
-        beyond,
-        risk: policy.risk.as_ref().map(|risk| risk.risk(&who.signals)),
-        signals: policy.risk.as_ref().map(|risk| risk.weighed(&who.signals)).unwrap_or_default(),
+    deciding.finish(map)
+}
+
+/// A decision under way.
+pub(crate) struct Deciding<'p> {
+    policy: &'p Policy,
+    present: Present<'p>,
+    all: Gathered<'p>,
+    /// `None` as long as there is no statement.
+    action: Option<Action>,
+}
+
+impl<'p> Deciding<'p> {
+    pub(crate) fn new(policy: &'p Policy, who: &'p Circumstances) -> Self {
+        Self { policy, present: Present::of(policy, who), all: Gathered::new(), action: None }
+    }
+
+    /// Adds a statement of the message. `told`: the truth of each rule's condition, where that is not to be found out.
+    pub(crate) fn add(&mut self, statement: &Statement<'p>, told: Option<&[Truth]>) {
+        let action = judge(self.policy, &self.present, statement, told, &mut self.all);
+        self.action = Some(self.action.unwrap_or(Action::Allow).max(action));
+        self.all.add(statement);
+    }
+
+    pub(crate) fn finish(self, map: &Map) -> Decision {
+        let Self { policy, present, all, action } = self;
+        let who = present.who;
+        let action = action.unwrap_or(policy.default);
+        let (limit, meters, beyond) = limited(&all, who);
+        let (action, approval, hint) = terms(action, &all.matches, who);
+        let ahead = ahead(policy, approval.as_ref(), hint, who);
+        let touched = touched(all.touched);
+        let class = if all.unknown { map.highest().cloned() } else { highest_read(&touched) };
+        let estimated_by = all.estimated_by;
+        Decision {
+            action,
+            enforced: policy.enforced,
+            rules: names(all.matches),
+            approval,
+            risky: all.unknown || class.is_some() || all.control,
+            touched,
+            class,
+            doubts: all.doubts,
+            estimate: match estimated_by {
+                Estimator::Catalog => all.rows,
+                Estimator::Planner => all.rows.map(rounded),
+            },
+            estimated_by,
+            hint,
+            limit,
+            meters,
+            ahead,
+            beyond,
+            risk: present.risk,
+            signals: policy.risk.as_ref().map(|risk| risk.weighed(&who.signals)).unwrap_or_default(),
+        }
+    }
+}
+
+/// What a message's statements come to, together. A statement that no rule is about asks for no memory.
+struct Gathered<'p> {
+    matches: Vec<Match<'p>>,
+    /// Rules that match once so much is delivered.
+    later: Vec<Match<'p>>,
+    touched: BTreeMap<&'p ColumnName, (Classified<'p>, BTreeSet<Use>)>,
+    unknown: bool,
+    doubts: BTreeSet<&'static str>,
+    /// The sum over statements that can return rows; `None` where that of any is unknown.
+    rows: Option<u64>,
+    estimated_by: Estimator,
+    /// One of them is of kind `control`.
+    control: bool,
+}
+
+impl<'p> Gathered<'p> {
+    const fn new() -> Self {
+        Self {
+            matches: Vec::new(),
+            later: Vec::new(),
+            touched: BTreeMap::new(),
+            unknown: false,
+            doubts: BTreeSet::new(),
+            rows: Some(0),
+            estimated_by: Estimator::Catalog,
+            control: false,
+        }
+    }
+
+    fn add(&mut self, statement: &Statement<'p>) {
+        self.estimated_by = self.estimated_by.max(statement.facts.estimated_by);
+        self.control |= statement.facts.kind == Kind::Control;
+        for column in statement.columns.iter() {
+            if let Some(classified) = column.classified {
+                self.touched
+                    .entry(column.name)
+                    .or_insert((classified, BTreeSet::new()))
+                    .1
+                    .extend(column.uses);
+            }
+        }
+        if let Some(doubt) = &statement.doubt {
+            self.unknown = true;
+            self.doubts.extend(&doubt.codes);
+        }
+        if !statement.without_rows() {
+            let rows = if statement.unknown() { None } else { statement.facts.estimate };
+            self.rows = self.rows.zip(rows).map(|(sum, rows)| sum.saturating_add(rows));
+        }
     }
 }
 
@@ -86,9 +168,10 @@ pub(crate) fn hangs_on_estimate(
     if statement.unknown() {
         return false;
     }
+    let present = Present::of(policy, who);
     let (mut certain, mut open) = (Action::Allow, None);
-    for rule in &policy.rules {
-        match rule.condition.holds(&statement, who) {
+    for rule in policy.rules.iter().filter(|rule| rule.once_delivered.is_reached(who.delivered)) {
+        match rule.condition.holds(&statement, &present) {
             Truth::Yes => certain = certain.max(rule.action),
             Truth::Maybe if rule.condition.asks_for_rows() => open = open.max(Some(rule.action)),
             Truth::Maybe | Truth::No => {}
@@ -100,42 +183,92 @@ pub(crate) fn hangs_on_estimate(
     })
 }
 
+/// Whether what happens to a statement, or may once some of it is delivered, hangs on time, risk, signals, purpose or on
+/// what was delivered.
+pub(crate) fn hangs_on_moment(
+    map: &Map,
+    policy: &Policy,
+    who: &Circumstances,
+    bound: &Bound,
+    facts: &Facts,
+    values: &dyn Values,
+) -> bool {
+    let statement = Statement::new(map, &who.database, bound, facts, values);
+    let present = Present::at_any_time(who);
+    policy.rules.iter().any(|rule| {
+        let later = rule.once_delivered.is_asked();
+        (later || rule.condition.looks_at_the_moment())
+            && may_match(rule, &statement)
+            && match rule.condition.holds(&statement, &present) {
+                Truth::No => false,
+                Truth::Maybe => true,
+                Truth::Yes => later,
+            }
+    })
+}
+
+/// Whether it is worth a closer look. Where anything is in doubt, anything may match.
+fn may_match(rule: &Rule, statement: &Statement<'_>) -> bool {
+    statement.unknown() || rule.need.may_be_met_by(&statement.sketch)
+}
+
 /// Adds every rule that may match the statement, the gate's own included, and gives the most severe
 /// action of them.
 fn judge<'p>(
     policy: &'p Policy,
-    who: &Circumstances,
+    present: &Present<'_>,
     statement: &Statement<'_>,
-    matches: &mut Vec<Match<'p>>,
+    told: Option<&[Truth]>,
+    all: &mut Gathered<'p>,
 ) -> Action {
-    let mut found = Vec::new();
+    let already = all.matches.len();
     // Doubt makes a rule fire, but it lifts neither the default nor the standing denial of `control`:
     // under `defaults: {action: deny}`, an `allow` for one table is not one for what cannot be read.
     let mut action = policy.default;
     let mut control_is_named = false;
-    for rule in &policy.rules {
-        let holds = rule.condition.holds(statement, who);
+    for (index, rule) in policy.rules.iter().enumerate() {
+        let holds = match told {
+            Some(told) => told.get(index).copied().unwrap_or(Truth::Maybe),
+            None if may_match(rule, statement) => rule.condition.holds(statement, present),
+            None => Truth::No,
+        };
         if holds == Truth::No {
+            continue;
+        }
+        let approval = rule.approval.and_then(|index| policy.approvals.get(index));
+        let (name, delivered) = (&*rule.name, present.who.delivered);
+        let matched = |limit: Limit, meters: &'p [(Per, Limit)]| Match {
+            action: rule.action,
+            name,
+            approval,
+            // What returns nothing has nothing that could be limited.
+            limit: if statement.without_rows() { Limit::NONE } else { limit },
+            meters: if statement.without_rows() { &[] } else { meters },
+        };
+        if !rule.once_delivered.is_reached(delivered) {
+            let delivered = Amount::of(delivered.rows, delivered.bytes);
+            all.later.push(matched(rule.once_delivered.limit().minus(delivered), &[]));
             continue;
         }
         if holds == Truth::Yes {
             action = Action::Allow;
             control_is_named |= rule.names_control;
         }
-        let approval = rule.approval.and_then(|index| policy.approvals.get(index));
-        // What returns nothing has nothing that could be limited.
-        let limit = if statement.without_rows() { Limit::NONE } else { rule.limit };
-        found.push(Match { action: rule.action, name: &rule.name, approval, limit });
+        all.matches.push(matched(rule.limits.statement, &rule.limits.meters));
     }
     if statement.facts.kind == Kind::Control && !control_is_named {
-        found.push(Match { action: Action::Deny, name: "control", approval: None, limit: Limit::NONE });
+        all.matches.push(Match {
+            action: Action::Deny,
+            name: "control",
+            approval: None,
+            limit: Limit::NONE,
+            meters: &[],
+        });
     }
     if let Some(doubts) = &statement.doubt {
-        found.extend(of_doubts(policy, doubts));
+        all.matches.extend(of_doubts(policy, doubts));
     }
-    action = found.iter().map(|found| found.action).fold(action, Action::max);
-    matches.append(&mut found);
-    action
+    all.matches.iter().skip(already).map(|found| found.action).fold(action, Action::max)
 }
 
 fn of_doubts<'p>(policy: &'p Policy, doubts: &Doubts) -> impl Iterator<Item = Match<'p>> {
@@ -145,6 +278,7 @@ fn of_doubts<'p>(policy: &'p Policy, doubts: &Doubts) -> impl Iterator<Item = Ma
             name: rule.name,
             approval: rule.approval.and_then(|index| policy.approvals.get(index)),
             limit: Limit::NONE,
+            meters: &[],
         })
     };
     [
@@ -191,21 +325,37 @@ fn ahead(
     approval.filter(|approval| !approval.itself).cloned()
 }
 
-/// The least of all limits, and who is asked once it is reached: those whom the most severe of the rules asks that ask
-/// anybody, now or then.
-fn limited(matches: &[Match<'_>], who: &Circumstances) -> (Limit, Option<(Action, Approval)>) {
-    let limit = matches.iter().fold(Limit::NONE, |least, found| least.least(found.limit));
-    if limit.is_none() {
-        return (limit, None);
+/// The least of all limits of a statement, all others, and who is asked once one is reached: those whom the most severe of
+/// the rules asks that ask anybody, now or then. Nobody, where one of them denies then.
+fn limited(all: &Gathered<'_>, who: &Circumstances) -> (Limit, Vec<Metered>, Option<(Action, Approval)>) {
+    let limits = || all.matches.iter().chain(&all.later);
+    let limit = limits().fold(Limit::NONE, |least, found| least.least(found.limit));
+    let meters = meters(&all.matches);
+    let denies = || all.later.iter().any(|found| found.action == Action::Deny && !found.limit.is_none());
+    if (limit.is_none() && meters.is_empty()) || denies() {
+        return (limit, meters, None);
     }
     let asks = |approval: &Approval| if approval.itself { Action::StepUp } else { Action::Approve };
-    let asked = || matches.iter().filter_map(|found| found.approval);
-    let Some(action) = asked().map(asks).max() else { return (limit, None) };
+    let asked = || limits().filter_map(|found| found.approval);
+    let Some(action) = asked().map(asks).max() else { return (limit, meters, None) };
     if action == Action::StepUp && who.service {
-        return (limit, None);
+        return (limit, meters, None);
     }
     let approval = all_of(asked().filter(|approval| asks(approval) == action));
-    (limit, approval.map(|approval| (action, approval)))
+    (limit, meters, approval.map(|approval| (action, approval)))
+}
+
+/// The limits over sessions and windows, each once.
+fn meters(matches: &[Match<'_>]) -> Vec<Metered> {
+    let mut meters: Vec<Metered> = Vec::new();
+    for found in matches {
+        for (per, limit) in found.meters {
+            if !meters.iter().any(|meter| meter.rule == found.name && meter.per == *per) {
+                meters.push(Metered { rule: found.name.to_owned(), per: *per, limit: *limit });
+            }
+        }
+    }
+    meters
 }
 
 /// One approval that satisfies all of these, so that the order of rules never matters: the strictest of
@@ -246,13 +396,7 @@ fn names(mut matches: Vec<Match<'_>>) -> Vec<String> {
 }
 
 /// All classified columns of the message, most sensitive first.
-fn touched(statements: &[Statement<'_>]) -> Vec<Touched> {
-    let mut all: BTreeMap<&ColumnName, (Classified<'_>, BTreeSet<Use>)> = BTreeMap::new();
-    for column in statements.iter().flat_map(|statement| &statement.columns) {
-        if let Some(classified) = column.classified {
-            all.entry(column.name).or_insert((classified, BTreeSet::new())).1.extend(column.uses);
-        }
-    }
+fn touched(all: BTreeMap<&ColumnName, (Classified<'_>, BTreeSet<Use>)>) -> Vec<Touched> {
     let touched = all.into_iter().map(|(column, (classified, uses))| Touched {
         column: column.clone(),
         label: classified.label.cloned(),
@@ -273,13 +417,4 @@ fn highest_read(touched: &[Touched]) -> Option<stepgate_types::Class> {
 fn rounded(rows: u64) -> u64 {
     let digits = rows.saturating_sub(1).checked_ilog10().map_or(0, |it| it + 1);
     10_u64.saturating_pow(digits)
-}
-
-/// The sum over statements that can return rows; `None` where that of any is unknown.
-fn estimate(statements: &[Statement<'_>]) -> Option<u64> {
-    let mut with_rows = statements.iter().filter(|statement| !statement.without_rows());
-    with_rows.try_fold(0_u64, |sum, statement| {
-        let rows = if statement.unknown() { None } else { statement.facts.estimate };
-        rows.map(|rows| sum.saturating_add(rows))
-    })
 }

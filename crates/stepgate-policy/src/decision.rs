@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stepgate_types::{
-    Action, Class, ColumnName, Estimator, GroupName, Label, Limit, PersonName, Strength, Timestamp, Use,
+    Action, Class, ColumnName, Estimator, GroupName, Label, Limit, Per, PersonName, Strength, Timestamp, Use,
 };
 
 use crate::signal::{Signals, Weighed};
@@ -58,7 +58,7 @@ impl Circumstances {
     }
 }
 
-/// What of a statement has been delivered.
+/// What of a statement has been delivered, and the row that waits to be: nothing at first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Delivered {
     /// Rows.
@@ -100,6 +100,8 @@ pub struct Decision {
     pub hint: Option<&'static str>,
     /// What it may deliver before people are asked, or asked again: the least of all rules that matched.
     pub limit: Limit,
+    /// What the person may be delivered in a session or window before: those of all rules that matched.
+    pub meters: Vec<Metered>,
     /// By which approval a service's statement passes that was asked for ahead of time: that of `approve`, or where it
     /// was denied for meeting a `step-up`, `defaults.services`. `None` for people, and where nothing but denial matched.
     pub ahead: Option<Approval>,
@@ -109,6 +111,31 @@ pub struct Decision {
     pub risk: Option<u32>,
     /// What was seen of each signal that the policy gives a weight.
     pub signals: Vec<Weighed>,
+}
+
+/// A limit on what a person is delivered by all statements that a rule matches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Metered {
+    /// The rule.
+    pub rule: String,
+    /// Never [`Per::Statement`].
+    pub per: Per,
+    /// How much.
+    pub limit: Limit,
+}
+
+impl Decision {
+    /// Whether it limits what is delivered.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        !self.limit.is_none() || !self.meters.is_empty()
+    }
+
+    /// How much more one approval lets out once a limit is reached: the least of all of them.
+    #[must_use]
+    pub fn more_at_once(&self) -> Limit {
+        self.meters.iter().fold(self.limit, |least, meter| least.least(meter.limit))
+    }
 }
 
 /// A classified column and what the statement does with it.

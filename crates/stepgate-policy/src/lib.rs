@@ -8,8 +8,10 @@
 //! around (module `truth`).
 
 mod approval_load;
+mod beforehand;
 mod bound;
 mod bucket;
+mod budget_load;
 mod case;
 mod case_load;
 mod condition;
@@ -17,12 +19,15 @@ mod condition_load;
 mod decide;
 mod decision;
 mod errors;
+mod explain;
+mod explain_words;
 mod hangs;
 mod key;
 mod limit_load;
 mod listing;
 mod map;
 mod map_load;
+mod never;
 mod observe;
 mod observe_origin;
 mod observe_reach;
@@ -30,6 +35,7 @@ mod policy;
 mod policy_load;
 mod predicate;
 mod predicate_load;
+mod present;
 mod profile;
 mod profile_habit;
 mod profile_hours;
@@ -37,11 +43,13 @@ mod profile_sketch;
 mod profile_subjects;
 mod profile_tally;
 mod read;
+mod recorded;
 mod report;
 mod risk;
 mod risk_load;
 mod ruleset;
 mod signal;
+mod sketch;
 mod statement;
 mod summary;
 mod threshold_load;
@@ -51,11 +59,21 @@ mod truth;
 mod why;
 mod yaml;
 
+/// JSON Schema (draft 2020-12) of the PII map, for editors: what the loader says counts.
+pub const MAP_SCHEMA: &str = include_str!("schema/map.json");
+/// JSON Schema (draft 2020-12) of the policy.
+pub const POLICY_SCHEMA: &str = include_str!("schema/policy.json");
+
+pub use beforehand::Unheld;
 pub use bound::{Alarm, Bound, Columns, Missing};
 pub use bucket::Bucket;
+pub use budget_load::Budget;
 pub use case::{Case, Past, PastEvent};
-pub use decision::{Approval, Circumstances, Decision, Delivered, Escalation, Remember, ScopePart, Touched};
+pub use decision::{
+    Approval, Circumstances, Decision, Delivered, Escalation, Metered, Remember, ScopePart, Touched,
+};
 pub use errors::{Errors, LoadError};
+pub use explain::{Clause, Holds, RuleExplained};
 pub use limit_load::parse_size;
 pub use listing::Listed;
 pub use map::{Entries, Map};
@@ -65,6 +83,10 @@ pub use observe_reach::Reach;
 pub use policy::InTransaction;
 pub use profile::{Deed, MAX_PROFILE_BYTES, Profile, Teaching, Verdict};
 pub use read::parse_duration;
+pub use recorded::{
+    Gap, Recorded, RecordedBucket, RecordedBy, RecordedColumn, RecordedDoubts, Replayed, Then,
+    recorded_column, recorded_comparison, recorded_relation,
+};
 pub use risk::{
     Counted, DormantAccount, FarSessions, ImpossibleTravel, InteractiveService, MAX_RISK, NewFactor,
     Repeated, RiskSettings, UnusualHour, VelocityLimit, Volume,

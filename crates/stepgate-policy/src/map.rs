@@ -29,6 +29,8 @@ pub(crate) struct Database {
 pub(crate) struct Relation {
     pub(crate) columns: BTreeMap<String, Label>,
     pub(crate) subject_key: Option<String>,
+    /// Whether `limit: {subjects: …}` looks at its key.
+    pub(crate) track_subjects: bool,
     /// Ascending, of each column that has some.
     pub(crate) thresholds: BTreeMap<String, Vec<Number>>,
     pub(crate) unlisted_columns: Option<Class>,
@@ -112,6 +114,19 @@ impl Map {
         relations.filter_map(|(name, entry)| Some((name.clone(), entry.subject_key.clone()?)))
     }
 
+    /// The column that tells whose a row of this relation is, where that counts for `limit: {subjects: …}`
+    /// (`track_subjects`).
+    #[must_use]
+    pub fn tracked_key(&self, database: &str, relation: &RelationName) -> Option<&str> {
+        let entry = self.of(database)?.relations.get(relation)?;
+        entry.subject_key.as_deref().filter(|_| entry.track_subjects)
+    }
+
+    /// Whether any relation of any database has one.
+    pub(crate) fn tracks_subjects(&self) -> bool {
+        self.databases.values().flat_map(|db| db.relations.values()).any(|entry| entry.track_subjects)
+    }
+
     /// Holds the entries for `database` against its catalog. `bound`: columns that are found by stored binding, by the
     /// names that they had.
     #[must_use]
@@ -145,7 +160,15 @@ impl Map {
 
     /// What the map says of a column; `None` is unclassified.
     pub(crate) fn classify(&self, database: &str, column: &ColumnName) -> Option<Classified<'_>> {
-        let entry = self.of(database).and_then(|db| db.relations.get(&column.relation));
+        self.classify_by(self.of(database).and_then(|db| db.relations.get(&column.relation)), column)
+    }
+
+    /// The same, where the entry of its relation is known, or that there is none.
+    pub(crate) fn classify_by<'m>(
+        &'m self,
+        entry: Option<&'m Relation>,
+        column: &ColumnName,
+    ) -> Option<Classified<'m>> {
         let Some(entry) = entry else {
             let class = self.unknown.tables.as_ref().filter(|_| !is_system(&column.relation))?;
             return Some(Classified { label: None, class });
@@ -156,6 +179,16 @@ impl Map {
     /// Whether any database has thresholds of this column.
     pub(crate) fn has_thresholds(&self, column: &ColumnName) -> bool {
         self.databases.values().any(|db| db.thresholds(column).is_some())
+    }
+
+    /// All relations that it lists, of any database, and the columns that it names.
+    pub(crate) fn names(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let entries = || self.databases.values().flat_map(|database| &database.relations);
+        let column = |(name, entry): (&RelationName, &Relation)| {
+            let of = |column: &String| ColumnName::new(name.clone(), column.clone()).to_string();
+            entry.columns.keys().map(of).collect::<Vec<_>>()
+        };
+        (entries().map(|(name, _)| name.to_string()).collect(), entries().flat_map(column).collect())
     }
 
     /// Whether any database lists this relation.
@@ -239,7 +272,7 @@ pub(crate) fn reads(uses: &BTreeSet<Use>) -> bool {
 
 /// The catalog's own relations, which `unknown.tables` does not concern: clients read them all the time.
 /// `pg_toast` is not among them, since its rows are pieces of user data.
-fn is_system(relation: &RelationName) -> bool {
+pub(crate) fn is_system(relation: &RelationName) -> bool {
     // What people store in large objects is in a table of the server's.
     matches!(relation.schema.as_str(), "pg_catalog" | "information_schema")
         && relation.name != "pg_largeobject"

@@ -139,7 +139,7 @@ fn relation(
     labels: &BTreeMap<Label, Class>,
 ) -> Relation {
     let what = name.to_string();
-    let known = ["columns", "subject_key", "threshold", "unlisted_columns"];
+    let known = ["columns", "subject_key", "threshold", "track_subjects", "unlisted_columns"];
     let later = ["mask", "masks", "rows"];
     let Some(fields) = Fields::read(report, node, &what, &known, &later) else { return Relation::default() };
     let mut columns = BTreeMap::new();
@@ -154,11 +154,25 @@ fn relation(
         .get("subject_key")
         .and_then(|node| read::text(report, node, &format!("the subject_key of {what}")))
         .map(str::to_owned);
+    let track_subjects = fields.get("track_subjects").and_then(|node| {
+        read::flag(report, node, &format!("`track_subjects` of {what}")).map(|on| (node, on))
+    });
+    if let Some((node, true)) = track_subjects
+        && subject_key.is_none()
+    {
+        report.error(node.at, format!("`track_subjects` of {what} needs its `subject_key`"));
+    }
     let unlisted_columns = fields
         .get("unlisted_columns")
         .and_then(|node| class(report, node, &format!("`unlisted_columns` of {what}"), classes));
     let thresholds = fields.get("threshold").map(|node| threshold_load::load(report, node, &what));
-    Relation { columns, subject_key, thresholds: thresholds.unwrap_or_default(), unlisted_columns }
+    Relation {
+        columns,
+        subject_key,
+        track_subjects: track_subjects.is_some_and(|(_, on)| on),
+        thresholds: thresholds.unwrap_or_default(),
+        unlisted_columns,
+    }
 }
 
 fn column_label(

@@ -5,6 +5,7 @@ use stepgate_types::{SessionId, Timestamp};
 use crate::observe_origin::Origin;
 use crate::observe_reach::Reach;
 use crate::profile::{Profile, country_token, day_of, seconds};
+use crate::profile_habit::ONE;
 use crate::risk::{Counted, Repeated, RiskSettings, VelocityLimit};
 use crate::signal::{Observation, Signal, Signals};
 
@@ -53,6 +54,11 @@ struct Look<'a> {
 struct Seen(bool, String, String);
 
 impl Seen {
+    /// What it is compared with is told, and put into words, only where it fires: the policy says it anyhow.
+    fn new(fires: bool, bucket: impl Into<String>, threshold: impl FnOnce() -> String) -> Self {
+        Self(fires, bucket.into(), if fires { threshold() } else { String::new() })
+    }
+
     fn quiet(bucket: &str) -> Self {
         Self(false, bucket.to_owned(), String::new())
     }
@@ -64,7 +70,7 @@ impl<'a> Look<'a> {
         let day = day_of(now);
         let learning = length(settings.teaching.learning);
         let young = profile.since.is_none_or(|since| now.saturating_sub(since) < learning);
-        let knows = !young && profile.days(day) >= ENOUGH_DAYS;
+        let knows = !young && profile.days() >= ENOUGH_DAYS;
         Self { settings, profile, scene, reach, now, day, young, knows }
     }
 
@@ -120,11 +126,12 @@ impl<'a> Look<'a> {
             return Seen::quiet("unknown");
         };
         let kmh = self.settings.impossible_travel.kmh;
-        let (km, seconds) = (here.distance(&there), self.now.saturating_sub(then).max(1));
+        let Some(km) = here.distance(&there) else { return Seen::quiet("unknown") };
+        let seconds = self.now.saturating_sub(then).max(1);
         let speed = u64::from(km) * 3600 / u64::from(seconds);
         let fires = km >= NEAR && speed > u64::from(kmh);
         let bucket = if fires { times(speed, u64::from(kmh)) } else { "possible".to_owned() };
-        Seen(fires, bucket, format!("{kmh} km/h"))
+        Seen::new(fires, bucket, || format!("{kmh} km/h"))
     }
 
     fn new_client(&self) -> Seen {
@@ -155,9 +162,9 @@ impl<'a> Look<'a> {
         let usual =
             if self.young { None } else { self.profile.hours.usual(self.now, hours.offset(self.scene.now)) };
         let Some(usual) = usual else { return Seen::quiet("learning") };
-        let one = crate::profile_habit::ONE;
-        let bucket = format!("{} of {} days", (usual.at + one / 2) / one, (usual.of + one / 2) / one);
-        Seen(usual.is_rare(), bucket, "1 of 20 days".to_owned())
+        let days = |weight: u16| weight.saturating_add(ONE / 2) / ONE;
+        let bucket = format!("{} of {} days", days(usual.at), days(usual.of));
+        Seen::new(usual.is_rare(), bucket, || "2 days, 1 of 20".to_owned())
     }
 
     /// Of several limits, the one that is exceeded the most.
@@ -180,7 +187,7 @@ impl<'a> Look<'a> {
         // What is under way counts once it has ended, so a limit that is reached is one that is about to be exceeded.
         let fires = count >= limit.most;
         let bucket = if fires { times(count, limit.most) } else { "below".to_owned() };
-        Seen(fires, bucket, limit.shown.clone())
+        Seen::new(fires, bucket, || limit.shown.clone())
     }
 
     fn first_seen(&self, tokens: &[u64], knows: impl Fn(u64) -> bool) -> Seen {
@@ -218,27 +225,25 @@ impl<'a> Look<'a> {
             (now >= least && now >= usual.saturating_mul(settings.times.into())).then_some((now, usual))
         };
         let worst = seen.into_iter().filter_map(exceeds).max_by_key(|(now, usual)| now / usual);
-        let threshold = format!("{}x", settings.times);
         match worst {
-            Some((now, usual)) => Seen(true, times(now, usual), threshold),
-            None => Seen(false, "usual".to_owned(), threshold),
+            Some((now, usual)) => Seen(true, times(now, usual), format!("{}x", settings.times)),
+            None => Seen::quiet("usual"),
         }
     }
 
     fn dormant(&self) -> Seen {
         let after = length(self.settings.dormant_account.after);
-        let threshold = in_words(after);
         let Some(active) = self.profile.active else {
             // They have a session and never did anything in one that was theirs for certain.
             let idle = self.profile.since.map_or(0, |since| self.now.saturating_sub(since));
-            return Seen(!self.young && idle >= after, "never".to_owned(), threshold);
+            return Seen::new(!self.young && idle >= after, "never", || in_words(after));
         };
         let away = self.now.saturating_sub(active);
         let away = self.profile.pause.map_or(away, |(before, _)| before.max(away));
         let days = away / 86_400;
         let bucket =
             if away >= after { format!("{} days", rounded(days.into())) } else { "active".to_owned() };
-        Seen(away >= after, bucket, threshold)
+        Seen::new(away >= after, bucket, || in_words(after))
     }
 
     fn failed_factors(&self) -> Seen {
@@ -255,7 +260,7 @@ impl<'a> Look<'a> {
     fn new_factor(&self) -> Seen {
         let within = length(self.settings.new_factor.within);
         let new = self.profile.factor.is_some_and(|at| self.now.saturating_sub(at) < within);
-        Seen(new, if new { "new" } else { "known" }.to_owned(), in_words(within))
+        Seen::new(new, if new { "new" } else { "known" }, || in_words(within))
     }
 
     fn many_denials(&self) -> Seen {
@@ -269,12 +274,11 @@ impl<'a> Look<'a> {
         let Some(here) = self.scene.origin.place else { return Seen::quiet("unknown") };
         let km = self.settings.far_sessions.km;
         let others = self.profile.open.iter().filter(|open| open.session != self.scene.session);
-        let farthest = others.filter_map(|open| open.origin.place).map(|there| here.distance(&there)).max();
-        let threshold = format!("{km} km");
+        let farthest = others.filter_map(|open| here.distance(&open.origin.place?)).max();
         match farthest {
-            Some(far) if far >= km => Seen(true, times(far.into(), km.into()), threshold),
-            Some(_) => Seen(false, "near".to_owned(), threshold),
-            None => Seen(false, "none".to_owned(), threshold),
+            Some(far) if far >= km => Seen(true, times(far.into(), km.into()), format!("{km} km")),
+            Some(_) => Seen::quiet("near"),
+            None => Seen::quiet("none"),
         }
     }
 
@@ -298,7 +302,7 @@ fn length(of: std::time::Duration) -> u32 {
 fn repeated(times: u32, count: u32, per: u32) -> Seen {
     // Beyond what is remembered nothing more is told.
     let bucket = if times > 10 { "more than 10".to_owned() } else { times.to_string() };
-    Seen(times >= count, bucket, format!("{count} in {}", in_words(per)))
+    Seen::new(times >= count, bucket, || format!("{count} in {}", in_words(per)))
 }
 
 /// How many times as much, as a power of two: `4x`.

@@ -56,40 +56,48 @@ pub(crate) fn token(parts: &[&[u8]]) -> u64 {
     hash.finalize().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-/// Where about an address is: to half a degree, some 50 km.
+/// Where about an address is: to half a degree, some 50 km, or only in which country.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// ISO 3166-1, two letters.
     pub country: [u8; 2],
-    /// Latitude in half degrees.
-    latitude: i16,
-    /// Longitude in half degrees.
-    longitude: i16,
+    /// Latitude and longitude in half degrees, where they are known.
+    at: Option<(i16, i16)>,
 }
 
 impl Place {
-    /// From degrees; `None`: there is no such place.
+    /// From latitude and longitude in degrees; `None`: there is no such place.
     #[must_use]
     pub fn new(country: [u8; 2], latitude: f64, longitude: f64) -> Option<Self> {
         let halves = |degrees: f64, most: f64| {
             #[expect(clippy::cast_possible_truncation, reason = "at most 360")]
             (degrees.abs() <= most).then(|| (degrees * 2.0).round() as i16)
         };
-        let (latitude, longitude) = (halves(latitude, 90.0)?, halves(longitude, 180.0)?);
-        Some(Self { country, latitude, longitude })
+        let at = (halves(latitude, 90.0)?, halves(longitude, 180.0)?);
+        Some(Self { country, at: Some(at) })
     }
 
-    /// Kilometres between two places, along a great circle.
+    /// Somewhere in that country.
     #[must_use]
-    pub fn distance(&self, other: &Self) -> u32 {
+    pub const fn somewhere_in(country: [u8; 2]) -> Self {
+        Self { country, at: None }
+    }
+
+    /// Kilometres between two places, along a great circle; `None` where one is only known by its country.
+    #[must_use]
+    pub fn distance(&self, other: &Self) -> Option<u32> {
+        let ((latitude, longitude), (other_latitude, other_longitude)) = (self.at?, other.at?);
+        if self.at == other.at {
+            return Some(0);
+        }
         let radians = |halves: i16| (f64::from(halves) / 2.0).to_radians();
-        let (a, b) = (radians(self.latitude), radians(other.latitude));
-        let east = radians(self.longitude) - radians(other.longitude);
+        let (a, b) = (radians(latitude), radians(other_latitude));
+        let east = radians(longitude) - radians(other_longitude);
         let half = ((a - b) / 2.0).sin().powi(2) + a.cos() * b.cos() * (east / 2.0).sin().powi(2);
         let km = 2.0 * EARTH * half.sqrt().min(1.0).asin();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most half way round")]
         let km = km.round() as u32;
-        km
+        Some(km)
     }
 }
 
@@ -180,8 +188,10 @@ mod tests {
     fn distances_are_those_of_the_globe() {
         let berlin = Place::new(*b"DE", 52.52, 13.40).unwrap();
         let sydney = Place::new(*b"AU", -33.87, 151.21).unwrap();
-        assert_eq!(berlin.distance(&berlin), 0);
-        assert!((15_900..16_300).contains(&berlin.distance(&sydney)), "{}", berlin.distance(&sydney));
+        assert_eq!(berlin.distance(&berlin), Some(0));
+        let km = berlin.distance(&sydney).unwrap();
+        assert!((15_900..16_300).contains(&km), "{km}");
+        assert_eq!(berlin.distance(&Place::somewhere_in(*b"AU")), None);
         assert_eq!(Place::new(*b"XX", 91.0, 0.0), None);
         assert_eq!(Place::new(*b"XX", f64::NAN, 0.0), None);
     }

@@ -32,20 +32,30 @@ impl Reach {
         exact: bool,
         estimate: Option<u64>,
     ) -> Self {
-        let mut tables: Vec<u64> = relations
-            .into_iter()
-            .filter(|name| !is_servers_own(name))
-            .map(|name| token(&[b"table", database.as_bytes(), &[0], name.as_bytes()]))
-            .collect();
-        let mut labels: Vec<u64> =
-            labels.into_iter().map(|label| token(&[b"label", label.as_bytes()])).collect();
-        let mut classes: Vec<u32> = classes.into_iter().map(class_token).collect();
-        sort(&mut tables);
-        sort(&mut labels);
-        sort(&mut classes);
-        let classes = exact.then(|| classes.into_boxed_slice());
-        Self { tables: tables.into(), labels: labels.into(), classes, estimate }
+        // Each name once: a hash takes longer than to find that out.
+        let tables = each(
+            relations,
+            |name| !is_servers_own(name),
+            |name| token(&[b"table", database.as_bytes(), &[0], name.as_bytes()]),
+        );
+        let labels = each(labels, |_| true, |label| token(&[b"label", label.as_bytes()]));
+        let classes = each(classes, |_| true, class_token);
+        Self { tables, labels, classes: exact.then_some(classes), estimate }
     }
+}
+
+/// The tokens of these names, in order, each once.
+fn each<'a, T: Ord>(
+    names: impl IntoIterator<Item = &'a str>,
+    counts: impl Fn(&str) -> bool,
+    token: impl Fn(&'a str) -> T,
+) -> Box<[T]> {
+    let mut names: Vec<&str> = names.into_iter().filter(|name| counts(name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut tokens: Vec<T> = names.into_iter().map(token).collect();
+    tokens.sort_unstable();
+    tokens.into()
 }
 
 /// A class by its name.
@@ -53,11 +63,6 @@ pub(crate) fn class_token(name: &str) -> u32 {
     // Half of it is enough for the few classes of a map.
     let [a, b, c, d, ..] = token(&[b"class", name.as_bytes()]).to_be_bytes();
     u32::from_be_bytes([a, b, c, d])
-}
-
-fn sort<T: Ord>(tokens: &mut Vec<T>) {
-    tokens.sort_unstable();
-    tokens.dedup();
 }
 
 /// Every client reads the catalog, and what a session makes for itself has names that nobody knows.
@@ -79,8 +84,7 @@ impl Ruleset {
             relations.extend(facts.relations.iter().map(ToString::to_string));
             exact &= facts.certainty != Certainty::Unknown && facts.kind != Kind::Unknown;
             exact &= !facts.relations.iter().any(|relation| bound.doubtful.contains(relation));
-            for (column, uses) in facts.columns.iter().filter(|(_, uses)| reads(uses)) {
-                let _ = uses;
+            for (column, _) in facts.columns.iter().filter(|(_, uses)| reads(uses)) {
                 let Some(classified) = map.classify(database, column) else { continue };
                 labels.extend(classified.label.map(stepgate_types::Label::as_str));
                 classes.push(classified.class.name.as_str());

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
-use stepgate_types::{Action, Limit};
+use stepgate_types::Action;
 
-use crate::Approval;
 use crate::case::Case;
-use crate::condition::Condition;
+use crate::condition::{Condition, OnceDelivered};
+use crate::limit_load::Limits;
 use crate::risk::RiskSettings;
+use crate::sketch::Need;
+use crate::{Approval, Budget, LoadError};
 
 /// The policy's rules, checked against its approvals and the map.
 #[derive(Debug, Clone)]
@@ -24,10 +26,16 @@ pub(crate) struct Policy {
     pub(crate) unknown: UnknownRules,
     /// What signals weigh; `None`: nobody looks for any.
     pub(crate) risk: Option<RiskSettings>,
+    /// How often people are to be asked at most.
+    pub(crate) budget: Option<Budget>,
     /// What it is to decide, as it says itself.
     pub(crate) tests: Vec<Case>,
+    /// What is right and may not be meant.
+    pub(crate) warnings: Vec<LoadError>,
     /// Some rule is about the number of rows.
     pub(crate) asks_for_rows: bool,
+    /// Some rule looks at time, risk, signals, purpose or what was delivered.
+    pub(crate) looks_at_the_moment: bool,
 }
 
 /// Whether a statement may wait while a transaction is open (`defaults.in_transaction`).
@@ -48,11 +56,15 @@ pub enum InTransaction {
 pub(crate) struct Rule {
     pub(crate) name: String,
     pub(crate) condition: Condition,
+    /// What a statement must have delivered besides.
+    pub(crate) once_delivered: OnceDelivered,
+    /// What a statement cannot match it without.
+    pub(crate) need: Need,
     pub(crate) action: Action,
     /// Index into the policy's approvals; there where the action asks somebody, or a limit does.
     pub(crate) approval: Option<usize>,
-    /// What a statement may deliver before people are asked.
-    pub(crate) limit: Limit,
+    /// What may be delivered before people are asked.
+    pub(crate) limits: Limits,
     /// Whether it may stand in for the standing denial of `control`.
     pub(crate) names_control: bool,
 }

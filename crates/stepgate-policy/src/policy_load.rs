@@ -3,15 +3,18 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use stepgate_types::{Action, Limit};
+use stepgate_types::Action;
 
+use crate::condition_load::Against;
 use crate::map::Map;
 use crate::map_load;
 use crate::policy::{InTransaction, Policy, Rule, UnknownRule, UnknownRules};
 use crate::read::{self, Fields};
 use crate::report::Report;
+use crate::risk::RiskSettings;
+use crate::sketch::Need;
 use crate::yaml::{self, Node, Place, Value};
-use crate::{Approval, approval_load, case_load, condition_load, limit_load, risk_load};
+use crate::{Approval, approval_load, budget_load, case_load, condition_load, limit_load, risk_load};
 
 /// The longest hold: beyond it, firewalls and pools have given the connection up.
 pub(crate) const MAX_HOLD: Duration = Duration::from_secs(3600);
@@ -34,7 +37,6 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let known = ["version", "mode", "defaults", "approvals", "rules", "risk", "tests", "budget"];
     let fields = Fields::read(report, &root, "the policy", &known, &["masks", "signals"])?;
     read::version(report, &fields, "the policy");
-    later(report, &fields);
     let modes = [("enforce", true), ("monitor", false)];
     let enforced = fields.get("mode").and_then(|node| read::word(report, node, "`mode`", &modes));
     let Defaults { action, hold, in_transaction, outlives_client } = defaults(report, fields.get("defaults"));
@@ -42,12 +44,19 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
     let declared = declared(&fields);
     let services = services(report, fields.get("defaults"), &approvals, &declared);
     let risk = fields.get("risk").and_then(|node| risk_load::load(report, node, map));
-    let rules = rules(report, fields.get("rules"), &approvals, &declared, map);
+    // Where it is wrong, what rules ask of it is not, as well.
+    let weights = risk.clone().or_else(|| fields.get("risk").map(|_| RiskSettings::of_all()));
+    let against = Against { map, risk: weights.as_ref() };
+    let rules = rules(report, fields.get("rules"), &approvals, &declared, against);
     let at = fields.entry("approvals").map_or(Place::FILE, |(key, _)| key.at);
     let unknown = map.map(|map| unknown(report, at, map, &approvals)).unwrap_or_default();
     let names = rules.iter().map(|rule| rule.name.as_str()).chain(OWN_RULES).collect::<Vec<_>>();
     let tests = fields.get("tests").map(|node| case_load::load(report, node, &names)).unwrap_or_default();
+    let budget = fields.get("budget").and_then(|node| budget_load::load(report, node));
     let asks_for_rows = rules.iter().any(|rule| rule.condition.asks_for_rows());
+    let looks = |rule: &Rule| rule.once_delivered.is_asked() || rule.condition.looks_at_the_moment();
+    let looks_at_the_moment = rules.iter().any(looks);
+    let warnings = report.take_warnings();
     let enforced = enforced.unwrap_or(true);
     let default = action;
     Some(Policy {
@@ -62,16 +71,11 @@ pub(crate) fn load(report: &mut Report<'_>, text: &str, map: Option<&Map>) -> Op
         unknown,
         risk,
         tests,
+        budget,
+        warnings,
         asks_for_rows,
+        looks_at_the_moment,
     })
-}
-
-/// Whole sections of the design that this version does not have. Refused, and never ignored.
-fn later(report: &mut Report<'_>, fields: &Fields<'_>) {
-    // Read by `budget_load` once that is there.
-    if let Some((key, _)) = fields.entry("budget") {
-        report.not_built(key.at, "`budget`");
-    }
 }
 
 /// Names of approvals, of wrong ones too, so that a rule that names such a one is not reported as well.
@@ -165,7 +169,7 @@ fn rules(
     node: Option<&Node>,
     approvals: &[Approval],
     declared: &HashSet<&str>,
-    map: Option<&Map>,
+    against: Against<'_>,
 ) -> Vec<Rule> {
     let Some(node) = node else { return Vec::new() };
     let Value::List(list) = &node.value else {
@@ -183,23 +187,32 @@ fn rules(
         let later = ["unmask", "mask", "hold", "note", "until"];
         let Some(fields) = Fields::read(report, node, "a rule", &known, &later) else { continue };
         let name = name(report, &fields, &mut names);
-        let condition = fields
+        let (condition, once_delivered) = fields
             .require(report, "a rule", "match")
-            .map(|node| condition_load::load(report, node, map))
+            .map(|node| condition_load::of_rule(report, node, against))
             .unwrap_or_default();
         let action = fields
             .require(report, "a rule", "action")
             .and_then(|node| map_load::action(report, node, "`action`"));
         let Some(action) = action else { continue };
-        let limit = limit_load::load(report, &fields, action);
+        let limit = limit_load::load(report, &fields, action, against.map);
         let approval = match limit {
             // Passes freely until it has delivered so much.
             Some(_) if action < Action::StepUp => limit_load::asks(report, &fields, approvals, declared),
             _ => approval(report, &fields, action, approvals, declared),
         };
+        if once_delivered.is_asked() && action < Action::StepUp {
+            let at = fields.entry("action").map_or(fields.at, |(_, node)| node.at);
+            report.error_with_help(
+                at,
+                format!("`delivered_rows` and `delivered_bytes` have no effect with action `{action}`"),
+                "what a statement has delivered is in its record anyway; step-up, approve and deny stop it",
+            );
+        }
         let names_control = condition.names_control();
-        let (name, limit) = (name.unwrap_or_default(), limit.unwrap_or(Limit::NONE));
-        rules.push(Rule { name, condition, action, approval, limit, names_control });
+        let need = against.map.map(|map| Need::of(&condition, map)).unwrap_or_default();
+        let (name, limits) = (name.unwrap_or_default(), limit.unwrap_or_default());
+        rules.push(Rule { name, condition, once_delivered, need, action, approval, limits, names_control });
     }
     rules
 }

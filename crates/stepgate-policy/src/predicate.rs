@@ -54,24 +54,34 @@ impl PredicateTest {
     }
 
     pub(crate) fn fits(&self, predicate: &Predicate, statement: &Statement<'_>) -> Truth {
-        let Some(asked) = self.op else { return Truth::Yes };
-        match (asked, predicate.op) {
-            (_, Comparison::Other) => Truth::Maybe,
-            (Comparison::IsNull | Comparison::Like, op) if op == asked => Truth::Yes,
-            (Comparison::IsNull, _) | (_, Comparison::IsNull) => Truth::No,
-            (Comparison::Like, Comparison::Eq | Comparison::In) => Truth::No,
-            (_, Comparison::Like) => Truth::Maybe,
-            (asked, op) => match &self.value {
-                None => Truth::seen(same_direction(asked, op), false),
-                Some(value) => {
-                    let number = predicate.operand.value.and_then(|place| statement.values.number(place));
-                    // Where both are rounded to a float, 30000.0000001 is 30000.
-                    let number = number.filter(|number| number == value || !number.is_close_to(value));
-                    by_value(asked, op, number.map(|number| number.cmp(value)))
-                }
-            },
-        }
+        let asked = match by_word(self.op, predicate.op, self.value.is_some()) {
+            Ok(truth) => return truth,
+            Err(asked) => asked,
+        };
+        let Some(value) = &self.value else { return Truth::Maybe };
+        let number = predicate.operand.value.and_then(|place| statement.values.number(place));
+        // Where both are rounded to a float, 30000.0000001 is 30000.
+        let number = number.filter(|number| number == value || !number.is_close_to(value));
+        by_value(asked, predicate.op, number.map(|number| number.cmp(value)))
     }
+}
+
+/// Whether a comparison is one that is asked for, as far as operators tell. `Err`: values decide, by this one.
+pub(crate) fn by_word(
+    asked: Option<Comparison>,
+    op: Comparison,
+    has_value: bool,
+) -> Result<Truth, Comparison> {
+    let Some(asked) = asked else { return Ok(Truth::Yes) };
+    Ok(match (asked, op) {
+        (_, Comparison::Other) => Truth::Maybe,
+        (Comparison::IsNull | Comparison::Like, op) if op == asked => Truth::Yes,
+        (Comparison::IsNull, _) | (_, Comparison::IsNull) => Truth::No,
+        (Comparison::Like, Comparison::Eq | Comparison::In) => Truth::No,
+        (_, Comparison::Like) => Truth::Maybe,
+        _ if has_value => return Err(asked),
+        (asked, op) => Truth::seen(same_direction(asked, op), false),
+    })
 }
 
 fn same_direction(asked: Comparison, op: Comparison) -> bool {
@@ -80,7 +90,7 @@ fn same_direction(asked: Comparison, op: Comparison) -> bool {
 }
 
 /// `order`: how the statement's value compares with the rule's, if it is known.
-fn by_value(asked: Comparison, op: Comparison, order: Option<Ordering>) -> Truth {
+pub(crate) fn by_value(asked: Comparison, op: Comparison, order: Option<Ordering>) -> Truth {
     use Comparison::{Eq, Ge, Gt, In, Le, Lt, Ne};
     let is =
         |holds: fn(Ordering) -> bool| order.map_or(Truth::Maybe, |order| Truth::seen(holds(order), false));

@@ -18,7 +18,7 @@ use stepgate_types::{RequestId, SessionId, Timestamp};
 
 use crate::observe_origin::{Origin, Place};
 use crate::observe_reach::Reach;
-use crate::profile_habit::{Habits, ONE, Trials, decayed};
+use crate::profile_habit::{Habits, Trials};
 use crate::profile_hours::Hours;
 use crate::profile_sketch::Volumes;
 use crate::profile_subjects::Seen;
@@ -181,7 +181,7 @@ struct Asked {
 pub struct Profile {
     /// When their first session began: seconds since the epoch, as all times here.
     pub(crate) since: Option<u32>,
-    /// On how many days they have worked, as a weight, and the last of these.
+    /// On how many days they have worked, and the last of these.
     days: (u16, u16),
     pub(crate) networks: Habits,
     pub(crate) clients: Habits,
@@ -261,10 +261,9 @@ impl Profile {
         }
     }
 
-    /// How many days they have worked, about: decayed.
-    pub(crate) fn days(&self, day: u16) -> u16 {
-        let (weight, last) = self.days;
-        decayed(weight, day.saturating_sub(last)) / ONE
+    /// On how many days they have worked. Not decayed: of whom something was known once, what is forgotten is new.
+    pub(crate) const fn days(&self) -> u16 {
+        self.days.0
     }
 
     /// The open session of that id, if it is looked after.
@@ -317,14 +316,10 @@ impl Profile {
             self.settle(&origin, day);
         }
         if self.open.len() >= MAX_OPEN {
-            // The oldest of those of which there are most: whoever opens many pushes out their own.
-            let like =
-                |open: &Open| self.open.iter().filter(|it| it.origin.network == open.origin.network).count();
-            let most =
-                self.open.iter().enumerate().max_by_key(|(at, open)| (like(open), std::cmp::Reverse(*at)));
-            if let Some((at, _)) = most {
-                self.open.remove(at);
-            }
+            // Whoever opens many from anywhere pushes out their own.
+            let is_known = |open: &Open| self.trusts(&open.origin, day);
+            let oldest = self.open.iter().position(|open| !is_known(open)).unwrap_or(0);
+            self.open.remove(oldest);
         }
         self.open.push(Open { session, origin });
     }
@@ -372,10 +367,9 @@ impl Profile {
     /// The person has done this.
     fn teach(&mut self, at: u32, origin: &Origin, reach: &Reach) {
         let day = day_of(at);
-        let (weight, last) = self.days;
+        let (count, last) = self.days;
         if last < day {
-            let weight = decayed(weight, day.saturating_sub(last)).saturating_add(ONE);
-            self.days = (weight, day);
+            self.days = (count.saturating_add(1), day);
         }
         if let Some(active) = self.active
             && let away = at.saturating_sub(active)
@@ -467,6 +461,8 @@ impl Profile {
         let found = self.asked.iter().position(|asked| asked.request == request.bytes());
         let Some(asked) = found.and_then(|at| self.asked.remove(at)) else { return };
         match approved {
+            // Of what others asked ahead of time for a service, nothing is known of where that will come from.
+            Some(true) if asked.origin.network.is_none() => {}
             Some(true) => {
                 self.settle(&asked.origin, day_of(at));
                 self.pause = None;

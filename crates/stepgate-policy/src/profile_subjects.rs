@@ -14,15 +14,22 @@ pub(crate) struct Seen {
     sample: Vec<(u32, u32)>,
     /// Only hashes whose so many last bits are 0 are kept.
     level: u8,
+    /// The last minute in which any was seen.
+    last: u32,
 }
 
 impl Seen {
     /// A subject was seen at that second; `hash` is evenly distributed.
     pub(crate) fn add(&mut self, hash: u32, at: u32) {
+        let minute = at / 60;
+        if minute.saturating_sub(self.last) > DAY / 60 {
+            self.sample.clear();
+            self.level = 0;
+        }
+        self.last = minute.max(self.last);
         if !self.wants(hash) {
             return;
         }
-        let minute = at / 60;
         match self.sample.binary_search_by_key(&hash, |(hash, _)| *hash) {
             Ok(at) => {
                 if let Some((_, last)) = self.sample.get_mut(at) {

@@ -152,8 +152,9 @@ mod tests {
         assert_eq!(within(600, Some(&[1][..])), 10);
         assert_eq!(within(600, Some(&[2][..])), 0);
         assert_eq!(within(3600, None), 15);
-        assert_eq!(within(2 * 3600, None), 30);
-        assert_eq!(within(24 * 3600, None), 24 * 15);
+        // The slot in which a window begins counts in whole.
+        assert_eq!(within(2 * 3600, None), 45);
+        assert_eq!(within(24 * 3600, None), 25 * 15);
         assert!(tallies.within(now + 86_400 * 2, 86_400, None) == Done::default());
     }
 

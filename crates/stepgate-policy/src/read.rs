@@ -140,7 +140,10 @@ pub(crate) fn integer(
         return Some(value);
     }
     let wanted = format!("a whole number from {} to {}", range.start(), range.end());
-    expected(report, node, what, &wanted);
+    match node.value {
+        Value::Int(value) => report.error(node.at, format!("{what} is {wanted}, not {value}")),
+        _ => expected(report, node, what, &wanted),
+    }
     None
 }
 

@@ -56,6 +56,36 @@ impl RiskSettings {
         }
     }
 
+    /// All signals, of the greatest weight: where the policy's own are wrong, no rule is wrong for want of them.
+    pub(crate) fn of_all() -> Self {
+        Self { weights: [MAX_RISK; Signal::ALL.len()], ..Self::default() }
+    }
+
+    /// Whether other settings have this signal fire at the same.
+    #[must_use]
+    pub fn looks_alike(&self, other: &Self, signal: Signal) -> bool {
+        let alike = match signal {
+            Signal::ImpossibleTravel => self.impossible_travel == other.impossible_travel,
+            Signal::UnusualHour => self.unusual_hour == other.unusual_hour,
+            Signal::Velocity => self.velocity == other.velocity,
+            Signal::Volume => self.volume == other.volume,
+            Signal::DormantAccount => self.dormant_account == other.dormant_account,
+            Signal::FailedFactors => self.failed_factors == other.failed_factors,
+            Signal::NewFactor => self.new_factor == other.new_factor,
+            Signal::ManyDenials => self.many_denials == other.many_denials,
+            Signal::FarSessions => self.far_sessions == other.far_sessions,
+            Signal::InteractiveService => self.interactive_service == other.interactive_service,
+            Signal::NewNetwork
+            | Signal::GeoChange
+            | Signal::NewClient
+            | Signal::NewFingerprint
+            | Signal::FirstSeenTable
+            | Signal::FirstSeenLabel => true,
+        };
+        // How people are learned decides what is new of them.
+        alike && self.teaching == other.teaching
+    }
+
     /// The signals that have a weight.
     pub fn signals(&self) -> impl Iterator<Item = Signal> {
         Signal::ALL.into_iter().filter(|signal| self.weight(*signal).is_some())

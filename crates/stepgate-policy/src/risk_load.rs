@@ -263,6 +263,7 @@ fn counted<'m>(
 
 fn size(report: &mut Report<'_>, node: &Node, what: &str) -> Option<u64> {
     let size = match &node.value {
+        Value::Int(bytes) => Some(*bytes),
         Value::Text(text) => crate::parse_size(text),
         _ => None,
     };

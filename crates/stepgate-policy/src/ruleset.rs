@@ -7,13 +7,15 @@ use stepgate_sql::{Facts, NoValues, Values};
 use stepgate_types::{ColumnName, is_wildcard};
 
 use crate::bound::{Alarm, Missing};
+use crate::condition::Condition;
+use crate::limit_load::Limits;
 use crate::map::Map;
 use crate::policy::{InTransaction, Policy};
 use crate::report::Report;
 use crate::statement::Column;
 use crate::{
-    Approval, Bound, Bucket, Case, Circumstances, Columns, Decision, Errors, RiskSettings, Why, bucket,
-    case_load, decide, map_load, policy_load, why,
+    Approval, Bound, Bucket, Case, Circumstances, Columns, Decision, Errors, LoadError, RiskSettings,
+    RuleExplained, Signal, Why, bucket, case_load, decide, explain, map_load, policy_load, why,
 };
 
 /// Map and policy together, checked against each other and ready to decide.
@@ -22,6 +24,7 @@ pub struct Ruleset {
     map: Map,
     policy: Policy,
     sha256: String,
+    map_sha256: String,
 }
 
 impl Ruleset {
@@ -30,7 +33,7 @@ impl Ruleset {
     /// # Errors
     /// All that is wrong with either.
     pub fn load(map: (&str, &str), policy: (&str, &str)) -> Result<Self, Errors> {
-        let sha256 = sha256(map.1, policy.1);
+        let (sha256, map_sha256) = (sha256(map.1, policy.1), hex(&Sha256::digest(map.1)));
         let mut map_report = Report::new(map.0, map.1);
         let map = map_load::load(&mut map_report, map.1);
         let mut policy_report = Report::new(policy.0, policy.1);
@@ -38,9 +41,14 @@ impl Ruleset {
         let mut errors = map_report.into_errors();
         errors.extend(policy_report.into_errors());
         match (map, policy) {
-            (Some(map), Some(policy)) if errors.is_empty() => Ok(Self { map, policy, sha256 }),
+            (Some(map), Some(policy)) if errors.is_empty() => Ok(Self { map, policy, sha256, map_sha256 }),
             _ => Err(Errors::new(errors)),
         }
+    }
+
+    /// The compiled policy.
+    pub(crate) const fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// The map.
@@ -55,10 +63,25 @@ impl Ruleset {
         &self.sha256
     }
 
+    /// SHA-256 (hex) of the map's text.
+    #[must_use]
+    pub fn map_sha256(&self) -> &str {
+        &self.map_sha256
+    }
+
     /// Whether decisions are enforced (`mode: enforce`) or only recorded (`mode: monitor`).
     #[must_use]
     pub fn enforced(&self) -> bool {
         self.policy.enforced
+    }
+
+    /// Whether any rule limits subjects.
+    #[must_use]
+    pub fn limits_subjects(&self) -> bool {
+        let counts = |limits: &Limits| {
+            limits.statement.subjects.is_some() || limits.meters.iter().any(|(_, it)| it.subjects.is_some())
+        };
+        self.policy.rules.iter().any(|rule| counts(&rule.limits))
     }
 
     /// How long a statement waits on the open connection at most (`defaults.hold`).
@@ -171,6 +194,19 @@ impl Ruleset {
         why::why(&self.map, &self.policy, who, bound, message, values)
     }
 
+    /// Every rule against one statement, clause by clause: those that match before those that miss, and the nearer misses
+    /// first. For whoever writes policies: it tells all that was given of who asks.
+    #[must_use]
+    pub fn explain(
+        &self,
+        who: &Circumstances,
+        bound: &Bound,
+        statement: &Facts,
+        values: &dyn Values,
+    ) -> Vec<RuleExplained> {
+        explain::explain(&self.map, &self.policy, who, bound, statement, values)
+    }
+
     /// On which side of the map's thresholds (`threshold:`) the values lie that this message compares columns with:
     /// never the values. Nothing where it compares none that has some.
     #[must_use]
@@ -180,9 +216,24 @@ impl Ruleset {
 
     /// Whether a decision about this message, and what is recorded of it, hangs on nothing but its facts, who asks, and
     /// how the map fits: then the same again is decided in the same way. Values count only where a rule compares one with
-    /// that very column, or the map has thresholds of it.
+    /// that very column, or the map has thresholds of it. With `risk:`, no decision is: it tells the risk. Nor with any
+    /// rule that looks at the moment; [`Self::is_settled`] looks closer.
     #[must_use]
     pub fn is_settled_by_facts(&self, database: &str, message: &[Facts]) -> bool {
+        self.policy.risk.is_none()
+            && !self.policy.looks_at_the_moment
+            && !self.looks_at_values(database, message)
+    }
+
+    /// The same, where only rules count that could match this message from this person.
+    #[must_use]
+    pub fn is_settled(&self, who: &Circumstances, bound: &Bound, message: &[Facts]) -> bool {
+        self.policy.risk.is_none()
+            && !self.hangs_on_moment(who, bound, message)
+            && !self.looks_at_values(&who.database, message)
+    }
+
+    fn looks_at_values(&self, database: &str, message: &[Facts]) -> bool {
         let looks = |column: &ColumnName| {
             let uses = BTreeSet::new();
             let column =
@@ -193,7 +244,45 @@ impl Ruleset {
         let compared = message.iter().flat_map(|facts| facts.predicates.iter()).map(|it| &it.column);
         // In order of columns: each need be asked about but once.
         let mut compared = compared.filter(|column| last.replace(*column) != Some(*column));
-        self.policy.risk.is_none() && !compared.any(|column| self.map.has_thresholds(column) || looks(column))
+        compared.any(|column| self.map.has_thresholds(column) || looks(column))
+    }
+
+    /// Whether what happens to this message hangs on when it is sent, or on risk, signals, purpose or what of it was
+    /// delivered: whether some rule that looks at any of these could match it, whatever they are.
+    #[must_use]
+    pub fn hangs_on_moment(&self, who: &Circumstances, bound: &Bound, message: &[Facts]) -> bool {
+        let hangs =
+            |facts: &Facts| decide::hangs_on_moment(&self.map, &self.policy, who, bound, facts, &NoValues);
+        self.policy.looks_at_the_moment && message.iter().any(hangs)
+    }
+
+    /// The signals that its rules hang on, each of which must be known for a decision: those named, and where a rule asks
+    /// for the risk, all that have a weight.
+    #[must_use]
+    pub fn signals_asked_for(&self) -> BTreeSet<Signal> {
+        let mut all = BTreeSet::new();
+        for rule in &self.policy.rules {
+            let (signals, risk) = rule.condition.signals();
+            all.extend(signals);
+            if risk {
+                all.extend(self.policy.risk.iter().flat_map(RiskSettings::signals));
+            }
+        }
+        all
+    }
+
+    pub(crate) const fn looks_at_the_moment(&self) -> bool {
+        self.policy.looks_at_the_moment
+    }
+
+    pub(crate) fn conditions(&self) -> impl Iterator<Item = &Condition> {
+        self.policy.rules.iter().map(|rule| &rule.condition)
+    }
+
+    /// What is right and may not be meant: rules that nothing in the map fits. In order of line and column.
+    #[must_use]
+    pub fn warnings(&self) -> &[LoadError] {
+        &self.policy.warnings
     }
 
     /// Whether what happens to a statement hangs on how many rows it returns, and the upper bound in its facts leaves
@@ -215,7 +304,11 @@ fn sha256(map: &str, policy: &str) -> String {
     let mut both = Sha256::new();
     both.update(Sha256::digest(map));
     both.update(Sha256::digest(policy));
-    both.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+    hex(&both.finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(64), |mut hex, byte| {
         // Writing to a String cannot fail.
         let _ = write!(hex, "{byte:02x}");
         hex

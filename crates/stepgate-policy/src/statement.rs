@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use stepgate_sql::{Doubt, Facts, Values};
-use stepgate_types::{Certainty, ColumnName, Kind, Use};
+use stepgate_types::{Certainty, ColumnName, Kind, RelationName, Use};
 
 use crate::Bound;
-use crate::map::{Classified, Map};
+use crate::map::{Classified, Map, Relation};
+use crate::sketch::{Sketch, class_bit, kind_bit, label_bit, relation_bit};
 
 /// The code of the doubt that an entry of the map which names nothing casts on its table.
 pub(crate) const MAP_ENTRY_MISSING: &str = "map-entry-missing";
@@ -15,7 +16,8 @@ pub(crate) const MAP_ENTRY_MISSING: &str = "map-entry-missing";
 pub(crate) struct Statement<'a> {
     pub(crate) facts: &'a Facts,
     /// In order of their names.
-    pub(crate) columns: Vec<Column<'a>>,
+    pub(crate) columns: Touches<'a>,
+    pub(crate) sketch: Sketch,
     /// What it compares with.
     pub(crate) values: &'a dyn Values,
     /// Its estimate is only an upper bound: whether that reaches a threshold is then open.
@@ -24,7 +26,32 @@ pub(crate) struct Statement<'a> {
     pub(crate) doubt: Option<Doubts>,
 }
 
+/// So many columns of a statement are kept without asking for memory: nearly all statements are ordinary.
+const FEW: usize = 24;
+
+/// The columns that a statement touches.
+pub(crate) struct Touches<'a> {
+    few: [Option<Column<'a>>; FEW],
+    more: Vec<Column<'a>>,
+}
+
+impl<'a> Touches<'a> {
+    pub(crate) fn of(columns: impl Iterator<Item = Column<'a>>) -> Self {
+        let mut columns = columns;
+        let mut few = [None; FEW];
+        for (slot, column) in few.iter_mut().zip(columns.by_ref()) {
+            *slot = Some(column);
+        }
+        Self { few, more: columns.collect() }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Column<'a>> {
+        self.few.iter().map_while(Option::as_ref).chain(&self.more)
+    }
+}
+
 /// A base column that the statement touches.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Column<'a> {
     pub(crate) name: &'a ColumnName,
     pub(crate) uses: &'a BTreeSet<Use>,
@@ -48,18 +75,35 @@ impl<'a> Statement<'a> {
         facts: &'a Facts,
         values: &'a dyn Values,
     ) -> Self {
-        let column = |(name, uses): (&'a ColumnName, &'a BTreeSet<Use>)| Column {
-            name,
-            uses,
-            classified: map.classify(database, name),
+        let entries = map.of(database);
+        // In order of their names, so that those of a relation follow each other.
+        let mut last: Option<(&RelationName, Option<&Relation>)> = None;
+        let mut sketch = Sketch { kind: kind_bit(facts.kind), ..Sketch::default() };
+        for relation in &facts.relations {
+            sketch.relations |= relation_bit(relation);
+        }
+        let column = |(name, uses): (&'a ColumnName, &'a BTreeSet<Use>)| {
+            let entry = match last {
+                Some((relation, entry)) if *relation == name.relation => entry,
+                _ => {
+                    sketch.relations |= relation_bit(&name.relation);
+                    entries.and_then(|entries| entries.relations.get(&name.relation))
+                }
+            };
+            last = Some((&name.relation, entry));
+            let classified = map.classify_by(entry, name);
+            if let Some(Classified { label, class }) = classified {
+                sketch.classes |= class_bit(class.rank);
+                sketch.labels |= label.map_or(0, label_bit);
+            }
+            Column { name, uses, classified }
         };
-        let columns = facts.columns.iter().map(column).collect();
-        Self { facts, columns, values, at_most: false, doubt: doubts(bound, facts) }
+        let columns = Touches::of(facts.columns.iter().map(column));
+        Self { facts, columns, sketch, values, at_most: false, doubt: doubts(bound, facts) }
     }
 
     pub(crate) fn column(&self, name: &ColumnName) -> Option<&Column<'a>> {
-        let at = self.columns.binary_search_by(|column| column.name.cmp(name)).ok()?;
-        self.columns.get(at)
+        self.columns.iter().find(|column| column.name == name)
     }
 
     pub(crate) fn unknown(&self) -> bool {

@@ -11,6 +11,8 @@ use crate::{Decision, Touched};
 const NAMED_COLUMNS: usize = 3;
 /// How many rules are named before "and N more".
 const NAMED_RULES: usize = 3;
+/// How many limits are named.
+const NAMED_LIMITS: usize = 3;
 /// How many reason codes are named.
 const NAMED_DOUBTS: usize = 3;
 
@@ -34,8 +36,11 @@ impl Decision {
         }
         part(&mut line, &list("Rule", "Rules", &self.rules, NAMED_RULES));
         part(&mut line, &self.risk_in_words());
-        if !self.limit.is_none() && self.action != Action::Deny {
-            part(&mut line, &format!("Limit: {}.", self.limit));
+        if self.action != Action::Deny {
+            let own = (!self.limit.is_none()).then(|| self.limit.to_string());
+            let meters = self.meters.iter().map(|meter| format!("{} per {}", meter.limit, meter.per));
+            let all: Vec<_> = own.into_iter().chain(meters).collect();
+            part(&mut line, &list("Limit", "Limits", &all, NAMED_LIMITS));
         }
         ascii(&line)
     }

@@ -15,7 +15,6 @@ pub(crate) const KEYS: [&str; 4] = ["within", "outside", "days", "tz"];
 
 /// `{within: "07:00-20:00", days: [mon-fri], tz: Europe/Berlin}`, or `outside`. Gives the window, and whether it is meant
 /// to be within it.
-#[expect(dead_code, reason = "the condition `time` comes next")]
 pub(crate) fn load(report: &mut Report<'_>, node: &Node, what: &str) -> Option<(TimeWindow, bool)> {
     let fields = Fields::read(report, node, what, &KEYS, &[])?;
     window(report, node.at, &fields, what)

@@ -8,11 +8,14 @@ use std::collections::BTreeSet;
 use stepgate_sql::{Facts, Values};
 use stepgate_types::Kind;
 
-use crate::condition::{Condition, Part, Touch};
+use crate::condition::{Condition, OnceDelivered, Part, Touch};
+use crate::condition_load::sink_word;
 use crate::map::Map;
-use crate::policy::Policy;
+use crate::policy::{Policy, Rule};
 use crate::predicate::PredicateTest;
+use crate::present::Present;
 use crate::statement::Statement;
+use crate::time_load::DAYS;
 use crate::truth::Truth;
 use crate::{Bound, Circumstances};
 
@@ -43,12 +46,18 @@ pub(crate) fn why(
     message: &[Facts],
     values: &dyn Values,
 ) -> Vec<Why> {
+    let present = Present::of(policy, who);
     let mut all = BTreeSet::new();
     for facts in message {
         let statement = Statement::new(map, &who.database, bound, facts, values);
-        for rule in policy.rules.iter().filter(|rule| rule.condition.holds(&statement, who) != Truth::No) {
+        let matches = |rule: &&Rule| {
+            rule.once_delivered.is_reached(who.delivered)
+                && rule.condition.holds(&statement, &present) != Truth::No
+        };
+        for rule in policy.rules.iter().filter(matches) {
             let mut found = Vec::new();
-            of_condition(&rule.condition, &statement, who, &mut found);
+            of_condition(&rule.condition, &statement, &present, &mut found);
+            of_delivered(rule, who, &mut found);
             all.extend(found.into_iter().map(|(clause, bucket, threshold)| Why {
                 rule: rule.name.clone(),
                 clause,
@@ -81,14 +90,15 @@ pub(crate) fn why(
     all.into_iter().take(MAX).collect()
 }
 
-type Found = Vec<(&'static str, String, String)>;
+pub(crate) type Found = Vec<(&'static str, String, String)>;
 
-fn of_condition(condition: &Condition, statement: &Statement<'_>, who: &Circumstances, found: &mut Found) {
-    condition.parts.iter().for_each(|part| of_part(part, statement, who, found));
+fn of_condition(condition: &Condition, statement: &Statement<'_>, present: &Present<'_>, found: &mut Found) {
+    condition.parts.iter().for_each(|part| of_part(part, statement, present, found));
 }
 
-fn of_part(part: &Part, statement: &Statement<'_>, who: &Circumstances, found: &mut Found) {
+pub(crate) fn of_part(part: &Part, statement: &Statement<'_>, present: &Present<'_>, found: &mut Found) {
     let facts = statement.facts;
+    let who = present.who;
     let mut say = |clause, bucket: String| found.push((clause, bucket, String::new()));
     let known = |word: &str| if statement.unknown() { UNKNOWN.to_owned() } else { word.to_owned() };
     match part {
@@ -96,7 +106,17 @@ fn of_part(part: &Part, statement: &Statement<'_>, who: &Circumstances, found: &
         Part::Kind(_) => say("kind", facts.kind.as_str().to_owned()),
         Part::Certainty(_) => say("certainty", known(facts.certainty.as_str())),
         Part::Bulk(_) => say("bulk", known(facts.bulk.as_str())),
+        Part::BulkShape(_) => say("bulk", known(facts.bulk.as_str())),
         Part::Sink(_) => say("sink", known(if facts.sinks.is_empty() { "none" } else { "yes" })),
+        Part::SinkKind(_) => {
+            let kinds: BTreeSet<_> = facts.sinks.iter().map(|sink| sink_word(sink.kind)).collect();
+            let kinds = kinds.into_iter().collect::<Vec<_>>().join(" ");
+            say("sink", if kinds.is_empty() { known("none") } else { kinds });
+        }
+        Part::Functions(names) => {
+            let called: Vec<_> = names.intersection(&facts.functions).map(String::as_str).collect();
+            say("functions", if called.is_empty() { known("none") } else { called.join(" ") });
+        }
         Part::Estimate(threshold) => {
             let rows = facts.estimate.filter(|_| !statement.unknown()).map_or(UNKNOWN.to_owned(), magnitude);
             found.push(("estimate_rows", rows, format!(">={}", threshold.from)));
@@ -111,12 +131,47 @@ fn of_part(part: &Part, statement: &Statement<'_>, who: &Circumstances, found: &
         Part::Person(_) => say("person", "yes".to_owned()),
         Part::Client(_) => say("client", "yes".to_owned()),
         Part::Network(_) => say("network", "yes".to_owned()),
-        Part::Any(conditions) => {
-            let holds = |condition: &&Condition| condition.holds(statement, who) != Truth::No;
-            conditions.iter().filter(holds).for_each(|it| of_condition(it, statement, who, found));
+        Part::DbUser(_) => say("db_user", who.db_user.clone()),
+        Part::Time(window, within) => {
+            let bucket = window.local(who.now).map_or(UNKNOWN.to_owned(), |(day, minute)| {
+                let day = DAYS.get(usize::from(day)).copied().unwrap_or(UNKNOWN);
+                format!("{day} {:02}:00", minute / 60)
+            });
+            let word = if *within { "within" } else { "outside" };
+            found.push(("time", bucket, format!("{word} {window}")));
         }
-        Part::All(conditions) => conditions.iter().for_each(|it| of_condition(it, statement, who, found)),
+        Part::Signal(signals) => {
+            let firing: Vec<_> =
+                signals.iter().filter(|it| who.signals.fires(**it)).map(|it| it.as_str()).collect();
+            say("signal", if firing.is_empty() { "none".to_owned() } else { firing.join(" ") });
+        }
+        Part::Risk(threshold) => {
+            let risk = present.risk.map_or(UNKNOWN.to_owned(), |risk| risk.to_string());
+            found.push(("risk", risk, format!(">={}", threshold.from)));
+        }
+        // What was stated is the client's own words.
+        Part::Purpose(_) => {
+            let stated = who.purpose.as_deref().is_some_and(|purpose| !purpose.is_empty());
+            say("purpose", if stated { "stated" } else { "none" }.to_owned());
+        }
+        Part::Any(conditions) => {
+            let holds = |condition: &&Condition| condition.holds(statement, present) != Truth::No;
+            conditions.iter().filter(holds).for_each(|it| of_condition(it, statement, present, found));
+        }
+        Part::All(conditions) => conditions.iter().for_each(|it| of_condition(it, statement, present, found)),
         Part::Not(_) => say("not", "yes".to_owned()),
+    }
+}
+
+/// What had been delivered when it began to match.
+fn of_delivered(rule: &Rule, who: &Circumstances, found: &mut Found) {
+    let OnceDelivered { rows, bytes } = rule.once_delivered;
+    for (clause, threshold, delivered) in
+        [("delivered_rows", rows, who.delivered.rows), ("delivered_bytes", bytes, who.delivered.bytes)]
+    {
+        if let Some(threshold) = threshold {
+            found.push((clause, magnitude(delivered), format!(">={}", threshold.from)));
+        }
     }
 }
 
@@ -161,7 +216,7 @@ fn of_predicate(test: &PredicateTest, statement: &Statement<'_>, found: &mut Fou
 }
 
 /// The next power of ten: `10^5` is at most 100,000 and more than 10,000.
-fn magnitude(rows: u64) -> String {
+pub(crate) fn magnitude(rows: u64) -> String {
     match rows {
         0 => "0".to_owned(),
         _ => format!("10^{}", rows.saturating_sub(1).checked_ilog10().map_or(0, |it| it + 1)),

@@ -24,7 +24,7 @@ const ALLOW: &str = "  - {name: b, match: {labels: [ssn]}, action: allow, limit:
 const OWNERS: &str = "  - {name: c, match: {}, action: monitor, limit: {bytes: 1GB}, approval: four-eyes}\n";
 
 const fn limit(rows: Option<u64>, bytes: Option<u64>) -> Limit {
-    Limit { rows, bytes }
+    Limit::of(rows, bytes)
 }
 
 #[test]
@@ -37,6 +37,28 @@ fn the_least_limit_of_all_rules_that_match_counts_whatever_their_order() {
     let elsewhere =
         decide(&format!("{STEP_UP}{ALLOW}"), facts().touches("public.customers.email", &[Use::Output]));
     assert_eq!((elsewhere.limit, elsewhere.beyond), (Limit::NONE, None));
+}
+
+/// As they stand in a list; in words of the policy.
+#[test]
+fn limits_over_sessions_and_windows_are_kept_apart_by_rule_and_length() {
+    let listed = "  - {name: w, match: {labels: [ssn]}, action: allow, limit: [{rows: 70}, {rows: 50, per: session}, \
+                  {bytes: 1MiB, per: 1h}]}\n";
+    let other = "  - {name: x, match: {}, action: monitor, limit: {rows: 500, per: 60m}}\n";
+    let decision = decide(&format!("{listed}{other}"), ssn());
+    assert_eq!(decision.limit, limit(Some(70), None));
+    let meters: Vec<_> =
+        decision.meters.iter().map(|it| (&*it.rule, it.per.to_string(), it.limit.to_string())).collect();
+    let expected = [("w", "session", "50 rows"), ("w", "1h", "1 MiB"), ("x", "1h", "500 rows")];
+    assert_eq!(meters, expected.map(|(rule, per, limit)| (rule, per.to_owned(), limit.to_owned())));
+    assert_eq!(decision.more_at_once(), limit(Some(50), Some(1 << 20)));
+    assert_eq!(decision.beyond.as_ref().unwrap().0, Action::StepUp);
+    let summary = decision.summary();
+    let said = "Limits: 70 rows, 50 rows per session, 1 MiB per 1h and 1 more.";
+    assert!(summary.ends_with(said), "{summary}");
+    // What returns nothing has none of them.
+    assert!(!decide(other, facts().kind(Kind::Transaction)).is_limited());
+    assert!(decide(other, facts()).is_limited());
 }
 
 #[test]

@@ -44,6 +44,10 @@ fn a_broken_map_is_refused_with_place_excerpt_and_suggestion() {
             "version: 1\nlabels:\n  ssn: {class: restrictd}",
             &[(3, 16, "restrictd", "there is no class `restrictd`", "did you mean `restricted`?")],
         ),
+        (
+            "version: 1\ndatabases: {shop: {public.t: {track_subjects: true}}}",
+            &[(2, 47, "true", "`track_subjects` of public.t needs its `subject_key`", "")],
+        ),
         ("version: 1\nlabels:\n  ssn: {}", &[(3, 8, "{", "label `ssn` needs `class`", "")]),
         ("version: 1\nlabels:\n  ssn: restricted", &[(3, 8, "restricted", "a mapping, not text", "")]),
         (
@@ -133,8 +137,7 @@ fn a_broken_policy_is_refused_with_place_excerpt_and_suggestion() {
             &[(3, 28, "wait", "cannot be `wait`", "known here: auto, hold, defer")],
         ),
         ("defaults: {on_client_gone: drop}", &[(3, 28, "drop", "cannot be `drop`", "withdraw")]),
-        ("risk: {signals: {}}", &[(3, 1, "risk", "is not built yet", "")]),
-        ("tests: []", &[(3, 1, "tests", "`stepgate policy test`, which is not built yet", "")]),
+        ("risk: {signals: {}}", &[(3, 17, "{", "`risk.signals` is empty", "")]),
         ("rules: {}", &[(3, 8, "{", "is a list, not a mapping", "")]),
         (
             "rules: [{}]",
@@ -166,7 +169,10 @@ fn a_broken_policy_is_refused_with_place_excerpt_and_suggestion() {
         ),
         (
             "rules: [{name: a, match: {}, action: allow, limit: {}}, {name: b, match: {}, action: allow, limit: 5}]",
-            &[(3, 52, "{", "`limit` needs `rows` or `bytes`", ""), (3, 100, "5", "`limit` is a mapping", "")],
+            &[
+                (3, 52, "{", "`limit` needs `rows`, `bytes` or `subjects`", ""),
+                (3, 100, "5", "`limit` is a mapping", ""),
+            ],
         ),
         (
             "rules: [{name: a, match: {}, action: allow, limit: {row: 5, bytes: 5mib}}]",
@@ -181,7 +187,31 @@ fn a_broken_policy_is_refused_with_place_excerpt_and_suggestion() {
         ),
         (
             "rules: [{name: a, match: {}, action: allow, limit: {rows: 5, subjects: 3}}]",
-            &[(3, 62, "subjects", "`subjects` is not built yet", "")],
+            &[(3, 72, "3", "no table of the map tells its subjects", "`track_subjects: true`")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {subjects: 10001}}]",
+            &[(3, 63, "10001", "`limit.subjects` is at most 10000", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {rows: 5, per: day}}]",
+            &[(3, 67, "day", "`limit.per` is `statement`, `session` or a time such as 15m, 1h or 7d", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {rows: 5, per: 59s}}]",
+            &[(3, 67, "59s", "`limit.per` is at least 1m", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {rows: 5, per: 32d}}]",
+            &[(3, 67, "32d", "`limit.per` must be more than zero and at most 31d", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: [{rows: 5, per: 1h}, {bytes: 1MiB, per: 60m}]}]",
+            &[(3, 73, "{", "another limit per 1h", "")],
+        ),
+        (
+            "rules: [{name: a, match: {}, action: allow, limit: {per: 1h}}]",
+            &[(3, 52, "{", "`limit` needs `rows`, `bytes` or `subjects`", "")],
         ),
         (
             "rules: [{name: a, match: {}, action: allow, limit: {rows: 5}, approval: slef}]",
@@ -235,14 +265,19 @@ fn a_broken_condition_is_refused_with_place_excerpt_and_suggestion() {
         ("{class: \">=restrcted\"}", "\">=restrcted\"", "no class `restrcted`", "did you mean"),
         ("{labels: [ssn, emial]}", "emial", "the map has no label `emial`", "did you mean `email`?"),
         ("{labels: []}", "[", "an empty list", ""),
-        ("{tables: [public.custmers]}", "public.custmers", "public.custmers is not in the map", "check"),
+        (
+            "{tables: [public.custmers]}",
+            "public.custmers",
+            "public.custmers is not in the map",
+            "did you mean public.customers?",
+        ),
         ("{tables: [customers]}", "customers", "with its schema", ""),
         ("{columns: [public.customers.snn]}", "public.customers.snn", "not in the map", ""),
         ("{columns: [public.customers]}", "public.customers", "schema.table.column", ""),
         ("{use: [read]}", "read", "`use` cannot be `read`", "known here: output, predicate"),
         ("{kind: selct}", "selct", "`kind` cannot be `selct`", "did you mean `select`?"),
         ("{certainty: maybe}", "maybe", "cannot be `maybe`", "exact, over, unknown"),
-        ("{bulk: yes}", "yes", "`bulk` is true or false, not text", ""),
+        ("{bulk: yes}", "yes", "`bulk` is true, false, or words", "whole-table"),
         ("{estimate_rows: 10}", "10", "\">N\" or \">=N\"", "for example"),
         ("{estimate_rows: \"<10\"}", "\"<10\"", "\">N\" or \">=N\"", ""),
         ("{estimate_rows: \">99999999999999999999\"}", "\">99999999999999999999\"", ">N", ""),
@@ -253,8 +288,13 @@ fn a_broken_condition_is_refused_with_place_excerpt_and_suggestion() {
         ("{any: {kind: select}}", "{", "a list of conditions, not a mapping", ""),
         ("{any: []}", "[", "an empty list", ""),
         ("{not: {label: [ssn]}}", "label", "no key `label`", "did you mean `labels`?"),
-        ("{signal: new_client}", "signal", "`signal` is not built yet", ""),
-        ("{any: [{risk: \">=40\"}]}", "risk", "`risk` is not built yet", ""),
+        (
+            "{signal: new_client}",
+            "new_client",
+            "`new_client` has no weight",
+            "risk: {signals: {new_client: 20}}",
+        ),
+        ("{any: [{risk: \">=40\"}]}", "\">=40\"", "there is no risk without `risk:`", ""),
         ("{predicate: {column: x}}", "x", "schema.table.column", ""),
         ("{predicate: amount}", "amount", "`predicate` is a mapping, not text", ""),
         ("{predicate: {}}", "{", "needs `column`, `labels` or `class`", ""),
@@ -290,7 +330,7 @@ fn a_broken_condition_is_refused_with_place_excerpt_and_suggestion() {
             "where YAML would round it",
         ),
         ("{not: {predicate: {column: a.b.c, vlaue: 7}}}", "vlaue", "no key `vlaue`", "did you mean `value`?"),
-        ("{delivered_rows: \">5\"}", "delivered_rows", "`delivered_rows` is not built yet", ""),
+        ("{not: {delivered_rows: \">5\"}}", "delivered_rows", "at the top of `match`", "a rule of its own"),
         ("{clas: restricted}", "clas", "`match` has no key `clas`", "did you mean `class`?"),
     ];
     for (text, under, message, help) in cases {

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use stepgate_store::ScramSecret;
+use stepgate_store::{ScramSecret, Secret};
 use stepgate_types::{PersonName, SqlState};
 use stepgate_wire::read::{SaslInitialResponse, SaslResponse};
 use stepgate_wire::{HEADER, MAX_SMALL, Problem, peek, reply};
@@ -24,8 +24,9 @@ const LAST_WORDS_LIMIT: Duration = Duration::from_secs(5);
 /// What a name is challenged with.
 #[derive(Clone)]
 pub enum Challenge {
-    /// A person; the password that fits the secret is theirs.
-    Person(PersonName, ScramSecret),
+    /// A person; any password that fits one of the secrets is theirs. There is one at least, and all have the same salt
+    /// and rounds.
+    Person(PersonName, Vec<Secret>),
     /// Nobody: the same secret each time for the same name, and never the way in.
     Nobody(ScramSecret),
 }
@@ -43,11 +44,11 @@ pub trait People: Send + Sync {
 
 impl People for stepgate_store::People {
     fn challenge(&self, name: &str) -> Challenge {
-        let person = name.parse().ok().and_then(|name| self.get(&name));
+        let secrets = name.parse().ok().and_then(|name| self.secrets(&name));
         // Made for known names too, so that they take as long.
         let mock = self.mock_secret(name);
-        match person {
-            Some(person) => Challenge::Person(person.name.clone(), person.scram.clone()),
+        match secrets {
+            Some((person, secrets)) => Challenge::Person(person, secrets),
             None => Challenge::Nobody(mock),
         }
     }
@@ -68,6 +69,8 @@ pub struct Authenticated {
     pub person: PersonName,
     /// The SASL mechanism, in lower case.
     pub method: String,
+    /// By which password that a login had minted, where by one.
+    pub minted: Option<String>,
     /// SHA-256 (hex) of the certificate that was shown besides, where one was wanted.
     pub certificate_sha256: Option<String>,
 }
@@ -120,9 +123,10 @@ pub async fn authenticate(
     let end_point = tls.filter(|_| secure).and_then(|tls| tls.end_point.as_deref());
     let verdict = match certificate(client, people, tls) {
         Ok(certificate) => match timeout(TIME_LIMIT, exchange(client, people, Offer::new(end_point))).await {
-            Ok(proven) => proven.map(|(person, method)| Authenticated {
+            Ok(proven) => proven.map(|Proven { person, method, minted }| Authenticated {
                 person,
                 method: method.to_ascii_lowercase(),
+                minted,
                 certificate_sha256: certificate.map(|certificate| certificate.sha256),
             }),
             Err(_) => Err(AuthenticateError::Timeout),
@@ -198,11 +202,18 @@ async fn last_words(stream: &mut Stream, problem: &Problem) -> io::Result<()> {
     stream.shutdown().await
 }
 
+/// Who has proven a password.
+struct Proven {
+    person: PersonName,
+    method: &'static str,
+    minted: Option<String>,
+}
+
 async fn exchange(
     client: &mut Client,
     people: &dyn People,
     offer: Offer<'_>,
-) -> Result<(PersonName, &'static str), AuthenticateError> {
+) -> Result<Proven, AuthenticateError> {
     let stream = &mut client.stream;
     send(stream, &reply::authentication_sasl(offer.mechanisms())).await?;
 
@@ -210,24 +221,26 @@ async fn exchange(
     let initial = SaslInitialResponse::read(&frame)
         .map_err(|_| AuthenticateError::Protocol("malformed SASLInitialResponse"))?;
     let first = initial.data.ok_or(AuthenticateError::Protocol("no first message"))?;
-    let (person, secret) = match people.challenge(&client.opening.user) {
-        Challenge::Person(person, secret) => (Some(person), secret),
-        Challenge::Nobody(secret) => (None, secret),
+    let (person, secrets) = match people.challenge(&client.opening.user) {
+        Challenge::Person(person, secrets) => (Some(person), secrets),
+        Challenge::Nobody(scram) => (None, vec![Secret { minted: None, scram }]),
     };
+    let verifiers: Vec<_> = secrets.iter().map(|secret| secret.scram.clone()).collect();
     let method = if initial.mechanism == SCRAM_PLUS.as_bytes() { SCRAM_PLUS } else { SCRAM };
     let (expect, first) =
-        offer.begin(initial.mechanism, first, &secret, &scram::nonce()?).map_err(refused)?;
+        offer.begin(initial.mechanism, first, &verifiers, &scram::nonce()?).map_err(refused)?;
     send(stream, &reply::authentication_sasl_continue(&first)).await?;
 
     let frame = receive(stream).await?;
     let response =
         SaslResponse::read(&frame).map_err(|_| AuthenticateError::Protocol("malformed SASLResponse"))?;
-    let proven = expect.finish(response.data).map_err(refused)?;
+    let (proven, which) = expect.finish(response.data).map_err(refused)?;
+    let minted = secrets.into_iter().nth(which).and_then(|secret| secret.minted);
     // Even who finds a password for a mock secret is nobody.
     let person = person.ok_or(AuthenticateError::Failed)?;
     let done = [reply::authentication_sasl_final(&proven), reply::authentication_ok()].concat();
     send(stream, &done).await?;
-    Ok((person, method))
+    Ok(Proven { person, method, minted })
 }
 
 const fn refused(why: Refused) -> AuthenticateError {

@@ -201,6 +201,10 @@ impl Drive {
 
     /// Something came from the server: the catalog is looked at before it is taken, where that must be.
     fn server_speaks(&mut self, state: &mut State) -> Option<Waits> {
+        if state.limited.values().any(Limited::has_accounts) {
+            let now = self.judge.gate.clock.now();
+            state.limited.values().for_each(|limited| limited.renew(now));
+        }
         self.learn(state);
         let (names, _) = self.session.resolves_by();
         let looks = state.under_way.hears(state.now, self.judge.database.ddl(), &names.taints);

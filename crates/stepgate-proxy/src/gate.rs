@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use stepgate_policy::Ruleset;
+use stepgate_policy::{Places, Ruleset};
 use stepgate_record::Event;
-use stepgate_store::{Desk, Log, LogError, People, Vault};
+use stepgate_store::{Desk, Log, LogError, People, Profiles, Vault};
 use stepgate_types::{Clock, Entropy};
 use tokio::sync::{Semaphore, watch};
 
+use crate::accounts::Accounts;
 use crate::crowd::{Crowd, MAX_CROWD};
 use crate::database::Database;
 use crate::databases::Databases;
@@ -49,6 +50,10 @@ pub struct Parts {
     pub limits: Limits,
     /// Whether records tell, as keyed hashes, whose data statements name and show (`subject_key` of the map).
     pub track_subjects: bool,
+    /// What is usual for whom: read only where the policy weighs signals.
+    pub profiles: Profiles,
+    /// Where addresses are.
+    pub places: Arc<dyn Places>,
 }
 
 /// What a gate can take into use while it runs, besides map and policy.
@@ -73,6 +78,9 @@ pub struct Gate {
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) console_url: Option<String>,
     pub(crate) track_subjects: bool,
+    pub(crate) accounts: Accounts,
+    pub(crate) profiles: Profiles,
+    places: Arc<dyn Places>,
     pub(crate) cancels: CancelRegistry,
     pub(crate) sessions: Sessions,
     pub(crate) admissions: Arc<Semaphore>,
@@ -91,6 +99,8 @@ impl Gate {
     /// # Errors
     /// The store cannot say what tables hold.
     pub fn new(parts: Parts) -> Result<Self, LogError> {
+        teach(&parts.profiles, &parts.rules, &parts.places);
+        parts.desk.set_budget(parts.rules.budget().map(|budget| budget.prompts_per_person_per_day));
         let rules = watch::Sender::new(parts.rules);
         let sessions = Sessions::default();
         parts.desk.set_caps(parts.limits.caps);
@@ -99,6 +109,7 @@ impl Gate {
             let _has_gone_already = !ends.kill(session);
         }));
         let databases = Databases::new(parts.databases, rules.subscribe(), &parts.log, &parts.vault)?;
+        let accounts = Accounts::load(&parts.log, parts.clock.now())?;
         Ok(Self {
             databases,
             rules,
@@ -111,6 +122,9 @@ impl Gate {
             tls: watch::Sender::new(parts.tls),
             console_url: parts.console_url,
             track_subjects: parts.track_subjects,
+            accounts,
+            profiles: parts.profiles,
+            places: parts.places,
             cancels: CancelRegistry::new(),
             sessions,
             admissions: Arc::new(Semaphore::new(MAX_ADMISSIONS)),
@@ -126,6 +140,12 @@ impl Gate {
     #[must_use]
     pub fn sessions(&self) -> &Sessions {
         &self.sessions
+    }
+
+    /// What is usual for whom.
+    #[must_use]
+    pub fn profiles(&self) -> &Profiles {
+        &self.profiles
     }
 
     /// The databases that are open, by name: those that are configured, and those of wildcards that are in use.
@@ -192,6 +212,8 @@ impl Gate {
     /// The log refused; the old rules stay.
     pub async fn set_rules(&self, rules: Arc<Ruleset>) -> Result<(), LogError> {
         self.log.append(vec![policy_loaded(&rules)], Vec::new()).await?;
+        teach(&self.profiles, &rules, &self.places);
+        self.desk.set_budget(rules.budget().map(|budget| budget.prompts_per_person_per_day));
         self.rules.send_replace(rules);
         for database in self.databases() {
             database.rules_changed().await;
@@ -232,6 +254,11 @@ impl Gate {
     }
 }
 
+/// Profiles learn as the policy says; where it weighs no signals, nobody needs them.
+fn teach(profiles: &Profiles, rules: &Ruleset, places: &Arc<dyn Places>) {
+    profiles.teach(rules.risk().map(|risk| risk.teaching), Arc::clone(places));
+}
+
 /// The record of rules coming into force.
 #[must_use]
 pub fn policy_loaded(rules: &Ruleset) -> Event {
@@ -239,6 +266,7 @@ pub fn policy_loaded(rules: &Ruleset) -> Event {
         policy_sha256: rules.sha256().to_owned(),
         rules: count(rules.rule_names().count()),
         columns: count(rules.map().labelled_columns()),
+        map_sha256: Some(rules.map_sha256().to_owned()),
     }
 }
 

@@ -5,6 +5,7 @@ mod asking;
 mod buckets;
 mod estimate;
 mod failing;
+mod glass;
 mod known;
 mod merged;
 mod metering;
@@ -14,33 +15,35 @@ mod recording;
 mod scene;
 mod signal;
 mod subjects;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use stepgate_policy::{Circumstances, Decision, Touched};
+use stepgate_policy::{Circumstances, Decision, Origin, Touched};
 use stepgate_record::{Event, Permit};
 use stepgate_session::{Pass, Pending};
 use stepgate_sql::{Catalog, ClientEncoding, Facts, Flow, NoValues, SessionState};
-use stepgate_store::{Change, LogError, PendingRelease};
+use stepgate_store::{Change, LogError, PendingRelease, ProfileOf};
 use stepgate_types::{
     Action, Certainty, ColumnName, GrantId, Kind, PersonName, RelationName, RequestId, SessionId, SqlState,
-    StatementId, SubjectKind, Use, Who,
+    StatementId, SubjectKind, Timestamp, Use, Who,
 };
 use stepgate_wire::Problem;
 
 pub use self::ahead::{AskAhead, CannotAsk};
 pub(crate) use self::asking::Hold;
 use self::estimate::with_estimate_of;
-use self::known::{Besides, Known, When};
+use self::known::{Known, When};
 use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
 use self::signal::Signal;
 use crate::Credentials;
 use crate::database::{Database, View};
 use crate::gate::Gate;
+use crate::manner::Manner;
 use crate::refusal;
 use crate::sessions::SessionInfo;
 use crate::taint::Stored;
@@ -62,7 +65,13 @@ pub(crate) struct Judge {
     pub(crate) client: String,
     /// For how long the server lets the open transaction go on, where it limits that.
     pub(crate) transaction_left: Option<Duration>,
+    /// When the connection was let in.
+    opened: Timestamp,
     known: Known,
+    /// What the client's program looks like; `None`: there is none, as where people ask ahead of time.
+    manner: Option<Manner>,
+    /// Where the session comes from and whose habits it is held against, once a policy has asked.
+    origin: OnceLock<(Origin, ProfileOf)>,
 }
 
 /// What becomes of a statement.
@@ -99,14 +108,34 @@ impl Judge {
         // Its first record is on disk: what stands for the person is known, and nothing need be looked up again.
         let named = gate.log.subjects().who(SubjectKind::Person, person.as_str());
         let transaction_left = None;
-        let known = Known::default();
-        Self { gate, database, session, person, named, role, address, client, transaction_left, known }
+        let (known, manner, origin) = (Known::default(), None, OnceLock::new());
+        let opened = gate.clock.now();
+        Self {
+            gate,
+            database,
+            session,
+            person,
+            named,
+            role,
+            address,
+            client,
+            transaction_left,
+            opened,
+            known,
+            manner,
+            origin,
+        }
+    }
+
+    /// The same for a client whose program looks like that.
+    pub(crate) fn of_manner(self, manner: Manner) -> Self {
+        Self { manner: Some(manner), ..self }
     }
 
     /// The same decision as the last time, where that is known and there is room in the log's queue.
     pub(crate) fn decide_as_before(&mut self, pending: &Pending, names: &SessionState) -> Option<Verdict> {
         let now = self.when();
-        let passes = self.known.of(pending, now, &*self.gate.clock, names.purpose.as_deref())?;
+        let passes = self.known.of(pending, now, names.purpose.as_deref())?;
         let statement = StatementId { session: self.session, number: pending.number };
         let (ticket, release) = match self.gate.log.try_ticket_again(statement, &passes.record).transpose()? {
             Ok(ticket) => ticket,
@@ -190,14 +219,12 @@ impl Judge {
             return case.refuse(refusal::poses()).await;
         }
         // Only then: what it is recorded by is no small thing to make.
-        let plain = own.is_none() && !asked && decision.limit.is_none();
+        let plain = own.is_none() && !asked && !decision.is_limited();
         if plain && let Some(event) = case.passes_on_ticket() {
-            let settled = |_: &Besides| {
-                again && view.rules.is_settled_by_facts(&self.database.config.name, &pending.facts)
-            };
-            let Some(besides) = Self::besides(&view, &who, by.0).filter(settled) else {
+            if !again || !view.rules.is_settled(&who, &view.bound, &pending.facts) {
                 return case.ticket(event).await;
-            };
+            }
+            let besides = Self::besides(&view, by.0);
             let passed = case.ticket(event.clone()).await?;
             self.known.passes(pending, (when, besides), &decision, &event);
             return Ok(passed);
@@ -318,18 +345,26 @@ impl Case<'_> {
             return self.permit("forward", None, None).await;
         }
         if !self.decision.enforced && self.decision.action >= Action::StepUp {
-            return self.permit("monitor", None, None).await.map(|verdict| self.limited(verdict, None));
+            let verdict = self.permit("monitor", None, None).await?;
+            return self.limited(verdict, None).await;
         }
         match self.decision.action {
             Action::Allow | Action::Monitor if self.is_ordinary() => {
-                let passed = self.ticket(self.event("forward", None, None)).await;
-                passed.map(|verdict| self.limited(verdict, None))
+                let verdict = self.ticket(self.event("forward", None, None)).await?;
+                self.limited(verdict, None).await
             }
             Action::Allow | Action::Monitor => {
-                self.permit("forward", None, None).await.map(|verdict| self.limited(verdict, None))
+                let verdict = self.permit("forward", None, None).await?;
+                self.limited(verdict, None).await
             }
-            Action::StepUp | Action::Approve => self.step_up(approved).await,
-            Action::Deny => self.deny_unless_ahead().await,
+            Action::StepUp | Action::Approve => match self.permit_by_glass(approved).await? {
+                Some(verdict) => Ok(verdict),
+                None => self.step_up(approved).await,
+            },
+            Action::Deny => match self.permit_by_glass(approved).await? {
+                Some(verdict) => Ok(verdict),
+                None => self.deny_unless_ahead().await,
+            },
         }
     }
 
@@ -510,7 +545,8 @@ fn is_as_harmless(before: &Decision, after: &Decision) -> bool {
         same.any(|before| !puts_out || before.uses.contains(&Use::Output))
     };
     // What is under way has the meter that it was sent with, and gets no other.
-    let as_limited = after.limit.is_none() || after.limit == before.limit;
+    let same = after.limit == before.limit && after.meters == before.meters;
+    let as_limited = !after.is_limited() || same;
     !after.enforced
         || (after.action <= Action::Monitor && as_limited)
         || (after.action <= before.action

@@ -1,5 +1,6 @@
 //! The rim: sockets, TLS, authentication, upstream connections, cancel requests; drives sessions.
 
+mod accounts;
 mod admit;
 mod announced;
 mod aside;
@@ -49,9 +50,12 @@ pub use gate::{Gate, Parts, Settings, policy_loaded};
 pub use judge::{AskAhead, CannotAsk};
 pub use limits::Limits;
 pub use manner::Manner;
+pub use refusal::foretell;
 pub use server::serve;
 pub use sessions::{SessionInfo, Sessions};
 pub use shutdown::Shutdown;
+/// What a client is told, as [`foretell`] gives it.
+pub use stepgate_wire::Problem;
 pub use stream::Stream;
 pub use tls::{ClientAuth, ServerTls, TlsError};
 pub use upstream::{

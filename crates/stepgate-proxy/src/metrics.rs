@@ -223,6 +223,20 @@ impl Gate {
         );
         gauge(&mut text, "stepgate_logins_open", "Connections not logged in yet.", wide(self.crowd.len()));
         gauge(&mut text, "stepgate_holds_open", "Held statements.", metrics.open_holds.load(Relaxed));
+        if let Some(over) = self.desk.over_budget() {
+            gauge(
+                &mut text,
+                "stepgate_prompt_budget",
+                "Requests a person and day that the policy has as enough.",
+                u64::from(over.budget),
+            );
+            gauge(
+                &mut text,
+                "stepgate_people_over_budget",
+                "People who were asked more often today (UTC).",
+                over.people,
+            );
+        }
         gauge(&mut text, "stepgate_log_queue", "Records that are not on disk yet.", self.log.backlog());
         gauge(
             &mut text,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use stepgate_policy::{Approval, Decision};
 use stepgate_record::Outcome;
 use stepgate_store::{DeskError, End, LogError};
-use stepgate_types::{Limit, RequestId, SqlState, Timestamp, rows_in_words};
+use stepgate_types::{Action, Limit, RequestId, SqlState, Timestamp, rows_in_words};
 use stepgate_wire::Problem;
 
 /// The NOTICE of a held statement (DESIGN §8).
@@ -40,6 +40,22 @@ pub(crate) fn held(
         .with_hint(hint)
 }
 
+/// What the client is told of a decision before anything else happens: the NOTICE of a hold, or the ERROR of a denial.
+/// `None`: nothing, since it runs. `request` is shown as the request's.
+#[must_use]
+pub fn foretell(decision: &Decision, request: RequestId, console_url: Option<&str>) -> Option<Problem> {
+    if !decision.enforced {
+        return None;
+    }
+    match (decision.action, &decision.approval) {
+        (Action::Allow | Action::Monitor, _) => None,
+        (Action::StepUp | Action::Approve, Some(approval)) => {
+            Some(held(request, approval, decision, (approval.expires, None), console_url))
+        }
+        (Action::StepUp | Action::Approve | Action::Deny, _) => Some(denied(decision)),
+    }
+}
+
 /// The NOTICE of a statement that has delivered as much as it may; `summary` says how much, and what is asked.
 pub(crate) fn held_midway(
     request: RequestId,
@@ -56,11 +72,16 @@ pub(crate) fn held_midway(
 }
 
 /// The ERROR of a statement that has delivered as much as it may, and of which nobody can be asked for more.
-pub(crate) fn limit_reached(limit: Limit) -> Problem {
-    Problem::error(
+/// `crossed`: which, where it counts over a session or window.
+pub(crate) fn limit_reached(limit: Limit, crossed: Option<String>) -> Problem {
+    let problem = Problem::error(
         SqlState::INSUFFICIENT_PRIVILEGE,
         format!("the limit of {limit} is reached, and nobody can be asked for more"),
-    )
+    );
+    match crossed {
+        Some(crossed) => problem.with_detail(crossed),
+        None => problem,
+    }
     .with_hint("Ask for fewer rows at a time, or have the policy's owner name an approval in the rule.")
 }
 

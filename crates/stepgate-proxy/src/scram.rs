@@ -107,11 +107,11 @@ mod tests {
     ) -> Result<(), (&'static str, Refused)> {
         let (exchange, first) = Exchange::begin(binding, "clientnonce".to_owned());
         let (server, server_first) = Offer::new(offered)
-            .begin(exchange.mechanism().as_bytes(), &first, &secret(known), "servernonce")
+            .begin(exchange.mechanism().as_bytes(), &first, &[secret(known)], "servernonce")
             .map_err(|why| ("server first", why))?;
         let (verifier, client_final) =
             exchange.answer(&server_first, typed).map_err(|why| ("client final", why))?;
-        let server_final = server.finish(&client_final).map_err(|why| ("server final", why))?;
+        let (server_final, _) = server.finish(&client_final).map_err(|why| ("server final", why))?;
         verifier.check(&server_final).map_err(|why| ("client check", why))
     }
 
@@ -156,7 +156,9 @@ mod tests {
     #[test]
     fn the_flag_must_fit_the_mechanism() {
         let begin = |offered, mechanism: &str, first: &[u8]| {
-            Offer::new(offered).begin(mechanism.as_bytes(), first, &secret("pencil"), "servernonce").map(drop)
+            Offer::new(offered)
+                .begin(mechanism.as_bytes(), first, &[secret("pencil")], "servernonce")
+                .map(drop)
         };
         let end_point = Some(b"hash".as_slice());
         assert_eq!(begin(None, SCRAM, b"n,,n=,r=abc"), Ok(()));
@@ -193,9 +195,30 @@ mod tests {
     }
 
     #[test]
+    fn any_of_a_persons_passwords_is_theirs_and_it_is_known_which() {
+        let known: Vec<_> = ["own", "one", "two"].into_iter().map(secret).collect();
+        let which = |end_point: Option<&'static [u8]>, typed: &str| {
+            let binding = end_point.map_or(Binding::None, Binding::EndPoint);
+            let (exchange, first) = Exchange::begin(binding, "clientnonce".to_owned());
+            let begun = Offer::new(end_point).begin(exchange.mechanism().as_bytes(), &first, &known, "n");
+            let (server, server_first) = begun.unwrap();
+            let (verifier, client_final) = exchange.answer(&server_first, typed).unwrap();
+            let (server_final, which) = server.finish(&client_final)?;
+            verifier.check(&server_final).unwrap();
+            Ok(which)
+        };
+        for end_point in [None, Some(&b"hash"[..])] {
+            for (number, typed) in ["own", "one", "two"].into_iter().enumerate() {
+                assert_eq!(which(end_point, typed), Ok(number));
+            }
+            assert_eq!(which(end_point, "three"), Err(Refused::Proof));
+        }
+    }
+
+    #[test]
     fn a_server_that_does_not_know_the_password_is_found_out() {
         let (exchange, first) = Exchange::begin(Binding::None, "clientnonce".to_owned());
-        let begun = Offer::new(None).begin(SCRAM.as_bytes(), &first, &secret("pencil"), "servernonce");
+        let begun = Offer::new(None).begin(SCRAM.as_bytes(), &first, &[secret("pencil")], "servernonce");
         let (_, server_first) = begun.unwrap();
         let (verifier, _) = exchange.answer(&server_first, "pencil").unwrap();
         let forged = format!("v={}", STANDARD.encode([0; 32]));
@@ -206,7 +229,7 @@ mod tests {
         #[test]
         fn no_message_makes_either_side_panic(first in ".{0,60}", last in ".{0,80}", raw: Vec<u8>) {
             let offer = || Offer::new(Some(b"hash"));
-            let secret = secret("pencil");
+            let secret = [secret("pencil")];
             drop(offer().begin(SCRAM.as_bytes(), &raw, &secret, "n"));
             drop(offer().begin(SCRAM_PLUS.as_bytes(), first.as_bytes(), &secret, "n"));
             if let Ok((server, _)) = offer().begin(SCRAM.as_bytes(), b"n,,n=,r=abc", &secret, "n") {

@@ -315,6 +315,7 @@ async fn prepare(
         client: client_name(client.opening.setting("application_name").unwrap_or_default()),
         opened: gate.clock.now().to_string(),
         pid: upstream.pid,
+        password: who.minted.clone(),
     };
     let listed = gate.sessions.enter(info.clone());
     // Whoever closed it before that did not see this session.
@@ -323,7 +324,8 @@ async fn prepare(
     }
     record_opened(gate, &role, &info, client, who).await?;
     let address = peer::address(client.peer);
-    let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client);
+    let judge = Judge::new(Arc::clone(gate), database, id, person, role, address, info.client)
+        .of_manner(client.manner.clone());
     let opening = opening(&upstream, &registration);
     let tracked = judge.tracked_keys();
     let mut session = Session::new(Setup {
@@ -454,6 +456,7 @@ async fn record_opened(
         tls: client.stream.is_secure(),
         method: Some(who.method),
         certificate_sha256: who.certificate_sha256,
+        password: who.minted,
         startup: Some(client.manner.startup.clone()),
         hello: client.manner.tls.clone(),
     };

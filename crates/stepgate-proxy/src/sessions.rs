@@ -26,6 +26,9 @@ pub struct SessionInfo {
     pub opened: String,
     /// The server's process id.
     pub pid: i32,
+    /// By which password that a login had minted they came, where by one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
 }
 
 struct Entry {

@@ -37,6 +37,7 @@ fn decided() -> Option<Event> {
         policy_sha256: "a".repeat(64),
         db_user: String::new(),
         unenforced: false,
+        service: false,
         functions: vec![],
         raw_bytes: None,
         raw_hmac: String::new(),

@@ -1,8 +1,10 @@
 //! What is recorded. Every event is a variant; nothing in any of them can hold a literal, a parameter or
 //! a row of a statement.
 
+mod break_glass;
 mod drift;
 mod evidence;
+mod identity;
 mod personal;
 mod seen;
 mod statement;
@@ -10,11 +12,13 @@ mod statement;
 use serde::{Deserialize, Serialize};
 use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Strength, Use, Who};
 
+pub use break_glass::{GlassEnded, GlassOpened, GlassReminded, GlassReviewed, GlassUsed};
 pub use drift::Drift;
 pub use evidence::{
     AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
     Shredded, Sink, Trouble,
 };
+pub use identity::{Account, Membership, MintedPassword, ProviderLogin};
 pub use personal::{Names, is_plain};
 pub use seen::{KeySource, SeenSubjects};
 pub use statement::{Bucket, LabelledColumn, RiskSignal, Statement, Why};
@@ -64,6 +68,9 @@ pub enum Event {
         /// SHA-256 (hex) of the client's certificate, where one was shown besides.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         certificate_sha256: Option<String>,
+        /// By which password that a login had minted, where by one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        password: Option<String>,
         /// What its startup packet looks like, whatever the values in it: 8 bytes of a hash (hex).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         startup: Option<String>,
@@ -331,6 +338,9 @@ pub enum Event {
         /// How many bytes of rows and COPY data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
+        /// How many distinct subjects.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subjects: Option<u64>,
         /// Whether it covers what stores what it reads.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         sink: Option<bool>,
@@ -355,6 +365,9 @@ pub enum Event {
         rows: u64,
         /// Bytes.
         bytes: u64,
+        /// Subjects, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subjects: Option<u64>,
     },
     /// What was set aside and not delivered went back to its grant.
     #[serde(rename = "grant.credited")]
@@ -369,6 +382,28 @@ pub enum Event {
         rows: u64,
         /// Bytes.
         bytes: u64,
+        /// Subjects, if any.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subjects: Option<u64>,
+    },
+    /// A person is about to be delivered more of what a limit counts over a session or window: at most so much in this
+    /// part of it. Of several records of one part the last counts.
+    #[serde(rename = "limit.counted")]
+    LimitCounted {
+        /// Whom.
+        person: Who,
+        /// The rule that limits it.
+        rule: String,
+        /// Over what it counts, as the policy writes it: `session`, `1h`.
+        per: String,
+        /// When the part began, or the session.
+        since_us: i64,
+        /// Rows.
+        rows: u64,
+        /// Bytes of rows and COPY data.
+        bytes: u64,
+        /// Subjects, last seen in this part.
+        subjects: u64,
     },
     /// A statement has delivered as much as it may before people are asked; its next row waits.
     #[serde(rename = "limit.reached")]
@@ -389,6 +424,15 @@ pub enum Event {
         limit_rows: Option<u64>,
         /// The limit in bytes.
         limit_bytes: Option<u64>,
+        /// The limit in subjects.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_subjects: Option<u64>,
+        /// Of which rule, where it counts over a session or window.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_rule: Option<String>,
+        /// Over what, as the policy writes it: `session`, `1h`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit_per: Option<String>,
         /// Every rule that matched.
         rules: Vec<String>,
         /// What happens: `hold`, `deny` where nobody can be asked, `monitor` where rules are not enforced.
@@ -467,6 +511,9 @@ pub enum Event {
         /// How many bytes of rows and COPY data.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
+        /// How many distinct subjects.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subjects: Option<u64>,
         /// The highest risk at which it lets through; records from before there was any have none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         risk: Option<u32>,
@@ -511,6 +558,35 @@ pub enum Event {
         rules: u64,
         /// How many columns carry a label.
         columns: u64,
+        /// SHA-256 (hex) of the map alone: what it labelled is known to whoever has that file.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        map_sha256: Option<String>,
+    },
+    /// Map or policy were changed, and wait until two people have approved exactly this.
+    #[serde(rename = "policy.proposed")]
+    PolicyProposed {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+    },
+    /// One of them has.
+    #[serde(rename = "policy.voted")]
+    PolicyVoted {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+        /// Who.
+        person: Who,
+    },
+    /// Two have, or the gate began with it when nothing had been approved.
+    #[serde(rename = "policy.approved")]
+    PolicyApproved {
+        /// SHA-256 (hex) of both files.
+        policy_sha256: String,
+    },
+    /// What was kept of the policy that was approved last is not what was approved.
+    #[serde(rename = "policy.tampered")]
+    PolicyTampered {
+        /// SHA-256 (hex) of what was approved.
+        policy_sha256: String,
     },
     /// Map or policy failed to load; the old ones stay in force.
     #[serde(rename = "policy.rejected")]
@@ -632,6 +708,21 @@ pub enum Event {
         /// To whom.
         to: Who,
     },
+    /// Somebody broke the glass.
+    #[serde(rename = "break_glass.opened")]
+    BreakGlassOpened(Box<GlassOpened>),
+    /// A statement passes by that.
+    #[serde(rename = "break_glass.used")]
+    BreakGlassUsed(GlassUsed),
+    /// It is over.
+    #[serde(rename = "break_glass.ended")]
+    BreakGlassEnded(GlassEnded),
+    /// It still waits to be reviewed.
+    #[serde(rename = "break_glass.reminded")]
+    BreakGlassReminded(GlassReminded),
+    /// It was reviewed.
+    #[serde(rename = "break_glass.reviewed")]
+    BreakGlassReviewed(GlassReviewed),
     /// A grant has come to its end by itself. What it was used for stands in `grant` of `statement.decided`.
     #[serde(rename = "grant.expired")]
     GrantExpired {
@@ -722,4 +813,25 @@ pub enum Event {
     /// A sink is sent records again from an earlier one on.
     #[serde(rename = "sink.reset")]
     SinkReset(Sink),
+    /// Somebody logged in at an identity provider, or tried to.
+    #[serde(rename = "identity.login")]
+    IdentityLogin(ProviderLogin),
+    /// An account elsewhere is somebody's here.
+    #[serde(rename = "identity.linked")]
+    IdentityLinked(Account),
+    /// It is not any more.
+    #[serde(rename = "identity.unlinked")]
+    IdentityUnlinked(Account),
+    /// What groups somebody is in by what an identity provider or a directory says.
+    #[serde(rename = "identity.groups")]
+    IdentityGroups(Membership),
+    /// A password for databases was minted.
+    #[serde(rename = "password.minted")]
+    PasswordMinted(MintedPassword),
+    /// One was taken back before its time.
+    #[serde(rename = "password.revoked")]
+    PasswordRevoked(MintedPassword),
+    /// One has come to its end.
+    #[serde(rename = "password.expired")]
+    PasswordExpired(MintedPassword),
 }

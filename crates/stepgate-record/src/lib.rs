@@ -29,9 +29,10 @@ mod witness;
 pub use checkpoint::Checkpoint;
 pub use commitment::commitment;
 pub use event::{
-    AuditRead, Bucket, Continued, Drift, Event, Export, ExportSealed, IntegrityFailed, KeySource,
-    LabelledColumn, Names, Pruned, Reader, Renewed, Restored, RiskSignal, Sealed, SeenSubjects, Shredded,
-    Sink, Statement, Trouble, Why, is_plain,
+    Account, AuditRead, Bucket, Continued, Drift, Event, Export, ExportSealed, GlassEnded, GlassOpened,
+    GlassReminded, GlassReviewed, GlassUsed, IntegrityFailed, KeySource, LabelledColumn, Membership,
+    MintedPassword, Names, ProviderLogin, Pruned, Reader, Renewed, Restored, RiskSignal, Sealed,
+    SeenSubjects, Shredded, Sink, Statement, Trouble, Why, is_plain,
 };
 pub use facet::{Facet, facets, members};
 pub use filter::{Filter, Missing, Sieve, Wanted};

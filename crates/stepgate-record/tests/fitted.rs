@@ -81,6 +81,7 @@ prop_compose! {
             policy_sha256: word(),
             db_user: String::new(),
             unenforced: false,
+        service: false,
             functions: vec![],
             raw_bytes: None,
             raw_hmac: String::new(),

@@ -44,6 +44,7 @@ fn statement(columns: usize) -> Statement {
         policy_sha256: "a".repeat(64),
         db_user: String::new(),
         unenforced: false,
+        service: false,
         functions: vec![],
         raw_bytes: None,
         raw_hmac: String::new(),
@@ -132,6 +133,7 @@ fn records_of_the_first_format_are_read_with_the_names_in_them() {
         tls: true,
         method: None,
         certificate_sha256: None,
+        password: None,
         startup: None,
         hello: None,
     };

@@ -71,6 +71,7 @@ impl Session {
         let (tag, frame) = match piece {
             Piece::Whole { tag: b'T', bytes } => {
                 self.look_for_keys(bytes);
+                self.look_for_subjects(bytes);
                 (b'T', bytes)
             }
             Piece::Whole { tag: b'n', bytes } => (b'n', bytes),

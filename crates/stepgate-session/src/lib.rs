@@ -19,6 +19,7 @@
 //!   skip-until-Sync and transaction status; only the text of the error is the gate's.
 
 mod advance;
+mod allowance;
 mod asking;
 mod cache;
 mod copy;
@@ -30,6 +31,7 @@ mod fastpath;
 mod interrupt;
 mod isolation;
 mod kept;
+mod limits;
 mod made;
 mod meter;
 mod outlet;
@@ -39,15 +41,18 @@ mod registry;
 mod replies;
 mod rows;
 mod session;
+mod shown;
 mod subject;
 mod subjects;
 mod tally;
 mod verdict;
 
+pub use allowance::{Allowance, Hashes, MAX_HASHES, Takes};
 pub use described::Unflagged;
 pub use facts::GoesOn;
 pub use meter::Meter;
 pub use outlet::{Pass, WrongToken};
 pub use session::{Action, Ending, Session, Setup};
+pub use shown::{HashSubject, Tells};
 pub use subject::{Pending, Protocol, TransactionSoFar};
 pub use subjects::{TrackedKeys, is_one_text, text_of};

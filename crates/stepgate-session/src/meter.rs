@@ -1,47 +1,56 @@
-//! Limits on what a statement delivers: rows and bytes are counted by headers, and the row that would be one too many
-//! waits, with all that comes after it, on the server's side of the connection.
-//!
-//! Notices are counted as rows: `RAISE NOTICE` in a loop shows a table as well as a SELECT does. So is an error, whose text
-//! can hold one; it cannot wait, since the server is done, and one of more bytes than are left is not shown. The same goes
-//! for what a statement has deferred, and says when its transaction ends (`RAISE` in a deferred trigger, its own `NOTIFY`),
-//! and for settings that the server reports (ParameterStatus): what is beyond the limit is left out.
+//! What a statement may deliver before people are asked: rows and bytes are counted by headers, subjects by keyed hashes.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use stepgate_types::{Certainty, InForce, Kind, Limit, SqlState};
-use stepgate_wire::read::CommandComplete;
-use stepgate_wire::{HEADER, Piece, Problem, peek};
+use stepgate_sql::Catalog;
+use stepgate_types::{Amount, InForce, Limit};
 
-use crate::cut::Cut;
-use crate::expect::Owed;
-use crate::outlet::{Made, Traces};
-use crate::session::{Action, Session};
-use crate::subject::Pending;
+use crate::allowance::{Allowance, Takes};
+use crate::shown::{Counting, Shown, Tells};
 
 /// No limit: nobody delivers as much.
 const UNLIMITED: u64 = u64::MAX;
 
+/// The most subjects that a statement knows again; who comes after them is somebody new each time.
+const MAX_KNOWN: usize = 10_000;
+
 /// What a statement may deliver before people are asked. Portals of the statement and what fetches from its cursor
 /// draw on the same one.
 ///
-/// Counted by one session and refilled by its driver, in one task; the atomics only make it shareable.
+/// Counted by one session and refilled by its driver, in one task; the atomics only make it shareable. Besides what is its
+/// own, it takes from allowances that other sessions of the person take from as well.
 #[derive(Debug)]
 pub struct Meter {
     number: u64,
-    enforced: bool,
+    pub(crate) enforced: bool,
     rows_left: AtomicU64,
     bytes_left: AtomicU64,
+    subjects_left: AtomicU64,
     rows_out: AtomicU64,
     bytes_out: AtomicU64,
-    told: AtomicBool,
+    subjects_out: AtomicU64,
+    pub(crate) told: AtomicBool,
     /// Its statement stores rows: those that its command tag tells count, too.
     stores: bool,
+    /// It has.
+    stored: AtomicBool,
     /// Of `rows_out`, those up to the last completion.
     told_of: AtomicU64,
     /// What the statement goes by; once that is taken back, nothing more passes.
     by: Mutex<Option<InForce>>,
+    /// Whose data its rows are, where subjects are counted.
+    tells: Option<Tells>,
+    /// Those it has shown.
+    seen: Mutex<HashSet<u64>>,
+    allowances: Vec<Arc<Allowance>>,
+    /// People have approved what follows: none of it is taken from allowances.
+    exempt: AtomicBool,
+    waits: Mutex<Shown>,
+    /// That is taken already.
+    taken: AtomicBool,
 }
 
 impl PartialEq for Meter {
@@ -53,21 +62,44 @@ impl PartialEq for Meter {
 impl Eq for Meter {}
 
 impl Meter {
-    /// The meter of statement `number`, which lets so much through and, if it `stores` rows, counts those as well. One that is not `enforced` tells when that is
-    /// reached, once, and lets everything through.
+    /// The meter of statement `number`, which lets so much through and, if it `stores` rows, counts those as well. One
+    /// that is not `enforced` tells when that is reached, once, and lets everything through.
     #[must_use]
     pub fn new(number: u64, left: Limit, enforced: bool, stores: bool) -> Arc<Self> {
+        Self::shared(number, left, enforced, stores, None, Vec::new())
+    }
+
+    /// The same, which takes from these allowances as well; `tells`: whose data its rows are, where any of them, or its
+    /// own, counts that.
+    #[must_use]
+    pub fn shared(
+        number: u64,
+        left: Limit,
+        enforced: bool,
+        stores: bool,
+        tells: Option<Tells>,
+        allowances: Vec<Arc<Allowance>>,
+    ) -> Arc<Self> {
         let meter = Self {
             number,
             enforced,
             rows_left: AtomicU64::new(UNLIMITED),
             bytes_left: AtomicU64::new(UNLIMITED),
+            subjects_left: AtomicU64::new(UNLIMITED),
             rows_out: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
+            subjects_out: AtomicU64::new(0),
             told: AtomicBool::new(false),
             stores,
+            stored: AtomicBool::new(false),
             told_of: AtomicU64::new(0),
             by: Mutex::new(None),
+            tells,
+            seen: Mutex::default(),
+            allowances,
+            exempt: AtomicBool::new(false),
+            waits: Mutex::default(),
+            taken: AtomicBool::new(false),
         };
         meter.refill(left);
         Arc::new(meter)
@@ -85,17 +117,23 @@ impl Meter {
         self.enforced
     }
 
-    /// What it still lets through.
+    /// What it still lets through of its own.
     #[must_use]
     pub fn left(&self) -> Limit {
         let left = |left: &AtomicU64| Some(left.load(Relaxed)).filter(|left| *left != UNLIMITED);
-        Limit { rows: left(&self.rows_left), bytes: left(&self.bytes_left) }
+        Limit {
+            rows: left(&self.rows_left),
+            bytes: left(&self.bytes_left),
+            subjects: left(&self.subjects_left),
+        }
     }
 
-    /// Lets so much through from here on.
+    /// Lets so much of its own through from here on, and tells anew when that is reached.
     pub fn refill(&self, left: Limit) {
         self.rows_left.store(left.rows.unwrap_or(UNLIMITED), Relaxed);
         self.bytes_left.store(left.bytes.unwrap_or(UNLIMITED), Relaxed);
+        self.subjects_left.store(left.subjects.unwrap_or(UNLIMITED), Relaxed);
+        self.told.store(false, Relaxed);
     }
 
     /// What lets the statement through from here on; `None`: nothing that could be taken back.
@@ -103,23 +141,155 @@ impl Meter {
         *self.by.lock().unwrap_or_else(PoisonError::into_inner) = by;
     }
 
-    /// Rows and bytes that went through it so far.
-    #[must_use]
-    pub fn delivered(&self) -> (u64, u64) {
-        (self.rows_out.load(Relaxed), self.bytes_out.load(Relaxed))
+    /// Nothing more is taken from allowances: people have approved what follows.
+    pub fn exempt(&self) {
+        self.exempt.store(true, Relaxed);
     }
 
-    /// Counts a row of so many bytes, however much is left.
-    fn count(&self, bytes: u64) {
-        let (rows_left, bytes_left) = (self.rows_left.load(Relaxed), self.bytes_left.load(Relaxed));
-        if rows_left != UNLIMITED {
-            self.rows_left.store(rows_left.saturating_sub(1), Relaxed);
+    /// What it takes from besides its own, if it still does.
+    #[must_use]
+    pub fn allowances(&self) -> &[Arc<Allowance>] {
+        if self.exempt.load(Relaxed) { &[] } else { &self.allowances }
+    }
+
+    /// What went through it so far; of subjects, those that were counted.
+    #[must_use]
+    pub fn delivered(&self) -> Amount {
+        Amount {
+            rows: self.rows_out.load(Relaxed),
+            bytes: self.bytes_out.load(Relaxed),
+            subjects: self.subjects_out.load(Relaxed),
         }
-        if bytes_left != UNLIMITED {
-            self.bytes_left.store(bytes_left.saturating_sub(bytes), Relaxed);
+    }
+
+    /// Whether it has stored rows, of how many bytes nobody knows.
+    #[must_use]
+    pub fn has_stored(&self) -> bool {
+        self.stored.load(Relaxed)
+    }
+
+    /// What the row that waits takes of its own.
+    #[must_use]
+    pub fn next(&self) -> Amount {
+        let waits = *self.waits();
+        self.takes(&waits)
+    }
+
+    /// What that takes of an allowance.
+    #[must_use]
+    pub fn next_of(&self, allowance: &Allowance) -> Takes {
+        allowance.takes(&self.waits())
+    }
+
+    /// The row that would be next if that were as small as can be: what must be there before a statement runs, so that
+    /// its error can be told.
+    pub fn first(&self) {
+        let others = self.tells.as_ref().map_or(0, Tells::all);
+        *self.waits() = Shown { others, ..Shown::of(1) };
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Shown> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether rows must be looked into.
+    pub(crate) const fn counts_subjects(&self) -> bool {
+        self.tells.is_some()
+    }
+
+    /// How the rows of a result that is described so are looked into.
+    pub(crate) fn counting(&self, description: &[u8], catalog: &Catalog) -> Option<Arc<Counting>> {
+        Some(Arc::new(self.tells.as_ref()?.counting(description, catalog)))
+    }
+
+    /// What a row of so many bytes shows that begins with this piece. `None`: that is told later in it.
+    pub(crate) fn see(&self, piece: &Bytes, bytes: u64, counting: Option<&Counting>) -> Option<Shown> {
+        match &self.tells {
+            None => Some(Shown::of(bytes)),
+            Some(tells) => tells.see(piece, bytes, counting),
         }
-        self.rows_out.store(self.rows_out.load(Relaxed).saturating_add(1), Relaxed);
-        self.bytes_out.store(self.bytes_out.load(Relaxed).saturating_add(bytes), Relaxed);
+    }
+
+    /// What something of so many bytes shows that is no row, or cannot be read.
+    pub(crate) fn unread(&self, bytes: u64) -> Shown {
+        Shown { others: self.tells.as_ref().map_or(0, Tells::all), ..Shown::of(bytes) }
+    }
+
+    fn takes(&self, shown: &Shown) -> Amount {
+        let mut amount = Amount::of(shown.rows, shown.bytes);
+        if self.tells.is_some() {
+            let seen = self.seen();
+            let new = shown.hashes().iter().filter(|hash| !seen.contains(hash)).count();
+            amount.subjects = shown.others.saturating_add(u64::try_from(new).unwrap_or(u64::MAX));
+        }
+        amount
+    }
+
+    /// Takes what a row shows, if it may go.
+    pub(crate) fn take(&self, shown: &Shown) -> bool {
+        let amount = self.takes(shown);
+        if !self.left().has(amount) || !self.is_in_force() {
+            return false;
+        }
+        for (at, allowance) in self.allowances().iter().enumerate() {
+            if !allowance.take(shown) {
+                self.allowances.iter().take(at).for_each(|taken| taken.put_back(shown));
+                return false;
+            }
+        }
+        self.count_own(shown, amount);
+        true
+    }
+
+    /// Counts what a row shows, however much is left.
+    pub(crate) fn count(&self, shown: &Shown) {
+        self.allowances().iter().for_each(|allowance| allowance.count(shown));
+        self.count_own(shown, self.takes(shown));
+    }
+
+    fn count_own(&self, shown: &Shown, amount: Amount) {
+        let counters = [
+            (&self.rows_left, &self.rows_out, amount.rows),
+            (&self.bytes_left, &self.bytes_out, amount.bytes),
+            (&self.subjects_left, &self.subjects_out, amount.subjects),
+        ];
+        for (left, out, taken) in counters {
+            let before = left.load(Relaxed);
+            if before != UNLIMITED {
+                left.store(before.saturating_sub(taken), Relaxed);
+            }
+            out.store(out.load(Relaxed).saturating_add(taken), Relaxed);
+        }
+        if self.tells.is_some() {
+            let mut seen = self.seen();
+            let room = MAX_KNOWN.saturating_sub(seen.len());
+            seen.extend(shown.hashes().iter().take(room));
+        }
+    }
+
+    /// Takes the row that waits, if it may go by now: then it goes without being counted again.
+    #[must_use]
+    pub fn take_waiting(&self) -> bool {
+        let waits = *self.waits();
+        let taken = self.take(&waits);
+        self.taken.store(taken, Relaxed);
+        taken
+    }
+
+    /// The row that waits goes.
+    pub(crate) fn goes(&self, shown: &Shown) {
+        if !self.taken.swap(false, Relaxed) {
+            self.count(shown);
+        }
+    }
+
+    /// The row that does not go now.
+    pub(crate) fn keep_waiting(&self, shown: &Shown) {
+        *self.waits() = *shown;
     }
 
     /// The statement has completed: rows that it has stored, and not shown, by its command tag.
@@ -133,322 +303,35 @@ impl Meter {
         if left != UNLIMITED {
             self.rows_left.store(left.saturating_sub(rows), Relaxed);
         }
-        // How many bytes they had is not told: all that there were.
-        if rows > 0 && self.bytes_left.load(Relaxed) != UNLIMITED {
-            self.bytes_left.store(0, Relaxed);
+        if rows > 0 {
+            self.stored.store(true, Relaxed);
+            // How many bytes they had, and whose they are, is not told: all that there were.
+            for left in [&self.bytes_left, &self.subjects_left] {
+                if left.load(Relaxed) != UNLIMITED {
+                    left.store(0, Relaxed);
+                }
+            }
+            self.allowances().iter().for_each(|allowance| allowance.count_stored(rows));
         }
         self.rows_out.store(self.rows_out.load(Relaxed).saturating_add(rows), Relaxed);
         self.told_of.store(self.rows_out.load(Relaxed), Relaxed);
     }
 
-    fn has(&self, bytes: u64) -> bool {
-        self.rows_left.load(Relaxed) >= 1 && self.has_bytes(bytes)
+    /// Whether something that is no row may be shown.
+    pub(crate) fn has(&self, shown: &Shown) -> bool {
+        self.left().has(self.takes(shown)) && self.is_in_force() && self.allowances_have(shown)
     }
 
-    fn has_bytes(&self, bytes: u64) -> bool {
-        let by = || self.by.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(InForce::is);
-        self.bytes_left.load(Relaxed) >= bytes && by()
-    }
-}
-
-/// What a session knows of limits.
-#[derive(Debug, Default)]
-pub(crate) struct Limits {
-    /// The meter of what is being decided or held, if it gets one.
-    pub(crate) next: Option<Arc<Meter>>,
-    /// Something may be under way behind which nothing is sent, since its rows are limited.
-    pub(crate) under_way: bool,
-    /// A row that its meter does not let through.
-    pub(crate) stalled: Option<Stalled>,
-    /// What the server still sends of a reply that is ended.
-    pub(crate) cut: Option<Cut>,
-    /// The server's process.
-    pid: i32,
-    /// Those of statements of the open transaction that may say something yet when it ends.
-    until_end: Vec<Arc<Meter>>,
-    /// There were more.
-    too_many: bool,
-    /// The client knows that something was left out.
-    told: bool,
-}
-
-impl Limits {
-    /// Of a session with this process of the server.
-    pub(crate) fn of(pid: i32) -> Self {
-        Self { pid, ..Self::default() }
+    /// The same of an error, for which no row need be left.
+    pub(crate) fn has_bytes(&self, shown: &Shown) -> bool {
+        self.bytes_left.load(Relaxed) >= shown.bytes && self.is_in_force() && self.allowances_have(shown)
     }
 
-    /// A statement is done. What it has deferred (triggers, checks of constraints, notifications, a cursor that outlives the
-    /// transaction) happens when the transaction ends, or before, and is still on its account.
-    pub(crate) fn lasts_until_end(&mut self, traces: &Traces) {
-        let defers = traces.shows.iter().any(|facts| !facts.read_only || facts.effect.holds);
-        let Some(meter) = traces.meter.as_ref().filter(|_| defers) else { return };
-        if self.until_end.iter().any(|known| Arc::ptr_eq(known, meter)) {
-            return;
-        }
-        if self.until_end.len() < MAX_UNTIL_END {
-            self.until_end.push(Arc::clone(meter));
-        } else {
-            self.too_many |= meter.enforced;
-        }
+    fn allowances_have(&self, shown: &Shown) -> bool {
+        self.allowances().iter().all(|allowance| allowance.has(shown))
     }
 
-    /// The transaction is over. Whether anything was kept for that.
-    pub(crate) fn transaction_ended(&mut self) -> bool {
-        (self.too_many, self.told) = (false, false);
-        let kept = !self.until_end.is_empty();
-        self.until_end.clear();
-        kept
+    fn is_in_force(&self) -> bool {
+        self.by.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_none_or(InForce::is)
     }
-}
-
-/// The most meters that are kept for what comes at the end of a transaction. Of one with more, nothing is shown then.
-const MAX_UNTIL_END: usize = 64;
-
-/// A row that waits: its first piece.
-#[derive(Debug)]
-pub(crate) struct Stalled {
-    bytes: Bytes,
-    last: bool,
-    meter: Arc<Meter>,
-    next: u64,
-}
-
-/// Bytes of the whole frame that begins with this piece.
-fn frame_bytes(piece: &Bytes) -> u64 {
-    let header = piece.get(..HEADER).and_then(|header| peek(header).ok().flatten());
-    header.and_then(|header| u64::try_from(header.total()).ok()).unwrap_or(UNLIMITED)
-}
-
-/// The trailer of a binary COPY, which is no row: a CopyData with the field count -1 (PostgreSQL documentation, "COPY",
-/// "File Trailer").
-fn is_binary_trailer(piece: &Bytes) -> bool {
-    **piece == *b"d\0\0\0\x06\xff\xff"
-}
-
-impl Session {
-    /// Gives the statement that is being decided or held a meter, if it is passed.
-    pub fn limit(&mut self, meter: Arc<Meter>) {
-        self.limits.next = Some(meter);
-    }
-
-    /// What a statement that is passed draws on: its cursor's meter, if it fetches from one that has one, else its own.
-    pub(crate) fn meter_of(&mut self, pending: &Pending) -> Option<Arc<Meter>> {
-        let own = self.limits.next.take().filter(|meter| meter.number == pending.number);
-        let fetches =
-            matches!(&*pending.facts, [only] if only.kind == Kind::Cursor && only.effect.names.is_empty());
-        if !fetches {
-            return own;
-        }
-        let text = self.facts_now(&pending.sql);
-        let Some(name) = text.first().and_then(|only| only.effect.refers.as_ref()) else { return own };
-        let of_cursor = match self.registry.sql_name(name) {
-            Some(Made::Cursor(declared)) => declared.meter.clone(),
-            Some(Made::Prepared(..)) => None,
-            None => {
-                let portal = self.registry.portal(&Bytes::copy_from_slice(name.as_bytes()));
-                portal.and_then(|opened| opened.traces().meter.clone())
-            }
-        };
-        of_cursor.or(own)
-    }
-
-    /// Whether something is under way behind which nothing is sent. COPY data is part of it.
-    pub(crate) fn waits_for_limited(&mut self) -> bool {
-        if !self.expect.iter().rev().any(|entry| entry.owed.is_limited()) {
-            self.limits.under_way = false;
-            return false;
-        }
-        let copies = self.inbox.front().map(Piece::tag).is_some_and(|tag| matches!(tag, b'd' | b'c' | b'f'));
-        !copies || self.leaving
-    }
-
-    /// Brings the rows of an Execute out whose Sync does not follow it yet.
-    pub(crate) fn flush_limited(&mut self) {
-        if self.expect.back().is_some_and(|entry| entry.owed.is_limited()) {
-            self.limits.under_way = true;
-            self.server.flush();
-        }
-    }
-
-    /// Whether a row that begins with this piece may go to the client now. If not, it waits.
-    pub(crate) fn lets(&mut self, meter: Arc<Meter>, bytes: &Bytes, last: bool) -> bool {
-        if is_binary_trailer(bytes) {
-            return true;
-        }
-        let next = frame_bytes(bytes);
-        let enough = meter.has(next);
-        if enough || !meter.enforced {
-            meter.count(next);
-            if enough || meter.told.swap(true, Relaxed) {
-                return true;
-            }
-            self.actions.push_back(Action::Threshold { meter, next });
-            return true;
-        }
-        self.actions.push_back(Action::Threshold { meter: Arc::clone(&meter), next });
-        self.limits.stalled = Some(Stalled { bytes: bytes.clone(), last, meter, next });
-        false
-    }
-
-    /// Whether a row waits for its meter.
-    #[must_use]
-    pub const fn is_stalled(&self) -> bool {
-        self.limits.stalled.is_some()
-    }
-
-    /// Tells the client why nothing more comes for now.
-    pub fn tell(&mut self, notice: &Problem) {
-        self.client.own(&notice.notice_bytes());
-    }
-
-    /// Lets the row go that waits, and what follows it by what its meter has been refilled with.
-    pub fn go_on(&mut self) {
-        let Some(Stalled { bytes, last, meter, next }) = self.limits.stalled.take() else { return };
-        meter.count(next);
-        if let Some(Owed::Query { .. } | Owed::Execute { .. }) = self.expect.front().map(|entry| &entry.owed)
-        {
-            if self.rows_have_keys() {
-                self.see_keys(&bytes, true, last);
-            }
-            self.tally.count(bytes.len(), bytes.first() != Some(&b'N'));
-            self.client.relay_part(&bytes, last);
-        } else {
-            self.lost_track();
-        }
-    }
-
-    /// A notice of the server's.
-    pub(crate) fn notice(&mut self, frame: &Bytes) {
-        let waits = !matches!(self.expect.front().map(|entry| &entry.owed), Some(Owed::Bind { .. }));
-        let is_said = match self.meter_in_front().filter(|_| waits) {
-            Some(meter) => {
-                let others: Vec<_> = self.deferring().cloned().collect();
-                // Only what comes with rows of its own can be asked about.
-                if !self.within(&others, frame) {
-                    return;
-                }
-                self.lets(meter, frame, true)
-            }
-            // Functions run while a statement is planned, and after it.
-            None => self.lets_be_said(frame),
-        };
-        if is_said {
-            self.tally_text(frame);
-            self.client.relay(frame);
-        }
-    }
-
-    /// A notification. What others send is none of this session's data.
-    pub(crate) fn notification(&mut self, frame: &Bytes) {
-        let sender = frame.get(HEADER..).and_then(|body| body.first_chunk());
-        let is_own = sender.is_none_or(|pid| i32::from_be_bytes(*pid) == self.limits.pid);
-        if !is_own || self.lets_be_said(frame) {
-            self.client.relay(frame);
-        }
-    }
-
-    /// Whether what is no row, and cannot wait for people, may be said: by the statement under way, and by those of the
-    /// open transaction whose deferred code may be running. What may not be is left out.
-    pub(crate) fn lets_be_said(&mut self, frame: &Bytes) -> bool {
-        let meters: Vec<_> = self.meter_in_front().into_iter().chain(self.deferring().cloned()).collect();
-        self.within(&meters, frame)
-    }
-
-    /// Counts it as a row of each of these, if all let it through; else it is left out, and that is said once.
-    fn within(&mut self, meters: &[Arc<Meter>], frame: &Bytes) -> bool {
-        let bytes = frame_bytes(frame);
-        let spent = meters.iter().any(|meter| meter.enforced && !meter.has(bytes)) || self.is_crowded();
-        if !spent {
-            meters.iter().for_each(|meter| meter.count(bytes));
-        } else if !std::mem::replace(&mut self.limits.told, true) {
-            self.client.own(&left_out().notice_bytes());
-        }
-        !spent
-    }
-
-    /// What the client is shown of an error of the server's: all of it, but where a meter does not let that through.
-    pub(crate) fn shown_error(&mut self, frame: &Bytes) -> Bytes {
-        self.tally_text(frame);
-        let bytes = frame_bytes(frame);
-        let meters: Vec<_> = self.meter_in_front().into_iter().chain(self.deferring().cloned()).collect();
-        let spent = meters.iter().any(|meter| meter.enforced && !meter.has_bytes(bytes));
-        if !self.fatal && (spent || self.is_crowded()) {
-            return error_left_out().error_bytes();
-        }
-        meters.iter().for_each(|meter| meter.count(bytes));
-        frame.clone()
-    }
-
-    /// The meters of earlier statements of the transaction whose deferred code may be running.
-    fn deferring(&self) -> impl Iterator<Item = &Arc<Meter>> {
-        let runs = !self.limits.until_end.is_empty() && self.may_run_deferred();
-        self.limits.until_end.iter().filter(move |_| runs)
-    }
-
-    /// Whether there are more of them than are kept.
-    fn is_crowded(&self) -> bool {
-        self.limits.too_many && self.may_run_deferred()
-    }
-
-    /// Whether code that was deferred before may run by now. A statement with a limit of its own ends no transaction, if
-    /// it is the only one of its message, and one was open before.
-    fn may_run_deferred(&self) -> bool {
-        let (Some(Owed::Query { traces, .. } | Owed::Execute { traces, .. }), b'T') =
-            (self.expect.front().map(|entry| &entry.owed), self.status)
-        else {
-            return true;
-        };
-        let alone = matches!(&*traces.shows, [only] if only.certainty != Certainty::Unknown);
-        traces.meter.is_none() || !alone
-    }
-
-    /// Counts what a statement says besides its rows.
-    fn tally_text(&mut self, frame: &Bytes) {
-        if self.expect.front().is_some_and(|entry| entry.owed.number().is_some()) {
-            self.tally.count(frame.len(), false);
-        }
-    }
-
-    /// Whether the server works on a statement that is proven to change nothing.
-    pub(crate) fn only_reads(&self) -> bool {
-        match self.expect.front().map(|entry| &entry.owed) {
-            Some(Owed::Query { traces, .. } | Owed::Execute { traces, .. }) => {
-                traces.shows.iter().all(|facts| facts.read_only)
-            }
-            _ => false,
-        }
-    }
-
-    /// A statement has completed.
-    pub(crate) fn counts_stored(&self, frame: &Bytes) {
-        if let Some(meter) = self.meter_in_front()
-            && let Ok(complete) = CommandComplete::read(frame)
-        {
-            meter.completed(complete.rows());
-        }
-    }
-
-    /// What the statement draws on that the server works on.
-    fn meter_in_front(&self) -> Option<Arc<Meter>> {
-        match &self.expect.front()?.owed {
-            Owed::Query { traces, .. } | Owed::Execute { traces, .. } => traces.meter.clone(),
-            Owed::Bind { opened, .. } => opened.traces().meter.clone(),
-            _ => None,
-        }
-    }
-}
-
-/// In place of notices that a meter does not let through, where nobody can be asked.
-fn left_out() -> Problem {
-    Problem::notice("further notices of this statement are not shown: its limit is reached")
-}
-
-/// In place of an error that a meter does not let through.
-fn error_left_out() -> Problem {
-    Problem::error(
-        SqlState::INSUFFICIENT_PRIVILEGE,
-        "the statement failed, and its error is more than the statement's limit lets through",
-    )
-    .with_hint("Texts of errors count like rows, since they can hold values.")
 }

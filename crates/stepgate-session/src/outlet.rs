@@ -11,6 +11,7 @@ use stepgate_types::{SessionId, StatementId};
 
 use crate::described::Origins;
 use crate::meter::Meter;
+use crate::shown::Counting;
 use crate::subject::Known;
 use crate::subjects::KeyFields;
 
@@ -83,6 +84,8 @@ pub(crate) struct Traces {
     pub(crate) meter: Option<Arc<Meter>>,
     /// Where in its rows keys are that are tracked.
     pub(crate) keys: OnceLock<Arc<KeyFields>>,
+    /// Where in its rows keys are that a limit counts.
+    pub(crate) counting: OnceLock<Arc<Counting>>,
 }
 
 impl Traces {

@@ -45,21 +45,26 @@ impl Session {
     }
 
     /// A DataRow or CopyData.
-    fn data(&mut self, bytes: &Bytes, first: bool, last: bool) {
+    fn data(&mut self, piece: &Bytes, first: bool, last: bool) {
         match self.expect.front().map(|entry| &entry.owed) {
-            Some(Owed::Probe) => self.answer.row_part(bytes),
+            Some(Owed::Probe) => self.answer.row_part(piece),
             Some(Owed::Query { traces, .. } | Owed::Execute { traces, .. }) => {
-                if first && let Some(meter) = &traces.meter {
+                let (mut bytes, mut first) = (piece.clone(), first);
+                if (first || self.is_gathering())
+                    && let Some(meter) = &traces.meter
+                {
                     let meter = Arc::clone(meter);
-                    if !self.lets(meter, bytes, last) {
+                    let Some((begun, shown)) = self.seen(&meter, piece, last) else { return };
+                    if !self.lets(meter, shown, &begun, last) {
                         return;
                     }
+                    (bytes, first) = (begun, true);
                 }
                 if self.rows_have_keys() {
-                    self.see_keys(bytes, first, last);
+                    self.see_keys(&bytes, first, last);
                 }
                 self.tally.count(bytes.len(), first);
-                self.client.relay_part(bytes, last);
+                self.client.relay_part(&bytes, last);
             }
             _ => self.lost_track(),
         }

@@ -183,6 +183,7 @@ impl Subject {
             shows,
             described: OnceLock::new(),
             keys: OnceLock::new(),
+            counting: OnceLock::new(),
             of_statement,
             meter,
             made,

@@ -60,25 +60,25 @@ impl TrackedKeys {
 
 /// Where in a result's rows keys are.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct KeyFields(Vec<KeyField>);
+pub(crate) struct KeyFields(pub(crate) Vec<KeyField>);
 
 #[derive(Debug, PartialEq, Eq)]
-struct KeyField {
-    at: usize,
+pub(crate) struct KeyField {
+    pub(crate) at: usize,
     /// Shared, since each row that is looked at names it.
-    relation: Arc<RelationName>,
+    pub(crate) relation: Arc<RelationName>,
     /// How its value is read; `None`: what it shows is made of keys, and is none itself.
-    read: Option<Read>,
+    pub(crate) read: Option<Read>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Read {
-    type_oid: u32,
-    binary: bool,
+pub(crate) struct Read {
+    pub(crate) type_oid: u32,
+    pub(crate) binary: bool,
 }
 
 impl KeyFields {
-    fn of(frame: &[u8], tracked: &TrackedKeys, catalog: &Catalog) -> Option<Self> {
+    pub(crate) fn of(frame: &[u8], tracked: &TrackedKeys, catalog: &Catalog) -> Option<Self> {
         let described = RowDescription::read(frame).ok()?;
         let mut fields = Vec::new();
         for (at, field) in described.fields.iter().enumerate() {
@@ -284,16 +284,21 @@ pub fn is_one_text(key: &str) -> bool {
 
 // OIDs of types (`pg_type.dat`).
 const NAME: u32 = 19;
-const INT8: u32 = 20;
-const INT2: u32 = 21;
-const INT4: u32 = 23;
+pub(crate) const INT8: u32 = 20;
+pub(crate) const INT2: u32 = 21;
+pub(crate) const INT4: u32 = 23;
 const TEXT: u32 = 25;
 const BPCHAR: u32 = 1042;
 const VARCHAR: u32 = 1043;
-const UUID: u32 = 2950;
+pub(crate) const UUID: u32 = 2950;
 
 /// Types of which the binary format is the text.
 const TEXTS: [u32; 4] = [NAME, TEXT, BPCHAR, VARCHAR];
+
+/// Whether the binary form of a type is its text.
+pub(crate) fn is_text(type_oid: u32) -> bool {
+    TEXTS.contains(&type_oid)
+}
 
 fn as_text(value: &[u8]) -> Option<&str> {
     std::str::from_utf8(value).ok().filter(|text| text.len() <= MAX_KEY)

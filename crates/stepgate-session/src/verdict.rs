@@ -22,7 +22,8 @@ impl Session {
         let shows = self.shown(&subject.pending.sql, &subject.pending.facts);
         let meter = self.meter_of(&subject.pending);
         self.limits.under_way |= meter.is_some();
-        let unsaid = self.must_describe_portal(&subject.pending.facts);
+        let counts = meter.as_ref().is_some_and(|meter| meter.counts_subjects());
+        let unsaid = counts || self.must_describe_portal(&subject.pending.facts);
         let of_statement = self.description_of_bound(&subject.frame).filter(|_| !unsaid);
         let traces = subject.traces(shows, of_statement, meter);
         let number = subject.pending.number;

@@ -4,8 +4,8 @@ mod support;
 
 use std::sync::Arc;
 
-use stepgate_session::Meter;
-use stepgate_types::Limit;
+use stepgate_session::{Allowance, Hashes, Meter};
+use stepgate_types::{Amount, Limit};
 use support::*;
 
 /// A DataRow of seven bytes.
@@ -38,7 +38,7 @@ fn exactly_as_many_rows_go_out_as_may_and_the_next_one_waits() {
     assert_eq!(tags(&stage.at_client()), "TDDD");
     assert_eq!(stage.thresholds, [(meter.number(), 7)]);
     assert!(stage.session.is_stalled() && !stage.session.wants_server());
-    assert_eq!(meter.delivered(), (3, 21));
+    assert_eq!(meter.delivered(), Amount::of(3, 21));
     stage.session.tell(&stepgate_wire::Problem::notice("held after 3 rows"));
     stage.server(&[]);
     assert_eq!(tags(&stage.at_client()), "N");
@@ -49,7 +49,7 @@ fn exactly_as_many_rows_go_out_as_may_and_the_next_one_waits() {
     stage.go_on(&meter, 3);
     assert_eq!(tags(&stage.at_client()), "DCZ");
     assert_eq!(stage.completed, [(meter.number(), None, 5)]);
-    assert_eq!(meter.delivered(), (5, 35));
+    assert_eq!(meter.delivered(), Amount::of(5, 35));
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn bytes_are_counted_whole_frames_at_a_time_and_before_any_of_one_goes_out() {
     stage.server(&[row(), row(), big.clone()]);
     assert_eq!(tags(&stage.at_client()), "DD");
     assert_eq!(stage.thresholds, [(number, 1_005)]);
-    meter.refill(Limit { rows: None, bytes: Some(10) });
+    meter.refill(Limit::of(None, Some(10)));
     stage.session.go_on();
     // It was asked about: it goes out, and nothing after it.
     stage.server(&[row()]);
@@ -139,7 +139,7 @@ fn later_executes_of_a_portal_draw_on_the_same_meter() {
     stage.server(&[row(), frame(b's', b"")]);
     assert_eq!(stage.thresholds, [(number, 7)]);
     assert_eq!(tags(&stage.at_client()), "");
-    assert_eq!(meter.delivered(), (3, 21));
+    assert_eq!(meter.delivered(), Amount::of(3, 21));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn fetches_draw_on_the_meter_of_their_cursor_whatever_they_were_given_themselves
         let own = stage.pass_limited(fetch, Some(1_000), None);
         stage.server(&[rows(2), vec![complete(), ready(b'T')]].concat());
         assert!(stage.thresholds.is_empty());
-        assert_eq!(own.delivered(), (0, 0));
+        assert_eq!(own.delivered(), Amount::NOTHING);
         if by_protocol {
             stage.client(&[execute("c"), sync()]);
             assert!(!stage.undecided());
@@ -202,7 +202,7 @@ fn copy_out_is_counted_by_its_rows_and_the_trailer_of_a_binary_one_is_none() {
     stage.server(&over);
     assert_eq!(tags(&stage.at_client()), "HdddcCZ");
     assert!(stage.thresholds.is_empty());
-    assert_eq!(meter.delivered().0, 2);
+    assert_eq!(meter.delivered().rows, 2);
 }
 
 #[test]
@@ -380,7 +380,7 @@ fn a_meter_that_only_watches_tells_once_and_holds_nothing() {
     let mut stage = Stage::new();
     stage.client(&[query("select a from t"), query("select 2")]);
     let number = stage.decision().number;
-    stage.session.limit(Meter::new(number, Limit { rows: Some(1), bytes: None }, false, false));
+    stage.session.limit(Meter::new(number, Limit::of(Some(1), None), false, false));
     stage.pass(permit(number));
     assert!(stage.undecided(), "what follows does not wait");
     stage.server(&[rows(3), vec![complete(), ready(b'I')]].concat());
@@ -393,7 +393,7 @@ fn rows_that_are_stored_and_not_shown_are_counted_by_the_command_tag() {
     let mut stage = Stage::new();
     stage.client(&[query("insert into t select a from u; insert into t select a from u returning a")]);
     let number = stage.decision().number;
-    let meter = Meter::new(number, Limit { rows: Some(100), bytes: None }, true, true);
+    let meter = Meter::new(number, Limit::of(Some(100), None), true, true);
     stage.session.limit(std::sync::Arc::clone(&meter));
     stage.pass(permit(number));
     stage.server(&[frame(b'C', b"INSERT 0 30\0")]);
@@ -401,7 +401,7 @@ fn rows_that_are_stored_and_not_shown_are_counted_by_the_command_tag() {
     // What is shown is counted once, not again by the tag.
     stage.server(&rows(5));
     stage.server(&[frame(b'C', b"INSERT 0 7\0"), ready(b'I')]);
-    assert_eq!((meter.left().rows, meter.delivered().0), (Some(63), 37));
+    assert_eq!((meter.left().rows, meter.delivered().rows), (Some(63), 37));
 }
 
 #[test]
@@ -431,7 +431,7 @@ fn notices_are_counted_as_rows_and_wait_like_them() {
     stage.server(&all.concat());
     assert_eq!(tags(&stage.at_client()), "TND");
     assert_eq!(stage.thresholds, [(meter.number(), size)]);
-    assert_eq!(meter.delivered(), (2, size + 7));
+    assert_eq!(meter.delivered(), Amount::of(2, size + 7));
     stage.go_on(&meter, 2);
     assert_eq!(tags(&stage.at_client()), "NDCZ");
     // Of the result itself, there are two rows.
@@ -495,4 +495,38 @@ fn what_goes_by_something_that_is_taken_back_stops_before_its_next_row() {
     meter.goes_by(None);
     stage.go_on(&meter, 10);
     assert_eq!(tags(&stage.at_client()), "DD");
+}
+
+/// Passes what is to be decided, to take from that.
+fn pass_shared(stage: &mut Stage, allowance: &Arc<Allowance>) -> Arc<Meter> {
+    let number = stage.decision().number;
+    let meter = Meter::shared(number, Limit::NONE, true, false, None, vec![Arc::clone(allowance)]);
+    stage.session.limit(Arc::clone(&meter));
+    stage.pass(permit(number));
+    meter
+}
+
+#[test]
+fn a_pipeline_takes_from_one_allowance() {
+    let mut stage = Stage::new();
+    let limit = Limit::of(Some(100), None);
+    let allowance = Arc::new(Allowance::new(limit, 0, std::collections::BTreeMap::new(), &Hashes::default()));
+    allowance.add(Amount::of(3, 0));
+    stage.client(&[query("select a from t"), query("select a from t")]);
+    pass_shared(&mut stage, &allowance);
+    let reply = [vec![description_of_none()], rows(2), vec![complete(), ready(b'I')]].concat();
+    stage.server(&reply);
+    assert_eq!(tags(&stage.at_client()), "TDDCZ");
+    let meter = pass_shared(&mut stage, &allowance);
+    stage.server(&reply);
+    assert_eq!(tags(&stage.at_client()), "TD");
+    assert!(stage.session.is_stalled() && !meter.take_waiting());
+    // More is there: the row is taken once, and goes.
+    allowance.add(Amount::of(2, 0));
+    assert!(meter.take_waiting());
+    stage.session.go_on();
+    stage.server(&[]);
+    assert_eq!(tags(&stage.at_client()), "DCZ");
+    assert_eq!(allowance.now(), (Amount::of(4, 28), Limit::of(Some(1), None)));
+    assert_eq!(meter.delivered(), Amount::of(2, 14));
 }

@@ -60,6 +60,116 @@ pub struct Facts {
     pub normalised: String,
 }
 
+/// Functions of the server's own whose result is made of their arguments alone: neither aggregates nor windows, and none that
+/// reads a table. In order.
+const OF_ONE_ROW: [&str; 105] = [
+    "abs",
+    "age",
+    "array_length",
+    "array_to_string",
+    "bpchar",
+    "btrim",
+    "cardinality",
+    "ceil",
+    "ceiling",
+    "char",
+    "char_length",
+    "character_length",
+    "chr",
+    "clock_timestamp",
+    "concat",
+    "concat_ws",
+    "convert_from",
+    "date",
+    "date_part",
+    "date_trunc",
+    "decode",
+    "encode",
+    "extract",
+    "float4",
+    "float8",
+    "floor",
+    "format",
+    "greatest",
+    "initcap",
+    "int2",
+    "int4",
+    "int8",
+    "isfinite",
+    "json_build_array",
+    "json_build_object",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "justify_days",
+    "justify_hours",
+    "justify_interval",
+    "left",
+    "length",
+    "like",
+    "lower",
+    "lpad",
+    "ltrim",
+    "make_date",
+    "make_interval",
+    "make_timestamp",
+    "md5",
+    "mod",
+    "notlike",
+    "now",
+    "nullif",
+    "numeric",
+    "octet_length",
+    "overlay",
+    "pg_typeof",
+    "position",
+    "power",
+    "quote_ident",
+    "quote_literal",
+    "quote_nullable",
+    "regexp_replace",
+    "repeat",
+    "replace",
+    "reverse",
+    "right",
+    "round",
+    "row_to_json",
+    "rpad",
+    "rtrim",
+    "sha224",
+    "sha256",
+    "sha384",
+    "sha512",
+    "sign",
+    "split_part",
+    "sqrt",
+    "starts_with",
+    "statement_timestamp",
+    "strpos",
+    "substr",
+    "substring",
+    "text",
+    "textcat",
+    "texteq",
+    "textlike",
+    "textnlike",
+    "timestamp",
+    "timestamptz",
+    "timezone",
+    "to_char",
+    "to_date",
+    "to_hex",
+    "to_json",
+    "to_jsonb",
+    "to_number",
+    "to_timestamp",
+    "transaction_timestamp",
+    "translate",
+    "trim",
+    "trunc",
+    "upper",
+    "varchar",
+];
+
 impl Facts {
     /// The longest normalised statement, in bytes: a record holds at most 4 KiB in all.
     pub const MAX_NORMALISED: usize = 1024;
@@ -169,6 +279,19 @@ impl Facts {
         let is_row_by_row =
             |scan: &Scan| scan.row_by_row && self.functions.is_empty() && self.once(scan, relation);
         self.scan.as_ref().is_some_and(is_row_by_row)
+    }
+
+    /// Whether each row that it returns tells something of one row of this relation at most: by a form as for
+    /// [`Facts::shows_row_by_row`], with functions of one row at a time.
+    #[must_use]
+    pub fn tells_of_one_row(&self, relation: &RelationName) -> bool {
+        let of_one_row = |name: &String| {
+            name.strip_prefix("pg_catalog.").is_some_and(|name| OF_ONE_ROW.binary_search(&name).is_ok())
+        };
+        let is = |scan: &Scan| {
+            scan.ungrouped && self.functions.iter().all(of_one_row) && self.once(scan, relation)
+        };
+        self.scan.as_ref().is_some_and(is)
     }
 
     /// Whether those rows are the ones whose keys its condition names, by this column.
@@ -414,4 +537,14 @@ pub struct Created {
     pub columns: Vec<String>,
     /// The base columns that each holds, as far as they can be told apart; else each holds all that is put out.
     pub holds: Option<Vec<BTreeSet<ColumnName>>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_one_row_are_in_order() {
+        assert!(OF_ONE_ROW.is_sorted());
+    }
 }

@@ -22,6 +22,8 @@ pub struct Scan {
     /// Each row that it returns is made of one row of each relation, as far as its form tells: what it calls may be an
     /// aggregate all the same.
     pub row_by_row: bool,
+    /// The same if none of the functions that it calls takes several rows at once.
+    pub ungrouped: bool,
     /// Of a statement of one relation, the columns that its condition holds to listed constants: rows of other values of
     /// any of these are not looked at.
     pub held_to_constants: BTreeSet<String>,
@@ -46,6 +48,19 @@ fn within(statement: Node<'_>) -> Option<Scan> {
             let returns = it.returning_clause().is_none_or(|it| it.exprs().iter().all(|it| is_plain(it, 0)));
             (plain && returns && values.all(|it| is_plain(it, 0))).then_some(())?;
             of_one(it.where_clause())
+        }
+        // Its rows are those of what it copies; as the examiner reads it, it is held to nothing.
+        Node::CopyStmt(it) if !it.is_from => {
+            let copied = match it.query() {
+                Node::None => Scan {
+                    relations: 1,
+                    row_by_row: true,
+                    ungrouped: true,
+                    held_to_constants: BTreeSet::new(),
+                },
+                query => of_query(query)?,
+            };
+            Some(Scan { held_to_constants: BTreeSet::new(), ..copied })
         }
         Node::DeleteStmt(it) => {
             let plain = it.using_clause().is_empty() && it.with_clause().is_none();
@@ -83,22 +98,22 @@ fn of_select(select: &SelectStmt) -> Option<Scan> {
     // Any call may be one of an aggregate.
     let calls = targets().chain(sorts()).any(|it| calls(it, 0));
     let grouped = others().next().is_some() || !matches!(select.having_clause(), Node::None);
-    let row_by_row = !calls && !grouped;
+    let (row_by_row, ungrouped) = (!calls && !grouped, !grouped);
     match relations {
         1 => {
             let held_to_constants = held(select.where_clause())?;
-            Some(Scan { relations, row_by_row, held_to_constants })
+            Some(Scan { relations, row_by_row, ungrouped, held_to_constants })
         }
         _ => {
             is_plain(select.where_clause(), 0).then_some(())?;
-            Some(Scan { relations, row_by_row, held_to_constants: BTreeSet::new() })
+            Some(Scan { relations, row_by_row, ungrouped, held_to_constants: BTreeSet::new() })
         }
     }
 }
 
 /// A write to one relation: what it returns is what it writes.
 fn of_one(condition: Node<'_>) -> Option<Scan> {
-    Some(Scan { relations: 1, row_by_row: true, held_to_constants: held(condition)? })
+    Some(Scan { relations: 1, row_by_row: true, ungrouped: true, held_to_constants: held(condition)? })
 }
 
 /// Counts relations that stand in FROM by their names. `None`: something else does.
@@ -304,5 +319,22 @@ mod tests {
             assert!(!scan(sql).is_some_and(|scan| scan.row_by_row), "{sql}");
         }
         assert_eq!(scan("select * from c a, c b join d on true").map(|scan| scan.relations), Some(3));
+    }
+
+    #[test]
+    fn what_is_copied_is_read_as_what_is_selected_and_what_is_called_may_be_of_one_row() {
+        for (sql, row_by_row, ungrouped) in [
+            ("copy c to stdout", true, true),
+            ("copy (select id, city from c where id = 7) to stdout", true, true),
+            ("select id, lower(city) from c", false, true),
+            ("copy (select lower(city) from c) to stdout", false, true),
+            ("select city, count(*) from c group by city", false, false),
+            ("select distinct city from c", false, false),
+        ] {
+            let scan = scan(sql).unwrap();
+            assert_eq!((scan.row_by_row, scan.ungrouped), (row_by_row, ungrouped), "{sql}");
+        }
+        assert_eq!(scan("copy c from stdin"), None);
+        assert_eq!(scan("copy (select city from c union select city from c) to stdout"), None);
     }
 }

@@ -299,7 +299,7 @@ impl Beside {
     }
 
     const fn tree(&self, side: Side) -> &sled::Tree {
-        let [people, factors, desk, taints, bindings, subjects] = &self.trees;
+        let [people, factors, desk, taints, bindings, subjects, meters] = &self.trees;
         match side {
             Side::People => people,
             Side::Factors => factors,
@@ -307,6 +307,7 @@ impl Beside {
             Side::Taints => taints,
             Side::Bindings => bindings,
             Side::Subjects => subjects,
+            Side::Meters => meters,
         }
     }
 

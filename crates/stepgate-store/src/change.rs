@@ -17,12 +17,14 @@ pub enum Side {
     Bindings,
     /// The personal values that records commit to.
     Subjects,
+    /// What limits have counted over sessions and windows.
+    Meters,
 }
 
 impl Side {
     /// All of them. Their places here are kept in files.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::People, Self::Factors, Self::Desk, Self::Taints, Self::Bindings, Self::Subjects];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::People, Self::Factors, Self::Desk, Self::Taints, Self::Bindings, Self::Subjects, Self::Meters];
 
     pub(crate) const fn index(self) -> usize {
         match self {
@@ -32,6 +34,7 @@ impl Side {
             Self::Taints => 3,
             Self::Bindings => 4,
             Self::Subjects => 5,
+            Self::Meters => 6,
         }
     }
 
@@ -44,6 +47,7 @@ impl Side {
             Self::Taints => "taints",
             Self::Bindings => "bindings",
             Self::Subjects => "subjects",
+            Self::Meters => "meters",
         }
     }
 }

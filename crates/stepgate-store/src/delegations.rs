@@ -76,7 +76,8 @@ impl People {
         if loan.to == person.name {
             return no("nobody lends a right to themselves");
         }
-        if !loan.groups.iter().all(|group| person.groups.contains(group)) {
+        let groups = self.get(&person.name).map(|person| person.groups.clone()).unwrap_or_default();
+        if !loan.groups.iter().all(|group| groups.contains(group)) {
             return no("only the groups that somebody is in can be lent");
         }
         let now = self.now();
@@ -121,10 +122,10 @@ impl People {
     pub(crate) fn without_loans_to(&self, name: &PersonName) -> Vec<Person> {
         let lenders =
             self.lenders().into_iter().filter(|person| person.loans.iter().any(|loan| loan.to == *name));
-        let without = lenders.map(|person| {
-            let mut person = Person::clone(&person);
+        let without = lenders.filter_map(|person| {
+            let mut person = Person::clone(&*self.known(&person.name).ok()?);
             person.loans.retain(|loan| loan.to != *name);
-            person
+            Some(person)
         });
         without.collect()
     }

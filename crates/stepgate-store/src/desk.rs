@@ -7,6 +7,7 @@
 mod ahead;
 mod answer;
 mod ask;
+mod asked;
 mod budget;
 mod caps;
 mod comment;
@@ -14,13 +15,18 @@ mod conditions;
 mod disown;
 mod end;
 mod enrol;
+mod enrolling;
 mod error;
+mod glass;
+mod glass_error;
+mod glass_review;
 mod history;
 mod inner;
 mod manage;
 mod methods;
 mod pace;
 mod pass;
+mod policies;
 mod prove;
 mod read;
 mod replay;
@@ -35,17 +41,16 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use serde_json::Value;
 use stepgate_approval::{
-    Ask, AuthenticatorId, Bound, Channel, Factor, Held, Method, Page, Proof, Purpose, Reason, Recovery,
-    Source, TotpFactor, Wanted,
+    Ask, Bound, Channel, Factor, Held, Method, Page, Purpose, Reason, Recovery, Source, TotpFactor, Wanted,
 };
 use stepgate_record::{Deferral, Event, Permit};
-use stepgate_types::{Actor, Clock, Entropy, GrantId, PersonName, RequestId, StatementId, Strength};
+use stepgate_types::{Actor, Amount, Clock, Entropy, GrantId, PersonName, RequestId, StatementId, Strength};
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
 pub use answer::Answer;
+pub use asked::OverBudget;
 pub use budget::{Block, Need};
 pub use caps::Caps;
 pub use comment::Comment;
@@ -54,8 +59,11 @@ pub use disown::EndSession;
 pub use end::Left;
 pub use enrol::Enrol;
 pub use error::{DeskError, EnrolError, VerifyError};
+pub use glass::{GlassInfo, GlassWish};
+pub use glass_error::GlassError;
 pub use history::History;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
+pub use policies::PolicyInfo;
 pub use prove::Presented;
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
 pub use waiting::WaitingChallenge;
@@ -129,19 +137,22 @@ impl Desk {
                 shelf.keep_only(|_| false);
             }
         }
-        let shelf = shelf.filter(|_| keeps);
+        let shelf = shelf.filter(|_| keeps).map(Arc::new);
         for some in replay.loose_ends(clock.now()).chunks(BATCH) {
             log.append_blocking(some.to_vec(), Vec::new())?;
         }
+        let latest = replay.latest();
         let mut state = replay.finish(clock.now());
         state.restore(&factors);
+        state.policies.was_approved(policies::Policies::open(&log)?);
+        state.resume_glasses(clock.now().max(latest), clock.monotonic());
         let (changed, _) = broadcast::channel(NEWS);
         let (turn, state) = (tokio::sync::Mutex::new(()), Mutex::new(state));
         let mut methods = Methods::default();
         methods.plug(Arc::new(TotpFactor));
         methods.plug(Arc::new(Recovery::new(vault.key("recovery codes"))));
         let methods = RwLock::new(methods);
-        let (caps, end_session) = (Mutex::default(), OnceLock::new());
+        let (caps, end_session, glass_rules) = (Mutex::default(), OnceLock::new(), Mutex::default());
         Ok(Self(Arc::new(Inner {
             log,
             people,
@@ -156,6 +167,8 @@ impl Desk {
             shelf,
             caps,
             end_session,
+            glass_rules,
+            two_person: Mutex::default(),
         })))
     }
 
@@ -187,6 +200,11 @@ impl Desk {
     /// Says how messages of a method leave, and how one tells whether it works.
     pub fn connect(&self, method: Method, channel: Arc<dyn Channel>) {
         self.0.methods.write().unwrap_or_else(PoisonError::into_inner).connect(method, channel);
+    }
+
+    /// Messages of a method do not leave any more.
+    pub fn disconnect(&self, method: Method) {
+        self.0.methods.write().unwrap_or_else(PoisonError::into_inner).disconnect(method);
     }
 
     /// A key for keyed hashes of a method's own, such as codes that are sent.
@@ -449,8 +467,8 @@ impl Desk {
     }
 
     /// Gives back what was set aside and not delivered. What cannot be recorded now is lost to the grant.
-    pub fn give_back(&self, grant: GrantId, statement: StatementId, rows: u64, bytes: u64) {
-        self.0.give_back(grant, statement, rows, bytes);
+    pub fn give_back(&self, grant: GrantId, statement: StatementId, unused: Amount) {
+        self.0.give_back(grant, statement, unused);
     }
 
     /// All grants and passes in force.
@@ -537,138 +555,15 @@ impl Desk {
     pub fn watch(&self) -> broadcast::Receiver<RequestId> {
         self.0.changed.subscribe()
     }
-
-    /// Begins to enrol an authenticator; gives what the client is shown, and waits ten minutes to be confirmed.
-    /// Recovery codes are shown and enrolled at once.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn enrol(&self, enrol: Enrol) -> Result<Value, EnrolError> {
-        let inner = Arc::clone(&self.0);
-        finish(async move { inner.enrol(enrol).await }).await
-    }
-
-    /// Confirms an enrolment by a proof of the new authenticator. It is spent.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn enrol_confirm(
-        &self,
-        person: &PersonName,
-        method: Method,
-        proof: Proof,
-    ) -> Result<AuthenticatorId, EnrolError> {
-        let (inner, person) = (Arc::clone(&self.0), person.clone());
-        finish(async move { inner.enrol_confirm(&person, method, &proof).await }).await
-    }
-
-    /// Begins to enrol a TOTP authenticator in the place of the one that a `code` is given of: a fresh secret as
-    /// `otpauth://` URI.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn enroll_begin(
-        &self,
-        person: &PersonName,
-        code: Option<&str>,
-        source: impl Into<Source>,
-    ) -> Result<Zeroizing<String>, EnrolError> {
-        let replaces = self.0.factors.totp(person).map(|it| it.id.clone());
-        let presented = code.map(Presented::code);
-        let enrol = Enrol { replaces, presented, ..Enrol::new(person, Method::Totp, source.into()) };
-        let shown = self.enrol(enrol).await?;
-        Ok(Zeroizing::new(shown.get("otpauth_uri").and_then(Value::as_str).unwrap_or_default().to_owned()))
-    }
-
-    /// Confirms it with a code of the new authenticator.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn enroll_confirm(
-        &self,
-        person: &PersonName,
-        code: &str,
-        _source: impl Into<Source>,
-    ) -> Result<(), EnrolError> {
-        let proof = Proof::Code(Zeroizing::new(code.to_owned()));
-        self.enrol_confirm(person, Method::Totp, proof).await.map(drop)
-    }
-
-    /// Makes a code by which a person may enrol their first authenticator, or a stronger one than they have: good
-    /// once, for ten minutes. For operators.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn enrol_code(
-        &self,
-        person: &PersonName,
-        by: impl Into<Actor>,
-    ) -> Result<Zeroizing<String>, EnrolError> {
-        let (inner, person, by) = (Arc::clone(&self.0), person.clone(), by.into());
-        finish(async move { inner.enrol_code(&person, &by).await }).await
-    }
-
-    /// Removes an authenticator. Its owner proves themselves by one of at least its strength; `None` is an operator.
-    /// Grants and open requests of its owner are over at once.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn remove_factor(
-        &self,
-        person: &PersonName,
-        id: &AuthenticatorId,
-        by: impl Into<Actor>,
-        own: Option<(Presented, Source)>,
-    ) -> Result<(), EnrolError> {
-        let (inner, person, id, by) = (Arc::clone(&self.0), person.clone(), id.clone(), by.into());
-        finish(async move { inner.remove_factor(&person, &id, &by, own).await }).await
-    }
-
-    /// Lets an authenticator be asked again that had been tried too often. For operators.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn unlock_factor(
-        &self,
-        person: &PersonName,
-        id: &AuthenticatorId,
-        by: impl Into<Actor>,
-    ) -> Result<(), EnrolError> {
-        let (inner, person, id, by) = (Arc::clone(&self.0), person.clone(), id.clone(), by.into());
-        finish(async move { inner.unlock_factor(&person, &id, &by).await }).await
-    }
-
-    /// An operator asks for all authenticators of a person to be removed. Nothing happens until somebody else
-    /// confirms it by [`Desk::confirm_reset`], within a day.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn ask_reset(&self, person: &PersonName, by: impl Into<Actor>) -> Result<(), EnrolError> {
-        let (inner, person, by) = (Arc::clone(&self.0), person.clone(), by.into());
-        finish(async move { inner.ask_reset(&person, &by).await }).await
-    }
-
-    /// Somebody else confirms a reset, by a factor that counts for requests of others.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn confirm_reset(
-        &self,
-        target: &PersonName,
-        by: &PersonName,
-        presented: Presented,
-        source: Source,
-    ) -> Result<(), EnrolError> {
-        let (inner, target, by) = (Arc::clone(&self.0), target.clone(), by.clone());
-        finish(async move { inner.confirm_reset(&target, &by, &presented, source).await }).await
-    }
 }
 
 /// How much is to be proven for something other than a request.
 const fn needs_of(purpose: &Purpose) -> Needs {
     match purpose {
         Purpose::Enrol | Purpose::Manage => Needs { required: Strength::Weak, for_others: false },
-        Purpose::Reset(_) => Needs { required: Strength::Standard, for_others: true },
+        Purpose::Reset(_) | Purpose::Review(_) | Purpose::Policy(_) => {
+            Needs { required: Strength::Standard, for_others: true }
+        }
     }
 }
 

@@ -69,8 +69,9 @@ pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, 
 pub use delegations::Loan;
 pub use desk::{
     Answer, AuthenticatorInfo, Block, Caps, Challenged, Comment, Conditions, Deferred, Desk, DeskError, End,
-    EndSession, Enrol, EnrolError, GrantInfo, History, Left, MethodInfo, Need, Part, Presented, Progress,
-    RequestInfo, Shown, ShownParameter, VerifyError, Waiting, WaitingChallenge,
+    EndSession, Enrol, EnrolError, GlassError, GlassInfo, GlassWish, GrantInfo, History, Left, MethodInfo,
+    Need, OverBudget, Part, PolicyInfo, Presented, Progress, RequestInfo, Shown, ShownParameter, VerifyError,
+    Waiting, WaitingChallenge,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};
@@ -80,7 +81,10 @@ pub use index::{Finder, Search};
 pub use keeper::Upkeep;
 pub use keys::Rotated;
 pub use log::{Log, LogOptions, MAX_CHANGES, Opened};
-pub use people::{NewPerson, People, Person, PersonError, RECOMMENDED_PASSWORD};
+pub use people::{
+    Account, MAX_MINTED, MAX_MINTED_LIFE, MAX_SUPPLIED, Minted, MintedInfo, NewPerson, People, Person,
+    PersonError, RECOMMENDED_PASSWORD, Said, Secret, Source, Supplied,
+};
 pub use profiles::{ProfileOf, Profiles};
 pub use records::Stored;
 pub use release::PendingRelease;
@@ -89,4 +93,4 @@ pub use retention::Pruning;
 pub use scram::ScramSecret;
 pub use subjects::{ShredError, Shredding, Subject, Subjects};
 pub use tiles::TilesHead;
-pub use vault::{Vault, VaultError};
+pub use vault::{KeyedHash, Vault, VaultError};

@@ -1,13 +1,21 @@
 //! People who may connect, with what checks their passwords.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+mod elsewhere;
+mod known;
+mod minted;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 use stepgate_record::Event;
 use stepgate_types::{Actor, Clock, GroupName, PersonName, Timestamp};
 use tokio::sync::{Mutex, MutexGuard};
+
+pub use elsewhere::{Account, MAX_SUPPLIED, Said, Source, Supplied};
+use known::Known;
+pub use minted::{MAX_MINTED, MAX_MINTED_LIFE, Minted, MintedInfo, Secret};
 
 use crate::delegations::Loan;
 use crate::factors::about;
@@ -16,7 +24,7 @@ use crate::wait::block_on;
 use crate::{Change, Entry, Factors, Log, LogError, ScramSecret, Side, Vault, VaultError};
 
 /// How many people a gate keeps: all of them are in memory, at less than 1 KiB each.
-const MAX_PEOPLE: usize = 100_000;
+pub(crate) const MAX_PEOPLE: usize = 100_000;
 
 /// A password should have at least as many characters (NIST SP 800-63B-4 section 3.1.1.2, for passwords that
 /// a second factor stands beside). Not enforced: passwords of service accounts are moved here as they are.
@@ -34,7 +42,7 @@ const MAX_CERTIFICATE: usize = 254;
 pub struct Person {
     /// Name.
     pub name: PersonName,
-    /// Groups.
+    /// Groups: their own, and those that count at this moment of what others say of them.
     pub groups: Vec<GroupName>,
     /// A service: never asked to verify itself.
     pub service: bool,
@@ -85,6 +93,9 @@ pub enum PersonError {
         "a certificate's name is 1 to {MAX_CERTIFICATE} bytes without control characters; at most {MAX_CERTIFICATES} a person"
     )]
     Certificate,
+    /// An account elsewhere cannot be theirs.
+    #[error("{0}")]
+    Account(&'static str),
     /// A right cannot be lent.
     #[error("{0}")]
     Loan(&'static str),
@@ -110,7 +121,9 @@ struct Inner {
     vault: Vault,
     clock: Arc<dyn Clock>,
     factors: Factors,
-    people: RwLock<BTreeMap<PersonName, Arc<Person>>>,
+    known: RwLock<Known>,
+    /// When the first of the groups that count by what others say ends to, in microseconds since the Unix epoch.
+    ends: AtomicI64,
     /// Who of them has lent a right.
     lending: RwLock<BTreeSet<PersonName>>,
     /// How often any of them was changed.
@@ -142,27 +155,37 @@ impl People {
     /// # Errors
     /// An entry cannot be read.
     pub fn open(log: &Log, vault: &Vault) -> Result<Self, PersonError> {
-        let mut people = BTreeMap::new();
-        let mut old = Vec::new();
+        let mut known = Known::default();
+        let now = log.clock().now();
+        let (mut old, mut beside) = (Vec::new(), Vec::new());
         for entry in log.load(Side::People)? {
-            let (person, moves) = unseal(log, vault, entry)?;
-            people.insert(person.name.clone(), Arc::new(person));
-            old.extend(moves);
+            match unseal(log, vault, entry)? {
+                Found::Person(found) => {
+                    let (person, moves) = *found;
+                    known.set(Arc::new(person), now);
+                    old.extend(moves);
+                }
+                Found::Beside(name, what, json) => beside.push((name, what, json)),
+            }
+        }
+        for (name, what, json) in beside {
+            take_beside(&mut known, &name, &what, &json, now).ok_or(VaultError::DoesNotOpen)?;
         }
         log.subjects().move_in(log, vault, Side::People, old)?;
         let changing = Arc::new(Mutex::new(()));
         let factors = Factors::open(log, vault, Arc::clone(&changing))?;
         let (log, vault, clock) = (log.clone(), vault.clone(), Arc::clone(log.clock()));
-        let lending = people.values().filter(|person| !person.loans.is_empty());
-        let lending = RwLock::new(lending.map(|person| person.name.clone()).collect());
-        let people = RwLock::new(people);
+        let lending = known.all.values().filter(|entry| !entry.own.loans.is_empty());
+        let lending = RwLock::new(lending.map(|entry| entry.own.name.clone()).collect());
+        let (ends, known) = (known.first_end().into(), RwLock::new(known));
         Ok(Self {
             inner: Arc::new(Inner {
                 log,
                 vault,
                 clock,
                 factors,
-                people,
+                known,
+                ends,
                 lending,
                 version: AtomicU64::new(0),
                 changing,
@@ -176,23 +199,29 @@ impl People {
         self.inner.factors.clone()
     }
 
-    /// Another number whenever anybody was changed, added or removed: after they were, so that who asks first for this
-    /// and then for somebody has them at least as it stands for.
+    /// Another number whenever anybody was changed, added or removed, and once a group that counted by what others say
+    /// does not any more: after that, so that who asks first for this and then for somebody has them at least as it stands
+    /// for.
     #[must_use]
     pub fn version(&self) -> u64 {
+        let ends = self.inner.ends.load(Ordering::SeqCst);
+        // Without any such group, which is how most gates are, this costs no look at the clock.
+        if ends != i64::MAX && ends <= self.now().micros() {
+            self.change(Known::renew);
+        }
         self.inner.version.load(Ordering::SeqCst)
     }
 
     /// Looks somebody up.
     #[must_use]
     pub fn get(&self, name: &PersonName) -> Option<Arc<Person>> {
-        self.inner.people.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+        self.read(|known| known.all.get(name).map(|entry| entry.seen(|| self.now())))
     }
 
     /// Everybody, by name.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<Person>> {
-        self.inner.people.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+        self.read(|known| known.all.values().map(|entry| entry.seen(|| self.now())).collect())
     }
 
     /// What a name that nobody has is challenged with: the same each time, so that unknown names cannot
@@ -230,7 +259,7 @@ impl People {
         if self.get(&name).is_some() {
             return Err(PersonError::Exists(name));
         }
-        if self.inner.people.read().unwrap_or_else(PoisonError::into_inner).len() >= MAX_PEOPLE {
+        if self.read(|known| known.all.len()) >= MAX_PEOPLE {
             return Err(PersonError::Limit(format!("a gate keeps at most {MAX_PEOPLE} people")));
         }
         let scram = self.secret(password)?;
@@ -252,6 +281,9 @@ impl People {
         changes.push(Change::Delete { side: Side::People, key: self.inner.log.subjects().key_of(name, "") });
         let mut events = vec![event("user.removed", name, &by, Vec::new())];
         events.extend(removed.iter().map(|id| about("factor.removed", name, &by, id)));
+        let (more_events, more_changes) = self.removal_beside(name, &by);
+        events.extend(more_events);
+        changes.extend(more_changes);
         let lenders = self.without_loans_to(name);
         let mut places = Vec::new();
         for lender in &lenders {
@@ -261,9 +293,8 @@ impl People {
         }
         self.inner.log.append(events, changes).await?;
         lenders.into_iter().for_each(|lender| self.remember(lender));
-        self.inner.people.write().unwrap_or_else(PoisonError::into_inner).remove(name);
         self.lending().write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        self.inner.version.fetch_add(1, Ordering::SeqCst);
+        self.change(|known, _| known.remove(name));
         self.inner.factors.forget(name);
         Ok(())
     }
@@ -281,7 +312,17 @@ impl People {
         let _changing = self.inner.changing.lock().await;
         let mut person = Person::clone(&*self.known(name)?);
         person.scram = self.secret(password)?;
-        self.put("user.password_set", person, by).await
+        let by = by.into();
+        // Whoever had the old one may have minted others by it.
+        let (revoked, mut changes) = self.revocations(name, "password-set", &by, |_| true);
+        let (change, _place) = self.stored(&person)?;
+        changes.push(change);
+        let mut events = vec![event("user.password_set", name, &by, person.groups.clone())];
+        events.extend(revoked);
+        self.inner.log.append(events, changes).await?;
+        self.change(|known, _| known.without_minted(name, |_| true));
+        self.remember(person);
+        Ok(())
     }
 
     /// Sets groups.
@@ -364,8 +405,25 @@ impl People {
         block_on(self.set_groups(name, groups, by))
     }
 
+    /// Somebody as they were made here, without what others say of them: to be changed and stored.
     pub(crate) fn known(&self, name: &PersonName) -> Result<Arc<Person>, PersonError> {
-        self.get(name).ok_or_else(|| PersonError::Unknown(name.clone()))
+        let own = self.read(|known| known.all.get(name).map(|entry| Arc::clone(&entry.own)));
+        own.ok_or_else(|| PersonError::Unknown(name.clone()))
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&Known) -> T) -> T {
+        look(&self.inner.known.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes what is in memory, as it is on disk by now.
+    fn change(&self, change: impl FnOnce(&mut Known, Timestamp)) {
+        let now = self.now();
+        {
+            let mut known = self.inner.known.write().unwrap_or_else(PoisonError::into_inner);
+            change(&mut known, now);
+            self.inner.ends.store(known.first_end(), Ordering::SeqCst);
+        }
+        self.inner.version.fetch_add(1, Ordering::SeqCst);
     }
 
     fn secret(&self, password: &str) -> Result<ScramSecret, PersonError> {
@@ -404,18 +462,13 @@ impl People {
     /// It is on disk.
     fn remember(&self, person: Person) {
         let (name, lends) = (person.name.clone(), !person.loans.is_empty());
-        self.inner
-            .people
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name.clone(), Arc::new(person));
+        self.change(|known, now| known.set(Arc::new(person), now));
         let mut lending = self.lending().write().unwrap_or_else(PoisonError::into_inner);
         if lends {
             lending.insert(name)
         } else {
             lending.remove(&name)
         };
-        self.inner.version.fetch_add(1, Ordering::SeqCst);
     }
 
     pub(crate) fn lending(&self) -> &RwLock<BTreeSet<PersonName>> {
@@ -448,6 +501,34 @@ fn label(name: &PersonName) -> String {
     format!("people/{}", name.as_str())
 }
 
+/// Of what is kept of somebody besides themselves.
+fn label_of(name: &PersonName, what: &str) -> String {
+    format!("beside {what}/{}", name.as_str())
+}
+
+/// An entry that was found.
+enum Found {
+    /// A person, and what is to be moved if an older stepgate left it.
+    Person(Box<(Person, Option<Old>)>),
+    /// Something of a person, by what its key says besides.
+    Beside(PersonName, String, zeroize::Zeroizing<Vec<u8>>),
+}
+
+/// What is kept of somebody besides themselves; `None`: it cannot be read.
+fn take_beside(known: &mut Known, name: &PersonName, what: &str, json: &[u8], now: Timestamp) -> Option<()> {
+    known.all.get(name)?;
+    if what == elsewhere::ACCOUNTS {
+        known.set_accounts(name, serde_json::from_slice(json).ok()?, now);
+    } else if let Some(source) = what.strip_prefix(elsewhere::GROUPS) {
+        let source = Source::ALL.into_iter().find(|known| known.as_str() == source)?;
+        known.set_supplied(name, source, Some(serde_json::from_slice(json).ok()?), now);
+    } else {
+        what.strip_prefix(minted::PASSWORD)?;
+        known.all.get_mut(name)?.minted.push(serde_json::from_slice(json).ok()?);
+    }
+    Some(())
+}
+
 fn seal(vault: &Vault, person: &Person) -> Result<Vec<u8>, PersonError> {
     let stored = Stored {
         groups: person.groups.clone(),
@@ -465,12 +546,15 @@ fn seal(vault: &Vault, person: &Person) -> Result<Vec<u8>, PersonError> {
     Ok(vault.seal(&label(&person.name), &json)?)
 }
 
-/// A person, and what is to be moved if an older stepgate left it.
-fn unseal(log: &Log, vault: &Vault, entry: Entry) -> Result<(Person, Option<Old>), PersonError> {
+fn unseal(log: &Log, vault: &Vault, entry: Entry) -> Result<Found, PersonError> {
     let (key, sealed) = &entry;
     let (name, json, is_old) = match log.subjects().kept(key, vault) {
         Some(kept) => {
             let kept = kept?;
+            if !kept.what.is_empty() {
+                let json = kept.vault.unseal(&label_of(&kept.person, &kept.what), sealed)?;
+                return Ok(Found::Beside(kept.person, kept.what, json));
+            }
             let json = kept.vault.unseal(&label(&kept.person), sealed)?;
             (kept.person, json, false)
         }
@@ -503,5 +587,5 @@ fn unseal(log: &Log, vault: &Vault, entry: Entry) -> Result<(Person, Option<Old>
         },
         added: Timestamp::from_micros(stored.added_us),
     };
-    Ok((person, old))
+    Ok(Found::Person(Box::new((person, old))))
 }

@@ -63,7 +63,7 @@ struct Shared {
     /// The number of the next record.
     next: AtomicU64,
     /// They have been as far as the log once: before that, nobody is known.
-    ready: AtomicBool,
+    ready: Arc<AtomicBool>,
     wanted: AtomicBool,
     stop: AtomicBool,
 }
@@ -91,7 +91,8 @@ impl Slot {
 /// One person's profile, whatever it becomes: for a session.
 #[derive(Clone)]
 pub struct ProfileOf {
-    shared: Arc<Shared>,
+    // Not all that is shared: whoever has one of these keeps no log open.
+    ready: Arc<AtomicBool>,
     slot: Arc<Slot>,
 }
 
@@ -99,7 +100,7 @@ impl ProfileOf {
     /// As it is now.
     #[must_use]
     pub fn now(&self) -> Arc<Profile> {
-        if self.shared.ready.load(Ordering::Acquire) { self.slot.get() } else { Arc::default() }
+        if self.ready.load(Ordering::Acquire) { self.slot.get() } else { Arc::default() }
     }
 }
 
@@ -117,7 +118,7 @@ impl Profiles {
             settings: RwLock::new(settings),
             people: RwLock::default(),
             next: AtomicU64::new(0),
-            ready: AtomicBool::new(false),
+            ready: Arc::default(),
             wanted: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
@@ -143,7 +144,7 @@ impl Profiles {
     pub fn of(&self, person: &PersonName) -> ProfileOf {
         let shared = &self.0.shared;
         let who = shared.log.subjects().who(SubjectKind::Person, person.as_str());
-        ProfileOf { shared: Arc::clone(shared), slot: shared.slot(&who) }
+        ProfileOf { ready: Arc::clone(&shared.ready), slot: shared.slot(&who) }
     }
 
     /// Where a session comes from, as profiles know it: `client` and fingerprints as its record says them.
@@ -236,14 +237,20 @@ fn run(shared: &Arc<Shared>) {
     taking.publish(shared);
     let mut watch = shared.log.watch();
     let (mut kept, mut since) = (taking.next(), Instant::now());
+    let mut complained = None;
     while !shared.stops() {
         let end = *watch.borrow_and_update();
         if shared.wanted.load(Ordering::Acquire) && taking.next() < end {
             if let Err(error) = catch_up(shared, &mut taking, end) {
-                tracing::warn!(%error, "profiles learn nothing for now");
+                let why = error.to_string();
+                if complained.as_ref() != Some(&why) {
+                    tracing::warn!(%why, "profiles learn nothing for now");
+                    complained = Some(why);
+                }
                 thread::park_timeout(TRY_AGAIN);
                 continue;
             }
+            complained = None;
             let is_due = taking.next() - kept >= KEEP_RECORDS || since.elapsed() >= KEEP_EVERY;
             if is_due {
                 kept::keep(shared, &taking);

@@ -32,7 +32,7 @@ impl ScramSecret {
         Self::derive(password, salt, Self::ITERATIONS)
     }
 
-    fn derive(password: &str, salt: &[u8], iterations: u32) -> Self {
+    pub(crate) fn derive(password: &str, salt: &[u8], iterations: u32) -> Self {
         let salted = salted_password(password, salt, iterations);
         let client_key = hmac_sha256(&salted[..], &[b"Client Key"]);
         Self {
@@ -41,6 +41,14 @@ impl ScramSecret {
             stored_key: Sha256::digest(&client_key[..]).into(),
             server_key: *hmac_sha256(&salted[..], &[b"Server Key"]),
         }
+    }
+
+    /// Of somebody who has no password: random keys, which no password gives.
+    pub(crate) fn of_nothing(salt: &[u8; 16], keys: &[u8; 64]) -> Self {
+        let (mut stored_key, mut server_key) = ([0; 32], [0; 32]);
+        stored_key.iter_mut().zip(keys.iter().take(32)).for_each(|(to, from)| *to = *from);
+        server_key.iter_mut().zip(keys.iter().skip(32)).for_each(|(to, from)| *to = *from);
+        Self { salt: salt.to_vec(), iterations: Self::ITERATIONS, stored_key, server_key }
     }
 
     /// Whether `password` is the one, in constant time.

@@ -136,6 +136,8 @@ pub(crate) fn time_of(record: &[u8]) -> Option<i64> {
 #[derive(Debug, Default)]
 pub(crate) struct Live {
     requests: BTreeMap<String, u64>,
+    /// Broken glasses that nobody has reviewed yet, however long ago.
+    glasses: BTreeMap<String, u64>,
     rights: BTreeMap<String, Right>,
     running: BTreeMap<String, BTreeMap<u64, u64>>,
     /// The last TOTP step of a person, as records name them, where it has changed.
@@ -159,7 +161,11 @@ impl Live {
             "statement.decided" | "statement.completed" | "statement.outcome_unknown" | "session.closed" => {
                 self.take_common(seq, &common)
             }
-            _ if !matches!(family, "statement" | "session" | "stepup" | "grant" | "pass" | "admin") => {
+            _ if !matches!(
+                family,
+                "statement" | "session" | "stepup" | "grant" | "pass" | "admin" | "break_glass"
+            ) =>
+            {
                 Some(())
             }
             _ => match serde_json::from_slice::<Fields>(record) {
@@ -212,6 +218,12 @@ impl Live {
                 let last = self.steps.entry(person).or_insert(step);
                 *last = step.max(*last);
             }
+            "break_glass.opened" => {
+                self.glasses.entry(fields.grant?).or_insert(seq);
+            }
+            "break_glass.reviewed" => {
+                self.glasses.remove(&fields.grant?);
+            }
             "grant.issued" => self.issue(seq, fields.grant?, fields.person?, fields.expires_us?),
             "pass.issued" => {
                 let until_us = fields.expires_us?.saturating_add(SURELY_LAPSED);
@@ -245,7 +257,8 @@ impl Live {
         let requests = self.requests.values().copied();
         let rights = self.rights.values().map(|right| right.since);
         let running = self.running.values().flat_map(|statements| statements.values().copied());
-        let first = requests.chain(rights).chain(running).min().unwrap_or(end);
+        let glasses = self.glasses.values().copied();
+        let first = requests.chain(glasses).chain(rights).chain(running).min().unwrap_or(end);
         (!self.lost).then_some(first.min(end))
     }
 
@@ -294,6 +307,20 @@ mod tests {
             assert_eq!(live.take(5, &record(kind, rest)), Some(5));
             assert_eq!(live.floor(9), Some(9), "{kind}");
         }
+    }
+
+    #[test]
+    fn a_broken_glass_is_read_again_until_it_was_reviewed_however_long_that_takes() {
+        let mut live = Live::default();
+        let opened = r#","grant":"g","person":{"c":[1]},"expires_us":6"#;
+        assert_eq!(live.take(3, &record("break_glass.opened", opened)), Some(5));
+        assert_eq!(
+            live.take(4, br#"{"ts_us":9000000000000,"type":"break_glass.ended","grant":"g"}"#),
+            Some(9_000_000_000_000)
+        );
+        assert_eq!(live.floor(9), Some(3));
+        assert_eq!(live.take(5, &record("break_glass.reviewed", r#","grant":"g""#)), Some(5));
+        assert_eq!(live.floor(9), Some(9));
     }
 
     #[test]

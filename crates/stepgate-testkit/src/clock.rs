@@ -10,18 +10,25 @@ use stepgate_types::{Clock, Timestamp};
 pub struct FakeClock {
     start: Timestamp,
     elapsed_us: AtomicU64,
+    /// By how much somebody has set the wall clock back.
+    back_us: AtomicU64,
 }
 
 impl FakeClock {
     /// Stands at `start`; its monotonic time starts at zero.
     #[must_use]
     pub const fn at(start: Timestamp) -> Self {
-        Self { start, elapsed_us: AtomicU64::new(0) }
+        Self { start, elapsed_us: AtomicU64::new(0), back_us: AtomicU64::new(0) }
     }
 
     /// Moves wall-clock and monotonic time on by `by`.
     pub fn advance(&self, by: Duration) {
         self.elapsed_us.fetch_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock back by `by`; monotonic time goes on.
+    pub fn set_back(&self, by: Duration) {
+        self.back_us.fetch_add(u64::try_from(by.as_micros()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 }
 
@@ -34,7 +41,8 @@ impl Default for FakeClock {
 
 impl Clock for FakeClock {
     fn now(&self) -> Timestamp {
-        self.start.plus(self.monotonic())
+        let back = i64::try_from(self.back_us.load(Ordering::SeqCst)).unwrap_or(i64::MAX);
+        Timestamp::from_micros(self.start.plus(self.monotonic()).micros().saturating_sub(back))
     }
 
     fn monotonic(&self) -> Duration {

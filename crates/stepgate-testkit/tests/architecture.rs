@@ -39,8 +39,9 @@ const ALLOWED: [(&str, &str, &str); 13] = [
     (
         "",
         "types record wire sql policy approval passkey session store proxy console testkit",
-        "clap comfy-table data-encoding ed25519-dalek fast_qr getrandom hmac jiff lettre rcgen rpassword rustix rustls \
-         rustls-native-certs serde serde-saphyr serde_json sha2 tempfile tokio tracing tracing-subscriber ureq zeroize",
+        "clap comfy-table data-encoding ed25519-dalek fast_qr getrandom hmac jiff ldap3 lettre maxminddb rcgen rpassword \
+         rustix rustls rustls-native-certs serde serde-saphyr serde_json sha2 tempfile tokio tracing tracing-subscriber \
+         ureq zeroize",
     ),
 ];
 

@@ -24,7 +24,7 @@ pub use clock::{Clock, Entropy, Timestamp};
 pub use id::{GrantId, ParseIdError, RequestId, SessionId, StatementId};
 pub use in_force::InForce;
 pub use label::{Class, Label};
-pub use limit::{Limit, bytes_in_words, rows_in_words, thousands};
+pub use limit::{Amount, Limit, Per, bytes_in_words, rows_in_words, subjects_in_words, thousands};
 pub use name::{ColumnName, RelationName, quote_ident};
 pub use person::{GroupName, InvalidName, PersonName};
 pub use sqlstate::SqlState;

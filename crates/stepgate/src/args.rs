@@ -1,9 +1,13 @@
 //! The command line, as clap reads it.
 
+mod approve;
 mod audit;
+mod cases;
 mod device;
+mod glass;
 mod map;
 mod policy;
+mod replay;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,14 +16,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use stepgate_approval::Method;
 use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
 
+pub(crate) use approve::ApprovePolicyArgs;
 pub(crate) use audit::{
     AuditCommand, ExportFormat, FilterArgs, ReportArgs, ReportCommand, ReportFormat, SinkCommand,
 };
 
 pub(crate) use device::{DeviceCommand, EnrollDevice};
+pub(crate) use glass::{GlassArgs, GlassCommand};
 pub(crate) use map::{DiffArgs, LintArgs, MapCommand, ScanArgs, ScanFormat, TargetArgs};
 
-pub(crate) use policy::PolicyCommand;
+pub(crate) use cases::{Form, SimulateArgs, StageArgs, TestArgs};
+pub(crate) use policy::{ExplainArgs, ExplainFormat, PolicyCommand, SchemaOf};
+pub(crate) use replay::{ReplayArgs, ReplayFormat, TuneArgs};
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has
 /// verified them; everything is recorded.
@@ -74,7 +82,9 @@ pub(crate) enum Command {
     )]
     User(UserCommand),
     /// Log in to the gate's API, for verify, request and grant
-    #[command(after_help = "Example:\n  stepgate login dana --url https://gate.example --ca ca.pem")]
+    #[command(
+        after_help = "Examples:\n  stepgate login dana --url https://gate.example --ca ca.pem\n  stepgate login --oidc --psql    (at the identity provider, then: psql service=stepgate-shop)\n  stepgate login --logout"
+    )]
     Login(LoginArgs),
     /// Enrol a factor
     #[command(
@@ -99,6 +109,11 @@ pub(crate) enum Command {
     /// Grants: remembered approvals
     #[command(subcommand, after_help = "Example:\n  stepgate grant ls -o json")]
     Grant(GrantCommand),
+    /// Let yourself through in an emergency, by a passkey; somebody else reviews it
+    #[command(
+        after_help = "Examples:\n  stepgate break-glass --as dana --reason \"the shop is down\" --for 20m\n  stepgate break-glass ls\n  stepgate break-glass review 0123456789abcdef --comment \"in order\" --as omar\n\nOnly where the configuration says who may, and with a passkey that was enrolled beforehand. Everybody who is notified\nhears of it, every statement is recorded, and until somebody else has reviewed it there is no other."
+    )]
+    BreakGlass(GlassArgs),
     /// Sessions of the running gate (operator)
     #[command(subcommand, after_help = "Example:\n  stepgate session ls")]
     Session(SessionCommand),
@@ -214,6 +229,31 @@ pub(crate) enum UserCommand {
         /// Read the password from this file's first line (`-`: standard input) instead of asking.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+        /// Their account at the identity provider (its `sub`): they have no password here.
+        #[arg(long, value_name = "SUB", conflicts_with_all = ["service", "password_file"])]
+        oidc: Option<String>,
+        /// Their name in the directory: they have no password here, until one is set.
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["service", "password_file", "oidc"])]
+        ldap: Option<String>,
+    },
+    /// Link somebody's account at the identity provider, or in the directory, to them
+    #[command(
+        after_help = "Examples:\n  stepgate user link dana --oidc 00u1a2b3c4\n  stepgate user link dana --ldap dscully"
+    )]
+    Link {
+        /// Whose.
+        name: PersonName,
+        #[command(flatten)]
+        account: AccountArgs,
+    },
+    /// Take an account away from somebody, with the groups and passwords that they have by it
+    #[command(after_help = "Example:\n  stepgate user unlink dana oidc")]
+    Unlink {
+        /// Whose.
+        name: PersonName,
+        /// Where.
+        #[arg(value_enum)]
+        source: AccountSource,
     },
     /// List people
     #[command(after_help = "Example:\n  stepgate user ls -o csv")]
@@ -339,10 +379,47 @@ pub(crate) enum FactorCommand {
     },
 }
 
+/// One account.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct AccountArgs {
+    /// At the identity provider: its `sub`, never a name that people choose.
+    #[arg(long, value_name = "SUB")]
+    pub(crate) oidc: Option<String>,
+    /// In the directory: what `{name}` stands for in the filter of people.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) ldap: Option<String>,
+}
+
+/// Where somebody has an account.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(crate) enum AccountSource {
+    /// At the identity provider.
+    Oidc,
+    /// In the directory.
+    Ldap,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// Who you are.
-    pub(crate) name: PersonName,
+    /// Who you are; with --oidc, the identity provider says it.
+    #[arg(required_unless_present_any = ["oidc", "logout"])]
+    pub(crate) name: Option<PersonName>,
+    /// Log in at the identity provider, in a browser on this machine, instead of by a password.
+    #[arg(long)]
+    pub(crate) oidc: bool,
+    /// Have a password for databases minted, good for hours, and put it where psql finds it.
+    #[arg(long, conflicts_with = "logout")]
+    pub(crate) psql: bool,
+    /// With --psql, the host of the databases' address, where it is not that of the API.
+    #[arg(long, value_name = "HOST", requires = "psql")]
+    pub(crate) host: Option<String>,
+    /// With --psql, a database besides those that the gate names (of which it knows only a pattern).
+    #[arg(long, value_name = "NAME", requires = "psql")]
+    pub(crate) database: Vec<String>,
+    /// Log out: ends the login and the password that it minted, and takes that away from where psql finds it.
+    #[arg(long, conflicts_with = "oidc")]
+    pub(crate) logout: bool,
     /// Address of the gate's API, such as https://gate.example; from the configuration where there is one.
     #[arg(long)]
     pub(crate) url: Option<String>,

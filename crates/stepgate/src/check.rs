@@ -9,7 +9,8 @@ use crate::args::CheckArgs;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::findings::Findings;
-use crate::{certificate, deliver, doctor, rules, secret, upstreams};
+use crate::geo::Geo;
+use crate::{certificate, deliver, doctor, ldap, rules, secret, upstreams};
 
 /// Checks. An unreadable configuration is an error by itself.
 pub(crate) fn run(config: &Path, args: &CheckArgs) -> Result<(), Failure> {
@@ -18,6 +19,9 @@ pub(crate) fn run(config: &Path, args: &CheckArgs) -> Result<(), Failure> {
     let upstreams = files(&config, &mut findings);
     if args.connect {
         doctor::databases(&config, &upstreams, &mut findings);
+        if let Some(directory) = &config.ldap {
+            findings.result("directory", ldap::check(directory).map(|()| directory.url.clone()));
+        }
     }
     findings.conclude(args.output)
 }
@@ -35,6 +39,9 @@ pub(crate) fn files(config: &Config, findings: &mut Findings) -> Vec<UpstreamCon
         }),
     );
     unknown_databases(config, findings);
+    if let Some(path) = &config.places {
+        findings.result("places", Geo::load(config.places.as_ref()).map(|_| path.display().to_string()));
+    }
     master_key(config, findings);
     tls(config, findings);
     if !config.audit.sinks.is_empty() || !config.audit.checkpoints.is_empty() {

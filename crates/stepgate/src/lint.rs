@@ -10,6 +10,9 @@ use crate::{output, rules};
 pub(crate) fn policy(config: &Path) -> Result<(), Failure> {
     let config = Config::load(config)?;
     let rules = rules::load(&config)?;
+    for warning in rules.warnings() {
+        output::print_line(&format!("warning: {warning}"))?;
+    }
     output::print_line(&format!(
         "ok: {} rules, {} labelled columns, sha256 {}",
         rules.rule_names().count(),

@@ -14,8 +14,10 @@ mod enroll;
 mod exposure;
 mod failure;
 mod findings;
+mod geo;
 mod harmless;
 mod init;
+mod ldap;
 mod lint;
 mod map;
 mod oidc;
@@ -37,7 +39,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command, Format, GrantCommand, RequestCommand, SessionCommand};
+use crate::args::{
+    Cli, Command, Format, GlassArgs, GlassCommand, GrantCommand, RequestCommand, SessionCommand,
+};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator};
@@ -74,6 +78,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         Command::Verify(args) => people::verify(args),
         Command::Request(command) => request(config, command),
         Command::Grant(command) => grant(config, command),
+        Command::BreakGlass(args) => break_glass(config, args),
         Command::Session(command) => session(config, command),
         Command::Map(command) => map::run(config, command),
         Command::Policy(command) => policy::run(config, command),
@@ -112,6 +117,18 @@ fn grant(config: &Path, command: &GrantCommand) -> Result<(), Failure> {
             tell(config, Operator::GrantRevoke { grant: *grant })
         }
         GrantCommand::Revoke { grant, who, .. } => people::grant_revoke(*grant, who),
+    }
+}
+
+fn break_glass(config: &Path, args: &GlassArgs) -> Result<(), Failure> {
+    match &args.command {
+        None => people::glass_ask(args),
+        Some(GlassCommand::Ls { operator: true, output, .. }) => {
+            list(config, Operator::GlassList {}, people::GLASS_COLUMNS, *output)
+        }
+        Some(GlassCommand::Ls { who, output, .. }) => people::glass_ls(who, *output),
+        Some(GlassCommand::End { id, who }) => people::glass_end(*id, who),
+        Some(GlassCommand::Review { id, comment, who }) => people::glass_review(*id, comment, who),
     }
 }
 

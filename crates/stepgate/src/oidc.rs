@@ -33,7 +33,8 @@ pub(crate) fn provider(
     entropy: &Arc<dyn Entropy>,
 ) -> Result<Option<Arc<Oidc>>, Failure> {
     let Some(provider) = &config.oidc else { return Ok(None) };
-    let Provider { issuer, client_id, secret_file, ca, acr, person, groups } = provider;
+    let Provider { issuer, client_id, secret_file, ca, acr, person, groups, scopes, create, label } =
+        provider;
     let settings = Settings {
         issuer: issuer.clone(),
         client_id: client_id.clone(),
@@ -41,7 +42,10 @@ pub(crate) fn provider(
         redirect: format!("{}{CALLBACK}", config.console.url),
         accepted: acr.clone(),
         person_claim: person.clone(),
-        groups_claim: groups.clone(),
+        groups: groups.clone(),
+        scopes: scopes.clone(),
+        create: *create,
+        label: label.clone(),
     };
     let calls = Box::new(Calls(deliver::agent(ca.as_deref())?));
     Ok(Some(Arc::new(Oidc::new(settings, calls, Arc::clone(clock), Arc::clone(entropy)))))

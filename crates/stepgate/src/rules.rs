@@ -24,6 +24,21 @@ impl Texts {
         Ok(Self { map: read(&config.map, "the PII map")?, rules: read(&config.rules, "the policy")? })
     }
 
+    /// Reads both from elsewhere.
+    pub(crate) fn of(map: &Path, rules: &Path) -> Result<Self, Failure> {
+        Ok(Self { map: read(map, "the PII map")?, rules: read(rules, "the policy")? })
+    }
+
+    /// The map's.
+    pub(crate) fn map(&self) -> &str {
+        &self.map
+    }
+
+    /// The policy's.
+    pub(crate) fn rules(&self) -> &str {
+        &self.rules
+    }
+
     /// SHA-256 (hex) over the SHA-256 of the map's text and that of the policy's, as records name them.
     pub(crate) fn sha256(&self) -> String {
         let parts = [&self.map, &self.rules].map(|text| Sha256::digest(text.as_bytes()));
@@ -39,7 +54,34 @@ impl Texts {
 
 /// Both, read and compiled.
 pub(crate) fn load(config: &Config) -> Result<Ruleset, Failure> {
-    Texts::read(config)?.compile(config).map_err(|errors| invalid(&errors))
+    compiled(&Texts::read(config)?, config)
+}
+
+/// Those texts, compiled.
+pub(crate) fn compiled(texts: &Texts, config: &Config) -> Result<Ruleset, Failure> {
+    let rules = texts.compile(config).map_err(|errors| invalid(&errors))?;
+    has_places(&rules, config)?;
+    Ok(rules)
+}
+
+/// Signals that ask where addresses are would be silent for ever where nothing tells.
+pub(crate) fn has_places(rules: &Ruleset, config: &Config) -> Result<(), Failure> {
+    if config.places.is_some() || !rules.risk().is_some_and(stepgate_policy::RiskSettings::needs_places) {
+        return Ok(());
+    }
+    let hint =
+        "places: GeoLite2-City.mmdb, a file in MaxMind's format of your own; or take these signals out";
+    let failure = Failure::usage(
+        "the policy weighs geo_change, impossible_travel or far_sessions, and the configuration names no `places`",
+    );
+    Err(Failure { hint: Some(hint.to_owned()), ..failure })
+}
+
+/// Both, from these files, whatever is configured.
+pub(crate) fn load_files(map: &Path, rules: &Path) -> Result<Ruleset, Failure> {
+    let (map_text, rules_text) = (read(map, "the PII map")?, read(rules, "the policy")?);
+    let name = |path: &Path| path.display().to_string();
+    Ruleset::load((&name(map), &map_text), (&name(rules), &rules_text)).map_err(|errors| invalid(&errors))
 }
 
 /// A map alone.
@@ -48,11 +90,12 @@ pub(crate) fn load_map(path: &Path) -> Result<Map, Failure> {
     Map::load(&path.display().to_string(), &text).map_err(|errors| invalid(&errors))
 }
 
-fn invalid(errors: &Errors) -> Failure {
+pub(crate) fn invalid(errors: &Errors) -> Failure {
     Failure::usage(format!("map and policy are not valid\n{}", errors.to_string().trim_end()))
 }
 
-fn read(path: &Path, what: &str) -> Result<String, Failure> {
+/// The text of a file that rules, or what tries them, are written in.
+pub(crate) fn read(path: &Path, what: &str) -> Result<String, Failure> {
     let trouble = |error: &std::io::Error| Failure::file(&format!("read {what}"), path, error);
     let meta = std::fs::metadata(path).map_err(|error| trouble(&error))?;
     // Of a pipe there may never come anything, nor an end.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stepgate_store::{Desk, Factors, Finder, Log, LogOptions, OpenError, Opened, People, Vault};
+use stepgate_store::{Desk, Factors, Finder, Log, LogOptions, OpenError, Opened, People, Profiles, Vault};
 use stepgate_types::{Clock, Entropy};
 use zeroize::Zeroizing;
 
@@ -104,6 +104,11 @@ impl Store {
             entropy: Arc::clone(&self.entropy),
             opened: self.opened.clone(),
         }
+    }
+
+    /// What is usual for whom, as the log tells it.
+    pub(crate) fn profiles(&self) -> Result<Profiles, Failure> {
+        Profiles::open(&self.log).map_err(|error| Failure::usage(format!("profiles cannot be read: {error}")))
     }
 
     /// Ends the log in an orderly way.

@@ -1,11 +1,11 @@
-//! `stepgate user add|ls|rm|passwd|groups|cert|enroll-code|factor`.
+//! `stepgate user add|ls|rm|passwd|groups|cert|link|unlink|enroll-code|factor`.
 
 use std::path::Path;
 
-use stepgate_store::RECOMMENDED_PASSWORD;
+use stepgate_store::{Account, RECOMMENDED_PASSWORD, Source as Place};
 use stepgate_types::{Clock, PersonName};
 
-use crate::args::{AsArgs, EnrollFormat, FactorCommand, UserCommand};
+use crate::args::{AccountSource, AsArgs, EnrollFormat, FactorCommand, UserCommand};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator};
@@ -15,7 +15,8 @@ use crate::secret::{self, Source};
 use crate::system::SystemClock;
 
 /// What a table of people shows.
-const COLUMNS: &[&str] = &["name", "groups", "service", "certificates", "factors", "lends", "added"];
+const COLUMNS: &[&str] =
+    &["name", "groups", "service", "certificates", "accounts", "factors", "lends", "added"];
 
 /// What a table of authenticators shows.
 const FACTORS: &[&str] = &["id", "name", "strength", "enrolled", "counts_from", "suspended"];
@@ -31,7 +32,22 @@ pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
             let rows = Link::open(&config)?.rows(Operator::UserList {})?;
             return Listing::of(COLUMNS, rows).print(args.output);
         }
-        UserCommand::Add { name, groups, service, password_file } => Operator::UserAdd {
+        UserCommand::Add { name, groups, oidc, ldap, .. } if oidc.is_some() || ldap.is_some() => {
+            let account = account(&config, oidc.as_deref(), ldap.as_deref())?;
+            Operator::UserAddLinked { name: name.clone(), groups: groups.clone(), account }
+        }
+        UserCommand::Link { name, account: given } => {
+            let account = account(&config, given.oidc.as_deref(), given.ldap.as_deref())?;
+            Operator::UserLink { name: name.clone(), account }
+        }
+        UserCommand::Unlink { name, source } => {
+            let source = match source {
+                AccountSource::Oidc => Place::Oidc,
+                AccountSource::Ldap => Place::Ldap,
+            };
+            Operator::UserUnlink { name: name.clone(), source }
+        }
+        UserCommand::Add { name, groups, service, password_file, .. } => Operator::UserAdd {
             name: name.clone(),
             groups: groups.clone(),
             service: *service,
@@ -76,6 +92,22 @@ pub(crate) fn run(config: &Path, command: &UserCommand) -> Result<(), Failure> {
     };
     let said = Link::open(&config)?.tell(command)?;
     said.map_or(Ok(()), |said| output::print_line(&said))
+}
+
+/// An account, at the places that the configuration names.
+fn account(config: &Config, oidc: Option<&str>, ldap: Option<&str>) -> Result<Account, Failure> {
+    let none = |what: &str| Failure::usage(format!("the configuration has no `{what}:`"));
+    match (oidc, ldap) {
+        (Some(subject), _) => {
+            let provider = config.oidc.as_ref().ok_or_else(|| none("oidc"))?;
+            Ok(Account { source: Place::Oidc, issuer: provider.issuer.clone(), subject: subject.to_owned() })
+        }
+        (None, Some(subject)) => {
+            config.ldap.as_ref().ok_or_else(|| none("ldap"))?;
+            Ok(Account { source: Place::Ldap, issuer: String::new(), subject: subject.to_owned() })
+        }
+        (None, None) => Err(Failure::usage("which account?")),
+    }
 }
 
 fn factor(command: &FactorCommand) -> Operator {

@@ -19,6 +19,31 @@ pub enum Errand {
         /// Whether it is their own.
         own: bool,
     },
-    /// The account there is linked to the person here.
+    /// The account there is linked to the person here, as what verifies them.
     Link,
+    /// Whose account it is logs in, in the browser that has begun this.
+    Login {
+        /// Where they go on to.
+        request: Option<RequestId>,
+    },
+    /// Whose account it is logs in in a program on the machine of that browser.
+    Program(Program),
+}
+
+/// A program that waits at its own machine's loopback interface (RFC 8252 section 7.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// At which port.
+    pub port: u16,
+    /// SHA-256 of what it will have to know (RFC 7636).
+    pub challenge: [u8; 32],
+    /// By which it knows its own call back.
+    pub state: String,
+}
+
+impl Errand {
+    /// Whether it is to find out who somebody is, rather than to have somebody who is known prove it anew.
+    pub(crate) const fn is_login(&self) -> bool {
+        matches!(self, Self::Login { .. } | Self::Program(_))
+    }
 }

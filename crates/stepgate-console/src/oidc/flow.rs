@@ -5,11 +5,11 @@ use std::time::Duration;
 use openidconnect::core::{CoreAuthPrompt, CoreJwsSigningAlgorithm, CoreResponseType};
 use openidconnect::{
     AuthenticationContextClass, AuthenticationFlow, AuthorizationCode, ClaimsVerificationError, CsrfToken,
-    Nonce, PkceCodeChallenge, PkceCodeVerifier, TokenResponse as _,
+    Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope, TokenResponse as _,
 };
 use stepgate_types::{PersonName, Strength, Timestamp};
 
-use super::claims::Authenticated;
+use super::claims::{self, Authenticated, Claims, IdToken};
 use super::errand::Errand;
 use super::pending::Pending;
 use super::provider::{ASK_AGAIN, Client, Oidc};
@@ -99,12 +99,18 @@ impl Oidc {
                 move || given.0,
                 move || given.1,
             )
-            .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
-            .set_max_age(Duration::ZERO)
-            .add_prompt(CoreAuthPrompt::Login);
-        for (acr, worth) in &self.settings.accepted {
-            if *worth >= strength {
-                request = request.add_auth_context_value(AuthenticationContextClass::new(acr.clone()));
+            .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier));
+        if errand.is_login() {
+            // Whoever is logged in there already need not be again. Names and groups come in these (section 5.4).
+            let more = self.settings.scopes.iter().cloned();
+            let scopes = ["profile", "email"].map(str::to_owned).into_iter().chain(more);
+            request = request.add_scopes(scopes.map(Scope::new));
+        } else {
+            request = request.set_max_age(Duration::ZERO).add_prompt(CoreAuthPrompt::Login);
+            for (acr, worth) in &self.settings.accepted {
+                if *worth >= strength {
+                    request = request.add_auth_context_value(AuthenticationContextClass::new(acr.clone()));
+                }
             }
         }
         let (url, _, _) = request.url();
@@ -150,11 +156,11 @@ impl Oidc {
         let answer = client
             .exchange_code(code)
             .map_err(|error| OidcError::provider("its token endpoint", &error))?
-            .set_pkce_verifier(pending.verifier)
+            .set_pkce_verifier(PkceCodeVerifier::new(pending.verifier.secret().clone()))
             .request(&|request| self.call(request))
             .map_err(|error| OidcError::provider("the exchange of the code", &error))?;
         let token = answer.id_token().ok_or(OidcError::Token("there is none"))?;
-        let check = |client: &Client| self.check_token(client, token, &pending.nonce, pending.begun);
+        let check = |client: &Client| self.check_token(client, token, &pending);
         let checked = match check(&client) {
             // Its keys may have changed.
             Err(Bad::Signature) => check(&*self.client(ASK_AGAIN)?),
@@ -163,43 +169,44 @@ impl Oidc {
         Ok((checked?, pending.errand))
     }
 
-    fn check_token(
-        &self,
-        client: &Client,
-        token: &IdToken,
-        nonce: &Nonce,
-        begun: Timestamp,
-    ) -> Result<Authenticated, Bad> {
-        let (seconds, _) = (self.clock.now().micros().div_euclid(1_000_000), ());
+    fn check_token(&self, client: &Client, token: &IdToken, pending: &Pending) -> Result<Authenticated, Bad> {
+        let seconds = self.clock.now().micros().div_euclid(1_000_000);
         let now = chrono_time(seconds).ok_or(Bad::Token("the clock is beyond all dates"))?;
         let verifier = client
             .id_token_verifier()
             .set_allowed_algs(ALGORITHMS)
             .set_time_fn(move || now)
             .set_other_audience_verifier_fn(|_| false);
-        let claims = token.claims(&verifier, nonce).map_err(|error| Bad::from(&error))?;
-        let at = claims.auth_time().ok_or(Bad::Token("auth_time is missing"))?;
-        let at = Timestamp::from_micros(at.timestamp_micros());
+        let claims = token.claims(&verifier, &pending.nonce).map_err(|error| Bad::from(&error))?;
+        let known = self.settings.accepted.get_key_value(acr(claims).unwrap_or_default());
+        let strength = known.map_or(Strength::Weak, |(_, strength)| *strength);
+        if !pending.errand.is_login() {
+            self.is_fresh(claims, pending.begun)?;
+            acr(claims).ok_or(Bad::Token("acr is missing"))?;
+            known.ok_or(Bad::Token("acr is none of those accepted"))?;
+        }
+        Ok(Authenticated {
+            nonce: pending.nonce.secret().clone(),
+            issuer: self.settings.issuer.clone(),
+            subject: claims.subject().to_string(),
+            at: auth_time(claims),
+            acr: acr(claims).map(str::to_owned),
+            strength,
+            called: claims::called(claims, &self.settings),
+            groups: claims::groups(claims, &self.settings),
+        })
+    }
+
+    /// The login was made after it was asked for.
+    fn is_fresh(&self, claims: &Claims, begun: Timestamp) -> Result<(), Bad> {
+        let at = auth_time(claims).ok_or(Bad::Token("auth_time is missing"))?;
         if at.plus(CLOCK_SKEW) < whole_second(begun) {
             return Err(Bad::Token("the login was before it was asked for"));
         }
         if at > self.clock.now().plus(CLOCK_SKEW) {
             return Err(Bad::Token("the login is yet to come"));
         }
-        let acr = claims.auth_context_ref().ok_or(Bad::Token("acr is missing"))?.as_str();
-        let strength = *self.settings.accepted.get(acr).ok_or(Bad::Token("acr is none of those accepted"))?;
-        let extra = claims.additional_claims();
-        let standard = claims.preferred_username().map(|name| name.as_str());
-        Ok(Authenticated {
-            nonce: nonce.secret().clone(),
-            issuer: self.settings.issuer.clone(),
-            subject: claims.subject().to_string(),
-            at,
-            acr: acr.to_owned(),
-            strength,
-            name: extra.name(&self.settings, standard),
-            groups: extra.groups(&self.settings),
-        })
+        Ok(())
     }
 
     /// 256 random bits, in hexadecimal: also within what RFC 7636 section 4.1 allows a verifier.
@@ -210,12 +217,13 @@ impl Oidc {
     }
 }
 
-type IdToken = openidconnect::IdToken<
-    super::claims::Extra,
-    openidconnect::core::CoreGenderClaim,
-    openidconnect::core::CoreJweContentEncryptionAlgorithm,
-    CoreJwsSigningAlgorithm,
->;
+fn auth_time(claims: &Claims) -> Option<Timestamp> {
+    claims.auth_time().map(|at| Timestamp::from_micros(at.timestamp_micros()))
+}
+
+fn acr(claims: &Claims) -> Option<&str> {
+    claims.auth_context_ref().map(|acr| acr.as_str())
+}
 
 /// What is wrong with a token.
 enum Bad {

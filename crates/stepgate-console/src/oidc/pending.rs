@@ -52,6 +52,14 @@ impl All {
     }
 }
 
+impl All {
+    /// Whether this one is somebody's way in. It stays.
+    pub(super) fn is_login(&self, state: &str) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&hash(state)).is_some_and(|pending| pending.errand.is_login())
+    }
+}
+
 fn hash(state: &str) -> [u8; 32] {
     Sha256::digest(state.as_bytes()).into()
 }

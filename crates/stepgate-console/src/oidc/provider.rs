@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::claims::Extra;
 use super::fetch::{Fetch, Unreachable};
 use super::flow::OidcError;
+use super::groups::Rules;
 use super::pending;
 
 /// How long what the provider says of itself, its keys among it, is believed.
@@ -45,8 +46,14 @@ pub struct Settings {
     pub accepted: Accepted,
     /// The claim with people's names here.
     pub person_claim: String,
-    /// The claim with their groups, where groups come from the provider.
-    pub groups_claim: Option<String>,
+    /// Which of their groups count, where any come from the provider.
+    pub groups: Option<Rules>,
+    /// What a login asks for beside names and addresses: of some providers, groups.
+    pub scopes: Vec<String>,
+    /// Whether who logs in for the first time, by a name that nobody has, becomes somebody here.
+    pub create: bool,
+    /// What people call the provider.
+    pub label: String,
 }
 
 type Fields = IdTokenFields<
@@ -110,6 +117,17 @@ impl Oidc {
     #[must_use]
     pub fn accepted(&self) -> &Accepted {
         &self.settings.accepted
+    }
+
+    /// What is configured of it.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether what was begun under this state is somebody's way in.
+    pub(crate) fn is_login(&self, state: &str) -> bool {
+        self.pending.is_login(state)
     }
 
     /// Finds out whether the provider is there and is who it should be.

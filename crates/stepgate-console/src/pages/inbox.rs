@@ -28,6 +28,11 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
     let main = html! {
         h1 { "Requests" }
         p.quiet #state role="status" aria-live="polite" {}
+        @if let Some(over) = api.parts.desk.over_budget().filter(|over| over.people > 0) {
+            p.quiet {
+                (over.people) " asked more often today than the policy's budget of " (over.budget) " a person has it."
+            }
+        }
         div #lists {
             (list("Waiting for you", "Nothing waits for you.", &for_me))
             @if !others.is_empty() { (list("Waiting for others", "", &others)) }

@@ -8,9 +8,10 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
+use stepgate_store::Person;
 use stepgate_types::RequestId;
 
-use super::{Turned, layout, parse};
+use super::{Turned, layout, parse, provider};
 use crate::api::{Api, Peer};
 use crate::caller::{Visitor, cookie};
 use crate::login::{Credentials, admit, issue};
@@ -22,11 +23,11 @@ use crate::tokens::{self, By};
 const DEVICE_LIFE: &str = "; Max-Age=31536000";
 
 /// The form; to who is logged in, their requests.
-pub(crate) async fn show(visitor: Result<Visitor, Turned>) -> Response {
+pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Result<Visitor, Turned>) -> Response {
     match visitor {
         Ok(_) => Redirect::to("/").into_response(),
         Err(Turned::LoginFirst) => {
-            let main = html! { h1 { "Log in" } (form(None, "", None)) };
+            let main = html! { h1 { "Log in" } (form(&api, None, "", None)) };
             layout::page("Log in", None, &main).into_response()
         }
         Err(turned) => turned.into_response(),
@@ -34,7 +35,7 @@ pub(crate) async fn show(visitor: Result<Visitor, Turned>) -> Response {
 }
 
 /// What to fill in. `request` is where to go afterwards: an id alone, so that no link leads elsewhere.
-pub(crate) fn form(problem: Option<&Problem>, name: &str, request: Option<RequestId>) -> Markup {
+pub(crate) fn form(api: &Api, problem: Option<&Problem>, name: &str, request: Option<RequestId>) -> Markup {
     html! {
         (layout::alert(problem))
         form method="post" action="/login" {
@@ -47,6 +48,7 @@ pub(crate) fn form(problem: Option<&Problem>, name: &str, request: Option<Reques
                 autofocus[!name.is_empty()];
             button { "Log in" }
         }
+        (provider::way_in(api, request))
     }
 }
 
@@ -68,22 +70,32 @@ pub(crate) async fn log_in(
     let person = match admit(&api, Credentials::new(name, field("password")), address).await {
         Ok(person) => person,
         Err(problem) => {
-            let main = html! { h1 { "Log in" } (form(Some(&problem), name, request)) };
+            let main = html! { h1 { "Log in" } (form(&api, Some(&problem), name, request)) };
             return Ok(problem.with_page(layout::page("Log in", None, &main)));
         }
     };
+    let to = request.map_or_else(|| "/".to_owned(), |request| format!("/r/{request}"));
+    let_in(&api, &headers, &person, false, Redirect::to(&to).into_response())
+}
+
+/// The same answer, with what has the browser known as somebody's from here on.
+pub(super) fn let_in(
+    api: &Api,
+    headers: &HeaderMap,
+    person: &Person,
+    at_provider: bool,
+    mut response: Response,
+) -> Result<Response, Turned> {
     // Whoever was logged in here before is not any more: no value of a cookie outlives a login.
-    if let Some(old) = cookie(&headers, api.origin.cookie()) {
+    if let Some(old) = cookie(headers, api.origin.cookie()) {
         api.tokens.end(By::Cookie, old);
     }
-    let (token, _) = issue(&api, By::Cookie, &person)?;
-    let to = request.map_or_else(|| "/".to_owned(), |request| format!("/r/{request}"));
-    let mut response = Redirect::to(&to).into_response();
-    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&api, api.origin.cookie(), &token, "")?);
+    let (token, _) = issue(api, By::Cookie, person, at_provider)?;
+    response.headers_mut().append(header::SET_COOKIE, set_cookie(api, api.origin.cookie(), &token, "")?);
     // Nothing of it is kept until somebody verifies themselves on this browser.
-    if cookie(&headers, api.origin.device_cookie()).and_then(tokens::device).is_none() {
+    if cookie(headers, api.origin.device_cookie()).and_then(tokens::device).is_none() {
         let device = tokens::fresh(&*api.parts.entropy).map_err(|_| Problem::gate_trouble())?;
-        let device = set_cookie(&api, api.origin.device_cookie(), &device, DEVICE_LIFE)?;
+        let device = set_cookie(api, api.origin.device_cookie(), &device, DEVICE_LIFE)?;
         response.headers_mut().append(header::SET_COOKIE, device);
     }
     Ok(response)
@@ -112,7 +124,7 @@ pub(crate) async fn log_out(
 /// Strict: sent for what our own pages ask for, and for addresses typed or opened from a terminal or mail program; never
 /// for what another site's page asks for, not even by a link. Who follows a notice's link in a chat's or mail's own web
 /// page is led round that by [`Turned::Again`]. It ends with the browser, or earlier with the login.
-fn set_cookie(api: &Api, name: &str, value: &str, more: &str) -> Result<HeaderValue, Problem> {
+pub(super) fn set_cookie(api: &Api, name: &str, value: &str, more: &str) -> Result<HeaderValue, Problem> {
     let secure = if api.origin.encrypted { "; Secure" } else { "" };
     let cookie = format!("{name}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{more}");
     HeaderValue::try_from(cookie).map_err(|_| Problem::gate_trouble())

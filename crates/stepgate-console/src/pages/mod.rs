@@ -5,12 +5,14 @@
 
 pub(crate) mod assets;
 pub(crate) mod enrol;
+pub(crate) mod glass;
 pub(crate) mod inbox;
 mod layout;
 pub(crate) mod login;
 pub(crate) mod message;
 pub(crate) mod oidc;
 mod passkey;
+pub(crate) mod provider;
 mod qr;
 pub(crate) mod request;
 mod text;

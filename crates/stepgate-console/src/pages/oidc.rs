@@ -19,11 +19,12 @@ use stepgate_store::{
 use stepgate_types::Strength;
 use zeroize::Zeroizing;
 
-use super::{Turned, layout};
+use super::{Turned, layout, provider};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::form::Form;
 use crate::oidc::{Authenticated, Errand, Oidc, OidcError};
+use crate::origin;
 use crate::problem::Problem;
 use crate::requests;
 
@@ -141,9 +142,20 @@ async fn leave(
 }
 
 /// Back from there. Nothing has been done yet.
-pub(crate) async fn back(visitor: Visitor, RawQuery(query): RawQuery) -> Response {
-    let given = Form::parse(query.unwrap_or_default().as_bytes());
-    let get = |name: &str| given.as_ref().and_then(|given| given.get(name)).unwrap_or_default().to_owned();
+pub(crate) async fn back(
+    State(api): State<Arc<Api>>,
+    visitor: Result<Visitor, Turned>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Turned> {
+    let given = Form::parse(query.unwrap_or_default().as_bytes()).ok_or_else(super::unreadable)?;
+    if provider::is_way_in(&api, &given) {
+        // The cookie of who has begun it comes with a page of ours alone.
+        let elsewhere = origin::from_another_site(&headers);
+        return if elsewhere { Err(Turned::Again) } else { Ok(provider::back(&api, &headers, &given)) };
+    }
+    let visitor = visitor?;
+    let get = |name: &str| given.get(name).unwrap_or_default().to_owned();
     let main = html! {
         h1 { "Back from the identity provider" }
         form method="post" action="/oidc/finish" {
@@ -152,7 +164,7 @@ pub(crate) async fn back(visitor: Visitor, RawQuery(query): RawQuery) -> Respons
             button autofocus { "Go on" }
         }
     };
-    layout::page("Back from the identity provider", Some(visitor.caller()), &main).into_response()
+    Ok(layout::page("Back from the identity provider", Some(visitor.caller()), &main).into_response())
 }
 
 /// Does what they had set out for.
@@ -180,6 +192,8 @@ pub(crate) async fn finish(
             Ok(Redirect::to(&format!("/r/{request}")).into_response())
         }
         (who, Errand::Link) => link(&api, caller, &who).await,
+        // Those are finished by who is not known yet.
+        (_, Errand::Login { .. } | Errand::Program(_)) => Err(origin::other_site().into()),
     }
 }
 
@@ -190,7 +204,7 @@ async fn link(api: &Api, caller: &Caller, who: &Authenticated) -> Result<Respons
 }
 
 /// Asks the provider, off the threads that serve others, and no more at once than a few.
-async fn called<T: Send + 'static>(
+pub(super) async fn called<T: Send + 'static>(
     api: &Arc<Api>,
     call: impl FnOnce(&Oidc) -> Result<T, OidcError> + Send + 'static,
 ) -> Result<T, Problem> {

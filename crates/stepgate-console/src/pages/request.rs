@@ -27,7 +27,7 @@ pub(crate) async fn show(
 ) -> Result<Response, Turned> {
     let visitor = match visitor {
         Ok(visitor) => visitor,
-        Err(Turned::LoginFirst) => return Ok(stranger(&id)),
+        Err(Turned::LoginFirst) => return Ok(stranger(&api, &id)),
         Err(turned) => return Err(turned),
     };
     let info = requests::find(&api, &visitor.caller().person, &id)?;
@@ -36,13 +36,13 @@ pub(crate) async fn show(
 }
 
 /// Only an id in its canonical form is repeated, never what was in the address.
-fn stranger(id: &str) -> Response {
+fn stranger(api: &Api, id: &str) -> Response {
     let id = id.parse::<RequestId>().ok();
     let shown = id.map_or_else(|| "REQUEST".to_owned(), |id| id.to_string());
     let main = html! {
         h1 { "A statement may be waiting for you" }
         p { "This page says nothing of what is asked, and can approve nothing. Log in to see it:" }
-        (login::form(None, "", id))
+        (login::form(api, None, "", id))
         h2 { "Or in a terminal" }
         p { "If you sent the statement yourself:" }
         pre { "stepgate verify " (shown) }

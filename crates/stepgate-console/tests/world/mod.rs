@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use stepgate_approval::{Ahead, Ask, Because, Dialect, Held, Mode, Scope, Terms};
-use stepgate_console::{Api, Encryption, Foresee, Foreseen, Observed, Parts, Wish, serve};
+use stepgate_console::oidc::Oidc;
+use stepgate_console::{Api, Encryption, Entrance, Foresee, Foreseen, Minting, Observed, Parts, Wish, serve};
 use stepgate_passkey::{PasskeyFactor, Site};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
@@ -101,6 +102,14 @@ impl World {
 
     /// The same under another address.
     pub(crate) async fn at(url: &str) -> Self {
+        Self::with(url, |_| None).await
+    }
+
+    /// The same where people log in at a provider, made for the address of its callback and the gate's clock.
+    pub(crate) async fn with(
+        url: &str,
+        oidc: impl FnOnce((&str, &Arc<FakeClock>)) -> Option<Arc<Oidc>>,
+    ) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(FakeClock::default()));
         let entropy = Arc::new(FakeEntropy::seeded(1));
         let vault = Vault::new(&Zeroizing::new([7; 32]), entropy.clone());
@@ -132,6 +141,8 @@ impl World {
         }
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let url = if url.is_empty() { format!("http://{address}") } else { url.to_owned() };
+        let oidc = oidc((&format!("{url}/oidc/callback"), &clock));
         let parts = Parts {
             desk: desk.clone(),
             people: people.clone(),
@@ -139,8 +150,12 @@ impl World {
             clock: clock.clone(),
             entropy,
             observed: Arc::new(Fine),
-            oidc: None,
-            url: if url.is_empty() { format!("http://{address}") } else { url.to_owned() },
+            oidc,
+            minting: Minting {
+                life: Duration::from_secs(8 * 3600),
+                entrance: Entrance { port: 6432, databases: vec!["shop".to_owned()], tls: true },
+            },
+            url,
             foresee: Arc::new(Foreseeing(clock.clone())),
         };
         let (_, plain) = tokio::sync::watch::channel(Encryption::Plain);

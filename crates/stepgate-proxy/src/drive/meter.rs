@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use stepgate_record::{Event, Outcome};
 use stepgate_session::Meter;
 use stepgate_store::End;
+use stepgate_types::Amount;
 use stepgate_wire::Problem;
 use tokio::sync::oneshot;
 
@@ -108,7 +109,8 @@ impl Drive {
         hold: Option<&Hold>,
         problem: Problem,
     ) {
-        let (rows, bytes) = state.limited.get(&number).map_or((0, 0), |limited| limited.meter.delivered());
+        let Amount { rows, bytes, .. } =
+            state.limited.get(&number).map_or(Amount::NOTHING, |limited| limited.meter.delivered());
         let enforced = Event::LimitEnforced {
             session: self.judge.session,
             statement: number,

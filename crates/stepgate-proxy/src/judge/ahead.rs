@@ -177,8 +177,7 @@ impl Gate {
             });
         }
         let Some((mut ask, _)) = all else { return unfit("there is no statement") };
-        ask.limit =
-            Limit { rows: wish.limit.rows.or(ask.limit.rows), bytes: wish.limit.bytes.or(ask.limit.bytes) };
+        ask.limit = wish.limit.or(ask.limit);
         ask.id = RequestId::from_bytes(self.random_id().ok_or(CannotAsk::Gate("no randomness"))?);
         ask.expires = ask.expires.min(wish.until);
         ask.summary = format!(

@@ -90,7 +90,7 @@ impl Case<'_> {
             match hold.granted.filter(|_| !wanted.limit.is_none()) {
                 None => {
                     let verdict = self.permit("forward", request, None).await?;
-                    return Ok(self.limited(verdict, None));
+                    return self.limited(verdict, None).await;
                 }
                 // One approval lets out one budget, whoever draws on it first.
                 Some(grant) => {
@@ -110,7 +110,7 @@ impl Case<'_> {
             && let Some((pass, request)) = desk.pass_for(&wanted, &self.who.db_user, &held)
             && let Some(verdict) = self.permit_by_pass(pass, request).await?
         {
-            return Ok(self.limited(verdict, None));
+            return self.limited(verdict, None).await;
         }
         match self.wait() {
             Wait::Never if can_defer => self.defer(approval, &wanted, held).await,
@@ -281,7 +281,7 @@ impl Case<'_> {
             labels: self.decision.touched.iter().filter_map(|touched| touched.label.clone()).collect(),
             class_rank: rank(false).max(self.decision.class.as_ref().map_or(0, |class| class.rank)),
             output_rank: rank(true),
-            exactly_known: self.is_known(),
+            exactly_known: self.is_known() && !self.is_about_many(),
             has_sink: self.facts.has_sink,
             stores_rows: self.facts.stores_rows,
             action: self.decision.action,

@@ -67,6 +67,7 @@ impl Judge {
             policy_sha256: self.database.policy_sha256(),
             db_user: self.role.user.clone(),
             unenforced: false,
+            service: false,
             functions: Vec::new(),
             raw_bytes: None,
             raw_hmac: String::new(),

@@ -7,9 +7,9 @@
 //! (`Moment`, `People::version`), once it is changed and before it is said to be. Who decides looks at the counts first
 //! and at what they count then, and so remembers under them nothing that is older.
 //!
-//! What hangs on the time is known for the minute in which it was decided, since windows begin and end with minutes; the
-//! clock may go back as well. What hangs on a purpose is known for that of the session, and never of a text that has a
-//! comment: texts share their facts whatever their comments say. What hangs on risk is not known at all.
+//! What hangs on the moment (time, risk, signals) is not known at all (`Ruleset::is_settled`): a decision of 19:59 must not
+//! hold at 20:01. Where a rule is about purposes, what is known is for that of the session, since records tell it, and never
+//! for a text that has a comment: texts share their facts whatever their comments say.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -18,7 +18,6 @@ use stepgate_policy::Decision;
 use stepgate_record::{Event, Template};
 use stepgate_session::{Pending, Protocol};
 use stepgate_sql::Facts;
-use stepgate_types::{Clock, Timestamp};
 
 use crate::database::Moment;
 
@@ -32,7 +31,7 @@ const MAX_SEEN: usize = 16;
 #[derive(Default)]
 pub(super) struct Known {
     by: Option<When>,
-    /// What else they hang on, as it was then.
+    /// What else they tell, as it was then.
     besides: Besides,
     decisions: HashMap<Key, Passes>,
     /// Where the facts of the last statements were that are not among them. Others may be there by now: then one is
@@ -47,31 +46,23 @@ pub(super) struct When {
     pub(super) people: u64,
 }
 
-/// What decisions hang on besides, where the rules say so.
+/// What is recorded with decisions besides, where the rules say so.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Besides {
-    /// Minutes since the epoch, where a rule is about the time.
-    pub(super) minute: Option<i64>,
     /// The session's purpose, where a rule is about that.
     pub(super) purpose: Option<Option<String>>,
 }
 
 impl Besides {
-    /// Whether that is so now; the clock is looked at only where it matters.
-    fn holds(&self, clock: &dyn Clock, purpose: Option<&str>) -> bool {
-        self.minute.is_none_or(|then| then == minute_of(clock.now()))
-            && self.purpose.as_ref().is_none_or(|then| then.as_deref() == purpose)
+    /// Whether that is so now.
+    fn holds(&self, purpose: Option<&str>) -> bool {
+        self.purpose.as_ref().is_none_or(|then| then.as_deref() == purpose)
     }
 
     /// Whether a statement of this text may be known at all.
     fn allows(&self, sql: &[u8]) -> bool {
         self.purpose.is_none() || !sql.windows(2).any(|pair| pair == b"/*")
     }
-}
-
-/// The minute in which an instant is. Offsets of time zones are whole minutes, so that windows of any zone begin with one.
-pub(super) const fn minute_of(now: Timestamp) -> i64 {
-    now.micros().div_euclid(60_000_000)
 }
 
 /// What a record tells of a statement besides its number and what the session's other records tell as well.
@@ -92,14 +83,8 @@ pub(super) struct Passes {
 
 impl Known {
     /// The decision on a statement, if nothing has changed since it was made. What was decided before is forgotten.
-    pub(super) fn of(
-        &mut self,
-        pending: &Pending,
-        now: When,
-        clock: &dyn Clock,
-        purpose: Option<&str>,
-    ) -> Option<&Passes> {
-        if self.by != Some(now) || !self.besides.holds(clock, purpose) {
+    pub(super) fn of(&mut self, pending: &Pending, now: When, purpose: Option<&str>) -> Option<&Passes> {
+        if self.by != Some(now) || !self.besides.holds(purpose) {
             self.decisions.clear();
             self.by = Some(now);
             self.besides = Besides::default();

@@ -1,28 +1,38 @@
 //! Limits: what a statement may deliver, on whose account, and who is asked for more once that is out.
 //!
-//! Two things bound it. Its *own* limit is the least of the rules that matched; it begins anew each time that people
+//! Three things bound it. Its *own* limit is the least of the rules that matched; it begins anew each time that people
 //! approve more. A *grant* has a budget of its own, from which the statement gets a block at a time; each block is on disk
 //! as debited before a row of it is delivered. What is left of the last block goes back when nothing of the session
-//! can fetch any more by it; a crash loses it, so that a grant is never worth more afterwards than before.
+//! can fetch any more by it; a crash loses it, so that a grant is never worth more afterwards than before. And *accounts*
+//! count what the person gets in a session or window (`accounts.rs`). What people have approved beyond these is drawn
+//! from that approval, and not counted there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use stepgate_approval::{Dialect, Mode, Wanted};
-use stepgate_policy::{Approval, Delivered, InTransaction};
+use stepgate_policy::{Approval, Delivered, InTransaction, Metered};
 use stepgate_record::Event;
-use stepgate_session::{Meter, Pending};
+use stepgate_session::{Allowance, Hashes, Meter, Pending};
 use stepgate_store::{Block, DeskError, End, LogError, Need};
-use stepgate_types::{Action, GrantId, Limit, RequestId, StatementId, bytes_in_words, rows_in_words};
+use stepgate_types::{
+    Action, Amount, GrantId, Limit, RequestId, StatementId, Timestamp, bytes_in_words, rows_in_words,
+};
 use stepgate_wire::Problem;
 
 use super::asking::{MAX_HOLD_IN_TRANSACTION, no_randomness};
 use super::notifying::notifies;
+use super::telling::{self, Telling};
 use super::{Case, Hold, Judge, Merged, Verdict};
+use crate::accounts::{Account as Counted, By, Crossed};
 use crate::refusal;
 
-/// How many grants are tried that others may have spent just now.
+/// How often others may be quicker: how many grants are tried that may be spent by now, and how often an account.
 const TRIES: usize = 4;
+
+/// The least that a statement takes.
+const ONE: Amount = Amount { rows: 1, bytes: 1, subjects: 1 };
 
 /// A statement whose rows are limited, for as long as its session may get any.
 pub(crate) struct Limited {
@@ -33,12 +43,16 @@ pub(crate) struct Limited {
     action: Action,
     own: Limit,
     /// What had been delivered when that began.
-    since: (u64, u64),
+    since: Amount,
     account: Option<Account>,
     /// What the client said it wanted the data for, as it was let through.
     purpose: Option<String>,
     /// Bytes of the row that waits.
     next: u64,
+    /// What it counts on besides: in the order of its meter's allowances. `None`: there are too many accounts.
+    counts: Vec<(Metered, Option<Arc<Counted>>)>,
+    /// Which of them has no room for that row.
+    crossed: Option<Crossed>,
 }
 
 /// The grant that a statement draws on.
@@ -48,6 +62,7 @@ pub(super) struct Account {
     /// What the grant limits.
     rows: bool,
     bytes: bool,
+    subjects: bool,
 }
 
 /// Whether a statement may deliver more.
@@ -62,13 +77,23 @@ pub(crate) enum More {
 
 impl Account {
     const fn of(grant: GrantId, block: &Block) -> Self {
-        Self { grant, rows: block.limit.rows.is_some(), bytes: block.limit.bytes.is_some() }
+        let limit = block.limit;
+        Self {
+            grant,
+            rows: limit.rows.is_some(),
+            bytes: limit.bytes.is_some(),
+            subjects: limit.subjects.is_some(),
+        }
     }
 
     /// What the meter has left of it.
-    fn unused(&self, left: Limit) -> Limit {
-        let of = |limits: bool, left: Option<u64>| if limits { Some(left.unwrap_or(0)) } else { Some(0) };
-        Limit { rows: of(self.rows, left.rows), bytes: of(self.bytes, left.bytes) }
+    fn unused(&self, left: Limit) -> Amount {
+        let of = |limits: bool, left: Option<u64>| if limits { left.unwrap_or(0) } else { 0 };
+        Amount {
+            rows: of(self.rows, left.rows),
+            bytes: of(self.bytes, left.bytes),
+            subjects: of(self.subjects, left.subjects),
+        }
     }
 }
 
@@ -96,13 +121,33 @@ impl Limited {
 
     /// What it may still deliver before people are asked, whatever its grant has.
     fn own_left(&self) -> Limit {
-        let (rows, bytes) = self.meter.delivered();
-        self.own.minus(rows.saturating_sub(self.since.0), bytes.saturating_sub(self.since.1))
+        self.own.minus(self.meter.delivered().beyond(self.since))
     }
 
-    /// A new approval: its own limit begins anew.
+    /// A new approval: its own limit begins anew, and nothing else counts what follows.
     fn begin_anew(&mut self, own: Limit) {
         (self.own, self.since) = (own, self.meter.delivered());
+        self.crossed = None;
+        self.counts.clear();
+        self.meter.exempt();
+    }
+
+    /// Whether anything else counts what it delivers.
+    pub(crate) fn has_accounts(&self) -> bool {
+        !self.counts.is_empty()
+    }
+
+    /// Time has gone on: what was set aside in a part of a window is not taken in the next.
+    pub(crate) fn renew(&self, now: Timestamp) {
+        self.counts.iter().filter_map(|(_, account)| account.as_ref()).for_each(|account| account.renew(now));
+    }
+
+    /// From here on it goes by a broken glass, as long as that is open.
+    pub(super) fn goes_by_glass(&mut self, glass: GrantId, block: &Block) {
+        self.account = Some(Account::of(glass, block));
+        self.meter.goes_by(Some(block.in_force.clone()));
+        self.begin_anew(Limit::NONE);
+        self.meter.refill(Limit::NONE);
     }
 
     /// Gets a block of the grant that it draws on.
@@ -115,36 +160,96 @@ impl Limited {
         self.meter.refill(Limit {
             rows: more(block.rows, has.rows, own.rows),
             bytes: more(block.bytes, has.bytes, own.bytes),
+            subjects: more(block.subjects, has.subjects, own.subjects),
         });
     }
 }
 
 impl Case<'_> {
     /// A verdict by which rows are limited, where they are.
-    pub(super) fn limited(&self, verdict: Verdict, block: Option<(GrantId, &Block)>) -> Verdict {
-        let own = self.decision.limit;
+    pub(super) async fn limited(
+        &self,
+        verdict: Verdict,
+        block: Option<(GrantId, &Block)>,
+    ) -> Result<Verdict, LogError> {
+        self.limited_by(self.decision.limit, self.counts(), verdict, block).await
+    }
+
+    /// The same by a broken glass: nothing but that limits it.
+    pub(super) async fn by_glass_alone(
+        &self,
+        verdict: Verdict,
+        glass: GrantId,
+        block: &Block,
+    ) -> Result<Verdict, LogError> {
+        self.limited_by(Limit::NONE, Vec::new(), verdict, Some((glass, block))).await
+    }
+
+    async fn limited_by(
+        &self,
+        own: Limit,
+        counts: Vec<(Metered, Option<Arc<Counted>>)>,
+        verdict: Verdict,
+        block: Option<(GrantId, &Block)>,
+    ) -> Result<Verdict, LogError> {
         // By a grant that limits nothing as well: whoever revokes it stops what runs by it.
-        if own.is_none() && block.is_none() {
-            return verdict;
+        if !self.decision.is_limited() && block.is_none() {
+            return Ok(verdict);
         }
         let left = block.map_or(own, |(_, block)| left(own, block));
-        let meter = Meter::new(self.pending.number, left, self.decision.enforced, self.facts.has_sink);
+        let nothing = |metered: &Metered| {
+            Arc::new(Allowance::new(metered.limit, 0, BTreeMap::new(), &Hashes::default()))
+        };
+        let allowance = |(metered, account): &(Metered, Option<Arc<Counted>>)| {
+            account.as_ref().map_or_else(|| nothing(metered), |account| Arc::clone(&account.allowance))
+        };
+        let allowances = counts.iter().map(allowance).collect();
+        let rules = &self.view.rules;
+        let telling = telling::of(self.decision, &self.pending.facts);
+        let tells = telling::tells(telling, rules.map(), &self.who.database, &self.judge.gate.vault);
+        let (number, enforced) = (self.pending.number, self.decision.enforced);
+        let meter = Meter::shared(number, left, enforced, self.facts.has_sink, tells, allowances);
         meter.goes_by(block.map(|(_, block)| block.in_force.clone()));
         let limited = Limited {
             meter,
             pending: Some(Arc::new(owned(self.pending))),
             action: self.decision.action,
             own,
-            since: (0, 0),
+            since: Amount::NOTHING,
             account: block.map(|(grant, block)| Account::of(grant, block)),
             purpose: self.who.purpose.clone(),
             next: 0,
+            counts,
+            crossed: None,
         };
         if matches!(verdict, Verdict::Pass(..)) {
-            return Verdict::Limited(Box::new(limited), Box::new(verdict));
+            // For its first row, or its error, which cannot wait; and for all that it stores.
+            limited.meter.first();
+            self.judge.extend(&limited, self.facts.has_sink).await?;
+            return Ok(Verdict::Limited(Box::new(limited), Box::new(verdict)));
         }
         self.judge.give_back(&limited);
-        verdict
+        Ok(verdict)
+    }
+
+    /// The accounts of the person that this counts on.
+    fn counts(&self) -> Vec<(Metered, Option<Arc<Counted>>)> {
+        let gate = &self.judge.gate;
+        let now = gate.clock.now();
+        let of = |metered: &Metered| {
+            (metered.clone(), gate.accounts.of(&gate.vault, &self.judge.person, metered, now))
+        };
+        self.decision.meters.iter().map(of).collect()
+    }
+
+    /// Whether rows of it may be about any number of people, and that is limited: an approval of it is for nothing else.
+    pub(super) fn is_about_many(&self) -> bool {
+        if !self.view.rules.limits_subjects() {
+            return false;
+        }
+        let (rules, facts) = (&self.view.rules, &self.pending.facts);
+        let plain = rules.decide_by(self.who, &self.view.bound, facts, &self.pending.compared());
+        matches!(telling::of(&plain, facts), Telling::Unknown)
     }
 
     /// Permits it on a grant's account. `None`: the grant is over, or spent.
@@ -155,8 +260,8 @@ impl Case<'_> {
         by: Option<GrantId>,
     ) -> Result<Option<Verdict>, LogError> {
         let need = Need {
-            has: Limit { rows: Some(0), bytes: Some(0) },
-            next: 1,
+            has: Limit::NOTHING,
+            next: ONE,
             most: self.decision.limit,
             asked_for: false,
             // How many rows it stores is known when it has.
@@ -166,7 +271,7 @@ impl Case<'_> {
             return Ok(None);
         };
         let verdict = self.permit_after(block.debited.clone(), "forward", request, by).await?;
-        Ok(Some(self.limited(verdict, Some((grant, &block)))))
+        self.limited(verdict, Some((grant, &block))).await.map(Some)
     }
 
     /// Permits it by a grant that covers it, if there is one.
@@ -191,6 +296,9 @@ impl Case<'_> {
             Err(more) => return Ok(more),
         };
         let wanted = self.wanted_beyond(&beyond);
+        if self.goes_on_by_glass(limited).await? {
+            return Ok(More::GoesOn);
+        }
         for _ in 0..TRIES {
             let Some(grant) = self.judge.gate.desk.grant_for_more(&wanted) else { break };
             if self.goes_on_by(limited, grant, None, false).await? {
@@ -215,7 +323,7 @@ impl Case<'_> {
             Some(grant) => self.goes_on_by(limited, grant, Some(request), !hold.waiting.joined).await?,
             None if hold.waiting.joined => false,
             None => {
-                self.goes_on_freely(limited, self.decision.limit, Some(request)).await?;
+                self.goes_on_freely(limited, self.decision.more_at_once(), Some(request)).await?;
                 true
             }
         };
@@ -231,7 +339,7 @@ impl Case<'_> {
             return Ok(Err(More::GoesOn));
         }
         let approved = limited.account.is_none() && decision.action <= limited.action;
-        if decision.limit.is_none() && (approved || decision.action < Action::StepUp) {
+        if !decision.is_limited() && (approved || decision.action < Action::StepUp) {
             // The policy is another by now, and limits it no more. What runs by a grant is as limited as that.
             self.goes_on_freely(limited, Limit::NONE, None).await?;
             return Ok(Err(More::GoesOn));
@@ -244,7 +352,8 @@ impl Case<'_> {
             None => {
                 self.judge.gate.log.append(vec![self.reached(limited, "deny")], Vec::new()).await?;
                 let denied = decision.action == Action::Deny;
-                let reached = || refusal::limit_reached(decision.limit);
+                let crossed = limited.crossed.as_ref().map(ToString::to_string);
+                let reached = || refusal::limit_reached(decision.more_at_once(), crossed);
                 Err(More::Ends(if denied { refusal::denied(decision) } else { reached() }))
             }
         })
@@ -252,7 +361,7 @@ impl Case<'_> {
 
     /// What people would be asked by now for more than the statement may deliver.
     fn wanted_beyond(&self, (action, approval): &(Action, Approval)) -> Wanted {
-        Wanted { action: *action, ..self.wanted(approval) }
+        Wanted { action: *action, limit: self.decision.more_at_once(), ..self.wanted(approval) }
     }
 
     /// Goes on without a grant, by a limit of its own that begins anew.
@@ -280,9 +389,13 @@ impl Case<'_> {
         request: Option<RequestId>,
         asked_for: bool,
     ) -> Result<bool, LogError> {
-        let own = self.decision.limit;
-        let has = Limit { rows: Some(0), bytes: Some(0) };
-        let need = Need { has, next: limited.next, most: own, asked_for, all: false };
+        let own = self.decision.more_at_once();
+        if limited.account.is_some_and(|account| account.grant == grant) {
+            // What it has of it already is not lacking.
+            self.judge.give_back(limited);
+            limited.account = None;
+        }
+        let need = Need { has: Limit::NOTHING, next: limited.meter.next(), most: own, asked_for, all: false };
         let Some(block) = self.judge.gate.desk.set_aside(grant, self.statement(), &need) else {
             return Ok(false);
         };
@@ -296,7 +409,12 @@ impl Case<'_> {
         Ok(true)
     }
 
-    fn goes_on(&self, limited: &Limited, request: Option<RequestId>, grant: Option<GrantId>) -> Event {
+    pub(super) fn goes_on(
+        &self,
+        limited: &Limited,
+        request: Option<RequestId>,
+        grant: Option<GrantId>,
+    ) -> Event {
         let statement = limited.meter.number();
         Event::LimitExtended { session: self.judge.session, statement, request, grant }
     }
@@ -319,14 +437,15 @@ impl Case<'_> {
         };
         let patience = self.judge.before_timeout(patience);
         let mut ask = self.ask(id, approval, &wanted, Mode::Hold);
-        ask.summary = format!("{} {}", delivered(limited), ask.summary);
+        let crossed = limited.crossed.as_ref().map(|crossed| format!("{crossed} ")).unwrap_or_default();
+        ask.summary = format!("{crossed}{} {}", delivered(limited), ask.summary);
         ask.expires = ask.opened.plus(approval.expires.min(patience));
         let summary = ask.summary.clone();
         let waiting = match gate.desk.ask(ask, self.held()).await {
             Ok(waiting) => waiting,
             Err(error) => return Ok(More::Ends(refusal::desk_failed(&error))),
         };
-        let (rows, _) = limited.meter.delivered();
+        let Amount { rows, .. } = limited.meter.delivered();
         // One that is joined may last longer.
         let left = waiting.expires.since(gate.clock.now());
         let url = gate.console_url.as_deref();
@@ -353,7 +472,9 @@ impl Case<'_> {
     }
 
     fn reached(&self, limited: &Limited, verdict: &str) -> Event {
-        let (rows, bytes) = limited.meter.delivered();
+        let Amount { rows, bytes, .. } = limited.meter.delivered();
+        let crossed = limited.crossed.as_ref();
+        let limit = crossed.map_or(limited.own, |crossed| crossed.limit);
         Event::LimitReached {
             session: self.judge.session,
             statement: limited.meter.number(),
@@ -361,8 +482,11 @@ impl Case<'_> {
             rows,
             bytes,
             next: limited.next,
-            limit_rows: limited.own.rows,
-            limit_bytes: limited.own.bytes,
+            limit_rows: limit.rows,
+            limit_bytes: limit.bytes,
+            limit_subjects: limit.subjects,
+            limit_rule: crossed.map(|crossed| crossed.rule.clone()),
+            limit_per: crossed.map(|crossed| crossed.per.to_string()),
             rules: self.decision.rules.clone(),
             verdict: verdict.to_owned(),
         }
@@ -371,12 +495,12 @@ impl Case<'_> {
 
 /// What a block lets through, and where that has no limit, the statement's own.
 fn left(own: Limit, block: &Block) -> Limit {
-    Limit { rows: block.limit.rows.or(own.rows), bytes: block.limit.bytes.or(own.bytes) }
+    block.limit.or(own)
 }
 
 /// What of the statement is out, and why its next row waits.
 fn delivered(limited: &Limited) -> String {
-    let (rows, bytes) = limited.meter.delivered();
+    let Amount { rows, bytes, .. } = limited.meter.delivered();
     let next = bytes_in_words(limited.next);
     let large = limited.own.bytes.is_some_and(|own| own < limited.next);
     match rows {
@@ -406,8 +530,19 @@ fn owned(pending: &Pending) -> Pending {
 impl Judge {
     /// A statement has delivered what its meter lets through, and has another row.
     pub(crate) async fn more(&self, limited: &mut Limited) -> Result<More, LogError> {
-        if limited.own_left().has(1, limited.next) && self.draw(limited).await? {
-            return Ok(More::GoesOn);
+        for _ in 0..TRIES {
+            limited.crossed = self.extend(limited, false).await?;
+            let next = limited.meter.next();
+            if limited.crossed.is_some() || !limited.own_left().has(next) {
+                break;
+            }
+            if !limited.meter.left().has(next) && !self.draw(limited).await? {
+                break;
+            }
+            // What only watches has let it pass already.
+            if !limited.meter.is_enforced() || limited.meter.take_waiting() {
+                return Ok(More::GoesOn);
+            }
         }
         self.more_by(limited, None).await
     }
@@ -435,8 +570,9 @@ impl Judge {
         let Some(mut who) = self.circumstances_of(&view, &pending.facts, &pending, None) else {
             return Ok(More::Ends(refusal::catalog_unknown()));
         };
-        let (rows, bytes) = limited.meter.delivered();
-        who.delivered = Delivered { rows, bytes };
+        let Amount { rows, bytes, .. } = limited.meter.delivered();
+        // With the row that waits: it is that one's turn.
+        who.delivered = Delivered { rows: rows.saturating_add(1), bytes: bytes.saturating_add(limited.next) };
         who.purpose.clone_from(&limited.purpose);
         let decision = view.rules.decide_by(&who, &view.bound, &pending.facts, &pending.compared());
         let facts = Merged::of(&pending.facts);
@@ -449,12 +585,35 @@ impl Judge {
         }
     }
 
+    /// Has accounts set aside what the row that waits takes of them, or `all` that they have. The first that has no room
+    /// for that.
+    async fn extend(&self, limited: &Limited, all: bool) -> Result<Option<Crossed>, LogError> {
+        let gate = &self.gate;
+        let by = By {
+            accounts: &gate.accounts,
+            log: &gate.log,
+            person: &self.named,
+            opened: self.opened,
+            now: gate.clock.now(),
+        };
+        let mut first = None;
+        for (metered, account) in &limited.counts {
+            let crossed = match account {
+                Some(account) => account.extend(&by, &limited.meter, metered.limit, all).await?,
+                None => Some(Crossed::uncounted(metered)),
+            };
+            first = first.or(crossed);
+        }
+        Ok(first)
+    }
+
     /// Gets another block of the grant that it draws on, if that has enough.
     async fn draw(&self, limited: &mut Limited) -> Result<bool, LogError> {
         let Some(account) = limited.account else { return Ok(false) };
         let has = account.unused(limited.meter.left());
-        let most = limited.own_left().minus(has.rows.unwrap_or(0), has.bytes.unwrap_or(0));
-        let need = Need { has, next: limited.next, most, asked_for: false, all: false };
+        let most = limited.own_left().minus(has);
+        let next = limited.meter.next();
+        let need = Need { has: has.into(), next, most, asked_for: false, all: false };
         let statement = StatementId { session: self.session, number: limited.meter.number() };
         match self.gate.desk.debit(account.grant, statement, &need).await {
             Ok(Some(block)) => {
@@ -471,7 +630,6 @@ impl Judge {
         let Some(account) = &limited.account else { return };
         let unused = account.unused(limited.meter.left());
         let statement = StatementId { session: self.session, number: limited.meter.number() };
-        let (rows, bytes) = (unused.rows.unwrap_or(0), unused.bytes.unwrap_or(0));
-        self.gate.desk.give_back(account.grant, statement, rows, bytes);
+        self.gate.desk.give_back(account.grant, statement, unused);
     }
 }

@@ -47,6 +47,7 @@ impl Case<'_> {
             statement: self.pending.number,
             person: self.judge.named.clone(),
             groups: self.who.groups.iter().cloned().collect(),
+            service: self.who.service,
             database: self.who.database.clone(),
             protocol: self.pending.protocol.as_str().to_owned(),
             kinds: self.pending.facts.iter().map(|facts| facts.kind).collect(),
@@ -75,9 +76,14 @@ impl Case<'_> {
             why: self.why(),
             risk: self.decision.risk,
             signals: self.signals(),
-            purpose: self.who.purpose.clone(),
+            purpose: self.purpose(),
             buckets: self.buckets(),
         }))
+    }
+
+    /// What the client says it wants the data for, in a word of the policy's: nothing else that it says is written down.
+    fn purpose(&self) -> Option<String> {
+        self.who.purpose.clone().filter(|it| self.view.rules.knows_purpose(it))
     }
 
     /// What was seen of every signal that has a weight: also of those that do not fire, so that another policy can be

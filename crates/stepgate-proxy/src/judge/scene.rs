@@ -2,12 +2,12 @@
 //!
 //! A policy that asks for none of the latter costs nothing for them.
 
-use stepgate_policy::{Circumstances, RiskSettings, Signals};
+use stepgate_policy::{Circumstances, RiskSettings, Scene, Signals, observe};
 use stepgate_session::Pending;
 use stepgate_sql::{Facts, SessionState, purpose};
 
 use super::Judge;
-use super::known::{Besides, minute_of};
+use super::known::Besides;
 use crate::database::View;
 
 impl Judge {
@@ -40,8 +40,7 @@ impl Judge {
     ) -> Option<Circumstances> {
         let mut who = self.circumstances()?;
         if view.rules.asks_for_purpose() {
-            who.purpose =
-                state.and_then(|state| said(pending, state)).filter(|it| view.rules.knows_purpose(it));
+            who.purpose = state.and_then(|state| said(pending, state));
         }
         if let Some(risk) = view.rules.risk() {
             who.signals = self.signals_of(risk, view, message, &who);
@@ -57,23 +56,32 @@ impl Judge {
         }
     }
 
+    /// What is unusual about it, for this person. Nothing where there is no session yet: nobody knows from where it will
+    /// come, and when.
     fn signals_of(
         &self,
-        _risk: &RiskSettings,
-        _view: &View,
-        _message: &[Facts],
-        _who: &Circumstances,
+        risk: &RiskSettings,
+        view: &View,
+        message: &[Facts],
+        who: &Circumstances,
     ) -> Signals {
-        Signals::none()
+        let Some(manner) = &self.manner else { return Signals::none() };
+        let (origin, profile) = self.origin.get_or_init(|| {
+            let profiles = &self.gate.profiles;
+            let (startup, hello) = (Some(manner.startup.as_str()), manner.tls.as_deref());
+            (profiles.origin(self.address, &self.client, startup, hello), profiles.of(&self.person))
+        });
+        let client = &self.client;
+        let scene = Scene { session: self.session, origin, client, service: who.service, now: who.now };
+        let mut rows = message.iter().map(|facts| facts.estimate);
+        let estimate = rows.try_fold(0_u64, |sum, rows| rows.map(|rows| sum.saturating_add(rows)));
+        let reach = view.rules.reach(&who.database, &view.bound, message, estimate);
+        observe(risk, &profile.now(), &scene, &reach)
     }
 
-    /// What a decision hangs on that is remembered; `None`: on what is never the same.
-    pub(super) fn besides(view: &View, who: &Circumstances, state: &SessionState) -> Option<Besides> {
-        let rules = &view.rules;
-        rules.risk().is_none().then(|| Besides {
-            minute: rules.looks_at_clock().then(|| minute_of(who.now)),
-            purpose: rules.asks_for_purpose().then(|| state.purpose.clone()),
-        })
+    /// What is told with a decision that is remembered.
+    pub(super) fn besides(view: &View, state: &SessionState) -> Besides {
+        Besides { purpose: view.rules.asks_for_purpose().then(|| state.purpose.clone()) }
     }
 }
 

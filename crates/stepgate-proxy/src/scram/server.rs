@@ -1,9 +1,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use stepgate_store::ScramSecret;
-use subtle::ConstantTimeEq as _;
+use stepgate_store::{MAX_MINTED, ScramSecret};
+use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 
 use super::{PLUS_HEADER, Refused, SCRAM, SCRAM_PLUS, attribute, decode, hash, is_nonce, mac, text, xor};
+
+/// How many secrets a proof is always held against, also for who has fewer and for nobody: how long that takes tells
+/// neither who there is nor how many passwords they have.
+const CANDIDATES: usize = 1 + MAX_MINTED;
 
 /// What the server offers.
 #[derive(Clone, Copy)]
@@ -14,7 +18,7 @@ pub(crate) struct Offer<'a> {
 
 /// The client's final message is expected.
 pub(crate) struct ExpectFinal {
-    secret: ScramSecret,
+    secrets: Vec<ScramSecret>,
     /// What `c=` must decode to.
     binding: Vec<u8>,
     nonce: String,
@@ -33,14 +37,16 @@ impl<'a> Offer<'a> {
         if self.end_point.is_some() { &[SCRAM_PLUS, SCRAM] } else { &[SCRAM] }
     }
 
-    /// Reads the client's first message and answers it.
+    /// Reads the client's first message and answers it. Any of the secrets will do; salt and rounds are those of the
+    /// first, which is why all of one person have the same.
     pub(crate) fn begin(
         self,
         mechanism: &[u8],
         client_first: &[u8],
-        secret: &ScramSecret,
+        secrets: &[ScramSecret],
         nonce: &str,
     ) -> Result<(ExpectFinal, Vec<u8>), Refused> {
+        let secret = secrets.first().ok_or(Refused::Proof)?;
         let client_first = text(client_first)?;
         let mut parts = client_first.splitn(3, ',');
         let (Some(flag), Some(authzid), Some(bare)) = (parts.next(), parts.next(), parts.next()) else {
@@ -60,7 +66,7 @@ impl<'a> Offer<'a> {
         let nonce = format!("{client_nonce}{nonce}");
         let first = format!("r={nonce},s={},i={}", STANDARD.encode(&secret.salt), secret.iterations);
         let messages = format!("{bare},{first}");
-        Ok((ExpectFinal { secret: secret.clone(), binding, nonce, messages }, first.into_bytes()))
+        Ok((ExpectFinal { secrets: secrets.to_vec(), binding, nonce, messages }, first.into_bytes()))
     }
 
     /// What the client must bind to, if its flag fits the mechanism it chose.
@@ -78,8 +84,9 @@ impl<'a> Offer<'a> {
 }
 
 impl ExpectFinal {
-    /// Checks the proof in the client's final message; the answer proves the server in turn.
-    pub(crate) fn finish(self, client_final: &[u8]) -> Result<Vec<u8>, Refused> {
+    /// Checks the proof in the client's final message; the answer proves the server in turn. Says by which of the secrets
+    /// it was proven.
+    pub(crate) fn finish(self, client_final: &[u8]) -> Result<(Vec<u8>, usize), Refused> {
         let client_final = text(client_final)?;
         let (without_proof, proof) =
             client_final.rsplit_once(",p=").ok_or(Refused::Malformed("no proof in final message"))?;
@@ -93,12 +100,25 @@ impl ExpectFinal {
         let proof =
             <[u8; 32]>::try_from(decode(proof)?).map_err(|_| Refused::Malformed("proof of wrong length"))?;
         let message = format!("{},{without_proof}", self.messages);
-        let client_key = xor(proof, mac(&self.secret.stored_key, message.as_bytes()));
-        if bool::from(hash(&client_key).ct_eq(&self.secret.stored_key)) {
-            let signature = mac(&self.secret.server_key, message.as_bytes());
-            Ok(format!("v={}", STANDARD.encode(signature)).into_bytes())
-        } else {
-            Err(Refused::Proof)
+        let which = self.which(proof, message.as_bytes()).ok_or(Refused::Proof)?;
+        let secret = self.secrets.get(which).ok_or(Refused::Proof)?;
+        let signature = mac(&secret.server_key, message.as_bytes());
+        Ok((format!("v={}", STANDARD.encode(signature)).into_bytes(), which))
+    }
+
+    /// The secret that a proof is of. Looks at as many whatever it finds, and at the last ones again where there are
+    /// fewer.
+    fn which(&self, proof: [u8; 32], message: &[u8]) -> Option<usize> {
+        let last = self.secrets.last()?;
+        let mut found = u32::MAX;
+        let padded = self.secrets.iter().chain(std::iter::repeat(last)).take(CANDIDATES);
+        for (number, secret) in (0_u32..).zip(padded) {
+            let client_key = xor(proof, mac(&secret.stored_key, message));
+            let fits = hash(&client_key).ct_eq(&secret.stored_key);
+            found = u32::conditional_select(&found, &number, fits);
         }
+        let count = u32::try_from(self.secrets.len().min(CANDIDATES)).ok()?;
+        let found = Some(found).filter(|found| *found != u32::MAX)?.min(count.saturating_sub(1));
+        usize::try_from(found).ok()
     }
 }

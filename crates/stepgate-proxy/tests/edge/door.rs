@@ -7,7 +7,7 @@ use std::sync::Arc;
 use stepgate_proxy::{
     Admitted, AuthenticateError, Challenge, Client, People, ServerTls, admit, authenticate,
 };
-use stepgate_store::ScramSecret;
+use stepgate_store::{ScramSecret, Secret};
 use stepgate_testkit::Binaries;
 use stepgate_types::SqlState;
 use stepgate_wire::Problem;
@@ -16,6 +16,9 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+/// A password of dana's that a login had minted.
+pub(crate) const MINTED: &str = "sgp_minted";
+
 /// Dana, whose password is `correct horse`, and nobody else.
 pub(crate) struct OnlyDana;
 
@@ -23,8 +26,13 @@ impl People for OnlyDana {
     fn challenge(&self, name: &str) -> Challenge {
         match name {
             "dana" => {
-                let secret = ScramSecret::new("correct horse", b"0123456789abcdef");
-                Challenge::Person("dana".parse().unwrap(), secret)
+                let secret = |minted: Option<&str>, password| Secret {
+                    minted: minted.map(str::to_owned),
+                    scram: ScramSecret::new(password, b"0123456789abcdef"),
+                };
+                let more = [secret(Some("one"), MINTED), secret(Some("two"), "sgp_other")];
+                let secrets = [secret(None, "correct horse")].into_iter().chain(more);
+                Challenge::Person("dana".parse().unwrap(), secrets.collect())
             }
             _ => Challenge::Nobody(ScramSecret::new("whatever", b"fedcba9876543210")),
         }
@@ -34,7 +42,7 @@ impl People for OnlyDana {
 /// What came to the door.
 #[derive(Debug)]
 pub(crate) enum Came {
-    In { secure: bool, certificate: bool, settings: Vec<(String, String)> },
+    In { secure: bool, minted: Option<String>, certificate: bool, settings: Vec<(String, String)> },
     Cancel(CancelKey),
     NotAdmitted(String),
     NotAuthenticated(AuthenticateError),
@@ -100,7 +108,7 @@ async fn welcome(mut client: Client, tls: Option<&ServerTls>) -> Came {
             client.stream.write_all(&bye.fatal_bytes()).await.unwrap();
             client.stream.shutdown().await.unwrap();
             let certificate = who.certificate_sha256.is_some();
-            Came::In { secure, certificate, settings: client.opening.settings }
+            Came::In { secure, minted: who.minted, certificate, settings: client.opening.settings }
         }
         Err(error) => Came::NotAuthenticated(error),
     }

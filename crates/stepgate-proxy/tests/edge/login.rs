@@ -5,7 +5,7 @@ use std::process::Output;
 use stepgate_proxy::{AuthenticateError, ClientAuth, ServerTls};
 
 use crate::certificate::Certificate;
-use crate::door::{Came, Door};
+use crate::door::{Came, Door, MINTED};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -18,6 +18,11 @@ async fn psql_is_let_in_with_the_right_password_and_told_apart_by_nothing_else()
     assert!(said(&right).contains("FATAL:  stepgate: welcome dana"), "{}", said(&right));
     let came = door.next().await;
     assert!(matches!(&came, Came::In { secure: false, .. }), "{came:?}");
+
+    let minted = door.psql("user=dana", MINTED).await;
+    assert!(said(&minted).contains("FATAL:  stepgate: welcome dana"), "{}", said(&minted));
+    let came = door.next().await;
+    assert!(matches!(&came, Came::In { minted: Some(which), .. } if which == "one"), "{came:?}");
 
     let wrong = door.psql("user=dana", "wrong horse").await;
     assert!(matches!(door.next().await, Came::NotAuthenticated(AuthenticateError::Failed)));
@@ -36,7 +41,10 @@ async fn psql_binds_its_login_to_the_gates_certificate() {
     );
     let output = door.psql(&strict, "correct horse").await;
     assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
-    assert!(matches!(door.next().await, Came::In { secure: true, .. }));
+    assert!(matches!(door.next().await, Came::In { secure: true, minted: None, .. }));
+    let output = door.psql(&strict, MINTED).await;
+    assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
+    assert!(matches!(door.next().await, Came::In { secure: true, minted: Some(_), .. }));
     let output = door.psql("user=dana sslmode=require channel_binding=disable", "correct horse").await;
     assert!(said(&output).contains("stepgate: welcome dana"), "{}", said(&output));
 }

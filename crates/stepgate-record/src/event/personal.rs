@@ -2,7 +2,10 @@
 
 use stepgate_types::{Commit, SubjectKind, Who};
 
-use super::{AuditRead, Event, ExportSealed, Pruned, Shredded, Sink};
+use super::{
+    Account, AuditRead, Event, ExportSealed, GlassEnded, GlassReviewed, Membership, MintedPassword,
+    ProviderLogin, Pruned, Shredded, Sink,
+};
 
 /// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
 pub trait Names {
@@ -97,6 +100,8 @@ macro_rules! each {
             Event::FactorVerified { person, .. }
             | Event::FactorFailed { person, .. }
             | Event::StepupVoted { person, .. }
+            | Event::LimitCounted { person, .. }
+            | Event::PolicyVoted { person, .. }
             | Event::LimitReached { person, .. }
             | Event::PassIssued { person, .. }
             | Event::ChallengeShown { to: person, .. } => f(Person, person),
@@ -109,12 +114,47 @@ macro_rules! each {
                 client.into_iter().for_each(|client| f(Client, client));
                 network.into_iter().for_each(|network| f(Address, network));
             }
+            Event::BreakGlassOpened(opened) => {
+                f(Person, &$($mut)? opened.person);
+                f(Client, &$($mut)? opened.client);
+                f(Address, &$($mut)? opened.network);
+                f(Reason, &$($mut)? opened.reason);
+            }
+            Event::BreakGlassEnded(GlassEnded { by, operator, .. }) => {
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::BreakGlassReviewed(GlassReviewed { by, comment, .. }) => {
+                f(Person, by);
+                f(Reason, comment);
+            }
             Event::GrantRevoked { by, operator, .. } => {
                 by.into_iter().for_each(|by| f(Person, by));
                 operator.into_iter().for_each(|operator| f(Operator, operator));
             }
             Event::AdminAction { person, by, operator, .. } => {
                 person.into_iter().for_each(|person| f(Person, person));
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::IdentityLogin(ProviderLogin { person, account, address, .. }) => {
+                person.into_iter().for_each(|person| f(Person, person));
+                f(Client, account);
+                f(Address, address);
+            }
+            Event::IdentityLinked(Account { person, account, by, operator, .. })
+            | Event::IdentityUnlinked(Account { person, account, by, operator, .. }) => {
+                f(Person, person);
+                f(Client, account);
+                by.into_iter().for_each(|by| f(Person, by));
+                operator.into_iter().for_each(|operator| f(Operator, operator));
+            }
+            Event::IdentityGroups(Membership { person, .. }) => f(Person, person),
+            Event::PasswordMinted(MintedPassword { person, address, by, operator, .. })
+            | Event::PasswordRevoked(MintedPassword { person, address, by, operator, .. })
+            | Event::PasswordExpired(MintedPassword { person, address, by, operator, .. }) => {
+                f(Person, person);
+                address.into_iter().for_each(|address| f(Address, address));
                 by.into_iter().for_each(|by| f(Person, by));
                 operator.into_iter().for_each(|operator| f(Operator, operator));
             }
@@ -147,12 +187,17 @@ macro_rules! each {
             | Event::GrantDebited { .. }
             | Event::GrantCredited { .. }
             | Event::GrantExpired { .. }
+            | Event::BreakGlassUsed(_)
+            | Event::BreakGlassReminded(_)
             | Event::LimitExtended { .. }
             | Event::LimitEnforced { .. }
             | Event::PassConsumed { .. }
             | Event::PassLapsed { .. }
             | Event::PolicyLoaded { .. }
             | Event::PolicyRejected { .. }
+            | Event::PolicyProposed { .. }
+            | Event::PolicyApproved { .. }
+            | Event::PolicyTampered { .. }
             | Event::ConfigLoaded { .. }
             | Event::ConfigRejected { .. }
             | Event::LabelsBound { .. }

@@ -17,6 +17,9 @@ pub struct Statement {
     pub person: Who,
     /// Groups at the time.
     pub groups: Vec<GroupName>,
+    /// Whether it is a service: nobody who could verify themselves.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub service: bool,
     /// Name of the database in the gate's configuration.
     pub database: String,
     /// `simple` or `extended`.

@@ -114,8 +114,10 @@ fn class(row: &Row) -> Class {
         "session.closed" => (AUTHENTICATION, 2),
         "stepup.factor_verified" | "stepup.factor_failed" => (AUTHENTICATION, OTHER),
         "stepup.ended" if row.outcome.as_deref() == Some("approved") => (AUTHORIZE_SESSION, 1),
-        "grant.issued" | "pass.issued" => (USER_ACCESS, 1),
-        "grant.revoked" | "grant.expired" | "pass.lapsed" | "pass.consumed" => (USER_ACCESS, 2),
+        "grant.issued" | "pass.issued" | "break_glass.opened" => (USER_ACCESS, 1),
+        "break_glass.ended" | "grant.revoked" | "grant.expired" | "pass.lapsed" | "pass.consumed" => {
+            (USER_ACCESS, 2)
+        }
         "admin.action" => match row.action.as_deref() {
             Some("user.added") => (ACCOUNT_CHANGE, 1),
             Some("user.password_set") => (ACCOUNT_CHANGE, 3),
@@ -142,6 +144,8 @@ fn class(row: &Row) -> Class {
             Some("session") => (AUTHENTICATION, OTHER),
             Some("stepup") => (AUTHORIZE_SESSION, OTHER),
             Some("grant" | "pass") => (USER_ACCESS, OTHER),
+            Some("identity") if kind == "identity.login" => (AUTHENTICATION, 1),
+            Some("identity" | "password") => (ACCOUNT_CHANGE, OTHER),
             _ => (EVENT_LOG, OTHER),
         },
     };

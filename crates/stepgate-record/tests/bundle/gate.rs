@@ -72,6 +72,7 @@ impl Gate {
             tls: true,
             method: None,
             certificate_sha256: None,
+            password: None,
             startup: None,
             hello: None,
         });

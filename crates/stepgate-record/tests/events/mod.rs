@@ -46,6 +46,9 @@ const OTHERS: &str = r#"
 {"type":"grant.debited","grant":"G","session":"S","statement":6,"rows":10,"bytes":1000}
 {"type":"grant.credited","grant":"G","session":"S","statement":6,"rows":1,"bytes":10}
 {"type":"limit.reached","session":"S","statement":6,"person":"dana","rows":1000,"bytes":10000,"next":100,"limit_rows":1000,"limit_bytes":null,"rules":["bulk"],"verdict":"hold"}
+{"type":"limit.reached","session":"S","statement":6,"person":"dana","rows":40,"bytes":400,"next":100,"limit_rows":100,"limit_bytes":null,"limit_subjects":9,"limit_rule":"bulk","limit_per":"1h","rules":["bulk"],"verdict":"hold"}
+{"type":"limit.counted","person":"dana","rule":"bulk","per":"1h","since_us":1795318325000009,"rows":125,"bytes":5000,"subjects":3}
+{"type":"grant.debited","grant":"G","session":"S","statement":6,"rows":10,"bytes":1000,"subjects":2}
 {"type":"limit.extended","session":"S","statement":6,"request":"7K4M-9QXD","grant":null}
 {"type":"limit.enforced","session":"S","statement":6,"request":null,"sqlstate":"42501","rows":1000,"bytes":10000}
 {"type":"pass.issued","pass":"G","request":"7K4M-9QXD","person":"dana","db_user":"app_rw","database":"app","key_hmac":"0102","kinds":["select"],"uses":["output"],"relations":["public.customers"],"labels":["ssn"],"class_rank":3,"output_rank":3,"exactly_known":true,"has_sink":false,"action":"step-up","approval":"self","policy_sha256":"cd","expires_us":1795318325000009}
@@ -54,6 +57,10 @@ const OTHERS: &str = r#"
 {"type":"grant.revoked","grant":"G","by":"lee"}
 {"type":"policy.loaded","policy_sha256":"cd","rules":4,"columns":12}
 {"type":"policy.rejected","policy_sha256":"cd"}
+{"type":"policy.proposed","policy_sha256":"cd"}
+{"type":"policy.voted","policy_sha256":"cd","person":"dana"}
+{"type":"policy.approved","policy_sha256":"cd"}
+{"type":"policy.tampered","policy_sha256":"cd"}
 {"type":"config.loaded","config_sha256":"ce","databases":2}
 {"type":"config.rejected","config_sha256":"ce"}
 {"type":"label.bound","database":"app","columns":12}
@@ -73,6 +80,12 @@ const OTHERS: &str = r#"
 {"type":"stepup.ended","request":"7K4M-9QXD","outcome":"denied","by":"lee","reason_hmac":null,"reason":"use the extract"}
 {"type":"stepup.challenge_shown","request":"7K4M-9QXD","to":"lee"}
 {"type":"grant.expired","grant":"G"}
+{"type":"break_glass.opened","grant":"G","person":"dana","database":"app","client":"psql","network":"192.0.2.7","reason":"outage","authenticator":"passkey-3f9a12bc","canonical_sha256":"ef","expires_us":1795318325000009,"lifts":["denied"]}
+{"type":"break_glass.opened","grant":"G","person":"dana","database":null,"client":"psql","network":"192.0.2.7","reason":"outage","authenticator":"passkey-3f9a12bc","canonical_sha256":"ef","expires_us":1795318325000009}
+{"type":"break_glass.used","grant":"G","session":"S","statement":6}
+{"type":"break_glass.ended","grant":"G","why":"expired","uses":3,"by":null}
+{"type":"break_glass.reminded","grant":"G"}
+{"type":"break_glass.reviewed","grant":"G","by":"lee","comment":"in order"}
 {"type":"audit.exported","records":3,"export":{"filter":"{}","format":"csv","id":"ab","redacted":true},"operator":"uid:1000"}
 {"type":"audit.export_sealed","export":"ab","manifest_sha256":"cd","signed":true}
 {"type":"audit.read","how":"search","filter":"{}","records":3,"operator":"uid:1000"}
@@ -95,6 +108,15 @@ const OTHERS: &str = r#"
 {"type":"sink.failed","name":"siem","kind":"syslog","cursor":7,"reason":"refused"}
 {"type":"sink.recovered","name":"siem","kind":"syslog","cursor":7}
 {"type":"sink.reset","name":"siem","kind":"syslog","cursor":3,"operator":"uid:1000"}
+{"type":"identity.login","person":"dana","account":"00u1a2b3","address":"192.0.2.7"}
+{"type":"identity.login","person":null,"account":"00u1a2b4","address":"192.0.2.7","refused":"taken"}
+{"type":"identity.linked","person":"dana","source":"oidc","account":"00u1a2b3","by":null,"operator":"uid:1000"}
+{"type":"identity.unlinked","person":"dana","source":"oidc","account":"00u1a2b3","by":null}
+{"type":"identity.groups","person":"dana","source":"oidc","groups":["analysts"],"until_us":1795318325000009,"left_out":2}
+{"type":"identity.groups","person":"dana","source":"ldap","groups":[],"until_us":1795318325000009}
+{"type":"password.minted","person":"dana","password":"3f9a12bc","until_us":1795318325000009,"method":"oidc","address":"192.0.2.7"}
+{"type":"password.revoked","person":"dana","password":"3f9a12bc","reason":"logout","by":"dana"}
+{"type":"password.expired","person":"dana","password":"3f9a12bc"}
 "#;
 
 /// One of each type, and more where they differ.

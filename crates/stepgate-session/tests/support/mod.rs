@@ -486,7 +486,7 @@ impl Stage {
 
     /// Passes a statement that may deliver so much.
     pub(crate) fn pass_limited(&mut self, number: u64, rows: Option<u64>, bytes: Option<u64>) -> Arc<Meter> {
-        let meter = Meter::new(number, Limit { rows, bytes }, true, false);
+        let meter = Meter::new(number, Limit::of(rows, bytes), true, false);
         self.session.limit(Arc::clone(&meter));
         self.pass(permit(number));
         meter
@@ -494,7 +494,7 @@ impl Stage {
 
     /// The row that waits goes on, and so much after it.
     pub(crate) fn go_on(&mut self, meter: &Meter, rows: u64) {
-        meter.refill(Limit { rows: Some(rows), bytes: None });
+        meter.refill(Limit::of(Some(rows), None));
         self.session.go_on();
         self.server(&[]);
     }

@@ -506,6 +506,8 @@ impl Walker<'_> {
         let Some(index) = self.lookup(name) else { return self.doubt("unknown-relation") };
         self.read_relation(index);
         self.runs_on_write(index);
+        // As the statement that made it.
+        self.sinks.insert(Sink { kind: SinkKind::Table, relation: None });
         let columns = self.relation(Some(index)).map_or(0, |relation| relation.columns.len());
         self.touch_all((0..columns).map(|at| (index, at)), Uses::HIDDEN);
     }

@@ -52,7 +52,7 @@ impl Inner {
         self.log.append(judged.events.clone(), judged.proven.writes.changes.clone()).await?;
         let progress = self.take_step(&answer, judged)?;
         if progress.ended.is_some() {
-            self.forget(answer.request);
+            self.forget(answer.request).await;
         }
         self.tell(answer.request);
         Ok(progress)

@@ -56,11 +56,11 @@ impl Inner {
 
     /// Records that a request is open, once what it is about is kept where that is to outlive the gate.
     pub(super) async fn open(&self, entry: &Entry, more: Vec<Event>) -> Result<(), DeskError> {
-        self.keep(entry)?;
+        self.keep(entry).await?;
         let events = std::iter::once(requested(entry)).chain(more).collect();
         let opened = self.log.append(events, Vec::new()).await;
         if opened.is_err() {
-            self.forget(entry.open.ask().id);
+            self.forget(entry.open.ask().id).await;
         }
         opened.map(drop).map_err(DeskError::from)
     }
@@ -86,8 +86,15 @@ impl Inner {
 
     /// Its record is on disk: now it is open.
     pub(super) fn enter(&self, entry: Entry) {
-        let id = entry.open.ask().id;
-        self.state().open.insert(id, entry);
+        let ask = entry.open.ask();
+        let id = ask.id;
+        let mut state = self.state();
+        // What is asked ahead of time is nobody's statement.
+        if ask.ahead.is_none() && state.asked.note(&ask.person, ask.opened) {
+            tracing::warn!("somebody has been asked more often today than the policy's budget has it");
+        }
+        state.open.insert(id, entry);
+        drop(state);
         self.tell(id);
     }
 

@@ -1,7 +1,7 @@
 //! What grants let out: set aside in blocks, on disk before a row of them is delivered (DESIGN §2 *grant*).
 
 use stepgate_record::Event;
-use stepgate_types::{GrantId, InForce, Limit, StatementId};
+use stepgate_types::{Amount, GrantId, InForce, Limit, StatementId};
 
 use super::inner::Inner;
 use super::state::Kept;
@@ -14,8 +14,8 @@ const PARTS: u64 = 8;
 pub struct Need {
     /// What it has left of earlier blocks.
     pub has: Limit,
-    /// Bytes of its next row; 1 where that is not known yet.
-    pub next: u64,
+    /// What its next row takes.
+    pub next: Amount,
     /// The most it may get, whatever the grant has.
     pub most: Limit,
     /// People have approved this very row: it passes even if it is larger than all that the grant lets out.
@@ -36,10 +36,8 @@ pub struct Block {
 }
 
 impl Kept {
-    pub(super) fn take_back(&mut self, rows: u64, bytes: u64) {
-        let back = |left: Option<u64>, more: u64| left.map(|left| left.saturating_add(more));
-        let left = Limit { rows: back(self.left.rows, rows), bytes: back(self.left.bytes, bytes) };
-        self.left = left.least(self.grant.limit);
+    pub(super) fn take_back(&mut self, unused: Amount) {
+        self.left = self.left.plus(unused).least(self.grant.limit);
     }
 
     /// How much of it a statement gets; `None`: not enough is left.
@@ -57,8 +55,21 @@ impl Kept {
             (part >= lacks || need.asked_for).then_some(Some(part))
         };
         Some(Limit {
-            rows: part(self.grant.limit.rows, self.left.rows, need.has.rows, need.most.rows, 1)?,
-            bytes: part(self.grant.limit.bytes, self.left.bytes, need.has.bytes, need.most.bytes, need.next)?,
+            rows: part(self.grant.limit.rows, self.left.rows, need.has.rows, need.most.rows, need.next.rows)?,
+            bytes: part(
+                self.grant.limit.bytes,
+                self.left.bytes,
+                need.has.bytes,
+                need.most.bytes,
+                need.next.bytes,
+            )?,
+            subjects: part(
+                self.grant.limit.subjects,
+                self.left.subjects,
+                need.has.subjects,
+                need.most.subjects,
+                need.next.subjects,
+            )?,
         })
     }
 }
@@ -74,32 +85,35 @@ impl Inner {
         let mut state = self.state();
         let kept = state.grants.get_mut(&grant).filter(|kept| !kept.grant.is_due(now))?;
         let limit = kept.part(need)?;
-        let (rows, bytes) = (limit.rows.unwrap_or(0), limit.bytes.unwrap_or(0));
-        kept.left = kept.left.minus(rows, bytes);
+        let taken = limit.amount();
+        kept.left = kept.left.minus(taken);
         let in_force = kept.in_force.clone();
         let StatementId { session, number } = statement;
-        let debited = (rows > 0 || bytes > 0).then_some(Event::GrantDebited {
+        let debited = (!taken.is_nothing()).then_some(Event::GrantDebited {
             grant,
             session,
             statement: number,
-            rows,
-            bytes,
+            rows: taken.rows,
+            bytes: taken.bytes,
+            subjects: Some(taken.subjects).filter(|subjects| *subjects > 0),
         });
         Some(Block { limit, debited, in_force })
     }
 
-    pub(super) fn give_back(&self, grant: GrantId, statement: StatementId, rows: u64, bytes: u64) {
+    pub(super) fn give_back(&self, grant: GrantId, statement: StatementId, unused: Amount) {
         let is_there = self.state().grants.contains_key(&grant);
-        if !is_there || (rows == 0 && bytes == 0) {
+        if !is_there || unused.is_nothing() {
             return;
         }
         let StatementId { session, number } = statement;
-        let credited = Event::GrantCredited { grant, session, statement: number, rows, bytes };
+        let Amount { rows, bytes, subjects } = unused;
+        let subjects = Some(subjects).filter(|subjects| *subjects > 0);
+        let credited = Event::GrantCredited { grant, session, statement: number, rows, bytes, subjects };
         // In the log before anybody can take it again: what is read back later is never more than there was.
         if self.log.note(credited).is_ok()
             && let Some(kept) = self.state().grants.get_mut(&grant)
         {
-            kept.take_back(rows, bytes);
+            kept.take_back(unused);
         }
     }
 }

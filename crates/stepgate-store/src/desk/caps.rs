@@ -24,7 +24,7 @@ const MAX_PLACES: usize = 10_000;
 /// What one person may ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caps {
-    /// Open requests at a time.
+    /// Open requests at a time, apart for where they usually are and for elsewhere.
     pub open: usize,
     /// How long nothing more is asked from where two requests in a row went unanswered.
     pub cool_down: Duration,
@@ -90,7 +90,12 @@ impl Desk {
 impl State {
     /// Whether this person may ask once more.
     pub(super) fn lets_ask(&self, ask: &Ask, caps: Caps, now: Timestamp) -> Result<(), DeskError> {
-        let of_person = self.open.values().filter(|entry| entry.open.ask().asker() == ask.asker()).count();
+        // Apart for where they usually are and for elsewhere: a stolen password uses up nothing of its owner's.
+        let here = self.guard.trusts(ask.asker(), ask.address.into());
+        let same = |other: &Ask| {
+            other.asker() == ask.asker() && self.guard.trusts(other.asker(), other.address.into()) == here
+        };
+        let of_person = self.open.values().filter(|entry| same(entry.open.ask())).count();
         if of_person >= caps.open {
             return Err(DeskError::TooManyOfPerson(of_person));
         }

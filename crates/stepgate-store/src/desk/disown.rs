@@ -73,14 +73,15 @@ impl Inner {
             reason: None,
         };
         self.log.append(std::iter::once(ended).chain(alarms).collect(), Vec::new()).await?;
-        let mut state = self.state();
-        if let Some(entry) = state.open.remove(&request) {
-            let ended = entry.open.end(Outcome::Denied, Some(person.clone()));
-            let reason = Some(format!("{person} did not make this request"));
-            state.conclude(ended, entry.waiters, reason, Remembered::default());
+        {
+            let mut state = self.state();
+            if let Some(entry) = state.open.remove(&request) {
+                let ended = entry.open.end(Outcome::Denied, Some(person.clone()));
+                let reason = Some(format!("{person} did not make this request"));
+                state.conclude(ended, entry.waiters, reason, Remembered::default());
+            }
         }
-        drop(state);
-        self.forget(request);
+        self.forget(request).await;
         self.tell(request);
         Ok(())
     }

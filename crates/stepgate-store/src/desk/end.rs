@@ -138,6 +138,7 @@ impl Inner {
         for some in ended.chunks(BATCH) {
             self.log.append_happened(some.to_vec()).await?;
         }
+        self.look_after_glasses().await?;
         self.end_all(due).await?;
         self.escalate_due(now).await
     }
@@ -167,6 +168,9 @@ impl Inner {
 
     pub(super) async fn revoke(&self, grant: GrantId, by: Actor) -> Result<(), DeskError> {
         let _turn = self.turn.lock().await;
+        if self.is_glass(grant) {
+            return self.end_glass(grant, &by).await;
+        }
         {
             let mut state = self.state();
             let of_grant = state.grants.get(&grant).map(|kept| &kept.grant.person);
@@ -214,6 +218,7 @@ impl Inner {
             });
             self.log.append_happened(revoked.collect()).await?;
         }
+        self.end_glasses_of(person, &by).await?;
         self.end_all(requests).await
     }
 
@@ -229,26 +234,24 @@ impl Inner {
             });
             self.log.append(events.collect(), Vec::new()).await?;
             for (request, outcome, by) in some {
-                let mut state = self.state();
-                if let Some(entry) = state.open.remove(request) {
-                    let ask = entry.open.ask();
-                    if *outcome == Outcome::Expired && entry.open.approvers().is_empty() {
-                        let (asker, now) = (ask.asker().clone(), self.clock.now());
-                        let (approval, address) = (ask.terms.approval.clone(), ask.address);
-                        state.ignored.expired(&asker, &approval, address, now);
-                    }
-                    state.conclude(
-                        entry.open.end(*outcome, by.clone()),
-                        entry.waiters,
-                        None,
-                        Remembered::default(),
-                    );
-                }
-                drop(state);
-                self.forget(*request);
+                self.ended(*request, *outcome, by.clone());
+                self.forget(*request).await;
                 self.tell(*request);
             }
         }
         Ok(())
+    }
+
+    /// Its record is on disk: now it has ended.
+    fn ended(&self, request: RequestId, outcome: Outcome, by: Option<PersonName>) {
+        let mut state = self.state();
+        let Some(entry) = state.open.remove(&request) else { return };
+        let ask = entry.open.ask();
+        if outcome == Outcome::Expired && entry.open.approvers().is_empty() {
+            let (asker, now) = (ask.asker().clone(), self.clock.now());
+            let (approval, address) = (ask.terms.approval.clone(), ask.address);
+            state.ignored.expired(&asker, &approval, address, now);
+        }
+        state.conclude(entry.open.end(outcome, by), entry.waiters, None, Remembered::default());
     }
 }

@@ -1,10 +1,11 @@
 //! What all handles of a desk share.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use stepgate_approval::{Rights, Wanted};
+use stepgate_approval::{GlassRules, Rights, Wanted};
 use stepgate_record::Event;
-use stepgate_types::{Clock, Entropy, GrantId, Limit, PersonName, RequestId};
+use stepgate_types::{Clock, Entropy, GrantId, GroupName, Limit, PersonName, RequestId};
 use tokio::sync::broadcast;
 
 use super::DeskError;
@@ -37,10 +38,14 @@ pub(super) struct Inner {
     pub(super) methods: RwLock<Methods>,
     pub(super) changed: broadcast::Sender<RequestId>,
     /// Where open requests are kept, if they are.
-    pub(super) shelf: Option<Shelf>,
+    pub(super) shelf: Option<Arc<Shelf>>,
     pub(super) caps: Mutex<Caps>,
     /// Ends sessions of which their person says that they are not theirs; set by who has the sessions.
     pub(super) end_session: OnceLock<EndSession>,
+    /// Who may break the glass, if anybody.
+    pub(super) glass_rules: Mutex<Option<GlassRules>>,
+    /// Whose members approve policies, if anybody has to.
+    pub(super) two_person: Mutex<Option<BTreeSet<GroupName>>>,
 }
 
 impl Inner {

@@ -37,6 +37,10 @@ impl Methods {
         self.channels.insert(method, channel);
     }
 
+    pub(super) fn disconnect(&mut self, method: Method) {
+        self.channels.remove(&method);
+    }
+
     pub(super) fn factor(&self, method: Method) -> Option<Arc<dyn Factor>> {
         self.factors.get(&method).cloned()
     }

@@ -131,6 +131,7 @@ pub(super) fn issued(pass: &Pass) -> Event {
         expires_us: pass.expires.micros(),
         rows: pass.limit.rows,
         bytes: pass.limit.bytes,
+        subjects: pass.limit.subjects,
         risk: pass.risk,
     }
 }
@@ -158,6 +159,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         expires_us,
         rows,
         bytes,
+        subjects,
         risk,
     } = event
     else {
@@ -184,7 +186,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         approval: approval.clone(),
         policy_sha256: policy_sha256.clone(),
         expires: Timestamp::from_micros(*expires_us),
-        limit: Limit { rows: *rows, bytes: *bytes },
+        limit: Limit { rows: *rows, bytes: *bytes, subjects: *subjects },
     };
     Some(KeptPass { pass, issued: at })
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use stepgate_approval::{Grant, Reason};
 use stepgate_record::{Deferral, Event, Joiner, Outcome, Record};
-use stepgate_types::{InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
+use stepgate_types::{Amount, InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
 
 use super::ahead::keys_of;
 use super::ask::deferred;
@@ -29,6 +29,8 @@ pub(super) struct Replay {
     /// From where those were asked.
     places: BTreeMap<RequestId, Option<IpAddr>>,
     running: BTreeMap<SessionId, BTreeSet<u64>>,
+    /// The latest time of any record: the clock may have been set back since.
+    latest: Timestamp,
 }
 
 impl Replay {
@@ -36,7 +38,8 @@ impl Replay {
         let (state, joiner) = (State::default(), Joiner::default());
         let (open, places, running) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let (about, kept) = (BTreeMap::new(), BTreeMap::new());
-        Self { state, names, joiner, open, about, kept, places, running }
+        let latest = Timestamp::from_micros(0);
+        Self { state, names, joiner, open, about, kept, places, running, latest }
     }
 
     /// Reads the next record.
@@ -64,15 +67,24 @@ impl Replay {
         }
     }
 
+    /// The latest time of any record.
+    pub(super) const fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
     /// Takes the next record in.
     fn take(&mut self, record: &Record) {
+        self.latest = self.latest.max(record.at);
         match &record.event {
-            Event::StepupRequested { request, address, canonical_sha256, .. } => {
+            Event::StepupRequested { request, address, canonical_sha256, opened_by, .. } => {
                 self.about.insert(*request, About::of(canonical_sha256));
                 let address = address.as_ref().and_then(|address| self.names.open_text(address));
                 let address = address.and_then(|address| address.parse().ok());
                 self.places.insert(*request, address);
                 if let Some(info) = info_of(record, &self.names) {
+                    if opened_by.is_none() {
+                        let _said_then = self.state.asked.note(&info.person, record.at);
+                    }
                     self.open.insert(*request, info);
                 }
             }
@@ -131,14 +143,16 @@ impl Replay {
                     self.state.grants.insert(*grant, kept);
                 }
             }
-            Event::GrantDebited { grant, rows, bytes, .. } => {
+            Event::GrantDebited { grant, rows, bytes, subjects, .. } => {
                 if let Some(kept) = self.state.grants.get_mut(grant) {
-                    kept.left = kept.left.minus(*rows, *bytes);
+                    let taken = Amount { rows: *rows, bytes: *bytes, subjects: subjects.unwrap_or(0) };
+                    kept.left = kept.left.minus(taken);
                 }
             }
-            Event::GrantCredited { grant, rows, bytes, .. } => {
+            Event::GrantCredited { grant, rows, bytes, subjects, .. } => {
                 if let Some(kept) = self.state.grants.get_mut(grant) {
-                    kept.take_back(*rows, *bytes);
+                    let unused = Amount { rows: *rows, bytes: *bytes, subjects: subjects.unwrap_or(0) };
+                    kept.take_back(unused);
                 }
             }
             Event::PassIssued { pass, .. } => {
@@ -169,7 +183,11 @@ impl Replay {
                     }
                 }
             }
-            other => self.take_statement(other),
+            other => {
+                self.state.take_glass(other, record.at, &self.names);
+                self.state.policies.take(other, |who| self.names.person(who));
+                self.take_statement(other);
+            }
         }
     }
 
@@ -340,6 +358,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         expires_us,
         rows,
         bytes,
+        subjects,
         sink,
         risk,
         statements,
@@ -384,7 +403,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         session: *session,
         policy_sha256: policy_sha256.clone(),
         expires: Timestamp::from_micros(*expires_us),
-        limit: Limit { rows: *rows, bytes: *bytes },
+        limit: Limit { rows: *rows, bytes: *bytes, subjects: *subjects },
         sink: *sink == Some(true),
         statements,
     };
@@ -416,6 +435,7 @@ pub(super) fn issued(grant: &Grant) -> Event {
         expires_us: grant.expires.micros(),
         rows: grant.limit.rows,
         bytes: grant.limit.bytes,
+        subjects: grant.limit.subjects,
         sink: grant.sink.then_some(true),
         risk: grant.risk,
         statements: grant.statements.as_ref().map(|keys| keys.iter().map(|key| hex(key)).collect()),
@@ -453,7 +473,7 @@ mod tests {
             session: Some(SessionId::from_bytes([2; 16])),
             policy_sha256: "ab".repeat(32),
             expires: Timestamp::from_micros(9),
-            limit: Limit { rows: Some(1_000), bytes: None },
+            limit: Limit::of(Some(1_000), None),
             sink: true,
             statements: Some(BTreeSet::from([[3; 32]])),
         };

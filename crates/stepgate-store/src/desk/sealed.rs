@@ -65,14 +65,12 @@ impl Shelf {
     }
 
     /// Keeps a request, on disk when it returns.
-    fn put(&self, entry: &Entry) -> io::Result<()> {
-        let (ask, held, salts) = (entry.open.ask(), &entry.held, &entry.salts);
-        let [sealed, key_file] = self.paths(ask.id);
-        let plain = Zeroizing::new(serde_json::to_vec(&Kept { ask, held, salts })?);
+    fn put(&self, id: RequestId, plain: &[u8]) -> io::Result<()> {
+        let [sealed, key_file] = self.paths(id);
         let key: Zeroizing<[u8; KEY]> = Zeroizing::new(self.vault.random().map_err(io::Error::other)?);
         let own = self.vault.with_master(&key);
-        write_atomic(&sealed, &own.seal(&label(ask.id), &plain).map_err(io::Error::other)?)?;
-        write_atomic(&key_file, &self.vault.seal(&label(ask.id), &key[..]).map_err(io::Error::other)?)
+        write_atomic(&sealed, &own.seal(&label(id), plain).map_err(io::Error::other)?)?;
+        write_atomic(&key_file, &self.vault.seal(&label(id), &key[..]).map_err(io::Error::other)?)
     }
 
     /// A request that was kept; `None`: it was not, or its key is gone.
@@ -134,22 +132,26 @@ impl Found {
 
 impl Inner {
     /// Keeps what a request is about, where that is configured and the request can be answered without its client.
-    pub(super) fn keep(&self, entry: &Entry) -> Result<(), super::DeskError> {
+    pub(super) async fn keep(&self, entry: &Entry) -> Result<(), super::DeskError> {
         let ask = entry.open.ask();
         let outlives = ask.mode.may_defer() || ask.ahead.is_some();
-        match self.shelf.as_ref().filter(|_| outlives).map(|shelf| shelf.put(entry)) {
-            None | Some(Ok(())) => Ok(()),
-            Some(Err(error)) => {
-                tracing::error!(%error, "a request cannot be kept");
-                Err(super::DeskError::NotKept)
-            }
-        }
+        let Some(shelf) = self.shelf.clone().filter(|_| outlives) else { return Ok(()) };
+        let (id, held, salts) = (ask.id, &entry.held, &entry.salts);
+        let plain = serde_json::to_vec(&Kept { ask, held, salts }).map(Zeroizing::new);
+        // Two fsyncs: not on a thread that others wait for.
+        let put = tokio::task::spawn_blocking(move || shelf.put(id, &plain?)).await;
+        put.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| {
+            tracing::error!(%error, "a request cannot be kept");
+            super::DeskError::NotKept
+        })
     }
 
     /// It has ended, and that is on disk.
-    pub(super) fn forget(&self, id: RequestId) {
-        if let Some(shelf) = &self.shelf {
-            shelf.shred(id);
+    pub(super) async fn forget(&self, id: RequestId) {
+        if let Some(shelf) = self.shelf.clone()
+            && let Err(error) = tokio::task::spawn_blocking(move || shelf.shred(id)).await
+        {
+            tracing::error!(%error, request = %id, "what was held for a request that has ended is not destroyed");
         }
     }
 }

@@ -13,9 +13,12 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::DeskError;
+use super::asked::Asked;
 use super::caps::Ignored;
 use super::comment::Comment;
+use super::glass::{Broken, Wished};
 use super::pace::Pace;
+use super::policies::Policies;
 use super::read::Reading;
 use super::view::{End, RequestInfo, Waiting};
 use crate::Factors;
@@ -55,6 +58,12 @@ pub(super) struct State {
     pub(super) challenges: Challenges,
     pub(super) enrolments: BTreeMap<(PersonName, Method), Enrolment>,
     pub(super) pace: Pace,
+    pub(super) asked: Asked,
+    /// Broken glasses: in force, or over and not reviewed.
+    pub(super) glasses: BTreeMap<GrantId, Broken>,
+    /// Those that wait for their ceremony; in memory alone.
+    pub(super) wished: BTreeMap<GrantId, Wished>,
+    pub(super) policies: Policies,
 }
 
 /// An open request and what waits for it.

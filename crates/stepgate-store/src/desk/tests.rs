@@ -10,6 +10,8 @@ mod delegations;
 mod ends;
 mod enrolments;
 mod factors;
+mod glasses;
+mod policies;
 mod restarts;
 mod sealed;
 mod shows;

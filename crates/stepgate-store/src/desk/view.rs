@@ -148,6 +148,8 @@ pub struct GrantInfo {
     pub rows_left: Option<u64>,
     /// How many bytes of rows and COPY data.
     pub bytes_left: Option<u64>,
+    /// How many distinct people.
+    pub subjects_left: Option<u64>,
     /// Whether it covers what stores what it reads.
     pub sink: bool,
     /// How many statements it covers, where those were named beforehand; `None`: any within its bounds.
@@ -171,6 +173,7 @@ impl From<&Kept> for GrantInfo {
             expires: grant.expires.to_string(),
             rows_left: kept.left.rows,
             bytes_left: kept.left.bytes,
+            subjects_left: kept.left.subjects,
             sink: grant.sink,
             statements: grant.statements.as_ref().map(std::collections::BTreeSet::len),
         }
@@ -193,6 +196,7 @@ impl From<&Pass> for GrantInfo {
             expires: pass.expires.to_string(),
             rows_left: pass.limit.rows,
             bytes_left: pass.limit.bytes,
+            subjects_left: pass.limit.subjects,
             sink: pass.has_sink,
             statements: Some(1),
         }

@@ -176,6 +176,8 @@ impl Taking {
             "forward" => Verdict::Forwarded,
             "monitor" => Verdict::Unenforced,
             "deny" => Verdict::Denied,
+            // The gate could not do its own part: nothing ran, and nobody is to blame.
+            "fail" => return,
             // Held or deferred; or what runs was overtaken.
             _ => Verdict::Held,
         };

@@ -43,6 +43,7 @@ fn opened(person: &str) -> Event {
         tls: true,
         method: None,
         certificate_sha256: None,
+        password: None,
         startup: None,
         hello: None,
     }

@@ -438,6 +438,7 @@ fn named(person: &str) -> Event {
         tls: true,
         method: None,
         certificate_sha256: None,
+        password: None,
         startup: None,
         hello: None,
     }

@@ -4,6 +4,7 @@ mod backup;
 mod bounds;
 mod bundle;
 pub(crate) mod damage;
+mod elsewhere;
 mod events;
 mod export;
 mod files;

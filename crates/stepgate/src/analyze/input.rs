@@ -26,10 +26,19 @@ pub(super) enum Item {
 }
 
 /// The schema's files and the input. `--schema` takes all that follow it, so a `-` among them is the input.
-pub(super) fn files(args: &AnalyzeArgs) -> (Vec<&Path>, &Path) {
+pub(super) fn files(args: &AnalyzeArgs) -> (Vec<PathBuf>, &Path) {
     let is_stdin = |path: &&PathBuf| path.as_path() == Path::new("-");
     let file = args.schema.iter().find(is_stdin).unwrap_or(&args.file);
-    (args.schema.iter().filter(|path| !is_stdin(path)).map(PathBuf::as_path).collect(), file)
+    (args.schema.iter().filter(|path| !is_stdin(path)).cloned().collect(), file)
+}
+
+/// The statements of a file, each with the line that it begins at; `-` is standard input.
+pub(crate) fn messages(file: &Path) -> Result<Vec<(usize, String)>, Failure> {
+    let of = |item| match item {
+        Item::Message { line, sql } => Some((line, sql)),
+        Item::Reset => None,
+    };
+    Ok(read(file, InputFormat::Sql)?.into_iter().filter_map(of).collect())
 }
 
 /// Reads all of it.

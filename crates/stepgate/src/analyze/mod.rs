@@ -12,32 +12,66 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use stepgate_policy::Map;
-use stepgate_sql::json_line;
+use stepgate_sql::{Catalog, Facts, json_line};
 use stepgate_types::Label;
 
 use crate::args::AnalyzeArgs;
 use crate::failure::Failure;
 use crate::rules;
 use input::Item;
-use names::Names;
-use source::Source;
 
 /// Stack of the analysing thread, in bytes.
 const STACK: usize = 64 * 1024 * 1024;
 
-pub(crate) use self::source::from_url;
+pub(crate) use self::input::messages;
+pub(crate) use self::names::Names;
+pub(crate) use self::source::{Origin, Source, from_url};
 pub(crate) use self::split::split;
 
 /// Reads, analyses, prints.
 pub(crate) fn run(args: &AnalyzeArgs) -> Result<(), Failure> {
-    let thread = std::thread::scope(|scope| {
+    deeply(|| run_here(args))
+}
+
+/// What is known of the statements of one session.
+pub(crate) struct Analysed {
+    /// Each message and the facts of its statements.
+    pub(crate) messages: Vec<(String, Vec<Facts>)>,
+    /// As the server had it at the beginning.
+    pub(crate) catalog: Catalog,
+}
+
+/// Facts of each statement of `sql`, as one session would have them. `name` is the database's.
+pub(crate) fn facts_of(
+    sql: &str,
+    name: &str,
+    origin: Origin<'_>,
+    search_path: Option<&[String]>,
+) -> Result<Analysed, Failure> {
+    deeply(|| {
+        let mut source = Source::open(origin, name, search_path)?;
+        let catalog = source.catalog().clone();
+        let mut names = Names::default();
+        let mut messages = Vec::new();
+        for (_, sql) in split(sql) {
+            let facts = names.facts(sql, source.catalog(), source.session());
+            names.after(sql, &facts);
+            source.after(sql, &facts);
+            messages.push((sql.to_owned(), facts));
+        }
+        Ok(Analysed { messages, catalog })
+    })
+}
+
+/// Runs what analyses statements where deep ones have room.
+pub(crate) fn deeply<T: Send>(work: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
+    std::thread::scope(|scope| {
         let builder = std::thread::Builder::new().stack_size(STACK);
         let handle = builder
-            .spawn_scoped(scope, || run_here(args))
+            .spawn_scoped(scope, work)
             .map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        handle.join().map_err(|_| Failure::usage("the analysis failed"))
-    });
-    thread?
+        handle.join().map_err(|_| Failure::usage("the analysis failed"))?
+    })
 }
 
 fn run_here(args: &AnalyzeArgs) -> Result<(), Failure> {
@@ -45,7 +79,8 @@ fn run_here(args: &AnalyzeArgs) -> Result<(), Failure> {
     let map = args.map.as_deref().map(rules::load_map).transpose()?;
     let name = name(args, map.as_ref())?;
     let items = input::read(file, args.input)?;
-    let mut source = Source::open(args, &schema, &name)?;
+    let origin = args.database.as_deref().map_or(Origin::Schema(&schema), Origin::Url);
+    let mut source = Source::open(origin, &name, args.search_path.as_deref())?;
     let mut names = Names::default();
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for item in items {

@@ -16,7 +16,7 @@ const MAX_NAMES: usize = 4_096;
 
 /// Names of the session.
 #[derive(Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     prepared: HashMap<String, Vec<Prepared>>,
     cursors: HashMap<String, Effect>,
 }
@@ -29,7 +29,7 @@ struct Prepared {
 
 impl Names {
     /// The facts of a message, where EXECUTE and FETCH are those of what they go on with.
-    pub(super) fn facts(&self, sql: &str, catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
+    pub(crate) fn facts(&self, sql: &str, catalog: &Catalog, session: &SessionState) -> Vec<Facts> {
         let mut all = analyze(sql.as_bytes(), catalog, session);
         if let [only] = all.as_mut_slice()
             && let Some(known) = self.goes_on(only, catalog, session)
@@ -53,7 +53,7 @@ impl Names {
     }
 
     /// Takes note of what a message made.
-    pub(super) fn after(&mut self, sql: &str, facts: &[Facts]) {
+    pub(crate) fn after(&mut self, sql: &str, facts: &[Facts]) {
         for statement in facts {
             // It may have made anything anew.
             if statement.certainty == Certainty::Unknown {

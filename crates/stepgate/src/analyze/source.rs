@@ -1,6 +1,6 @@
 //! Where the catalog comes from, and what the session's state is.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use stepgate_proxy::{Credentials, PassPerson, Password, Role, UpstreamConfig, connect, load, simple_query};
@@ -11,7 +11,6 @@ use stepgate_types::{Certainty, RelationName, quote_ident};
 use super::search_path::{Change, change};
 use super::track::Track;
 use super::transaction::boundary;
-use crate::args::AnalyzeArgs;
 use crate::config::SslMode;
 use crate::failure::Failure;
 use crate::upstreams;
@@ -20,8 +19,18 @@ use crate::url::DatabaseUrl;
 /// The most relations that a session makes; of more nothing is known.
 const MAX_CREATED: usize = 1_024;
 
+/// Where a catalog is read.
+pub(crate) enum Origin<'a> {
+    /// A database, by its URL.
+    Url(&'a str),
+    /// A throwaway server, made of these files.
+    Schema(&'a [PathBuf]),
+    /// A database of the configuration.
+    Configured(Box<UpstreamConfig>),
+}
+
 /// A catalog and a session on it.
-pub(super) struct Source {
+pub(crate) struct Source {
     runtime: tokio::runtime::Runtime,
     upstream: UpstreamConfig,
     /// As the server has it.
@@ -37,10 +46,17 @@ pub(super) struct Source {
 
 impl Source {
     /// Connects, or makes a throwaway server of the schema's files; loads the catalog.
-    pub(super) fn open(args: &AnalyzeArgs, schema: &[&Path], name: &str) -> Result<Self, Failure> {
-        let (cluster, upstream) = match &args.database {
-            Some(url) => (None, from_url(url, Some(name))?),
-            None => throwaway(schema, name).map(|(cluster, upstream)| (Some(cluster), upstream))?,
+    pub(crate) fn open(
+        origin: Origin<'_>,
+        name: &str,
+        search_path: Option<&[String]>,
+    ) -> Result<Self, Failure> {
+        let (cluster, upstream) = match origin {
+            Origin::Url(url) => (None, from_url(url, Some(name))?),
+            Origin::Schema(files) => {
+                throwaway(files, name).map(|(cluster, upstream)| (Some(cluster), upstream))?
+            }
+            Origin::Configured(upstream) => (None, *upstream),
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -49,7 +65,7 @@ impl Source {
         let catalog = runtime
             .block_on(load(&upstream))
             .map_err(|error| Failure::unreachable(format!("the database: {error}")))?;
-        let path = args.search_path.as_ref().map(|names| setting(names));
+        let path = search_path.map(setting);
         let path = runtime.block_on(effective(&upstream, path))?;
         Ok(Self {
             runtime,
@@ -63,16 +79,16 @@ impl Source {
         })
     }
 
-    pub(super) fn catalog(&self) -> &Catalog {
+    pub(crate) fn catalog(&self) -> &Catalog {
         &self.catalog
     }
 
-    pub(super) fn session(&self) -> &SessionState {
+    pub(crate) fn session(&self) -> &SessionState {
         &self.session
     }
 
     /// A new session.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.track = Track::new(self.track.initial().clone());
         self.session.own_taints = Taints::default();
         self.session.moved = false;
@@ -82,7 +98,7 @@ impl Source {
 
     /// What a message would have done to the session, had it run. What is not plain makes the search path
     /// unknown: changed settings, ends of transactions that may take a change back, objects that nobody made.
-    pub(super) fn after(&mut self, sql: &str, facts: &[Facts]) {
+    pub(crate) fn after(&mut self, sql: &str, facts: &[Facts]) {
         let effect = Message::of(facts).effect;
         // No catalog will show what names mean from now on.
         self.session.moved |= effect.moves;
@@ -205,7 +221,7 @@ pub(crate) fn from_url(url: &str, name: Option<&str>) -> Result<UpstreamConfig, 
 }
 
 /// A server of our own with the schema in it. Trusts everybody: it has nothing but the schema.
-fn throwaway(schema: &[&Path], name: &str) -> Result<(Cluster, UpstreamConfig), Failure> {
+fn throwaway(schema: &[PathBuf], name: &str) -> Result<(Cluster, UpstreamConfig), Failure> {
     for path in schema {
         std::fs::File::open(path).map_err(|error| Failure::file("read the schema", path, &error))?;
     }

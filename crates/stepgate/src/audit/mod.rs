@@ -20,6 +20,8 @@ mod verify;
 
 pub(crate) use filter::time;
 pub(crate) use operator::{AuditOperator, execute};
+pub(crate) use report::html::{STYLE, escaped};
+pub(crate) use shown::{settle, told};
 
 use std::io::Write;
 use std::path::Path;

@@ -27,6 +27,8 @@ pub(crate) enum AuditOperator {
     Search { filter: Filter, limit: u64, reverse: bool, scan: bool },
     /// Answers with a row a part of the report.
     Report { report: Asked, since: Option<Timestamp>, until: Option<Timestamp> },
+    /// Answers with text: what of the log another policy is tried on.
+    Tape { since: Option<Timestamp>, until: Option<Timestamp> },
     /// Answers with text, which is the export.
     Export { since: Option<Timestamp>, until: Option<Timestamp> },
     /// Answers with rows `{"file": …}`, each followed by text of that file.
@@ -72,6 +74,10 @@ pub(crate) async fn execute(
             let how = Search { reverse, scan, end: u64::MAX };
             let (store, by, out) = (store.share(), by.clone(), out.clone());
             off(move || search::search(&store, &by, search::Wanted { filter, how, limit }, &out)).await
+        }
+        AuditOperator::Tape { since, until } => {
+            let (store, by, out) = (store.share(), by.clone(), out.clone());
+            off(move || crate::policy::tape::make(&store, &by, (since, until), &out)).await
         }
         AuditOperator::Export { since, until } => live::export(store, by, since, until, out).await,
         AuditOperator::Bundle { id, filter, format, redact: redacted, meet } => {

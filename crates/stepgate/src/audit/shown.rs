@@ -71,7 +71,7 @@ pub(super) fn resolve(filter: &mut Filter, subjects: &Subjects) {
 }
 
 /// Lets what was recorded so far come to disk, where alone it is read; on a disk that is full it does not.
-pub(super) fn settle(log: &Log) {
+pub(crate) fn settle(log: &Log) {
     let end = log.len().saturating_add(log.backlog());
     for _ in 0..25 {
         if log.len() >= end {
@@ -82,7 +82,7 @@ pub(super) fn settle(log: &Log) {
 }
 
 /// Records that so many records are read, before any of them is shown.
-pub(super) fn told(
+pub(crate) fn told(
     store: &Store,
     by: &Actor,
     how: Reader,

@@ -1,14 +1,17 @@
 //! Reading `stepgate.yaml`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use stepgate_proxy::ClientAuth;
+use stepgate_types::GroupName;
 
 use super::yaml::{At, Problems, Section, Value};
-use super::{Config, Console, Tls, audit, database, factors, limits, notify, oidc, relative_to};
+use super::{
+    Config, Console, Tls, audit, break_glass, database, factors, ldap, limits, notify, oidc, relative_to,
+};
 use crate::failure::Failure;
 
 /// The largest configuration that is read, in bytes: far beyond any sensible one.
@@ -72,13 +75,17 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let data = top.need_text("data", problems).map(|(path, _)| relative_to(file, path));
     let master_file = section_path(file, &mut top, "keys", "master_file", problems);
     let databases = databases(file, &mut top, problems);
-    let (map, rules) = policies(file, &mut top, problems);
+    let Policies { map, rules, two_person } = policies(file, &mut top, problems);
     let audit = audit::read(file, &mut top, problems);
     let (factors, senders) = factors::read(file, &mut top, problems);
     let notify = notify::read(file, &mut top, problems);
     let oidc = oidc::read(file, &mut top, problems);
+    let ldap = ldap::read(file, &mut top, problems);
+    let login_for = oidc::login_for(&mut top, problems);
+    let break_glass = break_glass::read(&mut top, problems);
     let limits = limits::read(&mut top, problems);
     let sealed_requests = top.flag("sealed_requests", problems).unwrap_or_default();
+    let places = top.text("places", problems).map(|(path, _)| relative_to(file, path));
     top.finish(problems);
     Some(Config {
         file: file.to_owned(),
@@ -92,13 +99,18 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
         databases,
         map: map?,
         rules: rules?,
+        two_person,
         audit,
         factors,
         notify,
         oidc,
+        ldap,
+        login_for,
         senders,
+        break_glass,
         limits,
         sealed_requests,
+        places,
     })
 }
 
@@ -273,17 +285,21 @@ fn databases(
 /// The longest name of a database, in bytes: PostgreSQL's NAMEDATALEN - 1.
 const MAX_NAME: usize = 63;
 
-fn policies(
-    file: &Path,
-    top: &mut Section<'_>,
-    problems: &mut Problems<'_>,
-) -> (Option<PathBuf>, Option<PathBuf>) {
-    let Some(node) = top.need("policies", problems) else { return (None, None) };
-    let Some(mut section) = Section::open("policies", node, problems) else { return (None, None) };
+fn policies(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'_>) -> Policies {
+    let none = Policies { map: None, rules: None, two_person: None };
+    let Some(node) = top.need("policies", problems) else { return none };
+    let Some(mut section) = Section::open("policies", node, problems) else { return none };
     let map = section.need_text("map", problems).map(|(path, _)| relative_to(file, path));
     let rules = section.need_text("rules", problems).map(|(path, _)| relative_to(file, path));
+    let two_person = break_glass::group_list("policies", "two_person", &mut section, problems);
     section.finish(problems);
-    (map, rules)
+    Policies { map, rules, two_person }
+}
+
+struct Policies {
+    map: Option<PathBuf>,
+    rules: Option<PathBuf>,
+    two_person: Option<BTreeSet<GroupName>>,
 }
 
 #[cfg(test)]
@@ -424,6 +440,36 @@ audit: {ordinary: buffered}
             let text = with(wrong).unwrap_err();
             assert!(text.contains(says), "{wrong}: {text}");
         }
+    }
+
+    #[test]
+    fn break_glass_and_two_people_are_off_unless_configured_and_half_an_hour_is_the_most() {
+        let config = parse(GOOD).unwrap();
+        assert!(config.break_glass.is_none() && config.two_person.is_none());
+        let glass = |text: &str| parse(&format!("{GOOD}break_glass: {text}\n"));
+        let read = glass("{groups: [on-call], reviewers: [security], lifts: [denied]}").unwrap();
+        let read = read.break_glass.unwrap();
+        assert_eq!(
+            (read.most, read.lifts.denied, read.lifts.control),
+            (stepgate_approval::MAX_GLASS, true, false)
+        );
+        for (wrong, says) in [
+            ("{groups: [on-call]}", "break_glass.reviewers is missing"),
+            ("{groups: [], reviewers: [security]}", "break_glass.groups names none"),
+            ("{groups: [on-call], reviewers: [security], for: 31m}", "at most 30m"),
+            ("{groups: [on-call], reviewers: [security], for: 0s}", "at most 30m"),
+            ("{groups: [on-call], reviewers: [security], lifts: [all]}", "takes denied and control"),
+            ("{groups: on-call, reviewers: [security]}", "break_glass.groups must be a list"),
+            ("{groups: [on-call], reviewers: [security], self: true}", "unknown key break_glass.self"),
+        ] {
+            let text = glass(wrong).unwrap_err();
+            assert!(text.contains(says), "{wrong}: {text}");
+        }
+        let two = |groups: &str| {
+            parse(&GOOD.replace("policies: {map", &format!("policies: {{two_person: {groups}, map")))
+        };
+        assert_eq!(two("[data-owners]").unwrap().two_person.unwrap().len(), 1);
+        assert!(two("[]").unwrap_err().contains("policies.two_person names none"));
     }
 
     #[test]

@@ -1,27 +1,36 @@
 //! `stepgate.yaml` (DESIGN §6): raw YAML in, a configuration that can be served out.
 
 mod audit;
+mod break_glass;
 mod database;
 mod factors;
+mod ldap;
 mod limits;
 mod load;
 mod notify;
 mod oidc;
+#[cfg(test)]
+mod people_tests;
 mod place;
+#[cfg(test)]
+mod schema;
 mod senders;
 mod sinks;
+mod supplied;
 mod target;
 mod upkeep;
 mod ways;
 mod witnesses;
 pub(crate) mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub(crate) use audit::Audit;
 pub(crate) use database::{Database, Login, Role, SslMode};
+pub(crate) use ldap::{Directory, Place as DirectoryPlace};
 pub(crate) use load::sha256;
 pub(crate) use notify::{Chat, ChatKind, Notifier, NotifyTo};
 pub(crate) use oidc::Provider;
@@ -29,9 +38,13 @@ pub(crate) use place::{HostPort, WebUrl, safe_url};
 pub(crate) use senders::Senders;
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
+use stepgate_types::GroupName;
 pub(crate) use target::WebTarget;
 pub(crate) use ways::{Email, MailTls, Way, WayTo};
 pub(crate) use witnesses::Witness;
+
+/// JSON Schema (draft 2020-12) of stepgate.yaml, for editors: what the loader says counts.
+pub(crate) const SCHEMA: &str = include_str!("schema.json");
 
 /// A configuration whose every value makes sense by itself; files it names are not read yet.
 #[derive(Debug, Clone)]
@@ -58,20 +71,30 @@ pub(crate) struct Config {
     pub(crate) map: PathBuf,
     /// The policy.
     pub(crate) rules: PathBuf,
+    /// Whose members approve a changed map or policy, two of them, where that is asked for.
+    pub(crate) two_person: Option<BTreeSet<GroupName>>,
     /// How the log is kept.
     pub(crate) audit: Audit,
     /// How much is asked of factors.
     pub(crate) factors: stepgate_store::FactorRules,
     /// Where people log in again, if anywhere.
     pub(crate) oidc: Option<Provider>,
+    /// The directory that says which groups people are in, if any does.
+    pub(crate) ldap: Option<Directory>,
+    /// How long a password for databases is good that a login mints.
+    pub(crate) login_for: Duration,
     /// Who is told of what happens.
     pub(crate) notify: Vec<Notifier>,
     /// How codes are sent, if at all.
     pub(crate) senders: Senders,
+    /// Who may break the glass, if anybody.
+    pub(crate) break_glass: Option<stepgate_approval::GlassRules>,
     /// How much the gate takes on.
     pub(crate) limits: stepgate_proxy::Limits,
     /// Whether open requests are kept encrypted, and go on after a restart.
     pub(crate) sealed_requests: bool,
+    /// Where addresses are: a file in MaxMind's format, if there is one.
+    pub(crate) places: Option<PathBuf>,
 }
 
 /// Where people's commands and browsers go.

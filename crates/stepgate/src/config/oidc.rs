@@ -1,13 +1,17 @@
-//! `oidc:` of `stepgate.yaml`: the identity provider at which people log in again.
+//! `oidc:` of `stepgate.yaml`: the identity provider at which people log in, and log in again to answer; and `login_for`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use stepgate_console::oidc::Rules;
+use stepgate_policy::parse_duration;
+use stepgate_store::MAX_MINTED_LIFE;
 use stepgate_types::Strength;
 
 use super::place::web_url;
-use super::relative_to;
-use super::yaml::{Problems, Section};
+use super::yaml::{At, Problems, Section};
+use super::{relative_to, supplied};
 
 /// What `acr` values may be worth: a login that the gate does not see is no key bound to a device.
 const WORTH: [Strength; 4] =
@@ -26,8 +30,14 @@ pub(crate) struct Provider {
     pub(crate) acr: BTreeMap<String, Strength>,
     /// The claim with people's names.
     pub(crate) person: String,
-    /// The claim with their groups.
-    pub(crate) groups: Option<String>,
+    /// Which of their groups count, where any are asked for.
+    pub(crate) groups: Option<Rules>,
+    /// What a login asks for besides.
+    pub(crate) scopes: Vec<String>,
+    /// Whether who logs in for the first time, by a name that nobody has, becomes somebody here.
+    pub(crate) create: bool,
+    /// What people call the provider.
+    pub(crate) label: String,
 }
 
 /// Reads the section.
@@ -42,9 +52,60 @@ pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'
     let ca = section.text("ca", problems).map(|(path, _)| relative_to(file, path));
     let acr = acr(&mut section, problems);
     let person = section.text("person", problems).map_or("preferred_username", |(claim, _)| claim).to_owned();
-    let groups = section.text("groups", problems).map(|(claim, _)| claim.to_owned());
+    let claim = section.text("groups", problems).map(|(claim, at)| (claim.to_owned(), at));
+    let rules = supplied::read(claim.as_ref().map(|(_, at)| *at), &mut section, problems);
+    let groups = claim.zip(rules).map(|((claim, _), rules)| Rules { claim, ..rules });
+    let scopes = scopes(&mut section, problems);
+    let create = section.flag("create", problems).unwrap_or_default();
+    let label = section.text("label", problems).and_then(|given| label(given, problems));
     section.finish(problems);
-    Some(Provider { issuer: issuer?, client_id: client_id?, secret_file, ca, acr: acr?, person, groups })
+    let issuer = issuer?;
+    let host = issuer.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or(&issuer);
+    let label = label.unwrap_or_else(|| host.to_owned());
+    Some(Provider {
+        client_id: client_id?,
+        secret_file,
+        ca,
+        acr: acr?,
+        person,
+        groups,
+        scopes,
+        create,
+        label,
+        issuer,
+    })
+}
+
+/// `scopes: [groups]`: they are sent separated by blanks (RFC 6749 section 3.3).
+fn scopes(section: &mut Section<'_>, problems: &mut Problems<'_>) -> Vec<String> {
+    let mut scopes = Vec::new();
+    for node in section.list("scopes", problems) {
+        let good = |byte: u8| byte.is_ascii_graphic() && !b"\"\\".contains(&byte);
+        match node.text().filter(|scope| !scope.is_empty() && scope.bytes().all(good)) {
+            Some(scope) => scopes.push(scope.to_owned()),
+            None => problems.add(node.at, "oidc.scopes must name scopes", None),
+        }
+    }
+    scopes
+}
+
+/// It stands on a button.
+fn label((text, at): (&str, At), problems: &mut Problems<'_>) -> Option<String> {
+    if text.is_empty() || text.chars().count() > 40 || text.chars().any(char::is_control) {
+        problems.add(at, "oidc.label is 1 to 40 characters", None);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// How long a password for databases is good that a login mints.
+pub(super) fn login_for(top: &mut Section<'_>, problems: &mut Problems<'_>) -> Duration {
+    let Some(node) = top.take("login_for") else { return MAX_MINTED_LIFE };
+    let within = |read: &Duration| *read >= Duration::from_secs(60) && *read <= MAX_MINTED_LIFE;
+    node.text().and_then(parse_duration).filter(within).unwrap_or_else(|| {
+        problems.add(node.at, "login_for must be a duration such as 4h, from 1m to 8h", None);
+        MAX_MINTED_LIFE
+    })
 }
 
 /// `acr: {"urn:example:mfa": strong}`. There is no default: what a word means is the provider's affair.

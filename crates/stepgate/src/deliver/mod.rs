@@ -36,7 +36,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 pub(crate) use codes::{CodeChannel, check_senders};
-pub(crate) use tls::agent;
+pub(crate) use tls::{agent, client_config};
 
 pub(crate) use operator::{SinkOperator, doctor, execute, run};
 

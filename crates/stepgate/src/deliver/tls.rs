@@ -37,6 +37,11 @@ pub(super) fn config(
     Ok(Arc::new(config))
 }
 
+/// The same for others who connect somewhere, without a certificate of their own.
+pub(crate) fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
+    config(ca, None)
+}
+
 /// What calls whoever shows a certificate by the CA in this file, or by one of the system's.
 pub(crate) fn agent(ca: Option<&Path>) -> Result<ureq::Agent, Failure> {
     let roots = authorities(ca)?;

@@ -73,6 +73,7 @@ databases:
     # planner: never                   # do not have statements planned (EXPLAIN) where a rule hangs on the number of rows
 
 policies: {{map: policies/pii-map.yaml, rules: policies/policy.yaml}}
+# places: GeoLite2-City.mmdb         # where addresses are, for signals: a file in MaxMind's format of your own
 
 # durable: every record is on disk before a reply goes out. buffered: ordinary ones within 100 ms.
 audit: {{ordinary: durable}}

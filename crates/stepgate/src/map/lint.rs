@@ -126,9 +126,6 @@ fn in_vain(alarm: &Alarm, catalog: &Catalog, changes: &[Change]) -> Remark {
     Remark { is_error: true, relation: alarm.relation.clone(), column, label: None, detail }
 }
 
-/// A column's name, and the OID and modifier of its type.
-type NameAndType<'c> = (&'c str, (u32, i32));
-
 /// Columns without a label that are called like one that has one, or by a name that says enough.
 fn look_alikes(map: &Map, database: &str, catalog: &Catalog, looks: Vec<scan::Look>) -> Vec<Remark> {
     let listing = map.listing(database);
@@ -139,7 +136,7 @@ fn look_alikes(map: &Map, database: &str, catalog: &Catalog, looks: Vec<scan::Lo
         })
         .collect();
     // By name and type, so that a flag of the same name is left alone.
-    let mut by_name: BTreeMap<NameAndType<'_>, (&RelationName, &str)> = BTreeMap::new();
+    let mut by_name = BTreeMap::new();
     for table in catalog.tables() {
         let Some(listed) = listing.iter().find(|listed| listed.relation == table.name()) else { continue };
         for column in table.columns() {

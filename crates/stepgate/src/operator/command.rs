@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use stepgate_store::{Account, Source};
 use stepgate_types::{GrantId, GroupName, PersonName, RequestId, SessionId};
 use zeroize::Zeroizing;
 
@@ -18,6 +19,20 @@ pub(crate) enum Operator {
         groups: Vec<GroupName>,
         service: bool,
         password: Zeroizing<String>,
+    },
+    /// Without a password: they have an account elsewhere.
+    UserAddLinked {
+        name: PersonName,
+        groups: Vec<GroupName>,
+        account: Account,
+    },
+    UserLink {
+        name: PersonName,
+        account: Account,
+    },
+    UserUnlink {
+        name: PersonName,
+        source: Source,
     },
     UserList {},
     UserRemove {
@@ -78,6 +93,7 @@ pub(crate) enum Operator {
     RequestShow {
         request: RequestId,
     },
+    GlassList {},
     GrantList {},
     GrantRevoke {
         grant: GrantId,

@@ -53,6 +53,22 @@ pub(crate) async fn execute(
             store.people.add(new, by.clone()).await.map_err(person_error)?;
             Ok(Some(format!("added {name}")))
         }
+        Operator::UserAddLinked { name, groups, account } => {
+            store.people.add_linked(name.clone(), groups, account, by.clone()).await.map_err(person_error)?;
+            Ok(Some(format!("added {name}, who has no password here")))
+        }
+        Operator::UserLink { name, account } => {
+            store.people.link(&name, account, by.clone()).await.map_err(person_error)?;
+            Ok(Some(format!("linked the account to {name}")))
+        }
+        Operator::UserUnlink { name, source } => {
+            store.people.unlink(&name, source, by.clone()).await.map_err(person_error)?;
+            // What was approved for a member of groups that it had supplied is not theirs any more.
+            store.desk.revoke_person(&name, by.clone()).await.map_err(desk_error)?;
+            Ok(Some(format!(
+                "unlinked {name}; the groups and passwords that they had by it, their grants and open requests have ended"
+            )))
+        }
         Operator::UserList {} => {
             for person in store.people.list() {
                 row(out, person_row(store, &person)).await?;
@@ -124,6 +140,12 @@ pub(crate) async fn execute(
             row(out, serde_json::to_value(info).unwrap_or_default()).await?;
             Ok(None)
         }
+        Operator::GlassList {} => {
+            for glass in store.desk.glasses(None) {
+                row(out, serde_json::to_value(glass).unwrap_or_default()).await?;
+            }
+            Ok(None)
+        }
         Operator::GrantList {} => {
             for grant in store.desk.grants() {
                 row(out, serde_json::to_value(grant).unwrap_or_default()).await?;
@@ -164,8 +186,12 @@ fn person_row(store: &Store, person: &Person) -> Value {
         format!("{} to {} from {} until {}", groups.join("+"), loan.to, at(loan.from_us), at(loan.until_us))
     });
     let lends: Vec<_> = lends.collect();
+    let accounts = store.people.accounts(&person.name);
+    let accounts = accounts.iter().map(|it| format!("{}:{}", it.source.as_str(), it.subject));
+    let accounts: Vec<_> = accounts.collect();
     json!({
         "name": person.name,
+        "accounts": accounts,
         "groups": person.groups,
         "service": person.service,
         "certificates": person.certificates,
@@ -190,17 +216,27 @@ async fn kill(operations: &Operations, by: &Actor, session: SessionId) -> Result
     let (Some(sessions), Some(info)) = (&operations.sessions, info) else {
         return Err(Failure::no(format!("there is no session {session}")));
     };
+    let person = info.person.clone();
     let event = Event::AdminAction {
         action: "session.killed".to_owned(),
-        person: Some(info.person.into()),
+        person: Some((&person).into()),
         by: by.by(),
         groups: Vec::new(),
         operator: by.operator(),
         authenticator: None,
     };
     operations.store.log.append(vec![event], Vec::new()).await.map_err(|error| log_error(&error))?;
+    if let Some(password) = &info.password {
+        // Its program would be back at once.
+        let people = &operations.store.people;
+        let revoked = people.revoke_minted(&person, Some(password), "session-killed", by.clone()).await;
+        revoked.map_err(person_error)?;
+    }
     let _already_gone = !sessions.kill(session);
-    Ok(Some(format!("ended session {session}")))
+    Ok(Some(match info.password {
+        Some(_) => format!("ended session {session}, and the password that it came by"),
+        None => format!("ended session {session}"),
+    }))
 }
 
 fn status(operations: &Operations) -> Value {

@@ -20,6 +20,7 @@ pub(crate) const COLUMNS: &[&str] = &[
     "once",
     "rows_left",
     "bytes_left",
+    "subjects_left",
     "expires",
 ];
 

@@ -48,6 +48,16 @@ impl Api {
         Ok(Self { agent, url, token: None, name: "NAME".to_owned() })
     }
 
+    /// Whose login it is.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its address, without a slash at the end.
+    pub(crate) fn url(&self) -> String {
+        harmless(&self.url)
+    }
+
     /// Reads.
     pub(crate) fn get(&self, path: &str) -> Result<Value, Failure> {
         let mut request = self.agent.get(format!("{}{path}", self.url));

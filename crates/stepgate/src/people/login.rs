@@ -3,17 +3,23 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use stepgate_types::PersonName;
 
 use super::http::Api;
 use super::logins::{self, Login};
-use crate::args::LoginArgs;
+use super::{loopback, psql};
+use crate::args::{AsArgs, LoginArgs};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::harmless::harmless;
 use crate::output;
 use crate::secret::{self, Source};
 
-/// Logs in and keeps the token.
+/// Logs in, or out, and keeps the token.
 pub(crate) fn login(config: &Path, args: &LoginArgs) -> Result<(), Failure> {
+    if args.logout {
+        return logout(args.name.as_ref());
+    }
     let (url, ca) = place(config, args)?;
     let ca_pem = match &ca {
         Some(path) => {
@@ -22,15 +28,56 @@ pub(crate) fn login(config: &Path, args: &LoginArgs) -> Result<(), Failure> {
         None => None,
     };
     let api = Api::at(&url, ca_pem.as_deref())?;
-    let prompt = format!("Password for {}: ", args.name);
-    let password = secret::read(&Source::Ask { prompt: &prompt, twice: false })?;
-    let answer = api.post("/api/v1/login", &json!({"name": args.name, "password": *password}))?;
+    let answer = match (&args.name, args.oidc) {
+        (_, true) => loopback::log_in(&api, &url)?,
+        (Some(name), false) => {
+            let prompt = format!("Password for {name}: ");
+            let password = secret::read(&Source::Ask { prompt: &prompt, twice: false })?;
+            api.post("/api/v1/login", &json!({"name": name, "password": *password}))?
+        }
+        (None, false) => return Err(Failure::usage("who are you?").hint("run: stepgate login NAME")),
+    };
     let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
-    let (Some(token), Some(expires)) = (text("token"), text("expires")) else {
+    let name = text("name").and_then(|name| name.parse::<PersonName>().ok());
+    let (Some(token), Some(expires), Some(name)) = (text("token"), text("expires"), name) else {
         return Err(Failure::unreachable(format!("{url} is no stepgate, or of another version")));
     };
-    logins::keep(&args.name, Login { url, ca_pem, token, expires: expires.clone() })?;
-    output::print_line(&format!("logged in as {} until {expires}", args.name))
+    if let Some(expected) = args.name.as_ref().filter(|expected| **expected != name) {
+        return Err(Failure::no(format!("the identity provider says that you are {name}, not {expected}")));
+    }
+    let before = logins::find(Some(&name)).ok().and_then(|(_, login)| login.minted);
+    let mut login = Login { url, ca_pem, token, expires: expires.clone(), minted: before };
+    logins::keep(&name, login.clone())?;
+    output::print_line(&format!("logged in as {name} until {}", harmless(&expires)))?;
+    if args.psql {
+        psql::mint(&name, &mut login, args)?;
+        logins::keep(&name, login)?;
+    }
+    Ok(())
+}
+
+/// Logs out, here and at the gate.
+fn logout(person: Option<&PersonName>) -> Result<(), Failure> {
+    let (name, login) = logins::find(person)?;
+    let api = Api::of(&AsArgs { person: Some(name.clone()) })?;
+    // What is here goes whatever the gate says: it may be away, and what it knows ends by itself.
+    let revoked = match &login.minted {
+        Some(minted) => {
+            psql::take_away(&name, &login)?;
+            api.post(&format!("/api/v1/passwords/{}/revoke", minted.id), &json!({})).map(drop)
+        }
+        None => Ok(()),
+    };
+    let ended = api.post("/api/v1/logout", &json!({}));
+    logins::forget(&name)?;
+    match (revoked, ended) {
+        (Ok(()), Ok(_)) => output::print_line(&format!("logged out {name}")),
+        (Err(failure), _) | (_, Err(failure)) => {
+            let message = format!("logged out here; the gate did not confirm it: {}", failure.message);
+            Err(Failure { message, ..failure }
+                .hint("a login ends by itself within 12 hours, its password within 8"))
+        }
+    }
 }
 
 /// Address and CA: as given, else as configured here, else as of the last login of that person.
@@ -45,6 +92,7 @@ fn place(config: &Path, args: &LoginArgs) -> Result<(String, Option<std::path::P
         let ca = args.ca.clone().or_else(|| config.own_ca());
         return Ok((config.console.url, ca));
     }
+    let who = args.name.as_ref().map_or_else(|| "--oidc".to_owned(), ToString::to_string);
     Err(Failure::usage("where is the gate? There is no configuration here")
-        .hint(format!("run: stepgate login {} --url https://… [--ca ca.pem]", args.name)))
+        .hint(format!("run: stepgate login {who} --url https://… [--ca ca.pem]")))
 }

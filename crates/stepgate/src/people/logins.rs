@@ -24,6 +24,19 @@ pub(crate) struct Login {
     pub(crate) token: String,
     /// When it ends, RFC 3339.
     pub(crate) expires: String,
+    /// The password that it has minted, where psql finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) minted: Option<Minted>,
+}
+
+/// A password for databases that a login has minted: not itself, but where it is.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Minted {
+    /// By which the gate knows it.
+    pub(crate) id: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) databases: Vec<String>,
 }
 
 /// All logins, and who logged in last.
@@ -53,9 +66,21 @@ pub(crate) fn find(person: Option<&PersonName>) -> Result<(PersonName, Login), F
 /// Keeps a login.
 pub(crate) fn keep(person: &PersonName, login: Login) -> Result<(), Failure> {
     let mut file = read()?;
-    file.version = 1;
     file.last = Some(person.clone());
     file.logins.insert(person.clone(), login);
+    write(file)
+}
+
+/// Forgets one.
+pub(super) fn forget(person: &PersonName) -> Result<(), Failure> {
+    let mut file = read()?;
+    file.logins.remove(person);
+    file.last = file.last.filter(|last| last != person);
+    write(file)
+}
+
+fn write(mut file: File) -> Result<(), Failure> {
+    file.version = 1;
     let path = path()?;
     let Some(dir) = path.parent() else { return Err(Failure::usage("no directory for logins")) };
     secret::make_private_dir(dir)?;

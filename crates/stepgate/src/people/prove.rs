@@ -92,7 +92,7 @@ pub(super) fn by_device(api: &Api, request: RequestId, approve: bool) -> Result<
     // What was answered counts once it is on disk.
     for _ in 0..SETTLING {
         let state = now.get("state").and_then(Value::as_str);
-        if !matches!(state, Some("open" | "deferred")) || has_answered(&now) {
+        if !matches!(state, Some("open" | "deferred")) || has_answered(&now, api.name()) {
             break;
         }
         std::thread::sleep(POLL);
@@ -103,7 +103,7 @@ pub(super) fn by_device(api: &Api, request: RequestId, approve: bool) -> Result<
         "approved" => approve,
         "denied" => !approve,
         // More people have to answer, or nobody did.
-        "open" | "deferred" => has_answered(&now),
+        "open" | "deferred" => has_answered(&now, api.name()),
         _ => false,
     };
     if answered {
@@ -118,7 +118,20 @@ fn is_waiting(api: &Api, challenge: &str) -> Result<bool, Failure> {
     Ok(waiting.any(|row| row.get("challenge").and_then(Value::as_str) == Some(challenge)))
 }
 
-/// Whether somebody has approved it already.
-fn has_answered(request: &Value) -> bool {
-    request.get("approvers").and_then(Value::as_array).is_some_and(|approvers| !approvers.is_empty())
+/// Whether this person is among those who have approved it: of several, an earlier one's answer is not theirs.
+fn has_answered(request: &Value, person: &str) -> bool {
+    let mut approvers = request.get("approvers").and_then(Value::as_array).into_iter().flatten();
+    approvers.any(|approver| approver.as_str() == Some(person))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_answer_of_somebody_else_is_not_taken_for_the_devices() {
+        let request = json!({"state": "open", "count": 2, "approvers": ["amir"]});
+        assert!(!has_answered(&request, "omar") && has_answered(&request, "amir"));
+        assert!(!has_answered(&json!({}), "omar"));
+    }
 }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use stepgate_approval::{Method, PushFactor, SentCode};
+use stepgate_store::Desk;
 use zeroize::Zeroizing;
 
-use crate::config::Config;
+use crate::config::{Config, Senders};
 use crate::deliver::CodeChannel;
 use crate::failure::Failure;
 use crate::store::Store;
@@ -18,15 +19,35 @@ use crate::store::Store;
 pub(super) fn plug(config: &Config, store: &Store) -> Result<(), Failure> {
     let desk = &store.desk;
     desk.plug(Arc::new(PushFactor::new(key(store)?)));
-    if let Some(email) = &config.senders.email {
-        desk.plug(Arc::new(SentCode::email(key(store)?)));
-        desk.connect(Method::Email, Arc::new(CodeChannel::email(email)?));
-    }
-    if let Some(sms) = &config.senders.sms {
-        desk.plug(Arc::new(SentCode::sms(key(store)?)));
-        desk.connect(Method::Sms, Arc::new(CodeChannel::sms(sms)?));
-    }
+    // Offered where their messages leave.
+    desk.plug(Arc::new(SentCode::email(key(store)?)));
+    desk.plug(Arc::new(SentCode::sms(key(store)?)));
+    Channels::open(&config.senders)?.connect(desk);
     Ok(())
+}
+
+/// How codes leave, as a configuration says. A reload takes up another.
+pub(super) struct Channels([(Method, Option<CodeChannel>); 2]);
+
+impl Channels {
+    /// # Errors
+    /// No thread, or a secret that cannot be read.
+    pub(super) fn open(senders: &Senders) -> Result<Self, Failure> {
+        Ok(Self([
+            (Method::Email, senders.email.as_ref().map(CodeChannel::email).transpose()?),
+            (Method::Sms, senders.sms.as_ref().map(CodeChannel::sms).transpose()?),
+        ]))
+    }
+
+    /// From now on they leave so; those before end once what waits in them is sent.
+    pub(super) fn connect(self, desk: &Desk) {
+        for (method, channel) in self.0 {
+            match channel {
+                Some(channel) => desk.connect(method, Arc::new(channel)),
+                None => desk.disconnect(method),
+            }
+        }
+    }
 }
 
 /// Of this start alone: what is hashed by it waits in memory, and ends with the gate.

@@ -29,7 +29,7 @@ impl stepgate_console::Foresee for Foresee {
                 // Where the server looks first, unless told otherwise.
                 search_path: std::iter::once("pg_catalog".to_owned()).chain(search_path).collect(),
                 until: Timestamp::from_micros(until.as_microsecond()),
-                limit: Limit { rows: wish.rows, bytes: wish.bytes },
+                limit: Limit::of(wish.rows, wish.bytes),
             };
             Arc::clone(&self.0).ask_ahead(&ahead).await.map_err(|error| error.to_string())
         })

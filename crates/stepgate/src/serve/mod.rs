@@ -3,6 +3,7 @@
 mod drift;
 mod factors;
 mod foresee;
+mod habits;
 pub(crate) mod hardening;
 mod indexing;
 mod listen;
@@ -10,7 +11,10 @@ mod logging;
 mod notify;
 mod observed;
 mod passkeys;
+mod places;
 mod reload;
+mod supplied;
+mod two_person;
 mod warnings;
 
 use std::path::Path;
@@ -28,6 +32,7 @@ use crate::certificate;
 use crate::config::Config;
 use crate::deliver::{self, Delivery};
 use crate::failure::Failure;
+use crate::ldap;
 use crate::oidc;
 use crate::operator::{self, AdminSocket, Operations, log_error};
 use crate::output;
@@ -47,10 +52,14 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 
 /// Everything that must be right before anything is opened.
 struct Ready {
-    rules: stepgate_policy::Ruleset,
+    texts: rules::Texts,
+    /// Of those texts; `None` where what is in force is what was approved.
+    rules: Option<stepgate_policy::Ruleset>,
     upstreams: Vec<UpstreamConfig>,
     tls: Option<ServerTls>,
     encryption: Encryption,
+    /// Where addresses are.
+    geo: crate::geo::Geo,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -94,7 +103,8 @@ fn open_doors(config: &Config, ready: Ready, store: &Store) -> Result<(), Failur
 }
 
 fn prepare(config: &Config) -> Result<Ready, Failure> {
-    let rules = rules::load(config)?;
+    let texts = rules::Texts::read(config)?;
+    let rules = config.two_person.is_none().then(|| rules::compiled(&texts, config)).transpose()?;
     let upstreams = upstreams::all(config)?;
     deliver::check(&config.audit)?;
     deliver::check_notifiers(&config.notify)?;
@@ -106,7 +116,8 @@ fn prepare(config: &Config) -> Result<Ready, Failure> {
         tracing::warn!("no tls is configured: the gate listens on loopback only");
     }
     let (tls, encryption) = certificates(config)?;
-    Ok(Ready { rules, upstreams, tls, encryption })
+    let geo = places::load(config)?;
+    Ok(Ready { texts, rules, upstreams, tls, encryption, geo })
 }
 
 /// The certificate as its files are now: for clients, and for the API.
@@ -127,14 +138,16 @@ async fn serve(
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let store = store.share();
-    let events = vec![reload::loaded(config), policy_loaded(&ready.rules)];
+    let texts = two_person::begin(config, &store, ready.texts).await?;
+    let rules = ready.rules.map_or_else(|| rules::compiled(&texts, config), Ok)?;
+    let events = vec![reload::loaded(config), policy_loaded(&rules)];
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
     if let Some(passkeys) = passkeys::factor(config)? {
         store.desk.plug(Arc::new(passkeys));
     }
     let gate = Gate::new(Parts {
         databases: ready.upstreams,
-        rules: Arc::new(ready.rules),
+        rules: Arc::new(rules),
         log: store.log.clone(),
         vault: store.vault.clone(),
         people: store.people.clone(),
@@ -145,6 +158,8 @@ async fn serve(
         console_url: Some(config.console.url.clone()),
         limits: config.limits,
         track_subjects: config.audit.track_subjects,
+        profiles: store.profiles()?,
+        places: Arc::new(ready.geo.clone()),
     });
     let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
     let (drain, draining) = watch::channel(Shutdown::Serving);
@@ -152,6 +167,7 @@ async fn serve(
         Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
             .notifying(&config.notify, &config.console.url),
     );
+    store.desk.set_break_glass(config.break_glass.clone());
     factors::plug(config, &store)?;
     let oidc = oidc::provider(config, &store.clock, &store.entropy)?;
     if oidc.is_some() {
@@ -165,6 +181,7 @@ async fn serve(
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
         url: config.console.url.clone(),
+        minting: supplied::minting(config),
         foresee: Arc::new(foresee::Foresee(Arc::clone(&gate))),
         observed: Arc::new(observed::Observed {
             gate: Arc::clone(&gate),
@@ -172,7 +189,7 @@ async fn serve(
             drain: draining.clone(),
         }),
     });
-    let log = store.log.clone();
+    let kept = (store.log.clone(), store.desk.clone());
     let listen::Open { clients, people, watchers } = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
     let finder = store.finder.clone();
@@ -183,6 +200,8 @@ async fn serve(
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
     };
+    let people_and_desk = (store.people.clone(), store.desk.clone());
+    let directory = config.ldap.as_ref().map(ldap::Lookup::new).transpose()?;
     let operations = Arc::new(Operations {
         store,
         sessions: Some(gate.sessions().clone()),
@@ -193,6 +212,10 @@ async fn serve(
     tasks.spawn(delivery.start(&config.audit, &shutdown)?);
     tasks.spawn(indexing::keep_up(finder, shutdown.clone()));
     tasks.spawn(drift.run(shutdown.clone()));
+    tasks.spawn(supplied::end_what_is_over(people_and_desk.0.clone(), shutdown.clone()));
+    if let Some(directory) = directory {
+        tasks.spawn(supplied::follow(directory, people_and_desk, shutdown.clone()));
+    }
     tasks.spawn(operator::serve(socket, operations, shutdown.clone()));
     let encryption = Arc::new(watch::Sender::new(ready.encryption));
     if let (Some(listener), Some(address)) = (watchers, config.metrics) {
@@ -207,11 +230,18 @@ async fn serve(
         let (gate, shutdown) = (Arc::clone(&gate), shutdown.clone());
         async move { gate.keep_house(shutdown).await }
     });
-    tasks.spawn(reload::watch(config.clone(), Arc::clone(&gate), encryption, log, shutdown.clone()));
+    tasks.spawn(reload::watch(
+        config.clone(),
+        Arc::clone(&gate),
+        ready.geo,
+        encryption,
+        kept,
+        shutdown.clone(),
+    ));
     // Whoever sees a door open may ask it to stop: a signal counts also before the first look is over.
     let early = tokio::select! {
         why = signals.next() => Some(why),
-        () = first_look(&gate) => None,
+        () = async { tokio::join!(first_look(&gate), habits::known(&gate)); } => None,
     };
     let mut sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, places, draining));
     output::print_line(&ready_line(config))?;

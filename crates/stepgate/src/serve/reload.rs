@@ -7,14 +7,16 @@ use std::time::Duration;
 use stepgate_console::Encryption;
 use stepgate_proxy::{Gate, Settings};
 use stepgate_record::Event;
-use stepgate_store::Log;
+use stepgate_store::{Desk, Log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::{hardening, notify};
+use super::factors::Channels;
+use super::{hardening, notify, places, two_person};
 use crate::config::{self, Config};
 use crate::failure::Failure;
-use crate::rules::Texts;
+use crate::geo::Geo;
+use crate::rules::{Texts, has_places};
 use crate::upstreams;
 
 /// How often map and policy are looked at. Polling also sees what editors and ConfigMaps do by renaming.
@@ -24,8 +26,9 @@ const POLL: Duration = Duration::from_secs(2);
 pub(super) async fn watch(
     started: Config,
     gate: Arc<Gate>,
+    geo: Geo,
     encryption: Arc<watch::Sender<Encryption>>,
-    log: Log,
+    (log, desk): (Log, Desk),
     mut shutdown: watch::Receiver<bool>,
 ) {
     let Ok(mut hangup) = signal(SignalKind::hangup()) else {
@@ -43,11 +46,12 @@ pub(super) async fn watch(
         };
         if asked {
             notify::reloading();
-            if let Some(new) = configuration(&started, &gate, &encryption, &log).await {
+            if let Some(new) = configuration(&started, &gate, &encryption, (&log, &desk)).await {
                 config = new;
             }
+            places::reload(&geo, &config).await;
         }
-        match look(&config, &gate, &log, &seen, asked).await {
+        match look(&config, &gate, (&log, &desk), &seen, asked).await {
             Ok(sha256) => {
                 seen = sha256;
                 complained = false;
@@ -75,6 +79,7 @@ struct New {
     config: Config,
     settings: Settings,
     encryption: Encryption,
+    channels: Channels,
 }
 
 /// One that is not, by the hash of its text.
@@ -90,7 +95,8 @@ fn read(file: &Path) -> Result<New, Rejected> {
         let config = Config::parse(file, &text)?;
         let (tls, encryption) = super::certificates(&config)?;
         let settings = Settings { databases: upstreams::all(&config)?, limits: config.limits, tls };
-        Ok(New { config, settings, encryption })
+        let channels = Channels::open(&config.senders)?;
+        Ok(New { config, settings, encryption, channels })
     };
     all().map_err(|failure| rejected(&text, failure))
 }
@@ -101,7 +107,7 @@ async fn configuration(
     started: &Config,
     gate: &Gate,
     encryption: &watch::Sender<Encryption>,
-    log: &Log,
+    (log, desk): (&Log, &Desk),
 ) -> Option<Config> {
     let file = started.file.clone();
     let new = match tokio::task::spawn_blocking(move || read(&file)).await {
@@ -120,11 +126,14 @@ async fn configuration(
             return None;
         }
     };
-    let New { config, settings, encryption: for_people } = new;
+    let New { config, settings, encryption: for_people, channels } = new;
     hardening::enough_files(&config.limits);
     match gate.reconfigure(settings, loaded(&config)).await {
         Ok(closed) => {
             encryption.send_replace(for_people);
+            channels.connect(desk);
+            desk.set_break_glass(config.break_glass.clone());
+            desk.set_two_person(config.two_person.clone());
             tracing::info!(config_sha256 = config.sha256, "configuration, certificates and passwords loaded");
             if !closed.is_empty() {
                 let databases = closed.join(", ");
@@ -164,6 +173,8 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
         ("audit.retention", started.audit.upkeep.keep == now.audit.upkeep.keep),
         ("audit.verify_every", started.audit.upkeep.verify_every == now.audit.upkeep.verify_every),
         ("oidc", started.oidc == now.oidc),
+        ("ldap", started.ldap == now.ldap),
+        ("login_for", started.login_for == now.login_for),
         ("notify", started.notify == now.notify),
         ("audit.track_subjects", started.audit.track_subjects == now.audit.track_subjects),
     ];
@@ -171,19 +182,54 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
 }
 
 /// Takes the files into use if they have changed since `seen`; the hash of what was seen.
-async fn look(config: &Config, gate: &Gate, log: &Log, seen: &str, asked: bool) -> Result<String, Failure> {
+async fn look(
+    config: &Config,
+    gate: &Gate,
+    (log, desk): (&Log, &Desk),
+    seen: &str,
+    asked: bool,
+) -> Result<String, Failure> {
     let for_read = config.clone();
     let texts = tokio::task::spawn_blocking(move || Texts::read(&for_read))
         .await
         .map_err(|error| Failure::usage(error.to_string()))??;
     let sha256 = texts.sha256();
-    if sha256 == seen {
+    let (in_force, approved) = (gate.rules().sha256() == sha256, desk.approved_policy());
+    let two_people = config.two_person.is_some();
+    if two_people && in_force && approved.is_none() {
+        // Switched on just now: what is in force counts as approved, also for the next start.
+        two_person::keep(config, &texts)?;
+        if let Err(error) = desk.first_policy(&sha256).await {
+            tracing::error!(%error, "that the policy in force counts as approved could not be recorded");
+        }
+    }
+    let comes_now = two_people && !in_force && approved.as_ref() == Some(&sha256);
+    if sha256 == seen && !comes_now {
         if asked {
             tracing::info!("map and policy are unchanged");
         }
         return Ok(sha256);
     }
-    match texts.compile(config) {
+    let compiled = texts.compile(config).map_err(|errors| errors.to_string());
+    let compiled = compiled.and_then(|rules| match has_places(&rules, config) {
+        Ok(()) => Ok(rules),
+        Err(failure) => Err(failure.to_string()),
+    });
+    match compiled {
+        Ok(_) if two_people && approved.as_ref() != Some(&sha256) => {
+            tracing::warn!(
+                policy_sha256 = sha256,
+                "map and policy have changed and WAIT FOR TWO PEOPLE: stepgate policy approve HASH; the old rules stay"
+            );
+            if let Err(error) = desk.propose_policy(&sha256).await {
+                tracing::error!(%error, "what waits could not be recorded");
+            }
+        }
+        Ok(_) if two_people && two_person::keep(config, &texts).is_err() => {
+            tracing::error!(
+                "the approved policy cannot be kept in the data directory; the rules in force stay"
+            );
+        }
         Ok(rules) => match gate.set_rules(Arc::new(rules)).await {
             Ok(()) => tracing::info!(policy_sha256 = sha256, "map and policy loaded"),
             Err(error) => tracing::error!(%error, "map and policy not loaded; the rules in force stay"),

@@ -8,6 +8,7 @@
 )]
 
 mod driver;
+mod glass;
 mod oidc;
 mod passkey;
 #[path = "../support/mod.rs"]

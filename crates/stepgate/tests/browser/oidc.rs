@@ -40,7 +40,8 @@ fn world() -> Option<(World, Supervised)> {
     std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     world.configure(&format!(
-        "oidc: {{issuer: \"{issuer}\", client_id: stepgate, client_secret_file: secrets/oidc, acr: {{mfa: strong}}}}"
+        "oidc: {{issuer: \"{issuer}\", client_id: stepgate, client_secret_file: secrets/oidc, acr: {{mfa: strong}}, \
+         label: Example}}"
     ));
     world.gate.serve().unwrap();
     Some((world, process))
@@ -77,4 +78,21 @@ fn another_login_at_the_identity_provider_lets_a_statement_run_and_somebody_else
     }
     script.ends();
     assert!(!world.gate.log().contains(SECRET));
+}
+
+#[test]
+fn somebody_logs_in_at_the_identity_provider_and_comes_to_the_request_they_were_sent_to() {
+    let Some((world, _provider)) = world() else { return };
+    let dana = world.dana();
+    world.gate.run(["user", "link", dana.name(), "--oidc", "dana"], "").unwrap().ok().unwrap();
+    let mut psql = world.psql(&dana);
+    psql.send("select ssn from customers where id = 1;").unwrap();
+    let request = held(&mut psql);
+    let Some(mut script) = Script::start(&world, "sso", json!({"request": request})) else { return };
+    assert_eq!(script.hear(), json!({"logged": "in"}));
+    assert_eq!(script.hear(), json!({"refused": true}));
+    script.ends();
+    world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
+    assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
+    assert!(world.recorded("identity.login", "\"refused\":\"unknown\""));
 }

@@ -5,6 +5,7 @@
 mod certificates;
 mod failures;
 mod person;
+mod policies;
 mod reload;
 mod roles;
 mod sslmodes;

@@ -201,7 +201,7 @@ pub(crate) fn hetu(dice: &mut Dice) -> String {
 pub(crate) fn tfn(dice: &mut Dice) -> String {
     loop {
         let number = format!("{}{}", dice.between(1, 9), dice.digits(8));
-        if sum(&number, &[1, 4, 3, 7, 5, 8, 6, 9, 10]) % 11 == 0 {
+        if sum(&number, &[1, 4, 3, 7, 5, 8, 6, 9, 10]).is_multiple_of(11) {
             return number;
         }
     }

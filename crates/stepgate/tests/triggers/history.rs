@@ -102,6 +102,7 @@ fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
         certificate_sha256: None,
         startup: None,
         hello: None,
+        password: None,
     }];
     for (number, table) in (1..).zip(habit.tables) {
         events.push(Event::StatementDecided(Box::new(Statement {
@@ -109,6 +110,7 @@ fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
             statement: number,
             person: (&person).into(),
             groups: Vec::new(),
+            service: false,
             database: "shop".to_owned(),
             protocol: "simple".to_owned(),
             kinds: vec![Kind::Select],
@@ -118,7 +120,8 @@ fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
             columns: Vec::new(),
             sinks: Vec::new(),
             bulk: BulkShape::None,
-            estimate: Some(habit.rows),
+            // By the catalog, whatever the condition: an upper bound.
+            estimate: Some(5_000),
             estimated_by: None,
             fingerprint: String::new(),
             normalised: String::new(),

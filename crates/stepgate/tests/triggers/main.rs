@@ -19,7 +19,7 @@ mod sizes;
 mod support;
 
 use serde_json::Value;
-use stepgate_testkit::{Person, Psql, Reply};
+use stepgate_testkit::{Person, Psql, Reply, until};
 use support::{SOON, World, held};
 
 use crate::history::{DANA, Habit};
@@ -43,7 +43,7 @@ pub(crate) fn rule(matches: &str) -> String {
     format!("  - {{name: trigger, match: {matches}, action: step-up, approval: self}}")
 }
 
-/// A gate that weighs one signal, with its settings, and asks where it fires; Dana is known there.
+/// A gate that weighs one signal, with its settings, and asks before a SELECT where it fires; Dana is known there.
 pub(crate) fn risky(signal: &str, settings: &str) -> World {
     risky_with(signal, settings, &[DANA], "")
 }
@@ -52,7 +52,7 @@ pub(crate) fn risky(signal: &str, settings: &str) -> World {
 pub(crate) fn risky_with(signal: &str, settings: &str, habits: &[Habit], configuration: &str) -> World {
     let settings = if settings.is_empty() { String::new() } else { format!("  {settings}\n") };
     let risk = format!("risk:\n  signals: {{{signal}: 40}}\n{settings}");
-    let mut world = World::not_serving(|_| policy(&risk, &rule("{risk: \">=40\"}")));
+    let mut world = World::not_serving(|_| policy(&risk, &rule("{risk: \">=40\", kind: [select]}")));
     world.configure(configuration);
     history::plant(&world, habits);
     world.gate.serve().unwrap();
@@ -106,6 +106,16 @@ pub(crate) fn silent(world: &World, psql: &mut Psql, sql: &str) {
     let decided = decided(world, "forward");
     assert_eq!(decided["rules"], serde_json::json!([]), "{sql}: {decided}");
     assert!(decided["risk"].is_null() || decided["risk"] == 0, "{sql}: {decided}");
+}
+
+/// What has just happened is known as soon as it is on disk: then the statement is asked about.
+pub(crate) fn asks_soon(world: &World, person: &Person, sql: &str) {
+    until("the signal", SOON, || {
+        let mut psql = world.psql(person);
+        psql.send(sql).unwrap();
+        psql.line("a NOTICE", SOON, |line| line.contains("stepgate: held").then_some(())).is_ok()
+    })
+    .unwrap();
 }
 
 /// The last decision with this verdict.

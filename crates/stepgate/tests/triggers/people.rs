@@ -5,8 +5,8 @@ use std::process::Command;
 use stepgate_testkit::until;
 
 use crate::history::{DANA, Habit};
-use crate::support::{SOON, World, said};
-use crate::{decided, fires, risky, risky_with, silent, world};
+use crate::support::{SOON, said};
+use crate::{asks_soon, decided, fires, risky, risky_with, silent, world};
 
 const ORDERS: &str = "select status from orders where id = 1;";
 
@@ -43,7 +43,7 @@ fn who_was_denied_again_and_again_is_asked_for_anything() {
     for _ in 0..3 {
         assert_eq!(psql.run("create role mallory;").unwrap().sqlstate, "42501");
     }
-    asks_soon(&world, &dana);
+    asks_soon(&world, &dana, ORDERS);
     fires(&world, &mut psql, &dana, "many_denials", ORDERS);
 }
 
@@ -65,18 +65,29 @@ fn who_fails_to_verify_again_and_again_is_asked_for_anything() {
             );
         assert!(!ok);
     }
-    asks_soon(&world, &dana);
+    asks_soon(&world, &dana, ORDERS);
     fires(&world, &mut psql, &dana, "failed_factors", ORDERS);
 }
 
 #[test]
-fn a_new_factor_asks_for_a_day_and_an_old_one_is_silent() {
+fn a_new_factor_asks() {
     let world = risky("new_factor", "new_factor: {within: 1d}");
     // Enrolled just now.
     let dana = world.dana();
     fires(&world, &mut world.psql(&dana), &dana, "new_factor", ORDERS);
-    let text = std::fs::read_to_string(world.gate.directory().join("policies/policy.yaml")).unwrap();
-    assert!(text.contains("within: 1d"));
+}
+
+#[test]
+fn a_factor_that_is_not_new_any_more_is_silent() {
+    let world = risky("new_factor", "new_factor: {within: 1s}");
+    let dana = world.dana();
+    until("the factor to be old", SOON, || {
+        let mut psql = world.psql(&dana);
+        psql.send(ORDERS).unwrap();
+        psql.line("a NOTICE", SOON, |line| line.contains("stepgate: held").then_some(())).is_err()
+    })
+    .unwrap();
+    silent(&world, &mut world.psql(&dana), ORDERS);
 }
 
 #[test]
@@ -98,14 +109,4 @@ fn a_service_that_somebody_types_into_is_not_taken_for_a_robot() {
     let (ok, text) = runs("psql");
     assert!(!ok && text.contains("42501"), "{text}");
     assert_eq!(decided(&world, "deny")["signals"][0]["name"], "interactive_service");
-}
-
-/// What has just happened is known as soon as it is on disk.
-fn asks_soon(world: &World, person: &stepgate_testkit::Person) {
-    until("the signal", SOON, || {
-        let mut psql = world.psql(person);
-        psql.send(ORDERS).unwrap();
-        psql.line("a NOTICE", SOON, |line| line.contains("stepgate: held").then_some(())).is_ok()
-    })
-    .unwrap();
 }

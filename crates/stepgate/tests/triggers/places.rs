@@ -92,7 +92,9 @@ fn metadata(file: &mut Vec<u8>, nodes: usize) {
     text(file, "languages");
     file.extend([0, 4]);
     text(file, "description");
-    map(file, 0);
+    map(file, 1);
+    text(file, "en");
+    text(file, "Of tests");
 }
 
 fn map(out: &mut Vec<u8>, entries: u8) {

@@ -1,9 +1,6 @@
 //! How much in how long.
 
-use stepgate_testkit::until;
-
-use crate::support::SOON;
-use crate::{decided, fires, risky, silent};
+use crate::{asks_soon, decided, fires, risky, silent};
 
 const FAST: &str = "velocity: {rows: 300, per: 1h}";
 
@@ -17,15 +14,9 @@ fn who_reads_too_much_within_an_hour_is_asked_from_then_on() {
             psql.run(&format!("select status from orders order by id limit 100 offset {};", 100 * page));
         assert!(reply.unwrap().is_ok());
     }
-    // What ends is counted as soon as it is on disk.
-    until("the count", SOON, || {
-        let mut other = world.psql(&dana);
-        other.send("select status from orders where id = 1;").unwrap();
-        let asked = other.line("a NOTICE", SOON, |line| line.contains("stepgate: held").then_some(()));
-        asked.is_ok()
-    })
-    .unwrap();
-    fires(&world, &mut psql, &dana, "velocity", "select status from orders where id = 1;");
+    let one = "select status from orders where id = 1;";
+    asks_soon(&world, &dana, one);
+    fires(&world, &mut psql, &dana, "velocity", one);
 }
 
 #[test]

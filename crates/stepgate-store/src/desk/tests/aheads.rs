@@ -12,7 +12,7 @@ fn ahead(world: &World, by: &str, sql: &[&str]) -> Ask {
     let until = world.clock.now().plus(Duration::from_secs(30 * 24 * 3600));
     Ask {
         mode: Mode::Ahead,
-        limit: Limit { rows: Some(100), bytes: None },
+        limit: Limit::of(Some(100), None),
         ahead: Some(Ahead { by: name(by), until, statements: keys.collect() }),
         ..world.approval("etl", 1, 1)
     }
@@ -28,7 +28,7 @@ fn meaning(world: &World, sql: &str, meaning: &[String]) -> Wanted {
     let has = world.desk.has_ahead(&name("etl"));
     let key = has.then(|| world.desk.statement_key(&name("etl"), "shop", meaning, sql.as_bytes()));
     let later = Ask { address: ELSEWHERE, client: "airflow".to_owned(), ..world.approval("etl", 9, 1) };
-    Wanted { key, limit: Limit { rows: Some(100), bytes: None }, ..Wanted::from(&later) }
+    Wanted { key, limit: Limit::of(Some(100), None), ..Wanted::from(&later) }
 }
 
 #[tokio::test]

@@ -32,6 +32,22 @@ async fn a_hundred_requests_at_once_are_three_and_those_of_somebody_else_are_not
 }
 
 #[tokio::test]
+async fn what_a_stolen_password_asks_from_elsewhere_uses_up_nothing_of_its_owners() {
+    let world = World::new().await;
+    world.desk.prove(&name("dana"), &world.code("dana"), HOME).await.unwrap();
+    let elsewhere = |number| Ask { address: ELSEWHERE, ..world.approval("dana", number, 1) };
+    for number in 1..=10 {
+        let asked = world.desk.ask(elsewhere(number), held(&format!("select {number}"))).await;
+        assert_eq!(asked.is_ok(), number <= 3, "{number}");
+    }
+    for number in 11..=20 {
+        let asked =
+            world.desk.ask(world.approval("dana", number, 1), held(&format!("select {number}"))).await;
+        assert_eq!(asked.is_ok(), number <= 13, "{number}");
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_identical_requests_are_one_and_its_approval_releases_one_execution() {
     let world = World::new().await;
     let first = world.desk.ask(deferrable(&world, "dana", 1), held("select 1")).await.unwrap();

@@ -1,4 +1,4 @@
-use stepgate_types::GrantId;
+use stepgate_types::{Amount, GrantId};
 
 use super::*;
 use crate::{Block, Need};
@@ -6,11 +6,17 @@ use crate::{Block, Need};
 const STATEMENT: StatementId = StatementId { session: SessionId::from_bytes([9; 16]), number: 7 };
 
 const fn limit(rows: Option<u64>, bytes: Option<u64>) -> Limit {
-    Limit { rows, bytes }
+    Limit::of(rows, bytes)
 }
 
 fn need() -> Need {
-    Need { has: limit(Some(0), Some(0)), next: 1, most: Limit::NONE, asked_for: false, all: false }
+    Need {
+        has: limit(Some(0), Some(0)),
+        next: Amount::of(1, 1),
+        most: Limit::NONE,
+        asked_for: false,
+        all: false,
+    }
 }
 
 /// A grant of a thousand rows and 8,000 bytes for dana.
@@ -58,15 +64,15 @@ async fn what_was_not_delivered_goes_back_and_never_becomes_more_than_there_was(
     let world = World::new().await;
     let grant = granted(&world).await;
     debit(&world, grant, need()).await.unwrap();
-    world.desk.give_back(grant, STATEMENT, 25, 0);
+    world.desk.give_back(grant, STATEMENT, Amount::of(25, 0));
     assert_eq!(left(&world), (Some(900), Some(7_000)));
-    world.desk.give_back(grant, STATEMENT, 5_000, 5_000);
+    world.desk.give_back(grant, STATEMENT, Amount::of(5_000, 5_000));
     assert_eq!(left(&world), (Some(1_000), Some(8_000)));
     // What is noted follows what was appended after it.
     debit(&world, grant, need()).await.unwrap();
     assert_eq!(left(&world.killed()), (Some(875), Some(7_000)));
     // Nothing is recorded where nothing goes back.
-    world.desk.give_back(grant, STATEMENT, 0, 0);
+    world.desk.give_back(grant, STATEMENT, Amount::NOTHING);
     assert_eq!(world.count(|event| matches!(event, Event::GrantCredited { .. })), 2);
 }
 
@@ -75,9 +81,9 @@ async fn a_row_larger_than_a_block_gets_what_it_needs_and_one_larger_than_the_re
 {
     let world = World::new().await;
     let grant = granted(&world).await;
-    let large = Need { next: 3_000, ..need() };
+    let large = Need { next: Amount::of(1, 3_000), ..need() };
     assert_eq!(debit(&world, grant, large).await.unwrap().limit, limit(Some(125), Some(3_000)));
-    let larger = Need { next: 6_000, ..need() };
+    let larger = Need { next: Amount::of(1, 6_000), ..need() };
     assert!(debit(&world, grant, larger).await.is_none());
     assert_eq!(left(&world), (Some(875), Some(5_000)), "nothing was taken");
     let asked_for = Need { asked_for: true, ..larger };
@@ -90,7 +96,7 @@ async fn a_row_larger_than_a_block_gets_what_it_needs_and_one_larger_than_the_re
 async fn only_what_lacks_is_taken_and_never_more_than_the_statement_may_have() {
     let world = World::new().await;
     let grant = granted(&world).await;
-    let has_bytes = Need { has: limit(Some(0), Some(500)), next: 400, ..need() };
+    let has_bytes = Need { has: limit(Some(0), Some(500)), next: Amount::of(1, 400), ..need() };
     assert_eq!(debit(&world, grant, has_bytes).await.unwrap().limit, limit(Some(125), Some(0)));
     let few = Need { most: limit(Some(10), None), ..need() };
     assert_eq!(debit(&world, grant, few).await.unwrap().limit, limit(Some(10), Some(1_000)));
@@ -103,7 +109,7 @@ async fn a_grant_that_was_revoked_or_is_over_gives_nothing_and_takes_nothing_bac
     debit(&world, grant, need()).await.unwrap();
     world.desk.revoke(grant, None).await.unwrap();
     assert!(debit(&world, grant, need()).await.is_none());
-    world.desk.give_back(grant, STATEMENT, 5, 5);
+    world.desk.give_back(grant, STATEMENT, Amount::of(5, 5));
     assert!(world.desk.grants().is_empty());
     assert_eq!(world.count(|event| matches!(event, Event::GrantCredited { .. })), 0);
     let world = World::new().await;
@@ -147,4 +153,27 @@ async fn a_grant_for_more_at_a_time_does_not_lift_a_smaller_limit() {
     assert!(world.desk.covering_grant(&wanted).is_some() && world.desk.grant_for_more(&wanted).is_none());
     wanted.limit = limit(Some(1_000), Some(8_000));
     assert!(world.desk.grant_for_more(&wanted).is_some());
+}
+
+#[tokio::test]
+async fn subjects_are_debited_with_rows_and_over_a_kill() {
+    let world = World::new().await;
+    let mut ask = world.step_up("dana", 1);
+    ask.limit = Limit { subjects: Some(16), ..limit(Some(1_000), None) };
+    let waiting = world.ask(ask).await;
+    let end = world.desk.verify(waiting.request, &name("dana"), &world.code("dana"), HOME).await.unwrap();
+    let grant = end.grant.unwrap();
+    let one = Need { has: Limit::NOTHING, next: Amount { rows: 1, bytes: 9, subjects: 1 }, ..need() };
+    let block = debit(&world, grant, one).await.unwrap();
+    assert_eq!(block.limit, Limit { subjects: Some(2), ..limit(Some(125), None) });
+    let three = Need { next: Amount { subjects: 3, ..one.next }, ..one };
+    assert_eq!(debit(&world, grant, three).await.unwrap().limit.subjects, Some(3));
+    world.desk.give_back(grant, STATEMENT, Amount { subjects: 1, ..Amount::NOTHING });
+    let left = |world: &World| world.desk.grants().first().map(|grant| grant.subjects_left).unwrap();
+    assert_eq!(left(&world), Some(12));
+    let last = Need { next: Amount { subjects: 13, ..one.next }, ..one };
+    assert!(debit(&world, grant, last).await.is_none());
+    // What is noted follows what was appended after it.
+    debit(&world, grant, one).await.unwrap();
+    assert_eq!((left(&world), left(&world.killed())), (Some(10), Some(10)));
 }

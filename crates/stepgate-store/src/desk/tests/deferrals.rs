@@ -42,6 +42,7 @@ fn decided(wanted: &Wanted, statement: StatementId, request: RequestId) -> Event
         policy_sha256: wanted.policy_sha256.clone(),
         db_user: String::new(),
         unenforced: false,
+        service: false,
         functions: vec![],
         raw_bytes: None,
         raw_hmac: String::new(),

@@ -103,6 +103,7 @@ fn decided(session: u8, statement: u64, verdict: &str) -> Event {
         policy_sha256: "ab".repeat(32),
         db_user: String::new(),
         unenforced: false,
+        service: false,
         functions: vec![],
         raw_bytes: None,
         raw_hmac: String::new(),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{Report, Section, cell};
 
-const STYLE: &str = "\
+pub(crate) const STYLE: &str = "\
 :root{--ink:#1d2733;--soft:#5b6775;--line:#dde3ea;--back:#f5f7f9;--mark:#14507d}\
 *{box-sizing:border-box}\
 body{margin:0;background:var(--back);color:var(--ink);font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif}\
@@ -78,7 +78,7 @@ fn write_section(section: &Section, page: &mut String) {
 }
 
 /// Text that is nothing but text, in elements and attributes; what would turn it around or hide it is shown as a mark.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

@@ -6,7 +6,7 @@ mod activity;
 mod approvals;
 mod csv;
 mod head;
-mod html;
+pub(crate) mod html;
 mod known;
 mod make;
 mod subject;

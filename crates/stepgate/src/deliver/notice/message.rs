@@ -22,6 +22,9 @@ struct Told {
     expires_us: Option<i64>,
     what: Option<String>,
     action: Option<String>,
+    grant: Option<String>,
+    uses: Option<u64>,
+    why: Option<String>,
 }
 
 /// One notice.
@@ -43,8 +46,46 @@ enum Kind {
     Ended { request: String, outcome: String },
     /// Something that must not happen.
     Alarm { what: String, record: &'static str },
+    /// Break-glass: to be heard by everybody, whenever it is.
+    Glass { grant: String, what: Glass },
     /// Somebody's way to verify themselves, rights or password changed.
     Changed { action: String },
+}
+
+/// What happens to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Glass {
+    Opened { until: Timestamp },
+    Used,
+    Ended { why: String, uses: u64 },
+    Reminded,
+    Reviewed,
+}
+
+impl Glass {
+    fn of(kind: &str, told: &Told) -> Option<Self> {
+        Some(match kind {
+            "break_glass.opened" => Self::Opened { until: Timestamp::from_micros(told.expires_us?) },
+            "break_glass.used" => Self::Used,
+            "break_glass.ended" => {
+                let word = |why: &&String| why.bytes().all(|byte| byte.is_ascii_lowercase());
+                Self::Ended { why: told.why.as_ref().filter(word)?.clone(), uses: told.uses? }
+            }
+            "break_glass.reminded" => Self::Reminded,
+            "break_glass.reviewed" => Self::Reviewed,
+            _ => return None,
+        })
+    }
+
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Opened { .. } => "opened",
+            Self::Used => "used",
+            Self::Ended { .. } => "ended",
+            Self::Reminded => "to-review",
+            Self::Reviewed => "reviewed",
+        }
+    }
 }
 
 impl Notice {
@@ -56,11 +97,17 @@ impl Notice {
             kind,
             "stepup.requested" | "stepup.ended" | "alarm.raised" | "catalog.drifted" | "admin.action"
         ) && !kind.starts_with("factor.")
-            && !kind.starts_with("breakglass.")
+            && !kind.starts_with("break_glass.")
         {
             return None;
         }
         let told: Told = serde_json::from_slice(&line.text).ok()?;
+        if kind.starts_with("break_glass.") {
+            let what = Glass::of(kind, &told)?;
+            let kind = Kind::Glass { grant: told.grant.filter(|id| is_plain(id))?, what };
+            let (at, url) = (Timestamp::from_micros(line.head.ts_us), format!("{console}/break-glass"));
+            return Some(Self { seq: line.head.seq, at, kind, url });
+        }
         let request = told.request.filter(|id| is_plain(id));
         let url = match &request {
             Some(id) => format!("{console}/r/{id}"),
@@ -82,6 +129,14 @@ impl Notice {
             other => Kind::Changed { action: other.to_owned() },
         };
         Some(Self { seq: line.head.seq, at: Timestamp::from_micros(line.head.ts_us), kind, url })
+    }
+
+    /// The break-glass by which one more statement passes, and when.
+    pub(super) fn used(&self) -> Option<(&str, Timestamp)> {
+        match &self.kind {
+            Kind::Glass { grant, what: Glass::Used } => Some((grant, self.at)),
+            _ => None,
+        }
     }
 
     /// The request that begins by it, if one does.
@@ -126,6 +181,17 @@ impl Notice {
             }
             Kind::Ended { request, outcome } => format!("Stepgate: request {request} was {outcome}"),
             Kind::Alarm { what, .. } => format!("Stepgate alarm: {what}"),
+            Kind::Glass { grant, what } => match what {
+                Glass::Opened { until } => {
+                    format!("Stepgate BREAK-GLASS {grant}: somebody lets themselves through until {until}")
+                }
+                Glass::Used => format!("Stepgate BREAK-GLASS {grant}: a statement passes unasked"),
+                Glass::Ended { why, uses } => {
+                    format!("Stepgate BREAK-GLASS {grant} is over ({why}): {uses} statements; to be reviewed")
+                }
+                Glass::Reminded => format!("Stepgate BREAK-GLASS {grant} still waits to be reviewed"),
+                Glass::Reviewed => format!("Stepgate BREAK-GLASS {grant} was reviewed"),
+            },
             Kind::Changed { action } => format!("Stepgate: {action}"),
         }
     }
@@ -143,6 +209,11 @@ impl Notice {
             Kind::Alarm { record, .. } => text.push_str(&format!(
                 ": record {} of the audit log. See `stepgate audit search --kind {record}`.",
                 self.seq
+            )),
+            Kind::Glass { grant, .. } => text.push_str(&format!(
+                ": record {} of the audit log.\nWho, why, and to end it: {}; what was done: `stepgate audit search --grant \
+                 {grant}`.",
+                self.seq, self.url
             )),
             Kind::Changed { .. } => text.push_str(&format!(
                 ": record {} of the audit log. If nobody should have done that, look into it now.",
@@ -166,6 +237,9 @@ impl Notice {
                 json!({"event": "request.ended", "request": request, "outcome": outcome})
             }
             Kind::Alarm { what, .. } => json!({"event": "alarm", "what": what}),
+            Kind::Glass { grant, what } => {
+                json!({"event": "break_glass", "grant": grant, "what": what.word()})
+            }
             Kind::Changed { action } => json!({"event": "changed", "action": action}),
         };
         if let (Some(json), Value::Object(more)) = (json.as_object_mut(), more) {

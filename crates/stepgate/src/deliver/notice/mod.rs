@@ -30,6 +30,12 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Requests that are remembered at most.
 const MAX_TOLD: usize = 1024;
 
+/// Uses of a break-glass that are told one by one.
+const MAX_USES: u32 = 30;
+
+/// How far apart they are told beyond.
+const BETWEEN_USES: Duration = Duration::from_secs(60);
+
 /// Tells one receiver.
 pub(super) struct NoticeWay {
     to: NotifyTo,
@@ -39,16 +45,34 @@ pub(super) struct NoticeWay {
     settled: u64,
     /// Requests of whose beginning was told, the latest ones: of the end of others, nobody here has to know.
     told: VecDeque<String>,
+    /// The break-glass of which uses were told last, how many, and when the last.
+    used: Option<(String, u32, Timestamp)>,
 }
 
 impl NoticeWay {
     pub(super) fn new(to: NotifyTo, console: &str) -> Self {
-        Self { to, console: console.to_owned(), poster: None, settled: 0, told: VecDeque::new() }
+        Self { to, console: console.to_owned(), poster: None, settled: 0, told: VecDeque::new(), used: None }
     }
 
     fn concerns(&self, notice: &Notice, now: Timestamp) -> bool {
         let known = |request: &str| self.told.iter().any(|told| told == request);
         notice.is_news(now, MAX_AGE) && notice.ended().is_none_or(known)
+    }
+
+    /// Each use of a break-glass is told, but of a program that sends thousands of statements one a minute: a room that
+    /// is flooded is not read. How many there were is told at its end.
+    fn floods(&mut self, notice: &Notice) -> bool {
+        let Some((glass, at)) = notice.used() else { return false };
+        match &mut self.used {
+            Some((last, count, told)) if last == glass => {
+                if *count >= MAX_USES && at.since(*told) < BETWEEN_USES {
+                    return true;
+                }
+                (*count, *told) = (count.saturating_add(1), at);
+            }
+            used => *used = Some((glass.to_owned(), 1, at)),
+        }
+        false
     }
 
     fn remember(&mut self, notice: &Notice) {
@@ -90,7 +114,8 @@ impl Way for NoticeWay {
         let now = jiff::Timestamp::now().as_microsecond();
         for line in &batch.lines {
             let notice = Notice::of(line, &self.console);
-            if let Some(notice) = notice.filter(|notice| self.concerns(notice, Timestamp::from_micros(now))) {
+            let notice = notice.filter(|notice| self.concerns(notice, Timestamp::from_micros(now)));
+            if let Some(notice) = notice.filter(|notice| !self.floods(notice)) {
                 self.tell(&notice)?;
                 self.remember(&notice);
             }

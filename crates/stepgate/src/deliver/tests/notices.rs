@@ -158,3 +158,48 @@ fn chats_get_what_they_take_and_their_address_is_shown_nowhere() {
         assert!(!running.row().to_string().contains("s3cret-path"), "{}", running.row());
     }
 }
+
+#[test]
+fn break_glass_is_told_loudly_from_its_start_to_its_review_and_a_program_does_not_flood_the_room() {
+    use stepgate_record::{GlassEnded, GlassOpened, GlassReviewed, GlassUsed};
+    use stepgate_types::{GrantId, PersonName, Who};
+    let world = World::new();
+    let (grant, got) = (GrantId::from_bytes([5; 8]), Got::default());
+    let receiver = got.receiver(0);
+    let secret_file = secret(world.dir.path(), "secret", SECRET);
+    let target = WebTarget { url: url(&receiver, "http"), secret_file, authorization_file: None, ca: None };
+    let running = world.notify(&[Notifier { name: "hook".to_owned(), to: NotifyTo::Webhook(target) }]);
+    begun(&world, "hook");
+    let person = Who::from("dana".parse::<PersonName>().as_ref().unwrap());
+    let opened = Event::BreakGlassOpened(Box::new(GlassOpened {
+        grant,
+        person: person.clone(),
+        database: Some("shop".to_owned()),
+        client: "psql".into(),
+        network: "192.0.2.7".into(),
+        reason: "the clinic is down".into(),
+        authenticator: "passkey-01020304".to_owned(),
+        canonical_sha256: "0".repeat(64),
+        expires_us: SystemClock.now().plus(Duration::from_secs(600)).micros(),
+        lifts: Vec::new(),
+    }));
+    let session = SessionId::from_bytes([7; 16]);
+    let used = |statement| Event::BreakGlassUsed(GlassUsed { grant, session, statement });
+    let ended = GlassEnded { grant, why: "expired".to_owned(), uses: 60, by: None, operator: None };
+    let reviewed = GlassReviewed { grant, by: person, comment: "in order".into() };
+    tell(&world, vec![opened]);
+    for some in (1..=60).collect::<Vec<u64>>().chunks(20) {
+        tell(&world, some.iter().map(|number| used(*number)).collect());
+    }
+    tell(&world, vec![Event::BreakGlassEnded(ended), Event::BreakGlassReviewed(reviewed)]);
+    until("all notices", || running.row()["lag"] == 0 && got.texts().len() >= 33);
+    let texts = got.texts();
+    let of = |what: &str| texts.iter().filter(|text| text["what"] == what).count();
+    assert_eq!((of("opened"), of("used"), of("ended"), of("reviewed")), (1, 30, 1, 1), "{texts:?}");
+    assert!(texts.iter().all(|text| text["event"] == "break_glass" && text["grant"] == grant.to_string()));
+    assert!(texts.iter().any(|text| text["text"].as_str().unwrap().contains("60 statements")));
+    let all = format!("{texts:?}");
+    for secret in ["dana", "shop", "psql", "192.0.2.7", "clinic", "in order"] {
+        assert!(!all.contains(secret), "{secret}: {all}");
+    }
+}

@@ -62,6 +62,7 @@ impl World {
                 policy_sha256: "0".repeat(64),
                 rules: u64::try_from(number).unwrap(),
                 columns: 7,
+                map_sha256: None,
             });
             self.log.append_blocking(events.collect(), Vec::new()).unwrap();
         }

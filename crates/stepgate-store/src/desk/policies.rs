@@ -1,0 +1,235 @@
+//! The two-person rule for policies: a changed map or policy is put in force only once two people of a group have
+//! approved its exact hash. Which was approved last is in the same write as its record.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+
+use serde::Serialize;
+use stepgate_approval::{Bound, Purpose, Source};
+use stepgate_record::Event;
+use stepgate_types::{GroupName, PersonName, Strength};
+
+use super::glass::is_of;
+use super::inner::Inner;
+use super::prove::Asked;
+use super::{Desk, DeskError, Presented, VerifyError, finish};
+use crate::{Change, Log, LogError, Side};
+
+/// How many people it takes.
+const COUNT: usize = 2;
+
+/// Policies that wait at a time; of more, the one proposed first goes.
+const MAX_PROPOSED: usize = 32;
+
+/// Where the desk's tree says which was approved last.
+const APPROVED: &[u8] = b"policy approved";
+
+/// What waits, and what was approved last: in memory, rebuilt from the log.
+#[derive(Debug, Default)]
+pub(super) struct Policies {
+    /// By the order in which they came.
+    proposed: BTreeMap<u64, Proposed>,
+    next: u64,
+    approved: Option<String>,
+}
+
+#[derive(Debug)]
+struct Proposed {
+    sha256: String,
+    by: BTreeSet<PersonName>,
+}
+
+/// A policy that waits, as listed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PolicyInfo {
+    /// SHA-256 (hex) of map and policy.
+    pub policy_sha256: String,
+    /// `proposed`, or `approved` (which is in force once the gate has read the files again).
+    pub state: &'static str,
+    /// Who has approved it so far.
+    pub approvers: Vec<PersonName>,
+    /// How many must.
+    pub count: usize,
+}
+
+impl Policies {
+    /// From the desk's tree.
+    pub(super) fn open(log: &Log) -> Result<Option<String>, LogError> {
+        let kept = log.load(Side::Desk)?.into_iter().find(|(key, _)| key == APPROVED);
+        Ok(kept.and_then(|(_, value)| String::from_utf8(value).ok()))
+    }
+
+    fn find(&mut self, sha256: &str) -> Option<&mut Proposed> {
+        self.proposed.values_mut().find(|it| it.sha256 == sha256)
+    }
+
+    fn propose(&mut self, sha256: &str) {
+        if self.find(sha256).is_none() {
+            if self.proposed.len() >= MAX_PROPOSED {
+                self.proposed.pop_first();
+            }
+            self.proposed.insert(self.next, Proposed { sha256: sha256.to_owned(), by: BTreeSet::new() });
+            self.next = self.next.saturating_add(1);
+        }
+    }
+
+    fn approve(&mut self, sha256: &str) {
+        self.proposed.retain(|_, it| it.sha256 != sha256);
+        self.approved = Some(sha256.to_owned());
+    }
+
+    /// What was approved last stands beside the log, however old its record is.
+    pub(super) fn was_approved(&mut self, sha256: Option<String>) {
+        self.approved = sha256;
+    }
+
+    /// Takes what a record says.
+    pub(super) fn take(
+        &mut self,
+        event: &Event,
+        person: impl FnOnce(&stepgate_types::Who) -> Option<PersonName>,
+    ) {
+        match event {
+            Event::PolicyProposed { policy_sha256 } => self.propose(policy_sha256),
+            Event::PolicyVoted { policy_sha256, person: who } => {
+                if let (Some(proposed), Some(person)) = (self.find(policy_sha256), person(who)) {
+                    proposed.by.insert(person);
+                }
+            }
+            Event::PolicyApproved { policy_sha256 } => self.approve(policy_sha256),
+            _ => {}
+        }
+    }
+}
+
+impl Desk {
+    /// Whose members approve policies from here on; `None`: nobody has to.
+    pub fn set_two_person(&self, groups: Option<BTreeSet<GroupName>>) {
+        *self.0.two_person.lock().unwrap_or_else(PoisonError::into_inner) = groups;
+    }
+
+    /// The policy that was approved last, by its hash.
+    #[must_use]
+    pub fn approved_policy(&self) -> Option<String> {
+        self.0.state().policies.approved.clone()
+    }
+
+    /// Says that a policy waits to be approved; once for each.
+    ///
+    /// # Errors
+    /// The log refused.
+    pub async fn propose_policy(&self, sha256: &str) -> Result<(), DeskError> {
+        let _turn = self.0.turn.lock().await;
+        if self.0.state().policies.find(sha256).is_some() {
+            return Ok(());
+        }
+        let event = Event::PolicyProposed { policy_sha256: sha256.to_owned() };
+        self.0.log.append(vec![event], Vec::new()).await?;
+        self.0.state().policies.propose(sha256);
+        Ok(())
+    }
+
+    /// What the gate has begun with, where nothing was ever approved: from here on that is what was.
+    ///
+    /// # Errors
+    /// The log refused.
+    pub async fn first_policy(&self, sha256: &str) -> Result<(), DeskError> {
+        let _turn = self.0.turn.lock().await;
+        self.0.approved(sha256, Vec::new(), Vec::new()).await
+    }
+
+    /// Policies that wait, for who approves them: for others there are none.
+    #[must_use]
+    pub fn policies(&self, viewer: &PersonName) -> Vec<PolicyInfo> {
+        if self.0.approves_policies(viewer).is_err() {
+            return Vec::new();
+        }
+        let state = self.0.state();
+        let info = |it: &Proposed| PolicyInfo {
+            policy_sha256: it.sha256.clone(),
+            state: "proposed",
+            approvers: it.by.iter().cloned().collect(),
+            count: COUNT,
+        };
+        state.policies.proposed.values().map(info).collect()
+    }
+
+    /// Somebody approves the policy of exactly that hash, with a fresh proof.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn approve_policy(
+        &self,
+        sha256: &str,
+        person: &PersonName,
+        presented: Presented,
+        source: Source,
+    ) -> Result<PolicyInfo, VerifyError> {
+        let (inner, sha256, person) = (Arc::clone(&self.0), sha256.to_owned(), person.clone());
+        finish(async move { inner.approve_policy(&sha256, &person, &presented, source).await }).await
+    }
+}
+
+impl Inner {
+    fn approves_policies(&self, person: &PersonName) -> Result<(), DeskError> {
+        let groups = self.two_person.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.people.get(person).filter(|known| !known.service);
+        let may = groups.zip(known).is_some_and(|(groups, known)| is_of(&known, &groups));
+        if may { Ok(()) } else { Err(DeskError::Unknown) }
+    }
+
+    async fn approve_policy(
+        &self,
+        sha256: &str,
+        person: &PersonName,
+        presented: &Presented,
+        source: Source,
+    ) -> Result<PolicyInfo, VerifyError> {
+        let _turn = self.turn.lock().await;
+        let _changing = self.factors.changing().await;
+        self.approves_policies(person)?;
+        let mut by = self.state().policies.find(sha256).ok_or(DeskError::Unknown)?.by.clone();
+        // Membership is that of now, also of who approved before.
+        by.retain(|other| self.approves_policies(other).is_ok());
+        let bound = Bound::Purpose(Purpose::Policy(sha256.to_owned()));
+        let asked = Asked { person, source, bound: &bound, required: Strength::Standard, for_others: true };
+        let checked = self.check(&mut self.state(), &asked, presented);
+        let proven = match checked {
+            Ok(proven) => proven,
+            Err(failed) => return Err(self.refuse(failed).await),
+        };
+        by.insert(person.clone());
+        let mut events = proven.events;
+        events.push(Event::PolicyVoted { policy_sha256: sha256.to_owned(), person: person.into() });
+        let is_approved = by.len() >= COUNT;
+        if is_approved {
+            self.approved(sha256, events, proven.writes.changes.clone()).await?;
+        } else {
+            self.log.append(events, proven.writes.changes.clone()).await?;
+            if let Some(proposed) = self.state().policies.find(sha256) {
+                proposed.by.clone_from(&by);
+            }
+        }
+        Ok(PolicyInfo {
+            policy_sha256: sha256.to_owned(),
+            state: if is_approved { "approved" } else { "proposed" },
+            approvers: by.into_iter().collect(),
+            count: COUNT,
+        })
+    }
+
+    /// Writes that a policy was approved. The caller has the turn.
+    async fn approved(
+        &self,
+        sha256: &str,
+        mut events: Vec<Event>,
+        mut changes: Vec<Change>,
+    ) -> Result<(), DeskError> {
+        events.push(Event::PolicyApproved { policy_sha256: sha256.to_owned() });
+        let (key, value) = (APPROVED.to_vec(), sha256.as_bytes().to_vec());
+        changes.push(Change::Put { side: Side::Desk, key, value });
+        self.log.append(events, changes).await?;
+        self.state().policies.approve(sha256);
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! `policy test` and `policy simulate`, as clap reads them.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+use stepgate_policy::Signal;
+use stepgate_types::{GroupName, PersonName};
+
+use super::Format;
+
+/// Which rules, and against which catalogs.
+#[derive(Debug, Args)]
+pub(crate) struct StageArgs {
+    /// This policy, not that of the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// This PII map, not that of the configuration.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) map: Option<PathBuf>,
+    /// Take the catalog from these SQL files, loaded into a throwaway PostgreSQL in this order, not from the databases of
+    /// the configuration.
+    #[arg(long, value_name = "FILE.sql", num_args = 1..)]
+    pub(crate) schema: Vec<PathBuf>,
+    /// The search_path that statements begin with; default: the server's.
+    #[arg(long, value_name = "a,b", value_delimiter = ',')]
+    pub(crate) search_path: Option<Vec<String>>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    #[command(flatten)]
+    pub(crate) stage: StageArgs,
+    /// Files of cases (`version: 1`, `tests: […]`), besides those in the policy.
+    #[arg(value_name = "CASES.yaml")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write the outcome there as JUnit XML, too.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// How to write the outcome.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArgs {
+    #[command(flatten)]
+    pub(crate) stage: StageArgs,
+    /// Whose statements they are.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) person: PersonName,
+    /// Their groups.
+    #[arg(long, value_name = "a,b", value_delimiter = ',')]
+    pub(crate) groups: Vec<GroupName>,
+    /// They are a service.
+    #[arg(long)]
+    pub(crate) service: bool,
+    /// The address they come from.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub(crate) from: IpAddr,
+    /// When; default: now.
+    #[arg(long, value_name = "RFC 3339")]
+    pub(crate) at: Option<String>,
+    /// `application_name`.
+    #[arg(long, value_name = "NAME", default_value = "psql")]
+    pub(crate) client: String,
+    /// Through which database of the configuration; may be left out where there is only one.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// The role used upstream.
+    #[arg(long, value_name = "ROLE", default_value = "")]
+    pub(crate) db_user: String,
+    /// `stepgate.purpose`.
+    #[arg(long, value_name = "WORD")]
+    pub(crate) purpose: Option<String>,
+    /// Signals that fire (`new_network,unusual_hour`); default: what the clock alone tells of a person without a history.
+    #[arg(long, value_name = "a,b", value_delimiter = ',')]
+    pub(crate) signals: Option<Vec<Signal>>,
+    /// The statement.
+    #[arg(value_name = "SQL", required_unless_present = "file", conflicts_with = "file")]
+    pub(crate) sql: Option<String>,
+    /// A file of statements; `-` is standard input. They are of one session.
+    #[arg(short, long, value_name = "FILE|-")]
+    pub(crate) file: Option<PathBuf>,
+    /// How to write what would happen: `json` is an object a line.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: Form,
+}
+
+/// How `policy simulate` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Default)]
+pub(crate) enum Form {
+    /// For reading.
+    #[default]
+    Text,
+    /// An object a line.
+    Json,
+}

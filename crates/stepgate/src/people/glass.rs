@@ -1,0 +1,81 @@
+//! `break-glass`: asked for here, opened by a passkey in a browser, which this waits for.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stepgate_types::GrantId;
+
+use super::http::Api;
+use crate::args::{AsArgs, Format, GlassArgs};
+use crate::failure::Failure;
+use crate::harmless::harmless;
+use crate::output::{self, Listing};
+use crate::secret::{self, Source};
+
+const PATH: &str = "/api/v1/break-glass";
+
+/// What a table of them shows.
+pub(crate) const COLUMNS: &[&str] =
+    &["grant", "state", "person", "database", "client", "network", "reason", "uses", "opened", "expires"];
+
+/// How often it is asked whether the ceremony is over.
+const POLL: Duration = Duration::from_secs(1);
+
+/// `stepgate break-glass --reason TEXT`: done when it is open.
+pub(crate) fn ask(args: &GlassArgs) -> Result<(), Failure> {
+    let api = Api::of(&args.who)?;
+    let asked = api.post(
+        PATH,
+        &json!({
+            "reason": args.reason.as_deref().unwrap_or_default(),
+            "seconds": args.time.map(|time| time.as_secs()),
+            "database": args.database,
+            "client": args.client,
+        }),
+    )?;
+    let id = text(&asked, "grant");
+    output::print_line(&format!("open {}/break-glass and use your passkey; {id} waits for it", api.url()))?;
+    loop {
+        match find(&api, &id)? {
+            Some(row) if text(&row, "state") == "asked" => std::thread::sleep(POLL),
+            Some(row) if text(&row, "state") == "open" => {
+                let (client, network) = (text(&row, "client"), text(&row, "network"));
+                let until = text(&row, "expires");
+                output::print_line(&format!(
+                    "{id}: open until {until}, for {client} from {network}; every statement is recorded"
+                ))?;
+                return output::print_line(&format!("end it with: stepgate break-glass end {id}"));
+            }
+            _ => return Err(Failure::no(format!("{id} was not opened, or is over already"))),
+        }
+    }
+}
+
+fn text(row: &Value, key: &str) -> String {
+    row.get(key).and_then(Value::as_str).map(harmless).unwrap_or_default()
+}
+
+fn find(api: &Api, id: &str) -> Result<Option<Value>, Failure> {
+    let rows = api.get(PATH)?;
+    Ok(rows.as_array().into_iter().flatten().find(|row| text(row, "grant") == id).cloned())
+}
+
+/// `stepgate break-glass ls`.
+pub(crate) fn ls(who: &AsArgs, format: Format) -> Result<(), Failure> {
+    let rows = Api::of(who)?.get(PATH)?.as_array().cloned().unwrap_or_default();
+    Listing::of(COLUMNS, rows).print(format)
+}
+
+/// `stepgate break-glass end`.
+pub(crate) fn end(id: GrantId, who: &AsArgs) -> Result<(), Failure> {
+    Api::of(who)?.post(&format!("{PATH}/{id}/end"), &json!({}))?;
+    output::print_line(&format!("{id}: over; it waits to be reviewed by somebody else"))
+}
+
+/// `stepgate break-glass review`.
+pub(crate) fn review(id: GrantId, comment: &str, who: &AsArgs) -> Result<(), Failure> {
+    let api = Api::of(who)?;
+    let code = secret::read(&Source::Ask { prompt: "Code: ", twice: false })?;
+    api.post(&format!("{PATH}/{id}/review"), &json!({"comment": comment, "proof": {"code": *code}}))?;
+    output::print_line(&format!("{id}: reviewed"))
+}

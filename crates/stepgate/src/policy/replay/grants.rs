@@ -1,0 +1,215 @@
+//! Who would have been asked how often: approvals are remembered here as the desk remembers them.
+//!
+//! Every request is taken for approved at once, but for those that were denied, left or withdrawn in fact. What a grant
+//! covers is decided by `stepgate_approval::Grant`, as it is live.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use stepgate_approval::{Grant, Wanted};
+use stepgate_policy::{Approval, ScopePart};
+use stepgate_types::{Action, Amount, GrantId, Kind, Limit, PersonName, RequestId, SessionId, Timestamp};
+
+use super::trial::Decided;
+use crate::policy::tape::{Person, Shape};
+
+/// The most requests of one statement that are counted, each for as much again as its limit.
+const MOST_ASKED: u32 = 100;
+
+/// A statement on its way through.
+pub(crate) struct Sent<'s> {
+    pub(crate) shape: &'s Shape,
+    pub(crate) person: &'s Person,
+    /// The number of the session.
+    pub(crate) session: u32,
+    pub(crate) at: Timestamp,
+    /// What it delivered, where it ran.
+    pub(crate) delivered: Option<(u64, u64)>,
+    /// People said no to it, or nobody answered.
+    pub(crate) refused: bool,
+    /// It is one that was deferred, sent again: its pass lets it through.
+    pub(crate) rerun: bool,
+}
+
+/// Requests that a statement opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Asked {
+    /// Before it runs.
+    pub(crate) first: u32,
+    /// Once it has delivered what it may.
+    pub(crate) midway: u32,
+    /// It would have ended at its limit: nobody can be asked for more.
+    pub(crate) cut: bool,
+    /// A grant covered it.
+    pub(crate) covered: bool,
+}
+
+/// Approvals that are remembered at a moment.
+#[derive(Debug, Default)]
+pub(crate) struct Desk {
+    /// By person and database.
+    grants: HashMap<(PersonName, String), Vec<Held>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    grant: Grant,
+    left: Limit,
+}
+
+impl Desk {
+    /// What is asked about a statement that was decided so.
+    pub(crate) fn send(&mut self, sent: &Sent<'_>, decided: &Decided) -> Asked {
+        let mut asked = Asked::default();
+        let mut left = decided.limit;
+        match (decided.action, &decided.approval) {
+            (Action::StepUp | Action::Approve, Some(approval)) if !sent.rerun => {
+                let Some(wanted) = wanted(sent, decided, decided.action, approval) else {
+                    return Asked { first: 1, ..asked };
+                };
+                match self.covering(&wanted, sent.at) {
+                    Some(held) => {
+                        asked.covered = true;
+                        left = left.least(held.left);
+                    }
+                    None => {
+                        asked.first = 1;
+                        if sent.refused {
+                            return asked;
+                        }
+                        self.remember(&wanted, approval, sent.at);
+                    }
+                }
+                self.debit(&wanted, sent.at, sent.delivered);
+            }
+            (Action::Deny, _) => return asked,
+            _ => {}
+        }
+        self.midway(sent, decided, left, &mut asked);
+        asked
+    }
+
+    /// Rows beyond what may be delivered before people are asked.
+    fn midway(&mut self, sent: &Sent<'_>, decided: &Decided, mut left: Limit, asked: &mut Asked) {
+        let Some((rows, bytes)) = sent.delivered.filter(|_| !decided.limit.is_none()) else { return };
+        let mut need = Amount { rows, bytes, ..Amount::default() };
+        while !left.has(need) {
+            let own = || decided.approval.clone().map(|approval| (decided.action, approval));
+            let Some((action, approval)) = decided.beyond.clone().or_else(own) else {
+                asked.cut = true;
+                return;
+            };
+            need.rows = need.rows.saturating_sub(left.rows.unwrap_or(0));
+            need.bytes = need.bytes.saturating_sub(left.bytes.unwrap_or(0));
+            let Some(wanted) = wanted(sent, decided, action, &approval) else {
+                asked.midway = asked.midway.saturating_add(1);
+                return;
+            };
+            match self.covering(&wanted, sent.at) {
+                Some(held) => {
+                    left = held.left;
+                    held.left = held.left.minus(need);
+                }
+                None => {
+                    asked.midway = asked.midway.saturating_add(1);
+                    if asked.midway >= MOST_ASKED {
+                        return;
+                    }
+                    self.remember(&wanted, &approval, sent.at);
+                    self.debit(&wanted, sent.at, Some((need.rows, need.bytes)));
+                    left = decided.limit;
+                }
+            }
+        }
+    }
+
+    fn covering(&mut self, wanted: &Wanted, at: Timestamp) -> Option<&mut Held> {
+        let held = self.grants.get_mut(&(wanted.person.clone(), wanted.database.clone()))?;
+        held.retain(|held| !held.grant.is_due(at));
+        held.iter_mut().find(|held| !held.left.is_spent() && held.grant.covers(wanted, at).is_ok())
+    }
+
+    fn debit(&mut self, wanted: &Wanted, at: Timestamp, delivered: Option<(u64, u64)>) {
+        let Some((rows, bytes)) = delivered else { return };
+        if let Some(held) = self.covering(wanted, at) {
+            held.left = held.left.minus(Amount { rows, bytes, ..Amount::default() });
+        }
+    }
+
+    fn remember(&mut self, wanted: &Wanted, approval: &Approval, at: Timestamp) {
+        let Some(remember) = &approval.remember else { return };
+        if !wanted.exactly_known || (wanted.has_sink && !(wanted.stores_rows && remember.sink)) {
+            return;
+        }
+        let bound = |part| remember.scope.contains(&part);
+        let grant = Grant {
+            id: GrantId::from_bytes([0; 8]),
+            request: RequestId::from_bytes([0; 5]),
+            person: wanted.person.clone(),
+            database: wanted.database.clone(),
+            db_user: Some(wanted.db_user.clone()),
+            kinds: wanted.kinds.clone(),
+            uses: wanted.uses.clone(),
+            relations: wanted.relations.iter().map(ToString::to_string).collect(),
+            labels: wanted.labels.clone(),
+            labels_bound: bound(ScopePart::Labels),
+            class_rank: wanted.class_rank,
+            output_rank: wanted.output_rank,
+            action: wanted.action,
+            approval: wanted.approval.clone(),
+            client: bound(ScopePart::Client).then(|| wanted.client.clone()),
+            network: bound(ScopePart::Network).then_some(wanted.address),
+            session: bound(ScopePart::Session).then_some(wanted.session),
+            policy_sha256: String::new(),
+            expires: at.plus(remember.for_),
+            limit: wanted.limit,
+            risk: Some(wanted.risk),
+            sink: wanted.has_sink,
+            statements: None,
+        };
+        let key = (wanted.person.clone(), wanted.database.clone());
+        self.grants.entry(key).or_default().push(Held { left: grant.limit, grant });
+    }
+}
+
+/// What a grant would have to cover.
+fn wanted(sent: &Sent<'_>, decided: &Decided, action: Action, approval: &Approval) -> Option<Wanted> {
+    let (shape, person, reach) = (sent.shape, sent.person, &decided.reach);
+    let mut session = [0; 16];
+    for (to, from) in session.iter_mut().zip(sent.session.to_be_bytes()) {
+        *to = from;
+    }
+    // Of whom it is not known where they were, each session was elsewhere: rather one request too many than one too few.
+    let elsewhere = IpAddr::V6(Ipv6Addr::from_bits(u128::from(sent.session).saturating_add(1 << 127)));
+    let writes = |kind: &Kind| matches!(kind, Kind::Insert | Kind::Update | Kind::Merge | Kind::Transaction);
+    Some(Wanted {
+        person: name(person)?,
+        database: shape.database.clone(),
+        db_user: shape.db_user.clone(),
+        client: person.client.clone().unwrap_or_else(|| format!("?{}", sent.session)),
+        address: person.address.as_deref().and_then(|text| text.parse().ok()).unwrap_or(elsewhere),
+        session: SessionId::from_bytes(session),
+        kinds: shape.kinds.iter().copied().collect(),
+        uses: reach.uses.clone(),
+        relations: reach.relations.clone(),
+        labels: reach.labels.clone(),
+        class_rank: reach.class_rank,
+        output_rank: reach.output_rank,
+        exactly_known: shape.certainty != stepgate_types::Certainty::Unknown,
+        has_sink: !shape.sinks.is_empty(),
+        stores_rows: shape.sinks.iter().all(|sink| sink == "rows") && shape.kinds.iter().all(writes),
+        action,
+        approval: approval.name.clone(),
+        policy_sha256: String::new(),
+        limit: decided.limit,
+        risk: decided.risk,
+        key: None,
+        ahead_only: false,
+    })
+}
+
+/// Somebody by name, or by what stands for it.
+fn name(person: &Person) -> Option<PersonName> {
+    let stands = || person.key.get(..32).and_then(|digits| format!("0erased-{digits}").parse().ok());
+    person.key.parse().ok().or_else(stands)
+}

@@ -1,0 +1,165 @@
+//! A statement of somebody's at some time and place, decided about as a gate would.
+
+use std::time::Duration;
+
+use stepgate_policy::{
+    Case, Circumstances, Decision, Deed, Observation, Origin, OriginKey, Past, PastEvent, Profile, Reach,
+    RiskSettings, Ruleset, Scene, Signal, Signals, Verdict, Why, observe,
+};
+use stepgate_sql::{Facts, StatementValues, purpose};
+use stepgate_types::{SessionId, Timestamp};
+
+use super::stage::Room;
+
+/// What tokens are made with: nothing here is kept.
+const KEY: [u8; 32] = [0; 32];
+
+/// The client where a case does not say: what most people type into.
+const CLIENT: &str = "psql";
+
+/// The session of the case itself; those of its history have the numbers below.
+const NOW: SessionId = SessionId::from_bytes([0xff; 16]);
+
+/// What a gate would decide.
+pub(super) struct Outcome {
+    /// What the statements are.
+    pub(super) facts: Vec<Facts>,
+    pub(super) decision: Decision,
+    /// Why each rule matched that did.
+    pub(super) why: Vec<Why>,
+}
+
+/// Decides about a case in a session that has just begun. `now` is when it is, where the case does not say.
+pub(super) fn decide(
+    rules: &Ruleset,
+    room: &mut Room,
+    case: &Case,
+    database: &str,
+    now: Timestamp,
+) -> Outcome {
+    let at = case.at.unwrap_or(now);
+    let facts = room.names.facts(&case.sql, room.source.catalog(), room.source.session());
+    let mut who = Circumstances {
+        groups: case.groups.clone(),
+        service: case.service,
+        client: case.client.clone().unwrap_or_else(|| CLIENT.to_owned()),
+        db_user: case.db_user.clone().unwrap_or_default(),
+        now: at,
+        ..Circumstances::of(case.person.clone(), database, address(case.from))
+    };
+    if rules.asks_for_purpose() {
+        let said = purpose(case.sql.as_bytes(), room.source.session()).map(str::to_owned);
+        who.purpose = said.or_else(|| case.purpose.clone()).filter(|it| rules.knows_purpose(it));
+    }
+    if let Some(risk) = rules.risk() {
+        who.signals = match &case.signals {
+            Some(firing) => risk.signals().map(|signal| given(signal, firing.contains(&signal))).collect(),
+            None => observed(rules, risk, room, case, &who, &facts),
+        };
+    }
+    let values = StatementValues::<Vec<u8>>::new(case.sql.as_bytes(), &[], &[], &[]);
+    let decision = rules.decide_by(&who, &room.bound, &facts, &values);
+    let why = rules.why(&who, &room.bound, &facts, &values);
+    Outcome { facts, decision, why }
+}
+
+fn address(from: Option<std::net::IpAddr>) -> std::net::IpAddr {
+    from.unwrap_or_else(|| std::net::Ipv4Addr::LOCALHOST.into())
+}
+
+fn given(signal: Signal, fires: bool) -> Observation {
+    Observation { signal, fires, bucket: "as told".to_owned(), threshold: String::new() }
+}
+
+/// What a gate would see of the signals after that history.
+fn observed(
+    rules: &Ruleset,
+    risk: &RiskSettings,
+    room: &Room,
+    case: &Case,
+    who: &Circumstances,
+    facts: &[Facts],
+) -> Signals {
+    let history = History { rules, risk, room, who, case };
+    let profile = history.profile();
+    let origin = history.origin(case.from, case.client.as_deref());
+    let scene =
+        Scene { session: NOW, origin: &origin, client: &who.client, service: who.service, now: who.now };
+    observe(risk, &profile, &scene, &history.reach(facts))
+}
+
+/// What somebody did before.
+struct History<'a> {
+    rules: &'a Ruleset,
+    risk: &'a RiskSettings,
+    room: &'a Room,
+    who: &'a Circumstances,
+    case: &'a Case,
+}
+
+impl History<'_> {
+    fn profile(&self) -> Profile {
+        let mut deeds: Vec<(Timestamp, &Past)> = Vec::new();
+        for past in &self.case.history {
+            let ago = i64::try_from(past.ago.as_micros()).unwrap_or(i64::MAX);
+            let first = Timestamp::from_micros(self.who.now.micros().saturating_sub(ago));
+            let at = |time: u32| first.plus(past.every.saturating_mul(time));
+            deeds.extend((0..past.times).map(|time| (at(time), past)));
+        }
+        deeds.sort_by_key(|(at, _)| *at);
+        let mut profile = Profile::default();
+        for (number, (at, past)) in (0_u128..).zip(deeds) {
+            self.take(&mut profile, SessionId::from_bytes(number.to_be_bytes()), at, past);
+        }
+        profile
+    }
+
+    fn take(&self, profile: &mut Profile, session: SessionId, at: Timestamp, past: &Past) {
+        let teaching = &self.risk.teaching;
+        let from = past.from.or(self.case.from);
+        let origin = self.origin(from, past.client.as_deref().or(self.case.client.as_deref()));
+        let mut learn = |deed: Deed<'_>| profile.learn(teaching, at, &deed);
+        match &past.what {
+            PastEvent::FactorFailed => return learn(Deed::FactorFailed),
+            PastEvent::FactorEnrolled => return learn(Deed::FactorChanged),
+            PastEvent::Statement { .. } | PastEvent::Denied | PastEvent::Login | PastEvent::Open => {}
+        }
+        learn(Deed::Opened { session, origin: &origin });
+        match &past.what {
+            PastEvent::Statement { sql, rows, bytes } => {
+                let facts = stepgate_sql::analyze(
+                    sql.as_bytes(),
+                    self.room.source.catalog(),
+                    self.room.source.session(),
+                );
+                let reach = self.reach(&facts);
+                learn(Deed::Decided { session, statement: 1, verdict: Verdict::Forwarded, reach: &reach });
+                learn(Deed::Completed { session, statement: 1, rows: *rows, bytes: *bytes });
+            }
+            PastEvent::Denied => {
+                let reach = Reach::default();
+                learn(Deed::Decided { session, statement: 1, verdict: Verdict::Denied, reach: &reach });
+            }
+            PastEvent::Open => return,
+            PastEvent::Login | PastEvent::FactorFailed | PastEvent::FactorEnrolled => {}
+        }
+        learn(Deed::Closed { session });
+    }
+
+    fn origin(&self, from: Option<std::net::IpAddr>, client: Option<&str>) -> Origin {
+        let key = OriginKey::new(KEY);
+        Origin::new(&key, Some(address(from)), None).client(&key, client.unwrap_or(CLIENT))
+    }
+
+    fn reach(&self, facts: &[Facts]) -> Reach {
+        let mut rows = facts.iter().map(|facts| facts.estimate);
+        let estimate = rows.try_fold(0_u64, |sum, rows| rows.map(|rows| sum.saturating_add(rows)));
+        self.rules.reach(&self.who.database, &self.room.bound, facts, estimate)
+    }
+}
+
+/// When cases are that do not say: noon in Greenwich, on a Wednesday, so that what passes today passes at night, too.
+pub(super) fn usual_time() -> Timestamp {
+    // 2026-01-07T12:00:00Z.
+    Timestamp::from_micros(0).plus(Duration::from_secs(1_767_787_200))
+}

@@ -1,0 +1,150 @@
+//! `policy simulate`: what would become of statements of somebody's, at some time and place, and what they and those who
+//! are asked would see.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use stepgate_policy::{Case, Decision};
+use stepgate_proxy::{Problem, foretell};
+use stepgate_types::{Action, Clock as _, RequestId, Timestamp};
+
+use super::scenario::{self, Outcome};
+use super::stage::Stage;
+use super::test::word;
+use crate::analyze::{deeply, messages};
+use crate::args::{Form, SimulateArgs};
+use crate::failure::Failure;
+use crate::harmless::harmless;
+use crate::output;
+use crate::system::SystemClock;
+
+/// Says of each statement what would happen. Nothing is run, asked or recorded.
+pub(super) fn run(config: &Path, args: &SimulateArgs) -> Result<(), Failure> {
+    deeply(|| {
+        let statements = match (&args.sql, &args.file) {
+            (Some(sql), _) => vec![(1, sql.clone())],
+            (None, Some(file)) => messages(file)?,
+            (None, None) => Vec::new(),
+        };
+        let mut stage = Stage::open(config, &args.stage)?;
+        let database = stage.name(args.database.as_deref())?;
+        let at = args.at.as_deref().map(moment).transpose()?.unwrap_or_else(|| SystemClock.now());
+        let url = stage.console_url();
+        let (rules, room) = stage.enter(&database)?;
+        for (line, sql) in statements {
+            let case = case(args, sql, at);
+            let outcome = scenario::decide(rules, room, &case, &database, at);
+            let seen = foretell(&outcome.decision, example(), url.as_deref());
+            match args.output {
+                Form::Text => output::print_line(&text(line, &case, &outcome, seen.as_ref()))?,
+                Form::Json => output::print_line(&object(line, &outcome, seen.as_ref()).to_string())?,
+            }
+            room.names.after(&case.sql, &outcome.facts);
+            room.source.after(&case.sql, &outcome.facts);
+        }
+        Ok(())
+    })
+}
+
+fn moment(text: &str) -> Result<Timestamp, Failure> {
+    let at: jiff::Timestamp = text.parse().map_err(|_| {
+        Failure::usage(format!("--at is a time with its offset from UTC, not {text}"))
+            .hint("for example 2026-07-06T03:00:00+02:00")
+    })?;
+    Ok(Timestamp::from_micros(at.as_microsecond()))
+}
+
+/// What a request might be called.
+fn example() -> RequestId {
+    RequestId::from_bytes([0x3c, 0x91, 0x44, 0xdf, 0xad])
+}
+
+fn case(args: &SimulateArgs, sql: String, at: Timestamp) -> Case {
+    Case {
+        name: None,
+        line: 1,
+        person: args.person.clone(),
+        groups: args.groups.iter().cloned().collect(),
+        service: args.service,
+        from: Some(args.from),
+        at: Some(at),
+        client: Some(args.client.clone()),
+        database: args.database.clone(),
+        db_user: Some(args.db_user.clone()),
+        purpose: args.purpose.clone(),
+        signals: args.signals.as_ref().map(|signals| signals.iter().copied().collect()),
+        history: Vec::new(),
+        sql,
+        expect: Action::Allow,
+        rules: Vec::new(),
+    }
+}
+
+fn text(line: usize, case: &Case, outcome: &Outcome, seen: Option<&Problem>) -> String {
+    let decision = &outcome.decision;
+    let first = case.sql.trim().lines().next().unwrap_or_default();
+    let enforced = if decision.enforced { "" } else { " (mode: monitor; nothing is enforced)" };
+    let mut lines = vec![
+        format!("line {line}: {}", harmless(first)),
+        format!("  decision  {}{enforced}", word(decision.action)),
+        format!("  because   {}", decision.summary()),
+    ];
+    lines.extend(outcome.why.iter().map(|why| format!("            {}", super::because(why))));
+    if let Some(risk) = decision.risk {
+        lines.push(format!("  risk      {}", super::risk_line(risk, decision)));
+    }
+    match seen {
+        None => lines.push("  person    sees the result, and nothing else".to_owned()),
+        Some(problem) => {
+            let kind = problem.severity.as_str();
+            lines.push(format!("  person    {kind}:  stepgate: {}", problem.message));
+            lines.extend(problem.detail.iter().map(|detail| format!("            DETAIL:  {detail}")));
+            lines.extend(problem.hint.iter().map(|hint| format!("            HINT:  {hint}")));
+        }
+    }
+    lines.extend(approver(decision).into_iter().map(|said| format!("  approver  {said}")));
+    lines.join("\n")
+}
+
+/// Who answers, and what they are shown besides the statement itself and its values.
+fn approver(decision: &Decision) -> Option<String> {
+    let approval = decision.approval.as_ref().filter(|_| decision.enforced)?;
+    let groups: Vec<_> = approval.groups.iter().map(ToString::to_string).collect();
+    let who = if approval.itself {
+        "the person themselves".to_owned()
+    } else {
+        format!("{} of {}", approval.count, groups.join(", "))
+    };
+    let reason = if approval.reason_required { ", with a reason" } else { "" };
+    Some(format!(
+        "{who}, by a {} factor or a stronger one{reason}; reads: {}",
+        word(approval.strength),
+        decision.summary()
+    ))
+}
+
+fn object(line: usize, outcome: &Outcome, seen: Option<&Problem>) -> Value {
+    let decision = &outcome.decision;
+    json!({
+        "line": line,
+        "decision": decision.action,
+        "enforced": decision.enforced,
+        "rules": decision.rules,
+        "why": outcome.why.iter().map(|why| json!({
+            "rule": why.rule, "clause": why.clause, "found": why.bucket, "threshold": why.threshold,
+        })).collect::<Vec<_>>(),
+        "risk": decision.risk,
+        "signals": decision.signals,
+        "estimate": decision.estimate,
+        "summary": decision.summary(),
+        "approval": decision.approval,
+        "person_sees": seen.map(|problem| json!({
+            "severity": problem.severity.as_str(),
+            "sqlstate": problem.state.to_string(),
+            "message": format!("stepgate: {}", problem.message),
+            "detail": problem.detail,
+            "hint": problem.hint,
+        })),
+        "approver_sees": approver(decision),
+    })
+}

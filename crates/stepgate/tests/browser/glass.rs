@@ -1,0 +1,88 @@
+//! Break-glass: asked for at a terminal, opened by a passkey in Chromium, gone by with psql.
+
+use std::process::Stdio;
+
+use serde_json::json;
+
+use super::driver::{Script, url};
+use super::support::{SOON, World, held, passes, waits};
+use super::{login, with};
+
+/// A gate where analysts may, and owners of data review.
+fn world() -> World {
+    let mut world = World::not_serving(|policy| policy);
+    let console = world.gate.console();
+    world.edit(&format!("https://{console}"), &url(&world));
+    world.configure(
+        "factors: {new_factor_delay: 0s}\nbreak_glass: {groups: [analysts], reviewers: [data-owners], for: 10m}",
+    );
+    world.gate.serve().unwrap();
+    world
+}
+
+#[test]
+fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed_by_somebody_else() {
+    let world = world();
+    let (mut dana, mut olga) = (world.dana(), world.olga());
+    let run = |args: &[&str], input: &str| world.gate.run(args.iter().copied(), input).unwrap();
+    let ask = ["break-glass", "--as", "dana", "--reason", "the shop is down", "--for", "5m"];
+    let refused = run(&ask, "");
+    assert!(refused.status == 1 && refused.text().contains("passkey"), "{}", refused.text());
+    let code = run(&["user", "enroll-code", dana.name()], "").ok().unwrap();
+    let code = code.split_whitespace().find(|word| word.contains('-')).unwrap().to_owned();
+    let given = with(login(&dana), json!({"enrolment_code": code}));
+    let Some(mut script) = Script::start(&world, "glass", given) else { return };
+    script.give_code(&mut dana);
+    assert_eq!(script.hear(), json!({"enrolled": true}));
+
+    let mut psql = world.psql(&dana);
+    waits(&world, &mut psql, &dana, "select ssn from customers order by id limit 3;");
+    let mut command = world.gate.command();
+    command.args(ask).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let asked = command.spawn().unwrap();
+    let waits_for = || run(&["break-glass", "ls", "--as", "dana"], "").text().contains("asked");
+    stepgate_testkit::until("the ceremony", SOON, waits_for).unwrap();
+    script.tell(json!({"reason": "the shop is down"}));
+    let glass = script.hear()["opened"].as_str().unwrap().to_owned();
+    let said = asked.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(said.status.success() && text.contains("for psql from 127.0.0.1"), "{text}");
+    // Unasked, however much it is; what changes who may do what is denied as ever.
+    passes(&mut psql, "select ssn from customers order by id;");
+    passes(&mut psql, "copy (select email from customers order by id limit 2) to stdout;");
+    let control = psql.run("create role mallory;").unwrap();
+    assert_eq!(control.sqlstate, "42501", "{}", control.text());
+    // Another client of the same person's is asked.
+    let mut other = world.gate.psql_command(&dana);
+    other.env("PGAPPNAME", "dump");
+    let mut other = stepgate_testkit::Psql::start(other).unwrap();
+    waits(&world, &mut other, &dana, "select ssn from customers order by id limit 3;");
+
+    // What is under way stops at its next row once it is taken back.
+    passes(&mut psql, "begin;");
+    passes(&mut psql, "declare c cursor for select ssn from customers order by id;");
+    passes(&mut psql, "fetch 5 from c;");
+    let ended = run(&["break-glass", "end", &glass, "--as", "dana"], "").ok().unwrap();
+    assert!(ended.contains("over"), "{ended}");
+    psql.send("fetch 5 from c;").unwrap();
+    let request = held(&mut psql);
+    run(&["request", "cancel", &request, "--as", dana.name()], "").ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert!(!reply.is_ok() && !reply.text().contains("(5 rows)"), "{}", reply.text());
+    script.tell(json!({}));
+    script.ends();
+
+    let again = run(&ask, "");
+    assert!(again.status == 1 && again.text().contains("not reviewed"), "{}", again.text());
+    let code = format!("{}\n", dana.code().unwrap());
+    let own = run(&["break-glass", "review", &glass, "--comment", "fine", "--as", "dana"], &code);
+    assert!(own.status == 1 && own.text().contains("nobody reviews their own"), "{}", own.text());
+    let code = format!("{}\n", olga.code().unwrap());
+    run(&["break-glass", "review", &glass, "--comment", "in order", "--as", "olga"], &code).ok().unwrap();
+    assert!(!run(&["break-glass", "ls", "--operator"], "").ok().unwrap().contains(&glass));
+    let found = run(&["audit", "search", "--grant", &glass, "-o", "json"], "").ok().unwrap();
+    for kind in ["opened", "used", "ended", "reviewed"] {
+        assert!(found.contains(&format!("\"break_glass.{kind}\"")), "{kind}: {found}");
+    }
+    assert!(found.contains("statement.decided") && !world.gate.log().contains("the shop is down"), "{found}");
+}

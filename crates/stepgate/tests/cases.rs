@@ -1,0 +1,263 @@
+//! `policy test` and `policy simulate`: the commands, the sample policies, and a gate that decides the same.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use support::{SOON, World, held, repository};
+
+fn stepgate(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_stepgate")).args(arguments).current_dir(repository()).output().unwrap()
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
+}
+
+const SAMPLE: [&str; 6] = [
+    "--map",
+    "policies/pii-map.yaml",
+    "--policy",
+    "policies/policy.yaml",
+    "--schema",
+    "crates/stepgate/demo/shop.sql",
+];
+
+/// Cases in a small world of their own: a schema, a map and a policy with risk.
+struct Bench {
+    directory: tempfile::TempDir,
+}
+
+const SCHEMA: &str = "create table people (id int primary key, email text, ssn text);
+create table notes (id int primary key, note text);
+insert into people select n, 'x', 'y' from generate_series(1, 500) n;
+analyze;";
+const MAP: &str = "version: 1
+classes: {internal: 1, restricted: 2}
+labels: {ssn: {class: restricted}}
+databases: {crm: {public.people: {columns: {ssn: ssn}}}}
+";
+const POLICY: &str = "version: 1
+approvals: {self: {self: true, strength: standard}}
+risk:
+  signals: {new_network: 30, new_client: 15, unusual_hour: 15, many_denials: 40}
+  unusual_hour: {outside: \"07:00-20:00\", tz: Europe/Berlin}
+rules:
+  - {name: read, match: {class: restricted}, action: monitor}
+  - {name: risky, match: {class: restricted, risk: \">=40\"}, action: step-up, approval: self}
+";
+
+impl Bench {
+    fn new(cases: &str) -> Self {
+        let bench = Self { directory: tempfile::tempdir().unwrap() };
+        for (name, text) in
+            [("schema.sql", SCHEMA), ("map.yaml", MAP), ("policy.yaml", POLICY), ("cases.yaml", cases)]
+        {
+            std::fs::write(bench.path(name), text).unwrap();
+        }
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn run(&self, verb: &str, more: &[&str]) -> Output {
+        let paths = ["map.yaml", "policy.yaml", "schema.sql"].map(|name| self.path(name));
+        let [map, policy, schema] = paths.each_ref().map(|path| path.to_str().unwrap());
+        let mut arguments = vec!["policy", verb, "--map", map, "--policy", policy];
+        arguments.extend(more);
+        arguments.extend(["--schema", schema]);
+        stepgate(&arguments)
+    }
+
+    fn test(&self, more: &[&str]) -> Output {
+        let cases = self.path("cases.yaml");
+        let mut arguments = vec![cases.to_str().unwrap()];
+        arguments.extend(more);
+        self.run("test", &arguments)
+    }
+}
+
+#[test]
+fn the_sample_policies_decide_their_own_cases_as_expected() {
+    let output = stepgate(&[&["policy", "test", "policies/cases.yaml"], &SAMPLE[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).starts_with("ok: 9 cases"), "{}", text(&output));
+}
+
+#[test]
+fn a_case_that_is_decided_otherwise_is_told_of_with_its_line_and_why() {
+    let bench = Bench::new(
+        "version: 1
+tests:
+  - {as: dana, sql: \"select note from notes\", expect: allow}
+  - name: a <wrong> one
+    as: dana
+    sql: select ssn from people
+    expect: deny
+    rule: risky
+",
+    );
+    let junit = bench.path("out.xml");
+    let output = bench.test(&["--junit", junit.to_str().unwrap()]);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in [
+        "cases.yaml:4: a <wrong> one",
+        "expected deny, decided monitor",
+        "rule risky does not match",
+        "read: class restricted",
+        "0 of 100: no signal",
+        "FAILED: 1 of 2 cases",
+    ] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    let count = "import sys, xml.etree.ElementTree as tree
+root = tree.parse(sys.argv[1]).getroot()
+print(root.get('tests'), root.get('failures'), len(root.findall('.//testcase')), root.find('.//failure').get('message'))";
+    let read = Command::new("python3").args(["-c", count]).arg(&junit).output().unwrap();
+    assert_eq!(
+        String::from_utf8(read.stdout).unwrap().trim(),
+        "2 1 2 expected deny, decided monitor; rule risky does not match"
+    );
+    let output = bench.test(&["-o", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    let rows: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&rows[0]["ok"], &rows[1]["decided"]), (&true.into(), &"monitor".into()));
+}
+
+#[test]
+fn a_history_makes_what_is_usual_and_so_what_is_not() {
+    let usual = "history: [{ago: 40d, times: 40, every: 1d, sql: \"select ssn from people where id = 1\"}]";
+    let bench = Bench::new(&format!(
+        "version: 1
+tests:
+  - name: as ever
+    as: dana
+    sql: select ssn from people where id = 2
+    {usual}
+    expect: monitor
+  - name: from elsewhere, by a client never seen
+    as: dana
+    from: 198.51.100.7
+    client: exfiltrate
+    sql: select ssn from people where id = 2
+    history: [{{ago: 40d, times: 40, every: 1d, from: 127.0.0.1, client: psql, sql: \"select ssn from people where id = 1\"}}]
+    expect: step-up
+    rule: risky
+  - name: of whom nothing is known, nothing is unusual
+    as: dana
+    from: 198.51.100.7
+    sql: select ssn from people where id = 2
+    expect: monitor
+  - name: at night, after many denials
+    as: dana
+    at: 2026-03-05T03:00:00+01:00
+    sql: select ssn from people where id = 2
+    history: [{{ago: 40m, times: 20, every: 1m, event: denied}}]
+    expect: step-up
+  - name: at noon of that day, without them
+    as: dana
+    at: 2026-03-05T12:00:00+01:00
+    sql: select ssn from people where id = 2
+    expect: monitor
+"
+    ));
+    let output = bench.test(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+}
+
+#[test]
+fn a_file_of_cases_that_is_wrong_is_refused_with_its_place() {
+    let bench = Bench::new("version: 1\ntests:\n  - {as: dana, sql: select 1, expects: allow}\n");
+    let output = bench.test(&[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output).contains("cases.yaml:3:"), "{}", text(&output));
+    assert!(text(&output).contains("expect"), "{}", text(&output));
+    let bench = Bench::new("version: 1\ntests: []\n");
+    assert_eq!(bench.test(&[]).status.code(), Some(2), "no cases are no proof");
+}
+
+#[test]
+fn what_is_simulated_is_explained_and_never_run() {
+    let bench = Bench::new("version: 1\ntests: []\n");
+    std::fs::write(
+        bench.path("report.sql"),
+        "select note from notes;\n\nset search_path = public;\nselect ssn from people;\n",
+    )
+    .unwrap();
+    let report = bench.path("report.sql");
+    let arguments = ["--as", "dana", "--signals", "new_network,unusual_hour", "-f", report.to_str().unwrap()];
+    let output = bench.run("simulate", &arguments);
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    for part in [
+        "line 1: select note from notes;\n  decision  allow",
+        "person    sees the result, and nothing else",
+        "line 4: select ssn from people;\n  decision  step-up",
+        "risk      45 of 100: new_network +30 (as told), unusual_hour +15 (as told)",
+        "person    NOTICE:  stepgate: held, verification required (",
+        "approver  the person themselves, by a standard factor or a stronger one",
+    ] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    let json = bench.run("simulate", &[&arguments[..], &["-o", "json"]].concat());
+    let lines: Vec<Value> = String::from_utf8(json.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 3);
+    assert_eq!((&lines[2]["risk"], &lines[2]["decision"]), (&45.into(), &"step-up".into()));
+    let at = |time: &str| {
+        let output =
+            bench.run("simulate", &["--as", "dana", "--at", time, "-o", "json", "select ssn from people"]);
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["risk"].clone()
+    };
+    assert_eq!(at("2026-03-05T03:00:00+01:00"), 15);
+    assert_eq!(at("2026-03-05T12:00:00+01:00"), 0);
+}
+
+/// The promise of the command: the gate does what it says.
+#[test]
+fn what_is_simulated_is_what_the_person_then_sees() {
+    let world = World::new();
+    let dana = world.dana();
+    let simulate = |sql: &str| {
+        let arguments = ["policy", "simulate", "--as", "dana", "--groups", "analysts", "-o", "json", sql];
+        let said = world.gate.run(arguments, "").unwrap().ok().unwrap();
+        serde_json::from_str::<Value>(&said).unwrap()
+    };
+    let mut psql = world.psql(&dana);
+    let sql = "select ssn from customers where id = 1;";
+    let foretold = simulate(sql);
+    assert_eq!(foretold["decision"], "step-up");
+    psql.send(sql).unwrap();
+    let request = held(&mut psql);
+    world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
+    let shown = psql.finish(SOON).unwrap().text();
+    assert!(shown.contains(foretold["person_sees"]["detail"].as_str().unwrap()), "{shown}");
+    let sql = "do $$ begin end $$;";
+    let foretold = simulate(sql);
+    assert_eq!(
+        (&foretold["decision"], &foretold["person_sees"]["sqlstate"]),
+        (&"deny".into(), &"42501".into())
+    );
+    let told = psql.run(sql).unwrap();
+    assert_eq!(told.sqlstate, "42501");
+    for part in ["message", "detail", "hint"] {
+        let part = foretold["person_sees"][part].as_str().unwrap();
+        assert!(told.text().contains(part), "{part} is not in {}", told.text());
+    }
+    let before =
+        world.gate.run(["audit", "search", "--type", "statement.decided", "-o", "json"], "").unwrap();
+    simulate("drop table customers");
+    let after = world.gate.run(["audit", "search", "--type", "statement.decided", "-o", "json"], "").unwrap();
+    assert_eq!(before.text(), after.text(), "a simulation is no statement");
+    assert!(psql.run("select count(*) from orders;").unwrap().is_ok());
+}

@@ -1,0 +1,64 @@
+//! The two-person rule for policies: by the real command line, files edited by hand, and restarts.
+
+use crate::support::{EVERYTHING, NOTHING_LABELLED, SOON, World, passes, waits};
+
+const SQL: &str = "select ssn from customers order by id limit 3;";
+
+#[test]
+fn a_changed_policy_is_in_force_only_once_two_people_have_approved_its_hash_and_stays_so_over_a_restart() {
+    let mut world = World::not_serving(|policy| policy);
+    world.edit("policies: {", "policies: {two_person: [data-owners], ");
+    world.gate.serve().unwrap();
+    let (dana, mut olga, mut omar) = (world.dana(), world.olga(), world.person("omar", "data-owners"));
+    let mut eve = world.person("eve", "analysts");
+    let mut psql = world.psql(&dana);
+    waits(&world, &mut psql, &dana, SQL);
+    let old = ["pii-map.yaml", "policy.yaml"].map(|name| {
+        std::fs::read_to_string(crate::support::repository().join("policies").join(name)).unwrap()
+    });
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    let lint = world.gate.run(["policy", "lint"], "").unwrap().ok().unwrap();
+    let sha256 = lint.trim().rsplit(' ').next().unwrap().to_owned();
+    let lists = |who: &str| world.gate.run(["policy", "approve", "--as", who], "").unwrap().text();
+    stepgate_testkit::until("what waits", SOON, || lists("olga").contains(&sha256)).unwrap();
+    waits(&world, &mut psql, &dana, SQL);
+    assert!(!lists("eve").contains(&sha256));
+    let approve = |world: &World, who: &mut stepgate_testkit::Person| {
+        let code = format!("{}\n", who.code().unwrap());
+        world.gate.run(["policy", "approve", &sha256, "--as", who.name()], &code).unwrap()
+    };
+    assert_eq!(approve(&world, &mut eve).status, 1);
+    for _ in 0..2 {
+        let said = approve(&world, &mut olga).ok().unwrap();
+        assert!(said.contains("1 of 2"), "one person is one: {said}");
+    }
+    waits(&world, &mut psql, &dana, SQL);
+    assert!(approve(&world, &mut omar).ok().unwrap().contains("approved"));
+    let in_force = || world.recorded("policy.loaded", &sha256);
+    stepgate_testkit::until("the policy", SOON, in_force).unwrap();
+    passes(&mut psql, SQL);
+    for kind in ["policy.proposed", "policy.voted", "policy.approved"] {
+        assert!(world.recorded(kind, &sha256), "{kind}");
+    }
+    drop(psql);
+
+    // Edited by hand while no gate runs: what was approved is what is in force.
+    let [map, policy] = old;
+    world.gate.terminate().unwrap();
+    world.gate.policies(&map, &policy).unwrap();
+    world.gate.serve().unwrap();
+    let mut psql = world.psql(&dana);
+    passes(&mut psql, SQL);
+    drop(psql);
+    world.gate.terminate().unwrap();
+    // And what is kept of it, too: then there is nothing to begin with.
+    let kept = world.gate.data().join("policies").join(format!("{sha256}.rules.yaml"));
+    let text = std::fs::read_to_string(&kept).unwrap();
+    std::fs::write(&kept, text.replace("mode: enforce", "mode: monitor")).unwrap();
+    assert!(world.gate.serve().is_err());
+    assert!(world.gate.log().contains("is not what is kept of it"), "{}", world.gate.log());
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    world.gate.serve().unwrap();
+    assert!(world.recorded("policy.tampered", &sha256));
+    passes(&mut world.psql(&dana), SQL);
+}

@@ -1,0 +1,81 @@
+//! What a statement stores elsewhere no limit can hold back: it is asked about before it runs, whatever was approved of
+//! rows, and counted when it is done.
+
+use crate::support::{SOON, World, held, passes};
+use crate::{bare, brake, called_off, contacts, direct, verified};
+
+fn world(limit: &str) -> World {
+    let mut world = World::not_serving(brake(limit, "self"));
+    let tables = "create table kept (email text); grant all on kept to stepgate_analyst; \
+        grant create on schema public to stepgate_analyst; \
+        create materialized view addresses as select email from customers; \
+        alter materialized view addresses owner to stepgate_analyst;";
+    world.cluster.load("shop", tables).unwrap();
+    world.configure("limits: {open_requests: 100, cool_down: 0s}");
+    world.gate.serve().unwrap();
+    world
+}
+
+#[test]
+fn an_approval_of_rows_covers_nothing_that_stores_them() {
+    let world = world("{rows: 5, per: 1h}");
+    let mut dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    psql.send(&contacts(6)).unwrap();
+    verified(&world, &mut psql, &mut dana);
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    // As it covers what only shows them.
+    passes(&mut psql, &contacts(1));
+    for sql in [
+        "create table copied as select email from customers limit 1;",
+        "select email into copied from customers limit 1;",
+        "insert into kept select email from customers limit 1;",
+        "merge into kept k using (select email from customers limit 1) c on k.email = c.email \
+         when not matched then insert values (c.email);",
+        "with c as (select email from customers limit 1) insert into kept select email from c;",
+        "select lo_from_bytea(0, email::bytea) from customers where id = 1;",
+        "copy (select email from customers limit 1) to '/tmp/stepgate-copied';",
+        "copy (select email from customers limit 1) to program 'cat';",
+        "create materialized view copied as select email from customers limit 1;",
+        "refresh materialized view addresses;",
+    ] {
+        let mut psql = bare(&world, &dana);
+        eprintln!("{sql}");
+        psql.send(sql).unwrap();
+        let request = held(&mut psql);
+        let shown = called_off(&world, &mut psql, &dana, &request);
+        assert!(shown.contains("stepgate: held, "), "before it runs: {sql}: {shown}");
+    }
+    assert_eq!(direct(&world, "select count(*) from kept"), ["0"]);
+}
+
+#[test]
+fn what_is_stored_is_counted_by_its_command_tag() {
+    let world = world("{rows: 100, per: 1h}");
+    let mut dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    psql.send("insert into kept select email from customers where id <= 80;").unwrap();
+    verified(&world, &mut psql, &mut dana);
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    psql.send(&contacts(30)).unwrap();
+    held(&mut psql);
+    assert!(psql.shown().join("\n").contains("held after 20 rows"), "{:?}", psql.shown());
+    assert_eq!(direct(&world, "select count(*) from kept"), ["80"]);
+}
+
+/// While it runs nobody knows how much it will be: all that is left is set aside.
+#[test]
+fn a_kill_after_something_was_stored_leaves_nothing() {
+    let mut world = world("{rows: 100, per: 1h}");
+    let mut dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    psql.send("insert into kept select email from customers where id <= 80;").unwrap();
+    verified(&world, &mut psql, &mut dana);
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    world.gate.kill();
+    world.gate.serve().unwrap();
+    let mut psql = bare(&world, &dana);
+    psql.send(&contacts(1)).unwrap();
+    held(&mut psql);
+    assert!(psql.shown().join("\n").contains("held after 0 rows"), "{:?}", psql.shown());
+}
