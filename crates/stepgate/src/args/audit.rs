@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use stepgate_types::{PersonName, RequestId, SessionId};
+use stepgate_types::{GrantId, PersonName, RequestId, SessionId};
 
 use super::Format;
 
@@ -188,6 +188,9 @@ pub(crate) struct FilterArgs {
     /// Of this request.
     #[arg(long, value_name = "ID")]
     pub(crate) request: Vec<RequestId>,
+    /// Of this grant, pass or broken glass.
+    #[arg(long, value_name = "ID")]
+    pub(crate) grant: Vec<GrantId>,
     /// From this address.
     #[arg(long, value_name = "IP")]
     pub(crate) address: Vec<String>,

@@ -27,7 +27,7 @@ pub(crate) fn filter(args: &FilterArgs, now: Timestamp) -> Result<Filter, Failur
         kind: args.kind.clone(),
         session: args.session.clone(),
         request: args.request.clone(),
-        grant: Vec::new(),
+        grant: args.grant.clone(),
         address: args.address.iter().map(|text| address(text)).collect::<Result<_, _>>()?,
         risk: args.risk.as_deref().map(risk).transpose()?,
         since,
