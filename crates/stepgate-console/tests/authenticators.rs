@@ -40,7 +40,8 @@ async fn security_key(world: &World) -> (SecurityKey, String) {
 
 /// What the page's script puts into a form: a challenge, and its answer.
 async fn touched(world: &World, key: &mut SecurityKey) -> [(&'static str, String); 2] {
-    let made = world.desk.challenge_for(&name("dana"), Purpose::Manage, Method::Passkey, HERE).await.unwrap();
+    let made =
+        world.desk.challenge_for(&name("dana"), Purpose::Manage, Method::Passkey, HERE.into()).await.unwrap();
     let answer = key.get(&made.shown).unwrap();
     [("challenge", made.challenge.to_string()), ("passkey", answer.to_string())]
 }
