@@ -23,6 +23,7 @@ databases:
   shop:
     public.customers: {columns: {email: email, full_name: name, ssn: ssn}, subject_key: id}
     public.payments: {columns: {card_number: card}, threshold: {amount: [100, 500, 1000]}}
+    public.orders: {}
     hr.employees: {columns: {ssn: ssn, salary: salary}, unlisted_columns: confidential}
 unknown: {tables: allow, functions: monitor, dynamic_sql: deny, statements: step-up}
 ";
