@@ -6,7 +6,9 @@ use axum::handler::Handler;
 use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
-use crate::pages::{assets, enrol, glass, inbox, login as entrance, message, oidc, provider, request};
+use crate::pages::{
+    assets, enrol, glass, inbox, login as entrance, message, oidc, provider, push, removal, request,
+};
 use crate::{
     asks, break_glass, codes, devices, document, events, factors, grants, login, passwords, policies,
     requests,
@@ -96,6 +98,7 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/oidc/finish", oidc::finish)),
         page(post("/r/{id}/not-me", request::not_me)),
         page(post("/r/{id}/comment", request::comment)),
+        page(post("/r/{id}/push", push::begin)),
         page(post("/r/{id}/send", message::send)),
         page(post("/r/{id}/sent", message::sent)),
         page(post("/grants/{id}/revoke", inbox::revoke)),
@@ -105,6 +108,8 @@ pub(crate) fn all() -> Vec<Route> {
         page(get("/enrol", enrol::show)),
         page(post("/enrol/totp", enrol::begin_totp)),
         page(post("/enrol/totp/confirm", enrol::confirm_totp)),
+        page(get("/enrol/{id}/remove", removal::show)),
+        page(post("/enrol/{id}/remove", removal::remove)),
         page(get("/assets/stepgate.css", assets::style)),
         page(get("/assets/stepgate.js", assets::script)),
         page(get("/assets/passkey.js", assets::passkeys)),

@@ -197,6 +197,6 @@ async fn another_authenticator_takes_a_code_of_the_one_there_is() {
     world.people.factors().remove(&name("eve"), "totp", None).await.unwrap();
     let eve = world.browser("eve").await;
     let refused = eve.post(&world, "/enrol/totp", &[("code", "")]).await;
-    assert_eq!(refused.status, 401);
+    assert_eq!(refused.status, 403);
     assert!(!refused.body.contains("otpauth"));
 }

@@ -7,11 +7,15 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
-use stepgate_store::AuthenticatorInfo;
+use serde_json::Value;
+use stepgate_approval::Method;
+use stepgate_store::{AuthenticatorInfo, Enrol};
+use zeroize::Zeroizing;
 
 use super::{Turned, layout, oidc, passkey, qr, text};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
+use crate::form::Form;
 use crate::problem::Problem;
 
 pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Response {
@@ -29,14 +33,7 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
             ul.cards { @for one in &own { li { (card(one)) } } }
         }
         (passkey::enrolment(caller, &own))
-        @if !own.is_empty() {
-            h2 { "Another app in its place" }
-            form method="post" action="/enrol/totp" {
-                (layout::proof(caller))
-                (layout::code("Code of the one you have", false))
-                button { "Go on" }
-            }
-        }
+        (app(caller, &own))
     };
     let main = html! {
         (main)
@@ -54,6 +51,24 @@ fn card(one: &AuthenticatorInfo) -> Markup {
             (one.method) ", " (one.strength.as_str()) ", since " (text::moment(&one.enrolled))
             @if one.suspended { "; too many wrong codes: ask whoever runs the gate" }
         }
+        " " a href={ "/enrol/" (one.id) "/remove" } { "Remove " span.hidden { (one.name) } }
+    }
+}
+
+/// Enrols an app: by one that there is, or where there is none by the operator's code.
+fn app(caller: &Caller, own: &[AuthenticatorInfo]) -> Markup {
+    let has = |method| own.iter().any(|it| it.method == method);
+    html! {
+        h2 { @if has(Method::Totp) { "Another app in its place" } @else { "An authenticator app" } }
+        form method="post" action="/enrol/totp" {
+            (layout::proof(caller))
+            @if own.is_empty() { (passkey::enrolment_code(caller, "enrolment", "Code of whoever runs the gate")) }
+            @else { (layout::code("Code of the one you have", false)) }
+            div.buttons {
+                button { "Go on" }
+                @if has(Method::Passkey) { (passkey::in_form("Go on by a passkey")) }
+            }
+        }
     }
 }
 
@@ -70,7 +85,8 @@ fn logins(api: &Api, caller: &Caller) -> Markup {
     }
 }
 
-/// Shows a fresh secret to who has proven themselves by the one they have.
+/// Shows a fresh secret to who has proven themselves by the one they have, or has a code of the operator's where there
+/// is none: a stolen password is not enough for the first, and the desk sees to it.
 pub(crate) async fn begin_totp(
     State(api): State<Arc<Api>>,
     visitor: Visitor,
@@ -79,16 +95,26 @@ pub(crate) async fn begin_totp(
 ) -> Result<Response, Turned> {
     let form = visitor.form(&headers, &body)?;
     let caller = visitor.caller();
-    let name = &caller.person.name;
-    // A stolen password is not enough for the first: the desk asks for a proof where there is one to ask for.
-    if api.parts.people.factors().list(name).is_empty() {
-        return Ok(page(&api, caller, Some(&Problem::proof_needed())));
-    }
-    let code = form.code().unwrap_or_default();
-    match api.parts.desk.enroll_begin(name, Some(code.as_str()), caller.source()).await {
+    match begin(&api, caller, &form).await {
         Ok(uri) => Ok(confirm(caller, Some(&uri), None)),
-        Err(error) => Ok(page(&api, caller, Some(&error.into()))),
+        Err(problem) => Ok(page(&api, caller, Some(&problem))),
     }
+}
+
+async fn begin(api: &Api, caller: &Caller, form: &Form) -> Result<Zeroizing<String>, Problem> {
+    let (desk, name) = (&api.parts.desk, &caller.person.name);
+    let own = desk.authenticators(name);
+    let replaces = own.iter().find(|it| it.method == Method::Totp).and_then(|it| it.id.parse().ok());
+    let code = form.get("enrolment_code").map(str::trim).filter(|code| !code.is_empty());
+    let enrol = Enrol {
+        replaces,
+        code: code.map(|code| Zeroizing::new(code.to_owned())),
+        presented: if own.is_empty() { None } else { Some(super::presented(form)?) },
+        ..Enrol::new(name, Method::Totp, caller.source())
+    };
+    let shown = desk.enrol(enrol).await?;
+    let uri = shown.get("otpauth_uri").and_then(Value::as_str).unwrap_or_default();
+    Ok(Zeroizing::new(uri.to_owned()))
 }
 
 /// The secret is shown once: the page is in answer to a form, and kept nowhere.
@@ -129,13 +155,18 @@ pub(crate) async fn confirm_totp(
     let form = visitor.form(&headers, &body)?;
     let caller = visitor.caller();
     let code = form.code().unwrap_or_default();
+    let had = api.parts.desk.authenticators(&caller.person.name).iter().any(|it| it.method == Method::Totp);
     let done = api.parts.desk.enroll_confirm(&caller.person.name, &code, caller.source()).await;
     if let Err(error) = done {
         return Ok(confirm(caller, None, Some(&error.into())));
     }
     let main = html! {
         h1 { "Done" }
-        p role="status" { "The new authenticator is in use; the old one is not any more." }
+        p role="status" {
+            "The new authenticator is in use"
+            @if had { "; the old one is not any more" }
+            "."
+        }
         p { a href="/" { "To your requests" } }
     };
     Ok(layout::page("Done", Some(caller), &main).into_response())

@@ -79,12 +79,16 @@ pub(crate) async fn send(
 
 fn wanted(form: &Form) -> Result<(Method, bool), Problem> {
     let method = form.get("method").and_then(|word| word.parse().ok()).filter(|method| by(*method).is_some());
-    let approve = match form.get("approve") {
+    method.zip(yes_or_no(form)).ok_or_else(super::unreadable)
+}
+
+/// What a form's buttons say.
+pub(super) fn yes_or_no(form: &Form) -> Option<bool> {
+    match form.get("approve") {
         Some("yes") => Some(true),
         Some("no") => Some(false),
         _ => None,
-    };
-    method.zip(approve).ok_or_else(super::unreadable)
+    }
 }
 
 /// Where it is typed.

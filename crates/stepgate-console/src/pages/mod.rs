@@ -13,7 +13,9 @@ pub(crate) mod message;
 pub(crate) mod oidc;
 mod passkey;
 pub(crate) mod provider;
+pub(crate) mod push;
 mod qr;
+pub(crate) mod removal;
 pub(crate) mod request;
 mod text;
 
@@ -24,11 +26,13 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use stepgate_store::Presented;
 
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::form::Form;
 use crate::origin;
+use crate::presented::Given;
 use crate::problem::Problem;
 
 /// Instead of a page.
@@ -81,6 +85,14 @@ impl Visitor {
     fn caller(&self) -> &Caller {
         &self.0
     }
+}
+
+/// What a form proves by: a typed code, or what the script of passkeys has put there.
+fn presented(form: &Form) -> Result<Presented, Problem> {
+    let typed = |name| form.get(name).filter(|text| !text.is_empty());
+    let passkey = typed("passkey").map(serde_json::from_str).transpose().map_err(|_| unreadable())?;
+    let challenge = typed("challenge").map(str::to_owned);
+    Given { code: form.code(), passkey, challenge, ..Given::default() }.presented()
 }
 
 fn parse(headers: &HeaderMap, body: &Bytes) -> Result<Form, Problem> {

@@ -25,6 +25,11 @@ pub(crate) fn button(verb: &'static str, words: &str, disabled: bool) -> Markup 
     }
 }
 
+/// Sends its form with a fresh proof by a passkey, in the place of a code.
+pub(crate) fn in_form(words: &str) -> Markup {
+    html! { button.plain type="button" hidden data-passkey="form" { (words) } }
+}
+
 /// Enrols one, by what the person has, or by a code of the operator's.
 pub(crate) fn enrolment(caller: &Caller, own: &[AuthenticatorInfo]) -> Markup {
     let has = |method| own.iter().any(|it| it.method == method);
@@ -45,7 +50,7 @@ pub(crate) fn enrolment(caller: &Caller, own: &[AuthenticatorInfo]) -> Markup {
                     input #passkey-code name="code" type="text" inputmode="numeric" autocomplete="one-time-code"
                         maxlength="8";
                 }
-                @if !has(Method::Passkey) { (enrolment_code(caller, "passkey-enrolment")) }
+                @if !has(Method::Passkey) { (enrolment_code(caller, "passkey-enrolment", "Enrolment code")) }
                 button type="button" data-passkey="enrol" hidden { "Make a passkey" }
             }
         }
@@ -55,10 +60,10 @@ pub(crate) fn enrolment(caller: &Caller, own: &[AuthenticatorInfo]) -> Markup {
 }
 
 /// A field for what lets somebody enrol who has nothing yet that is as strong.
-pub(crate) fn enrolment_code(caller: &Caller, id: &str) -> Markup {
+pub(crate) fn enrolment_code(caller: &Caller, id: &str, label: &str) -> Markup {
     let help = format!("{id}-help");
     html! {
-        label for=(id) { "Enrolment code" }
+        label for=(id) { (label) }
         input id=(id) name="enrolment_code" type="text" autocomplete="off" maxlength="40" aria-describedby=(help);
         p.help id=(help) {
             "Whoever runs the gate makes one: stepgate user enroll-code " (caller.person.name)

@@ -11,7 +11,7 @@ use stepgate_approval::Page;
 use stepgate_store::{Conditions, DeskError, History, MethodInfo, Part, RequestInfo, Shown, ShownParameter};
 use stepgate_types::RequestId;
 
-use super::{Turned, layout, login, message, oidc, passkey, text};
+use super::{Turned, layout, login, message, oidc, passkey, push, text};
 use crate::api::Api;
 use crate::asks;
 use crate::caller::{Caller, Visitor};
@@ -278,6 +278,7 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
                 @if info.itself { (verification(caller, id, by_passkey)) }
                 @else { (vote(caller, id, conditions, by_passkey)) }
                 @if by_passkey { (passkey::script()) }
+                (push::way(caller, info, &offered, conditions.unread.is_some()))
                 (message::ways(caller, info, &offered, conditions.unread.is_some()))
                 @if oidc::is_offered(&offered) { (oidc::answers(caller, info, conditions)) }
             } @else { p { "Others answer this request." } }

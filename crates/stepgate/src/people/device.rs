@@ -80,7 +80,7 @@ fn answer(wanted: Option<RequestId>, reason: Option<&str>, who: &AsArgs) -> Resu
     waiting.retain(|(request, _)| wanted.is_none_or(|wanted| wanted == *request));
     match waiting.as_slice() {
         [] => Err(Failure::no("nothing waits for this device")
-            .hint("begin it where the statement waits: stepgate verify REQUEST --method push")),
+            .hint("begin it where you see the request: stepgate verify REQUEST --method push, or its page")),
         [(request, challenge)] => sign(&api, &key, *request, challenge, reason),
         _ => Err(Failure::no("several requests wait for this device")
             .hint("name one: stepgate device answer REQUEST")),
