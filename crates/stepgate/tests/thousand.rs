@@ -22,7 +22,8 @@ use tokio::sync::Semaphore;
 const STATEMENTS: usize = 1000;
 /// Who sends them: this many people, each in as many sessions.
 const ASKERS: usize = 10;
-/// Who answers them, all at the same time. The rate of calls is limited by person: 600, then 50 a second.
+/// Who answers them, in turn, or as many at once as `STEPGATE_AT_ONCE` says: 1, 2, 4 or 8. They are so many since the
+/// rate of calls is limited by person: 600, then 50 a second.
 const APPROVERS: usize = 8;
 /// Logins under way at once.
 const LOGINS: usize = 16;
@@ -226,16 +227,19 @@ fn a_thousand_statements_wait_at_once_and_each_has_its_row_soon_after_its_approv
 
     // All of them are answered; meanwhile each client waits for its row.
     let queue = Mutex::new(waiting.iter().map(|(request, ..)| request.clone()).collect::<VecDeque<_>>());
+    let at_once = std::env::var("STEPGATE_AT_ONCE").map_or(1, |it| it.parse().unwrap());
     let begun = Instant::now();
     let (answers, shown) = std::thread::scope(|scope| {
         let answering: Vec<_> = approvers
-            .iter_mut()
-            .map(|approver| {
+            .chunks_mut(APPROVERS / at_once)
+            .map(|people| {
                 scope.spawn(|| {
                     let mut answers = Vec::new();
+                    let mut turn = 0;
                     loop {
                         let Some(request) = queue.lock().unwrap().pop_front() else { return answers };
-                        let (sent, answered) = approver.approve(&request);
+                        turn = (turn + 1) % people.len();
+                        let (sent, answered) = people[turn].approve(&request);
                         answers.push((request, sent, answered));
                     }
                 })
@@ -269,10 +273,7 @@ fn a_thousand_statements_wait_at_once_and_each_has_its_row_soon_after_its_approv
     };
     let (from_sent, from_answered) = (after(|it| it.1), after(|it| it.2));
     let calls = within(answers.iter().map(|(_, sent, answered)| *answered - *sent).collect());
-    println!(
-        "all answered by {APPROVERS} people after {took:.1?}, and resident: {} kB",
-        world.status("VmRSS")
-    );
+    println!("all answered, {at_once} at once, after {took:.1?}, and resident: {} kB", world.status("VmRSS"));
     println!("p50, p99, longest:");
     println!("  the statement's own time, straight at the server  {own:.2?}");
     println!("  from sending the approval to the first row        {from_sent:.2?}");
