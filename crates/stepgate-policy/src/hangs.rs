@@ -28,6 +28,13 @@ impl Ruleset {
         self.any_part(&names)
     }
 
+    /// Whether any rule is about the role used upstream.
+    #[must_use]
+    pub fn asks_for_db_user(&self) -> bool {
+        let asks = |part: &Part| matches!(part, Part::DbUser(_));
+        self.conditions().any(|condition| any_of(condition, &asks))
+    }
+
     fn any_part(&self, is: &dyn Fn(&Part) -> bool) -> bool {
         // Asked for each statement: most policies have none of these.
         self.looks_at_the_moment() && self.conditions().any(|condition| any_of(condition, is))

@@ -67,27 +67,27 @@ impl Hours {
         let local = i64::from(at).saturating_add(i64::from(offset));
         let local = u32::try_from(local).unwrap_or(0);
         let (day, hour) = (hour_of_week(local) / 24, hour_of_week(local) % 24);
-        // UTC's hour of the week of a local day and hour.
-        let ahead = offset.div_euclid(3600);
-        let weight = |day: u32, hour: u32| {
-            let utc = i64::from(day * 24 + hour) - i64::from(ahead);
-            let utc = u32::try_from(utc.rem_euclid(i64::from(WEEK))).unwrap_or(0);
-            self.weights.get(index(utc)).copied().unwrap_or_default()
-        };
-        let days_at = |days: std::ops::Range<u32>, hour: u32| {
-            days.fold(0_u16, |sum, day| sum.saturating_add(weight(day, hour)))
-        };
-        let most =
-            |days: std::ops::Range<u32>| (0..24).map(|hour| days_at(days.clone(), hour)).max().unwrap_or(0);
-        let (week, weekend) = (most(0..5), most(5..7));
-        if week.saturating_add(weekend) < ENOUGH {
+        // By local hour, those of Mondays to Fridays and those of weekends, in one walk over the week.
+        let (mut week, mut weekend) = ([0_u16; 24], [0_u16; 24]);
+        let ahead = offset.div_euclid(3600).rem_euclid(168);
+        let mut at = u32::try_from(ahead).unwrap_or(0);
+        for weight in &self.weights {
+            let days = if at / 24 < 5 { &mut week } else { &mut weekend };
+            if let Some(sum) = days.get_mut(index(at % 24)) {
+                *sum = sum.saturating_add(*weight);
+            }
+            at = if at + 1 == WEEK { 0 } else { at + 1 };
+        }
+        let most = |days: &[u16; 24]| days.iter().copied().max().unwrap_or(0);
+        let (of_week, of_weekend) = (most(&week), most(&weekend));
+        if of_week.saturating_add(of_weekend) < ENOUGH {
             return None;
         }
-        let (days, of) = if day < 5 { (0..5, week) } else { (5..7, weekend) };
+        let (days, of) = if day < 5 { (&week, of_week) } else { (&weekend, of_weekend) };
         let near = [hour, (hour + 23) % 24, (hour + 1) % 24];
-        let at = near.into_iter().map(|hour| days_at(days.clone(), hour)).max().unwrap_or(0);
+        let at = near.into_iter().filter_map(|hour| days.get(index(hour))).copied().max().unwrap_or(0);
         // Whoever never works on weekends has no usual hour there, nor has who does so now and then.
-        Some(Usual { at, of: of.max(if day < 5 { 0 } else { week.saturating_add(weekend) / 5 }) })
+        Some(Usual { at, of: of.max(if day < 5 { 0 } else { of_week.saturating_add(of_weekend) / 5 }) })
     }
 
     pub(crate) fn bytes(&self) -> usize {

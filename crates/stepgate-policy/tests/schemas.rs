@@ -1,5 +1,7 @@
 //! The JSON Schemas for editors say what the loaders say.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+
 mod common;
 #[path = "common/json_schema.rs"]
 mod json_schema;
@@ -17,7 +19,7 @@ const SAMPLE_POLICY: &str = include_str!("../../../policies/policy.yaml");
 const UNKNOWN: &str = "qqqqqqqqq";
 
 /// Where the schema has each mapping of the policy, and a policy with an unknown key in it there.
-const POLICIES: [(&str, &str); 21] = [
+const POLICIES: [(&str, &str); 22] = [
     ("", "qqqqqqqqq: 1"),
     ("/properties/defaults", "defaults: {qqqqqqqqq: 1}"),
     ("/$defs/approval", "approvals: {a: {qqqqqqqqq: 1, self: true}}"),
@@ -26,6 +28,7 @@ const POLICIES: [(&str, &str); 21] = [
         "approvals: {a: {self: true, remember: {qqqqqqqqq: 1, for: 1m}}}",
     ),
     ("/$defs/approval/properties/escalate", "approvals: {a: {groups: [b], escalate: {qqqqqqqqq: 1}}}"),
+    ("/properties/budget", "budget: {qqqqqqqqq: 1}"),
     ("/$defs/rule", "rules: [{qqqqqqqqq: 1}]"),
     ("/$defs/match", "rules: [{match: {qqqqqqqqq: 1}}]"),
     ("/$defs/predicate", "rules: [{match: {predicate: {qqqqqqqqq: 1}}}]"),

@@ -39,6 +39,7 @@ use self::estimate::with_estimate_of;
 use self::known::{Known, When};
 use self::merged::Merged;
 pub(crate) use self::metering::{Limited, More};
+pub use self::notifying::before_it_runs;
 use self::signal::Signal;
 use crate::Credentials;
 use crate::database::{Database, View};

@@ -51,6 +51,7 @@ fn event(n: u64) -> Event {
         statement,
         person: format!("person{}", n / 2 % PEOPLE).into(),
         groups: vec![],
+        service: false,
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],

@@ -172,6 +172,33 @@ tests:
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
 
+/// What a gate makes of a decision besides its rules, and what a client says of itself, count in cases as they do there.
+#[test]
+fn what_a_gate_would_ask_about_or_deny_passes_no_case() {
+    let bench = Bench::new(
+        "version: 1
+tests:
+  - {name: a copy that no limit holds back, as: dana, sql: create table mine as select ssn from people, expect: step-up}
+  - {name: a purpose by its beginning, as: dana, purpose: ticket-7, sql: select note from notes, expect: deny}
+  - {name: the same in a comment, as: dana, sql: \"/* purpose: ticket-8 */ select note from notes\", expect: deny}
+",
+    );
+    let policy = "version: 1
+approvals: {self: {self: true, strength: standard}}
+rules:
+  - {name: brake, match: {class: restricted}, action: monitor, approval: self, limit: {rows: 30}}
+  - {name: tickets, match: {purpose: [\"ticket-*\"]}, action: deny}
+";
+    std::fs::write(bench.path("policy.yaml"), policy).unwrap();
+    let output = bench.test(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let roles = policy.replace("purpose: [\"ticket-*\"]", "db_user: [shop]");
+    std::fs::write(bench.path("policy.yaml"), roles).unwrap();
+    let output = bench.test(&[]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("db_user"), "{}", text(&output));
+}
+
 #[test]
 fn a_file_of_cases_that_is_wrong_is_refused_with_its_place() {
     let bench = Bench::new("version: 1\ntests:\n  - {as: dana, sql: select 1, expects: allow}\n");

@@ -1,5 +1,10 @@
 //! A policy of a hundred rules of all sorts, over a map of fifty tables.
-#![allow(dead_code, clippy::unwrap_used, reason = "helpers of tests and benchmarks")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests and benchmarks"
+)]
 
 use std::fmt::Write as _;
 

@@ -7,21 +7,20 @@
 //! count what the person gets in a session or window (`accounts.rs`). What people have approved beyond these is drawn
 //! from that approval, and not counted there.
 
+mod midway;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_approval::{Dialect, Mode, Wanted};
-use stepgate_policy::{Approval, Delivered, InTransaction, Metered};
+use stepgate_approval::Wanted;
+use stepgate_policy::{Approval, Delivered, Metered};
 use stepgate_record::Event;
 use stepgate_session::{Allowance, Hashes, Meter, Pending};
 use stepgate_store::{Block, DeskError, End, LogError, Need};
-use stepgate_types::{
-    Action, Amount, GrantId, Limit, RequestId, StatementId, Timestamp, bytes_in_words, rows_in_words,
-};
+use stepgate_types::{Action, Amount, GrantId, Limit, RequestId, StatementId, Timestamp};
 use stepgate_wire::Problem;
 
-use super::asking::{MAX_HOLD_IN_TRANSACTION, no_randomness};
 use super::notifying::notifies;
 use super::telling::{self, Telling};
 use super::{Case, Hold, Judge, Merged, Verdict};
@@ -291,14 +290,15 @@ impl Case<'_> {
 
     /// The statement has delivered what it may, by its own limit or by what grants have left.
     async fn more(&self, limited: &mut Limited) -> Result<More, LogError> {
+        let asks = self.decision.is_limited() || self.decision.action >= Action::StepUp;
+        if self.decision.enforced && asks && self.goes_on_by_glass(limited).await? {
+            return Ok(More::GoesOn);
+        }
         let beyond = match self.beyond(limited).await? {
             Ok(beyond) => beyond,
             Err(more) => return Ok(more),
         };
         let wanted = self.wanted_beyond(&beyond);
-        if self.goes_on_by_glass(limited).await? {
-            return Ok(More::GoesOn);
-        }
         for _ in 0..TRIES {
             let Some(grant) = self.judge.gate.desk.grant_for_more(&wanted) else { break };
             if self.goes_on_by(limited, grant, None, false).await? {
@@ -418,103 +418,11 @@ impl Case<'_> {
         let statement = limited.meter.number();
         Event::LimitExtended { session: self.judge.session, statement, request, grant }
     }
-
-    /// Asks people whether more may be delivered.
-    async fn ask_for_more(
-        &self,
-        limited: &Limited,
-        beyond: &(Action, Approval),
-        wanted: Wanted,
-    ) -> Result<More, LogError> {
-        let gate = &self.judge.gate;
-        gate.log.append(vec![self.reached(limited, "hold")], Vec::new()).await?;
-        let Some(id) = self.fresh_id() else { return Ok(More::Ends(no_randomness())) };
-        let approval = &beyond.1;
-        let patience = match self.view.rules.in_transaction() {
-            InTransaction::Hold => self.view.rules.hold(),
-            // A result that is under way keeps a snapshot and the locks of what it reads.
-            InTransaction::Auto | InTransaction::Defer => self.view.rules.hold().min(MAX_HOLD_IN_TRANSACTION),
-        };
-        let patience = self.judge.before_timeout(patience);
-        let mut ask = self.ask(id, approval, &wanted, Mode::Hold);
-        let crossed = limited.crossed.as_ref().map(|crossed| format!("{crossed} ")).unwrap_or_default();
-        ask.summary = format!("{crossed}{} {}", delivered(limited), ask.summary);
-        ask.expires = ask.opened.plus(approval.expires.min(patience));
-        let summary = ask.summary.clone();
-        let waiting = match gate.desk.ask(ask, self.held()).await {
-            Ok(waiting) => waiting,
-            Err(error) => return Ok(More::Ends(refusal::desk_failed(&error))),
-        };
-        let Amount { rows, .. } = limited.meter.delivered();
-        // One that is joined may last longer.
-        let left = waiting.expires.since(gate.clock.now());
-        let url = gate.console_url.as_deref();
-        let notice = refusal::held_midway(
-            waiting.request,
-            approval,
-            self.decision,
-            (rows, &summary),
-            left.min(patience),
-            url,
-        );
-        Ok(More::Waits(Box::new(Hold {
-            waiting,
-            statement: self.statement(),
-            notice,
-            limit: Some(patience).filter(|patience| *patience < left),
-            deferred: None,
-            outlives_client: false,
-            wanted,
-            dialect: Dialect::default(),
-            granted: None,
-            midway: Some(limited.meter.number()),
-        })))
-    }
-
-    fn reached(&self, limited: &Limited, verdict: &str) -> Event {
-        let Amount { rows, bytes, .. } = limited.meter.delivered();
-        let crossed = limited.crossed.as_ref();
-        let limit = crossed.map_or(limited.own, |crossed| crossed.limit);
-        Event::LimitReached {
-            session: self.judge.session,
-            statement: limited.meter.number(),
-            person: self.judge.named.clone(),
-            rows,
-            bytes,
-            next: limited.next,
-            limit_rows: limit.rows,
-            limit_bytes: limit.bytes,
-            limit_subjects: limit.subjects,
-            limit_rule: crossed.map(|crossed| crossed.rule.clone()),
-            limit_per: crossed.map(|crossed| crossed.per.to_string()),
-            rules: self.decision.rules.clone(),
-            verdict: verdict.to_owned(),
-        }
-    }
 }
 
 /// What a block lets through, and where that has no limit, the statement's own.
 fn left(own: Limit, block: &Block) -> Limit {
     block.limit.or(own)
-}
-
-/// What of the statement is out, and why its next row waits.
-fn delivered(limited: &Limited) -> String {
-    let Amount { rows, bytes, .. } = limited.meter.delivered();
-    let next = bytes_in_words(limited.next);
-    let large = limited.own.bytes.is_some_and(|own| own < limited.next);
-    match rows {
-        0 => format!("Nothing is out yet; the next row has {next}."),
-        _ if large => {
-            format!(
-                "{} ({}) are out already; the next has {next}.",
-                rows_in_words(rows),
-                bytes_in_words(bytes)
-            )
-        }
-        1 => format!("1 row ({}) is out already.", bytes_in_words(bytes)),
-        _ => format!("{} ({}) are out already.", rows_in_words(rows), bytes_in_words(bytes)),
-    }
 }
 
 /// With memory of its own: what is kept for long must not keep the buffer alive that it was read into.

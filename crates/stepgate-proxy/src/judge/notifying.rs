@@ -21,7 +21,12 @@ fn stores(message: &[Facts]) -> bool {
 
 /// Decides about a message of these facts, with the values of `pending`.
 pub(super) fn decide(view: &View, who: &Circumstances, message: &[Facts], pending: &Pending) -> Decision {
-    let decision = view.rules.decide_by(who, &view.bound, message, &pending.compared());
+    before_it_runs(view.rules.decide_by(who, &view.bound, message, &pending.compared()), message)
+}
+
+/// What a gate makes of its rules' decision on a message of these facts: what no limit can hold back is asked about now.
+#[must_use]
+pub fn before_it_runs(decision: Decision, message: &[Facts]) -> Decision {
     let mixes = matches!(telling::of(&decision, message), Telling::Unknown);
     decision.before_it_runs(Unheld { notifies: notifies(message), stores: stores(message), mixes })
 }

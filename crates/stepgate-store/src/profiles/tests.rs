@@ -162,6 +162,7 @@ impl Gate {
 
 fn decided(person: &str, session: SessionId, statement: u64, verdict: &str, table: &str) -> Event {
     Event::StatementDecided(Box::new(Statement {
+        service: false,
         session,
         statement,
         person: person.into(),

@@ -67,9 +67,9 @@ pub(crate) struct SimulateArgs {
     /// Through which database of the configuration; may be left out where there is only one.
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,
-    /// The role used upstream.
-    #[arg(long, value_name = "ROLE", default_value = "")]
-    pub(crate) db_user: String,
+    /// The role used upstream; default: the one that the configuration gives these groups.
+    #[arg(long, value_name = "ROLE")]
+    pub(crate) db_user: Option<String>,
     /// `stepgate.purpose`.
     #[arg(long, value_name = "WORD")]
     pub(crate) purpose: Option<String>,

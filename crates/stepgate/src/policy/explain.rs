@@ -9,7 +9,7 @@ use serde_json::json;
 use stepgate_policy::{
     Bound, Circumstances, Clause, Decision, Delivered, Holds, Map, Observation, RuleExplained, Ruleset,
 };
-use stepgate_proxy::UpstreamConfig;
+use stepgate_proxy::{UpstreamConfig, before_it_runs};
 use stepgate_sql::{Facts, StatementValues};
 use stepgate_types::{Clock as _, is_wildcard};
 
@@ -127,7 +127,7 @@ fn who(args: &ExplainArgs, name: &str, upstream: Option<&UpstreamConfig>) -> Res
 
 impl Asked {
     fn decision(&self, sql: &str, facts: &[Facts]) -> Decision {
-        self.rules.decide_by(&self.who, &self.bound, facts, &values(sql))
+        before_it_runs(self.rules.decide_by(&self.who, &self.bound, facts, &values(sql)), facts)
     }
 
     fn statements(&self, sql: &str, facts: &[Facts]) -> Vec<Vec<RuleExplained>> {

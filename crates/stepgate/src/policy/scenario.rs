@@ -6,6 +6,7 @@ use stepgate_policy::{
     Case, Circumstances, Decision, Deed, Observation, Origin, OriginKey, Past, PastEvent, Profile, Reach,
     RiskSettings, Ruleset, Scene, Signal, Signals, Verdict, Why, observe,
 };
+use stepgate_proxy::before_it_runs;
 use stepgate_sql::{Facts, StatementValues, purpose};
 use stepgate_types::{SessionId, Timestamp};
 
@@ -43,13 +44,13 @@ pub(super) fn decide(
         groups: case.groups.clone(),
         service: case.service,
         client: case.client.clone().unwrap_or_else(|| CLIENT.to_owned()),
-        db_user: case.db_user.clone().unwrap_or_default(),
+        db_user: case.db_user.clone().or_else(|| room.role_of(&case.groups)).unwrap_or_default(),
         now: at,
         ..Circumstances::of(case.person.clone(), database, address(case.from))
     };
     if rules.asks_for_purpose() {
         let said = purpose(case.sql.as_bytes(), room.source.session()).map(str::to_owned);
-        who.purpose = said.or_else(|| case.purpose.clone()).filter(|it| rules.knows_purpose(it));
+        who.purpose = said.or_else(|| case.purpose.clone());
     }
     if let Some(risk) = rules.risk() {
         who.signals = match &case.signals {
@@ -58,7 +59,7 @@ pub(super) fn decide(
         };
     }
     let values = StatementValues::<Vec<u8>>::new(case.sql.as_bytes(), &[], &[], &[]);
-    let decision = rules.decide_by(&who, &room.bound, &facts, &values);
+    let decision = before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts);
     let why = rules.why(&who, &room.bound, &facts, &values);
     Outcome { facts, decision, why }
 }

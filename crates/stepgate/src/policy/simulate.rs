@@ -70,7 +70,7 @@ fn case(args: &SimulateArgs, sql: String, at: Timestamp) -> Case {
         at: Some(at),
         client: Some(args.client.clone()),
         database: args.database.clone(),
-        db_user: Some(args.db_user.clone()),
+        db_user: args.db_user.clone(),
         purpose: args.purpose.clone(),
         signals: args.signals.as_ref().map(|signals| signals.iter().copied().collect()),
         history: Vec::new(),

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use stepgate_policy::{Bound, Ruleset};
+use stepgate_proxy::UpstreamConfig;
+use stepgate_types::GroupName;
 
 use crate::analyze::{Names, Origin, Source};
 use crate::args::StageArgs;
@@ -26,6 +28,16 @@ pub(super) struct Room {
     pub(super) source: Source,
     pub(super) bound: Bound,
     pub(super) names: Names,
+    /// Where it is a database of the configuration.
+    upstream: Option<UpstreamConfig>,
+}
+
+impl Room {
+    /// The role that the configuration gives these groups.
+    pub(super) fn role_of(&self, groups: &BTreeSet<GroupName>) -> Option<String> {
+        let groups: Vec<_> = groups.iter().cloned().collect();
+        Some(self.upstream.as_ref()?.role_of(&groups)?.user.clone())
+    }
 }
 
 impl<'a> Stage<'a> {
@@ -81,12 +93,14 @@ impl<'a> Stage<'a> {
 
     fn furnish(&self, name: &str) -> Result<Room, Failure> {
         let files = &self.args.schema;
-        let origin = match &self.config {
-            Some(config) if files.is_empty() => Origin::Configured(Box::new(upstreams::of(config, name)?)),
-            _ => Origin::Schema(files),
+        let upstream = match &self.config {
+            Some(config) if files.is_empty() => Some(upstreams::of(config, name)?),
+            _ => None,
         };
+        let origin =
+            upstream.clone().map_or(Origin::Schema(files), |upstream| Origin::Configured(Box::new(upstream)));
         let source = Source::open(origin, name, self.args.search_path.as_deref())?;
         let bound = self.rules.bind(name, source.catalog(), &BTreeSet::new());
-        Ok(Room { source, bound, names: Names::default() })
+        Ok(Room { source, bound, names: Names::default(), upstream })
     }
 }

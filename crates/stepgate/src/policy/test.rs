@@ -93,6 +93,10 @@ fn try_out(stage: &mut Stage<'_>, file: &Path, case: &Case) -> Result<Tried, Fai
     let at = format!("{}:{}", file.display(), case.line);
     let database = stage.name(case.database.as_deref()).map_err(|failure| within(failure, &at))?;
     let (rules, room) = stage.enter(&database).map_err(|failure| within(failure, &at))?;
+    if rules.asks_for_db_user() && case.db_user.is_none() && room.role_of(&case.groups).is_none() {
+        let why = "a rule is about `db_user`, and neither the case nor the configuration says which that is";
+        return Err(within(Failure::usage(why), &at));
+    }
     let began = Instant::now();
     let outcome = scenario::decide(rules, room, case, &database, scenario::usual_time());
     Ok(Tried {

@@ -172,8 +172,7 @@ impl Compared<'_> {
             counting.details(run, who, (before.as_ref(), now.as_ref()), outcome);
             if let (Some(limited), Outcome::Decided(decided)) = (&now, outcome)
                 && limited.action < Action::Deny
-                && !decided.limit.is_none()
-                && (after.cut || after.delivered.is_none())
+                && (decided.metered || (!decided.limit.is_none() && (after.cut || after.delivered.is_none())))
             {
                 counting.tally.of_unknown_size = counting.tally.of_unknown_size.saturating_add(1);
             }

@@ -243,7 +243,7 @@ fn an_address_is_left_out_of_the_scope_only_where_both_were_approved() {
     let diffs = kinds(&ground(tape(&both(Approved))));
     let found = diffs.iter().find(|(kind, _)| *kind == "scope").unwrap();
     assert!(
-        found.1.contains("+  self: {self: true, remember: {for: 15m, scope: [person, client]}}"),
+        found.1.contains("+  self: {self: true, remember: {for: 15m, scope: [person, client, relations]}}"),
         "{}",
         found.1
     );

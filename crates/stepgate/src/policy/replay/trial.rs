@@ -37,6 +37,8 @@ pub(crate) struct Decided {
     pub(crate) beyond: Option<(Action, Approval)>,
     /// 0 where signals are not weighed.
     pub(crate) risk: u32,
+    /// Whether anything is limited that a record does not tell: subjects, or all that is done in a session or window.
+    pub(crate) metered: bool,
     /// What a grant would have to cover.
     pub(crate) reach: Reach,
 }
@@ -134,7 +136,8 @@ fn outcome(replayed: Replayed, recorded: &Recorded) -> Outcome {
     let (action, rules, approval) = (decision.action, decision.rules, decision.approval);
     let (limit, beyond) = (decision.limit, decision.beyond);
     let risk = decision.risk.unwrap_or_default();
-    Outcome::Decided(Box::new(Decided { action, rules, approval, limit, beyond, risk, reach }))
+    let metered = !decision.meters.is_empty() || limit.subjects.is_some();
+    Outcome::Decided(Box::new(Decided { action, rules, approval, limit, beyond, risk, metered, reach }))
 }
 
 /// What a record tells, as rules are asked. `None`: it has words that this version does not know.

@@ -72,9 +72,9 @@ pub(crate) fn look(text: &str) -> Named {
         named.shaped &= letters && !word.is_empty();
         named.words += 1;
         capitals += usize::from(word.chars().next().is_some_and(char::is_uppercase));
-        let everyday = EVERYDAY.split_whitespace().any(|known| known == plain);
-        named.family |=
-            word.chars().next().is_some_and(|first| HAN.contains(first)) && word.chars().count() <= 4;
+        let everyday = COMMON.contains(plain.as_str());
+        named.family |= word.chars().next().is_some_and(|first| HAN.contains(first))
+            && (2..=3).contains(&word.chars().count());
         // Alone it may be a colour; `Anna Brown` is somebody by her other name.
         if everyday {
             continue;
