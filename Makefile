@@ -4,6 +4,7 @@
 # make oracle PostgreSQL judges thousands of random queries (minutes; `make test` has a short run)
 # make fuzz   mutilated statements, startup packets and whole sessions, each for SECONDS (60)
 # make soak   200 sessions for SECONDS (300), and random programs through a gate and without one
+# make thousand  a thousand statements wait at once and are approved (needs 1,100 server processes; not in `make test`)
 # make regress  PostgreSQL's own regression SQL through a gate, and without one (half an hour; not in `make test`)
 # make suites   drivers' own test suites through a gate, and without one (half an hour; not in `make test`)
 # make build  the release binary, target/release/stepgate
@@ -12,7 +13,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 DEMO ?=
 
-.PHONY: demo test oracle fuzz soak regress suites check build clean
+.PHONY: demo test oracle fuzz soak thousand regress suites check build clean
 
 demo:
 	@tests/tools/libclang.sh
@@ -56,6 +57,11 @@ soak:
 	@STEPGATE_SAME_BYTES=$(or $(PROGRAMS),200) STEPGATE_SAME_BYTES_SEED=$${STEPGATE_SAME_BYTES_SEED:-$$(date +%s)} \
 		$(CARGO) test --locked --profile quick -p stepgate --test same_bytes -- --nocapture
 	@STEPGATE_PIPELINES=50000 $(CARGO) test --locked --profile quick -p stepgate-session --test pipelines
+
+thousand:
+	@tests/tools/libclang.sh
+	@tests/tools/postgres.sh
+	@$(CARGO) test --locked --profile quick -p stepgate --test thousand -- --ignored --nocapture
 
 # The files come with libpg_query, in cargo's registry.
 regress:

@@ -138,6 +138,12 @@ impl Gate {
         self.console
     }
 
+    /// Where people find it, as `init` writes it: by name.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.console.port())
+    }
+
     /// What the serving process printed, over all its runs.
     #[must_use]
     pub fn log(&self) -> String {

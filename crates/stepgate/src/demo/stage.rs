@@ -69,10 +69,7 @@ fn build(
     show.command("you", "stepgate init …; stepgate check; stepgate serve");
     gate.run(["check", "--connect"], "")?.ok()?;
     gate.serve()?;
-    show.check(
-        true,
-        &format!("the gate listens on {} (TLS), its API on https://{}", gate.listen(), gate.console()),
-    );
+    show.check(true, &format!("the gate listens on {} (TLS), its API on {}", gate.listen(), gate.url()));
 
     show.scene("Three people, each with an authenticator of their own");
     let add = |name: &str, groups: &str| {

@@ -1,6 +1,6 @@
 //! The texts that `init` writes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use super::Database;
@@ -22,6 +22,16 @@ fn quoted(text: &str) -> String {
     }
 }
 
+/// Where people find the gate: on this machine by its name, since browsers offer no passkeys for addresses.
+fn address(console: SocketAddr) -> String {
+    let own = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+    if own.contains(&console.ip()) {
+        format!("https://localhost:{}", console.port())
+    } else {
+        format!("https://{console}")
+    }
+}
+
 /// `stepgate.yaml`.
 pub(super) fn config(args: &InitArgs, database: &Database) -> String {
     let url = &database.url;
@@ -36,7 +46,7 @@ listen: {listen}
 
 # Where `stepgate verify`, `stepgate request …` and links in notices go. `url` is the address that people
 # can reach; the certificate below must be good for it.
-console: {{listen: {console}, url: \"https://{console}\"}}
+console: {{listen: {console}, url: \"{address}\"}}
 
 # Figures for Prometheus (/metrics), /healthz and /readyz; not served where this is left out.
 # metrics: {{listen: 127.0.0.1:6481}}
@@ -90,6 +100,7 @@ audit: {{ordinary: durable}}
 ",
         listen = args.listen,
         console = args.console,
+        address = address(args.console),
         name = quoted(&database.name),
         host = quoted(&url.host),
         port = url.port,
@@ -179,4 +190,22 @@ pub(super) fn next_steps(dir: &Path, database: &Database, listen: SocketAddr) ->
         dir.join("secrets/master.key").display()
     ));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_find_the_gate_by_a_name_where_there_is_one() {
+        for (console, url) in [
+            ("127.0.0.1:6480", "https://localhost:6480"),
+            ("[::1]:6480", "https://localhost:6480"),
+            // No name of this machine leads there.
+            ("127.0.0.2:6480", "https://127.0.0.2:6480"),
+            ("192.0.2.1:6480", "https://192.0.2.1:6480"),
+        ] {
+            assert_eq!(address(console.parse().unwrap()), url);
+        }
+    }
 }

@@ -40,7 +40,7 @@ impl Script {
         });
         let mut script = Self { process, input, lines };
         let mut all = json!({
-            "url": url(world),
+            "url": world.gate.url(),
             "cert": world.gate.directory().join("cert.pem"),
             "chromium": chromium,
         });
@@ -100,18 +100,4 @@ fn browser() -> Option<PathBuf> {
         return None;
     }
     found
-}
-
-/// Where people find the gate: by a name, since passkeys are not for addresses.
-pub(crate) fn url(world: &World) -> String {
-    format!("https://localhost:{}", world.gate.console().port())
-}
-
-/// A gate that serves under that name.
-pub(crate) fn world() -> World {
-    let mut world = World::not_serving(|policy| policy);
-    let console = world.gate.console();
-    world.edit(&format!("https://{console}"), &url(&world));
-    world.gate.serve().unwrap();
-    world
 }

@@ -4,15 +4,13 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use super::driver::{Script, url};
+use super::driver::Script;
 use super::support::{SOON, World, held, passes, waits};
 use super::{login, with};
 
 /// A gate where analysts may, and owners of data review.
 fn world() -> World {
     let mut world = World::not_serving(|policy| policy);
-    let console = world.gate.console();
-    world.edit(&format!("https://{console}"), &url(&world));
     world.configure(
         "factors: {new_factor_delay: 0s}\nbreak_glass: {groups: [analysts], reviewers: [data-owners], for: 10m}",
     );

@@ -14,10 +14,10 @@ mod passkey;
 #[path = "../support/mod.rs"]
 mod support;
 
-use driver::{Script, world};
+use driver::Script;
 use serde_json::json;
 use stepgate_testkit::Person;
-use support::{SOON, held};
+use support::{SOON, World, held};
 
 /// What a script needs to log in.
 fn login(person: &Person) -> serde_json::Value {
@@ -31,7 +31,7 @@ fn with(mut given: serde_json::Value, more: serde_json::Value) -> serde_json::Va
 
 #[test]
 fn somebody_sees_on_a_phone_what_is_held_and_lets_it_run_by_a_code() {
-    let world = world();
+    let world = World::new();
     let mut dana = world.dana();
     let mut psql = world.psql(&dana);
     let sql = "select ssn from customers where full_name <> '<b>\u{202E}x</b>' order by id limit 3;";
@@ -51,7 +51,7 @@ fn somebody_sees_on_a_phone_what_is_held_and_lets_it_run_by_a_code() {
 
 #[test]
 fn an_owner_of_the_data_denies_and_approves_without_a_script_running() {
-    let world = world();
+    let world = World::new();
     let (dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     let Some(mut script) = Script::start(&world, "answer", login(&olga)) else { return };
@@ -70,7 +70,7 @@ fn an_owner_of_the_data_denies_and_approves_without_a_script_running() {
 
 #[test]
 fn an_open_page_hears_what_comes_up_and_what_becomes_of_it() {
-    let world = world();
+    let world = World::new();
     let dana = world.dana();
     let mut psql = world.psql(&dana);
     let Some(mut script) = Script::start(&world, "watch", login(&dana)) else { return };
@@ -86,7 +86,7 @@ fn an_open_page_hears_what_comes_up_and_what_becomes_of_it() {
 
 #[test]
 fn a_page_whose_stream_opens_late_still_says_what_became_of_its_request() {
-    let world = world();
+    let world = World::new();
     let dana = world.dana();
     let mut psql = world.psql(&dana);
     // The list is looked at first, while nothing waits.
@@ -104,7 +104,7 @@ fn a_page_whose_stream_opens_late_still_says_what_became_of_its_request() {
 
 #[test]
 fn another_site_leads_people_to_the_gate_and_does_nothing_in_their_name() {
-    let world = world();
+    let world = World::new();
     let dana = world.dana();
     let mut psql = world.psql(&dana);
     psql.send("select ssn from customers where id = 1;").unwrap();

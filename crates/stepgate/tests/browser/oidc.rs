@@ -3,7 +3,7 @@
 use serde_json::json;
 use stepgate_testkit::{Supervised, until_some};
 
-use super::driver::{Script, url};
+use super::driver::Script;
 use super::support::{SOON, World, held, repository};
 use super::{login, with};
 
@@ -19,7 +19,7 @@ fn provider(world: &World) -> Option<(Supervised, String)> {
     let log = world.tree.path().join("provider.log");
     let process = Supervised::builder("node", &log)
         .arg(repository().join("tests/idp/provider.mjs"))
-        .args([&format!("{}/oidc/callback", url(world)), SECRET])
+        .args([&format!("{}/oidc/callback", world.gate.url()), SECRET])
         .env("STEPGATE_IDP", &modules)
         .spawn()
         .unwrap();
@@ -33,8 +33,6 @@ fn provider(world: &World) -> Option<(Supervised, String)> {
 /// A gate that knows a provider, and wants more than a code of an app.
 fn world() -> Option<(World, Supervised)> {
     let mut world = World::not_serving(|policy| policy.replace("strength: standard", "strength: strong"));
-    let console = world.gate.console();
-    world.edit(&format!("https://{console}"), &url(&world));
     let (process, issuer) = provider(&world)?;
     let secret = world.gate.directory().join("secrets/oidc");
     std::fs::write(&secret, format!("{SECRET}\n")).unwrap();

@@ -2,13 +2,13 @@
 
 use serde_json::json;
 
-use super::driver::{Script, world};
-use super::support::{SOON, held};
+use super::driver::Script;
+use super::support::{SOON, World, held};
 use super::{login, with};
 
 #[test]
 fn a_passkey_is_enrolled_lets_a_statement_run_and_does_not_without_user_verification() {
-    let world = world();
+    let world = World::new();
     let mut dana = world.dana();
     let code = world.gate.run(["user", "enroll-code", dana.name()], "").unwrap().ok().unwrap();
     let code = code.split_whitespace().find(|word| word.contains('-')).unwrap().to_owned();

@@ -21,7 +21,7 @@ fn world() -> Option<(World, Supervised)> {
     let log = world.tree.path().join("provider.log");
     let process = Supervised::builder("node", &log)
         .arg(repository().join("tests/idp/provider.mjs"))
-        .args([&format!("https://{}/oidc/callback", world.gate.console()), SECRET])
+        .args([&format!("{}/oidc/callback", world.gate.url()), SECRET])
         .env("STEPGATE_IDP", &modules)
         .spawn()
         .unwrap();
@@ -58,7 +58,7 @@ impl Browser {
             .root_certs(ureq::tls::RootCerts::Specific(std::sync::Arc::new(roots)));
         let config = ureq::Agent::config_builder().tls_config(tls.build()).http_status_as_error(false);
         let agent = config.max_redirects(0).proxy(None).build().into();
-        Self { agent, origin: format!("https://{}", world.gate.console()), cookie: String::new() }
+        Self { agent, origin: world.gate.url(), cookie: String::new() }
     }
 
     fn get(&self, url: &str) -> String {
