@@ -31,7 +31,7 @@ fn hex(bytes: &[u8]) -> String {
 fn unhex(text: &Value) -> [u8; 32] {
     let text = text.as_str().unwrap();
     let bytes: Vec<_> =
-        (0..64).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect();
+        (0..64).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2).unwrap(), 16).unwrap()).collect();
     bytes.try_into().unwrap()
 }
 
