@@ -588,6 +588,12 @@ pub enum Event {
         /// SHA-256 (hex) of what was approved.
         policy_sha256: String,
     },
+    /// Policies take no two people any more: what was approved last binds nobody from here on.
+    #[serde(rename = "policy.released")]
+    PolicyReleased {
+        /// SHA-256 (hex) of what was approved.
+        policy_sha256: String,
+    },
     /// Map or policy failed to load; the old ones stay in force.
     #[serde(rename = "policy.rejected")]
     PolicyRejected {

@@ -128,6 +128,23 @@ fn cef_escapes_what_would_begin_a_field() {
 }
 
 #[test]
+fn what_somebody_must_hear_of_is_as_severe_as_an_alarm() {
+    let severities = |kind: &str| {
+        let event = events::all().into_iter().find(|event| row(&record(event.clone()), &()).kind == kind);
+        let record = record(event.unwrap());
+        let ocsf: Value = serde_json::from_str(&Style::Ocsf.line(&record, &())).unwrap();
+        let cef = Style::Cef.line(&record, &()).split('|').nth(6).unwrap().to_owned();
+        (ocsf["severity_id"].as_u64().unwrap(), cef)
+    };
+    for kind in ["alarm.raised", "policy.tampered", "break_glass.opened", "break_glass.used"] {
+        assert_eq!(severities(kind), (5, "10".to_owned()), "{kind}");
+    }
+    for kind in ["break_glass.ended", "break_glass.reminded", "break_glass.reviewed"] {
+        assert_eq!(severities(kind), (4, "9".to_owned()), "{kind}");
+    }
+}
+
+#[test]
 fn no_character_of_a_cef_line_moves_a_terminal_or_turns_its_order() {
     let harmful = ('\0'..='\u{1f}').chain('\u{7f}'..='\u{9f}').chain(['\u{61c}', '\u{200e}', '\u{200f}']);
     for letter in harmful.chain('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {

@@ -39,6 +39,12 @@ const KEPT: usize = 2;
 /// The most bytes of one of the small files.
 const MAX_SMALL: u64 = 1024 * 1024;
 
+/// The directory of the policies that are approved, or wait to be.
+const POLICIES: &str = "policies";
+
+/// The most bytes of one of them that are copied: the gate reads no larger ones.
+const MAX_POLICY: u64 = 16 * 1024 * 1024;
+
 /// Names in a backup.
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const NOTE: &str = "manifest.note";
@@ -147,10 +153,11 @@ impl Log {
         let copied = unfinished.join("beside.copied");
         let watch = self.shared().beside.watch();
         entries::copy(&self.shared().beside, &copied).map_err(at(&copied))?;
+        let mut writing = Writing { dir: unfinished.join(FILES), bytes: 0, files: BTreeMap::new() };
+        self.copy_policies(&mut writing)?;
         let moment = self.moment(watch)?;
         let held = moment.held;
         let (size, root) = (moment.frontier.end(), moment.frontier.root().ok_or(LogError::Closed)?);
-        let mut writing = Writing { dir: unfinished.join(FILES), bytes: 0, files: BTreeMap::new() };
         let seals = self.shared().archive.seals();
         let (mut segments, mut there) = (Vec::new(), 0);
         for seal in seals.iter().filter(|seal| seal.end <= size) {
@@ -238,6 +245,24 @@ impl Log {
         small.retain(|name, _| !name.ends_with("latest.checkpoint"));
         let place = shared.records.place();
         Ok(Moment { frontier, place, entries, changed, small, held: begun.elapsed() })
+    }
+
+    /// Copies the policies that are kept by their hashes: each is written once, before any record says that it waits.
+    fn copy_policies(&self, writing: &mut Writing) -> Result<(), BackupError> {
+        let checkpoints = &self.shared().checkpoints_dir;
+        let dir = checkpoints.parent().unwrap_or(checkpoints).join(POLICIES);
+        let Ok(entries) = fs::read_dir(&dir) else { return Ok(()) };
+        for entry in entries {
+            let path = entry.map_err(at(&dir))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).filter(|name| name.ends_with(".yaml"));
+            let Some(name) = name.filter(|_| path.is_file()) else { continue };
+            match writing.copy(&path, &format!("{POLICIES}/{name}"), MAX_POLICY) {
+                // Not needed any more, and deleted meanwhile.
+                Err(BackupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                copied => copied?,
+            }
+        }
+        Ok(())
     }
 
     /// Copies a sealed segment, unless it is there; returns its seal's SHA-256, and how many bytes were written.

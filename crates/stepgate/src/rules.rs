@@ -12,7 +12,7 @@ use crate::failure::Failure;
 const MAX_FILE: u64 = 16 * 1024 * 1024;
 
 /// The texts of both files.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Texts {
     map: String,
     rules: String,

@@ -198,6 +198,7 @@ macro_rules! each {
             | Event::PolicyProposed { .. }
             | Event::PolicyApproved { .. }
             | Event::PolicyTampered { .. }
+            | Event::PolicyReleased { .. }
             | Event::ConfigLoaded { .. }
             | Event::ConfigRejected { .. }
             | Event::LabelsBound { .. }

@@ -78,7 +78,9 @@ pub(super) fn line(row: &Row) -> String {
 /// 0 to 10: what was let through is little, what waits or was refused is more, what must not happen is most.
 fn severity(row: &Row) -> u8 {
     match row.kind.as_str() {
-        "alarm.raised" | "integrity.failed" => 10,
+        "alarm.raised" | "integrity.failed" | "policy.tampered" | "break_glass.opened"
+        | "break_glass.used" => 10,
+        kind if kind.starts_with("break_glass.") => 9,
         "session.auth_failed"
         | "stepup.factor_failed"
         | "limit.enforced"

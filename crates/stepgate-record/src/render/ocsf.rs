@@ -168,7 +168,9 @@ fn statement(row: &Row) -> u32 {
 
 fn severity(row: &Row) -> u32 {
     match row.kind.as_str() {
-        "alarm.raised" | "integrity.failed" => 5,
+        "alarm.raised" | "integrity.failed" | "policy.tampered" | "break_glass.opened"
+        | "break_glass.used" => 5,
+        kind if kind.starts_with("break_glass.") => 4,
         "session.auth_failed" | "stepup.factor_failed" | "limit.enforced" => 3,
         "store.degraded" | "sink.failed" | "clock.anomaly" | "catalog.drifted" => 3,
         "policy.rejected" | "config.rejected" => 3,

@@ -61,6 +61,7 @@ const OTHERS: &str = r#"
 {"type":"policy.voted","policy_sha256":"cd","person":"dana"}
 {"type":"policy.approved","policy_sha256":"cd"}
 {"type":"policy.tampered","policy_sha256":"cd"}
+{"type":"policy.released","policy_sha256":"cd"}
 {"type":"config.loaded","config_sha256":"ce","databases":2}
 {"type":"config.rejected","config_sha256":"ce"}
 {"type":"label.bound","database":"app","columns":12}

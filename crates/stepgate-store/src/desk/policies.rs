@@ -97,6 +97,7 @@ impl Policies {
                 }
             }
             Event::PolicyApproved { policy_sha256 } => self.approve(policy_sha256),
+            Event::PolicyReleased { .. } => self.approved = None,
             _ => {}
         }
     }
@@ -136,6 +137,28 @@ impl Desk {
     pub async fn first_policy(&self, sha256: &str) -> Result<(), DeskError> {
         let _turn = self.0.turn.lock().await;
         self.0.approved(sha256, Vec::new(), Vec::new()).await
+    }
+
+    /// Policies take no two people any more: what was approved last would otherwise come back over what has been in
+    /// force since, once they do again.
+    ///
+    /// # Errors
+    /// The log refused.
+    pub async fn release_policy(&self) -> Result<(), DeskError> {
+        let _turn = self.0.turn.lock().await;
+        let Some(policy_sha256) = self.approved_policy() else { return Ok(()) };
+        let change = Change::Delete { side: Side::Desk, key: APPROVED.to_vec() };
+        self.0.log.append(vec![Event::PolicyReleased { policy_sha256 }], vec![change]).await?;
+        self.0.state().policies.approved = None;
+        Ok(())
+    }
+
+    /// By their hashes, the policies whose texts are needed: those that wait, and the one that was approved last.
+    #[must_use]
+    pub fn needed_policies(&self) -> BTreeSet<String> {
+        let state = self.0.state();
+        let waiting = state.policies.proposed.values().map(|it| it.sha256.clone());
+        waiting.chain(state.policies.approved.clone()).collect()
     }
 
     /// Policies that wait, for who approves them: for others there are none.

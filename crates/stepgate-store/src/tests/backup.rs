@@ -73,6 +73,23 @@ fn a_backup_of_a_log_that_is_written_to_is_of_one_moment() {
 }
 
 #[test]
+fn the_policies_that_are_kept_are_in_a_backup_and_come_back() {
+    let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let log = open(dir.path()).unwrap();
+    let policies = dir.path().join("policies");
+    fs::create_dir(&policies).unwrap();
+    // A map may be larger than what else is small.
+    let map = "#\n".repeat(1024 * 1024);
+    fs::write(policies.join("ab.map.yaml"), &map).unwrap();
+    fs::write(policies.join(".tmpXyZ"), "half").unwrap();
+    log.backup(to.path(), None).unwrap();
+    let whole = restored(to.path());
+    let copy = whole.path().join("policies");
+    assert_eq!(fs::read_to_string(copy.join("ab.map.yaml")).unwrap(), map);
+    assert_eq!(fs::read_dir(&copy).unwrap().count(), 1);
+}
+
+#[test]
 fn what_changes_beside_the_log_while_that_is_copied_is_as_it_was_at_that_moment() {
     let (dir, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let log = open_sealing(dir.path(), SEGMENT).unwrap();

@@ -138,7 +138,9 @@ impl Header {
 /// RFC 5424 section 6.2.1, for whoever sorts by it.
 fn severity(kind: &str) -> u32 {
     match kind {
-        "alarm.raised" | "integrity.failed" => 2,
+        "alarm.raised" | "integrity.failed" | "policy.tampered" | "break_glass.opened"
+        | "break_glass.used" => 2,
+        kind if kind.starts_with("break_glass.") => 3,
         "store.degraded" | "clock.anomaly" => 3,
         "catalog.drifted" => 4,
         "session.auth_failed" | "stepup.factor_failed" | "policy.rejected" | "config.rejected" => 4,
@@ -197,6 +199,14 @@ mod tests {
         assert!(marked.contains("<106>1 ") && marked.ends_with("] \u{feff}é"), "{marked}");
         let (length, rest) = marked.split_once(' ').unwrap();
         assert_eq!(length.parse::<usize>().unwrap(), rest.len());
+        for (kind, priority) in [
+            ("policy.tampered", 106),
+            ("break_glass.opened", 106),
+            ("break_glass.used", 106),
+            ("break_glass.ended", 107),
+        ] {
+            assert!(framed(kind, "x").contains(&format!("<{priority}>1 ")), "{kind}");
+        }
         assert!(framed("a b\n\u{7}é", "x").contains(" 7 ab ["));
         assert!(framed("", "x").contains(" 7 - ["));
     }

@@ -138,8 +138,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
     let store = store.share();
-    let texts = two_person::begin(config, &store, ready.texts).await?;
-    let rules = ready.rules.map_or_else(|| rules::compiled(&texts, config), Ok)?;
+    let rules = two_person::begin(config, &store, ready.texts, ready.rules).await?;
     let events = vec![reload::loaded(config), policy_loaded(&rules)];
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
     if let Some(passkeys) = passkeys::factor(config)? {

@@ -36,7 +36,7 @@ pub(super) async fn watch(
         return;
     };
     let mut config = started.clone();
-    let mut seen = gate.rules().sha256().to_owned();
+    let mut seen = Seen { sha256: gate.rules().sha256().to_owned(), refused: None };
     let mut complained = false;
     loop {
         let asked = tokio::select! {
@@ -47,15 +47,16 @@ pub(super) async fn watch(
         if asked {
             notify::reloading();
             if let Some(new) = configuration(&started, &gate, &encryption, (&log, &desk)).await {
+                if config.two_person.is_some() && new.two_person.is_none() {
+                    // What waits is not held up any more, though its files have been seen.
+                    seen = Seen { sha256: gate.rules().sha256().to_owned(), refused: None };
+                }
                 config = new;
             }
             places::reload(&geo, &config).await;
         }
-        match look(&config, &gate, (&log, &desk), &seen, asked).await {
-            Ok(sha256) => {
-                seen = sha256;
-                complained = false;
-            }
+        match look(&config, &gate, (&log, &desk), &mut seen, asked).await {
+            Ok(()) => complained = false,
             Err(failure) if !complained => {
                 complained = true;
                 tracing::error!("{failure}; the rules in force stay");
@@ -134,6 +135,11 @@ async fn configuration(
             channels.connect(desk);
             desk.set_break_glass(config.break_glass.clone());
             desk.set_two_person(config.two_person.clone());
+            if config.two_person.is_none()
+                && let Err(error) = desk.release_policy().await
+            {
+                tracing::error!(%error, "that no approved policy binds any more could not be recorded");
+            }
             tracing::info!(config_sha256 = config.sha256, "configuration, certificates and passwords loaded");
             if !closed.is_empty() {
                 let databases = closed.join(", ");
@@ -181,34 +187,58 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
     fixed.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
 }
 
-/// Takes the files into use if they have changed since `seen`; the hash of what was seen.
+/// What was looked at last.
+struct Seen {
+    /// The hash of map and policy.
+    sha256: String,
+    /// The approved policy that could not be put in force: said, and recorded, once.
+    refused: Option<String>,
+}
+
+/// Takes the files into use if they have changed since `seen`; what is approved, whatever they say, where that takes
+/// two people.
 async fn look(
     config: &Config,
     gate: &Gate,
     (log, desk): (&Log, &Desk),
-    seen: &str,
+    seen: &mut Seen,
     asked: bool,
-) -> Result<String, Failure> {
+) -> Result<(), Failure> {
+    let two_people = config.two_person.is_some();
+    if two_people {
+        two_person::first(gate, desk).await?;
+    }
+    let approved = desk.approved_policy().filter(|_| two_people);
     let for_read = config.clone();
     let texts = tokio::task::spawn_blocking(move || Texts::read(&for_read))
         .await
-        .map_err(|error| Failure::usage(error.to_string()))??;
-    let sha256 = texts.sha256();
-    let (in_force, approved) = (gate.rules().sha256() == sha256, desk.approved_policy());
-    let two_people = config.two_person.is_some();
-    if two_people && in_force && approved.is_none() {
-        // Switched on just now: what is in force counts as approved, also for the next start.
-        two_person::keep(config, &texts)?;
-        if let Err(error) = desk.first_policy(&sha256).await {
-            tracing::error!(%error, "that the policy in force counts as approved could not be recorded");
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    if let Some(approved) = &approved {
+        let tried = seen.refused.as_ref() == Some(approved) && !asked;
+        if gate.rules().sha256() == approved {
+            seen.refused = None;
+        } else if !tried {
+            let configured = texts.as_ref().ok().cloned();
+            seen.refused = None;
+            if let Err(failure) = two_person::enforce(config, gate, (log, desk), approved, configured).await {
+                tracing::error!("{failure}; the rules in force stay");
+                seen.refused = Some(approved.clone());
+            }
         }
     }
-    let comes_now = two_people && !in_force && approved.as_ref() == Some(&sha256);
-    if sha256 == seen && !comes_now {
+    let texts = texts?;
+    let sha256 = texts.sha256();
+    if sha256 == seen.sha256 {
         if asked {
             tracing::info!("map and policy are unchanged");
         }
-        return Ok(sha256);
+        return Ok(());
+    }
+    if approved.as_ref() == Some(&sha256) {
+        seen.sha256 = sha256;
+        // Put back where it was: an approved policy that could not be read elsewhere is tried from here.
+        seen.refused = None;
+        return Ok(());
     }
     let compiled = texts.compile(config).map_err(|errors| errors.to_string());
     let compiled = compiled.and_then(|rules| match has_places(&rules, config) {
@@ -216,24 +246,30 @@ async fn look(
         Err(failure) => Err(failure.to_string()),
     });
     match compiled {
-        Ok(_) if two_people && approved.as_ref() != Some(&sha256) => {
+        Ok(_) if two_people => {
+            // Kept first: what was approved comes into force even if the files say something else by then.
+            let mut needed = desk.needed_policies();
+            needed.insert(gate.rules().sha256().to_owned());
+            two_person::keep(config, &texts, &needed)?;
+            let proposed = desk.propose_policy(&sha256).await;
+            proposed.map_err(|error| Failure::usage(format!("what waits cannot be recorded: {error}")))?;
             tracing::warn!(
                 policy_sha256 = sha256,
                 "map and policy have changed and WAIT FOR TWO PEOPLE: stepgate policy approve HASH; the old rules stay"
             );
-            if let Err(error) = desk.propose_policy(&sha256).await {
-                tracing::error!(%error, "what waits could not be recorded");
+        }
+        Ok(rules) => {
+            // A copy of what is in force is always there, in case the rule is switched on.
+            let mut needed = desk.needed_policies();
+            needed.insert(gate.rules().sha256().to_owned());
+            if let Err(failure) = two_person::keep(config, &texts, &needed) {
+                tracing::error!("{failure}");
+            }
+            match gate.set_rules(Arc::new(rules)).await {
+                Ok(()) => tracing::info!(policy_sha256 = sha256, "map and policy loaded"),
+                Err(error) => tracing::error!(%error, "map and policy not loaded; the rules in force stay"),
             }
         }
-        Ok(_) if two_people && two_person::keep(config, &texts).is_err() => {
-            tracing::error!(
-                "the approved policy cannot be kept in the data directory; the rules in force stay"
-            );
-        }
-        Ok(rules) => match gate.set_rules(Arc::new(rules)).await {
-            Ok(()) => tracing::info!(policy_sha256 = sha256, "map and policy loaded"),
-            Err(error) => tracing::error!(%error, "map and policy not loaded; the rules in force stay"),
-        },
         Err(errors) => {
             tracing::error!("map and policy are not valid; THE OLD RULES STAY IN FORCE\n{errors}");
             let rejected = Event::PolicyRejected { policy_sha256: sha256.clone() };
@@ -242,5 +278,6 @@ async fn look(
             }
         }
     }
-    Ok(sha256)
+    seen.sha256 = sha256;
+    Ok(())
 }

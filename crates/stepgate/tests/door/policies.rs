@@ -13,9 +13,7 @@ fn a_changed_policy_is_in_force_only_once_two_people_have_approved_its_hash_and_
     let mut eve = world.person("eve", "analysts");
     let mut psql = world.psql(&dana);
     waits(&world, &mut psql, &dana, SQL);
-    let old = ["pii-map.yaml", "policy.yaml"].map(|name| {
-        std::fs::read_to_string(crate::support::repository().join("policies").join(name)).unwrap()
-    });
+    let old = sample();
     world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
     let lint = world.gate.run(["policy", "lint"], "").unwrap().ok().unwrap();
     let sha256 = lint.trim().rsplit(' ').next().unwrap().to_owned();
@@ -60,5 +58,103 @@ fn a_changed_policy_is_in_force_only_once_two_people_have_approved_its_hash_and_
     world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
     world.gate.serve().unwrap();
     assert!(world.recorded("policy.tampered", &sha256));
+    passes(&mut world.psql(&dana), SQL);
+}
+
+/// The hash of the files as they are.
+fn lint(world: &World) -> String {
+    let said = world.gate.run(["policy", "lint"], "").unwrap().ok().unwrap();
+    said.trim().rsplit(' ').next().unwrap().to_owned()
+}
+
+/// The hash that the gate says waits, once it does.
+fn proposed(world: &World, sha256: &str) {
+    let recorded = || world.recorded("policy.proposed", sha256);
+    stepgate_testkit::until("what waits", SOON, recorded).unwrap();
+}
+
+fn sample() -> [String; 2] {
+    ["pii-map.yaml", "policy.yaml"].map(|name| {
+        std::fs::read_to_string(crate::support::repository().join("policies").join(name)).unwrap()
+    })
+}
+
+const SWITCHED_ON: (&str, &str) = ("policies: {", "policies: {two_person: [data-owners], ");
+
+#[test]
+fn what_waits_when_the_rule_is_switched_on_does_not_come_into_force_by_a_restart() {
+    let mut world = World::not_serving(|policy| policy);
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    // Switched on while the files are not what is in force.
+    let [map, policy] = sample();
+    world.gate.policies(&map, &format!("{policy}\ntypo: [")).unwrap();
+    let rejected = || world.recorded("policy.rejected", "");
+    stepgate_testkit::until("the files to be seen", SOON, rejected).unwrap();
+    world.edit(SWITCHED_ON.0, SWITCHED_ON.1);
+    world.reload();
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    let sha256 = lint(&world);
+    proposed(&world, &sha256);
+    world.gate.terminate().unwrap();
+    world.gate.serve().unwrap();
+    waits(&world, &mut world.psql(&dana), &dana, SQL);
+    assert!(!world.recorded("policy.approved", &sha256));
+}
+
+#[test]
+fn what_was_approved_comes_into_force_though_the_files_say_something_else_by_then() {
+    let mut world = World::not_serving(|policy| policy);
+    world.edit(SWITCHED_ON.0, SWITCHED_ON.1);
+    world.gate.serve().unwrap();
+    let (dana, mut olga, mut omar) = (world.dana(), world.olga(), world.person("omar", "data-owners"));
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    let approved = lint(&world);
+    proposed(&world, &approved);
+    let [map, policy] = sample();
+    world.gate.policies(&map, &format!("{policy}\n# Another.\n")).unwrap();
+    let other = lint(&world);
+    proposed(&world, &other);
+    for who in [&mut olga, &mut omar] {
+        let code = format!("{}\n", who.code().unwrap());
+        world.gate.run(["policy", "approve", &approved, "--as", who.name()], &code).unwrap().ok().unwrap();
+    }
+    stepgate_testkit::until("the policy", SOON, || world.recorded("policy.loaded", &approved)).unwrap();
+    passes(&mut world.psql(&dana), SQL);
+    assert!(world.gate.data().join("policies").join(format!("{other}.map.yaml")).exists(), "it still waits");
+    world.gate.terminate().unwrap();
+    world.gate.serve().unwrap();
+    passes(&mut world.psql(&dana), SQL);
+    // Its copy is gone, not changed: nobody has tampered with it, and the gate says how to go on.
+    world.gate.terminate().unwrap();
+    std::fs::remove_dir_all(world.gate.data().join("policies")).unwrap();
+    assert!(world.gate.serve().is_err());
+    assert!(world.gate.log().contains("is not kept in"), "{}", world.gate.log());
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    world.gate.serve().unwrap();
+    assert!(!world.recorded("policy.tampered", &approved));
+}
+
+#[test]
+fn a_policy_that_is_not_valid_does_not_count_as_approved_nor_does_an_old_one_after_the_rule_was_off() {
+    let mut world = World::not_serving(|policy| policy);
+    world.edit(SWITCHED_ON.0, SWITCHED_ON.1);
+    let [map, policy] = sample();
+    world.gate.policies(&map, &format!("{policy}\ntypo: [")).unwrap();
+    assert!(world.gate.serve().is_err());
+    world.gate.policies(&map, &policy).unwrap();
+    world.gate.serve().unwrap();
+    let (dana, first) = (world.dana(), lint(&world));
+    assert!(world.recorded("policy.approved", &first));
+    // Off, another in force, on again: the first does not come back.
+    world.edit(SWITCHED_ON.1, SWITCHED_ON.0);
+    world.reload();
+    assert!(world.recorded("policy.released", &first));
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    let second = lint(&world);
+    stepgate_testkit::until("the policy", SOON, || world.recorded("policy.loaded", &second)).unwrap();
+    world.edit(SWITCHED_ON.0, SWITCHED_ON.1);
+    world.gate.terminate().unwrap();
+    world.gate.serve().unwrap();
     passes(&mut world.psql(&dana), SQL);
 }

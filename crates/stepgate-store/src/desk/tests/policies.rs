@@ -66,3 +66,19 @@ async fn a_code_for_one_hash_is_spent_and_without_a_log_nothing_is_approved() {
     assert!(world.approves("omar").await.is_err());
     assert_eq!(world.desk.approved_policy(), None);
 }
+
+#[tokio::test]
+async fn what_was_approved_binds_no_more_once_nobody_has_to_approve_and_what_waits_is_needed() {
+    let world = World::new().await;
+    set_up(&world);
+    world.desk.release_policy().await.unwrap();
+    world.desk.first_policy(&sha256()).await.unwrap();
+    world.desk.propose_policy("cd").await.unwrap();
+    assert_eq!(world.desk.needed_policies(), [sha256(), "cd".to_owned()].into_iter().collect());
+    world.desk.release_policy().await.unwrap();
+    assert_eq!(world.desk.approved_policy(), None);
+    let world = world.killed();
+    assert_eq!(world.desk.approved_policy(), None, "nor after a restart");
+    assert_eq!(world.desk.needed_policies(), ["cd".to_owned()].into_iter().collect());
+    assert_eq!(world.count(|event| matches!(event, Event::PolicyReleased { .. })), 1);
+}

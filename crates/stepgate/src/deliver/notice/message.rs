@@ -48,7 +48,7 @@ enum Kind {
     Alarm { what: String, record: &'static str },
     /// Break-glass: to be heard by everybody, whenever it is.
     Glass { grant: String, what: Glass },
-    /// Somebody's way to verify themselves, rights or password changed.
+    /// Somebody's way to verify themselves, rights or password changed, or the policy.
     Changed { action: String },
 }
 
@@ -95,7 +95,18 @@ impl Notice {
         let kind = line.head.kind.as_str();
         if !matches!(
             kind,
-            "stepup.requested" | "stepup.ended" | "alarm.raised" | "catalog.drifted" | "admin.action"
+            "stepup.requested"
+                | "stepup.ended"
+                | "alarm.raised"
+                | "catalog.drifted"
+                | "admin.action"
+                | "policy.tampered"
+                | "policy.proposed"
+                | "policy.approved"
+                | "identity.linked"
+                | "identity.unlinked"
+                | "password.minted"
+                | "policy.released"
         ) && !kind.starts_with("factor.")
             && !kind.starts_with("break_glass.")
         {
@@ -125,6 +136,10 @@ impl Notice {
             "stepup.ended" => Kind::Ended { request: request?, outcome: told.outcome? },
             "alarm.raised" => Kind::Alarm { what: told.what?, record: "alarm.raised" },
             "catalog.drifted" => Kind::Alarm { what: told.what?, record: "catalog.drifted" },
+            "policy.tampered" => {
+                let what = "what is kept of the approved policy is not what was approved".to_owned();
+                Kind::Alarm { what, record: "policy.tampered" }
+            }
             "admin.action" => Kind::Changed { action: told.action? },
             other => Kind::Changed { action: other.to_owned() },
         };

@@ -203,3 +203,29 @@ fn break_glass_is_told_loudly_from_its_start_to_its_review_and_a_program_does_no
         assert!(!all.contains(secret), "{secret}: {all}");
     }
 }
+
+#[test]
+fn a_changed_policy_is_told_and_one_that_was_tampered_with_is_an_alarm() {
+    let world = World::new();
+    let got = Got::default();
+    let receiver = got.receiver(0);
+    let secret_file = secret(world.dir.path(), "secret", SECRET);
+    let target = WebTarget { url: url(&receiver, "http"), secret_file, authorization_file: None, ca: None };
+    let running = world.notify(&[Notifier { name: "hook".to_owned(), to: NotifyTo::Webhook(target) }]);
+    begun(&world, "hook");
+    let policy_sha256 = "ab".repeat(32);
+    tell(
+        &world,
+        vec![
+            Event::PolicyProposed { policy_sha256: policy_sha256.clone() },
+            Event::PolicyApproved { policy_sha256: policy_sha256.clone() },
+            Event::PolicyTampered { policy_sha256 },
+        ],
+    );
+    until("all notices", || running.row()["lag"] == 0 && got.texts().len() >= 3);
+    let texts = got.texts();
+    let said: Vec<_> = texts.iter().map(|text| (text["event"].as_str(), text["action"].as_str())).collect();
+    let changed = |action| (Some("changed"), Some(action));
+    assert_eq!(said, [changed("policy.proposed"), changed("policy.approved"), (Some("alarm"), None)]);
+    assert!(texts[2]["text"].as_str().unwrap().contains("--kind policy.tampered"), "{texts:?}");
+}
