@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use stepgate_approval::Source;
 use stepgate_store::{Person, Source as Elsewhere};
-use stepgate_types::Timestamp;
+use stepgate_types::{PersonName, Timestamp};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -45,12 +45,7 @@ impl Caller {
             .get(&login.person)
             .filter(|person| person.scram.stored_key == login.stored_key && !person.service)
             .ok_or_else(Problem::login_required)?;
-        // Whose account there was taken from them does not go on by a login of it.
-        let is_linked = || {
-            let accounts = api.parts.people.accounts(&person.name);
-            accounts.iter().any(|account| account.source == Elsewhere::Oidc)
-        };
-        if login.from_provider.is_some() && !is_linked() {
+        if login.from_provider.is_some_and(|at| !is_linked_since(api, &person.name, at)) {
             return Err(Problem::login_required());
         }
         let (token, from_provider) = (Zeroizing::new(token.to_owned()), login.from_provider);
@@ -87,6 +82,14 @@ impl Caller {
     pub(crate) fn proves(&self, proof: &str) -> bool {
         self.proof().as_bytes().ct_eq(proof.as_bytes()).into()
     }
+}
+
+/// Whether what somebody began by their account at the provider at that time still counts: whose account there was taken
+/// from them does not go on by a login of it, also once they have another.
+pub(crate) fn is_linked_since(api: &Api, name: &PersonName, at: Timestamp) -> bool {
+    let people = &api.parts.people;
+    let is_linked = people.accounts(name).iter().any(|account| account.source == Elsewhere::Oidc);
+    is_linked && people.linked_since(name).is_some_and(|since| since <= at)
 }
 
 impl FromRequestParts<Arc<Api>> for Caller {

@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::api::{Api, json_body};
+use crate::caller::is_linked_since;
 use crate::login;
 use crate::problem::Problem;
 
@@ -51,11 +52,11 @@ impl Codes {
         all.insert(hash(code), Issued { person, stored_key, challenge, at: now });
     }
 
-    /// Takes one, whatever comes of it then: whom it is of, and their stored key at the time.
-    fn take(&self, code: &str, verifier: &str, now: Timestamp) -> Option<(PersonName, [u8; 32])> {
+    /// Takes one, whatever comes of it then.
+    fn take(&self, code: &str, verifier: &str, now: Timestamp) -> Option<Issued> {
         let issued = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash(code))?;
         let fits = bool::from(hash(verifier).ct_eq(&issued.challenge));
-        (fits && now < issued.at.plus(LIFE)).then_some((issued.person, issued.stored_key))
+        (fits && now < issued.at.plus(LIFE)).then_some(issued)
     }
 }
 
@@ -87,9 +88,10 @@ pub(crate) async fn redeem(
     let no =
         || Problem::new(StatusCode::UNAUTHORIZED, "wrong_code", "this code lets nobody in, or not any more");
     let taken = api.codes.take(&given.code, &given.verifier, api.parts.clock.now());
-    let (name, stored_key) = taken.ok_or_else(no)?;
+    let Issued { person: name, stored_key, at, .. } = taken.ok_or_else(no)?;
     let person = api.parts.people.get(&name).filter(|person| person.scram.stored_key == stored_key);
-    login::bearer(&api, &*person.ok_or_else(no)?, true)
+    let person = person.filter(|person| is_linked_since(&api, &person.name, at)).ok_or_else(no)?;
+    login::bearer(&api, &person, true)
 }
 
 #[cfg(test)]

@@ -451,3 +451,30 @@ async fn a_program_is_let_in_by_a_code_that_only_it_can_use_and_mints_a_password
     assert_eq!(world.get("/api/v1/me", &by_password).await.status, 200);
     assert_eq!(world.get("/api/v1/passwords", &by_password).await.json(), json!([]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_by_an_account_that_was_taken_away_stays_over_when_they_have_another() {
+    let Some(gate) = Gate::new(|_| {}).await else { return };
+    gate.link("dana", "sub-of-dana").await;
+    let answer = gate.log_in(json!({})).await;
+    let cookie = format!("stepgate={}", between(&answer.head, "set-cookie: stepgate=", ";").unwrap());
+    let (_, fields) = program("the program's own");
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let way = gate.begin("/login/program", &fields).await;
+    let page = gate.back(&gate.there(&way), &way.cookie).await;
+    let link = between(&page.body, "href=\"http://127.0.0.1:40404/?code=", "\"").unwrap();
+    let code = link.split_once("&amp;").unwrap().0.to_owned();
+    // An account in the directory is another matter.
+    gate.world.clock.advance(Duration::from_secs(1));
+    let directory = Account { source: Source::Ldap, issuer: String::new(), subject: "dana".to_owned() };
+    gate.world.people.link(&name("dana"), directory, None).await.unwrap();
+    assert_eq!(gate.world.send("GET", "/api/v1/me", &[("cookie", &cookie)], "").await.status, 200);
+
+    gate.world.people.unlink(&name("dana"), Source::Oidc, None).await.unwrap();
+    gate.link("dana", "another").await;
+    assert_eq!(gate.world.send("GET", "/api/v1/me", &[("cookie", &cookie)], "").await.status, 401);
+    let body = json!({"code": code, "verifier": "the program's own"});
+    assert_eq!(gate.world.post("/api/v1/login/code", "", body).await.status, 401);
+    let answer = gate.log_in(json!({"claims": {"sub": "another"}})).await;
+    assert_eq!(gate.who(&answer).await, "dana");
+}
