@@ -26,8 +26,8 @@ pub(crate) struct Caller {
     pub(crate) person: Arc<Person>,
     /// Where they are.
     pub(crate) address: IpAddr,
-    /// When they came from an identity provider, if they did.
-    pub(crate) from_provider: Option<Timestamp>,
+    /// When they logged in at the identity provider, where they came from there and that is known.
+    pub(crate) proven: Option<Timestamp>,
     device: Option<[u8; 32]>,
     by: By,
     token: Zeroizing<String>,
@@ -48,8 +48,8 @@ impl Caller {
         if login.from_provider.is_some_and(|at| !is_linked_since(api, &person.name, at)) {
             return Err(Problem::login_required());
         }
-        let (token, from_provider) = (Zeroizing::new(token.to_owned()), login.from_provider);
-        Ok(Self { person, address: peer.0, from_provider, device: None, by, token })
+        let (token, proven) = (Zeroizing::new(token.to_owned()), login.proven);
+        Ok(Self { person, address: peer.0, proven, device: None, by, token })
     }
 
     /// Where they come from, and on what: wrong codes are counted by that.
