@@ -8,7 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use stepgate_approval::Source;
 use stepgate_store::{Person, Source as Elsewhere};
-use stepgate_types::Timestamp;
+use stepgate_types::{PersonName, Timestamp};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -26,8 +26,8 @@ pub(crate) struct Caller {
     pub(crate) person: Arc<Person>,
     /// Where they are.
     pub(crate) address: IpAddr,
-    /// When they came from an identity provider, if they did.
-    pub(crate) from_provider: Option<Timestamp>,
+    /// When they logged in at the identity provider, where they came from there and that is known.
+    pub(crate) proven: Option<Timestamp>,
     device: Option<[u8; 32]>,
     by: By,
     token: Zeroizing<String>,
@@ -45,16 +45,11 @@ impl Caller {
             .get(&login.person)
             .filter(|person| person.scram.stored_key == login.stored_key && !person.service)
             .ok_or_else(Problem::login_required)?;
-        // Whose account there was taken from them does not go on by a login of it.
-        let is_linked = || {
-            let accounts = api.parts.people.accounts(&person.name);
-            accounts.iter().any(|account| account.source == Elsewhere::Oidc)
-        };
-        if login.from_provider.is_some() && !is_linked() {
+        if login.from_provider.is_some_and(|at| !is_linked_since(api, &person.name, at)) {
             return Err(Problem::login_required());
         }
-        let (token, from_provider) = (Zeroizing::new(token.to_owned()), login.from_provider);
-        Ok(Self { person, address: peer.0, from_provider, device: None, by, token })
+        let (token, proven) = (Zeroizing::new(token.to_owned()), login.proven);
+        Ok(Self { person, address: peer.0, proven, device: None, by, token })
     }
 
     /// Where they come from, and on what: wrong codes are counted by that.
@@ -87,6 +82,14 @@ impl Caller {
     pub(crate) fn proves(&self, proof: &str) -> bool {
         self.proof().as_bytes().ct_eq(proof.as_bytes()).into()
     }
+}
+
+/// Whether what somebody began by their account at the provider at that time still counts: whose account there was taken
+/// from them does not go on by a login of it, also once they have another.
+pub(crate) fn is_linked_since(api: &Api, name: &PersonName, at: Timestamp) -> bool {
+    let people = &api.parts.people;
+    let is_linked = people.accounts(name).iter().any(|account| account.source == Elsewhere::Oidc);
+    is_linked && people.linked_since(name).is_some_and(|since| since <= at)
 }
 
 impl FromRequestParts<Arc<Api>> for Caller {

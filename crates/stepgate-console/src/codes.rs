@@ -17,8 +17,10 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::api::{Api, json_body};
+use crate::caller::is_linked_since;
 use crate::login;
 use crate::problem::Problem;
+use crate::tokens::Came;
 
 /// How long one is good: the program is waiting for it.
 const LIFE: Duration = Duration::from_secs(120);
@@ -31,6 +33,8 @@ struct Issued {
     /// SCRAM's stored key at the time, as logins have it.
     stored_key: [u8; 32],
     challenge: [u8; 32],
+    /// When they logged in at the provider, as far as that is known.
+    proven: Option<Timestamp>,
     at: Timestamp,
 }
 
@@ -39,8 +43,15 @@ struct Issued {
 pub(crate) struct Codes(Mutex<HashMap<[u8; 32], Issued>>);
 
 impl Codes {
-    /// This one lets the program in that knows what `challenge` is the SHA-256 of.
-    pub(crate) fn issue(&self, code: &str, person: &Person, challenge: [u8; 32], now: Timestamp) {
+    /// This one lets the program in that knows what `challenge` is the SHA-256 of; `proven`: when the person logged in at
+    /// the provider.
+    pub(crate) fn issue(
+        &self,
+        code: &str,
+        person: &Person,
+        (challenge, proven): ([u8; 32], Option<Timestamp>),
+        now: Timestamp,
+    ) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|_, issued| now < issued.at.plus(LIFE));
         if all.len() >= MAX {
@@ -48,14 +59,14 @@ impl Codes {
             oldest.map(|key| all.remove(&key));
         }
         let (stored_key, person) = (person.scram.stored_key, person.name.clone());
-        all.insert(hash(code), Issued { person, stored_key, challenge, at: now });
+        all.insert(hash(code), Issued { person, stored_key, challenge, proven, at: now });
     }
 
-    /// Takes one, whatever comes of it then: whom it is of, and their stored key at the time.
-    fn take(&self, code: &str, verifier: &str, now: Timestamp) -> Option<(PersonName, [u8; 32])> {
+    /// Takes one, whatever comes of it then.
+    fn take(&self, code: &str, verifier: &str, now: Timestamp) -> Option<Issued> {
         let issued = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&hash(code))?;
         let fits = bool::from(hash(verifier).ct_eq(&issued.challenge));
-        (fits && now < issued.at.plus(LIFE)).then_some((issued.person, issued.stored_key))
+        (fits && now < issued.at.plus(LIFE)).then_some(issued)
     }
 }
 
@@ -87,9 +98,10 @@ pub(crate) async fn redeem(
     let no =
         || Problem::new(StatusCode::UNAUTHORIZED, "wrong_code", "this code lets nobody in, or not any more");
     let taken = api.codes.take(&given.code, &given.verifier, api.parts.clock.now());
-    let (name, stored_key) = taken.ok_or_else(no)?;
+    let Issued { person: name, stored_key, proven, at, .. } = taken.ok_or_else(no)?;
     let person = api.parts.people.get(&name).filter(|person| person.scram.stored_key == stored_key);
-    login::bearer(&api, &*person.ok_or_else(no)?, true)
+    let person = person.filter(|person| is_linked_since(&api, &person.name, at)).ok_or_else(no)?;
+    login::bearer(&api, &person, Came::FromProvider { proven })
 }
 
 #[cfg(test)]
@@ -114,7 +126,7 @@ mod tests {
     fn a_code_is_good_once_for_two_minutes_for_who_asked_for_it() {
         let (codes, at) = (Codes::default(), Timestamp::from_micros(0));
         let dana = dana();
-        let issue = |code: &str| codes.issue(code, &dana, hash("verifier"), at);
+        let issue = |code: &str| codes.issue(code, &dana, (hash("verifier"), None), at);
         issue("one");
         assert!(codes.take("one", "verifier", at).is_some());
         assert!(codes.take("one", "verifier", at).is_none());

@@ -18,7 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::api::{Api, Peer, json_body};
 use crate::caller::Caller;
 use crate::problem::Problem;
-use crate::tokens::By;
+use crate::tokens::{By, Came};
 
 /// The longest name that is counted by the throttle, in bytes; no person's name is longer.
 const MAX_NAME: usize = 63;
@@ -52,25 +52,20 @@ pub(crate) async fn login(
 ) -> Result<Response, Problem> {
     let credentials: Credentials = json_body(&headers, &body)?;
     let person = admit(&api, credentials, address).await?;
-    bearer(&api, &person, false)
+    bearer(&api, &person, Came::ByPassword)
 }
 
 /// The answer that lets a program in.
-pub(crate) fn bearer(api: &Api, person: &Person, at_provider: bool) -> Result<Response, Problem> {
-    let (token, expires) = issue(api, By::Bearer, person, at_provider)?;
+pub(crate) fn bearer(api: &Api, person: &Person, came: Came) -> Result<Response, Problem> {
+    let (token, expires) = issue(api, By::Bearer, person, came)?;
     let answer = json!({"token": token, "name": person.name, "expires": expires.to_string()});
     Ok(axum::Json(answer).into_response())
 }
 
 /// A fresh token for somebody who was admitted, by a password here or by a login at the provider.
-pub(crate) fn issue(
-    api: &Api,
-    by: By,
-    person: &Person,
-    at_provider: bool,
-) -> Result<(String, Timestamp), Problem> {
+pub(crate) fn issue(api: &Api, by: By, person: &Person, came: Came) -> Result<(String, Timestamp), Problem> {
     let (now, key) = (api.parts.clock.now(), person.scram.stored_key);
-    let issued = api.tokens.issue(by, person.name.clone(), key, (now, at_provider), &*api.parts.entropy);
+    let issued = api.tokens.issue(by, person.name.clone(), key, (now, came), &*api.parts.entropy);
     issued.map_err(|_| Problem::gate_trouble())
 }
 

@@ -17,7 +17,7 @@ use crate::caller::Caller;
 use crate::problem::Problem;
 
 /// How long after a login at the provider that is proof enough.
-const FRESH: Duration = Duration::from_secs(10 * 60);
+pub(crate) const FRESH: Duration = Duration::from_secs(10 * 60);
 
 /// Where databases are reached, as programs are told.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -56,7 +56,7 @@ pub(crate) async fn mint(
 ) -> Result<Response, Problem> {
     let wanted: Wanted = json_body(&headers, &body)?;
     let name = &caller.person.name;
-    let fresh = caller.from_provider.is_some_and(|at| api.parts.clock.now() < at.plus(FRESH));
+    let fresh = caller.proven.is_some_and(|at| api.parts.clock.now() < at.plus(FRESH));
     let method = match wanted.code.map(|code| Zeroizing::new(code.trim().to_owned())) {
         Some(code) if !code.is_empty() => {
             api.parts.desk.prove(name, &code, caller.source()).await?;

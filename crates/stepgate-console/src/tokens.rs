@@ -31,6 +31,19 @@ pub(crate) enum By {
     Cookie,
 }
 
+/// How somebody has just shown who they are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Came {
+    /// By their password here.
+    ByPassword,
+    /// From the identity provider.
+    FromProvider {
+        /// When they last logged in there, where the login was asked to be a recent one and its token says when it was.
+        /// Longer ago than the login here where they have a session there.
+        proven: Option<Timestamp>,
+    },
+}
+
 /// Who is logged in.
 #[derive(Clone)]
 pub(crate) struct Login {
@@ -40,6 +53,8 @@ pub(crate) struct Login {
     pub(crate) expires: Timestamp,
     /// When they came, where from an identity provider rather than by a password.
     pub(crate) from_provider: Option<Timestamp>,
+    /// When they logged in there, as far as that is known.
+    pub(crate) proven: Option<Timestamp>,
     by: By,
     /// When a person last asked for something by it.
     used: Timestamp,
@@ -64,15 +79,18 @@ impl Tokens {
         by: By,
         person: PersonName,
         stored_key: [u8; 32],
-        (now, at_provider): (Timestamp, bool),
+        (now, came): (Timestamp, Came),
         entropy: &dyn Entropy,
     ) -> std::io::Result<(String, Timestamp)> {
         let token = fresh(entropy)?;
         let expires = now.plus(LIFE);
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut logins, &person, now);
-        let from_provider = at_provider.then_some(now);
-        let login = Login { person, stored_key, expires, from_provider, by, used: now };
+        let (from_provider, proven) = match came {
+            Came::ByPassword => (None, None),
+            Came::FromProvider { proven } => (Some(now), proven),
+        };
+        let login = Login { person, stored_key, expires, from_provider, proven, by, used: now };
         logins.insert(hash(by, &token), login);
         Ok((token, expires))
     }
@@ -168,7 +186,7 @@ mod tests {
 
     fn dana(tokens: &Tokens, by: By, at: Timestamp) -> (String, Timestamp) {
         static COUNTING: Counting = Counting(std::sync::atomic::AtomicU8::new(0));
-        tokens.issue(by, "dana".parse().unwrap(), [1; 32], (at, false), &COUNTING).unwrap()
+        tokens.issue(by, "dana".parse().unwrap(), [1; 32], (at, Came::ByPassword), &COUNTING).unwrap()
     }
 
     #[test]

@@ -389,7 +389,9 @@ fn program(verifier: &str) -> (String, [(String, String); 3]) {
 async fn a_program_is_let_in_by_a_code_that_only_it_can_use_and_mints_a_password_while_that_is_fresh() {
     let Some(gate) = Gate::new(|_| {}).await else { return };
     gate.link("dana", "sub-of-dana").await;
-    gate.lies(&json!({}));
+    // As the gate's clock has it, which stands.
+    let now = gate.world.clock.now().unix_seconds();
+    gate.lies(&json!({"claims": {"auth_time": now - 500}}));
     let world = &gate.world;
     let (challenge, fields) = program("the program's own");
     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -408,6 +410,7 @@ async fn a_program_is_let_in_by_a_code_that_only_it_can_use_and_mints_a_password
     }
     let code = async || {
         let way = gate.begin("/login/program", &fields).await;
+        assert!(way.url.contains("&max_age=600"), "{}", way.url);
         let page = gate.back(&gate.there(&way), &way.cookie).await;
         assert_eq!(page.status, 200, "{}", page.body);
         // To this machine alone, and no cookie: the browser is not logged in by it.
@@ -436,12 +439,26 @@ async fn a_program_is_let_in_by_a_code_that_only_it_can_use_and_mints_a_password
     let listed = world.get("/api/v1/passwords", &token).await;
     assert_eq!(listed.json()[0]["id"], minted.json()["id"]);
     assert!(!listed.body.contains(&password));
-    // Ten minutes later the login is good, and mints nothing by itself any more.
-    world.clock.advance(Duration::from_secs(600));
+    // Ten minutes after it was made there, the login is good, and mints nothing by itself any more.
+    world.clock.advance(Duration::from_secs(100));
     let late = world.post("/api/v1/passwords", &token, json!({})).await;
     assert_eq!((late.status, late.error().as_str()), (401, "proof_needed"));
     let body = json!({"code": world.code("dana")});
     assert_eq!(world.post("/api/v1/passwords", &token, body).await.status, 200);
+    // Nor does one of which the provider does not say when it was, or says so of a session of long ago, or of tomorrow.
+    let now = world.clock.now().unix_seconds();
+    for lie in [
+        json!({"omit": ["auth_time"]}),
+        json!({"claims": {"auth_time": now - 3600}}),
+        json!({"claims": {"auth_time": now + 3600}}),
+    ] {
+        gate.lies(&lie);
+        let token = redeem(&code().await, "the program's own").await.json()["token"].clone();
+        let token = token.as_str().unwrap();
+        assert_eq!(world.get("/api/v1/me", token).await.status, 200);
+        let minted = world.post("/api/v1/passwords", token, json!({})).await;
+        assert_eq!((minted.status, minted.error().as_str()), (401, "proof_needed"), "{lie}");
+    }
     // A password alone mints nothing either.
     let by_password = world.login("dana").await;
     assert_eq!(world.post("/api/v1/passwords", &by_password, json!({})).await.status, 401);
@@ -450,4 +467,31 @@ async fn a_program_is_let_in_by_a_code_that_only_it_can_use_and_mints_a_password
     assert_eq!(world.get("/api/v1/me", &token).await.status, 401);
     assert_eq!(world.get("/api/v1/me", &by_password).await.status, 200);
     assert_eq!(world.get("/api/v1/passwords", &by_password).await.json(), json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_by_an_account_that_was_taken_away_stays_over_when_they_have_another() {
+    let Some(gate) = Gate::new(|_| {}).await else { return };
+    gate.link("dana", "sub-of-dana").await;
+    let answer = gate.log_in(json!({})).await;
+    let cookie = format!("stepgate={}", between(&answer.head, "set-cookie: stepgate=", ";").unwrap());
+    let (_, fields) = program("the program's own");
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let way = gate.begin("/login/program", &fields).await;
+    let page = gate.back(&gate.there(&way), &way.cookie).await;
+    let link = between(&page.body, "href=\"http://127.0.0.1:40404/?code=", "\"").unwrap();
+    let code = link.split_once("&amp;").unwrap().0.to_owned();
+    // An account in the directory is another matter.
+    gate.world.clock.advance(Duration::from_secs(1));
+    let directory = Account { source: Source::Ldap, issuer: String::new(), subject: "dana".to_owned() };
+    gate.world.people.link(&name("dana"), directory, None).await.unwrap();
+    assert_eq!(gate.world.send("GET", "/api/v1/me", &[("cookie", &cookie)], "").await.status, 200);
+
+    gate.world.people.unlink(&name("dana"), Source::Oidc, None).await.unwrap();
+    gate.link("dana", "another").await;
+    assert_eq!(gate.world.send("GET", "/api/v1/me", &[("cookie", &cookie)], "").await.status, 401);
+    let body = json!({"code": code, "verifier": "the program's own"});
+    assert_eq!(gate.world.post("/api/v1/login/code", "", body).await.status, 401);
+    let answer = gate.log_in(json!({"claims": {"sub": "another"}})).await;
+    assert_eq!(gate.who(&answer).await, "dana");
 }

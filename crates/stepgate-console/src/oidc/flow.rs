@@ -13,9 +13,10 @@ use super::claims::{self, Authenticated, Claims, IdToken};
 use super::errand::Errand;
 use super::pending::Pending;
 use super::provider::{ASK_AGAIN, Client, Oidc};
+use crate::passwords;
 
-/// How far the provider's clock may be behind ours.
-const CLOCK_SKEW: Duration = Duration::from_secs(5);
+/// How far the provider's clock and ours may be apart.
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(5);
 
 /// Signatures that count: none, and none by a shared secret, is a signature of the provider's.
 const ALGORITHMS: [CoreJwsSigningAlgorithm; 10] = [
@@ -105,6 +106,10 @@ impl Oidc {
             let more = self.settings.scopes.iter().cloned();
             let scopes = ["profile", "email"].map(str::to_owned).into_iter().chain(more);
             request = request.add_scopes(scopes.map(Scope::new));
+            if matches!(errand, Errand::Program(_)) {
+                // It may mint a password: not by a session from whenever. Makes the token say when it was (section 2).
+                request = request.set_max_age(passwords::FRESH);
+            }
         } else {
             request = request.set_max_age(Duration::ZERO).add_prompt(CoreAuthPrompt::Login);
             for (acr, worth) in &self.settings.accepted {

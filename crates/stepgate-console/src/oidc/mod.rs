@@ -15,6 +15,7 @@ mod provider;
 pub use claims::{Authenticated, Called};
 pub use errand::{Errand, Program};
 pub use fetch::{Fetch, MAX_ANSWER, Unreachable};
+pub(crate) use flow::CLOCK_SKEW;
 pub use flow::{Begun, OidcError};
 pub use groups::{Groups, Rules};
 pub use provider::{Accepted, Oidc, Settings};

@@ -19,6 +19,9 @@ const MAX_OF_PERSON: usize = 4;
 /// Begun logins in all; each is some 300 bytes.
 const MAX: usize = 4096;
 
+/// Of these, logins of whoever will turn out to be it, which anybody can begin: they leave room for who is known.
+const MAX_OF_NOBODY: usize = MAX / 2;
+
 /// What came before a callback.
 pub(super) struct Pending {
     /// For whom; nobody else may finish it.
@@ -67,16 +70,20 @@ fn hash(state: &str) -> [u8; 32] {
 fn make_room(all: &mut HashMap<[u8; 32], Pending>, new: &Pending) {
     all.retain(|_, other| new.begun < other.begun.plus(LIFE));
     let oldest = |all: &HashMap<[u8; 32], Pending>, of: Option<&PersonName>| {
-        let some =
-            all.iter().filter(|(_, other)| of.is_none_or(|person| other.person.as_ref() == Some(person)));
+        let some = all.iter().filter(|(_, other)| other.person.as_ref() == of);
         some.min_by_key(|(_, other)| other.begun).map(|(key, _)| *key)
     };
-    let of_person = all.values().filter(|other| other.person == new.person).count();
-    if new.person.is_some() && of_person >= MAX_OF_PERSON {
-        oldest(all, new.person.as_ref()).map(|key| all.remove(&key));
+    let of = new.person.as_ref();
+    let most = if of.is_some() { MAX_OF_PERSON } else { MAX_OF_NOBODY };
+    if all.values().filter(|other| other.person.as_ref() == of).count() >= most {
+        oldest(all, of).map(|key| all.remove(&key));
     }
     if all.len() >= MAX {
-        oldest(all, None).map(|key| all.remove(&key));
+        // Of nobody first, as these cost nothing to begin.
+        let any = |all: &HashMap<[u8; 32], Pending>| {
+            all.iter().min_by_key(|(_, other)| other.begun).map(|(key, _)| *key)
+        };
+        oldest(all, None).or_else(|| any(all)).map(|key| all.remove(&key));
     }
 }
 
@@ -119,5 +126,18 @@ mod tests {
             all.insert(&format!("nobody-{n}"), pending(None, 200 + n));
         }
         assert!(all.0.lock().unwrap().len() <= MAX);
+        // Nor does a flood of who is nobody yet.
+        all.insert("omar", pending(Some("omar"), 0));
+        for n in 0..5000 {
+            all.insert(&format!("nobody-again-{n}"), pending(None, 6000 + n));
+        }
+        assert!(all.0.lock().unwrap().len() <= MAX);
+        assert!(all.take("omar", Timestamp::from_micros(12_000)).is_some());
+        // Where there is no room at all, these give way first, though they are younger.
+        for n in 0..3000 {
+            all.insert(&format!("person-{n}"), pending(Some(&format!("person-{n}")), 1 + n));
+        }
+        assert!(all.0.lock().unwrap().len() <= MAX);
+        assert!(all.take("person-0", Timestamp::from_micros(12_000)).is_some());
     }
 }

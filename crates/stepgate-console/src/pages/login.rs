@@ -17,7 +17,7 @@ use crate::caller::{Visitor, cookie};
 use crate::login::{Credentials, admit, issue};
 use crate::origin::{self, Made};
 use crate::problem::Problem;
-use crate::tokens::{self, By};
+use crate::tokens::{self, By, Came};
 
 /// A browser is known again for a year.
 const DEVICE_LIFE: &str = "; Max-Age=31536000";
@@ -75,7 +75,7 @@ pub(crate) async fn log_in(
         }
     };
     let to = request.map_or_else(|| "/".to_owned(), |request| format!("/r/{request}"));
-    let_in(&api, &headers, &person, false, Redirect::to(&to).into_response())
+    let_in(&api, &headers, &person, Came::ByPassword, Redirect::to(&to).into_response())
 }
 
 /// The same answer, with what has the browser known as somebody's from here on.
@@ -83,14 +83,14 @@ pub(super) fn let_in(
     api: &Api,
     headers: &HeaderMap,
     person: &Person,
-    at_provider: bool,
+    came: Came,
     mut response: Response,
 ) -> Result<Response, Turned> {
     // Whoever was logged in here before is not any more: no value of a cookie outlives a login.
     if let Some(old) = cookie(headers, api.origin.cookie()) {
         api.tokens.end(By::Cookie, old);
     }
-    let (token, _) = issue(api, By::Cookie, person, at_provider)?;
+    let (token, _) = issue(api, By::Cookie, person, came)?;
     response.headers_mut().append(header::SET_COOKIE, set_cookie(api, api.origin.cookie(), &token, "")?);
     // Nothing of it is kept until somebody verifies themselves on this browser.
     if cookie(headers, api.origin.device_cookie()).and_then(tokens::device).is_none() {

@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use stepgate_store::Person;
-use stepgate_types::{RequestId, Strength};
+use stepgate_types::{RequestId, Strength, Timestamp};
 use subtle::ConstantTimeEq as _;
 
 use super::login::{let_in, set_cookie};
@@ -24,10 +24,10 @@ use crate::caller::cookie;
 use crate::codes::check_letters;
 use crate::elsewhere;
 use crate::form::Form;
-use crate::oidc::{Errand, Oidc, Program};
+use crate::oidc::{CLOCK_SKEW, Errand, Oidc, Program};
 use crate::origin::{self, Made};
 use crate::problem::Problem;
-use crate::tokens::{self, page_proof};
+use crate::tokens::{self, Came, page_proof};
 
 /// How long a browser may take for it: as long as the provider's login is remembered.
 const LIFE: &str = "; Max-Age=600";
@@ -186,9 +186,15 @@ pub(crate) async fn finish(
     let mut response = match errand {
         Errand::Login { request } => {
             let to = request.map_or_else(|| "/".to_owned(), |request| format!("/r/{request}"));
-            let_in(&api, &headers, &person, true, Redirect::to(&to).into_response())?
+            let_in(
+                &api,
+                &headers,
+                &person,
+                Came::FromProvider { proven: None },
+                Redirect::to(&to).into_response(),
+            )?
         }
-        Errand::Program(program) => to_program(&api, &person, &program)?,
+        Errand::Program(program) => to_program(&api, &person, who.at, &program)?,
         // Those are somebody's who is known, and finished by them alone.
         Errand::Answer { .. } | Errand::Link => return Err(origin::other_site().into()),
     };
@@ -198,9 +204,17 @@ pub(crate) async fn finish(
 }
 
 /// The page with the link to the program.
-fn to_program(api: &Api, person: &Person, program: &Program) -> Result<Response, Problem> {
+fn to_program(
+    api: &Api,
+    person: &Person,
+    at: Option<Timestamp>,
+    program: &Program,
+) -> Result<Response, Problem> {
     let code = tokens::fresh(&*api.parts.entropy).map_err(|_| Problem::gate_trouble())?;
-    api.codes.issue(&code, person, program.challenge, api.parts.clock.now());
+    let now = api.parts.clock.now();
+    // One that is yet to come proves nothing.
+    let proven = at.filter(|at| *at <= now.plus(CLOCK_SKEW));
+    api.codes.issue(&code, person, (program.challenge, proven), now);
     let (port, state) = (program.port, &program.state);
     let to = format!("http://127.0.0.1:{port}/?code={code}&state={state}");
     let main = html! {

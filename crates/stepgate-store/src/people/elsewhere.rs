@@ -97,6 +97,13 @@ impl People {
         self.read(|known| known.all.get(name).map(|entry| entry.accounts.clone()).unwrap_or_default())
     }
 
+    /// Since when a person's account at the provider is the one that it is: what was begun before may be of one that was
+    /// taken from them. Kept in memory alone, as logins are: after a restart, since then.
+    #[must_use]
+    pub fn linked_since(&self, name: &PersonName) -> Option<Timestamp> {
+        self.read(|known| known.all.get(name).map(|entry| entry.linked))
+    }
+
     /// Everybody who has an account there.
     #[must_use]
     pub fn accounts_at(&self, source: Source) -> Vec<(PersonName, Account)> {

@@ -17,6 +17,8 @@ pub(super) struct Entry {
     /// As they were made here.
     pub(super) own: Arc<Person>,
     pub(super) accounts: Vec<Account>,
+    /// When those at a provider last changed, or were loaded.
+    pub(super) linked: Timestamp,
     pub(super) supplied: BTreeMap<Source, Supplied>,
     pub(super) minted: Vec<Verifier>,
     /// With the groups besides that count until `until_us`.
@@ -25,9 +27,9 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    fn new(own: Arc<Person>) -> Self {
+    fn new(own: Arc<Person>, now: Timestamp) -> Self {
         let (accounts, supplied, minted) = (Vec::new(), BTreeMap::new(), Vec::new());
-        Self { seen: Arc::clone(&own), own, accounts, supplied, minted, until_us: NEVER }
+        Self { seen: Arc::clone(&own), own, accounts, linked: now, supplied, minted, until_us: NEVER }
     }
 
     /// As they are at this moment.
@@ -75,7 +77,8 @@ pub(super) struct Known {
 impl Known {
     /// Puts somebody in as they were made here, with what is known of them besides.
     pub(super) fn set(&mut self, person: Arc<Person>, now: Timestamp) {
-        let entry = self.all.entry(person.name.clone()).or_insert_with(|| Entry::new(Arc::clone(&person)));
+        let entry =
+            self.all.entry(person.name.clone()).or_insert_with(|| Entry::new(Arc::clone(&person), now));
         entry.own = person;
         entry.renew(now);
     }
@@ -85,10 +88,14 @@ impl Known {
         self.by_account.retain(|_, of| of != name);
     }
 
-    pub(super) fn set_accounts(&mut self, name: &PersonName, accounts: Vec<Account>, _now: Timestamp) {
+    pub(super) fn set_accounts(&mut self, name: &PersonName, accounts: Vec<Account>, now: Timestamp) {
         self.by_account.retain(|_, of| of != name);
         self.by_account.extend(accounts.iter().map(|account| (account.clone(), name.clone())));
         if let Some(entry) = self.all.get_mut(name) {
+            let at_provider = |account: &&Account| account.source == Source::Oidc;
+            if !entry.accounts.iter().filter(at_provider).eq(accounts.iter().filter(at_provider)) {
+                entry.linked = now;
+            }
             entry.accounts = accounts;
         }
     }
