@@ -96,6 +96,7 @@ impl<'p> Deciding<'p> {
             meters,
             ahead,
             beyond,
+            reached: all.reached,
             risk: present.risk,
             signals: policy.risk.as_ref().map(|risk| risk.weighed(&who.signals)).unwrap_or_default(),
         }
@@ -107,6 +108,8 @@ struct Gathered<'p> {
     matches: Vec<Match<'p>>,
     /// Rules that match once so much is delivered.
     later: Vec<Match<'p>>,
+    /// One that asks or denies matched because so much is.
+    reached: bool,
     touched: BTreeMap<&'p ColumnName, (Classified<'p>, BTreeSet<Use>)>,
     unknown: bool,
     doubts: BTreeSet<&'static str>,
@@ -122,6 +125,7 @@ impl<'p> Gathered<'p> {
         Self {
             matches: Vec::new(),
             later: Vec::new(),
+            reached: false,
             touched: BTreeMap::new(),
             unknown: false,
             doubts: BTreeSet::new(),
@@ -250,6 +254,7 @@ fn judge<'p>(
             all.later.push(matched(rule.once_delivered.limit().minus(delivered), &[]));
             continue;
         }
+        all.reached |= rule.once_delivered.is_asked() && rule.action >= Action::StepUp;
         if holds == Truth::Yes {
             action = Action::Allow;
             control_is_named |= rule.names_control;

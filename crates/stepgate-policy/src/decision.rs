@@ -107,6 +107,10 @@ pub struct Decision {
     pub ahead: Option<Approval>,
     /// Who is asked then, and as what: `step-up` or `approve`. `None` where nothing is limited, or nobody can be asked.
     pub beyond: Option<(Action, Approval)>,
+    /// Whether a rule that asks people or denies matched since so much has been delivered: then the statement has come to
+    /// the end of a limit, also where nothing limits what is left of it.
+    #[serde(skip)]
+    pub reached: bool,
     /// The sum of the weights of the signals that fire, at most 100; `None` where the policy has no `risk:`.
     pub risk: Option<u32>,
     /// What was seen of each signal that the policy gives a weight.

@@ -40,3 +40,26 @@ fn people_are_asked_once_midway_and_then_all_of_it_comes() {
     assert!(reply.is_ok(), "{}", reply.text());
     assert!(reply.text().contains("rows)"), "{}", reply.text());
 }
+
+#[test]
+fn a_rule_on_what_was_delivered_asks_although_another_has_asked_as_much_before() {
+    let world = World::with_policy(|text| {
+        let rules = "\nrules:\n  \
+                     - {name: at-first, match: {tables: [public.order_items]}, action: step-up, approval: once}\n  \
+                     - {name: delivered, match: {tables: [public.order_items], delivered_rows: \">5\"}, \
+                     action: step-up, approval: once}\n";
+        // Not remembered: there is no grant that the rest would be asked of.
+        text.replace("\napprovals:\n", "\napprovals:\n  once: {self: true, expires: 1m}\n")
+            .replace("\nrules:\n", rules)
+    });
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    psql.send(ITEMS).unwrap();
+    let first = held(&mut psql);
+    dana.verify(&world.gate, &first).unwrap().ok().unwrap();
+    let second = held(&mut psql);
+    assert_ne!(first, second);
+    dana.verify(&world.gate, &second).unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok() && reply.text().contains("rows)"), "{}", reply.text());
+}

@@ -338,7 +338,8 @@ impl Case<'_> {
             self.goes_on_freely(limited, Limit::NONE, None).await?;
             return Ok(Err(More::GoesOn));
         }
-        let approved = limited.account.is_none() && decision.action <= limited.action;
+        // What a rule asks once so much is delivered, nobody has approved yet, although others asked no less before.
+        let approved = limited.account.is_none() && decision.action <= limited.action && !decision.reached;
         if !decision.is_limited() && (approved || decision.action < Action::StepUp) {
             // The policy is another by now, and limits it no more. What runs by a grant is as limited as that.
             self.goes_on_freely(limited, Limit::NONE, None).await?;
