@@ -6,6 +6,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::FlockOperation;
 use stepgate_types::Entropy as _;
@@ -19,6 +20,9 @@ const PREFIX: &str = ".stepgate-export-";
 
 /// How often a directory is made anew that another export took for a leftover, before it was locked.
 const TRIES: usize = 4;
+
+/// Held while a directory is made, and from an interruption on: what was removed is not made anew.
+static MAKING: Mutex<()> = Mutex::new(());
 
 /// The directory. Who works in it holds a lock on it.
 pub(crate) struct Spool {
@@ -38,7 +42,10 @@ impl Spool {
         // Before there is anything to be left behind.
         remove_when_interrupted(path.clone()).map_err(trouble)?;
         for _ in 0..TRIES {
-            fs::DirBuilder::new().mode(0o700).create(&path).map_err(trouble)?;
+            {
+                let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+                fs::DirBuilder::new().mode(0o700).create(&path).map_err(trouble)?;
+            }
             let lock = match open_dir(&path) {
                 Ok(lock) => lock,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -121,6 +128,7 @@ fn remove_when_interrupted(path: PathBuf) -> io::Result<()> {
                 _ = terminate.recv() => SignalKind::terminate(),
             }
         });
+        let _made_no_more = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
         // Who writes in it may make a file in between.
         for _ in 0..TRIES {
             if fs::remove_dir_all(&path).is_ok() || !path.exists() {
