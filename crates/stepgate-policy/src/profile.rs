@@ -3,9 +3,10 @@
 //! A profile learns from what was let through and nothing else, and from that only where it is as good as certain that it
 //! was the person: a password alone does not teach. A session is *trusted* while it comes from a network that the person is
 //! known to use. What an untrusted session does counts for what is going on now (velocity, denials) and never for what is
-//! usual. A new network, client or fingerprint becomes usual when a step-up was approved in a session with it, or when it
-//! was used for [`Teaching::probation`], undisturbed: nothing held, denied or failed meanwhile. Only in the person's very first days ([`Teaching::learning`]) all that they use is
-//! taken for theirs: of whom nothing is known, nothing can be unusual.
+//! usual. A new network, client or fingerprint becomes usual when the person verified themselves in a session with it (that
+//! others approved what it asked for says nothing of who asked), or when it was used for [`Teaching::probation`],
+//! undisturbed: nothing held, denied or failed meanwhile. Only in the person's very first days ([`Teaching::learning`]) all
+//! that they use is taken for theirs: of whom nothing is known, nothing can be unusual.
 //!
 //! Everything in it is bounded, and decays with a half-life of 30 days. No name is in it: networks and clients are keyed
 //! tokens ([`crate::OriginKey`]), places are rounded.
@@ -40,7 +41,7 @@ const MAX_RUNNING: usize = 256;
 /// Most requests under way.
 const MAX_ASKED: usize = 32;
 /// Most failures and denials each that are remembered.
-const MAX_RECENT: usize = 64;
+pub(crate) const MAX_RECENT: usize = 64;
 /// Days without anything trusted after which coming back is remembered for as long again, unless a step-up was approved.
 const PAUSE: u32 = 7 * 86_400;
 
@@ -130,6 +131,8 @@ pub enum Deed<'a> {
         session: SessionId,
         /// The request.
         request: RequestId,
+        /// Whether the person verifies themselves, rather than others approving.
+        itself: bool,
     },
     /// A request has ended.
     Answered {
@@ -173,6 +176,9 @@ struct Asked {
     request: [u8; 5],
     session: SessionId,
     origin: Origin,
+    /// Whether the person verifies themselves; unknown of old ones, which teach nothing.
+    #[serde(default)]
+    itself: bool,
 }
 
 /// What is known of one person's habits, and of what they do now. The default knows nothing.
@@ -249,9 +255,9 @@ impl Profile {
                 self.completed(at, (session, statement), rows, bytes);
             }
             Deed::Showed { subjects } => subjects.iter().for_each(|subject| self.subjects.add(*subject, at)),
-            Deed::Asked { session, request } => {
+            Deed::Asked { session, request, itself } => {
                 let origin = self.session(session).map(|open| open.origin).unwrap_or_default();
-                keep(&mut self.asked, Asked { request: request.bytes(), session, origin }, MAX_ASKED);
+                keep(&mut self.asked, Asked { request: request.bytes(), session, origin, itself }, MAX_ASKED);
             }
             Deed::Answered { request, approved } => self.answered(at, request, approved),
             Deed::FactorFailed => remember(&mut self.failed, at),
@@ -463,6 +469,8 @@ impl Profile {
         match approved {
             // Of what others asked ahead of time for a service, nothing is known of where that will come from.
             Some(true) if asked.origin.network.is_none() => {}
+            // That others approve it says nothing of who asked for it.
+            Some(true) if !asked.itself => {}
             Some(true) => {
                 self.settle(&asked.origin, day_of(at));
                 self.pause = None;

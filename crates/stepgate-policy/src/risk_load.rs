@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::map::Map;
+use crate::profile::MAX_RECENT;
 use crate::read::{self, Fields};
 use crate::report::Report;
 use crate::risk::{Counted, MAX_RISK, Repeated, RiskSettings, VelocityLimit};
@@ -275,7 +276,10 @@ fn size(report: &mut Report<'_>, node: &Node, what: &str) -> Option<u64> {
 }
 
 fn repeated(report: &mut Report<'_>, slot: &mut Repeated, what: &str, fields: &Fields<'_>) {
-    set(&mut slot.count, number(report, fields, "count"));
+    // A profile remembers no more of them: what asks for more would never fire.
+    let most = u32::try_from(MAX_RECENT).unwrap_or(u32::MAX);
+    let count = fields.get("count");
+    set(&mut slot.count, count.and_then(|node| read::integer(report, node, "`count`", 1..=most)));
     set(&mut slot.per, duration(report, fields, what, "per", MAX_WINDOW));
 }
 

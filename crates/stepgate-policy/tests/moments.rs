@@ -258,3 +258,22 @@ fn the_signals_that_rules_hang_on_are_told() {
     assert_eq!(rules.signals_asked_for().len(), 3);
     assert!(without_risk("  []\n").signals_asked_for().is_empty());
 }
+
+#[test]
+fn a_rule_that_asks_is_said_to_be_reached_once_so_much_is_delivered() {
+    let once = |action: &str| {
+        let rule =
+            format!("  - {{name: once, {action}, match: {{labels: [ssn], delivered_rows: \">5\"}}}}\n");
+        without_risk(&format!(
+            "  - {{name: first, action: step-up, approval: self, match: {{labels: [ssn]}}}}\n{rule}"
+        ))
+    };
+    let delivered = |rows: u64| Circumstances { delivered: Delivered { rows, bytes: 0 }, ..dana() };
+    let asks = once("action: step-up, approval: self");
+    let before = decide(&asks, &delivered(5), ssn());
+    assert!(before.is_limited() && !before.reached);
+    let after = decide(&asks, &delivered(6), ssn());
+    assert!(!after.is_limited() && after.reached && after.approval.is_some());
+    // Who only watches asks for nothing more.
+    assert!(!decide(&once("action: monitor"), &delivered(6), ssn()).reached);
+}

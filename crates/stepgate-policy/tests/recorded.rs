@@ -361,3 +361,25 @@ fn names_that_a_renaming_was_followed_by_are_not_guessed() {
     let same = Then { is_same_map: true, ..known };
     assert!(matches!(then.replay(&recorded, same), Replayed::Decided(_)));
 }
+
+#[test]
+fn a_purpose_that_only_began_like_one_of_that_time_is_not_taken_for_unsaid() {
+    let gate = |purpose: &str| {
+        let rules = format!("rules:\n  - {{name: a, match: {{purpose: [{purpose}]}}, action: monitor}}\n");
+        ruleset(PLAIN, &format!("{APPROVALS}{rules}"))
+    };
+    let now = gate("ticket");
+    let message = [facts().touches("public.customers.email", &[Use::Output])];
+    let who = common::dana();
+    let replays = |then: &Ruleset| {
+        let recorded = record(then, &who, &message, &then.decide(&who, &Bound::default(), &message));
+        now.replay(
+            &recorded,
+            Then { map: Some(then.map()), is_same_map: true, rules: Some(then), is_planned: false },
+        )
+    };
+    // By a prefix, what was said is not recorded; by the word, it would have been.
+    let Replayed::Undecidable(gaps) = replays(&gate("\"tick*\"")) else { panic!("it is not known") };
+    assert!(gaps.contains(&Gap::Purpose));
+    assert!(matches!(replays(&gate("ticket")), Replayed::Decided(_)));
+}

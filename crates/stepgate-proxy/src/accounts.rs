@@ -23,7 +23,7 @@ use stepgate_record::Event;
 use stepgate_session::{Allowance, Hashes, Meter};
 use stepgate_store::{Change, Log, LogError, Side, Vault};
 use stepgate_types::{Amount, Limit, Per, PersonName, Timestamp, Who, thousands};
-use tokio::sync::Mutex as Turn;
+use tokio::sync::{Mutex as Turn, RwLock};
 
 /// Parts of a window.
 const PARTS: u64 = 32;
@@ -49,6 +49,9 @@ type Key = [u8; 16];
 pub(crate) struct Accounts {
     by: Mutex<Book>,
     hashes: Hashes,
+    /// Held alone from where entries are taken to be deleted until they are, so that what their persons get again is
+    /// written after that.
+    deleting: RwLock<()>,
 }
 
 #[derive(Default)]
@@ -125,7 +128,7 @@ impl Accounts {
                 book.kept.insert(key, entry);
             }
         }
-        Ok(Self { by: Mutex::new(book), hashes: Hashes::default() })
+        Ok(Self { by: Mutex::new(book), hashes: Hashes::default(), deleting: RwLock::new(()) })
     }
 
     /// The account of a person for a rule's limit. `None`: there are too many.
@@ -149,9 +152,15 @@ impl Accounts {
             return None;
         }
         let entry = book.kept.remove(&key);
+        // What is to be written of it from now on is not over.
+        book.over.retain(|over| *over != key);
         let account = Arc::new(Account::new(key, metered, entry, now, &self.hashes));
         book.open.insert(key, Arc::clone(&account));
         Some(account)
+    }
+
+    fn has_over(&self) -> bool {
+        !self.by.lock().unwrap_or_else(PoisonError::into_inner).over.is_empty()
     }
 
     /// Some entries that are over, to be deleted.
@@ -320,8 +329,18 @@ impl Account {
             bytes: so_far.bytes.saturating_add(now.bytes),
             subjects,
         };
-        let changes = std::iter::once(put).chain(by.accounts.swept()).collect();
-        by.log.append(vec![counted], changes).await?;
+        // Last: whatever is deleted along with it, this stays.
+        let append = |swept: Vec<Change>| {
+            let changes = swept.into_iter().chain(std::iter::once(put)).collect();
+            by.log.append(vec![counted], changes)
+        };
+        if by.accounts.has_over() {
+            let _alone = by.accounts.deleting.write().await;
+            append(by.accounts.swept()).await?;
+        } else {
+            let _shared = by.accounts.deleting.read().await;
+            append(Vec::new()).await?;
+        }
         books.written = by.now;
         Ok(())
     }

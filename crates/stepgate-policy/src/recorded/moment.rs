@@ -71,9 +71,9 @@ pub(super) fn purpose(case: &Case<'_>, test: &PurposeTest, gaps: &mut Gaps) -> R
     Range::ANY
 }
 
-/// Whether any rule names this word as a purpose.
+/// Whether any rule names this very word as a purpose: what only begins like one is not recorded.
 fn names(rules: &Ruleset, word: &str) -> bool {
-    let named = |part: &Part| matches!(part, Part::Purpose(PurposeTest::OneOf(names)) if names.has(word));
+    let named = |part: &Part| matches!(part, Part::Purpose(PurposeTest::OneOf(names)) if names.names(word));
     rules.policy().rules.iter().any(|rule| any_part(&rule.condition, &named))
 }
 

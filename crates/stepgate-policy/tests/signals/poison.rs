@@ -123,6 +123,22 @@ fn an_approved_step_up_of_the_person_vouches_for_no_other_session() {
 }
 
 #[test]
+fn what_others_approve_vouches_for_nobodys_network() {
+    let mut world = World::with_history();
+    let night = world.opens(&stranger());
+    world.asks_others(night, &salaries(), Some(true));
+    world.closes(night);
+    let fires = world.fires(&stranger(), &salaries());
+    for signal in SEEN.into_iter().filter(|signal| *signal != Signal::UnusualHour) {
+        assert!(fires.contains(&signal), "{signal}");
+    }
+    // The person themselves does.
+    let night = world.opens(&stranger());
+    world.asks(night, &salaries(), Some(true));
+    assert!(!world.fires(&stranger(), &salaries()).contains(&Signal::NewNetwork));
+}
+
+#[test]
 fn not_me_takes_back_what_was_learned_of_where_that_came_from() {
     let mut world = World::with_history();
     let session = world.opens(&stranger());

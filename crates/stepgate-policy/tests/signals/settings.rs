@@ -72,6 +72,8 @@ fn what_is_wrong_with_settings_is_said() {
         ("learning: soon", "new_network", "`learning` is a duration"),
         ("probation: soon", "new_network", "`probation` is a duration"),
         ("unusual_hour: {tz: Mars/Base}", "unusual_hour", "there is no time zone `Mars/Base`"),
+        ("failed_factors: {count: 65}", "failed_factors", "`count` is a whole number from 1 to 64, not 65"),
+        ("many_denials: {count: 65}", "many_denials", "`count` is a whole number from 1 to 64, not 65"),
         ("far_sessions: {km: far}", "far_sessions", "`km` is a whole number"),
     ] {
         let errors = load(line, signal).unwrap_err().to_string();

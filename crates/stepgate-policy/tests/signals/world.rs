@@ -140,11 +140,20 @@ impl World {
         self.learn(&Deed::Completed { session, statement, rows, bytes: rows * 100 });
     }
 
-    /// A statement that waits, and what becomes of it.
+    /// A statement that waits until the person verifies themselves, and what becomes of it.
     pub(crate) fn asks(&mut self, session: SessionId, reach: &Reach, approved: Option<bool>) {
+        self.asks_for(session, reach, true, approved);
+    }
+
+    /// One that waits for others.
+    pub(crate) fn asks_others(&mut self, session: SessionId, reach: &Reach, approved: Option<bool>) {
+        self.asks_for(session, reach, false, approved);
+    }
+
+    fn asks_for(&mut self, session: SessionId, reach: &Reach, itself: bool, approved: Option<bool>) {
         self.decides(session, Verdict::Held, reach);
         let request = RequestId::from_bytes(self.statements.to_be_bytes()[3..].try_into().unwrap());
-        self.learn(&Deed::Asked { session, request });
+        self.learn(&Deed::Asked { session, request, itself });
         self.learn(&Deed::Answered { request, approved });
         if approved == Some(true) {
             self.runs(session, reach, 20);

@@ -164,3 +164,17 @@ async fn what_is_on_disk_names_nobody_and_goes_when_it_is_over() {
     assert_eq!(world.gets("erin", &rows("a", HOUR, 5), 5).await, 5);
     assert_eq!(world.log.load(Side::Meters).unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn an_account_that_was_over_and_is_used_again_outlives_a_restart() {
+    let mut world = World::new();
+    let limit = rows("a", HOUR, 8);
+    assert_eq!(world.gets("dana", &limit, 8).await, 8);
+    // Long after, its entry is over when the gate starts; its person is the next to get anything.
+    world.now = at(200);
+    world.again();
+    assert_eq!(world.gets("dana", &limit, 9).await, 8);
+    assert_eq!(world.log.load(Side::Meters).unwrap().len(), 1);
+    world.again();
+    assert_eq!(world.gets("dana", &limit, 1).await, 0);
+}

@@ -223,12 +223,13 @@ impl Taking {
                 self.of_session(teaching, at, *session, &Deed::Closed { session: *session });
                 self.sessions.remove(session);
             }
-            Event::StepupRequested { request, session, person, .. } => {
+            Event::StepupRequested { request, session, person, itself, .. } => {
                 let who = who_is(shared, person);
                 if self.requests.len() < MAX_FOLLOWED {
                     self.requests.insert(*request, who.clone());
                 }
-                self.learn(teaching, at, &who, &Deed::Asked { session: *session, request: *request });
+                let asked = Deed::Asked { session: *session, request: *request, itself: *itself };
+                self.learn(teaching, at, &who, &asked);
             }
             Event::StepupEnded { request, outcome, .. } => {
                 let Some(who) = self.requests.remove(request) else { return };

@@ -207,7 +207,8 @@ impl Compared<'_> {
             let less = match (&before, &now) {
                 (Some(before), Some(now)) => now.action < before.action || now.asked < before.asked,
                 (before, None) => before.is_some(),
-                (None, Some(_)) => false,
+                // What was decided in fact is known, whatever the other rules would have come to.
+                (None, Some(now)) => now.action < sent.shape.action,
             };
             let approved = after.ended == Some(Ended::Approved) || run.passed != Passed::No;
             count = count.saturating_add(u64::from(less && !approved));

@@ -288,3 +288,26 @@ fn a_page_needs_nothing_else_and_lets_nothing_out_of_its_cell() {
     let text = show::report(&report);
     assert!(!text.contains('\u{202e}') && text.contains("would have been denied: 2"), "{text}");
 }
+
+#[test]
+fn what_other_rules_cannot_tell_is_compared_with_what_was_decided_in_fact() {
+    // Nobody knows what was said that these were for: they may have been asked about, or not.
+    let open = POLICY.replace("labels: [email, ssn]", "labels: [email, ssn], purpose: [\"audit-*\"]");
+    let (open, asks, passes) = (
+        candidate(&open),
+        candidate(POLICY),
+        candidate(&POLICY.replace("action: step-up, approval: self", "action: monitor")),
+    );
+    let ground = |ended| {
+        let mut ground = ground(tape(&[(0, 0, ended)]));
+        ground.known.add(&open.rules);
+        ground
+    };
+    let unapproved = |ground: &Ground, candidate: &Candidate| {
+        let (known, tape) = (&ground.known, &ground.tape);
+        super::Compared { candidate: &candidate.rules, against: Some(&open.rules), known, tape }.unapproved()
+    };
+    assert_eq!(unapproved(&ground(Denied), &passes), 1);
+    assert_eq!(unapproved(&ground(Denied), &asks), 0);
+    assert_eq!(unapproved(&ground(Approved), &passes), 0);
+}

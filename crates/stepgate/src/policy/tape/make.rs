@@ -1,6 +1,6 @@
 //! Boiling records down, where the log is.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 use stepgate_record::{Event, Filter, Joiner, Reader, Record};
@@ -108,6 +108,8 @@ struct Making<'s> {
     /// The statement for which a request was opened that is open still.
     requests: HashMap<RequestId, u32>,
     grants: HashMap<GrantId, (String, u64)>,
+    /// All that people are seen to have approved, before the period, too.
+    approved: HashSet<GrantId>,
     /// Room for the members of a shape.
     room: Vec<u8>,
 }
@@ -146,6 +148,7 @@ impl<'s> Making<'s> {
             news: Vec::new(),
             requests: HashMap::new(),
             grants: HashMap::new(),
+            approved: HashSet::new(),
             room: Vec::new(),
         }
     }
@@ -227,7 +230,7 @@ impl<'s> Making<'s> {
         let Ok(Value::Object(mut fields)) = serde_json::to_value(&record.event) else { return Ok(()) };
         fields.insert("ts_us".to_owned(), record.at.micros().into());
         let bytes = serde_json::to_vec(&fields).unwrap_or_default();
-        let lost = |name: &String| SHAPE.contains(&name.as_str()) && name != "functions";
+        let lost = |name: &String| SHAPE.contains(&name.as_str());
         let cut = record.continued.keys().chain(record.shortened.keys()).any(lost);
         self.statement(&bytes, cut)
     }
@@ -283,7 +286,8 @@ impl<'s> Making<'s> {
             "fail" => Verdict::Fail,
             _ => Verdict::Forward,
         };
-        let passed = match (own.grant.is_some(), own.request) {
+        // By a broken glass a statement passes without anybody's approval, and has that for its grant.
+        let passed = match (own.grant.is_some_and(|grant| self.approved.contains(&grant)), own.request) {
             (true, _) => Passed::Grant,
             (false, true) => Passed::Rerun,
             (false, false) => Passed::No,
@@ -405,8 +409,11 @@ impl<'s> Making<'s> {
                 let run = self.run_of(*session, *statement);
                 self.news.extend(run.map(|run| (run, News::Cut)));
             }
-            Event::GrantIssued { grant, approval, .. } if record.at.micros() >= self.since => {
-                self.grants.insert(*grant, (approval.clone(), 0));
+            Event::GrantIssued { grant, approval, .. } => {
+                self.approved.insert(*grant);
+                if record.at.micros() >= self.since {
+                    self.grants.insert(*grant, (approval.clone(), 0));
+                }
             }
             _ => {}
         }
