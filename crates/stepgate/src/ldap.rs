@@ -57,6 +57,32 @@ pub(crate) enum Found {
     Nobody,
 }
 
+/// Why somebody could not be looked up.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The directory answers, and does not say it of them: of others it may.
+    Refused(String),
+    /// It does not answer, or does not serve at the moment.
+    Away(String),
+}
+
+impl From<ldap3::LdapError> for Trouble {
+    fn from(error: ldap3::LdapError) -> Self {
+        match error {
+            ldap3::LdapError::LdapResult { result } => Self::result(result.rc, "it refuses"),
+            other => Self::Away(said(other)),
+        }
+    }
+}
+
+impl Trouble {
+    /// RFC 4511 appendix A: busy and unavailable are of the directory, all others of what was asked.
+    fn result(code: u32, what: &str) -> Self {
+        let why = format!("{what} (result {code})");
+        if matches!(code, 51 | 52) { Self::Away(why) } else { Self::Refused(why) }
+    }
+}
+
 impl Lookup {
     /// By the configuration. Asks nobody yet: a gate starts without its directory.
     pub(crate) fn new(directory: &Directory) -> Result<Self, Failure> {
@@ -100,10 +126,10 @@ impl Lookup {
     }
 
     /// Looks somebody up.
-    pub(crate) async fn find(&self, connection: &mut Connection, name: &str) -> Result<Found, String> {
+    pub(crate) async fn find(&self, connection: &mut Connection, name: &str) -> Result<Found, Trouble> {
         timeout(LOOK, self.look(&mut connection.ldap, name))
             .await
-            .map_err(|_| "it does not answer in time")?
+            .map_err(|_| Trouble::Away("it does not answer in time".to_owned()))?
     }
 
     /// Says goodbye.
@@ -112,7 +138,7 @@ impl Lookup {
         let _ = timeout(PATIENCE, connection.ldap.unbind()).await;
     }
 
-    async fn look(&self, ldap: &mut Ldap, name: &str) -> Result<Found, String> {
+    async fn look(&self, ldap: &mut Ldap, name: &str) -> Result<Found, Trouble> {
         let Directory { people, member_of, groups, rules, .. } = &self.directory;
         if name.is_empty() || name.len() > MAX_NAME {
             return Ok(Found::Nobody);
@@ -158,15 +184,14 @@ async fn search(
     (name, dn): (&str, &str),
     attribute: &str,
     most: usize,
-) -> Result<Vec<SearchEntry>, String> {
+) -> Result<Vec<SearchEntry>, Trouble> {
     let filter = filled(&place.filter, name, dn);
     let limit = i32::try_from(most).unwrap_or(i32::MAX);
     let options = SearchOptions::new().sizelimit(limit);
     let ldap = ldap.with_search_options(options).with_timeout(PATIENCE);
-    let mut stream =
-        ldap.streaming_search(&place.base, Scope::Subtree, &filter, vec![attribute]).await.map_err(said)?;
+    let mut stream = ldap.streaming_search(&place.base, Scope::Subtree, &filter, vec![attribute]).await?;
     let mut found = Vec::new();
-    while let Some(entry) = stream.next().await.map_err(said)? {
+    while let Some(entry) = stream.next().await? {
         // Elsewhere is not where we were told to look.
         if entry.is_ref() || entry.is_intermediate() {
             continue;
@@ -184,7 +209,7 @@ async fn search(
     match result.rc {
         0 => Ok(found),
         SIZE_LIMIT_EXCEEDED | NOT_FINISHED if found.len() >= most => Ok(found),
-        _ => Err(format!("it refuses the search (result {})", result.rc)),
+        code => Err(Trouble::result(code, "it refuses the search")),
     }
 }
 
@@ -260,5 +285,18 @@ mod tests {
             assert_eq!(filled(filter, name, dn), expected);
         }
         assert_eq!(filled("(objectClass=*)", "dana", ""), "(objectClass=*)");
+    }
+
+    #[test]
+    fn what_the_directory_refuses_of_one_person_is_told_from_that_it_is_away() {
+        // Size, time and other limits, and no such entry, are of who was looked up.
+        for code in [3, 4, 11, 32, 53] {
+            assert!(matches!(Trouble::result(code, "it refuses"), Trouble::Refused(_)), "{code}");
+        }
+        for code in [51, 52] {
+            assert!(matches!(Trouble::result(code, "it refuses"), Trouble::Away(_)), "{code}");
+        }
+        let gone = ldap3::LdapError::Io { source: std::io::Error::other("gone") };
+        assert!(matches!(Trouble::from(gone), Trouble::Away(_)));
     }
 }

@@ -68,6 +68,13 @@ impl Rules {
         Groups::In { groups, left_out: u64::try_from(left_out).unwrap_or(u64::MAX) }
     }
 
+    /// Whether some group elsewhere could be this one here.
+    #[must_use]
+    pub fn could_give(&self, group: &GroupName) -> bool {
+        let all = self.allow.is_empty() && self.prefix.is_some();
+        all || self.allow.contains(group) || self.map.values().any(|mapped| mapped == group)
+    }
+
     fn here(&self, name: &str) -> Option<GroupName> {
         if let Some(group) = self.map.get(name) {
             return Some(group.clone());
@@ -108,11 +115,21 @@ mod tests {
         assert_eq!(read(&allow, &claim), (vec!["data-owners".to_owned()], 5));
         let prefix = Rules { prefix: Some("sg-".to_owned()), ..Rules::default() };
         assert_eq!(read(&prefix, &claim), (vec!["analysts".to_owned(), "data-owners".to_owned()], 4));
-        let both = Rules { allow: BTreeSet::from([group("analysts")]), ..prefix };
+        let both = Rules { allow: BTreeSet::from([group("analysts")]), ..prefix.clone() };
         assert_eq!(read(&both, &claim), (vec!["analysts".to_owned()], 5));
         let map = BTreeMap::from([("CN=Owners,DC=x".to_owned(), group("data-owners"))]);
         let map = Rules { map, ..Rules::default() };
         assert_eq!(read(&map, &claim), (vec!["data-owners".to_owned()], 5));
+        let gives = |rules: &Rules| ["data-owners", "analysts"].map(|name| rules.could_give(&group(name)));
+        for (rules, expected) in [
+            (&Rules::default(), [false, false]),
+            (&allow, [true, false]),
+            (&prefix, [true, true]),
+            (&both, [false, true]),
+            (&map, [true, false]),
+        ] {
+            assert_eq!(gives(rules), expected, "{rules:?}");
+        }
     }
 
     #[test]

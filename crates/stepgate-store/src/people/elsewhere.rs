@@ -276,6 +276,48 @@ impl People {
         Ok(lost)
     }
 
+    /// Takes away the groups that a source has supplied and that `keep` does not know any more, as when a configuration
+    /// names them no longer. Says who has lost one that counted: what was approved for them meanwhile is not theirs any more.
+    ///
+    /// # Errors
+    /// See [`PersonError`]; whoever was before the one of whom it could not be recorded has lost theirs.
+    pub async fn retain_supplied(
+        &self,
+        source: Source,
+        keep: impl Fn(&GroupName) -> bool,
+    ) -> Result<Vec<PersonName>, PersonError> {
+        let _changing = self.changing().await;
+        let now = self.now();
+        let found: Vec<_> = self.read(|known| {
+            let said =
+                known.all.iter().filter_map(|(name, entry)| Some((name, entry.supplied.get(&source)?)));
+            said.filter(|(_, said)| now.micros() < said.until_us && !said.groups.iter().all(&keep))
+                .map(|(name, said)| (name.clone(), said.clone()))
+                .collect()
+        });
+        let mut lost = Vec::new();
+        for (name, Supplied { mut groups, until_us }) in found {
+            let own = self.known(&name)?;
+            let is_lost = groups.iter().any(|group| !keep(group) && !own.groups.contains(group));
+            groups.retain(&keep);
+            let key = groups_key(source);
+            let (change, left, until, _place) = if groups.is_empty() {
+                (self.delete_beside(&name, &key), None, now, None)
+            } else {
+                let left = Supplied { groups: groups.clone(), until_us };
+                let (change, place) = self.put_beside(&name, &key, &left)?;
+                (change, Some(left), Timestamp::from_micros(until_us), Some(place))
+            };
+            let event = Event::IdentityGroups(said_event(&name, source, &groups, until, 0));
+            self.inner.log.append(vec![event], vec![change]).await?;
+            self.change(|known, now| known.set_supplied(&name, source, left, now));
+            if is_lost {
+                lost.push(name);
+            }
+        }
+        Ok(lost)
+    }
+
     fn check_account(&self, name: &PersonName, account: &Account) -> Result<(), PersonError> {
         let good = |text: &str| text.len() <= MAX_TEXT && !text.chars().any(char::is_control);
         if account.subject.is_empty() || !good(&account.subject) || !good(&account.issuer) {

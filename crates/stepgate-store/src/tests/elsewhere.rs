@@ -142,6 +142,34 @@ fn what_a_source_says_replaces_what_it_said_and_leaves_what_others_say() {
 }
 
 #[test]
+fn groups_that_a_configuration_names_no_longer_do_not_count_on() {
+    let world = World::new();
+    world.supply("dana", Source::Oidc, &["a", "b"], HOUR);
+    world.supply("dana", Source::Ldap, &["c"], HOUR);
+    world.supply("omar", Source::Oidc, &["b", "analysts"], HOUR);
+    let retain = |source, kept: &[&str]| {
+        block_on(world.people.retain_supplied(source, |group| kept.contains(&group.as_str()))).unwrap()
+    };
+    let before = world.events().len();
+    assert_eq!(retain(Source::Oidc, &["a", "b", "analysts"]), []);
+    assert_eq!(world.events().len(), before, "nothing has changed");
+    // Omar has the other one of his own.
+    assert_eq!(retain(Source::Oidc, &["b"]), [name("dana")]);
+    assert_eq!(
+        (world.groups("dana"), world.groups("omar").len()),
+        (vec!["analysts".into(), "b".into(), "c".into()], 2)
+    );
+    assert_eq!(retain(Source::Ldap, &[]), [name("dana")]);
+    assert_eq!(world.people.supplied(&name("dana"), Source::Ldap), None);
+    let said = |event: &Event| matches!(event, Event::IdentityGroups(_));
+    assert_eq!(world.events().iter().skip(before).filter(|event| said(event)).count(), 3);
+    let world = world.again();
+    assert_eq!(world.groups("dana"), ["analysts", "b"]);
+    world.clock.advance(HOUR);
+    assert_eq!(world.groups("dana"), ["analysts"], "it ends as before");
+}
+
+#[test]
 fn the_same_said_again_is_recorded_only_when_half_of_its_time_is_over() {
     let world = World::new();
     let records = || world.events().iter().filter(|event| matches!(event, Event::IdentityGroups(_))).count();

@@ -1,5 +1,6 @@
 //! `stepgate login`.
 
+use std::io::{BufRead as _, IsTerminal as _, Read as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -15,10 +16,18 @@ use crate::harmless::harmless;
 use crate::output;
 use crate::secret::{self, Source};
 
+/// The longest answer to a question that is read, in bytes.
+const MAX_ANSWER: u64 = 64;
+
 /// Logs in, or out, and keeps the token.
 pub(crate) fn login(config: &Path, args: &LoginArgs) -> Result<(), Failure> {
     if args.logout {
         return logout(args.name.as_ref());
+    }
+    if args.oidc && args.name.is_none() && !std::io::stdin().is_terminal() {
+        // The page that a browser is led to may have been somebody else's login.
+        let message = "who are you? Without a terminal, nobody can say whether it is who logs in";
+        return Err(Failure::usage(message).hint("run: stepgate login --oidc NAME"));
     }
     let (url, ca) = place(config, args)?;
     let ca_pem = match &ca {
@@ -45,6 +54,10 @@ pub(crate) fn login(config: &Path, args: &LoginArgs) -> Result<(), Failure> {
     if let Some(expected) = args.name.as_ref().filter(|expected| **expected != name) {
         return Err(Failure::no(format!("the identity provider says that you are {name}, not {expected}")));
     }
+    if args.name.is_none() && !goes_on_as(&name)? {
+        return Err(Failure::no(format!("not logged in as {name}"))
+            .hint("whoever else's browser it was: stepgate login --oidc NAME takes nobody but NAME"));
+    }
     let before = logins::find(Some(&name)).ok().and_then(|(_, login)| login.minted);
     let mut login = Login { url, ca_pem, token, expires: expires.clone(), minted: before };
     logins::keep(&name, login.clone())?;
@@ -54,6 +67,15 @@ pub(crate) fn login(config: &Path, args: &LoginArgs) -> Result<(), Failure> {
         logins::keep(&name, login)?;
     }
     Ok(())
+}
+
+/// Whether they are who the browser says: nobody works on as somebody else without having seen it.
+fn goes_on_as(name: &PersonName) -> Result<bool, Failure> {
+    output::print_line(&format!("logged in as {name}: go on? [y/N]"))?;
+    let mut answer = String::new();
+    let read = std::io::stdin().lock().take(MAX_ANSWER).read_line(&mut answer);
+    read.map_err(|error| Failure::usage(format!("cannot read the answer: {error}")))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// Logs out, here and at the gate.

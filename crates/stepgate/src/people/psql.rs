@@ -20,12 +20,23 @@ const SERVICE: &str = "stepgate-";
 
 const CODE: Source<'static> = Source::Ask { prompt: "Code of an authenticator you have: ", twice: false };
 
+/// How the gate says that it takes a code (`proof_needed`).
+const CODE_NEEDED: &str = "this needs a fresh code";
+
 /// Has one minted and puts it there, in place of the one before.
 pub(super) fn mint(name: &PersonName, login: &mut Login, args: &LoginArgs) -> Result<(), Failure> {
     let api = Api::of(&AsArgs { person: Some(name.clone()) })?;
-    // The identity provider's word is fresh; a password alone mints nothing.
-    let body = if args.oidc { json!({}) } else { json!({"code": *secret::read(&CODE)?}) };
-    let answer = api.post("/api/v1/passwords", &body)?;
+    let by_code = || api.post("/api/v1/passwords", &json!({"code": *secret::read(&CODE)?}));
+    let answer = if args.oidc {
+        match api.post("/api/v1/passwords", &json!({})) {
+            // The identity provider does not say that the login is a fresh one.
+            Err(failure) if failure.message == CODE_NEEDED => by_code()?,
+            answer => answer?,
+        }
+    } else {
+        // A password alone mints nothing.
+        by_code()?
+    };
     let unreadable = || Failure::unreachable("the gate is of another version");
     let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
     let password = text("password").map(Zeroizing::new).ok_or_else(unreadable)?;

@@ -200,6 +200,7 @@ async fn serve(
         entropy: Arc::clone(&store.entropy),
     };
     let people_and_desk = (store.people.clone(), store.desk.clone());
+    supplied::keep_to_configuration(config, &people_and_desk.0, &people_and_desk.1).await?;
     let directory = config.ldap.as_ref().map(ldap::Lookup::new).transpose()?;
     let operations = Arc::new(Operations {
         store,

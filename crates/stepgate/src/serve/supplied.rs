@@ -6,11 +6,12 @@ use std::time::Duration;
 use stepgate_console::oidc::Groups;
 use stepgate_console::{Entrance, Minting};
 use stepgate_store::{Account, Desk, People, Said, Source};
-use stepgate_types::{Actor, Clock as _, PersonName};
+use stepgate_types::{Actor, Clock as _, GroupName, PersonName};
 use tokio::sync::watch;
 
 use crate::config::Config;
-use crate::ldap::{Found, Lookup};
+use crate::failure::Failure;
+use crate::ldap::{Found, Lookup, Trouble};
 use crate::system::SystemClock;
 
 /// How often what is over is recorded to be. It has not counted since its end, whenever that is.
@@ -29,6 +30,28 @@ pub(super) fn minting(config: &Config) -> Minting {
             tls: config.tls.is_some(),
         },
     }
+}
+
+/// Takes away what the configuration does not let a source supply any more, before anything is decided by it.
+pub(super) async fn keep_to_configuration(
+    config: &Config,
+    people: &People,
+    desk: &Desk,
+) -> Result<(), Failure> {
+    let oidc = config.oidc.as_ref().and_then(|provider| provider.groups.as_ref());
+    let ldap = config.ldap.as_ref().map(|directory| &directory.rules);
+    for (source, rules) in [(Source::Oidc, oidc), (Source::Ldap, ldap)] {
+        let keep = |group: &GroupName| rules.is_some_and(|rules| rules.could_give(group));
+        let cannot = |error: &dyn std::fmt::Display| {
+            Failure::usage(format!("cannot take away groups that are configured no longer: {error}"))
+        };
+        let lost = people.retain_supplied(source, keep).await.map_err(|error| cannot(&error))?;
+        for person in lost {
+            let revoked = desk.revoke_person(&person, Actor::Operator(None)).await;
+            revoked.map_err(|error| cannot(&error))?;
+        }
+    }
+    Ok(())
 }
 
 /// Records the ends of minted passwords and supplied groups.
@@ -87,7 +110,12 @@ async fn look(
             Ok(Found::Somebody(groups)) => groups,
             // Who is not there any more is in no group there.
             Ok(Found::Nobody) => Groups::In { groups: BTreeSet::new(), left_out: 0 },
-            Err(error) => {
+            Err(Trouble::Refused(why)) => {
+                // What it has said of this one holds until its time is over; the others are looked up all the same.
+                tracing::warn!(%why, %person, "the directory does not say which groups somebody is in");
+                continue;
+            }
+            Err(Trouble::Away(error)) => {
                 failed = Some(error);
                 break;
             }

@@ -148,7 +148,10 @@ fn login(world: &World, files: &Files, arguments: &[&str], who: &str) -> (bool, 
 fn somebody_without_any_password_logs_in_at_the_provider_and_psql_works() {
     let Some((world, _provider)) = world() else { return };
     let files = Files::new(&world);
-    let (ok, text) = login(&world, &files, &["--psql"], "sam");
+    // Whoever comes back from the browser is nobody's guess.
+    let nameless = world.gate.run(["login", "--oidc"], "").unwrap();
+    assert_eq!(nameless.status, 2, "{}", nameless.stderr);
+    let (ok, text) = login(&world, &files, &["sam", "--psql"], "sam");
     assert!(ok && text.contains("logged in as sam") && text.contains("psql service=stepgate-shop"), "{text}");
     assert_eq!(files.psql("select 1"), (true, "1\n".to_owned()));
     let people = world.gate.run(["user", "ls", "-o", "json"], "").unwrap().ok().unwrap();
@@ -161,7 +164,7 @@ fn somebody_without_any_password_logs_in_at_the_provider_and_psql_works() {
 
     // Somebody who was here before is not who has that name there, until the operator says so.
     world.gate.run(["user", "add", "dana", "--groups", "analysts"], "correct horse\n").unwrap().ok().unwrap();
-    let unlinked = std::panic::catch_unwind(|| login(&world, &files, &[], "dana"));
+    let unlinked = std::panic::catch_unwind(|| login(&world, &files, &["dana"], "dana"));
     assert!(unlinked.is_err(), "{unlinked:?}");
     assert!(world.recorded("identity.login", "\"refused\":\"taken\""));
     world.gate.run(["user", "link", "dana", "--oidc", "dana"], "").unwrap().ok().unwrap();
