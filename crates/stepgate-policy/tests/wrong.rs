@@ -2,7 +2,13 @@
 //!
 //! `STEPGATE_WRITE_WRONG=1 cargo test -p stepgate-policy --test wrong` writes what is said now; then read it.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 
 use std::path::{Path, PathBuf};
 
