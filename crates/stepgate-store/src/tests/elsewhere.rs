@@ -151,14 +151,12 @@ fn groups_that_a_configuration_names_no_longer_do_not_count_on() {
         block_on(world.people.retain_supplied(source, |group| kept.contains(&group.as_str()))).unwrap()
     };
     let before = world.events().len();
-    assert_eq!(retain(Source::Oidc, &["a", "b", "analysts"]), []);
+    assert!(retain(Source::Oidc, &["a", "b", "analysts"]).is_empty());
     assert_eq!(world.events().len(), before, "nothing has changed");
     // Omar has the other one of his own.
     assert_eq!(retain(Source::Oidc, &["b"]), [name("dana")]);
-    assert_eq!(
-        (world.groups("dana"), world.groups("omar").len()),
-        (vec!["analysts".into(), "b".into(), "c".into()], 2)
-    );
+    assert_eq!(world.groups("dana"), ["analysts", "b", "c"]);
+    assert_eq!(world.groups("omar"), ["analysts", "b"]);
     assert_eq!(retain(Source::Ldap, &[]), [name("dana")]);
     assert_eq!(world.people.supplied(&name("dana"), Source::Ldap), None);
     let said = |event: &Event| matches!(event, Event::IdentityGroups(_));
