@@ -48,7 +48,7 @@ fn what_would_be_unsafe_or_means_nothing_is_refused() {
         (format!("oidc: {{{OIDC}, groups: groups}}"), "groups are asked for, and none of them would count"),
         (format!("oidc: {{{OIDC}, groups_for: 30d}}"), "oidc.groups_for must be a duration"),
         (format!("oidc: {{{OIDC}, groups_map: {{a: \"not a group!\"}}}}"), "groups_map must say"),
-        (format!("oidc: {{{OIDC}, label: \"\"}}"), "oidc.label is"),
+        (format!("oidc: {{{OIDC}, label: \"\"}}"), "oidc.label must not be empty"),
         (format!("oidc: {{{OIDC}, scopes: [\"a b\"]}}"), "oidc.scopes must name"),
         ("login_for: 9h".to_owned(), "login_for must be a duration"),
         (format!("ldap: {{url: \"ldap://directory.example\", {LDAP}}}"), "in the clear"),

@@ -239,6 +239,10 @@ fn text<'n>(path: &str, node: &'n Node, problems: &mut Problems<'_>) -> Option<(
             problems.add(node.at, format!("{path} must be text"), Some("put it in quotes".to_owned()));
             None
         }
+        Value::Text(_) => {
+            problems.add(node.at, format!("{path} must not be empty"), None);
+            None
+        }
         other => {
             problems.add(node.at, format!("{path} must be text, not {}", other.what()), None);
             None
