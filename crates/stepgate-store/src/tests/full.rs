@@ -66,7 +66,7 @@ fn what_there_is_no_space_for_is_kept_and_written_without_a_gap_once_there_is() 
     assert!(matches!(block_on(log.permit(statement(1), vec![event(0)], vec![])), Err(LogError::NoSpace)));
     assert!(matches!(log.try_ticket(statement(1), &event(0)), Err(LogError::NoSpace)));
     assert!(matches!(block_on(log.ticket(statement(1), event(0))), Err(LogError::NoSpace)));
-    assert!(begun.elapsed() < Duration::from_millis(500));
+    assert!(begun.elapsed() < Duration::from_secs(10), "nothing is waited for: there may never be space");
     // What has happened is.
     for n in 0..10 {
         log.note(event(2 + MANY + n)).unwrap();

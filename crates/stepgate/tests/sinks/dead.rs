@@ -12,6 +12,12 @@ use crate::support::World;
 /// How long a call may take until it is given up, and some more.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
+/// The shortest that a call of these receivers hangs: a connection that nobody takes ([`GIVEN_UP`] is the longest).
+const CALL: Duration = Duration::from_secs(10);
+
+/// How often the statements are played.
+const ROUNDS: u64 = 3;
+
 /// How long psql takes for the script, in the gate.
 fn timed(world: &World, person: &stepgate_testkit::Person, script: &std::path::Path) -> Duration {
     let began = Instant::now();
@@ -50,7 +56,7 @@ fn sinks_whose_receivers_are_dead_slow_no_statement_and_take_no_memory() {
     let _warm = (timed(&plain, &one, &script), timed(&world, &other, &script));
     let memory = (plain.status("VmRSS:"), world.status("VmRSS:"));
     let mut times = (Vec::new(), Vec::new());
-    for _ in 0..7 {
+    for _ in 0..ROUNDS {
         times.0.push(timed(&plain, &one, &script));
         times.1.push(timed(&world, &other, &script));
     }
@@ -86,10 +92,10 @@ fn sinks_whose_receivers_are_dead_slow_no_statement_and_take_no_memory() {
         });
         told.unwrap_or_else(|error| panic!("{error}: {row}"));
         assert!(row["error"].as_str().unwrap().contains(why), "{row}");
-        assert!(row["lag"].as_u64().unwrap() > u64::try_from(statements).unwrap() * 7, "{row}");
+        assert!(row["lag"].as_u64().unwrap() > u64::try_from(statements).unwrap() * ROUNDS, "{row}");
     }
-    // Noise of a machine that does other things, too; a sink that is waited for costs seconds.
-    assert!(with < without * 1.35, "{without:.3} s without, {with:.3} s with");
+    // How much their noise costs is a benchmark's matter (docs/PERFORMANCE.md); one wait for a sink costs a call's time.
+    assert!(with < without + CALL.as_secs_f64(), "{without:.3} s without, {with:.3} s with");
     assert!(grown.1 < grown.0 + 16, "{grown:?} MiB");
     let began = Instant::now();
     assert_eq!(world.gate.terminate().unwrap(), 0);
