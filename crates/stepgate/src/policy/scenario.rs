@@ -28,6 +28,8 @@ pub(super) struct Outcome {
     pub(super) decision: Decision,
     /// Why each rule matched that did.
     pub(super) why: Vec<Why>,
+    /// What the client says it is for, where a rule asks.
+    pub(super) purpose: Option<String>,
 }
 
 /// Decides about a case in a session that has just begun. `now` is when it is, where the case does not say.
@@ -61,7 +63,7 @@ pub(super) fn decide(
     let values = StatementValues::<Vec<u8>>::new(case.sql.as_bytes(), &[], &[], &[]);
     let decision = before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts);
     let why = rules.why(&who, &room.bound, &facts, &values);
-    Outcome { facts, decision, why }
+    Outcome { facts, decision, why, purpose: who.purpose }
 }
 
 fn address(from: Option<std::net::IpAddr>) -> std::net::IpAddr {

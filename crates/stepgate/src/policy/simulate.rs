@@ -8,6 +8,7 @@ use stepgate_policy::{Case, Decision};
 use stepgate_proxy::{Problem, foretell};
 use stepgate_types::{Action, Clock as _, RequestId, Timestamp};
 
+use super::purposes::{Purposes, Said};
 use super::scenario::{self, Outcome};
 use super::stage::Stage;
 use super::test::word;
@@ -31,14 +32,20 @@ pub(super) fn run(config: &Path, args: &SimulateArgs) -> Result<(), Failure> {
         let at = args.at.as_deref().map(moment).transpose()?.unwrap_or_else(|| SystemClock.now());
         let url = stage.console_url();
         let (rules, room) = stage.enter(&database)?;
+        let mut purposes = Purposes::new(args.purpose.as_deref());
         for (line, sql) in statements {
-            let case = case(args, sql, at);
+            let said = purposes.now();
+            let case = case(args, sql, at, &said);
             let outcome = scenario::decide(rules, room, &case, &database, at);
             let seen = foretell(&outcome.decision, example(), url.as_deref());
             match args.output {
-                Form::Text => output::print_line(&text(line, &case, &outcome, seen.as_ref()))?,
-                Form::Json => output::print_line(&object(line, &outcome, seen.as_ref()).to_string())?,
+                Form::Text => output::print_line(&text(line, &case, &outcome, &said, seen.as_ref()))?,
+                Form::Json => {
+                    output::print_line(&object(line, &outcome, &said, seen.as_ref()).to_string())?;
+                }
             }
+            let decision = &outcome.decision;
+            purposes.after(&case.sql, &outcome.facts, decision.enforced && decision.action == Action::Deny);
             room.names.after(&case.sql, &outcome.facts);
             room.source.after(&case.sql, &outcome.facts);
         }
@@ -59,7 +66,7 @@ fn example() -> RequestId {
     RequestId::from_bytes([0x3c, 0x91, 0x44, 0xdf, 0xad])
 }
 
-fn case(args: &SimulateArgs, sql: String, at: Timestamp) -> Case {
+fn case(args: &SimulateArgs, sql: String, at: Timestamp, said: &Said) -> Case {
     Case {
         name: None,
         line: 1,
@@ -71,7 +78,10 @@ fn case(args: &SimulateArgs, sql: String, at: Timestamp) -> Case {
         client: Some(args.client.clone()),
         database: args.database.clone(),
         db_user: args.db_user.clone(),
-        purpose: args.purpose.clone(),
+        purpose: match said {
+            Said::Word(word) => Some(word.clone()),
+            Said::Nothing | Said::Unclear => None,
+        },
         signals: args.signals.as_ref().map(|signals| signals.iter().copied().collect()),
         history: Vec::new(),
         sql,
@@ -80,7 +90,7 @@ fn case(args: &SimulateArgs, sql: String, at: Timestamp) -> Case {
     }
 }
 
-fn text(line: usize, case: &Case, outcome: &Outcome, seen: Option<&Problem>) -> String {
+fn text(line: usize, case: &Case, outcome: &Outcome, said: &Said, seen: Option<&Problem>) -> String {
     let decision = &outcome.decision;
     let first = case.sql.trim().lines().next().unwrap_or_default();
     let enforced = if decision.enforced { "" } else { " (mode: monitor; nothing is enforced)" };
@@ -92,6 +102,13 @@ fn text(line: usize, case: &Case, outcome: &Outcome, seen: Option<&Problem>) -> 
     lines.extend(outcome.why.iter().map(|why| format!("            {}", super::because(why))));
     if let Some(risk) = decision.risk {
         lines.push(format!("  risk      {}", super::risk_line(risk, decision)));
+    }
+    match &outcome.purpose {
+        Some(purpose) => lines.push(format!("  purpose   {purpose}")),
+        None if *said == Said::Unclear => {
+            lines.push("  purpose   cannot be told; it is taken for none".to_owned());
+        }
+        None => {}
     }
     match seen {
         None => lines.push("  person    sees the result, and nothing else".to_owned()),
@@ -123,7 +140,7 @@ fn approver(decision: &Decision) -> Option<String> {
     ))
 }
 
-fn object(line: usize, outcome: &Outcome, seen: Option<&Problem>) -> Value {
+fn object(line: usize, outcome: &Outcome, said: &Said, seen: Option<&Problem>) -> Value {
     let decision = &outcome.decision;
     json!({
         "line": line,
@@ -135,6 +152,8 @@ fn object(line: usize, outcome: &Outcome, seen: Option<&Problem>) -> Value {
         })).collect::<Vec<_>>(),
         "risk": decision.risk,
         "signals": decision.signals,
+        "purpose": outcome.purpose,
+        "purpose_is_known": outcome.purpose.is_some() || *said != Said::Unclear,
         "estimate": decision.estimate,
         "summary": decision.summary(),
         "approval": decision.approval,

@@ -55,7 +55,12 @@ pub(super) async fn watch(
             }
             places::reload(&geo, &config).await;
         }
-        match look(&config, &gate, (&log, &desk), &mut seen, asked).await {
+        // It may take a minute to read the log for the first policy that weighs signals.
+        let looked = tokio::select! {
+            _ = shutdown.wait_for(|down| *down) => return,
+            looked = look(&config, &gate, (&log, &desk), &mut seen, asked) => looked,
+        };
+        match looked {
             Ok(()) => complained = false,
             Err(failure) if !complained => {
                 complained = true;

@@ -211,7 +211,7 @@ impl<'s> Making<'s> {
         }
         match kind {
             "statement.decided" => self.statement(&stored.bytes, false)?,
-            "statement.completed" => self.completed(&stored.bytes),
+            "statement.completed" | "statement.outcome_unknown" => self.completed(&stored.bytes),
             "session.opened" | "session.closed" | "stepup.requested" | "stepup.ended" | "limit.reached"
             | "limit.enforced" | "grant.issued" => {
                 self.event(&Record::decode(&stored.bytes).map_err(|_| unreadable())?)?;
@@ -358,13 +358,14 @@ impl<'s> Making<'s> {
     }
 
     fn completed(&mut self, bytes: &[u8]) {
-        let (mut session, mut statement, mut rows, mut sent, mut aborted) = (None, None, 0, 0, false);
+        // Rows and bytes of a statement that was left half-way are not known where the gate ended.
+        let (mut session, mut statement, mut rows, mut sent, mut aborted) = (None, None, None, None, false);
         for (name, value) in Members::of(bytes) {
             match name {
                 "session" => session = text(value).and_then(|text| text.parse::<SessionId>().ok()),
                 "statement" => statement = number::<u64>(value),
-                "rows" => rows = number(value).unwrap_or_default(),
-                "bytes" => sent = number(value).unwrap_or_default(),
+                "rows" => rows = number(value),
+                "bytes" => sent = number(value),
                 "sqlstate" => aborted = text(value) == Some("25P02"),
                 _ => {}
             }
@@ -372,7 +373,8 @@ impl<'s> Making<'s> {
         let Some(open) = session.and_then(|id| self.sessions.get_mut(&id)) else { return };
         let Some(at) = open.open.iter().position(|(number, _)| Some(*number) == statement) else { return };
         let (_, run) = open.open.swap_remove(at);
-        self.news.push((run, if aborted { News::Aborted } else { News::Delivered(rows, sent) }));
+        let delivered = || Some(News::Delivered(rows?, sent?));
+        self.news.extend(if aborted { Some(News::Aborted) } else { delivered() }.map(|news| (run, news)));
     }
 
     fn run_of(&self, session: SessionId, statement: u64) -> Option<u32> {
