@@ -140,6 +140,7 @@ async fn serve(
     let mut signals = Signals::new()?;
     let store = store.share();
     let rules = two_person::begin(config, &store, ready.texts, ready.rules).await?;
+    reload::may_not_be_meant(&rules);
     let events = vec![reload::loaded(config), policy_loaded(&rules)];
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
     if let Some(passkeys) = passkeys::factor(config)? {
