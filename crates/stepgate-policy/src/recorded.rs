@@ -267,10 +267,12 @@ impl Ruleset {
     #[must_use]
     pub fn counts_over(&self) -> Option<Duration> {
         let meters = self.policy().rules.iter().flat_map(|rule| &rule.limits.meters);
-        meters.map(|(per, _)| match per {
-            Per::Window(window) => *window,
-            Per::Session | Per::Statement => Duration::from_secs(86_400),
-        }).max()
+        meters
+            .map(|(per, _)| match per {
+                Per::Window(window) => *window,
+                Per::Session | Per::Statement => Duration::from_secs(86_400),
+            })
+            .max()
     }
 
     /// How often people are to be asked at most (`budget`).

@@ -32,7 +32,8 @@ fn files() -> Vec<PathBuf> {
 fn said(name: &str, text: &str) -> String {
     if name.starts_with("warn-") {
         // Right, and perhaps not meant.
-        let ruleset = Ruleset::load(("map.yaml", MAP), (name, text)).unwrap_or_else(|errors| panic!("{errors}"));
+        let ruleset =
+            Ruleset::load(("map.yaml", MAP), (name, text)).unwrap_or_else(|errors| panic!("{errors}"));
         let warnings: Vec<String> = ruleset.warnings().iter().map(ToString::to_string).collect();
         assert!(!warnings.is_empty(), "{name}");
         return format!("{}\n", warnings.join("\n"));

@@ -47,7 +47,8 @@ fn figure(address: SocketAddr, name: &str) -> f64 {
 #[test]
 fn who_is_asked_more_often_than_the_budget_has_it_is_told_of_everywhere() {
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut world = World::not_serving(|policy| format!("{policy}\nbudget: {{prompts_per_person_per_day: 2}}\n"));
+    let mut world =
+        World::not_serving(|policy| format!("{policy}\nbudget: {{prompts_per_person_per_day: 2}}\n"));
     world.configure(&format!("metrics: {{listen: {address}}}"));
     world.gate.serve().unwrap();
     let mut dana = world.dana();
@@ -57,9 +58,8 @@ fn who_is_asked_more_often_than_the_budget_has_it_is_told_of_everywhere() {
     };
     let over = || figure(address, "stepgate_people_over_budget");
     let warnings = || world.gate.log().matches("asked more often today than the policy's budget").count();
-    let replay = |more: &[&str]| {
-        world.gate.run([&["policy", "replay", "--since", "1d"], more].concat(), "").unwrap()
-    };
+    let replay =
+        |more: &[&str]| world.gate.run([&["policy", "replay", "--since", "1d"], more].concat(), "").unwrap();
     asked(&mut psql);
     asked(&mut psql);
     assert_eq!((over(), warnings()), (0.0, 0));
@@ -78,7 +78,8 @@ fn who_is_asked_more_often_than_the_budget_has_it_is_told_of_everywhere() {
     // A policy under which she would be asked less is within it.
     let policy = std::fs::read_to_string(world.gate.directory().join("policies/policy.yaml")).unwrap();
     let free = world.gate.directory().join("free.yaml");
-    std::fs::write(&free, policy.replace("prompts_per_person_per_day: 2", "prompts_per_person_per_day: 4")).unwrap();
+    std::fs::write(&free, policy.replace("prompts_per_person_per_day: 2", "prompts_per_person_per_day: 4"))
+        .unwrap();
     assert_eq!(replay(&["--check-budget", "--policy", free.to_str().unwrap()]).status, 0);
     // A restart counts on from the log.
     drop(psql);

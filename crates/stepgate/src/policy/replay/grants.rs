@@ -130,10 +130,7 @@ impl Desk {
         if least.has(need.most) {
             return;
         }
-        let beyond = Between {
-            least: need.least.beyond(taken.most),
-            most: need.most.beyond(taken.least),
-        };
+        let beyond = Between { least: need.least.beyond(taken.most), most: need.most.beyond(taken.least) };
         let asks = if sent.refused { 1 } else { times(decided.more, beyond.least) };
         if most.has(need.least) || (!sent.refused && asks != times(decided.more, beyond.most)) {
             asked.open = true;

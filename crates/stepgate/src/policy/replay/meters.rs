@@ -109,7 +109,10 @@ impl Meters {
     /// So much was taken of it.
     pub(crate) fn count(&mut self, metered: &Metered, it: &Metering, taken: Between) {
         let account = self.account(metered, it);
-        let parts = (part_of(account.per, it.span.from_us.saturating_sub(LAG_US)), part_of(account.per, it.span.to_us));
+        let parts = (
+            part_of(account.per, it.span.from_us.saturating_sub(LAG_US)),
+            part_of(account.per, it.span.to_us),
+        );
         account.recent.push(Recent { session: it.session, span: it.span, parts, amount: taken });
         let (least, most) = account.touched.unwrap_or((i64::MIN, i64::MIN));
         account.touched = Some((least.max(it.span.from_us.saturating_sub(LAG_US)), most.max(it.span.to_us)));
@@ -133,7 +136,9 @@ impl Account {
             touched: since_us.map(|since| (i64::MIN, since)),
         };
         if let Some(since) = since_us {
-            account.settled.insert((0, part_of(per, since)), Between { least: Amount::NOTHING, most: NO_END });
+            account
+                .settled
+                .insert((0, part_of(per, since)), Between { least: Amount::NOTHING, most: NO_END });
         }
         account
     }
@@ -152,7 +157,8 @@ impl Account {
         match self.per {
             Per::Window(_) => {
                 // With room for what is counted later and was earlier.
-                let first = part_of(self.per, it.span.from_us.saturating_sub(LAG_US)).saturating_sub(2 * PARTS);
+                let first =
+                    part_of(self.per, it.span.from_us.saturating_sub(LAG_US)).saturating_sub(2 * PARTS);
                 self.settled.retain(|(_, to), _| *to >= first);
             }
             Per::Statement | Per::Session => self.begin_anew(it),
@@ -178,10 +184,14 @@ impl Account {
     fn so_far(&self, it: &Metering) -> Between {
         let first = |at_us: i64| part_of(self.per, at_us).saturating_sub(PARTS);
         let (early, late) = (first(it.span.from_us.saturating_sub(LAG_US)), first(it.span.to_us));
-        let counts = |(from, to): (u64, u64), amount: Between| match () {
-            () if from >= late => amount,
-            () if to >= early => amount.at_most(),
-            () => Between::default(),
+        let counts = |(from, to): (u64, u64), amount: Between| {
+            if from >= late {
+                amount
+            } else if to >= early {
+                amount.at_most()
+            } else {
+                Between::default()
+            }
         };
         let settled = self.settled.iter().map(|(parts, amount)| counts(*parts, *amount));
         let recent = self.recent.iter().map(|recent| {
@@ -302,7 +312,10 @@ mod tests {
         let mut before = at(7, 3);
         before.span.done = 8;
         assert_eq!(rows(meters.room(&limit, &before)), (40, 40));
-        assert_eq!(rows(meters.room(&limit, &Metering { beside: Between::just(5, 5).at_most(), ..before })), (35, 40));
+        assert_eq!(
+            rows(meters.room(&limit, &Metering { beside: Between::just(5, 5).at_most(), ..before })),
+            (35, 40)
+        );
     }
 
     #[test]

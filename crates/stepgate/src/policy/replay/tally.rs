@@ -248,13 +248,7 @@ impl Compared<'_> {
     }
 
     /// A run as it is sent through; `None` of one that nobody decided about.
-    fn sent<'s>(
-        &'s self,
-        place: u32,
-        run: &Run,
-        after: &After,
-        names: &[u32],
-    ) -> Option<(Sent<'s>, u32)> {
+    fn sent<'s>(&'s self, place: u32, run: &Run, after: &After, names: &[u32]) -> Option<(Sent<'s>, u32)> {
         let (shape, number) = self.tape.of(run)?;
         let person = self.tape.person(number)?;
         (run.verdict != Verdict::Fail)

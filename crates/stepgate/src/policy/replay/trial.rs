@@ -3,8 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use stepgate_policy::{
-    Approval, Gap, Metered, Observation, Recorded, RecordedBucket, RecordedBy, RecordedColumn, RecordedDoubts,
-    Replayed, Ruleset, recorded_column, recorded_comparison, recorded_relation,
+    Approval, Gap, Metered, Observation, Recorded, RecordedBucket, RecordedBy, RecordedColumn,
+    RecordedDoubts, Replayed, Ruleset, recorded_column, recorded_comparison, recorded_relation,
 };
 use stepgate_types::{Action, Estimator, Label, Limit, RelationName, Timestamp, Use};
 
