@@ -16,6 +16,7 @@ mod places;
 mod purposes;
 mod rates;
 mod sizes;
+mod subjects;
 #[path = "../support/mod.rs"]
 mod support;
 
