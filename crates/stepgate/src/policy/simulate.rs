@@ -43,10 +43,13 @@ pub(super) fn run(config: &Path, args: &SimulateArgs) -> Result<(), Failure> {
                     output::print_line(&object(line, &outcome, &said, seen.as_ref()).to_string())?;
                 }
             }
-            let decision = &outcome.decision;
-            purposes.after(&case.sql, &outcome.facts, decision.enforced && decision.action == Action::Deny);
-            room.names.after(&case.sql, &outcome.facts);
-            room.source.after(&case.sql, &outcome.facts);
+            let denied = outcome.decision.enforced && outcome.decision.action == Action::Deny;
+            purposes.after(&case.sql, &outcome.facts, denied);
+            // What is denied does nothing.
+            if !denied {
+                room.names.after(&case.sql, &outcome.facts);
+                room.source.after(&case.sql, &outcome.facts);
+            }
         }
         Ok(())
     })

@@ -78,7 +78,7 @@ impl Desk {
                 let Some(wanted) = wanted(sent, decided, decided.action, approval) else {
                     return Asked { first: 1, ..asked };
                 };
-                match self.covering(&wanted, sent.at) {
+                match self.covering(&wanted, sent.at, Limit::NONE) {
                     Some(held) => {
                         asked.covered = true;
                         left = left.least(held.left);
@@ -92,7 +92,7 @@ impl Desk {
                         self.remember(&wanted, approval, sent.at);
                     }
                 }
-                self.debit(&wanted, sent.at, sent.delivered);
+                self.debit(&wanted, sent.at, Limit::NONE, sent.delivered);
             }
             (Action::Deny, _) => return asked,
             _ => {}
@@ -161,7 +161,7 @@ impl Desk {
                 return;
             };
             let wanted = Wanted { limit: decided.more, ..wanted };
-            match self.covering(&wanted, sent.at) {
+            match self.covering(&wanted, sent.at, wanted.limit) {
                 Some(held) => {
                     left = held.left;
                     held.left = held.left.minus(need);
@@ -172,22 +172,24 @@ impl Desk {
                         return;
                     }
                     self.remember(&wanted, &approval, sent.at);
-                    self.debit(&wanted, sent.at, Some((need.rows, need.bytes)));
+                    self.debit(&wanted, sent.at, wanted.limit, Some((need.rows, need.bytes)));
                     left = decided.more;
                 }
             }
         }
     }
 
-    fn covering(&mut self, wanted: &Wanted, at: Timestamp) -> Option<&mut Held> {
+    /// One that was approved for at most so much.
+    fn covering(&mut self, wanted: &Wanted, at: Timestamp, most: Limit) -> Option<&mut Held> {
         let held = self.grants.get_mut(&(wanted.person.clone(), wanted.database.clone()))?;
         held.retain(|held| !held.grant.is_due(at));
-        held.iter_mut().find(|held| !held.left.is_spent() && held.grant.covers(wanted, at).is_ok())
+        let has_left = |held: &Held| !held.left.is_spent() && held.grant.limit.is_within(most);
+        held.iter_mut().find(|held| has_left(held) && held.grant.covers(wanted, at).is_ok())
     }
 
-    fn debit(&mut self, wanted: &Wanted, at: Timestamp, delivered: Option<(u64, u64)>) {
+    fn debit(&mut self, wanted: &Wanted, at: Timestamp, most: Limit, delivered: Option<(u64, u64)>) {
         let Some((rows, bytes)) = delivered else { return };
-        if let Some(held) = self.covering(wanted, at) {
+        if let Some(held) = self.covering(wanted, at, most) {
             held.left = held.left.minus(Amount { rows, bytes, ..Amount::default() });
         }
     }

@@ -144,8 +144,8 @@ fn outcome(replayed: Replayed, recorded: &Recorded) -> Outcome {
         class_rank: rank(&counts).max(decision.class.as_ref().map_or(0, |class| class.rank)),
         output_rank: rank(&|uses| uses.contains(&Use::Output)),
     };
-    let (action, rules, approval) = (decision.action, decision.rules, decision.approval);
     let more = decision.more_at_once();
+    let (action, rules, approval) = (decision.action, decision.rules, decision.approval);
     let (limit, meters, beyond) = (decision.limit, decision.meters, decision.beyond);
     let risk = decision.risk.unwrap_or_default();
     Outcome::Decided(Box::new(Decided { action, rules, approval, limit, meters, more, beyond, risk, reach }))
