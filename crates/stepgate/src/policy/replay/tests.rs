@@ -375,6 +375,16 @@ fn a_limit_over_a_window_or_session_asks_for_what_is_beyond_all_that_was_deliver
 }
 
 #[test]
+fn what_went_before_the_period_counts_on_windows_and_nowhere_else() {
+    let window = braked("{rows: 100, per: 1h}");
+    let mut tape = passing(&[(0, 0, Some(60)), (30, 0, Some(60)), (31, 0, Some(1))]);
+    tape.counts_from_us = 10 * MINUTE;
+    let tally = ground(tape).replay(&window, None).tally;
+    assert_eq!((tally.statements, tally.at_limits, tally.undecidable), (2, 1, 0));
+    assert_eq!((tally.after.total, tally.rules[0].matched), (1, 2));
+}
+
+#[test]
 fn whether_a_limit_over_a_window_is_crossed_is_not_guessed() {
     let window = braked("{rows: 100, per: 1h}");
     let told = |tape: Tape| {
