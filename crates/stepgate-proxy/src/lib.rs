@@ -46,7 +46,7 @@ pub use catalog::{
 };
 pub use crowd::MAX_CROWD;
 pub use database::{Database, View};
-pub use gate::{Gate, Parts, Settings, policy_loaded};
+pub use gate::{Gate, HABITS, Parts, Settings, policy_loaded};
 pub use judge::{AskAhead, CannotAsk, before_it_runs};
 pub use limits::Limits;
 pub use manner::Manner;

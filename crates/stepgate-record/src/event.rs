@@ -119,6 +119,12 @@ pub enum Event {
         session: SessionId,
         /// The statement's number in it.
         statement: u64,
+        /// Rows that had gone to the client by then; left out where the gate itself ended, and of old records.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<u64>,
+        /// Bytes of rows and COPY data, likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
     },
     /// A step-up was asked for.
     #[serde(rename = "stepup.requested")]

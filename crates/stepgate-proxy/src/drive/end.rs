@@ -6,7 +6,7 @@ use std::time::Duration;
 use stepgate_record::Event;
 use stepgate_session::Ending;
 use stepgate_store::LogError;
-use stepgate_types::SqlState;
+use stepgate_types::{Amount, SqlState};
 use stepgate_wire::Problem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -102,9 +102,20 @@ impl Drive {
         for limited in std::mem::take(&mut state.limited).values() {
             self.judge.give_back(limited);
         }
-        for statement in state.started.numbers() {
+        let under_way = self.session.under_way();
+        // What of a result is out counts, though nobody remembers when it was begun.
+        let begun = under_way.map(|(number, _)| number).filter(|it| state.started.of(*it).is_none());
+        for statement in state.started.numbers().chain(begun) {
             // Sent, and nobody has heard of its end.
-            let event = Event::StatementOutcomeUnknown { session: self.judge.session, statement };
+            let delivered = under_way.filter(|(number, _)| *number == statement).map(|(_, amount)| amount);
+            let Amount { rows, bytes, .. } = delivered.unwrap_or(Amount::NOTHING);
+            self.judge.gate.metrics.completed(rows, bytes, false);
+            let event = Event::StatementOutcomeUnknown {
+                session: self.judge.session,
+                statement,
+                rows: Some(rows),
+                bytes: Some(bytes),
+            };
             let log = &self.judge.gate.log;
             let noted = match log.note(&event) {
                 Err(LogError::Full) => log.note_with_room(event).await,

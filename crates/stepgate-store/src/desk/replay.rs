@@ -200,7 +200,7 @@ impl Replay {
                 self.running.entry(decided.session).or_default().insert(decided.statement);
             }
             Event::StatementCompleted { session, statement, .. }
-            | Event::StatementOutcomeUnknown { session, statement } => {
+            | Event::StatementOutcomeUnknown { session, statement, .. } => {
                 if let Some(statements) = self.running.get_mut(session) {
                     statements.remove(statement);
                 }
@@ -225,8 +225,12 @@ impl Replay {
             reason: None,
         });
         let unknown = self.running.iter().flat_map(|(session, statements)| {
-            let unknown =
-                |statement: &u64| Event::StatementOutcomeUnknown { session: *session, statement: *statement };
+            let unknown = |statement: &u64| Event::StatementOutcomeUnknown {
+                session: *session,
+                statement: *statement,
+                rows: None,
+                bytes: None,
+            };
             statements.iter().map(unknown)
         });
         let due = self.state.passes.values().filter(|kept| kept.pass.is_due(now));

@@ -3,7 +3,6 @@
 mod drift;
 mod factors;
 mod foresee;
-mod habits;
 pub(crate) mod hardening;
 mod indexing;
 mod listen;
@@ -24,7 +23,9 @@ use std::time::Duration;
 use stepgate_approval::OidcFactor;
 use stepgate_console::{Api, Encryption};
 use stepgate_policy::Ruleset;
-use stepgate_proxy::{Gate, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded};
+use stepgate_proxy::{
+    Gate, HABITS, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -141,6 +142,7 @@ async fn serve(
     let mut signals = Signals::new()?;
     let store = store.share();
     let rules = two_person::begin(config, &store, ready.texts, ready.rules).await?;
+    reload::may_not_be_meant(&rules);
     let events = vec![reload::loaded(config), policy_loaded(&rules)];
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
     if let Some(passkeys) = passkeys::factor(config)? {
@@ -213,7 +215,7 @@ async fn serve(
     // Whoever sees a door open may ask it to stop: a signal counts also before the first look is over.
     let early = tokio::select! {
         why = signals.next() => Some(why),
-        () = async { tokio::join!(first_look(&gate), habits::known(&gate)); } => None,
+        () = async { tokio::join!(first_look(&gate), gate.know_people(HABITS)); } => None,
     };
     let sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, places, draining));
     output::print_line(&ready_line(config))?;

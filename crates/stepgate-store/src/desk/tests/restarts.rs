@@ -116,7 +116,9 @@ async fn a_statement_that_was_running_at_the_kill_has_an_unknown_outcome() {
     world.log.append(events, Vec::new()).await.unwrap();
     let unknown = |world: &World| -> Vec<_> {
         let unknown = world.events().into_iter().filter_map(|event| match event {
-            Event::StatementOutcomeUnknown { session, statement } => Some((session.bytes()[0], statement)),
+            Event::StatementOutcomeUnknown { session, statement, .. } => {
+                Some((session.bytes()[0], statement))
+            }
             _ => None,
         });
         unknown.collect()
