@@ -106,6 +106,7 @@ impl Gate {
                 }),
                 scopes: Vec::new(),
                 create: false,
+                device: false,
                 label: "Example".to_owned(),
             };
             change(&mut settings);
