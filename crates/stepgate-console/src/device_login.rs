@@ -48,6 +48,7 @@ struct Begun {
     network: IpAddr,
     login: Arc<DeviceLogin>,
     interval: Duration,
+    until: Timestamp,
     /// Before this moment the provider is not asked again.
     next: Timestamp,
     /// It is being asked.
@@ -66,7 +67,7 @@ impl Waiting {
     /// Whether one more may be begun from there.
     fn has_room(&self, network: IpAddr, now: Timestamp) -> bool {
         let mut all = self.all();
-        all.retain(|_, begun| now < begun.login.until());
+        all.retain(|_, begun| now < begun.until);
         all.len() < MAX && all.values().filter(|begun| begun.network == network).count() < MAX_OF_NETWORK
     }
 
@@ -77,7 +78,7 @@ impl Waiting {
     /// What is to be done about one of which a program asks what has become of it.
     fn look(&self, id: &str, verifier: &str, now: Timestamp) -> Look {
         let mut all = self.all();
-        all.retain(|_, begun| now < begun.login.until());
+        all.retain(|_, begun| now < begun.until);
         let fits = |begun: &&mut Begun| bool::from(hash(verifier).ct_eq(&begun.challenge));
         let Some(begun) = all.get_mut(&hash(id)).filter(fits) else { return Look::Over };
         if begun.busy || now < begun.next {
@@ -156,15 +157,16 @@ pub(crate) async fn begin(
     let begun = called(&api, move |oidc| oidc.begin_device(address)).await?;
     let id = tokens::fresh(&*api.parts.entropy).map_err(|_| Problem::gate_trouble())?;
     let (now, interval) = (api.parts.clock.now(), begun.interval());
+    let until = now.plus(begun.life());
     let answer = json!({
         "device": id,
         "user_code": begun.code(),
         "verification_uri": begun.address(),
-        "expires": begun.until().to_string(),
+        "expires": until.to_string(),
         "interval": interval.as_secs(),
     });
     let (login, next) = (Arc::new(begun), now.plus(interval));
-    api.waiting.insert(&id, Begun { challenge, network, login, interval, next, busy: false });
+    api.waiting.insert(&id, Begun { challenge, network, login, interval, until, next, busy: false });
     Ok(axum::Json(answer).into_response())
 }
 

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "elsewhere/barred.rs"]
+mod barred;
+#[path = "elsewhere/device.rs"]
+mod device;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

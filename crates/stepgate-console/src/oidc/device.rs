@@ -13,7 +13,6 @@ use openidconnect::http::{HeaderValue, header};
 use openidconnect::{
     DeviceAuthorizationUrl, DeviceCodeErrorResponseType, Nonce, RequestTokenError, Scope, TokenResponse as _,
 };
-use stepgate_types::Timestamp;
 
 use super::claims::Authenticated;
 use super::flow::{Expected, OidcError};
@@ -41,7 +40,6 @@ const LATE: chrono::DateTime<chrono::Utc> = chrono::DateTime::<chrono::Utc>::MAX
 pub struct DeviceLogin {
     granted: CoreDeviceAuthorizationResponse,
     nonce: Nonce,
-    begun: Timestamp,
 }
 
 /// What has become of it.
@@ -65,10 +63,10 @@ impl DeviceLogin {
         self.granted.verification_uri().as_str()
     }
 
-    /// Until when it can be done.
+    /// How long somebody has for it, from when it was begun.
     #[must_use]
-    pub fn until(&self) -> Timestamp {
-        self.begun.plus(self.granted.expires_in().min(LIFE))
+    pub fn life(&self) -> Duration {
+        self.granted.expires_in().min(LIFE)
     }
 
     /// How long is to be waited between two looks, at first.
@@ -94,7 +92,7 @@ impl Oidc {
         let unusable = |_| OidcError::Provider("its device endpoint".to_owned());
         let endpoint = DeviceAuthorizationUrl::new(endpoint).map_err(unusable)?;
         let client = Client::clone(&client).set_device_authorization_url(endpoint);
-        let (nonce, begun) = (Nonce::new(self.token()?), self.clock.now());
+        let nonce = Nonce::new(self.token()?);
         let scopes = ["profile", "email"].map(str::to_owned).into_iter().chain(self.settings.scopes.clone());
         let program = HeaderValue::from_str(&format!("stepgate (for a program at {asked_at})"));
         let granted: CoreDeviceAuthorizationResponse = client
@@ -110,7 +108,7 @@ impl Oidc {
                 self.call(request)
             })
             .map_err(|error| OidcError::provider("its device endpoint", &error))?;
-        let login = DeviceLogin { granted, nonce, begun };
+        let login = DeviceLogin { granted, nonce };
         self.is_presentable(&login)?;
         Ok(login)
     }

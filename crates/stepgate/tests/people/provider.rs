@@ -11,8 +11,13 @@ use crate::support::{SOON, World, repository};
 const SECRET: &str = "secret-of-a-throwaway-provider";
 
 /// A gate that knows a provider; `None`, said aloud: there is none on this machine.
-fn world() -> Option<(World, Supervised)> {
-    let mut world = World::not_serving(|policy| policy);
+pub(crate) fn world() -> Option<(World, Supervised)> {
+    world_with(|policy| policy, "create: true")
+}
+
+/// The same with another policy, and more lines in the section of the provider.
+pub(crate) fn world_with(change: impl FnOnce(String) -> String, more: &str) -> Option<(World, Supervised)> {
+    let mut world = World::not_serving(change);
     let modules = repository().join(".work/idp");
     if !modules.join("node_modules/oidc-provider").is_dir() {
         eprintln!("SKIP: no identity provider; run tests/tools/idp.sh");
@@ -34,7 +39,7 @@ fn world() -> Option<(World, Supervised)> {
     std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     world.configure(&format!(
         "oidc: {{issuer: \"{}\", client_id: stepgate, client_secret_file: secrets/oidc, acr: {{mfa: strong}},\n  \
-         label: Example, groups: groups, groups_allow: [analysts], groups_for: 8h, create: true}}\nlogin_for: 4h",
+         label: Example, groups: groups, groups_allow: [analysts], groups_for: 8h, {more}}}\nlogin_for: 4h",
         issuer.unwrap()
     ));
     world.gate.serve().unwrap();
