@@ -10,3 +10,4 @@ mod directory;
 mod provider;
 mod psql;
 mod removed;
+mod saml;

@@ -117,6 +117,17 @@ fn encoded(text: &str) -> String {
 
 /// `stepgate login --oidc …`, with somebody who logs in there as `who`; what it said.
 fn login(world: &World, files: &Files, arguments: &[&str], who: &str) -> (bool, String) {
+    login_by(world, files, arguments, who, "login.mjs")
+}
+
+/// The same by the steps of that script.
+pub(crate) fn login_by(
+    world: &World,
+    files: &Files,
+    arguments: &[&str],
+    who: &str,
+    script: &str,
+) -> (bool, String) {
     let mut command = world.gate.command();
     for screen in ["DISPLAY", "WAYLAND_DISPLAY"] {
         command.env_remove(screen);
@@ -133,7 +144,8 @@ fn login(world: &World, files: &Files, arguments: &[&str], who: &str) -> (bool, 
     let leaving = browser.submit(&asked);
     let there = between(&leaving, "class=\"button\" href=\"", "\"").replace("&amp;", "&");
     let node = Command::new("node")
-        .arg(repository().join("tests/idp/login.mjs"))
+        .arg(repository().join("tests/idp").join(script))
+        .env("NODE_TLS_REJECT_UNAUTHORIZED", "0")
         .args([&there, who])
         .output()
         .unwrap();
