@@ -60,7 +60,7 @@ write("internal.yaml", {
         "mail": {"saml": ["mail"], "openid": ["email"]},
         "groups": {"saml": ["groups"], "openid": ["groups"]},
     },
-    "user_id_from_attrs": ["name"],
+    # Without `user_id_from_attrs`, somebody is who their NameID says: a persistent one changes hands never.
 })
 write("frontend.yaml", {
     "module": "satosa.frontends.openid_connect.OpenIDConnectFrontend",
