@@ -2,7 +2,7 @@
 // device.mjs ADDRESS CODE NAME [abort]. Prints what the page says before it is confirmed, and what it says in the end.
 const [start, code, name, abort] = process.argv.slice(2);
 const cookies = new Map();
-let [url, form] = [start, null];
+let [url, form, aborted] = [start, null, false];
 for (let step = 0; step < 16; step += 1) {
   const answer = await fetch(url, {
     redirect: "manual",
@@ -26,7 +26,7 @@ for (let step = 0; step < 16; step += 1) {
   }
   const page = await answer.text();
   const action = page.match(/action="([^"]+)"/)?.[1];
-  if (!action) {
+  if (!action || aborted) {
     console.log(page.replaceAll(/<[^>]+>/g, " ").trim());
     process.exit(answer.status < 400 ? 0 : 1);
   }
@@ -39,6 +39,7 @@ for (let step = 0; step < 16; step += 1) {
     console.log(page.replaceAll(/<[^>]+>/g, " ").trim());
     const say = abort ? { abort: "yes" } : { confirm: "yes" };
     form = new URLSearchParams({ xsrf: field("xsrf"), user_code: field("user_code"), ...say }).toString();
+    aborted = Boolean(abort);
   } else {
     form = new URLSearchParams({ xsrf: field("xsrf"), user_code: code }).toString();
   }
