@@ -44,7 +44,7 @@ impl Gate {
     }
 
     fn asked(&self) -> Value {
-        let mut answer = agent().get(format!("{}/asked", self.issuer)).call().unwrap();
+        let mut answer = agent().get(format!("{}/asked", self.provider.issuer())).call().unwrap();
         serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
     }
 }
@@ -55,7 +55,7 @@ async fn a_login_by_a_code_is_for_the_program_that_began_it_once_and_mints_nothi
     let begun = gate.begin_device("its own").await;
     let (device, said) = (begun.json()["device"].as_str().unwrap().to_owned(), begun.json());
     assert_eq!((&said["user_code"], &said["interval"]), (&json!("WDJB-MJHT"), &json!(5)), "{said}");
-    assert!(said["verification_uri"].as_str().unwrap().starts_with(&gate.issuer), "{said}");
+    assert!(said["verification_uri"].as_str().unwrap().starts_with(gate.provider.issuer()), "{said}");
     // The provider hears where the program is, and of what kind the login is to be.
     let asked = gate.asked()["begun"][0].clone();
     assert_eq!(asked["agent"], "stepgate (for a program at 127.0.0.1)");
