@@ -215,7 +215,9 @@ pub(crate) async fn poll(
             api.waiting.end(&asking.id);
             Err(error.into())
         }
-        // The gate or the provider is too busy, or away: that may pass.
+        // Too many ask the provider at this moment: the program asks again.
+        Err(problem) if problem.is_throttled() => Ok(pending(interval)),
+        // The provider is away: that may pass, too, and the program counts how often.
         Err(problem) => Err(problem),
     }
 }
