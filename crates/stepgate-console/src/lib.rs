@@ -10,6 +10,7 @@ mod asks;
 mod break_glass;
 mod caller;
 mod codes;
+mod device_login;
 mod devices;
 mod document;
 mod elsewhere;

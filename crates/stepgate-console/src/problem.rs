@@ -124,6 +124,11 @@ impl Problem {
         Self { retry_after: Some(seconds.max(1)), ..problem }
     }
 
+    /// Whether the same may do in a moment.
+    pub(crate) const fn is_throttled(&self) -> bool {
+        self.retry_after.is_some()
+    }
+
     /// Also for what exists and is not for this person to see.
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such thing, or it is not for you to see")

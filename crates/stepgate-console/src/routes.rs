@@ -10,8 +10,8 @@ use crate::pages::{
     assets, enrol, glass, inbox, login as entrance, message, oidc, provider, push, removal, request,
 };
 use crate::{
-    asks, break_glass, codes, devices, document, events, factors, grants, login, passwords, policies,
-    requests,
+    asks, break_glass, codes, device_login, devices, document, events, factors, grants, login, passwords,
+    policies, requests,
 };
 
 /// A way in.
@@ -43,6 +43,8 @@ pub(crate) fn all() -> Vec<Route> {
         get("/openapi.json", document::show),
         post("/api/v1/login", login::login),
         post("/api/v1/login/code", codes::redeem),
+        post("/api/v1/login/device", device_login::begin),
+        post("/api/v1/login/device/token", device_login::poll),
         post("/api/v1/logout", login::logout),
         get("/api/v1/passwords", passwords::list),
         post("/api/v1/passwords", passwords::mint),

@@ -27,6 +27,7 @@ mod limit_load;
 mod listing;
 mod map;
 mod map_load;
+mod mentioned;
 mod never;
 mod observe;
 mod observe_origin;

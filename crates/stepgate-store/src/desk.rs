@@ -12,6 +12,7 @@ mod budget;
 mod caps;
 mod comment;
 mod conditions;
+mod digits;
 mod disown;
 mod end;
 mod enrol;

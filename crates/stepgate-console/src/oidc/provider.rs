@@ -1,18 +1,24 @@
 //! The provider of the configuration, and what is known of it.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
-    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreRevocableToken,
-    CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+    CoreAuthDisplay, CoreAuthPrompt, CoreClaimName, CoreClaimType, CoreClientAuthMethod,
+    CoreErrorResponseType, CoreGenderClaim, CoreGrantType, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType,
+    CoreRevocableToken, CoreRevocationErrorResponse, CoreSubjectIdentifierType,
+    CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
-    ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet,
-    IdTokenFields, IssuerUrl, RedirectUrl, StandardErrorResponse, StandardTokenResponse,
+    AdditionalProviderMetadata, ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet,
+    EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl, ProviderMetadata, RedirectUrl,
+    StandardErrorResponse, StandardTokenResponse,
 };
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use stepgate_types::{Clock, Entropy, Strength};
 use zeroize::Zeroizing;
 
@@ -52,9 +58,37 @@ pub struct Settings {
     pub scopes: Vec<String>,
     /// Whether who logs in for the first time, by a name that nobody has, becomes somebody here.
     pub create: bool,
+    /// Whether programs on machines without a browser may be logged in by a code (RFC 8628).
+    pub device: bool,
     /// What people call the provider.
     pub label: String,
 }
+
+/// What a provider says of itself beyond OpenID Connect Discovery 1.0.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct More {
+    /// RFC 8628 section 4. Whatever it is: a provider that says it wrongly is good for everything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device_authorization_endpoint: Option<Value>,
+}
+
+impl AdditionalProviderMetadata for More {}
+
+/// What a provider says of itself.
+type Metadata = ProviderMetadata<
+    More,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
 
 type Fields = IdTokenFields<
     Extra,
@@ -84,9 +118,24 @@ pub(super) type Client = openidconnect::Client<
     EndpointMaybeSet,
 >;
 
+/// A provider that was found.
+pub(super) struct Found {
+    client: Client,
+    /// Where programs without a browser ask for a code (RFC 8628 section 3.1), if anywhere.
+    pub(super) device: Option<String>,
+}
+
+impl Deref for Found {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
 /// What is known of the provider.
 struct Known {
-    client: Arc<Client>,
+    found: Arc<Found>,
     /// On the monotonic clock.
     at: Duration,
 }
@@ -139,35 +188,37 @@ impl Oidc {
     }
 
     /// The client, by what the provider said of itself not longer ago than `fresh`.
-    pub(super) fn client(&self, fresh: Duration) -> Result<Arc<Client>, OidcError> {
+    pub(super) fn client(&self, fresh: Duration) -> Result<Arc<Found>, OidcError> {
         let now = self.clock.monotonic();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref().filter(|known| now < known.at.saturating_add(fresh.min(FRESH))) {
-            return Ok(Arc::clone(&known.client));
+            return Ok(Arc::clone(&known.found));
         }
         // Without the lock: whoever is slow to answer holds up only who needs it now.
         drop(known);
-        let client = Arc::new(self.discover()?);
-        let known = Known { client: Arc::clone(&client), at: now };
+        let found = Arc::new(self.discover()?);
+        let known = Known { found: Arc::clone(&found), at: now };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
-        Ok(client)
+        Ok(found)
     }
 
-    pub(super) fn known_client(&self) -> Result<Arc<Client>, OidcError> {
+    pub(super) fn known_client(&self) -> Result<Arc<Found>, OidcError> {
         self.client(FRESH)
     }
 
     /// OpenID Connect Discovery 1.0 section 4; the issuer must be the one of the configuration, letter by letter.
-    fn discover(&self) -> Result<Client, OidcError> {
+    fn discover(&self) -> Result<Found, OidcError> {
         let Settings { issuer, client_id, client_secret, redirect, .. } = &self.settings;
         let issuer = IssuerUrl::new(issuer.clone()).map_err(|_| OidcError::Configuration("issuer"))?;
         let redirect =
             RedirectUrl::new(redirect.clone()).map_err(|_| OidcError::Configuration("console.url"))?;
-        let metadata = CoreProviderMetadata::discover(&issuer, &|request| self.call(request))
+        let metadata = Metadata::discover(&issuer, &|request| self.call(request))
             .map_err(|error| OidcError::provider("what it says of itself", &error))?;
+        let device = metadata.additional_metadata().device_authorization_endpoint.as_ref();
+        let device = device.and_then(Value::as_str).map(str::to_owned);
         let secret = client_secret.as_ref().map(|secret| ClientSecret::new(secret.to_string()));
         let client = Client::from_provider_metadata(metadata, ClientId::new(client_id.clone()), secret);
-        Ok(client.set_redirect_uri(redirect))
+        Ok(Found { client: client.set_redirect_uri(redirect), device })
     }
 
     /// All calls go through here: never in the clear, but on this machine.

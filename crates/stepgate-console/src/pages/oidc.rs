@@ -204,7 +204,7 @@ async fn link(api: &Api, caller: &Caller, who: &Authenticated) -> Result<Respons
 }
 
 /// Asks the provider, off the threads that serve others, and no more at once than a few.
-pub(super) async fn called<T: Send + 'static>(
+pub(crate) async fn called<T: Send + 'static>(
     api: &Arc<Api>,
     call: impl FnOnce(&Oidc) -> Result<T, OidcError> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -227,6 +227,8 @@ impl From<OidcError> for Problem {
                     .hint("use another method, or try again later")
             }
             OidcError::NoEntropy => Self::gate_trouble(),
+            OidcError::NoDevices(_) => Self::new(StatusCode::NOT_FOUND, "no_devices", message)
+                .hint("log in where there is a browser: stepgate login --oidc"),
             OidcError::UnknownState | OidcError::Refused | OidcError::Token(_) => {
                 Self::new(StatusCode::FORBIDDEN, "provider_refused", message)
             }

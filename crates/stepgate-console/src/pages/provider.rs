@@ -231,7 +231,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// 64 hexadecimal digits.
-fn unhex(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }

@@ -13,7 +13,9 @@ pub(crate) enum DeviceCommand {
     )]
     Enroll(EnrollDevice),
     /// Show what waits for this device, and answer it, until interrupted
-    #[command(after_help = "Example:\n  stepgate device watch --as dana")]
+    #[command(
+        after_help = "Example:\n  stepgate device watch --as dana\n\nEach request is shown in full. Type the six digits that are shown where it was begun (in psql's NOTICE, by stepgate\nverify, or on a page); nothing leaves it alone; not-me says that somebody else asks in your name."
+    )]
     Watch {
         #[command(flatten)]
         who: AsArgs,

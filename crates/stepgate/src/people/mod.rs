@@ -5,6 +5,7 @@ mod ask;
 mod decide;
 mod device;
 mod device_key;
+mod device_login;
 mod glass;
 mod grant;
 mod http;

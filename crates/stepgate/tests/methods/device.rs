@@ -6,10 +6,11 @@ use crate::RESTRICTED;
 use crate::running::Running;
 use crate::support::{SOON, World, held};
 
-fn enrol(world: &World, dana: &mut Person) {
-    let enrolment = world.gate.run(["user", "enroll-code", "dana"], "").unwrap().ok().unwrap();
-    let lines = format!("{}\n{}\n", enrolment.trim(), dana.code().unwrap());
-    let enrol = ["device", "enroll", "--name", "laptop", "--as", "dana"];
+pub(crate) fn enrol(world: &World, person: &mut Person) {
+    let name = person.name().to_owned();
+    let enrolment = world.gate.run(["user", "enroll-code", &name], "").unwrap().ok().unwrap();
+    let lines = format!("{}\n{}\n", enrolment.trim(), person.code().unwrap());
+    let enrol = ["device", "enroll", "--name", "laptop", "--as", &name];
     world.gate.run(enrol, &lines).unwrap().ok().unwrap();
 }
 
@@ -22,7 +23,7 @@ fn begun(world: &World, request: &str) -> (Running, String) {
     (verify, code)
 }
 
-fn other(code: &str) -> &'static str {
+pub(crate) fn other(code: &str) -> &'static str {
     if code == "000000" { "111111" } else { "000000" }
 }
 
@@ -37,7 +38,7 @@ fn a_device_answers_what_it_has_shown_with_the_digits_from_where_the_statement_w
     let mut psql = world.psql(&dana);
     psql.send(RESTRICTED).unwrap();
     let request = held(&mut psql);
-    assert_eq!(answer(&request, "000000\n").status, 1, "nobody has begun it");
+    assert_eq!(answer("0000-0000", "000000\n").status, 1, "nobody has begun it");
     let (mut verify, code) = begun(&world, &request);
     assert_ne!(answer(&request, "\n").status, 0, "without a code");
     assert_eq!(answer(&request, &format!("{}\n", other(&code))).status, 1);

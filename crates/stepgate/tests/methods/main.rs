@@ -12,6 +12,7 @@ mod running;
 mod sms;
 #[path = "../support/mod.rs"]
 mod support;
+mod watch;
 
 /// What the sample policy holds for its own author.
 const RESTRICTED: &str = "select ssn from customers limit 1;";
