@@ -21,7 +21,7 @@ pub(crate) use audit::{
     AuditCommand, ExportFormat, FilterArgs, ReportArgs, ReportCommand, ReportFormat, SinkCommand,
 };
 
-pub(crate) use device::{DeviceCommand, EnrollDevice};
+pub(crate) use device::{DeviceCommand, EnrollDevice, Waiting};
 pub(crate) use glass::{GlassArgs, GlassCommand};
 pub(crate) use map::{DiffArgs, LintArgs, MapCommand, ScanArgs, ScanFormat, TargetArgs};
 
