@@ -91,7 +91,8 @@ impl<'a> Matter<'a> {
         match easiest(&offered) {
             Some(Method::Totp | Method::Recovery) => self.proof(None),
             Some(method @ (Method::Passkey | Method::Oidc)) => {
-                let only = format!("of what you have, {method} alone does for this, and is used in a browser");
+                let only =
+                    format!("of what you have, {method} alone does for this, and is used in a browser");
                 Err(self.in_browser(Failure::no(only)))
             }
             Some(method) => self.proof(Some(method)),
