@@ -4,7 +4,7 @@ use serde_json::json;
 use stepgate_testkit::{Supervised, until_some};
 
 use super::driver::Script;
-use super::support::{SOON, World, held, repository};
+use super::support::{EVERYTHING, NOTHING_LABELLED, SOON, World, held, repository};
 use super::{login, with};
 
 const SECRET: &str = "secret-of-a-throwaway-provider";
@@ -41,6 +41,8 @@ fn world() -> Option<(World, Supervised)> {
         "oidc: {{issuer: \"{issuer}\", client_id: stepgate, client_secret_file: secrets/oidc, acr: {{mfa: strong}}, \
          label: Example}}"
     ));
+    world.configure("factors: {new_factor_delay: 0s}");
+    world.edit("policies: {", "policies: {two_person: {groups: [analysts], strength: strong}, ");
     world.gate.serve().unwrap();
     Some((world, process))
 }
@@ -73,6 +75,16 @@ fn another_login_at_the_identity_provider_lets_a_statement_run_and_somebody_else
             let reply = psql.finish(SOON).unwrap();
             assert!(reply.is_ok() && reply.text().contains("(1 row)"), "{}", reply.text());
         }
+    }
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    let lint = world.gate.run(["policy", "lint"], "").unwrap().ok().unwrap();
+    let sha256 = lint.trim().rsplit(' ').next().unwrap().to_owned();
+    let waits = || world.recorded("policy.proposed", &sha256);
+    stepgate_testkit::until("what waits", SOON, waits).unwrap();
+    for (there, votes) in [("eve", false), ("dana", true)] {
+        script.tell(json!({"policy": sha256, "there": there}));
+        assert_eq!(script.hear(), json!({"answered": there}));
+        assert_eq!(world.recorded("policy.voted", &sha256), votes, "{there}");
     }
     script.ends();
     assert!(!world.gate.log().contains(SECRET));
