@@ -28,7 +28,7 @@ pub(crate) fn button(verb: &'static str, words: &str, disabled: bool) -> Markup 
     }
 }
 
-/// Sends its form with a fresh proof by a passkey, in the place of a code: the answer to a challenge that is made there.
+/// Sends its form with a fresh proof by a passkey in the place of a code: the answer to a challenge that is made there.
 pub(crate) fn in_form(words: &str, challenges: &str) -> Markup {
     html! { button.plain type="button" hidden data-passkey="form" data-challenges=(challenges) { (words) } }
 }

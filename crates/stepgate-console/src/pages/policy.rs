@@ -106,8 +106,8 @@ fn answer(api: &Api, caller: &Caller, policy: &PolicyInfo) -> Markup {
         section {
             h2 { "Your approval" }
             p {
-                "You approve map and policy of exactly this hash, and nothing that is changed afterwards. Read them first; "
-                "where you have read them, this prints their hash:"
+                "You approve map and policy of exactly this hash, and nothing that is changed afterwards. Read them "
+                "first; where you have read them, this prints their hash:"
             }
             pre { "stepgate policy lint" }
             (ways::form(caller, &matter(policy), &offered, &html! {}))
