@@ -85,7 +85,7 @@ async function send(button) {
     field.required = false;
   }
   if (!form.reportValidity()) return;
-  const { proof } = await prove("/api/v1/challenges", {});
+  const { proof } = await prove(button.dataset.challenges, {});
   for (const [name, value] of [["challenge", proof.challenge], ["passkey", JSON.stringify(proof.passkey)]]) {
     const field = form.elements[name] || form.appendChild(document.createElement("input"));
     Object.assign(field, { type: "hidden", name, value });

@@ -5,8 +5,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use stepgate_approval::{BadCode, Method, Refusal};
 use stepgate_record::Outcome;
-use stepgate_store::{DeskError, EnrolError, PersonError, VerifyError};
+use stepgate_store::{DeskError, EnrolError, MethodInfo, PersonError, VerifyError};
 use stepgate_types::Strength;
+
+/// What was proven is too little for what is done by it.
+const TOO_WEAK: &str = "too_weak";
 
 /// An answer other than yes. `error` is for programs, `message` and `hint` for people.
 #[derive(Debug, Serialize)]
@@ -85,6 +88,17 @@ impl Problem {
             self.challenge = Some(Challenge::StepUp(least));
         }
         self
+    }
+
+    /// Where what was proven is too little, says by what it would be enough.
+    pub(crate) fn offering(self, offered: impl FnOnce() -> Vec<MethodInfo>) -> Self {
+        if self.error != TOO_WEAK {
+            return self;
+        }
+        match offered().iter().find(|it| it.available) {
+            Some(it) => self.hint(use_instead(it.method)),
+            None => self.hint("enrol what proves as much, on the gate's page /enrol"),
+        }
     }
 
     /// Something is done with a fresh proof alone, and none came.
@@ -243,7 +257,7 @@ fn refused(refusal: Refusal, message: String) -> Problem {
         Refusal::RightUsed => Problem::new(StatusCode::CONFLICT, "right_used", message),
         Refusal::AlreadyVoted => Problem::new(StatusCode::CONFLICT, "already_answered", message),
         Refusal::TooWeak(least) => {
-            Problem::new(StatusCode::UNAUTHORIZED, "too_weak", message).step_up().of_strength(least)
+            Problem::new(StatusCode::UNAUTHORIZED, TOO_WEAK, message).step_up().of_strength(least)
         }
         Refusal::ReasonRequired => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "reason_required", message)
             .hint("give --reason TEXT"),

@@ -311,6 +311,9 @@ pub enum Event {
         policy_sha256: String,
         /// Who.
         person: Who,
+        /// How much they have proven; left out where nothing but `standard` was ever asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strength: Option<Strength>,
     },
     /// Two have, or the gate began with it when nothing had been approved.
     #[serde(rename = "policy.approved")]

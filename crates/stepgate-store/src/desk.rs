@@ -64,10 +64,10 @@ pub use glass::{GlassInfo, GlassWish};
 pub use glass_error::GlassError;
 pub use history::History;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
-pub use policies::PolicyInfo;
+pub use policies::{PolicyInfo, TwoPerson};
 pub use prove::Presented;
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
-pub use waiting::WaitingChallenge;
+pub use waiting::{Awaited, WaitingChallenge};
 
 use crate::{Change, Factors, Log, People, Vault};
 use end::Leaving;
@@ -228,10 +228,11 @@ impl Desk {
         self.0.methods_for_request(request, person, source)
     }
 
-    /// The same for changing one's own authenticators, or confirming a reset.
+    /// The same for changing one's own authenticators, or confirming a reset; for what has a door of its own, none.
     #[must_use]
     pub fn methods_for(&self, person: &PersonName, purpose: &Purpose, source: Source) -> Vec<MethodInfo> {
-        self.0.methods_of(&mut self.0.state(), person, needs_of(purpose), source)
+        let needs = needs_of(purpose);
+        needs.map_or_else(Vec::new, |needs| self.0.methods_of(&mut self.0.state(), person, needs, source))
     }
 
     /// A person's authenticators, as listed.
@@ -257,7 +258,8 @@ impl Desk {
         finish(async move { inner.challenge(request, &person, method, approve, source).await }).await
     }
 
-    /// The same for something other than a request.
+    /// The same for changing one's own authenticators, or confirming a reset. For policies and reviews there are
+    /// [`Desk::challenge_policy`] and [`Desk::challenge_review`], which know whose they are.
     ///
     /// # Errors
     /// See [`VerifyError`].
@@ -269,7 +271,7 @@ impl Desk {
         source: Source,
     ) -> Result<Challenged, VerifyError> {
         let _turn = self.0.turn.lock().await;
-        let needs = needs_of(&purpose);
+        let needs = needs_of(&purpose).ok_or(DeskError::Unknown)?;
         self.0.challenge_for(person, method, Bound::Purpose(purpose), needs, source)
     }
 
@@ -333,7 +335,7 @@ impl Desk {
             let _turn = inner.turn.lock().await;
             let _changing = inner.factors.changing().await;
             let bound = Bound::Purpose(Purpose::Manage);
-            let Needs { required, for_others } = needs_of(&Purpose::Manage);
+            let (required, for_others) = (Strength::Weak, false);
             let asked = Asked { person: &person, source, bound: &bound, required, for_others };
             inner.prove(&asked, &presented).await.map(drop)
         })
@@ -558,13 +560,12 @@ impl Desk {
     }
 }
 
-/// How much is to be proven for something other than a request.
-const fn needs_of(purpose: &Purpose) -> Needs {
+/// How much is to be proven for something other than a request; `None` where that hangs on what it is about.
+const fn needs_of(purpose: &Purpose) -> Option<Needs> {
     match purpose {
-        Purpose::Enrol | Purpose::Manage => Needs { required: Strength::Weak, for_others: false },
-        Purpose::Reset(_) | Purpose::Review(_) | Purpose::Policy(_) => {
-            Needs { required: Strength::Standard, for_others: true }
-        }
+        Purpose::Enrol | Purpose::Manage => Some(Needs { required: Strength::Weak, for_others: false }),
+        Purpose::Reset(_) => Some(Needs { required: Strength::Standard, for_others: true }),
+        Purpose::Review(_) | Purpose::Policy(_) => None,
     }
 }
 

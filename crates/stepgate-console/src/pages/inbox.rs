@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use stepgate_store::{GrantInfo, RequestInfo};
 
-use super::{Turned, layout, text};
+use super::{Turned, glass, layout, policy, text};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::{grants, requests};
@@ -35,6 +35,7 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
         }
         div #lists {
             (list("Waiting for you", "Nothing waits for you.", &for_me))
+            (besides(&api, caller))
             @if !others.is_empty() { (list("Waiting for others", "", &others)) }
             @if !own.is_empty() { (granted(caller, &own)) }
             @if !ended.is_empty() {
@@ -58,6 +59,28 @@ fn list(title: &str, none: &str, requests: &[&RequestInfo]) -> Markup {
                         p { (info.person) " on " (info.database) }
                         @if let Some(summary) = &info.summary { p.quiet { (text::visible(summary)) } }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// What waits for the person besides requests, on pages of its own.
+fn besides(api: &Api, caller: &Caller) -> Markup {
+    let (desk, name) = (&api.parts.desk, &caller.person.name);
+    let policies = desk.policies(name);
+    let policies = policies.iter().filter(|it| !policy::has_answered(it, name)).count();
+    let glasses = desk.glasses(Some(name));
+    let reviews = glasses.iter().filter(|it| glass::is_to_review(it, caller)).count();
+    let own = glasses.iter().any(|it| it.person == *name && it.state != "to-review");
+    html! {
+        @if policies + reviews > 0 || own {
+            section {
+                h2 { "Waiting for you besides" }
+                ul.cards {
+                    @if policies > 0 { li { a href="/policies" { "Changed policies to approve" } ": " (policies) } }
+                    @if reviews > 0 { li { a href="/break-glass" { "Break-glass to review" } ": " (reviews) } }
+                    @if own { li { a href="/break-glass" { "Your own break-glass" } } }
                 }
             }
         }

@@ -68,6 +68,11 @@ pub(crate) fn proof(caller: &Caller) -> Markup {
     html! { input type="hidden" name="proof" value=(caller.proof()); }
 }
 
+/// A form of this login's pages, by which something is done.
+pub(crate) fn form(caller: &Caller, action: &str, fields: &Markup) -> Markup {
+    html! { form.answer method="post" action=(action) { (proof(caller)) (fields) } }
+}
+
 /// What went wrong, where it is read first.
 pub(crate) fn alert(problem: Option<&Problem>) -> Markup {
     html! {

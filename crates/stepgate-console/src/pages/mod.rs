@@ -12,12 +12,14 @@ pub(crate) mod login;
 pub(crate) mod message;
 pub(crate) mod oidc;
 mod passkey;
+pub(crate) mod policy;
 pub(crate) mod provider;
 pub(crate) mod push;
 mod qr;
 pub(crate) mod removal;
 pub(crate) mod request;
 mod text;
+mod ways;
 
 use std::sync::Arc;
 

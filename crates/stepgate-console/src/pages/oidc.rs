@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde_json::Value;
-use stepgate_approval::{Method, Reason};
+use stepgate_approval::{ChallengeId, Method, Reason};
 use stepgate_store::{
     Answer, Challenged, Conditions, Enrol, MethodInfo, Presented, RequestInfo, VerifyError,
 };
@@ -26,7 +26,7 @@ use crate::form::Form;
 use crate::oidc::{Authenticated, Errand, Oidc, OidcError};
 use crate::origin;
 use crate::problem::Problem;
-use crate::requests;
+use crate::{break_glass, policies, requests};
 
 /// Whether one of these is the provider, and works.
 pub(crate) fn is_offered(methods: &[MethodInfo]) -> bool {
@@ -38,8 +38,7 @@ pub(crate) fn answers(caller: &Caller, info: &RequestInfo, conditions: &Conditio
     let (id, own) = (info.request, info.itself);
     let (unread, reason_required) = (conditions.unread.is_some(), conditions.reason_required);
     html! {
-        form.answer method="post" action={ "/r/" (id) "/oidc" } {
-            (layout::proof(caller))
+        (layout::form(caller, &format!("/r/{id}/oidc"), &html! {
             @if own {
                 button.plain name="verb" value="verify" { "Log in again at the identity provider" }
             } @else {
@@ -51,7 +50,7 @@ pub(crate) fn answers(caller: &Caller, info: &RequestInfo, conditions: &Conditio
                     button.no name="verb" value="deny" { "Log in again to deny" }
                 }
             }
-        }
+        }))
     }
 }
 
@@ -124,7 +123,7 @@ pub(crate) async fn begin_link(
 }
 
 /// The page with the link there.
-async fn leave(
+pub(super) async fn leave(
     api: &Arc<Api>,
     caller: &Caller,
     nonce: [u8; 32],
@@ -184,17 +183,31 @@ pub(crate) async fn finish(
     let finished = called(&api, finish).await?;
     match finished {
         (who, Errand::Answer { request, challenge, approve, reason, own }) => {
-            let presented =
-                Presented { method: Some(Method::Oidc), challenge: Some(challenge), proof: who.proof() };
+            let presented = answering(&who, challenge);
             let (person, source) = (caller.person.name.clone(), caller.source());
             let answer = Answer { request, person, presented, approve, reason, source, own };
             api.parts.desk.answer(answer).await.map_err(Problem::from)?;
             Ok(Redirect::to(&format!("/r/{request}")).into_response())
         }
+        (who, Errand::Policy { sha256, challenge }) => {
+            let policy = policies::find(&api, caller, &sha256)?;
+            let policy = policies::approved(&api, caller, &policy, Ok(answering(&who, challenge))).await?;
+            Ok(Redirect::to(&format!("/policies/{}", policy.policy_sha256)).into_response())
+        }
+        (who, Errand::Review { glass, challenge, comment }) => {
+            let presented = Ok(answering(&who, challenge));
+            break_glass::reviewed(&api, caller, glass, comment.text(), presented).await?;
+            Ok(Redirect::to("/break-glass").into_response())
+        }
         (who, Errand::Link) => link(&api, caller, &who).await,
         // Those are finished by who is not known yet.
         (_, Errand::Login { .. } | Errand::Program(_)) => Err(origin::other_site().into()),
     }
+}
+
+/// The login there as the answer to a challenge.
+fn answering(who: &Authenticated, challenge: ChallengeId) -> Presented {
+    Presented { method: Some(Method::Oidc), challenge: Some(challenge), proof: who.proof() }
 }
 
 async fn link(api: &Api, caller: &Caller, who: &Authenticated) -> Result<Response, Turned> {
@@ -237,7 +250,7 @@ impl From<OidcError> for Problem {
 }
 
 /// What the token will have to repeat.
-fn nonce(shown: &Value) -> Result<[u8; 32], Problem> {
+pub(super) fn nonce(shown: &Value) -> Result<[u8; 32], Problem> {
     let text = shown.get("nonce").and_then(Value::as_str).unwrap_or_default();
     let mut nonce = [0; 32];
     if text.len() != 64 {

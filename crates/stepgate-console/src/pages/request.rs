@@ -8,10 +8,10 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use stepgate_approval::Page;
-use stepgate_store::{Conditions, DeskError, History, MethodInfo, Part, RequestInfo, Shown, ShownParameter};
+use stepgate_store::{Conditions, DeskError, History, Part, RequestInfo, Shown, ShownParameter};
 use stepgate_types::RequestId;
 
-use super::{Turned, layout, login, message, oidc, passkey, push, text};
+use super::{Turned, layout, login, message, oidc, passkey, push, text, ways};
 use crate::api::Api;
 use crate::asks;
 use crate::caller::{Caller, Visitor};
@@ -274,7 +274,7 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
             @if requests::answers(api, &caller.person, info) {
                 @let offered = api.parts.desk.methods(id, &caller.person.name, caller.source()).unwrap_or_default();
                 @let by_passkey = passkey::is_offered(&offered);
-                (lacking(&offered))
+                (ways::lacking(&offered))
                 @if info.itself { (verification(caller, id, by_passkey)) }
                 @else { (vote(caller, id, conditions, by_passkey)) }
                 @if by_passkey { (passkey::script()) }
@@ -287,33 +287,20 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
     }
 }
 
-/// Says so where the person has nothing that would do.
-fn lacking(offered: &[MethodInfo]) -> Markup {
-    html! {
-        @if offered.is_empty() {
-            p.alert { "You have no authenticator that proves as much as this asks for. "
-                a href="/enrol" { "Your authenticators" }
-            }
-        }
-    }
-}
-
 fn verification(caller: &Caller, id: RequestId, by_passkey: bool) -> Markup {
     html! {
-        form.answer method="post" action={ "/r/" (id) "/verify" } {
-            (layout::proof(caller))
+        (layout::form(caller, &format!("/r/{id}/verify"), &html! {
             (layout::code("Code", false))
             button { "It was me: let it run" }
             @if by_passkey { " " (passkey::button("verify", "It was me: use a passkey", false)) }
-        }
+        }))
     }
 }
 
 fn vote(caller: &Caller, id: RequestId, conditions: &Conditions, by_passkey: bool) -> Markup {
     let unread = conditions.unread.is_some();
     html! {
-        form.answer method="post" action={ "/r/" (id) "/approve" } {
-            (layout::proof(caller))
+        (layout::form(caller, &format!("/r/{id}/approve"), &html! {
             label for="reason" { "Reason" @if !conditions.reason_required { " (if you like)" } }
             textarea #reason name="reason" rows="2" maxlength="1000" required[conditions.reason_required]
                 aria-describedby="reason-help" {}
@@ -329,15 +316,14 @@ fn vote(caller: &Caller, id: RequestId, conditions: &Conditions, by_passkey: boo
                     (passkey::button("deny", "Deny by passkey", false))
                 }
             }
-        }
+        }))
     }
 }
 
 /// Who asked can call it off, and say that they never asked.
 fn ways_out(caller: &Caller, id: RequestId) -> Markup {
     html! {
-        form.answer method="post" action={ "/r/" (id) "/cancel" } {
-            (layout::proof(caller))
+        (layout::form(caller, &format!("/r/{id}/cancel"), &html! {
             div.buttons {
                 button.no { "Call it off" }
                 button.no formaction={ "/r/" (id) "/not-me" } aria-describedby="not-me-help" { "This was not me" }
@@ -346,7 +332,7 @@ fn ways_out(caller: &Caller, id: RequestId) -> Markup {
                 "If you did not send it: it is denied, the session that sent it is ended, and an alarm is raised. Your "
                 "account stays as it is."
             }
-        }
+        }))
     }
 }
 
@@ -355,13 +341,12 @@ fn talk(caller: &Caller, id: RequestId) -> Markup {
     html! {
         section {
             h2 { "Say something" }
-            form.answer method="post" action={ "/r/" (id) "/comment" } {
-                (layout::proof(caller))
+            (layout::form(caller, &format!("/r/{id}/comment"), &html! {
                 label for="text" { "Comment" }
                 textarea #text name="text" rows="2" maxlength="1000" required aria-describedby="text-help" {}
                 p.help #text-help { "Who asks and all who may answer read it. It decides nothing." }
                 button.plain { "Say it" }
-            }
+            }))
         }
     }
 }

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use stepgate_approval::{
     Begun, Blocked, Bound, CHALLENGE_LIFE, Ceremony, Challenge, ChallengeId, Channel, Credential, Factor,
-    FactorError, Method, Source,
+    FactorError, Method, Refusal, Source,
 };
 use stepgate_types::{PersonName, RequestId, Strength, Timestamp};
 
@@ -223,7 +223,10 @@ impl Inner {
         let offered = self.methods_of(&mut state, person, needs, source);
         let instead = offered.iter().find(|it| it.available && it.method != method).map(|it| it.method);
         let unavailable = |why: String| VerifyError::Unavailable { method, why, instead };
-        let found = offered.iter().find(|it| it.method == method).ok_or(VerifyError::NotEnrolled)?;
+        let found = offered.iter().find(|it| it.method == method).ok_or_else(|| {
+            let has = !self.factors.of(person, method).is_empty();
+            if has { Refusal::TooWeak(needs.required).into() } else { VerifyError::NotEnrolled }
+        })?;
         if let Some(why) = &found.why {
             return Err(unavailable(why.clone()));
         }

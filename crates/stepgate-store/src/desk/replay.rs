@@ -160,7 +160,7 @@ impl Replay {
             }
             other => {
                 self.state.take_glass(other, record.at, &self.names);
-                self.state.policies.take(other, |who| self.names.person(who));
+                self.state.policies.take(other, record.at, |who| self.names.person(who));
                 self.take_statement(other);
             }
         }

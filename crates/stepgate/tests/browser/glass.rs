@@ -5,6 +5,7 @@ use std::process::Stdio;
 use serde_json::json;
 
 use super::driver::Script;
+use super::running::Running;
 use super::support::{SOON, World, held, passes, waits};
 use super::{login, with};
 
@@ -75,12 +76,23 @@ fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed
     let code = format!("{}\n", dana.code().unwrap());
     let own = run(&["break-glass", "review", &glass, "--comment", "fine", "--as", "dana"], &code);
     assert!(own.status == 1 && own.text().contains("nobody reviews their own"), "{}", own.text());
-    let code = format!("{}\n", olga.code().unwrap());
-    run(&["break-glass", "review", &glass, "--comment", "in order", "--as", "olga"], &code).ok().unwrap();
+    // By her device: where it is begun, the digits; there, what was done and what she found.
+    let code = run(&["user", "enroll-code", "olga"], "").ok().unwrap();
+    let lines = format!("{}\n{}\n", code.trim(), olga.code().unwrap());
+    run(&["device", "enroll", "--name", "laptop", "--as", "olga"], &lines).ok().unwrap();
+    let review = ["break-glass", "review", &glass, "--comment", "fine", "--method", "push", "--as", "olga"];
+    let mut review = Running::start(&world.gate, &review);
+    review.line();
+    let digits = review.line().split(' ').nth(2).unwrap().to_owned();
+    let said = run(&["device", "answer", &glass, "--as", "olga"], &format!("in order\n{digits}\n"));
+    let said = said.ok().unwrap();
+    assert!(said.contains("of dana: the shop is down") && said.contains("reviewed"), "{said}");
+    assert!(review.line().contains("reviewed") && review.ended() == 0);
     assert!(!run(&["break-glass", "ls", "--operator"], "").ok().unwrap().contains(&glass));
     let found = run(&["audit", "search", "--grant", &glass, "-o", "json"], "").ok().unwrap();
     for kind in ["opened", "used", "ended", "reviewed"] {
         assert!(found.contains(&format!("\"break_glass.{kind}\"")), "{kind}: {found}");
     }
+    assert!(found.contains("in order"), "{found}");
     assert!(found.contains("statement.decided") && !world.gate.log().contains("the shop is down"), "{found}");
 }

@@ -7,10 +7,14 @@
     reason = "a test fails by panicking"
 )]
 
+mod approve;
 mod driver;
 mod glass;
 mod oidc;
 mod passkey;
+#[path = "../methods/running.rs"]
+#[allow(dead_code, reason = "each test file uses its part")]
+mod running;
 #[path = "../support/mod.rs"]
 mod support;
 

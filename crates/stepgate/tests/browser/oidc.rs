@@ -5,7 +5,7 @@ use stepgate_testkit::Provider;
 
 use super::driver::Script;
 use super::support::provider::SECRET;
-use super::support::{SOON, World, held};
+use super::support::{EVERYTHING, NOTHING_LABELLED, SOON, World, held};
 use super::{login, with};
 
 /// A gate that knows a provider, and wants more than a code of an app.
@@ -17,6 +17,8 @@ fn world() -> Option<(World, Provider)> {
          label: Example}}",
         provider.issuer()
     ));
+    world.configure("factors: {new_factor_delay: 0s}");
+    world.edit("policies: {", "policies: {two_person: {groups: [analysts], strength: strong}, ");
     world.gate.serve().unwrap();
     Some((world, provider))
 }
@@ -49,6 +51,16 @@ fn another_login_at_the_identity_provider_lets_a_statement_run_and_somebody_else
             let reply = psql.finish(SOON).unwrap();
             assert!(reply.is_ok() && reply.text().contains("(1 row)"), "{}", reply.text());
         }
+    }
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    let lint = world.gate.run(["policy", "lint"], "").unwrap().ok().unwrap();
+    let sha256 = lint.trim().rsplit(' ').next().unwrap().to_owned();
+    let waits = || world.recorded("policy.proposed", &sha256);
+    stepgate_testkit::until("what waits", SOON, waits).unwrap();
+    for (there, votes) in [("eve", false), ("dana", true)] {
+        script.tell(json!({"policy": sha256, "there": there}));
+        assert_eq!(script.hear(), json!({"answered": there}));
+        assert_eq!(world.recorded("policy.voted", &sha256), votes, "{there}");
     }
     script.ends();
     assert!(!world.gate.log().contains(SECRET));

@@ -122,6 +122,7 @@ impl Notice {
         let request = told.request.filter(|id| is_plain(id));
         let url = match &request {
             Some(id) => format!("{console}/r/{id}"),
+            None if kind == "policy.proposed" => format!("{console}/policies"),
             None => console.to_owned(),
         };
         let kind = match kind {

@@ -227,5 +227,6 @@ fn a_changed_policy_is_told_and_one_that_was_tampered_with_is_an_alarm() {
     let said: Vec<_> = texts.iter().map(|text| (text["event"].as_str(), text["action"].as_str())).collect();
     let changed = |action| (Some("changed"), Some(action));
     assert_eq!(said, [changed("policy.proposed"), changed("policy.approved"), (Some("alarm"), None)]);
+    assert!(texts[0]["url"].as_str().unwrap().ends_with("/policies"), "{texts:?}");
     assert!(texts[2]["text"].as_str().unwrap().contains("--kind policy.tampered"), "{texts:?}");
 }
