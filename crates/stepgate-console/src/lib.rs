@@ -13,6 +13,7 @@ mod codes;
 mod devices;
 mod document;
 mod elsewhere;
+mod entrance;
 mod events;
 mod factors;
 mod form;

@@ -7,10 +7,10 @@ use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
 use crate::pages::{
-    assets, enrol, glass, inbox, login as entrance, message, oidc, provider, push, removal, request,
+    assets, enrol, glass, glass_ask, inbox, login as entrance, message, oidc, provider, push, removal, request,
 };
 use crate::{
-    asks, break_glass, codes, devices, document, events, factors, grants, login, passwords, policies,
+    asks, break_glass, codes, devices, document, entrance as door, events, factors, grants, login, passwords, policies,
     requests,
 };
 
@@ -82,6 +82,8 @@ pub(crate) fn all() -> Vec<Route> {
         page(get("/", inbox::show)),
         page(get("/login", entrance::show)),
         page(post("/login", entrance::log_in)),
+        page(post("/login/passkey/begin", door::begin)),
+        page(post("/login/passkey", door::finish)),
         page(post("/login/oidc", provider::begin)),
         page(post("/login/oidc/finish", provider::finish)),
         page(get("/login/program", provider::ask_for_program)),
@@ -103,6 +105,7 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/r/{id}/sent", message::sent)),
         page(post("/grants/{id}/revoke", inbox::revoke)),
         page(get("/break-glass", glass::show)),
+        page(post("/break-glass", glass_ask::ask)),
         page(post("/break-glass/{id}/end", glass::end)),
         page(post("/break-glass/{id}/review", glass::review)),
         page(get("/enrol", enrol::show)),

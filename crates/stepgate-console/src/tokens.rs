@@ -36,6 +36,8 @@ pub(crate) enum By {
 pub(crate) enum Came {
     /// By their password here.
     ByPassword,
+    /// By a passkey of theirs alone.
+    ByPasskey,
     /// From the identity provider.
     FromProvider {
         /// When they last logged in there, where the login was asked to be a recent one and its token says when it was.
@@ -87,7 +89,7 @@ impl Tokens {
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut logins, &person, now);
         let (from_provider, proven) = match came {
-            Came::ByPassword => (None, None),
+            Came::ByPassword | Came::ByPasskey => (None, None),
             Came::FromProvider { proven } => (Some(now), proven),
         };
         let login = Login { person, stored_key, expires, from_provider, proven, by, used: now };

@@ -22,6 +22,7 @@ mod glass_error;
 mod glass_review;
 mod history;
 mod inner;
+mod login;
 mod manage;
 mod methods;
 mod pace;
@@ -62,6 +63,7 @@ pub use error::{DeskError, EnrolError, VerifyError};
 pub use glass::{GlassInfo, GlassWish};
 pub use glass_error::GlassError;
 pub use history::History;
+pub use login::LoginChallenge;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
 pub use policies::PolicyInfo;
 pub use prove::Presented;
@@ -560,6 +562,7 @@ impl Desk {
 /// How much is to be proven for something other than a request.
 const fn needs_of(purpose: &Purpose) -> Needs {
     match purpose {
+        Purpose::Login => Needs { required: Strength::PhishingResistant, for_others: false },
         Purpose::Enrol | Purpose::Manage => Needs { required: Strength::Weak, for_others: false },
         Purpose::Reset(_) | Purpose::Review(_) | Purpose::Policy(_) => {
             Needs { required: Strength::Standard, for_others: true }

@@ -69,7 +69,8 @@ pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, 
 pub use delegations::Loan;
 pub use desk::{
     Answer, AuthenticatorInfo, Block, Caps, Challenged, Comment, Conditions, Deferred, Desk, DeskError, End,
-    EndSession, Enrol, EnrolError, GlassError, GlassInfo, GlassWish, GrantInfo, History, Left, MethodInfo,
+    EndSession, Enrol, EnrolError, GlassError, GlassInfo, GlassWish, GrantInfo, History, Left, LoginChallenge,
+    MethodInfo,
     Need, OverBudget, Part, PolicyInfo, Presented, Progress, RequestInfo, Shown, ShownParameter, VerifyError,
     Waiting, WaitingChallenge,
 };

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use stepgate_store::GlassInfo;
 
-use super::{Turned, layout, passkey, text};
+use super::{Turned, glass_ask, layout, passkey, text};
 use crate::api::Api;
 use crate::break_glass::{self, Review};
 use crate::caller::{Caller, Visitor};
@@ -21,7 +21,7 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
     page(&api, visitor.caller(), None)
 }
 
-fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
+pub(super) fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
     let all = api.parts.desk.glasses(Some(&caller.person.name));
     let main = html! {
         h1 { "Break-glass" }
@@ -31,6 +31,7 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
             p.quiet { "It is asked for at a terminal: stepgate break-glass --as " (caller.person.name) " --reason TEXT" }
         }
         @for glass in &all { (card(caller, glass)) }
+        (glass_ask::form(caller))
         @if all.iter().any(|it| it.state == "asked") { (passkey::script()) }
     };
     layout::answer(problem, layout::page("Break-glass", Some(caller), &main))

@@ -33,6 +33,7 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
                 (over.people) " asked more often today than the policy's budget of " (over.budget) " a person has it."
             }
         }
+        p { button.plain #desktop type="button" hidden { "Tell me on this desktop" } }
         div #lists {
             (list("Waiting for you", "Nothing waits for you.", &for_me))
             @if !others.is_empty() { (list("Waiting for others", "", &others)) }
@@ -57,6 +58,9 @@ fn list(title: &str, none: &str, requests: &[&RequestInfo]) -> Markup {
                         " " span.state { (info.state) }
                         p { (info.person) " on " (info.database) }
                         @if let Some(summary) = &info.summary { p.quiet { (text::visible(summary)) } }
+                        @if let Some(reason) = &info.reason {
+                            p.quiet { @if let Some(by) = &info.ended_by { (by) ": " } (text::visible(reason)) }
+                        }
                     }
                 }
             }

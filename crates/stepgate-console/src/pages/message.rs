@@ -31,7 +31,8 @@ const fn by(method: Method) -> Option<&'static str> {
 /// goes on.
 pub(crate) fn ways(caller: &Caller, info: &RequestInfo, offered: &[MethodInfo], unread: bool) -> Markup {
     let sending = offered.iter().filter_map(|it| Some((it, by(it.method).filter(|_| it.available)?)));
-    let out_of_order = offered.iter().filter_map(|it| Some((it, it.why.as_deref()?)));
+    let out_of_order = offered.iter().filter(|it| !it.available);
+    let out_of_order = out_of_order.filter_map(|it| Some((it, it.why.as_deref()?)));
     html! {
         @for (it, name) in sending {
             form.answer method="post" action={ "/r/" (info.request) "/send" } {

@@ -25,7 +25,11 @@ pub(crate) fn way(caller: &Caller, info: &RequestInfo, offered: &[MethodInfo], u
         @if let Some(device) = device {
             form.answer method="post" action={ "/r/" (info.request) "/push" } {
                 (layout::proof(caller))
-                p.help { "Or answer on your device (" (names(device)) "):" }
+                p.help {
+                    "Or answer on your device (" (names(device)) ")"
+                    @if let Some(why) = &device.why { "; " (why) ", so start it first" }
+                    ":"
+                }
                 div.buttons {
                     @if info.itself {
                         button.plain name="approve" value="yes" { "Use your device" }

@@ -72,7 +72,7 @@ pub struct MethodInfo {
     pub authenticators: Vec<AuthenticatorInfo>,
     /// Whether it can be used now.
     pub available: bool,
-    /// Why not, for people.
+    /// Why not, for people; or what to know of it where it can.
     pub why: Option<String>,
 }
 
@@ -182,8 +182,14 @@ impl Inner {
                 })
             });
             let authenticators = strong.iter().map(|it| shown(state, person, it)).collect();
-            offered.push(MethodInfo { method, strength, authenticators, available: why.is_none(), why });
+            let available = why.is_none();
+            // It may ask yet: who has it at hand starts it.
+            let asleep = || state.devices.why_not(person, elapsed).filter(|_| method == Method::Push);
+            let why = why.or_else(asleep);
+            offered.push(MethodInfo { method, strength, authenticators, available, why });
         }
+        // Behind what surely works.
+        offered.sort_by_key(|it| it.available && it.why.is_some());
         offered
     }
 
@@ -224,7 +230,7 @@ impl Inner {
         let instead = offered.iter().find(|it| it.available && it.method != method).map(|it| it.method);
         let unavailable = |why: String| VerifyError::Unavailable { method, why, instead };
         let found = offered.iter().find(|it| it.method == method).ok_or(VerifyError::NotEnrolled)?;
-        if let Some(why) = &found.why {
+        if let Some(why) = found.why.as_ref().filter(|_| !found.available) {
             return Err(unavailable(why.clone()));
         }
         let (now, elapsed, methods) = (self.clock.now(), self.clock.monotonic(), self.methods());

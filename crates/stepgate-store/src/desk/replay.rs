@@ -114,9 +114,9 @@ impl Replay {
                     info.approvers.push(person);
                 }
             }
-            Event::StepupEnded { request, outcome, .. } => {
+            Event::StepupEnded { request, outcome, by, reason, .. } => {
                 self.about.remove(request);
-                if let Some((info, address)) =
+                if let Some((mut info, address)) =
                     self.open.remove(request).zip(Some(self.places.remove(request)))
                 {
                     let asker = info.opened_by.as_ref().unwrap_or(&info.person);
@@ -129,6 +129,10 @@ impl Replay {
                         }
                         _ => {}
                     }
+                    info.ended_by = by.as_ref().and_then(|by| self.names.person(by));
+                    let reason = reason.as_ref().and_then(|reason| self.names.open_text(reason));
+                    let reason = reason.and_then(|reason| Reason::parse(&reason).ok().flatten());
+                    info.reason = reason.as_ref().map(Reason::shown);
                     self.state.past.push(info, *outcome);
                 }
             }
@@ -325,6 +329,8 @@ fn info_of(record: &Record, names: &Subjects) -> Option<RequestInfo> {
         comment_count: 0,
         opened: Some(record.at.to_string()),
         expires: Timestamp::from_micros(*expires_us).to_string(),
+        ended_by: None,
+        reason: None,
         opened_by: match opened_by {
             None => None,
             Some(by) => Some(names.person(by)?),

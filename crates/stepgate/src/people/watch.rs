@@ -90,8 +90,11 @@ fn line(id: &str, row: &Value, was: Option<&Seen>, is: &Seen) -> Option<String> 
     };
     let mut changes = Vec::new();
     if was.state != is.state {
-        let by = if is.approvers.is_empty() { String::new() } else { format!(" by {}", is.approvers) };
-        changes.push(format!("{}{by}", is.state));
+        let by = if is.approvers.is_empty() { text("ended_by") } else { is.approvers.clone() };
+        let by = if by.is_empty() { by } else { format!(" by {by}") };
+        let reason = Some(text("reason")).filter(|reason| !reason.is_empty());
+        let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        changes.push(format!("{}{by}{reason}", is.state));
     } else if was.approvers != is.approvers {
         changes.push(format!("approved so far by {}", is.approvers));
     }

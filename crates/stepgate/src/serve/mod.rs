@@ -12,6 +12,7 @@ mod notify;
 mod observed;
 mod passkeys;
 mod places;
+mod provider;
 mod reload;
 mod supplied;
 mod two_person;
@@ -21,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_approval::OidcFactor;
+use stepgate_approval::{Method, OidcFactor};
 use stepgate_console::{Api, Encryption};
 use stepgate_proxy::{Gate, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -169,8 +170,10 @@ async fn serve(
     store.desk.set_break_glass(config.break_glass.clone());
     factors::plug(config, &store)?;
     let oidc = oidc::provider(config, &store.clock, &store.entropy)?;
-    if oidc.is_some() {
+    let known_provider = oidc.clone();
+    if let Some(oidc) = &oidc {
         store.desk.plug(Arc::new(OidcFactor));
+        store.desk.connect(Method::Oidc, Arc::<stepgate_console::oidc::Oidc>::clone(oidc));
     }
     let api = Api::new(stepgate_console::Parts {
         oidc,
@@ -213,6 +216,9 @@ async fn serve(
     tasks.spawn(indexing::keep_up(finder, shutdown.clone()));
     tasks.spawn(drift.run(shutdown.clone()));
     tasks.spawn(supplied::end_what_is_over(people_and_desk.0.clone(), shutdown.clone()));
+    if let Some(oidc) = known_provider {
+        tasks.spawn(provider::keep_known(oidc, shutdown.clone()));
+    }
     if let Some(directory) = directory {
         tasks.spawn(supplied::follow(directory, people_and_desk, shutdown.clone()));
     }
