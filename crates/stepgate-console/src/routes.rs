@@ -7,11 +7,12 @@ use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
 use crate::pages::{
-    assets, enrol, glass, glass_ask, inbox, login as entrance, message, oidc, provider, push, removal, request,
+    assets, enrol, glass, glass_ask, inbox, login as entrance, message, oidc, provider, push, removal,
+    request,
 };
 use crate::{
-    asks, break_glass, codes, devices, document, entrance as door, events, factors, grants, login, passwords, policies,
-    requests,
+    asks, break_glass, codes, devices, document, entrance as door, events, factors, grants, login, passwords,
+    policies, requests,
 };
 
 /// A way in.

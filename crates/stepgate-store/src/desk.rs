@@ -4,6 +4,7 @@
 //! once that write is on disk. Steps never cross: each takes its turn from looking at the state until the
 //! state has changed. Whoever only looks waits for nobody.
 
+mod account;
 mod ahead;
 mod answer;
 mod ask;
@@ -50,6 +51,7 @@ use stepgate_types::{Actor, Amount, Clock, Entropy, GrantId, PersonName, Request
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
+pub use account::AccountNews;
 pub use answer::Answer;
 pub use asked::OverBudget;
 pub use budget::{Block, Need};

@@ -2,7 +2,6 @@
 
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
-
 use stepgate_approval::Method;
 
 use crate::caller::Caller;
@@ -145,7 +144,7 @@ fn field(label: &str, focus: bool, required: bool) -> Markup {
 }
 
 /// Messages are written as parts of sentences; here they stand by themselves.
-fn sentence(message: &str) -> String {
+pub(crate) fn sentence(message: &str) -> String {
     let mut letters = message.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
-use stepgate_approval::{
-    Bound, Ceremony, Credential, FactorError, Method, Proof, Purpose, Source,
-};
+use stepgate_approval::{Bound, Ceremony, Credential, FactorError, Method, Proof, Purpose, Source};
 use stepgate_types::{PersonName, Strength};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -83,7 +81,8 @@ impl Desk {
     /// No randomness.
     pub fn login_challenge(&self, name: &str) -> Result<LoginChallenge, DeskError> {
         let (inner, person) = (&self.0, name.parse::<PersonName>().ok());
-        let mut credentials = person.as_ref().map(|person| inner.login_credentials(person)).unwrap_or_default();
+        let mut credentials =
+            person.as_ref().map(|person| inner.login_credentials(person)).unwrap_or_default();
         let many = if credentials.len() > SHOWN { SHOWN_OF_MANY } else { SHOWN };
         for number in credentials.len()..many {
             credentials.push(inner.decoy(name, number));
@@ -144,7 +143,13 @@ impl Inner {
         BASE64URL_NOPAD.encode(id.get(..length).unwrap_or(id))
     }
 
-    fn login_mac(&self, salt: &[u8; 32], nonce: &[u8; 32], until: [u8; 8], name: &str) -> Zeroizing<[u8; 32]> {
+    fn login_mac(
+        &self,
+        salt: &[u8; 32],
+        nonce: &[u8; 32],
+        until: [u8; 8],
+        name: &str,
+    ) -> Zeroizing<[u8; 32]> {
         // All but the last have fixed lengths.
         self.vault.hmac("login challenges", &[&salt[..], nonce, &until, name.as_bytes()].concat())
     }
@@ -166,7 +171,7 @@ impl Inner {
         let (until, given) = rest.split_first_chunk::<8>()?;
         let state = self.state();
         let mac = self.login_mac(state.entrance.salt.as_ref()?, nonce, *until, name);
-        let is_ours: bool = mac.ct_eq(given).into();
+        let is_ours: bool = mac[..].ct_eq(given).into();
         let is_over = self.clock.monotonic() >= Duration::from_micros(u64::from_be_bytes(*until));
         (is_ours && !is_over && !state.entrance.used.contains_key(nonce)).then_some(*nonce)
     }

@@ -127,6 +127,11 @@ pub(super) struct Needs {
 }
 
 impl Inner {
+    /// How messages of a method leave.
+    pub(super) fn channel(&self, method: Method) -> Option<Arc<dyn Channel>> {
+        self.methods().channels.get(&method).cloned()
+    }
+
     pub(super) fn methods(&self) -> Methods {
         self.methods.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -75,6 +75,7 @@ impl Replay {
     /// Takes the next record in.
     fn take(&mut self, record: &Record) {
         self.latest = self.latest.max(record.at);
+        let _news = self.state.accounts.take(record, |who| self.names.person(who));
         match &record.event {
             Event::StepupRequested { request, address, canonical_sha256, opened_by, .. } => {
                 self.about.insert(*request, About::of(canonical_sha256));

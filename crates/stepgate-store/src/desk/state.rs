@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::DeskError;
+use super::account::Accounts;
 use super::asked::Asked;
 use super::caps::Ignored;
 use super::comment::Comment;
@@ -68,6 +69,7 @@ pub(super) struct State {
     pub(super) policies: Policies,
     pub(super) devices: Devices,
     pub(super) entrance: Entrance,
+    pub(super) accounts: Accounts,
 }
 
 /// An open request and what waits for it.

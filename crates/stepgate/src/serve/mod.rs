@@ -165,7 +165,8 @@ async fn serve(
     let (drain, draining) = watch::channel(Shutdown::Serving);
     let delivery = Arc::new(
         Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
-            .notifying(&config.notify, &config.console.url),
+            .notifying(&config.notify, &config.console.url)
+            .telling_people(&store.desk),
     );
     store.desk.set_break_glass(config.break_glass.clone());
     factors::plug(config, &store)?;

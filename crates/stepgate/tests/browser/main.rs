@@ -108,7 +108,12 @@ fn an_open_page_hears_of_a_vote_a_comment_and_that_more_people_are_asked() {
     };
     assert_eq!(script.hear(), json!({"watching": request}));
     olga.answer(&world.gate, "approve", &request, "fine").unwrap().ok().unwrap();
-    world.gate.run(["request", "comment", &request, "which year?", "--as", "olga"], "").unwrap().ok().unwrap();
+    world
+        .gate
+        .run(["request", "comment", &request, "which year?", "--as", "olga"], "")
+        .unwrap()
+        .ok()
+        .unwrap();
     script.ends();
     world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
     let reply = psql.finish(SOON).unwrap();

@@ -36,10 +36,7 @@ fn world() -> Option<(World, Supervised)> {
 }
 
 /// One that knows a provider, with this policy and more lines in its configuration.
-pub(super) fn world_with(
-    change: impl FnOnce(String) -> String,
-    lines: &str,
-) -> Option<(World, Supervised)> {
+pub(super) fn world_with(change: impl FnOnce(String) -> String, lines: &str) -> Option<(World, Supervised)> {
     let mut world = World::not_serving(change);
     let (process, issuer) = provider(&world)?;
     let secret = world.gate.directory().join("secrets/oidc");

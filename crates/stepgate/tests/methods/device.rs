@@ -73,3 +73,28 @@ fn five_wrong_codes_end_a_push_and_its_digits_answer_no_other_request() {
     assert!(again.status == 1 && again.text().contains("too many"), "{}", again.text());
     assert!(!one.shown().iter().any(|line| line.contains("901-00-")));
 }
+
+#[test]
+fn whoever_waits_for_a_device_that_does_not_ask_hears_so_and_what_else_there_is() {
+    let world = World::new();
+    let mut dana = world.dana();
+    enrol(&world, &mut dana);
+    let mut psql = world.psql(&dana);
+    psql.send(RESTRICTED).unwrap();
+    let request = held(&mut psql);
+    let (mut verify, _code) = begun(&world, &request);
+    let asleep = verify.line();
+    assert!(asleep.starts_with("no device has asked lately"), "{asleep}");
+    let instead = verify.line();
+    assert!(instead.starts_with("your device has not answered yet; instead (Ctrl-C):"), "{instead}");
+    assert!(instead.contains("--method totp"), "{instead}");
+    // One that asks, without answering yet.
+    let mut watch = Running::start(&world.gate, &["device", "watch", "--as", "dana"]);
+    watch.line();
+    let (mut again, _code) = begun(&world, &request);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    // It would have been said before.
+    let next = again.line();
+    assert!(!next.contains("no device has asked lately"), "{next}");
+    assert!(psql.finish(SOON).unwrap().is_ok());
+}

@@ -12,7 +12,10 @@ const NOTHING_OF: [&str; 5] = ["dana", "olga", "customers", "email from", "4711"
 #[test]
 fn a_hold_its_escalation_its_end_and_an_alarm_reach_a_webhook_a_chat_and_a_mailbox() {
     let mut world = World::not_serving(|policy| {
-        let changed = policy.replace("    reason: required ", "    escalate: {after: 2s, to: [security]}\n    reason: required ");
+        let changed = policy.replace(
+            "    reason: required ",
+            "    escalate: {after: 2s, to: [security]}\n    reason: required ",
+        );
         assert_ne!(changed, policy);
         changed
     });

@@ -126,8 +126,14 @@ fn a_notice_names_nobody_carries_no_authority_and_comes_though_the_receiver_was_
     let events: Vec<_> = texts.iter().map(|text| text["event"].as_str().unwrap()).collect();
     assert_eq!(events, ["request.opened", "request.escalated", "request.ended", "alarm"]);
     assert_eq!((texts[0]["request"].as_str(), texts[2]["outcome"].as_str()), (Some(&*id(1)), Some("denied")));
-    assert_eq!((texts[1]["request"].as_str(), texts[1]["groups"][0].as_str()), (Some(&*id(1)), Some("security")));
-    assert!(texts[1]["text"].as_str().unwrap().contains("still waits, and now for security too"), "{texts:?}");
+    assert_eq!(
+        (texts[1]["request"].as_str(), texts[1]["groups"][0].as_str()),
+        (Some(&*id(1)), Some("security"))
+    );
+    assert!(
+        texts[1]["text"].as_str().unwrap().contains("still waits, and now for security too"),
+        "{texts:?}"
+    );
     assert_eq!(texts[0]["url"], format!("https://gate.example/r/{}", id(1)));
     assert_eq!(texts[0]["groups"][0], "data-owners");
     let all = format!("{texts:?}");
