@@ -1,7 +1,7 @@
 //! Whoever waits hears of every change at their terminal, and of what was said only that it was.
 
 use crate::owners;
-use crate::support::{SOON, World, held};
+use crate::support::{SOON, World, held, repository, said};
 
 const EXPORT: &str = "copy (select email from customers order by id limit 2) to stdout;";
 
@@ -54,4 +54,29 @@ fn of_a_hold_with_many_comments_few_are_told_and_its_connection_goes_on() {
     let reply = psql.finish(SOON).unwrap();
     assert!(reply.is_ok(), "{}", reply.text());
     assert_eq!(told(&reply.lines), 9, "{}", reply.text());
+}
+
+#[test]
+fn at_a_terminal_an_approver_sees_all_of_it_before_they_are_asked_for_a_code() {
+    let world = World::new();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    psql.send(EXPORT).unwrap();
+    let request = held(&mut psql);
+    let stepgate = world.gate.command();
+    let mut terminal = std::process::Command::new("python3");
+    terminal.arg(repository().join("tests/tools/terminal.py")).args(["Code: ", &olga.code().unwrap()]);
+    terminal.arg(stepgate.get_program()).args(stepgate.get_args());
+    for (name, value) in stepgate.get_envs() {
+        match value {
+            Some(value) => terminal.env(name, value),
+            None => terminal.env_remove(name),
+        };
+    }
+    terminal.args(["request", "approve", &request, "--reason", "ticket 4711", "--as", "olga"]);
+    let (ok, screen) = said(&mut terminal);
+    let (before, after) = screen.split_once("Code: ").unwrap();
+    assert!(before.contains(EXPORT.trim_end_matches(';')) && before.contains("Your answer: yes"), "{screen}");
+    assert!(ok && after.contains("approved"), "{screen}");
+    assert!(psql.finish(SOON).unwrap().is_ok());
 }
