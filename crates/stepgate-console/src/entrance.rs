@@ -103,7 +103,7 @@ pub(crate) async fn finish(
     let device = cookie(&headers, api.origin.device_cookie()).and_then(tokens::device);
     let source = Source { device, ..address.into() };
     let signed = api.parts.desk.login_by_passkey(&name, &given.challenge, given.passkey, source).await;
-    let Ok(person) = signed else {
+    let Ok((person, passkey)) = signed else {
         api.throttle.failed(&name, address, now);
         return Err(refused(&api, &name, address));
     };
@@ -112,7 +112,7 @@ pub(crate) async fn finish(
     api.parts.log.append(vec![event], Vec::new()).await.map_err(|_| Problem::gate_trouble())?;
     let to = request.map_or_else(|| "/".to_owned(), |request| format!("/r/{request}"));
     let answer = axum::Json(json!({"to": to})).into_response();
-    let_in(&api, &headers, &person, Came::ByPasskey, answer)
+    let_in(&api, &headers, &person, Came::ByPasskey(passkey), answer)
 }
 
 /// As it is counted, and as it is bound: what is longer than any name is nobody's.

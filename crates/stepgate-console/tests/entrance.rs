@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stepgate_testkit::SecurityKey;
 use stepgate_testkit::security_key::flag;
+use stepgate_types::PersonName;
 use world::browser::between;
 use world::{Answer, SITE, World, name};
 
@@ -66,6 +67,19 @@ async fn a_passkey_lets_its_owner_in_without_a_password_once_for_each_time() {
     let cookie = between(&let_in.head, "set-cookie: ", ";").unwrap();
     let page = world.send("GET", "/", &[("cookie", cookie), ("sec-fetch-site", "none")], "").await;
     assert!(page.status == 200 && page.body.contains("Log out"), "{}", page.body);
+    // Its login goes with it.
+    let mut other = enrolled(&world, "eve", 2).await;
+    let let_in = log_in(&world, "eve", &mut other).await;
+    let hers = [("cookie", between(&let_in.head, "set-cookie: ", ";").unwrap()), ("sec-fetch-site", "none")];
+    assert_eq!(world.send("GET", "/", &hers, "").await.status, 200);
+    let passkey =
+        world.desk.authenticators(&name("eve")).into_iter().find(|it| it.name == "ring").unwrap().id;
+    world
+        .desk
+        .remove_factor(&name("eve"), &passkey.parse().unwrap(), None::<PersonName>, None)
+        .await
+        .unwrap();
+    assert_eq!(world.send("GET", "/", &hers, "").await.status, 303);
     // The same again, and by two at once.
     assert_eq!(finish(&world, "dana", &begun["challenge"], &signed).await.status, 401);
     let begun = begin(&world, "dana").await;

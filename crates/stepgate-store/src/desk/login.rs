@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
-use stepgate_approval::{Bound, Ceremony, Credential, FactorError, Method, Proof, Purpose, Source};
+use stepgate_approval::{
+    AuthenticatorId, Bound, Ceremony, Credential, FactorError, Method, Proof, Purpose, Source,
+};
 use stepgate_types::{PersonName, Strength};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -98,7 +100,8 @@ impl Desk {
         Ok(LoginChallenge { sealed, challenge: BASE64URL_NOPAD.encode(&challenge), credentials })
     }
 
-    /// Logs in whoever has signed it: on disk when it returns, and for once.
+    /// Logs in whoever has signed it: on disk when it returns, and for once. Who it is, and by which authenticator: a
+    /// login by one that is removed is over.
     ///
     /// # Errors
     /// See [`VerifyError`]; nobody is to be told which.
@@ -108,7 +111,7 @@ impl Desk {
         sealed: &str,
         answer: Value,
         source: Source,
-    ) -> Result<Arc<Person>, VerifyError> {
+    ) -> Result<(Arc<Person>, AuthenticatorId), VerifyError> {
         let (inner, name, sealed) = (Arc::clone(&self.0), name.to_owned(), sealed.to_owned());
         finish(async move { inner.login_by_passkey(&name, &sealed, answer, source).await }).await
     }
@@ -182,7 +185,7 @@ impl Inner {
         sealed: &str,
         answer: Value,
         source: Source,
-    ) -> Result<Arc<Person>, VerifyError> {
+    ) -> Result<(Arc<Person>, AuthenticatorId), VerifyError> {
         let unknown = || VerifyError::from(FactorError::UnknownAuthenticator);
         let nonce = self.unseal(name, sealed).ok_or_else(unknown)?;
         let person: PersonName = name.parse().map_err(|_| unknown())?;
@@ -206,6 +209,7 @@ impl Inner {
             return Err(unknown());
         }
         self.log.append(proven.events, proven.writes.changes.clone()).await?;
-        self.people.get(&person).filter(|known| !known.service).ok_or_else(unknown)
+        let known = self.people.get(&person).filter(|known| !known.service).ok_or_else(unknown)?;
+        Ok((known, proven.verified.id))
     }
 }

@@ -134,5 +134,10 @@ mod tests {
         assert_eq!(commented, ["7K4M-9QXD  a comment: stepgate request show 7K4M-9QXD"]);
         assert_eq!(tell(&[row("approved", &["amir", "omar"], 1)]), ["7K4M-9QXD  approved by amir, omar"]);
         assert!(tell(&[row("approved", &["amir", "omar"], 1)]).is_empty());
+        let mut denied = row("denied", &[], 0);
+        denied["ended_by"] = json!("olga");
+        denied["reason"] = json!("use the extract");
+        tell(&[row("open", &[], 0)]);
+        assert_eq!(tell(&[denied]), ["7K4M-9QXD  denied by olga: use the extract"]);
     }
 }
