@@ -39,7 +39,8 @@ fn person(who: &AsArgs) -> Result<(PersonName, Api), Failure> {
     Ok((person, api))
 }
 
-fn enroll(args: &EnrollDevice) -> Result<(), Failure> {
+/// Enrols this device.
+pub(crate) fn enroll(args: &EnrollDevice) -> Result<(), Failure> {
     let (person, api) = person(&args.who)?;
     if DeviceKey::exists(&person)? {
         return Err(Failure::no(format!("this device is enrolled for {person} already")));

@@ -78,7 +78,12 @@ fn five_wrong_codes_end_a_push_and_its_digits_answer_no_other_request() {
 fn whoever_waits_for_a_device_that_does_not_ask_hears_so_and_what_else_there_is() {
     let world = World::new();
     let mut dana = world.dana();
-    enrol(&world, &mut dana);
+    let enrolment = world.gate.run(["user", "enroll-code", "dana"], "").unwrap().ok().unwrap();
+    let lines = format!("{}\n{}\n", enrolment.trim(), dana.code().unwrap());
+    let enrol = ["enroll", "device", "--name", "laptop", "--as", "dana"];
+    world.gate.run(enrol, &lines).unwrap().ok().unwrap();
+    let passkey = world.gate.run(["enroll", "passkey", "--as", "dana"], "").unwrap().ok().unwrap();
+    assert!(passkey.contains(&format!("open {}/enrol in a browser", world.gate.url())), "{passkey}");
     let mut psql = world.psql(&dana);
     psql.send(RESTRICTED).unwrap();
     let request = held(&mut psql);
