@@ -92,7 +92,7 @@ impl Oidc {
         errand: Errand,
     ) -> Result<Begun, OidcError> {
         // Whoever goes there finds it there: it may have stopped since it was last asked.
-        let client = self.client(BEFORE_LEAVING)?;
+        let client = self.client(if errand.is_login() { BEFORE_LEAVING } else { Duration::ZERO })?;
         let (state, verifier) = (self.token()?, PkceCodeVerifier::new(self.token()?));
         let nonce = Nonce::new(hex(challenge));
         let given = (CsrfToken::new(state.clone()), nonce.clone());

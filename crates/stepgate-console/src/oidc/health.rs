@@ -10,8 +10,9 @@ use stepgate_approval::{Channel, Message};
 use super::Oidc;
 use super::flow::OidcError;
 
-/// What is known of it is believed for so long where somebody is about to be sent there.
-pub(super) const BEFORE_LEAVING: Duration = Duration::from_secs(10);
+/// What is known of it is believed for so long where somebody is about to be sent there whom nobody knows yet: anybody can
+/// ask for that, and so have it asked. Of who is known it is asked each time.
+pub(super) const BEFORE_LEAVING: Duration = Duration::from_secs(2);
 
 /// Why it does not work, in words for people; `None`: it does, as far as is known.
 #[derive(Default)]
