@@ -92,7 +92,7 @@ fn an_open_page_hears_what_comes_up_and_what_becomes_of_it() {
 #[test]
 fn an_open_page_hears_of_a_vote_a_comment_and_that_more_people_are_asked() {
     let world = World::with_policy(|policy| {
-        let escalates = "    escalate: {after: 3s, to: [security]}\n    reason: required ";
+        let escalates = "    escalate: {after: 12s, to: [security]}\n    reason: required ";
         let changed = policy.replace("count: 1 ", "count: 2 ").replace("    reason: required ", escalates);
         assert!(changed.contains("count: 2 ") && changed.contains("escalate"));
         changed
@@ -100,12 +100,11 @@ fn an_open_page_hears_of_a_vote_a_comment_and_that_more_people_are_asked() {
     let (dana, mut olga) = (world.dana(), world.olga());
     let _omar = world.person("omar", "data-owners");
     let mut psql = world.psql(&dana);
+    let Some(mut script) = Script::start(&world, "changes", login(&dana)) else { return };
+    assert_eq!(script.hear(), json!({"logged": "in"}));
     psql.send("copy (select email from customers order by id limit 2) to stdout;").unwrap();
     let request = held(&mut psql);
-    let Some(mut script) = Script::start(&world, "changes", with(login(&dana), json!({"request": request})))
-    else {
-        return;
-    };
+    script.tell(json!({"request": request}));
     assert_eq!(script.hear(), json!({"watching": request}));
     olga.answer(&world.gate, "approve", &request, "fine").unwrap().ok().unwrap();
     world
