@@ -26,6 +26,9 @@ pub(crate) struct Problem {
     /// Seconds until it makes sense to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// The method that works where this one does not.
+    #[serde(skip)]
+    instead: Option<Method>,
     #[serde(skip)]
     challenge: Option<Challenge>,
 }
@@ -68,7 +71,8 @@ impl Challenge {
 impl Problem {
     pub(crate) fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status, error, message, hint: None, state: None, retry_after: None, challenge: None }
+        let (hint, state, retry_after, instead, challenge) = (None, None, None, None, None);
+        Self { status, error, message, hint, state, retry_after, instead, challenge }
     }
 
     pub(crate) fn hint(mut self, hint: &'static str) -> Self {
@@ -109,6 +113,11 @@ impl Problem {
     /// What it says to a person.
     pub(crate) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What works where this method does not, if anything does.
+    pub(crate) const fn instead(&self) -> Option<Method> {
+        self.instead
     }
 
     /// The same answer to a person, with this page for a body.
@@ -204,7 +213,7 @@ impl From<VerifyError> for Problem {
             VerifyError::Unavailable { instead, .. } => {
                 let problem = Self::new(StatusCode::CONFLICT, "unavailable", message);
                 match instead {
-                    Some(method) => problem.hint(use_instead(method)),
+                    Some(method) => Self { instead, ..problem.hint(use_instead(method)) },
                     None => problem,
                 }
             }

@@ -7,11 +7,12 @@ use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
 use crate::pages::{
-    assets, enrol, glass, inbox, login as entrance, message, oidc, policy, provider, push, removal, request,
+    assets, enrol, glass, glass_ask, inbox, login as entrance, message, oidc, policy, provider, push,
+    removal, request,
 };
 use crate::{
-    asks, break_glass, codes, device_login, devices, document, events, factors, grants, login, passwords,
-    policies, requests,
+    asks, break_glass, codes, device_login, devices, document, entrance as door, events, factors, grants,
+    login, passwords, policies, requests,
 };
 
 /// A way in.
@@ -89,6 +90,8 @@ pub(crate) fn all() -> Vec<Route> {
         page(get("/", inbox::show)),
         page(get("/login", entrance::show)),
         page(post("/login", entrance::log_in)),
+        page(post("/login/passkey/begin", door::begin)),
+        page(post("/login/passkey", door::finish)),
         page(post("/login/oidc", provider::begin)),
         page(post("/login/oidc/finish", provider::finish)),
         page(get("/login/program", provider::ask_for_program)),
@@ -111,6 +114,7 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/grants/{id}/revoke", inbox::revoke)),
         page(get("/break-glass", glass::show)),
         page(get("/break-glass/{id}", glass::one)),
+        page(post("/break-glass", glass_ask::ask)),
         page(post("/break-glass/{id}/end", glass::end)),
         page(post("/break-glass/{id}/review", glass::review)),
         page(post("/break-glass/{id}/push", glass::push)),

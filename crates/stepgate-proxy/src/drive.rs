@@ -12,6 +12,7 @@ mod end;
 mod hold;
 mod look;
 mod meter;
+mod news;
 mod started;
 mod wait;
 
@@ -68,6 +69,8 @@ pub(crate) struct State {
     server: Side,
     releases: VecDeque<(PendingRelease, Instant)>,
     hold: Option<(Box<Hold>, OpenHold)>,
+    /// What its client was told of the request since.
+    news: news::News,
     /// While it lasts.
     vigil: Option<Box<Vigil>>,
     /// A hold that is over, and how DDL stood then: until the server has said what names mean.
@@ -109,6 +112,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         server: Side::new(server, cutter, BytesMut::new()),
         releases: VecDeque::new(),
         hold: None,
+        news: news::News::default(),
         vigil: None,
         approved: None,
         pending: None,

@@ -4,6 +4,7 @@
 //! once that write is on disk. Steps never cross: each takes its turn from looking at the state until the
 //! state has changed. Whoever only looks waits for nobody.
 
+mod account;
 mod ahead;
 mod answer;
 mod ask;
@@ -23,6 +24,7 @@ mod glass_error;
 mod glass_review;
 mod history;
 mod inner;
+mod login;
 mod manage;
 mod methods;
 mod pace;
@@ -50,6 +52,7 @@ use stepgate_types::{Actor, Amount, Clock, Entropy, GrantId, PersonName, Request
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
+pub use account::AccountNews;
 pub use answer::Answer;
 pub use asked::OverBudget;
 pub use budget::{Block, Need};
@@ -63,6 +66,7 @@ pub use error::{DeskError, EnrolError, VerifyError};
 pub use glass::{GlassInfo, GlassWish};
 pub use glass_error::GlassError;
 pub use history::History;
+pub use login::LoginChallenge;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
 pub use policies::{PolicyInfo, TwoPerson};
 pub use prove::Presented;
@@ -563,6 +567,7 @@ impl Desk {
 /// How much is to be proven for something other than a request; `None` where that hangs on what it is about.
 const fn needs_of(purpose: &Purpose) -> Option<Needs> {
     match purpose {
+        Purpose::Login => Some(Needs { required: Strength::PhishingResistant, for_others: false }),
         Purpose::Enrol | Purpose::Manage => Some(Needs { required: Strength::Weak, for_others: false }),
         Purpose::Reset(_) => Some(Needs { required: Strength::Standard, for_others: true }),
         Purpose::Review(_) | Purpose::Policy(_) => None,

@@ -12,7 +12,7 @@ use stepgate_store::{GlassError, GlassInfo, VerifyError};
 use stepgate_types::Strength;
 
 use super::ways::{self, Matter};
-use super::{Turned, layout, oidc, passkey, push, text};
+use super::{Turned, glass_ask, layout, oidc, passkey, push, text};
 use crate::api::Api;
 use crate::break_glass;
 use crate::caller::{Caller, Visitor};
@@ -51,7 +51,7 @@ pub(crate) fn is_to_review(glass: &GlassInfo, caller: &Caller) -> bool {
     glass.state == "to-review" && glass.person != caller.person.name
 }
 
-fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
+pub(super) fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
     let all = api.parts.desk.glasses(Some(&caller.person.name));
     let main = html! {
         h1 { "Break-glass" }
@@ -68,6 +68,7 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
                 } }
             }
         }
+        (glass_ask::form(caller))
         @if all.iter().any(|it| it.state == "asked") { (passkey::script()) }
     };
     layout::answer(problem, layout::page("Break-glass", Some(caller), &main))

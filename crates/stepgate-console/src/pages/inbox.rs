@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
-use stepgate_store::{GrantInfo, RequestInfo};
+use stepgate_store::{AccountNews, GrantInfo, RequestInfo};
 
 use super::{Turned, glass, layout, policy, text};
 use crate::api::Api;
@@ -33,6 +33,8 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
                 (over.people) " asked more often today than the policy's budget of " (over.budget) " a person has it."
             }
         }
+        (happened(&api.parts.desk.account_news(&person.name)))
+        p { button.plain #desktop type="button" hidden { "Tell me on this desktop" } }
         div #lists {
             (list("Waiting for you", "Nothing waits for you.", &for_me))
             (besides(&api, caller))
@@ -44,6 +46,32 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
         }
     };
     layout::page("Requests", Some(caller), &main).into_response()
+}
+
+/// What somebody else may have done to their account.
+fn happened(news: &[AccountNews]) -> Markup {
+    html! {
+        @if !news.is_empty() {
+            section aria-labelledby="happened" {
+                h2 #happened {
+                    @if news.iter().any(|one| one.is_new) { "Since you were last here" }
+                    @else { "Your account in the last days" }
+                }
+                ul.cards {
+                    @for one in news.iter().rev() {
+                        li {
+                            p { (layout::sentence(one.what)) @if one.is_new { " " span.state { "new" } } }
+                            p.quiet { (text::moment(&one.at)) ", record " (one.record) " of the audit log" }
+                        }
+                    }
+                }
+                p.help {
+                    "If any of it was not you, or not at your request, tell whoever runs the gate. "
+                    a href="/enrol" { "Your authenticators" }
+                }
+            }
+        }
+    }
 }
 
 fn list(title: &str, none: &str, requests: &[&RequestInfo]) -> Markup {
@@ -58,6 +86,9 @@ fn list(title: &str, none: &str, requests: &[&RequestInfo]) -> Markup {
                         " " span.state { (info.state) }
                         p { (info.person) " on " (info.database) }
                         @if let Some(summary) = &info.summary { p.quiet { (text::visible(summary)) } }
+                        @if let Some(reason) = &info.reason {
+                            p.quiet { @if let Some(by) = &info.ended_by { (by) ": " } (text::visible(reason)) }
+                        }
                     }
                 }
             }

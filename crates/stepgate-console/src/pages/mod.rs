@@ -6,6 +6,7 @@
 pub(crate) mod assets;
 pub(crate) mod enrol;
 pub(crate) mod glass;
+pub(crate) mod glass_ask;
 pub(crate) mod inbox;
 mod layout;
 pub(crate) mod login;

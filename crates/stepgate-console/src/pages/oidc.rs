@@ -12,14 +12,14 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde_json::Value;
-use stepgate_approval::{ChallengeId, Method, Reason};
+use stepgate_approval::{ChallengeId, Channel as _, Method, Reason};
 use stepgate_store::{
     Answer, Challenged, Conditions, Enrol, MethodInfo, Presented, RequestInfo, VerifyError,
 };
-use stepgate_types::Strength;
+use stepgate_types::{RequestId, Strength};
 use zeroize::Zeroizing;
 
-use super::{Turned, layout, provider};
+use super::{Turned, layout, provider, request};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::form::Form;
@@ -93,14 +93,35 @@ pub(crate) async fn begin_answer(
             );
         }
     };
-    let (request, name) = (info.request, &caller.person.name);
+    match set_out(&api, caller, info.request, &form, (approve, own)).await {
+        Ok(page) => Ok(page),
+        // With what the person has besides, at once.
+        Err(problem) => request::after(&api, caller, &id, Err(instead(&api, caller, info.request, problem))),
+    }
+}
+
+async fn set_out(
+    api: &Arc<Api>,
+    caller: &Caller,
+    request: RequestId,
+    form: &Form,
+    (approve, own): (bool, bool),
+) -> Result<Response, Problem> {
+    let name = &caller.person.name;
     let challenged = api.parts.desk.challenge(request, name, Method::Oidc, approve, caller.source()).await;
-    let Challenged { challenge, shown, .. } = challenged.map_err(Problem::from)?;
-    let reason = form.get("reason").map(Reason::parse).transpose().map_err(VerifyError::from);
-    let reason = reason.map_err(Problem::from)?.flatten();
-    let strength = api.parts.desk.conditions(request, name).map_err(Problem::from)?.strength;
+    let Challenged { challenge, shown, .. } = challenged?;
+    let reason = form.get("reason").map(Reason::parse).transpose().map_err(VerifyError::from)?.flatten();
+    let strength = api.parts.desk.conditions(request, name)?.strength;
     let errand = Errand::Answer { request, challenge, approve, reason, own };
-    leave(&api, caller, nonce(&shown)?, strength, errand).await
+    leave(api, caller, nonce(&shown)?, strength, errand).await
+}
+
+/// Where the provider does not work, which of the person's other methods proves as much.
+fn instead(api: &Api, caller: &Caller, request: RequestId, problem: Problem) -> Problem {
+    let Some(why) = api.parts.oidc.as_ref().and_then(|oidc| oidc.health().err()) else { return problem };
+    let offered = api.parts.desk.methods(request, &caller.person.name, caller.source()).unwrap_or_default();
+    let other = offered.iter().find(|it| it.available && it.method != Method::Oidc);
+    VerifyError::Unavailable { method: Method::Oidc, why, instead: other.map(|it| it.method) }.into()
 }
 
 /// Begins to link an account.
@@ -119,7 +140,7 @@ pub(crate) async fn begin_link(
         ..Enrol::new(&caller.person.name, Method::Oidc, caller.source())
     };
     let shown = api.parts.desk.enrol(enrol).await.map_err(Problem::from)?;
-    leave(&api, caller, nonce(&shown)?, Strength::Weak, Errand::Link).await
+    Ok(leave(&api, caller, nonce(&shown)?, Strength::Weak, Errand::Link).await?)
 }
 
 /// The page with the link there.
@@ -129,7 +150,7 @@ pub(super) async fn leave(
     nonce: [u8; 32],
     strength: Strength,
     errand: Errand,
-) -> Result<Response, Turned> {
+) -> Result<Response, Problem> {
     let (name, session) = (caller.person.name.clone(), caller.proof());
     let begun = called(api, move |oidc| oidc.begin(Some(&name), &session, &nonce, strength, errand)).await?;
     let main = html! {
@@ -178,16 +199,25 @@ pub(crate) async fn finish(
     let get = |name: &str| form.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
     let (state, code, iss) = (get("state").unwrap_or_default(), get("code"), get("iss"));
     let (name, session) = (caller.person.name.clone(), caller.proof());
+    // Before it is used up: whatever becomes of it, the person comes back to the request.
+    let about = api.parts.oidc.as_ref().and_then(|oidc| oidc.about(&name, &session, &state));
     let finish =
         move |oidc: &Oidc| oidc.finish(Some(&name), &session, &state, code.as_deref(), iss.as_deref());
-    let finished = called(&api, finish).await?;
+    let finished = match (called(&api, finish).await, about) {
+        (Ok(finished), _) => finished,
+        (Err(problem), Some(request)) => {
+            let problem = instead(&api, caller, request, problem);
+            return request::after(&api, caller, &request.to_string(), Err(problem));
+        }
+        (Err(problem), None) => return Err(problem.into()),
+    };
     match finished {
         (who, Errand::Answer { request, challenge, approve, reason, own }) => {
             let presented = answering(&who, challenge);
             let (person, source) = (caller.person.name.clone(), caller.source());
             let answer = Answer { request, person, presented, approve, reason, source, own };
-            api.parts.desk.answer(answer).await.map_err(Problem::from)?;
-            Ok(Redirect::to(&format!("/r/{request}")).into_response())
+            let answered = api.parts.desk.answer(answer).await.map(drop).map_err(Problem::from);
+            request::after(&api, caller, &request.to_string(), answered)
         }
         (who, Errand::Policy { sha256, challenge }) => {
             let policy = policies::find(&api, caller, &sha256)?;

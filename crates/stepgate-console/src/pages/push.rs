@@ -35,11 +35,14 @@ pub(crate) fn way(caller: &Caller, info: &RequestInfo, offered: &[MethodInfo], u
     layout::form(caller, &format!("/r/{}/push", info.request), &fields)
 }
 
-/// What the person calls their devices that would do now; `None`: they have none.
+/// What the person calls their devices that would do now, and what keeps those from answering; `None`: they have none.
 pub(crate) fn device(offered: &[MethodInfo]) -> Option<String> {
     let device = offered.iter().find(|it| it.method == Method::Push && it.available)?;
     let names: Vec<_> = device.authenticators.iter().map(|it| it.name.as_str()).collect();
-    Some(names.join(", "))
+    let names = names.join(", ");
+    Some(
+        device.why.as_ref().map_or_else(|| names.clone(), |why| format!("{names}; {why}, so start it first")),
+    )
 }
 
 /// Begins it: what is to be signed is bound to this request, to yes or no, and to this person.

@@ -95,7 +95,8 @@ fn page(
                 (heading(caller, info))
                 (layout::alert(problem))
                 p.summary { (text::visible(info.summary.as_deref().unwrap_or_default())) }
-                p #state role="status" aria-live="polite" data-request=(id) data-state=(info.state) {
+                p #state role="status" aria-live="polite" data-request=(id) data-state=(info.state)
+                    data-comments=(info.comment_count) data-groups=(groups(info)) {
                     "Open; lapses " (text::left(conditions.expires, now)) "."
                 }
                 p { a href="#answer" { "To the answer" } }
@@ -287,6 +288,11 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
     }
 }
 
+/// As the script compares them: who may answer changes once nobody has for long.
+fn groups(info: &RequestInfo) -> String {
+    info.groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
 fn verification(caller: &Caller, id: RequestId, by_passkey: bool) -> Markup {
     html! {
         (layout::form(caller, &format!("/r/{id}/verify"), &html! {
@@ -359,6 +365,10 @@ fn ended(caller: &Caller, info: &RequestInfo, problem: Option<&Problem>) -> Mark
         p #state role="status" data-request=(info.request) data-state=(info.state) {
             "This request has ended: " strong { (info.state) } "."
             @if !by.is_empty() { " Approved by " (by.join(", ")) "." }
+            @else if let Some(by) = &info.ended_by { " By " (by) "." }
+        }
+        @if let Some(reason) = &info.reason {
+            p { "Reason: " span.said dir="ltr" { (text::visible(reason)) } }
         }
         p { a href="/" { "To your requests" } }
     }

@@ -66,7 +66,7 @@ pub(crate) fn lacking(offered: &[MethodInfo]) -> Markup {
 
 /// Why others do not work now: with what is left, somebody goes on.
 pub(crate) fn out_of_order(offered: &[MethodInfo]) -> Markup {
-    let all = offered.iter().filter_map(|it| Some((it, it.why.as_deref()?)));
+    let all = offered.iter().filter(|it| !it.available).filter_map(|it| Some((it, it.why.as_deref()?)));
     html! {
         @for (it, why) in all {
             p.help { (it.method.as_str()) " does not work now: " (text::visible(why)) }

@@ -72,7 +72,7 @@ pub struct MethodInfo {
     pub authenticators: Vec<AuthenticatorInfo>,
     /// Whether it can be used now.
     pub available: bool,
-    /// Why not, for people.
+    /// Why not, for people; or what to know of it where it can.
     pub why: Option<String>,
 }
 
@@ -127,6 +127,11 @@ pub(super) struct Needs {
 }
 
 impl Inner {
+    /// How messages of a method leave.
+    pub(super) fn channel(&self, method: Method) -> Option<Arc<dyn Channel>> {
+        self.methods().channels.get(&method).cloned()
+    }
+
     pub(super) fn methods(&self) -> Methods {
         self.methods.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -182,8 +187,14 @@ impl Inner {
                 })
             });
             let authenticators = strong.iter().map(|it| shown(state, person, it)).collect();
-            offered.push(MethodInfo { method, strength, authenticators, available: why.is_none(), why });
+            let available = why.is_none();
+            // It may ask yet: who has it at hand starts it.
+            let asleep = || state.devices.why_not(person, elapsed).filter(|_| method == Method::Push);
+            let why = why.or_else(asleep);
+            offered.push(MethodInfo { method, strength, authenticators, available, why });
         }
+        // Behind what surely works.
+        offered.sort_by_key(|it| it.available && it.why.is_some());
         offered
     }
 
@@ -227,7 +238,7 @@ impl Inner {
             let has = !self.factors.of(person, method).is_empty();
             if has { Refusal::TooWeak(needs.required).into() } else { VerifyError::NotEnrolled }
         })?;
-        if let Some(why) = &found.why {
+        if let Some(why) = found.why.as_ref().filter(|_| !found.available) {
             return Err(unavailable(why.clone()));
         }
         let (now, elapsed, methods) = (self.clock.now(), self.clock.monotonic(), self.methods());

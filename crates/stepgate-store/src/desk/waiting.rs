@@ -1,5 +1,8 @@
 //! What waits for a person's device: it is not told anything by itself, it asks.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use serde::Serialize;
 use stepgate_approval::{Bound, Challenge, ChallengeId, Method, Purpose};
 use stepgate_types::{GrantId, PersonName, RequestId};
@@ -35,6 +38,35 @@ pub enum Awaited {
     /// Somebody else's break-glass, which waits to be reviewed.
     #[serde(rename = "glass")]
     Review(GrantId),
+}
+
+/// A device that asked so long ago at most may be about to answer: the reference device asks every two seconds, a
+/// telephone that sleeps less often.
+const LATELY: Duration = Duration::from_secs(60);
+
+/// People of whose devices it is remembered that they asked; some 100 bytes each.
+const MAX_SEEN: usize = 10_000;
+
+/// When somebody's devices last asked what waits, on the monotonic clock. In memory alone: they soon ask again.
+#[derive(Default)]
+pub(super) struct Devices(BTreeMap<PersonName, Duration>);
+
+impl Devices {
+    /// One of this person's has asked.
+    pub(super) fn asked(&mut self, person: &PersonName, now: Duration) {
+        if self.0.len() >= MAX_SEEN {
+            self.0.retain(|_, at| now < at.saturating_add(LATELY));
+        }
+        if self.0.len() < MAX_SEEN || self.0.contains_key(person) {
+            self.0.insert(person.clone(), now);
+        }
+    }
+
+    /// What people are told where none of this person's has asked lately. It may still: nobody is kept from waiting.
+    pub(super) fn why_not(&self, person: &PersonName, now: Duration) -> Option<String> {
+        let is_there = self.0.get(person).is_some_and(|at| now < at.saturating_add(LATELY));
+        (!is_there).then(|| "no device has asked lately".to_owned())
+    }
 }
 
 impl Inner {
@@ -73,11 +105,18 @@ fn about(challenge: &Challenge) -> Option<(Awaited, bool)> {
         Bound::Request { request, approve, .. } => Some((Awaited::Request(*request), *approve)),
         Bound::Purpose(Purpose::Policy(sha256)) => Some((Awaited::Policy(sha256.clone()), true)),
         Bound::Purpose(Purpose::Review(glass)) => Some((Awaited::Review(*glass), true)),
-        Bound::Glass { .. } | Bound::Purpose(Purpose::Enrol | Purpose::Manage | Purpose::Reset(_)) => None,
+        Bound::Glass { .. }
+        | Bound::Purpose(Purpose::Enrol | Purpose::Login | Purpose::Manage | Purpose::Reset(_)) => None,
     }
 }
 
 impl Desk {
+    /// A device of this person's asks what waits.
+    pub fn device_asks(&self, person: &PersonName) {
+        let elapsed = self.0.clock.monotonic();
+        self.0.state().devices.asked(person, elapsed);
+    }
+
     /// The challenges that wait for a device of this person's.
     #[must_use]
     pub fn waiting_for_devices(&self, person: &PersonName) -> Vec<WaitingChallenge> {

@@ -52,7 +52,8 @@ fn person(who: &AsArgs) -> Result<(PersonName, Api), Failure> {
     Ok((person, api))
 }
 
-fn enroll(args: &EnrollDevice) -> Result<(), Failure> {
+/// Enrols this device.
+pub(crate) fn enroll(args: &EnrollDevice) -> Result<(), Failure> {
     let (person, api) = person(&args.who)?;
     if DeviceKey::exists(&person)? {
         return Err(Failure::no(format!("this device is enrolled for {person} already")));
@@ -235,13 +236,16 @@ fn said(what: &Waiting, mine: bool, why: Why<'_>) -> Result<Option<(&'static str
         Why::Asked => None,
     };
     Ok(match (what, why) {
-        (Waiting::Review(_), _) => Some(("comment", match told {
-            Some(found) => found,
-            None => {
-                output::print_line("What you found: ")?;
-                line()?.unwrap_or_default()
-            }
-        })),
+        (Waiting::Review(_), _) => Some((
+            "comment",
+            match told {
+                Some(found) => found,
+                None => {
+                    output::print_line("What you found: ")?;
+                    line()?.unwrap_or_default()
+                }
+            },
+        )),
         (Waiting::Request(_), Why::Asked) if !mine => reason()?.map(|why| ("reason", why)),
         (Waiting::Request(_), _) => told.map(|why| ("reason", why)),
         (Waiting::Policy(_), _) => None,

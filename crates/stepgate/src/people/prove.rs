@@ -20,6 +20,9 @@ const CODE: Source<'static> = Source::Ask { prompt: "Code: ", twice: false };
 /// How often the gate is asked whether the device has answered.
 const POLL: Duration = Duration::from_secs(1);
 
+/// After how many polls without an answer the other methods are named: 20 seconds.
+const PATIENCE: u32 = 20;
+
 /// How often it is asked on what became of it once nothing waits for the device any more.
 const SETTLING: u32 = 5;
 
@@ -131,10 +134,39 @@ impl<'a> Matter<'a> {
             return Err(Failure::unreachable("the gate gave no code"));
         };
         output::print_line(&format!("{}: type {} into your device", self.name, harmless(code)))?;
+        self.say_whether_asleep()?;
+        // Until it is answered, lapses, or what it is about is over.
+        let mut polls = 0_u32;
         while is_waiting(self.api, id)? {
+            if polls == PATIENCE {
+                self.say_what_else()?;
+            }
+            polls = polls.saturating_add(1);
             std::thread::sleep(POLL);
         }
         Ok(())
+    }
+
+    /// Says so where no device of theirs seems to be there.
+    fn say_whether_asleep(&self) -> Result<(), Failure> {
+        let offered = self.offered()?;
+        let push = offered.iter().find(|row| is_of(row, Method::Push));
+        match push.and_then(|row| text(row, "why")) {
+            Some(why) => output::print_line(&format!("{why}: start yours, stepgate device watch for one")),
+            None => Ok(()),
+        }
+    }
+
+    /// The device may be lost, or its battery empty: with what they have besides, people go on.
+    fn say_what_else(&self) -> Result<(), Failure> {
+        let others = self.offered()?.iter().filter_map(other_way).collect::<Vec<_>>();
+        if others.is_empty() {
+            return Ok(());
+        }
+        output::print_line(&format!(
+            "your device has not answered yet; instead (Ctrl-C): {}",
+            others.join(", ")
+        ))
     }
 }
 
@@ -144,7 +176,10 @@ fn text(row: &Value, key: &str) -> Option<String> {
 
 /// Where there is more than codes of apps and lists, which words choose it.
 fn also(offered: &[Value]) -> Vec<String> {
-    let said = offered.iter().filter_map(|row| match (text(row, "method")?, text(row, "why")) {
+    // What works may have a why, too: what is to be done first.
+    let is_available = |row: &Value| row.get("available").and_then(Value::as_bool) != Some(false);
+    let why = |row: &Value| text(row, "why").filter(|_| !is_available(row));
+    let said = offered.iter().filter_map(|row| match (text(row, "method")?, why(row)) {
         (method, Some(why)) => Some(format!("not now: {method}: {why}")),
         (method, None) if matches!(method.as_str(), "totp" | "recovery") => None,
         (method, None) if matches!(method.as_str(), "passkey" | "oidc") => {
@@ -210,8 +245,24 @@ pub(super) fn by_device(api: &Api, request: RequestId, approve: bool) -> Result<
     Err(Failure::no(format!("{request}: your device has not answered; the request is {state}")))
 }
 
+fn is_of(row: &Value, method: Method) -> bool {
+    row.get("method").and_then(Value::as_str) == Some(method.as_str())
+}
+
+/// How a method other than a device's is chosen, if it works.
+fn other_way(row: &Value) -> Option<String> {
+    let is_available = row.get("available").and_then(Value::as_bool) == Some(true);
+    let method: Method = row.get("method")?.as_str()?.parse().ok()?;
+    match method {
+        _ if !is_available => None,
+        Method::Push => None,
+        Method::Passkey | Method::Oidc => Some(format!("{method} in a browser")),
+        Method::Totp | Method::Recovery | Method::Email | Method::Sms => Some(format!("--method {method}")),
+    }
+}
+
 fn is_waiting(api: &Api, challenge: &str) -> Result<bool, Failure> {
-    let waiting = api.get("/api/v1/challenges")?;
+    let waiting = api.get("/api/v1/challenges?by=asker")?;
     let mut waiting = waiting.as_array().into_iter().flatten();
     Ok(waiting.any(|row| row.get("challenge").and_then(Value::as_str) == Some(challenge)))
 }
@@ -225,6 +276,16 @@ pub(super) fn has_answered(answered: &Value, person: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_works_besides_a_device_is_named_as_it_is_chosen() {
+        let row = |method: &str, available: bool| json!({"method": method, "available": available});
+        let named: Vec<_> = [row("push", true), row("passkey", true), row("totp", true), row("email", false)]
+            .iter()
+            .filter_map(other_way)
+            .collect();
+        assert_eq!(named, ["passkey in a browser", "--method totp"]);
+    }
 
     #[test]
     fn an_earlier_answer_of_somebody_else_is_not_taken_for_the_devices() {

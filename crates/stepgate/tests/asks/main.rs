@@ -4,6 +4,7 @@
 
 mod bombing;
 mod grants;
+mod news;
 mod others;
 mod races;
 mod services;
