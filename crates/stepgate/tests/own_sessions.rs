@@ -78,9 +78,7 @@ fn by_a_function_call_of_the_protocol_nobody_elses_session_is_reached_either() {
     let sleeps = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
     stepgate_testkit::until("it to run", SOON, || world.cluster.psql("shop", sleeps).unwrap().trim() == "1")
         .unwrap();
-    let attacks =
-        [call(CANCEL, &[&of_victim]), call(TERMINATE, &[&of_victim, "0"]), call(TERMINATE, &[&of_victim])];
-    for attack in attacks {
+    for attack in [call(CANCEL, &[&of_victim]), call(TERMINATE, &[&of_victim, "0"])] {
         send(&runtime, &mut attacker, &attack);
         let replies = until_tag(&runtime, &mut attacker, b'Z');
         let (state, message) = error(&replies).unwrap();

@@ -304,11 +304,7 @@ async fn counted(port: u16) -> (u16, Arc<AtomicUsize>) {
         let (mut from_server, mut to_server) = server.into_split();
         tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
         let mut buffer = vec![0; 64 << 10];
-        loop {
-            let read = from_server.read(&mut buffer).await.unwrap();
-            if read == 0 {
-                break;
-            }
+        while let Ok(read @ 1..) = from_server.read(&mut buffer).await {
             counts.fetch_add(read, Ordering::SeqCst);
             to_client.write_all(&buffer[..read]).await.unwrap();
         }

@@ -11,15 +11,15 @@ use stepgate_policy::{
 };
 use stepgate_proxy::{UpstreamConfig, before_it_runs};
 use stepgate_sql::{Facts, StatementValues};
-use stepgate_types::{Clock as _, is_wildcard};
+use stepgate_types::is_wildcard;
 
+use super::scenario;
+use super::stage::role_of;
 use crate::analyze::{self, Origin};
 use crate::args::{ExplainArgs, ExplainFormat};
-use crate::audit;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::harmless::harmless_lines;
-use crate::system::SystemClock;
 use crate::{output, rules, upstreams};
 
 /// The longest input, in bytes.
@@ -88,7 +88,7 @@ fn sql(args: &ExplainArgs) -> Result<String, Failure> {
 
 /// As told, or the only one that the configuration has, or the map.
 fn database(args: &ExplainArgs, config: Option<&Config>, map: &Map) -> Result<String, Failure> {
-    if let Some(name) = &args.database {
+    if let Some(name) = &args.asker.database {
         return Ok(name.clone());
     }
     let configured = config.into_iter().flat_map(|config| config.databases.keys().map(String::as_str));
@@ -103,9 +103,8 @@ fn database(args: &ExplainArgs, config: Option<&Config>, map: &Map) -> Result<St
 }
 
 fn who(args: &ExplainArgs, name: &str, upstream: Option<&UpstreamConfig>) -> Result<Circumstances, Failure> {
-    let now = SystemClock.now();
-    let at = args.at.as_deref().map(|text| audit::time(text, now)).transpose()?;
-    let role = || upstream.and_then(|upstream| Some(upstream.role_of(&args.groups)?.user.clone()));
+    let at = scenario::time(&args.asker)?;
+    let case = scenario::case(&args.asker, String::new(), at);
     let fires = |signal: &stepgate_policy::Signal| Observation {
         signal: *signal,
         fires: true,
@@ -113,15 +112,10 @@ fn who(args: &ExplainArgs, name: &str, upstream: Option<&UpstreamConfig>) -> Res
         threshold: String::new(),
     };
     Ok(Circumstances {
-        groups: args.groups.iter().cloned().collect(),
-        service: args.service,
-        db_user: args.db_user.clone().or_else(role).unwrap_or_default(),
-        client: args.client.clone(),
-        now: at.unwrap_or(now),
         signals: args.signals.iter().map(fires).collect(),
-        purpose: args.purpose.clone(),
+        purpose: case.purpose.clone(),
         delivered: Delivered { rows: args.delivered_rows, bytes: args.delivered_bytes },
-        ..Circumstances::of(args.person.clone(), name, args.from)
+        ..scenario::circumstances(&case, name, at, |groups| role_of(upstream?, groups))
     })
 }
 

@@ -1,5 +1,6 @@
 //! A statement of somebody's at some time and place, decided about as a gate would.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stepgate_policy::{
@@ -8,9 +9,13 @@ use stepgate_policy::{
 };
 use stepgate_proxy::before_it_runs;
 use stepgate_sql::{Facts, StatementValues, purpose};
-use stepgate_types::{SessionId, Timestamp};
+use stepgate_types::{Action, Clock as _, GroupName, SessionId, Timestamp};
 
 use super::stage::Room;
+use crate::args::AskerArgs;
+use crate::audit;
+use crate::failure::Failure;
+use crate::system::SystemClock;
 
 /// What tokens are made with: nothing here is kept.
 const KEY: [u8; 32] = [0; 32];
@@ -40,14 +45,7 @@ pub(super) fn decide(
 ) -> Outcome {
     let at = case.at.unwrap_or(now);
     let facts = room.names.facts(&case.sql, room.source.catalog(), room.source.session());
-    let mut who = Circumstances {
-        groups: case.groups.clone(),
-        service: case.service,
-        client: case.client.clone().unwrap_or_else(|| CLIENT.to_owned()),
-        db_user: case.db_user.clone().or_else(|| room.role_of(&case.groups)).unwrap_or_default(),
-        now: at,
-        ..Circumstances::of(case.person.clone(), database, address(case.from))
-    };
+    let mut who = circumstances(case, database, at, |groups| room.role_of(groups));
     if rules.asks_for_purpose() {
         let said = purpose(case.sql.as_bytes(), room.source.session()).map(str::to_owned);
         who.purpose = said.or_else(|| case.purpose.clone());
@@ -62,6 +60,52 @@ pub(super) fn decide(
     let decision = before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts);
     let why = rules.why(&who, &room.bound, &facts, &values);
     Outcome { facts, decision, why }
+}
+
+/// The case that the arguments tell of, with nothing before it.
+pub(super) fn case(asker: &AskerArgs, sql: String, at: Timestamp) -> Case {
+    Case {
+        name: None,
+        line: 1,
+        person: asker.person.clone(),
+        groups: asker.groups.iter().cloned().collect(),
+        service: asker.service,
+        from: Some(asker.from),
+        at: Some(at),
+        client: Some(asker.client.clone()),
+        database: asker.database.clone(),
+        db_user: asker.db_user.clone(),
+        purpose: asker.purpose.clone(),
+        signals: None,
+        history: Vec::new(),
+        sql,
+        expect: Action::Allow,
+        rules: Vec::new(),
+    }
+}
+
+/// When it is.
+pub(super) fn time(asker: &AskerArgs) -> Result<Timestamp, Failure> {
+    let now = SystemClock.now();
+    asker.at.as_deref().map_or(Ok(now), |text| audit::time(text, now))
+}
+
+/// Who sends the statements of a case, from where and when; neither signals nor purpose. `role_of` is the role that the
+/// configuration gives groups, where the case names none.
+pub(super) fn circumstances(
+    case: &Case,
+    database: &str,
+    at: Timestamp,
+    role_of: impl Fn(&BTreeSet<GroupName>) -> Option<String>,
+) -> Circumstances {
+    Circumstances {
+        groups: case.groups.clone(),
+        service: case.service,
+        client: case.client.clone().unwrap_or_else(|| CLIENT.to_owned()),
+        db_user: case.db_user.clone().or_else(|| role_of(&case.groups)).unwrap_or_default(),
+        now: at,
+        ..Circumstances::of(case.person.clone(), database, address(case.from))
+    }
 }
 
 fn address(from: Option<std::net::IpAddr>) -> std::net::IpAddr {

@@ -1,4 +1,5 @@
 //! Messages of the protocol, byte by byte, for what no driver sends.
+#![allow(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::{SOON, World};
 /// One message, or its tag and body.
 pub(crate) fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len() + 4).unwrap().to_be_bytes();
-    [&[tag], &length[..], body].concat()
+    [&[tag][..], &length, body].concat()
 }
 
 pub(crate) fn query(sql: &str) -> Vec<u8> {
@@ -21,7 +22,7 @@ pub(crate) fn query(sql: &str) -> Vec<u8> {
 
 /// Parse of the unnamed statement.
 pub(crate) fn parse(sql: &str) -> Vec<u8> {
-    frame(b'P', &[b"\0", sql.as_bytes(), b"\0\0\0"].concat())
+    frame(b'P', &[&b"\0"[..], sql.as_bytes(), b"\0\0\0"].concat())
 }
 
 /// Describe of the unnamed statement.
@@ -107,8 +108,8 @@ pub(crate) fn is_keep_alive((tag, body): &Message) -> bool {
 /// The request of the gate's NOTICE that something is held.
 pub(crate) fn held(runtime: &Runtime, session: &mut Upstream) -> String {
     let notice = until_tag(runtime, session, b'N').pop().unwrap().1;
-    let fields = notice.split(|byte| *byte == 0);
-    let message = fields.filter_map(|field| field.strip_prefix(b"Mstepgate: ")).next().unwrap();
+    let mut fields = notice.split(|byte| *byte == 0);
+    let message = fields.find_map(|field| field.strip_prefix(b"Mstepgate: ")).unwrap();
     let message = String::from_utf8(message.to_vec()).unwrap();
     message.rsplit_once('(').unwrap().1.strip_suffix(')').unwrap().to_owned()
 }

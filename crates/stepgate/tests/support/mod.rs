@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 pub(crate) mod frames;
+pub(crate) mod provider;
 pub(crate) mod raw;
 
 use std::path::{Path, PathBuf};
