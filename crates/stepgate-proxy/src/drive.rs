@@ -10,6 +10,7 @@ mod calls;
 mod cancel;
 mod end;
 mod hold;
+mod leaving;
 mod look;
 mod meter;
 mod news;
@@ -34,6 +35,7 @@ use self::act::Waits;
 use self::calls::Call;
 pub(crate) use self::calls::{Calls, Sources};
 use self::cancel::Cancelling;
+pub(crate) use self::end::End;
 use self::started::Started;
 use self::wait::{Occurred, Vigil};
 use crate::database::{Ddl, Moment, View};
@@ -134,7 +136,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
 
 impl Drive {
     /// Runs the session to its end, from what [`begin`] has made. Returns why it ended.
-    pub(crate) async fn run(mut self: Box<Self>, mut state: Box<State>) -> Reason {
+    pub(crate) async fn run(mut self: Box<Self>, mut state: Box<State>) -> End {
         self.session.read_long_texts_by(aside::one_by_one);
         while state.ending.is_none() {
             let occurred = poll_fn(|context| self.poll(&mut state, context)).await;

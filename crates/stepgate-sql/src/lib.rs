@@ -53,7 +53,7 @@ pub use predicate::{Comparison, Operand, OperandClass, Predicate, Predicates, Va
 pub use purpose::{MAX_PURPOSE, is_purpose, purpose};
 pub use question::Question;
 pub use scan::Scan;
-pub use session::SessionState;
+pub use session::{RunsAs, SessionState};
 pub use steps::{SetTo, Step, steps};
 pub use taint::{Flow, TEMPORARY, Taints, TooMany};
 pub use values::{NoValues, StatementValues, Values, Written};

@@ -112,6 +112,8 @@ fn figures_tell_what_happened_and_nothing_of_anybody() {
         ("stepgate_decision_seconds_count", 4.0),
         ("stepgate_log_append_seconds_count", 2.0),
         ("stepgate_rows_total", 1.0),
+        // One row of a number, and one of eleven letters.
+        ("stepgate_result_bytes_total", 20.0),
         ("stepgate_log_ok", 1.0),
         ("stepgate_sessions_limit", 2000.0),
     ] {
@@ -119,6 +121,13 @@ fn figures_tell_what_happened_and_nothing_of_anybody() {
         assert!(told >= least, "{name} {told}");
     }
     assert_eq!(figure(address, "stepgate_holds_open"), 0.0);
+    // Records of completions wait a moment for company.
+    let mut queued = || {
+        assert!(psql.run("select 1;").unwrap().is_ok());
+        figure(address, "stepgate_log_queue") >= 1.0
+    };
+    until("a queue of the log", SOON, &mut queued).unwrap();
+    until("an empty queue of the log", SOON, || figure(address, "stepgate_log_queue") == 0.0).unwrap();
     assert!(figure(address, "stepgate_catalog_age_seconds{database=\"shop\"}") < 10.0);
     assert_eq!(figure(address, "stepgate_upstream_failures_total{database=\"shop\"}"), 0.0);
     let (_, text) = get(address, "/metrics");
@@ -159,25 +168,51 @@ fn health_and_readiness_are_told_apart_and_figures_are_not_shown_where_everybody
     drop(tree);
 }
 
+/// The lines of the gate's log in JSON.
+fn lines(world: &World) -> Vec<serde_json::Value> {
+    world.gate.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
 #[test]
 fn every_line_about_a_session_says_whose_it_is() {
     let mut world = World::not_serving(|text| text);
-    world.gate.serve_through("STEPGATE_LOG=debug exec \"$@\"").unwrap();
+    world.gate.serve_through("STEPGATE_LOG=debug exec \"$@\" --log json").unwrap();
+    world.cluster.psql("shop", "grant create on schema public to stepgate_analyst").unwrap();
     let dana = world.dana();
     let mut psql = world.psql(&dana);
     assert!(psql.run("select 1;").unwrap().is_ok());
+    let opened = world.records().into_iter().find(|record| record["type"] == "session.opened").unwrap();
+    let session = opened["session"].as_str().unwrap();
+    // The catalog is read beside the session, for the session: it cannot be, and the line says for whom.
+    let no_catalog = "alter role stepgate_analyst connection limit 0; \
+                      select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'stepgate catalog'";
+    world.cluster.psql("shop", no_catalog).unwrap();
+    psql.run("begin;").unwrap();
+    psql.run("create table made (id int);").unwrap();
+    psql.run("commit;").unwrap();
+    psql.run("select count(*) from products;").unwrap();
     let waiting =
         "select pid from pg_stat_activity where application_name = 'psql' and usename = 'stepgate_analyst'";
     let pid = world.cluster.psql("shop", waiting).unwrap();
     world.cluster.psql("postgres", &format!("select pg_terminate_backend({pid})")).unwrap();
     assert!(psql.run("select 1;").is_err());
-    let told = || {
-        let log = world.gate.log();
-        log.lines().any(|line| {
-            line.contains("session ended") && line.contains("person=dana") && line.contains("database=shop")
-        })
+    let ended = |line: &serde_json::Value| line["fields"]["message"] == "session ended";
+    until("a line of the session's end", SOON, || lines(&world).iter().any(ended)).unwrap();
+    let of_sessions = |line: &&serde_json::Value| {
+        let target = line["target"].as_str().unwrap();
+        let within =
+            ["stepgate_proxy::drive", "stepgate_proxy::judge"].iter().any(|it| target.starts_with(it));
+        within || ended(line) || line.to_string().contains(session)
     };
-    until("a line of the session's end", SOON, told).unwrap();
+    let lines = lines(&world);
+    let told: Vec<_> = lines.iter().filter(of_sessions).collect();
+    for line in &told {
+        let span = &line["span"];
+        let whose = (&span["name"], &span["id"], &span["person"], &span["database"]);
+        assert_eq!(whose, (&"session".into(), &session.into(), &"dana".into(), &"shop".into()), "{line}");
+    }
+    let unread = |line: &&&serde_json::Value| line["fields"]["message"] == "catalog cannot be read";
+    assert!(told.iter().any(|line| unread(&line)), "{told:#?}");
 }
 
 #[test]
