@@ -16,6 +16,7 @@ use crate::database::Database;
 use crate::databases::Databases;
 use crate::failures::Failures;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::sessions::Sessions;
 use crate::{CancelRegistry, ServerTls, UpstreamConfig};
@@ -93,6 +94,7 @@ pub struct Gate {
     pub(crate) admissions: Arc<Semaphore>,
     pub(crate) crowd: Crowd,
     pub(crate) failures: Failures,
+    pub(crate) memory: Arc<Memory>,
     limits: watch::Sender<Limits>,
     /// `slow_client` of them, in milliseconds, which is asked for with each move of bytes.
     patience: AtomicU64,
@@ -137,6 +139,7 @@ impl Gate {
             admissions: Arc::new(Semaphore::new(MAX_ADMISSIONS)),
             crowd: Crowd::default(),
             failures: Failures::default(),
+            memory: Arc::new(Memory::new(parts.limits.message, parts.limits.message_memory)),
             limits: watch::Sender::new(parts.limits),
             patience: AtomicU64::new(millis(parts.limits.slow_client)),
             metrics: Arc::default(),
@@ -186,6 +189,7 @@ impl Gate {
         self.log.append(vec![event], Vec::new()).await?;
         self.limits.send_replace(settings.limits);
         self.desk.set_caps(settings.limits.caps);
+        self.memory.set(settings.limits.message, settings.limits.message_memory);
         self.patience.store(millis(settings.limits.slow_client), Ordering::Relaxed);
         self.tls.send_replace(settings.tls);
         let closed = self.databases.replace(settings.databases);

@@ -83,7 +83,8 @@ pub enum Event {
     #[serde(rename = "statement.decided")]
     StatementDecided(Box<Statement>),
     /// PostgreSQL could not parse a statement that the gate did not understand either. Nobody was asked about
-    /// it, and it has not run.
+    /// it, and it has not run. Or the gate has not kept its message: too long (54000), no room for it (53200), or it
+    /// never came to its end (57014).
     #[serde(rename = "statement.parse_failed")]
     StatementParseFailed {
         /// The session.

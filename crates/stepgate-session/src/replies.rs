@@ -38,6 +38,8 @@ impl Session {
             // Nothing that is waited for.
             Piece::Part { bytes, first, last, .. } => return self.data(bytes, *first, *last),
             Piece::Whole { tag, bytes } => self.reply(*tag, bytes),
+            // Only a client's are.
+            Piece::Dropped { .. } => return self.lost_track(),
         }
         self.drop_copy_marks();
         self.settle();

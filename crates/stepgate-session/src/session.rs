@@ -317,6 +317,10 @@ impl Session {
         self.advance();
     }
 
+    pub(crate) const fn inbox_bytes(&self) -> usize {
+        self.inbox_bytes
+    }
+
     /// Whether more of the client's bytes are wanted now.
     #[must_use]
     pub fn wants_client(&self) -> bool {

@@ -567,7 +567,7 @@ impl Desk {
 /// How much is to be proven for something other than a request; `None` where that hangs on what it is about.
 const fn needs_of(purpose: &Purpose) -> Option<Needs> {
     match purpose {
-        Purpose::Login => Some(Needs { required: Strength::PhishingResistant, for_others: false }),
+        Purpose::Login => Some(login::NEEDS),
         Purpose::Enrol | Purpose::Manage => Some(Needs { required: Strength::Weak, for_others: false }),
         Purpose::Reset(_) => Some(Needs { required: Strength::Standard, for_others: true }),
         Purpose::Review(_) | Purpose::Policy(_) => None,

@@ -21,8 +21,11 @@ use zeroize::Zeroizing;
 use super::inner::Inner;
 use super::methods::Needs;
 use super::prove::Asked;
-use super::{Desk, DeskError, Presented, VerifyError, finish, needs_of};
+use super::{Desk, DeskError, Presented, VerifyError, finish};
 use crate::Person;
+
+/// How much is to be proven.
+pub(super) const NEEDS: Needs = Needs { required: Strength::PhishingResistant, for_others: false };
 
 /// Credentials that a name is answered with: more than nearly everybody has.
 const SHOWN: usize = 8;
@@ -195,7 +198,7 @@ impl Inner {
             return Err(unknown());
         }
         let bound = Bound::Purpose(Purpose::Login);
-        let Needs { required, for_others } = needs_of(&Purpose::Login);
+        let Needs { required, for_others } = NEEDS;
         let asked = Asked { person: &person, source, bound: &bound, required, for_others };
         let presented =
             Presented { method: Some(Method::Passkey), challenge: None, proof: Proof::Passkey(answer) };

@@ -349,12 +349,22 @@ audit: {ordinary: buffered}
             limits("{sessions: 300, per_person: 7, login: 20s, slow_client: 2m, drain: 1h}").unwrap().limits;
         assert_eq!((read.sessions, read.per_person, read.login.as_secs()), (300, 7, 20));
         assert_eq!((read.slow_client.as_secs(), read.drain.as_secs()), (120, 3600));
+        let read = limits("{message: 1GiB, message_memory: 2GiB}").unwrap().limits;
+        assert_eq!((read.message, read.message_memory), (stepgate_proxy::MAX_MESSAGE, 2 << 30));
         for (wrong, says) in [
             ("{sessions: 0}", "limits.sessions must be 1 to 20000"),
             ("{per_person: 20001}", "limits.per_person must be 1 to 20000"),
             ("{login: 30}", "limits.login must be a duration such as 30s or 5m, from 1s to 10m"),
             ("{slow_client: 1s}", "limits.slow_client must be"),
             ("{drain: 2d}", "limits.drain must be"),
+            ("{message: 64}", "limits.message must be a size such as 64MiB, from 1MiB to 1GiB"),
+            ("{message: 3GiB}", "limits.message must be"),
+            (
+                "{message_memory: 1kB}",
+                "limits.message_memory must be a size such as 64MiB, from 1MiB to 1TiB",
+            ),
+            ("{message: 512MiB}", "limits.message_memory must be at least limits.message"),
+            ("{message_memory: 32MiB}", "limits.message_memory must be at least limits.message"),
             ("{people: 3}", "unknown key limits.people"),
         ] {
             let text = limits(wrong).unwrap_err();
