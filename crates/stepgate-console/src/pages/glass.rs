@@ -224,7 +224,7 @@ pub(crate) async fn oidc(
         Ok((made, comment)) => {
             let strength = api.parts.desk.review_strength().unwrap_or(Strength::DeviceBound);
             let errand = Errand::Review { glass: glass.grant, challenge: made.challenge, comment };
-            oidc::leave(&api, caller, oidc::nonce(&made.shown)?, strength, errand).await
+            Ok(oidc::leave(&api, caller, oidc::nonce(&made.shown)?, strength, errand).await?)
         }
         Err(problem) => Ok(one_page(&api, caller, &glass, Some(&problem))),
     }

@@ -168,7 +168,7 @@ pub(crate) async fn oidc(
     match policies::challenged(&api, caller, &policy, Method::Oidc).await {
         Ok(made) => {
             let errand = Errand::Policy { sha256: policy.policy_sha256.clone(), challenge: made.challenge };
-            oidc::leave(&api, caller, oidc::nonce(&made.shown)?, policy.strength, errand).await
+            Ok(oidc::leave(&api, caller, oidc::nonce(&made.shown)?, policy.strength, errand).await?)
         }
         Err(problem) => Ok(page(&api, caller, &policy, Some(&problem))),
     }

@@ -132,7 +132,7 @@ impl Drive {
         };
         let (runs, several) = (self.session.is_running(), self.session.runs_several());
         let Self { judge, calls, server_key, .. } = *self;
-        if reason == "server-gone" || !(runs || !commits.is_empty()) {
+        if reason == "server-gone" || (!runs && commits.is_empty()) {
             let goodbye = async {
                 if reason == "terminate" {
                     let _ = server.stream.write_all(&server.out).await;

@@ -338,8 +338,9 @@ fn braked(limit: &str) -> Candidate {
 #[test]
 fn a_limit_over_a_window_or_session_asks_for_what_is_beyond_all_that_was_delivered() {
     let window = braked("{rows: 100, per: 1h}");
-    let hundred: fn(&[(i64, u32, u64)]) -> Vec<(i64, u32, Option<u64>)> =
-        |runs| runs.iter().map(|(minute, session, rows)| (*minute, *session, Some(*rows))).collect();
+    let hundred = |runs: &[(i64, u32, u64)]| -> Vec<(i64, u32, Option<u64>)> {
+        runs.iter().map(|(minute, session, rows)| (*minute, *session, Some(*rows))).collect()
+    };
     for (runs, asked) in [
         (vec![(0, 0, 60), (1, 0, 40)], 0),
         (vec![(0, 0, 60), (1, 0, 41)], 1),
