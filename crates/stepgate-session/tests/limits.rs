@@ -206,6 +206,23 @@ fn copy_out_is_counted_by_its_rows_and_the_trailer_of_a_binary_one_is_none() {
 }
 
 #[test]
+fn the_bytes_of_copied_rows_are_counted_like_those_of_others() {
+    for data in [&b"901-00-0001\n"[..], b"\0\x01\0\0\0\x01x", b""] {
+        let mut stage = Stage::new();
+        stage.client(&[query("copy t to stdout")]);
+        let number = stage.decision().number;
+        let data = || frame(b'd', data);
+        let size = u64::try_from(data().len()).unwrap();
+        // Two go out, and one byte is left.
+        let meter = stage.pass_limited(number, None, Some(2 * size + 1));
+        stage.server(&[frame(b'H', b"\0\0\0"), data(), data(), data()]);
+        assert_eq!(tags(&stage.at_client()), "Hdd");
+        assert_eq!(stage.thresholds, [(number, size)]);
+        assert_eq!((meter.left().bytes, meter.delivered()), (Some(1), Amount::of(2, 2 * size)));
+    }
+}
+
+#[test]
 fn what_the_server_fails_is_ended_by_the_gates_error_and_the_session_goes_on() {
     let (mut stage, meter) = running("select a from t", 2);
     stage.client(&[query("select 2")]);
@@ -402,6 +419,20 @@ fn rows_that_are_stored_and_not_shown_are_counted_by_the_command_tag() {
     stage.server(&rows(5));
     stage.server(&[frame(b'C', b"INSERT 0 7\0"), ready(b'I')]);
     assert_eq!((meter.left().rows, meter.delivered().rows), (Some(63), 37));
+}
+
+#[test]
+fn what_is_stored_takes_all_bytes_that_are_left_since_no_tag_tells_how_many_it_has() {
+    let mut stage = Stage::new();
+    stage.client(&[query("insert into t select a from u where a < 0; insert into t select a from u")]);
+    let number = stage.decision().number;
+    let meter = Meter::new(number, Limit::of(Some(100), Some(1_000)), true, true);
+    stage.session.limit(Arc::clone(&meter));
+    stage.pass(permit(number));
+    stage.server(&[frame(b'C', b"INSERT 0 0\0")]);
+    assert_eq!((meter.left(), meter.has_stored()), (Limit::of(Some(100), Some(1_000)), false));
+    stage.server(&[frame(b'C', b"INSERT 0 1\0"), ready(b'I')]);
+    assert_eq!((meter.left(), meter.has_stored()), (Limit::of(Some(99), Some(0)), true));
 }
 
 #[test]

@@ -13,9 +13,9 @@ use crate::{Answer, Challenged, Enrol, EnrolError, FactorRules, Presented, Verif
 
 /// Letters that were sent, and whether any can be.
 #[derive(Default)]
-struct Mail {
+pub(super) struct Mail {
     letters: Mutex<Vec<Message>>,
-    down: Mutex<bool>,
+    pub(super) down: Mutex<bool>,
 }
 
 impl Channel for Mail {
@@ -32,7 +32,7 @@ impl Channel for Mail {
 
 impl Mail {
     /// The code of the last letter.
-    fn code(&self) -> String {
+    pub(super) fn code(&self) -> String {
         let letters = self.letters.lock().unwrap();
         letters.last().unwrap().text.split(' ').next().unwrap().to_owned()
     }
@@ -48,7 +48,7 @@ fn source(address: IpAddr) -> Source {
 
 impl World {
     /// A gate that sends e-mail, where dana has an address.
-    async fn with_mail() -> (Self, Arc<Mail>) {
+    pub(super) async fn with_mail() -> (Self, Arc<Mail>) {
         let (world, mail) = (Self::new().await, Arc::new(Mail::default()));
         world.desk.plug(Arc::new(SentCode::email(world.desk.method_key(Method::Email))));
         world.desk.connect(Method::Email, mail.clone());
@@ -64,18 +64,18 @@ impl World {
     }
 
     /// A step-up for which a code by e-mail is enough.
-    async fn weak(&self, number: u64) -> RequestId {
+    pub(super) async fn weak(&self, number: u64) -> RequestId {
         let mut ask = self.step_up("dana", number);
         ask.terms.strength = Strength::Weak;
         ask.terms.remember = None;
         self.ask(ask).await.request
     }
 
-    async fn mailed(&self, request: RequestId, approve: bool) -> Challenged {
+    pub(super) async fn mailed(&self, request: RequestId, approve: bool) -> Challenged {
         self.desk.challenge(request, &name("dana"), Method::Email, approve, source(HOME)).await.unwrap()
     }
 
-    async fn answer(
+    pub(super) async fn answer(
         &self,
         request: RequestId,
         challenged: &Challenged,
