@@ -5,6 +5,7 @@
 mod bombing;
 mod charged;
 mod grants;
+mod meanwhile;
 mod others;
 mod races;
 mod sealed;
