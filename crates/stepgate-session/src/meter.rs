@@ -317,6 +317,21 @@ impl Meter {
         self.told_of.store(self.rows_out.load(Relaxed), Relaxed);
     }
 
+    /// Nobody will hear how its statement ends: the server goes on with it. What it may store counts as all that there was,
+    /// or else whoever hangs up in time would store for nothing.
+    pub fn lost(&self) {
+        if !self.stores {
+            return;
+        }
+        for left in [&self.rows_left, &self.bytes_left, &self.subjects_left] {
+            if left.load(Relaxed) != UNLIMITED {
+                left.store(0, Relaxed);
+            }
+        }
+        self.stored.store(true, Relaxed);
+        self.allowances().iter().for_each(|allowance| allowance.count_all());
+    }
+
     /// Whether something that is no row may be shown.
     pub(crate) fn has(&self, shown: &Shown) -> bool {
         self.left().has(self.takes(shown)) && self.is_in_force() && self.allowances_have(shown)

@@ -436,6 +436,32 @@ fn what_is_stored_takes_all_bytes_that_are_left_since_no_tag_tells_how_many_it_h
 }
 
 #[test]
+fn of_what_nobody_hears_the_end_all_is_taken_where_it_stores_and_nothing_where_it_does_not() {
+    let limit = Limit { subjects: Some(9), ..Limit::of(Some(100), Some(1_000)) };
+    let allowance = || {
+        let allowance = Allowance::new(limit, 0, std::collections::BTreeMap::new(), &Hashes::default());
+        allowance.add(Amount { rows: 50, bytes: 500, subjects: 9 });
+        Arc::new(allowance)
+    };
+    let nothing = Limit { subjects: Some(0), ..Limit::of(Some(0), Some(0)) };
+    for stores in [true, false] {
+        let shared = allowance();
+        let meter = Meter::shared(7, limit, true, stores, None, vec![Arc::clone(&shared)]);
+        meter.lost();
+        let (_, left) = shared.now();
+        let before = Limit { subjects: Some(9), ..Limit::of(Some(50), Some(500)) };
+        let expected = if stores { (nothing, nothing, 9) } else { (limit, before, 0) };
+        assert_eq!((meter.left(), left, shared.subjects()), expected, "{stores}");
+        // What people have approved beyond is not counted there.
+        let shared = allowance();
+        let meter = Meter::shared(7, limit, true, stores, None, vec![Arc::clone(&shared)]);
+        meter.exempt();
+        meter.lost();
+        assert_eq!(shared.now().1, before);
+    }
+}
+
+#[test]
 fn a_row_that_waits_for_nothing_any_more_is_gone_with_its_session() {
     let (mut stage, _) = running("select a from t", 1);
     stage.server(&rows(2));

@@ -90,7 +90,8 @@ impl Oidc {
         strength: Strength,
         errand: Errand,
     ) -> Result<Begun, OidcError> {
-        let client = self.known_client()?;
+        // Nobody is sent for an answer to where there is none.
+        let client = if errand.is_login() { self.known_client() } else { self.client(ASK_AGAIN) }?;
         let (state, verifier) = (self.token()?, PkceCodeVerifier::new(self.token()?));
         let nonce = Nonce::new(hex(challenge));
         let given = (CsrfToken::new(state.clone()), nonce.clone());

@@ -9,6 +9,7 @@ mod errand;
 mod fetch;
 mod flow;
 mod groups;
+mod health;
 mod pending;
 mod provider;
 

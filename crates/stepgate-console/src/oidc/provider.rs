@@ -99,6 +99,8 @@ pub struct Oidc {
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) pending: pending::All,
     known: Mutex<Option<Known>>,
+    /// When it did not answer, if that was so the last time, on the monotonic clock.
+    pub(super) silent: Mutex<Option<Duration>>,
 }
 
 impl Oidc {
@@ -110,7 +112,8 @@ impl Oidc {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { settings, fetch, clock, entropy, pending: pending::All::default(), known: Mutex::new(None) }
+        let (known, silent) = (Mutex::new(None), Mutex::new(None));
+        Self { settings, fetch, clock, entropy, pending: pending::All::default(), known, silent }
     }
 
     /// Ways of logging in that count, and what each is worth.
@@ -147,7 +150,7 @@ impl Oidc {
         }
         // Without the lock: whoever is slow to answer holds up only who needs it now.
         drop(known);
-        let client = Arc::new(self.discover()?);
+        let client = Arc::new(self.heard(self.discover())?);
         let known = Known { client: Arc::clone(&client), at: now };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(client)

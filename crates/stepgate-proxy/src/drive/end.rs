@@ -99,8 +99,11 @@ impl Drive {
         let reason = state.ending.unwrap_or("defect");
         let gone = matches!(reason, "client-gone" | "terminate" | "server-gone");
         self.withdraw(&mut state, gone).await;
-        for limited in std::mem::take(&mut state.limited).values() {
-            self.judge.give_back(limited);
+        for (number, limited) in std::mem::take(&mut state.limited) {
+            if state.started.of(number).is_some() {
+                limited.meter.lost();
+            }
+            self.judge.give_back(&limited);
         }
         for statement in state.started.numbers() {
             // Sent, and nobody has heard of its end.

@@ -21,7 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_approval::OidcFactor;
+use stepgate_approval::{Method, OidcFactor};
 use stepgate_console::{Api, Encryption};
 use stepgate_proxy::{Gate, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -169,8 +169,9 @@ async fn serve(
     store.desk.set_break_glass(config.break_glass.clone());
     factors::plug(config, &store)?;
     let oidc = oidc::provider(config, &store.clock, &store.entropy)?;
-    if oidc.is_some() {
+    if let Some(oidc) = &oidc {
         store.desk.plug(Arc::new(OidcFactor));
+        store.desk.connect(Method::Oidc, Arc::clone(oidc) as _);
     }
     let api = Api::new(stepgate_console::Parts {
         oidc,
