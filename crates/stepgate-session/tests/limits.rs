@@ -435,6 +435,46 @@ fn what_is_stored_takes_all_bytes_that_are_left_since_no_tag_tells_how_many_it_h
     assert_eq!((meter.left(), meter.has_stored()), (Limit::of(Some(99), Some(0)), true));
 }
 
+/// Sends an Execute that wants one row, of a statement that stores a hundred at most.
+fn storing(sql: &str) -> (Stage, Arc<Meter>) {
+    let mut stage = Stage::new();
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.client(&[parse("", sql), bind("p", ""), execute("p"), sync()]);
+    let number = stage.decision().number;
+    let meter = Meter::new(number, Limit::of(Some(100), Some(1_000)), true, true);
+    stage.session.limit(Arc::clone(&meter));
+    stage.pass(permit(number));
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), row()]);
+    (stage, meter)
+}
+
+#[test]
+fn what_returning_shows_of_rows_tells_nothing_of_their_bytes() {
+    let (mut stage, meter) = storing("insert into t select a from u returning 1");
+    stage.server(&[frame(b'C', b"INSERT 0 1\0")]);
+    assert_eq!((meter.left(), meter.has_stored()), (Limit::of(Some(99), Some(0)), true));
+    // Of what only reads, nothing is stored.
+    let (mut stage, meter) = storing("select a from t");
+    stage.server(&[frame(b'C', b"SELECT 1\0")]);
+    assert_eq!((meter.left(), meter.has_stored()), (Limit::of(Some(99), Some(993)), false));
+}
+
+#[test]
+fn of_a_portal_that_shows_some_of_what_it_has_stored_all_is_taken_unless_its_end_tells_how_much_it_was() {
+    let left = |rows| Limit::of(Some(rows), Some(0));
+    let (mut stage, meter) = storing("insert into t select a from u returning 1");
+    stage.server(&[frame(b's', b""), ready(b'T')]);
+    assert_eq!(meter.left(), Limit::of(Some(99), Some(993)));
+    meter.settled();
+    assert_eq!(meter.left(), left(0));
+    let (mut stage, meter) = storing("insert into t select a from u returning 1");
+    stage.server(&[frame(b's', b""), ready(b'T')]);
+    stage.client(&[execute("p"), sync()]);
+    stage.server(&[row(), frame(b'C', b"INSERT 0 2\0"), ready(b'T')]);
+    meter.settled();
+    assert_eq!(meter.left(), left(98));
+}
+
 #[test]
 fn of_what_nobody_hears_the_end_all_is_taken_where_it_stores_and_nothing_where_it_does_not() {
     let limit = Limit { subjects: Some(9), ..Limit::of(Some(100), Some(1_000)) };

@@ -103,6 +103,7 @@ impl Drive {
             if state.started.of(number).is_some() {
                 limited.meter.lost();
             }
+            limited.meter.settled();
             self.judge.give_back(&limited);
         }
         for statement in state.started.numbers() {

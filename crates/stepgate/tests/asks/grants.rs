@@ -1,6 +1,6 @@
 use stepgate_testkit::Psql;
 
-use crate::support::{SOON, World, approved, held, passes};
+use crate::support::{SOON, World, approved, connects_as, held, passes, repository};
 use crate::{json, owners, recorded};
 
 /// Tables to copy into, and a policy by which such copies are remembered, a hundred rows in all.
@@ -88,6 +88,24 @@ fn who_hangs_up_while_rows_are_stored_by_a_grant_is_charged_for_all_that_it_had_
     let mut psql = world.psql(&dana);
     psql.send(&copy("kept", 61, 61)).unwrap();
     held(&mut psql);
+}
+
+#[test]
+fn rows_that_are_stored_behind_one_that_is_shown_are_charged_to_the_grant_by_which_they_are() {
+    let world = storing();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    let knows = || psql.run("select count(*) from kept;").unwrap().is_ok();
+    stepgate_testkit::until("the tables", SOON, knows).unwrap();
+    let mut client = std::process::Command::new("python3");
+    client.arg(repository().join("tests/clients/stored_behind.py"));
+    let client = connects_as(&mut client, &world, &dana).spawn().unwrap();
+    let request = world.open_request(&dana);
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    let output = client.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(world.cluster.psql("shop", "select count(*) from kept").unwrap().trim(), "51");
+    assert_eq!(rows_left(&world, "dana"), Some(0), "nobody was told how many they are");
 }
 
 #[test]
