@@ -463,14 +463,16 @@ fn what_returning_shows_of_rows_tells_nothing_of_their_bytes() {
 fn of_a_portal_that_shows_some_of_what_it_has_stored_all_is_taken_unless_its_end_tells_how_much_it_was() {
     let left = |rows| Limit::of(Some(rows), Some(0));
     let (mut stage, meter) = storing("insert into t select a from u returning 1");
-    stage.server(&[frame(b's', b""), ready(b'T')]);
+    stage.server(&[frame(b's', b"")]);
+    stage.server(&[ready(b'T')]);
     assert_eq!(meter.left(), Limit::of(Some(99), Some(993)));
     meter.settled();
     assert_eq!(meter.left(), left(0));
     let (mut stage, meter) = storing("insert into t select a from u returning 1");
-    stage.server(&[frame(b's', b""), ready(b'T')]);
+    stage.server(&[frame(b's', b"")]);
+    stage.server(&[ready(b'T')]);
     stage.client(&[execute("p"), sync()]);
-    stage.server(&[row(), frame(b'C', b"INSERT 0 2\0"), ready(b'T')]);
+    stage.server(&[row(), frame(b'C', b"INSERT 0 2\0")]);
     meter.settled();
     assert_eq!(meter.left(), left(98));
 }

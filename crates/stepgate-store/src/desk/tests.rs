@@ -11,6 +11,7 @@ mod ends;
 mod enrolments;
 mod factors;
 mod glasses;
+mod logins;
 mod policies;
 mod removals;
 mod restarts;
