@@ -69,15 +69,28 @@ fn each_message_says_where_and_shows_the_line() {
     }
 }
 
+/// What is warned of in a policy of one rule.
+fn policy(matches: &str) -> Vec<String> {
+    let text = format!(
+        "version: 1\napprovals: {{self: {{self: true}}}}\nrules:\n  - {{name: probe, action: deny, match: {matches}}}\n"
+    );
+    let ruleset = Ruleset::load(("m", MAP), ("p", &text)).unwrap_or_else(|errors| panic!("{errors}"));
+    ruleset.warnings().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_compared_column_that_is_spelt_nearly_as_the_map_has_it_is_a_warning() {
+    let [warning] =
+        policy("{predicate: {column: public.payments.amonut, op: \">\", value: 30000}}").try_into().unwrap();
+    assert!(warning.starts_with("p:4:61: public.payments.amonut is not in the map"), "{warning}");
+    assert!(warning.contains("did you mean public.payments.amount?"), "{warning}");
+    for known in ["public.payments.amount", "public.customers.ssn", "public.orders.total"] {
+        assert!(policy(&format!("{{predicate: {{column: {known}, op: \"=\"}}}}")).is_empty(), "{known}");
+    }
+}
+
 #[test]
 fn what_nothing_in_the_map_fits_is_a_warning() {
-    let policy = |matches: &str| {
-        let text = format!(
-            "version: 1\napprovals: {{self: {{self: true}}}}\nrules:\n  - {{name: probe, action: deny, match: {matches}}}\n"
-        );
-        let ruleset = Ruleset::load(("m", MAP), ("p", &text)).unwrap_or_else(|errors| panic!("{errors}"));
-        ruleset.warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
     for (matches, under) in [
         ("{class: internal}", "class"),
         ("{labels: [ssn], tables: [public.payments]}", "labels"),

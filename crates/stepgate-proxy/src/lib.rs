@@ -50,6 +50,7 @@ pub use gate::{Gate, Parts, Settings, policy_loaded};
 pub use judge::{AskAhead, CannotAsk, before_it_runs};
 pub use limits::Limits;
 pub use manner::Manner;
+pub use planner::Planner;
 pub use refusal::foretell;
 pub use server::serve;
 pub use sessions::{SessionInfo, Sessions};

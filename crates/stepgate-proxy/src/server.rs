@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use stepgate_record::Event;
+use stepgate_record::{Event, SessionOpened};
 use stepgate_session::{Session, Setup};
 use stepgate_store::LogError;
 use stepgate_types::{PersonName, SessionId, SqlState};
@@ -446,7 +446,7 @@ async fn record_opened(
     client: &Client,
     who: Authenticated,
 ) -> Result<(), Problem> {
-    let event = Event::SessionOpened {
+    let event = Event::SessionOpened(Box::new(SessionOpened {
         session: info.session,
         person: (&info.person).into(),
         database: info.database.clone(),
@@ -459,7 +459,7 @@ async fn record_opened(
         password: who.minted,
         startup: Some(client.manner.startup.clone()),
         hello: client.manner.tls.clone(),
-    };
+    }));
     let recorded = gate.log.append_in_time(vec![event], Vec::new()).await;
     if matches!(recorded, Err(LogError::Late)) {
         // That it is open will be recorded.

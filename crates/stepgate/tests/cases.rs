@@ -288,3 +288,25 @@ fn what_is_simulated_is_what_the_person_then_sees() {
     assert_eq!(before.text(), after.text(), "a simulation is no statement");
     assert!(psql.run("select count(*) from orders;").unwrap().is_ok());
 }
+
+/// As the design shows the language, with its own case: of two thousand employees, one is looked up.
+const DESIGN: &str = include_str!("design/policy.yaml");
+
+#[test]
+fn the_policy_of_the_design_decides_its_own_case_as_it_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("policy.yaml");
+    std::fs::write(&policy, DESIGN).unwrap();
+    let arguments =
+        ["policy", "test", SAMPLE[0], SAMPLE[1], "--policy", policy.to_str().unwrap(), SAMPLE[4], SAMPLE[5]];
+    let output = stepgate(&arguments);
+    assert_eq!((output.status.code(), text(&output).trim()), (Some(0), "ok: 1 cases"));
+    // Of many it decides otherwise.
+    std::fs::write(&policy, DESIGN.replace("where id=7\"", "\"")).unwrap();
+    let output = stepgate(&arguments);
+    assert!(
+        output.status.code() == Some(1) && text(&output).contains("decided approve"),
+        "{}",
+        text(&output)
+    );
+}

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use stepgate_record::{Event, Outcome};
+use stepgate_record::{Event, LimitEnforced, Outcome};
 use stepgate_session::Meter;
 use stepgate_store::End;
 use stepgate_types::Amount;
@@ -112,14 +112,14 @@ impl Drive {
     ) {
         let Amount { rows, bytes, .. } =
             state.limited.get(&number).map_or(Amount::NOTHING, |limited| limited.meter.delivered());
-        let enforced = Event::LimitEnforced {
+        let enforced = Event::LimitEnforced(LimitEnforced {
             session: self.judge.session,
             statement: number,
             request: hold.map(|hold| hold.waiting.request),
             sqlstate: problem.state.as_str().to_owned(),
             rows,
             bytes,
-        };
+        });
         if let Err(error) = self.judge.gate.log.append(vec![enforced], Vec::new()).await {
             return self.log_failed(state, &error);
         }

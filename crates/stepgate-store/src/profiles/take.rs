@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use stepgate_policy::{Deed, Profile, Reach, Teaching, Verdict};
-use stepgate_record::{Event, Outcome, Record};
+use stepgate_record::{Event, Outcome, Record, SessionOpened, StepupRequested};
 use stepgate_types::{Certainty, RequestId, SessionId, SubjectKind, Timestamp, Use, Who};
 
 use super::{Settings, Shared};
@@ -201,7 +201,8 @@ impl Taking {
                 let all: Vec<Who> = self.people.keys().cloned().collect();
                 all.iter().for_each(|who| self.learn(teaching, at, who, &Deed::Restarted));
             }
-            Event::SessionOpened { session, person, address, client, startup, hello, .. } => {
+            Event::SessionOpened(opened) => {
+                let SessionOpened { session, person, address, client, startup, hello, .. } = &**opened;
                 let open = |who: &Who| shared.log.subjects().open_text(who);
                 let address = open(address).and_then(|address| address.parse::<IpAddr>().ok());
                 let client = open(client);
@@ -223,7 +224,8 @@ impl Taking {
                 self.of_session(teaching, at, *session, &Deed::Closed { session: *session });
                 self.sessions.remove(session);
             }
-            Event::StepupRequested { request, session, person, itself, .. } => {
+            Event::StepupRequested(requested) => {
+                let StepupRequested { request, session, person, itself, .. } = &**requested;
                 let who = who_is(shared, person);
                 if self.requests.len() < MAX_FOLLOWED {
                     self.requests.insert(*request, who.clone());

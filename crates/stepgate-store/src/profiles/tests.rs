@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_policy::{Origin, Profile, Reach, RiskSettings, Scene, Signal, Teaching, observe};
-use stepgate_record::{Event, LabelledColumn, Outcome, Statement};
+use stepgate_record::{Event, LabelledColumn, Outcome, SessionOpened, Statement, StepupRequested};
 use stepgate_testkit::FakeClock;
 use stepgate_types::{
-    Action, Actor, BulkShape, Certainty, Clock as _, Kind, RequestId, SessionId, SubjectKind, Timestamp, Use,
+    Action, Actor, Certainty, Clock as _, Kind, RequestId, SessionId, SubjectKind, Timestamp, Use,
 };
 
 use super::Profiles;
-use crate::testing::{options, vault};
+use crate::testing::{options, until, vault};
 use crate::{Log, LogOptions};
 
 const MONDAY: i64 = 1_767_571_200;
@@ -63,13 +63,7 @@ impl Gate {
 
     /// Waits until everything was read.
     fn settle(&self) {
-        for _ in 0..2_000 {
-            if self.profiles.lag() == 0 && self.profiles.is_ready() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("{} records are not read", self.profiles.lag());
+        until("all records to be read", || self.profiles.lag() == 0 && self.profiles.is_ready());
     }
 
     fn append(&self, events: Vec<Event>) {
@@ -79,7 +73,7 @@ impl Gate {
     fn opens(&mut self, person: &str, address: &str) -> SessionId {
         self.sessions += 1;
         let session = SessionId::from_bytes(u128::from(self.sessions).to_be_bytes());
-        self.append(vec![Event::SessionOpened {
+        self.append(vec![Event::SessionOpened(Box::new(SessionOpened {
             session,
             person: person.into(),
             database: "shop".to_owned(),
@@ -92,7 +86,7 @@ impl Gate {
             startup: Some("00000000000000aa".to_owned()),
             hello: Some("00000000000000bb".to_owned()),
             password: None,
-        }]);
+        }))]);
         session
     }
 
@@ -162,16 +156,10 @@ impl Gate {
 
 fn decided(person: &str, session: SessionId, statement: u64, verdict: &str, table: &str) -> Event {
     Event::StatementDecided(Box::new(Statement {
-        service: false,
-        session,
-        statement,
-        person: person.into(),
-        groups: vec![],
         database: "shop".to_owned(),
         protocol: "simple".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: vec![],
         relations: vec![table.to_owned()],
         columns: vec![LabelledColumn {
             column: format!("{table}.email"),
@@ -179,34 +167,18 @@ fn decided(person: &str, session: SessionId, statement: u64, verdict: &str, tabl
             class: "confidential".to_owned(),
             uses: vec![Use::Output],
         }],
-        sinks: vec![],
-        bulk: BulkShape::None,
         estimate: Some(50),
-        estimated_by: None,
         fingerprint: "00".repeat(32),
         normalised: "SELECT".to_owned(),
-        parameters: 0,
-        rules: vec![],
         action: Action::Allow,
         verdict: verdict.to_owned(),
-        request: None,
-        grant: None,
         policy_sha256: "ab".repeat(32),
-        db_user: String::new(),
-        unenforced: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(session, statement, person.into())
     }))
 }
 
 fn requested(person: &str, session: SessionId, request: RequestId) -> Event {
-    Event::StepupRequested {
+    Event::StepupRequested(Box::new(StepupRequested {
         request,
         session,
         statement: 1,
@@ -221,7 +193,7 @@ fn requested(person: &str, session: SessionId, request: RequestId) -> Event {
         address: None,
         opened_by: None,
         until_us: None,
-    }
+    }))
 }
 
 fn ended(request: RequestId, outcome: Outcome) -> Event {

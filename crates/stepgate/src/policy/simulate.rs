@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use stepgate_policy::{Case, Decision};
 use stepgate_proxy::{Problem, foretell};
-use stepgate_types::{Action, Clock as _, RequestId, Timestamp};
+use stepgate_types::{RequestId, Timestamp};
 
 use super::scenario::{self, Outcome};
 use super::stage::Stage;
@@ -16,7 +16,6 @@ use crate::args::{Form, SimulateArgs};
 use crate::failure::Failure;
 use crate::harmless::harmless;
 use crate::output;
-use crate::system::SystemClock;
 
 /// Says of each statement what would happen. Nothing is run, asked or recorded.
 pub(super) fn run(config: &Path, args: &SimulateArgs) -> Result<(), Failure> {
@@ -27,8 +26,8 @@ pub(super) fn run(config: &Path, args: &SimulateArgs) -> Result<(), Failure> {
             (None, None) => Vec::new(),
         };
         let mut stage = Stage::open(config, &args.stage)?;
-        let database = stage.name(args.database.as_deref())?;
-        let at = args.at.as_deref().map(moment).transpose()?.unwrap_or_else(|| SystemClock.now());
+        let database = stage.name(args.asker.database.as_deref())?;
+        let at = scenario::time(&args.asker)?;
         let url = stage.console_url();
         let (rules, room) = stage.enter(&database)?;
         for (line, sql) in statements {
@@ -46,38 +45,14 @@ pub(super) fn run(config: &Path, args: &SimulateArgs) -> Result<(), Failure> {
     })
 }
 
-fn moment(text: &str) -> Result<Timestamp, Failure> {
-    let at: jiff::Timestamp = text.parse().map_err(|_| {
-        Failure::usage(format!("--at is a time with its offset from UTC, not {text}"))
-            .hint("for example 2026-07-06T03:00:00+02:00")
-    })?;
-    Ok(Timestamp::from_micros(at.as_microsecond()))
-}
-
 /// What a request might be called.
 fn example() -> RequestId {
     RequestId::from_bytes([0x3c, 0x91, 0x44, 0xdf, 0xad])
 }
 
 fn case(args: &SimulateArgs, sql: String, at: Timestamp) -> Case {
-    Case {
-        name: None,
-        line: 1,
-        person: args.person.clone(),
-        groups: args.groups.iter().cloned().collect(),
-        service: args.service,
-        from: Some(args.from),
-        at: Some(at),
-        client: Some(args.client.clone()),
-        database: args.database.clone(),
-        db_user: args.db_user.clone(),
-        purpose: args.purpose.clone(),
-        signals: args.signals.as_ref().map(|signals| signals.iter().copied().collect()),
-        history: Vec::new(),
-        sql,
-        expect: Action::Allow,
-        rules: Vec::new(),
-    }
+    let signals = args.signals.as_ref().map(|signals| signals.iter().copied().collect());
+    Case { signals, ..scenario::case(&args.asker, sql, at) }
 }
 
 fn text(line: usize, case: &Case, outcome: &Outcome, seen: Option<&Problem>) -> String {

@@ -16,7 +16,7 @@ use super::{hardening, notify, places, two_person};
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::geo::Geo;
-use crate::rules::{Texts, has_places};
+use crate::rules::{Texts, has_what_signals_ask};
 use crate::upstreams;
 
 /// How often map and policy are looked at. Polling also sees what editors and ConfigMaps do by renaming.
@@ -241,7 +241,7 @@ async fn look(
         return Ok(());
     }
     let compiled = texts.compile(config).map_err(|errors| errors.to_string());
-    let compiled = compiled.and_then(|rules| match has_places(&rules, config) {
+    let compiled = compiled.and_then(|rules| match has_what_signals_ask(&rules, config) {
         Ok(()) => Ok(rules),
         Err(failure) => Err(failure.to_string()),
     });

@@ -1,48 +1,24 @@
 //! By another login at a real OpenID provider (npm oidc-provider), in a real browser.
 
 use serde_json::json;
-use stepgate_testkit::{Supervised, until_some};
+use stepgate_testkit::Provider;
 
 use super::driver::Script;
-use super::support::{SOON, World, held, repository};
+use super::support::provider::SECRET;
+use super::support::{SOON, World, held};
 use super::{login, with};
 
-const SECRET: &str = "secret-of-a-throwaway-provider";
-
-/// The provider, and its issuer; `None`, said aloud: there is none on this machine.
-fn provider(world: &World) -> Option<(Supervised, String)> {
-    let modules = repository().join(".work/idp");
-    if !modules.join("node_modules/oidc-provider").is_dir() {
-        eprintln!("SKIP: no identity provider; run tests/tools/idp.sh");
-        return None;
-    }
-    let log = world.tree.path().join("provider.log");
-    let process = Supervised::builder("node", &log)
-        .arg(repository().join("tests/idp/provider.mjs"))
-        .args([&format!("{}/oidc/callback", world.gate.url()), SECRET])
-        .env("STEPGATE_IDP", &modules)
-        .spawn()
-        .unwrap();
-    let issuer = until_some("a provider", SOON, || {
-        let text = std::fs::read_to_string(&log).ok()?;
-        text.lines().find(|line| line.starts_with("http://")).map(str::to_owned)
-    });
-    Some((process, issuer.unwrap()))
-}
-
 /// A gate that knows a provider, and wants more than a code of an app.
-fn world() -> Option<(World, Supervised)> {
+fn world() -> Option<(World, Provider)> {
     let mut world = World::not_serving(|policy| policy.replace("strength: standard", "strength: strong"));
-    let (process, issuer) = provider(&world)?;
-    let secret = world.gate.directory().join("secrets/oidc");
-    std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
-    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let provider = world.provider()?;
     world.configure(&format!(
-        "oidc: {{issuer: \"{issuer}\", client_id: stepgate, client_secret_file: secrets/oidc, acr: {{mfa: strong}}, \
-         label: Example}}"
+        "oidc: {{issuer: \"{}\", client_id: stepgate, client_secret_file: secrets/oidc, acr: {{mfa: strong}}, \
+         label: Example}}",
+        provider.issuer()
     ));
     world.gate.serve().unwrap();
-    Some((world, process))
+    Some((world, provider))
 }
 
 #[test]

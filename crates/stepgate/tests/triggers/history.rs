@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use stepgate_record::{Event, Statement};
+use stepgate_record::{Event, SessionOpened, Statement};
 use stepgate_store::{Log, LogOptions, Vault};
 use stepgate_testkit::FakeClock;
-use stepgate_types::{
-    Action, BulkShape, Certainty, Clock as _, Entropy, Kind, PersonName, SessionId, Timestamp,
-};
+use stepgate_types::{Action, Certainty, Clock as _, Entropy, Kind, PersonName, SessionId, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::support::World;
@@ -90,7 +88,7 @@ pub(crate) fn plant(world: &World, habits: &[Habit]) {
 
 fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
     let person: PersonName = habit.person.parse().unwrap();
-    let mut events = vec![Event::SessionOpened {
+    let mut events = vec![Event::SessionOpened(Box::new(SessionOpened {
         session,
         person: (&person).into(),
         database: "shop".to_owned(),
@@ -103,45 +101,20 @@ fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
         startup: None,
         hello: None,
         password: None,
-    }];
+    }))];
     for (number, table) in (1..).zip(habit.tables) {
         events.push(Event::StatementDecided(Box::new(Statement {
-            session,
-            statement: number,
-            person: (&person).into(),
-            groups: Vec::new(),
-            service: false,
             database: "shop".to_owned(),
             protocol: "simple".to_owned(),
             kinds: vec![Kind::Select],
             certainty: Certainty::Exact,
-            reasons: Vec::new(),
             relations: vec![(*table).to_owned()],
-            columns: Vec::new(),
-            sinks: Vec::new(),
-            bulk: BulkShape::None,
             // By the catalog, whatever the condition: an upper bound.
             estimate: Some(5_000),
-            estimated_by: None,
-            fingerprint: String::new(),
-            normalised: String::new(),
-            parameters: 0,
-            rules: Vec::new(),
             action: Action::Allow,
             verdict: "forward".to_owned(),
-            request: None,
-            grant: None,
-            policy_sha256: String::new(),
             db_user: "stepgate_analyst".to_owned(),
-            unenforced: false,
-            functions: Vec::new(),
-            raw_bytes: None,
-            raw_hmac: String::new(),
-            why: Vec::new(),
-            risk: None,
-            signals: Vec::new(),
-            purpose: None,
-            buckets: Vec::new(),
+            ..Statement::blank(session, number, (&person).into())
         })));
         events.push(Event::StatementCompleted {
             session,

@@ -15,6 +15,7 @@ mod places;
 mod purposes;
 mod rates;
 mod sizes;
+mod subjects;
 #[path = "../support/mod.rs"]
 mod support;
 

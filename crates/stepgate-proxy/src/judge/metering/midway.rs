@@ -2,7 +2,7 @@
 
 use stepgate_approval::{Dialect, Mode, Wanted};
 use stepgate_policy::{Approval, InTransaction};
-use stepgate_record::Event;
+use stepgate_record::{Event, LimitReached};
 use stepgate_store::LogError;
 use stepgate_types::{Action, Amount, bytes_in_words, rows_in_words};
 
@@ -66,7 +66,7 @@ impl Case<'_> {
         let Amount { rows, bytes, .. } = limited.meter.delivered();
         let crossed = limited.crossed.as_ref();
         let limit = crossed.map_or(limited.own, |crossed| crossed.limit);
-        Event::LimitReached {
+        Event::LimitReached(Box::new(LimitReached {
             session: self.judge.session,
             statement: limited.meter.number(),
             person: self.judge.named.clone(),
@@ -80,7 +80,7 @@ impl Case<'_> {
             limit_per: crossed.map(|crossed| crossed.per.to_string()),
             rules: self.decision.rules.clone(),
             verdict: verdict.to_owned(),
-        }
+        }))
     }
 }
 

@@ -1,6 +1,6 @@
 use stepgate_approval::BadCode;
 use stepgate_record::{Outcome, Statement};
-use stepgate_types::{BulkShape, Certainty};
+use stepgate_types::Certainty;
 
 use super::*;
 use crate::{DeskError, VerifyError};
@@ -77,41 +77,16 @@ async fn how_a_request_ended_is_known_after_a_restart() {
 
 fn decided(session: u8, statement: u64, verdict: &str) -> Event {
     Event::StatementDecided(Box::new(Statement {
-        session: SessionId::from_bytes([session; 16]),
-        statement,
-        person: name("dana").into(),
-        groups: Vec::new(),
         database: "shop".to_owned(),
         protocol: "simple".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: Vec::new(),
-        relations: Vec::new(),
-        columns: Vec::new(),
-        sinks: Vec::new(),
-        bulk: BulkShape::None,
-        estimate: None,
-        estimated_by: None,
         fingerprint: "00".repeat(32),
         normalised: "SELECT".to_owned(),
-        parameters: 0,
-        rules: Vec::new(),
         action: Action::Allow,
         verdict: verdict.to_owned(),
-        request: None,
-        grant: None,
         policy_sha256: "ab".repeat(32),
-        db_user: String::new(),
-        unenforced: false,
-        service: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(SessionId::from_bytes([session; 16]), statement, name("dana").into())
     }))
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use stepgate_record::{Event, Outcome};
+use stepgate_record::{Event, Outcome, StepupRequested};
 use stepgate_types::{Clock as _, RequestId, SessionId};
 
 use super::posts::{Request, SECRET, request, secret, url};
@@ -45,7 +45,7 @@ impl Got {
 }
 
 fn requested(number: u8, itself: bool, expires: Duration) -> Event {
-    Event::StepupRequested {
+    Event::StepupRequested(Box::new(StepupRequested {
         request: RequestId::from_bytes([number; 5]),
         session: SessionId::from_bytes([7; 16]),
         statement: 1,
@@ -60,7 +60,7 @@ fn requested(number: u8, itself: bool, expires: Duration) -> Event {
         address: None,
         opened_by: None,
         until_us: None,
-    }
+    }))
 }
 
 fn ended(number: u8, outcome: Outcome) -> Event {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
-use stepgate_record::{Event, Filter, Joiner, Reader, Record};
+use stepgate_record::{Event, Filter, Joiner, Reader, Record, SessionOpened};
 use stepgate_store::{LogError, Search, Stored};
 use stepgate_types::{Actor, Commit, GrantId, RequestId, SessionId, Timestamp};
 use tokio::sync::mpsc;
@@ -382,7 +382,8 @@ impl<'s> Making<'s> {
 
     fn event(&mut self, record: &Record) -> Result<(), Failure> {
         match &record.event {
-            Event::SessionOpened { session, person, address, client, .. } => {
+            Event::SessionOpened(opened) => {
+                let SessionOpened { session, person, address, client, .. } = &**opened;
                 let number = self.session(*session, &person.to_string())?;
                 let address = self.known(&address.to_string());
                 let client = self.known(&client.to_string()).or_else(|| empty(&client.to_string()));
@@ -393,11 +394,11 @@ impl<'s> Making<'s> {
                 self.say_whose(number)?;
             }
             Event::SessionClosed { session, .. } => drop(self.sessions.remove(session)),
-            Event::StepupRequested { request, session, statement, opened_by: None, .. } => {
-                if let Some(run) = self.run_of(*session, *statement) {
+            Event::StepupRequested(asked) if asked.opened_by.is_none() => {
+                if let Some(run) = self.run_of(asked.session, asked.statement) {
                     let midway = self.requests.values().any(|it| *it == run);
                     self.news.push((run, if midway { News::AskedMidway } else { News::Asked }));
-                    self.requests.insert(*request, run);
+                    self.requests.insert(asked.request, run);
                 }
             }
             Event::StepupEnded { request, outcome, .. } => {
@@ -405,14 +406,14 @@ impl<'s> Making<'s> {
                     self.news.push((run, News::Ended(*outcome)));
                 }
             }
-            Event::LimitEnforced { session, statement, .. } => {
-                let run = self.run_of(*session, *statement);
+            Event::LimitEnforced(enforced) => {
+                let run = self.run_of(enforced.session, enforced.statement);
                 self.news.extend(run.map(|run| (run, News::Cut)));
             }
-            Event::GrantIssued { grant, approval, .. } => {
-                self.approved.insert(*grant);
+            Event::GrantIssued(issued) => {
+                self.approved.insert(issued.grant);
                 if record.at.micros() >= self.since {
-                    self.grants.insert(*grant, (approval.clone(), 0));
+                    self.grants.insert(issued.grant, (issued.approval.clone(), 0));
                 }
             }
             _ => {}
@@ -462,8 +463,8 @@ impl<'s> Making<'s> {
             let ids: Vec<SessionId> = some.iter().map(|(id, _)| *id).collect();
             let mut found = Vec::new();
             self.search(&["session.opened"], &ids, &mut |record| {
-                if let Event::SessionOpened { session, address, client, .. } = record.event {
-                    found.push((session, address.to_string(), client.to_string()));
+                if let Event::SessionOpened(opened) = record.event {
+                    found.push((opened.session, opened.address.to_string(), opened.client.to_string()));
                 }
             })?;
             for (id, address, client) in found {
