@@ -97,8 +97,12 @@ impl Drive {
         let reason = state.ending.unwrap_or("defect");
         let gone = matches!(reason, "client-gone" | "terminate" | "server-gone");
         self.withdraw(&mut state, gone).await;
-        for limited in std::mem::take(&mut state.limited).values() {
-            self.judge.give_back(limited);
+        for (number, limited) in std::mem::take(&mut state.limited) {
+            if state.started.of(number).is_some() {
+                limited.meter.lost();
+            }
+            limited.meter.settled();
+            self.judge.give_back(&limited);
         }
         let under_way = self.session.under_way();
         // What of a result is out counts, though nobody remembers when it was begun.

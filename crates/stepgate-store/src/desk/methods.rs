@@ -21,6 +21,9 @@ use super::{DeskError, VerifyError};
 const ORDER: [Method; 7] =
     [Method::Passkey, Method::Push, Method::Oidc, Method::Totp, Method::Recovery, Method::Email, Method::Sms];
 
+/// Why a method is not offered that nobody has configured.
+const NOT_SET_UP: &str = "not set up at this gate";
+
 /// The methods that this gate knows, and how their messages leave.
 #[derive(Clone, Default)]
 pub(super) struct Methods {
@@ -47,16 +50,16 @@ impl Methods {
 
     /// Why a method does not work at all now.
     fn health(&self, method: Method) -> Result<(), String> {
-        if !self.factors.contains_key(&method) {
-            return Err("not set up at this gate".to_owned());
+        if !self.factors.contains_key(&method) || self.is_off(method) {
+            return Err(NOT_SET_UP.to_owned());
         }
-        match self.channels.get(&method) {
-            Some(channel) => channel.health(),
-            None if matches!(method, Method::Email | Method::Sms) => {
-                Err("not set up at this gate".to_owned())
-            }
-            None => Ok(()),
-        }
+        self.channels.get(&method).map_or(Ok(()), |channel| channel.health())
+    }
+
+    /// Whether its codes do not leave this gate at all: nor does one count that has left before. While its channel is only
+    /// down, those that have arrived do.
+    fn is_off(&self, method: Method) -> bool {
+        matches!(method, Method::Email | Method::Sms) && !self.channels.contains_key(&method)
     }
 }
 
@@ -265,6 +268,22 @@ impl Inner {
         Ok(Challenged { challenge: id, method, expires, shown })
     }
 
+    /// Why a proof by that method does not count, where it was switched off since it was asked for.
+    pub(super) fn switched_off(
+        &self,
+        state: &mut State,
+        person: &PersonName,
+        method: Method,
+        (needs, source): (Needs, Source),
+    ) -> Option<VerifyError> {
+        if !self.methods().is_off(method) {
+            return None;
+        }
+        let offered = self.methods_of(state, person, needs, source);
+        let instead = offered.iter().find(|it| it.available).map(|it| it.method);
+        Some(VerifyError::Unavailable { method, why: NOT_SET_UP.to_owned(), instead })
+    }
+
     /// Sends what a factor wants sent, unless that was done very often.
     pub(super) fn send(
         &self,
@@ -274,7 +293,7 @@ impl Inner {
         message: stepgate_approval::Message,
     ) -> Result<(), String> {
         let methods = self.methods();
-        let channel = methods.channels.get(&method).ok_or_else(|| "not set up at this gate".to_owned())?;
+        let channel = methods.channels.get(&method).ok_or_else(|| NOT_SET_UP.to_owned())?;
         let what = if trusted { What::Sent } else { What::SentElsewhere };
         if !state.pace.allows(person, what, self.clock.monotonic()) {
             return Err("too many messages were sent; try again later".to_owned());

@@ -10,6 +10,7 @@ use stepgate_types::{Actor, PersonName, RequestId, Strength};
 use zeroize::Zeroizing;
 
 use super::inner::Inner;
+use super::methods::Needs;
 use super::pace::What;
 use super::state::State;
 use super::{DeskError, VerifyError};
@@ -110,6 +111,10 @@ impl Inner {
                 (method, asked.bound.binding(person, &[0; 32]), Zeroizing::new(Vec::new()))
             }
         };
+        let needs = Needs { required: asked.required, for_others: asked.for_others };
+        if let Some(error) = self.switched_off(state, person, method, (needs, asked.source)) {
+            return Err(self.noted(state, asked, method, "switched-off", error));
+        }
         self.check_answer(state, asked, presented, (method, binding, kept, presented.challenge))
     }
 

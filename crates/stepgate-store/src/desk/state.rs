@@ -344,6 +344,10 @@ impl Past {
 
     pub(super) fn push(&mut self, mut info: RequestInfo, outcome: Outcome) {
         info.state = outcome.as_str();
+        if outcome != Outcome::Approved {
+            // Also where it is read back: who was of another mind than the one who ended it has approved nothing.
+            info.approvers.clear();
+        }
         let id = info.request;
         if self.by_id.insert(id, (outcome, info)).is_none() {
             self.order.push_back(id);

@@ -9,6 +9,7 @@ mod mail;
 #[path = "../sinks/receivers.rs"]
 #[allow(dead_code, reason = "each test file uses its part")]
 mod receivers;
+mod reload;
 mod running;
 mod sms;
 #[path = "../support/mod.rs"]
