@@ -14,6 +14,7 @@ mod device_login;
 mod devices;
 mod document;
 mod elsewhere;
+mod entrance;
 mod events;
 mod factors;
 mod form;

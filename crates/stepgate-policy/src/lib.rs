@@ -78,7 +78,7 @@ pub use explain::{Clause, Holds, RuleExplained};
 pub use limit_load::parse_size;
 pub use listing::Listed;
 pub use map::{Entries, Map};
-pub use observe::{Scene, observe};
+pub use observe::{Scene, observe, observe_unread};
 pub use observe_origin::{Origin, OriginKey, Place, Places};
 pub use observe_reach::Reach;
 pub use policy::InTransaction;

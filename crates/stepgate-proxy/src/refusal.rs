@@ -1,6 +1,8 @@
 //! What people are told: why a statement waits, and why it does not run. Names of the catalog, the map
 //! and the policy only; an approver's reason is the one text of a person's.
 
+pub(crate) mod told;
+
 use std::time::Duration;
 
 use stepgate_policy::{Approval, Decision};

@@ -29,7 +29,7 @@ pub(crate) use audit::{
     AuditCommand, ExportFormat, FilterArgs, ReportArgs, ReportCommand, ReportFormat, SinkCommand,
 };
 pub(crate) use cases::{Form, SimulateArgs, StageArgs, TestArgs};
-pub(crate) use device::{DeviceCommand, EnrollDevice};
+pub(crate) use device::{DeviceCommand, EnrollDevice, Waiting};
 pub(crate) use enroll::{EnrollAddress, EnrollCommand, EnrollFormat};
 pub(crate) use glass::{GlassArgs, GlassCommand};
 pub(crate) use grant::GrantCommand;

@@ -11,6 +11,7 @@ use stepgate_types::{PersonName, Strength, Timestamp};
 
 use super::claims::{self, Authenticated, Claims, IdToken};
 use super::errand::Errand;
+use super::health::BEFORE_LEAVING;
 use super::pending::Pending;
 use super::provider::{ASK_AGAIN, Client, Oidc};
 use crate::passwords;
@@ -93,7 +94,8 @@ impl Oidc {
         strength: Strength,
         errand: Errand,
     ) -> Result<Begun, OidcError> {
-        let client = self.known_client()?;
+        // Whoever goes there finds it there: it may have stopped since it was last asked.
+        let client = self.client(if errand.is_login() { BEFORE_LEAVING } else { Duration::ZERO })?;
         let (state, verifier) = (self.token()?, PkceCodeVerifier::new(self.token()?));
         let nonce = Nonce::new(hex(challenge));
         let given = (CsrfToken::new(state.clone()), nonce.clone());

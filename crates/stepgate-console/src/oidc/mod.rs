@@ -10,6 +10,7 @@ mod errand;
 mod fetch;
 mod flow;
 mod groups;
+mod health;
 mod pending;
 mod provider;
 

@@ -19,13 +19,14 @@ use openidconnect::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use stepgate_types::{Clock, Entropy, Strength};
+use stepgate_types::{Clock, Entropy, PersonName, RequestId, Strength};
 use zeroize::Zeroizing;
 
 use super::claims::Extra;
 use super::fetch::{Fetch, Unreachable};
 use super::flow::OidcError;
 use super::groups::Rules;
+use super::health::Health;
 use super::pending;
 
 /// How long what the provider says of itself, its keys among it, is believed.
@@ -147,6 +148,7 @@ pub struct Oidc {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) pending: pending::All,
+    pub(super) health: Health,
     known: Mutex<Option<Known>>,
 }
 
@@ -159,7 +161,8 @@ impl Oidc {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { settings, fetch, clock, entropy, pending: pending::All::default(), known: Mutex::new(None) }
+        let (pending, health, known) = (pending::All::default(), Health::default(), Mutex::new(None));
+        Self { settings, fetch, clock, entropy, pending, health, known }
     }
 
     /// Ways of logging in that count, and what each is worth.
@@ -179,6 +182,11 @@ impl Oidc {
         self.pending.is_login(state)
     }
 
+    /// The request that what was begun under this state answers, in that login of theirs. It stays.
+    pub(crate) fn about(&self, person: &PersonName, session: &str, state: &str) -> Option<RequestId> {
+        self.pending.about(person, session, state)
+    }
+
     /// Finds out whether the provider is there and is who it should be.
     ///
     /// # Errors
@@ -196,7 +204,7 @@ impl Oidc {
         }
         // Without the lock: whoever is slow to answer holds up only who needs it now.
         drop(known);
-        let found = Arc::new(self.discover()?);
+        let found = Arc::new(self.looked(self.discover())?);
         let known = Known { found: Arc::clone(&found), at: now };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
         Ok(found)
@@ -231,6 +239,10 @@ impl Oidc {
         if uri.scheme_str() != Some("https") && !issuer_is_plain {
             return Err(Unreachable("it names an address that is not https".to_owned()));
         }
-        self.fetch.fetch(request)
+        let fetched = self.fetch.fetch(request);
+        if fetched.is_err() {
+            self.health.down("the identity provider cannot be reached");
+        }
+        fetched
     }
 }

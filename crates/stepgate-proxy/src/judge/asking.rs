@@ -7,7 +7,7 @@ use stepgate_approval::{Ask, Because, Dialect, Escalate, Held, Mode, Scope, Term
 use stepgate_policy::{Approval, InTransaction, ScopePart};
 use stepgate_record::Why;
 use stepgate_session::TransactionSoFar;
-use stepgate_sql::{ClientEncoding, Facts};
+use stepgate_sql::{ClientEncoding, Facts, RunsAs};
 use stepgate_store::{LogError, Waiting};
 use stepgate_types::{GrantId, Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
@@ -108,7 +108,7 @@ impl Case<'_> {
         let held = self.held();
         let can_defer = self.can_defer(&held, wanted.exactly_known);
         if can_defer
-            && let Some((pass, request)) = desk.pass_for(&wanted, &self.who.db_user, &held)
+            && let Some((pass, request)) = desk.pass_for(&wanted, &wanted.db_user, &held)
             && let Some(verdict) = self.permit_by_pass(pass, request).await?
         {
             return self.limited(verdict, None).await;
@@ -154,6 +154,7 @@ impl Case<'_> {
             && held.bytes() <= MAX_DEFERRED
             && (held.dialect.utf8 || ascii())
             && (exactly_known || held.dialect.path.is_some())
+            && self.knows_role()
             && self.pending.facts.iter().all(stands_alone)
     }
 
@@ -259,6 +260,23 @@ impl Case<'_> {
         }
     }
 
+    /// As which database role it runs: the session's, unless that has taken another (SET ROLE). Whose rights a statement has
+    /// and which rows it sees hang on it: what was approved as one is not approved as another.
+    fn runs_as(&self) -> String {
+        let own = &self.who.db_user;
+        match self.session.map(|session| &session.runs_as) {
+            None | Some(RunsAs::AsBegun) => own.clone(),
+            Some(RunsAs::Told { session, current }) if session == own => current.clone(),
+            Some(RunsAs::Told { session, current }) => format!("{current} of {session}"),
+            Some(RunsAs::Unsure) => format!("{own} or another"),
+        }
+    }
+
+    /// Whether it is known as which one.
+    fn knows_role(&self) -> bool {
+        self.session.is_none_or(|session| session.runs_as != RunsAs::Unsure)
+    }
+
     pub(super) fn held(&self) -> Held {
         let values = self.pending.values.iter();
         let dialect = self.dialect();
@@ -286,7 +304,7 @@ impl Case<'_> {
         Wanted {
             person: self.who.person.clone(),
             database: self.who.database.clone(),
-            db_user: self.who.db_user.clone(),
+            db_user: self.runs_as(),
             client: self.who.client.clone(),
             address: self.who.address,
             session: self.judge.session,
@@ -296,7 +314,7 @@ impl Case<'_> {
             labels: self.decision.touched.iter().filter_map(|touched| touched.label.clone()).collect(),
             class_rank: rank(false).max(self.decision.class.as_ref().map_or(0, |class| class.rank)),
             output_rank: rank(true),
-            exactly_known: self.is_known() && !self.is_about_many(),
+            exactly_known: self.is_known() && !self.is_about_many() && self.knows_role(),
             has_sink: self.facts.has_sink,
             stores_rows: self.facts.stores_rows,
             action: self.decision.action,
@@ -320,7 +338,7 @@ impl Case<'_> {
             id,
             statement: self.statement(),
             person: wanted.person.clone(),
-            db_user: self.who.db_user.clone(),
+            db_user: wanted.db_user.clone(),
             address: wanted.address,
             client: wanted.client.clone(),
             database: wanted.database.clone(),
