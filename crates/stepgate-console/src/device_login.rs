@@ -1,11 +1,11 @@
 //! Logins of programs on machines without a browser (RFC 8628): the gate asks the provider for a code, shows it to the
 //! program, and looks from time to time whether somebody has typed it and logged in there.
 //!
-//! Section 5.4: an attacker can begin one and have somebody else type its code. The provider shows its own page, and there
-//! is no standard way to have it say who asks. So it is off unless configured; only the program that has begun it gets the
-//! login, by what it alone knows; the gate tells the provider where that program is, which some show; the record of the
-//! login names that place; and such a login mints a password for databases only with a code of an authenticator besides,
-//! however recent it is.
+//! Section 5.4: an attacker can begin one and have somebody else type its code. The provider shows its own page, and
+//! there is no standard way to have it say who asks. So it is off unless configured; only the program that has begun
+//! it gets the login, by what it alone knows; the gate tells the provider where that program is, which some show; the
+//! record of the login names that place; and such a login mints a password for databases only with a code of an
+//! authenticator besides, however recent it is.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -34,8 +34,8 @@ use crate::problem::Problem;
 use crate::rates::network;
 use crate::tokens::{self, Came};
 
-/// Begun logins at a time. Each has cost a call of the provider, so that none gives way to a newer one: who floods the gate
-/// with them keeps others out of this way in, and out of no other.
+/// Begun logins at a time. Each has cost a call of the provider, so that none gives way to a newer one: who floods the
+/// gate with them keeps others out of this way in, and out of no other.
 const MAX: usize = 256;
 
 /// Of these, of one network.

@@ -1,8 +1,8 @@
 //! Logins of programs on machines without a browser: OAuth 2.0 Device Authorization Grant (RFC 8628).
 //!
-//! The gate is the provider's client, and the only one that knows the `device_code`; whoever asked sees the `user_code`
-//! alone. Somebody else's code can be sent to people who then log in for it (section 5.4): see `device_login.rs` for what
-//! is done about it.
+//! The gate is the provider's client, and the only one that knows the `device_code`; whoever asked sees the
+//! `user_code` alone. Somebody else's code can be sent to people who then log in for it (section 5.4): see
+//! `device_login.rs` for what is done about it.
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -77,8 +77,8 @@ impl DeviceLogin {
 }
 
 impl Oidc {
-    /// Begins one for a program at that address. What calls the provider says where the program is, which some of them show
-    /// to whoever is asked to type the code.
+    /// Begins one for a program at that address. What calls the provider says where the program is, which some of them
+    /// show to whoever is asked to type the code.
     ///
     /// # Errors
     /// See [`OidcError`].

@@ -1,8 +1,9 @@
 //! The six digits of a signed push, for the terminal in which its requester waits (NIST SP 800-63B-4 section 3.1.3: a
 //! secret goes from where somebody waits, by their own hands, into the device that they have).
 //!
-//! They are of a challenge like any other, begun on behalf of whoever waits: they are not in what a device is sent, nor in
-//! any record. Whoever waits by a stolen password sees digits and has no device; whoever has the device sees none.
+//! They are of a challenge like any other, begun on behalf of whoever waits: they are not in what a device is sent,
+//! nor in any record. Whoever waits by a stolen password sees digits and has no device; whoever has the device sees
+//! none.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,5 @@
-//! Whom an operator has removed, or taken an account from: neither their name nor their account becomes somebody again by
-//! a login alone. Only keyed hashes are kept: they tell nobody who that was, and go when the person is erased.
+//! Whom an operator has removed, or taken an account from: neither their name nor their account becomes somebody again
+//! by a login alone. Only keyed hashes are kept: they tell nobody who that was, and go when the person is erased.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,8 +84,8 @@ pub(super) fn account_hash(vault: &Vault, account: &Account) -> Hash {
 }
 
 impl People {
-    /// What keeps accounts at a provider, and `name` itself where it goes as well, from becoming somebody by a login; with
-    /// what writes that.
+    /// What keeps accounts at a provider, and `name` itself where it goes as well, from becoming somebody by a login;
+    /// with what writes that.
     pub(super) fn bars(
         &self,
         name: &PersonName,
