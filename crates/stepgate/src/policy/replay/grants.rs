@@ -126,7 +126,10 @@ impl Desk {
             (least, most) = (least.least(room.0), most.least(room.1));
         }
         let taken = taken(need, (least, most), sent.points);
-        decided.meters.iter().for_each(|metered| meters.count(metered, &counting, taken));
+        // What it stores elsewhere counts as well, and is not in its record.
+        let stores = !sent.shape.sinks.is_empty();
+        let counted = if stores { Between::from(taken.least.rows, taken.least.bytes) } else { taken };
+        decided.meters.iter().for_each(|metered| meters.count(metered, &counting, counted));
         if least.has(need.most) {
             return;
         }

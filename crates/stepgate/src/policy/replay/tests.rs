@@ -413,6 +413,11 @@ fn whether_a_limit_over_a_window_is_crossed_is_not_guessed() {
     let mut denied = passing(&[(0, 0, None), (1, 0, Some(5))]);
     (denied.runs[0].verdict, denied.after[0].span) = (Verdict::Deny, None);
     assert_eq!(told(denied).1, 2);
+    // How many rows were stored elsewhere.
+    let mut copied = passing(&[(0, 0, Some(0)), (1, 0, Some(5))]);
+    copied.shapes[1] = Shape { kinds: vec![Kind::Insert], sinks: vec!["rows".to_owned()], ..shape("email") };
+    copied.runs[0].shape = 1;
+    assert_eq!(told(copied), (0, 1, one));
     // What waited, and was left, delivered nothing where it would wait again.
     let asks = candidate(&POLICY.replace("approval: self}", "approval: self, limit: {rows: 100, per: 1h}}"));
     let mut left = passing(&[(0, 0, None), (1, 0, Some(5))]);
