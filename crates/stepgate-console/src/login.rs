@@ -21,7 +21,7 @@ use crate::problem::Problem;
 use crate::tokens::{By, Came};
 
 /// The longest name that is counted by the throttle, in bytes; no person's name is longer.
-const MAX_NAME: usize = 63;
+pub(crate) const MAX_NAME: usize = 63;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -145,6 +145,7 @@ async fn world_without_provider() -> World {
             groups: None,
             scopes: Vec::new(),
             create: false,
+            device: false,
             label: "Example".to_owned(),
         };
         let entropy = Arc::new(stepgate_testkit::FakeEntropy::seeded(7));

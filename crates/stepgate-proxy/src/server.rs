@@ -16,11 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
+use tracing::Instrument as _;
 
 use crate::crowd::Newcomer;
 use crate::database::Database;
 use crate::databases::{InUse, NoDatabase};
-use crate::drive::{Calls, Drive, Sources, State, begin};
+use crate::drive::{Calls, Drive, End, Sources, State, begin};
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::metrics::count;
@@ -247,7 +248,7 @@ struct Prepared {
     stays: Stays,
 }
 
-/// What is kept for as long as a session lives.
+/// What is kept for as long as a session lives, at the server too.
 struct Stays {
     _listed: Listed,
     _place: Place,
@@ -268,13 +269,21 @@ impl Ready {
         let session = drive.judge.session;
         gate.metrics.session_opened();
         let span = drive.span.clone();
-        let reason = drive.run(state).await;
+        let End { reason, leaving } = drive.run(state).await;
         span.in_scope(|| tracing::debug!(reason, "session ended"));
         let event = Event::SessionClosed { session, reason: reason.to_owned() };
         if let Err(error) = gate.log.note(event) {
             tracing::error!(%session, %error, "recording the end of a session");
         }
-        drop(stays);
+        if let Some(leaving) = leaving {
+            let (leaving, calls) = *leaving;
+            // It keeps its place, but a gate that stops does not wait for it.
+            let seen_out = async move {
+                leaving.see_out(calls).await;
+                drop(stays);
+            };
+            tokio::spawn(seen_out.instrument(span));
+        }
     }
 }
 

@@ -38,6 +38,8 @@ impl Session {
             // Nothing that is waited for.
             Piece::Part { bytes, first, last, .. } => return self.data(bytes, *first, *last),
             Piece::Whole { tag, bytes } => self.reply(*tag, bytes),
+            // Only a client's are.
+            Piece::Dropped { .. } => return self.lost_track(),
         }
         self.drop_copy_marks();
         self.settle();
@@ -396,13 +398,14 @@ impl Session {
         let names = self.answer.names();
         self.probe_failed |= names.is_none();
         if let Some(names) = names {
-            let Names { search_path, made_by_sql, isolation: [usually, now], transaction_timeout, purpose } =
-                names;
+            let Names { search_path, made_by_sql, isolation, transaction_timeout, purpose, runs_as } = names;
+            let [usually, now] = isolation;
             self.transaction_timeout = transaction_timeout;
             let keeps = |level: &str| !matches!(level, "read committed" | "read uncommitted");
             self.isolation.told(keeps(&now), keeps(&usually));
             self.own_state().search_path = Some(search_path);
             self.own_state().purpose = purpose;
+            self.own_state().runs_as = runs_as;
             self.registry.are_made_by_sql(made_by_sql);
         }
         self.question_ran();

@@ -89,6 +89,10 @@ impl Foresee for Foreseeing {
         let known = wish.service.as_str() == "etl";
         Box::pin(std::future::ready(if known { Ok((ask, held)) } else { Err("no such service".to_owned()) }))
     }
+
+    fn mentions(&self, person: &PersonName) -> bool {
+        person.as_str() == "named-in-rules"
+    }
 }
 
 pub(crate) fn name(text: &str) -> PersonName {

@@ -13,6 +13,7 @@ use stepgate_store::End;
 use stepgate_types::Amount;
 use stepgate_wire::Problem;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::{Drive, State};
 use crate::judge::{Hold, Limited, More};
@@ -127,14 +128,15 @@ impl Drive {
         let (done, cancelled) = oneshot::channel();
         let database = Arc::clone(&self.judge.database);
         let (pid, secret) = self.server_key.clone();
-        tokio::spawn(async move {
+        let cancels = async move {
             let cancelled = forward_cancel(&database.config, pid, &secret).await;
             if let Err(error) = &cancelled {
                 tracing::warn!(%error, "cancelling a statement that has reached its limit");
             }
             // Nobody listens any more if the session has ended.
             let _ = done.send(cancelled.is_ok());
-        });
+        };
+        tokio::spawn(cancels.instrument(self.span.clone()));
         state.cutting = Some(Cutting { problem: refusal::midway(problem, rows), cancelled });
     }
 

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use stepgate_approval::{
     Begun, Blocked, Bound, CHALLENGE_LIFE, Ceremony, Challenge, ChallengeId, Channel, Credential, Factor,
-    FactorError, Method, Source,
+    FactorError, Method, Refusal, Source,
 };
 use stepgate_types::{PersonName, RequestId, Strength, Timestamp};
 
@@ -75,7 +75,7 @@ pub struct MethodInfo {
     pub authenticators: Vec<AuthenticatorInfo>,
     /// Whether it can be used now.
     pub available: bool,
-    /// Why not, for people.
+    /// Why not, for people; or what to know of it where it can.
     pub why: Option<String>,
 }
 
@@ -130,6 +130,11 @@ pub(super) struct Needs {
 }
 
 impl Inner {
+    /// How messages of a method leave.
+    pub(super) fn channel(&self, method: Method) -> Option<Arc<dyn Channel>> {
+        self.methods().channels.get(&method).cloned()
+    }
+
     pub(super) fn methods(&self) -> Methods {
         self.methods.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -185,8 +190,14 @@ impl Inner {
                 })
             });
             let authenticators = strong.iter().map(|it| shown(state, person, it)).collect();
-            offered.push(MethodInfo { method, strength, authenticators, available: why.is_none(), why });
+            let available = why.is_none();
+            // It may ask yet: who has it at hand starts it.
+            let asleep = || state.devices.why_not(person, elapsed).filter(|_| method == Method::Push);
+            let why = why.or_else(asleep);
+            offered.push(MethodInfo { method, strength, authenticators, available, why });
         }
+        // Behind what surely works.
+        offered.sort_by_key(|it| it.available && it.why.is_some());
         offered
     }
 
@@ -226,8 +237,11 @@ impl Inner {
         let offered = self.methods_of(&mut state, person, needs, source);
         let instead = offered.iter().find(|it| it.available && it.method != method).map(|it| it.method);
         let unavailable = |why: String| VerifyError::Unavailable { method, why, instead };
-        let found = offered.iter().find(|it| it.method == method).ok_or(VerifyError::NotEnrolled)?;
-        if let Some(why) = &found.why {
+        let found = offered.iter().find(|it| it.method == method).ok_or_else(|| {
+            let has = !self.factors.of(person, method).is_empty();
+            if has { Refusal::TooWeak(needs.required).into() } else { VerifyError::NotEnrolled }
+        })?;
+        if let Some(why) = found.why.as_ref().filter(|_| !found.available) {
             return Err(unavailable(why.clone()));
         }
         let (now, elapsed, methods) = (self.clock.now(), self.clock.monotonic(), self.methods());

@@ -2,6 +2,7 @@
 
 mod aheads;
 mod answers;
+mod approving;
 mod asks;
 mod bombing;
 mod budgets;

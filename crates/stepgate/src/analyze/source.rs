@@ -6,7 +6,7 @@ use std::sync::Arc;
 use stepgate_proxy::{
     Credentials, PassPerson, Password, Planner, Role, UpstreamConfig, connect, load, simple_query,
 };
-use stepgate_sql::{Catalog, Facts, Message, Question, SessionState, Taints};
+use stepgate_sql::{Catalog, Facts, Message, Question, SessionState, Step, Taints, steps};
 use stepgate_testkit::{Cluster, HostAuth};
 use stepgate_types::{Certainty, RelationName, quote_ident};
 
@@ -130,6 +130,7 @@ impl Source {
                 // In which order, and what came of it, is not told apart.
                 (true, _) => self.track.lose_transaction(),
                 (false, _) if effect.catalog => self.track.lose(),
+                (false, true) if is_purpose_alone(sql, facts) => {}
                 (false, true) => self.set(sql),
                 (false, false) => {}
             }
@@ -188,6 +189,15 @@ impl Source {
         };
         self.track.set(span, path);
     }
+}
+
+/// Whether all that a message does to the session is to say what it is for, by which no name means anything else.
+fn is_purpose_alone(sql: &str, facts: &[Facts]) -> bool {
+    let is_purpose = |step: &Step| matches!(step, Step::Set { name, .. } if name == "stepgate.purpose");
+    let steps = steps(sql).filter(|steps| steps.len() == facts.len());
+    steps.is_some_and(|steps| {
+        steps.iter().zip(facts).all(|(step, facts)| !facts.effect.session || is_purpose(step))
+    })
 }
 
 fn setting(names: &[String]) -> String {

@@ -34,6 +34,8 @@ pub(super) struct Outcome {
     pub(super) decision: Decision,
     /// Why each rule matched that did.
     pub(super) why: Vec<Why>,
+    /// What the client says it is for, where a rule asks.
+    pub(super) purpose: Option<String>,
 }
 
 /// Decides about a case in a session that has just begun. `now` is when it is, where the case does not say.
@@ -61,7 +63,7 @@ pub(super) fn decide(
     ask_planner((rules, &room.bound), &who, &room.source, &case.sql, &mut facts);
     let decision = before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts);
     let why = rules.why(&who, &room.bound, &facts, &values);
-    Outcome { facts, decision, why }
+    Outcome { facts, decision, why, purpose: who.purpose }
 }
 
 /// Puts the planner's estimate into the facts of a message, where a gate would ask for it.

@@ -6,6 +6,7 @@ mod bombing;
 mod charged;
 mod grants;
 mod meanwhile;
+mod news;
 mod others;
 mod races;
 mod sealed;

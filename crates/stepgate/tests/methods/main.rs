@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+mod account;
 mod device;
 mod mail;
 #[path = "../sinks/receivers.rs"]
@@ -13,6 +14,7 @@ mod running;
 mod sms;
 #[path = "../support/mod.rs"]
 mod support;
+mod watch;
 
 /// What the sample policy holds for its own author.
 const RESTRICTED: &str = "select ssn from customers limit 1;";
