@@ -170,8 +170,8 @@ mod tests {
     fn who_hangs_up_makes_no_room_for_another_check_before_their_own_is_done() {
         let dir = tempfile::tempdir().unwrap();
         let people = people(dir.path());
-        let runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime = { runtime }.worker_threads(1).max_blocking_threads(1).build().unwrap();
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).max_blocking_threads(1).enable_time().build().unwrap();
         let _inside = runtime.enter();
         // The only thread that could check is busy until it is told.
         let (go_on, told) = mpsc::channel::<()>();

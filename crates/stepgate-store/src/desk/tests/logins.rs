@@ -62,7 +62,7 @@ async fn one_account_at_the_provider_is_not_two_people() {
 async fn a_login_counts_for_what_it_was_this_time_whatever_the_account_has_proven_before() {
     let world = World::new().await;
     world.desk.plug(Arc::new(OidcFactor));
-    world.link("dana", "1").await.unwrap();
+    let linked = world.link("dana", "1").await.unwrap();
     let mut ask = world.step_up("dana", 1);
     ask.terms.strength = Strength::Strong;
     let request = world.ask(ask).await.request;
@@ -82,4 +82,13 @@ async fn a_login_counts_for_what_it_was_this_time_whatever_the_account_has_prove
     }
     login("strong").await.unwrap();
     assert_eq!(world.ends(), ["approved"]);
+    // Nor does a weaker one take an authenticator away that proves more.
+    let (dana, manage) = (name("dana"), Purpose::Manage);
+    let asked = world.desk.challenge_for(&dana, manage, Method::Oidc, HOME.into()).await.unwrap();
+    let proof = at_provider("1", &asked.shown, "standard");
+    let own = Some((Presented { method: None, challenge: Some(asked.challenge), proof }, HOME.into()));
+    let removed = world.desk.remove_factor(&dana, &linked, Some(dana.clone()), own).await;
+    let too_weak = VerifyError::Refused(Refusal::TooWeak(Strength::Strong));
+    assert_eq!(removed, Err(EnrolError::Verify(too_weak)));
+    assert!(world.desk.authenticators(&dana).iter().any(|it| it.id == linked.to_string()));
 }
