@@ -454,7 +454,8 @@ fn after_all_that_sessions_can_do_nothing_is_left_but_their_records() {
         );
         format!("{before}- name: restricted-read{rule}")
     });
-    world.configure("limits: {per_person: 1000}");
+    // Whoever is not answered is asked again all the same.
+    world.configure("limits: {per_person: 1000, open_requests: 1000, cool_down: 0s}");
     let tables: String = (0..sessions)
         .map(|number| {
             format!("create table soaked_{number:04} (n bigint primary key); grant all on soaked_{number:04} to public; ")
