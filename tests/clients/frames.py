@@ -69,11 +69,11 @@ def fields(error):
 
 
 class Session:
-    def __init__(self, port, user, password):
+    def __init__(self, port, user, password, protocol=196608):
         self.port, self.rest = port, b""
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        startup = struct.pack("!i", 196608) + text("user", user, "database", "shop", "application_name", "frames") + b"\0"
+        startup = struct.pack("!i", protocol) + text("user", user, "database", "shop", "application_name", "frames") + b"\0"
         self.socket.sendall(struct.pack("!i", len(startup) + 4) + startup)
         while True:
             tag, body = self.frame(10)

@@ -92,6 +92,7 @@ impl Wanted {
     #[must_use]
     pub fn is_no_more_than(&self, asked: &Self) -> bool {
         self.action <= asked.action
+            && self.db_user == asked.db_user
             && self.risk <= asked.risk
             && self.approval == asked.approval
             && self.kinds.is_subset(&asked.kinds)

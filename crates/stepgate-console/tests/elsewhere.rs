@@ -2,65 +2,34 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "elsewhere/barred.rs"]
+mod barred;
+#[path = "elsewhere/device.rs"]
+mod device;
+mod fetch;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use axum::http::{Request, Response};
+use fetch::{Plain, Real, agent};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use stepgate_console::oidc::{Fetch, MAX_ANSWER, Oidc, Rules, Settings, Unreachable};
+use stepgate_console::oidc::{Oidc, Rules, Settings};
 use stepgate_record::Event;
 use stepgate_store::{Account, Source};
-use stepgate_testkit::{FakeEntropy, Supervised, until_some};
-use stepgate_types::{Clock, Strength, Timestamp};
+use stepgate_testkit::{FakeEntropy, Provider};
+use stepgate_types::{Clock, Strength};
 use world::browser::{OWN, between, form};
 use world::{Answer, World, name};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-struct Real;
-
-impl Clock for Real {
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
-    }
-
-    fn monotonic(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
-    }
-}
-
-struct Plain(ureq::Agent);
-
-impl Fetch for Plain {
-    fn fetch(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, Unreachable> {
-        let answer = self.0.run(request).map_err(|error| Unreachable(error.to_string()))?;
-        let (parts, mut body) = answer.into_parts();
-        let bytes = body.with_config().limit(MAX_ANSWER).read_to_vec();
-        Ok(Response::from_parts(parts, bytes.map_err(|error| Unreachable(error.to_string()))?))
-    }
-}
-
-fn agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
-    config.timeout_global(Some(Duration::from_secs(20))).proxy(None).build().into()
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
 /// A gate, and a provider that lies.
 struct Gate {
     world: World,
-    issuer: String,
-    _process: Supervised,
-    _dir: tempfile::TempDir,
+    provider: Provider,
 }
 
 /// A browser on its way.
@@ -73,26 +42,10 @@ struct Way {
 impl Gate {
     /// `None`, said aloud: there is no provider on this machine.
     async fn new(change: impl FnOnce(&mut Settings)) -> Option<Self> {
-        let modules = repository().join(".work/idp");
-        if !modules.join("node_modules/jose").is_dir() {
-            println!("SKIP: no identity provider; run tests/tools/idp.sh");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("log");
-        let process = Supervised::builder("node", &log)
-            .arg(repository().join("tests/idp/forger.mjs"))
-            .env("STEPGATE_IDP", &modules)
-            .spawn()
-            .unwrap();
-        let issuer = until_some("a provider", Duration::from_secs(30), || {
-            let text = std::fs::read_to_string(&log).ok()?;
-            text.lines().find(|line| line.starts_with("http://")).map(str::to_owned)
-        })
-        .unwrap();
+        let provider = Provider::liar().unwrap()?;
         let world = World::with("", |(redirect, _)| {
             let mut settings = Settings {
-                issuer: issuer.clone(),
+                issuer: provider.issuer().to_owned(),
                 client_id: "stepgate".to_owned(),
                 client_secret: None,
                 redirect: redirect.to_owned(),
@@ -106,19 +59,19 @@ impl Gate {
                 }),
                 scopes: Vec::new(),
                 create: false,
+                device: false,
                 label: "Example".to_owned(),
             };
             change(&mut settings);
             let entropy = Arc::new(FakeEntropy::seeded(7));
             Some(Arc::new(Oidc::new(settings, Box::new(Plain(agent())), Arc::new(Real), entropy)))
         });
-        Some(Self { world: world.await, issuer, _process: process, _dir: dir })
+        Some(Self { world: world.await, provider })
     }
 
     /// From now on, tokens hold this.
     fn lies(&self, lie: &Value) {
-        let answer = agent().post(format!("{}/case", self.issuer)).send(lie.to_string()).unwrap();
-        assert_eq!(answer.status(), 200);
+        fetch::lies(&self.provider, lie);
     }
 
     async fn link(&self, person: &str, subject: &str) {
@@ -126,7 +79,11 @@ impl Gate {
     }
 
     fn account(&self, subject: &str) -> Account {
-        Account { source: Source::Oidc, issuer: self.issuer.clone(), subject: subject.to_owned() }
+        Account {
+            source: Source::Oidc,
+            issuer: self.provider.issuer().to_owned(),
+            subject: subject.to_owned(),
+        }
     }
 
     /// A page of ours was asked for a login.

@@ -2,19 +2,17 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod fetch;
 
-use axum::http::{Request, Response};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fetch::{Plain, Real, agent};
 use serde_json::{Value, json};
-use stepgate_console::oidc::{
-    Authenticated, Errand, Fetch, MAX_ANSWER, Oidc, OidcError, Rules, Settings, Unreachable,
-};
-use stepgate_testkit::{FakeEntropy, Supervised, until_some};
-use stepgate_types::{Clock, PersonName, Strength, Timestamp};
+use stepgate_console::oidc::{Authenticated, Errand, Oidc, OidcError, Rules, Settings};
+use stepgate_testkit::{FakeEntropy, Provider};
+use stepgate_types::{Clock as _, PersonName, Strength};
 use zeroize::Zeroizing;
 
 const SECRET: &str = "secret-of-a-throwaway-provider";
@@ -23,80 +21,27 @@ const CHALLENGE: [u8; 32] = [7; 32];
 /// Dana's login here.
 const SESSION: &str = "one";
 
-struct Real;
-
-impl Clock for Real {
-    fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-        Timestamp::from_micros(i64::try_from(since.as_micros()).unwrap())
-    }
-
-    fn monotonic(&self) -> Duration {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap()
-    }
-}
-
-struct Plain(ureq::Agent);
-
-impl Fetch for Plain {
-    fn fetch(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, Unreachable> {
-        let answer = self.0.run(request).map_err(|error| Unreachable(error.to_string()))?;
-        let (parts, mut body) = answer.into_parts();
-        let bytes = body.with_config().limit(MAX_ANSWER).read_to_vec();
-        Ok(Response::from_parts(parts, bytes.map_err(|error| Unreachable(error.to_string()))?))
-    }
-}
-
-fn agent() -> ureq::Agent {
-    let config = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
-    config.timeout_global(Some(Duration::from_secs(20))).proxy(None).build().into()
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
-}
-
 /// A provider, and the gate's side of it.
 struct World {
-    _process: Supervised,
-    _dir: tempfile::TempDir,
-    issuer: String,
+    provider: Provider,
     oidc: Oidc,
 }
 
 impl World {
-    /// `None`, said aloud: there is no provider on this machine.
-    fn new(script: &str, arguments: &[&str]) -> Option<Self> {
-        let modules = repository().join(".work/idp");
-        if !modules.join("node_modules/oidc-provider").is_dir() {
-            println!("SKIP: no identity provider; run tests/tools/idp.sh");
-            return None;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let log = dir.path().join("log");
-        let process = Supervised::builder("node", &log)
-            .arg(repository().join("tests/idp").join(script))
-            .args(arguments)
-            .env("STEPGATE_IDP", &modules)
-            .spawn()
-            .unwrap();
-        let issuer = until_some("a provider", Duration::from_secs(30), || {
-            let text = std::fs::read_to_string(&log).ok()?;
-            text.lines().find(|line| line.starts_with("http://")).map(str::to_owned)
-        })
-        .unwrap();
-        let oidc = oidc(&issuer);
-        Some(Self { _process: process, _dir: dir, issuer, oidc })
+    /// `None`: there is no provider on this machine.
+    fn new(provider: Option<Provider>) -> Option<Self> {
+        let provider = provider?;
+        let oidc = oidc(provider.issuer());
+        Some(Self { provider, oidc })
     }
 
     fn liar() -> Option<Self> {
-        Self::new("forger.mjs", &[])
+        Self::new(Provider::liar().unwrap())
     }
 
     /// From now on, tokens hold this.
     fn lies(&self, lie: Value) {
-        let answer = agent().post(format!("{}/case", self.issuer)).send(lie.to_string()).unwrap();
-        assert_eq!(answer.status(), 200);
+        fetch::lies(&self.provider, &lie);
     }
 
     /// Dana logs in, and comes back.
@@ -130,6 +75,7 @@ fn oidc(issuer: &str) -> Oidc {
         }),
         scopes: Vec::new(),
         create: false,
+        device: false,
         label: "Example".to_owned(),
     };
     Oidc::new(settings, Box::new(Plain(agent())), Arc::new(Real), Arc::new(FakeEntropy::seeded(7)))
@@ -167,19 +113,15 @@ fn token_error(why: &str) -> Result<Authenticated, OidcError> {
 
 #[test]
 fn a_login_at_a_real_provider_counts_with_its_acr_its_time_and_its_subject() {
-    let Some(world) = World::new("provider.mjs", &[REDIRECT, SECRET]) else { return };
+    let Some(world) = World::new(Provider::real(REDIRECT, SECRET).unwrap()) else { return };
     let begun = world.oidc.begin(Some(&dana()), SESSION, &CHALLENGE, Strength::Strong, Errand::Link).unwrap();
     let before = Real.now();
-    let node = Command::new("node")
-        .arg(repository().join("tests/idp/login.mjs"))
-        .args([&begun.url, "dana"])
-        .output()
-        .unwrap();
-    assert!(node.status.success(), "{}", String::from_utf8_lossy(&node.stderr));
-    let (code, state) = back(String::from_utf8(node.stdout).unwrap().trim());
+    let (code, state) = back(&world.provider.log_in(&begun.url, "dana").unwrap());
     assert_eq!(state, begun.state);
-    let (who, _) =
-        world.oidc.finish(Some(&dana()), SESSION, &state, Some(&code), Some(&world.issuer)).unwrap();
+    let (who, _) = world
+        .oidc
+        .finish(Some(&dana()), SESSION, &state, Some(&code), Some(world.provider.issuer()))
+        .unwrap();
     assert_eq!(
         (who.subject.as_str(), who.strength, who.acr.as_deref()),
         ("dana", Strength::Strong, Some("mfa"))

@@ -181,7 +181,7 @@ pub(crate) fn load(report: &mut Report<'_>, node: &Node, against: Against<'_>) -
     parts.extend(fields.get("purpose").and_then(|node| {
         match node.value {
             Value::Bool(stated) => Some(Part::Purpose(PurposeTest::Stated(stated))),
-            _ => list(report, &fields, "purpose", plain)
+            _ => list(report, &fields, "purpose", purpose)
                 .map(|names| Part::Purpose(PurposeTest::OneOf(Names::new(names)))),
         }
     }));
@@ -301,13 +301,42 @@ pub(crate) fn labelled(report: &mut Report<'_>, fields: &Fields<'_>, map: Option
     }
 }
 
-/// Columns under that key, in the map or not.
+/// Columns under that key, in the map or not; one that is spelt nearly as the map has another is warned of.
 pub(crate) fn columns(
     report: &mut Report<'_>,
     fields: &Fields<'_>,
     name: &str,
+    map: Option<&Map>,
 ) -> Option<HashSet<stepgate_types::ColumnName>> {
-    hashed(list(report, fields, name, |report, node, what| keyed(report, node, what, key::column)))
+    hashed(list(report, fields, name, |report, node, what| {
+        let name = keyed(report, node, what, key::column)?;
+        if let Some(map) = map.filter(|map| !map.lists_column(&name) && !map.has_thresholds(&name)) {
+            let known = map.compared();
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            if let Some(near) = closest(&name.to_string(), &known) {
+                let help =
+                    format!("did you mean {near}? Whether there is such a column is seen once a gate serves");
+                report.warning(node.at, &format!("{name} is not in the map"), help);
+            }
+        }
+        Some(name)
+    }))
+}
+
+/// A purpose as people can state it, or its beginning and `*`.
+fn purpose(report: &mut Report<'_>, node: &Node, what: &str) -> Option<String> {
+    let text = plain(report, node, what)?;
+    if !stepgate_sql::is_purpose(text.strip_suffix('*').filter(|it| !it.is_empty()).unwrap_or(&text))
+        && text != "*"
+    {
+        report.error_with_help(
+            node.at,
+            format!("nobody can state the purpose `{text}`, so that the rule would never match"),
+            "a purpose is a word of letters, digits and any of . _ -",
+        );
+        return None;
+    }
+    Some(text)
 }
 
 fn not_in_map(report: &mut Report<'_>, at: Place, name: &str, entry: &str, known: &BTreeSet<String>) {

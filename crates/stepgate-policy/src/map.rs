@@ -191,6 +191,16 @@ impl Map {
         (entries().map(|(name, _)| name.to_string()).collect(), entries().flat_map(column).collect())
     }
 
+    /// All columns that it lists or has thresholds of: those that a rule may well compare.
+    pub(crate) fn compared(&self) -> BTreeSet<String> {
+        let entries = self.databases.values().flat_map(|database| &database.relations);
+        let of = |(name, entry): (&RelationName, &Relation)| {
+            let columns = entry.columns.keys().chain(entry.thresholds.keys());
+            columns.map(|it| ColumnName::new(name.clone(), it.clone()).to_string()).collect::<Vec<_>>()
+        };
+        entries.flat_map(of).collect()
+    }
+
     /// Whether any database lists this relation.
     pub(crate) fn lists(&self, relation: &RelationName) -> bool {
         self.databases.values().any(|db| db.relations.contains_key(relation))

@@ -22,6 +22,7 @@ struct Left<'c> {
     bulk: (bool, bool),
     sink: (bool, bool),
     touches: Vec<&'c Touch>,
+    compared: Vec<&'c Touch>,
 }
 
 /// Reports what contradicts itself, and warns of what nothing in the map fits.
@@ -33,6 +34,15 @@ pub(crate) fn check(report: &mut Report<'_>, node: &Node, condition: &Condition,
             key(node, why.key),
             format!("{}, so that the rule would never match", why.says),
             "what stands side by side must hold together; alternatives go into `any`",
+        );
+        return;
+    }
+    let compared = left.compared.iter().find_map(|touch| labels_below_class(touch, map));
+    if let Some((_, says)) = compared {
+        report.error_with_help(
+            key(node, "predicate"),
+            format!("{says}, so that the rule would never match"),
+            "leave `class` out where `labels` say it already",
         );
         return;
     }
@@ -76,6 +86,7 @@ impl<'c> Left<'c> {
                 Part::Sink(true) | Part::SinkKind(_) => self.sink.0 = true,
                 Part::Sink(false) => self.sink.1 = true,
                 Part::Touch(touch) => self.touches.push(touch),
+                Part::Predicate(test) => self.compared.push(&test.of),
                 Part::All(conditions) => conditions.iter().for_each(|condition| self.add(condition)),
                 _ => {}
             }

@@ -28,7 +28,7 @@ pub(crate) fn load(report: &mut Report<'_>, node: &Node, map: Option<&Map>) -> O
     let what = "`predicate`";
     let fields = Fields::read(report, node, what, &KNOWN, &[])?;
     let of = Touch {
-        columns: condition_load::columns(report, &fields, "column"),
+        columns: condition_load::columns(report, &fields, "column", map),
         ..condition_load::labelled(report, &fields, map)
     };
     if !["column", "labels", "class"].iter().any(|name| fields.get(name).is_some()) {

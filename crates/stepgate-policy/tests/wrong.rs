@@ -1,4 +1,5 @@
-//! Files that are wrong, each in its own way, and what is said of them: tests/wrong/NAME.yaml and NAME.txt.
+//! Files that are wrong, each in its own way, or right and perhaps not meant (`warn-…`), and what is said of them:
+//! tests/wrong/NAME.yaml and NAME.txt.
 //!
 //! `STEPGATE_WRITE_WRONG=1 cargo test -p stepgate-policy --test wrong` writes what is said now; then read it.
 
@@ -29,6 +30,14 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn said(name: &str, text: &str) -> String {
+    if name.starts_with("warn-") {
+        // Right, and perhaps not meant.
+        let ruleset =
+            Ruleset::load(("map.yaml", MAP), (name, text)).unwrap_or_else(|errors| panic!("{errors}"));
+        let warnings: Vec<String> = ruleset.warnings().iter().map(ToString::to_string).collect();
+        assert!(!warnings.is_empty(), "{name}");
+        return format!("{}\n", warnings.join("\n"));
+    }
     let errors = if name.starts_with("map-") {
         Map::load(name, text).map(|_| ())
     } else {
@@ -69,15 +78,28 @@ fn each_message_says_where_and_shows_the_line() {
     }
 }
 
+/// What is warned of in a policy of one rule.
+fn policy(matches: &str) -> Vec<String> {
+    let text = format!(
+        "version: 1\napprovals: {{self: {{self: true}}}}\nrules:\n  - {{name: probe, action: deny, match: {matches}}}\n"
+    );
+    let ruleset = Ruleset::load(("m", MAP), ("p", &text)).unwrap_or_else(|errors| panic!("{errors}"));
+    ruleset.warnings().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_compared_column_that_is_spelt_nearly_as_the_map_has_it_is_a_warning() {
+    let [warning] =
+        policy("{predicate: {column: public.payments.amonut, op: \">\", value: 30000}}").try_into().unwrap();
+    assert!(warning.starts_with("p:4:61: public.payments.amonut is not in the map"), "{warning}");
+    assert!(warning.contains("did you mean public.payments.amount?"), "{warning}");
+    for known in ["public.payments.amount", "public.customers.ssn", "public.orders.total"] {
+        assert!(policy(&format!("{{predicate: {{column: {known}, op: \"=\"}}}}")).is_empty(), "{known}");
+    }
+}
+
 #[test]
 fn what_nothing_in_the_map_fits_is_a_warning() {
-    let policy = |matches: &str| {
-        let text = format!(
-            "version: 1\napprovals: {{self: {{self: true}}}}\nrules:\n  - {{name: probe, action: deny, match: {matches}}}\n"
-        );
-        let ruleset = Ruleset::load(("m", MAP), ("p", &text)).unwrap_or_else(|errors| panic!("{errors}"));
-        ruleset.warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
-    };
     for (matches, under) in [
         ("{class: internal}", "class"),
         ("{labels: [ssn], tables: [public.payments]}", "labels"),

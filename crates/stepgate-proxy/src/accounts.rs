@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use stepgate_policy::Metered;
-use stepgate_record::Event;
+use stepgate_record::{Event, LimitCounted};
 use stepgate_session::{Allowance, Hashes, Meter};
 use stepgate_store::{Change, Log, LogError, Side, Vault};
 use stepgate_types::{Amount, Limit, Per, PersonName, Timestamp, Who, thousands};
@@ -317,7 +317,7 @@ impl Account {
         let value = serde_json::to_vec(&entry).map_err(|error| LogError::Io(error.to_string()))?;
         let put = Change::Put { side: Side::Meters, key: self.key.to_vec(), value };
         let subjects = entry.parts.last().map_or(0, |part| part.3);
-        let counted = Event::LimitCounted {
+        let counted = Event::LimitCounted(LimitCounted {
             person: by.person.clone(),
             rule: self.rule.clone(),
             per: self.per.to_string(),
@@ -328,7 +328,7 @@ impl Account {
             rows: so_far.rows.saturating_add(now.rows),
             bytes: so_far.bytes.saturating_add(now.bytes),
             subjects,
-        };
+        });
         // Last: whatever is deleted along with it, this stays.
         let append = |swept: Vec<Change>| {
             let changes = swept.into_iter().chain(std::iter::once(put)).collect();

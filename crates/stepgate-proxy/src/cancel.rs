@@ -1,7 +1,7 @@
 //! Cancel requests.
 
-mod failures;
 mod forward;
+mod guesses;
 mod notices;
 mod registry;
 

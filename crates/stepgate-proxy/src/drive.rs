@@ -11,8 +11,10 @@ mod cancel;
 mod end;
 mod hold;
 mod large;
+mod leaving;
 mod look;
 mod meter;
+mod news;
 mod started;
 mod wait;
 
@@ -34,6 +36,7 @@ use self::act::Waits;
 use self::calls::Call;
 pub(crate) use self::calls::{Calls, Sources};
 use self::cancel::Cancelling;
+pub(crate) use self::end::End;
 use self::large::Large;
 use self::started::Started;
 use self::wait::{Occurred, Vigil};
@@ -70,6 +73,8 @@ pub(crate) struct State {
     server: Side,
     releases: VecDeque<(PendingRelease, Instant)>,
     hold: Option<(Box<Hold>, OpenHold)>,
+    /// What its client was told of the request since.
+    news: news::News,
     /// While it lasts.
     vigil: Option<Box<Vigil>>,
     /// A hold that is over, and how DDL stood then: until the server has said what names mean.
@@ -113,6 +118,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         server: Side::new(server, cutter, BytesMut::new()),
         releases: VecDeque::new(),
         hold: None,
+        news: news::News::default(),
         vigil: None,
         approved: None,
         pending: None,
@@ -135,7 +141,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
 
 impl Drive {
     /// Runs the session to its end, from what [`begin`] has made. Returns why it ended.
-    pub(crate) async fn run(mut self: Box<Self>, mut state: Box<State>) -> Reason {
+    pub(crate) async fn run(mut self: Box<Self>, mut state: Box<State>) -> End {
         self.session.read_long_texts_by(aside::one_by_one);
         state.client.cutter.allow(self.judge.gate.memory.message());
         while state.ending.is_none() {

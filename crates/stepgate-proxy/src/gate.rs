@@ -25,6 +25,13 @@ use crate::{CancelRegistry, ServerTls, UpstreamConfig};
 /// told that there is no room.
 const MAX_ADMISSIONS: usize = 2 * MAX_CROWD;
 
+/// How long what is usual for people is waited for at most. A log of a million records is read in some seconds, and but
+/// once: what was made of it is kept.
+pub const HABITS: Duration = Duration::from_secs(60);
+
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// What a gate is made of.
 pub struct Parts {
     /// The databases behind it.
@@ -210,19 +217,47 @@ impl Gate {
     }
 
     /// Puts other rules in force: recorded first, then used by every later decision, also those on
-    /// statements that are held now.
+    /// statements that are held now. Where they are the first to weigh signals, the log is read before, and the old ones
+    /// decide meanwhile.
     ///
     /// # Errors
     /// The log refused; the old rules stay.
     pub async fn set_rules(&self, rules: Arc<Ruleset>) -> Result<(), LogError> {
-        self.log.append(vec![policy_loaded(&rules)], Vec::new()).await?;
-        teach(&self.profiles, &rules, &self.places);
+        let weighs = rules.risk().is_some();
+        if weighs {
+            teach(&self.profiles, &rules, &self.places);
+            self.know_people(HABITS).await;
+        }
+        if let Err(error) = self.log.append(vec![policy_loaded(&rules)], Vec::new()).await {
+            teach(&self.profiles, &self.rules(), &self.places);
+            return Err(error);
+        }
         self.desk.set_budget(rules.budget().map(|budget| budget.prompts_per_person_per_day));
-        self.rules.send_replace(rules);
+        self.rules.send_replace(Arc::clone(&rules));
+        if !weighs {
+            teach(&self.profiles, &rules, &self.places);
+        }
         for database in self.databases() {
             database.rules_changed().await;
         }
         Ok(())
+    }
+
+    /// Waits until the log has said what is usual for people, where the policy weighs signals, and for so long at most:
+    /// from then on what takes that knowledge counts as unusual ([`stepgate_policy::observe_unread`]).
+    pub async fn know_people(&self, patience: Duration) {
+        let ready = async {
+            while !self.profiles.is_ready() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if self.profiles.are_asked_for() && tokio::time::timeout(patience, ready).await.is_err() {
+            let lag = self.profiles.lag();
+            tracing::warn!(
+                lag,
+                "what is usual for people is not known yet: until it is, it counts as unusual"
+            );
+        }
     }
 
     /// Does what must be done without anybody asking, until `shutdown`: catalogs, expiry.

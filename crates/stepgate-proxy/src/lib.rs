@@ -47,10 +47,11 @@ pub use catalog::{
 };
 pub use crowd::MAX_CROWD;
 pub use database::{Database, View};
-pub use gate::{Gate, Parts, Settings, policy_loaded};
+pub use gate::{Gate, HABITS, Parts, Settings, policy_loaded};
 pub use judge::{AskAhead, CannotAsk, before_it_runs};
 pub use limits::{Limits, MAX_MESSAGE};
 pub use manner::Manner;
+pub use planner::Planner;
 pub use refusal::foretell;
 pub use server::serve;
 pub use sessions::{SessionInfo, Sessions};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use stepgate_record::Event;
+use stepgate_record::{Event, SessionOpened};
 use stepgate_session::{Session, Setup};
 use stepgate_store::LogError;
 use stepgate_types::{PersonName, SessionId, SqlState};
@@ -16,11 +16,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout_at;
+use tracing::Instrument as _;
 
 use crate::crowd::Newcomer;
 use crate::database::Database;
 use crate::databases::{InUse, NoDatabase};
-use crate::drive::{Calls, Drive, Sources, State, begin};
+use crate::drive::{Calls, Drive, End, Sources, State, begin};
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::metrics::count;
@@ -247,7 +248,7 @@ struct Prepared {
     stays: Stays,
 }
 
-/// What is kept for as long as a session lives.
+/// What is kept for as long as a session lives, at the server too.
 struct Stays {
     _listed: Listed,
     _place: Place,
@@ -268,13 +269,21 @@ impl Ready {
         let session = drive.judge.session;
         gate.metrics.session_opened();
         let span = drive.span.clone();
-        let reason = drive.run(state).await;
+        let End { reason, leaving } = drive.run(state).await;
         span.in_scope(|| tracing::debug!(reason, "session ended"));
         let event = Event::SessionClosed { session, reason: reason.to_owned() };
         if let Err(error) = gate.log.note(event) {
             tracing::error!(%session, %error, "recording the end of a session");
         }
-        drop(stays);
+        if let Some(leaving) = leaving {
+            let (leaving, calls) = *leaving;
+            // It keeps its place, but a gate that stops does not wait for it.
+            let seen_out = async move {
+                leaving.see_out(calls).await;
+                drop(stays);
+            };
+            tokio::spawn(seen_out.instrument(span));
+        }
     }
 }
 
@@ -446,7 +455,7 @@ async fn record_opened(
     client: &Client,
     who: Authenticated,
 ) -> Result<(), Problem> {
-    let event = Event::SessionOpened {
+    let event = Event::SessionOpened(Box::new(SessionOpened {
         session: info.session,
         person: (&info.person).into(),
         database: info.database.clone(),
@@ -459,7 +468,7 @@ async fn record_opened(
         password: who.minted,
         startup: Some(client.manner.startup.clone()),
         hello: client.manner.tls.clone(),
-    };
+    }));
     let recorded = gate.log.append_in_time(vec![event], Vec::new()).await;
     if matches!(recorded, Err(LogError::Late)) {
         // That it is open will be recorded.

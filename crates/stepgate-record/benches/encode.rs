@@ -4,48 +4,27 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use stepgate_record::{Envelope, Event, Fitted, Frontier, Hash, Record, Statement, Template};
-use stepgate_types::{Action, BulkShape, Certainty, Kind, SessionId};
+use stepgate_types::{Action, Certainty, Kind, SessionId};
 
 const LOG: &str = "00112233445566778899aabbccddeeff";
 const TIMES: u32 = 200_000;
 
 fn decided() -> Option<Event> {
     Some(Event::StatementDecided(Box::new(Statement {
-        session: SessionId::from_bytes([7; 16]),
-        statement: 12_345,
-        person: "dana".parse().ok()?,
         groups: vec!["analysts".parse().ok()?],
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: vec![],
         relations: vec!["public.pgbench_accounts".to_owned()],
-        columns: vec![],
-        sinks: vec![],
-        bulk: BulkShape::None,
         estimate: Some(1),
-        estimated_by: None,
         fingerprint: "f".repeat(64),
         normalised: "SELECT abalance FROM pgbench_accounts WHERE aid = $1".to_owned(),
         parameters: 1,
-        rules: vec![],
         action: Action::Allow,
         verdict: "forward".to_owned(),
-        request: None,
-        grant: None,
         policy_sha256: "a".repeat(64),
-        db_user: String::new(),
-        unenforced: false,
-        service: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(SessionId::from_bytes([7; 16]), 12_345, "dana".parse().ok()?)
     })))
 }
 

@@ -2,26 +2,38 @@
 //! a row of a statement.
 
 mod break_glass;
+mod delegation;
 mod drift;
 mod evidence;
+mod grant;
 mod identity;
+mod limit;
+mod pass;
 mod personal;
 mod seen;
+mod session;
 mod statement;
+mod stepup;
 
 use serde::{Deserialize, Serialize};
-use stepgate_types::{Action, GrantId, GroupName, Kind, RequestId, SessionId, Strength, Use, Who};
+use stepgate_types::{GrantId, GroupName, RequestId, SessionId, Strength, Who};
 
 pub use break_glass::{GlassEnded, GlassOpened, GlassReminded, GlassReviewed, GlassUsed};
+pub use delegation::Delegated;
 pub use drift::Drift;
 pub use evidence::{
     AuditRead, Continued, Export, ExportSealed, IntegrityFailed, Pruned, Reader, Renewed, Restored, Sealed,
     Shredded, Sink, Trouble,
 };
+pub use grant::{GrantIssued, GrantShare};
 pub use identity::{Account, Membership, MintedPassword, ProviderLogin};
+pub use limit::{LimitCounted, LimitEnforced, LimitExtended, LimitReached};
+pub use pass::PassIssued;
 pub use personal::{Names, is_plain};
 pub use seen::{KeySource, SeenSubjects};
+pub use session::SessionOpened;
 pub use statement::{Bucket, LabelledColumn, RiskSignal, Statement, Why};
+pub use stepup::StepupRequested;
 
 use crate::{Deferral, Hash, Outcome};
 
@@ -47,37 +59,7 @@ pub enum Event {
     },
     /// A person connected and proved who they are.
     #[serde(rename = "session.opened")]
-    SessionOpened {
-        /// The session.
-        session: SessionId,
-        /// Who.
-        person: Who,
-        /// Name of the database in the gate's configuration.
-        database: String,
-        /// The role the gate uses upstream.
-        db_user: String,
-        /// Peer address, without port.
-        address: Who,
-        /// `application_name`, if it is made of harmless characters only; a known program's stands plain.
-        client: Who,
-        /// Whether the client's side is encrypted.
-        tls: bool,
-        /// How the person proved who they are: `scram-sha-256` or `scram-sha-256-plus`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        method: Option<String>,
-        /// SHA-256 (hex) of the client's certificate, where one was shown besides.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        certificate_sha256: Option<String>,
-        /// By which password that a login had minted, where by one.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        password: Option<String>,
-        /// What its startup packet looks like, whatever the values in it: 8 bytes of a hash (hex).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        startup: Option<String>,
-        /// What its TLS hello looks like: 8 bytes of a hash (hex).
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        hello: Option<String>,
-    },
+    SessionOpened(Box<SessionOpened>),
     /// Somebody failed to prove who they are. The name is kept only if the gate knows it.
     #[serde(rename = "session.auth_failed")]
     SessionAuthFailed {
@@ -138,42 +120,16 @@ pub enum Event {
         session: SessionId,
         /// The statement's number in it.
         statement: u64,
+        /// Rows that had gone to the client by then; left out where the gate itself ended, and of old records.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<u64>,
+        /// Bytes of rows and COPY data, likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
     },
     /// A step-up was asked for.
     #[serde(rename = "stepup.requested")]
-    StepupRequested {
-        /// The request.
-        request: RequestId,
-        /// The session that waits.
-        session: SessionId,
-        /// The statement's number in it.
-        statement: u64,
-        /// Who asks.
-        person: Who,
-        /// The database.
-        database: String,
-        /// Name of the approval in the policy.
-        approval: String,
-        /// Whether the person may answer it themselves.
-        itself: bool,
-        /// Who else may answer it.
-        groups: Vec<GroupName>,
-        /// How many must approve.
-        count: u32,
-        /// SHA-256 (hex) of the canonical request.
-        canonical_sha256: String,
-        /// When it lapses.
-        expires_us: i64,
-        /// From where; records from before this was kept have none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        address: Option<Who>,
-        /// Who opened it, where it was asked ahead of time for a service.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        opened_by: Option<Who>,
-        /// Until when what was asked ahead of time is to pass.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        until_us: Option<i64>,
-    },
+    StepupRequested(Box<StepupRequested>),
     /// A statement joined a request that was open already.
     #[serde(rename = "stepup.joined")]
     StepupJoined {
@@ -216,23 +172,7 @@ pub enum Event {
     },
     /// Somebody's right to answer for these groups is lent to a colleague, or not any more.
     #[serde(rename = "admin.delegated")]
-    Delegated {
-        /// Whose right.
-        person: Who,
-        /// To whom.
-        to: Who,
-        /// For which groups; none: it is taken back.
-        groups: Vec<GroupName>,
-        /// From when on.
-        from_us: i64,
-        /// Until when.
-        until_us: i64,
-        /// By whom; `None` is the operator at the gate's own machine.
-        by: Option<Who>,
-        /// The operator, where one did it.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        operator: Option<Who>,
-    },
+    Delegated(Delegated),
     /// A factor was verified; its counter is spent from here on.
     #[serde(rename = "stepup.factor_verified")]
     FactorVerified {
@@ -292,233 +232,29 @@ pub enum Event {
     },
     /// An approval is remembered.
     #[serde(rename = "grant.issued")]
-    GrantIssued {
-        /// The grant.
-        grant: GrantId,
-        /// The request that was approved.
-        request: RequestId,
-        /// For whom.
-        person: Who,
-        /// In which database.
-        database: String,
-        /// The role used upstream; records from before there were several have none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        db_user: Option<String>,
-        /// Covered kinds.
-        kinds: Vec<Kind>,
-        /// Covered uses.
-        uses: Vec<Use>,
-        /// Covered base relations, as `schema.name`.
-        relations: Vec<String>,
-        /// Labels it was approved for.
-        labels: Vec<String>,
-        /// Whether it covers those labels only.
-        labels_bound: bool,
-        /// Rank of the most sensitive class covered.
-        class_rank: u32,
-        /// Rank of the most sensitive class whose values it lets out.
-        output_rank: u32,
-        /// The most severe action covered.
-        action: Action,
-        /// The approval it answers.
-        approval: String,
-        /// The client it is bound to, if it is; a keyed hash where its name is not made of harmless
-        /// characters only.
-        client: Option<Who>,
-        /// The address it is bound to, if it is.
-        network: Option<Who>,
-        /// The session it is bound to, if it is.
-        session: Option<SessionId>,
-        /// SHA-256 (hex) of the policy and map it was issued under.
-        policy_sha256: String,
-        /// When it ends, whatever happens.
-        expires_us: i64,
-        /// How many rows it lets out in all, if that is limited.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        rows: Option<u64>,
-        /// How many bytes of rows and COPY data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        bytes: Option<u64>,
-        /// How many distinct subjects.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        subjects: Option<u64>,
-        /// Whether it covers what stores what it reads.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        sink: Option<bool>,
-        /// The highest risk covered; records from before there was any have none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        risk: Option<u32>,
-        /// The only statements that it covers, where those were named beforehand: HMAC-SHA-256 (hex) of each under a
-        /// key of the vault.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        statements: Option<Vec<String>>,
-    },
+    GrantIssued(Box<GrantIssued>),
     /// A part of what a grant lets out was set aside for a statement, before it was delivered.
     #[serde(rename = "grant.debited")]
-    GrantDebited {
-        /// The grant.
-        grant: GrantId,
-        /// The session.
-        session: SessionId,
-        /// The statement's number in it.
-        statement: u64,
-        /// Rows.
-        rows: u64,
-        /// Bytes.
-        bytes: u64,
-        /// Subjects, if any.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        subjects: Option<u64>,
-    },
+    GrantDebited(GrantShare),
     /// What was set aside and not delivered went back to its grant.
     #[serde(rename = "grant.credited")]
-    GrantCredited {
-        /// The grant.
-        grant: GrantId,
-        /// The session.
-        session: SessionId,
-        /// The statement's number in it.
-        statement: u64,
-        /// Rows.
-        rows: u64,
-        /// Bytes.
-        bytes: u64,
-        /// Subjects, if any.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        subjects: Option<u64>,
-    },
+    GrantCredited(GrantShare),
     /// A person is about to be delivered more of what a limit counts over a session or window: at most so much in this
     /// part of it. Of several records of one part the last counts.
     #[serde(rename = "limit.counted")]
-    LimitCounted {
-        /// Whom.
-        person: Who,
-        /// The rule that limits it.
-        rule: String,
-        /// Over what it counts, as the policy writes it: `session`, `1h`.
-        per: String,
-        /// When the part began, or the session.
-        since_us: i64,
-        /// Rows.
-        rows: u64,
-        /// Bytes of rows and COPY data.
-        bytes: u64,
-        /// Subjects, last seen in this part.
-        subjects: u64,
-    },
+    LimitCounted(LimitCounted),
     /// A statement has delivered as much as it may before people are asked; its next row waits.
     #[serde(rename = "limit.reached")]
-    LimitReached {
-        /// The session.
-        session: SessionId,
-        /// The statement's number in it; of what a cursor returns, that of its DECLARE.
-        statement: u64,
-        /// Whose statement.
-        person: Who,
-        /// Rows that it has delivered.
-        rows: u64,
-        /// Bytes of rows and COPY data.
-        bytes: u64,
-        /// Size of the row that waits, with its header.
-        next: u64,
-        /// The limit in rows.
-        limit_rows: Option<u64>,
-        /// The limit in bytes.
-        limit_bytes: Option<u64>,
-        /// The limit in subjects.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        limit_subjects: Option<u64>,
-        /// Of which rule, where it counts over a session or window.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        limit_rule: Option<String>,
-        /// Over what, as the policy writes it: `session`, `1h`.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        limit_per: Option<String>,
-        /// Every rule that matched.
-        rules: Vec<String>,
-        /// What happens: `hold`, `deny` where nobody can be asked, `monitor` where rules are not enforced.
-        verdict: String,
-    },
+    LimitReached(Box<LimitReached>),
     /// It goes on: people have approved that, or a grant covers it.
     #[serde(rename = "limit.extended")]
-    LimitExtended {
-        /// The session.
-        session: SessionId,
-        /// The statement's number in it.
-        statement: u64,
-        /// The request that was approved, if one was.
-        request: Option<RequestId>,
-        /// The grant it draws on, if on one.
-        grant: Option<GrantId>,
-    },
+    LimitExtended(LimitExtended),
     /// It does not go on: the client gets an error in place of the rest.
     #[serde(rename = "limit.enforced")]
-    LimitEnforced {
-        /// The session.
-        session: SessionId,
-        /// The statement's number in it.
-        statement: u64,
-        /// The request that people were asked by, if they were.
-        request: Option<RequestId>,
-        /// SQLSTATE of the error.
-        sqlstate: String,
-        /// Rows that it has delivered.
-        rows: u64,
-        /// Bytes of rows and COPY data.
-        bytes: u64,
-    },
+    LimitEnforced(LimitEnforced),
     /// A deferred request was approved: the same statement, sent again, passes once.
     #[serde(rename = "pass.issued")]
-    PassIssued {
-        /// The pass.
-        pass: GrantId,
-        /// The request that was approved.
-        request: RequestId,
-        /// For whom.
-        person: Who,
-        /// The role used upstream.
-        db_user: String,
-        /// In which database.
-        database: String,
-        /// HMAC-SHA-256 (hex) of person, role, database, SQL and bind values, under a key of the vault.
-        key_hmac: String,
-        /// Kinds of the message's statements.
-        kinds: Vec<Kind>,
-        /// Uses of classified columns.
-        uses: Vec<Use>,
-        /// Base relations reached, as `schema.name`.
-        relations: Vec<String>,
-        /// Labels touched.
-        labels: Vec<String>,
-        /// Rank of the most sensitive class touched.
-        class_rank: u32,
-        /// Rank of the most sensitive class whose values it lets out.
-        output_rank: u32,
-        /// Whether what it reaches was known exactly.
-        exactly_known: bool,
-        /// Whether it stores what it reads.
-        has_sink: bool,
-        /// What the policy asked for.
-        action: Action,
-        /// The approval it answers.
-        approval: String,
-        /// SHA-256 (hex) of the policy and map it was issued under.
-        policy_sha256: String,
-        /// When it lapses.
-        expires_us: i64,
-        /// How many rows it lets out before people are asked again, if that is limited.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        rows: Option<u64>,
-        /// How many bytes of rows and COPY data.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        bytes: Option<u64>,
-        /// How many distinct subjects.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        subjects: Option<u64>,
-        /// The highest risk at which it lets through; records from before there was any have none.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        risk: Option<u32>,
-    },
+    PassIssued(Box<PassIssued>),
     /// A pass was used up, before its statement was forwarded. Whatever becomes of that, it is not given back.
     #[serde(rename = "pass.consumed")]
     PassConsumed {
@@ -576,6 +312,9 @@ pub enum Event {
         policy_sha256: String,
         /// Who.
         person: Who,
+        /// How much they have proven; left out where nothing but `standard` was ever asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strength: Option<Strength>,
     },
     /// Two have, or the gate began with it when nothing had been approved.
     #[serde(rename = "policy.approved")]

@@ -81,7 +81,7 @@ impl Facet {
     }
 }
 
-/// The members that [`facets`] looks at, and those by which records go on in others.
+/// The members that [`facets`] looks at, and those by which records go on in others; sorted.
 const LOOKED_AT: [&str; 25] = [
     "address",
     "by",
@@ -133,7 +133,8 @@ impl<'de> Deserialize<'de> for Name {
             }
 
             fn visit_str<E>(self, name: &str) -> Result<Name, E> {
-                Ok(Name(LOOKED_AT.into_iter().find(|known| *known == name)))
+                let known = LOOKED_AT.binary_search(&name).ok();
+                Ok(Name(known.and_then(|place| LOOKED_AT.get(place).copied())))
             }
         }
         deserializer.deserialize_identifier(Names)

@@ -29,10 +29,11 @@ mod witness;
 pub use checkpoint::Checkpoint;
 pub use commitment::commitment;
 pub use event::{
-    Account, AuditRead, Bucket, Continued, Drift, Event, Export, ExportSealed, GlassEnded, GlassOpened,
-    GlassReminded, GlassReviewed, GlassUsed, IntegrityFailed, KeySource, LabelledColumn, Membership,
-    MintedPassword, Names, ProviderLogin, Pruned, Reader, Renewed, Restored, RiskSignal, Sealed,
-    SeenSubjects, Shredded, Sink, Statement, Trouble, Why, is_plain,
+    Account, AuditRead, Bucket, Continued, Delegated, Drift, Event, Export, ExportSealed, GlassEnded,
+    GlassOpened, GlassReminded, GlassReviewed, GlassUsed, GrantIssued, GrantShare, IntegrityFailed,
+    KeySource, LabelledColumn, LimitCounted, LimitEnforced, LimitExtended, LimitReached, Membership,
+    MintedPassword, Names, PassIssued, ProviderLogin, Pruned, Reader, Renewed, Restored, RiskSignal, Sealed,
+    SeenSubjects, SessionOpened, Shredded, Sink, Statement, StepupRequested, Trouble, Why, is_plain,
 };
 pub use facet::{Facet, facets, members};
 pub use filter::{Filter, Missing, Sieve, Wanted};

@@ -3,23 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
 
 use stepgate_record::{
-    Event, Fitted, Hash, Joiner, LabelledColumn, MAX_RECORD_BYTES, Record, RecordError, Statement,
+    Event, Fitted, Hash, Joiner, LabelledColumn, MAX_RECORD_BYTES, Record, RecordError, SessionOpened,
+    Statement,
 };
-use stepgate_types::{Action, BulkShape, Certainty, Kind, SessionId, Timestamp, Use};
+use stepgate_types::{Action, Certainty, Kind, SessionId, Timestamp, Use};
 
 const LOG: &str = "00112233445566778899aabbccddeeff";
 
 fn statement(columns: usize) -> Statement {
     Statement {
-        session: SessionId::from_bytes([7; 16]),
-        statement: 1,
-        person: "dana".parse().unwrap(),
         groups: vec!["analysts".parse().unwrap()],
         database: "shop".to_owned(),
         protocol: "simple".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: vec![],
         relations: vec!["public.customers".to_owned()],
         columns: (0..columns)
             .map(|i| LabelledColumn {
@@ -29,30 +26,14 @@ fn statement(columns: usize) -> Statement {
                 uses: vec![Use::Output],
             })
             .collect(),
-        sinks: vec![],
-        bulk: BulkShape::None,
         estimate: Some(5),
-        estimated_by: None,
         fingerprint: "f".repeat(64),
         normalised: "select $1".to_owned(),
-        parameters: 0,
         rules: vec!["restricted-read".to_owned()],
         action: Action::StepUp,
         verdict: "hold".to_owned(),
-        request: None,
-        grant: None,
         policy_sha256: "a".repeat(64),
-        db_user: String::new(),
-        unenforced: false,
-        service: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(SessionId::from_bytes([7; 16]), 1, "dana".parse().unwrap())
     }
 }
 
@@ -123,7 +104,7 @@ fn records_of_the_first_format_are_read_with_the_names_in_them() {
     let read = Record::decode(&bytes).unwrap();
     assert_eq!((&read, read.encode().unwrap()), (&old, bytes.clone()));
     // A name shortened in it is marked as then.
-    let opened = Event::SessionOpened {
+    let opened = Event::SessionOpened(Box::new(SessionOpened {
         session: SessionId::from_bytes([1; 16]),
         person: "dana".into(),
         database: "shop".to_owned(),
@@ -136,7 +117,7 @@ fn records_of_the_first_format_are_read_with_the_names_in_them() {
         password: None,
         startup: None,
         hello: None,
-    };
+    }));
     let mut cut = Record { version: 1, ..record(opened) };
     cut.shortened.insert("client".to_owned(), 4);
     assert_eq!(Record::decode(&cut.encode().unwrap()), Ok(cut));

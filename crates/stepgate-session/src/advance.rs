@@ -406,7 +406,7 @@ impl Session {
         for entry in self.expect.iter().rev() {
             match &entry.owed {
                 owed if owed.may_name(name) => return Portal::Opaque,
-                Owed::Bind { portal, opened } if portal == name => {
+                Owed::Bind { portal, opened } if is_same(portal, name) => {
                     return if entry.segment == self.segment { Portal::of(opened) } else { Portal::Wait };
                 }
                 _ => {}
@@ -419,7 +419,7 @@ impl Session {
     pub(crate) fn opened(&self, name: &Bytes) -> Option<usize> {
         self.expect
             .iter()
-            .rposition(|entry| matches!(&entry.owed, Owed::Bind { portal, .. } if portal == name))
+            .rposition(|entry| matches!(&entry.owed, Owed::Bind { portal, .. } if is_same(portal, name)))
     }
 
     pub(crate) fn pending(&mut self, protocol: Protocol, facts: Arc<[Facts]>, sql: Bytes) -> Pending {
@@ -507,4 +507,9 @@ fn read_parked(tag: u8, frame: &Bytes) -> Result<Parked, ReadError> {
             Parked::Close { portal: kind == Target::Portal, name: registry::key(name), frame }
         }
     })
+}
+
+/// Whether two names are one; most are empty, and nothing is compared then.
+fn is_same(one: &Bytes, other: &Bytes) -> bool {
+    one.len() == other.len() && (one.is_empty() || one == other)
 }

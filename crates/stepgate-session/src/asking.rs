@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::Facts;
+use stepgate_sql::{Facts, RunsAs};
 use stepgate_types::{Certainty, Kind};
 use stepgate_wire::read::Target;
 
@@ -29,7 +29,10 @@ impl Session {
     /// The facts of a statement; where they would be better after a wait or a question, `gate` says so.
     pub(crate) fn judge(&mut self, sql: &Bytes, check: Option<&Check<'_>>) -> Judged {
         let facts = self.facts_of(sql);
-        let known = facts.iter().all(|facts| facts.certainty != Certainty::Unknown);
+        let understood = facts.iter().all(|facts| facts.certainty != Certainty::Unknown);
+        // As whom it would run is part of what people are asked, whatever it names.
+        let unsure = self.state.runs_as == RunsAs::Unsure && facts.iter().any(|it| !it.columns.is_empty());
+        let known = understood && !unsure;
         if self.is_made_where(&facts) && self.must_wait_for_names() {
             return Judged::Later;
         }
@@ -39,7 +42,8 @@ impl Session {
             return Judged::Later;
         }
         if known
-            || !(self.must_wait_for_names() || check.is_some_and(|check| self.must_try(&facts, sql, check)))
+            || !(self.must_wait_for_names()
+                || (!understood && check.is_some_and(|check| self.must_try(&facts, sql, check))))
         {
             Judged::Facts(facts)
         } else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use stepgate_sql::{ClientEncoding, Facts, SessionState, analyze, analyze_at_once};
+use stepgate_sql::{ClientEncoding, Facts, RunsAs, SessionState, analyze, analyze_at_once};
 use stepgate_types::Kind;
 
 use crate::expect::Owed;
@@ -69,11 +69,15 @@ impl Session {
                 // Its end may undo what was changed since its begin, and that alone.
                 if self.touched {
                     self.forget_path();
+                    self.own_state().runs_as = RunsAs::Unsure;
                 }
             } else {
                 if facts.effect.session || facts.effect.catalog || wild {
                     self.forget_path();
                     self.touched = true;
+                }
+                if facts.effect.session || wild {
+                    self.own_state().runs_as = RunsAs::Unsure;
                 }
                 if facts.effect.catalog || wild {
                     self.catalog_changes = self.catalog_changes.saturating_add(1);

@@ -20,6 +20,16 @@ impl Session {
         self.expect.iter().find(|entry| entry.owed.is_of_client()).and_then(|entry| entry.owed.number())
     }
 
+    /// Whether more than one segment is under way at the server: when what runs there is cancelled, it goes on with the next.
+    #[must_use]
+    pub fn runs_several(&self) -> bool {
+        let mut segments = self.expect.iter().filter(|it| it.owed.is_of_client()).map(|it| it.segment);
+        // A Query ends the stretch that it comes in without being a Sync.
+        let mut ends = self.expect.iter().filter(|it| it.owed.is_of_client() && it.owed.ends_with_ready());
+        let first = segments.next();
+        segments.any(|segment| Some(segment) != first) || ends.nth(1).is_some()
+    }
+
     /// Takes no more of the client's frames: a cancel request is under way to the server, and would hit whichever
     /// statement it works on when it comes.
     pub const fn pause(&mut self) {

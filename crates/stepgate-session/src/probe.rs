@@ -1,5 +1,5 @@
 //! The gate's own question to the server: what do unqualified names mean in this session now, which prepared
-//! statements did SQL make, and which snapshots do its transactions see?
+//! statements did SQL make, which snapshots do its transactions see, and as whom do its statements run?
 //!
 //! Asked only while the server owes nothing else, in a transaction or outside, with names that no search_path can
 //! hijack, and by messages that leave the client's unnamed statement and portal as they are.
@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use stepgate_sql::is_purpose;
+use stepgate_sql::{RunsAs, is_purpose};
 use stepgate_wire::read::DataRow;
 
 /// The most prepared statements that SQL may have made.
@@ -16,15 +16,16 @@ const MAX_MADE: usize = 128;
 /// One row of three texts: the effective search path as a JSON array, in order, implicit schemas included (PostgreSQL
 /// documentation, "System Information Functions", `current_schemas`); the names of statements that PREPARE made, of
 /// at most [`MAX_MADE`] and one; and settings: the isolation levels of transactions to come and of this one, with
-/// `transaction_timeout`, which servers before PostgreSQL 17 do not have, and `stepgate.purpose`, which is there where the
-/// client has set it.
+/// `transaction_timeout`, which servers before PostgreSQL 17 do not have, `stepgate.purpose`, which is there where the
+/// client has set it, and whose session it is and as whom it acts.
 pub(crate) const SQL: &str = "select pg_catalog.array_to_json(pg_catalog.current_schemas(true))::pg_catalog.text, \
      pg_catalog.array_to_json(array(select name from pg_catalog.pg_prepared_statements where from_sql limit 129))\
      ::pg_catalog.text, \
      pg_catalog.array_to_json(array[pg_catalog.current_setting('default_transaction_isolation'), \
      pg_catalog.current_setting('transaction_isolation'), \
      pg_catalog.current_setting('transaction_timeout', true), \
-     pg_catalog.current_setting('stepgate.purpose', true)])::pg_catalog.text";
+     pg_catalog.current_setting('stepgate.purpose', true), \
+     session_user::pg_catalog.text, current_user::pg_catalog.text])::pg_catalog.text";
 
 /// The longest answer that is believed, in bytes.
 const MAX_ANSWER: usize = 128 << 10;
@@ -42,6 +43,8 @@ pub(crate) struct Names {
     pub(crate) transaction_timeout: Option<Duration>,
     /// What the client says it wants the data for, if in a plain word.
     pub(crate) purpose: Option<String>,
+    /// As whom statements run.
+    pub(crate) runs_as: RunsAs,
 }
 
 /// Collects the answer.
@@ -79,6 +82,10 @@ impl Answer {
             isolation: [settings.next()??, settings.next()??],
             transaction_timeout: settings.next().flatten().as_deref().and_then(duration),
             purpose: settings.next().flatten().filter(|it| is_purpose(it)),
+            runs_as: match (settings.next().flatten(), settings.next().flatten()) {
+                (Some(session), Some(current)) => RunsAs::Told { session, current },
+                _ => RunsAs::Unsure,
+            },
         })
     }
 }
@@ -147,6 +154,7 @@ mod tests {
                 isolation: ["read committed".to_owned(), "serializable".to_owned()],
                 transaction_timeout: None,
                 purpose: None,
+                runs_as: RunsAs::Unsure,
             })
         );
         assert_eq!(answer(&row(&["[]", "[]"])), None);
@@ -165,6 +173,17 @@ mod tests {
         for other in ["null", r#""""#, r#""two words""#, r#""078'05""#] {
             assert_eq!(told(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn as_whom_statements_run_is_what_the_server_says() {
+        let told = |users: &str| {
+            let settings = format!(r#"["a","b",null,null{users}]"#);
+            answer(&row(&["[]", "[]", &settings])).unwrap().runs_as
+        };
+        let (session, current) = ("analyst".to_owned(), "other".to_owned());
+        assert_eq!(told(r#","analyst","other""#), RunsAs::Told { session, current });
+        assert_eq!(told(r#","analyst",null"#), RunsAs::Unsure);
     }
 
     #[test]

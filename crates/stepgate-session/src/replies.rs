@@ -121,9 +121,14 @@ impl Session {
                 self.expect.pop_front();
                 self.exists = true;
             }
-            (Owed::Execute { .. }, b'I' | b's') | (Owed::Describe { .. }, b'T' | b'n') => {
+            (Owed::Execute { .. }, b's') => {
+                self.is_suspended();
                 self.client.relay(frame);
-                self.ended(None, tag == b's');
+                self.ended(None, true);
+            }
+            (Owed::Execute { .. }, b'I') | (Owed::Describe { .. }, b'T' | b'n') => {
+                self.client.relay(frame);
+                self.ended(None, false);
             }
             (Owed::Describe { .. }, b't') => self.client.relay(frame),
             (Owed::Parse { .. }, b'1') | (Owed::Bind { .. }, b'2') | (Owed::Close { .. }, b'3') => {
@@ -393,13 +398,14 @@ impl Session {
         let names = self.answer.names();
         self.probe_failed |= names.is_none();
         if let Some(names) = names {
-            let Names { search_path, made_by_sql, isolation: [usually, now], transaction_timeout, purpose } =
-                names;
+            let Names { search_path, made_by_sql, isolation, transaction_timeout, purpose, runs_as } = names;
+            let [usually, now] = isolation;
             self.transaction_timeout = transaction_timeout;
             let keeps = |level: &str| !matches!(level, "read committed" | "read uncommitted");
             self.isolation.told(keeps(&now), keeps(&usually));
             self.own_state().search_path = Some(search_path);
             self.own_state().purpose = purpose;
+            self.own_state().runs_as = runs_as;
             self.registry.are_made_by_sql(made_by_sql);
         }
         self.question_ran();

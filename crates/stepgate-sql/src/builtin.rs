@@ -252,6 +252,22 @@ pub(crate) fn aggregates(name: &str) -> bool {
     AGGREGATES.contains(name)
 }
 
+/// Aggregates whose one value holds all those that they were given.
+pub(crate) fn collects(name: &str) -> bool {
+    matches!(
+        name,
+        "array_agg"
+            | "json_agg"
+            | "json_arrayagg"
+            | "json_object_agg"
+            | "json_objectagg"
+            | "jsonb_agg"
+            | "jsonb_object_agg"
+            | "string_agg"
+            | "xmlagg"
+    )
+}
+
 /// Whether reading that relation of pg_catalog is harmless.
 pub(crate) fn harmless_relation(name: &str) -> bool {
     HARMLESS_RELATIONS.contains(name)

@@ -31,6 +31,7 @@ mod scan;
 mod session;
 mod stack;
 mod statement;
+mod steps;
 mod taint;
 mod values;
 mod walk;
@@ -52,6 +53,7 @@ pub use predicate::{Comparison, Operand, OperandClass, Predicate, Predicates, Va
 pub use purpose::{MAX_PURPOSE, is_purpose, purpose};
 pub use question::Question;
 pub use scan::Scan;
-pub use session::SessionState;
+pub use session::{RunsAs, SessionState};
+pub use steps::{SetTo, Step, steps};
 pub use taint::{Flow, TEMPORARY, Taints, TooMany};
 pub use values::{NoValues, StatementValues, Values, Written};

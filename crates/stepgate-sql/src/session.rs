@@ -8,6 +8,23 @@ use crate::creations::Creations;
 use crate::encoding::ClientEncoding;
 use crate::taint::{Flow, Taints};
 
+/// As whom a session's statements run: whose rights they have, and which rows row security shows them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum RunsAs {
+    /// As whom the session began: nothing that could change it was sent.
+    #[default]
+    AsBegun,
+    /// As the server says.
+    Told {
+        /// `session_user`.
+        session: String,
+        /// `current_user`.
+        current: String,
+    },
+    /// Something was sent that may have changed it.
+    Unsure,
+}
+
 /// What facts depend on besides the catalog.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SessionState {
@@ -25,6 +42,8 @@ pub struct SessionState {
     /// `stepgate.purpose`: what the client says it wants the data for, where that is known and plain. No facts depend on
     /// it, and no rule may take it for true.
     pub purpose: Option<String>,
+    /// As whom statements run. No facts depend on it.
+    pub runs_as: RunsAs,
     /// `client_encoding`.
     pub encoding: ClientEncoding,
     /// What relations that all can read hold of labelled columns.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use common::{fail, open};
 use stepgate_record::{Event, Statement, Template};
 use stepgate_store::{Log, LogError};
-use stepgate_types::{Action, BulkShape, Certainty, Kind, SessionId, StatementId};
+use stepgate_types::{Action, Certainty, Kind, SessionId, StatementId};
 
 /// How long each is measured at a time: in turns, since what else the disk has to do changes from second to second.
 const TURN: Duration = Duration::from_millis(250);
@@ -31,41 +31,19 @@ fn session() -> SessionId {
 
 fn decided() -> Event {
     Event::StatementDecided(Box::new(Statement {
-        session: session(),
-        statement: 12_345,
-        person: "dana".into(),
-        groups: vec![],
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: vec![],
         relations: vec!["public.pgbench_accounts".to_owned()],
-        columns: vec![],
-        sinks: vec![],
-        bulk: BulkShape::None,
         estimate: Some(1),
-        estimated_by: None,
         fingerprint: "f".repeat(64),
         normalised: "SELECT abalance FROM pgbench_accounts WHERE aid = $1".to_owned(),
         parameters: 1,
-        rules: vec![],
         action: Action::Allow,
         verdict: "forward".to_owned(),
-        request: None,
-        grant: None,
         policy_sha256: "a".repeat(64),
-        db_user: String::new(),
-        unenforced: false,
-        service: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(session(), 12_345, "dana".into())
     }))
 }
 

@@ -9,9 +9,9 @@ use std::{env, fs, thread};
 
 use common::{fail, open};
 use stepgate_policy::Teaching;
-use stepgate_record::{Event, LabelledColumn, Statement};
+use stepgate_record::{Event, LabelledColumn, SessionOpened, Statement};
 use stepgate_store::{Log, Profiles};
-use stepgate_types::{Action, BulkShape, Certainty, Kind, SessionId, Use};
+use stepgate_types::{Action, Certainty, Kind, SessionId, Use};
 
 /// Written together.
 const BATCH: u64 = 1_000;
@@ -24,7 +24,7 @@ fn session(person: u64) -> SessionId {
 }
 
 fn opened(person: u64) -> Event {
-    Event::SessionOpened {
+    Event::SessionOpened(Box::new(SessionOpened {
         session: session(person),
         person: format!("person{person}").into(),
         database: "shop".to_owned(),
@@ -37,7 +37,7 @@ fn opened(person: u64) -> Event {
         startup: Some("00000000000000aa".to_owned()),
         hello: None,
         password: None,
-    }
+    }))
 }
 
 fn event(n: u64) -> Event {
@@ -47,16 +47,10 @@ fn event(n: u64) -> Event {
         return Event::StatementCompleted { session, statement, sqlstate, rows, bytes, duration_us };
     }
     Event::StatementDecided(Box::new(Statement {
-        session,
-        statement,
-        person: format!("person{}", n / 2 % PEOPLE).into(),
-        groups: vec![],
-        service: false,
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: vec![],
         relations: vec![format!("public.t{}", n % 50), "public.orders".to_owned()],
         columns: vec![LabelledColumn {
             column: "public.orders.email".to_owned(),
@@ -64,29 +58,14 @@ fn event(n: u64) -> Event {
             class: "confidential".to_owned(),
             uses: vec![Use::Output],
         }],
-        sinks: vec![],
-        bulk: BulkShape::None,
         estimate: Some(n % 100),
-        estimated_by: None,
         fingerprint: "00".repeat(32),
         normalised: "SELECT email FROM public.orders WHERE id = ?".to_owned(),
-        parameters: 0,
-        rules: vec![],
         action: Action::Allow,
         verdict: "forward".to_owned(),
-        request: None,
-        grant: None,
         policy_sha256: "ab".repeat(32),
         db_user: "analyst".to_owned(),
-        unenforced: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(session, statement, format!("person{}", n / 2 % PEOPLE).into())
     }))
 }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 use common::{System, fail, open};
 use stepgate_record::{Event, Filter, LabelledColumn, Statement};
 use stepgate_store::{Finder, Search};
-use stepgate_types::{Action, BulkShape, Certainty, Clock as _, Kind, SessionId, Use};
+use stepgate_types::{Action, Certainty, Clock as _, Kind, SessionId, Use};
 
 /// As a gate of 100 people, 4,096 sessions and 40 tables records them; every second one is a completion.
 fn event(number: u64) -> Event {
@@ -42,41 +42,21 @@ fn event(number: u64) -> Event {
         fail(&"no name")
     };
     Event::StatementDecided(Box::new(Statement {
-        session,
-        statement: number / 2,
-        person: person.into(),
-        groups: vec![],
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: vec![],
         relations: vec![table],
         rules: columns.iter().map(|_| "restricted".to_owned()).collect(),
         verdict: if columns.is_empty() { "forward" } else { "hold" }.to_owned(),
         columns,
-        sinks: vec![],
-        bulk: BulkShape::None,
         estimate: Some(1),
-        estimated_by: None,
         fingerprint: "f".repeat(64),
         normalised: "SELECT abalance FROM pgbench_accounts WHERE aid = $1".to_owned(),
         parameters: 1,
         action: Action::Allow,
-        request: None,
-        grant: None,
         policy_sha256: "a".repeat(64),
-        db_user: String::new(),
-        unenforced: false,
-        service: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(session, number / 2, person.into())
     }))
 }
 

@@ -106,6 +106,15 @@ impl Selected {
     }
 }
 
+/// What an export is of.
+struct Choice {
+    records: u64,
+    /// `None`: all of them.
+    taken: Option<Selected>,
+    /// Over their hashes. It is on record as well, for of their number alone, others would do.
+    sha256: Hash,
+}
+
 /// Reads some of the records before `end`, in order.
 struct Reading<'l> {
     log: &'l Log,
@@ -151,32 +160,7 @@ impl Log {
         self.resolve(&mut request.filter);
         let end = self.len();
         let floor = self.floor();
-        let mut records: u64 = 0;
-        // Which they are is on record as well: of their number alone, others would do.
-        let mut selected = Sha256::new();
-        let mut select = |hash: Hash| {
-            records = records.saturating_add(1);
-            selected.update(hash.bytes());
-        };
-        let everything = request.filter.is_empty();
-        let mut taken = Selected { from: floor, words: Vec::new() };
-        if everything {
-            self.each_hash(floor, end, &mut |_, hash| {
-                select(hash);
-                Ok(())
-            })?;
-        } else {
-            let mut selection = Selection::new(&request.filter);
-            let mut reading = Reading::new(self, end);
-            self.each_hash(floor, end, &mut |seq, hash| {
-                if selection.takes(&reading.get(seq, hash)?)? {
-                    select(hash);
-                    taken.add(seq);
-                }
-                Ok(())
-            })?;
-        }
-        let selected = Hash::from_bytes(selected.finalize().into()).to_string();
+        let Choice { records, taken, sha256: selected } = self.choose(&request.filter, floor, end)?;
         let export = Export {
             id: request.id.clone(),
             filter: request.filter.for_record(),
@@ -184,7 +168,7 @@ impl Log {
             redacted: request.redacted,
             first: Some(floor),
             end: Some(end),
-            selected: Some(selected),
+            selected: Some(selected.to_string()),
         };
         let (id, filter) = (export.id.clone(), export.filter.clone());
         let operator = request.operator.clone();
@@ -230,7 +214,7 @@ impl Log {
             }
             if seq == exported {
                 walk.exported(&reading.get(seq, hash)?)?;
-            } else if seq < end && (everything || taken.has(seq)) {
+            } else if seq < end && taken.as_ref().is_none_or(|taken| taken.has(seq)) {
                 walk.record(&reading.get(seq, hash)?)?;
             } else {
                 walk.skip(seq, hash);
@@ -240,15 +224,7 @@ impl Log {
         walk.end_gap()?;
         let Walk { out, commits, .. } = walk;
         if !request.redacted {
-            // Likewise.
-            out(files::SUBJECTS, b"")?;
-            for commit in commits {
-                if let Some(subject) = self.subjects().open(&commit) {
-                    let key = Hash::from_bytes(*subject.key).to_string();
-                    let line = Opening { commit, kind: subject.kind, value: subject.value, key }.line();
-                    out(files::SUBJECTS, &[&line[..], b"\n"].concat())?;
-                }
-            }
+            self.openings(commits, out)?;
         }
         self.shared().exports.add(Given {
             id,
@@ -262,6 +238,49 @@ impl Log {
             files: handed.files(),
         });
         Ok(BundleSummary { records, tree_size: frontier.end() })
+    }
+
+    /// The records that pass, of those from `floor` to `end`.
+    fn choose(&self, filter: &Filter, floor: u64, end: u64) -> Result<Choice, ExportError> {
+        let mut records: u64 = 0;
+        let mut sha256 = Sha256::new();
+        let mut choose = |hash: Hash| {
+            records = records.saturating_add(1);
+            sha256.update(hash.bytes());
+        };
+        let mut taken = None;
+        if filter.is_empty() {
+            self.each_hash(floor, end, &mut |_, hash| {
+                choose(hash);
+                Ok(())
+            })?;
+        } else {
+            let selected = taken.insert(Selected { from: floor, words: Vec::new() });
+            let mut selection = Selection::new(filter);
+            let mut reading = Reading::new(self, end);
+            self.each_hash(floor, end, &mut |seq, hash| {
+                if selection.takes(&reading.get(seq, hash)?)? {
+                    choose(hash);
+                    selected.add(seq);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(Choice { records, taken, sha256: Hash::from_bytes(sha256.finalize().into()) })
+    }
+
+    /// What commitments stand for, as far as that is kept.
+    fn openings(&self, commits: BTreeSet<Commit>, out: Out<'_>) -> io::Result<()> {
+        // The file belongs to the bundle also where there are none.
+        out(files::SUBJECTS, b"")?;
+        for commit in commits {
+            if let Some(subject) = self.subjects().open(&commit) {
+                let key = Hash::from_bytes(*subject.key).to_string();
+                let line = Opening { commit, kind: subject.kind, value: subject.value, key }.line();
+                out(files::SUBJECTS, &[&line[..], b"\n"].concat())?;
+            }
+        }
+        Ok(())
     }
 
     /// Records what a bundle's manifest is, and signs it where that is asked for: once, and only of what this process gave

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use stepgate_record::Event;
+use stepgate_record::{Delegated, Event};
 use stepgate_types::{Actor, GroupName, PersonName, Timestamp, Who};
 
 use crate::people::Person;
@@ -55,7 +55,7 @@ impl People {
             self.check(&person, &loan)?;
             person.loans.push(loan.clone());
         }
-        let event = Event::Delegated {
+        let event = Event::Delegated(Delegated {
             person: Who::from(name),
             to: Who::from(&loan.to),
             groups: loan.groups.into_iter().collect(),
@@ -63,7 +63,7 @@ impl People {
             until_us: loan.until_us,
             by: by.by(),
             operator: by.operator(),
-        };
+        });
         self.put_with(person, event).await
     }
 

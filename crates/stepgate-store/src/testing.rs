@@ -61,13 +61,12 @@ pub(crate) fn open_sealing(dir: &Path, segment: u64) -> Result<Log, OpenError> {
     Ok(log)
 }
 
+/// Waits until it is so, for as long as nothing takes that works.
+pub(crate) fn until(what: &str, is_so: impl FnMut() -> bool) {
+    stepgate_testkit::until(what, Duration::from_secs(20), is_so).unwrap();
+}
+
 /// Waits until all full files but the one that is written to are sealed.
 pub(crate) fn wait_for_seals(log: &Log) {
-    for _ in 0..2_000 {
-        if log.segments().iter().filter(|segment| !segment.sealed).count() == 1 {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("not sealed: {:?}", log.segments());
+    until("the seals", || log.segments().iter().filter(|segment| !segment.sealed).count() == 1);
 }

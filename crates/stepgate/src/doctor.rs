@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use stepgate_policy::Map;
+use stepgate_policy::{Map, Ruleset};
 use stepgate_proxy::{Credentials, Upstream, UpstreamConfig, connect, load, simple_query};
 use stepgate_types::is_wildcard;
 
@@ -43,6 +43,7 @@ pub(crate) fn databases(config: &Config, upstreams: &[UpstreamConfig], findings:
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let Ok(runtime) = runtime else { return findings.fail("databases", "cannot start", None) };
     let map = rules::load_map(&config.map).ok();
+    let rules = rules::load(config).ok();
     for wild in upstreams.iter().filter(|upstream| is_wildcard(&upstream.name)) {
         let detail = "looked at as far as the map names databases that it stands for".to_owned();
         findings.ok(&format!("database {}", wild.name), detail);
@@ -61,7 +62,14 @@ pub(crate) fn databases(config: &Config, upstreams: &[UpstreamConfig], findings:
                 format!("{} as {}", upstream.name, role.credentials.user)
             };
             match looked {
-                Ok(seen) => told(&seen, (upstream, &role.credentials, &name), map.as_ref(), findings),
+                Ok(seen) => {
+                    told(
+                        &seen,
+                        (upstream, &role.credentials, &name),
+                        (map.as_ref(), rules.as_ref()),
+                        findings,
+                    );
+                }
                 Err(failure) => {
                     let hint = format!("is {}:{} right, and is it up?", upstream.host, upstream.port);
                     findings.fail(&format!("database {name}"), failure, Some(&hint));
@@ -74,7 +82,7 @@ pub(crate) fn databases(config: &Config, upstreams: &[UpstreamConfig], findings:
 fn told(
     seen: &Seen,
     (upstream, role, name): (&UpstreamConfig, &Credentials, &str),
-    map: Option<&Map>,
+    (map, rules): (Option<&Map>, Option<&Ruleset>),
     findings: &mut Findings,
 ) {
     findings.ok(&format!("database {name}"), format!("PostgreSQL {}, as {}", seen.version, role.user));
@@ -87,10 +95,15 @@ fn told(
         let detail = format!("{:.0} seconds apart from the server of {name}", seen.clock_apart);
         findings.warn("clock", detail, "TOTP needs the right time: set up NTP on both machines");
     }
-    let Some(map) = map else { return };
-    let bound = map.bind(name, &seen.catalog, &BTreeSet::new());
+    // A policy that cannot be read is told of elsewhere, and the map is looked at all the same.
+    let none = BTreeSet::new();
+    let bound = match (rules, map) {
+        (Some(rules), _) => rules.bind(name, &seen.catalog, &none),
+        (None, Some(map)) => map.bind(name, &seen.catalog, &none),
+        (None, None) => return,
+    };
     for alarm in bound.alarms() {
-        findings.warn(&format!("map {name}"), alarm.to_string(), "mend the map");
+        findings.warn(&format!("map {name}"), alarm.to_string(), "mend the map, or the rule");
     }
 }
 

@@ -8,6 +8,7 @@ mod support;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use stepgate_testkit::until;
 use support::{SOON, World, held, repository, said};
 
 const FORMATS: [&str; 5] = ["jsonl", "csv", "parquet", "ocsf", "cef"];
@@ -177,16 +178,11 @@ fn an_interrupted_export_leaves_nothing_and_a_killed_one_only_until_the_next() {
             kill("-STOP", gate);
             let mut waits =
                 world.gate.command().args(["audit", "export", "--out"]).arg(&out).spawn().unwrap();
-            let since = std::time::Instant::now();
-            let mut made = false;
-            while !made && since.elapsed() < SOON {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-                made = !spools().is_empty();
-            }
+            let begun = until("the export to begin", SOON, || !spools().is_empty());
             kill(signal, waits.id());
             let ended = waits.wait().unwrap();
             kill("-CONT", gate);
-            assert!(made, "{signal} {name}: the export did not begin");
+            assert!(begun.is_ok(), "{signal} {name}: {begun:?}");
             assert_eq!(ended.code(), status, "{signal} {name}");
             assert_eq!(spools().len(), usize::from(status.is_none()), "{signal} {name}");
             assert!(!out.exists(), "{signal} {name}");
@@ -201,19 +197,13 @@ fn an_interrupted_export_leaves_nothing_and_a_killed_one_only_until_the_next() {
     kill("-STOP", gate);
     let out = world.tree.path().join("slow.tar");
     let mut slow = world.gate.command().args(["audit", "export", "--out"]).arg(&out).spawn().unwrap();
-    let since = std::time::Instant::now();
-    while spools().is_empty() && since.elapsed() < SOON {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    let first = until("one export", SOON, || !spools().is_empty());
     let second = world.tree.path().join("second.tar");
     let mut other = world.gate.command().args(["audit", "export", "--out"]).arg(&second).spawn().unwrap();
-    while spools().len() < 2 && since.elapsed() < SOON {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let both = spools().len();
+    let both = until("both exports", SOON, || spools().len() == 2);
     kill("-CONT", gate);
     assert!(slow.wait().unwrap().success() && other.wait().unwrap().success());
-    assert_eq!(both, 2);
+    assert!(first.is_ok() && both.is_ok(), "{first:?} {both:?}");
     assert!(out.exists() && second.exists() && spools().is_empty());
 }
 

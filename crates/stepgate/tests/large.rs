@@ -1,6 +1,6 @@
 //! Messages that are large: they pass, they are bounded over all sessions, and nobody else is hurt by them.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

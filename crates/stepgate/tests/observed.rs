@@ -43,6 +43,52 @@ fn figure(address: SocketAddr, name: &str) -> f64 {
     line.unwrap_or_else(|| panic!("{name} is not in:\n{text}")).rsplit(' ').next().unwrap().parse().unwrap()
 }
 
+/// Whoever reads the figures, the gate's log, or a replay is told that somebody is asked too often; nothing is refused.
+#[test]
+fn who_is_asked_more_often_than_the_budget_has_it_is_told_of_everywhere() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut world =
+        World::not_serving(|policy| format!("{policy}\nbudget: {{prompts_per_person_per_day: 2}}\n"));
+    world.configure(&format!("metrics: {{listen: {address}}}"));
+    world.gate.serve().unwrap();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let asked = |psql: &mut stepgate_testkit::Psql| {
+        support::waits(&world, psql, &dana, "select ssn from customers where id = 1;");
+    };
+    let over = || figure(address, "stepgate_people_over_budget");
+    let warnings = || world.gate.log().matches("asked more often today than the policy's budget").count();
+    let replay =
+        |more: &[&str]| world.gate.run([&["policy", "replay", "--since", "1d"], more].concat(), "").unwrap();
+    asked(&mut psql);
+    asked(&mut psql);
+    assert_eq!((over(), warnings()), (0.0, 0));
+    assert_eq!(figure(address, "stepgate_prompt_budget"), 2.0);
+    assert_eq!(replay(&["--check-budget"]).status, 0);
+    asked(&mut psql);
+    assert_eq!((over(), warnings()), (1.0, 1));
+    // Once a person and day, and each time it is only a warning.
+    asked(&mut psql);
+    assert_eq!((over(), warnings()), (1.0, 1));
+    let warned = replay(&[]);
+    let said = "warning: over budget (2 requests a person and day) on 1 of 1 days of people; the most were 4 (dana, ";
+    assert!(warned.status == 0 && warned.text().contains(said), "{}", warned.text());
+    let failed = replay(&["--check-budget"]);
+    assert!(failed.status == 1 && failed.text().contains("over budget"), "{}", failed.text());
+    // A policy under which she would be asked less is within it.
+    let policy = std::fs::read_to_string(world.gate.directory().join("policies/policy.yaml")).unwrap();
+    let free = world.gate.directory().join("free.yaml");
+    std::fs::write(&free, policy.replace("prompts_per_person_per_day: 2", "prompts_per_person_per_day: 4"))
+        .unwrap();
+    assert_eq!(replay(&["--check-budget", "--policy", free.to_str().unwrap()]).status, 0);
+    // A restart counts on from the log.
+    drop(psql);
+    world.gate.kill();
+    world.gate.serve().unwrap();
+    assert_eq!(figure(address, "stepgate_people_over_budget"), 1.0);
+    dana.login(&world.gate).unwrap();
+}
+
 #[test]
 fn figures_tell_what_happened_and_nothing_of_anybody() {
     let (world, address) = observed();
@@ -66,6 +112,8 @@ fn figures_tell_what_happened_and_nothing_of_anybody() {
         ("stepgate_decision_seconds_count", 4.0),
         ("stepgate_log_append_seconds_count", 2.0),
         ("stepgate_rows_total", 1.0),
+        // One row of a number, and one of eleven letters.
+        ("stepgate_result_bytes_total", 20.0),
         ("stepgate_log_ok", 1.0),
         ("stepgate_sessions_limit", 2000.0),
     ] {
@@ -73,6 +121,13 @@ fn figures_tell_what_happened_and_nothing_of_anybody() {
         assert!(told >= least, "{name} {told}");
     }
     assert_eq!(figure(address, "stepgate_holds_open"), 0.0);
+    // Records of completions wait a moment for company.
+    let mut queued = || {
+        assert!(psql.run("select 1;").unwrap().is_ok());
+        figure(address, "stepgate_log_queue") >= 1.0
+    };
+    until("a queue of the log", SOON, &mut queued).unwrap();
+    until("an empty queue of the log", SOON, || figure(address, "stepgate_log_queue") == 0.0).unwrap();
     assert!(figure(address, "stepgate_catalog_age_seconds{database=\"shop\"}") < 10.0);
     assert_eq!(figure(address, "stepgate_upstream_failures_total{database=\"shop\"}"), 0.0);
     let (_, text) = get(address, "/metrics");
@@ -113,25 +168,51 @@ fn health_and_readiness_are_told_apart_and_figures_are_not_shown_where_everybody
     drop(tree);
 }
 
+/// The lines of the gate's log in JSON.
+fn lines(world: &World) -> Vec<serde_json::Value> {
+    world.gate.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
 #[test]
 fn every_line_about_a_session_says_whose_it_is() {
     let mut world = World::not_serving(|text| text);
-    world.gate.serve_through("STEPGATE_LOG=debug exec \"$@\"").unwrap();
+    world.gate.serve_through("STEPGATE_LOG=debug exec \"$@\" --log json").unwrap();
+    world.cluster.psql("shop", "grant create on schema public to stepgate_analyst").unwrap();
     let dana = world.dana();
     let mut psql = world.psql(&dana);
     assert!(psql.run("select 1;").unwrap().is_ok());
+    let opened = world.records().into_iter().find(|record| record["type"] == "session.opened").unwrap();
+    let session = opened["session"].as_str().unwrap();
+    // The catalog is read beside the session, for the session: it cannot be, and the line says for whom.
+    let no_catalog = "alter role stepgate_analyst connection limit 0; \
+                      select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'stepgate catalog'";
+    world.cluster.psql("shop", no_catalog).unwrap();
+    psql.run("begin;").unwrap();
+    psql.run("create table made (id int);").unwrap();
+    psql.run("commit;").unwrap();
+    psql.run("select count(*) from products;").unwrap();
     let waiting =
         "select pid from pg_stat_activity where application_name = 'psql' and usename = 'stepgate_analyst'";
     let pid = world.cluster.psql("shop", waiting).unwrap();
     world.cluster.psql("postgres", &format!("select pg_terminate_backend({pid})")).unwrap();
     assert!(psql.run("select 1;").is_err());
-    let told = || {
-        let log = world.gate.log();
-        log.lines().any(|line| {
-            line.contains("session ended") && line.contains("person=dana") && line.contains("database=shop")
-        })
+    let ended = |line: &serde_json::Value| line["fields"]["message"] == "session ended";
+    until("a line of the session's end", SOON, || lines(&world).iter().any(ended)).unwrap();
+    let of_sessions = |line: &&serde_json::Value| {
+        let target = line["target"].as_str().unwrap();
+        let within =
+            ["stepgate_proxy::drive", "stepgate_proxy::judge"].iter().any(|it| target.starts_with(it));
+        within || ended(line) || line.to_string().contains(session)
     };
-    until("a line of the session's end", SOON, told).unwrap();
+    let lines = lines(&world);
+    let told: Vec<_> = lines.iter().filter(of_sessions).collect();
+    for line in &told {
+        let span = &line["span"];
+        let whose = (&span["name"], &span["id"], &span["person"], &span["database"]);
+        assert_eq!(whose, (&"session".into(), &session.into(), &"dana".into(), &"shop".into()), "{line}");
+    }
+    let unread = |line: &&&serde_json::Value| line["fields"]["message"] == "catalog cannot be read";
+    assert!(told.iter().any(|line| unread(&line)), "{told:#?}");
 }
 
 #[test]

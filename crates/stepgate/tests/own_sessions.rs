@@ -7,6 +7,8 @@ mod support;
 use std::time::Duration;
 
 use stepgate_testkit::Psql;
+use support::frames::{call, error, query, send, until_tag};
+use support::raw::{config, runtime, session};
 use support::{SOON, World, passes};
 
 fn pid(psql: &mut Psql) -> String {
@@ -59,4 +61,40 @@ fn nobody_elses_session_is_reached_although_the_server_would_allow_it() {
     let mut other = world.psql(&dana);
     passes(&mut other, &format!("select pg_cancel_backend({pid});"));
     assert_eq!(victim.finish(SOON).unwrap().sqlstate, "57014");
+}
+
+/// `pg_proc.oid` of `pg_cancel_backend(int4)` and `pg_terminate_backend(int4, int8)`, since PostgreSQL 8.0 and 14.
+const CANCEL: u32 = 2171;
+const TERMINATE: u32 = 2096;
+
+#[test]
+fn by_a_function_call_of_the_protocol_nobody_elses_session_is_reached_either() {
+    let (world, runtime) = (World::new(), runtime());
+    let (dana, eve) = (world.dana(), world.person("eve", "analysts"));
+    let open = |person| runtime.block_on(session(&config(&world, person))).unwrap();
+    let (mut victim, mut attacker, mut other) = (open(&dana), open(&eve), open(&dana));
+    let of_victim = victim.pid.to_string();
+    send(&runtime, &mut victim, &query("select pg_sleep(60)"));
+    let sleeps = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+    stepgate_testkit::until("it to run", SOON, || world.cluster.psql("shop", sleeps).unwrap().trim() == "1")
+        .unwrap();
+    for attack in [call(CANCEL, &[&of_victim]), call(TERMINATE, &[&of_victim, "0"])] {
+        send(&runtime, &mut attacker, &attack);
+        let replies = until_tag(&runtime, &mut attacker, b'Z');
+        let (state, message) = error(&replies).unwrap();
+        assert!(state == "42501" && message.starts_with("stepgate: "), "{state} {message}");
+        assert!(!replies.iter().any(|(tag, _)| *tag == b'V'), "{replies:?}");
+    }
+    assert_eq!(world.cluster.psql("shop", sleeps).unwrap().trim(), "1");
+    // Her own word reaches it: the statement, then the session.
+    for (function, values, state) in
+        [(CANCEL, vec![of_victim.as_str()], "57014"), (TERMINATE, vec![of_victim.as_str(), "0"], "57P01")]
+    {
+        send(&runtime, &mut other, &call(function, &values));
+        let replies = until_tag(&runtime, &mut other, b'Z');
+        assert_eq!(error(&replies), None);
+        assert!(replies.contains(&(b'V', b"\0\0\0\x01t".to_vec())), "{replies:?}");
+        let told = until_tag(&runtime, &mut victim, b'E');
+        assert_eq!(error(&told).unwrap().0, state);
+    }
 }

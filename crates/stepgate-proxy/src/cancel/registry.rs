@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::failures::Failures;
+use super::guesses::Guesses;
 use super::notices::{self, Notices, Post};
 use crate::peer;
 
@@ -54,7 +54,6 @@ struct State {
     /// By process id: several, since each server counts its own.
     sessions: HashMap<i32, Vec<Entry>>,
     count: usize,
-    failures: Failures,
 }
 
 struct Entry {
@@ -62,6 +61,7 @@ struct Entry {
     secret: Bytes,
     address: IpAddr,
     notices: Post,
+    guesses: Guesses,
 }
 
 /// A session's entry; dropping it takes it out.
@@ -107,7 +107,8 @@ impl CancelRegistry {
         if state.count >= MAX_SESSIONS {
             return Err(RegisterError::Full);
         }
-        let entry = Entry { session, secret: secret.clone(), address: peer::address(peer), notices: post };
+        let (address, guesses) = (peer::address(peer), Guesses::none(Instant::now()));
+        let entry = Entry { session, secret: secret.clone(), address, notices: post, guesses };
         // Room for one: there is seldom another, and for four is what a vector takes.
         state.sessions.entry(pid).or_insert_with(|| Vec::with_capacity(1)).push(entry);
         state.count = state.count.saturating_add(1);
@@ -116,7 +117,7 @@ impl CancelRegistry {
     }
 
     /// Deals with a CancelRequest: tells the session, and returns once it is dealt with. `false`: unknown key,
-    /// other address, or too many failures; the client must not learn which.
+    /// other address, or too many guesses; the client must not learn which.
     pub async fn cancel(&self, key: &CancelKey, peer: SocketAddr) -> bool {
         let Some(notices) = self.find(key, peer::address(peer), Instant::now()) else { return false };
         let (done, dealt_with) = oneshot::channel();
@@ -128,20 +129,23 @@ impl CancelRegistry {
         true
     }
 
+    /// A right key is found however many wrong ones come for other sessions, or from elsewhere: whoever sends those keeps
+    /// nobody from cancelling. Only guesses that could have been right are counted.
     fn find(&self, key: &CancelKey, address: IpAddr, now: Instant) -> Option<Post> {
         let mut state = self.lock();
-        // A long secret is beyond guessing: who sends wrong ones must not keep others of the address from theirs.
-        let can_be_guessed = key.secret.len() != LONG_SECRET;
-        if can_be_guessed && state.failures.exhausted(address, now) {
-            return None;
-        }
-        let found = state.sessions.get(&key.pid).into_iter().flatten().fold(None, |found, entry| {
+        let mut found = None;
+        for entry in state.sessions.get_mut(&key.pid).into_iter().flatten() {
             // Always compared, so that time tells neither the secret nor the address.
             let same = bool::from(entry.secret.ct_eq(&key.secret));
-            if same & (entry.address == address) { Some(entry.notices.clone()) } else { found }
-        });
-        if can_be_guessed && found.is_none() {
-            state.failures.count(address, now);
+            let here = entry.address == address;
+            // A long secret is beyond guessing, and a guess of another length is none.
+            let can_be_guessed = entry.secret.len() != LONG_SECRET && key.secret.len() == entry.secret.len();
+            let looks = !can_be_guessed || !entry.guesses.are_spent(now);
+            if same & here & looks {
+                found = Some(entry.notices.clone());
+            } else if here & looks & can_be_guessed && entry.guesses.count(now) {
+                tracing::warn!(session = %entry.session, "somebody guesses cancel keys: none counts for a moment");
+            }
         }
         found
     }
@@ -208,21 +212,30 @@ mod tests {
     }
 
     #[test]
-    fn guesses_silence_short_keys_of_their_address_and_no_long_ones() {
+    fn guesses_keep_nobody_from_their_own_key_until_they_could_find_it() {
         let registry = CancelRegistry::new();
         let short = registry.register(session(1), 42, 0, peer(1, 1)).unwrap();
-        let long = registry.register(session(2), 42, 2, peer(1, 1)).unwrap();
-        let (address, now) = (peer::address(peer(1, 1)), Instant::now());
-        let is_found = |key: &CancelKey| registry.find(key, address, now).is_some();
-        let guess = |length| CancelKey { pid: 43, secret: Bytes::from(vec![0; length]) };
-        for _ in 0..100 {
-            assert!(!is_found(&guess(LONG_SECRET)));
+        let other = registry.register(session(2), 43, 0, peer(1, 1)).unwrap();
+        let long = registry.register(session(3), 42, 2, peer(1, 1)).unwrap();
+        let now = Instant::now();
+        let from =
+            |host: u8, key: &CancelKey| registry.find(key, peer::address(peer(host, 1)), now).is_some();
+        let guess = |pid, length| CancelKey { pid, secret: Bytes::from(vec![0; length]) };
+        // Those that cannot be right: of no session, too long, from elsewhere.
+        for _ in 0..100_000 {
+            assert!(!from(1, &guess(44, SHORT_SECRET)) && !from(1, &guess(42, LONG_SECRET)));
+            assert!(!from(2, &guess(42, SHORT_SECRET)) && !from(2, &short.key));
         }
-        assert!(is_found(&short.key) && is_found(&long.key));
-        for _ in 0..100 {
-            assert!(!is_found(&guess(SHORT_SECRET)));
+        let all_found = || [&short, &other, &long].map(|session| from(1, &session.key));
+        assert_eq!(all_found(), [true; 3]);
+        for _ in 0..30_000 {
+            assert!(!from(1, &guess(42, SHORT_SECRET)));
         }
-        assert!(!is_found(&short.key) && is_found(&long.key));
+        assert_eq!(all_found(), [true; 3]);
+        for _ in 0..40_000 {
+            assert!(!from(1, &guess(42, SHORT_SECRET)));
+        }
+        assert_eq!(all_found(), [false, true, true]);
     }
 
     #[tokio::test]

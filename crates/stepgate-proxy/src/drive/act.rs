@@ -10,6 +10,7 @@ use stepgate_store::{End, LogError, PendingRelease};
 use stepgate_types::{Kind, SqlState};
 use stepgate_wire::Problem;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::{Drive, State};
 use crate::database::{Ddl, View};
@@ -291,14 +292,15 @@ impl Drive {
     fn load_catalog(&self) -> oneshot::Receiver<Option<Arc<View>>> {
         let (done, loading) = oneshot::channel();
         let database = Arc::clone(&self.judge.database);
-        tokio::spawn(async move {
+        let loads = async move {
             let view = database.load().await;
             if let Err(error) = &view {
                 tracing::warn!(database = %database.config.name, %error, "catalog cannot be read");
             }
             // Nobody listens any more if the session has ended.
             let _ = done.send(view.ok());
-        });
+        };
+        tokio::spawn(loads.instrument(self.span.clone()));
         loading
     }
 }

@@ -14,6 +14,7 @@ use stepgate_record::Event;
 use stepgate_store::Left;
 use stepgate_types::SqlState;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::act::Waits;
 use super::calls::Call;
@@ -87,13 +88,14 @@ impl Drive {
         let (delivered, done) = oneshot::channel();
         let database = Arc::clone(&self.judge.database);
         let (pid, secret) = self.server_key.clone();
-        tokio::spawn(async move {
+        let forwards = async move {
             if let Err(error) = forward_cancel(&database.config, pid, &secret).await {
                 tracing::warn!(%error, "forwarding a cancel request");
             }
             // Nobody listens any more if the session has ended.
             let _ = delivered.send(());
-        });
+        };
+        tokio::spawn(forwards.instrument(self.span.clone()));
         state.cancelling = Some(Cancelling { done, notices: vec![notice] });
     }
 

@@ -1,25 +1,29 @@
 //! The end of a session, and what outlives it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_record::Event;
 use stepgate_session::Ending;
 use stepgate_store::LogError;
-use stepgate_types::SqlState;
+use stepgate_types::{Amount, SqlState};
 use stepgate_wire::Problem;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt as _;
+use tokio::time::timeout;
 
-use super::{Drive, Reason, State};
-use crate::database::CommitsDdl;
+use super::leaving::{Leaving, Left};
+use super::{Calls, Drive, Reason, State};
 use crate::metrics::count;
-use crate::{Shutdown, Stream, forward_cancel, refusal};
+use crate::{Shutdown, refusal};
 
 /// How long the last words to a client may take.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// How long the server may go on with what a session left behind.
-const SEE_OUT: Duration = Duration::from_secs(60 * 60);
+/// A session's end.
+pub(crate) struct End {
+    pub(crate) reason: Reason,
+    /// What still runs at the server, and who calls it.
+    pub(crate) leaving: Option<Box<(Leaving, Calls)>>,
+}
 
 impl Drive {
     pub(super) fn server_gone(&mut self, state: &mut State) {
@@ -34,12 +38,13 @@ impl Drive {
     }
 
     pub(super) fn log_failed(&mut self, state: &mut State, error: &LogError) {
-        let problem = refusal::log_failed(error);
+        let problem = self.span.in_scope(|| refusal::log_failed(error));
         self.end(state, &problem, "log");
     }
 
     pub(super) fn defect(&mut self, state: &mut State) {
-        tracing::error!(session = %self.judge.session, "a token or hold does not fit: the session is ended");
+        let defect = || tracing::error!("a token or hold does not fit: the session is ended");
+        self.span.in_scope(defect);
         let problem = Problem::fatal(SqlState::SYSTEM_ERROR, "the session's state is inconsistent");
         self.end(state, &problem, "defect");
     }
@@ -50,13 +55,6 @@ impl Drive {
         let message = format!("nothing of a result was read for {patience} seconds");
         let problem = Problem::fatal(SqlState::QUERY_CANCELED, message)
             .with_hint("Fetch less at a time; the gate's operator sets the limit (limits.slow_client).");
-        let database = Arc::clone(&self.judge.database);
-        let (pid, secret) = self.server_key.clone();
-        tokio::spawn(async move {
-            if let Err(error) = forward_cancel(&database.config, pid, &secret).await {
-                tracing::warn!(%error, "cancelling a statement whose client reads nothing");
-            }
-        });
         count(&self.judge.gate.metrics.slow_clients);
         self.end(state, &problem, "slow-client");
     }
@@ -95,16 +93,31 @@ impl Drive {
     }
 
     /// Last words, and nothing left open.
-    pub(super) async fn finish(mut self: Box<Self>, mut state: State) -> Reason {
+    pub(super) async fn finish(mut self: Box<Self>, mut state: State) -> End {
         let reason = state.ending.unwrap_or("defect");
         let gone = matches!(reason, "client-gone" | "terminate" | "server-gone");
         self.withdraw(&mut state, gone).await;
-        for limited in std::mem::take(&mut state.limited).values() {
-            self.judge.give_back(limited);
+        for (number, limited) in std::mem::take(&mut state.limited) {
+            if state.started.of(number).is_some() {
+                limited.meter.lost();
+            }
+            limited.meter.settled();
+            self.judge.give_back(&limited);
         }
-        for statement in state.started.numbers() {
+        let under_way = self.session.under_way();
+        // What of a result is out counts, though nobody remembers when it was begun.
+        let begun = under_way.map(|(number, _)| number).filter(|it| state.started.of(*it).is_none());
+        for statement in state.started.numbers().chain(begun) {
             // Sent, and nobody has heard of its end.
-            let event = Event::StatementOutcomeUnknown { session: self.judge.session, statement };
+            let delivered = under_way.filter(|(number, _)| *number == statement).map(|(_, amount)| amount);
+            let Amount { rows, bytes, .. } = delivered.unwrap_or(Amount::NOTHING);
+            self.judge.gate.metrics.completed(rows, bytes, false);
+            let event = Event::StatementOutcomeUnknown {
+                session: self.judge.session,
+                statement,
+                rows: Some(rows),
+                bytes: Some(bytes),
+            };
             let log = &self.judge.gate.log;
             let noted = match log.note(&event) {
                 Err(LogError::Full) => log.note_with_room(event).await,
@@ -116,29 +129,41 @@ impl Drive {
             }
         }
         let State { mut client, mut server, under_way, .. } = state;
+        let commits = under_way.into_commits();
         let last_words = async {
-            if reason == "terminate" {
-                let _ = server.stream.write_all(&server.out).await;
-            }
-            let _ = server.stream.shutdown().await;
             let _ = client.stream.write_all(&client.out).await;
             let _ = client.stream.shutdown().await;
         };
-        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
-        let commits = under_way.into_commits();
-        if !commits.is_empty() {
-            tokio::spawn(see_out(server.stream, commits));
+        let (runs, several) = (self.session.is_running(), self.session.runs_several());
+        let Self { judge, calls, server_key, .. } = *self;
+        if reason == "server-gone" || (!runs && commits.is_empty()) {
+            let goodbye = async {
+                if reason == "terminate" {
+                    let _ = server.stream.write_all(&server.out).await;
+                }
+                let _ = server.stream.shutdown().await;
+            };
+            let _ = timeout(LAST_WORDS, async { tokio::join!(goodbye, last_words) }).await;
+            return End { reason, leaving: None };
         }
-        reason
+        let left = Left {
+            server: server.stream,
+            unsent: server.out,
+            database: judge.database,
+            key: server_key,
+            commits,
+            several,
+        };
+        // A client that breaks the protocol is found out by PostgreSQL only once what it sent before is done.
+        let runs_on = matches!(reason, "client-gone" | "terminate" | "protocol");
+        let mut leaving = Leaving::behind(left, runs_on);
+        let call_off = async {
+            if !runs_on {
+                // The client's connection closes when the server has been told.
+                leaving.call_off().await;
+            }
+        };
+        let _ = timeout(LAST_WORDS, async { tokio::join!(call_off, last_words) }).await;
+        End { reason, leaving: Some(Box::new((leaving, calls))) }
     }
-}
-
-/// Waits for the server's end of a session that is over: what it was doing it goes on doing, and may commit DDL.
-async fn see_out(mut server: Stream, commits: Vec<CommitsDdl>) {
-    let mut unread = [0; 4 << 10];
-    let closes = async { while server.read(&mut unread).await.is_ok_and(|read| read > 0) {} };
-    if tokio::time::timeout(SEE_OUT, closes).await.is_err() {
-        tracing::warn!("the server has not closed its end of a session that is over, and may yet commit DDL");
-    }
-    drop(commits);
 }

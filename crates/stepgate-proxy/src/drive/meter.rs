@@ -7,12 +7,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use stepgate_record::{Event, Outcome};
+use stepgate_record::{Event, LimitEnforced, Outcome};
 use stepgate_session::Meter;
 use stepgate_store::End;
 use stepgate_types::Amount;
 use stepgate_wire::Problem;
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 use super::{Drive, State};
 use crate::judge::{Hold, Limited, More};
@@ -52,6 +53,7 @@ impl Drive {
         state.limited.retain(|_, limited| {
             let in_use = limited.is_in_use();
             if !in_use {
+                limited.meter.settled();
                 self.judge.give_back(limited);
             }
             in_use
@@ -111,14 +113,14 @@ impl Drive {
     ) {
         let Amount { rows, bytes, .. } =
             state.limited.get(&number).map_or(Amount::NOTHING, |limited| limited.meter.delivered());
-        let enforced = Event::LimitEnforced {
+        let enforced = Event::LimitEnforced(LimitEnforced {
             session: self.judge.session,
             statement: number,
             request: hold.map(|hold| hold.waiting.request),
             sqlstate: problem.state.as_str().to_owned(),
             rows,
             bytes,
-        };
+        });
         if let Err(error) = self.judge.gate.log.append(vec![enforced], Vec::new()).await {
             return self.log_failed(state, &error);
         }
@@ -126,14 +128,15 @@ impl Drive {
         let (done, cancelled) = oneshot::channel();
         let database = Arc::clone(&self.judge.database);
         let (pid, secret) = self.server_key.clone();
-        tokio::spawn(async move {
+        let cancels = async move {
             let cancelled = forward_cancel(&database.config, pid, &secret).await;
             if let Err(error) = &cancelled {
                 tracing::warn!(%error, "cancelling a statement that has reached its limit");
             }
             // Nobody listens any more if the session has ended.
             let _ = done.send(cancelled.is_ok());
-        });
+        };
+        tokio::spawn(cancels.instrument(self.span.clone()));
         state.cutting = Some(Cutting { problem: refusal::midway(problem, rows), cancelled });
     }
 

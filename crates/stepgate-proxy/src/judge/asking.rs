@@ -7,10 +7,11 @@ use stepgate_approval::{Ask, Because, Dialect, Escalate, Held, Mode, Scope, Term
 use stepgate_policy::{Approval, InTransaction, ScopePart};
 use stepgate_record::Why;
 use stepgate_session::TransactionSoFar;
-use stepgate_sql::{ClientEncoding, Facts};
+use stepgate_sql::{ClientEncoding, Facts, RunsAs};
 use stepgate_store::{LogError, Waiting};
 use stepgate_types::{GrantId, Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
+use zeroize::Zeroizing;
 
 use super::{Case, Judge, Verdict};
 use crate::refusal;
@@ -107,7 +108,7 @@ impl Case<'_> {
         let held = self.held();
         let can_defer = self.can_defer(&held, wanted.exactly_known);
         if can_defer
-            && let Some((pass, request)) = desk.pass_for(&wanted, &self.who.db_user, &held)
+            && let Some((pass, request)) = desk.pass_for(&wanted, &wanted.db_user, &held)
             && let Some(verdict) = self.permit_by_pass(pass, request).await?
         {
             return self.limited(verdict, None).await;
@@ -153,6 +154,7 @@ impl Case<'_> {
             && held.bytes() <= MAX_DEFERRED
             && (held.dialect.utf8 || ascii())
             && (exactly_known || held.dialect.path.is_some())
+            && self.knows_role()
             && self.pending.facts.iter().all(stands_alone)
     }
 
@@ -179,7 +181,9 @@ impl Case<'_> {
         let limit = limit.unwrap_or_else(|| self.view.rules.hold()).min(self.view.rules.hold());
         let limit = Some(self.judge.before_timeout(limit)).filter(|limit| *limit < left);
         let url = gate.console_url.as_deref();
-        let notice = refusal::held(request, approval, self.decision, (left, limit), url);
+        let digits = self.digits(approval, &waiting).await;
+        let digits = digits.as_ref().map(|digits| digits.as_str());
+        let notice = refusal::held(request, approval, self.decision, (left, limit), digits, url);
         let deferred =
             can_defer.then(|| refusal::deferred(request, approval, self.decision, waiting.expires, url));
         let outlives_client = can_defer && !approval.itself && self.view.rules.outlives_client();
@@ -214,6 +218,18 @@ impl Case<'_> {
         Ok(Verdict::Refuse(problem))
     }
 
+    /// What the person who waits types into their device, if they have one; who has joined sees them where the request
+    /// was asked, for other ones would take their place.
+    pub(super) async fn digits(&self, approval: &Approval, waiting: &Waiting) -> Option<Zeroizing<String>> {
+        let asks_itself = approval.itself && !waiting.joined;
+        let desk = &self.judge.gate.desk;
+        if asks_itself {
+            desk.digits(waiting.request, &self.who.person, self.who.address).await
+        } else {
+            None
+        }
+    }
+
     pub(super) fn fresh_id(&self) -> Option<RequestId> {
         let mut id = [0; 5];
         self.judge.gate.entropy.fill(&mut id).ok()?;
@@ -244,6 +260,23 @@ impl Case<'_> {
         }
     }
 
+    /// As which database role it runs: the session's, unless that has taken another (SET ROLE). Whose rights a statement has
+    /// and which rows it sees hang on it: what was approved as one is not approved as another.
+    fn runs_as(&self) -> String {
+        let own = &self.who.db_user;
+        match self.session.map(|session| &session.runs_as) {
+            None | Some(RunsAs::AsBegun) => own.clone(),
+            Some(RunsAs::Told { session, current }) if session == own => current.clone(),
+            Some(RunsAs::Told { session, current }) => format!("{current} of {session}"),
+            Some(RunsAs::Unsure) => format!("{own} or another"),
+        }
+    }
+
+    /// Whether it is known as which one.
+    fn knows_role(&self) -> bool {
+        self.session.is_none_or(|session| session.runs_as != RunsAs::Unsure)
+    }
+
     pub(super) fn held(&self) -> Held {
         let values = self.pending.values.iter();
         let dialect = self.dialect();
@@ -271,7 +304,7 @@ impl Case<'_> {
         Wanted {
             person: self.who.person.clone(),
             database: self.who.database.clone(),
-            db_user: self.who.db_user.clone(),
+            db_user: self.runs_as(),
             client: self.who.client.clone(),
             address: self.who.address,
             session: self.judge.session,
@@ -281,7 +314,7 @@ impl Case<'_> {
             labels: self.decision.touched.iter().filter_map(|touched| touched.label.clone()).collect(),
             class_rank: rank(false).max(self.decision.class.as_ref().map_or(0, |class| class.rank)),
             output_rank: rank(true),
-            exactly_known: self.is_known() && !self.is_about_many(),
+            exactly_known: self.is_known() && !self.is_about_many() && self.knows_role(),
             has_sink: self.facts.has_sink,
             stores_rows: self.facts.stores_rows,
             action: self.decision.action,
@@ -305,7 +338,7 @@ impl Case<'_> {
             id,
             statement: self.statement(),
             person: wanted.person.clone(),
-            db_user: self.who.db_user.clone(),
+            db_user: wanted.db_user.clone(),
             address: wanted.address,
             client: wanted.client.clone(),
             database: wanted.database.clone(),

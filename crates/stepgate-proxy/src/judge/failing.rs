@@ -41,41 +41,22 @@ impl Judge {
     /// The record of a statement that was refused without a decision.
     fn undecided(&self, pending: &Pending, facts: Merged) -> Event {
         Event::StatementDecided(Box::new(Statement {
-            session: self.session,
-            statement: pending.number,
-            person: self.named.clone(),
-            groups: Vec::new(),
             database: self.database.config.name.clone(),
             protocol: pending.protocol.as_str().to_owned(),
             kinds: pending.facts.iter().map(|facts| facts.kind).collect(),
             certainty: facts.certainty,
             reasons: facts.reasons.iter().map(|code| (*code).to_owned()).collect(),
             relations: facts.relations.iter().map(ToString::to_string).collect(),
-            columns: Vec::new(),
             sinks: facts.sinks,
             bulk: facts.bulk,
-            estimate: None,
-            estimated_by: None,
             fingerprint: facts.fingerprint,
             normalised: facts.normalised,
             parameters: u64::try_from(pending.values.len()).unwrap_or(u64::MAX),
-            rules: Vec::new(),
             action: Action::Deny,
             verdict: FAIL.to_owned(),
-            request: None,
-            grant: None,
             policy_sha256: self.database.policy_sha256(),
             db_user: self.role.user.clone(),
-            unenforced: false,
-            service: false,
-            functions: Vec::new(),
-            raw_bytes: None,
-            raw_hmac: String::new(),
-            why: Vec::new(),
-            risk: None,
-            signals: Vec::new(),
-            purpose: None,
-            buckets: Vec::new(),
+            ..Statement::blank(self.session, pending.number, self.named.clone())
         }))
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use stepgate_approval::Wanted;
 use stepgate_policy::{Approval, Delivered, Metered};
-use stepgate_record::Event;
+use stepgate_record::{Event, LimitExtended};
 use stepgate_session::{Allowance, Hashes, Meter, Pending};
 use stepgate_store::{Block, DeskError, End, LogError, Need};
 use stepgate_types::{Action, Amount, GrantId, Limit, RequestId, StatementId, Timestamp};
@@ -417,7 +417,7 @@ impl Case<'_> {
         grant: Option<GrantId>,
     ) -> Event {
         let statement = limited.meter.number();
-        Event::LimitExtended { session: self.judge.session, statement, request, grant }
+        Event::LimitExtended(LimitExtended { session: self.judge.session, statement, request, grant })
     }
 }
 

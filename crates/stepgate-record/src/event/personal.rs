@@ -3,8 +3,8 @@
 use stepgate_types::{Commit, SubjectKind, Who};
 
 use super::{
-    Account, AuditRead, Event, ExportSealed, GlassEnded, GlassReviewed, Membership, MintedPassword,
-    ProviderLogin, Pruned, Shredded, Sink,
+    Account, AuditRead, Delegated, Event, ExportSealed, GlassEnded, GlassReviewed, GrantIssued, LimitCounted,
+    Membership, MintedPassword, ProviderLogin, Pruned, Shredded, Sink, StepupRequested,
 };
 
 /// Opens commitments; whoever cannot (offline, redacted) shows them as they are.
@@ -68,10 +68,10 @@ macro_rules! each {
         let f = $f;
         // Every type of event stands here: whoever adds one says whom it names.
         match $event {
-            Event::SessionOpened { person, address, client, .. } => {
-                f(Person, person);
-                f(Address, address);
-                f(Client, client);
+            Event::SessionOpened(opened) => {
+                f(Person, &$($mut)? opened.person);
+                f(Address, &$($mut)? opened.address);
+                f(Client, &$($mut)? opened.client);
             }
             Event::SessionAuthFailed { person, address, .. } => {
                 person.into_iter().for_each(|person| f(Person, person));
@@ -82,7 +82,8 @@ macro_rules! each {
                 f(Address, address);
             }
             Event::StatementDecided(decided) => f(Person, &$($mut)? decided.person),
-            Event::StepupRequested { person, address, opened_by, .. } => {
+            Event::StepupRequested(asked) => {
+                let StepupRequested { person, address, opened_by, .. } = &$($mut)? **asked;
                 f(Person, person);
                 address.into_iter().for_each(|address| f(Address, address));
                 opened_by.into_iter().for_each(|by| f(Person, by));
@@ -91,7 +92,7 @@ macro_rules! each {
                 f(Person, person);
                 f(Reason, text);
             }
-            Event::Delegated { person, to, by, operator, .. } => {
+            Event::Delegated(Delegated { person, to, by, operator, .. }) => {
                 f(Person, person);
                 f(Person, to);
                 by.into_iter().for_each(|by| f(Person, by));
@@ -100,16 +101,17 @@ macro_rules! each {
             Event::FactorVerified { person, .. }
             | Event::FactorFailed { person, .. }
             | Event::StepupVoted { person, .. }
-            | Event::LimitCounted { person, .. }
+            | Event::LimitCounted(LimitCounted { person, .. })
             | Event::PolicyVoted { person, .. }
-            | Event::LimitReached { person, .. }
-            | Event::PassIssued { person, .. }
             | Event::ChallengeShown { to: person, .. } => f(Person, person),
+            Event::LimitReached(reached) => f(Person, &$($mut)? reached.person),
+            Event::PassIssued(pass) => f(Person, &$($mut)? pass.person),
             Event::StepupEnded { by, reason, .. } => {
                 by.into_iter().for_each(|by| f(Person, by));
                 reason.into_iter().for_each(|reason| f(Reason, reason));
             }
-            Event::GrantIssued { person, client, network, .. } => {
+            Event::GrantIssued(grant) => {
+                let GrantIssued { person, client, network, .. } = &$($mut)? **grant;
                 f(Person, person);
                 client.into_iter().for_each(|client| f(Client, client));
                 network.into_iter().for_each(|network| f(Address, network));
@@ -184,13 +186,13 @@ macro_rules! each {
             | Event::StepupJoined { .. }
             | Event::StepupDeferred { .. }
             | Event::StepupEscalated { .. }
-            | Event::GrantDebited { .. }
-            | Event::GrantCredited { .. }
+            | Event::GrantDebited(_)
+            | Event::GrantCredited(_)
             | Event::GrantExpired { .. }
             | Event::BreakGlassUsed(_)
             | Event::BreakGlassReminded(_)
-            | Event::LimitExtended { .. }
-            | Event::LimitEnforced { .. }
+            | Event::LimitExtended(_)
+            | Event::LimitEnforced(_)
             | Event::PassConsumed { .. }
             | Event::PassLapsed { .. }
             | Event::PolicyLoaded { .. }

@@ -94,6 +94,50 @@ pub struct Statement {
     pub buckets: Vec<Bucket>,
 }
 
+impl Statement {
+    /// One of which nothing is known but whose it is, and that is denied: to be filled in.
+    #[must_use]
+    pub const fn blank(session: SessionId, statement: u64, person: Who) -> Self {
+        Self {
+            session,
+            statement,
+            person,
+            groups: Vec::new(),
+            service: false,
+            database: String::new(),
+            protocol: String::new(),
+            kinds: Vec::new(),
+            certainty: Certainty::Unknown,
+            reasons: Vec::new(),
+            relations: Vec::new(),
+            columns: Vec::new(),
+            sinks: Vec::new(),
+            bulk: BulkShape::None,
+            estimate: None,
+            estimated_by: None,
+            fingerprint: String::new(),
+            normalised: String::new(),
+            parameters: 0,
+            rules: Vec::new(),
+            action: Action::Deny,
+            verdict: String::new(),
+            request: None,
+            grant: None,
+            policy_sha256: String::new(),
+            db_user: String::new(),
+            unenforced: false,
+            functions: Vec::new(),
+            raw_bytes: None,
+            raw_hmac: String::new(),
+            why: Vec::new(),
+            risk: None,
+            signals: Vec::new(),
+            purpose: None,
+            buckets: Vec::new(),
+        }
+    }
+}
+
 /// A clause of a rule that matched, and what it matched.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,7 +8,7 @@ use stepgate_record::bundle::{
     FileInfo, Files, Format, Opening, ProofLine, examine, files, keys_text, note_text,
 };
 use stepgate_record::{
-    Checkpoint, Event, Export, Filter, Fitted, Frontier, Hash, NoteSigner, Record, commitment,
+    Checkpoint, Event, Export, Filter, Fitted, Frontier, Hash, NoteSigner, Record, SessionOpened, commitment,
 };
 use stepgate_types::{SessionId, SubjectKind, Who};
 
@@ -62,7 +62,7 @@ impl Gate {
     pub(crate) fn append_session(&mut self, seq: u64) {
         let gate = self;
         let person = gate.openings[usize::from(!seq.is_multiple_of(3))].commit;
-        gate.append(&Event::SessionOpened {
+        gate.append(&Event::SessionOpened(Box::new(SessionOpened {
             session: SessionId::from_bytes([u8::try_from(seq % 200).unwrap(); 16]),
             person: Who::Commit(person),
             database: "app".to_owned(),
@@ -75,7 +75,7 @@ impl Gate {
             password: None,
             startup: None,
             hello: None,
-        });
+        })));
     }
 
     pub(crate) fn append(&mut self, event: &Event) {

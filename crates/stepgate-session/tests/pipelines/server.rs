@@ -387,9 +387,8 @@ impl Server {
         let mut made: Vec<_> =
             self.statements.iter().filter(|(_, (_, sql))| *sql).map(|(name, _)| name).collect();
         made.sort();
-        let levels = ["read committed"; 2];
-        let texts =
-            [r#"["pg_catalog","app","public"]"#.to_owned(), format!("{made:?}"), format!("{levels:?}")];
+        let settings = r#"["read committed","read committed",null,null,"analyst","analyst"]"#;
+        let texts = [r#"["pg_catalog","app","public"]"#.to_owned(), format!("{made:?}"), settings.to_owned()];
         let mut body = vec![0, 3];
         for text in texts {
             body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());

@@ -138,7 +138,9 @@ pub(crate) fn names_row(prepared: &[&str]) -> Vec<u8> {
 fn names_row_of(path: &[&str], prepared: &[&str], levels: &[&str]) -> Vec<u8> {
     let mut body = vec![0, 3];
     let path = format!("{path:?}").replace(", ", ",");
-    for text in [path, format!("{prepared:?}"), format!("{levels:?}")] {
+    let levels = levels.iter().map(|level| format!("{level:?},")).collect::<String>();
+    let settings = format!(r#"[{levels}null,null,"analyst","analyst"]"#);
+    for text in [path, format!("{prepared:?}"), settings] {
         body.extend(u32::try_from(text.len()).unwrap().to_be_bytes());
         body.extend(text.as_bytes());
     }

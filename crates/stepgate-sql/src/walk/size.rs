@@ -1,7 +1,10 @@
 //! How much a query returns, from its shape and the catalog's statistics.
 
+use std::ops::ControlFlow;
+
 use sqlparser::ast::{
-    Expr, Function, GroupByExpr, LimitClause, Query, Select, SelectItem, SetExpr, TableFactor, Value,
+    BinaryOperator, Expr, Function, GroupByExpr, LimitClause, Query, Select, SelectItem, SetExpr,
+    TableFactor, Value, visit_expressions,
 };
 use stepgate_types::BulkShape;
 
@@ -24,6 +27,7 @@ impl Walker<'_> {
             (Some(rows), Some(limit)) => Some(rows.min(limit)),
             (rows, limit) => rows.or(limit),
         };
+        let limit = limit.filter(|_| !collects(&query.body));
         let shape = match limit {
             Some(limit) if limit <= LARGE_LIMIT => BulkShape::None,
             Some(_) if !self.relations.is_empty() => BulkShape::LargeLimit,
@@ -54,10 +58,17 @@ impl Walker<'_> {
 
     fn select_size(&self, select: &Select) -> (bool, Option<u64>) {
         let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(exprs, _) if exprs.is_empty());
-        if !grouped && !self.returns_sets && select.projection.iter().any(aggregates) {
-            return (false, Some(1));
+        let collected = select.projection.iter().any(|item| is_item(item, &builtin::collects));
+        // In groups of its own values, or in one value, a table is shown as a whole all the same.
+        let shown = collected || !select.projection.iter().any(|item| is_item(item, &builtin::aggregates));
+        let all = select.selection.as_ref().is_none_or(lets_all_through) && !self.relations.is_empty();
+        if !grouped
+            && !self.returns_sets
+            && select.projection.iter().any(|item| is_item(item, &builtin::aggregates))
+        {
+            return (all && collected && !select.from.is_empty(), Some(1));
         }
-        let whole = select.selection.is_none() && !grouped && !self.relations.is_empty();
+        let whole = all && (!grouped || shown);
         let rows = match select.from.as_slice() {
             _ if self.returns_sets => None,
             [] => Some(1),
@@ -108,22 +119,51 @@ fn literal(value: &Value) -> Option<u64> {
     }
 }
 
-/// Whether a select item is an aggregate over all rows, or an expression around one.
-fn aggregates(item: &SelectItem) -> bool {
+/// Whether a condition surely, or most likely, lets every row through: one that names no column (`true`, `1 = 1`), that
+/// compares a column with itself or with null. How much any other lets through is a matter of the estimate.
+fn lets_all_through(condition: &Expr) -> bool {
+    match condition {
+        Expr::Nested(inner) => lets_all_through(inner),
+        Expr::IsNotNull(_) => true,
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            lets_all_through(left) && lets_all_through(right)
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
+            lets_all_through(left) || lets_all_through(right)
+        }
+        Expr::BinaryOp { left, right, .. } if left == right => true,
+        _ => !names_columns(condition),
+    }
+}
+
+fn names_columns(expr: &Expr) -> bool {
+    let names = |expr: &Expr| match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    visit_expressions(expr, names).is_break()
+}
+
+/// Whether a query puts all values of a column into one: what LIMIT leaves of its rows may be everything.
+fn collects(body: &SetExpr) -> bool {
+    let SetExpr::Select(select) = body else { return false };
+    select.projection.iter().any(|item| is_item(item, &builtin::collects))
+}
+
+/// Whether a select item is an aggregate of these over all rows, or an expression around one.
+fn is_item(item: &SelectItem, of: &impl Fn(&str) -> bool) -> bool {
     let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, alias: _ }) = item else {
         return false;
     };
-    is_aggregate(expr)
+    is_aggregate(expr, of)
 }
 
-fn is_aggregate(expr: &Expr) -> bool {
+fn is_aggregate(expr: &Expr, of: &impl Fn(&str) -> bool) -> bool {
     match expr {
-        Expr::Function(Function { name, over: None, .. }) => name
-            .0
-            .last()
-            .and_then(|part| part.as_ident())
-            .is_some_and(|name| builtin::aggregates(&folded(name))),
-        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_aggregate(inner),
+        Expr::Function(Function { name, over: None, .. }) => {
+            name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| of(&folded(name)))
+        }
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_aggregate(inner, of),
         _ => false,
     }
 }

@@ -1,7 +1,7 @@
 //! Opens requests, or lets a statement join one.
 
 use stepgate_approval::{Ask, Held, Open, Salts, canonical};
-use stepgate_record::{Deferral, Event};
+use stepgate_record::{Deferral, Event, StepupRequested};
 use stepgate_types::{Action, RequestId, StatementId, Timestamp, Who};
 
 use super::DeskError;
@@ -142,7 +142,7 @@ impl Inner {
 
 fn requested(entry: &Entry) -> Event {
     let ask = entry.open.ask();
-    Event::StepupRequested {
+    Event::StepupRequested(Box::new(StepupRequested {
         request: ask.id,
         session: ask.statement.session,
         statement: ask.statement.number,
@@ -157,7 +157,7 @@ fn requested(entry: &Entry) -> Event {
         address: Some(Who::from(ask.address)),
         opened_by: ask.ahead.as_ref().map(|ahead| Who::from(&ahead.by)),
         until_us: ask.ahead.as_ref().map(|ahead| ahead.until.micros()),
-    }
+    }))
 }
 
 /// The record of a statement that does not wait for its request.

@@ -1,6 +1,6 @@
 //! What grants let out: set aside in blocks, on disk before a row of them is delivered (DESIGN §2 *grant*).
 
-use stepgate_record::Event;
+use stepgate_record::{Event, GrantShare};
 use stepgate_types::{Amount, GrantId, InForce, Limit, StatementId};
 
 use super::inner::Inner;
@@ -89,14 +89,14 @@ impl Inner {
         kept.left = kept.left.minus(taken);
         let in_force = kept.in_force.clone();
         let StatementId { session, number } = statement;
-        let debited = (!taken.is_nothing()).then_some(Event::GrantDebited {
+        let debited = (!taken.is_nothing()).then_some(Event::GrantDebited(GrantShare {
             grant,
             session,
             statement: number,
             rows: taken.rows,
             bytes: taken.bytes,
             subjects: Some(taken.subjects).filter(|subjects| *subjects > 0),
-        });
+        }));
         Some(Block { limit, debited, in_force })
     }
 
@@ -108,7 +108,8 @@ impl Inner {
         let StatementId { session, number } = statement;
         let Amount { rows, bytes, subjects } = unused;
         let subjects = Some(subjects).filter(|subjects| *subjects > 0);
-        let credited = Event::GrantCredited { grant, session, statement: number, rows, bytes, subjects };
+        let credited =
+            Event::GrantCredited(GrantShare { grant, session, statement: number, rows, bytes, subjects });
         // In the log before anybody can take it again: what is read back later is never more than there was.
         if self.log.note(credited).is_ok()
             && let Some(kept) = self.state().grants.get_mut(&grant)

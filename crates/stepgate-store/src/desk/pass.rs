@@ -1,7 +1,7 @@
 //! Passes: found by the statement that is sent again, and used up before it is forwarded.
 
 use stepgate_approval::{Held, Pass, Wanted, pass_input};
-use stepgate_record::{Event, Permit};
+use stepgate_record::{Event, PassIssued, Permit};
 use stepgate_types::{GrantId, Label, Limit, PersonName, RequestId, StatementId, Timestamp};
 use zeroize::Zeroizing;
 
@@ -110,7 +110,7 @@ pub(super) fn lapsed(kept: &KeptPass) -> Event {
 
 /// The record of a pass.
 pub(super) fn issued(pass: &Pass) -> Event {
-    Event::PassIssued {
+    Event::PassIssued(Box::new(PassIssued {
         pass: pass.id,
         request: pass.request,
         person: (&pass.person).into(),
@@ -133,12 +133,15 @@ pub(super) fn issued(pass: &Pass) -> Event {
         bytes: pass.limit.bytes,
         subjects: pass.limit.subjects,
         risk: pass.risk,
-    }
+    }))
 }
 
 /// The pass of a record. One whose lists were shortened lets less through; one without a readable key, nothing.
 pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<KeptPass> {
-    let Event::PassIssued {
+    let Event::PassIssued(issued) = event else {
+        return None;
+    };
+    let PassIssued {
         pass,
         request,
         person,
@@ -161,10 +164,7 @@ pub(super) fn kept_of(event: &Event, at: Timestamp, names: &Subjects) -> Option<
         bytes,
         subjects,
         risk,
-    } = event
-    else {
-        return None;
-    };
+    } = &**issued;
     let key = data_encoding::HEXLOWER.decode(key_hmac.as_bytes()).ok()?;
     let pass = Pass {
         id: *pass,

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use stepgate_approval::{Grant, Reason};
-use stepgate_record::{Deferral, Event, Joiner, Outcome, Record};
-use stepgate_types::{Amount, InForce, Label, Limit, RequestId, SessionId, Timestamp, Who};
+use stepgate_record::{Deferral, Event, GrantIssued, GrantShare, Joiner, Outcome, Record, StepupRequested};
+use stepgate_types::{Amount, InForce, Label, Limit, PersonName, RequestId, SessionId, Timestamp, Who};
 
 use super::ahead::keys_of;
 use super::ask::deferred;
@@ -75,8 +75,10 @@ impl Replay {
     /// Takes the next record in.
     fn take(&mut self, record: &Record) {
         self.latest = self.latest.max(record.at);
+        let _news = self.state.accounts.take(record, |who| self.names.person(who));
         match &record.event {
-            Event::StepupRequested { request, address, canonical_sha256, opened_by, .. } => {
+            Event::StepupRequested(requested) => {
+                let StepupRequested { request, address, canonical_sha256, opened_by, .. } = &**requested;
                 self.about.insert(*request, About::of(canonical_sha256));
                 let address = address.as_ref().and_then(|address| self.names.open_text(address));
                 let address = address.and_then(|address| address.parse().ok());
@@ -114,23 +116,11 @@ impl Replay {
                     info.approvers.push(person);
                 }
             }
-            Event::StepupEnded { request, outcome, .. } => {
-                self.about.remove(request);
-                if let Some((info, address)) =
-                    self.open.remove(request).zip(Some(self.places.remove(request)))
-                {
-                    let asker = info.opened_by.as_ref().unwrap_or(&info.person);
-                    match (outcome, address.flatten()) {
-                        (Outcome::Expired, Some(address)) if info.approvers.is_empty() => {
-                            self.state.ignored.expired(asker, &info.approval, address, record.at);
-                        }
-                        (Outcome::Approved | Outcome::Denied, Some(address)) => {
-                            self.state.ignored.answered(asker, &info.approval, address);
-                        }
-                        _ => {}
-                    }
-                    self.state.past.push(info, *outcome);
-                }
+            Event::StepupEnded { request, outcome, by, reason, .. } => {
+                let ended_by = by.as_ref().and_then(|by| self.names.person(by));
+                let reason = reason.as_ref().and_then(|reason| self.names.open_text(reason));
+                let reason = reason.and_then(|reason| Reason::parse(&reason).ok().flatten());
+                self.end(*request, *outcome, record.at, (ended_by, reason.as_ref().map(Reason::shown)));
             }
             // Of whichever factor: a step that is spent in vain harms nobody.
             Event::FactorVerified { person, step, .. } => {
@@ -138,26 +128,24 @@ impl Replay {
                     self.state.spend(&person, *step);
                 }
             }
-            Event::GrantIssued { grant, .. } => {
+            Event::GrantIssued(issued) => {
                 if let Some(kept) = kept_of(record, &self.names) {
-                    self.state.grants.insert(*grant, kept);
+                    self.state.grants.insert(issued.grant, kept);
                 }
             }
-            Event::GrantDebited { grant, rows, bytes, subjects, .. } => {
-                if let Some(kept) = self.state.grants.get_mut(grant) {
-                    let taken = Amount { rows: *rows, bytes: *bytes, subjects: subjects.unwrap_or(0) };
-                    kept.left = kept.left.minus(taken);
+            Event::GrantDebited(taken) => {
+                if let Some(kept) = self.state.grants.get_mut(&taken.grant) {
+                    kept.left = kept.left.minus(amount(taken));
                 }
             }
-            Event::GrantCredited { grant, rows, bytes, subjects, .. } => {
-                if let Some(kept) = self.state.grants.get_mut(grant) {
-                    let unused = Amount { rows: *rows, bytes: *bytes, subjects: subjects.unwrap_or(0) };
-                    kept.take_back(unused);
+            Event::GrantCredited(unused) => {
+                if let Some(kept) = self.state.grants.get_mut(&unused.grant) {
+                    kept.take_back(amount(unused));
                 }
             }
-            Event::PassIssued { pass, .. } => {
+            Event::PassIssued(issued) => {
                 if let Some(kept) = pass::kept_of(&record.event, record.at, &self.names) {
-                    self.state.passes.insert(*pass, kept);
+                    self.state.passes.insert(issued.pass, kept);
                 }
             }
             Event::PassConsumed { pass, .. } | Event::PassLapsed { pass, .. } => {
@@ -173,20 +161,47 @@ impl Replay {
             Event::AdminAction { action, person: Some(person), .. } if action == "user.removed" => {
                 // Whom nobody can name any more has nothing here.
                 if let Some(person) = self.names.person(person) {
-                    self.state.grants.retain(|_, kept| kept.grant.person != person);
-                    self.state.passes.retain(|_, kept| kept.pass.person != person);
-                    // What they asked is not taken back either: somebody else may have the name by then.
-                    for (id, _) in self.open.iter().filter(|(_, info)| info.is_of(&person)) {
-                        if let Some(about) = self.about.get_mut(id) {
-                            about.canonical = None;
-                        }
-                    }
+                    self.remove(&person);
                 }
             }
             other => {
                 self.state.take_glass(other, record.at, &self.names);
-                self.state.policies.take(other, |who| self.names.person(who));
+                self.state.policies.take(other, record.at, |who| self.names.person(who));
                 self.take_statement(other);
+            }
+        }
+    }
+
+    fn end(
+        &mut self,
+        request: RequestId,
+        outcome: Outcome,
+        at: Timestamp,
+        (ended_by, reason): (Option<PersonName>, Option<String>),
+    ) {
+        self.about.remove(&request);
+        let address = self.places.remove(&request).flatten();
+        let Some(info) = self.open.remove(&request) else { return };
+        let asker = info.opened_by.as_ref().unwrap_or(&info.person);
+        match (outcome, address) {
+            (Outcome::Expired, Some(address)) if info.approvers.is_empty() => {
+                self.state.ignored.expired(asker, &info.approval, address, at);
+            }
+            (Outcome::Approved | Outcome::Denied, Some(address)) => {
+                self.state.ignored.answered(asker, &info.approval, address);
+            }
+            _ => {}
+        }
+        self.state.past.push(RequestInfo { ended_by, reason, ..info }, outcome);
+    }
+
+    fn remove(&mut self, person: &PersonName) {
+        self.state.grants.retain(|_, kept| kept.grant.person != *person);
+        self.state.passes.retain(|_, kept| kept.pass.person != *person);
+        // What they asked is not taken back either: somebody else may have the name by then.
+        for (id, _) in self.open.iter().filter(|(_, info)| info.is_of(person)) {
+            if let Some(about) = self.about.get_mut(id) {
+                about.canonical = None;
             }
         }
     }
@@ -197,7 +212,7 @@ impl Replay {
                 self.running.entry(decided.session).or_default().insert(decided.statement);
             }
             Event::StatementCompleted { session, statement, .. }
-            | Event::StatementOutcomeUnknown { session, statement } => {
+            | Event::StatementOutcomeUnknown { session, statement, .. } => {
                 if let Some(statements) = self.running.get_mut(session) {
                     statements.remove(statement);
                 }
@@ -222,8 +237,12 @@ impl Replay {
             reason: None,
         });
         let unknown = self.running.iter().flat_map(|(session, statements)| {
-            let unknown =
-                |statement: &u64| Event::StatementOutcomeUnknown { session: *session, statement: *statement };
+            let unknown = |statement: &u64| Event::StatementOutcomeUnknown {
+                session: *session,
+                statement: *statement,
+                rows: None,
+                bytes: None,
+            };
             statements.iter().map(unknown)
         });
         let due = self.state.passes.values().filter(|kept| kept.pass.is_due(now));
@@ -293,8 +312,15 @@ impl Replay {
     }
 }
 
+fn amount(share: &GrantShare) -> Amount {
+    Amount { rows: share.rows, bytes: share.bytes, subjects: share.subjects.unwrap_or(0) }
+}
+
 fn info_of(record: &Record, names: &Subjects) -> Option<RequestInfo> {
-    let Event::StepupRequested {
+    let Event::StepupRequested(requested) = &record.event else {
+        return None;
+    };
+    let StepupRequested {
         request,
         person,
         database,
@@ -306,10 +332,7 @@ fn info_of(record: &Record, names: &Subjects) -> Option<RequestInfo> {
         opened_by,
         until_us,
         ..
-    } = &record.event
-    else {
-        return None;
-    };
+    } = &**requested;
     Some(RequestInfo {
         request: *request,
         state: "open",
@@ -325,6 +348,8 @@ fn info_of(record: &Record, names: &Subjects) -> Option<RequestInfo> {
         comment_count: 0,
         opened: Some(record.at.to_string()),
         expires: Timestamp::from_micros(*expires_us).to_string(),
+        ended_by: None,
+        reason: None,
         opened_by: match opened_by {
             None => None,
             Some(by) => Some(names.person(by)?),
@@ -336,7 +361,10 @@ fn info_of(record: &Record, names: &Subjects) -> Option<RequestInfo> {
 /// The grant of a record. A record whose lists were shortened gives a narrower grant; one whose client was shortened,
 /// or that names somebody or a network which cannot be read (any more), gives none.
 fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
-    let Event::GrantIssued {
+    let Event::GrantIssued(issued) = &record.event else {
+        return None;
+    };
+    let GrantIssued {
         grant,
         request,
         person,
@@ -362,10 +390,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
         sink,
         risk,
         statements,
-    } = &record.event
-    else {
-        return None;
-    };
+    } = &**issued;
     let statements = match statements {
         None => None,
         // One that cannot be read is no word of what it covers.
@@ -413,7 +438,7 @@ fn kept_of(record: &Record, names: &Subjects) -> Option<Kept> {
 
 /// The record of a grant.
 pub(super) fn issued(grant: &Grant) -> Event {
-    Event::GrantIssued {
+    Event::GrantIssued(Box::new(GrantIssued {
         grant: grant.id,
         request: grant.request,
         person: (&grant.person).into(),
@@ -439,7 +464,7 @@ pub(super) fn issued(grant: &Grant) -> Event {
         sink: grant.sink.then_some(true),
         risk: grant.risk,
         statements: grant.statements.as_ref().map(|keys| keys.iter().map(|key| hex(key)).collect()),
-    }
+    }))
 }
 
 #[cfg(test)]
@@ -478,8 +503,8 @@ mod tests {
             statements: Some(BTreeSet::from([[3; 32]])),
         };
         let mut event = issued(&grant);
-        if let Event::GrantIssued { network: recorded, .. } = &mut event {
-            *recorded = Some(network.into());
+        if let Event::GrantIssued(issued) = &mut event {
+            issued.network = Some(network.into());
         }
         let shortened: BTreeMap<_, _> = shortened.iter().map(|name| ((*name).to_owned(), 9)).collect();
         let record = Record::new(&"0".repeat(32), 0, Timestamp::from_micros(5), Hash::ZERO, event);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use stepgate_policy::{Deed, Profile, Reach, Teaching, Verdict};
-use stepgate_record::{Event, Outcome, Record};
+use stepgate_record::{Event, Outcome, Record, SessionOpened, StepupRequested};
 use stepgate_types::{Certainty, RequestId, SessionId, SubjectKind, Timestamp, Use, Who};
 
 use super::{Settings, Shared};
@@ -70,12 +70,16 @@ impl Column<'_> {
     }
 }
 
+/// The end of a statement, or of what is known of it.
 #[derive(Deserialize)]
 struct Completed {
     session: SessionId,
     statement: u64,
-    rows: u64,
-    bytes: u64,
+    /// Of one that was left half-way not known where the gate itself ended.
+    #[serde(default)]
+    rows: Option<u64>,
+    #[serde(default)]
+    bytes: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -139,10 +143,12 @@ impl Taking {
         let teaching = settings.teaching.unwrap_or_default();
         match head.kind.as_ref() {
             "statement.decided" => self.decided(&teaching, at, bytes),
-            "statement.completed" => {
+            // Whoever hangs up in the middle of a result has what was delivered until then.
+            "statement.completed" | "statement.outcome_unknown" => {
                 let Ok(Completed { session, statement, rows, bytes }) = serde_json::from_slice(bytes) else {
                     return;
                 };
+                let (rows, bytes) = (rows.unwrap_or(0), bytes.unwrap_or(0));
                 self.of_session(&teaching, at, session, &Deed::Completed { session, statement, rows, bytes });
             }
             "statement.subjects" => {
@@ -201,7 +207,8 @@ impl Taking {
                 let all: Vec<Who> = self.people.keys().cloned().collect();
                 all.iter().for_each(|who| self.learn(teaching, at, who, &Deed::Restarted));
             }
-            Event::SessionOpened { session, person, address, client, startup, hello, .. } => {
+            Event::SessionOpened(opened) => {
+                let SessionOpened { session, person, address, client, startup, hello, .. } = &**opened;
                 let open = |who: &Who| shared.log.subjects().open_text(who);
                 let address = open(address).and_then(|address| address.parse::<IpAddr>().ok());
                 let client = open(client);
@@ -223,7 +230,8 @@ impl Taking {
                 self.of_session(teaching, at, *session, &Deed::Closed { session: *session });
                 self.sessions.remove(session);
             }
-            Event::StepupRequested { request, session, person, itself, .. } => {
+            Event::StepupRequested(requested) => {
+                let StepupRequested { request, session, person, itself, .. } = &**requested;
                 let who = who_is(shared, person);
                 if self.requests.len() < MAX_FOLLOWED {
                     self.requests.insert(*request, who.clone());

@@ -4,15 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_policy::{Origin, Profile, Reach, RiskSettings, Scene, Signal, Teaching, observe};
-use stepgate_record::{Event, LabelledColumn, Outcome, Statement};
+use stepgate_policy::{
+    Counted, Origin, Profile, Reach, RiskSettings, Scene, Signal, Teaching, VelocityLimit, observe,
+};
+use stepgate_record::{Event, LabelledColumn, Outcome, SessionOpened, Statement, StepupRequested};
 use stepgate_testkit::FakeClock;
 use stepgate_types::{
-    Action, Actor, BulkShape, Certainty, Clock as _, Kind, RequestId, SessionId, SubjectKind, Timestamp, Use,
+    Action, Actor, Certainty, Clock as _, Kind, RequestId, SessionId, SubjectKind, Timestamp, Use,
 };
 
 use super::Profiles;
-use crate::testing::{options, vault};
+use crate::testing::{options, until, vault};
 use crate::{Log, LogOptions};
 
 const MONDAY: i64 = 1_767_571_200;
@@ -63,13 +65,7 @@ impl Gate {
 
     /// Waits until everything was read.
     fn settle(&self) {
-        for _ in 0..2_000 {
-            if self.profiles.lag() == 0 && self.profiles.is_ready() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("{} records are not read", self.profiles.lag());
+        until("all records to be read", || self.profiles.lag() == 0 && self.profiles.is_ready());
     }
 
     fn append(&self, events: Vec<Event>) {
@@ -79,7 +75,7 @@ impl Gate {
     fn opens(&mut self, person: &str, address: &str) -> SessionId {
         self.sessions += 1;
         let session = SessionId::from_bytes(u128::from(self.sessions).to_be_bytes());
-        self.append(vec![Event::SessionOpened {
+        self.append(vec![Event::SessionOpened(Box::new(SessionOpened {
             session,
             person: person.into(),
             database: "shop".to_owned(),
@@ -92,7 +88,7 @@ impl Gate {
             startup: Some("00000000000000aa".to_owned()),
             hello: Some("00000000000000bb".to_owned()),
             password: None,
-        }]);
+        }))]);
         session
     }
 
@@ -138,7 +134,7 @@ impl Gate {
 
     fn profile(&self, person: &str) -> Profile {
         self.settle();
-        (*self.profiles.of(&person.parse().unwrap()).now()).clone()
+        (*self.profiles.of(&person.parse().unwrap()).now().unwrap()).clone()
     }
 
     fn fires(&self, person: &str, address: &str, table: &str) -> Vec<Signal> {
@@ -162,16 +158,10 @@ impl Gate {
 
 fn decided(person: &str, session: SessionId, statement: u64, verdict: &str, table: &str) -> Event {
     Event::StatementDecided(Box::new(Statement {
-        service: false,
-        session,
-        statement,
-        person: person.into(),
-        groups: vec![],
         database: "shop".to_owned(),
         protocol: "simple".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: vec![],
         relations: vec![table.to_owned()],
         columns: vec![LabelledColumn {
             column: format!("{table}.email"),
@@ -179,34 +169,18 @@ fn decided(person: &str, session: SessionId, statement: u64, verdict: &str, tabl
             class: "confidential".to_owned(),
             uses: vec![Use::Output],
         }],
-        sinks: vec![],
-        bulk: BulkShape::None,
         estimate: Some(50),
-        estimated_by: None,
         fingerprint: "00".repeat(32),
         normalised: "SELECT".to_owned(),
-        parameters: 0,
-        rules: vec![],
         action: Action::Allow,
         verdict: verdict.to_owned(),
-        request: None,
-        grant: None,
         policy_sha256: "ab".repeat(32),
-        db_user: String::new(),
-        unenforced: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(session, statement, person.into())
     }))
 }
 
 fn requested(person: &str, session: SessionId, request: RequestId) -> Event {
-    Event::StepupRequested {
+    Event::StepupRequested(Box::new(StepupRequested {
         request,
         session,
         statement: 1,
@@ -221,7 +195,7 @@ fn requested(person: &str, session: SessionId, request: RequestId) -> Event {
         address: None,
         opened_by: None,
         until_us: None,
-    }
+    }))
 }
 
 fn ended(request: RequestId, outcome: Outcome) -> Event {
@@ -344,10 +318,10 @@ fn who_was_erased_has_no_profile_and_an_erased_address_teaches_nothing_anew() {
         gate.log.shred(&what, true, &Actor::Operator(None)).unwrap();
     };
     let lee = gate.profiles.of(&"lee".parse().unwrap());
-    assert_ne!(*lee.now(), Profile::default());
+    assert_ne!(*lee.now().unwrap(), Profile::default());
     shred(&gate, SubjectKind::Person, "lee");
     gate.settle();
-    assert_eq!(*lee.now(), Profile::default());
+    assert_eq!(*lee.now().unwrap(), Profile::default());
     assert_ne!(gate.profile("dana"), Profile::default());
     assert_eq!(gate.fires("dana", OFFICE, "public.orders"), []);
     let gate = gate.again(dir.path());
@@ -362,6 +336,78 @@ fn who_was_erased_has_no_profile_and_an_erased_address_teaches_nothing_anew() {
     );
     let gate = gate.anew(dir.path());
     assert!(gate.fires("dana", OFFICE, "public.orders").contains(&Signal::NewNetwork));
+}
+
+/// Rows of dana's within the last hour.
+fn much(gate: &Gate, session: SessionId, profile: &Profile, most: u64) -> bool {
+    let mut settings = RiskSettings::default();
+    settings.weigh(Signal::Velocity, 10);
+    settings.velocity = vec![VelocityLimit::new(Counted::Rows, None, most, HOUR)];
+    let origin = gate.profiles.origin(OFFICE.parse().unwrap(), "psql", None, None);
+    let now = gate.clock.now();
+    let scene = Scene { session, origin: &origin, client: "psql", service: false, now };
+    observe(&settings, profile, &scene, &Reach::default()).fires(Signal::Velocity)
+}
+
+/// Whoever hangs up in the middle of a result has what was delivered until then.
+#[test]
+fn what_was_delivered_of_a_statement_without_an_end_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut gate = Gate::new(dir.path());
+    let session = gate.opens("dana", OFFICE);
+    let leaves = |gate: &mut Gate, rows| {
+        let statement = gate.decided("dana", session, "forward", "public.orders");
+        let bytes = rows;
+        gate.append(vec![Event::StatementOutcomeUnknown { session, statement, rows, bytes }]);
+    };
+    // Of old records, and where the gate itself ended, nothing is known.
+    leaves(&mut gate, None);
+    leaves(&mut gate, Some(300));
+    leaves(&mut gate, Some(100));
+    let learned = gate.profile("dana");
+    assert!(much(&gate, session, &learned, 400) && !much(&gate, session, &learned, 401));
+    let gate = gate.anew(dir.path());
+    let anew = gate.profile("dana");
+    assert!(much(&gate, session, &anew, 400) && !much(&gate, session, &anew, 401));
+}
+
+/// What profiles said before is of long ago once nobody has asked for a while: whoever asks again waits.
+#[test]
+fn who_asks_again_is_told_nothing_until_all_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut gate = Gate::new(dir.path());
+    let session = gate.opens("dana", OFFICE);
+    gate.runs("dana", session, "public.orders");
+    let dana = gate.profiles.of(&"dana".parse().unwrap());
+    gate.settle();
+    let before = dana.now().unwrap();
+    gate.profiles.teach(None, Arc::new(()));
+    (0..20).for_each(|_| gate.runs("dana", session, "hr.salaries"));
+    assert!(!much(&gate, session, &before, 400));
+    gate.profiles.teach(Some(Teaching::default()), Arc::new(()));
+    for _ in 0..2_000 {
+        match dana.now() {
+            Some(profile) => return assert!(much(&gate, session, &profile, 400), "told of what was before"),
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    panic!("{} records are not read", gate.profiles.lag());
+}
+
+/// Or it would spin.
+#[test]
+fn while_nobody_asks_there_is_nothing_to_do_whatever_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut gate = Gate::new(dir.path());
+    gate.settle();
+    let next = gate.log.len();
+    gate.profiles.teach(None, Arc::new(()));
+    gate.opens("dana", OFFICE);
+    assert!(gate.log.len() > next && !gate.profiles.0.shared.has_work(next));
+    gate.profiles.teach(Some(Teaching::default()), Arc::new(()));
+    assert!(gate.profiles.0.shared.has_work(next));
+    gate.settle();
+    assert!(!gate.profiles.0.shared.has_work(gate.log.len()));
 }
 
 #[test]

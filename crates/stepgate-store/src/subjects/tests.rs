@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stepgate_record::{Event, Names as _, Outcome, commitment};
+use stepgate_record::{Event, Names as _, Outcome, SessionOpened, commitment};
 use stepgate_testkit::FakeEntropy;
 use stepgate_types::{Actor, Commit, RequestId, SessionId, SubjectKind, Who};
 use zeroize::Zeroizing;
@@ -33,7 +33,7 @@ fn open(dir: &Path, seed: u64) -> Log {
 }
 
 fn opened(person: &str) -> Event {
-    Event::SessionOpened {
+    Event::SessionOpened(Box::new(SessionOpened {
         session: SessionId::from_bytes([1; 16]),
         person: person.into(),
         database: "shop".to_owned(),
@@ -46,7 +46,7 @@ fn opened(person: &str) -> Event {
         password: None,
         startup: None,
         hello: None,
-    }
+    }))
 }
 
 fn ended(reason: &str) -> Event {
@@ -166,8 +166,8 @@ fn the_first_records_of_one_name_at_the_same_time_agree_on_its_commitment() {
     let log = open(dir.path(), 2);
     let mut commits = Vec::new();
     log.replay(0, &mut |_, record| {
-        if let Event::SessionOpened { person, .. } = &record.event {
-            commits.push(*person.commit().unwrap());
+        if let Event::SessionOpened(opened) = &record.event {
+            commits.push(*opened.person.commit().unwrap());
         }
     })
     .unwrap();
@@ -270,7 +270,7 @@ fn stopped(dir: &Path, at: Stop) -> (tempfile::TempDir, Commit) {
         inner.reseal(&log, Some(&commit)).unwrap();
     }
     if matches!(at, Stop::TakenOut | Stop::Overwritten) {
-        inner.take_out(&log, &what, &subject, false, &Actor::Operator(None)).unwrap();
+        inner.take_out(&log, (&what, &subject), false, &Actor::Operator(None), Vec::new()).unwrap();
     }
     // Quiet: nothing is signed while it is copied.
     log.checkpoint().unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use stepgate_record::verify::{Anchor, Outcome, Place, report};
-use stepgate_record::{Event, Fitted, Hash};
+use stepgate_record::{Event, Fitted, Hash, SessionOpened};
 use stepgate_types::SessionId;
 
 use super::log::event;
@@ -428,7 +428,7 @@ fn making_a_directory_can_be_interrupted() {
 }
 
 fn named(person: &str) -> Event {
-    Event::SessionOpened {
+    Event::SessionOpened(Box::new(SessionOpened {
         session: SessionId::from_bytes([1; 16]),
         person: person.into(),
         database: "shop".to_owned(),
@@ -441,7 +441,7 @@ fn named(person: &str) -> Event {
         password: None,
         startup: None,
         hello: None,
-    }
+    }))
 }
 
 #[test]

@@ -8,7 +8,7 @@ use stepgate_types::{SessionId, StatementId};
 
 use super::damage::copy;
 use super::log::event;
-use crate::testing::open;
+use crate::testing::{open, until};
 use crate::wait::block_on;
 use crate::{Change, Log, LogError, Side, verify_dir};
 
@@ -17,14 +17,6 @@ const MANY: u64 = 400;
 
 fn statement(number: u64) -> StatementId {
     StatementId { session: SessionId::from_bytes([7; 16]), number }
-}
-
-fn until(what: &str, mut is: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is() {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// All but what the log tells of its own space.

@@ -9,7 +9,7 @@ use stepgate_types::Who;
 use super::damage::{copy, refused};
 use super::log::event;
 use super::sealing::{fill, names};
-use crate::testing::{open_sealing, wait_for_seals};
+use crate::testing::{open_sealing, until, wait_for_seals};
 use crate::{Log, Upkeep, verify_dir};
 
 const SEGMENT: u64 = 32;
@@ -104,13 +104,7 @@ fn a_clock_by_which_everything_is_old_deletes_nothing_by_itself() {
     assert!(prune(&log, 1).end > 0 && log.floor() > 0);
     let (_dir, log) = old();
     log.set_upkeep(Upkeep { keep: Some(Duration::from_secs(100)), verify_every: None });
-    for _ in 0..2_000 {
-        if log.floor() > 0 {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    panic!("nothing was deleted: {:?}", log.segments());
+    until("something to be deleted", || log.floor() > 0);
 }
 
 #[test]

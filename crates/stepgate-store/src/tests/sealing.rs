@@ -7,7 +7,7 @@ use stepgate_record::{Event, Tree, consistency_holds, inclusion_holds};
 
 use super::damage::{copy, refused};
 use super::log::event;
-use crate::testing::{open, open_sealing, wait_for_seals};
+use crate::testing::{open, open_sealing, until, wait_for_seals};
 use crate::{Change, Log, Side, verify_dir};
 
 const SEGMENT: u64 = 32;
@@ -227,22 +227,18 @@ fn what_changes_on_disk_is_found_by_the_rounds_of_checks_and_recorded() {
     fill(&log, 150);
     wait_for_seals(&log);
     log.set_upkeep(crate::Upkeep { keep: None, verify_every: Some(std::time::Duration::from_micros(1)) });
-    let said = |wanted: &dyn Fn(&Event) -> bool| {
-        for _ in 0..500 {
+    let said = |what: &str, wanted: &dyn Fn(&Event) -> bool| {
+        until(what, || {
             let mut found = false;
             log.replay(0, &mut |_, record| found |= wanted(&record.event)).unwrap();
-            if found {
-                return true;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        false
+            found
+        });
     };
-    assert!(said(&|event| matches!(event, Event::IntegrityChecked { ok: true, .. })));
+    said("that all is well", &|event| matches!(event, Event::IntegrityChecked { ok: true, .. }));
     let path = dir.path().join(format!("records/{:020}.offsets", 32));
     let mut bytes = fs::read(&path).unwrap();
     bytes[9] ^= 1;
     fs::write(&path, bytes).unwrap();
-    assert!(said(&|event| matches!(event, Event::IntegrityFailed(failed) if failed.first == 32)));
-    assert!(said(&|event| matches!(event, Event::IntegrityChecked { ok: false, .. })));
+    said("what is wrong", &|event| matches!(event, Event::IntegrityFailed(failed) if failed.first == 32));
+    said("that not all is well", &|event| matches!(event, Event::IntegrityChecked { ok: false, .. }));
 }

@@ -1,13 +1,12 @@
 //! `policy test` and `policy simulate`, as clap reads them.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 use stepgate_policy::Signal;
-use stepgate_types::{GroupName, PersonName};
 
 use super::Format;
+use super::asker::AskerArgs;
 
 /// Which rules, and against which catalogs.
 #[derive(Debug, Args)]
@@ -46,33 +45,8 @@ pub(crate) struct TestArgs {
 pub(crate) struct SimulateArgs {
     #[command(flatten)]
     pub(crate) stage: StageArgs,
-    /// Whose statements they are.
-    #[arg(long = "as", value_name = "NAME")]
-    pub(crate) person: PersonName,
-    /// Their groups.
-    #[arg(long, value_name = "a,b", value_delimiter = ',')]
-    pub(crate) groups: Vec<GroupName>,
-    /// They are a service.
-    #[arg(long)]
-    pub(crate) service: bool,
-    /// The address they come from.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    pub(crate) from: IpAddr,
-    /// When; default: now.
-    #[arg(long, value_name = "RFC 3339")]
-    pub(crate) at: Option<String>,
-    /// `application_name`.
-    #[arg(long, value_name = "NAME", default_value = "psql")]
-    pub(crate) client: String,
-    /// Through which database of the configuration; may be left out where there is only one.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) database: Option<String>,
-    /// The role used upstream; default: the one that the configuration gives these groups.
-    #[arg(long, value_name = "ROLE")]
-    pub(crate) db_user: Option<String>,
-    /// `stepgate.purpose`.
-    #[arg(long, value_name = "WORD")]
-    pub(crate) purpose: Option<String>,
+    #[command(flatten)]
+    pub(crate) asker: AskerArgs,
     /// Signals that fire (`new_network,unusual_hour`); default: what the clock alone tells of a person without a history.
     #[arg(long, value_name = "a,b", value_delimiter = ',')]
     pub(crate) signals: Option<Vec<Signal>>,

@@ -1,14 +1,12 @@
 //! `stepgate policy`, as clap reads it. What a verb takes is in a struct of its own, in the file of its noun.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use stepgate_policy::Signal;
-use stepgate_types::{GroupName, PersonName};
 
+use super::asker::AskerArgs;
 use super::replay::{ReplayArgs, TuneArgs};
-
 use super::{SimulateArgs, TestArgs};
 
 #[derive(Debug, Subcommand)]
@@ -81,33 +79,8 @@ pub(crate) enum ExplainFormat {
 
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
-    /// Who asks.
-    #[arg(long = "as", value_name = "NAME")]
-    pub(crate) person: PersonName,
-    /// Their groups.
-    #[arg(long, value_name = "a,b", value_delimiter = ',')]
-    pub(crate) groups: Vec<GroupName>,
-    /// It is a service.
-    #[arg(long)]
-    pub(crate) service: bool,
-    /// From which address.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    pub(crate) from: IpAddr,
-    /// When: 2026-07-06T03:00:00+02:00, or how long ago (90d); default: now.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) at: Option<String>,
-    /// The application_name.
-    #[arg(long, value_name = "APP", default_value = "psql")]
-    pub(crate) client: String,
-    /// Through which database of the configuration; default: the only one.
-    #[arg(long, value_name = "DB")]
-    pub(crate) database: Option<String>,
-    /// The role used upstream; default: the one that the configuration gives these groups.
-    #[arg(long, value_name = "ROLE")]
-    pub(crate) db_user: Option<String>,
-    /// What it is for (stepgate.purpose).
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) purpose: Option<String>,
+    #[command(flatten)]
+    pub(crate) asker: AskerArgs,
     /// Signals that fire.
     #[arg(long, value_name = "a,b", value_delimiter = ',')]
     pub(crate) signals: Vec<Signal>,

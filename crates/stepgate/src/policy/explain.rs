@@ -11,15 +11,15 @@ use stepgate_policy::{
 };
 use stepgate_proxy::{UpstreamConfig, before_it_runs};
 use stepgate_sql::{Facts, StatementValues};
-use stepgate_types::{Clock as _, is_wildcard};
+use stepgate_types::is_wildcard;
 
-use crate::analyze::{self, Origin};
+use super::scenario;
+use super::stage::role_of;
+use crate::analyze::{self, Origin, Source};
 use crate::args::{ExplainArgs, ExplainFormat};
-use crate::audit;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::harmless::harmless_lines;
-use crate::system::SystemClock;
 use crate::{output, rules, upstreams};
 
 /// The longest input, in bytes.
@@ -53,7 +53,12 @@ pub(super) fn run(config: &Path, args: &ExplainArgs) -> Result<(), Failure> {
         Some(upstream) => Origin::Configured(Box::new(upstream)),
         None => Origin::Schema(&args.schema),
     };
-    let analysed = analyze::facts_of(&sql, &name, catalog, args.search_path.as_deref())?;
+    let mut known = None;
+    let look = |source: &Source, sql: &str, facts: &mut [Facts]| {
+        let bound = known.get_or_insert_with(|| rules.bind(&name, source.catalog(), &BTreeSet::new()));
+        scenario::ask_planner((&rules, bound), &who, source, sql, facts);
+    };
+    let analysed = analyze::facts_of(&sql, &name, catalog, args.search_path.as_deref(), look)?;
     let bound = rules.bind(&name, &analysed.catalog, &BTreeSet::new());
     let asked = Asked { rules, who, bound };
     match args.output {
@@ -88,7 +93,7 @@ fn sql(args: &ExplainArgs) -> Result<String, Failure> {
 
 /// As told, or the only one that the configuration has, or the map.
 fn database(args: &ExplainArgs, config: Option<&Config>, map: &Map) -> Result<String, Failure> {
-    if let Some(name) = &args.database {
+    if let Some(name) = &args.asker.database {
         return Ok(name.clone());
     }
     let configured = config.into_iter().flat_map(|config| config.databases.keys().map(String::as_str));
@@ -103,9 +108,8 @@ fn database(args: &ExplainArgs, config: Option<&Config>, map: &Map) -> Result<St
 }
 
 fn who(args: &ExplainArgs, name: &str, upstream: Option<&UpstreamConfig>) -> Result<Circumstances, Failure> {
-    let now = SystemClock.now();
-    let at = args.at.as_deref().map(|text| audit::time(text, now)).transpose()?;
-    let role = || upstream.and_then(|upstream| Some(upstream.role_of(&args.groups)?.user.clone()));
+    let at = scenario::time(&args.asker)?;
+    let case = scenario::case(&args.asker, String::new(), at);
     let fires = |signal: &stepgate_policy::Signal| Observation {
         signal: *signal,
         fires: true,
@@ -113,15 +117,10 @@ fn who(args: &ExplainArgs, name: &str, upstream: Option<&UpstreamConfig>) -> Res
         threshold: String::new(),
     };
     Ok(Circumstances {
-        groups: args.groups.iter().cloned().collect(),
-        service: args.service,
-        db_user: args.db_user.clone().or_else(role).unwrap_or_default(),
-        client: args.client.clone(),
-        now: at.unwrap_or(now),
         signals: args.signals.iter().map(fires).collect(),
-        purpose: args.purpose.clone(),
+        purpose: case.purpose.clone(),
         delivered: Delivered { rows: args.delivered_rows, bytes: args.delivered_bytes },
-        ..Circumstances::of(args.person.clone(), name, args.from)
+        ..scenario::circumstances(&case, name, at, |groups| role_of(upstream?, groups))
     })
 }
 

@@ -1,16 +1,22 @@
 //! A statement of somebody's at some time and place, decided about as a gate would.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stepgate_policy::{
-    Case, Circumstances, Decision, Deed, Observation, Origin, OriginKey, Past, PastEvent, Profile, Reach,
-    RiskSettings, Ruleset, Scene, Signal, Signals, Verdict, Why, observe,
+    Bound, Case, Circumstances, Decision, Deed, Observation, Origin, OriginKey, Past, PastEvent, Profile,
+    Reach, RiskSettings, Ruleset, Scene, Signal, Signals, Verdict, Why, observe,
 };
 use stepgate_proxy::before_it_runs;
 use stepgate_sql::{Facts, StatementValues, purpose};
-use stepgate_types::{SessionId, Timestamp};
+use stepgate_types::{Action, Clock as _, GroupName, SessionId, Timestamp};
 
 use super::stage::Room;
+use crate::analyze::Source;
+use crate::args::AskerArgs;
+use crate::audit;
+use crate::failure::Failure;
+use crate::system::SystemClock;
 
 /// What tokens are made with: nothing here is kept.
 const KEY: [u8; 32] = [0; 32];
@@ -28,6 +34,8 @@ pub(super) struct Outcome {
     pub(super) decision: Decision,
     /// Why each rule matched that did.
     pub(super) why: Vec<Why>,
+    /// What the client says it is for, where a rule asks.
+    pub(super) purpose: Option<String>,
 }
 
 /// Decides about a case in a session that has just begun. `now` is when it is, where the case does not say.
@@ -39,15 +47,8 @@ pub(super) fn decide(
     now: Timestamp,
 ) -> Outcome {
     let at = case.at.unwrap_or(now);
-    let facts = room.names.facts(&case.sql, room.source.catalog(), room.source.session());
-    let mut who = Circumstances {
-        groups: case.groups.clone(),
-        service: case.service,
-        client: case.client.clone().unwrap_or_else(|| CLIENT.to_owned()),
-        db_user: case.db_user.clone().or_else(|| room.role_of(&case.groups)).unwrap_or_default(),
-        now: at,
-        ..Circumstances::of(case.person.clone(), database, address(case.from))
-    };
+    let mut facts = room.names.facts(&case.sql, room.source.catalog(), room.source.session());
+    let mut who = circumstances(case, database, at, |groups| room.role_of(groups));
     if rules.asks_for_purpose() {
         let said = purpose(case.sql.as_bytes(), room.source.session()).map(str::to_owned);
         who.purpose = said.or_else(|| case.purpose.clone());
@@ -59,9 +60,73 @@ pub(super) fn decide(
         };
     }
     let values = StatementValues::<Vec<u8>>::new(case.sql.as_bytes(), &[], &[], &[]);
+    ask_planner((rules, &room.bound), &who, &room.source, &case.sql, &mut facts);
     let decision = before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts);
     let why = rules.why(&who, &room.bound, &facts, &values);
-    Outcome { facts, decision, why }
+    Outcome { facts, decision, why, purpose: who.purpose }
+}
+
+/// Puts the planner's estimate into the facts of a message, where a gate would ask for it.
+pub(super) fn ask_planner(
+    (rules, bound): (&Ruleset, &Bound),
+    who: &Circumstances,
+    source: &Source,
+    sql: &str,
+    facts: &mut [Facts],
+) {
+    let values = StatementValues::<Vec<u8>>::new(sql.as_bytes(), &[], &[], &[]);
+    if let [only] = facts
+        && rules.hangs_on_estimate(who, bound, only, &values)
+        && let Some(planned) = source.planned(sql, only, &who.db_user)
+    {
+        *only = planned;
+    }
+}
+
+/// The case that the arguments tell of, with nothing before it.
+pub(super) fn case(asker: &AskerArgs, sql: String, at: Timestamp) -> Case {
+    Case {
+        name: None,
+        line: 1,
+        person: asker.person.clone(),
+        groups: asker.groups.iter().cloned().collect(),
+        service: asker.service,
+        from: Some(asker.from),
+        at: Some(at),
+        client: Some(asker.client.clone()),
+        database: asker.database.clone(),
+        db_user: asker.db_user.clone(),
+        purpose: asker.purpose.clone(),
+        signals: None,
+        history: Vec::new(),
+        sql,
+        expect: Action::Allow,
+        rules: Vec::new(),
+    }
+}
+
+/// When it is.
+pub(super) fn time(asker: &AskerArgs) -> Result<Timestamp, Failure> {
+    let now = SystemClock.now();
+    asker.at.as_deref().map_or(Ok(now), |text| audit::time(text, now))
+}
+
+/// Who sends the statements of a case, from where and when; neither signals nor purpose. `role_of` is the role that the
+/// configuration gives groups, where the case names none.
+pub(super) fn circumstances(
+    case: &Case,
+    database: &str,
+    at: Timestamp,
+    role_of: impl Fn(&BTreeSet<GroupName>) -> Option<String>,
+) -> Circumstances {
+    Circumstances {
+        groups: case.groups.clone(),
+        service: case.service,
+        client: case.client.clone().unwrap_or_else(|| CLIENT.to_owned()),
+        db_user: case.db_user.clone().or_else(|| role_of(&case.groups)).unwrap_or_default(),
+        now: at,
+        ..Circumstances::of(case.person.clone(), database, address(case.from))
+    }
 }
 
 fn address(from: Option<std::net::IpAddr>) -> std::net::IpAddr {

@@ -35,9 +35,14 @@ pub(super) struct Room {
 impl Room {
     /// The role that the configuration gives these groups.
     pub(super) fn role_of(&self, groups: &BTreeSet<GroupName>) -> Option<String> {
-        let groups: Vec<_> = groups.iter().cloned().collect();
-        Some(self.upstream.as_ref()?.role_of(&groups)?.user.clone())
+        role_of(self.upstream.as_ref()?, groups)
     }
+}
+
+/// The role that the configuration of a database gives these groups.
+pub(super) fn role_of(upstream: &UpstreamConfig, groups: &BTreeSet<GroupName>) -> Option<String> {
+    let groups: Vec<_> = groups.iter().cloned().collect();
+    Some(upstream.role_of(&groups)?.user.clone())
 }
 
 impl<'a> Stage<'a> {

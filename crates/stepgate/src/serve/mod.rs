@@ -3,7 +3,6 @@
 mod drift;
 mod factors;
 mod foresee;
-mod habits;
 pub(crate) mod hardening;
 mod indexing;
 mod listen;
@@ -12,6 +11,7 @@ mod notify;
 mod observed;
 mod passkeys;
 mod places;
+mod provider;
 mod reload;
 mod supplied;
 mod two_person;
@@ -21,11 +21,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_approval::OidcFactor;
+use stepgate_approval::{Method, OidcFactor};
+use stepgate_console::oidc::Oidc;
 use stepgate_console::{Api, Encryption};
-use stepgate_proxy::{Gate, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded};
+use stepgate_policy::Ruleset;
+use stepgate_proxy::{
+    Gate, HABITS, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::args::ServeArgs;
 use crate::certificate;
@@ -54,7 +59,7 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 struct Ready {
     texts: rules::Texts,
     /// Of those texts; `None` where what is in force is what was approved.
-    rules: Option<stepgate_policy::Ruleset>,
+    rules: Option<Ruleset>,
     upstreams: Vec<UpstreamConfig>,
     tls: Option<ServerTls>,
     encryption: Encryption,
@@ -139,55 +144,29 @@ async fn serve(
     let mut signals = Signals::new()?;
     let store = store.share();
     let rules = two_person::begin(config, &store, ready.texts, ready.rules).await?;
+    reload::may_not_be_meant(&rules);
     let events = vec![reload::loaded(config), policy_loaded(&rules)];
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
     if let Some(passkeys) = passkeys::factor(config)? {
         store.desk.plug(Arc::new(passkeys));
     }
-    let gate = Gate::new(Parts {
-        databases: ready.upstreams,
-        rules: Arc::new(rules),
-        log: store.log.clone(),
-        vault: store.vault.clone(),
-        people: store.people.clone(),
-        desk: store.desk.clone(),
-        clock: Arc::clone(&store.clock),
-        entropy: Arc::clone(&store.entropy),
-        tls: ready.tls,
-        console_url: Some(config.console.url.clone()),
-        limits: config.limits,
-        track_subjects: config.audit.track_subjects,
-        profiles: store.profiles()?,
-        places: Arc::new(ready.geo.clone()),
-    });
-    let gate = Arc::new(gate.map_err(|error| log_error(&error))?);
+    let gate = gate(config, &store, rules, ready.upstreams, ready.tls, &ready.geo)?;
     let (drain, draining) = watch::channel(Shutdown::Serving);
     let delivery = Arc::new(
         Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
-            .notifying(&config.notify, &config.console.url),
+            .notifying(&config.notify, &config.console.url)
+            .telling_people(&store.desk),
     );
     store.desk.set_break_glass(config.break_glass.clone());
     factors::plug(config, &store)?;
+    let observed = observed::Observed {
+        gate: Arc::clone(&gate),
+        delivery: Arc::clone(&delivery),
+        drain: draining.clone(),
+    };
     let oidc = oidc::provider(config, &store.clock, &store.entropy)?;
-    if oidc.is_some() {
-        store.desk.plug(Arc::new(OidcFactor));
-    }
-    let api = Api::new(stepgate_console::Parts {
-        oidc,
-        desk: store.desk.clone(),
-        people: store.people.clone(),
-        log: store.log.clone(),
-        clock: Arc::clone(&store.clock),
-        entropy: Arc::clone(&store.entropy),
-        url: config.console.url.clone(),
-        minting: supplied::minting(config),
-        foresee: Arc::new(foresee::Foresee(Arc::clone(&gate))),
-        observed: Arc::new(observed::Observed {
-            gate: Arc::clone(&gate),
-            delivery: Arc::clone(&delivery),
-            drain: draining.clone(),
-        }),
-    });
+    let known_provider = oidc.clone();
+    let api = api(config, &store, &gate, observed, oidc);
     let kept = (store.log.clone(), store.desk.clone());
     let listen::Open { clients, people, watchers } = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
@@ -213,6 +192,9 @@ async fn serve(
     tasks.spawn(indexing::keep_up(finder, shutdown.clone()));
     tasks.spawn(drift.run(shutdown.clone()));
     tasks.spawn(supplied::end_what_is_over(people_and_desk.0.clone(), shutdown.clone()));
+    if let Some(oidc) = known_provider {
+        tasks.spawn(provider::keep_known(oidc, shutdown.clone()));
+    }
     if let Some(directory) = directory {
         tasks.spawn(supplied::follow(directory, people_and_desk, shutdown.clone()));
     }
@@ -241,9 +223,9 @@ async fn serve(
     // Whoever sees a door open may ask it to stop: a signal counts also before the first look is over.
     let early = tokio::select! {
         why = signals.next() => Some(why),
-        () = async { tokio::join!(first_look(&gate), habits::known(&gate)); } => None,
+        () = async { tokio::join!(first_look(&gate), gate.know_people(HABITS)); } => None,
     };
-    let mut sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, places, draining));
+    let sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, places, draining));
     output::print_line(&ready_line(config))?;
     let watchdog = tokio::spawn(notify::feed_watchdog());
     notify::ready();
@@ -256,6 +238,77 @@ async fn serve(
     };
     notify::stopping();
     tracing::info!(signal = why, sessions = gate.sessions().len(), "stopping");
+    end_sessions(&gate, sessions, &drain, &mut signals).await;
+    watchdog.abort();
+    down.send_replace(true);
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(GRACE, all).await.is_err() {
+        tracing::warn!("not all that the gate does besides ended in time");
+        tasks.shutdown().await;
+    }
+    Ok(())
+}
+
+fn gate(
+    config: &Config,
+    store: &Store,
+    rules: Ruleset,
+    databases: Vec<UpstreamConfig>,
+    tls: Option<ServerTls>,
+    geo: &crate::geo::Geo,
+) -> Result<Arc<Gate>, Failure> {
+    let gate = Gate::new(Parts {
+        databases,
+        rules: Arc::new(rules),
+        log: store.log.clone(),
+        vault: store.vault.clone(),
+        people: store.people.clone(),
+        desk: store.desk.clone(),
+        clock: Arc::clone(&store.clock),
+        entropy: Arc::clone(&store.entropy),
+        tls,
+        console_url: Some(config.console.url.clone()),
+        limits: config.limits,
+        track_subjects: config.audit.track_subjects,
+        profiles: store.profiles()?,
+        places: Arc::new(geo.clone()),
+    });
+    Ok(Arc::new(gate.map_err(|error| log_error(&error))?))
+}
+
+/// The API, and the factor that goes by way of it.
+fn api(
+    config: &Config,
+    store: &Store,
+    gate: &Arc<Gate>,
+    observed: observed::Observed,
+    oidc: Option<Arc<Oidc>>,
+) -> Arc<Api> {
+    if let Some(oidc) = &oidc {
+        store.desk.plug(Arc::new(OidcFactor));
+        store.desk.connect(Method::Oidc, Arc::<Oidc>::clone(oidc));
+    }
+    Api::new(stepgate_console::Parts {
+        oidc,
+        desk: store.desk.clone(),
+        people: store.people.clone(),
+        log: store.log.clone(),
+        clock: Arc::clone(&store.clock),
+        entropy: Arc::clone(&store.entropy),
+        url: config.console.url.clone(),
+        minting: supplied::minting(config),
+        foresee: Arc::new(foresee::Foresee(Arc::clone(gate))),
+        observed: Arc::new(observed),
+    })
+}
+
+/// Has sessions end: in order for as long as they may take, or until a second signal; then whatever they do.
+async fn end_sessions(
+    gate: &Gate,
+    mut sessions: JoinHandle<()>,
+    drain: &watch::Sender<Shutdown>,
+    signals: &mut Signals,
+) {
     drain.send_replace(Shutdown::Draining);
     tokio::select! {
         _ = &mut sessions => {}
@@ -269,14 +322,6 @@ async fn serve(
         tracing::warn!("some sessions did not end in time and were cut off");
         sessions.abort();
     }
-    watchdog.abort();
-    down.send_replace(true);
-    let all = async { while tasks.join_next().await.is_some() {} };
-    if tokio::time::timeout(GRACE, all).await.is_err() {
-        tracing::warn!("not all that the gate does besides ended in time");
-        tasks.shutdown().await;
-    }
-    Ok(())
 }
 
 async fn wait_for(mut shutdown: watch::Receiver<bool>) {

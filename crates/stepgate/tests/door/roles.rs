@@ -83,3 +83,30 @@ fn whose_groups_have_no_role_is_told_so() {
     assert!(!is_in && text.contains("FATAL:  stepgate: dana has no role in database \"shop\""), "{text}");
     assert!(world.connects(&olga, "shop").0);
 }
+
+/// Application and role of the server's processes for the shop.
+fn roles(world: &World) -> Vec<String> {
+    let sql = "select distinct application_name || ' as ' || usename from pg_stat_activity \
+               where datname = 'shop' and pid <> pg_backend_pid() order by 1";
+    world.cluster.psql("shop", sql).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_catalog_is_read_by_a_role_of_its_own_and_people_work_as_theirs() {
+    let mut world = World::not_serving(|text| text);
+    world.cluster.create_role("shop_catalog", "catalog-of-a-shop").unwrap();
+    let secret = world.gate.directory().join("secrets/catalog");
+    std::fs::write(&secret, "catalog-of-a-shop\n").unwrap();
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let user = "    user: stepgate_analyst\n";
+    let catalog = "    catalog_user: shop_catalog\n    catalog_password_file: secrets/catalog\n";
+    world.edit(user, &format!("{user}{catalog}"));
+    world.gate.serve().unwrap();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    // It may read no table, and need not.
+    psql.send("select ssn from customers where id = 1;").unwrap();
+    held(&mut psql);
+    assert_eq!(roles(&world), ["psql as stepgate_analyst", "stepgate catalog as shop_catalog"]);
+    assert!(world.cluster.psql("shop", "set role shop_catalog; select 1 from customers").is_err());
+}

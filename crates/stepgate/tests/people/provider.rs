@@ -1,44 +1,29 @@
 //! `stepgate login --oidc --psql` at a real OpenID provider (npm oidc-provider), by way of a browser's steps.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use stepgate_testkit::{Supervised, until_some};
+use stepgate_testkit::Provider;
 
 use crate::psql::Files;
-use crate::support::{SOON, World, repository};
+use crate::support::World;
 
-const SECRET: &str = "secret-of-a-throwaway-provider";
+/// A gate that knows a provider; `None`: there is none on this machine.
+pub(crate) fn world() -> Option<(World, Provider)> {
+    world_with(|policy| policy, "create: true")
+}
 
-/// A gate that knows a provider; `None`, said aloud: there is none on this machine.
-fn world() -> Option<(World, Supervised)> {
-    let mut world = World::not_serving(|policy| policy);
-    let modules = repository().join(".work/idp");
-    if !modules.join("node_modules/oidc-provider").is_dir() {
-        eprintln!("SKIP: no identity provider; run tests/tools/idp.sh");
-        return None;
-    }
-    let log = world.tree.path().join("provider.log");
-    let process = Supervised::builder("node", &log)
-        .arg(repository().join("tests/idp/provider.mjs"))
-        .args([&format!("{}/oidc/callback", world.gate.url()), SECRET])
-        .env("STEPGATE_IDP", &modules)
-        .spawn()
-        .unwrap();
-    let issuer = until_some("a provider", SOON, || {
-        let text = std::fs::read_to_string(&log).ok()?;
-        text.lines().find(|line| line.starts_with("http://")).map(str::to_owned)
-    });
-    let secret = world.gate.directory().join("secrets/oidc");
-    std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
-    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+/// The same with another policy, and more lines in the section of the provider.
+pub(crate) fn world_with(change: impl FnOnce(String) -> String, more: &str) -> Option<(World, Provider)> {
+    let mut world = World::not_serving(change);
+    let provider = world.provider()?;
     world.configure(&format!(
         "oidc: {{issuer: \"{}\", client_id: stepgate, client_secret_file: secrets/oidc, acr: {{mfa: strong}},\n  \
-         label: Example, groups: groups, groups_allow: [analysts], groups_for: 8h, create: true}}\nlogin_for: 4h",
-        issuer.unwrap()
+         label: Example, groups: groups, groups_allow: [analysts], groups_for: 8h, {more}}}\nlogin_for: 4h",
+        provider.issuer()
     ));
     world.gate.serve().unwrap();
-    Some((world, process))
+    Some((world, provider))
 }
 
 /// As much of a browser as it takes.
@@ -111,7 +96,17 @@ fn encoded(text: &str) -> String {
 }
 
 /// `stepgate login --oidc …`, with somebody who logs in there as `who`; what it said.
-fn login(world: &World, files: &Files, arguments: &[&str], who: &str) -> (bool, String) {
+fn login(world: &World, provider: &Provider, files: &Files, arguments: &[&str], who: &str) -> (bool, String) {
+    login_by(world, files, arguments, |there| provider.log_in(there, who).unwrap())
+}
+
+/// The same, with what a browser is led to from there, and where that leads it in the end.
+pub(crate) fn login_by(
+    world: &World,
+    files: &Files,
+    arguments: &[&str],
+    log_in: impl FnOnce(&str) -> String,
+) -> (bool, String) {
     let mut command = world.gate.command();
     for screen in ["DISPLAY", "WAYLAND_DISPLAY"] {
         command.env_remove(screen);
@@ -127,13 +122,7 @@ fn login(world: &World, files: &Files, arguments: &[&str], who: &str) -> (bool, 
     assert!(asked.contains(&letters), "{asked}");
     let leaving = browser.submit(&asked);
     let there = between(&leaving, "class=\"button\" href=\"", "\"").replace("&amp;", "&");
-    let node = Command::new("node")
-        .arg(repository().join("tests/idp/login.mjs"))
-        .args([&there, who])
-        .output()
-        .unwrap();
-    assert!(node.status.success(), "{}", String::from_utf8_lossy(&node.stderr));
-    let back = browser.get(String::from_utf8(node.stdout).unwrap().trim());
+    let back = browser.get(&log_in(&there));
     let done = browser.submit(&back);
     let program = between(&done, "href=\"http://127.0.0.1:", "\"").replace("&amp;", "&");
     let told = browser.get(&format!("http://127.0.0.1:{program}"));
@@ -146,12 +135,12 @@ fn login(world: &World, files: &Files, arguments: &[&str], who: &str) -> (bool, 
 
 #[test]
 fn somebody_without_any_password_logs_in_at_the_provider_and_psql_works() {
-    let Some((world, _provider)) = world() else { return };
+    let Some((world, provider)) = world() else { return };
     let files = Files::new(&world);
     // Whoever comes back from the browser is nobody's guess.
     let nameless = world.gate.run(["login", "--oidc"], "").unwrap();
     assert_eq!(nameless.status, 2, "{}", nameless.stderr);
-    let (ok, text) = login(&world, &files, &["sam", "--psql"], "sam");
+    let (ok, text) = login(&world, &provider, &files, &["sam", "--psql"], "sam");
     assert!(ok && text.contains("logged in as sam") && text.contains("psql service=stepgate-shop"), "{text}");
     assert_eq!(files.psql("select 1"), (true, "1\n".to_owned()));
     let people = world.gate.run(["user", "ls", "-o", "json"], "").unwrap().ok().unwrap();
@@ -164,14 +153,14 @@ fn somebody_without_any_password_logs_in_at_the_provider_and_psql_works() {
 
     // Somebody who was here before is not who has that name there, until the operator says so.
     world.gate.run(["user", "add", "dana", "--groups", "analysts"], "correct horse\n").unwrap().ok().unwrap();
-    let unlinked = std::panic::catch_unwind(|| login(&world, &files, &["dana"], "dana"));
+    let unlinked = std::panic::catch_unwind(|| login(&world, &provider, &files, &["dana"], "dana"));
     assert!(unlinked.is_err(), "{unlinked:?}");
     assert!(world.recorded("identity.login", "\"refused\":\"taken\""));
     world.gate.run(["user", "link", "dana", "--oidc", "dana"], "").unwrap().ok().unwrap();
-    let (ok, text) = login(&world, &files, &["dana"], "dana");
+    let (ok, text) = login(&world, &provider, &files, &["dana"], "dana");
     assert!(ok && text.contains("logged in as dana"), "{text}");
     // Whoever else logs in there in their place is told.
-    let (ok, text) = login(&world, &files, &["dana"], "sam");
+    let (ok, text) = login(&world, &provider, &files, &["dana"], "sam");
     assert!(!ok && text.contains("says that you are sam"), "{text}");
 
     world.gate.run(["user", "unlink", "sam", "oidc"], "").unwrap().ok().unwrap();

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use stepgate_record::{Event, Statement};
+use stepgate_record::{Event, SessionOpened, Statement};
 use stepgate_store::{Log, LogOptions, Vault};
 use stepgate_testkit::FakeClock;
-use stepgate_types::{
-    Action, BulkShape, Certainty, Clock as _, Entropy, Kind, PersonName, SessionId, Timestamp,
-};
+use stepgate_types::{Action, Certainty, Clock as _, Entropy, Kind, PersonName, SessionId, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::support::World;
@@ -51,22 +49,11 @@ impl Entropy for Random {
 
 /// Writes it down.
 pub(crate) fn plant(world: &World, habits: &[Habit]) {
-    let hex = std::fs::read_to_string(world.gate.directory().join("secrets/master.key")).unwrap();
-    let key: [u8; 32] = data_encoding::HEXLOWER.decode(hex.trim().as_bytes()).unwrap().try_into().unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let longest = habits.iter().map(|habit| habit.days + habit.ended).max().unwrap();
     let begin = now.checked_sub(longest * DAY).unwrap();
     let clock = Arc::new(FakeClock::at(Timestamp::from_micros(i64::try_from(begin.as_micros()).unwrap())));
-    let vault = Vault::new(&Zeroizing::new(key), Arc::new(Random));
-    let options = LogOptions {
-        ordinary_durable: true,
-        version: "test".to_owned(),
-        clock: clock.clone(),
-        entropy: Arc::new(Random),
-        vault,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (log, _) = Log::open(&world.gate.data(), options).unwrap();
+    let (log, runtime) = open(world, clock.clone());
     for day in 0..longest {
         let left = longest - day;
         for (number, habit) in habits.iter().enumerate() {
@@ -88,9 +75,36 @@ pub(crate) fn plant(world: &World, habits: &[Habit]) {
     log.close().unwrap();
 }
 
+/// Writes down one day of it, in few writes.
+pub(crate) fn plant_at_once(world: &World, habit: &Habit) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let now = Timestamp::from_micros(i64::try_from(now.as_micros()).unwrap());
+    let (log, runtime) = open(world, Arc::new(FakeClock::at(now)));
+    for some in a_day(habit, SessionId::from_bytes([0xee; 16])).chunks(500) {
+        runtime.block_on(log.append(some.to_vec(), Vec::new())).unwrap();
+    }
+    log.close().unwrap();
+}
+
+/// The gate's log, and what it takes to wait for it.
+fn open(world: &World, clock: Arc<FakeClock>) -> (Log, tokio::runtime::Runtime) {
+    let hex = std::fs::read_to_string(world.gate.directory().join("secrets/master.key")).unwrap();
+    let key: [u8; 32] = data_encoding::HEXLOWER.decode(hex.trim().as_bytes()).unwrap().try_into().unwrap();
+    let vault = Vault::new(&Zeroizing::new(key), Arc::new(Random));
+    let options = LogOptions {
+        ordinary_durable: true,
+        version: "test".to_owned(),
+        clock,
+        entropy: Arc::new(Random),
+        vault,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    (Log::open(&world.gate.data(), options).unwrap().0, runtime)
+}
+
 fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
     let person: PersonName = habit.person.parse().unwrap();
-    let mut events = vec![Event::SessionOpened {
+    let mut events = vec![Event::SessionOpened(Box::new(SessionOpened {
         session,
         person: (&person).into(),
         database: "shop".to_owned(),
@@ -103,45 +117,20 @@ fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {
         startup: None,
         hello: None,
         password: None,
-    }];
+    }))];
     for (number, table) in (1..).zip(habit.tables) {
         events.push(Event::StatementDecided(Box::new(Statement {
-            session,
-            statement: number,
-            person: (&person).into(),
-            groups: Vec::new(),
-            service: false,
             database: "shop".to_owned(),
             protocol: "simple".to_owned(),
             kinds: vec![Kind::Select],
             certainty: Certainty::Exact,
-            reasons: Vec::new(),
             relations: vec![(*table).to_owned()],
-            columns: Vec::new(),
-            sinks: Vec::new(),
-            bulk: BulkShape::None,
             // By the catalog, whatever the condition: an upper bound.
             estimate: Some(5_000),
-            estimated_by: None,
-            fingerprint: String::new(),
-            normalised: String::new(),
-            parameters: 0,
-            rules: Vec::new(),
             action: Action::Allow,
             verdict: "forward".to_owned(),
-            request: None,
-            grant: None,
-            policy_sha256: String::new(),
             db_user: "stepgate_analyst".to_owned(),
-            unenforced: false,
-            functions: Vec::new(),
-            raw_bytes: None,
-            raw_hmac: String::new(),
-            why: Vec::new(),
-            risk: None,
-            signals: Vec::new(),
-            purpose: None,
-            buckets: Vec::new(),
+            ..Statement::blank(session, number, (&person).into())
         })));
         events.push(Event::StatementCompleted {
             session,

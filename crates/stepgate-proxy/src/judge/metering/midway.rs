@@ -2,7 +2,7 @@
 
 use stepgate_approval::{Dialect, Mode, Wanted};
 use stepgate_policy::{Approval, InTransaction};
-use stepgate_record::Event;
+use stepgate_record::{Event, LimitReached};
 use stepgate_store::LogError;
 use stepgate_types::{Action, Amount, bytes_in_words, rows_in_words};
 
@@ -40,12 +40,14 @@ impl Case<'_> {
         // One that is joined may last longer.
         let left = waiting.expires.since(gate.clock.now());
         let url = gate.console_url.as_deref();
+        let digits = self.digits(approval, &waiting).await;
         let notice = refusal::held_midway(
             waiting.request,
             approval,
             self.decision,
             (rows, &summary),
             left.min(patience),
+            digits.as_ref().map(|digits| digits.as_str()),
             url,
         );
         Ok(More::Waits(Box::new(Hold {
@@ -66,7 +68,7 @@ impl Case<'_> {
         let Amount { rows, bytes, .. } = limited.meter.delivered();
         let crossed = limited.crossed.as_ref();
         let limit = crossed.map_or(limited.own, |crossed| crossed.limit);
-        Event::LimitReached {
+        Event::LimitReached(Box::new(LimitReached {
             session: self.judge.session,
             statement: limited.meter.number(),
             person: self.judge.named.clone(),
@@ -80,7 +82,7 @@ impl Case<'_> {
             limit_per: crossed.map(|crossed| crossed.per.to_string()),
             rules: self.decision.rules.clone(),
             verdict: verdict.to_owned(),
-        }
+        }))
     }
 }
 

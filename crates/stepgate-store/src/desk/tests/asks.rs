@@ -6,8 +6,8 @@ async fn a_request_is_on_disk_before_anybody_waits() {
     let world = World::new().await;
     let waiting = world.ask(world.step_up("dana", 1)).await;
     let recorded = world.count(|event| {
-        matches!(event, Event::StepupRequested { request, canonical_sha256, .. }
-            if *request == waiting.request && *canonical_sha256 == waiting.canonical_sha256)
+        matches!(event, Event::StepupRequested(asked)
+            if asked.request == waiting.request && asked.canonical_sha256 == waiting.canonical_sha256)
     });
     assert_eq!(recorded, 1);
     assert!(!waiting.joined);
@@ -30,7 +30,7 @@ async fn a_dashboard_of_thirty_tiles_asks_once() {
     for tile in tiles {
         assert_eq!(tile.ended.await.unwrap(), end);
     }
-    assert_eq!(world.count(|event| matches!(event, Event::StepupRequested { .. })), 1);
+    assert_eq!(world.count(|event| matches!(event, Event::StepupRequested(_))), 1);
     assert_eq!(world.count(|event| matches!(event, Event::StepupJoined { .. })), 29);
 }
 

@@ -1,5 +1,5 @@
 use stepgate_record::{Deferral, Outcome, Statement};
-use stepgate_types::{BulkShape, Certainty};
+use stepgate_types::Certainty;
 
 use super::*;
 use crate::desk::Left;
@@ -16,41 +16,16 @@ fn with(value: &str) -> Held {
 
 fn decided(wanted: &Wanted, statement: StatementId, request: RequestId) -> Event {
     Event::StatementDecided(Box::new(Statement {
-        session: statement.session,
-        statement: statement.number,
-        person: (&wanted.person).into(),
-        groups: Vec::new(),
         database: wanted.database.clone(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: Vec::new(),
-        relations: Vec::new(),
-        columns: Vec::new(),
-        sinks: Vec::new(),
-        bulk: BulkShape::None,
-        estimate: None,
-        estimated_by: None,
-        fingerprint: String::new(),
-        normalised: String::new(),
         parameters: 1,
-        rules: Vec::new(),
         action: wanted.action,
         verdict: "forward".to_owned(),
         request: Some(request),
-        grant: None,
         policy_sha256: wanted.policy_sha256.clone(),
-        db_user: String::new(),
-        unenforced: false,
-        service: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(statement.session, statement.number, (&wanted.person).into())
     }))
 }
 
@@ -128,7 +103,7 @@ async fn the_pass_is_issued_with_the_approval_and_used_up_with_the_decision_each
         Event::FactorVerified { .. } => "factor",
         Event::StepupVoted { .. } => "voted",
         Event::StepupEnded { .. } => "ended",
-        Event::PassIssued { .. } => "pass",
+        Event::PassIssued(_) => "pass",
         Event::PassConsumed { .. } => "consumed",
         Event::StatementDecided(_) => "decided",
         _ => "other",

@@ -33,8 +33,8 @@ async fn a_delegate_answers_within_the_dates_and_goes_with_the_group_of_who_lent
     // It is on disk, with a record that names both, and what is removed with its owner's group counts no more.
     let world = world.killed();
     let delegated = world.count(|event| {
-        matches!(event, Event::Delegated { person, to, .. }
-        if person.name() == Some("omar") && to.name() == Some("eve"))
+        matches!(event, Event::Delegated(lent)
+        if lent.person.name() == Some("omar") && lent.to.name() == Some("eve"))
     });
     assert_eq!(delegated, 1);
     let within = world.ask(world.approval("dana", 2, 1)).await;

@@ -1,6 +1,6 @@
 use stepgate_approval::BadCode;
 use stepgate_record::{Outcome, Statement};
-use stepgate_types::{BulkShape, Certainty};
+use stepgate_types::Certainty;
 
 use super::*;
 use crate::{DeskError, VerifyError};
@@ -33,6 +33,19 @@ async fn a_request_open_at_the_kill_is_withdrawn_and_cannot_be_approved_later() 
     assert_eq!(late, Err(VerifyError::Desk(DeskError::Ended(Outcome::Withdrawn))));
     // And a second kill ends nothing twice.
     assert_eq!(reopened.killed().ends(), ["withdrawn", "withdrawn"]);
+}
+
+#[tokio::test]
+async fn who_ended_a_request_and_why_is_known_after_a_restart() {
+    let world = World::new().await;
+    let waiting = world.ask(world.approval("dana", 2, 1)).await;
+    let (omar, why) = (name("omar"), Some("use the extract"));
+    world.desk.vote(waiting.request, &omar, &world.code("omar"), false, why, HOME).await.unwrap();
+    for desk in [&world.desk, &world.killed().desk] {
+        let info = desk.request(waiting.request).unwrap();
+        assert_eq!((info.state, info.ended_by), ("denied", Some(omar.clone())));
+        assert_eq!(info.reason.as_deref(), why);
+    }
 }
 
 #[tokio::test]
@@ -77,41 +90,16 @@ async fn how_a_request_ended_is_known_after_a_restart() {
 
 fn decided(session: u8, statement: u64, verdict: &str) -> Event {
     Event::StatementDecided(Box::new(Statement {
-        session: SessionId::from_bytes([session; 16]),
-        statement,
-        person: name("dana").into(),
-        groups: Vec::new(),
         database: "shop".to_owned(),
         protocol: "simple".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: Vec::new(),
-        relations: Vec::new(),
-        columns: Vec::new(),
-        sinks: Vec::new(),
-        bulk: BulkShape::None,
-        estimate: None,
-        estimated_by: None,
         fingerprint: "00".repeat(32),
         normalised: "SELECT".to_owned(),
-        parameters: 0,
-        rules: Vec::new(),
         action: Action::Allow,
         verdict: verdict.to_owned(),
-        request: None,
-        grant: None,
         policy_sha256: "ab".repeat(32),
-        db_user: String::new(),
-        unenforced: false,
-        service: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(SessionId::from_bytes([session; 16]), statement, name("dana").into())
     }))
 }
 
@@ -141,7 +129,9 @@ async fn a_statement_that_was_running_at_the_kill_has_an_unknown_outcome() {
     world.log.append(events, Vec::new()).await.unwrap();
     let unknown = |world: &World| -> Vec<_> {
         let unknown = world.events().into_iter().filter_map(|event| match event {
-            Event::StatementOutcomeUnknown { session, statement } => Some((session.bytes()[0], statement)),
+            Event::StatementOutcomeUnknown { session, statement, .. } => {
+                Some((session.bytes()[0], statement))
+            }
             _ => None,
         });
         unknown.collect()

@@ -17,6 +17,22 @@ const AT_ONCE: usize = 100;
 /// Kinds of statements that write rows, which they need not give.
 const WRITES: [&str; 4] = ["insert", "update", "delete", "merge"];
 
+/// Of those that ran.
+const COLUMNS: [&str; 12] = [
+    "at",
+    "person",
+    "database",
+    "how",
+    "rows",
+    "labels",
+    "verdict",
+    "request",
+    "kinds",
+    "session",
+    "number",
+    "statement",
+];
+
 /// A statement, by its session and its number there.
 type Id = (String, u64);
 
@@ -49,6 +65,26 @@ struct Ran {
     request: String,
     rows: Option<u64>,
     failed: bool,
+}
+
+impl Ran {
+    /// By [`COLUMNS`].
+    fn row(&self, id: &Id, how: &str) -> Vec<Value> {
+        vec![
+            json!(self.at),
+            json!(self.person),
+            json!(self.database),
+            json!(how),
+            json!(self.rows),
+            json!(self.labels),
+            json!(self.verdict),
+            json!(self.request),
+            json!(self.kinds),
+            json!(id.0),
+            json!(id.1),
+            json!(self.normalised),
+        ]
+    }
 }
 
 #[derive(Default)]
@@ -201,24 +237,28 @@ impl Reads {
         None
     }
 
+    /// Whether a statement certainly had to do with this subject, and how, or why it may have; `None`: it had not.
+    fn how(seen: Option<&Seen>, ran: &Ran) -> Option<(bool, &'static str)> {
+        let shown = seen.is_some_and(|seen| seen.shown);
+        let named = seen.is_some_and(|seen| seen.named) && ran.certain;
+        let how = match (shown, named) {
+            (true, true) => "shown and named",
+            (true, false) => "shown",
+            (false, true) if ran.failed => "named; it ended in an error",
+            (false, true) if ran.kinds.iter().any(|kind| WRITES.contains(&kind.as_str())) => {
+                "named, and written"
+            }
+            (false, true) if ran.rows == Some(0) => "named; it gave no rows",
+            (false, true) => "named",
+            (false, false) => return Some((false, Self::possible(seen, ran)?)),
+        };
+        Some((true, how))
+    }
+
     fn report(self, relation: &str, key: &str, tracked_since: Option<&str>) -> Report {
-        let columns = [
-            "at",
-            "person",
-            "database",
-            "how",
-            "rows",
-            "labels",
-            "verdict",
-            "request",
-            "kinds",
-            "session",
-            "number",
-            "statement",
-        ];
         let mut certain =
-            Section::new("certain", "Certain: its key was shown, or named by a condition", &columns);
-        let mut with_why = columns;
+            Section::new("certain", "Certain: its key was shown, or named by a condition", &COLUMNS);
+        let mut with_why = COLUMNS;
         with_why[3] = "why";
         let mut possible =
             Section::new("possible", "Possible: nobody can tell from what is recorded", &with_why);
@@ -227,48 +267,19 @@ impl Reads {
         let mut in_order: Vec<_> = self.ran.into_iter().collect();
         in_order.sort_by(|(_, a), (_, b)| a.at.cmp(&b.at));
         for (id, ran) in in_order {
-            let seen = self.seen.get(&id);
-            let shown = seen.is_some_and(|seen| seen.shown);
-            let named = seen.is_some_and(|seen| seen.named) && ran.certain;
-            let how = match (shown, named) {
-                (true, true) => "shown and named",
-                (true, false) => "shown",
-                (false, true) if ran.failed => "named; it ended in an error",
-                (false, true) if ran.kinds.iter().any(|kind| WRITES.contains(&kind.as_str())) => {
-                    "named, and written"
-                }
-                (false, true) if ran.rows == Some(0) => "named; it gave no rows",
-                (false, true) => "named",
-                (false, false) => match Self::possible(seen, &ran) {
-                    Some(why) => why,
-                    None => continue,
-                },
-            };
+            let Some((is_certain, how)) = Self::how(self.seen.get(&id), &ran) else { continue };
             let count = people.entry(ran.person.clone()).or_default();
-            let (section, cut, count) = if shown || named {
+            let (section, cut, count) = if is_certain {
                 (&mut certain, &mut certain_cut, &mut count.0)
             } else {
                 (&mut possible, &mut possible_cut, &mut count.1)
             };
             *count += 1;
-            if section.rows.len() >= MOST_ROWS {
+            if section.rows.len() < MOST_ROWS {
+                section.rows.push(ran.row(&id, how));
+            } else {
                 *cut += 1;
-                continue;
             }
-            section.rows.push(vec![
-                json!(ran.at),
-                json!(ran.person),
-                json!(ran.database),
-                json!(how),
-                json!(ran.rows),
-                json!(ran.labels),
-                json!(ran.verdict),
-                json!(ran.request),
-                json!(ran.kinds),
-                json!(id.0),
-                json!(id.1),
-                json!(ran.normalised),
-            ]);
         }
         let mut by_person = Section::new("people", "Who", &["person", "certain", "possible"]);
         by_person.rows = people
@@ -288,19 +299,7 @@ impl Reads {
                 vec![json!(at), json!(person), json!(verdict), json!(session), json!(number)]
             })
             .collect();
-        let mut notes = vec![
-            "Certain is a statement whose result showed the subject's key, or one that named it in a condition and of \
-             which it is known exactly what it reads. Possible is every other statement that reached the relation and \
-             of which not all keys were seen: aggregates, exports, more than 1,000 keys, views, statements that are \
-             not fully understood. What is in neither list showed keys, and not this one."
-                .to_owned(),
-            match tracked_since {
-                Some(at) => format!("Keys have been recorded since {at}; before that, everything is only possible."),
-                None => "No key was ever recorded: audit.track_subjects is off, or the map names no subject_key. \
-                         Everything is only possible."
-                    .to_owned(),
-            },
-        ];
+        let mut notes = notes(tracked_since);
         for (what, cut) in [("certain", certain_cut), ("possible", possible_cut)] {
             if cut > 0 {
                 notes.push(format!("{cut} more that are {what} are not listed: narrow the period down."));
@@ -309,4 +308,21 @@ impl Reads {
         let head = Head { title: format!("Subject access: {relation}:{key}"), facts: Vec::new(), notes };
         Report { head, sections: vec![by_person, certain, possible, refused] }
     }
+}
+
+/// What the words of the report mean, and since when there is anything to be certain of.
+fn notes(tracked_since: Option<&str>) -> Vec<String> {
+    vec![
+        "Certain is a statement whose result showed the subject's key, or one that named it in a condition and of \
+         which it is known exactly what it reads. Possible is every other statement that reached the relation and \
+         of which not all keys were seen: aggregates, exports, more than 1,000 keys, views, statements that are \
+         not fully understood. What is in neither list showed keys, and not this one."
+            .to_owned(),
+        match tracked_since {
+            Some(at) => format!("Keys have been recorded since {at}; before that, everything is only possible."),
+            None => "No key was ever recorded: audit.track_subjects is off, or the map names no subject_key. \
+                     Everything is only possible."
+                .to_owned(),
+        },
+    ]
 }

@@ -305,6 +305,10 @@ fn a_witness_that_is_away_when_the_gate_ends_is_not_waited_for_without_a_runtime
     assert!(asker.waits(Duration::from_secs(60)));
 }
 
+fn until(what: &str, is_so: impl FnMut() -> bool) {
+    stepgate_testkit::until(what, Duration::from_secs(20), is_so).unwrap();
+}
+
 #[test]
 fn it_works_by_itself_until_the_gate_goes_down() {
     let dir = tempfile::tempdir().unwrap();
@@ -313,32 +317,25 @@ fn it_works_by_itself_until_the_gate_goes_down() {
     let (asker, _runtime, down) = asker(&log, &minimal.witness());
     let status = Arc::clone(&asker.status);
     let working = std::thread::spawn(move || asker.run());
-    let within = |what: &dyn Fn() -> bool| {
-        for _ in 0..200 {
-            if what() {
-                return true;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        false
-    };
-    assert!(within(&|| minimal.last() > 0));
+    until("the first cosignature", || minimal.last() > 0);
     record(&log);
     let end = log.len();
-    assert!(within(&|| minimal.last() >= end));
+    until("the next one", || minimal.last() >= end);
     // It is known to have all, its own cosignature being none of it; and nothing goes on by itself, round after round.
-    assert!(within(&|| status.row(log.len())["lag"] == 0));
+    until("no lag", || status.row(log.len())["lag"] == 0);
     let (quiet, asked) = (log.len(), minimal.seen.lock().unwrap().asked);
     let rounds = status.sent().at;
-    assert!(within(&|| status.sent().at.since(rounds) > Duration::from_millis(300)));
+    until("some rounds", || status.sent().at.since(rounds) > Duration::from_millis(300));
     assert_eq!((log.len(), minimal.seen.lock().unwrap().asked), (quiet, asked));
     assert_eq!(status.row(quiet)["state"], "ok");
     minimal.mood(Mood::Forges);
     record(&log);
-    assert!(within(&|| status.row(0)["state"] == "failing" && status.age(log.len(), SystemClock.now()) > 0));
+    until("it to fail", || {
+        status.row(0)["state"] == "failing" && status.age(log.len(), SystemClock.now()) > 0
+    });
     assert!(status.row(0)["failures"].as_u64() > Some(0) && !status.row(0)["error"].is_null());
     minimal.mood(Mood::Good);
-    assert!(within(&|| status.row(0)["state"] == "ok" && status.row(log.len())["lag"] == 0));
+    until("it to work again", || status.row(0)["state"] == "ok" && status.row(log.len())["lag"] == 0);
     down.send_replace(true);
     working.join().unwrap();
 }

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use stepgate_record::{Event, LabelledColumn, Statement};
-use stepgate_types::{Action, Actor, BulkShape, Certainty, Kind, SessionId, Use, Who};
+use stepgate_record::{Event, LabelledColumn, SessionOpened, Statement};
+use stepgate_types::{Action, Actor, Certainty, Kind, SessionId, Use, Who};
 use tokio::sync::mpsc;
 
 use super::known::{Candidate, Known};
@@ -55,7 +55,7 @@ fn events(number: u64, policy_sha256: &str) -> Vec<Event> {
     let person = Who::from(format!("p{}", number / 100 % 100));
     let mut all = Vec::new();
     if statement == 1 {
-        all.push(Event::SessionOpened {
+        all.push(Event::SessionOpened(Box::new(SessionOpened {
             session: of_session,
             person: person.clone(),
             database: "shop".to_owned(),
@@ -68,7 +68,7 @@ fn events(number: u64, policy_sha256: &str) -> Vec<Event> {
             startup: None,
             hello: None,
             password: None,
-        });
+        })));
     }
     let dice = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16;
     let label = if dice.is_multiple_of(50) { "ssn" } else { "email" };
@@ -81,46 +81,27 @@ fn events(number: u64, policy_sha256: &str) -> Vec<Event> {
     });
     let asks = touches && label == "ssn";
     all.push(Event::StatementDecided(Box::new(Statement {
-        session: of_session,
-        statement,
-        person,
-        groups: vec![],
-        service: false,
         database: "shop".to_owned(),
         protocol: "extended".to_owned(),
         kinds: vec![Kind::Select],
         certainty: Certainty::Exact,
-        reasons: vec![],
         relations: vec![if touches {
             "public.customers".to_owned()
         } else {
             format!("public.t{}", dice % 300)
         }],
         columns: columns.into_iter().collect(),
-        sinks: vec![],
-        bulk: BulkShape::None,
         // From the catalog, which is counted now and then.
         estimate: Some(dice % 40 * 2_500),
-        estimated_by: None,
         fingerprint: format!("{:064x}", dice % 2_000),
         normalised: "SELECT email, full_name FROM customers WHERE id = $1".to_owned(),
         parameters: 1,
         rules: if asks { vec!["restricted".to_owned()] } else { vec![] },
         action: if asks { Action::StepUp } else { Action::Allow },
         verdict: "forward".to_owned(),
-        request: None,
-        grant: None,
         policy_sha256: policy_sha256.to_owned(),
         db_user: "analyst".to_owned(),
-        unenforced: false,
-        functions: vec![],
-        raw_bytes: None,
-        raw_hmac: String::new(),
-        why: vec![],
-        risk: None,
-        signals: vec![],
-        purpose: None,
-        buckets: vec![],
+        ..Statement::blank(of_session, statement, person)
     })));
     all.push(Event::StatementCompleted {
         session: of_session,
@@ -158,7 +139,8 @@ fn a_million_records_are_replayed_in_ten_seconds() {
     }
     let began = Instant::now();
     let (out, mut replies) = mpsc::channel(64);
-    let giving = std::thread::spawn(move || tape::make(&store, &Actor::Operator(None), (None, None), &out));
+    let giving =
+        std::thread::spawn(move || tape::make(&store, &Actor::Operator(None), (None, None), true, &out));
     let mut taking = Taking::default();
     while let Some(reply) = replies.blocking_recv() {
         if let Reply::Text(text) = reply {

@@ -1,0 +1,201 @@
+//! What a session leaves behind at its server.
+//!
+//! PostgreSQL lets a statement run on whose client has gone, commits it, and notices when it has something to say. So it
+//! is here: a client that goes without waiting for an answer finds its work done. But whoever it was keeps their place
+//! until the server has closed its end, else who connects, sends something long and goes, again and again, would have as
+//! many of the server's processes as there are.
+//!
+//! A session that was ended (by the operator, by an alarm, since its person has no access any more) ends at the server
+//! too: what runs is cancelled, and what was sent behind it does not run.
+
+use std::future::{pending, poll_fn};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use super::calls::{Call, Calls};
+use crate::database::{CommitsDdl, Database};
+use crate::{Shutdown, Stream, connect_for_catalog, forward_cancel, simple_query};
+
+/// How much of what the server still says is read for a client that has gone. Beyond that PostgreSQL itself, whose buffer
+/// is 8 kB, would have found the client gone, and have stopped.
+const MAX_UNHEARD: usize = 64 << 10;
+
+/// How long after a cancel request that did not end the session the next one is sent: a request that comes between two
+/// statements cancels nothing.
+const AGAIN: Duration = Duration::from_millis(250);
+/// And at most how long after it.
+const MUCH_LATER: Duration = Duration::from_secs(60);
+
+/// How many cancel requests of sessions that end are under way at once: when the gate stops, all of them end.
+static CANCELS: Semaphore = Semaphore::const_new(32);
+
+/// What a session was at its end.
+pub(super) struct Left {
+    pub(super) server: Stream,
+    /// What was let through and not sent yet.
+    pub(super) unsent: BytesMut,
+    pub(super) database: Arc<Database>,
+    /// The server's process id and cancel secret.
+    pub(super) key: (i32, Vec<u8>),
+    /// What runs may commit DDL.
+    pub(super) commits: Vec<CommitsDdl>,
+    /// The server would go on with something else if what runs were cancelled.
+    pub(super) several: bool,
+}
+
+/// The server's end of a session that is over, while something runs there. Of these there are no more than there may be
+/// sessions.
+pub(crate) struct Leaving {
+    /// None: it was broken off.
+    server: Option<Stream>,
+    unsent: BytesMut,
+    database: Arc<Database>,
+    key: (i32, Vec<u8>),
+    _commits: Vec<CommitsDdl>,
+    several: bool,
+    /// What runs may run on.
+    runs_on: bool,
+}
+
+/// Why what runs on is not waited for any more.
+enum Over {
+    /// The server has closed its end, or the gate leaves it alone.
+    Gone,
+    /// The server says too much to nobody.
+    TooMuch,
+    /// Somebody who may has ended it.
+    Killed,
+}
+
+impl Leaving {
+    /// `runs_on`: whether what runs may, and be committed. If not, [`Self::call_off`] comes next.
+    pub(super) fn behind(left: Left, runs_on: bool) -> Self {
+        let Left { server, mut unsent, database, key, commits, several } = left;
+        if !runs_on {
+            unsent.clear();
+        }
+        Self { server: Some(server), unsent, database, key, _commits: commits, several, runs_on }
+    }
+
+    /// Has the server end what runs, and nothing sent behind it begin. That it has been told is all that is waited for.
+    pub(super) async fn call_off(&mut self) {
+        self.runs_on = false;
+        if self.several
+            && let Some(server) = self.server.take()
+        {
+            // What was sent lies with the server already. With its next answer it finds the connection reset, which ends
+            // its process before it takes the next message.
+            if let Err(error) = SockRef::from(server.tcp()).set_linger(Some(Duration::ZERO)) {
+                tracing::warn!(%error, "breaking off a session");
+            }
+        }
+        let Self { server, database, key, .. } = self;
+        let closes = async {
+            if let Some(server) = server {
+                // Whatever comes of it: the request that is sent beside it does not need it.
+                let _ = server.shutdown().await;
+            }
+        };
+        tokio::join!(closes, cancel(database, key));
+    }
+
+    /// Waits until the server has closed its end. Until then a cancel request still reaches what runs, and whoever may end
+    /// sessions ends it.
+    pub(crate) async fn see_out(mut self, mut calls: Calls) {
+        if self.runs_on {
+            match self.run_on(&mut calls).await {
+                Over::Gone => return,
+                // A client that has gone would have been found out by the first of several answers.
+                Over::TooMuch => self.several = true,
+                Over::Killed => {}
+            }
+            self.call_off().await;
+        }
+        let mut patience = AGAIN;
+        while !self.is_gone_within(patience).await {
+            cancel(&self.database, &self.key).await;
+            patience = patience.saturating_mul(2).min(MUCH_LATER);
+        }
+    }
+
+    async fn run_on(&mut self, calls: &mut Calls) -> Over {
+        let Self { server: Some(server), unsent, database, key, .. } = self else { return Over::Gone };
+        let (mut from, mut to) = tokio::io::split(server);
+        let sends = async {
+            // If it takes no more, it has closed, or soon does.
+            if to.write_all_buf(unsent).await.is_ok() {
+                let _ = to.shutdown().await;
+            }
+            pending().await
+        };
+        let hears = async {
+            let (mut unread, mut heard) = ([0; 4 << 10], 0_usize);
+            loop {
+                match from.read(&mut unread).await {
+                    Ok(0) | Err(_) => return Over::Gone,
+                    Ok(read) => heard = heard.saturating_add(read),
+                }
+                if heard > MAX_UNHEARD {
+                    return Over::TooMuch;
+                }
+            }
+        };
+        let called = async {
+            loop {
+                match poll_fn(|context| calls.poll(context)).await {
+                    Call::Kill => return Over::Killed,
+                    // As PostgreSQL does, whose process outlives its client, too. Its own connection waits until then.
+                    Call::Cancel(_notice) => cancel(database, key).await,
+                    Call::Shutdown(Shutdown::Now) => return Over::Gone,
+                    Call::Shutdown(_) => {}
+                }
+            }
+        };
+        tokio::select! {
+            over = hears => over,
+            over = called => over,
+            over = sends => over,
+        }
+    }
+
+    async fn is_gone_within(&mut self, patience: Duration) -> bool {
+        let Some(server) = &mut self.server else {
+            sleep(patience).await;
+            return self.is_gone().await;
+        };
+        let mut unread = [0; 4 << 10];
+        let closes = async { while server.read(&mut unread).await.is_ok_and(|read| read > 0) {} };
+        timeout(patience, closes).await.is_ok()
+    }
+
+    /// Whether the server has no process of that number. Process ids of all sessions are shown to everybody.
+    async fn is_gone(&self) -> bool {
+        let pid = self.key.0;
+        let asks = async {
+            let mut connection = connect_for_catalog(&self.database.config).await?;
+            let sql = format!("SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = {pid}");
+            simple_query(&mut connection, &sql).await
+        };
+        match asks.await {
+            Ok(rows) => rows.is_empty(),
+            Err(error) => {
+                tracing::warn!(%error, "cannot ask whether a session that was ended is over");
+                false
+            }
+        }
+    }
+}
+
+async fn cancel(database: &Database, (pid, secret): &(i32, Vec<u8>)) {
+    // Never closed.
+    let _permit = CANCELS.acquire().await;
+    if let Err(error) = forward_cancel(&database.config, *pid, secret).await {
+        tracing::warn!(%error, "cancelling what a session that is over has left behind");
+    }
+}

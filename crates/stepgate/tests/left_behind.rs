@@ -1,0 +1,202 @@
+//! What runs at the server when its session ends: cancelled where the session was ended, finished where its client has only
+//! gone; and until the server is done with it, it counts.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::time::Duration;
+
+use stepgate_proxy::Upstream;
+use stepgate_testkit::{Person, until};
+use support::frames::{cancel, extended, frame, query, send};
+use support::raw::{config, run, runtime, session};
+use support::{EVERYTHING, NOTHING_LABELLED, SOON, World};
+use tokio::io::AsyncReadExt as _;
+use tokio::runtime::Runtime;
+
+/// A gate that lets everything through, before a table in which statements leave their marks.
+fn world(lines: &str) -> World {
+    let mut world = World::not_serving(|text| text);
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    world.configure(lines);
+    let marks = "create table public.marks (what text); grant all on public.marks to stepgate_analyst";
+    world.cluster.psql("shop", marks).unwrap();
+    world.gate.serve().unwrap();
+    world
+}
+
+/// How many of the server's processes sleep for somebody.
+fn sleepers(world: &World) -> usize {
+    let asked = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+    world.cluster.psql("shop", asked).unwrap().trim().parse().unwrap()
+}
+
+/// How many statements have left this mark.
+fn marks(world: &World, what: &str) -> usize {
+    let asked = format!("select count(*) from marks where what = '{what}'");
+    world.cluster.psql("shop", &asked).unwrap().trim().parse().unwrap()
+}
+
+fn all_sleep(world: &World, many: usize) {
+    until("the statement to run", SOON, || sleepers(world) == many).unwrap();
+}
+
+/// The server has no process of that number any more.
+fn is_over(world: &World, pid: i32) {
+    let asked = format!("select count(*) from pg_stat_activity where pid = {pid}");
+    until("the server's process to end", SOON, || world.cluster.psql("shop", &asked).unwrap().trim() == "0")
+        .unwrap();
+}
+
+fn sessions(world: &World) -> Vec<String> {
+    let listed = world.gate.run(["session", "ls", "-o", "json"], "").unwrap().ok().unwrap();
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let ids = listed.as_array().unwrap().iter();
+    ids.map(|session| session.get("session").unwrap().as_str().unwrap().to_owned()).collect()
+}
+
+fn kill_all(world: &World) {
+    for session in sessions(world) {
+        world.gate.run(["session", "kill", &session], "").unwrap().ok().unwrap();
+    }
+}
+
+fn open(runtime: &Runtime, world: &World, person: &Person) -> Upstream {
+    runtime.block_on(session(&config(world, person))).unwrap()
+}
+
+#[test]
+fn what_an_ended_session_ran_is_cancelled_at_the_server_and_commits_nothing() {
+    let world = world("");
+    type Way = (&'static str, fn(&World));
+    let ways: [Way; 3] = [
+        ("killed", kill_all),
+        ("passwd", |world| {
+            world.gate.run(["user", "passwd", "passwd"], "another-good-passphrase\n").unwrap().ok().unwrap();
+        }),
+        ("removed", |world| {
+            world.gate.run(["user", "rm", "removed"], "").unwrap().ok().unwrap();
+        }),
+    ];
+    for (name, end) in ways {
+        let person = world.person(name, "analysts");
+        let mut psql = world.psql(&person);
+        psql.send(&format!("select pg_sleep(15)\\; insert into marks values ('{name}');")).unwrap();
+        all_sleep(&world, 1);
+        end(&world);
+        assert!(psql.ended(SOON).unwrap().join("\n").contains("this session was ended by"), "{name}");
+        until("the statement's end", SOON, || sleepers(&world) == 0).unwrap();
+        until("the session's end", SOON, || sessions(&world).is_empty()).unwrap();
+        assert_eq!(marks(&world, name), 0, "{name}");
+    }
+}
+
+#[test]
+fn what_a_killed_session_had_sent_ahead_does_not_run_either() {
+    let (world, runtime) = (world(""), runtime());
+    let dana = world.dana();
+    for behind in
+        [query("insert into marks values ('behind')"), extended("insert into marks values ('behind')")]
+    {
+        let mut session = open(&runtime, &world, &dana);
+        send(&runtime, &mut session, &[query("select pg_sleep(15)"), behind].concat());
+        all_sleep(&world, 1);
+        kill_all(&world);
+        is_over(&world, session.pid);
+        assert_eq!(marks(&world, "behind"), 0);
+        until("the session's end", SOON, || sessions(&world).is_empty()).unwrap();
+    }
+}
+
+#[test]
+fn a_gate_that_stops_at_once_cancels_what_runs() {
+    let mut world = world("");
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    psql.send("select pg_sleep(15)\\; insert into marks values ('stopped');").unwrap();
+    all_sleep(&world, 1);
+    world.gate.serving().unwrap().signal("TERM").unwrap();
+    until("the gate to begin to stop", SOON, || world.gate.log().contains("stopping")).unwrap();
+    assert_eq!(sleepers(&world), 1);
+    world.gate.serving().unwrap().signal("TERM").unwrap();
+    assert_eq!(world.gate.serving().unwrap().exit_status(SOON), Some(0));
+    until("the statement's end", Duration::from_secs(5), || sleepers(&world) == 0).unwrap();
+    assert_eq!(marks(&world, "stopped"), 0);
+}
+
+/// As PostgreSQL has it: whoever does not wait for an answer finds the work done.
+#[test]
+fn what_a_client_sent_before_it_went_is_finished_and_committed() {
+    let (world, runtime) = (world(""), runtime());
+    let dana = world.dana();
+    let terminate = frame(b'X', b"");
+    for (what, sent) in [
+        ("gone", query("select pg_sleep(1); insert into marks values ('gone')")),
+        (
+            "said",
+            [query("select pg_sleep(1); insert into marks values ('said')"), terminate.clone()].concat(),
+        ),
+        (
+            "ahead",
+            [extended("select pg_sleep(1)"), extended("insert into marks values ('ahead')"), terminate]
+                .concat(),
+        ),
+    ] {
+        let mut session = open(&runtime, &world, &dana);
+        send(&runtime, &mut session, &sent);
+        drop(session);
+        until(what, SOON, || marks(&world, what) == 1).unwrap();
+    }
+    until("the sessions' end", SOON, || sessions(&world).is_empty()).unwrap();
+}
+
+#[test]
+fn whoever_sends_and_goes_has_no_more_of_the_servers_processes_than_sessions() {
+    let (world, runtime) = (world("limits: {per_person: 2}"), runtime());
+    let dana = world.dana();
+    let how = config(&world, &dana);
+    let mut left = Vec::new();
+    let mut refused = 0;
+    for _ in 0..6 {
+        match runtime.block_on(session(&how)) {
+            Ok(mut session) => {
+                send(&runtime, &mut session, &query("select pg_sleep(300)"));
+                left.push((session.pid, session.secret.clone()));
+                all_sleep(&world, left.len());
+            }
+            Err((state, said)) => {
+                assert_eq!(state, "53300", "{said}");
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((left.len(), refused), (2, 4));
+    all_sleep(&world, 2);
+    assert_eq!(sessions(&world).len(), 2);
+    // Its key still reaches it, and the operator does.
+    let (pid, secret) = left.first().unwrap();
+    cancel(&runtime, &world, *pid, secret);
+    is_over(&world, *pid);
+    until("the first place", SOON, || sessions(&world).len() == 1).unwrap();
+    kill_all(&world);
+    until("the second place", SOON, || sessions(&world).is_empty()).unwrap();
+    assert_eq!(sleepers(&world), 0);
+    let mut session = open(&runtime, &world, &dana);
+    assert!(runtime.block_on(run(&mut session, "select 1")).is_ok());
+}
+
+/// PostgreSQL would have found it out by what it writes.
+#[test]
+fn a_result_that_nobody_reads_any_more_is_not_made_to_its_end() {
+    let (world, runtime) = (world(""), runtime());
+    let dana = world.dana();
+    let mut session = open(&runtime, &world, &dana);
+    send(&runtime, &mut session, &query("select repeat('x', 1000) from generate_series(1, 2000000000)"));
+    // It has begun.
+    assert!(runtime.block_on(session.stream.read(&mut [0; 64])).unwrap() > 0);
+    let pid = session.pid;
+    drop(session);
+    is_over(&world, pid);
+    until("the session's end", SOON, || sessions(&world).is_empty()).unwrap();
+}

@@ -1,0 +1,87 @@
+//! Statements that run as another database role than the session began as: what was approved as one is not approved as
+//! another, which has other rights and sees other rows.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use support::{SOON, World, held, passes, waits};
+
+/// Asks data-owners, and is remembered by nothing.
+const EXPORT: &str = "copy customers to stdout;";
+const SSN: &str = "select full_name, ssn from customers order by id limit 2;";
+/// Needs no search path to be understood.
+const QUALIFIED: &str = "select full_name, ssn from public.customers order by id limit 2;";
+
+/// Sessions may take the role `other`, which may read what the analysts may.
+fn world() -> World {
+    let rule = "rules:\n  - {name: roles, match: {kind: [control]}, action: allow}\n";
+    let world = World::with_policy(|policy| {
+        let changed = policy.replace("rules:\n", rule);
+        assert_ne!(changed, policy);
+        changed
+    });
+    let other = "create role other; grant other to stepgate_analyst; grant select on customers to other; \
+                 grant insert on products to other";
+    world.cluster.psql("shop", other).unwrap();
+    world
+}
+
+#[test]
+fn a_pass_of_one_role_is_none_of_another() {
+    let world = world();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    for statement in ["begin;", "insert into products values (900, 'new', 'home', 1);"] {
+        passes(&mut psql, statement);
+    }
+    let reply = psql.run(EXPORT).unwrap();
+    assert_eq!(reply.sqlstate, "SG010", "{}", reply.text());
+    let request = world.open_request(&dana);
+    passes(&mut psql, "rollback;");
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    passes(&mut psql, "set role other;");
+    waits(&world, &mut psql, &dana, EXPORT);
+    passes(&mut psql, "reset role;");
+    let reply = psql.run(EXPORT).unwrap();
+    assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{}", reply.text());
+}
+
+#[test]
+fn a_grant_of_one_role_is_none_of_another_however_that_is_taken() {
+    let world = world();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    psql.send(SSN).unwrap();
+    let request = held(&mut psql);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    for sql in [SSN, QUALIFIED] {
+        passes(&mut psql, sql);
+        passes(&mut psql, "set role other;");
+        waits(&world, &mut psql, &dana, sql);
+        passes(&mut psql, "reset role;");
+        passes(&mut psql, sql);
+        // In a transaction, and undone by its end.
+        for (begin, end) in [("set role other;", "rollback;"), ("set local role other;", "commit;")] {
+            passes(&mut psql, "begin;");
+            passes(&mut psql, begin);
+            psql.send(sql).unwrap();
+            let request = held(&mut psql);
+            let shown = world.gate.run(["request", "show", &request, "--as", "dana", "-o", "json"], "");
+            let shown: serde_json::Value = serde_json::from_str(&shown.unwrap().ok().unwrap()).unwrap();
+            assert_eq!(shown.get("db_user").unwrap(), "other", "{shown}");
+            world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
+            assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
+            passes(&mut psql, end);
+            passes(&mut psql, sql);
+        }
+    }
+    // Approved as the other role, it is approved as that.
+    passes(&mut psql, "set role other;");
+    psql.send(QUALIFIED).unwrap();
+    let request = held(&mut psql);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    passes(&mut psql, QUALIFIED);
+}
