@@ -392,7 +392,7 @@ fn all_records(world: &World) -> Vec<Value> {
 }
 
 /// What the server has of each client's numbers is what that client was told, at least, and what the records say that
-/// it was let through for, at most; nothing that has an end without an error is missing.
+/// it was let through for, at most; and whatever it was told has its end in the records.
 fn compare(world: &World, records: &[Value], all: &[Mine]) -> usize {
     let mut decided: BTreeMap<String, BTreeMap<String, bool>> = BTreeMap::new();
     let of = |record: &Value| format!("{} {}", record["session"], record["statement"]);
@@ -415,8 +415,9 @@ fn compare(world: &World, records: &[Value], all: &[Mine]) -> usize {
         assert!(lost.is_empty(), "{table}: told and not there: {lost:?}");
         assert!(there.last().is_none_or(|last| *last <= mine.sent), "{table}: nobody has sent that");
         let (told, there, decided) = (mine.told.len(), there.len(), decided.len());
+        // One whose server is killed between its end and its commit is completed, and not there.
         assert!(
-            told <= completed && completed <= there && there <= decided,
+            told <= completed && there <= decided,
             "{table}: {told} told, {completed} completed by the records, {there} there, {decided} decided"
         );
         assert!(
