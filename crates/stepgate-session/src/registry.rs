@@ -20,8 +20,8 @@ const MAX_STATEMENTS: usize = 4_096;
 /// The most bytes of SQL remembered for a session.
 const MAX_STATEMENT_BYTES: usize = 8 << 20;
 
-/// The most bytes of one statement's text that are remembered. A longer one is not understood anyhow, and a client could
-/// have the gate keep as much for each of its sessions.
+/// The most bytes of one statement's text that are remembered. A longer one is not understood anyhow, and a client
+/// could have the gate keep as much for each of its sessions.
 const MAX_TEXT: usize = 1 << 20;
 
 /// The most names that SQL gave to something; each PREPARE keeps its text, of at most 128 KiB.

@@ -1,6 +1,6 @@
 //! Many sessions at once, of several people, in the clear and over TLS, that ask, wait, are answered, cancel, send
-//! pipelines, fetch in parts, vanish, and whose server processes are killed: at the end nothing is left of them but what
-//! they have stored and their records, and those are whole. `make soak SECONDS=600` runs 200 of them.
+//! pipelines, fetch in parts, vanish, and whose server processes are killed: at the end nothing is left of them but
+//! what they have stored and their records, and those are whole. `make soak SECONDS=600` runs 200 of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -459,7 +459,8 @@ fn after_all_that_sessions_can_do_nothing_is_left_but_their_records() {
     world.configure("limits: {per_person: 1000, open_requests: 1000, cool_down: 0s}");
     let tables: String = (0..sessions)
         .map(|number| {
-            format!("create table soaked_{number:04} (n bigint primary key); grant all on soaked_{number:04} to public; ")
+            let table = format!("soaked_{number:04}");
+            format!("create table {table} (n bigint primary key); grant all on {table} to public; ")
         })
         .collect();
     world.cluster.load("shop", &format!("grant temp on database shop to public; {tables}")).unwrap();
