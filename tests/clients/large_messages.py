@@ -39,16 +39,7 @@ try:
 except psycopg.errors.ProgramLimitExceeded:
     pass
 
-# In a pipeline, what goes before it has run, and what comes behind it up to the next Sync has not.
-try:
-    with conn.pipeline() as pipeline:
-        before = conn.execute("select 'before'")
-        conn.execute("select length(%b::bytea)", (image * 4,))
-        behind = conn.execute("select 'behind'")
-        pipeline.sync()
-    raise SystemExit("no error")
-except (psycopg.errors.ProgramLimitExceeded, psycopg.errors.PipelineAborted):
-    assert before.fetchone() == ("before",)
+# (Not in a pipeline: psycopg's waits for replies while libpq still has megabytes to send, with or without a gate.)
 assert conn.execute("select 3").fetchone() == (3,)
 conn.close()
 print("ok")

@@ -20,8 +20,8 @@ const MAX_STATEMENTS: usize = 4_096;
 /// The most bytes of SQL remembered for a session.
 const MAX_STATEMENT_BYTES: usize = 8 << 20;
 
-/// The most bytes of one statement's text that are remembered. A longer one is not understood anyhow, and a client could
-/// have the gate keep as much for each of its sessions.
+/// The most bytes of one statement's text that are remembered. A longer one is not understood anyhow, and a client
+/// could have the gate keep as much for each of its sessions.
 const MAX_TEXT: usize = 1 << 20;
 
 /// The most names that SQL gave to something; each PREPARE keeps its text, of at most 128 KiB.
@@ -358,12 +358,17 @@ mod tests {
     #[test]
     fn a_long_unnamed_statement_costs_no_other_its_place() {
         let mut registry = Registry::default();
-        registry.prepared(Bytes::from("before"), prepared("select 1"));
-        registry.prepared(Bytes::new(), prepared(&"x".repeat(MAX_STATEMENT_BYTES + 1)));
-        registry.prepared(Bytes::from("after"), prepared("select 2"));
-        for name in ["before", "", "after"] {
+        for number in 0..8 {
+            registry.prepared(Bytes::from(format!("s{number}")), prepared(&"y".repeat(MAX_TEXT - 1)));
+        }
+        registry.prepared(Bytes::new(), prepared(&"x".repeat(MAX_TEXT)));
+        registry.prepared(Bytes::from("after"), prepared("2"));
+        for name in ["s0", "", "after"] {
             assert_ne!(registry.statement(&Bytes::from(name)), Meaning::Opaque, "{name:?}");
         }
+        // One that is longer is not kept for as long as the session lasts.
+        registry.prepared(Bytes::new(), prepared(&"x".repeat(MAX_TEXT + 1)));
+        assert_eq!(registry.statement(&Bytes::new()), Meaning::Opaque);
     }
 
     #[test]

@@ -94,3 +94,27 @@ fn what_the_client_has_sent_and_nobody_has_decided_on_is_counted_until_it_has_go
     stage.session.pass(permit(1)).unwrap();
     assert_eq!(stage.session.keeps(), next.len());
 }
+
+#[test]
+fn in_a_pipeline_the_error_comes_before_its_end() {
+    let mut stage = Stage::new();
+    let describe = frame(b'D', b"P\0");
+    let segment = |sql: &str| [parse("", sql), bind("", ""), describe.clone(), execute("")];
+    stage.client(&segment("select 1"));
+    assert_eq!(stage.decision().sql, "select 1");
+    stage.pass(permit(1));
+    assert_eq!(tags(&stage.at_server()), "PBDE");
+    stage.client(&[parse("", "select length($1)")]);
+    stage.dropped(b'B', TOO_LONG);
+    let sent = stage.at_server();
+    assert_eq!(tags(&sent), "PB");
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), frame(b'n', b""), complete(), frame(b'1', b"")]);
+    stage.server(&[error("26000", &nonce(&sent[1]))]);
+    assert_eq!(tags(&stage.at_client()), "12nC1E");
+    stage.client(&[describe.clone(), execute("")]);
+    stage.client(&segment("select 2"));
+    stage.client(&[sync()]);
+    assert_eq!(tags(&stage.at_server()), "S");
+    stage.server(&[ready(b'I')]);
+    assert_eq!(tags(&stage.at_client()), "Z");
+}

@@ -39,7 +39,7 @@ impl Provider {
     fn start(script: &str, arguments: &[&str]) -> Result<Option<Self>, Error> {
         let modules = repository().join(".work/idp");
         if !modules.join("node_modules/oidc-provider").is_dir() {
-            eprintln!("SKIP: no identity provider; run tests/tools/idp.sh");
+            crate::skip("oidc-provider", "tests/tools/idp.sh");
             return Ok(None);
         }
         let tree = TempTree::new("stepgate-provider")?;

@@ -1,6 +1,6 @@
 //! Many sessions at once, of several people, in the clear and over TLS, that ask, wait, are answered, cancel, send
-//! pipelines, fetch in parts, vanish, and whose server processes are killed: at the end nothing is left of them but what
-//! they have stored and their records, and those are whole. `make soak SECONDS=600` runs 200 of them.
+//! pipelines, fetch in parts, vanish, and whose server processes are killed: at the end nothing is left of them but
+//! what they have stored and their records, and those are whole. `make soak SECONDS=600` runs 200 of them.
 
 #![allow(
     clippy::unwrap_used,
@@ -392,7 +392,7 @@ fn all_records(world: &World) -> Vec<Value> {
 }
 
 /// What the server has of each client's numbers is what that client was told, at least, and what the records say that
-/// it was let through for, at most; nothing that has an end without an error is missing.
+/// it was let through for, at most; and whatever it was told has its end in the records.
 fn compare(world: &World, records: &[Value], all: &[Mine]) -> usize {
     let mut decided: BTreeMap<String, BTreeMap<String, bool>> = BTreeMap::new();
     let of = |record: &Value| format!("{} {}", record["session"], record["statement"]);
@@ -415,8 +415,9 @@ fn compare(world: &World, records: &[Value], all: &[Mine]) -> usize {
         assert!(lost.is_empty(), "{table}: told and not there: {lost:?}");
         assert!(there.last().is_none_or(|last| *last <= mine.sent), "{table}: nobody has sent that");
         let (told, there, decided) = (mine.told.len(), there.len(), decided.len());
+        // One whose server is killed between its end and its commit is completed, and not there.
         assert!(
-            told <= completed && completed <= there && there <= decided,
+            told <= completed && there <= decided,
             "{table}: {told} told, {completed} completed by the records, {there} there, {decided} decided"
         );
         assert!(
@@ -454,10 +455,12 @@ fn after_all_that_sessions_can_do_nothing_is_left_but_their_records() {
         );
         format!("{before}- name: restricted-read{rule}")
     });
-    world.configure("limits: {per_person: 1000}");
+    // Whoever is not answered is asked again all the same.
+    world.configure("limits: {per_person: 1000, open_requests: 1000, cool_down: 0s}");
     let tables: String = (0..sessions)
         .map(|number| {
-            format!("create table soaked_{number:04} (n bigint primary key); grant all on soaked_{number:04} to public; ")
+            let table = format!("soaked_{number:04}");
+            format!("create table {table} (n bigint primary key); grant all on {table} to public; ")
         })
         .collect();
     world.cluster.load("shop", &format!("grant temp on database shop to public; {tables}")).unwrap();

@@ -139,7 +139,7 @@ fn a_client_that_waits_for_two_seconds_at_most_is_still_there_after_five() {
 fn a_driver_whose_socket_times_out_after_two_seconds_survives_a_hold_of_five() {
     let library = repository().join(".work/pg8000");
     if !library.exists() {
-        return eprintln!("SKIP: no pg8000 here (tests/tools/clients.sh)");
+        return stepgate_testkit::skip("pg8000", "tests/tools/clients.sh");
     }
     let world = World::new();
     let mut dana = world.dana();

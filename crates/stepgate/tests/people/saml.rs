@@ -27,7 +27,7 @@ fn unpacked() -> Option<PathBuf> {
     if at.join("venv/bin/gunicorn").exists() && at.join("node_modules/samlp").is_dir() {
         return Some(at);
     }
-    eprintln!("SKIP: no SAML provider and broker; run tests/tools/broker.sh");
+    stepgate_testkit::skip("saml", "tests/tools/broker.sh");
     None
 }
 
