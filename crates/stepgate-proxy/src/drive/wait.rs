@@ -96,8 +96,8 @@ impl Drive {
         if let Poll::Ready(seldom) = self.poll_seldom(state, context) {
             return Poll::Ready(seldom);
         }
-        let State { client, server, releases, .. } = state;
-        let read_client = server.out.len() < MAX_QUEUED && self.session.wants_client();
+        let State { client, server, releases, heard_out, .. } = state;
+        let read_client = !*heard_out && server.out.len() < MAX_QUEUED && self.session.wants_client();
         let read_server = client.out.len() < MAX_QUEUED && self.session.wants_server();
         let from_server = if read_server { if_ready(server.read(context)) } else { None };
         let from_client = if read_client { if_ready(client.read(context)) } else { None };
