@@ -29,7 +29,7 @@ await run(async ({ given, open, hear, say }) => {
   // It is the request's own page, which does not offer again what has just failed.
   await page.getByText("select ssn from customers").waitFor();
   assert.equal(await again.count(), 0);
-  await page.getByText("oidc does not work now").waitFor();
+  await page.locator("p.help").filter({ hasText: "oidc does not work now" }).waitFor();
   await accessible(page);
   say({ want: "code" });
   await page.getByLabel("Code", { exact: true }).fill((await hear()).code);

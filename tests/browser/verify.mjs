@@ -37,7 +37,7 @@ await run(async ({ given, open, hear, say }) => {
   await page.screenshot({ path: picture("phone-requests"), fullPage: true });
   await page.getByRole("button", { name: "Give back" }).click();
   await page.getByRole("heading", { name: "Allowed for now" }).waitFor({ state: "detached" });
-  await page.getByRole("link", { name: "Authenticators" }).click();
+  await page.getByRole("link", { name: "Authenticators", exact: true }).click();
   await page.getByRole("heading", { name: "Authenticators" }).waitFor();
   await accessible(page);
 

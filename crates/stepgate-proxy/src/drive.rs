@@ -100,6 +100,8 @@ pub(crate) struct State {
     /// When a statement was last decided on outside a transaction: the open one, if any, has begun since.
     outside: Instant,
     shutdown: Shutdown,
+    /// Nothing more comes from the client.
+    heard_out: bool,
     ending: Option<Reason>,
 }
 
@@ -135,6 +137,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         looked_for_names: None,
         outside: Instant::now(),
         shutdown: Shutdown::default(),
+        heard_out: false,
         ending: None,
     })
 }
@@ -160,6 +163,7 @@ impl Drive {
                 self.account(&mut state);
             }
             self.drain(&mut state);
+            self.leave_if_heard_out(&mut state);
         }
         let span = self.span.clone();
         Box::pin(self.finish(*state).instrument(span)).await
@@ -181,8 +185,11 @@ impl Drive {
     fn react(&mut self, state: &mut State, occurred: Occurred) -> Option<Waits> {
         match occurred {
             Occurred::Read { client, server } => {
-                if !matches!(client, None | Some(Ok(1..))) {
-                    state.ending = Some("client-gone");
+                match client {
+                    None | Some(Ok(1..)) => {}
+                    // What it sent before is done as PostgreSQL would do it.
+                    Some(Ok(_)) => state.heard_out = true,
+                    Some(Err(_)) => state.ending = Some("client-gone"),
                 }
                 match server {
                     Some(Ok(1..)) => return self.server_speaks(state),

@@ -120,7 +120,7 @@ impl Session {
 
     /// Whether all that was sent will be answered without anything more being sent. In the middle of a segment it need not
     /// be, and nothing can be asked without ending that.
-    fn answers_will_come(&self) -> bool {
+    pub(crate) fn answers_will_come(&self) -> bool {
         let mut owed = self.expect.iter().rev().map(|entry| &entry.owed);
         let last = owed.find(|owed| !matches!(owed, Owed::CopyEnd));
         !self.copy_in && last.is_some_and(Owed::ends_with_ready)

@@ -30,6 +30,14 @@ impl Session {
         segments.any(|segment| Some(segment) != first) || ends.nth(1).is_some()
     }
 
+    /// Whether a client of which nothing more comes has nothing to wait for: all that it has sent is with the server, and
+    /// answered, or will not be answered without more.
+    #[must_use]
+    pub fn has_done_all(&self) -> bool {
+        let nothing_waits = self.inbox.is_empty() && matches!(self.gate, Gate::Open) && !self.paused;
+        nothing_waits && !(self.is_running() && self.answers_will_come())
+    }
+
     /// Takes no more of the client's frames: a cancel request is under way to the server, and would hit whichever
     /// statement it works on when it comes.
     pub const fn pause(&mut self) {

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use stepgate_proxy::Upstream;
 use stepgate_testkit::{Person, until};
-use support::frames::{cancel, extended, frame, query, send};
+use support::frames::{cancel, extended, frame, query, send, until_tag};
 use support::raw::{config, run, runtime, session};
 use support::{EVERYTHING, NOTHING_LABELLED, SOON, World};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
 
 /// A gate that lets everything through, before a table in which statements leave their marks.
@@ -148,6 +148,12 @@ fn what_a_client_sent_before_it_went_is_finished_and_committed() {
         drop(session);
         until(what, SOON, || marks(&world, what) == 1).unwrap();
     }
+    // Who only stops sending is answered.
+    let mut session = open(&runtime, &world, &dana);
+    send(&runtime, &mut session, &query("select count(*) from products"));
+    runtime.block_on(session.stream.shutdown()).unwrap();
+    let replies = until_tag(&runtime, &mut session, b'Z');
+    assert!(replies.iter().any(|(tag, _)| *tag == b'D'), "{replies:?}");
     until("the sessions' end", SOON, || sessions(&world).is_empty()).unwrap();
 }
 

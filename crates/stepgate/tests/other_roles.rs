@@ -5,7 +5,7 @@
 
 mod support;
 
-use support::{SOON, World, held, passes, waits};
+use support::{SOON, World, held, passes, waiting, waits};
 
 /// Asks data-owners, and is remembered by nothing.
 const EXPORT: &str = "copy customers to stdout;";
@@ -14,12 +14,12 @@ const SSN: &str = "select full_name, ssn from customers order by id limit 2;";
 const QUALIFIED: &str = "select full_name, ssn from public.customers order by id limit 2;";
 
 /// Sessions may take the role `other`, which may read what the analysts may.
-fn world() -> World {
-    let rule = "rules:\n  - {name: roles, match: {kind: [control]}, action: allow}\n";
+fn world(change: impl FnOnce(String) -> String) -> World {
+    let rule = "\nrules:\n  - {name: roles, match: {kind: [control]}, action: allow}\n";
     let world = World::with_policy(|policy| {
-        let changed = policy.replace("rules:\n", rule);
+        let changed = policy.replace("\nrules:\n", rule);
         assert_ne!(changed, policy);
-        changed
+        change(changed)
     });
     let other = "create role other; grant other to stepgate_analyst; grant select on customers to other; \
                  grant insert on products to other";
@@ -29,7 +29,7 @@ fn world() -> World {
 
 #[test]
 fn a_pass_of_one_role_is_none_of_another() {
-    let world = world();
+    let world = world(|policy| policy);
     let (dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     for statement in ["begin;", "insert into products values (900, 'new', 'home', 1);"] {
@@ -49,7 +49,7 @@ fn a_pass_of_one_role_is_none_of_another() {
 
 #[test]
 fn a_grant_of_one_role_is_none_of_another_however_that_is_taken() {
-    let world = world();
+    let world = world(waiting);
     let mut dana = world.dana();
     let mut psql = world.psql(&dana);
     psql.send(SSN).unwrap();

@@ -75,6 +75,15 @@ impl Drive {
         self.end(state, &problem, "shutdown");
     }
 
+    /// Ends the session of a client that sends nothing more, once all that it has sent is done. If it has gone altogether,
+    /// that shows when it is answered; while a statement waits for people, at once (`wait.rs`).
+    pub(super) fn leave_if_heard_out(&mut self, state: &mut State) {
+        let waits = state.hold.is_some() || state.pending.is_some() || state.approved.is_some();
+        if state.heard_out && state.ending.is_none() && !waits && self.session.has_done_all() {
+            state.ending = Some("client-gone");
+        }
+    }
+
     /// Whether nothing is under way, nor waits to be written, nor is a transaction open.
     fn is_at_rest(&self, state: &State) -> bool {
         state.pending.is_none()

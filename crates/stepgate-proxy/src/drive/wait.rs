@@ -96,8 +96,8 @@ impl Drive {
         if let Poll::Ready(seldom) = self.poll_seldom(state, context) {
             return Poll::Ready(seldom);
         }
-        let State { client, server, .. } = state;
-        let read_client = server.out.len() < MAX_QUEUED && self.session.wants_client();
+        let State { client, server, heard_out, .. } = state;
+        let read_client = !*heard_out && server.out.len() < MAX_QUEUED && self.session.wants_client();
         let read_server = client.out.len() < MAX_QUEUED && self.session.wants_server();
         let from_server = if read_server { if_ready(self.read_server(state, context)) } else { None };
         let from_client = if read_client { self.read_client(state, context) } else { Poll::Pending };
