@@ -29,6 +29,7 @@ test:
 	@tests/tools/exports.sh
 	@tests/tools/browser.sh
 	@tests/tools/idp.sh
+	@tests/tools/broker.sh
 	@tests/tools/ldap.sh
 	@tests/tools/oracle.sh
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \

@@ -1,5 +1,5 @@
 // Links an account at the identity provider, then answers by logging in there again: first as somebody else, which
-// counts for nothing, then as oneself.
+// counts for nothing, then as oneself; and approves a policy in the same way.
 import { logIn, PHONE, run } from "./lib.mjs";
 import { there } from "./there.mjs";
 
@@ -27,5 +27,14 @@ await run(async ({ given, open, hear, say }) => {
       await page.getByRole("alert").waitFor();
       say({ ended: "open" });
     }
+  }
+  for (let turn = 0; turn < 2; turn += 1) {
+    const { policy, there: name } = await hear();
+    await page.goto(`/policies/${policy}`);
+    await page.getByRole("button", { name: "Approve by another login at the identity provider" }).click();
+    await there(page, name);
+    if (name === "dana") await page.getByText("You have approved it.").waitFor();
+    else await page.getByRole("alert").waitFor();
+    say({ answered: name });
   }
 });

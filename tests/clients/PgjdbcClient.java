@@ -55,6 +55,33 @@ public class PgjdbcClient {
                 check("57014".equals(error.getSQLState()), "57014, not " + error.getSQLState());
             }
             connection.rollback();
+            // One that runs as well; the server itself is asked whether it does, and whether it still does.
+            Properties without = new Properties();
+            without.setProperty("user", "stepgate_analyst");
+            without.setProperty("password", env.get("DIRECT_PASSWORD"));
+            without.setProperty("sslmode", "disable");
+            String server = "jdbc:postgresql://" + env.get("PGHOST") + ":" + env.get("DIRECT_PORT") + "/" + env.get("PGDATABASE");
+            int pid = connection.unwrap(PGConnection.class).getBackendPID();
+            try (Connection direct = DriverManager.getConnection(server, without);
+                 Statement statement = connection.createStatement()) {
+                new Thread(() -> {
+                    try {
+                        while (!runs(direct, pid)) Thread.sleep(20);
+                        statement.cancel();
+                    } catch (Exception error) {
+                        error.printStackTrace();
+                    }
+                }).start();
+                try {
+                    // Longer than the socket's time limit would let it, were it not cancelled.
+                    statement.execute("select pg_sleep(600)");
+                    throw new IllegalStateException("it slept");
+                } catch (SQLException error) {
+                    check("57014".equals(error.getSQLState()), "57014, not " + error.getSQLState());
+                }
+                check(!runs(direct, pid), "it runs no more");
+            }
+            connection.rollback();
             // An error, and the transaction goes back to its savepoint.
             try (Statement statement = connection.createStatement()) {
                 Savepoint before = connection.setSavepoint();
@@ -130,6 +157,16 @@ public class PgjdbcClient {
             }
         }
         System.out.println("ok");
+    }
+
+    private static boolean runs(Connection direct, int pid) throws SQLException {
+        String active = "select 1 from pg_stat_activity where pid = ? and state = 'active' and query like '%pg_sleep%'";
+        try (PreparedStatement asks = direct.prepareStatement(active)) {
+            asks.setInt(1, pid);
+            try (ResultSet rows = asks.executeQuery()) {
+                return rows.next();
+            }
+        }
     }
 
     private static void check(boolean holds, String what) {

@@ -4,6 +4,7 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const { pipeline } = require('node:stream/promises');
 const { Readable } = require('node:stream');
+const { setTimeout } = require('node:timers/promises');
 const { Client, Query } = require('pg');
 const { from: copyFrom, to: copyTo } = require('pg-copy-streams');
 
@@ -32,8 +33,24 @@ async function main() {
   const salaries = new Query('select salary from hr.employees');
   const cancelled = once(salaries, 'error');
   client.query(salaries);
-  setTimeout(() => new Client({ ssl }).cancel(client, salaries), 1000);
+  setTimeout(1000).then(() => new Client({ ssl }).cancel(client, salaries));
   assert.strictEqual((await cancelled)[0].code, '57014');
+
+  // A statement that runs is cancelled as well; the server itself is asked whether it does, and whether it still does.
+  const direct = new Client({
+    port: process.env.DIRECT_PORT, user: 'stepgate_analyst', password: process.env.DIRECT_PASSWORD, ssl: false,
+  });
+  await direct.connect();
+  const active = "select 1 from pg_stat_activity where pid = $1 and state = 'active' and query like '%pg_sleep%'";
+  const runs = async () => (await direct.query(active, [client.processID])).rowCount > 0;
+  const sleeping = new Query('select pg_sleep(600)');
+  const stopped = once(sleeping, 'error');
+  client.query(sleeping);
+  while (!(await runs())) await setTimeout(20);
+  new Client({ ssl }).cancel(client, sleeping);
+  assert.strictEqual((await stopped)[0].code, '57014');
+  assert.ok(!(await runs()));
+  await direct.end();
 
   // The simple protocol, several statements in a message, and an error among them.
   const several = await client.query('select 1 as a; select 2 as a');

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"os"
 	"strings"
 	"time"
 
@@ -69,13 +70,44 @@ func main() {
 	failed(err, "57014")
 	done(<-cancelled)
 
-	// A context that runs out takes the connection with it.
+	// One that runs as well; the server itself is asked whether it does, and whether it still does.
+	direct, err := pgx.Connect(ctx, fmt.Sprintf("port=%s user=stepgate_analyst password=%s sslmode=disable",
+		os.Getenv("DIRECT_PORT"), os.Getenv("DIRECT_PASSWORD")))
+	done(err)
+	runs := func(pid uint32) bool {
+		var count int
+		active := "select count(*) from pg_stat_activity where pid = $1 and state = 'active' and query like '%pg_sleep%'"
+		done(direct.QueryRow(ctx, active, pid).Scan(&count))
+		return count > 0
+	}
+	go func() {
+		for !runs(conn.PgConn().PID()) {
+			time.Sleep(20 * time.Millisecond)
+		}
+		cancelled <- conn.PgConn().CancelRequest(ctx)
+	}()
+	_, err = conn.Exec(ctx, "select pg_sleep(600)")
+	failed(err, "57014")
+	done(<-cancelled)
+	check(!runs(conn.PgConn().PID()), "it runs no more")
+
+	// A context that runs out takes the connection with it, and the server stops as well: pgx sends a cancel request.
 	impatient, err := pgx.ConnectConfig(ctx, config)
 	done(err)
-	soon, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-	_, err = impatient.Exec(soon, "select pg_sleep(60)")
-	check(errors.Is(err, context.DeadlineExceeded) && impatient.IsClosed(), err)
-	cancel()
+	pid := impatient.PgConn().PID()
+	soon, cancel := context.WithCancel(ctx)
+	go func() {
+		for !runs(pid) {
+			time.Sleep(20 * time.Millisecond)
+		}
+		cancel()
+	}()
+	_, err = impatient.Exec(soon, "select pg_sleep(600)")
+	check(errors.Is(err, context.Canceled) && impatient.IsClosed(), err)
+	for end := time.Now().Add(20 * time.Second); runs(pid); time.Sleep(20 * time.Millisecond) {
+		check(time.Now().Before(end), "it still runs")
+	}
+	done(direct.Close(ctx))
 
 	// A batch: many statements before the first answer.
 	batch := &pgx.Batch{}

@@ -27,6 +27,21 @@ async function main() {
   setTimeout(() => cancelled.cancel(), 1000);
   await assert.rejects(cancelled, (error) => error.code === '57014');
 
+  // One that runs as well; the server itself is asked whether it does, and whether it still does.
+  const direct = postgres({
+    port: process.env.DIRECT_PORT, user: 'stepgate_analyst', password: process.env.DIRECT_PASSWORD, ssl: false, max: 1,
+  });
+  const [{ pid }] = await sql`select pg_backend_pid() as pid`;
+  const runs = async () => (await direct`select 1 from pg_stat_activity
+    where pid = ${pid} and state = 'active' and query like '%pg_sleep%'`).length > 0;
+  const sleeping = sql`select pg_sleep(600)`.execute();
+  const stopped = assert.rejects(sleeping, (error) => error.code === '57014');
+  while (!(await runs())) await new Promise((later) => setTimeout(later, 20));
+  sleeping.cancel();
+  await stopped;
+  assert.ok(!(await runs()));
+  await direct.end();
+
   // Several statements before the first answer.
   const many = await Promise.all([1, 2, 3, 4, 5].map((id) => sql`select name from products where id = ${id}`));
   assert.ok(many.every((rows) => rows.length === 1));

@@ -1,6 +1,8 @@
 """SQLAlchemy over psycopg: pool, reflection, ORM, streaming. Ends with "ok"."""
 
+import os
 import threading
+import time
 
 import psycopg
 import sqlalchemy as sa
@@ -35,6 +37,47 @@ with engine.connect() as conn:
         raise SystemExit("the salaries passed")
     except OperationalError as error:
         assert sqlstate(error) == "57014", error
+
+# A statement that runs is cancelled as well; the server itself is asked whether it does, and whether it still does.
+HOW = {"port": os.environ["DIRECT_PORT"], "user": "stepgate_analyst", "password": os.environ["DIRECT_PASSWORD"]}
+
+
+def runs(direct, pid):
+    active = "select 1 from pg_stat_activity where pid = %s and state = 'active' and query like '%%pg_sleep%%'"
+    return direct.execute(active, (pid,)).fetchone() is not None
+
+
+def cancel_once_it_runs(driver):
+    with psycopg.connect(**HOW, sslmode="disable", autocommit=True) as direct:
+        while not runs(direct, driver.info.backend_pid):
+            time.sleep(0.02)
+    driver.cancel()
+
+
+with engine.connect() as conn, psycopg.connect(**HOW, sslmode="disable", autocommit=True) as direct:
+    driver = conn.connection.driver_connection
+    threading.Thread(target=cancel_once_it_runs, args=(driver,)).start()
+    try:
+        conn.execute(sa.text("select pg_sleep(600)"))
+        raise SystemExit("it slept")
+    except OperationalError as error:
+        assert sqlstate(error) == "57014", error
+    assert not runs(direct, driver.info.backend_pid)
+    conn.rollback()
+
+# Statements that the server prepares, at their first use and by name: held by the first, and no other way.
+prepares = sa.create_engine("postgresql+psycopg://", connect_args={"prepare_threshold": 0})
+with prepares.connect() as conn:
+    names = sa.text("select name from products where id = :id")
+    for number in (1, 2, 3):
+        assert conn.execute(names, {"id": number}).scalar() is not None
+    ssn = sa.text("select ssn from customers where id = :id")
+    assert all(conn.execute(ssn, {"id": number}).scalar().startswith("9") for number in (4, 5))
+    # As many as were prepared, the gate's own questions not among them.
+    kept = conn.connection.driver_connection._prepared._names
+    assert len(kept) >= 2 and all(name.startswith(b"_pg3_") for name in kept.values()), kept
+    conn.rollback()
+prepares.dispose()
 
 # The ORM on a reflected table: written, read, streamed, and back.
 meta = sa.MetaData()

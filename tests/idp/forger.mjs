@@ -1,5 +1,6 @@
 // A provider that lies as it is told: `POST /case` with JSON {claims, omit, alg, key, issuer, audience} says what the next
-// token holds beside what would be right. Prints its issuer.
+// token holds beside what would be right; {device} what it answers to programs without a browser, {polled} as which error
+// it tells them to wait, or that it is over. `GET /asked` tells what such programs have asked. Prints its issuer.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -11,6 +12,7 @@ const strange = await jose.generateKeyPair("ES256");
 const jwk = { ...(await jose.exportJWK(own.publicKey)), kid: "own", alg: "ES256", use: "sig" };
 let lie = {};
 const codes = new Map();
+let asked = { begun: [], polls: 0 };
 let issuer;
 
 async function body(request) {
@@ -52,6 +54,7 @@ const server = createServer(async (request, response) => {
   if (url.pathname === "/.well-known/openid-configuration") {
     return json({
       issuer: lie.issuer ?? issuer, authorization_endpoint: `${issuer}/auth`, token_endpoint: lie.token ?? `${issuer}/token`,
+      ...(lie.device !== null && { device_authorization_endpoint: lie.endpoint ?? `${issuer}/device` }),
       jwks_uri: `${issuer}/jwks`, response_types_supported: ["code"], subject_types_supported: ["public"],
       id_token_signing_alg_values_supported: ["ES256", "HS256", "none"],
     });
@@ -66,8 +69,27 @@ const server = createServer(async (request, response) => {
     response.writeHead(303, { location: back.href });
     return response.end();
   }
+  if (url.pathname === "/asked") return json(asked);
+  if (url.pathname === "/device") {
+    const form = Object.fromEntries(new URLSearchParams(await body(request)));
+    const device = crypto.randomUUID();
+    codes.set(device, { nonce: form.nonce });
+    asked.begun.push({ ...form, agent: request.headers["user-agent"] });
+    return json({
+      device_code: device, user_code: "WDJB-MJHT", verification_uri: `${issuer}/type`, expires_in: 600, interval: 5,
+      ...lie.device,
+    });
+  }
   if (url.pathname === "/token") {
     const form = new URLSearchParams(await body(request));
+    if (form.get("grant_type") === "urn:ietf:params:oauth:grant-type:device_code") {
+      asked.polls += 1;
+      if (lie.polled) return json({ error: lie.polled }, 400);
+      const begun = codes.get(form.get("device_code"));
+      codes.delete(form.get("device_code"));
+      if (!begun) return json({ error: "invalid_grant" }, 400);
+      return json({ access_token: "x", token_type: "Bearer", id_token: await token(begun.nonce) });
+    }
     const begun = codes.get(form.get("code"));
     codes.delete(form.get("code"));
     const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(form.get("code_verifier") ?? ""));

@@ -13,14 +13,25 @@ const issuer = `http://127.0.0.1:${server.address().port}`;
 const provider = new Provider(issuer, {
   clients: [{
     client_id: "stepgate", client_secret: secret, redirect_uris: [redirect],
-    grant_types: ["authorization_code"], response_types: ["code"], require_auth_time: true,
+    grant_types: ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"], response_types: ["code"], require_auth_time: true,
   }],
   acrValues: ["pwd", "mfa"],
   pkce: { required: () => true },
   claims: { acr: null, auth_time: null, iss: null, openid: ["sub", "preferred_username", "groups"] },
   conformIdTokenClaims: false,
   cookies: { keys: ["a throwaway key"] },
-  features: { devInteractions: { enabled: false } },
+  features: {
+    devInteractions: { enabled: false },
+    deviceFlow: {
+      enabled: true,
+      userCodeInputSource: (ctx, form) => { ctx.body = `<h1>Type the code</h1>${form}`; },
+      // Who asks, as far as it is known here: what calls the provider says for whom.
+      userCodeConfirmSource: (ctx, form, client, device, code) => {
+        ctx.body = `<h1>Confirm ${code}</h1><p>Asked by ${device.ua}</p>${form}`;
+      },
+      successSource: (ctx) => { ctx.body = "<h1>Signed in</h1>"; },
+    },
+  },
   interactions: { url: (_, interaction) => `/interaction/${interaction.uid}` },
   findAccount: (_, id) => ({
     accountId: id,

@@ -68,6 +68,8 @@ pub enum Purpose {
     Review(GrantId),
     /// To approve the policy of that hash.
     Policy(String),
+    /// To log in.
+    Login,
 }
 
 /// What a challenge is bound to.
@@ -119,6 +121,7 @@ impl Bound {
                     Purpose::Reset(of) => (4, of.as_str().to_owned()),
                     Purpose::Review(glass) => (6, glass.to_string()),
                     Purpose::Policy(sha256) => (7, sha256.clone()),
+                    Purpose::Login => (8, String::new()),
                 };
                 hash.update([tag, 0]);
                 hash.update(Sha256::digest(of.as_bytes()));
@@ -329,6 +332,7 @@ mod tests {
             Bound::Purpose(Purpose::Review(GrantId::from_bytes([2; 8]))),
             Bound::Purpose(Purpose::Policy("ab".repeat(32))),
             Bound::Purpose(Purpose::Policy("cd".repeat(32))),
+            Bound::Purpose(Purpose::Login),
             Bound::Glass { glass: GrantId::from_bytes([1; 8]), canonical: [1; 32] },
             Bound::Glass { glass: GrantId::from_bytes([2; 8]), canonical: [1; 32] },
             Bound::Glass { glass: GrantId::from_bytes([1; 8]), canonical: [2; 32] },

@@ -236,6 +236,8 @@ pub struct Message {
     pub to: String,
     /// What is said. May hold a code.
     pub text: Zeroizing<String>,
+    /// What it is about, where a channel shows that apart; `None`: a code.
+    pub subject: Option<&'static str>,
 }
 
 /// A person is who they say.

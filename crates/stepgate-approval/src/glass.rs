@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
-use stepgate_types::{Action, GrantId, GroupName, PersonName};
+use stepgate_types::{Action, GrantId, GroupName, PersonName, Strength};
 
 use crate::{Canonical, Reason};
 
@@ -24,6 +24,8 @@ pub struct GlassRules {
     pub groups: BTreeSet<GroupName>,
     /// Whose members review it: never one's own.
     pub reviewers: BTreeSet<GroupName>,
+    /// How much who reviews it must prove.
+    pub review: Strength,
     /// For how long at most; never more than [`MAX_GLASS`].
     pub most: Duration,
     /// What it lifts besides being asked.

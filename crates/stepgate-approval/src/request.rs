@@ -37,7 +37,7 @@ pub enum Refusal {
     #[error("somebody has answered by the right that was lent to you")]
     RightUsed,
     /// The factor proves too little.
-    #[error("this request asks for a factor of strength {}", .0.as_str())]
+    #[error("this takes a factor of strength {} or more", .0.as_str())]
     TooWeak(Strength),
     /// The policy wants a reason.
     #[error("this request asks for a reason")]

@@ -56,7 +56,7 @@ impl SentCode {
             *code
         ));
         let hash = self.hash(&ceremony.binding, &code);
-        Ok((Message { to: to.to_owned(), text }, hash))
+        Ok((Message { to: to.to_owned(), text, subject: None }, hash))
     }
 
     fn fits(&self, binding: &[u8; 32], kept: &[u8], proof: &Proof) -> Result<(), FactorError> {

@@ -45,7 +45,7 @@ async function call(path, body) {
   const answer = await fetch(path, {
     method: "POST",
     credentials: "same-origin",
-    headers: { "content-type": "application/json", "stepgate-proof": asked.content },
+    headers: { "content-type": "application/json", ...(asked && { "stepgate-proof": asked.content }) },
     body: JSON.stringify(body),
   });
   const said = answer.status === 204 ? {} : await answer.json();
@@ -85,7 +85,7 @@ async function send(button) {
     field.required = false;
   }
   if (!form.reportValidity()) return;
-  const { proof } = await prove("/api/v1/challenges", {});
+  const { proof } = await prove(button.dataset.challenges, {});
   for (const [name, value] of [["challenge", proof.challenge], ["passkey", JSON.stringify(proof.passkey)]]) {
     const field = form.elements[name] || form.appendChild(document.createElement("input"));
     Object.assign(field, { type: "hidden", name, value });
@@ -93,7 +93,18 @@ async function send(button) {
   form.submit();
 }
 
-const does = { enrol, glass: breakGlass, form: send };
+// Without a password, and without the identity provider.
+async function logInBy(button) {
+  const { name, request } = button.form.elements;
+  if (!name.reportValidity()) return;
+  const { challenge, shown } = await call("/login/passkey/begin", { name: name.value });
+  const credential = await navigator.credentials.get({ publicKey: toAnswer(shown) });
+  const body = { name: name.value, challenge, passkey: toJson(credential) };
+  const { to } = await call("/login/passkey", request ? { ...body, request: request.value } : body);
+  location.assign(to);
+}
+
+const does = { enrol, glass: breakGlass, form: send, login: logInBy };
 
 async function enrol(button) {
   const fields = button.form.elements;
@@ -131,7 +142,7 @@ function complain(button, error) {
   said.focus();
 }
 
-if (asked && window.PublicKeyCredential && navigator.credentials) {
+if (window.PublicKeyCredential && navigator.credentials) {
   for (const part of document.querySelectorAll("[data-passkey]")) part.hidden = false;
   for (const button of document.querySelectorAll("button[data-passkey]")) {
     button.addEventListener("click", async () => {

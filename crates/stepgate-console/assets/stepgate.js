@@ -29,6 +29,8 @@ const words = {
 
 function ended(name) {
   state.textContent = `This request has ended: ${words[name] || name}.`;
+  // Who ended it, and the reason that they gave.
+  say("how", "", "How it ended");
   state.dataset.state = name;
   for (const control of document.querySelectorAll("form.answer :is(button, input, textarea)")) control.disabled = true;
 }
@@ -36,15 +38,30 @@ function ended(name) {
 function changed(news) {
   if (news.request !== state.dataset.request) return;
   if (news.state !== "open" && news.state !== "deferred") return ended(news.state);
-  if (news.count > 1) {
-    let said = document.getElementById("votes");
-    if (!said) {
-      said = document.createElement("span");
-      said.id = "votes";
-      state.append(" ", said);
-    }
-    said.textContent = `${news.approvals} of ${news.count} have approved.`;
+  if (news.count > 1) say("votes", `${news.approvals} of ${news.count} have approved.`);
+  const groups = (news.groups || []).join(", ");
+  if (state.dataset.groups !== undefined && groups !== state.dataset.groups) {
+    say("escalated", `Nobody has answered for long: it goes to ${groups} now.`);
   }
+  if (state.dataset.comments !== undefined && news.comments > Number(state.dataset.comments)) {
+    say("commented", "Something was said: ", "Read it");
+  }
+}
+
+// A sentence more, and a link that loads the page again.
+function say(id, text, link) {
+  let said = document.getElementById(id);
+  if (!said) {
+    said = document.createElement("span");
+    said.id = id;
+    state.append(" ", said);
+  }
+  said.textContent = text;
+  if (!link) return;
+  const again = document.createElement("a");
+  again.href = location.pathname;
+  again.textContent = link;
+  said.append(again, ".");
 }
 
 let loading = false;
@@ -75,8 +92,8 @@ async function catchUp() {
   if (!state.dataset.request) return look();
   const answer = await fetch(`/api/v1/requests/${state.dataset.request}`, { credentials: "same-origin" });
   if (!answer.ok) return;
-  const { request, state: now, approvers, count } = await answer.json();
-  changed({ request, state: now, approvals: approvers.length, count });
+  const { request, state: now, approvers, count, groups, comment_count: comments } = await answer.json();
+  changed({ request, state: now, approvals: approvers.length, count, groups, comments });
 }
 
 let source = null;
@@ -84,17 +101,79 @@ function listen() {
   source = new EventSource("/api/v1/events");
   source.addEventListener("open", catchUp);
   source.addEventListener("request", (event) => {
-    if (state.dataset.request) changed(JSON.parse(event.data));
+    const news = JSON.parse(event.data);
+    tell(news);
+    if (state.dataset.request) changed(news);
     else look();
+  });
+  source.addEventListener("error", () => {
+    // Not for good: it comes again by itself.
+    if (source.readyState === EventSource.CLOSED) notify("end", "This page hears of nothing any more: log in again.", "/login");
   });
   source.addEventListener("missed", () => (state.dataset.request ? location.reload() : look()));
 }
 
-// Only while somebody looks: connections are few.
+// On the desktop, for who wants it: that something waits or has ended, and nothing of what it is. Who follows it comes to
+// a page, and decides there.
+const desktop = document.getElementById("desktop");
+const wanted = () => "Notification" in window && Notification.permission === "granted" && localStorage.desktop === "on";
+const told = new Map();
+
+function notify(tag, body, path) {
+  // Who looks at the page sees it there.
+  if (!wanted() || (!document.hidden && document.hasFocus())) return;
+  try {
+    const note = new Notification("Stepgate", { body, tag: `stepgate-${tag}` });
+    note.addEventListener("click", () => {
+      window.focus();
+      location.assign(path);
+    });
+  } catch {
+    // Some browsers show them by other means alone.
+  }
+}
+
+function tell({ request, state: now }) {
+  if (told.get(request) === now) return;
+  told.set(request, now);
+  // The oldest goes: a page may stay open for days.
+  if (told.size > 500) told.delete(told.keys().next().value);
+  notify(request, `Request ${request}: ${words[now] || now}`, `/r/${request}`);
+}
+
+if (desktop && "Notification" in window && Notification.permission !== "denied") {
+  const label = () => {
+    desktop.textContent = wanted() ? "Do not tell me on this desktop" : "Tell me on this desktop";
+  };
+  desktop.addEventListener("click", async () => {
+    const on = !wanted() && (await Notification.requestPermission()) === "granted";
+    localStorage.desktop = on ? "on" : "off";
+    label();
+  });
+  label();
+  desktop.hidden = false;
+}
+
+// Who watches while nobody looks: one page of all that are open, for connections are few. It hands that on as it closes.
+let looked = null;
+function keepOn() {
+  if (!wanted() || !navigator.locks) return;
+  looked = new AbortController();
+  const { signal } = looked;
+  const watching = () => {
+    listen();
+    return new Promise((done) => signal.addEventListener("abort", done));
+  };
+  navigator.locks.request("stepgate-desktop", { signal }, watching).catch(() => {});
+}
+
 if (state && (state.dataset.request ? /^(open|deferred)$/.test(state.dataset.state) : document.getElementById("lists"))) {
   listen();
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) source.close();
+    source.close();
+    if (looked) looked.abort();
+    looked = null;
+    if (document.hidden) keepOn();
     else listen();
   });
 }

@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::asks::Foresee;
 use crate::codes::Codes;
+use crate::device_login::Waiting;
 use crate::events::Streams;
 use crate::oidc::Oidc;
 use crate::origin::{self, Origin};
@@ -81,6 +82,7 @@ pub struct Api {
     pub(crate) parts: Parts,
     pub(crate) tokens: Tokens,
     pub(crate) codes: Codes,
+    pub(crate) waiting: Waiting,
     pub(crate) throttle: Throttle,
     pub(crate) rates: Rates,
     pub(crate) streams: Arc<Streams>,
@@ -105,6 +107,7 @@ impl Api {
             parts,
             tokens: Tokens::default(),
             codes: Codes::default(),
+            waiting: Waiting::default(),
             throttle: Throttle::default(),
             rates: Rates::default(),
             streams: Arc::default(),

@@ -55,6 +55,9 @@ pub type Foreseen<'a> = Pin<Box<dyn Future<Output = Result<(Ask, Held), String>>
 pub trait Foresee: Send + Sync {
     /// What `by` asks of people with this wish.
     fn foresee<'a>(&'a self, by: &'a PersonName, wish: &'a Wish) -> Foreseen<'a>;
+
+    /// Whether the policy in force names this person: nobody becomes them by a login alone.
+    fn mentions(&self, person: &PersonName) -> bool;
 }
 
 #[derive(Deserialize)]

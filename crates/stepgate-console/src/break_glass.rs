@@ -9,12 +9,13 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use stepgate_store::{GlassError, GlassWish};
+use stepgate_approval::Method;
+use stepgate_store::{Challenged, GlassError, GlassInfo, GlassWish, MethodInfo, Presented};
 use stepgate_types::GrantId;
 
 use crate::api::{Api, json_body};
 use crate::caller::Caller;
-use crate::presented::{Given, method};
+use crate::presented::{Given, Wanted};
 use crate::problem::Problem;
 
 /// What somebody asks to be let do.
@@ -31,12 +32,6 @@ struct Wish {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wanted {
-    method: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Proven {
     proof: Given,
 }
@@ -44,9 +39,9 @@ struct Proven {
 /// What who reviews says, with a fresh proof of theirs.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Review {
-    pub(crate) comment: String,
-    pub(crate) proof: Given,
+struct Review {
+    comment: String,
+    proof: Given,
 }
 
 /// An id in an address.
@@ -83,7 +78,7 @@ pub(crate) async fn challenge(
 ) -> Result<Response, Problem> {
     let glass = id(&glass)?;
     let wanted: Wanted = json_body(&headers, &body)?;
-    let (name, method) = (&caller.person.name, method(&wanted.method)?);
+    let (name, method) = (&caller.person.name, wanted.method()?);
     let challenged = api.parts.desk.challenge_glass(glass, name, method, caller.source()).await?;
     Ok(axum::Json(challenged).into_response())
 }
@@ -114,6 +109,72 @@ pub(crate) async fn end(
     Ok(axum::Json(json!({"grant": glass, "state": "to-review"})).into_response())
 }
 
+/// One that this person sees: their own, or one of those that they review.
+pub(crate) fn find(api: &Api, caller: &Caller, glass: GrantId) -> Result<GlassInfo, Problem> {
+    let all = api.parts.desk.glasses(Some(&caller.person.name));
+    all.into_iter().find(|it| it.grant == glass).ok_or_else(Problem::not_found)
+}
+
+/// What the person could review it by, best first.
+pub(crate) fn offered(api: &Api, caller: &Caller, glass: GrantId) -> Result<Vec<MethodInfo>, Problem> {
+    Ok(api.parts.desk.methods_for_review(glass, &caller.person.name, caller.source())?)
+}
+
+/// What a proof by this method has to answer.
+pub(crate) async fn challenged(
+    api: &Api,
+    caller: &Caller,
+    glass: GrantId,
+    method: Method,
+) -> Result<Challenged, Problem> {
+    let made = api.parts.desk.challenge_review(glass, &caller.person.name, method, caller.source()).await;
+    made.map_err(|error| offering(api, caller, glass, error.into()))
+}
+
+/// The person has looked at it.
+pub(crate) async fn reviewed(
+    api: &Api,
+    caller: &Caller,
+    glass: GrantId,
+    comment: &str,
+    presented: Result<Presented, Problem>,
+) -> Result<(), Problem> {
+    let (desk, name) = (&api.parts.desk, &caller.person.name);
+    let done = async { Ok(desk.review_glass(glass, name, comment, presented?, caller.source()).await?) };
+    done.await.map_err(|problem| offering(api, caller, glass, problem))
+}
+
+fn offering(api: &Api, caller: &Caller, glass: GrantId, problem: Problem) -> Problem {
+    let problem = match api.parts.desk.review_strength() {
+        Some(strength) => problem.of_strength(strength),
+        None => problem,
+    };
+    problem.offering(|| offered(api, caller, glass).unwrap_or_default())
+}
+
+/// `GET /api/v1/break-glass/{id}/review/methods`.
+pub(crate) async fn review_methods(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(glass): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(axum::Json(offered(&api, &caller, id(&glass)?)?).into_response())
+}
+
+/// `POST /api/v1/break-glass/{id}/review/challenge`.
+pub(crate) async fn review_challenge(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    Path(glass): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let glass = id(&glass)?;
+    let wanted: Wanted = json_body(&headers, &body)?;
+    let made = challenged(&api, &caller, glass, wanted.method()?).await?;
+    Ok(axum::Json(made).into_response())
+}
+
 /// `POST /api/v1/break-glass/{id}/review`.
 pub(crate) async fn review(
     State(api): State<Arc<Api>>,
@@ -123,19 +184,9 @@ pub(crate) async fn review(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let glass = id(&glass)?;
-    reviewed(&api, &caller, glass, json_body(&headers, &body)?).await?;
+    let Review { comment, proof } = json_body(&headers, &body)?;
+    reviewed(&api, &caller, glass, &comment, proof.presented()).await?;
     Ok(axum::Json(json!({"grant": glass, "state": "reviewed"})).into_response())
-}
-
-/// Somebody has looked at it.
-pub(crate) async fn reviewed(
-    api: &Api,
-    caller: &Caller,
-    glass: GrantId,
-    review: Review,
-) -> Result<(), Problem> {
-    let (name, presented) = (&caller.person.name, review.proof.presented()?);
-    Ok(api.parts.desk.review_glass(glass, name, &review.comment, presented, caller.source()).await?)
 }
 
 impl From<GlassError> for Problem {

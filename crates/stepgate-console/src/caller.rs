@@ -48,6 +48,11 @@ impl Caller {
         if login.from_provider.is_some_and(|at| !is_linked_since(api, &person.name, at)) {
             return Err(Problem::login_required());
         }
+        // Who has found a lost key is not let go on once it is taken out.
+        let factors = api.parts.people.factors();
+        if login.passkey.is_some_and(|id| factors.get(&person.name, &id).is_none()) {
+            return Err(Problem::login_required());
+        }
         let (token, proven) = (Zeroizing::new(token.to_owned()), login.proven);
         Ok(Self { person, address: peer.0, proven, device: None, by, token })
     }

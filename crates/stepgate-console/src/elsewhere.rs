@@ -2,7 +2,7 @@
 //!
 //! By the account that was linked to them alone, never by what they are called there: names are given away anew, and
 //! chosen by who has them. Whose account is nobody's becomes somebody new where that is configured, and only by a name
-//! that nobody has.
+//! that nobody has, that no rule names, and that no operator has removed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,6 +23,10 @@ enum Why {
     Unknown,
     /// Their name there is somebody's here.
     Taken,
+    /// Their name there is one that the policy names.
+    Named,
+    /// Their account or their name there is one that an operator has removed.
+    Removed,
     /// Their account is a service's.
     Service,
     /// Their name there is none that anybody could have here.
@@ -38,6 +42,8 @@ impl Why {
         match self {
             Self::Unknown => "unknown",
             Self::Taken => "taken",
+            Self::Named => "named",
+            Self::Removed => "removed",
             Self::Service => "service",
             Self::Name => "name",
             Self::Unverified => "unverified-name",
@@ -46,15 +52,20 @@ impl Why {
     }
 
     /// What they are told: not whether their name is somebody's.
-    fn problem(self, subject: &str) -> Problem {
-        let message = match self {
-            Self::Unknown | Self::Taken | Self::Service | Self::Name => {
-                format!("your account at the identity provider ({}) is nobody's here", subject.escape_debug())
+    fn problem(self, who: &Authenticated) -> Problem {
+        let subject = who.subject.escape_debug();
+        let message = match (self, &who.called) {
+            (Self::Taken | Self::Named | Self::Removed, Called::Name(name)) => format!(
+                "your account at the identity provider ({subject}) is nobody's here, and no login makes it {name}: \
+                 only an operator can"
+            ),
+            (Self::Unknown | Self::Taken | Self::Named | Self::Removed | Self::Service | Self::Name, _) => {
+                format!("your account at the identity provider ({subject}) is nobody's here")
             }
-            Self::Unverified => {
+            (Self::Unverified, _) => {
                 "the identity provider does not say that your e-mail address is yours".to_owned()
             }
-            Self::Groups => "what the identity provider says of your groups cannot be read".to_owned(),
+            (Self::Groups, _) => "what the identity provider says of your groups cannot be read".to_owned(),
         };
         Problem::new(StatusCode::FORBIDDEN, "not_here", message)
             .hint("ask the operator of the gate: stepgate user link NAME --oidc ACCOUNT")
@@ -77,7 +88,7 @@ pub(crate) async fn admit(
         Err(why) => {
             let event = login_event(who, address, None, Some(why));
             api.parts.log.append(vec![event], Vec::new()).await.map_err(|_| Problem::gate_trouble())?;
-            Err(why.problem(&who.subject))
+            Err(why.problem(who))
         }
     }
 }
@@ -96,14 +107,13 @@ async fn find(
         Some(person) if person.service => return Ok(Err(Why::Service)),
         Some(person) => person.name.clone(),
         None => match new_name(api, settings, who) {
-            Ok(name) => {
-                match people.add_linked(name.clone(), Vec::new(), account, Some(name.clone())).await {
-                    Ok(()) => name,
-                    Err(PersonError::Exists(_)) => return Ok(Err(Why::Taken)),
-                    Err(PersonError::Account(_)) => return Ok(Err(Why::Unknown)),
-                    Err(_) => return Err(Problem::gate_trouble()),
-                }
-            }
+            Ok(name) => match people.add_by_login(name.clone(), account).await {
+                Ok(()) => name,
+                Err(PersonError::Barred) => return Ok(Err(Why::Removed)),
+                Err(PersonError::Exists(_)) => return Ok(Err(Why::Taken)),
+                Err(PersonError::Account(_)) => return Ok(Err(Why::Unknown)),
+                Err(_) => return Err(Problem::gate_trouble()),
+            },
             Err(why) => return Ok(Err(why)),
         },
     };
@@ -123,6 +133,7 @@ async fn find(
 fn new_name(api: &Api, settings: &Settings, who: &Authenticated) -> Result<PersonName, Why> {
     match &who.called {
         Called::Name(name) if api.parts.people.get(name).is_some() => Err(Why::Taken),
+        Called::Name(name) if settings.create && api.parts.foresee.mentions(name) => Err(Why::Named),
         Called::Name(name) if settings.create => Ok(name.clone()),
         Called::Unverified if settings.create => Err(Why::Unverified),
         Called::Nothing if settings.create => Err(Why::Name),

@@ -143,6 +143,8 @@ fn seen(api: &Api, caller: &Caller, request: RequestId) -> Option<Bytes> {
         "state": info.state,
         "approvals": info.approvers.len(),
         "count": info.count,
+        "groups": info.groups,
+        "comments": info.comment_count,
     });
     Some(Bytes::from(format!("event: request\ndata: {data}\n\n")))
 }

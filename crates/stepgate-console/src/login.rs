@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use stepgate_record::Event;
-use stepgate_store::Person;
+use stepgate_store::{People, Person};
 use stepgate_types::{PersonName, Timestamp};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -21,7 +21,7 @@ use crate::problem::Problem;
 use crate::tokens::{By, Came};
 
 /// The longest name that is counted by the throttle, in bytes; no person's name is longer.
-const MAX_NAME: usize = 63;
+pub(crate) const MAX_NAME: usize = 63;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -85,7 +85,7 @@ pub(crate) async fn admit(
         let message = format!("too many failed logins; try again in {seconds} s");
         return Err(Problem::throttled("throttled", message, seconds));
     }
-    let (person, permit) = check(api, credentials, permit).await?;
+    let (person, permit) = check(api.parts.people.clone(), credentials, permit).await?;
     let Some(person) = person else {
         api.throttle.failed(&counted, address, now);
         let known = counted.parse().ok().filter(|name| api.parts.people.get(name).is_some());
@@ -107,11 +107,10 @@ pub(crate) async fn admit(
 /// The person, if name and password are right. Takes the same time for a name that nobody has. The permit is with the
 /// work, and so held for as long as that takes, whoever has hung up meanwhile.
 async fn check(
-    api: &Arc<Api>,
+    people: People,
     credentials: Credentials,
     permit: OwnedSemaphorePermit,
 ) -> Result<(Option<Arc<Person>>, OwnedSemaphorePermit), Problem> {
-    let people = api.parts.people.clone();
     let check = move || {
         let person = match credentials.name.parse::<PersonName>() {
             Ok(name) => people.verify_password(&name, &credentials.password),
@@ -135,4 +134,58 @@ pub(crate) async fn me(State(api): State<Arc<Api>>, Caller { person, .. }: Calle
     let enrolled = api.parts.people.factors().list(&person.name);
     let factors: Vec<_> = enrolled.iter().map(|factor| factor.method().as_str()).collect();
     axum::Json(json!({"name": person.name, "groups": person.groups, "factors": factors})).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future as _;
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+
+    use stepgate_store::{Log, LogOptions, Vault};
+    use stepgate_testkit::{FakeClock, FakeEntropy};
+    use tokio::sync::Semaphore;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn people(dir: &std::path::Path) -> People {
+        let entropy = Arc::new(FakeEntropy::seeded(1));
+        let vault = Vault::new(&Zeroizing::new([7; 32]), entropy.clone());
+        let options = LogOptions {
+            ordinary_durable: true,
+            version: "test".to_owned(),
+            clock: Arc::new(FakeClock::default()),
+            entropy,
+            vault: vault.clone(),
+        };
+        let (log, _) = Log::open(dir, options).unwrap();
+        People::open(&log, &vault).unwrap()
+    }
+
+    /// Else a flood of those who do not wait for the answer would take all processors: each that has gone makes room for
+    /// the next, while its own check goes on.
+    #[test]
+    fn who_hangs_up_makes_no_room_for_another_check_before_their_own_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let people = people(dir.path());
+        let runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = { runtime }.worker_threads(1).max_blocking_threads(1).build().unwrap();
+        let _inside = runtime.enter();
+        // The only thread that could check is busy until it is told.
+        let (go_on, told) = mpsc::channel::<()>();
+        let busy = runtime.spawn_blocking(move || told.recv());
+        let checks = Arc::new(Semaphore::new(1));
+        let permit = Arc::clone(&checks).try_acquire_owned().unwrap();
+        {
+            let mut checking = pin!(check(people, Credentials::new("dana", "a guess"), permit));
+            assert!(checking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        }
+        assert_eq!(checks.available_permits(), 0, "its check waits for the thread, and has not been done");
+        go_on.send(()).unwrap();
+        runtime.block_on(busy).unwrap().unwrap();
+        let next = tokio::time::timeout(std::time::Duration::from_secs(20), checks.acquire());
+        assert!(runtime.block_on(next).is_ok_and(|permit| permit.is_ok()));
+    }
 }

@@ -65,6 +65,16 @@ impl Given {
         Self { code: Some(code), ..Self::default() }
     }
 
+    /// A proof, or in its place a code alone.
+    pub(crate) fn either(code: Option<Zeroizing<String>>, proof: Option<Self>) -> Result<Self, Problem> {
+        match (code, proof) {
+            // Which of the two is meant would be a guess.
+            (Some(_), Some(_)) => Err(unreadable()),
+            (Some(code), None) => Ok(Self::code(code)),
+            (None, proof) => Ok(proof.unwrap_or_default()),
+        }
+    }
+
     /// What the desk is shown. Where there is nothing, a fresh proof is asked for.
     pub(crate) fn presented(self) -> Result<Presented, Problem> {
         let id = self.challenge.as_deref().map(str::parse::<ChallengeId>);
@@ -89,6 +99,19 @@ impl Given {
             // Which of them is meant would be a guess.
             _ => Err(unreadable()),
         }
+    }
+}
+
+/// By which method somebody wants to prove themselves.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Wanted {
+    method: String,
+}
+
+impl Wanted {
+    pub(crate) fn method(&self) -> Result<Method, Problem> {
+        method(&self.method)
     }
 }
 

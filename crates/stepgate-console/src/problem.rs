@@ -5,8 +5,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use stepgate_approval::{BadCode, Method, Refusal};
 use stepgate_record::Outcome;
-use stepgate_store::{DeskError, EnrolError, PersonError, VerifyError};
+use stepgate_store::{DeskError, EnrolError, MethodInfo, PersonError, VerifyError};
 use stepgate_types::Strength;
+
+/// What was proven is too little for what is done by it.
+const TOO_WEAK: &str = "too_weak";
 
 /// An answer other than yes. `error` is for programs, `message` and `hint` for people.
 #[derive(Debug, Serialize)]
@@ -23,6 +26,9 @@ pub(crate) struct Problem {
     /// Seconds until it makes sense to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u64>,
+    /// The method that works where this one does not.
+    #[serde(skip)]
+    instead: Option<Method>,
     #[serde(skip)]
     challenge: Option<Challenge>,
 }
@@ -65,7 +71,8 @@ impl Challenge {
 impl Problem {
     pub(crate) fn new(status: StatusCode, error: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { status, error, message, hint: None, state: None, retry_after: None, challenge: None }
+        let (hint, state, retry_after, instead, challenge) = (None, None, None, None, None);
+        Self { status, error, message, hint, state, retry_after, instead, challenge }
     }
 
     pub(crate) fn hint(mut self, hint: &'static str) -> Self {
@@ -87,6 +94,17 @@ impl Problem {
         self
     }
 
+    /// Where what was proven is too little, says by what it would be enough.
+    pub(crate) fn offering(self, offered: impl FnOnce() -> Vec<MethodInfo>) -> Self {
+        if self.error != TOO_WEAK {
+            return self;
+        }
+        match offered().iter().find(|it| it.available) {
+            Some(it) => self.hint(use_instead(it.method)),
+            None => self.hint("enrol what proves as much, on the gate's page /enrol"),
+        }
+    }
+
     /// Something is done with a fresh proof alone, and none came.
     pub(crate) fn proof_needed() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "proof_needed", "this needs a fresh code").step_up()
@@ -95,6 +113,11 @@ impl Problem {
     /// What it says to a person.
     pub(crate) fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What works where this method does not, if anything does.
+    pub(crate) const fn instead(&self) -> Option<Method> {
+        self.instead
     }
 
     /// The same answer to a person, with this page for a body.
@@ -122,6 +145,11 @@ impl Problem {
     pub(crate) fn throttled(error: &'static str, message: String, seconds: u64) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, error, message);
         Self { retry_after: Some(seconds.max(1)), ..problem }
+    }
+
+    /// Whether the same may do in a moment.
+    pub(crate) const fn is_throttled(&self) -> bool {
+        self.retry_after.is_some()
     }
 
     /// Also for what exists and is not for this person to see.
@@ -185,7 +213,7 @@ impl From<VerifyError> for Problem {
             VerifyError::Unavailable { instead, .. } => {
                 let problem = Self::new(StatusCode::CONFLICT, "unavailable", message);
                 match instead {
-                    Some(method) => problem.hint(use_instead(method)),
+                    Some(method) => Self { instead, ..problem.hint(use_instead(method)) },
                     None => problem,
                 }
             }
@@ -238,7 +266,7 @@ fn refused(refusal: Refusal, message: String) -> Problem {
         Refusal::RightUsed => Problem::new(StatusCode::CONFLICT, "right_used", message),
         Refusal::AlreadyVoted => Problem::new(StatusCode::CONFLICT, "already_answered", message),
         Refusal::TooWeak(least) => {
-            Problem::new(StatusCode::UNAUTHORIZED, "too_weak", message).step_up().of_strength(least)
+            Problem::new(StatusCode::UNAUTHORIZED, TOO_WEAK, message).step_up().of_strength(least)
         }
         Refusal::ReasonRequired => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "reason_required", message)
             .hint("give --reason TEXT"),

@@ -16,7 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::api::{Api, json_body};
 use crate::caller::Caller;
-use crate::presented::{Given, method, unreadable};
+use crate::presented::{Given, method};
 use crate::problem::Problem;
 
 /// A fresh proof, or in its place a code alone; and for answers a reason.
@@ -225,20 +225,18 @@ async fn hand_in(
 ) -> Result<Progress, Problem> {
     let strength = conditions(api, caller, info)?;
     let handed = async {
-        let given = match (answer.code, answer.proof) {
-            // Which of the two is meant would be a guess.
-            (Some(_), Some(_)) => return Err(unreadable()),
-            (None, given) => given.unwrap_or_default(),
-            (Some(code), None) => Given::code(code),
-        };
-        let presented = given.presented()?;
+        let presented = Given::either(answer.code, answer.proof)?.presented()?;
         let said = answer.reason.as_deref().filter(|_| !own);
         let reason = said.map(Reason::parse).transpose().map_err(VerifyError::from)?.flatten();
         let (request, person, source) = (info.request, caller.person.name.clone(), caller.source());
         let answer = stepgate_store::Answer { request, person, presented, approve, reason, source, own };
         Ok::<_, Problem>(api.parts.desk.answer(answer).await?)
     };
-    handed.await.map_err(|problem| problem.of_strength(strength))
+    handed.await.map_err(|problem| {
+        let desk = &api.parts.desk;
+        let offered = || desk.methods(info.request, &caller.person.name, caller.source()).unwrap_or_default();
+        problem.of_strength(strength).offering(offered)
+    })
 }
 
 /// What the person could answer it by, best first.

@@ -7,11 +7,12 @@ use axum::routing::{self, MethodRouter};
 
 use crate::api::{self, Api};
 use crate::pages::{
-    assets, enrol, glass, inbox, login as entrance, message, oidc, provider, push, removal, request,
+    assets, enrol, glass, glass_ask, inbox, login as entrance, message, oidc, policy, provider, push,
+    removal, request,
 };
 use crate::{
-    asks, break_glass, codes, devices, document, events, factors, grants, login, passwords, policies,
-    requests,
+    asks, break_glass, codes, device_login, devices, document, entrance as door, events, factors, grants,
+    login, passwords, policies, requests,
 };
 
 /// A way in.
@@ -43,6 +44,8 @@ pub(crate) fn all() -> Vec<Route> {
         get("/openapi.json", document::show),
         post("/api/v1/login", login::login),
         post("/api/v1/login/code", codes::redeem),
+        post("/api/v1/login/device", device_login::begin),
+        post("/api/v1/login/device/token", device_login::poll),
         post("/api/v1/logout", login::logout),
         get("/api/v1/passwords", passwords::list),
         post("/api/v1/passwords", passwords::mint),
@@ -70,7 +73,12 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/break-glass/{id}/open", break_glass::open),
         post("/api/v1/break-glass/{id}/end", break_glass::end),
         post("/api/v1/break-glass/{id}/review", break_glass::review),
+        get("/api/v1/break-glass/{id}/review/methods", break_glass::review_methods),
+        post("/api/v1/break-glass/{id}/review/challenge", break_glass::review_challenge),
         get("/api/v1/policies", policies::list),
+        get("/api/v1/policies/{id}", policies::show),
+        get("/api/v1/policies/{id}/methods", policies::methods),
+        post("/api/v1/policies/{id}/challenge", policies::challenge),
         post("/api/v1/policies/{id}/approve", policies::approve),
         get("/api/v1/challenges", devices::waiting),
         post("/api/v1/challenges", factors::challenge),
@@ -82,6 +90,8 @@ pub(crate) fn all() -> Vec<Route> {
         page(get("/", inbox::show)),
         page(get("/login", entrance::show)),
         page(post("/login", entrance::log_in)),
+        page(post("/login/passkey/begin", door::begin)),
+        page(post("/login/passkey", door::finish)),
         page(post("/login/oidc", provider::begin)),
         page(post("/login/oidc/finish", provider::finish)),
         page(get("/login/program", provider::ask_for_program)),
@@ -103,8 +113,17 @@ pub(crate) fn all() -> Vec<Route> {
         page(post("/r/{id}/sent", message::sent)),
         page(post("/grants/{id}/revoke", inbox::revoke)),
         page(get("/break-glass", glass::show)),
+        page(get("/break-glass/{id}", glass::one)),
+        page(post("/break-glass", glass_ask::ask)),
         page(post("/break-glass/{id}/end", glass::end)),
         page(post("/break-glass/{id}/review", glass::review)),
+        page(post("/break-glass/{id}/push", glass::push)),
+        page(post("/break-glass/{id}/oidc", glass::oidc)),
+        page(get("/policies", policy::list)),
+        page(get("/policies/{id}", policy::show)),
+        page(post("/policies/{id}/approve", policy::approve)),
+        page(post("/policies/{id}/push", policy::push)),
+        page(post("/policies/{id}/oidc", policy::oidc)),
         page(get("/enrol", enrol::show)),
         page(post("/enrol/totp", enrol::begin_totp)),
         page(post("/enrol/totp/confirm", enrol::confirm_totp)),

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use stepgate_approval::AuthenticatorId;
 use stepgate_types::{Entropy, PersonName, Timestamp};
 
 /// How long a login lasts, whatever happens: a working day with its evening.
@@ -32,10 +33,12 @@ pub(crate) enum By {
 }
 
 /// How somebody has just shown who they are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Came {
     /// By their password here.
     ByPassword,
+    /// By this passkey of theirs alone.
+    ByPasskey(AuthenticatorId),
     /// From the identity provider.
     FromProvider {
         /// When they last logged in there, where the login was asked to be a recent one and its token says when it was.
@@ -55,6 +58,8 @@ pub(crate) struct Login {
     pub(crate) from_provider: Option<Timestamp>,
     /// When they logged in there, as far as that is known.
     pub(crate) proven: Option<Timestamp>,
+    /// The passkey that they came by, where no password and no provider was asked.
+    pub(crate) passkey: Option<AuthenticatorId>,
     by: By,
     /// When a person last asked for something by it.
     used: Timestamp,
@@ -86,11 +91,12 @@ impl Tokens {
         let expires = now.plus(LIFE);
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut logins, &person, now);
-        let (from_provider, proven) = match came {
-            Came::ByPassword => (None, None),
-            Came::FromProvider { proven } => (Some(now), proven),
+        let (from_provider, proven, passkey) = match came {
+            Came::ByPassword => (None, None, None),
+            Came::ByPasskey(passkey) => (None, None, Some(passkey)),
+            Came::FromProvider { proven } => (Some(now), proven, None),
         };
-        let login = Login { person, stored_key, expires, from_provider, proven, by, used: now };
+        let login = Login { person, stored_key, expires, from_provider, proven, passkey, by, used: now };
         logins.insert(hash(by, &token), login);
         Ok((token, expires))
     }

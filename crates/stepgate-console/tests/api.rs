@@ -4,8 +4,11 @@
 
 mod world;
 
+use std::sync::Arc;
+
 use serde_json::json;
 use stepgate_record::{Event, Outcome};
+use tokio::task::JoinSet;
 use world::{PASSWORD, World, name};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -157,6 +160,53 @@ async fn guessing_a_password_is_slowed_and_records_no_name_that_nobody_has() {
         .unwrap();
     assert_eq!(people.len(), 6);
     assert_eq!(people.last(), Some(&None));
+}
+
+/// A login with this password from that address.
+async fn guess(world: &World, from: [u8; 4], person: &str, password: &str) -> u16 {
+    let body = json!({"name": person, "password": password}).to_string();
+    let head = "POST /api/v1/login HTTP/1.1\r\nhost: gate\r\nconnection: close";
+    let head = format!("{head}\r\ncontent-type: application/json\r\ncontent-length: {}", body.len());
+    world.raw_from(from, &format!("{head}\r\n\r\n{body}")).await.status
+}
+
+/// As many wrong passwords at once, and how many of them were looked at; the others were told to wait.
+fn flood(
+    world: &Arc<World>,
+    from: [u8; 4],
+    names: impl Iterator<Item = String>,
+) -> impl Future<Output = usize> {
+    let mut guesses = JoinSet::new();
+    for name in names {
+        let world = Arc::clone(world);
+        guesses.spawn(async move { guess(&world, from, &name, "a guess").await });
+    }
+    async {
+        let answers = guesses.join_all().await;
+        assert!(answers.iter().all(|status| matches!(status, 401 | 429)), "{answers:?}");
+        answers.iter().filter(|status| **status == 401).count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_guesses_at_once_gets_no_more_of_them_than_one_by_one_and_locks_out_nobody_else() {
+    let world = Arc::new(World::new().await);
+    let (office, home, street) = ([127, 0, 0, 1], [127, 0, 0, 2], [127, 0, 0, 3]);
+    let of_name = flood(&world, office, (0..80).map(|_| "dana".to_owned()));
+    // While it lasts, from elsewhere, and somebody else from there.
+    assert_eq!(guess(&world, home, "dana", PASSWORD).await, 200);
+    assert_eq!(guess(&world, office, "omar", PASSWORD).await, 200);
+    // Five are free, and two are looked at at a time.
+    let looked_at = of_name.await;
+    assert!((5..=6).contains(&looked_at), "{looked_at}");
+    assert_eq!(guess(&world, office, "dana", PASSWORD).await, 429);
+    // As many names do not help: fifty are free where many sit behind one address.
+    let of_address = flood(&world, street, (0..120).map(|number| format!("name-{number}")));
+    assert_eq!(guess(&world, home, "omar", PASSWORD).await, 200);
+    let looked_at = of_address.await;
+    assert!((50..=51).contains(&looked_at), "{looked_at}");
+    assert_eq!(guess(&world, street, "omar", PASSWORD).await, 429);
+    assert_eq!(guess(&world, home, "dana", PASSWORD).await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "elsewhere/barred.rs"]
+mod barred;
+#[path = "elsewhere/device.rs"]
+mod device;
 mod fetch;
 mod world;
 
@@ -55,6 +59,7 @@ impl Gate {
                 }),
                 scopes: Vec::new(),
                 create: false,
+                device: false,
                 label: "Example".to_owned(),
             };
             change(&mut settings);

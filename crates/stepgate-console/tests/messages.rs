@@ -4,10 +4,14 @@
 
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use axum::http::{Request, Response};
 use serde_json::json;
-use stepgate_approval::{Channel, Message, Method, Proof, SentCode};
+use stepgate_approval::{Channel, Message, Method, OidcFactor, Proof, SentCode};
+use stepgate_console::oidc::{Fetch, Oidc, Settings, Unreachable};
 use stepgate_record::Outcome;
 use stepgate_store::{Enrol, Presented};
 use stepgate_types::Strength;
@@ -114,4 +118,83 @@ async fn when_mail_is_down_the_page_says_so_and_offers_the_next_method() {
     // What is weaker than a request asks for is not offered for it, up or down.
     let page = omar.get(&world, &format!("/r/{}", strong.request)).await;
     assert!(!page.body.contains("e-mail") && !page.body.contains("email"), "{}", page.body);
+}
+
+/// The identity provider's address, where nobody listens.
+struct NobodyThere;
+
+impl Fetch for NobodyThere {
+    fn fetch(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, Unreachable> {
+        assert!(request.uri().path().ends_with("/.well-known/openid-configuration"));
+        let error = std::net::TcpStream::connect("127.0.0.1:9").unwrap_err();
+        Err(Unreachable(error.to_string()))
+    }
+}
+
+/// A gate whose provider is away, where dana's account there is linked.
+async fn world_without_provider() -> World {
+    let mut provider = None;
+    let world = World::with("", |(redirect, clock)| {
+        let settings = Settings {
+            issuer: "http://127.0.0.1:9".to_owned(),
+            client_id: "stepgate".to_owned(),
+            client_secret: None,
+            redirect: redirect.to_owned(),
+            accepted: BTreeMap::from([("mfa".to_owned(), Strength::Strong)]),
+            person_claim: "preferred_username".to_owned(),
+            groups: None,
+            scopes: Vec::new(),
+            create: false,
+            device: false,
+            label: "Example".to_owned(),
+        };
+        let entropy = Arc::new(stepgate_testkit::FakeEntropy::seeded(7));
+        provider = Some(Arc::new(Oidc::new(settings, Box::new(NobodyThere), clock.clone(), entropy)));
+        provider.clone()
+    });
+    let world = world.await;
+    let desk = &world.desk;
+    desk.plug(Arc::new(OidcFactor));
+    desk.connect(Method::Oidc, provider.unwrap());
+    let (dana, from) = (name("dana"), std::net::IpAddr::from([192, 0, 2, 7]));
+    let mut enrol = Enrol::new(&dana, Method::Oidc, from.into());
+    enrol.code = Some(desk.enrol_code(&dana, None).await.unwrap());
+    enrol.presented = Some(Presented::code(&world.code("dana")));
+    let shown = desk.enrol(enrol).await.unwrap();
+    let login =
+        json!({"iss": "http://127.0.0.1:9", "sub": "1", "nonce": shown["nonce"], "strength": "strong"});
+    desk.enrol_confirm(&dana, Method::Oidc, Proof::Oidc(login)).await.unwrap();
+    world.clock.advance(Duration::from_secs(30));
+    world
+}
+
+/// Checklist 12.
+#[tokio::test(flavor = "multi_thread")]
+async fn when_the_identity_provider_is_away_the_page_says_so_and_offers_the_next_method() {
+    const OFFER: &str = "Log in again at the identity provider";
+    let world = world_without_provider().await;
+    let waiting = world.ask_for(true, "select 1", Strength::Standard).await;
+    let strong = world.ask_for(true, "select 2", Strength::Strong).await;
+    let dana = world.browser("dana").await;
+    let path = format!("/r/{}", waiting.request);
+    // Nobody knows yet.
+    assert!(dana.get(&world, &path).await.body.contains(OFFER));
+    let begun = dana.post(&world, &format!("{path}/oidc"), &[("verb", "verify")]).await;
+    assert!(begun.status == 502 && begun.body.contains("did not answer"), "{}: {}", begun.status, begun.body);
+    for (request, by_code) in [(&waiting, true), (&strong, false)] {
+        let page = dana.get(&world, &format!("/r/{}", request.request)).await.body;
+        assert!(page.contains("oidc does not work now: the identity provider does not answer"), "{page}");
+        assert!(!page.contains(OFFER), "{page}");
+        // By what is strong enough, and by nothing else.
+        let methods =
+            world.desk.methods(request.request, &name("dana"), std::net::IpAddr::from([192, 0, 2, 7]).into());
+        let methods = methods.unwrap();
+        assert_eq!(methods.iter().any(|it| it.available && it.method == Method::Totp), by_code);
+    }
+    // In a while somebody tries it again.
+    world.clock.advance(Duration::from_secs(30));
+    assert!(dana.get(&world, &path).await.body.contains(OFFER));
+    let done = dana.post(&world, &format!("{path}/verify"), &[("code", &world.code("dana"))]).await;
+    assert_eq!(done.status, 303, "{}", done.body);
+    assert_eq!(waiting.ended.await.unwrap().outcome, Outcome::Approved);
 }

@@ -75,6 +75,7 @@ fn oidc(issuer: &str) -> Oidc {
         }),
         scopes: Vec::new(),
         create: false,
+        device: false,
         label: "Example".to_owned(),
     };
     Oidc::new(settings, Box::new(Plain(agent())), Arc::new(Real), Arc::new(FakeEntropy::seeded(7)))

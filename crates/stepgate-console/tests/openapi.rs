@@ -31,7 +31,18 @@ async fn the_document_has_every_route_of_the_api_and_no_other() {
 const NOT_PROVOKED: [u16; 2] = [408, 503];
 
 /// What takes an identity provider: `elsewhere.rs` has one, and holds its answers against the document as well.
-const WITH_A_PROVIDER: (&str, u16, &str) = ("/api/v1/login/code", 200, "ProgramCode");
+const WITH_A_PROVIDER: [(&str, u16); 6] = [
+    ("/api/v1/login/code", 200),
+    ("/api/v1/login/device", 200),
+    ("/api/v1/login/device", 502),
+    ("/api/v1/login/device/token", 200),
+    ("/api/v1/login/device/token", 202),
+    ("/api/v1/login/device/token", 502),
+];
+
+/// What is in these.
+const OF_A_PROVIDER: [&str; 5] =
+    ["ProgramCode", "DeviceWanted", "DeviceBegun", "DeviceGiven", "DevicePending"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_and_field_that_the_document_names_is_given() {
@@ -218,6 +229,13 @@ async fn passwords(world: &World) {
     unreadable(world, "/api/v1/login/code", "").await;
     let guessed = json!({"code": "0", "verifier": "0"});
     assert_eq!(world.post("/api/v1/login/code", "", guessed).await.status, 401);
+    for path in ["/api/v1/login/device", "/api/v1/login/device/token"] {
+        unreadable(world, path, "").await;
+    }
+    let wanted = json!({"challenge": "ab".repeat(32)});
+    assert_eq!(world.post("/api/v1/login/device", "", wanted).await.status, 404);
+    let guessed = json!({"device": "0", "verifier": "0"});
+    assert_eq!(world.post("/api/v1/login/device/token", "", guessed).await.error(), "over");
     let eve = world.login("eve").await;
     unreadable(world, "/api/v1/passwords", &eve).await;
     assert_eq!(world.post("/api/v1/passwords", &eve, json!({})).await.error(), "proof_needed");
@@ -311,6 +329,7 @@ async fn glasses(world: &World) {
     world.desk.set_break_glass(Some(stepgate_approval::GlassRules {
         groups: of("data-owners"),
         reviewers: of("analysts"),
+        review: stepgate_types::Strength::Standard,
         most: stepgate_approval::MAX_GLASS,
         lifts: stepgate_approval::Lifts { denied: true, control: false },
     }));
@@ -335,8 +354,19 @@ async fn glasses(world: &World) {
     assert_eq!(post(path, &omar, wish).await.error(), "not_reviewed");
     let reviewed = async |token: &str, body: Value| post(&of("review"), token, body).await;
     assert_eq!(reviewed(&dana, json!({"comment": "x", "proof": {"code": "1"}})).await.error(), "still_open");
+    let wanted = json!({"method": "push"});
+    let (methods, challenge) = (of("review/methods"), of("review/challenge"));
+    assert_eq!(world.get(&methods, &dana).await.error(), "still_open");
+    assert_eq!(post(&challenge, &dana, wanted.clone()).await.error(), "still_open");
     assert_eq!(post(&of("end"), &omar, json!({})).await.json()["state"], "to-review");
     assert_eq!(world.get(path, &dana).await.json()[0]["state"], "to-review");
+    unreadable(world, &challenge, &dana).await;
+    assert_eq!(world.get(&methods, &omar).await.error(), "own");
+    assert_eq!(world.get(&methods, &dana).await.status, 200);
+    let begun = post(&challenge, &dana, wanted.clone()).await.json();
+    let waiting = world.get("/api/v1/challenges", &dana).await.json();
+    assert_eq!(waiting[0]["challenge"], begun["challenge"]);
+    assert_eq!(waiting[0]["glass"], asked.json()["grant"]);
     assert_eq!(reviewed(&omar, json!({"comment": "x", "proof": {"code": "1"}})).await.error(), "own");
     assert_eq!(
         reviewed(&dana, json!({"comment": "", "proof": {"code": "1"}})).await.error(),
@@ -351,11 +381,34 @@ async fn glasses(world: &World) {
     world.clock.advance(Duration::from_secs(30));
     // A policy that waits for two of the analysts.
     let sha256 = "ab".repeat(32);
-    world.desk.set_two_person(Some(of_analysts()));
+    let strength = stepgate_types::Strength::Standard;
+    world.desk.set_two_person(Some(stepgate_store::TwoPerson { groups: of_analysts(), strength }));
     world.desk.propose_policy(&sha256).await.unwrap();
     let to = format!("/api/v1/policies/{sha256}/approve");
     assert_eq!(world.get("/api/v1/policies", &omar).await.json(), json!([]));
     unreadable(world, &to, &dana).await;
+    let policy = format!("/api/v1/policies/{sha256}");
+    unreadable(world, &format!("{policy}/challenge"), &dana).await;
+    assert_eq!(
+        world.get(&policy, &dana).await.json()["proposed"],
+        world.get("/api/v1/policies", &dana).await.json()[0]["proposed"]
+    );
+    assert_eq!(world.get(&format!("{policy}/methods"), &dana).await.status, 200);
+    post(&format!("{policy}/challenge"), &dana, wanted.clone()).await;
+    let waiting = world.get("/api/v1/challenges", &dana).await.json();
+    assert_eq!(waiting[0]["policy_sha256"], json!(sha256));
+    let stale = json!({"proof": {"challenge": "0".repeat(32), "code": "1"}});
+    assert_eq!(post(&to, &dana, stale).await.error(), "no_challenge");
+    // A passkey of today does not count for others yet.
+    world.clock.advance(Duration::from_secs(30));
+    let operators = world.desk.enrol_code(&world::name("dana"), None).await.unwrap();
+    let new = json!({"enrolment_code": *operators, "proof": {"code": world.code("dana")}});
+    let shown = post("/api/v1/factors/passkey", &dana, new).await.json();
+    let mut fresh = stepgate_testkit::SecurityKey::new(8, world::SITE).unwrap();
+    let made = json!({"proof": {"passkey": fresh.create(&shown).unwrap()}});
+    assert_eq!(post("/api/v1/factors/passkey/confirm", &dana, made).await.status, 200);
+    let wanted = json!({"method": "passkey"});
+    assert_eq!(post(&format!("{policy}/challenge"), &dana, wanted).await.error(), "unavailable");
     let eve = world.login("eve").await;
     assert_eq!(post(&to, &eve, json!({"proof": {"code": "000000"}})).await.error(), "wrong_code");
     for (token, person, state) in
@@ -425,7 +478,7 @@ fn all_seen(world: &World) {
         for status in operation["responses"].as_object().unwrap().keys() {
             let status: u16 = status.parse().unwrap();
             let given = seen.answers.contains(&(method.clone(), path.clone(), status));
-            let elsewhere = (path.as_str(), status) == (WITH_A_PROVIDER.0, WITH_A_PROVIDER.1);
+            let elsewhere = WITH_A_PROVIDER.contains(&(path.as_str(), status));
             if !given && !elsewhere && !NOT_PROVOKED.contains(&status) {
                 lacking.push(format!("{method} {path} {status}"));
             }
@@ -433,7 +486,9 @@ fn all_seen(world: &World) {
     }
     for (schema, of) in document.all()["components"]["schemas"].as_object().unwrap() {
         for field in of["properties"].as_object().unwrap().keys() {
-            if schema != WITH_A_PROVIDER.2 && !seen.fields.contains(&(schema.clone(), field.clone())) {
+            if !OF_A_PROVIDER.contains(&schema.as_str())
+                && !seen.fields.contains(&(schema.clone(), field.clone()))
+            {
                 lacking.push(format!("{schema}.{field}"));
             }
         }

@@ -65,6 +65,26 @@ async fn somebody_verifies_themselves_on_the_page_and_the_statement_is_released(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_inbox_says_how_many_people_were_asked_more_often_than_the_budget_has_it() {
+    let world = World::new().await;
+    let omar = world.browser("omar").await;
+    let said = "1 asked more often today than the policy&#39;s budget of 1 a person has it.";
+    let shown = |page: &str| page.replace('\'', "&#39;").contains(said);
+    let _first = world.approval().await;
+    world.desk.set_budget(Some(1));
+    assert!(!omar.get(&world, "/").await.body.contains("budget"), "who was asked once is within it");
+    let _second = world.ask_for(false, "select email from customers", Strength::Standard).await;
+    let page = omar.get(&world, "/").await;
+    assert!(shown(&page.body), "{}", page.body);
+    // How many, and not who.
+    let (notice, _) = page.body.split_once("has it.").unwrap();
+    let notice = notice.rsplit_once("<p").unwrap().1;
+    assert!(!notice.contains("dana"), "{notice}");
+    world.desk.set_budget(None);
+    assert!(!omar.get(&world, "/").await.body.contains("budget"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_approver_denies_with_a_reason_on_the_page() {
     let world = World::new().await;
     let waiting = world.approval().await;

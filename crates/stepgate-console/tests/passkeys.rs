@@ -257,6 +257,7 @@ async fn another_sites_page_and_a_script_without_the_pages_proof_open_no_break_g
     world.desk.set_break_glass(Some(stepgate_approval::GlassRules {
         groups: of("analysts"),
         reviewers: of("data-owners"),
+        review: stepgate_types::Strength::Standard,
         most: stepgate_approval::MAX_GLASS,
         lifts: stepgate_approval::Lifts::default(),
     }));

@@ -78,6 +78,16 @@ pub(crate) fn load(
             Per::Session | Per::Window(_) => limits.meters.push((per, limit)),
         }
     }
+    let all = || limits.meters.iter().map(|(_, limit)| limit).chain([&limits.statement]);
+    if all().any(|limit| limit.rows.is_some())
+        && all().all(|limit| limit.bytes.is_none() && limit.subjects.is_none())
+    {
+        report.warning(
+            key.at,
+            "this limits rows alone, and one row can hold what many would: string_agg, array_agg, json_agg",
+            "limit bytes as well, such as {rows: 1000, bytes: 1MiB}, or subjects",
+        );
+    }
     if action == Action::Deny {
         report.error(key.at, "`limit` has no effect with action `deny`");
         return None;

@@ -8,6 +8,7 @@ use crate::profile::{Profile, country_token, day_of, seconds};
 use crate::profile_habit::ONE;
 use crate::risk::{Counted, Repeated, RiskSettings, VelocityLimit};
 use crate::signal::{Observation, Signal, Signals};
+use crate::time_window::TimeWindow;
 
 /// Days that somebody must have worked before it is told what is usual for them.
 const ENOUGH_DAYS: u16 = 3;
@@ -35,6 +36,23 @@ pub struct Scene<'a> {
 pub fn observe(settings: &RiskSettings, profile: &Profile, scene: &Scene<'_>, reach: &Reach) -> Signals {
     let look = Look::new(settings, profile, scene, reach);
     settings.signals().map(|signal| look.at(signal)).collect()
+}
+
+/// The same where nobody knows the person, since the log has not been read yet: what it takes a profile to tell is
+/// `unknown`, and fires.
+#[must_use]
+pub fn observe_unread(settings: &RiskSettings, scene: &Scene<'_>, reach: &Reach) -> Signals {
+    let nothing = Profile::default();
+    let look = Look::new(settings, &nothing, scene, reach);
+    let seen = |signal| {
+        if look.takes_a_profile(signal) {
+            let (bucket, threshold) = ("unknown".to_owned(), "known".to_owned());
+            Observation { signal, fires: true, bucket, threshold }
+        } else {
+            look.at(signal)
+        }
+    };
+    settings.signals().map(seen).collect()
 }
 
 struct Look<'a> {
@@ -98,6 +116,30 @@ impl<'a> Look<'a> {
             Signal::InteractiveService => self.interactive_service(),
         };
         Observation { signal, fires, bucket, threshold }
+    }
+
+    /// Whether what the present alone says of it is not enough.
+    fn takes_a_profile(&self, signal: Signal) -> bool {
+        let (origin, hours) = (self.scene.origin, &self.settings.unusual_hour);
+        match signal {
+            Signal::GeoChange | Signal::ImpossibleTravel | Signal::FarSessions => origin.place.is_some(),
+            Signal::NewFingerprint => origin.startup.is_some() || origin.hello.is_some(),
+            Signal::UnusualHour => {
+                let is_outside = |schedule: &TimeWindow| !schedule.contains(self.scene.now);
+                hours.learned && !hours.schedule.as_ref().is_some_and(is_outside)
+            }
+            Signal::FirstSeenTable => !self.reach.tables.is_empty(),
+            Signal::FirstSeenLabel => !self.reach.labels.is_empty(),
+            Signal::InteractiveService => false,
+            Signal::NewNetwork
+            | Signal::NewClient
+            | Signal::Velocity
+            | Signal::Volume
+            | Signal::DormantAccount
+            | Signal::FailedFactors
+            | Signal::NewFactor
+            | Signal::ManyDenials => true,
+        }
     }
 
     /// `known`, `new`, or what keeps it from being told.

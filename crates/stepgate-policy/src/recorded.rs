@@ -15,12 +15,13 @@ mod range;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Serialize;
 use stepgate_sql::Comparison;
 use stepgate_types::{
-    Action, BulkShape, Certainty, ColumnName, Estimator, GroupName, Kind, Label, PersonName, RelationName,
-    Timestamp, Use,
+    Action, BulkShape, Certainty, ColumnName, Estimator, GroupName, Kind, Label, Per, PersonName,
+    RelationName, Timestamp, Use,
 };
 
 use crate::signal::Signals;
@@ -175,6 +176,8 @@ pub enum Gap {
     Signal,
     /// What a client said it wanted the data for: a word that the rules of that time did not know.
     Purpose,
+    /// How much it delivered, or what was before it in a session or window that a limit counts over.
+    Delivered,
     /// Something of which records have no word.
     Unrecorded,
     /// More is open than is tried.
@@ -198,6 +201,7 @@ impl Gap {
             Self::Time => "time",
             Self::Signal => "signal",
             Self::Purpose => "purpose",
+            Self::Delivered => "delivered",
             Self::Unrecorded => "unrecorded",
             Self::TooMuch => "too-much",
         }
@@ -221,6 +225,7 @@ impl Gap {
             Self::Time => "the time of the decision: within seconds of a window's end",
             Self::Signal => "a signal: it had no weight then, or other settings",
             Self::Purpose => "the purpose: a word that the rules of that time did not name",
+            Self::Delivered => "how much it, or what was before it in the session or window, delivered",
             Self::Unrecorded => "something that was not recorded then",
             Self::TooMuch => "too many things at once",
         }
@@ -256,6 +261,18 @@ impl Ruleset {
     #[must_use]
     pub fn asks_for_time(&self) -> bool {
         self.policy().rules.iter().any(|rule| moment::asks_for_time(&rule.condition))
+    }
+
+    /// Over how long limits count what people are delivered, at most; of a session, a day is enough. `None`: none does.
+    #[must_use]
+    pub fn counts_over(&self) -> Option<Duration> {
+        let meters = self.policy().rules.iter().flat_map(|rule| &rule.limits.meters);
+        meters
+            .map(|(per, _)| match per {
+                Per::Window(window) => *window,
+                Per::Session | Per::Statement => Duration::from_secs(86_400),
+            })
+            .max()
     }
 
     /// How often people are to be asked at most (`budget`).

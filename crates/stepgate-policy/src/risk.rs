@@ -99,6 +99,13 @@ impl RiskSettings {
             .any(|signal| self.weight(signal).is_some())
     }
 
+    /// Whether a signal that has a weight counts whose rows were shown.
+    #[must_use]
+    pub fn counts_subjects(&self) -> bool {
+        self.weight(Signal::Velocity).is_some()
+            && self.velocity.iter().any(|limit| limit.counted == Counted::Subjects)
+    }
+
     /// The sum of the weights of those that fire, at most [`MAX_RISK`].
     #[must_use]
     pub fn risk(&self, seen: &Signals) -> u32 {

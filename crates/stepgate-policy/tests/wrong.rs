@@ -1,4 +1,5 @@
-//! Files that are wrong, each in its own way, and what is said of them: tests/wrong/NAME.yaml and NAME.txt.
+//! Files that are wrong, each in its own way, or right and perhaps not meant (`warn-…`), and what is said of them:
+//! tests/wrong/NAME.yaml and NAME.txt.
 //!
 //! `STEPGATE_WRITE_WRONG=1 cargo test -p stepgate-policy --test wrong` writes what is said now; then read it.
 
@@ -29,6 +30,14 @@ fn files() -> Vec<PathBuf> {
 }
 
 fn said(name: &str, text: &str) -> String {
+    if name.starts_with("warn-") {
+        // Right, and perhaps not meant.
+        let ruleset =
+            Ruleset::load(("map.yaml", MAP), (name, text)).unwrap_or_else(|errors| panic!("{errors}"));
+        let warnings: Vec<String> = ruleset.warnings().iter().map(ToString::to_string).collect();
+        assert!(!warnings.is_empty(), "{name}");
+        return format!("{}\n", warnings.join("\n"));
+    }
     let errors = if name.starts_with("map-") {
         Map::load(name, text).map(|_| ())
     } else {

@@ -4,14 +4,14 @@ use std::cell::RefCell;
 
 use bytes::BytesMut;
 
-/// Bytes of a buffer. PostgreSQL sends 8 KiB at a time; under load several of those come together.
-pub(crate) const SIZE: usize = 32 << 10;
+/// Bytes of a buffer. PostgreSQL sends 8 KiB at a time; of a large result several of those come together.
+pub(crate) const SIZE: usize = 64 << 10;
 
 /// A buffer that has grown beyond this, in bytes, is not kept for others.
 const MAX_KEPT: usize = 2 * SIZE;
 
 /// The most free buffers that a thread keeps: as many as sessions are busy at the same moment, and some.
-const MAX_FREE: usize = 64;
+const MAX_FREE: usize = 32;
 
 thread_local! {
     static FREE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };

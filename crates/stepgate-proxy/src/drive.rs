@@ -10,9 +10,11 @@ mod calls;
 mod cancel;
 mod end;
 mod hold;
+mod large;
 mod leaving;
 mod look;
 mod meter;
+mod news;
 mod started;
 mod wait;
 
@@ -26,7 +28,7 @@ use bytes::BytesMut;
 use stepgate_session::{Pending, Session, TrackedKeys};
 use stepgate_store::PendingRelease;
 use stepgate_types::SqlState;
-use stepgate_wire::{Cutter, FrameError, Problem};
+use stepgate_wire::{Cutter, FrameError, Piece, Problem};
 use tokio::sync::oneshot;
 use tracing::{Instrument as _, Span};
 
@@ -35,11 +37,12 @@ use self::calls::Call;
 pub(crate) use self::calls::{Calls, Sources};
 use self::cancel::Cancelling;
 pub(crate) use self::end::End;
+use self::large::Large;
 use self::started::Started;
 use self::wait::{Occurred, Vigil};
 use crate::database::{Ddl, Moment, View};
 use crate::judge::{Hold, Judge, Limited};
-use crate::metrics::OpenHold;
+use crate::metrics::{OpenHold, count};
 use crate::overtaken::UnderWay;
 use crate::side::Side;
 use crate::{Shutdown, Stream, aside, buffers};
@@ -70,6 +73,8 @@ pub(crate) struct State {
     server: Side,
     releases: VecDeque<(PendingRelease, Instant)>,
     hold: Option<(Box<Hold>, OpenHold)>,
+    /// What its client was told of the request since.
+    news: news::News,
     /// While it lasts.
     vigil: Option<Box<Vigil>>,
     /// A hold that is over, and how DDL stood then: until the server has said what names mean.
@@ -84,6 +89,8 @@ pub(crate) struct State {
     limited: BTreeMap<u64, Limited>,
     /// What is being ended since it has reached its limit.
     cutting: Option<meter::Cutting>,
+    /// A large message of the client's comes, or has not left yet.
+    large: Option<Box<Large>>,
     under_way: UnderWay,
     /// What the session has learnt of its database.
     learnt: Option<Moment>,
@@ -113,6 +120,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         server: Side::new(server, cutter, BytesMut::new()),
         releases: VecDeque::new(),
         hold: None,
+        news: news::News::default(),
         vigil: None,
         approved: None,
         pending: None,
@@ -122,6 +130,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         started: Started::default(),
         limited: BTreeMap::new(),
         cutting: None,
+        large: None,
         under_way: UnderWay::default(),
         learnt: None,
         now: Instant::now(),
@@ -137,6 +146,7 @@ impl Drive {
     /// Runs the session to its end, from what [`begin`] has made. Returns why it ended.
     pub(crate) async fn run(mut self: Box<Self>, mut state: Box<State>) -> End {
         self.session.read_long_texts_by(aside::one_by_one);
+        state.client.cutter.allow(self.judge.gate.memory.message());
         while state.ending.is_none() {
             let occurred = poll_fn(|context| self.poll(&mut state, context)).await;
             state.now = Instant::now();
@@ -148,6 +158,9 @@ impl Drive {
                 let span = self.span.clone();
                 Box::pin(self.go_on_with_approved(&mut state).instrument(span)).await;
                 self.work_on(&mut state).await;
+            }
+            if state.large.is_some() {
+                self.account(&mut state);
             }
             self.drain(&mut state);
             self.leave_if_heard_out(&mut state);
@@ -292,6 +305,9 @@ impl Drive {
             && state.server.out.len() < MAX_QUEUED
             && let Some(piece) = state.client.cutter.next()?
         {
+            if matches!(piece, Piece::Dropped { .. }) {
+                count(&self.judge.gate.metrics.dropped);
+            }
             self.session.on_client(piece);
             moved = true;
         }

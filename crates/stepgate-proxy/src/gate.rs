@@ -16,6 +16,7 @@ use crate::database::Database;
 use crate::databases::Databases;
 use crate::failures::Failures;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::sessions::Sessions;
 use crate::{CancelRegistry, ServerTls, UpstreamConfig};
@@ -23,6 +24,13 @@ use crate::{CancelRegistry, ServerTls, UpstreamConfig};
 /// The most connections at a time that are not sessions: those being let in, those that only cancel, and those being
 /// told that there is no room.
 const MAX_ADMISSIONS: usize = 2 * MAX_CROWD;
+
+/// How long what is usual for people is waited for at most. A log of a million records is read in some seconds, and but
+/// once: what was made of it is kept.
+pub const HABITS: Duration = Duration::from_secs(60);
+
+/// How often it is looked at meanwhile.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What a gate is made of.
 pub struct Parts {
@@ -86,6 +94,7 @@ pub struct Gate {
     pub(crate) admissions: Arc<Semaphore>,
     pub(crate) crowd: Crowd,
     pub(crate) failures: Failures,
+    pub(crate) memory: Arc<Memory>,
     limits: watch::Sender<Limits>,
     /// `slow_client` of them, in milliseconds, which is asked for with each move of bytes.
     patience: AtomicU64,
@@ -130,6 +139,7 @@ impl Gate {
             admissions: Arc::new(Semaphore::new(MAX_ADMISSIONS)),
             crowd: Crowd::default(),
             failures: Failures::default(),
+            memory: Arc::new(Memory::new(parts.limits.message, parts.limits.message_memory)),
             limits: watch::Sender::new(parts.limits),
             patience: AtomicU64::new(millis(parts.limits.slow_client)),
             metrics: Arc::default(),
@@ -179,6 +189,7 @@ impl Gate {
         self.log.append(vec![event], Vec::new()).await?;
         self.limits.send_replace(settings.limits);
         self.desk.set_caps(settings.limits.caps);
+        self.memory.set(settings.limits.message, settings.limits.message_memory);
         self.patience.store(millis(settings.limits.slow_client), Ordering::Relaxed);
         self.tls.send_replace(settings.tls);
         let closed = self.databases.replace(settings.databases);
@@ -206,19 +217,47 @@ impl Gate {
     }
 
     /// Puts other rules in force: recorded first, then used by every later decision, also those on
-    /// statements that are held now.
+    /// statements that are held now. Where they are the first to weigh signals, the log is read before, and the old ones
+    /// decide meanwhile.
     ///
     /// # Errors
     /// The log refused; the old rules stay.
     pub async fn set_rules(&self, rules: Arc<Ruleset>) -> Result<(), LogError> {
-        self.log.append(vec![policy_loaded(&rules)], Vec::new()).await?;
-        teach(&self.profiles, &rules, &self.places);
+        let weighs = rules.risk().is_some();
+        if weighs {
+            teach(&self.profiles, &rules, &self.places);
+            self.know_people(HABITS).await;
+        }
+        if let Err(error) = self.log.append(vec![policy_loaded(&rules)], Vec::new()).await {
+            teach(&self.profiles, &self.rules(), &self.places);
+            return Err(error);
+        }
         self.desk.set_budget(rules.budget().map(|budget| budget.prompts_per_person_per_day));
-        self.rules.send_replace(rules);
+        self.rules.send_replace(Arc::clone(&rules));
+        if !weighs {
+            teach(&self.profiles, &rules, &self.places);
+        }
         for database in self.databases() {
             database.rules_changed().await;
         }
         Ok(())
+    }
+
+    /// Waits until the log has said what is usual for people, where the policy weighs signals, and for so long at most:
+    /// from then on what takes that knowledge counts as unusual ([`stepgate_policy::observe_unread`]).
+    pub async fn know_people(&self, patience: Duration) {
+        let ready = async {
+            while !self.profiles.is_ready() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if self.profiles.are_asked_for() && tokio::time::timeout(patience, ready).await.is_err() {
+            let lag = self.profiles.lag();
+            tracing::warn!(
+                lag,
+                "what is usual for people is not known yet: until it is, it counts as unusual"
+            );
+        }
     }
 
     /// Does what must be done without anybody asking, until `shutdown`: catalogs, expiry.

@@ -96,6 +96,8 @@ pub(crate) struct Metrics {
     pub(crate) not_authenticated: AtomicU64,
     pub(crate) cancels: AtomicU64,
     pub(crate) slow_clients: AtomicU64,
+    /// Messages that were read and not kept.
+    pub(crate) dropped: AtomicU64,
     /// Statements that had delivered as much as they may, and of which people were asked.
     pub(crate) held_midway: AtomicU64,
     /// Those that were ended there.
@@ -121,6 +123,7 @@ impl Default for Metrics {
             not_authenticated: AtomicU64::default(),
             cancels: AtomicU64::default(),
             slow_clients: AtomicU64::default(),
+            dropped: AtomicU64::default(),
             held_midway: AtomicU64::default(),
             ended_midway: AtomicU64::default(),
         }
@@ -222,6 +225,12 @@ impl Gate {
             wide(self.limits().sessions),
         );
         gauge(&mut text, "stepgate_logins_open", "Connections not logged in yet.", wide(self.crowd.len()));
+        gauge(
+            &mut text,
+            "stepgate_message_memory_bytes",
+            "Bytes of large messages that are under way.",
+            wide(self.memory.in_use()),
+        );
         gauge(&mut text, "stepgate_holds_open", "Held statements.", metrics.open_holds.load(Relaxed));
         if let Some(over) = self.desk.over_budget() {
             gauge(
@@ -273,6 +282,11 @@ impl Gate {
             ("stepgate_held_midway_total", "Statements held at their limit.", &metrics.held_midway),
             ("stepgate_ended_midway_total", "Statements ended at their limit.", &metrics.ended_midway),
             ("stepgate_slow_clients_total", "Sessions ended since nothing was read.", &metrics.slow_clients),
+            (
+                "stepgate_messages_refused_total",
+                "Messages that were too long or had no room.",
+                &metrics.dropped,
+            ),
         ] {
             text.head(name, "counter", help);
             text.line(name, counter.load(Relaxed));

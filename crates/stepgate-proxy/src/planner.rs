@@ -47,12 +47,18 @@ const SETTINGS: [(&str, &str); 13] = [
 ];
 
 /// The planner of one database.
-pub(crate) struct Planner {
+pub struct Planner {
     turns: Arc<Semaphore>,
     /// Since when, whose, and which.
     idle: Mutex<Vec<(Instant, String, Upstream)>>,
     /// When no connection could be made.
     failed: Mutex<Option<Instant>>,
+}
+
+impl std::fmt::Debug for Planner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Planner").finish_non_exhaustive()
+    }
 }
 
 impl Default for Planner {
@@ -66,8 +72,9 @@ impl Default for Planner {
 }
 
 impl Planner {
-    /// The most rows that the statement gives, as far as the planner knows; `None` if it does not say so in time.
-    pub(crate) async fn ask(
+    /// The most rows that the statement gives, as far as the planner knows; `None` if it does not say so in time. `path`
+    /// is the effective search path under which the question was put together.
+    pub async fn ask(
         self: &Arc<Self>,
         config: &UpstreamConfig,
         role: &Arc<Credentials>,

@@ -1,6 +1,8 @@
 //! What people are told: why a statement waits, and why it does not run. Names of the catalog, the map
 //! and the policy only; an approver's reason is the one text of a person's.
 
+pub(crate) mod told;
+
 use std::time::Duration;
 
 use stepgate_policy::{Approval, Decision};
@@ -9,12 +11,13 @@ use stepgate_store::{DeskError, End, LogError};
 use stepgate_types::{Action, Limit, RequestId, SqlState, Timestamp, rows_in_words};
 use stepgate_wire::Problem;
 
-/// The NOTICE of a held statement (DESIGN §8).
+/// The NOTICE of a held statement (DESIGN §8); `digits`: what the person types into their device, if they have one.
 pub(crate) fn held(
     request: RequestId,
     approval: &Approval,
     decision: &Decision,
     (left, limit): (Duration, Option<Duration>),
+    digits: Option<&str>,
     console_url: Option<&str>,
 ) -> Problem {
     let what = if approval.itself { "verification" } else { "approval" };
@@ -26,7 +29,8 @@ pub(crate) fn held(
     };
     let hint = if approval.itself {
         let run = if open.is_empty() { "Run: " } else { "" };
-        format!("{open}{run}stepgate verify {request}. {expires}")
+        let device = digits.map(|digits| format!(" Or type {digits} into your device.")).unwrap_or_default();
+        format!("{open}{run}stepgate verify {request}.{device} {expires}")
     } else {
         let groups: Vec<_> = approval.groups.iter().map(ToString::to_string).collect();
         format!(
@@ -50,7 +54,7 @@ pub fn foretell(decision: &Decision, request: RequestId, console_url: Option<&st
     match (decision.action, &decision.approval) {
         (Action::Allow | Action::Monitor, _) => None,
         (Action::StepUp | Action::Approve, Some(approval)) => {
-            Some(held(request, approval, decision, (approval.expires, None), console_url))
+            Some(held(request, approval, decision, (approval.expires, None), None, console_url))
         }
         (Action::StepUp | Action::Approve | Action::Deny, _) => Some(denied(decision)),
     }
@@ -63,11 +67,12 @@ pub(crate) fn held_midway(
     decision: &Decision,
     (rows, summary): (u64, &str),
     left: Duration,
+    digits: Option<&str>,
     console_url: Option<&str>,
 ) -> Problem {
     let what = if approval.itself { "verification" } else { "approval" };
     let message = format!("held after {}, {what} required ({request})", rows_in_words(rows));
-    let held = held(request, approval, decision, (left, None), console_url);
+    let held = held(request, approval, decision, (left, None), digits, console_url);
     Problem { message, ..held }.with_detail(summary)
 }
 

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, BufMut as _, BytesMut};
 use stepgate_wire::Cutter;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Sleep, sleep};
@@ -79,6 +79,14 @@ impl Side {
     /// Reads what is there.
     pub(crate) fn read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         read(&mut self.stream, &mut self.cutter, context)
+    }
+
+    /// Reads what is there, and no more than so many bytes, for which room is made.
+    pub(crate) fn read_at_most(&mut self, most: usize, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let buffer = self.cutter.buffer();
+        buffer.reserve(most);
+        let mut room = buffer.limit(most);
+        Poll::Ready(ready!(pin!(self.stream.read_buf(&mut room)).poll(context)))
     }
 
     /// What comes now is not to be read yet, and need wake nobody: whoever waits for something else looks again then.

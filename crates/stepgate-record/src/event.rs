@@ -83,7 +83,8 @@ pub enum Event {
     #[serde(rename = "statement.decided")]
     StatementDecided(Box<Statement>),
     /// PostgreSQL could not parse a statement that the gate did not understand either. Nobody was asked about
-    /// it, and it has not run.
+    /// it, and it has not run. Or the gate has not kept its message: too long (54000), no room for it (53200), or it
+    /// never came to its end (57014).
     #[serde(rename = "statement.parse_failed")]
     StatementParseFailed {
         /// The session.
@@ -119,6 +120,12 @@ pub enum Event {
         session: SessionId,
         /// The statement's number in it.
         statement: u64,
+        /// Rows that had gone to the client by then; left out where the gate itself ended, and of old records.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rows: Option<u64>,
+        /// Bytes of rows and COPY data, likewise.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
     },
     /// A step-up was asked for.
     #[serde(rename = "stepup.requested")]
@@ -305,6 +312,9 @@ pub enum Event {
         policy_sha256: String,
         /// Who.
         person: Who,
+        /// How much they have proven; left out where nothing but `standard` was ever asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        strength: Option<Strength>,
     },
     /// Two have, or the gate began with it when nothing had been approved.
     #[serde(rename = "policy.approved")]

@@ -52,6 +52,14 @@ fn fields(line: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_older_versions_recorded_is_what_would_be_recorded_again() {
+    for text in events::texts() {
+        let event: Event = serde_json::from_str(&text).unwrap();
+        assert_eq!(serde_json::to_value(event).unwrap(), serde_json::from_str::<Value>(&text).unwrap());
+    }
+}
+
+#[test]
 fn every_event_has_a_line_in_every_form() {
     for event in events::all() {
         let record = record(event);

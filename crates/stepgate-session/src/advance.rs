@@ -48,6 +48,10 @@ impl Session {
             let Some(piece) = self.inbox.front() else { return };
             match piece {
                 Piece::Part { .. } => self.copy_data(),
+                Piece::Dropped { tag, bytes, why } => {
+                    let (tag, header, why) = (*tag, bytes.clone(), *why);
+                    self.take_dropped(tag, &header, why);
+                }
                 Piece::Whole { tag, bytes } => {
                     let (tag, frame) = (*tag, bytes.clone());
                     if self.take(tag, &frame).is_err() {

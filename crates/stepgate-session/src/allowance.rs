@@ -170,13 +170,24 @@ impl Allowance {
         state.count(shown, amount);
     }
 
-    /// Counts rows that nobody saw, of which only the number is known: each may be about somebody else.
-    pub(crate) fn count_stored(&self, rows: u64) {
+    /// Counts rows that nobody saw, of which only the number is known, of so many that were `stored`: each may be about
+    /// somebody else.
+    pub(crate) fn count_stored(&self, rows: u64, stored: u64) {
         let mut state = self.state();
         let bytes = state.left.bytes.unwrap_or(0);
-        let subjects = if state.subjects.is_some() { rows } else { 0 };
+        let subjects = if state.subjects.is_some() { stored } else { 0 };
         let shown = Shown { rows, bytes, others: subjects, ..Shown::default() };
         state.count(&shown, Amount { rows, bytes, subjects });
+    }
+
+    /// Counts all that may be taken: nobody knows how much was stored, nor about whom.
+    pub(crate) fn count_all(&self) {
+        let mut state = self.state();
+        let amount = state.left.amount();
+        let room = |subjects: &Subjects| subjects.most.saturating_sub(subjects.distinct());
+        let others = state.subjects.as_ref().map_or(0, room);
+        let shown = Shown { rows: amount.rows, bytes: amount.bytes, others, ..Shown::default() };
+        state.count(&shown, amount);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -14,6 +14,9 @@ const MAX_TEXTS: usize = 512;
 /// The longest text that is remembered as it is, in bytes.
 const MAX_LAST: usize = 512;
 
+/// A longer text is not remembered, in bytes: it is too long to be understood, and its key would stay.
+const MAX_TEXT: usize = 1 << 20;
+
 /// Facts by text, literals folded where they cannot change them.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
@@ -37,6 +40,9 @@ impl Cache {
             && last == sql
         {
             return Some(Arc::clone(facts));
+        }
+        if sql.len() > MAX_TEXT {
+            return None;
         }
         cache_key(sql, &mut self.key);
         let known = match self.known.get(&self.key) {
@@ -65,6 +71,9 @@ impl Cache {
     }
 
     pub(crate) fn insert(&mut self, sql: &[u8], facts: &Arc<[Facts]>) {
+        if sql.len() > MAX_TEXT {
+            return;
+        }
         if may_share(facts) {
             cache_key(sql, &mut self.key);
         } else {

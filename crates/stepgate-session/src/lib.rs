@@ -25,6 +25,7 @@ mod cache;
 mod copy;
 mod cut;
 mod described;
+mod dropped;
 mod expect;
 mod facts;
 mod fastpath;

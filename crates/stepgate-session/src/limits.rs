@@ -359,7 +359,15 @@ impl Session {
         if let Some(meter) = self.meter_in_front()
             && let Ok(complete) = CommandComplete::read(frame)
         {
-            meter.completed(complete.rows());
+            let reads = [&b"SELECT "[..], b"FETCH "].iter().any(|word| complete.tag.starts_with(word));
+            meter.completed(complete.rows(), reads);
+        }
+    }
+
+    /// A portal has shown as many rows as its Execute wanted.
+    pub(crate) fn is_suspended(&self) {
+        if let Some(meter) = self.meter_in_front() {
+            meter.suspended();
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Meter {
     stores: bool,
     /// It has.
     stored: AtomicBool,
+    /// Its portal was suspended, and has not completed since.
+    open_ended: AtomicBool,
     /// Of `rows_out`, those up to the last completion.
     told_of: AtomicU64,
     /// What the statement goes by; once that is taken back, nothing more passes.
@@ -92,6 +94,7 @@ impl Meter {
             told: AtomicBool::new(false),
             stores,
             stored: AtomicBool::new(false),
+            open_ended: AtomicBool::new(false),
             told_of: AtomicU64::new(0),
             by: Mutex::new(None),
             tells,
@@ -292,29 +295,60 @@ impl Meter {
         *self.waits() = *shown;
     }
 
-    /// The statement has completed: rows that it has stored, and not shown, by its command tag.
-    pub(crate) fn completed(&self, rows: Option<u64>) {
+    /// The statement has completed: rows that it has stored, and not shown, by its command tag. Of one that `reads`
+    /// (`SELECT 5`, which CREATE TABLE AS has as well), those that it has shown are not stored.
+    pub(crate) fn completed(&self, rows: Option<u64>, reads: bool) {
         if !self.stores {
             return;
         }
+        self.open_ended.store(false, Relaxed);
         let shown = self.rows_out.load(Relaxed).saturating_sub(self.told_of.load(Relaxed));
-        let rows = rows.unwrap_or(0).saturating_sub(shown);
+        let told = rows.unwrap_or(0);
+        let rows = told.saturating_sub(shown);
+        let stored = if reads { rows } else { told };
         let left = self.rows_left.load(Relaxed);
         if left != UNLIMITED {
             self.rows_left.store(left.saturating_sub(rows), Relaxed);
         }
-        if rows > 0 {
+        if stored > 0 {
             self.stored.store(true, Relaxed);
-            // How many bytes they had, and whose they are, is not told: all that there were.
+            // How many bytes they had, and whose they are, is not told, whatever RETURNING shows of them: all that there were.
             for left in [&self.bytes_left, &self.subjects_left] {
                 if left.load(Relaxed) != UNLIMITED {
                     left.store(0, Relaxed);
                 }
             }
-            self.allowances().iter().for_each(|allowance| allowance.count_stored(rows));
+            self.allowances().iter().for_each(|allowance| allowance.count_stored(rows, stored));
         }
         self.rows_out.store(self.rows_out.load(Relaxed).saturating_add(rows), Relaxed);
         self.told_of.store(self.rows_out.load(Relaxed), Relaxed);
+    }
+
+    /// It has shown some of its rows, and stored all: how many those are is told once the others are shown, if ever.
+    pub(crate) fn suspended(&self) {
+        self.open_ended.store(self.stores, Relaxed);
+    }
+
+    /// Nothing more can come of its statement.
+    pub fn settled(&self) {
+        if self.open_ended.load(Relaxed) {
+            self.lost();
+        }
+    }
+
+    /// Nobody will hear how its statement ends: the server goes on with it. What it may store counts as all that there was,
+    /// or else whoever hangs up in time would store for nothing.
+    pub fn lost(&self) {
+        if !self.stores {
+            return;
+        }
+        for left in [&self.rows_left, &self.bytes_left, &self.subjects_left] {
+            if left.load(Relaxed) != UNLIMITED {
+                left.store(0, Relaxed);
+            }
+        }
+        self.stored.store(true, Relaxed);
+        self.allowances().iter().for_each(|allowance| allowance.count_all());
     }
 
     /// Whether something that is no row may be shown.

@@ -20,6 +20,10 @@ const MAX_STATEMENTS: usize = 4_096;
 /// The most bytes of SQL remembered for a session.
 const MAX_STATEMENT_BYTES: usize = 8 << 20;
 
+/// The most bytes of one statement's text that are remembered. A longer one is not understood anyhow, and a client could
+/// have the gate keep as much for each of its sessions.
+const MAX_TEXT: usize = 1 << 20;
+
 /// The most names that SQL gave to something; each PREPARE keeps its text, of at most 128 KiB.
 const MAX_SQL_NAMES: usize = 128;
 
@@ -90,6 +94,9 @@ impl Registry {
         self.forget_statement(&name);
         // Whatever SQL prepared under this name is gone, or this Parse would have failed.
         self.forget_sql_name(&name);
+        if statement.sql.len() > MAX_TEXT {
+            return;
+        }
         self.bytes = self.bytes.saturating_add(statement.sql.len());
         // The unnamed one has no turn: there is one of it, and some drivers parse it anew for every statement.
         if !name.is_empty() {

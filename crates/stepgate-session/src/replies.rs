@@ -38,6 +38,8 @@ impl Session {
             // Nothing that is waited for.
             Piece::Part { bytes, first, last, .. } => return self.data(bytes, *first, *last),
             Piece::Whole { tag, bytes } => self.reply(*tag, bytes),
+            // Only a client's are.
+            Piece::Dropped { .. } => return self.lost_track(),
         }
         self.drop_copy_marks();
         self.settle();
@@ -119,9 +121,14 @@ impl Session {
                 self.expect.pop_front();
                 self.exists = true;
             }
-            (Owed::Execute { .. }, b'I' | b's') | (Owed::Describe { .. }, b'T' | b'n') => {
+            (Owed::Execute { .. }, b's') => {
+                self.is_suspended();
                 self.client.relay(frame);
-                self.ended(None, tag == b's');
+                self.ended(None, true);
+            }
+            (Owed::Execute { .. }, b'I') | (Owed::Describe { .. }, b'T' | b'n') => {
+                self.client.relay(frame);
+                self.ended(None, false);
             }
             (Owed::Describe { .. }, b't') => self.client.relay(frame),
             (Owed::Parse { .. }, b'1') | (Owed::Bind { .. }, b'2') | (Owed::Close { .. }, b'3') => {

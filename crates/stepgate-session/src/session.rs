@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use stepgate_sql::{Catalog, Facts, Flow, SessionState, Taints, TooMany};
-use stepgate_types::{RelationName, SessionId, SqlState};
+use stepgate_types::{Amount, RelationName, SessionId, SqlState};
 use stepgate_wire::{Piece, Problem};
 
 use crate::cache::Cache;
@@ -317,6 +317,10 @@ impl Session {
         self.advance();
     }
 
+    pub(crate) const fn inbox_bytes(&self) -> usize {
+        self.inbox_bytes
+    }
+
     /// Whether more of the client's bytes are wanted now.
     #[must_use]
     pub fn wants_client(&self) -> bool {
@@ -363,6 +367,13 @@ impl Session {
     #[must_use]
     pub fn resolves_by(&self) -> (&Arc<SessionState>, &Arc<Catalog>) {
         (&self.state, &self.catalog)
+    }
+
+    /// What of the reply that is coming has gone to the client, and of which statement it is.
+    #[must_use]
+    pub fn under_way(&self) -> Option<(u64, Amount)> {
+        let number = self.expect.front()?.owed.number()?;
+        Some((number, Amount { rows: self.tally.rows, bytes: self.tally.bytes, ..Amount::NOTHING }))
     }
 
     /// Whether every reply that the server owes has come.

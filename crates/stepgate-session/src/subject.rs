@@ -94,6 +94,16 @@ pub(crate) enum Frame {
     Function(Bytes),
 }
 
+impl Frame {
+    /// Its bytes, where it is no longer anywhere else.
+    pub(crate) const fn len(&self) -> usize {
+        match self {
+            Self::Query(frame) | Self::Execute(frame) | Self::Function(frame) => frame.len(),
+            Self::Bind => 0,
+        }
+    }
+}
+
 /// What waits: the frame, and what is needed to judge it again.
 #[derive(Debug)]
 pub(crate) struct Subject {

@@ -2,7 +2,7 @@
 
 mod support;
 
-use stepgate_types::SqlState;
+use stepgate_types::{Amount, SqlState};
 use stepgate_wire::Problem;
 use support::{
     Stage, bind, complete, error, execute, find, frame, nonce, parse, permit, query, ready, sync, tags,
@@ -78,6 +78,23 @@ fn a_question_whether_something_parses_is_nobodys_once_that_was_called_off() {
         assert!(find(&seen[0], b"C57014\0"));
         assert!(stage.not_parsed.is_empty());
     }
+}
+
+/// Whoever hangs up now has had so much.
+#[test]
+fn what_of_a_reply_is_out_is_told_while_it_is_coming() {
+    let mut stage = Stage::new();
+    stage.client(&[query("select a from t"), query("select b from t")]);
+    let number = stage.decision().number;
+    assert_eq!(stage.session.under_way(), None, "nothing has been sent");
+    stage.pass(permit(number));
+    assert_eq!(stage.session.under_way(), Some((number, Amount::NOTHING)));
+    stage.server(&[frame(b'D', &[0; 12]), frame(b'D', &[0; 3])]);
+    assert_eq!(stage.session.under_way(), Some((number, Amount::of(2, 5 + 12 + 5 + 3))));
+    stage.server(&[complete(), ready(b'I')]);
+    let next = stage.decision().number;
+    stage.pass(permit(next));
+    assert_eq!(stage.session.under_way(), Some((next, Amount::NOTHING)), "another's");
 }
 
 #[test]

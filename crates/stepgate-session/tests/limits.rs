@@ -206,6 +206,23 @@ fn copy_out_is_counted_by_its_rows_and_the_trailer_of_a_binary_one_is_none() {
 }
 
 #[test]
+fn the_bytes_of_copied_rows_are_counted_like_those_of_others() {
+    for data in [&b"901-00-0001\n"[..], b"\0\x01\0\0\0\x01x", b""] {
+        let mut stage = Stage::new();
+        stage.client(&[query("copy t to stdout")]);
+        let number = stage.decision().number;
+        let data = || frame(b'd', data);
+        let size = u64::try_from(data().len()).unwrap();
+        // Two go out, and one byte is left.
+        let meter = stage.pass_limited(number, None, Some(2 * size + 1));
+        stage.server(&[frame(b'H', b"\0\0\0"), data(), data(), data()]);
+        assert_eq!(tags(&stage.at_client()), "Hdd");
+        assert_eq!(stage.thresholds, [(number, size)]);
+        assert_eq!((meter.left().bytes, meter.delivered()), (Some(1), Amount::of(2, 2 * size)));
+    }
+}
+
+#[test]
 fn what_the_server_fails_is_ended_by_the_gates_error_and_the_session_goes_on() {
     let (mut stage, meter) = running("select a from t", 2);
     stage.client(&[query("select 2")]);
@@ -402,6 +419,88 @@ fn rows_that_are_stored_and_not_shown_are_counted_by_the_command_tag() {
     stage.server(&rows(5));
     stage.server(&[frame(b'C', b"INSERT 0 7\0"), ready(b'I')]);
     assert_eq!((meter.left().rows, meter.delivered().rows), (Some(63), 37));
+}
+
+#[test]
+fn what_is_stored_takes_all_bytes_that_are_left_since_no_tag_tells_how_many_it_has() {
+    let mut stage = Stage::new();
+    stage.client(&[query("insert into t select a from u where a < 0; insert into t select a from u")]);
+    let number = stage.decision().number;
+    let meter = Meter::new(number, Limit::of(Some(100), Some(1_000)), true, true);
+    stage.session.limit(Arc::clone(&meter));
+    stage.pass(permit(number));
+    stage.server(&[frame(b'C', b"INSERT 0 0\0")]);
+    assert_eq!((meter.left(), meter.has_stored()), (Limit::of(Some(100), Some(1_000)), false));
+    stage.server(&[frame(b'C', b"INSERT 0 1\0"), ready(b'I')]);
+    assert_eq!((meter.left(), meter.has_stored()), (Limit::of(Some(99), Some(0)), true));
+}
+
+/// Sends an Execute that wants one row, of a statement that stores a hundred at most.
+fn storing(sql: &str) -> (Stage, Arc<Meter>) {
+    let mut stage = Stage::new();
+    stage.run(&[query("begin")], &[complete(), ready(b'T')]);
+    stage.client(&[parse("", sql), bind("p", ""), execute("p"), sync()]);
+    let number = stage.decision().number;
+    let meter = Meter::new(number, Limit::of(Some(100), Some(1_000)), true, true);
+    stage.session.limit(Arc::clone(&meter));
+    stage.pass(permit(number));
+    stage.server(&[frame(b'1', b""), frame(b'2', b""), row()]);
+    (stage, meter)
+}
+
+#[test]
+fn what_returning_shows_of_rows_tells_nothing_of_their_bytes() {
+    let (mut stage, meter) = storing("insert into t select a from u returning 1");
+    stage.server(&[frame(b'C', b"INSERT 0 1\0")]);
+    assert_eq!((meter.left(), meter.has_stored()), (Limit::of(Some(99), Some(0)), true));
+    // Of what only reads, nothing is stored.
+    let (mut stage, meter) = storing("select a from t");
+    stage.server(&[frame(b'C', b"SELECT 1\0")]);
+    assert_eq!((meter.left(), meter.has_stored()), (Limit::of(Some(99), Some(993)), false));
+}
+
+#[test]
+fn of_a_portal_that_shows_some_of_what_it_has_stored_all_is_taken_unless_its_end_tells_how_much_it_was() {
+    let left = |rows| Limit::of(Some(rows), Some(0));
+    let (mut stage, meter) = storing("insert into t select a from u returning 1");
+    stage.server(&[frame(b's', b"")]);
+    stage.server(&[ready(b'T')]);
+    assert_eq!(meter.left(), Limit::of(Some(99), Some(993)));
+    meter.settled();
+    assert_eq!(meter.left(), left(0));
+    let (mut stage, meter) = storing("insert into t select a from u returning 1");
+    stage.server(&[frame(b's', b"")]);
+    stage.server(&[ready(b'T')]);
+    stage.client(&[execute("p"), sync()]);
+    stage.server(&[row(), frame(b'C', b"INSERT 0 2\0")]);
+    meter.settled();
+    assert_eq!(meter.left(), left(98));
+}
+
+#[test]
+fn of_what_nobody_hears_the_end_all_is_taken_where_it_stores_and_nothing_where_it_does_not() {
+    let limit = Limit { subjects: Some(9), ..Limit::of(Some(100), Some(1_000)) };
+    let allowance = || {
+        let allowance = Allowance::new(limit, 0, std::collections::BTreeMap::new(), &Hashes::default());
+        allowance.add(Amount { rows: 50, bytes: 500, subjects: 9 });
+        Arc::new(allowance)
+    };
+    let nothing = Limit { subjects: Some(0), ..Limit::of(Some(0), Some(0)) };
+    for stores in [true, false] {
+        let shared = allowance();
+        let meter = Meter::shared(7, limit, true, stores, None, vec![Arc::clone(&shared)]);
+        meter.lost();
+        let (_, left) = shared.now();
+        let before = Limit { subjects: Some(9), ..Limit::of(Some(50), Some(500)) };
+        let expected = if stores { (nothing, nothing, 9) } else { (limit, before, 0) };
+        assert_eq!((meter.left(), left, shared.subjects()), expected, "{stores}");
+        // What people have approved beyond is not counted there.
+        let shared = allowance();
+        let meter = Meter::shared(7, limit, true, stores, None, vec![Arc::clone(&shared)]);
+        meter.exempt();
+        meter.lost();
+        assert_eq!(shared.now().1, before);
+    }
 }
 
 #[test]

@@ -87,10 +87,10 @@ fn nothing_is_held(application: &str, at_least: usize, client: impl FnOnce(&Clus
     assert!(held.is_empty(), "{} of {}:\n{}", held.len(), sent.len(), held.join("\n"));
 }
 
-fn fetched(path: &str) -> Option<PathBuf> {
-    let path = repository().join(".work").join(path);
+fn fetched(name: &str) -> Option<PathBuf> {
+    let path = repository().join(".work").join(name);
     if !path.exists() {
-        eprintln!("SKIP: no {} here (tests/tools/clients.sh)", path.display());
+        stepgate_testkit::skip(name, "tests/tools/clients.sh");
     }
     path.exists().then_some(path)
 }

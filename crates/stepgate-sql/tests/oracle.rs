@@ -59,7 +59,7 @@ fn repository() -> PathBuf {
 fn tpc() -> Option<Cluster> {
     let schema = repository().join(".work/tpc/schema.sql");
     if !schema.exists() {
-        eprintln!("SKIP: no TPC schemas here (tests/tools/oracle.sh)");
+        stepgate_testkit::skip("tpc", "tests/tools/oracle.sh");
         return None;
     }
     let cluster = Cluster::builder().host_auth(HostAuth::Trust).start().expect("a PostgreSQL");
@@ -221,7 +221,7 @@ fn random_queries_of_sqlsmith_need_the_columns_reported() {
         .args([&format!("--max-queries={count}"), "--seed=20261128", "--exclude-catalog", "--dry-run"])
         .output();
     let Ok(made) = made else {
-        eprintln!("SKIP: no sqlsmith here (tests/tools/oracle.sh)");
+        stepgate_testkit::skip("sqlsmith", "tests/tools/oracle.sh");
         return;
     };
     let text = String::from_utf8_lossy(&made.stdout).into_owned();

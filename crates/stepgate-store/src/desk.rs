@@ -4,6 +4,7 @@
 //! once that write is on disk. Steps never cross: each takes its turn from looking at the state until the
 //! state has changed. Whoever only looks waits for nobody.
 
+mod account;
 mod ahead;
 mod answer;
 mod ask;
@@ -12,6 +13,7 @@ mod budget;
 mod caps;
 mod comment;
 mod conditions;
+mod digits;
 mod disown;
 mod end;
 mod enrol;
@@ -22,6 +24,7 @@ mod glass_error;
 mod glass_review;
 mod history;
 mod inner;
+mod login;
 mod manage;
 mod methods;
 mod pace;
@@ -49,6 +52,7 @@ use stepgate_types::{Actor, Amount, Clock, Entropy, GrantId, PersonName, Request
 use tokio::sync::broadcast;
 use zeroize::Zeroizing;
 
+pub use account::AccountNews;
 pub use answer::Answer;
 pub use asked::OverBudget;
 pub use budget::{Block, Need};
@@ -62,11 +66,12 @@ pub use error::{DeskError, EnrolError, VerifyError};
 pub use glass::{GlassInfo, GlassWish};
 pub use glass_error::GlassError;
 pub use history::History;
+pub use login::LoginChallenge;
 pub use methods::{AuthenticatorInfo, Challenged, MethodInfo};
-pub use policies::PolicyInfo;
+pub use policies::{PolicyInfo, TwoPerson};
 pub use prove::Presented;
 pub use view::{Deferred, End, GrantInfo, Part, Progress, RequestInfo, Shown, ShownParameter, Waiting};
-pub use waiting::WaitingChallenge;
+pub use waiting::{Awaited, WaitingChallenge};
 
 use crate::{Change, Factors, Log, People, Vault};
 use end::Leaving;
@@ -227,10 +232,11 @@ impl Desk {
         self.0.methods_for_request(request, person, source)
     }
 
-    /// The same for changing one's own authenticators, or confirming a reset.
+    /// The same for changing one's own authenticators, or confirming a reset; for what has a door of its own, none.
     #[must_use]
     pub fn methods_for(&self, person: &PersonName, purpose: &Purpose, source: Source) -> Vec<MethodInfo> {
-        self.0.methods_of(&mut self.0.state(), person, needs_of(purpose), source)
+        let needs = needs_of(purpose);
+        needs.map_or_else(Vec::new, |needs| self.0.methods_of(&mut self.0.state(), person, needs, source))
     }
 
     /// A person's authenticators, as listed.
@@ -256,7 +262,8 @@ impl Desk {
         finish(async move { inner.challenge(request, &person, method, approve, source).await }).await
     }
 
-    /// The same for something other than a request.
+    /// The same for changing one's own authenticators, or confirming a reset. For policies and reviews there are
+    /// [`Desk::challenge_policy`] and [`Desk::challenge_review`], which know whose they are.
     ///
     /// # Errors
     /// See [`VerifyError`].
@@ -268,7 +275,7 @@ impl Desk {
         source: Source,
     ) -> Result<Challenged, VerifyError> {
         let _turn = self.0.turn.lock().await;
-        let needs = needs_of(&purpose);
+        let needs = needs_of(&purpose).ok_or(DeskError::Unknown)?;
         self.0.challenge_for(person, method, Bound::Purpose(purpose), needs, source)
     }
 
@@ -332,7 +339,7 @@ impl Desk {
             let _turn = inner.turn.lock().await;
             let _changing = inner.factors.changing().await;
             let bound = Bound::Purpose(Purpose::Manage);
-            let Needs { required, for_others } = needs_of(&Purpose::Manage);
+            let (required, for_others) = (Strength::Weak, false);
             let asked = Asked { person: &person, source, bound: &bound, required, for_others };
             inner.prove(&asked, &presented).await.map(drop)
         })
@@ -557,13 +564,13 @@ impl Desk {
     }
 }
 
-/// How much is to be proven for something other than a request.
-const fn needs_of(purpose: &Purpose) -> Needs {
+/// How much is to be proven for something other than a request; `None` where that hangs on what it is about.
+const fn needs_of(purpose: &Purpose) -> Option<Needs> {
     match purpose {
-        Purpose::Enrol | Purpose::Manage => Needs { required: Strength::Weak, for_others: false },
-        Purpose::Reset(_) | Purpose::Review(_) | Purpose::Policy(_) => {
-            Needs { required: Strength::Standard, for_others: true }
-        }
+        Purpose::Login => Some(login::NEEDS),
+        Purpose::Enrol | Purpose::Manage => Some(Needs { required: Strength::Weak, for_others: false }),
+        Purpose::Reset(_) => Some(Needs { required: Strength::Standard, for_others: true }),
+        Purpose::Review(_) | Purpose::Policy(_) => None,
     }
 }
 

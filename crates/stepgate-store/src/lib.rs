@@ -68,10 +68,10 @@ pub use cosigned::{CosignError, Cosigned};
 pub use cursor::{Cursor, CursorFile, Found as FoundCursor, Place, least_cursor, settle_cursors};
 pub use delegations::Loan;
 pub use desk::{
-    Answer, AuthenticatorInfo, Block, Caps, Challenged, Comment, Conditions, Deferred, Desk, DeskError, End,
-    EndSession, Enrol, EnrolError, GlassError, GlassInfo, GlassWish, GrantInfo, History, Left, MethodInfo,
-    Need, OverBudget, Part, PolicyInfo, Presented, Progress, RequestInfo, Shown, ShownParameter, VerifyError,
-    Waiting, WaitingChallenge,
+    AccountNews, Answer, AuthenticatorInfo, Awaited, Block, Caps, Challenged, Comment, Conditions, Deferred,
+    Desk, DeskError, End, EndSession, Enrol, EnrolError, GlassError, GlassInfo, GlassWish, GrantInfo,
+    History, Left, LoginChallenge, MethodInfo, Need, OverBudget, Part, PolicyInfo, Presented, Progress,
+    RequestInfo, Shown, ShownParameter, TwoPerson, VerifyError, Waiting, WaitingChallenge,
 };
 pub use error::{LogError, OpenError};
 pub use export::{ExportError, ExportRange, ExportSummary};

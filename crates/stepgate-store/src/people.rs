@@ -1,5 +1,6 @@
 //! People who may connect, with what checks their passwords.
 
+mod barred;
 mod elsewhere;
 mod known;
 mod minted;
@@ -96,6 +97,9 @@ pub enum PersonError {
     /// An account elsewhere cannot be theirs.
     #[error("{0}")]
     Account(&'static str),
+    /// An operator has removed that name or account, and has not added it again.
+    #[error("the operator has removed this name or account")]
+    Barred,
     /// A right cannot be lent.
     #[error("{0}")]
     Loan(&'static str),
@@ -159,6 +163,9 @@ impl People {
         let now = log.clock().now();
         let (mut old, mut beside) = (Vec::new(), Vec::new());
         for entry in log.load(Side::People)? {
+            if known.barred.take(&entry) {
+                continue;
+            }
             match unseal(log, vault, entry)? {
                 Found::Person(found) => {
                     let (person, moves) = *found;
@@ -266,7 +273,11 @@ impl People {
         let added = self.inner.clock.now();
         let (certificates, loans) = (Vec::new(), Vec::new());
         let person = Person { name, groups, service, certificates, loans, scram, added };
-        self.put("user.added", person, by).await
+        // The operator has them again.
+        let (lifts, lifting) = self.lifting(Some(&person.name), None);
+        self.put_and("user.added", person, by, lifts).await?;
+        self.change(|known, _| known.barred.lift(lifting.name.as_ref(), None));
+        Ok(())
     }
 
     /// Removes somebody and their factors.
@@ -284,6 +295,8 @@ impl People {
         let (more_events, more_changes) = self.removal_beside(name, &by);
         events.extend(more_events);
         changes.extend(more_changes);
+        let (bars, more_changes) = self.bars(name, true, &self.accounts(name));
+        changes.extend(more_changes);
         let lenders = self.without_loans_to(name);
         let mut places = Vec::new();
         for lender in &lenders {
@@ -294,7 +307,10 @@ impl People {
         self.inner.log.append(events, changes).await?;
         lenders.into_iter().for_each(|lender| self.remember(lender));
         self.lending().write().unwrap_or_else(PoisonError::into_inner).remove(name);
-        self.change(|known, _| known.remove(name));
+        self.change(|known, _| {
+            known.remove(name);
+            known.barred.add(bars);
+        });
         self.inner.factors.forget(name);
         Ok(())
     }
@@ -433,17 +449,33 @@ impl People {
         Ok(ScramSecret::new(password, &self.inner.vault.random()?))
     }
 
-    async fn put(&self, action: &str, mut person: Person, by: impl Into<Actor>) -> Result<(), PersonError> {
+    async fn put(&self, action: &str, person: Person, by: impl Into<Actor>) -> Result<(), PersonError> {
+        self.put_and(action, person, by, Vec::new()).await
+    }
+
+    /// The same, with more changes in the same write.
+    async fn put_and(
+        &self,
+        action: &str,
+        mut person: Person,
+        by: impl Into<Actor>,
+        more: Vec<Change>,
+    ) -> Result<(), PersonError> {
         person.groups.sort();
         person.groups.dedup();
         let event = event(action, &person.name, &by.into(), person.groups.clone());
-        self.put_with(person, event).await
+        self.put_all(person, event, more).await
     }
 
     /// Stores a person as they are now, with its record.
     pub(crate) async fn put_with(&self, person: Person, event: Event) -> Result<(), PersonError> {
+        self.put_all(person, event, Vec::new()).await
+    }
+
+    async fn put_all(&self, person: Person, event: Event, more: Vec<Change>) -> Result<(), PersonError> {
         let (change, _place) = self.stored(&person)?;
-        self.inner.log.append(vec![event], vec![change]).await.map_err(|error| match error {
+        let changes = std::iter::once(change).chain(more).collect();
+        self.inner.log.append(vec![event], changes).await.map_err(|error| match error {
             LogError::TooLarge(_) => PersonError::Limit("too many groups for one person".to_owned()),
             other => other.into(),
         })?;

@@ -62,10 +62,26 @@ struct Shared {
     people: RwLock<HashMap<Who, Arc<Slot>>>,
     /// The number of the next record.
     next: AtomicU64,
-    /// They have been as far as the log once: before that, nobody is known.
-    ready: Arc<AtomicBool>,
+    reached: Arc<Reached>,
     wanted: AtomicBool,
     stop: AtomicBool,
+}
+
+/// Whether profiles have come as far as the log since somebody last began to ask for them: until then, what they tell
+/// may be of long ago, or nothing.
+#[derive(Default)]
+struct Reached {
+    /// How often somebody has begun to ask.
+    begun: AtomicU64,
+    /// How often that was when all that there was had been read.
+    read: AtomicU64,
+}
+
+impl Reached {
+    fn is_now(&self) -> bool {
+        let begun = self.begun.load(Ordering::Acquire);
+        begun > 0 && self.read.load(Ordering::Acquire) == begun
+    }
 }
 
 #[derive(Clone)]
@@ -92,15 +108,15 @@ impl Slot {
 #[derive(Clone)]
 pub struct ProfileOf {
     // Not all that is shared: whoever has one of these keeps no log open.
-    ready: Arc<AtomicBool>,
+    reached: Arc<Reached>,
     slot: Arc<Slot>,
 }
 
 impl ProfileOf {
-    /// As it is now.
+    /// As it is now; `None` where the log has not been read yet: nobody can tell then what is usual.
     #[must_use]
-    pub fn now(&self) -> Arc<Profile> {
-        if self.ready.load(Ordering::Acquire) { self.slot.get() } else { Arc::default() }
+    pub fn now(&self) -> Option<Arc<Profile>> {
+        self.reached.is_now().then(|| self.slot.get())
     }
 }
 
@@ -118,7 +134,7 @@ impl Profiles {
             settings: RwLock::new(settings),
             people: RwLock::default(),
             next: AtomicU64::new(0),
-            ready: Arc::default(),
+            reached: Arc::default(),
             wanted: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         });
@@ -131,10 +147,13 @@ impl Profiles {
     }
 
     /// From now on records teach so, and addresses are there; `None`: nobody asks for profiles (the policy has no
-    /// `risk:`), and nothing is read until somebody does. What was learned stays as it is.
+    /// `risk:`), and nothing is read until somebody does, who then waits until all was. What was learned stays as it is.
     pub fn teach(&self, teaching: Option<Teaching>, places: Arc<dyn Places>) {
         let shared = &self.0.shared;
         *shared.settings.write().unwrap_or_else(PoisonError::into_inner) = Settings { teaching, places };
+        if teaching.is_some() && !shared.wanted.load(Ordering::Acquire) {
+            shared.reached.begun.fetch_add(1, Ordering::AcqRel);
+        }
         shared.wanted.store(teaching.is_some(), Ordering::Release);
         self.0.wake();
     }
@@ -144,7 +163,7 @@ impl Profiles {
     pub fn of(&self, person: &PersonName) -> ProfileOf {
         let shared = &self.0.shared;
         let who = shared.log.subjects().who(SubjectKind::Person, person.as_str());
-        ProfileOf { ready: Arc::clone(&shared.ready), slot: shared.slot(&who) }
+        ProfileOf { reached: Arc::clone(&shared.reached), slot: shared.slot(&who) }
     }
 
     /// Where a session comes from, as profiles know it: `client` and fingerprints as its record says them.
@@ -165,10 +184,16 @@ impl Profiles {
         self.0.shared.log.len().saturating_sub(self.0.shared.next.load(Ordering::Acquire))
     }
 
-    /// Whether all that there was has been read once; before that, nobody is known, and nothing is new.
+    /// Whether anybody asks for them.
+    #[must_use]
+    pub fn are_asked_for(&self) -> bool {
+        self.0.shared.wanted.load(Ordering::Acquire)
+    }
+
+    /// Whether all that there was has been read since somebody began to ask; before that, nobody is known.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.shared.ready.load(Ordering::Acquire)
+        self.0.shared.reached.is_now()
     }
 }
 
@@ -219,6 +244,13 @@ impl Shared {
     fn stops(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }
+
+    /// Whether there is something to read from that record on, or to say that there is not. While nobody asks, nothing is
+    /// read, however far behind that is.
+    fn has_work(&self, next: u64) -> bool {
+        let is_behind = || next < self.log.len() || !self.reached.is_now();
+        self.wanted.load(Ordering::Acquire) && is_behind()
+    }
 }
 
 /// Reads until it is told to stop.
@@ -239,8 +271,11 @@ fn run(shared: &Arc<Shared>) {
     let (mut kept, mut since) = (taking.next(), Instant::now());
     let mut complained = None;
     while !shared.stops() {
+        // Before the end is looked at: whoever begins to ask after that is answered in the next round.
+        let begun = shared.reached.begun.load(Ordering::Acquire);
+        let wanted = shared.wanted.load(Ordering::Acquire);
         let end = *watch.borrow_and_update();
-        if shared.wanted.load(Ordering::Acquire) && taking.next() < end {
+        if wanted && taking.next() < end {
             if let Err(error) = catch_up(shared, &mut taking, end) {
                 let why = error.to_string();
                 if complained.as_ref() != Some(&why) {
@@ -259,14 +294,14 @@ fn run(shared: &Arc<Shared>) {
             thread::park_timeout(BREATH);
             continue;
         }
-        if shared.wanted.load(Ordering::Acquire) {
-            shared.ready.store(true, Ordering::Release);
+        if wanted {
+            shared.reached.read.store(begun, Ordering::Release);
         }
         if shared.log.poisoned().is_some() {
             thread::park_timeout(TRY_AGAIN);
             continue;
         }
-        block_on_unless(watch.changed(), &|| shared.stops() || taking.next() < shared.log.len());
+        block_on_unless(watch.changed(), &|| shared.stops() || shared.has_work(taking.next()));
     }
     if taking.next() > kept {
         kept::keep(shared, &taking);

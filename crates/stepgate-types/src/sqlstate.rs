@@ -21,6 +21,8 @@ impl SqlState {
     pub const UNDEFINED_DATABASE: Self = Self("3D000");
     /// `42501` insufficient_privilege: denied.
     pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
+    /// `53200` out_of_memory: there is no room for a large message now.
+    pub const OUT_OF_MEMORY: Self = Self("53200");
     /// `53300` too_many_connections.
     pub const TOO_MANY_CONNECTIONS: Self = Self("53300");
     /// `54000` program_limit_exceeded: one of the gate's bounds was reached.

@@ -1,14 +1,16 @@
 //! Cutting a byte stream into frames.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 /// Bytes before a frame's body: the tag and the length word.
 pub const HEADER: usize = 5;
 
-/// The largest whole frame that is buffered, in bytes. A statement with its values must be read whole before
-/// it can be judged; PostgreSQL itself would take up to 1 GiB. 16 MiB is far beyond any statement that people
-/// or drivers write, and small enough that a few hundred sessions cannot exhaust memory by it.
+/// The largest whole frame of the server's that is buffered, in bytes (RowDescription, errors, notices), and of a client's
+/// unless [`Cutter::allow`] says otherwise.
 pub const MAX_FRAME: usize = 16 << 20;
+
+/// A whole frame of more bytes than this is large: it has memory of its own, which is the caller's to account for.
+pub const LARGE: usize = 64 << 10;
 
 /// The largest streamed frame, in bytes: PostgreSQL's own limit for a message (`PQ_LARGE_MESSAGE_LIMIT`,
 /// `MaxAllocSize` - 1).
@@ -115,6 +117,11 @@ impl Side {
     }
 }
 
+/// Whether a message has a text or values of any length, and must be there in whole before it can be judged.
+const fn is_statement(tag: u8) -> bool {
+    matches!(tag, b'Q' | b'P' | b'B' | b'F')
+}
+
 /// One frame, or a piece of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {
@@ -136,6 +143,29 @@ pub enum Piece {
         /// Whether the frame ends here.
         last: bool,
     },
+    /// A whole frame that was read to its end and not kept.
+    Dropped {
+        /// The message type.
+        tag: u8,
+        /// Its header as it came.
+        bytes: Bytes,
+        /// Why it was not.
+        why: Dropped,
+    },
+}
+
+/// Why a frame was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dropped {
+    /// It is longer than so many bytes.
+    TooLong {
+        /// The most that is allowed.
+        limit: usize,
+    },
+    /// There was no memory for it.
+    NoRoom,
+    /// Nothing more of it came for too long.
+    StoodStill,
 }
 
 impl Piece {
@@ -143,15 +173,15 @@ impl Piece {
     #[must_use]
     pub const fn tag(&self) -> u8 {
         match self {
-            Self::Whole { tag, .. } | Self::Part { tag, .. } => *tag,
+            Self::Whole { tag, .. } | Self::Part { tag, .. } | Self::Dropped { tag, .. } => *tag,
         }
     }
 
-    /// The bytes as they came.
+    /// The bytes as they came, as far as they were kept.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
         match self {
-            Self::Whole { bytes, .. } | Self::Part { bytes, .. } => bytes,
+            Self::Whole { bytes, .. } | Self::Part { bytes, .. } | Self::Dropped { bytes, .. } => bytes,
         }
     }
 }
@@ -170,7 +200,8 @@ pub struct Run {
 
 /// Cuts what one side sends into frames, without copying.
 ///
-/// Holds at most one incomplete frame of at most [`MAX_FRAME`] bytes, besides what the caller has read ahead.
+/// Holds at most one incomplete frame, of at most [`MAX_FRAME`] bytes or what [`Cutter::allow`] says, besides what the
+/// caller has read ahead.
 #[derive(Debug)]
 pub struct Cutter {
     side: Side,
@@ -178,13 +209,25 @@ pub struct Cutter {
     buffer: BytesMut,
     /// The streamed frame that is under way, and how many of its bytes are still to come.
     rest: Option<(u8, usize)>,
+    /// The largest of a client's whole frames, where longer ones are dropped.
+    allowed: Option<usize>,
+    dropping: Option<Dropping>,
+}
+
+/// A frame that is read and not kept.
+#[derive(Debug)]
+struct Dropping {
+    header: Bytes,
+    /// How many of its bytes are still to come.
+    rest: usize,
+    why: Dropped,
 }
 
 impl Cutter {
     /// Cuts what `side` sends; frames of the `streamed` types come in pieces.
     #[must_use]
     pub fn new(side: Side, streamed: &'static [u8]) -> Self {
-        Self { side, streamed, buffer: BytesMut::new(), rest: None }
+        Self { side, streamed, buffer: BytesMut::new(), rest: None, allowed: None, dropping: None }
     }
 
     /// For what a client sends after authentication: CopyData is streamed.
@@ -206,6 +249,38 @@ impl Cutter {
         self
     }
 
+    /// Takes a client's Query, Parse, Bind and FunctionCall of at most so many bytes, header included. Longer ones, which
+    /// PostgreSQL might take ([`MAX_STREAMED`]), are read to their end and not kept.
+    pub const fn allow(&mut self, bytes: usize) {
+        self.allowed = Some(bytes);
+    }
+
+    /// How many bytes are still to come of a whole frame that is [`LARGE`], and that has begun to come. The caller may
+    /// read less than that at a time, and must not read more.
+    #[must_use]
+    pub fn missing(&self) -> Option<usize> {
+        if self.buffer.len() < HEADER || self.rest.is_some() || self.dropping.is_some() {
+            return None;
+        }
+        let header = peek(&self.buffer).ok()??;
+        if header.total() <= LARGE || self.streamed.contains(&header.tag) {
+            return None;
+        }
+        let limit = self.limit_of(header.tag)?;
+        header.total().checked_sub(self.buffer.len()).filter(|rest| *rest > 0 && header.total() <= limit)
+    }
+
+    /// Lets the frame go that has begun to come and is not there in whole: what there is of it, and what still comes.
+    pub fn give_up(&mut self, why: Dropped) {
+        if let Some(header) = peek(&self.buffer).ok().flatten()
+            && self.rest.is_none()
+            && self.dropping.is_none()
+            && self.buffer.len() < header.total()
+        {
+            self.drop_next(header, why);
+        }
+    }
+
     /// Takes a copy of the next bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
@@ -225,7 +300,7 @@ impl Cutter {
     /// Whether the stream stands between two frames: where it may end, and where other messages may be put in.
     #[must_use]
     pub fn at_boundary(&self) -> bool {
-        self.buffer.is_empty() && self.rest.is_none()
+        self.buffer.is_empty() && self.rest.is_none() && self.dropping.is_none()
     }
 
     /// Whether a streamed frame has been begun but not handed out completely.
@@ -243,22 +318,63 @@ impl Cutter {
         if let Some((tag, rest)) = self.rest {
             return Ok(self.part(tag, rest, false));
         }
+        if self.dropping.is_some() {
+            return Ok(self.dropped());
+        }
         let Some(header) = peek(&self.buffer)? else { return Ok(None) };
         let tag = header.tag;
-        let limit = self.side.limit(tag).ok_or(FrameError::UnknownTag { tag })?;
-        let streamed = self.streamed.contains(&tag);
-        let limit = if streamed { limit } else { limit.min(MAX_FRAME) };
+        let limit = self.limit_of(tag).ok_or(FrameError::UnknownTag { tag })?;
         if header.total() > limit {
+            if self.allowed == Some(limit) && is_statement(tag) {
+                self.drop_next(header, Dropped::TooLong { limit });
+                return Ok(self.dropped());
+            }
             return Err(FrameError::TooLong { tag, len: header.total(), limit });
         }
-        if streamed {
+        if self.streamed.contains(&tag) {
             return Ok(self.part(tag, header.total(), true));
         }
         if self.buffer.len() < header.total() {
             return Ok(None);
         }
         let bytes = self.buffer.split_to(header.total()).freeze();
+        if bytes.len() > LARGE {
+            // What follows must not share its memory, and so keep it.
+            self.buffer = BytesMut::from(&*self.buffer);
+        }
         Ok(Some(Piece::Whole { tag, bytes }))
+    }
+
+    /// The most bytes a frame of this type may have, or `None` if the type does not exist in this direction.
+    fn limit_of(&self, tag: u8) -> Option<usize> {
+        let limit = self.side.limit(tag)?;
+        match self.allowed {
+            _ if self.streamed.contains(&tag) => Some(limit),
+            Some(allowed) if self.side == Side::Client && is_statement(tag) => Some(allowed),
+            _ => Some(limit.min(MAX_FRAME)),
+        }
+    }
+
+    fn drop_next(&mut self, header: Header, why: Dropped) {
+        let head = Bytes::copy_from_slice(self.buffer.get(..HEADER).unwrap_or_default());
+        let there = header.total().min(self.buffer.len());
+        self.dropping = Some(Dropping { header: head, rest: header.total().saturating_sub(there), why });
+        // In a buffer of another size, so that the large one goes at once.
+        self.buffer = BytesMut::from(self.buffer.get(there..).unwrap_or_default());
+    }
+
+    /// Drops what is there of the frame that is not kept; says so at its end.
+    fn dropped(&mut self) -> Option<Piece> {
+        let Dropping { header, mut rest, why } = self.dropping.take()?;
+        let there = rest.min(self.buffer.len());
+        self.buffer.advance(there);
+        rest = rest.saturating_sub(there);
+        if rest > 0 {
+            self.dropping = Some(Dropping { header, rest, why });
+            return None;
+        }
+        let tag = header.first().copied()?;
+        Some(Piece::Dropped { tag, bytes: header, why })
     }
 
     /// All DataRows, or all CopyData, that come next, as far as they are there; `None` where something else comes, or

@@ -20,8 +20,8 @@ pub mod startup;
 
 pub use ascii::plain_ascii;
 pub use frame::{
-    Cutter, FrameError, HEADER, Header, MAX_FRAME, MAX_SERVER_SMALL, MAX_SMALL, MAX_STREAMED, Piece, Run,
-    Side, peek,
+    Cutter, Dropped, FrameError, HEADER, Header, LARGE, MAX_FRAME, MAX_SERVER_SMALL, MAX_SMALL, MAX_STREAMED,
+    Piece, Run, Side, peek,
 };
 pub use problem::{Problem, Severity};
 pub use read::ReadError;

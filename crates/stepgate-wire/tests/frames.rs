@@ -1,10 +1,12 @@
 //! Cutting never depends on how the network delivers the bytes.
 
-#![expect(clippy::unwrap_used, reason = "helpers of the tests are tests, too")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of the tests are tests, too")]
 
 use bytes::{BufMut as _, BytesMut};
 use proptest::prelude::*;
-use stepgate_wire::{Cutter, FrameError, HEADER, MAX_FRAME, MAX_SMALL, MAX_STREAMED, Piece, Side, peek};
+use stepgate_wire::{
+    Cutter, Dropped, FrameError, HEADER, LARGE, MAX_FRAME, MAX_SMALL, MAX_STREAMED, Piece, Side, peek,
+};
 
 fn frame(tag: u8, body: &[u8]) -> Vec<u8> {
     let mut frame = BytesMut::new();
@@ -42,6 +44,7 @@ fn cut(mut cutter: Cutter, chunks: &[&[u8]]) -> Result<Vec<Seen>, FrameError> {
                     under_way.bytes.extend_from_slice(&bytes);
                     under_way.complete = last;
                 }
+                Piece::Dropped { .. } => panic!("nothing is dropped where nobody says so"),
             }
         }
         assert_eq!(
@@ -187,4 +190,97 @@ proptest! {
         }
         prop_assert_eq!(runs.0, stream);
     }
+}
+
+/// What comes of one stream, in chunks of this size, where a statement may have so many bytes: the tags of what is kept
+/// in capitals, of what is dropped in small letters.
+fn kept(stream: &[u8], chunk: usize, limit: usize) -> String {
+    let mut cutter = Cutter::client();
+    cutter.allow(limit);
+    let mut seen = String::new();
+    for chunk in stream.chunks(chunk) {
+        cutter.push(chunk);
+        while let Some(piece) = cutter.next().unwrap() {
+            let tag = char::from(piece.tag());
+            match piece {
+                Piece::Dropped { bytes, why, .. } => {
+                    assert_eq!((bytes.len(), why), (HEADER, Dropped::TooLong { limit }));
+                    seen.push(tag.to_ascii_lowercase());
+                }
+                _ => seen.push(tag),
+            }
+        }
+        assert!(cutter.buffered() <= limit, "no more than one frame that is kept");
+    }
+    assert!(cutter.at_boundary());
+    seen
+}
+
+#[test]
+fn a_statement_that_is_too_long_is_read_to_its_end_and_what_stands_behind_it_is_not_lost() {
+    let stream = [
+        frame(b'Q', &[b' '; 95]),
+        frame(b'Q', &[b' '; 96]),
+        frame(b'S', b""),
+        frame(b'B', &[0; 5_000]),
+        frame(b'S', b""),
+        frame(b'P', &[0; 500]),
+        frame(b'F', &[0; 500]),
+    ]
+    .concat();
+    for chunk in [1, 7, 100, 101, 10_000] {
+        assert_eq!(kept(&stream, chunk, 100), "QqSbSpf", "{chunk}");
+    }
+}
+
+#[test]
+fn more_than_postgresql_takes_ends_the_stream_whatever_is_allowed_and_so_do_small_messages_that_are_long() {
+    for (tag, total) in [(b'Q', MAX_STREAMED + 1), (b'D', MAX_SMALL + 1)] {
+        let mut cutter = Cutter::client();
+        cutter.allow(usize::MAX);
+        let mut header = vec![tag];
+        header.extend(u32::try_from(total - 1).unwrap().to_be_bytes());
+        cutter.push(&header);
+        assert!(matches!(cutter.next(), Err(FrameError::TooLong { .. })), "{tag}");
+    }
+}
+
+#[test]
+fn a_large_frame_says_how_much_of_it_is_missing_and_can_be_given_up() {
+    let mut cutter = Cutter::client();
+    cutter.allow(10 * LARGE);
+    let large = frame(b'B', &vec![7; 2 * LARGE - HEADER]);
+    cutter.push(&large[..HEADER - 1]);
+    assert_eq!(cutter.missing(), None, "nobody knows yet");
+    cutter.push(&large[HEADER - 1..LARGE]);
+    assert!(cutter.next().unwrap().is_none());
+    assert_eq!(cutter.missing(), Some(LARGE));
+    cutter.give_up(Dropped::NoRoom);
+    assert_eq!((cutter.buffered(), cutter.missing(), cutter.at_boundary()), (0, None, false));
+    cutter.push(&large[LARGE..]);
+    cutter.push(&frame(b'S', b""));
+    let Some(Piece::Dropped { tag: b'B', why: Dropped::NoRoom, .. }) = cutter.next().unwrap() else {
+        panic!("it is let go");
+    };
+    assert!(matches!(cutter.next(), Ok(Some(Piece::Whole { tag: b'S', .. }))));
+    // Small ones, those that are streamed, and those that are too long are no large ones.
+    for (tag, total) in [(b'Q', LARGE), (b'd', 2 * LARGE), (b'Q', 10 * LARGE + 1)] {
+        let mut cutter = Cutter::client();
+        cutter.allow(10 * LARGE);
+        cutter.push(&frame(tag, &vec![7; total - HEADER])[..LARGE / 2]);
+        assert_eq!(cutter.missing(), None, "{tag}");
+        if tag == b'Q' {
+            cutter.give_up(Dropped::StoodStill);
+            assert_eq!(cutter.buffered(), 0);
+        }
+    }
+}
+
+#[test]
+fn what_follows_a_large_frame_shares_no_memory_with_it() {
+    let mut cutter = Cutter::client();
+    cutter.push(&[frame(b'Q', &vec![b' '; 4 * LARGE]), frame(b'Q', b"select 1\0")].concat());
+    let Some(Piece::Whole { bytes: large, .. }) = cutter.next().unwrap() else { panic!("a frame") };
+    let Some(Piece::Whole { bytes: small, .. }) = cutter.next().unwrap() else { panic!("a frame") };
+    assert_ne!(large.as_ptr_range().end, small.as_ptr());
 }

@@ -29,7 +29,7 @@ pub(crate) use audit::{
     AuditCommand, ExportFormat, FilterArgs, ReportArgs, ReportCommand, ReportFormat, SinkCommand,
 };
 pub(crate) use cases::{Form, SimulateArgs, StageArgs, TestArgs};
-pub(crate) use device::{DeviceCommand, EnrollDevice};
+pub(crate) use device::{DeviceCommand, EnrollDevice, Waiting};
 pub(crate) use enroll::{EnrollAddress, EnrollCommand, EnrollFormat};
 pub(crate) use glass::{GlassArgs, GlassCommand};
 pub(crate) use grant::GrantCommand;
@@ -94,7 +94,7 @@ pub(crate) enum Command {
     User(UserCommand),
     /// Log in to the gate's API, for verify, request and grant
     #[command(
-        after_help = "Examples:\n  stepgate login dana --url https://gate.example --ca ca.pem\n  stepgate login --oidc --psql    (at the identity provider, then: psql service=stepgate-shop)\n  stepgate login --logout"
+        after_help = "Examples:\n  stepgate login dana --url https://gate.example --ca ca.pem\n  stepgate login --oidc --psql    (at the identity provider, then: psql service=stepgate-shop)\n  stepgate login --device dana    (by a code that you type in a browser on another machine)\n  stepgate login --logout"
     )]
     Login(LoginArgs),
     /// Enrol a factor

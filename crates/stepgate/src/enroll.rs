@@ -1,4 +1,4 @@
-//! `stepgate enroll totp|recovery`: at the gate's own machine by the operator, elsewhere by the person, since a
+//! `stepgate enroll totp|passkey|recovery`: at the gate's own machine by the operator, elsewhere by the person, since a
 //! stolen password must not be enough to enrol.
 
 use std::path::Path;
@@ -51,8 +51,23 @@ pub(crate) fn run(config: &Path, command: &EnrollCommand) -> Result<(), Failure>
         EnrollCommand::Totp { person, output, replace } => totp(config, person, *output, *replace),
         EnrollCommand::Email(args) => people::enrol_address(Method::Email, args),
         EnrollCommand::Sms(args) => people::enrol_address(Method::Sms, args),
+        EnrollCommand::Passkey { person } => passkey(config, person),
+        EnrollCommand::Device(args) => people::enroll_device(args),
         EnrollCommand::Recovery { person, output } => recovery(config, person, *output),
     }
+}
+
+/// Browsers alone make passkeys: where, and what it takes there.
+fn passkey(config: &Path, person: &PersonName) -> Result<(), Failure> {
+    let url = if config.exists() {
+        Config::load(config)?.console.url
+    } else {
+        Api::of(&AsArgs { person: Some(person.clone()) })?.url()
+    };
+    output::print_line(&format!(
+        "open {url}/enrol in a browser and log in as {person}; it takes another passkey, or the operator's code: stepgate \
+         user enroll-code {person}"
+    ))
 }
 
 /// Shows a fresh secret and has it confirmed by a code.

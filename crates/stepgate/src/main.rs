@@ -128,7 +128,9 @@ fn break_glass(config: &Path, args: &GlassArgs) -> Result<(), Failure> {
         }
         Some(GlassCommand::Ls { who, output, .. }) => people::glass_ls(who, *output),
         Some(GlassCommand::End { id, who }) => people::glass_end(*id, who),
-        Some(GlassCommand::Review { id, comment, who }) => people::glass_review(*id, comment, who),
+        Some(GlassCommand::Review { id, comment, method, who }) => {
+            people::glass_review(*id, comment, *method, who)
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) fn provider(
     entropy: &Arc<dyn Entropy>,
 ) -> Result<Option<Arc<Oidc>>, Failure> {
     let Some(provider) = &config.oidc else { return Ok(None) };
-    let Provider { issuer, client_id, secret_file, ca, acr, person, groups, scopes, create, label } =
+    let Provider { issuer, client_id, secret_file, ca, acr, person, groups, scopes, create, device, label } =
         provider;
     let settings = Settings {
         issuer: issuer.clone(),
@@ -45,6 +45,7 @@ pub(crate) fn provider(
         groups: groups.clone(),
         scopes: scopes.clone(),
         create: *create,
+        device: *device,
         label: label.clone(),
     };
     let calls = Box::new(Calls(deliver::agent(ca.as_deref())?));

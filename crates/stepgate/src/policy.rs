@@ -2,6 +2,7 @@
 
 mod explain;
 mod junit;
+mod purposes;
 mod replay;
 mod scenario;
 mod simulate;

@@ -60,21 +60,28 @@ pub(crate) fn load(config: &Config) -> Result<Ruleset, Failure> {
 /// Those texts, compiled.
 pub(crate) fn compiled(texts: &Texts, config: &Config) -> Result<Ruleset, Failure> {
     let rules = texts.compile(config).map_err(|errors| invalid(&errors))?;
-    has_places(&rules, config)?;
+    has_what_signals_ask(&rules, config)?;
     Ok(rules)
 }
 
-/// Signals that ask where addresses are would be silent for ever where nothing tells.
-pub(crate) fn has_places(rules: &Ruleset, config: &Config) -> Result<(), Failure> {
-    if config.places.is_some() || !rules.risk().is_some_and(stepgate_policy::RiskSettings::needs_places) {
-        return Ok(());
+/// Signals would be silent for ever where nothing tells what they ask: where addresses are, whose rows were shown.
+pub(crate) fn has_what_signals_ask(rules: &Ruleset, config: &Config) -> Result<(), Failure> {
+    let Some(risk) = rules.risk() else { return Ok(()) };
+    let missing =
+        |what: &str, hint: &str| Err(Failure { hint: Some(hint.to_owned()), ..Failure::usage(what) });
+    if risk.needs_places() && config.places.is_none() {
+        return missing(
+            "the policy weighs geo_change, impossible_travel or far_sessions, and the configuration names no `places`",
+            "places: GeoLite2-City.mmdb, a file in MaxMind's format of your own; or take these signals out",
+        );
     }
-    let hint =
-        "places: GeoLite2-City.mmdb, a file in MaxMind's format of your own; or take these signals out";
-    let failure = Failure::usage(
-        "the policy weighs geo_change, impossible_travel or far_sessions, and the configuration names no `places`",
-    );
-    Err(Failure { hint: Some(hint.to_owned()), ..failure })
+    if risk.counts_subjects() && !config.audit.track_subjects {
+        return missing(
+            "the policy limits `velocity` by subjects, and nobody records whose rows are shown",
+            "audit: {track_subjects: true} in the configuration, for tables with a `subject_key`; or limit rows",
+        );
+    }
+    Ok(())
 }
 
 /// Both, from these files, whatever is configured.

@@ -27,16 +27,18 @@ pub(crate) enum Source<'a> {
 
 /// Reads a secret; never from the arguments of a command, which every user of the machine can list.
 pub(crate) fn read(source: &Source<'_>) -> Result<Zeroizing<String>, Failure> {
+    read_if_any(source)?.ok_or_else(|| Failure::usage("nothing was entered"))
+}
+
+/// The same, where an empty line is an answer too.
+pub(crate) fn read_if_any(source: &Source<'_>) -> Result<Option<Zeroizing<String>>, Failure> {
     let secret = match source {
         Source::Ask { prompt, twice } if std::io::stdin().is_terminal() => ask(prompt, *twice)?,
         Source::Ask { .. } => line_of_stdin()?,
         Source::File(path) if *path == Path::new("-") => line_of_stdin()?,
         Source::File(path) => first_line(path)?,
     };
-    if secret.is_empty() {
-        return Err(Failure::usage("nothing was entered"));
-    }
-    Ok(secret)
+    Ok(Some(secret).filter(|secret| !secret.is_empty()))
 }
 
 fn ask(prompt: &str, twice: bool) -> Result<Zeroizing<String>, Failure> {

@@ -288,3 +288,125 @@ fn what_is_simulated_is_what_the_person_then_sees() {
     assert_eq!(before.text(), after.text(), "a simulation is no statement");
     assert!(psql.run("select count(*) from orders;").unwrap().is_ok());
 }
+
+const SSN: &str = "select ssn from customers where id = 1";
+
+/// What a session says that it wants data for is followed through a file as the gate follows it.
+#[test]
+fn a_purpose_in_a_file_is_what_it_is_in_psql() {
+    let rule = "match: {class: restricted, not: {purpose: [support]}}, action: step-up, approval: self";
+    let world = World::with_policy(|_| {
+        format!(
+            "version: 1\nmode: enforce\n\
+             defaults: {{action: allow, hold: 2m, in_transaction: hold, on_client_gone: withdraw}}\n\
+             approvals:\n  self: {{self: true, strength: standard}}\nrules:\n  - {{name: trigger, {rule}}}\n"
+        )
+    });
+    let dana = world.dana();
+    let tagged = format!("{SSN} /* purpose: support */");
+    let script = [
+        SSN,
+        "set stepgate.purpose = 'support'",
+        SSN,
+        "reset stepgate.purpose",
+        SSN,
+        &tagged,
+        "set local stepgate.purpose = 'support'",
+        SSN,
+        "begin",
+        "set local stepgate.purpose = 'support'",
+        SSN,
+        "savepoint one",
+        "set stepgate.purpose to billing",
+        "rollback to one",
+        SSN,
+        "commit",
+        SSN,
+        "begin",
+        "set stepgate.purpose to support",
+        SSN,
+        "rollback",
+        SSN,
+        "begin",
+        "set \"stepgate\".purpose to 'support'",
+        "commit",
+        SSN,
+        // It fails the transaction, which then undoes what was set in it.
+        "begin",
+        "set stepgate.purpose = 'billing'",
+        "do $$ begin end $$",
+        "commit",
+        SSN,
+        "set stepgate.purpose = 'two words'",
+        SSN,
+        &tagged,
+        "set search_path = public",
+        "reset all",
+        SSN,
+    ];
+    let file = world.gate.directory().join("report.sql");
+    std::fs::write(&file, script.map(|sql| format!("{sql};\n")).concat()).unwrap();
+    let simulate = |more: &[&str]| -> Vec<String> {
+        let mut arguments = vec!["policy", "simulate", "--as", "dana", "--groups", "analysts", "-o", "json"];
+        arguments.extend(["-f", file.to_str().unwrap()]);
+        arguments.extend(more);
+        let said = world.gate.run(arguments, "").unwrap().ok().unwrap();
+        let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines
+            .map(|line| {
+                assert_eq!(line["purpose_is_known"], true, "{line}");
+                line["decision"].as_str().unwrap().to_owned()
+            })
+            .collect()
+    };
+    let shown = |mut psql: stepgate_testkit::Psql| -> Vec<String> {
+        let mut decide = |sql: &&str| {
+            psql.send(&format!("{sql};")).unwrap();
+            let held = psql.line("a NOTICE", SOON, |line| {
+                line.strip_prefix("NOTICE:  stepgate: held")?
+                    .rsplit_once('(')?
+                    .1
+                    .strip_suffix(')')
+                    .map(str::to_owned)
+            });
+            let Ok(request) = held else {
+                let denied = psql.shown().iter().any(|line| line.starts_with("ERROR:  stepgate:"));
+                return if denied { "deny" } else { "allow" }.to_owned();
+            };
+            world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
+            psql.finish(SOON).unwrap();
+            "step-up".to_owned()
+        };
+        script.iter().map(&mut decide).collect()
+    };
+    let foretold = simulate(&[]);
+    assert_eq!(foretold, shown(world.psql(&dana)), "{script:?}");
+    assert_eq!(foretold.iter().filter(|it| *it == "step-up").count(), 7, "{foretold:?}");
+    // A session that began with one goes back to it.
+    let mut command = world.gate.psql_command(&dana);
+    command.env("PGOPTIONS", "-c stepgate.purpose=support");
+    let began = stepgate_testkit::Psql::start(command).unwrap();
+    assert_eq!(simulate(&["--purpose", "support"]), shown(began), "{script:?}");
+}
+
+/// As the design shows the language, with its own case: of two thousand employees, one is looked up.
+const DESIGN: &str = include_str!("design/policy.yaml");
+
+#[test]
+fn the_policy_of_the_design_decides_its_own_case_as_it_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = directory.path().join("policy.yaml");
+    std::fs::write(&policy, DESIGN).unwrap();
+    let arguments =
+        ["policy", "test", SAMPLE[0], SAMPLE[1], "--policy", policy.to_str().unwrap(), SAMPLE[4], SAMPLE[5]];
+    let output = stepgate(&arguments);
+    assert_eq!((output.status.code(), text(&output).trim()), (Some(0), "ok: 1 cases"));
+    // Of many it decides otherwise.
+    std::fs::write(&policy, DESIGN.replace("where id=7\"", "\"")).unwrap();
+    let output = stepgate(&arguments);
+    assert!(
+        output.status.code() == Some(1) && text(&output).contains("decided approve"),
+        "{}",
+        text(&output)
+    );
+}

@@ -219,6 +219,13 @@ fn a_denial_a_cancellation_and_a_revocation_end_it_and_the_rerun_asks_again() {
     let mut psql = world.psql(&dana);
     let denied = deferred_after_a_write(&mut psql, EXPORT);
     olga.answer(&world.gate, "deny", &denied, "use the extract").unwrap().ok().unwrap();
+    // Nothing waits that could be told: it is to be found here.
+    let show = ["request", "show", denied.as_str(), "--as", "dana"];
+    let shown = world.gate.run(show, "").unwrap().ok().unwrap();
+    assert!(
+        shown.contains("Ended by    olga\n") && shown.contains("Reason      use the extract\n"),
+        "{shown}"
+    );
     waits(&world, &mut psql, &dana, EXPORT);
     let cancelled = deferred_after_a_write(&mut psql, EXPORT);
     assert_ne!(cancelled, denied);

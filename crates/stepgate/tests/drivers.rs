@@ -1,7 +1,7 @@
 //! Real drivers, with what they do by themselves: implicit transactions, prepared statements, cursors.
 //!
-//! tests/tools/clients.sh fetches them; one that is not there is reported as SKIP, except psycopg, which
-//! every machine with Python can have.
+//! tests/tools/clients.sh fetches them; the test of one that is not there is skipped (`stepgate_testkit::skip`), except
+//! psycopg's, which every machine with Python can have.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,8 +10,8 @@ mod support;
 use std::path::PathBuf;
 use std::process::Command;
 
-use stepgate_testkit::{Binaries, Person};
-use support::{World, connects_as, repository};
+use stepgate_testkit::{Binaries, Person, skip, until};
+use support::{SOON, World, connects_as, repository};
 
 /// What people do about what a client has held, in turn.
 enum Answer {
@@ -50,6 +50,11 @@ fn play(world: &World, person: &mut Person, mut command: Command, answers: &[Ans
     // What the gate last decided, for whoever reads the failure.
     let decided = || world.gate.run(["audit", "tail", "-n", "8", "-o", "json"], "").unwrap().text();
     assert!(ended_well, "{text}\n{}", decided());
+    // Whatever it has cancelled, or left behind, the server does not work for it any more.
+    let active =
+        "select count(*) from pg_stat_activity where usename = 'stepgate_analyst' and state = 'active'";
+    until("the server to be done", SOON, || world.cluster.psql("shop", active).is_ok_and(|all| all == "0"))
+        .unwrap();
 }
 
 fn script(name: &str) -> PathBuf {
@@ -67,7 +72,7 @@ fn python(driver: &str, name: &str) -> Option<Command> {
         Some(path) => _ = command.env("PYTHONPATH", path),
         None if driver == "psycopg" => {}
         None => {
-            eprintln!("SKIP: no {driver} here (tests/tools/clients.sh)");
+            skip(driver, "tests/tools/clients.sh");
             return None;
         }
     }
@@ -183,7 +188,7 @@ fn a_session_of_ones_own_is_ended_as_drivers_say_it() {
 #[test]
 fn pgjdbc_with_prepared_statements_and_fetch_size() {
     let Some(jar) = fetched("jdbc/postgresql.jar") else {
-        eprintln!("SKIP: no pgjdbc here (tests/tools/clients.sh)");
+        skip("pgjdbc", "tests/tools/clients.sh");
         return;
     };
     let mut command = Command::new("java");
@@ -193,7 +198,7 @@ fn pgjdbc_with_prepared_statements_and_fetch_size() {
 
 fn node(name: &str) -> Option<Command> {
     let Some(modules) = fetched("node/node_modules") else {
-        eprintln!("SKIP: no node drivers here (tests/tools/clients.sh)");
+        skip("node", "tests/tools/clients.sh");
         return None;
     };
     let mut command = Command::new("node");
@@ -215,7 +220,7 @@ fn postgres_js_with_its_pipelines() {
 fn built(path: &str) -> Option<Command> {
     let program = fetched(path).map(Command::new);
     if program.is_none() {
-        eprintln!("SKIP: no {path} here (tests/tools/clients.sh)");
+        skip(path, "tests/tools/clients.sh");
     }
     program
 }
@@ -227,7 +232,19 @@ fn tokio_postgres_with_its_pipelines() {
 
 #[test]
 fn sqlx_with_its_pool() {
-    plays(built("rust/debug/sqlx_client"));
+    let Some(command) = built("rust/debug/sqlx_client") else { return };
+    let world = World::new();
+    let mut dana = world.dana();
+    play(&world, &mut dana, command, &[Verified, Denied]);
+    // It has no cancel: who gives up hangs up, and that is the end of the request.
+    until("the request of whoever hung up to have its end", SOON, || {
+        let records = world.records();
+        let ended = records.iter().filter(|record| record["type"] == "stepup.ended");
+        let mut outcomes: Vec<_> = ended.filter_map(|record| record["outcome"].as_str()).collect();
+        outcomes.sort_unstable();
+        outcomes == ["approved", "denied", "withdrawn"]
+    })
+    .unwrap();
 }
 
 #[test]

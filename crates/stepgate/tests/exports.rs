@@ -73,7 +73,7 @@ fn bundles_open_in_the_tools_that_people_have() {
         .args(&bundles)
         .output()
     else {
-        return eprintln!("SKIP: no python3 here; nothing has opened the exports");
+        return stepgate_testkit::skip("python3", "what opens the exports");
     };
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -291,7 +291,7 @@ fn an_export_to_where_none_can_appear_is_refused_before_anything_is_given_out() 
         Command::new("umount").arg("-l").arg(&mount).status().unwrap();
         assert!(done, "{text}");
     } else {
-        eprintln!("SKIP: no tmpfs can be mounted here; an export to a mount point is not tried");
+        stepgate_testkit::skip("tmpfs", "it cannot be mounted; an export to a mount point");
     }
     // Nothing was given out to those that were refused.
     let exports = world.records().iter().filter(|record| record["type"] == "audit.exported").count();
@@ -306,7 +306,7 @@ fn an_export_to_where_none_can_appear_is_refused_before_anything_is_given_out() 
 fn what_was_written_keeps_its_name_whatever_happens_to_the_power() {
     let world = World::new();
     if Command::new("strace").arg("-V").output().is_err() {
-        eprintln!("SKIP: no strace; that directories are synced is not looked at");
+        stepgate_testkit::skip("strace", "that directories are synced");
         return;
     }
     let parent = world.tree.path().join("out");
@@ -323,7 +323,7 @@ fn what_was_written_keeps_its_name_whatever_happens_to_the_power() {
         strace.envs(world.gate.environment());
         let (done, text) = said(&mut strace);
         if !done && text.contains("ptrace") {
-            eprintln!("SKIP: nothing can be traced here; that directories are synced is not looked at");
+            stepgate_testkit::skip("ptrace", "that directories are synced");
             return;
         }
         assert!(done && parent.join(name).exists(), "{name}: {text}");

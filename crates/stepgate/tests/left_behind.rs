@@ -69,7 +69,8 @@ fn open(runtime: &Runtime, world: &World, person: &Person) -> Upstream {
 #[test]
 fn what_an_ended_session_ran_is_cancelled_at_the_server_and_commits_nothing() {
     let world = world("");
-    let ways: [(&str, fn(&World)); 3] = [
+    type Way = (&'static str, fn(&World));
+    let ways: [Way; 3] = [
         ("killed", kill_all),
         ("passwd", |world| {
             world.gate.run(["user", "passwd", "passwd"], "another-good-passphrase\n").unwrap().ok().unwrap();

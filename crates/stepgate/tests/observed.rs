@@ -43,6 +43,52 @@ fn figure(address: SocketAddr, name: &str) -> f64 {
     line.unwrap_or_else(|| panic!("{name} is not in:\n{text}")).rsplit(' ').next().unwrap().parse().unwrap()
 }
 
+/// Whoever reads the figures, the gate's log, or a replay is told that somebody is asked too often; nothing is refused.
+#[test]
+fn who_is_asked_more_often_than_the_budget_has_it_is_told_of_everywhere() {
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut world =
+        World::not_serving(|policy| format!("{policy}\nbudget: {{prompts_per_person_per_day: 2}}\n"));
+    world.configure(&format!("metrics: {{listen: {address}}}"));
+    world.gate.serve().unwrap();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let asked = |psql: &mut stepgate_testkit::Psql| {
+        support::waits(&world, psql, &dana, "select ssn from customers where id = 1;");
+    };
+    let over = || figure(address, "stepgate_people_over_budget");
+    let warnings = || world.gate.log().matches("asked more often today than the policy's budget").count();
+    let replay =
+        |more: &[&str]| world.gate.run([&["policy", "replay", "--since", "1d"], more].concat(), "").unwrap();
+    asked(&mut psql);
+    asked(&mut psql);
+    assert_eq!((over(), warnings()), (0.0, 0));
+    assert_eq!(figure(address, "stepgate_prompt_budget"), 2.0);
+    assert_eq!(replay(&["--check-budget"]).status, 0);
+    asked(&mut psql);
+    assert_eq!((over(), warnings()), (1.0, 1));
+    // Once a person and day, and each time it is only a warning.
+    asked(&mut psql);
+    assert_eq!((over(), warnings()), (1.0, 1));
+    let warned = replay(&[]);
+    let said = "warning: over budget (2 requests a person and day) on 1 of 1 days of people; the most were 4 (dana, ";
+    assert!(warned.status == 0 && warned.text().contains(said), "{}", warned.text());
+    let failed = replay(&["--check-budget"]);
+    assert!(failed.status == 1 && failed.text().contains("over budget"), "{}", failed.text());
+    // A policy under which she would be asked less is within it.
+    let policy = std::fs::read_to_string(world.gate.directory().join("policies/policy.yaml")).unwrap();
+    let free = world.gate.directory().join("free.yaml");
+    std::fs::write(&free, policy.replace("prompts_per_person_per_day: 2", "prompts_per_person_per_day: 4"))
+        .unwrap();
+    assert_eq!(replay(&["--check-budget", "--policy", free.to_str().unwrap()]).status, 0);
+    // A restart counts on from the log.
+    drop(psql);
+    world.gate.kill();
+    world.gate.serve().unwrap();
+    assert_eq!(figure(address, "stepgate_people_over_budget"), 1.0);
+    dana.login(&world.gate).unwrap();
+}
+
 #[test]
 fn figures_tell_what_happened_and_nothing_of_anybody() {
     let (world, address) = observed();

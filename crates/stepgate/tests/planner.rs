@@ -503,3 +503,27 @@ fn a_table_is_not_talked_small_by_counting_it_in_a_transaction_that_is_rolled_ba
         assert!(is_denied(&mut psql, "select id from own where size >= 0"), "{left}");
     }
 }
+
+#[test]
+fn a_simulation_asks_the_planner_as_the_gate_does() {
+    let world = world(|_| {});
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    for (sql, denied) in [
+        ("select * from readings where id = 17", false),
+        ("select id from readings where kind = 'rare'", false),
+        ("select id from readings where kind = 'common'", true),
+        ("select id from readings where again + 0 = 7", true),
+        ("select id from readings", true),
+    ] {
+        for command in ["simulate", "explain"] {
+            let arguments = ["policy", command, "--as", "dana", "--groups", "analysts", "-o", "json", sql];
+            let said = world.gate.run(arguments, "").unwrap().ok().unwrap();
+            let word = if denied { "deny" } else { "allow" };
+            let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+            let action = said.get("decision").or_else(|| said.pointer("/0/decision/action"));
+            assert_eq!(action, Some(&word.into()), "{command} {sql}: {said}");
+        }
+        assert_eq!(is_denied(&mut psql, sql), denied, "{sql}");
+    }
+}

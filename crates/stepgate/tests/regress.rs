@@ -20,11 +20,26 @@ const ONLY: &str = "STEPGATE_REGRESS_ONLY";
 /// As long as one file may take.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// What differs, and why (docs/REGRESSION.md).
-const DIFFERENT: [&str; 6] = ["copyencoding", "equivclass", "largeobject", "oidjoins", "opr_sanity", "stats"];
+/// Files whose output has OIDs or process ids in it: all but their digits must be equal (docs/REGRESSION.md).
+const NUMBERED: [&str; 4] = ["equivclass", "oidjoins", "opr_sanity", "stats"];
 
-/// Files for which even two clusters of PostgreSQL alone do not answer alike, or that need what is not there.
-const NOT_PLAYED: [&str; 2] = ["numeric_big", "psql_pipeline"];
+/// Files in which the gate refuses something, and how many lines of the output that changes.
+const REFUSED: [(&str, usize); 1] = [("copyencoding", 0)];
+
+/// psql 15 does not know its commands, and waits for ever.
+const NOT_PLAYED: [&str; 1] = ["psql_pipeline"];
+
+/// Whether what came through the gate is what comes without it.
+fn is_same(name: &str, direct: &[String], gated: &[String]) -> bool {
+    let masked = |lines: &[String]| -> Vec<String> {
+        lines.iter().map(|line| line.replace(|letter: char| letter.is_ascii_digit(), "")).collect()
+    };
+    if let Some((_, many)) = REFUSED.iter().find(|(file, _)| *file == name) {
+        let other = |one: &[String], than: &[String]| one.iter().filter(|line| !than.contains(line)).count();
+        return other(direct, gated) + other(gated, direct) == *many;
+    }
+    direct == gated || NUMBERED.contains(&name) && masked(direct) == masked(gated)
+}
 
 fn psql(host: &Path, port: u16, user: &str, password: &str, more: &str) -> Command {
     let mut command = Command::new(Binaries::find().unwrap().path("psql"));
@@ -115,7 +130,7 @@ fn postgresqls_own_regression_sql_gives_the_same_through_the_gate_as_without() {
         let both = play(through, &file, &gated) && in_time;
         let (direct, gated) = (lines(&direct), lines(&gated));
         let at = direct.iter().zip(&gated).position(|(one, other)| one != other);
-        let same = direct == gated;
+        let same = is_same(name, &direct, &gated);
         println!(
             "{name}: {} lines, {:.1} s alone, {:.1} s through the gate{}{}",
             direct.len(),
@@ -137,6 +152,6 @@ fn postgresqls_own_regression_sql_gives_the_same_through_the_gate_as_without() {
         }
     }
     println!("{} files played, not in time: {slow:?}, different: {different:?}", names.len());
-    different.retain(|name| !DIFFERENT.contains(&&**name));
     assert!(different.is_empty(), "{different:?}");
+    assert!(slow.is_empty(), "not in time: {slow:?}");
 }

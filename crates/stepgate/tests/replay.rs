@@ -251,3 +251,87 @@ fn the_same_rules_change_nothing_and_others_decide_what_a_gate_under_them_decide
     }
     assert!(text.contains("<svg") && !text.contains("<script") && !text.contains("http:"), "{text}");
 }
+
+const LIMITED: &str = "\
+version: 1
+mode: enforce
+defaults: {action: allow, hold: 2m, in_transaction: hold, on_client_gone: withdraw}
+approvals:
+  self: {self: true, remember: {for: 15m, scope: [person, client, network, relations]}}
+rules:
+  - {name: contacts, match: {labels: [email]}, action: monitor, approval: self, limit: {rows: 100, per: 1h}}
+  - {name: numbers, match: {labels: [ssn]}, action: step-up, approval: self, limit: [{rows: 200}, {bytes: 2KiB, per: session}]}
+";
+
+/// Has people asked where the gate asks, who say yes or no; how often.
+fn ask(world: &World, psql: &mut stepgate_testkit::Psql, dana: &mut Person, sql: &str, answers: &[bool]) {
+    psql.send(sql).unwrap();
+    for yes in answers {
+        let request = support::held(psql);
+        if *yes {
+            dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+        } else {
+            world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
+        }
+    }
+    let reply = psql.finish(SOON).unwrap();
+    assert_eq!(reply.is_ok(), !answers.contains(&false), "{sql}: {}", reply.text());
+}
+
+/// What the gate asked at limits over sessions and windows is what a replay of the same rules asks.
+#[test]
+fn limits_over_sessions_and_windows_are_reached_where_they_were_and_lower_ones_sooner() {
+    let mut world = World::not_serving(|_| LIMITED.to_owned());
+    world.gate.policies(MAP, LIMITED).unwrap();
+    world.gate.serve().unwrap();
+    let mut dana = world.dana();
+    let contacts = |rows: u32| format!("select email from customers order by id limit {rows};");
+    let numbers = |rows: u32| format!("select ssn from customers order by id limit {rows};");
+    let mut psql = world.psql(&dana);
+    for (sql, answers) in [
+        (contacts(60), &[][..]),
+        (contacts(60), &[true]),
+        // By what was approved, and then beyond it.
+        (contacts(80), &[]),
+        (contacts(1), &[false]),
+        ("select id from customers where id < 50;".to_owned(), &[]),
+        (numbers(60), &[true]),
+        (numbers(60), &[true]),
+        (numbers(100), &[false]),
+    ] {
+        ask(&world, &mut psql, &mut dana, &sql, answers);
+    }
+    // In one more session of the same sitting, which ends in the middle of it.
+    let mut other = world.psql(&dana);
+    other.send("select email from customers, generate_series(1, 100) order by email;").unwrap();
+    support::held(&mut other);
+    other.signal("KILL").unwrap();
+    until("the end of all sessions but one", SOON, || {
+        world.records().iter().rev().any(|it| it["type"] == "session.closed")
+    })
+    .unwrap();
+
+    let asked = world.records().iter().filter(|it| it["type"] == "stepup.requested").count();
+    let same = replay(&world, &[]);
+    assert_eq!((&same["changed"], &same["undecidable"]), (&0.into(), &0.into()), "{same:#}");
+    assert_eq!(same["before"]["total"], asked, "{same:#}");
+    assert_eq!(same["after"]["total"], asked, "{same:#}");
+    assert_eq!((&same["new_prompts"], &same["lost_prompts"]), (&0.into(), &0.into()), "{same:#}");
+
+    let file = |name: &str, text: &str| {
+        let path = world.tree.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let lower = file("lower.yaml", &LIMITED.replace("rows: 100, per: 1h", "rows: 30, per: 1h"));
+    let lower = replay(&world, &["--policy", &lower]);
+    let number = |report: &Value, name: &str| report[name].as_u64().unwrap();
+    assert_eq!((number(&lower, "changed"), number(&lower, "undecidable")), (0, 0), "{lower:#}");
+    // Of the first 60 rows once, of the second twice, of the 80 three times; what is left of that covers the rest.
+    assert_eq!((number(&same, "at_limits"), number(&lower, "at_limits")), (5, 8), "{lower:#}");
+    let free = file("free.yaml", &LIMITED.replace("rows: 100, per: 1h", "rows: 1000000, per: 1h"));
+    let free = replay(&world, &["--policy", &free]);
+    // What was called off would have gone on, who knows how far.
+    assert_eq!((number(&free, "at_limits"), number(&free, "undecidable")), (2, 2), "{free:#}");
+    assert_eq!(free["reasons"][0]["reason"], "delivered", "{free:#}");
+}

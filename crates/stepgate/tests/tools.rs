@@ -52,6 +52,40 @@ fn pgbench_in_its_three_modes_is_never_asked_for_what_reads_nothing_personal() {
 }
 
 #[test]
+fn pgbench_sends_its_pipelines_before_it_reads_a_reply() {
+    let (world, dana) = world();
+    let script = world.tree.path().join("pipeline.sql");
+    let text = "\\set id random(1, 20000)\n\\startpipeline\nbegin;\nselect name from stock where id = :id;\n\
+         update stock set left_over = left_over + 1 where id = :id;\nselect count(*) from products;\ncommit;\n\
+         \\endpipeline\n";
+    std::fs::write(&script, text).unwrap();
+    let left_over = || world.cluster.psql("shop", "select sum(left_over) from stock").unwrap();
+    let before: u64 = left_over().parse().unwrap();
+    for mode in ["extended", "prepared"] {
+        let mut pgbench = program(&world, &dana, "pgbench");
+        pgbench.args(["-n", "-c", "4", "-t", "50", "-M", mode, "-f"]).arg(&script);
+        pgbench.arg(world.gate.conninfo(dana.name(), "shop"));
+        let text = ran(pgbench);
+        assert!(text.contains("200/200"), "{mode}: {text}");
+    }
+    assert_eq!(left_over(), (before + 400).to_string());
+}
+
+#[test]
+fn pgbench_fills_its_tables_by_copy() {
+    let (world, dana) = world();
+    let mut pgbench = program(&world, &dana, "pgbench");
+    // All of its steps but VACUUM, which is for those who own everything.
+    pgbench.args(["-i", "-I", "dtgp", "-s", "1"]).arg(world.gate.conninfo(dana.name(), "shop"));
+    ran(pgbench);
+    let count = "select count(*) || ' ' || sum(bid) from pgbench_accounts";
+    assert_eq!(world.cluster.psql("shop", count).unwrap(), "100000 100000");
+    let mut pgbench = program(&world, &dana, "pgbench");
+    pgbench.args(["-n", "-c", "2", "-t", "50"]).arg(world.gate.conninfo(dana.name(), "shop"));
+    assert!(ran(pgbench).contains("100/100"));
+}
+
+#[test]
 fn pgbench_waits_for_an_answer_in_each_of_its_modes() {
     let world = World::new();
     let (mut dana, mut olga) = (world.dana(), world.olga());

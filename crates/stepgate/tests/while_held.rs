@@ -44,7 +44,8 @@ fn nothing_is_kept_from_others_while_a_statement_is_held() {
     let ahead = [parse(SSN), describe(), sync()].concat();
     let of_it = [execute(), sync()].concat();
     // What goes before, each waited for; what is held; and whether a transaction is open meanwhile.
-    let cases: [(&str, &[&[u8]], &[u8], bool); 7] = [
+    type Case<'a> = (&'a str, &'a [&'a [u8]], &'a [u8], bool);
+    let cases: [Case<'_>; 7] = [
         ("simple", &[], &query(SSN), false),
         ("extended", &[], &extended(SSN), false),
         ("parsed ahead", &[&ahead], &of_it, false),

@@ -1,7 +1,7 @@
 //! What a login at the provider is for.
 
 use stepgate_approval::{ChallengeId, Reason};
-use stepgate_types::RequestId;
+use stepgate_types::{GrantId, RequestId};
 
 /// What is done once somebody has come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,22 @@ pub enum Errand {
         reason: Option<Reason>,
         /// Whether it is their own.
         own: bool,
+    },
+    /// A policy is approved.
+    Policy {
+        /// By its hash.
+        sha256: String,
+        /// The challenge that the login answers.
+        challenge: ChallengeId,
+    },
+    /// A break-glass is reviewed.
+    Review {
+        /// Which.
+        glass: GrantId,
+        /// The challenge that the login answers.
+        challenge: ChallengeId,
+        /// What was found.
+        comment: Reason,
     },
     /// The account there is linked to the person here, as what verifies them.
     Link,

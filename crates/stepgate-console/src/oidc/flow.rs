@@ -5,12 +5,13 @@ use std::time::Duration;
 use openidconnect::core::{CoreAuthPrompt, CoreJwsSigningAlgorithm, CoreResponseType};
 use openidconnect::{
     AuthenticationContextClass, AuthenticationFlow, AuthorizationCode, ClaimsVerificationError, CsrfToken,
-    Nonce, PkceCodeChallenge, PkceCodeVerifier, Scope, TokenResponse as _,
+    Nonce, NonceVerifier as _, PkceCodeChallenge, PkceCodeVerifier, Scope, TokenResponse as _,
 };
 use stepgate_types::{PersonName, Strength, Timestamp};
 
 use super::claims::{self, Authenticated, Claims, IdToken};
 use super::errand::Errand;
+use super::health::BEFORE_LEAVING;
 use super::pending::Pending;
 use super::provider::{ASK_AGAIN, Client, Oidc};
 use crate::passwords;
@@ -59,6 +60,9 @@ pub enum OidcError {
     /// The provider said no (`error` of the callback).
     #[error("the identity provider refused the login")]
     Refused,
+    /// The provider does not know logins without a browser (RFC 8628), or they are not switched on here.
+    #[error("{0}")]
+    NoDevices(&'static str),
     /// The token is not one for this login.
     #[error("the identity provider's token is not good for this: {0}")]
     Token(&'static str),
@@ -90,7 +94,8 @@ impl Oidc {
         strength: Strength,
         errand: Errand,
     ) -> Result<Begun, OidcError> {
-        let client = self.known_client()?;
+        // Whoever goes there finds it there: it may have stopped since it was last asked.
+        let client = self.client(if errand.is_login() { BEFORE_LEAVING } else { Duration::ZERO })?;
         let (state, verifier) = (self.token()?, PkceCodeVerifier::new(self.token()?));
         let nonce = Nonce::new(hex(challenge));
         let given = (CsrfToken::new(state.clone()), nonce.clone());
@@ -165,16 +170,32 @@ impl Oidc {
             .request(&|request| self.call(request))
             .map_err(|error| OidcError::provider("the exchange of the code", &error))?;
         let token = answer.id_token().ok_or(OidcError::Token("there is none"))?;
-        let check = |client: &Client| self.check_token(client, token, &pending);
-        let checked = match check(&client) {
-            // Its keys may have changed.
-            Err(Bad::Signature) => check(&*self.client(ASK_AGAIN)?),
-            checked => checked,
-        };
-        Ok((checked?, pending.errand))
+        let Pending { nonce, errand, begun, .. } = pending;
+        let since = (!errand.is_login()).then_some(begun);
+        let who = self.checked(&client, token, &Expected { nonce, may_lack_nonce: false, since })?;
+        Ok((who, errand))
     }
 
-    fn check_token(&self, client: &Client, token: &IdToken, pending: &Pending) -> Result<Authenticated, Bad> {
+    /// Who a token of the provider's says it is.
+    pub(super) fn checked(
+        &self,
+        client: &Client,
+        token: &IdToken,
+        expected: &Expected,
+    ) -> Result<Authenticated, OidcError> {
+        Ok(match self.check_token(client, token, expected) {
+            // Its keys may have changed.
+            Err(Bad::Signature) => self.check_token(&*self.client(ASK_AGAIN)?, token, expected),
+            checked => checked,
+        }?)
+    }
+
+    fn check_token(
+        &self,
+        client: &Client,
+        token: &IdToken,
+        expected: &Expected,
+    ) -> Result<Authenticated, Bad> {
         let seconds = self.clock.now().micros().div_euclid(1_000_000);
         let now = chrono_time(seconds).ok_or(Bad::Token("the clock is beyond all dates"))?;
         let verifier = client
@@ -182,16 +203,20 @@ impl Oidc {
             .set_allowed_algs(ALGORITHMS)
             .set_time_fn(move || now)
             .set_other_audience_verifier_fn(|_| false);
-        let claims = token.claims(&verifier, &pending.nonce).map_err(|error| Bad::from(&error))?;
+        let nonce = |given: Option<&Nonce>| match given {
+            None if expected.may_lack_nonce => Ok(()),
+            given => expected.nonce.verify(given),
+        };
+        let claims = token.claims(&verifier, nonce).map_err(|error| Bad::from(&error))?;
         let known = self.settings.accepted.get_key_value(acr(claims).unwrap_or_default());
         let strength = known.map_or(Strength::Weak, |(_, strength)| *strength);
-        if !pending.errand.is_login() {
-            self.is_fresh(claims, pending.begun)?;
+        if let Some(since) = expected.since {
+            self.is_fresh(claims, since)?;
             acr(claims).ok_or(Bad::Token("acr is missing"))?;
             known.ok_or(Bad::Token("acr is none of those accepted"))?;
         }
         Ok(Authenticated {
-            nonce: pending.nonce.secret().clone(),
+            nonce: expected.nonce.secret().clone(),
             issuer: self.settings.issuer.clone(),
             subject: claims.subject().to_string(),
             at: auth_time(claims),
@@ -215,7 +240,7 @@ impl Oidc {
     }
 
     /// 256 random bits, in hexadecimal: also within what RFC 7636 section 4.1 allows a verifier.
-    fn token(&self) -> Result<String, OidcError> {
+    pub(super) fn token(&self) -> Result<String, OidcError> {
         let mut bytes = [0; 32];
         self.entropy.fill(&mut bytes).map_err(|_| OidcError::NoEntropy)?;
         Ok(hex(&bytes))
@@ -230,8 +255,18 @@ fn acr(claims: &Claims) -> Option<&str> {
     claims.auth_context_ref().map(|acr| acr.as_str())
 }
 
+/// What a token must say.
+pub(super) struct Expected {
+    /// What it was made for.
+    pub(super) nonce: Nonce,
+    /// Whether it may not say so: it came from the provider itself, in answer to what the gate alone knows.
+    pub(super) may_lack_nonce: bool,
+    /// It is of a login after this moment, in a way that counts.
+    pub(super) since: Option<Timestamp>,
+}
+
 /// What is wrong with a token.
-enum Bad {
+pub(super) enum Bad {
     /// Its signature, which is worth a look at newer keys.
     Signature,
     Token(&'static str),

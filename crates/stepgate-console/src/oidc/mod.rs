@@ -5,14 +5,17 @@
 //! only `auth_time`, `acr`, `nonce` and `sub` of a token that it signed count.
 
 mod claims;
+mod device;
 mod errand;
 mod fetch;
 mod flow;
 mod groups;
+mod health;
 mod pending;
 mod provider;
 
 pub use claims::{Authenticated, Called};
+pub use device::{DeviceLogin, Polled};
 pub use errand::{Errand, Program};
 pub use fetch::{Fetch, MAX_ANSWER, Unreachable};
 pub(crate) use flow::CLOCK_SKEW;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use openidconnect::{Nonce, PkceCodeVerifier};
 use sha2::{Digest as _, Sha256};
-use stepgate_types::{PersonName, Timestamp};
+use stepgate_types::{PersonName, RequestId, Timestamp};
 
 use super::errand::Errand;
 
@@ -60,6 +60,19 @@ impl All {
     pub(super) fn is_login(&self, state: &str) -> bool {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.get(&hash(state)).is_some_and(|pending| pending.errand.is_login())
+    }
+}
+
+impl All {
+    /// The request that this one answers, if it is of that login of theirs. It stays.
+    pub(super) fn about(&self, person: &PersonName, session: &str, state: &str) -> Option<RequestId> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pending = all.get(&hash(state))?;
+        let is_theirs = pending.person.as_ref() == Some(person) && pending.session == session;
+        match &pending.errand {
+            Errand::Answer { request, .. } if is_theirs => Some(*request),
+            _ => None,
+        }
     }
 }
 

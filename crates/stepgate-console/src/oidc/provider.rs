@@ -1,25 +1,32 @@
 //! The provider of the configuration, and what is known of it.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use openidconnect::core::{
-    CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
-    CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreProviderMetadata, CoreRevocableToken,
-    CoreRevocationErrorResponse, CoreTokenIntrospectionResponse, CoreTokenType,
+    CoreAuthDisplay, CoreAuthPrompt, CoreClaimName, CoreClaimType, CoreClientAuthMethod,
+    CoreErrorResponseType, CoreGenderClaim, CoreGrantType, CoreJsonWebKey, CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm, CoreJwsSigningAlgorithm, CoreResponseMode, CoreResponseType,
+    CoreRevocableToken, CoreRevocationErrorResponse, CoreSubjectIdentifierType,
+    CoreTokenIntrospectionResponse, CoreTokenType,
 };
 use openidconnect::{
-    ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet,
-    IdTokenFields, IssuerUrl, RedirectUrl, StandardErrorResponse, StandardTokenResponse,
+    AdditionalProviderMetadata, ClientId, ClientSecret, EmptyExtraTokenFields, EndpointMaybeSet,
+    EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl, ProviderMetadata, RedirectUrl,
+    StandardErrorResponse, StandardTokenResponse,
 };
-use stepgate_types::{Clock, Entropy, Strength};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use stepgate_types::{Clock, Entropy, PersonName, RequestId, Strength};
 use zeroize::Zeroizing;
 
 use super::claims::Extra;
 use super::fetch::{Fetch, Unreachable};
 use super::flow::OidcError;
 use super::groups::Rules;
+use super::health::Health;
 use super::pending;
 
 /// How long what the provider says of itself, its keys among it, is believed.
@@ -52,9 +59,37 @@ pub struct Settings {
     pub scopes: Vec<String>,
     /// Whether who logs in for the first time, by a name that nobody has, becomes somebody here.
     pub create: bool,
+    /// Whether programs on machines without a browser may be logged in by a code (RFC 8628).
+    pub device: bool,
     /// What people call the provider.
     pub label: String,
 }
+
+/// What a provider says of itself beyond OpenID Connect Discovery 1.0.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct More {
+    /// RFC 8628 section 4. Whatever it is: a provider that says it wrongly is good for everything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    device_authorization_endpoint: Option<Value>,
+}
+
+impl AdditionalProviderMetadata for More {}
+
+/// What a provider says of itself.
+type Metadata = ProviderMetadata<
+    More,
+    CoreAuthDisplay,
+    CoreClientAuthMethod,
+    CoreClaimName,
+    CoreClaimType,
+    CoreGrantType,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJweKeyManagementAlgorithm,
+    CoreJsonWebKey,
+    CoreResponseMode,
+    CoreResponseType,
+    CoreSubjectIdentifierType,
+>;
 
 type Fields = IdTokenFields<
     Extra,
@@ -84,9 +119,24 @@ pub(super) type Client = openidconnect::Client<
     EndpointMaybeSet,
 >;
 
+/// A provider that was found.
+pub(super) struct Found {
+    client: Client,
+    /// Where programs without a browser ask for a code (RFC 8628 section 3.1), if anywhere.
+    pub(super) device: Option<String>,
+}
+
+impl Deref for Found {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
 /// What is known of the provider.
 struct Known {
-    client: Arc<Client>,
+    found: Arc<Found>,
     /// On the monotonic clock.
     at: Duration,
 }
@@ -98,6 +148,7 @@ pub struct Oidc {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) pending: pending::All,
+    pub(super) health: Health,
     known: Mutex<Option<Known>>,
 }
 
@@ -110,7 +161,8 @@ impl Oidc {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { settings, fetch, clock, entropy, pending: pending::All::default(), known: Mutex::new(None) }
+        let (pending, health, known) = (pending::All::default(), Health::default(), Mutex::new(None));
+        Self { settings, fetch, clock, entropy, pending, health, known }
     }
 
     /// Ways of logging in that count, and what each is worth.
@@ -130,6 +182,11 @@ impl Oidc {
         self.pending.is_login(state)
     }
 
+    /// The request that what was begun under this state answers, in that login of theirs. It stays.
+    pub(crate) fn about(&self, person: &PersonName, session: &str, state: &str) -> Option<RequestId> {
+        self.pending.about(person, session, state)
+    }
+
     /// Finds out whether the provider is there and is who it should be.
     ///
     /// # Errors
@@ -139,35 +196,37 @@ impl Oidc {
     }
 
     /// The client, by what the provider said of itself not longer ago than `fresh`.
-    pub(super) fn client(&self, fresh: Duration) -> Result<Arc<Client>, OidcError> {
+    pub(super) fn client(&self, fresh: Duration) -> Result<Arc<Found>, OidcError> {
         let now = self.clock.monotonic();
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = known.as_ref().filter(|known| now < known.at.saturating_add(fresh.min(FRESH))) {
-            return Ok(Arc::clone(&known.client));
+            return Ok(Arc::clone(&known.found));
         }
         // Without the lock: whoever is slow to answer holds up only who needs it now.
         drop(known);
-        let client = Arc::new(self.discover()?);
-        let known = Known { client: Arc::clone(&client), at: now };
+        let found = Arc::new(self.looked(self.discover())?);
+        let known = Known { found: Arc::clone(&found), at: now };
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
-        Ok(client)
+        Ok(found)
     }
 
-    pub(super) fn known_client(&self) -> Result<Arc<Client>, OidcError> {
+    pub(super) fn known_client(&self) -> Result<Arc<Found>, OidcError> {
         self.client(FRESH)
     }
 
     /// OpenID Connect Discovery 1.0 section 4; the issuer must be the one of the configuration, letter by letter.
-    fn discover(&self) -> Result<Client, OidcError> {
+    fn discover(&self) -> Result<Found, OidcError> {
         let Settings { issuer, client_id, client_secret, redirect, .. } = &self.settings;
         let issuer = IssuerUrl::new(issuer.clone()).map_err(|_| OidcError::Configuration("issuer"))?;
         let redirect =
             RedirectUrl::new(redirect.clone()).map_err(|_| OidcError::Configuration("console.url"))?;
-        let metadata = CoreProviderMetadata::discover(&issuer, &|request| self.call(request))
+        let metadata = Metadata::discover(&issuer, &|request| self.call(request))
             .map_err(|error| OidcError::provider("what it says of itself", &error))?;
+        let device = metadata.additional_metadata().device_authorization_endpoint.as_ref();
+        let device = device.and_then(Value::as_str).map(str::to_owned);
         let secret = client_secret.as_ref().map(|secret| ClientSecret::new(secret.to_string()));
         let client = Client::from_provider_metadata(metadata, ClientId::new(client_id.clone()), secret);
-        Ok(client.set_redirect_uri(redirect))
+        Ok(Found { client: client.set_redirect_uri(redirect), device })
     }
 
     /// All calls go through here: never in the clear, but on this machine.
@@ -180,6 +239,10 @@ impl Oidc {
         if uri.scheme_str() != Some("https") && !issuer_is_plain {
             return Err(Unreachable("it names an address that is not https".to_owned()));
         }
-        self.fetch.fetch(request)
+        let fetched = self.fetch.fetch(request);
+        if fetched.is_err() {
+            self.health.down("the identity provider cannot be reached");
+        }
+        fetched
     }
 }

@@ -66,7 +66,7 @@ fn app(caller: &Caller, own: &[AuthenticatorInfo]) -> Markup {
             @else { (layout::code("Code of the one you have", false)) }
             div.buttons {
                 button { "Go on" }
-                @if has(Method::Passkey) { (passkey::in_form("Go on by a passkey")) }
+                @if has(Method::Passkey) { (passkey::in_form("Go on by a passkey", passkey::OWN)) }
             }
         }
     }

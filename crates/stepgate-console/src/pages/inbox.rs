@@ -7,9 +7,9 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
-use stepgate_store::{GrantInfo, RequestInfo};
+use stepgate_store::{AccountNews, GrantInfo, RequestInfo};
 
-use super::{Turned, layout, text};
+use super::{Turned, glass, layout, policy, text};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::{grants, requests};
@@ -33,8 +33,11 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
                 (over.people) " asked more often today than the policy's budget of " (over.budget) " a person has it."
             }
         }
+        (happened(&api.parts.desk.account_news(&person.name)))
+        p { button.plain #desktop type="button" hidden { "Tell me on this desktop" } }
         div #lists {
             (list("Waiting for you", "Nothing waits for you.", &for_me))
+            (besides(&api, caller))
             @if !others.is_empty() { (list("Waiting for others", "", &others)) }
             @if !own.is_empty() { (granted(caller, &own)) }
             @if !ended.is_empty() {
@@ -43,6 +46,32 @@ pub(crate) async fn show(State(api): State<Arc<Api>>, visitor: Visitor) -> Respo
         }
     };
     layout::page("Requests", Some(caller), &main).into_response()
+}
+
+/// What somebody else may have done to their account.
+fn happened(news: &[AccountNews]) -> Markup {
+    html! {
+        @if !news.is_empty() {
+            section aria-labelledby="happened" {
+                h2 #happened {
+                    @if news.iter().any(|one| one.is_new) { "Since you were last here" }
+                    @else { "Your account in the last days" }
+                }
+                ul.cards {
+                    @for one in news.iter().rev() {
+                        li {
+                            p { (layout::sentence(one.what)) @if one.is_new { " " span.state { "new" } } }
+                            p.quiet { (text::moment(&one.at)) ", record " (one.record) " of the audit log" }
+                        }
+                    }
+                }
+                p.help {
+                    "If any of it was not you, or not at your request, tell whoever runs the gate. "
+                    a href="/enrol" { "Your authenticators" }
+                }
+            }
+        }
+    }
 }
 
 fn list(title: &str, none: &str, requests: &[&RequestInfo]) -> Markup {
@@ -57,7 +86,32 @@ fn list(title: &str, none: &str, requests: &[&RequestInfo]) -> Markup {
                         " " span.state { (info.state) }
                         p { (info.person) " on " (info.database) }
                         @if let Some(summary) = &info.summary { p.quiet { (text::visible(summary)) } }
+                        @if let Some(reason) = &info.reason {
+                            p.quiet { @if let Some(by) = &info.ended_by { (by) ": " } (text::visible(reason)) }
+                        }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// What waits for the person besides requests, on pages of its own.
+fn besides(api: &Api, caller: &Caller) -> Markup {
+    let (desk, name) = (&api.parts.desk, &caller.person.name);
+    let policies = desk.policies(name);
+    let policies = policies.iter().filter(|it| !policy::has_answered(it, name)).count();
+    let glasses = desk.glasses(Some(name));
+    let reviews = glasses.iter().filter(|it| glass::is_to_review(it, caller)).count();
+    let own = glasses.iter().any(|it| it.person == *name && it.state != "to-review");
+    html! {
+        @if policies + reviews > 0 || own {
+            section {
+                h2 { "Waiting for you besides" }
+                ul.cards {
+                    @if policies > 0 { li { a href="/policies" { "Changed policies to approve" } ": " (policies) } }
+                    @if reviews > 0 { li { a href="/break-glass" { "Break-glass to review" } ": " (reviews) } }
+                    @if own { li { a href="/break-glass" { "Your own break-glass" } } }
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use axum::response::{Html, IntoResponse, Response};
 use maud::{DOCTYPE, Markup, html};
+use stepgate_approval::Method;
 
 use crate::caller::Caller;
 use crate::problem::Problem;
@@ -68,12 +69,33 @@ pub(crate) fn proof(caller: &Caller) -> Markup {
     html! { input type="hidden" name="proof" value=(caller.proof()); }
 }
 
+/// A form of this login's pages, by which something is done.
+pub(crate) fn form(caller: &Caller, action: &str, fields: &Markup) -> Markup {
+    html! { form.answer method="post" action=(action) { (proof(caller)) (fields) } }
+}
+
 /// What went wrong, where it is read first.
 pub(crate) fn alert(problem: Option<&Problem>) -> Markup {
     html! {
         @if let Some(problem) = problem {
-            p.alert role="alert" #problem tabindex="-1" { (sentence(problem.message())) }
+            p.alert role="alert" #problem tabindex="-1" {
+                (sentence(problem.message()))
+                @if let Some(method) = problem.instead() { " " (sentence(other_way(method))) }
+            }
         }
+    }
+}
+
+/// What to do on a page where one method does not work.
+const fn other_way(method: Method) -> &'static str {
+    match method {
+        Method::Totp => "use the code of your authenticator app instead",
+        Method::Recovery => "use one of your recovery codes instead",
+        Method::Passkey => "use your passkey instead",
+        Method::Push => "use your device instead",
+        Method::Oidc => "log in again at the identity provider instead",
+        Method::Email => "have a code sent to you by e-mail instead",
+        Method::Sms => "have a code sent to you by text message instead",
     }
 }
 
@@ -127,7 +149,7 @@ fn field(label: &str, focus: bool, required: bool) -> Markup {
 }
 
 /// Messages are written as parts of sentences; here they stand by themselves.
-fn sentence(message: &str) -> String {
+pub(crate) fn sentence(message: &str) -> String {
     let mut letters = message.chars();
     let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())

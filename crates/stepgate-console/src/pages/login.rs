@@ -11,9 +11,10 @@ use maud::{Markup, html};
 use stepgate_store::Person;
 use stepgate_types::RequestId;
 
-use super::{Turned, layout, parse, provider};
+use super::{Turned, layout, parse, passkey, provider};
 use crate::api::{Api, Peer};
 use crate::caller::{Visitor, cookie};
+use crate::entrance;
 use crate::login::{Credentials, admit, issue};
 use crate::origin::{self, Made};
 use crate::problem::Problem;
@@ -47,7 +48,9 @@ pub(crate) fn form(api: &Api, problem: Option<&Problem>, name: &str, request: Op
             input #password name="password" type="password" autocomplete="current-password" required
                 autofocus[!name.is_empty()];
             button { "Log in" }
+            @if entrance::is_offered(api) { " " (passkey::button("login", "Log in by a passkey", false)) }
         }
+        @if entrance::is_offered(api) { (passkey::script()) }
         (provider::way_in(api, request))
     }
 }
@@ -75,17 +78,17 @@ pub(crate) async fn log_in(
         }
     };
     let to = request.map_or_else(|| "/".to_owned(), |request| format!("/r/{request}"));
-    let_in(&api, &headers, &person, Came::ByPassword, Redirect::to(&to).into_response())
+    Ok(let_in(&api, &headers, &person, Came::ByPassword, Redirect::to(&to).into_response())?)
 }
 
 /// The same answer, with what has the browser known as somebody's from here on.
-pub(super) fn let_in(
+pub(crate) fn let_in(
     api: &Api,
     headers: &HeaderMap,
     person: &Person,
     came: Came,
     mut response: Response,
-) -> Result<Response, Turned> {
+) -> Result<Response, Problem> {
     // Whoever was logged in here before is not any more: no value of a cookie outlives a login.
     if let Some(old) = cookie(headers, api.origin.cookie()) {
         api.tokens.end(By::Cookie, old);

@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use stepgate_approval::{Method, Proof, Reason};
 use stepgate_store::{Answer, Challenged, MethodInfo, Presented, RequestInfo, VerifyError};
 
-use super::{Turned, layout, request, text};
+use super::{Turned, layout, request, text, ways};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::form::Form;
@@ -31,11 +31,9 @@ const fn by(method: Method) -> Option<&'static str> {
 /// goes on.
 pub(crate) fn ways(caller: &Caller, info: &RequestInfo, offered: &[MethodInfo], unread: bool) -> Markup {
     let sending = offered.iter().filter_map(|it| Some((it, by(it.method).filter(|_| it.available)?)));
-    let out_of_order = offered.iter().filter_map(|it| Some((it, it.why.as_deref()?)));
     html! {
         @for (it, name) in sending {
-            form.answer method="post" action={ "/r/" (info.request) "/send" } {
-                (layout::proof(caller))
+            (layout::form(caller, &format!("/r/{}/send", info.request), &html! {
                 input type="hidden" name="method" value=(it.method.as_str());
                 p.help { "Or have a code sent to you by " (name) ":" }
                 div.buttons {
@@ -46,11 +44,9 @@ pub(crate) fn ways(caller: &Caller, info: &RequestInfo, offered: &[MethodInfo], 
                         button.plain name="approve" value="no" { "Send a code by " (name) " to deny" }
                     }
                 }
-            }
+            }))
         }
-        @for (it, why) in out_of_order {
-            p.help { (it.method.as_str()) " does not work now: " (text::visible(why)) }
-        }
+        (ways::out_of_order(offered))
     }
 }
 
@@ -98,8 +94,7 @@ fn enter(caller: &Caller, info: &RequestInfo, made: &Challenged, approve: bool) 
         h1 { "A code was sent" }
         p { "By " (by(made.method).unwrap_or_default()) " to " (text::visible(to)) ", for request " (info.request)
             ". It is good for ten minutes." }
-        form.answer method="post" action={ "/r/" (info.request) "/sent" } {
-            (layout::proof(caller))
+        (layout::form(caller, &format!("/r/{}/sent", info.request), &html! {
             input type="hidden" name="method" value=(made.method.as_str());
             input type="hidden" name="challenge" value=(made.challenge);
             input type="hidden" name="approve" value=(if approve { "yes" } else { "no" });
@@ -111,7 +106,7 @@ fn enter(caller: &Caller, info: &RequestInfo, made: &Challenged, approve: bool) 
             button.no[!approve] {
                 @if info.itself { "It was me: let it run" } @else if approve { "Approve" } @else { "Deny" }
             }
-        }
+        }))
         p { a href={ "/r/" (info.request) } { "Back to the request" } }
     };
     layout::page(&format!("Request {}", info.request), Some(caller), &main)

@@ -6,18 +6,21 @@
 pub(crate) mod assets;
 pub(crate) mod enrol;
 pub(crate) mod glass;
+pub(crate) mod glass_ask;
 pub(crate) mod inbox;
 mod layout;
 pub(crate) mod login;
 pub(crate) mod message;
 pub(crate) mod oidc;
 mod passkey;
+pub(crate) mod policy;
 pub(crate) mod provider;
 pub(crate) mod push;
 mod qr;
 pub(crate) mod removal;
 pub(crate) mod request;
 mod text;
+mod ways;
 
 use std::sync::Arc;
 

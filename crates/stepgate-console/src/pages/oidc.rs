@@ -12,21 +12,21 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use serde_json::Value;
-use stepgate_approval::{Method, Reason};
+use stepgate_approval::{ChallengeId, Channel as _, Method, Reason};
 use stepgate_store::{
     Answer, Challenged, Conditions, Enrol, MethodInfo, Presented, RequestInfo, VerifyError,
 };
-use stepgate_types::Strength;
+use stepgate_types::{RequestId, Strength};
 use zeroize::Zeroizing;
 
-use super::{Turned, layout, provider};
+use super::{Turned, layout, provider, request};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::form::Form;
 use crate::oidc::{Authenticated, Errand, Oidc, OidcError};
 use crate::origin;
 use crate::problem::Problem;
-use crate::requests;
+use crate::{break_glass, policies, requests};
 
 /// Whether one of these is the provider, and works.
 pub(crate) fn is_offered(methods: &[MethodInfo]) -> bool {
@@ -38,8 +38,7 @@ pub(crate) fn answers(caller: &Caller, info: &RequestInfo, conditions: &Conditio
     let (id, own) = (info.request, info.itself);
     let (unread, reason_required) = (conditions.unread.is_some(), conditions.reason_required);
     html! {
-        form.answer method="post" action={ "/r/" (id) "/oidc" } {
-            (layout::proof(caller))
+        (layout::form(caller, &format!("/r/{id}/oidc"), &html! {
             @if own {
                 button.plain name="verb" value="verify" { "Log in again at the identity provider" }
             } @else {
@@ -51,7 +50,7 @@ pub(crate) fn answers(caller: &Caller, info: &RequestInfo, conditions: &Conditio
                     button.no name="verb" value="deny" { "Log in again to deny" }
                 }
             }
-        }
+        }))
     }
 }
 
@@ -94,14 +93,35 @@ pub(crate) async fn begin_answer(
             );
         }
     };
-    let (request, name) = (info.request, &caller.person.name);
+    match set_out(&api, caller, info.request, &form, (approve, own)).await {
+        Ok(page) => Ok(page),
+        // With what the person has besides, at once.
+        Err(problem) => request::after(&api, caller, &id, Err(instead(&api, caller, info.request, problem))),
+    }
+}
+
+async fn set_out(
+    api: &Arc<Api>,
+    caller: &Caller,
+    request: RequestId,
+    form: &Form,
+    (approve, own): (bool, bool),
+) -> Result<Response, Problem> {
+    let name = &caller.person.name;
     let challenged = api.parts.desk.challenge(request, name, Method::Oidc, approve, caller.source()).await;
-    let Challenged { challenge, shown, .. } = challenged.map_err(Problem::from)?;
-    let reason = form.get("reason").map(Reason::parse).transpose().map_err(VerifyError::from);
-    let reason = reason.map_err(Problem::from)?.flatten();
-    let strength = api.parts.desk.conditions(request, name).map_err(Problem::from)?.strength;
+    let Challenged { challenge, shown, .. } = challenged?;
+    let reason = form.get("reason").map(Reason::parse).transpose().map_err(VerifyError::from)?.flatten();
+    let strength = api.parts.desk.conditions(request, name)?.strength;
     let errand = Errand::Answer { request, challenge, approve, reason, own };
-    leave(&api, caller, nonce(&shown)?, strength, errand).await
+    leave(api, caller, nonce(&shown)?, strength, errand).await
+}
+
+/// Where the provider does not work, which of the person's other methods proves as much.
+fn instead(api: &Api, caller: &Caller, request: RequestId, problem: Problem) -> Problem {
+    let Some(why) = api.parts.oidc.as_ref().and_then(|oidc| oidc.health().err()) else { return problem };
+    let offered = api.parts.desk.methods(request, &caller.person.name, caller.source()).unwrap_or_default();
+    let other = offered.iter().find(|it| it.available && it.method != Method::Oidc);
+    VerifyError::Unavailable { method: Method::Oidc, why, instead: other.map(|it| it.method) }.into()
 }
 
 /// Begins to link an account.
@@ -120,17 +140,17 @@ pub(crate) async fn begin_link(
         ..Enrol::new(&caller.person.name, Method::Oidc, caller.source())
     };
     let shown = api.parts.desk.enrol(enrol).await.map_err(Problem::from)?;
-    leave(&api, caller, nonce(&shown)?, Strength::Weak, Errand::Link).await
+    Ok(leave(&api, caller, nonce(&shown)?, Strength::Weak, Errand::Link).await?)
 }
 
 /// The page with the link there.
-async fn leave(
+pub(super) async fn leave(
     api: &Arc<Api>,
     caller: &Caller,
     nonce: [u8; 32],
     strength: Strength,
     errand: Errand,
-) -> Result<Response, Turned> {
+) -> Result<Response, Problem> {
     let (name, session) = (caller.person.name.clone(), caller.proof());
     let begun = called(api, move |oidc| oidc.begin(Some(&name), &session, &nonce, strength, errand)).await?;
     let main = html! {
@@ -179,22 +199,45 @@ pub(crate) async fn finish(
     let get = |name: &str| form.get(name).filter(|text| !text.is_empty()).map(str::to_owned);
     let (state, code, iss) = (get("state").unwrap_or_default(), get("code"), get("iss"));
     let (name, session) = (caller.person.name.clone(), caller.proof());
+    // Before it is used up: whatever becomes of it, the person comes back to the request.
+    let about = api.parts.oidc.as_ref().and_then(|oidc| oidc.about(&name, &session, &state));
     let finish =
         move |oidc: &Oidc| oidc.finish(Some(&name), &session, &state, code.as_deref(), iss.as_deref());
-    let finished = called(&api, finish).await?;
+    let finished = match (called(&api, finish).await, about) {
+        (Ok(finished), _) => finished,
+        (Err(problem), Some(request)) => {
+            let problem = instead(&api, caller, request, problem);
+            return request::after(&api, caller, &request.to_string(), Err(problem));
+        }
+        (Err(problem), None) => return Err(problem.into()),
+    };
     match finished {
         (who, Errand::Answer { request, challenge, approve, reason, own }) => {
-            let presented =
-                Presented { method: Some(Method::Oidc), challenge: Some(challenge), proof: who.proof() };
+            let presented = answering(&who, challenge);
             let (person, source) = (caller.person.name.clone(), caller.source());
             let answer = Answer { request, person, presented, approve, reason, source, own };
-            api.parts.desk.answer(answer).await.map_err(Problem::from)?;
-            Ok(Redirect::to(&format!("/r/{request}")).into_response())
+            let answered = api.parts.desk.answer(answer).await.map(drop).map_err(Problem::from);
+            request::after(&api, caller, &request.to_string(), answered)
+        }
+        (who, Errand::Policy { sha256, challenge }) => {
+            let policy = policies::find(&api, caller, &sha256)?;
+            let policy = policies::approved(&api, caller, &policy, Ok(answering(&who, challenge))).await?;
+            Ok(Redirect::to(&format!("/policies/{}", policy.policy_sha256)).into_response())
+        }
+        (who, Errand::Review { glass, challenge, comment }) => {
+            let presented = Ok(answering(&who, challenge));
+            break_glass::reviewed(&api, caller, glass, comment.text(), presented).await?;
+            Ok(Redirect::to("/break-glass").into_response())
         }
         (who, Errand::Link) => link(&api, caller, &who).await,
         // Those are finished by who is not known yet.
         (_, Errand::Login { .. } | Errand::Program(_)) => Err(origin::other_site().into()),
     }
+}
+
+/// The login there as the answer to a challenge.
+fn answering(who: &Authenticated, challenge: ChallengeId) -> Presented {
+    Presented { method: Some(Method::Oidc), challenge: Some(challenge), proof: who.proof() }
 }
 
 async fn link(api: &Api, caller: &Caller, who: &Authenticated) -> Result<Response, Turned> {
@@ -204,7 +247,7 @@ async fn link(api: &Api, caller: &Caller, who: &Authenticated) -> Result<Respons
 }
 
 /// Asks the provider, off the threads that serve others, and no more at once than a few.
-pub(super) async fn called<T: Send + 'static>(
+pub(crate) async fn called<T: Send + 'static>(
     api: &Arc<Api>,
     call: impl FnOnce(&Oidc) -> Result<T, OidcError> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -227,6 +270,8 @@ impl From<OidcError> for Problem {
                     .hint("use another method, or try again later")
             }
             OidcError::NoEntropy => Self::gate_trouble(),
+            OidcError::NoDevices(_) => Self::new(StatusCode::NOT_FOUND, "no_devices", message)
+                .hint("log in where there is a browser: stepgate login --oidc"),
             OidcError::UnknownState | OidcError::Refused | OidcError::Token(_) => {
                 Self::new(StatusCode::FORBIDDEN, "provider_refused", message)
             }
@@ -235,7 +280,7 @@ impl From<OidcError> for Problem {
 }
 
 /// What the token will have to repeat.
-fn nonce(shown: &Value) -> Result<[u8; 32], Problem> {
+pub(super) fn nonce(shown: &Value) -> Result<[u8; 32], Problem> {
     let text = shown.get("nonce").and_then(Value::as_str).unwrap_or_default();
     let mut nonce = [0; 32];
     if text.len() != 64 {

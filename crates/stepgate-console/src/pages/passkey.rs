@@ -8,6 +8,9 @@ use stepgate_store::{AuthenticatorInfo, MethodInfo};
 use super::layout;
 use crate::caller::Caller;
 
+/// Where challenges are made for changing one's own authenticators.
+pub(crate) const OWN: &str = "/api/v1/challenges";
+
 /// Whether one of these is a passkey, and works.
 pub(crate) fn is_offered(methods: &[MethodInfo]) -> bool {
     methods.iter().any(|it| it.method == Method::Passkey && it.available)
@@ -25,9 +28,9 @@ pub(crate) fn button(verb: &'static str, words: &str, disabled: bool) -> Markup 
     }
 }
 
-/// Sends its form with a fresh proof by a passkey, in the place of a code.
-pub(crate) fn in_form(words: &str) -> Markup {
-    html! { button.plain type="button" hidden data-passkey="form" { (words) } }
+/// Sends its form with a fresh proof by a passkey in the place of a code: the answer to a challenge that is made there.
+pub(crate) fn in_form(words: &str, challenges: &str) -> Markup {
+    html! { button.plain type="button" hidden data-passkey="form" data-challenges=(challenges) { (words) } }
 }
 
 /// Enrols one, by what the person has, or by a code of the operator's.

@@ -196,7 +196,9 @@ pub(crate) async fn finish(
         }
         Errand::Program(program) => to_program(&api, &person, who.at, &program)?,
         // Those are somebody's who is known, and finished by them alone.
-        Errand::Answer { .. } | Errand::Link => return Err(origin::other_site().into()),
+        Errand::Answer { .. } | Errand::Policy { .. } | Errand::Review { .. } | Errand::Link => {
+            return Err(origin::other_site().into());
+        }
     };
     let over: HeaderValue = set_cookie(&api, api.origin.login_cookie(), "", "; Max-Age=0")?;
     response.headers_mut().append(header::SET_COOKIE, over);
@@ -231,7 +233,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// 64 hexadecimal digits.
-fn unhex(text: &str) -> Option<[u8; 32]> {
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
     if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
     }

@@ -20,28 +20,29 @@ use crate::requests;
 
 /// The form that begins it, where the person has a device that would do.
 pub(crate) fn way(caller: &Caller, info: &RequestInfo, offered: &[MethodInfo], unread: bool) -> Markup {
-    let device = offered.iter().find(|it| it.method == Method::Push && it.available);
-    html! {
-        @if let Some(device) = device {
-            form.answer method="post" action={ "/r/" (info.request) "/push" } {
-                (layout::proof(caller))
-                p.help { "Or answer on your device (" (names(device)) "):" }
-                div.buttons {
-                    @if info.itself {
-                        button.plain name="approve" value="yes" { "Use your device" }
-                    } @else {
-                        button.plain name="approve" value="yes" disabled[unread] { "Use your device to approve" }
-                        button.plain name="approve" value="no" { "Use your device to deny" }
-                    }
-                }
+    let Some(device) = device(offered) else { return html! {} };
+    let fields = html! {
+        p.help { "Or answer on your device (" (device) "):" }
+        div.buttons {
+            @if info.itself {
+                button.plain name="approve" value="yes" { "Use your device" }
+            } @else {
+                button.plain name="approve" value="yes" disabled[unread] { "Use your device to approve" }
+                button.plain name="approve" value="no" { "Use your device to deny" }
             }
         }
-    }
+    };
+    layout::form(caller, &format!("/r/{}/push", info.request), &fields)
 }
 
-fn names(offered: &MethodInfo) -> String {
-    let names: Vec<_> = offered.authenticators.iter().map(|it| it.name.as_str()).collect();
-    names.join(", ")
+/// What the person calls their devices that would do now, and what keeps those from answering; `None`: they have none.
+pub(crate) fn device(offered: &[MethodInfo]) -> Option<String> {
+    let device = offered.iter().find(|it| it.method == Method::Push && it.available)?;
+    let names: Vec<_> = device.authenticators.iter().map(|it| it.name.as_str()).collect();
+    let names = names.join(", ");
+    Some(
+        device.why.as_ref().map_or_else(|| names.clone(), |why| format!("{names}; {why}, so start it first")),
+    )
 }
 
 /// Begins it: what is to be signed is bound to this request, to yes or no, and to this person.
@@ -62,34 +63,49 @@ pub(crate) async fn begin(
         Ok::<_, Problem>((info, made))
     };
     match begun.await {
-        Ok((info, made)) => Ok(digits(caller, &info, &made, approve).into_response()),
+        Ok((info, made)) => {
+            let id = info.request;
+            Ok(digits(
+                caller,
+                &made,
+                &told(&info, approve),
+                (&format!("/r/{id}"), "To the request, and how it stands"),
+            ))
+        }
         Err(problem) => request::after(&api, caller, &id, Err(problem)),
     }
 }
 
-/// The digits. Where scripts run, the page says by itself how the request has ended.
-fn digits(
-    caller: &Caller,
-    info: &RequestInfo,
-    made: &Challenged,
-    approve: bool,
-) -> impl IntoResponse + use<> {
-    let code = made.shown.get("code").and_then(Value::as_str).unwrap_or_default();
+/// What is typed there, and why. Where scripts run, the page says by itself how the request has ended.
+fn told(info: &RequestInfo, approve: bool) -> Markup {
     let what = match (info.itself, approve) {
         (true, _) => "let it run",
         (false, true) => "approve",
         (false, false) => "deny",
     };
-    let main = html! {
-        h1 { "On your device" }
+    html! {
         p #state role="status" aria-live="polite" data-request=(info.request) data-state=(info.state) { "Open." }
         p { "Read there what request " (info.request) " asks, and type these digits to " strong { (what) } ":" }
+    }
+}
+
+/// The page with the digits of what was begun, and a link back to that.
+pub(crate) fn digits(
+    caller: &Caller,
+    made: &Challenged,
+    what: &Markup,
+    (back, words): (&str, &str),
+) -> Response {
+    let code = made.shown.get("code").and_then(Value::as_str).unwrap_or_default();
+    let main = html! {
+        h1 { "On your device" }
+        (what)
         p { output.digits #digits aria-label="Digits for your device" { (code) } }
         p.help {
-            "They are good until " (text::moment(&made.expires)) ", for this request, on a device of yours, and once. "
+            "They are good until " (text::moment(&made.expires)) ", for this alone, on a device of yours, and once. "
             "Nobody will ever ask you for them."
         }
-        p { a href={ "/r/" (info.request) } { "To the request, and how it stands" } }
+        p { a href=(back) { (words) } }
     };
-    layout::page(&format!("Request {}", info.request), Some(caller), &main)
+    layout::page("On your device", Some(caller), &main).into_response()
 }

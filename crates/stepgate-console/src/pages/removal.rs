@@ -47,6 +47,14 @@ fn page(
     problem: Option<&Problem>,
 ) -> Response {
     let has_passkey = own.iter().any(|it| it.method == Method::Passkey);
+    let fields = html! {
+        @if own.len() == 1 { (last()) }
+        (layout::code("Code", false))
+        div.buttons {
+            button.no { "Remove it" }
+            @if has_passkey { (passkey::in_form("Remove it by a passkey", passkey::OWN)) }
+        }
+    };
     let main = html! {
         h1 { "Remove " (one.name) }
         (layout::alert(problem))
@@ -55,15 +63,7 @@ fn page(
             "for, ends with it."
         }
         p { "It takes a fresh proof, of " (one.strength.as_str()) " strength or more: by another that you have, or by this." }
-        form method="post" action={ "/enrol/" (one.id) "/remove" } {
-            (layout::proof(caller))
-            @if own.len() == 1 { (last()) }
-            (layout::code("Code", false))
-            div.buttons {
-                button.no { "Remove it" }
-                @if has_passkey { (passkey::in_form("Remove it by a passkey")) }
-            }
-        }
+        (layout::form(caller, &format!("/enrol/{}/remove", one.id), &fields))
         @if has_passkey { (passkey::script()) }
         p { a href="/enrol" { "Leave it as it is" } }
     };

@@ -8,10 +8,10 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
 use stepgate_approval::Page;
-use stepgate_store::{Conditions, DeskError, History, MethodInfo, Part, RequestInfo, Shown, ShownParameter};
+use stepgate_store::{Conditions, DeskError, History, Part, RequestInfo, Shown, ShownParameter};
 use stepgate_types::RequestId;
 
-use super::{Turned, layout, login, message, oidc, passkey, push, text};
+use super::{Turned, layout, login, message, oidc, passkey, push, text, ways};
 use crate::api::Api;
 use crate::asks;
 use crate::caller::{Caller, Visitor};
@@ -95,7 +95,8 @@ fn page(
                 (heading(caller, info))
                 (layout::alert(problem))
                 p.summary { (text::visible(info.summary.as_deref().unwrap_or_default())) }
-                p #state role="status" aria-live="polite" data-request=(id) data-state=(info.state) {
+                p #state role="status" aria-live="polite" data-request=(id) data-state=(info.state)
+                    data-comments=(info.comment_count) data-groups=(groups(info)) {
                     "Open; lapses " (text::left(conditions.expires, now)) "."
                 }
                 p { a href="#answer" { "To the answer" } }
@@ -274,7 +275,7 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
             @if requests::answers(api, &caller.person, info) {
                 @let offered = api.parts.desk.methods(id, &caller.person.name, caller.source()).unwrap_or_default();
                 @let by_passkey = passkey::is_offered(&offered);
-                (lacking(&offered))
+                (ways::lacking(&offered))
                 @if info.itself { (verification(caller, id, by_passkey)) }
                 @else { (vote(caller, id, conditions, by_passkey)) }
                 @if by_passkey { (passkey::script()) }
@@ -287,33 +288,25 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
     }
 }
 
-/// Says so where the person has nothing that would do.
-fn lacking(offered: &[MethodInfo]) -> Markup {
-    html! {
-        @if offered.is_empty() {
-            p.alert { "You have no authenticator that proves as much as this asks for. "
-                a href="/enrol" { "Your authenticators" }
-            }
-        }
-    }
+/// As the script compares them: who may answer changes once nobody has for long.
+fn groups(info: &RequestInfo) -> String {
+    info.groups.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn verification(caller: &Caller, id: RequestId, by_passkey: bool) -> Markup {
     html! {
-        form.answer method="post" action={ "/r/" (id) "/verify" } {
-            (layout::proof(caller))
+        (layout::form(caller, &format!("/r/{id}/verify"), &html! {
             (layout::code("Code", false))
             button { "It was me: let it run" }
             @if by_passkey { " " (passkey::button("verify", "It was me: use a passkey", false)) }
-        }
+        }))
     }
 }
 
 fn vote(caller: &Caller, id: RequestId, conditions: &Conditions, by_passkey: bool) -> Markup {
     let unread = conditions.unread.is_some();
     html! {
-        form.answer method="post" action={ "/r/" (id) "/approve" } {
-            (layout::proof(caller))
+        (layout::form(caller, &format!("/r/{id}/approve"), &html! {
             label for="reason" { "Reason" @if !conditions.reason_required { " (if you like)" } }
             textarea #reason name="reason" rows="2" maxlength="1000" required[conditions.reason_required]
                 aria-describedby="reason-help" {}
@@ -329,15 +322,14 @@ fn vote(caller: &Caller, id: RequestId, conditions: &Conditions, by_passkey: boo
                     (passkey::button("deny", "Deny by passkey", false))
                 }
             }
-        }
+        }))
     }
 }
 
 /// Who asked can call it off, and say that they never asked.
 fn ways_out(caller: &Caller, id: RequestId) -> Markup {
     html! {
-        form.answer method="post" action={ "/r/" (id) "/cancel" } {
-            (layout::proof(caller))
+        (layout::form(caller, &format!("/r/{id}/cancel"), &html! {
             div.buttons {
                 button.no { "Call it off" }
                 button.no formaction={ "/r/" (id) "/not-me" } aria-describedby="not-me-help" { "This was not me" }
@@ -346,7 +338,7 @@ fn ways_out(caller: &Caller, id: RequestId) -> Markup {
                 "If you did not send it: it is denied, the session that sent it is ended, and an alarm is raised. Your "
                 "account stays as it is."
             }
-        }
+        }))
     }
 }
 
@@ -355,13 +347,12 @@ fn talk(caller: &Caller, id: RequestId) -> Markup {
     html! {
         section {
             h2 { "Say something" }
-            form.answer method="post" action={ "/r/" (id) "/comment" } {
-                (layout::proof(caller))
+            (layout::form(caller, &format!("/r/{id}/comment"), &html! {
                 label for="text" { "Comment" }
                 textarea #text name="text" rows="2" maxlength="1000" required aria-describedby="text-help" {}
                 p.help #text-help { "Who asks and all who may answer read it. It decides nothing." }
                 button.plain { "Say it" }
-            }
+            }))
         }
     }
 }
@@ -374,6 +365,10 @@ fn ended(caller: &Caller, info: &RequestInfo, problem: Option<&Problem>) -> Mark
         p #state role="status" data-request=(info.request) data-state=(info.state) {
             "This request has ended: " strong { (info.state) } "."
             @if !by.is_empty() { " Approved by " (by.join(", ")) "." }
+            @else if let Some(by) = &info.ended_by { " By " (by) "." }
+        }
+        @if let Some(reason) = &info.reason {
+            p { "Reason: " span.said dir="ltr" { (text::visible(reason)) } }
         }
         p { a href="/" { "To your requests" } }
     }

@@ -24,7 +24,7 @@ use stepgate_types::{
     Use,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use zeroize::Zeroizing;
 
 /// Everybody's password.
@@ -88,6 +88,10 @@ impl Foresee for Foreseeing {
         ask.ahead = Some(Ahead { by: by.clone(), until, statements: BTreeSet::from([[7; 32]]) });
         let known = wish.service.as_str() == "etl";
         Box::pin(std::future::ready(if known { Ok((ask, held)) } else { Err("no such service".to_owned()) }))
+    }
+
+    fn mentions(&self, person: &PersonName) -> bool {
+        person.as_str() == "named-in-rules"
     }
 }
 
@@ -174,7 +178,14 @@ impl World {
 
     /// One request, byte for byte, on a connection of its own.
     pub(crate) async fn raw(&self, asked: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        self.raw_from([127, 0, 0, 1], asked).await
+    }
+
+    /// The same from another address of this machine's.
+    pub(crate) async fn raw_from(&self, from: [u8; 4], asked: &str) -> Answer {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut stream = socket.connect(self.address).await.unwrap();
         // A body that is too large is not read to its end.
         let _ = stream.write_all(asked.as_bytes()).await;
         let first_line = asked.lines().next().unwrap_or_default().to_owned();

@@ -11,4 +11,5 @@
 mod each;
 mod poison;
 mod settings;
+mod unread;
 mod world;

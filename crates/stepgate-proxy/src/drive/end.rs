@@ -5,7 +5,7 @@ use std::time::Duration;
 use stepgate_record::Event;
 use stepgate_session::Ending;
 use stepgate_store::LogError;
-use stepgate_types::SqlState;
+use stepgate_types::{Amount, SqlState};
 use stepgate_wire::Problem;
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
@@ -106,12 +106,27 @@ impl Drive {
         let reason = state.ending.unwrap_or("defect");
         let gone = matches!(reason, "client-gone" | "terminate" | "server-gone");
         self.withdraw(&mut state, gone).await;
-        for limited in std::mem::take(&mut state.limited).values() {
-            self.judge.give_back(limited);
+        for (number, limited) in std::mem::take(&mut state.limited) {
+            if state.started.of(number).is_some() {
+                limited.meter.lost();
+            }
+            limited.meter.settled();
+            self.judge.give_back(&limited);
         }
-        for statement in state.started.numbers() {
+        let under_way = self.session.under_way();
+        // What of a result is out counts, though nobody remembers when it was begun.
+        let begun = under_way.map(|(number, _)| number).filter(|it| state.started.of(*it).is_none());
+        for statement in state.started.numbers().chain(begun) {
             // Sent, and nobody has heard of its end.
-            let event = Event::StatementOutcomeUnknown { session: self.judge.session, statement };
+            let delivered = under_way.filter(|(number, _)| *number == statement).map(|(_, amount)| amount);
+            let Amount { rows, bytes, .. } = delivered.unwrap_or(Amount::NOTHING);
+            self.judge.gate.metrics.completed(rows, bytes, false);
+            let event = Event::StatementOutcomeUnknown {
+                session: self.judge.session,
+                statement,
+                rows: Some(rows),
+                bytes: Some(bytes),
+            };
             let log = &self.judge.gate.log;
             let noted = match log.note(&event) {
                 Err(LogError::Full) => log.note_with_room(event).await,
@@ -130,7 +145,7 @@ impl Drive {
         };
         let (runs, several) = (self.session.is_running(), self.session.runs_several());
         let Self { judge, calls, server_key, .. } = *self;
-        if reason == "server-gone" || !(runs || !commits.is_empty()) {
+        if reason == "server-gone" || (!runs && commits.is_empty()) {
             let goodbye = async {
                 if reason == "terminate" {
                     let _ = server.stream.write_all(&server.out).await;

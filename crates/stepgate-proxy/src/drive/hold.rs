@@ -17,6 +17,9 @@ impl Drive {
     /// The hold is over, one way or another.
     pub(super) async fn answered(&mut self, state: &mut State, end: Option<End>) {
         let Some((mut hold, _)) = state.hold.take() else { return };
+        if let Some(end) = end.as_ref().filter(|end| end.outcome == stepgate_record::Outcome::Approved) {
+            self.tell_approved(end);
+        }
         if hold.midway.is_some() {
             return self.answered_midway(state, &hold, end).await;
         }
@@ -83,6 +86,7 @@ impl Drive {
             .is_some_and(|(hold, since)| hold.limit.is_some_and(|limit| since.elapsed() >= limit));
         if !over {
             self.session.keep_alive();
+            self.tell_news(state);
             return;
         }
         let Some((mut hold, since)) = state.hold.take() else { return };

@@ -53,6 +53,7 @@ impl Drive {
         state.limited.retain(|_, limited| {
             let in_use = limited.is_in_use();
             if !in_use {
+                limited.meter.settled();
                 self.judge.give_back(limited);
             }
             in_use

@@ -96,14 +96,16 @@ impl Drive {
         if let Poll::Ready(seldom) = self.poll_seldom(state, context) {
             return Poll::Ready(seldom);
         }
-        let State { client, server, releases, heard_out, .. } = state;
+        let State { client, server, heard_out, .. } = state;
         let read_client = !*heard_out && server.out.len() < MAX_QUEUED && self.session.wants_client();
         let read_server = client.out.len() < MAX_QUEUED && self.session.wants_server();
-        let from_server = if read_server { if_ready(server.read(context)) } else { None };
-        let from_client = if read_client { if_ready(client.read(context)) } else { None };
-        if from_server.is_some() || from_client.is_some() {
-            return Poll::Ready(Occurred::Read { client: from_client, server: from_server });
+        let from_server = if read_server { if_ready(self.read_server(state, context)) } else { None };
+        let from_client = if read_client { self.read_client(state, context) } else { Poll::Pending };
+        if from_server.is_some() || from_client.is_ready() {
+            let client = if let Poll::Ready(client) = from_client { client } else { None };
+            return Poll::Ready(Occurred::Read { client, server: from_server });
         }
+        let State { client, server, releases, .. } = state;
         if !read_server && !releases.is_empty() {
             // Until its reply may be shown, that there is one is no news.
             server.mute();

@@ -11,6 +11,7 @@ use stepgate_sql::{ClientEncoding, Facts, RunsAs};
 use stepgate_store::{LogError, Waiting};
 use stepgate_types::{GrantId, Kind, RequestId, SqlState, StatementId, Use};
 use stepgate_wire::Problem;
+use zeroize::Zeroizing;
 
 use super::{Case, Judge, Verdict};
 use crate::refusal;
@@ -180,7 +181,9 @@ impl Case<'_> {
         let limit = limit.unwrap_or_else(|| self.view.rules.hold()).min(self.view.rules.hold());
         let limit = Some(self.judge.before_timeout(limit)).filter(|limit| *limit < left);
         let url = gate.console_url.as_deref();
-        let notice = refusal::held(request, approval, self.decision, (left, limit), url);
+        let digits = self.digits(approval, &waiting).await;
+        let digits = digits.as_ref().map(|digits| digits.as_str());
+        let notice = refusal::held(request, approval, self.decision, (left, limit), digits, url);
         let deferred =
             can_defer.then(|| refusal::deferred(request, approval, self.decision, waiting.expires, url));
         let outlives_client = can_defer && !approval.itself && self.view.rules.outlives_client();
@@ -213,6 +216,18 @@ impl Case<'_> {
             Err(error) => return self.desk_failed(&error).await,
         };
         Ok(Verdict::Refuse(problem))
+    }
+
+    /// What the person who waits types into their device, if they have one; who has joined sees them where the request
+    /// was asked, for other ones would take their place.
+    pub(super) async fn digits(&self, approval: &Approval, waiting: &Waiting) -> Option<Zeroizing<String>> {
+        let asks_itself = approval.itself && !waiting.joined;
+        let desk = &self.judge.gate.desk;
+        if asks_itself {
+            desk.digits(waiting.request, &self.who.person, self.who.address).await
+        } else {
+            None
+        }
     }
 
     pub(super) fn fresh_id(&self) -> Option<RequestId> {

@@ -2,7 +2,7 @@
 //!
 //! A policy that asks for none of the latter costs nothing for them.
 
-use stepgate_policy::{Circumstances, RiskSettings, Scene, Signals, observe};
+use stepgate_policy::{Circumstances, RiskSettings, Scene, Signals, observe, observe_unread};
 use stepgate_session::Pending;
 use stepgate_sql::{Facts, SessionState, purpose};
 
@@ -76,7 +76,10 @@ impl Judge {
         let mut rows = message.iter().map(|facts| facts.estimate);
         let estimate = rows.try_fold(0_u64, |sum, rows| rows.map(|rows| sum.saturating_add(rows)));
         let reach = view.rules.reach(&who.database, &view.bound, message, estimate);
-        observe(risk, &profile.now(), &scene, &reach)
+        match profile.now() {
+            Some(profile) => observe(risk, &profile, &scene, &reach),
+            None => observe_unread(risk, &scene, &reach),
+        }
     }
 
     /// What is told with a decision that is remembered.

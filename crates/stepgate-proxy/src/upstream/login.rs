@@ -116,7 +116,9 @@ impl Login {
         loop {
             match self.cutter.next().map_err(|_| UpstreamError::Protocol("unreadable message"))? {
                 Some(Piece::Whole { tag, bytes }) => return Ok((tag, bytes)),
-                Some(Piece::Part { .. }) => return Err(UpstreamError::Protocol("unexpected message")),
+                Some(Piece::Part { .. } | Piece::Dropped { .. }) => {
+                    return Err(UpstreamError::Protocol("unexpected message"));
+                }
                 None => {}
             }
             let read = self.stream.read_buf(self.cutter.buffer()).await?;

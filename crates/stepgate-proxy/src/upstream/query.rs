@@ -203,7 +203,9 @@ async fn receive(upstream: &mut Upstream, cutter: &mut Cutter) -> Result<(u8, By
     loop {
         match cutter.next().map_err(|_| UpstreamError::Protocol("unreadable message"))? {
             Some(Piece::Whole { tag, bytes }) => return Ok((tag, bytes)),
-            Some(Piece::Part { .. }) => return Err(UpstreamError::Protocol("unexpected message")),
+            Some(Piece::Part { .. } | Piece::Dropped { .. }) => {
+                return Err(UpstreamError::Protocol("unexpected message"));
+            }
             None => {}
         }
         if upstream.stream.read_buf(cutter.buffer()).await? == 0 {

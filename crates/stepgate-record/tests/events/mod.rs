@@ -24,9 +24,11 @@ const OTHERS: &str = r#"
 {"type":"session.auth_failed","person":"dana","address":"192.0.2.7"}
 {"type":"session.closed","session":"S","reason":"terminate"}
 {"type":"statement.parse_failed","session":"S","statement":4,"sqlstate":"42601"}
+{"type":"statement.subjects","session":"S","statement":3,"relation":"public.customers","source":"output","hashes":["0102"],"more":false}
 {"type":"statement.completed","session":"S","statement":3,"sqlstate":null,"rows":12,"bytes":345,"duration_us":6789}
 {"type":"statement.completed","session":"S","statement":3,"sqlstate":"57014","rows":0,"bytes":0,"duration_us":1}
 {"type":"statement.outcome_unknown","session":"S","statement":3}
+{"type":"statement.outcome_unknown","session":"S","statement":3,"rows":12,"bytes":345}
 {"type":"stepup.requested","request":"7K4M-9QXD","session":"S","statement":3,"person":"dana","database":"app","approval":"self","itself":true,"groups":["security"],"count":1,"canonical_sha256":"ef","expires_us":1795318325000009}
 {"type":"stepup.joined","request":"7K4M-9QXD","session":"S","statement":5}
 {"type":"stepup.deferred","request":"7K4M-9QXD","session":"S","statement":5,"reason":"lapsed"}
@@ -102,6 +104,7 @@ const OTHERS: &str = r#"
 {"type":"retention.pruned","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000,"policy":"keep 2200d"}
 {"type":"retention.pruned","first":0,"end":65536,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","bytes":1000,"policy":"keep 2200d","operator":"uid:1000"}
 {"type":"retention.subject_shredded","kind":"person","commit":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c","records":3}
+{"type":"retention.subjects_resealed","epoch":2,"subjects":3}
 {"type":"retention.subjects_pruned","subjects":3}
 {"type":"key.rotated","old":"a","new":"b","n":1}
 {"type":"witness.cosigned","witness":"w","size":12,"root":"5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c5c"}
@@ -120,15 +123,17 @@ const OTHERS: &str = r#"
 {"type":"password.expired","person":"dana","password":"3f9a12bc"}
 "#;
 
-/// One of each type, and more where they differ.
-pub(crate) fn all() -> Vec<Event> {
+/// One of each type, and more where they differ, as they stand in logs.
+pub(crate) fn texts() -> Vec<String> {
     let id = "0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b";
     let others = OTHERS.replace("\"S\"", &format!("\"{id}\"")).replace("\"G\"", "\"0b0b0b0b0b0b0b0b\"");
-    let lines = others.lines().filter(|line| !line.is_empty()).chain([STATEMENT]);
-    let mut events: Vec<Event> = lines.map(|line| serde_json::from_str(line).expect(line)).collect();
-    for verdict in ["forward", "defer", "deny", "monitor", "overtaken"] {
-        let event = STATEMENT.replace("\"hold\"", &format!("\"{verdict}\""));
-        events.push(serde_json::from_str(&event).unwrap());
+    let mut texts: Vec<String> = others.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect();
+    for verdict in ["hold", "forward", "defer", "deny", "monitor", "overtaken"] {
+        texts.push(STATEMENT.replace("\"hold\"", &format!("\"{verdict}\"")));
     }
-    events
+    texts
+}
+
+pub(crate) fn all() -> Vec<Event> {
+    texts().iter().map(|text| serde_json::from_str(text).expect(text)).collect()
 }

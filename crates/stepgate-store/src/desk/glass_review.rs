@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_approval::{Bound, Purpose, Reason, Source};
+use stepgate_approval::{Bound, Method, Purpose, Reason, Source};
 use stepgate_record::{Event, GlassReminded, GlassReviewed};
 use stepgate_types::{Actor, GrantId, PersonName, Strength};
 
 use super::glass::{finish_glass, is_of};
 use super::inner::Inner;
+use super::methods::Needs;
 use super::prove::Asked;
-use super::{Desk, DeskError, GlassError, Presented, VerifyError};
+use super::{Challenged, Desk, DeskError, GlassError, MethodInfo, Presented, VerifyError};
 
 /// How often somebody is reminded.
 const REMIND: Duration = Duration::from_secs(12 * 3600);
@@ -32,6 +33,42 @@ impl Desk {
         let (inner, by, comment) = (Arc::clone(&self.0), by.clone(), comment.to_owned());
         finish_glass(async move { inner.review_glass(glass, &by, &comment, &presented, source).await }).await
     }
+
+    /// How much who reviews must prove; `None`: nobody breaks the glass here.
+    #[must_use]
+    pub fn review_strength(&self) -> Option<Strength> {
+        self.0.glass_rules().map(|rules| rules.review)
+    }
+
+    /// What this person could review that break-glass by.
+    ///
+    /// # Errors
+    /// It is not theirs to review, or not over yet.
+    pub fn methods_for_review(
+        &self,
+        glass: GrantId,
+        by: &PersonName,
+        source: Source,
+    ) -> Result<Vec<MethodInfo>, GlassError> {
+        let needs = self.0.review_needs(glass, by)?;
+        Ok(self.0.methods_of(&mut self.0.state(), by, needs, source))
+    }
+
+    /// A challenge by which this person may review exactly that break-glass.
+    ///
+    /// # Errors
+    /// See [`GlassError`].
+    pub async fn challenge_review(
+        &self,
+        glass: GrantId,
+        by: &PersonName,
+        method: Method,
+        source: Source,
+    ) -> Result<Challenged, GlassError> {
+        let _turn = self.0.turn.lock().await;
+        let needs = self.0.review_needs(glass, by)?;
+        Ok(self.0.challenge_for(by, method, Bound::Purpose(Purpose::Review(glass)), needs, source)?)
+    }
 }
 
 impl Inner {
@@ -40,6 +77,23 @@ impl Inner {
         let rules = self.glass_rules();
         let known = self.people.get(person).filter(|known| !known.service);
         rules.zip(known).is_some_and(|(rules, known)| is_of(&known, &rules.reviewers))
+    }
+
+    /// What this person must prove to review that one at this moment, if they may.
+    pub(super) fn review_needs(&self, id: GrantId, by: &PersonName) -> Result<Needs, GlassError> {
+        let reviews = self.reviews(by);
+        let required = self.glass_rules().map(|rules| rules.review);
+        let state = self.state();
+        let broken = state.glasses.get(&id).ok_or(DeskError::Unknown)?;
+        if broken.glass.person == *by {
+            return Err(GlassError::Own);
+        }
+        let required = required.filter(|_| reviews).ok_or(DeskError::Unknown)?;
+        if broken.ended.is_none() {
+            return Err(GlassError::StillOpen);
+        }
+        // By an authenticator that is old enough: whoever could enrol one for a colleague would review themselves.
+        Ok(Needs { required, for_others: true })
     }
 
     async fn review_glass(
@@ -52,25 +106,10 @@ impl Inner {
     ) -> Result<(), GlassError> {
         let _turn = self.turn.lock().await;
         let _changing = self.factors.changing().await;
-        let reviews = self.reviews(by);
-        {
-            let state = self.state();
-            let broken = state.glasses.get(&id).ok_or(DeskError::Unknown)?;
-            if broken.glass.person == *by {
-                return Err(GlassError::Own);
-            }
-            if !reviews {
-                return Err(DeskError::Unknown.into());
-            }
-            if broken.ended.is_none() {
-                return Err(GlassError::StillOpen);
-            }
-        }
+        let Needs { required, for_others } = self.review_needs(id, by)?;
         let comment = Reason::parse(comment).map_err(VerifyError::from)?.ok_or(GlassError::ReasonRequired)?;
         let bound = Bound::Purpose(Purpose::Review(id));
-        // By an authenticator that is old enough: whoever could enrol one for a colleague would review themselves.
-        let asked =
-            Asked { person: by, source, bound: &bound, required: Strength::Standard, for_others: true };
+        let asked = Asked { person: by, source, bound: &bound, required, for_others };
         let checked = self.check(&mut self.state(), &asked, presented);
         let proven = match checked {
             Ok(proven) => proven,

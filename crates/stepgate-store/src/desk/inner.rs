@@ -1,17 +1,17 @@
 //! What all handles of a desk share.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use stepgate_approval::{GlassRules, Rights, Wanted};
 use stepgate_record::Event;
-use stepgate_types::{Clock, Entropy, GrantId, GroupName, Limit, PersonName, RequestId};
+use stepgate_types::{Clock, Entropy, GrantId, Limit, PersonName, RequestId};
 use tokio::sync::broadcast;
 
 use super::DeskError;
 use super::caps::Caps;
 use super::disown::EndSession;
 use super::methods::Methods;
+use super::policies::TwoPerson;
 use super::sealed::Shelf;
 use super::state::{Entry, Kept, State};
 use super::view::RequestInfo;
@@ -44,8 +44,8 @@ pub(super) struct Inner {
     pub(super) end_session: OnceLock<EndSession>,
     /// Who may break the glass, if anybody.
     pub(super) glass_rules: Mutex<Option<GlassRules>>,
-    /// Whose members approve policies, if anybody has to.
-    pub(super) two_person: Mutex<Option<BTreeSet<GroupName>>>,
+    /// Who approves policies, if anybody has to.
+    pub(super) two_person: Mutex<Option<TwoPerson>>,
 }
 
 impl Inner {

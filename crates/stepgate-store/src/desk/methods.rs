@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use stepgate_approval::{
     Begun, Blocked, Bound, CHALLENGE_LIFE, Ceremony, Challenge, ChallengeId, Channel, Credential, Factor,
-    FactorError, Method, Source,
+    FactorError, Method, Refusal, Source,
 };
 use stepgate_types::{PersonName, RequestId, Strength, Timestamp};
 
@@ -20,6 +20,9 @@ use super::{DeskError, VerifyError};
 /// Strongest first, recovery codes and what is weak last: the order in which methods are offered.
 const ORDER: [Method; 7] =
     [Method::Passkey, Method::Push, Method::Oidc, Method::Totp, Method::Recovery, Method::Email, Method::Sms];
+
+/// Why a method is not offered that nobody has configured.
+const NOT_SET_UP: &str = "not set up at this gate";
 
 /// The methods that this gate knows, and how their messages leave.
 #[derive(Clone, Default)]
@@ -47,16 +50,16 @@ impl Methods {
 
     /// Why a method does not work at all now.
     fn health(&self, method: Method) -> Result<(), String> {
-        if !self.factors.contains_key(&method) {
-            return Err("not set up at this gate".to_owned());
+        if !self.factors.contains_key(&method) || self.is_off(method) {
+            return Err(NOT_SET_UP.to_owned());
         }
-        match self.channels.get(&method) {
-            Some(channel) => channel.health(),
-            None if matches!(method, Method::Email | Method::Sms) => {
-                Err("not set up at this gate".to_owned())
-            }
-            None => Ok(()),
-        }
+        self.channels.get(&method).map_or(Ok(()), |channel| channel.health())
+    }
+
+    /// Whether its codes do not leave this gate at all: nor does one count that has left before. While its channel is only
+    /// down, those that have arrived do.
+    fn is_off(&self, method: Method) -> bool {
+        matches!(method, Method::Email | Method::Sms) && !self.channels.contains_key(&method)
     }
 }
 
@@ -72,7 +75,7 @@ pub struct MethodInfo {
     pub authenticators: Vec<AuthenticatorInfo>,
     /// Whether it can be used now.
     pub available: bool,
-    /// Why not, for people.
+    /// Why not, for people; or what to know of it where it can.
     pub why: Option<String>,
 }
 
@@ -127,6 +130,11 @@ pub(super) struct Needs {
 }
 
 impl Inner {
+    /// How messages of a method leave.
+    pub(super) fn channel(&self, method: Method) -> Option<Arc<dyn Channel>> {
+        self.methods().channels.get(&method).cloned()
+    }
+
     pub(super) fn methods(&self) -> Methods {
         self.methods.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -182,8 +190,14 @@ impl Inner {
                 })
             });
             let authenticators = strong.iter().map(|it| shown(state, person, it)).collect();
-            offered.push(MethodInfo { method, strength, authenticators, available: why.is_none(), why });
+            let available = why.is_none();
+            // It may ask yet: who has it at hand starts it.
+            let asleep = || state.devices.why_not(person, elapsed).filter(|_| method == Method::Push);
+            let why = why.or_else(asleep);
+            offered.push(MethodInfo { method, strength, authenticators, available, why });
         }
+        // Behind what surely works.
+        offered.sort_by_key(|it| it.available && it.why.is_some());
         offered
     }
 
@@ -223,8 +237,11 @@ impl Inner {
         let offered = self.methods_of(&mut state, person, needs, source);
         let instead = offered.iter().find(|it| it.available && it.method != method).map(|it| it.method);
         let unavailable = |why: String| VerifyError::Unavailable { method, why, instead };
-        let found = offered.iter().find(|it| it.method == method).ok_or(VerifyError::NotEnrolled)?;
-        if let Some(why) = &found.why {
+        let found = offered.iter().find(|it| it.method == method).ok_or_else(|| {
+            let has = !self.factors.of(person, method).is_empty();
+            if has { Refusal::TooWeak(needs.required).into() } else { VerifyError::NotEnrolled }
+        })?;
+        if let Some(why) = found.why.as_ref().filter(|_| !found.available) {
             return Err(unavailable(why.clone()));
         }
         let (now, elapsed, methods) = (self.clock.now(), self.clock.monotonic(), self.methods());
@@ -251,6 +268,22 @@ impl Inner {
         Ok(Challenged { challenge: id, method, expires, shown })
     }
 
+    /// Why a proof by that method does not count, where it was switched off since it was asked for.
+    pub(super) fn switched_off(
+        &self,
+        state: &mut State,
+        person: &PersonName,
+        method: Method,
+        (needs, source): (Needs, Source),
+    ) -> Option<VerifyError> {
+        if !self.methods().is_off(method) {
+            return None;
+        }
+        let offered = self.methods_of(state, person, needs, source);
+        let instead = offered.iter().find(|it| it.available).map(|it| it.method);
+        Some(VerifyError::Unavailable { method, why: NOT_SET_UP.to_owned(), instead })
+    }
+
     /// Sends what a factor wants sent, unless that was done very often.
     pub(super) fn send(
         &self,
@@ -260,7 +293,7 @@ impl Inner {
         message: stepgate_approval::Message,
     ) -> Result<(), String> {
         let methods = self.methods();
-        let channel = methods.channels.get(&method).ok_or_else(|| "not set up at this gate".to_owned())?;
+        let channel = methods.channels.get(&method).ok_or_else(|| NOT_SET_UP.to_owned())?;
         let what = if trusted { What::Sent } else { What::SentElsewhere };
         if !state.pace.allows(person, what, self.clock.monotonic()) {
             return Err("too many messages were sent; try again later".to_owned());

@@ -20,6 +20,8 @@ pub(super) enum What {
     Sent,
     /// … and from elsewhere.
     SentElsewhere,
+    /// Messages on what happens to their account.
+    Told,
 }
 
 impl What {
@@ -27,7 +29,7 @@ impl What {
     const fn most(self) -> u32 {
         match self {
             Self::Refused => 60,
-            Self::Sent | Self::SentElsewhere => 10,
+            Self::Sent | Self::SentElsewhere | Self::Told => 10,
         }
     }
 }

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
-use stepgate_approval::{Bound, Purpose, Source};
+use stepgate_approval::{Bound, Method, Purpose, Source};
 use stepgate_record::Event;
-use stepgate_types::{GroupName, PersonName, Strength};
+use stepgate_types::{GroupName, PersonName, Strength, Timestamp};
 
 use super::glass::is_of;
 use super::inner::Inner;
+use super::methods::Needs;
 use super::prove::Asked;
-use super::{Desk, DeskError, Presented, VerifyError, finish};
+use super::{Challenged, Desk, DeskError, MethodInfo, Presented, VerifyError, finish};
 use crate::{Change, Log, LogError, Side};
 
 /// How many people it takes.
@@ -23,6 +24,21 @@ const MAX_PROPOSED: usize = 32;
 
 /// Where the desk's tree says which was approved last.
 const APPROVED: &[u8] = b"policy approved";
+
+/// Who approves policies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TwoPerson {
+    /// Whose members do.
+    pub groups: BTreeSet<GroupName>,
+    /// How much each of them must prove.
+    pub strength: Strength,
+}
+
+/// What a vote proves whose record does not say it: nothing else was asked for then.
+const BEFORE: Strength = Strength::Standard;
+
+/// Who has voted, and how much they proved.
+type Votes = BTreeMap<PersonName, Strength>;
 
 /// What waits, and what was approved last: in memory, rebuilt from the log.
 #[derive(Debug, Default)]
@@ -36,7 +52,8 @@ pub(super) struct Policies {
 #[derive(Debug)]
 struct Proposed {
     sha256: String,
-    by: BTreeSet<PersonName>,
+    since: Timestamp,
+    by: Votes,
 }
 
 /// A policy that waits, as listed.
@@ -46,10 +63,14 @@ pub struct PolicyInfo {
     pub policy_sha256: String,
     /// `proposed`, or `approved` (which is in force once the gate has read the files again).
     pub state: &'static str,
-    /// Who has approved it so far.
+    /// Since when it waits, RFC 3339; of one that was approved, nothing. Who has changed the files is not known.
+    pub proposed: Option<String>,
+    /// Whose approvals count so far: of those who are of the groups now, and proved as much as is asked for now.
     pub approvers: Vec<PersonName>,
     /// How many must.
     pub count: usize,
+    /// How much each must prove.
+    pub strength: Strength,
 }
 
 impl Policies {
@@ -63,12 +84,12 @@ impl Policies {
         self.proposed.values_mut().find(|it| it.sha256 == sha256)
     }
 
-    fn propose(&mut self, sha256: &str) {
+    fn propose(&mut self, sha256: &str, since: Timestamp) {
         if self.find(sha256).is_none() {
             if self.proposed.len() >= MAX_PROPOSED {
                 self.proposed.pop_first();
             }
-            self.proposed.insert(self.next, Proposed { sha256: sha256.to_owned(), by: BTreeSet::new() });
+            self.proposed.insert(self.next, Proposed { sha256: sha256.to_owned(), since, by: Votes::new() });
             self.next = self.next.saturating_add(1);
         }
     }
@@ -87,13 +108,14 @@ impl Policies {
     pub(super) fn take(
         &mut self,
         event: &Event,
+        at: Timestamp,
         person: impl FnOnce(&stepgate_types::Who) -> Option<PersonName>,
     ) {
         match event {
-            Event::PolicyProposed { policy_sha256 } => self.propose(policy_sha256),
-            Event::PolicyVoted { policy_sha256, person: who } => {
+            Event::PolicyProposed { policy_sha256 } => self.propose(policy_sha256, at),
+            Event::PolicyVoted { policy_sha256, person: who, strength } => {
                 if let (Some(proposed), Some(person)) = (self.find(policy_sha256), person(who)) {
-                    proposed.by.insert(person);
+                    proposed.by.insert(person, strength.unwrap_or(BEFORE));
                 }
             }
             Event::PolicyApproved { policy_sha256 } => self.approve(policy_sha256),
@@ -104,9 +126,9 @@ impl Policies {
 }
 
 impl Desk {
-    /// Whose members approve policies from here on; `None`: nobody has to.
-    pub fn set_two_person(&self, groups: Option<BTreeSet<GroupName>>) {
-        *self.0.two_person.lock().unwrap_or_else(PoisonError::into_inner) = groups;
+    /// Who approves policies from here on; `None`: nobody has to.
+    pub fn set_two_person(&self, rules: Option<TwoPerson>) {
+        *self.0.two_person.lock().unwrap_or_else(PoisonError::into_inner) = rules;
     }
 
     /// The policy that was approved last, by its hash.
@@ -126,7 +148,7 @@ impl Desk {
         }
         let event = Event::PolicyProposed { policy_sha256: sha256.to_owned() };
         self.0.log.append(vec![event], Vec::new()).await?;
-        self.0.state().policies.propose(sha256);
+        self.0.state().policies.propose(sha256, self.0.clock.now());
         Ok(())
     }
 
@@ -164,17 +186,65 @@ impl Desk {
     /// Policies that wait, for who approves them: for others there are none.
     #[must_use]
     pub fn policies(&self, viewer: &PersonName) -> Vec<PolicyInfo> {
-        if self.0.approves_policies(viewer).is_err() {
-            return Vec::new();
-        }
-        let state = self.0.state();
-        let info = |it: &Proposed| PolicyInfo {
-            policy_sha256: it.sha256.clone(),
-            state: "proposed",
-            approvers: it.by.iter().cloned().collect(),
-            count: COUNT,
+        let Ok(required) = self.0.approves_policies(viewer) else { return Vec::new() };
+        let waiting: Vec<_> = {
+            let state = self.0.state();
+            let all = state.policies.proposed.values();
+            all.map(|it| (it.sha256.clone(), it.since, it.by.clone())).collect()
         };
-        state.policies.proposed.values().map(info).collect()
+        let info = |(sha256, since, by): (String, Timestamp, Votes)| PolicyInfo {
+            policy_sha256: sha256,
+            state: "proposed",
+            proposed: Some(since.to_string()),
+            approvers: self.0.counting(by, required).into_keys().collect(),
+            count: COUNT,
+            strength: required,
+        };
+        waiting.into_iter().map(info).collect()
+    }
+
+    /// The policy of that hash, if it waits or is the one that was approved last; for others than who approves them
+    /// there is none.
+    #[must_use]
+    pub fn policy(&self, sha256: &str, viewer: &PersonName) -> Option<PolicyInfo> {
+        let waits = self.policies(viewer).into_iter().find(|it| it.policy_sha256 == sha256);
+        waits.or_else(|| {
+            let strength = self.0.approves_policies(viewer).ok()?;
+            let policy_sha256 = self.approved_policy().filter(|approved| approved == sha256)?;
+            let (proposed, approvers) = (None, Vec::new());
+            Some(PolicyInfo { policy_sha256, state: "approved", proposed, approvers, count: COUNT, strength })
+        })
+    }
+
+    /// What this person could approve that policy by.
+    ///
+    /// # Errors
+    /// It does not wait, or is not theirs to approve.
+    pub fn methods_for_policy(
+        &self,
+        sha256: &str,
+        person: &PersonName,
+        source: Source,
+    ) -> Result<Vec<MethodInfo>, DeskError> {
+        let needs = self.0.policy_needs(sha256, person)?;
+        Ok(self.0.methods_of(&mut self.0.state(), person, needs, source))
+    }
+
+    /// A challenge by which this person may approve the policy of exactly that hash.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn challenge_policy(
+        &self,
+        sha256: &str,
+        person: &PersonName,
+        method: Method,
+        source: Source,
+    ) -> Result<Challenged, VerifyError> {
+        let _turn = self.0.turn.lock().await;
+        let needs = self.0.policy_needs(sha256, person)?;
+        let bound = Bound::Purpose(Purpose::Policy(sha256.to_owned()));
+        self.0.challenge_for(person, method, bound, needs, source)
     }
 
     /// Somebody approves the policy of exactly that hash, with a fresh proof.
@@ -194,11 +264,25 @@ impl Desk {
 }
 
 impl Inner {
-    fn approves_policies(&self, person: &PersonName) -> Result<(), DeskError> {
-        let groups = self.two_person.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    /// How much this person must prove to approve a policy, if they may at this moment.
+    fn approves_policies(&self, person: &PersonName) -> Result<Strength, DeskError> {
+        let rules = self.two_person.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let known = self.people.get(person).filter(|known| !known.service);
-        let may = groups.zip(known).is_some_and(|(groups, known)| is_of(&known, &groups));
-        if may { Ok(()) } else { Err(DeskError::Unknown) }
+        let may = rules.zip(known).filter(|(rules, known)| is_of(known, &rules.groups));
+        may.map(|(rules, _)| rules.strength).ok_or(DeskError::Unknown)
+    }
+
+    /// The same for a policy that waits.
+    pub(super) fn policy_needs(&self, sha256: &str, person: &PersonName) -> Result<Needs, DeskError> {
+        let required = self.approves_policies(person)?;
+        self.state().policies.find(sha256).ok_or(DeskError::Unknown)?;
+        Ok(Needs { required, for_others: true })
+    }
+
+    /// The votes that count: membership and strength are those of now, also of who voted before.
+    fn counting(&self, mut by: Votes, required: Strength) -> Votes {
+        by.retain(|person, proven| *proven >= required && self.approves_policies(person).is_ok());
+        by
     }
 
     async fn approve_policy(
@@ -210,20 +294,28 @@ impl Inner {
     ) -> Result<PolicyInfo, VerifyError> {
         let _turn = self.turn.lock().await;
         let _changing = self.factors.changing().await;
-        self.approves_policies(person)?;
-        let mut by = self.state().policies.find(sha256).ok_or(DeskError::Unknown)?.by.clone();
-        // Membership is that of now, also of who approved before.
-        by.retain(|other| self.approves_policies(other).is_ok());
+        let Needs { required, for_others } = self.policy_needs(sha256, person)?;
+        let (since, by) = {
+            let mut state = self.state();
+            let proposed = state.policies.find(sha256).ok_or(DeskError::Unknown)?;
+            (proposed.since, proposed.by.clone())
+        };
+        let mut by = self.counting(by, required);
         let bound = Bound::Purpose(Purpose::Policy(sha256.to_owned()));
-        let asked = Asked { person, source, bound: &bound, required: Strength::Standard, for_others: true };
+        let asked = Asked { person, source, bound: &bound, required, for_others };
         let checked = self.check(&mut self.state(), &asked, presented);
         let proven = match checked {
             Ok(proven) => proven,
             Err(failed) => return Err(self.refuse(failed).await),
         };
-        by.insert(person.clone());
+        let strength = proven.verified.strength;
+        by.insert(person.clone(), strength);
         let mut events = proven.events;
-        events.push(Event::PolicyVoted { policy_sha256: sha256.to_owned(), person: person.into() });
+        events.push(Event::PolicyVoted {
+            policy_sha256: sha256.to_owned(),
+            person: person.into(),
+            strength: Some(strength),
+        });
         let is_approved = by.len() >= COUNT;
         if is_approved {
             self.approved(sha256, events, proven.writes.changes.clone()).await?;
@@ -236,8 +328,10 @@ impl Inner {
         Ok(PolicyInfo {
             policy_sha256: sha256.to_owned(),
             state: if is_approved { "approved" } else { "proposed" },
-            approvers: by.into_iter().collect(),
+            proposed: Some(since.to_string()),
+            approvers: by.into_keys().collect(),
             count: COUNT,
+            strength: required,
         })
     }
 

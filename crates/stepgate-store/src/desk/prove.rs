@@ -10,6 +10,7 @@ use stepgate_types::{Actor, PersonName, RequestId, Strength};
 use zeroize::Zeroizing;
 
 use super::inner::Inner;
+use super::methods::Needs;
 use super::pace::What;
 use super::state::State;
 use super::{DeskError, VerifyError};
@@ -93,8 +94,7 @@ impl Inner {
         asked: &Asked<'_>,
         presented: &Presented,
     ) -> Result<Proven, Failed> {
-        let (now, elapsed) = (self.clock.now(), self.clock.monotonic());
-        let person = asked.person;
+        let (person, elapsed) = (asked.person, self.clock.monotonic());
         let (method, binding, kept) = match presented.challenge {
             Some(id) => {
                 let challenge = state.challenges.get(id, person, asked.bound, elapsed)?;
@@ -111,6 +111,23 @@ impl Inner {
                 (method, asked.bound.binding(person, &[0; 32]), Zeroizing::new(Vec::new()))
             }
         };
+        let needs = Needs { required: asked.required, for_others: asked.for_others };
+        if let Some(error) = self.switched_off(state, person, method, (needs, asked.source)) {
+            return Err(self.noted(state, asked, method, "switched-off", error));
+        }
+        self.check_answer(state, asked, presented, (method, binding, kept, presented.challenge))
+    }
+
+    /// The same, where it is known what is answered: the method, what is signed, what its factor kept, and the challenge
+    /// that is used up by it.
+    pub(super) fn check_answer(
+        &self,
+        state: &mut State,
+        asked: &Asked<'_>,
+        presented: &Presented,
+        (method, binding, kept, challenge): (Method, [u8; 32], Zeroizing<Vec<u8>>, Option<ChallengeId>),
+    ) -> Result<Proven, Failed> {
+        let (person, now) = (asked.person, self.clock.now());
         let usable = self.usable(state, asked, method)?;
         let ceremony = Ceremony {
             person,
@@ -136,8 +153,8 @@ impl Inner {
             Ok(verified) if verified.strength < asked.required => {
                 Err(VerifyError::from(Refusal::TooWeak(asked.required)).into())
             }
-            Ok(verified) => self.succeeded(state, asked, presented.challenge, verified),
-            Err(error) => Err(self.failed(state, asked, (method, presented.challenge), &usable, error)),
+            Ok(verified) => self.succeeded(state, asked, challenge, verified),
+            Err(error) => Err(self.failed(state, asked, (method, challenge), &usable, error)),
         }
     }
 

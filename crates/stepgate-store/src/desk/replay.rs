@@ -75,6 +75,7 @@ impl Replay {
     /// Takes the next record in.
     fn take(&mut self, record: &Record) {
         self.latest = self.latest.max(record.at);
+        let _news = self.state.accounts.take(record, |who| self.names.person(who));
         match &record.event {
             Event::StepupRequested(requested) => {
                 let StepupRequested { request, address, canonical_sha256, opened_by, .. } = &**requested;
@@ -115,7 +116,12 @@ impl Replay {
                     info.approvers.push(person);
                 }
             }
-            Event::StepupEnded { request, outcome, .. } => self.end(*request, *outcome, record.at),
+            Event::StepupEnded { request, outcome, by, reason, .. } => {
+                let ended_by = by.as_ref().and_then(|by| self.names.person(by));
+                let reason = reason.as_ref().and_then(|reason| self.names.open_text(reason));
+                let reason = reason.and_then(|reason| Reason::parse(&reason).ok().flatten());
+                self.end(*request, *outcome, record.at, (ended_by, reason.as_ref().map(Reason::shown)));
+            }
             // Of whichever factor: a step that is spent in vain harms nobody.
             Event::FactorVerified { person, step, .. } => {
                 if let Some(person) = self.names.person(person) {
@@ -160,13 +166,19 @@ impl Replay {
             }
             other => {
                 self.state.take_glass(other, record.at, &self.names);
-                self.state.policies.take(other, |who| self.names.person(who));
+                self.state.policies.take(other, record.at, |who| self.names.person(who));
                 self.take_statement(other);
             }
         }
     }
 
-    fn end(&mut self, request: RequestId, outcome: Outcome, at: Timestamp) {
+    fn end(
+        &mut self,
+        request: RequestId,
+        outcome: Outcome,
+        at: Timestamp,
+        (ended_by, reason): (Option<PersonName>, Option<String>),
+    ) {
         self.about.remove(&request);
         let address = self.places.remove(&request).flatten();
         let Some(info) = self.open.remove(&request) else { return };
@@ -180,7 +192,7 @@ impl Replay {
             }
             _ => {}
         }
-        self.state.past.push(info, outcome);
+        self.state.past.push(RequestInfo { ended_by, reason, ..info }, outcome);
     }
 
     fn remove(&mut self, person: &PersonName) {
@@ -200,7 +212,7 @@ impl Replay {
                 self.running.entry(decided.session).or_default().insert(decided.statement);
             }
             Event::StatementCompleted { session, statement, .. }
-            | Event::StatementOutcomeUnknown { session, statement } => {
+            | Event::StatementOutcomeUnknown { session, statement, .. } => {
                 if let Some(statements) = self.running.get_mut(session) {
                     statements.remove(statement);
                 }
@@ -225,8 +237,12 @@ impl Replay {
             reason: None,
         });
         let unknown = self.running.iter().flat_map(|(session, statements)| {
-            let unknown =
-                |statement: &u64| Event::StatementOutcomeUnknown { session: *session, statement: *statement };
+            let unknown = |statement: &u64| Event::StatementOutcomeUnknown {
+                session: *session,
+                statement: *statement,
+                rows: None,
+                bytes: None,
+            };
             statements.iter().map(unknown)
         });
         let due = self.state.passes.values().filter(|kept| kept.pass.is_due(now));
@@ -332,6 +348,8 @@ fn info_of(record: &Record, names: &Subjects) -> Option<RequestInfo> {
         comment_count: 0,
         opened: Some(record.at.to_string()),
         expires: Timestamp::from_micros(*expires_us).to_string(),
+        ended_by: None,
+        reason: None,
         opened_by: match opened_by {
             None => None,
             Some(by) => Some(names.person(by)?),

@@ -13,14 +13,17 @@ use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use super::DeskError;
+use super::account::Accounts;
 use super::asked::Asked;
 use super::caps::Ignored;
 use super::comment::Comment;
 use super::glass::{Broken, Wished};
+use super::login::Entrance;
 use super::pace::Pace;
 use super::policies::Policies;
 use super::read::Reading;
 use super::view::{End, RequestInfo, Waiting};
+use super::waiting::Devices;
 use crate::Factors;
 
 /// Open requests in all.
@@ -41,7 +44,7 @@ pub(super) const MAX_GRANTS: usize = 10_000;
 /// Passes in force; beyond, nothing that was deferred is approved.
 pub(super) const MAX_PASSES: usize = 10_000;
 
-/// Ended requests remembered for listings and for telling late answers how it ended; some 300 bytes each.
+/// Ended requests remembered for listings and for telling late answers how it ended; some 300 bytes each, and a reason.
 const MAX_PAST: usize = 2000;
 
 /// Everything in memory.
@@ -64,6 +67,9 @@ pub(super) struct State {
     /// Those that wait for their ceremony; in memory alone.
     pub(super) wished: BTreeMap<GrantId, Wished>,
     pub(super) policies: Policies,
+    pub(super) devices: Devices,
+    pub(super) entrance: Entrance,
+    pub(super) accounts: Accounts,
 }
 
 /// An open request and what waits for it.
@@ -185,6 +191,8 @@ fn info_of(ask: &Ask) -> RequestInfo {
         comment_count: 0,
         opened: Some(ask.opened.to_string()),
         expires: ask.expires.to_string(),
+        ended_by: None,
+        reason: None,
         opened_by: ask.ahead.as_ref().map(|ahead| ahead.by.clone()),
         until: ask.ahead.as_ref().map(|ahead| ahead.until.to_string()),
     }
@@ -300,7 +308,12 @@ impl State {
         if matches!(end.outcome, Outcome::Approved | Outcome::Denied) {
             self.ignored.answered(ended.ask.asker(), &ended.ask.terms.approval, ended.ask.address);
         }
-        let info = RequestInfo { approvers: end.approvers.clone(), ..info_of(&ended.ask) };
+        let info = RequestInfo {
+            approvers: end.approvers.clone(),
+            ended_by: end.by.clone(),
+            reason: end.reason.clone(),
+            ..info_of(&ended.ask)
+        };
         self.past.push(info, end.outcome);
         for waiter in waiters {
             // Who no longer listens has gone.
@@ -331,6 +344,10 @@ impl Past {
 
     pub(super) fn push(&mut self, mut info: RequestInfo, outcome: Outcome) {
         info.state = outcome.as_str();
+        if outcome != Outcome::Approved {
+            // Also where it is read back: who was of another mind than the one who ended it has approved nothing.
+            info.approvers.clear();
+        }
         let id = info.request;
         if self.by_id.insert(id, (outcome, info)).is_none() {
             self.order.push_back(id);

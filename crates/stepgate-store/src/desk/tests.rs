@@ -2,6 +2,7 @@
 
 mod aheads;
 mod answers;
+mod approving;
 mod asks;
 mod bombing;
 mod budgets;
@@ -11,10 +12,13 @@ mod ends;
 mod enrolments;
 mod factors;
 mod glasses;
+mod logins;
 mod policies;
+mod removals;
 mod restarts;
 mod sealed;
 mod shows;
+mod switches;
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -69,6 +73,16 @@ fn secret(person: &str) -> Secret {
 }
 
 fn open(dir: &Path, clock: &Arc<FakeClock>, seed: u64, sealed: bool) -> (Log, People, Desk) {
+    open_keeping(dir, clock, seed, (sealed, true))
+}
+
+/// Where open requests are `kept`, and whether that is so still.
+fn open_keeping(
+    dir: &Path,
+    clock: &Arc<FakeClock>,
+    seed: u64,
+    (sealed, keeps): (bool, bool),
+) -> (Log, People, Desk) {
     let entropy = Arc::new(FakeEntropy::seeded(seed));
     let vault = Vault::new(&Zeroizing::new([7; 32]), entropy.clone());
     let options = LogOptions {
@@ -89,7 +103,7 @@ fn open(dir: &Path, clock: &Arc<FakeClock>, seed: u64, sealed: bool) -> (Log, Pe
         vault,
         (clock.clone(), entropy),
         kept,
-        true,
+        keeps,
     )
     .unwrap();
     (log, people, desk)

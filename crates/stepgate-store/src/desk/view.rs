@@ -97,6 +97,12 @@ pub struct RequestInfo {
     pub opened: Option<String>,
     /// When it lapses or would have.
     pub expires: String,
+    /// Who ended it, where a person did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<PersonName>,
+    /// The reason that they gave, as one harmless line: who asked learns of it here once nothing waits any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Who opened it, where it was asked ahead of time for a service.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opened_by: Option<PersonName>,

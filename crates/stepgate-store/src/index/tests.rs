@@ -30,7 +30,7 @@ fn event(number: u64) -> Event {
         0 => {
             Event::AdminLogin { person: person.into(), address: format!("10.0.0.{}", dice >> 16 & 7).into() }
         }
-        1 => Event::StatementOutcomeUnknown { session, statement: number },
+        1 => Event::StatementOutcomeUnknown { session, statement: number, rows: None, bytes: None },
         2 => Event::StepupVoted {
             request,
             person: person.into(),

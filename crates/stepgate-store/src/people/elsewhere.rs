@@ -132,6 +132,17 @@ impl People {
         by: impl Into<Actor>,
     ) -> Result<(), PersonError> {
         let _changing = self.changing().await;
+        self.add_linked_now(name, groups, account, by.into()).await
+    }
+
+    /// The same; the caller keeps others from changing anything.
+    pub(super) async fn add_linked_now(
+        &self,
+        name: PersonName,
+        groups: Vec<GroupName>,
+        account: Account,
+        by: Actor,
+    ) -> Result<(), PersonError> {
         if self.get(&name).is_some() {
             return Err(PersonError::Exists(name));
         }
@@ -143,7 +154,6 @@ impl People {
         groups.sort();
         groups.dedup();
         let scram = ScramSecret::of_nothing(&self.inner.vault.random()?, &self.inner.vault.random()?);
-        let by = by.into();
         let person = Person {
             name: name.clone(),
             groups,
@@ -160,9 +170,14 @@ impl People {
             event("user.added", &name, &by, person.groups.clone()),
             Event::IdentityLinked(account_event(&name, &account, &by)),
         ];
-        self.inner.log.append(events, vec![change, linked.0]).await?;
+        let (lifts, lifting) = self.lifting(Some(&name), Some(&account));
+        let changes = [change, linked.0].into_iter().chain(lifts).collect();
+        self.inner.log.append(events, changes).await?;
         self.remember(person);
-        self.change(|known, now| known.set_accounts(&name, accounts, now));
+        self.change(|known, now| {
+            known.set_accounts(&name, accounts, now);
+            known.barred.lift(lifting.name.as_ref(), lifting.account.as_ref());
+        });
         Ok(())
     }
 
@@ -192,8 +207,13 @@ impl People {
         accounts.push(account.clone());
         let (change, _place) = self.put_beside(name, ACCOUNTS, &accounts)?;
         let event = Event::IdentityLinked(account_event(name, &account, &by.into()));
-        self.inner.log.append(vec![event], vec![change]).await?;
-        self.change(|known, now| known.set_accounts(name, accounts, now));
+        let (lifts, lifting) = self.lifting(None, Some(&account));
+        let changes = std::iter::once(change).chain(lifts).collect();
+        self.inner.log.append(vec![event], changes).await?;
+        self.change(|known, now| {
+            known.set_accounts(name, accounts, now);
+            known.barred.lift(None, lifting.account.as_ref());
+        });
         Ok(())
     }
 
@@ -225,8 +245,12 @@ impl People {
         let (revoked, more) = self.revocations(name, "unlinked", &by, |_| true);
         events.extend(revoked);
         changes.extend(more);
+        // Nor does it become somebody else's by a login under another name.
+        let (bars, more) = self.bars(name, false, &gone);
+        changes.extend(more);
         self.inner.log.append(events, changes).await?;
         self.change(|known, now| {
+            known.barred.add(bars);
             known.set_accounts(name, left, now);
             known.set_supplied(name, source, None, now);
             known.without_minted(name, |_| true);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use stepgate_types::{PersonName, Timestamp};
 
 use super::Person;
+use super::barred::Barred;
 use super::elsewhere::{Account, Source, Supplied};
 use super::minted::Verifier;
 
@@ -72,6 +73,8 @@ impl Entry {
 pub(super) struct Known {
     pub(super) all: BTreeMap<PersonName, Entry>,
     pub(super) by_account: BTreeMap<Account, PersonName>,
+    /// Whom an operator has removed.
+    pub(super) barred: Barred,
 }
 
 impl Known {

@@ -70,12 +70,16 @@ impl Column<'_> {
     }
 }
 
+/// The end of a statement, or of what is known of it.
 #[derive(Deserialize)]
 struct Completed {
     session: SessionId,
     statement: u64,
-    rows: u64,
-    bytes: u64,
+    /// Of one that was left half-way not known where the gate itself ended.
+    #[serde(default)]
+    rows: Option<u64>,
+    #[serde(default)]
+    bytes: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -139,10 +143,12 @@ impl Taking {
         let teaching = settings.teaching.unwrap_or_default();
         match head.kind.as_ref() {
             "statement.decided" => self.decided(&teaching, at, bytes),
-            "statement.completed" => {
+            // Whoever hangs up in the middle of a result has what was delivered until then.
+            "statement.completed" | "statement.outcome_unknown" => {
                 let Ok(Completed { session, statement, rows, bytes }) = serde_json::from_slice(bytes) else {
                     return;
                 };
+                let (rows, bytes) = (rows.unwrap_or(0), bytes.unwrap_or(0));
                 self.of_session(&teaching, at, session, &Deed::Completed { session, statement, rows, bytes });
             }
             "statement.subjects" => {

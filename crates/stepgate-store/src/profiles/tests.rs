@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_policy::{Origin, Profile, Reach, RiskSettings, Scene, Signal, Teaching, observe};
+use stepgate_policy::{
+    Counted, Origin, Profile, Reach, RiskSettings, Scene, Signal, Teaching, VelocityLimit, observe,
+};
 use stepgate_record::{Event, LabelledColumn, Outcome, SessionOpened, Statement, StepupRequested};
 use stepgate_testkit::FakeClock;
 use stepgate_types::{
@@ -132,7 +134,7 @@ impl Gate {
 
     fn profile(&self, person: &str) -> Profile {
         self.settle();
-        (*self.profiles.of(&person.parse().unwrap()).now()).clone()
+        (*self.profiles.of(&person.parse().unwrap()).now().unwrap()).clone()
     }
 
     fn fires(&self, person: &str, address: &str, table: &str) -> Vec<Signal> {
@@ -316,10 +318,10 @@ fn who_was_erased_has_no_profile_and_an_erased_address_teaches_nothing_anew() {
         gate.log.shred(&what, true, &Actor::Operator(None)).unwrap();
     };
     let lee = gate.profiles.of(&"lee".parse().unwrap());
-    assert_ne!(*lee.now(), Profile::default());
+    assert_ne!(*lee.now().unwrap(), Profile::default());
     shred(&gate, SubjectKind::Person, "lee");
     gate.settle();
-    assert_eq!(*lee.now(), Profile::default());
+    assert_eq!(*lee.now().unwrap(), Profile::default());
     assert_ne!(gate.profile("dana"), Profile::default());
     assert_eq!(gate.fires("dana", OFFICE, "public.orders"), []);
     let gate = gate.again(dir.path());
@@ -334,6 +336,78 @@ fn who_was_erased_has_no_profile_and_an_erased_address_teaches_nothing_anew() {
     );
     let gate = gate.anew(dir.path());
     assert!(gate.fires("dana", OFFICE, "public.orders").contains(&Signal::NewNetwork));
+}
+
+/// Rows of dana's within the last hour.
+fn much(gate: &Gate, session: SessionId, profile: &Profile, most: u64) -> bool {
+    let mut settings = RiskSettings::default();
+    settings.weigh(Signal::Velocity, 10);
+    settings.velocity = vec![VelocityLimit::new(Counted::Rows, None, most, HOUR)];
+    let origin = gate.profiles.origin(OFFICE.parse().unwrap(), "psql", None, None);
+    let now = gate.clock.now();
+    let scene = Scene { session, origin: &origin, client: "psql", service: false, now };
+    observe(&settings, profile, &scene, &Reach::default()).fires(Signal::Velocity)
+}
+
+/// Whoever hangs up in the middle of a result has what was delivered until then.
+#[test]
+fn what_was_delivered_of_a_statement_without_an_end_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut gate = Gate::new(dir.path());
+    let session = gate.opens("dana", OFFICE);
+    let leaves = |gate: &mut Gate, rows| {
+        let statement = gate.decided("dana", session, "forward", "public.orders");
+        let bytes = rows;
+        gate.append(vec![Event::StatementOutcomeUnknown { session, statement, rows, bytes }]);
+    };
+    // Of old records, and where the gate itself ended, nothing is known.
+    leaves(&mut gate, None);
+    leaves(&mut gate, Some(300));
+    leaves(&mut gate, Some(100));
+    let learned = gate.profile("dana");
+    assert!(much(&gate, session, &learned, 400) && !much(&gate, session, &learned, 401));
+    let gate = gate.anew(dir.path());
+    let anew = gate.profile("dana");
+    assert!(much(&gate, session, &anew, 400) && !much(&gate, session, &anew, 401));
+}
+
+/// What profiles said before is of long ago once nobody has asked for a while: whoever asks again waits.
+#[test]
+fn who_asks_again_is_told_nothing_until_all_was_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut gate = Gate::new(dir.path());
+    let session = gate.opens("dana", OFFICE);
+    gate.runs("dana", session, "public.orders");
+    let dana = gate.profiles.of(&"dana".parse().unwrap());
+    gate.settle();
+    let before = dana.now().unwrap();
+    gate.profiles.teach(None, Arc::new(()));
+    (0..20).for_each(|_| gate.runs("dana", session, "hr.salaries"));
+    assert!(!much(&gate, session, &before, 400));
+    gate.profiles.teach(Some(Teaching::default()), Arc::new(()));
+    for _ in 0..2_000 {
+        match dana.now() {
+            Some(profile) => return assert!(much(&gate, session, &profile, 400), "told of what was before"),
+            None => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    panic!("{} records are not read", gate.profiles.lag());
+}
+
+/// Or it would spin.
+#[test]
+fn while_nobody_asks_there_is_nothing_to_do_whatever_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut gate = Gate::new(dir.path());
+    gate.settle();
+    let next = gate.log.len();
+    gate.profiles.teach(None, Arc::new(()));
+    gate.opens("dana", OFFICE);
+    assert!(gate.log.len() > next && !gate.profiles.0.shared.has_work(next));
+    gate.profiles.teach(Some(Teaching::default()), Arc::new(()));
+    assert!(gate.profiles.0.shared.has_work(next));
+    gate.settle();
+    assert!(!gate.profiles.0.shared.has_work(gate.log.len()));
 }
 
 #[test]

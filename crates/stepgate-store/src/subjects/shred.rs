@@ -78,6 +78,20 @@ impl Log {
     /// # Errors
     /// See [`ShredError`].
     pub fn shred(&self, what: &Shredding, early: bool, by: &Actor) -> Result<(), ShredError> {
+        self.shred_with(what, early, by, Vec::new())
+    }
+
+    /// The same, with changes beside the log in the write that takes the value out.
+    ///
+    /// # Errors
+    /// See [`ShredError`].
+    pub fn shred_with(
+        &self,
+        what: &Shredding,
+        early: bool,
+        by: &Actor,
+        more: Vec<Change>,
+    ) -> Result<(), ShredError> {
         let inner = self.subjects().0.clone().ok_or(LogError::Closed)?;
         let _alone = inner.shredding.lock().unwrap_or_else(PoisonError::into_inner);
         let subject = self.subjects().open(&what.commit).ok_or(ShredError::Unknown)?;
@@ -85,7 +99,7 @@ impl Log {
         self.subjects().finish_shredding(self)?;
         inner.begin()?;
         inner.reseal(self, Some(&what.commit))?;
-        inner.take_out(self, what, &subject, early, by)?;
+        inner.take_out(self, (what, &subject), early, by, more)?;
         inner.destroy_old()
     }
 }
@@ -104,10 +118,10 @@ impl Inner {
     pub(super) fn take_out(
         &self,
         log: &Log,
-        what: &Shredding,
-        subject: &Subject,
+        (what, subject): (&Shredding, &Subject),
         early: bool,
         by: &Actor,
+        more: Vec<Change>,
     ) -> Result<(), ShredError> {
         let keks = {
             let state = self.state();
@@ -115,7 +129,7 @@ impl Inner {
         };
         let keys = keks.iter().flatten().map(|kek| value_key(kek, subject.kind, &subject.value));
         let keys = keys.chain([commit_key(&what.commit)]);
-        let changes = keys.map(|key| Change::Delete { side: Side::Subjects, key }).collect();
+        let changes = keys.map(|key| Change::Delete { side: Side::Subjects, key }).chain(more).collect();
         let event = Event::SubjectShredded(Shredded {
             kind: subject.kind,
             commit: what.commit,

@@ -270,7 +270,7 @@ fn stopped(dir: &Path, at: Stop) -> (tempfile::TempDir, Commit) {
         inner.reseal(&log, Some(&commit)).unwrap();
     }
     if matches!(at, Stop::TakenOut | Stop::Overwritten) {
-        inner.take_out(&log, &what, &subject, false, &Actor::Operator(None)).unwrap();
+        inner.take_out(&log, (&what, &subject), false, &Actor::Operator(None), Vec::new()).unwrap();
     }
     // Quiet: nothing is signed while it is copied.
     log.checkpoint().unwrap();

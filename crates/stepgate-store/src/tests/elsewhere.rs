@@ -1,5 +1,7 @@
 //! Accounts elsewhere, groups that are supplied, and minted passwords.
 
+mod barred;
+
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

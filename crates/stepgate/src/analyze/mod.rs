@@ -41,12 +41,14 @@ pub(crate) struct Analysed {
     pub(crate) catalog: Catalog,
 }
 
-/// Facts of each statement of `sql`, as one session would have them. `name` is the database's.
+/// Facts of each statement of `sql`, as one session would have them. `name` is the database's. `look` sees each message
+/// before the next.
 pub(crate) fn facts_of(
     sql: &str,
     name: &str,
     origin: Origin<'_>,
     search_path: Option<&[String]>,
+    mut look: impl FnMut(&Source, &str, &mut [Facts]) + Send,
 ) -> Result<Analysed, Failure> {
     deeply(|| {
         let mut source = Source::open(origin, name, search_path)?;
@@ -54,7 +56,8 @@ pub(crate) fn facts_of(
         let mut names = Names::default();
         let mut messages = Vec::new();
         for (_, sql) in split(sql) {
-            let facts = names.facts(sql, source.catalog(), source.session());
+            let mut facts = names.facts(sql, source.catalog(), source.session());
+            look(&source, sql, &mut facts);
             names.after(sql, &facts);
             source.after(sql, &facts);
             messages.push((sql.to_owned(), facts));

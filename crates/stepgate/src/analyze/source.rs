@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use stepgate_proxy::{Credentials, PassPerson, Password, Role, UpstreamConfig, connect, load, simple_query};
-use stepgate_sql::{Catalog, Facts, Message, SessionState, Taints};
+use stepgate_proxy::{
+    Credentials, PassPerson, Password, Planner, Role, UpstreamConfig, connect, load, simple_query,
+};
+use stepgate_sql::{Catalog, Facts, Message, Question, SessionState, Step, Taints, steps};
 use stepgate_testkit::{Cluster, HostAuth};
 use stepgate_types::{Certainty, RelationName, quote_ident};
 
@@ -33,6 +35,7 @@ pub(crate) enum Origin<'a> {
 pub(crate) struct Source {
     runtime: tokio::runtime::Runtime,
     upstream: UpstreamConfig,
+    planner: Arc<Planner>,
     /// As the server has it.
     base: Catalog,
     /// The same with what the session made.
@@ -70,6 +73,7 @@ impl Source {
         Ok(Self {
             runtime,
             upstream,
+            planner: Arc::default(),
             base: catalog.clone(),
             catalog,
             created: Vec::new(),
@@ -85,6 +89,18 @@ impl Source {
 
     pub(crate) fn session(&self) -> &SessionState {
         &self.session
+    }
+
+    /// The facts of a statement with the planner's estimate, as the role `user` has it told; `None` where a gate would not
+    /// ask, or has no answer.
+    pub(crate) fn planned(&self, sql: &str, facts: &Facts, user: &str) -> Option<Facts> {
+        let upstream = Some(&self.upstream).filter(|upstream| upstream.ask_planner)?;
+        let question = Question::about(sql.as_bytes(), facts, &self.catalog, &self.session)?;
+        let path = self.session.search_path.as_ref()?;
+        let of = |role: &&Role| role.credentials.user == user;
+        let role = upstream.roles.iter().find(of).map_or(&upstream.catalog, |role| &role.credentials);
+        let rows = self.runtime.block_on(self.planner.ask(upstream, role, question, path, sql))?;
+        Some(facts.planned(rows))
     }
 
     /// A new session.
@@ -114,6 +130,7 @@ impl Source {
                 // In which order, and what came of it, is not told apart.
                 (true, _) => self.track.lose_transaction(),
                 (false, _) if effect.catalog => self.track.lose(),
+                (false, true) if is_purpose_alone(sql, facts) => {}
                 (false, true) => self.set(sql),
                 (false, false) => {}
             }
@@ -174,6 +191,15 @@ impl Source {
     }
 }
 
+/// Whether all that a message does to the session is to say what it is for, by which no name means anything else.
+fn is_purpose_alone(sql: &str, facts: &[Facts]) -> bool {
+    let is_purpose = |step: &Step| matches!(step, Step::Set { name, .. } if name == "stepgate.purpose");
+    let steps = steps(sql).filter(|steps| steps.len() == facts.len());
+    steps.is_some_and(|steps| {
+        steps.iter().zip(facts).all(|(step, facts)| !facts.effect.session || is_purpose(step))
+    })
+}
+
 fn setting(names: &[String]) -> String {
     names.iter().map(|name| quote_ident(name)).collect::<Vec<_>>().join(", ")
 }
@@ -201,7 +227,7 @@ fn upstream(name: &str, url: &DatabaseUrl, dbname: String, credentials: Credenti
         roles: vec![Role::of_everybody(Arc::clone(&credentials))],
         catalog: credentials,
         allow_untested: true,
-        ask_planner: false,
+        ask_planner: true,
         pass_person: PassPerson::Never,
     }
 }

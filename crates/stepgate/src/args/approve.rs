@@ -1,6 +1,7 @@
 //! `policy approve`.
 
 use clap::Args;
+use stepgate_approval::Method;
 
 use super::AsArgs;
 
@@ -10,11 +11,15 @@ pub(crate) struct ApprovePolicyArgs {
     /// waits.
     #[arg(value_name = "HASH", value_parser = hash)]
     pub(crate) sha256: Option<String>,
+    /// By what: totp, recovery or push; else by what you have, a code before a device. A passkey is used on the gate's page.
+    #[arg(long, value_name = "METHOD")]
+    pub(crate) method: Option<Method>,
     #[command(flatten)]
     pub(crate) who: AsArgs,
 }
 
-fn hash(text: &str) -> Result<String, String> {
+/// SHA-256 in hexadecimal digits.
+pub(super) fn hash(text: &str) -> Result<String, String> {
     let is_hash = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if is_hash { Ok(text.to_ascii_lowercase()) } else { Err("64 hexadecimal digits".to_owned()) }
 }

@@ -3,6 +3,8 @@
 use clap::{Args, Subcommand, ValueEnum};
 use stepgate_types::PersonName;
 
+use super::EnrollDevice;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnrollCommand {
     /// Enrol a TOTP authenticator
@@ -28,6 +30,16 @@ pub(crate) enum EnrollCommand {
     /// Enrol a telephone number for codes by SMS, where the gate sends any
     #[command(after_help = "Example:\n  stepgate enroll sms +14155550123 --as dana")]
     Sms(EnrollAddress),
+    /// Say where a passkey or security key is enrolled: in a browser
+    #[command(after_help = "Example:\n  stepgate enroll passkey --as dana")]
+    Passkey {
+        /// Whose.
+        #[arg(long = "as", value_name = "NAME")]
+        person: PersonName,
+    },
+    /// Enrol this device, to sign answers by: as `stepgate device enroll`
+    #[command(after_help = "Example:\n  stepgate enroll device --as dana --name laptop")]
+    Device(EnrollDevice),
     /// Print recovery codes: each is good once, when nothing else is at hand
     #[command(
         after_help = "Examples:\n  stepgate enroll recovery --as dana\n  stepgate enroll recovery --as dana -o json\n\nThey are shown once. A new list ends the one before. Asks for a code of an authenticator that is enrolled."

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use stepgate_approval::Method;
 use stepgate_policy::parse_duration;
 use stepgate_types::GrantId;
 
@@ -54,7 +55,7 @@ pub(crate) enum GlassCommand {
     },
     /// Say that you have looked at what somebody else did by it
     #[command(
-        after_help = "Example:\n  stepgate break-glass review 0123456789abcdef --comment \"in order\" --as omar\n\nA code of your authenticator is asked for. What was done: stepgate audit search --grant ID"
+        after_help = "Example:\n  stepgate break-glass review 0123456789abcdef --comment \"in order\" --as omar\n\nA fresh proof is asked for. What was done: stepgate audit search --grant ID"
     )]
     Review {
         /// Which.
@@ -62,6 +63,10 @@ pub(crate) enum GlassCommand {
         /// What you found.
         #[arg(long, value_name = "TEXT")]
         comment: String,
+        /// By what: totp, recovery or push; else by what you have, a code before a device. A passkey is used on the gate's
+        /// page. On a device, what you found is said there again.
+        #[arg(long, value_name = "METHOD")]
+        method: Option<Method>,
         #[command(flatten)]
         who: AsArgs,
     },

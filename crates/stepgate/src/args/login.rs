@@ -7,12 +7,15 @@ use stepgate_types::PersonName;
 
 #[derive(Debug, Args)]
 pub(crate) struct LoginArgs {
-    /// Who you are; with --oidc, the identity provider says it.
-    #[arg(required_unless_present_any = ["oidc", "logout"])]
+    /// Who you are; with --oidc and --device, the identity provider says it.
+    #[arg(required_unless_present_any = ["oidc", "device", "logout"])]
     pub(crate) name: Option<PersonName>,
     /// Log in at the identity provider, in a browser on this machine, instead of by a password.
     #[arg(long)]
     pub(crate) oidc: bool,
+    /// The same with a code that you type in a browser on another machine, where there is none on this one.
+    #[arg(long, conflicts_with = "oidc")]
+    pub(crate) device: bool,
     /// Have a password for databases minted, good for hours, and put it where psql finds it.
     #[arg(long, conflicts_with = "logout")]
     pub(crate) psql: bool,
@@ -23,7 +26,7 @@ pub(crate) struct LoginArgs {
     #[arg(long, value_name = "NAME", requires = "psql")]
     pub(crate) database: Vec<String>,
     /// Log out: ends the login and the password that it minted, and takes that away from where psql finds it.
-    #[arg(long, conflicts_with = "oidc")]
+    #[arg(long, conflicts_with_all = ["oidc", "device"])]
     pub(crate) logout: bool,
     /// Address of the gate's API, such as https://gate.example; from the configuration where there is one.
     #[arg(long)]

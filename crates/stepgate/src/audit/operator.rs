@@ -28,7 +28,12 @@ pub(crate) enum AuditOperator {
     /// Answers with a row a part of the report.
     Report { report: Asked, since: Option<Timestamp>, until: Option<Timestamp> },
     /// Answers with text: what of the log another policy is tried on.
-    Tape { since: Option<Timestamp>, until: Option<Timestamp> },
+    Tape {
+        since: Option<Timestamp>,
+        until: Option<Timestamp>,
+        #[serde(default)]
+        spans: bool,
+    },
     /// Answers with text, which is the export.
     Export { since: Option<Timestamp>, until: Option<Timestamp> },
     /// Answers with rows `{"file": …}`, each followed by text of that file.
@@ -75,9 +80,9 @@ pub(crate) async fn execute(
             let (store, by, out) = (store.share(), by.clone(), out.clone());
             off(move || search::search(&store, &by, search::Wanted { filter, how, limit }, &out)).await
         }
-        AuditOperator::Tape { since, until } => {
+        AuditOperator::Tape { since, until, spans } => {
             let (store, by, out) = (store.share(), by.clone(), out.clone());
-            off(move || crate::policy::tape::make(&store, &by, (since, until), &out)).await
+            off(move || crate::policy::tape::make(&store, &by, (since, until), spans, &out)).await
         }
         AuditOperator::Export { since, until } => live::export(store, by, since, until, out).await,
         AuditOperator::Bundle { id, filter, format, redact: redacted, meet } => {

@@ -40,6 +40,11 @@ pub(super) async fn shred(
         // Grants may be bound to it by another name.
         values.push(Subject::Value(SubjectKind::Client, store.desk.client_mark(name)));
     }
+    let person = match &values[..] {
+        [Subject::Value(SubjectKind::Person, name)] => name.parse::<PersonName>().ok(),
+        _ => None,
+    };
+    let people = store.people.clone();
     let (by, said, clock) = (by.clone(), format!("erased {subject}"), std::sync::Arc::clone(&store.clock));
     blocking(&store.log, move |log| {
         let mut found: Vec<Shredding> = Vec::new();
@@ -59,7 +64,12 @@ pub(super) async fn shred(
                 .hint("they could not be read as they were any more; to erase it all the same: add --now"));
         }
         for what in &found {
-            log.shred(what, young, &by).map_err(|error| trouble(&error))?;
+            // That they were removed here is not remembered, either.
+            let more = person.as_ref().map(|name| people.unbar(name)).unwrap_or_default();
+            log.shred_with(what, young, &by, more).map_err(|error| trouble(&error))?;
+            if let Some(name) = &person {
+                people.unbarred(name);
+            }
         }
         let records: u64 = found.iter().map(|it| it.records).sum();
         Ok(Some(format!(

@@ -6,13 +6,15 @@ use stepgate_approval::{GlassRules, Lifts, MAX_GLASS};
 use stepgate_policy::parse_duration;
 use stepgate_types::GroupName;
 
+use super::approvers::{self, Approvers};
 use super::yaml::{At, Node, Problems, Section, Value};
 
 /// Reads the section.
-pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems<'_>) -> Option<GlassRules> {
+pub(super) fn read(top: &mut Section<'_>, attests: bool, problems: &mut Problems<'_>) -> Option<GlassRules> {
     let mut section = top.section("break_glass", problems)?;
     let groups = groups("groups", &mut section, problems);
-    let reviewers = self::groups("reviewers", &mut section, problems);
+    let node = section.need("reviewers", problems);
+    let reviewers = node.and_then(|node| approvers::read("break_glass.reviewers", node, attests, problems));
     let mut most = MAX_GLASS;
     if let Some(node) = section.take("for") {
         match node.text().and_then(parse_duration).filter(|read| !read.is_zero() && *read <= MAX_GLASS) {
@@ -24,7 +26,8 @@ pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems<'_>) -> Option
     }
     let lifts = lifts(&mut section, problems);
     section.finish(problems);
-    Some(GlassRules { groups: groups?, reviewers: reviewers?, most, lifts })
+    let Approvers { groups: reviewers, strength: review } = reviewers?;
+    Some(GlassRules { groups: groups?, reviewers, review, most, lifts })
 }
 
 fn words(what: &str, node: &Node, problems: &mut Problems<'_>) -> Option<(Vec<(String, At)>, At)> {
@@ -51,18 +54,8 @@ fn groups(
     groups_of(&format!("break_glass.{key}"), node, problems)
 }
 
-/// Groups, where a key names any.
-pub(super) fn group_list(
-    of: &str,
-    key: &'static str,
-    section: &mut Section<'_>,
-    problems: &mut Problems<'_>,
-) -> Option<BTreeSet<GroupName>> {
-    let node = section.take(key)?;
-    groups_of(&format!("{of}.{key}"), node, problems)
-}
-
-fn groups_of(what: &str, node: &Node, problems: &mut Problems<'_>) -> Option<BTreeSet<GroupName>> {
+/// A list of groups that names at least one; `what` is its dotted path.
+pub(super) fn groups_of(what: &str, node: &Node, problems: &mut Problems<'_>) -> Option<BTreeSet<GroupName>> {
     let (words, at) = words(what, node, problems)?;
     if words.is_empty() {
         problems.add(at, format!("{what} names none"), None);

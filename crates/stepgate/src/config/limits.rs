@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use stepgate_policy::parse_duration;
-use stepgate_proxy::Limits;
+use stepgate_policy::{parse_duration, parse_size};
+use stepgate_proxy::{Limits, MAX_MESSAGE};
 
-use super::yaml::{Problems, Section};
+use super::yaml::{At, Problems, Section};
 
 /// The most sessions that can be configured: each is a task, two sockets and, at the server, a process.
 const MAX_SESSIONS: usize = 20_000;
@@ -22,8 +22,48 @@ pub(super) fn read(top: &mut Section<'_>, problems: &mut Problems<'_>) -> Limits
     duration("drain", (1, "1h"), &mut limits.drain, &mut section, problems);
     number("open_requests", &mut limits.caps.open, &mut section, problems);
     duration("cool_down", (0, "1h"), &mut limits.caps.cool_down, &mut section, problems);
+    sizes(&mut limits, &mut section, problems);
     section.finish(problems);
     limits
+}
+
+/// How long a message may be, and how much memory large ones have together.
+fn sizes(limits: &mut Limits, section: &mut Section<'_>, problems: &mut Problems<'_>) {
+    let message = size("message", (1 << 30, "1GiB"), &mut limits.message, section, problems);
+    let memory = size("message_memory", (1 << 40, "1TiB"), &mut limits.message_memory, section, problems);
+    // A gigabyte is meant, whatever PostgreSQL takes off it.
+    limits.message = limits.message.min(MAX_MESSAGE);
+    if let Some(at) = memory.or(message)
+        && limits.message > limits.message_memory
+    {
+        let (least, most) = (section.path("message"), section.path("message_memory"));
+        let help = format!("{least} is {} bytes, {most} {}", limits.message, limits.message_memory);
+        problems.add(at, format!("{most} must be at least {least}"), Some(help));
+    }
+}
+
+/// Where it is given, if it is.
+fn size(
+    key: &'static str,
+    (most, most_said): (usize, &str),
+    value: &mut usize,
+    section: &mut Section<'_>,
+    problems: &mut Problems<'_>,
+) -> Option<At> {
+    let node = section.take(key)?;
+    let read = node.text().and_then(parse_size).and_then(|bytes| usize::try_from(bytes).ok());
+    match read.filter(|bytes| (1 << 20..=most).contains(bytes)) {
+        Some(read) => *value = read,
+        None => {
+            let path = section.path(key);
+            problems.add(
+                node.at,
+                format!("{path} must be a size such as 64MiB, from 1MiB to {most_said}"),
+                None,
+            );
+        }
+    }
+    Some(node.at)
 }
 
 fn number(key: &'static str, value: &mut usize, section: &mut Section<'_>, problems: &mut Problems<'_>) {

@@ -1,13 +1,14 @@
 //! Reading `stepgate.yaml`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use stepgate_proxy::ClientAuth;
-use stepgate_types::GroupName;
+use stepgate_store::TwoPerson;
 
+use super::approvers::{self, Approvers};
 use super::yaml::{At, Problems, Section, Value};
 use super::{
     Config, Console, Tls, audit, break_glass, database, factors, ldap, limits, notify, oidc, relative_to,
@@ -75,14 +76,16 @@ fn read(file: &Path, problems: &mut Problems<'_>) -> Option<Config> {
     let data = top.need_text("data", problems).map(|(path, _)| relative_to(file, path));
     let master_file = section_path(file, &mut top, "keys", "master_file", problems);
     let databases = databases(file, &mut top, problems);
-    let Policies { map, rules, two_person } = policies(file, &mut top, problems);
+    // Where the console itself cannot be read, that is said, and no more of it.
+    let attests = console.as_ref().is_none_or(|console| console.attestation_roots.is_some());
+    let Policies { map, rules, two_person } = policies(file, &mut top, attests, problems);
     let audit = audit::read(file, &mut top, problems);
     let (factors, senders) = factors::read(file, &mut top, problems);
     let notify = notify::read(file, &mut top, problems);
     let oidc = oidc::read(file, &mut top, problems);
     let ldap = ldap::read(file, &mut top, problems);
     let login_for = oidc::login_for(&mut top, problems);
-    let break_glass = break_glass::read(&mut top, problems);
+    let break_glass = break_glass::read(&mut top, attests, problems);
     let limits = limits::read(&mut top, problems);
     let sealed_requests = top.flag("sealed_requests", problems).unwrap_or_default();
     let places = top.text("places", problems).map(|(path, _)| relative_to(file, path));
@@ -285,13 +288,15 @@ fn databases(
 /// The longest name of a database, in bytes: PostgreSQL's NAMEDATALEN - 1.
 const MAX_NAME: usize = 63;
 
-fn policies(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'_>) -> Policies {
+fn policies(file: &Path, top: &mut Section<'_>, attests: bool, problems: &mut Problems<'_>) -> Policies {
     let none = Policies { map: None, rules: None, two_person: None };
     let Some(node) = top.need("policies", problems) else { return none };
     let Some(mut section) = Section::open("policies", node, problems) else { return none };
     let map = section.need_text("map", problems).map(|(path, _)| relative_to(file, path));
     let rules = section.need_text("rules", problems).map(|(path, _)| relative_to(file, path));
-    let two_person = break_glass::group_list("policies", "two_person", &mut section, problems);
+    let node = section.take("two_person");
+    let two_person = node.and_then(|node| approvers::read("policies.two_person", node, attests, problems));
+    let two_person = two_person.map(|Approvers { groups, strength }| TwoPerson { groups, strength });
     section.finish(problems);
     Policies { map, rules, two_person }
 }
@@ -299,7 +304,7 @@ fn policies(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'_>) -> 
 struct Policies {
     map: Option<PathBuf>,
     rules: Option<PathBuf>,
-    two_person: Option<BTreeSet<GroupName>>,
+    two_person: Option<TwoPerson>,
 }
 
 #[cfg(test)]
@@ -344,12 +349,22 @@ audit: {ordinary: buffered}
             limits("{sessions: 300, per_person: 7, login: 20s, slow_client: 2m, drain: 1h}").unwrap().limits;
         assert_eq!((read.sessions, read.per_person, read.login.as_secs()), (300, 7, 20));
         assert_eq!((read.slow_client.as_secs(), read.drain.as_secs()), (120, 3600));
+        let read = limits("{message: 1GiB, message_memory: 2GiB}").unwrap().limits;
+        assert_eq!((read.message, read.message_memory), (stepgate_proxy::MAX_MESSAGE, 2 << 30));
         for (wrong, says) in [
             ("{sessions: 0}", "limits.sessions must be 1 to 20000"),
             ("{per_person: 20001}", "limits.per_person must be 1 to 20000"),
             ("{login: 30}", "limits.login must be a duration such as 30s or 5m, from 1s to 10m"),
             ("{slow_client: 1s}", "limits.slow_client must be"),
             ("{drain: 2d}", "limits.drain must be"),
+            ("{message: 64}", "limits.message must be a size such as 64MiB, from 1MiB to 1GiB"),
+            ("{message: 3GiB}", "limits.message must be"),
+            (
+                "{message_memory: 1kB}",
+                "limits.message_memory must be a size such as 64MiB, from 1MiB to 1TiB",
+            ),
+            ("{message: 512MiB}", "limits.message_memory must be at least limits.message"),
+            ("{message_memory: 32MiB}", "limits.message_memory must be at least limits.message"),
             ("{people: 3}", "unknown key limits.people"),
         ] {
             let text = limits(wrong).unwrap_err();
@@ -468,8 +483,51 @@ audit: {ordinary: buffered}
         let two = |groups: &str| {
             parse(&GOOD.replace("policies: {map", &format!("policies: {{two_person: {groups}, map")))
         };
-        assert_eq!(two("[data-owners]").unwrap().two_person.unwrap().len(), 1);
+        let read = two("[data-owners]").unwrap().two_person.unwrap();
+        assert_eq!((read.groups.len(), read.strength), (1, stepgate_types::Strength::Standard));
         assert!(two("[]").unwrap_err().contains("policies.two_person names none"));
+    }
+
+    #[test]
+    fn who_approves_policies_and_reviews_break_glass_proves_as_much_as_is_configured() {
+        use stepgate_types::Strength;
+        let with = |who: &str| {
+            let glass = format!("break_glass: {{groups: [on-call], reviewers: {who}}}\n");
+            let text = GOOD.replace("policies: {map", &format!("policies: {{two_person: {who}, map"));
+            parse(&format!("{text}{glass}"))
+        };
+        let strengths = |config: Config| {
+            let (two, glass) = (config.two_person.unwrap(), config.break_glass.unwrap());
+            assert_eq!((two.groups.len(), glass.reviewers.len()), (1, 1));
+            (two.strength, glass.review)
+        };
+        for (who, strength) in [
+            ("[security]", Strength::Standard),
+            ("{groups: [security]}", Strength::Standard),
+            ("{groups: [security], strength: strong}", Strength::Strong),
+            ("{groups: [security], strength: phishing-resistant}", Strength::PhishingResistant),
+        ] {
+            assert_eq!(strengths(with(who).unwrap()), (strength, strength), "{who}");
+        }
+        for (wrong, says) in [
+            ("{groups: [security], strength: weak}", "strength must be one of standard, strong"),
+            ("{groups: [security], strength: 3}", "strength must be"),
+            ("{groups: [security], strength: device-bound}", "without console.attestation_roots"),
+            ("{strength: strong}", "groups is missing"),
+            ("{groups: []}", "groups names none"),
+            ("{groups: [security], count: 3}", "unknown key"),
+            ("security", "must be a list"),
+        ] {
+            let text = with(wrong).unwrap_err();
+            for of in ["policies.two_person", "break_glass.reviewers"] {
+                assert!(text.contains(of) && text.contains(says), "{wrong}: {text}");
+            }
+        }
+        let bound = GOOD.replace("console: {", "console: {attestation_roots: makers.pem, ");
+        let bound = format!(
+            "{bound}break_glass: {{groups: [a], reviewers: {{groups: [b], strength: device-bound}}}}\n"
+        );
+        assert_eq!(parse(&bound).unwrap().break_glass.unwrap().review, Strength::DeviceBound);
     }
 
     #[test]

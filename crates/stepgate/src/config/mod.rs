@@ -1,5 +1,6 @@
 //! `stepgate.yaml` (DESIGN §6): raw YAML in, a configuration that can be served out.
 
+mod approvers;
 mod audit;
 mod break_glass;
 mod database;
@@ -23,7 +24,7 @@ mod ways;
 mod witnesses;
 pub(crate) mod yaml;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub(crate) use place::{HostPort, WebUrl, safe_url};
 pub(crate) use senders::Senders;
 pub(crate) use sinks::{FileSink, Format, Names, Rotate, Sink, Syslog, To, Webhook};
 use stepgate_proxy::ClientAuth;
-use stepgate_types::GroupName;
+use stepgate_store::TwoPerson;
 pub(crate) use target::WebTarget;
 pub(crate) use ways::{Email, MailTls, Way, WayTo};
 pub(crate) use witnesses::Witness;
@@ -71,8 +72,8 @@ pub(crate) struct Config {
     pub(crate) map: PathBuf,
     /// The policy.
     pub(crate) rules: PathBuf,
-    /// Whose members approve a changed map or policy, two of them, where that is asked for.
-    pub(crate) two_person: Option<BTreeSet<GroupName>>,
+    /// Who approves a changed map or policy, two of them, where that is asked for.
+    pub(crate) two_person: Option<TwoPerson>,
     /// How the log is kept.
     pub(crate) audit: Audit,
     /// How much is asked of factors.

@@ -36,6 +36,8 @@ pub(crate) struct Provider {
     pub(crate) scopes: Vec<String>,
     /// Whether who logs in for the first time, by a name that nobody has, becomes somebody here.
     pub(crate) create: bool,
+    /// Whether programs on machines without a browser may be logged in by a code.
+    pub(crate) device: bool,
     /// What people call the provider.
     pub(crate) label: String,
 }
@@ -57,6 +59,7 @@ pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'
     let groups = claim.zip(rules).map(|((claim, _), rules)| Rules { claim, ..rules });
     let scopes = scopes(&mut section, problems);
     let create = section.flag("create", problems).unwrap_or_default();
+    let device = section.flag("device", problems).unwrap_or_default();
     let label = section.text("label", problems).and_then(|given| label(given, problems));
     section.finish(problems);
     let issuer = issuer?;
@@ -71,6 +74,7 @@ pub(super) fn read(file: &Path, top: &mut Section<'_>, problems: &mut Problems<'
         groups,
         scopes,
         create,
+        device,
         label,
         issuer,
     })

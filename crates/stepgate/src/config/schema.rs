@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Config, SCHEMA};
 
 /// Where the schema has each mapping, and a file with an unknown key in it there.
-const FILES: [(&str, &str); 17] = [
+const FILES: [(&str, &str); 18] = [
     ("", "qqqqqqqqq: 1"),
     ("/$defs/console", "console: {qqqqqqqqq: 1}"),
     ("/$defs/metrics", "metrics: {qqqqqqqqq: 1}"),
@@ -26,6 +26,7 @@ const FILES: [(&str, &str); 17] = [
     ("/$defs/ldap_people", "ldap: {people: {qqqqqqqqq: 1}}"),
     ("/$defs/ldap_groups", "ldap: {groups: {qqqqqqqqq: 1}}"),
     ("/$defs/break_glass", "break_glass: {qqqqqqqqq: 1}"),
+    ("/$defs/approvers/anyOf/1", "policies: {two_person: {qqqqqqqqq: 1}}"),
 ];
 
 #[test]

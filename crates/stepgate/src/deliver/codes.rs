@@ -1,4 +1,4 @@
-//! Codes on their way to people, by e-mail or SMS: a short queue, and a thread that empties it.
+//! Codes, and words on their accounts, on their way to people, by e-mail or SMS: a short queue, and a thread that empties it.
 //!
 //! Nobody waits for it. Whether it works is found out at the start, and again after each failure until it does: while it
 //! does not, people are offered what else they have. What a person is told of that says nothing of anybody's message.
@@ -88,7 +88,7 @@ struct Mailer(Email);
 
 impl Carrier for Mailer {
     fn send(&self, message: &Message) -> Result<(), Trouble> {
-        mail::send_code(&self.0, &message.to, &message.text)
+        mail::send_code(&self.0, &message.to, (message.subject, &message.text))
     }
 
     /// A server that lets the gate in has refused that message alone: a wrong address of one person's is no reason to

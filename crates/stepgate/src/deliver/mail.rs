@@ -36,8 +36,12 @@ pub(super) fn send_text(email: &Email, subject: &str, id: &str, text: &str) -> R
     )
 }
 
-/// Sends a code to `to`. What a server says may name whom it is for, so that only its number is told.
-pub(super) fn send_code(email: &Email, to: &str, text: &str) -> Result<(), Trouble> {
+/// Sends a code to `to`, or words on their account. What a server says may name whom it is for, so that only its number is told.
+pub(super) fn send_code(
+    email: &Email,
+    to: &str,
+    (subject, text): (Option<&str>, &str),
+) -> Result<(), Trouble> {
     let trouble = |_| Trouble::new("the message cannot be made");
     let from = email.from.parse::<Address>().map_err(trouble)?;
     let to = to.parse::<Address>().map_err(trouble)?;
@@ -46,7 +50,7 @@ pub(super) fn send_code(email: &Email, to: &str, text: &str) -> Result<(), Troub
     let message = Message::builder()
         .from(from.into())
         .to(to.into())
-        .subject("Your Stepgate code")
+        .subject(subject.unwrap_or("Your Stepgate code"))
         .message_id(Some(id))
         .singlepart(SinglePart::plain(text.to_owned()))
         .map_err(|_| Trouble::new("the message cannot be made"))?;

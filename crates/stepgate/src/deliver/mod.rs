@@ -4,6 +4,7 @@
 //! on and moves the cursor once the receiver has what was sent. No decision waits for any of that, no record is left
 //! out, and one may come twice: receivers tell by the log's id and the record's number.
 
+mod account;
 mod batch;
 mod checkpoints;
 mod codes;
@@ -30,7 +31,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_store::{CursorFile, Log, settle_cursors};
+use stepgate_store::{CursorFile, Desk, Log, settle_cursors};
 use stepgate_types::Clock;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -56,6 +57,9 @@ const DEGRADED_AFTER: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 
 /// The directory of the cursors of notices, below the data directory.
 const NOTICES: &str = "notices";
 
+/// The directory of the cursor of what people are told of their accounts.
+const PEOPLE: &str = "told";
+
 /// How long threads may take to end; what they have not sent goes out after the next start.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -71,6 +75,8 @@ pub(crate) struct Delivery {
     notices: Vec<(Notifier, Arc<Status>)>,
     /// The console's address.
     console: String,
+    /// Who tells people of their accounts, and how that goes.
+    people: Option<(Desk, Arc<Status>)>,
 }
 
 /// Finds out whether all files are there that the configuration names for this.
@@ -143,7 +149,7 @@ impl Delivery {
         let (sinks, ways, witnesses) = (sinks.collect(), ways.collect(), witnesses.collect());
         let (log, clock, data) = (log.clone(), Arc::clone(clock), data.to_owned());
         let (notices, console) = (Vec::new(), String::new());
-        let delivery = Self { log, clock, data, sinks, ways, witnesses, notices, console };
+        let delivery = Self { log, clock, data, sinks, ways, witnesses, notices, console, people: None };
         for sink in &delivery.sinks {
             sink.state().next = delivery.kept(sink, delivery.log.len());
         }
@@ -162,6 +168,14 @@ impl Delivery {
             })
             .collect();
         console.clone_into(&mut self.console);
+        self
+    }
+
+    /// And people are told of what happens to their own accounts.
+    pub(crate) fn telling_people(mut self, desk: &Desk) -> Self {
+        let status = Status::new("people", "notices to people", "their own channels".to_owned());
+        status.state().next = self.log.len();
+        self.people = Some((desk.clone(), status));
         self
     }
 
@@ -206,6 +220,14 @@ impl Delivery {
         for (notifier, status) in &self.notices {
             let (courier, way) = (self.notice_courier(status, down), self.notice_way(notifier));
             spawn(&format!("tell-{}", notifier.name), &working, move || courier.run(way))?;
+        }
+        if let Some((desk, status)) = &self.people {
+            let courier = Courier {
+                file: CursorFile::new(&self.data.join(PEOPLE), &status.name),
+                ..self.notice_courier(status, down)
+            };
+            let way = Box::new(account::AccountWay::new(desk.clone()));
+            spawn("tell-people", &working, move || courier.run(way))?;
         }
         drop(working);
         let mut down = down.clone();

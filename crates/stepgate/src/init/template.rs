@@ -65,8 +65,8 @@ tls: {{cert: cert.pem, key: key.pem}}
 # SIGHUP reads this file, certificates and passwords again; what is not valid changes nothing.
 
 databases:
-  # The name that clients ask for, and the database behind it; `\"app_*\"` or `\"*\"`: whatever the server has. `user` runs people's statements: give it no
-  # more rights than they need, and never a superuser's.
+  # The name that clients ask for, and the database behind it; `\"app_*\"` or `\"*\"`: whatever the server has.
+  # `user` runs people's statements: give it no more rights than they need, and never a superuser's.
   {name}:
     host: {host}
     port: {port}

@@ -99,7 +99,12 @@ pub(crate) fn comment(args: &CommentArgs) -> Result<(), Failure> {
 
 /// `stepgate request deny REQUEST --not-me`.
 pub(crate) fn not_me(request: RequestId, who: &AsArgs) -> Result<(), Failure> {
-    let answer = Api::of(who)?.post(&format!("/api/v1/requests/{request}/not-me"), &json!({}))?;
+    not_mine(&Api::of(who)?, request)
+}
+
+/// Says that somebody else has asked it in the name of whoever is logged in.
+pub(super) fn not_mine(api: &Api, request: RequestId) -> Result<(), Failure> {
+    let answer = api.post(&format!("/api/v1/requests/{request}/not-me"), &json!({}))?;
     report(request, &answer)?;
     output::print_line(
         "the sessions that asked in your name are ended; if they came with your password, have it changed: \

@@ -1,10 +1,13 @@
 //! `verify`, `request approve|deny|cancel`.
 
+use std::io::IsTerminal as _;
+
 use serde_json::{Value, json};
 use stepgate_types::RequestId;
 
 use super::http::Api;
-use super::prove;
+use super::prove::{self, Matter};
+use super::request;
 use crate::args::{AnswerArgs, AsArgs, VerifyArgs};
 use crate::failure::Failure;
 use crate::harmless::harmless;
@@ -13,7 +16,7 @@ use crate::output;
 /// `stepgate verify REQUEST`.
 pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let api = Api::of(&args.who)?;
-    match prove::proof(&api, args.request, args.method, true)? {
+    match Matter::request(&api, args.request, true).proof(args.method)? {
         Some(body) => {
             report(args.request, &api.post(&format!("/api/v1/requests/{}/verify", args.request), &body)?)
         }
@@ -24,7 +27,13 @@ pub(crate) fn verify(args: &VerifyArgs) -> Result<(), Failure> {
 /// `stepgate request approve|deny REQUEST`.
 pub(crate) fn answer(args: &AnswerArgs, approve: bool) -> Result<(), Failure> {
     let api = Api::of(&args.who)?;
-    let Some(mut body) = prove::proof(&api, args.request, args.method, approve)? else {
+    // Nobody is to answer what they have not read. A program that answers has shown it itself, or its log is no place for
+    // what a statement holds.
+    if std::io::stdin().is_terminal() {
+        output::print(&request::page(&request::whole(&api, args.request)?))?;
+        output::print_line(if approve { "\nYour answer: yes" } else { "\nYour answer: no" })?;
+    }
+    let Some(mut body) = Matter::request(&api, args.request, approve).proof(args.method)? else {
         if args.reason.is_some() {
             return Err(Failure::usage("the device that answers says why")
                 .hint("stepgate device answer REQUEST --reason …"));

@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stepgate_approval::Method;
 use stepgate_types::GrantId;
 
 use super::http::Api;
+use super::prove::{Matter, settled};
 use crate::args::{AsArgs, Format, GlassArgs};
 use crate::failure::Failure;
 use crate::harmless::harmless;
 use crate::output::{self, Listing};
-use crate::secret::{self, Source};
 
 const PATH: &str = "/api/v1/break-glass";
 
@@ -51,11 +52,12 @@ pub(crate) fn ask(args: &GlassArgs) -> Result<(), Failure> {
     }
 }
 
-fn text(row: &Value, key: &str) -> String {
+pub(super) fn text(row: &Value, key: &str) -> String {
     row.get(key).and_then(Value::as_str).map(harmless).unwrap_or_default()
 }
 
-fn find(api: &Api, id: &str) -> Result<Option<Value>, Failure> {
+/// The one of that id, where it is there for this person.
+pub(super) fn find(api: &Api, id: &str) -> Result<Option<Value>, Failure> {
     let rows = api.get(PATH)?;
     Ok(rows.as_array().into_iter().flatten().find(|row| text(row, "grant") == id).cloned())
 }
@@ -73,9 +75,33 @@ pub(crate) fn end(id: GrantId, who: &AsArgs) -> Result<(), Failure> {
 }
 
 /// `stepgate break-glass review`.
-pub(crate) fn review(id: GrantId, comment: &str, who: &AsArgs) -> Result<(), Failure> {
+pub(crate) fn review(
+    id: GrantId,
+    comment: &str,
+    method: Option<Method>,
+    who: &AsArgs,
+) -> Result<(), Failure> {
     let api = Api::of(who)?;
-    let code = secret::read(&Source::Ask { prompt: "Code: ", twice: false })?;
-    api.post(&format!("{PATH}/{id}/review"), &json!({"comment": comment, "proof": {"code": *code}}))?;
+    let matter = Matter::review(&api, id);
+    let Some(mut body) = matter.proof_by_what_there_is(method)? else {
+        output::print_line("on your device, say what you found")?;
+        matter.wait_for_device()?;
+        // It is not listed any more once somebody has reviewed it.
+        let now = settled(|| Ok(find(&api, &id.to_string())?.unwrap_or_default()), Value::is_null)?;
+        return if now.is_null() { reviewed(id) } else { Err(unanswered(id)) };
+    };
+    if let Some(body) = body.as_object_mut() {
+        body.insert("comment".to_owned(), json!(comment));
+    }
+    api.post(&format!("{PATH}/{id}/review"), &body)?;
+    reviewed(id)
+}
+
+fn unanswered(id: GrantId) -> Failure {
+    Failure::no(format!("{id}: your device has not answered; it waits to be reviewed"))
+}
+
+/// Says that it was.
+pub(super) fn reviewed(id: GrantId) -> Result<(), Failure> {
     output::print_line(&format!("{id}: reviewed"))
 }

@@ -8,7 +8,7 @@ use stepgate_types::PersonName;
 
 use super::http::Api;
 use super::logins::{self, Login};
-use super::{loopback, psql};
+use super::{device_login, loopback, psql};
 use crate::args::{AsArgs, LoginArgs};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -24,10 +24,11 @@ pub(crate) fn login(config: &Path, args: &LoginArgs) -> Result<(), Failure> {
     if args.logout {
         return logout(args.name.as_ref());
     }
-    if args.oidc && args.name.is_none() && !std::io::stdin().is_terminal() {
+    let flag = if args.device { "--device" } else { "--oidc" };
+    if (args.oidc || args.device) && args.name.is_none() && !std::io::stdin().is_terminal() {
         // The page that a browser is led to may have been somebody else's login.
         let message = "who are you? Without a terminal, nobody can say whether it is who logs in";
-        return Err(Failure::usage(message).hint("run: stepgate login --oidc NAME"));
+        return Err(Failure::usage(message).hint(format!("run: stepgate login {flag} NAME")));
     }
     let (url, ca) = place(config, args)?;
     let ca_pem = match &ca {
@@ -37,14 +38,15 @@ pub(crate) fn login(config: &Path, args: &LoginArgs) -> Result<(), Failure> {
         None => None,
     };
     let api = Api::at(&url, ca_pem.as_deref())?;
-    let answer = match (&args.name, args.oidc) {
-        (_, true) => loopback::log_in(&api, &url)?,
-        (Some(name), false) => {
+    let answer = match &args.name {
+        _ if args.oidc => loopback::log_in(&api, &url)?,
+        _ if args.device => device_login::log_in(&api)?,
+        Some(name) => {
             let prompt = format!("Password for {name}: ");
             let password = secret::read(&Source::Ask { prompt: &prompt, twice: false })?;
             api.post("/api/v1/login", &json!({"name": name, "password": *password}))?
         }
-        (None, false) => return Err(Failure::usage("who are you?").hint("run: stepgate login NAME")),
+        None => return Err(Failure::usage("who are you?").hint("run: stepgate login NAME")),
     };
     let text = |key: &str| answer.get(key).and_then(Value::as_str).map(str::to_owned);
     let name = text("name").and_then(|name| name.parse::<PersonName>().ok());
@@ -55,8 +57,9 @@ pub(crate) fn login(config: &Path, args: &LoginArgs) -> Result<(), Failure> {
         return Err(Failure::no(format!("the identity provider says that you are {name}, not {expected}")));
     }
     if args.name.is_none() && !goes_on_as(&name)? {
-        return Err(Failure::no(format!("not logged in as {name}"))
-            .hint("whoever else's browser it was: stepgate login --oidc NAME takes nobody but NAME"));
+        return Err(Failure::no(format!("not logged in as {name}")).hint(format!(
+            "whoever else's browser it was: stepgate login {flag} NAME takes nobody but NAME"
+        )));
     }
     let before = logins::find(Some(&name)).ok().and_then(|(_, login)| login.minted);
     let mut login = Login { url, ca_pem, token, expires: expires.clone(), minted: before };

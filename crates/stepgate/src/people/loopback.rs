@@ -64,7 +64,7 @@ pub(super) fn log_in(api: &Api, url: &str) -> Result<Value, Failure> {
 }
 
 /// 256 random bits, in hexadecimal.
-fn fresh() -> std::io::Result<Zeroizing<String>> {
+pub(super) fn fresh() -> std::io::Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new([0; 32]);
     getrandom::fill(&mut bytes[..]).map_err(std::io::Error::other)?;
     Ok(Zeroizing::new(data_encoding::HEXLOWER.encode(&bytes[..])))

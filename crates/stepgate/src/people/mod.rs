@@ -5,6 +5,7 @@ mod ask;
 mod decide;
 mod device;
 mod device_key;
+mod device_login;
 mod glass;
 mod grant;
 mod http;
@@ -21,7 +22,7 @@ mod watch;
 pub(crate) use approve::approve_policy;
 pub(crate) use ask::{comment, not_me, open, until};
 pub(crate) use decide::{answer, cancel, verify};
-pub(crate) use device::device;
+pub(crate) use device::{device, enroll as enroll_device};
 pub(crate) use glass::{
     COLUMNS as GLASS_COLUMNS, ask as glass_ask, end as glass_end, ls as glass_ls, review as glass_review,
 };

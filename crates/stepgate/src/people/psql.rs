@@ -27,7 +27,7 @@ const CODE_NEEDED: &str = "this needs a fresh code";
 pub(super) fn mint(name: &PersonName, login: &mut Login, args: &LoginArgs) -> Result<(), Failure> {
     let api = Api::of(&AsArgs { person: Some(name.clone()) })?;
     let by_code = || api.post("/api/v1/passwords", &json!({"code": *secret::read(&CODE)?}));
-    let answer = if args.oidc {
+    let answer = if args.oidc || args.device {
         match api.post("/api/v1/passwords", &json!({})) {
             // The identity provider does not say that the login is a fresh one.
             Err(failure) if failure.message == CODE_NEEDED => by_code()?,

@@ -53,6 +53,8 @@ const DETAILS: &[&str] = &[
     "groups",
     "count",
     "approvers",
+    "ended_by",
+    "reason",
     "summary",
     "relations",
     "labels",
@@ -164,6 +166,8 @@ pub(super) fn page(shown: &Value) -> String {
         ("Passes until", "until"),
         ("Approval", "approval"),
         ("Approved by", "approvers"),
+        ("Ended by", "ended_by"),
+        ("Reason", "reason"),
         ("Opened", "opened"),
         ("Expires", "expires"),
     ] {

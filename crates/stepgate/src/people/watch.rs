@@ -90,8 +90,11 @@ fn line(id: &str, row: &Value, was: Option<&Seen>, is: &Seen) -> Option<String> 
     };
     let mut changes = Vec::new();
     if was.state != is.state {
-        let by = if is.approvers.is_empty() { String::new() } else { format!(" by {}", is.approvers) };
-        changes.push(format!("{}{by}", is.state));
+        let by = if is.approvers.is_empty() { text("ended_by") } else { is.approvers.clone() };
+        let by = if by.is_empty() { by } else { format!(" by {by}") };
+        let reason = Some(text("reason")).filter(|reason| !reason.is_empty());
+        let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        changes.push(format!("{}{by}{reason}", is.state));
     } else if was.approvers != is.approvers {
         changes.push(format!("approved so far by {}", is.approvers));
     }
@@ -131,5 +134,10 @@ mod tests {
         assert_eq!(commented, ["7K4M-9QXD  a comment: stepgate request show 7K4M-9QXD"]);
         assert_eq!(tell(&[row("approved", &["amir", "omar"], 1)]), ["7K4M-9QXD  approved by amir, omar"]);
         assert!(tell(&[row("approved", &["amir", "omar"], 1)]).is_empty());
+        let mut denied = row("denied", &[], 0);
+        denied["ended_by"] = json!("olga");
+        denied["reason"] = json!("use the extract");
+        tell(&[row("open", &[], 0)]);
+        assert_eq!(tell(&[denied]), ["7K4M-9QXD  denied by olga: use the extract"]);
     }
 }

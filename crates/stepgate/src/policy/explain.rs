@@ -15,7 +15,7 @@ use stepgate_types::is_wildcard;
 
 use super::scenario;
 use super::stage::role_of;
-use crate::analyze::{self, Origin};
+use crate::analyze::{self, Origin, Source};
 use crate::args::{ExplainArgs, ExplainFormat};
 use crate::config::Config;
 use crate::failure::Failure;
@@ -53,7 +53,12 @@ pub(super) fn run(config: &Path, args: &ExplainArgs) -> Result<(), Failure> {
         Some(upstream) => Origin::Configured(Box::new(upstream)),
         None => Origin::Schema(&args.schema),
     };
-    let analysed = analyze::facts_of(&sql, &name, catalog, args.search_path.as_deref())?;
+    let mut known = None;
+    let look = |source: &Source, sql: &str, facts: &mut [Facts]| {
+        let bound = known.get_or_insert_with(|| rules.bind(&name, source.catalog(), &BTreeSet::new()));
+        scenario::ask_planner((&rules, bound), &who, source, sql, facts);
+    };
+    let analysed = analyze::facts_of(&sql, &name, catalog, args.search_path.as_deref(), look)?;
     let bound = rules.bind(&name, &analysed.catalog, &BTreeSet::new());
     let asked = Asked { rules, who, bound };
     match args.output {

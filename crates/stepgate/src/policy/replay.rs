@@ -6,6 +6,7 @@ mod edit;
 mod grants;
 mod html;
 mod known;
+mod meters;
 #[cfg(test)]
 mod million;
 mod show;
@@ -18,6 +19,7 @@ mod tune;
 pub(crate) use tune::run as tune;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use stepgate_types::{Clock as _, Timestamp};
@@ -89,6 +91,7 @@ impl Ground {
         config: &Config,
         (since, until): (&str, Option<&str>),
         maps: &[PathBuf],
+        lead: Option<Duration>,
     ) -> Result<Self, Failure> {
         let now = SystemClock.now();
         let since = time(since, now)?;
@@ -102,7 +105,7 @@ impl Ground {
             known.add(&current.rules);
         }
         maps.iter().try_for_each(|file| known.add_map(file))?;
-        let tape = tape::take(&Link::open(config)?, Some(since), until)?;
+        let tape = tape::take(&Link::open(config)?, (Some(since), until), lead)?;
         Ok(Self { tape, known, since: Some(since), until: until.unwrap_or(now) })
     }
 
@@ -134,7 +137,10 @@ pub(crate) fn run(config: &Path, args: &ReplayArgs) -> Result<(), Failure> {
     if let Some(html) = &args.html {
         free(html)?;
     }
-    let mut ground = Ground::read(&config, (&args.since, args.until.as_deref()), &args.known_map)?;
+    // What limits had counted when the period begins.
+    let lead = against.iter().chain([&candidate]).filter_map(|it| it.rules.counts_over()).max();
+    let lead = lead.map(|lead| lead.saturating_add(lead / 16));
+    let mut ground = Ground::read(&config, (&args.since, args.until.as_deref()), &args.known_map, lead)?;
     for rules in [Some(&candidate), against.as_ref()].into_iter().flatten() {
         ground.known.add(&rules.rules);
     }

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stepgate_policy::{
-    Case, Circumstances, Decision, Deed, Observation, Origin, OriginKey, Past, PastEvent, Profile, Reach,
-    RiskSettings, Ruleset, Scene, Signal, Signals, Verdict, Why, observe,
+    Bound, Case, Circumstances, Decision, Deed, Observation, Origin, OriginKey, Past, PastEvent, Profile,
+    Reach, RiskSettings, Ruleset, Scene, Signal, Signals, Verdict, Why, observe,
 };
 use stepgate_proxy::before_it_runs;
 use stepgate_sql::{Facts, StatementValues, purpose};
 use stepgate_types::{Action, Clock as _, GroupName, SessionId, Timestamp};
 
 use super::stage::Room;
+use crate::analyze::Source;
 use crate::args::AskerArgs;
 use crate::audit;
 use crate::failure::Failure;
@@ -33,6 +34,8 @@ pub(super) struct Outcome {
     pub(super) decision: Decision,
     /// Why each rule matched that did.
     pub(super) why: Vec<Why>,
+    /// What the client says it is for, where a rule asks.
+    pub(super) purpose: Option<String>,
 }
 
 /// Decides about a case in a session that has just begun. `now` is when it is, where the case does not say.
@@ -44,7 +47,7 @@ pub(super) fn decide(
     now: Timestamp,
 ) -> Outcome {
     let at = case.at.unwrap_or(now);
-    let facts = room.names.facts(&case.sql, room.source.catalog(), room.source.session());
+    let mut facts = room.names.facts(&case.sql, room.source.catalog(), room.source.session());
     let mut who = circumstances(case, database, at, |groups| room.role_of(groups));
     if rules.asks_for_purpose() {
         let said = purpose(case.sql.as_bytes(), room.source.session()).map(str::to_owned);
@@ -57,9 +60,27 @@ pub(super) fn decide(
         };
     }
     let values = StatementValues::<Vec<u8>>::new(case.sql.as_bytes(), &[], &[], &[]);
+    ask_planner((rules, &room.bound), &who, &room.source, &case.sql, &mut facts);
     let decision = before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts);
     let why = rules.why(&who, &room.bound, &facts, &values);
-    Outcome { facts, decision, why }
+    Outcome { facts, decision, why, purpose: who.purpose }
+}
+
+/// Puts the planner's estimate into the facts of a message, where a gate would ask for it.
+pub(super) fn ask_planner(
+    (rules, bound): (&Ruleset, &Bound),
+    who: &Circumstances,
+    source: &Source,
+    sql: &str,
+    facts: &mut [Facts],
+) {
+    let values = StatementValues::<Vec<u8>>::new(sql.as_bytes(), &[], &[], &[]);
+    if let [only] = facts
+        && rules.hangs_on_estimate(who, bound, only, &values)
+        && let Some(planned) = source.planned(sql, only, &who.db_user)
+    {
+        *only = planned;
+    }
 }
 
 /// The case that the arguments tell of, with nothing before it.

@@ -6,8 +6,9 @@ use std::path::Path;
 use serde_json::{Value, json};
 use stepgate_policy::{Case, Decision};
 use stepgate_proxy::{Problem, foretell};
-use stepgate_types::{RequestId, Timestamp};
+use stepgate_types::{Action, RequestId, Timestamp};
 
+use super::purposes::{Purposes, Said};
 use super::scenario::{self, Outcome};
 use super::stage::Stage;
 use super::test::word;
@@ -30,16 +31,25 @@ pub(super) fn run(config: &Path, args: &SimulateArgs) -> Result<(), Failure> {
         let at = scenario::time(&args.asker)?;
         let url = stage.console_url();
         let (rules, room) = stage.enter(&database)?;
+        let mut purposes = Purposes::new(args.asker.purpose.as_deref());
         for (line, sql) in statements {
-            let case = case(args, sql, at);
+            let said = purposes.now();
+            let case = case(args, sql, at, &said);
             let outcome = scenario::decide(rules, room, &case, &database, at);
             let seen = foretell(&outcome.decision, example(), url.as_deref());
             match args.output {
-                Form::Text => output::print_line(&text(line, &case, &outcome, seen.as_ref()))?,
-                Form::Json => output::print_line(&object(line, &outcome, seen.as_ref()).to_string())?,
+                Form::Text => output::print_line(&text(line, &case, &outcome, &said, seen.as_ref()))?,
+                Form::Json => {
+                    output::print_line(&object(line, &outcome, &said, seen.as_ref()).to_string())?;
+                }
             }
-            room.names.after(&case.sql, &outcome.facts);
-            room.source.after(&case.sql, &outcome.facts);
+            let denied = outcome.decision.enforced && outcome.decision.action == Action::Deny;
+            purposes.after(&case.sql, &outcome.facts, denied);
+            // What is denied does nothing.
+            if !denied {
+                room.names.after(&case.sql, &outcome.facts);
+                room.source.after(&case.sql, &outcome.facts);
+            }
         }
         Ok(())
     })
@@ -50,12 +60,16 @@ fn example() -> RequestId {
     RequestId::from_bytes([0x3c, 0x91, 0x44, 0xdf, 0xad])
 }
 
-fn case(args: &SimulateArgs, sql: String, at: Timestamp) -> Case {
+fn case(args: &SimulateArgs, sql: String, at: Timestamp, said: &Said) -> Case {
     let signals = args.signals.as_ref().map(|signals| signals.iter().copied().collect());
-    Case { signals, ..scenario::case(&args.asker, sql, at) }
+    let purpose = match said {
+        Said::Word(word) => Some(word.clone()),
+        Said::Nothing | Said::Unclear => None,
+    };
+    Case { signals, purpose, ..scenario::case(&args.asker, sql, at) }
 }
 
-fn text(line: usize, case: &Case, outcome: &Outcome, seen: Option<&Problem>) -> String {
+fn text(line: usize, case: &Case, outcome: &Outcome, said: &Said, seen: Option<&Problem>) -> String {
     let decision = &outcome.decision;
     let first = case.sql.trim().lines().next().unwrap_or_default();
     let enforced = if decision.enforced { "" } else { " (mode: monitor; nothing is enforced)" };
@@ -67,6 +81,13 @@ fn text(line: usize, case: &Case, outcome: &Outcome, seen: Option<&Problem>) -> 
     lines.extend(outcome.why.iter().map(|why| format!("            {}", super::because(why))));
     if let Some(risk) = decision.risk {
         lines.push(format!("  risk      {}", super::risk_line(risk, decision)));
+    }
+    match &outcome.purpose {
+        Some(purpose) => lines.push(format!("  purpose   {purpose}")),
+        None if *said == Said::Unclear => {
+            lines.push("  purpose   cannot be told; it is taken for none".to_owned());
+        }
+        None => {}
     }
     match seen {
         None => lines.push("  person    sees the result, and nothing else".to_owned()),
@@ -98,7 +119,7 @@ fn approver(decision: &Decision) -> Option<String> {
     ))
 }
 
-fn object(line: usize, outcome: &Outcome, seen: Option<&Problem>) -> Value {
+fn object(line: usize, outcome: &Outcome, said: &Said, seen: Option<&Problem>) -> Value {
     let decision = &outcome.decision;
     json!({
         "line": line,
@@ -110,6 +131,8 @@ fn object(line: usize, outcome: &Outcome, seen: Option<&Problem>) -> Value {
         })).collect::<Vec<_>>(),
         "risk": decision.risk,
         "signals": decision.signals,
+        "purpose": outcome.purpose,
+        "purpose_is_known": outcome.purpose.is_some() || *said != Said::Unclear,
         "estimate": decision.estimate,
         "summary": decision.summary(),
         "approval": decision.approval,

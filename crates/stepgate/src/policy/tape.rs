@@ -28,6 +28,10 @@ pub(crate) enum Line {
     Session,
     /// Who the session of that number is. Comes at some time after it.
     Of(u32, Person),
+    /// When it began, in microseconds since the Unix epoch. Comes at some time after it, where that is known.
+    Opened(u32, i64),
+    /// When the log begins, where nothing of it has been deleted.
+    Begins(i64),
     /// Statements, in order; numbered likewise.
     Runs(Vec<Run>),
     /// What became of them later.
@@ -169,6 +173,22 @@ impl Passed {
     }
 }
 
+/// Between which others, and when, a statement delivered what it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Span {
+    /// So many statements had been decided on when it was let through for the last time …
+    #[serde(rename = "b")]
+    pub(crate) begun: u32,
+    /// … and so many when it had ended.
+    #[serde(rename = "d")]
+    pub(crate) done: u32,
+    /// Microseconds since the Unix epoch, by the records of both.
+    #[serde(rename = "f")]
+    pub(crate) from_us: i64,
+    #[serde(rename = "t")]
+    pub(crate) to_us: i64,
+}
+
 /// What a later record says of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum News {
@@ -184,6 +204,15 @@ pub(crate) enum News {
     /// It was refused by the server for its transaction had failed (25P02): nothing could be asked about it.
     #[serde(rename = "x")]
     Aborted,
+    /// It ran, in fact, after it had waited.
+    #[serde(rename = "b")]
+    Began,
+    /// When it delivered, where that is asked for.
+    #[serde(rename = "s")]
+    Span(Span),
+    /// It reached a limit: rows and bytes that were out, and the bytes of the row that waited.
+    #[serde(rename = "r")]
+    Reached(u64, u64, u64),
     /// A limit ended it before all of it was delivered.
     #[serde(rename = "l")]
     Cut,

@@ -34,4 +34,8 @@ impl stepgate_console::Foresee for Foresee {
             Arc::clone(&self.0).ask_ahead(&ahead).await.map_err(|error| error.to_string())
         })
     }
+
+    fn mentions(&self, person: &PersonName) -> bool {
+        self.0.rules().mentions(person)
+    }
 }

@@ -3,7 +3,6 @@
 mod drift;
 mod factors;
 mod foresee;
-mod habits;
 pub(crate) mod hardening;
 mod indexing;
 mod listen;
@@ -12,6 +11,7 @@ mod notify;
 mod observed;
 mod passkeys;
 mod places;
+mod provider;
 mod reload;
 mod supplied;
 mod two_person;
@@ -21,10 +21,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_approval::OidcFactor;
+use stepgate_approval::{Method, OidcFactor};
+use stepgate_console::oidc::Oidc;
 use stepgate_console::{Api, Encryption};
 use stepgate_policy::Ruleset;
-use stepgate_proxy::{Gate, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded};
+use stepgate_proxy::{
+    Gate, HABITS, Parts, Places, ServerTls, Shutdown, UpstreamConfig, Workers, policy_loaded,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -141,6 +144,7 @@ async fn serve(
     let mut signals = Signals::new()?;
     let store = store.share();
     let rules = two_person::begin(config, &store, ready.texts, ready.rules).await?;
+    reload::may_not_be_meant(&rules);
     let events = vec![reload::loaded(config), policy_loaded(&rules)];
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
     if let Some(passkeys) = passkeys::factor(config)? {
@@ -150,7 +154,8 @@ async fn serve(
     let (drain, draining) = watch::channel(Shutdown::Serving);
     let delivery = Arc::new(
         Delivery::new(&config.audit, &config.data, &store.log, &store.clock)
-            .notifying(&config.notify, &config.console.url),
+            .notifying(&config.notify, &config.console.url)
+            .telling_people(&store.desk),
     );
     store.desk.set_break_glass(config.break_glass.clone());
     factors::plug(config, &store)?;
@@ -159,7 +164,9 @@ async fn serve(
         delivery: Arc::clone(&delivery),
         drain: draining.clone(),
     };
-    let api = api(config, &store, &gate, observed)?;
+    let oidc = oidc::provider(config, &store.clock, &store.entropy)?;
+    let known_provider = oidc.clone();
+    let api = api(config, &store, &gate, observed, oidc);
     let kept = (store.log.clone(), store.desk.clone());
     let listen::Open { clients, people, watchers } = listeners.into_tokio()?;
     let (down, shutdown) = watch::channel(false);
@@ -185,6 +192,9 @@ async fn serve(
     tasks.spawn(indexing::keep_up(finder, shutdown.clone()));
     tasks.spawn(drift.run(shutdown.clone()));
     tasks.spawn(supplied::end_what_is_over(people_and_desk.0.clone(), shutdown.clone()));
+    if let Some(oidc) = known_provider {
+        tasks.spawn(provider::keep_known(oidc, shutdown.clone()));
+    }
     if let Some(directory) = directory {
         tasks.spawn(supplied::follow(directory, people_and_desk, shutdown.clone()));
     }
@@ -213,7 +223,7 @@ async fn serve(
     // Whoever sees a door open may ask it to stop: a signal counts also before the first look is over.
     let early = tokio::select! {
         why = signals.next() => Some(why),
-        () = async { tokio::join!(first_look(&gate), habits::known(&gate)); } => None,
+        () = async { tokio::join!(first_look(&gate), gate.know_people(HABITS)); } => None,
     };
     let sessions = tokio::spawn(stepgate_proxy::serve(Arc::clone(&gate), clients, places, draining));
     output::print_line(&ready_line(config))?;
@@ -272,12 +282,13 @@ fn api(
     store: &Store,
     gate: &Arc<Gate>,
     observed: observed::Observed,
-) -> Result<Arc<Api>, Failure> {
-    let oidc = oidc::provider(config, &store.clock, &store.entropy)?;
-    if oidc.is_some() {
+    oidc: Option<Arc<Oidc>>,
+) -> Arc<Api> {
+    if let Some(oidc) = &oidc {
         store.desk.plug(Arc::new(OidcFactor));
+        store.desk.connect(Method::Oidc, Arc::<Oidc>::clone(oidc));
     }
-    Ok(Api::new(stepgate_console::Parts {
+    Api::new(stepgate_console::Parts {
         oidc,
         desk: store.desk.clone(),
         people: store.people.clone(),
@@ -288,7 +299,7 @@ fn api(
         minting: supplied::minting(config),
         foresee: Arc::new(foresee::Foresee(Arc::clone(gate))),
         observed: Arc::new(observed),
-    }))
+    })
 }
 
 /// Has sessions end: in order for as long as they may take, or until a second signal; then whatever they do.

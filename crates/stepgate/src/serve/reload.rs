@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stepgate_console::Encryption;
+use stepgate_policy::Ruleset;
 use stepgate_proxy::{Gate, Settings};
 use stepgate_record::Event;
 use stepgate_store::{Desk, Log};
@@ -16,7 +17,7 @@ use super::{hardening, notify, places, two_person};
 use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::geo::Geo;
-use crate::rules::{Texts, has_places};
+use crate::rules::{Texts, has_what_signals_ask};
 use crate::upstreams;
 
 /// How often map and policy are looked at. Polling also sees what editors and ConfigMaps do by renaming.
@@ -55,7 +56,12 @@ pub(super) async fn watch(
             }
             places::reload(&geo, &config).await;
         }
-        match look(&config, &gate, (&log, &desk), &mut seen, asked).await {
+        // It may take a minute to read the log for the first policy that weighs signals.
+        let looked = tokio::select! {
+            _ = shutdown.wait_for(|down| *down) => return,
+            looked = look(&config, &gate, (&log, &desk), &mut seen, asked) => looked,
+        };
+        match looked {
             Ok(()) => complained = false,
             Err(failure) if !complained => {
                 complained = true;
@@ -73,6 +79,13 @@ pub(super) async fn watch(
 pub(super) fn loaded(config: &Config) -> Event {
     let databases = u64::try_from(config.databases.len()).unwrap_or(u64::MAX);
     Event::ConfigLoaded { config_sha256: config.sha256.clone(), databases }
+}
+
+/// Says what of rules that are valid may not be meant.
+pub(super) fn may_not_be_meant(rules: &Ruleset) {
+    for warning in rules.warnings() {
+        tracing::warn!("policy: {warning}");
+    }
 }
 
 /// A configuration and all that it names, read and found good.
@@ -241,7 +254,7 @@ async fn look(
         return Ok(());
     }
     let compiled = texts.compile(config).map_err(|errors| errors.to_string());
-    let compiled = compiled.and_then(|rules| match has_places(&rules, config) {
+    let compiled = compiled.and_then(|rules| match has_what_signals_ask(&rules, config) {
         Ok(()) => Ok(rules),
         Err(failure) => Err(failure.to_string()),
     });
@@ -265,8 +278,12 @@ async fn look(
             if let Err(failure) = two_person::keep(config, &texts, &needed) {
                 tracing::error!("{failure}");
             }
-            match gate.set_rules(Arc::new(rules)).await {
-                Ok(()) => tracing::info!(policy_sha256 = sha256, "map and policy loaded"),
+            let rules = Arc::new(rules);
+            match gate.set_rules(Arc::clone(&rules)).await {
+                Ok(()) => {
+                    tracing::info!(policy_sha256 = sha256, "map and policy loaded");
+                    may_not_be_meant(&rules);
+                }
                 Err(error) => tracing::error!(%error, "map and policy not loaded; the rules in force stay"),
             }
         }

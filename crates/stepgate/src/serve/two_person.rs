@@ -12,6 +12,7 @@ use stepgate_proxy::Gate;
 use stepgate_record::Event;
 use stepgate_store::{Desk, Log};
 
+use super::reload::may_not_be_meant;
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::rules::{Texts, compiled};
@@ -175,7 +176,9 @@ pub(super) async fn enforce(
     let texts = approved_texts(config, log, approved, configured).await?;
     let rules = compiled(&texts, config)?;
     keep(config, &texts, &desk.needed_policies())?;
-    gate.set_rules(Arc::new(rules)).await.map_err(|error| refused(&error))?;
+    let rules = Arc::new(rules);
+    gate.set_rules(Arc::clone(&rules)).await.map_err(|error| refused(&error))?;
     tracing::info!(policy_sha256 = approved, "the approved map and policy loaded");
+    may_not_be_meant(&rules);
     Ok(())
 }

@@ -1,6 +1,6 @@
 use stepgate_testkit::Psql;
 
-use crate::support::{SOON, World, held, passes};
+use crate::support::{SOON, World, approved, connects_as, held, passes, repository};
 use crate::{json, owners, recorded};
 
 /// Tables to copy into, and a policy by which such copies are remembered, a hundred rows in all.
@@ -60,6 +60,52 @@ fn what_is_stored_is_charged_by_the_command_tag_into_that_table_alone() {
     psql.send(&copy("kept", 121, 121)).unwrap();
     held(&mut psql);
     assert_eq!(world.cluster.psql("shop", "select count(*) from kept").unwrap().trim(), "120");
+}
+
+/// The server goes on with what a client has left behind, and commits it.
+#[test]
+fn who_hangs_up_while_rows_are_stored_by_a_grant_is_charged_for_all_that_it_had_left() {
+    let world = storing();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    let knows = || psql.run("select count(*) from kept;").unwrap().is_ok();
+    stepgate_testkit::until("the tables", SOON, knows).unwrap();
+    approved(&world, &mut psql, &mut olga, &copy("kept", 1, 10));
+    let mut dba = Psql::start(world.cluster.psql_command("shop")).unwrap();
+    assert!(dba.run("begin;").unwrap().is_ok());
+    assert!(dba.run("lock table kept in exclusive mode;").unwrap().is_ok());
+    psql.send(&copy("kept", 11, 60)).unwrap();
+    let direct = |sql: &str| world.cluster.psql("shop", sql).unwrap().trim().to_owned();
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
+    stepgate_testkit::until("the copy to wait", SOON, || direct(waits) == "1").unwrap();
+    drop(psql);
+    let unheard = || recorded(&world, "statement.outcome_unknown", "") == 1;
+    stepgate_testkit::until("the end of the session", SOON, unheard).unwrap();
+    assert!(dba.run("commit;").unwrap().is_ok());
+    let stored = || direct("select count(*) from kept") == "60";
+    stepgate_testkit::until("what was sent to be done all the same", SOON, stored).unwrap();
+    assert_eq!(rows_left(&world, "dana"), Some(0));
+    let mut psql = world.psql(&dana);
+    psql.send(&copy("kept", 61, 61)).unwrap();
+    held(&mut psql);
+}
+
+#[test]
+fn rows_that_are_stored_behind_one_that_is_shown_are_charged_to_the_grant_by_which_they_are() {
+    let world = storing();
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let mut psql = world.psql(&dana);
+    let knows = || psql.run("select count(*) from kept;").unwrap().is_ok();
+    stepgate_testkit::until("the tables", SOON, knows).unwrap();
+    let mut client = std::process::Command::new("python3");
+    client.arg(repository().join("tests/clients/stored_behind.py"));
+    let client = connects_as(&mut client, &world, &dana).spawn().unwrap();
+    let request = world.open_request(&dana);
+    olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
+    let output = client.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(world.cluster.psql("shop", "select count(*) from kept").unwrap().trim(), "51");
+    assert_eq!(rows_left(&world, "dana"), Some(0), "nobody was told how many they are");
 }
 
 #[test]

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod bombing;
+mod charged;
 mod grants;
+mod meanwhile;
+mod news;
 mod others;
 mod races;
+mod sealed;
 mod services;
 #[path = "../support/mod.rs"]
 mod support;

@@ -96,7 +96,7 @@ fn browser() -> Option<PathBuf> {
         })
         .find(|path| path.is_file());
     if found.is_none() || !modules.join("playwright-core").exists() || !modules.join("axe-core").exists() {
-        eprintln!("SKIP: no Chromium here, or no playwright-core (tests/tools/browser.sh)");
+        stepgate_testkit::skip("browser", "Chromium, playwright-core: tests/tools/browser.sh");
         return None;
     }
     found

@@ -5,22 +5,36 @@ use std::process::Stdio;
 use serde_json::json;
 
 use super::driver::Script;
+use super::rooms::{Rooms, Told};
+use super::running::Running;
 use super::support::{SOON, World, held, passes, waits};
 use super::{login, with};
 
-/// A gate where analysts may, and owners of data review.
-fn world() -> World {
+/// A gate where analysts may, and owners of data review; and who hears of it, where there is what they hear by.
+fn world() -> (World, Option<Rooms>) {
     let mut world = World::not_serving(|policy| policy);
     world.configure(
         "factors: {new_factor_delay: 0s}\nbreak_glass: {groups: [analysts], reviewers: [data-owners], for: 10m}",
     );
+    let rooms = Rooms::open(&world);
     world.gate.serve().unwrap();
-    world
+    (world, rooms)
+}
+
+/// What they hear next of break-glass.
+fn heard(rooms: &mut Rooms, what: &str, says: &str) -> Told {
+    loop {
+        let told = rooms.next();
+        if told.hook["event"] == "break_glass" && told.hook["what"] == what {
+            told.says(says, &["dana", "olga", "the shop is down", "customers", "127.0.0.1 "]);
+            return told;
+        }
+    }
 }
 
 #[test]
 fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed_by_somebody_else() {
-    let world = world();
+    let (world, mut rooms) = world();
     let (mut dana, mut olga) = (world.dana(), world.olga());
     let run = |args: &[&str], input: &str| world.gate.run(args.iter().copied(), input).unwrap();
     let ask = ["break-glass", "--as", "dana", "--reason", "the shop is down", "--for", "5m"];
@@ -45,6 +59,11 @@ fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed
     let said = asked.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&said.stdout);
     assert!(said.status.success() && text.contains("for psql from 127.0.0.1"), "{text}");
+    if let Some(rooms) = &mut rooms {
+        let told = heard(rooms, "opened", "somebody lets themselves through until");
+        assert_eq!(told.hook["grant"], glass.as_str());
+        assert!(world.gate.run(told.command(), "").unwrap().ok().unwrap().contains("break_glass.opened"));
+    }
     // Unasked, however much it is; what changes who may do what is denied as ever.
     passes(&mut psql, "select ssn from customers order by id;");
     passes(&mut psql, "copy (select email from customers order by id limit 2) to stdout;");
@@ -62,6 +81,10 @@ fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed
     passes(&mut psql, "fetch 5 from c;");
     let ended = run(&["break-glass", "end", &glass, "--as", "dana"], "").ok().unwrap();
     assert!(ended.contains("over"), "{ended}");
+    if let Some(rooms) = &mut rooms {
+        heard(rooms, "used", "a statement passes unasked");
+        heard(rooms, "ended", "is over (revoked)");
+    }
     psql.send("fetch 5 from c;").unwrap();
     let request = held(&mut psql);
     run(&["request", "cancel", &request, "--as", dana.name()], "").ok().unwrap();
@@ -75,12 +98,23 @@ fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed
     let code = format!("{}\n", dana.code().unwrap());
     let own = run(&["break-glass", "review", &glass, "--comment", "fine", "--as", "dana"], &code);
     assert!(own.status == 1 && own.text().contains("nobody reviews their own"), "{}", own.text());
-    let code = format!("{}\n", olga.code().unwrap());
-    run(&["break-glass", "review", &glass, "--comment", "in order", "--as", "olga"], &code).ok().unwrap();
+    // By her device: where it is begun, the digits; there, what was done and what she found.
+    let code = run(&["user", "enroll-code", "olga"], "").ok().unwrap();
+    let lines = format!("{}\n{}\n", code.trim(), olga.code().unwrap());
+    run(&["device", "enroll", "--name", "laptop", "--as", "olga"], &lines).ok().unwrap();
+    let review = ["break-glass", "review", &glass, "--comment", "fine", "--method", "push", "--as", "olga"];
+    let mut review = Running::start(&world.gate, &review);
+    review.line();
+    let digits = review.line().split(' ').nth(2).unwrap().to_owned();
+    let said = run(&["device", "answer", &glass, "--as", "olga"], &format!("in order\n{digits}\n"));
+    let said = said.ok().unwrap();
+    assert!(said.contains("of dana: the shop is down") && said.contains("reviewed"), "{said}");
+    assert!(review.line().contains("reviewed") && review.ended() == 0);
     assert!(!run(&["break-glass", "ls", "--operator"], "").ok().unwrap().contains(&glass));
     let found = run(&["audit", "search", "--grant", &glass, "-o", "json"], "").ok().unwrap();
     for kind in ["opened", "used", "ended", "reviewed"] {
         assert!(found.contains(&format!("\"break_glass.{kind}\"")), "{kind}: {found}");
     }
+    assert!(found.contains("in order"), "{found}");
     assert!(found.contains("statement.decided") && !world.gate.log().contains("the shop is down"), "{found}");
 }

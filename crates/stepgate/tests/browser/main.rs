@@ -4,13 +4,23 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "a test fails by panicking"
 )]
 
+mod approve;
 mod driver;
 mod glass;
 mod oidc;
 mod passkey;
+#[path = "../sinks/receivers.rs"]
+#[allow(dead_code, reason = "each test file uses its part")]
+mod receivers;
+#[path = "../sinks/rooms.rs"]
+mod rooms;
+#[path = "../methods/running.rs"]
+#[allow(dead_code, reason = "each test file uses its part")]
+mod running;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -81,6 +91,67 @@ fn an_open_page_hears_what_comes_up_and_what_becomes_of_it() {
     assert_eq!(script.hear(), json!({"watching": request}));
     world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
     assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
+    script.ends();
+}
+
+#[test]
+fn an_open_page_hears_of_a_vote_a_comment_and_that_more_people_are_asked() {
+    let world = World::with_policy(|policy| {
+        let escalates = "    escalate: {after: 12s, to: [security]}\n    reason: required ";
+        let changed = policy.replace("count: 1 ", "count: 2 ").replace("    reason: required ", escalates);
+        assert!(changed.contains("count: 2 ") && changed.contains("escalate"));
+        changed
+    });
+    let (dana, mut olga) = (world.dana(), world.olga());
+    let _omar = world.person("omar", "data-owners");
+    let mut psql = world.psql(&dana);
+    let Some(mut script) = Script::start(&world, "changes", login(&dana)) else { return };
+    assert_eq!(script.hear(), json!({"logged": "in"}));
+    psql.send("copy (select email from customers order by id limit 2) to stdout;").unwrap();
+    let request = held(&mut psql);
+    script.tell(json!({"request": request}));
+    assert_eq!(script.hear(), json!({"watching": request}));
+    olga.answer(&world.gate, "approve", &request, "fine").unwrap().ok().unwrap();
+    world
+        .gate
+        .run(["request", "comment", &request, "which year?", "--as", "olga"], "")
+        .unwrap()
+        .ok()
+        .unwrap();
+    script.ends();
+    world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
+    let reply = psql.finish(SOON).unwrap();
+    let text = reply.text();
+    // At the terminal, too; but not what was said.
+    for told in ["olga has approved, 1 of 2", "it goes to security too", "something was said about it"] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+    assert!(reply.sqlstate == "57014" && !text.contains("which year"), "{text}");
+}
+
+#[test]
+fn somebody_who_looks_elsewhere_is_told_on_their_desktop_and_reads_nothing_of_it_there() {
+    let world = World::new();
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let Some(mut script) = Script::start(&world, "desktop", login(&dana)) else { return };
+    assert_eq!(script.hear(), json!({"watching": true}));
+    for step in ["told", "unwatched"] {
+        if step == "unwatched" {
+            assert_eq!(script.hear(), json!({"unwatched": true}));
+        }
+        psql.send("select ssn from customers where id = 1;").unwrap();
+        let request = held(&mut psql);
+        script.tell(json!({"request": request}));
+        if step == "told" {
+            assert_eq!(script.hear(), json!({"told": request}));
+        }
+        world.gate.run(["request", "cancel", &request, "--as", dana.name()], "").unwrap().ok().unwrap();
+        assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
+        if step == "told" {
+            script.tell(json!({}));
+        }
+    }
     script.ends();
 }
 

@@ -110,7 +110,7 @@ fn a_certificate_is_wanted_besides_the_password_and_must_be_the_persons() {
 fn psycopg(world: &World, dana: &Person, [cert, key]: &[PathBuf; 2]) {
     let library = repository().join(".work/psycopg");
     if !library.exists() {
-        return eprintln!("SKIP: no psycopg here (tests/tools/clients.sh)");
+        return stepgate_testkit::skip("psycopg", "tests/tools/clients.sh");
     }
     let script = "import psycopg, sys
 conn = psycopg.connect(sys.argv[1] + ' max_protocol_version=latest')

@@ -121,7 +121,7 @@ fn nobody_passes_for_somebody_else_at_the_server() {
 fn by_the_extended_protocol(world: &World, dana: &stepgate_testkit::Person) {
     let library = repository().join(".work/psycopg");
     if !library.exists() {
-        return eprintln!("SKIP: no psycopg here (tests/tools/clients.sh)");
+        return stepgate_testkit::skip("psycopg", "tests/tools/clients.sh");
     }
     let script = "import psycopg, sys
 conn = psycopg.connect(sys.argv[1], autocommit=True)

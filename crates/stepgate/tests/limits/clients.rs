@@ -48,7 +48,7 @@ fn request_unless(world: &World, person: &Person, mut over: impl FnMut() -> bool
 pub(crate) fn fetched(path: &str) -> Option<PathBuf> {
     let found = Some(repository().join(".work").join(path)).filter(|path| path.exists());
     if found.is_none() {
-        eprintln!("SKIP: no {path} here (tests/tools/clients.sh)");
+        stepgate_testkit::skip(path, "tests/tools/clients.sh");
     }
     found
 }

@@ -1,6 +1,8 @@
 //! What a statement stores elsewhere no limit can hold back: it is asked about before it runs, whatever was approved of
 //! rows, and counted when it is done.
 
+use stepgate_testkit::{Psql, until};
+
 use crate::support::{SOON, World, held, passes};
 use crate::{bare, brake, called_off, contacts, direct, verified};
 
@@ -74,6 +76,30 @@ fn a_kill_after_something_was_stored_leaves_nothing() {
     assert!(psql.finish(SOON).unwrap().is_ok());
     world.gate.kill();
     world.gate.serve().unwrap();
+    let mut psql = bare(&world, &dana);
+    psql.send(&contacts(1)).unwrap();
+    held(&mut psql);
+    assert!(psql.shown().join("\n").contains("held after 0 rows"), "{:?}", psql.shown());
+}
+
+/// The server goes on with what a client has left behind, and commits it.
+#[test]
+fn who_hangs_up_while_something_is_stored_has_nothing_left() {
+    let world = world("{rows: 100, per: 1h}");
+    let mut dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    let mut dba = Psql::start(world.cluster.psql_command("shop")).unwrap();
+    assert!(dba.run("begin;").unwrap().is_ok());
+    assert!(dba.run("lock table kept in exclusive mode;").unwrap().is_ok());
+    psql.send("insert into kept select email from customers where id <= 80;").unwrap();
+    verified(&world, &mut psql, &mut dana);
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
+    until("the copy to wait", SOON, || direct(&world, waits) == ["1"]).unwrap();
+    drop(psql);
+    until("the end of the session", SOON, || world.recorded("statement.outcome_unknown", "")).unwrap();
+    assert!(dba.run("commit;").unwrap().is_ok());
+    let stored = || direct(&world, "select count(*) from kept") == ["80"];
+    until("what was sent to be done all the same", SOON, stored).unwrap();
     let mut psql = bare(&world, &dana);
     psql.send(&contacts(1)).unwrap();
     held(&mut psql);

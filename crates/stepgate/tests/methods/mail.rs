@@ -13,7 +13,7 @@ fn weak(policy: String) -> String {
     changed
 }
 
-fn mailing(change: impl FnOnce(String) -> String, port: u16) -> World {
+pub(crate) fn mailing(change: impl FnOnce(String) -> String, port: u16) -> World {
     let mut world = World::not_serving(change);
     let email = format!("{{from: gate@gate.example, smtp: \"127.0.0.1:{port}\", tls: none}}");
     world.configure(&format!("factors:\n  email: {email}"));
@@ -32,7 +32,7 @@ fn code(server: &mut Python) -> String {
     code
 }
 
-fn enrol(world: &World, dana: &mut Person, server: &mut Python) {
+pub(crate) fn enrol(world: &World, dana: &mut Person, server: &mut Python) {
     let mut enrol = Running::start(&world.gate, &["enroll", "email", "dana@corp.example", "--as", "dana"]);
     enrol.type_in(&dana.code().unwrap());
     assert!(enrol.line().starts_with("a code was sent to da"));

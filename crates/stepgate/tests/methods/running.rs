@@ -28,9 +28,21 @@ impl Running {
         line.trim().to_owned()
     }
 
+    /// The next line as it is; empty once it says nothing more.
+    pub(crate) fn line_or_end(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line
+    }
+
     pub(crate) fn type_in(&mut self, line: &str) {
         // It may have ended by then, which its status tells.
         let _ = writeln!(self.input.as_mut().unwrap(), "{line}");
+    }
+
+    /// Its status, once it has ended though it could still read.
+    pub(crate) fn ended_by_itself(&mut self) -> i32 {
+        self.child.wait().unwrap().code().unwrap()
     }
 
     /// Its status, once it has ended.

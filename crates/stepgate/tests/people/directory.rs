@@ -65,7 +65,7 @@ fn unpacked() -> Option<PathBuf> {
     if at.join("usr/sbin/slapd").exists() {
         return Some(at);
     }
-    eprintln!("SKIP: no directory; run tests/tools/ldap.sh");
+    stepgate_testkit::skip("slapd", "tests/tools/ldap.sh");
     None
 }
 

@@ -5,6 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod by_code;
 mod directory;
 mod provider;
 mod psql;
+mod removed;
+mod saml;

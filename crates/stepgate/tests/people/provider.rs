@@ -9,12 +9,17 @@ use crate::psql::Files;
 use crate::support::World;
 
 /// A gate that knows a provider; `None`: there is none on this machine.
-fn world() -> Option<(World, Provider)> {
-    let mut world = World::not_serving(|policy| policy);
+pub(crate) fn world() -> Option<(World, Provider)> {
+    world_with(|policy| policy, "create: true")
+}
+
+/// The same with another policy, and more lines in the section of the provider.
+pub(crate) fn world_with(change: impl FnOnce(String) -> String, more: &str) -> Option<(World, Provider)> {
+    let mut world = World::not_serving(change);
     let provider = world.provider()?;
     world.configure(&format!(
         "oidc: {{issuer: \"{}\", client_id: stepgate, client_secret_file: secrets/oidc, acr: {{mfa: strong}},\n  \
-         label: Example, groups: groups, groups_allow: [analysts], groups_for: 8h, create: true}}\nlogin_for: 4h",
+         label: Example, groups: groups, groups_allow: [analysts], groups_for: 8h, {more}}}\nlogin_for: 4h",
         provider.issuer()
     ));
     world.gate.serve().unwrap();
@@ -92,6 +97,16 @@ fn encoded(text: &str) -> String {
 
 /// `stepgate login --oidc …`, with somebody who logs in there as `who`; what it said.
 fn login(world: &World, provider: &Provider, files: &Files, arguments: &[&str], who: &str) -> (bool, String) {
+    login_by(world, files, arguments, |there| provider.log_in(there, who).unwrap())
+}
+
+/// The same, with what a browser is led to from there, and where that leads it in the end.
+pub(crate) fn login_by(
+    world: &World,
+    files: &Files,
+    arguments: &[&str],
+    log_in: impl FnOnce(&str) -> String,
+) -> (bool, String) {
     let mut command = world.gate.command();
     for screen in ["DISPLAY", "WAYLAND_DISPLAY"] {
         command.env_remove(screen);
@@ -107,7 +122,7 @@ fn login(world: &World, provider: &Provider, files: &Files, arguments: &[&str], 
     assert!(asked.contains(&letters), "{asked}");
     let leaving = browser.submit(&asked);
     let there = between(&leaving, "class=\"button\" href=\"", "\"").replace("&amp;", "&");
-    let back = browser.get(&provider.log_in(&there, who).unwrap());
+    let back = browser.get(&log_in(&there));
     let done = browser.submit(&back);
     let program = between(&done, "href=\"http://127.0.0.1:", "\"").replace("&amp;", "&");
     let told = browser.get(&format!("http://127.0.0.1:{program}"));

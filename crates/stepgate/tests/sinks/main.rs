@@ -7,7 +7,9 @@ mod dead;
 mod forms;
 mod killed;
 mod mail;
+mod notices;
 mod receivers;
+mod rooms;
 mod rsyslog;
 #[path = "../support/mod.rs"]
 mod support;

@@ -27,7 +27,7 @@ impl Python {
         command.env("PYTHONPATH", repository().join(".work/aiosmtpd"));
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let Ok(mut child) = child else {
-            eprintln!("SKIP: {script}: no python3");
+            stepgate_testkit::skip("python3", script);
             return None;
         };
         let mut said = BufReader::new(child.stdout.take().unwrap());
@@ -41,7 +41,7 @@ impl Python {
                 let why = String::from_utf8_lossy(&output.stderr).into_owned();
                 // A script that is broken is no reason to skip what it is for.
                 assert!(why.contains("ModuleNotFoundError"), "{script}: {why}");
-                eprintln!("SKIP: {script}: {}", why.trim());
+                stepgate_testkit::skip("aiosmtpd", why.trim());
                 None
             }
         }

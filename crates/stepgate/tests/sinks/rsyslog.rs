@@ -33,9 +33,7 @@ fn start(program: &Path, libraries: &Path, directory: &Path) -> Supervised {
 #[test]
 fn rsyslog_reads_every_record_also_when_it_is_restarted_meanwhile() {
     let Some((program, libraries)) = installed() else {
-        eprintln!(
-            "SKIP: rsyslog is not in .work/rsyslog (tests/tools/receivers.sh); syslog to it is not tried"
-        );
+        stepgate_testkit::skip("rsyslog", "tests/tools/receivers.sh");
         return;
     };
     let mut world = World::not_serving(|text| text);

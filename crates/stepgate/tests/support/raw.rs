@@ -25,6 +25,12 @@ pub(crate) fn config(world: &World, person: &Person) -> How {
     how(world.gate.listen().port(), person.name(), person.password(), "shop")
 }
 
+/// The same over TLS.
+pub(crate) fn over_tls(world: &World, person: &Person) -> How {
+    let (config, credentials) = config(world, person);
+    (UpstreamConfig { sslmode: SslMode::VerifyFull, ca: Some(world.gate.ca()), ..config }, credentials)
+}
+
 /// How to connect to whatever listens on that port, in the clear.
 pub(crate) fn how(port: u16, user: &str, password: &str, dbname: &str) -> How {
     let credentials = Arc::new(Credentials { user: user.to_owned(), password: password.to_owned().into() });

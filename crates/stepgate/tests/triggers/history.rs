@@ -49,22 +49,11 @@ impl Entropy for Random {
 
 /// Writes it down.
 pub(crate) fn plant(world: &World, habits: &[Habit]) {
-    let hex = std::fs::read_to_string(world.gate.directory().join("secrets/master.key")).unwrap();
-    let key: [u8; 32] = data_encoding::HEXLOWER.decode(hex.trim().as_bytes()).unwrap().try_into().unwrap();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let longest = habits.iter().map(|habit| habit.days + habit.ended).max().unwrap();
     let begin = now.checked_sub(longest * DAY).unwrap();
     let clock = Arc::new(FakeClock::at(Timestamp::from_micros(i64::try_from(begin.as_micros()).unwrap())));
-    let vault = Vault::new(&Zeroizing::new(key), Arc::new(Random));
-    let options = LogOptions {
-        ordinary_durable: true,
-        version: "test".to_owned(),
-        clock: clock.clone(),
-        entropy: Arc::new(Random),
-        vault,
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (log, _) = Log::open(&world.gate.data(), options).unwrap();
+    let (log, runtime) = open(world, clock.clone());
     for day in 0..longest {
         let left = longest - day;
         for (number, habit) in habits.iter().enumerate() {
@@ -84,6 +73,33 @@ pub(crate) fn plant(world: &World, habits: &[Habit]) {
         clock.advance(until.checked_sub(at).unwrap());
     }
     log.close().unwrap();
+}
+
+/// Writes down one day of it, in few writes.
+pub(crate) fn plant_at_once(world: &World, habit: &Habit) {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+    let now = Timestamp::from_micros(i64::try_from(now.as_micros()).unwrap());
+    let (log, runtime) = open(world, Arc::new(FakeClock::at(now)));
+    for some in a_day(habit, SessionId::from_bytes([0xee; 16])).chunks(500) {
+        runtime.block_on(log.append(some.to_vec(), Vec::new())).unwrap();
+    }
+    log.close().unwrap();
+}
+
+/// The gate's log, and what it takes to wait for it.
+fn open(world: &World, clock: Arc<FakeClock>) -> (Log, tokio::runtime::Runtime) {
+    let hex = std::fs::read_to_string(world.gate.directory().join("secrets/master.key")).unwrap();
+    let key: [u8; 32] = data_encoding::HEXLOWER.decode(hex.trim().as_bytes()).unwrap().try_into().unwrap();
+    let vault = Vault::new(&Zeroizing::new(key), Arc::new(Random));
+    let options = LogOptions {
+        ordinary_durable: true,
+        version: "test".to_owned(),
+        clock,
+        entropy: Arc::new(Random),
+        vault,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    (Log::open(&world.gate.data(), options).unwrap().0, runtime)
 }
 
 fn a_day(habit: &Habit, session: SessionId) -> Vec<Event> {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod attacks;
+mod brought;
 mod clients;
 mod counterparts;
 mod history;
@@ -15,6 +16,7 @@ mod places;
 mod purposes;
 mod rates;
 mod sizes;
+mod subjects;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -40,12 +40,14 @@ impl Case<'_> {
         // One that is joined may last longer.
         let left = waiting.expires.since(gate.clock.now());
         let url = gate.console_url.as_deref();
+        let digits = self.digits(approval, &waiting).await;
         let notice = refusal::held_midway(
             waiting.request,
             approval,
             self.decision,
             (rows, &summary),
             left.min(patience),
+            digits.as_ref().map(|digits| digits.as_str()),
             url,
         );
         Ok(More::Waits(Box::new(Hold {

@@ -91,3 +91,26 @@ async fn only_a_person_opens_one_and_only_for_a_service_that_others_answer_for()
     world.desk.cancel_request(open[0].request, &name("dana")).await.unwrap();
     assert!(world.desk.open_ahead(ahead(&world, "dana", &[SQL]), held(SQL)).await.is_ok());
 }
+
+#[tokio::test]
+async fn not_me_to_what_was_opened_ahead_in_ones_name_raises_the_alarm_though_no_session_waits_for_it() {
+    let world = World::new().await;
+    let ended = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = Arc::clone(&ended);
+    world.desk.on_disowned(Box::new(move |session| seen.lock().unwrap().push(session)));
+    let opened = world.desk.open_ahead(ahead(&world, "dana", &[SQL]), held(SQL)).await.unwrap();
+    // Who may answer it has not made it, and cannot disown it.
+    let other = world.desk.disown(opened.request, &name("omar")).await;
+    assert_eq!(other.unwrap_err(), DeskError::Unknown);
+    world.desk.disown(opened.request, &name("dana")).await.unwrap();
+    let alarmed = |event: &Event| matches!(event, Event::AlarmRaised { what, .. } if what == "not-me");
+    for world in [&world, &world.killed()] {
+        assert_eq!((world.count(alarmed), world.ends()), (1, vec!["denied"]));
+        let late =
+            world.desk.vote(opened.request, &name("omar"), &world.code("omar"), true, None, HOME).await;
+        assert_eq!(late.unwrap_err(), VerifyError::Desk(DeskError::Ended(stepgate_record::Outcome::Denied)));
+        assert!(world.desk.covering_grant(&wanted(world, SQL)).is_none());
+    }
+    // The service's sessions run on: they have asked nothing.
+    assert!(ended.lock().unwrap().is_empty());
+}

@@ -119,6 +119,23 @@ async fn a_grant_that_was_revoked_or_is_over_gives_nothing_and_takes_nothing_bac
 }
 
 #[tokio::test]
+async fn what_runs_by_a_grant_hears_at_once_that_it_was_taken_back_by_itself_or_with_its_person() {
+    for with_person in [false, true] {
+        let world = World::new().await;
+        let grant = granted(&world).await;
+        let block = debit(&world, grant, need()).await.unwrap();
+        assert!(block.in_force.is());
+        if with_person {
+            // After they have lost a group, a factor or their place here.
+            world.desk.revoke_person(&name("dana"), None).await.unwrap();
+        } else {
+            world.desk.revoke(grant, None).await.unwrap();
+        }
+        assert!(!block.in_force.is(), "{with_person}");
+    }
+}
+
+#[tokio::test]
 async fn a_grant_without_a_limit_is_never_debited_and_covers_nothing_limited() {
     let world = World::new().await;
     let waiting = world.ask(world.step_up("dana", 1)).await;

@@ -13,18 +13,19 @@ use super::*;
 use crate::{DeskError, Enrol, GlassError, GlassInfo, GlassWish, Presented, VerifyError};
 
 const SITE: &str = "https://gate.example";
-const DAY: Duration = Duration::from_secs(25 * 3600);
+pub(super) const DAY: Duration = Duration::from_secs(25 * 3600);
 
-fn rules() -> GlassRules {
+pub(super) fn rules() -> GlassRules {
     GlassRules {
         groups: groups(&["analysts"]).into_iter().collect(),
         reviewers: groups(&["data-owners", "analysts"]).into_iter().collect(),
+        review: Strength::Standard,
         most: MAX_GLASS,
         lifts: Lifts::default(),
     }
 }
 
-fn set_up(world: &World) {
+pub(super) fn set_up(world: &World) {
     world.desk.plug(Arc::new(PasskeyFactor::new(Site::of(SITE).unwrap(), None)));
     world.desk.set_break_glass(Some(rules()));
 }
@@ -34,13 +35,13 @@ fn wish() -> GlassWish {
     GlassWish { reason, time: None, database: Some("shop".to_owned()), client }
 }
 
-fn at(address: IpAddr) -> Source {
+pub(super) fn at(address: IpAddr) -> Source {
     address.into()
 }
 
 impl World {
     /// A gate where dana and eve have had a passkey for a day.
-    async fn with_keys() -> (Self, SecurityKey, SecurityKey) {
+    pub(super) async fn with_keys() -> (Self, SecurityKey, SecurityKey) {
         let world = Self::new().await;
         set_up(&world);
         let (dana, eve) = (world.passkey("dana", 1).await, world.passkey("eve", 2).await);
@@ -48,7 +49,7 @@ impl World {
         (world, dana, eve)
     }
 
-    async fn passkey(&self, person: &str, seed: u64) -> SecurityKey {
+    pub(super) async fn passkey(&self, person: &str, seed: u64) -> SecurityKey {
         let mut key = SecurityKey::new(seed, SITE).unwrap();
         let enrol = Enrol {
             operator: Some(Actor::Operator(Some(1000))),
@@ -77,7 +78,7 @@ impl World {
         self.desk.open_glass(glass, &name(person), by, at(HOME)).await
     }
 
-    async fn broken(&self, person: &str, key: &mut SecurityKey) -> GrantId {
+    pub(super) async fn broken(&self, person: &str, key: &mut SecurityKey) -> GrantId {
         let glass = self.asked(person).await.unwrap().grant;
         let signed = self.signed(glass, person, key).await;
         assert_eq!(self.opened(glass, person, signed).await.unwrap().state, "open");

@@ -1,14 +1,15 @@
 //! Policies that take two people.
 
 use super::*;
-use crate::{DeskError, PolicyInfo, Presented, VerifyError};
+use crate::{DeskError, PolicyInfo, Presented, TwoPerson, VerifyError};
 
 fn sha256() -> String {
     "ab".repeat(32)
 }
 
 fn set_up(world: &World) {
-    world.desk.set_two_person(Some(groups(&["data-owners"]).into_iter().collect()));
+    let groups = groups(&["data-owners"]).into_iter().collect();
+    world.desk.set_two_person(Some(TwoPerson { groups, strength: Strength::Standard }));
 }
 
 impl World {

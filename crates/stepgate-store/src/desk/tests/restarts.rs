@@ -36,6 +36,19 @@ async fn a_request_open_at_the_kill_is_withdrawn_and_cannot_be_approved_later() 
 }
 
 #[tokio::test]
+async fn who_ended_a_request_and_why_is_known_after_a_restart() {
+    let world = World::new().await;
+    let waiting = world.ask(world.approval("dana", 2, 1)).await;
+    let (omar, why) = (name("omar"), Some("use the extract"));
+    world.desk.vote(waiting.request, &omar, &world.code("omar"), false, why, HOME).await.unwrap();
+    for desk in [&world.desk, &world.killed().desk] {
+        let info = desk.request(waiting.request).unwrap();
+        assert_eq!((info.state, info.ended_by), ("denied", Some(omar.clone())));
+        assert_eq!(info.reason.as_deref(), why);
+    }
+}
+
+#[tokio::test]
 async fn a_grant_survives_with_exactly_its_bounds() {
     let world = World::new().await;
     let waiting = world.ask(world.step_up("dana", 1)).await;
@@ -116,7 +129,9 @@ async fn a_statement_that_was_running_at_the_kill_has_an_unknown_outcome() {
     world.log.append(events, Vec::new()).await.unwrap();
     let unknown = |world: &World| -> Vec<_> {
         let unknown = world.events().into_iter().filter_map(|event| match event {
-            Event::StatementOutcomeUnknown { session, statement } => Some((session.bytes()[0], statement)),
+            Event::StatementOutcomeUnknown { session, statement, .. } => {
+                Some((session.bytes()[0], statement))
+            }
             _ => None,
         });
         unknown.collect()

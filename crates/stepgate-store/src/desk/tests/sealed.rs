@@ -5,6 +5,7 @@ use std::fs;
 use stepgate_approval::Escalate;
 
 use super::*;
+use crate::desk::sealed::Shelf;
 
 const SQL: &str = "select * from customers where ssn = '078-05-1120'";
 
@@ -78,4 +79,43 @@ async fn what_cannot_be_sent_again_or_is_ones_own_ends_with_the_gate_all_the_sam
         assert_eq!(world.desk.request(request).unwrap().state, "withdrawn");
     }
     assert!(files(&world).is_empty());
+}
+
+/// What a file system may keep of files that were removed: a second name for each.
+fn undeleted(from: &Path) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::hard_link(file.path(), dir.path().join(file.file_name())).unwrap();
+    }
+    dir
+}
+
+#[tokio::test]
+async fn what_was_kept_can_be_read_by_nobody_once_that_is_switched_off_not_even_where_it_is_switched_on_again()
+ {
+    let world = World::with(true).await;
+    let waiting = world.desk.ask(deferrable(&world, 1, 1), held(SQL)).await.unwrap();
+    let copy = TempDir::new().unwrap();
+    super::copy(world.dir.path(), copy.path());
+    let requests = copy.path().join("requests");
+    let old = undeleted(&requests);
+    let vault = Vault::new(&Zeroizing::new([7; 32]), Arc::new(FakeEntropy::seeded(9)));
+    let is_read = || {
+        let shelf = Shelf::open(old.path().to_owned(), vault.clone()).unwrap();
+        shelf.find(waiting.request).is_some()
+    };
+    assert!(is_read(), "as long as it is kept");
+    {
+        let (_log, _people, desk) = open_keeping(copy.path(), &world.clock, 3, (true, false));
+        assert_eq!(desk.request(waiting.request).unwrap().state, "withdrawn");
+        assert_eq!(fs::read_dir(&requests).unwrap().count(), 0);
+        assert!(!is_read(), "its key is written over, whoever has kept the files");
+        // From then on nothing is kept.
+        desk.defer(deferrable(&world, 2, 1), held(SQL)).await.unwrap();
+        assert_eq!(fs::read_dir(&requests).unwrap().count(), 0);
+    }
+    let again = TempDir::new().unwrap();
+    super::copy(copy.path(), again.path());
+    let (_log, _people, desk) = open(again.path(), &world.clock, 4, true);
+    assert!(desk.requests().iter().all(|request| request.state == "withdrawn"), "{:?}", desk.requests());
 }

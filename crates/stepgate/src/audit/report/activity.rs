@@ -61,7 +61,8 @@ pub(super) fn make(making: &Making<'_>, person: &PersonName) -> Result<Made, Fai
     }
     let sessions: Vec<SessionId> = seen.sessions.keys().filter_map(|session| session.parse().ok()).collect();
     for sessions in sessions.chunks(AT_ONCE) {
-        let kind = ["statement.completed", "session.closed", "session.opened"].map(str::to_owned).to_vec();
+        let kind = ["statement.completed", "statement.outcome_unknown", "session.closed", "session.opened"];
+        let kind = kind.map(str::to_owned).to_vec();
         // What a session did in the period may end after it, and it may have begun before.
         let filter = Filter { kind, session: sessions.to_vec(), ..Filter::default() };
         making.each(&filter, &mut |record, fields| seen.complete(record, fields))?;

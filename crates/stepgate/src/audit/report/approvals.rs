@@ -67,7 +67,7 @@ pub(super) fn make(making: &Making<'_>) -> Result<Made, Failure> {
     sessions.sort_unstable();
     sessions.dedup();
     for sessions in sessions.chunks(AT_ONCE) {
-        let kind = kinds(&["statement.decided", "statement.completed"]);
+        let kind = kinds(&["statement.decided", "statement.completed", "statement.outcome_unknown"]);
         let of = Filter { session: sessions.to_vec(), kind, ..Filter::default() };
         making.each(&of, &mut |_, fields| seen.statement(fields))?;
     }
@@ -157,7 +157,7 @@ impl Approvals {
 
     fn statement(&mut self, fields: &Map<String, Value>) {
         let key = (text(fields, "session").to_owned(), number(fields, "statement"));
-        if text(fields, "type") == "statement.completed" {
+        if text(fields, "type") != "statement.decided" {
             if let Some(request) = self.ran.get(&key).and_then(|request| self.requests.get_mut(request)) {
                 request.rows = request.rows.saturating_add(number(fields, "rows"));
             }

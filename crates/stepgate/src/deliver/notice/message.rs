@@ -44,6 +44,8 @@ enum Kind {
     Opened { request: String, approval: String, groups: Vec<String>, count: u32, expires: Timestamp },
     /// And is answered, or not.
     Ended { request: String, outcome: String },
+    /// Nobody has answered for long: more people may.
+    Escalated { request: String, groups: Vec<String> },
     /// Something that must not happen.
     Alarm { what: String, record: &'static str },
     /// Break-glass: to be heard by everybody, whenever it is.
@@ -96,6 +98,7 @@ impl Notice {
         if !matches!(
             kind,
             "stepup.requested"
+                | "stepup.escalated"
                 | "stepup.ended"
                 | "alarm.raised"
                 | "catalog.drifted"
@@ -122,6 +125,7 @@ impl Notice {
         let request = told.request.filter(|id| is_plain(id));
         let url = match &request {
             Some(id) => format!("{console}/r/{id}"),
+            None if kind == "policy.proposed" => format!("{console}/policies"),
             None => console.to_owned(),
         };
         let kind = match kind {
@@ -133,6 +137,7 @@ impl Notice {
                 expires: Timestamp::from_micros(told.expires_us?),
             },
             "stepup.requested" => return None,
+            "stepup.escalated" => Kind::Escalated { request: request?, groups: told.groups },
             "stepup.ended" => Kind::Ended { request: request?, outcome: told.outcome? },
             "alarm.raised" => Kind::Alarm { what: told.what?, record: "alarm.raised" },
             "catalog.drifted" => Kind::Alarm { what: told.what?, record: "catalog.drifted" },
@@ -170,6 +175,14 @@ impl Notice {
         }
     }
 
+    /// The request that goes to more people by it, if one does.
+    pub(super) fn escalated(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Escalated { request, .. } => Some(request),
+            _ => None,
+        }
+    }
+
     /// Whether it is still worth saying.
     pub(super) fn is_news(&self, now: Timestamp, max_age: Duration) -> bool {
         let open = match &self.kind {
@@ -193,6 +206,9 @@ impl Notice {
                     0 | 1 => format!("Stepgate: request {request} waits for {of}"),
                     count => format!("Stepgate: request {request} waits for {count} of {of}"),
                 }
+            }
+            Kind::Escalated { request, groups } => {
+                format!("Stepgate: request {request} still waits, and now for {} too", groups.join(", "))
             }
             Kind::Ended { request, outcome } => format!("Stepgate: request {request} was {outcome}"),
             Kind::Alarm { what, .. } => format!("Stepgate alarm: {what}"),
@@ -220,9 +236,14 @@ impl Notice {
                  {request}`. This message itself decides nothing.",
                 self.url
             )),
+            Kind::Escalated { request, .. } => text.push_str(&format!(
+                ".\nRead it before you answer: {} or `stepgate request show {request}`. This message itself decides \
+                 nothing.",
+                self.url
+            )),
             Kind::Ended { .. } => text.push_str(&format!(".\n{}", self.url)),
             Kind::Alarm { record, .. } => text.push_str(&format!(
-                ": record {} of the audit log. See `stepgate audit search --kind {record}`.",
+                ": record {} of the audit log. See `stepgate audit search --type {record}`.",
                 self.seq
             )),
             Kind::Glass { grant, .. } => text.push_str(&format!(
@@ -248,6 +269,9 @@ impl Notice {
                 "event": "request.opened", "request": request, "approval": approval, "groups": groups,
                 "count": count, "expires": expires.to_string(),
             }),
+            Kind::Escalated { request, groups } => {
+                json!({"event": "request.escalated", "request": request, "groups": groups})
+            }
             Kind::Ended { request, outcome } => {
                 json!({"event": "request.ended", "request": request, "outcome": outcome})
             }

@@ -56,7 +56,9 @@ impl NoticeWay {
 
     fn concerns(&self, notice: &Notice, now: Timestamp) -> bool {
         let known = |request: &str| self.told.iter().any(|told| told == request);
-        notice.is_news(now, MAX_AGE) && notice.ended().is_none_or(known)
+        // Of one of whose beginning nobody here was told, neither.
+        let about = notice.ended().or_else(|| notice.escalated());
+        notice.is_news(now, MAX_AGE) && about.is_none_or(known)
     }
 
     /// Each use of a break-glass is told, but of a program that sends thousands of statements one a minute: a room that

@@ -165,7 +165,7 @@ fn a_full_disk_loses_nothing_and_leaves_no_half_line() {
         .arg(&disk)
         .output();
     if !mount.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIP: no tmpfs can be mounted here; a full disk of a sink is not tried");
+        stepgate_testkit::skip("tmpfs", "it cannot be mounted; a full disk of a sink");
         return;
     }
     let path = disk.join("audit.jsonl");

@@ -63,6 +63,11 @@ fn requested(number: u8, itself: bool, expires: Duration) -> Event {
     }))
 }
 
+fn escalated(number: u8) -> Event {
+    let groups = vec!["security".parse().unwrap()];
+    Event::StepupEscalated { request: RequestId::from_bytes([number; 5]), groups }
+}
+
 fn ended(number: u8, outcome: Outcome) -> Event {
     let request = RequestId::from_bytes([number; 5]);
     Event::StepupEnded { request, outcome, by: None, reason_hmac: None, reason: None }
@@ -107,17 +112,28 @@ fn a_notice_names_nobody_carries_no_authority_and_comes_though_the_receiver_was_
             ended(2, Outcome::Approved),
             // Over before anybody could read it.
             requested(3, false, Duration::ZERO),
+            escalated(1),
+            // Over before its beginning could be told.
+            escalated(3),
             ended(1, Outcome::Denied),
             ended(1, Outcome::Denied),
             alarm(),
         ],
     );
-    until("all notices", || got.texts().len() == 3 && running.row()["lag"] == 0);
+    until("all notices", || got.texts().len() == 4 && running.row()["lag"] == 0);
     got.0.lock().unwrap().iter().for_each(Request::assert_signed);
     let texts = got.texts();
     let events: Vec<_> = texts.iter().map(|text| text["event"].as_str().unwrap()).collect();
-    assert_eq!(events, ["request.opened", "request.ended", "alarm"]);
-    assert_eq!((texts[0]["request"].as_str(), texts[1]["outcome"].as_str()), (Some(&*id(1)), Some("denied")));
+    assert_eq!(events, ["request.opened", "request.escalated", "request.ended", "alarm"]);
+    assert_eq!((texts[0]["request"].as_str(), texts[2]["outcome"].as_str()), (Some(&*id(1)), Some("denied")));
+    assert_eq!(
+        (texts[1]["request"].as_str(), texts[1]["groups"][0].as_str()),
+        (Some(&*id(1)), Some("security"))
+    );
+    assert!(
+        texts[1]["text"].as_str().unwrap().contains("still waits, and now for security too"),
+        "{texts:?}"
+    );
     assert_eq!(texts[0]["url"], format!("https://gate.example/r/{}", id(1)));
     assert_eq!(texts[0]["groups"][0], "data-owners");
     let all = format!("{texts:?}");
@@ -129,8 +145,8 @@ fn a_notice_names_nobody_carries_no_authority_and_comes_though_the_receiver_was_
     drop(running);
     let running = world.notify(&notifiers);
     tell(&world, vec![alarm()]);
-    until("one more", || got.texts().len() >= 4 && running.row()["lag"] == 0);
-    assert_eq!(got.texts().len(), 4);
+    until("one more", || got.texts().len() >= 5 && running.row()["lag"] == 0);
+    assert_eq!(got.texts().len(), 5);
 }
 
 #[test]
@@ -227,5 +243,6 @@ fn a_changed_policy_is_told_and_one_that_was_tampered_with_is_an_alarm() {
     let said: Vec<_> = texts.iter().map(|text| (text["event"].as_str(), text["action"].as_str())).collect();
     let changed = |action| (Some("changed"), Some(action));
     assert_eq!(said, [changed("policy.proposed"), changed("policy.approved"), (Some("alarm"), None)]);
-    assert!(texts[2]["text"].as_str().unwrap().contains("--kind policy.tampered"), "{texts:?}");
+    assert!(texts[0]["url"].as_str().unwrap().ends_with("/policies"), "{texts:?}");
+    assert!(texts[2]["text"].as_str().unwrap().contains("audit search --type policy.tampered`"), "{texts:?}");
 }

@@ -172,7 +172,7 @@ fn what_a_receiver_that_hangs_has_in_its_buffers_does_not_count_as_delivered() {
     let world = World::new();
     let certificates = Certificates::new(world.dir.path(), "siem");
     let Some((mut python, port)) = Python::new(&world, &certificates) else {
-        eprintln!("SKIP: no python3; a hanging receiver that is OpenSSL's is not tried");
+        stepgate_testkit::skip("python3", "a hanging receiver that is OpenSSL's");
         return;
     };
     let running = world.deliver(sink(port, &certificates), Vec::new());

@@ -246,6 +246,22 @@ mod tests {
     }
 
     #[test]
+    fn a_few_names_of_people_again_and_again_are_names_and_a_few_other_words_are_not() {
+        let again =
+            |words: &[&str]| made(120, |at| words[usize::try_from(at).unwrap() % words.len()].to_owned());
+        for name in ["first_name", "vorname", "last_name"] {
+            let people = if name == "last_name" {
+                ["Rodriguez", "Schmidt", "Jones"]
+            } else {
+                ["Anna", "Peter", "Maria"]
+            };
+            assert!(what(name, Shape::Text, "people", &again(&people)).is_some(), "{name}");
+        }
+        assert_eq!(what("state", Shape::Text, "orders", &again(&["Open", "Closed", "Lost"])), None);
+        assert_eq!(what("name", Shape::Text, "tiers", &again(&["Gold", "Silver", "Bronze"])), None);
+    }
+
+    #[test]
     fn names_need_a_type_that_fits() {
         assert_eq!(what("email_sent_at", Shape::Timestamp, "users", &[]), None);
         assert_eq!(what("email", Shape::Timestamp, "users", &[]), None);

@@ -270,7 +270,12 @@ fn names(sample: &Sample<'_>) -> Verdict {
     let towns = sample.share(address::is_city);
     let few = sample.len() < 4 && sample.rows >= 20;
     match () {
-        () if firms >= 0.2 || shaped < 0.6 || few => Verdict::refuted(),
+        () if firms >= 0.2 || shaped < 0.6 => Verdict::refuted(),
+        // A handful of words again and again are states or kinds of something, unless each is somebody's name.
+        () if few && listed > 0.99 && towns == 0.0 => {
+            Verdict::share(Grade::Medium, listed, "hold common names of people")
+        }
+        () if few => Verdict::refuted(),
         () if towns > 0.2 && towns * 1.5 > listed => {
             Verdict::share(Grade::Loose, shaped, "have the shape of a name")
         }

@@ -10,6 +10,7 @@ use stepgate_approval::{Grant, Wanted};
 use stepgate_policy::{Approval, ScopePart};
 use stepgate_types::{Action, Amount, GrantId, Kind, Limit, PersonName, RequestId, SessionId, Timestamp};
 
+use super::meters::{Between, Metering, Meters, taken};
 use super::trial::Decided;
 use crate::policy::tape::{Person, Shape};
 
@@ -25,8 +26,16 @@ pub(crate) struct Sent<'s> {
     pub(crate) at: Timestamp,
     /// What it delivered, where it ran.
     pub(crate) delivered: Option<(u64, u64)>,
+    /// A limit ended it then, and there was more.
+    pub(crate) cut: bool,
+    /// It ran in fact.
+    pub(crate) ran: bool,
     /// People said no to it, or nobody answered.
     pub(crate) refused: bool,
+    /// What it counts on over sessions and windows, if anything: by whom, and when.
+    pub(crate) counting: Option<Metering>,
+    /// Rows and bytes that were out in fact when it reached limits, and bytes of the rows that waited.
+    pub(crate) points: &'s [(u64, u64, u64)],
     /// It is one that was deferred, sent again: its pass lets it through.
     pub(crate) rerun: bool,
 }
@@ -42,6 +51,8 @@ pub(crate) struct Asked {
     pub(crate) cut: bool,
     /// A grant covered it.
     pub(crate) covered: bool,
+    /// Whether it reaches a limit over a session or window, or how often, cannot be told.
+    pub(crate) open: bool,
 }
 
 /// Approvals that are remembered at a moment.
@@ -59,7 +70,7 @@ struct Held {
 
 impl Desk {
     /// What is asked about a statement that was decided so.
-    pub(crate) fn send(&mut self, sent: &Sent<'_>, decided: &Decided) -> Asked {
+    pub(crate) fn send(&mut self, sent: &Sent<'_>, decided: &Decided, meters: &mut Meters) -> Asked {
         let mut asked = Asked::default();
         let mut left = decided.limit;
         match (decided.action, &decided.approval) {
@@ -67,32 +78,76 @@ impl Desk {
                 let Some(wanted) = wanted(sent, decided, decided.action, approval) else {
                     return Asked { first: 1, ..asked };
                 };
-                match self.covering(&wanted, sent.at) {
+                match self.covering(&wanted, sent.at, Limit::NONE) {
                     Some(held) => {
                         asked.covered = true;
                         left = left.least(held.left);
                     }
                     None => {
                         asked.first = 1;
-                        if sent.refused {
+                        // What a limit ended had been let through before.
+                        if sent.refused && !sent.cut {
                             return asked;
                         }
                         self.remember(&wanted, approval, sent.at);
                     }
                 }
-                self.debit(&wanted, sent.at, sent.delivered);
+                self.debit(&wanted, sent.at, Limit::NONE, sent.delivered);
             }
             (Action::Deny, _) => return asked,
             _ => {}
         }
-        self.midway(sent, decided, left, &mut asked);
+        if decided.meters.is_empty() {
+            // Of its own limit, what is not known is told apart (`of_unknown_size`).
+            if let Some((rows, bytes)) = sent.delivered.filter(|_| !decided.limit.is_none()) {
+                self.midway(sent, decided, Amount::of(rows, bytes), left, &mut asked);
+            }
+        } else {
+            self.metered(sent, decided, left, meters, &mut asked);
+        }
         asked
     }
 
+    /// The same, where all that the person is delivered in a session or window is limited as well: nothing is counted
+    /// there from the first limit on that it reaches, be it its own.
+    fn metered(
+        &mut self,
+        sent: &Sent<'_>,
+        decided: &Decided,
+        left: Limit,
+        meters: &mut Meters,
+        asked: &mut Asked,
+    ) {
+        let Some(counting) = sent.counting else { return };
+        let need = sent.delivers(asked.first > 0);
+        let (mut least, mut most) = (left, left);
+        for metered in &decided.meters {
+            let room = meters.room(metered, &counting);
+            (least, most) = (least.least(room.0), most.least(room.1));
+        }
+        let taken = taken(need, (least, most), sent.points);
+        decided.meters.iter().for_each(|metered| meters.count(metered, &counting, taken));
+        if least.has(need.most) {
+            return;
+        }
+        let beyond = Between { least: need.least.beyond(taken.most), most: need.most.beyond(taken.least) };
+        let asks = if sent.refused { 1 } else { times(decided.more, beyond.least) };
+        if most.has(need.least) || (!sent.refused && asks != times(decided.more, beyond.most)) {
+            asked.open = true;
+            return;
+        }
+        self.midway(sent, decided, beyond.least, Limit::NOTHING, asked);
+    }
+
     /// Rows beyond what may be delivered before people are asked.
-    fn midway(&mut self, sent: &Sent<'_>, decided: &Decided, mut left: Limit, asked: &mut Asked) {
-        let Some((rows, bytes)) = sent.delivered.filter(|_| !decided.limit.is_none()) else { return };
-        let mut need = Amount { rows, bytes, ..Amount::default() };
+    fn midway(
+        &mut self,
+        sent: &Sent<'_>,
+        decided: &Decided,
+        mut need: Amount,
+        mut left: Limit,
+        asked: &mut Asked,
+    ) {
         while !left.has(need) {
             let own = || decided.approval.clone().map(|approval| (decided.action, approval));
             let Some((action, approval)) = decided.beyond.clone().or_else(own) else {
@@ -105,33 +160,36 @@ impl Desk {
                 asked.midway = asked.midway.saturating_add(1);
                 return;
             };
-            match self.covering(&wanted, sent.at) {
+            let wanted = Wanted { limit: decided.more, ..wanted };
+            match self.covering(&wanted, sent.at, wanted.limit) {
                 Some(held) => {
                     left = held.left;
                     held.left = held.left.minus(need);
                 }
                 None => {
                     asked.midway = asked.midway.saturating_add(1);
-                    if asked.midway >= MOST_ASKED {
+                    if asked.midway >= MOST_ASKED || (sent.refused && sent.cut) {
                         return;
                     }
                     self.remember(&wanted, &approval, sent.at);
-                    self.debit(&wanted, sent.at, Some((need.rows, need.bytes)));
-                    left = decided.limit;
+                    self.debit(&wanted, sent.at, wanted.limit, Some((need.rows, need.bytes)));
+                    left = decided.more;
                 }
             }
         }
     }
 
-    fn covering(&mut self, wanted: &Wanted, at: Timestamp) -> Option<&mut Held> {
+    /// One that was approved for at most so much.
+    fn covering(&mut self, wanted: &Wanted, at: Timestamp, most: Limit) -> Option<&mut Held> {
         let held = self.grants.get_mut(&(wanted.person.clone(), wanted.database.clone()))?;
         held.retain(|held| !held.grant.is_due(at));
-        held.iter_mut().find(|held| !held.left.is_spent() && held.grant.covers(wanted, at).is_ok())
+        let has_left = |held: &Held| !held.left.is_spent() && held.grant.limit.is_within(most);
+        held.iter_mut().find(|held| has_left(held) && held.grant.covers(wanted, at).is_ok())
     }
 
-    fn debit(&mut self, wanted: &Wanted, at: Timestamp, delivered: Option<(u64, u64)>) {
+    fn debit(&mut self, wanted: &Wanted, at: Timestamp, most: Limit, delivered: Option<(u64, u64)>) {
         let Some((rows, bytes)) = delivered else { return };
-        if let Some(held) = self.covering(wanted, at) {
+        if let Some(held) = self.covering(wanted, at, most) {
             held.left = held.left.minus(Amount { rows, bytes, ..Amount::default() });
         }
     }
@@ -170,6 +228,28 @@ impl Desk {
         let key = (wanted.person.clone(), wanted.database.clone());
         self.grants.entry(key).or_default().push(Held { left: grant.limit, grant });
     }
+}
+
+impl Sent<'_> {
+    /// What it would deliver, if nothing stopped it. `waits`: it would be asked about before it runs.
+    fn delivers(&self, waits: bool) -> Between {
+        let next = self.points.last().map_or(1, |(_, _, next)| *next);
+        match self.delivered {
+            Some((rows, bytes)) if self.cut => {
+                Between::from(rows.saturating_add(1), bytes.saturating_add(next))
+            }
+            Some((rows, bytes)) => Between::just(rows, bytes),
+            // It was deferred, or left, and so it would be again.
+            None if !self.ran && waits => Between::default(),
+            None => Between::from(0, 0),
+        }
+    }
+}
+
+/// How often people are asked for so much, by so much at once.
+fn times(more: Limit, need: Amount) -> u64 {
+    let times = |more: Option<u64>, need: u64| more.map_or(1, |more| need.div_ceil(more.max(1)));
+    times(more.rows, need.rows).max(times(more.bytes, need.bytes)).clamp(1, MOST_ASKED.into())
 }
 
 /// What a grant would have to cover.

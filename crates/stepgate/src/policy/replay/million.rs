@@ -139,7 +139,8 @@ fn a_million_records_are_replayed_in_ten_seconds() {
     }
     let began = Instant::now();
     let (out, mut replies) = mpsc::channel(64);
-    let giving = std::thread::spawn(move || tape::make(&store, &Actor::Operator(None), (None, None), &out));
+    let giving =
+        std::thread::spawn(move || tape::make(&store, &Actor::Operator(None), (None, None), true, &out));
     let mut taking = Taking::default();
     while let Some(reply) = replies.blocking_recv() {
         if let Reply::Text(text) = reply {

@@ -10,11 +10,15 @@ use stepgate_types::{Action, Timestamp};
 use super::days::{Days, Spread, date};
 use super::grants::{Desk, Sent};
 use super::known::Known;
+use super::meters::{Between, Metering, Meters};
 use super::trial::{Outcome, Trial};
-use crate::policy::tape::{After, Passed, Person, Run, Tape, Verdict};
+use crate::policy::tape::{After, Passed, Person, Run, Shape, Span, Tape, Verdict};
 
 /// Kinds of denied statements that are listed.
 const MOST_EXAMPLES: usize = 20;
+
+/// Statements that are looked at for one that ran, or waited, beside them; with more, what they deliver is not known.
+const MOST_BESIDE: usize = 100_000;
 
 /// What comes of a tape under rules.
 #[derive(Debug, Default, Serialize)]
@@ -137,28 +141,32 @@ impl Compared<'_> {
         let mut counting = Counting::default();
         let mut new = Side::new(self.candidate, self.known, tape);
         let mut old = self.against.map(|rules| Side::new(rules, self.known, tape));
-        for (run, after) in tape.runs.iter().zip(&tape.after) {
+        for (number, (run, after)) in (0..).zip(tape.runs.iter().zip(&tape.after)) {
             let Some((shape, person_number)) = tape.of(run) else { continue };
             let (Some(person), Some(who)) =
                 (tape.person(person_number), numbers.get(as_index(person_number)).copied())
             else {
                 continue;
             };
-            let tally = &mut counting.tally;
-            tally.statements = tally.statements.saturating_add(1);
             if run.verdict == Verdict::Fail {
-                tally.failed = tally.failed.saturating_add(1);
+                if run.at_us >= tape.counts_from_us {
+                    let tally = &mut counting.tally;
+                    tally.statements = tally.statements.saturating_add(1);
+                    tally.failed = tally.failed.saturating_add(1);
+                }
                 continue;
             }
-            let sent = Sent {
-                shape,
-                person,
-                session: run.session,
-                at: Timestamp::from_micros(run.at_us),
-                delivered: after.delivered,
-                refused: matches!(after.ended, Some(ended) if ended != Ended::Approved),
-                rerun: run.passed == Passed::Rerun,
-            };
+            let sent = self.sending(number, run, after, (shape, person), &numbers);
+            if run.at_us < tape.counts_from_us {
+                // For what limits had counted before.
+                for side in old.iter_mut().chain([&mut new]) {
+                    let _uncounted = side.run(run, person_number, &sent, after);
+                    (side.covered, side.midway, side.cut) = (0, 0, 0);
+                }
+                continue;
+            }
+            let tally = &mut counting.tally;
+            tally.statements = tally.statements.saturating_add(1);
             let before = match &mut old {
                 Some(old) => old.run(run, person_number, &sent, after),
                 None => Some(Passage { action: shape.action, asked: u32::from(after.asked) }),
@@ -172,7 +180,8 @@ impl Compared<'_> {
             counting.details(run, who, (before.as_ref(), now.as_ref()), outcome);
             if let (Some(limited), Outcome::Decided(decided)) = (&now, outcome)
                 && limited.action < Action::Deny
-                && (decided.metered || (!decided.limit.is_none() && (after.cut || after.delivered.is_none())))
+                && decided.meters.is_empty()
+                && decided.is_of_unknown_size(after)
             {
                 counting.tally.of_unknown_size = counting.tally.of_unknown_size.saturating_add(1);
             }
@@ -199,9 +208,9 @@ impl Compared<'_> {
         let Some(against) = self.against else { return 0 };
         let mut old = Side::new(against, self.known, self.tape);
         let mut new = Side::new(self.candidate, self.known, self.tape);
-        let mut count = 0_u64;
-        for (run, after) in self.tape.runs.iter().zip(&self.tape.after) {
-            let Some((sent, number)) = self.sent(run, after) else { continue };
+        let (mut count, names) = (0_u64, by_name(self.tape));
+        for (place, (run, after)) in (0..).zip(self.tape.runs.iter().zip(&self.tape.after)) {
+            let Some((sent, number)) = self.sent(place, run, after, &names) else { continue };
             let before = old.run(run, number, &sent, after);
             let now = new.run(run, number, &sent, after);
             let less = match (&before, &now) {
@@ -221,7 +230,7 @@ impl Compared<'_> {
         let mut trial = Trial::new(self.candidate, self.known, self.tape);
         let mut uses: HashMap<String, Use> = HashMap::new();
         for (run, after) in self.tape.runs.iter().zip(&self.tape.after) {
-            let Some((sent, number)) = self.sent(run, after) else { continue };
+            let Some((sent, number)) = self.sent(0, run, after, &[]) else { continue };
             let outcome = trial.decide((run.shape, sent.shape), (number, sent.person), sent.at);
             let Outcome::Decided(decided) = outcome else { continue };
             for name in &decided.rules {
@@ -239,21 +248,74 @@ impl Compared<'_> {
     }
 
     /// A run as it is sent through; `None` of one that nobody decided about.
-    fn sent<'s>(&'s self, run: &Run, after: &After) -> Option<(Sent<'s>, u32)> {
+    fn sent<'s>(&'s self, place: u32, run: &Run, after: &After, names: &[u32]) -> Option<(Sent<'s>, u32)> {
         let (shape, number) = self.tape.of(run)?;
         let person = self.tape.person(number)?;
-        (run.verdict != Verdict::Fail).then(|| {
-            let sent = Sent {
-                shape,
-                person,
-                session: run.session,
-                at: Timestamp::from_micros(run.at_us),
-                delivered: after.delivered,
-                refused: matches!(after.ended, Some(ended) if ended != Ended::Approved),
-                rerun: run.passed == Passed::Rerun,
+        (run.verdict != Verdict::Fail)
+            .then(|| (self.sending(place, run, after, (shape, person), names), number))
+    }
+
+    /// The run of that number as it is sent through. `names`: a number for each person's name.
+    fn sending<'s>(
+        &'s self,
+        place: u32,
+        run: &Run,
+        after: &After,
+        (shape, person): (&'s Shape, &'s Person),
+        names: &[u32],
+    ) -> Sent<'s> {
+        let ran = run.verdict == Verdict::Forward || after.began;
+        let refused = matches!(after.ended, Some(ended) if ended != Ended::Approved);
+        let points = self.tape.reached.get(&place).map_or(&[][..], Vec::as_slice);
+        // Whoever hung up while people were asked had another row to come.
+        let waited = points.last().is_some_and(|(rows, bytes, _)| after.delivered == Some((*rows, *bytes)));
+        Sent {
+            shape,
+            person,
+            session: run.session,
+            at: Timestamp::from_micros(run.at_us),
+            delivered: after.delivered,
+            cut: after.cut || (refused && waited),
+            ran,
+            refused,
+            rerun: run.passed == Passed::Rerun,
+            counting: self.counting(place, run, after, names),
+            points,
+        }
+    }
+
+    /// What a run counts on, where anything does.
+    fn counting(&self, place: u32, run: &Run, after: &After, names: &[u32]) -> Option<Metering> {
+        let rules = self.against.into_iter().chain([self.candidate]);
+        rules.filter_map(Ruleset::counts_over).next()?;
+        let tape = self.tape;
+        let name = |session: u32| {
+            let person = tape.sessions.get(as_index(session))?;
+            names.get(as_index(*person)).copied()
+        };
+        let who = name(run.session)?;
+        // One that did not run, or has no end: whatever it delivers, it does from here on.
+        let begun = run.verdict == Verdict::Forward || after.began;
+        let done = if begun { u32::MAX } else { place.saturating_add(1) };
+        let to_us = if begun { i64::MAX } else { run.at_us };
+        let span = after.span.unwrap_or(Span { begun: place, done, from_us: run.at_us, to_us });
+        // What was decided on while it waited, or ran, is counted after it, and may have been delivered before.
+        let (from, to) = (as_index(place).saturating_add(1), as_index(span.done).min(tape.runs.len()));
+        let mut beside = Between::default();
+        let while_it_ran = tape.runs.iter().zip(&tape.after).take(to).skip(from);
+        for (number, (other, after)) in while_it_ran.enumerate() {
+            if other.session == run.session || name(other.session) != Some(who) {
+                continue;
+            }
+            let ran = other.verdict == Verdict::Forward || after.began;
+            beside = match after.delivered {
+                Some((rows, bytes)) => beside.and(Between::just(rows, bytes).at_most()),
+                None if ran || number >= MOST_BESIDE => beside.and(Between::from(0, 0)),
+                None => beside,
             };
-            (sent, number)
-        })
+        }
+        let opened_us = tape.opened.get(&run.session).copied();
+        Some(Metering { who, run: place, session: run.session, opened_us, span, beside })
     }
 }
 
@@ -261,6 +323,7 @@ impl Compared<'_> {
 struct Side<'t> {
     trial: Trial<'t>,
     desk: Desk,
+    meters: Meters,
     covered: u64,
     midway: u64,
     cut: u64,
@@ -274,7 +337,8 @@ struct Passage {
 
 impl<'t> Side<'t> {
     fn new(rules: &'t Ruleset, known: &'t Known, tape: &'t Tape) -> Self {
-        Self { trial: Trial::new(rules, known, tape), desk: Desk::default(), covered: 0, midway: 0, cut: 0 }
+        let (trial, meters) = (Trial::new(rules, known, tape), Meters::new(tape.since_us));
+        Self { trial, desk: Desk::default(), meters, covered: 0, midway: 0, cut: 0 }
     }
 
     /// `None`: it cannot be told.
@@ -287,7 +351,10 @@ impl<'t> Side<'t> {
         if after.aborted || decided.action == Action::Deny {
             return Some(Passage { action: decided.action, asked: 0 });
         }
-        let asked = self.desk.send(sent, decided);
+        let asked = self.desk.send(sent, decided, &mut self.meters);
+        if asked.open {
+            return None;
+        }
         self.covered = self.covered.saturating_add(u64::from(asked.covered));
         self.midway = self.midway.saturating_add(u64::from(asked.midway));
         self.cut = self.cut.saturating_add(u64::from(asked.cut));
@@ -311,10 +378,10 @@ impl Counting {
         };
         tally.decided = tally.decided.saturating_add(1);
         tally.changed = tally.changed.saturating_add(u64::from(from.action != to.action));
-        if from.action < Action::StepUp {
+        if from.action < Action::StepUp && from.asked == 0 {
             tally.new_prompts = tally.new_prompts.saturating_add(u64::from(to.asked));
         }
-        if to.action < Action::StepUp {
+        if to.action < Action::StepUp && to.asked == 0 {
             tally.lost_prompts = tally.lost_prompts.saturating_add(u64::from(from.asked));
         }
     }
@@ -336,6 +403,10 @@ impl Counting {
                 return;
             }
         };
+        if now.is_none() {
+            let count = self.gaps.entry(Gap::Delivered).or_default();
+            *count = count.saturating_add(1);
+        }
         let asked = now.map_or(0, |now| now.asked);
         for name in &decided.rules {
             if !self.rules.contains_key(name) {

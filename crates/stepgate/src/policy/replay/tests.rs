@@ -8,7 +8,7 @@ use stepgate_types::{Action, BulkShape, Certainty, Kind, Timestamp, Use};
 use super::known::{Candidate, Known};
 use super::tune::Tuning;
 use super::{Ground, html, show};
-use crate::policy::tape::{After, Passed, Person, Run, Shape, Tape, Verdict};
+use crate::policy::tape::{After, Passed, Person, Run, Shape, Span, Tape, Verdict};
 
 const MAP: &str = "\
 version: 1
@@ -310,4 +310,113 @@ fn what_other_rules_cannot_tell_is_compared_with_what_was_decided_in_fact() {
     assert_eq!(unapproved(&ground(Denied), &passes), 1);
     assert_eq!(unapproved(&ground(Denied), &asks), 0);
     assert_eq!(unapproved(&ground(Approved), &passes), 0);
+}
+
+/// Statements that pass, one after the other: at that minute, in that session, with so many rows.
+fn passing(runs: &[(i64, u32, Option<u64>)]) -> Tape {
+    let mut tape = tape(&[]);
+    tape.shapes[0].action = Action::Monitor;
+    tape.opened = (0..3).map(|session| (session, 0)).collect();
+    for (number, (minute, session, rows)) in (0_u32..).zip(runs) {
+        let at_us = minute * MINUTE;
+        let (verdict, passed) = (Verdict::Forward, Passed::No);
+        tape.runs.push(Run { at_us, shape: 0, session: *session, verdict, passed });
+        let span = Span { begun: number, done: number + 1, from_us: at_us, to_us: at_us };
+        let delivered = rows.map(|rows| (rows, 50 * rows));
+        tape.after.push(After { delivered, span: Some(span), ..After::default() });
+    }
+    tape
+}
+
+fn braked(limit: &str) -> Candidate {
+    candidate(&POLICY.replace(
+        "action: step-up, approval: self",
+        &format!("action: monitor, approval: self, limit: {limit}"),
+    ))
+}
+
+#[test]
+fn a_limit_over_a_window_or_session_asks_for_what_is_beyond_all_that_was_delivered() {
+    let window = braked("{rows: 100, per: 1h}");
+    let hundred = |runs: &[(i64, u32, u64)]| -> Vec<(i64, u32, Option<u64>)> {
+        runs.iter().map(|(minute, session, rows)| (*minute, *session, Some(*rows))).collect()
+    };
+    for (runs, asked) in [
+        (vec![(0, 0, 60), (1, 0, 40)], 0),
+        (vec![(0, 0, 60), (1, 0, 41)], 1),
+        // From wherever else.
+        (vec![(0, 0, 60), (1, 1, 41)], 1),
+        (vec![(0, 0, 60), (1, 2, 41)], 0),
+        // It has left the window.
+        (vec![(0, 0, 60), (70, 0, 60)], 0),
+        // As much again is approved, for whatever follows.
+        (vec![(0, 0, 60), (1, 0, 60), (2, 0, 80)], 1),
+        (vec![(0, 0, 60), (1, 0, 60), (2, 0, 81)], 2),
+        (vec![(0, 0, 350)], 3),
+        // And what was approved counts on nothing.
+        (vec![(0, 0, 350), (40, 0, 50), (70, 0, 90)], 4),
+    ] {
+        let report = ground(passing(&hundred(&runs))).replay(&window, None);
+        assert_eq!((report.tally.at_limits, report.tally.undecidable), (asked, 0), "{runs:?}");
+        assert_eq!(report.tally.new_prompts, asked, "{runs:?}");
+    }
+    let session = braked("{bytes: 5000, per: session}");
+    for (runs, asked) in [
+        (vec![(0, 0, 60), (300, 0, 40)], 0),
+        (vec![(0, 0, 60), (300, 0, 60)], 1),
+        (vec![(0, 0, 60), (300, 1, 60)], 1),
+    ] {
+        let report = ground(passing(&hundred(&runs))).replay(&session, None);
+        assert_eq!((report.tally.at_limits, report.tally.undecidable), (asked, 0), "{runs:?}");
+    }
+    // Half an hour after the last, another connection is another sitting.
+    let mut tape = passing(&hundred(&[(0, 0, 60), (40, 1, 60)]));
+    tape.opened.insert(1, 31 * MINUTE);
+    assert_eq!(ground(tape).replay(&session, None).tally.at_limits, 0);
+}
+
+#[test]
+fn what_went_before_the_period_counts_on_windows_and_nowhere_else() {
+    let window = braked("{rows: 100, per: 1h}");
+    let mut tape = passing(&[(0, 0, Some(60)), (30, 0, Some(60)), (31, 0, Some(1))]);
+    tape.counts_from_us = 10 * MINUTE;
+    let tally = ground(tape).replay(&window, None).tally;
+    assert_eq!((tally.statements, tally.at_limits, tally.undecidable), (2, 1, 0));
+    assert_eq!((tally.after.total, tally.rules[0].matched), (1, 2));
+}
+
+#[test]
+fn whether_a_limit_over_a_window_is_crossed_is_not_guessed() {
+    let window = braked("{rows: 100, per: 1h}");
+    let told = |tape: Tape| {
+        let report = ground(tape).replay(&window, None);
+        let why: Vec<_> = report.tally.reasons.iter().map(|it| (it.reason, it.statements)).collect();
+        (report.tally.at_limits, report.tally.undecidable, why)
+    };
+    let one = vec![("delivered", 1)];
+    // Of the first it is not known how much it delivered, nor so of the second; after an hour that is past.
+    let unknown = [(0, 0, None), (1, 0, Some(5)), (70, 0, Some(100))];
+    assert_eq!(told(passing(&unknown)), (0, 2, vec![("delivered", 2)]));
+    // Nobody's.
+    assert_eq!(told(passing(&[(0, 2, None), (1, 0, Some(5))])), (0, 1, one.clone()));
+    // What went before the log that is read.
+    let mut late = passing(&[(1, 0, Some(5)), (70, 0, Some(5))]);
+    late.since_us = Some(0);
+    assert_eq!(told(late), (0, 1, one.clone()));
+    // Two at once: which of them comes to the limit is not known.
+    let mut both = passing(&[(0, 0, Some(60)), (0, 1, Some(60)), (1, 0, Some(10))]);
+    for after in &mut both.after[..2] {
+        after.span.as_mut().unwrap().done = 2;
+    }
+    assert_eq!(told(both).1, 3);
+    // What was denied in fact, and would not be.
+    let mut denied = passing(&[(0, 0, None), (1, 0, Some(5))]);
+    (denied.runs[0].verdict, denied.after[0].span) = (Verdict::Deny, None);
+    assert_eq!(told(denied).1, 2);
+    // What waited, and was left, delivered nothing where it would wait again.
+    let asks = candidate(&POLICY.replace("approval: self}", "approval: self, limit: {rows: 100, per: 1h}}"));
+    let mut left = passing(&[(0, 0, None), (1, 0, Some(5))]);
+    (left.runs[0].verdict, left.after[0].span) = (Verdict::Hold, None);
+    (left.after[0].asked, left.after[0].ended) = (1, Some(Approved));
+    assert_eq!(ground(left).replay(&asks, None).tally.undecidable, 0);
 }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use stepgate_policy::{
-    Approval, Gap, Observation, Recorded, RecordedBucket, RecordedBy, RecordedColumn, RecordedDoubts,
-    Replayed, Ruleset, recorded_column, recorded_comparison, recorded_relation,
+    Approval, Gap, Metered, Observation, Recorded, RecordedBucket, RecordedBy, RecordedColumn,
+    RecordedDoubts, Replayed, Ruleset, recorded_column, recorded_comparison, recorded_relation,
 };
 use stepgate_types::{Action, Estimator, Label, Limit, RelationName, Timestamp, Use};
 
 use super::known::Known;
-use crate::policy::tape::{Person, Shape, Tape};
+use crate::policy::tape::{After, Person, Shape, Tape};
 
 /// The code that records have where an entry of the map named nothing.
 const MAP_ENTRY_MISSING: &str = "map-entry-missing";
@@ -37,10 +37,21 @@ pub(crate) struct Decided {
     pub(crate) beyond: Option<(Action, Approval)>,
     /// 0 where signals are not weighed.
     pub(crate) risk: u32,
-    /// Whether anything is limited that a record does not tell: subjects, or all that is done in a session or window.
-    pub(crate) metered: bool,
+    /// What is limited over sessions and windows.
+    pub(crate) meters: Vec<Metered>,
+    /// How much more one approval lets out at a limit.
+    pub(crate) more: Limit,
     /// What a grant would have to cover.
     pub(crate) reach: Reach,
+}
+
+impl Decided {
+    /// Whether a limit of its own may be reached by more than is known of it.
+    pub(crate) fn is_of_unknown_size(&self, after: &After) -> bool {
+        let many = |most: u64| after.delivered.is_some_and(|(rows, _)| rows > most);
+        !self.limit.is_none()
+            && (after.cut || after.delivered.is_none() || self.limit.subjects.is_some_and(many))
+    }
 }
 
 /// What a statement reaches, as grants count it.
@@ -133,11 +144,11 @@ fn outcome(replayed: Replayed, recorded: &Recorded) -> Outcome {
         class_rank: rank(&counts).max(decision.class.as_ref().map_or(0, |class| class.rank)),
         output_rank: rank(&|uses| uses.contains(&Use::Output)),
     };
+    let more = decision.more_at_once();
     let (action, rules, approval) = (decision.action, decision.rules, decision.approval);
-    let (limit, beyond) = (decision.limit, decision.beyond);
+    let (limit, meters, beyond) = (decision.limit, decision.meters, decision.beyond);
     let risk = decision.risk.unwrap_or_default();
-    let metered = !decision.meters.is_empty() || limit.subjects.is_some();
-    Outcome::Decided(Box::new(Decided { action, rules, approval, limit, beyond, risk, metered, reach }))
+    Outcome::Decided(Box::new(Decided { action, rules, approval, limit, meters, more, beyond, risk, reach }))
 }
 
 /// What a record tells, as rules are asked. `None`: it has words that this version does not know.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 use stepgate_policy::{Approval, ScopePart};
@@ -61,7 +62,8 @@ struct Proposals {
 pub(crate) fn run(config: &Path, args: &TuneArgs) -> Result<(), Failure> {
     let config = Config::load(config)?;
     let current = Candidate::read(&config, None, None)?;
-    let ground = Ground::read(&config, (&args.since, args.until.as_deref()), &args.known_map)?;
+    let counts = current.rules.counts_over().map(|_| Duration::ZERO);
+    let ground = Ground::read(&config, (&args.since, args.until.as_deref()), &args.known_map, counts)?;
     let tuning = Tuning::new(&ground, &current);
     let proposals = Proposals {
         since: ground.since.map(|since| since.to_string()),

@@ -9,7 +9,7 @@ use stepgate_types::{Actor, Commit, GrantId, RequestId, SessionId, Timestamp};
 use tokio::sync::mpsc;
 
 use super::members::{Members, number, text};
-use super::{Line, News, Passed, Person, Run, SHAPE, Verdict};
+use super::{Line, News, Passed, Person, Run, SHAPE, Span, Verdict};
 use crate::audit::{settle, told};
 use crate::failure::Failure;
 use crate::operator::{Reply, log_error};
@@ -33,11 +33,12 @@ const MOST_OPEN: usize = 256;
 /// Sessions that are looked up at once.
 const AT_ONCE: usize = 100;
 
-/// Answers with text, a [`Line`] each. Blocks the thread.
+/// Answers with text, a [`Line`] each; `spans`: also of when statements delivered. Blocks the thread.
 pub(crate) fn make(
     store: &Store,
     by: &Actor,
     (since, until): (Option<Timestamp>, Option<Timestamp>),
+    spans: bool,
     out: &mpsc::Sender<Reply>,
 ) -> Result<Option<String>, Failure> {
     settle(&store.log);
@@ -46,6 +47,8 @@ pub(crate) fn make(
     // Recorded before anything of it is given away.
     told(store, by, Reader::Report, filter.for_record(), end.saturating_sub(from))?;
     let mut making = Making::new(store, (since, until), out);
+    making.spans = spans;
+    making.begins()?;
     making.loaded()?;
     let mut joiner = Joiner::default();
     for stored in store.log.read(from, end) {
@@ -86,7 +89,16 @@ struct Session {
     /// The last statement of it that was seen.
     last: Option<u64>,
     /// Statements of which more may be told.
-    open: Vec<(u64, u32)>,
+    open: Vec<Open>,
+}
+
+/// A statement of which more may be told.
+struct Open {
+    statement: u64,
+    run: u32,
+    /// How many had been decided on when it was last let through, and when that was.
+    begun: u32,
+    from_us: i64,
 }
 
 struct Making<'s> {
@@ -112,6 +124,8 @@ struct Making<'s> {
     approved: HashSet<GrantId>,
     /// Room for the members of a shape.
     room: Vec<u8>,
+    /// Whether it is asked when statements delivered.
+    spans: bool,
 }
 
 /// The members of a statement's record that are its own.
@@ -150,6 +164,18 @@ impl<'s> Making<'s> {
             grants: HashMap::new(),
             approved: HashSet::new(),
             room: Vec::new(),
+            spans: false,
+        }
+    }
+
+    /// When the log begins.
+    fn begins(&mut self) -> Result<(), Failure> {
+        let first = self.store.log.read(0, 1).next().filter(|_| self.store.log.floor() == 0);
+        let Some(first) = first.transpose().map_err(|error| log_error(&error))? else { return Ok(()) };
+        let at = Members::of(&first.bytes).find(|(name, _)| *name == "ts_us");
+        match at.and_then(|(_, value)| number(value)) {
+            Some(at) => self.say(&Line::Begins(at)),
+            None => Ok(()),
         }
     }
 
@@ -211,7 +237,7 @@ impl<'s> Making<'s> {
         }
         match kind {
             "statement.decided" => self.statement(&stored.bytes, false)?,
-            "statement.completed" => self.completed(&stored.bytes),
+            "statement.completed" | "statement.outcome_unknown" => self.completed(&stored.bytes),
             "session.opened" | "session.closed" | "stepup.requested" | "stepup.ended" | "limit.reached"
             | "limit.enforced" | "grant.issued" => {
                 self.event(&Record::decode(&stored.bytes).map_err(|_| unreadable())?)?;
@@ -274,6 +300,11 @@ impl<'s> Making<'s> {
         }
         // Decided again, when it was approved or is running: the same statement.
         if session.last.is_some_and(|last| statement <= last) {
+            let open = session.open.iter_mut().find(|open| open.statement == statement);
+            if let (Some(open), Some("forward" | "monitor")) = (open, own.verdict) {
+                (open.begun, open.from_us) = (self.runs, at_us);
+                self.news.push((open.run, News::Began));
+            }
             return Ok(());
         }
         session.last = Some(statement);
@@ -296,7 +327,7 @@ impl<'s> Making<'s> {
             if session.open.len() >= MOST_OPEN {
                 session.open.remove(0);
             }
-            session.open.push((statement, self.runs));
+            session.open.push(Open { statement, run: self.runs, begun: self.runs, from_us: at_us });
         }
         let session = session.number;
         let shape = self.shape()?;
@@ -358,26 +389,33 @@ impl<'s> Making<'s> {
     }
 
     fn completed(&mut self, bytes: &[u8]) {
-        let (mut session, mut statement, mut rows, mut sent, mut aborted) = (None, None, 0, 0, false);
+        // Rows and bytes of a statement that was left half-way are not known where the gate ended.
+        let (mut session, mut statement, mut rows, mut sent, mut aborted) = (None, None, None, None, false);
+        let mut to_us = None;
         for (name, value) in Members::of(bytes) {
             match name {
                 "session" => session = text(value).and_then(|text| text.parse::<SessionId>().ok()),
                 "statement" => statement = number::<u64>(value),
-                "rows" => rows = number(value).unwrap_or_default(),
-                "bytes" => sent = number(value).unwrap_or_default(),
+                "ts_us" => to_us = number::<i64>(value),
+                "rows" => rows = number(value),
+                "bytes" => sent = number(value),
                 "sqlstate" => aborted = text(value) == Some("25P02"),
                 _ => {}
             }
         }
         let Some(open) = session.and_then(|id| self.sessions.get_mut(&id)) else { return };
-        let Some(at) = open.open.iter().position(|(number, _)| Some(*number) == statement) else { return };
-        let (_, run) = open.open.swap_remove(at);
-        self.news.push((run, if aborted { News::Aborted } else { News::Delivered(rows, sent) }));
+        let Some(at) = open.open.iter().position(|open| Some(open.statement) == statement) else { return };
+        let Open { run, begun, from_us, .. } = open.open.swap_remove(at);
+        if let Some(to_us) = to_us.filter(|_| self.spans) {
+            self.news.push((run, News::Span(Span { begun, done: self.runs, from_us, to_us })));
+        }
+        let delivered = || Some(News::Delivered(rows?, sent?));
+        self.news.extend(if aborted { Some(News::Aborted) } else { delivered() }.map(|news| (run, news)));
     }
 
     fn run_of(&self, session: SessionId, statement: u64) -> Option<u32> {
         let session = self.sessions.get(&session)?;
-        session.open.iter().find(|(number, _)| *number == statement).map(|(_, run)| *run)
+        session.open.iter().find(|open| open.statement == statement).map(|open| open.run)
     }
 
     fn event(&mut self, record: &Record) -> Result<(), Failure> {
@@ -392,6 +430,7 @@ impl<'s> Making<'s> {
                 }
                 self.earlier.retain(|(id, _)| id != session);
                 self.say_whose(number)?;
+                self.say(&Line::Opened(number, record.at.micros()))?;
             }
             Event::SessionClosed { session, .. } => drop(self.sessions.remove(session)),
             Event::StepupRequested(asked) if asked.opened_by.is_none() => {
@@ -405,6 +444,11 @@ impl<'s> Making<'s> {
                 if let Some(run) = self.requests.remove(request) {
                     self.news.push((run, News::Ended(*outcome)));
                 }
+            }
+            Event::LimitReached(reached) => {
+                let run = self.run_of(reached.session, reached.statement);
+                let point = News::Reached(reached.rows, reached.bytes, reached.next);
+                self.news.extend(run.map(|run| (run, point)));
             }
             Event::LimitEnforced(enforced) => {
                 let run = self.run_of(enforced.session, enforced.statement);
@@ -464,11 +508,13 @@ impl<'s> Making<'s> {
             let mut found = Vec::new();
             self.search(&["session.opened"], &ids, &mut |record| {
                 if let Event::SessionOpened(opened) = record.event {
-                    found.push((opened.session, opened.address.to_string(), opened.client.to_string()));
+                    let (address, client) = (opened.address.to_string(), opened.client.to_string());
+                    found.push((opened.session, record.at.micros(), address, client));
                 }
             })?;
-            for (id, address, client) in found {
+            for (id, opened, address, client) in found {
                 let Some((_, number)) = some.iter().find(|(it, _)| *it == id) else { continue };
+                self.say(&Line::Opened(*number, opened))?;
                 let (address, client) =
                     (self.known(&address), self.known(&client).or_else(|| empty(&client)));
                 if let Some(person) = self.persons.get_mut(number) {
