@@ -132,7 +132,7 @@ fn a_schema_made_while_a_statement_waits_does_not_make_it_wait_again() {
     passes(&mut other, "create schema later;");
     olga.answer(&world.gate, "approve", &request, "ticket 4711").unwrap().ok().unwrap();
     let reply = psql.finish(SOON).unwrap();
-    assert!(reply.is_ok() && reply.text().matches("stepgate:").count() == 1, "{}", reply.text());
+    assert!(reply.is_ok() && reply.text().matches("stepgate: held").count() == 1, "{}", reply.text());
 }
 
 #[test]

@@ -22,7 +22,9 @@ fn world_with(change: impl FnOnce(String) -> String, lines: &str) -> Option<(Wor
          label: Example}}\n{lines}",
         provider.issuer()
     ));
-    world.configure("factors: {new_factor_delay: 0s}");
+    if !lines.contains("factors:") {
+        world.configure("factors: {new_factor_delay: 0s}");
+    }
     world.edit("policies: {", "policies: {two_person: {groups: [analysts], strength: strong}, ");
     world.gate.serve().unwrap();
     Some((world, provider))
