@@ -7,16 +7,16 @@ await run(async ({ given, open, hear, say }) => {
   const page = await open({ permissions: ["notifications"] });
   // What is shown, besides being shown.
   await page.addInitScript(() => {
-    window.shown = [];
+    window.notes = [];
     const Real = window.Notification;
     window.Notification = class extends Real {
       constructor(title, options) {
         super(title, options);
-        window.shown.push({ title, note: this, ...options });
+        window.notes.push({ title, note: this, ...options });
       }
     };
   });
-  const shown = (count) => page.waitForFunction((count) => window.shown.length >= count, count);
+  const shown = (count) => page.waitForFunction((count) => window.notes.length >= count, count);
   const look = (hidden) =>
     page.evaluate((hidden) => {
       Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
@@ -37,14 +37,14 @@ await run(async ({ given, open, hear, say }) => {
   say({ told: request });
   await hear();
   await shown(2);
-  const told = await page.evaluate(() => window.shown.map(({ title, body, tag }) => ({ title, body, tag })));
+  const told = await page.evaluate(() => window.notes.map(({ title, body, tag }) => ({ title, body, tag })));
   const tag = `stepgate-${request}`;
   assert.deepEqual(told, [
     { title: "Stepgate", body: `Request ${request}: waiting`, tag },
     { title: "Stepgate", body: `Request ${request}: called off`, tag },
   ]);
   // It leads to the page, and decides nothing.
-  await page.evaluate(() => window.shown[0].note.dispatchEvent(new Event("click")));
+  await page.evaluate(() => window.notes[0].note.dispatchEvent(new Event("click")));
   await page.waitForURL(`**/r/${request}`);
   // Who looks is not told besides, and who does not want it is not either.
   await page.goto("/");
@@ -54,5 +54,5 @@ await run(async ({ given, open, hear, say }) => {
   await hear();
   await look(false);
   await page.getByRole("status").filter({ hasText: "Up to date." }).waitFor();
-  assert.equal(await page.evaluate(() => window.shown.length), 0);
+  assert.equal(await page.evaluate(() => window.notes.length), 0);
 });

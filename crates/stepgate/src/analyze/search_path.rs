@@ -17,8 +17,8 @@ pub(super) enum Span {
     Transaction,
 }
 
-/// The change that this message makes, if it is one plain `SET [SESSION | LOCAL] search_path` or
-/// `RESET search_path` and nothing else.
+/// The change that this message makes, if it is one plain `SET [SESSION | LOCAL] search_path`,
+/// `RESET search_path` or `RESET ALL` and nothing else.
 pub(super) fn change(sql: &str) -> Option<(Span, Change)> {
     let sql = sql.trim().trim_end_matches(';').trim_end();
     let (first, rest) = word(sql)?;
@@ -26,6 +26,9 @@ pub(super) fn change(sql: &str) -> Option<(Span, Change)> {
     let span = if name == "local" { Span::Transaction } else { Span::Session };
     if first == "set" && matches!(name.as_str(), "session" | "local") {
         (name, rest) = word(rest)?;
+    }
+    if first == "reset" && name == "all" && rest.is_empty() {
+        return Some((span, Change::Initial));
     }
     if name != "search_path" {
         return None;
@@ -97,6 +100,7 @@ mod tests {
         assert_eq!(change("set session search_path to 'hr'"), to(&["hr"]));
         assert_eq!(change("set search_path to default"), initial);
         assert_eq!(change("reset search_path"), initial);
+        assert_eq!(change("RESET ALL;"), initial);
         let local = Some((Span::Transaction, names(&["hr"])));
         assert_eq!(change("set local search_path = hr"), local);
         for other in [
