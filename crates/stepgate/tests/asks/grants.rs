@@ -64,30 +64,42 @@ fn what_is_stored_is_charged_by_the_command_tag_into_that_table_alone() {
 
 /// The server goes on with what a client has left behind, and commits it.
 #[test]
-fn who_hangs_up_while_rows_are_stored_by_a_grant_is_charged_for_all_that_it_had_left() {
-    let world = storing();
-    let (dana, mut olga) = (world.dana(), world.olga());
-    let mut psql = world.psql(&dana);
-    let knows = || psql.run("select count(*) from kept;").unwrap().is_ok();
-    stepgate_testkit::until("the tables", SOON, knows).unwrap();
-    approved(&world, &mut psql, &mut olga, &copy("kept", 1, 10));
-    let mut dba = Psql::start(world.cluster.psql_command("shop")).unwrap();
-    assert!(dba.run("begin;").unwrap().is_ok());
-    assert!(dba.run("lock table kept in exclusive mode;").unwrap().is_ok());
-    psql.send(&copy("kept", 11, 60)).unwrap();
-    let direct = |sql: &str| world.cluster.psql("shop", sql).unwrap().trim().to_owned();
-    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
-    stepgate_testkit::until("the copy to wait", SOON, || direct(waits) == "1").unwrap();
-    drop(psql);
-    let unheard = || recorded(&world, "statement.outcome_unknown", "") == 1;
-    stepgate_testkit::until("the end of the session", SOON, unheard).unwrap();
-    assert!(dba.run("commit;").unwrap().is_ok());
-    let stored = || direct("select count(*) from kept") == "60";
-    stepgate_testkit::until("what was sent to be done all the same", SOON, stored).unwrap();
-    assert_eq!(rows_left(&world, "dana"), Some(0));
-    let mut psql = world.psql(&dana);
-    psql.send(&copy("kept", 61, 61)).unwrap();
-    held(&mut psql);
+fn who_hangs_up_while_rows_are_stored_by_a_grant_is_charged_and_whose_session_is_ended_for_all_it_had_left() {
+    for is_ended in [false, true] {
+        let world = storing();
+        let (dana, mut olga) = (world.dana(), world.olga());
+        let mut psql = world.psql(&dana);
+        let knows = || psql.run("select count(*) from kept;").unwrap().is_ok();
+        stepgate_testkit::until("the tables", SOON, knows).unwrap();
+        approved(&world, &mut psql, &mut olga, &copy("kept", 1, 10));
+        let mut dba = Psql::start(world.cluster.psql_command("shop")).unwrap();
+        assert!(dba.run("begin;").unwrap().is_ok());
+        assert!(dba.run("lock table kept in exclusive mode;").unwrap().is_ok());
+        psql.send(&copy("kept", 11, 60)).unwrap();
+        let direct = |sql: &str| world.cluster.psql("shop", sql).unwrap().trim().to_owned();
+        let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'";
+        stepgate_testkit::until("the copy to wait", SOON, || direct(waits) == "1").unwrap();
+        if is_ended {
+            // Whether it is done in the last moment, nobody hears.
+            let listed = json(&world, &["session", "ls", "-o", "json"]);
+            let session = listed[0]["session"].as_str().unwrap();
+            world.gate.run(["session", "kill", session], "").unwrap().ok().unwrap();
+            let unheard = || recorded(&world, "statement.outcome_unknown", "") == 1;
+            stepgate_testkit::until("the end of the session", SOON, unheard).unwrap();
+            assert_eq!(rows_left(&world, "dana"), Some(0));
+            assert!(dba.run("commit;").unwrap().is_ok());
+            let mut psql = world.psql(&dana);
+            psql.send(&copy("kept", 61, 61)).unwrap();
+            held(&mut psql);
+        } else {
+            drop(psql);
+            assert!(dba.run("commit;").unwrap().is_ok());
+            let stored = || direct("select count(*) from kept") == "60";
+            stepgate_testkit::until("what was sent to be done all the same", SOON, stored).unwrap();
+            let charged = || rows_left(&world, "dana") == Some(40);
+            stepgate_testkit::until("the server's answer to count", SOON, charged).unwrap();
+        }
+    }
 }
 
 #[test]
