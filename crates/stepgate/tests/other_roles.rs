@@ -70,7 +70,7 @@ fn a_grant_of_one_role_is_none_of_another_however_that_is_taken() {
             let request = held(&mut psql);
             let shown = world.gate.run(["request", "show", &request, "--as", "dana", "-o", "json"], "");
             let shown: serde_json::Value = serde_json::from_str(&shown.unwrap().ok().unwrap()).unwrap();
-            assert_eq!(shown.get("db_user").unwrap(), "other", "{shown}");
+            assert_eq!(shown.pointer("/0/db_user").unwrap(), "other", "{shown}");
             world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
             assert_eq!(psql.finish(SOON).unwrap().sqlstate, "57014");
             passes(&mut psql, end);

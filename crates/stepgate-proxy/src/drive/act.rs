@@ -184,6 +184,9 @@ impl Drive {
         if unknown || behind {
             state.looked_for_names = Some(Instant::now());
             looked = self.look_for_names(&mut pending).await;
+            if behind && !looked && pending.facts.iter().any(has_names) {
+                looked = self.look_for_names_again(&mut pending).await;
+            }
         }
         let verdict = if behind && !looked && pending.facts.iter().any(has_names) {
             // What is known of them was true before somebody changed it.

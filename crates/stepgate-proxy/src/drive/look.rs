@@ -38,6 +38,18 @@ impl Drive {
         looked.is_ok()
     }
 
+    /// The same for a while: whoever keeps the catalog from being read, as others of a restore in parallel do who make
+    /// indexes, is most often about to be done.
+    pub(super) async fn look_for_names_again(&mut self, pending: &mut Arc<Pending>) -> bool {
+        for _ in 0..LOOKS {
+            tokio::time::sleep(LOOK).await;
+            if self.look_for_names(pending).await {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Judges what runs by the catalog as it is now, before anything of its reply is taken.
     pub(super) async fn look_again(&mut self, state: &mut State) {
         let database = Arc::clone(&self.judge.database);
