@@ -7,9 +7,11 @@ import hashlib
 import hmac
 import json
 import sys
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 SECRET = sys.argv[1].encode()
+LOCK = threading.Lock()
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -24,7 +26,9 @@ class Handler(BaseHTTPRequestHandler):
                 return self.say(401)
         elif self.path != "/slack":
             return self.say(404)
-        print(json.dumps({"path": self.path, "body": json.loads(body)}), flush=True)
+        # Two at once come by two threads.
+        with LOCK:
+            print(json.dumps({"path": self.path, "body": json.loads(body)}), flush=True)
         return self.say(200)
 
     def say(self, status):
