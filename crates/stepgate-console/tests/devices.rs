@@ -93,7 +93,12 @@ async fn a_page_begins_a_push_and_its_digits_on_the_device_let_the_statement_run
     let waiting = world.ask_for(true, "select 1", Strength::Strong).await;
     let (path, dana) = (format!("/r/{}", waiting.request), world.browser("dana").await);
     let page = dana.get(&world, &path).await;
-    assert!(page.body.contains("Or answer on your device (laptop)"), "{}", page.body);
+    assert!(
+        page.body
+            .contains("Or answer on your device (laptop; no device has asked lately, so start it first)"),
+        "{}",
+        page.body
+    );
     assert!(page.body.contains(&format!("action=\"{path}/push\"")) && !page.body.contains("id=\"digits\""));
     let shown = begin(&world, &dana, &path, "yes").await;
     // The page has let nothing through, and digits from elsewhere do not.
