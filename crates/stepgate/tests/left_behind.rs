@@ -195,7 +195,7 @@ fn a_result_that_nobody_reads_any_more_is_not_made_to_its_end() {
     let (world, runtime) = (world(""), runtime());
     let dana = world.dana();
     let mut session = open(&runtime, &world, &dana);
-    send(&runtime, &mut session, &query("select repeat('x', 1000) from generate_series(1, 2000000000)"));
+    send(&runtime, &mut session, &query("select repeat('x', 1000), generate_series(1, 2000000000)"));
     // It has begun.
     assert!(runtime.block_on(session.stream.read(&mut [0; 64])).unwrap() > 0);
     let pid = session.pid;
