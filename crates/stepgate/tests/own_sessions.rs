@@ -68,7 +68,7 @@ const CANCEL: u32 = 2171;
 const TERMINATE: u32 = 2096;
 
 #[test]
-fn by_a_function_call_of_the_protocol_no_session_is_reached_at_all() {
+fn by_a_function_call_of_the_protocol_nobody_elses_session_is_reached_either() {
     let (world, runtime) = (World::new(), runtime());
     let (dana, eve) = (world.dana(), world.person("eve", "analysts"));
     let open = |person| runtime.block_on(session(&config(&world, person))).unwrap();
@@ -86,9 +86,11 @@ fn by_a_function_call_of_the_protocol_no_session_is_reached_at_all() {
         assert!(!replies.iter().any(|(tag, _)| *tag == b'V'), "{replies:?}");
     }
     assert_eq!(world.cluster.psql("shop", sleeps).unwrap().trim(), "1");
-    // Not her own either: whose it is, is told from text alone.
+    // Her own word reaches it.
     send(&runtime, &mut other, &call(CANCEL, &[&of_victim]));
     let replies = until_tag(&runtime, &mut other, b'Z');
-    assert_eq!(error(&replies).unwrap().0, "42501");
-    assert_eq!(world.cluster.psql("shop", sleeps).unwrap().trim(), "1");
+    assert_eq!(error(&replies), None);
+    assert!(replies.contains(&(b'V', b"\0\0\0\x01t".to_vec())), "{replies:?}");
+    let told = until_tag(&runtime, &mut victim, b'E');
+    assert_eq!(error(&told).unwrap().0, "57014");
 }
