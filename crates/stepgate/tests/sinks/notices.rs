@@ -7,7 +7,7 @@ use crate::support::{SOON, World, held};
 const EXPORT: &str = "copy (select email from customers order by id limit 2) to stdout;";
 
 /// Nothing of a statement, and nobody's name.
-const NOTHING_OF: [&str; 5] = ["dana", "olga", "customers", "email from", "4711"];
+const NOTHING_OF: [&str; 5] = ["dana", "olga", "customers", "email from", "ticket 4711"];
 
 #[test]
 fn a_hold_its_escalation_its_end_and_an_alarm_reach_a_webhook_a_chat_and_a_mailbox() {
