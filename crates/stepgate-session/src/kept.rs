@@ -3,8 +3,8 @@
 //! portalmem.c). A statement that is held must not keep one.
 //!
 //! So while it waits, the gate closes the portals that it can: what a Query or a Bind without a name replaces anyhow, and
-//! those of which all rows have come. Whoever executed one of these again would get an error instead of no rows; no
-//! driver does.
+//! those of which all rows have come. Whoever executed one of these again would get an error instead of no rows, and whoever
+//! bound one anew none instead of an error; no driver does. (One that is bound anew by what waits itself stays.)
 
 use std::sync::Arc;
 
@@ -22,7 +22,10 @@ impl Session {
             let stays = |name: &Bytes| !(replaced && name.is_empty());
             // What waits to be described is not closed, nor is anything else then.
             let described = self.park.describes();
-            self.registry.portals().any(|(name, finished)| described || (!finished && stays(name)))
+            let closed = |name: &Bytes, finished: bool| finished && !self.park.binds_named(name);
+            self.registry
+                .portals()
+                .any(|(name, finished)| described || (!closed(name, finished) && stays(name)))
                 || self.being_opened().any(stays)
         };
         if subject.pending.transaction == TransactionSoFar::Read && kept() {
@@ -43,7 +46,9 @@ impl Session {
         }
         let replaced = self.replaces_unnamed(&subject.frame);
         let portals = self.registry.portals();
-        let portals = portals.filter(|(name, finished)| *finished || (replaced && name.is_empty()));
+        let portals = portals.filter(|(name, finished)| {
+            (*finished && !self.park.binds_named(name)) || (replaced && name.is_empty())
+        });
         let mut portals: Vec<Bytes> = portals.map(|(name, _)| name.clone()).collect();
         if replaced && self.being_opened().any(Bytes::is_empty) && !portals.iter().any(Bytes::is_empty) {
             portals.push(Bytes::new());

@@ -109,6 +109,12 @@ impl Park {
         })
     }
 
+    /// Whether anything in it binds a portal of this name, which fails where there is one.
+    pub(crate) fn binds_named(&self, portal: &Bytes) -> bool {
+        let binds = |parked: &Parked| matches!(parked, Parked::Bind { bind, .. } if bind.portal == *portal);
+        !portal.is_empty() && self.frames.iter().any(binds)
+    }
+
     pub(crate) const fn bytes(&self) -> usize {
         self.bytes
     }

@@ -134,6 +134,18 @@ fn same(one: &Bytes, other: &Bytes) -> bool {
     one == other || (one[0] == b'E' && find(other, b"Mstepgate: "))
 }
 
+/// Whether the gate closed a portal that was done while a statement was held (`kept.rs`), and the client then used its name
+/// as nobody does: by a Bind that the server alone refuses, or an Execute that only the closed one has rows for.
+fn misses_a_portal(sent: &[Vec<u8>], seen: &[Bytes], alone: &[Bytes], through: &[Bytes]) -> bool {
+    let closes = |name: &str| frame(b'C', format!("P{name}\0").as_bytes());
+    let closed = PORTALS.iter().filter(|name| !name.is_empty()).any(|name| {
+        let by_client = sent.iter().filter(|it| **it == closes(name)).count();
+        seen.iter().filter(|it| it[..] == closes(name)[..]).count() > by_client
+    });
+    let fails = |all: &[Bytes], code: &[u8]| all.iter().any(|it| it[0] == b'E' && find(it, code));
+    closed && (fails(alone, b"C42P03\0") || fails(through, b"C34000\0"))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), max_shrink_iters: 20_000, ..ProptestConfig::default() })]
 
@@ -161,7 +173,7 @@ proptest! {
             return Ok(());
         }
         prop_assert!(!outcome.ended, "the session has ended: {}", tags(&outcome.client));
-        if outcome.unknown == 0 {
+        if outcome.unknown == 0 && !misses_a_portal(&frames, &outcome.server, &expected, &outcome.client) {
             let (got, wanted) = (tags(&outcome.client), tags(&expected));
             prop_assert_eq!(&got, &wanted);
             let different = expected.iter().zip(&outcome.client).find(|(one, other)| !same(one, other));
