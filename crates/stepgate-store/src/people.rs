@@ -1,6 +1,7 @@
 //! People who may connect, with what checks their passwords.
 
 mod barred;
+mod blocking;
 mod elsewhere;
 mod known;
 mod minted;
@@ -21,7 +22,6 @@ pub use minted::{MAX_MINTED, MAX_MINTED_LIFE, Minted, MintedInfo, Secret};
 use crate::delegations::Loan;
 use crate::factors::about;
 use crate::subjects::{Old, Place};
-use crate::wait::block_on;
 use crate::{Change, Entry, Factors, Log, LogError, ScramSecret, Side, Vault, VaultError};
 
 /// How many people a gate keeps: all of them are in memory, at less than 1 KiB each.
@@ -377,48 +377,6 @@ impl People {
         let mut person = Person::clone(&*self.known(name)?);
         person.certificates = certificates;
         self.put("user.certificates_set", person, by).await
-    }
-
-    /// [`People::add`] for callers without a runtime.
-    ///
-    /// # Errors
-    /// As [`People::add`].
-    pub fn add_blocking(&self, new: NewPerson<'_>, by: impl Into<Actor>) -> Result<(), PersonError> {
-        block_on(self.add(new, by))
-    }
-
-    /// [`People::remove`] for callers without a runtime.
-    ///
-    /// # Errors
-    /// As [`People::remove`].
-    pub fn remove_blocking(&self, name: &PersonName, by: impl Into<Actor>) -> Result<(), PersonError> {
-        block_on(self.remove(name, by))
-    }
-
-    /// [`People::set_password`] for callers without a runtime.
-    ///
-    /// # Errors
-    /// As [`People::set_password`].
-    pub fn set_password_blocking(
-        &self,
-        name: &PersonName,
-        password: &str,
-        by: impl Into<Actor>,
-    ) -> Result<(), PersonError> {
-        block_on(self.set_password(name, password, by))
-    }
-
-    /// [`People::set_groups`] for callers without a runtime.
-    ///
-    /// # Errors
-    /// As [`People::set_groups`].
-    pub fn set_groups_blocking(
-        &self,
-        name: &PersonName,
-        groups: Vec<GroupName>,
-        by: impl Into<Actor>,
-    ) -> Result<(), PersonError> {
-        block_on(self.set_groups(name, groups, by))
     }
 
     /// Somebody as they were made here, without what others say of them: to be changed and stored.
