@@ -78,8 +78,15 @@ impl Hand<'_> {
         let seq = loop {
             self.stops()?;
             let changes = &mut changes;
-            let parcel =
-                Parcel { events: &events, changes, urgent: true, waits: None, last: false, happened: false };
+            let parcel = Parcel {
+                events: &events,
+                changes,
+                urgent: true,
+                waits: None,
+                last: false,
+                happened: false,
+                of_accounts: false,
+            };
             match queue.push(parcel, marks, self.clock)? {
                 Some(seq) => {
                     staged.queued(seq);

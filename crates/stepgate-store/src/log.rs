@@ -300,11 +300,11 @@ impl Log {
         urgent: bool,
         happened: bool,
     ) -> Result<Option<u64>, LogError> {
-        if !event.is_plain_spoken()
-            && let Some(pushed) =
-                self.push_encoded(urgent, waits, happened, |fitted| Ok(fitted.fit_whole(event)))?
-        {
-            return Ok(pushed);
+        if !event.is_plain_spoken() && !event.is_of_an_account() {
+            let encode = |fitted: &mut Fitted| Ok(fitted.fit_whole(event));
+            if let Some(pushed) = self.push_encoded(urgent, waits, happened, encode)? {
+                return Ok(pushed);
+            }
         }
         let mut event = [event.clone()];
         let staged = self.subjects().commit(&mut event, self.len())?;
@@ -316,13 +316,14 @@ impl Log {
             waits: None,
             last: false,
             happened,
+            of_accounts: event.iter().any(Event::is_of_an_account),
         };
         let first = self.push(parcel)?;
         first.into_iter().for_each(|first| staged.queued(first));
         Ok(first)
     }
 
-    /// `None`: it does not fit into one record.
+    /// Of no account. `None`: it does not fit into one record.
     fn push_encoded(
         &self,
         urgent: bool,
@@ -334,7 +335,15 @@ impl Log {
         let mut fitted = FITTED.try_with(RefCell::take).unwrap_or_default();
         let fits = encode(&mut fitted).map_err(|error| LogError::TooLarge(error.to_string()))?;
         let events = std::slice::from_ref(&fitted);
-        let parcel = Parcel { events, changes: &mut Vec::new(), urgent, waits, last: false, happened };
+        let parcel = Parcel {
+            events,
+            changes: &mut Vec::new(),
+            urgent,
+            waits,
+            last: false,
+            happened,
+            of_accounts: false,
+        };
         let pushed = fits.then(|| self.push(parcel));
         let _ = FITTED.try_with(|room| room.replace(fitted));
         pushed.transpose()
@@ -348,6 +357,15 @@ impl Log {
     #[must_use]
     pub fn len(&self) -> u64 {
         self.shared().marks.durable()
+    }
+
+    /// The first record from number `from` on that may tell of what was done to somebody's account, or how many
+    /// records are on disk.
+    #[must_use]
+    pub fn of_accounts_from(&self, from: u64) -> u64 {
+        // In this order: what is on disk was told of before.
+        let end = self.len();
+        if self.shared().marks.of_accounts() > from { from } else { from.max(end) }
     }
 
     /// The number of records that are queued and not on disk yet.
@@ -444,12 +462,20 @@ impl Log {
         } else {
             (events, None)
         };
+        let of_accounts = events.iter().any(Event::is_of_an_account);
         let (events, last_event) = fit(events)?;
         changes.extend(staged.iter().flat_map(Staged::changes).cloned());
         let Shared { queue, marks, .. } = self.shared();
         loop {
-            let parcel =
-                Parcel { events: &events, changes: &mut changes, urgent, waits: None, last, happened };
+            let parcel = Parcel {
+                events: &events,
+                changes: &mut changes,
+                urgent,
+                waits: None,
+                last,
+                happened,
+                of_accounts,
+            };
             if let Some(first) = self.push(parcel)? {
                 staged.iter().for_each(|staged| staged.queued(first));
                 let place = |at: usize| first.saturating_add(u64::try_from(at).unwrap_or(u64::MAX));

@@ -149,6 +149,8 @@ pub(crate) struct Parcel<'p> {
     pub(crate) last: bool,
     /// It tells what has happened, and so is taken also while there is no space on the disk.
     pub(crate) happened: bool,
+    /// It tells of what was done to somebody's account.
+    pub(crate) of_accounts: bool,
 }
 
 impl Queue {
@@ -181,7 +183,7 @@ impl Queue {
         marks: &Watermarks,
         clock: &dyn Clock,
     ) -> Result<Option<u64>, LogError> {
-        let Parcel { events, changes, urgent, waits, last, happened } = parcel;
+        let Parcel { events, changes, urgent, waits, last, happened, of_accounts } = parcel;
         let mut inner = self.inner();
         marks.check()?;
         if inner.closed {
@@ -227,6 +229,9 @@ impl Queue {
         };
         if wakes {
             inner.writer = Writer::Awake;
+        }
+        if of_accounts {
+            marks.of_accounts_to(inner.next);
         }
         marks.queued_to(inner.next);
         drop(inner);
@@ -355,6 +360,7 @@ impl Queue {
             waits: None,
             last: false,
             happened: true,
+            of_accounts: false,
         };
         // A poisoned log takes nothing, and tells so itself.
         let _ = self.push(parcel, marks, clock);

@@ -21,6 +21,7 @@ const LONG_FULL: u8 = 2;
 pub(crate) struct Watermarks {
     durable: AtomicU64,
     queued: AtomicU64,
+    of_accounts: AtomicU64,
     ordinary_durable: bool,
     poison: OnceLock<String>,
     space: AtomicU8,
@@ -50,6 +51,7 @@ impl Watermarks {
         Self {
             durable: AtomicU64::new(records),
             queued: AtomicU64::new(records),
+            of_accounts: AtomicU64::new(records),
             ordinary_durable,
             poison: OnceLock::new(),
             space: AtomicU8::new(SPACE),
@@ -61,6 +63,16 @@ impl Watermarks {
     /// Every record with a smaller number than `end` is in the writer's queue.
     pub(crate) fn queued_to(&self, end: u64) {
         self.queued.store(end, Ordering::Release);
+    }
+
+    /// No record from number `end` on that is in the writer's queue tells of somebody's account.
+    pub(crate) fn of_accounts_to(&self, end: u64) {
+        self.of_accounts.store(end, Ordering::Release);
+    }
+
+    /// The number up to which records may tell of somebody's account: of those that were on disk before this is asked.
+    pub(crate) fn of_accounts(&self) -> u64 {
+        self.of_accounts.load(Ordering::Acquire)
     }
 
     /// Every record with a smaller number than `end` is on disk.

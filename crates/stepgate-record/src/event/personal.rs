@@ -242,6 +242,12 @@ impl Event {
         });
     }
 
+    /// Whether it tells of what was done to somebody's account.
+    #[must_use]
+    pub fn is_of_an_account(&self) -> bool {
+        matches!(self, Event::AdminAction { .. } | Event::AdminLogin { .. })
+    }
+
     /// Whether a name in it must not be recorded as it stands.
     #[must_use]
     pub fn is_plain_spoken(&self) -> bool {

@@ -290,3 +290,32 @@ fn a_log_is_shared_between_threads() {
     shared::<Arc<crate::People>>();
     shared::<crate::PendingRelease>();
 }
+
+#[test]
+fn only_what_may_tell_of_an_account_is_read_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = open(dir.path()).unwrap();
+    let begun = log.len();
+    assert_eq!(log.of_accounts_from(0), begun);
+    log.append_blocking((0..9).map(event).collect(), vec![]).unwrap();
+    assert_eq!(log.of_accounts_from(begun), begun + 9);
+    log.note(Event::AdminAction {
+        action: "factor.enrolled".to_owned(),
+        person: None,
+        by: None,
+        groups: vec![],
+        operator: None,
+        authenticator: None,
+    })
+    .unwrap();
+    log.append_blocking(vec![event(9)], vec![]).unwrap();
+    // The one just now, wherever reading has come to before it; and nothing after it.
+    assert_eq!(log.of_accounts_from(begun), begun);
+    assert_eq!(log.of_accounts_from(begun + 9), begun + 9);
+    assert_eq!(log.of_accounts_from(begun + 10), log.len());
+    log.close().unwrap();
+    drop(log);
+    // What was there before may tell of one.
+    let log = open(dir.path()).unwrap();
+    assert_eq!(log.of_accounts_from(3), 3);
+}

@@ -1,13 +1,13 @@
 //! People are told of what happens to their own accounts. Made from the log, as notices are; by whom, and to where, the
 //! desk knows.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use stepgate_record::Record;
 use stepgate_store::{Desk, Place};
 use stepgate_types::Timestamp;
 
-use super::batch::{Batch, MAX_RECORDS, Source};
+use super::batch::{Batch, Source};
 use super::courier::Way;
 use super::trouble::Trouble;
 
@@ -17,22 +17,15 @@ const MAX_AGE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long it is tried: nobody else is to wait for somebody whose channels are all down.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
-/// While there is always more to read, as where thousands of statements a second are recorded, so many times as long as it
-/// read it rests: who is told then is told later, and no statement waits for a core.
-const REST: u32 = 20;
-const LONGEST_REST: Duration = Duration::from_millis(100);
-
 /// Tells them.
 pub(super) struct AccountWay {
     desk: Desk,
     settled: u64,
-    /// When it was done with what came before.
-    done: Instant,
 }
 
 impl AccountWay {
     pub(super) fn new(desk: Desk) -> Self {
-        Self { desk, settled: 0, done: Instant::now() }
+        Self { desk, settled: 0 }
     }
 }
 
@@ -60,11 +53,13 @@ impl Way for AccountWay {
             }
             self.settled = line.head.seq.saturating_add(1);
         }
-        if batch.is_full(MAX_RECORDS) {
-            std::thread::sleep(self.done.elapsed().saturating_mul(REST).min(LONGEST_REST));
-        }
-        self.done = Instant::now();
         Ok(())
+    }
+
+    fn skip(&mut self, next: u64, source: &Source) -> u64 {
+        // Thousands of statements a second may be recorded between two of what this is about.
+        self.settled = source.log.of_accounts_from(next);
+        self.settled
     }
 
     fn settled(&mut self) -> Result<u64, Trouble> {

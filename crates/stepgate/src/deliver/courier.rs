@@ -30,6 +30,11 @@ pub(super) trait Way: Send {
     /// Gets ready to send from record `from` on, or from a later one where those up to it are found to be there.
     fn open(&mut self, from: u64, place: Option<Place>, source: &Source) -> Result<u64, Trouble>;
 
+    /// The first record from `next` on that need be read for this receiver; those before it count as sent.
+    fn skip(&mut self, next: u64, _: &Source) -> u64 {
+        next
+    }
+
     /// Sends. After an error it is opened anew before anything else, but for one that it was too much.
     fn send(&mut self, batch: &Batch) -> Result<(), Trouble>;
 
@@ -152,6 +157,8 @@ impl Courier {
             self.persist(progress, true);
             return Ok(Turn::Opened);
         };
+        let next = way.skip(next, &self.source);
+        progress.next = Some(next);
         let settled = way.settled()?;
         self.settle(progress, settled, way.place());
         let Some(batch) = self.source.batch(next, progress.most)? else { return Ok(Turn::Nothing) };
