@@ -18,11 +18,15 @@ thread_local! {
 }
 
 /// Makes sure that there is a buffer.
+#[inline]
 pub(crate) fn lend(buffer: &mut BytesMut) {
     if buffer.capacity() == 0 {
-        let free = FREE.with_borrow_mut(Vec::pop);
-        *buffer = free.unwrap_or_else(|| BytesMut::with_capacity(SIZE));
+        *buffer = one();
     }
+}
+
+fn one() -> BytesMut {
+    FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| BytesMut::with_capacity(SIZE))
 }
 
 /// Takes a buffer back that has nothing left in it. One that frames still share is left where it is: a client that

@@ -45,7 +45,11 @@ impl Side {
     }
 
     /// Takes over what is to be written. Leaves a buffer to write more into.
+    #[inline]
     pub(crate) fn take(&mut self, queue: &mut BytesMut) {
+        if queue.is_empty() {
+            return;
+        }
         if self.out.is_empty() {
             std::mem::swap(&mut self.out, queue);
         } else {

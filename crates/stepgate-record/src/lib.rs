@@ -37,7 +37,7 @@ pub use event::{
 };
 pub use facet::{Facet, facets, members};
 pub use filter::{Filter, Missing, Sieve, Wanted};
-pub use fitted::{Cuts, Envelope, Fitted, Template};
+pub use fitted::{Completed, Cuts, Envelope, Fitted, Template};
 pub use frontier::Frontier;
 pub use hash::{Hash, ParseHashError};
 pub use keys::{Handover, KeysError, MAX_KEYS, VerifierKeys};

@@ -8,8 +8,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use stepgate_record::{
-    Envelope, Event, Fitted, Hash, LabelledColumn, MAX_RECORD_BYTES, Outcome, Record, RecordError, Statement,
-    Template,
+    Completed, Envelope, Event, Fitted, Hash, LabelledColumn, MAX_RECORD_BYTES, Outcome, Record, RecordError,
+    Statement, Template,
 };
 use stepgate_types::{
     Action, BulkShape, Certainty, Estimator, GrantId, Kind, RequestId, SessionId, Timestamp, Use,
@@ -152,6 +152,21 @@ proptest! {
             fitted.record(LOG, seq, 5, &Hash::ZERO).unwrap(),
             record(&event, seq, 5, Hash::ZERO).encode().unwrap()
         );
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_statements_end_is_recorded_as_its_event_is(
+        session in any::<[u8; 16]>(),
+        (statement, rows, bytes, duration_us) in (number(), number(), number(), number()),
+    ) {
+        let session = SessionId::from_bytes(session);
+        let completed = Completed { session, statement, rows, bytes, duration_us };
+        let mut fitted = Fitted::default();
+        prop_assert_eq!(fitted.fit_completed(&completed), Some(()));
+        prop_assert_eq!(&fitted, &Fitted::new(&completed.event()).unwrap());
+        prop_assert_eq!(fitted.fit_completed(&Completed { rows: MAX_SAFE + 1, ..completed }), None);
     }
 }
 

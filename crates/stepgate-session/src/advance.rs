@@ -133,7 +133,7 @@ impl Session {
             executes: false,
             parsed: None,
             pending: Arc::new(pending),
-            known: Known::default(),
+            known: Known::of(self),
         });
     }
 
@@ -178,7 +178,7 @@ impl Session {
             executes: false,
             parsed: None,
             pending: Arc::new(pending),
-            known: Known::default(),
+            known: Known::of(self),
         });
     }
 
@@ -275,7 +275,7 @@ impl Session {
             executes,
             parsed,
             pending: Arc::new(pending),
-            known: Known::default(),
+            known: Known::of(self),
         });
     }
 
@@ -454,7 +454,6 @@ impl Session {
     }
 
     pub(crate) fn decide(&mut self, mut subject: Subject) {
-        subject.known = Known::of(self);
         self.parses = false;
         self.mind_portals(&mut subject);
         self.actions.push_back(Action::Decide(Arc::clone(&subject.pending)));
@@ -492,7 +491,7 @@ fn read_parked(tag: u8, frame: &Bytes) -> Result<Parked, ReadError> {
             let read = Bind::read(&frame)?;
             let bind = park::Bind {
                 portal: registry::key(read.portal),
-                statement: registry::key(read.statement),
+                statement: frame.slice_ref(registry::kept(read.statement)),
                 formats: (0..read.values.len()).map(|index| read.format(index)).collect(),
                 values: read.values.iter().map(|value| value.map(|value| frame.slice_ref(value))).collect(),
             };

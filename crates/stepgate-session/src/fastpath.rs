@@ -31,7 +31,7 @@ impl Session {
             executes: false,
             parsed: None,
             pending: Arc::new(pending),
-            known: Known::default(),
+            known: Known::of(self),
         });
         Ok(())
     }

@@ -28,15 +28,15 @@ impl Session {
     /// Takes note of a statement that is about to be sent.
     pub(crate) fn will_make(&mut self, number: u64, facts: &Arc<[Facts]>) {
         let ([only], false) = (&**facts, self.catalog_stale()) else { return };
+        if !Creations::may_follow(only) {
+            return;
+        }
         let path = match &self.state.search_path {
             Some(path) => path.clone(),
             // What is dropped is known wherever it is.
             None if only.effect.creates.is_none() => Vec::new(),
             None => return,
         };
-        if !Creations::may_follow(only) {
-            return;
-        }
         self.making = Some(Making {
             number,
             change: self.catalog_changes.saturating_add(1),

@@ -4,7 +4,7 @@
 //! Bind): what either made, the other may go on with, and is judged as what it is. What SQL made out of sight is
 //! opaque: what uses it is unknown, and so risky.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -36,7 +36,12 @@ const MAX_NAME: usize = 63;
 /// A name of the protocol's as the server looks it up: of a longer one the beginning counts (dynahash.c, `string_hash` and
 /// `string_compare`; the tables of prepare.c and portalmem.c have keys of NAMEDATALEN bytes).
 pub(crate) fn key(name: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(name.get(..MAX_NAME).unwrap_or(name))
+    Bytes::copy_from_slice(kept(name))
+}
+
+/// As much of a name as counts.
+pub(crate) fn kept(name: &[u8]) -> &[u8] {
+    name.get(..MAX_NAME).unwrap_or(name)
 }
 
 /// Whether a name means the same to the server whatever `client_encoding` is; others are not kept.
@@ -68,21 +73,22 @@ pub(crate) enum Meaning {
     Opaque,
 }
 
+/// Ordered maps: most sessions have a handful of names, or one, and no client can make them slow by its choice of names.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    statements: HashMap<Bytes, Meaning>,
+    statements: BTreeMap<Bytes, Meaning>,
     /// Names in the order they were confirmed, oldest first; may name one twice.
     order: VecDeque<Bytes>,
     bytes: usize,
     /// SQL ran that may have given any of these names to anything, and the server was not asked yet.
     doubtful: bool,
     /// The origins of the columns of statements' results, and when that was said.
-    descriptions: HashMap<Bytes, (u64, Origins)>,
-    portals: HashMap<Bytes, Opened>,
+    descriptions: BTreeMap<Bytes, (u64, Origins)>,
+    portals: BTreeMap<Bytes, Opened>,
     /// Those of them of which all rows have come.
-    finished: HashSet<Bytes>,
+    finished: BTreeSet<Bytes>,
     /// What SQL made, by PREPARE or DECLARE in a message of its own, that has run to its end.
-    sql: HashMap<String, Made>,
+    sql: BTreeMap<String, Made>,
 }
 
 impl Registry {

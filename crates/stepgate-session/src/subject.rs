@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
-use stepgate_sql::{Closes, Facts, SessionState, StatementValues, Taints};
+use stepgate_sql::{Closes, Facts, SessionState, StatementValues};
 use stepgate_types::{Certainty, Kind};
 
 use crate::described::Origins;
@@ -120,17 +120,15 @@ pub(crate) struct Subject {
 }
 
 /// By what a statement was judged, besides what names it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Known {
     /// How often the session had taken a newer catalog, and how many changes of its own it may have made to it.
     catalog: u64,
     changes: u64,
-    /// How often the path by which names are found may have changed, and what it was.
+    /// How often the path by which names are found may have changed.
     paths: u64,
+    /// What it was, and what tables were known to hold of labelled columns.
     state: Arc<SessionState>,
-    /// What tables that all can read, and temporary ones, were known to hold of labelled columns.
-    shared: Taints,
-    own: Taints,
 }
 
 impl Known {
@@ -140,8 +138,6 @@ impl Known {
             changes: session.catalog_changes,
             paths: session.path_changes,
             state: Arc::clone(&session.state),
-            shared: session.state.taints.clone(),
-            own: session.state.own_taints.clone(),
         }
     }
 
@@ -158,8 +154,8 @@ impl Known {
         self.has_path_of(session, own_paths)
             && self.catalog == session.catalogs
             && self.changes.saturating_add(own) >= session.catalog_changes
-            && self.shared.is(&session.state.taints)
-            && self.own.is(&session.state.own_taints)
+            && self.state.taints.is(&session.state.taints)
+            && self.state.own_taints.is(&session.state.own_taints)
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::mpsc as std_mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use stepgate_record::{Event, Fitted, Hash, Permit, RecordError, Seal as _, Template, Ticket};
+use stepgate_record::{Completed, Event, Fitted, Hash, Permit, RecordError, Seal as _, Template, Ticket};
 use stepgate_types::{Clock, Entropy, SessionId, StatementId};
 use tokio::sync::watch;
 
@@ -290,6 +290,18 @@ impl Log {
     /// The event was not queued.
     pub fn note(&self, event: impl Borrow<Event>) -> Result<(), LogError> {
         self.push_event(event.borrow(), None, false, true)?.map(|_| ()).ok_or(LogError::Full)
+    }
+
+    /// [`Log::note`] of a statement's end, which there is one of for each.
+    ///
+    /// # Errors
+    /// It was not queued.
+    pub fn note_completed(&self, completed: &Completed) -> Result<(), LogError> {
+        let encode = |fitted: &mut Fitted| Ok(fitted.fit_completed(completed).is_some());
+        match self.push_encoded(false, None, true, encode)? {
+            Some(pushed) => pushed.map(|_| ()).ok_or(LogError::Full),
+            None => self.note(completed.event()),
+        }
     }
 
     /// Queues an event without waiting; `None` if there is no room right now.

@@ -98,6 +98,16 @@ macro_rules! hex_id {
             pub const fn bytes(self) -> [u8; $bytes] {
                 self.0
             }
+
+            /// As it is shown: hexadecimal digits.
+            #[must_use]
+            pub fn hex(self) -> [u8; 2 * $bytes] {
+                let mut hex = [0; 2 * $bytes];
+                for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+                    pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
+                }
+                hex
+            }
         }
 
         impl fmt::Display for $name {
@@ -109,11 +119,7 @@ macro_rules! hex_id {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 // In each record: not through `Display`, which costs a call for each byte.
-                let mut hex = [0; 2 * $bytes];
-                for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
-                    pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
-                }
-                serializer.serialize_str(std::str::from_utf8(&hex).map_err(serde::ser::Error::custom)?)
+                serializer.serialize_str(std::str::from_utf8(&self.hex()).map_err(serde::ser::Error::custom)?)
             }
         }
 

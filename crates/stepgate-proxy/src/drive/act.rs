@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stepgate_record::{Event, KeySource};
+use stepgate_record::{Completed, Event, KeySource};
 use stepgate_session::{Action, Ending, Meter, Pending, Unflagged};
 use stepgate_sql::Facts;
 use stepgate_store::{End, LogError, PendingRelease};
@@ -55,17 +55,14 @@ impl Drive {
                 }
                 self.judge.gate.metrics.completed(rows, bytes, sqlstate.is_some());
                 let took = started.map(|started| state.now.saturating_duration_since(started));
-                self.note(
-                    state,
-                    Event::StatementCompleted {
-                        session: self.judge.session,
-                        statement: number,
-                        sqlstate,
-                        rows,
-                        bytes,
-                        duration_us: u64::try_from(took.unwrap_or_default().as_micros()).unwrap_or(u64::MAX),
-                    },
-                )
+                let completed = Completed {
+                    session: self.judge.session,
+                    statement: number,
+                    rows,
+                    bytes,
+                    duration_us: u64::try_from(took.unwrap_or_default().as_micros()).unwrap_or(u64::MAX),
+                };
+                self.note_completed(state, &completed, sqlstate)
             }
             Action::Subjects { number, relation, keys, more } => {
                 let event = self.judge.subjects(number, &relation, KeySource::Output, &keys, more);
@@ -117,6 +114,26 @@ impl Drive {
                 }
             }
         }
+    }
+
+    /// Queues a statement's end; gives it back if there is no room.
+    fn note_completed(
+        &mut self,
+        state: &mut State,
+        completed: &Completed,
+        sqlstate: Option<String>,
+    ) -> Option<Waits> {
+        if sqlstate.is_none() {
+            match self.judge.gate.log.note_completed(completed) {
+                Ok(()) => return None,
+                Err(LogError::Full) => return Some(Waits::Note(Box::new(completed.event()))),
+                Err(error) => self.log_failed(state, &error),
+            }
+            return None;
+        }
+        let Completed { session, statement, rows, bytes, duration_us } = *completed;
+        let event = Event::StatementCompleted { session, statement, sqlstate, rows, bytes, duration_us };
+        self.note(state, event)
     }
 
     /// Queues an event; gives it back if there is no room.
