@@ -37,6 +37,14 @@ impl Drive {
         self.end(state, &problem, "server-gone");
     }
 
+    /// Nobody may be left to be told.
+    pub(super) fn server_lost(&mut self, state: &mut State) {
+        let problem =
+            Problem::fatal(SqlState::CONNECTION_FAILURE, "the database server does not answer any more")
+                .with_hint("What it was sent may have been done. Connect again.");
+        self.end(state, &problem, "server-gone");
+    }
+
     pub(super) fn log_failed(&mut self, state: &mut State, error: &LogError) {
         let problem = self.span.in_scope(|| refusal::log_failed(error));
         self.end(state, &problem, "log");
