@@ -21,6 +21,7 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument as _;
 
 use super::calls::{Call, Calls};
 use crate::database::{CommitsDdl, Database};
@@ -57,6 +58,8 @@ pub(super) struct Left {
     pub(super) commits: Vec<CommitsDdl>,
     /// The server would go on with something else if what runs were cancelled.
     pub(super) several: bool,
+    /// The server answers nobody.
+    pub(super) lost: bool,
 }
 
 /// The server's end of a session that is over, while something runs there. Of these there are no more than there may be
@@ -67,8 +70,9 @@ pub(crate) struct Leaving {
     unsent: BytesMut,
     database: Arc<Database>,
     key: (i32, Vec<u8>),
-    _commits: Vec<CommitsDdl>,
+    commits: Vec<CommitsDdl>,
     several: bool,
+    lost: bool,
     /// What runs may run on.
     runs_on: bool,
 }
@@ -88,11 +92,11 @@ enum Over {
 impl Leaving {
     /// `runs_on`: whether what runs may, and be committed. If not, [`Self::call_off`] comes next.
     pub(super) fn behind(left: Left, runs_on: bool) -> Self {
-        let Left { server, mut unsent, database, key, commits, several } = left;
+        let Left { server, mut unsent, database, key, commits, several, lost } = left;
         if !runs_on {
             unsent.clear();
         }
-        Self { server: Some(server), unsent, database, key, _commits: commits, several, runs_on }
+        Self { server: Some(server), unsent, database, key, commits, several, lost, runs_on }
     }
 
     /// Has the server end what runs, and nothing sent behind it begin. That it has been told is all that is waited for.
@@ -118,6 +122,9 @@ impl Leaving {
     /// Waits until the server has closed its end, or answers nobody. Until then a cancel request still reaches what runs,
     /// and whoever may end sessions ends it.
     pub(crate) async fn see_out(mut self, mut calls: Calls) {
+        if self.lost {
+            return self.give_up();
+        }
         if self.runs_on {
             match self.run_on(&mut calls).await {
                 Over::Gone => return,
@@ -138,11 +145,16 @@ impl Leaving {
     }
 
     /// Nobody is left to say goodbye to.
-    fn give_up(self) {
+    fn give_up(mut self) {
         let database = &self.database.config.name;
         tracing::warn!(%database, "the server answers nobody: what a session has left there is broken off");
-        if let Some(server) = self.server {
+        if let Some(server) = self.server.take() {
             break_off(server);
+        }
+        if !self.commits.is_empty() {
+            // The server may be back before it has noticed, and commit what runs.
+            let waits = async move { while !self.is_gone_within(SILENCE_AGAIN).await {} };
+            tokio::spawn(waits.in_current_span());
         }
     }
 
