@@ -12,6 +12,7 @@ use stepgate_sql::{Bindings, Catalog, Taints};
 use stepgate_store::{Log, LogError, Vault};
 use stepgate_types::RelationName;
 use tokio::sync::{Mutex, watch};
+use tracing::Instrument as _;
 
 use crate::binding::{self, StoredBindings};
 use crate::catalog::sizes;
@@ -279,12 +280,24 @@ impl Database {
     }
 
     /// Catalog and rules, for who is about to use it: the catalog is loaded if it never was, or if it was not looked at
-    /// since nobody used it. Only for who counts as one that does.
-    pub(crate) async fn ensure_view(&self) -> Result<Arc<View>, CatalogError> {
+    /// since nobody used it. Only for who counts as one that does. Whoever stops waiting for it keeps nobody else from it.
+    pub(crate) async fn ensure_view(self: &Arc<Self>) -> Result<Arc<View>, CatalogError> {
         if let Some(view) = self.view().filter(|_| *self.awake.borrow()) {
             return Ok(view);
         }
+        let database = Arc::clone(self);
+        let loads = tokio::spawn(async move { database.load_first().await }.in_current_span());
+        loads.await.unwrap_or(Err(CatalogError::Closed))
+    }
+
+    async fn load_first(&self) -> Result<Arc<View>, CatalogError> {
+        let begun = Instant::now();
         let mut reader = self.reader.lock().await;
+        if reader.failed.is_some_and(|failed| failed >= begun) {
+            // Who waited for somebody else's turn need not wait for the same again: of a server that takes a minute not to
+            // answer, the tenth would hear so after ten.
+            return Err(CatalogError::Recently);
+        }
         if let Some(view) = self.view().filter(|_| *self.awake.borrow()) {
             // Somebody else has just done it.
             return Ok(view);

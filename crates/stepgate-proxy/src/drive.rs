@@ -2,8 +2,8 @@
 //!
 //! One task a session. Whatever it waits for, it also waits for: the other side, a cancel request, the
 //! end of a hold, the gate's end. Nothing is awaited outside the one `wait` but the log and the desk,
-//! which answer within an fsync or fail, the catalog, which answers within seconds or fails, and the server's
-//! planner, which answers within a quarter of one or is not waited for.
+//! which answer within an fsync or fail, the catalog where something is let go that has waited or has run already, which
+//! answers within seconds or fails, and the server's planner, which answers within a quarter of one or is not waited for.
 
 mod act;
 mod calls;
@@ -38,6 +38,7 @@ pub(crate) use self::calls::{Calls, Sources};
 use self::cancel::Cancelling;
 pub(crate) use self::end::End;
 use self::large::Large;
+use self::look::Looking;
 use self::started::Started;
 use self::wait::{Occurred, Vigil};
 use crate::database::{Ddl, Moment, View};
@@ -80,6 +81,8 @@ pub(crate) struct State {
     /// A hold that is over, and how DDL stood then: until the server has said what names mean.
     approved: Option<(Box<Hold>, Ddl)>,
     pending: Option<Arc<Pending>>,
+    /// What waits to be decided on waits for the catalog.
+    looking: Option<Box<Looking>>,
     cancelling: Option<Cancelling>,
     /// When the last cancel request had been dealt with.
     cancelled: Option<Instant>,
@@ -102,6 +105,8 @@ pub(crate) struct State {
     shutdown: Shutdown,
     /// Nothing more comes from the client.
     heard_out: bool,
+    /// Until the server that such a client's statements run at answers nobody.
+    lost: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     ending: Option<Reason>,
 }
 
@@ -124,6 +129,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         vigil: None,
         approved: None,
         pending: None,
+        looking: None,
         cancelling: None,
         cancelled: None,
         loading: None,
@@ -138,6 +144,7 @@ pub(crate) fn begin(client: Stream, server: Stream, leftover: &[u8], opening: &[
         outside: Instant::now(),
         shutdown: Shutdown::default(),
         heard_out: false,
+        lost: None,
         ending: None,
     })
 }
@@ -203,6 +210,7 @@ impl Drive {
                 self.released(state, release, since);
             }
             Occurred::Answered(end) => return Some(Waits::Answered(end)),
+            Occurred::Looked(seen) => return Some(Waits::Looked(seen)),
             Occurred::CatalogLoaded(view) => self.catalog_loaded(state, view),
             Occurred::CancelDelivered => self.cancel_delivered(state),
             Occurred::Cut(cancelled) => self.cut(state, cancelled),
@@ -216,6 +224,7 @@ impl Drive {
             Occurred::Tick => return Some(Waits::Tick),
             Occurred::ClientGone => state.ending = Some("client-gone"),
             Occurred::ServerGone => self.server_gone(state),
+            Occurred::ServerLost => self.server_lost(state),
             Occurred::ClientStalls => self.client_stalls(state),
         }
         None

@@ -26,6 +26,7 @@ mod metrics;
 mod overtaken;
 mod peer;
 mod planner;
+mod reach;
 mod refusal;
 mod scram;
 mod server;

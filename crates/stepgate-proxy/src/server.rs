@@ -9,29 +9,28 @@ use stepgate_record::{Event, SessionOpened};
 use stepgate_session::{Session, Setup};
 use stepgate_store::LogError;
 use stepgate_types::{PersonName, SessionId, SqlState};
-use stepgate_wire::startup::Opening;
 use stepgate_wire::{Problem, reply};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout_at;
+use tokio::time::{timeout, timeout_at};
 use tracing::Instrument as _;
 
 use crate::crowd::Newcomer;
-use crate::database::Database;
-use crate::databases::{InUse, NoDatabase};
+use crate::databases::InUse;
 use crate::drive::{Calls, Drive, End, Sources, State, begin};
 use crate::gate::Gate;
 use crate::judge::Judge;
 use crate::metrics::count;
+use crate::reach::{Reached, no_answer, reach};
 use crate::sessions::{Full, Listed, Place, SessionInfo};
 use crate::shutdown::beyond;
 use crate::upstream::no_such_database;
 use crate::workers::Places;
 use crate::{
-    AdmitError, Admitted, AuthenticateError, Authenticated, Client, Credentials, PassPerson, Registration,
-    Shutdown, Upstream, UpstreamError, admit, authenticate, connect, peer,
+    AdmitError, Admitted, AuthenticateError, Authenticated, Client, Credentials, Registration, Shutdown,
+    Upstream, admit, authenticate, peer,
 };
 
 /// The longest `application_name` that records and grants keep, in bytes: PostgreSQL's own limit.
@@ -200,7 +199,7 @@ async fn let_in(
                 client.stream.shutdown().await
             };
             // It is refused already; that it cannot be told does not change that.
-            let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+            let _ = timeout(LAST_WORDS, last_words).await;
         }
     }
     None
@@ -300,17 +299,14 @@ async fn prepare(
         Full::All => too_many(gate),
         Full::Person => too_many_of(gate, &person, limits.per_person),
     })?;
-    let in_use = open_database(gate, &client.opening.database).await?;
+    let mut stop = shutdown.clone();
+    let Reached { in_use, role, view, upstream } = tokio::select! {
+        reached = timeout(limits.login, reach(gate, client, &person)) => {
+            reached.unwrap_or_else(|_| Err(no_answer(&client.opening.database, limits.login)))?
+        }
+        _ = beyond(&mut stop, Shutdown::Serving) => return Err(stopping()),
+    };
     let database = Arc::clone(in_use.database());
-    let groups = gate.people.get(&person).map(|person| person.groups.clone()).unwrap_or_default();
-    let role = database.config.role_of(&groups).cloned().ok_or_else(|| no_role(&database, &person))?;
-    let view = database.view().ok_or_else(|| unreachable(&database, &crate::CatalogError::Closed))?;
-    let settings = settings(&database, &person, &client.opening);
-    let upstream = connect(&database.config, &role, &settings).await.map_err(|error| {
-        count(&database.failures);
-        tracing::warn!(database = %database.config.name, %error, "cannot connect upstream");
-        error.problem(&database.config.name)
-    })?;
     let id = SessionId::from_bytes(random(gate)?);
     let registration = gate
         .cancels
@@ -364,63 +360,8 @@ async fn prepare(
     })
 }
 
-/// The database that a client asks for, with its catalog.
-async fn open_database(gate: &Gate, name: &str) -> Result<InUse, Problem> {
-    let in_use = gate.databases.get(name).map_err(|why| match why {
-        NoDatabase::Unknown => no_such_database(name),
-        NoDatabase::TooMany => too_many_databases(gate),
-    })?;
-    let database = in_use.database();
-    if let Err(error) = database.ensure_view().await {
-        gate.databases.forget(database);
-        return Err(unreachable(database, &error));
-    }
-    gate.databases.is_there(database);
-    if gate.databases.is_another(database) {
-        tracing::warn!(database = %database.config.name, "asked for by a name that the configuration does not give it");
-        gate.databases.forget(database);
-        gate.sessions.kill_database(name);
-        return Err(no_such_database(name));
-    }
-    Ok(in_use)
-}
-
-/// The setting by which the server knows who is behind a session. Clients cannot change it: at startup it is refused as
-/// every setting is that is not on a list; SET of it counts as a change of roles does.
-const PERSON: &str = "stepgate.person";
-
-/// The longest `application_name` that the server keeps, in bytes.
-const MAX_APPLICATION_NAME: usize = 63;
-
-/// What the client asks for, and who it is.
-fn settings(database: &Database, person: &PersonName, opening: &Opening) -> Vec<(String, String)> {
-    let mut settings = opening.settings.clone();
-    let pass = database.config.pass_person;
-    if pass == PassPerson::ApplicationName {
-        let name = opening.setting("application_name").unwrap_or_default();
-        let name = with_person(name, person);
-        settings.retain(|(name, _)| name != "application_name");
-        settings.push(("application_name".to_owned(), name));
-    }
-    if pass != PassPerson::Never {
-        settings.push((PERSON.to_owned(), person.to_string()));
-    }
-    settings
-}
-
-/// `psql [dana]`: what does not fit is left out of the client's part.
-fn with_person(name: &str, person: &PersonName) -> String {
-    let suffix = if name.is_empty() { format!("[{person}]") } else { format!(" [{person}]") };
-    let room = MAX_APPLICATION_NAME.saturating_sub(suffix.len());
-    let fits = name.char_indices().map(|(at, letter)| at + letter.len_utf8()).take_while(|end| *end <= room);
-    let cut = fits.last().unwrap_or(0);
-    format!("{}{suffix}", name.get(..cut).unwrap_or_default())
-}
-
-fn no_role(database: &Database, person: &PersonName) -> Problem {
-    let name = &database.config.name;
-    Problem::fatal(SqlState::INVALID_AUTHORIZATION, format!("{person} has no role in database \"{name}\""))
-        .with_hint("None of your groups has one; the gate's operator gives groups roles (databases, users).")
+fn stopping() -> Problem {
+    Problem::fatal(SqlState::ADMIN_SHUTDOWN, "the gate is stopping").with_hint("Connect again in a moment.")
 }
 
 fn too_many_of(gate: &Gate, person: &PersonName, many: usize) -> Problem {
@@ -428,12 +369,6 @@ fn too_many_of(gate: &Gate, person: &PersonName, many: usize) -> Problem {
     let message = format!("too many sessions of {person} (limit {many})");
     Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, message)
         .with_hint("Close one that is not needed; the gate's operator sets the limit (limits.per_person).")
-}
-
-fn too_many_databases(gate: &Gate) -> Problem {
-    count(&gate.metrics.too_many);
-    Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many databases are in use")
-        .with_hint("Try again when others have disconnected.")
 }
 
 /// What the server told the gate at startup, and the gate's own key in place of the server's.
@@ -492,26 +427,6 @@ fn random<const N: usize>(gate: &Gate) -> Result<[u8; N], Problem> {
 fn too_many(gate: &Gate) -> Problem {
     count(&gate.metrics.too_many);
     Problem::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many sessions")
-}
-
-fn unreachable(database: &Database, error: &crate::CatalogError) -> Problem {
-    let name = &database.config.name;
-    match error {
-        // A name that the server does not know may be anything that a client came up with: it is not logged.
-        crate::CatalogError::Upstream(error @ UpstreamError::Server { state, .. }) if state == "3D000" => {
-            return error.problem(name);
-        }
-        _ => tracing::warn!(database = %name, %error, "catalog cannot be read"),
-    }
-    if let crate::CatalogError::Upstream(error @ (UpstreamError::Pooler | UpstreamError::Server { .. })) =
-        error
-    {
-        return error.problem(name);
-    }
-    let message = format!("cannot reach database \"{name}\"");
-    Problem::fatal(SqlState::CONNECTION_FAILURE, message).with_hint(
-        "The gate is up, the server behind it is not, or does not let it in. Tell the gate's operator.",
-    )
 }
 
 /// `application_name` as records may hold it: a name that could carry data, or forge a line, is no name.

@@ -15,7 +15,7 @@ use stepgate_types::{GroupName, SqlState};
 use stepgate_wire::Problem;
 
 pub use credentials::{Credentials, Password, Role};
-pub(crate) use dial::dial;
+pub(crate) use dial::{answers, dial};
 pub use login::connect;
 pub use query::simple_query;
 pub(crate) use query::{notified, simple_queries, single_statement};

@@ -76,7 +76,7 @@ pub enum Event {
     SessionClosed {
         /// The session.
         session: SessionId,
-        /// Why, in a word: `terminate`, `client-gone`, `server-gone`, `protocol`, `killed`, `shutdown`.
+        /// Why, in a word: `terminate`, `client-gone`, `server-gone`, `server-lost`, `protocol`, `killed`, `shutdown`.
         reason: String,
     },
     /// A statement was decided on. The first record of its life, made before a byte of it moves.

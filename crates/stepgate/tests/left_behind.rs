@@ -11,6 +11,7 @@ use stepgate_proxy::Upstream;
 use stepgate_testkit::{Person, until};
 use support::frames::{cancel, extended, frame, query, send, until_tag};
 use support::raw::{config, run, runtime, session};
+use support::relay::Relay;
 use support::{EVERYTHING, NOTHING_LABELLED, SOON, World};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Runtime;
@@ -202,4 +203,32 @@ fn a_result_that_nobody_reads_any_more_is_not_made_to_its_end() {
     drop(session);
     is_over(&world, pid);
     until("the session's end", SOON, || sessions(&world).is_empty()).unwrap();
+}
+
+/// Of such a server nobody hears whether what was left there goes on: no connection to it is ever closed.
+#[test]
+fn a_server_that_vanishes_keeps_nobodys_place() {
+    let mut world = World::not_serving(|text| text);
+    world.gate.policies(NOTHING_LABELLED, EVERYTHING).unwrap();
+    world.configure("limits: {per_person: 2}");
+    let relay = Relay::of(&world);
+    world.gate.serve().unwrap();
+    let (dana, runtime) = (world.dana(), runtime());
+    let mut both = [(); 2].map(|()| open(&runtime, &world, &dana));
+    for session in &mut both {
+        send(&runtime, session, &query("select pg_sleep(300)"));
+    }
+    all_sleep(&world, 2);
+    let [killed, left] = both;
+    drop(left);
+    // As long as the server is there, what was left has its place, however silent it is.
+    std::thread::sleep(Duration::from_secs(8));
+    assert_eq!((sessions(&world).len(), sleepers(&world)), (2, 2));
+    relay.stop();
+    kill_all(&world);
+    until("both places", Duration::from_secs(45), || sessions(&world).is_empty()).unwrap();
+    drop(killed);
+    assert!(world.gate.log().contains("the server answers nobody"), "{}", world.gate.log());
+    relay.flow();
+    until("a new session", SOON, || runtime.block_on(session(&config(&world, &dana))).is_ok()).unwrap();
 }

@@ -4,9 +4,11 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use stepgate_testkit::Psql;
+use stepgate_testkit::{Psql, until};
+use support::frames::{cancel, error, extended, next, query, send, until_tag};
+use support::raw::{config, runtime, session};
 use support::{SOON, World};
 
 /// Somebody beside the gate, in a transaction that has done this.
@@ -289,4 +291,89 @@ fn a_view_locked_while_another_change_is_read_still_shows_nothing_that_was_not_a
     let lines = psql.ended(SOON).unwrap().join("\n");
     assert!(lines.contains("FATAL:  stepgate: what this statement reads was changed"), "{lines}");
     assert!(!lines.contains("901-00-"), "{lines}");
+}
+
+/// A gate that has to read its catalog again and cannot: somebody has made a table, and somebody else keeps a part of the
+/// catalog to themselves.
+fn catalog_locked() -> (World, Psql) {
+    let world = world();
+    world.cluster.load("shop", "grant create on schema public to public").unwrap();
+    let mut fred = world.psql(&world.person("fred", "analysts"));
+    assert!(fred.run("create table earlier (a int);").unwrap().is_ok());
+    assert!(fred.run("select count(*) from earlier;").unwrap().is_ok());
+    let dba = holding_a_lock(&world, "lock table pg_catalog.pg_policy in access exclusive mode");
+    assert!(fred.run("create table scratch (a int);").unwrap().is_ok());
+    (world, dba)
+}
+
+#[test]
+fn who_comes_while_the_catalog_cannot_be_read_waits_until_it_can_and_not_for_ever() {
+    let (world, mut dba) = catalog_locked();
+    let mut psql = world.psql(&world.person("eve", "analysts"));
+    psql.send("select count(x) from v;").unwrap();
+    // Longer than a single look.
+    assert!(psql.is_silent_for(Duration::from_millis(2_500)), "{:?}", psql.shown());
+    // What needs no catalog needs none of this either.
+    let mut other = world.psql(&world.person("gus", "analysts"));
+    assert!(other.run("begin;").unwrap().is_ok());
+    assert!(dba.run("rollback;").unwrap().is_ok());
+    let reply = psql.finish(SOON).unwrap();
+    assert!(reply.is_ok() && !reply.text().contains("stepgate:"), "{}", reply.text());
+}
+
+#[test]
+fn who_waits_for_the_catalog_is_cancelled_at_once_and_the_session_goes_on() {
+    let (world, mut dba) = catalog_locked();
+    let runtime = runtime();
+    let eve = world.person("eve", "analysts");
+    let mut waits = runtime.block_on(session(&config(&world, &eve))).unwrap();
+    for sent in [query("select count(x) from v"), extended("select count(x) from v")] {
+        send(&runtime, &mut waits, &sent);
+        assert_eq!(next(&runtime, &mut waits, Duration::from_secs(1)), None);
+        let begun = Instant::now();
+        cancel(&runtime, &world, waits.pid, &waits.secret.clone());
+        let told = until_tag(&runtime, &mut waits, b'Z');
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+        let (state, said) = error(&told).unwrap();
+        assert!(state == "57014" && said.starts_with("stepgate: cancelled before"), "{state} {said}");
+    }
+    send(&runtime, &mut waits, &query("begin; rollback"));
+    assert_eq!(error(&until_tag(&runtime, &mut waits, b'Z')), None);
+    assert!(dba.run("rollback;").unwrap().is_ok());
+    send(&runtime, &mut waits, &query("select count(x) from v"));
+    assert_eq!(error(&until_tag(&runtime, &mut waits, b'Z')), None);
+}
+
+#[test]
+fn who_vanishes_while_waiting_for_the_catalog_is_noticed_within_a_second() {
+    let (world, _dba) = catalog_locked();
+    let runtime = runtime();
+    let eve = world.person("eve", "analysts");
+    let mut waits = runtime.block_on(session(&config(&world, &eve))).unwrap();
+    send(&runtime, &mut waits, &query("insert into earlier values (1)"));
+    assert_eq!(next(&runtime, &mut waits, Duration::from_secs(1)), None);
+    let of_eve =
+        || world.gate.run(["session", "ls", "-o", "json"], "").unwrap().ok().unwrap().contains("\"eve\"");
+    assert!(of_eve());
+    drop(waits);
+    let gone = Instant::now();
+    until("the session's end", SOON, || !of_eve()).unwrap();
+    assert!(gone.elapsed() < Duration::from_millis(1_300), "{:?}", gone.elapsed());
+    assert!(world.recorded("session.closed", "client-gone"));
+    assert_eq!(world.cluster.psql("shop", "select count(*) from earlier").unwrap(), "0");
+}
+
+#[test]
+fn an_operator_ends_a_session_that_waits_for_the_catalog() {
+    let (world, _dba) = catalog_locked();
+    let mut psql = world.psql(&world.person("eve", "analysts"));
+    psql.send("select count(x) from v;").unwrap();
+    assert!(psql.is_silent_for(Duration::from_secs(1)), "{:?}", psql.shown());
+    let listed = world.gate.run(["session", "ls", "-o", "json"], "").unwrap().ok().unwrap();
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let of_eve = listed.as_array().unwrap().iter().find(|it| it.get("person").unwrap() == "eve").unwrap();
+    let id = of_eve.get("session").unwrap().as_str().unwrap();
+    world.gate.run(["session", "kill", id], "").unwrap().ok().unwrap();
+    let said = psql.ended(Duration::from_secs(2)).unwrap().join("\n");
+    assert!(said.contains("FATAL:  stepgate: this session was ended by"), "{said}");
 }

@@ -86,11 +86,15 @@ fn by_a_function_call_of_the_protocol_nobody_elses_session_is_reached_either() {
         assert!(!replies.iter().any(|(tag, _)| *tag == b'V'), "{replies:?}");
     }
     assert_eq!(world.cluster.psql("shop", sleeps).unwrap().trim(), "1");
-    // Her own word reaches it.
-    send(&runtime, &mut other, &call(CANCEL, &[&of_victim]));
-    let replies = until_tag(&runtime, &mut other, b'Z');
-    assert_eq!(error(&replies), None);
-    assert!(replies.contains(&(b'V', b"\0\0\0\x01t".to_vec())), "{replies:?}");
-    let told = until_tag(&runtime, &mut victim, b'E');
-    assert_eq!(error(&told).unwrap().0, "57014");
+    // Her own word reaches it: the statement, then the session.
+    for (attack, state) in
+        [(call(CANCEL, &[&of_victim]), "57014"), (call(TERMINATE, &[&of_victim, "0"]), "57P01")]
+    {
+        send(&runtime, &mut other, &attack);
+        let replies = until_tag(&runtime, &mut other, b'Z');
+        assert_eq!(error(&replies), None);
+        assert!(replies.contains(&(b'V', b"\0\0\0\x01t".to_vec())), "{replies:?}");
+        let told = until_tag(&runtime, &mut victim, b'E');
+        assert_eq!(error(&told).unwrap().0, state);
+    }
 }

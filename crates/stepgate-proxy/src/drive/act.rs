@@ -32,6 +32,8 @@ pub(super) enum Waits {
     Note(Box<Event>),
     /// The catalog must be looked at before what the server has sent is taken.
     Look,
+    /// The catalog was looked at for what waits to be decided on; whether it could be read.
+    Looked(bool),
     /// A hold is over.
     Answered(Option<End>),
     Cancelled(CancelNotice),
@@ -105,6 +107,7 @@ impl Drive {
             Waits::Threshold(meter, next) => self.threshold(state, &meter, next).await,
             Waits::ShowsMore(number, unflagged) => self.shows_more(state, number, unflagged).await,
             Waits::Look => self.look_again(state).await,
+            Waits::Looked(seen) => self.looked(state, seen).await,
             Waits::Answered(end) => self.answered(state, end).await,
             Waits::Cancelled(notice) => self.cancelled(state, notice).await,
             Waits::Tick => self.tick(state).await,
@@ -186,7 +189,7 @@ impl Drive {
         self.judge.transaction_left = timeout.map(|timeout| timeout.saturating_sub(state.outside.elapsed()));
     }
 
-    async fn decide(&mut self, state: &mut State, mut pending: Arc<Pending>) {
+    async fn decide(&mut self, state: &mut State, pending: Arc<Pending>) {
         self.mind_timeout(state, pending.in_transaction);
         if !state.limited.is_empty() {
             self.settle_limited(state);
@@ -197,15 +200,25 @@ impl Drive {
         let rested = state.looked_for_names.is_none_or(|looked| looked.elapsed() >= RECENTLY);
         let unknown = rested && self.may_be_known_by_now(&pending.facts);
         let behind = self.judge.database.is_behind();
-        let mut looked = true;
         if unknown || behind {
             state.looked_for_names = Some(Instant::now());
-            looked = self.look_for_names(&mut pending).await;
-            if behind && !looked && pending.facts.iter().any(has_names) {
-                looked = self.look_for_names_again(&mut pending).await;
-            }
+            let again = behind && pending.facts.iter().any(has_names);
+            state.pending = Some(pending);
+            return self.look_for_names(state, ddl, again);
         }
-        let verdict = if behind && !looked && pending.facts.iter().any(has_names) {
+        self.decide_by(state, pending, ddl, true).await;
+    }
+
+    /// Decides by the catalog in use. `seen`: nothing keeps it from being what the server has.
+    pub(super) async fn decide_by(
+        &mut self,
+        state: &mut State,
+        mut pending: Arc<Pending>,
+        ddl: Ddl,
+        seen: bool,
+    ) {
+        let behind = !seen && self.judge.database.is_behind();
+        let verdict = if behind && pending.facts.iter().any(has_names) {
             // What is known of them was true before somebody changed it.
             self.judge.fail(&pending, refusal::catalog_unknown()).await
         } else {

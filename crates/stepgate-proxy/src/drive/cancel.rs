@@ -76,6 +76,12 @@ impl Drive {
         if state.approved.take().is_some() {
             return self.called_off(state).await;
         }
+        // Where something runs, that is what it means.
+        if state.looking.is_some() && !self.session.is_running() {
+            state.looking = None;
+            let Some(pending) = state.pending.take() else { return self.defect(state) };
+            return self.fail(state, &pending, refusal::called_off()).await;
+        }
         if self.session.cancel_unsent(&refusal::called_off()) {
             return;
         }

@@ -37,6 +37,14 @@ impl Drive {
         self.end(state, &problem, "server-gone");
     }
 
+    /// Nobody may be left to be told.
+    pub(super) fn server_lost(&mut self, state: &mut State) {
+        let problem =
+            Problem::fatal(SqlState::CONNECTION_FAILURE, "the database server does not answer any more")
+                .with_hint("What it was sent may have been done. Connect again.");
+        self.end(state, &problem, "server-lost");
+    }
+
     pub(super) fn log_failed(&mut self, state: &mut State, error: &LogError) {
         let problem = self.span.in_scope(|| refusal::log_failed(error));
         self.end(state, &problem, "log");
@@ -104,7 +112,7 @@ impl Drive {
     /// Last words, and nothing left open.
     pub(super) async fn finish(mut self: Box<Self>, mut state: State) -> End {
         let reason = state.ending.unwrap_or("defect");
-        let gone = matches!(reason, "client-gone" | "terminate" | "server-gone");
+        let gone = matches!(reason, "client-gone" | "terminate" | "server-gone" | "server-lost");
         self.withdraw(&mut state, gone).await;
         for (number, limited) in std::mem::take(&mut state.limited) {
             if state.started.of(number).is_some() {
@@ -155,6 +163,7 @@ impl Drive {
             let _ = timeout(LAST_WORDS, async { tokio::join!(goodbye, last_words) }).await;
             return End { reason, leaving: None };
         }
+        let lost = reason == "server-lost";
         let left = Left {
             server: server.stream,
             unsent: server.out,
@@ -162,12 +171,13 @@ impl Drive {
             key: server_key,
             commits,
             several,
+            lost,
         };
         // A client that breaks the protocol is found out by PostgreSQL only once what it sent before is done.
         let runs_on = matches!(reason, "client-gone" | "terminate" | "protocol");
         let mut leaving = Leaving::behind(left, runs_on);
         let call_off = async {
-            if !runs_on {
+            if !runs_on && !lost {
                 // The client's connection closes when the server has been told.
                 leaving.call_off().await;
             }

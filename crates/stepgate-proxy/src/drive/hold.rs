@@ -117,8 +117,8 @@ impl Drive {
         }
     }
 
-    /// Refuses what was held, since the gate cannot do its own part.
-    async fn fail(&mut self, state: &mut State, pending: &Pending, problem: Problem) {
+    /// Refuses what waits, since the gate cannot do its own part or is not to.
+    pub(super) async fn fail(&mut self, state: &mut State, pending: &Pending, problem: Problem) {
         state.pending = None;
         if let Verdict::Refuse(problem) = self.judge.fail(pending, problem).await {
             self.session.refuse(&problem);
@@ -128,6 +128,7 @@ impl Drive {
     /// What waits will not be shown to anybody any more. `gone`: since its client has left.
     pub(super) async fn withdraw(&mut self, state: &mut State, gone: bool) {
         state.pending = None;
+        state.looking = None;
         state.approved = None;
         let Some((hold, _)) = state.hold.take() else { return };
         let (request, desk) = (hold.waiting.request, &self.judge.gate.desk);

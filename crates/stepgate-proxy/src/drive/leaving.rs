@@ -5,6 +5,10 @@
 //! until the server has closed its end, else who connects, sends something long and goes, again and again, would have as
 //! many of the server's processes as there are.
 //!
+//! A server that answers nobody any more closes no end either: the kernel may take a quarter of an hour to find that out.
+//! What is left there is broken off as soon as the server has been asked in vain, and the place is free: it keeps nobody
+//! from anything where nobody gets in.
+//!
 //! A session that was ended (by the operator, by an alarm, since its person has no access any more) ends at the server
 //! too: what runs is cancelled, and what was sent behind it does not run.
 
@@ -17,10 +21,11 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tracing::Instrument as _;
 
 use super::calls::{Call, Calls};
 use crate::database::{CommitsDdl, Database};
-use crate::{Shutdown, Stream, connect_for_catalog, forward_cancel, simple_query};
+use crate::{Shutdown, Stream, UpstreamError, connect_for_catalog, forward_cancel, simple_query, upstream};
 
 /// How much of what the server still says is read for a client that has gone. Beyond that PostgreSQL itself, whose buffer
 /// is 8 kB, would have found the client gone, and have stopped.
@@ -31,6 +36,12 @@ const MAX_UNHEARD: usize = 64 << 10;
 const AGAIN: Duration = Duration::from_millis(250);
 /// And at most how long after it.
 const MUCH_LATER: Duration = Duration::from_secs(60);
+
+/// After how long in which nothing came of what was left the server is asked whether it answers anybody, and how long it
+/// may take to.
+const SILENCE: Duration = Duration::from_secs(5);
+/// And how long at most until it is asked again.
+const SILENCE_AGAIN: Duration = Duration::from_secs(20);
 
 /// How many cancel requests of sessions that end are under way at once: when the gate stops, all of them end.
 static CANCELS: Semaphore = Semaphore::const_new(32);
@@ -47,6 +58,8 @@ pub(super) struct Left {
     pub(super) commits: Vec<CommitsDdl>,
     /// The server would go on with something else if what runs were cancelled.
     pub(super) several: bool,
+    /// The server answers nobody.
+    pub(super) lost: bool,
 }
 
 /// The server's end of a session that is over, while something runs there. Of these there are no more than there may be
@@ -57,8 +70,9 @@ pub(crate) struct Leaving {
     unsent: BytesMut,
     database: Arc<Database>,
     key: (i32, Vec<u8>),
-    _commits: Vec<CommitsDdl>,
+    commits: Vec<CommitsDdl>,
     several: bool,
+    lost: bool,
     /// What runs may run on.
     runs_on: bool,
 }
@@ -67,6 +81,8 @@ pub(crate) struct Leaving {
 enum Over {
     /// The server has closed its end, or the gate leaves it alone.
     Gone,
+    /// The server answers nobody.
+    Lost,
     /// The server says too much to nobody.
     TooMuch,
     /// Somebody who may has ended it.
@@ -76,11 +92,11 @@ enum Over {
 impl Leaving {
     /// `runs_on`: whether what runs may, and be committed. If not, [`Self::call_off`] comes next.
     pub(super) fn behind(left: Left, runs_on: bool) -> Self {
-        let Left { server, mut unsent, database, key, commits, several } = left;
+        let Left { server, mut unsent, database, key, commits, several, lost } = left;
         if !runs_on {
             unsent.clear();
         }
-        Self { server: Some(server), unsent, database, key, _commits: commits, several, runs_on }
+        Self { server: Some(server), unsent, database, key, commits, several, lost, runs_on }
     }
 
     /// Has the server end what runs, and nothing sent behind it begin. That it has been told is all that is waited for.
@@ -91,26 +107,28 @@ impl Leaving {
         {
             // What was sent lies with the server already. With its next answer it finds the connection reset, which ends
             // its process before it takes the next message.
-            if let Err(error) = SockRef::from(server.tcp()).set_linger(Some(Duration::ZERO)) {
-                tracing::warn!(%error, "breaking off a session");
-            }
+            break_off(server);
         }
         let Self { server, database, key, .. } = self;
         let closes = async {
             if let Some(server) = server {
                 // Whatever comes of it: the request that is sent beside it does not need it.
-                let _ = server.shutdown().await;
+                let _ = timeout(SILENCE, server.shutdown()).await;
             }
         };
         tokio::join!(closes, cancel(database, key));
     }
 
-    /// Waits until the server has closed its end. Until then a cancel request still reaches what runs, and whoever may end
-    /// sessions ends it.
+    /// Waits until the server has closed its end, or answers nobody. Until then a cancel request still reaches what runs,
+    /// and whoever may end sessions ends it.
     pub(crate) async fn see_out(mut self, mut calls: Calls) {
+        if self.lost {
+            return self.give_up();
+        }
         if self.runs_on {
             match self.run_on(&mut calls).await {
                 Over::Gone => return,
+                Over::Lost => return self.give_up(),
                 // A client that has gone would have been found out by the first of several answers.
                 Over::TooMuch => self.several = true,
                 Over::Killed => {}
@@ -119,8 +137,24 @@ impl Leaving {
         }
         let mut patience = AGAIN;
         while !self.is_gone_within(patience).await {
-            cancel(&self.database, &self.key).await;
+            if !cancel(&self.database, &self.key).await && !answers(&self.database).await {
+                return self.give_up();
+            }
             patience = patience.saturating_mul(2).min(MUCH_LATER);
+        }
+    }
+
+    /// Nobody is left to say goodbye to.
+    fn give_up(mut self) {
+        let database = &self.database.config.name;
+        tracing::warn!(%database, "the server answers nobody: what a session has left there is broken off");
+        if let Some(server) = self.server.take() {
+            break_off(server);
+        }
+        if !self.commits.is_empty() {
+            // The server may be back before it has noticed, and commit what runs.
+            let waits = async move { while !self.is_gone_within(SILENCE_AGAIN).await {} };
+            tokio::spawn(waits.in_current_span());
         }
     }
 
@@ -151,15 +185,20 @@ impl Leaving {
                 match poll_fn(|context| calls.poll(context)).await {
                     Call::Kill => return Over::Killed,
                     // As PostgreSQL does, whose process outlives its client, too. Its own connection waits until then.
-                    Call::Cancel(_notice) => cancel(database, key).await,
+                    Call::Cancel(_notice) => _ = cancel(database, key).await,
                     Call::Shutdown(Shutdown::Now) => return Over::Gone,
                     Call::Shutdown(_) => {}
                 }
             }
         };
+        let lost = async {
+            is_lost(Arc::clone(database)).await;
+            Over::Lost
+        };
         tokio::select! {
             over = hears => over,
             over = called => over,
+            over = lost => over,
             over = sends => over,
         }
     }
@@ -182,7 +221,7 @@ impl Leaving {
             let sql = format!("SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = {pid}");
             simple_query(&mut connection, &sql).await
         };
-        match asks.await {
+        match timeout(SILENCE, asks).await.unwrap_or(Err(UpstreamError::Timeout(SILENCE.as_secs()))) {
             Ok(rows) => rows.is_empty(),
             Err(error) => {
                 tracing::warn!(%error, "cannot ask whether a session that was ended is over");
@@ -192,10 +231,39 @@ impl Leaving {
     }
 }
 
-async fn cancel(database: &Database, (pid, secret): &(i32, Vec<u8>)) {
+/// Whether the server has been told.
+async fn cancel(database: &Database, (pid, secret): &(i32, Vec<u8>)) -> bool {
     // Never closed.
     let _permit = CANCELS.acquire().await;
-    if let Err(error) = forward_cancel(&database.config, *pid, secret).await {
+    let told = timeout(SILENCE, forward_cancel(&database.config, *pid, secret)).await;
+    let told = told.unwrap_or(Err(UpstreamError::Timeout(SILENCE.as_secs())));
+    if let Err(error) = &told {
         tracing::warn!(%error, "cancelling what a session that is over has left behind");
+    }
+    told.is_ok()
+}
+
+/// Resolves when the server answers nobody any more. For sessions that nobody waits for: who does wait can leave.
+pub(super) async fn is_lost(database: Arc<Database>) {
+    let mut patience = SILENCE;
+    loop {
+        sleep(patience).await;
+        if !answers(&database).await {
+            return;
+        }
+        patience = patience.saturating_mul(2).min(SILENCE_AGAIN);
+    }
+}
+
+/// Whether the server still answers somebody.
+async fn answers(database: &Database) -> bool {
+    let _permit = CANCELS.acquire().await;
+    matches!(timeout(SILENCE, upstream::answers(&database.config)).await, Ok(Ok(())))
+}
+
+/// What is left is not sent, nor is it waited for.
+fn break_off(server: Stream) {
+    if let Err(error) = SockRef::from(server.tcp()).set_linger(Some(Duration::ZERO)) {
+        tracing::warn!(%error, "breaking off a session");
     }
 }

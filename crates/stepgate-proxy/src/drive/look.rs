@@ -1,53 +1,110 @@
 //! Looking at the catalog again: for names that may have changed, and before a reply is taken that DDL may have
 //! overtaken (`overtaken.rs` says when).
+//!
+//! Whoever keeps the catalog from being read keeps it so for seconds, or for as long as they like. A statement that waits
+//! for its names is not sent, so all that comes meanwhile is heard: its own cancel request, the session's end, replies to
+//! what went before.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use stepgate_record::Event;
-use stepgate_session::{Pending, Unflagged};
+use stepgate_session::Unflagged;
 use stepgate_types::SqlState;
 use stepgate_wire::Problem;
+use tokio::sync::oneshot;
+use tokio::time::{Sleep, sleep};
+use tracing::Instrument as _;
 
+use super::wait::{Occurred, gone};
 use super::{Drive, State};
-use crate::database::Ddl;
+use crate::database::{Database, Ddl};
 use crate::judge::Standing;
-use crate::refusal;
+use crate::{Stream, refusal};
 
 /// How often, and after how long, the catalog is looked at again for a reply that must not be taken before.
 const LOOKS: usize = 3;
 /// The most columns that an alarm names.
 const MAX_ALARMED: usize = 16;
 const LOOK: Duration = Duration::from_millis(1_100);
+/// How long a statement waits for its names before it is asked whether there is still somebody to answer. Until then it
+/// runs as PostgreSQL would run it, whose clients may go without waiting.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A look at the catalog that a statement waits for.
+pub(super) struct Looking {
+    looked: oneshot::Receiver<bool>,
+    patience: Pin<Box<Sleep>>,
+    /// The client has gone; once its statement has waited for a while.
+    gone: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// How DDL stood before.
+    ddl: Ddl,
+}
+
+impl Looking {
+    pub(super) fn poll(&mut self, client: &Stream, context: &mut Context<'_>) -> Poll<Occurred> {
+        if let Poll::Ready(looked) = Pin::new(&mut self.looked).poll(context) {
+            return Poll::Ready(Occurred::Looked(looked.unwrap_or(false)));
+        }
+        if self.gone.is_none() && self.patience.as_mut().poll(context).is_ready() {
+            self.gone = Some(gone(client));
+        }
+        let Some(gone) = &mut self.gone else { return Poll::Pending };
+        gone.as_mut().poll(context).map(|()| Occurred::ClientGone)
+    }
+}
+
+/// Looks once, or for a while: whoever keeps the catalog from being read, as others of a restore in parallel do who make
+/// indexes, is most often about to be done.
+async fn look(database: Arc<Database>, again: bool, done: oneshot::Sender<bool>) {
+    let mut seen = sees(&database).await;
+    for _ in 0..LOOKS {
+        // Closed: nobody waits for it any more.
+        if seen || !again || done.is_closed() {
+            break;
+        }
+        sleep(LOOK).await;
+        seen = sees(&database).await;
+    }
+    let _ = done.send(seen);
+}
+
+async fn sees(database: &Database) -> bool {
+    let looked = database.refresh().await;
+    if let Err(error) = &looked {
+        tracing::warn!(%error, "catalog cannot be read for names that may have changed");
+    }
+    looked.is_ok()
+}
 
 impl Drive {
-    /// Somebody may have made just now what is not known, or changed what is. Whether that could be seen.
-    pub(super) async fn look_for_names(&mut self, pending: &mut Arc<Pending>) -> bool {
-        let looked = self.judge.database.refresh().await;
-        if let Err(error) = &looked {
-            tracing::warn!(%error, "catalog cannot be read for names that may have changed");
-        }
+    /// Looks whether somebody has made just now what is not known, or changed what is: what waits in `state.pending` is
+    /// decided on afterwards. `again`: also where the catalog cannot be read at once.
+    pub(super) fn look_for_names(&self, state: &mut State, ddl: Ddl, again: bool) {
+        let (done, looked) = oneshot::channel();
+        let database = Arc::clone(&self.judge.database);
+        // Apart: a look that was begun goes on whatever becomes of its session, and others wait for the same.
+        tokio::spawn(look(database, again, done).instrument(self.span.clone()));
+        let patience = Box::pin(sleep(PATIENCE));
+        state.looking = Some(Box::new(Looking { looked, patience, gone: None, ddl }));
+    }
+
+    /// Decides on what has waited for that. `seen`: the catalog could be read.
+    pub(super) async fn looked(&mut self, state: &mut State, seen: bool) {
+        let Some(looking) = state.looking.take() else { return };
+        let Some(mut pending) = state.pending.take() else { return self.defect(state) };
         if let Some(view) = self.judge.database.view() {
             self.session.set_catalog(Arc::clone(&view.catalog));
         }
         // With the catalog, since labels may have followed their columns to other names.
         self.session.set_taints(self.judge.database.taints.now());
         if let Some(facts) = self.session.judge_again() {
-            Arc::make_mut(pending).facts = facts;
+            Arc::make_mut(&mut pending).facts = facts;
         }
-        looked.is_ok()
-    }
-
-    /// The same for a while: whoever keeps the catalog from being read, as others of a restore in parallel do who make
-    /// indexes, is most often about to be done.
-    pub(super) async fn look_for_names_again(&mut self, pending: &mut Arc<Pending>) -> bool {
-        for _ in 0..LOOKS {
-            tokio::time::sleep(LOOK).await;
-            if self.look_for_names(pending).await {
-                return true;
-            }
-        }
-        false
+        self.mind_timeout(state, pending.in_transaction);
+        self.decide_by(state, pending, looking.ddl, seen).await;
     }
 
     /// Judges what runs by the catalog as it is now, before anything of its reply is taken.

@@ -12,6 +12,7 @@ use stepgate_store::{End, LogError};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::calls::Call;
+use super::leaving::is_lost;
 use super::{Drive, MAX_QUEUED, State};
 use crate::database::View;
 use crate::peer::Lookout;
@@ -33,6 +34,8 @@ pub(super) enum Occurred {
     Written,
     Released(Result<Release, LogError>),
     Answered(Option<End>),
+    /// The catalog was looked at for what waits to be decided on; whether it could be read.
+    Looked(bool),
     CatalogLoaded(Option<Arc<View>>),
     /// The server has dealt with a cancel request.
     CancelDelivered,
@@ -44,6 +47,8 @@ pub(super) enum Occurred {
     ClientGone,
     /// The server has gone, behind what it sent before and what is not read while a row waits.
     ServerGone,
+    /// The client sends nothing more, and the server answers nobody.
+    ServerLost,
     /// The client reads nothing, and the server waits for it.
     ClientStalls,
 }
@@ -69,7 +74,7 @@ impl Vigil {
 }
 
 /// Resolves when that peer has gone.
-fn gone(peer: &Stream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+pub(super) fn gone(peer: &Stream) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let lookout = Lookout::of(peer.tcp());
     Box::pin(async move {
         match lookout {
@@ -145,6 +150,13 @@ impl Drive {
         {
             return Poll::Ready(Occurred::CancelDelivered);
         }
+        // What is decided on then may be sent: not while a cancel request is under way, which would hit it.
+        if let Some(looking) = &mut state.looking
+            && state.cancelling.is_none()
+            && let Poll::Ready(occurred) = looking.poll(&state.client.stream, context)
+        {
+            return Poll::Ready(occurred);
+        }
         if let Some((_, loading)) = &mut state.loading
             && let Poll::Ready(view) = Pin::new(loading).poll(context)
         {
@@ -154,6 +166,14 @@ impl Drive {
             && let Poll::Ready(cancelled) = cutting.poll(context)
         {
             return Poll::Ready(Occurred::Cut(cancelled));
+        }
+        if state.heard_out {
+            let is_lost = || -> Pin<Box<dyn Future<Output = ()> + Send>> {
+                Box::pin(is_lost(Arc::clone(&self.judge.database)))
+            };
+            if state.lost.get_or_insert_with(is_lost).as_mut().poll(context).is_ready() {
+                return Poll::Ready(Occurred::ServerLost);
+            }
         }
         let patience = self.judge.gate.patience();
         state.client.stalls(MAX_QUEUED, patience, context).map(|()| Occurred::ClientStalls)

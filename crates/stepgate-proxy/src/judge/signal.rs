@@ -8,7 +8,8 @@ use stepgate_session::Pending;
 use stepgate_sql::{Catalog, Facts, SessionState};
 use stepgate_types::Certainty;
 
-const NAMES: [&str; 2] = ["pg_cancel_backend", "pg_terminate_backend"];
+const TERMINATE: &str = "pg_terminate_backend";
+const NAMES: [&str; 2] = ["pg_cancel_backend", TERMINATE];
 
 /// Whom a statement ends or interrupts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,15 @@ fn target(pending: &Pending, session: &SessionState, catalog: &Catalog) -> Optio
     let alone = |name| !session.moved && catalog.is_servers_alone(name);
     let comes_first = |name| alone(name) || first.is_some_and(|it| it == "pg_catalog");
     match &*argument {
-        "$1" | "$1::int" | "$1::integer" if qualified || alone(name) => bound(pending).map(Signal::To),
+        "$1" | "$1::int" | "$1::integer" if qualified || alone(name) => match pending.values.as_slice() {
+            [Some(value)] => bound(pending, value).map(Signal::To),
+            _ => None,
+        },
+        // Since PostgreSQL 14 it waits for so many milliseconds; by FunctionCall they are always given.
+        "$1, $2" if name == TERMINATE && (qualified || alone(name)) => match pending.values.as_slice() {
+            [Some(value), _] => bound(pending, value).map(Signal::To),
+            _ => None,
+        },
         // An integer is what it gives, and what the server's function takes.
         "pg_catalog.pg_backend_pid()" if qualified || comes_first(name) => Some(Signal::Itself),
         "pg_backend_pid()" if (qualified || comes_first(name)) && comes_first("pg_backend_pid") => {
@@ -109,12 +118,15 @@ fn target(pending: &Pending, session: &SessionState, catalog: &Catalog) -> Optio
     }
 }
 
-/// The one bind value, as the integer that it is.
-fn bound(pending: &Pending) -> Option<i32> {
-    let [Some(value)] = pending.values.as_slice() else { return None };
-    match pending.formats.as_slice() {
-        [] | [0] => std::str::from_utf8(value).ok()?.trim().parse().ok(),
-        [1] => match value.as_ref() {
+/// The first bind value, as the integer that it is.
+fn bound(pending: &Pending, value: &[u8]) -> Option<i32> {
+    let formats = pending.formats.as_slice();
+    if formats.len() > 1 && formats.len() != pending.values.len() {
+        return None;
+    }
+    match formats.first() {
+        None | Some(0) => std::str::from_utf8(value).ok()?.trim().parse().ok(),
+        Some(1) => match value {
             [high, low] => Some(i16::from_be_bytes([*high, *low]).into()),
             [a, b, c, d] => Some(i32::from_be_bytes([*a, *b, *c, *d])),
             _ => None,
@@ -220,6 +232,26 @@ mod tests {
                 let if_alone = [Some(expected), Some(Signal::Unclear)];
                 assert_eq!(bound("pg_cancel_backend"), if_alone, "{value:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_function_call_of_pg_terminate_backend_has_a_timeout_beside_its_process() {
+        for (function, values, formats, expected) in [
+            (TERMINATE, vec![&b"12"[..], b"0"], vec![], Signal::To(12)),
+            (TERMINATE, vec![&[0, 0, 0, 12], &[0; 8]], vec![1], Signal::To(12)),
+            (TERMINATE, vec![b"12", &[0; 8]], vec![0, 1], Signal::To(12)),
+            (TERMINATE, vec![b"12"], vec![], Signal::Unclear),
+            (TERMINATE, vec![b"12", b"0", b"0"], vec![], Signal::Unclear),
+            (TERMINATE, vec![b"12", b"0"], vec![0, 0, 0], Signal::Unclear),
+            ("pg_cancel_backend", vec![b"12", b"0"], vec![], Signal::Unclear),
+        ] {
+            let mut pending = pending(&format!("select pg_catalog.{function}($1, $2)"));
+            pending.values = values.iter().map(|value| Some(Bytes::copy_from_slice(value))).collect();
+            pending.formats = formats;
+            assert_eq!(signals(&pending, &usual()), [Some(expected); 2], "{function} {values:?}");
+            pending.values = vec![None, Some(Bytes::from_static(b"0"))];
+            assert_eq!(signals(&pending, &usual()), [Some(Signal::Unclear); 2], "a NULL");
         }
     }
 

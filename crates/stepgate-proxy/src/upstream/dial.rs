@@ -26,6 +26,14 @@ pub(crate) async fn dial(config: &UpstreamConfig) -> Result<Stream, UpstreamErro
     timeout(CONNECT_LIMIT, dial).await.map_err(|_| UpstreamError::Timeout(CONNECT_LIMIT.as_secs()))?
 }
 
+/// Asks the server for no more than whether it would encrypt: whatever it answers, it is there. What only takes
+/// connections, as the kernel does for a process that has stopped, does not.
+pub(crate) async fn answers(config: &UpstreamConfig) -> Result<(), UpstreamError> {
+    let mut tcp = connect(config).await?;
+    tcp.write_all(&SSL_REQUEST_PACKET).await?;
+    Ok(tcp.read_u8().await.map(drop)?)
+}
+
 /// Tries the host's addresses in turn.
 async fn connect(config: &UpstreamConfig) -> Result<TcpStream, UpstreamError> {
     let host = config.host.as_str();

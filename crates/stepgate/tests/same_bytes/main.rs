@@ -1,6 +1,7 @@
 //! The same bytes: whatever a client sends, it gets through a gate what it gets from PostgreSQL alone, byte for byte
 //! but for process ids and OIDs. With a policy that allows everything; with statements that are refused, against a
-//! PostgreSQL that refuses them itself; and with statements that wait and are approved.
+//! PostgreSQL that refuses them itself; with statements that wait and are approved; and with statements that wait and are
+//! denied, cancelled, or not answered, against the PostgreSQL that refuses them.
 //!
 //! `STEPGATE_SAME_BYTES=200` plays so many sessions instead of a few, `STEPGATE_SAME_BYTES_SEED` other ones.
 
@@ -14,7 +15,7 @@ mod support;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use peer::{End, Peer, Reply, refuses};
+use peer::{End, Held, Peer, Reply, refuses};
 use program::{Client, Frame, Pool, Random, ending, query, shown};
 use stepgate_testkit::Person;
 use support::World;
@@ -26,7 +27,7 @@ const MAP: &str = "\
 version: 1
 classes: {internal: 1}
 labels: {}
-databases: {shop: {public.secret: {}, public.guarded: {}}}
+databases: {shop: {public.secret: {}, public.guarded: {}, public.secret_kept: {}, public.secret_brief: {}}}
 unknown: {tables: allow, functions: allow, dynamic_sql: allow, statements: allow}
 ";
 const POLICY: &str = "\
@@ -35,6 +36,7 @@ mode: enforce
 defaults: {action: allow, on_error: deny, hold: 1m, in_transaction: hold, on_client_gone: withdraw}
 approvals:
   owners: {groups: [data-owners], count: 1, strength: standard, reason: optional}
+  briefly: {groups: [data-owners], count: 1, strength: standard, reason: optional, expires: 1s}
 rules:
   - {name: everything, match: {kind: [control]}, action: allow}
   - {name: secret, match: {tables: [public.secret], certainty: [exact, over]}, action: deny}
@@ -42,16 +44,26 @@ rules:
     match: {tables: [public.guarded], certainty: [exact, over]}
     action: approve
     approval: owners
+  - name: kept
+    match: {tables: [public.secret_kept], certainty: [exact, over]}
+    action: approve
+    approval: owners
+  - name: brief
+    match: {tables: [public.secret_brief], certainty: [exact, over]}
+    action: approve
+    approval: briefly
 ";
 
 const TABLES: &str = "
 create table t (a int, b text);
 create table secret (a int, b text);
 create table guarded (a int, b text);
+create table secret_kept (a int, b text);
+create table secret_brief (a int, b text);
 create function shout(what text) returns text language plpgsql as $$ begin raise notice '%', what; return what; end $$;
 create role direct login password 'direct-to-a-throwaway-cluster';
 grant all on t, guarded to stepgate_analyst, direct;
-grant all on secret to stepgate_analyst;
+grant all on secret, secret_kept, secret_brief to stepgate_analyst;
 grant temp on database shop to public;
 ";
 
@@ -106,6 +118,23 @@ const HELD: Pool = Pool {
     wild: true,
 };
 
+/// As those that are refused, but that people are asked about them, and do not approve.
+const NOT_APPROVED: Pool = Pool {
+    special: &[
+        "select * from public.secret_kept",
+        "select a from public.secret_kept where a > 1",
+        "select count(*) from public.secret_kept",
+        "table public.secret_kept",
+        "select t.a from public.t, public.secret_kept",
+        "with x as (select * from public.secret_kept) select * from x",
+        "select b from public.secret_kept",
+        "select * from public.secret_brief",
+    ],
+    one_in: 12,
+    wild: false,
+    ..ALLOWED
+};
+
 /// How many sessions are played.
 fn sessions(few: u64) -> u64 {
     std::env::var("STEPGATE_SAME_BYTES").ok().and_then(|it| it.parse().ok()).unwrap_or(few)
@@ -128,6 +157,8 @@ impl Stage {
     fn new() -> Self {
         let mut world = World::not_serving(|text| text);
         world.gate.policies(MAP, POLICY).unwrap();
+        // Whoever is not answered, or is told no, may ask the same again.
+        world.configure("limits: {open_requests: 100, cool_down: 0s}");
         world.cluster.load("shop", TABLES).unwrap();
         world.cluster.psql("postgres", "create database alone template shop").unwrap();
         world.gate.serve().unwrap();
@@ -146,7 +177,7 @@ impl Stage {
     }
 
     /// Plays one session both ways; what differed, in the fewest frames that are found to show it.
-    fn session(&self, seed: u64, pool: Pool, held: &mut dyn FnMut(&str)) -> Result<(), String> {
+    fn session(&self, seed: u64, pool: Pool, held: &mut Held<'_>) -> Result<(), String> {
         let mut client = Client::new(seed, pool);
         let mut programs = vec![vec![query(AFRESH)]];
         programs.extend((0..PROGRAMS).map(|_| client.program()));
@@ -179,18 +210,13 @@ impl Stage {
     }
 
     /// Plays programs both ways; the first that makes a difference, and which.
-    fn programs(
-        &self,
-        seed: u64,
-        programs: &[Vec<Frame>],
-        held: &mut dyn FnMut(&str),
-    ) -> Option<(usize, String)> {
+    fn programs(&self, seed: u64, programs: &[Vec<Frame>], held: &mut Held<'_>) -> Option<(usize, String)> {
         let (mut alone, mut gated) = (self.alone(), self.gated());
         let mut cuts = Random(seed | 1);
         for (number, program) in programs.iter().enumerate().filter(|(_, program)| !program.is_empty()) {
             let mut frames = program.clone();
             frames.extend(ending());
-            let expected = alone.play(&frames, None, &mut |_| ());
+            let expected = alone.play(&frames, None, &mut |_, _| ());
             let got = gated.play(&frames, Some(&mut cuts), held);
             if let Some(difference) = difference(&expected, &got) {
                 return (!self.was_unknown()).then_some((number, difference));
@@ -275,7 +301,7 @@ fn difference(alone: &Reply, gated: &Reply) -> Option<String> {
     ))
 }
 
-fn play(few: u64, pool: Pool, stage: &Stage, mut held: impl FnMut(&str)) {
+fn play(few: u64, pool: Pool, stage: &Stage, mut held: impl FnMut(&str, (i32, &[u8]))) {
     let mut different = Vec::new();
     let seeds = first_seed()..first_seed() + sessions(few);
     for seed in seeds {
@@ -293,24 +319,27 @@ fn play(few: u64, pool: Pool, stage: &Stage, mut held: impl FnMut(&str)) {
 #[test]
 fn what_is_allowed_comes_back_as_it_comes_from_the_server() {
     let stage = Stage::new();
-    play(15, ALLOWED, &stage, |request| panic!("{request} is held"));
+    play(15, ALLOWED, &stage, |request, _| panic!("{request} is held"));
 }
 
 #[test]
 fn what_is_refused_fails_where_the_server_would_have_refused_it() {
     let stage = Stage::new();
-    play(15, REFUSED, &stage, |request| panic!("{request} is held"));
+    play(15, REFUSED, &stage, |request, _| panic!("{request} is held"));
+}
+
+/// Who answers. Each of them has three codes at once, and then another one every 30 seconds.
+fn owners(stage: &Stage, few: usize) -> Vec<Person> {
+    let many = if sessions(0) == 0 { few } else { 20 };
+    (0..many).map(|number| stage.world.person(&format!("owner{number}"), "data-owners")).collect()
 }
 
 #[test]
 fn what_waits_and_is_approved_comes_back_as_if_it_had_not_waited() {
     let stage = Stage::new();
-    // Each of them has three codes at once, and then another one every 30 seconds.
-    let owners = if sessions(0) == 0 { 3 } else { 20 };
-    let owner = |number| stage.world.person(&format!("owner{number}"), "data-owners");
-    let mut owners: Vec<_> = (0..owners).map(owner).collect();
+    let mut owners = owners(&stage, 3);
     let mut asked = 0;
-    play(1, HELD, &stage, |request| {
+    play(1, HELD, &stage, |request, _| {
         asked += 1;
         let next = asked % owners.len();
         let answer = owners[next].answer(&stage.world.gate, "approve", request, "yes").unwrap();
@@ -318,4 +347,35 @@ fn what_waits_and_is_approved_comes_back_as_if_it_had_not_waited() {
         assert!(answer.status == 0 || answer.text().contains("withdrawn"), "{}", answer.text());
     });
     println!("{asked} were asked about");
+}
+
+#[test]
+fn what_waits_in_vain_fails_where_the_server_would_have_refused_it_and_the_session_goes_on_as_after_that() {
+    let stage = Stage::new();
+    let mut owners = owners(&stage, 6);
+    let (gate, person) = (&stage.world.gate, stage.person.name());
+    // What was sent before it may have failed only now: then it is asked about no more, nor is anything to be cancelled.
+    let is_open = |request: &str| {
+        let listed = gate.run(["request", "ls", "--as", person, "-o", "json"], "").unwrap().ok().unwrap();
+        listed.contains(request)
+    };
+    let (many, mut asked, mut ended) = (owners.len(), 0, [0_usize; 4]);
+    play(4, NOT_APPROVED, &stage, |request, (pid, secret)| {
+        asked += 1;
+        if !is_open(request) {
+            return;
+        }
+        let shown = gate.run(["request", "show", request, "--as", person, "-o", "json"], "").unwrap();
+        let way = if shown.text().contains("secret_brief") { 3 } else { asked % 3 };
+        ended[way] += 1;
+        let answer = match way {
+            0 => owners[ended[0] % many].answer(gate, "deny", request, "no").unwrap(),
+            1 => gate.run(["request", "cancel", request, "--as", person], "").unwrap(),
+            2 => return support::frames::cancel(&stage.runtime, &stage.world, pid, secret),
+            _ => return,
+        };
+        assert_eq!(answer.status, 0, "{}", answer.text());
+    });
+    println!("denied, called off, cancelled, not answered: {ended:?}");
+    assert!(ended.iter().all(|many| *many > 0), "{ended:?}");
 }

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// OIDs below are PostgreSQL's own (`FirstNormalObjectId`).
 const FIRST_OF_OURS: u32 = 16_384;
 
+/// What is done about a request that somebody is asked about, by the session of which the cancel key is.
+pub(crate) type Held<'h> = dyn FnMut(&str, (i32, &[u8])) + 'h;
+
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -62,7 +65,7 @@ impl<'a> Peer<'a> {
         &mut self,
         frames: &[Frame],
         mut cuts: Option<&mut Random>,
-        held: &mut dyn FnMut(&str),
+        held: &mut Held<'_>,
     ) -> Reply {
         let bytes = frames.concat();
         let mut rest = bytes.as_slice();
@@ -89,13 +92,13 @@ impl<'a> Peer<'a> {
         self.read(held)
     }
 
-    fn read(&mut self, held: &mut dyn FnMut(&str)) -> Reply {
+    fn read(&mut self, held: &mut Held<'_>) -> Reply {
         let mut reply = Reply { frames: Vec::new(), end: End::Done };
         loop {
             while let Some(frame) = self.next() {
                 if let Some(notice) = notice_of_the_gate(&frame) {
                     if let Some((_, id)) = notice.rsplit_once('(') {
-                        held(id.split_once(')').unwrap().0);
+                        held(id.split_once(')').unwrap().0, (self.upstream.pid, &self.upstream.secret));
                     }
                     continue;
                 }

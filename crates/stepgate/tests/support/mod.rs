@@ -4,6 +4,7 @@
 pub(crate) mod frames;
 pub(crate) mod provider;
 pub(crate) mod raw;
+pub(crate) mod relay;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

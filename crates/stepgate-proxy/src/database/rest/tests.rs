@@ -49,7 +49,7 @@ async fn after_a_rest_an_unchanged_catalog_is_not_read_again_and_a_changed_one_i
             .unwrap();
     let (_rules, rules) = watch::channel(Arc::new(rules));
     let past = Past::Stored { log, vault, before: None };
-    let database = Database::new(config(cluster.port()), rules, Arc::default(), past);
+    let database = Arc::new(Database::new(config(cluster.port()), rules, Arc::default(), past));
     let rest = async || {
         database.reader.lock().await.connection = None;
         database.awake.send_replace(false);

@@ -1,7 +1,11 @@
-//! More than the gate can take: a disk that is full or slow, a server that crashes, connections by the thousand.
+//! More than the gate can take: a disk that is full or slow, a server that crashes or says nothing, connections by the
+//! thousand, passwords by the hundred.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
+mod hanging;
+mod logins;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::io::Write as _;
