@@ -11,8 +11,8 @@ use crate::pages::{
     removal, request,
 };
 use crate::{
-    asks, break_glass, codes, device_login, devices, document, entrance as door, events, factors, grants,
-    login, passwords, policies, requests,
+    asks, break_glass, changes, codes, device_login, devices, document, entrance as door, events, factors,
+    grants, login, passwords, policies, requests,
 };
 
 /// A way in.
@@ -77,6 +77,7 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/break-glass/{id}/review/challenge", break_glass::review_challenge),
         get("/api/v1/policies", policies::list),
         get("/api/v1/policies/{id}", policies::show),
+        get("/api/v1/policies/{id}/change", changes::show),
         get("/api/v1/policies/{id}/methods", policies::methods),
         post("/api/v1/policies/{id}/challenge", policies::challenge),
         post("/api/v1/policies/{id}/approve", policies::approve),
