@@ -8,7 +8,7 @@ use axum::routing::{self, MethodRouter};
 use crate::api::{self, Api};
 use crate::pages::{
     assets, enrol, glass, glass_ask, inbox, login as entrance, message, oidc, policy, provider, push,
-    removal, request,
+    recovery, removal, request,
 };
 use crate::{
     asks, break_glass, changes, codes, device_login, devices, document, entrance as door, events, factors,
@@ -128,6 +128,8 @@ pub(crate) fn all() -> Vec<Route> {
         page(get("/enrol", enrol::show)),
         page(post("/enrol/totp", enrol::begin_totp)),
         page(post("/enrol/totp/confirm", enrol::confirm_totp)),
+        page(get("/enrol/recovery", recovery::show)),
+        page(post("/enrol/recovery", recovery::make)),
         page(get("/enrol/{id}/remove", removal::show)),
         page(post("/enrol/{id}/remove", removal::remove)),
         page(get("/assets/stepgate.css", assets::style)),
