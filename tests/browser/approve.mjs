@@ -53,6 +53,11 @@ await run(async ({ given, open, hear, say }) => {
     const button = page.getByRole("button", { name: "Approve by passkey" });
     await button.waitFor();
     assert.equal(await page.getByLabel("Code", { exact: true }).count(), 0, "a code would not do");
+    const lines = (await page.getByRole("region", { name: "What changes" }).innerText()).split("\n");
+    for (const line of ["=== map", "-    public.orders: {}", "=== policy", "-  - name: restricted-read"]) {
+      assert.ok(lines.includes(line), `${line} is not shown`);
+    }
+    assert.ok(lines.some((line) => line.startsWith("+") && line.includes("name: everything")), "what is new");
     await accessible(page);
     if (first) {
       await page.screenshot({ path: picture("phone-policy"), fullPage: true });

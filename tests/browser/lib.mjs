@@ -92,3 +92,37 @@ export async function accessible(page) {
   }));
   assert.ok(wide <= screen, `${page.url()} is ${wide} wide on a screen of ${screen}`);
 }
+
+// The name of what has the keyboard's attention, as it is read out.
+export async function focused(page) {
+  return page.evaluate(() => {
+    const it = document.activeElement;
+    if (!it || it === document.body) return "";
+    const text = (of) => of.textContent.replace(/\s+/g, " ").trim();
+    const label = it.labels?.[0];
+    // Of a label, its words alone, without the field.
+    return it.getAttribute("aria-label") ?? (label ? text(label) : text(it));
+  });
+}
+
+// The names of all that Tab comes by, in its order; each can be seen when it is its turn, and is on the screen.
+export async function reachable(page) {
+  await page.evaluate(() => { document.activeElement?.blur?.(); window.scrollTo(0, 0); });
+  const order = [];
+  for (let turn = 0; turn < 60; turn += 1) {
+    await page.keyboard.press("Tab");
+    const name = await focused(page);
+    // Around once.
+    if (name === "" || (order.length > 1 && name === order[0])) return order;
+    const shown = await page.evaluate(() => {
+      const { outlineStyle, outlineWidth } = getComputedStyle(document.activeElement);
+      const { left, right, top, bottom, width, height } = document.activeElement.getBoundingClientRect();
+      const on = left >= 0 && right <= document.documentElement.clientWidth && bottom > 0 && top < window.innerHeight;
+      return { ring: outlineStyle !== "none" && outlineWidth !== "0px", on, width, height };
+    });
+    assert.ok(shown.ring, `${name} does not show that the keyboard is there`);
+    assert.ok(shown.on, `${name} is not on the screen when the keyboard is there`);
+    order.push(name);
+  }
+  throw new Error(`the keyboard does not get around: ${order.join(" | ")}`);
+}

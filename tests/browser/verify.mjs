@@ -40,6 +40,23 @@ await run(async ({ given, open, hear, say }) => {
   await page.getByRole("link", { name: "Authenticators", exact: true }).click();
   await page.getByRole("heading", { name: "Authenticators" }).waitFor();
   await accessible(page);
+  await page.getByRole("link", { name: "Make a list" }).click();
+  await page.getByRole("heading", { name: "Recovery codes" }).waitFor();
+  await accessible(page);
+  say({ want: "code" });
+  await page.getByLabel("Code of what you have").fill((await hear()).code);
+  await page.getByRole("button", { name: "Show the codes" }).click();
+  const codes = (await page.getByRole("region", { name: "Recovery codes" }).innerText()).split("\n");
+  assert.equal(codes.length, 10);
+  await accessible(page);
+  await page.screenshot({ path: picture("phone-recovery"), fullPage: true });
+  // What is printed is what it is about.
+  await page.emulateMedia({ media: "print" });
+  assert.equal(await page.getByRole("link", { name: "Stepgate", exact: true }).isVisible(), false);
+  await page.emulateMedia({ media: "screen" });
+  await page.getByRole("link", { name: "I have them" }).click();
+  await page.getByRole("listitem").filter({ hasText: "recovery" }).waitFor();
+  say({ codes });
 
   const cookies = await page.context().cookies();
   assert.deepEqual(cookies.map(({ name }) => name).sort(), ["__Host-stepgate", "__Host-stepgate-device"]);

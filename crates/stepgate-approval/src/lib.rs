@@ -6,6 +6,7 @@
 mod ask;
 mod canonical;
 mod challenge;
+mod change;
 mod display;
 mod factor;
 #[cfg(test)]
@@ -26,6 +27,7 @@ mod totp_factor;
 pub use ask::{Ahead, Ask, Because, Dialect, Escalate, Held, Mode, Scope, Terms};
 pub use canonical::{Canonical, Salts, WrongSalts, canonical};
 pub use challenge::{Bound, CHALLENGE_LIFE, Challenge, ChallengeId, Challenges, NoChallenge, Purpose};
+pub use change::{Changed, unified};
 pub use display::{Page, Reason, TooLong, escape_for_display, page_for_display};
 pub use factor::{
     AuthenticatorId, Begun, Ceremony, Channel, Credential, Enrolled, Factor, FactorError, Message, Method,

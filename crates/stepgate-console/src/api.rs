@@ -19,6 +19,7 @@ use stepgate_types::{Clock, Entropy};
 use tokio::sync::{Semaphore, watch};
 
 use crate::asks::Foresee;
+use crate::changes::KeptPolicies;
 use crate::codes::Codes;
 use crate::device_login::Waiting;
 use crate::events::Streams;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub minting: Minting,
     /// What statements would read that are not sent yet.
     pub foresee: Arc<dyn Foresee>,
+    /// Texts of map and policy.
+    pub policies: Arc<dyn KeptPolicies>,
 }
 
 /// What can be seen of a gate from without.

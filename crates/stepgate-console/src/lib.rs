@@ -9,6 +9,7 @@ mod api;
 mod asks;
 mod break_glass;
 mod caller;
+mod changes;
 mod codes;
 mod device_login;
 mod devices;
@@ -37,6 +38,7 @@ mod tokens;
 
 pub use api::{Api, Observed, Parts};
 pub use asks::{Foresee, Foreseen, Wish};
+pub use changes::{KeptPolicies, PolicyTexts};
 pub use document::DOCUMENT;
 pub use passwords::{Entrance, Minting};
 pub use routes::paths;

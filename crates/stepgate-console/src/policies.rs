@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::api::{Api, json_body};
 use crate::caller::Caller;
+use crate::changes;
 use crate::presented::{Given, Wanted};
 use crate::problem::Problem;
 
@@ -56,7 +57,14 @@ pub(crate) async fn approved(
     presented: Result<Presented, Problem>,
 ) -> Result<PolicyInfo, Problem> {
     let (sha256, name) = (&policy.policy_sha256, &caller.person.name);
-    let done = async { Ok(api.parts.desk.approve_policy(sha256, name, presented?, caller.source()).await?) };
+    let done = async {
+        let presented = presented?;
+        // Nobody approves what nobody could have read. Of one that is approved already, there is nothing to be read.
+        if policy.state == "proposed" {
+            changes::kept(api, policy).await?;
+        }
+        Ok(api.parts.desk.approve_policy(sha256, name, presented, caller.source()).await?)
+    };
     done.await.map_err(|problem| offering(api, caller, policy, problem))
 }
 

@@ -8,11 +8,11 @@ use axum::routing::{self, MethodRouter};
 use crate::api::{self, Api};
 use crate::pages::{
     assets, enrol, glass, glass_ask, inbox, login as entrance, message, oidc, policy, provider, push,
-    removal, request,
+    recovery, removal, request,
 };
 use crate::{
-    asks, break_glass, codes, device_login, devices, document, entrance as door, events, factors, grants,
-    login, passwords, policies, requests,
+    asks, break_glass, changes, codes, device_login, devices, document, entrance as door, events, factors,
+    grants, login, passwords, policies, requests,
 };
 
 /// A way in.
@@ -77,6 +77,7 @@ pub(crate) fn all() -> Vec<Route> {
         post("/api/v1/break-glass/{id}/review/challenge", break_glass::review_challenge),
         get("/api/v1/policies", policies::list),
         get("/api/v1/policies/{id}", policies::show),
+        get("/api/v1/policies/{id}/change", changes::show),
         get("/api/v1/policies/{id}/methods", policies::methods),
         post("/api/v1/policies/{id}/challenge", policies::challenge),
         post("/api/v1/policies/{id}/approve", policies::approve),
@@ -127,6 +128,8 @@ pub(crate) fn all() -> Vec<Route> {
         page(get("/enrol", enrol::show)),
         page(post("/enrol/totp", enrol::begin_totp)),
         page(post("/enrol/totp/confirm", enrol::confirm_totp)),
+        page(get("/enrol/recovery", recovery::show)),
+        page(post("/enrol/recovery", recovery::make)),
         page(get("/enrol/{id}/remove", removal::show)),
         page(post("/enrol/{id}/remove", removal::remove)),
         page(get("/assets/stepgate.css", assets::style)),

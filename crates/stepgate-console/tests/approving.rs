@@ -19,7 +19,7 @@ use stepgate_store::{Enrol, Presented, TwoPerson};
 use stepgate_testkit::SecurityKey;
 use stepgate_types::{GroupName, Strength};
 use world::browser::{Browser, OWN, between};
-use world::{Answer, SITE, World, name};
+use world::{Answer, IN_FORCE, SITE, World, name};
 use zeroize::Zeroizing;
 
 const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
@@ -165,6 +165,45 @@ async fn two_people_approve_a_policy_on_its_page_by_passkey_and_by_code() {
     assert!(eve.get(&world, &path).await.body.contains("It is approved."));
     assert_eq!(world.desk.approved_policy(), Some(hash("ab")));
     assert_eq!(votes(&world), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_approves_a_policy_sees_what_it_changes_made_harmless_and_who_does_not_sees_nothing() {
+    let world = world(Strength::Standard).await;
+    let (dana, omar) = (world.browser("dana").await, world.browser("omar").await);
+    let page = dana.get(&world, &format!("/policies/{}", hash("ab"))).await.body;
+    let shown = between(&page, "aria-label=\"What changes\">", "</pre>").unwrap();
+    let lines = [
+        "=== policy",
+        "@@ -1,2 +1,2 @@",
+        " version: 1",
+        "<del>-defaults: {action: deny}\n</del><ins>+defaults: {action: allow} # \
+         <mark>\\u{202E}</mark>&lt;b&gt;ynd&lt;/b&gt;\n</ins>",
+    ];
+    assert_eq!(shown, lines.join("\n"));
+    assert!(page.contains(IN_FORCE), "{page}");
+    // Nobody's texts but the approvers'.
+    let (change, omars) = (format!("/api/v1/policies/{}/change", hash("ab")), world.login("omar").await);
+    assert_eq!(world.get(&change, &omars).await.status, 404);
+    assert_eq!(omar.get(&world, &format!("/policies/{}", hash("ab"))).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_cannot_be_shown_is_not_approved_on_its_page_and_a_long_one_says_where_it_is_read() {
+    let world = world(Strength::Standard).await;
+    let dana = world.browser("dana").await;
+    for sha256 in [hash("00"), hash("11")] {
+        world.desk.propose_policy(&sha256).await.unwrap();
+    }
+    let lost = dana.get(&world, &format!("/policies/{}", hash("00"))).await.body;
+    assert!(lost.contains("cannot be shown") && !lost.contains("name=\"code\""), "{lost}");
+    let long = dana.get(&world, &format!("/policies/{}", hash("11"))).await.body;
+    assert!(long.contains(&format!("stepgate policy approve {} --show", hash("11"))), "{long}");
+    assert!(!long.contains("# 17") && long.len() < 20_000, "{}", long.len());
+    // What is approved there was not there to be seen: its form is not.
+    let approve = format!("/policies/{}/approve", hash("00"));
+    let answer = dana.post(&world, &approve, &[("code", &world.code("dana"))]).await;
+    assert!(answer.status == 409 && votes(&world) == 0, "{}", answer.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -212,3 +212,56 @@ async fn the_last_authenticator_goes_only_where_that_is_said_and_then_it_takes_t
     assert_eq!(alone.status, 403, "{}", alone.body);
     assert!(alone.body.contains("takes two people") && !alone.body.contains("otpauth"), "{}", alone.body);
 }
+
+/// The codes on a page.
+fn listed(page: &str) -> Vec<String> {
+    let list = between(page, "aria-label=\"Recovery codes\">", "</pre>").unwrap_or_default();
+    list.lines().map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn recovery_codes_are_shown_once_to_who_proves_themselves_and_a_new_list_ends_the_one_before() {
+    let world = World::new().await;
+    let dana = world.browser("dana").await;
+    assert!(dana.get(&world, "/enrol").await.body.contains("href=\"/enrol/recovery\""));
+    // Neither a password nor a wrong code gets any.
+    for fields in [&[][..], &[("code", "000000")]] {
+        let refused = dana.post(&world, "/enrol/recovery", fields).await;
+        assert!(refused.status == 401 && listed(&refused.body).is_empty(), "{}", refused.body);
+        assert!(refused.body.contains("role=\"alert\""), "{}", refused.body);
+    }
+    let made = dana.post(&world, "/enrol/recovery", &[("code", &world.code("dana"))]).await;
+    let codes = listed(&made.body);
+    assert!(made.status == 200 && codes.len() == 10, "{}", made.body);
+    assert!(made.head.contains("cache-control: no-store"), "{}", made.head);
+    assert_eq!(methods(&world, "dana"), ["totp", "recovery"]);
+    // Nothing shows them again.
+    for path in ["/enrol", "/enrol/recovery", "/"] {
+        let page = dana.get(&world, path).await.body;
+        assert!(!codes.iter().any(|code| page.contains(code)), "{path}");
+    }
+    // One of them lets its owner have another list, once; then it is of the past with all the others.
+    let again = dana.post(&world, "/enrol/recovery", &[("recovery", &codes[0])]).await;
+    let others = listed(&again.body);
+    assert!(again.status == 200 && others.len() == 10 && others != codes, "{}", again.body);
+    for old in &codes[..2] {
+        let refused = dana.post(&world, "/enrol/recovery", &[("recovery", old)]).await;
+        assert!(refused.status == 401 && listed(&refused.body).is_empty(), "{}", refused.body);
+    }
+    assert_eq!(methods(&world, "dana"), ["totp", "recovery"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_sites_page_and_who_has_nothing_yet_get_no_recovery_codes() {
+    let world = World::new().await;
+    let dana = world.browser("dana").await;
+    let code = world.code("dana");
+    let foreign = [("content-type", OWN[0].1), ("origin", "https://evil.example")];
+    let refused = dana.post_as(&world, "/enrol/recovery", &[("code", &code)], &foreign).await;
+    assert!(refused.status == 403 && listed(&refused.body).is_empty(), "{}", refused.body);
+    let newt = newcomer(&world).await;
+    assert!(!newt.get(&world, "/enrol").await.body.contains("/enrol/recovery"));
+    let refused = newt.post(&world, "/enrol/recovery", &[("code", "000000")]).await;
+    assert!(refused.status >= 400 && listed(&refused.body).is_empty(), "{}", refused.body);
+    assert!(methods(&world, "newt").is_empty() && methods(&world, "dana") == ["totp"]);
+}

@@ -394,6 +394,15 @@ async fn glasses(world: &World) {
         world.get("/api/v1/policies", &dana).await.json()[0]["proposed"]
     );
     assert_eq!(world.get(&format!("{policy}/methods"), &dana).await.status, 200);
+    let change = world.get(&format!("{policy}/change"), &dana).await.json();
+    assert_eq!(
+        (&change["from"]["policy_sha256"], &change["to"]["policy_sha256"]),
+        (&json!(world::IN_FORCE), &json!(sha256))
+    );
+    let lost = "00".repeat(32);
+    world.desk.propose_policy(&lost).await.unwrap();
+    let not_kept = world.get(&format!("/api/v1/policies/{lost}/change"), &dana).await;
+    assert_eq!(not_kept.error(), "not_kept", "{}", not_kept.body);
     post(&format!("{policy}/challenge"), &dana, wanted.clone()).await;
     let waiting = world.get("/api/v1/challenges", &dana).await.json();
     assert_eq!(waiting[0]["policy_sha256"], json!(sha256));

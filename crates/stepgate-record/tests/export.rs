@@ -5,7 +5,7 @@
 use stepgate_record::verify::{
     Anchor, Failure, Header, Outcome, Place, checkpoint_line, report, verify_export,
 };
-use stepgate_record::{Checkpoint, Event, Fitted, Frontier, Hash, NoteSigner};
+use stepgate_record::{Checkpoint, Event, Fitted, Frontier, Hash, NoteSigner, Statement};
 use stepgate_types::SessionId;
 
 const LOG: &str = "00112233445566778899aabbccddeeff";
@@ -16,11 +16,18 @@ fn signer(seed: u8) -> NoteSigner {
 
 /// The canonical bytes of a log of `n` records.
 fn log(n: u64) -> Vec<Vec<u8>> {
+    log_of((0..n).map(|seq| {
+        let session = SessionId::from_bytes([u8::try_from(seq % 200).unwrap(); 16]);
+        Event::SessionClosed { session, reason: "terminate".to_owned() }
+    }))
+}
+
+/// The canonical bytes of a log of these.
+fn log_of(events: impl IntoIterator<Item = Event>) -> Vec<Vec<u8>> {
     let mut prev = Hash::ZERO;
-    (0..n)
-        .map(|seq| {
-            let session = SessionId::from_bytes([u8::try_from(seq % 200).unwrap(); 16]);
-            let event = Event::SessionClosed { session, reason: "terminate".to_owned() };
+    (0..)
+        .zip(events)
+        .map(|(seq, event)| {
             let bytes = Fitted::new(&event).unwrap().record(LOG, seq, 1000 + seq as i64, &prev).unwrap();
             prev = Hash::leaf(&bytes);
             bytes
@@ -85,6 +92,58 @@ fn an_export_verifies_and_says_what_that_proves() {
     assert!(report.starts_with("note: checked against the key and checkpoint inside the file"), "{report}");
     assert_eq!(report.lines().last().unwrap(), format!("ok: 5 records, tree size 5, root {root}"));
     assert_eq!(verify(&export(&[], 0, 0, 7)).unwrap().records, 0);
+}
+
+#[test]
+fn what_was_in_force_and_who_approved_it_is_told_also_by_a_part_of_a_log() {
+    let [old, new] = ["ab", "cd"].map(|of| of.repeat(32));
+    let loaded = |of: &String| Event::PolicyLoaded {
+        policy_sha256: of.clone(),
+        rules: 1,
+        columns: 1,
+        map_sha256: None,
+    };
+    let voted = |of: &String, person: &str| Event::PolicyVoted {
+        policy_sha256: of.clone(),
+        person: person.into(),
+        strength: None,
+    };
+    let proposed = |of: &String| Event::PolicyProposed { policy_sha256: of.clone() };
+    let mut decided = Statement::blank(SessionId::from_bytes([7; 16]), 1, "dana".into());
+    decided.policy_sha256.clone_from(&old);
+    let records = log_of([
+        loaded(&old),
+        // What somebody says of an earlier proposal is not said of the later one.
+        proposed(&new),
+        voted(&new, "eve"),
+        Event::StatementDecided(Box::new(decided)),
+        proposed(&new),
+        voted(&new, "olga"),
+        voted(&new, "olga"),
+        voted(&new, "omar"),
+        Event::PolicyApproved { policy_sha256: new.clone() },
+        loaded(&new),
+        // A restart is no change.
+        loaded(&new),
+        loaded(&old),
+    ]);
+    let told = |first: usize, end: usize| {
+        let policies = verify(&export(&records, first, end, 7)).unwrap().policies;
+        policies.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let at = |micros: i64| stepgate_types::Timestamp::from_micros(1000 + micros).to_string();
+    let all = [
+        format!("{old} in force from record 0, {}", at(0)),
+        format!("{new} in force from record 9, {}, approved by olga and omar", at(9)),
+        format!("{old} in force from record 11, {}", at(11)),
+    ];
+    assert_eq!(told(0, 12), all);
+    assert_eq!(told(0, 9), all[..1]);
+    // One that begins later tells by what was decided first in it.
+    assert_eq!(told(3, 11), [format!("{old} in force by record 3, {}", at(3)), all[1].clone()]);
+    assert_eq!(told(4, 9), Vec::<String>::new());
+    let lines = report(&verify(&export(&records, 0, 12, 7)));
+    assert!(lines.contains(&format!("\npolicy: {}\npolicy: {}\n", all[1], all[2])), "{lines}");
 }
 
 #[test]

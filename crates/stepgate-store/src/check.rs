@@ -276,6 +276,7 @@ impl Check<'_> {
             }
         }
         let reached = chain.next();
+        let (policies, left_out) = chain.policies().listed();
         let frontier = chain.finish(None).map_err(|mut failure| {
             if failure.place == Place::Record(reached) {
                 failure.why.push_str(": the files were cut short");
@@ -306,7 +307,8 @@ impl Check<'_> {
             let cosigned = self.cosigned.iter().map(|(_, note)| note);
             notes.extend(anchor.witnessed(cosigned).map_err(Failure::checkpoint)?);
         }
-        let verified = Verified { records, tree_size: records, root, notes };
+        notes.extend(left_out);
+        let verified = Verified { records, tree_size: records, root, notes, policies };
         Ok(Checked { verified, changes: (changed, changed_before) })
     }
 

@@ -26,7 +26,8 @@ pub(crate) use analyze::{AnalyzeArgs, InputFormat};
 pub(crate) use approve::ApprovePolicyArgs;
 pub(crate) use asker::AskerArgs;
 pub(crate) use audit::{
-    AuditCommand, ExportFormat, FilterArgs, ReportArgs, ReportCommand, ReportFormat, SinkCommand,
+    AuditCommand, AuditVerifyArgs, ExportFormat, FilterArgs, ReportArgs, ReportCommand, ReportFormat,
+    SinkCommand, VerifyFormat,
 };
 pub(crate) use cases::{Form, SimulateArgs, StageArgs, TestArgs};
 pub(crate) use device::{DeviceCommand, EnrollDevice, Waiting};

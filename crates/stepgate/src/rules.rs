@@ -19,6 +19,11 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
+    /// These.
+    pub(crate) const fn new(map: String, rules: String) -> Self {
+        Self { map, rules }
+    }
+
     /// Reads both.
     pub(crate) fn read(config: &Config) -> Result<Self, Failure> {
         Ok(Self { map: read(&config.map, "the PII map")?, rules: read(&config.rules, "the policy")? })

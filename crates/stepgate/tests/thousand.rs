@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use stepgate_proxy::Upstream;
-use stepgate_testkit::{Cluster, Person, SecurityKey};
+use stepgate_testkit::Cluster;
 use support::World;
+use support::approver::Approver;
 use support::raw::{How, config, how, runtime, session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
@@ -81,59 +82,14 @@ impl Session {
     }
 }
 
-/// Somebody at the API, with a security key: codes of an app are too few.
-struct Approver {
-    agent: ureq::Agent,
-    base: String,
-    token: String,
-    key: SecurityKey,
-}
-
-impl Approver {
-    fn enrolled(world: &World, number: usize, origin: &str) -> Self {
-        let mut person = Person::add(&world.gate, &format!("owner{number}"), "data-owners").unwrap();
-        let pem = std::fs::read(world.gate.ca()).unwrap();
-        let roots = vec![ureq::tls::Certificate::from_pem(&pem).unwrap()];
-        let tls = ureq::tls::TlsConfig::builder()
-            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .root_certs(ureq::tls::RootCerts::Specific(Arc::new(roots)));
-        let config = ureq::Agent::config_builder().tls_config(tls.build()).http_status_as_error(false);
-        let agent = config.proxy(None).build().into();
-        let key = SecurityKey::new(u64::try_from(number).unwrap() + 1, origin).unwrap();
-        let base = format!("https://{}/api/v1", world.gate.console());
-        let mut this = Self { agent, base, token: String::new(), key };
-        let login = this.post("login", &json!({"name": person.name(), "password": person.password()}));
-        login["token"].as_str().unwrap().clone_into(&mut this.token);
-        let operators = world.gate.run(["user", "enroll-code", person.name()], "").unwrap().ok().unwrap();
-        let proof = json!({"code": person.code().unwrap()});
-        let wish = json!({"name": "Key ring", "enrolment_code": operators.trim(), "proof": proof});
-        let made = this.key.create(&this.post("factors/passkey", &wish)).unwrap();
-        this.post("factors/passkey/confirm", &json!({"proof": {"passkey": made}}));
-        this
-    }
-
-    fn post(&self, path: &str, body: &Value) -> Value {
-        let request = self.agent.post(format!("{}/{path}", self.base));
-        let request = request.header("authorization", format!("Bearer {}", self.token));
-        let mut answer = request.header("content-type", "application/json").send(body.to_string()).unwrap();
-        let text = answer.body_mut().read_to_string().unwrap();
-        assert_eq!(answer.status(), 200, "{path}: {text}");
-        serde_json::from_str(&text).unwrap()
-    }
-
-    /// When the approval was sent, and when the gate had said that it is one.
-    fn approve(&mut self, request: &str) -> (Instant, Instant) {
-        let path = format!("requests/{request}");
-        let challenge =
-            self.post(&format!("{path}/challenge"), &json!({"method": "passkey", "approve": true}));
-        let passkey = self.key.get(&challenge["shown"]).unwrap();
-        let proof = json!({"challenge": challenge["challenge"], "passkey": passkey});
-        let sent = Instant::now();
-        let answer = self.post(&format!("{path}/approve"), &json!({"proof": proof, "reason": "ticket 4711"}));
-        let answered = Instant::now();
-        assert_eq!(answer["state"], "approved");
-        (sent, answered)
-    }
+/// When the approval was sent, and when the gate had said that it is one.
+fn approve(approver: &mut Approver, request: &str) -> (Instant, Instant) {
+    let signed = approver.signed(request);
+    let sent = Instant::now();
+    let answer = approver.caller.post(&format!("requests/{request}/approve"), &signed);
+    let answered = Instant::now();
+    assert_eq!(answer["state"], "approved");
+    (sent, answered)
 }
 
 /// Of sorted times: half of them, 99 in a hundred, and all are within these.
@@ -239,7 +195,7 @@ fn a_thousand_statements_wait_at_once_and_each_has_its_row_soon_after_its_approv
                     loop {
                         let Some(request) = queue.lock().unwrap().pop_front() else { return answers };
                         turn = (turn + 1) % people.len();
-                        let (sent, answered) = people[turn].approve(&request);
+                        let (sent, answered) = approve(&mut people[turn], &request);
                         answers.push((request, sent, answered));
                     }
                 })

@@ -12,7 +12,7 @@ use stepgate_approval::Method;
 use stepgate_store::{AuthenticatorInfo, Enrol};
 use zeroize::Zeroizing;
 
-use super::{Turned, layout, oidc, passkey, qr, text};
+use super::{Turned, layout, oidc, passkey, qr, recovery, text};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
 use crate::form::Form;
@@ -34,6 +34,7 @@ fn page(api: &Api, caller: &Caller, problem: Option<&Problem>) -> Response {
         }
         (passkey::enrolment(caller, &own))
         (app(caller, &own))
+        (recovery::way(&own))
     };
     let main = html! {
         (main)

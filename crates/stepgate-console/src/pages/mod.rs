@@ -17,6 +17,7 @@ pub(crate) mod policy;
 pub(crate) mod provider;
 pub(crate) mod push;
 mod qr;
+pub(crate) mod recovery;
 pub(crate) mod removal;
 pub(crate) mod request;
 mod text;

@@ -15,6 +15,7 @@ use super::ways::{self, Matter};
 use super::{Turned, layout, oidc, push, text};
 use crate::api::Api;
 use crate::caller::{Caller, Visitor};
+use crate::changes;
 use crate::oidc::Errand;
 use crate::policies;
 use crate::problem::Problem;
@@ -67,10 +68,13 @@ pub(crate) async fn show(
     Path(sha256): Path<String>,
 ) -> Result<Response, Turned> {
     let policy = policies::find(&api, visitor.caller(), &sha256)?;
-    Ok(page(&api, visitor.caller(), &policy, None))
+    Ok(page(&api, visitor.caller(), &policy, None).await)
 }
 
-fn page(api: &Api, caller: &Caller, policy: &PolicyInfo, problem: Option<&Problem>) -> Response {
+async fn page(api: &Api, caller: &Caller, policy: &PolicyInfo, problem: Option<&Problem>) -> Response {
+    let waits = policy.state == "proposed";
+    let change = if waits { Some(shown(api, policy).await) } else { None };
+    let can_be_read = !matches!(change, Some(Err(_)));
     let approvers: Vec<_> = policy.approvers.iter().map(PersonName::as_str).collect();
     let main = html! {
         h1 { "A changed policy" }
@@ -81,23 +85,75 @@ fn page(api: &Api, caller: &Caller, policy: &PolicyInfo, problem: Option<&Proble
                 dt { "Waits since" } dd { (text::moment(proposed)) }
                 dt { "Changed by" } dd { "whoever may edit the gate's files; the gate does not know who" }
             }
-            @if policy.state == "proposed" {
+            @if waits {
                 dt { "Approvals" } dd {
                     (so_far(policy)) @if !approvers.is_empty() { ": " (approvers.join(", ")) }
                 }
                 dt { "Proof" } dd { (policy.strength.as_str()) " or stronger" }
             }
         }
-        @if policy.state != "proposed" {
+        @if let Some(change) = change { (what_changes(policy, change)) }
+        @if !waits {
             p role="status" { "It is approved. The gate takes it into use within seconds." }
         } @else if has_answered(policy, &caller.person.name) {
             p role="status" { "You have approved it. Somebody else has to as well." }
-        } @else {
+        } @else if can_be_read {
             (answer(api, caller, policy))
         }
         p { a href="/policies" { "All that wait" } }
     };
     layout::answer(problem, layout::page("A changed policy", Some(caller), &main))
+}
+
+/// What is in force, by its hash, and the difference to it, unless that is too long.
+async fn shown(api: &Api, policy: &PolicyInfo) -> Result<(String, Option<String>), Problem> {
+    Ok(changes::shown(changes::change(api, policy).await?).await)
+}
+
+/// What somebody approves: without it, nothing is approved here.
+fn what_changes(policy: &PolicyInfo, change: Result<(String, Option<String>), Problem>) -> Markup {
+    html! {
+        section {
+            h2 #change { "What changes" }
+            @match change {
+                Err(problem) => {
+                    p.alert { "It cannot be shown, and so not be approved here: " (problem.message()) "." }
+                }
+                Ok((replaces, diff)) => {
+                    dl { dt { "In force" } dd.hash { (replaces) } }
+                    @match diff {
+                        Some(diff) if diff.is_empty() => {
+                            p { "Nothing: it is what is in force." }
+                        }
+                        Some(diff) => {
+                            (difference(&diff))
+                            p.quiet {
+                                "- is gone, + is new. Marked is what could hide or reorder text, spelt out; what is not "
+                                "shown stays as it is."
+                            }
+                        }
+                        None => {
+                            p.alert { "It is too long for this page. Read all of it in a terminal before you approve it:" }
+                            pre { "stepgate policy approve " (policy.policy_sha256) " --show" }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Lines that came and went, in words for who does not see colours: the marks at their beginning stay.
+fn difference(diff: &str) -> Markup {
+    html! {
+        pre.exact dir="ltr" translate="no" tabindex="0" role="region" aria-label="What changes" {
+            @for line in diff.split_inclusive('\n') {
+                @if line.starts_with('+') { ins { (text::visible(line)) } }
+                @else if line.starts_with('-') { del { (text::visible(line)) } }
+                @else { (text::visible(line)) }
+            }
+        }
+    }
 }
 
 fn answer(api: &Api, caller: &Caller, policy: &PolicyInfo) -> Markup {
@@ -106,8 +162,8 @@ fn answer(api: &Api, caller: &Caller, policy: &PolicyInfo) -> Markup {
         section {
             h2 { "Your approval" }
             p {
-                "You approve map and policy of exactly this hash, and nothing that is changed afterwards. Read them "
-                "first; where you have read them, this prints their hash:"
+                "You approve map and policy of exactly this hash as a whole, whatever is in force by then, and nothing that is "
+                "changed afterwards. Where you have the files, this prints their hash:"
             }
             pre { "stepgate policy lint" }
             (ways::form(caller, &matter(policy), &offered, &html! {}))
@@ -128,7 +184,7 @@ pub(crate) async fn approve(
     let policy = policies::find(&api, caller, &sha256)?;
     match policies::approved(&api, caller, &policy, super::presented(&form)).await {
         Ok(policy) => Ok(Redirect::to(&matter(&policy).at).into_response()),
-        Err(problem) => Ok(page(&api, caller, &policy, Some(&problem))),
+        Err(problem) => Ok(page(&api, caller, &policy, Some(&problem)).await),
     }
 }
 
@@ -150,7 +206,7 @@ pub(crate) async fn push(
             };
             Ok(push::digits(caller, &made, &what, (&matter(&policy).at, "To the policy, and how it stands")))
         }
-        Err(problem) => Ok(page(&api, caller, &policy, Some(&problem))),
+        Err(problem) => Ok(page(&api, caller, &policy, Some(&problem)).await),
     }
 }
 
@@ -170,6 +226,6 @@ pub(crate) async fn oidc(
             let errand = Errand::Policy { sha256: policy.policy_sha256.clone(), challenge: made.challenge };
             Ok(oidc::leave(&api, caller, oidc::nonce(&made.shown)?, policy.strength, errand).await?)
         }
-        Err(problem) => Ok(page(&api, caller, &policy, Some(&problem))),
+        Err(problem) => Ok(page(&api, caller, &policy, Some(&problem)).await),
     }
 }

@@ -73,13 +73,15 @@ fn address(id: RequestId, (part, offset): (Part, usize)) -> String {
     format!("/r/{id}?part={part}&offset={offset}")
 }
 
+/// `problem` is what went wrong, and the reason that was typed: that is not to be typed again.
 fn page(
     api: &Api,
     caller: &Caller,
     info: &RequestInfo,
     part: Option<(Part, usize)>,
-    problem: Option<&Problem>,
+    problem: Option<(&Problem, &str)>,
 ) -> Result<Response, Problem> {
+    let (problem, said) = problem.unzip();
     let (desk, name, id) = (&api.parts.desk, &caller.person.name, info.request);
     let title = format!("Request {id}");
     let looked = match part {
@@ -103,7 +105,7 @@ fn page(
                 (shown)
                 (terms(info, &conditions))
                 (reading(id, &conditions))
-                (answers(api, caller, info, &conditions))
+                (answers(api, caller, (info, &conditions), said.unwrap_or_default()))
                 (talk(caller, id))
             }
         }
@@ -267,7 +269,12 @@ fn reading(id: RequestId, conditions: &Conditions) -> Markup {
     }
 }
 
-fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditions) -> Markup {
+fn answers(
+    api: &Api,
+    caller: &Caller,
+    (info, conditions): (&RequestInfo, &Conditions),
+    said: &str,
+) -> Markup {
     let id = info.request;
     html! {
         section {
@@ -277,7 +284,7 @@ fn answers(api: &Api, caller: &Caller, info: &RequestInfo, conditions: &Conditio
                 @let by_passkey = passkey::is_offered(&offered);
                 (ways::lacking(&offered))
                 @if info.itself { (verification(caller, id, by_passkey)) }
-                @else { (vote(caller, id, conditions, by_passkey)) }
+                @else { (vote(caller, (id, said), conditions, by_passkey)) }
                 @if by_passkey { (passkey::script()) }
                 (push::way(caller, info, &offered, conditions.unread.is_some()))
                 (message::ways(caller, info, &offered, conditions.unread.is_some()))
@@ -303,13 +310,13 @@ fn verification(caller: &Caller, id: RequestId, by_passkey: bool) -> Markup {
     }
 }
 
-fn vote(caller: &Caller, id: RequestId, conditions: &Conditions, by_passkey: bool) -> Markup {
+fn vote(caller: &Caller, (id, said): (RequestId, &str), conditions: &Conditions, by_passkey: bool) -> Markup {
     let unread = conditions.unread.is_some();
     html! {
         (layout::form(caller, &format!("/r/{id}/approve"), &html! {
             label for="reason" { "Reason" @if !conditions.reason_required { " (if you like)" } }
             textarea #reason name="reason" rows="2" maxlength="1000" required[conditions.reason_required]
-                aria-describedby="reason-help" {}
+                aria-describedby="reason-help" { (said) }
             p.help #reason-help { "Who asked reads it, and so does the auditor." }
             (layout::code("Code", false))
             div.buttons {
@@ -421,12 +428,13 @@ async fn vote_of(
     approve: bool,
 ) -> Result<Response, Turned> {
     let answer = answer(visitor, headers, body)?;
+    let said = answer.reason.clone().unwrap_or_default();
     let caller = visitor.caller();
     let done = async {
         let info = requests::find_open(api, &caller.person, id)?;
         requests::answer(api, caller, &info, answer, approve).await
     };
-    after(api, caller, id, done.await.map(drop))
+    after_saying(api, caller, (id, &said), done.await.map(drop))
 }
 
 /// Calls one's own off.
@@ -493,9 +501,18 @@ pub(crate) fn after(
     id: &str,
     done: Result<(), Problem>,
 ) -> Result<Response, Turned> {
+    after_saying(api, caller, (id, ""), done)
+}
+
+fn after_saying(
+    api: &Api,
+    caller: &Caller,
+    (id, said): (&str, &str),
+    done: Result<(), Problem>,
+) -> Result<Response, Turned> {
     let info = requests::find(api, &caller.person, id)?;
     match done {
         Ok(()) => Ok(Redirect::to(&format!("/r/{}", info.request)).into_response()),
-        Err(problem) => Ok(page(api, caller, &info, None, Some(&problem))?),
+        Err(problem) => Ok(page(api, caller, &info, None, Some((&problem, said)))?),
     }
 }

@@ -15,7 +15,10 @@ use std::time::Duration;
 use serde_json::Value;
 use stepgate_approval::{Ahead, Ask, Because, Dialect, Held, Mode, Scope, Terms};
 use stepgate_console::oidc::Oidc;
-use stepgate_console::{Api, Encryption, Entrance, Foresee, Foreseen, Minting, Observed, Parts, Wish, serve};
+use stepgate_console::{
+    Api, Encryption, Entrance, Foresee, Foreseen, KeptPolicies, Minting, Observed, Parts, PolicyTexts, Wish,
+    serve,
+};
 use stepgate_passkey::{PasskeyFactor, Site};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
@@ -95,6 +98,29 @@ impl Foresee for Foreseeing {
     }
 }
 
+/// The hash of what is in force.
+pub(crate) const IN_FORCE: &str = "f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0";
+
+/// It keeps whatever is asked for but what begins with `00`; what begins with `11` is very long.
+struct Kept;
+
+impl KeptPolicies for Kept {
+    fn in_force(&self) -> String {
+        IN_FORCE.to_owned()
+    }
+
+    fn texts(&self, policy_sha256: &str) -> Option<PolicyTexts> {
+        let rules = match policy_sha256.get(..2) {
+            Some("00") => return None,
+            Some("11") => (0..20_000).map(|n| format!("# {n}\n")).collect(),
+            Some("f0") => "version: 1\ndefaults: {action: deny}\n".to_owned(),
+            _ => "version: 1\ndefaults: {action: allow} # \u{202E}<b>ynd</b>\n".to_owned(),
+        };
+        let (policy_sha256, map) = (policy_sha256.to_owned(), "version: 1\n".to_owned());
+        Some(PolicyTexts { policy_sha256, map, rules })
+    }
+}
+
 pub(crate) fn name(text: &str) -> PersonName {
     text.parse().unwrap()
 }
@@ -161,6 +187,7 @@ impl World {
             },
             url,
             foresee: Arc::new(Foreseeing(clock.clone())),
+            policies: Arc::new(Kept),
         };
         let (_, plain) = tokio::sync::watch::channel(Encryption::Plain);
         tokio::spawn(serve(Api::new(parts), listener, plain, std::future::pending()));

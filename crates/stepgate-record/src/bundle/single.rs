@@ -113,5 +113,11 @@ pub fn verify_proof(text: &[u8], anchor: Option<&Anchor>) -> Outcome {
         );
     }
     notes.extend(witnessed.into_iter().flatten());
-    Ok(Verified { records: 1, tree_size: checkpoint.size, root: checkpoint.root, notes })
+    Ok(Verified {
+        records: 1,
+        tree_size: checkpoint.size,
+        root: checkpoint.root,
+        notes,
+        policies: Vec::new(),
+    })
 }

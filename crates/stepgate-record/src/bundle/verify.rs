@@ -89,11 +89,16 @@ fn finish(
         signature(files, examined, manifest).map_err(|error| Failure::file(NOTE, error.to_string()))?;
     }
     let checkpoint = &examined.checkpoint;
+    let (mut policies, left_out) = examined.summary.in_force.listed();
+    policies.iter_mut().for_each(|policy| policy.open(&examined.openings));
+    let mut notes = notes(examined, manifest, anchored, again, wanted.len());
+    notes.extend(left_out);
     Ok(Verified {
         records: examined.summary.records,
         tree_size: checkpoint.size,
         root: checkpoint.root,
-        notes: notes(examined, manifest, anchored, again, wanted.len()),
+        notes,
+        policies,
     })
 }
 

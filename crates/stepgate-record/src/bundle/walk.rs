@@ -12,7 +12,7 @@ use super::openings::Openings;
 use super::proof::{GapLine, ProofLine};
 use super::{Derived, MAX_LINE};
 use crate::render::Row;
-use crate::verify::{Failure, Known, read_line};
+use crate::verify::{Failure, Known, Policies, read_line};
 use crate::{Event, Export, Filter, Frontier, Hash, Names as _, Record, Sieve};
 
 /// At most so many policies are listed; more were hardly in force in one log.
@@ -31,6 +31,7 @@ pub(super) struct Summary {
     pub(super) until: Option<Timestamp>,
     pub(super) types: BTreeMap<String, u64>,
     pub(super) policies: Vec<Policy>,
+    pub(super) in_force: Policies,
     pub(super) commits: BTreeSet<Commit>,
     /// Over the leaf hashes of the records.
     pub(super) selected: Sha256,
@@ -262,6 +263,7 @@ impl<'n, 'w> Walk<'n, 'w> {
         summary.last = Some(seq);
         summary.from = Some(summary.from.map_or(record.at, |from| from.min(record.at)));
         summary.until = Some(summary.until.map_or(record.at, |until| until.max(record.at)));
+        summary.in_force.take(record);
         let row = Row::with(record, hash, self.names);
         if let Some(sha256) = &row.policy_sha256
             && summary.policies.len() < MAX_POLICIES

@@ -1,7 +1,7 @@
 //! Record after record: each in canonical form, of this log, in its place, linked to the one before, and
 //! all of them under the roots that were signed.
 
-use crate::verify::Failure;
+use crate::verify::{Failure, Policies};
 use crate::{Frontier, Hash, Record};
 
 /// A root that is known to have been signed.
@@ -45,6 +45,7 @@ pub struct Chain {
     sure: u64,
     /// A root that was not met; the chain is followed on for a more exact finding.
     missed: Option<Failure>,
+    policies: Policies,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -70,6 +71,7 @@ impl Chain {
             good: first,
             sure: first,
             missed: None,
+            policies: Policies::default(),
         };
         chain.meet_roots();
         chain
@@ -115,7 +117,14 @@ impl Chain {
         self.last = Some(link);
         self.frontier.push(link.hash);
         self.meet_roots();
+        self.policies.take(&record);
         Ok(record)
+    }
+
+    /// What the records so far say of policies.
+    #[must_use]
+    pub const fn policies(&self) -> &Policies {
+        &self.policies
     }
 
     /// Ends the check. `last_hash` is the hash of the last record, where it is known from elsewhere.

@@ -135,6 +135,7 @@ pub fn verify_export(reader: &mut dyn BufRead, anchor: Option<&Anchor>) -> Outco
     }
     let note = read_checkpoint(reader, chain.next())?;
     let last_hash = if header.records == 0 { None } else { header.last_hash.parse().ok() };
+    let (policies, left_out) = chain.policies().listed();
     let frontier = chain.finish(last_hash)?;
     let after = runs(&keys, end, header.tree_size, &header.after);
     let frontier = join(&keys, frontier, after, "`after` does not continue the records", header.tree_size)?;
@@ -159,10 +160,11 @@ pub fn verify_export(reader: &mut dyn BufRead, anchor: Option<&Anchor>) -> Outco
         compare_beyond(replaced, &checkpoint)?;
     }
     let mut notes = notes(&header, end, anchor.is_some());
+    notes.extend(left_out);
     if let Some(anchor) = anchor {
         notes.extend(anchor.witnessed([&note]).map_err(Failure::checkpoint)?);
     }
-    Ok(Verified { records: header.records, tree_size: checkpoint.size, root, notes })
+    Ok(Verified { records: header.records, tree_size: checkpoint.size, root, notes, policies })
 }
 
 /// Where a root that the log's keys share comes from.

@@ -9,9 +9,11 @@ mod anchor;
 mod chain;
 mod export;
 mod outcome;
+mod policies;
 
 pub use anchor::{Anchor, Given};
 pub use chain::{Chain, GIVEN, KEYS_GIVEN, Known};
 pub(crate) use export::read_line;
 pub use export::{Header, HeaderKeys, NEW_KEY, checkpoint_line, cuts, verify_export};
 pub use outcome::{Failure, Outcome, Place, Verified, report};
+pub use policies::{InForce, Policies};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::InForce;
 use crate::Hash;
 
 /// Verified, or the first thing that is wrong.
@@ -18,6 +19,8 @@ pub struct Verified {
     pub root: Hash,
     /// What the reader should know besides, one line each.
     pub notes: Vec<String>,
+    /// Which map and policy were in force meanwhile, as far as the records here tell it.
+    pub policies: Vec<InForce>,
 }
 
 /// The first thing that is wrong.
@@ -111,13 +114,15 @@ impl fmt::Display for Verified {
     }
 }
 
-/// What `audit verify` prints: notes, then the one line `ok: …` or `FAILED: …`.
+/// What `audit verify` prints: notes, policies in force, then the one line `ok: …` or `FAILED: …`.
 #[must_use]
 pub fn report(outcome: &Outcome) -> String {
     match outcome {
         Err(failure) => failure.to_string(),
         Ok(verified) => {
-            let mut lines: Vec<String> = verified.notes.iter().map(|note| format!("note: {note}")).collect();
+            let policies = verified.policies.iter().map(|policy| format!("policy: {policy}"));
+            let notes = verified.notes.iter().map(|note| format!("note: {note}"));
+            let mut lines: Vec<String> = notes.chain(policies).collect();
             lines.push(verified.to_string());
             lines.join("\n")
         }

@@ -11,6 +11,9 @@ pub(crate) struct ApprovePolicyArgs {
     /// waits.
     #[arg(value_name = "HASH", value_parser = hash)]
     pub(crate) sha256: Option<String>,
+    /// Shows what it changes, compared with what is in force, and approves nothing. Without this, it is shown first.
+    #[arg(long, requires = "sha256", conflicts_with = "method")]
+    pub(crate) show: bool,
     /// By what: totp, recovery or push; else by what you have, a code before a device. A passkey is used on the gate's page.
     #[arg(long, value_name = "METHOD")]
     pub(crate) method: Option<Method>,

@@ -48,19 +48,7 @@ pub(crate) enum AuditCommand {
     #[command(
         after_help = "Examples:\n  stepgate audit verify\n  stepgate audit verify evidence.tar --offline --checkpoint checkpoint.txt"
     )]
-    Verify {
-        /// An export, or a copy of a data directory; default: the configured log.
-        path: Option<PathBuf>,
-        /// Read nothing but what is named here: no configuration, no gate.
-        #[arg(long)]
-        offline: bool,
-        /// A checkpoint that was kept elsewhere.
-        #[arg(long, value_name = "FILE")]
-        checkpoint: Option<PathBuf>,
-        /// Demand that this witness (its verifier key) has cosigned the checkpoint of what is verified.
-        #[arg(long, value_name = "VKEY")]
-        witness: Vec<String>,
-    },
+    Verify(AuditVerifyArgs),
     /// Write records out, with what is needed to verify them
     #[command(
         after_help = "Examples:\n  stepgate audit export --out audit.jsonl\n  stepgate audit export --since 2026-01-01 --until 2026-04-01 --format parquet --sign --out q1.tar"
@@ -296,4 +284,33 @@ pub(crate) enum SinkCommand {
         #[arg(long, value_name = "RECORD")]
         from: u64,
     },
+}
+
+/// `audit verify`.
+#[derive(Debug, Args)]
+pub(crate) struct AuditVerifyArgs {
+    /// An export, or a copy of a data directory; default: the configured log.
+    pub(crate) path: Option<PathBuf>,
+    /// Read nothing but what is named here: no configuration, no gate.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// A checkpoint that was kept elsewhere.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// Demand that this witness (its verifier key) has cosigned the checkpoint of what is verified.
+    #[arg(long, value_name = "VKEY")]
+    pub(crate) witness: Vec<String>,
+    /// How to write what was found: notes and policies, and in the last line whether all is well; or one JSON object.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: VerifyFormat,
+}
+
+/// How it is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyFormat {
+    /// Lines for people, and for scripts that read the last one.
+    #[default]
+    Text,
+    /// One JSON object.
+    Json,
 }

@@ -1,7 +1,7 @@
 //! What the log itself does for the operator; all of it blocks, and runs beside the gate's other work.
 
-use serde_json::json;
-use stepgate_record::verify::{Anchor, report};
+use serde_json::{Value, json};
+use stepgate_record::verify::{Anchor, Outcome, report};
 use stepgate_store::{ExportError, ExportRange, Log};
 use stepgate_types::{Actor, Timestamp};
 use tokio::sync::mpsc;
@@ -58,11 +58,30 @@ pub(crate) async fn verify_live(
         {
             return Err(Failure::unreachable(failure.to_string()));
         }
-        let row = json!({"ok": outcome.is_ok(), "text": report(&outcome)});
+        let outcome = outcome.map(|mut verified| {
+            verified.policies.iter_mut().for_each(|policy| policy.open(log.subjects()));
+            verified
+        });
+        let row = json!({"ok": outcome.is_ok(), "text": report(&outcome), "json": as_json(&outcome)});
         out.blocking_send(Reply::Row(row)).map_err(|_| Failure::unreachable("nobody listens"))?;
         Ok(unrecorded.map(|why| format!("note: that this was verified could not be recorded: {why}")))
     })
     .await
+}
+
+/// What verification says, for programs.
+pub(super) fn as_json(outcome: &Outcome) -> Value {
+    match outcome {
+        Ok(verified) => json!({
+            "ok": true,
+            "records": verified.records,
+            "tree_size": verified.tree_size,
+            "root": verified.root.to_base64(),
+            "notes": verified.notes,
+            "policies": verified.policies,
+        }),
+        Err(failure) => json!({"ok": false, "place": failure.place.to_string(), "why": failure.why}),
+    }
 }
 
 /// Signs a checkpoint over all records so far.

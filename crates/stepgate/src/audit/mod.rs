@@ -51,9 +51,7 @@ pub(crate) fn run(config: &Path, command: &AuditCommand) -> Result<(), Failure> 
             let search = AuditOperator::Search { filter, limit: *limit, reverse: *reverse, scan: *scan };
             list::search(&Link::open(&Config::load(config)?)?, search, *output)
         }
-        AuditCommand::Verify { path, offline, checkpoint, witness } => {
-            verify::verify(config, path.as_deref(), *offline, checkpoint.as_deref(), witness)
-        }
+        AuditCommand::Verify(args) => verify::verify(config, args),
         AuditCommand::Export { filter, format, sign, redact, meet, out } => {
             let now = stepgate_types::Clock::now(&crate::system::SystemClock);
             let filter = filter::filter(filter, now)?;

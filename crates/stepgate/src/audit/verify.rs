@@ -11,7 +11,8 @@ use stepgate_record::verify::{self as record, Anchor, Outcome, report, verify_ex
 
 use super::AuditOperator;
 use super::bundle::{BundleDir, BundleTar, is_bundle_dir, is_tar};
-use super::live::{demanding, parse_anchor};
+use super::live::{as_json, demanding, parse_anchor};
+use crate::args::{AuditVerifyArgs, VerifyFormat};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{self, Link, Operator, Reply};
@@ -24,20 +25,16 @@ const MAX_CHECKPOINT: u64 = 1024 * 1024;
 const MAX_PROOF: u64 = 2 * 1024 * 1024;
 
 /// Verifies; the last line printed is `ok: …` or `FAILED: …`.
-pub(super) fn verify(
-    config: &Path,
-    path: Option<&Path>,
-    offline: bool,
-    checkpoint: Option<&Path>,
-    witnesses: &[String],
-) -> Result<(), Failure> {
+pub(super) fn verify(config: &Path, args: &AuditVerifyArgs) -> Result<(), Failure> {
+    let AuditVerifyArgs { path, offline, checkpoint, witness: witnesses, output } = args;
+    let (path, checkpoint) = (path.as_deref(), checkpoint.as_deref());
     let (text, anchor) = checkpoint.map(read_anchor).transpose()?.unzip();
     let anchor = demanding(anchor, witnesses)?;
     match path {
-        Some(path) => conclude(&verify_path(path, anchor.as_ref())?),
-        None if offline => Err(Failure::usage("what is to be verified?")
+        Some(path) => conclude(&verify_path(path, anchor.as_ref())?, *output),
+        None if *offline => Err(Failure::usage("what is to be verified?")
             .hint("name an export, or a copy of the data directory: stepgate audit verify FILE --offline")),
-        None => verify_configured(&Config::load(config)?, (text, anchor), witnesses),
+        None => verify_configured(&Config::load(config)?, (text, anchor), witnesses, *output),
     }
 }
 
@@ -111,13 +108,14 @@ fn verify_configured(
     config: &Config,
     (text, anchor): (Option<String>, Option<Anchor>),
     witnesses: &[String],
+    output: VerifyFormat,
 ) -> Result<(), Failure> {
     if !operator::is_served(config)? {
         if !config.data.exists() {
             return Err(Failure::usage(format!("there is no data directory {} yet", config.data.display()))
                 .hint("it is made by the first `stepgate serve` or `stepgate user add`"));
         }
-        return conclude(&stepgate_store::verify_dir(&config.data, anchor.as_ref()));
+        return conclude(&stepgate_store::verify_dir(&config.data, anchor.as_ref()), output);
     }
     let command = Operator::audit(AuditOperator::Verify { anchor: text, witnesses: witnesses.to_vec() });
     let mut rows = Vec::new();
@@ -129,19 +127,23 @@ fn verify_configured(
     })?;
     said.into_iter().for_each(|said| eprintln!("stepgate: {said}"));
     let row = rows.first().ok_or_else(|| Failure::unreachable("the gate gave no answer"))?;
-    finish(
-        row.get("text").and_then(Value::as_str).unwrap_or_default(),
-        row.get("ok") == Some(&Value::Bool(true)),
-    )
+    let is_ok = row.get("ok") == Some(&Value::Bool(true));
+    match output {
+        VerifyFormat::Text => finish(row.get("text").and_then(Value::as_str).unwrap_or_default(), is_ok),
+        VerifyFormat::Json => finish(&row.get("json").unwrap_or(&Value::Null).to_string(), is_ok),
+    }
 }
 
-fn conclude(outcome: &Outcome) -> Result<(), Failure> {
+fn conclude(outcome: &Outcome, output: VerifyFormat) -> Result<(), Failure> {
     if let Err(failure) = outcome
         && !failure.is_finding()
     {
         return Err(Failure::unreachable(failure.to_string()));
     }
-    finish(&report(outcome), outcome.is_ok())
+    match output {
+        VerifyFormat::Text => finish(&report(outcome), outcome.is_ok()),
+        VerifyFormat::Json => finish(&as_json(outcome).to_string(), outcome.is_ok()),
+    }
 }
 
 /// What to do comes first, on standard error: the last line is for programs.

@@ -1,6 +1,7 @@
-//! `policy approve`: two people, each by a fresh proof of theirs, for exactly one hash.
+//! `policy approve`: two people, each by a fresh proof of theirs, for exactly one hash, once they have seen what it changes.
 
 use serde_json::Value;
+use stepgate_approval::{Changed, unified};
 
 use super::http::Api;
 use super::prove::{Matter, has_answered, settled};
@@ -8,6 +9,7 @@ use crate::args::{ApprovePolicyArgs, Format};
 use crate::failure::Failure;
 use crate::harmless::harmless;
 use crate::output::{self, Listing};
+use crate::rules::Texts;
 
 const PATH: &str = "/api/v1/policies";
 
@@ -19,6 +21,10 @@ pub(crate) fn approve_policy(args: &ApprovePolicyArgs) -> Result<(), Failure> {
         let columns = &["policy_sha256", "state", "approvers", "count", "strength", "proposed"];
         return Listing::of(columns, rows).print(Format::Table);
     };
+    show_change(&api, sha256)?;
+    if args.show {
+        return Ok(());
+    }
     let matter = Matter::policy(&api, sha256);
     if let Some(body) = matter.proof_by_what_there_is(args.method)? {
         return said(sha256, &api.post(&format!("{PATH}/{sha256}/approve"), &body)?);
@@ -30,6 +36,33 @@ pub(crate) fn approve_policy(args: &ApprovePolicyArgs) -> Result<(), Failure> {
         return Err(Failure::no(format!("{sha256}: your device has not answered; the policy waits")));
     }
     said(sha256, &now)
+}
+
+/// Shows what a policy changes: the difference between the very texts of these hashes, which are looked at here again.
+pub(super) fn show_change(api: &Api, sha256: &str) -> Result<(), Failure> {
+    let policy = api.get(&format!("{PATH}/{sha256}"))?;
+    if state(&policy) != "proposed" {
+        return Ok(());
+    }
+    let change = api.get(&format!("{PATH}/{sha256}/change"))?;
+    let from = texts(&change, "/from").ok_or_else(other_texts)?;
+    let to = texts(&change, "/to").filter(|texts| texts.sha256() == sha256).ok_or_else(other_texts)?;
+    let changed = |name, old, new| Changed { name, old, new };
+    let diff = unified(&[changed("map", from.map(), to.map()), changed("policy", from.rules(), to.rules())]);
+    output::print_line(&format!("in force {}\nproposed {sha256}", from.sha256()))?;
+    if diff.is_empty() { output::print_line("nothing changes") } else { output::print(&diff) }
+}
+
+/// Map and policy, if they are what their hash says.
+fn texts(change: &Value, at: &str) -> Option<Texts> {
+    let text = |key: &str| change.pointer(&format!("{at}/{key}")).and_then(Value::as_str).map(str::to_owned);
+    let texts = Texts::new(text("map")?, text("rules")?);
+    text("policy_sha256").filter(|sha256| *sha256 == texts.sha256())?;
+    Some(texts)
+}
+
+fn other_texts() -> Failure {
+    Failure::no("what the gate shows is not what its hash says; do not approve it")
 }
 
 fn state(policy: &Value) -> String {

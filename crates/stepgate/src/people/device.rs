@@ -282,8 +282,8 @@ fn show(api: &Api, what: &Waiting) -> Result<Value, Failure> {
         }
         Waiting::Policy(sha256) => {
             let shown = api.get(&format!("/api/v1/policies/{sha256}"))?;
+            approve::show_change(api, sha256)?;
             output::print_line(&format!("Approve the policy {sha256}, and no other"))?;
-            output::print_line("(stepgate policy lint prints the hash of the files that you have read)")?;
             Ok(shown)
         }
         Waiting::Review(id) => {

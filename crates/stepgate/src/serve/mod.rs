@@ -298,6 +298,7 @@ fn api(
         url: config.console.url.clone(),
         minting: supplied::minting(config),
         foresee: Arc::new(foresee::Foresee(Arc::clone(gate))),
+        policies: Arc::new(two_person::Policies { data: config.data.clone(), gate: Arc::clone(gate) }),
         observed: Arc::new(observed),
     })
 }

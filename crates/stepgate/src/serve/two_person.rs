@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use stepgate_console::{KeptPolicies, PolicyTexts};
 use stepgate_policy::Ruleset;
 use stepgate_proxy::Gate;
 use stepgate_record::Event;
@@ -19,12 +20,12 @@ use crate::rules::{Texts, compiled};
 use crate::store::Store;
 
 /// Where they are kept.
-fn dir(config: &Config) -> PathBuf {
-    config.data.join("policies")
+fn dir(data: &Path) -> PathBuf {
+    data.join("policies")
 }
 
-fn files(config: &Config, sha256: &str) -> (PathBuf, PathBuf) {
-    let dir = dir(config);
+fn files(data: &Path, sha256: &str) -> (PathBuf, PathBuf) {
+    let dir = dir(data);
     (dir.join(format!("{sha256}.map.yaml")), dir.join(format!("{sha256}.rules.yaml")))
 }
 
@@ -33,12 +34,12 @@ fn files(config: &Config, sha256: &str) -> (PathBuf, PathBuf) {
 /// # Errors
 /// It is not kept as a whole.
 pub(super) fn keep(config: &Config, texts: &Texts, needed: &BTreeSet<String>) -> Result<(), Failure> {
-    let dir = dir(config);
+    let dir = dir(&config.data);
     let trouble = |path: &Path, error: &std::io::Error| Failure::file("keep the policy", path, error);
     std::fs::create_dir_all(&dir).map_err(|error| trouble(&dir, &error))?;
     let sha256 = texts.sha256();
-    if !matches!(kept(config, &sha256), Kept::Whole(_)) {
-        let (map, rules) = files(config, &sha256);
+    if !matches!(kept(&config.data, &sha256), Kept::Whole(_)) {
+        let (map, rules) = files(&config.data, &sha256);
         for (path, text) in [(&map, texts.map()), (&rules, texts.rules())] {
             let write = || {
                 let mut file = tempfile::NamedTempFile::new_in(&dir)?;
@@ -71,14 +72,32 @@ enum Kept {
     Missing,
 }
 
-fn kept(config: &Config, sha256: &str) -> Kept {
-    let (map, rules) = files(config, sha256);
+fn kept(data: &Path, sha256: &str) -> Kept {
+    let (map, rules) = files(data, sha256);
     if !map.exists() || !rules.exists() {
         return Kept::Missing;
     }
     match Texts::of(&map, &rules) {
         Ok(texts) if texts.sha256() == sha256 => Kept::Whole(texts),
         _ => Kept::Other,
+    }
+}
+
+/// What is kept, for who approves it.
+pub(super) struct Policies {
+    pub(super) data: PathBuf,
+    pub(super) gate: Arc<Gate>,
+}
+
+impl KeptPolicies for Policies {
+    fn in_force(&self) -> String {
+        self.gate.rules().sha256().to_owned()
+    }
+
+    fn texts(&self, policy_sha256: &str) -> Option<PolicyTexts> {
+        let Kept::Whole(texts) = kept(&self.data, policy_sha256) else { return None };
+        let (map, rules) = (texts.map().to_owned(), texts.rules().to_owned());
+        Some(PolicyTexts { policy_sha256: texts.sha256(), map, rules })
     }
 }
 
@@ -93,7 +112,7 @@ async fn approved_texts(
     approved: &str,
     configured: Option<Texts>,
 ) -> Result<Texts, Failure> {
-    let what = match kept(config, approved) {
+    let what = match kept(&config.data, approved) {
         Kept::Whole(texts) => return Ok(texts),
         Kept::Other => {
             tracing::error!(
@@ -107,7 +126,7 @@ async fn approved_texts(
         Kept::Missing => "is not kept in",
     };
     configured.filter(|texts| texts.sha256() == approved).ok_or_else(|| {
-        Failure::usage(format!("the approved policy {approved} {what} {}", dir(config).display())).hint(
+        Failure::usage(format!("the approved policy {approved} {what} {}", dir(&config.data).display())).hint(
             "put the approved map and policy back where the configuration names them (`stepgate policy lint` prints \
              their hash), or their two files from a backup into that directory, and start again; or take \
              `policies.two_person` out of the configuration, which is recorded",

@@ -5,9 +5,11 @@
 mod bombing;
 mod charged;
 mod grants;
+mod killed;
 mod meanwhile;
 mod news;
 mod others;
+mod parallel;
 mod races;
 mod sealed;
 mod services;

@@ -2,6 +2,7 @@ use std::io::Write as _;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
 use stepgate_testkit::until;
 
 use crate::support::{SOON, World, held};
@@ -11,7 +12,7 @@ const SSN: &str = "select ssn from customers where id = 1;";
 
 fn forwarded(world: &World, request: &str) -> usize {
     let records = world.records();
-    let is = |record: &&serde_json::Value| {
+    let is = |record: &&Value| {
         record["type"] == "statement.decided"
             && record["verdict"] == "forward"
             && record["request"] == request
@@ -173,7 +174,30 @@ fn a_policy_changed_while_a_statement_waits_has_it_asked_for_anew() {
     let decided = |sha256: &str| recorded(&world, "statement.decided", sha256);
     assert!(after.len() == 2 && after[0] != after[1], "{after:?}");
     assert!(after.iter().all(|sha256| decided(sha256) >= 1), "{after:?}");
-    assert!(world.gate.run(["audit", "verify"], "").unwrap().ok().unwrap().contains("ok: "));
+    // And so does whoever verifies, in order, with the record from which on each was in force.
+    let verified = world.gate.run(["audit", "verify"], "").unwrap().ok().unwrap();
+    assert!(verified.lines().last().unwrap().starts_with("ok: "), "{verified}");
+    let named: Vec<_> = verified.lines().filter_map(|line| line.strip_prefix("policy: ")).collect();
+    assert_eq!(named.len(), 2, "{verified}");
+    let verified = json(&world, &["audit", "verify", "-o", "json"]);
+    assert_eq!(verified["ok"], true);
+    for (at, sha256) in after.iter().enumerate() {
+        assert!(named[at].starts_with(&format!("{sha256} in force from record ")), "{}", named[at]);
+        let policy = &verified["policies"][at];
+        assert_eq!(
+            (&policy["policy_sha256"], &policy["loaded"]),
+            (&Value::from(sha256.as_str()), &Value::from(true))
+        );
+        let record = policy["record"].as_u64().unwrap();
+        let is = |it: &Value| it["seq"] == record && it["type"] == "policy.loaded";
+        assert!(world.records().iter().any(is), "{policy}");
+    }
+    // Offline as well: of a copy, and of an export.
+    let copy = world.tree.path().join("audit.jsonl");
+    let copy = copy.to_str().unwrap();
+    world.gate.run(["audit", "export", "--out", copy], "").unwrap().ok().unwrap();
+    let offline = world.gate.run(["audit", "verify", copy, "--offline"], "").unwrap().ok().unwrap();
+    assert!(named.iter().all(|policy| offline.contains(policy)), "{offline}");
 }
 
 /// Policies by their hashes, as a search of the log finds them.

@@ -53,22 +53,34 @@ fn somebody_sees_on_a_phone_what_is_held_and_lets_it_run_by_a_code() {
     let code = script.give_code(&mut dana);
     let reply = psql.finish(SOON).unwrap();
     assert!(reply.is_ok() && reply.text().contains("(3 rows)"), "{}", reply.text());
+    script.give_code(&mut dana);
+    let codes = script.hear()["codes"].clone();
+    let printed = codes[0].as_str().unwrap();
     script.ends();
-    for secret in [dana.password(), &code, "full_name <>"] {
+    // What was printed lets another statement run, and is in nothing that the gate keeps.
+    psql.send("select iban from payments where id = 1;").unwrap();
+    let request = held(&mut psql);
+    let verify =
+        |code: &str| world.gate.run(["verify", &request, "--as", "dana"], &format!("{code}\n")).unwrap();
+    dana.login(&world.gate).unwrap();
+    verify(printed).ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    for secret in [dana.password(), &code, printed, "full_name <>"] {
         assert!(!world.gate.log().contains(secret), "{secret}");
     }
 }
 
 #[test]
-fn an_owner_of_the_data_denies_and_approves_without_a_script_running() {
+fn an_owner_of_the_data_denies_and_approves_on_a_phone_by_keyboard_and_without_a_script_running() {
     let world = World::new();
     let (dana, mut olga) = (world.dana(), world.olga());
     let mut psql = world.psql(&dana);
     let Some(mut script) = Script::start(&world, "answer", login(&olga)) else { return };
     for (reason, ended) in [("use the <i>extract</i>", "denied"), ("ticket 4711", "approved")] {
-        psql.send("copy (select email from customers order by id limit 2) to stdout;").unwrap();
+        let sql = "copy (select email from customers order by id limit 2) to stdout;";
+        psql.send(sql).unwrap();
         let request = held(&mut psql);
-        script.tell(json!({"request": request, "reason": reason}));
+        script.tell(json!({"request": request, "sql": sql, "reason": reason}));
         script.give_code(&mut olga);
         assert_eq!(script.hear(), json!({"ended": ended}));
         let reply = psql.finish(SOON).unwrap();

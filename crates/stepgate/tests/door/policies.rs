@@ -1,5 +1,8 @@
 //! The two-person rule for policies: by the real command line, files edited by hand, and restarts.
 
+use serde_json::json;
+
+use crate::support::approver::Caller;
 use crate::support::{EVERYTHING, NOTHING_LABELLED, SOON, World, passes, waits};
 
 const SQL: &str = "select ssn from customers order by id limit 3;";
@@ -29,6 +32,10 @@ fn a_changed_policy_is_in_force_only_once_two_people_have_approved_its_hash_and_
     for _ in 0..2 {
         let said = approve(&world, &mut olga).ok().unwrap();
         assert!(said.contains("1 of 2"), "one person is one: {said}");
+        // What it changes was shown before.
+        for line in ["=== map", "-    public.orders: {}", "=== policy", "-  - name: restricted-read"] {
+            assert!(said.lines().any(|it| it == line), "{line}: {said}");
+        }
     }
     waits(&world, &mut psql, &dana, SQL);
     assert!(approve(&world, &mut omar).ok().unwrap().contains("approved"));
@@ -38,6 +45,16 @@ fn a_changed_policy_is_in_force_only_once_two_people_have_approved_its_hash_and_
     for kind in ["policy.proposed", "policy.voted", "policy.approved"] {
         assert!(world.recorded(kind, &sha256), "{kind}");
     }
+    // Whoever verifies is told what was in force when, and who approved it.
+    let verified = world.gate.run(["audit", "verify"], "").unwrap().ok().unwrap();
+    let policies: Vec<_> = verified.lines().filter(|line| line.starts_with("policy: ")).collect();
+    assert_eq!(policies.len(), 2, "{verified}");
+    assert!(
+        policies[0].contains(" in force from record ") && !policies[0].contains("approved by"),
+        "{verified}"
+    );
+    assert!(policies[1].starts_with(&format!("policy: {sha256} ")), "{verified}");
+    assert!(policies[1].ends_with(", approved by olga and omar"), "{verified}");
     drop(psql);
 
     // Edited by hand while no gate runs: what was approved is what is in force.
@@ -59,6 +76,50 @@ fn a_changed_policy_is_in_force_only_once_two_people_have_approved_its_hash_and_
     world.gate.serve().unwrap();
     assert!(world.recorded("policy.tampered", &sha256));
     passes(&mut world.psql(&dana), SQL);
+}
+
+#[test]
+fn what_is_shown_of_a_changed_policy_is_what_its_hash_is_of_whatever_the_files_say_by_then() {
+    const SMUGGLED: &str = "# smuggled\u{202E}in";
+    let mut world = World::not_serving(|policy| policy);
+    world.edit(SWITCHED_ON.0, SWITCHED_ON.1);
+    world.gate.serve().unwrap();
+    let mut olga = world.olga();
+    let in_force = lint(&world);
+    let [map, policy] = sample();
+    let proposed_policy = policy.replace("hold: 5m ", "hold: 9m ");
+    assert_ne!(proposed_policy, policy);
+    world.gate.policies(&map, &proposed_policy).unwrap();
+    let sha256 = lint(&world);
+    proposed(&world, &sha256);
+    let show =
+        |world: &World| world.gate.run(["policy", "approve", &sha256, "--show", "--as", "olga"], "").unwrap();
+    let shown = show(&world).ok().unwrap();
+    let changed = |said: &str, mark: char| said.lines().filter(|line| line.starts_with(mark)).count();
+    assert!(shown.contains(&in_force) && shown.contains(&sha256), "{shown}");
+    assert!(shown.contains("\n-  hold: 5m ") && shown.contains("\n+  hold: 9m "), "{shown}");
+    assert_eq!((changed(&shown, '-'), changed(&shown, '+')), (1, 1), "{shown}");
+    // Edited once more: another hash, another text, which is spelt out; the first stays what it was.
+    world.gate.policies(&map, &format!("{policy}\n{SMUGGLED}\n")).unwrap();
+    let other = lint(&world);
+    proposed(&world, &other);
+    assert_eq!(show(&world).ok().unwrap(), shown);
+    let others =
+        world.gate.run(["policy", "approve", &other, "--show", "--as", "olga"], "").unwrap().ok().unwrap();
+    assert!(others.contains("\n+# smuggled\\u{202E}in\n"), "{others}");
+    // What is kept of it is changed behind the gate's back: nothing is shown under that hash, and nobody approves it.
+    let kept = world.gate.data().join("policies").join(format!("{sha256}.rules.yaml"));
+    std::fs::write(&kept, format!("{proposed_policy}{SMUGGLED}\n")).unwrap();
+    let code = format!("{}\n", olga.code().unwrap());
+    let approved = world.gate.run(["policy", "approve", &sha256, "--as", "olga"], &code).unwrap();
+    for said in [show(&world), approved] {
+        assert!(said.status == 1 && said.text().contains("is not what its hash says"), "{}", said.text());
+        assert!(!said.text().contains("smuggled"), "{}", said.text());
+    }
+    let answer = Caller::of(&world, &olga)
+        .try_post(&format!("policies/{sha256}/approve"), &json!({"code": code.trim()}));
+    assert_eq!(answer.unwrap().1["error"], "not_kept");
+    assert!(!world.recorded("policy.voted", &sha256));
 }
 
 /// Its ports may be open for a moment before it has seen that it cannot.

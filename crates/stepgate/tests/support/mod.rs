@@ -1,6 +1,7 @@
 //! A whole gate for each test: throwaway PostgreSQL with a small shop, the real program, people.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod approver;
 pub(crate) mod frames;
 pub(crate) mod provider;
 pub(crate) mod raw;
