@@ -9,6 +9,7 @@ mod meanwhile;
 mod news;
 mod others;
 mod races;
+mod scripted;
 mod sealed;
 mod services;
 #[path = "../support/mod.rs"]
