@@ -1,6 +1,7 @@
 // A provider that lies as it is told: `POST /case` with JSON {claims, omit, alg, key, issuer, audience} says what the next
 // token holds beside what would be right; {device} what it answers to programs without a browser, {polled} as which error
-// it tells them to wait, or that it is over. `GET /asked` tells what such programs have asked. Prints its issuer.
+// it tells them to wait, or that it is over; {names}, that its answers to browsers say whose they are (RFC 9207), which
+// they never do. `GET /asked` tells what such programs have asked. Prints its issuer.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -54,6 +55,7 @@ const server = createServer(async (request, response) => {
   if (url.pathname === "/.well-known/openid-configuration") {
     return json({
       issuer: lie.issuer ?? issuer, authorization_endpoint: `${issuer}/auth`, token_endpoint: lie.token ?? `${issuer}/token`,
+      ...("names" in lie && { authorization_response_iss_parameter_supported: lie.names }),
       ...(lie.device !== null && { device_authorization_endpoint: lie.endpoint ?? `${issuer}/device` }),
       jwks_uri: `${issuer}/jwks`, response_types_supported: ["code"], subject_types_supported: ["public"],
       id_token_signing_alg_values_supported: ["ES256", "HS256", "none"],

@@ -107,6 +107,7 @@ fn token_error(why: &str) -> Result<Authenticated, OidcError> {
         "issuer" => "it is of another issuer",
         "expired" => "it has expired",
         "signature" => "its signature is not the provider's",
+        "unnamed" => "its answer does not say whose it is",
         other => panic!("{other}"),
     }))
 }
@@ -198,6 +199,31 @@ fn a_login_of_somebody_else_of_another_request_or_of_nobody_is_refused() {
     let (code, state) = world.follow(&begun.url);
     let mixed_up = finish(Some("dana"), &state, &code, Some("https://elsewhere.example"));
     assert_eq!(mixed_up, token_error("issuer"));
+}
+
+/// RFC 9207: where the provider says that its answers name it, one that does not is another's.
+#[test]
+fn an_answer_that_does_not_say_whose_it_is_is_refused_where_the_provider_promises_that_it_would() {
+    for (promise, counts) in [(json!(true), false), (json!(false), true), (json!("true"), true)] {
+        let Some(world) = World::liar() else { return };
+        let login = world.login(json!({"names": promise}));
+        assert_eq!(login.is_ok(), counts, "{promise}: {login:?}");
+        if !counts {
+            assert_eq!(login, token_error("unnamed"));
+            let begin = world.oidc.begin(Some(&dana()), SESSION, &CHALLENGE, Strength::Strong, Errand::Link);
+            let (code, state) = world.follow(&begin.unwrap().url);
+            let issuer = Some(world.provider.issuer());
+            world.oidc.finish(Some(&dana()), SESSION, &state, Some(&code), issuer).unwrap();
+        }
+    }
+    // One that keeps the promise.
+    let Some(world) = World::new(Provider::real(REDIRECT, SECRET).unwrap()) else { return };
+    let begun = world.oidc.begin(Some(&dana()), SESSION, &CHALLENGE, Strength::Strong, Errand::Link).unwrap();
+    let to = world.provider.log_in(&begun.url, "dana").unwrap();
+    assert!(to.contains("&iss="), "{to}");
+    let (code, state) = back(&to);
+    let without = world.oidc.finish(Some(&dana()), SESSION, &state, Some(&code), None).map(|(who, _)| who);
+    assert_eq!(without, token_error("unnamed"));
 }
 
 #[test]

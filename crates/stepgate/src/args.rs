@@ -31,14 +31,14 @@ pub(crate) use audit::{
 };
 pub(crate) use cases::{Form, SimulateArgs, StageArgs, TestArgs};
 pub(crate) use device::{DeviceCommand, EnrollDevice, Waiting};
-pub(crate) use enroll::{EnrollAddress, EnrollCommand, EnrollFormat};
+pub(crate) use enroll::{EnrollAddress, EnrollCommand};
 pub(crate) use glass::{GlassArgs, GlassCommand};
 pub(crate) use grant::GrantCommand;
 pub(crate) use login::LoginArgs;
 pub(crate) use map::{DiffArgs, LintArgs, MapCommand, ScanArgs, ScanFormat, TargetArgs};
 pub(crate) use policy::{ExplainArgs, ExplainFormat, PolicyCommand, SchemaOf};
 pub(crate) use replay::{ReplayArgs, ReplayFormat, TuneArgs};
-pub(crate) use request::{AnswerArgs, CommentArgs, OpenArgs, RequestCommand, VerifyArgs, WatchFormat};
+pub(crate) use request::{AnswerArgs, CancelArgs, CommentArgs, OpenArgs, RequestCommand, VerifyArgs};
 pub(crate) use user::{AccountSource, FactorCommand, UserCommand};
 
 /// A PostgreSQL gate: statements that touch personal data wait until their author, or somebody else, has
@@ -164,6 +164,23 @@ pub(crate) struct ListArgs {
     pub(crate) output: Format,
 }
 
+/// How a command that does something says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
+pub(crate) enum LineFormat {
+    /// Lines for reading.
+    #[default]
+    Text,
+    /// One JSON object a line, snake_case.
+    Json,
+}
+
+#[derive(Debug, Args, Clone, Copy)]
+pub(crate) struct SayArgs {
+    /// How to say what was done.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub(crate) output: LineFormat,
+}
+
 /// Which person's login a command uses.
 #[derive(Debug, Args, Clone)]
 pub(crate) struct AsArgs {
@@ -235,6 +252,8 @@ pub(crate) enum SessionCommand {
     Kill {
         /// The session.
         session: SessionId,
+        #[command(flatten)]
+        say: SayArgs,
     },
 }
 

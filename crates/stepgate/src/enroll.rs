@@ -8,7 +8,7 @@ use stepgate_approval::Method;
 use stepgate_types::PersonName;
 use zeroize::Zeroizing;
 
-use crate::args::{AsArgs, EnrollCommand, EnrollFormat};
+use crate::args::{AsArgs, EnrollCommand, LineFormat};
 use crate::config::Config;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator};
@@ -71,7 +71,7 @@ fn passkey(config: &Path, person: &PersonName) -> Result<(), Failure> {
 }
 
 /// Shows a fresh secret and has it confirmed by a code.
-fn totp(config: &Path, person: &PersonName, output: EnrollFormat, replace: bool) -> Result<(), Failure> {
+fn totp(config: &Path, person: &PersonName, output: LineFormat, replace: bool) -> Result<(), Failure> {
     let way = Way::open(config, person)?;
     let shown = match &way {
         Way::Operator(link) => {
@@ -83,8 +83,8 @@ fn totp(config: &Path, person: &PersonName, output: EnrollFormat, replace: bool)
     let uri = shown.get("otpauth_uri").and_then(Value::as_str);
     let uri = Zeroizing::new(uri.ok_or_else(|| Failure::unreachable("the gate gave no secret"))?.to_owned());
     match output {
-        EnrollFormat::Json => output::print_line(&json!({"otpauth_uri": *uri}).to_string())?,
-        EnrollFormat::Text => output::print(&qr(person, &uri)?)?,
+        LineFormat::Json => output::print_line(&json!({"otpauth_uri": *uri}).to_string())?,
+        LineFormat::Text => output::print(&qr(person, &uri)?)?,
     }
     let code = secret::read(&NEW)?;
     match way {
@@ -102,7 +102,7 @@ fn totp(config: &Path, person: &PersonName, output: EnrollFormat, replace: bool)
 }
 
 /// Prints recovery codes.
-fn recovery(config: &Path, person: &PersonName, output: EnrollFormat) -> Result<(), Failure> {
+fn recovery(config: &Path, person: &PersonName, output: LineFormat) -> Result<(), Failure> {
     let shown = match Way::open(config, person)? {
         Way::Operator(link) => {
             let rows = link.rows(Operator::FactorList { person: person.clone() })?;
@@ -119,8 +119,8 @@ fn recovery(config: &Path, person: &PersonName, output: EnrollFormat) -> Result<
         .filter_map(Value::as_str)
         .collect();
     match output {
-        EnrollFormat::Json => output::print_line(&json!({"codes": codes}).to_string()),
-        EnrollFormat::Text => {
+        LineFormat::Json => output::print_line(&json!({"codes": codes}).to_string()),
+        LineFormat::Text => {
             output::print(&format!(
                 "Recovery codes of {person}, each good once. Print them and keep them where nobody else looks:\n\
                  they are shown now and never again, and those of an earlier list are good for nothing.\n\n"

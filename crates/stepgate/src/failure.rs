@@ -13,6 +13,8 @@ pub(crate) enum Status {
     Unread,
     /// 1: the answer is no.
     No,
+    /// 1 as well: nobody is logged in any more by what was shown.
+    LoginEnded,
     /// 2: wrong usage or configuration.
     Usage,
     /// 3: something is not reachable.
@@ -76,7 +78,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.status {
             Status::Unread => 0,
-            Status::No => 1,
+            Status::No | Status::LoginEnded => 1,
             Status::Usage => 2,
             Status::Unreachable => 3,
         })

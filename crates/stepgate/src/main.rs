@@ -10,6 +10,7 @@ mod config;
 mod deliver;
 mod demo;
 mod doctor;
+mod done;
 mod enroll;
 mod exposure;
 mod failure;
@@ -40,9 +41,10 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{
-    Cli, Command, Format, GlassArgs, GlassCommand, GrantCommand, RequestCommand, SessionCommand,
+    Cli, Command, Format, GlassArgs, GlassCommand, GrantCommand, LineFormat, RequestCommand, SessionCommand,
 };
 use crate::config::Config;
+use crate::done::Done;
 use crate::failure::Failure;
 use crate::operator::{Link, Operator};
 use crate::output::Listing;
@@ -101,9 +103,9 @@ fn request(config: &Path, command: &RequestCommand) -> Result<(), Failure> {
         RequestCommand::Watch { who, output } => people::watch(who, *output),
         RequestCommand::Comment(args) => people::comment(args),
         RequestCommand::Approve(args) => people::answer(args, true),
-        RequestCommand::Deny(args) if args.not_me => people::not_me(args.answer.request, &args.answer.who),
+        RequestCommand::Deny(args) if args.not_me => people::not_me(&args.answer),
         RequestCommand::Deny(args) => people::answer(&args.answer, false),
-        RequestCommand::Cancel { request, who } => people::cancel(*request, who),
+        RequestCommand::Cancel(args) => people::cancel(args),
     }
 }
 
@@ -113,10 +115,11 @@ fn grant(config: &Path, command: &GrantCommand) -> Result<(), Failure> {
             list(config, Operator::GrantList {}, people::GRANT_COLUMNS, *output)
         }
         GrantCommand::Ls { who, output, .. } => people::grant_ls(who, *output),
-        GrantCommand::Revoke { grant, operator: true, .. } => {
-            tell(config, Operator::GrantRevoke { grant: *grant })
+        GrantCommand::Revoke { grant, operator: true, say, .. } => {
+            let done = Done::new("grant revoke").with("grant", grant.to_string()).with("state", "revoked");
+            tell(config, Operator::GrantRevoke { grant: *grant }, done, say.output)
         }
-        GrantCommand::Revoke { grant, who, .. } => people::grant_revoke(*grant, who),
+        GrantCommand::Revoke { grant, who, say, .. } => people::grant_revoke(*grant, who, say.output),
     }
 }
 
@@ -127,9 +130,9 @@ fn break_glass(config: &Path, args: &GlassArgs) -> Result<(), Failure> {
             list(config, Operator::GlassList {}, people::GLASS_COLUMNS, *output)
         }
         Some(GlassCommand::Ls { who, output, .. }) => people::glass_ls(who, *output),
-        Some(GlassCommand::End { id, who }) => people::glass_end(*id, who),
-        Some(GlassCommand::Review { id, comment, method, who }) => {
-            people::glass_review(*id, comment, *method, who)
+        Some(GlassCommand::End { id, who, say }) => people::glass_end(*id, who, say.output),
+        Some(GlassCommand::Review { id, comment, method, who, say }) => {
+            people::glass_review(*id, comment, *method, who, say.output)
         }
     }
 }
@@ -138,7 +141,10 @@ fn session(config: &Path, command: &SessionCommand) -> Result<(), Failure> {
     const COLUMNS: &[&str] = &["session", "person", "database", "address", "client", "opened", "pid"];
     match command {
         SessionCommand::Ls(args) => list(config, Operator::SessionList {}, COLUMNS, args.output),
-        SessionCommand::Kill { session } => tell(config, Operator::SessionKill { session: *session }),
+        SessionCommand::Kill { session, say } => {
+            let done = Done::new("session kill").with("session", session.to_string());
+            tell(config, Operator::SessionKill { session: *session }, done, say.output)
+        }
     }
 }
 
@@ -151,7 +157,7 @@ fn list(
     Listing::of(columns, Link::open(&Config::load(config)?)?.rows(command)?).print(format)
 }
 
-fn tell(config: &Path, command: Operator) -> Result<(), Failure> {
+fn tell(config: &Path, command: Operator, done: Done, format: LineFormat) -> Result<(), Failure> {
     let said = Link::open(&Config::load(config)?)?.tell(command)?;
-    said.map_or(Ok(()), |said| output::print_line(&said))
+    done.say(&said.unwrap_or_default(), format)
 }

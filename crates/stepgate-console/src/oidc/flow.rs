@@ -163,6 +163,10 @@ impl Oidc {
         }
         let code = AuthorizationCode::new(code.ok_or(OidcError::Refused)?.to_owned());
         let client = self.known_client()?;
+        // Whoever mixes up providers leaves out what would tell (RFC 9207 section 2.4).
+        if client.names_itself && iss.is_none() {
+            return Err(OidcError::Token("its answer does not say whose it is"));
+        }
         let answer = client
             .exchange_code(code)
             .map_err(|error| OidcError::provider("its token endpoint", &error))?

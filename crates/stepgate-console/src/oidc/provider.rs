@@ -71,6 +71,9 @@ struct More {
     /// RFC 8628 section 4. Whatever it is: a provider that says it wrongly is good for everything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device_authorization_endpoint: Option<Value>,
+    /// RFC 9207 section 3, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    authorization_response_iss_parameter_supported: Option<Value>,
 }
 
 impl AdditionalProviderMetadata for More {}
@@ -124,6 +127,8 @@ pub(super) struct Found {
     client: Client,
     /// Where programs without a browser ask for a code (RFC 8628 section 3.1), if anywhere.
     pub(super) device: Option<String>,
+    /// Whether each of its answers to a browser says whose it is (RFC 9207).
+    pub(super) names_itself: bool,
 }
 
 impl Deref for Found {
@@ -222,11 +227,12 @@ impl Oidc {
             RedirectUrl::new(redirect.clone()).map_err(|_| OidcError::Configuration("console.url"))?;
         let metadata = Metadata::discover(&issuer, &|request| self.call(request))
             .map_err(|error| OidcError::provider("what it says of itself", &error))?;
-        let device = metadata.additional_metadata().device_authorization_endpoint.as_ref();
-        let device = device.and_then(Value::as_str).map(str::to_owned);
+        let more = metadata.additional_metadata();
+        let device = more.device_authorization_endpoint.as_ref().and_then(Value::as_str).map(str::to_owned);
+        let names_itself = more.authorization_response_iss_parameter_supported == Some(Value::Bool(true));
         let secret = client_secret.as_ref().map(|secret| ClientSecret::new(secret.to_string()));
         let client = Client::from_provider_metadata(metadata, ClientId::new(client_id.clone()), secret);
-        Ok(Found { client: client.set_redirect_uri(redirect), device })
+        Ok(Found { client: client.set_redirect_uri(redirect), device, names_itself })
     }
 
     /// All calls go through here: never in the clear, but on this machine.

@@ -1,9 +1,9 @@
 //! `stepgate enroll`, as clap reads it.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use stepgate_types::PersonName;
 
-use super::EnrollDevice;
+use super::{EnrollDevice, LineFormat};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnrollCommand {
@@ -17,7 +17,7 @@ pub(crate) enum EnrollCommand {
         person: PersonName,
         /// A QR code for reading, or one JSON line.
         #[arg(short, long, value_enum, default_value_t)]
-        output: EnrollFormat,
+        output: LineFormat,
         /// Replace an authenticator that is enrolled already, by a code of it, which is asked for first.
         #[arg(long)]
         replace: bool,
@@ -50,7 +50,7 @@ pub(crate) enum EnrollCommand {
         person: PersonName,
         /// Lines for printing, or one JSON line.
         #[arg(short, long, value_enum, default_value_t)]
-        output: EnrollFormat,
+        output: LineFormat,
     },
 }
 
@@ -62,14 +62,4 @@ pub(crate) struct EnrollAddress {
     /// Whose.
     #[arg(long = "as", value_name = "NAME")]
     pub(crate) person: PersonName,
-}
-
-/// How an enrolment is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
-pub(crate) enum EnrollFormat {
-    /// A QR code and the URI.
-    #[default]
-    Text,
-    /// `{"otpauth_uri": …}`.
-    Json,
 }

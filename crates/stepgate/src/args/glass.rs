@@ -7,7 +7,7 @@ use stepgate_approval::Method;
 use stepgate_policy::parse_duration;
 use stepgate_types::GrantId;
 
-use super::{AsArgs, Format};
+use super::{AsArgs, Format, SayArgs};
 
 /// `stepgate break-glass`.
 #[derive(Debug, Args)]
@@ -29,6 +29,8 @@ pub(crate) struct GlassArgs {
     /// By the client that calls itself so (`application_name`).
     #[arg(long, value_name = "NAME", default_value = "psql")]
     pub(crate) client: String,
+    #[command(flatten)]
+    pub(crate) say: SayArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -52,6 +54,8 @@ pub(crate) enum GlassCommand {
         id: GrantId,
         #[command(flatten)]
         who: AsArgs,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// Say that you have looked at what somebody else did by it
     #[command(
@@ -69,6 +73,8 @@ pub(crate) enum GlassCommand {
         method: Option<Method>,
         #[command(flatten)]
         who: AsArgs,
+        #[command(flatten)]
+        say: SayArgs,
     },
 }
 

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use stepgate_types::GrantId;
 
-use super::{AsArgs, Format};
+use super::{AsArgs, Format, SayArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum GrantCommand {
@@ -29,5 +29,7 @@ pub(crate) enum GrantCommand {
         /// As the operator, on the gate's own machine: anybody's.
         #[arg(long, conflicts_with = "person")]
         operator: bool,
+        #[command(flatten)]
+        say: SayArgs,
     },
 }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use stepgate_approval::Method;
 use stepgate_types::{PersonName, RequestId};
 
-use super::{AsArgs, Format};
+use super::{AsArgs, Format, LineFormat, SayArgs};
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
@@ -17,6 +17,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) method: Option<Method>,
     #[command(flatten)]
     pub(crate) who: AsArgs,
+    #[command(flatten)]
+    pub(crate) say: SayArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,7 +61,7 @@ pub(crate) enum RequestCommand {
         who: AsArgs,
         /// How to write it.
         #[arg(short, long, value_enum, default_value_t)]
-        output: WatchFormat,
+        output: LineFormat,
     },
     /// Say something about an open request, to who asks and to those who may answer
     #[command(after_help = "Example:\n  stepgate request comment 7K4M-9QXD 'for ticket 4711' --as dana")]
@@ -73,13 +75,18 @@ pub(crate) enum RequestCommand {
     )]
     Deny(DenyArgs),
     /// Cancel a request of your own
-    #[command(after_help = "Example:\n  stepgate request cancel 7K4M-9QXD")]
-    Cancel {
-        /// The request.
-        request: RequestId,
-        #[command(flatten)]
-        who: AsArgs,
-    },
+    #[command(after_help = "Example:\n  stepgate request cancel 7K4M-9QXD -o json")]
+    Cancel(CancelArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    /// The request.
+    pub(crate) request: RequestId,
+    #[command(flatten)]
+    pub(crate) who: AsArgs,
+    #[command(flatten)]
+    pub(crate) say: SayArgs,
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +101,8 @@ pub(crate) struct AnswerArgs {
     pub(crate) method: Option<Method>,
     #[command(flatten)]
     pub(crate) who: AsArgs,
+    #[command(flatten)]
+    pub(crate) say: SayArgs,
 }
 
 #[derive(Debug, Args)]
@@ -113,6 +122,8 @@ pub(crate) struct CommentArgs {
     pub(crate) text: String,
     #[command(flatten)]
     pub(crate) who: AsArgs,
+    #[command(flatten)]
+    pub(crate) say: SayArgs,
 }
 
 #[derive(Debug, Args)]
@@ -147,14 +158,4 @@ pub(crate) struct OpenArgs {
     /// How to write what was opened.
     #[arg(short, long, value_enum, default_value_t)]
     pub(crate) output: Format,
-}
-
-/// How changes are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Default)]
-pub(crate) enum WatchFormat {
-    /// A line for reading.
-    #[default]
-    Text,
-    /// The request as one JSON object a line.
-    Json,
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use stepgate_types::{GroupName, PersonName};
 
-use super::{AsArgs, EnrollFormat, Format, ListArgs};
+use super::{AsArgs, Format, LineFormat, ListArgs, SayArgs};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UserCommand {
@@ -29,6 +29,8 @@ pub(crate) enum UserCommand {
         /// Their name in the directory: they have no password here, until one is set.
         #[arg(long, value_name = "NAME", conflicts_with_all = ["service", "password_file", "oidc"])]
         ldap: Option<String>,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// Link somebody's account at the identity provider, or in the directory, to them
     #[command(
@@ -39,6 +41,8 @@ pub(crate) enum UserCommand {
         name: PersonName,
         #[command(flatten)]
         account: AccountArgs,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// Take an account away from somebody, with the groups and passwords that they have by it
     #[command(after_help = "Example:\n  stepgate user unlink dana oidc")]
@@ -48,6 +52,8 @@ pub(crate) enum UserCommand {
         /// Where.
         #[arg(value_enum)]
         source: AccountSource,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// List people
     #[command(after_help = "Example:\n  stepgate user ls -o csv")]
@@ -57,6 +63,8 @@ pub(crate) enum UserCommand {
     Rm {
         /// Whom.
         name: PersonName,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// Set a person's password
     #[command(after_help = "Example:\n  stepgate user passwd dana")]
@@ -66,6 +74,8 @@ pub(crate) enum UserCommand {
         /// Read the password from this file's first line (`-`: standard input) instead of asking.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// Set a person's groups
     #[command(
@@ -77,6 +87,8 @@ pub(crate) enum UserCommand {
         /// All their groups from now on.
         #[arg(value_delimiter = ',')]
         groups: Vec<GroupName>,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// Make a code by which a person may enrol their first authenticator: good once, for ten minutes
     #[command(
@@ -88,7 +100,7 @@ pub(crate) enum UserCommand {
         name: PersonName,
         /// The code alone, or one JSON line.
         #[arg(short, long, value_enum, default_value_t)]
-        output: EnrollFormat,
+        output: LineFormat,
     },
     /// Factors: list, remove, unlock, reset
     #[command(subcommand, after_help = "Example:\n  stepgate user factor ls dana")]
@@ -115,6 +127,8 @@ pub(crate) enum UserCommand {
         /// Take it back.
         #[arg(long, conflicts_with_all = ["from", "until", "groups"])]
         end: bool,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// Say what a person's client certificate is for, where not for the name they connect with
     #[command(
@@ -125,6 +139,8 @@ pub(crate) enum UserCommand {
         name: PersonName,
         /// Common names, or alternative names (e-mail, host); a certificate must have one of them.
         certificates: Vec<String>,
+        #[command(flatten)]
+        say: SayArgs,
     },
 }
 
@@ -146,6 +162,8 @@ pub(crate) enum FactorCommand {
         name: PersonName,
         /// Which, as listed.
         id: String,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// Let an authenticator be tried again after too many wrong codes
     #[command(after_help = "Example:\n  stepgate user factor unlock dana totp-3f9a12bc")]
@@ -154,6 +172,8 @@ pub(crate) enum FactorCommand {
         name: PersonName,
         /// Which, as listed.
         id: String,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// Ask for all authenticators of a person to be removed; somebody else has to confirm it
     #[command(
@@ -162,6 +182,8 @@ pub(crate) enum FactorCommand {
     Reset {
         /// Whose.
         name: PersonName,
+        #[command(flatten)]
+        say: SayArgs,
     },
     /// Confirm a reset that the operator has asked for, by a code of your own
     #[command(after_help = "Example:\n  stepgate user factor confirm dana --as omar")]
@@ -170,6 +192,8 @@ pub(crate) enum FactorCommand {
         name: PersonName,
         #[command(flatten)]
         who: AsArgs,
+        #[command(flatten)]
+        say: SayArgs,
     },
 }
 

@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use stepgate_policy::{parse_duration, parse_size};
 use stepgate_types::{Clock, RequestId, Timestamp};
 
-use super::decide::report;
+use super::decide::STANDS;
 use super::http::Api;
 use crate::analyze::split;
-use crate::args::{AsArgs, CommentArgs, Format, OpenArgs};
+use crate::args::{AnswerArgs, AsArgs, CommentArgs, Format, LineFormat, OpenArgs};
 use crate::audit;
+use crate::done::Done;
 use crate::failure::Failure;
 use crate::output::{self, Listing};
 use crate::system::SystemClock;
@@ -93,23 +94,28 @@ pub(crate) fn until(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
 /// `stepgate request comment REQUEST TEXT`.
 pub(crate) fn comment(args: &CommentArgs) -> Result<(), Failure> {
     let path = format!("/api/v1/requests/{}/comment", args.request);
-    Api::of(&args.who)?.post(&path, &json!({"text": args.text}))?;
-    output::print_line(&format!("{}: said to who asks and to those who may answer", args.request))
+    let answer = Api::of(&args.who)?.post(&path, &json!({"text": args.text}))?;
+    let text = format!("{}: said to who asks and to those who may answer", args.request);
+    let done = Done::new("request comment").with("request", args.request.to_string());
+    done.with_these(STANDS, &answer).say(&text, args.say.output)
 }
 
 /// `stepgate request deny REQUEST --not-me`.
-pub(crate) fn not_me(request: RequestId, who: &AsArgs) -> Result<(), Failure> {
-    not_mine(&Api::of(who)?, request)
+pub(crate) fn not_me(args: &AnswerArgs) -> Result<(), Failure> {
+    not_mine(&Api::of(&args.who)?, args.request, args.say.output)
 }
 
 /// Says that somebody else has asked it in the name of whoever is logged in.
-pub(super) fn not_mine(api: &Api, request: RequestId) -> Result<(), Failure> {
+pub(super) fn not_mine(api: &Api, request: RequestId, format: LineFormat) -> Result<(), Failure> {
     let answer = api.post(&format!("/api/v1/requests/{request}/not-me"), &json!({}))?;
-    report(request, &answer)?;
-    output::print_line(
-        "the sessions that asked in your name are ended; if they came with your password, have it changed: \
-         stepgate user passwd",
-    )
+    let state = answer.get("state").and_then(Value::as_str).map(crate::harmless::harmless);
+    let text = format!(
+        "{request}: {}\nthe sessions that asked in your name are ended; if they came with your password, have it \
+         changed: stepgate user passwd",
+        state.unwrap_or_default()
+    );
+    let done = Done::new("request deny --not-me").with("request", request.to_string());
+    done.with_these(STANDS, &answer).say(&text, format)
 }
 
 #[cfg(test)]

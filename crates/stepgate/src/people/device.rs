@@ -12,8 +12,9 @@ use super::ask::not_mine;
 use super::decide::report;
 use super::device_key::DeviceKey;
 use super::http::Api;
+use super::patience::Patience;
 use super::{approve, glass, leave, logins, request};
-use crate::args::{AsArgs, DeviceCommand, EnrollDevice, Waiting};
+use crate::args::{AsArgs, DeviceCommand, EnrollDevice, LineFormat, Waiting};
 use crate::failure::{Failure, Status};
 use crate::harmless::harmless;
 use crate::output;
@@ -127,16 +128,17 @@ fn nothing_waits() -> Failure {
 }
 
 fn watch(who: &AsArgs) -> Result<(), Failure> {
-    let (person, api) = person(who)?;
+    let (person, mut api) = person(who)?;
     let key = DeviceKey::of(&person)?;
     let mut left_alone = BTreeSet::new();
+    let mut patience = Patience::without_end();
     loop {
         // One that was lost, and taken off its person's list, asks nobody for digits any more.
-        if !is_enrolled(&api, &key)? {
+        if !patience.watch(&mut api, |api| is_enrolled(api, &key))? {
             return Err(Failure::no("this device is not enrolled any more")
                 .hint("to enrol it anew, remove its key file first (device-NAME.json beside the logins)"));
         }
-        let waiting = waiting(&api)?;
+        let waiting = patience.watch(&mut api, waiting)?;
         // Of what no longer waits nothing is kept.
         left_alone.retain(|asked| waiting.contains_key(asked));
         for asked in waiting.into_keys().filter(|asked| !left_alone.contains(asked)).collect::<Vec<_>>() {
@@ -149,6 +151,8 @@ fn watch(who: &AsArgs) -> Result<(), Failure> {
                 Err(failure) if failure.status == Status::No => {
                     output::print_line(&format!("{}: {failure}", asked.what))?;
                 }
+                // It was restarted while somebody typed: what still waits is asked again once it is back.
+                Err(failure) if matches!(failure.status, Status::Unreachable | Status::LoginEnded) => break,
                 Err(failure) => return Err(failure),
             }
         }
@@ -185,7 +189,7 @@ fn sign(api: &Api, key: &DeviceKey, asked: &Asked, why: Why<'_>) -> Result<bool,
         && mine
         && code == NOT_ME
     {
-        return not_mine(api, *request).map(|()| true);
+        return not_mine(api, *request, LineFormat::Text).map(|()| true);
     }
     // What was begun anew while somebody read has other digits; what is answered is the same.
     let mut refused = nothing_waits();
@@ -217,14 +221,15 @@ fn send(api: &Api, Asked { what, approve }: &Asked, mine: bool, body: &Value) ->
                 (_, true) => "approve",
                 (_, false) => "deny",
             };
-            report(*request, &api.post(&format!("/api/v1/requests/{request}/{verb}"), body)?)
+            let answer = api.post(&format!("/api/v1/requests/{request}/{verb}"), body)?;
+            report(*request, &answer, "device answer", LineFormat::Text)
         }
         Waiting::Policy(sha256) => {
             approve::said(sha256, &api.post(&format!("/api/v1/policies/{sha256}/approve"), body)?)
         }
         Waiting::Review(id) => {
             api.post(&format!("/api/v1/break-glass/{id}/review"), body)?;
-            glass::reviewed(*id)
+            glass::reviewed(*id, LineFormat::Text)
         }
     }
 }

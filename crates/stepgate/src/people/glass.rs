@@ -7,11 +7,13 @@ use stepgate_approval::Method;
 use stepgate_types::GrantId;
 
 use super::http::Api;
+use super::patience::Patience;
 use super::prove::{Matter, settled};
-use crate::args::{AsArgs, Format, GlassArgs};
+use crate::args::{AsArgs, Format, GlassArgs, LineFormat};
+use crate::done::{Done, meanwhile};
 use crate::failure::Failure;
 use crate::harmless::harmless;
-use crate::output::{self, Listing};
+use crate::output::Listing;
 
 const PATH: &str = "/api/v1/break-glass";
 
@@ -24,7 +26,7 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// `stepgate break-glass --reason TEXT`: done when it is open.
 pub(crate) fn ask(args: &GlassArgs) -> Result<(), Failure> {
-    let api = Api::of(&args.who)?;
+    let (api, format) = (Api::of(&args.who)?, args.say.output);
     let asked = api.post(
         PATH,
         &json!({
@@ -35,17 +37,19 @@ pub(crate) fn ask(args: &GlassArgs) -> Result<(), Failure> {
         }),
     )?;
     let id = text(&asked, "grant");
-    output::print_line(&format!("open {}/break-glass and use your passkey; {id} waits for it", api.url()))?;
+    meanwhile(&format!("open {}/break-glass and use your passkey; {id} waits for it", api.url()), format)?;
+    let mut patience = Patience::for_a_while();
     loop {
-        match find(&api, &id)? {
+        match patience.ask(|| find(&api, &id))? {
             Some(row) if text(&row, "state") == "asked" => std::thread::sleep(POLL),
             Some(row) if text(&row, "state") == "open" => {
                 let (client, network) = (text(&row, "client"), text(&row, "network"));
                 let until = text(&row, "expires");
-                output::print_line(&format!(
-                    "{id}: open until {until}, for {client} from {network}; every statement is recorded"
-                ))?;
-                return output::print_line(&format!("end it with: stepgate break-glass end {id}"));
+                let text = format!(
+                    "{id}: open until {until}, for {client} from {network}; every statement is recorded\n\
+                     end it with: stepgate break-glass end {id}"
+                );
+                return Done::new("break-glass").with_these(COLUMNS, &row).say(&text, format);
             }
             _ => return Err(Failure::no(format!("{id} was not opened, or is over already"))),
         }
@@ -69,9 +73,10 @@ pub(crate) fn ls(who: &AsArgs, format: Format) -> Result<(), Failure> {
 }
 
 /// `stepgate break-glass end`.
-pub(crate) fn end(id: GrantId, who: &AsArgs) -> Result<(), Failure> {
-    Api::of(who)?.post(&format!("{PATH}/{id}/end"), &json!({}))?;
-    output::print_line(&format!("{id}: over; it waits to be reviewed by somebody else"))
+pub(crate) fn end(id: GrantId, who: &AsArgs, format: LineFormat) -> Result<(), Failure> {
+    let answer = Api::of(who)?.post(&format!("{PATH}/{id}/end"), &json!({}))?;
+    let text = format!("{id}: over; it waits to be reviewed by somebody else");
+    Done::new("break-glass end").with_these(&["grant", "state"], &answer).say(&text, format)
 }
 
 /// `stepgate break-glass review`.
@@ -80,21 +85,22 @@ pub(crate) fn review(
     comment: &str,
     method: Option<Method>,
     who: &AsArgs,
+    format: LineFormat,
 ) -> Result<(), Failure> {
     let api = Api::of(who)?;
-    let matter = Matter::review(&api, id);
+    let matter = Matter::review(&api, id).told(format);
     let Some(mut body) = matter.proof_by_what_there_is(method)? else {
-        output::print_line("on your device, say what you found")?;
+        meanwhile("on your device, say what you found", format)?;
         matter.wait_for_device()?;
         // It is not listed any more once somebody has reviewed it.
         let now = settled(|| Ok(find(&api, &id.to_string())?.unwrap_or_default()), Value::is_null)?;
-        return if now.is_null() { reviewed(id) } else { Err(unanswered(id)) };
+        return if now.is_null() { reviewed(id, format) } else { Err(unanswered(id)) };
     };
     if let Some(body) = body.as_object_mut() {
         body.insert("comment".to_owned(), json!(comment));
     }
     api.post(&format!("{PATH}/{id}/review"), &body)?;
-    reviewed(id)
+    reviewed(id, format)
 }
 
 fn unanswered(id: GrantId) -> Failure {
@@ -102,6 +108,7 @@ fn unanswered(id: GrantId) -> Failure {
 }
 
 /// Says that it was.
-pub(super) fn reviewed(id: GrantId) -> Result<(), Failure> {
-    output::print_line(&format!("{id}: reviewed"))
+pub(super) fn reviewed(id: GrantId, format: LineFormat) -> Result<(), Failure> {
+    let done = Done::new("break-glass review").with("grant", id.to_string()).with("state", "reviewed");
+    done.say(&format!("{id}: reviewed"), format)
 }

@@ -4,9 +4,11 @@ use serde_json::{Value, json};
 use stepgate_types::GrantId;
 
 use super::http::Api;
-use crate::args::{AsArgs, Format};
+use crate::args::{AsArgs, Format, LineFormat};
+use crate::done::Done;
 use crate::failure::Failure;
-use crate::output::{self, Listing};
+use crate::harmless::harmless;
+use crate::output::Listing;
 
 /// What a table of grants shows.
 pub(crate) const COLUMNS: &[&str] = &[
@@ -32,8 +34,9 @@ pub(crate) fn ls(who: &AsArgs, format: Format) -> Result<(), Failure> {
 }
 
 /// `stepgate grant revoke`.
-pub(crate) fn revoke(grant: GrantId, who: &AsArgs) -> Result<(), Failure> {
+pub(crate) fn revoke(grant: GrantId, who: &AsArgs, format: LineFormat) -> Result<(), Failure> {
     let answer = Api::of(who)?.post(&format!("/api/v1/grants/{grant}/revoke"), &json!({}))?;
-    let state = answer.get("state").and_then(Value::as_str).unwrap_or("revoked");
-    output::print_line(&format!("grant {grant}: {}", crate::harmless::harmless(state)))
+    let state = answer.get("state").and_then(Value::as_str).map_or_else(|| "revoked".to_owned(), harmless);
+    let text = format!("grant {grant}: {state}");
+    Done::new("grant revoke").with("grant", grant.to_string()).with("state", state).say(&text, format)
 }

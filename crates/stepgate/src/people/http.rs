@@ -8,7 +8,7 @@ use super::logins::{self, Login};
 use crate::agent::agent;
 use crate::args::AsArgs;
 use crate::config::safe_url;
-use crate::failure::Failure;
+use crate::failure::{Failure, Status};
 use crate::harmless::harmless;
 
 /// The largest answer that is read, in bytes: a page of a statement, escaped, with room to spare.
@@ -51,6 +51,13 @@ impl Api {
     /// Whose login it is.
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The same for who has logged in anew since; `None`: they have not.
+    pub(crate) fn renewed(&self) -> Option<Self> {
+        let person = self.name.parse().ok()?;
+        let renewed = Self::of(&AsArgs { person: Some(person) }).ok()?;
+        (renewed.token != self.token).then_some(renewed)
     }
 
     /// Its address, without a slash at the end.
@@ -119,7 +126,8 @@ impl Api {
         };
         match (text("error").as_deref(), text("hint")) {
             (Some("login_required"), _) => {
-                Failure { message: format!("the login of {} has ended", self.name), ..failure }
+                let message = format!("the login of {} has ended", self.name);
+                Failure { status: Status::LoginEnded, message, ..failure }
                     .hint(format!("run: stepgate login {}", self.name))
             }
             (_, Some(hint)) => failure.hint(hint),

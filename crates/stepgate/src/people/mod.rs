@@ -13,6 +13,7 @@ mod leave;
 mod login;
 mod logins;
 mod loopback;
+mod patience;
 mod pgfiles;
 mod prove;
 mod psql;

@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use stepgate_approval::Method;
 use stepgate_types::{GrantId, RequestId};
 
-use super::decide::report;
 use super::http::Api;
+use super::patience::Patience;
+use crate::args::LineFormat;
+use crate::done::meanwhile;
 use crate::failure::Failure;
 use crate::harmless::harmless;
-use crate::output;
 use crate::secret::{self, Source};
 
 const CODE: Source<'static> = Source::Ask { prompt: "Code: ", twice: false };
@@ -37,32 +38,50 @@ pub(super) struct Matter<'a> {
     wanted: Value,
     /// The page where a browser does it.
     page: String,
+    /// How what it takes is told.
+    format: LineFormat,
 }
 
 impl<'a> Matter<'a> {
     /// An answer to a request.
     pub(super) fn request(api: &'a Api, request: RequestId, approve: bool) -> Self {
         let (at, page) = (format!("/api/v1/requests/{request}"), format!("/r/{request}"));
-        Self { api, name: request.to_string(), at, wanted: json!({"approve": approve}), page }
+        Self {
+            api,
+            name: request.to_string(),
+            at,
+            wanted: json!({"approve": approve}),
+            page,
+            format: LineFormat::Text,
+        }
     }
 
     /// The approval of a policy.
     pub(super) fn policy(api: &'a Api, sha256: &str) -> Self {
         let (at, page) = (format!("/api/v1/policies/{sha256}"), format!("/policies/{sha256}"));
-        Self { api, name: sha256.to_owned(), at, wanted: json!({}), page }
+        Self { api, name: sha256.to_owned(), at, wanted: json!({}), page, format: LineFormat::Text }
     }
 
     /// The review of a break-glass.
     pub(super) fn review(api: &'a Api, glass: GrantId) -> Self {
         let (at, page) = (format!("/api/v1/break-glass/{glass}/review"), format!("/break-glass/{glass}"));
-        Self { api, name: glass.to_string(), at, wanted: json!({}), page }
+        Self { api, name: glass.to_string(), at, wanted: json!({}), page, format: LineFormat::Text }
+    }
+
+    /// The same, told in that way.
+    pub(super) fn told(self, format: LineFormat) -> Self {
+        Self { format, ..self }
+    }
+
+    fn say(&self, text: &str) -> Result<(), Failure> {
+        meanwhile(text, self.format)
     }
 
     /// The body of an answer with its proof; `None`: a device is to give it.
     pub(super) fn proof(&self, method: Option<Method>) -> Result<Option<Value>, Failure> {
         if method.is_none() && std::io::stdin().is_terminal() {
             for line in also(&self.offered()?) {
-                output::print_line(&line)?;
+                self.say(&line)?;
             }
         }
         match method {
@@ -74,7 +93,7 @@ impl<'a> Matter<'a> {
                 let made = self.challenge(method)?;
                 let to =
                     made.pointer("/shown/sent_to").and_then(Value::as_str).map(harmless).unwrap_or_default();
-                output::print_line(&format!("a code was sent to {to}"))?;
+                self.say(&format!("a code was sent to {to}"))?;
                 let code = secret::read(&CODE)?;
                 Ok(Some(json!({"proof": {"challenge": made.get("challenge"), "code": *code}})))
             }
@@ -133,11 +152,11 @@ impl<'a> Matter<'a> {
         let (Some(id), Some(code)) = (text("/challenge"), text("/shown/code")) else {
             return Err(Failure::unreachable("the gate gave no code"));
         };
-        output::print_line(&format!("{}: type {} into your device", self.name, harmless(code)))?;
+        self.say(&format!("{}: type {} into your device", self.name, harmless(code)))?;
         self.say_whether_asleep()?;
         // Until it is answered, lapses, or what it is about is over.
-        let mut polls = 0_u32;
-        while is_waiting(self.api, id)? {
+        let (mut polls, mut patience) = (0_u32, Patience::for_a_while());
+        while patience.ask(|| is_waiting(self.api, id))? {
             if polls == PATIENCE {
                 self.say_what_else()?;
             }
@@ -152,7 +171,7 @@ impl<'a> Matter<'a> {
         let offered = self.offered()?;
         let push = offered.iter().find(|row| is_of(row, Method::Push));
         match push.and_then(|row| text(row, "why")) {
-            Some(why) => output::print_line(&format!("{why}: start yours, stepgate device watch for one")),
+            Some(why) => self.say(&format!("{why}: start yours, stepgate device watch for one")),
             None => Ok(()),
         }
     }
@@ -163,10 +182,30 @@ impl<'a> Matter<'a> {
         if others.is_empty() {
             return Ok(());
         }
-        output::print_line(&format!(
-            "your device has not answered yet; instead (Ctrl-C): {}",
-            others.join(", ")
-        ))
+        self.say(&format!("your device has not answered yet; instead (Ctrl-C): {}", others.join(", ")))
+    }
+
+    /// A device answers a request; how that stands then.
+    pub(super) fn by_device(&self, request: RequestId, approve: bool) -> Result<Value, Failure> {
+        let api = self.api;
+        self.wait_for_device()?;
+        let is_open = |now: &Value| matches!(text(now, "state").as_deref(), Some("open" | "deferred"));
+        let now = settled(
+            || api.get(&format!("/api/v1/requests/{request}")),
+            |now| !is_open(now) || has_answered(now, api.name()),
+        )?;
+        let state = text(&now, "state").unwrap_or_default();
+        let answered = match state.as_str() {
+            "approved" => approve,
+            "denied" => !approve,
+            // More people have to answer, or nobody did.
+            "open" | "deferred" => has_answered(&now, api.name()),
+            _ => false,
+        };
+        if answered {
+            return Ok(now);
+        }
+        Err(Failure::no(format!("{request}: your device has not answered; the request is {state}")))
     }
 }
 
@@ -212,37 +251,16 @@ pub(super) fn settled(
     mut ask: impl FnMut() -> Result<Value, Failure>,
     settled: impl Fn(&Value) -> bool,
 ) -> Result<Value, Failure> {
-    let mut now = ask()?;
+    let mut patience = Patience::for_a_while();
+    let mut now = patience.ask(&mut ask)?;
     for _ in 0..SETTLING {
         if settled(&now) {
             break;
         }
         std::thread::sleep(POLL);
-        now = ask()?;
+        now = patience.ask(&mut ask)?;
     }
     Ok(now)
-}
-
-/// An answer to a request by a device.
-pub(super) fn by_device(api: &Api, request: RequestId, approve: bool) -> Result<(), Failure> {
-    Matter::request(api, request, approve).wait_for_device()?;
-    let is_open = |now: &Value| matches!(text(now, "state").as_deref(), Some("open" | "deferred"));
-    let now = settled(
-        || api.get(&format!("/api/v1/requests/{request}")),
-        |now| !is_open(now) || has_answered(now, api.name()),
-    )?;
-    let state = text(&now, "state").unwrap_or_default();
-    let answered = match state.as_str() {
-        "approved" => approve,
-        "denied" => !approve,
-        // More people have to answer, or nobody did.
-        "open" | "deferred" => has_answered(&now, api.name()),
-        _ => false,
-    };
-    if answered {
-        return report(request, &now);
-    }
-    Err(Failure::no(format!("{request}: your device has not answered; the request is {state}")))
 }
 
 fn is_of(row: &Value, method: Method) -> bool {

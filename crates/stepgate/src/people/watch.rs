@@ -1,4 +1,4 @@
-//! `request watch`: what happens to the requests that somebody sees, as it happens.
+//! `request watch`: what happens to the requests that somebody sees, as it happens, also over a restart of the gate.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::http::Api;
-use crate::args::{AsArgs, WatchFormat};
+use super::patience::Patience;
+use crate::args::{AsArgs, LineFormat};
 use crate::failure::Failure;
 use crate::harmless::harmless;
 use crate::output;
@@ -43,15 +44,14 @@ impl Seen {
 }
 
 /// `stepgate request watch`: until interrupted.
-pub(crate) fn watch(who: &AsArgs, format: WatchFormat) -> Result<(), Failure> {
-    let api = Api::of(who)?;
-    let mut seen = None;
+pub(crate) fn watch(who: &AsArgs, format: LineFormat) -> Result<(), Failure> {
+    let (mut api, mut patience, mut seen) = (Api::of(who)?, Patience::without_end(), None);
     loop {
-        let rows = api.get("/api/v1/requests?state=all")?.as_array().cloned().unwrap_or_default();
-        for (row, line) in news(&mut seen, &rows) {
+        let rows = patience.watch(&mut api, |api| api.get("/api/v1/requests?state=all"))?;
+        for (row, line) in news(&mut seen, rows.as_array().map(Vec::as_slice).unwrap_or_default()) {
             match format {
-                WatchFormat::Text => output::print_line(&line)?,
-                WatchFormat::Json => output::print_line(&row.to_string())?,
+                LineFormat::Text => output::stream(&format!("{line}\n"))?,
+                LineFormat::Json => output::stream(&format!("{row}\n"))?,
             }
         }
         std::thread::sleep(POLL);

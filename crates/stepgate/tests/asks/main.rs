@@ -11,6 +11,7 @@ mod news;
 mod others;
 mod parallel;
 mod races;
+mod scripted;
 mod sealed;
 mod services;
 #[path = "../support/mod.rs"]

@@ -153,3 +153,54 @@ fn watching_tells_each_change_as_a_json_line() {
     watch.kill().unwrap();
     watch.wait().unwrap();
 }
+
+#[test]
+fn who_watches_hears_that_the_gate_is_away_and_of_what_happens_after_its_restart() {
+    use std::io::{BufRead as _, BufReader};
+    let mut world = World::new();
+    let mut dana = world.dana();
+    let errors = world.tree.path().join("watch.err");
+    let mut watch = world.gate.command();
+    watch.args(["request", "watch", "--as", "dana", "-o", "json"]).stdin(std::process::Stdio::null());
+    watch.stdout(std::process::Stdio::piped()).stderr(std::fs::File::create(&errors).unwrap());
+    let mut watch = watch.spawn().unwrap();
+    let said = |what: &str| std::fs::read_to_string(&errors).unwrap().matches(what).count();
+    let hears = |what: &str| stepgate_testkit::until(what, SOON, || said(what) == 1).unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    let mut next = |request: &str, state: &str| {
+        loop {
+            let line: serde_json::Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            if line["request"] == request && line["state"] == state {
+                return;
+            }
+        }
+    };
+    let mut psql = world.psql(&dana);
+    psql.send(EXPORT).unwrap();
+    let before = held(&mut psql);
+    next(&before, "open");
+    drop(psql);
+
+    world.gate.kill();
+    hears("the gate is away");
+    world.gate.serve().unwrap();
+    // Logins end with the gate's process: whoever watches says so, and takes the next one.
+    hears("the gate is back");
+    hears("the login of dana has ended");
+    assert!(watch.try_wait().unwrap().is_none());
+    dana.login(&world.gate).unwrap();
+    let mut psql = world.psql(&dana);
+    psql.send(EXPORT).unwrap();
+    let after = held(&mut psql);
+    assert_ne!(before, after);
+    next(&after, "open");
+    // And once more.
+    drop(psql);
+    world.gate.terminate().unwrap();
+    stepgate_testkit::until("the second absence", SOON, || said("the gate is away") == 2).unwrap();
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    // Who cannot be reached at first is not waited for.
+    let told = world.gate.run(["request", "watch", "--as", "dana"], "").unwrap();
+    assert!(told.status == 3 && told.stderr.contains("cannot reach the gate"), "{}", told.text());
+}

@@ -50,15 +50,23 @@ fn break_glass_takes_a_passkey_lets_through_unasked_ends_at_once_and_is_reviewed
     let mut psql = world.psql(&dana);
     waits(&world, &mut psql, &dana, "select ssn from customers order by id limit 3;");
     let mut command = world.gate.command();
-    command.args(ask).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.args(ask).args(["-o", "json"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let asked = command.spawn().unwrap();
     let waits_for = || run(&["break-glass", "ls", "--as", "dana"], "").text().contains("asked");
     stepgate_testkit::until("the ceremony", SOON, waits_for).unwrap();
     script.tell(json!({"reason": "the shop is down"}));
     let glass = script.hear()["opened"].as_str().unwrap().to_owned();
     let said = asked.wait_with_output().unwrap();
-    let text = String::from_utf8_lossy(&said.stdout);
-    assert!(said.status.success() && text.contains("for psql from 127.0.0.1"), "{text}");
+    let (text, meanwhile) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    assert!(said.status.success() && meanwhile.contains("use your passkey"), "{text}{meanwhile}");
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (told["done"].as_str(), told["state"].as_str()),
+        (Some("break-glass"), Some("open")),
+        "{told}"
+    );
+    assert_eq!(told["grant"], glass.as_str());
+    assert!(told["message"].as_str().unwrap().contains("for psql from 127.0.0.1"), "{told}");
     if let Some(rooms) = &mut rooms {
         let told = heard(rooms, "opened", "somebody lets themselves through until");
         assert_eq!(told.hook["grant"], glass.as_str());

@@ -141,6 +141,32 @@ fn a_device_says_that_somebody_else_asks_in_its_persons_name_and_their_session_e
 }
 
 #[test]
+fn a_device_that_watches_goes_on_after_the_gate_was_restarted() {
+    let mut world = World::new();
+    let mut dana = world.dana();
+    enrol(&world, &mut dana);
+    let mut device = watch(&world, "dana");
+    let mut psql = world.psql(&dana);
+    psql.send(RESTRICTED).unwrap();
+    held(&mut psql);
+    until_line(&mut device, "Your answer: yes");
+    // It is asked for digits, and the gate goes away under it.
+    world.gate.kill();
+    device.type_in("000000");
+    world.gate.serve().unwrap();
+    dana.login(&world.gate).unwrap();
+    let mut psql = world.psql(&dana);
+    psql.send(RESTRICTED).unwrap();
+    let request = held(&mut psql);
+    let shown = digits(&mut psql);
+    let page = until_line(&mut device, "Your answer: yes");
+    assert!(page.contains(&request), "{page}");
+    device.type_in(&shown);
+    until_line(&mut device, &format!("{request}: approved"));
+    assert!(psql.finish(SOON).unwrap().is_ok());
+}
+
+#[test]
 fn a_lost_device_answers_nothing_more_and_the_person_has_other_ways() {
     let world = World::new();
     let mut dana = world.dana();
