@@ -66,6 +66,8 @@ pub(crate) enum ScanFormat {
     Yaml,
     /// A JSON array.
     Json,
+    /// RFC 4180, with a header line.
+    Csv,
 }
 
 #[derive(Debug, Args)]

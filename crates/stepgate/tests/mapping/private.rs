@@ -49,7 +49,7 @@ fn no_value_is_shown_in_any_output_file_or_error() {
     let cluster = marked();
     let tree = stepgate_testkit::TempTree::new("stepgate-scan").unwrap();
     let file: PathBuf = tree.path().join("proposed.yaml");
-    for format in ["table", "json", "yaml"] {
+    for format in ["table", "json", "yaml", "csv"] {
         let (out, err) = run(&cluster, &["scan", "-o", format]);
         assert!(!out.contains(MARK) && !err.contains(MARK), "{out}\n{err}");
         assert!(out.contains("public.people"), "{out}\n{err}");
@@ -66,6 +66,22 @@ fn no_value_is_shown_in_any_output_file_or_error() {
     assert_eq!(std::fs::read_to_string(&file).unwrap(), written);
     // No bar where nobody watches.
     assert!(!err.contains('\r') && !err.contains('\u{1b}'));
+}
+
+#[test]
+fn a_spreadsheet_gets_a_line_for_each_column_that_is_proposed() {
+    let cluster = marked();
+    let (out, _) = run(&cluster, &["scan", "-o", "csv"]);
+    let lines: Vec<&str> = out.split("\r\n").collect();
+    assert_eq!(lines[0], "table,column,type,label,class,confidence,status,reason");
+    let found = rows(&map(&cluster, "marked", &["scan", "-o", "json"]));
+    // `angry` has one that this reader cannot see into, and the last line ends, too.
+    assert_eq!(lines.len(), found.len() + 2, "{out}");
+    let mail = lines.iter().find(|line| line.starts_with("public.people,c1,")).unwrap();
+    assert!(
+        mail.starts_with("public.people,c1,text,email,") && mail.ends_with("are e-mail addresses"),
+        "{mail}"
+    );
 }
 
 #[test]

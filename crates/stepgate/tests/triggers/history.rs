@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use crate::support::World;
 
 const DAY: Duration = Duration::from_secs(86_400);
+const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What somebody does each day.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +25,10 @@ pub(crate) struct Habit {
     pub(crate) rows: u64,
     /// For so many days …
     pub(crate) days: u32,
-    /// … which ended so many days ago.
+    /// … which ended so many days ago, …
     pub(crate) ended: u32,
+    /// … so many hours after the present time of day.
+    pub(crate) later: u32,
 }
 
 /// Dana has worked here by psql for twenty days, on orders and products.
@@ -37,6 +40,7 @@ pub(crate) const DANA: Habit = Habit {
     rows: 10,
     days: 20,
     ended: 1,
+    later: 0,
 };
 
 struct Random;
@@ -56,23 +60,28 @@ pub(crate) fn plant(world: &World, habits: &[Habit]) {
     let (log, runtime) = open(world, clock.clone());
     for day in 0..longest {
         let left = longest - day;
-        for (number, habit) in habits.iter().enumerate() {
-            if left > habit.ended && left <= habit.ended + habit.days {
-                let mut session = [0; 16];
-                session[0] = u8::try_from(number).unwrap();
-                session[1..5].copy_from_slice(&day.to_be_bytes());
-                let events = a_day(habit, SessionId::from_bytes(session));
-                for event in events {
-                    clock.advance(Duration::from_secs(1));
-                    runtime.block_on(log.append(vec![event], Vec::new())).unwrap();
-                }
+        let is_then = |habit: &&Habit| left > habit.ended && left <= habit.ended + habit.days;
+        let mut todays: Vec<_> = (0..).zip(habits).filter(|(_, habit)| is_then(habit)).collect();
+        todays.sort_by_key(|(_, habit)| habit.later);
+        for (number, habit) in todays {
+            advance_to(&clock, begin + day * DAY + habit.later * HOUR);
+            let mut session = [0; 16];
+            session[0] = number;
+            session[1..5].copy_from_slice(&day.to_be_bytes());
+            for event in a_day(habit, SessionId::from_bytes(session)) {
+                clock.advance(Duration::from_secs(1));
+                runtime.block_on(log.append(vec![event], Vec::new())).unwrap();
             }
         }
-        let until = begin + (day + 1) * DAY;
-        let at = Duration::from_micros(u64::try_from(clock.now().micros()).unwrap());
-        clock.advance(until.checked_sub(at).unwrap());
+        advance_to(&clock, begin + (day + 1) * DAY);
     }
     log.close().unwrap();
+}
+
+/// Since the epoch; not back, where it is later already.
+fn advance_to(clock: &FakeClock, then: Duration) {
+    let now = Duration::from_micros(u64::try_from(clock.now().micros()).unwrap());
+    clock.advance(then.saturating_sub(now));
 }
 
 /// Writes down one day of it, in few writes.

@@ -4,8 +4,9 @@ use std::time::{Duration, SystemTime};
 
 use stepgate_testkit::until;
 
+use crate::history::{DANA, Habit};
 use crate::support::{SOON, World, held};
-use crate::{decided, fires, policy, risky, silent, world};
+use crate::{decided, fires, policy, risky, risky_with, silent, world};
 
 const ORDERS: &str = "select status from orders where id = 1;";
 
@@ -52,6 +53,35 @@ fn an_hour_of_the_schedule_is_silent() {
         risky("unusual_hour", &format!("unusual_hour: {{outside: \"{}\", tz: UTC}}", window(-120, 120)));
     let dana = world.dana();
     silent(&world, &mut world.psql(&dana), ORDERS);
+}
+
+/// Dana works ten hours later each day, Olga at this time of day. One night of Dana's makes no habit of it.
+fn by_habit() -> World {
+    let dana = Habit { later: 10, ..DANA };
+    let a_night = Habit { days: 1, ended: 5, ..DANA };
+    let olga = Habit { person: "olga", ..DANA };
+    risky_with("unusual_hour", "", &[dana, a_night, olga], "")
+}
+
+#[test]
+fn an_hour_at_which_somebody_has_hardly_ever_worked_is_unusual_for_them_whoever_else_works_then() {
+    let world = by_habit();
+    let dana = world.dana();
+    fires(&world, &mut world.psql(&dana), &dana, "unusual_hour", ORDERS);
+    // As it was learnt: without a schedule, from what the log tells of Dana alone.
+    let hours = &decided(&world, "hold")["signals"][0];
+    assert!(hours["bucket"].as_str().unwrap().ends_with(" days"), "{hours}");
+    // What was held there teaches nothing.
+    fires(&world, &mut world.psql(&dana), &dana, "unusual_hour", ORDERS);
+}
+
+#[test]
+fn the_hour_at_which_somebody_works_every_day_is_silent_for_them() {
+    let world = by_habit();
+    let olga = world.person("olga", "analysts");
+    silent(&world, &mut world.psql(&olga), ORDERS);
+    let hours = &decided(&world, "forward")["signals"][0];
+    assert!(hours["name"] == "unusual_hour" && hours["bucket"].as_str().unwrap().contains(" of "), "{hours}");
 }
 
 /// What was decided before the window closed does not hold afterwards: neither what passed so often that it is known,

@@ -17,8 +17,11 @@ mod purposes;
 mod rates;
 mod sizes;
 mod subjects;
+mod sums;
 #[path = "../support/mod.rs"]
 mod support;
+
+use std::process::Command;
 
 use serde_json::Value;
 use stepgate_testkit::{Person, Psql, Reply, until};
@@ -129,6 +132,11 @@ pub(crate) fn decided(world: &World, verdict: &str) -> Value {
 
 /// psql by way of this machine's address in the network 127.0.N.0/24.
 pub(crate) fn from_network(world: &World, person: &Person, network: u8) -> Psql {
+    Psql::start(command_from(world, person, network)).unwrap()
+}
+
+/// The same, to be started.
+pub(crate) fn command_from(world: &World, person: &Person, network: u8) -> Command {
     let (to, listener) = (world.gate.listen(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let port = listener.local_addr().unwrap().port();
     std::thread::spawn(move || {
@@ -146,7 +154,7 @@ pub(crate) fn from_network(world: &World, person: &Person, network: u8) -> Psql 
     let mut command = world.gate.psql_command(person);
     let conninfo = world.gate.conninfo(person.name(), "shop");
     command.args(["-d", &conninfo.replace(&format!("port={}", to.port()), &format!("port={port}"))]);
-    Psql::start(command).unwrap()
+    command
 }
 
 /// psql with this in its environment.

@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use stepgate_testkit::until;
+use stepgate_testkit::{Person, until};
 
-use crate::history::{DANA, Habit};
-use crate::support::{SOON, said};
-use crate::{asks_soon, decided, fires, risky, risky_with, silent, world};
+use crate::history::{self, DANA, Habit};
+use crate::support::{SOON, World, held, said};
+use crate::{asks_soon, decided, fires, policy, risky, risky_with, rule, silent, world};
 
 const ORDERS: &str = "select status from orders where id = 1;";
 
@@ -67,6 +67,60 @@ fn who_fails_to_verify_again_and_again_is_asked_for_anything() {
     }
     asks_soon(&world, &dana, ORDERS);
     fires(&world, &mut psql, &dana, "failed_factors", ORDERS);
+}
+
+/// A gate that weighs failed factors, and asks about what is restricted anyhow.
+fn proving() -> World {
+    let risk = "risk:\n  signals: {failed_factors: 40}\n  failed_factors: {count: 3, per: 1h}\n";
+    let anyhow = "  - {name: restricted, match: {class: restricted}, action: step-up, approval: self}";
+    let rules = format!("{}\n{anyhow}", rule("{risk: \">=40\", kind: [select]}"));
+    let mut world = World::not_serving(|_| policy(risk, &rules));
+    history::plant(&world, &[DANA]);
+    world.gate.serve().unwrap();
+    world
+}
+
+/// Types a code that is none of the last steps'.
+fn mistypes(world: &World, person: &mut Person, request: &str) {
+    let code = person.code().unwrap();
+    let wrong = if code == "000000" { "111111" } else { "000000" };
+    let said = world.gate.run(["verify", request, "--as", person.name()], &format!("{wrong}\n")).unwrap();
+    assert_eq!(said.status, 1, "{}", said.text());
+}
+
+/// Codes that are wrong, typed by somebody who knows the password.
+#[test]
+fn who_types_wrong_codes_again_and_again_is_asked_for_anything() {
+    let world = proving();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    silent(&world, &mut psql, ORDERS);
+    let mut held_one = world.psql(&dana);
+    held_one.send("select ssn from customers where id = 1;").unwrap();
+    let request = held(&mut held_one);
+    (0..3).for_each(|_| mistypes(&world, &mut dana, &request));
+    let failed = world.records().into_iter().filter(|it| it["type"] == "stepup.factor_failed").count();
+    assert_eq!(failed, 3);
+    asks_soon(&world, &dana, ORDERS);
+    fires(&world, &mut psql, &dana, "failed_factors", ORDERS);
+}
+
+#[test]
+fn who_mistypes_a_code_once_and_then_types_it_right_is_asked_for_nothing_else() {
+    let world = proving();
+    let mut dana = world.dana();
+    let mut psql = world.psql(&dana);
+    psql.send("select ssn from customers where id = 1;").unwrap();
+    let request = held(&mut psql);
+    mistypes(&world, &mut dana, &request);
+    dana.verify(&world.gate, &request).unwrap().ok().unwrap();
+    assert!(psql.finish(SOON).unwrap().is_ok());
+    // Once it is known of, and ever after.
+    until("the failure to be known", SOON, || {
+        silent(&world, &mut psql, ORDERS);
+        decided(&world, "forward")["signals"][0]["bucket"] == "1"
+    })
+    .unwrap();
 }
 
 #[test]

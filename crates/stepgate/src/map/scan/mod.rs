@@ -237,6 +237,7 @@ fn tell(
         (ScanFormat::Yaml, _) => {}
         (ScanFormat::Json, _) => Listing::of(COLUMNS, rows).print(Format::Json)?,
         (ScanFormat::Table, _) => Listing::of(COLUMNS, rows).print(Format::Table)?,
+        (ScanFormat::Csv, _) => Listing::of(COLUMNS, rows).print(Format::Csv)?,
     }
     for (table, state) in &looked.unread {
         let why =
