@@ -80,6 +80,7 @@ fn page(
     part: Option<(Part, usize)>,
     problem: Option<&Problem>,
 ) -> Result<Response, Problem> {
+    caller.may_read(api, info)?;
     let (desk, name, id) = (&api.parts.desk, &caller.person.name, info.request);
     let title = format!("Request {id}");
     let looked = match part {

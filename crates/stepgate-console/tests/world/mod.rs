@@ -15,7 +15,9 @@ use std::time::Duration;
 use serde_json::Value;
 use stepgate_approval::{Ahead, Ask, Because, Dialect, Held, Mode, Scope, Terms};
 use stepgate_console::oidc::Oidc;
-use stepgate_console::{Api, Encryption, Entrance, Foresee, Foreseen, Minting, Observed, Parts, Wish, serve};
+use stepgate_console::{
+    Api, Encryption, Entrance, Foresee, Foreseen, Minting, Observed, Parts, Proxies, Wish, serve,
+};
 use stepgate_passkey::{PasskeyFactor, Site};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
 use stepgate_testkit::{Authenticator, FakeClock, FakeEntropy};
@@ -114,6 +116,15 @@ impl World {
         url: &str,
         oidc: impl FnOnce((&str, &Arc<FakeClock>)) -> Option<Arc<Oidc>>,
     ) -> Self {
+        Self::configured((Proxies::default(), false), url, oidc).await
+    }
+
+    /// The same behind proxies, or where nobody reads what others ask in a login by a password alone.
+    pub(crate) async fn configured(
+        (proxies, proven_readers): (Proxies, bool),
+        url: &str,
+        oidc: impl FnOnce((&str, &Arc<FakeClock>)) -> Option<Arc<Oidc>>,
+    ) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(FakeClock::default()));
         let entropy = Arc::new(FakeEntropy::seeded(1));
         let vault = Vault::new(&Zeroizing::new([7; 32]), entropy.clone());
@@ -160,6 +171,8 @@ impl World {
                 entrance: Entrance { port: 6432, databases: vec!["shop".to_owned()], tls: true },
             },
             url,
+            proxies,
+            proven_readers,
             foresee: Arc::new(Foreseeing(clock.clone())),
         };
         let (_, plain) = tokio::sync::watch::channel(Encryption::Plain);
