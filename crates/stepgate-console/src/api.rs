@@ -27,6 +27,7 @@ use crate::oidc::Oidc;
 use crate::origin::{self, Origin};
 use crate::passwords::Minting;
 use crate::problem::Problem;
+use crate::proxies::{self, Proxies};
 use crate::rates::{self, Rates};
 use crate::throttle::Throttle;
 use crate::tokens::Tokens;
@@ -61,8 +62,12 @@ pub struct Parts {
     pub observed: Arc<dyn Observed>,
     /// The address that people see (`console.url`).
     pub url: String,
+    /// Proxies that say for whom they ask.
+    pub proxies: Proxies,
     /// Where people log in again, if anywhere.
     pub oidc: Option<Arc<Oidc>>,
+    /// Whether a login by a password alone shows nothing of what others' statements say.
+    pub proven_readers: bool,
     /// What is configured of passwords that logins mint.
     pub minting: Minting,
     /// What statements would read that are not sent yet.
@@ -97,7 +102,7 @@ pub struct Api {
     pub(crate) closing: watch::Sender<bool>,
 }
 
-/// The peer's address, put into each request by the server.
+/// The address of who asks, put into each request: by the server the peer's, then whoever that asks for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
@@ -154,6 +159,7 @@ fn guarded(routed: Router<Arc<Api>>, api: Arc<Api>) -> Router {
         .layer(middleware::from_fn_with_state(Arc::clone(&api), origin::own_pages_only))
         .layer(middleware::from_fn(in_time))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), rates::seldom_enough))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), proxies::looked_through))
         .layer(middleware::from_fn_with_state(Arc::clone(&api), headers::strict))
         .with_state(api)
 }

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use stepgate_approval::Source;
-use stepgate_store::{Person, Source as Elsewhere};
+use stepgate_store::{Person, RequestInfo, Source as Elsewhere};
 use stepgate_types::{PersonName, Timestamp};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -28,6 +28,8 @@ pub(crate) struct Caller {
     pub(crate) address: IpAddr,
     /// When they logged in at the identity provider, where they came from there and that is known.
     pub(crate) proven: Option<Timestamp>,
+    /// They came by their password here and nothing besides.
+    password_alone: bool,
     device: Option<[u8; 32]>,
     by: By,
     token: Zeroizing<String>,
@@ -54,7 +56,23 @@ impl Caller {
             return Err(Problem::login_required());
         }
         let (token, proven) = (Zeroizing::new(token.to_owned()), login.proven);
-        Ok(Self { person, address: peer.0, proven, device: None, by, token })
+        let password_alone = login.password_alone.is_some();
+        Ok(Self { person, address: peer.0, proven, password_alone, device: None, by, token })
+    }
+
+    /// Whether they may read what somebody else's statement says, in this login: where that is asked for, whoever has
+    /// only the password of one who answers reads nobody's values.
+    ///
+    /// # Errors
+    /// They may not; what would do.
+    pub(crate) fn may_read(&self, api: &Api, info: &RequestInfo) -> Result<(), Problem> {
+        if info.is_of(&self.person.name) || !self.password_alone || !api.parts.proven_readers {
+            return Ok(());
+        }
+        let message = "a login by a password alone does not show what others ask";
+        Err(Problem::new(StatusCode::FORBIDDEN, "login_proves_too_little", message).hint(
+            "log in by a passkey, at the identity provider, or with a code: stepgate login NAME --code",
+        ))
     }
 
     /// Where they come from, and on what: wrong codes are counted by that.
@@ -71,6 +89,11 @@ impl Caller {
     /// Whether the login is still good. Does not prolong it.
     pub(crate) fn is_logged_in(&self, api: &Api) -> bool {
         Self::find(api, self.by, &self.token, Peer(self.address), false).is_ok()
+    }
+
+    /// By which this login of theirs is told from others, telling nothing of its token.
+    pub(crate) fn login(&self) -> [u8; 32] {
+        tokens::hash(self.by, &self.token)
     }
 
     /// Ends the login.

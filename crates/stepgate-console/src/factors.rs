@@ -88,6 +88,7 @@ pub(crate) async fn enrol(
         code: new.enrolment_code,
         presented: new.proof.map(Given::presented).transpose()?,
         replaces: if new.replace { Some(only(&api, name, method)?) } else { None },
+        login: Some(caller.login()),
         ..begun
     };
     Ok(axum::Json(api.parts.desk.enrol(enrol).await?).into_response())
@@ -103,7 +104,8 @@ pub(crate) async fn confirm(
 ) -> Result<Response, Problem> {
     let method = named(&word)?;
     let proven: Proven = json_body(&headers, &body)?;
-    let id = api.parts.desk.enrol_confirm(&caller.person.name, method, proven.proof.proof()?).await?;
+    let (name, login) = (&caller.person.name, Some(caller.login()));
+    let id = api.parts.desk.enrol_confirm(name, method, proven.proof.proof()?, login).await?;
     Ok(axum::Json(json!({"authenticator": id.to_string()})).into_response())
 }
 

@@ -1,6 +1,5 @@
 //! `login`, `logout`, `me`.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -10,10 +9,12 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
+use stepgate_approval::Source;
 use stepgate_record::Event;
 use stepgate_store::{People, Person};
 use stepgate_types::{PersonName, Timestamp};
 use tokio::sync::OwnedSemaphorePermit;
+use zeroize::Zeroizing;
 
 use crate::api::{Api, Peer, json_body};
 use crate::caller::Caller;
@@ -28,12 +29,16 @@ pub(crate) const MAX_NAME: usize = 63;
 pub(crate) struct Credentials {
     name: String,
     password: String,
+    /// A code of theirs, for a login that proves more than their password.
+    #[serde(default)]
+    code: Option<Zeroizing<String>>,
 }
 
 impl Credentials {
     /// As a form has them.
-    pub(crate) fn new(name: &str, password: &str) -> Self {
-        Self { name: name.to_owned(), password: password.to_owned() }
+    pub(crate) fn new(name: &str, password: &str, code: Option<&str>) -> Self {
+        let code = code.map(|code| Zeroizing::new(code.to_owned()));
+        Self { name: name.to_owned(), password: password.to_owned(), code }
     }
 }
 
@@ -51,8 +56,8 @@ pub(crate) async fn login(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let credentials: Credentials = json_body(&headers, &body)?;
-    let person = admit(&api, credentials, address).await?;
-    bearer(&api, &person, Came::ByPassword)
+    let (person, came) = admit(&api, credentials, address.into()).await?;
+    bearer(&api, &person, came)
 }
 
 /// The answer that lets a program in.
@@ -69,12 +74,13 @@ pub(crate) fn issue(api: &Api, by: By, person: &Person, came: Came) -> Result<(S
     issued.map_err(|_| Problem::gate_trouble())
 }
 
-/// The person of this name and password, however they come. Who guesses is slowed, and recorded.
+/// The person of this name and password, however they come, and by what. Who guesses is slowed, and recorded.
 pub(crate) async fn admit(
     api: &Arc<Api>,
-    credentials: Credentials,
-    address: IpAddr,
-) -> Result<Arc<Person>, Problem> {
+    mut credentials: Credentials,
+    source: Source,
+) -> Result<(Arc<Person>, Came), Problem> {
+    let (address, code) = (source.address, credentials.code.take());
     let counted: String = credentials.name.chars().take(MAX_NAME).collect();
     // Held until a failure is counted: of many at once, each sees those before it.
     let permit =
@@ -99,9 +105,18 @@ pub(crate) async fn admit(
         return Err(Problem::new(StatusCode::FORBIDDEN, "service", "a service cannot log in here"));
     }
     api.throttle.succeeded(&counted, address);
+    let code = code.map(|code| Zeroizing::new(code.replace(' ', ""))).filter(|code| !code.is_empty());
+    let came = match code {
+        // Wrong ones are counted and recorded as everywhere.
+        Some(code) => {
+            api.parts.desk.prove(&person.name, &code, source).await?;
+            Came::ByPasswordAndCode
+        }
+        None => Came::ByPassword(address),
+    };
     let event = Event::AdminLogin { person: (&person.name).into(), address: address.into() };
     api.parts.log.append(vec![event], Vec::new()).await.map_err(|_| Problem::gate_trouble())?;
-    Ok(person)
+    Ok((person, came))
 }
 
 /// The person, if name and password are right. Takes the same time for a name that nobody has. The permit is with the
@@ -146,7 +161,6 @@ mod tests {
     use stepgate_store::{Log, LogOptions, Vault};
     use stepgate_testkit::{FakeClock, FakeEntropy};
     use tokio::sync::Semaphore;
-    use zeroize::Zeroizing;
 
     use super::*;
 
@@ -179,7 +193,7 @@ mod tests {
         let checks = Arc::new(Semaphore::new(1));
         let permit = Arc::clone(&checks).try_acquire_owned().unwrap();
         {
-            let mut checking = pin!(check(people, Credentials::new("dana", "a guess"), permit));
+            let mut checking = pin!(check(people, Credentials::new("dana", "a guess", None), permit));
             assert!(checking.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         }
         assert_eq!(checks.available_permits(), 0, "its check waits for the thread, and has not been done");

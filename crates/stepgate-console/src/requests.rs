@@ -88,14 +88,16 @@ pub(crate) async fn list(
 
 pub(crate) async fn show(
     State(api): State<Arc<Api>>,
-    Caller { person, .. }: Caller,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let info = find(&api, &person, &id)?;
+    let person = &caller.person;
+    let info = find(&api, person, &id)?;
+    caller.may_read(&api, &info)?;
     let answer = match api.parts.desk.show(info.request, &person.name) {
-        Ok(shown) => shown_json(row(&api, &person, &shown.info), &shown),
+        Ok(shown) => shown_json(row(&api, person, &shown.info), &shown),
         // What was asked died with the held bytes; that it was asked, and how it ended, remains.
-        Err(DeskError::Ended(_)) => row(&api, &person, &info),
+        Err(DeskError::Ended(_)) => row(&api, person, &info),
         Err(error) => return Err(error.into()),
     };
     Ok(axum::Json(answer).into_response())
@@ -175,6 +177,7 @@ fn more(
     part: Part,
 ) -> Result<Response, Problem> {
     let info = find(api, &caller.person, id)?;
+    caller.may_read(api, &info)?;
     let offset = query.as_deref().and_then(|query| query.strip_prefix("offset=")?.parse().ok()).unwrap_or(0);
     let page = api.parts.desk.show_more(info.request, &caller.person.name, part, offset)?;
     Ok(axum::Json(page_json(&page)).into_response())

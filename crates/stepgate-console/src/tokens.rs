@@ -2,13 +2,17 @@
 //! kept, in memory; a restart ends them all. The hash says which of the two it is: a bearer token in a cookie, or a
 //! cookie's value in `Authorization`, is nobody's.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use stepgate_approval::AuthenticatorId;
 use stepgate_types::{Entropy, PersonName, Timestamp};
+
+use crate::rates::network;
 
 /// How long a login lasts, whatever happens: a working day with its evening.
 const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
@@ -17,7 +21,8 @@ const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 /// itself does not count.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
-/// Logins of one person at a time; the oldest goes first.
+/// Logins of one person at a time. Of those by a password alone the ones go first of which one network has most: whoever
+/// has only stolen it cannot log its owner out, or end what they have begun, by logging in again and again.
 const MAX_OF_PERSON: usize = 16;
 
 /// Logins in all; each is some 200 bytes.
@@ -35,8 +40,10 @@ pub(crate) enum By {
 /// How somebody has just shown who they are.
 #[derive(Debug, Clone)]
 pub(crate) enum Came {
-    /// By their password here.
-    ByPassword,
+    /// By their password here alone, from this address.
+    ByPassword(IpAddr),
+    /// By that and a code of theirs.
+    ByPasswordAndCode,
     /// By this passkey of theirs alone.
     ByPasskey(AuthenticatorId),
     /// From the identity provider.
@@ -60,6 +67,8 @@ pub(crate) struct Login {
     pub(crate) proven: Option<Timestamp>,
     /// The passkey that they came by, where no password and no provider was asked.
     pub(crate) passkey: Option<AuthenticatorId>,
+    /// They came by their password here, which somebody else may know, and nothing besides: from which network.
+    pub(crate) password_alone: Option<IpAddr>,
     by: By,
     /// When a person last asked for something by it.
     used: Timestamp,
@@ -91,12 +100,18 @@ impl Tokens {
         let expires = now.plus(LIFE);
         let mut logins = self.logins.lock().unwrap_or_else(PoisonError::into_inner);
         make_room(&mut logins, &person, now);
+        let password_alone = match came {
+            Came::ByPassword(address) => Some(network(address)),
+            _ => None,
+        };
         let (from_provider, proven, passkey) = match came {
-            Came::ByPassword => (None, None, None),
+            Came::ByPassword(_) | Came::ByPasswordAndCode => (None, None, None),
             Came::ByPasskey(passkey) => (None, None, Some(passkey)),
             Came::FromProvider { proven } => (Some(now), proven, None),
         };
-        let login = Login { person, stored_key, expires, from_provider, proven, passkey, by, used: now };
+        let used = now;
+        let login =
+            Login { person, stored_key, expires, from_provider, proven, passkey, password_alone, by, used };
         logins.insert(hash(by, &token), login);
         Ok((token, expires))
     }
@@ -130,7 +145,8 @@ impl Tokens {
     }
 }
 
-fn hash(by: By, token: &str) -> [u8; 32] {
+/// By what a login is known.
+pub(crate) fn hash(by: By, token: &str) -> [u8; 32] {
     let kind: &[u8] = match by {
         By::Bearer => b"bearer\0",
         By::Cookie => b"cookie\0",
@@ -158,18 +174,33 @@ pub(crate) fn page_proof(cookie: &str) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whose go first of a person's: by a password alone from the network that has most of these; none, if all prove more.
+fn crowded(logins: &HashMap<[u8; 32], Login>, person: &PersonName) -> Option<IpAddr> {
+    let mut counts: HashMap<IpAddr, (usize, Reverse<Timestamp>)> = HashMap::new();
+    for login in logins.values().filter(|login| login.person == *person) {
+        let Some(network) = login.password_alone else { continue };
+        let (count, oldest) = counts.entry(network).or_insert((0, Reverse(login.expires)));
+        *count = count.saturating_add(1);
+        *oldest = Reverse(oldest.0.min(login.expires));
+    }
+    counts.into_iter().max_by_key(|(_, crowd)| *crowd).map(|(network, _)| network)
+}
+
 /// Forgets what has expired; then the oldest of a person who has too many; then the oldest of all.
 fn make_room(logins: &mut HashMap<[u8; 32], Login>, person: &PersonName, now: Timestamp) {
     logins.retain(|_, login| login.is_good(now));
-    let oldest = |logins: &HashMap<[u8; 32], Login>, of: Option<&PersonName>| {
+    let oldest = |logins: &HashMap<[u8; 32], Login>, of: Option<(&PersonName, Option<IpAddr>)>| {
+        let is_of = |login: &Login, (person, network): (&PersonName, Option<IpAddr>)| {
+            login.person == *person && (network.is_none() || login.password_alone == network)
+        };
         logins
             .iter()
-            .filter(|(_, login)| of.is_none_or(|person| login.person == *person))
+            .filter(|(_, login)| of.is_none_or(|of| is_of(login, of)))
             .min_by_key(|(_, login)| login.expires)
             .map(|(key, _)| *key)
     };
     while logins.values().filter(|login| login.person == *person).count() >= MAX_OF_PERSON {
-        let Some(key) = oldest(logins, Some(person)) else { break };
+        let Some(key) = oldest(logins, Some((person, crowded(logins, person)))) else { break };
         logins.remove(&key);
     }
     if logins.len() >= MAX_TOKENS {
@@ -191,8 +222,13 @@ mod tests {
     }
 
     fn dana(tokens: &Tokens, by: By, at: Timestamp) -> (String, Timestamp) {
+        dana_from(tokens, by, at, 7)
+    }
+
+    fn dana_from(tokens: &Tokens, by: By, at: Timestamp, last: u8) -> (String, Timestamp) {
+        let from = IpAddr::from([192, 0, 2, last]);
         static COUNTING: Counting = Counting(std::sync::atomic::AtomicU8::new(0));
-        tokens.issue(by, "dana".parse().unwrap(), [1; 32], (at, Came::ByPassword), &COUNTING).unwrap()
+        tokens.issue(by, "dana".parse().unwrap(), [1; 32], (at, Came::ByPassword(from)), &COUNTING).unwrap()
     }
 
     #[test]
@@ -209,6 +245,21 @@ mod tests {
         let all: Vec<_> = (0..17).map(|n| dana(&tokens, By::Bearer, Timestamp::from_micros(n)).0).collect();
         assert!(tokens.get(By::Bearer, &all[0], true, start).is_none());
         assert!(all[1..].iter().all(|token| tokens.get(By::Bearer, token, true, start).is_some()));
+    }
+
+    #[test]
+    fn who_logs_in_again_and_again_by_a_password_logs_out_nobody_elsewhere() {
+        let (tokens, at) = (Tokens::default(), |n| Timestamp::from_micros(n));
+        let (first, _) = dana_from(&tokens, By::Bearer, at(0), 1);
+        let entropy = Counting(200.into());
+        let came = (at(1), Came::ByPasswordAndCode);
+        let proven = tokens.issue(By::Bearer, "dana".parse().unwrap(), [1; 32], came, &entropy).unwrap();
+        let thiefs: Vec<_> = (2..40).map(|n| dana_from(&tokens, By::Cookie, at(n), 2).0).collect();
+        assert!(tokens.get(By::Bearer, &first, true, at(50)).is_some());
+        assert!(tokens.get(By::Bearer, &proven.0, true, at(50)).is_some());
+        let kept =
+            thiefs.iter().filter(|token| tokens.get(By::Cookie, token, true, at(50)).is_some()).count();
+        assert_eq!(kept, MAX_OF_PERSON - 2);
     }
 
     #[test]

@@ -58,7 +58,7 @@ async fn passkey(world: &World, person: &str, seed: u64) -> SecurityKey {
     enrol.presented = Some(Presented::code(&world.code(person)));
     let shown = world.desk.enrol(enrol).await.unwrap();
     let made = Proof::Passkey(key.create(&shown).unwrap());
-    world.desk.enrol_confirm(&owner, Method::Passkey, made).await.unwrap();
+    world.desk.enrol_confirm(&owner, Method::Passkey, made, None).await.unwrap();
     world.clock.advance(Duration::from_secs(25 * 3600));
     key
 }
@@ -389,7 +389,7 @@ impl Device {
         let binding = unhex(&world.desk.enrol(enrol).await.unwrap()["binding"]);
         let signature = key.sign(&push_enrolment(&binding, &public)).to_bytes().to_vec();
         let proof = Proof::Push { device: "push".parse().unwrap(), signature, code: Zeroizing::default() };
-        let id = world.desk.enrol_confirm(&owner, Method::Push, proof).await.unwrap().to_string();
+        let id = world.desk.enrol_confirm(&owner, Method::Push, proof, None).await.unwrap().to_string();
         world.clock.advance(Duration::from_secs(25 * 3600));
         Self(key, id)
     }

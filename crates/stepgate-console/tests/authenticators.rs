@@ -7,6 +7,7 @@ mod world;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use serde_json::json;
 use stepgate_approval::{Method, Proof, Purpose};
 use stepgate_record::{Event, Outcome};
 use stepgate_store::{Enrol, NewPerson, Presented};
@@ -33,7 +34,7 @@ async fn security_key(world: &World) -> (SecurityKey, String) {
     enrol.presented = Some(Presented::code(&world.code("dana")));
     let shown = world.desk.enrol(enrol).await.unwrap();
     let made = key.create(&shown).unwrap();
-    let id = world.desk.enrol_confirm(&dana, Method::Passkey, Proof::Passkey(made)).await.unwrap();
+    let id = world.desk.enrol_confirm(&dana, Method::Passkey, Proof::Passkey(made), None).await.unwrap();
     world.clock.advance(Duration::from_secs(60));
     (key, id.to_string())
 }
@@ -128,6 +129,36 @@ async fn who_tries_enrolment_codes_is_slowed_down_and_recorded_and_locks_nobody_
     let right = world.desk.enrol_code(&name("newt"), None).await.unwrap();
     let begun = newt.post(&world, "/enrol/totp", &[("enrolment_code", &right)]).await;
     assert_eq!(begun.status, 200, "{}", begun.body);
+}
+
+/// Whoever has the password alone logs in beside the person, waits until they have spent the operator's code, and types
+/// wrong codes in their place.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_knows_the_password_alone_uses_up_no_attempt_of_an_enrolment_that_its_owner_has_begun() {
+    let world = World::new().await;
+    let newt = newcomer(&world).await;
+    let (thief, token) = (world.browser("newt").await, world.login("newt").await);
+    let wrong = json!({"proof": {"code": "000000"}});
+    // As many as anybody may try: on pages, by the API, and at the gate's own machine what is begun there.
+    let tries = async || {
+        for _ in 0..6 {
+            let page = thief.post(&world, "/enrol/totp/confirm", &[("code", "000000")]).await;
+            assert_eq!(page.status, 409, "{}", page.body);
+            let api = world.post("/api/v1/factors/totp/confirm", &token, wrong.clone()).await;
+            assert_eq!((api.status, api.error().as_str()), (409, "not_begun"), "{}", api.body);
+        }
+    };
+    let operators = world.desk.enrol_code(&name("newt"), None).await.unwrap();
+    let begun = newt.post(&world, "/enrol/totp", &[("enrolment_code", &operators)]).await;
+    assert_eq!(begun.status, 200, "{}", begun.body);
+    tries().await;
+    let code = app(&begun.body).code_at(world.clock.now().unix_seconds());
+    // Not even by the right one, were they to see it.
+    let seen = thief.post(&world, "/enrol/totp/confirm", &[("code", &code)]).await;
+    assert_eq!(seen.status, 409, "{}", seen.body);
+    let done = newt.post(&world, "/enrol/totp/confirm", &[("code", &code)]).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    assert_eq!(methods(&world, "newt"), ["totp"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

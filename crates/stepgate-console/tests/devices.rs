@@ -50,7 +50,7 @@ impl Device {
         let signature = key.sign(&push_enrolment(&binding, &public)).to_bytes().to_vec();
         let device = "push".parse().unwrap();
         let proof = Proof::Push { device, signature, code: Zeroizing::default() };
-        let id = desk.enrol_confirm(&owner, Method::Push, proof).await.unwrap().to_string();
+        let id = desk.enrol_confirm(&owner, Method::Push, proof, None).await.unwrap().to_string();
         world.clock.advance(Duration::from_secs(2 * 24 * 60 * 60));
         Self { key, id, token: world.login(person).await }
     }

@@ -7,6 +7,7 @@ mod world;
 use std::time::Duration;
 
 use serde_json::json;
+use stepgate_console::Proxies;
 use world::browser::{OWN, between, form};
 use world::{PASSWORD, World, name};
 
@@ -91,6 +92,51 @@ async fn guessing_on_the_page_is_slowed_like_guessing_by_the_api() {
     }
     assert_eq!(world.log_in("etl", "").await.status, 403);
     assert_eq!(world.log_in("omar", "https://evil.example").await.head.matches("location: /\r").count(), 1);
+}
+
+/// A login by the API, by a proxy at that address, which says that.
+async fn proxied(world: &World, proxy: u8, forwarded: &str, password: &str) -> u16 {
+    let body = json!({"name": "dana", "password": password}).to_string();
+    let head = format!("POST /api/v1/login HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n", world.address);
+    let said = format!("content-type: application/json\r\n{forwarded}content-length: {}\r\n", body.len());
+    world.raw_from([127, 0, 0, proxy], &format!("{head}{said}\r\n{body}")).await.status
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_each_person_is_slowed_by_themselves_and_nobody_says_to_be_elsewhere() {
+    const GUESSES: u8 = 6;
+    let mut proxies = Proxies::default();
+    proxies.trust("127.0.0.1").unwrap();
+    let world = World::configured((proxies, false), "", |_| None).await;
+    let from = |address: &str| format!("x-forwarded-for: {address}\r\n");
+    let proxied = async |proxy, forwarded: &str, password| proxied(&world, proxy, forwarded, password).await;
+    for guess in 0..GUESSES {
+        // What a guesser writes before what the proxy adds changes with each guess, and changes nothing.
+        let chain = format!("203.0.113.{guess}, 198.51.100.7");
+        let status = proxied(1, &from(&chain), "wrong").await;
+        assert_eq!(status, if guess < 5 { 401 } else { 429 }, "guess {guess}");
+    }
+    assert_eq!(proxied(1, &from("198.51.100.7"), PASSWORD).await, 429);
+    assert_eq!(proxied(1, &from("198.51.100.8"), PASSWORD).await, 200, "everybody else by the same proxy");
+    assert_eq!(proxied(1, "", PASSWORD).await, 200);
+    // Whoever is not the proxy stays who they are, whatever they say.
+    for guess in 0..GUESSES {
+        let status = proxied(9, &from(&format!("203.0.113.{guess}")), "wrong").await;
+        assert_eq!(status, if guess < 5 { 401 } else { 429 }, "guess {guess}");
+    }
+    assert_eq!(proxied(1, &from("203.0.113.1"), PASSWORD).await, 200, "in whose name they did it");
+    // By the proxy, what cannot be read, and the header that this proxy does not write, is the proxy's own.
+    let unread = [
+        "x-forwarded-for: \"198.51.100.9\"\r\n",
+        "x-forwarded-for: unknown\r\n",
+        "forwarded: for=198.51.100.9\r\n",
+    ];
+    for (guess, said) in unread.iter().cycle().take(GUESSES.into()).enumerate() {
+        let status = proxied(1, said, "wrong").await;
+        assert_eq!(status, if guess < 5 { 401 } else { 429 }, "guess {guess}");
+    }
+    assert_eq!(proxied(1, "", PASSWORD).await, 429);
+    assert_eq!(proxied(1, &from("198.51.100.9"), PASSWORD).await, 200);
 }
 
 /// Checklist 11.
@@ -274,4 +320,44 @@ async fn a_stream_tells_those_who_see_a_request_of_it_and_ends_with_the_login() 
     for stream in &mut streams {
         assert_eq!(read(stream).await, "");
     }
+}
+
+/// Whoever has stolen the password of one who answers has no authenticator of theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_it_is_asked_for_a_password_alone_shows_nothing_of_what_others_statements_say() {
+    let world = World::configured((Proxies::default(), true), "", |_| None).await;
+    let (own, others) = (world.step_up().await.request, world.approval().await.request);
+    let (thief, browser) = (world.login("omar").await, world.browser("omar").await);
+    let path = format!("/api/v1/requests/{others}");
+    for part in ["", "/sql?offset=0", "/parameters/0?offset=0"] {
+        let refused = world.get(&format!("{path}{part}"), &thief).await;
+        assert_eq!((refused.status, refused.error().as_str()), (403, "login_proves_too_little"), "{part}");
+        assert!(!refused.body.contains("078-05-1120"), "{}", refused.body);
+    }
+    for page in [format!("/r/{others}"), format!("/r/{others}?part=sql&offset=0"), "/".to_owned()] {
+        let shown = browser.get(&world, &page).await;
+        assert!(!shown.body.contains("078-05-1120"), "{page}: {}", shown.body);
+    }
+    // That there is something to answer is told.
+    assert!(world.get("/api/v1/requests", &thief).await.body.contains(&others.to_string()));
+    // One's own is one's own.
+    let dana = world.login("dana").await;
+    let shown = world.get(&format!("/api/v1/requests/{own}"), &dana).await;
+    assert!(shown.status == 200 && shown.body.contains("078-05-1120"), "{}", shown.body);
+    // A wrong code is no login; a right one makes it one that proves more.
+    let with = |code: String| json!({"name": "omar", "password": PASSWORD, "code": code});
+    assert_eq!(world.post("/api/v1/login", "", with("000000".to_owned())).await.status, 401);
+    let omar = world.post("/api/v1/login", "", with(world.code("omar"))).await;
+    assert_eq!(omar.status, 200, "{}", omar.body);
+    let shown = world.get(&path, omar.json()["token"].as_str().unwrap()).await;
+    assert!(shown.status == 200 && shown.body.contains("078-05-1120"), "{}", shown.body);
+    world.clock.advance(Duration::from_secs(30));
+    assert!(world.get("/login", "").await.body.contains("name=\"code\""));
+    let code = world.code("omar");
+    let body = form(&[("name", "omar"), ("password", PASSWORD), ("code", &code)]);
+    let login = world.send("POST", "/login", &OWN, &body).await;
+    let cookie = between(&login.head, "set-cookie: ", ";").unwrap();
+    let headers = [("cookie", cookie), ("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")];
+    let page = world.send("GET", &format!("/r/{others}"), &headers, "").await;
+    assert!(page.status == 200 && page.body.contains("078-05-1120"), "{}", page.body);
 }

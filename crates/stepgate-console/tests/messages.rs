@@ -56,7 +56,7 @@ async fn world_with_mail() -> (World, Arc<Mail>) {
     enrol.about = json!({"address": "omar@example.test"});
     enrol.presented = Some(Presented::code(&world.code("omar")));
     desk.enrol(enrol).await.unwrap();
-    desk.enrol_confirm(&omar, Method::Email, Proof::Code(Zeroizing::new(mail.code()))).await.unwrap();
+    desk.enrol_confirm(&omar, Method::Email, Proof::Code(Zeroizing::new(mail.code())), None).await.unwrap();
     world.clock.advance(std::time::Duration::from_secs(2 * 24 * 60 * 60));
     (world, mail)
 }
@@ -163,7 +163,7 @@ async fn world_without_provider() -> World {
     let shown = desk.enrol(enrol).await.unwrap();
     let login =
         json!({"iss": "http://127.0.0.1:9", "sub": "1", "nonce": shown["nonce"], "strength": "strong"});
-    desk.enrol_confirm(&dana, Method::Oidc, Proof::Oidc(login)).await.unwrap();
+    desk.enrol_confirm(&dana, Method::Oidc, Proof::Oidc(login), None).await.unwrap();
     world.clock.advance(Duration::from_secs(30));
     world
 }

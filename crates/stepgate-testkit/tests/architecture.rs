@@ -32,7 +32,7 @@ const ALLOWED: [(&str, &str, &str); 13] = [
     (
         "console",
         "types record policy approval store",
-        "axum chrono fast_qr hyper hyper-util maud openidconnect rustls serde serde_json sha2 subtle thiserror tokio \
+        "axum chrono fast_qr hyper hyper-util ipnet maud openidconnect rustls serde serde_json sha2 subtle thiserror tokio \
          tokio-rustls tracing zeroize",
     ),
     ("testkit", "types", "base64 p256 serde_json sha2 tempfile thiserror totp-rs"),

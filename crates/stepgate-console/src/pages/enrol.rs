@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use maud::{Markup, html};
 use serde_json::Value;
-use stepgate_approval::Method;
+use stepgate_approval::{Method, Proof};
 use stepgate_store::{AuthenticatorInfo, Enrol};
 use zeroize::Zeroizing;
 
@@ -111,6 +111,7 @@ async fn begin(api: &Api, caller: &Caller, form: &Form) -> Result<Zeroizing<Stri
         replaces,
         code: code.map(|code| Zeroizing::new(code.to_owned())),
         presented: if own.is_empty() { None } else { Some(super::presented(form)?) },
+        login: Some(caller.login()),
         ..Enrol::new(name, Method::Totp, caller.source())
     };
     let shown = desk.enrol(enrol).await?;
@@ -155,9 +156,10 @@ pub(crate) async fn confirm_totp(
 ) -> Result<Response, Turned> {
     let form = visitor.form(&headers, &body)?;
     let caller = visitor.caller();
-    let code = form.code().unwrap_or_default();
+    let proof = Proof::Code(form.code().unwrap_or_default());
     let had = api.parts.desk.authenticators(&caller.person.name).iter().any(|it| it.method == Method::Totp);
-    let done = api.parts.desk.enroll_confirm(&caller.person.name, &code, caller.source()).await;
+    let (name, login) = (&caller.person.name, Some(caller.login()));
+    let done = api.parts.desk.enrol_confirm(name, Method::Totp, proof, login).await;
     if let Err(error) = done {
         return Ok(confirm(caller, None, Some(&error.into())));
     }

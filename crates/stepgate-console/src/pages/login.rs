@@ -8,6 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use maud::{Markup, html};
+use stepgate_approval::Source;
 use stepgate_store::Person;
 use stepgate_types::RequestId;
 
@@ -47,6 +48,10 @@ pub(crate) fn form(api: &Api, problem: Option<&Problem>, name: &str, request: Op
             label for="password" { "Password" }
             input #password name="password" type="password" autocomplete="current-password" required
                 autofocus[!name.is_empty()];
+            @if api.parts.proven_readers {
+                label for="code" { "Code of your authenticator app (for reading what others ask)" }
+                input #code name="code" type="text" inputmode="numeric" autocomplete="one-time-code" maxlength="40";
+            }
             button { "Log in" }
             @if entrance::is_offered(api) { " " (passkey::button("login", "Log in by a passkey", false)) }
         }
@@ -70,15 +75,18 @@ pub(crate) async fn log_in(
     let field = |name| fields.get(name).unwrap_or_default();
     let request = field("request").parse::<RequestId>().ok();
     let name = field("name").trim();
-    let person = match admit(&api, Credentials::new(name, field("password")), address).await {
-        Ok(person) => person,
+    let device = cookie(&headers, api.origin.device_cookie()).and_then(tokens::device);
+    let source = Source { device, ..address.into() };
+    let credentials = Credentials::new(name, field("password"), fields.get("code"));
+    let (person, came) = match admit(&api, credentials, source).await {
+        Ok(admitted) => admitted,
         Err(problem) => {
             let main = html! { h1 { "Log in" } (form(&api, Some(&problem), name, request)) };
             return Ok(problem.with_page(layout::page("Log in", None, &main)));
         }
     };
     let to = request.map_or_else(|| "/".to_owned(), |request| format!("/r/{request}"));
-    Ok(let_in(&api, &headers, &person, Came::ByPassword, Redirect::to(&to).into_response())?)
+    Ok(let_in(&api, &headers, &person, came, Redirect::to(&to).into_response())?)
 }
 
 /// The same answer, with what has the browser known as somebody's from here on.

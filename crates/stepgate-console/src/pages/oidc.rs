@@ -137,6 +137,7 @@ pub(crate) async fn begin_link(
     let enrol = Enrol {
         code: typed("enrolment_code").map(Zeroizing::new),
         presented: typed("code").map(|code| Presented::code(&code)),
+        login: Some(caller.login()),
         ..Enrol::new(&caller.person.name, Method::Oidc, caller.source())
     };
     let shown = api.parts.desk.enrol(enrol).await.map_err(Problem::from)?;
@@ -241,7 +242,8 @@ fn answering(who: &Authenticated, challenge: ChallengeId) -> Presented {
 }
 
 async fn link(api: &Api, caller: &Caller, who: &Authenticated) -> Result<Response, Turned> {
-    let done = api.parts.desk.enrol_confirm(&caller.person.name, Method::Oidc, who.proof()).await;
+    let (name, login) = (&caller.person.name, Some(caller.login()));
+    let done = api.parts.desk.enrol_confirm(name, Method::Oidc, who.proof(), login).await;
     done.map_err(Problem::from)?;
     Ok(Redirect::to("/enrol").into_response())
 }

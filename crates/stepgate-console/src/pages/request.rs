@@ -81,6 +81,7 @@ fn page(
     part: Option<(Part, usize)>,
     problem: Option<(&Problem, &str)>,
 ) -> Result<Response, Problem> {
+    caller.may_read(api, info)?;
     let (problem, said) = problem.unzip();
     let (desk, name, id) = (&api.parts.desk, &caller.person.name, info.request);
     let title = format!("Request {id}");

@@ -16,8 +16,8 @@ use serde_json::Value;
 use stepgate_approval::{Ahead, Ask, Because, Dialect, Held, Mode, Scope, Terms};
 use stepgate_console::oidc::Oidc;
 use stepgate_console::{
-    Api, Encryption, Entrance, Foresee, Foreseen, KeptPolicies, Minting, Observed, Parts, PolicyTexts, Wish,
-    serve,
+    Api, Encryption, Entrance, Foresee, Foreseen, KeptPolicies, Minting, Observed, Parts, PolicyTexts, Proxies,
+    Wish, serve,
 };
 use stepgate_passkey::{PasskeyFactor, Site};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};
@@ -140,6 +140,15 @@ impl World {
         url: &str,
         oidc: impl FnOnce((&str, &Arc<FakeClock>)) -> Option<Arc<Oidc>>,
     ) -> Self {
+        Self::configured((Proxies::default(), false), url, oidc).await
+    }
+
+    /// The same behind proxies, or where nobody reads what others ask in a login by a password alone.
+    pub(crate) async fn configured(
+        (proxies, proven_readers): (Proxies, bool),
+        url: &str,
+        oidc: impl FnOnce((&str, &Arc<FakeClock>)) -> Option<Arc<Oidc>>,
+    ) -> Self {
         let (dir, clock) = (tempfile::tempdir().unwrap(), Arc::new(FakeClock::default()));
         let entropy = Arc::new(FakeEntropy::seeded(1));
         let vault = Vault::new(&Zeroizing::new([7; 32]), entropy.clone());
@@ -186,6 +195,8 @@ impl World {
                 entrance: Entrance { port: 6432, databases: vec!["shop".to_owned()], tls: true },
             },
             url,
+            proxies,
+            proven_readers,
             foresee: Arc::new(Foreseeing(clock.clone())),
             policies: Arc::new(Kept),
         };

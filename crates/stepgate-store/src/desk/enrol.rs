@@ -48,6 +48,9 @@ pub struct Enrol {
     pub presented: Option<Presented>,
     /// From where.
     pub source: Source,
+    /// The login in which it is begun, by a hash; `None`: it is begun at the gate's own machine. Nobody confirms it from
+    /// elsewhere: whoever knows the password has other logins, and would use up its attempts.
+    pub login: Option<[u8; 32]>,
 }
 
 impl Enrol {
@@ -64,6 +67,7 @@ impl Enrol {
             code: None,
             presented: None,
             source,
+            login: None,
         }
     }
 }
@@ -129,6 +133,7 @@ impl Inner {
             replaces: enrol.replaces.clone(),
             name,
             leave,
+            login: enrol.login,
             attempts: 0,
         };
         state.enrolments.insert((person.clone(), *method), enrolment);
@@ -189,6 +194,7 @@ impl Inner {
         person: &PersonName,
         method: Method,
         proof: &Proof,
+        login: Option<[u8; 32]>,
     ) -> Result<AuthenticatorId, EnrolError> {
         let _turn = self.turn.lock().await;
         let _changing = self.factors.changing().await;
@@ -197,6 +203,8 @@ impl Inner {
         let enrolment = {
             let state = self.state();
             let begun = state.enrolments.get(&key).filter(|enrolment| enrolment.until > elapsed);
+            // In another login nothing was begun, and nothing of this one is used up.
+            let begun = begun.filter(|enrolment| enrolment.login == login);
             let enrolment = begun.ok_or(EnrolError::NotBegun)?;
             // Begun by somebody else before the person enrolled or removed anything: that must not stand beside
             // what they have since.

@@ -20,7 +20,7 @@ impl Desk {
         finish(async move { inner.enrol(enrol).await }).await
     }
 
-    /// Confirms an enrolment by a proof of the new authenticator. It is spent.
+    /// Confirms an enrolment by a proof of the new authenticator, in the `login` in which it was begun. It is spent.
     ///
     /// # Errors
     /// See [`EnrolError`].
@@ -29,41 +29,10 @@ impl Desk {
         person: &PersonName,
         method: Method,
         proof: Proof,
+        login: Option<[u8; 32]>,
     ) -> Result<AuthenticatorId, EnrolError> {
         let (inner, person) = (Arc::clone(&self.0), person.clone());
-        finish(async move { inner.enrol_confirm(&person, method, &proof).await }).await
-    }
-
-    /// Begins to enrol a TOTP authenticator in the place of the one that a `code` is given of: a fresh secret as
-    /// `otpauth://` URI.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn enroll_begin(
-        &self,
-        person: &PersonName,
-        code: Option<&str>,
-        source: impl Into<Source>,
-    ) -> Result<Zeroizing<String>, EnrolError> {
-        let replaces = self.0.factors.totp(person).map(|it| it.id.clone());
-        let presented = code.map(Presented::code);
-        let enrol = Enrol { replaces, presented, ..Enrol::new(person, Method::Totp, source.into()) };
-        let shown = self.enrol(enrol).await?;
-        Ok(Zeroizing::new(shown.get("otpauth_uri").and_then(Value::as_str).unwrap_or_default().to_owned()))
-    }
-
-    /// Confirms it with a code of the new authenticator.
-    ///
-    /// # Errors
-    /// See [`EnrolError`].
-    pub async fn enroll_confirm(
-        &self,
-        person: &PersonName,
-        code: &str,
-        _source: impl Into<Source>,
-    ) -> Result<(), EnrolError> {
-        let proof = Proof::Code(Zeroizing::new(code.to_owned()));
-        self.enrol_confirm(person, Method::Totp, proof).await.map(drop)
+        finish(async move { inner.enrol_confirm(&person, method, &proof, login).await }).await
     }
 
     /// Makes a code by which a person may enrol their first authenticator, or a stronger one than they have: good

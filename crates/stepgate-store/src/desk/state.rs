@@ -122,6 +122,8 @@ pub(super) struct Enrolment {
     pub(super) name: String,
     /// The most that it will prove: as much as what let it be enrolled.
     pub(super) leave: Strength,
+    /// The login in which it was begun, which alone confirms it; `None`: the gate's own machine.
+    pub(super) login: Option<[u8; 32]>,
     /// Wrong proofs so far.
     pub(super) attempts: u32,
 }

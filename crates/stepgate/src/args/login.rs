@@ -16,6 +16,9 @@ pub(crate) struct LoginArgs {
     /// The same with a code that you type in a browser on another machine, where there is none on this one.
     #[arg(long, conflicts_with = "oidc")]
     pub(crate) device: bool,
+    /// Ask for a code besides the password, where the gate shows what others ask to no password alone.
+    #[arg(long, conflicts_with_all = ["oidc", "device", "logout"])]
+    pub(crate) code: bool,
     /// Have a password for databases minted, good for hours, and put it where psql finds it.
     #[arg(long, conflicts_with = "logout")]
     pub(crate) psql: bool,

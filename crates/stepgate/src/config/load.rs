@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+use stepgate_console::{Proxies, ProxyHeader};
 use stepgate_proxy::ClientAuth;
 use stepgate_store::TwoPerson;
 
@@ -198,7 +199,8 @@ fn console(
     let scheme = if encrypted { "https" } else { "http" };
     let Some(node) = top.take("console") else {
         let url = format!("{scheme}://{CONSOLE}");
-        return Some(Console { listen: CONSOLE, url, attestation_roots: None });
+        let (attestation_roots, proxies) = (None, Proxies::default());
+        return Some(Console { listen: CONSOLE, url, attestation_roots, proxies, proven_readers: false });
     };
     let mut section = Section::open("console", node, problems)?;
     let address = listen("listen", &mut section, problems);
@@ -210,8 +212,36 @@ fn console(
         None => address.map(|(address, _)| format!("{scheme}://{address}")),
     };
     let roots = section.text("attestation_roots", problems).map(|(path, _)| relative_to(file, path));
+    let proxies = proxies(&mut section, problems);
+    let proven_readers = section.flag("proven_readers", problems).unwrap_or_default();
     section.finish(problems);
-    Some(Console { listen: address?.0, url: url?, attestation_roots: roots })
+    Some(Console { listen: address?.0, url: url?, attestation_roots: roots, proxies, proven_readers })
+}
+
+/// Whose word on where people come from counts.
+fn proxies(section: &mut Section<'_>, problems: &mut Problems<'_>) -> Proxies {
+    let networks = section.list("trusted_proxies", problems);
+    let header = section.text("proxy_header", problems);
+    if let (Some((_, at)), true) = (header, networks.is_empty()) {
+        let help = Some("name the networks of the proxies".to_owned());
+        problems.add(at, "console.proxy_header without console.trusted_proxies", help);
+    }
+    let mut proxies = Proxies::by(match header {
+        None | Some(("x-forwarded-for", _)) => ProxyHeader::XForwardedFor,
+        Some(("forwarded", _)) => ProxyHeader::Forwarded,
+        Some((_, at)) => {
+            problems.add(at, "console.proxy_header must be x-forwarded-for or forwarded", None);
+            ProxyHeader::XForwardedFor
+        }
+    });
+    for network in networks {
+        let text = network.text().unwrap_or_default();
+        if let Err(why) = proxies.trust(text) {
+            let help = Some("such as 10.0.7.0/28, or 10.0.7.3: the proxies' own addresses".to_owned());
+            problems.add(network.at, format!("console.trusted_proxies: {text:?} {why}"), help);
+        }
+    }
+    proxies
 }
 
 /// Where Prometheus looks: encrypted as the rest, but for loopback.
@@ -327,6 +357,26 @@ audit: {ordinary: buffered}
 
     fn parse(text: &str) -> Result<Config, String> {
         Config::parse(Path::new("/etc/gate/stepgate.yaml"), text).map_err(|failure| failure.to_string())
+    }
+
+    #[test]
+    fn proxies_are_named_by_network_and_never_all_the_world() {
+        let with = |more: &str| parse(&GOOD.replace("console: {", &format!("console: {{{more}, ")));
+        let config =
+            with("trusted_proxies: [10.0.7.0/28, \"2001:db8::7\"], proxy_header: forwarded").unwrap();
+        assert!(!config.console.proxies.is_empty());
+        assert!(parse(GOOD).unwrap().console.proxies.is_empty());
+        for (wrong, why) in [
+            ("trusted_proxies: [0.0.0.0/0]", "is everybody"),
+            ("trusted_proxies: [proxy.example]", "is no network"),
+            ("trusted_proxies: [7]", "is no network"),
+            ("trusted_proxies: 10.0.7.1", "must be a list"),
+            ("trusted_proxies: [10.0.7.1], proxy_header: x-real-ip", "must be x-forwarded-for or forwarded"),
+            ("proxy_header: forwarded", "without console.trusted_proxies"),
+        ] {
+            let said = with(wrong).unwrap_err();
+            assert!(said.contains(why), "{wrong}: {said}");
+        }
     }
 
     #[test]

@@ -107,6 +107,10 @@ pub(crate) struct Console {
     pub(crate) url: String,
     /// Makers of authenticators that are trusted, PEM.
     pub(crate) attestation_roots: Option<PathBuf>,
+    /// Proxies that say for whom they ask.
+    pub(crate) proxies: stepgate_console::Proxies,
+    /// Whether a login by a password alone shows nothing of what others' statements say.
+    pub(crate) proven_readers: bool,
 }
 
 /// Files of the gate's own certificate.

@@ -111,7 +111,7 @@ pub(crate) async fn execute(
             Ok(None)
         }
         Operator::EnrollConfirm { person, code } => {
-            let confirmed = store.desk.enrol_confirm(&person, Method::Totp, Proof::Code(code)).await;
+            let confirmed = store.desk.enrol_confirm(&person, Method::Totp, Proof::Code(code), None).await;
             confirmed.map_err(enrol_error)?;
             Ok(Some(format!("enrolled an authenticator for {person}; its next code is the first to use")))
         }

@@ -44,7 +44,12 @@ pub(crate) fn login(config: &Path, args: &LoginArgs) -> Result<(), Failure> {
         Some(name) => {
             let prompt = format!("Password for {name}: ");
             let password = secret::read(&Source::Ask { prompt: &prompt, twice: false })?;
-            api.post("/api/v1/login", &json!({"name": name, "password": *password}))?
+            let mut body = json!({"name": name, "password": *password});
+            if let (true, Some(body)) = (args.code, body.as_object_mut()) {
+                let code = secret::read(&Source::Ask { prompt: "Code: ", twice: false })?;
+                body.insert("code".to_owned(), json!(*code));
+            }
+            api.post("/api/v1/login", &body)?
         }
         None => return Err(Failure::usage("who are you?").hint("run: stepgate login NAME")),
     };

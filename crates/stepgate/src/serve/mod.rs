@@ -296,6 +296,8 @@ fn api(
         clock: Arc::clone(&store.clock),
         entropy: Arc::clone(&store.entropy),
         url: config.console.url.clone(),
+        proxies: config.console.proxies.clone(),
+        proven_readers: config.console.proven_readers,
         minting: supplied::minting(config),
         foresee: Arc::new(foresee::Foresee(Arc::clone(gate))),
         policies: Arc::new(two_person::Policies { data: config.data.clone(), gate: Arc::clone(gate) }),

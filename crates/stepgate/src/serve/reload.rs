@@ -180,6 +180,8 @@ fn takes_a_restart(started: &Config, now: &Config) -> Vec<&'static str> {
         ("console.listen", started.console.listen == now.console.listen),
         ("console.url", started.console.url == now.console.url),
         ("console.attestation_roots", started.console.attestation_roots == now.console.attestation_roots),
+        ("console.trusted_proxies", started.console.proxies == now.console.proxies),
+        ("console.proven_readers", started.console.proven_readers == now.console.proven_readers),
         ("metrics.listen", started.metrics == now.metrics),
         ("data", started.data == now.data),
         ("keys.master_file", started.master_file == now.master_file),

@@ -26,7 +26,7 @@ fn typed(code: &str) -> Proof {
 }
 
 async fn confirm(world: &World, person: &str, code: &str) -> Result<(), EnrolError> {
-    world.desk.enrol_confirm(&name(person), Method::Totp, typed(code)).await.map(drop)
+    world.desk.enrol_confirm(&name(person), Method::Totp, typed(code), None).await.map(drop)
 }
 
 fn now(world: &World, authenticator: &Authenticator) -> String {
@@ -55,6 +55,19 @@ async fn a_wrong_code_confirms_nothing() {
     let wrong = confirm(&world, "newt", "12345").await.unwrap_err();
     assert_eq!(wrong, EnrolError::Verify(VerifyError::BadCode(BadCode::Wrong)));
     assert!(world.people.factors().totp(&name("newt")).is_none());
+}
+
+#[tokio::test]
+async fn what_an_operator_has_begun_is_confirmed_and_used_up_in_no_login() {
+    let world = World::new().await;
+    let phone = begin(&world, "newt", None).await.unwrap();
+    let code = now(&world, &phone);
+    for tried in [code.as_str(), "000000", "000000", "000000", "000000", "000000", "000000"] {
+        let newt = name("newt");
+        let elsewhere = world.desk.enrol_confirm(&newt, Method::Totp, typed(tried), Some([1; 32])).await;
+        assert_eq!(elsewhere, Err(EnrolError::NotBegun));
+    }
+    confirm(&world, "newt", &code).await.unwrap();
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ impl World {
             ..Enrol::new(&name("dana"), Method::Email, source(HOME))
         };
         world.desk.enrol(enrol).await.unwrap();
-        world.desk.enrol_confirm(&name("dana"), Method::Email, typed(&mail.code())).await.unwrap();
+        world.desk.enrol_confirm(&name("dana"), Method::Email, typed(&mail.code()), None).await.unwrap();
         world.next_step();
         (world, mail)
     }
@@ -128,7 +128,7 @@ impl World {
 
     async fn confirm_totp(&self, person: &str, phone: &Authenticator) -> AuthenticatorId {
         let code = self.now_of(phone);
-        let id = self.desk.enrol_confirm(&name(person), Method::Totp, typed(&code)).await.unwrap();
+        let id = self.desk.enrol_confirm(&name(person), Method::Totp, typed(&code), None).await.unwrap();
         self.next_step();
         id
     }

@@ -58,7 +58,7 @@ impl World {
         };
         let shown = self.desk.enrol(enrol).await.unwrap();
         let made = Proof::Passkey(key.create(&shown).unwrap());
-        self.desk.enrol_confirm(&name(person), Method::Passkey, made).await.unwrap();
+        self.desk.enrol_confirm(&name(person), Method::Passkey, made, None).await.unwrap();
         self.next_step();
         key
     }

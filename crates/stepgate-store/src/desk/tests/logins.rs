@@ -25,7 +25,7 @@ impl World {
         let shown = self.desk.enrol(enrol).await?;
         self.next_step();
         let proof = at_provider(account, &shown, "strong");
-        self.desk.enrol_confirm(&name(person), Method::Oidc, proof).await
+        self.desk.enrol_confirm(&name(person), Method::Oidc, proof, None).await
     }
 }
 
@@ -43,7 +43,7 @@ async fn what_something_weaker_has_let_in_never_proves_more() {
     };
     let shown = world.desk.enrol(enrol).await.unwrap();
     let proof = at_provider("2", &shown, "phishing-resistant");
-    let id = world.desk.enrol_confirm(&dana, Method::Oidc, proof).await.unwrap().to_string();
+    let id = world.desk.enrol_confirm(&dana, Method::Oidc, proof, None).await.unwrap().to_string();
     let all = world.desk.authenticators(&dana);
     let second = all.iter().find(|it| it.id == id).unwrap();
     assert_eq!(second.strength, Strength::Strong);
