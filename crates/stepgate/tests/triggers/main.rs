@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod attacks;
+mod audited;
 mod brought;
 mod clients;
 mod counterparts;
@@ -19,6 +20,7 @@ mod sizes;
 mod subjects;
 #[path = "../support/mod.rs"]
 mod support;
+mod volumes;
 
 use serde_json::Value;
 use stepgate_testkit::{Person, Psql, Reply, until};
