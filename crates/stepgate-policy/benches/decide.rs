@@ -17,7 +17,13 @@ use stepgate_types::{Kind, Use};
 fn decide(c: &mut Criterion) {
     let rules = hundred::hundred();
     let (bound, who) = (Bound::default(), dana());
-    let seen = |signal| Observation { signal, fires: true, bucket: String::new(), threshold: String::new() };
+    let seen = |signal| Observation {
+        signal,
+        fires: true,
+        bucket: String::new(),
+        threshold: String::new(),
+        at_most: false,
+    };
     let risky = Circumstances { signals: [seen(Signal::NewNetwork)].into_iter().collect(), ..dana() };
     let unlabelled = ["id", "total", "created_at", "state"]
         .iter()

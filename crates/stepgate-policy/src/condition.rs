@@ -138,6 +138,13 @@ impl Condition {
         })
     }
 
+    /// Whether it, or a part of it, is about a signal that compares the number of rows with something, or about the risk,
+    /// which is made of it.
+    pub(crate) fn asks_for_volume(&self) -> bool {
+        let (signals, risk) = self.signals();
+        risk || signals.contains(&Signal::Volume)
+    }
+
     /// Whether it, or a part of it, looks at values that a statement compares this column with: all else that conditions
     /// ask is in its facts, or is about who asks. To be asked of every part that is added: decisions that hang on facts
     /// and person alone are remembered.
@@ -260,10 +267,8 @@ impl Part {
                 known(networks.iter().any(|network| network.contains(&address)))
             }
             Self::Time(window, within) => present.now(|who| window.contains(who.now) == *within),
-            Self::Signal(signals) => {
-                present.now(|who| signals.iter().any(|signal| who.signals.fires(*signal)))
-            }
-            Self::Risk(threshold) => present.now(|_| u64::from(present.risk.unwrap_or(0)) >= threshold.from),
+            Self::Signal(signals) => present.fires(signals),
+            Self::Risk(threshold) => present.is_risk(threshold.from),
             Self::Purpose(test) => present.now(|who| test.holds(who)),
             Self::Any(conditions) => Truth::any(conditions.iter().map(|c| c.holds(statement, present))),
             Self::All(conditions) => Truth::all(conditions.iter().map(|c| c.holds(statement, present))),

@@ -7,9 +7,10 @@ use std::str::FromStr;
 
 use ipnet::IpNet;
 use stepgate_sql::SinkKind;
-use stepgate_types::{BulkShape, Certainty, Kind, Label, Use};
+use stepgate_types::{BulkShape, Certainty, Kind, Label, Use, is_wildcard};
 
 use crate::condition::{ClassTest, Condition, OnceDelivered, Part, Threshold, Touch};
+use crate::functions_load::function;
 use crate::key;
 use crate::map::Map;
 use crate::never;
@@ -167,7 +168,8 @@ pub(crate) fn load(report: &mut Report<'_>, node: &Node, against: Against<'_>) -
     parts.extend(list(report, &fields, "person", parsed).map(Part::Person));
     parts.extend(list(report, &fields, "as", parsed).map(Part::Person));
     parts.extend(list(report, &fields, "groups", parsed).map(Part::Groups));
-    parts.extend(list(report, &fields, "database", plain).map(Part::Database));
+    let database = |report: &mut Report<'_>, node: &Node, what: &str| database(report, node, what, map);
+    parts.extend(list(report, &fields, "database", database).map(Part::Database));
     parts.extend(list(report, &fields, "db_user", plain).map(Part::DbUser));
     parts.extend(list(report, &fields, "role", plain).map(Part::DbUser));
     parts.extend(list(report, &fields, "client", plain).map(|names| Part::Client(Names::new(names))));
@@ -251,21 +253,6 @@ fn risk(report: &mut Report<'_>, node: &Node, against: Against<'_>) -> Option<Pa
     Some(Part::Risk(threshold))
 }
 
-/// A function as records name it.
-fn function(report: &mut Report<'_>, node: &Node, what: &str) -> Option<String> {
-    let text = read::text(report, node, what)?;
-    let plain = text.split_once('.').is_some_and(|(schema, name)| !schema.is_empty() && !name.is_empty());
-    if !plain || text.contains('(') {
-        report.error_with_help(
-            node.at,
-            format!("{what} is a function's name with its schema, not `{text}`"),
-            "for example pg_catalog.pg_read_file, without arguments",
-        );
-        return None;
-    }
-    Some(text.to_owned())
-}
-
 fn touch(report: &mut Report<'_>, fields: &Fields<'_>, map: Option<&Map>) -> Option<Part> {
     let touch = Touch {
         tables: hashed(list(report, fields, "tables", |report, node, what| {
@@ -299,6 +286,18 @@ pub(crate) fn labelled(report: &mut Report<'_>, fields: &Fields<'_>, map: Option
         labels: hashed(list(report, fields, "labels", |report, node, what| label(report, node, what, map))),
         ..Touch::default()
     }
+}
+
+/// A database by its name in the gate's configuration, which the policy does not know; one that is spelt nearly as the map
+/// has another is warned of.
+fn database(report: &mut Report<'_>, node: &Node, what: &str, map: Option<&Map>) -> Option<String> {
+    let name = plain(report, node, what)?;
+    let Some(map) = map.filter(|map| map.of(&name).is_none()) else { return Some(name) };
+    let known: Vec<&str> = map.databases().filter(|known| !is_wildcard(known)).collect();
+    if let Some(near) = closest(&name, &known) {
+        report.warning(node.at, &format!("the map has no database {name}"), format!("did you mean {near}?"));
+    }
+    Some(name)
 }
 
 /// Columns under that key, in the map or not; one that is spelt nearly as the map has another is warned of.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use stepgate_sql::{Facts, Values};
 use stepgate_types::{Action, Amount, ColumnName, Estimator, Kind, Limit, Per, Use};
 
+use crate::condition::Condition;
 use crate::map::{Classified, Map, reads};
 use crate::policy::{Policy, Rule, UnknownRule};
 use crate::present::Present;
@@ -158,7 +159,8 @@ impl<'p> Gathered<'p> {
     }
 }
 
-/// Whether what happens to a statement hangs on how many rows it returns, of which only an upper bound is known.
+/// Whether what happens to a statement hangs on how many rows it returns, of which only an upper bound is known: by a rule
+/// about their number, or by a signal that is.
 pub(crate) fn hangs_on_estimate(
     map: &Map,
     policy: &Policy,
@@ -172,14 +174,21 @@ pub(crate) fn hangs_on_estimate(
     if statement.unknown() {
         return false;
     }
-    let present = Present::of(policy, who);
+    let present = Present::of_upper_bound(policy, who);
+    let risk_is_open = who.signals.is_open();
     let (mut certain, mut open) = (Action::Allow, None);
+    let hangs =
+        |condition: &Condition| condition.asks_for_rows() || (risk_is_open && condition.asks_for_volume());
     for rule in policy.rules.iter().filter(|rule| rule.once_delivered.is_reached(who.delivered)) {
         match rule.condition.holds(&statement, &present) {
             Truth::Yes => certain = certain.max(rule.action),
-            Truth::Maybe if rule.condition.asks_for_rows() => open = open.max(Some(rule.action)),
+            Truth::Maybe if hangs(&rule.condition) => open = open.max(Some(rule.action)),
             Truth::Maybe | Truth::No => {}
         }
+    }
+    if risk_is_open && (Action::StepUp..Action::Deny).contains(&certain) {
+        // What is remembered of an approval covers no higher risk.
+        return true;
     }
     // Under `defaults: {action: deny}`, a rule that surely holds lifts the denial.
     open.is_some_and(|open| {

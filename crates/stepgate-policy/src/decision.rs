@@ -1,14 +1,16 @@
 //! A decision and everything that led to it.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use stepgate_types::{
     Action, Class, ColumnName, Estimator, GroupName, Label, Limit, Per, PersonName, Strength, Timestamp, Use,
 };
 
+use crate::read::show_duration;
 use crate::signal::{Signals, Weighed};
 
 /// Who asks, from where, when, and what is unusual about it.
@@ -123,6 +125,7 @@ pub struct Metered {
     /// The rule.
     pub rule: String,
     /// Never [`Per::Statement`].
+    #[serde(serialize_with = "shown")]
     pub per: Per,
     /// How much.
     pub limit: Limit,
@@ -161,6 +164,7 @@ pub struct Approval {
     /// Its name.
     pub name: String,
     /// Whether the person verifies themselves (`self: true`) rather than others approving.
+    #[serde(rename = "self")]
     pub itself: bool,
     /// Groups whose members may approve.
     pub groups: BTreeSet<GroupName>,
@@ -171,6 +175,7 @@ pub struct Approval {
     /// Whether the approver must give a reason.
     pub reason_required: bool,
     /// How long the request stays open.
+    #[serde(serialize_with = "in_words")]
     pub expires: Duration,
     /// Whether, and how long, an approval is remembered as a grant.
     pub remember: Option<Remember>,
@@ -182,6 +187,7 @@ pub struct Approval {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Escalation {
     /// How long after it was opened.
+    #[serde(serialize_with = "in_words")]
     pub after: Duration,
     /// Groups whose members may answer it then, besides those who could before.
     pub to: BTreeSet<GroupName>,
@@ -191,6 +197,7 @@ pub struct Escalation {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Remember {
     /// For how long, from the approval on.
+    #[serde(rename = "for", serialize_with = "in_words")]
     pub for_: Duration,
     /// What must be the same for the grant to cover a later statement. `person` always is.
     pub scope: BTreeSet<ScopePart>,
@@ -214,4 +221,14 @@ pub enum ScopePart {
     Relations,
     /// The labels.
     Labels,
+}
+
+/// As policies write it: `15m`.
+fn in_words<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&show_duration(*duration))
+}
+
+/// As policies write it.
+fn shown<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }

@@ -21,6 +21,7 @@ mod decision;
 mod errors;
 mod explain;
 mod explain_words;
+mod functions_load;
 mod hangs;
 mod key;
 mod limit_load;
@@ -29,6 +30,7 @@ mod map;
 mod map_load;
 mod mentioned;
 mod never;
+mod never_left;
 mod observe;
 mod observe_origin;
 mod observe_reach;
@@ -93,6 +95,6 @@ pub use risk::{
     Repeated, RiskSettings, UnusualHour, VelocityLimit, Volume,
 };
 pub use ruleset::Ruleset;
-pub use signal::{NoSignal, Observation, Signal, Signals, Weighed};
+pub use signal::{AT_MOST, NoSignal, Observation, Signal, Signals, Weighed};
 pub use time_window::TimeWindow;
 pub use why::Why;

@@ -2,37 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use stepgate_types::{Certainty, Class, Kind, Label};
+use stepgate_types::{Class, Label};
 
-use crate::condition::{ClassTest, Condition, Part, Touch};
+use crate::condition::{ClassTest, Condition, Touch};
 use crate::map::{Map, Relation};
+use crate::never_left::{Left, Why, items};
 use crate::report::Report;
 use crate::yaml::{Node, Place, Value};
 
-/// Kinds that touch nothing: no column, no table, and store nothing.
-const TOUCH_NOTHING: [Kind; 3] = [Kind::Transaction, Kind::Session, Kind::Empty];
-
-/// What the parts of a condition that must hold together leave of each.
-#[derive(Default)]
-struct Left<'c> {
-    kinds: Option<BTreeSet<Kind>>,
-    certainties: Option<BTreeSet<Certainty>>,
-    people: Option<BTreeSet<&'c str>>,
-    databases: Option<BTreeSet<&'c str>>,
-    bulk: (bool, bool),
-    sink: (bool, bool),
-    touches: Vec<&'c Touch>,
-    compared: Vec<&'c Touch>,
-}
-
 /// Reports what contradicts itself, and warns of what nothing in the map fits.
 pub(crate) fn check(report: &mut Report<'_>, node: &Node, condition: &Condition, map: &Map) {
-    let mut left = Left::default();
-    left.add(condition);
-    if let Some(why) = left.contradiction() {
+    let left = Left::of(node, condition);
+    if let Some((why, within)) = never(&left) {
         report.error_with_help(
-            key(node, why.key),
-            format!("{}, so that the rule would never match", why.says),
+            key(within.unwrap_or(node), why.key),
+            match within {
+                None => format!("{}, so that the rule would never match", why.says),
+                Some(_) => format!(
+                    "no alternative of `any` can hold (of this one: {}), so that the rule would never match",
+                    why.says
+                ),
+            },
             "what stands side by side must hold together; alternatives go into `any`",
         );
         return;
@@ -65,77 +55,51 @@ pub(crate) fn check(report: &mut Report<'_>, node: &Node, condition: &Condition,
             return;
         }
     }
+    warn_of_the_idle(report, &left);
 }
 
-/// What is contradictory, and where to say so.
-struct Why {
-    key: &'static str,
-    says: String,
+/// Why nothing meets all of it, and where that stands: a contradiction, or an `any` of which no alternative is left.
+fn never<'c>(left: &Left<'c>) -> Option<(Why, Option<&'c Node>)> {
+    if let Some(why) = left.contradiction() {
+        return Some((why, None));
+    }
+    left.anys.iter().find_map(|(node, conditions)| {
+        let dead = dead(left, node, conditions);
+        let first = dead.len() == conditions.len();
+        dead.into_iter().next().filter(|_| first).map(|(node, why)| (why, Some(node)))
+    })
 }
 
-impl<'c> Left<'c> {
-    fn add(&mut self, condition: &'c Condition) {
-        for part in &condition.parts {
-            match part {
-                Part::Kind(kinds) => keep(&mut self.kinds, kinds.iter().copied()),
-                Part::Certainty(wanted) => keep(&mut self.certainties, wanted.iter().copied()),
-                Part::Person(people) => keep(&mut self.people, people.iter().map(|it| it.as_str())),
-                Part::Database(names) => keep(&mut self.databases, names.iter().map(String::as_str)),
-                Part::Bulk(true) | Part::BulkShape(_) => self.bulk.0 = true,
-                Part::Bulk(false) => self.bulk.1 = true,
-                Part::Sink(true) | Part::SinkKind(_) => self.sink.0 = true,
-                Part::Sink(false) => self.sink.1 = true,
-                Part::Touch(touch) => self.touches.push(touch),
-                Part::Predicate(test) => self.compared.push(&test.of),
-                Part::All(conditions) => conditions.iter().for_each(|condition| self.add(condition)),
-                _ => {}
-            }
+/// The alternatives that never hold beside the rest.
+fn dead<'c>(left: &Left<'c>, node: &'c Node, conditions: &'c [Condition]) -> Vec<(&'c Node, Why)> {
+    let each = items(node).iter().zip(conditions);
+    each.filter_map(|(node, condition)| {
+        let (why, within) = never(&left.with(node, condition))?;
+        Some((within.unwrap_or(node), why))
+    })
+    .collect()
+}
+
+/// Warns of alternatives that never hold where others do, and of what `not` excludes although it never is.
+fn warn_of_the_idle(report: &mut Report<'_>, left: &Left<'_>) {
+    for (node, conditions) in &left.anys {
+        for (node, why) in dead(left, node, conditions) {
+            report.warning(
+                key(node, why.key),
+                &format!("{}, so that this alternative of `any` never holds", why.says),
+                "remove it, or mend what contradicts itself",
+            );
         }
     }
-
-    fn contradiction(&self) -> Option<Why> {
-        let none = |set: &Option<BTreeSet<_>>| set.as_ref().is_some_and(BTreeSet::is_empty);
-        let why = |key, says: &str| Some(Why { key, says: says.to_owned() });
-        if none(&self.people) {
-            return why("person", "nobody is all of these people");
+    for (node, condition) in &left.nots {
+        if let Some((why, within)) = never(&Left::of(node, condition)) {
+            report.warning(
+                key(within.unwrap_or(node), why.key),
+                &format!("{}, so that `not` excludes nothing", why.says),
+                "remove it, or mend what contradicts itself",
+            );
         }
-        if none(&self.databases) {
-            return why("database", "no database has all of these names");
-        }
-        if self.kinds.as_ref().is_some_and(BTreeSet::is_empty) {
-            return why("kind", "no statement is of all of these kinds");
-        }
-        if self.certainties.as_ref().is_some_and(BTreeSet::is_empty) {
-            return why("certainty", "no statement is of all of these certainties");
-        }
-        if self.bulk == (true, true) {
-            return why("bulk", "no statement is a bulk export and none");
-        }
-        if self.sink == (true, true) {
-            return why("sink", "no statement stores what it reads and does not");
-        }
-        let kinds = self.kinds.as_ref()?;
-        let nothing = kinds.iter().all(|kind| TOUCH_NOTHING.contains(kind));
-        let what = if !self.touches.is_empty() {
-            "touch no column and no table"
-        } else if self.sink.0 {
-            "store nothing"
-        } else if self.bulk.0 {
-            "export nothing"
-        } else {
-            return None;
-        };
-        let names = kinds.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", ");
-        nothing.then(|| Why { key: "kind", says: format!("statements of kind {names} {what}") })
     }
-}
-
-fn keep<T: Ord>(left: &mut Option<BTreeSet<T>>, these: impl Iterator<Item = T>) {
-    let these: BTreeSet<T> = these.collect();
-    *left = Some(match left.take() {
-        Some(before) => before.into_iter().filter(|it| these.contains(it)).collect(),
-        None => these,
-    });
 }
 
 /// Labels of which none is of the class that is asked for.
@@ -193,6 +157,9 @@ fn fits_anything(touch: &Touch, map: &Map, databases: Option<&BTreeSet<&str>>) -
     }
 }
 
+/// Keys that may be written otherwise.
+const ALSO: [(&str, &str); 2] = [("person", "as"), ("db_user", "role")];
+
 /// Where that key of the condition stands, or the condition itself.
 fn key(node: &Node, name: &str) -> Place {
     fn find(node: &Node, name: &str) -> Option<Place> {
@@ -200,7 +167,7 @@ fn key(node: &Node, name: &str) -> Place {
             Value::Map(entries) => {
                 let own = entries
                     .iter()
-                    .find(|(key, _)| key.name == name || (name == "person" && key.name == "as"));
+                    .find(|(key, _)| key.name == name || ALSO.contains(&(name, key.name.as_str())));
                 own.map(|(key, _)| key.at).or_else(|| {
                     let mut all = entries.iter().filter(|(key, _)| key.name == "all");
                     all.find_map(|(_, node)| find(node, name))

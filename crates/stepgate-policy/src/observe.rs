@@ -7,7 +7,7 @@ use crate::observe_reach::Reach;
 use crate::profile::{Profile, country_token, day_of, seconds};
 use crate::profile_habit::ONE;
 use crate::risk::{Counted, Repeated, RiskSettings, VelocityLimit};
-use crate::signal::{Observation, Signal, Signals};
+use crate::signal::{AT_MOST, Observation, Signal, Signals};
 use crate::time_window::TimeWindow;
 
 /// Days that somebody must have worked before it is told what is usual for them.
@@ -47,7 +47,7 @@ pub fn observe_unread(settings: &RiskSettings, scene: &Scene<'_>, reach: &Reach)
     let seen = |signal| {
         if look.takes_a_profile(signal) {
             let (bucket, threshold) = ("unknown".to_owned(), "known".to_owned());
-            Observation { signal, fires: true, bucket, threshold }
+            Observation { signal, fires: true, bucket, threshold, at_most: false }
         } else {
             look.at(signal)
         }
@@ -93,6 +93,7 @@ impl<'a> Look<'a> {
     }
 
     fn at(&self, signal: Signal) -> Observation {
+        let mut at_most = false;
         let Seen(fires, bucket, threshold) = match signal {
             Signal::NewNetwork => self.new_network(),
             Signal::GeoChange => self.geo_change(),
@@ -107,7 +108,11 @@ impl<'a> Look<'a> {
             Signal::FirstSeenLabel => {
                 self.first_seen(&self.reach.labels, |label| self.profile.labels.knows(label, self.day))
             }
-            Signal::Volume => self.volume(),
+            Signal::Volume => {
+                let (seen, open) = self.volume();
+                at_most = open;
+                seen
+            }
             Signal::DormantAccount => self.dormant(),
             Signal::FailedFactors => self.failed_factors(),
             Signal::NewFactor => self.new_factor(),
@@ -115,7 +120,7 @@ impl<'a> Look<'a> {
             Signal::FarSessions => self.far_sessions(),
             Signal::InteractiveService => self.interactive_service(),
         };
-        Observation { signal, fires, bucket, threshold }
+        Observation { signal, fires, bucket, threshold, at_most }
     }
 
     /// Whether what the present alone says of it is not enough.
@@ -246,31 +251,44 @@ impl<'a> Look<'a> {
         Seen(true, format!("{new} of {}", tokens.len()), "known".to_owned())
     }
 
-    /// What went out in the last hour, and the estimate, against the person's own.
-    fn volume(&self) -> Seen {
+    /// What went out in the last hour, and the estimate, against the person's own; and whether it fires by an upper bound
+    /// alone.
+    fn volume(&self) -> (Seen, bool) {
         if self.young {
-            return Seen::quiet("learning");
+            return (Seen::quiet("learning"), false);
         }
         let settings = &self.settings.volume;
         let lately = self.profile.tallies.within(self.now, 3600, None);
         let usual = &self.profile.volumes;
-        let seen = [
-            (lately.rows, usual.rows.p95(), settings.rows),
-            (self.reach.estimate.unwrap_or(0), usual.estimates.p95(), settings.rows),
-            (lately.bytes, usual.bytes.p95(), settings.bytes),
+        let sure = [
+            (Some(lately.rows), usual.rows.p95(), settings.rows),
+            (Some(lately.bytes), usual.bytes.p95(), settings.bytes),
         ];
-        if seen.iter().all(|(_, p95, _)| p95.is_none()) {
-            return Seen::quiet("learning");
+        let estimate = (self.reach.estimate, usual.estimates.p95(), settings.rows);
+        let unknown = usual.is_unknown_usual();
+        if sure.iter().chain([&estimate]).all(|(_, p95, _)| p95.is_none()) && unknown.is_none() {
+            return (Seen::quiet("learning"), false);
         }
-        let exceeds = |(now, p95, least): (u64, Option<u64>, u64)| {
-            let usual = p95?.max(1);
+        let exceeds = |(now, p95, least): (Option<u64>, Option<u64>, u64)| {
+            let (now, usual) = (now?, p95?.max(1));
             (now >= least && now >= usual.saturating_mul(settings.times.into())).then_some((now, usual))
         };
-        let worst = seen.into_iter().filter_map(exceeds).max_by_key(|(now, usual)| now / usual);
-        match worst {
-            Some((now, usual)) => Seen(true, times(now, usual), format!("{}x", settings.times)),
-            None => Seen::quiet("usual"),
+        let fires = |bucket| Seen(true, bucket, format!("{}x", settings.times));
+        let worst = |all: &mut dyn Iterator<Item = (u64, u64)>| all.max_by_key(|(now, usual)| now / usual);
+        let estimated = exceeds(estimate);
+        if let Some((now, usual)) =
+            worst(&mut sure.into_iter().filter_map(exceeds).chain(estimated.filter(|_| !self.reach.at_most)))
+        {
+            return (fires(times(now, usual)), false);
         }
+        if let Some((now, usual)) = estimated {
+            return (fires(format!("{AT_MOST}{}", times(now, usual))), true);
+        }
+        // Of whom it is usual that nobody can tell, it is not said each time.
+        if self.reach.estimate.is_none() && unknown == Some(false) {
+            return (fires("unknown".to_owned()), false);
+        }
+        (Seen::quiet("usual"), false)
     }
 
     fn dormant(&self) -> Seen {

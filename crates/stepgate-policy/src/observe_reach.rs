@@ -17,8 +17,10 @@ pub struct Reach {
     pub(crate) labels: Box<[u64]>,
     /// Classes read; `None`: it may read any.
     pub(crate) classes: Option<Box<[u32]>>,
-    /// How many rows it is thought to return.
+    /// How many rows it is thought to return; `None`: any number.
     pub(crate) estimate: Option<u64>,
+    /// That is the catalog's upper bound, and somebody who knows better has not been asked.
+    pub(crate) at_most: bool,
 }
 
 impl Reach {
@@ -40,7 +42,13 @@ impl Reach {
         );
         let labels = each(labels, |_| true, |label| token(&[b"label", label.as_bytes()]));
         let classes = each(classes, |_| true, class_token);
-        Self { tables, labels, classes: exact.then_some(classes), estimate }
+        Self { tables, labels, classes: exact.then_some(classes), estimate, at_most: false }
+    }
+
+    /// The same, where the estimate is only an upper bound: what hangs on it is open.
+    #[must_use]
+    pub fn at_most(self) -> Self {
+        Self { at_most: true, ..self }
     }
 }
 
@@ -73,6 +81,16 @@ fn is_servers_own(relation: &str) -> bool {
 }
 
 impl Ruleset {
+    /// What a message reaches before it is decided about. `asked`: nobody knows more of how many rows it returns than its
+    /// facts say.
+    #[must_use]
+    pub fn reach_of_message(&self, database: &str, bound: &Bound, message: &[Facts], asked: bool) -> Reach {
+        let mut rows = message.iter().map(|facts| facts.estimate);
+        let estimate = rows.try_fold(0_u64, |sum, rows| rows.map(|rows| sum.saturating_add(rows)));
+        let reach = self.reach(database, bound, message, estimate);
+        if asked { reach } else { reach.at_most() }
+    }
+
     /// What a message reaches, as signals and profiles know it. `estimate` is that of its decision or record, in whole.
     #[must_use]
     pub fn reach(&self, database: &str, bound: &Bound, message: &[Facts], estimate: Option<u64>) -> Reach {

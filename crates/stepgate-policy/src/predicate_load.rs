@@ -68,7 +68,12 @@ pub(crate) fn decimal(node: &Node) -> Option<Number> {
 fn number(report: &mut Report<'_>, node: &Node) -> Option<Number> {
     let number = decimal(node);
     if number.is_none() {
-        let help = "for example value: 30000, or value: \"0.00000000000000001\" where YAML would round it";
+        let help = match node.value {
+            Value::Text(_) => {
+                "with texts nothing is compared: leave `value` out to match any comparison of the column"
+            }
+            _ => "for example value: 30000, or value: \"0.00000000000000001\" where YAML would round it",
+        };
         report.error_with_help(node.at, "`value` is a number", help);
     }
     number

@@ -393,9 +393,7 @@ impl Profile {
         self.hours.add(at);
         reach.tables.iter().for_each(|table| self.tables.add(*table, day, MAX_TABLES));
         reach.labels.iter().for_each(|label| self.labels.add(*label, day, MAX_LABELS));
-        if let Some(rows) = reach.estimate {
-            self.volumes.estimated(at, rows);
-        }
+        self.volumes.estimated(at, reach.estimate);
     }
 
     /// What a session comes with is used: what is known goes on being so, and what is new is tried.

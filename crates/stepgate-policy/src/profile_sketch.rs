@@ -69,25 +69,36 @@ pub(crate) struct Volumes {
     pub(crate) bytes: Sketch,
     /// The greatest estimate of a statement.
     pub(crate) estimates: Sketch,
+    /// Whether a statement was of an unknown number of rows: 1 where one was, else 0.
+    pub(crate) unknowns: Sketch,
     /// The hour that is under way, since the epoch, and what it has seen.
     hour: u32,
-    now: [Option<u64>; 3],
+    now: [Option<u64>; 4],
 }
 
 impl Volumes {
     /// So much went to the client at that second.
     pub(crate) fn delivered(&mut self, at: u32, rows: u64, bytes: u64) {
         self.begin(at);
-        let [now_rows, now_bytes, _] = &mut self.now;
+        let [now_rows, now_bytes, ..] = &mut self.now;
         *now_rows = Some(now_rows.unwrap_or(0).saturating_add(rows));
         *now_bytes = Some(now_bytes.unwrap_or(0).saturating_add(bytes));
     }
 
-    /// A statement was thought to return so many rows.
-    pub(crate) fn estimated(&mut self, at: u32, rows: u64) {
+    /// A statement was thought to return so many rows; `None`: nobody could tell.
+    pub(crate) fn estimated(&mut self, at: u32, rows: Option<u64>) {
         self.begin(at);
-        let [_, _, estimate] = &mut self.now;
-        *estimate = Some(estimate.unwrap_or(0).max(rows));
+        let [_, _, estimate, unknown] = &mut self.now;
+        if let Some(rows) = rows {
+            *estimate = Some(estimate.unwrap_or(0).max(rows));
+        }
+        *unknown = Some(unknown.unwrap_or(0).max(u64::from(rows.is_none())));
+    }
+
+    /// Whether statements of an unknown number of rows are nothing out of the ordinary; `None` while there are too few
+    /// hours to tell.
+    pub(crate) fn is_unknown_usual(&self) -> Option<bool> {
+        self.unknowns.p95().map(|unknown| unknown > 0)
     }
 
     fn begin(&mut self, at: u32) {
@@ -96,7 +107,7 @@ impl Volumes {
             return;
         }
         let day = u16::try_from(self.hour / 24).unwrap_or(u16::MAX);
-        let sketches = [&mut self.rows, &mut self.bytes, &mut self.estimates];
+        let sketches = [&mut self.rows, &mut self.bytes, &mut self.estimates, &mut self.unknowns];
         for (sketch, seen) in sketches.into_iter().zip(std::mem::take(&mut self.now)) {
             seen.into_iter().for_each(|seen| sketch.add(seen, day));
         }
@@ -104,7 +115,7 @@ impl Volumes {
     }
 
     pub(crate) fn heap(&self) -> usize {
-        self.rows.bytes() + self.bytes.bytes() + self.estimates.bytes()
+        self.rows.bytes() + self.bytes.bytes() + self.estimates.bytes() + self.unknowns.bytes()
     }
 }
 
@@ -137,5 +148,21 @@ mod tests {
         volumes.delivered(1_000_021 * 3600, 1, 1);
         assert_eq!(volumes.rows.p95(), Some(127));
         assert_eq!(volumes.bytes.p95(), Some(1023));
+    }
+
+    #[test]
+    fn statements_of_any_number_of_rows_are_usual_where_more_than_one_hour_in_twenty_has_some() {
+        let mut volumes = Volumes::default();
+        let mut hour = |rows: &[Option<u64>]| {
+            volumes.begin(volumes.hour * 3600 + 3600);
+            let at = volumes.hour * 3600;
+            rows.iter().for_each(|rows| volumes.estimated(at, *rows));
+            volumes.is_unknown_usual()
+        };
+        assert_eq!(hour(&[Some(1), None]), None);
+        let told: Vec<_> = (0..38).map(|_| hour(&[Some(1), Some(2)])).collect();
+        assert_eq!(told.last(), Some(&Some(false)));
+        let told: Vec<_> = (0..4).map(|_| hour(&[Some(1), None])).collect();
+        assert_eq!(told.last(), Some(&Some(true)));
     }
 }

@@ -25,6 +25,7 @@ pub struct Ruleset {
     policy: Policy,
     sha256: String,
     map_sha256: String,
+    policy_file_sha256: String,
 }
 
 impl Ruleset {
@@ -33,7 +34,8 @@ impl Ruleset {
     /// # Errors
     /// All that is wrong with either.
     pub fn load(map: (&str, &str), policy: (&str, &str)) -> Result<Self, Errors> {
-        let (sha256, map_sha256) = (sha256(map.1, policy.1), hex(&Sha256::digest(map.1)));
+        let sha256 = sha256(map.1, policy.1);
+        let [map_sha256, policy_file_sha256] = [map.1, policy.1].map(|text| hex(&Sha256::digest(text)));
         let mut map_report = Report::new(map.0, map.1);
         let map = map_load::load(&mut map_report, map.1);
         let mut policy_report = Report::new(policy.0, policy.1);
@@ -41,7 +43,9 @@ impl Ruleset {
         let mut errors = map_report.into_errors();
         errors.extend(policy_report.into_errors());
         match (map, policy) {
-            (Some(map), Some(policy)) if errors.is_empty() => Ok(Self { map, policy, sha256, map_sha256 }),
+            (Some(map), Some(policy)) if errors.is_empty() => {
+                Ok(Self { map, policy, sha256, map_sha256, policy_file_sha256 })
+            }
             _ => Err(Errors::new(errors)),
         }
     }
@@ -67,6 +71,12 @@ impl Ruleset {
     #[must_use]
     pub fn map_sha256(&self) -> &str {
         &self.map_sha256
+    }
+
+    /// SHA-256 (hex) of the policy's text.
+    #[must_use]
+    pub fn policy_file_sha256(&self) -> &str {
+        &self.policy_file_sha256
     }
 
     /// Whether decisions are enforced (`mode: enforce`) or only recorded (`mode: monitor`).
@@ -285,8 +295,8 @@ impl Ruleset {
         &self.policy.warnings
     }
 
-    /// Whether what happens to a statement hangs on how many rows it returns, and the upper bound in its facts leaves
-    /// that open: then, and only then, it is worth asking somebody who knows more.
+    /// Whether what happens to a statement hangs on how many rows it returns, by a rule or by a signal, and the upper bound
+    /// in its facts leaves that open: then, and only then, it is worth asking somebody who knows more.
     #[must_use]
     pub fn hangs_on_estimate(
         &self,
@@ -295,7 +305,7 @@ impl Ruleset {
         statement: &Facts,
         values: &dyn Values,
     ) -> bool {
-        self.policy.asks_for_rows
+        (self.policy.asks_for_rows || who.signals.is_open())
             && decide::hangs_on_estimate(&self.map, &self.policy, who, bound, statement, values)
     }
 }

@@ -125,7 +125,13 @@ pub struct Observation {
     pub bucket: String,
     /// What that is compared with.
     pub threshold: String,
+    /// It fires by an upper bound alone, of which somebody who knows more may say that it is less: its value begins with
+    /// [`AT_MOST`].
+    pub at_most: bool,
 }
+
+/// How the value of a signal begins that fires by an upper bound alone.
+pub const AT_MOST: &str = "at most ";
 
 /// What was seen of each signal that anybody looked for: at most one of each, in their order. One that is not among them
 /// does not fire.
@@ -162,6 +168,18 @@ impl Signals {
     #[must_use]
     pub fn fires(&self, signal: Signal) -> bool {
         self.get(signal).is_some_and(|seen| seen.fires)
+    }
+
+    /// Whether any of them fires by an upper bound alone.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.iter().any(|seen| seen.fires && seen.at_most)
+    }
+
+    /// Those that fire whatever the number is of which only an upper bound is known.
+    #[must_use]
+    pub fn sure(&self) -> Self {
+        Self(self.0.iter().filter(|seen| !(seen.fires && seen.at_most)).cloned().collect())
     }
 
     /// All of them, in order.
@@ -202,7 +220,7 @@ mod tests {
     use super::*;
 
     fn seen(signal: Signal, fires: bool) -> Observation {
-        Observation { signal, fires, bucket: String::new(), threshold: String::new() }
+        Observation { signal, fires, bucket: String::new(), threshold: String::new(), at_most: false }
     }
 
     #[test]

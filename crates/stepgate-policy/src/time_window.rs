@@ -39,7 +39,16 @@ impl TimeWindow {
     /// Whether an instant is within it. One that no calendar has is in no window.
     #[must_use]
     pub fn contains(&self, at: Timestamp) -> bool {
-        let Some((day, minute)) = self.local(at) else { return false };
+        self.local(at).is_some_and(|(day, minute)| self.covers(day, minute))
+    }
+
+    /// The minutes of a day at which it may begin or end.
+    pub(crate) fn turns(&self) -> [u16; 2] {
+        [self.from, self.to % DAY]
+    }
+
+    /// The same by its own clocks.
+    pub(crate) fn covers(&self, day: u8, minute: u16) -> bool {
         let on = |day: u8| self.days & (1 << day) != 0;
         if self.from < self.to {
             return on(day) && (self.from..self.to).contains(&minute);

@@ -34,8 +34,58 @@ fn seeing(signals: &[(Signal, bool)]) -> Circumstances {
         fires: *fires,
         bucket: "10.1.2.0/24".to_owned(),
         threshold: "known".to_owned(),
+        at_most: false,
     });
     Circumstances { signals: seen.collect::<Signals>(), ..dana() }
+}
+
+/// Volume fires by an upper bound, and so does another for certain.
+fn at_most() -> Circumstances {
+    let seen = |signal, at_most| Observation {
+        signal,
+        fires: true,
+        bucket: "4x".to_owned(),
+        threshold: "10x".to_owned(),
+        at_most,
+    };
+    let seen = [seen(Signal::Volume, true), seen(Signal::NewNetwork, false)];
+    Circumstances { signals: seen.into_iter().collect(), ..dana() }
+}
+
+#[test]
+fn the_planner_is_worth_asking_only_where_a_signal_by_an_upper_bound_could_decide() {
+    let risk = "risk: {signals: {volume: 30, new_network: 20, dormant_account: 20}}";
+    let worth = |rules: &str, who: &Circumstances| {
+        let rules = ruleset(MAP, &format!("{APPROVALS}{risk}\nrules:\n{rules}"));
+        rules.hangs_on_estimate(who, &Bound::default(), &ssn().rows(Some(1000)), &NoValues)
+    };
+    let rule = |matches: &str, action: &str| {
+        let approval = if action == "deny" || action == "monitor" { "" } else { ", approval: self" };
+        format!("  - {{name: a{}, match: {matches}, action: {action}{approval}}}\n", matches.len())
+    };
+    // It decides: without it the risk is 20.
+    assert!(worth(&rule("{risk: \">=40\"}", "step-up"), &at_most()));
+    assert!(worth(&rule("{signal: volume}", "deny"), &at_most()));
+    assert!(worth(&rule("{labels: [ssn], not: {signal: volume}}", "deny"), &at_most()));
+    // Or how much of an approval is needed, that is remembered.
+    assert!(worth(&rule("{labels: [ssn]}", "step-up"), &at_most()));
+    // It does not: what else fires is enough, or too little; or nobody is asked; or it is denied anyhow.
+    for (matches, action) in [
+        ("{risk: \">=20\"}", "monitor"),
+        ("{risk: \">=60\"}", "step-up"),
+        ("{risk: \">=40\"}", "monitor"),
+        ("{signal: new_network}", "deny"),
+        ("{labels: [email], signal: volume}", "deny"),
+        ("{labels: [ssn]}", "deny"),
+    ] {
+        assert!(!worth(&rule(matches, action), &at_most()), "{matches}");
+    }
+    let denied = format!("{}{}", rule("{labels: [ssn]}", "deny"), rule("{risk: \">=40\"}", "step-up"));
+    assert!(!worth(&denied, &at_most()));
+    // Nor where it fires for certain, or does not.
+    let all = [(Signal::Volume, true), (Signal::NewNetwork, true)];
+    assert!(!worth(&rule("{risk: \">=40\"}", "step-up"), &seeing(&all)));
+    assert!(!worth(&rule("{risk: \">=40\"}", "step-up"), &seeing(&[])));
 }
 
 fn ssn() -> Facts {

@@ -82,6 +82,7 @@ fn who() -> impl Strategy<Value = Circumstances> {
                 fires,
                 bucket: String::new(),
                 threshold: String::new(),
+                at_most: false,
             };
             Circumstances {
                 service,

@@ -62,6 +62,19 @@ fn the_sample_policies_do_not_let_the_unknown_pass() {
     assert_eq!(decide(customers().kind(Kind::Insert).sink()).action, Action::Approve);
 }
 
+/// Its own cases are decided by `stepgate policy test` (crates/stepgate/tests/cases.rs).
+#[test]
+fn the_sample_policy_with_risk_loads_and_nothing_in_it_is_without_use() {
+    let rules = ruleset(MAP, include_str!("../../../policies/policy-risk.yaml"));
+    assert!(rules.warnings().is_empty(), "{:?}", rules.warnings());
+    assert_eq!(rules.signals_asked_for().len(), rules.risk().unwrap().signals().count());
+    assert!(rules.looks_at_clock() && rules.tests().iter().any(|case| !case.history.is_empty()));
+    // Each rule is one that some case is about.
+    let mut told = rules.tests().iter().flat_map(|case| &case.rules).map(String::as_str);
+    let told: std::collections::BTreeSet<_> = told.by_ref().chain(["restricted-read"]).collect();
+    assert!(rules.rule_names().all(|name| told.contains(name)), "{told:?}");
+}
+
 #[test]
 fn the_commented_rule_of_the_sample_policy_is_right_as_well() {
     let policy = POLICY.replace("#  - {name: dba-control", "  - {name: dba-control");

@@ -306,6 +306,7 @@ pub fn policy_loaded(rules: &Ruleset) -> Event {
         rules: count(rules.rule_names().count()),
         columns: count(rules.map().labelled_columns()),
         map_sha256: Some(rules.map_sha256().to_owned()),
+        policy_file_sha256: Some(rules.policy_file_sha256().to_owned()),
     }
 }
 

@@ -241,9 +241,9 @@ impl Judge {
         pending: &Pending,
         now: Arc<[Facts]>,
     ) -> Result<Standing, LogError> {
+        let now = signal::still(pending, with_estimate_of(&pending.facts, now), &view.catalog);
         let who = self.circumstances_of(view, &now, pending, None);
         let Some(who) = who else { return Ok(Standing::Overtaken) };
-        let now = signal::still(pending, with_estimate_of(&pending.facts, now), &view.catalog);
         let before = notifying::decide(view, &who, &pending.facts, pending);
         let after = notifying::decide(view, &who, &now, pending);
         let stands = is_as_harmless(&before, &after);

@@ -53,7 +53,7 @@ pub use judge::{AskAhead, CannotAsk, before_it_runs};
 pub use limits::{Limits, MAX_MESSAGE};
 pub use manner::Manner;
 pub use planner::Planner;
-pub use refusal::foretell;
+pub use refusal::{foretell, foretell_at_limit};
 pub use server::serve;
 pub use sessions::{SessionInfo, Sessions};
 pub use shutdown::Shutdown;

@@ -60,6 +60,32 @@ pub fn foretell(decision: &Decision, request: RequestId, console_url: Option<&st
     }
 }
 
+/// What the client is told once it has been delivered as much as a decision lets out at first: the NOTICE of a hold, or the
+/// ERROR that ends the result. `then` is the decision at that moment. `None`: the result goes on, or has no limit.
+#[must_use]
+pub fn foretell_at_limit(
+    decision: &Decision,
+    then: &Decision,
+    request: RequestId,
+    console_url: Option<&str>,
+) -> Option<Problem> {
+    if !decision.enforced || !decision.is_limited() || decision.action == Action::Deny {
+        return None;
+    }
+    if then.action == Action::Deny {
+        return Some(denied(then));
+    }
+    let own = || then.approval.clone().map(|approval| (then.action, approval));
+    let limit = decision.more_at_once();
+    let Some((_, approval)) = then.beyond.clone().or_else(own) else {
+        return Some(limit_reached(limit, None));
+    };
+    let problem = held(request, &approval, then, (approval.expires, None), None, console_url);
+    let what = if approval.itself { "verification" } else { "approval" };
+    let after = limit.rows.map_or_else(|| limit.to_string(), rows_in_words);
+    Some(Problem { message: format!("held after {after}, {what} required ({request})"), ..problem })
+}
+
 /// The NOTICE of a statement that has delivered as much as it may; `summary` says how much, and what is asked.
 pub(crate) fn held_midway(
     request: RequestId,

@@ -298,6 +298,9 @@ pub enum Event {
         /// SHA-256 (hex) of the map alone: what it labelled is known to whoever has that file.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         map_sha256: Option<String>,
+        /// SHA-256 (hex) of the policy's file alone, as `sha256sum` tells it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy_file_sha256: Option<String>,
     },
     /// Map or policy were changed, and wait until two people have approved exactly this.
     #[serde(rename = "policy.proposed")]
@@ -353,6 +356,12 @@ pub enum Event {
     ConfigRejected {
         /// SHA-256 (hex) of the file; of nothing, where it cannot be read.
         config_sha256: String,
+    },
+    /// The file that says where addresses are came into force.
+    #[serde(rename = "places.loaded")]
+    PlacesLoaded {
+        /// SHA-256 (hex) of the file.
+        places_sha256: String,
     },
     /// Columns that hold something classified were bound to their OIDs, or what is bound changed.
     #[serde(rename = "label.bound")]

@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use maxminddb::Reader;
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 use stepgate_policy::{Place, Places};
 
 use crate::failure::Failure;
@@ -17,7 +18,11 @@ use crate::failure::Failure;
 const MAX_FILE: u64 = 1 << 30;
 
 /// A file, checked and in memory. A file that is mapped could change, or shrink, under who reads it.
-struct Database(Reader<Vec<u8>>);
+struct Database {
+    reader: Reader<Vec<u8>>,
+    /// SHA-256 (hex) of the file.
+    sha256: String,
+}
 
 /// What is read of an entry.
 #[derive(Deserialize)]
@@ -64,15 +69,16 @@ impl Database {
                 path.display()
             ))
         };
+        let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(&bytes));
         let reader = Reader::from_source(bytes).map_err(broken)?;
         // All of it: what is broken in the middle would make somebody's address one of no place, of which no signal tells.
         reader.verify().map_err(broken)?;
-        Ok(Self(reader))
+        Ok(Self { reader, sha256 })
     }
 
     fn place(&self, address: IpAddr) -> Option<Place> {
         // In a database of IPv6 networks, IPv4 has a place of its own, where ::ffff:a.b.c.d is not.
-        let found = self.0.lookup(address.to_canonical()).ok()?;
+        let found = self.reader.lookup(address.to_canonical()).ok()?;
         let entry = found.decode::<Entry<'_>>().ok()??;
         let code = |country: Option<Country<'_>>| {
             let letters = *country?.iso_code?.as_bytes().first_chunk::<2>()?;
@@ -105,6 +111,11 @@ impl Geo {
         let database = path.map(|path| Database::read(path)).transpose()?.map(Arc::new);
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = database;
         Ok(())
+    }
+
+    /// SHA-256 (hex) of the file, where there is one.
+    pub(crate) fn sha256(&self) -> Option<String> {
+        Some(self.database()?.sha256.clone())
     }
 
     fn database(&self) -> Option<Arc<Database>> {

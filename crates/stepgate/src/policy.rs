@@ -13,6 +13,7 @@ mod test;
 use std::path::Path;
 
 use stepgate_policy::{Decision, Why};
+use stepgate_types::thousands;
 
 use crate::args::{PolicyCommand, SchemaOf};
 use crate::failure::Failure;
@@ -40,10 +41,26 @@ fn schema(of: SchemaOf) -> &'static str {
     }
 }
 
-/// Why a rule matched: `restricted-read: class restricted`.
+/// Why a rule matched: `restricted-read: class is restricted`, `many: estimate_rows is up to 100,000 (asks >=1001)`.
 fn because(why: &Why) -> String {
-    let clause = if why.clause.is_empty() { "" } else { " " };
-    format!("{}:{clause}{} {} {}", why.rule, why.clause, why.bucket, why.threshold).trim_end().to_owned()
+    let asks = if why.threshold.is_empty() { String::new() } else { format!(" (asks {})", why.threshold) };
+    match (why.clause, why.bucket.as_str()) {
+        ("person" | "client" | "network", "yes") => {
+            format!("{}: {} is one of those named", why.rule, why.clause)
+        }
+        ("not", "yes") => format!("{}: what `not` excludes is not so", why.rule),
+        ("sink", "yes") => format!("{}: stores what it reads", why.rule),
+        (clause, _) => format!("{}: {clause} is {}{asks}", why.rule, found(why)),
+    }
+}
+
+/// What a clause found, in words: a power of ten as the number that it is at most.
+fn found(why: &Why) -> String {
+    let power = why.bucket.strip_prefix("10^").and_then(|power| power.parse().ok());
+    match power.and_then(|power| 10_u64.checked_pow(power)) {
+        Some(most) => format!("up to {}", thousands(most)),
+        None => why.bucket.clone(),
+    }
 }
 
 /// The risk, and what makes it: `55 of 100: new_network +30 (new), unusual_hour +25 (outside)`.

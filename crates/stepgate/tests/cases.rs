@@ -91,6 +91,22 @@ fn the_sample_policies_decide_their_own_cases_as_expected() {
 }
 
 #[test]
+fn the_sample_policy_with_risk_decides_its_own_cases_as_expected() {
+    let output = stepgate(&[
+        "policy",
+        "test",
+        "--map",
+        "policies/pii-map.yaml",
+        "--policy",
+        "policies/policy-risk.yaml",
+        "--schema",
+        "crates/stepgate/demo/shop.sql",
+    ]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).starts_with("ok: 9 cases"), "{}", text(&output));
+}
+
+#[test]
 fn a_case_that_is_decided_otherwise_is_told_of_with_its_line_and_why() {
     let bench = Bench::new(
         "version: 1
@@ -111,7 +127,7 @@ tests:
         "cases.yaml:4: a <wrong> one",
         "expected deny, decided monitor",
         "rule risky does not match",
-        "read: class restricted",
+        "read: class is restricted",
         "0 of 100: no signal",
         "FAILED: 1 of 2 cases",
     ] {
@@ -234,17 +250,13 @@ fn what_is_simulated_is_explained_and_never_run() {
         assert!(said.contains(part), "{part} is not in {said}");
     }
     let json = bench.run("simulate", &[&arguments[..], &["-o", "json"]].concat());
-    let lines: Vec<Value> = String::from_utf8(json.stdout)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let lines: Vec<Value> = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(lines.len(), 3);
     assert_eq!((&lines[2]["risk"], &lines[2]["decision"]), (&45.into(), &"step-up".into()));
     let at = |time: &str| {
         let output =
             bench.run("simulate", &["--as", "dana", "--at", time, "-o", "json", "select ssn from people"]);
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()["risk"].clone()
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()[0]["risk"].clone()
     };
     assert_eq!(at("2026-03-05T03:00:00+01:00"), 15);
     assert_eq!(at("2026-03-05T12:00:00+01:00"), 0);
@@ -258,7 +270,7 @@ fn what_is_simulated_is_what_the_person_then_sees() {
     let simulate = |sql: &str| {
         let arguments = ["policy", "simulate", "--as", "dana", "--groups", "analysts", "-o", "json", sql];
         let said = world.gate.run(arguments, "").unwrap().ok().unwrap();
-        serde_json::from_str::<Value>(&said).unwrap()
+        serde_json::from_str::<Value>(&said).unwrap()[0].clone()
     };
     let mut psql = world.psql(&dana);
     let sql = "select ssn from customers where id = 1;";
@@ -287,6 +299,75 @@ fn what_is_simulated_is_what_the_person_then_sees() {
     let after = world.gate.run(["audit", "search", "--type", "statement.decided", "-o", "json"], "").unwrap();
     assert_eq!(before.text(), after.text(), "a simulation is no statement");
     assert!(psql.run("select count(*) from orders;").unwrap().is_ok());
+}
+
+/// Limits within a statement, with what is asked then, and reasons of every sort.
+const LIMITED: &str = "version: 1
+defaults: {action: allow, hold: 2m, in_transaction: hold, on_client_gone: withdraw}
+approvals:
+  self: {self: true, strength: standard, expires: 90s, remember: {for: 15m, scope: [person, client]}}
+  owners: {groups: [data-owners], count: 2, reason: required, expires: 8h, escalate: {after: 30m, to: [security]}}
+rules:
+  - {name: contacts, match: {columns: [public.people.email]}, action: monitor, approval: self, limit: {rows: 100}}
+  - {name: read, match: {class: restricted}, action: step-up, approval: self, limit: {rows: 200, per: 1h}}
+  - {name: enough, match: {tables: [public.notes], delivered_rows: \">50\"}, action: deny}
+  - {name: much, match: {labels: [ssn], delivered_rows: \">100\"}, action: approve, approval: owners}
+  - {name: many, match: {estimate_rows: \">=400\", not: {client: [dump]}}, action: monitor}
+  - {name: one, match: {predicate: {column: public.people.id, op: \">\", value: 300}}, action: monitor}
+";
+
+/// `STEPGATE_WRITE_SIMULATED=1` writes what is said now; then read it.
+#[test]
+fn what_is_said_of_limits_and_reasons_is_what_was_read_and_found_good() {
+    let bench = Bench::new("version: 1\ntests: []\n");
+    std::fs::write(bench.path("policy.yaml"), LIMITED).unwrap();
+    let map = MAP.replace("{ssn: ssn}}}}", "{ssn: ssn}}, public.notes: {}}}");
+    std::fs::write(bench.path("map.yaml"), map).unwrap();
+    let report = bench.path("report.sql");
+    let sql = "select email from people where id > 400;\nselect ssn from people;\nselect note from notes;\nselect 1;\n";
+    std::fs::write(&report, sql).unwrap();
+    let arguments = ["--as", "dana", "-f", report.to_str().unwrap()];
+    for (name, more) in [("simulated.txt", &[][..]), ("simulated.json", &["-o", "json"])] {
+        let output = bench.run("simulate", &[&arguments[..], more].concat());
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        let known = repository().join("crates/stepgate/tests/fixtures").join(name);
+        if std::env::var_os("STEPGATE_WRITE_SIMULATED").is_some() {
+            std::fs::write(&known, &said).unwrap();
+        }
+        assert_eq!(said, std::fs::read_to_string(&known).unwrap_or_default(), "{name}:\n{said}");
+    }
+}
+
+/// What is foretold of a limit is what psql shows there.
+#[test]
+fn what_is_simulated_of_a_limit_is_what_the_person_sees_once_it_is_reached() {
+    let world = World::with_policy(|_| {
+        "version: 1\nmode: enforce\n\
+         defaults: {action: allow, hold: 2m, in_transaction: hold, on_client_gone: withdraw}\n\
+         approvals:\n  self: {self: true, strength: standard}\nrules:\n  \
+         - {name: brake, match: {labels: [email]}, action: monitor, approval: self, limit: {rows: 100}}\n  \
+         - {name: enough, match: {tables: [public.orders], delivered_rows: \">200\"}, action: deny}\n"
+            .to_owned()
+    });
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    for (sql, asks) in [("select email from customers;", true), ("select status from orders;", false)] {
+        let arguments = ["policy", "simulate", "--as", "dana", "--groups", "analysts", "-o", "json", sql];
+        let said = world.gate.run(arguments, "").unwrap().ok().unwrap();
+        let foretold = serde_json::from_str::<Value>(&said).unwrap()[0].clone();
+        assert!(foretold["person_sees"].is_null(), "{foretold:#}");
+        let seen = &foretold["at_limit"]["person_sees"];
+        psql.send(sql).unwrap();
+        if asks {
+            let request = held(&mut psql);
+            world.gate.run(["request", "cancel", &request, "--as", "dana"], "").unwrap().ok().unwrap();
+        }
+        let shown = psql.finish(SOON).unwrap().text();
+        let message = seen["message"].as_str().unwrap().split(" (").next().unwrap();
+        assert!(shown.contains(message), "{message} is not in {shown}");
+        assert!(shown.contains(seen["detail"].as_str().unwrap()), "{seen:#} {shown}");
+    }
 }
 
 const SSN: &str = "select ssn from customers where id = 1";
@@ -351,8 +432,9 @@ fn a_purpose_in_a_file_is_what_it_is_in_psql() {
         arguments.extend(["-f", file.to_str().unwrap()]);
         arguments.extend(more);
         let said = world.gate.run(arguments, "").unwrap().ok().unwrap();
-        let lines = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let lines: Vec<Value> = serde_json::from_str(&said).unwrap();
         lines
+            .iter()
             .map(|line| {
                 assert_eq!(line["purpose_is_known"], true, "{line}");
                 line["decision"].as_str().unwrap().to_owned()

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
+#[path = "replay/tuning.rs"]
+mod tuning;
 
 use std::collections::BTreeMap;
 

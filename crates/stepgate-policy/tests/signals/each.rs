@@ -255,6 +255,41 @@ fn much_more_than_the_person_reads_in_an_hour_is_seen_before_and_after() {
 }
 
 #[test]
+fn an_upper_bound_leaves_it_open_whether_it_is_much_and_any_number_is() {
+    let mut world = World::with_history();
+    let many = || Reach::new("shop", ["public.orders"], ["email"], ["confidential"], true, Some(1_000_000));
+    let session = world.opens(&office());
+    let seen = |world: &World, reach: &Reach| {
+        let seen = world.sees(session, &office(), "psql", reach);
+        seen.into_iter().find(|seen| seen.signal == Signal::Volume).unwrap()
+    };
+    let open = seen(&world, &many().at_most());
+    assert!(open.fires && open.at_most && open.bucket.starts_with("at most "), "{open:?}");
+    let sure = seen(&world, &many());
+    assert!(sure.fires && !sure.at_most && !sure.bucket.contains("most"), "{sure:?}");
+    // A bound that is no more than usual is not worth a question.
+    let few = seen(&world, &orders().at_most());
+    assert!(!few.fires && !few.at_most, "{few:?}");
+    // Nobody can tell how many rows: that is any number, for somebody of whose statements it is known as a rule.
+    let unknown = || Reach::new("shop", ["public.orders"], ["email"], ["confidential"], true, None);
+    let any = seen(&world, &unknown().at_most());
+    assert_eq!((any.fires, any.at_most, any.bucket.as_str()), (true, false, "unknown"));
+    let mut without_statistics = World::new();
+    for day in 0..30 {
+        without_statistics.now = MONDAY + day * DAY + 10 * HOUR;
+        let session = without_statistics.opens(&office());
+        without_statistics.runs(session, &unknown(), 20);
+        without_statistics.closes(session);
+    }
+    without_statistics.after(DAY);
+    assert_eq!(without_statistics.fires(&office(), &unknown()), []);
+    // What has gone out needs no bound.
+    world.runs(session, &orders(), 10_000);
+    let went = seen(&world, &many().at_most());
+    assert!(went.fires && !went.at_most, "{went:?}");
+}
+
+#[test]
 fn an_account_that_was_not_used_for_long_is_dormant_until_a_step_up_or_a_week_of_use() {
     let mut world = World::with_history();
     world.after(27 * DAY);

@@ -43,27 +43,28 @@ impl Judge {
             who.purpose = state.and_then(|state| said(pending, state));
         }
         if let Some(risk) = view.rules.risk() {
-            who.signals = self.signals_of(risk, view, message, &who);
+            who.signals = self.signals_of(risk, view, message, &who, state.is_none());
         }
         Some(who)
     }
 
-    /// Time has passed, and the statement is known better.
+    /// Time has passed, and the statement is known as well as it can be.
     pub(super) fn look_again(&self, view: &View, pending: &Pending, who: &mut Circumstances) {
         who.now = self.gate.clock.now();
         if let Some(risk) = view.rules.risk() {
-            who.signals = self.signals_of(risk, view, &pending.facts, who);
+            who.signals = self.signals_of(risk, view, &pending.facts, who, true);
         }
     }
 
     /// What is unusual about it, for this person. Nothing where there is no session yet: nobody knows from where it will
-    /// come, and when.
+    /// come, and when. `asked`: nobody knows more of how many rows it returns.
     fn signals_of(
         &self,
         risk: &RiskSettings,
         view: &View,
         message: &[Facts],
         who: &Circumstances,
+        asked: bool,
     ) -> Signals {
         let Some(manner) = &self.manner else { return Signals::none() };
         let (origin, profile) = self.origin.get_or_init(|| {
@@ -73,9 +74,7 @@ impl Judge {
         });
         let client = &self.client;
         let scene = Scene { session: self.session, origin, client, service: who.service, now: who.now };
-        let mut rows = message.iter().map(|facts| facts.estimate);
-        let estimate = rows.try_fold(0_u64, |sum, rows| rows.map(|rows| sum.saturating_add(rows)));
-        let reach = view.rules.reach(&who.database, &view.bound, message, estimate);
+        let reach = view.rules.reach_of_message(&who.database, &view.bound, message, asked);
         match profile.now() {
             Some(profile) => observe(risk, &profile, &scene, &reach),
             None => observe_unread(risk, &scene, &reach),

@@ -203,6 +203,7 @@ macro_rules! each {
             | Event::PolicyReleased { .. }
             | Event::ConfigLoaded { .. }
             | Event::ConfigRejected { .. }
+            | Event::PlacesLoaded { .. }
             | Event::LabelsBound { .. }
             | Event::LabelFollowed { .. }
             | Event::AlarmRaised { .. }

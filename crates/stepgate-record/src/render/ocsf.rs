@@ -126,7 +126,7 @@ fn class(row: &Row) -> Class {
             Some("factor.removed") => (ACCOUNT_CHANGE, 11),
             _ => (ACCOUNT_CHANGE, OTHER),
         },
-        "policy.loaded" | "config.loaded" => (ENTITY_MANAGEMENT, 10),
+        "policy.loaded" | "config.loaded" | "places.loaded" => (ENTITY_MANAGEMENT, 10),
         "policy.rejected" | "config.rejected" => (ENTITY_MANAGEMENT, OTHER),
         "label.bound" | "label.followed" => (ENTITY_MANAGEMENT, 3),
         "log.started" => (EVENT_LOG, 6),
@@ -189,7 +189,7 @@ fn succeeded(row: &Row) -> Option<bool> {
         "session.auth_failed" | "stepup.factor_failed" | "statement.parse_failed" | "limit.enforced" => {
             Some(false)
         }
-        "policy.loaded" | "config.loaded" => Some(true),
+        "policy.loaded" | "config.loaded" | "places.loaded" => Some(true),
         "policy.rejected" | "config.rejected" => Some(false),
         "statement.completed" => Some(row.sqlstate.is_none()),
         "stepup.ended" => Some(row.outcome.as_deref() == Some("approved")),
@@ -314,7 +314,10 @@ fn factors(row: &Row) -> Value {
 
 /// Type 5 is a policy.
 fn entity(row: &Row) -> Value {
-    let sha256 = ["config_sha256"].iter().find_map(|name| row.detail.get(*name)).and_then(Value::as_str);
+    let sha256 = ["config_sha256", "places_sha256"]
+        .iter()
+        .find_map(|name| row.detail.get(*name))
+        .and_then(Value::as_str);
     let uid = row.policy_sha256.clone().or_else(|| sha256.map(ToOwned::to_owned));
     let uid = uid.or_else(|| row.database.clone()).unwrap_or_else(unknown);
     let name = row.kind.split('.').next().unwrap_or_default().to_owned();

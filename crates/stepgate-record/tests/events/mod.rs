@@ -58,6 +58,7 @@ const OTHERS: &str = r#"
 {"type":"pass.lapsed","pass":"G","request":"7K4M-9QXD"}
 {"type":"grant.revoked","grant":"G","by":"lee"}
 {"type":"policy.loaded","policy_sha256":"cd","rules":4,"columns":12}
+{"type":"policy.loaded","policy_sha256":"cd","rules":4,"columns":12,"map_sha256":"ef","policy_file_sha256":"0a"}
 {"type":"policy.rejected","policy_sha256":"cd"}
 {"type":"policy.proposed","policy_sha256":"cd"}
 {"type":"policy.voted","policy_sha256":"cd","person":"dana"}
@@ -66,6 +67,7 @@ const OTHERS: &str = r#"
 {"type":"policy.released","policy_sha256":"cd"}
 {"type":"config.loaded","config_sha256":"ce","databases":2}
 {"type":"config.rejected","config_sha256":"ce"}
+{"type":"places.loaded","places_sha256":"0b"}
 {"type":"label.bound","database":"app","columns":12}
 {"type":"label.followed","database":"app","from":"public.customers.ssn","to":"public.customers.number"}
 {"type":"alarm.raised","session":"S","statement":8,"what":"unflagged-column","columns":["public.customers.ssn"]}

@@ -21,7 +21,7 @@ use crate::files::write_atomic;
 use crate::subjects::Subject;
 
 /// The format of the file.
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// The most that a sealed profile takes: in JSON it is some three times as long as in memory.
 const MAX_SEALED: usize = 4 * MAX_PROFILE_BYTES;

@@ -67,6 +67,6 @@ pub(crate) enum Form {
     /// For reading.
     #[default]
     Text,
-    /// An object a line.
+    /// An array, an object for each statement.
     Json,
 }

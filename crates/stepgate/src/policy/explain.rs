@@ -115,6 +115,7 @@ fn who(args: &ExplainArgs, name: &str, upstream: Option<&UpstreamConfig>) -> Res
         fires: true,
         bucket: "given".to_owned(),
         threshold: String::new(),
+        at_most: false,
     };
     Ok(Circumstances {
         signals: args.signals.iter().map(fires).collect(),

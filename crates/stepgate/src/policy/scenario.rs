@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use stepgate_policy::{
-    Bound, Case, Circumstances, Decision, Deed, Observation, Origin, OriginKey, Past, PastEvent, Profile,
-    Reach, RiskSettings, Ruleset, Scene, Signal, Signals, Verdict, Why, observe,
+    Bound, Case, Circumstances, Decision, Deed, Delivered, Observation, Origin, OriginKey, Past, PastEvent,
+    Profile, Reach, RiskSettings, Ruleset, Scene, Signal, Signals, Verdict, Why, observe,
 };
 use stepgate_proxy::before_it_runs;
 use stepgate_sql::{Facts, StatementValues, purpose};
-use stepgate_types::{Action, Clock as _, GroupName, SessionId, Timestamp};
+use stepgate_types::{Action, Clock as _, GroupName, Limit, SessionId, Timestamp};
 
 use super::stage::Room;
 use crate::analyze::Source;
@@ -32,6 +32,8 @@ pub(super) struct Outcome {
     /// What the statements are.
     pub(super) facts: Vec<Facts>,
     pub(super) decision: Decision,
+    /// The decision once as much has been delivered as that lets out, where it limits that.
+    pub(super) at_limit: Option<Decision>,
     /// Why each rule matched that did.
     pub(super) why: Vec<Why>,
     /// What the client says it is for, where a rule asks.
@@ -56,31 +58,47 @@ pub(super) fn decide(
     if let Some(risk) = rules.risk() {
         who.signals = match &case.signals {
             Some(firing) => risk.signals().map(|signal| given(signal, firing.contains(&signal))).collect(),
-            None => observed(rules, risk, room, case, &who, &facts),
+            None => observed(rules, risk, room, case, &who, &facts, false),
         };
     }
     let values = StatementValues::<Vec<u8>>::new(case.sql.as_bytes(), &[], &[], &[]);
-    ask_planner((rules, &room.bound), &who, &room.source, &case.sql, &mut facts);
+    let asked = ask_planner((rules, &room.bound), &who, &room.source, &case.sql, &mut facts);
+    if asked && let (Some(risk), None) = (rules.risk(), &case.signals) {
+        who.signals = observed(rules, risk, room, case, &who, &facts, true);
+    }
     let decision = before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts);
     let why = rules.why(&who, &room.bound, &facts, &values);
-    Outcome { facts, decision, why, purpose: who.purpose }
+    let purpose = who.purpose.clone();
+    let at_limit = decision.is_limited().then(|| {
+        who.delivered = beyond(decision.more_at_once());
+        before_it_runs(rules.decide_by(&who, &room.bound, &facts, &values), &facts)
+    });
+    Outcome { facts, decision, at_limit, why, purpose }
 }
 
-/// Puts the planner's estimate into the facts of a message, where a gate would ask for it.
+/// The first row, or byte, that a limit does not let out.
+fn beyond(limit: Limit) -> Delivered {
+    let next = |most: Option<u64>| most.map_or(0, |most| most.saturating_add(1));
+    Delivered { rows: next(limit.rows), bytes: if limit.rows.is_none() { next(limit.bytes) } else { 0 } }
+}
+
+/// Puts the planner's estimate into the facts of a message, where a gate would ask for it; whether it would.
 pub(super) fn ask_planner(
     (rules, bound): (&Ruleset, &Bound),
     who: &Circumstances,
     source: &Source,
     sql: &str,
     facts: &mut [Facts],
-) {
+) -> bool {
     let values = StatementValues::<Vec<u8>>::new(sql.as_bytes(), &[], &[], &[]);
-    if let [only] = facts
-        && rules.hangs_on_estimate(who, bound, only, &values)
-        && let Some(planned) = source.planned(sql, only, &who.db_user)
-    {
+    let [only] = facts else { return false };
+    if !rules.hangs_on_estimate(who, bound, only, &values) {
+        return false;
+    }
+    if let Some(planned) = source.planned(sql, only, &who.db_user) {
         *only = planned;
     }
+    true
 }
 
 /// The case that the arguments tell of, with nothing before it.
@@ -134,10 +152,10 @@ fn address(from: Option<std::net::IpAddr>) -> std::net::IpAddr {
 }
 
 fn given(signal: Signal, fires: bool) -> Observation {
-    Observation { signal, fires, bucket: "as told".to_owned(), threshold: String::new() }
+    Observation { signal, fires, bucket: "as told".to_owned(), threshold: String::new(), at_most: false }
 }
 
-/// What a gate would see of the signals after that history.
+/// What a gate would see of the signals after that history; `asked`: nobody knows more of the estimate.
 fn observed(
     rules: &Ruleset,
     risk: &RiskSettings,
@@ -145,13 +163,14 @@ fn observed(
     case: &Case,
     who: &Circumstances,
     facts: &[Facts],
+    asked: bool,
 ) -> Signals {
     let history = History { rules, risk, room, who, case };
     let profile = history.profile();
     let origin = history.origin(case.from, case.client.as_deref());
     let scene =
         Scene { session: NOW, origin: &origin, client: &who.client, service: who.service, now: who.now };
-    observe(risk, &profile, &scene, &history.reach(facts))
+    observe(risk, &profile, &scene, &history.reach(facts, asked))
 }
 
 /// What somebody did before.
@@ -198,7 +217,7 @@ impl History<'_> {
                     self.room.source.catalog(),
                     self.room.source.session(),
                 );
-                let reach = self.reach(&facts);
+                let reach = self.reach(&facts, true);
                 learn(Deed::Decided { session, statement: 1, verdict: Verdict::Forwarded, reach: &reach });
                 learn(Deed::Completed { session, statement: 1, rows: *rows, bytes: *bytes });
             }
@@ -217,10 +236,8 @@ impl History<'_> {
         Origin::new(&key, Some(address(from)), None).client(&key, client.unwrap_or(CLIENT))
     }
 
-    fn reach(&self, facts: &[Facts]) -> Reach {
-        let mut rows = facts.iter().map(|facts| facts.estimate);
-        let estimate = rows.try_fold(0_u64, |sum, rows| rows.map(|rows| sum.saturating_add(rows)));
-        self.rules.reach(&self.who.database, &self.room.bound, facts, estimate)
+    fn reach(&self, facts: &[Facts], asked: bool) -> Reach {
+        self.rules.reach_of_message(&self.who.database, &self.room.bound, facts, asked)
     }
 }
 

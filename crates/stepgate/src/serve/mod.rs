@@ -145,7 +145,8 @@ async fn serve(
     let store = store.share();
     let rules = two_person::begin(config, &store, ready.texts, ready.rules).await?;
     reload::may_not_be_meant(&rules);
-    let events = vec![reload::loaded(config), policy_loaded(&rules)];
+    let files = [reload::loaded(config), policy_loaded(&rules)];
+    let events = files.into_iter().chain(places::loaded(&ready.geo)).collect();
     store.log.append(events, Vec::new()).await.map_err(|error| log_error(&error))?;
     if let Some(passkeys) = passkeys::factor(config)? {
         store.desk.plug(Arc::new(passkeys));

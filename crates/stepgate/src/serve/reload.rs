@@ -54,7 +54,7 @@ pub(super) async fn watch(
                 }
                 config = new;
             }
-            places::reload(&geo, &config).await;
+            places::reload(&geo, &config, &log).await;
         }
         // It may take a minute to read the log for the first policy that weighs signals.
         let looked = tokio::select! {

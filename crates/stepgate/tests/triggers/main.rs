@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 mod attacks;
+mod audited;
 mod brought;
 mod clients;
 mod counterparts;
@@ -20,6 +21,7 @@ mod subjects;
 mod sums;
 #[path = "../support/mod.rs"]
 mod support;
+mod volumes;
 
 use std::process::Command;
 

@@ -63,6 +63,7 @@ impl World {
                 rules: u64::try_from(number).unwrap(),
                 columns: 7,
                 map_sha256: None,
+                policy_file_sha256: None,
             });
             self.log.append_blocking(events.collect(), Vec::new()).unwrap();
         }

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::path::Path;
 
 /// Lines of context around a change.
 const CONTEXT: usize = 3;
@@ -144,9 +145,25 @@ pub(super) fn all_of_remember(text: &str) -> Option<Range<usize>> {
     }
 }
 
+/// What a diff calls a file: its path from here, by which `git apply` and `patch -p1` find it, or else its name.
+pub(super) fn label(file: &Path) -> String {
+    let here = std::env::current_dir().ok().and_then(|here| here.canonicalize().ok());
+    let whole = file.canonicalize().ok();
+    let from_here =
+        whole.as_deref().zip(here.as_deref()).and_then(|(file, here)| file.strip_prefix(here).ok());
+    let name = from_here.or_else(|| file.file_name().map(Path::new)).unwrap_or(file);
+    name.display().to_string()
+}
+
+/// A text's lines without what ends them but a carriage return, and whether the last one is ended.
+fn lines(text: &str) -> (Vec<&str>, bool) {
+    let lines = text.split_inclusive('\n').map(|line| line.strip_suffix('\n').unwrap_or(line));
+    (lines.collect(), text.is_empty() || text.ends_with('\n'))
+}
+
 /// What was changed, as `diff -u` writes it: one hunk.
 pub(super) fn diff(file: &str, old: &str, new: &str) -> String {
-    let (old, new): (Vec<_>, Vec<_>) = (old.lines().collect(), new.lines().collect());
+    let ((old, old_ends), (new, new_ends)) = (lines(old), lines(new));
     let same = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let rest = old.len().min(new.len()).saturating_sub(same);
     let end = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(a, b)| a == b).count();
@@ -154,7 +171,7 @@ pub(super) fn diff(file: &str, old: &str, new: &str) -> String {
     let (old_end, new_end) = (old.len().saturating_sub(end), new.len().saturating_sub(end));
     let shown = |all: usize, end: usize| all.min(end.saturating_add(CONTEXT));
     let (old_to, new_to) = (shown(old.len(), old_end), shown(new.len(), new_end));
-    let mut text = format!("--- {file}\n+++ {file}\n");
+    let mut text = format!("--- a/{file}\n+++ b/{file}\n");
     let _ = writeln!(
         text,
         "@@ -{},{} +{},{} @@",
@@ -163,15 +180,20 @@ pub(super) fn diff(file: &str, old: &str, new: &str) -> String {
         from.saturating_add(1),
         new_to.saturating_sub(from)
     );
-    let mut lines = |sign: char, lines: Option<&[&str]>| {
-        for line in lines.unwrap_or_default() {
+    // `cut`: the last line of these is the last of a text that ends without a line feed.
+    let mut add = |sign: char, lines: Option<&[&str]>, cut: bool| {
+        let lines = lines.unwrap_or_default();
+        for line in lines {
             let _ = writeln!(text, "{sign}{line}");
         }
+        if cut && !lines.is_empty() {
+            text.push_str("\\ No newline at end of file\n");
+        }
     };
-    lines(' ', old.get(from..same));
-    lines('-', old.get(same..old_end));
-    lines('+', new.get(same..new_end));
-    lines(' ', old.get(old_end..old_to));
+    add(' ', old.get(from..same), !old_ends && same == old.len());
+    add('-', old.get(same..old_end), !old_ends && old_end == old.len());
+    add('+', new.get(same..new_end), !new_ends && new_end == new.len());
+    add(' ', old.get(old_end..old_to), !old_ends && old_to == old.len());
     text
 }
 
@@ -242,10 +264,39 @@ rules:
         let new = POLICY.replace("rows: 1000", "rows: 200");
         let diff = diff("policy.yaml", POLICY, &new);
         assert!(
-            diff.starts_with("--- policy.yaml\n+++ policy.yaml\n@@ -6,7 +6,7 @@\n     remember"),
+            diff.starts_with("--- a/policy.yaml\n+++ b/policy.yaml\n@@ -6,7 +6,7 @@\n     remember"),
             "{diff}"
         );
         assert_eq!(diff.lines().filter(|line| line.starts_with('-')).count(), 2);
         assert_eq!(diff.lines().filter(|line| line.starts_with('+')).count(), 2);
+    }
+
+    /// What `patch` makes of it.
+    fn patched(old: &str, diff: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("policy.yaml"), old).unwrap();
+        std::fs::write(dir.path().join("a.diff"), diff).unwrap();
+        let mut patch = std::process::Command::new("patch");
+        let said =
+            patch.current_dir(dir.path()).args(["-p1", "--binary", "-F0", "-i", "a.diff"]).output().unwrap();
+        assert!(said.status.success(), "{diff}\n{}", String::from_utf8_lossy(&said.stdout));
+        std::fs::read_to_string(dir.path().join("policy.yaml")).unwrap()
+    }
+
+    #[test]
+    fn whatever_ends_the_lines_patch_makes_the_new_text_of_the_old_one() {
+        let other = |text: &str| text.replace("rows: 1000", "rows: 200");
+        let lines = |text: &str| text.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>();
+        let without = |text: &str, from: usize, to: usize| {
+            let kept = lines(text).into_iter().enumerate().filter(|(at, _)| !(from..to).contains(at));
+            kept.map(|(_, line)| line).collect::<String>()
+        };
+        let windows = POLICY.replace('\n', "\r\n");
+        for old in [POLICY, POLICY.trim_end(), windows.as_str(), windows.trim_end()] {
+            let all = lines(old).len();
+            for new in [other(old), without(old, all - 2, all), without(old, 0, 1), without(old, 9, 14)] {
+                assert_eq!(patched(old, &diff("policy.yaml", old, &new)), new, "{old:?}");
+            }
+        }
     }
 }

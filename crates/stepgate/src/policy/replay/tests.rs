@@ -268,6 +268,22 @@ fn grants_that_nobody_uses_are_proposed_to_go_and_rules_that_never_fire_are_name
 }
 
 #[test]
+fn a_rule_that_never_fired_is_named_although_a_statement_is_undecidable_and_then_it_is_kept() {
+    let runs: Vec<_> = (0..30).map(|time| (time * 2000, 0, Approved)).collect();
+    let mut open = tape(&runs);
+    // Of one record a part was lost.
+    open.shapes[1] = Shape { cut: true, ..shape("email") };
+    open.runs[7].shape = 1;
+    let ground = ground(open);
+    let current = candidate(POLICY);
+    let found = Tuning::new(&ground, &current).proposals();
+    let found = found.iter().find(|proposal| proposal.kind == "never-fires").unwrap();
+    assert_eq!((found.title.as_str(), found.diff.as_str()), ("`seen` never fired", ""));
+    let why = "it never fired in 29 decided statements; 1 undecidable, any of which it may match; kept";
+    assert_eq!(found.why, why);
+}
+
+#[test]
 fn a_page_needs_nothing_else_and_lets_nothing_out_of_its_cell() {
     let evil = "<script>alert(1)</script>\"'&\u{202e}";
     let mut tape = tape(&[(0, 0, Approved), (100, 0, Approved)]);

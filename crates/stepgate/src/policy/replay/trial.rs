@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use stepgate_policy::{
-    Approval, Gap, Metered, Observation, Recorded, RecordedBucket, RecordedBy, RecordedColumn,
+    AT_MOST, Approval, Gap, Metered, Observation, Recorded, RecordedBucket, RecordedBy, RecordedColumn,
     RecordedDoubts, Replayed, Ruleset, recorded_column, recorded_comparison, recorded_relation,
 };
 use stepgate_types::{Action, Estimator, Label, Limit, RelationName, Timestamp, Use};
@@ -175,6 +175,7 @@ pub(crate) fn recorded(shape: &Shape, person: &Person, at: Timestamp) -> Option<
             fires: seen.weight > 0,
             bucket: seen.bucket.clone(),
             threshold: seen.threshold.clone(),
+            at_most: seen.bucket.starts_with(AT_MOST),
         })
     });
     Some(Recorded {

@@ -117,6 +117,8 @@ pub(super) struct Tuning<'g> {
     current: &'g Candidate,
     pub(super) statements: u64,
     pub(super) undecidable: u64,
+    /// Statements that were decided, in the replay as in fact.
+    decided: u64,
     pub(super) prompts: u64,
     /// What rules matched, by name.
     uses: HashMap<String, Use>,
@@ -139,6 +141,7 @@ impl<'g> Tuning<'g> {
             current,
             statements: tally.statements,
             undecidable: tally.undecidable,
+            decided: tally.statements.saturating_sub(tally.undecidable).saturating_sub(tally.failed),
             prompts: tally.after.total,
             uses,
         }
@@ -178,8 +181,8 @@ impl<'g> Tuning<'g> {
             return None;
         }
         let tally = compared.tally();
-        let file = current.policy_file.display().to_string();
-        let diff = edit::diff(&file, &current.policy_text, &candidate.policy_text);
+        let diff =
+            edit::diff(&edit::label(&current.policy_file), &current.policy_text, &candidate.policy_text);
         let tried = Tried { diff, prompts: tally.after.total, changed: tally.changed };
         Some((candidate, tried))
     }
@@ -351,15 +354,22 @@ impl<'g> Tuning<'g> {
     }
 
     /// A rule that matched nothing. What it guards against may still come, so that only one that guards against nothing is
-    /// to go.
+    /// to go; and none is of which it cannot be told for every statement.
     fn never_fires(&self, rule: &str) -> Option<Proposal> {
         let recorded =
             || self.ground.tape.shapes.iter().any(|shape| shape.rules.iter().any(|name| name == rule));
-        if self.statements == 0 || self.undecidable > 0 || self.uses.contains_key(rule) || recorded() {
+        if self.decided == 0 || self.uses.contains_key(rule) || recorded() {
             return None;
         }
-        let why = format!("it matched none of {} statements", thousands(self.statements));
-        let harmless = self.current.rules.rule_action(rule) == Some(Action::Monitor)
+        let mut why = format!("it never fired in {} decided statements", thousands(self.decided));
+        if self.undecidable > 0 {
+            why.push_str(&format!(
+                "; {} undecidable, any of which it may match",
+                thousands(self.undecidable)
+            ));
+        }
+        let harmless = self.undecidable == 0
+            && self.current.rules.rule_action(rule) == Some(Action::Monitor)
             && self.current.rules.rule_is_unlimited(rule);
         let text = Text::of(&self.current.policy_text);
         let changed = text.rule(rule).filter(|_| harmless).map(|lines| text.without(&lines));
@@ -372,7 +382,12 @@ impl<'g> Tuning<'g> {
             Some((_, tried)) => self.proposal("never-fires", format!("remove `{rule}`"), why, tried),
             None => {
                 let tried = Tried { diff: String::new(), prompts: self.prompts, changed: 0 };
-                let why = format!("{why}; kept, for it guards against what has not come yet");
+                let kept = if self.undecidable > 0 {
+                    "kept"
+                } else {
+                    "kept, for it guards against what has not come yet"
+                };
+                let why = format!("{why}; {kept}");
                 self.proposal("never-fires", format!("`{rule}` never fired"), why, tried)
             }
         })
