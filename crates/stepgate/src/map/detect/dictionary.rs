@@ -298,7 +298,7 @@ const RECORDS: &str = "log logs access request requests hit hits visit visits vi
     traffic login logins click clicks call calls zugriff zugriffe protokoll journal";
 
 /// Who comes to a machine.
-const VISITORS: &str = "client remote user visitor source src peer customer login signup registration";
+const VISITORS: &str = "client remote user visitor source src customer login signup registration";
 
 /// What days are called on which something began, was made or came.
 const EVENTS: &str = "since seit depuis desde dal od hire hired hiring joined join entry eintritt austritt entree sortie ingreso alta \

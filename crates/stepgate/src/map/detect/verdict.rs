@@ -298,17 +298,7 @@ fn names(sample: &Sample<'_>) -> Verdict {
     });
     let towns = sample.share(address::is_city);
     let few = sample.len() < 4 && sample.rows >= 20;
-    // `Clara Chair`, `Luna Chair`, `Clara Desk`: what articles are called again and again ends in few words, none of which
-    // is a name.
-    let ends = sample.kinds(|value| value.rsplit(' ').next().unwrap_or_default().to_owned());
-    let named_at_end = sample.share(|value| {
-        value.rsplit_once(' ').is_some_and(|(_, last)| {
-            let last = person::look(last);
-            last.given || last.family
-        })
-    });
-    let in_two = sample.share(|value| value.contains(' ')) >= 0.9;
-    let articles = in_two && sample.len() >= 8 && ends * 3 <= sample.len() && named_at_end < 0.1;
+    let articles = sample.len() >= 8 && are_articles(sample);
     match () {
         () if articles => Verdict::share(Grade::Loose, shaped, "have the shape of a name"),
         () if firms >= 0.2 || shaped < 0.6 => Verdict::refuted(),
@@ -331,6 +321,18 @@ fn names(sample: &Sample<'_>) -> Verdict {
         }
         () => Verdict::refuted(),
     }
+}
+
+/// `Clara Chair`, `Luna Chair`, `Clara Desk`: what articles are called again and again ends in few words, none of which is a
+/// name, nor an initial.
+fn are_articles(sample: &Sample<'_>) -> bool {
+    let last = |value: &str| value.rsplit_once(' ').map(|(_, last)| last.to_owned()).unwrap_or_default();
+    let in_words = sample.share(|value| last(value).chars().count() > 2);
+    let named = sample.share(|value| {
+        let named = person::look(&last(value));
+        named.given || named.family
+    });
+    in_words >= 0.9 && named < 0.1 && sample.kinds(last) * 3 <= sample.len()
 }
 
 fn addresses(sample: &Sample<'_>) -> Verdict {

@@ -112,8 +112,8 @@ pub(crate) fn is_within(text: &str) -> bool {
     };
     let mut named = false;
     words().filter(|word| !word.is_empty()).any(|word| {
-        let good =
-            word.contains(|letter: char| letter.is_ascii_digit()) && is(word, if named { 0.1 } else { 1e-3 });
+        let good = word.chars().filter(char::is_ascii_digit).count() >= 5
+            && is(word, if named { 0.1 } else { 1e-3 });
         named = called(word) || (named && word.len() < 4);
         good
     })
