@@ -136,7 +136,7 @@ impl Judge {
     /// The same decision as the last time, where that is known and there is room in the log's queue.
     pub(crate) fn decide_as_before(&mut self, pending: &Pending, names: &SessionState) -> Option<Verdict> {
         let now = self.when();
-        let passes = self.known.of(pending, now, names.purpose.as_deref())?;
+        let passes = self.known.of(pending, now, names)?;
         let statement = StatementId { session: self.session, number: pending.number };
         let (ticket, release) = match self.gate.log.try_ticket_again(statement, &passes.record).transpose()? {
             Ok(ticket) => ticket,

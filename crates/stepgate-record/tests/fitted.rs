@@ -80,6 +80,7 @@ prop_compose! {
             grant: grant.map(GrantId::from_bytes),
             policy_sha256: word(),
             db_user: String::new(),
+            runs_as: None,
             unenforced: false,
         service: false,
             functions: vec![],

@@ -95,6 +95,18 @@ fn anything_but_the_canonical_form_is_refused() {
     assert_eq!(Record::decode(&[b' '; MAX_RECORD_BYTES + 1]), Err(RecordError::TooLong));
 }
 
+/// Members that came later are in no record that has nothing to tell by them: old records keep their bytes.
+#[test]
+fn another_role_than_the_sessions_is_in_records_where_there_is_one_alone() {
+    let encoded = |statement| record(Event::StatementDecided(Box::new(statement))).encode().unwrap();
+    let plain = encoded(statement(1));
+    assert!(!String::from_utf8(plain).unwrap().contains("runs_as"));
+    let other = Statement { runs_as: Some("other".to_owned()), ..statement(1) };
+    let bytes = encoded(other.clone());
+    assert!(String::from_utf8(bytes.clone()).unwrap().contains("\"runs_as\":\"other\""));
+    assert_eq!(Record::decode(&bytes), Ok(record(Event::StatementDecided(Box::new(other)))));
+}
+
 #[test]
 fn records_of_the_first_format_are_read_with_the_names_in_them() {
     let failed = Event::SessionAuthFailed { person: Some("dana".into()), address: "::1".into(), more: None };

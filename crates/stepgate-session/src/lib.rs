@@ -51,7 +51,7 @@ mod verdict;
 pub use allowance::{Allowance, Hashes, MAX_HASHES, Takes};
 pub use described::Unflagged;
 pub use facts::GoesOn;
-pub use meter::Meter;
+pub use meter::{Meter, Stores};
 pub use outlet::{Pass, WrongToken};
 pub use session::{Action, Ending, Session, Setup};
 pub use shown::{HashSubject, Tells};

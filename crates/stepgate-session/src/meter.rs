@@ -17,6 +17,17 @@ const UNLIMITED: u64 = u64::MAX;
 /// The most subjects that a statement knows again; who comes after them is somebody new each time.
 const MAX_KNOWN: usize = 10_000;
 
+/// Whether a statement stores rows, and who tells how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stores {
+    /// It stores none.
+    Nothing,
+    /// Its command tag does.
+    Told,
+    /// Nothing does: a part of it stores them (`WITH … (INSERT …) SELECT`), or code that it runs. It may be any number.
+    Untold,
+}
+
 /// What a statement may deliver before people are asked. Portals of the statement and what fetches from its cursor
 /// draw on the same one.
 ///
@@ -33,8 +44,8 @@ pub struct Meter {
     bytes_out: AtomicU64,
     subjects_out: AtomicU64,
     pub(crate) told: AtomicBool,
-    /// Its statement stores rows: those that its command tag tells count, too.
-    stores: bool,
+    /// Rows that its statement stores count, too.
+    stores: Stores,
     /// It has.
     stored: AtomicBool,
     /// Its portal was suspended, and has not completed since.
@@ -67,7 +78,7 @@ impl Meter {
     /// The meter of statement `number`, which lets so much through and, if it `stores` rows, counts those as well. One
     /// that is not `enforced` tells when that is reached, once, and lets everything through.
     #[must_use]
-    pub fn new(number: u64, left: Limit, enforced: bool, stores: bool) -> Arc<Self> {
+    pub fn new(number: u64, left: Limit, enforced: bool, stores: Stores) -> Arc<Self> {
         Self::shared(number, left, enforced, stores, None, Vec::new())
     }
 
@@ -78,7 +89,7 @@ impl Meter {
         number: u64,
         left: Limit,
         enforced: bool,
-        stores: bool,
+        stores: Stores,
         tells: Option<Tells>,
         allowances: Vec<Arc<Allowance>>,
     ) -> Arc<Self> {
@@ -296,12 +307,16 @@ impl Meter {
     }
 
     /// The statement has completed: rows that it has stored, and not shown, by its command tag. Of one that `reads`
-    /// (`SELECT 5`, which CREATE TABLE AS has as well), those that it has shown are not stored.
+    /// (`SELECT 5`, which CREATE TABLE AS has as well), those that it has shown are not stored. Where no tag tells how many
+    /// those are, all that there was counts.
     pub(crate) fn completed(&self, rows: Option<u64>, reads: bool) {
-        if !self.stores {
+        if self.stores == Stores::Nothing {
             return;
         }
         self.open_ended.store(false, Relaxed);
+        if self.stores == Stores::Untold {
+            return self.lost();
+        }
         let shown = self.rows_out.load(Relaxed).saturating_sub(self.told_of.load(Relaxed));
         let told = rows.unwrap_or(0);
         let rows = told.saturating_sub(shown);
@@ -326,7 +341,7 @@ impl Meter {
 
     /// It has shown some of its rows, and stored all: how many those are is told once the others are shown, if ever.
     pub(crate) fn suspended(&self) {
-        self.open_ended.store(self.stores, Relaxed);
+        self.open_ended.store(self.stores != Stores::Nothing, Relaxed);
     }
 
     /// Nothing more can come of its statement.
@@ -339,7 +354,7 @@ impl Meter {
     /// Nobody will hear how its statement ends: the server goes on with it. What it may store counts as all that there was,
     /// or else whoever hangs up in time would store for nothing.
     pub fn lost(&self) {
-        if !self.stores {
+        if self.stores == Stores::Nothing {
             return;
         }
         for left in [&self.rows_left, &self.bytes_left, &self.subjects_left] {

@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
-use stepgate_session::{Allowance, Hashes, Meter};
+use stepgate_session::{Allowance, Hashes, Meter, Stores};
 use stepgate_types::{Amount, Limit};
 use support::*;
 
@@ -397,7 +397,7 @@ fn a_meter_that_only_watches_tells_once_and_holds_nothing() {
     let mut stage = Stage::new();
     stage.client(&[query("select a from t"), query("select 2")]);
     let number = stage.decision().number;
-    stage.session.limit(Meter::new(number, Limit::of(Some(1), None), false, false));
+    stage.session.limit(Meter::new(number, Limit::of(Some(1), None), false, Stores::Nothing));
     stage.pass(permit(number));
     assert!(stage.undecided(), "what follows does not wait");
     stage.server(&[rows(3), vec![complete(), ready(b'I')]].concat());
@@ -410,7 +410,7 @@ fn rows_that_are_stored_and_not_shown_are_counted_by_the_command_tag() {
     let mut stage = Stage::new();
     stage.client(&[query("insert into t select a from u; insert into t select a from u returning a")]);
     let number = stage.decision().number;
-    let meter = Meter::new(number, Limit::of(Some(100), None), true, true);
+    let meter = Meter::new(number, Limit::of(Some(100), None), true, Stores::Told);
     stage.session.limit(std::sync::Arc::clone(&meter));
     stage.pass(permit(number));
     stage.server(&[frame(b'C', b"INSERT 0 30\0")]);
@@ -426,7 +426,7 @@ fn what_is_stored_takes_all_bytes_that_are_left_since_no_tag_tells_how_many_it_h
     let mut stage = Stage::new();
     stage.client(&[query("insert into t select a from u where a < 0; insert into t select a from u")]);
     let number = stage.decision().number;
-    let meter = Meter::new(number, Limit::of(Some(100), Some(1_000)), true, true);
+    let meter = Meter::new(number, Limit::of(Some(100), Some(1_000)), true, Stores::Told);
     stage.session.limit(Arc::clone(&meter));
     stage.pass(permit(number));
     stage.server(&[frame(b'C', b"INSERT 0 0\0")]);
@@ -435,13 +435,28 @@ fn what_is_stored_takes_all_bytes_that_are_left_since_no_tag_tells_how_many_it_h
     assert_eq!((meter.left(), meter.has_stored()), (Limit::of(Some(99), Some(0)), true));
 }
 
+/// `WITH … (INSERT …) SELECT`: its tag tells what it shows.
+#[test]
+fn what_a_part_of_a_statement_stores_takes_all_that_is_left_since_no_tag_tells_how_many_rows_it_has() {
+    let mut stage = Stage::new();
+    stage.client(&[query("with w as (insert into t select a from u returning a) select 1")]);
+    let number = stage.decision().number;
+    let meter = Meter::new(number, Limit::of(Some(100), None), true, Stores::Untold);
+    stage.session.limit(Arc::clone(&meter));
+    stage.pass(permit(number));
+    stage.server(&rows(1));
+    assert_eq!((meter.left().rows, meter.has_stored()), (Some(99), false));
+    stage.server(&[frame(b'C', b"SELECT 1\0"), ready(b'I')]);
+    assert_eq!((meter.left().rows, meter.has_stored()), (Some(0), true));
+}
+
 /// Sends an Execute that wants one row, of a statement that stores a hundred at most.
 fn storing(sql: &str) -> (Stage, Arc<Meter>) {
     let mut stage = Stage::new();
     stage.run(&[query("begin")], &[complete(), ready(b'T')]);
     stage.client(&[parse("", sql), bind("p", ""), execute("p"), sync()]);
     let number = stage.decision().number;
-    let meter = Meter::new(number, Limit::of(Some(100), Some(1_000)), true, true);
+    let meter = Meter::new(number, Limit::of(Some(100), Some(1_000)), true, Stores::Told);
     stage.session.limit(Arc::clone(&meter));
     stage.pass(permit(number));
     stage.server(&[frame(b'1', b""), frame(b'2', b""), row()]);
@@ -487,14 +502,15 @@ fn of_what_nobody_hears_the_end_all_is_taken_where_it_stores_and_nothing_where_i
         Arc::new(allowance)
     };
     let nothing = Limit { subjects: Some(0), ..Limit::of(Some(0), Some(0)) };
-    for stores in [true, false] {
+    for stores in [Stores::Told, Stores::Untold, Stores::Nothing] {
         let shared = allowance();
         let meter = Meter::shared(7, limit, true, stores, None, vec![Arc::clone(&shared)]);
         meter.lost();
         let (_, left) = shared.now();
         let before = Limit { subjects: Some(9), ..Limit::of(Some(50), Some(500)) };
-        let expected = if stores { (nothing, nothing, 9) } else { (limit, before, 0) };
-        assert_eq!((meter.left(), left, shared.subjects()), expected, "{stores}");
+        let none = stores == Stores::Nothing;
+        let expected = if none { (limit, before, 0) } else { (nothing, nothing, 9) };
+        assert_eq!((meter.left(), left, shared.subjects()), expected, "{stores:?}");
         // What people have approved beyond is not counted there.
         let shared = allowance();
         let meter = Meter::shared(7, limit, true, stores, None, vec![Arc::clone(&shared)]);
@@ -600,7 +616,7 @@ fn what_goes_by_something_that_is_taken_back_stops_before_its_next_row() {
 /// Passes what is to be decided, to take from that.
 fn pass_shared(stage: &mut Stage, allowance: &Arc<Allowance>) -> Arc<Meter> {
     let number = stage.decision().number;
-    let meter = Meter::shared(number, Limit::NONE, true, false, None, vec![Arc::clone(allowance)]);
+    let meter = Meter::shared(number, Limit::NONE, true, Stores::Nothing, None, vec![Arc::clone(allowance)]);
     stage.session.limit(Arc::clone(&meter));
     stage.pass(permit(number));
     meter

@@ -85,3 +85,34 @@ fn a_grant_of_one_role_is_none_of_another_however_that_is_taken() {
     assert!(psql.finish(SOON).unwrap().is_ok());
     passes(&mut psql, QUALIFIED);
 }
+
+/// The record says as which role a statement ran, also of one that is decided as it was the last time.
+#[test]
+fn records_tell_as_which_role_statements_run() {
+    let world = world(waiting);
+    let dana = world.dana();
+    let mut psql = world.psql(&dana);
+    let plain = "select id, country from public.customers where id = 1;";
+    let three_times = |psql: &mut stepgate_testkit::Psql| (0..3).for_each(|_| passes(psql, plain));
+    three_times(&mut psql);
+    passes(&mut psql, "set role other;");
+    three_times(&mut psql);
+    waits(&world, &mut psql, &dana, QUALIFIED);
+    passes(&mut psql, "reset role;");
+    three_times(&mut psql);
+    // By the end of a transaction it is over, too.
+    for sql in ["begin;", "set local role other;", plain, "rollback;", plain] {
+        passes(&mut psql, sql);
+    }
+    let records = world.records();
+    let decided = records.iter().filter(|it| it["type"] == "statement.decided");
+    let selects = decided.filter(|it| it["kinds"] == serde_json::json!(["select"]));
+    let told: Vec<_> = selects
+        .map(|it| {
+            assert_eq!(it["db_user"], "stepgate_analyst", "{it}");
+            it["runs_as"].as_str().unwrap_or("itself")
+        })
+        .collect();
+    let (own, other) = (["itself"; 3], ["other"; 4]);
+    assert_eq!(told, [&own[..], &other, &own, &["other", "itself"]].concat(), "{told:?}");
+}

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stepgate_session::Meter;
+use stepgate_session::{Meter, Stores};
 use stepgate_store::{Log, LogOptions, Vault};
 use stepgate_testkit::{FakeClock, FakeEntropy, TempTree};
 use stepgate_types::{Limit, Per, Timestamp};
@@ -50,7 +50,7 @@ impl World {
     async fn gets(&self, person: &str, metered: &Metered, rows: u64) -> u64 {
         let account = self.accounts.of(&self.vault, &person.parse().unwrap(), metered, self.now).unwrap();
         let allowances = vec![Arc::clone(&account.allowance)];
-        let meter = Meter::shared(1, Limit::NONE, true, false, None, allowances);
+        let meter = Meter::shared(1, Limit::NONE, true, Stores::Nothing, None, allowances);
         let person: PersonName = person.parse().unwrap();
         let who = Who::from(&person);
         let by =

@@ -262,7 +262,7 @@ impl Case<'_> {
 
     /// As which database role it runs: the session's, unless that has taken another (SET ROLE). Whose rights a statement has
     /// and which rows it sees hang on it: what was approved as one is not approved as another.
-    fn runs_as(&self) -> String {
+    pub(super) fn runs_as(&self) -> String {
         let own = &self.who.db_user;
         match self.session.map(|session| &session.runs_as) {
             None | Some(RunsAs::AsBegun) => own.clone(),

@@ -9,7 +9,7 @@
 //!
 //! What hangs on the moment (time, risk, signals) is not known at all (`Ruleset::is_settled`): a decision of 19:59 must not
 //! hold at 20:01. Where a rule is about purposes, what is known is for that of the session, since records tell it, and never
-//! for a text that has a comment: texts share their facts whatever their comments say.
+//! for a text that has a comment: texts share their facts whatever their comments say. The role is told as well.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use stepgate_policy::Decision;
 use stepgate_record::{Event, Template};
 use stepgate_session::{Pending, Protocol};
-use stepgate_sql::Facts;
+use stepgate_sql::{Facts, RunsAs, SessionState};
 
 use crate::database::Moment;
 
@@ -46,17 +46,20 @@ pub(super) struct When {
     pub(super) people: u64,
 }
 
-/// What is recorded with decisions besides, where the rules say so.
+/// What is recorded with decisions besides.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Besides {
     /// The session's purpose, where a rule is about that.
     pub(super) purpose: Option<Option<String>>,
+    /// As which role its statements run.
+    pub(super) runs_as: RunsAs,
 }
 
 impl Besides {
     /// Whether that is so now.
-    fn holds(&self, purpose: Option<&str>) -> bool {
-        self.purpose.as_ref().is_none_or(|then| then.as_deref() == purpose)
+    fn holds(&self, state: &SessionState) -> bool {
+        let purpose = self.purpose.as_ref().is_none_or(|then| *then == state.purpose);
+        purpose && self.runs_as == state.runs_as
     }
 
     /// Whether a statement of this text may be known at all.
@@ -83,8 +86,8 @@ pub(super) struct Passes {
 
 impl Known {
     /// The decision on a statement, if nothing has changed since it was made. What was decided before is forgotten.
-    pub(super) fn of(&mut self, pending: &Pending, now: When, purpose: Option<&str>) -> Option<&Passes> {
-        if self.by != Some(now) || !self.besides.holds(purpose) {
+    pub(super) fn of(&mut self, pending: &Pending, now: When, state: &SessionState) -> Option<&Passes> {
+        if self.by != Some(now) || !self.besides.holds(state) {
             self.decisions.clear();
             self.by = Some(now);
             self.besides = Besides::default();

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use stepgate_sql::{Facts, Message, SinkKind};
+use stepgate_session::Stores;
+use stepgate_sql::{Facts, Message, Sink, SinkKind};
 use stepgate_types::{BulkShape, Certainty, Kind, RelationName};
 
 /// The facts of a whole message, as records and grants need them.
@@ -14,6 +15,8 @@ pub(super) struct Merged {
     pub(super) has_sink: bool,
     /// Whether all that it stores goes into relations that it is known to reach.
     pub(super) stores_rows: bool,
+    /// Whether it stores rows, and its command tags tell how many.
+    pub(super) stores: Stores,
     pub(super) sinks: Vec<String>,
     pub(super) functions: BTreeSet<String>,
     pub(super) bulk: BulkShape,
@@ -47,12 +50,46 @@ impl Merged {
             relations: message.relations,
             has_sink: !message.sinks.is_empty(),
             stores_rows,
+            stores: facts.iter().map(stores).fold(Stores::Nothing, most),
             sinks: message.sinks.iter().map(|sink| sink_word(sink.kind).to_owned()).collect(),
             functions: message.functions,
             bulk: message.bulk,
             fingerprint,
             normalised: normalised.join("; "),
         }
+    }
+}
+
+/// What the command tag of this statement tells of what it stores elsewhere.
+fn stores(facts: &Facts) -> Stores {
+    if facts.sinks.is_empty() {
+        return Stores::Nothing;
+    }
+    let all = |is: fn(&Sink) -> bool| facts.sinks.iter().all(is);
+    // A part of it, or code that it runs, stores rows that are not its own where that has no name.
+    let rows = || all(|sink| sink.kind == SinkKind::Rows && sink.relation.is_some());
+    let told = match facts.kind {
+        // Of a row that triggers store again, it is told once.
+        Kind::Insert | Kind::Update | Kind::Delete | Kind::Merge | Kind::CopyIn | Kind::Execute => rows(),
+        Kind::CopyOut => all(|sink| sink.kind == SinkKind::ServerFile),
+        // `SELECT 5` of what makes a table; REFRESH tells nothing, and a view has no rows of its own.
+        Kind::Ddl => {
+            let made = facts.effect.creates.is_some();
+            all(|sink| sink.kind == SinkKind::View) || made && all(|sink| sink.kind == SinkKind::Table)
+        }
+        // What EXPLAIN only explains stores nothing.
+        Kind::Explain => facts.flows.is_empty(),
+        Kind::Prepare => true,
+        _ => all(|sink| sink.kind == SinkKind::Notification),
+    };
+    if told { Stores::Told } else { Stores::Untold }
+}
+
+const fn most(one: Stores, other: Stores) -> Stores {
+    match (one, other) {
+        (Stores::Untold, _) | (_, Stores::Untold) => Stores::Untold,
+        (Stores::Told, _) | (_, Stores::Told) => Stores::Told,
+        _ => Stores::Nothing,
     }
 }
 

@@ -207,7 +207,7 @@ impl Case<'_> {
         let telling = telling::of(self.decision, &self.pending.facts);
         let tells = telling::tells(telling, rules.map(), &self.who.database, &self.judge.gate.vault);
         let (number, enforced) = (self.pending.number, self.decision.enforced);
-        let meter = Meter::shared(number, left, enforced, self.facts.has_sink, tells, allowances);
+        let meter = Meter::shared(number, left, enforced, self.facts.stores, tells, allowances);
         meter.goes_by(block.map(|(_, block)| block.in_force.clone()));
         let limited = Limited {
             meter,

@@ -69,6 +69,7 @@ impl Case<'_> {
             grant,
             policy_sha256: self.view.rules.sha256().to_owned(),
             db_user: self.who.db_user.clone(),
+            runs_as: Some(self.runs_as()).filter(|role| *role != self.who.db_user),
             unenforced: !self.decision.enforced,
             functions: self.facts.functions.iter().cloned().collect(),
             raw_bytes: raw.as_ref().map(|_| u64::try_from(self.pending.sql.len()).unwrap_or(u64::MAX)),

@@ -83,7 +83,10 @@ impl Judge {
 
     /// What is told with a decision that is remembered.
     pub(super) fn besides(view: &View, state: &SessionState) -> Besides {
-        Besides { purpose: view.rules.asks_for_purpose().then(|| state.purpose.clone()) }
+        Besides {
+            purpose: view.rules.asks_for_purpose().then(|| state.purpose.clone()),
+            runs_as: state.runs_as.clone(),
+        }
     }
 }
 

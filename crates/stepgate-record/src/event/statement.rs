@@ -65,6 +65,10 @@ pub struct Statement {
     /// The role used upstream. Address and client are those of the session's first record.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub db_user: String,
+    /// The role that it runs as, where that is another (SET ROLE): `other`; `other of another`, where the session has
+    /// become another as well; `… or another`, where nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runs_as: Option<String>,
     /// Whether rules are not enforced (`mode: monitor`): everything is forwarded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unenforced: bool,
@@ -125,6 +129,7 @@ impl Statement {
             grant: None,
             policy_sha256: String::new(),
             db_user: String::new(),
+            runs_as: None,
             unenforced: false,
             functions: Vec::new(),
             raw_bytes: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use stepgate_record::Seal;
-use stepgate_session::{Action, Meter, Pass, Pending, Session, Setup, Unflagged};
+use stepgate_session::{Action, Meter, Pass, Pending, Session, Setup, Stores, Unflagged};
 use stepgate_sql::Catalog;
 use stepgate_types::{Limit, RelationName, SessionId, StatementId};
 use stepgate_wire::{Cutter, Problem};
@@ -488,7 +488,7 @@ impl Stage {
 
     /// Passes a statement that may deliver so much.
     pub(crate) fn pass_limited(&mut self, number: u64, rows: Option<u64>, bytes: Option<u64>) -> Arc<Meter> {
-        let meter = Meter::new(number, Limit::of(rows, bytes), true, false);
+        let meter = Meter::new(number, Limit::of(rows, bytes), true, Stores::Nothing);
         self.session.limit(Arc::clone(&meter));
         self.pass(permit(number));
         meter

@@ -336,6 +336,8 @@ impl<'c> Walker<'c> {
             facts.doubt(*reason);
         }
         let called = self.bodies(facts);
+        // Nor does a command tag tell how much code stores that it runs.
+        self.stores_within |= called.iter().any(|body| !body.read_only);
         if !self.flows.is_empty() {
             let given = called.iter().flat_map(|body| body.columns.iter());
             let given =

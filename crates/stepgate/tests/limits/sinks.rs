@@ -65,6 +65,67 @@ fn what_is_stored_is_counted_by_its_command_tag() {
     assert_eq!(direct(&world, "select count(*) from kept"), ["80"]);
 }
 
+/// Where a part of a statement stores, or code that it runs, its command tag tells only what it shows.
+#[test]
+fn what_no_command_tag_tells_of_takes_all_that_the_window_had_left() {
+    for (storing, told) in [
+        (
+            "with a as (insert into kept select email from customers where id <= 80 returning 1) select 1;",
+            "80",
+        ),
+        (
+            "with a as (insert into kept select email from customers where id <= 80) insert into kept values ('x');",
+            "81",
+        ),
+        ("explain analyze insert into kept select email from customers where id <= 80;", "80"),
+        (
+            "prepare p as with a as (insert into kept select email from customers where id <= 80) select 1; execute p;",
+            "80",
+        ),
+        ("select count(lo_from_bytea(0, email::bytea)) from customers where id <= 80;", "0"),
+        ("refresh materialized view addresses;", "0"),
+    ] {
+        let world = world("{rows: 100, per: 1h}");
+        let mut dana = world.dana();
+        let mut psql = bare(&world, &dana);
+        // PREPARE is asked about as well, and stores nothing.
+        for sql in storing.split_inclusive("; ") {
+            psql.send(sql.trim()).unwrap();
+            verified(&world, &mut psql, &mut dana);
+            let reply = psql.finish(SOON).unwrap();
+            assert!(reply.is_ok(), "{storing}: {}", reply.text());
+        }
+        assert_eq!(direct(&world, "select count(*) from kept"), [told], "{storing}");
+        let mut another = bare(&world, &dana);
+        another.send(&contacts(1)).unwrap();
+        let request = held(&mut another);
+        let shown = called_off(&world, &mut another, &dana, &request);
+        assert!(shown.contains("held after 0 rows") && shown.contains("100 counted"), "{storing}: {shown}");
+    }
+}
+
+/// Nothing labelled is stored by it: it is counted as any other.
+#[test]
+fn what_a_part_of_a_statement_stores_of_no_labelled_data_takes_nothing_of_a_window() {
+    let world = world("{rows: 100, per: 1h}");
+    world.cluster.load("shop", "create table seen (n int); grant all on seen to stepgate_analyst").unwrap();
+    let dana = world.dana();
+    let mut psql = bare(&world, &dana);
+    passes(&mut psql, "with a as (insert into seen values (1) returning n) select n from a;");
+    passes(
+        &mut psql,
+        "with a as (insert into seen select id from products returning n) select count(*) from a;",
+    );
+    passes(
+        &mut psql,
+        "with a as (insert into seen values (2) returning n) select email from customers, a where id <= 20;",
+    );
+    psql.send(&contacts(81)).unwrap();
+    let request = held(&mut psql);
+    let shown = called_off(&world, &mut psql, &dana, &request);
+    assert!(shown.contains("held after 80 rows"), "{shown}");
+}
+
 /// While it runs nobody knows how much it will be: all that is left is set aside.
 #[test]
 fn a_kill_after_something_was_stored_leaves_nothing() {

@@ -10,6 +10,9 @@
 mod drift;
 mod held_out;
 mod made;
+mod odd;
+mod odd_made;
+mod odd_too;
 mod people;
 mod private;
 mod quality;

@@ -8,6 +8,8 @@ use serde_json::Value;
 use stepgate_testkit::{Cluster, HostAuth};
 
 use super::held_out::held_out;
+use super::odd::odd;
+use super::odd_too::odd_too;
 use super::sample::{self, Table};
 
 /// Runs `stepgate map` against a database of the cluster.
@@ -32,6 +34,9 @@ pub(crate) fn rows(output: &Output) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// Of a label: how many columns have it rightly, are proposed with it, and should have it.
+type ByLabel = BTreeMap<String, (u32, u32, u32)>;
+
 /// Precision and recall of "is it personal", and the share of the rightly found whose label is right, in percent.
 struct Quality {
     precision: f64,
@@ -39,6 +44,7 @@ struct Quality {
     labels: f64,
     columns: usize,
     personal: usize,
+    by_label: ByLabel,
 }
 
 fn judge(name: &str, tables: &[Table], more: &[&str]) -> Quality {
@@ -56,11 +62,21 @@ fn judge(name: &str, tables: &[Table], more: &[&str]) -> Quality {
             )
         })
         .collect();
+    let mut by_label = ByLabel::new();
     let (mut right, mut wrong, mut missed, mut labelled, mut columns) = (0.0, 0.0, 0.0, 0.0, 0);
     for table in tables {
         for column in &table.columns {
             columns += 1;
             let place = (table.name.to_owned(), column.name.to_owned());
+            let said = found.get(&place).map_or("", |said| said.split(' ').next().unwrap());
+            if !said.is_empty() {
+                by_label.entry(said.to_owned()).or_default().1 += 1;
+            }
+            if !column.label.is_empty() {
+                let truth = by_label.entry(column.label.to_owned()).or_default();
+                truth.0 += u32::from(said == column.label);
+                truth.2 += 1;
+            }
             match (column.label, found.get(&place)) {
                 ("", None) => {}
                 ("", Some(label)) => {
@@ -88,8 +104,12 @@ fn judge(name: &str, tables: &[Table], more: &[&str]) -> Quality {
         labels: 100.0 * labelled / f64::max(right, 1.0),
         columns,
         personal: (right + missed) as usize,
+        by_label,
     };
-    let Quality { precision, recall, labels, columns, personal } = &quality;
+    let Quality { precision, recall, labels, columns, personal, by_label } = &quality;
+    for (label, (right, proposed, all)) in by_label {
+        println!("{name}: {label}: {right} of {proposed} proposed are right, {right} of {all} found");
+    }
     println!(
         "{name}: {columns} columns, {personal} personal: precision {precision:.1} %, recall {recall:.1} %, labels {labels:.1} %"
     );
@@ -110,6 +130,30 @@ fn the_half_that_was_held_out() {
     let quality = judge("held out", &held_out(), &[]);
     assert!(quality.columns >= 80 && quality.personal >= 35);
     assert!(quality.precision >= 85.0 && quality.recall >= 85.0 && quality.labels >= 90.0);
+}
+
+#[test]
+fn the_odd_database() {
+    let quality = judge("odd", &odd(), &[]);
+    assert!(quality.columns >= 85 && quality.personal >= 40);
+    assert!(quality.precision >= 90.0 && quality.recall >= 90.0 && quality.labels >= 90.0);
+    each_label(&quality, 50);
+}
+
+#[test]
+fn the_other_half_of_the_odd_database() {
+    let quality = judge("odd too", &odd_too(), &[]);
+    assert!(quality.columns >= 50 && quality.personal >= 25);
+    assert!(quality.precision >= 85.0 && quality.recall >= 85.0 && quality.labels >= 85.0);
+    each_label(&quality, 50);
+}
+
+/// Each label that several columns should have is right, and found, in so many of 100.
+fn each_label(quality: &Quality, least: u32) {
+    for (label, (right, proposed, all)) in quality.by_label.iter().filter(|(_, (.., all))| *all > 1) {
+        assert!(right * 100 >= proposed * least, "{label}: {right} of {proposed} proposed are right");
+        assert!(right * 100 >= all * least, "{label}: {right} of {all} found");
+    }
 }
 
 #[test]

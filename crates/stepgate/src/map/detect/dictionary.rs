@@ -31,7 +31,7 @@ const STRONG: &[(What, &str)] = &[
         mobiltel handy handynr handynummer cell cellphone cellno cellular celular cellulare movil telemovel telemobil \
         gsm mobiel msisdn fax faxno faxnr faxnummer rufnummer rufnr durchwahl fon ph phn phnum portable numtel \
         numerotelephone numtelefono tlf tlfnr puhelin puhelinnumero whatsapp komorka nrtelefonu contactnumber \
-        contactno homephone workphone mobilephone daytimephone festnetz custphone telprivat telgesch",
+        contactno mob mobnr mobno tlfno telf fono fijo telefonie homephone workphone mobilephone daytimephone festnetz custphone telprivat telgesch",
     ),
     (Iban, "iban ibannr ibanno ibannumber ibancode kontoiban"),
     (
@@ -63,7 +63,7 @@ const STRONG: &[(What, &str)] = &[
         henkilotunnus sotu fodselsnummer fodselsnr fnr curp cuil cuit rut runrut tckn tckimlik tckimlikno kimlikno \
         ppsn ppsno oib jmbg cnp egn amka rodnecislo rodcislo rc isikukood asmenskodas tajszam snils mynumber nric nricno \
         taxpayerid taxidnumber personalid personalnumber personalidnumber idnumber citizenid govid governmentid \
-        nationalnumber siin sinnumber sinno",
+        nationalnumber siin sinnumber sinno nss numss noss numeross snils jmbg embg emso cuil cuit kennitala taj rfc",
     ),
     (
         Passport,
@@ -107,7 +107,7 @@ const STRONG: &[(What, &str)] = &[
         dircliente indirizzo residenza viaecivico numerocivico straat straatnaam huisnummer huisnr adres woonadres \
         woonplaats morada endereco enderecocompleto logradouro bairro rua ulica nrdomu adreszamieszkania gatuadress \
         gata gateadresse postadress osoite katuosoite housenumber houseno placeofbirth birthplace geburtsort \
-        lugarnacimiento luogonascita geboorteplaats",
+        lugarnacimiento luogonascita geboorteplaats strhnr strnr hsnr domic",
     ),
     (
         PostalCode,
@@ -121,7 +121,7 @@ const STRONG: &[(What, &str)] = &[
         nacimiento fechanacimiento fechadenacimiento fechanac fecnac fecnacimiento fnacimiento fnac nascita \
         datanascita datadinascita dtnascita nascimento datanascimento datadenascimento dtnascimento datanasc dtnasc \
         geboortedatum geboorte gebdtm dataurodzenia dataur urodzenia fodelsedatum fodselsdato fodselsdag syntymaaika \
-        syntymapaiva datumnarozeni narozeni szuletesidatum datanasterii dogumtarihi",
+        syntymapaiva dtnais datnais gebd gdat datumnarozeni narozeni szuletesidatum datanasterii dogumtarihi",
     ),
     (
         IpAddress,
@@ -184,7 +184,7 @@ const WEAK: &[(What, &str)] = &[
         "name nm nom nome naam namn navn nimi nazwa nume nev first last given family middle full person customer cust \
         client kunde patient employee owner holder contact author signer witness spouse parent child guardian caller \
         manager agent driver teacher displayname author authorname assignee requester reporter sender \
-        recipient prename initials alias",
+        recipient prename initials alias vn nn zn vnam nnam nachn vorn im naz nazw imie pren nomb ape apell cogn inh",
     ),
     (
         Address,
@@ -288,6 +288,26 @@ const PLACES: &str = "store stores shop shops filiale filialen branch branches w
     pharmacy pharmacies company companies firma firmen magasin magasins entrepot entrepots tienda tiendas almacen \
     almacenes negozio negozi magazzino winkel winkels venue venues";
 
+/// What machines are called that have addresses of their own.
+const MACHINES: &str = "server srv host node vm instance cluster container router switch firewall gateway gw interface iface nic \
+    appliance infra infrastructure rechner maschine machine serveur servidor serwer mgmt management dns dhcp ntp nat subnet \
+    netmask broadcast loopback vlan vip bind listen backend upstream loadbalancer lb proxy bastion ilo ipmi bmc";
+
+/// Names of tables that tell who came to a machine.
+const RECORDS: &str = "log logs access request requests hit hits visit visits visitor visitors session sessions event events audit \
+    traffic login logins click clicks call calls zugriff zugriffe protokoll journal";
+
+/// Who comes to a machine.
+const VISITORS: &str = "client remote user visitor source src customer login signup registration";
+
+/// What days are called on which something began, was made or came.
+const EVENTS: &str = "since seit depuis desde dal od hire hired hiring joined join entry eintritt austritt entree sortie ingreso alta \
+    baja assunzione start started begin beginn begun opened opening eroffnet eroeffnet eroffnung founded gegrundet gegruendet \
+    issue issued release released launch launched published built build baujahr bj production manufactured produced \
+    purchase purchased bought kauf kaufdatum installed delivered shipped due faellig fallig signed signup contract vertrag \
+    erfasst erf angelegt inscription registered registration enrolled admitted discharged visit appointment termin \
+    retired died death tod gestorben deces muerte wypis przyjecia zatrudnienia";
+
 /// What a name says, by what it may hold.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Said {
@@ -296,6 +316,12 @@ pub(crate) struct Said {
     pub(crate) qualified: bool,
     /// It speaks of a thing: a product, a file, an order.
     pub(crate) of_thing: bool,
+    /// It speaks of a machine.
+    pub(crate) of_machine: bool,
+    /// It speaks of who came.
+    pub(crate) of_visitor: bool,
+    /// It speaks of something that happened, though not of a birth.
+    pub(crate) of_event: bool,
 }
 
 impl Said {
@@ -343,6 +369,11 @@ impl Said {
                 .is_some_and(|first| matches!(first, "is" | "has" | "can" | "num" | "n" | "allow"))
                 && words.all().count() > 1;
         said.of_thing = words.all().any(|word| is_of(&THING, word));
+        let is_in = |list: &str| words.all().any(|word| list.split_whitespace().any(|known| known == word));
+        said.of_visitor = is_in(VISITORS);
+        // `host` is anybody's.
+        said.of_machine = is_in(MACHINES) && !is_in("host");
+        said.of_event = is_in(EVENTS);
         said.settle(words);
         said
     }
@@ -394,6 +425,13 @@ pub(crate) fn is_about_people(table: &Words) -> bool {
 /// Whether a table of this name is about places of business.
 pub(crate) fn is_about_places(table: &Words) -> bool {
     table.all().any(|word| PLACES.split_whitespace().any(|known| known == word))
+}
+
+/// Whether a table of this name is a list of machines.
+pub(crate) fn is_about_machines(table: &Words) -> bool {
+    let is = |word: &str| MACHINES.split_whitespace().any(|known| known == word);
+    let told = |word: &str| RECORDS.split_whitespace().any(|known| known == word);
+    table.all().any(|word| is(word) || word.strip_suffix('s').is_some_and(is)) && !table.all().any(told)
 }
 
 /// Whether a table of this name is a list of things: `products`, `roles`, `countries`.

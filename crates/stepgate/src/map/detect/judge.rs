@@ -34,6 +34,8 @@ pub(crate) struct Table {
     pub(crate) people: bool,
     /// It is a list of things.
     pub(crate) things: bool,
+    /// It is a list of machines.
+    pub(crate) machines: bool,
     /// It is about places where a firm does business, which are nobody's home.
     pub(crate) places: bool,
 }
@@ -46,6 +48,7 @@ impl Table {
         Self {
             people,
             things: !people && dictionary::is_about_things(&words),
+            machines: !people && dictionary::is_about_machines(&words),
             places: !people && dictionary::is_about_places(&words),
         }
     }
@@ -146,6 +149,13 @@ fn confidence(what: What, hint: Option<Hint>, said: &Said, verdict: &Verdict, ta
     let against = qualified || thing;
     let base = match (hint, verdict.grade) {
         (_, Grade::Refuted) => 0,
+        // What is hidden is so much less to protect, whatever it is called; what a name adds is which it is.
+        (Some(Hint::Strong), Grade::Partial) => 70,
+        (_, Grade::Partial) if against => 52,
+        (Some(Hint::Weak), Grade::Partial) => 65,
+        (None, Grade::Partial) => 58,
+        // A day on which something began, in a name that says so.
+        (None | Some(Hint::Weak), _) if what == What::BirthDate && said.of_event => 20,
         (_, Grade::Strong) if qualified => {
             if matches!(what, What::Name | What::Username) {
                 45
@@ -174,7 +184,7 @@ fn confidence(what: What, hint: Option<Hint>, said: &Said, verdict: &Verdict, ta
         (None, _) => 0,
     };
     let context: i32 = match (what, hint, verdict.grade) {
-        (_, Some(Hint::Strong), _) | (_, _, Grade::Refuted) => 0,
+        (_, Some(Hint::Strong), _) | (_, _, Grade::Refuted | Grade::Partial) => 0,
         // Places and days are of people only beside other things of theirs.
         (What::BirthDate | What::Address | What::PostalCode, None, Grade::Medium) => {
             if table.people {
@@ -193,6 +203,7 @@ fn confidence(what: What, hint: Option<Hint>, said: &Said, verdict: &Verdict, ta
         What::Address | What::PostalCode if table.places && !table.people => -50,
         // Of machines.
         What::IpAddress if table.things && verdict.grade <= Grade::Medium => -50,
+        What::IpAddress if (table.machines || said.of_machine) && !said.of_visitor && !table.people => -60,
         _ => 0,
     };
     let base = if base < 40 { base } else { base + context + elsewhere };

@@ -8,7 +8,7 @@ use super::sample::{Sample, Shape, ratio, surprise};
 use super::validators::address::{self, Postal};
 use super::validators::national::{self, Ssn};
 use super::validators::phone::{self, Form};
-use super::validators::{card, dates, email, iban, network, person};
+use super::validators::{card, dates, email, iban, masked, network, person, thing};
 use super::what::What;
 
 /// How much values say.
@@ -20,6 +20,8 @@ pub(crate) enum Grade {
     Nothing,
     /// They could be it, and many other things.
     Loose,
+    /// They are it, and most of each is hidden.
+    Partial,
     /// They look like it.
     Medium,
     /// They can hardly be anything else.
@@ -63,6 +65,18 @@ pub(crate) fn verdict(what: What, shape: Shape, sample: &Sample<'_>, year: u32) 
     }
     if sample.len() == 0 {
         return Verdict::new(Grade::Nothing, "");
+    }
+    if matches!(what, What::Card | What::Ssn | What::NationalId | What::Iban) {
+        let share = sample.share(|value| masked::is(value, what));
+        if share >= 0.5 {
+            return Verdict::share(Grade::Partial, share, "are masked: some of their digits are shown");
+        }
+    }
+    // Articles have check digits of their own.
+    let bears =
+        matches!(what, What::Phone | What::NationalId | What::BankAccount | What::Passport | What::Licence);
+    if bears && sample.len() >= 10 && sample.share(thing::is_gtin) >= 0.9 {
+        return Verdict::refuted();
     }
     match what {
         What::Email => emails(sample),
@@ -185,7 +199,8 @@ fn cards(sample: &Sample<'_>) -> Verdict {
         () if share >= 0.5 && nats >= SURE => {
             Verdict::share(Grade::Strong, share, "pass Luhn and an issuer's range")
         }
-        () if share >= 0.5 && hits > 0 => {
+        // Two in ten, where by chance one of ten would.
+        () if (share >= 0.5 && hits > 0) || (share >= 0.2 && nats >= SURE) => {
             Verdict::share(Grade::Medium, share, "pass Luhn and an issuer's range")
         }
         () => Verdict::refuted(),
@@ -226,7 +241,10 @@ fn national_ids(sample: &Sample<'_>, shape: Shape) -> Verdict {
         let share = ratio(hits, sample.len());
         // Padding is a second and third try.
         let nats = surprise(hits, sample.len(), scheme.chance * if whole { 2.0 } else { 1.0 });
-        if share >= 0.5 && best.is_none_or(|(known, ..)| nats > known) {
+        if share >= 0.5
+            && (scheme.name != national::UNCHECKED || begin_with_days_of_birth(sample))
+            && best.is_none_or(|(known, ..)| nats > known)
+        {
             best = Some((nats, share, scheme.name));
         }
     }
@@ -238,7 +256,11 @@ fn national_ids(sample: &Sample<'_>, shape: Shape) -> Verdict {
         best = Some((nats, ratio(hits, sample.len()), "national number of one of several states"))
             .filter(|(nats, share, _)| *nats >= SURE && *share >= 0.6);
     }
+    let masked = sample.share(masked::is_some);
     match best {
+        None if masked >= 0.5 => {
+            Verdict::share(Grade::Loose, masked, "are masked: some of their letters and digits are shown")
+        }
         Some((nats, share, name)) if nats >= SURE => {
             Verdict::share(Grade::Strong, share, &format!("pass the check of a {name}"))
         }
@@ -247,6 +269,13 @@ fn national_ids(sample: &Sample<'_>, shape: Shape) -> Verdict {
         }
         _ => loose(sample, 0.7, |value| is_code(value, 7, 20, 5) && dates::read(value).is_none()),
     }
+}
+
+/// Whether the first three pairs of digits differ as days, months and years of birth do.
+fn begin_with_days_of_birth(sample: &Sample<'_>) -> bool {
+    let kinds = |at: usize| sample.kinds(|value| national::compact(value).chars().skip(at).take(2).collect());
+    let some = |kinds: usize, least: usize| kinds * 3 >= sample.len().min(least * 3);
+    some(kinds(0), 15) && some(kinds(2), 6) && some(kinds(4), 15)
 }
 
 /// Words of which firms' names are made.
@@ -269,7 +298,9 @@ fn names(sample: &Sample<'_>) -> Verdict {
     });
     let towns = sample.share(address::is_city);
     let few = sample.len() < 4 && sample.rows >= 20;
+    let articles = sample.len() >= 8 && are_articles(sample);
     match () {
+        () if articles => Verdict::share(Grade::Loose, shaped, "have the shape of a name"),
         () if firms >= 0.2 || shaped < 0.6 => Verdict::refuted(),
         // A handful of words again and again are states or kinds of something, unless each is somebody's name.
         () if few && listed > 0.99 && towns == 0.0 => {
@@ -292,10 +323,24 @@ fn names(sample: &Sample<'_>) -> Verdict {
     }
 }
 
+/// `Clara Chair`, `Luna Chair`, `Clara Desk`: what articles are called again and again ends in few words, none of which is a
+/// name, nor an initial.
+fn are_articles(sample: &Sample<'_>) -> bool {
+    let last = |value: &str| value.rsplit_once(' ').map(|(_, last)| last.to_owned()).unwrap_or_default();
+    let in_words = sample.share(|value| last(value).chars().count() > 2);
+    let named = sample.share(|value| {
+        let named = person::look(&last(value));
+        named.given || named.family
+    });
+    in_words >= 0.9 && named < 0.1 && sample.kinds(last) * 3 <= sample.len()
+}
+
 fn addresses(sample: &Sample<'_>) -> Verdict {
     let streets = sample.share(address::is_street);
     let named = sample.share(|value| address::is_street(value) || address::is_street_name(value));
     let towns = sample.share(address::is_city);
+    let coded = sample.share(address::is_coded_town);
+    let larger = sample.count(address::has_city);
     let worded = sample.share(|value| {
         value.chars().filter(|letter| letter.is_alphabetic()).count() >= 2
             && !email::is(value)
@@ -310,6 +355,9 @@ fn addresses(sample: &Sample<'_>) -> Verdict {
     });
     match () {
         () if streets >= 0.35 => Verdict::share(Grade::Strong, streets, "are streets with a number"),
+        () if coded >= 0.5 && larger > 0 => {
+            Verdict::share(Grade::Strong, coded, "are towns with a postal code")
+        }
         () if named >= 0.4 => Verdict::share(Grade::Medium, named, "are streets"),
         () if towns >= 0.3 => Verdict::share(Grade::Medium, towns, "are larger towns"),
         () if worded >= 0.8 && (sample.len() >= 5 || sample.rows < 10) => {
@@ -362,6 +410,9 @@ fn birth_dates(sample: &Sample<'_>, shape: Shape, year: u32) -> Verdict {
 
 fn ip_addresses(sample: &Sample<'_>, shape: Shape) -> Verdict {
     let share = if shape == Shape::Inet { 1.0 } else { sample.share(network::is) };
+    if shape != Shape::Inet && sample.share(network::is_like_version) >= 0.9 {
+        return Verdict::share(Grade::Loose, share, "are addresses, or versions");
+    }
     let private = sample.share(network::is_private);
     match () {
         () if share >= 0.7 && private >= 0.9 => {
@@ -423,6 +474,7 @@ fn free_text(sample: &Sample<'_>) -> Verdict {
                 national::ssn(word.trim_matches(|letter: char| !letter.is_ascii_digit()))
                     == Some(Ssn::Grouped)
             })
+            || national::is_within(value)
     });
     let share = ratio(hits, sample.len());
     let people = sample.share(person::is_within);

@@ -119,6 +119,34 @@ pub(crate) fn is_city(text: &str) -> bool {
     CITIES.contains(plain.as_str())
 }
 
+/// Whether a text is a town with its postal code before or behind it: `10115 Berlin`, `London SW1A 1AA`, `Austin, TX 78701`.
+pub(crate) fn is_coded_town(text: &str) -> bool {
+    let Some((code, town)) = coded(text.trim()) else { return false };
+    let named = town.chars().next().is_some_and(char::is_uppercase)
+        && town.chars().all(|letter| letter.is_alphabetic() || " .,'-/()".contains(letter))
+        && town.split_whitespace().count() <= 4;
+    named && postal(code).is_some()
+}
+
+/// Whether it is one of a larger town.
+pub(crate) fn has_city(text: &str) -> bool {
+    coded(text.trim()).is_some_and(|(_, town)| town.split([',', '/', '(']).any(is_city))
+}
+
+/// Code and town.
+fn coded(text: &str) -> Option<(&str, &str)> {
+    let is_code =
+        |part: &str| part.contains(|letter: char| letter.is_ascii_digit()) && postal(part).is_some();
+    let spaces: Vec<usize> = text.match_indices(' ').map(|(at, _)| at).collect();
+    let cut = |at: usize| Some((text.get(..at)?, text.get(at + 1..)?.trim()));
+    // The longest code first: some have a space in them.
+    let before = spaces.iter().take(2).rev().filter_map(|at| cut(*at)).find(|(code, _)| is_code(code));
+    before.or_else(|| {
+        let behind = spaces.iter().rev().take(2).rev().filter_map(|at| cut(*at));
+        behind.map(|(town, code)| (code, town)).find(|(code, _)| is_code(code))
+    })
+}
+
 /// `7`, `12a`, `7-9`, `12/3`, `#7`.
 fn is_house(word: &str) -> bool {
     let word = word.trim_start_matches(['#', 'n', 'º', '°']);
@@ -202,6 +230,12 @@ mod tests {
             assert!(!is_street(other), "{other}");
         }
         assert!(is_street_name("Hauptstraße") && is_street_name("Baker Street") && !is_street_name("Widget"));
+        for town in
+            ["10115 Berlin", "00-950 Warszawa", "1012 AB Amsterdam", "London SW1A 1AA", "Austin, TX 78701"]
+        {
+            assert!(is_coded_town(town) && has_city(town), "{town}");
+        }
+        assert!(!is_coded_town("12345 widgets") && !is_coded_town("Berlin") && !is_coded_town("10115 10116"));
         assert!(is_city("München") && is_city("St. Gallen") && !is_city("Widget"));
     }
 

@@ -27,6 +27,8 @@ pub(crate) const SCHEMES: &[Scheme] = &[
     Scheme { name: "Chinese resident identity number", chance: 1e-3, is: super::letters::resident },
     Scheme { name: "Chilean RUT", chance: 0.1, is: super::letters::rut },
     Scheme { name: "French NIR", chance: 1e-3, is: super::letters::nir },
+    Scheme { name: "Taiwanese identity number", chance: 1e-2, is: super::states::taiwanese },
+    Scheme { name: "Mexican RFC", chance: 1e-3, is: super::states::rfc },
     // Digits alone.
     Scheme { name: "Swiss AHV number", chance: 1e-3, is: |text| of(text, 13, ahv) },
     Scheme { name: "German Steuer-ID", chance: 1e-2, is: |text| of(text, 11, steuer_id) },
@@ -54,7 +56,22 @@ pub(crate) const SCHEMES: &[Scheme] = &[
     Scheme { name: "Australian tax file number", chance: 0.1, is: |text| of(text, 9, tfn) },
     Scheme { name: "Canadian SIN", chance: 0.1, is: |text| of(text, 9, sin) },
     Scheme { name: "Austrian social insurance number", chance: 5e-2, is: |text| of(text, 10, austrian) },
+    Scheme { name: "JMBG of a Balkan state", chance: 1e-2, is: |text| of(text, 13, super::states::jmbg) },
+    Scheme { name: "Russian insurance number", chance: 2e-2, is: |text| of(text, 11, super::states::snils) },
+    Scheme { name: "Russian taxpayer number", chance: 2e-2, is: |text| of(text, 12, super::states::inn) },
+    Scheme { name: "Argentine CUIL", chance: 1e-2, is: |text| of(text, 11, super::states::cuil) },
+    Scheme { name: "Icelandic kennitala", chance: 1e-2, is: |text| of(text, 10, super::states::kennitala) },
+    Scheme {
+        name: "Hungarian social security number",
+        chance: 0.1,
+        is: |text| of(text, 9, super::states::taj),
+    },
+    Scheme { name: "Hungarian tax number", chance: 1e-1, is: |text| of(text, 10, super::states::hungarian) },
 ];
+
+/// Of the one that has no check digit: days of birth that somebody's number begins with have many days, months and years;
+/// numbers that begin with the day on which they were given (`2401310042`) do not.
+pub(crate) const UNCHECKED: &str = "Danish CPR number";
 
 /// How a US social security number, or ITIN, is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +98,30 @@ pub(crate) fn ssn(text: &str) -> Option<Ssn> {
     let good = !matches!(part(0, 3)?, 0 | 666) && part(3, 5)? != 0 && part(5, 9)? != 0;
     good.then_some(form)
 }
+
+/// Whether a longer text has one in it by whose form alone few others are written, or behind what it is called.
+pub(crate) fn is_within(text: &str) -> bool {
+    let words = || text.split(|letter: char| letter.is_whitespace() || ",;:()".contains(letter));
+    let is = |word: &str, most: f64| {
+        let compact = compact(word.trim_matches(['.', '!', '?']));
+        (8..=18).contains(&compact.len())
+            && SCHEMES.iter().any(|scheme| scheme.chance <= most && (scheme.is)(&compact))
+    };
+    let called = |word: &str| {
+        CALLED.split_whitespace().any(|known| known.eq_ignore_ascii_case(word.trim_matches(['.', '#'])))
+    };
+    let mut named = false;
+    words().filter(|word| !word.is_empty()).any(|word| {
+        let good = word.chars().filter(char::is_ascii_digit).count() >= 5
+            && is(word, if named { 0.1 } else { 1e-3 });
+        named = called(word) || (named && word.len() < 4);
+        good
+    })
+}
+
+/// What such numbers are called.
+const CALLED: &str = "dni nie nif nino nhs bsn pesel steuer-id steuerid idnr svnr ahv avs nir cpf curp rut egn cnp oib jmbg snils \
+    inn personnummer cpr hetu isikukood amka pps ppsn sin tfn aadhaar pan";
 
 /// A text in capitals without what people write between groups.
 pub(crate) fn compact(text: &str) -> String {
@@ -354,6 +395,13 @@ mod tests {
             assert!(passes(name, good), "{name}: {good}");
             assert!(!passes(name, bad), "{name}: {bad}");
         }
+    }
+
+    #[test]
+    fn numbers_are_found_within_text_where_they_are_called_so() {
+        assert!(is_within("PESEL 44051401359 to be checked") && is_within("sent by RSSMRA85T10A562S today"));
+        assert!(is_within("DNI: 12345678Z") && !is_within("order 44051401359 was late"));
+        assert!(!is_within("dni otwarte, 12 osób"));
     }
 
     #[test]

@@ -25,6 +25,14 @@ pub(crate) fn is_private(text: &str) -> bool {
     }
 }
 
+/// Whether it may as well be a version of four parts, which count from one on.
+pub(crate) fn is_like_version(text: &str) -> bool {
+    match text.trim().parse() {
+        Ok(IpAddr::V4(address)) => matches!(address.octets(), [0..=20, 0..=20, ..]),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -38,6 +38,12 @@ const PARTICLES: [&str; 46] = [
     "del", "della", "dos", "du", "la", "le", "el", "al", "bin", "zu", "ter", "ten", "st", "y", "ing", "dipl",
 ];
 
+/// Of them, those that within a text stand before a name and hardly before anything else.
+const TITLES: [&str; 14] = [
+    "mr", "mrs", "ms", "herr", "herrn", "frau", "mme", "mlle", "monsieur", "madame", "sra", "senora",
+    "signora", "mevrouw",
+];
+
 /// What a text says of being a name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Named {
@@ -97,12 +103,18 @@ pub(crate) fn look(text: &str) -> Named {
 pub(crate) fn is_within(text: &str) -> bool {
     let capital = |word: &&str| word.chars().next().is_some_and(char::is_uppercase);
     let words: Vec<&str> = text.split(|letter: char| !(letter.is_alphabetic() || letter == '-')).collect();
-    words.windows(2).any(|pair| match pair {
-        [given, family] if capital(given) && capital(family) => {
-            GIVEN.contains(fold(given).as_str()) && FAMILY.contains(fold(family).as_str())
-        }
+    let said: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
+    let titled = said.windows(2).any(|pair| match pair {
+        [title, name] => TITLES.contains(&fold(title).as_str()) && capital(name) && name.chars().count() > 2,
         _ => false,
-    })
+    });
+    titled
+        || words.windows(2).any(|pair| match pair {
+            [given, family] if capital(given) && capital(family) => {
+                GIVEN.contains(fold(given).as_str()) && FAMILY.contains(fold(family).as_str())
+            }
+            _ => false,
+        })
 }
 
 /// Whether a login is made of a name: `jsmith`, `anna.schmidt`, `mueller42`.
@@ -138,6 +150,11 @@ mod tests {
             let named = look(other);
             assert!(!named.given && !named.family, "{other} {named:?}");
         }
+        assert!(
+            is_within("Frau Zumthor hat angerufen")
+                && is_within("sent to Mrs. Okonkwo")
+                && !is_within("Herr der Ringe")
+        );
         assert!(is_within("spoke with Dana Scully about it") && !is_within("Spring Sale in Berlin"));
         assert!(is_in_login("jsmith42") && is_in_login("anna.schmidt") && is_in_login("donaldgarcia7"));
         assert!(!is_in_login("admin") && !is_in_login("backup01"));

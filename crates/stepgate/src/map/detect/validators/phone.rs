@@ -58,6 +58,10 @@ pub(crate) fn form(text: &str) -> Option<Form> {
     let national = match digits.as_slice() {
         [0, ..] => is_trunk(&digits),
         [1, rest @ ..] if rest.len() == 10 => is_north_american(rest),
+        // Brazil's `(11) 91234-5678`, Russia's `8 (912) 345-67-89`: nobody writes other numbers so.
+        _ if has_area(text) && (9..=12).contains(&digits.len()) => true,
+        // Italy's mobile telephones.
+        [3, ..] if digits.len() == 10 && is_grouped(text, &[3, 7]) => true,
         [2..=9, ..] if digits.len() == 10 => is_grouped(text, &[3, 3, 4]),
         // Spain, Poland, Norway, Denmark, Portugal.
         [2..=9, ..] if digits.len() == 9 => is_grouped(text, &[3, 3, 3]) || is_grouped(text, &[3, 2, 2, 2]),
@@ -65,6 +69,16 @@ pub(crate) fn form(text: &str) -> Option<Form> {
         _ => false,
     };
     national.then_some(Form::National).or((digits.len() >= 7).then_some(Form::Bare))
+}
+
+/// Two to five digits in brackets, at the beginning or behind one digit.
+fn has_area(text: &str) -> bool {
+    let Some((before, rest)) = text.split_once('(') else { return false };
+    let Some((area, after)) = rest.split_once(')') else { return false };
+    before.trim().len() <= 1
+        && (2..=5).contains(&area.len())
+        && area.chars().all(|letter| letter.is_ascii_digit())
+        && after.chars().filter(char::is_ascii_digit).count() >= 6
 }
 
 /// Whether a longer text has one in it that is unmistakable.
@@ -144,6 +158,9 @@ mod tests {
             ("030/9018-20", Some(Form::National)),
             ("06 12 34 56 78", Some(Form::National)),
             ("612 345 678", Some(Form::National)),
+            ("(11) 91234-5678", Some(Form::National)),
+            ("8 (912) 345-67-89", Some(Form::National)),
+            ("347 1234567", Some(Form::National)),
             ("01712345678", Some(Form::Plan)),
             ("4155552671", Some(Form::Plan)),
             ("1234567890", Some(Form::Bare)),
