@@ -102,6 +102,7 @@ fn what_was_in_force_and_who_approved_it_is_told_also_by_a_part_of_a_log() {
         rules: 1,
         columns: 1,
         map_sha256: None,
+        policy_file_sha256: None,
     };
     let voted = |of: &String, person: &str| Event::PolicyVoted {
         policy_sha256: of.clone(),

@@ -192,7 +192,7 @@ mod tests {
                 let mut bytes = good.clone();
                 bytes[at] ^= change;
                 let Ok(reader) = Reader::from_source(bytes) else { continue };
-                let database = Database(reader);
+                let database = Database { reader, sha256: String::new() };
                 for address in ["127.0.0.1", "127.0.7.1", "255.255.255.255", "::1"] {
                     let _ = database.place(address.parse().unwrap());
                 }

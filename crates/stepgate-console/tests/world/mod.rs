@@ -16,8 +16,8 @@ use serde_json::Value;
 use stepgate_approval::{Ahead, Ask, Because, Dialect, Held, Mode, Scope, Terms};
 use stepgate_console::oidc::Oidc;
 use stepgate_console::{
-    Api, Encryption, Entrance, Foresee, Foreseen, KeptPolicies, Minting, Observed, Parts, PolicyTexts, Proxies,
-    Wish, serve,
+    Api, Encryption, Entrance, Foresee, Foreseen, KeptPolicies, Minting, Observed, Parts, PolicyTexts,
+    Proxies, Wish, serve,
 };
 use stepgate_passkey::{PasskeyFactor, Site};
 use stepgate_store::{Desk, Log, LogOptions, NewPerson, People, Vault, Waiting};

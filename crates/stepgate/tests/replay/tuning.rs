@@ -210,9 +210,7 @@ impl Scribe {
 
     /// Of the last request.
     fn grant_id(&self) -> GrantId {
-        let mut grant = [0; 16];
-        grant[..8].copy_from_slice(&self.requests.to_be_bytes());
-        GrantId::from_bytes(grant)
+        GrantId::from_bytes(self.requests.to_be_bytes())
     }
 
     fn grant(&self, request: RequestId, approval: &str, action: Action) -> Event {

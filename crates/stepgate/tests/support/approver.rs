@@ -1,4 +1,5 @@
 //! Somebody at the API, each with a connection of their own; who approves has a security key: codes of an app are few.
+#![allow(clippy::indexing_slicing, reason = "of JSON: what is not there is null")]
 
 use std::sync::Arc;
 
