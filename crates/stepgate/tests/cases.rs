@@ -322,7 +322,8 @@ fn what_is_said_of_limits_and_reasons_is_what_was_read_and_found_good() {
     let bench = Bench::new("version: 1\ntests: []\n");
     std::fs::write(bench.path("policy.yaml"), LIMITED).unwrap();
     let map = MAP.replace("{ssn: ssn}}}}", "{ssn: ssn, email: email}}, public.notes: {}}}");
-    std::fs::write(bench.path("map.yaml"), map.replace("labels: {", "labels: {email: {class: internal}, ")).unwrap();
+    std::fs::write(bench.path("map.yaml"), map.replace("labels: {", "labels: {email: {class: internal}, "))
+        .unwrap();
     let report = bench.path("report.sql");
     let sql = "select email from people where id > 400;\nselect ssn from people;\nselect note from notes;\nselect 1;\n";
     std::fs::write(&report, sql).unwrap();
