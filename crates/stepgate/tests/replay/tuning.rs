@@ -303,7 +303,9 @@ fn tune(world: &World) -> Value {
 fn proposal<'v>(all: &'v Value, kind: &str, of: &str) -> &'v Value {
     let all = all["proposals"].as_array().unwrap();
     let is = |it: &&Value| it["kind"] == kind && it["title"].as_str().unwrap().contains(of);
-    all.iter().find(is).unwrap_or_else(|| panic!("no {kind} of {of}: {all:#?}"))
+    let found = all.iter().find(is);
+    assert!(found.is_some(), "no {kind} of {of}: {all:#?}");
+    found.unwrap()
 }
 
 /// The policy with a diff applied by that program, in a directory like the gate's own.

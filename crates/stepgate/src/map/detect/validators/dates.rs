@@ -73,8 +73,8 @@ fn with_month_in_words(text: &str) -> Option<(u32, u32, u32)> {
         if let Ok(number) = word.trim_end_matches(['s', 't', 'n', 'd', 'r', 'h', 'e']).parse::<u32>() {
             numbers.push((number, word.len()));
         } else if !matches!(word, "de" | "del" | "of" | "the") {
-            let begins = |names: &&str| names.split(' ').any(|name| word.starts_with(name));
-            let found = MONTHS.iter().position(|names| begins(&names))?;
+            let begins = |names: &str| names.split(' ').any(|name| word.starts_with(name));
+            let found = MONTHS.iter().position(|names| begins(names))?;
             // A second word is none of a date.
             if month.replace(found).is_some() {
                 return None;
