@@ -102,6 +102,10 @@ fn address(text: &str) -> Option<IpAddr> {
 
 /// The `for` of one element of `Forwarded` (RFC 7239 section 4), of which there must be one.
 fn forwarded(element: &str) -> Option<IpAddr> {
+    // Cut within a quoted string, which may say whatever the client has sent as its `Host`.
+    if element.matches('"').count() % 2 == 1 || element.contains('\\') {
+        return None;
+    }
     let pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
     let mut named = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("for")).map(|(_, value)| value);
     let value = named.next()?;

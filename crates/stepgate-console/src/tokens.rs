@@ -2,7 +2,6 @@
 //! kept, in memory; a restart ends them all. The hash says which of the two it is: a bearer token in a cookie, or a
 //! cookie's value in `Authorization`, is nobody's.
 
-use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
@@ -21,9 +20,13 @@ const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 /// itself does not count.
 const IDLE: Duration = Duration::from_secs(30 * 60);
 
-/// Logins of one person at a time. Of those by a password alone the ones go first of which one network has most: whoever
-/// has only stolen it cannot log its owner out, or end what they have begun, by logging in again and again.
+/// Logins of one person at a time. Of those by a password alone the ones go first that came last, or of which one network
+/// has many: whoever has only stolen it cannot log its owner out, or end what they have begun, by logging in again and
+/// again, be it from everywhere.
 const MAX_OF_PERSON: usize = 16;
+
+/// So many of a person's, by a password alone, from one network are many.
+const MANY_OF_NETWORK: usize = 4;
 
 /// Logins in all; each is some 200 bytes.
 const MAX_TOKENS: usize = 10_000;
@@ -174,16 +177,18 @@ pub(crate) fn page_proof(cookie: &str) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Whose go first of a person's: by a password alone from the network that has most of these; none, if all prove more.
+/// Whose go first of a person's: by a password alone, from a network that has many of these, and of such the one that came
+/// last; whoever knows the password and comes from many networks was not here first. None, if all prove more.
 fn crowded(logins: &HashMap<[u8; 32], Login>, person: &PersonName) -> Option<IpAddr> {
-    let mut counts: HashMap<IpAddr, (usize, Reverse<Timestamp>)> = HashMap::new();
+    let mut networks: HashMap<IpAddr, (usize, Timestamp)> = HashMap::new();
     for login in logins.values().filter(|login| login.person == *person) {
         let Some(network) = login.password_alone else { continue };
-        let (count, oldest) = counts.entry(network).or_insert((0, Reverse(login.expires)));
+        let (count, first) = networks.entry(network).or_insert((0, login.expires));
         *count = count.saturating_add(1);
-        *oldest = Reverse(oldest.0.min(login.expires));
+        *first = (*first).min(login.expires);
     }
-    counts.into_iter().max_by_key(|(_, crowd)| *crowd).map(|(network, _)| network)
+    let many = |(count, first): (usize, Timestamp)| (count > MANY_OF_NETWORK, first);
+    networks.into_iter().max_by_key(|(_, of)| many(*of)).map(|(network, _)| network)
 }
 
 /// Forgets what has expired; then the oldest of a person who has too many; then the oldest of all.
@@ -260,6 +265,16 @@ mod tests {
         let kept =
             thiefs.iter().filter(|token| tokens.get(By::Cookie, token, true, at(50)).is_some()).count();
         assert_eq!(kept, MAX_OF_PERSON - 2);
+    }
+
+    #[test]
+    fn who_logs_in_by_a_password_from_one_network_after_another_does_not_log_out_who_was_there_before() {
+        let (tokens, at) = (Tokens::default(), |n| Timestamp::from_micros(n));
+        let owners = [0, 1].map(|n| dana_from(&tokens, By::Bearer, at(n), 1).0);
+        for network in 2..100 {
+            dana_from(&tokens, By::Cookie, at(network.into()), network);
+        }
+        assert!(owners.iter().all(|owner| tokens.get(By::Bearer, owner, true, at(100)).is_some()));
     }
 
     #[test]

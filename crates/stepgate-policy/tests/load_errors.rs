@@ -320,7 +320,7 @@ fn a_broken_condition_is_refused_with_place_excerpt_and_suggestion() {
             "{predicate: {column: a.b.c, op: \">\", value: many}}",
             "many",
             "`value` is a number",
-            "for example",
+            "leave `value` out",
         ),
         ("{predicate: {column: a.b.c, op: \">\", value: true}}", "true", "`value` is a number", ""),
         (

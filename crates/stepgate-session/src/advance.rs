@@ -248,10 +248,8 @@ impl Session {
                 match self.judge(&statement.sql, fresh.then_some(&check)) {
                     Judged::Facts(now) => {
                         self.registry.means_as_then(&name, &statement, &now);
-                        let mut facts = now_and_then(now, statement.facts.as_ref());
-                        if statement.types.iter().any(|oid| self.catalog.runs_code_of_type(*oid)) {
-                            facts = facts.iter().map(Facts::given_unknown_types).collect();
-                        }
+                        let facts = now_and_then(now, statement.facts.as_ref());
+                        let facts = self.given_types(facts, &statement.types);
                         (facts, statement.sql.clone(), statement.types.clone(), statement.facts.clone())
                     }
                     Judged::Later => return,
@@ -277,6 +275,15 @@ impl Session {
             pending: Arc::new(pending),
             known: Known::of(self),
         });
+    }
+
+    /// The facts of a text that is bound to values of these types, which may run code when they are read.
+    pub(crate) fn given_types(&self, facts: Arc<[Facts]>, types: &[u32]) -> Arc<[Facts]> {
+        if types.iter().any(|oid| self.catalog.runs_code_of_type(*oid)) {
+            facts.iter().map(Facts::given_unknown_types).collect()
+        } else {
+            facts
+        }
     }
 
     /// Whether a transaction that has run nothing is about to be set up (SET TRANSACTION, SET LOCAL): PostgreSQL lets

@@ -10,7 +10,7 @@ use crate::expect::{Entry, Owed, Poison};
 use crate::outlet::{Pass, WrongToken};
 use crate::park::Passed;
 use crate::session::{Gate, Session};
-use crate::subject::{Frame, Known, executed, now_and_then, opaque_facts};
+use crate::subject::{Frame, Known, Pending, executed, now_and_then, opaque_facts};
 
 impl Session {
     /// Lets the statement through that is being decided or held.
@@ -124,18 +124,21 @@ impl Session {
 
     /// Judges again what is held, by catalog and state as they are now. `None` if nothing is held.
     pub fn judge_again(&mut self) -> Option<Arc<[Facts]>> {
-        let (opaque, executes, sql, parsed) = match &self.gate {
+        let (opaque, executes, parsed, pending) = match &self.gate {
             Gate::Held(subject) | Gate::Deciding(subject) => {
                 let opaque = subject.opaque || self.is_renamed(subject);
-                (opaque, subject.executes, subject.pending.sql.clone(), subject.parsed.clone())
+                (opaque, subject.executes, subject.parsed.clone(), Arc::clone(&subject.pending))
             }
             _ => return None,
         };
+        let sql = &pending.sql;
         let facts = match (opaque, executes) {
             (true, _) => opaque_facts(),
-            (false, true) => now_and_then(executed(&self.facts_now(&sql)), parsed.as_ref()),
-            (false, false) => now_and_then(self.facts_of(&sql), parsed.as_ref()),
+            (false, true) => now_and_then(executed(&self.facts_now(sql)), parsed.as_ref()),
+            (false, false) => now_and_then(self.facts_of(sql), parsed.as_ref()),
         };
+        let facts = self.given_types(facts, &pending.types);
+        drop(pending);
         let known = Known::of(self);
         if let Gate::Held(subject) | Gate::Deciding(subject) = &mut self.gate {
             Arc::make_mut(&mut subject.pending).facts = Arc::clone(&facts);
@@ -168,6 +171,15 @@ impl Session {
     #[must_use]
     pub const fn server_said_fatal(&self) -> bool {
         self.fatal
+    }
+
+    /// What is being decided.
+    #[must_use]
+    pub fn deciding(&self) -> Option<Arc<Pending>> {
+        match &self.gate {
+            Gate::Deciding(subject) => Some(Arc::clone(&subject.pending)),
+            _ => None,
+        }
     }
 
     /// The number of the statement that is held.

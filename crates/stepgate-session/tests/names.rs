@@ -315,6 +315,8 @@ fn a_value_of_a_type_that_may_check_it_by_somebodys_function_is_asked_about() {
         body.extend(oid.to_be_bytes());
         stage.client(&[frame(b'P', &body), bind("", ""), execute(""), sync()]);
         assert_eq!(stage.decision().facts[0].certainty, certainty);
+        // Also when it is judged again, as after a look at the catalog.
+        assert_eq!(stage.session.judge_again().unwrap()[0].certainty, certainty);
     }
 }
 

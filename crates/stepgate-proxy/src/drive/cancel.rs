@@ -79,7 +79,8 @@ impl Drive {
         // Where something runs, that is what it means.
         if state.looking.is_some() && !self.session.is_running() {
             state.looking = None;
-            let Some(pending) = state.pending.take() else { return self.defect(state) };
+            let pending = state.pending.take().or_else(|| self.session.deciding());
+            let Some(pending) = pending else { return self.defect(state) };
             return self.fail(state, &pending, refusal::called_off()).await;
         }
         if self.session.cancel_unsent(&refusal::called_off()) {

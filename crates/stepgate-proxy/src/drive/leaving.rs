@@ -14,7 +14,7 @@
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use socket2::SockRef;
@@ -42,6 +42,12 @@ const MUCH_LATER: Duration = Duration::from_secs(60);
 const SILENCE: Duration = Duration::from_secs(5);
 /// And how long at most until it is asked again.
 const SILENCE_AGAIN: Duration = Duration::from_secs(20);
+
+/// How soon it is asked once more where it did not answer: one lost packet says nothing.
+const ONCE_MORE: Duration = Duration::from_millis(500);
+
+/// How many questions whether a server answers are under way at once.
+static QUESTIONS: Semaphore = Semaphore::const_new(32);
 
 /// How many cancel requests of sessions that end are under way at once: when the gate stops, all of them end.
 static CANCELS: Semaphore = Semaphore::const_new(32);
@@ -75,6 +81,7 @@ pub(crate) struct Leaving {
     lost: bool,
     /// What runs may run on.
     runs_on: bool,
+    since: Instant,
 }
 
 /// Why what runs on is not waited for any more.
@@ -96,7 +103,17 @@ impl Leaving {
         if !runs_on {
             unsent.clear();
         }
-        Self { server: Some(server), unsent, database, key, commits, several, lost, runs_on }
+        Self {
+            server: Some(server),
+            unsent,
+            database,
+            key,
+            commits,
+            several,
+            lost,
+            runs_on,
+            since: Instant::now(),
+        }
     }
 
     /// Has the server end what runs, and nothing sent behind it begin. That it has been told is all that is waited for.
@@ -137,7 +154,7 @@ impl Leaving {
         }
         let mut patience = AGAIN;
         while !self.is_gone_within(patience).await {
-            if !cancel(&self.database, &self.key).await && !answers(&self.database).await {
+            if !cancel(&self.database, &self.key).await && is_silent(&self.database).await {
                 return self.give_up();
             }
             patience = patience.saturating_mul(2).min(MUCH_LATER);
@@ -153,7 +170,9 @@ impl Leaving {
         }
         if !self.commits.is_empty() {
             // The server may be back before it has noticed, and commit what runs.
-            let waits = async move { while !self.is_gone_within(SILENCE_AGAIN).await {} };
+            let waits = async move {
+                while !self.database.is_closed() && !self.is_gone_within(SILENCE_AGAIN).await {}
+            };
             tokio::spawn(waits.in_current_span());
         }
     }
@@ -213,12 +232,18 @@ impl Leaving {
         timeout(patience, closes).await.is_ok()
     }
 
-    /// Whether the server has no process of that number. Process ids of all sessions are shown to everybody.
+    /// Whether the server has no process of that number; one that began later is another. Process ids of all sessions are
+    /// shown to everybody.
     async fn is_gone(&self) -> bool {
-        let pid = self.key.0;
+        let _permit = QUESTIONS.acquire().await;
+        let (pid, seconds) = (self.key.0, self.since.elapsed().as_secs());
         let asks = async {
             let mut connection = connect_for_catalog(&self.database.config).await?;
-            let sql = format!("SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = {pid}");
+            let sql = format!(
+                "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = {pid} \
+                 AND backend_start OPERATOR(pg_catalog.<=) pg_catalog.now() OPERATOR(pg_catalog.-) \
+                 pg_catalog.make_interval(secs => {seconds})"
+            );
             simple_query(&mut connection, &sql).await
         };
         match timeout(SILENCE, asks).await.unwrap_or(Err(UpstreamError::Timeout(SILENCE.as_secs()))) {
@@ -248,17 +273,43 @@ pub(super) async fn is_lost(database: Arc<Database>) {
     let mut patience = SILENCE;
     loop {
         sleep(patience).await;
-        if !answers(&database).await {
+        if is_silent(&database).await {
             return;
         }
         patience = patience.saturating_mul(2).min(SILENCE_AGAIN);
     }
 }
 
-/// Whether the server still answers somebody.
-async fn answers(database: &Database) -> bool {
-    let _permit = CANCELS.acquire().await;
-    matches!(timeout(SILENCE, upstream::answers(&database.config)).await, Ok(Ok(())))
+/// Whether the server answers nobody, asked twice.
+async fn is_silent(database: &Database) -> bool {
+    if !does_not_answer(database).await {
+        return false;
+    }
+    sleep(ONCE_MORE).await;
+    does_not_answer(database).await
+}
+
+/// Whether the server does not answer. What the gate itself lacks to ask it, an address or a descriptor, says nothing.
+async fn does_not_answer(database: &Database) -> bool {
+    let _permit = QUESTIONS.acquire().await;
+    match timeout(SILENCE, upstream::answers(&database.config)).await {
+        Ok(Ok(()) | Err(UpstreamError::Dns { .. })) => false,
+        Ok(Err(UpstreamError::Refused { source, .. })) => is_the_peers(&source),
+        Ok(Err(_)) | Err(_) => true,
+    }
+}
+
+/// Whether it is the other side, or the way there, that an attempt to connect has failed by.
+fn is_the_peers(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::ConnectionRefused
+            | ErrorKind::ConnectionReset
+            | ErrorKind::TimedOut
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+    )
 }
 
 /// What is left is not sent, nor is it waited for.

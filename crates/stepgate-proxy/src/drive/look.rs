@@ -94,7 +94,9 @@ impl Drive {
     /// Decides on what has waited for that. `seen`: the catalog could be read.
     pub(super) async fn looked(&mut self, state: &mut State, seen: bool) {
         let Some(looking) = state.looking.take() else { return };
-        let Some(mut pending) = state.pending.take() else { return self.defect(state) };
+        // A hold in the middle of what came before may have ended meanwhile.
+        let pending = state.pending.take().or_else(|| self.session.deciding());
+        let Some(mut pending) = pending else { return self.defect(state) };
         if let Some(view) = self.judge.database.view() {
             self.session.set_catalog(Arc::clone(&view.catalog));
         }

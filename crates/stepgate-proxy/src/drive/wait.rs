@@ -153,6 +153,7 @@ impl Drive {
         // What is decided on then may be sent: not while a cancel request is under way, which would hit it.
         if let Some(looking) = &mut state.looking
             && state.cancelling.is_none()
+            && state.hold.is_none()
             && let Poll::Ready(occurred) = looking.poll(&state.client.stream, context)
         {
             return Poll::Ready(occurred);

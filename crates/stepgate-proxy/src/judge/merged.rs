@@ -63,7 +63,11 @@ impl Merged {
 /// What the command tag of this statement tells of what it stores elsewhere.
 fn stores(facts: &Facts) -> Stores {
     if facts.sinks.is_empty() {
-        return Stores::Nothing;
+        let runs_unseen =
+            matches!(facts.kind, Kind::Do | Kind::Call | Kind::Execute | Kind::Explain | Kind::Unknown);
+        // What SQL it makes up may store anything.
+        let may_store = runs_unseen && facts.certainty == Certainty::Unknown;
+        return if may_store { Stores::Untold } else { Stores::Nothing };
     }
     let all = |is: fn(&Sink) -> bool| facts.sinks.iter().all(is);
     // A part of it, or code that it runs, stores rows that are not its own where that has no name.

@@ -63,6 +63,8 @@ pub struct Policies {
     left_out: u64,
     /// Who has approved what waits, the oldest first.
     votes: VecDeque<(String, Vec<Who>)>,
+    /// What was approved last, where that is still asked for, and by whom.
+    approved: Option<(String, Vec<Who>)>,
 }
 
 impl Policies {
@@ -88,6 +90,13 @@ impl Policies {
                     by.push(person.clone());
                 }
             }
+            // Only then did they count, all of them.
+            Event::PolicyApproved { policy_sha256 } => {
+                let at = self.votes.iter().position(|(of, _)| of == policy_sha256);
+                let by = at.and_then(|at| self.votes.remove(at)).map(|(_, by)| by).unwrap_or_default();
+                self.approved = Some((policy_sha256.clone(), by));
+            }
+            Event::PolicyReleased { .. } => self.approved = None,
             _ => {}
         }
     }
@@ -103,8 +112,8 @@ impl Policies {
             self.list.pop_front();
             self.left_out = self.left_out.saturating_add(1);
         }
-        let votes = self.votes.iter().find(|(of, _)| of == policy_sha256);
-        let approvers = votes.map(|(_, by)| by.clone()).unwrap_or_default();
+        let approved = self.approved.as_ref().filter(|(of, _)| of == policy_sha256);
+        let approvers = approved.map(|(_, by)| by.clone()).unwrap_or_default();
         let policy_sha256 = policy_sha256.to_owned();
         self.list.push_back(InForce {
             policy_sha256,

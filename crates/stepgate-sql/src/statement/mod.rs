@@ -329,6 +329,9 @@ fn explain(words: Words<'_, '_>, context: Context<'_>, facts: &mut Facts) {
     if !executes {
         facts.flows.clear();
         facts.effect.creates = None;
+    } else if !facts.sinks.is_empty() {
+        // Its command tag tells of no rows, also where it makes a table, or is what EXECUTE goes on with.
+        facts.sinks.insert(crate::Sink { kind: crate::SinkKind::Rows, relation: None });
     }
 }
 

@@ -91,7 +91,11 @@ impl Walker<'_> {
             // The server refuses it.
             self.doubt("unsupported-query");
         }
-        if matches!(query.body.as_ref(), SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Merge(_)) {
+        // Triggers may store what is deleted.
+        if matches!(
+            query.body.as_ref(),
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+        ) {
             // No command tag tells how much it stores.
             self.stores_within = true;
         }

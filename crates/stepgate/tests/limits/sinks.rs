@@ -78,6 +78,7 @@ fn what_no_command_tag_tells_of_takes_all_that_the_window_had_left() {
             "81",
         ),
         ("explain analyze insert into kept select email from customers where id <= 80;", "80"),
+        ("explain analyze create table kept2 as select email from customers where id <= 80;", "0"),
         (
             "prepare p as with a as (insert into kept select email from customers where id <= 80) select 1; execute p;",
             "80",

@@ -19,12 +19,19 @@ fn begun(world: &World, request: &str) -> (Running, String) {
     begun_by(world, &["verify", request, "--method", "push", "--as", "dana"])
 }
 
-/// A command that waits for a device, and the digits that it shows.
+/// A command that waits for a device, and the digits that it shows, after a few lines on what is to be approved.
 fn begun_by(world: &World, command: &[&str]) -> (Running, String) {
     let mut verify = Running::start(&world.gate, command);
-    let line = verify.line();
-    let code = line.split(' ').nth(2).unwrap().to_owned();
-    assert!(code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()), "{line}");
+    let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_digit());
+    let mut before = Vec::new();
+    let code = loop {
+        let line = verify.line();
+        if let Some(code) = line.split(' ').nth(2).filter(is_code) {
+            break code.to_owned();
+        }
+        before.push(line);
+        assert!(before.len() < 200, "{before:#?}");
+    };
     (verify, code)
 }
 

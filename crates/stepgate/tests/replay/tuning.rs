@@ -343,7 +343,7 @@ fn each_proposal_is_a_diff_that_applies_and_comes_to_what_a_replay_of_it_says() 
         (&450.into(), &0.into(), &330.into())
     );
     for (kind, of, line) in [
-        ("scope", "remember `self` for 2h", "{for: 2h, scope: [person, client, network]}}   # verify once"),
+        ("scope", "remember `self` for 1h", "{for: 1h, scope: [person, client, network]}}   # verify once"),
         ("threshold", "ask by `many` from 4,000 rows on", "estimate_rows: \">4000\"}   # a guess"),
         ("limit", "limit `contacts` to 40 rows in place of 100,000", "limit: {rows: 40}}"),
         ("unused-grants", "remember `owners` no more", "    groups: [data-owners]\nrules:"),
@@ -362,8 +362,8 @@ fn each_proposal_is_a_diff_that_applies_and_comes_to_what_a_replay_of_it_says() 
         assert_eq!(replayed["undecidable"], 0, "{kind}: {replayed:#}");
     }
     let prompts = |kind: &str, of: &str| proposal(&all, kind, of)["prompts_after"].as_u64().unwrap();
-    // Of ten in 200 minutes, one every two hours asks; of the large reads, none.
-    assert_eq!(prompts("scope", "self"), 90);
+    // Of ten every twenty minutes, one an hour asks, four a day beside the large read; of the large reads, none.
+    assert_eq!(prompts("scope", "self"), 150);
     assert_eq!(prompts("threshold", "many"), 300);
     let guard = proposal(&all, "never-fires", "`guard` never fired");
     assert_eq!((&guard["diff"], &guard["prompts_after"]), (&"".into(), &330.into()));
@@ -395,7 +395,7 @@ fn the_table_tells_the_same_and_what_stands_in_it_applies_as_it_is() {
     }
     // Whoever takes all of it gets all of it.
     let first = table.split("\n2. ").next().unwrap();
-    assert!(applied(first, "patch", &["-p1", "-i"]).contains("{for: 2h, scope"), "{first}");
+    assert!(applied(first, "patch", &["-p1", "-i"]).contains("{for: 1h, scope"), "{first}");
 }
 
 #[test]
@@ -403,7 +403,7 @@ fn nothing_is_loosened_that_would_let_through_what_was_refused() {
     let world = world(true);
     let all = tune(&world);
     let kinds: Vec<_> = all["proposals"].as_array().unwrap().iter().map(|it| it["kind"].clone()).collect();
-    // The last of each day, 200 minutes after the first, was refused: for two hours it is still asked about, and by 20
+    // The last of each day, 200 minutes after the first, was refused: for an hour it is still asked about, and by 20
     // minutes it is not.
     for scope in all["proposals"].as_array().unwrap().iter().filter(|it| it["kind"] == "scope") {
         let patched = applied(scope["diff"].as_str().unwrap(), "patch", &["-p1", "-i"]);

@@ -70,8 +70,9 @@ fn with_month_in_words(text: &str) -> Option<(u32, u32, u32)> {
     let words = plain.split(|letter: char| !letter.is_alphanumeric()).filter(|word| !word.is_empty());
     let (mut numbers, mut month) = (Vec::new(), None);
     for word in words {
-        if let Ok(number) = word.trim_end_matches(['s', 't', 'n', 'd', 'r', 'h', 'e']).parse::<u32>() {
-            numbers.push((number, word.len()));
+        let digits = word.trim_end_matches(['s', 't', 'n', 'd', 'r', 'h', 'e']);
+        if let Ok(number) = digits.parse::<u32>() {
+            numbers.push((number, digits.len()));
         } else if !matches!(word, "de" | "del" | "of" | "the") {
             let begins = |names: &str| names.split(' ').any(|name| word.starts_with(name));
             let found = MONTHS.iter().position(|names| begins(names))?;

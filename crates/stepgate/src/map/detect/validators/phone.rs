@@ -57,7 +57,7 @@ pub(crate) fn form(text: &str) -> Option<Form> {
     }
     let national = match digits.as_slice() {
         [0, ..] => is_trunk(&digits),
-        [1, rest @ ..] if rest.len() == 10 => is_north_american(rest),
+        [1, rest @ ..] if rest.len() == 10 && !has_area(text) => is_north_american(rest),
         // Brazil's `(11) 91234-5678`, Russia's `8 (912) 345-67-89`: nobody writes other numbers so.
         _ if has_area(text) && (9..=12).contains(&digits.len()) => true,
         // Italy's mobile telephones.
