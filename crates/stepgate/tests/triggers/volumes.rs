@@ -47,7 +47,8 @@ fn a_look_up_by_key_in_a_large_table_is_silent_and_reading_it_whole_or_nobody_kn
     assert_eq!(asked(&world), 1);
     fires(&world, &mut psql, &dana, "volume", "select size from readings;");
     assert_eq!(decided(&world, "hold")["signals"][0]["bucket"], "2x");
-    // What is read whole needs no question; what is at most as much as usual is not worth a question, nor is what returns nothing.
+    // What is read whole needs no question. What is at most as much as usual is not worth one, nor is what returns
+    // nothing.
     silent(&world, &mut psql, "select size from few where id = 17;");
     silent(&world, &mut psql, "begin;");
     silent(&world, &mut psql, "commit;");
