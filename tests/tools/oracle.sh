@@ -6,7 +6,8 @@ cd "$(dirname "$0")/../.."
 mkdir -p .work
 
 sqlsmith() {
-    command -v sqlsmith >/dev/null && return
+    # A function of this name is no program.
+    type -P sqlsmith >/dev/null && return
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null &&
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends sqlsmith </dev/null >/dev/null
 }
