@@ -241,8 +241,8 @@ impl Leaving {
             let mut connection = connect_for_catalog(&self.database.config).await?;
             let sql = format!(
                 "SELECT 1 FROM pg_catalog.pg_stat_activity WHERE pid = {pid} \
-                 AND backend_start OPERATOR(pg_catalog.<=) pg_catalog.now() OPERATOR(pg_catalog.-) \
-                 pg_catalog.make_interval(secs => {seconds})"
+                 AND backend_start OPERATOR(pg_catalog.<=) \
+                 (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => {seconds}))"
             );
             simple_query(&mut connection, &sql).await
         };

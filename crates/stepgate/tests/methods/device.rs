@@ -19,7 +19,7 @@ fn begun(world: &World, request: &str) -> (Running, String) {
     begun_by(world, &["verify", request, "--method", "push", "--as", "dana"])
 }
 
-/// A command that waits for a device, and the digits that it shows, after a few lines on what is to be approved.
+/// A command that waits for a device, and the digits that it shows, after what is to be approved.
 fn begun_by(world: &World, command: &[&str]) -> (Running, String) {
     let mut verify = Running::start(&world.gate, command);
     let is_code = |word: &&str| word.len() == 6 && word.bytes().all(|byte| byte.is_ascii_digit());
@@ -30,7 +30,7 @@ fn begun_by(world: &World, command: &[&str]) -> (Running, String) {
             break code.to_owned();
         }
         before.push(line);
-        assert!(before.len() < 200, "{before:#?}");
+        assert!(before.len() < 1_000, "{before:#?}");
     };
     (verify, code)
 }
