@@ -148,6 +148,38 @@ fn what_was_in_force_and_who_approved_it_is_told_also_by_a_part_of_a_log() {
 }
 
 #[test]
+fn nobody_is_said_to_have_approved_what_came_into_force_without_it() {
+    let [old, new] = ["ab", "cd"].map(|of| of.repeat(32));
+    let loaded = |of: &String| Event::PolicyLoaded {
+        policy_sha256: of.clone(),
+        rules: 1,
+        columns: 1,
+        map_sha256: None,
+        policy_file_sha256: None,
+    };
+    let proposed = Event::PolicyProposed { policy_sha256: new.clone() };
+    let voted = Event::PolicyVoted { policy_sha256: new.clone(), person: "olga".into(), strength: None };
+    let approved = Event::PolicyApproved { policy_sha256: new.clone() };
+    let released = Event::PolicyReleased { policy_sha256: old.clone() };
+    for (between, by_olga) in [
+        (vec![proposed.clone(), voted.clone(), approved.clone()], true),
+        // One vote of two, and then two people are no longer asked for.
+        (vec![proposed.clone(), voted.clone(), released.clone()], false),
+        // What was approved once is put back when nobody is asked any more.
+        (vec![proposed, voted, approved, released], false),
+    ] {
+        let events: Vec<_> = [vec![loaded(&old)], between, vec![loaded(&new)]].concat();
+        let records = log_of(events);
+        let policies = verify(&export(&records, 0, records.len(), 7)).unwrap().policies;
+        assert_eq!(
+            policies.last().unwrap().to_string().ends_with("approved by olga"),
+            by_olga,
+            "{policies:?}"
+        );
+    }
+}
+
+#[test]
 fn every_part_of_a_log_verifies_by_itself() {
     let records = log(13);
     for first in 0..=13 {
