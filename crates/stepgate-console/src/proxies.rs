@@ -200,6 +200,9 @@ mod tests {
             ("for=_hidden", PROXY),
             ("proto=https", PROXY),
             ("for=198.51.100.7;for=203.0.113.9", PROXY),
+            // A `Host` of the client's own that ends its quotation, behind the address that the proxy has written.
+            ("for=198.51.100.7;host=\"x,for=203.0.113.9;a=\"", PROXY),
+            ("for=198.51.100.7;host=\"x\\\",for=203.0.113.9;a=b\"", PROXY),
             ("198.51.100.7", PROXY),
         ] {
             assert_eq!(client(ProxyHeader::Forwarded, PROXY, &[line.as_bytes()]), is, "{line}");
