@@ -70,13 +70,11 @@ idle:
 	@tests/tools/postgres.sh
 	@$(CARGO) test --locked --profile quick -p stepgate --test rim -- --ignored --nocapture --test-threads 1
 
-# The files come with libpg_query, in cargo's registry.
 regress:
 	@tests/tools/libclang.sh
 	@tests/tools/postgres.sh
-	@$(CARGO) fetch --locked --quiet
-	@sql=$$(ls -d "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/*/pg_raw_parse-*/libpg_query/test/sql/postgres_regress | tail -1); \
-	STEPGATE_REGRESS_SQL=$${STEPGATE_REGRESS_SQL:-$$sql} \
+	@there=$${STEPGATE_REGRESS:-$$(tests/tools/regress.sh)} && test -n "$$there" && \
+		STEPGATE_REGRESS=$$(realpath "$$there") \
 		$(CARGO) test --locked --profile quick -p stepgate --test regress -- --ignored --nocapture
 
 suites:

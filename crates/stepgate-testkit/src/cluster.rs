@@ -10,6 +10,8 @@ use crate::template::{self, run};
 use crate::user::RunAs;
 use crate::{Binaries, Error, Supervised};
 
+/// Where throwaway clusters lie, if not in `/tmp`: a short path that every user may enter (`.ci/run` names one in memory).
+const PLACE: &str = "STEPGATE_TEST_CLUSTERS";
 /// How long PostgreSQL may take to say that it is ready.
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How often a port that somebody else took in between is replaced by another.
@@ -217,7 +219,7 @@ impl ClusterBuilder {
         let fresh = tempfile::Builder::new()
             .prefix("stepgate-pg-")
             .permissions(std::fs::Permissions::from_mode(0o700))
-            .tempdir_in("/tmp")
+            .tempdir_in(std::env::var_os(PLACE).unwrap_or_else(|| "/tmp".into()))
             .map_err(Error::doing("making a directory for PostgreSQL"))?;
         let (data, log, port) = (fresh.path().join("data"), fresh.path().join("log"), free_port()?);
         user.own(fresh.path())?;

@@ -33,6 +33,8 @@ fn place(binaries: &Binaries) -> Option<PathBuf> {
 fn initdb(binaries: &Binaries, user: RunAs, data: &Path) -> Result<(), Error> {
     let mut command = Command::new(binaries.path("initdb"));
     command.args(["--username=postgres", "--encoding=UTF8", "--locale=C", "--auth=trust", "--no-sync"]);
+    // Most of what a fresh data directory holds is its first file of WAL, and it is copied for each test.
+    command.arg("--wal-segsize=1");
     command.arg("-D").arg(data).current_dir("/");
     user.apply(&mut command);
     run(&mut command)
